@@ -1,0 +1,1 @@
+"""FlagShip for Python: the evaluation engine, and the SDK around it."""
