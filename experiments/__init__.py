@@ -1,0 +1,1 @@
+"""Experiments: their lifecycle, their metrics and the results they lead to."""
