@@ -1,0 +1,122 @@
+"""As whom the servers run: ourselves, or somebody unprivileged when we are root; and how they are launched so."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from flagship.embedded.errors import EmbeddedError
+
+LAUNCHER = Path(__file__).with_name("launch.py")
+PROBE_TIMEOUT_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """`reach_everywhere`: directory modes keep this user from the files, so it is launched with CAP_DAC_OVERRIDE."""
+
+    uid: int
+    gid: int
+    reach_everywhere: bool = False
+
+    def command(self, argv: Sequence[str], *, cwd: Path, new_session: bool = False) -> list[str]:
+        """The argv that runs `argv` as this account in `cwd`, through the launcher script."""
+        options = ["--uid", str(self.uid), "--gid", str(self.gid), "--cwd", str(cwd)]
+        if self.reach_everywhere:
+            options.append("--reach-everywhere")
+        if new_session:
+            options.append("--new-session")
+        # -I -S: neither PYTHON* variables nor site-packages are wanted by a script that runs as root for a moment.
+        return [sys.executable, "-I", "-S", str(LAUNCHER), *options, "--", *argv]
+
+
+def server_environment() -> dict[str, str]:
+    """A clean one: a PGPORT or PGDATA of the caller's shell must not steer the embedded server."""
+    return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
+
+
+def private_directory(path: Path, account: Account) -> None:
+    """Make `path` a 0700 directory of the account's, or say why it cannot be one."""
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+        status = path.lstat()
+        if not path.is_dir() or path.is_symlink():
+            raise EmbeddedError(f"{path} is not a directory: move it away and start again.")
+        if status.st_uid != account.uid:
+            if os.geteuid() != 0 or (status.st_uid != 0 and any(path.iterdir())):
+                raise EmbeddedError(
+                    f"{path} belongs to uid {status.st_uid}, but the embedded services would run as uid {account.uid}. "
+                    f"Run as its owner, remove the directory, or set FLAGSHIP_VAR_DIR to another one."
+                )
+            os.chown(path, account.uid, account.gid)
+        if status.st_mode & 0o777 != 0o700:
+            path.chmod(0o700)
+    except OSError as error:
+        raise EmbeddedError(f"Cannot prepare {path}: {error.strerror}. {unwritable_remedy(path)}") from error
+
+
+def unwritable_remedy(path: Path) -> str:
+    return (
+        f"Make {path.parent} writable for uid {os.geteuid()} (and see that the disk is not full), "
+        "or set FLAGSHIP_VAR_DIR to a directory that is."
+    )
+
+
+def choose_account(var_dir: Path, data_dir: Path) -> Account:
+    """Ourselves; as root the owner of the data (so `sudo make run` after `make run` works), else `nobody`."""
+    uid = os.geteuid()
+    if uid != 0:
+        return Account(uid=uid, gid=os.getegid())
+    for path in (data_dir, var_dir):
+        if not path.exists():
+            continue
+        owner = path.stat().st_uid
+        if owner != 0:
+            try:
+                entry = pwd.getpwuid(owner)
+            except KeyError:
+                continue  # initdb looks its user up by name, so a bare number is of no use
+            return Account(uid=entry.pw_uid, gid=entry.pw_gid)
+    try:
+        entry = pwd.getpwnam("nobody")
+    except KeyError as error:
+        raise EmbeddedError(
+            "PostgreSQL refuses to run as root and this system has no user 'nobody' to run it as: "
+            "run as a plain user, or set DATABASE_URL and REDIS_URL to servers of your own."
+        ) from error
+    return Account(uid=entry.pw_uid, gid=entry.pw_gid)
+
+
+def with_reach(account: Account, binaries: Sequence[Path], data_dir: Path) -> Account:
+    """The account, given CAP_DAC_OVERRIDE if and only if it cannot otherwise execute the binaries or enter its data."""
+    if os.geteuid() != 0:
+        return account
+    if all(_can_run(account, binary, data_dir)[0] for binary in binaries):
+        return account
+    reaching = Account(uid=account.uid, gid=account.gid, reach_everywhere=True)
+    for binary in binaries:
+        succeeded, output = _can_run(reaching, binary, data_dir)
+        if not succeeded:
+            raise EmbeddedError(
+                f"Running as root, and uid {account.uid}, which the embedded services have to run as, cannot use "
+                f"{binary} in {data_dir}: {output}\nRun as a plain user, or move the clone to a directory that "
+                "everybody can enter, or set DATABASE_URL and REDIS_URL to servers of your own."
+            )
+    return reaching
+
+
+def _can_run(account: Account, binary: Path, cwd: Path) -> tuple[bool, str]:
+    finished = subprocess.run(  # noqa: S603 - fixed program, no shell
+        account.command([str(binary), "--version"], cwd=cwd),
+        env=server_environment(),
+        capture_output=True,
+        text=True,
+        timeout=PROBE_TIMEOUT_SECONDS,
+        check=False,
+    )
+    return finished.returncode == 0, (finished.stderr or finished.stdout).strip()

@@ -1,0 +1,110 @@
+"""Sharing the embedded servers: the first session starts them, the last one to leave stops them, the data stays."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from flagship.embedded import postgres, redis
+from flagship.embedded.account import Account, choose_account, private_directory, unwritable_remedy, with_reach
+from flagship.embedded.errors import EmbeddedError
+from flagship.embedded.layout import Layout
+
+
+@contextmanager
+def session(
+    var_dir: Path, *, fsync: bool = True, with_postgres: bool = True, with_redis: bool = True
+) -> Iterator[None]:
+    """Inside it both servers run and their database exists; concurrent sessions of any process share them.
+
+    Raises EmbeddedError. The shared lock ends with the process that holds it, so a killed session is no trouble: the
+    servers it left are used again, and stopped by the last of the next ones.
+    """
+    layout = Layout.of(var_dir)
+    _make_directories(layout)
+    owner_pid = os.getpid()
+    with _opened(layout.session_lock) as lock:
+        # Waits while the last session of a moment ago is still stopping the servers.
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        try:
+            with _opened(layout.start_lock) as start_lock:
+                fcntl.flock(start_lock, fcntl.LOCK_EX)
+                _start(layout, fsync=fsync, with_postgres=with_postgres, with_redis=with_redis)
+            yield
+        finally:
+            # A fork that runs off the end of the block is not the session.
+            if os.getpid() == owner_pid and become_alone(lock):
+                stop_servers(layout)
+
+
+def become_alone(session_lock: int) -> bool:
+    """Exchange the shared lock for the exclusive one without waiting; False, and no lock left, when others share it."""
+    try:
+        fcntl.flock(session_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def stop_servers(layout: Layout) -> None:
+    """Only for the holder of the exclusive session lock."""
+    try:
+        redis.stop(layout)
+    finally:
+        postgres.stop(layout)
+
+
+def _start(layout: Layout, *, fsync: bool, with_postgres: bool, with_redis: bool) -> None:
+    account = choose_account(layout.var_dir, layout.postgres_data)
+    directories = [layout.socket_dir, *([layout.redis_data] if with_redis else [])]
+    if with_postgres and layout.postgres_data.exists():
+        directories.append(layout.postgres_data)
+    for directory in directories:
+        private_directory(directory, account)
+    for log in (layout.postgres_log, layout.redis_log):
+        _make_log(log, account)
+    missing = (with_postgres and postgres.running_pid(layout) is None) or (
+        with_redis and redis.running_pid(layout) is None
+    )
+    if missing:
+        programs = [postgres.binaries() / "postgres"] if with_postgres else []
+        account = with_reach(account, programs + ([redis.binary()] if with_redis else []), layout.socket_dir)
+    if with_postgres:
+        postgres.ensure_running(layout, account, fsync=fsync)
+    if with_redis:
+        redis.ensure_running(layout, account, fsync=fsync)
+
+
+def _make_directories(layout: Layout) -> None:
+    log_dir = layout.postgres_log.parent
+    try:
+        log_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EmbeddedError(f"Cannot make {log_dir}: {error.strerror}. {unwritable_remedy(layout.var_dir)}") from error
+    if not os.access(layout.var_dir, os.W_OK | os.X_OK):
+        raise EmbeddedError(f"Cannot write to {layout.var_dir}. {unwritable_remedy(layout.session_lock)}")
+
+
+def _make_log(log: Path, account: Account) -> None:
+    try:
+        log.touch(mode=0o600)
+        if os.geteuid() == 0:
+            os.chown(log, account.uid, account.gid)
+    except OSError as error:
+        raise EmbeddedError(f"Cannot write {log}: {error.strerror}. {unwritable_remedy(log)}") from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """A descriptor for locking. Read-only, so that root and the owner of `var/` can share a lock file either made."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise EmbeddedError(f"Cannot open {path}: {error.strerror}. {unwritable_remedy(path)}") from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
