@@ -11,9 +11,10 @@ import ctypes
 import os
 import sys
 
-PR_SET_KEEPCAPS = 8
+PR_SET_SECUREBITS = 28
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
+SECBIT_NO_SETUID_FIXUP = 1 << 2
 CAP_DAC_OVERRIDE = 1
 CAPABILITY_VERSION_3 = 0x20080522
 
@@ -43,7 +44,8 @@ def become(uid: int, gid: int, *, reach_everywhere: bool) -> None:
         return
     libc = ctypes.CDLL(None, use_errno=True) if reach_everywhere else None
     if libc is not None:
-        _check(libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0), "PR_SET_KEEPCAPS")
+        # Keeps the capabilities across setuid, and lets access(2), by which initdb looks for postgres, count them.
+        _check(libc.prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0), "PR_SET_SECUREBITS")
     os.setgroups([])
     os.setgid(gid)
     os.setuid(uid)

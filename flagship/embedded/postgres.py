@@ -67,6 +67,15 @@ def ensure_running(layout: Layout, account: Account, *, fsync: bool) -> bool:
     The caller holds the start lock. An already running server keeps the settings it was started with.
     """
     _initialise(layout, account, fsync=fsync)
+    try:
+        return _ensure_started(layout, account, fsync=fsync)
+    except EmbeddedError:
+        if running_pid(layout) is not None:
+            raise
+        return _ensure_started(layout, account, fsync=fsync)  # it was being killed while we looked
+
+
+def _ensure_started(layout: Layout, account: Account, *, fsync: bool) -> bool:
     pid = running_pid(layout)
     if pid is not None and _status(layout) == "stopping":
         process.wait_until(lambda: running_pid(layout) is None, seconds=READY_SECONDS)

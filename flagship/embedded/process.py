@@ -45,15 +45,16 @@ def is_server(pid: int | None, name: str, path: Path) -> bool:
 
 def is_alive(pid: int) -> bool:
     """False for a zombie too; a server this process started is reaped, as no init may be there to do it."""
-    if pid in _children:
-        with suppress(ChildProcessError):
-            if os.waitpid(pid, os.WNOHANG)[0] == pid:
-                _children.discard(pid)
-                return False
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+            return True
     except psutil.NoSuchProcess:
         return False
+    if pid in _children:
+        _children.discard(pid)
+        with suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+    return False
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float) -> bool:

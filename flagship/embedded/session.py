@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from flagship.embedded import postgres, redis
+from flagship.embedded import postgres, process, redis
 from flagship.embedded.account import Account, choose_account, private_directory, unwritable_remedy, with_reach
 from flagship.embedded.errors import EmbeddedError
 from flagship.embedded.layout import Layout
+
+KEEPER = Path(__file__).with_name("keeper.py")
+REPOSITORY = Path(__file__).resolve().parents[2]
+KEEPER_STOP_SECONDS = 10
 
 
 @contextmanager
@@ -21,23 +27,27 @@ def session(
     """Inside it both servers run and their database exists; concurrent sessions of any process share them.
 
     Raises EmbeddedError. The shared lock ends with the process that holds it, so a killed session is no trouble: the
-    servers it left are used again, and stopped by the last of the next ones.
+    keeper stops what it left within a second or two, unless another session has taken it over by then.
     """
     layout = Layout.of(var_dir)
     _make_directories(layout)
     owner_pid = os.getpid()
+    keeper_pid: int | None = None
     with _opened(layout.session_lock) as lock:
         # Waits while the last session of a moment ago is still stopping the servers.
         fcntl.flock(lock, fcntl.LOCK_SH)
         try:
             with _opened(layout.start_lock) as start_lock:
                 fcntl.flock(start_lock, fcntl.LOCK_EX)
+                keeper_pid = _start_keeper(layout)
                 _start(layout, fsync=fsync, with_postgres=with_postgres, with_redis=with_redis)
             yield
         finally:
             # A fork that runs off the end of the block is not the session.
             if os.getpid() == owner_pid and become_alone(lock):
                 stop_servers(layout)
+                if keeper_pid is not None and process.is_alive(keeper_pid):
+                    process.stop(keeper_pid, signals=((signal.SIGTERM, KEEPER_STOP_SECONDS),), what="The keeper")
 
 
 def become_alone(session_lock: int) -> bool:
@@ -55,6 +65,10 @@ def stop_servers(layout: Layout) -> None:
         redis.stop(layout)
     finally:
         postgres.stop(layout)
+    if layout.socket_dir.parent != layout.var_dir:
+        with suppress(OSError):  # gone already, or somebody keeps a file in it: it stays, empty directories are cheap
+            layout.redis_socket.unlink(missing_ok=True)
+            layout.socket_dir.rmdir()
 
 
 def _start(layout: Layout, *, fsync: bool, with_postgres: bool, with_redis: bool) -> None:
@@ -64,8 +78,7 @@ def _start(layout: Layout, *, fsync: bool, with_postgres: bool, with_redis: bool
         directories.append(layout.postgres_data)
     for directory in directories:
         private_directory(directory, account)
-    for log in (layout.postgres_log, layout.redis_log):
-        _make_log(log, account)
+    _make_logs(layout, account)
     missing = (with_postgres and postgres.running_pid(layout) is None) or (
         with_redis and redis.running_pid(layout) is None
     )
@@ -78,6 +91,23 @@ def _start(layout: Layout, *, fsync: bool, with_postgres: bool, with_redis: bool
         redis.ensure_running(layout, account, fsync=fsync)
 
 
+def _start_keeper(layout: Layout) -> int | None:
+    """The pid of the keeper this call started; None when one is there already."""
+    with _opened(layout.keeper_lock) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return None
+    paths = [str(layout.var_dir), str(layout.keeper_lock), str(layout.session_lock)]
+    pid, _ = process.start(
+        [sys.executable, "-I", "-S", str(KEEPER), *paths],
+        account=Account(uid=os.geteuid(), gid=os.getegid()),
+        cwd=REPOSITORY,
+        log=layout.keeper_log,
+    )
+    return pid
+
+
 def _make_directories(layout: Layout) -> None:
     log_dir = layout.postgres_log.parent
     try:
@@ -88,13 +118,14 @@ def _make_directories(layout: Layout) -> None:
         raise EmbeddedError(f"Cannot write to {layout.var_dir}. {unwritable_remedy(layout.session_lock)}")
 
 
-def _make_log(log: Path, account: Account) -> None:
-    try:
-        log.touch(mode=0o600)
-        if os.geteuid() == 0:
-            os.chown(log, account.uid, account.gid)
-    except OSError as error:
-        raise EmbeddedError(f"Cannot write {log}: {error.strerror}. {unwritable_remedy(log)}") from error
+def _make_logs(layout: Layout, account: Account) -> None:
+    for log in (layout.postgres_log, layout.redis_log):
+        try:
+            log.touch(mode=0o600)
+            if os.geteuid() == 0:
+                os.chown(log, account.uid, account.gid)
+        except OSError as error:
+            raise EmbeddedError(f"Cannot write {log}: {error.strerror}. {unwritable_remedy(log)}") from error
 
 
 @contextmanager
