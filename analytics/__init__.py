@@ -1,0 +1,1 @@
+"""Events in (exposures and conversions), counted once, and the aggregates that experiments ask for."""

@@ -1,0 +1,141 @@
+"""The only way a row enters the log, and the check that none was altered since."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import connection, transaction
+from django.utils import timezone
+
+from audit.actors import Actor
+from audit.models import Entry
+
+_encoder = DjangoJSONEncoder()
+# Any constant will do that no other advisory lock of ours uses; it keeps the chains' locks apart from them.
+_LOCK_SPACE = 0x0A0D17
+
+
+def record(
+    *,
+    actor: Actor,
+    action: str,
+    entity_type: str,
+    entity_key: str,
+    organization_id: int | None,
+    project: str = "",
+    environment: str = "",
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+    reason: str = "",
+) -> Entry:
+    """Append one row in the caller's transaction: it commits with the change it describes, or not at all.
+
+    The chain's lock is held until that transaction ends, so that positions have no gap and hashes chain in commit order;
+    call it last in a transaction. Raises RuntimeError outside a transaction.
+    """
+    if not connection.in_atomic_block:
+        raise RuntimeError("audit.record() must run inside the transaction of the change it records.")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCK_SPACE, (organization_id or 0) % 2**31])
+    last = Entry.objects.filter(organization_id=organization_id).order_by("-position").first()
+    plain_before, plain_after = _plain(before), _plain(after)
+    entry = Entry(
+        organization_id=organization_id,
+        position=last.position + 1 if last else 1,
+        occurred_at=timezone.now(),
+        actor_kind=actor.kind,
+        actor_id=actor.id,
+        actor_label=actor.label,
+        credential=actor.credential,
+        request_id=actor.request_id,
+        action=action,
+        entity_type=entity_type,
+        entity_key=entity_key,
+        project=project,
+        environment=environment,
+        before=plain_before,
+        after=plain_after,
+        changes=list(diff(plain_before, plain_after)),
+        reason=reason,
+        previous_hash=last.hash if last else "",
+    )
+    entry.hash = digest(entry)
+    entry.save(force_insert=True)
+    return entry
+
+
+def _plain(value: Mapping[str, Any] | None) -> Any:
+    """Return what JSON will give back, so that the hash of the row written is the hash of the row read."""
+    return None if value is None else json.loads(_encoder.encode(value))
+
+
+def diff(before: Any, after: Any, path: str = "") -> Iterator[dict[str, Any]]:
+    """Yield `{path, before, after}` for each leaf that differs; lists compare as wholes below objects of objects."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in sorted(before.keys() | after.keys()):
+            yield from diff(before.get(key), after.get(key), f"{path}.{key}" if path else key)
+    elif before != after and path:
+        yield {"path": path, "before": before, "after": after}
+
+
+def digest(entry: Entry) -> str:
+    """SHA-256 over the previous row's hash and every field of this one, as canonical JSON."""
+    content = [
+        entry.organization_id,
+        entry.position,
+        entry.occurred_at.isoformat(timespec="microseconds"),
+        entry.actor_kind,
+        entry.actor_id,
+        entry.actor_label,
+        entry.credential,
+        entry.request_id,
+        entry.action,
+        entry.entity_type,
+        entry.entity_key,
+        entry.project,
+        entry.environment,
+        entry.before,
+        entry.after,
+        entry.changes,
+        entry.reason,
+        entry.previous_hash,
+    ]
+    return hashlib.sha256(json.dumps(_canonical(content), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _canonical(value: Any) -> Any:
+    """Whole floats become integers: jsonb gives 1e16 back as 10000000000000000."""
+    if isinstance(value, dict):
+        return {key: _canonical(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_canonical(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The first row of a chain that does not hold, and why."""
+
+    entry_id: int
+    position: int
+    why: str
+
+
+def verify(organization_id: int | None) -> Broken | None:
+    """Walk one organization's chain from its first row; return the first broken link, or None when all hold."""
+    previous_hash, expected = "", 1
+    rows = Entry.objects.filter(organization_id=organization_id).order_by("position")
+    with transaction.atomic():
+        for entry in rows.iterator(chunk_size=2000):
+            if entry.position != expected:
+                return Broken(entry.pk, entry.position, f"position {expected} is missing")
+            if entry.previous_hash != previous_hash:
+                return Broken(entry.pk, entry.position, "does not follow the row before it")
+            if digest(entry) != entry.hash:
+                return Broken(entry.pk, entry.position, "its content was altered")
+            previous_hash, expected = entry.hash, expected + 1
+    return None

@@ -1,0 +1,1 @@
+"""Flags and how they are configured, served, propagated and killed."""

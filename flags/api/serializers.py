@@ -1,0 +1,110 @@
+"""The shapes of API.md. They check form; what a flag may mean is decided by the services."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from flags.models import Flag
+
+
+class VariantSerializer(serializers.Serializer[Any]):
+    key = serializers.CharField(max_length=100)
+    value = serializers.JSONField()
+
+
+class PrerequisiteSerializer(serializers.Serializer[Any]):
+    flagKey = serializers.CharField(max_length=100)
+    variants = serializers.ListField(child=serializers.CharField(max_length=100), allow_empty=False)
+
+
+class TargetSerializer(serializers.Serializer[Any]):
+    variant = serializers.CharField(max_length=100)
+    userIds = serializers.ListField(child=serializers.CharField(max_length=1024))
+
+
+class ShareSerializer(serializers.Serializer[Any]):
+    variant = serializers.CharField(max_length=100)
+    percent = serializers.FloatField(help_text="0 to 100, at most two decimals.")
+
+
+class RuleSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField(required=False)
+    priority = serializers.IntegerField(min_value=0, max_value=2**31 - 1)
+    name = serializers.CharField(max_length=200, required=False, allow_blank=True)
+    conditions = serializers.ListField(child=serializers.JSONField(), required=False)
+    variant = serializers.CharField(max_length=100, required=False)
+    rollout = ShareSerializer(many=True, required=False)
+
+
+class FlagSerializer(serializers.Serializer[Any]):
+    """A flag as one environment sees it."""
+
+    key = serializers.CharField(max_length=100, required=False)
+    name = serializers.CharField(max_length=200, required=False)
+    description = serializers.CharField(required=False, allow_blank=True)
+    type = serializers.ChoiceField(choices=Flag.Type.choices, required=False)
+    tags = serializers.ListField(child=serializers.CharField(max_length=60), required=False)
+    metadata = serializers.DictField(required=False)
+    variants = VariantSerializer(many=True, required=False)
+    status = serializers.CharField(read_only=True)
+    enabled = serializers.BooleanField(required=False)
+    defaultVariant = serializers.CharField(max_length=100, required=False)
+    offVariant = serializers.CharField(max_length=100, required=False)
+    killSwitchVariant = serializers.CharField(read_only=True, allow_null=True)
+    bucketBy = serializers.CharField(max_length=100, required=False)
+    prerequisites = PrerequisiteSerializer(many=True, required=False)
+    targets = TargetSerializer(many=True, required=False)
+    rules = RuleSerializer(many=True, required=False)
+    rollout = ShareSerializer(many=True, required=False)
+    version = serializers.IntegerField(required=False, help_text="The version that was read; required to change.")
+    createdAt = serializers.DateTimeField(read_only=True)
+    updatedAt = serializers.DateTimeField(read_only=True)
+
+
+class KillSerializer(serializers.Serializer[Any]):
+    variant = serializers.CharField(max_length=100, required=False, help_text="The off variant when left out.")
+    reason = serializers.CharField(required=False, allow_blank=True, max_length=2000)
+
+
+class ReasonSerializer(serializers.Serializer[Any]):
+    reason = serializers.CharField(required=False, allow_blank=True, max_length=2000)
+
+
+class KilledSerializer(serializers.Serializer[Any]):
+    flagKey = serializers.CharField()
+    killSwitchVariant = serializers.CharField(allow_null=True)
+    configVersion = serializers.IntegerField(help_text="Whoever has applied this version obeys.")
+
+
+class EvaluateSerializer(serializers.Serializer[Any]):
+    flagKey = serializers.CharField()
+    userId = serializers.CharField(required=False, allow_null=True)
+    attributes = serializers.DictField(required=False)
+    defaultValue = serializers.JSONField(required=False)
+
+
+class EvaluateAllSerializer(serializers.Serializer[Any]):
+    userId = serializers.CharField(required=False, allow_null=True)
+    attributes = serializers.DictField(required=False)
+    flagKeys = serializers.ListField(child=serializers.CharField(), required=False)
+
+
+class AnswerSerializer(serializers.Serializer[Any]):
+    flagKey = serializers.CharField()
+    userId = serializers.CharField(allow_null=True)
+    variant = serializers.CharField(allow_null=True)
+    value = serializers.JSONField(allow_null=True)
+    reason = serializers.CharField()
+    ruleId = serializers.CharField(required=False)
+    experiment = serializers.CharField(required=False)
+    errorCode = serializers.CharField(required=False)
+    detail = serializers.CharField(required=False)
+    evaluationId = serializers.UUIDField()
+    configVersion = serializers.IntegerField()
+    stale = serializers.BooleanField()
+
+
+class AnswersSerializer(serializers.Serializer[Any]):
+    userId = serializers.CharField(allow_null=True)
+    configVersion = serializers.IntegerField()
+    flags = serializers.DictField(child=AnswerSerializer())

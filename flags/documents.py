@@ -1,0 +1,172 @@
+"""The three shapes of a flag: rows, the document that evaluators compile, and the resource that the API shows.
+
+Percentages are shown with two decimals and kept as ranges of 10,000 buckets; nothing below the API counts in percent.
+"""
+
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from flags.models import FlagConfig, Rule
+from openflagship.engine import deal, reallocate
+from tenancy.errors import Problem
+from tenancy.models import Environment
+
+Ranges = list[list[Any]]
+CONTRACT_VERSION = 1
+
+
+def environment_header(environment: Environment) -> dict[str, Any]:
+    """The `environment` member of a snapshot."""
+    return {
+        "organization": environment.project.organization.slug,
+        "project": environment.project.key,
+        "key": environment.key,
+        "salt": environment.salt,
+    }
+
+
+def flag_document(config: FlagConfig, rules: list[Rule] | None = None) -> dict[str, Any]:
+    """Return the FlagDoc of the snapshot; `rules` when they are not saved yet."""
+    flag = config.flag
+    return {
+        "key": flag.key,
+        "type": flag.type,
+        "variants": flag.variants,
+        "enabled": config.is_enabled,
+        "defaultVariant": config.default_variant,
+        "offVariant": config.off_variant,
+        "killSwitchVariant": config.kill_switch_variant or None,
+        "bucketBy": config.bucket_by,
+        "salt": config.salt,
+        "prerequisites": config.prerequisites,
+        "targets": config.targets,
+        "rules": [rule_document(rule) for rule in (config.rules.all() if rules is None else rules)],
+        "experiment": config.experiment,
+        "allocation": config.allocation,
+        "metadata": flag.metadata,
+        "version": config.version,
+    }
+
+
+def rule_document(rule: Rule) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "id": str(rule.pk),
+        "priority": rule.priority,
+        "name": rule.name,
+        "conditions": rule.conditions,
+    }
+    if rule.variant:
+        document["variant"] = rule.variant
+    else:
+        document["allocation"] = rule.allocation
+    return document
+
+
+def flag_resource(config: FlagConfig) -> dict[str, Any]:
+    """Return the flag as one environment sees it, in the words of API.md."""
+    flag = config.flag
+    return {
+        "key": flag.key,
+        "name": flag.name,
+        "description": flag.description,
+        "type": flag.type,
+        "tags": flag.tags,
+        "metadata": flag.metadata,
+        "variants": flag.variants,
+        "status": "archived" if flag.is_archived else "active",
+        "enabled": config.is_enabled,
+        "defaultVariant": config.default_variant,
+        "offVariant": config.off_variant,
+        "killSwitchVariant": config.kill_switch_variant or None,
+        "bucketBy": config.bucket_by,
+        "prerequisites": config.prerequisites,
+        "targets": config.targets,
+        "rules": [_rule_resource(rule) for rule in config.rules.all()],
+        "rollout": rollout_of(config.allocation),
+        "version": config.version,
+        "createdAt": flag.created_at,
+        "updatedAt": max(flag.updated_at, config.updated_at),
+    }
+
+
+def _rule_resource(rule: Rule) -> dict[str, Any]:
+    resource: dict[str, Any] = {
+        "id": str(rule.pk),
+        "priority": rule.priority,
+        "name": rule.name,
+        "conditions": rule.conditions,
+    }
+    if rule.variant:
+        resource["variant"] = rule.variant
+    else:
+        resource["rollout"] = rollout_of(rule.allocation)
+    return resource
+
+
+def rollout_of(allocation: Ranges) -> list[dict[str, Any]]:
+    """Sum ranges up to `[{variant, percent}]`, in the order in which the variants first appear."""
+    buckets: dict[str, int] = {}
+    for start, end, variant in allocation:
+        buckets[variant] = buckets.get(variant, 0) + end - start
+    return [{"variant": variant, "percent": percent_of(count)} for variant, count in buckets.items()]
+
+
+def percent_of(buckets: int) -> int | float:
+    return buckets // 100 if buckets % 100 == 0 else buckets / 100
+
+
+def weights_of(
+    rollout: list[dict[str, Any]], *, variants: list[str], attr: str
+) -> tuple[list[tuple[str, int]], list[Problem]]:
+    """Turn `[{variant, percent}]` into weights in basis points, in the order the variants are defined; name each problem."""
+    weights: dict[str, int] = {}
+    problems: list[Problem] = []
+    for index, share in enumerate(rollout):
+        variant, percent = share.get("variant"), share.get("percent")
+        if variant not in variants:
+            problems.append(
+                Problem(
+                    f"{attr}[{index}].variant",
+                    "unknown_variant",
+                    f"The flag has no variant {variant!r}; use one of: {', '.join(variants)}.",
+                )
+            )
+            continue
+        if variant in weights:
+            problems.append(
+                Problem(f"{attr}[{index}].variant", "duplicate", f"{variant!r} appears twice; give it one share.")
+            )
+            continue
+        basis_points = _basis_points(percent)
+        if basis_points is None:
+            problems.append(
+                Problem(
+                    f"{attr}[{index}].percent",
+                    "invalid_percent",
+                    "Give a number from 0 to 100 with at most two decimals.",
+                )
+            )
+            continue
+        weights[variant] = basis_points
+    if not problems and sum(weights.values()) > 10_000:
+        total = percent_of(sum(weights.values()))
+        problems.append(Problem(attr, "weights_exceed_100", f"The shares sum to {total} %; bring them to 100 % or less."))
+    return [(variant, weights[variant]) for variant in variants if weights.get(variant)], problems
+
+
+def _basis_points(percent: Any) -> int | None:
+    if isinstance(percent, bool) or not isinstance(percent, (int, float, Decimal)):
+        return None
+    try:
+        exact = Decimal(str(percent)) * 100
+    except InvalidOperation:
+        return None
+    if not exact.is_finite() or not 0 <= exact <= 10_000 or exact != exact.to_integral_value():
+        return None
+    return int(exact)
+
+
+def allocate(before: Ranges, weights: list[tuple[str, int]]) -> Ranges:
+    """Lay weights out: afresh where there was nothing, else moving the fewest buckets possible."""
+    after = reallocate(before, weights) if before else deal(weights)
+    return [[start, end, variant] for start, end, variant in after]

@@ -1,0 +1,18 @@
+"""Prometheus figures of evaluation and propagation, summed over worker processes."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+EVALUATIONS = Counter("flagship_evaluations", "Evaluations answered, by the contract's reason.", ["reason"])
+EVALUATION_SECONDS = Histogram(
+    "flagship_evaluation_request_seconds",
+    "Time in the evaluate view, from parsed request to response.",
+    buckets=(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1),
+)
+SNAPSHOT_VERSION = Gauge(
+    "flagship_snapshot_version", "Configuration version in memory, the oldest of all workers.", ["environment"],
+    multiprocess_mode="livemin",
+)
+SNAPSHOT_AGE_SECONDS = Gauge(
+    "flagship_snapshot_age_seconds", "Seconds since the configuration was last confirmed, the worst of all workers.",
+    multiprocess_mode="livemax",
+)

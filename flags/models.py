@@ -1,0 +1,140 @@
+"""Flags, their configuration in each environment, and the environment's version log, which is the truth about both."""
+
+from django.contrib.postgres.fields import ArrayField
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import Q
+
+from openflagship.ids import uuid7
+from tenancy.models import Environment, Project
+
+key_syntax = RegexValidator(
+    r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z",
+    "Use letters, digits, dot, underscore and hyphen, beginning with a letter or digit, at most 100.",
+)
+
+
+class Flag(models.Model):
+    """A named decision of a project. Its key never changes: code refers to it, and it is the default salt."""
+
+    class Type(models.TextChoices):
+        BOOLEAN = "boolean", "Boolean"
+        STRING = "string", "String"
+        NUMBER = "number", "Number"
+        JSON = "json", "JSON"
+
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="flags")
+    key = models.CharField(max_length=100, validators=[key_syntax])
+    name = models.CharField(max_length=200)
+    description = models.TextField(blank=True)
+    type = models.CharField(max_length=10, choices=Type.choices, default=Type.BOOLEAN)
+    tags = ArrayField(models.CharField(max_length=60), default=list, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+    variants = models.JSONField(default=list, help_text='In the order they are laid out: [{"key": …, "value": …}].')
+    is_archived = models.BooleanField(default=False)
+    archived_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["key"]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "key"], name="flag_key_once"),
+            models.CheckConstraint(condition=~Q(key="evaluate"), name="flag_key_not_reserved"),
+        ]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class FlagConfig(models.Model):
+    """What a flag does in one environment. Bucket ranges are explicit: evaluation never computes them from weights."""
+
+    flag = models.ForeignKey(Flag, on_delete=models.CASCADE, related_name="configs")
+    environment = models.ForeignKey(Environment, on_delete=models.CASCADE, related_name="flag_configs")
+    is_enabled = models.BooleanField("on", default=False)
+    default_variant = models.CharField(max_length=100)
+    off_variant = models.CharField(max_length=100)
+    kill_switch_variant = models.CharField(max_length=100, blank=True)
+    killed_at = models.DateTimeField(null=True, blank=True, editable=False)
+    kill_reason = models.TextField(blank=True, editable=False)
+    bucket_by = models.CharField(max_length=100, default="userId")
+    salt = models.CharField(max_length=150)
+    prerequisites = models.JSONField(default=list, blank=True)
+    targets = models.JSONField(default=list, blank=True)
+    allocation = models.JSONField(default=list, blank=True, help_text="[[start, end, variant], …] of 10,000 buckets.")
+    experiment = models.JSONField(
+        null=True, blank=True, editable=False, help_text="The running experiment's part of the snapshot, if there is one."
+    )
+    version = models.BigIntegerField(default=0, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name = "flag"
+        ordering = ["flag__key"]
+        constraints = [models.UniqueConstraint(fields=["flag", "environment"], name="config_once_per_environment")]
+
+    def __str__(self) -> str:
+        return f"{self.flag} in {self.environment}"
+
+    @property
+    def is_killed(self) -> bool:
+        return bool(self.kill_switch_variant)
+
+
+class Rule(models.Model):
+    """A targeting rule: all conditions true gives its variant, or its own percentage allocation."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    config = models.ForeignKey(FlagConfig, on_delete=models.CASCADE, related_name="rules")
+    priority = models.PositiveIntegerField(help_text="Ascending; the first rule that matches decides.")
+    name = models.CharField(max_length=200, blank=True)
+    conditions = models.JSONField(default=list)
+    variant = models.CharField(max_length=100, blank=True)
+    allocation = models.JSONField(default=list, blank=True)
+
+    class Meta:
+        ordering = ["priority"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["config", "priority"],
+                name="rule_priority_once",
+                deferrable=models.Deferrable.DEFERRED,
+                violation_error_message="Another rule of this flag has that priority already.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name or f"Rule {self.priority}"
+
+
+class Change(models.Model):
+    """One step of an environment's version log: the whole document of what changed, as every evaluator hears it."""
+
+    class Kind(models.TextChoices):
+        FLAG_UPDATED = "flag_updated"
+        FLAG_ARCHIVED = "flag_archived"
+        KILL_SWITCH = "kill_switch"
+        SEGMENT_UPDATED = "segment_updated"
+
+    class Entity(models.TextChoices):
+        FLAG = "flag"
+        SEGMENT = "segment"
+
+    environment = models.ForeignKey(Environment, on_delete=models.CASCADE, related_name="changes")
+    version = models.BigIntegerField(help_text="The environment's version after this change.")
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    entity = models.CharField(max_length=10, choices=Entity.choices)
+    key = models.CharField(max_length=100)
+    document = models.JSONField(null=True, help_text="Empty where the thing is no longer served.")
+    actor_label = models.CharField(max_length=254)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["environment", "version"]
+        constraints = [models.UniqueConstraint(fields=["environment", "version"], name="version_once_per_environment")]
+        indexes = [models.Index(fields=["environment", "entity", "key", "-version"], name="change_by_entity")]
+
+    def __str__(self) -> str:
+        return f"{self.environment} v{self.version}: {self.kind} {self.key}"

@@ -1,0 +1,189 @@
+"""From what was sent to what would be stored: a draft holds unsaved rows, checked whole before anything is written."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from flags.documents import allocate, flag_document, rollout_of, weights_of
+from flags.models import Flag, FlagConfig, Rule
+from openflagship.engine import DecodeError, decode_flag, find_prerequisite_cycle
+from openflagship.ids import uuid7
+from tenancy.errors import Conflict, Invalid, Problem
+
+BOOLEAN_VARIANTS = [{"key": "control", "value": False}, {"key": "treatment", "value": True}]
+# What belongs to the project, the same in every environment.
+SHARED_FIELDS = ("name", "description", "tags", "metadata", "variants")
+CONFIG_FIELDS = (
+    "enabled",
+    "defaultVariant",
+    "offVariant",
+    "bucketBy",
+    "prerequisites",
+    "targets",
+    "rules",
+    "rollout",
+)
+# Shown, never taken: a client may send back what it read.
+READ_ONLY_FIELDS = ("status", "killSwitchVariant", "version", "createdAt", "updatedAt")
+
+
+@dataclass(slots=True)
+class Draft:
+    """A flag, its configuration and its rules as they would be stored."""
+
+    flag: Flag
+    config: FlagConfig
+    rules: list[Rule]
+
+    @property
+    def document(self) -> dict[str, Any]:
+        return flag_document(self.config, self.rules)
+
+
+def apply(draft: Draft, payload: Mapping[str, Any]) -> list[Problem]:
+    """Put the payload's fields onto the draft's unsaved rows; return what cannot even be understood.
+
+    A changed split moves the fewest buckets possible, from the ranges the draft had.
+    """
+    flag, config = draft.flag, draft.config
+    known = {"key", "type", *SHARED_FIELDS, *CONFIG_FIELDS, *READ_ONLY_FIELDS}
+    problems = [
+        Problem(name, "unknown_field", f"There is no field {name!r}; leave it out.") for name in payload if name not in known
+    ]
+    for name in SHARED_FIELDS:
+        if name in payload:
+            setattr(flag, name, payload[name])
+    for name, field in (
+        ("enabled", "is_enabled"),
+        ("defaultVariant", "default_variant"),
+        ("offVariant", "off_variant"),
+        ("bucketBy", "bucket_by"),
+        ("prerequisites", "prerequisites"),
+        ("targets", "targets"),
+    ):
+        if name in payload:
+            setattr(config, field, payload[name])
+    variants = [variant["key"] for variant in flag.variants]
+    if "rollout" in payload:
+        weights, found = weights_of(payload["rollout"], variants=variants, attr="rollout")
+        problems += found
+        if not found and weights != _weights(config.allocation, variants):
+            config.allocation = allocate(config.allocation, weights)
+    if "rules" in payload:
+        draft.rules, found = _rules(draft, payload["rules"], variants)
+        problems += found
+    return problems
+
+
+def _weights(allocation: list[list[Any]], variants: list[str]) -> list[tuple[str, int]]:
+    return weights_of(rollout_of(allocation), variants=variants, attr="")[0]
+
+
+def _rules(draft: Draft, sent: list[dict[str, Any]], variants: list[str]) -> tuple[list[Rule], list[Problem]]:
+    existing = {rule.pk: rule for rule in draft.rules}
+    rules: list[Rule] = []
+    problems: list[Problem] = []
+    for index, item in enumerate(sent):
+        rule = existing.get(UUID(str(item["id"]))) if item.get("id") else None
+        if item.get("id") and rule is None:
+            problems.append(
+                Problem(
+                    f"rules[{index}].id", "unknown_rule", "The flag has no rule with that id; leave it out for a new one."
+                )
+            )
+            continue
+        before = rule.allocation if rule else []
+        rule = rule or Rule(pk=uuid7(), config=draft.config)
+        rule.priority = item["priority"]
+        rule.name = item.get("name", "")
+        rule.conditions = item.get("conditions", [])
+        rule.variant = item.get("variant") or ""
+        rule.allocation = []
+        if ("rollout" in item) == bool(rule.variant):
+            problems.append(
+                Problem(f"rules[{index}]", "variant_or_rollout", "Give the rule either a variant or a rollout, not both.")
+            )
+        elif "rollout" in item:
+            weights, found = weights_of(item["rollout"], variants=variants, attr=f"rules[{index}].rollout")
+            problems += found
+            rule.allocation = before if weights == _weights(before, variants) else allocate(before, weights)
+        rules.append(rule)
+    return sorted(rules, key=lambda rule: rule.priority), problems
+
+
+def check(draft: Draft, *, attr_prefix: str = "") -> list[Problem]:
+    """Return everything the contract has against the draft, with the path of each field as it was sent."""
+    try:
+        decode_flag(draft.document)
+    except DecodeError as error:
+        return [Problem(attr_prefix + _as_sent(found.path), found.code, found.message) for found in error.problems]
+    return []
+
+
+def _as_sent(path: str) -> str:
+    return re.sub(r"(^|\.)allocation\b", r"\1rollout", path)
+
+
+def check_prerequisites(draft: Draft) -> list[Problem]:
+    """Prerequisites must exist, be served, name variants that are there, and close no cycle (code `prerequisite_cycle`)."""
+    wanted = draft.config.prerequisites
+    if not wanted:
+        return []
+    environment = draft.config.environment
+    others = {
+        config.flag.key: config
+        for config in FlagConfig.objects.filter(environment=environment, flag__is_archived=False)
+        .exclude(flag__key=draft.flag.key)
+        .select_related("flag")
+    }
+    problems: list[Problem] = []
+    for index, prerequisite in enumerate(wanted):
+        key = prerequisite["flagKey"]
+        other = others.get(key)
+        if other is None and key != draft.flag.key:
+            problems.append(
+                Problem(f"prerequisites[{index}].flagKey", "unknown_flag", f"There is no active flag {key!r} here.")
+            )
+        elif other is not None:
+            known = {variant["key"] for variant in other.flag.variants}
+            problems += [
+                Problem(
+                    f"prerequisites[{index}].variants",
+                    "unknown_variant",
+                    f"{key!r} has no variant {variant!r}; it has: {', '.join(sorted(known))}.",
+                )
+                for variant in prerequisite["variants"]
+                if variant not in known
+            ]
+    if problems:
+        return problems
+    documents = {key: {"key": key, "prerequisites": config.prerequisites} for key, config in others.items()}
+    documents[draft.flag.key] = {"key": draft.flag.key, "prerequisites": wanted}
+    cycle = find_prerequisite_cycle(documents)
+    if cycle:
+        return [
+            Problem(
+                "prerequisites",
+                "prerequisite_cycle",
+                f"These would wait for each other: {' → '.join(cycle)}. Remove one of them.",
+            )
+        ]
+    return []
+
+
+def refuse_if_any(problems: list[Problem]) -> None:
+    if problems:
+        raise Invalid(problems)
+
+
+def refuse_split_change(draft: Draft, before: list[list[Any]]) -> None:
+    """While an experiment uses the flag its split is locked: changed weights would mix two assignments in one result."""
+    if draft.config.experiment and draft.config.allocation != before:
+        raise Conflict(
+            "An experiment is running on this flag, so its split is locked. Complete the experiment, or restart it "
+            "with the new split.",
+            code="rollout_conflict",
+            attr="rollout",
+        )

@@ -1,0 +1,329 @@
+"""Creating, changing, archiving and restoring flags."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+import audit.services
+from audit.actors import Actor
+from flags import log
+from flags.documents import flag_document, flag_resource
+from flags.models import Change, Flag, FlagConfig, Rule
+from flags.selectors import get_config
+from flags.services import drafts
+from tenancy.errors import Conflict, Invalid, Problem
+from tenancy.models import Environment, Project
+
+
+@transaction.atomic
+def create_flag(*, actor: Actor, environment: Environment, payload: Mapping[str, Any]) -> tuple[FlagConfig, bool]:
+    """Create a flag in the environment's project, configured as sent here and switched off in the other environments.
+
+    Returns the configuration and whether it is new: a key that exists with the same content is answered with what is
+    there. Raises Invalid, or Conflict `key_exists`.
+    """
+    project = environment.project
+    environments = log.lock(project.environments.values_list("pk", flat=True))
+    key = payload.get("key")
+    existing = (
+        FlagConfig.objects.filter(flag__project=project, flag__key=key, environment=environment)
+        .select_related("flag", "environment")
+        .first()
+    )
+    if existing is not None:
+        return _same_or_conflict(existing, payload), False
+    flag = _new_flag(project, payload)
+    draft = drafts.Draft(flag, _new_config(flag, environments[environment.pk]), [])
+    problems = drafts.apply(draft, payload)
+    _fill_variants(draft, payload)
+    drafts.refuse_if_any(problems or drafts.check(draft) or drafts.check_prerequisites(draft))
+    try:
+        with transaction.atomic():
+            flag.save(force_insert=True)
+    except IntegrityError as error:
+        raise Conflict(f"There is already a flag {flag.key!r}.", code="key_exists", attr="key") from error
+    _save(draft)
+    others = [row for pk, row in environments.items() if pk != environment.pk]
+    for other in others:
+        config = _new_config(flag, other)
+        _name_default_variants(config)
+        config.version = 1
+        config.save(force_insert=True)
+    for config in FlagConfig.objects.filter(flag=flag).select_related("flag").prefetch_related("rules"):
+        _append(actor, config, environments[config.environment_id])
+    config = get_config(environment, flag.key)
+    _record(actor, config, "flag.created", before=None)
+    return config, True
+
+
+def _new_flag(project: Project, payload: Mapping[str, Any]) -> Flag:
+    kind = payload.get("type", Flag.Type.BOOLEAN)
+    variants = payload.get("variants") or (drafts.BOOLEAN_VARIANTS if kind == Flag.Type.BOOLEAN else None)
+    if variants is None:
+        raise Invalid(f"A {kind} flag needs at least two variants; name them.", attr="variants", code="required")
+    key = payload.get("key", "")
+    return Flag(project=project, key=key, name=payload.get("name") or key, type=kind, variants=variants)
+
+
+def _new_config(flag: Flag, environment: Environment) -> FlagConfig:
+    return FlagConfig(flag=flag, environment=environment, salt=flag.key)
+
+
+def _fill_variants(draft: drafts.Draft, payload: Mapping[str, Any]) -> None:
+    _name_default_variants(draft.config)
+    if not payload.get("name"):
+        draft.flag.name = draft.flag.key
+
+
+def _name_default_variants(config: FlagConfig) -> None:
+    first = config.flag.variants[0]["key"]
+    config.default_variant = config.default_variant or first
+    config.off_variant = config.off_variant or first
+
+
+def _same_or_conflict(existing: FlagConfig, payload: Mapping[str, Any]) -> FlagConfig:
+    resource = flag_resource(existing)
+    same = all(resource.get(name) == value for name, value in payload.items() if name not in drafts.READ_ONLY_FIELDS)
+    if existing.flag.is_archived:
+        raise Conflict(
+            f"{existing.flag.key!r} is archived and keeps its key; restore it, or choose another key.",
+            code="key_exists",
+            attr="key",
+        )
+    if not same:
+        raise Conflict(
+            f"There is already a flag {existing.flag.key!r} with other content.", code="key_exists", attr="key",
+            current=resource,
+        )
+    return existing
+
+
+@transaction.atomic
+def update_flag(
+    *,
+    actor: Actor,
+    environment: Environment,
+    key: str,
+    payload: Mapping[str, Any],
+    version: int | None,
+    is_partial: bool = True,
+    reason: str = "",
+) -> FlagConfig:
+    """Change a flag as one environment sees it. `version` is the one that was read; None skips the check (console actions).
+
+    With `is_partial` what is not named stays as it is; else it returns to its default. What belongs to the project (name,
+    tags, variants …) changes in every environment. Raises Invalid, NotFound, Conflict `version_conflict` or
+    `rollout_conflict`.
+    """
+    environments = log.lock(environment.project.environments.values_list("pk", flat=True))
+    config = get_config(environment, key)
+    config.environment = environments[environment.pk]
+    before = flag_resource(config)
+    _refuse_stale(before, version)
+    flag = config.flag
+    if flag.is_archived:
+        raise Conflict(f"{key!r} is archived; restore it before changing it.", code="flag_archived")
+    for name in ("key", "type"):
+        if name in payload and payload[name] != before[name]:
+            raise Invalid(f"The {name} of a flag never changes; create another flag.", attr=name, code="immutable")
+    full = payload if is_partial else {**_defaults(config), **payload}
+    draft = drafts.Draft(flag, config, list(config.rules.all()))
+    allocation_before = config.allocation
+    problems = drafts.apply(draft, full)
+    drafts.refuse_if_any(problems or drafts.check(draft) or drafts.check_prerequisites(draft))
+    drafts.refuse_split_change(draft, allocation_before)
+    shared_changed = any(getattr(flag, name) != before[name] for name in drafts.SHARED_FIELDS)
+    if shared_changed:
+        _check_elsewhere(flag, config)
+        flag.save()
+    _save(draft)
+    saved = get_config(environment, key)
+    _append(actor, saved, environments[environment.pk])
+    if shared_changed:
+        for other in flag.configs.exclude(pk=config.pk).select_related("flag").prefetch_related("rules"):
+            other.version += 1
+            other.save(update_fields=["version", "updated_at"])
+            _append(actor, other, environments[other.environment_id])
+    _record(actor, saved, "flag.updated", before=before, reason=reason)
+    return saved
+
+
+def _defaults(config: FlagConfig) -> dict[str, Any]:
+    first = config.flag.variants[0]["key"]
+    return {
+        "name": config.flag.key,
+        "description": "",
+        "tags": [],
+        "metadata": {},
+        "enabled": False,
+        "defaultVariant": first,
+        "offVariant": first,
+        "bucketBy": "userId",
+        "prerequisites": [],
+        "targets": [],
+        "rules": [],
+        "rollout": [],
+    }
+
+
+def _refuse_stale(before: dict[str, Any], version: int | None) -> None:
+    if version is not None and version != before["version"]:
+        raise Conflict(
+            f"The flag is at version {before['version']}, and you changed version {version}. Read it again, and apply your "
+            "change to what is there now.",
+            code="version_conflict",
+            attr="version",
+            current=before,
+        )
+
+
+def _check_elsewhere(flag: Flag, config: FlagConfig) -> None:
+    """Changed variants must still fit what the other environments do with them."""
+    problems: list[Problem] = []
+    for other in flag.configs.exclude(pk=config.pk).select_related("environment").prefetch_related("rules"):
+        other.flag = flag
+        found = drafts.check(drafts.Draft(flag, other, list(other.rules.all())))
+        problems += [
+            Problem("variants", problem.code, f"In {other.environment.key}, {problem.attr}: {problem.detail}")
+            for problem in found
+        ]
+    drafts.refuse_if_any(problems)
+
+
+@transaction.atomic
+def archive_flag(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> FlagConfig:
+    """Stop serving the flag in every environment; it keeps its key, its history and its events. Again: nothing happens."""
+    environments = log.lock(environment.project.environments.values_list("pk", flat=True))
+    config = get_config(environment, key)
+    flag = config.flag
+    if flag.is_archived:
+        return config
+    _refuse_in_use(flag)
+    before = flag_resource(config)
+    flag.is_archived, flag.archived_at = True, timezone.now()
+    flag.save(update_fields=["is_archived", "archived_at", "updated_at"])
+    for row in flag.configs.all():
+        row.version += 1
+        row.save(update_fields=["version", "updated_at"])
+        log.append(
+            environment=environments[row.environment_id],
+            actor=actor,
+            kind=Change.Kind.FLAG_ARCHIVED,
+            key=flag.key,
+            document=None,
+        )
+    saved = get_config(environment, key)
+    _record(actor, saved, "flag.archived", before=before, reason=reason)
+    return saved
+
+
+def _refuse_in_use(flag: Flag) -> None:
+    dependents = FlagConfig.objects.filter(
+        flag__project=flag.project, flag__is_archived=False, prerequisites__contains=[{"flagKey": flag.key}]
+    ).select_related("flag", "environment")
+    users = [f"{config.flag.key} ({config.environment.key}, prerequisite)" for config in dependents]
+    users += [
+        f"an experiment ({config.environment.key})"
+        for config in flag.configs.filter(experiment__isnull=False).select_related("environment")
+    ]
+    if users:
+        raise Conflict(
+            f"{flag.key!r} is still used by: {', '.join(users)}. Take it out there first.", code="in_use", attr="key"
+        )
+
+
+@transaction.atomic
+def restore_flag(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> FlagConfig:
+    """Serve an archived flag again, as it was configured. On an active one: nothing happens."""
+    environments = log.lock(environment.project.environments.values_list("pk", flat=True))
+    config = get_config(environment, key)
+    flag = config.flag
+    if not flag.is_archived:
+        return config
+    before = flag_resource(config)
+    flag.is_archived, flag.archived_at = False, None
+    flag.save(update_fields=["is_archived", "archived_at", "updated_at"])
+    for row in flag.configs.select_related("flag").prefetch_related("rules"):
+        row.version += 1
+        row.save(update_fields=["version", "updated_at"])
+        _append(actor, row, environments[row.environment_id])
+    saved = get_config(environment, key)
+    _record(actor, saved, "flag.restored", before=before, reason=reason)
+    return saved
+
+
+def set_experiment(
+    *, actor: Actor, environment: Environment, key: str, section: dict[str, Any] | None, salt: str | None = None
+) -> FlagConfig:
+    """Put an experiment's part into the flag's document, or take it out; called by the experiments app in its transaction.
+
+    The caller audits: what happened is an act on the experiment. `salt` reshuffles (a restarted experiment).
+    """
+    environments = log.lock([environment.pk])
+    config = get_config(environment, key)
+    if section is not None and config.experiment and config.experiment["id"] != section["id"]:
+        raise Conflict(
+            f"Another experiment is running on {key!r} here; complete it first.", code="experiment_conflict", attr="flagKey"
+        )
+    config.experiment = section
+    if salt is not None:
+        config.salt = salt
+    config.version += 1
+    config.save()
+    _append(actor, config, environments[environment.pk])
+    return config
+
+
+@transaction.atomic
+def configure_environment(*, actor: Actor, environment: Environment) -> None:
+    """Give every flag of the project a configuration, switched off, in a new environment."""
+    locked = log.lock([environment.pk])[environment.pk]
+    for flag in Flag.objects.filter(project=environment.project):
+        config = _new_config(flag, locked)
+        _name_default_variants(config)
+        config.version = 1
+        config.save(force_insert=True)
+        if not flag.is_archived:
+            _append(actor, config, locked)
+
+
+def _save(draft: drafts.Draft) -> None:
+    config = draft.config
+    config.version += 1
+    config.save()
+    kept = {rule.pk for rule in draft.rules}
+    config.rules.exclude(pk__in=kept).delete()
+    existing = set(Rule.objects.filter(config=config).values_list("pk", flat=True))
+    for rule in draft.rules:
+        rule.config = config
+        rule.save(force_insert=rule.pk not in existing)
+
+
+def _append(actor: Actor, config: FlagConfig, environment: Environment) -> Change:
+    return log.append(
+        environment=environment,
+        actor=actor,
+        kind=Change.Kind.FLAG_UPDATED,
+        key=config.flag.key,
+        document=flag_document(config),
+    )
+
+
+def _record(
+    actor: Actor, config: FlagConfig, action: str, *, before: dict[str, Any] | None, reason: str = ""
+) -> None:
+    environment = config.environment
+    audit.services.record(
+        actor=actor,
+        action=action,
+        entity_type="flag",
+        entity_key=config.flag.key,
+        organization_id=environment.project.organization_id,
+        project=environment.project.key,
+        environment=environment.key,
+        before=before,
+        after=flag_resource(config),
+        reason=reason,
+    )

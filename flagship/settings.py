@@ -1,0 +1,250 @@
+"""Every setting, read from the environment through django-environ; `.env.example` documents each variable."""
+
+import secrets
+from pathlib import Path
+from urllib.parse import unquote
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from flagship import embedded
+from flagship.telemetry import logging_config
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+environ.Env.read_env(BASE_DIR / ".env")
+
+
+def _number(name: str, default: float, *, low: float, high: float) -> float:
+    """Read a number and refuse one outside its range with the variable's name, at start rather than at first use."""
+    try:
+        value = env.float(name, default=default)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} must be a number between {low:g} and {high:g}.") from error
+    if not low <= value <= high:
+        raise ImproperlyConfigured(f"{name} is {value:g}; it must be between {low:g} and {high:g}.")
+    return value
+
+
+# --- Where things are ---------------------------------------------------------------------------------------------
+VAR_DIR = Path(env.str("FLAGSHIP_VAR_DIR", default=str(BASE_DIR / "var"))).resolve()
+DATABASE_URL = env.str("DATABASE_URL", default="") or embedded.database_url(VAR_DIR)
+REDIS_URL = env.str("REDIS_URL", default="") or embedded.redis_url(VAR_DIR)
+EMBEDDED = not (env.str("DATABASE_URL", default="") and env.str("REDIS_URL", default=""))
+# All keys, channels and streams in Redis start with it, so that several installations may share one server.
+REDIS_PREFIX = env.str("REDIS_PREFIX", default="flagship")
+BASE_URL = env.str("FLAGSHIP_BASE_URL", default="http://127.0.0.1:8000").rstrip("/")
+STREAM_URL = env.str("FLAGSHIP_STREAM_URL", default="http://127.0.0.1:8001").rstrip("/")
+
+
+def _secret_key() -> str:
+    """The configured key; on the embedded default one is made once and kept under var/, readable by its owner alone."""
+    key = env.str("SECRET_KEY", default="")
+    if key:
+        return key
+    if not EMBEDDED:
+        raise ImproperlyConfigured("SECRET_KEY must be set when DATABASE_URL and REDIS_URL name servers of your own.")
+    path = VAR_DIR / "secret_key"
+    try:
+        VAR_DIR.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600, exist_ok=False)
+        path.write_text(secrets.token_urlsafe(50))
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"Cannot write {path}: {error.strerror}. Make the folder writable, or set FLAGSHIP_VAR_DIR or SECRET_KEY."
+        ) from error
+    return path.read_text() or "being-written-by-another-process"
+
+
+SECRET_KEY = _secret_key()
+DEBUG = env.bool("DEBUG", default=False)
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]", "testserver"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[BASE_URL])
+
+# --- Applications, lowest layer first (ARCHITECTURE: right may import left) -----------------------------------------
+INSTALLED_APPS = [
+    "flagship.apps.FlagShipConfig",
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "drf_standardized_errors",
+    "channels",
+    "django_celery_beat",
+    "audit",
+    "tenancy",
+    "analytics",
+    "flags",
+    "experiments",
+]
+MIDDLEWARE = [
+    "flagship.middleware.RequestIdMiddleware",
+    "flagship.middleware.PlainErrorsMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "flagship.urls"
+WSGI_APPLICATION = "flagship.wsgi.application"
+ASGI_APPLICATION = "flagship.asgi.application"
+APPEND_SLASH = False
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# --- Data stores ----------------------------------------------------------------------------------------------------
+_database = env.db_url_config(DATABASE_URL)
+DATABASES = {
+    "default": {
+        **_database,
+        # A socket directory is percent-encoded in a URL, and django-environ leaves it so.
+        "HOST": unquote(_database["HOST"]),
+        "CONN_MAX_AGE": int(_number("DATABASE_CONN_MAX_AGE_SECONDS", 60, low=0, high=86_400)),
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {"connect_timeout": 5},
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_USER_MODEL = "tenancy.User"
+REDIS_TIMEOUT_SECONDS = _number("REDIS_TIMEOUT_SECONDS", 2, low=0.05, high=60)
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": f"{REDIS_PREFIX}:cache",
+        "OPTIONS": {
+            "SOCKET_CONNECT_TIMEOUT": REDIS_TIMEOUT_SECONDS,
+            "SOCKET_TIMEOUT": REDIS_TIMEOUT_SECONDS,
+        },
+    }
+}
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [REDIS_URL], "prefix": f"{REDIS_PREFIX}:channels"},
+    }
+}
+
+# --- Background work --------------------------------------------------------------------------------------------------
+CELERY_BROKER_URL = embedded.celery_broker_url(REDIS_URL)
+CELERY_BROKER_TRANSPORT_OPTIONS = {"global_keyprefix": f"{REDIS_PREFIX}:celery:", "visibility_timeout": 3600}
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_TIME_LIMIT = 3600
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_CONCURRENCY = int(_number("WORKER_CONCURRENCY", 1, low=1, high=256))
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_TIMEZONE = "UTC"
+
+# --- Propagation: how a change reaches every process -------------------------------------------------------------------
+POLL_SECONDS = _number("POLL_SECONDS", 5, low=0.1, high=60)
+STALE_AFTER_SECONDS = _number("STALE_AFTER_SECONDS", 120, low=1, high=86_400)
+
+# --- Events -------------------------------------------------------------------------------------------------------------
+EXPOSURE_BUFFER_SIZE = int(_number("EXPOSURE_BUFFER_SIZE", 100_000, low=100, high=10_000_000))
+EXPOSURE_FLUSH_SECONDS = _number("EXPOSURE_FLUSH_SECONDS", 0.2, low=0.01, high=60)
+EVENT_STREAM_MAX_BATCHES = int(_number("EVENT_STREAM_MAX_BATCHES", 200_000, low=100, high=100_000_000))
+INGEST_BATCH_EVENTS = int(_number("INGEST_BATCH_EVENTS", 10_000, low=1, high=1_000_000))
+
+# --- Limits of the HTTP surface --------------------------------------------------------------------------------------------
+MAX_BODY_BYTES = int(_number("MAX_BODY_BYTES", 1_048_576, low=1024, high=104_857_600))
+MAX_EVENTS_BODY_BYTES = 5 * 1024 * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_EVENTS_BODY_BYTES
+
+REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": ["flagship.rendering.OrjsonRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["flagship.rendering.OrjsonParser"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["tenancy.api.authentication.CredentialAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PAGINATION_CLASS": "flagship.pagination.PageNumbers",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+    "UNAUTHENTICATED_TOKEN": None,
+}
+DRF_STANDARDIZED_ERRORS = {
+    "EXCEPTION_HANDLER_CLASS": "flagship.errors.Handler",
+    "EXCEPTION_FORMATTER_CLASS": "flagship.errors.Formatter",
+    "ENABLE_IN_DEBUG_FOR_UNHANDLED_EXCEPTIONS": True,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "FlagShip",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "CAMELIZE_NAMES": False,
+}
+
+# Where worker processes keep the counts that /metrics sums up; empty counts this process alone. Read by the library too.
+PROMETHEUS_MULTIPROC_DIR = env.str("PROMETHEUS_MULTIPROC_DIR", default="")
+
+# --- Console ----------------------------------------------------------------------------------------------------------------
+LOGIN_URL = "admin:login"
+LANGUAGE_CODE = "en"
+USE_TZ = True
+TIME_ZONE = "UTC"
+STATIC_URL = "/static/"
+STATIC_ROOT = VAR_DIR / "static"
+WHITENOISE_USE_FINDERS = True
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+UNFOLD = {
+    "SITE_TITLE": "FlagShip",
+    "SITE_HEADER": "FlagShip",
+    "SITE_SYMBOL": "flag",
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+}
+
+# --- Security -----------------------------------------------------------------------------------------------------------------
+_https = BASE_URL.startswith("https://")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
+SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=False)
+SECURE_HSTS_SECONDS = int(_number("SECURE_HSTS_SECONDS", 31_536_000 if _https else 0, low=0, high=10**9))
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+if env.bool("TRUST_PROXY_HEADERS", default=False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# --- Logs -----------------------------------------------------------------------------------------------------------------------
+LOG_FORMAT = env.str("LOG_FORMAT", default="console" if EMBEDDED else "json")
+if LOG_FORMAT not in {"console", "json"}:
+    raise ImproperlyConfigured(f"LOG_FORMAT is {LOG_FORMAT!r}; it must be console or json.")
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
+if LOG_LEVEL not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
+    raise ImproperlyConfigured(f"LOG_LEVEL is {LOG_LEVEL!r}; it must be DEBUG, INFO, WARNING, ERROR or CRITICAL.")
+LOGGING = logging_config(log_format=LOG_FORMAT, level=LOG_LEVEL)

@@ -1,0 +1,26 @@
+"""Every route: the API twice (`/api/`, and its alias `/v1/`), the console, health."""
+
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, include, path
+from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from flagship import health
+
+_api: list[URLPattern | URLResolver] = [
+    path("", include("flags.api.urls")),
+    path("", include("analytics.api.urls")),
+    path("", include("experiments.api.urls")),
+]
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("healthz", health.healthz),
+    path("readyz", health.readyz),
+    path("metrics", health.metrics),
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("api/", include(_api)),
+    path("v1/", include(_api)),
+    path("admin/", admin.site.urls),
+    path("", RedirectView.as_view(pattern_name="admin:index")),
+]

@@ -1,0 +1,94 @@
+"""The one door to a tenant's objects: whatever a request may touch, it gets here, or a 404.
+
+Another tenant's object is never told apart from one that does not exist; a role too low for an act on an object one may
+see is 403.
+"""
+
+from django.db.models import Q, QuerySet
+
+from tenancy.errors import Forbidden, Invalid, NotFound
+from tenancy.models import Environment, Membership, Organization, Project, Role
+from tenancy.principals import Principal
+
+_NOTHING = "There is no such object, or it belongs to another tenant."
+
+
+def _memberships(principal: Principal) -> QuerySet[Membership]:
+    return Membership.objects.filter(user_id=principal.user_id) if principal.user_id else Membership.objects.none()
+
+
+def organizations(principal: Principal) -> QuerySet[Organization]:
+    """Organizations in which the caller has any role; a key sees the one it belongs to."""
+    if principal.is_key:
+        return Organization.objects.filter(pk=principal.organization_id)
+    found = Organization.objects.filter(memberships__in=_memberships(principal)).distinct()
+    return found.filter(pk=principal.organization_id) if principal.organization_id else found
+
+
+def projects(principal: Principal) -> QuerySet[Project]:
+    if principal.is_key:
+        return Project.objects.filter(environments__pk=principal.environment_id)
+    mine = _memberships(principal)
+    found = Project.objects.filter(
+        Q(organization__in=mine.filter(project__isnull=True).values("organization"))
+        | Q(pk__in=mine.filter(project__isnull=False).values("project"))
+    )
+    return found.filter(organization_id=principal.organization_id) if principal.organization_id else found
+
+
+def environments(principal: Principal) -> QuerySet[Environment]:
+    if principal.is_key:
+        return Environment.objects.filter(pk=principal.environment_id)
+    mine = _memberships(principal)
+    found = Environment.objects.filter(
+        Q(project__organization__in=mine.filter(project__isnull=True).values("organization"))
+        | Q(project__in=mine.filter(project__isnull=False, environment__isnull=True).values("project"))
+        | Q(pk__in=mine.filter(environment__isnull=False).values("environment"))
+    )
+    return found.filter(project__organization_id=principal.organization_id) if principal.organization_id else found
+
+
+def role_on(principal: Principal, environment: Environment) -> Role | None:
+    """The highest of the caller's roles that reach this environment: on it, on its project, or on its organization."""
+    if principal.is_key:
+        return None
+    rows = _memberships(principal).filter(
+        Q(environment=environment)
+        | Q(project=environment.project_id, environment__isnull=True)
+        | Q(organization=environment.project.organization_id, project__isnull=True)
+    )
+    roles = [Role(row.role) for row in rows]
+    return max(roles, key=lambda role: role.rank, default=None)
+
+
+def get_environment(
+    principal: Principal, *, project: str | None = None, environment: str | None = None, needs: Role = Role.VIEWER
+) -> Environment:
+    """Return the environment a request is about, checking that the caller has at least the role `needs` there.
+
+    A key names its own. Otherwise `project` and `environment` are keys, and may be left out where there is only one to
+    choose from. Raises NotFound, Forbidden, or Invalid (code `ambiguous`, naming the choices).
+    """
+    found = environments(principal).select_related("project__organization")
+    if project is not None:
+        found = found.filter(project__key=project)
+    if environment is not None:
+        found = found.filter(key=environment)
+    rows = list(found[:51])
+    if not rows:
+        raise NotFound(_NOTHING)
+    if len(rows) > 1:
+        one_project = len({row.project_id for row in rows}) == 1
+        attr = "environment" if one_project else "project"
+        choices = sorted({row.key if one_project else row.project.key for row in rows})
+        raise Invalid(f"More than one {attr} is possible; add ?{attr}= with one of: {', '.join(choices)}.",
+                      attr=attr, code="ambiguous")
+    row = rows[0]
+    role = role_on(principal, row)
+    if role is None or not role.covers(needs):
+        raise Forbidden(
+            "This key may evaluate and send events; use a management token to read or change flags."
+            if principal.is_key
+            else f"This needs the role {needs.value} on {row}; yours is {role.value if role else 'none'}."
+        )
+    return row

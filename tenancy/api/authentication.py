@@ -1,0 +1,106 @@
+"""DRF authentication: a bearer credential from the keyring, or the console's session."""
+
+from typing import Any
+
+from django.contrib.auth.models import AnonymousUser
+from rest_framework.authentication import BaseAuthentication, CSRFCheck
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from audit.actors import Actor
+from tenancy.errors import Forbidden, Invalid
+from tenancy.keyring import KEYRING, Key
+from tenancy.models import User
+from tenancy.principals import Principal
+
+_REFUSED = "The credential is unknown, expired or revoked. Send `Authorization: Bearer fs_…` with a live one."
+
+
+def presented_secret(authorization: str, api_key: str = "") -> str | None:
+    """Return the bearer secret of an Authorization (or X-API-Key) header, or None where none was sent."""
+    scheme, _, rest = authorization.partition(" ")
+    if scheme.lower() == "bearer" and rest:
+        return rest.strip()
+    return api_key or None
+
+
+def principal_of_key(key: Key, request_id: str = "") -> Principal:
+    label = f"{key.name} ({key.prefix}…)"
+    return Principal(
+        kind=key.kind,
+        actor=Actor(kind=f"{key.kind}_key", id=str(key.id), label=label, credential=key.prefix, request_id=request_id),
+        organization_id=key.organization_id,
+        organization_slug=key.organization_slug,
+        environment_id=key.environment_id,
+    )
+
+
+def principal_of_user(user: User, *, request_id: str = "", key: Key | None = None) -> Principal:
+    """A person, in the console or through a management token (then bound to the token's organization)."""
+    return Principal(
+        kind="user",
+        actor=Actor(
+            kind="user",
+            id=str(user.pk),
+            label=user.get_username(),
+            credential=key.prefix if key else "",
+            request_id=request_id,
+        ),
+        organization_id=key.organization_id if key else None,
+        organization_slug=key.organization_slug if key else "",
+        user_id=user.pk,
+    )
+
+
+class CredentialAuthentication(BaseAuthentication):
+    """Look the bearer credential up in memory; only a management token or a session asks the database for its person."""
+
+    def authenticate(self, request: Request) -> tuple[Principal, Key | None] | None:
+        request_id = request.META.get("flagship.request_id", "")
+        secret = presented_secret(request.META.get("HTTP_AUTHORIZATION", ""), request.META.get("HTTP_X_API_KEY", ""))
+        if secret is None:
+            return self._session(request, request_id)
+        key = KEYRING.find(secret)
+        if key is None:
+            raise AuthenticationFailed(_REFUSED)
+        if key.user_id is None:
+            principal = principal_of_key(key, request_id)
+        else:
+            user = User.objects.filter(pk=key.user_id, is_active=True).first()
+            if user is None:
+                raise AuthenticationFailed(_REFUSED)
+            principal = principal_of_user(user, request_id=request_id, key=key)
+        tenant = request.META.get("HTTP_X_TENANT_ID")
+        if tenant is not None and tenant != principal.organization_slug:
+            raise Forbidden("X-Tenant-ID names another organization than the credential belongs to.")
+        if tenant is None and key.user_id is not None:
+            raise Invalid(
+                "Send the header X-Tenant-ID with the organization's slug along with a management token.",
+                attr="X-Tenant-ID",
+                code="tenant_required",
+            )
+        return principal, key
+
+    def _session(self, request: Request, request_id: str) -> tuple[Principal, None] | None:
+        user: Any = getattr(request._request, "user", None)  # noqa: SLF001 - DRF offers no other way to Django's user
+        if user is None or isinstance(user, AnonymousUser) or not user.is_active:
+            return None
+        check = CSRFCheck(lambda _request: None)  # type: ignore[arg-type]  # the response is never made, as in DRF
+        check.process_request(request._request)  # noqa: SLF001 - likewise
+        reason = check.process_view(request._request, None, (), {})  # type: ignore[arg-type]  # noqa: SLF001 - likewise
+        if reason:
+            raise Forbidden(f"The console's session needs a CSRF token with this request: {reason}")
+        return principal_of_user(user, request_id=request_id), None
+
+    def authenticate_header(self, request: Request) -> str:  # noqa: ARG002 - DRF's signature
+        return 'Bearer realm="flagship"'
+
+
+class IsEnvironmentKey(BasePermission):
+    """Server and client keys: what evaluates and sends events for one environment."""
+
+    message = "This route needs a server key or a client key of one environment."
+
+    def has_permission(self, request: Request, view: Any) -> bool:  # noqa: ARG002 - DRF's signature
+        return isinstance(request.user, Principal) and request.user.is_key

@@ -1,0 +1,40 @@
+"""The form of a secret: `fs_<kind>_<8 characters for look-up><43 random characters>`; made here, hashed here, compared here."""
+
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass
+
+_FORM = re.compile(r"fs_(server|client|manage)_([A-Za-z0-9]{8})[A-Za-z0-9_-]{43}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A freshly made secret: `text` is shown once, `prefix` and `digest` are stored."""
+
+    text: str
+    prefix: str
+    digest: bytes
+
+
+def generate(kind: str) -> Secret:
+    look_up = "".join(secrets.choice("abcdefghijkmnpqrstuvwxyz23456789") for _ in range(8))
+    prefix = f"fs_{kind}_{look_up}"
+    text = prefix + secrets.token_urlsafe(32)
+    return Secret(text=text, prefix=prefix, digest=digest(text))
+
+
+def prefix_of(text: str) -> str | None:
+    """Return the public prefix of something that has a secret's form, else None."""
+    match = _FORM.match(text)
+    return f"fs_{match[1]}_{match[2]}" if match else None
+
+
+def digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+def matches(text: str, stored: bytes) -> bool:
+    """Compare in constant time."""
+    return hmac.compare_digest(digest(text), stored)

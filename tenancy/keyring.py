@@ -1,0 +1,83 @@
+"""Every live credential, in memory: looking one up on the evaluate path touches neither database nor Redis nor lock."""
+
+import threading
+import time
+from dataclasses import dataclass
+from uuid import UUID
+
+from tenancy import credentials
+from tenancy.models import Credential, KeyringRevision
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What a request needs to know of its credential."""
+
+    id: UUID
+    kind: str
+    prefix: str
+    name: str
+    digest: bytes
+    organization_id: int
+    organization_slug: str
+    environment_id: int | None
+    user_id: int | None
+    expires_at: float | None
+
+
+class Keyring:
+    """An immutable dict, swapped whole by `refresh`; readers take no lock."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, Key] = {}
+        self.revision = -1
+        self._refreshing = threading.Lock()
+        self._used: dict[UUID, float] = {}
+
+    def find(self, text: str) -> Key | None:
+        """Return the key of a presented secret, or None when it is malformed, unknown, revoked, expired or wrong."""
+        prefix = credentials.prefix_of(text)
+        key = self._keys.get(prefix) if prefix else None
+        if key is None or not credentials.matches(text, key.digest):
+            return None
+        now = time.time()
+        if key.expires_at is not None and key.expires_at <= now:
+            return None
+        self._used[key.id] = now
+        return key
+
+    def refresh(self, *, revision: int | None = None) -> None:
+        """Load the live credentials unless `revision` (the database's, asked now when not given) is already here."""
+        with self._refreshing:
+            current = current_revision() if revision is None else revision
+            if current == self.revision:
+                return
+            rows = Credential.objects.filter(revoked_at__isnull=True).select_related("organization")
+            self._keys = {
+                row.prefix: Key(
+                    id=row.pk,
+                    kind=row.kind,
+                    prefix=row.prefix,
+                    name=row.name,
+                    digest=bytes(row.secret_hash),
+                    organization_id=row.organization_id,
+                    organization_slug=row.organization.slug,
+                    environment_id=row.environment_id,
+                    user_id=row.user_id,
+                    expires_at=row.expires_at.timestamp() if row.expires_at else None,
+                )
+                for row in rows
+            }
+            self.revision = current
+
+    def take_used(self) -> dict[UUID, float]:
+        """Return and forget when each credential was last used (Unix seconds), for one write now and then."""
+        used, self._used = self._used, {}
+        return used
+
+
+def current_revision() -> int:
+    return KeyringRevision.objects.values_list("value", flat=True).first() or 0
+
+
+KEYRING = Keyring()

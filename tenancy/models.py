@@ -1,0 +1,172 @@
+"""Who there is: users, organizations with their projects and environments, memberships with roles, credentials."""
+
+from typing import Any
+
+from django.contrib.auth.models import AbstractUser
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import Q
+
+from openflagship.ids import uuid7
+
+slug_syntax = RegexValidator(
+    r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z",
+    "Use lower-case letters, digits and hyphens, at most 63, beginning and ending with a letter or digit.",
+)
+
+
+class Role(models.TextChoices):
+    """What a member may do; each role may all that the ones after it may."""
+
+    OWNER = "owner", "Owner"
+    ADMIN = "admin", "Admin"
+    EDITOR = "editor", "Editor"
+    VIEWER = "viewer", "Viewer"
+
+    @property
+    def rank(self) -> int:
+        return (Role.VIEWER, Role.EDITOR, Role.ADMIN, Role.OWNER).index(self)
+
+    def covers(self, needed: "Role") -> bool:
+        return self.rank >= needed.rank
+
+
+class User(AbstractUser):
+    """A person who signs in to the console; what they may do is in their memberships."""
+
+
+class Organization(models.Model):
+    """A tenant: nothing in it is ever visible from another."""
+
+    slug = models.CharField(max_length=63, unique=True, validators=[slug_syntax])
+    name = models.CharField(max_length=200)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["slug"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Project(models.Model):
+    """One product or code base: its flags have the same keys and variants in each of its environments."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="projects")
+    key = models.CharField(max_length=63, validators=[slug_syntax])
+    name = models.CharField(max_length=200)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["organization", "key"]
+        constraints = [models.UniqueConstraint(fields=["organization", "key"], name="project_key_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Environment(models.Model):
+    """Where flags are served: production, staging; each with a configuration and a version counter of its own."""
+
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="environments")
+    key = models.CharField(max_length=63, validators=[slug_syntax])
+    name = models.CharField(max_length=200)
+    is_production = models.BooleanField(default=False)
+    salt = models.CharField(
+        max_length=64,
+        blank=True,
+        help_text="With a salt, users are assigned differently here than in other environments. Fixed at creation.",
+    )
+    config_version = models.BigIntegerField(
+        default=0, editable=False, help_text="Grows by one with each change; the version log holds each step."
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["project", "-is_production", "key"]
+        constraints = [models.UniqueConstraint(fields=["project", "key"], name="environment_key_once")]
+
+    def __str__(self) -> str:
+        return f"{self.project} · {self.name}"
+
+
+class Membership(models.Model):
+    """A user's role on an organization, or narrower: on one project, or on one environment."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="memberships")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, null=True, blank=True, related_name="+")
+    environment = models.ForeignKey(Environment, on_delete=models.CASCADE, null=True, blank=True, related_name="+")
+    role = models.CharField(max_length=10, choices=Role.choices)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "organization", "project", "environment"],
+                name="membership_once",
+                nulls_distinct=False,
+            ),
+            models.CheckConstraint(
+                condition=Q(environment__isnull=True) | Q(project__isnull=False), name="membership_scope_nested"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user}: {self.get_role_display()} of {self.environment or self.project or self.organization}"
+
+
+class Credential(models.Model):
+    """A key or token. Only its SHA-256 is stored: the secret has 256 bits of its own, so a slow hash would add nothing."""
+
+    class Kind(models.TextChoices):
+        SERVER = "server", "Server key"
+        CLIENT = "client", "Client key"
+        MANAGE = "manage", "Management token"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    name = models.CharField(max_length=200)
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="credentials")
+    environment = models.ForeignKey(
+        Environment, on_delete=models.CASCADE, null=True, blank=True, related_name="credentials"
+    )
+    user = models.ForeignKey(User, on_delete=models.CASCADE, null=True, blank=True, related_name="credentials")
+    prefix = models.CharField(max_length=32, unique=True, editable=False)
+    secret_hash = models.BinaryField(max_length=32, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.CharField(max_length=254, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [
+            models.CheckConstraint(
+                condition=(
+                    Q(kind="manage", environment__isnull=True, user__isnull=False)
+                    | Q(kind__in=["server", "client"], environment__isnull=False, user__isnull=True)
+                ),
+                name="credential_belongs_to_environment_or_person",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+
+class KeyringRevision(models.Model):
+    """One row, counted up with each change of a credential, so that a process asks one number whether its keys are current."""
+
+    value = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(pk=1), name="keyring_revision_single_row")]
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.pk = 1
+        super().save(*args, **kwargs)

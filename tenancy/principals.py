@@ -1,0 +1,23 @@
+"""Who is calling, whatever they presented: an environment's key, a person's token, or a console session."""
+
+from dataclasses import dataclass
+
+from audit.actors import Actor
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """The authenticated caller; DRF's `request.user`. `environment_id` is set for server and client keys alone."""
+
+    kind: str
+    actor: Actor
+    organization_id: int | None = None
+    organization_slug: str = ""
+    environment_id: int | None = None
+    user_id: int | None = None
+
+    is_authenticated = True
+
+    @property
+    def is_key(self) -> bool:
+        return self.environment_id is not None

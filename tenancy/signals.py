@@ -1,0 +1,8 @@
+"""What tenancy announces upward, after commit; the apps above connect to it in `ready()`."""
+
+from django.dispatch import Signal
+
+# kwargs: none. Some credential was made, revoked or changed: every process must look again.
+credentials_changed = Signal()
+# kwargs: environment. A new environment exists: the flags of its project need a configuration there.
+environment_created = Signal()
