@@ -92,21 +92,18 @@ def choose_account(var_dir: Path, data_dir: Path) -> Account:
     return Account(uid=entry.pw_uid, gid=entry.pw_gid)
 
 
-def with_reach(account: Account, binaries: Sequence[Path], data_dir: Path) -> Account:
-    """The account, given CAP_DAC_OVERRIDE if and only if it cannot otherwise execute the binaries or enter its data."""
-    if os.geteuid() != 0:
-        return account
-    if all(_can_run(account, binary, data_dir)[0] for binary in binaries):
+def with_reach(account: Account, binary: Path, data_dir: Path) -> Account:
+    """The account, given CAP_DAC_OVERRIDE if and only if it cannot otherwise execute the binary or enter its data."""
+    if os.geteuid() != 0 or _can_run(account, binary, data_dir)[0]:
         return account
     reaching = Account(uid=account.uid, gid=account.gid, reach_everywhere=True)
-    for binary in binaries:
-        succeeded, output = _can_run(reaching, binary, data_dir)
-        if not succeeded:
-            raise EmbeddedError(
-                f"Running as root, and uid {account.uid}, which the embedded services have to run as, cannot use "
-                f"{binary} in {data_dir}: {output}\nRun as a plain user, or move the clone to a directory that "
-                "everybody can enter, or set DATABASE_URL and REDIS_URL to servers of your own."
-            )
+    succeeded, output = _can_run(reaching, binary, data_dir)
+    if not succeeded:
+        raise EmbeddedError(
+            f"Running as root, and uid {account.uid}, which the embedded services have to run as, cannot use "
+            f"{binary} in {data_dir}: {output}\nRun as a plain user, or move the clone to a directory that "
+            "everybody can enter, or set DATABASE_URL and REDIS_URL to servers of your own."
+        )
     return reaching
 
 

@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from flagship.embedded import process
-from flagship.embedded.account import Account, private_directory, server_environment, unwritable_remedy
+from flagship.embedded.account import Account, private_directory, server_environment, unwritable_remedy, with_reach
 from flagship.embedded.errors import EmbeddedError, log_tail
 from flagship.embedded.layout import DATABASE_NAME, DATABASE_USER, POSTGRES_PORT, POSTGRES_SOCKET_NAME, Layout
 
@@ -87,6 +87,7 @@ def _ensure_started(layout: Layout, account: Account, *, fsync: bool) -> bool:
     log_start = 0
     if pid is None:
         _forget_dead_server(layout)
+        account = with_reach(account, binaries() / "postgres", layout.postgres_data)
         pid, log_start = process.start(
             _command(layout, fsync=fsync), account=account, cwd=layout.postgres_data, log=layout.postgres_log
         )
@@ -131,6 +132,7 @@ def _initialise(layout: Layout, account: Account, *, fsync: bool) -> None:
     try:
         shutil.rmtree(partial, ignore_errors=True)
         private_directory(partial, account)
+        account = with_reach(account, binaries() / "initdb", partial)
         command = [
             *(str(binaries() / "initdb"), "-D", str(partial), "-U", DATABASE_USER, "--auth=trust", "--encoding=UTF8"),
             # The builtin provider needs no locale data of the operating system, and sorts alike everywhere.

@@ -10,7 +10,7 @@ from redis import Redis
 from redis.exceptions import BusyLoadingError, RedisError
 
 from flagship.embedded import process
-from flagship.embedded.account import Account
+from flagship.embedded.account import Account, with_reach
 from flagship.embedded.errors import EmbeddedError, log_tail
 from flagship.embedded.layout import REDIS_DATABASES, Layout
 
@@ -44,6 +44,7 @@ def ensure_running(layout: Layout, account: Account, *, fsync: bool) -> bool:
     started = pid is None
     log_start = 0
     if pid is None:
+        account = with_reach(account, binary(), layout.redis_data)
         pid, log_start = process.start(
             _command(layout, fsync=fsync), account=account, cwd=layout.redis_data, log=layout.redis_log
         )

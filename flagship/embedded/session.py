@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from flagship.embedded import postgres, process, redis
-from flagship.embedded.account import Account, choose_account, private_directory, unwritable_remedy, with_reach
+from flagship.embedded.account import Account, choose_account, private_directory, unwritable_remedy
 from flagship.embedded.errors import EmbeddedError
 from flagship.embedded.layout import Layout
 
@@ -79,12 +79,6 @@ def _start(layout: Layout, *, fsync: bool, with_postgres: bool, with_redis: bool
     for directory in directories:
         private_directory(directory, account)
     _make_logs(layout, account)
-    missing = (with_postgres and postgres.running_pid(layout) is None) or (
-        with_redis and redis.running_pid(layout) is None
-    )
-    if missing:
-        programs = [postgres.binaries() / "postgres"] if with_postgres else []
-        account = with_reach(account, programs + ([redis.binary()] if with_redis else []), layout.socket_dir)
     if with_postgres:
         postgres.ensure_running(layout, account, fsync=fsync)
     if with_redis:
@@ -114,7 +108,7 @@ def _make_directories(layout: Layout) -> None:
         log_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise EmbeddedError(f"Cannot make {log_dir}: {error.strerror}. {unwritable_remedy(layout.var_dir)}") from error
-    if not os.access(layout.var_dir, os.W_OK | os.X_OK):
+    if not os.access(layout.var_dir, os.W_OK | os.X_OK, effective_ids=True):
         raise EmbeddedError(f"Cannot write to {layout.var_dir}. {unwritable_remedy(layout.session_lock)}")
 
 
