@@ -1,0 +1,108 @@
+"""Confidence sequences and mSPRT: without a planned end, valid at every look and at any stopping.
+
+The tuning (N*, tau) is fixed before start. A sequence is wider than a fixed interval at every size:
+that is the price.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from experiments.statistics.distributions import require_alpha
+
+NO_ERROR = "the estimate has no standard error yet"
+
+
+@dataclass(frozen=True, slots=True)
+class MixtureTest:
+    log_lr: float | None
+    p_value: float | None
+    half_width: float | None
+    ci_low: float | None
+    ci_high: float | None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConfidenceSequence:
+    """Two-sided: ci_low, ci_high and p_value. One-sided: lower_bound, upper_bound, each valid alone."""
+
+    rho: float
+    half_width: float | None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    p_value: float | None = None
+    lower_bound: float | None = None
+    upper_bound: float | None = None
+    reason: str | None = None
+
+
+def msprt(diff: float | None, var_diff: float | None, tau2: float, alpha: float = 0.05) -> MixtureTest:
+    """Mixture sequential probability ratio test of no effect, N(0, tau2) mixed over effects.
+
+    LR = sqrt(V / (V + tau2)) exp(tau2 d^2 / (2 V (V + tau2))), V the variance of d; p = min(1, 1 / LR), of which the
+    running minimum is always valid; the interval inverts LR < 1 / alpha. diff and sqrt(tau2) share the metric's unit.
+    Source: Johari, Koomen, Pekelis and Walsh 2017 (KDD); Robbins 1970.
+    """
+    require_alpha(alpha)
+    if tau2 <= 0:
+        raise ValueError(f"tau2 must be above 0, got {tau2}")
+    if diff is None or var_diff is None or var_diff <= 0:
+        return MixtureTest(None, None, None, None, None, NO_ERROR)
+    spread = var_diff + tau2
+    log_lr = 0.5 * math.log(var_diff / spread) + tau2 * diff * diff / (2 * var_diff * spread)
+    half_width = math.sqrt(2 * var_diff * spread / tau2 * (math.log(1 / alpha) + 0.5 * math.log(spread / var_diff)))
+    return MixtureTest(log_lr, math.exp(min(0.0, -log_lr)), half_width, diff - half_width, diff + half_width)
+
+
+def tuning_rho(n_tune: float, alpha: float = 0.05, sides: int = 2) -> float:
+    """rho that makes the sequence tightest around `n_tune` users: rho^2 = (-2 ln a + ln(1 - 2 ln a)) / N*.
+
+    a = alpha two-sided, 2 alpha one-sided. Source: Waudby-Smith et al. 2024, Ann. Statist. 52, appendix B.2.
+    """
+    require_alpha(alpha)
+    if n_tune <= 0:
+        raise ValueError(f"n_tune must be above 0, got {n_tune}")
+    level = alpha if sides == 2 else 2 * alpha
+    squared = -2 * math.log(level) + math.log(1 - 2 * math.log(level)) if level < 1 else 0.0
+    if squared <= 0:
+        raise ValueError(f"a one-sided sequence needs alpha below 0.5, got {alpha}")
+    return math.sqrt(squared / n_tune)
+
+
+def asymptotic_sequence(
+    estimate: float | None, se: float | None, n: float, n_tune: float, *, alpha: float = 0.05, sides: int = 2
+) -> ConfidenceSequence:
+    """Asymptotic confidence sequence around an estimate with standard error `se` from n users of both arms together.
+
+    Two-sided half width: se sqrt(n) sqrt(2 (n rho^2 + 1) / (n^2 rho^2) ln(sqrt(n rho^2 + 1) / alpha));
+    one-sided: ln(1 + sqrt(n rho^2 + 1) / (2 alpha)) in place of the logarithm.
+    p = min(1, sqrt(n rho^2 + 1) exp(-n rho^2 z^2 / (2 (n rho^2 + 1)))), z = estimate / se; keep its running minimum.
+    Source: Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas 2024, Time-uniform central limit theory, eq. 9.
+    """
+    if sides not in {1, 2}:
+        raise ValueError(f"sides must be 1 or 2, got {sides}")
+    rho = tuning_rho(n_tune, alpha, sides)
+    if estimate is None or se is None or se <= 0 or n <= 0:
+        return ConfidenceSequence(rho, None, reason=NO_ERROR)
+    information = n * rho * rho
+    growth = math.sqrt(information + 1)
+    logarithm = math.log(growth / alpha) if sides == 2 else math.log1p(growth / (2 * alpha))
+    half_width = se * math.sqrt(2 * (information + 1) / information * logarithm)
+    low, high = estimate - half_width, estimate + half_width
+    if sides == 1:
+        return ConfidenceSequence(rho, half_width, lower_bound=low, upper_bound=high)
+    z = estimate / se
+    p_value = math.exp(min(0.0, math.log(growth) - information * z * z / (2 * (information + 1))))
+    return ConfidenceSequence(rho, half_width, low, high, p_value)
+
+
+def running_minimum(p_values: Iterable[float | None]) -> tuple[float | None, ...]:
+    """Always-valid p-values after each look: evidence once seen stays; None until there is a first."""
+    smallest: float | None = None
+    result: list[float | None] = []
+    for p_value in p_values:
+        if p_value is not None:
+            smallest = p_value if smallest is None else min(smallest, p_value)
+        result.append(smallest)
+    return tuple(result)

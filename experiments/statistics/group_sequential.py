@@ -1,0 +1,272 @@
+"""Group sequential designs: a planned number of users, several looks, and one alpha spent over them.
+
+The calendar may set the looks, results may not. Boundaries depend on information fractions alone and are cached look by
+look, so that reading tomorrow's costs one more step. An estimate that stopped early is biased upward: say so.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy import optimize, special
+
+from experiments.statistics.distributions import Floats, normal_critical, normal_sf, require_alpha
+
+SPENDING = ("obf", "pocock", "power")
+# Beyond this many standard deviations a path carries no mass worth integrating (1e-32).
+REACH = 12.0
+# Below this a look's alpha is spent as if no earlier look could have stopped the path: conservative, by next to nothing.
+SMALLEST_SOLVED = 1e-25
+PANEL_NODES, PANEL_WEIGHTS = np.polynomial.legendre.leggauss(12)
+
+
+@dataclass(frozen=True, slots=True)
+class Boundaries:
+    """Per look: |Z| needed, alpha spent so far, and the p-value |Z| stands for; None where a look cannot stop."""
+
+    z: tuple[float | None, ...]
+    cum_alpha: tuple[float, ...]
+    nominal_p: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassicalBoundaries:
+    constant: float
+    z: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatedInterval:
+    """An interval that covers at every look together, and whether this look may claim an effect."""
+
+    ci_low: float | None
+    ci_high: float | None
+    is_significant: bool
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Paths:
+    """Mass of the paths still running after the previous look, on a grid, and where this look is."""
+
+    nodes: Floats
+    mass: Floats
+    previous: float
+    time: float
+
+
+_START = _Paths(np.zeros(1), np.ones(1), 0.0, 0.0)
+
+
+def spent_alpha(fraction: float, alpha: float, spending: str = "obf", param: float = 1.0) -> float:
+    """Error spent in one tail by an information fraction t, all of it from t = 1 on.
+
+    obf: 2 (1 - Phi(z_{alpha/2} / sqrt t)); pocock: alpha ln(1 + (e - 1) t); power: alpha t^param.
+    Source: Lan and DeMets 1983, Biometrika 70, 659-663; Kim and DeMets 1987 for the power family.
+    """
+    if fraction >= 1:
+        return alpha
+    if spending == "obf":
+        return 2 * normal_sf(normal_critical(alpha) / math.sqrt(fraction))
+    if spending == "pocock":
+        return alpha * math.log1p((math.e - 1) * fraction)
+    if spending == "power":
+        return float(alpha * fraction**param)
+    raise ValueError(f"unknown spending {spending!r}: {', '.join(SPENDING)}")
+
+
+def _advance(paths: _Paths, bound: float, time: float, sides: int, drift: float = 0.0) -> _Paths:
+    """Paths that stay within `bound` (in Z units, at `paths.time`) on a grid fine enough for the step to `time`."""
+    now = paths.time
+    step = math.sqrt(now - paths.previous)
+    scale = min(step, math.sqrt(time - now))
+    far = REACH * math.sqrt(now)
+    high = min(bound * math.sqrt(now), drift * now + far)
+    low = max(-bound * math.sqrt(now), drift * now - far) if sides == 2 else drift * now - far
+    panels = max(1, math.ceil((high - low) / (2 * scale)))
+    edges = np.linspace(low, high, panels + 1)
+    half = (high - low) / panels / 2
+    nodes = ((edges[:-1] + half)[:, None] + half * PANEL_NODES).ravel()
+    gaps = (nodes[:, None] - paths.nodes - drift * step * step) / step
+    density = np.exp(-0.5 * gaps * gaps) @ paths.mass / (step * math.sqrt(2 * math.pi))
+    return _Paths(nodes, density * np.tile(half * PANEL_WEIGHTS, panels), now, time)
+
+
+def _upper_tail(paths: _Paths, bound: float, drift: float = 0.0) -> float:
+    """Probability of running until this look and then exceeding +bound (in Z units)."""
+    variance = paths.time - paths.previous
+    gaps = (paths.nodes + drift * variance - bound * math.sqrt(paths.time)) / math.sqrt(variance)
+    return float(special.ndtr(gaps) @ paths.mass)
+
+
+def _lower_tail(paths: _Paths, bound: float, drift: float = 0.0) -> float:
+    variance = paths.time - paths.previous
+    gaps = (-bound * math.sqrt(paths.time) - paths.nodes - drift * variance) / math.sqrt(variance)
+    return float(special.ndtr(gaps) @ paths.mass)
+
+
+def _solve(paths: _Paths, target: float) -> float:
+    """The bound whose upper tail has probability `target`."""
+    if target < SMALLEST_SOLVED:
+        return normal_critical(target, sides=1) if target > 0 else math.inf
+    # The first-look bound for the whole tail is never too low: earlier looks only take paths away.
+    high = normal_critical(target, sides=1) + 1e-9
+    low = high - 1.0
+    while _upper_tail(paths, low) < target:
+        low -= 1.0
+        if low < -REACH:
+            raise ValueError("more alpha is to be spent at a look than paths are left to spend it on")
+    return float(optimize.brentq(lambda bound: _upper_tail(paths, bound) - target, low, high, xtol=1e-12, rtol=1e-14))
+
+
+@lru_cache(maxsize=4096)
+def _spending_look(
+    fractions: tuple[float, ...], tail_alpha: float, sides: int, spending: str, param: float
+) -> tuple[_Paths, float]:
+    """The last look's bound, and the paths that reach it; earlier looks come from the cache."""
+    time = fractions[-1]
+    if len(fractions) == 1:
+        paths = _Paths(_START.nodes, _START.mass, 0.0, time)
+        return paths, _solve(paths, spent_alpha(time, tail_alpha, spending, param))
+    before, bound = _spending_look(fractions[:-1], tail_alpha, sides, spending, param)
+    paths = _advance(before, bound, time, sides)
+    spent = [spent_alpha(fraction, tail_alpha, spending, param) for fraction in fractions[-2:]]
+    return paths, _solve(paths, spent[1] - spent[0])
+
+
+def boundaries(
+    info_fractions: Sequence[float],
+    alpha: float = 0.05,
+    sides: int = 2,
+    spending: str = "obf",
+    param: float = 1.0,
+) -> Boundaries:
+    """Lan-DeMets boundaries at any looks: information fractions rising strictly, 1 being the planned end.
+
+    A two-sided design spends alpha / 2 a side by the same function; no futility. Boundaries solve
+    P(no earlier crossing, Z_k > z_k) = alpha*(t_k) - alpha*(t_{k-1}) by recursive numerical integration over Brownian
+    motion. The first look at or past 1 spends what is left; looks after it cannot stop (None).
+    Source: Lan and DeMets 1983; Armitage, McPherson and Rowe 1969; Jennison and Turnbull 2000, ch. 19.
+    """
+    fractions = _checked(info_fractions, alpha, sides)
+    tail_alpha = alpha / sides
+    z: list[float | None] = []
+    cumulative: list[float] = []
+    for look in range(1, len(fractions) + 1):
+        cumulative.append(sides * spent_alpha(fractions[look - 1], tail_alpha, spending, param))
+        if look > 1 and fractions[look - 2] >= 1:
+            z.append(None)
+            continue
+        _, bound = _spending_look(fractions[:look], tail_alpha, sides, spending, param)
+        z.append(bound if math.isfinite(bound) else None)
+    nominal = tuple(None if bound is None else sides * normal_sf(bound) for bound in z)
+    return Boundaries(tuple(z), tuple(cumulative), nominal)
+
+
+def _checked(info_fractions: Sequence[float], alpha: float, sides: int) -> tuple[float, ...]:
+    require_alpha(alpha)
+    fractions = tuple(float(fraction) for fraction in info_fractions)
+    rising = all(before < after for before, after in itertools.pairwise(fractions))
+    if not fractions or fractions[0] <= 0 or not rising:
+        raise ValueError(f"information fractions must be above 0 and rise strictly, got {list(fractions)}")
+    if sides not in {1, 2}:
+        raise ValueError(f"sides must be 1 or 2, got {sides}")
+    return fractions
+
+
+def crossing_probabilities(
+    z_bounds: Sequence[float], info_fractions: Sequence[float], drift: float = 0.0, sides: int = 2
+) -> tuple[float, ...]:
+    """Probability of having crossed by each look, both tails counted when `sides` is 2.
+
+    drift: the expected Z at information 1, i.e. effect / standard error of the planned end; 0 gives false positives.
+    Source: Jennison and Turnbull 2000, Group Sequential Methods, ch. 19.
+    """
+    fractions = _checked(info_fractions, 0.05, sides)
+    if len(z_bounds) != len(fractions):
+        raise ValueError(f"{len(z_bounds)} bounds for {len(fractions)} looks")
+    crossed = 0.0
+    cumulative: list[float] = []
+    paths = _Paths(_START.nodes, _START.mass, 0.0, fractions[0])
+    for look, bound in enumerate(z_bounds):
+        if look:
+            paths = _advance(paths, z_bounds[look - 1], fractions[look], sides, drift)
+        crossed += _upper_tail(paths, bound, drift)
+        if sides == 2:
+            crossed += _lower_tail(paths, bound, drift)
+        cumulative.append(crossed)
+    return tuple(cumulative)
+
+
+def _classical(constant: float, looks: int, kind: str) -> tuple[float, ...]:
+    if kind == "pocock":
+        return (constant,) * looks
+    if kind == "obf":
+        return tuple(constant * math.sqrt(looks / look) for look in range(1, looks + 1))
+    raise ValueError(f"unknown classical design {kind!r}: pocock or obf")
+
+
+def _even(looks: int) -> tuple[float, ...]:
+    if looks < 1:
+        raise ValueError(f"a design needs at least one look, got {looks}")
+    return tuple(look / looks for look in range(1, looks + 1))
+
+
+@lru_cache(maxsize=512)
+def classical_boundaries(looks: int, alpha: float = 0.05, kind: str = "pocock") -> ClassicalBoundaries:
+    """Equally spaced two-sided designs: pocock z_k = C, obf z_k = C sqrt(K / k).
+
+    Source: Pocock 1977, Biometrika 64, 191-199; O'Brien and Fleming 1979, Biometrics 35, 549-556.
+    """
+    require_alpha(alpha)
+    fractions = _even(looks)
+    bounds = _classical(1.0, looks, kind)
+
+    def excess(constant: float) -> float:
+        return crossing_probabilities([constant * bound for bound in bounds], fractions)[-1] - alpha
+
+    constant = float(optimize.brentq(excess, normal_critical(alpha) - 1e-9, normal_critical(alpha / looks) + 1e-9))
+    return ClassicalBoundaries(constant, _classical(constant, looks, kind))
+
+
+def inflation_of(z_bounds: Sequence[float], info_fractions: Sequence[float], alpha: float, power: float) -> float:
+    """Maximum users of a two-sided design against a test with one look, at the same alpha and power.
+
+    (drift at which the design crosses with probability `power`)^2 / (z_{alpha/2} + z_{1-power})^2.
+    """
+    require_alpha(alpha)
+    if not alpha < power < 1:
+        raise ValueError(f"power must lie between alpha and 1, got {power}")
+    fixed = normal_critical(alpha) + normal_critical(1 - power, sides=1)
+    drift = optimize.brentq(
+        lambda drift: crossing_probabilities(z_bounds, info_fractions, drift)[-1] - power, 0.0, 4 * fixed + 4
+    )
+    return float((drift / fixed) ** 2)
+
+
+@lru_cache(maxsize=512)
+def inflation_factor(looks: int, alpha: float = 0.05, power: float = 0.8, kind: str = "pocock") -> float:
+    """`inflation_of` at equally spaced looks: pocock, obf (classical), pocock_spending, obf_spending (Lan-DeMets)."""
+    fractions = _even(looks)
+    if kind.endswith("_spending"):
+        spending = boundaries(fractions, alpha, spending=kind.removesuffix("_spending")).z
+        bounds = tuple(math.inf if bound is None else bound for bound in spending)
+    else:
+        bounds = classical_boundaries(looks, alpha, kind).z
+    return inflation_of(bounds, fractions, alpha, power)
+
+
+def repeated_interval(estimate: float | None, se: float | None, z_bound: float | None) -> RepeatedInterval:
+    """estimate -/+ z_k SE, in the estimate's unit, z_k this look's boundary; significant when it excludes 0.
+
+    Source: Jennison and Turnbull 1989, JRSS B 51, 305-361.
+    """
+    if z_bound is None:
+        return RepeatedInterval(None, None, is_significant=False, reason="this look has no alpha to spend")
+    if estimate is None or se is None or se <= 0:
+        return RepeatedInterval(None, None, is_significant=False, reason="the estimate has no error to bound it with")
+    low, high = estimate - z_bound * se, estimate + z_bound * se
+    return RepeatedInterval(low, high, is_significant=low > 0 or high < 0)
