@@ -3,6 +3,7 @@
 import secrets
 from pathlib import Path
 from urllib.parse import unquote
+from urllib.parse import unquote
 
 import environ
 from django.core.exceptions import ImproperlyConfigured

@@ -1,0 +1,34 @@
+"""The pytest plugin every test runs under: real servers of the tests' own, and names that no other run uses.
+
+Loaded with `-p`, because pytest-django reads the settings before any conftest.
+"""
+
+import os
+import uuid
+from contextlib import ExitStack
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+# The tests' servers are never those of a run that happens to be going on.
+os.environ["FLAGSHIP_VAR_DIR"] = os.environ.get("FLAGSHIP_TEST_VAR_DIR", str(ROOT / "var" / "test"))
+os.environ["POLL_SECONDS"] = "0.2"
+# One name for the whole run, handed to the workers that the controller starts.
+RUN = os.environ.setdefault("FLAGSHIP_TEST_RUN", uuid.uuid4().hex[:8])
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
+os.environ["REDIS_PREFIX"] = f"test-{RUN}-{WORKER}"
+
+import pytest  # noqa: E402 - the environment comes first
+
+from flagship import embedded  # noqa: E402 - likewise
+
+_servers = ExitStack()
+
+
+def pytest_configure(config: pytest.Config) -> None:  # noqa: ARG001 - pytest's signature
+    """Hold the servers open; the controller does so before it starts its workers, and each worker as well."""
+    if not (os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL")):
+        _servers.enter_context(embedded.session(Path(os.environ["FLAGSHIP_VAR_DIR"]), fsync=False))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:  # noqa: ARG001 - pytest's signature
+    _servers.close()
