@@ -1,0 +1,52 @@
+"""Ports are chosen before anything starts: a default moves on, an explicit one is an error that helps."""
+
+import os
+import socket
+
+import pytest
+
+from flagship.runner.ports import PortError, choose_port
+
+HOST = "127.0.0.1"
+
+
+@pytest.fixture
+def taken_port():
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture
+def free_port():
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return probe.getsockname()[1]
+
+
+def test_choose_port__free__is_the_one_wanted(free_port):
+    assert choose_port(HOST, free_port, option="--port", is_explicit=True) == free_port
+
+
+def test_choose_port__default_taken__moves_to_a_later_free_one(taken_port):
+    chosen = choose_port(HOST, taken_port, option="--port", is_explicit=False)
+    assert chosen > taken_port
+    with socket.socket() as listener:
+        listener.bind((HOST, chosen))
+
+
+def test_choose_port__explicit_and_taken__names_the_holder_and_the_option(taken_port):
+    with pytest.raises(PortError, match=rf"Port {taken_port} on {HOST} is taken.*choose another with --port") as caught:
+        choose_port(HOST, taken_port, option="--port", is_explicit=True)
+    assert f"pid {os.getpid()}" in str(caught.value)
+
+
+def test_choose_port__free_but_promised_to_another_process__is_passed_over(free_port):
+    assert choose_port(HOST, free_port, option="--port", is_explicit=False, taken=frozenset({free_port})) != free_port
+
+
+@pytest.mark.parametrize("port", [0, 65_536, -1])
+def test_choose_port__out_of_range__is_refused(port):
+    with pytest.raises(PortError, match="between 1 and 65535"):
+        choose_port(HOST, port, option="--port", is_explicit=True)

@@ -1,0 +1,138 @@
+"""The processes' leash: they end together, also when the runner is killed outright."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from flagship.embedded.process import wait_until
+from flagship.runner.processes import read_procfile
+
+pytestmark = pytest.mark.processes
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+RUNNER = """
+import json, os, sys
+from pathlib import Path
+from honcho.printer import Printer
+from flagship.runner.processes import LeashedManager
+
+manager = LeashedManager(Printer(sys.stdout), on_started=lambda: print("STARTED", flush=True))
+manager.add_all(json.loads(sys.argv[1]), env=dict(os.environ), cwd=Path.cwd())
+if sys.argv[2] == "end-before-start":
+    manager.terminate()
+manager.loop()
+manager.join()
+print("DIED", json.dumps(manager.died), flush=True)
+"""
+SLEEPER = "exec sleep 600"
+STUBBORN = (
+    f"exec {sys.executable} -c "
+    "'import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(600)'"
+)
+
+
+class Run:
+    """A runner in a process of its own, and the pids of everything below it."""
+
+    def __init__(self, commands: dict[str, str], mode: str = "") -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", RUNNER, json.dumps(commands), mode],
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.below: list[psutil.Process] = []
+
+    def wait_until_started(self, *also: str) -> None:
+        """Until everything is started and each of the other lines has been printed."""
+        awaited = {"STARTED", *also}
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            awaited -= {text for text in awaited if line.endswith(f"{text}\n")}
+            if not awaited:
+                break
+        assert not awaited
+        self.below = psutil.Process(self.process.pid).children(recursive=True)
+
+    def output(self) -> str:
+        return self.process.communicate(timeout=60)[0]
+
+    def leftovers(self) -> list[psutil.Process]:
+        return [p for p in self.below if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.fixture
+def start():
+    runs: list[Run] = []
+
+    def _start(commands: dict[str, str], mode: str = "") -> Run:
+        runs.append(Run(commands, mode))
+        return runs[-1]
+
+    yield _start
+    for run in runs:
+        run.process.kill()
+        run.process.communicate()
+        for process in run.leftovers():
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_processes__runner_is_told_to_end__all_end_and_none_is_blamed(start, number):
+    run = start({"one": SLEEPER, "two": SLEEPER})
+    run.wait_until_started()
+    assert len(run.below) >= 4  # a relay and a program for each
+    run.process.send_signal(number)
+    assert "DIED {}" in run.output()
+    assert run.leftovers() == []
+
+
+def test_processes__one_ends_by_itself__is_named_and_the_others_end(start):
+    run = start({"steady": SLEEPER, "failing": "exit 3"})
+    assert 'DIED {"failing": 3}' in run.output()
+
+
+def test_processes__one_ends_by_itself_with_success__is_named_all_the_same(start):
+    assert 'DIED {"done": 0}' in start({"steady": SLEEPER, "done": "exit 0"}).output()
+
+
+def test_processes__one_ignores_the_request__is_killed(start):
+    run = start({"steady": SLEEPER, "stubborn": STUBBORN})
+    run.wait_until_started("stubborn | 1")
+    run.process.send_signal(signal.SIGTERM)
+    run.output()
+    assert run.leftovers() == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux signals the death of a parent")
+def test_processes__runner_killed_outright__leaves_no_orphan(start):
+    run = start({"one": SLEEPER, "two": SLEEPER})
+    run.wait_until_started()
+    os.kill(run.process.pid, signal.SIGKILL)
+    run.process.wait()
+    assert wait_until(lambda: run.leftovers() == [], seconds=20)
+
+
+def test_processes__told_to_end_while_starting__waits_for_the_pids_and_ends_them(start):
+    run = start({"one": SLEEPER, "two": SLEEPER}, "end-before-start")
+    output = run.output()
+    assert "DIED {}" in output
+    assert "STARTED" not in output
+
+
+def test_processes__their_output__is_interleaved_under_their_names(start):
+    output = start({"talker": "echo hello from below; exit 1"}).output()
+    assert "talker | hello from below" in output
+
+
+def test_procfile__of_the_repository__lists_every_process_and_replaces_the_shell():
+    commands = read_procfile(REPOSITORY / "Procfile")
+    assert list(commands) == ["web", "stream", "ingest", "worker", "beat"]
+    # Without exec the shell would be signalled and the server below it left behind.
+    assert all(command.startswith("exec ") for command in commands.values())
