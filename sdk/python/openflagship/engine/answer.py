@@ -1,0 +1,103 @@
+"""What an evaluation gives back, and the decisions it is stamped from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+KILL_SWITCH: Final = "KILL_SWITCH"
+DISABLED: Final = "DISABLED"
+PREREQUISITE_FAILED: Final = "PREREQUISITE_FAILED"
+TARGET_MATCH: Final = "TARGET_MATCH"
+RULE_MATCH: Final = "RULE_MATCH"
+EXPERIMENT: Final = "EXPERIMENT"
+ROLLOUT: Final = "ROLLOUT"
+DEFAULT: Final = "DEFAULT"
+ERROR: Final = "ERROR"
+
+FLAG_NOT_FOUND: Final = "FLAG_NOT_FOUND"
+PARSE_ERROR: Final = "PARSE_ERROR"
+GENERAL: Final = "GENERAL"
+
+NO_UNIT: Final = "no_unit"
+NOT_IN_EXPERIMENT: Final = "not_in_experiment"
+
+OPENFEATURE_REASONS: Final = {
+    KILL_SWITCH: "DISABLED",
+    DISABLED: "DISABLED",
+    PREREQUISITE_FAILED: "DEFAULT",
+    TARGET_MATCH: "TARGETING_MATCH",
+    RULE_MATCH: "TARGETING_MATCH",
+    EXPERIMENT: "SPLIT",
+    ROLLOUT: "SPLIT",
+    DEFAULT: "DEFAULT",
+    ERROR: "ERROR",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One evaluation's outcome; shared by every evaluation that ends alike, so it holds nothing of the user's.
+
+    `value` of a json flag is the very object of the configuration: do not change it. `config_version` is the
+    environment's version. `is_exposure` says whether the evaluation has to be logged.
+    """
+
+    value: Any
+    variant: str | None
+    reason: str
+    rule_id: str | None
+    experiment: str | None
+    error_code: str | None
+    detail: str | None
+    config_version: int
+    stale: bool
+    openfeature_reason: str
+    is_exposure: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """The answer as JSON, by the names of the contract; what does not apply is left out."""
+        body: dict[str, Any] = {"value": self.value, "variant": self.variant, "reason": self.reason}
+        optional = {
+            "errorCode": self.error_code,
+            "ruleId": self.rule_id,
+            "experiment": self.experiment,
+            "detail": self.detail,
+        }
+        body.update((name, value) for name, value in optional.items() if value is not None)
+        body["configVersion"] = self.config_version
+        body["stale"] = self.stale
+        return body
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An answer before it is stamped with a configuration version; part of a compiled flag."""
+
+    variant: str
+    value: Any
+    reason: str
+    openfeature_reason: str
+    rule_id: str | None = None
+    experiment: str | None = None
+    detail: str | None = None
+
+    def stamp(self, version: int, stale: bool, is_exposure: bool) -> Answer:
+        return Answer(
+            self.value,
+            self.variant,
+            self.reason,
+            self.rule_id,
+            self.experiment,
+            None,
+            self.detail,
+            version,
+            stale,
+            "STALE" if stale else self.openfeature_reason,
+            is_exposure,
+        )
+
+
+def failure(default: Any, code: str, detail: str | None, version: int, stale: bool) -> Answer:
+    """The caller's default with the reason ERROR."""
+    return Answer(default, None, ERROR, None, None, code, detail, version, stale, "ERROR", False)

@@ -1,0 +1,71 @@
+"""Strict reading, for whoever writes configurations: everything that is wrong with a document at once, or its model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from openflagship.engine.decode_flag import read_flag
+from openflagship.engine.decode_tree import read_segment, read_tree
+from openflagship.engine.links import link_problems
+from openflagship.engine.model import FlagConfig, Node, SegmentConfig
+from openflagship.engine.problems import DecodeError, Problem, Problems
+
+
+def decode_flag(document: Any) -> FlagConfig:
+    """The flag. Raises DecodeError with every problem in it; see `environment_problems` for those between flags."""
+    problems = Problems()
+    flag = read_flag(document, problems)
+    if problems.found or flag is None:
+        raise DecodeError(problems.found)
+    return flag
+
+
+def decode_segment(document: Any) -> SegmentConfig:
+    """The segment. Raises DecodeError with every problem found."""
+    problems = Problems()
+    segment = read_segment(document, problems)
+    if problems.found or segment is None:
+        raise DecodeError(problems.found)
+    return segment
+
+
+def decode_tree(document: Any) -> Node:
+    """A condition or an all/any/not group. Raises DecodeError with every problem found."""
+    problems = Problems()
+    tree = read_tree(document, (), problems)
+    if problems.found:
+        raise DecodeError(problems.found)
+    return tree
+
+
+def environment_problems(document: dict[str, Any]) -> list[Problem]:
+    """Everything wrong with a snapshot: each flag and segment by itself, then cycles, depth and unknown references."""
+    found: list[Problem] = []
+    flags, segments = {}, {}
+    for key, flag_document in document.get("flags", {}).items():
+        problems = Problems()
+        flag = read_flag(flag_document, problems)
+        found += _under(f"flags.{key}", problems)
+        if flag is not None:
+            flags[key] = flag
+    for key, segment_document in document.get("segments", {}).items():
+        problems = Problems()
+        segment = read_segment(segment_document, problems)
+        found += _under(f"segments.{key}", problems)
+        if segment is not None:
+            segments[key] = segment
+    return found + link_problems(flags, segments)
+
+
+def validate_environment(document: dict[str, Any]) -> None:
+    """Raises DecodeError with everything `environment_problems` finds."""
+    problems = environment_problems(document)
+    if problems:
+        raise DecodeError(problems)
+
+
+def _under(prefix: str, problems: Problems) -> list[Problem]:
+    return [
+        Problem(f"{prefix}.{problem.path}" if problem.path else prefix, problem.code, problem.message)
+        for problem in problems.found
+    ]

@@ -1,0 +1,256 @@
+"""A compiled environment: immutable, readable from any thread, replaced whole when anything changes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from openflagship.engine.answer import FLAG_NOT_FOUND, GENERAL, PARSE_ERROR, Answer, failure
+from openflagship.engine.compile import FlagCode, Memo, SegmentCode, compile_flag, compile_segment, recall
+from openflagship.engine.context import Context
+from openflagship.engine.decode_flag import read_flag
+from openflagship.engine.decode_tree import read_segment
+from openflagship.engine.links import prerequisite_graph
+from openflagship.engine.model import FlagConfig
+from openflagship.engine.problems import DecodeError, Problem, Problems
+from openflagship.engine.runtime import Evaluator, Evaluators, Links, Segments, unit_of
+
+CONTRACT: Final = 1
+
+
+class CompiledFlag:
+    """A flag of an environment. Where the document could not be read, `config` and `code` are None; see `problems`."""
+
+    __slots__ = ("bucket_by", "code", "config", "document", "key", "problems", "type")
+
+    def __init__(self, key: str, document: Any, environment_salt: str) -> None:
+        problems = Problems()
+        # The place in the snapshot names the flag; a document that disagrees is served under that name.
+        if isinstance(document, dict) and document.get("key") != key:
+            document = {**document, "key": key}
+        self.key = key
+        self.document = document
+        self.config = read_flag(document, problems)
+        self.problems = tuple(problems.found)
+        self.bucket_by = "userId" if self.config is None else self.config.bucket_by
+        self.type = None if self.config is None else self.config.type
+        self.code = None if self.config is None else compile_flag(self.config, environment_salt)
+
+
+class CompiledSegment:
+    """A segment of an environment; without `code` where it could not be read, and then it has no members."""
+
+    __slots__ = ("code", "document", "key", "problems")
+
+    def __init__(self, key: str, document: Any) -> None:
+        problems = Problems()
+        if isinstance(document, dict) and document.get("key") != key:
+            document = {**document, "key": key}
+        self.key = key
+        self.document = document
+        config = read_segment(document, problems)
+        self.problems = tuple(problems.found)
+        self.code = None if config is None else compile_segment(config)
+
+
+class Environment:
+    """Evaluates an environment's flags. Build it with `from_document`, follow changes with `replace`.
+
+    Values of json flags are the configuration's own objects; callers must not change them.
+    """
+
+    __slots__ = ("_bulk", "_evaluators", "_meta", "flags", "segments", "stale", "version")
+
+    flags: Mapping[str, CompiledFlag]
+    segments: Mapping[str, CompiledSegment]
+    version: int
+    stale: bool
+
+    def __init__(
+        self,
+        meta: Mapping[str, Any],
+        flags: dict[str, CompiledFlag],
+        segments: dict[str, CompiledSegment],
+        evaluators: Evaluators,
+    ) -> None:
+        self._meta = meta
+        self._evaluators = evaluators
+        self._bulk: _Bulk | None = None
+        self.flags = MappingProxyType(flags)
+        self.segments = MappingProxyType(segments)
+        self.version = evaluators.version
+        self.stale = evaluators.stale
+
+    @classmethod
+    def from_document(cls, document: Any) -> Environment:
+        """Compiles a snapshot. A flag that cannot be read answers PARSE_ERROR, everything else is served.
+
+        Raises DecodeError only where the document as a whole is no snapshot, or needs a later contract.
+        """
+        problems = _snapshot_problems(document)
+        if problems:
+            raise DecodeError(problems)
+        meta = document.get("environment") or {}
+        salt = _salt_of(meta)
+        flags = {key: CompiledFlag(key, flag, salt) for key, flag in document.get("flags", {}).items()}
+        segments = {key: CompiledSegment(key, segment) for key, segment in document.get("segments", {}).items()}
+        codes = _flag_codes(flags)
+        evaluators = Evaluators(codes, Segments(_segment_codes(segments)), _links(codes), document["version"], False)
+        return cls(meta, flags, segments, evaluators)
+
+    def evaluate(self, key: str, context: Context, default: Any = None) -> Answer:
+        """The answer for one flag; the caller's default with reason ERROR where there is none. Never raises."""
+        try:
+            return self._evaluators[key](context)
+        except Exception as error:  # noqa: BLE001 the contract: any exception gives the caller's default
+            return self._failure(key, default, error)
+
+    def evaluate_all(self, context: Context, keys: Iterable[str] | None = None) -> dict[str, Answer]:
+        """The answers of all flags, or of those named; every (salt, unit) is hashed once. Never raises."""
+        bulk = self._bulk
+        if bulk is None:
+            bulk = self._bulk = _Bulk(self._evaluators)
+        if keys is None:
+            try:
+                answers = {key: function(context) for key, function in bulk.plain}
+                memo: Memo = {}
+                for key, function in bulk.linked:
+                    answers[key] = recall(function, context, memo)
+            except Exception:  # noqa: BLE001 one flag fails: the others still answer, each by itself
+                return {key: self.evaluate(key, context) for key in self.flags}
+            for key in self.flags.keys() - answers.keys():
+                answers[key] = self._failure(key, None, None)
+            return answers
+        memo = {}
+        answers = {}
+        for key in keys:
+            try:
+                function = self._evaluators[key]
+                answers[key] = recall(function, context, memo) if key in bulk.linked_keys else function(context)
+            except Exception as error:  # noqa: BLE001 as in evaluate
+                answers[key] = self._failure(key, None, error)
+        return answers
+
+    def unit(self, key: str, context: Context) -> str | None:
+        """The unit the flag hashes for this context; None for an unknown flag too."""
+        flag = self.flags.get(key)
+        return None if flag is None else unit_of(flag.bucket_by, context)
+
+    def replace(
+        self,
+        version: int,
+        flags: Mapping[str, Any] | None = None,
+        segments: Mapping[str, Any] | None = None,
+    ) -> Environment:
+        """The environment with the documents given in place of the old ones, None removing one; all else is shared."""
+        old = self._evaluators
+        new_flags, codes, links = dict(self.flags), old.codes, old.links
+        if flags:
+            salt = _salt_of(self._meta)
+            for key, document in flags.items():
+                if document is None:
+                    new_flags.pop(key, None)
+                else:
+                    new_flags[key] = CompiledFlag(key, document, salt)
+            codes = _flag_codes(new_flags)
+            links = _links(codes)
+        new_segments, members = dict(self.segments), old.segments
+        if segments:
+            for key, document in segments.items():
+                if document is None:
+                    new_segments.pop(key, None)
+                else:
+                    new_segments[key] = CompiledSegment(key, document)
+            members = Segments(_segment_codes(new_segments))
+        return Environment(self._meta, new_flags, new_segments, Evaluators(codes, members, links, version, self.stale))
+
+    def with_staleness(self, stale: bool) -> Environment:
+        """The same configuration, its answers marked stale or not."""
+        if stale == self.stale:
+            return self
+        old = self._evaluators
+        evaluators = Evaluators(old.codes, old.segments, old.links, old.version, stale)
+        return Environment(self._meta, dict(self.flags), dict(self.segments), evaluators)
+
+    def document(self) -> dict[str, Any]:
+        """The snapshot this environment stands for: `from_document` of it gives an equal one."""
+        return {
+            "contract": CONTRACT,
+            "environment": dict(self._meta),
+            "version": self.version,
+            "flags": {key: self.flags[key].document for key in sorted(self.flags)},
+            "segments": {key: self.segments[key].document for key in sorted(self.segments)},
+        }
+
+    def _failure(self, key: Any, default: Any, error: Exception | None) -> Answer:
+        flag = self.flags.get(key) if isinstance(key, str) else None
+        if flag is None:
+            return failure(default, FLAG_NOT_FOUND, None, self.version, self.stale)
+        if flag.config is None:
+            first = flag.problems[0]
+            return failure(default, PARSE_ERROR, f"{first.path}: {first.message}", self.version, self.stale)
+        return failure(default, GENERAL, type(error).__name__, self.version, self.stale)
+
+
+class _Bulk:
+    """What all flags at once need: who can be called alone, and who shares a hash or an answer with another."""
+
+    __slots__ = ("linked", "linked_keys", "plain")
+
+    def __init__(self, evaluators: Evaluators) -> None:
+        codes = evaluators.codes
+        uses = Counter((code.config.bucket_by, salt) for code in codes.values() for salt in code.salts)
+        self.linked_keys = frozenset(
+            key
+            for key, code in codes.items()
+            if code.config.prerequisites
+            or key in evaluators.links.asked_for
+            or any(uses[code.config.bucket_by, salt] > 1 for salt in code.salts)
+        )
+        self.plain: tuple[tuple[str, Evaluator], ...] = tuple(
+            (key, evaluators[key]) for key in codes if key not in self.linked_keys
+        )
+        self.linked: tuple[tuple[str, Evaluator], ...] = tuple((key, evaluators[key]) for key in self.linked_keys)
+
+
+def _salt_of(meta: Mapping[str, Any]) -> str:
+    salt = meta.get("salt")
+    return salt if isinstance(salt, str) else ""
+
+
+def _flag_codes(flags: Mapping[str, CompiledFlag]) -> dict[str, FlagCode]:
+    return {key: flag.code for key, flag in flags.items() if flag.code is not None}
+
+
+def _segment_codes(segments: Mapping[str, CompiledSegment]) -> dict[str, SegmentCode]:
+    return {key: segment.code for key, segment in segments.items() if segment.code is not None}
+
+
+def _links(codes: Mapping[str, FlagCode]) -> Links:
+    return Links(prerequisite_graph(code.config for code in codes.values()))
+
+
+def _snapshot_problems(document: Any) -> list[Problem]:
+    if not isinstance(document, dict):
+        return [Problem("", "wrong_type", "Give a snapshot, as an object.")]
+    problems = []
+    contract = document.get("contract")
+    if isinstance(contract, bool) or not isinstance(contract, int) or not 1 <= contract <= CONTRACT:
+        message = f"This engine knows contract {CONTRACT}, the document needs {contract!r}; update the engine."
+        problems.append(Problem("contract", "unsupported_contract", message))
+    version = document.get("version")
+    if isinstance(version, bool) or not isinstance(version, int):
+        problems.append(Problem("version", "required", "Give the configuration version, a whole number."))
+    for name in ("environment", "flags", "segments"):
+        if not isinstance(document.get(name, {}), dict):
+            problems.append(Problem(name, "wrong_type", "Give an object."))
+    return problems
+
+
+def config_of(flag: CompiledFlag) -> FlagConfig:
+    """The flag's configuration; raises DecodeError where it could not be read."""
+    if flag.config is None:
+        raise DecodeError(flag.problems)
+    return flag.config

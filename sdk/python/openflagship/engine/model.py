@@ -1,0 +1,145 @@
+"""The decoded configuration: flags, rules, condition trees and segments, validated, prepared, never changed again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from openflagship.engine.bucketing import AllocationRange
+
+UNKNOWN_OPERATOR = "unknown_operator"
+MALFORMED_CONDITION = "malformed_condition"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One test. `prepared` is the value made ready once; a condition with a `fault` is false for everybody."""
+
+    attribute: str | None
+    operator: str
+    value: Any
+    prepared: Any = field(default=None, compare=False, repr=False)
+    fault: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    nodes: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    nodes: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    node: Node
+
+
+Node = Condition | All | AnyOf | Not
+
+
+def conditions_of(node: Node) -> Iterator[Condition]:
+    """Every condition of a tree, in the order they are written."""
+    if isinstance(node, Condition):
+        yield node
+    elif isinstance(node, Not):
+        yield from conditions_of(node.node)
+    else:
+        for child in node.nodes:
+            yield from conditions_of(child)
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    key: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Prerequisite:
+    flag_key: str
+    variants: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    variant: str
+    user_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Its conditions are AND-ed. It serves `variant`, or where that is None its `allocation`."""
+
+    id: str
+    priority: int
+    name: str
+    conditions: All
+    variant: str | None
+    allocation: tuple[AllocationRange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    key: str | None
+    salt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """`id` is the key answers report; `ranges` are the half-open layer buckets that take part."""
+
+    id: str
+    status: str
+    layer: Layer
+    ranges: tuple[tuple[int, int], ...]
+    control_variant: str
+    audience: Node | None
+
+
+@dataclass(frozen=True, slots=True)
+class FlagConfig:
+    """A flag as one environment sees it; rules by ascending priority, allocations by bucket."""
+
+    key: str
+    type: str
+    variants: tuple[Variant, ...]
+    enabled: bool
+    default_variant: str
+    off_variant: str
+    kill_switch_variant: str | None
+    bucket_by: str
+    salt: str
+    prerequisites: tuple[Prerequisite, ...]
+    targets: tuple[Target, ...]
+    rules: tuple[Rule, ...]
+    experiment: Experiment | None
+    allocation: tuple[AllocationRange, ...]
+    metadata: Mapping[str, Any]
+    version: int
+
+    @property
+    def is_static(self) -> bool:
+        """Whether it can give nothing but the default variant while it is on."""
+        return not (self.targets or self.rules or self.experiment or self.allocation)
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentConfig:
+    """An audience: `excluded` wins over `included`, which wins over `conditions`."""
+
+    key: str
+    included: frozenset[str]
+    excluded: frozenset[str]
+    conditions: Node | None
+
+
+def segment_keys_of(node: Node | None) -> Iterator[str]:
+    """The keys of every segment a tree asks for, repeats included."""
+    if node is not None:
+        for condition in conditions_of(node):
+            if condition.attribute is None and condition.fault is None:
+                yield from condition.prepared

@@ -1,0 +1,303 @@
+"""The operators' truth table: what a condition's value may be, how it is prepared, which attributes satisfy it."""
+
+from __future__ import annotations
+
+import math
+import operator as comparison
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import re2
+
+from openflagship.engine.bucketing import MAX_EXACT_INTEGER, is_well_formed
+from openflagship.engine.instants import instant_ms
+from openflagship.engine.versions import VersionKey, version_key
+
+Predicate = Callable[[Any], bool]
+Test = Callable[[Any], "bool | None"]
+"""True or False for a single value of the right type, None for any other."""
+
+LISTS: Final = (list, tuple, set, frozenset)
+TEXT: Final = "text"
+NUMBER: Final = "number"
+BOOLEAN: Final = "boolean"
+
+
+class MalformedValueError(ValueError):
+    """A condition's value the operator cannot work with; the message says what to give instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """A list of scalars, by type, because in Python 1 == True."""
+
+    texts: frozenset[str]
+    numbers: frozenset[int | float]
+    booleans: frozenset[bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """How one operator works. `prepare` refuses a bad value with MalformedValueError; `predicate` takes its result."""
+
+    name: str
+    prepare: Callable[[Any], Any]
+    predicate: Callable[[Any], Predicate]
+    takes_attribute: bool = True
+    # Unix milliseconds are understood as an instant, but configurations are written with readable ones.
+    is_written_as_text: bool = False
+
+
+def number_of(value: object) -> int | float | None:
+    """The number a value stands for in every language, None for what is none: integers past 2^53 become doubles."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:  # noqa: PLR0124 NaN alone differs from itself
+        return None
+    if isinstance(value, int) and abs(value) > MAX_EXACT_INTEGER:
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf if value > 0 else -math.inf
+    return value
+
+
+def kind_of(value: object) -> str | None:
+    """TEXT, NUMBER or BOOLEAN for a scalar, None for anything else."""
+    if isinstance(value, str):
+        return TEXT
+    if isinstance(value, bool):
+        return BOOLEAN
+    return None if number_of(value) is None else NUMBER
+
+
+# What a value may be, and what it is prepared to.
+
+
+def _scalar(value: Any) -> str | int | float | bool:
+    kind = kind_of(value)
+    if kind is None:
+        raise MalformedValueError("Give one string, number or boolean.")
+    if kind == TEXT and not is_well_formed(value):
+        raise MalformedValueError("Give text that is well-formed Unicode, without lone surrogates.")
+    if kind == NUMBER:
+        if math.isinf(number := number_of(value)):  # type: ignore[arg-type] # a NUMBER has a number
+            raise MalformedValueError("Give a finite number.")
+        return number  # type: ignore[return-value] # as above
+    return value  # type: ignore[no-any-return] # TEXT or BOOLEAN
+
+
+def _members(value: Any) -> Members:
+    if not isinstance(value, list):
+        raise MalformedValueError("Give a list of strings, numbers or booleans.")
+    scalars = [_scalar(item) for item in value]
+    return Members(
+        frozenset(item for item in scalars if isinstance(item, str)),
+        frozenset(item for item in scalars if not isinstance(item, (str, bool))),
+        frozenset(item for item in scalars if isinstance(item, bool)),
+    )
+
+
+def _number(value: Any) -> int | float:
+    number = number_of(value)
+    if number is None or math.isinf(number):
+        raise MalformedValueError("Give a finite number.")
+    return number
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not is_well_formed(value):
+        raise MalformedValueError("Give a string.")
+    return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(_text(item) for item in value) if isinstance(value, list) else (_text(value),)
+
+
+def _pattern(value: Any) -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    options.never_capture = True
+    try:
+        return re2.compile(_text(value), options)
+    except re2.error as error:
+        reason = error.args[0].decode("utf-8", "replace") if isinstance(error.args[0], bytes) else str(error)
+        raise MalformedValueError(f"Give a regular expression in RE2 syntax: {reason}.") from None
+
+
+def _version(value: Any) -> VersionKey:
+    key = version_key(value) if isinstance(value, str) else None
+    if key is None:
+        raise MalformedValueError('Give a semantic version such as "2.1.0" or "2.1.0-beta.1", as a string.')
+    return key
+
+
+def _instant(value: Any) -> int | float:
+    milliseconds = _read_instant(value)
+    if milliseconds is None:
+        raise MalformedValueError('Give an ISO 8601 instant with a zone, such as "2026-03-01T09:00:00Z".')
+    return milliseconds
+
+
+def _nothing(value: Any) -> None:
+    if value is not None:
+        raise MalformedValueError("This operator takes no value; leave it out.")
+
+
+def _segment_keys(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+        raise MalformedValueError("Give a list of segment keys.")
+    return tuple(value)
+
+
+# Tests of one value against a prepared one.
+
+
+def _same(wanted: str | int | float | bool) -> Test:
+    kind = kind_of(wanted)
+
+    def test(value: Any) -> bool | None:
+        if kind_of(value) != kind:
+            return None
+        return bool((number_of(value) if kind == NUMBER else value) == wanted)
+
+    return test
+
+
+def _member(members: Members) -> Test:
+    by_kind: Mapping[str, frozenset[Any]] = {
+        TEXT: members.texts,
+        NUMBER: members.numbers,
+        BOOLEAN: members.booleans,
+    }
+
+    def test(value: Any) -> bool | None:
+        kind = kind_of(value)
+        if kind is None:
+            return None
+        return (number_of(value) if kind == NUMBER else value) in by_kind[kind]
+
+    return test
+
+
+def _part(wanted: str | int | float | bool) -> Test:
+    def test(value: Any) -> bool | None:
+        return wanted in value if isinstance(value, str) and isinstance(wanted, str) else None
+
+    return test
+
+
+def _prefixed(prefixes: tuple[str, ...]) -> Test:
+    return lambda value: value.startswith(prefixes) if isinstance(value, str) else None
+
+
+def _suffixed(suffixes: tuple[str, ...]) -> Test:
+    return lambda value: value.endswith(suffixes) if isinstance(value, str) else None
+
+
+def _found(pattern: Any) -> Test:
+    def test(value: Any) -> bool | None:
+        if not isinstance(value, str):
+            return None
+        try:
+            return pattern.search(value.encode()) is not None
+        except UnicodeEncodeError:
+            return None
+
+    return test
+
+
+# From the test of one value to the predicate over an attribute, lists included.
+
+
+def _positive(test_for: Callable[[Any], Test], element_test_for: Callable[[Any], Test]) -> Callable[[Any], Predicate]:
+    def predicate_for(prepared: Any) -> Predicate:
+        test, element_test = test_for(prepared), element_test_for(prepared)
+
+        def predicate(value: Any) -> bool:
+            if isinstance(value, LISTS):
+                return any(element_test(element) is True for element in value)
+            return test(value) is True
+
+        return predicate
+
+    return predicate_for
+
+
+def _negative(test_for: Callable[[Any], Test], element_test_for: Callable[[Any], Test]) -> Callable[[Any], Predicate]:
+    def predicate_for(prepared: Any) -> Predicate:
+        test, element_test = test_for(prepared), element_test_for(prepared)
+
+        def predicate(value: Any) -> bool:
+            if isinstance(value, LISTS):
+                return not any(element_test(element) is True for element in value)
+            return test(value) is False
+
+        return predicate
+
+    return predicate_for
+
+
+def _ordered(reading: Callable[[Any], Any], compare: Callable[[Any, Any], Any]) -> Callable[[Any], Predicate]:
+    def predicate_for(wanted: Any) -> Predicate:
+        def predicate(value: Any) -> bool:
+            read = reading(value)
+            return read is not None and bool(compare(read, wanted))
+
+        return predicate
+
+    return predicate_for
+
+
+def _read_version(value: Any) -> VersionKey | None:
+    return version_key(value) if isinstance(value, str) else None
+
+
+def _read_instant(value: Any) -> int | float | None:
+    return instant_ms(value) if isinstance(value, str) else number_of(value)
+
+
+def _exists(_: None) -> Predicate:
+    return lambda value: value is not None
+
+
+def _not_exists(_: None) -> Predicate:
+    return lambda value: value is None
+
+
+def _needs_segments(_: Any) -> Predicate:
+    raise TypeError("Segments are looked up by their environment, not tested on an attribute.")
+
+
+IN_SEGMENT: Final = "in_segment"
+NOT_IN_SEGMENT: Final = "not_in_segment"
+
+OPERATORS: Final[Mapping[str, Operator]] = {
+    operator.name: operator
+    for operator in (
+        Operator("equals", _scalar, _positive(_same, _same)),
+        Operator("not_equals", _scalar, _negative(_same, _same)),
+        Operator("in", _members, _positive(_member, _member)),
+        Operator("not_in", _members, _negative(_member, _member)),
+        Operator("greater_than", _number, _ordered(number_of, comparison.gt)),
+        Operator("greater_or_equal", _number, _ordered(number_of, comparison.ge)),
+        Operator("less_than", _number, _ordered(number_of, comparison.lt)),
+        Operator("less_or_equal", _number, _ordered(number_of, comparison.le)),
+        Operator("contains", _scalar, _positive(_part, _same)),
+        Operator("not_contains", _scalar, _negative(_part, _same)),
+        Operator("starts_with", _texts, _positive(_prefixed, _prefixed)),
+        Operator("ends_with", _texts, _positive(_suffixed, _suffixed)),
+        Operator("matches", _pattern, _positive(_found, _found)),
+        Operator("semver_equal", _version, _ordered(_read_version, comparison.eq)),
+        Operator("semver_greater", _version, _ordered(_read_version, comparison.gt)),
+        Operator("semver_greater_or_equal", _version, _ordered(_read_version, comparison.ge)),
+        Operator("semver_less", _version, _ordered(_read_version, comparison.lt)),
+        Operator("semver_less_or_equal", _version, _ordered(_read_version, comparison.le)),
+        Operator("before", _instant, _ordered(_read_instant, comparison.lt), is_written_as_text=True),
+        Operator("after", _instant, _ordered(_read_instant, comparison.gt), is_written_as_text=True),
+        Operator("exists", _nothing, _exists),
+        Operator("not_exists", _nothing, _not_exists),
+        Operator(IN_SEGMENT, _segment_keys, _needs_segments, takes_attribute=False),
+        Operator(NOT_IN_SEGMENT, _segment_keys, _needs_segments, takes_attribute=False),
+    )
+}

@@ -1,0 +1,173 @@
+"""Binds compiled code to one configuration version, each flag at its first use, and runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from openflagship.engine.answer import Answer
+from openflagship.engine.bucketing import unit_text
+from openflagship.engine.compile import TOOLS, FlagCode, Memo, SegmentCode, recall
+from openflagship.engine.context import Context
+from openflagship.engine.links import cyclic_groups, segment_graph, unmeetable
+
+
+class Evaluator(Protocol):
+    def __call__(self, context: Context, memo: Memo | None = None, /) -> Answer: ...
+
+
+class Membership(Protocol):
+    def __call__(self, context: Context, memo: Memo | None, /) -> bool: ...
+
+
+def unit_of(bucket_by: str, context: Context) -> str | None:
+    """The unit a flag hashes for this context, None where there is none."""
+    if bucket_by == "userId":
+        return context.user_id or None
+    return unit_text(context.attributes.get(bucket_by))
+
+
+def _nobody(_context: Context, _memo: Memo | None) -> bool:
+    return False
+
+
+class _Unmet:
+    """Stands in for the answer of a flag that can meet no prerequisite."""
+
+    variant = None
+
+
+_UNMET = _Unmet()
+
+
+def _unmet(_context: Context, _memo: Memo | None) -> Any:
+    return _UNMET
+
+
+class Segments(dict[str, Membership]):
+    """Membership functions by segment key, bound at first use. Unknown segments have no members.
+
+    Two threads may bind the same segment at once; both results are alike, so nothing is locked.
+    """
+
+    def __init__(self, codes: Mapping[str, SegmentCode]) -> None:
+        super().__init__()
+        self.codes = codes
+        self.groups = cyclic_groups(segment_graph(code.config for code in codes.values()))
+
+    def __missing__(self, key: str) -> Membership:
+        code = self.codes.get(key)
+        if code is None:
+            return _nobody
+        group = self.groups.get(key)
+        # Within a cycle segments cannot see each other: the same answer wherever the evaluation comes in.
+        others = tuple(
+            _nobody if group is not None and self.groups.get(other) == group else self[other]
+            for other in code.fast.segment_keys
+        )
+        careful = _CarefulSegment(code, others)
+        bound: Membership = code.fast.factory(recall, careful, *code.fast.constants, *others)
+        self[key] = bound
+        return bound
+
+
+class _CarefulSegment:
+    """Membership for attributes of unusual types; written out only if one ever comes."""
+
+    __slots__ = ("code", "function", "others")
+
+    def __init__(self, code: SegmentCode, others: tuple[Membership, ...]) -> None:
+        self.code = code
+        self.others = others
+        self.function: Membership | None = None
+
+    def __call__(self, context: Context, memo: Memo | None) -> bool:
+        if self.function is None:
+            generated = self.code.careful()
+            self.function = generated.factory(recall, None, *generated.constants, *self.others)
+        return self.function(context, memo)
+
+
+class Links:
+    """What prerequisites mean for an environment's flags, worked out when any flag with one changes."""
+
+    __slots__ = ("asked_for", "unmeetable")
+
+    def __init__(self, graph: Mapping[str, list[str]]) -> None:
+        self.unmeetable = unmeetable(graph)
+        self.asked_for = frozenset(other for others in graph.values() for other in others)
+
+
+class Evaluators(dict[str, Evaluator]):
+    """Evaluation functions by flag key for one configuration version, bound at first use; KeyError for what has none.
+
+    Like `Segments`, it is filled without a lock: whoever comes second stores an equal function.
+    """
+
+    def __init__(
+        self, codes: Mapping[str, FlagCode], segments: Segments, links: Links, version: int, stale: bool
+    ) -> None:
+        super().__init__()
+        self.codes = codes
+        self.segments = segments
+        self.links = links
+        self.version = version
+        self.stale = stale
+
+    def __missing__(self, key: str) -> Evaluator:
+        code = self.codes[key]
+        answers = tuple(decision.stamp(self.version, self.stale, True) for decision in code.decisions)
+        careful = Careful(code, self, answers)
+        fast = code.fast
+        bound: Evaluator = fast.factory(
+            *TOOLS,
+            careful,
+            answers,
+            *careful.prerequisites,
+            *answers,
+            *fast.constants,
+            *(self.segments[other] for other in fast.segment_keys),
+        )
+        self[key] = bound
+        return bound
+
+    def prerequisites(self, code: FlagCode) -> tuple[Any, ...]:
+        """For each prerequisite, what evaluates it."""
+        return tuple(
+            self[prerequisite.flag_key] if self._can_meet(code, prerequisite.flag_key) else _unmet
+            for prerequisite in code.config.prerequisites
+        )
+
+    def _can_meet(self, code: FlagCode, other: str) -> bool:
+        if code.config.key in self.links.unmeetable:
+            return False
+        required = self.codes.get(other)
+        return required is not None and required.config.enabled
+
+
+class Careful:
+    """A flag's evaluation for attributes of any type and contexts without a unit; written out at its first call."""
+
+    __slots__ = ("answers", "bare", "code", "function", "prerequisites", "segments", "stamp")
+
+    def __init__(self, code: FlagCode, evaluators: Evaluators, answers: tuple[Answer, ...]) -> None:
+        self.code = code
+        self.answers = answers
+        self.segments = tuple(evaluators.segments[key] for key in code.fast.segment_keys)
+        self.prerequisites = evaluators.prerequisites(code)
+        self.stamp = (evaluators.version, evaluators.stale)
+        self.function: Any = None
+        # The same answers where no exposure is to be logged.
+        self.bare: tuple[Answer, ...] = ()
+
+    def __call__(self, context: Context, memo: Memo | None = None) -> Answer:
+        function = self.function
+        if function is None:
+            generated = self.code.careful()
+            self.bare = tuple(decision.stamp(*self.stamp, False) for decision in self.code.decisions)
+            function = self.function = generated.factory(
+                *TOOLS, None, None, *self.prerequisites, *generated.constants, *self.segments
+            )
+        unit = unit_of(self.code.config.bucket_by, context)
+        answer: Answer = function(context, unit, self.bare if unit is None else self.answers, memo)
+        return answer
