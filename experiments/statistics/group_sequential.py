@@ -18,8 +18,11 @@ from experiments.statistics.distributions import Floats, normal_critical, normal
 SPENDING = ("obf", "pocock", "power")
 # Beyond this many standard deviations a path carries no mass worth integrating (1e-32).
 REACH = 12.0
-# Below this a look's alpha is spent as if no earlier look could have stopped the path: conservative, by next to nothing.
+# Below this a look's alpha is spent as if no earlier look could have stopped the path: conservative by a hair.
 SMALLEST_SOLVED = 1e-25
+# A look this close to the one before (a millionth of the plan) is no look: skipping one only waits.
+SMALLEST_STEP = 1e-6
+TARGETS_AT_ONCE = 384
 PANEL_NODES, PANEL_WEIGHTS = np.polynomial.legendre.leggauss(12)
 
 
@@ -90,9 +93,21 @@ def _advance(paths: _Paths, bound: float, time: float, sides: int, drift: float 
     edges = np.linspace(low, high, panels + 1)
     half = (high - low) / panels / 2
     nodes = ((edges[:-1] + half)[:, None] + half * PANEL_NODES).ravel()
-    gaps = (nodes[:, None] - paths.nodes - drift * step * step) / step
-    density = np.exp(-0.5 * gaps * gaps) @ paths.mass / (step * math.sqrt(2 * math.pi))
+    density = np.concatenate(
+        [
+            _density(paths, nodes[first : first + TARGETS_AT_ONCE] - drift * step * step, step)
+            for first in range(0, nodes.size, TARGETS_AT_ONCE)
+        ]
+    )
     return _Paths(nodes, density * np.tile(half * PANEL_WEIGHTS, panels), now, time)
+
+
+def _density(paths: _Paths, targets: Floats, step: float) -> Floats:
+    """Density at rising targets of paths that moved by a normal step, from the nodes within its reach."""
+    first, last = np.searchsorted(paths.nodes, [targets[0] - REACH * step, targets[-1] + REACH * step])
+    gaps = (targets[:, None] - paths.nodes[first:last]) / step
+    density: Floats = np.exp(-0.5 * gaps * gaps) @ paths.mass[first:last] / (step * math.sqrt(2 * math.pi))
+    return density
 
 
 def _upper_tail(paths: _Paths, bound: float, drift: float = 0.0) -> float:
@@ -122,7 +137,7 @@ def _solve(paths: _Paths, target: float) -> float:
     return float(optimize.brentq(lambda bound: _upper_tail(paths, bound) - target, low, high, xtol=1e-12, rtol=1e-14))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _spending_look(
     fractions: tuple[float, ...], tail_alpha: float, sides: int, spending: str, param: float
 ) -> tuple[_Paths, float]:
@@ -148,22 +163,24 @@ def boundaries(
 
     A two-sided design spends alpha / 2 a side by the same function; no futility. Boundaries solve
     P(no earlier crossing, Z_k > z_k) = alpha*(t_k) - alpha*(t_{k-1}) by recursive numerical integration over Brownian
-    motion. The first look at or past 1 spends what is left; looks after it cannot stop (None).
+    motion. The first look at or past 1 spends what is left; looks after it, and looks less
+    than a millionth of the plan after another, cannot stop (None).
     Source: Lan and DeMets 1983; Armitage, McPherson and Rowe 1969; Jennison and Turnbull 2000, ch. 19.
     """
     fractions = _checked(info_fractions, alpha, sides)
     tail_alpha = alpha / sides
     z: list[float | None] = []
-    cumulative: list[float] = []
-    for look in range(1, len(fractions) + 1):
-        cumulative.append(sides * spent_alpha(fractions[look - 1], tail_alpha, spending, param))
-        if look > 1 and fractions[look - 2] >= 1:
+    looks: tuple[float, ...] = ()
+    for fraction in fractions:
+        if looks and (looks[-1] >= 1 or fraction - looks[-1] < SMALLEST_STEP):
             z.append(None)
             continue
-        _, bound = _spending_look(fractions[:look], tail_alpha, sides, spending, param)
+        looks += (fraction,)
+        _, bound = _spending_look(looks, tail_alpha, sides, spending, param)
         z.append(bound if math.isfinite(bound) else None)
+    cumulative = tuple(sides * spent_alpha(fraction, tail_alpha, spending, param) for fraction in fractions)
     nominal = tuple(None if bound is None else sides * normal_sf(bound) for bound in z)
-    return Boundaries(tuple(z), tuple(cumulative), nominal)
+    return Boundaries(tuple(z), cumulative, nominal)
 
 
 def _checked(info_fractions: Sequence[float], alpha: float, sides: int) -> tuple[float, ...]:
@@ -188,6 +205,8 @@ def crossing_probabilities(
     fractions = _checked(info_fractions, 0.05, sides)
     if len(z_bounds) != len(fractions):
         raise ValueError(f"{len(z_bounds)} bounds for {len(fractions)} looks")
+    if any(after - before < SMALLEST_STEP for before, after in itertools.pairwise(fractions)):
+        raise ValueError("looks must lie at least a millionth of the plan apart")
     crossed = 0.0
     cumulative: list[float] = []
     paths = _Paths(_START.nodes, _START.mass, 0.0, fractions[0])

@@ -55,11 +55,11 @@ def order_ranks(n: int, q: float, alpha: float = 0.05) -> tuple[int | None, int 
     _require_level(q)
     require_alpha(alpha)
     tail = alpha / 2
-    start = math.floor(n * q)
-    low = start
+    low = high = math.ceil(n * q)
     while low > 0 and special.bdtr(low - 1, n, q) >= tail:
         low -= 1
-    high = start
+    while high > 0 and special.bdtrc(high - 1, n, q) <= tail:
+        high -= 1
     while high < n and special.bdtrc(high, n, q) > tail:
         high += 1
     return (low - 1 if low > 0 else None), (high if high < n else None)
@@ -142,6 +142,6 @@ def quantile_lift(control: QuantileSummary, treatment: QuantileSummary, q: float
 
 
 def planning_sd(arm: QuantileSummary, q: float) -> float:
-    """The standard deviation that gives `power` the quantile's error: sqrt(variance * units), units the users if any."""
+    """sqrt(variance * units): what `power` takes as a standard deviation. Units are users where there are any."""
     units = arm.n if arm.users is None else arm.users.n
     return math.sqrt(quantile_estimate(arm, q).variance * units)

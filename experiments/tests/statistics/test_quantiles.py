@@ -1,0 +1,105 @@
+"""Quantile intervals against scipy, their exact coverage, and the factor for events that nest in users."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from experiments.statistics.quantiles import (
+    QuantileSummary,
+    cluster_factor,
+    has_enough_values,
+    order_ranks,
+    planning_sd,
+    probe_levels,
+    quantile_interval,
+    quantile_lift,
+    quantile_test,
+)
+from experiments.statistics.summaries import PairedMoments
+
+
+def _summary(values: np.ndarray, q: float, users: np.ndarray | None = None) -> QuantileSummary:
+    q_hat, q_low, q_high = np.quantile(values, [q, *probe_levels(values.size, q)])
+    paired = None
+    if users is not None:
+        below = np.bincount(users, values <= q_hat)
+        paired = PairedMoments.from_values(below, np.bincount(users).astype(float))
+    return QuantileSummary(values.size, q_hat, q_low, q_high, paired)
+
+
+@pytest.mark.parametrize("q", [0.05, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("n", [1, 5, 37, 200, 1000])
+@pytest.mark.parametrize("alpha", [0.05, 0.3])
+def test_interval__any_size__agrees_with_scipy(q: float, n: int, alpha: float) -> None:
+    values = np.random.default_rng(n).exponential(10, n)
+    ours = quantile_interval(values, q, alpha)
+    theirs = stats.quantile_test(values, p=q).confidence_interval(1 - alpha)
+    for mine, other in ((ours.ci_low, theirs.low), (ours.ci_high, theirs.high)):
+        assert mine is None if np.isnan(other) else mine == other
+    assert ours.estimate == np.quantile(values, q)
+    assert (ours.reason is None) == (ours.ci_low is not None and ours.ci_high is not None)
+
+
+@pytest.mark.parametrize("q", [0.1, 0.5, 0.95])
+@pytest.mark.parametrize("n", [80, 333, 2000])
+def test_ranks__exact_coverage__is_never_below_its_promise(q: float, n: int) -> None:
+    low, high = order_ranks(n, q)
+    assert low is not None
+    assert high is not None
+    covered = stats.binom.cdf(high, n, q) - stats.binom.cdf(low, n, q)
+    assert 0.95 <= covered < 0.99
+
+
+def test_interval__no_values__is_none_with_a_reason() -> None:
+    result = quantile_interval([], 0.5)
+    assert (result.estimate, result.ci_low, result.ci_high) == (None, None, None)
+    assert result.reason
+
+
+def test_difference__too_few_values__is_none_with_a_reason() -> None:
+    small, large = QuantileSummary(75, 10, 9, 11), QuantileSummary(900, 12, 11, 13)
+    result = quantile_test(small, large, 0.95)
+    assert (result.diff, result.se, result.p_value) == (2, None, None)
+    assert "too few" in str(result.reason)
+    assert quantile_lift(small, large, 0.95).lift is None
+    assert has_enough_values(76, 0.95)
+    assert has_enough_values(76, 0.05)
+
+
+def test_difference__independent_values__error_is_that_of_resamples() -> None:
+    rng = np.random.default_rng(4)
+    values = rng.lognormal(3, 0.6, 4000)
+    sd = planning_sd(_summary(values, 0.9), 0.9)
+    resampled = np.quantile(rng.choice(values, (600, 4000)), 0.9, axis=1)
+    assert sd / np.sqrt(4000) == pytest.approx(resampled.std(), rel=0.15)
+
+
+def test_cluster_factor__one_event_per_user__is_about_one() -> None:
+    rng = np.random.default_rng(5)
+    arm = _summary(rng.exponential(1, 5000), 0.9, np.arange(5000))
+    assert arm.users is not None
+    assert cluster_factor(arm.users, arm.n, 0.9) == pytest.approx(1, abs=0.01)
+
+
+def test_cluster_factor__alike_events_of_one_user__widen_the_error() -> None:
+    rng = np.random.default_rng(6)
+    users = np.repeat(np.arange(800), 10)
+    values = np.exp(rng.normal(0, 1, 800)[users] + rng.normal(0, 0.1, users.size))
+    clustered, naive = _summary(values, 0.9, users), _summary(values, 0.9)
+    wide, narrow = quantile_test(clustered, clustered, 0.9), quantile_test(naive, naive, 0.9)
+    assert wide.se is not None
+    assert narrow.se is not None
+    assert wide.se > 2 * narrow.se
+    by_user = [np.quantile(values.reshape(800, 10)[picked].ravel(), 0.9) for picked in rng.integers(0, 800, (400, 800))]
+    assert wide.se / np.sqrt(2) == pytest.approx(np.std(by_user), rel=0.15)
+
+
+def test_lift__of_a_quantile__is_relative_to_the_control() -> None:
+    result = quantile_lift(QuantileSummary(900, 10, 9, 11), QuantileSummary(900, 12, 11, 13), 0.9)
+    assert result.lift == pytest.approx(0.2)
+    assert result.se is not None
+
+
+def test_level__outside_its_range__is_refused() -> None:
+    with pytest.raises(ValueError, match="level"):
+        quantile_interval([1.0, 2.0], 1.0)
