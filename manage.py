@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Django's command line; without DATABASE_URL or REDIS_URL it holds the embedded servers open for as long as the command runs."""
+"""Django's command line; on the embedded default it holds the servers open for as long as the command runs."""
 
 import os
 import sys

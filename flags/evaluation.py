@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from openflagship.engine import Answer, Context, Environment
+from openflagship.ids import uuid7
 
 from analytics.buffer import EXPOSURES
 from flags.metrics import EVALUATIONS
 from flags.runtime import RUNTIME
-from openflagship.engine import Answer, Context, Environment
-from openflagship.ids import uuid7
 from tenancy.errors import Invalid, Problem, Unavailable
 
 MAX_ATTRIBUTES = 100
@@ -38,8 +38,8 @@ def evaluate(caller: Caller, body: Any) -> tuple[int, dict[str, Any]]:
     context = _context(body, problems)
     flag_key = body.get("flagKey") if isinstance(body, dict) else None
     if not isinstance(flag_key, str) or not flag_key:
-        problems.append(Problem("flagKey", "required", "Name the flag: a string such as \"new-checkout\"."))
-    if problems:
+        problems.append(Problem("flagKey", "required", 'Name the flag: a string such as "new-checkout".'))
+    if problems or not isinstance(flag_key, str):
         raise Invalid(problems)
     answer = environment.evaluate(flag_key, context, body.get("defaultValue"))
     evaluation_id = _expose(caller, environment, flag_key, context, answer)
@@ -89,10 +89,12 @@ def _context(body: Any, problems: list[Problem]) -> Context:
     if attributes is None:
         attributes = {}
     elif not isinstance(attributes, dict):
-        problems.append(Problem("attributes", "invalid_type", "Send attributes as an object: {\"country\": \"DE\"}."))
+        problems.append(Problem("attributes", "invalid_type", 'Send attributes as an object: {"country": "DE"}.'))
         attributes = {}
     elif len(attributes) > MAX_ATTRIBUTES:
-        problems.append(Problem("attributes", "too_many", f"At most {MAX_ATTRIBUTES} attributes; send those rules use."))
+        problems.append(
+            Problem("attributes", "too_many", f"At most {MAX_ATTRIBUTES} attributes; send those rules use.")
+        )
     elif len(orjson.dumps(attributes)) > MAX_ATTRIBUTE_BYTES:
         problems.append(Problem("attributes", "too_large", "Attributes may take 32 KiB; send those that rules use."))
     return Context(user_id if isinstance(user_id, str) else None, attributes)

@@ -1,4 +1,4 @@
-"""The one error handler: every refusal leaves as `{type, errors: [{code, detail, attr}], requestId}`, never a stack trace."""
+"""The one error handler: each refusal leaves as `{type, errors: [{code, detail, attr}], requestId}`, no stack trace."""
 
 from dataclasses import asdict
 from http import HTTPStatus
@@ -61,7 +61,9 @@ class Formatter(ExceptionFormatter):
     def get_errors(self) -> list[Error]:
         if isinstance(self.exc, _Refusal):
             return [Error(problem.code, problem.detail, problem.attr) for problem in self.exc.error.problems]
-        return [Error(_CODES.get(error.code, error.code), str(error.detail), error.attr) for error in super().get_errors()]
+        return [
+            Error(_CODES.get(error.code, error.code), str(error.detail), error.attr) for error in super().get_errors()
+        ]
 
     def format_error_response(self, error_response: ErrorResponse) -> dict[str, Any]:
         request = self.context.get("request")

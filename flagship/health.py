@@ -19,7 +19,7 @@ def healthz(_request: HttpRequest) -> HttpResponse:
 
 
 def readyz(_request: HttpRequest) -> HttpResponse:
-    """200 when evaluations can be answered; each dependency is named, and being without one alone is no reason for 503."""
+    """200 when evaluations can be answered; each dependency is named, and its being away alone is no reason for 503."""
     dependencies: dict[str, Any] = {"postgresql": _database(), "redis": _redis()}
     age = RUNTIME.age_seconds
     body = {

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import structlog
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from openflagship.ids import uuid7
 
 from flagship.errors import plain_error
-from openflagship.ids import uuid7
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,100}\Z")
 _API_PREFIXES = ("/api/", "/v1/", "/ofrep/")
@@ -36,7 +36,7 @@ class RequestIdMiddleware:
 
 
 class PlainErrorsMiddleware:
-    """Under the API's prefixes, turn HTML error pages (no such route, a refused upload) into the one JSON error body."""
+    """Under the API's prefixes, turn HTML error pages (no such route, a refused host) into the one JSON error body."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response

@@ -3,12 +3,13 @@
 import secrets
 from pathlib import Path
 from urllib.parse import unquote
-from urllib.parse import unquote
 
 import environ
+import re2
 from django.core.exceptions import ImproperlyConfigured
 
 from flagship import embedded
+from flagship.console.frame import UNFOLD  # noqa: F401 - a setting
 from flagship.telemetry import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -27,7 +28,17 @@ def _number(name: str, default: float, *, low: float, high: float) -> float:
     return value
 
 
-# --- Where things are ---------------------------------------------------------------------------------------------
+def _pattern(name: str, default: str) -> str:
+    """Read a regular expression in RE2's syntax; empty matches nothing."""
+    value = env.str(name, default=default)
+    try:
+        re2.compile(value)
+    except re2.error as error:
+        raise ImproperlyConfigured(f"{name} is no regular expression that RE2 accepts: {error}.") from error
+    return value
+
+
+# Where things are.
 VAR_DIR = Path(env.str("FLAGSHIP_VAR_DIR", default=str(BASE_DIR / "var"))).resolve()
 DATABASE_URL = env.str("DATABASE_URL", default="") or embedded.database_url(VAR_DIR)
 REDIS_URL = env.str("REDIS_URL", default="") or embedded.redis_url(VAR_DIR)
@@ -64,7 +75,7 @@ DEBUG = env.bool("DEBUG", default=False)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]", "testserver"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[BASE_URL])
 
-# --- Applications, lowest layer first (ARCHITECTURE: right may import left) -----------------------------------------
+# Applications, lowest layer first (ARCHITECTURE: right may import left).
 INSTALLED_APPS = [
     "flagship.apps.FlagShipConfig",
     "unfold",
@@ -119,7 +130,7 @@ TEMPLATES = [
     }
 ]
 
-# --- Data stores ----------------------------------------------------------------------------------------------------
+# Data stores.
 _database = env.db_url_config(DATABASE_URL)
 DATABASES = {
     "default": {
@@ -152,7 +163,7 @@ CHANNEL_LAYERS = {
     }
 }
 
-# --- Background work --------------------------------------------------------------------------------------------------
+# Background work.
 CELERY_BROKER_URL = embedded.celery_broker_url(REDIS_URL)
 CELERY_BROKER_TRANSPORT_OPTIONS = {"global_keyprefix": f"{REDIS_PREFIX}:celery:", "visibility_timeout": 3600}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
@@ -164,17 +175,22 @@ CELERY_WORKER_CONCURRENCY = int(_number("WORKER_CONCURRENCY", 1, low=1, high=256
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_TIMEZONE = "UTC"
 
-# --- Propagation: how a change reaches every process -------------------------------------------------------------------
+# Propagation: how a change reaches every process.
 POLL_SECONDS = _number("POLL_SECONDS", 5, low=0.1, high=60)
 STALE_AFTER_SECONDS = _number("STALE_AFTER_SECONDS", 120, low=1, high=86_400)
 
-# --- Events -------------------------------------------------------------------------------------------------------------
+# Events.
 EXPOSURE_BUFFER_SIZE = int(_number("EXPOSURE_BUFFER_SIZE", 100_000, low=100, high=10_000_000))
 EXPOSURE_FLUSH_SECONDS = _number("EXPOSURE_FLUSH_SECONDS", 0.2, low=0.01, high=60)
 EVENT_STREAM_MAX_BATCHES = int(_number("EVENT_STREAM_MAX_BATCHES", 200_000, low=100, high=100_000_000))
 INGEST_BATCH_EVENTS = int(_number("INGEST_BATCH_EVENTS", 10_000, low=1, high=1_000_000))
+# After so long without an acknowledgement another ingest process takes a dead one's batch over.
+INGEST_CLAIM_SECONDS = _number("INGEST_CLAIM_SECONDS", 30, low=0.1, high=3600)
+# RE2, case-insensitive; an event that matches is stored, flagged, counted and left out of every analysis.
+BOT_USER_IDS = _pattern("BOT_USER_IDS", r"^(bot|crawler|healthcheck|monitor|synthetic)([-_:]|$)")
+BOT_USER_AGENTS = _pattern("BOT_USER_AGENTS", r"bot\b|crawl|spider|slurp|headlesschrome|facebookexternalhit|pingdom")
 
-# --- Limits of the HTTP surface --------------------------------------------------------------------------------------------
+# Limits of the HTTP surface.
 MAX_BODY_BYTES = int(_number("MAX_BODY_BYTES", 1_048_576, low=1024, high=104_857_600))
 MAX_EVENTS_BODY_BYTES = 5 * 1024 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_EVENTS_BODY_BYTES
@@ -208,10 +224,10 @@ SPECTACULAR_SETTINGS = {
     "CAMELIZE_NAMES": False,
 }
 
-# Where worker processes keep the counts that /metrics sums up; empty counts this process alone. Read by the library too.
+# Where worker processes keep the counts that /metrics sums up; without it this process alone is counted.
 PROMETHEUS_MULTIPROC_DIR = env.str("PROMETHEUS_MULTIPROC_DIR", default="")
 
-# --- Console ----------------------------------------------------------------------------------------------------------------
+# Console.
 LOGIN_URL = "admin:login"
 LANGUAGE_CODE = "en"
 USE_TZ = True
@@ -223,15 +239,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
-UNFOLD = {
-    "SITE_TITLE": "FlagShip",
-    "SITE_HEADER": "FlagShip",
-    "SITE_SYMBOL": "flag",
-    "SHOW_HISTORY": False,
-    "SHOW_VIEW_ON_SITE": False,
-}
-
-# --- Security -----------------------------------------------------------------------------------------------------------------
+# Security.
 _https = BASE_URL.startswith("https://")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=False)
@@ -241,7 +249,7 @@ X_FRAME_OPTIONS = "DENY"
 if env.bool("TRUST_PROXY_HEADERS", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
-# --- Logs -----------------------------------------------------------------------------------------------------------------------
+# Logs.
 LOG_FORMAT = env.str("LOG_FORMAT", default="console" if EMBEDDED else "json")
 if LOG_FORMAT not in {"console", "json"}:
     raise ImproperlyConfigured(f"LOG_FORMAT is {LOG_FORMAT!r}; it must be console or json.")

@@ -1,4 +1,4 @@
-"""Logs: structlog over the standard library, one line an event, the request id in every line, no secrets and no attribute values."""
+"""Logs: structlog over the standard library, one line an event, the request id in each, no secret and no attribute."""
 
 import re
 from typing import Any

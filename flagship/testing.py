@@ -26,6 +26,8 @@ _servers = ExitStack()
 
 def pytest_configure(config: pytest.Config) -> None:  # noqa: ARG001 - pytest's signature
     """Hold the servers open; the controller does so before it starts its workers, and each worker as well."""
+    # Where static files would be collected; whitenoise warns of a folder that is not there.
+    (Path(os.environ["FLAGSHIP_VAR_DIR"]) / "static").mkdir(parents=True, exist_ok=True)
     if not (os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL")):
         _servers.enter_context(embedded.session(Path(os.environ["FLAGSHIP_VAR_DIR"]), fsync=False))
 

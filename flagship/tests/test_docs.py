@@ -1,4 +1,4 @@
-"""The docs are part of the build: a setting, route, metric or audit action they do not name fails here, and so does a dead link."""
+"""The docs are part of the build: a setting, route, metric or audit action they do not name, or a dead link, fails."""
 
 import ast
 import re

@@ -16,10 +16,10 @@ from typing import Any
 import psycopg
 import pytest
 import urllib3
-
-from flagship import embedded
 from openflagship.engine import Context, Environment
 from openflagship.ids import uuid7
+
+from flagship import embedded
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("stack")]
@@ -52,13 +52,12 @@ class Stack:
         self.http = urllib3.PoolManager(timeout=20, retries=False, maxsize=8)
 
     def call(self, method: str, path: str, body: Any = None, *, key: str = "serverKey", **headers: str) -> Any:
-        response = self.http.request(
+        return self.http.request(
             method,
             self.demo["baseUrl"] + path,
             body=None if body is None else json.dumps(body),
             headers={"Authorization": f"Bearer {self.demo[key]}", "Content-Type": "application/json", **headers},
         )
-        return response
 
     def manage(self, method: str, path: str, body: Any = None) -> Any:
         return self.call(
@@ -127,9 +126,7 @@ def test_demo_file__holds_secrets__for_its_owner_alone(stack: Stack) -> None:
 def test_exposure__after_an_evaluation__is_a_row_within_two_seconds(stack: Stack) -> None:
     answer = stack.evaluate("loop-user-1")
     rows = _eventually(
-        lambda: stack.rows(
-            "SELECT unit_id, variant FROM exposures WHERE evaluation_id = %s", answer["evaluationId"]
-        ),
+        lambda: stack.rows("SELECT unit_id, variant FROM exposures WHERE evaluation_id = %s", answer["evaluationId"]),
         seconds=2,
         what="the exposure's row",
     )
@@ -202,7 +199,9 @@ def test_evaluate__two_web_processes_and_the_engine_alone__agree_on_ten_thousand
     }
     created = stack.manage("POST", "/api/flags", flag)
     assert created.status == 201, created.data
-    document = stack.rows("SELECT document, version FROM flags_change WHERE key = 'parity' ORDER BY version DESC LIMIT 1")
+    document = stack.rows(
+        "SELECT document, version FROM flags_change WHERE key = 'parity' ORDER BY version DESC LIMIT 1"
+    )
     engine = Environment.from_document(
         {
             "contract": 1,
@@ -246,9 +245,11 @@ def test_rollout__from_25_to_50_percent__moves_nobody_out_of_treatment(stack: St
     )
     assert grown.status == 200, grown.data
     _eventually(
-        lambda: len({stack.evaluate("x", "growing")["configVersion"] for _ in range(20)}) == 1
-        and stack.evaluate("x", "growing")["configVersion"] > 0
-        and all(stack.evaluate(user, "growing")["value"] for user in before),
+        lambda: (
+            len({stack.evaluate("x", "growing")["configVersion"] for _ in range(20)}) == 1
+            and stack.evaluate("x", "growing")["configVersion"] > 0
+            and all(stack.evaluate(user, "growing")["value"] for user in before)
+        ),
         what="everyone in treatment is still in it",
     )
     after = {user for user in users if stack.evaluate(user, "growing")["value"]}
@@ -277,7 +278,9 @@ def test_demo_experiment__results__tell_the_known_story(stack: Stack) -> None:
 def test_metrics__after_evaluations__count_them_over_the_workers(stack: Stack) -> None:
     def total() -> float:
         text = stack.http.request("GET", stack.demo["baseUrl"] + "/metrics").data.decode()
-        return sum(float(found) for found in re.findall(r'flagship_evaluations_total\{reason="[A-Z_]+"\} ([\d.e+]+)', text))
+        return sum(
+            float(found) for found in re.findall(r'flagship_evaluations_total\{reason="[A-Z_]+"\} ([\d.e+]+)', text)
+        )
 
     before = total()
     for number in range(50):
