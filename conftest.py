@@ -1,10 +1,12 @@
 """Fixtures for every app's tests; the servers behind them come from `flagship.testing`."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.conf import settings
 from django.db import connections
+from django.db.backends.postgresql.operations import DatabaseOperations
 from django_redis import get_redis_connection
 
 from flagship.testing import RUN, WORKER
@@ -14,6 +16,20 @@ from flagship.testing import RUN, WORKER
 def django_db_modify_db_settings() -> None:
     """Give each worker of each run a database of its own, so that two runs in one clone do not meet."""
     connections["default"].settings_dict["TEST"]["NAME"] = f"test_{RUN}_{WORKER}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _flush_passes_the_append_only_triggers() -> Iterator[None]:
+    """Let the emptying after a transactional test, and nothing else, past the triggers that refuse TRUNCATE."""
+    plain = DatabaseOperations.sql_flush
+
+    def sql_flush(self: DatabaseOperations, *args: Any, **options: Any) -> list[str]:
+        statements = plain(self, *args, **options)
+        return ["SET LOCAL session_replication_role = replica", *statements] if statements else []
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DatabaseOperations, "sql_flush", sql_flush)
+        yield
 
 
 @pytest.fixture(autouse=True)
