@@ -13,13 +13,17 @@ from openflagship.engine.bucketing import (
 )
 from openflagship.engine.context import Context
 from openflagship.engine.decode import (
+    CONTRACT,
     decode_flag,
     decode_segment,
     decode_tree,
     environment_problems,
     validate_environment,
 )
-from openflagship.engine.environment import CONTRACT, CompiledFlag, CompiledSegment, Environment
+from openflagship.engine.encode import encode_flag, encode_segment, encode_tree
+from openflagship.engine.environment import CompiledFlag, CompiledSegment, Environment
+from openflagship.engine.explain import Explanation, Step
+from openflagship.engine.impact import Impact, Move, Sample, impact
 from openflagship.engine.links import find_prerequisite_cycle, find_segment_cycle
 from openflagship.engine.model import FlagConfig, SegmentConfig
 from openflagship.engine.problems import DecodeError, Problem
@@ -35,17 +39,26 @@ __all__ = [
     "Context",
     "DecodeError",
     "Environment",
+    "Explanation",
     "FlagConfig",
+    "Impact",
+    "Move",
     "Problem",
+    "Sample",
     "SegmentConfig",
+    "Step",
     "bucket",
     "deal",
     "decode_flag",
     "decode_segment",
     "decode_tree",
+    "encode_flag",
+    "encode_segment",
+    "encode_tree",
     "environment_problems",
     "find_prerequisite_cycle",
     "find_segment_cycle",
+    "impact",
     "moved_buckets",
     "reallocate",
     "unit_text",

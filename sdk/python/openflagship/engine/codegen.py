@@ -102,7 +102,7 @@ class Writer:
                         self.kinds[condition.attribute] = None
 
     def test(self, node: Node, indent: int = 0) -> str:
-        """An expression that is true where the tree holds, "True" or "False" if always so; writes the loads it needs."""
+        """An expression, true where the tree holds ("True" or "False" if constant); writes the loads it needs."""
         if isinstance(node, Condition):
             return self._condition(node, indent)
         if isinstance(node, Not):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from openflagship.engine.decode_flag import read_flag
 from openflagship.engine.decode_tree import read_segment, read_tree
 from openflagship.engine.links import link_problems
 from openflagship.engine.model import FlagConfig, Node, SegmentConfig
 from openflagship.engine.problems import DecodeError, Problem, Problems
+
+# The evaluation contract this engine follows. A document says in `contract` which one it needs at least.
+CONTRACT: Final = 1
 
 
 def decode_flag(document: Any) -> FlagConfig:
@@ -38,9 +41,29 @@ def decode_tree(document: Any) -> Node:
     return tree
 
 
-def environment_problems(document: dict[str, Any]) -> list[Problem]:
+def snapshot_problems(document: Any) -> list[Problem]:
+    """Why a document is no snapshot this engine can serve at all; empty where it is one."""
+    if not isinstance(document, dict):
+        return [Problem("", "wrong_type", "Give a snapshot, as an object.")]
+    problems = []
+    contract = document.get("contract")
+    if isinstance(contract, bool) or not isinstance(contract, int) or not 1 <= contract <= CONTRACT:
+        message = f"This engine knows contract {CONTRACT}, the document needs {contract!r}; update the engine."
+        problems.append(Problem("contract", "unsupported_contract", message))
+    version = document.get("version")
+    if isinstance(version, bool) or not isinstance(version, int):
+        problems.append(Problem("version", "required", "Give the configuration version, a whole number."))
+    for name in ("environment", "flags", "segments"):
+        if not isinstance(document.get(name, {}), dict):
+            problems.append(Problem(name, "wrong_type", "Give an object."))
+    return problems
+
+
+def environment_problems(document: Any) -> list[Problem]:
     """Everything wrong with a snapshot: each flag and segment by itself, then cycles, depth and unknown references."""
-    found: list[Problem] = []
+    found = snapshot_problems(document)
+    if found:
+        return found
     flags, segments = {}, {}
     for key, flag_document in document.get("flags", {}).items():
         problems = Problems()
@@ -57,7 +80,7 @@ def environment_problems(document: dict[str, Any]) -> list[Problem]:
     return found + link_problems(flags, segments)
 
 
-def validate_environment(document: dict[str, Any]) -> None:
+def validate_environment(document: Any) -> None:
     """Raises DecodeError with everything `environment_problems` finds."""
     problems = environment_problems(document)
     if problems:

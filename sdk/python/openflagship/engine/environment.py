@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any
 
 from openflagship.engine.answer import FLAG_NOT_FOUND, GENERAL, PARSE_ERROR, Answer, failure
 from openflagship.engine.compile import FlagCode, Memo, SegmentCode, compile_flag, compile_segment, recall
 from openflagship.engine.context import Context
+from openflagship.engine.decode import CONTRACT, snapshot_problems
 from openflagship.engine.decode_flag import read_flag
 from openflagship.engine.decode_tree import read_segment
+from openflagship.engine.explain import Explanation, Step, explain
 from openflagship.engine.links import prerequisite_graph
-from openflagship.engine.model import FlagConfig
-from openflagship.engine.problems import DecodeError, Problem, Problems
+from openflagship.engine.problems import DecodeError, Problems
 from openflagship.engine.runtime import Evaluator, Evaluators, Links, Segments, unit_of
-
-CONTRACT: Final = 1
 
 
 class CompiledFlag:
@@ -89,7 +88,7 @@ class Environment:
 
         Raises DecodeError only where the document as a whole is no snapshot, or needs a later contract.
         """
-        problems = _snapshot_problems(document)
+        problems = snapshot_problems(document)
         if problems:
             raise DecodeError(problems)
         meta = document.get("environment") or {}
@@ -132,6 +131,18 @@ class Environment:
             except Exception as error:  # noqa: BLE001 as in evaluate
                 answers[key] = self._failure(key, None, error)
         return answers
+
+    def explain(self, key: str, context: Context, default: Any = None) -> Explanation:
+        """The answer, and every step that led to it; an evaluation that failed says where. Never raises."""
+        answer = self.evaluate(key, context, default)
+        flag = self.flags.get(key) if isinstance(key, str) else None
+        facts = {"errorCode": answer.error_code, "detail": answer.detail}
+        if flag is not None and flag.config is not None and answer.error_code is None:
+            try:
+                return explain(self._evaluators, flag.config, context, answer)
+            except Exception as error:  # noqa: BLE001 a trace looks at more than the answer needed, and may trip over it
+                facts = {"errorCode": GENERAL, "detail": type(error).__name__}
+        return Explanation(str(key), None, answer, (Step("error", True, facts),))
 
     def unit(self, key: str, context: Context) -> str | None:
         """The unit the flag hashes for this context; None for an unknown flag too."""
@@ -230,27 +241,3 @@ def _segment_codes(segments: Mapping[str, CompiledSegment]) -> dict[str, Segment
 
 def _links(codes: Mapping[str, FlagCode]) -> Links:
     return Links(prerequisite_graph(code.config for code in codes.values()))
-
-
-def _snapshot_problems(document: Any) -> list[Problem]:
-    if not isinstance(document, dict):
-        return [Problem("", "wrong_type", "Give a snapshot, as an object.")]
-    problems = []
-    contract = document.get("contract")
-    if isinstance(contract, bool) or not isinstance(contract, int) or not 1 <= contract <= CONTRACT:
-        message = f"This engine knows contract {CONTRACT}, the document needs {contract!r}; update the engine."
-        problems.append(Problem("contract", "unsupported_contract", message))
-    version = document.get("version")
-    if isinstance(version, bool) or not isinstance(version, int):
-        problems.append(Problem("version", "required", "Give the configuration version, a whole number."))
-    for name in ("environment", "flags", "segments"):
-        if not isinstance(document.get(name, {}), dict):
-            problems.append(Problem(name, "wrong_type", "Give an object."))
-    return problems
-
-
-def config_of(flag: CompiledFlag) -> FlagConfig:
-    """The flag's configuration; raises DecodeError where it could not be read."""
-    if flag.config is None:
-        raise DecodeError(flag.problems)
-    return flag.config

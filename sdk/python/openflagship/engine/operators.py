@@ -39,14 +39,42 @@ class Members:
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """How one operator works. `prepare` refuses a bad value with MalformedValueError; `predicate` takes its result."""
+    """How one operator works.
+
+    `prepare` makes a value ready or refuses it with MalformedValueError. `test` gives the test of one attribute value
+    against what was prepared; `element_test`, where lists are taken, that of a list's element. `wants` names the
+    attribute type for people.
+    """
 
     name: str
     prepare: Callable[[Any], Any]
-    predicate: Callable[[Any], Predicate]
+    test: Callable[[Any], Test]
+    wants: str
+    element_test: Callable[[Any], Test] | None = None
+    is_negated: bool = False
     takes_attribute: bool = True
     # Unix milliseconds are understood as an instant, but configurations are written with readable ones.
     is_written_as_text: bool = False
+
+    def predicate(self, prepared: Any) -> Predicate:
+        """Whether an attribute of any type satisfies the condition; None stands for an absent one."""
+        test = self.test(prepared)
+        if self.element_test is None:
+            return lambda value: test(value) is True
+        element_test, is_negated, wanted = self.element_test(prepared), self.is_negated, not self.is_negated
+
+        def predicate(value: Any) -> bool:
+            if isinstance(value, LISTS):
+                return any(element_test(element) is True for element in value) is not is_negated
+            return test(value) is wanted
+
+        return predicate
+
+    def is_wrong_type(self, prepared: Any, value: Any) -> bool:
+        """Whether an attribute that is there cannot be compared at all."""
+        if self.element_test is not None and isinstance(value, LISTS):
+            return False
+        return self.test(prepared)(value) is None
 
 
 def number_of(value: object) -> int | float | None:
@@ -207,46 +235,15 @@ def _found(pattern: Any) -> Test:
     return test
 
 
-# From the test of one value to the predicate over an attribute, lists included.
-
-
-def _positive(test_for: Callable[[Any], Test], element_test_for: Callable[[Any], Test]) -> Callable[[Any], Predicate]:
-    def predicate_for(prepared: Any) -> Predicate:
-        test, element_test = test_for(prepared), element_test_for(prepared)
-
-        def predicate(value: Any) -> bool:
-            if isinstance(value, LISTS):
-                return any(element_test(element) is True for element in value)
-            return test(value) is True
-
-        return predicate
-
-    return predicate_for
-
-
-def _negative(test_for: Callable[[Any], Test], element_test_for: Callable[[Any], Test]) -> Callable[[Any], Predicate]:
-    def predicate_for(prepared: Any) -> Predicate:
-        test, element_test = test_for(prepared), element_test_for(prepared)
-
-        def predicate(value: Any) -> bool:
-            if isinstance(value, LISTS):
-                return not any(element_test(element) is True for element in value)
-            return test(value) is False
-
-        return predicate
-
-    return predicate_for
-
-
-def _ordered(reading: Callable[[Any], Any], compare: Callable[[Any, Any], Any]) -> Callable[[Any], Predicate]:
-    def predicate_for(wanted: Any) -> Predicate:
-        def predicate(value: Any) -> bool:
+def _ordered(reading: Callable[[Any], Any], compare: Callable[[Any, Any], Any]) -> Callable[[Any], Test]:
+    def test_for(wanted: Any) -> Test:
+        def test(value: Any) -> bool | None:
             read = reading(value)
-            return read is not None and bool(compare(read, wanted))
+            return None if read is None else bool(compare(read, wanted))
 
-        return predicate
+        return test
 
-    return predicate_for
+    return test_for
 
 
 def _read_version(value: Any) -> VersionKey | None:
@@ -257,47 +254,50 @@ def _read_instant(value: Any) -> int | float | None:
     return instant_ms(value) if isinstance(value, str) else number_of(value)
 
 
-def _exists(_: None) -> Predicate:
+def _exists(_: None) -> Test:
     return lambda value: value is not None
 
 
-def _not_exists(_: None) -> Predicate:
+def _not_exists(_: None) -> Test:
     return lambda value: value is None
 
 
-def _needs_segments(_: Any) -> Predicate:
+def _needs_segments(_: Any) -> Test:
     raise TypeError("Segments are looked up by their environment, not tested on an attribute.")
 
 
 IN_SEGMENT: Final = "in_segment"
 NOT_IN_SEGMENT: Final = "not_in_segment"
+_SCALAR: Final = "text, a number or a boolean"
+_VERSION: Final = "a semantic version, as text"
+_INSTANT: Final = "an ISO 8601 instant with a zone, or Unix milliseconds"
 
 OPERATORS: Final[Mapping[str, Operator]] = {
     operator.name: operator
     for operator in (
-        Operator("equals", _scalar, _positive(_same, _same)),
-        Operator("not_equals", _scalar, _negative(_same, _same)),
-        Operator("in", _members, _positive(_member, _member)),
-        Operator("not_in", _members, _negative(_member, _member)),
-        Operator("greater_than", _number, _ordered(number_of, comparison.gt)),
-        Operator("greater_or_equal", _number, _ordered(number_of, comparison.ge)),
-        Operator("less_than", _number, _ordered(number_of, comparison.lt)),
-        Operator("less_or_equal", _number, _ordered(number_of, comparison.le)),
-        Operator("contains", _scalar, _positive(_part, _same)),
-        Operator("not_contains", _scalar, _negative(_part, _same)),
-        Operator("starts_with", _texts, _positive(_prefixed, _prefixed)),
-        Operator("ends_with", _texts, _positive(_suffixed, _suffixed)),
-        Operator("matches", _pattern, _positive(_found, _found)),
-        Operator("semver_equal", _version, _ordered(_read_version, comparison.eq)),
-        Operator("semver_greater", _version, _ordered(_read_version, comparison.gt)),
-        Operator("semver_greater_or_equal", _version, _ordered(_read_version, comparison.ge)),
-        Operator("semver_less", _version, _ordered(_read_version, comparison.lt)),
-        Operator("semver_less_or_equal", _version, _ordered(_read_version, comparison.le)),
-        Operator("before", _instant, _ordered(_read_instant, comparison.lt), is_written_as_text=True),
-        Operator("after", _instant, _ordered(_read_instant, comparison.gt), is_written_as_text=True),
-        Operator("exists", _nothing, _exists),
-        Operator("not_exists", _nothing, _not_exists),
-        Operator(IN_SEGMENT, _segment_keys, _needs_segments, takes_attribute=False),
-        Operator(NOT_IN_SEGMENT, _segment_keys, _needs_segments, takes_attribute=False),
+        Operator("equals", _scalar, _same, "the value's own type", _same),
+        Operator("not_equals", _scalar, _same, "the value's own type", _same, is_negated=True),
+        Operator("in", _members, _member, _SCALAR, _member),
+        Operator("not_in", _members, _member, _SCALAR, _member, is_negated=True),
+        Operator("greater_than", _number, _ordered(number_of, comparison.gt), "a number"),
+        Operator("greater_or_equal", _number, _ordered(number_of, comparison.ge), "a number"),
+        Operator("less_than", _number, _ordered(number_of, comparison.lt), "a number"),
+        Operator("less_or_equal", _number, _ordered(number_of, comparison.le), "a number"),
+        Operator("contains", _scalar, _part, "text (for a text value) or a list", _same),
+        Operator("not_contains", _scalar, _part, "text (for a text value) or a list", _same, is_negated=True),
+        Operator("starts_with", _texts, _prefixed, "text", _prefixed),
+        Operator("ends_with", _texts, _suffixed, "text", _suffixed),
+        Operator("matches", _pattern, _found, "text", _found),
+        Operator("semver_equal", _version, _ordered(_read_version, comparison.eq), _VERSION),
+        Operator("semver_greater", _version, _ordered(_read_version, comparison.gt), _VERSION),
+        Operator("semver_greater_or_equal", _version, _ordered(_read_version, comparison.ge), _VERSION),
+        Operator("semver_less", _version, _ordered(_read_version, comparison.lt), _VERSION),
+        Operator("semver_less_or_equal", _version, _ordered(_read_version, comparison.le), _VERSION),
+        Operator("before", _instant, _ordered(_read_instant, comparison.lt), _INSTANT, is_written_as_text=True),
+        Operator("after", _instant, _ordered(_read_instant, comparison.gt), _INSTANT, is_written_as_text=True),
+        Operator("exists", _nothing, _exists, "anything"),
+        Operator("not_exists", _nothing, _not_exists, "nothing"),
+        Operator(IN_SEGMENT, _segment_keys, _needs_segments, "nothing", takes_attribute=False),
+        Operator(NOT_IN_SEGMENT, _segment_keys, _needs_segments, "nothing", takes_attribute=False),
     )
 }

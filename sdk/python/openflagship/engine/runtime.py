@@ -55,16 +55,16 @@ class Segments(dict[str, Membership]):
         self.codes = codes
         self.groups = cyclic_groups(segment_graph(code.config for code in codes.values()))
 
+    def is_cut(self, key: str, other: str) -> bool:
+        """Whether a segment cannot see another because both are in one cycle: alike wherever an evaluation comes in."""
+        group = self.groups.get(key)
+        return group is not None and self.groups.get(other) == group
+
     def __missing__(self, key: str) -> Membership:
         code = self.codes.get(key)
         if code is None:
             return _nobody
-        group = self.groups.get(key)
-        # Within a cycle segments cannot see each other: the same answer wherever the evaluation comes in.
-        others = tuple(
-            _nobody if group is not None and self.groups.get(other) == group else self[other]
-            for other in code.fast.segment_keys
-        )
+        others = tuple(_nobody if self.is_cut(key, other) else self[other] for other in code.fast.segment_keys)
         careful = _CarefulSegment(code, others)
         bound: Membership = code.fast.factory(recall, careful, *code.fast.constants, *others)
         self[key] = bound

@@ -1,0 +1,72 @@
+"""Writes models back as canonical documents: every field named, so that decoding one gives an equal model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from openflagship.engine.model import All, Condition, Experiment, FlagConfig, Node, Not, Rule, SegmentConfig
+
+
+def encode_flag(flag: FlagConfig) -> dict[str, Any]:
+    """The flag's document, rules by priority and ranges by bucket."""
+    return {
+        "key": flag.key,
+        "type": flag.type,
+        "variants": [{"key": variant.key, "value": variant.value} for variant in flag.variants],
+        "enabled": flag.enabled,
+        "defaultVariant": flag.default_variant,
+        "offVariant": flag.off_variant,
+        "killSwitchVariant": flag.kill_switch_variant,
+        "bucketBy": flag.bucket_by,
+        "salt": flag.salt,
+        "prerequisites": [
+            {"flagKey": other.flag_key, "variants": list(other.variants)} for other in flag.prerequisites
+        ],
+        "targets": [{"variant": target.variant, "userIds": list(target.user_ids)} for target in flag.targets],
+        "rules": [_rule(rule) for rule in flag.rules],
+        "experiment": None if flag.experiment is None else _experiment(flag.experiment),
+        "allocation": [list(item) for item in flag.allocation],
+        "metadata": dict(flag.metadata),
+        "version": flag.version,
+    }
+
+
+def encode_segment(segment: SegmentConfig) -> dict[str, Any]:
+    """The segment's document, user ids sorted."""
+    return {
+        "key": segment.key,
+        "included": sorted(segment.included),
+        "excluded": sorted(segment.excluded),
+        "conditions": None if segment.conditions is None else encode_tree(segment.conditions),
+    }
+
+
+def encode_tree(node: Node) -> dict[str, Any]:
+    """The document of a condition or group."""
+    if isinstance(node, Condition):
+        document = {"attribute": node.attribute, "operator": node.operator, "value": node.value}
+        return {name: value for name, value in document.items() if value is not None}
+    if isinstance(node, Not):
+        return {"not": encode_tree(node.node)}
+    return {"all" if isinstance(node, All) else "any": [encode_tree(child) for child in node.nodes]}
+
+
+def _rule(rule: Rule) -> dict[str, Any]:
+    document: dict[str, Any] = {"id": rule.id, "priority": rule.priority, "name": rule.name}
+    document["conditions"] = [encode_tree(node) for node in rule.conditions.nodes]
+    if rule.variant is None:
+        document["allocation"] = [list(item) for item in rule.allocation]
+    else:
+        document["variant"] = rule.variant
+    return document
+
+
+def _experiment(experiment: Experiment) -> dict[str, Any]:
+    return {
+        "id": experiment.id,
+        "status": experiment.status,
+        "layer": {"key": experiment.layer.key, "salt": experiment.layer.salt},
+        "ranges": [list(item) for item in experiment.ranges],
+        "controlVariant": experiment.control_variant,
+        "audience": None if experiment.audience is None else encode_tree(experiment.audience),
+    }
