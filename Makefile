@@ -1,0 +1,74 @@
+# Needs Python 3.11 or newer, pip and make; everything else arrives in .venv, and all that runs writes under var/.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint format bench clean
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := --disable-pip-version-check --quiet --retries 5
+NEWER := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11 python,$(shell \
+	command -v $(name) >/dev/null 2>&1 && $(name) -c '$(NEWER)' 2>/dev/null && command -v $(name))))
+# The tests' own servers, so that a run that happens to be going on is left alone.
+TEST_VAR := $(CURDIR)/var/test
+TEST_ENV := FLAGSHIP_VAR_DIR="$(TEST_VAR)"
+
+help:
+	@echo "make run      set up, start everything, load the demo (ARGS=\"--port 9000\" passes options on)"
+	@echo "make test     lint, types, layers, migrations and every test (ARGS=\"-k name\" passes options to pytest)"
+	@echo "make lint     what 'make test' checks before the tests"
+	@echo "make format   rewrite formatting and fix what can be fixed"
+	@echo "make bench    measure, as benchmarks/ describes"
+	@echo "make clean    remove .venv and caches; the data under var/ stays"
+
+$(BIN)/python:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "FlagShip needs Python 3.11 or newer; found: $$(python3 --version 2>&1 || echo none)." >&2; \
+		echo "Install one, or name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; \
+		exit 1; \
+	fi
+	@"$(PYTHON)" -c '$(NEWER)' || { echo "$(PYTHON) is older than Python 3.11." >&2; exit 1; }
+	@echo "Making $(VENV) with $(PYTHON)"
+	@# Debian ships Python without ensurepip unless python3-venv is there; pip itself can fill a bare environment.
+	@"$(PYTHON)" -m venv $(VENV) >/dev/null 2>&1 || { \
+		rm -rf $(VENV); \
+		"$(PYTHON)" -m venv --without-pip $(VENV) && "$(PYTHON)" -m pip --python $(BIN)/python install $(PIP) pip; \
+	} || { rm -rf $(VENV); echo "Cannot make a virtual environment: install pip (on Debian python3-pip)." >&2; exit 1; }
+
+$(VENV)/.run-installed: requirements.txt sdk/python/pyproject.toml | $(BIN)/python
+	@echo "Installing packages into $(VENV), once (a minute or two)"
+	@$(BIN)/python -m pip install $(PIP) -r requirements.txt
+	@touch $@
+
+$(VENV)/.dev-installed: requirements-dev.txt $(VENV)/.run-installed
+	@echo "Installing what the tests need into $(VENV), once"
+	@$(BIN)/python -m pip install $(PIP) -r requirements-dev.txt
+	@touch $@
+
+setup: $(VENV)/.dev-installed
+
+run: $(VENV)/.run-installed
+	@$(BIN)/python manage.py run $(ARGS)
+
+lint: $(VENV)/.dev-installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+	$(TEST_ENV) $(BIN)/python manage.py makemigrations --check --dry-run
+	$(TEST_ENV) $(BIN)/python manage.py check --fail-level WARNING
+
+# Several processes, but no more than the servers' connections and a laptop's memory bear.
+test: lint
+	$(BIN)/python -m pytest -p flagship.tests.tools -n auto --maxprocesses 8 $(ARGS)
+
+format: $(VENV)/.dev-installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev-installed
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist var/test var/static var/metrics
+	find . -name __pycache__ -type d -not -path './var/*' -prune -exec rm -rf {} +
