@@ -1,0 +1,264 @@
+"""From a body to events: typed decoding at C speed, and where something is wrong, one event at a time to say which."""
+
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Any, Generic, TypeVar
+from uuid import UUID
+
+import msgspec
+import orjson
+from openflagship.ids import uuid7
+from rest_framework.exceptions import ParseError
+
+from analytics.events import Batch, Conversion, Exposure, event_id_of
+from tenancy.errors import Invalid, PayloadTooLarge
+
+MAX_EVENTS = 5000
+MAX_AHEAD_MS = 24 * 3600 * 1000
+MAX_ATTRIBUTES = 100
+MAX_ATTRIBUTE_BYTES = 32 * 1024
+
+_Key = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+_Unit = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
+_Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+_Bag = dict[str, Any] | None
+
+
+class ExposureIn(msgspec.Struct, rename="camel", frozen=True):
+    """The body of one exposure; fields this version does not know are ignored, so that newer SDKs may send more."""
+
+    evaluation_id: UUID
+    flag_key: _Key
+    user_id: _Unit
+    variant: _Key
+    timestamp: _Instant
+    attributes: _Bag = None
+    source: Annotated[str, msgspec.Meta(max_length=100)] | None = None
+    experiment: _Key | None = None
+    reason: Annotated[str, msgspec.Meta(max_length=50)] | None = None
+    rule_id: _Key | None = None
+    config_version: Annotated[int, msgspec.Meta(ge=0, le=2**62)] | None = None
+
+
+class ConversionIn(msgspec.Struct, rename="camel", frozen=True):
+    """The body of one conversion."""
+
+    user_id: _Unit
+    event_name: _Key
+    id: _Key | None = None
+    value: float | None = None
+    timestamp: _Instant | None = None
+    properties: _Bag = None
+
+
+class MetricIn(msgspec.Struct, rename={"event_name": "metricKey", "user_id": "userId"}, frozen=True):
+    """A conversion under the name of a metric."""
+
+    user_id: _Unit
+    event_name: _Key
+    id: _Key | None = None
+    value: float | None = None
+    timestamp: _Instant | None = None
+    properties: _Bag = None
+
+
+class _Envelope(msgspec.Struct):
+    events: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
+
+
+class _RefusedError(Exception):
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """One event that was refused: its place in the batch, a stable code, and what to change."""
+
+    index: int
+    code: str
+    detail: str
+
+
+@dataclass(slots=True)
+class Parsed:
+    """What of a body can be stored, what cannot, and whether it was a single event without an envelope."""
+
+    batch: Batch
+    rejected: list[Rejected] = field(default_factory=list)
+    is_single: bool = False
+
+
+In = TypeVar("In", ExposureIn, ConversionIn, MetricIn)
+Event = TypeVar("Event", Exposure, Conversion)
+_Make = Callable[[In, int, int, int, str], Event]
+
+
+class Reader(Generic[In, Event]):
+    """Reads bodies of one kind of event."""
+
+    def __init__(self, kind: type[In], make: "_Make[In, Event]", wrap: Callable[[list[Event]], Batch]) -> None:
+        self._one = msgspec.json.Decoder(kind)
+        many = msgspec.defstruct(f"{kind.__name__}Envelope", [("events", list[kind])])  # type: ignore[valid-type]  # a type made at run time
+        self._many: msgspec.json.Decoder[Any] = msgspec.json.Decoder(many)
+        self._make, self._wrap = make, wrap
+
+    def read(self, body: bytes, *, environment_id: int, idempotency_key: str = "") -> Parsed:
+        """Raises ParseError for what is no JSON, Invalid for what is no event, PayloadTooLarge above 5,000 events."""
+        now_ms = time.time_ns() // 1_000_000
+        # JSON can bring a NUL only by this escape, and PostgreSQL cannot store one: look closely at such a body.
+        if b"\\u0000" not in body:
+            try:
+                found = self._many.decode(body).events
+                _check_count(len(found))
+                events = [
+                    self._make(event, environment_id, now_ms, index, idempotency_key)
+                    for index, event in enumerate(found)
+                ]
+            except (msgspec.DecodeError, _RefusedError):
+                pass  # read again, one by one, to tell which and why
+            else:
+                return Parsed(self._wrap(events))
+        return self._read_each(body, environment_id, now_ms, idempotency_key)
+
+    def _read_each(self, body: bytes, environment_id: int, now_ms: int, idempotency_key: str) -> Parsed:
+        try:
+            envelope = _envelope.decode(body)
+        except msgspec.ValidationError as error:
+            raise Invalid(f'Send one event, or {{"events": [...]}}: {error}.', code="invalid_type") from error
+        except msgspec.DecodeError as error:
+            raise ParseError(f"The body is not valid JSON: {error}.") from error
+        is_single = envelope.events is msgspec.UNSET
+        raw: list[Any] = [body] if envelope.events is msgspec.UNSET else envelope.events
+        _check_count(len(raw))
+        events: list[Event] = []
+        rejected: list[Rejected] = []
+        for index, one in enumerate(raw):
+            try:
+                _check_text(bytes(one))
+                events.append(self._make(self._one.decode(one), environment_id, now_ms, index, idempotency_key))
+            except msgspec.ValidationError as error:
+                rejected.append(Rejected(index, _code_of(str(error)), f"{error}."))
+            except msgspec.DecodeError as error:
+                rejected.append(Rejected(index, "invalid", f"{error}."))
+            except _RefusedError as error:
+                rejected.append(Rejected(index, error.code, str(error)))
+        return Parsed(self._wrap(events), rejected, is_single)
+
+
+_envelope = msgspec.json.Decoder(_Envelope)
+
+
+def _check_count(count: int) -> None:
+    if count > MAX_EVENTS:
+        raise PayloadTooLarge(f"A batch has at most {MAX_EVENTS:,} events, this one {count:,}; split it.")
+
+
+def _check_text(raw: bytes) -> None:
+    if b"\\u0000" in raw:
+        raise _RefusedError("invalid_text", "Remove the character U+0000; it cannot be stored.")
+
+
+def _code_of(message: str) -> str:
+    if "missing required field" in message:
+        return "required"
+    return "invalid_type" if message.startswith("Expected `") and ", got `" in message else "invalid"
+
+
+def _moment_ms(timestamp: datetime, now_ms: int) -> int:
+    moment = round(timestamp.timestamp() * 1000)
+    if moment - now_ms > MAX_AHEAD_MS:
+        raise _RefusedError("timestamp_in_future", "The timestamp is more than 24 h ahead of the server's clock.")
+    return moment
+
+
+def _json_of(bag: dict[str, Any], name: str) -> str:
+    if len(bag) > MAX_ATTRIBUTES:
+        raise _RefusedError("too_many", f"`{name}` has more than {MAX_ATTRIBUTES} entries.")
+    try:
+        encoded = orjson.dumps(bag)
+    except orjson.JSONEncodeError as error:
+        raise _RefusedError("invalid", f"`{name}` cannot be stored: {error}.") from error
+    if len(encoded) > MAX_ATTRIBUTE_BYTES:
+        raise _RefusedError("too_large", f"`{name}` takes more than 32 KiB.")
+    return encoded.decode()
+
+
+def _exposure(event: ExposureIn, environment_id: int, now_ms: int, _index: int, _idempotency_key: str) -> Exposure:
+    attributes = event.attributes
+    user_agent = attributes.get("userAgent") if attributes else None
+    return Exposure(
+        event.evaluation_id,
+        environment_id,
+        event.flag_key,
+        event.user_id,
+        event.variant,
+        event.reason or "UNKNOWN",
+        event.rule_id,
+        event.experiment,
+        event.config_version or 0,
+        _moment_ms(event.timestamp, now_ms),
+        now_ms,
+        event.source or "api",
+        user_agent[:500] if isinstance(user_agent, str) else None,
+        _json_of(attributes, "attributes") if attributes else None,
+    )
+
+
+def _conversion(
+    event: ConversionIn | MetricIn, environment_id: int, now_ms: int, index: int, idempotency_key: str
+) -> Conversion:
+    if event.id is not None:
+        event_id = event_id_of(event.id)
+    elif idempotency_key:
+        event_id = event_id_of(f"Idempotency-Key {idempotency_key} {index}")
+    else:
+        event_id = uuid7(now_ms)
+    value = event.value
+    if value is not None and not -1.7e308 < value < 1.7e308:
+        raise _RefusedError("invalid", "`value` must be a finite number.")
+    return Conversion(
+        event_id,
+        environment_id,
+        event.user_id,
+        event.event_name,
+        value,
+        now_ms if event.timestamp is None else _moment_ms(event.timestamp, now_ms),
+        now_ms,
+        _json_of(event.properties, "properties") if event.properties else None,
+    )
+
+
+def _exposures(events: list[Exposure]) -> Batch:
+    return Batch(exposures=events)
+
+
+def _conversions(events: list[Conversion]) -> Batch:
+    return Batch(conversions=events)
+
+
+EXPOSURES = Reader(ExposureIn, _exposure, _exposures)
+CONVERSIONS = Reader(ConversionIn, _conversion, _conversions)
+METRICS = Reader(MetricIn, _conversion, _conversions)
+
+
+def decompressed(body: bytes, encoding: str, *, limit: int) -> bytes:
+    """Undo `Content-Encoding`; raises PayloadTooLarge above `limit` bytes, without inflating more than that."""
+    if encoding in {"", "identity"}:
+        return body
+    if encoding != "gzip":
+        raise Invalid(f"Content-Encoding {encoding!r} is not supported; send gzip, or none.", code="invalid")
+    inflater = zlib.decompressobj(wbits=31)
+    try:
+        plain = inflater.decompress(body, limit + 1)
+    except zlib.error as error:
+        raise ParseError(f"The body is not valid gzip: {error}.") from error
+    if len(plain) > limit:
+        raise PayloadTooLarge(f"The body is larger than {limit:,} bytes when unpacked; split it.")
+    if not inflater.eof:
+        raise ParseError("The gzip body ends too early.")
+    return plain

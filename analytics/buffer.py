@@ -1,0 +1,187 @@
+"""Exposures on their way out of an evaluating process: a bounded queue, emptied into the stream by a thread.
+
+Adding costs the evaluation one append to a deque; Redis, PostgreSQL and locks are the background thread's concern.
+"""
+
+import atexit
+import os
+import random
+import threading
+import time
+from collections import deque
+from multiprocessing import util as multiprocessing_util
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db import Error as DatabaseError
+from django.db import connection
+
+from analytics import metrics
+from analytics.events import pack, unpack
+from analytics.services import store_events
+from analytics.stream import PUBLISHER, StreamAwayError, StreamFullError
+
+_BATCH_EVENTS = 1000
+_FIRST_RETRY_SECONDS = 0.05
+_LONGEST_RETRY_SECONDS = 5.0
+_SHUTDOWN_SECONDS = 5.0
+
+log = structlog.get_logger(__name__)
+
+_Row = tuple[UUID, int, str, str, str, str, str | None, str | None, int, int, int, str, str | None]
+
+
+class ExposureBuffer:
+    """One per process; its thread starts with the first exposure added, again after a fork."""
+
+    def __init__(self, *, capacity: int | None = None, flush_seconds: float | None = None) -> None:
+        self._queue: deque[_Row] = deque()
+        self._wanted_capacity, self._wanted_flush_seconds = capacity, flush_seconds
+        self._capacity = 0
+        self._flush_seconds = 0.0
+        self._reset()
+        os.register_at_fork(after_in_child=self._forget_parent)
+
+    def _reset(self) -> None:
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._deadline = float("inf")
+        self._in_flight = 0
+        self.dropped = 0
+
+    def _forget_parent(self) -> None:
+        """What is queued at a fork is the parent's to send; its locks may be held by threads that are not here."""
+        self._queue = deque()
+        self._reset()
+
+    @property
+    def depth(self) -> int:
+        """Exposures that are not in the stream yet."""
+        return len(self._queue) + self._in_flight
+
+    def add(  # noqa: PLR0917 - the hot path: keywords would cost a third more
+        self,
+        environment_id: int,
+        evaluation_id: UUID,
+        flag_key: str,
+        unit_id: str,
+        variant: str,
+        reason: str,
+        rule_id: str | None,
+        experiment: str | None,
+        config_version: int,
+        occurred_ms: int,
+        source: str,
+        user_agent: str | None,
+    ) -> None:
+        """Queue one exposure. Never blocks and never raises; a full buffer drops it and counts."""
+        if self._thread is None:
+            self._start()
+        queue = self._queue
+        waiting = len(queue)
+        if waiting >= self._capacity:
+            self._drop(1)
+            return
+        # In the order of events.Exposure; it was received the moment it happened.
+        queue.append(
+            (
+                *(evaluation_id, environment_id, flag_key, unit_id, variant, reason, rule_id, experiment),
+                *(config_version, occurred_ms, occurred_ms, source, user_agent),
+            )
+        )
+        if waiting >= _BATCH_EVENTS and not self._wake.is_set():
+            self._wake.set()
+
+    def _drop(self, count: int) -> None:
+        with self._lock:
+            self.dropped += count
+        metrics.EXPOSURES_DROPPED.inc(count)
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is not None or self._closing.is_set():
+                return
+            self._capacity = self._wanted_capacity or settings.EXPOSURE_BUFFER_SIZE
+            self._flush_seconds = self._wanted_flush_seconds or settings.EXPOSURE_FLUSH_SECONDS
+            self._thread = threading.Thread(target=self._run, name="exposures", daemon=True)
+            self._thread.start()
+        # A worker that multiprocessing forked ends without atexit, one it spawned with it; closing twice does no harm.
+        atexit.register(self.close)
+        multiprocessing_util.Finalize(None, self.close, exitpriority=10)
+
+    def close(self, timeout: float = _SHUTDOWN_SECONDS) -> None:
+        """Send what is left, to PostgreSQL if Redis is away; give up after `timeout` seconds. Closed for good."""
+        thread = self._thread
+        self._deadline = time.monotonic() + timeout
+        self._closing.set()
+        self._wake.set()
+        if thread is not None and thread.is_alive():
+            thread.join(timeout + 1)
+
+    def flush(self, timeout: float = _SHUTDOWN_SECONDS) -> bool:
+        """Wait until everything added so far is in the stream; False when it was not by then."""
+        deadline = time.monotonic() + timeout
+        while self.depth and time.monotonic() < deadline:
+            self._wake.set()
+            self._closing.wait(0.01)
+        return not self.depth
+
+    def _run(self) -> None:
+        try:
+            while not self._closing.is_set():
+                self._wake.wait(self._flush_seconds)
+                self._wake.clear()
+                self._send_queued()
+                metrics.EXPOSURE_BUFFER_DEPTH.set(self.depth)
+            self._send_queued()
+        finally:
+            connection.close()
+            metrics.EXPOSURE_BUFFER_DEPTH.set(0)
+
+    def _send_queued(self) -> None:
+        queue = self._queue
+        while queue:
+            batch = [queue.popleft() for _ in range(min(len(queue), _BATCH_EVENTS))]
+            self._in_flight = len(batch)
+            if not self._send(pack((batch, ()))):
+                lost = self.depth
+                self._drop(lost)
+                queue.clear()
+                log.error("exposures lost at shutdown: neither Redis nor PostgreSQL took them", count=lost)
+            self._in_flight = 0
+
+    def _send(self, packed: bytes) -> bool:
+        """Try until it is in the stream; while closing, PostgreSQL will do, and the deadline ends it (False)."""
+        attempt = 0
+        while True:
+            try:
+                PUBLISHER.append([packed], patient=True)
+            except (StreamAwayError, StreamFullError) as error:
+                if attempt == 0:
+                    log.warning("exposures wait in memory", because=str(error), depth=self.depth)
+            else:
+                return True
+            if self._closing.is_set():
+                if _write_directly(packed):
+                    return True
+                if time.monotonic() > self._deadline:
+                    return False
+            longest = min(_LONGEST_RETRY_SECONDS, _FIRST_RETRY_SECONDS * 2**attempt)
+            attempt = min(attempt + 1, 16)
+            # Full jitter, so that the processes of a fleet do not come back together.
+            self._closing.wait(random.uniform(0, longest))  # noqa: S311 - spreading load, not secrecy
+
+
+def _write_directly(packed: bytes) -> bool:
+    try:
+        store_events(unpack(packed))
+    except DatabaseError as error:
+        log.warning("PostgreSQL does not take exposures either", because=str(error))
+        return False
+    return True
+
+
+EXPOSURES = ExposureBuffer()

@@ -1,0 +1,125 @@
+"""What travels through the stream: events as positional msgpack, and the ids that make each of them count once."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID, uuid5
+
+import msgspec
+
+# A client's own id for a conversion may be any text; this namespace makes one UUID of it, the same one each time.
+_EVENT_ID_NAMESPACE: Final = UUID("7b0e3a86-0f0d-5a44-9f57-2f1c5d1d6a2e")
+
+
+class Exposure(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """In the column order of the table, instants as Unix milliseconds, attributes as JSON text."""
+
+    evaluation_id: UUID
+    environment_id: int
+    flag_key: str
+    unit_id: str
+    variant: str
+    reason: str
+    rule_id: str | None
+    experiment: str | None
+    config_version: int
+    occurred_ms: int
+    received_ms: int
+    source: str
+    user_agent: str | None = None
+    attributes: str | None = None
+
+
+class Conversion(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """In the column order of the table, instants as Unix milliseconds, properties as JSON text."""
+
+    event_id: UUID
+    environment_id: int
+    unit_id: str
+    event_name: str
+    value: float | None
+    occurred_ms: int
+    received_ms: int
+    properties: str | None = None
+
+
+class Batch(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """One stream entry. A field added to an event goes last and has a default, so that old entries stay readable."""
+
+    exposures: list[Exposure] = []
+    conversions: list[Conversion] = []
+
+    def __len__(self) -> int:
+        return len(self.exposures) + len(self.conversions)
+
+    def halves(self) -> tuple["Batch", "Batch"]:
+        """Two parts with all of its two or more events."""
+        exposures, conversions = len(self.exposures), len(self.conversions)
+        if exposures and conversions:
+            return Batch(exposures=self.exposures), Batch(conversions=self.conversions)
+        middle = (exposures + conversions) // 2
+        return (
+            Batch(self.exposures[:middle], self.conversions[:middle]),
+            Batch(self.exposures[middle:], self.conversions[middle:]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """What cannot be stored and why; `payload` is a packed batch of one event, or a whole entry that is none."""
+
+    kind: str
+    environment_id: int | None
+    reason: str
+    payload: bytes
+
+    @classmethod
+    def of_event(cls, batch: Batch, reason: str) -> "Unreadable":
+        """For a batch of exactly one event."""
+        event: Exposure | Conversion = (batch.exposures or batch.conversions)[0]
+        kind = "exposure" if batch.exposures else "conversion"
+        return cls(kind=kind, environment_id=event.environment_id, reason=reason, payload=pack(batch))
+
+
+_encoder = msgspec.msgpack.Encoder(uuid_format="bytes")
+_decoder = msgspec.msgpack.Decoder(Batch)
+
+pack = _encoder.encode
+
+
+def unpack(packed: bytes) -> Batch:
+    """Raises msgspec.DecodeError (ValidationError included) when the entry is not a batch."""
+    return _decoder.decode(packed)
+
+
+def unpack_leniently(packed: bytes) -> tuple[Batch, list[Unreadable]]:
+    """Return the events that are well-formed, and the others one by one: a bad one must not take good ones along."""
+    try:
+        return unpack(packed), []
+    except msgspec.DecodeError as error:
+        try:
+            exposures, conversions = msgspec.msgpack.decode(packed)
+            kinds: list[tuple[type[Exposure] | type[Conversion], list[Any]]] = [
+                (Exposure, list(exposures)),
+                (Conversion, list(conversions)),
+            ]
+        except (msgspec.DecodeError, ValueError, TypeError):
+            return Batch(), [Unreadable("entry", None, f"not a batch: {error}", packed)]
+    batch, bad = Batch([], []), []
+    for kind, events in kinds:
+        for event in events:
+            try:
+                good = msgspec.convert(event, kind)
+            except msgspec.ValidationError as error:
+                alone = pack(([event], []) if kind is Exposure else ([], [event]))
+                bad.append(Unreadable(kind.__name__.lower(), None, str(error), alone))
+            else:
+                (batch.exposures if isinstance(good, Exposure) else batch.conversions).append(good)  # type: ignore[arg-type]  # mypy joins the two lists
+    return batch, bad
+
+
+def event_id_of(text: str) -> UUID:
+    """A UUID stays itself, whatever its version; any other text becomes a UUIDv5 of ours."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return uuid5(_EVENT_ID_NAMESPACE, text)

@@ -1,0 +1,1 @@
+"""Commands of the events' way in and out."""

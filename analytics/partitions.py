@@ -1,0 +1,147 @@
+"""Weekly partitions on the ids themselves: a UUIDv7 sorts by its time, so ids are unique globally, inserts local.
+
+Ids of other versions, and of times far off, live in each table's default partition.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+# table -> the id it is partitioned by
+TABLES = {"exposures": "evaluation_id", "conversions": "event_id"}
+WEEK_MS = 7 * 86_400_000
+# The Unix epoch was a Thursday; weeks begin on Monday.
+_MONDAY_OFFSET_MS = 4 * 86_400_000
+# Ids from outside these weeks cannot make a partition: a client's clock must not fill the catalog.
+PAST_WEEKS = 30
+FUTURE_WEEKS = 2
+_LOCK_SPACE = 0x0F1A65
+_NAME = re.compile(r"\A(exposures|conversions)_from_(\d{8})\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Week:
+    """Weeks counted from the Monday of 1970-01-05; `number` of a UUIDv7 comes from its first 48 bits."""
+
+    number: int
+
+    @classmethod
+    def of_ms(cls, unix_ms: int) -> "Week":
+        return cls((unix_ms - _MONDAY_OFFSET_MS) // WEEK_MS)
+
+    @classmethod
+    def now(cls) -> "Week":
+        return cls.of_ms(int(timezone.now().timestamp() * 1000))
+
+    @property
+    def start_ms(self) -> int:
+        return self.number * WEEK_MS + _MONDAY_OFFSET_MS
+
+    @property
+    def start(self) -> datetime:
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=self.start_ms)
+
+    @property
+    def end(self) -> datetime:
+        return Week(self.number + 1).start
+
+    def name(self, table: str) -> str:
+        return f"{table}_from_{self.start:%Y%m%d}"
+
+    def bounds(self) -> tuple[UUID, UUID]:
+        return UUID(int=self.start_ms << 80), UUID(int=(self.start_ms + WEEK_MS) << 80)
+
+
+def weeks_of(ids: Iterable[UUID]) -> set[int]:
+    """Return the numbers of the weeks that the UUIDv7 among the ids fall into."""
+    versioned = {(value.int >> 80) for value in ids if (value.int >> 76) & 0xF == 7}
+    return {(unix_ms - _MONDAY_OFFSET_MS) // WEEK_MS for unix_ms in versioned}
+
+
+class Partitions:
+    """Which partitions this process knows to exist; asks the catalog only about weeks it has not met."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, set[int]] = {table: set() for table in TABLES}
+
+    def ensure_for(self, table: str, ids: Iterable[UUID]) -> None:
+        missing = weeks_of(ids) - self._known[table]
+        if not missing:
+            return
+        current = Week.now().number
+        for number in sorted(missing):
+            if current - PAST_WEEKS <= number <= current + FUTURE_WEEKS:
+                create(table, Week(number))
+            self._known[table].add(number)
+
+    def forget(self) -> None:
+        """After a partition was dropped elsewhere, or a test's transaction rolled back."""
+        for known in self._known.values():
+            known.clear()
+
+
+PARTITIONS = Partitions()
+
+
+def existing(table: str) -> list[Week]:
+    """Weeks of the table that have a partition, earliest first."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT relname FROM pg_inherits JOIN pg_class ON oid = inhrelid WHERE inhparent = %s::regclass",
+            [table],
+        )
+        names = [row[0] for row in cursor.fetchall()]
+    found = []
+    for name in names:
+        match = _NAME.match(name)
+        if match:
+            day = datetime.strptime(match[2], "%Y%m%d").replace(tzinfo=UTC)
+            found.append(Week.of_ms(int(day.timestamp() * 1000)))
+    return sorted(found, key=lambda week: week.number)
+
+
+@transaction.atomic
+def create(table: str, week: Week) -> bool:
+    """Make one week's partition; False when it is there already.
+
+    Attached rather than created in place: that lets readers and writers of the other partitions go on. Rows of that
+    week which the default partition took in meanwhile move over in the same transaction.
+    """
+    column, name = TABLES[table], week.name(table)
+    low, high = week.bounds()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass(%s)", [name])
+        if cursor.fetchone()[0] is not None:
+            return False
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCK_SPACE, week.number])
+        cursor.execute("SELECT to_regclass(%s)", [name])
+        if cursor.fetchone()[0] is not None:
+            return False
+        cursor.execute("SET LOCAL lock_timeout = '10s'")
+        cursor.execute(f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)")
+        cursor.execute("SET LOCAL flagship.rewrite = 'allowed'")
+        cursor.execute(
+            f"WITH moved AS (DELETE FROM {table}_default WHERE {column} >= %s AND {column} < %s RETURNING *) "  # noqa: S608 - names are ours
+            f"INSERT INTO {name} SELECT * FROM moved",
+            [low, high],
+        )
+        cursor.execute("SET LOCAL flagship.rewrite = ''")
+        cursor.execute(f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ('{low}') TO ('{high}')")
+        cursor.execute("SET LOCAL lock_timeout = 0")
+    return True
+
+
+def create_ahead(*, weeks: int = FUTURE_WEEKS) -> list[str]:
+    """Make the partitions of this week and the next ones; return the names of those that were missing."""
+    current = Week.now().number
+    made = []
+    for table in TABLES:
+        for number in range(current, current + weeks + 1):
+            if create(table, Week(number)):
+                made.append(Week(number).name(table))
+    return made

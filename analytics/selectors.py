@@ -1,0 +1,77 @@
+"""What the apps above may ask of the events; every answer leaves bots out and counts a unit once."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from analytics.stores import store
+from analytics.stores.base import (
+    BinarySummary,
+    Counting,
+    ExposureSummary,
+    FirstExposure,
+    FlagExposures,
+    Period,
+    ValueSummary,
+)
+
+__all__ = [
+    "GRACE",
+    "BinarySummary",
+    "ExposureSummary",
+    "FirstExposure",
+    "FlagExposures",
+    "ValueSummary",
+    "binary_summary",
+    "exposure_summary",
+    "first_exposures",
+    "flag_exposures",
+    "value_summary",
+]
+
+# How long after an experiment's end its users' events still count.
+GRACE = timedelta(days=7)
+
+
+def first_exposures(
+    environment_id: int, experiment: str, since: datetime, until: datetime | None
+) -> Iterator[FirstExposure]:
+    """Yield one row per unit that was first exposed in [since, until), ordered by unit; crossovers are marked."""
+    return store().first_exposures(Period(environment_id, experiment, since, until))
+
+
+def exposure_summary(environment_id: int, experiment: str, since: datetime, until: datetime | None) -> ExposureSummary:
+    """Units per variant, in all and per UTC day of first exposure, with crossovers and bots apart."""
+    return store().exposure_summary(Period(environment_id, experiment, since, until))
+
+
+def binary_summary(  # noqa: PLR0917 - the order reads as a sentence: where, what, when
+    environment_id: int,
+    experiment: str,
+    event_name: str,
+    since: datetime,
+    until: datetime | None,
+    window: timedelta | None,
+    grace: timedelta = GRACE,
+) -> dict[str, BinarySummary]:
+    """Per variant: units, and those with at least one event that counts (see `Counting`); a unit converts once."""
+    return store().binary_summary(Period(environment_id, experiment, since, until), Counting(event_name, window, grace))
+
+
+def value_summary(  # noqa: PLR0917 - as above
+    environment_id: int,
+    experiment: str,
+    event_name: str,
+    since: datetime,
+    until: datetime | None,
+    window: timedelta | None,
+    grace: timedelta = GRACE,
+) -> dict[str, ValueSummary]:
+    """Per variant: n, sum and sum of squares of the units' total values and event counts."""
+    return store().value_summary(Period(environment_id, experiment, since, until), Counting(event_name, window, grace))
+
+
+def flag_exposures(
+    environment_id: int, flag_key: str, since: datetime | None, until: datetime | None
+) -> dict[str, FlagExposures]:
+    """Per variant of a flag: exposures and unique units in [since, until)."""
+    return store().flag_exposures(environment_id, flag_key, since, until)

@@ -1,0 +1,112 @@
+"""What an event store does, and the frozen summaries it answers with."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Protocol
+
+from analytics.events import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """How many of a batch's events were new; the rest had been stored before."""
+
+    exposures: int
+    conversions: int
+
+
+@dataclass(frozen=True, slots=True)
+class FirstExposure:
+    """A unit's first exposure in an experiment; a crossover saw more than one variant."""
+
+    unit_id: str
+    variant: str
+    first_at: datetime
+    is_crossover: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ExposureSummary:
+    """Units of one experiment in [since, until), each counted once, on the UTC day of its first exposure.
+
+    `users` and `daily` leave out crossovers and bots. `crossovers` are units that saw several variants, split by the
+    first in `crossovers_by_first_variant`; `bots` are units all of whose exposures here are flagged.
+    """
+
+    users: Mapping[str, int] = field(default_factory=dict)
+    daily: list[tuple[date, dict[str, int]]] = field(default_factory=list)
+    crossovers: int = 0
+    crossovers_by_first_variant: Mapping[str, int] = field(default_factory=dict)
+    bots: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BinarySummary:
+    """Of `users`, how many converted; `late` are events of theirs that came after the deadline and do not count."""
+
+    users: int
+    conversions: int
+    late: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ValueSummary:
+    """Sums over users of y = the user's total value and c = the user's number of events; a user without events adds 0.
+
+    `n` users. y² is summed after the user's total: sums add over users, never over days.
+    """
+
+    n: int
+    sum: float
+    sum_of_squares: float
+    count: int
+    count_sum_of_squares: int
+    late: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FlagExposures:
+    """All exposures of a flag to one variant, bots left out, and the units behind them."""
+
+    exposures: int
+    users: int
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """The units and the time an analysis is about: first exposures in [since, until), in one experiment."""
+
+    environment_id: int
+    experiment: str
+    since: datetime
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """Which of a unit's events count: from t0 on, within `window` of it, before until + grace and received by then."""
+
+    event_name: str
+    window: timedelta | None
+    grace: timedelta
+
+
+class EventStore(Protocol):
+    """Writes are idempotent per event id and environment, so at-least-once delivery counts once."""
+
+    def write(self, batch: Batch) -> Stored:
+        """Store a batch whole or not at all."""
+        ...
+
+    def first_exposures(self, period: Period) -> Iterator[FirstExposure]: ...
+
+    def exposure_summary(self, period: Period) -> ExposureSummary: ...
+
+    def binary_summary(self, period: Period, counting: Counting) -> dict[str, BinarySummary]: ...
+
+    def value_summary(self, period: Period, counting: Counting) -> dict[str, ValueSummary]: ...
+
+    def flag_exposures(
+        self, environment_id: int, flag_key: str, since: datetime | None, until: datetime | None
+    ) -> dict[str, FlagExposures]: ...

@@ -1,0 +1,112 @@
+"""An organization with two environments, a neighbour, and short ways to make events."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.test import Client
+from openflagship.ids import uuid7
+
+from analytics.events import Conversion, Exposure
+from analytics.partitions import PARTITIONS
+from audit.actors import system
+from tenancy import services as tenancy
+from tenancy.keyring import KEYRING
+from tenancy.models import Environment
+
+ACTOR = system("tests")
+NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=10)
+
+
+@pytest.fixture(autouse=True)
+def _fresh_partitions() -> Iterator[None]:
+    """A test's rollback takes partitions away that the process remembers."""
+    PARTITIONS.forget()
+    yield
+    PARTITIONS.forget()
+
+
+@pytest.fixture
+def environment(db: None) -> Environment:
+    organization = tenancy.create_organization(actor=ACTOR, slug="acme", name="Acme")
+    project = tenancy.create_project(actor=ACTOR, organization=organization, key="shop", name="Shop")
+    return tenancy.create_environment(actor=ACTOR, project=project, key="production", name="Production")
+
+
+@pytest.fixture
+def other_environment(db: None) -> Environment:
+    organization = tenancy.create_organization(actor=ACTOR, slug="rival", name="Rival")
+    project = tenancy.create_project(actor=ACTOR, organization=organization, key="shop", name="Shop")
+    return tenancy.create_environment(actor=ACTOR, project=project, key="production", name="Production")
+
+
+class Api:
+    """Posts JSON with a server key of one environment."""
+
+    def __init__(self, environment: Environment) -> None:
+        issued = tenancy.issue_credential(
+            actor=ACTOR,
+            kind="server",
+            name="tests",
+            organization=environment.project.organization,
+            environment=environment,
+        )
+        # The revision of a rolled-back test may be the same number as this one's.
+        KEYRING.revision = -1
+        KEYRING.refresh()
+        self.headers = {"Authorization": f"Bearer {issued.secret}"}
+        self._client = Client(raise_request_exception=False)
+
+    def post(self, path: str, body: Any, **headers: str) -> Any:
+        return self._client.post(
+            f"/api/{path}", body, content_type="application/json", headers={**self.headers, **headers}
+        )
+
+
+@pytest.fixture
+def api(environment: Environment) -> Api:
+    return Api(environment)
+
+
+def milliseconds(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
+
+
+def exposure(environment_id: int, unit_id: str, variant: str, at: datetime = NOON, **changes: Any) -> Exposure:
+    fields = {
+        "evaluation_id": uuid7(milliseconds(at)),
+        "environment_id": environment_id,
+        "flag_key": "new-checkout",
+        "unit_id": unit_id,
+        "variant": variant,
+        "reason": "SPLIT",
+        "rule_id": None,
+        "experiment": "checkout-test",
+        "config_version": 1,
+        "occurred_ms": milliseconds(at),
+        "received_ms": milliseconds(at),
+        "source": "api",
+    }
+    return Exposure(**{**fields, **changes})
+
+
+def conversion(environment_id: int, unit_id: str, at: datetime, **changes: Any) -> Conversion:
+    fields = {
+        "event_id": uuid7(milliseconds(at)),
+        "environment_id": environment_id,
+        "unit_id": unit_id,
+        "event_name": "purchase",
+        "value": None,
+        "occurred_ms": milliseconds(at),
+        "received_ms": milliseconds(at),
+    }
+    return Conversion(**{**fields, **changes})
+
+
+def week_partition_of(event_id: UUID) -> str:
+    from analytics.partitions import Week, weeks_of  # noqa: PLC0415 - only the tests of partitions need it
+
+    (number,) = weeks_of([event_id])
+    return Week(number).name("exposures")
