@@ -8,6 +8,7 @@ from experiments.statistics.summaries import NO_USERS, NO_VARIANCE, ZERO_CONTROL
 
 NEWCOMBE_BELOW = 10
 LOG_RATIO_BELOW = 30
+EXPECTED_LOG_RATIO_BELOW = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +116,16 @@ def proportion_lift(
 
     delta: se^2 = v_t / p_c^2 + v_c p_t^2 / p_c^4 with v = p (1 - p) / n, z critical value.
     log (Katz): se of log(p_t / p_c) = sqrt(1/x_t - 1/n_t + 1/x_c - 1/n_c), limits exponentiated.
-    auto: log below 30 control conversions, where delta covers .895 (5 conversions) to .943 (30) instead of .95.
+    auto: log below 30 control conversions, where delta covers .895 (5 conversions) to .943 (30) instead of .95, and
+    below 60 expected ones (both arms' rate times the control's users), so that chance in the control's own count hardly
+    ever picks the formula: a switch on that count alone covers .924 where it switches.
     Source: delta method, Deng, Knoblich and Lu 2018 (KDD); Katz et al. 1978, Biometrics 34, 469-474.
     """
     require_alpha(alpha)
     if method not in {"auto", "delta", "log"}:
         raise ValueError(f"unknown lift interval {method!r}: auto, delta or log")
     if method == "auto":
-        method = "log" if control.conversions < LOG_RATIO_BELOW else "delta"
+        method = "log" if _has_few_conversions(control, treatment) else "delta"
     if control.users == 0 or treatment.users == 0:
         return ProportionLift(None, None, None, None, method, NO_USERS)
     if control.conversions == 0:
@@ -146,3 +149,9 @@ def proportion_lift(
     if se == 0:
         return ProportionLift(lift, None, None, None, method, NO_VARIANCE)
     return ProportionLift(lift, se, lift - critical * se, lift + critical * se, method)
+
+
+def _has_few_conversions(control: Proportion, treatment: Proportion) -> bool:
+    both = control + treatment
+    expected = both.conversions / both.users * control.users if both.users else 0.0
+    return control.conversions < LOG_RATIO_BELOW or expected < EXPECTED_LOG_RATIO_BELOW

@@ -72,8 +72,10 @@ def test_lift__no_treatment_conversions__keeps_the_estimate_without_an_interval(
 
 
 def test_lift__few_control_conversions__is_by_log_ratio() -> None:
-    assert proportion_lift(Proportion(29, 900), Proportion(45, 900)).method == "log"
-    assert proportion_lift(Proportion(30, 900), Proportion(45, 900)).method == "delta"
+    assert proportion_lift(Proportion(29, 900), Proportion(120, 900)).method == "log"
+    assert proportion_lift(Proportion(50, 900), Proportion(60, 900)).method == "log"
+    assert proportion_lift(Proportion(50, 900), Proportion(70, 900)).method == "delta"
+    assert proportion_lift(Proportion(300, 9000), Proportion(30, 1000)).method == "delta"
 
 
 def test_alpha__outside_its_range__is_refused() -> None:
