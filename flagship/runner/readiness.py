@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-POLL_SECONDS = 0.2
+POLL_SECONDS = 0.5
 REPORT_EVERY_SECONDS = 5.0
 REQUEST_SECONDS = 5.0
 

@@ -67,7 +67,9 @@ class Command(BaseCommand):
 
         self.stdout.write("Migrating the database ...")
         call_command("migrate", interactive=False, verbosity=0)
-        if not getattr(settings, "WHITENOISE_USE_FINDERS", False):
+        # Whitenoise warns in every process of a folder that is not there, even when it reads the apps' own.
+        Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
+        if not settings.WHITENOISE_USE_FINDERS:
             self.stdout.write("Collecting static files ...")
             call_command("collectstatic", interactive=False, verbosity=0)
         if not options["no_demo"]:
@@ -164,6 +166,11 @@ def _environment(host: str, web_port: int, stream_port: int) -> dict[str, str]:
         "FLAGSHIP_STREAM_URL": os.environ.get("FLAGSHIP_STREAM_URL") or f"http://{public}:{stream_port}",
         "PROMETHEUS_MULTIPROC_DIR": str(settings.VAR_DIR / "metrics"),
     }
+    if os.geteuid() == 0:
+        # Celery's seven lines against root would be the loudest of the log; embedded servers never run as root.
+        chosen["PYTHONWARNINGS"] = ",".join(
+            filter(None, [os.environ.get("PYTHONWARNINGS"), "ignore::RuntimeWarning:celery.platforms"])
+        )
     return {**os.environ, **chosen}
 
 
