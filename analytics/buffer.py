@@ -146,8 +146,12 @@ class ExposureBuffer:
         while queue:
             batch = [queue.popleft() for _ in range(min(len(queue), _BATCH_EVENTS))]
             self._in_flight = len(batch)
-            if not self._send(pack((batch, ()))):
-                lost = self.depth
+            packed, left_out = _pack_what_can_be(batch)
+            if left_out:
+                self._drop(left_out)
+                log.error("exposures lost: they could not be packed", count=left_out)
+            if not self._send(packed):
+                lost = self.depth - left_out
                 self._drop(lost)
                 queue.clear()
                 log.error("exposures lost at shutdown: neither Redis nor PostgreSQL took them", count=lost)
@@ -173,6 +177,23 @@ class ExposureBuffer:
             attempt = min(attempt + 1, 16)
             # Full jitter, so that the processes of a fleet do not come back together.
             self._closing.wait(random.uniform(0, longest))  # noqa: S311 - spreading load, not secrecy
+
+
+def _pack_what_can_be(rows: list[_Row]) -> tuple[bytes, int]:
+    """Return the packed batch and how many rows are not in it: the thread must outlive what one row brings along."""
+    try:
+        return pack((rows, ())), 0
+    except (TypeError, ValueError, OverflowError):  # UnicodeEncodeError is a ValueError
+        good = [row for row in rows if _is_packable(row)]
+        return pack((good, ())), len(rows) - len(good)
+
+
+def _is_packable(row: _Row) -> bool:
+    try:
+        pack(row)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return True
 
 
 def _write_directly(packed: bytes) -> bool:
