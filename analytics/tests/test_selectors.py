@@ -1,0 +1,194 @@
+"""Aggregates: a unit counts once, by its first exposure; its events count after that, in time, once per id."""
+
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from analytics import selectors
+from analytics.events import Batch, Conversion, Exposure
+from analytics.services import store_events
+from analytics.tests.conftest import NOON, conversion, exposure
+
+ENV = 7
+END = NOON + timedelta(days=3)
+DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+
+pytestmark = pytest.mark.django_db
+
+
+def _store(*events: Exposure | Conversion) -> None:
+    store_events(
+        Batch(
+            [event for event in events if isinstance(event, Exposure)],
+            [event for event in events if isinstance(event, Conversion)],
+        )
+    )
+
+
+def _seen(unit: str, variant: str, at: datetime = NOON, **changes: Any) -> Exposure:
+    return exposure(ENV, unit, variant, at, **changes)
+
+
+def _did(unit: str, at: datetime, **changes: Any) -> Conversion:
+    return conversion(ENV, unit, at, **changes)
+
+
+def _summary() -> selectors.ExposureSummary:
+    return selectors.exposure_summary(ENV, "checkout-test", NOON, END)
+
+
+def _binary(**changes: Any) -> dict[str, selectors.BinarySummary]:
+    arguments: dict[str, Any] = {"since": NOON, "until": END, "window": 7 * DAY, **changes}
+    return selectors.binary_summary(ENV, "checkout-test", "purchase", **arguments)
+
+
+def test_units__seen_often__count_once_on_the_day_of_first_exposure() -> None:
+    _store(
+        *(_seen("alice", "control", NOON + hours * HOUR) for hours in (30, 0, 5)),
+        _seen("bob", "treatment", NOON + 13 * HOUR),
+        _seen("carol", "treatment", NOON + 11 * HOUR),
+    )
+    summary = _summary()
+    assert summary.users == {"control": 1, "treatment": 2}
+    assert summary.daily == [
+        (NOON.date(), {"control": 1, "treatment": 1}),
+        ((NOON + DAY).date(), {"treatment": 1}),
+    ]
+
+
+def test_exposures__outside_the_period_or_experiment_or_environment__are_not_there() -> None:
+    _store(
+        _seen("early", "control", NOON - timedelta(milliseconds=1)),
+        _seen("first", "control", NOON),
+        _seen("last", "control", END - timedelta(milliseconds=1)),
+        _seen("late", "control", END),
+        _seen("elsewhere", "control", experiment="other"),
+        _seen("outside", "control", experiment=None),
+        exposure(ENV + 1, "neighbour", "control"),
+    )
+    assert _summary().users == {"control": 2}
+
+
+def test_crossover__is_out_of_users_and_reported_by_first_variant() -> None:
+    _store(
+        _seen("alice", "control", NOON + HOUR),
+        _seen("alice", "treatment", NOON),
+        _seen("bob", "control"),
+        _did("alice", NOON + 2 * HOUR),
+    )
+    summary = _summary()
+    assert summary.users == {"control": 1}
+    assert (summary.crossovers, summary.crossovers_by_first_variant) == (1, {"treatment": 1})
+    assert _binary() == {"control": selectors.BinarySummary(users=1, conversions=0)}
+
+
+def test_second_variant__after_the_end__is_no_crossover() -> None:
+    _store(_seen("alice", "control"), _seen("alice", "treatment", END))
+    assert _summary().users == {"control": 1}
+
+
+def test_bots__are_out_and_counted() -> None:
+    _store(
+        _seen("bot-1", "control"),
+        _seen("bot-1", "control", NOON + HOUR),
+        _seen("alice", "control"),
+        _seen("alice", "control", NOON + HOUR, user_agent="Googlebot"),
+        _did("bot-1", NOON + HOUR),
+    )
+    summary = _summary()
+    assert (summary.users, summary.bots) == ({"control": 1}, 1)
+    assert _binary()["control"].conversions == 0
+
+
+def test_first_exposures__are_one_row_a_unit() -> None:
+    _store(_seen("bob", "treatment", NOON + HOUR), _seen("alice", "control"), _seen("alice", "treatment", NOON + HOUR))
+    assert [asdict(row) for row in selectors.first_exposures(ENV, "checkout-test", NOON, END)] == [
+        {"unit_id": "alice", "variant": "control", "first_at": NOON, "is_crossover": True},
+        {"unit_id": "bob", "variant": "treatment", "first_at": NOON + HOUR, "is_crossover": False},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("offset", "counts"),
+    [
+        (-timedelta(milliseconds=1), False),
+        (timedelta(0), True),
+        (7 * DAY - timedelta(milliseconds=1), True),
+        (7 * DAY, False),
+    ],
+    ids=["before exposure", "at exposure", "last moment of the window", "window over"],
+)
+def test_conversion__counts__from_exposure_to_the_end_of_its_window(offset: timedelta, counts: bool) -> None:
+    _store(_seen("alice", "control", NOON + HOUR), _did("alice", NOON + HOUR + offset))
+    assert _binary()["control"] == selectors.BinarySummary(users=1, conversions=int(counts))
+
+
+@pytest.mark.parametrize(
+    ("occurred", "received", "conversions", "late"),
+    [
+        (END + 7 * DAY - HOUR, END + 7 * DAY - HOUR, 1, 0),
+        (END + 7 * DAY, END + 7 * DAY, 0, 1),
+        (NOON + HOUR, END + 7 * DAY, 0, 1),
+    ],
+    ids=["in time", "occurred after the deadline", "received after the deadline"],
+)
+def test_conversion__past_seven_days_after_the_end__is_late(
+    occurred: datetime, received: datetime, conversions: int, late: int
+) -> None:
+    _store(_seen("alice", "control"), _did("alice", occurred, received_ms=round(received.timestamp() * 1000)))
+    assert _binary(window=None)["control"] == selectors.BinarySummary(1, conversions, late)
+
+
+def test_conversions__of_one_unit__convert_it_once() -> None:
+    _store(_seen("alice", "control"), _did("alice", NOON + HOUR), _did("alice", NOON + 2 * HOUR))
+    _store(_did("alice", NOON + HOUR, event_name="visit"), _did("nobody", NOON + HOUR))
+    assert _binary() == {"control": selectors.BinarySummary(users=1, conversions=1)}
+
+
+def test_events__stored_in_any_order__give_the_same_summaries() -> None:
+    events = [
+        _seen("alice", "control", NOON + HOUR),
+        _did("alice", NOON + 2 * HOUR, value=3.0),
+        _seen("alice", "control", NOON),
+        _seen("bob", "treatment", NOON),
+    ]
+    answers = []
+    for shift, order in enumerate((events, events[::-1])):
+        moved = [type(event)(**{**_fields(event), "environment_id": ENV + shift}) for event in order]
+        for event in moved:
+            _store(event)
+        answers.append(
+            selectors.value_summary(ENV + shift, "checkout-test", "purchase", NOON, END, 7 * DAY),
+        )
+    assert answers[0] == answers[1]
+
+
+def _fields(event: Exposure | Conversion) -> dict[str, Any]:
+    return {name: getattr(event, name) for name in event.__struct_fields__}
+
+
+def test_values__are_summed_per_unit_before_they_are_squared() -> None:
+    _store(
+        *(_seen(unit, "control") for unit in ("alice", "bob", "carol")),
+        _did("alice", NOON + HOUR, value=2.0),
+        _did("alice", NOON + 2 * HOUR, value=3.0),
+        _did("bob", NOON + HOUR, value=None),
+    )
+    summary = selectors.value_summary(ENV, "checkout-test", "purchase", NOON, END, None)["control"]
+    assert summary == selectors.ValueSummary(n=3, sum=5.0, sum_of_squares=25.0, count=3, count_sum_of_squares=5)
+
+
+def test_flag_exposures__count_exposures_and_unique_units() -> None:
+    _store(
+        *(_seen("alice", "control", NOON + hours * HOUR, experiment=None) for hours in range(3)),
+        _seen("bob", "treatment"),
+        _seen("bot-1", "treatment"),
+        _seen("carol", "treatment", flag_key="other"),
+    )
+    assert selectors.flag_exposures(ENV, "new-checkout", NOON, None) == {
+        "control": selectors.FlagExposures(exposures=3, users=1),
+        "treatment": selectors.FlagExposures(exposures=1, users=1),
+    }
