@@ -84,5 +84,6 @@ def lag_seconds() -> float:
     oldest = client().xrange(key(), count=1)
     if not oldest:
         return 0.0
-    entered_ms = int(bytes(oldest[0][0]).split(b"-")[0])
+    entry_id: bytes = oldest[0][0]  # type: ignore[assignment]  # bytes, since this client decodes nothing
+    entered_ms = int(entry_id.split(b"-")[0])
     return max(0.0, time.time() - entered_ms / 1000)

@@ -102,10 +102,11 @@ class Reader(Generic[In, Event]):
     """Reads bodies of one kind of event."""
 
     def __init__(self, kind: type[In], make: "_Make[In, Event]", wrap: Callable[[list[Event]], Batch]) -> None:
-        self._one = msgspec.json.Decoder(kind)
+        self._one: msgspec.json.Decoder[In] = msgspec.json.Decoder(kind)
         many = msgspec.defstruct(f"{kind.__name__}Envelope", [("events", list[kind])])  # type: ignore[valid-type]  # a type made at run time
         self._many: msgspec.json.Decoder[Any] = msgspec.json.Decoder(many)
-        self._make, self._wrap = make, wrap
+        self._make: _Make[In, Event] = make
+        self._wrap: Callable[[list[Event]], Batch] = wrap
 
     def read(self, body: bytes, *, environment_id: int, idempotency_key: str = "") -> Parsed:
         """Raises ParseError for what is no JSON, Invalid for what is no event, PayloadTooLarge above 5,000 events."""

@@ -1,10 +1,11 @@
 """POST events/exposure, events/conversion and events/metrics: parse, accept, answer."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
-from drf_spectacular.utils import OpenApiTypes, extend_schema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import ParseError
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,6 +15,7 @@ from analytics import metrics, services
 from analytics.api import parsing
 from tenancy.api.authentication import IsEnvironmentKey
 from tenancy.errors import Invalid, PayloadTooLarge, Problem
+from tenancy.principals import Principal
 
 
 class _EventsView(APIView):
@@ -21,9 +23,10 @@ class _EventsView(APIView):
     reader: parsing.Reader[Any, Any]
 
     def post(self, request: Request) -> Response:
+        caller = cast(Principal, request.user)
         parsed = self.reader.read(
             _body(request),
-            environment_id=request.user.environment_id,
+            environment_id=cast(int, caller.environment_id),
             idempotency_key=request.META.get("HTTP_IDEMPOTENCY_KEY", ""),
         )
         for refused in parsed.rejected:

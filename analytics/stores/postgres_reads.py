@@ -159,4 +159,4 @@ def _parameters(period: Period, counting: Counting | None = None) -> dict[str, A
 def _rows(sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
-        return cursor.fetchall()
+        return list(cursor.fetchall())

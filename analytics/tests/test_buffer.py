@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from openflagship.ids import uuid7
@@ -14,7 +15,6 @@ from analytics.buffer import ExposureBuffer
 from analytics.events import Exposure as Event
 from analytics.events import unpack
 from analytics.models import Exposure
-from flagship import embedded
 
 
 @pytest.fixture(autouse=True)
@@ -32,8 +32,8 @@ def buffer() -> Iterator[ExposureBuffer]:
 
 
 @pytest.fixture
-def no_redis(settings: Settings, tmp_path: Path) -> Iterator[None]:
-    settings.REDIS_URL = embedded.redis_url(tmp_path)
+def no_redis(settings: Settings, tmp_path: Path, embedded_servers: ModuleType) -> Iterator[None]:
+    settings.REDIS_URL = embedded_servers.redis_url(tmp_path)
     stream.client.cache_clear()
     yield
     stream.client.cache_clear()
@@ -100,15 +100,17 @@ def test_full__newest_are_dropped_and_counted(no_redis: None) -> None:
 
 
 @pytest.mark.processes
-def test_redis_away__kept_and_sent_once_it_is_there(settings: Settings, tmp_path: Path) -> None:
-    settings.REDIS_URL = embedded.redis_url(tmp_path)
+def test_redis_away__kept_and_sent_once_it_is_there(
+    settings: Settings, tmp_path: Path, embedded_servers: ModuleType
+) -> None:
+    settings.REDIS_URL = embedded_servers.redis_url(tmp_path)
     stream.client.cache_clear()
     buffer = ExposureBuffer(capacity=5000, flush_seconds=0.02)
     try:
         _add(buffer, 1500)
         assert not buffer.flush(timeout=0.3)
         assert buffer.depth == 1500
-        with embedded.session(tmp_path, fsync=False, with_postgres=False):
+        with embedded_servers.session(tmp_path, fsync=False, with_postgres=False):
             _until(lambda: buffer.depth == 0)
             assert {event.unit_id for event in _streamed()} == {f"user-{number}" for number in range(1500)}
     finally:
