@@ -5,7 +5,6 @@ on "95 % to beat control" calls far more than 5 % of healthy experiments, and ev
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,12 +82,13 @@ class _Beta:
         return result
 
     def above(self, x: Floats) -> Floats:
-        result: Floats = special.betaincc(self.a, self.b, np.clip(x, 0, 1))
+        # As the mirrored lower tail: scipy's complement takes four times as long.
+        result: Floats = special.betainc(self.b, self.a, 1 - np.clip(x, 0, 1))
         return result
 
     def expected_excess(self, x: Floats) -> Floats:
         """E[(X - x)+] at points of [0, 1]."""
-        result: Floats = self.mean * special.betaincc(self.a + 1, self.b, x) - x * self.above(x)
+        result: Floats = self.mean * special.betainc(self.b, self.a + 1, 1 - x) - x * self.above(x)
         return np.maximum(result, 0.0)
 
     def expected_shortfall(self, x: Floats) -> Floats:
@@ -134,12 +134,14 @@ def proportion_posterior(
         return float(beta_t.below(points + diff) @ masses)
 
     mean_diff = beta_t.mean - beta_c.mean
-    low, high = (_quantile_of(chance_below, tail) for tail in (alpha / 2, 1 - alpha / 2))
+    # Cantelli: no more than `tail` lies beyond sd / sqrt(tail) from the mean.
+    reach = math.hypot(beta_t.sd, beta_c.sd) / math.sqrt(alpha / 2)
+    bracket = max(-1.0, mean_diff - reach), min(1.0, mean_diff + reach)
+    low, high = (
+        float(optimize.brentq(lambda diff, tail=tail: chance_below(diff) - tail, *bracket, xtol=1e-9 * reach))
+        for tail in (alpha / 2, 1 - alpha / 2)
+    )
     return ProportionPosterior(prob_beat, loss_treatment, loss_control, mean_diff, low, high)
-
-
-def _quantile_of(chance_below: Callable[[float], float], tail: float) -> float:
-    return float(optimize.brentq(lambda diff: chance_below(diff) - tail, -1.0, 1.0, xtol=1e-12))
 
 
 def normal_posterior(
