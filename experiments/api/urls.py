@@ -1,5 +1,20 @@
-"""Routes of experiments, metrics and power, relative to the API's root."""
+"""Routes of experiments, metrics and power, relative to the API's root; no trailing slash."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from experiments.api import views
+
+urlpatterns = [
+    path("metrics", views.MetricsView.as_view()),
+    path("metrics/<str:key>", views.MetricView.as_view()),
+    path("experiments", views.ExperimentsView.as_view()),
+    path("experiments/power", views.PowerView.as_view()),
+    path("experiments/<str:pk>", views.ExperimentView.as_view()),
+    path("experiments/<str:pk>/preflight", views.PreflightView.as_view()),
+    path("experiments/<str:pk>/start", views.StartView.as_view()),
+    path("experiments/<str:pk>/pause", views.PauseView.as_view()),
+    path("experiments/<str:pk>/resume", views.ResumeView.as_view()),
+    path("experiments/<str:pk>/restart", views.RestartView.as_view()),
+    path("experiments/<str:pk>/complete", views.CompleteView.as_view()),
+    path("experiments/<str:pk>/results", views.ResultsView.as_view()),
+]

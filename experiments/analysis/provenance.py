@@ -1,0 +1,63 @@
+"""What a result rests on: the configuration versions, how fresh the data was, and which code computed it."""
+
+import hashlib
+import json
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db.models import Max
+
+from analytics.models import Conversion, Exposure
+from experiments.analysis.window import Window
+from experiments.models import Experiment
+from flags.models import Change
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def config_versions(experiment: Experiment, window: Window) -> list[int]:
+    """The environment's versions at which the flag's own configuration changed, from the phase's opening on."""
+    phase = window.phase
+    later = Change.objects.filter(
+        environment_id=experiment.environment_id,
+        entity=Change.Entity.FLAG,
+        key=experiment.config.flag.key,
+        version__gt=phase.config_version,
+        created_at__lt=window.until,
+    )
+    if phase.ended_at is not None:
+        later = later.filter(created_at__lt=phase.ended_at)
+    return [phase.config_version, *later.order_by("version").values_list("version", flat=True)]
+
+
+def watermark(experiment: Experiment, window: Window, event_names: list[str]) -> datetime | None:
+    """When the youngest event that the figures rest on was received; None before the first."""
+    exposed = Exposure.objects.filter(
+        environment_id=experiment.environment_id,
+        experiment=experiment.key,
+        occurred_at__gte=window.since,
+        occurred_at__lt=window.until,
+    ).aggregate(latest=Max("received_at"))["latest"]
+    converted = Conversion.objects.filter(
+        environment_id=experiment.environment_id, event_name__in=event_names, occurred_at__gte=window.since
+    ).aggregate(latest=Max("received_at"))["latest"]
+    return max((moment for moment in (exposed, converted) if moment is not None), default=None)
+
+
+@cache
+def code_version() -> str:
+    """A hash over the source of the analysis and the statistics: the same text computes the same digits."""
+    digest = hashlib.sha256()
+    for path in sorted([*_PACKAGE.glob("analysis/*.py"), *_PACKAGE.glob("statistics/*.py")]):
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    return f"analysis-{digest.hexdigest()[:16]}"
+
+
+def digest_of(payload: dict[str, Any]) -> str:
+    """SHA-256 of the payload as canonical JSON."""
+    text = json.dumps(payload, sort_keys=True, separators=(",", ":"), cls=DjangoJSONEncoder)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,128 @@
+"""What to do, in plain words, with the reasons: keep running, ship, stop, or do not trust; sample ratio first."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from experiments.analysis.sample_ratio import SampleRatio
+from experiments.analysis.window import Window
+from experiments.models import Experiment
+
+KEEP_RUNNING = "keep_running"
+SHIP = "ship"
+STOP = "stop"
+DO_NOT_TRUST = "do_not_trust"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the recommendation is made of."""
+
+    experiment: Experiment
+    window: Window
+    ratio: SampleRatio
+    primary: list[dict[str, Any]]
+    guardrails: list[dict[str, Any]]
+    users: int
+    incomplete_users: int
+
+
+def recommend(evidence: Evidence) -> dict[str, Any]:
+    """Return `{action, variant, text, reasons}`."""
+    ratio = evidence.ratio
+    if not evidence.users:
+        return _say(KEEP_RUNNING, "Keep running: no user has been seen yet.", [])
+    if ratio.is_warning:
+        p_value = ratio.resource["pValue"]
+        return _say(
+            DO_NOT_TRUST,
+            "Do not trust these figures: users did not arrive in the split's proportions.",
+            [
+                f"Overall sample ratio mismatch (p = {p_value:.2g}): find out who is missing, fix it, and restart.",
+                *_days(ratio),
+            ],
+        )
+    said = _verdict(evidence)
+    if (ratio.flagged_days or ratio.is_alarming) and said["action"] in {SHIP, STOP}:
+        return _say(
+            DO_NOT_TRUST,
+            "Do not decide on these figures before the sample ratio alarm is explained.",
+            [*_days(ratio), *said["reasons"]],
+        )
+    return {**said, "reasons": [*said["reasons"], *_days(ratio)]}
+
+
+def _days(ratio: SampleRatio) -> list[str]:
+    return [
+        f"On {day.isoformat()} users did not arrive in the split's proportions: look into what happened that day."
+        for day in ratio.flagged_days
+    ]
+
+
+def _verdict(evidence: Evidence) -> dict[str, Any]:
+    violated = [item for item in evidence.guardrails if item["violated"]]
+    if violated:
+        return _say(
+            STOP,
+            "Stop: a guardrail shows harm.",
+            [f"{item['metric']} is worse for {item['variant']} ({item['relativeLift']:+.1%})." for item in violated],
+        )
+    significant = [item for item in evidence.primary if item["significant"]]
+    better = [item for item in significant if item["direction"] == "better"]
+    if better:
+        return _winner(evidence, max(better, key=lambda item: abs(item["absoluteLift"])))
+    worse = [item for item in significant if item["direction"] == "worse"]
+    if worse and len(worse) == len(evidence.primary):
+        return _say(STOP, "Stop: the control is better.", [_words(item) for item in worse])
+    if _is_at_end(evidence):
+        return _say(
+            STOP,
+            "Stop: the experiment has come to its end without a difference it could show.",
+            [_words(item) for item in evidence.primary],
+        )
+    return _say(KEEP_RUNNING, "Keep running: there is no clear difference yet.", _progress(evidence))
+
+
+def _winner(evidence: Evidence, winner: dict[str, Any]) -> dict[str, Any]:
+    mine = [item for item in evidence.guardrails if item["variant"] == winner["variant"]]
+    undecided = [item["metric"] for item in mine if item["status"] != "pass"]
+    if evidence.experiment.method == Experiment.Method.FIXED and not _is_at_end(evidence):
+        return _say(
+            KEEP_RUNNING,
+            "Keep running: a fixed-horizon test is read once, at its planned end.",
+            [_words(winner), *_progress(evidence)],
+        )
+    if undecided:
+        return _say(
+            KEEP_RUNNING,
+            f"Keep running: {winner['variant']} is ahead, and not every guardrail has passed yet.",
+            [_words(winner), f"Not shown to be safe yet: {', '.join(undecided)}."],
+        )
+    return _say(SHIP, f"Ship {winner['variant']}.", [_words(winner)], variant=winner["variant"])
+
+
+def _is_at_end(evidence: Evidence) -> bool:
+    planned = evidence.experiment.planned_users
+    complete = evidence.users - evidence.incomplete_users
+    return evidence.window.is_frozen or (planned is not None and complete >= planned)
+
+
+def _words(item: dict[str, Any]) -> str:
+    if item["absoluteLift"] is None:
+        return f"{item['metric']}: {item['variant']} cannot be compared with {item['control']} yet."
+    relative = "" if item["relativeLift"] is None else f" ({item['relativeLift']:+.1%} relative)"
+    certain = "beyond chance" if item["significant"] else "not beyond chance"
+    change = f"{item['absoluteLift']:+.4g}{relative}"
+    return f"{item['metric']}: {item['variant']} {change} against {item['control']}, {certain}."
+
+
+def _progress(evidence: Evidence) -> list[str]:
+    reasons = [_words(item) for item in evidence.primary]
+    planned = evidence.experiment.planned_users
+    if planned:
+        complete = evidence.users - evidence.incomplete_users
+        reasons.append(f"{complete} of {planned} planned users have a complete conversion window.")
+    return reasons
+
+
+def _say(action: str, text: str, reasons: list[str], *, variant: str | None = None) -> dict[str, Any]:
+    return {"action": action, "variant": variant, "text": text, "reasons": reasons}

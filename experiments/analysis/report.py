@@ -1,0 +1,199 @@
+"""The whole result of an experiment, in the API's words."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from analytics import selectors as events
+from experiments.analysis import guards, provenance
+from experiments.analysis.comparisons import Question, compare_all
+from experiments.analysis.looks import look_of
+from experiments.analysis.measures import Measure, measure, window_of_metric
+from experiments.analysis.recommendation import Evidence, recommend
+from experiments.analysis.sample_ratio import SampleRatio, sample_ratio
+from experiments.analysis.window import Window, window_of
+from experiments.models import Experiment, Metric
+from experiments.selectors import guardrails, secondary_metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A computed result: the API's payload, and what the stored row and the jobs need beside it."""
+
+    window: Window
+    payload: dict[str, Any]
+    ratio: SampleRatio
+    guardrails: list[dict[str, Any]]
+    watermark: datetime | None
+    config_versions: list[int]
+
+
+def results_for(experiment: Experiment, window: str | None = None, *, now: datetime | None = None) -> dict[str, Any]:
+    """Compute the results now; `window` as in `window_of`. Raises Invalid, and Conflict `not_started`."""
+    return analyse(experiment, window_of(experiment, window, now=now)).payload
+
+
+def analyse(experiment: Experiment, window: Window) -> Report:
+    exposures = events.exposure_summary(experiment.environment_id, experiment.key, window.since, window.until)
+    ratio = sample_ratio(window, exposures)
+    arms = _arms(experiment, window)
+    primary = _question(experiment, window, exposures, experiment.primary_metric, arms)
+    secondary = [_question(experiment, window, exposures, metric, arms) for metric in secondary_metrics(experiment)]
+    control = experiment.control_variant
+    comparisons, caveats = compare_all(
+        experiment, [primary], control=control, role="primary", correction=experiment.correction
+    )
+    # Any of several secondary metrics may mislead; the share of false claims among them is what is kept small.
+    lenient = Experiment.Correction.BENJAMINI_HOCHBERG
+    further, more = compare_all(
+        experiment,
+        secondary,
+        control=control,
+        role="secondary",
+        correction=experiment.correction if experiment.correction == Experiment.Correction.NONE else lenient,
+    )
+    judged: list[dict[str, Any]] = []
+    for use in guardrails(experiment):
+        found, reasons = guards.judge(experiment, use, _measure(experiment, window, use.metric, arms), control=control)
+        judged += found
+        more += reasons
+    users = sum(arm.users for arm in primary.measure.arms.values())
+    incomplete = users - _users_at(primary, users)
+    names = sorted({question.measure.metric.event_name for question in [primary, *secondary]})
+    watermark = provenance.watermark(experiment, window, names)
+    versions = provenance.config_versions(experiment, window)
+    evidence = Evidence(experiment, window, ratio, comparisons, judged, users, incomplete)
+    payload = {
+        "experiment": _header(experiment),
+        "window": _window(window),
+        "configVersions": versions,
+        "watermark": watermark,
+        "variants": [
+            {
+                **arm.as_resource(experiment.alpha),
+                "weight": window.phase.weights[key] / 10_000,
+                "isControl": key == control,
+            }
+            for key, arm in primary.measure.arms.items()
+        ],
+        "metrics": [
+            {
+                "metric": question.measure.metric.key,
+                "variants": [arm.as_resource(experiment.alpha) for arm in question.measure.arms.values()],
+            }
+            for question in secondary
+        ],
+        "comparisons": comparisons + further,
+        "srm": ratio.resource,
+        "guardrails": judged,
+        "excluded": {
+            "bots": exposures.bots,
+            "crossovers": exposures.crossovers,
+            "late": primary.measure.late,
+        },
+        "recommendation": recommend(evidence),
+        "caveats": list(
+            dict.fromkeys([*_caveats(experiment, window, users, incomplete), *ratio.caveats, *caveats, *more])
+        ),
+    }
+    return Report(window, payload, ratio, judged, watermark, versions)
+
+
+def _arms(experiment: Experiment, window: Window) -> list[str]:
+    """The variants that the phase's split gives somebody, the control first."""
+    weights = window.phase.weights
+    control = experiment.control_variant
+    return [control, *(key for key in weights if weights[key] and key != control)]
+
+
+def _question(
+    experiment: Experiment, window: Window, exposures: events.ExposureSummary, metric: Metric, arms: list[str]
+) -> Question:
+    everybody = _measure(experiment, window, metric, arms)
+    if everybody.reason is not None or experiment.method == Experiment.Method.FIXED:
+        return Question(everybody)
+    look, reason = look_of(experiment, window, exposures, window_of_metric(metric))
+    if look is None:
+        return Question(everybody, why_no_look=reason)
+    at_look = _measure(experiment, window, metric, arms, until=look.cutoff)
+    return Question(everybody, look, at_look)
+
+
+def _measure(
+    experiment: Experiment, window: Window, metric: Metric, arms: list[str], until: datetime | None = None
+) -> Measure:
+    return measure(
+        experiment.environment_id,
+        experiment.key,
+        metric,
+        variants=arms,
+        since=window.since,
+        until=until or window.until,
+    )
+
+
+def _users_at(question: Question, users: int) -> int:
+    if question.at_look is None:
+        return users if question.why_no_look is None else 0
+    return sum(arm.users for arm in question.at_look.arms.values())
+
+
+def _header(experiment: Experiment) -> dict[str, Any]:
+    return {
+        "id": experiment.key,
+        "name": experiment.name,
+        "hypothesis": experiment.hypothesis,
+        "flagKey": experiment.config.flag.key,
+        "status": experiment.status,
+        "controlVariant": experiment.control_variant,
+        "primaryMetric": experiment.primary_metric.key,
+        "goal": experiment.primary_metric.goal,
+        "method": experiment.method,
+        "alpha": experiment.alpha,
+        "correction": experiment.correction,
+        "plannedUsers": experiment.planned_users,
+        "startedAt": experiment.started_at,
+        "endedAt": experiment.ended_at,
+    }
+
+
+def _window(window: Window) -> dict[str, Any]:
+    return {
+        "since": window.since,
+        "until": window.until,
+        "phase": window.phase.number,
+        "weights": window.phase.weights,
+        "frozen": window.is_frozen,
+    }
+
+
+def _caveats(experiment: Experiment, window: Window, users: int, incomplete: int) -> list[str]:
+    caveats = []
+    if window.phases_touched > 1:
+        caveats.append(
+            f"The window reaches over several phases; these figures are about phase {window.phase.number} alone."
+        )
+    if window.since > window.phase.started_at:
+        caveats.append(
+            "The window begins after the phase did: users seen before count from their first exposure within it."
+        )
+    if incomplete and not window.is_frozen:
+        caveats.append(
+            f"{incomplete} of {users} users may still convert: their conversion window was open at the last look. "
+            "Sequential figures leave them out."
+        )
+    if experiment.method == Experiment.Method.FIXED and not window.is_frozen:
+        caveats.append(
+            "Fixed horizon: p-value and interval hold for one look at the planned end, not for looking on the way."
+        )
+    if window.phase.pauses:
+        caveats.append(f"The experiment was paused {len(window.phase.pauses)} times in this phase.")
+    if experiment.is_cuped:
+        caveats.append("CUPED is not applied: the event storage does not sum up the covariate yet.")
+    if experiment.winsorize_percent is not None:
+        caveats.append("Winsorising is not applied: the event storage does not sum up capped totals yet.")
+    length = window.until - window.since
+    if users and length < timedelta(days=7):
+        caveats.append("Less than a whole week of data: weekdays and weekends may differ.")
+    caveats.append("Probabilities to beat the control are no remedy for peeking; decide by the sequential figures.")
+    return caveats

@@ -1,0 +1,111 @@
+"""Did users arrive in the proportions the split promised: over the whole window, by day, and sequentially."""
+
+import math
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from analytics.selectors import ExposureSummary
+from experiments.analysis.window import Window
+from experiments.statistics.srm import DAILY_ALPHA, EVIDENCE_LIMIT, GATE_ALPHA, srm_monitor, srm_test
+
+CROSSOVER_WARNING_SHARE = 0.01
+_PLANNED_DAYS = 14
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRatio:
+    """`resource` is the API's; the rest is what the recommendation and the jobs go by."""
+
+    resource: dict[str, Any]
+    is_warning: bool
+    is_alarming: bool
+    flagged_days: tuple[date, ...]
+    caveats: tuple[str, ...]
+
+
+def sample_ratio(window: Window, exposures: ExposureSummary) -> SampleRatio:
+    """Test the first exposures against the phase's own weights; a day that is not over is shown and never judged."""
+    weights = window.phase.weights
+    variants = list(weights)
+    shares = [float(weights[key]) for key in variants]
+    counts = [exposures.users.get(key, 0) for key in variants]
+    overall = srm_test(counts, shares)
+    users = sum(count for count, share in zip(counts, shares, strict=True) if share)
+    total = sum(shares)
+    ended = window.complete_days_until.date()
+    complete = [(day, row) for day, row in exposures.daily if day < ended]
+    monitor = srm_monitor([[row.get(key, 0) for key in variants] for _, row in complete], shares, _PLANNED_DAYS)
+    daily: list[dict[str, Any]] = []
+    flagged: list[date] = []
+    for position, (day, row) in enumerate(exposures.daily):
+        is_complete = position < len(complete)
+        adjusted = monitor.daily.p_days_holm[position] if is_complete else None
+        is_flagged = adjusted is not None and adjusted < DAILY_ALPHA
+        if is_flagged:
+            flagged.append(day)
+        daily.append(
+            {
+                "date": day.isoformat(),
+                "observed": {key: row.get(key, 0) for key in variants},
+                "pValue": monitor.daily.p_days[position] if is_complete else None,
+                "adjustedPValue": adjusted,
+                "warning": is_flagged,
+                "complete": is_complete,
+            }
+        )
+    is_warning = overall.p_value is not None and overall.p_value < GATE_ALPHA
+    resource = {
+        "chiSquare": overall.chi2,
+        "degreesOfFreedom": overall.df,
+        "pValue": overall.p_value,
+        "warning": is_warning,
+        "alarm": monitor.is_alarming,
+        "expected": {key: users * share / total for key, share in zip(variants, shares, strict=True)},
+        "observed": dict(zip(variants, counts, strict=True)),
+        "unexpectedUsers": int(overall.unexpected_users),
+        "daily": daily,
+        "sequential": {
+            "pValue": monitor.sequential.p_values[-1] if monitor.sequential.p_values else None,
+            "logEvidence": monitor.sequential.log_bf[-1] if monitor.sequential.log_bf else None,
+            "logLimit": math.log(EVIDENCE_LIMIT),
+        },
+        "crossovers": _crossovers(exposures, users, variants, shares),
+    }
+    return SampleRatio(
+        resource, is_warning, monitor.is_alarming, tuple(flagged), _caveats(exposures, overall.reason, users, resource)
+    )
+
+
+def _crossovers(exposures: ExposureSummary, users: int, variants: list[str], shares: list[float]) -> dict[str, Any]:
+    share = exposures.crossovers / (users + exposures.crossovers) if exposures.crossovers else 0.0
+    first = srm_test([exposures.crossovers_by_first_variant.get(key, 0) for key in variants], shares)
+    return {
+        "users": exposures.crossovers,
+        "share": share,
+        "pValue": first.p_value,
+        "warning": share > CROSSOVER_WARNING_SHARE,
+    }
+
+
+def _caveats(exposures: ExposureSummary, reason: str | None, users: int, resource: dict[str, Any]) -> tuple[str, ...]:
+    caveats = []
+    if reason is not None:
+        caveats.append(f"Sample ratio: {reason}.")
+    if resource["unexpectedUsers"]:
+        caveats.append(
+            f"{resource['unexpectedUsers']} users saw a variant that the split gives to nobody; they are left out."
+        )
+    strangers = sum(count for key, count in exposures.users.items() if key not in resource["observed"])
+    if strangers:
+        caveats.append(f"{strangers} users saw a variant the flag no longer has; they are left out.")
+    if resource["crossovers"]["warning"]:
+        caveats.append(
+            f"{exposures.crossovers} users ({resource['crossovers']['share']:.1%}) saw more than one variant and are "
+            "left out; above 1 % this can bias the result."
+        )
+    if users and any(day["pValue"] is None and day["complete"] for day in resource["daily"]):
+        caveats.append(
+            "Days with fewer than 5 expected users in a variant are not tested for the sample ratio by themselves."
+        )
+    return tuple(caveats)

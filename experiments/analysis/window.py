@@ -1,0 +1,95 @@
+"""Which stretch of time, and which phase, a result is about."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from analytics.selectors import GRACE
+from experiments.models import Experiment, Phase
+from tenancy.errors import Conflict, Invalid
+
+_SPAN = re.compile(r"(\d{1,4})([hd])\Z")
+_REMEDY = (
+    "Give a number of days or hours such as 7d or 24h, or two instants: 2026-01-05T00:00:00Z/2026-01-12T00:00:00Z."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Exposures in [since, until) of one phase; `now` is when it is looked at, and decides which days are complete."""
+
+    phase: Phase
+    since: datetime
+    until: datetime
+    now: datetime
+    phases_touched: int = 1
+
+    @property
+    def is_whole_phase(self) -> bool:
+        return self.since == self.phase.started_at and self.until == (self.phase.ended_at or self.now)
+
+    @property
+    def is_frozen(self) -> bool:
+        """The phase has ended, and so has the time in which its users' events count."""
+        return self.phase.ended_at is not None and self.now >= self.phase.ended_at + GRACE
+
+    @property
+    def complete_days_until(self) -> datetime:
+        """The last midnight (UTC) in the window: days before it will not change any more."""
+        return self.until.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def window_of(experiment: Experiment, text: str | None = None, *, now: datetime | None = None) -> Window:
+    """Read `?window=` (None: the whole of the latest phase). Raises Invalid, and Conflict before anything has started.
+
+    A window that reaches over several phases is about the last of them: phases are never mixed.
+    """
+    moment = now or timezone.now()
+    phases = list(experiment.phases.all())
+    if not phases:
+        raise Conflict(
+            "The experiment has not started, so there is nothing to analyse.", code="not_started", attr="status"
+        )
+    if not text:
+        phase = phases[-1]
+        return Window(phase, phase.started_at, min(phase.ended_at or moment, moment), moment)
+    since, until = _bounds(text, moment)
+    touched = [
+        phase for phase in phases if phase.started_at < until and (phase.ended_at is None or since < phase.ended_at)
+    ]
+    if not touched:
+        raise Invalid("The experiment did not run in that window.", attr="window", code="out_of_range")
+    phase = touched[-1]
+    return Window(
+        phase,
+        max(since, phase.started_at),
+        min(until, phase.ended_at or moment, moment),
+        moment,
+        len(touched),
+    )
+
+
+def _bounds(text: str, now: datetime) -> tuple[datetime, datetime]:
+    span = _SPAN.match(text)
+    if span:
+        amount = int(span[1])
+        length = timedelta(hours=amount) if span[2] == "h" else timedelta(days=amount)
+        if length:
+            return now - length, now
+        raise Invalid(_REMEDY, attr="window", code="invalid")
+    first, _, second = text.partition("/")
+    since, until = _instant(first), _instant(second)
+    if since is None or until is None or since >= until:
+        raise Invalid(_REMEDY, attr="window", code="invalid")
+    return since, until
+
+
+def _instant(text: str) -> datetime | None:
+    try:
+        found = parse_datetime(text)
+    except ValueError:
+        return None
+    return found if found is not None and found.tzinfo is not None else None

@@ -1,0 +1,150 @@
+"""The shapes of API.md for metrics and experiments. They check form; meaning is decided by the services."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from experiments.models import Experiment, ExperimentMetric, Metric
+
+
+class MetricSerializer(serializers.Serializer[Any]):
+    key = serializers.CharField(max_length=100, required=False)
+    name = serializers.CharField(max_length=200, required=False, allow_blank=True)
+    type = serializers.ChoiceField(choices=Metric.Type.choices, required=False)
+    eventName = serializers.CharField(max_length=200, required=False)
+    denominatorEventName = serializers.CharField(max_length=200, required=False, allow_null=True)
+    quantile = serializers.FloatField(required=False, allow_null=True)
+    goal = serializers.ChoiceField(choices=Metric.Goal.choices, required=False)
+    windowHours = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=24 * 366)
+    cap = serializers.FloatField(required=False, allow_null=True)
+    version = serializers.IntegerField(required=False, help_text="The version that was read; required to change.")
+
+
+class GuardrailSerializer(serializers.Serializer[Any]):
+    metric = serializers.CharField(max_length=100)
+    marginPercent = serializers.FloatField(help_text="Harm of the control's figure that would still be acceptable.")
+    action = serializers.ChoiceField(choices=ExperimentMetric.Action.choices, required=False)
+
+
+class AnalysisSerializer(serializers.Serializer[Any]):
+    method = serializers.ChoiceField(choices=Experiment.Method.choices, required=False)
+    alpha = serializers.FloatField(required=False)
+    correction = serializers.ChoiceField(choices=Experiment.Correction.choices, required=False)
+    cuped = serializers.BooleanField(required=False)
+    winsorizePercent = serializers.FloatField(required=False, allow_null=True)
+    plannedUsers = serializers.IntegerField(
+        required=False, allow_null=True, min_value=2, max_value=2**31 - 1, help_text="All arms together."
+    )
+
+
+class DecisionSerializer(serializers.Serializer[Any]):
+    decision = serializers.ChoiceField(choices=Experiment.Decision.choices)
+    variant = serializers.CharField(max_length=100, required=False, allow_null=True, help_text="What `ship` rolls out.")
+    reason = serializers.CharField(required=False, allow_blank=True, max_length=2000)
+    version = serializers.IntegerField(required=False)
+
+
+class ExperimentSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField(read_only=True)
+    name = serializers.CharField(max_length=200, required=False)
+    hypothesis = serializers.CharField(required=False, allow_blank=True)
+    flagKey = serializers.CharField(max_length=100, required=False)
+    controlVariant = serializers.CharField(max_length=100, required=False)
+    layer = serializers.CharField(max_length=100, required=False, allow_null=True)
+    trafficPercent = serializers.FloatField(required=False, help_text="Above 0, up to 100, at most two decimals.")
+    audience = serializers.JSONField(required=False, allow_null=True)
+    primaryMetric = serializers.CharField(max_length=100, required=False)
+    secondaryMetrics = serializers.ListField(child=serializers.CharField(max_length=100), required=False)
+    guardrails = GuardrailSerializer(many=True, required=False)
+    analysis = AnalysisSerializer(required=False)
+    autoPauseOnSrm = serializers.BooleanField(required=False)
+    status = serializers.ChoiceField(choices=Experiment.Status.choices, read_only=True)
+    phase = serializers.IntegerField(read_only=True, allow_null=True)
+    decision = DecisionSerializer(read_only=True, allow_null=True)
+    startsAt = serializers.DateTimeField(required=False, allow_null=True)
+    endsAt = serializers.DateTimeField(required=False, allow_null=True)
+    startedAt = serializers.DateTimeField(read_only=True, allow_null=True)
+    endedAt = serializers.DateTimeField(read_only=True, allow_null=True)
+    version = serializers.IntegerField(required=False, help_text="The version that was read; required to change.")
+    createdAt = serializers.DateTimeField(read_only=True)
+    updatedAt = serializers.DateTimeField(read_only=True)
+
+
+class ActionSerializer(serializers.Serializer[Any]):
+    reason = serializers.CharField(required=False, allow_blank=True, max_length=2000)
+    version = serializers.IntegerField(
+        required=False, help_text="Refused with 409 when the experiment has changed since."
+    )
+
+
+class ShareSerializer(serializers.Serializer[Any]):
+    variant = serializers.CharField(max_length=100)
+    percent = serializers.FloatField()
+
+
+class RestartSerializer(ActionSerializer):
+    rollout = ShareSerializer(many=True, required=False, help_text="A new split.")
+    audience = serializers.JSONField(required=False, allow_null=True)
+    trafficPercent = serializers.FloatField(required=False)
+
+
+class RefusalSerializer(serializers.Serializer[Any]):
+    attr = serializers.CharField(allow_null=True)
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class PreflightSerializer(serializers.Serializer[Any]):
+    mayStart = serializers.BooleanField()
+    refusals = RefusalSerializer(many=True)
+    warnings = serializers.ListField(child=serializers.CharField())
+    estimate = serializers.DictField(allow_null=True)
+
+
+class PowerSerializer(serializers.Serializer[Any]):
+    """Two of users, effect and power are given; the third is what is asked."""
+
+    type = serializers.ChoiceField(choices=["binary", "continuous"], default="binary")
+    baseline = serializers.FloatField(help_text="The control's rate (0 to 1), or its mean.")
+    standardDeviation = serializers.FloatField(required=False, allow_null=True, help_text="Per user; not for rates.")
+    minimumDetectableEffect = serializers.FloatField(
+        required=False, allow_null=True, help_text="Relative to the baseline: 0.1 is a change by a tenth."
+    )
+    users = serializers.IntegerField(required=False, allow_null=True, min_value=2, help_text="All arms together.")
+    power = serializers.FloatField(required=False, allow_null=True)
+    alpha = serializers.FloatField(required=False, default=0.05)
+    treatmentShare = serializers.FloatField(required=False, default=0.5, help_text="Of the users of both arms.")
+    method = serializers.ChoiceField(choices=Experiment.Method.choices, required=False, default="fixed")
+    looks = serializers.IntegerField(required=False, default=14, min_value=1, max_value=60)
+
+
+class PowerAnswerSerializer(serializers.Serializer[Any]):
+    users = serializers.IntegerField(allow_null=True)
+    usersPerArm = serializers.DictField(child=serializers.IntegerField(), allow_null=True)
+    minimumDetectableEffect = serializers.FloatField(allow_null=True)
+    absoluteEffect = serializers.FloatField(allow_null=True)
+    power = serializers.FloatField(allow_null=True)
+    inflation = serializers.FloatField()
+    reason = serializers.CharField(allow_null=True)
+
+
+class VariantResultSerializer(serializers.Serializer[Any]):
+    key = serializers.CharField()
+    users = serializers.IntegerField()
+    conversions = serializers.IntegerField(allow_null=True)
+    rate = serializers.FloatField(allow_null=True)
+    mean = serializers.FloatField(allow_null=True)
+
+
+class ResultsSerializer(serializers.Serializer[Any]):
+    experiment = serializers.DictField()
+    window = serializers.DictField()
+    configVersions = serializers.ListField(child=serializers.IntegerField())
+    watermark = serializers.DateTimeField(allow_null=True)
+    variants = VariantResultSerializer(many=True)
+    comparisons = serializers.ListField(child=serializers.DictField())
+    srm = serializers.DictField()
+    guardrails = serializers.ListField(child=serializers.DictField())
+    excluded = serializers.DictField(child=serializers.IntegerField())
+    recommendation = serializers.DictField()
+    caveats = serializers.ListField(child=serializers.CharField())

@@ -1,0 +1,93 @@
+"""The shapes of metrics and experiments: the resources of API.md, and the section that a flag's document carries."""
+
+from typing import Any
+
+from experiments.models import Experiment, ExperimentMetric, Metric
+from flags.documents import percent_of
+from flags.models import FlagConfig
+
+
+def metric_resource(metric: Metric) -> dict[str, Any]:
+    resource: dict[str, Any] = {
+        "key": metric.key,
+        "name": metric.name,
+        "type": metric.type,
+        "eventName": metric.event_name,
+        "goal": metric.goal,
+        "windowHours": metric.window_hours,
+        "cap": metric.cap,
+        "version": metric.version,
+    }
+    if metric.type == Metric.Type.RATIO:
+        resource["denominatorEventName"] = metric.denominator_event_name
+    if metric.type == Metric.Type.QUANTILE:
+        resource["quantile"] = metric.quantile
+    return resource
+
+
+def experiment_resource(experiment: Experiment) -> dict[str, Any]:
+    """Return the experiment in the words of API.md; `phase`, `decision` and dates beside its fields."""
+    metrics = list(experiment.metrics.all())
+    phases = list(experiment.phases.all())
+    analysis: dict[str, Any] = {
+        "method": experiment.method,
+        "alpha": experiment.alpha,
+        "correction": experiment.correction,
+        "cuped": experiment.is_cuped,
+        "plannedUsers": experiment.planned_users,
+    }
+    if experiment.winsorize_percent is not None:
+        analysis["winsorizePercent"] = experiment.winsorize_percent
+    decision = None
+    if experiment.decision:
+        decision = {"decision": experiment.decision, "variant": experiment.shipped_variant or None}
+    return {
+        "id": experiment.key,
+        "name": experiment.name,
+        "hypothesis": experiment.hypothesis,
+        "flagKey": experiment.config.flag.key,
+        "controlVariant": experiment.control_variant,
+        "layer": None,
+        "trafficPercent": percent_of(experiment.traffic_bp),
+        "audience": experiment.audience,
+        "primaryMetric": experiment.primary_metric.key,
+        "secondaryMetrics": [use.metric.key for use in metrics if use.role == ExperimentMetric.Role.SECONDARY],
+        "guardrails": [
+            {"metric": use.metric.key, "marginPercent": use.margin_percent, "action": use.action}
+            for use in metrics
+            if use.role == ExperimentMetric.Role.GUARDRAIL
+        ],
+        "analysis": analysis,
+        "autoPauseOnSrm": experiment.auto_pause_on_srm,
+        "status": experiment.status,
+        "phase": phases[-1].number if phases else None,
+        "decision": decision,
+        "startsAt": experiment.starts_at,
+        "endsAt": experiment.ends_at,
+        "startedAt": experiment.started_at,
+        "endedAt": experiment.ended_at,
+        "version": experiment.version,
+        "createdAt": experiment.created_at,
+        "updatedAt": experiment.updated_at,
+    }
+
+
+def experiment_section(experiment: Experiment) -> dict[str, Any]:
+    """The part of the flag's document that evaluators read; only while the experiment is running or paused."""
+    return {
+        "id": experiment.key,
+        "status": experiment.status,
+        "layer": {"key": None, "salt": experiment.layer_salt},
+        "ranges": [[0, experiment.traffic_bp]],
+        "controlVariant": experiment.control_variant,
+        "audience": experiment.audience,
+    }
+
+
+def split_of(config: FlagConfig, control_variant: str) -> dict[str, int]:
+    """Basis points that each of the flag's variants gets in an experiment; what no range covers is the control's."""
+    weights = {variant["key"]: 0 for variant in config.flag.variants}
+    for start, end, variant in config.allocation:
+        weights[variant] += end - start
+    weights[control_variant] += 10_000 - sum(weights.values())
+    return weights

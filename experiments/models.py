@@ -1,0 +1,280 @@
+"""Metrics, experiments with their phases, and the results that were stored; what may never be is a constraint here."""
+
+from django.contrib.postgres.fields import ArrayField
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+from openflagship.ids import uuid7
+
+from flags.models import FlagConfig, key_syntax
+from tenancy.models import Environment, Project
+
+
+class Metric(models.Model):
+    """What is measured per user, out of the events of one name; a ratio divides by the events of another."""
+
+    class Type(models.TextChoices):
+        BINARY = "binary", "Binary (share of users)"
+        COUNT = "count", "Count (events per user)"
+        CONTINUOUS = "continuous", "Continuous (sum of values per user)"
+        RATIO = "ratio", "Ratio (of two sums)"
+        QUANTILE = "quantile", "Quantile (of event values)"
+
+    class Goal(models.TextChoices):
+        INCREASE = "increase", "Increase"
+        DECREASE = "decrease", "Decrease"
+
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="metrics")
+    key = models.CharField(max_length=100, validators=[key_syntax])
+    name = models.CharField(max_length=200)
+    type = models.CharField(max_length=10, choices=Type.choices, default=Type.BINARY)
+    event_name = models.CharField(max_length=200)
+    denominator_event_name = models.CharField(max_length=200, blank=True)
+    quantile = models.FloatField(null=True, blank=True, help_text="Between 0 and 1: 0.95 is the 95th percentile.")
+    goal = models.CharField(max_length=10, choices=Goal.choices, default=Goal.INCREASE)
+    window_hours = models.PositiveIntegerField(
+        null=True, blank=True, help_text="How long after the first exposure an event counts; empty is 7 days."
+    )
+    cap = models.FloatField(null=True, blank=True, help_text="A user's total counts at most this much.")
+    version = models.BigIntegerField(default=1, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["key"]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "key"], name="metric_key_once"),
+            models.CheckConstraint(
+                condition=Q(type="quantile", quantile__gt=0, quantile__lt=1)
+                | (~Q(type="quantile") & Q(quantile__isnull=True)),
+                name="metric_quantile_between_0_and_1",
+            ),
+            models.CheckConstraint(
+                condition=(Q(type="ratio") & ~Q(denominator_event_name=""))
+                | (~Q(type="ratio") & Q(denominator_event_name="")),
+                name="metric_denominator_of_ratio",
+            ),
+            models.CheckConstraint(condition=Q(cap__isnull=True) | Q(cap__gt=0), name="metric_cap_above_0"),
+            models.CheckConstraint(
+                condition=Q(window_hours__isnull=True) | Q(window_hours__gt=0), name="metric_window_above_0"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class Experiment(models.Model):
+    """A question about a flag in one environment. While it runs or pauses, the flag's document carries it."""
+
+    class Status(models.TextChoices):
+        DRAFT = "draft", "Draft"
+        RUNNING = "running", "Running"
+        PAUSED = "paused", "Paused"
+        COMPLETED = "completed", "Completed"
+
+    class Method(models.TextChoices):
+        ALWAYS_VALID = "always_valid", "Always valid (no planned end)"
+        POCOCK = "pocock", "Pocock (planned users, early stopping)"
+        OBRIEN_FLEMING = "obrien_fleming", "O'Brien-Fleming (planned users)"
+        FIXED = "fixed", "Fixed horizon (one look, at the end)"
+
+    class Correction(models.TextChoices):
+        HOLM = "holm", "Holm"
+        BENJAMINI_HOCHBERG = "bh", "Benjamini-Hochberg"
+        NONE = "none", "None"
+
+    class Decision(models.TextChoices):
+        SHIP = "ship", "Ship a variant"
+        STOP = "stop", "Stop: the control variant for everybody"
+
+    # Statuses in which the flag's document carries the experiment.
+    SERVED = (Status.RUNNING, Status.PAUSED)
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="experiments")
+    config = models.ForeignKey(FlagConfig, on_delete=models.PROTECT, related_name="experiments", verbose_name="flag")
+    name = models.CharField(max_length=200)
+    hypothesis = models.TextField(blank=True)
+    control_variant = models.CharField(max_length=100)
+    layer_salt = models.CharField(
+        max_length=200, editable=False, help_text="Of a layer of its own; text fixed at creation, never a database id."
+    )
+    traffic_bp = models.PositiveIntegerField(
+        "traffic",
+        default=10_000,
+        validators=[MinValueValidator(1), MaxValueValidator(10_000)],
+        help_text="Basis points of the layer's buckets that take part.",
+    )
+    audience = models.JSONField(null=True, blank=True, help_text="Conditions a unit must meet to take part, if any.")
+    primary_metric = models.ForeignKey(Metric, on_delete=models.PROTECT, related_name="primary_of")
+    method = models.CharField(max_length=20, choices=Method.choices, default=Method.ALWAYS_VALID)
+    alpha = models.FloatField(default=0.05)
+    correction = models.CharField(max_length=4, choices=Correction.choices, default=Correction.HOLM)
+    is_cuped = models.BooleanField("CUPED", default=False)
+    winsorize_percent = models.FloatField(null=True, blank=True)
+    planned_users = models.PositiveIntegerField(
+        null=True, blank=True, help_text="All arms together, fixed before start."
+    )
+    auto_pause_on_srm = models.BooleanField(default=False)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.DRAFT)
+    decision = models.CharField(max_length=4, choices=Decision.choices, blank=True)
+    shipped_variant = models.CharField(max_length=100, blank=True)
+    starts_at = models.DateTimeField(null=True, blank=True, help_text="When to start by itself.")
+    ends_at = models.DateTimeField(null=True, blank=True, help_text="When to pause by itself, for a decision.")
+    started_at = models.DateTimeField(null=True, blank=True, editable=False)
+    ended_at = models.DateTimeField(null=True, blank=True, editable=False)
+    version = models.BigIntegerField(default=1, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["config"],
+                condition=Q(status__in=["running", "paused"]),
+                name="experiment_one_at_a_time",
+                violation_error_message="Another experiment is running on this flag; complete it first.",
+            ),
+            models.CheckConstraint(condition=Q(traffic_bp__gte=1, traffic_bp__lte=10_000), name="experiment_traffic"),
+            models.CheckConstraint(condition=Q(alpha__gt=0, alpha__lt=1), name="experiment_alpha"),
+            models.CheckConstraint(
+                condition=Q(winsorize_percent__isnull=True) | Q(winsorize_percent__gt=0, winsorize_percent__lt=50),
+                name="experiment_winsorize",
+            ),
+            models.CheckConstraint(
+                condition=Q(status="draft", started_at__isnull=True, ended_at__isnull=True)
+                | Q(status__in=["running", "paused"], started_at__isnull=False, ended_at__isnull=True)
+                | Q(status="completed", started_at__isnull=False, ended_at__gte=F("started_at")),
+                name="experiment_status_and_times_agree",
+            ),
+            models.CheckConstraint(
+                condition=(Q(decision="") & ~Q(status="completed")) | (~Q(decision="") & Q(status="completed")),
+                name="experiment_completed_with_decision",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def key(self) -> str:
+        """The id as answers and exposures name it."""
+        return str(self.pk)
+
+    @property
+    def is_served(self) -> bool:
+        return self.status in self.SERVED
+
+
+class ExperimentMetric(models.Model):
+    """A metric that is looked at beside the primary one, or watched: a guardrail with its margin and what it may do."""
+
+    class Role(models.TextChoices):
+        SECONDARY = "secondary", "Secondary"
+        GUARDRAIL = "guardrail", "Guardrail"
+
+    class Action(models.TextChoices):
+        WARN = "warn", "Warn"
+        PAUSE = "pause", "Pause the experiment"
+        KILL = "kill", "Kill the flag to the control variant"
+
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="metrics")
+    metric = models.ForeignKey(Metric, on_delete=models.PROTECT, related_name="uses")
+    role = models.CharField(max_length=10, choices=Role.choices)
+    position = models.PositiveSmallIntegerField(default=0)
+    margin_percent = models.FloatField(
+        null=True, blank=True, help_text="Harm below it, of the control's figure, passes."
+    )
+    action = models.CharField(max_length=5, choices=Action.choices, blank=True)
+
+    class Meta:
+        ordering = ["role", "position"]
+        constraints = [
+            models.UniqueConstraint(fields=["experiment", "role", "metric"], name="experiment_metric_once"),
+            models.CheckConstraint(
+                condition=Q(role="guardrail", margin_percent__gt=0, action__in=["warn", "pause", "kill"])
+                | Q(role="secondary", margin_percent__isnull=True, action=""),
+                name="experiment_guardrail_has_margin",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.metric} ({self.get_role_display()})"
+
+
+class Phase(models.Model):
+    """A stretch of an experiment with one split, one targeting and one salt: analysed by itself, with its own weights."""
+
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="phases")
+    number = models.PositiveSmallIntegerField()
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+    salt = models.CharField(max_length=150, help_text="The flag's salt, which the variants were dealt by.")
+    bucket_by = models.CharField(max_length=100)
+    weights = models.JSONField(help_text="Basis points by variant, all variants of the flag; SRM tests against these.")
+    audience = models.JSONField(null=True, blank=True)
+    config_version = models.BigIntegerField(help_text="The environment's version that opened it.")
+    pauses = models.JSONField(default=list, blank=True, help_text="[[since, until or null], …], ISO 8601.")
+
+    class Meta:
+        ordering = ["experiment", "number"]
+        constraints = [
+            models.UniqueConstraint(fields=["experiment", "number"], name="phase_number_once"),
+            models.UniqueConstraint(
+                fields=["experiment"], condition=Q(ended_at__isnull=True), name="phase_one_open_at_a_time"
+            ),
+            models.CheckConstraint(
+                condition=Q(ended_at__isnull=True) | Q(ended_at__gte=F("started_at")), name="phase_ends_after_start"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.experiment}, phase {self.number}"
+
+
+class ExperimentResult(models.Model):
+    """What was known at a moment, whole: enough to show it again, and to compute it again to the digit."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="results")
+    phase = models.ForeignKey(Phase, on_delete=models.CASCADE, related_name="results")
+    since = models.DateTimeField()
+    until = models.DateTimeField()
+    watermark = models.DateTimeField(null=True, help_text="When the youngest event it rests on was received.")
+    config_versions = ArrayField(models.BigIntegerField(), default=list)
+    payload = models.JSONField()
+    code_version = models.CharField(max_length=60)
+    digest = models.CharField(max_length=64, help_text="SHA-256 of the payload as canonical JSON.")
+    computed_at = models.DateTimeField()
+    duration_ms = models.PositiveIntegerField()
+
+    class Meta:
+        ordering = ["-until", "-computed_at"]
+        get_latest_by = ["until", "computed_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["phase", "since", "until", "digest"], name="result_once"),
+            models.CheckConstraint(condition=Q(until__gte=F("since")), name="result_window_forward"),
+        ]
+        indexes = [models.Index(fields=["experiment", "-until", "-computed_at"], name="result_by_experiment")]
+
+    def __str__(self) -> str:
+        return f"{self.experiment} until {self.until:%Y-%m-%d %H:%M}"
+
+
+class JobRun(models.Model):
+    """The last time a scheduled job looked at an experiment, for the console: when, how long, how it went."""
+
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="job_runs")
+    job = models.CharField(max_length=40)
+    started_at = models.DateTimeField()
+    duration_ms = models.PositiveIntegerField()
+    outcome = models.CharField(max_length=200)
+
+    class Meta:
+        ordering = ["job"]
+        constraints = [models.UniqueConstraint(fields=["experiment", "job"], name="job_run_once")]
+
+    def __str__(self) -> str:
+        return f"{self.job} of {self.experiment}: {self.outcome}"

@@ -1,0 +1,76 @@
+"""Reading metrics, experiments and results: always from an environment that `tenancy.access` has handed out."""
+
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from experiments.models import Experiment, ExperimentMetric, ExperimentResult, Metric
+from tenancy.errors import NotFound
+from tenancy.models import Environment, Project
+
+
+def metrics(project: Project) -> QuerySet[Metric]:
+    return Metric.objects.filter(project=project)
+
+
+def get_metric(project: Project, key: str) -> Metric:
+    """Raises NotFound."""
+    metric = metrics(project).filter(key=key).first()
+    if metric is None:
+        raise NotFound(f"There is no metric {key!r} in {project.key}.", attr="metric")
+    return metric
+
+
+def with_parts(found: QuerySet[Experiment]) -> QuerySet[Experiment]:
+    """With what the resource and the results need, in three queries however many experiments there are."""
+    return found.select_related(
+        "config__flag", "primary_metric", "environment__project__organization"
+    ).prefetch_related("metrics__metric", "phases")
+
+
+def experiments(
+    environment: Environment, *, status: str | None = None, flag_key: str | None = None, search: str | None = None
+) -> QuerySet[Experiment]:
+    """The environment's experiments, youngest first."""
+    found = with_parts(Experiment.objects.filter(environment=environment))
+    if status:
+        found = found.filter(status=status)
+    if flag_key:
+        found = found.filter(config__flag__key=flag_key)
+    if search:
+        found = found.filter(name__icontains=search)
+    return found
+
+
+def get_experiment(environment: Environment, pk: str | UUID) -> Experiment:
+    """Raises NotFound, for something that is no id as well."""
+    try:
+        wanted = UUID(str(pk))
+    except ValueError:
+        wanted = None
+    experiment = experiments(environment).filter(pk=wanted).first() if wanted else None
+    if experiment is None:
+        raise NotFound(f"There is no experiment {pk} in {environment.key}.", attr="id")
+    return experiment
+
+
+def running_experiments() -> QuerySet[Experiment]:
+    """Every running experiment of the installation, for the scheduled jobs."""
+    return with_parts(Experiment.objects.filter(status=Experiment.Status.RUNNING))
+
+
+def stored_results(experiment: Experiment) -> QuerySet[ExperimentResult]:
+    """The time series of stored results, youngest first."""
+    return ExperimentResult.objects.filter(experiment=experiment).select_related("phase")
+
+
+def latest_results(experiment: Experiment) -> ExperimentResult | None:
+    return stored_results(experiment).first()
+
+
+def secondary_metrics(experiment: Experiment) -> list[Metric]:
+    return [use.metric for use in experiment.metrics.all() if use.role == ExperimentMetric.Role.SECONDARY]
+
+
+def guardrails(experiment: Experiment) -> list[ExperimentMetric]:
+    return [use for use in experiment.metrics.all() if use.role == ExperimentMetric.Role.GUARDRAIL]

@@ -1,0 +1,187 @@
+"""From what was sent to what would be stored: the payload's fields are put onto unsaved rows and checked whole."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from openflagship.engine import DecodeError, decode_flag
+
+from experiments.documents import experiment_section
+from experiments.models import Experiment, ExperimentMetric, Metric
+from flags.documents import flag_document, weights_of
+from tenancy.errors import Problem
+
+FIELDS = frozenset(
+    {
+        "name", "hypothesis", "flagKey", "controlVariant", "layer", "trafficPercent", "audience", "primaryMetric",
+        "secondaryMetrics", "guardrails", "analysis", "autoPauseOnSrm", "startsAt", "endsAt",
+    }
+)  # fmt: skip
+# Shown, never taken: a client may send back what it read.
+READ_ONLY_FIELDS = frozenset(
+    {"id", "status", "phase", "decision", "startedAt", "endedAt", "version", "createdAt", "updatedAt"}
+)
+# What may change while results are gathered, because no figure's meaning rests on it.
+LIVE_FIELDS = frozenset({"name", "hypothesis", "trafficPercent", "autoPauseOnSrm", "endsAt"})
+_ANALYSIS = frozenset({"method", "alpha", "correction", "cuped", "winsorizePercent", "plannedUsers"})
+_SEQUENTIAL_WITH_PLAN = (Experiment.Method.POCOCK, Experiment.Method.OBRIEN_FLEMING)
+
+
+@dataclass(slots=True)
+class Draft:
+    """An experiment as it would be stored, with its further metrics (None: as they are) and what is wrong with it."""
+
+    experiment: Experiment
+    uses: list[ExperimentMetric] | None = None
+    problems: list[Problem] = field(default_factory=list)
+
+    def refuse(self, attr: str, code: str, detail: str) -> None:
+        self.problems.append(Problem(attr, code, detail))
+
+
+def apply(draft: Draft, payload: Mapping[str, Any], metrics: Mapping[str, Metric]) -> None:
+    """Put the payload onto the draft; `metrics` are the project's, by key. Problems gather in `draft.problems`."""
+    experiment = draft.experiment
+    for name in payload:
+        if name not in FIELDS and name not in READ_ONLY_FIELDS:
+            draft.refuse(name, "unknown_field", f"There is no field {name!r}; leave it out.")
+    for name, attribute in (
+        ("name", "name"),
+        ("hypothesis", "hypothesis"),
+        ("controlVariant", "control_variant"),
+        ("audience", "audience"),
+        ("autoPauseOnSrm", "auto_pause_on_srm"),
+        ("startsAt", "starts_at"),
+        ("endsAt", "ends_at"),
+    ):
+        if name in payload:
+            setattr(experiment, attribute, payload[name])
+    if payload.get("layer") is not None:
+        draft.refuse("layer", "unknown_layer", f"There is no layer {payload['layer']!r}; null gives one of its own.")
+    if "trafficPercent" in payload:
+        share = [{"variant": "all", "percent": payload["trafficPercent"]}]
+        weights, wrong = weights_of(share, variants=["all"], attr="trafficPercent")
+        if wrong or not weights:
+            draft.refuse(
+                "trafficPercent", "invalid_percent", "Give a number above 0, up to 100, with at most two decimals."
+            )
+        else:
+            experiment.traffic_bp = weights[0][1]
+    if "analysis" in payload:
+        _apply_analysis(draft, payload["analysis"])
+    if "primaryMetric" in payload:
+        metric = _metric(draft, payload["primaryMetric"], "primaryMetric", metrics)
+        if metric is not None:
+            experiment.primary_metric = metric
+    if "secondaryMetrics" in payload or "guardrails" in payload:
+        draft.uses = _uses(draft, payload, metrics)
+
+
+def _metric(draft: Draft, key: Any, attr: str, metrics: Mapping[str, Metric]) -> Metric | None:
+    metric = metrics.get(key)
+    if metric is None:
+        known = ", ".join(sorted(metrics)) or "none yet; create one first"
+        draft.refuse(attr, "unknown_metric", f"There is no metric {key!r}. There are: {known}.")
+    return metric
+
+
+def _uses(draft: Draft, payload: Mapping[str, Any], metrics: Mapping[str, Metric]) -> list[ExperimentMetric]:
+    experiment = draft.experiment
+    existing = [] if experiment._state.adding else list(experiment.metrics.all())  # noqa: SLF001 - Django's documented state
+    uses: list[ExperimentMetric] = []
+    if "secondaryMetrics" in payload:
+        for index, key in enumerate(payload["secondaryMetrics"]):
+            metric = _metric(draft, key, f"secondaryMetrics[{index}]", metrics)
+            if metric is not None:
+                uses.append(
+                    ExperimentMetric(
+                        experiment=experiment, metric=metric, role=ExperimentMetric.Role.SECONDARY, position=index
+                    )
+                )
+    else:
+        uses += [use for use in existing if use.role == ExperimentMetric.Role.SECONDARY]
+    if "guardrails" in payload:
+        for index, guardrail in enumerate(payload["guardrails"]):
+            metric = _metric(draft, guardrail["metric"], f"guardrails[{index}].metric", metrics)
+            if guardrail["marginPercent"] <= 0:
+                attr = f"guardrails[{index}].marginPercent"
+                draft.refuse(attr, "out_of_range", "Give the harm that would still be acceptable, above 0.")
+            if metric is not None:
+                uses.append(
+                    ExperimentMetric(
+                        experiment=experiment,
+                        metric=metric,
+                        role=ExperimentMetric.Role.GUARDRAIL,
+                        position=index,
+                        margin_percent=guardrail["marginPercent"],
+                        action=guardrail.get("action", ExperimentMetric.Action.WARN),
+                    )
+                )
+    else:
+        uses += [use for use in existing if use.role == ExperimentMetric.Role.GUARDRAIL]
+    return uses
+
+
+def _apply_analysis(draft: Draft, analysis: Mapping[str, Any]) -> None:
+    experiment = draft.experiment
+    for name in analysis:
+        if name not in _ANALYSIS:
+            draft.refuse(f"analysis.{name}", "unknown_field", f"There is no field {name!r}; leave it out.")
+    experiment.planned_users = analysis.get("plannedUsers")
+    planned = Experiment.Method.OBRIEN_FLEMING if experiment.planned_users else Experiment.Method.ALWAYS_VALID
+    experiment.method = analysis.get("method", planned)
+    experiment.alpha = analysis.get("alpha", 0.05)
+    experiment.correction = analysis.get("correction", Experiment.Correction.HOLM)
+    experiment.is_cuped = analysis.get("cuped", False)
+    experiment.winsorize_percent = analysis.get("winsorizePercent")
+
+
+def check(draft: Draft) -> None:
+    """Add what is wrong with the experiment as a whole: variants, dates, the method's needs, the audience's tree."""
+    experiment = draft.experiment
+    variants = [variant["key"] for variant in experiment.config.flag.variants]
+    if experiment.control_variant not in variants:
+        draft.refuse(
+            "controlVariant",
+            "unknown_variant",
+            f"The flag has no variant {experiment.control_variant!r}; use one of: {', '.join(variants)}.",
+        )
+    elif experiment.audience is not None:
+        _check_audience(draft)
+    if not experiment.name:
+        draft.refuse("name", "required", "Give the experiment a name that people recognise.")
+    if not 0 < experiment.alpha < 1:
+        draft.refuse("analysis.alpha", "out_of_range", "Give an error rate between 0 and 1, such as 0.05.")
+    if experiment.method in _SEQUENTIAL_WITH_PLAN and not experiment.planned_users:
+        draft.refuse(
+            "analysis.plannedUsers",
+            "required",
+            "This method spends its error over a planned number of users; give it (see POST experiments/power).",
+        )
+    winsorize = experiment.winsorize_percent
+    if winsorize is not None and not 0 < winsorize < 50:
+        draft.refuse(
+            "analysis.winsorizePercent", "out_of_range", "Give a share above 0 and below 50 percent, such as 0.1."
+        )
+    if _is_backwards(experiment.starts_at, experiment.ends_at):
+        draft.refuse("endsAt", "out_of_range", "The end must come after the start.")
+
+
+def _is_backwards(starts_at: datetime | None, ends_at: datetime | None) -> bool:
+    return starts_at is not None and ends_at is not None and ends_at <= starts_at
+
+
+def _check_audience(draft: Draft) -> None:
+    """The engine's decoder judges the audience, as a part of the flag that would carry it."""
+    experiment = draft.experiment
+    document = flag_document(experiment.config)
+    document["experiment"] = {**experiment_section(experiment), "status": Experiment.Status.RUNNING}
+    try:
+        decode_flag(document)
+    except DecodeError as error:
+        draft.problems += [
+            Problem(found.path.removeprefix("experiment."), found.code, found.message)
+            for found in error.problems
+            if found.path.startswith("experiment.")
+        ]

@@ -1,0 +1,208 @@
+"""Creating, changing and deleting experiments; their lifecycle is next door."""
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import transaction
+
+import audit.services
+from audit.actors import Actor
+from experiments.documents import experiment_resource, experiment_section
+from experiments.models import Experiment, ExperimentMetric
+from experiments.selectors import get_experiment, metrics
+from experiments.services import drafts
+from flags import log
+from flags.selectors import get_config
+from flags.services import set_experiment
+from tenancy.errors import Conflict, Invalid
+from tenancy.models import Environment
+
+
+def locked_experiment(environment: Environment, pk: Any) -> Experiment:
+    """Lock the environment's row, then the experiment's: the order in which every writer here and in flags goes."""
+    log.lock([environment.pk])
+    found = get_experiment(environment, pk)
+    Experiment.objects.select_for_update().get(pk=found.pk)
+    return get_experiment(environment, found.pk)
+
+
+@transaction.atomic
+def create_experiment(*, actor: Actor, environment: Environment, payload: Mapping[str, Any]) -> Experiment:
+    """Create a draft: nothing is served or counted before it is started. Raises Invalid, and NotFound for the flag."""
+    for name in ("name", "flagKey", "primaryMetric"):
+        if not payload.get(name):
+            raise Invalid("An experiment needs a name, a flag and a primary metric.", attr=name, code="required")
+    config = get_config(environment, payload["flagKey"])
+    experiment = Experiment(
+        environment=environment,
+        config=config,
+        control_variant=config.flag.variants[0]["key"],
+        layer_salt=new_layer_salt(config.flag.key),
+    )
+    draft = drafts.Draft(experiment, [])
+    _check(draft, environment, payload)
+    experiment.save(force_insert=True)
+    _save_uses(draft)
+    saved = get_experiment(environment, experiment.pk)
+    record(actor, saved, "experiment.created", before=None)
+    return saved
+
+
+def new_layer_salt(flag_key: str) -> str:
+    """Text of its own for each experiment, so that a second one on the same flag does not take the same people."""
+    return f"layer:{flag_key}:{secrets.token_hex(8)}"
+
+
+@transaction.atomic
+def update_experiment(
+    *,
+    actor: Actor,
+    environment: Environment,
+    pk: Any,
+    payload: Mapping[str, Any],
+    version: int | None,
+    is_partial: bool = True,
+) -> Experiment:
+    """Change a draft; of a running or paused experiment only what no figure rests on, and traffic may grow.
+
+    Raises Conflict `version_conflict`, or `rollout_conflict` for what a restart or another experiment is needed for.
+    """
+    experiment = locked_experiment(environment, pk)
+    before = experiment_resource(experiment)
+    refuse_stale(experiment, version)
+    if payload.get("flagKey", before["flagKey"]) != before["flagKey"]:
+        raise Invalid("The flag of an experiment never changes; create another.", attr="flagKey", code="immutable")
+    full = dict(payload) if is_partial else {**_defaults(experiment), **payload}
+    traffic_before = experiment.traffic_bp
+    draft = drafts.Draft(experiment)
+    _check(draft, environment, full)
+    if experiment.status != Experiment.Status.DRAFT:
+        _refuse_locked(draft, before, traffic_before)
+    experiment.version += 1
+    experiment.save()
+    _save_uses(draft)
+    saved = get_experiment(environment, experiment.pk)
+    if saved.is_served and saved.traffic_bp != traffic_before:
+        set_experiment(
+            actor=actor, environment=environment, key=saved.config.flag.key, section=experiment_section(saved)
+        )
+    record(actor, saved, "experiment.updated", before=before)
+    return saved
+
+
+def _defaults(experiment: Experiment) -> dict[str, Any]:
+    return {
+        "hypothesis": "",
+        "controlVariant": experiment.config.flag.variants[0]["key"],
+        "layer": None,
+        "trafficPercent": 100,
+        "audience": None,
+        "secondaryMetrics": [],
+        "guardrails": [],
+        "analysis": {},
+        "autoPauseOnSrm": False,
+        "startsAt": None,
+        "endsAt": None,
+    }
+
+
+def _refuse_locked(draft: drafts.Draft, before: dict[str, Any], traffic_before: int) -> None:
+    experiment = draft.experiment
+    after = experiment_resource(experiment)
+    if draft.uses is not None:
+        after["secondaryMetrics"] = [
+            use.metric.key for use in draft.uses if use.role == ExperimentMetric.Role.SECONDARY
+        ]
+        after["guardrails"] = [
+            {"metric": use.metric.key, "marginPercent": use.margin_percent, "action": use.action}
+            for use in draft.uses
+            if use.role == ExperimentMetric.Role.GUARDRAIL
+        ]
+    changed = [name for name in drafts.FIELDS - drafts.LIVE_FIELDS if after[name] != before[name]]
+    if changed:
+        raise Conflict(
+            f"The experiment has started, and its figures rest on: {', '.join(sorted(changed))}. Complete it and "
+            "create another, or restart it with another split, audience or traffic.",
+            code="rollout_conflict",
+            attr=min(changed),
+        )
+    if experiment.status == Experiment.Status.COMPLETED and experiment.traffic_bp != traffic_before:
+        raise Conflict("The experiment is completed.", code="rollout_conflict", attr="trafficPercent")
+    if experiment.traffic_bp < traffic_before:
+        raise Conflict(
+            "While an experiment runs its traffic may grow, not shrink: those who left would still be counted.",
+            code="rollout_conflict",
+            attr="trafficPercent",
+        )
+
+
+@transaction.atomic
+def delete_experiment(*, actor: Actor, environment: Environment, pk: Any) -> None:
+    """Delete a draft; what has ever run stays, with its results."""
+    experiment = locked_experiment(environment, pk)
+    if experiment.status != Experiment.Status.DRAFT:
+        raise Conflict(
+            "Only a draft can be deleted: what has run is kept, with its results.", code="in_use", attr="status"
+        )
+    before = experiment_resource(experiment)
+    key = experiment.key
+    experiment.delete()
+    record(actor, experiment, "experiment.deleted", before=before, after=None, key=key)
+
+
+def refuse_stale(experiment: Experiment, version: int | None) -> None:
+    """`version` is the one that was read; None skips the check (console actions and jobs)."""
+    if version is not None and version != experiment.version:
+        raise Conflict(
+            f"The experiment is at version {experiment.version}, and you changed version {version}. Read it again.",
+            code="version_conflict",
+            attr="version",
+            current=experiment_resource(experiment),
+        )
+
+
+def _check(draft: drafts.Draft, environment: Environment, payload: Mapping[str, Any]) -> None:
+    drafts.apply(draft, payload, {metric.key: metric for metric in metrics(environment.project)})
+    if not draft.problems:
+        drafts.check(draft)
+    if draft.problems:
+        raise Invalid(draft.problems)
+
+
+def _save_uses(draft: drafts.Draft) -> None:
+    if draft.uses is None:
+        return
+    ExperimentMetric.objects.filter(experiment=draft.experiment).delete()
+    for use in draft.uses:
+        use.pk = None
+    ExperimentMetric.objects.bulk_create(draft.uses)
+
+
+_UNSET: dict[str, Any] = {}
+
+
+def record(
+    actor: Actor,
+    experiment: Experiment,
+    action: str,
+    *,
+    before: dict[str, Any] | None,
+    after: dict[str, Any] | None = _UNSET,
+    key: str | None = None,
+    reason: str = "",
+) -> None:
+    """Audit, last in the transaction; `after` is the experiment as it is now unless given (None: it is gone)."""
+    environment = experiment.environment
+    audit.services.record(
+        actor=actor,
+        action=action,
+        entity_type="experiment",
+        entity_key=key or experiment.key,
+        organization_id=environment.project.organization_id,
+        project=environment.project.key,
+        environment=environment.key,
+        before=before,
+        after=experiment_resource(experiment) if after is _UNSET else after,
+        reason=reason,
+    )

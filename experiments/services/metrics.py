@@ -1,0 +1,166 @@
+"""Creating, changing and deleting metrics."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+import audit.services
+from audit.actors import Actor
+from experiments.documents import metric_resource
+from experiments.models import Experiment, Metric
+from experiments.selectors import get_metric
+from tenancy.errors import Conflict, Invalid, Problem
+from tenancy.models import Environment, Project
+from tenancy.services import clean
+
+_FIELDS = {
+    "name": "name",
+    "type": "type",
+    "eventName": "event_name",
+    "denominatorEventName": "denominator_event_name",
+    "quantile": "quantile",
+    "goal": "goal",
+    "windowHours": "window_hours",
+    "cap": "cap",
+}
+# What a figure means: fixed while an experiment that is running or paused rests on it.
+_MEANING = ("type", "event_name", "denominator_event_name", "quantile", "goal", "window_hours", "cap")
+_READ_ONLY = {"key", "version"}
+
+
+@transaction.atomic
+def create_metric(*, actor: Actor, environment: Environment, payload: Mapping[str, Any]) -> tuple[Metric, bool]:
+    """Create a metric in the environment's project; the same one again is answered with what is there (False).
+
+    Raises Invalid, or Conflict `key_exists` where the key has another content.
+    """
+    project = environment.project
+    metric = Metric(project=project, key=payload.get("key", ""))
+    _apply(metric, payload, is_partial=False)
+    existing = Metric.objects.filter(project=project, key=metric.key).first()
+    if existing is not None:
+        return _same_or_conflict(existing, metric), False
+    try:
+        with transaction.atomic():
+            metric.save(force_insert=True)
+    except IntegrityError as error:
+        raise Conflict(f"There is already a metric {metric.key!r}.", code="key_exists", attr="key") from error
+    _record(actor, environment, metric, "metric.created", before=None, after=metric_resource(metric))
+    return metric, True
+
+
+def _same_or_conflict(existing: Metric, wanted: Metric) -> Metric:
+    there, sent = metric_resource(existing), metric_resource(wanted)
+    if {**there, "version": 0} != {**sent, "version": 0}:
+        raise Conflict(
+            f"There is already a metric {existing.key!r} with other content.",
+            code="key_exists",
+            attr="key",
+            current=there,
+        )
+    return existing
+
+
+@transaction.atomic
+def update_metric(
+    *,
+    actor: Actor,
+    environment: Environment,
+    key: str,
+    payload: Mapping[str, Any],
+    version: int | None,
+    is_partial: bool = True,
+) -> Metric:
+    """Change a metric; what it means is fixed while a running or paused experiment uses it (Conflict `in_use`)."""
+    metric = _locked(environment.project, key)
+    before = metric_resource(metric)
+    meaning = [getattr(metric, field) for field in _MEANING]
+    if version is not None and version != metric.version:
+        raise Conflict(
+            f"The metric is at version {metric.version}, and you changed version {version}. Read it again.",
+            code="version_conflict",
+            attr="version",
+            current=before,
+        )
+    if payload.get("key", key) != key:
+        raise Invalid("The key of a metric never changes; create another metric.", attr="key", code="immutable")
+    _apply(metric, payload, is_partial=is_partial)
+    if [getattr(metric, field) for field in _MEANING] != meaning:
+        _refuse_in_use(metric, Experiment.SERVED, "its figures would change their meaning half way")
+    metric.version += 1
+    metric.save()
+    _record(actor, environment, metric, "metric.updated", before=before, after=metric_resource(metric))
+    return metric
+
+
+@transaction.atomic
+def delete_metric(*, actor: Actor, environment: Environment, key: str) -> None:
+    """Delete a metric that no experiment uses; Conflict `in_use` names those that do."""
+    metric = _locked(environment.project, key)
+    _refuse_in_use(metric, tuple(Experiment.Status), "delete or change those first")
+    before = metric_resource(metric)
+    metric.delete()
+    _record(actor, environment, metric, "metric.deleted", before=before, after=None)
+
+
+def _locked(project: Project, key: str) -> Metric:
+    get_metric(project, key)
+    return Metric.objects.select_for_update().get(project=project, key=key)
+
+
+def _apply(metric: Metric, payload: Mapping[str, Any], *, is_partial: bool) -> None:
+    unknown = [name for name in payload if name not in _FIELDS and name not in _READ_ONLY]
+    problems = [Problem(name, "unknown_field", f"There is no field {name!r}; leave it out.") for name in unknown]
+    blank = Metric()
+    for name, field in _FIELDS.items():
+        if name in payload:
+            value = payload[name]
+            setattr(metric, field, "" if value is None and field == "denominator_event_name" else value)
+        elif not is_partial:
+            setattr(metric, field, getattr(blank, field))
+    metric.name = metric.name or metric.key
+    is_ratio, is_quantile = metric.type == Metric.Type.RATIO, metric.type == Metric.Type.QUANTILE
+    if is_ratio != bool(metric.denominator_event_name):
+        detail = "Name the events a ratio divides by." if is_ratio else "Only a ratio has a denominator; leave it out."
+        problems.append(Problem("denominatorEventName", "required" if is_ratio else "not_applicable", detail))
+    if is_quantile and not (metric.quantile and 0 < metric.quantile < 1):
+        problems.append(Problem("quantile", "required", "Give the quantile, between 0 and 1: 0.95 for p95."))
+    elif not is_quantile and metric.quantile is not None:
+        problems.append(Problem("quantile", "not_applicable", "Only a quantile metric has one; leave it out."))
+    if metric.cap is not None and metric.cap <= 0:
+        problems.append(Problem("cap", "out_of_range", "Give a cap above 0, or none."))
+    if metric.window_hours is not None and metric.window_hours <= 0:
+        problems.append(Problem("windowHours", "out_of_range", "Give at least one hour, or none for 7 days."))
+    if problems:
+        raise Invalid(problems)
+    clean(metric)
+
+
+def _refuse_in_use(metric: Metric, statuses: tuple[str, ...], why: str) -> None:
+    primary = Experiment.objects.filter(primary_metric=metric, status__in=statuses)
+    others = Experiment.objects.filter(metrics__metric=metric, status__in=statuses)
+    names = sorted({experiment.name for experiment in primary.union(others)})
+    if names:
+        raise Conflict(f"{metric.key!r} is used by: {', '.join(names)}; {why}.", code="in_use", attr="key")
+
+
+def _record(
+    actor: Actor,
+    environment: Environment,
+    metric: Metric,
+    action: str,
+    *,
+    before: dict[str, Any] | None,
+    after: dict[str, Any] | None,
+) -> None:
+    audit.services.record(
+        actor=actor,
+        action=action,
+        entity_type="metric",
+        entity_key=metric.key,
+        organization_id=environment.project.organization_id,
+        project=environment.project.key,
+        before=before,
+        after=after,
+    )

@@ -1,0 +1,53 @@
+"""Storing results: the same window and the same data are the same row."""
+
+import time
+
+from django.db import transaction
+from django.utils import timezone
+
+from experiments.analysis import Report, Window, analyse
+from experiments.analysis.provenance import code_version, digest_of
+from experiments.models import Experiment, ExperimentResult
+
+
+def store_results(*, experiment: Experiment, window: Window) -> tuple[ExperimentResult, Report]:
+    """Compute a window's results and keep them; what is kept already (same digest) is returned as it is.
+
+    Not audited: it changes nothing that is served or decided, and the row itself says when and from what.
+    """
+    began = time.monotonic()
+    report = analyse(experiment, window)
+    with transaction.atomic():
+        row, _ = ExperimentResult.objects.get_or_create(
+            phase=window.phase,
+            since=window.since,
+            until=window.until,
+            digest=digest_of(report.payload),
+            defaults={
+                "experiment": experiment,
+                "watermark": report.watermark,
+                "config_versions": report.config_versions,
+                "payload": _plain(report),
+                "code_version": code_version(),
+                "computed_at": timezone.now(),
+                "duration_ms": int((time.monotonic() - began) * 1000),
+            },
+        )
+    return row, report
+
+
+def _plain(report: Report) -> dict[str, object]:
+    """Instants as the API writes them, so that a stored result reads like a computed one."""
+    moment = report.watermark
+    payload = {**report.payload, "watermark": moment.isoformat() if moment else None}
+    payload["window"] = {
+        **report.payload["window"],
+        "since": report.window.since.isoformat(),
+        "until": report.window.until.isoformat(),
+    }
+    header = report.payload["experiment"]
+    payload["experiment"] = {
+        **header,
+        **{name: header[name].isoformat() if header[name] else None for name in ("startedAt", "endedAt")},
+    }
+    return payload
