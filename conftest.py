@@ -1,6 +1,7 @@
 """Fixtures for every app's tests; the servers behind them come from `flagship.testing`."""
 
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -9,7 +10,10 @@ from django.db import connections
 from django.db.backends.postgresql.operations import DatabaseOperations
 from django_redis import get_redis_connection
 
+from flagship import embedded
 from flagship.testing import RUN, WORKER
+
+pytest_plugins = ["tenancy.testing", "flags.testing"]
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +45,9 @@ def _clean_redis(request: pytest.FixtureRequest) -> Iterator[None]:
         keys = list(connection.scan_iter(f"{settings.REDIS_PREFIX}*", count=1000))
         if keys:
             connection.delete(*keys)
+
+
+@pytest.fixture
+def embedded_servers() -> ModuleType:
+    """`flagship.embedded`, for tests that stop and start servers of their own; the apps below may not import it."""
+    return embedded

@@ -6,13 +6,17 @@ from django.db import models
 class Entry(models.Model):
     """Append-only: a database trigger refuses UPDATE, DELETE and TRUNCATE, whoever asks."""
 
-    organization_id = models.BigIntegerField(null=True, editable=False, help_text="Empty for acts on the platform itself.")
+    organization_id = models.BigIntegerField(
+        null=True, editable=False, help_text="Empty: an act on the platform itself."
+    )
     position = models.BigIntegerField(editable=False, help_text="1, 2, 3, … within the organization's chain.")
     occurred_at = models.DateTimeField(editable=False)
     actor_kind = models.CharField(max_length=20)
     actor_id = models.CharField(max_length=64, blank=True)
     actor_label = models.CharField(max_length=254)
-    credential = models.CharField(max_length=32, blank=True, help_text="The prefix of the credential used, never the secret.")
+    credential = models.CharField(
+        max_length=32, blank=True, help_text="The used credential's prefix, never the secret."
+    )
     request_id = models.CharField(max_length=100, blank=True)
     action = models.CharField(max_length=60)
     entity_type = models.CharField(max_length=40)

@@ -33,8 +33,8 @@ def record(
 ) -> Entry:
     """Append one row in the caller's transaction: it commits with the change it describes, or not at all.
 
-    The chain's lock is held until that transaction ends, so that positions have no gap and hashes chain in commit order;
-    call it last in a transaction. Raises RuntimeError outside a transaction.
+    The chain's lock is held until that transaction ends, so that positions have no gap and hashes chain in commit
+    order; call it last in a transaction. Raises RuntimeError outside a transaction.
     """
     if not connection.in_atomic_block:
         raise RuntimeError("audit.record() must run inside the transaction of the change it records.")
@@ -113,7 +113,6 @@ def _canonical(value: Any) -> Any:
     if isinstance(value, list):
         return [_canonical(item) for item in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ Percentages are shown with two decimals and kept as ranges of 10,000 buckets; no
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from flags.models import FlagConfig, Rule
 from openflagship.engine import deal, reallocate
+
+from flags.models import FlagConfig, Rule
 from tenancy.errors import Problem
 from tenancy.models import Environment
 
@@ -62,8 +63,8 @@ def rule_document(rule: Rule) -> dict[str, Any]:
     return document
 
 
-def flag_resource(config: FlagConfig) -> dict[str, Any]:
-    """Return the flag as one environment sees it, in the words of API.md."""
+def flag_resource(config: FlagConfig, rules: list[Rule] | None = None) -> dict[str, Any]:
+    """Return the flag as one environment sees it, in the words of API.md; `rules` when they are not saved yet."""
     flag = config.flag
     return {
         "key": flag.key,
@@ -81,11 +82,11 @@ def flag_resource(config: FlagConfig) -> dict[str, Any]:
         "bucketBy": config.bucket_by,
         "prerequisites": config.prerequisites,
         "targets": config.targets,
-        "rules": [_rule_resource(rule) for rule in config.rules.all()],
+        "rules": [_rule_resource(rule) for rule in (config.rules.all() if rules is None else rules)],
         "rollout": rollout_of(config.allocation),
         "version": config.version,
         "createdAt": flag.created_at,
-        "updatedAt": max(flag.updated_at, config.updated_at),
+        "updatedAt": max(flag.updated_at, config.updated_at) if config.updated_at else None,
     }
 
 
@@ -118,7 +119,7 @@ def percent_of(buckets: int) -> int | float:
 def weights_of(
     rollout: list[dict[str, Any]], *, variants: list[str], attr: str
 ) -> tuple[list[tuple[str, int]], list[Problem]]:
-    """Turn `[{variant, percent}]` into weights in basis points, in the order the variants are defined; name each problem."""
+    """Turn `[{variant, percent}]` into basis points, in the order the variants are defined; name each problem."""
     weights: dict[str, int] = {}
     problems: list[Problem] = []
     for index, share in enumerate(rollout):
@@ -150,7 +151,9 @@ def weights_of(
         weights[variant] = basis_points
     if not problems and sum(weights.values()) > 10_000:
         total = percent_of(sum(weights.values()))
-        problems.append(Problem(attr, "weights_exceed_100", f"The shares sum to {total} %; bring them to 100 % or less."))
+        problems.append(
+            Problem(attr, "weights_exceed_100", f"The shares sum to {total} %; bring them to 100 % or less.")
+        )
     return [(variant, weights[variant]) for variant in variants if weights.get(variant)], problems
 
 

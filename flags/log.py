@@ -12,7 +12,7 @@ from tenancy.models import Environment
 
 
 def lock(environment_ids: Iterable[int]) -> dict[int, Environment]:
-    """Lock the environments' rows until the transaction ends, always in the same order so that two writers never deadlock.
+    """Lock the environments' rows until the transaction ends, always in one order so that two writers never deadlock.
 
     Whoever holds the lock is the only writer there: version n commits before anyone can take n + 1.
     """
@@ -26,7 +26,12 @@ def lock(environment_ids: Iterable[int]) -> dict[int, Environment]:
 
 
 def append(
-    *, environment: Environment, actor: Actor, kind: Change.Kind, key: str, document: dict[str, Any] | None,
+    *,
+    environment: Environment,
+    actor: Actor,
+    kind: Change.Kind,
+    key: str,
+    document: dict[str, Any] | None,
     entity: Change.Entity = Change.Entity.FLAG,
 ) -> Change:
     """Append one step for an environment that `lock` has locked, and publish it once the transaction has committed."""

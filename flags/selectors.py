@@ -6,6 +6,8 @@ from flags.models import FlagConfig
 from tenancy.errors import NotFound
 from tenancy.models import Environment
 
+STATES = ["active", "archived", "on", "off", "killed", "all"]
+
 
 def configs(environment: Environment) -> QuerySet[FlagConfig]:
     """The environment's flags with what their resource needs, in two queries however many there are."""

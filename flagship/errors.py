@@ -1,5 +1,6 @@
 """The one error handler: each refusal leaves as `{type, errors: [{code, detail, attr}], requestId}`, no stack trace."""
 
+import re
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
@@ -69,6 +70,11 @@ class Formatter(ExceptionFormatter):
         request = self.context.get("request")
         extra = self.exc.error.extra if isinstance(self.exc, _Refusal) else {}
         return {**asdict(error_response), "requestId": _request_id(request), **extra}
+
+
+def _path(attr: str | None) -> str | None:
+    """`rules.0.priority`, as DRF says it, in the words of the services: `rules[0].priority`."""
+    return None if attr is None else re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", attr)
 
 
 def _request_id(request: Any) -> str:

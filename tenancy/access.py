@@ -81,8 +81,11 @@ def get_environment(
         one_project = len({row.project_id for row in rows}) == 1
         attr = "environment" if one_project else "project"
         choices = sorted({row.key if one_project else row.project.key for row in rows})
-        raise Invalid(f"More than one {attr} is possible; add ?{attr}= with one of: {', '.join(choices)}.",
-                      attr=attr, code="ambiguous")
+        raise Invalid(
+            f"More than one {attr} is possible; add ?{attr}= with one of: {', '.join(choices)}.",
+            attr=attr,
+            code="ambiguous",
+        )
     row = rows[0]
     role = role_on(principal, row)
     if role is None or not role.covers(needs):

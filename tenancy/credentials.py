@@ -1,4 +1,4 @@
-"""The form of a secret: `fs_<kind>_<8 characters for look-up><43 random characters>`; made here, hashed here, compared here."""
+"""The form of a secret, `fs_<kind>_<8 characters for look-up><43 random characters>`: made, hashed, compared here."""
 
 import hashlib
 import hmac

@@ -1,4 +1,4 @@
-"""What a service refuses, and why: domain errors that the one handler turns into the API's body and the console into messages."""
+"""What a service refuses, and why: the one handler turns these into the API's body, the console into messages."""
 
 from dataclasses import dataclass
 from typing import Any

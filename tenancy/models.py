@@ -6,7 +6,6 @@ from django.contrib.auth.models import AbstractUser
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
-
 from openflagship.ids import uuid7
 
 slug_syntax = RegexValidator(
@@ -117,7 +116,7 @@ class Membership(models.Model):
 
 
 class Credential(models.Model):
-    """A key or token. Only its SHA-256 is stored: the secret has 256 bits of its own, so a slow hash would add nothing."""
+    """A key or token, stored as its SHA-256: the secret has 256 bits of its own, so a slow hash would add nothing."""
 
     class Kind(models.TextChoices):
         SERVER = "server", "Server key"
@@ -157,7 +156,7 @@ class Credential(models.Model):
 
 
 class KeyringRevision(models.Model):
-    """One row, counted up with each change of a credential, so that a process asks one number whether its keys are current."""
+    """One row, counted up with each change of a credential: one number tells a process whether its keys are current."""
 
     value = models.BigIntegerField(default=0)
 

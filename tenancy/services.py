@@ -81,7 +81,7 @@ def create_project(*, actor: Actor, organization: Organization, key: str, name: 
 def create_environment(
     *, actor: Actor, project: Project, key: str, name: str, is_production: bool = False, salt: str = ""
 ) -> Environment:
-    """Create an environment; flags gives each of the project's flags a configuration in it, in this same transaction."""
+    """Create an environment; flags gives each of the project's flags a configuration in it, in this transaction."""
     environment = Environment(project=project, key=key, name=name, is_production=is_production, salt=salt)
     _insert(environment, key=key, noun="an environment")
     environment_created.send(sender=Environment, environment=environment, actor=actor)
@@ -108,9 +108,7 @@ def add_member(
     project: Project | None = None,
     environment: Environment | None = None,
 ) -> Membership:
-    membership = Membership(
-        user=user, role=role, organization=organization, project=project, environment=environment
-    )
+    membership = Membership(user=user, role=role, organization=organization, project=project, environment=environment)
     clean(membership)
     try:
         with transaction.atomic():
@@ -178,9 +176,7 @@ def revoke_credential(*, actor: Actor, credential: Credential, reason: str = "")
     before = _describe(locked)
     locked.revoked_at = timezone.now()
     locked.save(update_fields=["revoked_at"])
-    _record_credential(
-        actor, locked, "credential.revoked", before=before, after=_describe(locked), reason=reason
-    )
+    _record_credential(actor, locked, "credential.revoked", before=before, after=_describe(locked), reason=reason)
     _announce_credentials()
     return locked
 

@@ -39,17 +39,15 @@ def test_record__works():
 @pytest.mark.django_db(transaction=True)
 def test_record__outside_a_transaction__is_refused():
     with pytest.raises(RuntimeError, match="inside the transaction"):
-        audit.services.record(
-            actor=ALICE, action="x", entity_type="flag", entity_key="k", organization_id=1
-        )
+        audit.services.record(actor=ALICE, action="x", entity_type="flag", entity_key="k", organization_id=1)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_record__rolled_back__leaves_no_row_and_no_gap():
     _record()
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
+    with transaction.atomic():
         audit.services.record(actor=ALICE, action="x", entity_type="flag", entity_key="k", organization_id=1)
-        raise ZeroDivisionError
+        transaction.set_rollback(True)
     _record()
 
     assert list(Entry.objects.order_by("position").values_list("position", flat=True)) == [1, 2]

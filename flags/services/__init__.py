@@ -1,4 +1,4 @@
-"""Every write to flags and their configurations: validate, write, append to the version log, audit, in one transaction."""
+"""Every write to flags: validate, write, append to the version log and audit, in one transaction."""
 
 from flags.services.flags import archive_flag, create_flag, restore_flag, set_experiment, update_flag
 from flags.services.kill import kill_flag, release_flag

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from openflagship.engine import DecodeError, decode_flag, links
+from openflagship.ids import uuid7
+
 from flags.documents import allocate, flag_document, rollout_of, weights_of
 from flags.models import Flag, FlagConfig, Rule
-from openflagship.engine import DecodeError, decode_flag, find_prerequisite_cycle
-from openflagship.ids import uuid7
 from tenancy.errors import Conflict, Invalid, Problem
 
 BOOLEAN_VARIANTS = [{"key": "control", "value": False}, {"key": "treatment", "value": True}]
@@ -31,7 +32,7 @@ READ_ONLY_FIELDS = ("status", "killSwitchVariant", "version", "createdAt", "upda
 
 @dataclass(slots=True)
 class Draft:
-    """A flag, its configuration and its rules as they would be stored."""
+    """A flag, its configuration and its rules as they would be stored; the rules in the order they were sent."""
 
     flag: Flag
     config: FlagConfig
@@ -50,7 +51,9 @@ def apply(draft: Draft, payload: Mapping[str, Any]) -> list[Problem]:
     flag, config = draft.flag, draft.config
     known = {"key", "type", *SHARED_FIELDS, *CONFIG_FIELDS, *READ_ONLY_FIELDS}
     problems = [
-        Problem(name, "unknown_field", f"There is no field {name!r}; leave it out.") for name in payload if name not in known
+        Problem(name, "unknown_field", f"There is no field {name!r}; leave it out.")
+        for name in payload
+        if name not in known
     ]
     for name in SHARED_FIELDS:
         if name in payload:
@@ -85,12 +88,16 @@ def _rules(draft: Draft, sent: list[dict[str, Any]], variants: list[str]) -> tup
     existing = {rule.pk: rule for rule in draft.rules}
     rules: list[Rule] = []
     problems: list[Problem] = []
+    is_new_flag = draft.flag._state.adding  # noqa: SLF001 - Django's documented state
     for index, item in enumerate(sent):
-        rule = existing.get(UUID(str(item["id"]))) if item.get("id") else None
-        if item.get("id") and rule is None:
+        rule = existing.get(UUID(str(item["id"]))) if item.get("id") and not is_new_flag else None
+        # A new flag's rules get ids of their own, so that what was read elsewhere can be created here.
+        if item.get("id") and rule is None and not is_new_flag:
             problems.append(
                 Problem(
-                    f"rules[{index}].id", "unknown_rule", "The flag has no rule with that id; leave it out for a new one."
+                    f"rules[{index}].id",
+                    "unknown_rule",
+                    "The flag has no rule with that id; leave it out for a new one.",
                 )
             )
             continue
@@ -103,14 +110,16 @@ def _rules(draft: Draft, sent: list[dict[str, Any]], variants: list[str]) -> tup
         rule.allocation = []
         if ("rollout" in item) == bool(rule.variant):
             problems.append(
-                Problem(f"rules[{index}]", "variant_or_rollout", "Give the rule either a variant or a rollout, not both.")
+                Problem(
+                    f"rules[{index}]", "variant_or_rollout", "Give the rule either a variant or a rollout, not both."
+                )
             )
         elif "rollout" in item:
             weights, found = weights_of(item["rollout"], variants=variants, attr=f"rules[{index}].rollout")
             problems += found
             rule.allocation = before if weights == _weights(before, variants) else allocate(before, weights)
         rules.append(rule)
-    return sorted(rules, key=lambda rule: rule.priority), problems
+    return rules, problems
 
 
 def check(draft: Draft, *, attr_prefix: str = "") -> list[Problem]:
@@ -127,7 +136,7 @@ def _as_sent(path: str) -> str:
 
 
 def check_prerequisites(draft: Draft) -> list[Problem]:
-    """Prerequisites must exist, be served, name variants that are there, and close no cycle (code `prerequisite_cycle`)."""
+    """Prerequisites must exist, be served, name variants that are there, close no cycle, and be at most 10 deep."""
     wanted = draft.config.prerequisites
     if not wanted:
         return []
@@ -159,15 +168,24 @@ def check_prerequisites(draft: Draft) -> list[Problem]:
             ]
     if problems:
         return problems
-    documents = {key: {"key": key, "prerequisites": config.prerequisites} for key, config in others.items()}
-    documents[draft.flag.key] = {"key": draft.flag.key, "prerequisites": wanted}
-    cycle = find_prerequisite_cycle(documents)
+    graph = {key: [item["flagKey"] for item in config.prerequisites] for key, config in others.items()}
+    graph[draft.flag.key] = [item["flagKey"] for item in wanted]
+    cycle = links.find_cycle(graph)
     if cycle:
         return [
             Problem(
                 "prerequisites",
                 "prerequisite_cycle",
                 f"These would wait for each other: {' → '.join(cycle)}. Remove one of them.",
+            )
+        ]
+    deepest = max(links.depths(graph).values())
+    if deepest > links.MAX_PREREQUISITE_DEPTH:
+        return [
+            Problem(
+                "prerequisites",
+                "prerequisite_depth",
+                f"This would make a chain of {deepest} prerequisites; keep it to {links.MAX_PREREQUISITE_DEPTH}.",
             )
         ]
     return []
@@ -179,7 +197,7 @@ def refuse_if_any(problems: list[Problem]) -> None:
 
 
 def refuse_split_change(draft: Draft, before: list[list[Any]]) -> None:
-    """While an experiment uses the flag its split is locked: changed weights would mix two assignments in one result."""
+    """While an experiment uses the flag its split is locked: new weights would mix two assignments in one result."""
     if draft.config.experiment and draft.config.allocation != before:
         raise Conflict(
             "An experiment is running on this flag, so its split is locked. Complete the experiment, or restart it "

@@ -11,7 +11,7 @@ from audit.actors import Actor
 from flags import log
 from flags.documents import flag_document, flag_resource
 from flags.models import Change, Flag, FlagConfig, Rule
-from flags.selectors import get_config
+from flags.selectors import configs, get_config
 from flags.services import drafts
 from tenancy.errors import Conflict, Invalid, Problem
 from tenancy.models import Environment, Project
@@ -26,19 +26,12 @@ def create_flag(*, actor: Actor, environment: Environment, payload: Mapping[str,
     """
     project = environment.project
     environments = log.lock(project.environments.values_list("pk", flat=True))
-    key = payload.get("key")
-    existing = (
-        FlagConfig.objects.filter(flag__project=project, flag__key=key, environment=environment)
-        .select_related("flag", "environment")
-        .first()
-    )
+    draft = _new_draft(project, environments[environment.pk], payload)
+    flag = draft.flag
+    existing = configs(environment).filter(flag__key=flag.key).first()
     if existing is not None:
-        return _same_or_conflict(existing, payload), False
-    flag = _new_flag(project, payload)
-    draft = drafts.Draft(flag, _new_config(flag, environments[environment.pk]), [])
-    problems = drafts.apply(draft, payload)
-    _fill_variants(draft, payload)
-    drafts.refuse_if_any(problems or drafts.check(draft) or drafts.check_prerequisites(draft))
+        return _same_or_conflict(existing, draft, payload), False
+    drafts.refuse_if_any(drafts.check(draft) or drafts.check_prerequisites(draft))
     try:
         with transaction.atomic():
             flag.save(force_insert=True)
@@ -58,23 +51,25 @@ def create_flag(*, actor: Actor, environment: Environment, payload: Mapping[str,
     return config, True
 
 
+def _new_draft(project: Project, environment: Environment, payload: Mapping[str, Any]) -> drafts.Draft:
+    flag = _new_flag(project, payload)
+    draft = drafts.Draft(flag, _new_config(flag, environment), [])
+    drafts.refuse_if_any(drafts.apply(draft, payload))
+    _name_default_variants(draft.config)
+    flag.name = flag.name or flag.key
+    return draft
+
+
 def _new_flag(project: Project, payload: Mapping[str, Any]) -> Flag:
     kind = payload.get("type", Flag.Type.BOOLEAN)
     variants = payload.get("variants") or (drafts.BOOLEAN_VARIANTS if kind == Flag.Type.BOOLEAN else None)
     if variants is None:
         raise Invalid(f"A {kind} flag needs at least two variants; name them.", attr="variants", code="required")
-    key = payload.get("key", "")
-    return Flag(project=project, key=key, name=payload.get("name") or key, type=kind, variants=variants)
+    return Flag(project=project, key=payload.get("key", ""), type=kind, variants=variants)
 
 
 def _new_config(flag: Flag, environment: Environment) -> FlagConfig:
     return FlagConfig(flag=flag, environment=environment, salt=flag.key)
-
-
-def _fill_variants(draft: drafts.Draft, payload: Mapping[str, Any]) -> None:
-    _name_default_variants(draft.config)
-    if not payload.get("name"):
-        draft.flag.name = draft.flag.key
 
 
 def _name_default_variants(config: FlagConfig) -> None:
@@ -83,21 +78,31 @@ def _name_default_variants(config: FlagConfig) -> None:
     config.off_variant = config.off_variant or first
 
 
-def _same_or_conflict(existing: FlagConfig, payload: Mapping[str, Any]) -> FlagConfig:
-    resource = flag_resource(existing)
-    same = all(resource.get(name) == value for name, value in payload.items() if name not in drafts.READ_ONLY_FIELDS)
+def _same_or_conflict(existing: FlagConfig, draft: drafts.Draft, payload: Mapping[str, Any]) -> FlagConfig:
+    """The fields that were sent decide, each as it would be stored; a rule's id only where the caller sent one."""
     if existing.flag.is_archived:
         raise Conflict(
             f"{existing.flag.key!r} is archived and keeps its key; restore it, or choose another key.",
             code="key_exists",
             attr="key",
         )
-    if not same:
+    there = flag_resource(existing)
+    wanted = flag_resource(draft.config, sorted(draft.rules, key=lambda rule: rule.priority))
+    named = [name for name in payload if name not in drafts.READ_ONLY_FIELDS]
+    if any(_without_ids(there[name]) != _without_ids(wanted[name]) for name in named):
         raise Conflict(
-            f"There is already a flag {existing.flag.key!r} with other content.", code="key_exists", attr="key",
-            current=resource,
+            f"There is already a flag {existing.flag.key!r} with other content.",
+            code="key_exists",
+            attr="key",
+            current=there,
         )
     return existing
+
+
+def _without_ids(value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    return [{k: v for k, v in item.items() if k != "id"} if isinstance(item, dict) else item for item in value]
 
 
 @transaction.atomic
@@ -111,10 +116,10 @@ def update_flag(
     is_partial: bool = True,
     reason: str = "",
 ) -> FlagConfig:
-    """Change a flag as one environment sees it. `version` is the one that was read; None skips the check (console actions).
+    """Change a flag as one environment sees it. `version` is the one that was read; None skips the check.
 
-    With `is_partial` what is not named stays as it is; else it returns to its default. What belongs to the project (name,
-    tags, variants …) changes in every environment. Raises Invalid, NotFound, Conflict `version_conflict` or
+    With `is_partial` what is not named stays as it is; else it returns to its default. What belongs to the project
+    (name, tags, variants …) changes in every environment. Raises Invalid, NotFound, Conflict `version_conflict` or
     `rollout_conflict`.
     """
     environments = log.lock(environment.project.environments.values_list("pk", flat=True))
@@ -171,8 +176,8 @@ def _defaults(config: FlagConfig) -> dict[str, Any]:
 def _refuse_stale(before: dict[str, Any], version: int | None) -> None:
     if version is not None and version != before["version"]:
         raise Conflict(
-            f"The flag is at version {before['version']}, and you changed version {version}. Read it again, and apply your "
-            "change to what is there now.",
+            f"The flag is at version {before['version']}, and you changed version {version}. Read it again, and apply "
+            "your change to what is there now.",
             code="version_conflict",
             attr="version",
             current=before,
@@ -194,7 +199,7 @@ def _check_elsewhere(flag: Flag, config: FlagConfig) -> None:
 
 @transaction.atomic
 def archive_flag(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> FlagConfig:
-    """Stop serving the flag in every environment; it keeps its key, its history and its events. Again: nothing happens."""
+    """Stop serving the flag in every environment; it keeps its key, history and events. Again: nothing happens."""
     environments = log.lock(environment.project.environments.values_list("pk", flat=True))
     config = get_config(environment, key)
     flag = config.flag
@@ -257,7 +262,7 @@ def restore_flag(*, actor: Actor, environment: Environment, key: str, reason: st
 def set_experiment(
     *, actor: Actor, environment: Environment, key: str, section: dict[str, Any] | None, salt: str | None = None
 ) -> FlagConfig:
-    """Put an experiment's part into the flag's document, or take it out; called by the experiments app in its transaction.
+    """Put an experiment's part into the flag's document, or take it out; the experiments app calls it in its transaction.
 
     The caller audits: what happened is an act on the experiment. `salt` reshuffles (a restarted experiment).
     """
@@ -265,7 +270,9 @@ def set_experiment(
     config = get_config(environment, key)
     if section is not None and config.experiment and config.experiment["id"] != section["id"]:
         raise Conflict(
-            f"Another experiment is running on {key!r} here; complete it first.", code="experiment_conflict", attr="flagKey"
+            f"Another experiment is running on {key!r} here; complete it first.",
+            code="experiment_conflict",
+            attr="flagKey",
         )
     config.experiment = section
     if salt is not None:
@@ -311,9 +318,7 @@ def _append(actor: Actor, config: FlagConfig, environment: Environment) -> Chang
     )
 
 
-def _record(
-    actor: Actor, config: FlagConfig, action: str, *, before: dict[str, Any] | None, reason: str = ""
-) -> None:
+def _record(actor: Actor, config: FlagConfig, action: str, *, before: dict[str, Any] | None, reason: str = "") -> None:
     environment = config.environment
     audit.services.record(
         actor=actor,

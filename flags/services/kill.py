@@ -31,7 +31,9 @@ def kill_flag(
     known = [item["key"] for item in config.flag.variants]
     if forced not in known:
         raise Invalid(
-            f"{key!r} has no variant {forced!r}; use one of: {', '.join(known)}.", attr="variant", code="unknown_variant"
+            f"{key!r} has no variant {forced!r}; use one of: {', '.join(known)}.",
+            attr="variant",
+            code="unknown_variant",
         )
     if config.kill_switch_variant == forced:
         return config

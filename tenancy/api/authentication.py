@@ -54,7 +54,7 @@ def principal_of_user(user: User, *, request_id: str = "", key: Key | None = Non
 
 
 class CredentialAuthentication(BaseAuthentication):
-    """Look the bearer credential up in memory; only a management token or a session asks the database for its person."""
+    """Look the bearer credential up in memory; only a person's token or session asks the database for the person."""
 
     def authenticate(self, request: Request) -> tuple[Principal, Key | None] | None:
         request_id = request.META.get("flagship.request_id", "")

@@ -1,0 +1,86 @@
+"""OFREP's two routes; see `flags.ofrep` for what they answer."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, inline_serializer
+from rest_framework import serializers
+from rest_framework.exceptions import ParseError
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from flags import ofrep
+from flags.evaluation import Caller
+from tenancy.api.authentication import IsEnvironmentKey
+
+_REQUEST = inline_serializer("OfrepRequest", {"context": serializers.DictField(required=False)})
+_ONE = inline_serializer(
+    "OfrepEvaluation",
+    {
+        "key": serializers.CharField(),
+        "reason": serializers.CharField(required=False),
+        "variant": serializers.CharField(required=False, allow_blank=True),
+        "value": serializers.JSONField(required=False),
+        "metadata": serializers.DictField(required=False),
+        "errorCode": serializers.CharField(required=False),
+        "errorDetails": serializers.CharField(required=False),
+    },
+)
+_FAILURE = inline_serializer(
+    "OfrepFailure",
+    {
+        "key": serializers.CharField(required=False),
+        "errorCode": serializers.CharField(),
+        "errorDetails": serializers.CharField(required=False),
+    },
+)
+_ALL = inline_serializer("OfrepEvaluations", {"flags": serializers.ListField(), "metadata": serializers.DictField()})
+
+
+class OfrepView(APIView):
+    """What both routes share: the caller, and refusals in the protocol's own form."""
+
+    permission_classes = [IsEnvironmentKey]
+
+    def caller(self, request: Request) -> Caller:
+        return Caller(request.user.environment_id, source="ofrep", user_agent=request.META.get("HTTP_USER_AGENT"))
+
+    def sent(self, request: Request) -> Any:
+        try:
+            return request.data
+        except ParseError as error:
+            raise ofrep.OfrepError("PARSE_ERROR", str(error.detail)) from error
+
+    def refusal(self, error: ofrep.OfrepError, **key: str) -> Response:
+        return Response({**key, "errorCode": error.code, "errorDetails": str(error)}, status=400)
+
+
+class OfrepFlagView(OfrepView):
+    """One flag for one context."""
+
+    @extend_schema(request=_REQUEST, responses={200: _ONE, 400: _FAILURE, 404: _FAILURE})
+    def post(self, request: Request, key: str) -> Response:
+        try:
+            status, body = ofrep.evaluate(self.caller(request), key, self.sent(request))
+        except ofrep.OfrepError as error:
+            return self.refusal(error, key=key)
+        return Response(body, status=status)
+
+
+class OfrepFlagsView(OfrepView):
+    """Every flag for one context; 304 when the result is the one the caller has."""
+
+    @extend_schema(
+        request=_REQUEST,
+        parameters=[OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER)],
+        responses={200: _ALL, 304: OpenApiResponse(description="The result has not changed."), 400: _FAILURE},
+    )
+    def post(self, request: Request) -> Response:
+        try:
+            bulk = ofrep.Bulk(self.caller(request), self.sent(request))
+        except ofrep.OfrepError as error:
+            return self.refusal(error)
+        known = [etag.strip().removeprefix("W/") for etag in request.META.get("HTTP_IF_NONE_MATCH", "").split(",")]
+        if bulk.etag in known or "*" in known:
+            return Response(status=304, headers={"ETag": bulk.etag})
+        return Response(bulk.send(), headers={"ETag": bulk.etag})

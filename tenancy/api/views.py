@@ -1,0 +1,119 @@
+"""What every management view starts from: the environment behind the door, and a body whose form was checked."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework.pagination import PageNumberPagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import Serializer
+from rest_framework.settings import api_settings
+from rest_framework.views import APIView
+
+from tenancy import access
+from tenancy.errors import Invalid, Problem
+from tenancy.models import Environment, Role
+
+TENANT = OpenApiParameter(
+    "X-Tenant-ID",
+    str,
+    OpenApiParameter.HEADER,
+    description="Organization slug; required with a management token or a JWT.",
+)
+WHERE = [
+    OpenApiParameter("project", str, description="Project key; may be left out where there is only one."),
+    OpenApiParameter("environment", str, description="Environment key; likewise."),
+    TENANT,
+]
+_NUL = "The character U+0000 cannot be stored; leave it out."
+
+
+class ManagementView(APIView):
+    """A view for people and service accounts. Text with NUL, which PostgreSQL cannot hold, is refused at its door."""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        refuse([
+            Problem(name, "null_characters_not_allowed", _NUL)
+            for name, value in [*request.query_params.items(), *kwargs.items()]
+            if "\x00" in str(value)
+        ])  # fmt: skip
+
+
+class EnvironmentView(ManagementView):
+    """A management view whose every method starts at the environment that the request is about."""
+
+    def environment(self, request: Request, needs: Role = Role.VIEWER) -> Environment:
+        return access.get_environment(
+            request.user,
+            project=request.query_params.get("project"),
+            environment=request.query_params.get("environment"),
+            needs=needs,
+        )
+
+
+def payload(serializer: type[Serializer[Any]], request: Request, *, is_partial: bool = False) -> dict[str, Any]:
+    """Check the form of the body and return what was sent, field by field and nothing added.
+
+    Names the serializer does not know are kept, so that the service can refuse them by name.
+    """
+    data = request.data if request.data not in (None, "") else {}
+    if not isinstance(data, dict):
+        raise Invalid("Send a JSON object.", code="invalid_type")
+    refuse([Problem(path, "null_characters_not_allowed", _NUL) for path in _paths_with_nul(data)])
+    checked = serializer(data=data, partial=is_partial)
+    checked.is_valid(raise_exception=True)
+    return {**data, **_plain(checked.validated_data)}
+
+
+def refuse(problems: list[Problem]) -> None:
+    """Raise Invalid where there is any problem."""
+    if problems:
+        raise Invalid(problems)
+
+
+def refuse_unknown(sent: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse fields that no service would look at, each by its name."""
+    refuse([
+        Problem(name, "unknown_field", f"There is no field {name!r}; leave it out.")
+        for name in sorted(set(sent) - set(known))
+    ])  # fmt: skip
+
+
+def choice(request: Request, name: str, known: Iterable[str]) -> str | None:
+    """Return a query parameter that must be one of `known`, or None where it was not sent."""
+    value = request.query_params.get(name)
+    choices = list(known)
+    if value is not None and value not in choices:
+        raise Invalid(f"Use one of: {', '.join(choices)}.", attr=name, code="invalid_choice")
+    return value
+
+
+def paginated(view: APIView, request: Request, rows: QuerySet[Any], show: Callable[[Any], Any]) -> Response:
+    """Return one page of rows, `{count, next, previous, results}`, each as `show` shows it."""
+    paginator: PageNumberPagination = api_settings.DEFAULT_PAGINATION_CLASS()
+    page = paginator.paginate_queryset(rows, request, view=view)
+    return paginator.get_paginated_response([show(row) for row in page or []])
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def _paths_with_nul(value: Any, path: str = "") -> Iterator[str]:
+    if isinstance(value, str) and "\x00" in value:
+        yield path
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _paths_with_nul(item, f"{path}[{index}]")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            here = f"{path}.{key}" if path else key
+            if "\x00" in key:
+                yield here.replace("\x00", "�")
+            else:
+                yield from _paths_with_nul(item, here)
