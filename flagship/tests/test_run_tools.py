@@ -1,0 +1,68 @@
+"""The plugin behind `make test`: what needs Chromium or Node is never left out in silence."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SUITE = """
+import pytest
+
+@pytest.mark.browser
+def test_in_a_browser():
+    pass
+
+@pytest.mark.node
+def test_with_node():
+    pass
+
+def test_of_python():
+    pass
+"""
+
+
+@pytest.fixture
+def run_suite(tmp_path):
+    (tmp_path / "test_suite.py").write_text(SUITE)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    browser\n    node\n")
+
+    def run(*programs: str, ci: str) -> subprocess.CompletedProcess[str]:
+        folder = tmp_path / "programs"
+        folder.mkdir()
+        for program in programs:
+            (folder / program).write_text("#!/bin/sh\n")
+            (folder / program).chmod(0o755)
+        command = [sys.executable, "-m", "pytest", "-p", "no:django", "-p", "no:randomly", "-p", "flagship.tests.tools"]
+        return subprocess.run(
+            [*command, "-c", str(tmp_path / "pytest.ini"), "-n", "2", str(tmp_path)],
+            cwd=REPOSITORY,
+            env={**os.environ, "PATH": str(folder), "CI": ci},
+            capture_output=True,
+            check=False,
+            text=True,
+        )
+
+    return run
+
+
+def test_tools__all_there__everything_runs(run_suite):
+    finished = run_suite("chromium", "npm", ci="true")
+    assert "3 passed" in finished.stdout
+    assert "NOT RUN" not in finished.stdout
+
+
+def test_tools__missing_on_a_laptop__says_how_many_tests_did_not_run(run_suite):
+    finished = run_suite("npm", ci="")
+    assert finished.returncode == 0
+    assert "2 passed, 1 skipped" in finished.stdout
+    assert "NOT RUN: 1 tests need Chromium, which this machine lacks" in finished.stdout
+
+
+def test_tools__missing_under_ci__fails(run_suite):
+    finished = run_suite(ci="true")
+    assert finished.returncode != 0
+    assert "Chromium and Node.js with npm cannot be found" in finished.stderr
+    assert "passed" not in finished.stdout
