@@ -42,7 +42,7 @@ def layout(var_dir):
 
 
 @pytest.fixture
-def holders(var_dir):
+def holders(var_dir, layout):
     """Start processes that each hold a session until a line arrives; whatever still runs at the end is killed."""
     running: list[subprocess.Popen[str]] = []
 
@@ -61,6 +61,8 @@ def holders(var_dir):
     for holder in running:
         holder.kill()
         holder.communicate()
+    # The keeper's turn; the next test must not meet these servers.
+    assert wait_until(lambda: running_pids(layout) == (None, None), seconds=30)
 
 
 def running_pids(layout: Layout) -> tuple[int | None, int | None]:
