@@ -18,6 +18,7 @@ from openflagship.engine.decode import (
     decode_segment,
     decode_tree,
     environment_problems,
+    snapshot_schema,
     validate_environment,
 )
 from openflagship.engine.encode import encode_flag, encode_segment, encode_tree
@@ -61,6 +62,7 @@ __all__ = [
     "impact",
     "moved_buckets",
     "reallocate",
+    "snapshot_schema",
     "unit_text",
     "validate_environment",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from importlib import resources
 from typing import Any, Final
 
 from openflagship.engine.decode_flag import read_flag
@@ -12,6 +14,13 @@ from openflagship.engine.problems import DecodeError, Problem, Problems
 
 # The evaluation contract this engine follows. A document says in `contract` which one it needs at least.
 CONTRACT: Final = 1
+
+
+def snapshot_schema() -> dict[str, Any]:
+    """The JSON Schema of the snapshot document."""
+    text = resources.files("openflagship.engine").joinpath("snapshot.schema.json").read_text("utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
 
 
 def decode_flag(document: Any) -> FlagConfig:

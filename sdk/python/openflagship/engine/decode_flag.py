@@ -38,16 +38,16 @@ class _FlagReader:
         self.document = document
         self.problems = problems
         self.variants: tuple[Variant, ...] = ()
-        self.variant_keys: frozenset[str] = frozenset()
+        self.variant_keys: frozenset[str] | None = None
 
     def read(self) -> FlagConfig | None:
         key = self._key()
         kind = self._type()
         self.variants = self._variants(kind)
-        self.variant_keys = frozenset(variant.key for variant in self.variants)
-        if self.problems.is_fatal:
-            return None
-        first = self.variants[0].key
+        # Without knowing the variants nobody can say that one is unknown; the rest is still looked at.
+        if not self.problems.is_fatal:
+            self.variant_keys = frozenset(variant.key for variant in self.variants)
+        first = self.variants[0].key if self.variants else ""
         kill_switch = self.document.get("killSwitchVariant")
         config = FlagConfig(
             key=key,
@@ -89,6 +89,11 @@ class _FlagReader:
         return kind
 
     def _variants(self, kind: str) -> tuple[Variant, ...]:
+        if not isinstance(self.document.get("variants"), list):
+            self.problems.add(
+                ("variants",), "required", "Give a list of variants, each with key and value.", fatal=True
+            )
+            return ()
         listed = self._listed("variants", lambda item, path: self._one_variant(item, path, kind))
         keys = [variant.key for variant in listed]
         for number, key in enumerate(keys):
@@ -114,7 +119,7 @@ class _FlagReader:
         if not KEY_PATTERN.fullmatch(key):
             self.problems.add((*path, "key"), "invalid_key", KEY_REMEDY)
         if "value" not in item:
-            self.problems.add((*path, "value"), "required", f"Give the variant's {kind} value.", fatal=True)
+            self.problems.add((*path, "value"), "required", "Give the variant a value of the flag's type.", fatal=True)
             return None
         return Variant(key, self._value(item["value"], (*path, "value"), kind))
 
@@ -145,7 +150,9 @@ class _FlagReader:
         return enabled is True
 
     def _text(self, name: str, default: str, remedy: str) -> str:
-        value = self.document.get(name, default)
+        if name not in self.document:
+            return default
+        value = self.document[name]
         if isinstance(value, str) and value and is_well_formed(value):
             return value
         self.problems.add((name,), "wrong_type", remedy, fatal=True)
@@ -169,11 +176,11 @@ class _FlagReader:
         return metadata
 
     def _variant(self, key: Any, path: Path) -> str:
-        if not isinstance(key, str) or key not in self.variant_keys:
-            remedy = f"Give one of the variants {', '.join(variant.key for variant in self.variants)}."
-            self.problems.add(path, "unknown_variant", remedy, fatal=True)
-            return ""
-        return key
+        if isinstance(key, str) and (self.variant_keys is None or key in self.variant_keys):
+            return key
+        remedy = f"Give one of the variants {', '.join(variant.key for variant in self.variants)}."
+        self.problems.add(path, "unknown_variant", remedy, fatal=True)
+        return ""
 
     def _listed(self, name: str, read: Callable[[Any, Path], Any]) -> tuple[Any, ...]:
         document = self.document.get(name, [])

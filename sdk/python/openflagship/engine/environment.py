@@ -107,7 +107,10 @@ class Environment:
             return self._failure(key, default, error)
 
     def evaluate_all(self, context: Context, keys: Iterable[str] | None = None) -> dict[str, Answer]:
-        """The answers of all flags, or of those named; every (salt, unit) is hashed once. Never raises."""
+        """The answers of all flags, or of those named; every (salt, unit) is hashed once. Never raises.
+
+        A key that is no text can name no flag, and is left out.
+        """
         bulk = self._bulk
         if bulk is None:
             bulk = self._bulk = _Bulk(self._evaluators)
@@ -125,6 +128,8 @@ class Environment:
         memo = {}
         answers = {}
         for key in keys:
+            if not isinstance(key, str):
+                continue
             try:
                 function = self._evaluators[key]
                 answers[key] = recall(function, context, memo) if key in bulk.linked_keys else function(context)

@@ -12,7 +12,8 @@ from typing import Any, Final
 from openflagship.engine.bucketing import BUCKETS
 from openflagship.engine.compile import FlagCode
 from openflagship.engine.context import Context
-from openflagship.engine.environment import CONTRACT, CompiledFlag, Environment
+from openflagship.engine.decode import CONTRACT
+from openflagship.engine.environment import CompiledFlag, Environment
 
 EVERYONE: Final = "everyone"
 UNDECIDED: Final = "undecided"

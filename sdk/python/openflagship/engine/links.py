@@ -96,7 +96,7 @@ def find_cycle(graph: Graph) -> tuple[str, ...] | None:
     cyclic = cyclic_groups(graph)
     if not cyclic:
         return None
-    start = next(iter(cyclic))
+    start = next(key for key in graph if key in cyclic)
     path, seen = [start], {start}
     while True:
         # Inside a group every node has a way on, and sooner or later it comes back to one already passed.

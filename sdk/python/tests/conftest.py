@@ -1,0 +1,13 @@
+"""Lets the engine's tests share adapter, documents and strategies, and keeps hypothesis off a busy machine's clock."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+settings.register_profile("engine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("engine")
