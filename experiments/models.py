@@ -205,7 +205,7 @@ class ExperimentMetric(models.Model):
 
 
 class Phase(models.Model):
-    """A stretch of an experiment with one split, one targeting and one salt: analysed by itself, with its own weights."""
+    """A stretch of an experiment with one split, one targeting and one salt, analysed by itself."""
 
     experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="phases")
     number = models.PositiveSmallIntegerField()
@@ -278,3 +278,25 @@ class JobRun(models.Model):
 
     def __str__(self) -> str:
         return f"{self.job} of {self.experiment}: {self.outcome}"
+
+
+class Alarm(models.Model):
+    """Something a job found wrong in a phase, said once: the sample ratio, or a guardrail of one variant."""
+
+    class Kind(models.TextChoices):
+        SRM = "srm", "Sample ratio"
+        GUARDRAIL = "guardrail", "Guardrail"
+
+    phase = models.ForeignKey(Phase, on_delete=models.CASCADE, related_name="alarms")
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    subject = models.CharField(max_length=210, blank=True, help_text="A guardrail's metric and variant.")
+    action = models.CharField(max_length=5, choices=ExperimentMetric.Action.choices)
+    detail = models.TextField()
+    raised_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-raised_at"]
+        constraints = [models.UniqueConstraint(fields=["phase", "kind", "subject"], name="alarm_once_per_phase")]
+
+    def __str__(self) -> str:
+        return self.detail

@@ -188,9 +188,9 @@ def _sequential(experiment: Experiment, question: Question, control: str, key: s
         weights = question.at_look.arms
         pair, everybody = arm_c.users + arm_t.users, sum(arm.users for arm in weights.values())
         tuned = tuned_users(experiment) * pair / everybody
-        sequence = asymptotic_sequence(diff, se, pair, tuned, alpha)
+        sequence = asymptotic_sequence(diff, se, pair, tuned, alpha=alpha)
         # The p-value is for the whole alpha; the correction over arms comes after.
-        whole = asymptotic_sequence(diff, se, pair, tuned, experiment.alpha)
+        whole = asymptotic_sequence(diff, se, pair, tuned, alpha=experiment.alpha)
         return _Sequential(_pair(sequence.ci_low, sequence.ci_high), whole.p_value, None, sequence.reason)
     interval = repeated_interval(diff, se, bound_at(question.look, alpha=alpha, spending=spending))
     return _Sequential(_pair(interval.ci_low, interval.ci_high), None, interval.is_significant, interval.reason)

@@ -19,7 +19,7 @@ GUARDRAIL_ALPHA = 0.05
 def judge(
     experiment: Experiment, use: ExperimentMetric, measure: Measure, *, control: str
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return one judgement per variant; `status`: pass, violated or undecided. The margin is of the control's figure."""
+    """Return one judgement per variant; `status`: pass, violated or undecided."""
     judgements = []
     caveats: list[str] = []
     margin = (use.margin_percent or 0.0) / 100
@@ -63,7 +63,7 @@ def _is_violated(experiment: Experiment, control: Arm, treatment: Arm, margin: f
     if lift.lift is None or lift.se is None:
         return False
     users = control.users + treatment.users
-    sequence = asymptotic_sequence(lift.lift, lift.se, users, tuned_users(experiment), GUARDRAIL_ALPHA, sides=1)
+    sequence = asymptotic_sequence(lift.lift, lift.se, users, tuned_users(experiment), alpha=GUARDRAIL_ALPHA, sides=1)
     if is_higher_better:
         return sequence.upper_bound is not None and sequence.upper_bound < 0 and lift.lift < -margin
     return sequence.lower_bound is not None and sequence.lower_bound > 0 and lift.lift > margin

@@ -88,14 +88,17 @@ def measure(
     variants: list[str],
     since: datetime,
     until: datetime,
+    deadline: datetime,
 ) -> Measure:
-    """Sum the metric up for users first exposed in [since, until); a variant nobody saw is an arm without users."""
+    """Sum the metric up for users first exposed in [since, until), from events before `deadline`.
+
+    A variant that nobody saw is an arm without users.
+    """
     reason = why_not_computable(metric)
     if reason is not None:
         return Measure(metric, {key: Arm(key, Moments(0, 0.0, 0.0)) for key in variants}, reason)
     window = window_of_metric(metric)
-    # Grace is about events that arrive late; it must never cut a metric's own window short.
-    grace = max(events.GRACE, window)
+    grace = deadline - until
     if metric.type == Metric.Type.BINARY:
         found = events.binary_summary(environment_id, experiment, metric.event_name, since, until, window, grace)
         return Measure(metric, {key: _binary_arm(key, found.get(key)) for key in variants})

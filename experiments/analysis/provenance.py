@@ -40,9 +40,13 @@ def watermark(experiment: Experiment, window: Window, event_names: list[str]) ->
         experiment=experiment.key,
         occurred_at__gte=window.since,
         occurred_at__lt=window.until,
+        received_at__lt=window.deadline,
     ).aggregate(latest=Max("received_at"))["latest"]
     converted = Conversion.objects.filter(
-        environment_id=experiment.environment_id, event_name__in=event_names, occurred_at__gte=window.since
+        environment_id=experiment.environment_id,
+        event_name__in=event_names,
+        occurred_at__gte=window.since,
+        received_at__lt=window.deadline,
     ).aggregate(latest=Max("received_at"))["latest"]
     return max((moment for moment in (exposed, converted) if moment is not None), default=None)
 

@@ -89,7 +89,8 @@ def analyse(experiment: Experiment, window: Window) -> Report:
         "excluded": {
             "bots": exposures.bots,
             "crossovers": exposures.crossovers,
-            "late": primary.measure.late,
+            # Until the results freeze nothing is late: what has not come yet may still come.
+            "late": primary.measure.late if window.is_frozen else 0,
         },
         "recommendation": recommend(evidence),
         "caveats": list(
@@ -129,6 +130,7 @@ def _measure(
         variants=arms,
         since=window.since,
         until=until or window.until,
+        deadline=window.deadline,
     )
 
 

@@ -37,6 +37,11 @@ class Window:
         return self.phase.ended_at is not None and self.now >= self.phase.ended_at + GRACE
 
     @property
+    def deadline(self) -> datetime:
+        """Events count that happened and were received before it: now, and for good 7 days after the phase's end."""
+        return self.now if self.phase.ended_at is None else min(self.now, self.phase.ended_at + GRACE)
+
+    @property
     def complete_days_until(self) -> datetime:
         """The last midnight (UTC) in the window: days before it will not change any more."""
         return self.until.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

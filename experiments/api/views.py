@@ -1,13 +1,11 @@
 """Thin views: find the environment through the door, call a service or a selector, show the resource."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
-from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.pagination import PageNumberPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.settings import api_settings
 
 from experiments import planning, selectors, services
 from experiments.analysis import results_for
@@ -15,50 +13,25 @@ from experiments.api import serializers
 from experiments.documents import experiment_resource, metric_resource
 from experiments.models import Experiment
 from experiments.preflight import check_before_start
-from flags.api.views import EnvironmentView
+from tenancy.api.views import WHERE, EnvironmentView, choice, paginated, payload, refuse_unknown
 from tenancy.errors import Invalid
 from tenancy.models import Role
 
-WHERE = [
-    OpenApiParameter("project", str, description="Project key; may be left out where there is only one."),
-    OpenApiParameter("environment", str, description="Environment key; likewise."),
-    OpenApiParameter(
-        "X-Tenant-ID", str, OpenApiParameter.HEADER, description="Organization slug, with a management token."
-    ),
-]
 
-
-def checked(serializer: type[Any], request: Request) -> dict[str, Any]:
-    """Check the form of the body; return what was sent, unknown names included so that the service can refuse them."""
-    data = request.data if request.data not in (None, "") else {}
-    if not isinstance(data, dict):
-        raise Invalid("Send a JSON object.", code="invalid_type")
-    found = serializer(data=data)
-    found.is_valid(raise_exception=True)
-    return {**data, **found.validated_data}
-
-
-def _version(payload: dict[str, Any]) -> int:
-    if "version" not in payload:
+def _version(sent: dict[str, Any]) -> int:
+    if "version" not in sent:
         raise Invalid(
             "Send the version that you read, so that nobody's change is overwritten.", attr="version", code="required"
         )
-    return int(payload["version"])
+    return int(sent["version"])
 
 
-class _ListView(EnvironmentView):
-    def page(self, request: Request, found: QuerySet[Any], resource: Any) -> Response:
-        paginator: PageNumberPagination = api_settings.DEFAULT_PAGINATION_CLASS()
-        rows = paginator.paginate_queryset(found, request, view=self)
-        return paginator.get_paginated_response([resource(row) for row in rows or []])
-
-
-class MetricsView(_ListView):
+class MetricsView(EnvironmentView):
     """The project's metrics."""
 
     @extend_schema(operation_id="metrics_list", parameters=WHERE, responses=serializers.MetricSerializer(many=True))
     def get(self, request: Request) -> Response:
-        return self.page(request, selectors.metrics(self.environment(request).project), metric_resource)
+        return paginated(self, request, selectors.metrics(self.environment(request).project), metric_resource)
 
     @extend_schema(
         parameters=WHERE,
@@ -67,8 +40,8 @@ class MetricsView(_ListView):
     )
     def post(self, request: Request) -> Response:
         environment = self.environment(request, Role.EDITOR)
-        payload = checked(serializers.MetricSerializer, request)
-        metric, is_new = services.create_metric(actor=request.user.actor, environment=environment, payload=payload)
+        sent = payload(serializers.MetricSerializer, request)
+        metric, is_new = services.create_metric(actor=request.user.actor, environment=environment, payload=sent)
         return Response(metric_resource(metric), status=201 if is_new else 200)
 
 
@@ -95,19 +68,19 @@ class MetricView(EnvironmentView):
 
     def _update(self, request: Request, key: str, *, is_partial: bool) -> Response:
         environment = self.environment(request, Role.EDITOR)
-        payload = checked(serializers.MetricSerializer, request)
+        sent = payload(serializers.MetricSerializer, request)
         metric = services.update_metric(
             actor=request.user.actor,
             environment=environment,
             key=key,
-            payload=payload,
-            version=_version(payload),
+            payload=sent,
+            version=_version(sent),
             is_partial=is_partial,
         )
         return Response(metric_resource(metric))
 
 
-class ExperimentsView(_ListView):
+class ExperimentsView(EnvironmentView):
     """The environment's experiments."""
 
     @extend_schema(
@@ -122,13 +95,11 @@ class ExperimentsView(_ListView):
     )
     def get(self, request: Request) -> Response:
         query = request.query_params
-        status = query.get("status")
-        if status is not None and status not in Experiment.Status.values:
-            raise Invalid(f"Use one of: {', '.join(Experiment.Status.values)}.", attr="status", code="invalid_choice")
+        status = choice(request, "status", Experiment.Status.values)
         found = selectors.experiments(
             self.environment(request), status=status, flag_key=query.get("flagKey"), search=query.get("search")
         )
-        return self.page(request, found, experiment_resource)
+        return paginated(self, request, found, experiment_resource)
 
     @extend_schema(
         parameters=WHERE,
@@ -137,8 +108,8 @@ class ExperimentsView(_ListView):
     )
     def post(self, request: Request) -> Response:
         environment = self.environment(request, Role.EDITOR)
-        payload = checked(serializers.ExperimentSerializer, request)
-        experiment = services.create_experiment(actor=request.user.actor, environment=environment, payload=payload)
+        sent = payload(serializers.ExperimentSerializer, request)
+        experiment = services.create_experiment(actor=request.user.actor, environment=environment, payload=sent)
         return Response(experiment_resource(experiment), status=201)
 
 
@@ -170,13 +141,13 @@ class ExperimentView(EnvironmentView):
 
     def _update(self, request: Request, pk: str, *, is_partial: bool) -> Response:
         environment = self.environment(request, Role.EDITOR)
-        payload = checked(serializers.ExperimentSerializer, request)
+        sent = payload(serializers.ExperimentSerializer, request)
         experiment = services.update_experiment(
             actor=request.user.actor,
             environment=environment,
             pk=pk,
-            payload=payload,
-            version=_version(payload),
+            payload=sent,
+            version=_version(sent),
             is_partial=is_partial,
         )
         return Response(experiment_resource(experiment))
@@ -197,7 +168,7 @@ class StartView(EnvironmentView):
     @extend_schema(parameters=WHERE, request=serializers.ActionSerializer, responses=serializers.ExperimentSerializer)
     def post(self, request: Request, pk: str) -> Response:
         environment = self.environment(request, Role.EDITOR)
-        sent = checked(serializers.ActionSerializer, request)
+        sent = payload(serializers.ActionSerializer, request)
         experiment, preflight = services.start_experiment(
             actor=request.user.actor,
             environment=environment,
@@ -208,12 +179,16 @@ class StartView(EnvironmentView):
         return Response({**experiment_resource(experiment), "preflight": preflight.as_resource()})
 
 
-class PauseView(EnvironmentView):
+class _ActionView(EnvironmentView):
+    """One of the lifecycle's services that needs no more than a reason."""
+
+    act: ClassVar[Callable[..., Experiment]]
+
     @extend_schema(parameters=WHERE, request=serializers.ActionSerializer, responses=serializers.ExperimentSerializer)
     def post(self, request: Request, pk: str) -> Response:
         environment = self.environment(request, Role.EDITOR)
-        sent = checked(serializers.ActionSerializer, request)
-        experiment = services.pause_experiment(
+        sent = payload(serializers.ActionSerializer, request)
+        experiment = type(self).act(
             actor=request.user.actor,
             environment=environment,
             pk=pk,
@@ -223,19 +198,16 @@ class PauseView(EnvironmentView):
         return Response(experiment_resource(experiment))
 
 
-class ResumeView(EnvironmentView):
-    @extend_schema(parameters=WHERE, request=serializers.ActionSerializer, responses=serializers.ExperimentSerializer)
-    def post(self, request: Request, pk: str) -> Response:
-        environment = self.environment(request, Role.EDITOR)
-        sent = checked(serializers.ActionSerializer, request)
-        experiment = services.resume_experiment(
-            actor=request.user.actor,
-            environment=environment,
-            pk=pk,
-            version=sent.get("version"),
-            reason=sent.get("reason", ""),
-        )
-        return Response(experiment_resource(experiment))
+class PauseView(_ActionView):
+    """Takes nobody new into the analysis; what is served stays as it is."""
+
+    act = staticmethod(services.pause_experiment)
+
+
+class ResumeView(_ActionView):
+    """Goes on enrolling after a pause."""
+
+    act = staticmethod(services.resume_experiment)
 
 
 class RestartView(EnvironmentView):
@@ -244,7 +216,7 @@ class RestartView(EnvironmentView):
     @extend_schema(parameters=WHERE, request=serializers.RestartSerializer, responses=serializers.ExperimentSerializer)
     def post(self, request: Request, pk: str) -> Response:
         environment = self.environment(request, Role.EDITOR)
-        sent = checked(serializers.RestartSerializer, request)
+        sent = payload(serializers.RestartSerializer, request)
         version, reason = sent.pop("version", None), sent.pop("reason", "")
         experiment = services.restart_experiment(
             actor=request.user.actor, environment=environment, pk=pk, changes=sent, version=version, reason=reason
@@ -253,10 +225,12 @@ class RestartView(EnvironmentView):
 
 
 class CompleteView(EnvironmentView):
+    """Ends the experiment with a decision, which sets the flag's rollout."""
+
     @extend_schema(parameters=WHERE, request=serializers.DecisionSerializer, responses=serializers.ExperimentSerializer)
     def post(self, request: Request, pk: str) -> Response:
         environment = self.environment(request, Role.EDITOR)
-        sent = checked(serializers.DecisionSerializer, request)
+        sent = payload(serializers.DecisionSerializer, request)
         experiment = services.complete_experiment(
             actor=request.user.actor,
             environment=environment,
@@ -292,6 +266,6 @@ class PowerView(EnvironmentView):
     @extend_schema(parameters=WHERE, request=serializers.PowerSerializer, responses=serializers.PowerAnswerSerializer)
     def post(self, request: Request) -> Response:
         self.environment(request)
-        form = serializers.PowerSerializer(data=request.data)
-        form.is_valid(raise_exception=True)
-        return Response(planning.solve(form.validated_data))
+        sent = payload(serializers.PowerSerializer, request)
+        refuse_unknown(sent, serializers.PowerSerializer().fields)
+        return Response(planning.solve(sent))

@@ -87,6 +87,9 @@ def resume_experiment(
     refuse_stale(experiment, version)
     _require(experiment, "resume", Experiment.Status.PAUSED)
     experiment.status = Experiment.Status.RUNNING
+    if experiment.ends_at is not None and experiment.ends_at <= timezone.now():
+        # It had its effect, the pause; whoever resumes wants to go on.
+        experiment.ends_at = None
     _save(experiment)
     phase = current_phase(experiment)
     _end_pause(phase, timezone.now())
@@ -133,7 +136,7 @@ def restart_experiment(
         )
         experiment.config.refresh_from_db()
     draft = drafts.Draft(experiment)
-    parts = {name: changes[name] for name in ("audience", "trafficPercent") if name in changes}
+    parts: dict[str, Any] = {name: changes[name] for name in ("audience", "trafficPercent") if name in changes}
     drafts.apply(draft, parts, {metric.key: metric for metric in metrics(environment.project)})
     drafts.check(draft)
     if draft.problems:
@@ -198,7 +201,7 @@ def _decided(experiment: Experiment, decision: str, variant: str | None) -> str:
         return experiment.control_variant
     if decision != Experiment.Decision.SHIP:
         raise Invalid("Decide `ship` (with a variant) or `stop`.", attr="decision", code="invalid_choice")
-    if variant not in known:
+    if variant is None or variant not in known:
         raise Invalid(f"Name the variant to ship, one of: {', '.join(known)}.", attr="variant", code="unknown_variant")
     return variant
 

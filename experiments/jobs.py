@@ -1,0 +1,150 @@
+"""What is done about experiments by the clock: idempotent jobs, one at a time for each experiment."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import structlog
+from django.db import connection, transaction
+from django.utils import timezone
+
+from analytics.selectors import GRACE
+from audit.actors import system
+from experiments import selectors
+from experiments.analysis import analyse, window_of
+from experiments.analysis.report import Report
+from experiments.models import Alarm, Experiment, ExperimentMetric
+from experiments.services.alarms import note_run, raise_alarm
+from experiments.services.lifecycle import pause_experiment, start_experiment
+from experiments.services.results import store_results
+from tenancy.errors import ServiceError
+
+log = structlog.get_logger(__name__)
+
+NIGHTLY: Final = "nightly results"
+WATCH: Final = "guardrails and sample ratio"
+SCHEDULE: Final = "scheduled start and end"
+BUSY: Final = "busy: another process is at it"
+# Any constant will do that no other advisory lock of ours uses.
+_LOCK_SPACE = 0x0E59E1
+
+
+def store_nightly(experiment_id: str | UUID, *, now: datetime | None = None) -> str:
+    """Store the results as of the last midnight (UTC) with their sample ratio; the same night again adds nothing."""
+    midnight = (now or timezone.now()).astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+    def work(experiment: Experiment) -> str:
+        phases = list(experiment.phases.all())
+        if not phases or phases[-1].started_at >= midnight:
+            return "nothing yet: started after the last midnight"
+        row, report = store_results(experiment=experiment, window=window_of(experiment, now=midnight))
+        alarms = _raise_alarms(experiment, report)
+        return f"stored {row.digest[:12]}{f', {alarms} new alarms' if alarms else ''}"
+
+    return _alone(NIGHTLY, experiment_id, work)
+
+
+def watch(experiment_id: str | UUID, *, now: datetime | None = None) -> str:
+    """Look at guardrails and sample ratio, and act as configured: warn, pause or kill, as an act of the system's."""
+
+    def work(experiment: Experiment) -> str:
+        if experiment.status != Experiment.Status.RUNNING:
+            return f"nothing to do: {experiment.status}"
+        alarms = _raise_alarms(experiment, analyse(experiment, window_of(experiment, now=now)))
+        return f"{alarms} new alarms" if alarms else "no new alarm"
+
+    return _alone(WATCH, experiment_id, work)
+
+
+def keep_schedule(experiment_id: str | UUID, *, now: datetime | None = None) -> str:
+    """Start a draft whose date has come; pause a running one at its end, so that nobody new is taken in undecided."""
+    moment = now or timezone.now()
+    actor = system("experiment schedule")
+
+    def work(experiment: Experiment) -> str:
+        environment, pk = experiment.environment, experiment.pk
+        is_draft = experiment.status == Experiment.Status.DRAFT
+        if is_draft and experiment.starts_at and experiment.starts_at <= moment:
+            try:
+                start_experiment(actor=actor, environment=environment, pk=pk, reason="Its date had come.")
+            except ServiceError as refusal:
+                return f"not started: {refusal}"
+            return "started"
+        is_running = experiment.status == Experiment.Status.RUNNING
+        if is_running and experiment.ends_at and experiment.ends_at <= moment:
+            pause_experiment(actor=actor, environment=environment, pk=pk, reason="Its end had come; decide.")
+            return "paused at its end"
+        return "not due"
+
+    return _alone(SCHEDULE, experiment_id, work)
+
+
+def nightly_ids(now: datetime | None = None) -> list[str]:
+    """Experiments whose figures may still change: served ones, and completed ones until their results are frozen."""
+    since = (now or timezone.now()) - GRACE - timedelta(days=1)
+    served = Experiment.objects.filter(status__in=Experiment.SERVED)
+    ended = Experiment.objects.filter(status=Experiment.Status.COMPLETED, ended_at__gte=since)
+    return [str(pk) for pk in (served | ended).order_by("pk").values_list("pk", flat=True)]
+
+
+def watched_ids() -> list[str]:
+    return [str(pk) for pk in Experiment.objects.filter(status=Experiment.Status.RUNNING).values_list("pk", flat=True)]
+
+
+def due_ids(now: datetime | None = None) -> list[str]:
+    moment = now or timezone.now()
+    starting = Experiment.objects.filter(status=Experiment.Status.DRAFT, starts_at__lte=moment)
+    ending = Experiment.objects.filter(status=Experiment.Status.RUNNING, ends_at__lte=moment)
+    return [str(pk) for pk in (starting | ending).order_by("pk").values_list("pk", flat=True)]
+
+
+def _raise_alarms(experiment: Experiment, report: Report) -> int:
+    """Raise what is new; at most one act per look, since a paused experiment cannot be paused again."""
+    actor = system("experiment watch")
+    raised = 0
+    if report.ratio.is_alarming and experiment.status == Experiment.Status.RUNNING:
+        action = ExperimentMetric.Action.PAUSE if experiment.auto_pause_on_srm else ExperimentMetric.Action.WARN
+        days = ", ".join(day.isoformat() for day in report.ratio.flagged_days)
+        raised += raise_alarm(
+            actor=actor,
+            experiment=experiment,
+            phase=report.window.phase,
+            kind=Alarm.Kind.SRM,
+            subject="",
+            action=action,
+            detail=f"Users do not arrive in the split's proportions{f' ({days})' if days else ''}.",
+        )
+    for item in report.guardrails:
+        if item["violated"] and experiment.status == Experiment.Status.RUNNING:
+            raised += raise_alarm(
+                actor=actor,
+                experiment=selectors.get_experiment(experiment.environment, experiment.pk),
+                phase=report.window.phase,
+                kind=Alarm.Kind.GUARDRAIL,
+                subject=f"{item['metric']}: {item['variant']}",
+                action=item["action"],
+                detail=f"{item['metric']} is worse for {item['variant']} by {abs(item['relativeLift']):.1%}, "
+                f"more than the {item['marginPercent']:g} % allowed.",
+            )
+    return raised
+
+
+def _alone(job: str, experiment_id: str | UUID, work: Callable[[Experiment], str]) -> str:
+    """Do the work unless somebody is at it: an advisory lock per experiment, held until the transaction ends."""
+    pk = UUID(str(experiment_id))
+    began, started_at = time.monotonic(), timezone.now()
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [_LOCK_SPACE, pk.int % 2**31])
+            if not cursor.fetchone()[0]:
+                return BUSY
+        experiment = selectors.with_parts(Experiment.objects.filter(pk=pk)).first()
+        if experiment is None:
+            return "gone"
+        outcome = work(experiment)
+        duration_ms = int((time.monotonic() - began) * 1000)
+        note_run(experiment=experiment, job=job, started_at=started_at, duration_ms=duration_ms, outcome=outcome)
+    log.info("experiment job", job=job, experiment=str(pk), outcome=outcome, duration_ms=duration_ms)
+    return outcome

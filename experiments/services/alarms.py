@@ -1,0 +1,63 @@
+"""What the jobs do on their own: raise an alarm once, act on it as configured, and note when they ran."""
+
+from datetime import datetime
+
+from django.db import transaction
+from django.utils import timezone
+
+from audit.actors import Actor
+from experiments.models import Alarm, Experiment, ExperimentMetric, JobRun, Phase
+from experiments.services.experiments import record
+from experiments.services.lifecycle import pause_experiment
+from experiments.signals import experiment_alarmed
+from flags.services import kill_flag
+
+_ACTION = ExperimentMetric.Action
+
+
+@transaction.atomic
+def raise_alarm(
+    *, actor: Actor, experiment: Experiment, phase: Phase, kind: str, subject: str, action: str, detail: str
+) -> bool:
+    """Raise an alarm unless this phase has had it: announce it, audit it, and pause or kill where that was chosen.
+
+    Returns whether it is new. What people undo afterwards (resume, release) stays undone.
+    """
+    alarm, is_new = Alarm.objects.get_or_create(
+        phase=phase,
+        kind=kind,
+        subject=subject,
+        defaults={"action": action, "detail": detail, "raised_at": timezone.now()},
+    )
+    if not is_new:
+        return False
+    environment = experiment.environment
+    if action == _ACTION.KILL:
+        kill_flag(
+            actor=actor,
+            environment=environment,
+            key=experiment.config.flag.key,
+            variant=experiment.control_variant,
+            reason=detail,
+        )
+    if action in {_ACTION.PAUSE, _ACTION.KILL} and experiment.status == Experiment.Status.RUNNING:
+        pause_experiment(actor=actor, environment=environment, pk=experiment.pk, reason=detail)
+    experiment_alarmed.send(sender=Experiment, experiment=experiment, kind=kind, action=action, detail=detail)
+    record(
+        actor,
+        experiment,
+        "experiment.alarmed",
+        before=None,
+        after={"kind": kind, "subject": subject, "action": action, "detail": alarm.detail, "phase": phase.number},
+        reason=detail,
+    )
+    return True
+
+
+def note_run(*, experiment: Experiment, job: str, started_at: datetime, duration_ms: int, outcome: str) -> None:
+    """Remember a job's last run for the console; runs are no change of anybody's, so they are not audited."""
+    JobRun.objects.update_or_create(
+        experiment=experiment,
+        job=job,
+        defaults={"started_at": started_at, "duration_ms": duration_ms, "outcome": outcome[:200]},
+    )

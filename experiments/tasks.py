@@ -1,0 +1,41 @@
+"""Celery's entry points: a dispatcher by the clock and one task per experiment, so that one failure stops no other.
+
+A task that was killed runs again (late acknowledgement), and does nothing twice.
+"""
+
+from celery import shared_task
+
+from experiments import jobs
+
+
+@shared_task(name="experiments.nightly")
+def nightly() -> None:
+    for experiment_id in jobs.nightly_ids():
+        store_nightly_results.delay(experiment_id)
+
+
+@shared_task(name="experiments.store_nightly_results")
+def store_nightly_results(experiment_id: str) -> str:
+    return jobs.store_nightly(experiment_id)
+
+
+@shared_task(name="experiments.watch")
+def watch() -> None:
+    for experiment_id in jobs.watched_ids():
+        watch_experiment.delay(experiment_id)
+
+
+@shared_task(name="experiments.watch_experiment")
+def watch_experiment(experiment_id: str) -> str:
+    return jobs.watch(experiment_id)
+
+
+@shared_task(name="experiments.schedule")
+def schedule() -> None:
+    for experiment_id in jobs.due_ids():
+        keep_schedule.delay(experiment_id)
+
+
+@shared_task(name="experiments.keep_schedule")
+def keep_schedule(experiment_id: str) -> str:
+    return jobs.keep_schedule(experiment_id)
