@@ -8,7 +8,7 @@ from typing import Any
 
 from openflagship.engine import deal, reallocate
 
-from flags.models import FlagConfig, Rule
+from flags.models import Flag, FlagConfig, Layer, Rule, Segment
 from tenancy.errors import Problem
 from tenancy.models import Environment
 
@@ -47,6 +47,11 @@ def flag_document(config: FlagConfig, rules: list[Rule] | None = None) -> dict[s
         "metadata": flag.metadata,
         "version": config.version,
     }
+
+
+def flag_about(flag: Flag) -> dict[str, Any]:
+    """Return what belongs to the flag but to no evaluation, kept beside each step of the version log."""
+    return {"name": flag.name, "description": flag.description, "tags": flag.tags}
 
 
 def rule_document(rule: Rule) -> dict[str, Any]:
@@ -173,3 +178,35 @@ def allocate(before: Ranges, weights: list[tuple[str, int]]) -> Ranges:
     """Lay weights out: afresh where there was nothing, else moving the fewest buckets possible."""
     after = reallocate(before, weights) if before else deal(weights)
     return [[start, end, variant] for start, end, variant in after]
+
+
+def segment_document(segment: Segment) -> dict[str, Any]:
+    """Return the segment as the snapshot carries it."""
+    return {
+        "key": segment.key,
+        "name": segment.name,
+        "included": segment.included,
+        "excluded": segment.excluded,
+        "conditions": segment.conditions,
+        "version": segment.version,
+    }
+
+
+def segment_resource(segment: Segment) -> dict[str, Any]:
+    return {**segment_document(segment), "createdAt": segment.created_at, "updatedAt": segment.updated_at}
+
+
+def layer_resource(layer: Layer) -> dict[str, Any]:
+    """Return the layer with one entry for each range of an experiment."""
+    slots = sorted(layer.slots.all(), key=lambda slot: slot.buckets.lower)
+    return {
+        "key": layer.key,
+        "name": layer.name,
+        "salt": layer.salt,
+        "experiments": [
+            {"id": str(slot.experiment_id), "start": slot.buckets.lower, "end": slot.buckets.upper} for slot in slots
+        ],
+        "version": layer.version,
+        "createdAt": layer.created_at,
+        "updatedAt": layer.updated_at,
+    }

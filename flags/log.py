@@ -33,6 +33,7 @@ def append(
     key: str,
     document: dict[str, Any] | None,
     entity: Change.Entity = Change.Entity.FLAG,
+    about: dict[str, Any] | None = None,
 ) -> Change:
     """Append one step for an environment that `lock` has locked, and publish it once the transaction has committed."""
     if not connection.in_atomic_block:
@@ -46,6 +47,7 @@ def append(
         entity=entity,
         key=key,
         document=document,
+        about=about or {},
         actor_label=actor.label,
     )
     transaction.on_commit(lambda: propagation.publish_change(change))

@@ -1,11 +1,13 @@
-"""Flags, their configuration in each environment, and the environment's version log, which is the truth about both."""
+"""Flags, segments, layers, and the environment's version log, which is the truth about what is served."""
 
-from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.constraints import ExclusionConstraint
+from django.contrib.postgres.fields import ArrayField, BigIntegerRangeField, IntegerRangeField, RangeOperators
 from django.core.validators import RegexValidator
 from django.db import models
-from django.db.models import Q
-
+from django.db.models import Func, Q
 from openflagship.ids import uuid7
+from psycopg.types.range import Range
+
 from tenancy.models import Environment, Project
 
 key_syntax = RegexValidator(
@@ -64,7 +66,10 @@ class FlagConfig(models.Model):
     targets = models.JSONField(default=list, blank=True)
     allocation = models.JSONField(default=list, blank=True, help_text="[[start, end, variant], …] of 10,000 buckets.")
     experiment = models.JSONField(
-        null=True, blank=True, editable=False, help_text="The running experiment's part of the snapshot, if there is one."
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="The running experiment's part of the snapshot, if there is one.",
     )
     version = models.BigIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -109,6 +114,80 @@ class Rule(models.Model):
         return self.name or f"Rule {self.priority}"
 
 
+class Segment(models.Model):
+    """A named audience of an environment: ids included and excluded, else a tree of conditions."""
+
+    environment = models.ForeignKey(Environment, on_delete=models.CASCADE, related_name="segments")
+    key = models.CharField(max_length=100, validators=[key_syntax])
+    name = models.CharField(max_length=200)
+    included = models.JSONField(default=list, blank=True)
+    excluded = models.JSONField(default=list, blank=True)
+    conditions = models.JSONField(null=True, blank=True)
+    version = models.BigIntegerField(default=0, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["key"]
+        constraints = [models.UniqueConstraint(fields=["environment", "key"], name="segment_key_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Layer(models.Model):
+    """A set of mutually exclusive experiments in an environment: whoever is in one of them is in no other."""
+
+    environment = models.ForeignKey(Environment, on_delete=models.CASCADE, related_name="layers")
+    key = models.CharField(max_length=100, validators=[key_syntax])
+    name = models.CharField(max_length=200)
+    salt = models.CharField(max_length=150, editable=False, help_text="Fixed at creation; never that of a flag.")
+    version = models.BigIntegerField(default=0, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["key"]
+        constraints = [models.UniqueConstraint(fields=["environment", "key"], name="layer_key_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class LayerSlot(models.Model):
+    """Buckets of a layer that belong to one experiment; that no two slots overlap is the database's to hold."""
+
+    layer = models.ForeignKey(Layer, on_delete=models.PROTECT, related_name="slots")
+    experiment_id = models.UUIDField(db_index=True)
+    buckets = IntegerRangeField(help_text="Half-open, within 0 to 10,000.")
+
+    class Meta:
+        ordering = ["layer", "buckets"]
+        constraints = [
+            # One number line for all layers, 10,000 buckets each: so GiST alone holds it, without the btree_gist
+            # extension, which the embedded server does not have.
+            ExclusionConstraint(
+                name="layer_slots_never_overlap",
+                expressions=[
+                    (
+                        Func(
+                            template="int8range(layer_id * 10000 + lower(buckets), layer_id * 10000 + upper(buckets))",
+                            output_field=BigIntegerRangeField(),
+                        ),
+                        RangeOperators.OVERLAPS,
+                    )
+                ],
+            ),
+            models.CheckConstraint(
+                condition=Q(buckets__contained_by=Range(0, 10_000)) & Q(buckets__isempty=False),
+                name="layer_slot_within_10000",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.layer} {self.buckets.lower} to {self.buckets.upper}"
+
+
 class Change(models.Model):
     """One step of an environment's version log: the whole document of what changed, as every evaluator hears it."""
 
@@ -128,6 +207,7 @@ class Change(models.Model):
     entity = models.CharField(max_length=10, choices=Entity.choices)
     key = models.CharField(max_length=100)
     document = models.JSONField(null=True, help_text="Empty where the thing is no longer served.")
+    about = models.JSONField(default=dict, help_text="What evaluators need not know: name, description, tags.")
     actor_label = models.CharField(max_length=254)
     created_at = models.DateTimeField(auto_now_add=True)
 

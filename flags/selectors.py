@@ -1,8 +1,11 @@
 """Reading flags: always from an environment that `tenancy.access` has handed out."""
 
-from django.db.models import Q, QuerySet
+from typing import Any
 
-from flags.models import FlagConfig
+from django.db.models import Q, QuerySet, TextField
+from django.db.models.functions import Cast
+
+from flags.models import FlagConfig, Layer, Rule, Segment
 from tenancy.errors import NotFound
 from tenancy.models import Environment
 
@@ -58,3 +61,68 @@ def search_configs(
             Q(flag__key__icontains=search) | Q(flag__name__icontains=search) | Q(flag__tags__contains=[search])
         )
     return found
+
+
+def get_segment(environment: Environment, key: str) -> Segment:
+    """Raises NotFound."""
+    segment = Segment.objects.filter(environment=environment, key=key).first()
+    if segment is None:
+        raise NotFound(f"There is no segment {key!r} in {environment.key}.", attr="segmentKey")
+    return segment
+
+
+def layers(environment: Environment) -> QuerySet[Layer]:
+    """The environment's layers with their slots, in two queries however many there are."""
+    return (
+        Layer.objects.filter(environment=environment)
+        .select_related("environment__project__organization")
+        .prefetch_related("slots")
+    )
+
+
+def get_layer(environment: Environment, key: str) -> Layer:
+    """Raises NotFound."""
+    layer = layers(environment).filter(key=key).first()
+    if layer is None:
+        raise NotFound(f"There is no layer {key!r} in {environment.key}.", attr="layerKey")
+    return layer
+
+
+def segments_in(tree: Any) -> list[str]:
+    """Return the keys of the segments that a stored tree of conditions asks for."""
+    found: list[str] = []
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, list):
+            waiting += node
+        elif isinstance(node, dict):
+            if node.get("operator") in {"in_segment", "not_in_segment"}:
+                found += [key for key in node.get("value") or [] if isinstance(key, str)]
+            else:
+                waiting += [node[name] for name in ("all", "any", "not") if name in node]
+    return list(dict.fromkeys(found))
+
+
+def segment_users(segment: Segment) -> list[str]:
+    """Name everything that asks for the segment: rules (of archived flags too), experiments' audiences, segments."""
+    environment, named = segment.environment_id, f'"{segment.key}"'
+
+    def asking(rows: QuerySet[Any], field: str) -> QuerySet[Any]:
+        return rows.annotate(text=Cast(field, TextField())).filter(text__contains=named)
+
+    rules = asking(Rule.objects.filter(config__environment=environment), "conditions").select_related("config__flag")
+    users = [
+        f"flag {rule.config.flag.key}{' (archived)' if rule.config.flag.is_archived else ''}, rule {rule.priority}"
+        for rule in rules.order_by("config__flag__key", "priority")
+        if segment.key in segments_in(rule.conditions)
+    ]
+    configs_with_experiment = FlagConfig.objects.filter(environment=environment, experiment__isnull=False)
+    users += [
+        f"the experiment on flag {config.flag.key}"
+        for config in asking(configs_with_experiment, "experiment").select_related("flag")
+        if config.experiment and segment.key in segments_in(config.experiment.get("audience"))
+    ]
+    others = asking(Segment.objects.filter(environment=environment).exclude(pk=segment.pk), "conditions")
+    users += [f"segment {other.key}" for other in others if segment.key in segments_in(other.conditions)]
+    return users

@@ -2,13 +2,23 @@
 
 from flags.services.flags import archive_flag, create_flag, restore_flag, set_experiment, update_flag
 from flags.services.kill import kill_flag, release_flag
+from flags.services.layers import create_layer, delete_layer, release_range, reserve_range, update_layer
+from flags.services.segments import create_segment, delete_segment, update_segment
 
 __all__ = [
     "archive_flag",
     "create_flag",
+    "create_layer",
+    "create_segment",
+    "delete_layer",
+    "delete_segment",
     "kill_flag",
     "release_flag",
+    "release_range",
+    "reserve_range",
     "restore_flag",
     "set_experiment",
     "update_flag",
+    "update_layer",
+    "update_segment",
 ]

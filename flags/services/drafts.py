@@ -11,6 +11,7 @@ from openflagship.ids import uuid7
 
 from flags.documents import allocate, flag_document, rollout_of, weights_of
 from flags.models import Flag, FlagConfig, Rule
+from flags.services.recording import unknown_fields
 from tenancy.errors import Conflict, Invalid, Problem
 
 BOOLEAN_VARIANTS = [{"key": "control", "value": False}, {"key": "treatment", "value": True}]
@@ -50,11 +51,7 @@ def apply(draft: Draft, payload: Mapping[str, Any]) -> list[Problem]:
     """
     flag, config = draft.flag, draft.config
     known = {"key", "type", *SHARED_FIELDS, *CONFIG_FIELDS, *READ_ONLY_FIELDS}
-    problems = [
-        Problem(name, "unknown_field", f"There is no field {name!r}; leave it out.")
-        for name in payload
-        if name not in known
-    ]
+    problems = unknown_fields(payload, known)
     for name in SHARED_FIELDS:
         if name in payload:
             setattr(flag, name, payload[name])

@@ -6,13 +6,13 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-import audit.services
 from audit.actors import Actor
 from flags import log
-from flags.documents import flag_document, flag_resource
+from flags.documents import flag_about, flag_resource
 from flags.models import Change, Flag, FlagConfig, Rule
 from flags.selectors import configs, get_config
 from flags.services import drafts
+from flags.services.recording import append_flag, record_flag, refuse_stale
 from tenancy.errors import Conflict, Invalid, Problem
 from tenancy.models import Environment, Project
 
@@ -45,9 +45,9 @@ def create_flag(*, actor: Actor, environment: Environment, payload: Mapping[str,
         config.version = 1
         config.save(force_insert=True)
     for config in FlagConfig.objects.filter(flag=flag).select_related("flag").prefetch_related("rules"):
-        _append(actor, config, environments[config.environment_id])
+        append_flag(actor, config, environments[config.environment_id])
     config = get_config(environment, flag.key)
-    _record(actor, config, "flag.created", before=None)
+    record_flag(actor, config, "flag.created", before=None)
     return config, True
 
 
@@ -126,7 +126,7 @@ def update_flag(
     config = get_config(environment, key)
     config.environment = environments[environment.pk]
     before = flag_resource(config)
-    _refuse_stale(before, version)
+    refuse_stale("flag", before, version)
     flag = config.flag
     if flag.is_archived:
         raise Conflict(f"{key!r} is archived; restore it before changing it.", code="flag_archived")
@@ -145,13 +145,13 @@ def update_flag(
         flag.save()
     _save(draft)
     saved = get_config(environment, key)
-    _append(actor, saved, environments[environment.pk])
+    append_flag(actor, saved, environments[environment.pk])
     if shared_changed:
         for other in flag.configs.exclude(pk=config.pk).select_related("flag").prefetch_related("rules"):
             other.version += 1
             other.save(update_fields=["version", "updated_at"])
-            _append(actor, other, environments[other.environment_id])
-    _record(actor, saved, "flag.updated", before=before, reason=reason)
+            append_flag(actor, other, environments[other.environment_id])
+    record_flag(actor, saved, "flag.updated", before=before, reason=reason)
     return saved
 
 
@@ -171,17 +171,6 @@ def _defaults(config: FlagConfig) -> dict[str, Any]:
         "rules": [],
         "rollout": [],
     }
-
-
-def _refuse_stale(before: dict[str, Any], version: int | None) -> None:
-    if version is not None and version != before["version"]:
-        raise Conflict(
-            f"The flag is at version {before['version']}, and you changed version {version}. Read it again, and apply "
-            "your change to what is there now.",
-            code="version_conflict",
-            attr="version",
-            current=before,
-        )
 
 
 def _check_elsewhere(flag: Flag, config: FlagConfig) -> None:
@@ -218,9 +207,10 @@ def archive_flag(*, actor: Actor, environment: Environment, key: str, reason: st
             kind=Change.Kind.FLAG_ARCHIVED,
             key=flag.key,
             document=None,
+            about=flag_about(flag),
         )
     saved = get_config(environment, key)
-    _record(actor, saved, "flag.archived", before=before, reason=reason)
+    record_flag(actor, saved, "flag.archived", before=before, reason=reason)
     return saved
 
 
@@ -253,16 +243,16 @@ def restore_flag(*, actor: Actor, environment: Environment, key: str, reason: st
     for row in flag.configs.select_related("flag").prefetch_related("rules"):
         row.version += 1
         row.save(update_fields=["version", "updated_at"])
-        _append(actor, row, environments[row.environment_id])
+        append_flag(actor, row, environments[row.environment_id])
     saved = get_config(environment, key)
-    _record(actor, saved, "flag.restored", before=before, reason=reason)
+    record_flag(actor, saved, "flag.restored", before=before, reason=reason)
     return saved
 
 
 def set_experiment(
     *, actor: Actor, environment: Environment, key: str, section: dict[str, Any] | None, salt: str | None = None
 ) -> FlagConfig:
-    """Put an experiment's part into the flag's document, or take it out; the experiments app calls it in its transaction.
+    """Put an experiment's part into the flag's document, or take it out, in the experiments app's transaction.
 
     The caller audits: what happened is an act on the experiment. `salt` reshuffles (a restarted experiment).
     """
@@ -279,7 +269,7 @@ def set_experiment(
         config.salt = salt
     config.version += 1
     config.save()
-    _append(actor, config, environments[environment.pk])
+    append_flag(actor, config, environments[environment.pk])
     return config
 
 
@@ -293,7 +283,7 @@ def configure_environment(*, actor: Actor, environment: Environment) -> None:
         config.version = 1
         config.save(force_insert=True)
         if not flag.is_archived:
-            _append(actor, config, locked)
+            append_flag(actor, config, locked)
 
 
 def _save(draft: drafts.Draft) -> None:
@@ -306,29 +296,3 @@ def _save(draft: drafts.Draft) -> None:
     for rule in draft.rules:
         rule.config = config
         rule.save(force_insert=rule.pk not in existing)
-
-
-def _append(actor: Actor, config: FlagConfig, environment: Environment) -> Change:
-    return log.append(
-        environment=environment,
-        actor=actor,
-        kind=Change.Kind.FLAG_UPDATED,
-        key=config.flag.key,
-        document=flag_document(config),
-    )
-
-
-def _record(actor: Actor, config: FlagConfig, action: str, *, before: dict[str, Any] | None, reason: str = "") -> None:
-    environment = config.environment
-    audit.services.record(
-        actor=actor,
-        action=action,
-        entity_type="flag",
-        entity_key=config.flag.key,
-        organization_id=environment.project.organization_id,
-        project=environment.project.key,
-        environment=environment.key,
-        before=before,
-        after=flag_resource(config),
-        reason=reason,
-    )

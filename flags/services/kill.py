@@ -3,12 +3,11 @@
 from django.db import transaction
 from django.utils import timezone
 
-import audit.services
 from audit.actors import Actor
 from flags import log
-from flags.documents import flag_document
 from flags.models import Change, FlagConfig
 from flags.selectors import get_config
+from flags.services.recording import append_flag, record
 from flags.signals import flag_killed
 from tenancy.errors import Conflict, Invalid
 from tenancy.models import Environment
@@ -69,22 +68,13 @@ def _state(config: FlagConfig) -> dict[str, object]:
 def _commit(actor: Actor, config: FlagConfig, action: str, before: dict[str, object], reason: str) -> None:
     config.version += 1
     config.save()
-    environment = config.environment
-    log.append(
-        environment=environment,
+    append_flag(actor, config, config.environment, Change.Kind.KILL_SWITCH)
+    record(
         actor=actor,
-        kind=Change.Kind.KILL_SWITCH,
-        key=config.flag.key,
-        document=flag_document(config),
-    )
-    audit.services.record(
-        actor=actor,
+        environment=config.environment,
         action=action,
         entity_type="flag",
         entity_key=config.flag.key,
-        organization_id=environment.project.organization_id,
-        project=environment.project.key,
-        environment=environment.key,
         before=before,
         after=_state(config),
         reason=reason,

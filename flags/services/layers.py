@@ -1,0 +1,152 @@
+"""Layers: mutually exclusive experiments, each with bucket ranges that no other has."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from openflagship.engine import BUCKETS
+from psycopg.types.range import Range
+
+from audit.actors import Actor
+from flags import log
+from flags.documents import layer_resource
+from flags.models import Layer, LayerSlot
+from flags.selectors import get_layer
+from flags.services.recording import record, refuse_stale, refuse_unknown
+from tenancy.errors import Conflict, Invalid
+from tenancy.models import Environment
+from tenancy.services import clean
+
+_FIELDS = {"key", "name"}
+_READ_ONLY_FIELDS = {"salt", "experiments", "version", "createdAt", "updatedAt"}
+
+
+@transaction.atomic
+def create_layer(*, actor: Actor, environment: Environment, payload: Mapping[str, Any]) -> tuple[Layer, bool]:
+    """Create a layer; one that exists with the same name is answered with what is there. Raises Invalid, Conflict."""
+    locked = log.lock([environment.pk])[environment.pk]
+    refuse_unknown(payload, _FIELDS | _READ_ONLY_FIELDS)
+    key = payload.get("key", "")
+    name = payload.get("name") or key
+    existing = Layer.objects.filter(environment=environment, key=key).first()
+    if existing is not None:
+        if existing.name != name:
+            raise Conflict(
+                f"There is already a layer {key!r} with another name.",
+                code="key_exists",
+                attr="key",
+                current=layer_resource(existing),
+            )
+        return existing, False
+    # A flag's key, which is its salt, never holds a colon: the two hashes cannot meet.
+    layer = Layer(environment=locked, key=key, name=name, salt=f"layer:{key}", version=1)
+    clean(layer)
+    layer.save(force_insert=True)
+    _record(actor, layer, "layer.created", before=None, after=layer_resource(layer))
+    return layer, True
+
+
+@transaction.atomic
+def update_layer(
+    *, actor: Actor, environment: Environment, key: str, payload: Mapping[str, Any], version: int | None
+) -> Layer:
+    """Rename a layer. Raises NotFound, Invalid, or Conflict `version_conflict`."""
+    log.lock([environment.pk])
+    layer = get_layer(environment, key)
+    before = layer_resource(layer)
+    refuse_stale("layer", before, version)
+    refuse_unknown(payload, _FIELDS | _READ_ONLY_FIELDS)
+    if payload.get("key", key) != key:
+        raise Invalid("The key of a layer never changes; create another layer.", attr="key", code="immutable")
+    layer.name = payload.get("name", layer.name)
+    layer.version += 1
+    clean(layer)
+    layer.save()
+    _record(actor, layer, "layer.updated", before=before, after=layer_resource(layer))
+    return layer
+
+
+@transaction.atomic
+def delete_layer(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> None:
+    """Delete a layer that no experiment uses. Raises NotFound, or Conflict `in_use` naming the experiments."""
+    log.lock([environment.pk])
+    layer = get_layer(environment, key)
+    users = sorted({str(slot.experiment_id) for slot in layer.slots.all()})
+    if users:
+        raise Conflict(
+            f"{key!r} is still used by: {', '.join(f'experiment {user}' for user in users)}. Complete them first.",
+            code="in_use",
+            attr="key",
+        )
+    before = layer_resource(layer)
+    _record(actor, layer, "layer.deleted", before=before, after=None, reason=reason)
+    layer.delete()
+
+
+def reserve_range(layer: Layer, experiment_id: UUID, buckets: int) -> list[tuple[int, int]]:
+    """Give the experiment `buckets` buckets of the layer in all; return its half-open ranges, ascending.
+
+    What it has it keeps, as far as that goes: more are taken from the lowest free ones, fewer give up the highest. In
+    the caller's transaction, under the environment's lock; the caller audits. Raises Conflict `layer_full`.
+    """
+    if not 0 < buckets <= BUCKETS:
+        raise Invalid(f"Reserve from 1 to {BUCKETS} buckets.", attr="trafficPercent", code="out_of_range")
+    log.lock([layer.environment_id])
+    owners: list[UUID | None] = [None] * BUCKETS
+    for slot in LayerSlot.objects.filter(layer=layer):
+        owners[slot.buckets.lower : slot.buckets.upper] = [slot.experiment_id] * (
+            slot.buckets.upper - slot.buckets.lower
+        )
+    mine = [bucket for bucket, owner in enumerate(owners) if owner == experiment_id][:buckets]
+    free = [bucket for bucket, owner in enumerate(owners) if owner is None]
+    missing = buckets - len(mine)
+    if missing > len(free):
+        raise Conflict(
+            f"The layer {layer.key!r} has {len(free) / 100:g} % left, {missing / 100:g} % more are needed. Complete an "
+            "experiment of it, or take part of the traffic.",
+            code="layer_full",
+            attr="trafficPercent",
+        )
+    ranges = _ranges(sorted(mine + free[:missing]))
+    LayerSlot.objects.filter(layer=layer, experiment_id=experiment_id).delete()
+    LayerSlot.objects.bulk_create(
+        LayerSlot(layer=layer, experiment_id=experiment_id, buckets=Range(start, end)) for start, end in ranges
+    )
+    return ranges
+
+
+def release_range(layer: Layer, experiment_id: UUID) -> None:
+    """Give the experiment's buckets back to the layer, in the caller's transaction. Having none: nothing happens."""
+    LayerSlot.objects.filter(layer=layer, experiment_id=experiment_id).delete()
+
+
+def _ranges(buckets: list[int]) -> list[tuple[int, int]]:
+    ranges: list[tuple[int, int]] = []
+    for bucket in buckets:
+        if ranges and ranges[-1][1] == bucket:
+            ranges[-1] = (ranges[-1][0], bucket + 1)
+        else:
+            ranges.append((bucket, bucket + 1))
+    return ranges
+
+
+def _record(
+    actor: Actor,
+    layer: Layer,
+    action: str,
+    *,
+    before: dict[str, Any] | None,
+    after: dict[str, Any] | None,
+    reason: str = "",
+) -> None:
+    record(
+        actor=actor,
+        environment=layer.environment,
+        action=action,
+        entity_type="layer",
+        entity_key=layer.key,
+        before=before,
+        after=after,
+        reason=reason,
+    )

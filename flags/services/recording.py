@@ -1,0 +1,96 @@
+"""What every write begins with, the version that was read, and ends with: a step in each of the two logs."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import audit.services
+from audit.actors import Actor
+from flags import log
+from flags.documents import flag_about, flag_document, flag_resource
+from flags.models import Change, FlagConfig
+from tenancy.errors import Conflict, Invalid, Problem
+from tenancy.models import Environment
+
+
+def refuse_stale(noun: str, current: Mapping[str, Any], version: int | None) -> None:
+    """Raise Conflict `version_conflict` with the current state unless `version` is its version; None skips it."""
+    if version is not None and version != current["version"]:
+        raise Conflict(
+            f"The {noun} is at version {current['version']}, and you changed version {version}. Read it again, and "
+            "apply your change to what is there now.",
+            code="version_conflict",
+            attr="version",
+            current=current,
+        )
+
+
+def refuse_unknown(payload: Mapping[str, Any], known: Iterable[str]) -> None:
+    """Raise Invalid `unknown_field` for each field that is none of `known`."""
+    problems = unknown_fields(payload, known)
+    if problems:
+        raise Invalid(problems)
+
+
+def unknown_fields(payload: Mapping[str, Any], known: Iterable[str]) -> list[Problem]:
+    allowed = set(known)
+    return [
+        Problem(name, "unknown_field", f"There is no field {name!r}; leave it out.")
+        for name in payload
+        if name not in allowed
+    ]
+
+
+def append_flag(
+    actor: Actor, config: FlagConfig, environment: Environment, kind: Change.Kind = Change.Kind.FLAG_UPDATED
+) -> Change:
+    """Log the flag as evaluators get it now, in an environment that `log.lock` has locked."""
+    return log.append(
+        environment=environment,
+        actor=actor,
+        kind=kind,
+        key=config.flag.key,
+        document=flag_document(config),
+        about=flag_about(config.flag),
+    )
+
+
+def record_flag(
+    actor: Actor, config: FlagConfig, action: str, *, before: dict[str, Any] | None, reason: str = ""
+) -> None:
+    record(
+        actor=actor,
+        environment=config.environment,
+        action=action,
+        entity_type="flag",
+        entity_key=config.flag.key,
+        before=before,
+        after=flag_resource(config),
+        reason=reason,
+    )
+
+
+def record(
+    *,
+    actor: Actor,
+    environment: Environment,
+    action: str,
+    entity_type: str,
+    entity_key: str,
+    before: Mapping[str, Any] | None,
+    after: Mapping[str, Any] | None,
+    reason: str = "",
+) -> None:
+    """Audit an act on something of an environment."""
+    project = environment.project
+    audit.services.record(
+        actor=actor,
+        action=action,
+        entity_type=entity_type,
+        entity_key=entity_key,
+        organization_id=project.organization_id,
+        project=project.key,
+        environment=environment.key,
+        before=before,
+        after=after,
+        reason=reason,
+    )

@@ -1,0 +1,168 @@
+"""Creating, changing and deleting segments; each change travels to every evaluator like a flag's."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import transaction
+from openflagship.engine import DecodeError, decode_segment, links
+
+from audit.actors import Actor
+from flags import log
+from flags.documents import segment_document, segment_resource
+from flags.models import Change, Segment
+from flags.selectors import get_segment, segment_users, segments_in
+from flags.services.recording import record, refuse_stale, refuse_unknown
+from tenancy.errors import Conflict, Invalid, Problem
+from tenancy.models import Environment
+from tenancy.services import clean
+
+_FIELDS = ("key", "name", "included", "excluded", "conditions")
+_READ_ONLY_FIELDS = ("version", "createdAt", "updatedAt")
+
+
+@transaction.atomic
+def create_segment(*, actor: Actor, environment: Environment, payload: Mapping[str, Any]) -> tuple[Segment, bool]:
+    """Create a segment. One that exists with the same content is answered with what is there.
+
+    Raises Invalid (code `segment_cycle` for segments that use each other), or Conflict `key_exists`.
+    """
+    locked = log.lock([environment.pk])[environment.pk]
+    refuse_unknown(payload, (*_FIELDS, *_READ_ONLY_FIELDS))
+    segment = Segment(environment=locked, key=payload.get("key", ""), version=1)
+    _apply(segment, payload)
+    existing = Segment.objects.filter(environment=environment, key=segment.key).first()
+    if existing is not None:
+        there, wanted = segment_resource(existing), segment_resource(segment)
+        if any(there[name] != wanted[name] for name in payload if name in _FIELDS):
+            raise Conflict(
+                f"There is already a segment {segment.key!r} with other content.",
+                code="key_exists",
+                attr="key",
+                current=there,
+            )
+        return existing, False
+    _check(segment)
+    segment.save(force_insert=True)
+    _commit(actor, segment, locked, "segment.created", before=None)
+    return segment, True
+
+
+@transaction.atomic
+def update_segment(
+    *,
+    actor: Actor,
+    environment: Environment,
+    key: str,
+    payload: Mapping[str, Any],
+    version: int | None,
+    is_partial: bool = True,
+    reason: str = "",
+) -> Segment:
+    """Change a segment; what is not named stays with `is_partial`, else becomes empty. Raises as `create_segment`."""
+    locked = log.lock([environment.pk])[environment.pk]
+    segment = get_segment(environment, key)
+    before = segment_resource(segment)
+    refuse_stale("segment", before, version)
+    refuse_unknown(payload, (*_FIELDS, *_READ_ONLY_FIELDS))
+    if payload.get("key", key) != key:
+        raise Invalid("The key of a segment never changes; create another segment.", attr="key", code="immutable")
+    empty = {} if is_partial else {"name": key, "included": [], "excluded": [], "conditions": None}
+    _apply(segment, {**empty, **payload})
+    segment.version += 1
+    _check(segment)
+    segment.save()
+    _commit(actor, segment, locked, "segment.updated", before=before, reason=reason)
+    return segment
+
+
+@transaction.atomic
+def delete_segment(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> None:
+    """Delete a segment that nothing uses. Raises NotFound, or Conflict `in_use` naming each user."""
+    locked = log.lock([environment.pk])[environment.pk]
+    segment = get_segment(environment, key)
+    users = segment_users(segment)
+    if users:
+        raise Conflict(
+            f"{key!r} is still used by: {', '.join(users)}. Take it out there first.", code="in_use", attr="key"
+        )
+    before = segment_resource(segment)
+    segment.delete()
+    log.append(
+        environment=locked,
+        actor=actor,
+        kind=Change.Kind.SEGMENT_UPDATED,
+        entity=Change.Entity.SEGMENT,
+        key=key,
+        document=None,
+    )
+    record(
+        actor=actor,
+        environment=locked,
+        action="segment.deleted",
+        entity_type="segment",
+        entity_key=key,
+        before=before,
+        after=None,
+        reason=reason,
+    )
+
+
+def _apply(segment: Segment, payload: Mapping[str, Any]) -> None:
+    for name in ("name", "included", "excluded", "conditions"):
+        if name in payload:
+            setattr(segment, name, payload[name])
+    segment.name = segment.name or segment.key
+    # Once each, in the order given: a list of ids is a set that people read.
+    for name in ("included", "excluded"):
+        ids = getattr(segment, name)
+        if all(isinstance(user_id, str) for user_id in ids):
+            setattr(segment, name, list(dict.fromkeys(ids)))
+
+
+def _check(segment: Segment) -> None:
+    try:
+        decode_segment(segment_document(segment))
+    except DecodeError as error:
+        raise Invalid([Problem(found.path, found.code, found.message) for found in error.problems]) from error
+    clean(segment)
+    graph = {
+        other.key: segments_in(other.conditions)
+        for other in Segment.objects.filter(environment=segment.environment_id).exclude(key=segment.key)
+    }
+    graph[segment.key] = segments_in(segment.conditions)
+    cycle = links.find_cycle(graph)
+    if cycle:
+        raise Invalid(
+            f"These segments would use each other: {' → '.join(cycle)}. Remove one of them.",
+            attr="conditions",
+            code="segment_cycle",
+        )
+
+
+def _commit(
+    actor: Actor,
+    segment: Segment,
+    environment: Environment,
+    action: str,
+    *,
+    before: dict[str, Any] | None,
+    reason: str = "",
+) -> None:
+    log.append(
+        environment=environment,
+        actor=actor,
+        kind=Change.Kind.SEGMENT_UPDATED,
+        entity=Change.Entity.SEGMENT,
+        key=segment.key,
+        document=segment_document(segment),
+    )
+    record(
+        actor=actor,
+        environment=environment,
+        action=action,
+        entity_type="segment",
+        entity_key=segment.key,
+        before=before,
+        after=segment_resource(segment),
+        reason=reason,
+    )
