@@ -172,6 +172,9 @@ def _forget_dead_server(layout: Layout) -> None:
         raise EmbeddedError(
             f"Processes of a PostgreSQL that died still use {layout.postgres_data} (pids {_orphans(layout)}): end them."
         )
+    pid = process.first_line_pid(pid_file)
+    if pid is None or not psutil.pid_exists(pid):
+        return  # PostgreSQL sees through that itself, and checks more than we could: its shared memory
     pid_file.unlink(missing_ok=True)
     (layout.socket_dir / f"{POSTGRES_SOCKET_NAME}.lock").unlink(missing_ok=True)
 

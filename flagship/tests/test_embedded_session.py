@@ -93,8 +93,11 @@ def test_session__servers_running__listen_on_no_port_and_ignore_the_terminal(var
         for pid in running_pids(layout):
             assert pid is not None
             assert os.getsid(pid) == pid
-            assert not [c for c in psutil.Process(pid).net_connections("inet") if c.status == psutil.CONN_LISTEN]
             assert psutil.Process(pid).uids().real != 0
+        with psycopg.connect(embedded.database_url(var_dir)) as connection:
+            assert connection.execute("SHOW listen_addresses").fetchone() == ("",)
+        with Redis.from_url(embedded.redis_url(var_dir)) as client:
+            assert client.config_get("port") == {"port": "0"}
 
 
 def test_session__default_durability__is_full_and_never_evicts(var_dir):
