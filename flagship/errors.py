@@ -63,7 +63,8 @@ class Formatter(ExceptionFormatter):
         if isinstance(self.exc, _Refusal):
             return [Error(problem.code, problem.detail, problem.attr) for problem in self.exc.error.problems]
         return [
-            Error(_CODES.get(error.code, error.code), str(error.detail), error.attr) for error in super().get_errors()
+            Error(_CODES.get(error.code, error.code), str(error.detail), _path(error.attr))
+            for error in super().get_errors()
         ]
 
     def format_error_response(self, error_response: ErrorResponse) -> dict[str, Any]:
