@@ -1,4 +1,4 @@
-"""Raw events (append-only, partitioned by the time in their ids) and the events that could not be stored."""
+"""Raw events, append-only and partitioned by the time in their ids; what is kept up beside them; dead letters."""
 
 from django.db import models
 
@@ -49,6 +49,113 @@ class Conversion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.event_name} of {self.unit_id}"
+
+
+class ExposurePhase(models.Model):
+    """From `started_at` on, units of the experiment are first exposed anew (a restart, a changed split).
+
+    Before an experiment's first row there is the phase that starts at the Unix epoch.
+    """
+
+    pk = models.CompositePrimaryKey("environment_id", "experiment", "started_at")
+    environment_id = models.BigIntegerField()
+    experiment = models.TextField()
+    started_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "exposure_phases"
+
+    def __str__(self) -> str:
+        return f"{self.experiment} from {self.started_at}"
+
+
+class FirstExposure(models.Model):
+    """A unit in a phase of an experiment, kept up by the ingest: its first variant and when it saw another one.
+
+    Times only ever move back, and only by earlier events, so the order in which events arrive does not matter.
+    """
+
+    pk = models.CompositePrimaryKey("environment_id", "experiment", "phase", "unit_id")
+    environment_id = models.BigIntegerField()
+    phase = models.DateTimeField()
+    first_at = models.DateTimeField(null=True, help_text="Empty while only bots' exposures are known.")
+    crossed_at = models.DateTimeField(null=True, help_text="When it first saw another variant than its first.")
+    bot_at = models.DateTimeField(null=True, help_text="Its first exposure that is a bot's.")
+    experiment = models.TextField()
+    variant = models.TextField(null=True)  # noqa: DJ001 - as first_at
+    unit_id = models.TextField()
+
+    class Meta:
+        db_table = "first_exposures"
+
+    def __str__(self) -> str:
+        return f"{self.unit_id} in {self.experiment}: {self.variant}"
+
+
+class FlagExposureHour(models.Model):
+    """Exposures of one UTC hour, for good; hours beyond the raw events' retention are merged into days."""
+
+    pk = models.CompositePrimaryKey("environment_id", "flag_key", "hour", "variant", "reason")
+    environment_id = models.BigIntegerField()
+    hour = models.DateTimeField()
+    exposures = models.BigIntegerField()
+    bots = models.BigIntegerField()
+    flag_key = models.TextField()
+    variant = models.TextField()
+    reason = models.TextField()
+
+    class Meta:
+        db_table = "flag_exposure_hours"
+
+    def __str__(self) -> str:
+        return f"{self.flag_key}={self.variant} at {self.hour}: {self.exposures}"
+
+
+class FlagUnit(models.Model):
+    """A unit that saw a variant of a flag, with the UTC hour it last did; bots have none."""
+
+    pk = models.CompositePrimaryKey("environment_id", "flag_key", "variant", "unit_id")
+    environment_id = models.BigIntegerField()
+    last_hour = models.DateTimeField()
+    flag_key = models.TextField()
+    variant = models.TextField()
+    unit_id = models.TextField()
+
+    class Meta:
+        db_table = "flag_units"
+
+    def __str__(self) -> str:
+        return f"{self.unit_id} saw {self.flag_key}={self.variant}"
+
+
+class FlagUnitHour(models.Model):
+    """How many units were last seen in an hour: summed from an hour on, the exact number of users since then."""
+
+    pk = models.CompositePrimaryKey("environment_id", "flag_key", "last_hour", "variant")
+    environment_id = models.BigIntegerField()
+    last_hour = models.DateTimeField()
+    units = models.BigIntegerField()
+    flag_key = models.TextField()
+    variant = models.TextField()
+
+    class Meta:
+        db_table = "flag_unit_hours"
+
+    def __str__(self) -> str:
+        return f"{self.flag_key}={self.variant}: {self.units} last seen at {self.last_hour}"
+
+
+class DerivedRevision(models.Model):
+    """One row, counted up when derived tables are rewritten: the ingest then forgets what it remembers of them."""
+
+    value = models.BigIntegerField(default=0)
+
+    class Meta:
+        db_table = "derived_revision"
+        constraints = [models.CheckConstraint(condition=models.Q(pk=1), name="derived_revision_single_row")]
+
+    def __str__(self) -> str:
+        return str(self.value)
 
 
 class DeadLetter(models.Model):

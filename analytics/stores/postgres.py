@@ -1,94 +1,106 @@
-"""Events in PostgreSQL: binary COPY into staging, then one INSERT that leaves out what is there already."""
+"""Events in PostgreSQL: binary COPY into staging, then one INSERT that leaves out what is there already.
 
+In the same transaction the derived tables are kept up: first exposures, hours, units.
+"""
+
+import threading
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 
 from analytics.bots import is_bot
 from analytics.events import Batch, Conversion, Exposure
 from analytics.partitions import PARTITIONS
+from analytics.stores import postgres_sql as sql
 from analytics.stores.base import Stored
 from analytics.stores.postgres_reads import PostgresReads
+from analytics.stores.unit_states import Changes, ExperimentKey, FlagKey, Remembered, UnitState
 
-# Temporary tables write no log; of this connection alone, and empty outside a transaction.
-_EXPOSURES_STAGING = """
-CREATE TEMPORARY TABLE IF NOT EXISTS staged_exposures (
-    evaluation_id uuid, environment_id bigint, flag_key text, unit_id text, variant text, reason text, rule_id text,
-    experiment text, config_version bigint, occurred_ms bigint, received_ms bigint, source text, user_agent text,
-    attributes text, is_bot boolean
-) ON COMMIT DELETE ROWS
-"""
-_EXPOSURE_TYPES = [
-    *("uuid", "int8", "text", "text", "text", "text", "text"),
-    *("text", "int8", "int8", "int8", "text", "text", "text", "bool"),
-]
-# In the order of the key, so that two processes storing the same events wait for one another and never deadlock.
-_INSERT_EXPOSURES = """
-INSERT INTO exposures (
-    evaluation_id, environment_id, flag_key, unit_id, variant, reason, rule_id, experiment, config_version,
-    occurred_at, received_at, source, user_agent, attributes, is_bot
-)
-SELECT
-    evaluation_id, environment_id, flag_key, unit_id, variant, reason, rule_id, experiment, config_version,
-    to_timestamp(occurred_ms / 1000.0::float8), to_timestamp(received_ms / 1000.0::float8), source, user_agent,
-    attributes::jsonb, is_bot
-FROM staged_exposures ORDER BY evaluation_id, environment_id
-ON CONFLICT DO NOTHING
-"""
-
-_CONVERSIONS_STAGING = """
-CREATE TEMPORARY TABLE IF NOT EXISTS staged_conversions (
-    event_id uuid, environment_id bigint, unit_id text, event_name text, value float8, occurred_ms bigint,
-    received_ms bigint, properties text, is_bot boolean
-) ON COMMIT DELETE ROWS
-"""
-_CONVERSION_TYPES = ["uuid", "int8", "text", "text", "float8", "int8", "int8", "text", "bool"]
-_INSERT_CONVERSIONS = """
-INSERT INTO conversions (
-    event_id, environment_id, unit_id, event_name, value, occurred_at, received_at, properties, is_bot
-)
-SELECT
-    event_id, environment_id, unit_id, event_name, value, to_timestamp(occurred_ms / 1000.0::float8),
-    to_timestamp(received_ms / 1000.0::float8), properties::jsonb, is_bot
-FROM staged_conversions ORDER BY event_id, environment_id
-ON CONFLICT DO NOTHING
-"""
+# About 100 bytes a unit: 50 MB at most in an ingest process.
+_REMEMBERED_UNITS = 250_000
 
 
 class PostgresStore(PostgresReads):
     """The default store; uses Django's connection of the calling thread."""
 
+    def __init__(self) -> None:
+        self._experiments: Remembered[ExperimentKey, UnitState] = Remembered(_REMEMBERED_UNITS)
+        self._flags: Remembered[FlagKey, int] = Remembered(_REMEMBERED_UNITS)
+        self._phases: dict[tuple[int, str], list[int]] = {}
+        self._revision: int | None = None
+        # A web process may store from its request thread and from the exposure buffer's at its end.
+        self._lock = threading.Lock()
+
     def write(self, batch: Batch) -> Stored:
         PARTITIONS.ensure_for("exposures", (event.evaluation_id for event in batch.exposures))
         PARTITIONS.ensure_for("conversions", (event.event_id for event in batch.conversions))
-        with transaction.atomic():
-            return Stored(
-                exposures=_write_exposures(batch.exposures) if batch.exposures else 0,
-                conversions=_write_conversions(batch.conversions) if batch.conversions else 0,
-            )
+        with self._lock:
+            try:
+                with transaction.atomic(), connection.cursor() as cursor:
+                    return Stored(
+                        exposures=self._write_exposures(cursor, batch.exposures) if batch.exposures else 0,
+                        conversions=_write_conversions(cursor, batch.conversions) if batch.conversions else 0,
+                    )
+            except DatabaseError:
+                # The server may come back older than what is remembered of it.
+                self.forget()
+                raise
+
+    def forget(self) -> None:
+        """Forget what is remembered of the tables; it is found out again as events come."""
+        self._experiments.clear()
+        self._flags.clear()
+        self._revision = None
+        PARTITIONS.forget()
+
+    def _write_exposures(self, cursor: Any, events: list[Exposure]) -> int:
+        cursor.execute(sql.SHARE_DERIVED)
+        self._look_for_rewrites(cursor)
+        flagged = [(event, is_bot(event.unit_id, event.user_agent)) for event in events]
+        changes = Changes(self._experiments, self._flags, self._phases)
+        changes.take(flagged)
+        if changes.units:
+            _stage(cursor, sql.STAGED_UNITS, changes.unit_rows())
+            cursor.execute(sql.MERGE_UNITS)
+        _stage(cursor, sql.STAGED_EXPOSURES, ((*msgspec.structs.astuple(event), bot) for event, bot in flagged))
+        cursor.execute(sql.INSERT_EXPOSURES)
+        counts = cursor.fetchall()
+        # Counters that every process writes to come last: their locks are held until the commit.
+        if changes.last_hours:
+            _stage(cursor, sql.STAGED_HOURS, changes.hour_rows())
+            cursor.execute(sql.MERGE_LAST_HOURS)
+        if counts:
+            cursor.execute(sql.COUNT_HOURS, [list(column) for column in zip(*counts, strict=True)])
+        transaction.on_commit(changes.commit)
+        return sum(exposures + bots for *_, exposures, bots in counts)
+
+    def _look_for_rewrites(self, cursor: Any) -> None:
+        """Once the shared lock is held no rewrite can begin; one that happened since the last batch shows here."""
+        cursor.execute("SELECT coalesce((SELECT value FROM derived_revision), 0)")
+        revision = cursor.fetchone()[0]
+        if revision == self._revision:
+            return
+        self.forget()
+        cursor.execute(sql.PHASES)
+        self._phases = {(environment_id, experiment): list(starts) for environment_id, experiment, starts in cursor}
+        self._revision = revision
 
 
-def _write_exposures(events: list[Exposure]) -> int:
-    rows = ((*msgspec.structs.astuple(event), is_bot(event.unit_id, event.user_agent)) for event in events)
-    return _insert(_EXPOSURES_STAGING, "staged_exposures", _EXPOSURE_TYPES, rows, _INSERT_EXPOSURES)
-
-
-def _write_conversions(events: list[Conversion]) -> int:
+def _write_conversions(cursor: Any, events: list[Conversion]) -> int:
     rows = ((*msgspec.structs.astuple(event), is_bot(event.unit_id, None)) for event in events)
-    return _insert(_CONVERSIONS_STAGING, "staged_conversions", _CONVERSION_TYPES, rows, _INSERT_CONVERSIONS)
+    _stage(cursor, sql.STAGED_CONVERSIONS, rows)
+    cursor.execute(sql.INSERT_CONVERSIONS)
+    return int(cursor.rowcount)
 
 
-def _insert(staging: str, table: str, types: list[str], rows: Iterable[tuple[Any, ...]], insert: str) -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(staging)
-        # Empty already unless the caller stores twice in one transaction.
-        cursor.execute(f"DELETE FROM {table}")  # noqa: S608 - the name is ours
-        # Django wraps execute() alone; what COPY raises must look the same to whoever tells poison from an outage.
-        with connection.wrap_database_errors, cursor.copy(f"COPY {table} FROM STDIN (FORMAT BINARY)") as copy:
-            copy.set_types(types)
-            for row in rows:
-                copy.write_row(row)
-        cursor.execute(insert)
-        return int(cursor.rowcount)
+def _stage(cursor: Any, staging: sql.Staging, rows: Iterable[tuple[Any, ...]]) -> None:
+    cursor.execute(staging.create)
+    # Empty already unless the caller stores twice in one transaction.
+    cursor.execute(f"DELETE FROM {staging.table}")  # noqa: S608 - the name is ours
+    # Django wraps execute() alone; what COPY raises must look the same to whoever tells poison from an outage.
+    with connection.wrap_database_errors, cursor.copy(f"COPY {staging.table} FROM STDIN (FORMAT BINARY)") as copy:
+        copy.set_types(staging.types)
+        for row in rows:
+            copy.write_row(row)

@@ -10,7 +10,8 @@ from django.test import Client
 from openflagship.ids import uuid7
 
 from analytics.events import Conversion, Exposure
-from analytics.partitions import PARTITIONS
+from analytics.stores import store
+from analytics.stream import PUBLISHER
 from audit.actors import system
 from tenancy import services as tenancy
 from tenancy.keyring import KEYRING
@@ -21,11 +22,12 @@ NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - t
 
 
 @pytest.fixture(autouse=True)
-def _fresh_partitions() -> Iterator[None]:
-    """A test's rollback takes partitions away that the process remembers."""
-    PARTITIONS.forget()
+def _nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A test's rollback takes away partitions and rows that the process remembers, and its outage is over."""
+    monkeypatch.setattr(PUBLISHER, "_away_until", 0.0)
+    store().forget()
     yield
-    PARTITIONS.forget()
+    store().forget()
 
 
 @pytest.fixture

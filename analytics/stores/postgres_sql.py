@@ -1,0 +1,140 @@
+"""The statements of the PostgreSQL store's writing half.
+
+Two processes never deadlock: each takes the tables in the same order (units, exposures, last hours, counters,
+conversions) and each table's rows in the order of its key.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Staging:
+    """A temporary table of one connection: it writes no log, and is empty outside a transaction."""
+
+    table: str
+    columns: tuple[tuple[str, str], ...]
+
+    @property
+    def create(self) -> str:
+        columns = ", ".join(f"{name} {kind}" for name, kind in self.columns)
+        return f"CREATE TEMPORARY TABLE IF NOT EXISTS {self.table} ({columns}) ON COMMIT DELETE ROWS"
+
+    @property
+    def types(self) -> list[str]:
+        return [kind for _, kind in self.columns]
+
+
+def _staging(table: str, columns: str) -> Staging:
+    pairs = (column.split() for column in columns.split(","))
+    return Staging(table, tuple((name, kind) for name, kind in pairs))
+
+
+STAGED_EXPOSURES = _staging(
+    "staged_exposures",
+    "evaluation_id uuid, environment_id int8, flag_key text, unit_id text, variant text, reason text, rule_id text,"
+    "experiment text, config_version int8, occurred_ms int8, received_ms int8, source text, user_agent text,"
+    "attributes text, is_bot bool",
+)
+STAGED_CONVERSIONS = _staging(
+    "staged_conversions",
+    "event_id uuid, environment_id int8, unit_id text, event_name text, value float8, occurred_ms int8,"
+    "received_ms int8, properties text, is_bot bool",
+)
+STAGED_UNITS = _staging(
+    "staged_units",
+    "environment_id int8, experiment text, phase_ms int8, unit_id text, variant text, first_ms int8, crossed_ms int8,"
+    "bot_ms int8",
+)
+STAGED_HOURS = _staging("staged_hours", "environment_id int8, flag_key text, variant text, unit_id text, hour_ms int8")
+
+# Whoever rewrites derived tables (a new phase, erasure, reclassification) takes this lock alone.
+_DERIVED_LOCK = "1001829, 1"
+SHARE_DERIVED = f"SELECT pg_advisory_xact_lock_shared({_DERIVED_LOCK})"
+HOLD_DERIVED = f"SELECT pg_advisory_xact_lock({_DERIVED_LOCK})"
+PHASES = """
+SELECT environment_id, experiment, array_agg((extract(epoch FROM started_at) * 1000)::bigint ORDER BY started_at)
+FROM exposure_phases GROUP BY environment_id, experiment
+"""
+
+# Answers with what is new, counted by hour: the rest of the batch had been stored before.
+INSERT_EXPOSURES = """
+WITH inserted AS (
+    INSERT INTO exposures (
+        evaluation_id, environment_id, flag_key, unit_id, variant, reason, rule_id, experiment, config_version,
+        occurred_at, received_at, source, user_agent, attributes, is_bot
+    )
+    SELECT
+        evaluation_id, environment_id, flag_key, unit_id, variant, reason, rule_id, experiment, config_version,
+        to_timestamp(occurred_ms / 1000.0::float8), to_timestamp(received_ms / 1000.0::float8), source, user_agent,
+        attributes::jsonb, is_bot
+    FROM staged_exposures ORDER BY evaluation_id, environment_id
+    ON CONFLICT DO NOTHING
+    RETURNING environment_id, flag_key, variant, reason, occurred_at, is_bot
+)
+SELECT environment_id, flag_key, date_trunc('hour', occurred_at, 'UTC') AS hour, variant, reason,
+       count(*) FILTER (WHERE NOT is_bot), count(*) FILTER (WHERE is_bot)
+FROM inserted GROUP BY environment_id, flag_key, hour, variant, reason
+"""
+COUNT_HOURS = """
+INSERT INTO flag_exposure_hours AS known (environment_id, flag_key, hour, variant, reason, exposures, bots)
+SELECT * FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[], %s::text[], %s::text[], %s::bigint[], %s::bigint[])
+    AS counted (environment_id, flag_key, hour, variant, reason, exposures, bots)
+ORDER BY environment_id, flag_key, hour, variant, reason
+ON CONFLICT (environment_id, flag_key, hour, variant, reason) DO UPDATE
+SET exposures = known.exposures + excluded.exposures, bots = known.bots + excluded.bots
+"""
+INSERT_CONVERSIONS = """
+INSERT INTO conversions (
+    event_id, environment_id, unit_id, event_name, value, occurred_at, received_at, properties, is_bot
+)
+SELECT
+    event_id, environment_id, unit_id, event_name, value, to_timestamp(occurred_ms / 1000.0::float8),
+    to_timestamp(received_ms / 1000.0::float8), properties::jsonb, is_bot
+FROM staged_conversions ORDER BY event_id, environment_id
+ON CONFLICT DO NOTHING
+"""
+
+# `unit_states.with_event` for two states: of different first variants the later one is an exposure to another variant.
+_IS_EARLIER = "(known.first_at IS NULL OR (excluded.first_at, excluded.variant) < (known.first_at, known.variant))"
+MERGE_UNITS = f"""
+INSERT INTO first_exposures AS known (
+    environment_id, experiment, phase, unit_id, variant, first_at, crossed_at, bot_at
+)
+SELECT environment_id, experiment, to_timestamp(phase_ms / 1000.0::float8), unit_id, variant,
+       to_timestamp(first_ms / 1000.0::float8), to_timestamp(crossed_ms / 1000.0::float8),
+       to_timestamp(bot_ms / 1000.0::float8)
+FROM staged_units ORDER BY environment_id, experiment, phase_ms, unit_id
+ON CONFLICT (environment_id, experiment, phase, unit_id) DO UPDATE
+SET variant = CASE WHEN excluded.first_at IS NOT NULL AND {_IS_EARLIER} THEN excluded.variant ELSE known.variant END,
+    first_at = least(known.first_at, excluded.first_at),
+    crossed_at = CASE
+        WHEN known.first_at IS NULL OR excluded.first_at IS NULL OR known.variant = excluded.variant
+            THEN least(known.crossed_at, excluded.crossed_at)
+        WHEN {_IS_EARLIER} THEN least(known.first_at, excluded.crossed_at)
+        ELSE least(known.crossed_at, excluded.first_at)
+    END,
+    bot_at = least(known.bot_at, excluded.bot_at)
+WHERE excluded.first_at IS NOT NULL AND {_IS_EARLIER}
+   OR excluded.variant <> known.variant AND excluded.first_at < coalesce(known.crossed_at, 'infinity')
+   OR excluded.crossed_at < coalesce(known.crossed_at, 'infinity')
+   OR excluded.bot_at < coalesce(known.bot_at, 'infinity')
+"""  # noqa: S608 - fixed text
+MERGE_LAST_HOURS = """
+WITH moved AS (
+    INSERT INTO flag_units AS known (environment_id, flag_key, variant, unit_id, last_hour)
+    SELECT environment_id, flag_key, variant, unit_id, to_timestamp(hour_ms / 1000.0::float8)
+    FROM staged_hours ORDER BY environment_id, flag_key, variant, unit_id
+    ON CONFLICT (environment_id, flag_key, variant, unit_id) DO UPDATE SET last_hour = excluded.last_hour
+    WHERE known.last_hour < excluded.last_hour
+    RETURNING environment_id, flag_key, variant, old.last_hour AS former_hour, new.last_hour AS last_hour
+), steps AS (
+    SELECT environment_id, flag_key, variant, last_hour, 1 AS step FROM moved
+    UNION ALL
+    SELECT environment_id, flag_key, variant, former_hour, -1 FROM moved WHERE former_hour IS NOT NULL
+)
+INSERT INTO flag_unit_hours AS known (environment_id, flag_key, last_hour, variant, units)
+SELECT environment_id, flag_key, last_hour, variant, sum(step) FROM steps
+GROUP BY environment_id, flag_key, last_hour, variant
+ORDER BY environment_id, flag_key, last_hour, variant
+ON CONFLICT (environment_id, flag_key, last_hour, variant) DO UPDATE SET units = known.units + excluded.units
+"""
