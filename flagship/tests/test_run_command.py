@@ -51,6 +51,7 @@ class Run:
                 start_new_session=True,
             )
         self.below: list[psutil.Process] = []
+        self.commands: dict[int, str] = {}
 
     def wait_until_ready(self) -> None:
         def settled() -> bool:
@@ -59,6 +60,7 @@ class Run:
         wait_until(settled, seconds=START_SECONDS)
         assert "FlagShip is ready." in self.log.read_text(), self.log.read_text()[-4000:]
         self.below = psutil.Process(self.process.pid).children(recursive=True)
+        self.commands = {process.pid: " ".join(process.cmdline()) for process in self.below}
 
     def get(self, port: int, path: str) -> int:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as response:
@@ -69,7 +71,7 @@ class Run:
         alive = [p for p in self.below if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
         layout = Layout.of(self.var_dir)
         servers = [pid for pid in (postgres.running_pid(layout), redis.running_pid(layout)) if pid]
-        return [" ".join(p.cmdline()) for p in alive] + [f"server {pid}" for pid in servers]
+        return [self.commands[p.pid] for p in alive] + [f"server {pid}" for pid in servers]
 
 
 @pytest.fixture
