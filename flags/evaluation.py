@@ -33,7 +33,7 @@ class Caller:
 
 def evaluate(caller: Caller, body: Any) -> tuple[int, dict[str, Any]]:
     """Evaluate one flag for one user, log the exposure, and return (status, body). Raises Invalid and Unavailable."""
-    environment = _environment(caller)
+    environment = live_environment(caller)
     problems: list[Problem] = []
     context = _context(body, problems)
     flag_key = body.get("flagKey") if isinstance(body, dict) else None
@@ -42,14 +42,14 @@ def evaluate(caller: Caller, body: Any) -> tuple[int, dict[str, Any]]:
     if problems or not isinstance(flag_key, str):
         raise Invalid(problems)
     answer = environment.evaluate(flag_key, context, body.get("defaultValue"))
-    evaluation_id = _expose(caller, environment, flag_key, context, answer)
+    evaluation_id = expose(caller, environment, flag_key, context, answer)
     status = 404 if answer.error_code == "FLAG_NOT_FOUND" else 200
     return status, {"flagKey": flag_key, "userId": context.user_id, **_answer_body(answer, evaluation_id)}
 
 
 def evaluate_all(caller: Caller, body: Any) -> dict[str, Any]:
     """Evaluate the named flags (all by default) for one user; each answer is an exposure of its own."""
-    environment = _environment(caller)
+    environment = live_environment(caller)
     problems: list[Problem] = []
     context = _context(body, problems)
     keys = body.get("flagKeys") if isinstance(body, dict) else None
@@ -59,13 +59,13 @@ def evaluate_all(caller: Caller, body: Any) -> dict[str, Any]:
         raise Invalid(problems)
     answers = environment.evaluate_all(context, keys)
     flags = {
-        key: {"flagKey": key, **_answer_body(answer, _expose(caller, environment, key, context, answer))}
+        key: {"flagKey": key, **_answer_body(answer, expose(caller, environment, key, context, answer))}
         for key, answer in answers.items()
     }
     return {"userId": context.user_id, "configVersion": environment.version, "flags": flags}
 
 
-def _environment(caller: Caller) -> Environment:
+def live_environment(caller: Caller) -> Environment:
     environment = RUNTIME.environments.get(caller.environment_id)
     if environment is None:
         raise Unavailable("This process has not heard of the environment's configuration yet.", retry_after_seconds=1)
@@ -80,24 +80,29 @@ def _context(body: Any, problems: list[Problem]) -> Context:
         for name in body
         if name not in _KNOWN
     ]
-    user_id = body.get("userId")
+    user_id, attributes = body.get("userId"), body.get("attributes")
     if user_id is not None and not isinstance(user_id, str):
         problems.append(Problem("userId", "invalid_type", "Send the user id as a string."))
-    elif user_id is not None and len(user_id) > MAX_USER_ID_CHARACTERS:
-        problems.append(Problem("userId", "too_long", f"A user id has at most {MAX_USER_ID_CHARACTERS} characters."))
-    attributes = body.get("attributes")
+        user_id = None
     if attributes is None:
         attributes = {}
     elif not isinstance(attributes, dict):
         problems.append(Problem("attributes", "invalid_type", 'Send attributes as an object: {"country": "DE"}.'))
         attributes = {}
-    elif len(attributes) > MAX_ATTRIBUTES:
+    check_attributes(user_id, attributes, problems)
+    return Context(user_id, attributes)
+
+
+def check_attributes(user_id: str | None, attributes: dict[str, Any], problems: list[Problem]) -> None:
+    """Add what exceeds the documented limits."""
+    if user_id is not None and len(user_id) > MAX_USER_ID_CHARACTERS:
+        problems.append(Problem("userId", "too_long", f"A user id has at most {MAX_USER_ID_CHARACTERS} characters."))
+    if len(attributes) > MAX_ATTRIBUTES:
         problems.append(
             Problem("attributes", "too_many", f"At most {MAX_ATTRIBUTES} attributes; send those rules use.")
         )
-    elif len(orjson.dumps(attributes)) > MAX_ATTRIBUTE_BYTES:
+    elif attributes and len(orjson.dumps(attributes)) > MAX_ATTRIBUTE_BYTES:
         problems.append(Problem("attributes", "too_large", "Attributes may take 32 KiB; send those that rules use."))
-    return Context(user_id if isinstance(user_id, str) else None, attributes)
 
 
 def _answer_body(answer: Answer, evaluation_id: str) -> dict[str, Any]:
@@ -120,7 +125,7 @@ def _answer_body(answer: Answer, evaluation_id: str) -> dict[str, Any]:
     return body
 
 
-def _expose(caller: Caller, environment: Environment, key: str, context: Context, answer: Answer) -> str:
+def expose(caller: Caller, environment: Environment, key: str, context: Context, answer: Answer) -> str:
     """Log the exposure where the contract asks for one; return the evaluation's id either way."""
     evaluation_id = uuid7()
     EVALUATIONS.labels(answer.reason).inc()

@@ -6,6 +6,7 @@ from urllib.parse import unquote
 
 import environ
 import re2
+from celery.schedules import crontab
 from django.core.exceptions import ImproperlyConfigured
 
 from flagship import embedded
@@ -87,6 +88,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.contrib.postgres",
+    "corsheaders",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -104,6 +106,7 @@ MIDDLEWARE = [
     "flagship.middleware.PlainErrorsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -174,6 +177,11 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CONCURRENCY = int(_number("WORKER_CONCURRENCY", 1, low=1, high=256))
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE = {
+    "experiments nightly": {"task": "experiments.nightly", "schedule": crontab(hour="0", minute="15")},
+    "experiments watch": {"task": "experiments.watch", "schedule": 600},
+    "experiments schedule": {"task": "experiments.schedule", "schedule": 60},
+}
 
 # Propagation: how a change reaches every process.
 POLL_SECONDS = _number("POLL_SECONDS", 5, low=0.1, high=60)
@@ -194,6 +202,12 @@ BOT_USER_AGENTS = _pattern("BOT_USER_AGENTS", r"bot\b|crawl|spider|slurp|headles
 MAX_BODY_BYTES = int(_number("MAX_BODY_BYTES", 1_048_576, low=1024, high=104_857_600))
 MAX_EVENTS_BODY_BYTES = 5 * 1024 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_EVENTS_BODY_BYTES
+# Pages anywhere may evaluate with a client key (OFREP web providers, browser SDKs); no cookie ever comes along.
+CORS_ALLOW_ALL_ORIGINS = True
+CORS_URLS_REGEX = r"^/(ofrep/v1|api|v1)/(evaluate|flags/evaluate|events)"
+CORS_ALLOW_METHODS = ["POST", "OPTIONS"]
+CORS_ALLOW_HEADERS = ["authorization", "content-type", "if-none-match", "x-api-key", "x-request-id"]
+CORS_EXPOSE_HEADERS = ["etag", "retry-after", "x-request-id"]
 
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["flagship.rendering.OrjsonRenderer"],

@@ -1,122 +1,16 @@
 """The main job, end to end, as a newcomer meets it: `manage.py run` on a folder of its own, and HTTP from outside."""
 
-import json
-import os
 import re
-import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
 
-import psycopg
 import pytest
-import urllib3
 from openflagship.engine import Context, Environment
 from openflagship.ids import uuid7
 
-from flagship import embedded
+from flagship.tests.stack import Stack, eventually
 
-ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("stack")]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _eventually(check: Callable[[], Any], *, seconds: float = 30, what: str) -> Any:
-    """Poll until `check` gives something true, and return it; fail naming what never came."""
-    deadline = time.monotonic() + seconds
-    pause = 0.05
-    while True:
-        found = check()
-        if found:
-            return found
-        if time.monotonic() > deadline:
-            pytest.fail(f"after {seconds} s still not: {what} (last seen: {found!r})")
-        time.sleep(pause)
-
-
-class Stack:
-    """A running platform and the demo's credentials."""
-
-    def __init__(self, var_dir: Path, demo: dict[str, Any]) -> None:
-        self.var_dir, self.demo = var_dir, demo
-        self.http = urllib3.PoolManager(timeout=20, retries=False, maxsize=8)
-
-    def call(self, method: str, path: str, body: Any = None, *, key: str = "serverKey", **headers: str) -> Any:
-        return self.http.request(
-            method,
-            self.demo["baseUrl"] + path,
-            body=None if body is None else json.dumps(body),
-            headers={"Authorization": f"Bearer {self.demo[key]}", "Content-Type": "application/json", **headers},
-        )
-
-    def manage(self, method: str, path: str, body: Any = None) -> Any:
-        return self.call(
-            method,
-            f"{path}?environment={self.demo['environment']}",
-            body,
-            key="managementToken",
-            **{"X-Tenant-ID": self.demo["organization"]},
-        )
-
-    def evaluate(self, user_id: str, flag_key: str = "new-checkout") -> dict[str, Any]:
-        response = self.call("POST", "/api/flags/evaluate", {"flagKey": flag_key, "userId": user_id})
-        assert response.status == 200, response.data
-        return response.json()
-
-    def rows(self, query: str, *params: Any) -> list[tuple[Any, ...]]:
-        with psycopg.connect(embedded.database_url(self.var_dir)) as connection:
-            return connection.execute(query, params).fetchall()
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    var_dir = tmp_path_factory.mktemp("run") / "var"
-    port, stream_port = _free_port(), _free_port()
-    log = (var_dir.parent / "run.log").open("w+")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("DATABASE_", "REDIS_"))}
-    environment |= {"FLAGSHIP_VAR_DIR": str(var_dir), "POLL_SECONDS": "5", "REDIS_PREFIX": "flagship"}
-    process = subprocess.Popen(
-        [sys.executable, "manage.py", "run", "--port", str(port), "--stream-port", str(stream_port)],
-        cwd=ROOT,
-        env=environment,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    try:
-
-        def ready() -> bool:
-            if process.poll() is not None:
-                pytest.fail(f"manage.py run ended with {process.returncode}:\n{Path(log.name).read_text()[-4000:]}")
-            try:
-                return urllib3.request("GET", f"http://127.0.0.1:{port}/readyz", timeout=2, retries=False).status == 200
-            except urllib3.exceptions.HTTPError:
-                return False
-
-        _eventually(ready, seconds=170, what="a 200 on /readyz")
-        demo = _eventually(
-            lambda: (var_dir / "demo.json").exists() and json.loads((var_dir / "demo.json").read_text()),
-            what="var/demo.json",
-        )
-        yield Stack(var_dir, demo)
-    finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            assert process.wait(60) == 0, Path(log.name).read_text()[-4000:]
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-            log.close()
 
 
 def test_demo_file__holds_secrets__for_its_owner_alone(stack: Stack) -> None:
@@ -125,7 +19,7 @@ def test_demo_file__holds_secrets__for_its_owner_alone(stack: Stack) -> None:
 
 def test_exposure__after_an_evaluation__is_a_row_within_two_seconds(stack: Stack) -> None:
     answer = stack.evaluate("loop-user-1")
-    rows = _eventually(
+    rows = eventually(
         lambda: stack.rows("SELECT unit_id, variant FROM exposures WHERE evaluation_id = %s", answer["evaluationId"]),
         seconds=2,
         what="the exposure's row",
@@ -146,7 +40,7 @@ def test_exposure__same_evaluation_id_twice__is_one_row(stack: Stack) -> None:
     for body in (event, event, {"events": [event, event]}, marker):
         response = stack.call("POST", "/api/events/exposure", body)
         assert response.status == 202, response.data
-    _eventually(
+    eventually(
         lambda: stack.rows("SELECT 1 FROM exposures WHERE evaluation_id = %s", marker["evaluationId"]),
         what="the marker behind them",
     )
@@ -158,11 +52,11 @@ def test_conversion__same_id_twice__is_one_row(stack: Stack) -> None:
     event = {"id": "order-4711", "userId": "loop-user-3", "eventName": "purchase", "value": 12.5}
     for _ in range(2):
         assert stack.call("POST", "/api/events/conversion", event).status == 202
-    _eventually(
+    eventually(
         lambda: stack.rows("SELECT 1 FROM conversions WHERE unit_id = 'loop-user-3'"), what="the conversion's row"
     )
     assert stack.call("POST", "/api/events/conversion", {**event, "userId": "loop-user-4", "id": "x"}).status == 202
-    _eventually(lambda: stack.rows("SELECT 1 FROM conversions WHERE unit_id = 'loop-user-4'"), what="the marker")
+    eventually(lambda: stack.rows("SELECT 1 FROM conversions WHERE unit_id = 'loop-user-4'"), what="the marker")
 
     assert stack.rows("SELECT count(*) FROM conversions WHERE unit_id = 'loop-user-3'") == [(1,)]
 
@@ -180,9 +74,9 @@ def test_kill__from_outside__changes_the_next_answers_on_every_worker(stack: Sta
             for answer in answers
         )
 
-    _eventually(killed_everywhere, seconds=2, what="every worker obeys the kill switch")
+    eventually(killed_everywhere, seconds=2, what="every worker obeys the kill switch")
     assert stack.manage("POST", "/api/flags/dark-mode/kill/release", {}).status == 202
-    _eventually(
+    eventually(
         lambda: all(stack.evaluate(f"u{n}", "dark-mode")["variant"] == "treatment" for n in range(20)),
         seconds=2,
         what="every worker has heard the release",
@@ -211,7 +105,7 @@ def test_evaluate__two_web_processes_and_the_engine_alone__agree_on_ten_thousand
             "segments": {},
         }
     )
-    _eventually(
+    eventually(
         lambda: all(
             stack.call("POST", "/api/evaluate", {"flagKey": "parity", "userId": "x"}).status == 200 for _ in range(20)
         ),
@@ -233,7 +127,7 @@ def test_rollout__from_25_to_50_percent__moves_nobody_out_of_treatment(stack: St
     )
     assert created.status == 201, created.data
     users = [f"user-{number}" for number in range(1000)]
-    _eventually(
+    eventually(
         lambda: all(
             stack.call("POST", "/api/evaluate", {"flagKey": "growing", "userId": "x"}).status == 200 for _ in range(20)
         ),
@@ -244,7 +138,7 @@ def test_rollout__from_25_to_50_percent__moves_nobody_out_of_treatment(stack: St
         "PATCH", "/api/flags/growing", {"version": 1, "rollout": [{"variant": "treatment", "percent": 50}]}
     )
     assert grown.status == 200, grown.data
-    _eventually(
+    eventually(
         lambda: (
             len({stack.evaluate("x", "growing")["configVersion"] for _ in range(20)}) == 1
             and stack.evaluate("x", "growing")["configVersion"] > 0

@@ -1,0 +1,57 @@
+"""The running platform, started once for all tests of the `stack` group."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from flagship.tests.stack import Stack, eventually, free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    var_dir = tmp_path_factory.mktemp("run") / "var"
+    port, stream_port = free_port(), free_port()
+    log = (var_dir.parent / "run.log").open("w+")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("DATABASE_", "REDIS_"))}
+    environment |= {"FLAGSHIP_VAR_DIR": str(var_dir), "POLL_SECONDS": "5", "REDIS_PREFIX": "flagship"}
+    process = subprocess.Popen(
+        [sys.executable, "manage.py", "run", "--port", str(port), "--stream-port", str(stream_port)],
+        cwd=ROOT,
+        env=environment,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+
+        def ready() -> bool:
+            if process.poll() is not None:
+                pytest.fail(f"manage.py run ended with {process.returncode}:\n{Path(log.name).read_text()[-4000:]}")
+            try:
+                return urllib3.request("GET", f"http://127.0.0.1:{port}/readyz", timeout=2, retries=False).status == 200
+            except urllib3.exceptions.HTTPError:
+                return False
+
+        eventually(ready, seconds=170, what="a 200 on /readyz")
+        demo = eventually(
+            lambda: (var_dir / "demo.json").exists() and json.loads((var_dir / "demo.json").read_text()),
+            what="var/demo.json",
+        )
+        yield Stack(var_dir, demo)
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            assert process.wait(60) == 0, Path(log.name).read_text()[-4000:]
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            log.close()
