@@ -23,6 +23,9 @@ SMALLEST_SOLVED = 1e-25
 # A look this close to the one before (a millionth of the plan) is no look: skipping one only waits.
 SMALLEST_STEP = 1e-6
 TARGETS_AT_ONCE = 384
+NEWTON_STEPS = 200
+# Twelve nodes over three standard deviations of a step integrate a normal density to ten digits.
+PANEL_WIDTH = 3.0
 PANEL_NODES, PANEL_WEIGHTS = np.polynomial.legendre.leggauss(12)
 
 
@@ -89,7 +92,7 @@ def _advance(paths: _Paths, bound: float, time: float, sides: int, drift: float 
     far = REACH * math.sqrt(now)
     high = min(bound * math.sqrt(now), drift * now + far)
     low = max(-bound * math.sqrt(now), drift * now - far) if sides == 2 else drift * now - far
-    panels = max(1, math.ceil((high - low) / (2 * scale)))
+    panels = max(1, math.ceil((high - low) / (PANEL_WIDTH * scale)))
     edges = np.linspace(low, high, panels + 1)
     half = (high - low) / panels / 2
     nodes = ((edges[:-1] + half)[:, None] + half * PANEL_NODES).ravel()
@@ -124,17 +127,28 @@ def _lower_tail(paths: _Paths, bound: float, drift: float = 0.0) -> float:
 
 
 def _solve(paths: _Paths, target: float) -> float:
-    """The bound whose upper tail has probability `target`."""
+    """The bound whose upper tail has probability `target`.
+
+    Newton on the logarithm of the tail, which is concave in the bound, so that from the right every step stays right of
+    the root. The start is right of it: earlier looks only take paths away.
+    """
     if target < SMALLEST_SOLVED:
         return normal_critical(target, sides=1) if target > 0 else math.inf
-    # The first-look bound for the whole tail is never too low: earlier looks only take paths away.
-    high = normal_critical(target, sides=1) + 1e-9
-    low = high - 1.0
-    while _upper_tail(paths, low) < target:
-        low -= 1.0
-        if low < -REACH:
-            raise ValueError("more alpha is to be spent at a look than paths are left to spend it on")
-    return float(optimize.brentq(lambda bound: _upper_tail(paths, bound) - target, low, high, xtol=1e-12, rtol=1e-14))
+    bound = normal_critical(target, sides=1)
+    scale = math.sqrt(paths.time / (paths.time - paths.previous))
+    offsets = paths.nodes / math.sqrt(paths.time - paths.previous)
+    for _ in range(NEWTON_STEPS):
+        gaps = offsets - bound * scale
+        tail = float(special.ndtr(gaps) @ paths.mass)
+        if tail <= SMALLEST_SOLVED**2:
+            bound -= 0.5
+            continue
+        slope = float(np.exp(-0.5 * gaps * gaps) @ paths.mass) * scale / math.sqrt(2 * math.pi)
+        step = tail / slope * math.log(tail / target)
+        bound += step
+        if abs(step) < 1e-11:
+            return bound
+    raise ValueError("more alpha is to be spent at a look than paths are left to spend it on")
 
 
 @lru_cache(maxsize=1024)
@@ -195,9 +209,9 @@ def _checked(info_fractions: Sequence[float], alpha: float, sides: int) -> tuple
 
 
 def crossing_probabilities(
-    z_bounds: Sequence[float], info_fractions: Sequence[float], drift: float = 0.0, sides: int = 2
+    z_bounds: Sequence[float | None], info_fractions: Sequence[float], drift: float = 0.0, sides: int = 2
 ) -> tuple[float, ...]:
-    """Probability of having crossed by each look, both tails counted when `sides` is 2.
+    """Probability of having crossed by each look, both tails counted when `sides` is 2; None cannot be crossed.
 
     drift: the expected Z at information 1, i.e. effect / standard error of the planned end; 0 gives false positives.
     Source: Jennison and Turnbull 2000, Group Sequential Methods, ch. 19.
@@ -209,10 +223,11 @@ def crossing_probabilities(
         raise ValueError("looks must lie at least a millionth of the plan apart")
     crossed = 0.0
     cumulative: list[float] = []
+    bounds = [math.inf if bound is None else bound for bound in z_bounds]
     paths = _Paths(_START.nodes, _START.mass, 0.0, fractions[0])
-    for look, bound in enumerate(z_bounds):
+    for look, bound in enumerate(bounds):
         if look:
-            paths = _advance(paths, z_bounds[look - 1], fractions[look], sides, drift)
+            paths = _advance(paths, bounds[look - 1], fractions[look], sides, drift)
         crossed += _upper_tail(paths, bound, drift)
         if sides == 2:
             crossed += _lower_tail(paths, bound, drift)
@@ -251,7 +266,9 @@ def classical_boundaries(looks: int, alpha: float = 0.05, kind: str = "pocock") 
     return ClassicalBoundaries(constant, _classical(constant, looks, kind))
 
 
-def inflation_of(z_bounds: Sequence[float], info_fractions: Sequence[float], alpha: float, power: float) -> float:
+def inflation_of(
+    z_bounds: Sequence[float | None], info_fractions: Sequence[float], alpha: float, power: float
+) -> float:
     """Maximum users of a two-sided design against a test with one look, at the same alpha and power.
 
     (drift at which the design crosses with probability `power`)^2 / (z_{alpha/2} + z_{1-power})^2.
@@ -271,11 +288,9 @@ def inflation_factor(looks: int, alpha: float = 0.05, power: float = 0.8, kind: 
     """`inflation_of` at equally spaced looks: pocock, obf (classical), pocock_spending, obf_spending (Lan-DeMets)."""
     fractions = _even(looks)
     if kind.endswith("_spending"):
-        spending = boundaries(fractions, alpha, spending=kind.removesuffix("_spending")).z
-        bounds = tuple(math.inf if bound is None else bound for bound in spending)
-    else:
-        bounds = classical_boundaries(looks, alpha, kind).z
-    return inflation_of(bounds, fractions, alpha, power)
+        spending = boundaries(fractions, alpha, spending=kind.removesuffix("_spending"))
+        return inflation_of(spending.z, fractions, alpha, power)
+    return inflation_of(classical_boundaries(looks, alpha, kind).z, fractions, alpha, power)
 
 
 def repeated_interval(estimate: float | None, se: float | None, z_bound: float | None) -> RepeatedInterval:

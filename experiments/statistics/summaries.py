@@ -151,6 +151,6 @@ def _squared_deviations(n: float, squares: float, total: float) -> float:
     """sum of squares - total^2 / n, subtracted exactly where floats would cancel; 0 where only rounding is left."""
     deviations = squares - total * total / n
     if deviations < 1e-6 * squares:
-        deviations = float(Fraction(squares) - Fraction(total) ** 2 / Fraction(n))
+        deviations = float(Fraction(float(squares)) - Fraction(float(total)) ** 2 / Fraction(float(n)))
     # Below this the sums' own rounding is larger: a constant arm would otherwise look precise beyond belief.
     return deviations if deviations > 8 * sys.float_info.epsilon * squares else 0.0
