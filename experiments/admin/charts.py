@@ -1,0 +1,173 @@
+"""What the results page draws: plain descriptions that the console's chart tags turn into SVG, each with its table."""
+
+from itertools import accumulate
+from typing import Any
+
+
+def exposures_per_day(payload: dict[str, Any]) -> dict[str, Any]:
+    """New users per day and variant; days on which users did not arrive in the split's proportions stand out."""
+    days = payload["srm"]["daily"]
+    variants = _arms(payload)
+    flagged = {
+        _short(day["date"]): f"sample ratio, adjusted p = {day['adjustedPValue']:.2g}" for day in days if day["warning"]
+    }
+    most = max((sum(day["observed"].values()) for day in days), default=0)
+    return {
+        "title": "New users per day",
+        "description": _said(days, variants, most),
+        "labels": [_short(day["date"]) for day in days],
+        "series": [{"name": key, "values": [day["observed"].get(key, 0) for day in days]} for key in variants],
+        "flagged": flagged,
+        "flagged_name": "not in the split's proportions",
+        "table": {
+            "head": ["Day (UTC)", *variants, "p-value", "adjusted p", "Sample ratio"],
+            "rows": [
+                [
+                    day["date"],
+                    *(f"{day['observed'].get(key, 0):,}" for key in variants),
+                    _p(day["pValue"]),
+                    _p(day["adjustedPValue"]),
+                    "warning"
+                    if day["warning"]
+                    else "fine"
+                    if day["complete"] and day["pValue"] is not None
+                    else "not judged",
+                ]
+                for day in days
+            ],
+        },
+    }
+
+
+def cumulative_exposures(payload: dict[str, Any]) -> dict[str, Any]:
+    """Users so far per variant, beside what the split would give of the same total."""
+    days = payload["srm"]["daily"]
+    variants = _arms(payload)
+    weights = payload["window"]["weights"]
+    whole = sum(weights.values())
+    sums = {key: list(accumulate(day["observed"].get(key, 0) for day in days)) for key in variants}
+    totals = [sum(values) for values in zip(*sums.values(), strict=True)] if sums else []
+    series: list[dict[str, Any]] = [{"name": key, "values": sums[key]} for key in variants]
+    shares = sorted({weights[key] for key in variants})
+    series += [
+        {
+            "name": "expected by the split" if len(shares) == 1 else f"expected at {weight / 100:g} %",
+            "values": [round(total * weight / whole, 1) for total in totals],
+            "css": "fs-dashed",
+        }
+        for weight in shares
+    ]
+    last = ", ".join(f"{key} {values[-1]:,}" for key, values in sums.items() if values)
+    return {
+        "title": "Users so far",
+        "description": f"Cumulative users per variant: {last}." if last else "No users yet.",
+        "labels": [_short(day["date"]) for day in days],
+        "series": series,
+        "table": {
+            "head": ["Day (UTC)", *variants],
+            "rows": [[day["date"], *(f"{sums[key][index]:,}" for key in variants)] for index, day in enumerate(days)],
+        },
+    }
+
+
+def lift_forest(payload: dict[str, Any]) -> dict[str, Any] | None:
+    """Relative lift of every comparison with its interval; None where there is none to draw."""
+    rows = []
+    for item in payload["comparisons"]:
+        interval = item["relativeCi"]
+        if item["relativeLift"] is None or interval is None:
+            continue
+        css = (
+            {"better": "fs-positive", "worse": "fs-negative"}.get(item["direction"] or "")
+            if item["significant"]
+            else ""
+        )
+        rows.append(
+            {
+                "name": f"{item['metric']}: {item['variant']}",
+                "estimate": item["relativeLift"],
+                "low": interval[0],
+                "high": interval[1],
+                "css": css or "",
+            }
+        )
+    if not rows:
+        return None
+    level = payload["comparisons"][0]["ciLevel"]
+    return {
+        "title": f"Lift against {payload['experiment']['controlVariant']}, with {100 * level:g} % interval",
+        "description": " ".join(
+            f"{row['name']}: {100 * row['estimate']:+.1f} %, from {100 * row['low']:+.1f} to {100 * row['high']:+.1f} %."
+            for row in rows
+        ),
+        "rows": rows,
+        "table": {
+            "head": ["Comparison", "Lift", "From", "To"],
+            "rows": [
+                [row["name"], *(f"{100 * row[name]:+.2f} %" for name in ("estimate", "low", "high"))] for row in rows
+            ],
+        },
+    }
+
+
+def lift_over_time(stored: list[dict[str, Any]], variant: str, metric: str) -> dict[str, Any] | None:
+    """The primary metric's absolute lift in each stored result, with the band that holds however often one looks."""
+    points = []
+    for payload in stored:
+        found = [
+            item
+            for item in payload["comparisons"]
+            if item["role"] == "primary" and item["variant"] == variant and item["metric"] == metric
+        ]
+        if found and found[0]["absoluteLift"] is not None:
+            points.append((payload["window"]["until"], found[0]))
+    if len(points) < 2:
+        return None
+    bands = [item["sequentialCi"] or (None, None) for _, item in points]
+    return {
+        "title": f"Lift of {metric} over time: {variant}",
+        "description": f"From {len(points)} stored results; the last is {points[-1][1]['absoluteLift']:+.4g}.",
+        "labels": [_short(str(until)[:10]) for until, _ in points],
+        "percent": True,
+        "series": [
+            {
+                "name": "lift, with its sequential interval",
+                "values": [item["absoluteLift"] for _, item in points],
+                "low": [band[0] for band in bands],
+                "high": [band[1] for band in bands],
+            }
+        ],
+        "table": {
+            "head": ["Until (UTC)", "Lift", "From", "To"],
+            "rows": [
+                [str(until)[:16], _points(item["absoluteLift"]), _points(band[0]), _points(band[1])]
+                for (until, item), band in zip(points, bands, strict=True)
+            ],
+        },
+    }
+
+
+def _arms(payload: dict[str, Any]) -> list[str]:
+    return [variant["key"] for variant in payload["variants"]]
+
+
+def _said(days: list[dict[str, Any]], variants: list[str], most: int) -> str:
+    if not days:
+        return "No users yet."
+    warned = [day["date"] for day in days if day["warning"]]
+    said = f"{len(days)} days, at most {most:,} new users a day over {' and '.join(variants)}."
+    return f"{said} Flagged: {', '.join(warned)}." if warned else f"{said} No day is flagged."
+
+
+def _short(day: str) -> str:
+    """2026-11-14 as 14 Nov, short enough for an axis."""
+    months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+    return f"{int(day[8:10])} {months[int(day[5:7]) - 1]}"
+
+
+def _p(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2g}"
+
+
+def _points(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:+.2f} points"

@@ -1,0 +1,174 @@
+"""Flags in the console: the list, and the routes to each flag's pages."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import URLPattern, path
+from unfold.decorators import display
+
+from flags.admin import kill, page
+from flags.admin.list import FlagList, StateFilter, TagFilter, TypeFilter, matching
+from flags.documents import percent_of
+from flags.models import FlagConfig
+from tenancy.admin import ConsoleAdmin, visit
+from tenancy.models import Role
+
+View = Callable[..., HttpResponse]
+
+
+@admin.register(FlagConfig)
+class FlagConfigAdmin(ConsoleAdmin):
+    """A flag as one environment sees it."""
+
+    list_display = ["flag_header", "state", "serves", "rule_count", "tags", "updated_at"]
+    list_filter = [StateFilter, TypeFilter, TagFilter]
+    search_fields = ["flag__key"]
+    search_help_text = "Search by key, name or tag"
+    list_before_template = "flags/environment_tabs.html"
+    ordering = ["flag__key"]
+    actions = ["kill_selected", "release_selected"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[FlagConfig]:
+        environments = [environment.pk for environment in visit(request).environments]
+        found = FlagConfig.objects.filter(environment__in=environments)
+        return found.select_related("flag", "environment__project__organization")
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[FlagList]:  # noqa: ARG002 - Django's signature
+        return FlagList
+
+    def get_search_results(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[FlagConfig],
+        search_term: str,  # noqa: ARG002 - Django's signature
+    ) -> tuple[QuerySet[FlagConfig], bool]:
+        return matching(queryset, search_term), False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        looking = visit(request)
+        if looking.environment is not None:
+            looking.remember(looking.environment)
+        return super().changelist_view(
+            request,
+            {
+                "title": f"Flags in {looking.environment}" if looking.environment else "Flags",
+                "environments": looking.environments,
+                "current_environment": looking.environment,
+                **(extra_context or {}),
+            },
+        )
+
+    # -- Columns -------------------------------------------------------------------------------------------------------
+
+    @display(description="Flag", header=True, ordering="flag__key")
+    def flag_header(self, config: FlagConfig) -> tuple[str, str]:
+        return config.flag.key, config.flag.name if config.flag.name != config.flag.key else ""
+
+    @display(
+        description="State",
+        ordering="is_enabled",
+        label={"killed": "danger", "archived": "warning", "on": "success", "off": "default"},
+    )
+    def state(self, config: FlagConfig) -> str:
+        if config.flag.is_archived:
+            return "archived"
+        return "killed" if config.is_killed else "on" if config.is_enabled else "off"
+
+    @display(description="Gives")
+    def serves(self, config: FlagConfig) -> str:
+        if config.is_killed:
+            return f"everybody {config.kill_switch_variant}"
+        if not config.is_enabled:
+            return f"everybody {config.off_variant}"
+        buckets: dict[str, int] = {}
+        for start, end, variant in config.allocation:
+            buckets[variant] = buckets.get(variant, 0) + end - start
+        shares = ", ".join(f"{percent_of(count)} % {variant}" for variant, count in buckets.items())
+        prefix = "experiment: " if config.experiment else ""
+        return prefix + (shares or f"everybody {config.default_variant}")
+
+    @display(description="Rules")
+    def rule_count(self, config: FlagConfig) -> int:
+        return getattr(config, "rules_total", 0)  # the list's own annotation
+
+    @display(description="Tags")
+    def tags(self, config: FlagConfig) -> str:
+        return ", ".join(config.flag.tags) or "–"
+
+    # -- Who may ---------------------------------------------------------------------------------------------------------
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return visit(request).may(Role.EDITOR, visit(request).environment)
+
+    def has_edit_permission(self, request: HttpRequest, obj: FlagConfig | None = None) -> bool:
+        environment = obj.environment if obj is not None else visit(request).environment
+        return visit(request).may(Role.EDITOR, environment)
+
+    # -- Pages -------------------------------------------------------------------------------------------------------------
+
+    def get_urls(self) -> list[URLPattern]:
+        def route(pattern: str, view: View, name: str) -> URLPattern:
+            return path(pattern, self.admin_site.admin_view(view), name=f"flags_flagconfig_{name}")
+
+        return [
+            route("new/preview/", self._preview_new, "preview_new"),
+            route("<path:object_id>/preview/", self._on_flag(page.preview), "preview"),
+            route("<path:object_id>/kill/", self._on_flag(kill.kill, needs_editor=True), "kill"),
+            route("<path:object_id>/release/", self._on_flag(kill.release, needs_editor=True), "release"),
+            route("<path:object_id>/archive/", self._on_flag(page.archive, needs_editor=True), "archive"),
+            route("<path:object_id>/restore/", self._on_flag(page.restore, needs_editor=True), "restore"),
+            *super().get_urls(),
+        ]
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",  # noqa: ARG002 - Django's signature
+        extra_context: dict[str, Any] | None = None,  # noqa: ARG002 - likewise
+    ) -> HttpResponse:
+        if object_id is None:
+            if not self.has_add_permission(request):
+                raise PermissionDenied
+            return page.create(self, request)
+        return self._on_flag(page.edit)(request, unquote(object_id))
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:  # noqa: ARG002 - Django's signature
+        return self._on_flag(page.history)(request, unquote(object_id))
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:  # noqa: ARG002 - likewise
+        raise Http404("Flags are archived, never deleted.")
+
+    def _preview_new(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        return page.preview(self, request, None)
+
+    def _on_flag(self, view: View, *, needs_editor: bool = False) -> View:
+        """Find the flag through the door (404 where it is not this person's) and check the role before the view runs."""
+
+        def run(request: HttpRequest, object_id: str) -> HttpResponse:
+            config = self.get_object(request, unquote(object_id))
+            if config is None:
+                raise Http404("There is no such flag, or it belongs to another tenant.")
+            if needs_editor and not self.has_edit_permission(request, config):
+                raise PermissionDenied
+            visit(request).remember(config.environment)
+            return view(self, request, config)
+
+        return run
+
+    # -- Bulk actions --------------------------------------------------------------------------------------------------------
+
+    @admin.action(description="Kill", permissions=["edit"])
+    def kill_selected(self, request: HttpRequest, queryset: QuerySet[FlagConfig]) -> HttpResponse | None:
+        return kill.kill_many(self, request, list(queryset))
+
+    @admin.action(description="Release", permissions=["edit"])
+    def release_selected(self, request: HttpRequest, queryset: QuerySet[FlagConfig]) -> HttpResponse | None:
+        return kill.release_many(self, request, list(queryset))

@@ -1,0 +1,160 @@
+"""The kill switch in the console: one deliberate act that says beforehand what it does, to whom and where."""
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+
+from flags import services
+from flags.admin.effects import served
+from flags.admin.sentences import describe
+from flags.documents import flag_document
+from flags.models import FlagConfig
+from tenancy.admin import say_problems, visit
+from tenancy.errors import ServiceError
+
+if TYPE_CHECKING:
+    from flags.admin.flags import FlagConfigAdmin
+
+
+def kill(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConfig) -> HttpResponse:
+    problems: dict[str, list[str]] = {}
+    variant = request.POST.get("variant") or config.off_variant
+    reason = request.POST.get("reason", "").strip()
+    if request.method == "POST":
+        if not reason:
+            problems["reason"] = ["Say why: whoever reads the log next needs to know."]
+        else:
+            try:
+                services.kill_flag(
+                    actor=visit(request).actor,
+                    environment=config.environment,
+                    key=config.flag.key,
+                    variant=variant,
+                    reason=reason,
+                )
+            except ServiceError as error:
+                problems = {problem.attr or "": [problem.detail] for problem in error.problems}
+            else:
+                messages.success(
+                    request, f"{config.flag.key} is killed: everybody in {config.environment} gets {variant}."
+                )
+                return redirect("admin:flags_flagconfig_change", config.pk)
+    choices = [{"key": item["key"], "affected": _affected(config, item["key"])} for item in config.flag.variants]
+    return model_admin.page(
+        request,
+        "flags/kill.html",
+        title=f"Kill {config.flag.key}",
+        status=422 if problems else 200,
+        config=config,
+        choices=choices,
+        chosen=variant,
+        reason=reason,
+        problems=problems,
+        has_rules=_has_rules(config),
+    )
+
+
+def release(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConfig) -> HttpResponse:
+    if not config.is_killed:
+        messages.info(request, f"{config.flag.key} is not killed in {config.environment}.")
+        return redirect("admin:flags_flagconfig_change", config.pk)
+    problems: list[str] = []
+    if request.method == "POST":
+        try:
+            services.release_flag(
+                actor=visit(request).actor,
+                environment=config.environment,
+                key=config.flag.key,
+                reason=request.POST.get("reason", "").strip(),
+            )
+        except ServiceError as error:
+            problems = [problem.detail for problem in error.problems]
+        else:
+            messages.success(request, f"{config.flag.key} is released: it does again what its configuration says.")
+            return redirect("admin:flags_flagconfig_change", config.pk)
+    released = {**flag_document(config), "killSwitchVariant": None}
+    return model_admin.page(
+        request,
+        "flags/release.html",
+        title=f"Release {config.flag.key}",
+        status=409 if problems else 200,
+        config=config,
+        sentences=describe(released),
+        problems=problems,
+        share=1 - served(released)[config.kill_switch_variant],
+        has_rules=_has_rules(config),
+    )
+
+
+def kill_many(model_admin: "FlagConfigAdmin", request: HttpRequest, configs: list[FlagConfig]) -> HttpResponse | None:
+    """Each selected flag to its off variant, after a page that lists them all."""
+    reason = request.POST.get("reason", "").strip()
+    if "confirm" in request.POST and reason:
+        _for_each(request, configs, services.kill_flag, reason, "killed")
+        return None
+    rows = [{"config": config, "affected": _affected(config, config.off_variant)} for config in configs]
+    return _ask(
+        model_admin,
+        request,
+        configs,
+        title=f"Kill {len(configs)} flags?",
+        action="kill_selected",
+        rows=rows,
+        problem="Say why: whoever reads the log next needs to know." if "confirm" in request.POST else "",
+    )
+
+
+def release_many(
+    model_admin: "FlagConfigAdmin", request: HttpRequest, configs: list[FlagConfig]
+) -> HttpResponse | None:
+    killed = [config for config in configs if config.is_killed]
+    if not killed:
+        messages.info(request, "None of these flags is killed.")
+        return None
+    if "confirm" in request.POST:
+        _for_each(request, killed, services.release_flag, request.POST.get("reason", "").strip(), "released")
+        return None
+    rows = [
+        {"config": config, "sentences": describe({**flag_document(config), "killSwitchVariant": None})}
+        for config in killed
+    ]
+    return _ask(
+        model_admin, request, killed, title=f"Release {len(killed)} flags?", action="release_selected", rows=rows
+    )
+
+
+def _for_each(request: HttpRequest, configs: list[FlagConfig], act: Any, reason: str, done: str) -> None:
+    """Go on past a flag that refuses: in an emergency the others must not wait for it."""
+    changed = 0
+    for config in configs:
+        try:
+            act(actor=visit(request).actor, environment=config.environment, key=config.flag.key, reason=reason)
+            changed += 1
+        except ServiceError as error:
+            say_problems(request, error)
+    if changed:
+        messages.success(request, f"{changed} flag{'s' if changed > 1 else ''} {done}.")
+
+
+def _ask(model_admin: "FlagConfigAdmin", request: HttpRequest, configs: list[FlagConfig], **shown: Any) -> HttpResponse:
+    return model_admin.page(
+        request,
+        "flags/kill_many.html",
+        checkbox=ACTION_CHECKBOX_NAME,
+        environment=configs[0].environment,
+        list_url=f"{model_admin.list_url()}?environment={configs[0].environment_id}",
+        configs=configs,
+        **shown,
+    )
+
+
+def _affected(config: FlagConfig, variant: str) -> float:
+    """The share of users no target or rule applies to who would get another variant than now."""
+    return max(0.0, 1 - served(flag_document(config))[variant])
+
+
+def _has_rules(config: FlagConfig) -> bool:
+    return bool(config.targets) or config.rules.exists()

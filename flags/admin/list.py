@@ -1,0 +1,99 @@
+"""The list of flags: one environment at a time, with its tabs, filters and search."""
+
+from typing import Any
+
+from django.contrib.admin import SimpleListFilter
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest
+from unfold.views import ChangeList
+
+from flags.models import Flag, FlagConfig, Rule
+from tenancy.admin import visit
+
+_MOST_TAGS = 100
+
+
+class EnvironmentList(ChangeList):
+    """Shows the environment in view; `?environment=` names another."""
+
+    def get_filters_params(self, params: Any = None) -> dict[str, Any]:
+        found: dict[str, Any] = super().get_filters_params(params)
+        found.pop("environment", None)
+        return found
+
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
+        return super().get_queryset(request, exclude_parameters).filter(environment=visit(request).environment)
+
+
+class FlagList(EnvironmentList):
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[FlagConfig]:
+        found = super().get_queryset(request, exclude_parameters)
+        rules = Rule.objects.filter(config=OuterRef("pk")).order_by().values("config").annotate(total=Count("pk"))
+        return found.annotate(rules_total=Coalesce(Subquery(rules.values("total")), 0))
+
+
+class StateFilter(SimpleListFilter):
+    """Archived flags are out of the way until they are asked for."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002 - Django's signature
+        return [("on", "On"), ("off", "Off"), ("killed", "Killed"), ("archived", "Archived"), ("all", "All")]
+
+    def choices(self, changelist: Any) -> Any:
+        for choice in super().choices(changelist):
+            yield (
+                {**choice, "display": "Active"}
+                if choice["query_string"] == changelist.get_query_string(remove=[self.parameter_name])
+                else choice
+            )
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[FlagConfig]) -> QuerySet[FlagConfig]:  # noqa: ARG002 - Django's signature
+        match self.value():
+            case "all":
+                return queryset
+            case "archived":
+                return queryset.filter(flag__is_archived=True)
+            case "on" | "off" as state:
+                return queryset.filter(flag__is_archived=False, is_enabled=state == "on", kill_switch_variant="")
+            case "killed":
+                return queryset.filter(flag__is_archived=False).exclude(kill_switch_variant="")
+        return queryset.filter(flag__is_archived=False)
+
+
+class TypeFilter(SimpleListFilter):
+    title = "type"
+    parameter_name = "type"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:  # noqa: ARG002 - Django's signature
+        return Flag.Type.choices
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[FlagConfig]) -> QuerySet[FlagConfig]:  # noqa: ARG002 - likewise
+        return queryset.filter(flag__type=self.value()) if self.value() else queryset
+
+
+class TagFilter(SimpleListFilter):
+    title = "tag"
+    parameter_name = "tag"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002 - Django's signature
+        environment = visit(request).environment
+        if environment is None:
+            return []
+        rows = Flag.objects.filter(project=environment.project_id, is_archived=False).exclude(tags=[])
+        tags = sorted({tag for row in rows.values_list("tags", flat=True).distinct() for tag in row})
+        return [(tag, tag) for tag in tags[:_MOST_TAGS]]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[FlagConfig]) -> QuerySet[FlagConfig]:  # noqa: ARG002 - likewise
+        return queryset.filter(flag__tags__contains=[self.value()]) if self.value() else queryset
+
+
+def matching(queryset: QuerySet[FlagConfig], words: str) -> QuerySet[FlagConfig]:
+    """Every word must occur in the key or the name, or be a tag."""
+    for word in words.split():
+        queryset = queryset.filter(
+            Q(flag__key__icontains=word) | Q(flag__name__icontains=word) | Q(flag__tags__contains=[word])
+        )
+    return queryset

@@ -1,0 +1,360 @@
+"""One flag's page: create, edit with the change shown before it is saved, archive, restore, history."""
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+
+from audit.models import Entry
+from audit.services import diff
+from flags import services
+from flags.admin import conditions
+from flags.admin.form import ConditionRow, FlagForm, PrerequisiteRow, RuleRow, VariantRow
+from flags.admin.panels import panels_for
+from flags.admin.preview import Preview, preview_change, preview_new
+from flags.documents import flag_resource
+from flags.models import Flag, FlagConfig
+from tenancy.admin import visit
+from tenancy.errors import Conflict, ServiceError
+from tenancy.models import Environment, Role
+
+if TYPE_CHECKING:
+    from flags.admin.flags import FlagConfigAdmin
+
+_MOST_HISTORY = 50
+_BUILT_IN_ATTRIBUTES = ["userId", "country", "plan", "platform"]
+
+
+def create(model_admin: "FlagConfigAdmin", request: HttpRequest) -> HttpResponse:
+    environment = visit(request).environment
+    assert environment is not None  # noqa: S101 - whoever may add has one
+    form = FlagForm.empty()
+    status = 200
+    if request.method == "POST":
+        form = FlagForm.sent(request.POST)
+        payload, problems = form.payload()
+        status = 422
+        if not problems:
+            try:
+                config, is_new = services.create_flag(
+                    actor=visit(request).actor,
+                    environment=environment,
+                    payload={**payload, "key": form.key, "type": form.type},
+                )
+            except ServiceError as error:
+                problems = error.problems
+            else:
+                messages.success(
+                    request,
+                    f"{form.key} is there, off in every other environment."
+                    if is_new
+                    else f"{form.key} was there already.",
+                )
+                return redirect("admin:flags_flagconfig_change", config.pk)
+        form.place(problems)
+    return _render(model_admin, request, environment, form, status=status, title=f"New flag in {environment}")
+
+
+def edit(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConfig) -> HttpResponse:
+    may_edit = model_admin.has_edit_permission(request, config) and not config.flag.is_archived
+    resource = flag_resource(config)
+    form = FlagForm.of(resource)
+    base = form.payload()[0]
+    shown: dict[str, Any] = {"version": config.version, "base": base}
+    status = 200
+    if request.method == "POST" and may_edit:
+        form = FlagForm.sent(request.POST)
+        form.key, form.type = config.flag.key, config.flag.type
+        shown = {"version": _version(request), "base": _base(request, base), "reason": request.POST.get("reason", "")}
+        status, saved = _save(request, config, form, shown)
+        if saved is not None:
+            return saved
+        form = shown.pop("form", form)
+    return _render(
+        model_admin,
+        request,
+        config.environment,
+        form,
+        status=status,
+        title=config.flag.key,
+        config=config,
+        may_edit=may_edit,
+        **shown,
+    )
+
+
+def _save(
+    request: HttpRequest, config: FlagConfig, form: FlagForm, shown: dict[str, Any]
+) -> tuple[int, HttpResponse | None]:
+    """Save what was changed and nothing else; return `(status, None)` with `shown` filled where the page comes again."""
+    payload, problems = form.payload()
+    base = shown["base"]
+    changed = {name: value for name, value in payload.items() if value != base.get(name)}
+    if problems:
+        form.place(problems)
+        return 422, None
+    if not changed:
+        messages.info(request, "Nothing was different, so nothing was saved.")
+        return 200, redirect("admin:flags_flagconfig_change", config.pk)
+    environment = config.environment
+    if environment.is_production and not _is_confirmed(request, changed):
+        foreseen = preview_change(environment, config.flag.key, changed)
+        if foreseen.is_large:
+            shown |= {"confirm": foreseen, "confirmed": _fingerprint(changed)}
+            return 200, None
+    try:
+        services.update_flag(
+            actor=visit(request).actor,
+            environment=environment,
+            key=config.flag.key,
+            payload=changed,
+            version=shown["version"],
+            reason=shown["reason"],
+        )
+    except Conflict as error:
+        if error.problems[0].code == "version_conflict":
+            _merge(config, form, changed, shown, error.extra["current"])
+        else:
+            form.place(error.problems)
+        return 409, None
+    except ServiceError as error:
+        form.place(error.problems)
+        return 422, None
+    messages.success(request, f"Saved. {config.flag.key} serves it within a second.")
+    return 200, redirect("admin:flags_flagconfig_change", config.pk)
+
+
+def _merge(
+    config: FlagConfig, form: FlagForm, changed: dict[str, Any], shown: dict[str, Any], current: dict[str, Any]
+) -> None:
+    """Somebody saved in between: lay this person's changes over what is there now, and show what the other one did."""
+    theirs = FlagForm.of(current).payload()[0]
+    base = shown["base"]
+    entries = Entry.objects.filter(
+        organization_id=config.environment.project.organization_id, entity_type="flag", entity_key=config.flag.key,
+        project=config.environment.project.key,
+    )  # fmt: skip
+    last = entries.order_by("-id").first()
+    changed_by_them = {name for name, value in theirs.items() if value != base.get(name)}
+    merged = FlagForm.of({**current, **{name: value for name, value in changed.items() if name != "rules"}})
+    if "rules" in changed:
+        merged.rules = form.rules
+    shown |= {
+        "form": merged,
+        "version": current["version"],
+        "base": theirs,
+        "conflict": {
+            "who": last.actor_label if last else "Somebody",
+            "when": last.occurred_at if last else None,
+            "changes": list(diff(base, theirs)),
+            "both": sorted(changed_by_them & changed.keys()),
+        },
+    }
+
+
+def preview(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConfig | None) -> HttpResponse:  # noqa: ARG001 - as the other pages
+    """The fragment beside the form: the configuration in words, and whom saving it would move."""
+    form = FlagForm.sent(request.POST)
+    if config is not None:
+        form.key, form.type = config.flag.key, config.flag.type
+    payload, problems = form.payload()
+    foreseen = Preview([], [], problems, False)
+    environment = config.environment if config is not None else visit(request).environment
+    if not problems and environment is not None:
+        if config is None:
+            foreseen = preview_new(environment, {**payload, "key": form.key, "type": form.type})
+        else:
+            base = _base(request, {})
+            changed = {name: value for name, value in payload.items() if value != base.get(name)}
+            foreseen = preview_change(environment, config.flag.key, changed)
+    return render(request, "flags/preview.html", {"preview": foreseen, "config": config})
+
+
+def archive(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConfig) -> HttpResponse:
+    return _confirmed_act(
+        model_admin,
+        request,
+        config,
+        services.archive_flag,
+        title=f"Archive {config.flag.key}?",
+        submit="Archive",
+        intro="It stops being served in every environment: callers get their own default. Its key, history and events stay, "
+        "and it can be restored as it is now.",
+        done=f"{config.flag.key} is archived.",
+        is_dangerous=True,
+    )
+
+
+def restore(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConfig) -> HttpResponse:
+    return _confirmed_act(
+        model_admin,
+        request,
+        config,
+        services.restore_flag,
+        title=f"Restore {config.flag.key}?",
+        submit="Restore",
+        intro="It is served again in every environment, as it was configured when it was archived.",
+        done=f"{config.flag.key} is served again.",
+    )
+
+
+def _confirmed_act(
+    model_admin: "FlagConfigAdmin",
+    request: HttpRequest,
+    config: FlagConfig,
+    act: Any,
+    *,
+    title: str,
+    done: str,
+    **shown: Any,
+) -> HttpResponse:
+    problems: list[str] = []
+    if request.method == "POST":
+        try:
+            act(
+                actor=visit(request).actor,
+                environment=config.environment,
+                key=config.flag.key,
+                reason=request.POST.get("reason", ""),
+            )
+        except ServiceError as error:
+            problems = [problem.detail for problem in error.problems]
+        else:
+            messages.success(request, done)
+            return redirect("admin:flags_flagconfig_change", config.pk)
+    return model_admin.page(
+        request,
+        "flags/act.html",
+        title=title,
+        config=config,
+        problems=problems,
+        status=409 if problems else 200,
+        **shown,
+    )
+
+
+def history(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConfig) -> HttpResponse:
+    environment = config.environment
+    entries = Entry.objects.filter(
+        organization_id=environment.project.organization_id,
+        project=environment.project.key,
+        entity_type="flag",
+        entity_key=config.flag.key,
+    ).order_by("-id")
+    return model_admin.page(
+        request,
+        "flags/history.html",
+        title=f"History of {config.flag.key}",
+        config=config,
+        entries=entries[:_MOST_HISTORY],
+        is_more=entries.count() > _MOST_HISTORY,
+    )
+
+
+def _render(
+    model_admin: "FlagConfigAdmin",
+    request: HttpRequest,
+    environment: Environment,
+    form: FlagForm,
+    *,
+    title: str,
+    status: int,
+    config: FlagConfig | None = None,
+    may_edit: bool = True,
+    **shown: Any,
+) -> HttpResponse:
+    base = shown.pop("base", None)
+    return model_admin.page(
+        request,
+        "flags/flag.html",
+        title=title,
+        status=status,
+        config=config,
+        environment=environment,
+        form=form,
+        may_edit=may_edit,
+        may_restore=config is not None and visit(request).may(Role.EDITOR, environment),
+        base=json.dumps(base) if base is not None else "",
+        siblings=_siblings(request, config),
+        dependents=_dependents(config),
+        panels=panels_for(request, config) if config is not None else [],
+        operators=[(name, words, takes) for name, (words, takes) in conditions.OPERATORS.items()],
+        kinds=conditions.KINDS.items(),
+        flag_types=Flag.Type.choices,
+        attributes=_attributes(environment),
+        flag_keys=_other_flags(environment, config),
+        blank_rule=RuleRow("__rule__", serve=form.variants[-1].ref if form.variants else ""),
+        blank_condition=ConditionRow("__condition__"),
+        blank_variant=VariantRow("__variant__", "", ""),
+        blank_prerequisite=PrerequisiteRow("__prerequisite__"),
+        preview_url=reverse("admin:flags_flagconfig_preview", args=[config.pk])
+        if config is not None
+        else reverse("admin:flags_flagconfig_preview_new"),
+        list_url=model_admin.list_url(),
+        **shown,
+    )
+
+
+def _siblings(request: HttpRequest, config: FlagConfig | None) -> list[FlagConfig]:
+    """The same flag in the environments this person may see."""
+    if config is None:
+        return []
+    mine = [environment.pk for environment in visit(request).environments]
+    rows = FlagConfig.objects.filter(flag=config.flag_id, environment__in=mine).select_related("environment", "flag")
+    return list(rows.order_by("-environment__is_production", "environment__key"))
+
+
+def _dependents(config: FlagConfig | None) -> list[FlagConfig]:
+    if config is None:
+        return []
+    rows = FlagConfig.objects.filter(
+        environment=config.environment_id,
+        flag__is_archived=False,
+        prerequisites__contains=[{"flagKey": config.flag.key}],
+    )
+    return list(rows.select_related("flag")[:20])
+
+
+def _attributes(environment: Environment) -> list[str]:
+    """Names to suggest: the built-in ones, and those that rules in this environment already ask for."""
+    rows = FlagConfig.objects.filter(environment=environment, rules__isnull=False)
+    seen = {
+        condition.get("attribute", "")
+        for conditions_of_rule in rows.values_list("rules__conditions", flat=True)[:500]
+        for condition in conditions_of_rule
+    }
+    return [*_BUILT_IN_ATTRIBUTES, *sorted(seen - {"", *_BUILT_IN_ATTRIBUTES})]
+
+
+def _other_flags(environment: Environment, config: FlagConfig | None) -> list[str]:
+    rows = Flag.objects.filter(project=environment.project_id, is_archived=False)
+    if config is not None:
+        rows = rows.exclude(pk=config.flag_id)
+    return list(rows.order_by("key").values_list("key", flat=True)[:500])
+
+
+def _version(request: HttpRequest) -> int:
+    sent = request.POST.get("version", "")
+    return int(sent) if sent.isascii() and sent.isdigit() and len(sent) < 19 else 0
+
+
+def _base(request: HttpRequest, fallback: dict[str, Any]) -> dict[str, Any]:
+    """What the page was filled with when it was opened, so that only this person's changes are sent on."""
+    try:
+        base = json.loads(request.POST.get("base", ""))
+    except ValueError:
+        return fallback
+    return base if isinstance(base, dict) else fallback
+
+
+def _fingerprint(changed: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()
+
+
+def _is_confirmed(request: HttpRequest, changed: dict[str, Any]) -> bool:
+    """A confirmation holds for exactly the change that was shown."""
+    return request.POST.get("confirmed") == _fingerprint(changed)

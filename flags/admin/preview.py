@@ -1,0 +1,55 @@
+"""What a change would do, before it is saved: the same drafts and checks as the services, and nothing written."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flags.admin.effects import Effect, effects
+from flags.admin.sentences import describe
+from flags.documents import flag_document
+from flags.models import Flag, FlagConfig
+from flags.selectors import get_config
+from flags.services import drafts
+from tenancy.errors import Problem
+from tenancy.models import Environment
+
+# From this share of a group on, a change in production is asked about once more.
+LARGE_SHARE = 0.10
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """`sentences` describe the configuration as it would be; `effects` who is moved; `problems` why it cannot be saved."""
+
+    sentences: Sequence[str]
+    effects: Sequence[Effect]
+    problems: Sequence[Problem]
+    is_served_differently: bool
+
+    @property
+    def is_large(self) -> bool:
+        return any(effect.moved >= LARGE_SHARE for effect in self.effects)
+
+
+def preview_change(environment: Environment, key: str, payload: Mapping[str, Any]) -> Preview:
+    """Apply the payload to rows that are never saved. Raises NotFound."""
+    config = get_config(environment, key)
+    before = flag_document(config)
+    draft = drafts.Draft(config.flag, config, list(config.rules.all()))
+    problems = drafts.apply(draft, payload)
+    problems = problems or drafts.check(draft) or drafts.check_prerequisites(draft)
+    if problems:
+        return Preview([], [], problems, False)
+    after = draft.document
+    return Preview(describe(after), effects(before, after), [], before != after)
+
+
+def preview_new(environment: Environment, payload: Mapping[str, Any]) -> Preview:
+    """The same for a flag that does not exist yet: nobody is moved."""
+    key = str(payload.get("key") or "new-flag")
+    flag = Flag(project=environment.project, key=key, name=key, type=payload["type"], variants=payload["variants"])
+    config = FlagConfig(flag=flag, environment=environment, salt=key)
+    draft = drafts.Draft(flag, config, [])
+    problems = drafts.apply(draft, payload)
+    problems = problems or drafts.check(draft) or drafts.check_prerequisites(draft)
+    return Preview([], [], problems, False) if problems else Preview(describe(draft.document), [], [], True)

@@ -1,0 +1,81 @@
+"""A flag's configuration in plain English, in the order in which it decides."""
+
+from typing import Any
+
+from flags.admin.conditions import NOTHING, OPERATORS, WITHOUT_ATTRIBUTE
+from flags.documents import percent_of
+
+_MOST_NAMED = 3
+
+
+def describe(document: dict[str, Any]) -> list[str]:
+    """Return one sentence per step of a flag's document that can decide, the first that applies winning."""
+    if document["killSwitchVariant"]:
+        return [f"The kill switch is on: everybody gets {document['killSwitchVariant']}."]
+    if not document["enabled"]:
+        return [f"The flag is off: everybody gets {document['offVariant']}."]
+    steps = [
+        f"Unless {item['flagKey']} gives {_or(item['variants'])}: {document['offVariant']}."
+        for item in document["prerequisites"]
+    ]
+    steps += [
+        f"{_named(target['userIds'])} {'always gets' if len(target['userIds']) == 1 else 'always get'} {target['variant']}."
+        for target in document["targets"]
+        if target["userIds"]
+    ]
+    steps += [describe_rule(rule) for rule in document["rules"]]
+    experiment = document.get("experiment")
+    default = document["defaultVariant"]
+    if experiment:
+        share = percent_of(sum(end - start for start, end in experiment["ranges"]))
+        steps.append(
+            f"{share} % of everyone else{' in the audience' if experiment.get('audience') else ''} take part in the running "
+            f"experiment: {_shares(document['allocation']) or 'no split'}, the rest {experiment['controlVariant']}."
+        )
+        return [*steps, f"Everybody not in the experiment: {default}."]
+    if document["allocation"]:
+        steps.append(f"Of everyone else, {_shares(document['allocation'])}.")
+        if sum(end - start for start, end, _ in document["allocation"]) == 10_000:
+            return steps
+    return [*steps, f"Otherwise: {default}."]
+
+
+def describe_rule(rule: dict[str, Any]) -> str:
+    conditions = " and ".join(describe_condition(item) for item in rule["conditions"]) or "always"
+    served = rule.get("variant") or f"{_shares(rule.get('allocation', [])) or 'nobody'}, the rest go on"
+    return f"{'If ' if rule['conditions'] else ''}{conditions}: {served}."
+
+
+def describe_condition(condition: dict[str, Any]) -> str:
+    operator = str(condition.get("operator", ""))
+    words, takes = OPERATORS.get(operator, (operator or "…", ""))
+    subject = "" if operator in WITHOUT_ATTRIBUTE else f"{condition.get('attribute') or '…'} "
+    if takes == NOTHING:
+        return f"{subject}{words}"
+    value = condition.get("value")
+    said = _or(value) if isinstance(value, list) else _said(value)
+    return f"{subject}{words.replace('…', said)}" if "…" in words else f"{subject}{words} {said}"
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "…" if value is None or value == "" else str(value)
+
+
+def _or(values: list[Any]) -> str:
+    said = [_said(value) for value in values]
+    return said[0] if len(said) == 1 else f"{', '.join(said[:-1])} or {said[-1]}" if said else "nothing"
+
+
+def _named(user_ids: list[str]) -> str:
+    if len(user_ids) <= _MOST_NAMED:
+        return ", ".join(user_ids[:-1]) + (" and " if len(user_ids) > 1 else "") + user_ids[-1]
+    return f"{', '.join(user_ids[:_MOST_NAMED])} and {len(user_ids) - _MOST_NAMED} more"
+
+
+def _shares(allocation: list[list[Any]]) -> str:
+    buckets: dict[str, int] = {}
+    for start, end, variant in allocation:
+        buckets[variant] = buckets.get(variant, 0) + end - start
+    return ", ".join(f"{percent_of(count)} % get {variant}" for variant, count in buckets.items())

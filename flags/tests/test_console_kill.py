@@ -1,0 +1,106 @@
+"""The kill switch in the console: what its page says, and that it does just that."""
+
+import pytest
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.urls import reverse
+
+from audit.models import Entry
+from flags import services
+from flags.models import FlagConfig
+from tenancy.testing import ALICE
+
+
+@pytest.fixture
+def config(acme):
+    payload = {"key": "new-checkout", "enabled": True, "rollout": [{"variant": "treatment", "percent": 25}]}
+    return services.create_flag(actor=ALICE, environment=acme.staging, payload=payload)[0]
+
+
+def url(config, act):
+    return reverse(f"admin:flags_flagconfig_{act}", args=[config.pk])
+
+
+def test_kill_page__says_variant_environment_and_share(console_editor, config):
+    page = console_editor.get(url(config, "kill"))
+
+    assert "Web · Staging" in page.text
+    assert "25.00 % of users" in page.text
+    assert "75.00 % of users" in page.text
+
+
+def test_kill__with_reason__works(console_editor, config):
+    answer = console_editor.post(url(config, "kill"), {"variant": "control", "reason": "Errors since noon"})
+
+    assert answer.status_code == 302
+    config.refresh_from_db()
+    assert (config.kill_switch_variant, config.kill_reason) == ("control", "Errors since noon")
+    entry = Entry.objects.get(action="flag.killed")
+    assert (entry.actor_label, entry.reason) == ("eddie", "Errors since noon")
+    assert "Errors since noon" in console_editor.get(url(config, "change")).text
+
+
+def test_kill__without_reason__asks_for_one(console_editor, config):
+    answer = console_editor.post(url(config, "kill"), {"variant": "control", "reason": " "})
+
+    assert answer.status_code == 422
+    assert "Say why" in answer.text
+    config.refresh_from_db()
+    assert not config.is_killed
+
+
+def test_kill__unknown_variant__is_refused(console_editor, config):
+    answer = console_editor.post(url(config, "kill"), {"variant": "nope", "reason": "x"})
+
+    assert answer.status_code == 422
+    assert "has no variant" in answer.text
+
+
+def test_release__works(console_editor, config):
+    services.kill_flag(actor=ALICE, environment=config.environment, key="new-checkout", reason="x")
+
+    page = console_editor.get(url(config, "release"))
+    answer = console_editor.post(url(config, "release"), {"reason": "Fixed"})
+
+    assert "25.00 %" in page.text
+    assert answer.status_code == 302
+    config.refresh_from_db()
+    assert not config.is_killed
+    assert Entry.objects.get(action="flag.released").reason == "Fixed"
+
+
+def test_kill_selected__asks_then_kills_each_to_its_off_variant(console_editor, acme, config):
+    other = services.create_flag(actor=ALICE, environment=acme.staging, payload={"key": "other", "enabled": True})[0]
+    listed = f"{reverse('admin:flags_flagconfig_changelist')}?environment={acme.staging.pk}"
+    sent = {"action": "kill_selected", ACTION_CHECKBOX_NAME: [config.pk, other.pk]}
+
+    asked = console_editor.post(listed, sent)
+    assert "Kill 2 flags?" in asked.text
+    assert not FlagConfig.objects.exclude(kill_switch_variant="").exists()
+    console_editor.post(listed, sent | {"confirm": "1", "reason": "Incident 7"})
+
+    killed = FlagConfig.objects.exclude(kill_switch_variant="")
+    assert {row.flag.key: row.kill_switch_variant for row in killed} == {"new-checkout": "control", "other": "control"}
+    assert Entry.objects.filter(action="flag.killed", reason="Incident 7").count() == 2
+
+
+def test_kill_selected__viewer__is_not_offered_it(console_viewer, acme, config):
+    listed = f"{reverse('admin:flags_flagconfig_changelist')}?environment={acme.staging.pk}"
+
+    console_viewer.post(
+        listed, {"action": "kill_selected", ACTION_CHECKBOX_NAME: [config.pk], "confirm": "1", "reason": "x"}
+    )
+
+    assert "kill_selected" not in console_viewer.get(listed).text
+    config.refresh_from_db()
+    assert not config.is_killed
+
+
+def test_archive_and_restore__work(console_editor, config):
+    assert console_editor.get(url(config, "archive")).status_code == 200
+    console_editor.post(url(config, "archive"), {"reason": "Done"})
+    config.flag.refresh_from_db()
+    assert config.flag.is_archived
+
+    console_editor.post(url(config, "restore"))
+    config.flag.refresh_from_db()
+    assert not config.flag.is_archived

@@ -1,0 +1,1 @@
+"""The console's frame: theme, navigation, home page, charts."""

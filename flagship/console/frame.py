@@ -1,0 +1,77 @@
+"""The console's frame for django-unfold: name, colours, navigation. Nothing is fetched from outside."""
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.templatetags.static import static
+from django.urls import reverse_lazy
+
+
+def _link(title: str, icon: str, route: str, *, needs: str | None = None) -> dict[str, Any]:
+    item: dict[str, Any] = {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{route}")}
+    return {**item, "permission": needs} if needs else item
+
+
+def _styles(request: HttpRequest) -> str:  # noqa: ARG001 - unfold hands the request to every callable
+    return static("flagship/console.css")
+
+
+def _scripts(request: HttpRequest) -> str:  # noqa: ARG001 - likewise
+    return static("flagship/console.js")
+
+
+_SECTIONS: list[dict[str, Any]] = [
+    {"items": [_link("Home", "home", "index")]},
+    {
+        "title": "Decide",
+        "separator": True,
+        "items": [
+            _link("Flags", "flag", "flags_flagconfig_changelist"),
+            _link("Experiments", "science", "experiments_experiment_changelist"),
+        ],
+    },
+    {
+        "title": "Organization",
+        "separator": True,
+        "items": [
+            _link("Projects", "folder", "tenancy_project_changelist"),
+            _link("Environments", "dns", "tenancy_environment_changelist"),
+            _link("Members", "group", "tenancy_membership_changelist"),
+            _link(
+                "Keys and tokens",
+                "key",
+                "tenancy_credential_changelist",
+                needs="flagship.console.navigation.may_see_keys",
+            ),
+            _link("Audit log", "history", "audit_entry_changelist"),
+        ],
+    },
+]
+
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "FlagShip",
+    "SITE_HEADER": "FlagShip",
+    "SITE_SYMBOL": "flag",
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+    "BORDER_RADIUS": "6px",
+    "STYLES": [_styles],
+    "SCRIPTS": [_scripts],
+    "DASHBOARD_CALLBACK": "flagship.console.home.fill",
+    "COLORS": {
+        "primary": {
+            "50": "oklch(96.2% .018 272.314)",
+            "100": "oklch(93% .034 272.788)",
+            "200": "oklch(87% .065 274.039)",
+            "300": "oklch(78.5% .115 274.713)",
+            "400": "oklch(67.3% .182 276.935)",
+            "500": "oklch(58.5% .233 277.117)",
+            "600": "oklch(51.1% .262 276.966)",
+            "700": "oklch(45.7% .24 277.023)",
+            "800": "oklch(39.8% .195 277.366)",
+            "900": "oklch(35.9% .144 278.697)",
+            "950": "oklch(25.7% .09 281.288)",
+        }
+    },
+    "SIDEBAR": {"show_search": False, "command_search": False, "show_all_applications": False, "navigation": _SECTIONS},
+}

@@ -1,0 +1,141 @@
+"""How the console writes things down: instants, percentages, values, differences and charts."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
+from django.utils.timezone import now as current_time
+
+from flagship.console import charts
+
+register = template.Library()
+# Written by every change, and said elsewhere on the page.
+_BOOKKEEPING = frozenset({"version", "updatedAt", "createdAt"})
+
+
+@register.filter
+def moment(value: datetime | None) -> SafeString | str:
+    """An instant in UTC; the page's script puts it into the viewer's own zone and leaves UTC in the tooltip."""
+    if value is None:
+        return "never"
+    utc = localtime(value)
+    return format_html(
+        '<time datetime="{}" title="{} UTC">{} UTC</time>',
+        utc.isoformat(timespec="seconds"),
+        utc.strftime("%Y-%m-%d %H:%M:%S"),
+        utc.strftime("%Y-%m-%d %H:%M"),
+    )
+
+
+@register.filter
+def ago(value: datetime | None) -> str:
+    if value is None:
+        return "never"
+    seconds = max(0, int((current_time() - value).total_seconds()))
+    for unit, size in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+        if seconds >= size:
+            count = seconds // size
+            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+    return "just now"
+
+
+@register.filter
+def pretty(value: Any) -> str:
+    """JSON as a person reads it: text without quotes, lists and objects indented, nothing as a dash."""
+    if value is None or value == "" or value == [] or value == {}:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (dict, list)):
+        compact = json.dumps(value, ensure_ascii=False)
+        return compact if len(compact) <= 60 else json.dumps(value, ensure_ascii=False, indent=2)
+    return str(value)
+
+
+@register.filter
+def percent(value: float | None, digits: int = 2) -> str:
+    """A share from 0 to 1 as a percentage; what is not known is a dash, never a zero."""
+    return "–" if value is None else f"{100 * value:.{digits}f} %"
+
+
+@register.filter
+def points(value: float | None) -> str:
+    """A difference of shares in percentage points, with its sign."""
+    return "–" if value is None else f"{100 * value:+.2f} points"
+
+
+@register.filter
+def signed_percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:+.1f} %"
+
+
+@register.filter
+def figure(value: float | None) -> str:
+    """A plain number with as many digits as it deserves."""
+    if value is None:
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+
+
+@register.filter
+def of(values: Mapping[str, str], name: str) -> str:
+    """A mapping's value, or nothing."""
+    return values.get(name, "")
+
+
+@register.filter
+def item(values: Mapping[str, Any], name: str) -> Any:
+    """A mapping's value, or None."""
+    return values.get(name)
+
+
+@register.filter
+def instant(value: datetime | str | None) -> SafeString | str:
+    """`moment`, for instants that a stored document holds as text."""
+    return moment(datetime.fromisoformat(value) if isinstance(value, str) else value)
+
+
+@register.filter
+def width(value: float) -> str:
+    """A share as a CSS length."""
+    return f"{100 * value:.2f}%"
+
+
+@register.filter
+def add_number(value: float, other: float) -> str:
+    """A coordinate, written with a point whatever the language."""
+    return f"{value + other:.2f}"
+
+
+@register.filter
+def p_value(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
+@register.inclusion_tag("console/diff.html")
+def diff_table(changes: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {"changes": [change for change in changes if change["path"] not in _BOOKKEEPING]}
+
+
+@register.inclusion_tag("console/chart.html")
+def bar_chart(chart: Mapping[str, Any]) -> dict[str, Any]:
+    return {"chart": chart, "drawing": charts.draw_bars(chart), "kind": "bars"}
+
+
+@register.inclusion_tag("console/chart.html")
+def line_chart(chart: Mapping[str, Any]) -> dict[str, Any]:
+    return {"chart": chart, "drawing": charts.draw_lines(chart), "kind": "lines"}
+
+
+@register.inclusion_tag("console/chart.html")
+def forest_plot(chart: Mapping[str, Any]) -> dict[str, Any]:
+    return {"chart": chart, "drawing": charts.draw_forest(chart), "kind": "forest"}

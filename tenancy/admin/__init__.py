@@ -1,0 +1,23 @@
+"""The console's pages for tenants, and what the apps above build theirs on."""
+
+from django.contrib import admin
+from django.contrib.auth.models import Group
+
+from tenancy.admin import audit, credentials, members, organizations
+from tenancy.admin.base import ConsoleAdmin, problems_by_attr, say_problems
+from tenancy.admin.visit import Visit, visit
+
+# Roles say who may do what; Django's groups would promise permissions that nothing here asks for.
+admin.site.unregister(Group)
+
+__all__ = [
+    "ConsoleAdmin",
+    "Visit",
+    "audit",
+    "credentials",
+    "members",
+    "organizations",
+    "problems_by_attr",
+    "say_problems",
+    "visit",
+]

@@ -1,0 +1,33 @@
+"""The audit log, narrowed to the organizations of whoever looks."""
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+
+from audit.admin import EntryAdmin
+from audit.models import Entry
+from tenancy import access
+from tenancy.admin.visit import visit
+
+
+@admin.register(Entry)
+class TenantEntryAdmin(EntryAdmin):
+    """Members of an organization read its whole log, members of a project or an environment what happened there."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Entry]:
+        looking = visit(request)
+        seen = Q(organization_id__in=looking.organization_roles)
+        for environment in looking.environments:
+            project = environment.project
+            if project.organization_id not in looking.organization_roles:
+                seen |= Q(organization_id=project.organization_id, project=project.key, environment=environment.key)
+        for project in access.projects(looking.principal):
+            if project.organization_id not in looking.organization_roles:
+                seen |= Q(organization_id=project.organization_id, project=project.key)
+        return super().get_queryset(request).filter(seen)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return bool(visit(request).organizations)
+
+    def has_view_permission(self, request: HttpRequest, obj: Entry | None = None) -> bool:  # noqa: ARG002 - Django's signature
+        return self.has_module_permission(request)

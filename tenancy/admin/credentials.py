@@ -1,0 +1,174 @@
+"""Keys and tokens: made here, shown once, revoked here."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils import timezone
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminSplitDateTimeWidget, UnfoldAdminTextInputWidget
+
+from tenancy import services
+from tenancy.admin.base import ConsoleAdmin
+from tenancy.admin.visit import Visit, visit
+from tenancy.models import Credential, Role, User
+
+
+class CredentialForm(forms.Form):
+    name = forms.CharField(
+        max_length=200,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Which service will use it, for example: checkout service.",
+    )
+    belongs_to = forms.ChoiceField(label="For", widget=UnfoldAdminSelectWidget)
+    kind = forms.ChoiceField(
+        choices=[
+            (Credential.Kind.SERVER, "Server key: evaluates, reads the whole configuration, sends events"),
+            (Credential.Kind.CLIENT, "Client key: evaluates for one user at a time; rules stay private"),
+            (Credential.Kind.MANAGE, "Management token: does over the API what your own role allows"),
+        ],
+        widget=UnfoldAdminSelectWidget,
+    )
+    expires_at = forms.SplitDateTimeField(
+        required=False,
+        label="Expires (UTC)",
+        widget=UnfoldAdminSplitDateTimeWidget,
+        help_text="Leave empty to keep it until it is revoked.",
+    )
+
+    def __init__(self, *args: Any, looking: Visit, **given: Any) -> None:
+        super().__init__(*args, **given)
+        self._environments = {f"e{row.pk}": row for row in looking.environments if looking.may(Role.ADMIN, row)}
+        self._organizations = {f"o{row.pk}": row for row in looking.organizations if looking.may_in(Role.ADMIN, row.pk)}
+        self.fields["belongs_to"].choices = [  # type: ignore[attr-defined]  # it is a ChoiceField
+            *((value, f"environment {row}") for value, row in self._environments.items()),
+            *((value, f"yourself in {row} (management token)") for value, row in self._organizations.items()),
+        ]
+
+    def clean_expires_at(self) -> Any:
+        moment = self.cleaned_data["expires_at"]
+        if moment is not None and moment <= timezone.now():
+            raise forms.ValidationError("Give a moment in the future.")
+        return moment
+
+    def clean(self) -> dict[str, Any]:
+        sent = super().clean() or {}
+        place = sent.pop("belongs_to", None)
+        if place is None or "kind" not in sent:
+            return sent
+        is_token = sent["kind"] == Credential.Kind.MANAGE
+        if is_token != (place in self._organizations):
+            self.add_error("belongs_to", "Choose yourself for a management token, and an environment for a key.")
+        elif is_token:
+            sent["organization"] = self._organizations[place]
+        else:
+            sent["environment"] = self._environments[place]
+            sent["organization"] = sent["environment"].project.organization
+        return sent
+
+
+class RevokeForm(forms.Form):
+    reason = forms.CharField(
+        required=False, max_length=500, widget=UnfoldAdminTextInputWidget, help_text="For the audit log."
+    )
+
+
+@admin.register(Credential)
+class CredentialAdmin(ConsoleAdmin):
+    list_display = ["name", "kind_label", "scope", "shown_prefix", "state", "last_used_at", "expires_at"]
+    list_select_related = ["organization", "environment__project", "user"]
+    list_filter = ["kind"]
+    search_fields = ["name", "prefix"]
+    fields = [
+        "name", "kind", "organization", "environment", "user", "prefix", "state",
+        "created_at", "created_by", "last_used_at", "expires_at", "revoked_at",
+    ]  # fmt: skip
+    actions_detail = ["revoke"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Credential]:
+        looking = visit(request)
+        organizations = [pk for pk in looking.organization_roles if looking.may_in(Role.ADMIN, pk)]
+        environments = [row.pk for row in looking.environments if looking.may(Role.ADMIN, row)]
+        rows = super().get_queryset(request)
+        return rows.filter(organization__in=organizations) | rows.filter(environment__in=environments)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        looking = visit(request)
+        return looking.may_in(Role.ADMIN) or any(looking.may(Role.ADMIN, row) for row in looking.environments)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self.has_module_permission(request)
+
+    @display(description="Kind", label={"server": "info", "client": "success", "manage": "warning"})
+    def kind_label(self, credential: Credential) -> tuple[str, str]:
+        return credential.kind, credential.get_kind_display()
+
+    @display(description="For")
+    def scope(self, credential: Credential) -> str:
+        return str(credential.environment or credential.user)
+
+    @display(description="Begins with")
+    def shown_prefix(self, credential: Credential) -> str:
+        return f"{credential.prefix}…"
+
+    @display(description="State", label={"live": "success", "expired": "warning", "revoked": "danger"})
+    def state(self, credential: Credential) -> str:
+        if credential.revoked_at:
+            return "revoked"
+        if credential.expires_at and credential.expires_at <= timezone.now():
+            return "expired"
+        return "live"
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:  # noqa: ARG002 - Django's signature
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        looking = visit(request)
+        form = CredentialForm(request.POST or None, looking=looking)
+
+        def perform(sent: dict[str, Any]) -> HttpResponse:
+            if sent["kind"] == Credential.Kind.MANAGE:
+                sent["user"] = User.objects.get(pk=looking.principal.user_id)
+            issued = services.issue_credential(actor=looking.actor, **sent)
+            response = self.page(
+                request, "tenancy/secret.html", title="Copy the secret now", issued=issued, list_url=self.list_url()
+            )
+            response["Cache-Control"] = "no-store"
+            return response
+
+        return self.form_page(
+            request,
+            form,
+            perform,
+            title="New key or token",
+            submit="Create and show once",
+            names={"expiresAt": "expires_at"},
+        )
+
+    @action(description="Revoke", icon="key_off", variant=ActionVariant.DANGER)
+    def revoke(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        credential = self.get_object(request, object_id)
+        if credential is None:
+            raise Http404
+        looking = visit(request)
+        form = RevokeForm(request.POST or None)
+
+        def perform(sent: dict[str, Any]) -> HttpResponse:
+            services.revoke_credential(actor=looking.actor, credential=credential, reason=sent["reason"])
+            messages.success(request, f"{credential} is revoked.")
+            return redirect(self.list_url())
+
+        return self.form_page(
+            request,
+            form,
+            perform,
+            title=f"Revoke {credential.name}?",
+            submit="Revoke for good",
+            is_dangerous=True,
+            intro=f"Whoever still sends {credential.prefix}… is refused within seconds, for good. "
+            "Make the new key first, if a service still needs one.",
+        )

@@ -1,0 +1,129 @@
+"""Organizations, projects and environments: what there is, and new ones for those whose role allows it."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
+
+from tenancy import access, services
+from tenancy.admin.base import ConsoleAdmin
+from tenancy.admin.visit import visit
+from tenancy.models import Environment, Organization, Project, Role
+
+
+@admin.register(Organization)
+class OrganizationAdmin(ConsoleAdmin):
+    """A tenant is made by whoever runs the installation; here its members see it."""
+
+    list_display = ["name", "slug", "created_at"]
+    search_fields = ["name", "slug"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Organization]:
+        return access.organizations(visit(request).principal)
+
+
+class ProjectForm(forms.Form):
+    organization = forms.ModelChoiceField(Organization.objects.none(), widget=UnfoldAdminSelectWidget)
+    name = forms.CharField(max_length=200, widget=UnfoldAdminTextInputWidget)
+    key = forms.CharField(
+        max_length=63,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Lower-case letters, digits and hyphens. Scripts and the API use it; it never changes.",
+    )
+
+
+@admin.register(Project)
+class ProjectAdmin(ConsoleAdmin):
+    list_display = ["name", "key", "organization", "environment_list", "created_at"]
+    list_select_related = ["organization"]
+    search_fields = ["name", "key"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Project]:
+        found = access.projects(visit(request).principal).select_related("organization")
+        return found.prefetch_related("environments").order_by("organization__slug", "key")
+
+    @display(description="Environments")
+    def environment_list(self, project: Project) -> str:
+        return ", ".join(environment.key for environment in project.environments.all()) or "none yet"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return visit(request).may_in(Role.ADMIN)
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:  # noqa: ARG002 - Django's signature
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        looking = visit(request)
+        allowed = [pk for pk in looking.organization_roles if looking.may_in(Role.ADMIN, pk)]
+        choices = access.organizations(looking.principal).filter(pk__in=allowed)
+        form = ProjectForm(request.POST or None, initial={"organization": choices.first()})
+        form.fields["organization"].queryset = choices  # type: ignore[attr-defined]  # it is a ModelChoiceField
+
+        def perform(sent: dict[str, Any]) -> HttpResponse:
+            project = services.create_project(actor=looking.actor, **sent)
+            messages.success(request, f"{project} is there. Give it an environment next, so that flags can be served.")
+            return redirect("admin:tenancy_environment_add")
+
+        return self.form_page(request, form, perform, title="New project", submit="Create project")
+
+
+class EnvironmentForm(forms.Form):
+    project = forms.ModelChoiceField(Project.objects.none(), widget=UnfoldAdminSelectWidget)
+    name = forms.CharField(max_length=200, widget=UnfoldAdminTextInputWidget)
+    key = forms.CharField(
+        max_length=63,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Lower-case letters, digits and hyphens, for example staging. It never changes.",
+    )
+    is_production = forms.BooleanField(
+        required=False,
+        label="Production",
+        widget=UnfoldBooleanSwitchWidget,
+        help_text="Real users are served here: the console asks once more before larger changes.",
+    )
+    salt = forms.CharField(
+        max_length=64,
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Leave empty so that a user gets the same variant here as in the other environments. Fixed at creation.",
+    )
+
+
+@admin.register(Environment)
+class EnvironmentAdmin(ConsoleAdmin):
+    list_display = ["name", "key", "project", "stage", "config_version", "created_at"]
+    list_select_related = ["project__organization"]
+    search_fields = ["name", "key", "project__name", "project__key"]
+    fields = ["project", "name", "key", "is_production", "salt", "config_version", "created_at"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Environment]:
+        found = access.environments(visit(request).principal).select_related("project__organization")
+        return found.order_by("project__organization__slug", "project__key", "-is_production", "key")
+
+    @display(description="Stage", label={"Production": "warning", "Other": "info"})
+    def stage(self, environment: Environment) -> str:
+        return "Production" if environment.is_production else "Other"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return visit(request).may_in(Role.ADMIN)
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:  # noqa: ARG002 - Django's signature
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        looking = visit(request)
+        allowed = [pk for pk in looking.organization_roles if looking.may_in(Role.ADMIN, pk)]
+        choices = access.projects(looking.principal).filter(organization__in=allowed)
+        form = EnvironmentForm(request.POST or None, initial={"project": choices.first()})
+        form.fields["project"].queryset = choices  # type: ignore[attr-defined]  # it is a ModelChoiceField
+
+        def perform(sent: dict[str, Any]) -> HttpResponse:
+            environment = services.create_environment(actor=looking.actor, **sent)
+            messages.success(request, f"{environment} is there; every flag of the project is switched off in it.")
+            return redirect(self.list_url())
+
+        return self.form_page(request, form, perform, title="New environment", submit="Create environment")
