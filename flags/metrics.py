@@ -16,3 +16,8 @@ SNAPSHOT_AGE_SECONDS = Gauge(
     "flagship_snapshot_age_seconds", "Seconds since the configuration was last confirmed, the worst of all workers.",
     multiprocess_mode="livemax",
 )
+PROPAGATION_SECONDS = Histogram(
+    "flagship_propagation_seconds",
+    "From a change's write to this process serving it, for what was heard on the channel.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 30),
+)

@@ -1,40 +1,207 @@
-"""What travels on Redis pub/sub: each change with its document inline, so that whoever hears it asks nobody else."""
+"""What travels on Redis pub/sub: each step of the version log with its document inline, in the order of the log.
 
+A script in Redis holds a watermark for each environment: a step goes out once, and only after the one before it,
+whoever publishes it. So two writers that commit one after the other and publish the other way round are still heard in
+order, and what a crashed writer left unpublished goes out with the next step, or with the sweep.
+"""
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import orjson
 import structlog
 from django.conf import settings
-from django_redis import get_redis_connection
+from django.db import DatabaseError
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.commands.core import Script
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from flags.models import Change
 
 log = structlog.get_logger(__name__)
 CHANNEL = f"{settings.REDIS_PREFIX}:changes"
+PUBLISHED = f"{settings.REDIS_PREFIX}:published"
+KILLS = f"{settings.REDIS_PREFIX}:kills"
+CONFIRMED_FIELD = "@confirmed"
+# Past this many, hearing them one by one is slower than fetching what is missing at once.
+MOST_STEPS_PUBLISHED_AT_ONCE = 500
+
+
+def standby_key(environment_id: int) -> str:
+    """The hash in which Redis holds a copy of an environment (`flags.standby`)."""
+    return f"{settings.REDIS_PREFIX}:environment:{environment_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of an environment's version log, as every process hears it. `at` is Unix milliseconds."""
+
+    environment_id: int
+    version: int
+    kind: str
+    entity: str
+    key: str
+    document: dict[str, Any] | None
+    at: int
+
+    @classmethod
+    def of_change(cls, change: Change) -> "Step":
+        return cls(
+            environment_id=change.environment_id,
+            version=change.version,
+            kind=str(change.kind),
+            entity=str(change.entity),
+            key=change.key,
+            document=change.document,
+            at=int(change.created_at.timestamp() * 1000),
+        )
+
+    @classmethod
+    def of_message(cls, message: Mapping[str, Any]) -> "Step":
+        """Raises KeyError, TypeError or ValueError for what is no step."""
+        return cls(
+            environment_id=int(message["environment"]),
+            version=int(message["version"]),
+            kind=message["kind"],
+            entity=message["entity"],
+            key=message["key"],
+            document=message["document"],
+            at=int(message["at"]),
+        )
+
+    @property
+    def is_kill(self) -> bool:
+        """A kill, or the release of one."""
+        return self.kind == Change.Kind.KILL_SWITCH
+
+    def message(self) -> bytes:
+        return orjson.dumps(
+            {
+                "environment": self.environment_id,
+                "version": self.version,
+                "kind": self.kind,
+                "entity": self.entity,
+                "key": self.key,
+                "document": self.document,
+                "at": self.at,
+            }
+        )
+
+
+# Returns the version published last: the step's own (or a later one) when it is out, an earlier one when steps before
+# it are not. A kill is noted for cold starters in any case; the standby copy takes a step that follows on what it has.
+_PUBLISH = """
+local environment, version, field = ARGV[2], tonumber(ARGV[3]), ARGV[4]
+if ARGV[7] == '1' then
+  local noted = redis.call('HGET', KEYS[3], environment .. ':' .. field)
+  if not noted or tonumber(string.match(noted, '^%d+')) < version then
+    redis.call('HSET', KEYS[3], environment .. ':' .. field, ARGV[3] .. ' ' .. ARGV[5])
+  end
+end
+local last = tonumber(redis.call('HGET', KEYS[1], environment) or version - 1)
+if version ~= last + 1 then return last end
+redis.call('PUBLISH', ARGV[1], ARGV[6])
+redis.call('HSET', KEYS[1], environment, version)
+local copied = redis.call('HGET', KEYS[2], '@version')
+if copied and tonumber(copied) == last then
+  if ARGV[5] == 'null' then redis.call('HDEL', KEYS[2], field) else redis.call('HSET', KEYS[2], field, ARGV[5]) end
+  redis.call('HSET', KEYS[2], '@version', version)
+end
+return version
+"""
+
+
+def client() -> Redis:
+    """A client that gives up early: the writer's change is committed, and the poll brings what is not published."""
+    return _client(settings.REDIS_URL)
+
+
+@cache
+def _client(url: str) -> Redis:
+    timeout = min(1.0, settings.REDIS_TIMEOUT_SECONDS)
+    return Redis.from_url(url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 1))
+
+
+@cache
+def _script(url: str) -> Script:
+    return _client(url).register_script(_PUBLISH)
 
 
 def publish_change(change: Change) -> None:
-    publish(
-        {
-            "environment": change.environment_id,
-            "version": change.version,
-            "kind": change.kind,
-            "entity": change.entity,
-            "key": change.key,
-            "document": change.document,
-        }
-    )
+    """Publish a committed change, after whatever was committed before it. Never raises for a server that is away."""
+    step = Step.of_change(change)
+    try:
+        last = _publish(step)
+        if last < step.version:
+            _publish_since(step.environment_id, last, upto=step.version, fallback=step)
+    except RedisError as error:
+        log.warning("publish_failed", kind=step.kind, version=step.version, error=type(error).__name__)
 
 
 def publish_keyring() -> None:
-    """Some credential changed: look again."""
-    publish({"kind": "keyring"})
-
-
-def publish(message: dict[str, Any]) -> None:
-    """Send to every process. The change is committed already: without Redis the poll brings it, so this only logs."""
+    """Some credential or signing key changed: look again."""
     try:
-        get_redis_connection("default").publish(CHANNEL, orjson.dumps(message))
+        client().publish(CHANNEL, orjson.dumps({"kind": "keyring"}))
     except RedisError as error:
-        log.warning("publish_failed", kind=message["kind"], error=type(error).__name__)
+        log.warning("publish_failed", kind="keyring", error=type(error).__name__)
+
+
+def sweep(versions: Mapping[int, int]) -> None:
+    """Publish what was committed and never published, by `{environment id: version}` as the database has it now.
+
+    Any process may call it at any time: the watermark sees to it that each step goes out once.
+    """
+    published = {name.decode(): value for name, value in client().hgetall(PUBLISHED).items()}
+    for environment_id, version in versions.items():
+        last = int(published.get(str(environment_id), version - 1))
+        if version > 0 and last < version:
+            log.info("sweep_publishes", environment=environment_id, since=last, upto=version)
+            _publish_since(environment_id, last, upto=version)
+    client().hset(PUBLISHED, CONFIRMED_FIELD, str(time.time()))
+
+
+def _publish_since(environment_id: int, last: int, *, upto: int, fallback: Step | None = None) -> None:
+    try:
+        missing = _steps_between(environment_id, max(last, upto - MOST_STEPS_PUBLISHED_AT_ONCE), upto)
+    except DatabaseError:
+        if fallback is None:
+            raise
+        # Out of order is better than not at all: a kill is obeyed on hearing, for the rest the hearers see the gap.
+        client().publish(CHANNEL, fallback.message())
+        return
+    if upto - last > MOST_STEPS_PUBLISHED_AT_ONCE:
+        # Hearers notice the gap and fetch the rest from the log.
+        client().hset(PUBLISHED, str(environment_id), missing[0].version - 1)
+    for step in missing:
+        _publish(step)
+
+
+def _steps_between(environment_id: int, after: int, upto: int) -> list[Step]:
+    changes = Change.objects.filter(environment_id=environment_id, version__gt=after, version__lte=upto)
+    return steps_of(changes.order_by("version"))
+
+
+def steps_of(changes: Iterable[Change]) -> list[Step]:
+    return [Step.of_change(change) for change in changes]
+
+
+def _publish(step: Step) -> int:
+    return int(
+        _script(settings.REDIS_URL)(
+            keys=[PUBLISHED, standby_key(step.environment_id), KILLS],
+            args=[
+                CHANNEL,
+                step.environment_id,
+                step.version,
+                f"{step.entity}:{step.key}",
+                orjson.dumps(step.document),
+                step.message(),
+                "1" if step.is_kill else "0",
+            ],
+        )
+    )

@@ -1,32 +1,36 @@
 """What this process evaluates from: each environment compiled, immutable and swapped whole, kept current from outside.
 
-Two threads keep it so: one hears changes on Redis pub/sub and applies them as they come, one asks PostgreSQL for the
-environments' versions every few seconds and fetches whatever was missed. Evaluation only reads a dict.
+Two threads keep it so. The listener hears steps on Redis pub/sub and applies them; it asks nobody, so that nothing
+holds up a kill switch. The poller asks PostgreSQL for all versions every few seconds, or at once when the listener has
+missed something, and fetches what is not here. Evaluation only reads a dict.
 """
 
 import os
-import random
 import threading
 import time
-from typing import Any
+from collections.abc import Callable, Sequence
 
-import orjson
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections
-from django_redis import get_redis_connection
+from django.db import DatabaseError, close_old_connections, connections
+from openflagship.engine import Environment
 from redis.exceptions import RedisError
 
-from flags.documents import CONTRACT_VERSION, environment_header
+from flags import loading, standby
+from flags.listener import Listener
+from flags.loading import load_document, load_environment
+from flags.metrics import PROPAGATION_SECONDS
 from flags.models import Change
-from flags.propagation import CHANNEL
-from openflagship.engine import Environment
-from tenancy.keyring import KEYRING, current_revision
-from tenancy.models import Environment as EnvironmentRow
+from flags.poller import Poller
+from flags.propagation import Step
+from tenancy.keyring import KEYRING
+
+__all__ = ["RUNTIME", "Observer", "Runtime", "load_document", "load_environment"]
 
 log = structlog.get_logger(__name__)
 
-_SECONDS_BETWEEN_REDIS_TRIES = (0.1, 5.0)
+# Called with an environment's id and the steps just applied to it, in order; None when it was loaded afresh.
+Observer = Callable[[int, Sequence[Step] | None], None]
 
 
 class Runtime:
@@ -34,189 +38,196 @@ class Runtime:
 
     def __init__(self) -> None:
         self.environments: dict[int, Environment] = {}
-        self.confirmed_at = 0.0
+        self.is_database_there = self.is_redis_there = False
+        self._confirmed_at: float | None = None
+        self._observers: tuple[Observer, ...] = ()
+        # By environment and flag: kills that were heard ahead of the steps before them.
+        self._kills_ahead: dict[tuple[int, str], Step] = {}
+        self._inherited: list[object] = []
         self._pid = 0
-        self._applying = threading.RLock()
-        self._stop = threading.Event()
-        self._threads: list[threading.Thread] = []
+        self._forget_threads()
 
-    # -- Life ------------------------------------------------------------------------------------------------------
+    def _forget_threads(self) -> None:
+        """Locks and threads belong to one process: a fork must not inherit a lock that nobody will release."""
+        self._applying = threading.RLock()
+        self._listener = Listener(self)
+        self._poller = Poller(self)
+
+    # -- Life ----------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Load everything and begin to listen; safe to call again, and again after a fork."""
         if self._pid == os.getpid():
             return
         self._pid = os.getpid()
-        self._applying = threading.RLock()
-        self._stop = threading.Event()
+        self._forget_threads()
         try:
             self.refresh()
         except DatabaseError as error:
             log.warning("runtime_starts_without_database", error=type(error).__name__)
+            self._load_standby()
         finally:
             close_old_connections()
-        self._threads = [
-            threading.Thread(target=self._listen, name="flags-listen", daemon=True),
-            threading.Thread(target=self._poll, name="flags-poll", daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._start_threads()
+
+    def _start_threads(self) -> None:
+        self._listener.start()
+        self._poller.start()
+
+    def after_fork(self) -> None:
+        """In the child: keep the parent's configuration, none of its locks or sockets, and hear for oneself."""
+        if not self._pid:
+            return
+        self._pid = os.getpid()
+        for connection in connections.all(initialized_only=True):
+            # The socket is the parent's: neither used here nor closed, so it is only kept from being collected.
+            self._inherited.append(connection.connection)
+            connection.connection = None
+        self._forget_threads()
+        self._start_threads()
 
     def stop(self, timeout_seconds: float = 5) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(timeout_seconds)
-        self._threads = []
+        self._listener.stop()
+        self._poller.stop()
+        self._listener.join(timeout_seconds)
+        self._poller.join(timeout_seconds)
         self._pid = 0
 
     @property
     def is_ready(self) -> bool:
         """Whether the configuration was ever had."""
-        return self.confirmed_at > 0
+        return self._confirmed_at is not None
 
     @property
     def age_seconds(self) -> float:
         """Seconds since the configuration was last known to be current; infinite before the first time."""
-        return time.monotonic() - self.confirmed_at if self.confirmed_at else float("inf")
+        return float("inf") if self._confirmed_at is None else time.monotonic() - self._confirmed_at
 
-    # -- Applying ----------------------------------------------------------------------------------------------------
-
-    def apply(self, message: dict[str, Any]) -> None:
-        """Apply one change heard on the channel; one that does not follow on what is here makes us fetch what was missed."""
-        if message["kind"] == "keyring":
-            KEYRING.refresh()
-            return
-        environment_id, version = message["environment"], message["version"]
+    def observe(self, observer: Observer) -> None:
+        """Have `observer` called, from whichever thread applies, for every change from now on."""
         with self._applying:
-            current = self.environments.get(environment_id)
-            if current is not None and version <= current.version:
-                return
-            if current is None or version != current.version + 1:
-                self._catch_up(environment_id)
-                return
-            self._swap(environment_id, _replace(current, [(version, message)]))
+            self._observers = (*self._observers, observer)
+
+    def unobserve(self, observer: Observer) -> None:
+        with self._applying:
+            self._observers = tuple(known for known in self._observers if known is not observer)
+
+    # -- Applying ------------------------------------------------------------------------------------------------
+
+    def apply(self, step: Step) -> bool:
+        """Apply one step that was heard; False when steps before it are missing (a kill is obeyed all the same)."""
+        with self._applying:
+            current = self.environments.get(step.environment_id)
+            if current is None:
+                return False
+            if step.version <= current.version:
+                return True
+            if step.version == current.version + 1:
+                self._advance(current, [step])
+                PROPAGATION_SECONDS.observe(max(0.0, time.time() - step.at / 1000))
+                return True
+            if step.is_kill:
+                self._obey_ahead(current, step)
+            return False
 
     def refresh(self) -> None:
-        """Ask for every environment's version and the keyring's, and fetch what differs. Raises DatabaseError."""
-        with self._applying:
-            KEYRING.refresh(revision=current_revision())
-            versions = dict(EnvironmentRow.objects.values_list("pk", "config_version"))
-            for environment_id in self.environments.keys() - versions.keys():
-                self.environments = {pk: env for pk, env in self.environments.items() if pk != environment_id}
-            for environment_id, version in versions.items():
-                current = self.environments.get(environment_id)
-                if current is None or current.version < version:
-                    self._catch_up(environment_id)
-            self.confirmed_at = time.monotonic()
-            self._mark_stale(stale=False)
+        """Ask for every environment's version and the keyring's, and fetch what differs. Raises DatabaseError.
 
-    def _catch_up(self, environment_id: int) -> None:
-        """Fetch the changes since the version that is here, or everything where nothing is."""
-        current = self.environments.get(environment_id)
-        if current is None:
-            loaded = load_environment(environment_id)
-            if loaded is not None:
-                self._swap(environment_id, loaded)
+        Nothing is asked while the lock is held: what is heard meanwhile is applied at once.
+        """
+        asked_at = time.monotonic()
+        known = self.environments
+        versions = loading.current_versions()
+        KEYRING.refresh(revision=versions.keyring)
+        for environment_id, version in versions.environments.items():
+            current = self.environments.get(environment_id)
+            if current is None or current.version < version:
+                self._fetch(environment_id, current)
+        with self._applying:
+            gone = known.keys() - versions.environments.keys()
+            if gone:
+                self.environments = {pk: env for pk, env in self.environments.items() if pk not in gone}
+            self.is_database_there = True
+            self._confirmed_at = asked_at
+            self._mark_stale(is_stale=False)
+
+    def _fetch(self, environment_id: int, current: Environment | None) -> None:
+        steps = None if current is None else loading.steps_since(environment_id, current.version)
+        if steps is not None:
+            with self._applying:
+                here = self.environments.get(environment_id)
+                if here is not None:
+                    self._advance(here, [step for step in steps if step.version > here.version])
             return
-        changes = Change.objects.filter(environment_id=environment_id, version__gt=current.version).order_by("version")
-        steps = [
-            (change.version, {"entity": change.entity, "key": change.key, "document": change.document})
-            for change in changes
-        ]
-        if steps:
-            self._swap(environment_id, _replace(current, steps))
+        loaded = load_environment(environment_id)
+        if loaded is not None:
+            self._take(environment_id, loaded)
+
+    def _take(self, environment_id: int, loaded: Environment) -> None:
+        with self._applying:
+            here = self.environments.get(environment_id)
+            if here is None or here.version < loaded.version:
+                self._swap(environment_id, loaded)
+                self._announce(environment_id, None)
+
+    def _advance(self, current: Environment, steps: Sequence[Step]) -> None:
+        """Recompile what the steps touch, once each, and share the rest; they follow on `current` without a gap."""
+        if not steps:
+            return
+        environment_id, version = steps[-1].environment_id, steps[-1].version
+        flags = {step.key: step.document for step in steps if step.entity == Change.Entity.FLAG}
+        segments = {step.key: step.document for step in steps if step.entity == Change.Entity.SEGMENT}
+        for (owner, key), kill in list(self._kills_ahead.items()):
+            if owner == environment_id and kill.version <= version:
+                del self._kills_ahead[owner, key]
+            elif owner == environment_id and key in flags:
+                flags[key] = kill.document
+        self._swap(environment_id, current.replace(version, flags=flags, segments=segments))
+        self._announce(environment_id, steps)
+
+    def _obey_ahead(self, current: Environment, step: Step) -> None:
+        """Put the kill's document over what is here, and keep it there until the version log has come that far."""
+        noted = self._kills_ahead.get((step.environment_id, step.key))
+        if noted is None or noted.version < step.version:
+            self._kills_ahead[step.environment_id, step.key] = step
+            self._swap(step.environment_id, current.replace(current.version, flags={step.key: step.document}))
 
     def _swap(self, environment_id: int, environment: Environment) -> None:
         self.environments = {**self.environments, environment_id: environment}
 
-    def _mark_stale(self, *, stale: bool) -> None:
-        if any(environment.stale != stale for environment in self.environments.values()):
-            self.environments = {pk: env.with_staleness(stale) for pk, env in self.environments.items()}
+    def _announce(self, environment_id: int, steps: Sequence[Step] | None) -> None:
+        for observer in self._observers:
+            observer(environment_id, steps)
 
-    # -- Threads -----------------------------------------------------------------------------------------------------
+    def ask_now(self) -> None:
+        """Have the poller ask the database without waiting for its next round."""
+        self._poller.wake()
 
-    def _listen(self) -> None:
-        wait_low, wait_high = _SECONDS_BETWEEN_REDIS_TRIES
-        wait = wait_low
-        while not self._stop.is_set():
-            try:
-                with get_redis_connection("default").pubsub(ignore_subscribe_messages=True) as subscription:
-                    subscription.subscribe(CHANNEL)
-                    # What was published before we subscribed is in the log: look once, then only listen.
-                    self._refresh_logged()
-                    while not self._stop.is_set():
-                        message = subscription.get_message(timeout=1.0)
-                        wait = wait_low
-                        if message is not None and message["type"] == "message":
-                            self._apply_logged(message["data"])
-            except RedisError as error:
-                log.warning("listener_lost_redis", error=type(error).__name__)
-                self._stop.wait(random.uniform(0, wait))  # noqa: S311 - jitter, not a secret
-                wait = min(wait * 2, wait_high)
+    # -- When something is away ------------------------------------------------------------------------------------
 
-    def _poll(self) -> None:
-        while not self._stop.wait(settings.POLL_SECONDS * random.uniform(0.8, 1.2)):  # noqa: S311 - jitter, not a secret
-            self._refresh_logged()
-            if self.age_seconds > settings.STALE_AFTER_SECONDS:
-                with self._applying:
-                    self._mark_stale(stale=True)
+    def check_staleness(self) -> None:
+        if self.age_seconds > settings.STALE_AFTER_SECONDS:
+            with self._applying:
+                self._mark_stale(is_stale=self.age_seconds > settings.STALE_AFTER_SECONDS)
 
-    def _refresh_logged(self) -> None:
+    def _mark_stale(self, *, is_stale: bool) -> None:
+        if any(environment.stale != is_stale for environment in self.environments.values()):
+            log.warning("configuration_staleness_changed", is_stale=is_stale)
+            self.environments = {pk: env.with_staleness(is_stale) for pk, env in self.environments.items()}
+
+    def _load_standby(self) -> None:
         try:
-            self.refresh()
-        except DatabaseError as error:
-            log.warning("poll_lost_database", error=type(error).__name__)
-        finally:
-            close_old_connections()
-
-    def _apply_logged(self, data: bytes) -> None:
-        try:
-            self.apply(orjson.loads(data))
-        except DatabaseError as error:
-            log.warning("apply_lost_database", error=type(error).__name__)
-        except (ValueError, KeyError, TypeError) as error:
-            # Somebody else's message on our channel must not end the thread that hears kill switches.
-            log.warning("message_not_understood", error=repr(error))
-        finally:
-            close_old_connections()
-
-
-def _replace(current: Environment, steps: list[tuple[int, dict[str, Any]]]) -> Environment:
-    """Recompile what the steps touch, once each, and share the rest."""
-    flags = {step["key"]: step["document"] for _, step in steps if step["entity"] == Change.Entity.FLAG}
-    segments = {step["key"]: step["document"] for _, step in steps if step["entity"] == Change.Entity.SEGMENT}
-    return current.replace(steps[-1][0], flags=flags, segments=segments)
-
-
-def load_document(environment_id: int, *, version: int | None = None) -> dict[str, Any] | None:
-    """Fold the version log into a snapshot document, as of `version` (the current one by default)."""
-    row = EnvironmentRow.objects.select_related("project__organization").filter(pk=environment_id).first()
-    if row is None:
-        return None
-    upto = row.config_version if version is None else version
-    latest = (
-        Change.objects.filter(environment_id=environment_id, version__lte=upto)
-        .order_by("entity", "key", "-version")
-        .distinct("entity", "key")
-        .values_list("entity", "key", "document")
-    )
-    document: dict[str, Any] = {
-        "contract": CONTRACT_VERSION,
-        "environment": environment_header(row),
-        "version": upto,
-        "flags": {},
-        "segments": {},
-    }
-    for entity, key, content in latest:
-        if content is not None:
-            document["flags" if entity == Change.Entity.FLAG else "segments"][key] = content
-    return document
-
-
-def load_environment(environment_id: int) -> Environment | None:
-    document = load_document(environment_id)
-    return Environment.from_document(document) if document else None
+            found = standby.load()
+            for environment_id, document in found.documents.items():
+                self._take(environment_id, Environment.from_document(document))
+        except (RedisError, ValueError, KeyError) as error:
+            log.warning("runtime_starts_with_nothing", error=repr(error))
+            return
+        if found.documents:
+            self._confirmed_at = time.monotonic() - found.age_seconds
+            self.check_staleness()
+            log.info("runtime_starts_from_standby", environments=len(found.documents), age_seconds=found.age_seconds)
 
 
 RUNTIME = Runtime()
-os.register_at_fork(after_in_child=lambda: RUNTIME.start() if RUNTIME.is_ready and not RUNTIME._stop.is_set() else None)  # noqa: SLF001 - this module's own object
+os.register_at_fork(after_in_child=RUNTIME.after_fork)

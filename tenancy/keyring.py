@@ -1,8 +1,10 @@
 """Every live credential, in memory: looking one up on the evaluate path touches neither database nor Redis nor lock."""
 
+import os
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 from uuid import UUID
 
 from tenancy import credentials
@@ -70,6 +72,21 @@ class Keyring:
             }
             self.revision = current
 
+    def dump(self) -> list[dict[str, Any]]:
+        """Every key as JSON may hold it, for `restore` in a process that starts while the database is away."""
+        return [{**asdict(key), "id": str(key.id), "digest": key.digest.hex()} for key in self._keys.values()]
+
+    def restore(self, revision: int, dumped: list[dict[str, Any]]) -> None:
+        """Take the keys that another process dumped at `revision`; the next `refresh` asks the database again."""
+        keys = [Key(**{**row, "id": UUID(row["id"]), "digest": bytes.fromhex(row["digest"])}) for row in dumped]
+        with self._refreshing:
+            self._keys = {key.prefix: key for key in keys}
+            self.revision = revision
+
+    def after_fork(self) -> None:
+        """In the child: nobody is left to release a lock that a thread of the parent held."""
+        self._refreshing = threading.Lock()
+
     def take_used(self) -> dict[UUID, float]:
         """Return and forget when each credential was last used (Unix seconds), for one write now and then."""
         used, self._used = self._used, {}
@@ -81,3 +98,4 @@ def current_revision() -> int:
 
 
 KEYRING = Keyring()
+os.register_at_fork(after_in_child=KEYRING.after_fork)

@@ -1,0 +1,72 @@
+"""From the version log to documents, steps and compiled environments: everything the runtime asks PostgreSQL for."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Subquery
+from openflagship.engine import Environment
+
+from flags.documents import CONTRACT_VERSION, environment_header
+from flags.models import Change
+from flags.propagation import Step, steps_of
+from tenancy.models import Environment as EnvironmentRow
+from tenancy.models import KeyringRevision
+
+# A process that is further behind than this loads the environment afresh.
+MOST_STEPS_FETCHED = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """What the database is at: each environment's version, and the keyring's."""
+
+    environments: dict[int, int]
+    keyring: int
+
+
+def current_versions() -> Versions:
+    """One query, however many environments there are."""
+    revision = Subquery(KeyringRevision.objects.values("value")[:1])
+    rows = list(
+        EnvironmentRow.objects.annotate(keyring=revision).order_by().values_list("pk", "config_version", "keyring")
+    )
+    return Versions({pk: version for pk, version, _ in rows}, (rows[0][2] or 0) if rows else 0)
+
+
+def steps_since(environment_id: int, version: int) -> list[Step] | None:
+    """The steps after `version`, without a gap; None where the log cannot give them, or they are too many."""
+    changes = Change.objects.filter(environment_id=environment_id, version__gt=version).order_by("version")
+    steps = steps_of(changes[: MOST_STEPS_FETCHED + 1])
+    if len(steps) > MOST_STEPS_FETCHED or (steps and steps[0].version != version + 1):
+        return None
+    return steps
+
+
+def load_document(environment_id: int, *, version: int | None = None) -> dict[str, Any] | None:
+    """Fold the version log into a snapshot document, as of `version` (the current one by default)."""
+    row = EnvironmentRow.objects.select_related("project__organization").filter(pk=environment_id).first()
+    if row is None:
+        return None
+    upto = row.config_version if version is None else version
+    latest = (
+        Change.objects.filter(environment_id=environment_id, version__lte=upto)
+        .order_by("entity", "key", "-version")
+        .distinct("entity", "key")
+        .values_list("entity", "key", "document")
+    )
+    document: dict[str, Any] = {
+        "contract": CONTRACT_VERSION,
+        "environment": environment_header(row),
+        "version": upto,
+        "flags": {},
+        "segments": {},
+    }
+    for entity, key, content in latest:
+        if content is not None:
+            document["flags" if entity == Change.Entity.FLAG else "segments"][key] = content
+    return document
+
+
+def load_environment(environment_id: int) -> Environment | None:
+    document = load_document(environment_id)
+    return Environment.from_document(document) if document else None

@@ -1,0 +1,106 @@
+"""A copy of every environment and credential in Redis, for processes that start while PostgreSQL is away.
+
+Publishing a step also puts it into the copy, in the same script; the sweep writes a copy that is missing or behind.
+Kills are noted apart from it, so that a cold start obeys them even where the copy is not up to date.
+"""
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from django.conf import settings
+from openflagship.engine import Environment
+
+from flags.documents import CONTRACT_VERSION
+from flags.models import Change
+from flags.propagation import CONFIRMED_FIELD, KILLS, PUBLISHED, client, standby_key
+from tenancy.keyring import KEYRING
+
+_KEYRING = f"{settings.REDIS_PREFIX}:keyring"
+_LOCK_SECONDS = 30
+_KILL_NOTE = re.compile(rb"(\d+) (.*)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Standby:
+    """What Redis could tell: documents by environment, and how many seconds ago the database last confirmed them."""
+
+    documents: dict[int, dict[str, Any]]
+    age_seconds: float
+
+
+def keep_up(environments: Mapping[int, Environment]) -> None:
+    """Write the copies that are missing or behind; one process does it at a time. Raises RedisError."""
+    redis = client()
+    pipeline = redis.pipeline(transaction=False)
+    for environment_id in environments:
+        pipeline.hget(standby_key(environment_id), "@version")
+    for (environment_id, environment), copied in zip(environments.items(), pipeline.execute(), strict=True):
+        if copied is None or int(copied) < environment.version:
+            lock = f"{standby_key(environment_id)}:lock"
+            if redis.set(lock, "1", nx=True, ex=_LOCK_SECONDS):
+                _write(environment_id, environment)
+                redis.delete(lock)
+    if int(redis.hget(_KEYRING, "revision") or -1) != KEYRING.revision:
+        redis.hset(_KEYRING, mapping={"revision": KEYRING.revision, "keys": orjson.dumps(KEYRING.dump())})
+
+
+def _write(environment_id: int, environment: Environment) -> None:
+    """Write beside and rename: a reader sees one copy or the other, never half of one."""
+    document = environment.document()
+    fields: dict[str, Any] = {"@version": document["version"], "@environment": orjson.dumps(document["environment"])}
+    fields |= {f"flag:{key}": orjson.dumps(flag) for key, flag in document["flags"].items()}
+    fields |= {f"segment:{key}": orjson.dumps(segment) for key, segment in document["segments"].items()}
+    key = standby_key(environment_id)
+    with client().pipeline(transaction=True) as pipeline:
+        pipeline.delete(f"{key}:new")
+        pipeline.hset(f"{key}:new", mapping=fields)
+        pipeline.rename(f"{key}:new", key)
+        pipeline.execute()
+
+
+def load() -> Standby:
+    """Everything Redis has; the keyring is put in place. Raises RedisError, or ValueError where it is damaged."""
+    redis = client()
+    published = {name.decode(): value for name, value in redis.hgetall(PUBLISHED).items()}
+    confirmed = float(published.pop(CONFIRMED_FIELD, 0))
+    kills = redis.hgetall(KILLS)
+    documents = {}
+    for name in published:
+        fields = redis.hgetall(standby_key(int(name)))
+        if fields:
+            documents[int(name)] = _document(fields, _kills_of(name, kills))
+    keys = redis.hgetall(_KEYRING)
+    if keys and KEYRING.revision < 0:
+        KEYRING.restore(int(keys[b"revision"]), orjson.loads(keys[b"keys"]))
+    return Standby(documents, max(0.0, time.time() - confirmed))
+
+
+def _kills_of(environment: str, kills: Mapping[bytes, bytes]) -> list[tuple[int, str, Any]]:
+    prefix = f"{environment}:{Change.Entity.FLAG}:".encode()
+    found = []
+    for field, note in kills.items():
+        if field.startswith(prefix) and (match := _KILL_NOTE.fullmatch(note)):
+            found.append((int(match[1]), field[len(prefix) :].decode(), orjson.loads(match[2])))
+    return found
+
+
+def _document(fields: Mapping[bytes, bytes], kills: list[tuple[int, str, Any]]) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "contract": CONTRACT_VERSION,
+        "environment": orjson.loads(fields[b"@environment"]),
+        "version": int(fields[b"@version"]),
+        "flags": {},
+        "segments": {},
+    }
+    for field, content in fields.items():
+        entity, _, key = field.decode().partition(":")
+        if entity in {Change.Entity.FLAG, Change.Entity.SEGMENT}:
+            document[f"{entity}s"][key] = orjson.loads(content)
+    for version, key, flag in kills:
+        if version > document["version"]:
+            document["flags"][key] = flag
+    return document
