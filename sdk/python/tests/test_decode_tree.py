@@ -103,3 +103,10 @@ def test_decode_segment__one_thing_wrong__is_the_one_problem(document: Any, path
 def test_decode_segment__only_a_key__is_an_empty_audience() -> None:
     segment = decode_segment({"key": "beta"})
     assert (segment.included, segment.excluded, segment.conditions) == (frozenset(), frozenset(), None)
+
+
+def test_evaluate__segment_tree_that_cannot_be_read__is_false_within_it() -> None:
+    broken = {"beta": {"key": "beta", "conditions": condition("x", "resembles", 1)}}
+    asked = {"operator": "in_segment", "value": ["beta"]}
+    assert evaluate_tree(asked, {"x": 1}, broken) is False
+    assert evaluate_tree({"not": asked}, {"x": 1}, broken) is True

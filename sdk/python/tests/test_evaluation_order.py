@@ -210,8 +210,10 @@ def test_evaluate__environment_with_a_salt__hashes_it_first() -> None:
         assert salted.evaluate("asked", Context(user)).value is is_in
 
 
-def test_evaluate__many_ranges__are_looked_up_alike() -> None:
-    ranges = [[start, start + 700, "treatment" if start % 2000 else "control"] for start in range(500, 9500, 1000)]
+@pytest.mark.parametrize(("first", "size"), [(500, 700), (0, 1000), (1000, 1000)])
+def test_evaluate__many_ranges__are_looked_up_alike(first: int, size: int) -> None:
+    starts = range(first, 10_000, 1000)
+    ranges = [[start, min(start + size, 10_000), "treatment" if start % 2000 < 1000 else "control"] for start in starts]
     document = flag(allocation=ranges)
     for user in USERS[:500]:
         number = bucket("asked", user)
@@ -249,3 +251,8 @@ def test_to_dict__answer__has_the_contracts_names() -> None:
     }
     failed = environment().evaluate("nobody", Context(), 1).to_dict()
     assert failed["errorCode"] == "FLAG_NOT_FOUND"
+
+
+def test_evaluate__rule_with_an_empty_allocation__serves_nobody() -> None:
+    document = flag(rules=[rule([], 1, allocation=[]), rule([], 2)])
+    assert answer(document).rule_id == "rule-2"

@@ -187,3 +187,31 @@ def test_explain__odd_values__are_shown_as_json() -> None:
     odd = [1.5, 10**400, -(10**400), float("nan"), "x" * 1000, "\ud800", {"a": 1}, None, True, {"s"}]
     shown = traced(flag(rules=[rule([condition("x", "in", ["a"])])]), x=odd)[3]["conditions"][0]["seen"]
     assert shown == [1.5, "inf", "-inf", "(float)", "x" * 200, "?", "(dict)", None, True, ["s"]]
+
+
+def test_explain__killed_or_off__needs_no_further_step() -> None:
+    assert traced(flag(killSwitchVariant="control"))[-1] == {"step": "kill_switch", "decides": True, "active": True}
+    assert traced(flag(enabled=False))[-1] == {"step": "enabled", "decides": True, "enabled": False}
+
+
+def test_explain__rollout_that_covers_nobody__goes_on_to_the_default() -> None:
+    document = flag(
+        rules=[rule([], 1, allocation=[[0, 1, "treatment"]])],
+        allocation=[[0, 1, "treatment"]],
+    )
+    steps = traced(document, "user-1")
+    assert [(step["step"], step.get("range")) for step in steps[3:]] == [
+        ("rule", None),
+        ("rollout", None),
+        ("default", None),
+    ]
+    plain_experiment = traced(flag(experiment=experiment(), allocation=[[0, 10_000, "treatment"]]))[-1]
+    assert ("audience" in plain_experiment, plain_experiment["variant"]) == (False, "treatment")
+
+
+def test_explain__malformed_condition_in_a_segment__is_shown_there() -> None:
+    segments = [{"key": "beta", "conditions": condition("x", "resembles", 1)}]
+    asked = environment(flag(rules=[rule([{"operator": "in_segment", "value": ["beta"]}])]), segments=segments)
+    explained = asked.explain("asked", Context("ann", {"x": 1}))
+    shown = explained.to_dict()["steps"][3]["conditions"][0]["segments"][0]["conditions"]
+    assert (shown["because"], explained.answer.detail) == ("unknown_operator", None)
