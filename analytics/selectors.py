@@ -1,7 +1,7 @@
 """What the apps above may ask of the events; every answer leaves bots out and counts a unit once."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from analytics.stores import store
 from analytics.stores.base import (
@@ -73,5 +73,9 @@ def value_summary(  # noqa: PLR0917 - as above
 def flag_exposures(
     environment_id: int, flag_key: str, since: datetime | None, until: datetime | None
 ) -> dict[str, FlagExposures]:
-    """Per variant of a flag: exposures and unique units in [since, until)."""
-    return store().flag_exposures(environment_id, flag_key, since, until)
+    """Per variant of a flag: exposures and unique units in [since, until); `since` is taken back to its full UTC hour.
+
+    Without `until` (up to now) this reads hourly counts and takes milliseconds at any number of exposures.
+    """
+    start = since.astimezone(UTC).replace(minute=0, second=0, microsecond=0) if since else None
+    return store().flag_exposures(environment_id, flag_key, start, until)

@@ -16,13 +16,14 @@ from analytics.partitions import PARTITIONS
 from analytics.stores import postgres_sql as sql
 from analytics.stores.base import Stored
 from analytics.stores.postgres_reads import PostgresReads
+from analytics.stores.postgres_rewrites import PostgresRewrites
 from analytics.stores.unit_states import Changes, ExperimentKey, FlagKey, Remembered, UnitState
 
 # About 100 bytes a unit: 50 MB at most in an ingest process.
 _REMEMBERED_UNITS = 250_000
 
 
-class PostgresStore(PostgresReads):
+class PostgresStore(PostgresReads, PostgresRewrites):
     """The default store; uses Django's connection of the calling thread."""
 
     def __init__(self) -> None:

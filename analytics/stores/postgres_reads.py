@@ -1,7 +1,7 @@
 """The analysis queries on PostgreSQL: one row per unit first, then sums over units."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import connection, transaction
@@ -15,109 +15,151 @@ from analytics.stores.base import (
     Period,
     ValueSummary,
 )
+from analytics.stores.postgres_rewrites import FIRST_PHASE
 
-# One row per unit that is no bot. At equal instants the variant decides, so that the answer never depends on the plan.
-_UNITS = """
-units AS (
-    SELECT unit_id, (array_agg(variant ORDER BY occurred_at, variant))[1] AS variant, min(occurred_at) AS first_at,
-           min(variant) <> max(variant) AS is_crossover
-    FROM exposures
-    WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s AND NOT is_bot
-      AND occurred_at >= %(since)s AND (%(until)s::timestamptz IS NULL OR occurred_at < %(until)s)
-    GROUP BY unit_id
-)
+_BEGINNING = FIRST_PHASE
+_END = datetime(9000, 1, 1, tzinfo=UTC)
+
+# One row per unit that is no bot, from the raw events. At equal instants the variant decides, as in `unit_states`.
+_RAW_UNITS = """
+SELECT unit_id, (array_agg(variant ORDER BY occurred_at, variant))[1] AS variant, min(occurred_at) AS first_at,
+       min(variant) <> max(variant) AS is_crossover
+FROM exposures
+WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s AND NOT is_bot
+  AND occurred_at >= %(since)s AND occurred_at < %(until)s
+GROUP BY unit_id
 """
-_BOTS = """
+_RAW_BOTS = """
 SELECT count(*) FROM (
     SELECT unit_id FROM exposures
     WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s
-      AND occurred_at >= %(since)s AND (%(until)s::timestamptz IS NULL OR occurred_at < %(until)s)
+      AND occurred_at >= %(since)s AND occurred_at < %(until)s
     GROUP BY unit_id HAVING bool_and(is_bot)
 ) AS bots
 """
-# A unit's events after its first exposure, with whether each came in time. Bots' events are no user's.
-_EVENTS = """
-events AS (
-    SELECT units.variant, units.unit_id, conversions.value,
-           %(deadline)s::timestamptz IS NULL
-           OR (conversions.occurred_at < %(deadline)s AND conversions.received_at < %(deadline)s) AS is_in_time
-    FROM units JOIN conversions ON conversions.unit_id = units.unit_id
-    WHERE NOT units.is_crossover AND NOT conversions.is_bot
-      AND conversions.environment_id = %(environment_id)s AND conversions.event_name = %(event_name)s
-      AND conversions.occurred_at >= %(since)s AND conversions.occurred_at >= units.first_at
-      AND (%(window)s::interval IS NULL OR conversions.occurred_at < units.first_at + %(window)s)
+# The same from what the ingest keeps up; a unit that crossed over after the end had not yet.
+_KEPT_UNITS = """
+SELECT unit_id, variant, first_at, crossed_at IS NOT NULL AND crossed_at < %(until)s AS is_crossover
+FROM first_exposures
+WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s AND phase = %(phase)s
+  AND first_at < %(until)s
+"""
+_KEPT_BOTS = """
+SELECT count(*) FROM first_exposures
+WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s AND phase = %(phase)s
+  AND bot_at < %(until)s AND (first_at IS NULL OR first_at >= %(until)s)
+"""
+_PHASES = """
+SELECT max(started_at) FILTER (WHERE started_at <= %(since)s), min(started_at) FILTER (WHERE started_at > %(since)s)
+FROM exposure_phases WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s
+"""
+_IS_ANY_EARLIER = """
+SELECT EXISTS (
+    SELECT FROM first_exposures
+    WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s AND phase = %(phase)s
+      AND (first_at < %(since)s OR bot_at < %(since)s)
 )
 """
+# Each unit that is no crossover, with its events after its first exposure; bots' events are no user's.
+_WITH_EVENTS = """
+FROM units LEFT JOIN conversions AS event
+  ON event.unit_id = units.unit_id AND event.environment_id = %(environment_id)s AND event.event_name = %(event_name)s
+ AND NOT event.is_bot AND event.occurred_at >= %(since)s AND event.occurred_at >= units.first_at
+ AND (%(window)s::interval IS NULL OR event.occurred_at < units.first_at + %(window)s)
+WHERE NOT units.is_crossover
+GROUP BY units.unit_id, units.variant
+"""
+_IN_TIME = "event.occurred_at < %(deadline)s AND event.received_at < %(deadline)s"
 
 
 class PostgresReads:
     """The reading half of the store."""
 
     def first_exposures(self, period: Period) -> Iterator[FirstExposure]:
+        parameters = _parameters(period)
+        units, _ = _source(parameters)
         with transaction.atomic(), connection.chunked_cursor() as cursor:
             cursor.execute(
-                f"WITH {_UNITS} SELECT unit_id, variant, first_at, is_crossover FROM units ORDER BY unit_id",  # noqa: S608 - fixed text
-                _parameters(period),
+                f"SELECT unit_id, variant, first_at, is_crossover FROM ({units}) AS units ORDER BY unit_id",  # noqa: S608 - fixed text
+                parameters,
             )
             for row in cursor:
                 yield FirstExposure(*row)
 
     def exposure_summary(self, period: Period) -> ExposureSummary:
+        parameters = _parameters(period)
+        units, bots = _source(parameters)
         rows = _rows(
-            f"""WITH {_UNITS}
-            SELECT (first_at AT TIME ZONE 'UTC')::date, variant, is_crossover, count(*)
-            FROM units GROUP BY 1, 2, 3 ORDER BY 1, 2""",  # noqa: S608 - fixed text
-            _parameters(period),
+            f"""SELECT (first_at AT TIME ZONE 'UTC')::date, variant, is_crossover, count(*)
+            FROM ({units}) AS units GROUP BY 1, 2, 3 ORDER BY 1, 2""",  # noqa: S608 - fixed text
+            parameters,
         )
-        ((bots,),) = _rows(_BOTS, _parameters(period))
-        return summarise_exposures(rows, bots)
+        return summarise_exposures(rows, _rows(bots, parameters)[0][0])
 
     def binary_summary(self, period: Period, counting: Counting) -> dict[str, BinarySummary]:
+        parameters = _parameters(period, counting)
+        units, _ = _source(parameters)
         rows = _rows(
-            f"""WITH {_UNITS}, {_EVENTS},
-            converted AS (
-                SELECT variant, count(DISTINCT unit_id) FILTER (WHERE is_in_time) AS conversions,
-                       count(*) FILTER (WHERE NOT is_in_time) AS late
-                FROM events GROUP BY variant
+            f"""WITH units AS ({units}), outcomes AS (
+                SELECT units.variant, coalesce(bool_or({_IN_TIME}), false) AS is_converted,
+                       count(event.occurred_at) FILTER (WHERE NOT ({_IN_TIME})) AS late
+                {_WITH_EVENTS}
             )
-            SELECT variant, users, coalesce(conversions, 0), coalesce(late, 0)
-            FROM (SELECT variant, count(*) AS users FROM units WHERE NOT is_crossover GROUP BY variant) AS exposed
-            LEFT JOIN converted USING (variant) ORDER BY variant""",  # noqa: S608 - fixed text
-            _parameters(period, counting),
+            SELECT variant, count(*), count(*) FILTER (WHERE is_converted), sum(late)::bigint
+            FROM outcomes GROUP BY variant ORDER BY variant""",  # noqa: S608 - fixed text
+            parameters,
         )
         return {variant: BinarySummary(*figures) for variant, *figures in rows}
 
     def value_summary(self, period: Period, counting: Counting) -> dict[str, ValueSummary]:
+        parameters = _parameters(period, counting)
+        units, _ = _source(parameters)
         rows = _rows(
-            f"""WITH {_UNITS}, {_EVENTS},
-            totals AS (
-                SELECT variant, unit_id, coalesce(sum(value) FILTER (WHERE is_in_time), 0) AS total,
-                       count(*) FILTER (WHERE is_in_time) AS events, count(*) FILTER (WHERE NOT is_in_time) AS late
-                FROM events GROUP BY variant, unit_id
-            ),
-            sums AS (
-                SELECT variant, sum(total) AS total, sum(total * total) AS squares, sum(events) AS events,
-                       sum(events * events) AS event_squares, sum(late) AS late
-                FROM totals GROUP BY variant
+            f"""WITH units AS ({units}), totals AS (
+                SELECT units.variant, coalesce(sum(event.value) FILTER (WHERE {_IN_TIME}), 0) AS total,
+                       count(event.occurred_at) FILTER (WHERE {_IN_TIME}) AS events,
+                       count(event.occurred_at) FILTER (WHERE NOT ({_IN_TIME})) AS late
+                {_WITH_EVENTS}
             )
-            SELECT variant, users, coalesce(total, 0), coalesce(squares, 0), coalesce(events, 0)::bigint,
-                   coalesce(event_squares, 0)::bigint, coalesce(late, 0)::bigint
-            FROM (SELECT variant, count(*) AS users FROM units WHERE NOT is_crossover GROUP BY variant) AS exposed
-            LEFT JOIN sums USING (variant) ORDER BY variant""",  # noqa: S608 - fixed text
-            _parameters(period, counting),
+            SELECT variant, count(*), sum(total), sum(total * total), sum(events)::bigint,
+                   sum(events * events)::bigint, sum(late)::bigint
+            FROM totals GROUP BY variant ORDER BY variant""",  # noqa: S608 - fixed text
+            parameters,
         )
         return {variant: ValueSummary(*figures) for variant, *figures in rows}
 
     def flag_exposures(
         self, environment_id: int, flag_key: str, since: datetime | None, until: datetime | None
     ) -> dict[str, FlagExposures]:
+        parameters: dict[str, Any] = {
+            "environment_id": environment_id,
+            "flag_key": flag_key,
+            "since": since or _BEGINNING,
+            "until": until or _END,
+        }
+        if until is None:
+            exposures = _rows(
+                """SELECT variant, sum(exposures)::bigint FROM flag_exposure_hours
+                WHERE environment_id = %(environment_id)s AND flag_key = %(flag_key)s AND hour >= %(since)s
+                GROUP BY variant HAVING sum(exposures) > 0 ORDER BY variant""",
+                parameters,
+            )
+            # A unit last seen in the window was seen in it; one last seen before it was not.
+            users = dict(
+                _rows(
+                    """SELECT variant, sum(units)::bigint FROM flag_unit_hours
+                    WHERE environment_id = %(environment_id)s AND flag_key = %(flag_key)s AND last_hour >= %(since)s
+                    GROUP BY variant""",
+                    parameters,
+                )
+            )
+            return {variant: FlagExposures(count, users.get(variant, 0)) for variant, count in exposures}
         rows = _rows(
             """SELECT variant, count(*), count(DISTINCT unit_id) FROM exposures
             WHERE environment_id = %(environment_id)s AND flag_key = %(flag_key)s AND NOT is_bot
-              AND (%(since)s::timestamptz IS NULL OR occurred_at >= %(since)s)
-              AND (%(until)s::timestamptz IS NULL OR occurred_at < %(until)s)
+              AND occurred_at >= %(since)s AND occurred_at < %(until)s
             GROUP BY variant ORDER BY variant""",
-            {"environment_id": environment_id, "flag_key": flag_key, "since": since, "until": until},
+            parameters,
         )
         return {variant: FlagExposures(*figures) for variant, *figures in rows}
 
@@ -142,21 +184,37 @@ def summarise_exposures(rows: list[tuple[Any, ...]], bots: int) -> ExposureSumma
     )
 
 
+def _source(parameters: dict[str, Any]) -> tuple[str, str]:
+    """Choose where units come from and add the parameters that takes: the SELECTs for units and for the count of bots.
+
+    What the ingest keeps up is about whole phases. It serves a period that ends in the phase it begins in, before which
+    nobody was exposed in that phase; any other period is answered from the raw events, to the same definition.
+    """
+    ((phase, next_phase),) = _rows(_PHASES, parameters)
+    parameters["phase"] = phase or FIRST_PHASE
+    is_one_phase = next_phase is None or parameters["until"] <= next_phase
+    if is_one_phase and (phase == parameters["since"] or not _rows(_IS_ANY_EARLIER, parameters)[0][0]):
+        return _KEPT_UNITS, _KEPT_BOTS
+    return _RAW_UNITS, _RAW_BOTS
+
+
 def _parameters(period: Period, counting: Counting | None = None) -> dict[str, Any]:
     found: dict[str, Any] = {
         "environment_id": period.environment_id,
         "experiment": period.experiment,
         "since": period.since,
-        "until": period.until,
+        "until": period.until or _END,
     }
     if counting is not None:
         found["event_name"] = counting.event_name
         found["window"] = counting.window
-        found["deadline"] = period.until + counting.grace if period.until else None
+        found["deadline"] = period.until + counting.grace if period.until else _END
     return found
 
 
 def _rows(sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
+        # One hash of a million units beats many on disk; compiling costs more than these queries gain.
+        cursor.execute("SELECT set_config('work_mem', '256MB', true), set_config('jit', 'off', true)")
         cursor.execute(sql, parameters)
         return list(cursor.fetchall())
