@@ -5,13 +5,13 @@ import time
 import orjson
 import pytest
 from django.db import OperationalError
+from openflagship.engine import Context
 
 from flags import loading, services
 from flags.loading import load_document
 from flags.models import Change
 from flags.propagation import Step
 from flags.runtime import Runtime
-from openflagship.engine import Context
 from tenancy.testing import ALICE
 
 USER = Context("user-1", {})

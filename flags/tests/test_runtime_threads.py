@@ -1,0 +1,228 @@
+"""A running process: hears within moments, polls when it cannot hear, starts from Redis, and survives a fork."""
+
+import os
+import time
+from contextlib import contextmanager
+
+import orjson
+import pytest
+from django.db import OperationalError, connection
+from openflagship.engine import Context
+
+from flags import loading, propagation, services, standby
+from flags.propagation import CHANNEL, client
+from flags.runtime import RUNTIME, Runtime
+from tenancy import services as tenancy
+from tenancy.keyring import KEYRING
+from tenancy.models import Credential
+from tenancy.testing import ALICE
+
+pytestmark = pytest.mark.django_db(transaction=True)
+SECONDS = 30
+
+
+def until(condition, *, seconds=SECONDS):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def runtime(environment, make_flag):
+    made = Runtime()
+    yield made
+    made.stop(SECONDS)
+
+
+@pytest.fixture
+def no_redis(settings, tmp_path, embedded_servers):
+    """Point at a Redis that is away; a session in the folder returned brings it back."""
+    settings.REDIS_URL = embedded_servers.redis_url(tmp_path)
+    return tmp_path
+
+
+@contextmanager
+def _database_away(monkeypatch):
+    def away(*_arguments):
+        raise OperationalError("away")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(loading, "current_versions", away)
+        yield
+
+
+def _reason(runtime, environment, key="a"):
+    return runtime.environments[environment.pk].evaluate(key, Context("user-1", {})).reason
+
+
+def test_start__works(runtime, environment, make_flag):
+    make_flag("a")
+
+    runtime.start()
+
+    assert runtime.is_ready
+    assert runtime.age_seconds < SECONDS
+    assert runtime.environments[environment.pk].version == 1
+    until(lambda: runtime.is_redis_there and runtime.is_database_there)
+
+
+def test_listener__without_a_poll__hears_a_kill_and_its_release(runtime, environment, make_flag, settings):
+    settings.POLL_SECONDS = 60
+    make_flag("a")
+    runtime.start()
+    until(lambda: runtime.is_redis_there)
+
+    services.kill_flag(actor=ALICE, environment=environment, key="a")
+    until(lambda: _reason(runtime, environment) == "KILL_SWITCH", seconds=5)
+    services.release_flag(actor=ALICE, environment=environment, key="a")
+    until(lambda: _reason(runtime, environment) == "DEFAULT", seconds=5)
+
+
+def test_listener__database_away__still_hears_a_kill(runtime, environment, make_flag, monkeypatch):
+    make_flag("a")
+    runtime.start()
+    until(lambda: runtime.is_redis_there)
+    with _database_away(monkeypatch):
+        until(lambda: not runtime.is_database_there)
+
+        services.kill_flag(actor=ALICE, environment=environment, key="a")
+
+        until(lambda: _reason(runtime, environment) == "KILL_SWITCH", seconds=5)
+
+
+@pytest.mark.parametrize("junk", [b"", b"{}", b"[1]", b'{"kind": "flag_updated"}', b"\xff"])
+def test_listener__junk_on_the_channel__is_passed_over(runtime, environment, make_flag, settings, junk):
+    settings.POLL_SECONDS = 60
+    make_flag("a")
+    runtime.start()
+    until(lambda: runtime.is_redis_there)
+
+    client().publish(CHANNEL, junk)
+    services.kill_flag(actor=ALICE, environment=environment, key="a")
+
+    until(lambda: _reason(runtime, environment) == "KILL_SWITCH", seconds=5)
+
+
+def test_listener__a_step_was_lost__the_database_is_asked_at_once(
+    runtime, environment, make_flag, settings, monkeypatch
+):
+    settings.POLL_SECONDS = 60
+    make_flag("a")
+    runtime.start()
+    until(lambda: runtime.is_redis_there)
+    with monkeypatch.context() as lossy:
+        lossy.setattr(propagation, "publish_change", lambda change: None)
+        make_flag("lost")
+    client().hset(propagation.PUBLISHED, str(environment.pk), 2)
+
+    make_flag("b")
+
+    until(lambda: runtime.environments[environment.pk].version == 3, seconds=5)
+    assert _reason(runtime, environment, "lost") == "DEFAULT"
+
+
+def test_keyring__a_credential_is_revoked__is_refused_before_the_next_poll(runtime, environment, key, settings):
+    settings.POLL_SECONDS = 60
+    caller = key()
+    runtime.start()
+    until(lambda: runtime.is_redis_there)
+    assert KEYRING.find(caller.secret)
+    tenancy.revoke_credential(actor=ALICE, credential=Credential.objects.get())
+
+    until(lambda: KEYRING.find(caller.secret) is None, seconds=5)
+
+
+def test_poll__redis_away_comes_and_goes__changes_arrive_all_along(
+    runtime, environment, make_flag, no_redis, embedded_servers
+):
+    make_flag("a")
+    runtime.start()
+    assert not runtime.is_redis_there
+
+    services.kill_flag(actor=ALICE, environment=environment, key="a")
+    until(lambda: _reason(runtime, environment) == "KILL_SWITCH")
+
+    with embedded_servers.session(no_redis, fsync=False, with_postgres=False):
+        until(lambda: runtime.is_redis_there)
+        services.release_flag(actor=ALICE, environment=environment, key="a")
+        until(lambda: _reason(runtime, environment) == "DEFAULT")
+        until(lambda: standby.load().documents.get(environment.pk, {}).get("version") == 3)
+
+    until(lambda: not runtime.is_redis_there)
+    services.kill_flag(actor=ALICE, environment=environment, key="a")
+    until(lambda: _reason(runtime, environment) == "KILL_SWITCH")
+
+
+def test_start__database_away__serves_from_the_standby_copy(runtime, environment, make_flag, key, monkeypatch):
+    make_flag("a")
+    services.kill_flag(actor=ALICE, environment=environment, key="a")
+    caller = key()
+    runtime.refresh()
+    runtime._poller.poll()
+    revision = KEYRING.revision
+    KEYRING.restore(-1, [])
+
+    with _database_away(monkeypatch):
+        runtime = Runtime()
+        runtime.start()
+        try:
+            assert runtime.is_ready
+            assert _reason(runtime, environment) == "KILL_SWITCH"
+            assert KEYRING.find(caller.secret).environment_id == environment.pk
+            assert KEYRING.revision == revision
+        finally:
+            runtime.stop(SECONDS)
+
+
+def test_start__standby_copy_is_behind__a_kill_is_obeyed_all_the_same(runtime, environment, make_flag, monkeypatch):
+    make_flag("a")
+    runtime.refresh()
+    runtime._poller.poll()
+    client().hset(propagation.standby_key(environment.pk), "@version", 0)
+    services.kill_flag(actor=ALICE, environment=environment, key="a")
+
+    with _database_away(monkeypatch):
+        cold = Runtime()
+        cold.start()
+        cold.stop(SECONDS)
+
+    assert _reason(cold, environment) == "KILL_SWITCH"
+
+
+def test_start__both_away__is_not_ready_until_one_returns(runtime, environment, make_flag, no_redis, monkeypatch):
+    make_flag("a")
+    with _database_away(monkeypatch):
+        runtime.start()
+        assert not runtime.is_ready
+
+    until(lambda: runtime.is_ready)
+    assert runtime.environments[environment.pk].version == 1
+
+
+def test_fork__after_start__the_child_serves_and_hears_for_itself(environment, make_flag):
+    make_flag("a")
+    RUNTIME.start()
+    until(lambda: RUNTIME.is_redis_there)
+    heard, tell = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            until(lambda: RUNTIME._listener._thread.is_alive() and RUNTIME._pid == os.getpid())
+            os.write(tell, orjson.dumps(_reason(RUNTIME, environment)) + b"\n")
+            until(lambda: _reason(RUNTIME, environment) == "KILL_SWITCH")
+            os.write(tell, b"killed\n")
+        finally:
+            os._exit(0)
+    try:
+        os.close(tell)
+        with os.fdopen(heard) as lines:
+            assert orjson.loads(lines.readline()) == "DEFAULT"
+            services.kill_flag(actor=ALICE, environment=environment, key="a")
+            assert lines.readline() == "killed\n"
+        connection.close()
+        assert services.release_flag(actor=ALICE, environment=environment, key="a").version == 3
+    finally:
+        os.waitpid(child, 0)
+        RUNTIME.stop(SECONDS)
+        RUNTIME.environments = {}
