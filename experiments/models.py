@@ -1,4 +1,7 @@
-"""Metrics, experiments with their phases, and the results that were stored; what may never be is a constraint here."""
+"""Metrics, experiments with their phases, and the results that were stored; what may never be is a constraint here.
+
+A comparison with NULL satisfies a CHECK, so each says as well that the value is there.
+"""
 
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -45,7 +48,7 @@ class Metric(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["project", "key"], name="metric_key_once"),
             models.CheckConstraint(
-                condition=Q(type="quantile", quantile__gt=0, quantile__lt=1)
+                condition=Q(type="quantile", quantile__isnull=False, quantile__gt=0, quantile__lt=1)
                 | (~Q(type="quantile") & Q(quantile__isnull=True)),
                 name="metric_quantile_between_0_and_1",
             ),
@@ -146,7 +149,9 @@ class Experiment(models.Model):
             models.CheckConstraint(
                 condition=Q(status="draft", started_at__isnull=True, ended_at__isnull=True)
                 | Q(status__in=["running", "paused"], started_at__isnull=False, ended_at__isnull=True)
-                | Q(status="completed", started_at__isnull=False, ended_at__gte=F("started_at")),
+                | Q(
+                    status="completed", started_at__isnull=False, ended_at__isnull=False, ended_at__gte=F("started_at")
+                ),
                 name="experiment_status_and_times_agree",
             ),
             models.CheckConstraint(
@@ -194,7 +199,12 @@ class ExperimentMetric(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["experiment", "role", "metric"], name="experiment_metric_once"),
             models.CheckConstraint(
-                condition=Q(role="guardrail", margin_percent__gt=0, action__in=["warn", "pause", "kill"])
+                condition=Q(
+                    role="guardrail",
+                    margin_percent__isnull=False,
+                    margin_percent__gt=0,
+                    action__in=["warn", "pause", "kill"],
+                )
                 | Q(role="secondary", margin_percent__isnull=True, action=""),
                 name="experiment_guardrail_has_margin",
             ),
