@@ -1,6 +1,8 @@
 """Every setting, read from the environment through django-environ; `.env.example` documents each variable."""
 
+import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -58,17 +60,21 @@ def _secret_key() -> str:
     if not EMBEDDED:
         raise ImproperlyConfigured("SECRET_KEY must be set when DATABASE_URL and REDIS_URL name servers of your own.")
     path = VAR_DIR / "secret_key"
+    draft = VAR_DIR / f".secret_key-{os.getpid()}"
     try:
         VAR_DIR.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600, exist_ok=False)
-        path.write_text(secrets.token_urlsafe(50))
-    except FileExistsError:
-        pass
+        if not path.exists():
+            draft.touch(mode=0o600)
+            draft.write_text(secrets.token_urlsafe(50))
+            # Whole or not at all, and the first of several processes wins: none may sign with a key that is half written.
+            with suppress(FileExistsError):
+                os.link(draft, path)
+            draft.unlink()
+        return path.read_text()
     except OSError as error:
         raise ImproperlyConfigured(
             f"Cannot write {path}: {error.strerror}. Make the folder writable, or set FLAGSHIP_VAR_DIR or SECRET_KEY."
         ) from error
-    return path.read_text() or "being-written-by-another-process"
 
 
 SECRET_KEY = _secret_key()
@@ -142,7 +148,7 @@ DATABASES = {
         "HOST": unquote(_database["HOST"]),
         "CONN_MAX_AGE": int(_number("DATABASE_CONN_MAX_AGE_SECONDS", 60, low=0, high=86_400)),
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {"connect_timeout": 5},
+        "OPTIONS": {"connect_timeout": 5, **_database.get("OPTIONS", {})},
     }
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -243,6 +249,7 @@ PROMETHEUS_MULTIPROC_DIR = env.str("PROMETHEUS_MULTIPROC_DIR", default="")
 
 # Console.
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 LANGUAGE_CODE = "en"
 USE_TZ = True
 TIME_ZONE = "UTC"

@@ -47,6 +47,12 @@ def logging_config(*, log_format: str, level: str) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
+        "filters": {
+            "unexpected": {
+                "()": "django.utils.log.CallbackFilter",
+                "callback": lambda record: getattr(record, "status_code", 500) != 503,
+            }
+        },
         "formatters": {
             "structured": {
                 "()": structlog.stdlib.ProcessorFormatter,
@@ -57,8 +63,8 @@ def logging_config(*, log_format: str, level: str) -> dict[str, Any]:
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
-            # Django logs each 4xx as a warning; the access metrics count them and the answer explains them.
-            "django.request": {"level": "ERROR"},
+            # Django logs each 4xx as a warning and each 503 as an error; the answer explains those to who can act on them.
+            "django.request": {"level": "ERROR", "filters": ["unexpected"]},
             "celery.redirected": {"level": "WARNING"},
         },
     }
