@@ -47,7 +47,7 @@ class Handler(ExceptionHandler):
     def get_headers(self, exc: exceptions.APIException) -> dict[str, str]:
         headers = super().get_headers(exc)
         if isinstance(exc, exceptions.Throttled):
-            headers["Retry-After"] = str(max(1, round(exc.wait or 1)))
+            headers["Retry-After"] = str(max(1, round(getattr(exc, "wait", None) or 1)))
         return headers
 
 

@@ -41,7 +41,7 @@ def metrics(_request: HttpRequest) -> HttpResponse:
         SNAPSHOT_VERSION.labels(str(environment_id)).set(environment.version)
     registry = CollectorRegistry()
     if settings.PROMETHEUS_MULTIPROC_DIR:
-        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library is untyped here
+        multiprocess.MultiProcessCollector(registry)
         content = generate_latest(registry)
     else:
         content = generate_latest()

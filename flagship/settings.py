@@ -66,7 +66,7 @@ def _secret_key() -> str:
         if not path.exists():
             draft.touch(mode=0o600)
             draft.write_text(secrets.token_urlsafe(50))
-            # Whole or not at all, and the first of several processes wins: none may sign with a key that is half written.
+            # Whole or not at all, and the first of several processes wins: none may sign with half a key.
             with suppress(FileExistsError):
                 os.link(draft, path)
             draft.unlink()

@@ -63,7 +63,7 @@ def logging_config(*, log_format: str, level: str) -> dict[str, Any]:
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
-            # Django logs each 4xx as a warning and each 503 as an error; the answer explains those to who can act on them.
+            # Django logs each 4xx as a warning and each 503 as an error; their answers explain them to the caller.
             "django.request": {"level": "ERROR", "filters": ["unexpected"]},
             "celery.redirected": {"level": "WARNING"},
         },
