@@ -1,0 +1,88 @@
+"""Looks: set by the calendar, at users whose conversion window is complete, with the alpha that is left."""
+
+from datetime import timedelta
+
+import pytest
+
+from experiments.analysis import results_for, window_of
+from experiments.analysis.looks import look_of
+from experiments.statistics.group_sequential import boundaries
+from experiments.tests.conftest import START
+
+DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def planned(make_experiment, start, expose):
+    """O'Brien-Fleming with 1,000 planned users, of whom 200 come a day."""
+    experiment = start(make_experiment(analysis={"plannedUsers": 1000}), at=START)
+    for day in range(6):
+        expose(
+            experiment,
+            {"control": 100, "treatment": 100},
+            converted={"control": 10, "treatment": 30},
+            at=START + day * DAY + 12 * HOUR,
+            prefix=f"day{day}",
+        )
+    return experiment
+
+
+def _look(experiment, now, window_hours=24):
+    from analytics.selectors import exposure_summary  # noqa: PLC0415 - beside its only use
+
+    window = window_of(experiment, now=now)
+    exposures = exposure_summary(experiment.environment_id, experiment.key, window.since, window.until)
+    return look_of(experiment, window, exposures, timedelta(hours=window_hours))
+
+
+def test_look__before_a_window_is_complete__is_none_with_the_reason(planned):
+    look, reason = _look(planned, START + DAY + 23 * HOUR)
+
+    assert look is None
+    assert "complete" in reason
+
+
+def test_look__at_midnights__sees_complete_days(planned):
+    look, _ = _look(planned, START + 3 * DAY + 5 * HOUR)
+
+    assert look.cutoff == START + 2 * DAY
+    assert look.fractions == pytest.approx((0.2, 0.4))
+
+
+def test_look__again_the_same_day__is_the_same_look(planned):
+    assert _look(planned, START + 3 * DAY + HOUR) == _look(planned, START + 3 * DAY + 23 * HOUR)
+
+
+def test_look__plan_fulfilled__is_the_last(planned):
+    fulfilled, _ = _look(planned, START + 6 * DAY + HOUR)
+    later, _ = _look(planned, START + 9 * DAY)
+
+    assert fulfilled.fractions == pytest.approx((0.2, 0.4, 0.6, 0.8, 1.0))
+    assert later == fulfilled
+
+
+def test_look__longer_conversion_window__waits_for_it(planned):
+    look, _ = _look(planned, START + 4 * DAY + HOUR, window_hours=36)
+
+    assert look.cutoff == START + 2 * DAY
+
+
+def test_results__group_sequential__interval_is_the_boundary_times_the_error(planned):
+    found = results_for(planned, now=START + 3 * DAY + HOUR)["comparisons"][0]
+
+    # 40 of 400 against 120 of 400 by then; the second look at 20 % and 40 % of the plan.
+    bound = boundaries((0.2, 0.4), 0.05, spending="obf").z[-1]
+    error = (0.1 * 0.9 / 200 + 0.3 * 0.7 / 200) ** 0.5
+    assert found["sequentialCi"] == pytest.approx([0.2 - bound * error, 0.2 + bound * error], abs=1e-9)
+    assert found["significant"] is (0.2 > bound * error)
+
+
+def test_results__fixed_horizon__says_to_read_it_once(make_experiment, start, expose):
+    experiment = start(make_experiment(analysis={"method": "fixed", "plannedUsers": 100_000}), at=START)
+    expose(experiment, {"control": 3000, "treatment": 3000}, converted={"control": 300, "treatment": 480})
+    found = results_for(experiment, now=START + 3 * DAY)
+
+    assert found["comparisons"][0]["significant"] is True
+    assert found["recommendation"]["action"] == "keep_running"
+    assert any("one look" in caveat for caveat in found["caveats"])
