@@ -1,19 +1,43 @@
 """Which events come from machines: flagged as they are stored, left out of every analysis, counted."""
 
-from functools import cache, lru_cache
+from collections.abc import Callable, Sequence
+from functools import cache
 
 import re2
 from django.conf import settings
 
+# Below this many texts, asking one by one is cheaper than halving on.
+_FEW = 8
+
+
+def flag_bots(unit_ids: Sequence[str], user_agents: Sequence[str | None]) -> list[bool]:
+    """Return for each event whether its unit or its user agent is a bot's; `user_agents` is as long, or empty."""
+    flags = [False] * len(unit_ids)
+    _mark(_matcher(settings.BOT_USER_IDS), unit_ids, flags, 0, len(unit_ids))
+    _mark(_matcher(settings.BOT_USER_AGENTS), [agent or "" for agent in user_agents], flags, 0, len(user_agents))
+    return flags
+
+
+def _mark(matches: Callable[[str], bool] | None, texts: Sequence[str], flags: list[bool], start: int, end: int) -> None:
+    """Ask about many texts at once, a line each, and look closer only where the answer is yes.
+
+    Calling RE2 costs far more than its search: this way a batch without bots costs one call.
+    """
+    if matches is None or start == end:
+        return
+    if end - start <= _FEW:
+        for index in range(start, end):
+            flags[index] = flags[index] or matches(texts[index])
+    elif matches("\n".join(texts[start:end])):
+        middle = (start + end) // 2
+        _mark(matches, texts, flags, start, middle)
+        _mark(matches, texts, flags, middle, end)
+
 
 @cache
-def _compiled(pattern: str) -> "re2._Regexp":
+def _matcher(pattern: str) -> Callable[[str], bool] | None:
+    if not pattern:
+        return None
     # RE2: a pattern of an administrator's must not be able to stop the ingest by backtracking.
-    return re2.compile(f"(?i){pattern}")
-
-
-@lru_cache(maxsize=100_000)
-def is_bot(unit_id: str, user_agent: str | None) -> bool:
-    if settings.BOT_USER_IDS and _compiled(settings.BOT_USER_IDS).search(unit_id):
-        return True
-    return bool(user_agent and settings.BOT_USER_AGENTS and _compiled(settings.BOT_USER_AGENTS).search(user_agent))
+    expression = re2.compile(f"(?im){pattern}")
+    return lambda text: expression.search(text) is not None

@@ -6,10 +6,12 @@ the batch, to no effect.
 
 import os
 import random
+import signal
 import socket
 import threading
 import time
 from collections.abc import Iterable
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 import structlog
@@ -194,6 +196,27 @@ def _entries_of(answer: object) -> list[tuple[bytes, dict[bytes, bytes]]]:
         # RESP3 nests the entries once more.
         return list(entries[0]) if entries and isinstance(entries[0], list) else list(entries)
     return list(answer[0][1])  # type: ignore[index]  # redis-py types this answer as Any of both protocols
+
+
+def run_lanes(count: int) -> None:
+    """Run consumers side by side until SIGTERM or SIGINT: while one waits for PostgreSQL, another decodes.
+
+    An error that a lane does not expect stops all of them, and is raised.
+    """
+    consumers = [Consumer() for _ in range(count)]
+
+    def stop(*_: object) -> None:
+        for consumer in consumers:
+            consumer.stop()
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, stop)
+    with ThreadPoolExecutor(max_workers=count, thread_name_prefix="lane") as pool:
+        lanes = [pool.submit(consumer.run) for consumer in consumers]
+        wait(lanes, return_when=FIRST_COMPLETED)
+        stop()
+    for lane in lanes:
+        lane.result()
 
 
 def _count(batch: Batch, stored: Stored) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from django.db import DatabaseError, connection, transaction
 
-from analytics.bots import is_bot
+from analytics.bots import flag_bots
 from analytics.events import Batch, Conversion, Exposure
 from analytics.partitions import PARTITIONS
 from analytics.stores import postgres_sql as sql
@@ -31,26 +31,29 @@ class PostgresStore(PostgresReads, PostgresRewrites):
         self._flags: Remembered[FlagKey, int] = Remembered(_REMEMBERED_UNITS)
         self._phases: dict[tuple[int, str], list[int]] = {}
         self._revision: int | None = None
-        # A web process may store from its request thread and from the exposure buffer's at its end.
+        # Guards what is remembered, not the database: threads store at the same time, each on its own connection.
         self._lock = threading.Lock()
 
     def write(self, batch: Batch) -> Stored:
         PARTITIONS.ensure_for("exposures", (event.evaluation_id for event in batch.exposures))
         PARTITIONS.ensure_for("conversions", (event.event_id for event in batch.conversions))
-        with self._lock:
-            try:
-                with transaction.atomic(), connection.cursor() as cursor:
-                    return Stored(
-                        exposures=self._write_exposures(cursor, batch.exposures) if batch.exposures else 0,
-                        conversions=_write_conversions(cursor, batch.conversions) if batch.conversions else 0,
-                    )
-            except DatabaseError:
-                # The server may come back older than what is remembered of it.
-                self.forget()
-                raise
+        try:
+            with transaction.atomic(), connection.cursor() as cursor:
+                return Stored(
+                    exposures=self._write_exposures(cursor, batch.exposures) if batch.exposures else 0,
+                    conversions=_write_conversions(cursor, batch.conversions) if batch.conversions else 0,
+                )
+        except DatabaseError:
+            # The server may come back older than what is remembered of it.
+            self.forget()
+            raise
 
     def forget(self) -> None:
         """Forget what is remembered of the tables; it is found out again as events come."""
+        with self._lock:
+            self._forget()
+
+    def _forget(self) -> None:
         self._experiments.clear()
         self._flags.clear()
         self._revision = None
@@ -58,10 +61,12 @@ class PostgresStore(PostgresReads, PostgresRewrites):
 
     def _write_exposures(self, cursor: Any, events: list[Exposure]) -> int:
         cursor.execute(sql.SHARE_DERIVED)
-        self._look_for_rewrites(cursor)
-        flagged = [(event, is_bot(event.unit_id, event.user_agent)) for event in events]
-        changes = Changes(self._experiments, self._flags, self._phases)
-        changes.take(flagged)
+        flags = flag_bots([event.unit_id for event in events], [event.user_agent for event in events])
+        flagged = list(zip(events, flags, strict=True))
+        with self._lock:
+            self._look_for_rewrites(cursor)
+            changes = Changes(self._experiments, self._flags, self._phases)
+            changes.take(flagged)
         if changes.units:
             _stage(cursor, sql.STAGED_UNITS, changes.unit_rows())
             cursor.execute(sql.MERGE_UNITS)
@@ -74,8 +79,12 @@ class PostgresStore(PostgresReads, PostgresRewrites):
             cursor.execute(sql.MERGE_LAST_HOURS)
         if counts:
             cursor.execute(sql.COUNT_HOURS, [list(column) for column in zip(*counts, strict=True)])
-        transaction.on_commit(changes.commit)
+        transaction.on_commit(lambda: self._remember(changes))
         return sum(exposures + bots for *_, exposures, bots in counts)
+
+    def _remember(self, changes: Changes) -> None:
+        with self._lock:
+            changes.commit()
 
     def _look_for_rewrites(self, cursor: Any) -> None:
         """Once the shared lock is held no rewrite can begin; one that happened since the last batch shows here."""
@@ -83,14 +92,15 @@ class PostgresStore(PostgresReads, PostgresRewrites):
         revision = cursor.fetchone()[0]
         if revision == self._revision:
             return
-        self.forget()
+        self._forget()
         cursor.execute(sql.PHASES)
         self._phases = {(environment_id, experiment): list(starts) for environment_id, experiment, starts in cursor}
         self._revision = revision
 
 
 def _write_conversions(cursor: Any, events: list[Conversion]) -> int:
-    rows = ((*msgspec.structs.astuple(event), is_bot(event.unit_id, None)) for event in events)
+    flags = flag_bots([event.unit_id for event in events], [])
+    rows = ((*msgspec.structs.astuple(event), flag) for event, flag in zip(events, flags, strict=True))
     _stage(cursor, sql.STAGED_CONVERSIONS, rows)
     cursor.execute(sql.INSERT_CONVERSIONS)
     return int(cursor.rowcount)

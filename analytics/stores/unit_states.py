@@ -2,7 +2,8 @@
 
 States only ever move one way (a first exposure to an earlier time, a last hour to a later one), so an event that
 changes nothing in a state known to be committed changes nothing in the table, whoever else writes to it. In steady
-state that is nearly every event.
+state that is nearly every event. Knowing less than what is committed does no harm: what changes nothing in a part
+of the events seen changes nothing in all of them. So several threads may share what is known.
 """
 
 from bisect import bisect_right
