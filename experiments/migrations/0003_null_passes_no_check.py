@@ -6,9 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('experiments', '0002_alarms'),
-        ('flags', '0003_segments_and_layers'),
-        ('tenancy', '0002_service_accounts_versions_and_idempotency'),
+        ("experiments", "0002_alarms"),
     ]
 
     operations = [
