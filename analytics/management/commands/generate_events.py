@@ -1,0 +1,85 @@
+"""`manage.py generate_events`: a reproducible load of events with known truth."""
+
+import json
+import time
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.dateparse import parse_date
+from tqdm import tqdm
+
+from analytics.events import pack
+from analytics.generator import Generator, Plan, default_start
+from analytics.services import store_events
+from analytics.stream import PUBLISHER, StreamAwayError, StreamFullError
+from tenancy.models import Environment
+
+_FULL_WAIT_SECONDS = 0.2
+
+
+class Command(BaseCommand):
+    help = "Make events with a known truth, the same for the same seed, and print that truth as JSON."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--users", type=int, default=10_000)
+        parser.add_argument(
+            "--events", type=int, default=100_000, help="Different events; a tenth more are duplicates."
+        )
+        parser.add_argument("--seed", type=int, default=1)
+        parser.add_argument("--environment", required=True, help="organization/project/environment")
+        parser.add_argument("--flag", default="new-checkout")
+        parser.add_argument("--experiment", default="generated", help="The experiment the exposures name.")
+        parser.add_argument("--event-name", default="purchase")
+        parser.add_argument("--days", type=int, default=14)
+        parser.add_argument("--start", help="First day (UTC), by default so that everything is over by now.")
+        parser.add_argument("--to", choices=["stream", "store"], default="stream")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        day = parse_date(options["start"]) if options["start"] else None
+        start = default_start(options["days"])
+        if day is not None:
+            start = start.replace(year=day.year, month=day.month, day=day.day)
+        generator = Generator(
+            Plan(
+                environment_id=_environment(options["environment"]).pk,
+                users=options["users"],
+                events=options["events"],
+                seed=options["seed"],
+                start=start,
+                days=options["days"],
+                flag_key=options["flag"],
+                experiment=options["experiment"],
+                event_name=options["event_name"],
+            )
+        )
+        with tqdm(total=options["events"], unit="event", disable=None) as progress:
+            for batch in generator.batches():
+                if options["to"] == "store":
+                    store_events(batch)
+                else:
+                    _publish(pack(batch))
+                progress.update(len(batch))
+        self.stdout.write(json.dumps(generator.truth.as_dict(), indent=2))
+
+
+def _environment(path: str) -> Environment:
+    parts = path.split("/")
+    if len(parts) != 3:
+        raise CommandError("Name the environment as organization/project/environment.")
+    organization, project, key = parts
+    found = Environment.objects.filter(project__organization__slug=organization, project__key=project, key=key).first()
+    if found is None:
+        raise CommandError(f"There is no environment {path}.")
+    return found
+
+
+def _publish(packed: bytes) -> None:
+    while True:
+        try:
+            PUBLISHER.append([packed], patient=True)
+        except StreamFullError:
+            time.sleep(_FULL_WAIT_SECONDS)
+        except StreamAwayError as error:
+            raise CommandError(f"Redis is away: {error}") from error
+        else:
+            return
