@@ -24,7 +24,7 @@ from flagship import embedded  # noqa: E402 - likewise
 _servers = ExitStack()
 
 
-def pytest_configure(config: pytest.Config) -> None:  # noqa: ARG001 - pytest's signature
+def pytest_configure(config: pytest.Config) -> None:
     """Hold the servers open; the controller does so before it starts its workers, and each worker as well."""
     # Where static files would be collected; whitenoise warns of a folder that is not there.
     (Path(os.environ["FLAGSHIP_VAR_DIR"]) / "static").mkdir(parents=True, exist_ok=True)
@@ -32,5 +32,5 @@ def pytest_configure(config: pytest.Config) -> None:  # noqa: ARG001 - pytest's 
         _servers.enter_context(embedded.session(Path(os.environ["FLAGSHIP_VAR_DIR"]), fsync=False))
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:  # noqa: ARG001 - pytest's signature
+def pytest_unconfigure(config: pytest.Config) -> None:
     _servers.close()

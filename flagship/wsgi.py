@@ -1,4 +1,4 @@
-"""What granian serves as `web`: Django over WSGI, one blocking thread a worker (docs/adr/0002)."""
+"""What granian serves as `web`: Django behind the fast lane, one blocking thread a worker (docs/adr/0002)."""
 
 import os
 
@@ -6,8 +6,10 @@ from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flagship.settings")
 
-application = get_wsgi_application()
+django = get_wsgi_application()
 
 from flags.runtime import RUNTIME  # noqa: E402 - Django's apps must be loaded first
+from flagship.fastlane import FastLane  # noqa: E402 - likewise
 
+application = FastLane(django)
 RUNTIME.start()

@@ -1,0 +1,139 @@
+"""The fast lane answers what Django would, to the field, and leaves to Django whatever is not plain."""
+
+from io import BytesIO
+from typing import Any
+
+import orjson
+import pytest
+from django.core.handlers.wsgi import WSGIHandler
+from django.test import RequestFactory
+
+from analytics.buffer import EXPOSURES
+from flags.runtime import RUNTIME
+from flagship.fastlane import FastLane
+
+DJANGO = WSGIHandler()
+FLAG = {
+    "key": "new-checkout",
+    "rules": [
+        {
+            "priority": 1,
+            "variant": "treatment",
+            "conditions": [{"attribute": "country", "operator": "equals", "value": "DE"}],
+        }
+    ],
+    "rollout": [{"variant": "treatment", "percent": 25}],
+}
+EVALUATE, OFREP = "/api/flags/evaluate", "/ofrep/v1/evaluate/flags/new-checkout"
+PLAIN = [
+    (EVALUATE, {"flagKey": "new-checkout", "userId": "user-1"}),
+    (EVALUATE, {"flagKey": "new-checkout", "userId": "42", "attributes": {"country": "DE"}, "defaultValue": True}),
+    (EVALUATE, {"flagKey": "new-checkout"}),
+    ("/v1/evaluate", {"flagKey": "new-checkout", "userId": "ünïcødé"}),
+    (OFREP, {"context": {"targetingKey": "user-1"}}),
+    (OFREP, {"context": {"country": "DE"}}),
+    (OFREP, {}),
+]
+NOT_PLAIN: list[tuple[str, Any, dict[str, str]]] = [
+    (EVALUATE, b"", {}),
+    (EVALUATE, b"{", {}),
+    (EVALUATE, b"[]", {}),
+    (EVALUATE, {"flagKey": 7}, {}),
+    (EVALUATE, {"flagKey": "nope", "userId": "u", "defaultValue": 3}, {}),
+    (EVALUATE, {"flagKey": "new-checkout", "userId": 7}, {}),
+    (EVALUATE, {"flagKey": "new-checkout", "surprise": 7}, {}),
+    (EVALUATE, {"flagKey": "new-checkout", "attributes": {"a": "x" * 40_000}}, {}),
+    (EVALUATE, {"flagKey": "new-checkout"}, {"HTTP_AUTHORIZATION": "Bearer fs_server_aaaaaaaa" + "b" * 43}),
+    (EVALUATE, {"flagKey": "new-checkout"}, {"HTTP_AUTHORIZATION": ""}),
+    (EVALUATE, {"flagKey": "new-checkout"}, {"HTTP_X_TENANT_ID": "rival"}),
+    (EVALUATE, {"flagKey": "new-checkout"}, {"CONTENT_TYPE": "text/plain"}),
+    (EVALUATE, {"flagKey": "new-checkout", "defaultValue": "x" * 1_100_000}, {}),
+    (OFREP, b"{", {}),
+    (OFREP, {"context": 7}, {}),
+    ("/ofrep/v1/evaluate/flags/nope", {"context": {}}, {}),
+]
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+    calls = []
+    monkeypatch.setattr(EXPOSURES, "add", lambda *args: calls.append(args))
+    return calls
+
+
+@pytest.fixture
+def ask(make_flag, key, recorded):
+    """Send one request through a WSGI application; returns status, headers and body."""
+    make_flag(**FLAG)
+    secret = key().secret
+    RUNTIME.environments = {}
+    RUNTIME.refresh()
+
+    def _ask(application, path, body, headers=None):
+        content = body if isinstance(body, bytes) else orjson.dumps(body)
+        request = RequestFactory().post(
+            path, content, content_type="application/json", HTTP_AUTHORIZATION=f"Bearer {secret}"
+        )
+        environ = {**request.environ, "wsgi.input": BytesIO(content), **(headers or {})}
+        started = {}
+        chunks = application(environ, lambda status, sent: started.update(status=status, headers=dict(sent)))
+        return int(started["status"][:3]), started["headers"], orjson.loads(b"".join(chunks))
+
+    yield _ask
+    RUNTIME.environments = {}
+
+
+def _without_ids(body):
+    return {name: value for name, value in body.items() if name not in {"evaluationId", "requestId"}}
+
+
+def _refuse(_environ, _start_response):
+    raise AssertionError("the lane should have answered this by itself")
+
+
+@pytest.mark.parametrize(("path", "body"), PLAIN)
+def test_lane__plain_request__answers_by_itself_what_django_answers(ask, recorded, path, body):
+    status, headers, answer = ask(FastLane(_refuse), path, body)
+    exposed = [call[:1] + call[2:9] for call in recorded]
+    recorded.clear()
+    expected_status, expected_headers, expected = ask(DJANGO, path, body)
+
+    assert (status, _without_ids(answer)) == (expected_status, _without_ids(expected)) == (200, _without_ids(answer))
+    assert exposed == [call[:1] + call[2:9] for call in recorded]
+    for name in ("Content-Type", "X-Content-Type-Options", "RateLimit-Limit"):
+        assert headers[name] == expected_headers[name]
+    assert headers["X-Request-ID"]
+    assert int(headers["Content-Length"]) > 0
+
+
+@pytest.mark.parametrize(("path", "body", "headers"), NOT_PLAIN)
+def test_lane__anything_else__is_django_s_to_answer(ask, path, body, headers):
+    through_lane = ask(FastLane(DJANGO), path, body, headers)
+    direct = ask(DJANGO, path, body, headers)
+
+    assert through_lane[0] == direct[0] >= 400
+    assert _without_ids(through_lane[2]) == _without_ids(direct[2])
+
+
+def test_lane__browser_s_request__goes_to_django_for_its_cross_origin_headers(ask):
+    _, headers, _ = ask(FastLane(DJANGO), *PLAIN[0], {"HTTP_ORIGIN": "https://shop.example"})
+
+    assert headers["access-control-allow-origin"] == "*"
+
+
+def test_lane__request_id_of_the_caller__is_sent_back(ask):
+    _, headers, _ = ask(FastLane(_refuse), *PLAIN[0], {"HTTP_X_REQUEST_ID": "mine-1"})
+
+    assert headers["X-Request-ID"] == "mine-1"
+
+
+def test_lane__limit_reached__is_429(ask, settings):
+    settings.RATE_LIMIT_KEY = 1
+    statuses = [ask(FastLane(DJANGO), *PLAIN[0])[0] for _ in range(3)]
+
+    assert statuses[-1] == 429
+
+
+def test_lane__no_query__in_the_database(ask, django_assert_num_queries):
+    with django_assert_num_queries(0):
+        ask(FastLane(_refuse), *PLAIN[0])
