@@ -176,6 +176,22 @@ def test_evaluate_all__one_flag_fails__the_others_still_answer() -> None:
     assert asked.explain("trips", context).steps[0].facts == {"errorCode": "GENERAL", "detail": "RuntimeError"}
 
 
+def test_evaluate_all__flag_that_cannot_be_bound__fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = environment(flag(), flag(key="unwritable"))
+    code = asked.flags["unwritable"].code
+    assert code is not None
+
+    def refuse(self: compiling.FlagCode) -> Any:
+        if self is code:
+            raise MemoryError
+        return compiling._FlagWriter(self.config, self.prefix, fast=True).write()
+
+    monkeypatch.setattr(compiling.FlagCode, "fast", refuse)
+    given = asked.prepare().evaluate_all(Context("ann"))
+    assert (given["asked"].error_code, given["unwritable"].detail) == (None, "MemoryError")
+    assert asked.evaluate("unwritable", Context("ann"), 5).value == 5
+
+
 def test_evaluate__user_text_in_names_and_values__is_never_code() -> None:
     hostile = "\"'); raise SystemExit #\n{0}\\"
     document = flag(
@@ -194,7 +210,7 @@ def test_evaluate__user_text_in_names_and_values__is_never_code() -> None:
 def test_flags__of_one_shape__share_their_code() -> None:
     shaped = [flag(key=key, rules=[rule([condition(key, "equals", key)])], allocation=ROLLOUT) for key in ("a", "b")]
     asked = environment(*shaped)
-    codes = [code.fast.factory for flag_ in asked.flags.values() if (code := flag_.code) is not None]
+    codes = [code.fast()[0].factory for flag_ in asked.flags.values() if (code := flag_.code) is not None]
     assert codes[0] is codes[1]
 
 

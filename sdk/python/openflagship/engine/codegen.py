@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final
+from weakref import WeakValueDictionary
+
+import mmh3
 
 from openflagship.engine.bucketing import MAX_EXACT_INTEGER
-from openflagship.engine.model import All, Condition, Node, Not
+from openflagship.engine.model import All, AnyOf, Condition, Node, Not, conditions_of
 from openflagship.engine.operators import (
     BOOLEAN,
     IN_SEGMENT,
@@ -39,12 +41,19 @@ _GATES: Final = {
 }
 
 
-@lru_cache(maxsize=2048)
+# One factory per shape, by the hash of its source, for as long as any flag uses it.
+_FACTORIES: WeakValueDictionary[bytes, Callable[..., Any]] = WeakValueDictionary()
+
+
 def _factory(source: str) -> Callable[..., Any]:
-    namespace: dict[str, Any] = {}
-    exec(compile(source, "<openflagship flag>", "exec"), namespace)  # noqa: S102 structure only, no user text: see above
-    made: Callable[..., Any] = namespace["make"]
-    return made
+    shape = mmh3.hash_bytes(source)
+    factory = _FACTORIES.get(shape)
+    if factory is None:
+        namespace: dict[str, Any] = {}
+        exec(compile(source, "<openflagship>", "exec"), namespace)  # noqa: S102 structure only, no user text: see above
+        # Two threads may both get here: either factory is as good.
+        factory = _FACTORIES[shape] = namespace["make"]
+    return factory
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +103,7 @@ class Writer:
     def survey(self, trees: Iterable[Node]) -> None:
         """Finds for each attribute the one type all its inline tests want; must precede `test`."""
         for tree in trees:
-            for condition in _conditions(tree):
+            for condition in conditions_of(tree):
                 kind = inline_kind(condition)
                 if kind is not None and condition.attribute is not None:
                     known = self.kinds.setdefault(condition.attribute, kind)
@@ -109,7 +118,9 @@ class Writer:
             inner = self.test(node.node, indent)
             return {"True": "False", "False": "True"}.get(inner, f"not ({inner})")
         neutral, absorbing, joint = ("True", "False", " and ") if isinstance(node, All) else ("False", "True", " or ")
-        parts = [part for child in node.nodes if (part := self.test(child, indent)) != neutral]
+        # Tests have no effects, so the cheapest may go first.
+        children = sorted(node.nodes, key=_cost)
+        parts = [part for child in children if (part := self.test(child, indent)) != neutral]
         if absorbing in parts:
             return absorbing
         if len(parts) > 1:
@@ -181,11 +192,19 @@ class Writer:
         return f"not ({calls})" if names else "True"
 
 
-def _conditions(node: Node) -> Iterable[Condition]:
-    if isinstance(node, Condition):
-        return (node,)
-    children = (node.node,) if isinstance(node, Not) else node.nodes
-    return (condition for child in children for condition in _conditions(child))
+def _children(node: All | AnyOf | Not) -> tuple[Node, ...]:
+    return (node.node,) if isinstance(node, Not) else node.nodes
+
+
+def _cost(node: Node) -> int:
+    """How long a test takes, roughly: a comparison 0, a method's call 1, a predicate 2, groups and segments more."""
+    if not isinstance(node, Condition):
+        return 4 + sum(_cost(child) for child in _children(node))
+    if node.attribute is None:
+        return 3
+    if node.operator in _AFFIXES:
+        return 1
+    return 0 if inline_kind(node) is not None or node.operator in ("exists", "not_exists") else 2
 
 
 def inline_kind(condition: Condition) -> str | None:

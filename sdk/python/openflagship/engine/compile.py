@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import mmh3
@@ -54,30 +53,34 @@ _FLAG_NAMES: Final = ("h", "bisect", "recall", "shared", "odd", "A")
 TOOLS: Final = (mmh3.hash, bisect_right, recall, shared_hash)
 
 
-@dataclass(frozen=True, slots=True)
 class FlagCode:
-    """A flag's function in the making: its decisions, and how to write it fast or careful."""
+    """A flag's functions, each written at its first use and kept for every later version of the environment."""
 
-    config: FlagConfig
-    prefix: str
-    decisions: tuple[Decision, ...]
-    fast: Generated
+    __slots__ = ("_careful", "_fast", "config", "prefix")
+
+    def __init__(self, config: FlagConfig, environment_salt: str) -> None:
+        self.config = config
+        self.prefix = f"{environment_salt}:{config.salt}:" if environment_salt else f"{config.salt}:"
+        self._fast: tuple[Generated, tuple[Decision, ...]] | None = None
+        self._careful: Generated | None = None
+
+    def fast(self) -> tuple[Generated, tuple[Decision, ...]]:
+        """For attributes of the usual types and contexts with a unit, `f(context, memo=None)`, and its decisions."""
+        if self._fast is None:
+            self._fast = _FlagWriter(self.config, self.prefix, fast=True).write()
+        return self._fast
 
     def careful(self) -> Generated:
         """The same steps for attributes of any type, and for no unit: `f(context, unit, answers, memo)`."""
-        return _FlagWriter(self.config, self.prefix, fast=False).write()[0]
+        if self._careful is None:
+            self._careful = _FlagWriter(self.config, self.prefix, fast=False).write()[0]
+        return self._careful
 
     @property
     def salts(self) -> tuple[str, ...]:
         """What is hashed before the unit, one entry for each hash the flag may need."""
         experiment = self.config.experiment
         return (self.prefix,) if experiment is None else (self.prefix, f"{experiment.layer.salt}:")
-
-
-def compile_flag(config: FlagConfig, environment_salt: str) -> FlagCode:
-    prefix = f"{environment_salt}:{config.salt}:" if environment_salt else f"{config.salt}:"
-    fast, decisions = _FlagWriter(config, prefix, fast=True).write()
-    return FlagCode(config, prefix, decisions, fast)
 
 
 class _FlagWriter:
@@ -319,20 +322,28 @@ def _merged_allocation(allocation: Iterable[AllocationRange]) -> list[Allocation
     return merged
 
 
-@dataclass(frozen=True, slots=True)
 class SegmentCode:
-    config: SegmentConfig
-    fast: Generated
+    """A segment's membership functions, `f(context, memo)`, written like a flag's."""
+
+    __slots__ = ("_careful", "_fast", "config")
+
+    def __init__(self, config: SegmentConfig) -> None:
+        self.config = config
+        self._fast: Generated | None = None
+        self._careful: Generated | None = None
+
+    def fast(self) -> Generated:
+        if self._fast is None:
+            self._fast = _write_segment(self.config, fast=True)
+        return self._fast
 
     def careful(self) -> Generated:
-        return _write_segment(self.config, fast=False)
+        if self._careful is None:
+            self._careful = _write_segment(self.config, fast=False)
+        return self._careful
 
 
 _SEGMENT_NAMES: Final = ("recall", "odd")
-
-
-def compile_segment(config: SegmentConfig) -> SegmentCode:
-    return SegmentCode(config, _write_segment(config, fast=True))
 
 
 def _write_segment(config: SegmentConfig, *, fast: bool) -> Generated:

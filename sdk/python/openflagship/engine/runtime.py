@@ -64,9 +64,10 @@ class Segments(dict[str, Membership]):
         code = self.codes.get(key)
         if code is None:
             return _nobody
-        others = tuple(_nobody if self.is_cut(key, other) else self[other] for other in code.fast.segment_keys)
+        fast = code.fast()
+        others = tuple(_nobody if self.is_cut(key, other) else self[other] for other in fast.segment_keys)
         careful = _CarefulSegment(code, others)
-        bound: Membership = code.fast.factory(recall, careful, *code.fast.constants, *others)
+        bound: Membership = fast.factory(recall, careful, *fast.constants, *others)
         self[key] = bound
         return bound
 
@@ -116,9 +117,10 @@ class Evaluators(dict[str, Evaluator]):
 
     def __missing__(self, key: str) -> Evaluator:
         code = self.codes[key]
-        answers = tuple(decision.stamp(self.version, self.stale, True) for decision in code.decisions)
-        careful = Careful(code, self, answers)
-        fast = code.fast
+        fast, decisions = code.fast()
+        answers = tuple(decision.stamp(self.version, self.stale, True) for decision in decisions)
+        segments = tuple(self.segments[other] for other in fast.segment_keys)
+        careful = Careful(code, self, answers, segments)
         bound: Evaluator = fast.factory(
             *TOOLS,
             careful,
@@ -126,7 +128,7 @@ class Evaluators(dict[str, Evaluator]):
             *careful.prerequisites,
             *answers,
             *fast.constants,
-            *(self.segments[other] for other in fast.segment_keys),
+            *segments,
         )
         self[key] = bound
         return bound
@@ -150,10 +152,12 @@ class Careful:
 
     __slots__ = ("answers", "bare", "code", "function", "prerequisites", "segments", "stamp")
 
-    def __init__(self, code: FlagCode, evaluators: Evaluators, answers: tuple[Answer, ...]) -> None:
+    def __init__(
+        self, code: FlagCode, evaluators: Evaluators, answers: tuple[Answer, ...], segments: tuple[Membership, ...]
+    ) -> None:
         self.code = code
         self.answers = answers
-        self.segments = tuple(evaluators.segments[key] for key in code.fast.segment_keys)
+        self.segments = segments
         self.prerequisites = evaluators.prerequisites(code)
         self.stamp = (evaluators.version, evaluators.stale)
         self.function: Any = None
@@ -164,7 +168,7 @@ class Careful:
         function = self.function
         if function is None:
             generated = self.code.careful()
-            self.bare = tuple(decision.stamp(*self.stamp, False) for decision in self.code.decisions)
+            self.bare = tuple(decision.stamp(*self.stamp, False) for decision in self.code.fast()[1])
             function = self.function = generated.factory(
                 *TOOLS, None, None, *self.prerequisites, *generated.constants, *self.segments
             )
