@@ -30,6 +30,8 @@ class _Refusal(exceptions.APIException):
         self.error = error
         self.status_code = error.status
         self.wait = error.retry_after_seconds
+        if error.status == HTTPStatus.UNAUTHORIZED:
+            self.auth_header = 'Bearer realm="flagship"'
 
 
 class Handler(ExceptionHandler):
@@ -84,7 +86,13 @@ def _request_id(request: Any) -> str:
 
 def plain_error(request: HttpRequest, status: int) -> HttpResponse:
     """Return the error body for what never reached a DRF view: an unknown route, a refused host, a crash outside."""
-    codes = {404: "not_found", 403: "permission_denied", 413: "payload_too_large", 405: "method_not_allowed"}
+    codes = {
+        404: "not_found",
+        403: "permission_denied",
+        413: "payload_too_large",
+        405: "method_not_allowed",
+        429: "rate_limited",
+    }
     detail = "No such route; see /api/docs/." if status == 404 else f"{HTTPStatus(status).phrase}."
     is_ours = status >= 500
     error = Error(codes.get(status, "internal_error" if is_ours else "invalid"), detail, None)

@@ -1,19 +1,30 @@
 """What wraps every request: its id, and answers without a stack trace when something outside DRF goes wrong."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import structlog
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from openflagship.ids import uuid7
 
 from flagship.errors import plain_error
+from tenancy.addresses import address_of
+from tenancy.api.throttling import VERDICT
+from tenancy.limits import BUCKETS
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,100}\Z")
 _API_PREFIXES = ("/api/", "/v1/", "/ofrep/")
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
+
+
+def request_id_of(meta: Mapping[str, Any]) -> str:
+    """Return the caller's `X-Request-ID` where it is fit to be logged, else a new one."""
+    given = meta.get("HTTP_X_REQUEST_ID", "")
+    return given if _REQUEST_ID.match(given) else str(uuid7())
 
 
 class RequestIdMiddleware:
@@ -23,8 +34,7 @@ class RequestIdMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        given = request.headers.get("X-Request-ID", "")
-        request_id = given if _REQUEST_ID.match(given) else str(uuid7())
+        request_id = request_id_of(request.META)
         request.META["flagship.request_id"] = request_id
         structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
@@ -32,6 +42,28 @@ class RequestIdMiddleware:
         finally:
             structlog.contextvars.unbind_contextvars("request_id")
         response["X-Request-ID"] = request_id
+        return response
+
+
+class RateLimitMiddleware:
+    """Limit each address before anything else is asked, and say in the headers how much is left to the caller."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if not request.path.startswith(_API_PREFIXES):
+            return self.get_response(request)
+        verdict = BUCKETS.take(address_of(request.META), settings.RATE_LIMIT_ADDRESS)
+        if not verdict.is_allowed:
+            response: HttpResponseBase = plain_error(request, 429)
+            response["Retry-After"] = str(verdict.retry_after_seconds)
+        else:
+            response = self.get_response(request)
+            # The credential's own limit, where one was checked, is the nearer one.
+            verdict = request.META.get(VERDICT, verdict)
+        for name, value in verdict.headers.items():
+            response[name] = value
         return response
 
 

@@ -109,6 +109,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "flagship.middleware.RequestIdMiddleware",
+    "flagship.middleware.RateLimitMiddleware",
     "flagship.middleware.PlainErrorsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -153,6 +154,10 @@ DATABASES = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "tenancy.User"
+AUTHENTICATION_BACKENDS = ["tenancy.backends.ThrottledBackend"]
+# So many wrong passwords or secrets for one name (five times as many from one address) lock it out for so long.
+LOGIN_ATTEMPTS = int(_number("LOGIN_ATTEMPTS", 10, low=1, high=10_000))
+LOGIN_LOCKOUT_SECONDS = _number("LOGIN_LOCKOUT_SECONDS", 300, low=1, high=86_400)
 REDIS_TIMEOUT_SECONDS = _number("REDIS_TIMEOUT_SECONDS", 2, low=0.05, high=60)
 CACHES = {
     "default": {
@@ -192,6 +197,12 @@ CELERY_BEAT_SCHEDULE = {
 # Propagation: how a change reaches every process.
 POLL_SECONDS = _number("POLL_SECONDS", 5, low=0.1, high=60)
 STALE_AFTER_SECONDS = _number("STALE_AFTER_SECONDS", 120, low=1, high=86_400)
+STREAM_HOST = env.str("STREAM_HOST", default="127.0.0.1")
+STREAM_PORT = int(_number("STREAM_PORT", 8001, low=1, high=65_535))
+STREAM_MAX_CONNECTIONS = int(_number("STREAM_MAX_CONNECTIONS", 20_000, low=1, high=1_000_000))
+STREAM_CATCH_UP_STEPS = int(_number("STREAM_CATCH_UP_STEPS", 1_000, low=1, high=100_000))
+STREAM_KEEP_ALIVE_SECONDS = _number("STREAM_KEEP_ALIVE_SECONDS", 15, low=1, high=300)
+STREAM_DRAIN_WINDOW_SECONDS = _number("STREAM_DRAIN_WINDOW_SECONDS", 10, low=0, high=600)
 
 # Events.
 EXPOSURE_BUFFER_SIZE = int(_number("EXPOSURE_BUFFER_SIZE", 100_000, low=100, high=10_000_000))
@@ -214,12 +225,17 @@ CORS_URLS_REGEX = r"^/(ofrep/v1|api|v1)/(evaluate|flags/evaluate|events)"
 CORS_ALLOW_METHODS = ["POST", "OPTIONS"]
 CORS_ALLOW_HEADERS = ["authorization", "content-type", "if-none-match", "x-api-key", "x-request-id"]
 CORS_EXPOSE_HEADERS = ["etag", "retry-after", "x-request-id"]
+# Requests a minute that one process takes from one key, one person or service account, one address.
+RATE_LIMIT_KEY = int(_number("RATE_LIMIT_KEY", 1_200_000, low=1, high=10**9))
+RATE_LIMIT_MANAGEMENT = int(_number("RATE_LIMIT_MANAGEMENT", 30_000, low=1, high=10**9))
+RATE_LIMIT_ADDRESS = int(_number("RATE_LIMIT_ADDRESS", 1_200_000, low=1, high=10**9))
 
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["flagship.rendering.OrjsonRenderer"],
     "DEFAULT_PARSER_CLASSES": ["flagship.rendering.OrjsonParser"],
     "DEFAULT_AUTHENTICATION_CLASSES": ["tenancy.api.authentication.CredentialAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_THROTTLE_CLASSES": ["tenancy.api.throttling.CredentialThrottle"],
     "DEFAULT_PAGINATION_CLASS": "flagship.pagination.PageNumbers",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
@@ -267,7 +283,8 @@ SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=False)
 SECURE_HSTS_SECONDS = int(_number("SECURE_HSTS_SECONDS", 31_536_000 if _https else 0, low=0, high=10**9))
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-if env.bool("TRUST_PROXY_HEADERS", default=False):
+TRUST_PROXY_HEADERS = env.bool("TRUST_PROXY_HEADERS", default=False)
+if TRUST_PROXY_HEADERS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 # Logs.

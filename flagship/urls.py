@@ -8,6 +8,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from flagship import health
 
 _api: list[URLPattern | URLResolver] = [
+    path("", include("tenancy.api.urls")),
     path("", include("flags.api.urls")),
     path("", include("analytics.api.urls")),
     path("", include("experiments.api.urls")),

@@ -48,21 +48,88 @@ def environments(principal: Principal) -> QuerySet[Environment]:
     return found.filter(project__organization_id=principal.organization_id) if principal.organization_id else found
 
 
-def role_on(principal: Principal, environment: Environment) -> Role | None:
-    """The highest of the caller's roles that reach this environment: on it, on its project, or on its organization."""
+def role_on(principal: Principal, thing: Environment | Project | Organization) -> Role | None:
+    """The highest of the caller's roles that reach this thing: on it, or on what it lies in."""
     if principal.is_key:
         return None
-    rows = _memberships(principal).filter(
-        Q(environment=environment)
-        | Q(project=environment.project_id, environment__isnull=True)
-        | Q(organization=environment.project.organization_id, project__isnull=True)
-    )
-    roles = [Role(row.role) for row in rows]
+    match thing:
+        case Environment():
+            reach = (
+                Q(environment=thing)
+                | Q(project=thing.project_id, environment__isnull=True)
+                | Q(organization=thing.project.organization_id, project__isnull=True)
+            )
+        case Project():
+            reach = Q(project=thing, environment__isnull=True) | Q(
+                organization=thing.organization_id, project__isnull=True
+            )
+        case Organization():
+            reach = Q(organization=thing, project__isnull=True)
+    roles = [Role(role) for role in _memberships(principal).filter(reach).values_list("role", flat=True)]
     return max(roles, key=lambda role: role.rank, default=None)
 
 
+def _require(principal: Principal, thing: Environment | Project | Organization, needs: Role | None) -> None:
+    if needs is None:
+        return
+    role = role_on(principal, thing)
+    if role is None or not role.covers(needs):
+        raise Forbidden(
+            "This key may evaluate and send events; use a management token to read or change anything."
+            if principal.is_key
+            else f"This needs the role {needs.value} on {thing}; yours is {role.value if role else 'none'}."
+        )
+
+
+def get_organization(
+    principal: Principal, slug: str | None = None, *, needs: Role | None = Role.VIEWER
+) -> Organization:
+    """Return the organization a request is about, implied where there is only one. With `needs` None: if it is seen.
+
+    Raises NotFound, Forbidden, or Invalid (code `ambiguous`, naming the choices).
+    """
+    found = organizations(principal)
+    if slug is not None:
+        found = found.filter(slug=slug)
+    rows = list(found[:51])
+    if not rows:
+        raise NotFound(_NOTHING)
+    if len(rows) > 1:
+        raise Invalid(
+            f"More than one organization is possible; add ?organization= with one of: "
+            f"{', '.join(row.slug for row in rows)}.",
+            attr="organization",
+            code="ambiguous",
+        )
+    _require(principal, rows[0], needs)
+    return rows[0]
+
+
+def get_project(principal: Principal, key: str | None = None, *, needs: Role | None = Role.VIEWER) -> Project:
+    """Return the project a request is about, implied where there is only one. Raises as `get_organization`."""
+    found = projects(principal).select_related("organization")
+    if key is not None:
+        found = found.filter(key=key)
+    rows = list(found[:51])
+    if not rows:
+        raise NotFound(_NOTHING)
+    if len(rows) > 1:
+        raise Invalid(
+            f"More than one project is possible; add ?project= with one of: "
+            f"{', '.join(sorted({row.key for row in rows}))}.",
+            attr="project",
+            code="ambiguous",
+        )
+    _require(principal, rows[0], needs)
+    return rows[0]
+
+
 def get_environment(
-    principal: Principal, *, project: str | None = None, environment: str | None = None, needs: Role = Role.VIEWER
+    principal: Principal,
+    *,
+    project: str | None = None,
+    environment: str | None = None,
+    needs: Role | None = Role.VIEWER,
 ) -> Environment:
     """Return the environment a request is about, checking that the caller has at least the role `needs` there.
 
@@ -87,11 +154,5 @@ def get_environment(
             code="ambiguous",
         )
     row = rows[0]
-    role = role_on(principal, row)
-    if role is None or not role.covers(needs):
-        raise Forbidden(
-            "This key may evaluate and send events; use a management token to read or change flags."
-            if principal.is_key
-            else f"This needs the role {needs.value} on {row}; yours is {role.value if role else 'none'}."
-        )
+    _require(principal, row, needs)
     return row

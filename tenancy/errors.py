@@ -50,6 +50,13 @@ class Conflict(ServiceError):
             self.extra = {"current": current}
 
 
+class Unauthenticated(ServiceError):
+    """What was presented proves nobody's identity."""
+
+    status = 401
+    code = "authentication_failed"
+
+
 class NotFound(ServiceError):
     """Not there, or another tenant's: the caller cannot tell which."""
 
@@ -77,5 +84,16 @@ class Unavailable(ServiceError):
     code = "unavailable"
 
     def __init__(self, detail: str, *, retry_after_seconds: int = 5) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class RateLimited(ServiceError):
+    """Too much, too fast; the same request may be sent again later."""
+
+    status = 429
+    code = "rate_limited"
+
+    def __init__(self, detail: str, *, retry_after_seconds: int = 1) -> None:
         super().__init__(detail)
         self.retry_after_seconds = retry_after_seconds

@@ -9,6 +9,10 @@ from uuid import UUID
 
 from tenancy import credentials
 from tenancy.models import Credential, KeyringRevision
+from tenancy.services.credentials import write_last_used
+
+# How often a process writes down when its credentials were last used.
+LAST_USED_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ class Keyring:
         self.revision = -1
         self._refreshing = threading.Lock()
         self._used: dict[UUID, float] = {}
+        self._used_written_at = time.monotonic()
 
     def find(self, text: str) -> Key | None:
         """Return the key of a presented secret, or None when it is malformed, unknown, revoked, expired or wrong."""
@@ -42,15 +47,34 @@ class Keyring:
         key = self._keys.get(prefix) if prefix else None
         if key is None or not credentials.matches(text, key.digest):
             return None
+        return self._live(key)
+
+    def find_prefix(self, prefix: str) -> Key | None:
+        """Return the live key behind a token that was derived from it (a JWT); its secret was checked back then."""
+        key = self._keys.get(prefix)
+        return self._live(key) if key is not None else None
+
+    def _live(self, key: Key) -> Key | None:
         now = time.time()
         if key.expires_at is not None and key.expires_at <= now:
             return None
         self._used[key.id] = now
         return key
 
+    def holds(self, key: Key) -> bool:
+        """Whether a key that was found earlier is still live."""
+        current = self._keys.get(key.prefix)
+        return current is not None and current.id == key.id and not (key.expires_at and key.expires_at <= time.time())
+
     def refresh(self, *, revision: int | None = None) -> None:
-        """Load the live credentials unless `revision` (the database's, asked now when not given) is already here."""
+        """Load the live credentials unless `revision` (the database's, asked now when not given) is already here.
+
+        Once a minute it also writes down which credentials were used: whoever refreshes is at the database anyway.
+        """
         with self._refreshing:
+            if self._used and time.monotonic() - self._used_written_at > LAST_USED_SECONDS:
+                self._used_written_at = time.monotonic()
+                write_last_used(self.take_used())
             current = current_revision() if revision is None else revision
             if current == self.revision:
                 return

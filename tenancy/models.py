@@ -31,7 +31,21 @@ class Role(models.TextChoices):
 
 
 class User(AbstractUser):
-    """A person who signs in to the console; what they may do is in their memberships."""
+    """A person who signs in to the console, or a service account, which cannot; memberships say what either may do."""
+
+    service_of = models.ForeignKey(
+        "Organization",
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="service_accounts",
+        help_text="Set for a service account: the organization it belongs to.",
+    )
+
+    @property
+    def is_service(self) -> bool:
+        return self.service_of_id is not None
 
 
 class Organization(models.Model):
@@ -39,6 +53,7 @@ class Organization(models.Model):
 
     slug = models.CharField(max_length=63, unique=True, validators=[slug_syntax])
     name = models.CharField(max_length=200)
+    version = models.BigIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -54,6 +69,7 @@ class Project(models.Model):
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="projects")
     key = models.CharField(max_length=63, validators=[slug_syntax])
     name = models.CharField(max_length=200)
+    version = models.BigIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -79,6 +95,7 @@ class Environment(models.Model):
     config_version = models.BigIntegerField(
         default=0, editable=False, help_text="Grows by one with each change; the version log holds each step."
     )
+    version = models.BigIntegerField(default=1, editable=False, help_text="Of the environment's own fields.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -97,6 +114,7 @@ class Membership(models.Model):
     project = models.ForeignKey(Project, on_delete=models.CASCADE, null=True, blank=True, related_name="+")
     environment = models.ForeignKey(Environment, on_delete=models.CASCADE, null=True, blank=True, related_name="+")
     role = models.CharField(max_length=10, choices=Role.choices)
+    version = models.BigIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -169,3 +187,20 @@ class KeyringRevision(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.pk = 1
         super().save(*args, **kwargs)
+
+
+class IdempotentRequest(models.Model):
+    """A POST that was answered under an `Idempotency-Key`; written in the transaction of what it did."""
+
+    scope = models.CharField(max_length=80, help_text="Who sent it: a key is its sender's own.")
+    key = models.CharField(max_length=255)
+    fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the route and the body.")
+    status = models.PositiveSmallIntegerField()
+    body = models.JSONField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["scope", "key"], name="idempotency_key_once")]
+
+    def __str__(self) -> str:
+        return f"{self.scope} {self.key}"

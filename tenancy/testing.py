@@ -1,4 +1,4 @@
-"""Personas for every app's tests: an organization, members of each role, an outsider, and clients that speak for them."""
+"""Personas for every app's tests: an organization, members of each role, an outsider, and clients for them."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

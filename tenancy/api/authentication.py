@@ -1,5 +1,6 @@
 """DRF authentication: a bearer credential from the keyring, or the console's session."""
 
+from dataclasses import replace
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
@@ -9,9 +10,10 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from audit.actors import Actor
+from tenancy import tokens
 from tenancy.errors import Forbidden, Invalid
 from tenancy.keyring import KEYRING, Key
-from tenancy.models import User
+from tenancy.models import Organization, User
 from tenancy.principals import Principal
 
 _REFUSED = "The credential is unknown, expired or revoked. Send `Authorization: Bearer fs_…` with a live one."
@@ -61,7 +63,7 @@ class CredentialAuthentication(BaseAuthentication):
         secret = presented_secret(request.META.get("HTTP_AUTHORIZATION", ""), request.META.get("HTTP_X_API_KEY", ""))
         if secret is None:
             return self._session(request, request_id)
-        key = KEYRING.find(secret)
+        key = tokens.find(secret) if tokens.looks_like_one(secret) else KEYRING.find(secret)
         if key is None:
             raise AuthenticationFailed(_REFUSED)
         if key.user_id is None:
@@ -76,7 +78,7 @@ class CredentialAuthentication(BaseAuthentication):
             raise Forbidden("X-Tenant-ID names another organization than the credential belongs to.")
         if tenant is None and key.user_id is not None:
             raise Invalid(
-                "Send the header X-Tenant-ID with the organization's slug along with a management token.",
+                "Send the header X-Tenant-ID with the organization's slug along with a management token or a JWT.",
                 attr="X-Tenant-ID",
                 code="tenant_required",
             )
@@ -91,7 +93,13 @@ class CredentialAuthentication(BaseAuthentication):
         reason = check.process_view(request._request, None, (), {})  # type: ignore[arg-type]  # noqa: SLF001 - likewise
         if reason:
             raise Forbidden(f"The console's session needs a CSRF token with this request: {reason}")
-        return principal_of_user(user, request_id=request_id), None
+        principal = principal_of_user(user, request_id=request_id)
+        tenant = request.META.get("HTTP_X_TENANT_ID")
+        if tenant is not None:
+            found = Organization.objects.filter(slug=tenant).values_list("pk", flat=True).first()
+            # An unknown one is narrowed to nothing, as another tenant's is: the caller cannot tell which.
+            principal = replace(principal, organization_id=found or -1, organization_slug=tenant)
+        return principal, None
 
     def authenticate_header(self, request: Request) -> str:  # noqa: ARG002 - DRF's signature
         return 'Bearer realm="flagship"'

@@ -13,6 +13,7 @@ from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
 from tenancy import access
+from tenancy.api.idempotency import idempotent
 from tenancy.errors import Invalid, Problem
 from tenancy.models import Environment, Role
 
@@ -31,7 +32,15 @@ _NUL = "The character U+0000 cannot be stored; leave it out."
 
 
 class ManagementView(APIView):
-    """A view for people and service accounts. Text with NUL, which PostgreSQL cannot hold, is refused at its door."""
+    """A view for people and service accounts; each POST honours `Idempotency-Key`.
+
+    Text with NUL, which PostgreSQL cannot hold, is refused at its door.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "post" in vars(cls):
+            cls.post = idempotent(vars(cls)["post"])  # type: ignore[attr-defined]  # it is there: see the line above
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)

@@ -1,0 +1,162 @@
+"""Rate limits and idempotency: headers, refusals, and answers that are given again but done once."""
+
+import threading
+
+import pytest
+from django.db import connection
+from django.test import Client
+
+from flags.models import Flag
+from flags.runtime import RUNTIME
+from tenancy.limits import BUCKETS, Buckets
+from tenancy.models import Credential, IdempotentRequest
+
+
+def problem(response):
+    (found,) = response.json()["errors"]
+    return response.status_code, found["attr"], found["code"]
+
+
+@pytest.fixture(autouse=True)
+def _empty_buckets():
+    BUCKETS.clear()
+    yield
+    BUCKETS.clear()
+
+
+def test_take__bucket_empty__refuses_until_it_refills(monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr("tenancy.limits.time.monotonic", lambda: now[0])
+    buckets = Buckets()
+    verdicts = [buckets.take("a", 60) for _ in range(61)]
+
+    assert [verdict.is_allowed for verdict in verdicts] == [True] * 60 + [False]
+    assert (verdicts[0].remaining, verdicts[0].reset_seconds) == (59, 1)
+    assert verdicts[-1].retry_after_seconds == 1
+    assert buckets.take("b", 60).is_allowed
+    now[0] += 2
+    assert [buckets.take("a", 60).is_allowed for _ in range(3)] == [True, True, False]
+
+
+def test_answers__carry_what_is_left(viewer, settings):
+    settings.RATE_LIMIT_MANAGEMENT = 5
+    first, second = viewer.get("flags"), viewer.get("flags")
+
+    assert (first.headers["RateLimit-Limit"], first.headers["RateLimit-Remaining"]) == ("5", "4")
+    assert second.headers["RateLimit-Remaining"] == "3"
+    assert int(second.headers["RateLimit-Reset"]) in range(20, 26)
+
+
+def test_credential__over_its_limit__is_429_and_others_are_not(viewer, editor, settings):
+    settings.RATE_LIMIT_MANAGEMENT = 2
+    statuses = [viewer.get("flags").status_code for _ in range(3)]
+    response = viewer.get("flags")
+
+    assert statuses == [200, 200, 429]
+    assert problem(response) == (429, None, "rate_limited")
+    assert int(response.headers["Retry-After"]) >= 1
+    assert response.headers["RateLimit-Remaining"] == "0"
+    assert editor.get("flags").status_code == 200
+
+
+def test_address__over_its_limit__is_429_before_anything_is_asked(db, settings, django_assert_num_queries):
+    settings.RATE_LIMIT_ADDRESS = 1
+    Client().get("/api/flags")
+    with django_assert_num_queries(0):
+        response = Client().get("/api/flags")
+
+    assert problem(response) == (429, None, "rate_limited")
+    assert "Retry-After" in response.headers
+    assert Client().get("/healthz").status_code == 200
+
+
+def test_address__behind_a_trusted_proxy__is_what_the_proxy_says(db, settings):
+    settings.RATE_LIMIT_ADDRESS, settings.TRUST_PROXY_HEADERS = 1, True
+
+    def status(forwarded):
+        return Client().get("/api/flags", headers={"X-Forwarded-For": forwarded}).status_code
+
+    assert [status("spoofed, 10.0.0.1"), status("other, 10.0.0.1"), status("10.0.0.2")] == [401, 429, 401]
+
+
+def test_evaluate__limited__asks_no_database(key, make_flag, settings, django_assert_num_queries):
+    settings.RATE_LIMIT_KEY = 1
+    make_flag("a")
+    caller = key()
+    RUNTIME.refresh()
+    caller.post("flags/evaluate", {"flagKey": "a", "userId": "u"})
+    with django_assert_num_queries(0):
+        assert caller.post("flags/evaluate", {"flagKey": "a", "userId": "u"}).status_code == 429
+    RUNTIME.environments = {}
+
+
+def test_idempotency_key__sent_again__is_answered_again_and_done_once(editor):
+    headers = {"Idempotency-Key": "k-1"}
+    first = editor.post("flags", {"key": "a"}, headers=headers)
+    again = editor.post("flags", {"key": "a"}, headers=headers)
+
+    assert (first.status_code, again.status_code, again.json()) == (201, 201, first.json())
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert Flag.objects.count() == 1
+
+
+def test_idempotency_key__other_body__is_409(editor):
+    editor.post("flags", {"key": "a"}, headers={"Idempotency-Key": "k-1"})
+    response = editor.post("flags", {"key": "b"}, headers={"Idempotency-Key": "k-1"})
+
+    assert problem(response) == (409, "Idempotency-Key", "idempotency_conflict")
+    assert not Flag.objects.filter(key="b").exists()
+
+
+def test_idempotency_key__refused_before__is_tried_again(editor):
+    headers = {"Idempotency-Key": "k-1"}
+    assert editor.post("flags/a/kill", {}, headers=headers).status_code == 404
+    editor.post("flags", {"key": "a"})
+
+    assert editor.post("flags/a/kill", {}, headers=headers).status_code == 202
+
+
+def test_idempotency_key__of_somebody_else__is_their_own(editor, admin):
+    editor.post("flags", {"key": "a"}, headers={"Idempotency-Key": "k-1"})
+
+    assert admin.post("flags", {"key": "b"}, headers={"Idempotency-Key": "k-1"}).status_code == 201
+
+
+def test_idempotency_key__on_a_credential__the_secret_is_not_kept(admin):
+    body = {"kind": "server", "name": "x", "environment": "production"}
+    first = admin.post("credentials", body, headers={"Idempotency-Key": "k-1"}).json()
+    again = admin.post("credentials", body, headers={"Idempotency-Key": "k-1"}).json()
+
+    assert again == {**first, "secret": None}
+    assert Credential.objects.filter(kind="server").count() == 1
+    assert first["secret"] not in str(list(IdempotentRequest.objects.values()))
+
+
+def test_idempotency_key__older_than_a_day__is_forgotten(editor):
+    headers = {"Idempotency-Key": "k-1"}
+    editor.post("flags", {"key": "a"}, headers=headers)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE tenancy_idempotentrequest SET created_at = now() - interval '25 hours'")
+
+    assert editor.post("flags", {"key": "b"}, headers=headers).status_code == 201
+
+
+@pytest.mark.django_db(transaction=True)
+def test_idempotency_key__two_at_once__are_one_act(editor, environment):
+    statuses = []
+
+    def create():
+        statuses.append(
+            editor.send("post", "flags", {"key": "a"}, headers={"Idempotency-Key": "k-1"}).headers.get(
+                "Idempotency-Replayed"
+            )
+        )
+        connection.close()
+
+    threads = [threading.Thread(target=create) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+
+    assert sorted(statuses, key=str) == [None, "true"]

@@ -1,0 +1,80 @@
+"""`Idempotency-Key`: a POST sent again within 24 hours is answered with what the first one was answered, and done once.
+
+The answer is stored in the transaction of what was done, so there is no moment in which one exists without the other.
+"""
+
+import hashlib
+from collections.abc import Callable
+from datetime import timedelta
+from functools import wraps
+from typing import Any
+
+import orjson
+from django.db import connection, transaction
+from django.utils import timezone
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from tenancy.errors import Conflict, Invalid
+from tenancy.models import IdempotentRequest
+from tenancy.principals import Principal
+
+KEPT = timedelta(hours=24)
+# Shown once means once: these never go into the store, so a repeated answer says null.
+_SECRETS = ("secret", "clientSecret")
+
+
+def idempotent(post: Callable[..., Response]) -> Callable[..., Response]:
+    """Wrap a view's `post` so that it honours the header."""
+
+    @wraps(post)
+    def wrapped(view: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
+        key = request.headers.get("Idempotency-Key")
+        if key is None or not isinstance(request.user, Principal):
+            return post(view, request, *args, **kwargs)
+        if not 1 <= len(key) <= 255:
+            raise Invalid("Send an Idempotency-Key of 1 to 255 characters.", attr="Idempotency-Key")
+        return _once(request, key, lambda: post(view, request, *args, **kwargs))
+
+    return wrapped
+
+
+@transaction.atomic
+def _once(request: Request, key: str, act: Callable[[], Response]) -> Response:
+    actor = request.user.actor
+    scope = f"{actor.kind}:{actor.id}:{request.user.organization_id or ''}"
+    with connection.cursor() as cursor:
+        # Two at once: the second waits here until the first has committed, and then finds its answer.
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{scope}:{key}"])
+    IdempotentRequest.objects.filter(created_at__lt=timezone.now() - KEPT).delete()
+    fingerprint = _fingerprint(request)
+    stored = IdempotentRequest.objects.filter(scope=scope, key=key).first()
+    if stored is not None:
+        if stored.fingerprint != fingerprint:
+            raise Conflict(
+                "This Idempotency-Key was used for another request within 24 hours; use a new one.",
+                code="idempotency_conflict",
+                attr="Idempotency-Key",
+            )
+        return Response(stored.body, status=stored.status, headers={"Idempotency-Replayed": "true"})
+    response = act()
+    IdempotentRequest.objects.create(
+        scope=scope,
+        key=key,
+        fingerprint=fingerprint,
+        status=response.status_code,
+        body=_storable(response.data),
+    )
+    return response
+
+
+def _fingerprint(request: Request) -> str:
+    sent = orjson.dumps([request.get_full_path(), request.data], option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(sent).hexdigest()
+
+
+def _storable(data: Any) -> Any:
+    body = orjson.loads(orjson.dumps(data, default=str, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS))
+    if isinstance(body, dict):
+        body.update({name: None for name in _SECRETS if name in body})
+    return body

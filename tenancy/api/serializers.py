@@ -1,0 +1,165 @@
+"""The shapes of API.md for organizations, projects, environments, members, credentials and the audit log."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from tenancy.models import Credential, Role
+
+_VERSION = "The version that was read; required to change."
+
+
+class OrganizationSerializer(serializers.Serializer[Any]):
+    slug = serializers.CharField(max_length=63)
+    name = serializers.CharField(max_length=200)
+    version = serializers.IntegerField(required=False, help_text=_VERSION)
+    createdAt = serializers.DateTimeField(read_only=True)
+
+
+class OrganizationChangeSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField(max_length=200, required=False)
+    version = serializers.IntegerField(help_text=_VERSION)
+
+
+class ProjectSerializer(serializers.Serializer[Any]):
+    key = serializers.CharField(max_length=63)
+    name = serializers.CharField(max_length=200)
+    version = serializers.IntegerField(required=False, help_text=_VERSION)
+    createdAt = serializers.DateTimeField(read_only=True)
+
+
+class ProjectChangeSerializer(OrganizationChangeSerializer):
+    pass
+
+
+class EnvironmentSerializer(serializers.Serializer[Any]):
+    key = serializers.CharField(max_length=63)
+    project = serializers.CharField(read_only=True)
+    name = serializers.CharField(max_length=200)
+    isProduction = serializers.BooleanField(required=False)
+    salt = serializers.CharField(
+        max_length=64, required=False, allow_blank=True, help_text="Fixed at creation; empty: as in other environments."
+    )
+    configVersion = serializers.IntegerField(read_only=True)
+    version = serializers.IntegerField(required=False, help_text=_VERSION)
+    createdAt = serializers.DateTimeField(read_only=True)
+
+
+class EnvironmentChangeSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField(max_length=200, required=False)
+    isProduction = serializers.BooleanField(required=False)
+    version = serializers.IntegerField(help_text=_VERSION)
+
+
+class MemberSerializer(serializers.Serializer[Any]):
+    id = serializers.IntegerField(read_only=True)
+    username = serializers.CharField(max_length=150)
+    isService = serializers.BooleanField(read_only=True)
+    role = serializers.ChoiceField(choices=Role.choices)
+    project = serializers.CharField(required=False, allow_null=True, help_text="Empty: on the whole organization.")
+    environment = serializers.CharField(required=False, allow_null=True, help_text="Empty: on the whole project.")
+    version = serializers.IntegerField(read_only=True)
+    createdAt = serializers.DateTimeField(read_only=True)
+
+
+class NewMemberSerializer(serializers.Serializer[Any]):
+    username = serializers.CharField(max_length=150)
+    role = serializers.ChoiceField(choices=Role.choices)
+    project = serializers.CharField(max_length=63, required=False, allow_null=True)
+    environment = serializers.CharField(max_length=63, required=False, allow_null=True)
+    password = serializers.CharField(
+        max_length=200, required=False, trim_whitespace=False, help_text="Creates the person, who must be new."
+    )
+    email = serializers.EmailField(required=False)
+
+
+class MemberChangeSerializer(serializers.Serializer[Any]):
+    role = serializers.ChoiceField(choices=Role.choices)
+    version = serializers.IntegerField(help_text=_VERSION)
+
+
+class ServiceAccountSerializer(serializers.Serializer[Any]):
+    clientId = serializers.CharField()
+    name = serializers.CharField()
+    roles = MemberSerializer(many=True)
+    createdAt = serializers.DateTimeField()
+
+
+class NewServiceAccountSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField(max_length=60)
+    role = serializers.ChoiceField(choices=Role.choices)
+    project = serializers.CharField(max_length=63, required=False, allow_null=True)
+    environment = serializers.CharField(max_length=63, required=False, allow_null=True)
+
+
+class IssuedServiceAccountSerializer(ServiceAccountSerializer):
+    clientSecret = serializers.CharField(allow_null=True, help_text="Shown this once.")
+
+
+class CredentialSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    kind = serializers.ChoiceField(choices=Credential.Kind.choices)
+    name = serializers.CharField()
+    prefix = serializers.CharField(help_text="The secret's beginning, which is public.")
+    project = serializers.CharField(allow_null=True)
+    environment = serializers.CharField(allow_null=True)
+    username = serializers.CharField(allow_null=True)
+    createdAt = serializers.DateTimeField()
+    createdBy = serializers.CharField(allow_blank=True)
+    expiresAt = serializers.DateTimeField(allow_null=True)
+    revokedAt = serializers.DateTimeField(allow_null=True)
+    lastUsedAt = serializers.DateTimeField(allow_null=True, help_text="To about a minute.")
+
+
+class NewCredentialSerializer(serializers.Serializer[Any]):
+    kind = serializers.ChoiceField(choices=Credential.Kind.choices)
+    name = serializers.CharField(max_length=200)
+    project = serializers.CharField(max_length=63, required=False, allow_null=True)
+    environment = serializers.CharField(max_length=63, required=False, allow_null=True)
+    username = serializers.CharField(
+        max_length=150,
+        required=False,
+        help_text="Of a service account; a management token is the caller's own without.",
+    )
+    expiresAt = serializers.DateTimeField(required=False, allow_null=True)
+
+
+class IssuedCredentialSerializer(CredentialSerializer):
+    secret = serializers.CharField(allow_null=True, help_text="Shown this once.")
+
+
+class TokenRequestSerializer(serializers.Serializer[Any]):
+    clientId = serializers.CharField(max_length=254)
+    clientSecret = serializers.CharField(max_length=254)
+
+
+class TokenSerializer(serializers.Serializer[Any]):
+    accessToken = serializers.CharField()
+    tokenType = serializers.CharField()
+    expiresIn = serializers.IntegerField(help_text="Seconds.")
+
+
+class AuditChangeSerializer(serializers.Serializer[Any]):
+    path = serializers.CharField()
+    before = serializers.JSONField(allow_null=True)
+    after = serializers.JSONField(allow_null=True)
+
+
+class AuditEntrySerializer(serializers.Serializer[Any]):
+    id = serializers.IntegerField()
+    occurredAt = serializers.DateTimeField()
+    actor = serializers.CharField()
+    actorKind = serializers.CharField()
+    credential = serializers.CharField(allow_blank=True)
+    requestId = serializers.CharField(allow_blank=True)
+    action = serializers.CharField()
+    entity = serializers.CharField()
+    key = serializers.CharField()
+    project = serializers.CharField(allow_blank=True)
+    environment = serializers.CharField(allow_blank=True)
+    before = serializers.JSONField(allow_null=True)
+    after = serializers.JSONField(allow_null=True)
+    changes = AuditChangeSerializer(many=True)
+    reason = serializers.CharField(allow_blank=True)
+    position = serializers.IntegerField(help_text="In the organization's chain.")
+    hash = serializers.CharField()

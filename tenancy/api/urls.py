@@ -1,0 +1,23 @@
+"""Routes below `/api/` and `/v1/`; no trailing slash."""
+
+from django.urls import path
+
+from tenancy.api import audit, auth, members, organizations
+
+urlpatterns = [
+    path("auth/token", auth.TokenView.as_view()),
+    path("organizations", organizations.OrganizationsView.as_view()),
+    path("organizations/<str:slug>", organizations.OrganizationView.as_view()),
+    path("projects", organizations.ProjectsView.as_view()),
+    path("projects/<str:key>", organizations.ProjectView.as_view()),
+    path("environments", organizations.EnvironmentsView.as_view()),
+    path("environments/<str:key>", organizations.EnvironmentDetailView.as_view()),
+    path("members", members.MembersView.as_view()),
+    path("members/<int:member_id>", members.MemberView.as_view()),
+    path("service-accounts", members.ServiceAccountsView.as_view()),
+    path("service-accounts/<str:client_id>", members.ServiceAccountView.as_view()),
+    path("credentials", members.CredentialsView.as_view()),
+    path("credentials/<uuid:credential_id>", members.CredentialView.as_view()),
+    path("audit", audit.AuditView.as_view()),
+    path("audit/export", audit.AuditExportView.as_view()),
+]

@@ -1,0 +1,36 @@
+"""Signing in to the console: Django's own check, slowed down for whoever guesses; a service account never gets in."""
+
+from typing import Any
+
+from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest
+
+from tenancy.attempts import Attempts
+from tenancy.errors import RateLimited
+from tenancy.models import User
+
+
+class ThrottledBackend(ModelBackend):
+    """After too many wrong passwords even the right one is refused, until the lock-out is over."""
+
+    def authenticate(
+        self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
+    ) -> AbstractBaseUser | None:
+        if request is None or username is None or password is None:
+            return super().authenticate(request, username=username, password=password, **kwargs)
+        attempts = Attempts.of(request, username)
+        try:
+            attempts.refuse_if_too_many()
+        except RateLimited as error:
+            raise PermissionDenied from error
+        user = super().authenticate(request, username=username, password=password, **kwargs)
+        if user is None:
+            attempts.failed()
+        else:
+            attempts.succeeded()
+        return user
+
+    def user_can_authenticate(self, user: AbstractBaseUser | None) -> bool:  # type: ignore[override]  # stubs differ by version
+        return super().user_can_authenticate(user) and not (isinstance(user, User) and user.is_service)

@@ -1,0 +1,72 @@
+"""The shapes of API.md for what tenancy holds; the audit log keeps the same ones."""
+
+from typing import Any
+
+from tenancy.models import Credential, Environment, Membership, Organization, Project, User
+
+
+def organization_resource(organization: Organization) -> dict[str, Any]:
+    return {
+        "slug": organization.slug,
+        "name": organization.name,
+        "version": organization.version,
+        "createdAt": organization.created_at,
+    }
+
+
+def project_resource(project: Project) -> dict[str, Any]:
+    return {"key": project.key, "name": project.name, "version": project.version, "createdAt": project.created_at}
+
+
+def environment_resource(environment: Environment) -> dict[str, Any]:
+    return {
+        "key": environment.key,
+        "project": environment.project.key,
+        "name": environment.name,
+        "isProduction": environment.is_production,
+        "salt": environment.salt,
+        "configVersion": environment.config_version,
+        "version": environment.version,
+        "createdAt": environment.created_at,
+    }
+
+
+def member_resource(membership: Membership) -> dict[str, Any]:
+    return {
+        "id": membership.pk,
+        "username": membership.user.username,
+        "isService": membership.user.is_service,
+        "role": membership.role,
+        "project": membership.project.key if membership.project else None,
+        "environment": membership.environment.key if membership.environment else None,
+        "version": membership.version,
+        "createdAt": membership.created_at,
+    }
+
+
+def service_account_resource(account: User) -> dict[str, Any]:
+    return {
+        "clientId": account.username,
+        "name": account.first_name,
+        "roles": [member_resource(membership) for membership in account.memberships.all()],
+        "createdAt": account.date_joined,
+    }
+
+
+def credential_resource(credential: Credential) -> dict[str, Any]:
+    """What may be shown of a credential for ever; its secret is shown once, by whoever issued it."""
+    environment = credential.environment
+    return {
+        "id": str(credential.pk),
+        "kind": credential.kind,
+        "name": credential.name,
+        "prefix": credential.prefix,
+        "project": environment.project.key if environment else None,
+        "environment": environment.key if environment else None,
+        "username": credential.user.username if credential.user else None,
+        "createdAt": credential.created_at,
+        "createdBy": credential.created_by,
+        "expiresAt": credential.expires_at,
+        "revokedAt": credential.revoked_at,
+        "lastUsedAt": credential.last_used_at,
+    }

@@ -1,0 +1,63 @@
+"""Rate limits: token buckets in this process's memory, so that checking one costs a microsecond and asks no server.
+
+The limit is therefore per process: with four workers a caller may send up to four times as much.
+"""
+
+import math
+import time
+from dataclasses import dataclass
+
+# More callers than this at once, and the buckets begin anew: memory stays bounded, nobody is refused for it.
+_MAX_BUCKETS = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a request may pass, and what the RateLimit headers say; times in seconds."""
+
+    is_allowed: bool
+    limit: int
+    remaining: int
+    reset_seconds: int
+    retry_after_seconds: int
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {
+            "RateLimit-Limit": str(self.limit),
+            "RateLimit-Remaining": str(self.remaining),
+            "RateLimit-Reset": str(self.reset_seconds),
+        }
+
+
+class Buckets:
+    """One bucket per caller, refilled evenly over a minute; threads may race, and then a request more gets through."""
+
+    def __init__(self) -> None:
+        self._levels: dict[str, tuple[float, float]] = {}
+
+    def take(self, caller: str, limit_per_minute: int) -> Verdict:
+        """Take one token from the caller's bucket, if there is one."""
+        now = time.monotonic()
+        rate = limit_per_minute / 60
+        level, since = self._levels.get(caller, (float(limit_per_minute), now))
+        level = min(limit_per_minute, level + (now - since) * rate)
+        is_allowed = level >= 1
+        if is_allowed:
+            level -= 1
+        if len(self._levels) >= _MAX_BUCKETS:
+            self._levels = {}
+        self._levels[caller] = (level, now)
+        return Verdict(
+            is_allowed=is_allowed,
+            limit=limit_per_minute,
+            remaining=int(level),
+            reset_seconds=math.ceil((limit_per_minute - level) / rate),
+            retry_after_seconds=0 if is_allowed else max(1, math.ceil((1 - level) / rate)),
+        )
+
+    def clear(self) -> None:
+        self._levels = {}
+
+
+BUCKETS = Buckets()

@@ -1,0 +1,133 @@
+"""Issuing and revoking credentials; every process hears of it on commit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models import F
+from django.utils import timezone
+
+import audit.services
+from audit.actors import Actor
+from tenancy import credentials
+from tenancy.documents import credential_resource
+from tenancy.errors import Invalid
+from tenancy.models import Credential, Environment, KeyringRevision, Organization, User
+from tenancy.services.rows import clean
+from tenancy.signals import credentials_changed
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedCredential:
+    """A new credential, with its secret for the only time it can be shown."""
+
+    credential: Credential
+    secret: str
+
+
+@transaction.atomic
+def issue_credential(
+    *,
+    actor: Actor,
+    kind: str,
+    name: str,
+    organization: Organization,
+    environment: Environment | None = None,
+    user: User | None = None,
+    expires_at: datetime | None = None,
+) -> IssuedCredential:
+    """Make a server or client key for an environment, or a management token for a person or service account."""
+    _refuse_foreign(kind, organization, environment, user)
+    secret = credentials.generate(kind)
+    credential = Credential(
+        kind=kind,
+        name=name,
+        organization=organization,
+        environment=environment,
+        user=user,
+        prefix=secret.prefix,
+        secret_hash=secret.digest,
+        created_by=actor.label,
+        expires_at=expires_at,
+    )
+    clean(credential)
+    credential.save(force_insert=True)
+    _record(actor, credential, "credential.created", before=None)
+    announce_credentials()
+    return IssuedCredential(credential, secret.text)
+
+
+def _refuse_foreign(kind: str, organization: Organization, environment: Environment | None, user: User | None) -> None:
+    if kind not in Credential.Kind.values:
+        raise Invalid(f"Use one of: {', '.join(Credential.Kind.values)}.", attr="kind", code="invalid_choice")
+    if kind == Credential.Kind.MANAGE:
+        if environment is not None:
+            raise Invalid("A management token belongs to a person, not to an environment.", attr="environment")
+        if user is None:
+            raise Invalid("Say whose token it is.", attr="username", code="required")
+    elif environment is None or environment.project.organization_id != organization.pk:
+        raise Invalid("Name one of this organization's environments.", attr="environment", code="required")
+
+
+@transaction.atomic
+def revoke_credential(*, actor: Actor, credential: Credential, reason: str = "") -> Credential:
+    """Revoke for good, in effect everywhere within the propagation time; revoking again changes nothing."""
+    locked = (
+        Credential.objects.select_for_update(of=("self",))
+        .select_related("environment__project", "user")
+        .get(pk=credential.pk)
+    )
+    if locked.revoked_at is not None:
+        return locked
+    before = _state(locked)
+    locked.revoked_at = timezone.now()
+    locked.save(update_fields=["revoked_at"])
+    _record(actor, locked, "credential.revoked", before=before, reason=reason)
+    announce_credentials()
+    return locked
+
+
+def write_last_used(used: Mapping[UUID, float]) -> None:
+    """Note when each credential was last used (Unix seconds): one statement for all, never one per request."""
+    if not used:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE tenancy_credential AS credential SET last_used_at = used.at"
+            " FROM unnest(%s::uuid[], %s::timestamptz[]) AS used (id, at)"
+            " WHERE credential.id = used.id AND (credential.last_used_at IS NULL OR credential.last_used_at < used.at)",
+            [list(used), [datetime.fromtimestamp(at, UTC) for at in used.values()]],
+        )
+
+
+def announce_credentials() -> None:
+    """Count the keyring's revision up in this transaction, and tell every process once it has committed."""
+    if not KeyringRevision.objects.filter(pk=1).update(value=F("value") + 1):
+        KeyringRevision(value=1).save()
+    transaction.on_commit(lambda: credentials_changed.send_robust(sender=Credential))
+
+
+def _state(credential: Credential) -> dict[str, Any]:
+    # When it was last used is no part of a change.
+    return {name: value for name, value in credential_resource(credential).items() if name != "lastUsedAt"}
+
+
+def _record(
+    actor: Actor, credential: Credential, action: str, *, before: Mapping[str, Any] | None, reason: str = ""
+) -> None:
+    environment = credential.environment
+    audit.services.record(
+        actor=actor,
+        action=action,
+        entity_type="credential",
+        entity_key=credential.prefix,
+        organization_id=credential.organization_id,
+        project=environment.project.key if environment else "",
+        environment=environment.key if environment else "",
+        before=before,
+        after=_state(credential),
+        reason=reason,
+    )

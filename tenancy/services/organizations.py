@@ -1,0 +1,146 @@
+"""Organizations, projects and environments: created, renamed, and deleted once nothing stands on them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+import audit.services
+from audit.actors import Actor
+from tenancy.documents import environment_resource, organization_resource, project_resource
+from tenancy.errors import Conflict
+from tenancy.models import Environment, Organization, Project, Role, User
+from tenancy.services import rows
+from tenancy.services.credentials import announce_credentials
+from tenancy.services.members import add_member
+from tenancy.signals import environment_created
+
+
+@transaction.atomic
+def create_organization(*, actor: Actor, slug: str, name: str, owner: User | None = None) -> Organization:
+    organization = Organization(slug=slug, name=name)
+    rows.insert(organization, key=slug, noun="an organization", attr="slug")
+    _record(actor, organization, "organization.created", after=organization_resource(organization))
+    if owner is not None:
+        add_member(actor=actor, user=owner, role=Role.OWNER, organization=organization)
+    return organization
+
+
+@transaction.atomic
+def update_organization(
+    *, actor: Actor, organization: Organization, payload: Mapping[str, Any], version: int | None
+) -> Organization:
+    row = Organization.objects.select_for_update().get(pk=organization.pk)
+    before = organization_resource(row)
+    rows.refuse_stale("organization", before, version)
+    rows.apply(row, payload, {"name": "name"}, fixed="slug")
+    row.save(update_fields=["name", "version"])
+    _record(actor, row, "organization.updated", before=before, after=organization_resource(row))
+    return row
+
+
+@transaction.atomic
+def delete_organization(*, actor: Actor, organization: Organization, reason: str = "") -> None:
+    """Delete an organization without projects; its audit log stays. Raises Conflict `in_use`."""
+    row = Organization.objects.select_for_update().get(pk=organization.pk)
+    before = organization_resource(row)
+    _record(actor, row, "organization.deleted", before=before, reason=reason)
+    announce_credentials()
+    rows.delete(row, noun="organization")
+
+
+@transaction.atomic
+def create_project(*, actor: Actor, organization: Organization, key: str, name: str) -> Project:
+    project = Project(organization=organization, key=key, name=name)
+    rows.insert(project, key=key, noun="a project")
+    _record(actor, project, "project.created", after=project_resource(project))
+    return project
+
+
+@transaction.atomic
+def update_project(*, actor: Actor, project: Project, payload: Mapping[str, Any], version: int | None) -> Project:
+    row = Project.objects.select_for_update(of=("self",)).select_related("organization").get(pk=project.pk)
+    before = project_resource(row)
+    rows.refuse_stale("project", before, version)
+    rows.apply(row, payload, {"name": "name"}, fixed="key")
+    row.save(update_fields=["name", "version"])
+    _record(actor, row, "project.updated", before=before, after=project_resource(row))
+    return row
+
+
+@transaction.atomic
+def delete_project(*, actor: Actor, project: Project, reason: str = "") -> None:
+    """Delete a project without flags and environments. Raises Conflict `in_use`."""
+    row = Project.objects.select_for_update(of=("self",)).select_related("organization").get(pk=project.pk)
+    before = project_resource(row)
+    _record(actor, row, "project.deleted", before=before, reason=reason)
+    rows.delete(row, noun="project")
+
+
+@transaction.atomic
+def create_environment(
+    *, actor: Actor, project: Project, key: str, name: str, is_production: bool = False, salt: str = ""
+) -> Environment:
+    """Create an environment; flags gives each of the project's flags a configuration in it, in this transaction."""
+    environment = Environment(project=project, key=key, name=name, is_production=is_production, salt=salt)
+    rows.insert(environment, key=key, noun="an environment")
+    environment_created.send(sender=Environment, environment=environment, actor=actor)
+    environment.refresh_from_db(fields=["config_version"])
+    _record(actor, environment, "environment.created", after=environment_resource(environment))
+    return environment
+
+
+@transaction.atomic
+def update_environment(
+    *, actor: Actor, environment: Environment, payload: Mapping[str, Any], version: int | None
+) -> Environment:
+    """Change the name or whether it is production; the salt, fixed at creation, decides who gets what."""
+    row = _locked(environment)
+    before = environment_resource(row)
+    rows.refuse_stale("environment", before, version)
+    if payload.get("salt", row.salt) != row.salt:
+        raise Conflict("The salt is fixed at creation: another one would reshuffle every user.", code="salt_fixed",
+                       attr="salt")  # fmt: skip
+    rows.apply(row, payload, {"name": "name", "isProduction": "is_production"}, fixed="key")
+    row.save(update_fields=["name", "is_production", "version"])
+    _record(actor, row, "environment.updated", before=before, after=environment_resource(row))
+    return row
+
+
+@transaction.atomic
+def delete_environment(*, actor: Actor, environment: Environment, reason: str = "") -> None:
+    """Delete an environment with its flags' configurations and their history. Raises Conflict `in_use`.
+
+    It must have no live key any more, so that no service is left asking, and no experiment.
+    """
+    row = _locked(environment)
+    live = row.credentials.filter(revoked_at__isnull=True)
+    names = [str(key) for key in live if key.expires_at is None or key.expires_at > timezone.now()]
+    if names:
+        raise Conflict(f"The environment is still used by: {', '.join(names)}. Revoke these keys first.", code="in_use")
+    before = environment_resource(row)
+    _record(actor, row, "environment.deleted", before=before, reason=reason)
+    announce_credentials()
+    rows.delete(row, noun="environment")
+
+
+def _locked(environment: Environment) -> Environment:
+    found = Environment.objects.select_for_update(of=("self",)).select_related("project__organization")
+    return found.get(pk=environment.pk)
+
+
+def _record(actor: Actor, thing: Organization | Project | Environment, action: str, **states: Any) -> None:
+    environment = thing if isinstance(thing, Environment) else None
+    project = environment.project if environment else thing if isinstance(thing, Project) else None
+    organization = project.organization if project else thing
+    audit.services.record(
+        actor=actor,
+        action=action,
+        entity_type=action.partition(".")[0],
+        entity_key=organization.slug if thing is organization else thing.key,  # type: ignore[union-attr]  # by kind
+        organization_id=organization.pk,
+        project=project.key if project else "",
+        environment=environment.key if environment else "",
+        **states,
+    )
