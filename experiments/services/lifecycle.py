@@ -8,6 +8,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from analytics.services import open_phase
 from audit.actors import Actor
 from experiments.documents import experiment_resource, experiment_section, split_of
 from experiments.models import Experiment, Phase
@@ -122,7 +123,7 @@ def restart_experiment(
         raise Invalid(
             "A restart may change rollout, audience and trafficPercent.", attr=unknown[0], code="unknown_field"
         )
-    moment, flag_key = timezone.now(), experiment.config.flag.key
+    moment, flag_key = _now(), experiment.config.flag.key
     _close_phase(experiment, moment)
     if "rollout" in changes:
         set_experiment(actor=actor, environment=environment, key=flag_key, section=None)
@@ -169,7 +170,7 @@ def complete_experiment(
     refuse_stale(experiment, version)
     _require(experiment, "complete", *Experiment.SERVED)
     shipped = _decided(experiment, decision, variant)
-    moment, flag_key = timezone.now(), experiment.config.flag.key
+    moment, flag_key = _now(), experiment.config.flag.key
     _close_phase(experiment, moment)
     experiment.status, experiment.ended_at = Experiment.Status.COMPLETED, moment
     experiment.decision, experiment.shipped_variant = decision, shipped
@@ -225,11 +226,19 @@ def _require_split(experiment: Experiment) -> None:
         )
 
 
+def _now() -> datetime:
+    return _in_milliseconds(timezone.now())
+
+
+def _in_milliseconds(moment: datetime) -> datetime:
+    """As events tell the time: a phase must not begin between an event and its own moment."""
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
 def _moment(at: datetime | None) -> datetime:
-    now = timezone.now()
-    if at is not None and at > now:
+    if at is not None and at > timezone.now():
         raise Invalid("A start can be dated back, not ahead; use startsAt.", attr="at", code="out_of_range")
-    return at or now
+    return _now() if at is None else _in_milliseconds(at)
 
 
 def _serve(actor: Actor, experiment: Experiment, salt: str | None = None) -> FlagConfig:
@@ -254,6 +263,7 @@ def _open_phase(experiment: Experiment, config: FlagConfig, moment: datetime) ->
         audience=experiment.audience,
         config_version=experiment.environment.config_version,
     )
+    open_phase(environment_id=experiment.environment_id, experiment=experiment.key, started_at=moment)
 
 
 def _close_phase(experiment: Experiment, moment: datetime) -> None:

@@ -152,7 +152,7 @@ def test_watch__harm_shown_and_warn_chosen__says_so_once(guarded, alarms):
 
 
 @pytest.mark.parametrize(("auto_pause", "status"), [(True, "paused"), (False, "running")])
-def test_watch__split_went_wrong__pauses_where_that_was_chosen(
+def test_watch__split_went_wrong__pauses_where_that_was_chosen(  # noqa: PLR0917 - fixtures and parameters
     make_experiment, start, expose, alarms, auto_pause, status
 ):
     experiment = start(make_experiment(autoPauseOnSrm=auto_pause), at=START)

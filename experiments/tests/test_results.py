@@ -57,7 +57,10 @@ def test_results__goal_is_to_decrease__less_is_better(environment, make_metric, 
     make_metric("errors", eventName="error", goal="decrease")
     experiment = start(make_experiment(primaryMetric="errors"), at=START)
     expose(
-        experiment, {"control": 3000, "treatment": 3000}, converted={"control": 480, "treatment": 300}, event_name="error"
+        experiment,
+        {"control": 3000, "treatment": 3000},
+        converted={"control": 480, "treatment": 300},
+        event_name="error",
     )
     found = results_for(experiment, now=LATER)
 
@@ -181,9 +184,7 @@ def test_results__nobody_yet__is_null_with_reasons(running):
 def test_results__mean_per_user__comes_from_sums_over_users(make_metric, make_experiment, start, expose, environment):
     make_metric("revenue", type="continuous")
     experiment = start(make_experiment(secondaryMetrics=["revenue"]), at=START)
-    expose(
-        experiment, {"control": 200, "treatment": 200}, converted={"control": 50, "treatment": 100}, value=10.0
-    )
+    expose(experiment, {"control": 200, "treatment": 200}, converted={"control": 50, "treatment": 100}, value=10.0)
     found = results_for(experiment, now=LATER)
 
     (revenue,) = found["metrics"]

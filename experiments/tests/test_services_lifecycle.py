@@ -4,7 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.utils import timezone
+from openflagship.engine import Context
 
+from analytics.models import ExposurePhase
 from audit.models import Entry
 from experiments import services
 from experiments.models import Experiment, Phase
@@ -13,7 +15,6 @@ from experiments.tests.conftest import HALF, START
 from flags.models import Change, FlagConfig
 from flags.runtime import load_environment
 from flags.services import kill_flag, update_flag
-from openflagship.engine import Context
 from tenancy.errors import Conflict, Invalid
 from tenancy.testing import ALICE
 
@@ -164,6 +165,8 @@ def test_restart_experiment__opens_a_phase_with_a_new_salt(environment, running,
     assert first.salt == salt == "new-checkout"
     assert second.salt == FlagConfig.objects.get().salt != salt
     assert restarted.layer_salt == running.layer_salt
+    opened = ExposurePhase.objects.filter(experiment=running.key).order_by("started_at")
+    assert [phase.started_at for phase in opened] == [first.started_at, second.started_at]
     moved = [user for user in map(str, range(200)) if _served(environment, user).variant == "treatment"]
     assert 60 < len(moved) < 140
 
@@ -185,7 +188,9 @@ def test_restart_experiment__split_without_a_control__changes_nothing(environmen
 @pytest.mark.parametrize(
     ("decision", "variant", "everybody_gets"), [("ship", "treatment", "treatment"), ("stop", None, "control")]
 )
-def test_complete_experiment__sets_the_rollout(environment, running, act, decision, variant, everybody_gets):
+def test_complete_experiment__sets_the_rollout(  # noqa: PLR0917 - fixtures and parameters
+    environment, running, act, decision, variant, everybody_gets
+):
     completed = act("complete", running, decision=decision, variant=variant, reason="enough")
 
     assert (completed.status, completed.decision, completed.shipped_variant) == ("completed", decision, everybody_gets)
@@ -195,7 +200,9 @@ def test_complete_experiment__sets_the_rollout(environment, running, act, decisi
     assert Entry.objects.get(action="experiment.completed").reason == "enough"
 
 
-@pytest.mark.parametrize(("decision", "variant"), [("ship", None), ("ship", "blue"), ("stop", "treatment"), ("?", None)])
+@pytest.mark.parametrize(
+    ("decision", "variant"), [("ship", None), ("ship", "blue"), ("stop", "treatment"), ("?", None)]
+)
 def test_complete_experiment__unclear_decision__is_refused(running, act, decision, variant):
     with pytest.raises(Invalid):
         act("complete", running, decision=decision, variant=variant)
