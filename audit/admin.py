@@ -1,4 +1,4 @@
-"""The log in the console: read-only, filtered, with a readable diff. Which rows a person sees is the upper app's to say."""
+"""The log in the console: read-only, filtered, with a readable diff. Which rows one sees is the upper app's to say."""
 
 import csv
 from collections.abc import Iterator
@@ -110,10 +110,10 @@ class EntryAdmin(ModelAdmin):
     @display(description="What changed")
     def summary(self, entry: Entry) -> str:
         if entry.before is None or not entry.changes:
-            return entry.reason or "–"
+            return entry.reason or "-"
         paths = [str(change["path"]) for change in entry.changes if change["path"] not in {"version", "updatedAt"}]
         shown = ", ".join(paths[:4]) + (f" and {len(paths) - 4} more" if len(paths) > 4 else "")
-        return f"{shown} — {entry.reason}" if entry.reason else shown
+        return f"{shown} - {entry.reason}" if entry.reason else shown
 
     @action(description="Export as CSV", icon="download")
     def export(self, request: HttpRequest) -> StreamingHttpResponse:

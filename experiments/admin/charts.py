@@ -97,7 +97,9 @@ def lift_forest(payload: dict[str, Any]) -> dict[str, Any] | None:
     return {
         "title": f"Lift against {payload['experiment']['controlVariant']}, with {100 * level:g} % interval",
         "description": " ".join(
-            f"{row['name']}: {100 * row['estimate']:+.1f} %, from {100 * row['low']:+.1f} to {100 * row['high']:+.1f} %."
+            "{name}: {:+.1%}, from {:+.1%} to {:+.1%}.".format(
+                row["estimate"], row["low"], row["high"], name=row["name"]
+            )
             for row in rows
         ),
         "rows": rows,
@@ -166,8 +168,8 @@ def _short(day: str) -> str:
 
 
 def _p(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2g}"
+    return "-" if value is None else f"{value:.2g}"
 
 
 def _points(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:+.2f} points"
+    return "-" if value is None else f"{100 * value:+.2f} points"

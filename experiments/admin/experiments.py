@@ -22,6 +22,7 @@ from flags.documents import percent_of
 from flags.models import FlagConfig
 from tenancy.admin import ConsoleAdmin, visit
 from tenancy.errors import ServiceError
+from tenancy.instants import moment
 from tenancy.models import Role
 
 View = Callable[..., HttpResponse]
@@ -45,7 +46,7 @@ _DONE = {"start": "started", "pause": "paused", "resume": "resumed", "restart": 
 
 @admin.register(Experiment)
 class ExperimentAdmin(ConsoleAdmin):
-    list_display = ["name", "status_label", "flag", "primary_metric", "traffic", "started_at", "decision_label"]
+    list_display = ["name", "status_label", "flag", "primary_metric", "traffic", "started", "decision_label"]
     list_filter = ["status"]
     search_fields = ["name", "config__flag__key", "hypothesis"]
     search_help_text = "Search by name, flag or hypothesis"
@@ -86,15 +87,17 @@ class ExperimentAdmin(ConsoleAdmin):
     def traffic(self, experiment: Experiment) -> str:
         return f"{percent_of(experiment.traffic_bp)} %"
 
+    @display(description="Started", ordering="started_at")
+    def started(self, experiment: Experiment) -> str:
+        return moment(experiment.started_at) if experiment.started_at else "not yet"
+
     @display(description="Decision")
     def decision_label(self, experiment: Experiment) -> str:
-        return f"{experiment.get_decision_display()} ({experiment.shipped_variant})" if experiment.decision else "–"
+        return f"{experiment.get_decision_display()} ({experiment.shipped_variant})" if experiment.decision else "-"
 
     def has_edit_permission(self, request: HttpRequest, obj: Experiment | None = None) -> bool:
         environment = obj.environment if obj is not None else visit(request).environment
         return visit(request).may(Role.EDITOR, environment)
-
-    # -- Pages -------------------------------------------------------------------------------------------------------------
 
     def get_urls(self) -> list[URLPattern]:
         def route(pattern: str, view: View, name: str) -> URLPattern:

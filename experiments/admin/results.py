@@ -16,14 +16,14 @@ from tenancy.errors import ServiceError
 _TONES = {"ship": "good", "keep_running": "info", "stop": "warn", "do_not_trust": "bad"}
 _ICONS = {"ship": "rocket_launch", "keep_running": "hourglass_top", "stop": "stop_circle", "do_not_trust": "report"}
 METHODS = {
-    Experiment.Method.ALWAYS_VALID: "Always valid: the sequential interval holds however often you look, so you may stop at "
-    "any time. It is wider than an interval for a single look.",
-    Experiment.Method.POCOCK: "Pocock: a planned number of users and one look a day; stops early more readily, at the price "
-    "of a little power at the end.",
-    Experiment.Method.OBRIEN_FLEMING: "O'Brien-Fleming: a planned number of users and one look a day; strict early on, nearly "
-    "a single test at the end.",
-    Experiment.Method.FIXED: "Fixed horizon: one look, at the planned end. Looking earlier and deciding by it makes false "
-    "alarms likely.",
+    Experiment.Method.ALWAYS_VALID: "Always valid: the sequential interval holds however often you look, so you may "
+    "stop at any time. It is wider than an interval for a single look.",
+    Experiment.Method.POCOCK: "Pocock: a planned number of users and one look a day; stops early more readily, at the "
+    "price of a little power at the end.",
+    Experiment.Method.OBRIEN_FLEMING: "O'Brien-Fleming: a planned number of users and one look a day; strict early on, "
+    "nearly a single test at the end.",
+    Experiment.Method.FIXED: "Fixed horizon: one look, at the planned end. Looking earlier and deciding by it makes "
+    "false alarms likely.",
 }
 _MOST_STORED = 60
 

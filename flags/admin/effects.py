@@ -1,7 +1,7 @@
 """What a change does to whom, counted over all 10,000 buckets: exact, because a user's bucket stays the same.
 
-Nobody knows beforehand how many users match a rule. So shares are given among the users who come to each step, and never
-added up over steps.
+Nobody knows beforehand how many users match a rule. So shares are given among the users who come to each step, and
+never added up over steps.
 """
 
 from collections import Counter

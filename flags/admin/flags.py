@@ -16,6 +16,7 @@ from flags.admin.list import FlagList, StateFilter, TagFilter, TypeFilter, match
 from flags.documents import percent_of
 from flags.models import FlagConfig
 from tenancy.admin import ConsoleAdmin, visit
+from tenancy.instants import moment
 from tenancy.models import Role
 
 View = Callable[..., HttpResponse]
@@ -25,7 +26,7 @@ View = Callable[..., HttpResponse]
 class FlagConfigAdmin(ConsoleAdmin):
     """A flag as one environment sees it."""
 
-    list_display = ["flag_header", "state", "serves", "rule_count", "tags", "updated_at"]
+    list_display = ["flag_header", "state", "serves", "rule_count", "tags", "updated"]
     list_filter = [StateFilter, TypeFilter, TagFilter]
     search_fields = ["flag__key"]
     search_help_text = "Search by key, name or tag"
@@ -43,9 +44,9 @@ class FlagConfigAdmin(ConsoleAdmin):
 
     def get_search_results(
         self,
-        request: HttpRequest,
+        request: HttpRequest,  # noqa: ARG002 - Django's signature
         queryset: QuerySet[FlagConfig],
-        search_term: str,  # noqa: ARG002 - Django's signature
+        search_term: str,
     ) -> tuple[QuerySet[FlagConfig], bool]:
         return matching(queryset, search_term), False
 
@@ -62,8 +63,6 @@ class FlagConfigAdmin(ConsoleAdmin):
                 **(extra_context or {}),
             },
         )
-
-    # -- Columns -------------------------------------------------------------------------------------------------------
 
     @display(description="Flag", header=True, ordering="flag__key")
     def flag_header(self, config: FlagConfig) -> tuple[str, str]:
@@ -98,9 +97,11 @@ class FlagConfigAdmin(ConsoleAdmin):
 
     @display(description="Tags")
     def tags(self, config: FlagConfig) -> str:
-        return ", ".join(config.flag.tags) or "–"
+        return ", ".join(config.flag.tags) or "-"
 
-    # -- Who may ---------------------------------------------------------------------------------------------------------
+    @display(description="Changed", ordering="updated_at")
+    def updated(self, config: FlagConfig) -> str:
+        return moment(config.updated_at)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return visit(request).may(Role.EDITOR, visit(request).environment)
@@ -108,8 +109,6 @@ class FlagConfigAdmin(ConsoleAdmin):
     def has_edit_permission(self, request: HttpRequest, obj: FlagConfig | None = None) -> bool:
         environment = obj.environment if obj is not None else visit(request).environment
         return visit(request).may(Role.EDITOR, environment)
-
-    # -- Pages -------------------------------------------------------------------------------------------------------------
 
     def get_urls(self) -> list[URLPattern]:
         def route(pattern: str, view: View, name: str) -> URLPattern:
@@ -150,7 +149,7 @@ class FlagConfigAdmin(ConsoleAdmin):
         return page.preview(self, request, None)
 
     def _on_flag(self, view: View, *, needs_editor: bool = False) -> View:
-        """Find the flag through the door (404 where it is not this person's) and check the role before the view runs."""
+        """Find the flag through the door (404 where it is not this person's) and check the role, then run the view."""
 
         def run(request: HttpRequest, object_id: str) -> HttpResponse:
             config = self.get_object(request, unquote(object_id))
@@ -162,8 +161,6 @@ class FlagConfigAdmin(ConsoleAdmin):
             return view(self, request, config)
 
         return run
-
-    # -- Bulk actions --------------------------------------------------------------------------------------------------------
 
     @admin.action(description="Kill", permissions=["edit"])
     def kill_selected(self, request: HttpRequest, queryset: QuerySet[FlagConfig]) -> HttpResponse | None:

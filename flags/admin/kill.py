@@ -144,7 +144,7 @@ def _ask(model_admin: "FlagConfigAdmin", request: HttpRequest, configs: list[Fla
         request,
         "flags/kill_many.html",
         checkbox=ACTION_CHECKBOX_NAME,
-        environment=configs[0].environment,
+        place=configs[0].environment,
         list_url=f"{model_admin.list_url()}?environment={configs[0].environment_id}",
         configs=configs,
         **shown,

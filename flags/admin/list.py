@@ -6,15 +6,14 @@ from django.contrib.admin import SimpleListFilter
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
-from unfold.views import ChangeList
 
 from flags.models import Flag, FlagConfig, Rule
-from tenancy.admin import visit
+from tenancy.admin import ConsoleList, visit
 
 _MOST_TAGS = 100
 
 
-class EnvironmentList(ChangeList):
+class EnvironmentList(ConsoleList):
     """Shows the environment in view; `?environment=` names another."""
 
     def get_filters_params(self, params: Any = None) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def edit(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConfi
 def _save(
     request: HttpRequest, config: FlagConfig, form: FlagForm, shown: dict[str, Any]
 ) -> tuple[int, HttpResponse | None]:
-    """Save what was changed and nothing else; return `(status, None)` with `shown` filled where the page comes again."""
+    """Save what was changed and nothing else; return `(status, None)`, `shown` filled, where the page comes again."""
     payload, problems = form.payload()
     base = shown["base"]
     changed = {name: value for name, value in payload.items() if value != base.get(name)}
@@ -182,8 +182,8 @@ def archive(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagCo
         services.archive_flag,
         title=f"Archive {config.flag.key}?",
         submit="Archive",
-        intro="It stops being served in every environment: callers get their own default. Its key, history and events stay, "
-        "and it can be restored as it is now.",
+        intro="It stops being served in every environment: callers get their own default. Its key, history and events "
+        "stay, and it can be restored as it is now.",
         done=f"{config.flag.key} is archived.",
         is_dangerous=True,
     )
@@ -274,7 +274,7 @@ def _render(
         title=title,
         status=status,
         config=config,
-        environment=environment,
+        place=environment,
         form=form,
         may_edit=may_edit,
         may_restore=config is not None and visit(request).may(Role.EDITOR, environment),

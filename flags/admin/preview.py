@@ -19,7 +19,7 @@ LARGE_SHARE = 0.10
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """`sentences` describe the configuration as it would be; `effects` who is moved; `problems` why it cannot be saved."""
+    """`sentences` describe the configuration as it would be, `effects` who is moved, `problems` why it cannot be."""
 
     sentences: Sequence[str]
     effects: Sequence[Effect]

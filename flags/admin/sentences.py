@@ -19,7 +19,7 @@ def describe(document: dict[str, Any]) -> list[str]:
         for item in document["prerequisites"]
     ]
     steps += [
-        f"{_named(target['userIds'])} {'always gets' if len(target['userIds']) == 1 else 'always get'} {target['variant']}."
+        f"{_named(target['userIds'])} always get{'s' if len(target['userIds']) == 1 else ''} {target['variant']}."
         for target in document["targets"]
         if target["userIds"]
     ]
@@ -29,8 +29,9 @@ def describe(document: dict[str, Any]) -> list[str]:
     if experiment:
         share = percent_of(sum(end - start for start, end in experiment["ranges"]))
         steps.append(
-            f"{share} % of everyone else{' in the audience' if experiment.get('audience') else ''} take part in the running "
-            f"experiment: {_shares(document['allocation']) or 'no split'}, the rest {experiment['controlVariant']}."
+            f"{share} % of everyone else{' in the audience' if experiment.get('audience') else ''} take part in the "
+            f"running experiment: {_shares(document['allocation']) or 'no split'}, "
+            f"the rest {experiment['controlVariant']}."
         )
         return [*steps, f"Everybody not in the experiment: {default}."]
     if document["allocation"]:

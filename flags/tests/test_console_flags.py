@@ -80,9 +80,16 @@ def test_list__other_environment__shows_the_flag_as_it_is_there(console_editor, 
 
 @pytest.mark.parametrize(
     ("query", "found"),
-    [({"q": "CHECKOUT"}, 1), ({"q": "nothing"}, 0), ({"state": "on"}, 1), ({"state": "killed"}, 0), ({"state": "archived"}, 0),
-     ({"type": "boolean"}, 1), ({"type": "json"}, 0)],
-)  # fmt: skip
+    [
+        ({"q": "CHECKOUT"}, 1),
+        ({"q": "nothing"}, 0),
+        ({"state": "on"}, 1),
+        ({"state": "killed"}, 0),
+        ({"state": "archived"}, 0),
+        ({"type": "boolean"}, 1),
+        ({"type": "json"}, 0),
+    ],
+)
 def test_list__filtered__finds_what_fits(console_editor, acme, config, query, found):
     page = console_editor.get(reverse("admin:flags_flagconfig_changelist"), {"environment": acme.staging.pk, **query})
 
@@ -220,10 +227,18 @@ def test_preview__share_raised__counts_who_moves(console_editor, config):
 def test_create__works(console_editor, acme):
     url = f"{reverse('admin:flags_flagconfig_add')}?environment={acme.staging.pk}"
     sent = {
-        "key": "dark-mode", "type": "boolean", "name": "", "defaultVariant": "0", "offVariant": "0", "bucketBy": "userId",
-        "variants-0-key": "control", "variants-0-value": "false", "variants-1-key": "treatment", "variants-1-value": "true",
+        "key": "dark-mode",
+        "type": "boolean",
+        "name": "",
+        "defaultVariant": "0",
+        "offVariant": "0",
+        "bucketBy": "userId",
+        "variants-0-key": "control",
+        "variants-0-value": "false",
+        "variants-1-key": "treatment",
+        "variants-1-value": "true",
         "variants-1-percent": "10",
-    }  # fmt: skip
+    }
 
     answer = console_editor.post(url, sent)
 

@@ -1,4 +1,4 @@
-"""Charts as geometry: plain data in, coordinates out, drawn on the server as SVG with the same figures as a table beside them.
+"""Charts as geometry: plain data in, coordinates out, drawn on the server as SVG, the same figures in a table beside.
 
 Data are plain mappings, so that an app below this one can describe a chart without importing anything.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 WIDTH = 760
 HEIGHT = 260
-LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 40
+LEFT, RIGHT, TOP, BOTTOM = 56, 28, 12, 40
 _WIDEST_BAR = 42.0
 _MOST_LABELS = 10
 
@@ -63,7 +63,7 @@ def ticks(low: float, high: float, wanted: int = 4) -> list[float]:
 
 
 def draw_bars(chart: Mapping[str, Any]) -> Drawing:
-    """`{labels, series: [{name, values}], flagged?: {label: note}}`: one group of bars a label; flagged groups stand out."""
+    """`{labels, series: [{name, values}], flagged?: {label: note}}`: a group of bars a label, flagged ones marked."""
     labels: Sequence[str] = chart["labels"]
     series: Sequence[Mapping[str, Any]] = chart["series"]
     highest = max((value for one in series for value in one["values"]), default=0)
@@ -132,7 +132,7 @@ def draw_lines(chart: Mapping[str, Any]) -> Drawing:
 
 
 def draw_forest(chart: Mapping[str, Any]) -> Drawing:
-    """`{rows: [{name, estimate, low, high, css?}], percent?: bool}`: intervals above one another, with the line of no effect."""
+    """`{rows: [{name, estimate, low, high, css?}]}`: intervals above one another, with the line of no effect."""
     rows = [row for row in chart["rows"] if row["low"] is not None and row["high"] is not None]
     row_height, left = 44, 200
     height = TOP + row_height * max(len(rows), 1) + BOTTOM

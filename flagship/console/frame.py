@@ -16,6 +16,10 @@ def _styles(request: HttpRequest) -> str:  # noqa: ARG001 - unfold hands the req
     return static("flagship/console.css")
 
 
+def _favicon(request: HttpRequest) -> str:  # noqa: ARG001 - likewise
+    return static("flagship/favicon.svg")
+
+
 def _scripts(request: HttpRequest) -> str:  # noqa: ARG001 - likewise
     return static("flagship/console.js")
 
@@ -52,6 +56,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "FlagShip",
     "SITE_HEADER": "FlagShip",
     "SITE_SYMBOL": "flag",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": _favicon}],
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "BORDER_RADIUS": "6px",

@@ -6,30 +6,18 @@ from datetime import datetime
 from typing import Any
 
 from django import template
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.timezone import localtime
 from django.utils.timezone import now as current_time
 
 from flagship.console import charts
+from tenancy.instants import moment
 
 register = template.Library()
 # Written by every change, and said elsewhere on the page.
 _BOOKKEEPING = frozenset({"version", "updatedAt", "createdAt"})
 
 
-@register.filter
-def moment(value: datetime | None) -> SafeString | str:
-    """An instant in UTC; the page's script puts it into the viewer's own zone and leaves UTC in the tooltip."""
-    if value is None:
-        return "never"
-    utc = localtime(value)
-    return format_html(
-        '<time datetime="{}" title="{} UTC">{} UTC</time>',
-        utc.isoformat(timespec="seconds"),
-        utc.strftime("%Y-%m-%d %H:%M:%S"),
-        utc.strftime("%Y-%m-%d %H:%M"),
-    )
+register.filter("moment", moment)
 
 
 @register.filter
@@ -47,8 +35,8 @@ def ago(value: datetime | None) -> str:
 @register.filter
 def pretty(value: Any) -> str:
     """JSON as a person reads it: text without quotes, lists and objects indented, nothing as a dash."""
-    if value is None or value == "" or value == [] or value == {}:
-        return "–"
+    if value is None or value in ("", [], {}):
+        return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, str):
@@ -62,25 +50,25 @@ def pretty(value: Any) -> str:
 @register.filter
 def percent(value: float | None, digits: int = 2) -> str:
     """A share from 0 to 1 as a percentage; what is not known is a dash, never a zero."""
-    return "–" if value is None else f"{100 * value:.{digits}f} %"
+    return "-" if value is None else f"{100 * value:.{digits}f} %"
 
 
 @register.filter
 def points(value: float | None) -> str:
     """A difference of shares in percentage points, with its sign."""
-    return "–" if value is None else f"{100 * value:+.2f} points"
+    return "-" if value is None else f"{100 * value:+.2f} points"
 
 
 @register.filter
 def signed_percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:+.1f} %"
+    return "-" if value is None else f"{100 * value:+.1f} %"
 
 
 @register.filter
 def figure(value: float | None) -> str:
     """A plain number with as many digits as it deserves."""
     if value is None:
-        return "–"
+        return "-"
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
 
 
@@ -117,7 +105,7 @@ def add_number(value: float, other: float) -> str:
 @register.filter
 def p_value(value: float | None) -> str:
     if value is None:
-        return "–"
+        return "-"
     return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
 
 

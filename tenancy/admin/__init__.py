@@ -3,8 +3,9 @@
 from django.contrib import admin
 from django.contrib.auth.models import Group
 
-from tenancy.admin import audit, credentials, members, organizations
-from tenancy.admin.base import ConsoleAdmin, problems_by_attr, say_problems
+from tenancy.admin import credentials, members, organizations
+from tenancy.admin.audit import TenantEntryAdmin
+from tenancy.admin.base import ConsoleAdmin, ConsoleList, problems_by_attr, say_problems
 from tenancy.admin.visit import Visit, visit
 
 # Roles say who may do what; Django's groups would promise permissions that nothing here asks for.
@@ -12,8 +13,9 @@ admin.site.unregister(Group)
 
 __all__ = [
     "ConsoleAdmin",
+    "ConsoleList",
+    "TenantEntryAdmin",
     "Visit",
-    "audit",
     "credentials",
     "members",
     "organizations",

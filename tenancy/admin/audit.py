@@ -1,5 +1,7 @@
 """The audit log, narrowed to the organizations of whoever looks."""
 
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
@@ -7,6 +9,7 @@ from django.http import HttpRequest
 from audit.admin import EntryAdmin
 from audit.models import Entry
 from tenancy import access
+from tenancy.admin.base import ConsoleList
 from tenancy.admin.visit import visit
 
 
@@ -14,7 +17,8 @@ from tenancy.admin.visit import visit
 class TenantEntryAdmin(EntryAdmin):
     """Members of an organization read its whole log, members of a project or an environment what happened there."""
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Entry]:
+    @staticmethod
+    def visible_to(request: HttpRequest) -> QuerySet[Entry]:
         looking = visit(request)
         seen = Q(organization_id__in=looking.organization_roles)
         for environment in looking.environments:
@@ -24,7 +28,13 @@ class TenantEntryAdmin(EntryAdmin):
         for project in access.projects(looking.principal):
             if project.organization_id not in looking.organization_roles:
                 seen |= Q(organization_id=project.organization_id, project=project.key)
-        return super().get_queryset(request).filter(seen)
+        return Entry.objects.filter(seen).order_by("-id")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Entry]:
+        return self.visible_to(request)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ConsoleList]:  # noqa: ARG002 - Django's signature
+        return ConsoleList
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return bool(visit(request).organizations)

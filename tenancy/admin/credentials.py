@@ -16,6 +16,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminSplitDateTimeWidg
 from tenancy import services
 from tenancy.admin.base import ConsoleAdmin
 from tenancy.admin.visit import Visit, visit
+from tenancy.instants import moment
 from tenancy.models import Credential, Role, User
 
 
@@ -80,7 +81,7 @@ class RevokeForm(forms.Form):
 
 @admin.register(Credential)
 class CredentialAdmin(ConsoleAdmin):
-    list_display = ["name", "kind_label", "scope", "shown_prefix", "state", "last_used_at", "expires_at"]
+    list_display = ["name", "kind_label", "scope", "shown_prefix", "state", "used", "expires"]
     list_select_related = ["organization", "environment__project", "user"]
     list_filter = ["kind"]
     search_fields = ["name", "prefix"]
@@ -123,6 +124,14 @@ class CredentialAdmin(ConsoleAdmin):
         if credential.expires_at and credential.expires_at <= timezone.now():
             return "expired"
         return "live"
+
+    @display(description="Last used", ordering="last_used_at")
+    def used(self, credential: Credential) -> str:
+        return moment(credential.last_used_at)
+
+    @display(description="Expires", ordering="expires_at")
+    def expires(self, credential: Credential) -> str:
+        return moment(credential.expires_at)
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:  # noqa: ARG002 - Django's signature
         if not self.has_add_permission(request):

@@ -14,6 +14,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 from tenancy import access, services
 from tenancy.admin.base import ConsoleAdmin
 from tenancy.admin.visit import Visit, visit
+from tenancy.instants import moment
 from tenancy.models import Environment, Membership, Organization, Project, Role, User
 
 
@@ -68,7 +69,7 @@ class MemberForm(forms.Form):
 
 @admin.register(Membership)
 class MembershipAdmin(ConsoleAdmin):
-    list_display = ["user", "role_label", "scope", "organization", "created_at"]
+    list_display = ["user", "role_label", "scope", "organization", "since"]
     list_display_links = None
     list_select_related = ["user", "organization", "project", "environment__project"]
     search_fields = ["user__username", "user__email"]
@@ -90,6 +91,10 @@ class MembershipAdmin(ConsoleAdmin):
     @display(description="Where")
     def scope(self, membership: Membership) -> str:
         return str(membership.environment or membership.project or "everywhere")
+
+    @display(description="Since", ordering="created_at")
+    def since(self, membership: Membership) -> str:
+        return moment(membership.created_at)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return visit(request).may_in(Role.ADMIN)

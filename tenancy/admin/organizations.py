@@ -14,14 +14,21 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, 
 from tenancy import access, services
 from tenancy.admin.base import ConsoleAdmin
 from tenancy.admin.visit import visit
+from tenancy.instants import moment
 from tenancy.models import Environment, Organization, Project, Role
 
 
+class _Dated(ConsoleAdmin):
+    @display(description="Created", ordering="created_at")
+    def created(self, row: Any) -> str:
+        return moment(row.created_at)
+
+
 @admin.register(Organization)
-class OrganizationAdmin(ConsoleAdmin):
+class OrganizationAdmin(_Dated):
     """A tenant is made by whoever runs the installation; here its members see it."""
 
-    list_display = ["name", "slug", "created_at"]
+    list_display = ["name", "slug", "created"]
     search_fields = ["name", "slug"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Organization]:
@@ -39,8 +46,8 @@ class ProjectForm(forms.Form):
 
 
 @admin.register(Project)
-class ProjectAdmin(ConsoleAdmin):
-    list_display = ["name", "key", "organization", "environment_list", "created_at"]
+class ProjectAdmin(_Dated):
+    list_display = ["name", "key", "organization", "environment_list", "created"]
     list_select_related = ["organization"]
     search_fields = ["name", "key"]
 
@@ -90,13 +97,13 @@ class EnvironmentForm(forms.Form):
         max_length=64,
         required=False,
         widget=UnfoldAdminTextInputWidget,
-        help_text="Leave empty so that a user gets the same variant here as in the other environments. Fixed at creation.",
+        help_text="Leave empty to give a user the same variant here as in the other environments. Fixed at creation.",
     )
 
 
 @admin.register(Environment)
-class EnvironmentAdmin(ConsoleAdmin):
-    list_display = ["name", "key", "project", "stage", "config_version", "created_at"]
+class EnvironmentAdmin(_Dated):
+    list_display = ["name", "key", "project", "stage", "config_version", "created"]
     list_select_related = ["project__organization"]
     search_fields = ["name", "key", "project__name", "project__key"]
     fields = ["project", "name", "key", "is_production", "salt", "config_version", "created_at"]

@@ -1,4 +1,4 @@
-"""Personas in the console: signed in, with a role in acme; and an owner of another organization, who must see none of it."""
+"""Personas in the console: signed in, with a role in acme; and an owner of another organization."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
