@@ -1,5 +1,6 @@
 """The shapes of metrics and experiments: the resources of API.md, and the section that a flag's document carries."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from experiments.models import Experiment, ExperimentMetric, Metric
@@ -47,7 +48,7 @@ def experiment_resource(experiment: Experiment) -> dict[str, Any]:
         "hypothesis": experiment.hypothesis,
         "flagKey": experiment.config.flag.key,
         "controlVariant": experiment.control_variant,
-        "layer": None,
+        "layer": experiment.layer.key if experiment.layer else None,
         "trafficPercent": percent_of(experiment.traffic_bp),
         "audience": experiment.audience,
         "primaryMetric": experiment.primary_metric.key,
@@ -72,13 +73,17 @@ def experiment_resource(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def experiment_section(experiment: Experiment) -> dict[str, Any]:
-    """The part of the flag's document that evaluators read; only while the experiment is running or paused."""
+def experiment_section(experiment: Experiment, ranges: Sequence[Sequence[int]] | None = None) -> dict[str, Any]:
+    """The part of the flag's document that evaluators read; only while the experiment is running or paused.
+
+    `ranges` are those of a shared layer; in a layer of its own an experiment takes the lowest buckets.
+    """
+    layer = experiment.layer
     return {
         "id": experiment.key,
         "status": experiment.status,
-        "layer": {"key": None, "salt": experiment.layer_salt},
-        "ranges": [[0, experiment.traffic_bp]],
+        "layer": {"key": layer.key, "salt": layer.salt} if layer else {"key": None, "salt": experiment.layer_salt},
+        "ranges": [list(item) for item in ranges] if ranges else [[0, experiment.traffic_bp]],
         "controlVariant": experiment.control_variant,
         "audience": experiment.audience,
     }

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import structlog
 from django.db import connection, transaction
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from analytics.selectors import GRACE
@@ -17,8 +18,9 @@ from experiments.analysis import analyse, window_of
 from experiments.analysis.report import Report
 from experiments.models import Alarm, Experiment, ExperimentMetric
 from experiments.services.alarms import note_run, raise_alarm
-from experiments.services.lifecycle import pause_experiment, start_experiment
+from experiments.services.lifecycle import free_layer_range, pause_experiment, start_experiment
 from experiments.services.results import store_results
+from flags.models import LayerSlot
 from tenancy.errors import ServiceError
 
 log = structlog.get_logger(__name__)
@@ -26,6 +28,7 @@ log = structlog.get_logger(__name__)
 NIGHTLY: Final = "nightly results"
 WATCH: Final = "guardrails and sample ratio"
 SCHEDULE: Final = "scheduled start and end"
+FREE: Final = "layer's buckets given back"
 BUSY: Final = "busy: another process is at it"
 # Any constant will do that no other advisory lock of ours uses.
 _LOCK_SPACE = 0x0E59E1
@@ -79,6 +82,25 @@ def keep_schedule(experiment_id: str | UUID, *, now: datetime | None = None) -> 
         return "not due"
 
     return _alone(SCHEDULE, experiment_id, work)
+
+
+def free_layer(experiment_id: str | UUID) -> str:
+    """Give the buckets of an experiment that has rested long enough back to its layer."""
+    actor = system("experiment schedule")
+
+    def work(experiment: Experiment) -> str:
+        is_freed = free_layer_range(actor=actor, environment=experiment.environment, pk=experiment.pk)
+        return "given back" if is_freed else "nothing to give back"
+
+    return _alone(FREE, experiment_id, work)
+
+
+def rested_ids(now: datetime | None = None) -> list[str]:
+    """Completed experiments that still hold buckets of a layer, and whose events no longer count."""
+    until = (now or timezone.now()) - GRACE
+    resting = Experiment.objects.filter(status=Experiment.Status.COMPLETED, ended_at__lte=until, layer__isnull=False)
+    holding = LayerSlot.objects.filter(experiment_id=OuterRef("pk"))
+    return [str(pk) for pk in resting.filter(Exists(holding)).order_by("pk").values_list("pk", flat=True)]
 
 
 def nightly_ids(now: datetime | None = None) -> list[str]:

@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models import F, Q
 from openflagship.ids import uuid7
 
-from flags.models import FlagConfig, key_syntax
+from flags.models import FlagConfig, Layer, key_syntax
 from tenancy.models import Environment, Project
 
 
@@ -100,6 +100,14 @@ class Experiment(models.Model):
     name = models.CharField(max_length=200)
     hypothesis = models.TextField(blank=True)
     control_variant = models.CharField(max_length=100)
+    layer = models.ForeignKey(
+        Layer,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="experiments",
+        help_text="Shared with experiments that must not meet this one; empty is a layer of its own.",
+    )
     layer_salt = models.CharField(
         max_length=200, editable=False, help_text="Of a layer of its own; text fixed at creation, never a database id."
     )

@@ -6,6 +6,7 @@ from typing import Any
 from experiments import planning
 from experiments.documents import split_of
 from experiments.models import Experiment
+from flags.documents import percent_of
 from tenancy.errors import Problem
 
 _SHORT_OF_USERS_DAYS = 60
@@ -63,6 +64,7 @@ def check_before_start(experiment: Experiment) -> Preflight:
             )
         )
     _check_split(found, experiment)
+    _check_layer(found, experiment)
     _warn_of_rules(found, experiment)
     if not found.conflicts and not found.problems:
         found.estimate = planning.estimate(experiment)
@@ -91,6 +93,22 @@ def _check_split(found: Preflight, experiment: Experiment) -> None:
         )
     elif any(0 < weight < 500 for weight in split.values()):
         found.warnings.append("A variant gets less than 5 % of the users; it will decide how long everything takes.")
+
+
+def _check_layer(found: Preflight, experiment: Experiment) -> None:
+    layer = experiment.layer
+    if layer is None:
+        return
+    taken = sum(slot.buckets.upper - slot.buckets.lower for slot in layer.slots.exclude(experiment_id=experiment.pk))
+    if taken + experiment.traffic_bp > 10_000:
+        found.conflicts.append(
+            Problem(
+                "trafficPercent",
+                "layer_full",
+                f"{layer.key!r} has {percent_of(10_000 - taken)} % left, and {percent_of(experiment.traffic_bp)} % are "
+                "asked for. Take less traffic, or wait: what a completed experiment had rests for 7 days.",
+            )
+        )
 
 
 def _warn_of_rules(found: Preflight, experiment: Experiment) -> None:

@@ -24,7 +24,7 @@ def get_metric(project: Project, key: str) -> Metric:
 def with_parts(found: QuerySet[Experiment]) -> QuerySet[Experiment]:
     """With what the resource and the results need, in three queries however many experiments there are."""
     return found.select_related(
-        "config__flag", "primary_metric", "environment__project__organization"
+        "config__flag", "layer", "primary_metric", "environment__project__organization"
     ).prefetch_related("metrics__metric", "phases")
 
 

@@ -12,11 +12,18 @@ from experiments import jobs
 def nightly() -> None:
     for experiment_id in jobs.nightly_ids():
         store_nightly_results.delay(experiment_id)
+    for experiment_id in jobs.rested_ids():
+        free_layer.delay(experiment_id)
 
 
 @shared_task(name="experiments.store_nightly_results")
 def store_nightly_results(experiment_id: str) -> str:
     return jobs.store_nightly(experiment_id)
+
+
+@shared_task(name="experiments.free_layer")
+def free_layer(experiment_id: str) -> str:
+    return jobs.free_layer(experiment_id)
 
 
 @shared_task(name="experiments.watch")

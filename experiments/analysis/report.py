@@ -94,7 +94,7 @@ def analyse(experiment: Experiment, window: Window) -> Report:
         },
         "recommendation": recommend(evidence),
         "caveats": list(
-            dict.fromkeys([*_caveats(experiment, window, users, incomplete), *ratio.caveats, *caveats, *more])
+            dict.fromkeys([*_caveats(experiment, window, versions, users, incomplete), *ratio.caveats, *caveats, *more])
         ),
     }
     return Report(window, payload, ratio, judged, watermark, versions)
@@ -169,7 +169,7 @@ def _window(window: Window) -> dict[str, Any]:
     }
 
 
-def _caveats(experiment: Experiment, window: Window, users: int, incomplete: int) -> list[str]:
+def _caveats(experiment: Experiment, window: Window, versions: list[int], users: int, incomplete: int) -> list[str]:
     caveats = []
     if window.phases_touched > 1:
         caveats.append(
@@ -190,6 +190,11 @@ def _caveats(experiment: Experiment, window: Window, users: int, incomplete: int
         )
     if window.phase.pauses:
         caveats.append(f"The experiment was paused {len(window.phase.pauses)} times in this phase.")
+    if len(versions) > 1:
+        caveats.append(
+            f"The flag's configuration changed in this phase (versions {', '.join(map(str, versions[1:]))}): rules and "
+            "targets decide who takes part."
+        )
     if experiment.is_cuped:
         caveats.append("CUPED is not applied: the event storage does not sum up the covariate yet.")
     if experiment.winsorize_percent is not None:

@@ -3,6 +3,7 @@
 from experiments.services.experiments import create_experiment, delete_experiment, update_experiment
 from experiments.services.lifecycle import (
     complete_experiment,
+    free_layer_range,
     pause_experiment,
     restart_experiment,
     resume_experiment,
@@ -17,6 +18,7 @@ __all__ = [
     "create_metric",
     "delete_experiment",
     "delete_metric",
+    "free_layer_range",
     "pause_experiment",
     "restart_experiment",
     "resume_experiment",

@@ -10,6 +10,7 @@ from openflagship.engine import DecodeError, decode_flag
 from experiments.documents import experiment_section
 from experiments.models import Experiment, ExperimentMetric, Metric
 from flags.documents import flag_document, weights_of
+from flags.models import Layer
 from tenancy.errors import Problem
 
 FIELDS = frozenset(
@@ -57,8 +58,8 @@ def apply(draft: Draft, payload: Mapping[str, Any], metrics: Mapping[str, Metric
     ):
         if name in payload:
             setattr(experiment, attribute, payload[name])
-    if payload.get("layer") is not None:
-        draft.refuse("layer", "unknown_layer", f"There is no layer {payload['layer']!r}; null gives one of its own.")
+    if "layer" in payload:
+        _apply_layer(draft, payload["layer"])
     if "trafficPercent" in payload:
         share = [{"variant": "all", "percent": payload["trafficPercent"]}]
         weights, wrong = weights_of(share, variants=["all"], attr="trafficPercent")
@@ -76,6 +77,15 @@ def apply(draft: Draft, payload: Mapping[str, Any], metrics: Mapping[str, Metric
             experiment.primary_metric = metric
     if "secondaryMetrics" in payload or "guardrails" in payload:
         draft.uses = _uses(draft, payload, metrics)
+
+
+def _apply_layer(draft: Draft, key: str | None) -> None:
+    experiment = draft.experiment
+    experiment.layer = Layer.objects.filter(environment=experiment.environment_id, key=key).first() if key else None
+    if key and experiment.layer is None:
+        draft.refuse(
+            "layer", "unknown_layer", f"There is no layer {key!r} here; null gives it one of its own."
+        )
 
 
 def _metric(draft: Draft, key: Any, attr: str, metrics: Mapping[str, Metric]) -> Metric | None:

@@ -13,8 +13,10 @@ from experiments.models import Experiment, ExperimentMetric
 from experiments.selectors import get_experiment, metrics
 from experiments.services import drafts
 from flags import log
+from flags.models import FlagConfig
 from flags.selectors import get_config
 from flags.services import set_experiment
+from flags.services.layers import reserve_range
 from tenancy.errors import Conflict, Invalid
 from tenancy.models import Environment
 
@@ -84,9 +86,7 @@ def update_experiment(
     _save_uses(draft)
     saved = get_experiment(environment, experiment.pk)
     if saved.is_served and saved.traffic_bp != traffic_before:
-        set_experiment(
-            actor=actor, environment=environment, key=saved.config.flag.key, section=experiment_section(saved)
-        )
+        serve(actor, saved)
     record(actor, saved, "experiment.updated", before=before)
     return saved
 
@@ -149,6 +149,22 @@ def delete_experiment(*, actor: Actor, environment: Environment, pk: Any) -> Non
     key = experiment.key
     experiment.delete()
     record(actor, experiment, "experiment.deleted", before=before, after=None, key=key)
+
+
+def serve(actor: Actor, experiment: Experiment, salt: str | None = None) -> FlagConfig:
+    """Put a running or paused experiment into its flag's document, with its share of the layer reserved.
+
+    Raises Conflict `layer_full`. A layer's bucket once taken is kept: traffic that grows moves nobody out.
+    """
+    layer = experiment.layer
+    ranges = reserve_range(layer, experiment.pk, experiment.traffic_bp) if layer else None
+    return set_experiment(
+        actor=actor,
+        environment=experiment.environment,
+        key=experiment.config.flag.key,
+        section=experiment_section(experiment, ranges),
+        salt=salt,
+    )
 
 
 def refuse_stale(experiment: Experiment, version: int | None) -> None:

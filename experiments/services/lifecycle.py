@@ -10,15 +10,16 @@ from django.utils import timezone
 
 from analytics.services import open_phase
 from audit.actors import Actor
-from experiments.documents import experiment_resource, experiment_section, split_of
+from experiments.documents import experiment_resource, split_of
 from experiments.models import Experiment, Phase
 from experiments.preflight import Preflight, check_before_start
 from experiments.selectors import get_experiment, metrics
 from experiments.services import drafts
-from experiments.services.experiments import locked_experiment, record, refuse_stale
+from experiments.services.experiments import locked_experiment, record, refuse_stale, serve
 from experiments.signals import experiment_changed
 from flags.models import FlagConfig
 from flags.services import set_experiment, update_flag
+from flags.services.layers import release_range
 from tenancy.errors import Conflict, Invalid
 from tenancy.models import Environment
 
@@ -46,12 +47,14 @@ def start_experiment(
     moment = _moment(at)
     preflight = check_before_start(experiment)
     if preflight.conflicts:
-        raise Conflict(preflight.conflicts[0].detail, code=preflight.conflicts[0].code, attr="flagKey")
+        raise Conflict(
+            preflight.conflicts[0].detail, code=preflight.conflicts[0].code, attr=preflight.conflicts[0].attr
+        )
     if preflight.problems:
         raise Invalid(preflight.problems)
     experiment.status, experiment.started_at = Experiment.Status.RUNNING, moment
     _save(experiment)
-    config = _serve(actor, experiment)
+    config = serve(actor, experiment)
     _open_phase(experiment, config, moment)
     return _finish(actor, experiment, "started", before, reason), preflight
 
@@ -72,7 +75,7 @@ def pause_experiment(
     phase = current_phase(experiment)
     phase.pauses = [*phase.pauses, [timezone.now().isoformat(), None]]
     phase.save(update_fields=["pauses"])
-    _serve(actor, experiment)
+    serve(actor, experiment)
     return _finish(actor, experiment, "paused", before, reason)
 
 
@@ -95,7 +98,7 @@ def resume_experiment(
     phase = current_phase(experiment)
     _end_pause(phase, timezone.now())
     phase.save(update_fields=["pauses"])
-    _serve(actor, experiment)
+    serve(actor, experiment)
     return _finish(actor, experiment, "resumed", before, reason)
 
 
@@ -145,7 +148,7 @@ def restart_experiment(
     _require_split(experiment)
     experiment.status = Experiment.Status.RUNNING
     _save(experiment)
-    config = _serve(actor, experiment, salt=f"{flag_key}:{secrets.token_hex(8)}")
+    config = serve(actor, experiment, salt=f"{flag_key}:{secrets.token_hex(8)}")
     _open_phase(experiment, config, moment)
     return _finish(actor, experiment, "restarted", before, reason)
 
@@ -163,7 +166,8 @@ def complete_experiment(
 ) -> Experiment:
     """End the experiment with a decision: `ship` rolls `variant` out to everybody, `stop` the control variant.
 
-    The flag's targets and rules stay. Events go on counting for those who were enrolled, until 7 days after the end.
+    The flag's targets and rules stay. Events go on counting for those who were enrolled, until 7 days after the end;
+    until then its buckets of a shared layer rest, so that nobody goes from one experiment straight into the next.
     """
     experiment = locked_experiment(environment, pk)
     before = experiment_resource(experiment)
@@ -185,6 +189,20 @@ def complete_experiment(
         reason=f"Decision of the experiment {experiment.name}: {decision}",
     )
     return _finish(actor, experiment, "completed", before, reason)
+
+
+@transaction.atomic
+def free_layer_range(*, actor: Actor, environment: Environment, pk: Any) -> bool:
+    """Give a completed experiment's buckets back to its layer, once they have rested; whether there were any."""
+    experiment = locked_experiment(environment, pk)
+    layer = experiment.layer
+    if layer is None or experiment.status != Experiment.Status.COMPLETED:
+        return False
+    if not layer.slots.filter(experiment_id=experiment.pk).exists():
+        return False
+    release_range(layer, experiment.pk)
+    record(actor, experiment, "experiment.layer_freed", before=None, after={"layer": layer.key})
+    return True
 
 
 def current_phase(experiment: Experiment) -> Phase:
@@ -239,16 +257,6 @@ def _moment(at: datetime | None) -> datetime:
     if at is not None and at > timezone.now():
         raise Invalid("A start can be dated back, not ahead; use startsAt.", attr="at", code="out_of_range")
     return _now() if at is None else _in_milliseconds(at)
-
-
-def _serve(actor: Actor, experiment: Experiment, salt: str | None = None) -> FlagConfig:
-    return set_experiment(
-        actor=actor,
-        environment=experiment.environment,
-        key=experiment.config.flag.key,
-        section=experiment_section(experiment),
-        salt=salt,
-    )
 
 
 def _open_phase(experiment: Experiment, config: FlagConfig, moment: datetime) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import ProtectedError
 from openflagship.engine import BUCKETS
 from psycopg.types.range import Range
 
@@ -81,7 +82,11 @@ def delete_layer(*, actor: Actor, environment: Environment, key: str, reason: st
         )
     before = layer_resource(layer)
     _record(actor, layer, "layer.deleted", before=before, after=None, reason=reason)
-    layer.delete()
+    try:
+        layer.delete()
+    except ProtectedError as error:
+        names = ", ".join(sorted({str(user) for user in error.protected_objects}))
+        raise Conflict(f"{key!r} is still named by: {names}. Change those first.", code="in_use", attr="key") from error
 
 
 def reserve_range(layer: Layer, experiment_id: UUID, buckets: int) -> list[tuple[int, int]]:
