@@ -21,3 +21,11 @@ PROPAGATION_SECONDS = Histogram(
     "From a change's write to this process serving it, for what was heard on the channel.",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 30),
 )
+STREAM_CLIENTS = Gauge(
+    "flagship_stream_clients", "Open streams, over all stream processes.", multiprocess_mode="livesum"
+)
+STREAM_CLOSED = Counter(
+    "flagship_stream_closed",
+    "Streams that ended: the client left, was too slow, or was sent away by a deploy.",
+    ["why"],
+)

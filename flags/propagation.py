@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import structlog
@@ -35,6 +35,11 @@ MOST_STEPS_PUBLISHED_AT_ONCE = 500
 def standby_key(environment_id: int) -> str:
     """The hash in which Redis holds a copy of an environment (`flags.standby`)."""
     return f"{settings.REDIS_PREFIX}:environment:{environment_id}"
+
+
+def kill_versions_key(environment_id: int) -> str:
+    """A sorted set: the versions of the environment's latest kills and releases, for crediting who has applied them."""
+    return f"{settings.REDIS_PREFIX}:kill-versions:{environment_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,8 @@ if ARGV[7] == '1' then
   if not noted or tonumber(string.match(noted, '^%d+')) < version then
     redis.call('HSET', KEYS[3], environment .. ':' .. field, ARGV[3] .. ' ' .. ARGV[5])
   end
+  redis.call('ZADD', KEYS[4], version, ARGV[3])
+  redis.call('ZREMRANGEBYRANK', KEYS[4], 0, -101)
 end
 local last = tonumber(redis.call('HGET', KEYS[1], environment) or version - 1)
 if version ~= last + 1 then return last end
@@ -119,6 +126,12 @@ return version
 def client() -> Redis:
     """A client that gives up early: the writer's change is committed, and the poll brings what is not published."""
     return _client(settings.REDIS_URL)
+
+
+def read_hash(key: str) -> dict[bytes, bytes]:
+    """The whole of a hash; raises RedisError."""
+    # The library types a reply by what a client may have been told to decode; this one decodes nothing.
+    return cast("dict[bytes, bytes]", client().hgetall(key))
 
 
 @cache
@@ -156,7 +169,7 @@ def sweep(versions: Mapping[int, int]) -> None:
 
     Any process may call it at any time: the watermark sees to it that each step goes out once.
     """
-    published = {name.decode(): value for name, value in client().hgetall(PUBLISHED).items()}
+    published = {name.decode(): value for name, value in read_hash(PUBLISHED).items()}
     for environment_id, version in versions.items():
         last = int(published.get(str(environment_id), version - 1))
         if version > 0 and last < version:
@@ -193,7 +206,7 @@ def steps_of(changes: Iterable[Change]) -> list[Step]:
 def _publish(step: Step) -> int:
     return int(
         _script(settings.REDIS_URL)(
-            keys=[PUBLISHED, standby_key(step.environment_id), KILLS],
+            keys=[PUBLISHED, standby_key(step.environment_id), KILLS, kill_versions_key(step.environment_id)],
             args=[
                 CHANNEL,
                 step.environment_id,

@@ -29,8 +29,9 @@ __all__ = ["RUNTIME", "Observer", "Runtime", "load_document", "load_environment"
 
 log = structlog.get_logger(__name__)
 
-# Called with an environment's id and the steps just applied to it, in order; None when it was loaded afresh.
-Observer = Callable[[int, Sequence[Step] | None], None]
+# Called with an environment's id; the steps just applied, in order, or None when it was loaded afresh; and whether this
+# is a kill obeyed ahead of the steps before it, which will come again in its turn.
+Observer = Callable[[int, Sequence[Step] | None, bool], None]
 
 
 class Runtime:
@@ -110,7 +111,7 @@ class Runtime:
 
     def unobserve(self, observer: Observer) -> None:
         with self._applying:
-            self._observers = tuple(known for known in self._observers if known is not observer)
+            self._observers = tuple(known for known in self._observers if known != observer)
 
     # -- Applying ------------------------------------------------------------------------------------------------
 
@@ -191,13 +192,14 @@ class Runtime:
         if noted is None or noted.version < step.version:
             self._kills_ahead[step.environment_id, step.key] = step
             self._swap(step.environment_id, current.replace(current.version, flags={step.key: step.document}))
+            self._announce(step.environment_id, [step], is_ahead=True)
 
     def _swap(self, environment_id: int, environment: Environment) -> None:
         self.environments = {**self.environments, environment_id: environment}
 
-    def _announce(self, environment_id: int, steps: Sequence[Step] | None) -> None:
+    def _announce(self, environment_id: int, steps: Sequence[Step] | None, *, is_ahead: bool = False) -> None:
         for observer in self._observers:
-            observer(environment_id, steps)
+            observer(environment_id, steps, is_ahead)
 
     def ask_now(self) -> None:
         """Have the poller ask the database without waiting for its next round."""

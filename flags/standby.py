@@ -16,7 +16,7 @@ from openflagship.engine import Environment
 
 from flags.documents import CONTRACT_VERSION
 from flags.models import Change
-from flags.propagation import CONFIRMED_FIELD, KILLS, PUBLISHED, client, standby_key
+from flags.propagation import CONFIRMED_FIELD, KILLS, PUBLISHED, client, read_hash, standby_key
 from tenancy.keyring import KEYRING
 
 _KEYRING = f"{settings.REDIS_PREFIX}:keyring"
@@ -51,7 +51,7 @@ def keep_up(environments: Mapping[int, Environment]) -> None:
 def _write(environment_id: int, environment: Environment) -> None:
     """Write beside and rename: a reader sees one copy or the other, never half of one."""
     document = environment.document()
-    fields: dict[str, Any] = {"@version": document["version"], "@environment": orjson.dumps(document["environment"])}
+    fields: dict[Any, Any] = {"@version": document["version"], "@environment": orjson.dumps(document["environment"])}
     fields |= {f"flag:{key}": orjson.dumps(flag) for key, flag in document["flags"].items()}
     fields |= {f"segment:{key}": orjson.dumps(segment) for key, segment in document["segments"].items()}
     key = standby_key(environment_id)
@@ -64,16 +64,15 @@ def _write(environment_id: int, environment: Environment) -> None:
 
 def load() -> Standby:
     """Everything Redis has; the keyring is put in place. Raises RedisError, or ValueError where it is damaged."""
-    redis = client()
-    published = {name.decode(): value for name, value in redis.hgetall(PUBLISHED).items()}
+    published = {name.decode(): value for name, value in read_hash(PUBLISHED).items()}
     confirmed = float(published.pop(CONFIRMED_FIELD, 0))
-    kills = redis.hgetall(KILLS)
+    kills = read_hash(KILLS)
     documents = {}
     for name in published:
-        fields = redis.hgetall(standby_key(int(name)))
+        fields = read_hash(standby_key(int(name)))
         if fields:
             documents[int(name)] = _document(fields, _kills_of(name, kills))
-    keys = redis.hgetall(_KEYRING)
+    keys = read_hash(_KEYRING)
     if keys and KEYRING.revision < 0:
         KEYRING.restore(int(keys[b"revision"]), orjson.loads(keys[b"keys"]))
     return Standby(documents, max(0.0, time.time() - confirmed))

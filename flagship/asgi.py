@@ -1,14 +1,54 @@
-"""What the `stream` process serves: server-sent events and WebSockets over ASGI."""
+"""What the `stream` process serves: server-sent events and WebSockets over ASGI, without Django's request machinery.
 
+Django's ASGI handler starts a thread for each request; ten thousand open streams have no use for that (docs/adr/0002).
+"""
+
+import asyncio
 import os
+from typing import Any
 
-from channels.routing import ProtocolTypeRouter
-from django.core.asgi import get_asgi_application
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flagship.settings")
+django.setup()
 
-application = ProtocolTypeRouter({"http": get_asgi_application()})
+from channels.routing import ProtocolTypeRouter  # noqa: E402 - Django's apps must be loaded first
+from django.db import connections  # noqa: E402 - likewise
 
-from flags.runtime import RUNTIME  # noqa: E402 - Django's apps must be loaded first
+from flags.runtime import RUNTIME  # noqa: E402 - likewise
+from flags.streaming import http  # noqa: E402 - likewise
+from flags.streaming.hub import HUB  # noqa: E402 - likewise
+from flags.streaming.websocket import websocket  # noqa: E402 - likewise
+from flagship.health import metrics_text  # noqa: E402 - likewise
 
-RUNTIME.start()
+
+async def _http(scope: Any, receive: Any, send: Any) -> None:
+    if scope["path"] == "/metrics":
+        content, content_type = await asyncio.to_thread(metrics_text)
+        await http.respond(send, 200, content, content_type=content_type)
+        return
+    await http.application(scope, receive, send)
+
+
+def _start() -> None:
+    RUNTIME.start()
+    # The thread this ran in has no further use for its connection.
+    connections.close_all()
+
+
+async def _lifespan(_scope: Any, receive: Any, send: Any) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            # It may wait for a database that is away, and signals must get through meanwhile.
+            await asyncio.to_thread(_start)
+            HUB.start()
+            await send({"type": "lifespan.startup.complete"})
+        else:
+            await HUB.stop()
+            await asyncio.to_thread(RUNTIME.stop)
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+
+
+application = ProtocolTypeRouter({"http": _http, "websocket": websocket, "lifespan": _lifespan})

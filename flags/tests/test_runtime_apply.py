@@ -74,8 +74,8 @@ def test_apply__a_kill_ahead_of_missing_steps__is_obeyed_at_once_and_all_along(r
     runtime = runtime_at(1)
     seen = []
     runtime.observe(
-        lambda pk, _steps: seen.append(
-            (runtime.environments[pk].version, runtime.environments[pk].evaluate("a", USER).reason)
+        lambda pk, _steps, is_ahead: seen.append(
+            (runtime.environments[pk].version, runtime.environments[pk].evaluate("a", USER).reason, is_ahead)
         )
     )
 
@@ -84,7 +84,12 @@ def test_apply__a_kill_ahead_of_missing_steps__is_obeyed_at_once_and_all_along(r
     # Step 3 carries the flag as it was before the kill: whoever obeys must not fall back to it for an instant.
     for version in (2, 3, 4):
         assert runtime.apply(steps[version])
-    assert seen == [(2, "KILL_SWITCH"), (3, "KILL_SWITCH"), (4, "KILL_SWITCH")]
+    assert seen == [
+        (1, "KILL_SWITCH", True),
+        (2, "KILL_SWITCH", False),
+        (3, "KILL_SWITCH", False),
+        (4, "KILL_SWITCH", False),
+    ]
 
     assert runtime.apply(steps[5])
     assert runtime.environments[environment.pk].evaluate("a", USER).reason == "DISABLED"
@@ -107,7 +112,7 @@ def test_apply__an_environment_not_known__asks_for_it(steps):
 def test_refresh__steps_missed__are_fetched_and_announced_in_order(runtime_at, environment, steps):
     runtime = runtime_at(1)
     announced = []
-    runtime.observe(lambda pk, found: announced.append((pk, [step.version for step in found])))
+    runtime.observe(lambda pk, found, _ahead: announced.append((pk, [step.version for step in found])))
 
     runtime.refresh()
 
@@ -118,7 +123,7 @@ def test_refresh__steps_missed__are_fetched_and_announced_in_order(runtime_at, e
 def test_refresh__more_steps_than_worth_fetching__loads_afresh(runtime_at, environment, monkeypatch):
     runtime = runtime_at(1)
     announced = []
-    runtime.observe(lambda pk, found: announced.append((pk, found)))
+    runtime.observe(lambda pk, found, _ahead: announced.append((pk, found)))
     monkeypatch.setattr(loading, "MOST_STEPS_FETCHED", 3)
 
     runtime.refresh()

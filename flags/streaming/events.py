@@ -1,0 +1,41 @@
+"""What a stream sends, encoded once however many clients there are."""
+
+from functools import cached_property
+from typing import Any
+
+import orjson
+
+from flags.propagation import Step
+
+SNAPSHOT = "snapshot"
+KEEP_ALIVE = b": keep-alive\n\n"
+
+
+class Event:
+    """One event in both its forms: `sse`, and `frame` for WebSockets.
+
+    `version` is its id. An event that `is_ahead` has none: it is to be applied at once, and the steps before it and it
+    itself follow in their order.
+    """
+
+    def __init__(self, version: int, kind: str, data: bytes, *, is_ahead: bool = False) -> None:
+        self.version = version
+        self.kind = kind
+        self.is_ahead = is_ahead
+        self.sse = b"%sevent: %s\ndata: %s\n\n" % (b"" if is_ahead else b"id: %d\n" % version, kind.encode(), data)
+        self.body = data
+
+    @cached_property
+    def frame(self) -> str:
+        version = "null" if self.is_ahead else str(self.version)
+        return f'{{"event":"{self.kind}","version":{version},"data":{self.body.decode()}}}'
+
+
+def event_of(step: Step, *, is_ahead: bool = False) -> Event:
+    """The changed flag or segment itself; of one that is no longer served, its key."""
+    data: dict[str, Any] = step.document if step.document is not None else {"key": step.key, "deleted": True}
+    return Event(step.version, step.kind, orjson.dumps(data), is_ahead=is_ahead)
+
+
+def retry(milliseconds: int) -> bytes:
+    return b"retry: %d\n\n" % milliseconds

@@ -1,0 +1,65 @@
+"""An environment's recent events in memory, contiguous up to its current version, and who listens to it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from flags.streaming.client import Client
+from flags.streaming.events import Event
+
+MOST_BYTES_KEPT = 16 * 1024 * 1024
+
+
+class Feed:
+    """Lives on the event loop, so that joining and broadcasting never overlap."""
+
+    def __init__(self, environment_id: int, version: int, *, most_events: int) -> None:
+        self.environment_id = environment_id
+        self.version = version
+        self.clients: set[Client] = set()
+        self._most_events = most_events
+        self._events: deque[Event] = deque()
+        self._bytes = 0
+
+    @property
+    def oldest(self) -> int:
+        """The version from which on every later event is here."""
+        return self._events[0].version - 1 if self._events else self.version
+
+    def covers(self, version: int) -> bool:
+        return self.oldest <= version <= self.version
+
+    def since(self, version: int) -> list[Event]:
+        """The events after `version`, which `covers` has said yes to."""
+        return [self._events[index] for index in range(len(self._events) - (self.version - version), len(self._events))]
+
+    def broadcast(self, event: Event) -> None:
+        """Keep the next event and offer it to everybody; one that is here already is passed over."""
+        if event.version <= self.version:
+            return
+        if not event.is_ahead:
+            self.version = event.version
+            self._events.append(event)
+            self._bytes += len(event.sse)
+        while len(self._events) > self._most_events or (self._bytes > MOST_BYTES_KEPT and len(self._events) > 1):
+            self._bytes -= len(self._events.popleft().sse)
+        for client in tuple(self.clients):
+            client.offer(event)
+
+    def prepend(self, history: Iterable[Event]) -> None:
+        """Put earlier events, in order, before those that are here, as far as they join on and there is room."""
+        for event in sorted(history, key=lambda event: -event.version):
+            if len(self._events) >= self._most_events or self._bytes + len(event.sse) > MOST_BYTES_KEPT:
+                return
+            if event.version == self.oldest:
+                self._events.appendleft(event)
+                self._bytes += len(event.sse)
+
+    def restart(self, snapshot: Event) -> None:
+        """The environment was loaded afresh: nobody can be told step by step how it came there."""
+        self._events.clear()
+        self._bytes = 0
+        self.version = snapshot.version
+        for client in tuple(self.clients):
+            client.offer(snapshot)

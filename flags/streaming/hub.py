@@ -1,0 +1,226 @@
+"""The process's one hub: hears the runtime, keeps each environment's recent events, and hands them to its clients."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connections
+
+from flags import loading
+from flags.metrics import STREAM_CLIENTS, STREAM_CLOSED
+from flags.propagation import Step
+from flags.runtime import RUNTIME
+from flags.snapshots import snapshot_of
+from flags.streaming.acknowledgements import ACKNOWLEDGEMENTS
+from flags.streaming.client import Client
+from flags.streaming.events import SNAPSHOT, Event, event_of
+from flags.streaming.feed import Feed
+from tenancy.keyring import KEYRING
+
+log = structlog.get_logger(__name__)
+_Answer = TypeVar("_Answer")
+TICK_SECONDS = 1.0
+REPORT_SECONDS = 0.25
+
+
+class UnknownEnvironmentError(LookupError):
+    """This process has not heard of the environment's configuration."""
+
+
+class Hub:
+    """Lives on the event loop it was started on; only `_applied` is called from elsewhere."""
+
+    def __init__(self) -> None:
+        self.is_draining = False
+        self._feeds: dict[int, Feed] = {}
+        self._snapshots: dict[int, Event] = {}
+        self._histories: dict[int, asyncio.Task[None]] = {}
+        self._refreshing: asyncio.Task[None] | None = None
+        self._keyring_revision = -1
+        self._ticking: asyncio.Task[None] | None = None
+        self._reporting: asyncio.Task[None] | None = None
+        # Who is due a keep-alive, the longest silent first; closed clients are passed over when their turn comes.
+        self._due: deque[tuple[float, Client]] = deque()
+
+    def start(self) -> None:
+        self.is_draining = False
+        self._feeds, self._snapshots = {}, {}
+        self._due.clear()
+        self._loop = asyncio.get_running_loop()
+        self._keyring_revision = KEYRING.revision
+        RUNTIME.observe(self._applied)
+        self._ticking = self._loop.create_task(self._tick_for_ever())
+        self._reporting = self._loop.create_task(self._report_for_ever())
+
+    async def stop(self) -> None:
+        RUNTIME.unobserve(self._applied)
+        tasks = [task for task in (self._ticking, self._reporting) if task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    @property
+    def client_count(self) -> int:
+        return sum(len(feed.clients) for feed in self._feeds.values())
+
+    # -- Changes -----------------------------------------------------------------------------------------------------
+
+    def _applied(self, environment_id: int, steps: Sequence[Step] | None, is_ahead: bool) -> None:
+        """Called by the runtime's threads, in the order of the version log."""
+        events = None if steps is None else [event_of(step, is_ahead=is_ahead) for step in steps]
+        self._loop.call_soon_threadsafe(self._broadcast, environment_id, events)
+
+    def _broadcast(self, environment_id: int, events: list[Event] | None) -> None:
+        feed = self._feeds.get(environment_id)
+        if feed is None:
+            return
+        if events is None:
+            feed.restart(self._snapshot(environment_id))
+            return
+        for event in events:
+            feed.broadcast(event)
+
+    # -- Joining -----------------------------------------------------------------------------------------------------
+
+    async def join(self, client: Client, last_version: int | None) -> None:
+        """Queue for `client` what it missed since `last_version`, or a snapshot, and everything from then on.
+
+        Nothing is lost or doubled between the two: whatever happens between here and the loop's next turn waits for it.
+        Raises UnknownEnvironmentError.
+        """
+        feed = self._feed(client.key.environment_id)
+        if last_version is not None and last_version > feed.version:
+            # Another process told it, a few milliseconds ahead of this one; or a database that is lost since.
+            await self._refresh()
+        if last_version is not None and feed.oldest > last_version >= feed.version - settings.STREAM_CATCH_UP_STEPS:
+            await self._load_history(feed)
+        if last_version is not None and feed.covers(last_version):
+            client.version = last_version
+            for event in feed.since(last_version):
+                client.offer(event)
+        elif last_version is not None and last_version > feed.version and not RUNTIME.is_database_there:
+            client.version = last_version
+        else:
+            client.offer(self._snapshot(feed.environment_id))
+        if not client.is_closed:
+            feed.clients.add(client)
+            self._due.append((time.monotonic(), client))
+            if client.instance:
+                # What it says it was told last, it has applied; of a snapshot that is only known once it says so.
+                had = -1 if last_version is None else last_version
+                ACKNOWLEDGEMENTS.add(feed.environment_id, client.instance, client.sdk, had)
+            STREAM_CLIENTS.set(self.client_count)
+
+    def leave(self, client: Client) -> None:
+        feed = self._feeds.get(client.key.environment_id or 0)
+        if feed is not None and client in feed.clients:
+            feed.clients.discard(client)
+            STREAM_CLIENTS.set(self.client_count)
+            STREAM_CLOSED.labels("slow" if client.is_slow else "drained" if self.is_draining else "left").inc()
+
+    def _feed(self, environment_id: int | None) -> Feed:
+        environment = RUNTIME.environments.get(environment_id or 0)
+        if environment is None or environment_id is None:
+            raise UnknownEnvironmentError(environment_id)
+        feed = self._feeds.get(environment_id)
+        if feed is None:
+            feed = Feed(environment_id, environment.version, most_events=settings.STREAM_CATCH_UP_STEPS)
+            self._feeds[environment_id] = feed
+        return feed
+
+    def _snapshot(self, environment_id: int) -> Event:
+        """The snapshot, encoded once per version; of the feed's events the client is then spared what is in it."""
+        made = self._snapshots.get(environment_id)
+        snapshot = snapshot_of(environment_id)
+        if snapshot is None:
+            raise UnknownEnvironmentError(environment_id)
+        if made is None or made.body is not snapshot.body:
+            made = self._snapshots[environment_id] = Event(snapshot.version, SNAPSHOT, snapshot.body)
+        return made
+
+    async def _load_history(self, feed: Feed) -> None:
+        """Fetch what happened before this process began to listen: once, for however many clients come back."""
+        task = self._histories.get(feed.environment_id)
+        if task is None:
+            task = self._loop.create_task(self._fetch_history(feed))
+            self._histories[feed.environment_id] = task
+            task.add_done_callback(lambda _task: self._histories.pop(feed.environment_id, None))
+        await asyncio.shield(task)
+
+    async def _fetch_history(self, feed: Feed) -> None:
+        after = max(0, feed.version - settings.STREAM_CATCH_UP_STEPS)
+        steps = await asyncio.to_thread(_ask, loading.steps_since, feed.environment_id, after)
+        feed.prepend(event_of(step) for step in steps or ())
+
+    async def _refresh(self) -> None:
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = self._loop.create_task(asyncio.to_thread(_ask, RUNTIME.refresh))
+        await asyncio.shield(self._refreshing)
+
+    # -- Time --------------------------------------------------------------------------------------------------------
+
+    async def _tick_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            try:
+                self.tick()
+            except Exception:
+                # Keep-alives and revocations must go on for everybody else.
+                log.exception("stream_tick_failed")
+
+    async def _report_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(REPORT_SECONDS)
+            await asyncio.to_thread(ACKNOWLEDGEMENTS.flush)
+
+    def tick(self) -> None:
+        """Send the keep-alives that are due, and end the streams whose credential is no longer live."""
+        now = time.monotonic()
+        while self._due and now - self._due[0][0] >= settings.STREAM_KEEP_ALIVE_SECONDS:
+            _, client = self._due.popleft()
+            if client.is_closed:
+                continue
+            if not KEYRING.holds(client.key):
+                client.close()
+                continue
+            client.keep_alive()
+            if client.instance:
+                ACKNOWLEDGEMENTS.add(client.key.environment_id, client.instance, client.sdk)
+            self._due.append((now, client))
+        if KEYRING.revision != self._keyring_revision:
+            self._keyring_revision = KEYRING.revision
+            for feed in self._feeds.values():
+                for client in tuple(feed.clients):
+                    if not KEYRING.holds(client.key):
+                        client.close()
+
+    def drain(self) -> None:
+        """End every stream; each client is told to come back at a moment of its own within the window."""
+        self.is_draining = True
+        window = int(settings.STREAM_DRAIN_WINDOW_SECONDS * 1000)
+        for feed in self._feeds.values():
+            for client in tuple(feed.clients):
+                client.close(retry_milliseconds=random.randint(0, window))  # noqa: S311 - jitter, not a secret
+
+
+def _ask(function: Callable[..., _Answer], *arguments: Any) -> _Answer | None:
+    """Call what needs the database in a worker thread; None where it is away."""
+    try:
+        return function(*arguments)
+    except (DatabaseError, InterfaceError) as error:
+        log.warning("stream_lost_database", error=type(error).__name__)
+        return None
+    finally:
+        # The worker thread may never be asked again; its connection would stay open for as long as the process.
+        connections.close_all()
+
+
+HUB = Hub()

@@ -1,0 +1,54 @@
+"""uvicorn, taught to send clients away before it waits for them, and to hang up on one that does not read."""
+
+import asyncio
+import socket
+from typing import Any
+
+import uvicorn
+from django.conf import settings
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from flags.streaming.hub import HUB
+
+_BACKLOG = 4_096
+_GRACE_SECONDS = 3
+
+
+class StreamProtocol(H11Protocol):
+    """Puts the connection's transport into `scope["state"]`: ASGI has no word for hanging up."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        self.app_state = {**self.app_state, "transport": transport}
+        super().connection_made(transport)
+
+
+class StreamServer(uvicorn.Server):
+    """A server whose responses have no end of their own, so that waiting for them would take for ever."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        HUB.drain()
+        await super().shutdown(sockets)
+
+
+def serve(application: Any, *, host: str, port: int) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    StreamServer(configure(application, host=host, port=port)).run()
+
+
+def configure(application: Any, **address: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        application,
+        **address,
+        http=StreamProtocol,
+        lifespan="on",
+        loop="asyncio",
+        backlog=_BACKLOG,
+        limit_concurrency=settings.STREAM_MAX_CONNECTIONS,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        # structlog is set up already; a line for each request would be one for each reconnect of each client.
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        ws_per_message_deflate=False,
+    )
