@@ -318,7 +318,7 @@ def _rule_row(ref: str, rule: Mapping[str, Any], refs: Mapping[str, str]) -> Rul
 def _rollout(
     percents: Mapping[str, str], names: Mapping[str, str], attr: str, problems: list[Problem]
 ) -> list[dict[str, Any]]:
-    rollout = []
+    rollout: list[dict[str, Any]] = []
     for ref, text in percents.items():
         if not text:
             continue

@@ -110,6 +110,17 @@ def p_value(value: float | None) -> str:
 
 
 @register.inclusion_tag("console/diff.html")
+def entry_table(entry: Any) -> dict[str, Any]:
+    """What an audit row changed; where something was made or removed, all that it was."""
+    changes = entry.changes
+    if entry.before is None:
+        changes = [{"path": path, "before": None, "after": value} for path, value in (entry.after or {}).items()]
+    elif entry.after is None:
+        changes = [{"path": path, "before": value, "after": None} for path, value in entry.before.items()]
+    return diff_table(changes)
+
+
+@register.inclusion_tag("console/diff.html")
 def diff_table(changes: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"changes": [change for change in changes if change["path"] not in _BOOKKEEPING]}
 

@@ -55,7 +55,7 @@ class ConsoleAdmin(ModelAdmin):
         self, request: HttpRequest, template: str, *, title: str, status: int = 200, **context: Any
     ) -> TemplateResponse:
         """A page of our own inside the console's frame."""
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]  # as Django's own admin views set it
+        request.current_app = self.admin_site.name  # as Django's own admin views set it
         return TemplateResponse(
             request, template, {**self.admin_site.each_context(request), "title": title, **context}, status=status
         )

@@ -38,7 +38,7 @@ class MemberForm(forms.Form):
             choice for choice in Role.choices if choice[0] != Role.OWNER or self._owned
         ]
         self._scopes: dict[str, tuple[Organization, Project | None, Environment | None]] = {}
-        choices = []
+        choices: list[tuple[str, str]] = []
         for organization in organizations:
             self._offer(choices, f"o{organization.pk}", f"all of {organization}", (organization, None, None))
             for project in access.projects(looking.principal).filter(organization=organization):

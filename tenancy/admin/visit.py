@@ -62,7 +62,7 @@ class Visit:
     @cached_property
     def organization_roles(self) -> dict[int, Role]:
         """Roles on whole organizations, by the organization's id."""
-        rows = Membership.objects.filter(user_id=self.principal.user_id, project__isnull=True)
+        rows = Membership.objects.filter(user=self.principal.user_id, project__isnull=True)
         return {row.organization_id: Role(row.role) for row in rows}
 
     def may_in(self, needed: Role, organization_id: int | None = None) -> bool:
