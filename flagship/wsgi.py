@@ -11,5 +11,5 @@ django = get_wsgi_application()
 from flags.runtime import RUNTIME  # noqa: E402 - Django's apps must be loaded first
 from flagship.fastlane import FastLane  # noqa: E402 - likewise
 
-application = FastLane(django)
+application = FastLane(django)  # type: ignore[arg-type]  # the stubs of a WSGI handler are narrower than WSGI
 RUNTIME.start()

@@ -21,3 +21,10 @@ class Principal:
     @property
     def is_key(self) -> bool:
         return self.environment_id is not None
+
+    @property
+    def own_environment_id(self) -> int:
+        """The environment of a key; for views that only keys may call."""
+        if self.environment_id is None:
+            raise ValueError("Only a server or client key has an environment of its own.")
+        return self.environment_id

@@ -7,13 +7,13 @@ from django.conf import settings
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import ParseError
-from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from analytics import metrics, services
 from analytics.api import parsing
 from tenancy.api.authentication import IsEnvironmentKey
+from tenancy.api.request import Request
 from tenancy.errors import Invalid, PayloadTooLarge, Problem
 from tenancy.principals import Principal
 

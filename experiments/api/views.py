@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.request import Request
 from rest_framework.response import Response
 
 from experiments import planning, selectors, services
@@ -13,6 +12,7 @@ from experiments.api import serializers
 from experiments.documents import experiment_resource, metric_resource
 from experiments.models import Experiment
 from experiments.preflight import check_before_start
+from tenancy.api.request import Request
 from tenancy.api.views import WHERE, EnvironmentView, choice, paginated, payload, refuse_unknown
 from tenancy.errors import Invalid
 from tenancy.models import Role

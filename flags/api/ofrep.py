@@ -5,13 +5,13 @@ from typing import Any
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, inline_serializer
 from rest_framework import serializers
 from rest_framework.exceptions import ParseError
-from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from flags import ofrep
 from flags.evaluation import Caller
 from tenancy.api.authentication import IsEnvironmentKey
+from tenancy.api.request import Request
 
 _REQUEST = inline_serializer("OfrepRequest", {"context": serializers.DictField(required=False)})
 _ONE = inline_serializer(
@@ -43,7 +43,7 @@ class OfrepView(APIView):
     permission_classes = [IsEnvironmentKey]
 
     def caller(self, request: Request) -> Caller:
-        return Caller(request.user.environment_id, source="ofrep", user_agent=request.META.get("HTTP_USER_AGENT"))
+        return Caller(request.user.own_environment_id, source="ofrep", user_agent=request.META.get("HTTP_USER_AGENT"))
 
     def sent(self, request: Request) -> Any:
         try:

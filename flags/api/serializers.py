@@ -76,6 +76,93 @@ class KilledSerializer(serializers.Serializer[Any]):
     configVersion = serializers.IntegerField(help_text="Whoever has applied this version obeys.")
 
 
+class TagSerializer(serializers.Serializer[Any]):
+    tag = serializers.CharField(max_length=60)
+    reason = serializers.CharField(required=False, allow_blank=True, max_length=2000)
+
+
+class TaggedSerializer(serializers.Serializer[Any]):
+    tag = serializers.CharField()
+    flags = serializers.ListField(child=serializers.CharField(), help_text="The keys of the flags with the tag.")
+    configVersion = serializers.IntegerField(help_text="Whoever has applied this version obeys.")
+
+
+class RollbackSerializer(serializers.Serializer[Any]):
+    version = serializers.IntegerField(help_text="The flag's version to go back to.")
+    reason = serializers.CharField(required=False, allow_blank=True, max_length=2000)
+
+
+class ChangeSerializer(serializers.Serializer[Any]):
+    path = serializers.CharField()
+    before = serializers.JSONField(allow_null=True)
+    after = serializers.JSONField(allow_null=True)
+
+
+class VersionSerializer(serializers.Serializer[Any]):
+    version = serializers.IntegerField(allow_null=True, help_text="The flag's; null where it was archived.")
+    configVersion = serializers.IntegerField(help_text="The environment's, after this change.")
+    kind = serializers.CharField()
+    actor = serializers.CharField()
+    createdAt = serializers.DateTimeField()
+    flag = FlagSerializer(allow_null=True)
+    changes = ChangeSerializer(many=True)
+
+
+class SegmentSerializer(serializers.Serializer[Any]):
+    key = serializers.CharField(max_length=100, required=False)
+    name = serializers.CharField(max_length=200, required=False)
+    included = serializers.ListField(child=serializers.CharField(max_length=1024), required=False)
+    excluded = serializers.ListField(child=serializers.CharField(max_length=1024), required=False)
+    conditions = serializers.JSONField(
+        required=False, allow_null=True, help_text="A condition, or {all: […]}, {any: […]}, {not: …}."
+    )
+    version = serializers.IntegerField(required=False, help_text="The version that was read; required to change.")
+    createdAt = serializers.DateTimeField(read_only=True)
+    updatedAt = serializers.DateTimeField(read_only=True)
+
+
+class LayerSlotSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField(help_text="The experiment's.")
+    start = serializers.IntegerField()
+    end = serializers.IntegerField(help_text="Exclusive.")
+
+
+class LayerSerializer(serializers.Serializer[Any]):
+    key = serializers.CharField(max_length=100, required=False)
+    name = serializers.CharField(max_length=200, required=False)
+    salt = serializers.CharField(read_only=True)
+    experiments = LayerSlotSerializer(many=True, read_only=True)
+    version = serializers.IntegerField(required=False, help_text="The version that was read; required to change.")
+    createdAt = serializers.DateTimeField(read_only=True)
+    updatedAt = serializers.DateTimeField(read_only=True)
+
+
+class PreviewSerializer(serializers.Serializer[Any]):
+    flagKey = serializers.CharField()
+    userId = serializers.CharField(required=False, allow_null=True)
+    attributes = serializers.DictField(required=False, allow_null=True)
+    defaultValue = serializers.JSONField(required=False, allow_null=True)
+    configVersion = serializers.IntegerField(required=False, allow_null=True, help_text="The environment's, back then.")
+    at = serializers.DateTimeField(required=False, allow_null=True, help_text="What was served at that moment.")
+    config = FlagSerializer(required=False, allow_null=True, help_text="What a PATCH would carry, not stored.")
+
+
+class PreviewedSerializer(serializers.Serializer[Any]):
+    flagKey = serializers.CharField()
+    userId = serializers.CharField(allow_null=True)
+    variant = serializers.CharField(allow_null=True)
+    value = serializers.JSONField(allow_null=True)
+    reason = serializers.CharField()
+    ruleId = serializers.CharField(required=False)
+    experiment = serializers.CharField(required=False)
+    errorCode = serializers.CharField(required=False)
+    detail = serializers.CharField(required=False)
+    configVersion = serializers.IntegerField()
+    stale = serializers.BooleanField()
+    unit = serializers.CharField(allow_null=True)
+    trace = serializers.ListField(child=serializers.DictField(), help_text="Every step that was taken, in order.")
+
+
 class EvaluateSerializer(serializers.Serializer[Any]):
     flagKey = serializers.CharField()
     userId = serializers.CharField(required=False, allow_null=True)

@@ -2,15 +2,25 @@
 
 from django.urls import path
 
-from flags.api import views
+from flags.api import audiences, history, views
 
 urlpatterns = [
     path("evaluate", views.EvaluateView.as_view()),
     path("flags/evaluate", views.EvaluateView.as_view()),
     path("flags/evaluate/all", views.EvaluateAllView.as_view()),
+    path("flags/evaluate/preview", views.PreviewView.as_view()),
+    path("kill", views.KillTagView.as_view()),
+    path("kill/release", views.ReleaseTagView.as_view()),
+    path("segments", audiences.SegmentsView.as_view()),
+    path("segments/<str:key>", audiences.SegmentView.as_view()),
+    path("layers", audiences.LayersView.as_view()),
+    path("layers/<str:key>", audiences.LayerView.as_view()),
     path("flags", views.FlagsView.as_view()),
     path("flags/<str:key>", views.FlagView.as_view()),
     path("flags/<str:key>/restore", views.RestoreView.as_view()),
+    path("flags/<str:key>/versions", history.VersionsView.as_view()),
+    path("flags/<str:key>/rollback", history.RollbackView.as_view()),
+    path("flags/<str:key>/audit", history.FlagAuditView.as_view()),
     path("flags/<str:key>/kill", views.KillView.as_view()),
     path("flags/<str:key>/kill/release", views.ReleaseView.as_view()),
 ]

@@ -1,21 +1,26 @@
 """Thin views: find the environment through the door, call a service, show the resource."""
 
+from collections.abc import Callable
 from typing import Any
 
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from flags import evaluation, selectors, services
+from flags import evaluation, history, preview, selectors, services
 from flags.api import serializers
 from flags.documents import flag_resource
 from flags.metrics import EVALUATION_SECONDS
 from flags.models import Flag, FlagConfig
+from flags.services.drafts import SHARED_FIELDS
+from tenancy import access
+from tenancy.api.audit import instant
 from tenancy.api.authentication import IsEnvironmentKey
-from tenancy.api.views import WHERE, EnvironmentView, choice, paginated, payload
+from tenancy.api.request import Request
+from tenancy.api.views import WHERE, EnvironmentView, choice, paginated, payload, refuse_unknown, version_of
 from tenancy.errors import Invalid
-from tenancy.models import Role
+from tenancy.models import Environment, Role
 
 
 class EvaluateView(APIView):
@@ -46,7 +51,25 @@ class EvaluateAllView(APIView):
 
 
 def _caller(request: Request) -> evaluation.Caller:
-    return evaluation.Caller(request.user.environment_id, user_agent=request.META.get("HTTP_USER_AGENT"))
+    return evaluation.Caller(request.user.own_environment_id, user_agent=request.META.get("HTTP_USER_AGENT"))
+
+
+def with_project_editor(view: EnvironmentView, request: Request) -> Environment:
+    """Return the environment of a change that reaches the project's other environments as well."""
+    environment = view.environment(request, Role.EDITOR)
+    access.require(request.user, environment.project, Role.EDITOR)
+    return environment
+
+
+class PreviewView(EnvironmentView):
+    """What somebody would get, or got, and why; nothing is logged."""
+
+    @extend_schema(
+        parameters=WHERE, request=serializers.PreviewSerializer, responses=serializers.PreviewedSerializer
+    )
+    def post(self, request: Request) -> Response:
+        environment = self.environment(request)
+        return Response(preview.preview(environment, payload(serializers.PreviewSerializer, request)))
 
 
 class FlagsView(EnvironmentView):
@@ -78,7 +101,7 @@ class FlagsView(EnvironmentView):
         responses={200: serializers.FlagSerializer, 201: serializers.FlagSerializer},
     )
     def post(self, request: Request) -> Response:
-        environment = self.environment(request, Role.EDITOR)
+        environment = with_project_editor(self, request)
         sent = payload(serializers.FlagSerializer, request)
         if "key" not in sent:
             raise Invalid("Name the flag's key.", attr="key", code="required")
@@ -89,9 +112,16 @@ class FlagsView(EnvironmentView):
 class FlagView(EnvironmentView):
     """One flag."""
 
-    @extend_schema(parameters=WHERE, responses=serializers.FlagSerializer)
+    @extend_schema(
+        parameters=[*WHERE, OpenApiParameter("at", OpenApiTypes.DATETIME, description="The flag as it was then.")],
+        responses=serializers.FlagSerializer,
+    )
     def get(self, request: Request, key: str) -> Response:
-        return Response(flag_resource(selectors.get_config(self.environment(request), key)))
+        environment = self.environment(request)
+        moment = instant(request, "at")
+        if moment is not None:
+            return Response(history.resource_at(environment, key, moment))
+        return Response(flag_resource(selectors.get_config(environment, key)))
 
     @extend_schema(parameters=WHERE, request=serializers.FlagSerializer, responses=serializers.FlagSerializer)
     def put(self, request: Request, key: str) -> Response:
@@ -105,33 +135,40 @@ class FlagView(EnvironmentView):
     def delete(self, request: Request, key: str) -> Response:
         """Archives: nothing is lost, and `restore` brings it back."""
         environment = self.environment(request, Role.EDITOR)
+        access.require(request.user, environment.project, Role.EDITOR)
         config = services.archive_flag(actor=request.user.actor, environment=environment, key=key)
         return Response(flag_resource(config))
 
     def _update(self, request: Request, key: str, *, is_partial: bool) -> Response:
         environment = self.environment(request, Role.EDITOR)
         sent = payload(serializers.FlagSerializer, request)
-        if "version" not in sent:
-            raise Invalid(
-                "Send the version that you read, so that nobody's change is overwritten.",
-                attr="version",
-                code="required",
-            )
+        version = version_of(sent)
+        if not is_partial or self._is_shared_changed(environment, key, sent):
+            access.require(request.user, environment.project, Role.EDITOR)
         config = services.update_flag(
             actor=request.user.actor,
             environment=environment,
             key=key,
             payload=sent,
-            version=sent["version"],
+            version=version,
             is_partial=is_partial,
         )
         return Response(flag_resource(config))
 
 
+    @staticmethod
+    def _is_shared_changed(environment: Environment, key: str, sent: dict[str, Any]) -> bool:
+        """Whether the change reaches the other environments, where the caller may have no role."""
+        if not any(name in sent for name in SHARED_FIELDS):
+            return False
+        there = flag_resource(selectors.get_config(environment, key))
+        return any(name in sent and sent[name] != there[name] for name in SHARED_FIELDS)
+
+
 class RestoreView(EnvironmentView):
     @extend_schema(parameters=WHERE, request=serializers.ReasonSerializer, responses=serializers.FlagSerializer)
     def post(self, request: Request, key: str) -> Response:
-        environment = self.environment(request, Role.EDITOR)
+        environment = with_project_editor(self, request)
         reason = payload(serializers.ReasonSerializer, request).get("reason", "")
         config = services.restore_flag(actor=request.user.actor, environment=environment, key=key, reason=reason)
         return Response(flag_resource(config))
@@ -161,6 +198,35 @@ class ReleaseView(EnvironmentView):
         reason = payload(serializers.ReasonSerializer, request).get("reason", "")
         config = services.release_flag(actor=request.user.actor, environment=environment, key=key, reason=reason)
         return Response(_killed(config), status=202)
+
+
+class KillTagView(EnvironmentView):
+    @extend_schema(parameters=WHERE, request=serializers.TagSerializer, responses={202: serializers.TaggedSerializer})
+    def post(self, request: Request) -> Response:
+        """Every flag with the tag, each to its off variant."""
+        return _by_tag(self, request, services.kill_tag)
+
+
+class ReleaseTagView(EnvironmentView):
+    @extend_schema(parameters=WHERE, request=serializers.TagSerializer, responses={202: serializers.TaggedSerializer})
+    def post(self, request: Request) -> Response:
+        return _by_tag(self, request, services.release_tag)
+
+
+def _by_tag(view: EnvironmentView, request: Request, act: Callable[..., list[FlagConfig]]) -> Response:
+    environment = view.environment(request, Role.EDITOR)
+    sent = payload(serializers.TagSerializer, request)
+    refuse_unknown(sent, ("tag", "reason"))
+    configs = act(
+        actor=request.user.actor, environment=environment, tag=sent["tag"], reason=sent.get("reason", "")
+    )
+    environment.refresh_from_db(fields=["config_version"])
+    body = {
+        "tag": sent["tag"],
+        "flags": [config.flag.key for config in configs],
+        "configVersion": environment.config_version,
+    }
+    return Response(body, status=202)
 
 
 def _killed(config: FlagConfig) -> dict[str, Any]:

@@ -8,13 +8,13 @@ from django.http import HttpResponseBase, StreamingHttpResponse
 from django.utils.dateparse import parse_datetime
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.request import Request
 from rest_framework.response import Response
 
 from audit.documents import csv_lines, entry_resource, json_lines
 from audit.models import Entry
 from tenancy import access
 from tenancy.api import serializers
+from tenancy.api.request import Request
 from tenancy.api.views import TENANT, ManagementView, choice, paginated
 from tenancy.errors import Invalid
 from tenancy.models import Membership, Organization

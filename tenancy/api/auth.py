@@ -2,12 +2,12 @@
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import AllowAny
-from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from tenancy import tokens
 from tenancy.api import serializers
+from tenancy.api.request import Request
 from tenancy.api.views import payload
 from tenancy.attempts import Attempts
 from tenancy.errors import Unauthenticated

@@ -12,9 +12,9 @@ from typing import Any
 import orjson
 from django.db import connection, transaction
 from django.utils import timezone
-from rest_framework.request import Request
 from rest_framework.response import Response
 
+from tenancy.api.request import Request
 from tenancy.errors import Conflict, Invalid
 from tenancy.models import IdempotentRequest
 from tenancy.principals import Principal

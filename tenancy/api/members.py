@@ -6,12 +6,12 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.request import Request
 from rest_framework.response import Response
 
 from tenancy import access, documents, services
 from tenancy.api import serializers
 from tenancy.api.organizations import scope_of
+from tenancy.api.request import Request
 from tenancy.api.views import TENANT, ManagementView, choice, paginated, payload, refuse_unknown
 from tenancy.errors import Forbidden, Invalid, NotFound
 from tenancy.models import Credential, Environment, Membership, Organization, Project, Role, User

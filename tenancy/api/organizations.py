@@ -3,11 +3,11 @@
 from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.request import Request
 from rest_framework.response import Response
 
 from tenancy import access, documents, services
 from tenancy.api import serializers
+from tenancy.api.request import Request
 from tenancy.api.views import TENANT, ManagementView, paginated, payload, refuse_unknown
 from tenancy.errors import Forbidden
 from tenancy.models import Environment, Project, Role, User

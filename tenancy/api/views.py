@@ -6,7 +6,6 @@ from typing import Any
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.pagination import PageNumberPagination
-from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.settings import api_settings
@@ -14,6 +13,7 @@ from rest_framework.views import APIView
 
 from tenancy import access
 from tenancy.api.idempotency import idempotent
+from tenancy.api.request import Request
 from tenancy.errors import Invalid, Problem
 from tenancy.models import Environment, Role
 
@@ -100,11 +100,26 @@ def choice(request: Request, name: str, known: Iterable[str]) -> str | None:
     return value
 
 
+def version_of(sent: dict[str, Any]) -> int:
+    """Return the version that a change must carry. Raises Invalid `required`."""
+    if sent.get("version") is None:
+        raise Invalid(
+            "Send the version that you read, so that nobody's change is overwritten.", attr="version", code="required"
+        )
+    version: int = sent["version"]
+    return version
+
+
+def paginate(view: APIView, request: Request, rows: QuerySet[Any]) -> tuple[PageNumberPagination, list[Any]]:
+    """Return the paginator, which makes the response, and the rows of the page that was asked for."""
+    paginator: PageNumberPagination = api_settings.DEFAULT_PAGINATION_CLASS()
+    return paginator, paginator.paginate_queryset(rows, request, view=view) or []
+
+
 def paginated(view: APIView, request: Request, rows: QuerySet[Any], show: Callable[[Any], Any]) -> Response:
     """Return one page of rows, `{count, next, previous, results}`, each as `show` shows it."""
-    paginator: PageNumberPagination = api_settings.DEFAULT_PAGINATION_CLASS()
-    page = paginator.paginate_queryset(rows, request, view=view)
-    return paginator.get_paginated_response([show(row) for row in page or []])
+    paginator, page = paginate(view, request, rows)
+    return paginator.get_paginated_response([show(row) for row in page])
 
 
 def _plain(value: Any) -> Any:
