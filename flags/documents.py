@@ -95,6 +95,43 @@ def flag_resource(config: FlagConfig, rules: list[Rule] | None = None) -> dict[s
     }
 
 
+def past_resource(key: str, document: dict[str, Any], about: dict[str, Any], *, is_archived: bool) -> dict[str, Any]:
+    """Return a step of the version log in the words of the API, as `flag_resource` shows the present."""
+    rules = []
+    for rule in document["rules"]:
+        shown = {name: rule[name] for name in ("id", "priority", "name", "conditions")}
+        if "variant" in rule:
+            shown["variant"] = rule["variant"]
+        else:
+            shown["rollout"] = rollout_of(rule["allocation"])
+        rules.append(shown)
+    return {
+        "key": key,
+        "name": about.get("name", key),
+        "description": about.get("description", ""),
+        "type": document["type"],
+        "tags": about.get("tags", []),
+        "metadata": document["metadata"],
+        "variants": document["variants"],
+        "status": "archived" if is_archived else "active",
+        **{
+            name: document[name]
+            for name in (
+                "enabled",
+                "defaultVariant",
+                "offVariant",
+                "killSwitchVariant",
+                "bucketBy",
+                "prerequisites",
+                "targets",
+            )
+        },
+        "rules": rules,
+        "rollout": rollout_of(document["allocation"]),
+        "version": document["version"],
+    }
+
+
 def _rule_resource(rule: Rule) -> dict[str, Any]:
     resource: dict[str, Any] = {
         "id": str(rule.pk),

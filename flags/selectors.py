@@ -71,6 +71,11 @@ def get_segment(environment: Environment, key: str) -> Segment:
     return segment
 
 
+def search_segments(environment: Environment, search: str | None = None) -> QuerySet[Segment]:
+    found = Segment.objects.filter(environment=environment).order_by("key")
+    return found.filter(Q(key__icontains=search) | Q(name__icontains=search)) if search else found
+
+
 def layers(environment: Environment) -> QuerySet[Layer]:
     """The environment's layers with their slots, in two queries however many there are."""
     return (

@@ -69,7 +69,8 @@ def role_on(principal: Principal, thing: Environment | Project | Organization) -
     return max(roles, key=lambda role: role.rank, default=None)
 
 
-def _require(principal: Principal, thing: Environment | Project | Organization, needs: Role | None) -> None:
+def require(principal: Principal, thing: Environment | Project | Organization, needs: Role | None) -> None:
+    """Raise Forbidden unless the caller has at least the role `needs` on a thing it may see; None asks for none."""
     if needs is None:
         return
     role = role_on(principal, thing)
@@ -101,7 +102,7 @@ def get_organization(
             attr="organization",
             code="ambiguous",
         )
-    _require(principal, rows[0], needs)
+    require(principal, rows[0], needs)
     return rows[0]
 
 
@@ -120,7 +121,7 @@ def get_project(principal: Principal, key: str | None = None, *, needs: Role | N
             attr="project",
             code="ambiguous",
         )
-    _require(principal, rows[0], needs)
+    require(principal, rows[0], needs)
     return rows[0]
 
 
@@ -154,5 +155,5 @@ def get_environment(
             code="ambiguous",
         )
     row = rows[0]
-    _require(principal, row, needs)
+    require(principal, row, needs)
     return row

@@ -64,9 +64,7 @@ def with_project_editor(view: EnvironmentView, request: Request) -> Environment:
 class PreviewView(EnvironmentView):
     """What somebody would get, or got, and why; nothing is logged."""
 
-    @extend_schema(
-        parameters=WHERE, request=serializers.PreviewSerializer, responses=serializers.PreviewedSerializer
-    )
+    @extend_schema(parameters=WHERE, request=serializers.PreviewSerializer, responses=serializers.PreviewedSerializer)
     def post(self, request: Request) -> Response:
         environment = self.environment(request)
         return Response(preview.preview(environment, payload(serializers.PreviewSerializer, request)))
@@ -155,7 +153,6 @@ class FlagView(EnvironmentView):
         )
         return Response(flag_resource(config))
 
-
     @staticmethod
     def _is_shared_changed(environment: Environment, key: str, sent: dict[str, Any]) -> bool:
         """Whether the change reaches the other environments, where the caller may have no role."""
@@ -217,9 +214,7 @@ def _by_tag(view: EnvironmentView, request: Request, act: Callable[..., list[Fla
     environment = view.environment(request, Role.EDITOR)
     sent = payload(serializers.TagSerializer, request)
     refuse_unknown(sent, ("tag", "reason"))
-    configs = act(
-        actor=request.user.actor, environment=environment, tag=sent["tag"], reason=sent.get("reason", "")
-    )
+    configs = act(actor=request.user.actor, environment=environment, tag=sent["tag"], reason=sent.get("reason", ""))
     environment.refresh_from_db(fields=["config_version"])
     body = {
         "tag": sent["tag"],

@@ -1,7 +1,8 @@
 """Every write to flags: validate, write, append to the version log and audit, in one transaction."""
 
 from flags.services.flags import archive_flag, create_flag, restore_flag, set_experiment, update_flag
-from flags.services.kill import kill_flag, release_flag
+from flags.services.history import rollback_flag
+from flags.services.kill import kill_flag, kill_tag, release_flag, release_tag
 from flags.services.layers import create_layer, delete_layer, release_range, reserve_range, update_layer
 from flags.services.segments import create_segment, delete_segment, update_segment
 
@@ -13,10 +14,13 @@ __all__ = [
     "delete_layer",
     "delete_segment",
     "kill_flag",
+    "kill_tag",
     "release_flag",
     "release_range",
+    "release_tag",
     "reserve_range",
     "restore_flag",
+    "rollback_flag",
     "set_experiment",
     "update_flag",
     "update_layer",

@@ -6,13 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django.core.exceptions import ValidationError
+from django.db.models import Model
 from openflagship.engine import DecodeError, decode_flag, links
 from openflagship.ids import uuid7
 
 from flags.documents import allocate, flag_document, rollout_of, weights_of
 from flags.models import Flag, FlagConfig, Rule
+from flags.selectors import get_config
 from flags.services.recording import unknown_fields
 from tenancy.errors import Conflict, Invalid, Problem
+from tenancy.models import Environment
+from tenancy.services.rows import camel
 
 BOOLEAN_VARIANTS = [{"key": "control", "value": False}, {"key": "treatment", "value": True}]
 # What belongs to the project, the same in every environment.
@@ -42,6 +47,18 @@ class Draft:
     @property
     def document(self) -> dict[str, Any]:
         return flag_document(self.config, self.rules)
+
+
+def draft_of(environment: Environment, key: str, payload: Mapping[str, Any]) -> Draft:
+    """Return the flag as a PATCH with this payload would leave it, checked and not stored. Raises as `update_flag`."""
+    config = get_config(environment, key)
+    draft = Draft(config.flag, config, list(config.rules.all()))
+    split_before = split_of(config)
+    refuse_immutable(config.flag, payload)
+    refuse_if_any(apply(draft, payload))
+    refuse_if_any(check(draft) or check_prerequisites(draft))
+    refuse_split_change(draft, split_before)
+    return draft
 
 
 def apply(draft: Draft, payload: Mapping[str, Any]) -> list[Problem]:
@@ -119,12 +136,30 @@ def _rules(draft: Draft, sent: list[dict[str, Any]], variants: list[str]) -> tup
     return rules, problems
 
 
-def check(draft: Draft, *, attr_prefix: str = "") -> list[Problem]:
-    """Return everything the contract has against the draft, with the path of each field as it was sent."""
+def check(draft: Draft) -> list[Problem]:
+    """Return everything the contract and the tables have against the draft, with each field's path as it was sent."""
     try:
         decode_flag(draft.document)
     except DecodeError as error:
-        return [Problem(attr_prefix + _as_sent(found.path), found.code, found.message) for found in error.problems]
+        return [Problem(_as_sent(found.path), found.code, found.message) for found in error.problems]
+    problems = _column_problems(draft.flag, ("name", "description", "tags"))
+    problems += _column_problems(draft.config, ("bucket_by", "default_variant", "off_variant"))
+    for index, rule in enumerate(draft.rules):
+        problems += _column_problems(rule, ("name", "priority", "variant"), prefix=f"rules[{index}].")
+    return problems
+
+
+def _column_problems(row: Model, fields: tuple[str, ...], prefix: str = "") -> list[Problem]:
+    """What no evaluation cares about, but the row's columns do: lengths, ranges."""
+    others = [field.name for field in row._meta.fields if field.name not in fields]  # noqa: SLF001 - Django's documented API
+    try:
+        row.clean_fields(exclude=others)
+    except ValidationError as error:
+        return [
+            Problem(prefix + camel(field), found.code or "invalid", " ".join(found.messages))
+            for field, errors in error.error_dict.items()
+            for found in errors
+        ]
     return []
 
 
@@ -188,17 +223,60 @@ def check_prerequisites(draft: Draft) -> list[Problem]:
     return []
 
 
+def refuse_immutable(flag: Flag, payload: Mapping[str, Any]) -> None:
+    for name, there in (("key", flag.key), ("type", flag.type)):
+        if payload.get(name, there) != there:
+            raise Invalid(f"The {name} of a flag never changes; create another flag.", attr=name, code="immutable")
+
+
 def refuse_if_any(problems: list[Problem]) -> None:
     if problems:
         raise Invalid(problems)
 
 
-def refuse_split_change(draft: Draft, before: list[list[Any]]) -> None:
+def split_of(config: FlagConfig) -> tuple[Any, ...]:
+    """Return everything that decides which unit gets which variant of a split."""
+    return (config.allocation, config.salt, config.bucket_by)
+
+
+def refuse_split_change(draft: Draft, before: tuple[Any, ...]) -> None:
     """While an experiment uses the flag its split is locked: new weights would mix two assignments in one result."""
-    if draft.config.experiment and draft.config.allocation != before:
+    if draft.config.experiment and split_of(draft.config) != before:
         raise Conflict(
             "An experiment is running on this flag, so its split is locked. Complete the experiment, or restart it "
             "with the new split.",
             code="rollout_conflict",
-            attr="rollout",
+            attr="bucketBy" if draft.config.bucket_by != before[2] else "rollout",
         )
+
+
+def restore(draft: Draft, document: Mapping[str, Any]) -> None:
+    """Put a document of the version log onto the draft, to the byte: its ranges, salt and rule ids too.
+
+    The kill switch and the experiment stay as they are now; each has an act of its own.
+    """
+    flag, config = draft.flag, draft.config
+    flag.variants, flag.metadata = document["variants"], document["metadata"]
+    for name, field in (
+        ("enabled", "is_enabled"),
+        ("defaultVariant", "default_variant"),
+        ("offVariant", "off_variant"),
+        ("bucketBy", "bucket_by"),
+        ("salt", "salt"),
+        ("prerequisites", "prerequisites"),
+        ("targets", "targets"),
+        ("allocation", "allocation"),
+    ):
+        setattr(config, field, document[name])
+    draft.rules = [
+        Rule(
+            pk=UUID(rule["id"]),
+            config=config,
+            priority=rule["priority"],
+            name=rule["name"],
+            conditions=rule["conditions"],
+            variant=rule.get("variant", ""),
+            allocation=rule.get("allocation", []),
+        )
+        for rule in document["rules"]
+    ]

@@ -130,28 +130,43 @@ def update_flag(
     flag = config.flag
     if flag.is_archived:
         raise Conflict(f"{key!r} is archived; restore it before changing it.", code="flag_archived")
-    for name in ("key", "type"):
-        if name in payload and payload[name] != before[name]:
-            raise Invalid(f"The {name} of a flag never changes; create another flag.", attr=name, code="immutable")
+    drafts.refuse_immutable(flag, payload)
     full = payload if is_partial else {**_defaults(config), **payload}
     draft = drafts.Draft(flag, config, list(config.rules.all()))
-    allocation_before = config.allocation
-    problems = drafts.apply(draft, full)
-    drafts.refuse_if_any(problems or drafts.check(draft) or drafts.check_prerequisites(draft))
-    drafts.refuse_split_change(draft, allocation_before)
+    split_before = drafts.split_of(config)
+    drafts.refuse_if_any(drafts.apply(draft, full))
+    drafts.refuse_split_change(draft, split_before)
+    return commit_draft(actor=actor, draft=draft, environments=environments, before=before, reason=reason)
+
+
+def commit_draft(
+    *,
+    actor: Actor,
+    draft: drafts.Draft,
+    environments: Mapping[int, Environment],
+    before: dict[str, Any],
+    reason: str,
+    action: str = "flag.updated",
+) -> FlagConfig:
+    """Check a changed flag, store it, log it and audit it; `environments` are the project's, locked.
+
+    What belongs to the project goes into the other environments' logs as well. Raises Invalid.
+    """
+    flag, config = draft.flag, draft.config
+    drafts.refuse_if_any(drafts.check(draft) or drafts.check_prerequisites(draft))
     shared_changed = any(getattr(flag, name) != before[name] for name in drafts.SHARED_FIELDS)
     if shared_changed:
         _check_elsewhere(flag, config)
         flag.save()
     _save(draft)
-    saved = get_config(environment, key)
-    append_flag(actor, saved, environments[environment.pk])
+    saved = get_config(config.environment, flag.key)
+    append_flag(actor, saved, environments[config.environment_id])
     if shared_changed:
         for other in flag.configs.exclude(pk=config.pk).select_related("flag").prefetch_related("rules"):
             other.version += 1
             other.save(update_fields=["version", "updated_at"])
             append_flag(actor, other, environments[other.environment_id])
-    record_flag(actor, saved, "flag.updated", before=before, reason=reason)
+    record_flag(actor, saved, action, before=before, reason=reason)
     return saved
 
 

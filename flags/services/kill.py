@@ -57,6 +57,33 @@ def release_flag(*, actor: Actor, environment: Environment, key: str, reason: st
     return config
 
 
+@transaction.atomic
+def kill_tag(*, actor: Actor, environment: Environment, tag: str, reason: str = "") -> list[FlagConfig]:
+    """Kill every active flag with the tag, each to its off variant, all in one transaction.
+
+    Returns those flags, the ones that were killed before included. Raises Invalid `unknown_tag` where there is none.
+    """
+    return [
+        kill_flag(actor=actor, environment=environment, key=key, reason=reason) for key in _tagged(environment, tag)
+    ]
+
+
+@transaction.atomic
+def release_tag(*, actor: Actor, environment: Environment, tag: str, reason: str = "") -> list[FlagConfig]:
+    """Release every active flag with the tag, whoever killed it. Raises Invalid `unknown_tag` where there is none."""
+    return [
+        release_flag(actor=actor, environment=environment, key=key, reason=reason) for key in _tagged(environment, tag)
+    ]
+
+
+def _tagged(environment: Environment, tag: str) -> list[str]:
+    found = FlagConfig.objects.filter(environment=environment, flag__is_archived=False, flag__tags__contains=[tag])
+    keys = list(found.order_by("flag__key").values_list("flag__key", flat=True))
+    if not keys:
+        raise Invalid(f"No active flag here has the tag {tag!r}, so nothing was done.", attr="tag", code="unknown_tag")
+    return keys
+
+
 def _state(config: FlagConfig) -> dict[str, object]:
     return {
         "killSwitchVariant": config.kill_switch_variant or None,

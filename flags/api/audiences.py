@@ -1,0 +1,120 @@
+"""Segments and layers over HTTP."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from flags import selectors, services
+from flags.api import serializers
+from flags.documents import layer_resource, segment_resource
+from flags.models import Segment
+from tenancy.api.views import WHERE, EnvironmentView, paginated, payload, version_of
+from tenancy.errors import Invalid
+from tenancy.models import Role
+
+
+def _key_of(sent: dict[str, Any]) -> None:
+    if "key" not in sent:
+        raise Invalid("Name the key.", attr="key", code="required")
+
+
+class SegmentsView(EnvironmentView):
+    """The environment's segments."""
+
+    @extend_schema(
+        parameters=[*WHERE, OpenApiParameter("search", str, description="Looks into key and name.")],
+        responses=serializers.SegmentSerializer(many=True),
+    )
+    def get(self, request: Request) -> Response:
+        environment = self.environment(request)
+        found = selectors.search_segments(environment, request.query_params.get("search"))
+        return paginated(self, request, found, segment_resource)
+
+    @extend_schema(
+        parameters=WHERE,
+        request=serializers.SegmentSerializer,
+        responses={200: serializers.SegmentSerializer, 201: serializers.SegmentSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        """200 with what is there, where it exists with the same content."""
+        environment = self.environment(request, Role.EDITOR)
+        sent = payload(serializers.SegmentSerializer, request)
+        _key_of(sent)
+        segment, is_new = services.create_segment(actor=request.user.actor, environment=environment, payload=sent)
+        return Response(segment_resource(segment), status=201 if is_new else 200)
+
+
+class SegmentView(EnvironmentView):
+    @extend_schema(parameters=WHERE, responses=serializers.SegmentSerializer)
+    def get(self, request: Request, key: str) -> Response:
+        return Response(segment_resource(selectors.get_segment(self.environment(request), key)))
+
+    @extend_schema(parameters=WHERE, request=serializers.SegmentSerializer, responses=serializers.SegmentSerializer)
+    def put(self, request: Request, key: str) -> Response:
+        return Response(segment_resource(self._update(request, key, is_partial=False)))
+
+    @extend_schema(parameters=WHERE, request=serializers.SegmentSerializer, responses=serializers.SegmentSerializer)
+    def patch(self, request: Request, key: str) -> Response:
+        return Response(segment_resource(self._update(request, key, is_partial=True)))
+
+    @extend_schema(parameters=WHERE, responses={204: None})
+    def delete(self, request: Request, key: str) -> Response:
+        environment = self.environment(request, Role.EDITOR)
+        services.delete_segment(actor=request.user.actor, environment=environment, key=key)
+        return Response(status=204)
+
+    def _update(self, request: Request, key: str, *, is_partial: bool) -> Segment:
+        environment = self.environment(request, Role.EDITOR)
+        sent = payload(serializers.SegmentSerializer, request)
+        return services.update_segment(
+            actor=request.user.actor,
+            environment=environment,
+            key=key,
+            payload=sent,
+            version=version_of(sent),
+            is_partial=is_partial,
+        )
+
+
+class LayersView(EnvironmentView):
+    """The environment's layers, with who has which buckets."""
+
+    @extend_schema(parameters=WHERE, responses=serializers.LayerSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        return paginated(self, request, selectors.layers(self.environment(request)), layer_resource)
+
+    @extend_schema(
+        parameters=WHERE,
+        request=serializers.LayerSerializer,
+        responses={200: serializers.LayerSerializer, 201: serializers.LayerSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        """200 with what is there, where it exists with the same name."""
+        environment = self.environment(request, Role.EDITOR)
+        sent = payload(serializers.LayerSerializer, request)
+        _key_of(sent)
+        layer, is_new = services.create_layer(actor=request.user.actor, environment=environment, payload=sent)
+        return Response(layer_resource(layer), status=201 if is_new else 200)
+
+
+class LayerView(EnvironmentView):
+    @extend_schema(parameters=WHERE, responses=serializers.LayerSerializer)
+    def get(self, request: Request, key: str) -> Response:
+        return Response(layer_resource(selectors.get_layer(self.environment(request), key)))
+
+    @extend_schema(parameters=WHERE, request=serializers.LayerSerializer, responses=serializers.LayerSerializer)
+    def patch(self, request: Request, key: str) -> Response:
+        environment = self.environment(request, Role.EDITOR)
+        sent = payload(serializers.LayerSerializer, request)
+        layer = services.update_layer(
+            actor=request.user.actor, environment=environment, key=key, payload=sent, version=version_of(sent)
+        )
+        return Response(layer_resource(layer))
+
+    @extend_schema(parameters=WHERE, responses={204: None})
+    def delete(self, request: Request, key: str) -> Response:
+        environment = self.environment(request, Role.EDITOR)
+        services.delete_layer(actor=request.user.actor, environment=environment, key=key)
+        return Response(status=204)

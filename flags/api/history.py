@@ -1,0 +1,59 @@
+"""What a flag was and who changed it: versions, going back, its part of the audit log."""
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from audit.documents import entry_resource
+from audit.models import Entry
+from flags import history, selectors, services
+from flags.api import serializers
+from flags.api.views import with_project_editor
+from flags.documents import flag_resource
+from tenancy.api.serializers import AuditEntrySerializer
+from tenancy.api.views import WHERE, EnvironmentView, paginate, paginated, payload, refuse_unknown
+
+
+class VersionsView(EnvironmentView):
+    """Every version the flag had here, the newest first, each with what it changed."""
+
+    @extend_schema(parameters=WHERE, responses=serializers.VersionSerializer(many=True))
+    def get(self, request: Request, key: str) -> Response:
+        environment = self.environment(request)
+        selectors.get_config(environment, key)
+        paginator, steps = paginate(self, request, history.flag_changes(environment, key))
+        return paginator.get_paginated_response(list(history.version_resources(environment, key, steps)))
+
+
+class RollbackView(EnvironmentView):
+    @extend_schema(parameters=WHERE, request=serializers.RollbackSerializer, responses=serializers.FlagSerializer)
+    def post(self, request: Request, key: str) -> Response:
+        """An earlier version becomes current, as a new version."""
+        environment = with_project_editor(self, request)
+        sent = payload(serializers.RollbackSerializer, request)
+        refuse_unknown(sent, ("version", "reason"))
+        config = services.rollback_flag(
+            actor=request.user.actor,
+            environment=environment,
+            key=key,
+            version=sent["version"],
+            reason=sent.get("reason", ""),
+        )
+        return Response(flag_resource(config))
+
+
+class FlagAuditView(EnvironmentView):
+    """Who did what to the flag in this environment, the newest first."""
+
+    @extend_schema(parameters=WHERE, responses=AuditEntrySerializer(many=True))
+    def get(self, request: Request, key: str) -> Response:
+        environment = self.environment(request)
+        selectors.get_config(environment, key)
+        found = Entry.objects.filter(
+            organization_id=environment.project.organization_id,
+            entity_type="flag",
+            entity_key=key,
+            project=environment.project.key,
+            environment=environment.key,
+        )
+        return paginated(self, request, found.order_by("-id"), entry_resource)

@@ -1,0 +1,42 @@
+"""Going back: an earlier version of a flag made current again, as a new version."""
+
+from django.db import transaction
+
+from audit.actors import Actor
+from flags import log
+from flags.documents import flag_resource
+from flags.history import document_of_version
+from flags.models import FlagConfig
+from flags.selectors import get_config
+from flags.services import drafts
+from flags.services.flags import commit_draft
+from tenancy.errors import Conflict
+from tenancy.models import Environment
+
+
+@transaction.atomic
+def rollback_flag(*, actor: Actor, environment: Environment, key: str, version: int, reason: str = "") -> FlagConfig:
+    """Make what evaluators got at the flag's `version` current again; an archived flag must be restored first.
+
+    Ranges, salt and rule ids come back to the byte. Name, description and tags are no evaluator's, and stay; so do the
+    kill switch and a running experiment, whose split stays locked. Raises NotFound, Invalid, Conflict.
+    """
+    environments = log.lock(environment.project.environments.values_list("pk", flat=True))
+    config = get_config(environment, key)
+    config.environment = environments[environment.pk]
+    if config.flag.is_archived:
+        raise Conflict(f"{key!r} is archived; restore it before going back.", code="flag_archived")
+    document = document_of_version(environment, key, version)
+    before = flag_resource(config)
+    draft = drafts.Draft(config.flag, config, [])
+    split_before = drafts.split_of(config)
+    drafts.restore(draft, document)
+    drafts.refuse_split_change(draft, split_before)
+    return commit_draft(
+        actor=actor,
+        draft=draft,
+        environments=environments,
+        before=before,
+        reason=reason or f"back to version {version}",
+        action="flag.rolled_back",
+    )
