@@ -15,6 +15,7 @@ from experiments.analysis.window import Window
 from experiments.models import Experiment
 from flags.models import Change
 
+_MAY_CHANGE_LATER = frozenset({"name", "hypothesis", "status", "endedAt"})
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -62,6 +63,7 @@ def code_version() -> str:
 
 
 def digest_of(payload: dict[str, Any]) -> str:
-    """SHA-256 of the payload as canonical JSON."""
-    text = json.dumps(payload, sort_keys=True, separators=(",", ":"), cls=DjangoJSONEncoder)
+    """SHA-256 of the payload as canonical JSON, without what people may rename or decide afterwards."""
+    header = {name: value for name, value in payload["experiment"].items() if name not in _MAY_CHANGE_LATER}
+    text = json.dumps({**payload, "experiment": header}, sort_keys=True, separators=(",", ":"), cls=DjangoJSONEncoder)
     return hashlib.sha256(text.encode()).hexdigest()

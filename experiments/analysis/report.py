@@ -163,6 +163,7 @@ def _window(window: Window) -> dict[str, Any]:
     return {
         "since": window.since,
         "until": window.until,
+        "asOf": window.now,
         "phase": window.phase.number,
         "weights": window.phase.weights,
         "frozen": window.is_frozen,
@@ -188,8 +189,12 @@ def _caveats(experiment: Experiment, window: Window, versions: list[int], users:
         caveats.append(
             "Fixed horizon: p-value and interval hold for one look at the planned end, not for looking on the way."
         )
-    if window.phase.pauses:
-        caveats.append(f"The experiment was paused {len(window.phase.pauses)} times in this phase.")
+    pauses = sum(datetime.fromisoformat(since) < window.now for since, _ in window.phase.pauses)
+    if pauses:
+        caveats.append(
+            f"The experiment was paused {'once' if pauses == 1 else f'{pauses} times'} in this phase; users first seen "
+            "during a pause are still counted."
+        )
     if len(versions) > 1:
         caveats.append(
             f"The flag's configuration changed in this phase (versions {', '.join(map(str, versions[1:]))}): rules and "

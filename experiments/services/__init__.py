@@ -10,7 +10,7 @@ from experiments.services.lifecycle import (
     start_experiment,
 )
 from experiments.services.metrics import create_metric, delete_metric, update_metric
-from experiments.services.results import store_results
+from experiments.services.results import recompute, store_results
 
 __all__ = [
     "complete_experiment",
@@ -20,6 +20,7 @@ __all__ = [
     "delete_metric",
     "free_layer_range",
     "pause_experiment",
+    "recompute",
     "restart_experiment",
     "resume_experiment",
     "start_experiment",

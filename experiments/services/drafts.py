@@ -83,9 +83,7 @@ def _apply_layer(draft: Draft, key: str | None) -> None:
     experiment = draft.experiment
     experiment.layer = Layer.objects.filter(environment=experiment.environment_id, key=key).first() if key else None
     if key and experiment.layer is None:
-        draft.refuse(
-            "layer", "unknown_layer", f"There is no layer {key!r} here; null gives it one of its own."
-        )
+        draft.refuse("layer", "unknown_layer", f"There is no layer {key!r} here; null gives it one of its own.")
 
 
 def _metric(draft: Draft, key: Any, attr: str, metrics: Mapping[str, Metric]) -> Metric | None:

@@ -1,13 +1,15 @@
 """Storing results: the same window and the same data are the same row."""
 
 import time
+from datetime import datetime
 
 from django.db import transaction
 from django.utils import timezone
 
 from experiments.analysis import Report, Window, analyse
 from experiments.analysis.provenance import code_version, digest_of
-from experiments.models import Experiment, ExperimentResult
+from experiments.models import Experiment, ExperimentResult, Phase
+from experiments.selectors import with_parts
 
 
 def store_results(*, experiment: Experiment, window: Window) -> tuple[ExperimentResult, Report]:
@@ -36,14 +38,32 @@ def store_results(*, experiment: Experiment, window: Window) -> tuple[Experiment
     return row, report
 
 
+def recompute(row: ExperimentResult) -> bool:
+    """Compute a stored result again from the events as they are now; whether every digit is the same.
+
+    It is unless events of its time arrived after its watermark, or the code (`code_version`) has changed since.
+    """
+    experiment = with_parts(Experiment.objects.filter(pk=row.experiment_id)).get()
+    as_of = datetime.fromisoformat(row.payload["window"]["asOf"])
+    window = Window(phase=_as_of(row.phase, as_of), since=row.since, until=row.until, now=as_of)
+    return digest_of(analyse(experiment, window).payload) == row.digest
+
+
+def _as_of(phase: Phase, moment: datetime) -> Phase:
+    """The phase as it looked then: an end that came later had not come."""
+    if phase.ended_at is not None and phase.ended_at > moment:
+        phase.ended_at = None
+    return phase
+
+
 def _plain(report: Report) -> dict[str, object]:
     """Instants as the API writes them, so that a stored result reads like a computed one."""
     moment = report.watermark
     payload = {**report.payload, "watermark": moment.isoformat() if moment else None}
+    window = report.payload["window"]
     payload["window"] = {
-        **report.payload["window"],
-        "since": report.window.since.isoformat(),
-        "until": report.window.until.isoformat(),
+        **window,
+        **{name: window[name].isoformat() for name in ("since", "until", "asOf")},
     }
     header = report.payload["experiment"]
     payload["experiment"] = {

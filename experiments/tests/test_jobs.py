@@ -7,12 +7,13 @@ import pytest
 from django.db import connection, transaction
 
 from audit.models import Entry
-from experiments import jobs, tasks
+from experiments import jobs, services, tasks
 from experiments.models import Alarm, Experiment, ExperimentResult, JobRun
 from experiments.selectors import latest_results
 from experiments.signals import experiment_alarmed
 from experiments.tests.conftest import START
 from flags.models import FlagConfig
+from tenancy.testing import ALICE
 
 DAY = timedelta(days=1)
 NIGHT = START + 3 * DAY + timedelta(minutes=15)
@@ -70,6 +71,18 @@ def test_nightly__again__stores_nothing_twice(running, expose):
     jobs.store_nightly(running.pk, now=NIGHT + timedelta(hours=5))
 
     assert ExperimentResult.objects.count() == 1
+
+
+def test_nightly__computed_again_later__is_the_same_to_the_digit(running, expose, environment):
+    expose(running, {"control": 500, "treatment": 500}, converted={"control": 50, "treatment": 70})
+    jobs.store_nightly(running.pk, now=NIGHT)
+    row = latest_results(running)
+    services.complete_experiment(actor=ALICE, environment=environment, pk=running.pk, decision="stop")
+    expose(running, {"control": 5}, at=NIGHT + DAY, prefix="later")
+
+    assert services.recompute(row) is True
+    expose(running, {"control": 1}, at=START + DAY, prefix="late arrival")
+    assert services.recompute(row) is False
 
 
 def test_nightly__each_night__is_a_row_of_the_series(running, expose):

@@ -1,0 +1,172 @@
+"""What a design would do before it is run, and what the tests do to a project's own users when nothing is different."""
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+from django.db.models import Min
+from django.utils import timezone
+
+from analytics.models import Conversion, Exposure
+from experiments.analysis.measures import window_of_metric
+from experiments.models import Experiment, Metric
+from experiments.statistics.distributions import Floats
+from experiments.statistics.estimates import Comparison
+from experiments.statistics.means import welch_test
+from experiments.statistics.proportions import proportion_test
+from experiments.statistics.simulation import Design, Outcome, simulate
+from experiments.statistics.summaries import Moments, Proportion
+from tenancy.errors import Invalid
+from tenancy.models import Environment
+
+# The statistics' names for the methods that an experiment may have.
+METHODS = {
+    Experiment.Method.ALWAYS_VALID: "always_valid",
+    Experiment.Method.POCOCK: "pocock",
+    Experiment.Method.OBRIEN_FLEMING: "obf",
+    Experiment.Method.FIXED: "fixed",
+}
+_FEWEST_USERS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """The same design with its effect and without one: `with_effect` gives power, `without` false positives."""
+
+    with_effect: Outcome
+    without: Outcome
+
+
+def forecast(
+    *,
+    users_per_day: int,
+    days: int,
+    baseline: float,
+    lift: float,
+    method: str,
+    sd: float | None = None,
+    alpha: float = 0.05,
+    treatment_share: float = 0.5,
+    replications: int = 10_000,
+    seed: int = 1,
+) -> Forecast:
+    """Run a design many times; `lift` is relative to the baseline, `sd` None means a rate. Raises Invalid."""
+    effect = baseline * lift
+
+    def outcome(change: float) -> Outcome:
+        design = Design(
+            users_per_day=users_per_day,
+            days=days,
+            baseline=baseline,
+            effect=change,
+            method=METHODS.get(Experiment.Method(method), method),
+            sd=sd,
+            alpha=alpha,
+            treatment_share=treatment_share,
+        )
+        return simulate(design, replications, seed)
+
+    try:
+        return Forecast(outcome(effect), outcome(0.0))
+    except ValueError as error:
+        raise Invalid(str(error)) from error
+
+
+@dataclass(frozen=True, slots=True)
+class NullCheck:
+    """Random halves of a flag's own users, tested against each other: at most alpha of them should look different."""
+
+    users: int
+    replications: int
+    false_positives: int
+    alpha: float
+
+    @property
+    def rate(self) -> float:
+        return self.false_positives / self.replications
+
+    @property
+    def simulation_error(self) -> float:
+        """Of the rate if the test keeps its promise exactly."""
+        return math.sqrt(self.alpha * (1 - self.alpha) / self.replications)
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether the rate is no more above alpha than three of its errors."""
+        return self.rate <= self.alpha + 3 * self.simulation_error
+
+
+def check_null(
+    environment: Environment,
+    flag_key: str,
+    metric: Metric,
+    *,
+    days: int = 14,
+    replications: int = 1_000,
+    alpha: float = 0.05,
+    seed: int = 1,
+    now: datetime | None = None,
+) -> NullCheck:
+    """Split the users of the last `days` at random, `replications` times, and test the metric each time.
+
+    Whatever the variants did to them is the same in both halves, so every difference found is a false alarm. Raises
+    Invalid for ratio and quantile metrics, and where there are too few users to test.
+    """
+    if metric.type in {Metric.Type.RATIO, Metric.Type.QUANTILE}:
+        raise Invalid("Check a binary, count or continuous metric.", attr="metric", code="not_applicable")
+    figures = _figures(environment, flag_key, metric, days=days, now=now or timezone.now())
+    if figures.size < _FEWEST_USERS:
+        raise Invalid(
+            f"{figures.size} users saw {flag_key!r} in the last {days} days; that is too few to test.", attr="flagKey"
+        )
+    dice = np.random.default_rng(seed)
+    alarms = 0
+    for _ in range(replications):
+        is_treated = dice.random(figures.size) < 0.5
+        alarms += _p_value(figures[~is_treated], figures[is_treated], metric) < alpha
+    return NullCheck(figures.size, replications, alarms, alpha)
+
+
+def _p_value(control: Floats, treatment: Floats, metric: Metric) -> float:
+    if metric.type == Metric.Type.BINARY:
+        arms = (Proportion(float(arm.sum()), arm.size) for arm in (control, treatment))
+        found = proportion_test(*arms).p_value
+    else:
+        compared: Comparison = welch_test(Moments.from_values(control), Moments.from_values(treatment))
+        found = compared.p_value
+    # What cannot be tested is no claim.
+    return 1.0 if found is None else found
+
+
+def _figures(environment: Environment, flag_key: str, metric: Metric, *, days: int, now: datetime) -> Floats:
+    """One figure for each user who saw the flag, from its first exposure in the time on."""
+    since, window = now - timedelta(days=days), window_of_metric(metric)
+    seen = dict(
+        Exposure.objects.filter(
+            environment_id=environment.pk,
+            flag_key=flag_key,
+            is_bot=False,
+            occurred_at__gte=since,
+            occurred_at__lt=now,
+        )
+        .values_list("unit_id")
+        .annotate(first=Min("occurred_at"))
+    )
+    totals = dict.fromkeys(seen, 0.0)
+    events = Conversion.objects.filter(
+        environment_id=environment.pk,
+        event_name=metric.event_name,
+        is_bot=False,
+        occurred_at__gte=since,
+        occurred_at__lt=now,
+    ).values_list("unit_id", "occurred_at", "value")
+    for unit_id, at, value in events.iterator(chunk_size=10_000):
+        first = seen.get(unit_id)
+        if first is None or not first <= at < first + window:
+            continue
+        if metric.type == Metric.Type.BINARY:
+            totals[unit_id] = 1.0
+        else:
+            totals[unit_id] += (value or 0.0) if metric.type == Metric.Type.CONTINUOUS else 1.0
+    return np.fromiter(totals.values(), dtype=np.float64, count=len(totals))
