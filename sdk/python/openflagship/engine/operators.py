@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator as comparison
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -119,10 +119,18 @@ def _members(value: Any) -> Members:
         raise MalformedValueError("Give a list of strings, numbers or booleans.")
     scalars = [_scalar(item) for item in value]
     return Members(
-        frozenset(item for item in scalars if isinstance(item, str)),
-        frozenset(item for item in scalars if not isinstance(item, (str, bool))),
-        frozenset(item for item in scalars if isinstance(item, bool)),
+        _frozen(item for item in scalars if isinstance(item, str)),
+        _frozen(item for item in scalars if not isinstance(item, (str, bool))),
+        _frozen(item for item in scalars if isinstance(item, bool)),
     )
+
+
+_NONE: Final[frozenset[Any]] = frozenset()
+
+
+def _frozen(items: Iterable[Any]) -> frozenset[Any]:
+    # Most lists are of one type; the two empty sets of all of them are one object.
+    return frozenset(items) or _NONE
 
 
 def _number(value: Any) -> int | float:

@@ -1,0 +1,32 @@
+"""How long to wait after failures: full jitter, so that a thousand clients of a restarted server do not come at once."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+FIRST_SECONDS = 1.0
+MOST_SECONDS = 30.0
+
+
+class Backoff:
+    """Doubles its ceiling with each failure; a wait is anything up to the ceiling, but not less than a tenth of it."""
+
+    def __init__(
+        self,
+        first_seconds: float = FIRST_SECONDS,
+        most_seconds: float = MOST_SECONDS,
+        random_fraction: Callable[[], float] = random.random,
+    ) -> None:
+        self.failures = 0
+        self._first_seconds = first_seconds
+        self._most_seconds = most_seconds
+        self._random_fraction = random_fraction
+
+    def reset(self) -> None:
+        self.failures = 0
+
+    def next_seconds(self) -> float:
+        ceiling = min(self._most_seconds, self._first_seconds * 2 ** min(self.failures, 16))
+        self.failures += 1
+        return max(ceiling * 0.1, ceiling * self._random_fraction())

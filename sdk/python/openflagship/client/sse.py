@@ -1,0 +1,85 @@
+"""Server-sent events from bytes, as the HTML standard reads them; an event without an end is bounded in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MOST_EVENT_BYTES = 256 * 1024 * 1024
+
+
+class EventTooLargeError(ValueError):
+    """One event took more than is kept of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerEvent:
+    """`id` is the event's own, None where it has none (the standard would repeat the last one)."""
+
+    kind: str
+    data: str
+    id: str | None = None
+
+
+class EventParser:
+    """Feed it bytes as they come. `retry_milliseconds` is what the server asked for last."""
+
+    def __init__(self, most_bytes: int = MOST_EVENT_BYTES) -> None:
+        self.retry_milliseconds: int | None = None
+        self._most_bytes = most_bytes
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._is_start = True
+        self._ends_in_cr = False
+        self._forget()
+
+    def feed(self, data: bytes) -> list[ServerEvent]:
+        """The events that are complete by now. Raises EventTooLargeError."""
+        if self._ends_in_cr and data:
+            # The second half of a CR LF whose first half ended the piece before.
+            self._ends_in_cr = False
+            data = data.removeprefix(b"\n")
+        if not data:
+            return []
+        self._ends_in_cr = data.endswith(b"\r")
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        self._size += len(data)
+        if b"\n" not in data:
+            self._pieces.append(data)
+            self._check_size()
+            return []
+        lines = (b"".join(self._pieces) + data).split(b"\n")
+        self._pieces = [lines.pop()]
+        events = [event for line in lines if (event := self._line(line)) is not None]
+        self._size = len(self._pieces[0]) + sum(map(len, self._data))
+        self._check_size()
+        return events
+
+    def _check_size(self) -> None:
+        if self._size > self._most_bytes:
+            raise EventTooLargeError(f"an event takes more than {self._most_bytes} bytes")
+
+    def _forget(self) -> None:
+        self._kind = ""
+        self._data: list[str] = []
+        self._id: str | None = None
+
+    def _line(self, raw: bytes) -> ServerEvent | None:
+        line = raw.decode("utf-8", "replace")
+        if self._is_start:
+            self._is_start = False
+            line = line.removeprefix("\ufeff")
+        if not line:
+            event = ServerEvent(self._kind or "message", "\n".join(self._data), self._id) if self._data else None
+            self._forget()
+            return event
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if name == "data":
+            self._data.append(value)
+        elif name == "event":
+            self._kind = value
+        elif name == "id" and "\0" not in value:
+            self._id = value
+        elif name == "retry" and value.isascii() and value.isdigit():
+            self.retry_milliseconds = int(value)
+        return None
