@@ -2,6 +2,8 @@
 
 from django.db import models
 
+from tenancy.models import Environment
+
 
 class Exposure(models.Model):
     """One evaluation that was seen by a unit; counted once per evaluation id and environment."""
@@ -145,8 +147,42 @@ class FlagUnitHour(models.Model):
         return f"{self.flag_key}={self.variant}: {self.units} last seen at {self.last_hour}"
 
 
+class EventPolicy(models.Model):
+    """How one environment's events are kept; without a row the installation's defaults hold."""
+
+    environment = models.OneToOneField(Environment, on_delete=models.CASCADE, related_name="event_policy")
+    retention_days = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: RAW_EVENT_RETENTION_DAYS.")
+    pseudonym_key = models.BinaryField(
+        null=True, editable=False, help_text="Units are stored as their HMAC-SHA256 under this key, if there is one."
+    )
+    raw_since = models.DateTimeField(null=True, editable=False, help_text="Raw events before it have been dropped.")
+
+    class Meta:
+        db_table = "event_policies"
+        verbose_name_plural = "event policies"
+
+    def __str__(self) -> str:
+        return f"events of {self.environment}"
+
+
+class BotUnit(models.Model):
+    """A unit found to be a bot by its behaviour; patterns on ids and user agents need no row."""
+
+    pk = models.CompositePrimaryKey("environment_id", "unit_id")
+    environment_id = models.BigIntegerField()
+    unit_id = models.TextField()
+    found_at = models.DateTimeField(auto_now_add=True)
+    because = models.TextField()
+
+    class Meta:
+        db_table = "bot_units"
+
+    def __str__(self) -> str:
+        return f"{self.unit_id}: {self.because}"
+
+
 class DerivedRevision(models.Model):
-    """One row, counted up when derived tables are rewritten: the ingest then forgets what it remembers of them."""
+    """One row, counted up when derived tables, policies or bots change: the ingest then looks again."""
 
     value = models.BigIntegerField(default=0)
 

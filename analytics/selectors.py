@@ -3,6 +3,9 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+from django.conf import settings
+from django.utils import timezone
+
 from analytics.stores import store
 from analytics.stores.base import (
     BinarySummary,
@@ -77,5 +80,11 @@ def flag_exposures(
 
     Without `until` (up to now) this reads hourly counts and takes milliseconds at any number of exposures.
     """
-    start = since.astimezone(UTC).replace(minute=0, second=0, microsecond=0) if since else None
-    return store().flag_exposures(environment_id, flag_key, start, until)
+    return store().flag_exposures(environment_id, flag_key, _full_hour(since) if since else None, until)
+
+
+def _full_hour(moment: datetime) -> datetime:
+    """Back to the full hour; to midnight where retention has merged hours into days."""
+    start = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    is_merged = start < timezone.now() - timedelta(days=settings.RAW_EVENT_RETENTION_DAYS)
+    return start.replace(hour=0) if is_merged else start

@@ -15,7 +15,6 @@ from analytics.api import parsing
 from tenancy.api.authentication import IsEnvironmentKey
 from tenancy.api.request import Request
 from tenancy.errors import Invalid, PayloadTooLarge, Problem
-from tenancy.principals import Principal
 
 
 class _EventsView(APIView):
@@ -23,7 +22,7 @@ class _EventsView(APIView):
     reader: parsing.Reader[Any, Any]
 
     def post(self, request: Request) -> Response:
-        caller = cast(Principal, request.user)
+        caller = request.user
         parsed = self.reader.read(
             _body(request),
             environment_id=cast(int, caller.environment_id),

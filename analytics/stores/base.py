@@ -1,11 +1,12 @@
 """What an event store does, and the frozen summaries it answers with."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from analytics.events import Batch
+from analytics.intake import Intake
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,44 @@ class Counting:
     grace: timedelta
 
 
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A unit of one environment, by the id it is stored under."""
+
+    environment_id: int
+    unit_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reflag:
+    """The flag that a unit's events with one user agent are to have."""
+
+    environment_id: int
+    unit_id: str
+    user_agent: str | None
+    is_bot: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """How many raw events an erasure took away."""
+
+    exposures: int
+    conversions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """What retention took away: of which table, whose, and how many rows (of whole partitions: an estimate)."""
+
+    table: str
+    whose: str
+    rows: int
+
+    def __str__(self) -> str:
+        return f"{self.table}: {self.whose}, {self.rows:,} rows"
+
+
 class EventStore(Protocol):
     """Writes are idempotent per event id and environment, so at-least-once delivery counts once."""
 
@@ -101,6 +140,26 @@ class EventStore(Protocol):
 
     def forget(self) -> None:
         """Forget whatever the process remembers of the tables, for correctness after they changed behind its back."""
+        ...
+
+    def reclassify(self, intake: Intake, progress: Callable[[int, int], None]) -> tuple[int, int]: ...
+
+    def reflag_units(self, found: Sequence[Unit]) -> int: ...
+
+    def erase_units(self, erased: Sequence[Unit]) -> Erased: ...
+
+    def make_pseudonymous(self, environment_id: int, key: bytes) -> None: ...
+
+    def drop_before(self, cuts: Mapping[int, datetime], *, dry_run: bool) -> Iterator[Dropped]: ...
+
+    def merge_hours(self, before: datetime) -> None: ...
+
+    def raw_events(self, units: Sequence[Unit]) -> Iterator[dict[str, Any]]:
+        """Yield everything stored about the units, exposures first, in order of time."""
+        ...
+
+    def fast_units(self, since: datetime, exposures_per_hour: int) -> list[tuple[Unit, int]]:
+        """Return units with more exposures than that in some hour of those received since, and the most they had."""
         ...
 
     def open_phase(self, environment_id: int, experiment: str, started_at: datetime) -> None: ...

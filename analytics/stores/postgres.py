@@ -10,12 +10,13 @@ from typing import Any
 import msgspec
 from django.db import DatabaseError, connection, transaction
 
-from analytics.bots import flag_bots
 from analytics.events import Batch, Conversion, Exposure
+from analytics.intake import Intake
 from analytics.partitions import PARTITIONS
 from analytics.stores import postgres_sql as sql
 from analytics.stores.base import Stored
 from analytics.stores.postgres_reads import PostgresReads
+from analytics.stores.postgres_retention import PostgresRetention
 from analytics.stores.postgres_rewrites import PostgresRewrites
 from analytics.stores.unit_states import Changes, ExperimentKey, FlagKey, Remembered, UnitState
 
@@ -23,7 +24,7 @@ from analytics.stores.unit_states import Changes, ExperimentKey, FlagKey, Rememb
 _REMEMBERED_UNITS = 250_000
 
 
-class PostgresStore(PostgresReads, PostgresRewrites):
+class PostgresStore(PostgresReads, PostgresRewrites, PostgresRetention):
     """The default store; uses Django's connection of the calling thread."""
 
     def __init__(self) -> None:
@@ -31,6 +32,7 @@ class PostgresStore(PostgresReads, PostgresRewrites):
         self._flags: Remembered[FlagKey, int] = Remembered(_REMEMBERED_UNITS)
         self._phases: dict[tuple[int, str], list[int]] = {}
         self._revision: int | None = None
+        self._intake = Intake()
         # Guards what is remembered, not the database: threads store at the same time, each on its own connection.
         self._lock = threading.Lock()
 
@@ -39,9 +41,12 @@ class PostgresStore(PostgresReads, PostgresRewrites):
         PARTITIONS.ensure_for("conversions", (event.event_id for event in batch.conversions))
         try:
             with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute(sql.SHARE_DERIVED)
+                with self._lock:
+                    self._look_for_rewrites(cursor)
                 return Stored(
                     exposures=self._write_exposures(cursor, batch.exposures) if batch.exposures else 0,
-                    conversions=_write_conversions(cursor, batch.conversions) if batch.conversions else 0,
+                    conversions=self._write_conversions(cursor, batch.conversions) if batch.conversions else 0,
                 )
         except DatabaseError:
             # The server may come back older than what is remembered of it.
@@ -60,11 +65,9 @@ class PostgresStore(PostgresReads, PostgresRewrites):
         PARTITIONS.forget()
 
     def _write_exposures(self, cursor: Any, events: list[Exposure]) -> int:
-        cursor.execute(sql.SHARE_DERIVED)
-        flags = flag_bots([event.unit_id for event in events], [event.user_agent for event in events])
-        flagged = list(zip(events, flags, strict=True))
+        flagged = self._intake.exposures(events)
         with self._lock:
-            self._look_for_rewrites(cursor)
+            revision = self._revision
             changes = Changes(self._experiments, self._flags, self._phases)
             changes.take(flagged)
         if changes.units:
@@ -79,12 +82,14 @@ class PostgresStore(PostgresReads, PostgresRewrites):
             cursor.execute(sql.MERGE_LAST_HOURS)
         if counts:
             cursor.execute(sql.COUNT_HOURS, [list(column) for column in zip(*counts, strict=True)])
-        transaction.on_commit(lambda: self._remember(changes))
+        transaction.on_commit(lambda: self._remember(changes, revision))
         return sum(exposures + bots for *_, exposures, bots in counts)
 
-    def _remember(self, changes: Changes) -> None:
+    def _remember(self, changes: Changes, revision: int | None) -> None:
         with self._lock:
-            changes.commit()
+            # A rewrite may have come between the commit and this moment; another thread has noticed it already.
+            if revision == self._revision:
+                changes.commit()
 
     def _look_for_rewrites(self, cursor: Any) -> None:
         """Once the shared lock is held no rewrite can begin; one that happened since the last batch shows here."""
@@ -95,15 +100,14 @@ class PostgresStore(PostgresReads, PostgresRewrites):
         self._forget()
         cursor.execute(sql.PHASES)
         self._phases = {(environment_id, experiment): list(starts) for environment_id, experiment, starts in cursor}
+        self._intake = Intake.load()
         self._revision = revision
 
-
-def _write_conversions(cursor: Any, events: list[Conversion]) -> int:
-    flags = flag_bots([event.unit_id for event in events], [])
-    rows = ((*msgspec.structs.astuple(event), flag) for event, flag in zip(events, flags, strict=True))
-    _stage(cursor, sql.STAGED_CONVERSIONS, rows)
-    cursor.execute(sql.INSERT_CONVERSIONS)
-    return int(cursor.rowcount)
+    def _write_conversions(self, cursor: Any, events: list[Conversion]) -> int:
+        rows = ((*msgspec.structs.astuple(event), bot) for event, bot in self._intake.conversions(events))
+        _stage(cursor, sql.STAGED_CONVERSIONS, rows)
+        cursor.execute(sql.INSERT_CONVERSIONS)
+        return int(cursor.rowcount)
 
 
 def _stage(cursor: Any, staging: sql.Staging, rows: Iterable[tuple[Any, ...]]) -> None:

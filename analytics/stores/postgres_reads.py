@@ -1,6 +1,6 @@
 """The analysis queries on PostgreSQL: one row per unit first, then sums over units."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from analytics.stores.base import (
     FirstExposure,
     FlagExposures,
     Period,
+    Unit,
     ValueSummary,
 )
 from analytics.stores.postgres_rewrites import FIRST_PHASE
@@ -127,6 +128,33 @@ class PostgresReads:
             parameters,
         )
         return {variant: ValueSummary(*figures) for variant, *figures in rows}
+
+    def raw_events(self, units: Sequence[Unit]) -> Iterator[dict[str, Any]]:
+        wanted: Any = [[unit.environment_id for unit in units], [unit.unit_id for unit in units]]
+        for table in ("exposures", "conversions"):
+            with transaction.atomic(), connection.chunked_cursor() as cursor:
+                cursor.execute(
+                    f"""SELECT event.* FROM {table} AS event
+                    JOIN unnest(%s::bigint[], %s::text[]) AS wanted (environment_id, unit_id)
+                      USING (environment_id, unit_id)
+                    ORDER BY event.occurred_at""",  # noqa: S608 - the name is ours
+                    wanted,
+                )
+                for row in cursor:
+                    names = [column.name for column in cursor.description]
+                    yield {"table": table, **dict(zip(names, row, strict=True))}
+
+    def fast_units(self, since: datetime, exposures_per_hour: int) -> list[tuple[Unit, int]]:
+        rows = _rows(
+            """SELECT environment_id, unit_id, max(exposures) FROM (
+                SELECT environment_id, unit_id, count(*) AS exposures FROM exposures
+                WHERE received_at >= %(since)s AND NOT is_bot
+                GROUP BY environment_id, unit_id, date_trunc('hour', occurred_at, 'UTC')
+                HAVING count(*) > %(limit)s
+            ) AS fast GROUP BY environment_id, unit_id ORDER BY environment_id, unit_id""",
+            {"since": since, "limit": exposures_per_hour},
+        )
+        return [(Unit(environment_id, unit_id), most) for environment_id, unit_id, most in rows]
 
     def flag_exposures(
         self, environment_id: int, flag_key: str, since: datetime | None, until: datetime | None

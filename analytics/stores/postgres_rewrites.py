@@ -1,13 +1,17 @@
-"""Rewriting what is kept up beside the raw events: a new phase of an experiment. The ingest waits meanwhile."""
+"""Rewriting what was stored: a new phase, bots found later, a user erased, ids made pseudonyms. The ingest waits."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from django.db import connection, transaction
 
+from analytics.bots import flag_bots
+from analytics.intake import Intake
 from analytics.stores import postgres_sql as sql
+from analytics.stores import postgres_units as units
+from analytics.stores.base import Erased, Reflag, Unit
 
 FIRST_PHASE = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -60,6 +64,20 @@ GROUP BY unit_id
 """
 
 
+_PARTITIONS = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = %s::regclass ORDER BY 1"
+_CREATE_REFLAGGED = """
+CREATE TEMPORARY TABLE reflagged (environment_id bigint, unit_id text, user_agent text, is_bot boolean) ON COMMIT DROP
+"""
+_FILL_REFLAGGED = """
+INSERT INTO reflagged SELECT * FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::boolean[])
+"""
+_READ_AT_ONCE = 50_000
+
+# HMAC-SHA256 (RFC 2104) of a unit, by the key padded and combined as `pseudonym_pads` gives it.
+_PSEUDONYM = "encode(sha256(%(outer)s::bytea || sha256(%(inner)s::bytea || convert_to(unit_id, 'UTF8'))), 'hex')"
+_UNIT_TABLES = ("exposures", "conversions", "first_exposures", "flag_units", "bot_units")
+
+
 @contextmanager
 def rewriting() -> Iterator[Any]:
     """A transaction that has the derived tables to itself and may rewrite events; gives a cursor.
@@ -79,6 +97,56 @@ def rewriting() -> Iterator[Any]:
 class PostgresRewrites:
     """The part of the store that rewrites."""
 
+    def reclassify(self, intake: Intake, progress: Callable[[int, int], None]) -> tuple[int, int]:
+        """Flag every raw event anew and return how many became bots' and how many ceased to be.
+
+        `progress` is told the partitions done and their number. Where ids are stored as pseudonyms, patterns on ids
+        cannot be asked again: there a flag can come, but not go.
+        """
+        partitions = [(table, name) for table in ("exposures", "conversions") for name in _partitions(table)]
+        flagged = unflagged = 0
+        for done, (table, partition) in enumerate(partitions):
+            progress(done, len(partitions))
+            for changes in _mistaken(table, partition, intake):
+                more, less = _reflag(table, changes)
+                flagged, unflagged = flagged + more, unflagged + less
+        progress(len(partitions), len(partitions))
+        return flagged, unflagged
+
+    def reflag_units(self, found: Sequence[Unit]) -> int:
+        """Flag all events of the units as bots'; return how many were not."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                """SELECT DISTINCT environment_id, unit_id, user_agent FROM exposures
+                JOIN unnest(%s::bigint[], %s::text[]) AS bot (environment_id, unit_id)
+                USING (environment_id, unit_id)""",
+                [[unit.environment_id for unit in found], [unit.unit_id for unit in found]],
+            )
+            changes = [Reflag(row[0], row[1], row[2], is_bot=True) for row in cursor.fetchall()]
+        alone = [Reflag(unit.environment_id, unit.unit_id, None, is_bot=True) for unit in found]
+        return _reflag("exposures", changes)[0] + _reflag("conversions", alone)[0]
+
+    def erase_units(self, erased: Sequence[Unit]) -> Erased:
+        with rewriting() as cursor, _affected(cursor, erased):
+            cursor.execute(units.DELETE_EXPOSURES)
+            exposures = cursor.fetchone()[0]
+            cursor.execute(units.DELETE_CONVERSIONS)
+            conversions = cursor.rowcount
+            for statement in units.DELETE_DERIVED:
+                cursor.execute(statement)
+        return Erased(exposures, conversions)
+
+    def make_pseudonymous(self, environment_id: int, key: bytes) -> None:
+        """Replace each unit id of the environment by its HMAC-SHA256; the caller's transaction stores the key."""
+        inner, outer = pseudonym_pads(key)
+        parameters = {"environment_id": environment_id, "inner": inner, "outer": outer}
+        with rewriting() as cursor:
+            for table in _UNIT_TABLES:
+                cursor.execute(
+                    f"UPDATE {table} SET unit_id = {_PSEUDONYM} WHERE environment_id = %(environment_id)s",  # noqa: S608 - names are ours
+                    parameters,
+                )
+
     def open_phase(self, environment_id: int, experiment: str, started_at: datetime) -> None:
         parameters: dict[str, Any] = {
             "environment_id": environment_id,
@@ -95,3 +163,83 @@ class PostgresRewrites:
             for statement in _CUT_FORMER_PHASE:
                 cursor.execute(statement, parameters)
             cursor.execute(_FILL_PHASE, parameters)
+
+
+def pseudonym_pads(key: bytes) -> tuple[bytes, bytes]:
+    """The inner and the outer pad of HMAC-SHA256 for a key of at most 64 bytes."""
+    padded = key.ljust(64, b"\x00")
+    return bytes(byte ^ 0x36 for byte in padded), bytes(byte ^ 0x5C for byte in padded)
+
+
+def _partitions(table: str) -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(_PARTITIONS, [table])
+        return [name for (name,) in cursor.fetchall()]
+
+
+def _mistaken(table: str, partition: str, intake: Intake) -> Iterator[list[Reflag]]:
+    """Yield, some at a time, the kinds of events of one partition whose flag is not what the rules say now."""
+    agent = "user_agent" if table == "exposures" else "NULL::text"
+    with transaction.atomic(), connection.chunked_cursor() as cursor:
+        cursor.execute(
+            f"SELECT DISTINCT environment_id, unit_id, {agent}, is_bot FROM {partition}"  # noqa: S608 - names are ours
+        )
+        found: list[list[Reflag]] = []
+        while rows := cursor.fetchmany(_READ_AT_ONCE):
+            flags = flag_bots([row[1] for row in rows], [row[2] for row in rows])
+            changes = [
+                Reflag(environment_id, unit_id, user_agent, is_bot=wanted)
+                for (environment_id, unit_id, user_agent, is_bot), flag in zip(rows, flags, strict=True)
+                for wanted in [_wanted(intake, environment_id, unit_id, flag=flag, was=is_bot)]
+                if wanted != is_bot
+            ]
+            if changes:
+                found.append(changes)
+    yield from found
+
+
+def _wanted(intake: Intake, environment_id: int, unit_id: str, *, flag: bool, was: bool) -> bool:
+    is_bot = flag or (environment_id, unit_id) in intake.bot_units
+    return is_bot or (was and environment_id in intake.pseudonym_keys)
+
+
+def _reflag(table: str, changes: Sequence[Reflag]) -> tuple[int, int]:
+    """A conversion has no user agent: it is a bot's if its unit is, whatever agents the unit's exposures had."""
+    with rewriting() as cursor, _affected(cursor, changes):
+        cursor.execute(_CREATE_REFLAGGED)
+        cursor.execute(
+            _FILL_REFLAGGED,
+            [
+                [change.environment_id for change in changes],
+                [change.unit_id for change in changes],
+                [change.user_agent for change in changes],
+                [change.is_bot for change in changes],
+            ],
+        )
+        if table == "conversions":
+            cursor.execute(units.REFLAG_CONVERSIONS)
+            flagged, unflagged = cursor.fetchone()
+        else:
+            for statement in units.TAKE_OUT:
+                cursor.execute(statement)
+            cursor.execute(units.REFLAG_EXPOSURES)
+            flagged, unflagged = cursor.fetchone()
+            for statement in units.PUT_BACK:
+                cursor.execute(statement)
+        cursor.execute("DROP TABLE reflagged")
+        return flagged, unflagged
+
+
+@contextmanager
+def _affected(cursor: Any, found: Iterable[Unit | Reflag]) -> Iterator[None]:
+    listed = list(found)
+    cursor.execute(units.CREATE_AFFECTED)
+    cursor.execute(
+        units.FILL_AFFECTED,
+        {
+            "environment_ids": [unit.environment_id for unit in listed],
+            "unit_ids": [unit.unit_id for unit in listed],
+        },
+    )
+    yield
+    cursor.execute(units.DROP_AFFECTED)

@@ -161,7 +161,7 @@ def test_redis_and_postgresql_away__is_503_with_retry_after(
 
         raise OperationalError("connection refused")
 
-    monkeypatch.setattr("analytics.services.store_events", gone)
+    monkeypatch.setattr("analytics.services.events.store_events", gone)
     response = api.post("events/exposure", _exposure())
     assert response.status_code == 503
     assert int(response.headers["Retry-After"]) > 0

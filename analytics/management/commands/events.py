@@ -1,25 +1,59 @@
-"""`manage.py events dead-letters list|retry|discard`: what could not be stored."""
+"""`manage.py events …`: dead letters, retention, partitions, and bots found later."""
 
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from tqdm import tqdm
 
-from analytics import dead_letters
+from analytics import dead_letters, partitions, services
 from analytics.models import DeadLetter
 from analytics.stream import StreamAwayError, StreamFullError
+from audit.actors import system
 
 
 class Command(BaseCommand):
-    help = "Look at events that could not be stored, send them again, or throw them away."
+    help = "Look after the events that are stored, and those that could not be."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("what", choices=["dead-letters"])
-        parser.add_argument("action", choices=["list", "retry", "discard"])
-        parser.add_argument("ids", nargs="*", type=int, help="Dead letters by id; with --all, every one.")
-        parser.add_argument("--all", action="store_true", help="Every dead letter.")
-        parser.add_argument("--limit", type=int, default=50, help="How many to list.")
+        what = parser.add_subparsers(dest="what", required=True)
+        letters = what.add_parser("dead-letters", help="What could not be stored: see, send again, throw away.")
+        letters.add_argument("action", choices=["list", "retry", "discard"])
+        letters.add_argument("ids", nargs="*", type=int, help="Dead letters by id; with --all, every one.")
+        letters.add_argument("--all", action="store_true", help="Every dead letter.")
+        letters.add_argument("--limit", type=int, default=50, help="How many to list.")
+        retention = what.add_parser("retention", help="Let raw events go that are older than they are kept.")
+        retention.add_argument("--dry-run", action="store_true", help="Say what would go, and let nothing go.")
+        what.add_parser("partitions", help="Make the partitions of the next weeks.")
+        what.add_parser("reclassify", help="Flag all raw events anew after the bots' patterns changed.")
+        what.add_parser("find-bots", help="Find units that go too fast, as the task does every 15 minutes.")
 
     def handle(self, *_args: Any, **options: Any) -> None:
+        match options["what"]:
+            case "dead-letters":
+                self._dead_letters(options)
+            case "retention":
+                for step in services.apply_retention(actor=system("retention"), dry_run=options["dry_run"]):
+                    self.stdout.write(str(step))
+            case "partitions":
+                for name in partitions.create_ahead():
+                    self.stdout.write(name)
+            case "reclassify":
+                self._reclassify()
+            case _:
+                for unit in services.find_fast_bots():
+                    self.stdout.write(str(unit))
+
+    def _reclassify(self) -> None:
+        with tqdm(unit="partition", disable=None) as bar:
+
+            def progress(done: int, total: int) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+
+            flagged, unflagged = services.reclassify_bots(progress)
+        self.stdout.write(f"{flagged:,} events are bots' now, {unflagged:,} are no longer.")
+
+    def _dead_letters(self, options: dict[str, Any]) -> None:
         if options["action"] == "list":
             self._list(options["ids"], options["limit"])
             return

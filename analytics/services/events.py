@@ -1,7 +1,5 @@
 """Every way an event is written: accepted into something durable, and stored without one bad event stopping others."""
 
-from datetime import datetime
-
 from django.db import DatabaseError, DataError, IntegrityError
 
 from analytics import dead_letters, metrics
@@ -66,11 +64,3 @@ def store_events(batch: Batch) -> Stored:
         first, second = batch.halves()
         left, right = store_events(first), store_events(second)
         return Stored(left.exposures + right.exposures, left.conversions + right.conversions)
-
-
-def open_phase(*, environment_id: int, experiment: str, started_at: datetime) -> None:
-    """From `started_at` on, the experiment's units count as first exposed anew; asking again changes nothing.
-
-    Results of a whole phase then come from what the ingest keeps up; without it they come from the raw events, slower.
-    """
-    store().open_phase(environment_id, experiment, started_at)

@@ -1,0 +1,56 @@
+"""`manage.py forget_user`: hand one user's events out, erase them, or both."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import orjson
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from redis.exceptions import RedisError
+
+from analytics import services, stream
+from audit.actors import system
+from tenancy.models import Organization
+
+_POLL_SECONDS = 0.5
+
+
+class Command(BaseCommand):
+    help = "Erase a user's events in all environments of an organization, or export them as JSON lines."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--organization", required=True, help="Its slug.")
+        parser.add_argument("--user-id", required=True)
+        parser.add_argument("--export", type=Path, help="Write what is stored to this file first.")
+        parser.add_argument("--export-only", action="store_true", help="Erase nothing.")
+        parser.add_argument(
+            "--wait-seconds", type=float, default=60, help="For events still on their way (default 60)."
+        )
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        organization = Organization.objects.filter(slug=options["organization"]).first()
+        if organization is None:
+            raise CommandError(f"There is no organization {options['organization']!r}.")
+        actor, user_id = system("forget_user"), options["user_id"]
+        if options["export_only"] and not options["export"]:
+            raise CommandError("Say where to with --export FILE.")
+        self._let_events_arrive(options["wait_seconds"])
+        if options["export"]:
+            with options["export"].open("wb") as file:
+                for event in services.export_user(actor=actor, organization=organization, user_id=user_id):
+                    file.write(orjson.dumps(event, default=str, option=orjson.OPT_APPEND_NEWLINE))
+            self.stdout.write(f"Wrote {options['export']}.")
+        if not options["export_only"]:
+            erased = services.forget_user(actor=actor, organization=organization, user_id=user_id)
+            self.stdout.write(f"Erased {erased.exposures:,} exposures and {erased.conversions:,} conversions.")
+
+    def _let_events_arrive(self, wait_seconds: float) -> None:
+        """What is in the stream now would be stored after the erasure: wait until it is stored, or refuse."""
+        asked = time.time()
+        try:
+            while time.time() - stream.lag_seconds() < asked:
+                if time.time() > asked + wait_seconds:
+                    raise CommandError("Events of before are still not stored; start an ingest process and try again.")
+                time.sleep(_POLL_SECONDS)
+        except RedisError as error:
+            raise CommandError(f"Redis is away, so events may be on their way: {error}") from error

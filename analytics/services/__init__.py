@@ -1,0 +1,20 @@
+"""Every write to events and to what is kept beside them, by noun."""
+
+from analytics.services.bots import find_fast_bots, reclassify_bots
+from analytics.services.events import accept_events, store_events
+from analytics.services.phases import open_phase
+from analytics.services.policies import set_event_policy
+from analytics.services.retention import apply_retention
+from analytics.services.users import export_user, forget_user
+
+__all__ = [
+    "accept_events",
+    "apply_retention",
+    "export_user",
+    "find_fast_bots",
+    "forget_user",
+    "open_phase",
+    "reclassify_bots",
+    "set_event_policy",
+    "store_events",
+]

@@ -1,0 +1,56 @@
+"""How an environment's events are kept: for how long, and under which ids."""
+
+import secrets
+
+from django.db import transaction
+
+import audit.services
+from analytics.models import EventPolicy
+from analytics.stores import store
+from audit.actors import Actor
+from tenancy.errors import Conflict
+from tenancy.models import Environment
+
+
+@transaction.atomic
+def set_event_policy(
+    *,
+    actor: Actor,
+    environment: Environment,
+    retention_days: int | None,
+    stores_pseudonyms: bool,
+) -> EventPolicy:
+    """Set both; ids that are there become pseudonyms at once, and pseudonyms can never become ids again (409)."""
+    EventPolicy.objects.get_or_create(environment=environment)
+    policy = EventPolicy.objects.select_for_update().get(environment=environment)
+    before = describe(policy)
+    if policy.pseudonym_key is not None and not stores_pseudonyms:
+        raise Conflict(
+            "The ids behind pseudonyms are not stored anywhere, so they cannot come back; new ids beside pseudonyms "
+            "would make two users of one.",
+            code="pseudonyms_are_final",
+        )
+    makes_pseudonymous = stores_pseudonyms and policy.pseudonym_key is None
+    if makes_pseudonymous:
+        policy.pseudonym_key = secrets.token_bytes(32)
+    policy.retention_days = retention_days
+    policy.full_clean()
+    policy.save()
+    if makes_pseudonymous:
+        store().make_pseudonymous(environment.pk, bytes(policy.pseudonym_key or b""))
+    audit.services.record(
+        actor=actor,
+        action="events.policy_changed",
+        entity_type="environment",
+        entity_key=environment.key,
+        organization_id=environment.project.organization_id,
+        project=environment.project.key,
+        environment=environment.key,
+        before=before,
+        after=describe(policy),
+    )
+    return policy
+
+
+def describe(policy: EventPolicy) -> dict[str, object]:
+    return {"retentionDays": policy.retention_days, "pseudonyms": policy.pseudonym_key is not None}

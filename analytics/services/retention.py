@@ -1,0 +1,43 @@
+"""Raw events go after their time; what was counted from them stays."""
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+import audit.services
+from analytics.models import EventPolicy
+from analytics.stores import store
+from analytics.stores.base import Dropped
+from audit.actors import Actor
+from tenancy.models import Environment
+
+
+def apply_retention(*, actor: Actor, dry_run: bool = False) -> list[Dropped]:
+    """Drop what is older than each environment keeps, and say what that was; with `dry_run`, what it would be."""
+    today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    kept_days = {policy.environment_id: policy.retention_days for policy in EventPolicy.objects.all()}
+    environments = Environment.objects.values_list("pk", flat=True)
+    cuts = {
+        environment_id: today - timedelta(days=kept_days.get(environment_id) or settings.RAW_EVENT_RETENTION_DAYS)
+        for environment_id in environments
+    }
+    if dry_run:
+        return list(store().drop_before(cuts, dry_run=True))
+    # First, so that nobody works anything out again from events that are half gone.
+    for environment_id, cut in cuts.items():
+        EventPolicy.objects.update_or_create(environment_id=environment_id, defaults={"raw_since": cut})
+    dropped = list(store().drop_before(cuts, dry_run=False))
+    store().merge_hours(today - timedelta(days=settings.RAW_EVENT_RETENTION_DAYS))
+    if dropped:
+        with transaction.atomic():
+            audit.services.record(
+                actor=actor,
+                action="events.retention_applied",
+                entity_type="events",
+                entity_key="raw",
+                organization_id=None,
+                after={"dropped": [str(step) for step in dropped]},
+            )
+    return dropped

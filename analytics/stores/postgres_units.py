@@ -1,0 +1,160 @@
+# ruff: noqa: S608 - fixed text put together from fixed parts; values are always parameters
+"""Statements that take units out of the derived tables, and put them back from the raw events that are there.
+
+They work on the units in the temporary table `affected_units`. What was derived from raw events that retention has
+dropped since cannot be worked out again, and stays as it is.
+"""
+
+CREATE_AFFECTED = "CREATE TEMPORARY TABLE affected_units (environment_id bigint, unit_id text) ON COMMIT DROP"
+DROP_AFFECTED = "DROP TABLE affected_units"
+FILL_AFFECTED = """
+INSERT INTO affected_units SELECT DISTINCT * FROM unnest(%(environment_ids)s::bigint[], %(unit_ids)s::text[])
+"""
+_IS_RAW_THERE = """
+NOT EXISTS (
+    SELECT FROM event_policies AS policy
+    WHERE policy.environment_id = known.environment_id AND {moment} < policy.raw_since
+)
+"""
+_STEP = """
+INSERT INTO flag_unit_hours AS known (environment_id, flag_key, last_hour, variant, units)
+SELECT environment_id, flag_key, last_hour, variant, {sign} count(*) FROM moved
+GROUP BY environment_id, flag_key, last_hour, variant ORDER BY environment_id, flag_key, last_hour, variant
+ON CONFLICT (environment_id, flag_key, last_hour, variant) DO UPDATE SET units = known.units + excluded.units
+"""
+
+TAKE_OUT = (
+    """
+    DELETE FROM first_exposures AS known USING affected_units AS affected
+    WHERE known.environment_id = affected.environment_id AND known.unit_id = affected.unit_id
+      AND """
+    + _IS_RAW_THERE.format(moment="least(known.first_at, known.bot_at)"),
+    """
+    WITH moved AS (
+        DELETE FROM flag_units AS known USING affected_units AS affected
+        WHERE known.environment_id = affected.environment_id AND known.unit_id = affected.unit_id
+          AND """
+    + _IS_RAW_THERE.format(moment="known.last_hour")
+    + """
+        RETURNING known.environment_id, known.flag_key, known.variant, known.last_hour
+    )
+    """
+    + _STEP.format(sign="-"),
+)
+PUT_BACK = (
+    """
+    INSERT INTO first_exposures (environment_id, experiment, phase, unit_id, variant, first_at, crossed_at, bot_at)
+    SELECT environment_id, experiment, phase, unit_id,
+           (array_agg(variant ORDER BY first_at, variant) FILTER (WHERE first_at IS NOT NULL))[1],
+           min(first_at),
+           (array_agg(first_at ORDER BY first_at, variant) FILTER (WHERE first_at IS NOT NULL))[2],
+           min(bot_at)
+    FROM (
+        SELECT environment_id, experiment, phase, unit_id, variant,
+               min(occurred_at) FILTER (WHERE NOT is_bot) AS first_at,
+               min(occurred_at) FILTER (WHERE is_bot) AS bot_at
+        FROM (
+            SELECT exposures.*, coalesce(
+                (SELECT max(started_at) FROM exposure_phases AS phases
+                 WHERE phases.environment_id = exposures.environment_id
+                   AND phases.experiment = exposures.experiment AND phases.started_at <= exposures.occurred_at),
+                'epoch'
+            ) AS phase
+            FROM exposures JOIN affected_units USING (environment_id, unit_id)
+            WHERE experiment IS NOT NULL
+        ) AS placed
+        GROUP BY environment_id, experiment, phase, unit_id, variant
+    ) AS seen
+    GROUP BY environment_id, experiment, phase, unit_id
+    ORDER BY environment_id, experiment, phase, unit_id
+    ON CONFLICT DO NOTHING
+    """,
+    """
+    WITH moved AS (
+        INSERT INTO flag_units (environment_id, flag_key, variant, unit_id, last_hour)
+        SELECT environment_id, flag_key, variant, unit_id, date_trunc('hour', max(occurred_at), 'UTC')
+        FROM exposures JOIN affected_units USING (environment_id, unit_id)
+        WHERE NOT is_bot
+        GROUP BY environment_id, flag_key, variant, unit_id
+        ORDER BY environment_id, flag_key, variant, unit_id
+        ON CONFLICT DO NOTHING
+        RETURNING environment_id, flag_key, variant, last_hour
+    )
+    """
+    + _STEP.format(sign=""),
+)
+
+# `changed` are exposures by the hour; the counts of the hours they belong to follow.
+_BY_HOUR = """
+SELECT environment_id, flag_key, date_trunc('hour', occurred_at, 'UTC') AS hour, variant, reason,
+       count(*) FILTER (WHERE is_bot) AS bots, count(*) FILTER (WHERE NOT is_bot) AS exposures
+FROM changed GROUP BY environment_id, flag_key, hour, variant, reason
+"""
+_MOVE_HOURS = """
+UPDATE flag_exposure_hours AS known SET {change} FROM by_hour
+WHERE known.environment_id = by_hour.environment_id AND known.flag_key = by_hour.flag_key
+  AND known.hour = by_hour.hour AND known.variant = by_hour.variant AND known.reason = by_hour.reason
+"""
+REFLAG_EXPOSURES = (
+    """
+    WITH changed AS (
+        UPDATE exposures SET is_bot = reflagged.is_bot FROM reflagged
+        WHERE exposures.environment_id = reflagged.environment_id AND exposures.unit_id = reflagged.unit_id
+          AND exposures.user_agent IS NOT DISTINCT FROM reflagged.user_agent
+          AND exposures.is_bot <> reflagged.is_bot
+        RETURNING exposures.*
+    ), by_hour AS ("""
+    + _BY_HOUR
+    + "), moved AS ("
+    + _MOVE_HOURS.format(
+        change="bots = known.bots + by_hour.bots - by_hour.exposures, "
+        "exposures = known.exposures + by_hour.exposures - by_hour.bots"
+    )
+    + """)
+    SELECT count(*) FILTER (WHERE is_bot), count(*) FILTER (WHERE NOT is_bot) FROM changed
+    """
+)
+REFLAG_CONVERSIONS = """
+WITH changed AS (
+    UPDATE conversions SET is_bot = reflagged.is_bot FROM reflagged
+    WHERE conversions.environment_id = reflagged.environment_id AND conversions.unit_id = reflagged.unit_id
+      AND conversions.is_bot <> reflagged.is_bot
+    RETURNING conversions.is_bot
+)
+SELECT count(*) FILTER (WHERE is_bot), count(*) FILTER (WHERE NOT is_bot) FROM changed
+"""
+DELETE_EXPOSURES = (
+    """
+    WITH changed AS (
+        DELETE FROM exposures USING affected_units AS affected
+        WHERE exposures.environment_id = affected.environment_id AND exposures.unit_id = affected.unit_id
+        RETURNING exposures.*
+    ), by_hour AS ("""
+    + _BY_HOUR
+    + "), moved AS ("
+    + _MOVE_HOURS.format(change="bots = known.bots - by_hour.bots, exposures = known.exposures - by_hour.exposures")
+    + ") SELECT count(*) FROM changed"
+)
+DELETE_CONVERSIONS = """
+DELETE FROM conversions USING affected_units AS affected
+WHERE conversions.environment_id = affected.environment_id AND conversions.unit_id = affected.unit_id
+"""
+# Whatever its age: erasing a unit is not working it out again.
+DELETE_DERIVED = (
+    """
+    DELETE FROM first_exposures AS known USING affected_units AS affected
+    WHERE known.environment_id = affected.environment_id AND known.unit_id = affected.unit_id
+    """,
+    """
+    WITH moved AS (
+        DELETE FROM flag_units AS known USING affected_units AS affected
+        WHERE known.environment_id = affected.environment_id AND known.unit_id = affected.unit_id
+        RETURNING known.environment_id, known.flag_key, known.variant, known.last_hour
+    )
+    """
+    + _STEP.format(sign="-"),
+    """
+    DELETE FROM bot_units AS known USING affected_units AS affected
+    WHERE known.environment_id = affected.environment_id AND known.unit_id = affected.unit_id
+    """,
+)

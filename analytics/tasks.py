@@ -1,0 +1,21 @@
+"""Celery's entry points: partitions ahead of time, retention, bots found by how fast they go."""
+
+from celery import shared_task
+
+from analytics import partitions, services
+from audit.actors import system
+
+
+@shared_task(name="analytics.make_partitions")
+def make_partitions() -> list[str]:
+    return partitions.create_ahead()
+
+
+@shared_task(name="analytics.apply_retention")
+def apply_retention() -> list[str]:
+    return [str(step) for step in services.apply_retention(actor=system("retention"))]
+
+
+@shared_task(name="analytics.find_fast_bots")
+def find_fast_bots() -> int:
+    return len(services.find_fast_bots())

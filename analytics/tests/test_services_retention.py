@@ -1,0 +1,107 @@
+"""Retention: raw events go by partition or by environment, what was counted from them stays."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from django.core.management import call_command
+
+from analytics import partitions, selectors, tasks
+from analytics.events import Batch
+from analytics.models import EventPolicy, Exposure, FlagExposureHour
+from analytics.services import apply_retention, set_event_policy, store_events
+from analytics.tests.conftest import ACTOR, conversion, exposure
+from audit.models import Entry
+from tenancy.models import Environment
+
+NOW = datetime.now(UTC)
+
+
+def _at(days: int) -> datetime:
+    return NOW.replace(hour=11, minute=20, second=0, microsecond=0) - timedelta(days=days)
+
+
+def _meet(environment: Environment, *days: int) -> None:
+    for day in days:
+        store_events(
+            Batch(
+                [exposure(environment.pk, f"user-{day}", "control", _at(day))],
+                [conversion(environment.pk, f"user-{day}", _at(day))],
+            )
+        )
+
+
+def _kept(environment: Environment) -> set[str]:
+    return set(Exposure.objects.filter(environment_id=environment.pk).values_list("unit_id", flat=True))
+
+
+def test_old_partitions__are_dropped_and_counts_stay(environment: Environment) -> None:
+    _meet(environment, 150, 120, 30, 1)
+    before = selectors.flag_exposures(environment.pk, "new-checkout", None, None)
+    weeks = len(partitions.existing("exposures"))
+    dropped = apply_retention(actor=ACTOR)
+    assert _kept(environment) == {"user-30", "user-1"}
+    assert len(partitions.existing("exposures")) == weeks - 2
+    assert {step.whose for step in dropped} == {"all"}
+    assert selectors.flag_exposures(environment.pk, "new-checkout", None, None) == before
+    assert selectors.exposure_summary(environment.pk, "checkout-test", _at(200), NOW).users == {"control": 4}
+    assert apply_retention(actor=ACTOR) == []
+
+
+def test_hours_beyond_retention__become_days(environment: Environment) -> None:
+    _meet(environment, 120, 1)
+    apply_retention(actor=ACTOR)
+    hours = sorted(row.hour for row in FlagExposureHour.objects.all())
+    assert hours == [_at(120).replace(hour=0, minute=0), _at(1).replace(minute=0)]
+    found = selectors.flag_exposures(environment.pk, "new-checkout", _at(120), None)
+    assert found["control"] == selectors.FlagExposures(exposures=2, users=2)
+
+
+def test_environment__that_keeps_less__loses_its_own_rows_alone(
+    environment: Environment, other_environment: Environment
+) -> None:
+    set_event_policy(actor=ACTOR, environment=environment, retention_days=20, stores_pseudonyms=False)
+    for one in (environment, other_environment):
+        _meet(one, 60, 30, 10)
+    apply_retention(actor=ACTOR)
+    assert _kept(environment) == {"user-10"}
+    assert _kept(other_environment) == {"user-60", "user-30", "user-10"}
+
+
+def test_environment__that_keeps_more__holds_everybodys_partitions_but_not_their_rows(
+    environment: Environment, other_environment: Environment
+) -> None:
+    set_event_policy(actor=ACTOR, environment=environment, retention_days=365, stores_pseudonyms=False)
+    for one in (environment, other_environment):
+        _meet(one, 120, 1)
+    apply_retention(actor=ACTOR)
+    assert _kept(environment) == {"user-120", "user-1"}
+    assert _kept(other_environment) == {"user-1"}
+
+
+def test_ids_that_are_no_uuid7__go_by_when_they_happened(environment: Environment) -> None:
+    for days in (120, 1):
+        old = exposure(environment.pk, f"user-{days}", "control", _at(days), evaluation_id=uuid4())
+        store_events(Batch([old]))
+    apply_retention(actor=ACTOR)
+    assert _kept(environment) == {"user-1"}
+
+
+def test_dry_run__says_what_would_go_and_lets_nothing_go(
+    environment: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _meet(environment, 120, 1)
+    call_command("events", "retention", "--dry-run")
+    assert "exposures_from_" in capsys.readouterr().out
+    assert len(_kept(environment)) == 2
+    assert not EventPolicy.objects.exists()
+    assert not Entry.objects.filter(action="events.retention_applied").exists()
+
+
+def test_tasks__make_partitions_and_let_old_ones_go(environment: Environment) -> None:
+    _meet(environment, 120)
+    tasks.make_partitions()
+    assert tasks.make_partitions() == []
+    assert any("exposures" in step for step in tasks.apply_retention())
+    assert Entry.objects.get(action="events.retention_applied").actor_kind == "system"
+    assert tasks.find_fast_bots() == 0
