@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.models import Experiment, ExperimentMetric, Metric
+from experiments.models import Experiment, ExperimentMetric, ExperimentResult, Metric
 from flags.documents import percent_of
 from flags.models import FlagConfig
 
@@ -70,6 +70,26 @@ def experiment_resource(experiment: Experiment) -> dict[str, Any]:
         "version": experiment.version,
         "createdAt": experiment.created_at,
         "updatedAt": experiment.updated_at,
+    }
+
+
+def stored_result_resource(row: ExperimentResult) -> dict[str, Any]:
+    """One point of the series: where a result came from, and the figures that are drawn over time."""
+    payload = row.payload
+    return {
+        "id": str(row.pk),
+        "phase": row.phase.number,
+        "since": row.since,
+        "until": row.until,
+        "watermark": row.watermark,
+        "configVersions": row.config_versions,
+        "computedAt": row.computed_at,
+        "durationMs": row.duration_ms,
+        "codeVersion": row.code_version,
+        "digest": row.digest,
+        "comparisons": [item for item in payload["comparisons"] if item["role"] == "primary"],
+        "srm": {name: payload["srm"][name] for name in ("chiSquare", "pValue", "warning", "alarm", "observed")},
+        "recommendation": payload["recommendation"],
     }
 
 

@@ -44,10 +44,7 @@ def experiments(
 
 def get_experiment(environment: Environment, pk: str | UUID) -> Experiment:
     """Raises NotFound, for something that is no id as well."""
-    try:
-        wanted = UUID(str(pk))
-    except ValueError:
-        wanted = None
+    wanted = _uuid(pk)
     experiment = experiments(environment).filter(pk=wanted).first() if wanted else None
     if experiment is None:
         raise NotFound(f"There is no experiment {pk} in {environment.key}.", attr="id")
@@ -64,6 +61,15 @@ def stored_results(experiment: Experiment) -> QuerySet[ExperimentResult]:
     return ExperimentResult.objects.filter(experiment=experiment).select_related("phase")
 
 
+def get_stored_result(experiment: Experiment, pk: str | UUID) -> ExperimentResult:
+    """Raises NotFound, for something that is no id as well."""
+    wanted = _uuid(pk)
+    row = stored_results(experiment).filter(pk=wanted).first() if wanted else None
+    if row is None:
+        raise NotFound(f"The experiment has no stored result {pk}.", attr="id")
+    return row
+
+
 def latest_results(experiment: Experiment) -> ExperimentResult | None:
     return stored_results(experiment).first()
 
@@ -74,3 +80,10 @@ def secondary_metrics(experiment: Experiment) -> list[Metric]:
 
 def guardrails(experiment: Experiment) -> list[ExperimentMetric]:
     return [use for use in experiment.metrics.all() if use.role == ExperimentMetric.Role.GUARDRAIL]
+
+
+def _uuid(text: str | UUID) -> UUID | None:
+    try:
+        return UUID(str(text))
+    except ValueError:
+        return None

@@ -136,6 +136,22 @@ class VariantResultSerializer(serializers.Serializer[Any]):
     mean = serializers.FloatField(allow_null=True)
 
 
+class StoredResultSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    phase = serializers.IntegerField()
+    since = serializers.DateTimeField()
+    until = serializers.DateTimeField()
+    watermark = serializers.DateTimeField(allow_null=True)
+    configVersions = serializers.ListField(child=serializers.IntegerField())
+    computedAt = serializers.DateTimeField()
+    durationMs = serializers.IntegerField()
+    codeVersion = serializers.CharField()
+    digest = serializers.CharField()
+    comparisons = serializers.ListField(child=serializers.DictField(), help_text="Of the primary metric.")
+    srm = serializers.DictField()
+    recommendation = serializers.DictField()
+
+
 class ResultsSerializer(serializers.Serializer[Any]):
     experiment = serializers.DictField()
     window = serializers.DictField()

@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from experiments import planning, selectors, services
 from experiments.analysis import results_for
 from experiments.api import serializers
-from experiments.documents import experiment_resource, metric_resource
+from experiments.documents import experiment_resource, metric_resource, stored_result_resource
 from experiments.models import Experiment
 from experiments.preflight import check_before_start
 from tenancy.api.request import Request
@@ -258,6 +258,29 @@ class ResultsView(EnvironmentView):
     def get(self, request: Request, pk: str) -> Response:
         experiment = selectors.get_experiment(self.environment(request), pk)
         return Response(results_for(experiment, request.query_params.get("window")))
+
+
+class StoredResultsView(EnvironmentView):
+    """The time series of stored results, youngest first."""
+
+    @extend_schema(
+        operation_id="experiments_results_history",
+        parameters=WHERE,
+        responses=serializers.StoredResultSerializer(many=True),
+    )
+    def get(self, request: Request, pk: str) -> Response:
+        experiment = selectors.get_experiment(self.environment(request), pk)
+        return paginated(self, request, selectors.stored_results(experiment), stored_result_resource)
+
+
+class StoredResultView(EnvironmentView):
+    """One stored result, whole: what a permanent link shows."""
+
+    @extend_schema(parameters=WHERE, responses=serializers.StoredResultSerializer)
+    def get(self, request: Request, pk: str, result: str) -> Response:
+        experiment = selectors.get_experiment(self.environment(request), pk)
+        row = selectors.get_stored_result(experiment, result)
+        return Response({**stored_result_resource(row), "results": row.payload})
 
 
 class PowerView(EnvironmentView):

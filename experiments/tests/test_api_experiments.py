@@ -1,7 +1,10 @@
 """Experiments over HTTP: the resource, the actions, results, and who may what."""
 
+from datetime import timedelta
+
 import pytest
 
+from experiments import jobs
 from experiments.models import Experiment
 from experiments.tests.conftest import START
 
@@ -153,6 +156,22 @@ def test_results__works(viewer, running, expose):
     assert (comparison["metric"], comparison["variant"]) == ("purchase-rate", "treatment")
     assert comparison["absoluteLift"] == pytest.approx(0.04)
     assert found["srm"]["observed"] == {"control": 500, "treatment": 500}
+
+
+def test_results__stored__are_a_series_with_links(viewer, outsider, running, expose):
+    expose(running, {"control": 50, "treatment": 50})
+    for day in (3, 4):
+        jobs.store_nightly(running.pk, now=START + timedelta(days=day, minutes=15))
+    path = f"experiments/{running.key}/results/history"
+
+    series = viewer.get(path).json()
+    assert [row["until"] for row in series["results"]] == ["2026-03-06T00:00:00Z", "2026-03-05T00:00:00Z"]
+    first = series["results"][0]
+    whole = viewer.get(f"{path}/{first['id']}").json()
+    assert whole["results"]["srm"]["observed"] == first["srm"]["observed"] == {"control": 50, "treatment": 50}
+    assert set(whole["results"]) >= RESULT_FIELDS
+    assert viewer.get(f"{path}/nothing").status_code == 404
+    assert outsider.get(path).status_code == outsider.get(f"{path}/{first['id']}").status_code == 404
 
 
 def test_results__bad_window__is_refused(viewer, running):
