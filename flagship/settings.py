@@ -192,11 +192,11 @@ CELERY_BEAT_SCHEDULE = {
     "experiments nightly": {"task": "experiments.nightly", "schedule": crontab(hour="0", minute="15")},
     "experiments watch": {"task": "experiments.watch", "schedule": 600},
     "experiments schedule": {"task": "experiments.schedule", "schedule": 60},
-}
-
     "events partitions": {"task": "analytics.make_partitions", "schedule": crontab(hour="1", minute="5")},
     "events retention": {"task": "analytics.apply_retention", "schedule": crontab(hour="2", minute="5")},
     "events bots": {"task": "analytics.find_fast_bots", "schedule": 900},
+}
+
 # Propagation: how a change reaches every process.
 POLL_SECONDS = _number("POLL_SECONDS", 5, low=0.1, high=60)
 STALE_AFTER_SECONDS = _number("STALE_AFTER_SECONDS", 120, low=1, high=86_400)
@@ -214,12 +214,12 @@ EVENT_STREAM_MAX_BATCHES = int(_number("EVENT_STREAM_MAX_BATCHES", 200_000, low=
 INGEST_BATCH_EVENTS = int(_number("INGEST_BATCH_EVENTS", 10_000, low=1, high=1_000_000))
 # After so long without an acknowledgement another ingest process takes a dead one's batch over.
 INGEST_CLAIM_SECONDS = _number("INGEST_CLAIM_SECONDS", 30, low=0.1, high=3600)
-# RE2, case-insensitive; an event that matches is stored, flagged, counted and left out of every analysis.
-BOT_USER_IDS = _pattern("BOT_USER_IDS", r"^(bot|crawler|healthcheck|monitor|synthetic)([-_:]|$)")
 # Raw events go after so many days; counts and first exposures stay. An environment may say otherwise.
 RAW_EVENT_RETENTION_DAYS = int(_number("RAW_EVENT_RETENTION_DAYS", 90, low=8, high=36_500))
 # A unit seen more often than that in one hour is a bot; 0 looks for none.
 BOT_EXPOSURES_PER_HOUR = int(_number("BOT_EXPOSURES_PER_HOUR", 5000, low=0, high=10**9))
+# RE2, case-insensitive; an event that matches is stored, flagged, counted and left out of every analysis.
+BOT_USER_IDS = _pattern("BOT_USER_IDS", r"^(bot|crawler|healthcheck|monitor|synthetic)([-_:]|$)")
 BOT_USER_AGENTS = _pattern("BOT_USER_AGENTS", r"bot\b|crawl|spider|slurp|headlesschrome|facebookexternalhit|pingdom")
 
 # Limits of the HTTP surface.
