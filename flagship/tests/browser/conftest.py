@@ -1,0 +1,76 @@
+"""A browser per module, a signed-in page per test; whatever a page complains of on its console fails the test."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.test import Client
+
+from flagship.management.commands.screenshots import browser
+
+# Playwright keeps an event loop on this thread, and Django refuses the ORM beside one; here nothing runs beside it.
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+
+
+@dataclass(slots=True)
+class Session:
+    """A person's browser window."""
+
+    page: Any
+    base_url: str
+    complaints: list[str] = field(default_factory=list)
+
+    def visit(self, path: str) -> Any:
+        self.page.goto(f"{self.base_url}{path}")
+        return self.page
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with browser() as running:
+        yield running
+
+
+@pytest.fixture
+def open_session(chromium: Any, live_server: Any) -> Iterator[Callable[..., Session]]:
+    """Open a window for somebody whom Django's test client has signed in already."""
+    contexts: list[Any] = []
+    sessions: list[Session] = []
+
+    def _open(client: Client, **options: Any) -> Session:
+        context = chromium.new_context(**{"viewport": {"width": 1440, "height": 900}, "locale": "en-GB", **options})
+        contexts.append(context)
+        cookie = client.cookies[settings.SESSION_COOKIE_NAME]
+        context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": live_server.url}])
+        session = Session(context.new_page(), live_server.url)
+        session.page.on("console", lambda message: _note(session, message))
+        session.page.on("pageerror", lambda error: session.complaints.append(f"{session.page.url}: {error}"))
+        session.page.on("requestfailed", lambda request: _note_failure(session, request))
+        session.page.on("response", lambda answer: _note_status(session, answer))
+        sessions.append(session)
+        return session
+
+    yield _open
+    for context in contexts:
+        context.close()
+    assert [complaint for session in sessions for complaint in session.complaints] == []
+
+
+def _note(session: Session, message: Any) -> None:
+    if message.type in {"error", "warning"} and "status of 4" not in message.text:
+        session.complaints.append(f"{session.page.url}: {message.type}: {message.text}")
+
+
+def _note_failure(session: Session, request: Any) -> None:
+    # The page itself takes back a preview that a later keystroke has made pointless.
+    if request.failure != "net::ERR_ABORTED":
+        session.complaints.append(f"failed: {request.url} {request.failure}")
+
+
+def _note_status(session: Session, answer: Any) -> None:
+    # 409 and 422 are the console's own pages, with what to mend on them.
+    if answer.status >= 400 and answer.status not in {409, 422}:
+        session.complaints.append(f"{answer.status}: {answer.url}")

@@ -1,0 +1,107 @@
+"""Every main page: no complaint on the console, nothing serious for axe-core, nothing wider than a phone."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.urls import reverse
+
+from experiments import services as experiment_services
+from flags import services
+from tenancy import services as tenancy_services
+from tenancy.testing import ALICE
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+PAGES = [
+    "home", "flags", "flag", "new flag", "kill", "history", "experiments", "experiment", "results", "start", "projects",
+    "environments", "members", "new member", "keys", "new key", "audit", "audit entry",
+]  # fmt: skip
+# Shipped by django-unfold and Django as they are; what is ours must be clean.
+FRAME = [
+    "#nav-sidebar",
+    "#header-inner",
+    "#changelist-actions",
+    "#changelist-form",
+    "#changelist-filter",
+    "#submit-row",
+]
+PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True}
+
+
+@pytest.fixture
+def addresses(acme):
+    """Where each page is, with something to show on it."""
+    environment = acme.production
+    rollout = [{"variant": "treatment", "percent": 50}]
+    rule = {
+        "priority": 10,
+        "name": "Pro in the US",
+        "variant": "treatment",
+        "conditions": [
+            {"attribute": "country", "operator": "equals", "value": "US"},
+            {"attribute": "plan", "operator": "in", "value": ["pro", "team"]},
+        ],
+    }
+    payload = {"key": "new-checkout", "enabled": True, "rollout": rollout, "rules": [rule]}
+    config, _ = services.create_flag(actor=ALICE, environment=environment, payload=payload)
+    metric = {"key": "purchase-rate", "type": "binary", "eventName": "purchase"}
+    experiment_services.create_metric(actor=ALICE, environment=environment, payload=metric)
+    content = {"name": "Checkout", "flagKey": "new-checkout", "primaryMetric": "purchase-rate"}
+    experiment = experiment_services.create_experiment(actor=ALICE, environment=environment, payload=content)
+    draft = experiment_services.create_experiment(actor=ALICE, environment=environment, payload=content)
+    experiment_services.start_experiment(actor=ALICE, environment=environment, pk=experiment.pk)
+    tenancy_services.issue_credential(
+        actor=ALICE, kind="server", name="shop", organization=acme.organization, environment=environment
+    )
+    from audit.models import Entry  # noqa: PLC0415 - read once there is something to read
+
+    entry = Entry.objects.order_by("-id").first()
+    routes = {
+        "home": ("index", []),
+        "flags": ("flags_flagconfig_changelist", []),
+        "flag": ("flags_flagconfig_change", [config.pk]),
+        "new flag": ("flags_flagconfig_add", []),
+        "kill": ("flags_flagconfig_kill", [config.pk]),
+        "history": ("flags_flagconfig_history", [config.pk]),
+        "experiments": ("experiments_experiment_changelist", []),
+        "experiment": ("experiments_experiment_change", [experiment.pk]),
+        "results": ("experiments_experiment_results", [experiment.pk]),
+        "start": ("experiments_experiment_start", [draft.pk]),
+        "projects": ("tenancy_project_changelist", []),
+        "environments": ("tenancy_environment_changelist", []),
+        "members": ("tenancy_membership_changelist", []),
+        "new member": ("tenancy_membership_add", []),
+        "keys": ("tenancy_credential_changelist", []),
+        "new key": ("tenancy_credential_add", []),
+        "audit": ("audit_entry_changelist", []),
+        "audit entry": ("audit_entry_change", [entry.pk]),
+    }
+    return {name: reverse(f"admin:{route}", args=arguments) for name, (route, arguments) in routes.items()}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages__each__are_clean(open_session, console_owner, addresses, scheme):
+    session = open_session(console_owner, color_scheme=scheme)
+    serious = []
+    for name in PAGES:
+        page = session.visit(addresses[name])
+        page.wait_for_load_state("networkidle")
+        found = Axe().run(page, context={"include": [["#main"]], "exclude": [[selector] for selector in FRAME]})
+        serious += [
+            f"{name}: {item['id']}: {node['html'][:160]}"
+            for item in found.response["violations"]
+            if item["impact"] in {"serious", "critical"}
+            for node in item["nodes"][:3]
+        ]
+    assert serious == []
+
+
+def test_pages__on_a_phone__are_not_wider_than_it(open_session, console_owner, addresses):
+    session = open_session(console_owner, **PHONE)
+    wide = {}
+    for name in PAGES:
+        page = session.visit(addresses[name])
+        page.wait_for_load_state("networkidle")
+        width = page.evaluate("document.documentElement.scrollWidth")
+        if width > 390:
+            wide[name] = width
+    assert wide == {}
