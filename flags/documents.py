@@ -8,7 +8,7 @@ from typing import Any
 
 from openflagship.engine import deal, reallocate
 
-from flags.models import Flag, FlagConfig, Layer, Rule, Segment
+from flags.models import Change, Flag, FlagConfig, Layer, Rule, Segment
 from tenancy.errors import Problem
 from tenancy.models import Environment
 
@@ -95,8 +95,9 @@ def flag_resource(config: FlagConfig, rules: list[Rule] | None = None) -> dict[s
     }
 
 
-def past_resource(key: str, document: dict[str, Any], about: dict[str, Any], *, is_archived: bool) -> dict[str, Any]:
+def past_resource(flag: Flag, step: Change, document: dict[str, Any], *, is_archived: bool) -> dict[str, Any]:
     """Return a step of the version log in the words of the API, as `flag_resource` shows the present."""
+    key, about = flag.key, step.about
     rules = []
     for rule in document["rules"]:
         shown = {name: rule[name] for name in ("id", "priority", "name", "conditions")}
@@ -129,6 +130,8 @@ def past_resource(key: str, document: dict[str, Any], about: dict[str, Any], *, 
         "rules": rules,
         "rollout": rollout_of(document["allocation"]),
         "version": document["version"],
+        "createdAt": flag.created_at,
+        "updatedAt": step.created_at,
     }
 
 

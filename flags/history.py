@@ -8,12 +8,13 @@ from django.db.models import QuerySet
 
 from audit.services import diff
 from flags.documents import past_resource
-from flags.models import Change
+from flags.models import Change, Flag
+from flags.selectors import get_config
 from tenancy.errors import Invalid, NotFound
 from tenancy.models import Environment
 
 # Part of each step, and no change that anybody made.
-_BOOKKEEPING = frozenset({"version"})
+_BOOKKEEPING = frozenset({"version", "updatedAt"})
 
 
 def flag_changes(environment: Environment, key: str) -> QuerySet[Change]:
@@ -34,6 +35,7 @@ def document_of_version(environment: Environment, key: str, version: int) -> dic
 
 def resource_at(environment: Environment, key: str, moment: datetime) -> dict[str, Any]:
     """Return the flag as it was at that moment. Raises NotFound where it did not exist yet."""
+    flag = get_config(environment, key).flag
     step = flag_changes(environment, key).filter(created_at__lte=moment).first()
     if step is None:
         raise NotFound(f"There was no flag {key!r} in {environment.key} at that time.", attr="at")
@@ -41,7 +43,7 @@ def resource_at(environment: Environment, key: str, moment: datetime) -> dict[st
     served = step if not is_archived else _last_served(environment, key, before=step.version)
     if served is None or served.document is None:
         raise NotFound(f"The flag {key!r} was not served in {environment.key} at that time.", attr="at")
-    return past_resource(key, served.document, step.about, is_archived=is_archived)
+    return past_resource(flag, step, served.document, is_archived=is_archived)
 
 
 def _last_served(environment: Environment, key: str, *, before: int) -> Change | None:
@@ -54,14 +56,14 @@ def version_at(environment: Environment, moment: datetime) -> int:
     return found.values_list("version", flat=True).first() or 0
 
 
-def version_resources(environment: Environment, key: str, steps: Iterable[Change]) -> Iterator[dict[str, Any]]:
+def version_resources(environment: Environment, flag: Flag, steps: Iterable[Change]) -> Iterator[dict[str, Any]]:
     """Show steps that are in order, the newest first, each with its difference from the one before it."""
     listed = list(steps)
     if not listed:
         return
-    before_last = flag_changes(environment, key).filter(version__lt=listed[-1].version).first()
+    before_last = flag_changes(environment, flag.key).filter(version__lt=listed[-1].version).first()
     for step, previous in zip(listed, [*listed[1:], before_last], strict=True):
-        after, before = _shown(step), _shown(previous) if previous else None
+        after, before = _shown(flag, step), _shown(flag, previous) if previous else None
         changes = list(diff(before, after)) if before is not None and after is not None else []
         yield {
             "version": step.document["version"] if step.document else None,
@@ -74,7 +76,7 @@ def version_resources(environment: Environment, key: str, steps: Iterable[Change
         }
 
 
-def _shown(step: Change) -> dict[str, Any] | None:
+def _shown(flag: Flag, step: Change) -> dict[str, Any] | None:
     if step.document is None:
         return None
-    return past_resource(step.key, step.document, step.about, is_archived=False)
+    return past_resource(flag, step, step.document, is_archived=False)

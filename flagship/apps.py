@@ -6,3 +6,7 @@ from django.apps import AppConfig
 class FlagShipConfig(AppConfig):
     name = "flagship"
     verbose_name = "FlagShip"
+
+    def ready(self) -> None:
+        # Registers with the library how a credential is presented.
+        from flagship import schema  # noqa: F401, PLC0415 - importing is the registration, and apps must be loaded first

@@ -48,6 +48,8 @@ REDIS_URL = env.str("REDIS_URL", default="") or embedded.redis_url(VAR_DIR)
 EMBEDDED = not (env.str("DATABASE_URL", default="") and env.str("REDIS_URL", default=""))
 # All keys, channels and streams in Redis start with it, so that several installations may share one server.
 REDIS_PREFIX = env.str("REDIS_PREFIX", default="flagship")
+# Which of the Procfile's processes this is, for the kill board.
+PROCESS_NAME = env.str("PROCESS_NAME", default="process")
 BASE_URL = env.str("FLAGSHIP_BASE_URL", default="http://127.0.0.1:8000").rstrip("/")
 STREAM_URL = env.str("FLAGSHIP_STREAM_URL", default="http://127.0.0.1:8001").rstrip("/")
 
@@ -265,6 +267,12 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "CAMELIZE_NAMES": False,
+    "PREPROCESSING_HOOKS": ["flagship.schema.leave_out_the_alias"],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "flagship.schema.say_anything_once",
+        "flagship.schema.add_refusals",
+    ],
 }
 
 # Where worker processes keep the counts that /metrics sums up; without it this process alone is counted.

@@ -20,9 +20,9 @@ class VersionsView(EnvironmentView):
     @extend_schema(parameters=WHERE, responses=serializers.VersionSerializer(many=True))
     def get(self, request: Request, key: str) -> Response:
         environment = self.environment(request)
-        selectors.get_config(environment, key)
+        flag = selectors.get_config(environment, key).flag
         paginator, steps = paginate(self, request, history.flag_changes(environment, key))
-        return paginator.get_paginated_response(list(history.version_resources(environment, key, steps)))
+        return paginator.get_paginated_response(list(history.version_resources(environment, flag, steps)))
 
 
 class RollbackView(EnvironmentView):

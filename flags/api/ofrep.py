@@ -58,7 +58,11 @@ class OfrepView(APIView):
 class OfrepFlagView(OfrepView):
     """One flag for one context."""
 
-    @extend_schema(request=_REQUEST, responses={200: _ONE, 400: _FAILURE, 404: _FAILURE})
+    @extend_schema(
+        operation_id="ofrep_evaluate_flag",
+        request=_REQUEST,
+        responses={200: _ONE, 400: _FAILURE, 404: _FAILURE},
+    )
     def post(self, request: Request, key: str) -> Response:
         try:
             status, body = ofrep.evaluate(self.caller(request), key, self.sent(request))
@@ -71,6 +75,7 @@ class OfrepFlagsView(OfrepView):
     """Every flag for one context; 304 when the result is the one the caller has."""
 
     @extend_schema(
+        operation_id="ofrep_evaluate_flags",
         request=_REQUEST,
         parameters=[OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER)],
         responses={200: _ALL, 304: OpenApiResponse(description="The result has not changed."), 400: _FAILURE},

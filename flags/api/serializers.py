@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from flags.models import Flag
@@ -22,6 +23,7 @@ class TargetSerializer(serializers.Serializer[Any]):
     userIds = serializers.ListField(child=serializers.CharField(max_length=1024))
 
 
+@extend_schema_serializer(component_name="RolloutShare")
 class ShareSerializer(serializers.Serializer[Any]):
     variant = serializers.CharField(max_length=100)
     percent = serializers.FloatField(help_text="0 to 100, at most two decimals.")
@@ -176,9 +178,8 @@ class EvaluateAllSerializer(serializers.Serializer[Any]):
     flagKeys = serializers.ListField(child=serializers.CharField(), required=False)
 
 
-class AnswerSerializer(serializers.Serializer[Any]):
+class AnswerOfManySerializer(serializers.Serializer[Any]):
     flagKey = serializers.CharField()
-    userId = serializers.CharField(allow_null=True)
     variant = serializers.CharField(allow_null=True)
     value = serializers.JSONField(allow_null=True)
     reason = serializers.CharField()
@@ -191,7 +192,11 @@ class AnswerSerializer(serializers.Serializer[Any]):
     stale = serializers.BooleanField()
 
 
+class AnswerSerializer(AnswerOfManySerializer):
+    userId = serializers.CharField(allow_null=True)
+
+
 class AnswersSerializer(serializers.Serializer[Any]):
     userId = serializers.CharField(allow_null=True)
     configVersion = serializers.IntegerField()
-    flags = serializers.DictField(child=AnswerSerializer())
+    flags = serializers.DictField(child=AnswerOfManySerializer())

@@ -129,7 +129,7 @@ class FlagView(EnvironmentView):
     def patch(self, request: Request, key: str) -> Response:
         return self._update(request, key, is_partial=True)
 
-    @extend_schema(parameters=WHERE, request=None, responses=serializers.FlagSerializer)
+    @extend_schema(parameters=WHERE, request=None, responses={200: serializers.FlagSerializer})
     def delete(self, request: Request, key: str) -> Response:
         """Archives: nothing is lost, and `restore` brings it back."""
         environment = self.environment(request, Role.EDITOR)

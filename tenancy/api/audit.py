@@ -1,6 +1,6 @@
 """The audit log over HTTP: filtered, paged, exported; each caller sees the rows of what they have a role on."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db.models import Q, QuerySet
@@ -105,8 +105,9 @@ def instant(request: Request, name: str) -> datetime | None:
     # A plus sign that was not encoded arrives as a space.
     try:
         moment = parse_datetime(text.replace(" ", "+") if "T" in text else text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise Invalid("Write an instant in ISO 8601 with a zone, as in 2026-01-31T09:00:00Z.", attr=name)
-    return moment
+        if moment is not None and moment.tzinfo is not None:
+            # In UTC, because PostgreSQL knows fewer zones than Python; at the ends of time that overflows.
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise Invalid("Write an instant in ISO 8601 with a zone, as in 2026-01-31T09:00:00Z.", attr=name)

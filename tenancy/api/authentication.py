@@ -105,6 +105,15 @@ class CredentialAuthentication(BaseAuthentication):
         return 'Bearer realm="flagship"'
 
 
+class IsServerKey(BasePermission):
+    """Server keys alone: a snapshot or stream has the rules in it, which stay private."""
+
+    message = "This route needs a server key of one environment."
+
+    def has_permission(self, request: Request, view: Any) -> bool:  # noqa: ARG002 - DRF's signature
+        return isinstance(request.user, Principal) and request.user.kind == "server"
+
+
 class IsEnvironmentKey(BasePermission):
     """Server and client keys: what evaluates and sends events for one environment."""
 

@@ -286,7 +286,7 @@ class CredentialView(ManagementView):
     def get(self, request: Request, credential_id: UUID) -> Response:
         return Response(documents.credential_resource(self._credential(request, credential_id)))
 
-    @extend_schema(parameters=[_ORGANIZATION, TENANT], responses=serializers.CredentialSerializer)
+    @extend_schema(parameters=[_ORGANIZATION, TENANT], responses={200: serializers.CredentialSerializer})
     def delete(self, request: Request, credential_id: UUID) -> Response:
         """Revokes for good; the row stays, so that the audit log has something to point at."""
         credential = self._credential(request, credential_id)

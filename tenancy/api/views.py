@@ -37,6 +37,9 @@ class ManagementView(APIView):
     Text with NUL, which PostgreSQL cannot hold, is refused at its door.
     """
 
+    # Read by the OpenAPI document: whatever answers with a list answers with a page.
+    pagination_class = api_settings.DEFAULT_PAGINATION_CLASS
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "post" in vars(cls):

@@ -46,7 +46,9 @@ def test_audit__filters__narrow(viewer, history, query, keys):
     assert [row["key"] for row in viewer.get("audit", **query).json()["results"]] == keys
 
 
-@pytest.mark.parametrize("value", ["yesterday", "2020-01-01", "2020-01-01T00:00:00", "2020-13-45T00:00:00Z"])
+@pytest.mark.parametrize(
+    "value", ["yesterday", "2020-01-01", "2020-01-01T00:00:00", "2020-13-45T00:00:00Z", "0001-01-01T00:00:00+23:59"]
+)
 def test_audit__no_instant__is_400_naming_the_field(viewer, value):
     assert problem(viewer.get("audit", since=value))[:2] == (400, "since")
 

@@ -1,0 +1,91 @@
+"""The OpenAPI document: who may call, which refusals every route knows, and `/v1/` left out as the alias it is."""
+
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+
+_ERROR = {
+    "type": "object",
+    "description": "Every refusal has this form; `current` comes with a conflict and is what is there now.",
+    "required": ["type", "errors", "requestId"],
+    "properties": {
+        "type": {"type": "string", "enum": ["validation_error", "client_error", "server_error"]},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["code", "detail", "attr"],
+                "properties": {
+                    "code": {"type": "string"},
+                    "detail": {"type": "string"},
+                    "attr": {"type": ["string", "null"], "description": "The field's path, as in rules[0].priority."},
+                },
+            },
+        },
+        "requestId": {"type": "string"},
+        "current": {},
+    },
+}
+_ALWAYS = {
+    "400": "Something that was sent is wrong; each problem names its field.",
+    "401": "No credential, or one that is unknown, expired or revoked.",
+    "403": "The credential's role does not allow this.",
+    "404": "No such object, or another tenant's.",
+    "429": "Too many requests; Retry-After says when to come back.",
+    "503": "A server this needs is away; Retry-After says when to come back.",
+}
+_WITH_BODY = {
+    "409": "The object's present state forbids this; see the code.",
+    "413": "The body is too large.",
+    "415": "The body is not application/json.",
+}
+_METHODS = {"get", "put", "post", "delete", "patch"}
+
+
+class CredentialScheme(OpenApiAuthenticationExtension):  # type: ignore[misc,no-untyped-call]  # the library is untyped
+    """How a credential is presented."""
+
+    target_class = "tenancy.api.authentication.CredentialAuthentication"
+    name = ["bearer", "session"]
+
+    def get_security_definition(self, auto_schema: Any) -> list[dict[str, Any]]:  # noqa: ARG002 - the library's signature
+        bearer = "A server key, a client key, a management token, or a JWT from auth/token."
+        return [
+            {"type": "http", "scheme": "bearer", "description": bearer},
+            {"type": "apiKey", "in": "cookie", "name": "sessionid", "description": "The console's session."},
+        ]
+
+
+def leave_out_the_alias(endpoints: list[Any], **_: Any) -> list[Any]:
+    """Describe each route once, below `/api/`; `/v1/` serves the same."""
+    return [endpoint for endpoint in endpoints if not endpoint[0].startswith("/v1/")]
+
+
+def say_anything_once(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Any JSON value includes null: the library's `oneOf` of both would refuse null for fitting twice."""
+    _simplify(result)
+    return result
+
+
+def _simplify(node: Any) -> None:
+    if isinstance(node, dict):
+        if node.get("oneOf") == [{}, {"type": "null"}]:
+            del node["oneOf"]
+        for child in node.values():
+            _simplify(child)
+    elif isinstance(node, list):
+        for child in node:
+            _simplify(child)
+
+
+def add_refusals(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Document on every operation the refusals it shares with the others, unless it has its own word on them."""
+    result["components"].setdefault("schemas", {})["Error"] = _ERROR
+    for item in result["paths"].values():
+        for method in _METHODS & item.keys():
+            operation = item[method]
+            shared = {**_ALWAYS, **(_WITH_BODY if method != "get" else {})}
+            for status, description in shared.items():
+                content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+                operation["responses"].setdefault(status, {"description": description, "content": content})
+    return result
