@@ -218,3 +218,21 @@ class Change(models.Model):
 
     def __str__(self) -> str:
         return f"{self.environment} v{self.version}: {self.kind} {self.key}"
+
+
+class SnapshotSigning(models.Model):
+    """Which generations of an environment's signing secret are valid; without a row that is the first, alone."""
+
+    environment = models.OneToOneField(
+        Environment, on_delete=models.CASCADE, primary_key=True, related_name="snapshot_signing"
+    )
+    generation = models.PositiveIntegerField(default=1)
+    is_previous_valid = models.BooleanField(default=False)
+    rotated_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.environment}: generation {self.generation}"
+
+    @property
+    def generations(self) -> tuple[int, ...]:
+        return (self.generation, self.generation - 1) if self.is_previous_valid else (self.generation,)

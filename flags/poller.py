@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import structlog
@@ -12,6 +13,7 @@ from django.db import DatabaseError, InterfaceError, close_old_connections, conn
 from redis.exceptions import RedisError
 
 from flags import propagation, standby
+from flags.streaming.acknowledgements import ACKNOWLEDGEMENTS
 
 if TYPE_CHECKING:
     from flags.runtime import Runtime
@@ -21,6 +23,8 @@ log = structlog.get_logger(__name__)
 # Never longer than the setting says, and spread so that the processes of a fleet do not ask in step.
 _SPREAD = (0.7, 1.0)
 _STARTING_SECONDS = 1.0
+_SIGN_OF_LIFE_SECONDS = 25.0
+OWN_SDK = "flagship"
 
 
 class Poller:
@@ -31,6 +35,8 @@ class Poller:
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
+        # By environment: the version last told to the kill board, and when.
+        self._told: dict[int, tuple[int, float]] = {}
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="flags-poll", daemon=True)
@@ -72,10 +78,21 @@ class Poller:
         finally:
             close_old_connections()
 
+    def _report(self) -> None:
+        """Tell the kill board what this process has applied: when that changes, and now and then as a sign of life."""
+        now = time.monotonic()
+        for environment_id, environment in self._runtime.environments.items():
+            version, told_at = self._told.get(environment_id, (-1, 0.0))
+            if environment.version != version or now - told_at > _SIGN_OF_LIFE_SECONDS:
+                ACKNOWLEDGEMENTS.add(environment_id, self._runtime.instance, OWN_SDK, environment.version)
+                self._told[environment_id] = (environment.version, now)
+        ACKNOWLEDGEMENTS.flush()
+
     def _mend(self) -> None:
         environments = self._runtime.environments
         try:
             propagation.sweep({pk: environment.version for pk, environment in environments.items()})
+            self._report()
             standby.keep_up(environments)
         except RedisError as error:
             # The listener says when Redis goes; here it only means that there is nothing to mend.

@@ -6,6 +6,7 @@ missed something, and fetches what is not here. Evaluation only reads a dict.
 """
 
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -21,8 +22,10 @@ from flags.listener import Listener
 from flags.loading import load_document, load_environment
 from flags.metrics import PROPAGATION_SECONDS
 from flags.models import Change
-from flags.poller import Poller
+from flags.poller import OWN_SDK, Poller
 from flags.propagation import Step
+from flags.signing import SIGNING
+from flags.streaming.acknowledgements import ACKNOWLEDGEMENTS
 from tenancy.keyring import KEYRING
 
 __all__ = ["RUNTIME", "Observer", "Runtime", "load_document", "load_environment"]
@@ -95,6 +98,11 @@ class Runtime:
         self._pid = 0
 
     @property
+    def instance(self) -> str:
+        """What the kill board calls this process."""
+        return f"{settings.PROCESS_NAME}@{socket.gethostname()}:{self._pid}"
+
+    @property
     def is_ready(self) -> bool:
         """Whether the configuration was ever had."""
         return self._confirmed_at is not None
@@ -126,10 +134,18 @@ class Runtime:
             if step.version == current.version + 1:
                 self._advance(current, [step])
                 PROPAGATION_SECONDS.observe(max(0.0, time.time() - step.at / 1000))
+                if step.is_kill:
+                    self._report(step)
                 return True
             if step.is_kill:
                 self._obey_ahead(current, step)
+                self._report(step)
             return False
+
+    def _report(self, step: Step) -> None:
+        """Tell the kill board when this process obeyed; the poller carries the message, so that nothing waits here."""
+        ACKNOWLEDGEMENTS.add(step.environment_id, self.instance, OWN_SDK, step.version)
+        self.ask_now()
 
     def refresh(self) -> None:
         """Ask for every environment's version and the keyring's, and fetch what differs. Raises DatabaseError.
@@ -139,7 +155,9 @@ class Runtime:
         asked_at = time.monotonic()
         known = self.environments
         versions = loading.current_versions()
-        KEYRING.refresh(revision=versions.keyring)
+        if KEYRING.revision != versions.keyring:
+            SIGNING.refresh()
+            KEYRING.refresh(revision=versions.keyring)
         for environment_id, version in versions.environments.items():
             current = self.environments.get(environment_id)
             if current is None or current.version < version:

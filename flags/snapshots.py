@@ -11,6 +11,7 @@ import structlog
 from openflagship.engine import Environment
 
 from flags.runtime import RUNTIME
+from flags.signing import SIGNING
 
 log = structlog.get_logger(__name__)
 LARGE_BYTES = 5 * 1024 * 1024
@@ -22,6 +23,7 @@ class Snapshot:
 
     environment: Environment = field(repr=False)
     body: bytes = field(repr=False)
+    _signed: dict[tuple[int, ...], tuple[str, ...]] = field(default_factory=dict, repr=False)
 
     @property
     def version(self) -> int:
@@ -39,6 +41,19 @@ class Snapshot:
     def gzipped(self) -> bytes:
         # No time stamp: the same snapshot compresses to the same bytes in every process.
         return gzip.compress(self.body, compresslevel=6, mtime=0)
+
+    @cached_property
+    def environment_key(self) -> str:
+        return str(self.environment.document()["environment"].get("key", ""))
+
+    def signatures(self, environment_id: int) -> tuple[str, ...]:
+        """Of the uncompressed body, by each valid key, the one in use first; made once per version and rotation."""
+        keys = SIGNING.keys(environment_id)
+        generations = tuple(key.generation for key in keys)
+        made = self._signed.get(generations)
+        if made is None:
+            made = self._signed[generations] = tuple(key.sign(self.body) for key in keys)
+        return made
 
 
 _made: dict[int, Snapshot] = {}

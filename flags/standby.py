@@ -17,6 +17,7 @@ from openflagship.engine import Environment
 from flags.documents import CONTRACT_VERSION
 from flags.models import Change
 from flags.propagation import CONFIRMED_FIELD, KILLS, PUBLISHED, client, read_hash, standby_key
+from flags.signing import SIGNING
 from tenancy.keyring import KEYRING
 
 _KEYRING = f"{settings.REDIS_PREFIX}:keyring"
@@ -45,7 +46,8 @@ def keep_up(environments: Mapping[int, Environment]) -> None:
                 _write(environment_id, environment)
                 redis.delete(lock)
     if int(redis.hget(_KEYRING, "revision") or -1) != KEYRING.revision:
-        redis.hset(_KEYRING, mapping={"revision": KEYRING.revision, "keys": orjson.dumps(KEYRING.dump())})
+        signing, keys = orjson.dumps(SIGNING.dump()), orjson.dumps(KEYRING.dump())
+        redis.hset(_KEYRING, mapping={"revision": KEYRING.revision, "keys": keys, "signing": signing})
 
 
 def _write(environment_id: int, environment: Environment) -> None:
@@ -75,6 +77,8 @@ def load() -> Standby:
     keys = read_hash(_KEYRING)
     if keys and KEYRING.revision < 0:
         KEYRING.restore(int(keys[b"revision"]), orjson.loads(keys[b"keys"]))
+        signing = orjson.loads(keys[b"signing"])
+        SIGNING.restore({int(pk): tuple(generations) for pk, generations in signing.items()})
     return Standby(documents, max(0.0, time.time() - confirmed))
 
 

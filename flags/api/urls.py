@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from flags.api import audiences, history, views
+from flags.api import audiences, history, snapshot_views, views
 
 urlpatterns = [
     path("evaluate", views.EvaluateView.as_view()),
@@ -11,6 +11,13 @@ urlpatterns = [
     path("flags/evaluate/preview", views.PreviewView.as_view()),
     path("kill", views.KillTagView.as_view()),
     path("kill/release", views.ReleaseTagView.as_view()),
+    path("snapshot", snapshot_views.SnapshotView.as_view()),
+    path("configs/<str:environment_key>", snapshot_views.SnapshotView.as_view()),
+    path("stream", snapshot_views.StreamView.as_view()),
+    path("stream/ack", snapshot_views.AcknowledgeView.as_view()),
+    path("stream/<str:environment_key>", snapshot_views.NamedStreamView.as_view()),
+    path("environments/<str:environment_key>/signing-keys", snapshot_views.SigningKeysView.as_view()),
+    path("flags/<str:key>/kill/status", snapshot_views.KillStatusView.as_view()),
     path("segments", audiences.SegmentsView.as_view()),
     path("segments/<str:key>", audiences.SegmentView.as_view()),
     path("layers", audiences.LayersView.as_view()),

@@ -7,8 +7,8 @@ write. They are information, not configuration: where Redis is away they are dro
 import threading
 import time
 from dataclasses import dataclass
+from typing import Any
 
-import orjson
 import structlog
 from django.conf import settings
 from redis.exceptions import RedisError
@@ -112,12 +112,8 @@ class Acknowledgements:
 ACKNOWLEDGEMENTS = Acknowledgements()
 
 
-def parse(body: bytes) -> tuple[str, int, str]:
+def parse(message: Any) -> tuple[str, int, str]:
     """Return instance, version and SDK of a `POST stream/ack` body. Raises ValueError saying what is wrong."""
-    try:
-        message = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise ValueError("Send a JSON object {instance, version}.") from error
     if not isinstance(message, dict):
         raise ValueError("Send a JSON object {instance, version}.")  # noqa: TRY004 - one error for the caller to catch
     instance, version, sdk = message.get("instance"), message.get("version"), message.get("sdk", "")

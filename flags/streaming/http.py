@@ -169,7 +169,7 @@ async def acknowledge(scope: Scope, receive: Receive, send: Send) -> None:
         if len(body) > _ACKNOWLEDGEMENT_BYTES:
             raise RefusedError(413, "An acknowledgement takes less than 4 KiB.")
     try:
-        instance, version, sdk = parse(body)
+        instance, version, sdk = parse(orjson.loads(body))
     except ValueError as error:
         raise RefusedError(400, str(error)) from error
     ACKNOWLEDGEMENTS.add(key.environment_id, instance, sdk, version)

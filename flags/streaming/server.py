@@ -4,11 +4,14 @@ import asyncio
 import socket
 from typing import Any
 
+import structlog
 import uvicorn
 from django.conf import settings
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from flags.streaming.hub import HUB
+
+log = structlog.get_logger(__name__)
 
 _BACKLOG = 4_096
 _GRACE_SECONDS = 3
@@ -32,7 +35,9 @@ class StreamServer(uvicorn.Server):
 
 def serve(application: Any, *, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT."""
+    log.info("stream_serves", host=host, port=port)
     StreamServer(configure(application, host=host, port=port)).run()
+    log.info("stream_stopped")
 
 
 def configure(application: Any, **address: Any) -> uvicorn.Config:
@@ -45,8 +50,9 @@ def configure(application: Any, **address: Any) -> uvicorn.Config:
         backlog=_BACKLOG,
         limit_concurrency=settings.STREAM_MAX_CONNECTIONS,
         timeout_graceful_shutdown=_GRACE_SECONDS,
-        # structlog is set up already; a line for each request would be one for each reconnect of each client.
+        # structlog is set up already; a line for each connection would be one for each reconnect of each client.
         log_config=None,
+        log_level="warning",
         access_log=False,
         server_header=False,
         date_header=False,

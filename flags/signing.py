@@ -1,0 +1,58 @@
+"""The HMAC-SHA256 signature of an environment's snapshots, with two secrets valid at once while they are rotated.
+
+A secret is derived from SECRET_KEY, the environment and a generation number, so that a copy of the database forges
+nothing; a new generation says nothing about the ones before it.
+"""
+
+import base64
+import hashlib
+import hmac
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from flags.models import SnapshotSigning
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """One generation's secret, as the verifying side is given it."""
+
+    generation: int
+    secret: str
+
+    def sign(self, body: bytes) -> str:
+        """The value of `X-Signature` for these bytes; the HMAC's key is the secret's text."""
+        return "sha256=" + hmac.new(self.secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+def signing_key(environment_id: int, generation: int) -> SigningKey:
+    text = f"flagship.snapshot:{environment_id}:{generation}"
+    digest = hmac.digest(settings.SECRET_KEY.encode(), text.encode(), "sha256")
+    return SigningKey(generation, "fs_sign_" + base64.urlsafe_b64encode(digest).rstrip(b"=").decode())
+
+
+class SigningRing:
+    """Which generations are valid, in memory: an immutable dict, swapped whole by `refresh`."""
+
+    def __init__(self) -> None:
+        self._generations: dict[int, tuple[int, ...]] = {}
+
+    def keys(self, environment_id: int) -> tuple[SigningKey, ...]:
+        """The valid keys, the one to use first; the one before it as well while it is still honoured."""
+        generations = self._generations.get(environment_id, (1,))
+        return tuple(signing_key(environment_id, generation) for generation in generations)
+
+    def refresh(self) -> None:
+        """Raises DatabaseError."""
+        self.restore({row.environment_id: row.generations for row in SnapshotSigning.objects.all()})
+
+    def dump(self) -> dict[str, list[int]]:
+        """As JSON may hold it; there is no secret in it."""
+        return {str(pk): list(generations) for pk, generations in self._generations.items()}
+
+    def restore(self, generations: dict[int, tuple[int, ...]]) -> None:
+        self._generations = generations
+
+
+SIGNING = SigningRing()

@@ -1,0 +1,195 @@
+"""The kill board: who applied it and when, who is late, who was not heard; from acknowledgements on every way."""
+
+import time
+
+import pytest
+
+from flags import services
+from flags.models import Change
+from flags.runtime import RUNTIME
+from flags.selectors import get_config
+from flags.streaming.acknowledgements import Report, record
+from flags.streaming.board import kill_status, percentile
+from flags.streaming.testing import eventually
+from tenancy.testing import ALICE
+
+pytestmark = pytest.mark.django_db(transaction=True)
+NOW = object()
+
+
+@pytest.fixture
+def config(environment, make_flag):
+    return make_flag("a")
+
+
+@pytest.fixture
+def kill(environment, config):
+    def _kill():
+        services.kill_flag(actor=ALICE, environment=environment, key="a", reason="it burns")
+        return Change.objects.latest("version")
+
+    return _kill
+
+
+def _milliseconds(change, after):
+    return int(change.created_at.timestamp() * 1000) + after
+
+
+def _status(environment):
+    return kill_status(get_config(environment, "a"))
+
+
+def _told(environment, instance, version, at):
+    record(environment.pk, [Report(instance, "test/1", version, at)])
+
+
+def test_board__nothing_killed_yet__shows_who_is_connected(environment, config):
+    _told(environment, "svc-1", 1, int(time.time() * 1000))
+
+    status = _status(environment)
+
+    assert (status.config_version, status.at, status.p50_ms) == (None, None, None)
+    assert [(service.instance, service.version, service.status) for service in status.services] == [
+        ("svc-1", 1, "applied")
+    ]
+
+
+def test_board__services_apply_a_kill__each_with_the_time_it_took(environment, kill):
+    for number in range(10):
+        _told(environment, f"svc-{number}", 1, int(time.time() * 1000))
+    change = kill()
+    for number in range(9):
+        _told(environment, f"svc-{number}", change.version, _milliseconds(change, 10 * (number + 1)))
+
+    status = _status(environment)
+
+    assert (status.flag_key, status.kill_switch_variant, status.reason) == ("a", "control", "it burns")
+    assert status.config_version == 2
+    assert {service.instance: service.took_ms for service in status.services} == {
+        **{f"svc-{number}": 10 * (number + 1) for number in range(9)},
+        "svc-9": None,
+    }
+    assert (status.applied, status.waiting, status.is_complete) == (9, 1, False)
+    assert (status.p50_ms, status.p99_ms) == (50, 90)
+    assert status.services[0].instance == "svc-9"
+
+
+def test_board__acknowledged_later_versions__keep_the_time_of_the_kill(environment, kill):
+    _told(environment, "svc-1", 1, int(time.time() * 1000))
+    change = kill()
+    _told(environment, "svc-1", 2, _milliseconds(change, 40))
+    _told(environment, "svc-1", 9, _milliseconds(change, 5_000))
+    _told(environment, "svc-1", 2, _milliseconds(change, 6_000))
+
+    (service,) = _status(environment).services
+
+    assert (service.version, service.took_ms, service.status) == (9, 40, "applied")
+
+
+def test_board__slow_silent_and_gone_services__are_told_apart(environment, kill):
+    now = int(time.time() * 1000)
+    _told(environment, "slow", 1, now)
+    _told(environment, "gone", 1, now - 120_000)
+    _told(environment, "forgotten", 1, now - 2 * 86_400_000)
+    change = kill()
+    _told(environment, "slow", 2, _milliseconds(change, 2_500))
+    _told(environment, "later", 2, _milliseconds(change, 3_000))
+
+    status = _status(environment)
+
+    assert {service.instance: (service.status, service.took_ms) for service in status.services} == {
+        "slow": ("late", 2_500),
+        "gone": ("not_heard", None),
+        "later": ("applied", None),
+    }
+    assert (status.applied, status.late, status.not_heard, status.is_complete) == (2, 1, 1, True)
+
+
+def test_board__release__is_followed_like_a_kill(environment, kill):
+    kill()
+    _told(environment, "svc-1", 2, int(time.time() * 1000))
+    services.release_flag(actor=ALICE, environment=environment, key="a")
+    change = Change.objects.latest("version")
+    _told(environment, "svc-1", 3, _milliseconds(change, 7))
+
+    status = _status(environment)
+
+    assert (status.kill_switch_variant, status.config_version) == (None, 3)
+    assert status.services[0].took_ms == 7
+
+
+def test_board__redis_away__says_so(environment, kill, settings, tmp_path):
+    kill()
+    settings.REDIS_URL = f"unix://{tmp_path}/nobody.sock"
+
+    status = _status(environment)
+
+    assert (status.is_available, status.is_complete, status.services) == (False, False, ())
+
+
+@pytest.mark.parametrize(("values", "p50", "p99"), [([], None, None), ([7], 7, 7), (list(range(1, 101)), 50, 99)])
+def test_percentile__nearest_rank(values, p50, p99):
+    assert (percentile(values, 50), percentile(values, 99)) == (p50, p99)
+
+
+def test_board__our_own_processes__report_themselves(environment, config, kill):
+    RUNTIME.start()
+    try:
+        eventually(lambda: RUNTIME.is_redis_there)
+        eventually(lambda: _status(environment).services)
+        kill()
+
+        (service,) = eventually(lambda: [found for found in _status(environment).services if found.took_ms is not None])
+
+        assert service.instance == RUNTIME.instance
+        assert (service.sdk, service.version) == ("flagship", 2)
+    finally:
+        RUNTIME.stop()
+        RUNTIME.environments = {}
+
+
+def test_kill_status__over_http__works(environment, kill, viewer, outsider):
+    _told(environment, "svc-1", 1, int(time.time() * 1000))
+    change = kill()
+    _told(environment, "svc-1", 2, _milliseconds(change, 12))
+
+    body = viewer.get("flags/a/kill/status").json()
+
+    assert {name: body[name] for name in ("flagKey", "configVersion", "applied", "p50Ms", "isComplete")} == {
+        "flagKey": "a",
+        "configVersion": 2,
+        "applied": 1,
+        "p50Ms": 12,
+        "isComplete": True,
+    }
+    assert body["services"][0]["tookMs"] == 12
+    assert outsider.get("flags/a/kill/status").status_code == 404
+
+
+def test_acknowledge__over_http__reaches_the_board(environment, config, key):
+    caller = key()
+
+    response = caller.post("stream/ack", {"instance": "pod-1", "version": 1, "sdk": "py/1"})
+
+    assert (response.status_code, response.json()) == (202, {"instance": "pod-1", "version": 1})
+    (service,) = _status(environment).services
+    assert (service.instance, service.sdk, service.version) == ("pod-1", "py/1", 1)
+    assert key("client").post("stream/ack", {"instance": "pod-1", "version": 1}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [],
+        {},
+        {"instance": "", "version": 1},
+        {"instance": "x" * 101, "version": 1},
+        {"instance": "pod-1", "version": "1"},
+        {"instance": "pod-1", "version": True},
+        {"instance": "pod-1", "version": -1},
+        {"instance": "pod-1", "version": 2**53},
+        {"instance": "pod-1", "version": 1, "sdk": 3},
+    ],
+)
+def test_acknowledge__bad_input__is_400(config, key, body):
+    assert key().post("stream/ack", body).status_code == 400
