@@ -4,6 +4,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, multiprocess
 
+from analytics.metrics import observe_stream
 from flags import readiness
 from flags.metrics import SNAPSHOT_AGE_SECONDS, SNAPSHOT_VERSION
 from flags.runtime import RUNTIME
@@ -31,6 +32,7 @@ def metrics_text() -> tuple[bytes, str]:
     SNAPSHOT_AGE_SECONDS.set(RUNTIME.age_seconds if RUNTIME.is_ready else -1)
     for environment_id, environment in RUNTIME.environments.items():
         SNAPSHOT_VERSION.labels(str(environment_id)).set(environment.version)
+    observe_stream()
     registry = CollectorRegistry()
     if settings.PROMETHEUS_MULTIPROC_DIR:
         multiprocess.MultiProcessCollector(registry)
