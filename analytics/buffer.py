@@ -25,7 +25,8 @@ from analytics.stream import PUBLISHER, StreamAwayError, StreamFullError
 _BATCH_EVENTS = 1000
 _FIRST_RETRY_SECONDS = 0.05
 _LONGEST_RETRY_SECONDS = 5.0
-_SHUTDOWN_SECONDS = 5.0
+# Less than a process manager usually waits between asking and killing.
+_SHUTDOWN_SECONDS = 3.0
 
 log = structlog.get_logger(__name__)
 
