@@ -4,16 +4,20 @@ To pass is to show that harm stays below the margin (one-sided, as planned befor
 different claim, made while the experiment runs and read every ten minutes, so it rests on a confidence sequence.
 """
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
+from experiments.analysis.effects import estimate
 from experiments.analysis.looks import tuned_users
-from experiments.analysis.measures import Arm, Measure
+from experiments.analysis.measures import Measure
 from experiments.models import Experiment, ExperimentMetric, Metric
 from experiments.statistics.always_valid import asymptotic_sequence
-from experiments.statistics.guardrails import noninferiority_lift
-from experiments.statistics.means import mean_lift
+from experiments.statistics.distributions import t_critical, t_sf
+from experiments.statistics.estimates import Estimate, Lift, delta_lift, welch_df
 
 GUARDRAIL_ALPHA = 0.05
+_NOTHING_YET = "an arm has nothing to compare yet"
 
 
 def judge(
@@ -21,23 +25,20 @@ def judge(
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Return one judgement per variant; `status`: pass, violated or undecided."""
     judgements = []
-    caveats: list[str] = []
+    caveats: list[str] = [f"Guardrail {use.metric.key}: {note}." for note in measure.notes]
     margin = (use.margin_percent or 0.0) / 100
-    is_higher_better = use.metric.goal == Metric.Goal.INCREASE
+    worse = -1 if use.metric.goal == Metric.Goal.INCREASE else 1
+    base = estimate(use.metric, measure.arms[control])
     for key, arm in measure.arms.items():
         if key == control:
             continue
-        found = noninferiority_lift(
-            measure.arms[control].moments,
-            arm.moments,
-            margin,
-            higher_is_better=is_higher_better,
-            alpha=GUARDRAIL_ALPHA,
-        )
-        is_violated = _is_violated(experiment, measure.arms[control], arm, margin, is_higher_better)
-        reason = measure.reason or found.reason
-        if reason is not None:
-            caveats.append(f"Guardrail {use.metric.key}, {key}: {reason}.")
+        other = estimate(use.metric, arm)
+        lift = _NO_LIFT if base is None or other is None else delta_lift(base, other, GUARDRAIL_ALPHA)
+        verdict = _Verdict() if base is None or other is None else _verdict(base, other, lift, margin, worse)
+        users = measure.arms[control].users + arm.users
+        is_violated = _is_violated(experiment, lift, users, margin, worse)
+        if verdict.passed is None:
+            caveats.append(f"Guardrail {use.metric.key}, {key}: {lift.reason or _NOTHING_YET}.")
         judgements.append(
             {
                 "metric": use.metric.key,
@@ -46,24 +47,42 @@ def judge(
                 "action": use.action,
                 "control": measure.arms[control].figure,
                 "treatment": arm.figure,
-                "relativeLift": found.diff,
-                "bound": found.bound,
-                "pValue": found.p_value,
-                "passed": found.passed,
+                "relativeLift": lift.lift,
+                "bound": verdict.bound,
+                "pValue": verdict.p_value,
+                "passed": verdict.passed,
                 "violated": is_violated,
-                "status": "violated" if is_violated else "pass" if found.passed else "undecided",
+                "status": "violated" if is_violated else "pass" if verdict.passed else "undecided",
             }
         )
     return judgements, caveats
 
 
-def _is_violated(experiment: Experiment, control: Arm, treatment: Arm, margin: float, is_higher_better: bool) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    p_value: float | None = None
+    bound: float | None = None
+    passed: bool | None = None
+
+
+_NO_LIFT = Lift(None, None, None, None, None, reason=_NOTHING_YET)
+
+
+def _verdict(base: Estimate, other: Estimate, lift: Lift, margin: float, worse: int) -> _Verdict:
+    """`guardrails.noninferiority_lift` for an estimate of any kind: H0 is "worse by at least the margin"."""
+    if lift.lift is None or lift.se is None or not math.isfinite(lift.se):
+        return _Verdict()
+    df = welch_df(base, other)
+    p_value = t_sf((worse * margin - lift.lift) * worse / lift.se, df)
+    bound = lift.lift + worse * t_critical(GUARDRAIL_ALPHA, df, sides=1) * lift.se
+    return _Verdict(p_value, bound, p_value < GUARDRAIL_ALPHA)
+
+
+def _is_violated(experiment: Experiment, lift: Lift, users: int, margin: float, worse: int) -> bool:
     """Worse than the control beyond chance at every look together, and by more than the margin as it stands."""
-    lift = mean_lift(control.moments, treatment.moments, GUARDRAIL_ALPHA, method="delta")
     if lift.lift is None or lift.se is None:
         return False
-    users = control.users + treatment.users
     sequence = asymptotic_sequence(lift.lift, lift.se, users, tuned_users(experiment), alpha=GUARDRAIL_ALPHA, sides=1)
-    if is_higher_better:
+    if worse < 0:
         return sequence.upper_bound is not None and sequence.upper_bound < 0 and lift.lift < -margin
     return sequence.lower_bound is not None and sequence.lower_bound > 0 and lift.lift > margin

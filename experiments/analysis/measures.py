@@ -1,25 +1,40 @@
-"""One metric in every arm: what the storage has summed up, as the statistics' frozen summaries."""
+"""One metric in every arm, as the statistics' frozen summaries: from the storage's sums, or from users one by one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
+
 from analytics import selectors as events
-from experiments.models import Metric
+from experiments.analysis.people import Source, Values
+from experiments.models import Experiment, Metric
+from experiments.statistics.distributions import Floats
 from experiments.statistics.proportions import wilson_limits
-from experiments.statistics.summaries import Moments, Proportion
+from experiments.statistics.quantiles import QuantileSummary, probe_levels
+from experiments.statistics.ratios import ratio_of
+from experiments.statistics.summaries import Moments, PairedMoments, Proportion
+from experiments.statistics.winsorising import winsorise
 
 DEFAULT_WINDOW = timedelta(days=7)
+# A covariate is the same metric in this time before a user's first exposure.
+COVARIATE_TIME = timedelta(days=14)
 
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """Either `proportion` (binary metrics) or only `moments`; both describe the same users."""
+    """One variant's users. `moments` are of the user's figure; a binary metric has a `proportion` as well.
+
+    `ratio` (numerator and denominator per user), `quantile` and `covariate` (figure now and before) where they apply.
+    """
 
     key: str
     moments: Moments
     proportion: Proportion | None = None
+    ratio: PairedMoments | None = None
+    quantile: QuantileSummary | None = None
+    covariate: PairedMoments | None = None
     late: int = 0
 
     @property
@@ -28,7 +43,11 @@ class Arm:
 
     @property
     def figure(self) -> float | None:
-        """The rate or the mean, None without users."""
+        """The rate, mean, ratio or quantile, None where there is nothing to take it from."""
+        if self.ratio is not None:
+            return ratio_of(self.ratio)
+        if self.quantile is not None:
+            return self.quantile.q_hat if self.quantile.n else None
         return self.moments.mean if self.moments.n else None
 
     def as_resource(self, alpha: float) -> dict[str, Any]:
@@ -56,11 +75,11 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A metric's arms by variant, or the reason why it cannot be computed."""
+    """A metric's arms by variant; `notes` say what was done to the figures."""
 
     metric: Metric
     arms: Mapping[str, Arm]
-    reason: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def late(self) -> int:
@@ -72,48 +91,136 @@ def window_of_metric(metric: Metric) -> timedelta:
     return timedelta(hours=metric.window_hours) if metric.window_hours else DEFAULT_WINDOW
 
 
-def why_not_computable(metric: Metric) -> str | None:
-    if metric.type in {Metric.Type.RATIO, Metric.Type.QUANTILE}:
-        return f"{metric.key}: the event storage does not sum up {metric.get_type_display().lower()} metrics yet"
-    if metric.cap is not None:
-        return f"{metric.key}: the event storage does not cap users' totals yet"
-    return None
-
-
-def measure(
-    environment_id: int,
-    experiment: str,
-    metric: Metric,
-    *,
-    variants: list[str],
-    since: datetime,
-    until: datetime,
-    deadline: datetime,
-) -> Measure:
-    """Sum the metric up for users first exposed in [since, until), from events before `deadline`.
+def measure(source: Source, metric: Metric, *, variants: list[str], until: datetime | None = None) -> Measure:
+    """Sum the metric up for users first exposed in the window (or before `until`, if that is earlier).
 
     A variant that nobody saw is an arm without users.
     """
-    reason = why_not_computable(metric)
-    if reason is not None:
-        return Measure(metric, {key: Arm(key, Moments(0, 0.0, 0.0)) for key in variants}, reason)
-    window = window_of_metric(metric)
-    grace = deadline - until
+    end = until or source.window.until
+    if _needs_users(source, metric):
+        return _from_users(source, metric, variants, end)
+    return _from_sums(source, metric, variants, end)
+
+
+def _needs_users(source: Source, metric: Metric) -> bool:
+    experiment = source.experiment
+    is_capped = metric.cap is not None or (experiment.winsorize_percent is not None and _has_totals(metric))
+    is_special = metric.type in {Metric.Type.RATIO, Metric.Type.QUANTILE}
+    return bool(source.pauses) or is_capped or is_special or experiment.is_cuped
+
+
+def _has_totals(metric: Metric) -> bool:
+    return metric.type in {Metric.Type.COUNT, Metric.Type.CONTINUOUS}
+
+
+def _from_sums(source: Source, metric: Metric, variants: list[str], until: datetime) -> Measure:
+    experiment, window = source.experiment, source.window
+    asked = (experiment.environment_id, experiment.key, metric.event_name, window.since, until)
+    length, grace = window_of_metric(metric), window.deadline - until
     if metric.type == Metric.Type.BINARY:
-        found = events.binary_summary(environment_id, experiment, metric.event_name, since, until, window, grace)
-        return Measure(metric, {key: _binary_arm(key, found.get(key)) for key in variants})
-    values = events.value_summary(environment_id, experiment, metric.event_name, since, until, window, grace)
+        rates = events.binary_summary(*asked, length, grace)
+        return Measure(metric, {key: _binary_arm(key, rates.get(key)) for key in variants})
+    values = events.value_summary(*asked, length, grace)
     is_count = metric.type == Metric.Type.COUNT
     return Measure(metric, {key: _value_arm(key, values.get(key), is_count=is_count) for key in variants})
 
 
 def _binary_arm(key: str, found: events.BinarySummary | None) -> Arm:
     users, conversions, late = (found.users, found.conversions, found.late) if found else (0, 0, 0)
-    return Arm(key, Moments.from_sums(users, conversions, conversions), Proportion(conversions, users), late)
+    return Arm(key, Moments.from_sums(users, conversions, conversions), Proportion(conversions, users), late=late)
 
 
 def _value_arm(key: str, found: events.ValueSummary | None, *, is_count: bool) -> Arm:
     if found is None:
         return Arm(key, Moments(0, 0.0, 0.0))
     total, squares = (found.count, found.count_sum_of_squares) if is_count else (found.sum, found.sum_of_squares)
-    return Arm(key, Moments.from_sums(found.n, total, squares), None, found.late)
+    return Arm(key, Moments.from_sums(found.n, total, squares), late=found.late)
+
+
+def _from_users(source: Source, metric: Metric, variants: list[str], until: datetime) -> Measure:
+    values = _values(source, metric.event_name, metric, variants, until)
+    if metric.type == Metric.Type.RATIO:
+        below = _values(source, metric.denominator_event_name, metric, variants, until)
+        return Measure(metric, {key: _ratio_arm(key, values, below) for key in variants})
+    if metric.type == Metric.Type.QUANTILE:
+        return Measure(metric, {key: _quantile_arm(key, values, metric.quantile or 0.5) for key in variants})
+    figures = {key: _figure(metric, values.sums[key], values.counts[key]) for key in variants}
+    before = {key: _figure(metric, values.sums_before[key], values.counts_before[key]) for key in variants}
+    figures, notes = _capped(source.experiment, metric, figures)
+    is_cuped = source.experiment.is_cuped
+    arms = {}
+    for key in variants:
+        moments = Moments.from_values(figures[key])
+        arms[key] = Arm(
+            key,
+            moments,
+            Proportion(float(figures[key].sum()), figures[key].size) if metric.type == Metric.Type.BINARY else None,
+            covariate=PairedMoments.from_values(figures[key], before[key]) if is_cuped else None,
+            late=values.late[key],
+        )
+    return Measure(metric, arms, notes)
+
+
+def _values(source: Source, event_name: str, metric: Metric, variants: Sequence[str], until: datetime) -> Values:
+    return source.people(until).values(
+        event_name,
+        variants=variants,
+        window=window_of_metric(metric),
+        deadline=source.window.deadline,
+        before=COVARIATE_TIME if source.experiment.is_cuped else timedelta(0),
+    )
+
+
+def _figure(metric: Metric, sums: Floats, counts: Floats) -> Floats:
+    if metric.type == Metric.Type.BINARY:
+        return (counts > 0).astype(np.float64)
+    return counts if metric.type == Metric.Type.COUNT else sums
+
+
+def _capped(
+    experiment: Experiment, metric: Metric, figures: dict[str, Floats]
+) -> tuple[dict[str, Floats], tuple[str, ...]]:
+    """The metric's own cap first, then the experiment's share of extreme users; the same cap in every arm."""
+    notes = []
+    if not _has_totals(metric):
+        return figures, ()
+    if metric.cap is not None:
+        share = _share_above(figures, metric.cap)
+        figures = {key: np.minimum(values, metric.cap) for key, values in figures.items()}
+        notes.append(f"users count at most {metric.cap:g}; {share:.2%} were capped")
+    if experiment.winsorize_percent is not None:
+        found = winsorise(list(figures.values()), upper_q=1 - experiment.winsorize_percent / 100)
+        if found.cap_high is None:
+            notes.append(found.reason or "nothing is capped")
+        else:
+            share, cap = _share_above(figures, found.cap_high), found.cap_high
+            figures = {key: np.minimum(values, cap) for key, values in figures.items()}
+            notes.append(f"winsorised at {cap:g}; {share:.2%} of the users were capped")
+    return figures, tuple(notes)
+
+
+def _share_above(figures: dict[str, Floats], cap: float) -> float:
+    users = sum(values.size for values in figures.values())
+    return sum(int(np.count_nonzero(values > cap)) for values in figures.values()) / users if users else 0.0
+
+
+def _ratio_arm(key: str, above: Values, below: Values) -> Arm:
+    """An event without a value counts as 1: clicks per view is a ratio of counts, revenue per order one of sums."""
+    paired = PairedMoments.from_values(above.amounts[key], below.amounts[key])
+    return Arm(key, paired.y, ratio=paired, late=above.late[key] + below.late[key])
+
+
+def _quantile_arm(key: str, values: Values, level: float) -> Arm:
+    singles = np.array([value for _, value in values.singles[key]])
+    moments = Moments.from_values(values.sums[key])
+    if singles.size == 0:
+        return Arm(key, moments, quantile=QuantileSummary(0, 0.0, 0.0, 0.0), late=values.late[key])
+    low, high = probe_levels(singles.size, level)
+    estimate, q_low, q_high = (float(np.quantile(singles, at)) for at in (level, low, high))
+    owners = np.array([row for row, _ in values.singles[key]])
+    present, rows = np.unique(owners, return_inverse=True)
+    at_most = np.bincount(rows[singles <= estimate], minlength=present.size).astype(np.float64)
+    every = np.bincount(rows, minlength=present.size).astype(np.float64)
+    clusters = PairedMoments.from_values(at_most, every)
+    summary = QuantileSummary(singles.size, estimate, q_low, q_high, clusters)
+    return Arm(key, moments, quantile=summary, late=values.late[key])

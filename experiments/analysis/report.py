@@ -8,7 +8,8 @@ from analytics import selectors as events
 from experiments.analysis import guards, provenance
 from experiments.analysis.comparisons import Question, compare_all
 from experiments.analysis.looks import look_of
-from experiments.analysis.measures import Measure, measure, window_of_metric
+from experiments.analysis.measures import measure, window_of_metric
+from experiments.analysis.people import Source
 from experiments.analysis.recommendation import Evidence, recommend
 from experiments.analysis.sample_ratio import SampleRatio, sample_ratio
 from experiments.analysis.window import Window, window_of
@@ -34,11 +35,12 @@ def results_for(experiment: Experiment, window: str | None = None, *, now: datet
 
 
 def analyse(experiment: Experiment, window: Window) -> Report:
-    exposures = events.exposure_summary(experiment.environment_id, experiment.key, window.since, window.until)
+    source = Source(experiment, window)
+    exposures = source.exposures()
     ratio = sample_ratio(window, exposures)
     arms = _arms(experiment, window)
-    primary = _question(experiment, window, exposures, experiment.primary_metric, arms)
-    secondary = [_question(experiment, window, exposures, metric, arms) for metric in secondary_metrics(experiment)]
+    primary = _question(source, exposures, experiment.primary_metric, arms)
+    secondary = [_question(source, exposures, metric, arms) for metric in secondary_metrics(experiment)]
     control = experiment.control_variant
     comparisons, caveats = compare_all(
         experiment, [primary], control=control, role="primary", correction=experiment.correction
@@ -54,7 +56,7 @@ def analyse(experiment: Experiment, window: Window) -> Report:
     )
     judged: list[dict[str, Any]] = []
     for use in guardrails(experiment):
-        found, reasons = guards.judge(experiment, use, _measure(experiment, window, use.metric, arms), control=control)
+        found, reasons = guards.judge(experiment, use, measure(source, use.metric, variants=arms), control=control)
         judged += found
         more += reasons
     users = sum(arm.users for arm in primary.measure.arms.values())
@@ -94,7 +96,7 @@ def analyse(experiment: Experiment, window: Window) -> Report:
         },
         "recommendation": recommend(evidence),
         "caveats": list(
-            dict.fromkeys([*_caveats(experiment, window, versions, users, incomplete), *ratio.caveats, *caveats, *more])
+            dict.fromkeys([*_caveats(source, versions, users, incomplete), *ratio.caveats, *caveats, *more])
         ),
     }
     return Report(window, payload, ratio, judged, watermark, versions)
@@ -107,31 +109,14 @@ def _arms(experiment: Experiment, window: Window) -> list[str]:
     return [control, *(key for key in weights if weights[key] and key != control)]
 
 
-def _question(
-    experiment: Experiment, window: Window, exposures: events.ExposureSummary, metric: Metric, arms: list[str]
-) -> Question:
-    everybody = _measure(experiment, window, metric, arms)
-    if everybody.reason is not None or experiment.method == Experiment.Method.FIXED:
+def _question(source: Source, exposures: events.ExposureSummary, metric: Metric, arms: list[str]) -> Question:
+    everybody = measure(source, metric, variants=arms)
+    if source.experiment.method == Experiment.Method.FIXED:
         return Question(everybody)
-    look, reason = look_of(experiment, window, exposures, window_of_metric(metric))
+    look, reason = look_of(source.experiment, source.window, exposures, window_of_metric(metric))
     if look is None:
         return Question(everybody, why_no_look=reason)
-    at_look = _measure(experiment, window, metric, arms, until=look.cutoff)
-    return Question(everybody, look, at_look)
-
-
-def _measure(
-    experiment: Experiment, window: Window, metric: Metric, arms: list[str], until: datetime | None = None
-) -> Measure:
-    return measure(
-        experiment.environment_id,
-        experiment.key,
-        metric,
-        variants=arms,
-        since=window.since,
-        until=until or window.until,
-        deadline=window.deadline,
-    )
+    return Question(everybody, look, measure(source, metric, variants=arms, until=look.cutoff))
 
 
 def _users_at(question: Question, users: int) -> int:
@@ -170,8 +155,8 @@ def _window(window: Window) -> dict[str, Any]:
     }
 
 
-def _caveats(experiment: Experiment, window: Window, versions: list[int], users: int, incomplete: int) -> list[str]:
-    caveats = []
+def _caveats(source: Source, versions: list[int], users: int, incomplete: int) -> list[str]:
+    experiment, window, caveats = source.experiment, source.window, []
     if window.phases_touched > 1:
         caveats.append(
             f"The window reaches over several phases; these figures are about phase {window.phase.number} alone."
@@ -189,11 +174,11 @@ def _caveats(experiment: Experiment, window: Window, versions: list[int], users:
         caveats.append(
             "Fixed horizon: p-value and interval hold for one look at the planned end, not for looking on the way."
         )
-    pauses = sum(datetime.fromisoformat(since) < window.now for since, _ in window.phase.pauses)
+    pauses = len(source.pauses)
     if pauses:
         caveats.append(
             f"The experiment was paused {'once' if pauses == 1 else f'{pauses} times'} in this phase; users first seen "
-            "during a pause are still counted."
+            "during a pause are not in these figures."
         )
     if len(versions) > 1:
         caveats.append(
@@ -201,9 +186,9 @@ def _caveats(experiment: Experiment, window: Window, versions: list[int], users:
             "targets decide who takes part."
         )
     if experiment.is_cuped:
-        caveats.append("CUPED is not applied: the event storage does not sum up the covariate yet.")
-    if experiment.winsorize_percent is not None:
-        caveats.append("Winsorising is not applied: the event storage does not sum up capped totals yet.")
+        caveats.append(
+            "Differences are adjusted by what the users did in the 14 days before (CUPED); averages are not."
+        )
     length = window.until - window.since
     if users and length < timedelta(days=7):
         caveats.append("Less than a whole week of data: weekdays and weekends may differ.")

@@ -1,0 +1,149 @@
+"""One row per user, where sums are not enough: pauses, caps, ratios, quantiles, and figures from before the experiment.
+
+Memory and time grow with the users and their events; whatever the event storage sums up by itself does not come here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+
+import numpy as np
+
+from analytics import selectors as events
+from analytics.models import Conversion
+from experiments.analysis.window import Window
+from experiments.models import Experiment
+from experiments.statistics.distributions import Floats
+
+Pauses = Sequence[tuple[datetime, datetime]]
+_ROWS_AT_A_TIME = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a user's figures stand."""
+
+    variant: str
+    row: int
+    first_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """Of one event name, by variant: per user the sum of values, the number of events, and both from before.
+
+    `amounts` take an event without a value for 1. `singles` are the values of the single events, each with the row of
+    the user it belongs to.
+    """
+
+    sums: dict[str, Floats]
+    counts: dict[str, Floats]
+    amounts: dict[str, Floats]
+    sums_before: dict[str, Floats]
+    counts_before: dict[str, Floats]
+    singles: dict[str, list[tuple[int, float]]]
+    late: dict[str, int]
+
+
+@dataclass(slots=True)
+class People:
+    """Users first exposed in [since, until) and not during a pause, each in one variant; crossovers apart."""
+
+    environment_id: int
+    since: datetime
+    size: dict[str, int] = field(default_factory=dict)
+    places: dict[str, _Place] = field(default_factory=dict)
+    daily: dict[date, dict[str, int]] = field(default_factory=dict)
+    crossed: dict[str, int] = field(default_factory=dict)
+
+    def exposures(self, bots: int) -> events.ExposureSummary:
+        return events.ExposureSummary(
+            users=self.size,
+            daily=sorted(self.daily.items()),
+            crossovers=sum(self.crossed.values()),
+            crossovers_by_first_variant=self.crossed,
+            bots=bots,
+        )
+
+    def values(
+        self, event_name: str, *, variants: Sequence[str], window: timedelta, deadline: datetime, before: timedelta
+    ) -> Values:
+        """Sum up the users' events from t0 to t0 + `window`, and those of the time `before` t0."""
+
+        def zeros() -> dict[str, Floats]:
+            return {key: np.zeros(self.size.get(key, 0)) for key in variants}
+
+        found = Values(
+            zeros(), zeros(), zeros(), zeros(), zeros(), {key: [] for key in variants}, dict.fromkeys(variants, 0)
+        )
+        rows = Conversion.objects.filter(
+            environment_id=self.environment_id,
+            event_name=event_name,
+            is_bot=False,
+            occurred_at__gte=self.since - before,
+        ).values_list("unit_id", "occurred_at", "received_at", "value")
+        # In the order of their ids, so that floats are added up in the same order each time.
+        for unit_id, at, received_at, value in rows.order_by("event_id").iterator(chunk_size=_ROWS_AT_A_TIME):
+            place = self.places.get(unit_id)
+            if place is None or place.variant not in found.late:
+                continue
+            variant, row = place.variant, place.row
+            if place.first_at <= at < place.first_at + window:
+                if at >= deadline or received_at >= deadline:
+                    found.late[variant] += 1
+                    continue
+                found.counts[variant][row] += 1
+                found.amounts[variant][row] += 1.0 if value is None else value
+                if value is not None:
+                    found.sums[variant][row] += value
+                    found.singles[variant].append((row, value))
+            elif place.first_at - before <= at < place.first_at and received_at < deadline:
+                found.counts_before[variant][row] += 1
+                found.sums_before[variant][row] += value or 0.0
+        return found
+
+
+@dataclass(slots=True)
+class Source:
+    """Where a window's figures come from; users are fetched one by one only when something needs it, and once."""
+
+    experiment: Experiment
+    window: Window
+    _people: dict[datetime, People] = field(default_factory=dict)
+
+    @property
+    def pauses(self) -> Pauses:
+        """The pauses that had begun, an open one until now."""
+        now = self.window.now
+        return [
+            (datetime.fromisoformat(since), datetime.fromisoformat(until) if until else now)
+            for since, until in self.window.phase.pauses
+            if datetime.fromisoformat(since) < now
+        ]
+
+    def exposures(self) -> events.ExposureSummary:
+        window = self.window
+        found = events.exposure_summary(self.experiment.environment_id, self.experiment.key, window.since, window.until)
+        return self.people(window.until).exposures(found.bots) if self.pauses else found
+
+    def people(self, until: datetime) -> People:
+        if until not in self._people:
+            self._people[until] = self._fetch(until)
+        return self._people[until]
+
+    def _fetch(self, until: datetime) -> People:
+        """Whoever was first seen during a pause is not enrolled, not even when coming back later: they had begun."""
+        window, pauses = self.window, self.pauses
+        found = People(self.experiment.environment_id, window.since)
+        for unit in events.first_exposures(self.experiment.environment_id, self.experiment.key, window.since, until):
+            if any(since <= unit.first_at < end for since, end in pauses):
+                continue
+            if unit.is_crossover:
+                found.crossed[unit.variant] = found.crossed.get(unit.variant, 0) + 1
+                continue
+            row = found.size.get(unit.variant, 0)
+            found.size[unit.variant] = row + 1
+            found.places[unit.unit_id] = _Place(unit.variant, row, unit.first_at)
+            day = found.daily.setdefault(unit.first_at.date(), {})
+            day[unit.variant] = day.get(unit.variant, 0) + 1
+        return found

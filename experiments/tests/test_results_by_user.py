@@ -1,0 +1,187 @@
+"""Figures that need users one by one: pauses, caps, ratios, quantiles, CUPED; and that both ways agree."""
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from analytics.events import Batch
+from analytics.services import store_events
+from experiments import services
+from experiments.analysis import results_for
+from experiments.analysis.measures import measure
+from experiments.analysis.people import Source
+from experiments.analysis.window import window_of
+from experiments.models import Experiment, Phase
+from experiments.selectors import get_experiment
+from experiments.tests.conftest import START, conversion, exposure
+from tenancy.testing import ALICE
+
+DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+LATER = START + 6 * DAY
+SEEN = START + DAY
+
+
+@pytest.fixture
+def with_metric(make_metric, make_experiment, start):
+    """Start an experiment whose primary metric is this one."""
+
+    def _with(analysis=None, **metric):
+        made = make_metric("m", **metric)
+        payload = {"primaryMetric": made.key, **({"analysis": analysis} if analysis else {})}
+        return start(make_experiment(**payload), at=START)
+
+    return _with
+
+
+def _send(experiment, figures, *, at=SEEN + HOUR, seen=SEEN, event_name="purchase", is_exposed=True):
+    """For each variant a list of users, each a list of event values (None: an event without one)."""
+    exposures, conversions = [], []
+    for variant, users in figures.items():
+        for number, values in enumerate(users):
+            unit = f"{variant}-{number}"
+            if is_exposed:
+                exposures.append(exposure(experiment, unit, variant, seen))
+            conversions += [conversion(experiment, unit, at, event_name=event_name, value=value) for value in values]
+    store_events(Batch(exposures, conversions))
+
+
+def _comparison(experiment):
+    found = results_for(experiment, now=LATER)
+    return found, found["comparisons"][0]
+
+
+def test_ratio__clicks_per_view__is_the_delta_method_over_users(with_metric):
+    experiment = with_metric(type="ratio", eventName="click", denominatorEventName="view")
+    dice = np.random.default_rng(7)
+    views = {key: dice.integers(1, 6, 150) for key in ("control", "treatment")}
+    clicks = {key: dice.binomial(views[key], 0.3 if key == "control" else 0.4) for key in views}
+    _send(experiment, {key: [[None] * n for n in views[key]] for key in views}, event_name="view")
+    _send(experiment, {key: [[None] * n for n in clicks[key]] for key in views}, event_name="click", is_exposed=False)
+    found, comparison = _comparison(experiment)
+
+    ratios = {key: clicks[key].sum() / views[key].sum() for key in views}
+    errors = {
+        key: np.var(clicks[key] - ratios[key] * views[key], ddof=1) / views[key].mean() ** 2 / 150 for key in views
+    }
+    assert {row["key"]: row["mean"] for row in found["variants"]} == pytest.approx(ratios)
+    assert comparison["absoluteLift"] == pytest.approx(ratios["treatment"] - ratios["control"])
+    half = (comparison["ci"][1] - comparison["ci"][0]) / 2
+    assert half == pytest.approx(1.968 * sum(errors.values()) ** 0.5, rel=1e-3)
+    assert comparison["sequentialCi"][0] < comparison["ci"][0]
+
+
+def test_ratio__denominator_without_events__is_null_with_the_reason(with_metric):
+    experiment = with_metric(type="ratio", eventName="click", denominatorEventName="view")
+    _send(experiment, {"control": [[], []], "treatment": [[], []]})
+    found, comparison = _comparison(experiment)
+
+    assert (comparison["absoluteLift"], comparison["pValue"]) == (None, None)
+    assert any("denominator" in caveat for caveat in found["caveats"])
+
+
+def test_quantile__p90__is_that_of_the_single_events(with_metric):
+    experiment = with_metric(type="quantile", quantile=0.9, eventName="load", goal="decrease")
+    dice = np.random.default_rng(3)
+    loads = {
+        key: [list(map(float, dice.exponential(scale, 3))) for _ in range(120)]
+        for key, scale in (("control", 100), ("treatment", 140))
+    }
+    _send(experiment, loads, event_name="load")
+    found, comparison = _comparison(experiment)
+
+    expected = {key: np.quantile(np.concatenate(users), 0.9) for key, users in loads.items()}
+    assert {row["key"]: row["mean"] for row in found["variants"]} == pytest.approx(expected)
+    assert comparison["absoluteLift"] == pytest.approx(expected["treatment"] - expected["control"])
+    assert comparison["direction"] == "worse"
+
+
+def test_quantile__too_few_values__is_null_with_the_reason(with_metric):
+    experiment = with_metric(type="quantile", quantile=0.99, eventName="load")
+    _send(experiment, {"control": [[1.0]] * 5, "treatment": [[2.0]] * 5}, event_name="load")
+    found, comparison = _comparison(experiment)
+
+    assert comparison["pValue"] is None
+    assert any("too few values" in caveat for caveat in found["caveats"])
+
+
+def test_cap__extreme_user__counts_at_most_the_cap(with_metric):
+    experiment = with_metric(type="continuous", cap=50.0)
+    _send(experiment, {"control": [[10.0], [20.0, 20.0], []], "treatment": [[1000.0], [30.0], [30.0, 40.0]]})
+    found, _ = _comparison(experiment)
+
+    assert {row["key"]: row["total"] for row in found["variants"]} == pytest.approx({"control": 50, "treatment": 130})
+    assert any("at most 50; 33.33% were capped" in caveat for caveat in found["caveats"])
+
+
+def test_winsorize__experiments_share__caps_all_arms_alike(with_metric):
+    experiment = with_metric(analysis={"winsorizePercent": 10}, type="continuous")
+    figures = {"control": [[float(n)] for n in range(1, 11)], "treatment": [[float(n)] for n in range(11, 21)]}
+    _send(experiment, figures)
+    found, _ = _comparison(experiment)
+
+    cap = np.quantile(np.arange(1, 21), 0.9)
+    assert found["variants"][1]["total"] == pytest.approx(np.minimum(np.arange(11, 21), cap).sum())
+    assert found["variants"][0]["total"] == 55
+
+
+def test_cuped__past_explains_most__takes_the_variance_away(with_metric):
+    experiment = with_metric(analysis={"cuped": True}, type="continuous")
+    dice = np.random.default_rng(5)
+    past = {key: dice.gamma(2, 10, 300) for key in ("control", "treatment")}
+    now = {key: past[key] + dice.normal(2 if key == "treatment" else 0, 3, 300) for key in past}
+    _send(experiment, {key: [[float(value)] for value in now[key]] for key in now})
+    _send(experiment, {key: [[float(value)] for value in past[key]] for key in past}, at=SEEN - DAY, is_exposed=False)
+    _, comparison = _comparison(experiment)
+
+    correlation = np.corrcoef(np.concatenate(list(now.values())), np.concatenate(list(past.values())))[0, 1]
+    plain = stats.ttest_ind(now["treatment"], now["control"], equal_var=False).pvalue
+    assert comparison["varianceReduction"] == pytest.approx(correlation**2, abs=0.03)
+    assert comparison["absoluteLift"] == pytest.approx(2, abs=0.6)
+    assert comparison["pValue"] < 1e-6 < plain
+
+
+def test_pause__first_seen_in_it__is_not_enrolled_even_when_coming_back(environment, running):
+    paused = Phase.objects.get()
+    paused.pauses = [[(START + 2 * DAY).isoformat(), (START + 3 * DAY).isoformat()]]
+    paused.save()
+    for unit, days in {"before": (1, 2.5), "in it": (2.5,), "back": (2.5, 3.5), "after": (3.5,)}.items():
+        store_events(Batch([exposure(running, unit, "control", START + day * DAY) for day in days], []))
+    store_events(Batch([], [conversion(running, "before", START + DAY + HOUR), conversion(running, "back", LATER)]))
+    found = results_for(get_experiment(environment, running.pk), now=LATER)
+
+    assert (found["variants"][0]["users"], found["variants"][0]["conversions"]) == (2, 1)
+    assert found["srm"]["observed"] == {"control": 2, "treatment": 0}
+    assert any("paused once" in caveat for caveat in found["caveats"])
+
+
+def test_pause__still_open__takes_nobody_in(environment, running, expose):
+    expose(running, {"control": 5, "treatment": 5})
+    services.pause_experiment(actor=ALICE, environment=environment, pk=running.pk)
+    phase = Phase.objects.get()
+    since = phase.pauses[0][0]
+    phase.pauses = [[(START + 2 * DAY).isoformat(), None]]
+    phase.save()
+    expose(running, {"control": 9}, at=START + 3 * DAY, prefix="later")
+
+    assert since > START.isoformat()
+    assert results_for(get_experiment(environment, running.pk), now=LATER)["variants"][0]["users"] == 5
+
+
+@pytest.mark.parametrize("kind", ["binary", "count", "continuous"])
+def test_measure__from_sums_and_from_users__agree(with_metric, environment, kind):
+    experiment = with_metric(type=kind)
+    _send(experiment, {"control": [[1.5], [], [2.0, 3.25]], "treatment": [[], [7.0, 1.0, 1.0], [0.5], [None]]})
+    window = window_of(experiment, now=LATER)
+    by_sums = measure(Source(experiment, window), experiment.primary_metric, variants=["control", "treatment"])
+    # CUPED needs users one by one, and without a past it changes nothing.
+    Experiment.objects.update(is_cuped=True)
+    asked = Source(get_experiment(environment, experiment.pk), window)
+    by_users = measure(asked, experiment.primary_metric, variants=["control", "treatment"])
+
+    for key, arm in by_sums.arms.items():
+        other = by_users.arms[key]
+        assert (arm.users, arm.late, arm.proportion) == (other.users, other.late, other.proportion)
+        assert (arm.moments.mean, arm.moments.m2) == pytest.approx((other.moments.mean, other.moments.m2))
