@@ -1,6 +1,6 @@
 """What the apps above may ask of the events; every answer leaves bots out and counts a unit once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
@@ -28,6 +28,8 @@ __all__ = [
     "exposure_summary",
     "first_exposures",
     "flag_exposures",
+    "last_exposures",
+    "recent_units",
     "value_summary",
 ]
 
@@ -81,6 +83,16 @@ def flag_exposures(
     Without `until` (up to now) this reads hourly counts and takes milliseconds at any number of exposures.
     """
     return store().flag_exposures(environment_id, flag_key, _full_hour(since) if since else None, until)
+
+
+def recent_units(environment_id: int, flag_key: str, since: datetime, *, limit: int) -> list[tuple[str, str]]:
+    """(unit, the variant it saw last), for at most `limit` units seen since that full hour, the latest first."""
+    return store().recent_units(environment_id, flag_key, _full_hour(since), limit)
+
+
+def last_exposures(environment_id: int, flag_keys: Sequence[str]) -> dict[str, datetime]:
+    """The UTC hour of each flag's last exposure; flags that never had one are left out."""
+    return store().last_exposures(environment_id, flag_keys)
 
 
 def _full_hour(moment: datetime) -> datetime:

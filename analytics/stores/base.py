@@ -175,3 +175,11 @@ class EventStore(Protocol):
     def flag_exposures(
         self, environment_id: int, flag_key: str, since: datetime | None, until: datetime | None
     ) -> dict[str, FlagExposures]: ...
+
+    def recent_units(self, environment_id: int, flag_key: str, since: datetime, limit: int) -> list[tuple[str, str]]:
+        """(unit, the variant it saw last), for at most `limit` units seen since, the latest first."""
+        ...
+
+    def last_exposures(self, environment_id: int, flag_keys: Sequence[str]) -> dict[str, datetime]:
+        """The UTC hour of each flag's last exposure; flags that never had one are left out."""
+        ...

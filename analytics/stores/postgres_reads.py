@@ -191,6 +191,26 @@ class PostgresReads:
         )
         return {variant: FlagExposures(*figures) for variant, *figures in rows}
 
+    def recent_units(self, environment_id: int, flag_key: str, since: datetime, limit: int) -> list[tuple[str, str]]:
+        rows = _rows(
+            """SELECT unit_id, (array_agg(variant ORDER BY last_hour DESC, variant))[1] FROM flag_units
+            WHERE environment_id = %(environment_id)s AND flag_key = %(flag_key)s AND last_hour >= %(since)s
+            GROUP BY unit_id ORDER BY max(last_hour) DESC, unit_id LIMIT %(limit)s""",
+            {"environment_id": environment_id, "flag_key": flag_key, "since": since, "limit": limit},
+        )
+        return [(unit_id, variant) for unit_id, variant in rows]
+
+    def last_exposures(self, environment_id: int, flag_keys: Sequence[str]) -> dict[str, datetime]:
+        # One look into the index for each flag, however many hours each has.
+        rows = _rows(
+            """SELECT wanted.flag_key, last.hour FROM unnest(%(flag_keys)s::text[]) AS wanted (flag_key),
+            LATERAL (SELECT max(hour) AS hour FROM flag_exposure_hours AS known
+                     WHERE known.environment_id = %(environment_id)s AND known.flag_key = wanted.flag_key) AS last
+            WHERE last.hour IS NOT NULL""",
+            {"environment_id": environment_id, "flag_keys": list(flag_keys)},
+        )
+        return dict(rows)
+
 
 def summarise_exposures(rows: list[tuple[Any, ...]], bots: int) -> ExposureSummary:
     """From (day, first variant, is crossover, units), ordered by day."""
