@@ -24,7 +24,7 @@ def _settings() -> set[str]:
     for node in ast.walk(ast.parse(_read("flagship/settings.py"))):
         if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
             function = ast.unparse(node.func)
-            if function == "_number" or re.fullmatch(r"env\.(str|bool|list|int|float)", function):
+            if function in {"_number", "_pattern"} or re.fullmatch(r"env\.(str|bool|list|int|float)", function):
                 names.add(node.args[0].value)
     return {name for name in names if isinstance(name, str)}
 

@@ -21,7 +21,7 @@ SETTINGS = (REPOSITORY / "flagship" / "settings.py").read_text()
 ENV_EXAMPLE = (REPOSITORY / ".env.example").read_text()
 # Variables that name a place or a secret have no value to show in an example.
 DOCUMENTED = set(re.findall(r"^#?([A-Z][A-Z_]+)=", ENV_EXAMPLE, re.MULTILINE))
-READ_BY_SETTINGS = set(re.findall(r"(?:env\.\w+|_number)\(\s*\"([A-Z_]+)\"", SETTINGS))
+READ_BY_SETTINGS = set(re.findall(r"(?:env\.\w+|_number|_pattern)\(\s*\"([A-Z_]+)\"", SETTINGS))
 
 
 def assert_command_exists(words: list[str]) -> None:
