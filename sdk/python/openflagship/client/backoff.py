@@ -1,4 +1,4 @@
-"""How long to wait after failures: full jitter, so that a thousand clients of a restarted server do not come at once."""
+"""How long to wait after failures: full jitter, so that the clients of a restarted server do not all come at once."""
 
 from __future__ import annotations
 
@@ -27,6 +27,6 @@ class Backoff:
         self.failures = 0
 
     def next_seconds(self) -> float:
-        ceiling = min(self._most_seconds, self._first_seconds * 2 ** min(self.failures, 16))
+        ceiling = min(self._most_seconds, self._first_seconds * 2.0 ** min(self.failures, 16))
         self.failures += 1
         return max(ceiling * 0.1, ceiling * self._random_fraction())

@@ -1,0 +1,129 @@
+"""Runs a client's logic as a task of an asyncio event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeAlias
+
+from openflagship.client.effects import Call, Close, Connect, Effect, Logic, Pause, Read, Write
+
+log = logging.getLogger("openflagship")
+
+_READ_BYTES = 262_144
+_AFTER_BUG_SECONDS = 5.0
+_Pair: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class AsyncDriver:
+    """One logic, one task, the few connections it has open. `wake` may be called from any thread."""
+
+    def __init__(self, name: str, make_logic: Callable[[], Logic[None]], tls: ssl.SSLContext | None) -> None:
+        self._name = name
+        self._make_logic = make_logic
+        self._tls = tls
+        self._loop = asyncio.get_running_loop()
+        self._woken = asyncio.Event()
+        self._open: set[_Pair] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = self._loop.create_task(self._run(), name=self._name)
+
+    def wake(self) -> None:
+        # The loop may be closed by now; then there is nobody to wake.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._woken.set)
+
+    async def stop(self) -> None:
+        """End the logic where it stands."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def join(self, seconds: float) -> None:
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=max(0.0, seconds))
+
+    @property
+    def is_alive(self) -> bool:
+        return self._task is not None and not self._task.done() and not self._loop.is_closed()
+
+    def abandon(self) -> None:
+        """After a fork, in the child: the loop is the parent's, and so is what is open on it."""
+        self._task = None
+        self._open = set()
+
+    async def _run(self) -> None:
+        while True:
+            logic = self._make_logic()
+            try:
+                await self._drive(logic)
+            except Exception:
+                log.exception("a bug in openflagship; it goes on in %.0f s", _AFTER_BUG_SECONDS)
+                await asyncio.sleep(_AFTER_BUG_SECONDS)
+            else:
+                return
+            finally:
+                logic.close()
+                for left in tuple(self._open):
+                    self._close(left)
+
+    async def _drive(self, logic: Logic[None]) -> None:
+        result: Any = None
+        failure: OSError | None = None
+        while True:
+            try:
+                effect = logic.send(result) if failure is None else logic.throw(failure)
+            except StopIteration:
+                return
+            result, failure = None, None
+            try:
+                result = await self._do(effect)
+            except asyncio.TimeoutError:  # noqa: UP041 - another class than TimeoutError on Python 3.10
+                failure = TimeoutError("timed out")
+            except OSError as error:
+                failure = error
+
+    async def _do(self, effect: Effect) -> Any:
+        if isinstance(effect, Read):
+            return await asyncio.wait_for(effect.handle[0].read(_READ_BYTES), effect.timeout_seconds)
+        if isinstance(effect, Pause):
+            return await self._pause(effect.seconds)
+        if isinstance(effect, Connect):
+            return await self._connect(effect)
+        if isinstance(effect, Write):
+            effect.handle[1].write(effect.data)
+            return await asyncio.wait_for(effect.handle[1].drain(), effect.timeout_seconds)
+        if isinstance(effect, Call):
+            return await asyncio.to_thread(effect.function)
+        if not isinstance(effect, Close):
+            raise TypeError(f"there is no effect {effect!r}")
+        return self._close(effect.handle)
+
+    async def _connect(self, effect: Connect) -> _Pair:
+        endpoint = effect.endpoint
+        tls = self._tls if endpoint.is_tls else None
+        opening = asyncio.open_connection(endpoint.host, endpoint.port, ssl=tls, limit=_READ_BYTES)
+        try:
+            pair = await asyncio.wait_for(opening, effect.timeout_seconds)
+        except UnicodeError as error:
+            raise OSError(f"{endpoint.host!r} is no host name") from error
+        self._open.add(pair)
+        return pair
+
+    async def _pause(self, seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(self._woken.wait(), max(0.0, seconds))
+        except asyncio.TimeoutError:  # noqa: UP041 - another class than TimeoutError on Python 3.10
+            return False
+        self._woken.clear()
+        return True
+
+    def _close(self, handle: _Pair) -> None:
+        self._open.discard(handle)
+        with suppress(RuntimeError):
+            handle[1].close()

@@ -1,0 +1,202 @@
+"""The configuration a client evaluates from: one immutable environment, swapped whole when it changes."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, TypeAlias
+
+from openflagship.client.sse import ServerEvent
+from openflagship.engine import DecodeError, Environment
+
+log = logging.getLogger("openflagship")
+
+SNAPSHOT: Final = "snapshot"
+_FLAG_KINDS: Final = frozenset({"flag_updated", "flag_archived", "kill_switch"})
+_SEGMENT_KIND: Final = "segment_updated"
+
+# Called with the keys of the flags that changed, None where it may be any of them.
+Listener: TypeAlias = Callable[[frozenset[str] | None], None]
+
+
+class SnapshotError(ValueError):
+    """What came is no snapshot that may be used; the message says why."""
+
+
+class ResyncNeededError(Exception):
+    """A change came that cannot be applied by itself: fetch the whole."""
+
+
+def parse_snapshot(body: bytes) -> Environment:
+    """Raises SnapshotError."""
+    try:
+        return Environment.from_document(json.loads(body))
+    except DecodeError as error:
+        raise SnapshotError(f"this is no snapshot: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise SnapshotError(f"this is no JSON: {type(error).__name__}") from error
+
+
+def check_signature(body: bytes, signature: str, secret: str) -> None:
+    """Raises SnapshotError unless `signature` is `sha256=` and the HMAC of the body in hexadecimal."""
+    expected = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    if not hmac.compare_digest(expected.encode(), signature.strip().encode()):
+        raise SnapshotError("the snapshot's signature is missing or wrong")
+
+
+class Configuration:
+    """Public state: `environment`, read by every evaluation without a lock. Everything else is its one writer's."""
+
+    def __init__(self, stale_after_seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.environment = Environment.from_document({"contract": 1, "version": 0, "flags": {}, "segments": {}})
+        # Where it came from: "", "bootstrap", "stored", "server".
+        self.source = ""
+        self.etag: str | None = None
+        self._stale_after_seconds = stale_after_seconds
+        self._clock = clock
+        self._confirmed_at: float | None = None
+        self._is_lasting = False
+        self._ahead: dict[str, Any] = {}
+        self._listeners: tuple[Listener, ...] = ()
+
+    @property
+    def version(self) -> int:
+        return self.environment.version
+
+    @property
+    def is_had(self) -> bool:
+        return bool(self.source)
+
+    @property
+    def age_seconds(self) -> float | None:
+        """Since the server last said that this is current; None where it never did."""
+        return None if self._confirmed_at is None else self._clock() - self._confirmed_at
+
+    @property
+    def seconds_to_stale(self) -> float | None:
+        age = self.age_seconds
+        if age is None or self._is_lasting or self.environment.stale:
+            return None
+        return max(0.0, self._stale_after_seconds - age)
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` after every change, in the thread that applied it; call what is returned to end that."""
+        self._listeners = (*self._listeners, listener)
+
+        def end() -> None:
+            self._listeners = tuple(other for other in self._listeners if other is not listener)
+
+        return end
+
+    def adopt(
+        self, environment: Environment, source: str, *, age_seconds: float = 0.0, is_lasting: bool = False
+    ) -> None:
+        """Take a configuration from elsewhere than the server; `is_lasting`: it never goes stale."""
+        self._is_lasting = is_lasting
+        self._confirmed_at = self._clock() - age_seconds
+        self._swap(environment, source, None)
+
+    def replace(self, environment: Environment, etag: str | None = None, *, is_from_stream: bool = False) -> None:
+        """Take the server's snapshot.
+
+        One that was fetched and is earlier than what is here came from a process that lags behind, and is passed over.
+        The stream sends an earlier one only where the server itself went back, to a backup.
+        """
+        self.confirm()
+        if self.source == "server" and environment.version < self.version and not is_from_stream:
+            return
+        self.etag = etag
+        self._ahead.clear()
+        self._swap(environment, "server", None)
+
+    def confirm(self) -> None:
+        """The server has said that what is here is current."""
+        self._confirmed_at = self._clock()
+        self._is_lasting = False
+        if self.environment.stale:
+            self.environment = self.environment.with_staleness(False)
+
+    def check_staleness(self) -> bool:
+        """Mark the answers stale if it is time; true where they have just become so."""
+        left = self.seconds_to_stale
+        if left is None or left > 0:
+            return False
+        self.environment = self.environment.with_staleness(True)
+        log.warning("the configuration could not be refreshed for %.0f s: answers are marked stale", self.age_seconds)
+        return True
+
+    def apply(self, events: Iterable[ServerEvent]) -> bool:
+        """Apply a stream's events as one change; true where anything was. Raises SnapshotError, ResyncNeededError."""
+        flags: dict[str, Any] = {}
+        segments: dict[str, Any] = {}
+        version = before = self.version
+        for event in events:
+            try:
+                data = json.loads(event.data)
+            except (ValueError, RecursionError) as error:
+                raise ResyncNeededError("an event is no JSON") from error
+            if event.kind == SNAPSHOT:
+                self._apply_snapshot(data)
+                version = before = self.version
+                flags, segments = {}, {}
+            elif event.kind in _FLAG_KINDS or event.kind == _SEGMENT_KIND:
+                at = _version_of(event)
+                if at is not None and at <= version:
+                    continue
+                key, document = _change(data)
+                if event.kind == _SEGMENT_KIND:
+                    segments[key] = document
+                else:
+                    self._note_flag(flags, event.kind, key, document, is_ahead=at is None)
+                version = version if at is None else at
+        if not flags and not segments and version == before:
+            return False
+        environment = self.environment.replace(version, flags=flags, segments=segments)
+        self._swap(environment, self.source, None if segments else frozenset(flags))
+        self.etag = None
+        return True
+
+    def _apply_snapshot(self, data: Any) -> None:
+        try:
+            environment = Environment.from_document(data)
+        except DecodeError as error:
+            raise SnapshotError(f"this is no snapshot: {error}") from error
+        self.replace(environment, is_from_stream=True)
+
+    def _note_flag(self, flags: dict[str, Any], kind: str, key: str, document: Any, *, is_ahead: bool) -> None:
+        if is_ahead:
+            # A kill that overtook the steps before it. Those come next and must not undo it; it comes again itself.
+            self._ahead[key] = document
+        elif key in self._ahead:
+            if kind != "kill_switch":
+                return
+            del self._ahead[key]
+        flags[key] = document
+
+    def _swap(self, environment: Environment, source: str, keys: frozenset[str] | None) -> None:
+        self.environment = environment
+        self.source = source
+        for listener in self._listeners:
+            try:
+                listener(keys)
+            except Exception:
+                # Somebody else's code; following changes must go on.
+                log.exception("a listener to configuration changes failed")
+
+
+def _version_of(event: ServerEvent) -> int | None:
+    if event.id is None:
+        return None
+    if not (event.id.isascii() and event.id.isdigit()):
+        raise ResyncNeededError("an event's id is no version")
+    return int(event.id)
+
+
+def _change(data: Any) -> tuple[str, Mapping[str, Any] | None]:
+    if not isinstance(data, dict) or not isinstance(data.get("key"), str):
+        raise ResyncNeededError("an event names no flag and no segment")
+    return data["key"], None if data.get("deleted") is True else data

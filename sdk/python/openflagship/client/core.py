@@ -1,0 +1,170 @@
+"""What both clients are made of: configuration, synchroniser, event queue and sender, put together alike."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import socket
+import ssl
+import uuid
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from openflagship.client.configuration import Configuration, SnapshotError, parse_snapshot
+from openflagship.client.effects import Endpoint
+from openflagship.client.evaluation import Evaluation
+from openflagship.client.events import EventQueue
+from openflagship.client.options import Options
+from openflagship.client.sender import Sender
+from openflagship.client.status import Status
+from openflagship.client.stores import FileStore, SnapshotStore
+from openflagship.client.synchroniser import Synchroniser
+from openflagship.engine import DecodeError, Environment
+
+log = logging.getLogger("openflagship")
+
+SDK = "python/0.1.0"
+_MOST_INSTANCE_CHARACTERS = 100
+
+_clients: weakref.WeakSet[ClientCore] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for client in list(_clients):
+        client.restart_after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+class ClientCore(Evaluation):
+    """A client without anything that runs; a subclass brings the drivers."""
+
+    def __init__(self, server_key: str, url: str, options: Options | None, settings: Mapping[str, Any]) -> None:
+        """Raises ValueError for settings that cannot work, and for a bootstrap that is no snapshot."""
+        super().__init__()
+        if options is not None and settings:
+            raise TypeError("Give the options as an object or by name, not both.")
+        self.options = options if options is not None else Options(**settings)
+        if not self.options.is_offline and not server_key:
+            raise ValueError("Give the environment's server key, or is_offline=True.")
+        Endpoint.of(url)
+        if self.options.stream_url is not None:
+            Endpoint.of(self.options.stream_url)
+        self._url = url
+        self._server_key = server_key
+        self._is_closed = False
+        self._tls = ssl.create_default_context(cafile=self.options.ca_file)
+        self._store: SnapshotStore | None = self.options.store
+        if self._store is None and self.options.snapshot_path is not None:
+            self._store = FileStore(self.options.snapshot_path)
+        self._configuration = Configuration(self.options.stale_after_seconds)
+        self._take_bootstrap()
+        self._take_stored()
+        self._assemble()
+        _clients.add(self)
+
+    def _assemble(self) -> None:
+        """Make whatever belongs to one process."""
+        self._pid = os.getpid()
+        self.instance = (
+            self.options.instance or f"{platform.node() or socket.gethostname()}-{self._pid}-{uuid.uuid4().hex[:8]}"
+        )[:_MOST_INSTANCE_CHARACTERS]
+        headers = {
+            "Authorization": f"Bearer {self._server_key}",
+            "User-Agent": f"openflagship-{SDK}",
+            "X-FlagShip-Instance": self.instance,
+            "X-FlagShip-SDK": SDK,
+        }
+        self._queue = EventQueue(self.options, wake=self._wake_sender)
+        self._synchroniser = Synchroniser(
+            self._configuration, self._url, headers, self.options, changed=self._configuration_changed
+        )
+        self._sender = Sender(
+            configuration=self._configuration,
+            queue=self._queue,
+            url=self._url,
+            headers=headers,
+            instance=self.instance,
+            options=self.options,
+            store=self._store,
+        )
+        if self._configuration.source == "stored":
+            self._sender.note_stored()
+
+    def status(self) -> Status:
+        """What the client is doing, from memory."""
+        configuration, sender = self._configuration, self._sender
+        environment = configuration.environment
+        connection = self._synchroniser.state
+        if self._is_closed:
+            connection = "closed"
+        elif self.options.is_offline:
+            connection = "offline"
+        age = configuration.age_seconds
+        return Status(
+            connection=connection,
+            is_ready=configuration.is_had,
+            source=configuration.source,
+            config_version=environment.version,
+            is_stale=environment.stale,
+            age_seconds=None if age is None else round(age, 3),
+            flags=len(environment.flags),
+            reconnects=self._synchroniser.reconnects,
+            error=self._synchroniser.error or sender.error,
+            events_pending=sender.pending,
+            events_sent=sender.sent,
+            events_dropped=self._queue.dropped,
+            events_rejected=sender.rejected,
+            events_lost=sender.lost,
+            is_breaker_open=sender.is_open,
+            instance=self.instance,
+        )
+
+    def restart_after_fork(self) -> None:
+        """In the child: nothing of the parent's threads, sockets or unsent events is used, the configuration is."""
+        raise NotImplementedError
+
+    def _restart_after_fork(self) -> None:
+        self.restart_after_fork()
+
+    def _wake_sender(self) -> None:
+        raise NotImplementedError
+
+    def _configuration_changed(self) -> None:
+        raise NotImplementedError
+
+    def _take_bootstrap(self) -> None:
+        bootstrap = self.options.bootstrap
+        if bootstrap is None:
+            return
+        try:
+            if isinstance(bootstrap, Mapping):
+                environment = Environment.from_document(json.loads(json.dumps(bootstrap)))
+            else:
+                environment = parse_snapshot(Path(bootstrap).read_bytes())
+        except (DecodeError, SnapshotError, TypeError) as error:
+            raise ValueError(f"bootstrap: {error}") from error
+        self._configuration.adopt(environment, "bootstrap", is_lasting=self.options.is_offline)
+
+    def _take_stored(self) -> None:
+        if self._store is None:
+            return
+        try:
+            found = self._store.load()
+            if found is None:
+                return
+            body, age = found
+            environment = parse_snapshot(body)
+        except Exception as error:  # noqa: BLE001 - a store may be anybody's code; without it we start empty
+            log.warning("the kept snapshot could not be read: %s", error)
+            return
+        if self._configuration.is_had and environment.version < self._configuration.version:
+            return
+        self._configuration.adopt(environment, "stored", age_seconds=age, is_lasting=self.options.is_offline)
+        self._configuration.check_staleness()

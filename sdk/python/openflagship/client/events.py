@@ -1,0 +1,154 @@
+"""Exposures and conversions on their way out: collapsed, bounded, and cheap where an evaluation pays for them."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from typing import Any, Final, TypeAlias
+
+from openflagship.client.options import BeforeSend, Options
+from openflagship.engine import Answer
+from openflagship.ids import uuid7
+
+log = logging.getLogger("openflagship")
+
+EXPOSURE: Final = "exposure"
+CONVERSION: Final = "conversion"
+# flag, unit, variant, version: what makes two exposures one.
+_Mark: TypeAlias = tuple[str, str, str | None, int]
+_MOST_NAME_CHARACTERS = 200
+_MOST_UNIT_CHARACTERS = 1024
+
+
+class EventQueue:
+    """Filled by any thread without a lock or I/O, emptied by the sender. Past its bound, new events are dropped."""
+
+    def __init__(self, options: Options, *, source: str = "sdk-python", wake: Callable[[], None]) -> None:
+        """`wake` is called when a batch is full, in whichever thread filled it."""
+        self.dropped = 0
+        self._options = options
+        self._source = source
+        self._wake = wake
+        self._exposures: deque[tuple[_Mark, Answer, int]] = deque()
+        self._conversions: deque[tuple[str, str, float | None, Mapping[str, Any] | None, int]] = deque()
+        self._seen: set[_Mark] = set()
+        self._is_on = options.is_sending_events and not options.is_offline
+        self._hash_key = None if options.hash_key is None else options.hash_key.encode()
+
+    def __len__(self) -> int:
+        return len(self._exposures) + len(self._conversions)
+
+    def expose(self, flag_key: str, unit: str, answer: Answer) -> None:
+        mark = (flag_key, unit, answer.variant, answer.config_version)
+        # Adding to a set is atomic; two threads at once may at worst let one repeat through.
+        if mark in self._seen or not self._is_on:
+            return
+        if len(self) >= self._options.most_events:
+            self.dropped += 1
+            return
+        self._seen.add(mark)
+        self._exposures.append((mark, answer, time.time_ns()))
+        if len(self) == self._options.flush_count:
+            self._wake()
+
+    def track(self, event_name: str, unit: str, value: float | None, properties: Mapping[str, Any] | None) -> None:
+        """Raises ValueError for what the server would refuse."""
+        if not event_name or len(event_name) > _MOST_NAME_CHARACTERS:
+            raise ValueError(f"an event's name has 1 to {_MOST_NAME_CHARACTERS} characters")
+        if not unit or len(unit) > _MOST_UNIT_CHARACTERS:
+            raise ValueError(f"a user id has 1 to {_MOST_UNIT_CHARACTERS} characters")
+        if value is not None and not math.isfinite(value):
+            raise ValueError("a conversion's value must be a finite number")
+        if not self._is_on:
+            return
+        if len(self) >= self._options.most_events:
+            self.dropped += 1
+            return
+        self._conversions.append((event_name, unit, value, properties, time.time_ns()))
+        if len(self) == self._options.flush_count:
+            self._wake()
+
+    def begin_window(self) -> None:
+        """From here on an exposure that was seen before counts as new."""
+        if self._seen:
+            self._seen = set()
+
+    def forget(self) -> None:
+        """Drop everything: after a fork it is the parent's to send."""
+        self._exposures = deque()
+        self._conversions = deque()
+        self._seen = set()
+        self.dropped = 0
+
+    def take(self, kind: str, most: int) -> list[dict[str, Any]]:
+        """Up to `most` events as the API wants them, `before_send` and hashing done."""
+        events: list[dict[str, Any]] = []
+        queue = self._exposures if kind == EXPOSURE else self._conversions
+        while queue and len(events) < most:
+            event = (
+                self._exposure(*self._exposures.popleft())
+                if kind == EXPOSURE
+                else self._conversion(*self._conversions.popleft())
+            )
+            if self._options.before_send is not None:
+                event = _asked(self._options.before_send, event)
+            if event:
+                events.append(event)
+        return events
+
+    def _exposure(self, mark: _Mark, answer: Answer, at_ns: int) -> dict[str, Any]:
+        flag_key, unit, variant, version = mark
+        event: dict[str, Any] = {
+            "evaluationId": str(uuid7(at_ns // 1_000_000)),
+            "flagKey": flag_key,
+            "userId": self._unit(unit),
+            "variant": variant,
+            "timestamp": _instant(at_ns),
+            "source": self._source,
+            "reason": answer.reason,
+            "configVersion": version,
+        }
+        if answer.rule_id is not None:
+            event["ruleId"] = answer.rule_id
+        if answer.experiment is not None:
+            event["experiment"] = answer.experiment
+        return event
+
+    def _conversion(
+        self, event_name: str, unit: str, value: float | None, properties: Mapping[str, Any] | None, at_ns: int
+    ) -> dict[str, Any]:
+        event: dict[str, Any] = {
+            "id": str(uuid7(at_ns // 1_000_000)),
+            "userId": self._unit(unit),
+            "eventName": event_name,
+            "timestamp": _instant(at_ns),
+        }
+        if value is not None:
+            event["value"] = value
+        if properties:
+            event["properties"] = dict(properties)
+        return event
+
+    def _unit(self, unit: str) -> str:
+        if self._hash_key is None:
+            return unit
+        return hmac.new(self._hash_key, unit.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+
+
+def _instant(at_ns: int) -> str:
+    return datetime.fromtimestamp(at_ns / 1e9, timezone.utc).isoformat(timespec="milliseconds")  # noqa: UP017 - Python 3.10
+
+
+def _asked(before_send: BeforeSend, event: dict[str, Any]) -> dict[str, Any]:
+    """What is to be sent; empty where nothing is. An event that the hook fails on stays here: it may hold secrets."""
+    try:
+        return before_send(event) or {}
+    except Exception:
+        log.exception("before_send failed; the event is not sent")
+        return {}

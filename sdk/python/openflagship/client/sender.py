@@ -1,0 +1,284 @@
+"""Sends events in batches, acknowledges versions, keeps the last good snapshot; nobody waits for it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from openflagship.client.backoff import Backoff
+from openflagship.client.configuration import Configuration
+from openflagship.client.effects import Call, Endpoint, Logic, Pause
+from openflagship.client.events import CONVERSION, EXPOSURE, EventQueue
+from openflagship.client.http import Response, request
+from openflagship.client.options import Options
+from openflagship.client.stores import SnapshotStore
+
+log = logging.getLogger("openflagship")
+
+MOST_EVENTS_IN_REQUEST = 1_000
+_SAVE_EVERY_SECONDS = 5.0
+_GZIP_FROM_BYTES = 1_024
+_ACK_AGAIN_SECONDS = 10.0
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    kind: str
+    events: list[dict[str, Any]] = field(repr=False)
+
+
+class Sender:
+    """`run` is the logic for a driver. A flush is asked for with `ask_flush` and seen done in `flushed`."""
+
+    def __init__(
+        self,
+        *,
+        configuration: Configuration,
+        queue: EventQueue,
+        url: str,
+        headers: dict[str, str],
+        instance: str,
+        options: Options,
+        store: SnapshotStore | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.sent = self.rejected = self.lost = 0
+        self.error: str | None = None
+        self.is_open = False
+        self.flushes_asked = self.flushes_done = 0
+        self._configuration = configuration
+        self._queue = queue
+        self._api = Endpoint.of(url)
+        self._stream_endpoint = Endpoint.of(options.stream_url or url)
+        self._headers = {**headers, "Content-Type": "application/json"}
+        self._instance = instance
+        self._options = options
+        self._store = store
+        self._clock = clock
+        self._backoff = Backoff(options.first_backoff_seconds, options.most_backoff_seconds)
+        self._waiting: deque[Batch] = deque()
+        self._close_by: float | None = None
+        now = clock()
+        self._flush_at = now + options.flush_seconds
+        self._retry_at = self._save_at = self._ack_at = now
+        self._saved_version = self._acked_version = -1
+
+    @property
+    def pending(self) -> int:
+        return len(self._queue) + sum(len(batch.events) for batch in self._waiting)
+
+    def ask_flush(self) -> int:
+        """Ask for everything to be tried now; `flushes_done` reaches the number returned when it has been."""
+        self.flushes_asked += 1
+        return self.flushes_asked
+
+    def ask_close(self, within_seconds: float) -> None:
+        """Have `run` send what there is and end, giving up after that long."""
+        self._close_by = self._clock() + within_seconds
+
+    def note_stored(self) -> None:
+        """What is here came from the store: no need to write it back."""
+        self._saved_version = self._configuration.version
+
+    def run(self) -> Logic[None]:
+        """Ends once it was asked to close."""
+        while self._close_by is None:
+            asked = self.flushes_asked
+            if self._is_flush_due(asked):
+                yield from self._flush(is_asked=asked > self.flushes_done)
+                self.flushes_done = max(self.flushes_done, asked)
+            yield from self._acknowledge()
+            yield from self._save()
+            if self._close_by is None and self.flushes_asked <= self.flushes_done:
+                yield Pause(self._idle_seconds())
+        yield from self._close()
+
+    def _is_flush_due(self, asked: int) -> bool:
+        now = self._clock()
+        if asked > self.flushes_done:
+            return True
+        if now < self._retry_at:
+            return False
+        return bool(self._waiting) or now >= self._flush_at or len(self._queue) >= self._options.flush_count
+
+    def _idle_seconds(self) -> float:
+        now = self._clock()
+        times = [self._flush_at]
+        if self._waiting:
+            times = [max(self._retry_at, now)]
+        if not self._queue and not self._waiting:
+            # Nothing to send: sleep until something comes. Whoever adds the first event does not wake us, so look
+            # again when the window is over.
+            times = [now + self._options.flush_seconds]
+        if self._store is not None and self._saved_version != self._configuration.version:
+            times.append(self._save_at)
+        if self._acked_version != self._configuration.version and self._configuration.source == "server":
+            times.append(self._ack_at)
+        return max(0.01, min(times) - now)
+
+    def _flush(self, *, is_asked: bool) -> Logic[None]:
+        """Send the batches that wait, then the queue; stop at the first failure."""
+        now = self._clock()
+        if now >= self._flush_at:
+            self._queue.begin_window()
+            self._flush_at = now + self._options.flush_seconds
+        if not self._options.is_sending_events or (now < self._retry_at and not is_asked):
+            return
+        while batch := self._next_batch():
+            if not (yield from self._send(batch)):
+                return
+            if batch in self._waiting:
+                self._waiting.remove(batch)
+
+    def _next_batch(self) -> Batch | None:
+        if self._waiting:
+            return self._waiting[0]
+        for kind in (EXPOSURE, CONVERSION):
+            events = self._queue.take(kind, MOST_EVENTS_IN_REQUEST)
+            if events:
+                batch = Batch(kind, events)
+                self._waiting.append(batch)
+                return batch
+        return None
+
+    def _send(self, batch: Batch) -> Logic[bool]:
+        """True where the batch is done with: accepted, or not to be accepted ever."""
+        try:
+            response = yield from self._post(batch)
+        except OSError as error:
+            self._note_failure(str(error) or type(error).__name__, None)
+            return False
+        if response.status in {200, 202}:
+            self._note_accepted(batch, response)
+            return True
+        if response.status == 413 and len(batch.events) > 1:
+            half = len(batch.events) // 2
+            self._waiting.appendleft(Batch(batch.kind, batch.events[half:]))
+            self._waiting.appendleft(Batch(batch.kind, batch.events[:half]))
+            return True
+        if response.status in {400, 413, 422}:
+            self.lost += len(batch.events)
+            log.warning("the server refused %d events with %d: they are dropped", len(batch.events), response.status)
+            return True
+        self._note_failure(f"the server answered {response.status} to events", response.headers.get("retry-after"))
+        return False
+
+    def _post(self, batch: Batch) -> Logic[Response]:
+        try:
+            body = json.dumps({"events": batch.events}, separators=(",", ":"), allow_nan=False).encode()
+        except (TypeError, ValueError):
+            batch.events[:] = [event for event in batch.events if _is_json(event)]
+            body = json.dumps({"events": batch.events}, separators=(",", ":")).encode()
+        headers = dict(self._headers)
+        if len(body) >= _GZIP_FROM_BYTES:
+            body = gzip.compress(body, compresslevel=3)
+            headers["Content-Encoding"] = "gzip"
+        seconds = self._options.connect_seconds
+        if self._close_by is not None:
+            seconds = max(0.1, min(seconds, self._close_by - self._clock()))
+        return (
+            yield from request(self._api, "POST", f"/api/events/{batch.kind}", headers, body, timeout_seconds=seconds)
+        )
+
+    def _note_accepted(self, batch: Batch, response: Response) -> None:
+        rejected = 0
+        try:
+            answer = json.loads(response.body)
+            rejected = len(answer.get("rejected", ())) if isinstance(answer, dict) else 0
+        except ValueError:
+            log.debug("the answer to %d events is no JSON", len(batch.events))
+        self.sent += len(batch.events) - rejected
+        self.rejected += rejected
+        if rejected:
+            log.warning("the server rejected %d of %d events", rejected, len(batch.events))
+        self.error, self.is_open = None, False
+        self._backoff.reset()
+        self._retry_at = self._clock()
+
+    def _note_failure(self, text: str, retry_after: str | None) -> None:
+        if text != self.error:
+            log.warning("events could not be sent: %s; %d wait", text, self.pending)
+        self.error = text
+        seconds = self._backoff.next_seconds()
+        if self._backoff.failures >= self._options.breaker_failures:
+            # Open: nothing is tried for a while, then one batch is; its success closes the breaker.
+            self.is_open = True
+            seconds = max(seconds, self._options.breaker_seconds)
+        if retry_after is not None and retry_after.isascii() and retry_after.isdigit():
+            seconds = max(seconds, min(float(retry_after), 600.0))
+        self._retry_at = self._clock() + seconds
+
+    def _acknowledge(self) -> Logic[None]:
+        """Tell the server which version is applied; only the latest matters, so a failure is tried again later."""
+        version = self._configuration.version
+        if self._configuration.source != "server" or version == self._acked_version or self._clock() < self._ack_at:
+            return
+        body = json.dumps(
+            {"instance": self._instance, "version": version, "sdk": self._headers["X-FlagShip-SDK"]}
+        ).encode()
+        try:
+            response = yield from request(
+                self._stream_endpoint,
+                "POST",
+                "/api/stream/ack",
+                self._headers,
+                body,
+                timeout_seconds=self._options.connect_seconds,
+            )
+        except OSError:
+            self._ack_at = self._clock() + _ACK_AGAIN_SECONDS
+            return
+        # A server that has no such route, or refuses, would do so again: leave it at that until the next version.
+        if response.status < 500 and response.status != 429:
+            self._acked_version = version
+        else:
+            self._ack_at = self._clock() + _ACK_AGAIN_SECONDS
+
+    def _save(self) -> Logic[None]:
+        environment = self._configuration.environment
+        is_due = self._clock() >= self._save_at or self._close_by is not None
+        if self._store is None or self._configuration.source != "server" or not is_due:
+            return
+        if environment.version == self._saved_version:
+            return
+        store = self._store
+
+        def save() -> bool:
+            try:
+                body = json.dumps(environment.document(), separators=(",", ":"), sort_keys=True).encode()
+                store.save(body, environment.version)
+            except Exception as error:  # noqa: BLE001 - a store may be anybody's code; the copy is a precaution
+                log.warning("the snapshot could not be kept: %s", error)
+                return False
+            return True
+
+        yield Call(save)
+        self._saved_version = environment.version
+        self._save_at = self._clock() + _SAVE_EVERY_SECONDS
+
+    def _close(self) -> Logic[None]:
+        close_by = self._close_by if self._close_by is not None else self._clock()
+        while self.pending and self._options.is_sending_events and self._clock() < close_by:
+            self._retry_at = self._clock()
+            yield from self._flush(is_asked=True)
+            if self.error is not None and self.pending:
+                yield Pause(min(0.2, max(0.0, close_by - self._clock())))
+        if self.pending and self._options.is_sending_events:
+            self.lost += self.pending
+            log.warning("closed with %d events that could not be sent", self.pending)
+        yield from self._save()
+
+
+def _is_json(event: dict[str, Any]) -> bool:
+    try:
+        json.dumps(event, allow_nan=False)
+    except (TypeError, ValueError):
+        log.warning("an event is dropped: it holds what JSON cannot say")
+        return False
+    return True

@@ -1,0 +1,143 @@
+"""Runs a client's logic on a thread of its own, with plain blocking sockets; gevent's patches make greenlets of it."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from openflagship.client.effects import Call, Close, Connect, Effect, Logic, Pause, Read, Write
+
+log = logging.getLogger("openflagship")
+
+_READ_BYTES = 262_144
+_AFTER_BUG_SECONDS = 5.0
+
+
+class ThreadDriver:
+    """One logic, one thread, the few connections it has open. `wake` may be called from signal handlers too."""
+
+    def __init__(self, name: str, make_logic: Callable[[], Logic[None]], tls: ssl.SSLContext | None) -> None:
+        self._make_logic = make_logic
+        self._tls = tls
+        # A SimpleQueue and no Event: its put() is reentrant, so that a signal handler may evaluate flags too.
+        self._woken: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._is_stopping = False
+        self._sockets: set[socket.socket] = set()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        self._woken.put(None)
+
+    def stop(self) -> None:
+        """End the logic where it stands, without waiting for it."""
+        self._is_stopping = True
+        self.wake()
+        for found in tuple(self._sockets):
+            with suppress(OSError):
+                found.shutdown(socket.SHUT_RDWR)
+
+    def join(self, seconds: float) -> None:
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(max(0.0, seconds))
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def abandon(self) -> None:
+        """After a fork, in the child: let go of the parent's connections without a word on them."""
+        found, self._sockets = self._sockets, set()
+        for inherited in found:
+            with suppress(OSError):
+                # detach() first: closing a TLS socket may write to it, and it is the parent's.
+                socket.close(inherited.detach())
+
+    def _run(self) -> None:
+        while not self._is_stopping:
+            logic = self._make_logic()
+            try:
+                self._drive(logic)
+            except Exception:
+                log.exception("a bug in openflagship; it goes on in %.0f s", _AFTER_BUG_SECONDS)
+                self._pause(_AFTER_BUG_SECONDS)
+            else:
+                return
+            finally:
+                logic.close()
+                for left in tuple(self._sockets):
+                    self._close(left)
+
+    def _drive(self, logic: Logic[None]) -> None:
+        result: Any = None
+        failure: OSError | None = None
+        while not self._is_stopping:
+            try:
+                effect = logic.send(result) if failure is None else logic.throw(failure)
+            except StopIteration:
+                return
+            result, failure = None, None
+            try:
+                result = self._do(effect)
+            except OSError as error:
+                failure = error
+
+    def _do(self, effect: Effect) -> Any:
+        if isinstance(effect, Read):
+            effect.handle.settimeout(effect.timeout_seconds)
+            return effect.handle.recv(_READ_BYTES)
+        if isinstance(effect, Pause):
+            return self._pause(effect.seconds)
+        if isinstance(effect, Connect):
+            return self._connect(effect)
+        if isinstance(effect, Write):
+            effect.handle.settimeout(effect.timeout_seconds)
+            return effect.handle.sendall(effect.data)
+        if isinstance(effect, Call):
+            return effect.function()
+        if not isinstance(effect, Close):
+            raise TypeError(f"there is no effect {effect!r}")
+        return self._close(effect.handle)
+
+    def _connect(self, effect: Connect) -> socket.socket:
+        endpoint = effect.endpoint
+        try:
+            plain = socket.create_connection((endpoint.host, endpoint.port), effect.timeout_seconds)
+        except UnicodeError as error:
+            raise OSError(f"{endpoint.host!r} is no host name") from error
+        self._sockets.add(plain)
+        # A peer that vanishes without a word is found out by the read timeout; this spares the NAT's patience too.
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if not endpoint.is_tls or self._tls is None:
+            return plain
+        try:
+            wrapped = self._tls.wrap_socket(plain, server_hostname=endpoint.host)
+        except OSError:
+            self._close(plain)
+            raise
+        self._sockets.discard(plain)
+        self._sockets.add(wrapped)
+        return wrapped
+
+    def _pause(self, seconds: float) -> bool:
+        try:
+            self._woken.get(timeout=max(0.0, seconds))
+        except queue.Empty:
+            return False
+        with suppress(queue.Empty):
+            while True:
+                self._woken.get_nowait()
+        return True
+
+    def _close(self, handle: socket.socket) -> None:
+        self._sockets.discard(handle)
+        handle.close()

@@ -1,0 +1,47 @@
+"""Makes platforms and clients for the SDK's tests, and closes them when a test is over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from documents import flag
+from openflagship import FlagShip
+from small_platform import KEY, SmallPlatform
+
+FAST = {
+    "first_backoff_seconds": 0.02,
+    "most_backoff_seconds": 0.05,
+    "flush_seconds": 0.05,
+    "close_wait_seconds": 3.0,
+    "connect_seconds": 3.0,
+    "breaker_seconds": 0.1,
+}
+
+
+def treatment(key: str = "asked", **changes: Any) -> dict[str, Any]:
+    """A boolean flag that gives everybody true."""
+    return flag(**{"key": key, "allocation": [[0, 10_000, "treatment"]], **changes})
+
+
+@pytest.fixture
+def platform() -> Iterator[SmallPlatform]:
+    """One that serves the flag `asked`, true for everybody."""
+    small = SmallPlatform(treatment())
+    yield small
+    small.close()
+
+
+@pytest.fixture
+def connect(platform: SmallPlatform) -> Iterator[Callable[..., FlagShip]]:
+    """Make clients of the platform, with short times."""
+    clients: list[FlagShip] = []
+
+    def _connect(**settings: Any) -> FlagShip:
+        clients.append(FlagShip(KEY, settings.pop("url", platform.url), **{**FAST, **settings}))
+        return clients[-1]
+
+    yield _connect
+    for client in clients:
+        client.close()

@@ -1,0 +1,221 @@
+"""A small platform on a real socket: snapshot, stream, acknowledgements and events, with ways to misbehave."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import hmac
+import json
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+KEY = "fs_server_test"
+
+
+def eventually(check: Callable[[], Any], *, seconds: float = 10) -> Any:
+    """Wait until `check` gives something true, and return that."""
+    deadline = time.monotonic() + seconds
+    while not (found := check()):
+        assert time.monotonic() < deadline, f"it did not happen in time; last seen: {found!r}"
+        time.sleep(0.005)
+    return found
+
+
+class SmallPlatform:
+    """What it was told and asked is in lists; `fail` maps a path to the status it answers instead."""
+
+    def __init__(self, *flags: dict[str, Any], port: int = 0, secret: str = "") -> None:
+        self.version = 1
+        self.flags = {flag["key"]: flag for flag in flags}
+        self.segments: dict[str, Any] = {}
+        self.secret = secret
+        self.events: list[dict[str, Any]] = []
+        self.acknowledged: list[dict[str, Any]] = []
+        self.asked: list[tuple[str, str, dict[str, str]]] = []
+        self.fail: dict[str, int] = {}
+        self.is_streaming = True
+        self._steps: list[tuple[int, bytes]] = []
+        self._streams: set[queue.SimpleQueue[bytes | None]] = set()
+        self._connections: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        platform = self
+
+        class Handler(_Handler):
+            owner = platform
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+            request_queue_size = 128
+
+            def handle_error(self, request: Any, client_address: Any) -> None:
+                """A client that hangs up is none."""
+
+        self._server = Server(("127.0.0.1", port), Handler)
+        self.port = self._server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "contract": 1,
+            "environment": {"organization": "acme", "project": "web", "key": "production", "salt": ""},
+            "version": self.version,
+            "flags": self.flags,
+            "segments": self.segments,
+        }
+
+    def change(self, flag: dict[str, Any], kind: str = "flag_updated") -> None:
+        """Take the flag as the next version and tell every stream."""
+        with self._lock:
+            self.version += 1
+            self.flags = {**self.flags, flag["key"]: flag}
+            self._tell(self.version, kind, flag)
+
+    def archive(self, key: str) -> None:
+        with self._lock:
+            self.version += 1
+            self.flags = {other: flag for other, flag in self.flags.items() if other != key}
+            self._tell(self.version, "flag_archived", {"key": key, "deleted": True})
+
+    def _tell(self, version: int, kind: str, data: Any) -> None:
+        text = f"id: {version}\nevent: {kind}\ndata: {json.dumps(data)}\n\n".encode()
+        self._steps.append((version, text))
+        for stream in self._streams:
+            stream.put(text)
+
+    def say(self, text: bytes) -> None:
+        """Send every stream these very bytes."""
+        with self._lock:
+            for stream in self._streams:
+                stream.put(text)
+
+    @property
+    def stream_count(self) -> int:
+        return len(self._streams)
+
+    def end_streams(self) -> None:
+        with self._lock:
+            for stream in self._streams:
+                stream.put(None)
+
+    def exposures(self) -> list[dict[str, Any]]:
+        return [event for event in self.events if "flagKey" in event]
+
+    def conversions(self) -> list[dict[str, Any]]:
+        return [event for event in self.events if "eventName" in event]
+
+    def close(self) -> None:
+        """Go away as a killed process does: every connection is cut."""
+        self.end_streams()
+        self._server.shutdown()
+        self._server.server_close()
+        for connection in tuple(self._connections):
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue
+        self._thread.join(5)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    owner: SmallPlatform
+
+    def setup(self) -> None:
+        super().setup()
+        self.owner._connections.add(self.connection)
+
+    def finish(self) -> None:
+        self.owner._connections.discard(self.connection)
+        super().finish()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+        """Say nothing."""
+
+    def _answer(self, status: int, body: Any = None, **headers: str) -> None:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        if status != 304:
+            self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if status != 304:
+            self.wfile.write(content)
+
+    def _is_refused(self) -> bool:
+        owner = self.owner
+        owner.asked.append((self.command, self.path, {name.lower(): value for name, value in self.headers.items()}))
+        if self.path in owner.fail:
+            self._answer(owner.fail[self.path], {"type": "server_error", "errors": []}, Retry_After="1")
+            return True
+        if self.headers.get("Authorization") != f"Bearer {KEY}":
+            self._answer(401, {"type": "client_error", "errors": []})
+            return True
+        return False
+
+    def do_GET(self) -> None:
+        if self._is_refused():
+            return
+        if self.path == "/api/snapshot":
+            self._snapshot()
+        elif self.path == "/api/stream" and self.owner.is_streaming:
+            self._stream()
+        else:
+            self._answer(404, {})
+
+    def _snapshot(self) -> None:
+        body = json.dumps(self.owner.document()).encode()
+        etag = f'"{self.owner.version}-{hashlib.sha256(body).hexdigest()[:8]}"'
+        if self.headers.get("If-None-Match") == etag:
+            self._answer(304, ETag=etag)
+            return
+        headers = {"ETag": etag}
+        if self.owner.secret:
+            headers["X_Signature"] = "sha256=" + hmac.new(self.owner.secret.encode(), body, hashlib.sha256).hexdigest()
+        if "gzip" in self.headers.get("Accept-Encoding", ""):
+            body = gzip.compress(body)
+            headers["Content_Encoding"] = "gzip"
+        self._answer(200, body, **headers)
+
+    def _stream(self) -> None:
+        mine: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        last = int(self.headers.get("Last-Event-ID", "-1"))
+        with self.owner._lock:
+            for version, text in self.owner._steps:
+                if version > last:
+                    mine.put(text)
+            self.owner._streams.add(mine)
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream; charset=utf-8")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(b"retry: 50\n\n")
+        try:
+            while (text := mine.get()) is not None:
+                self.wfile.write(text)
+        finally:
+            self.owner._streams.discard(mine)
+            self.close_connection = True
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        if self._is_refused():
+            return
+        if self.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        sent = json.loads(body)
+        if self.path == "/api/stream/ack":
+            self.owner.acknowledged.append(sent)
+            self._answer(202, sent)
+        elif self.path.startswith("/api/events/"):
+            self.owner.events.extend(sent["events"])
+            self._answer(202, {"accepted": len(sent["events"]), "rejected": []})
+        else:
+            self._answer(404, {})
