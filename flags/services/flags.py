@@ -310,4 +310,5 @@ def _save(draft: drafts.Draft) -> None:
     existing = set(Rule.objects.filter(config=config).values_list("pk", flat=True))
     for rule in draft.rules:
         rule.config = config
-        rule.save(force_insert=rule.pk not in existing)
+        # Said both ways: Django takes a row made with its own key for a new one, and would insert a kept rule again.
+        rule.save(force_insert=rule.pk not in existing, force_update=rule.pk in existing)
