@@ -1,4 +1,4 @@
-"""What a change does to whom, counted over all 10,000 buckets: exact, because a user's bucket stays the same.
+"""What a change does to whom, in exact shares: a user's bucket stays the same, so who moves can be counted beforehand.
 
 Nobody knows beforehand how many users match a rule. So shares are given among the users who come to each step, and
 never added up over steps.
@@ -9,7 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-BUCKETS = 10_000
+from openflagship.engine import BUCKETS, impact
+
+ALL_USERS = "all users"
+# The engine's word for it is "undecided": who is left for shares, experiment and default.
+OTHER_USERS = "users no target or rule applies to"
+_GOES_ON = "the next step"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,86 +32,41 @@ class Effect:
 
     group: str
     moves: Sequence[Move]
-
-    @property
-    def moved(self) -> float:
-        return sum(move.share for move in self.moves)
+    moved: float
 
 
 def effects(before: dict[str, Any], after: dict[str, Any]) -> list[Effect]:
-    """Compare two documents of one flag: users no target or rule applies to first, then each rule that both have.
+    """Compare two documents of one flag: users nothing else decides first, then each rule that both documents have.
 
-    Groups in which nobody moves are left out; so are rules that are new, gone or reordered, which sentences describe.
+    Groups in which nobody moves are left out; so are rules that are new, gone or ask something else now: whom those
+    reach depends on attributes.
     """
-    found = [Effect("users no target or rule applies to", _moves(before, after, None, None))]
+    whole = impact(before, after)
+    group = ALL_USERS if whole.basis == "everyone" else OTHER_USERS
+    moves = [Move(str(move.before), str(move.after), move.share) for move in whole.moves]
+    found = [Effect(group, moves, whole.changed)]
     rules_before = {rule["id"]: rule for rule in before["rules"]}
     for number, rule in enumerate(after["rules"], start=1):
         old = rules_before.get(rule["id"])
         if old is not None and old["conditions"] == rule["conditions"]:
-            name = rule.get("name") or f"rule {number}"
-            found.append(Effect(f"users whom {name} applies to", _moves(before, after, old, rule)))
+            found.append(_of_rule(f"users whom {rule.get('name') or f'rule {number}'} applies to", old, rule))
     return [effect for effect in found if effect.moves]
 
 
-def served(document: dict[str, Any]) -> Counter[str]:
+def served(document: dict[str, Any]) -> dict[str, float]:
     """Share by variant among users no target or rule applies to."""
-    shares: Counter[str] = Counter()
-    for share, owners in _mixture(document, None):
-        for variant, count in Counter(owners).items():
-            shares[variant] += share * count / BUCKETS  # type: ignore[assignment]  # shares, not counts
-    return shares
+    return {str(variant): share for variant, share in impact(document, document).after.items()}
 
 
-def _moves(
-    before: dict[str, Any], after: dict[str, Any], old: dict[str, Any] | None, new: dict[str, Any] | None
-) -> list[Move]:
-    pairs: Counter[tuple[str, str]] = Counter()
-    for (share, owners_before), (_, owners_after) in zip(
-        _mixture(before, old, after), _mixture(after, new, before), strict=True
-    ):
-        for pair, count in Counter(zip(owners_before, owners_after, strict=True)).items():
-            pairs[pair] += share * count / BUCKETS  # type: ignore[assignment]  # shares, not counts
-    return [
-        Move(*pair, share) for pair, share in sorted(pairs.items(), key=lambda item: -item[1]) if pair[0] != pair[1]
-    ]
+def _of_rule(group: str, before: dict[str, Any], after: dict[str, Any]) -> Effect:
+    pairs = Counter(zip(_owners(before), _owners(after), strict=True))
+    moves = [Move(*pair, count / BUCKETS) for pair, count in pairs.most_common() if pair[0] != pair[1]]
+    return Effect(group, moves, sum(move.share for move in moves))
 
 
-def _mixture(
-    document: dict[str, Any], rule: dict[str, Any] | None, other: dict[str, Any] | None = None
-) -> list[tuple[float, list[str]]]:
-    """Split users into those in the experiment's layer range and those outside it: a hash apart from the variants'."""
-    experiment = document.get("experiment") or (other or {}).get("experiment")
-    if not experiment:
-        return [(1.0, _owners(document, rule, is_in_experiment=False))]
-    inside = sum(end - start for start, end in experiment["ranges"]) / BUCKETS
-    return [
-        (inside, _owners(document, rule, is_in_experiment=True)),
-        (1 - inside, _owners(document, rule, is_in_experiment=False)),
-    ]
-
-
-def _owners(document: dict[str, Any], rule: dict[str, Any] | None, *, is_in_experiment: bool) -> list[str]:
-    """The variant of each bucket, following the contract's order for users with a unit whose prerequisites are met."""
-    if document["killSwitchVariant"]:
-        return [document["killSwitchVariant"]] * BUCKETS
-    if not document["enabled"]:
-        return [document["offVariant"]] * BUCKETS
-    experiment = document.get("experiment")
-    rest = document["defaultVariant"]
-    allocation = document["allocation"]
-    if experiment and is_in_experiment:
-        rest = experiment["controlVariant"]
-    elif experiment:
-        allocation = []
-    owners = [rest] * BUCKETS
-    _lay(owners, allocation)
-    if rule is not None:
-        if rule.get("variant"):
-            return [rule["variant"]] * BUCKETS
-        _lay(owners, rule.get("allocation", []))
-    return owners
-
-
-def _lay(owners: list[str], allocation: list[list[Any]]) -> None:
-    for start, end, variant in allocation:
+def _owners(rule: dict[str, Any]) -> list[str]:
+    """What the rule gives each bucket; what its shares leave uncovered goes on."""
+    owners = [rule.get("variant") or _GOES_ON] * BUCKETS
+    for start, end, variant in rule.get("allocation", []):
         owners[start:end] = [variant] * (end - start)
+    return owners

@@ -11,7 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from unfold.decorators import display
 
-from flags.admin import kill, page
+from flags.admin import exposures, history, kill, kill_tag, page, tryout
 from flags.admin.list import FlagList, StateFilter, TagFilter, TypeFilter, matching
 from flags.documents import percent_of
 from flags.models import FlagConfig
@@ -60,6 +60,7 @@ class FlagConfigAdmin(ConsoleAdmin):
                 "title": f"Flags in {looking.environment}" if looking.environment else "Flags",
                 "environments": looking.environments,
                 "current_environment": looking.environment,
+                "may_kill": self.has_edit_permission(request),
                 **(extra_context or {}),
             },
         )
@@ -119,6 +120,16 @@ class FlagConfigAdmin(ConsoleAdmin):
             route("<path:object_id>/preview/", self._on_flag(page.preview), "preview"),
             route("<path:object_id>/kill/", self._on_flag(kill.kill, needs_editor=True), "kill"),
             route("<path:object_id>/release/", self._on_flag(kill.release, needs_editor=True), "release"),
+            route("kill-tag/", self._on_environment(kill_tag.choose), "kill_tag"),
+            route("<path:object_id>/board/", self._on_flag(kill.board), "board"),
+            route("<path:object_id>/try/", self._on_flag(tryout.page), "try"),
+            route("<path:object_id>/try/draft/", self._on_flag(tryout.fragment), "try_draft"),
+            route("<path:object_id>/exposures/", self._on_flag(exposures.fragment), "exposures"),
+            route(
+                "<path:object_id>/versions/<int:version>/",
+                self._on_flag(history.rollback, needs_editor=True),
+                "rollback",
+            ),
             route("<path:object_id>/archive/", self._on_flag(page.archive, needs_editor=True), "archive"),
             route("<path:object_id>/restore/", self._on_flag(page.restore, needs_editor=True), "restore"),
             *super().get_urls(),
@@ -138,7 +149,7 @@ class FlagConfigAdmin(ConsoleAdmin):
         return self._on_flag(page.edit)(request, unquote(object_id))
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:  # noqa: ARG002 - Django's signature
-        return self._on_flag(page.history)(request, unquote(object_id))
+        return self._on_flag(history.history)(request, unquote(object_id))
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:  # noqa: ARG002 - likewise
         raise Http404("Flags are archived, never deleted.")
@@ -151,14 +162,25 @@ class FlagConfigAdmin(ConsoleAdmin):
     def _on_flag(self, view: View, *, needs_editor: bool = False) -> View:
         """Find the flag through the door (404 where it is not this person's) and check the role, then run the view."""
 
-        def run(request: HttpRequest, object_id: str) -> HttpResponse:
+        def run(request: HttpRequest, object_id: str, **given: Any) -> HttpResponse:
             config = self.get_object(request, unquote(object_id))
             if config is None:
                 raise Http404("There is no such flag, or it belongs to another tenant.")
             if needs_editor and not self.has_edit_permission(request, config):
                 raise PermissionDenied
             visit(request).remember(config.environment)
-            return view(self, request, config)
+            return view(self, request, config, **given)
+
+        return run
+
+    def _on_environment(self, view: View) -> View:
+        """Run a view for the environment in view, for its editors."""
+
+        def run(request: HttpRequest) -> HttpResponse:
+            environment = visit(request).environment
+            if environment is None or not self.has_edit_permission(request):
+                raise PermissionDenied
+            return view(self, request, environment)
 
         return run
 

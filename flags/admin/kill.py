@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 
 from flags import services
 from flags.admin.effects import served
 from flags.admin.sentences import describe
 from flags.documents import flag_document
 from flags.models import FlagConfig
+from flags.streaming.board import kill_status
 from tenancy.admin import say_problems, visit
 from tenancy.errors import ServiceError
 
@@ -41,7 +42,7 @@ def kill(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConfi
                 messages.success(
                     request, f"{config.flag.key} is killed: everybody in {config.environment} gets {variant}."
                 )
-                return redirect("admin:flags_flagconfig_change", config.pk)
+                return redirect("admin:flags_flagconfig_board", config.pk)
     choices = [{"key": item["key"], "affected": _affected(config, item["key"])} for item in config.flag.variants]
     return model_admin.page(
         request,
@@ -74,7 +75,7 @@ def release(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagCo
             problems = [problem.detail for problem in error.problems]
         else:
             messages.success(request, f"{config.flag.key} is released: it does again what its configuration says.")
-            return redirect("admin:flags_flagconfig_change", config.pk)
+            return redirect("admin:flags_flagconfig_board", config.pk)
     released = {**flag_document(config), "killSwitchVariant": None}
     return model_admin.page(
         request,
@@ -84,8 +85,22 @@ def release(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagCo
         config=config,
         sentences=describe(released),
         problems=problems,
-        share=1 - served(released)[config.kill_switch_variant],
+        share=1 - served(released).get(config.kill_switch_variant, 0.0),
         has_rules=_has_rules(config),
+    )
+
+
+def board(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConfig) -> HttpResponse:
+    """Who has applied the last kill or release; with `?part` the live part alone, which the page asks for again."""
+    shown = {"config": config, "board": kill_status(config)}
+    if "part" in request.GET:
+        return render(request, "flags/board_part.html", shown)
+    return model_admin.page(
+        request,
+        "flags/board.html",
+        title=f"{config.flag.key}: who has heard",
+        may_edit=model_admin.has_edit_permission(request, config),
+        **shown,
     )
 
 
@@ -153,7 +168,7 @@ def _ask(model_admin: "FlagConfigAdmin", request: HttpRequest, configs: list[Fla
 
 def _affected(config: FlagConfig, variant: str) -> float:
     """The share of users no target or rule applies to who would get another variant than now."""
-    return max(0.0, 1 - served(flag_document(config))[variant])
+    return max(0.0, 1 - served(flag_document(config)).get(variant, 0.0))
 
 
 def _has_rules(config: FlagConfig) -> bool:

@@ -1,9 +1,10 @@
-"""One flag's page: create, edit with the change shown before it is saved, archive, restore, history."""
+"""One flag's page: create, edit with the change shown before it is saved, archive, restore."""
 
 import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -15,7 +16,7 @@ from flags import services
 from flags.admin import conditions
 from flags.admin.form import ConditionRow, FlagForm, PrerequisiteRow, RuleRow, VariantRow
 from flags.admin.panels import panels_for
-from flags.admin.preview import Preview, preview_change, preview_new
+from flags.admin.preview import Preview, preview_change, preview_new, users_seen
 from flags.documents import flag_resource
 from flags.models import Flag, FlagConfig
 from tenancy.admin import visit
@@ -25,7 +26,6 @@ from tenancy.models import Environment, Role
 if TYPE_CHECKING:
     from flags.admin.flags import FlagConfigAdmin
 
-_MOST_HISTORY = 50
 _BUILT_IN_ATTRIBUTES = ["userId", "country", "plan", "platform"]
 
 
@@ -162,7 +162,7 @@ def preview(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagCo
     if config is not None:
         form.key, form.type = config.flag.key, config.flag.type
     payload, problems = form.payload()
-    foreseen = Preview([], [], problems, False)
+    foreseen = Preview(problems=problems)
     environment = config.environment if config is not None else visit(request).environment
     if not problems and environment is not None:
         if config is None:
@@ -171,7 +171,8 @@ def preview(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagCo
             base = _base(request, {})
             changed = {name: value for name, value in payload.items() if value != base.get(name)}
             foreseen = preview_change(environment, config.flag.key, changed)
-    return render(request, "flags/preview.html", {"preview": foreseen, "config": config})
+    seen = users_seen(config.environment, config.flag.key) if config is not None and foreseen.effects else None
+    return render(request, "flags/preview.html", {"preview": foreseen, "config": config, "seen": seen})
 
 
 def archive(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConfig) -> HttpResponse:
@@ -237,24 +238,6 @@ def _confirmed_act(
     )
 
 
-def history(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConfig) -> HttpResponse:
-    environment = config.environment
-    entries = Entry.objects.filter(
-        organization_id=environment.project.organization_id,
-        project=environment.project.key,
-        entity_type="flag",
-        entity_key=config.flag.key,
-    ).order_by("-id")
-    return model_admin.page(
-        request,
-        "flags/history.html",
-        title=f"History of {config.flag.key}",
-        config=config,
-        entries=entries[:_MOST_HISTORY],
-        is_more=entries.count() > _MOST_HISTORY,
-    )
-
-
 def _render(
     model_admin: "FlagConfigAdmin",
     request: HttpRequest,
@@ -295,6 +278,7 @@ def _render(
         if config is not None
         else reverse("admin:flags_flagconfig_preview_new"),
         list_url=model_admin.list_url(),
+        base_url=settings.BASE_URL,
         **shown,
     )
 

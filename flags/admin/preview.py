@@ -2,29 +2,34 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
+from django.utils import timezone
+
+from analytics import selectors as events
 from flags.admin.effects import Effect, effects
 from flags.admin.sentences import describe
 from flags.documents import flag_document
 from flags.models import Flag, FlagConfig
 from flags.selectors import get_config
 from flags.services import drafts
-from tenancy.errors import Problem
+from tenancy.errors import Problem, ServiceError
 from tenancy.models import Environment
 
 # From this share of a group on, a change in production is asked about once more.
 LARGE_SHARE = 0.10
+RECENT = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
     """`sentences` describe the configuration as it would be, `effects` who is moved, `problems` why it cannot be."""
 
-    sentences: Sequence[str]
-    effects: Sequence[Effect]
-    problems: Sequence[Problem]
-    is_served_differently: bool
+    sentences: Sequence[str] = ()
+    effects: Sequence[Effect] = ()
+    problems: Sequence[Problem] = ()
+    is_served_differently: bool = False
 
     @property
     def is_large(self) -> bool:
@@ -32,15 +37,12 @@ class Preview:
 
 
 def preview_change(environment: Environment, key: str, payload: Mapping[str, Any]) -> Preview:
-    """Apply the payload to rows that are never saved. Raises NotFound."""
-    config = get_config(environment, key)
-    before = flag_document(config)
-    draft = drafts.Draft(config.flag, config, list(config.rules.all()))
-    problems = drafts.apply(draft, payload)
-    problems = problems or drafts.check(draft) or drafts.check_prerequisites(draft)
-    if problems:
-        return Preview([], [], problems, False)
-    after = draft.document
+    """Raises NotFound."""
+    before = flag_document(get_config(environment, key))
+    try:
+        after = drafts.draft_of(environment, key, payload).document
+    except ServiceError as error:
+        return Preview(problems=error.problems)
     return Preview(describe(after), effects(before, after), [], before != after)
 
 
@@ -50,6 +52,15 @@ def preview_new(environment: Environment, payload: Mapping[str, Any]) -> Preview
     flag = Flag(project=environment.project, key=key, name=key, type=payload["type"], variants=payload["variants"])
     config = FlagConfig(flag=flag, environment=environment, salt=key)
     draft = drafts.Draft(flag, config, [])
-    problems = drafts.apply(draft, payload)
+    content = {name: value for name, value in payload.items() if name not in {"key", "type"}}
+    problems = drafts.apply(draft, content)
     problems = problems or drafts.check(draft) or drafts.check_prerequisites(draft)
-    return Preview([], [], problems, False) if problems else Preview(describe(draft.document), [], [], True)
+    if problems:
+        return Preview(problems=problems)
+    return Preview(describe(draft.document), [], [], True)
+
+
+def users_seen(environment: Environment, key: str) -> int:
+    """Units that got the flag in the last 7 days, whatever variant."""
+    found = events.flag_exposures(environment.pk, key, timezone.now() - RECENT, None)
+    return sum(row.users for row in found.values())

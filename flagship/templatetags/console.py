@@ -42,8 +42,8 @@ def pretty(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, (dict, list)):
-        compact = json.dumps(value, ensure_ascii=False)
-        return compact if len(compact) <= 60 else json.dumps(value, ensure_ascii=False, indent=2)
+        compact = json.dumps(value, ensure_ascii=False, default=str)
+        return compact if len(compact) <= 60 else json.dumps(value, ensure_ascii=False, indent=2, default=str)
     return str(value)
 
 

@@ -1,4 +1,4 @@
-"""Photograph the console's main pages as the demo's owner sees them, for docs/screenshots/ and whoever styles a page."""
+"""Photograph the console's main pages as the demo's owner sees them, for docs/screenshots/ and for styling a page."""
 
 import json
 import os

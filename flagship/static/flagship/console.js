@@ -23,9 +23,27 @@
     }
   };
 
+  // Parts that come after the page, and those that are asked for again every so often while the page is looked at.
+  const load = async (element) => {
+    try {
+      const response = await fetch(element.dataset.load);
+      if (response.ok) {
+        element.innerHTML = await response.text();
+        localTimes(element);
+      }
+    } catch (error) {
+      if (!element.dataset.every) throw error;
+    }
+    if (element.dataset.every) setTimeout(() => (document.hidden ? whenSeen(element) : load(element)), Number(element.dataset.every));
+  };
+  const whenSeen = (element) => document.addEventListener("visibilitychange", () => load(element), { once: true });
+
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-copy]");
     if (button) copy(button);
   });
-  document.addEventListener("DOMContentLoaded", () => localTimes(document));
+  document.addEventListener("DOMContentLoaded", () => {
+    localTimes(document);
+    for (const element of document.querySelectorAll("[data-load]")) load(element);
+  });
 })();

@@ -3,6 +3,8 @@
   "use strict";
   const form = document.getElementById("flag-form");
   if (!form) return;
+  const readable = form.querySelector("fieldset");
+  const wasDisabled = readable.disabled;
   const $ = (selector, root = form) => root.querySelector(selector);
   const $$ = (selector, root = form) => [...root.querySelectorAll(selector)];
   const template = (name) => document.getElementById(`${name}-template`);
@@ -177,6 +179,8 @@
     } else if (target.matches("[data-percent]")) {
       const slider = target.closest(".fs-percent").previousElementSibling;
       if (slider?.matches("[data-slider]")) slider.value = percentOf(target);
+    } else if (target.name.startsWith("try-") || target.name === "reason") {
+      return;
     } else if (target.id === "id_type") {
       adaptToType(target.value);
     }
@@ -191,6 +195,15 @@
     $$("[data-variant]").slice(0, 2).forEach((row, index) => { $("textarea", row).value = samples[index]; });
     for (const button of $$('[data-add="variant"], [data-remove="variant"]')) button.hidden = type === "boolean";
   };
+
+  const tryIt = $("[data-try]");
+  tryIt?.addEventListener("click", async () => {
+    readable.disabled = false;
+    const body = new FormData(form);
+    readable.disabled = wasDisabled;
+    const response = await fetch(tryIt.dataset.try, { method: "POST", body });
+    document.getElementById("try-answer").innerHTML = response.ok ? await response.text() : "The server could not answer; try again.";
+  });
 
   let timer = 0;
   let request = null;
@@ -213,8 +226,6 @@
   };
 
   // A disabled form (for whoever may only look) sends no field, so it is read as if it were not.
-  const readable = $("fieldset");
-  const wasDisabled = readable.disabled;
   readable.disabled = false;
   syncVariants();
   syncOperators();

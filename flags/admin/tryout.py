@@ -1,0 +1,128 @@
+"""Try it: what would somebody get, now or back then, and by which steps; also for a list of users. Logs nothing."""
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from openflagship.engine import Context
+
+from flags.admin.form import FlagForm
+from flags.admin.trace import readable
+from flags.models import FlagConfig
+from flags.preview import compiled_at, preview
+from tenancy.errors import Invalid, ServiceError
+
+if TYPE_CHECKING:
+    from flags.admin.flags import FlagConfigAdmin
+
+_MOST_USERS = 500
+
+
+def page(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConfig) -> HttpResponse:
+    """The page of its own: one user with the trace, or many users in a table; the form's fields are in the address."""
+    sent = request.GET
+    users = [line.strip() for line in sent.get("users", "").splitlines() if line.strip()]
+    shown: dict[str, Any] = {}
+    try:
+        if users:
+            shown["answers"] = _many(config, users[:_MOST_USERS], sent.get("attributes", ""))
+            shown["left_out"] = max(0, len(users) - _MOST_USERS)
+        elif "user" in sent:
+            body = _body(config, sent.get("user", ""), sent.get("attributes", ""))
+            body |= _when(sent.get("at", ""), sent.get("configVersion", ""))
+            shown["answer"] = preview(config.environment, body)
+            shown["lines"] = readable(shown["answer"]["trace"])
+    except ServiceError as error:
+        shown["problems"] = [problem.detail for problem in error.problems]
+    return model_admin.page(
+        request,
+        "flags/try.html",
+        title=f"Try {config.flag.key} in {config.environment}",
+        config=config,
+        sent=sent,
+        **shown,
+    )
+
+
+def fragment(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConfig) -> HttpResponse:  # noqa: ARG001 - as the other pages
+    """The answer for the form as it stands, saved or not."""
+    form = FlagForm.sent(request.POST)
+    form.key, form.type = config.flag.key, config.flag.type
+    payload, problems = form.payload()
+    shown: dict[str, Any] = {"problems": [problem.detail for problem in problems]}
+    if not problems:
+        try:
+            base = json.loads(request.POST.get("base", "") or "{}")
+            changed = {name: value for name, value in payload.items() if value != base.get(name)}
+            body = _body(config, request.POST.get("try-user", ""), request.POST.get("try-attributes", ""))
+            if changed:
+                body["config"] = changed
+            shown["answer"] = preview(config.environment, body)
+            shown["lines"] = readable(shown["answer"]["trace"])
+            shown["is_draft"] = bool(changed)
+        except ServiceError as error:
+            shown["problems"] = [problem.detail for problem in error.problems]
+        except ValueError:
+            shown["problems"] = ["The page is damaged; load it again."]
+    return render(request, "flags/answer.html", {"config": config, **shown})
+
+
+def _body(config: FlagConfig, user_id: str, attributes: str) -> dict[str, Any]:
+    return {
+        "flagKey": config.flag.key,
+        "userId": user_id.strip() or None,
+        "attributes": read_attributes(attributes),
+    }
+
+
+def _many(config: FlagConfig, users: list[str], attributes: str) -> list[dict[str, Any]]:
+    compiled = compiled_at(config.environment, config.environment.config_version)
+    shared = read_attributes(attributes)
+    key = config.flag.key
+    return [{"user": user, "answer": compiled.evaluate(key, Context(user, shared), None)} for user in users]
+
+
+def _when(at: str, version: str) -> dict[str, Any]:
+    if version:
+        if not (version.isascii() and version.isdigit() and len(version) < 19):
+            raise Invalid("A configuration version is a whole number.", attr="configVersion")
+        return {"configVersion": int(version)}
+    if at:
+        try:
+            moment = datetime.fromisoformat(at)
+        except ValueError as error:
+            raise Invalid("Give a moment like 2026-11-20T14:05.", attr="at") from error
+        return {"at": moment if moment.tzinfo else moment.replace(tzinfo=UTC)}
+    return {}
+
+
+def read_attributes(text: str) -> dict[str, Any]:
+    """Read a JSON object, or lines of `name=value` in which numbers, true and false are what they look like.
+
+    Raises Invalid, naming the line.
+    """
+    text = text.strip()
+    if text.startswith("{"):
+        try:
+            found = json.loads(text)
+        except ValueError as error:
+            raise Invalid(f"The attributes are no JSON object: {error}.", attr="attributes") from error
+        return dict(found)
+    attributes: dict[str, Any] = {}
+    for line in text.splitlines():
+        if not line.strip():
+            continue
+        name, separator, value = line.partition("=")
+        if not separator or not name.strip():
+            raise Invalid(f"Write {line.strip()!r} as name=value, for example country=US.", attr="attributes")
+        attributes[name.strip()] = _value(value.strip())
+    return attributes
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
