@@ -1,0 +1,142 @@
+"""After a fork the child follows, sends and ends by itself, and touches nothing of its parent's."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from openflagship import FlagShip
+from sdk_fixtures import treatment
+from small_platform import KEY, SmallPlatform, eventually
+
+Connect = Callable[..., FlagShip]
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+
+
+def wait_for(pid: int, seconds: float = 20) -> int:
+    """The exit status of a child, which is killed if it hangs."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() > deadline:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            pytest.fail("the child hung")
+        time.sleep(0.01)
+
+
+def test_fork__child__streams_and_sends_by_itself_and_the_parent_goes_on(
+    platform: SmallPlatform, connect: Connect
+) -> None:
+    client = connect(flush_seconds=3600)
+    eventually(lambda: platform.stream_count == 1)
+    client.is_enabled("asked", "of-the-parent")
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            eventually(lambda: not client.is_enabled("asked", "of-the-child"))
+            client.close()
+            code = 0
+        finally:
+            os._exit(code)
+    eventually(lambda: platform.stream_count == 2)
+    platform.change(treatment(enabled=False))
+
+    assert wait_for(pid) == 0
+    eventually(lambda: not client.is_enabled("asked", "user-1"))
+    assert client.status().reconnects == 0
+    assert client.flush()
+    users = [event["userId"] for event in platform.exposures()]
+    assert users.count("of-the-parent") == 1
+    assert "of-the-child" in users
+    eventually(lambda: len({said["instance"] for said in platform.acknowledged}) == 2)
+
+
+def test_fork__in_the_middle_of_traffic__twenty_children_all_answer(platform: SmallPlatform, connect: Connect) -> None:
+    client = connect(flush_count=5)
+    children = []
+    for number in range(20):
+        for user in range(50):
+            client.is_enabled("asked", f"user-{number}-{user}")
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0 if client.is_enabled("asked", "child") and client.flush(10) else 1)
+        children.append(pid)
+
+    assert [wait_for(pid) for pid in children] == [0] * 20
+
+
+def in_worker(number: int) -> bool:
+    assert CLIENT is not None
+    return CLIENT.is_enabled("asked", f"worker-{number}")
+
+
+CLIENT: FlagShip | None = None
+
+
+def test_multiprocessing__forked_workers__send_what_they_saw_at_their_end(
+    platform: SmallPlatform, connect: Connect
+) -> None:
+    global CLIENT  # noqa: PLW0603 - forked workers find it as services' workers do, at module level
+    CLIENT = connect(flush_seconds=3600)
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=in_worker, args=(number,)) for number in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(20)
+
+    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    assert sorted(event["userId"] for event in platform.exposures()) == ["worker-0", "worker-1", "worker-2"]
+
+
+def test_celery__prefork_workers__evaluate_and_send(platform: SmallPlatform, tmp_path: Path) -> None:
+    pytest.importorskip("celery")
+    (tmp_path / "shop.py").write_text(
+        textwrap.dedent(
+            f"""
+            from celery import Celery
+            from openflagship import FlagShip
+
+            app = Celery("shop", broker="filesystem://", backend="file://{tmp_path}/results")
+            app.conf.broker_transport_options = {{
+                "data_folder_in": "{tmp_path}/queue", "data_folder_out": "{tmp_path}/queue",
+                "control_folder": "{tmp_path}/control",
+            }}
+            flags = FlagShip({KEY!r}, {platform.url!r}, flush_seconds=0.1)
+
+            @app.task
+            def check(user):
+                return flags.is_enabled("asked", user), flags.status().connection
+            """
+        )
+    )
+    for name in ("queue", "results"):
+        (tmp_path / name).mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "celery", "-A", "shop", "worker", "--pool", "prefork", "-c", "2", "-l", "warning"],
+        cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        ask = "from shop import check; print([check.delay(f'u{n}').get(timeout=40) for n in range(4)])"
+        done = subprocess.run(
+            [sys.executable, "-c", ask], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60,
+            check=False,
+        )  # fmt: skip
+        assert done.stdout.count("True") == 4, done.stderr
+        eventually(lambda: {event["userId"] for event in platform.exposures()} == {"u0", "u1", "u2", "u3"})
+    finally:
+        worker.terminate()
+        worker.wait(20)
