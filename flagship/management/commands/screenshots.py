@@ -30,6 +30,7 @@ _PAGES: list[tuple[str, str, str | None]] = [
     ("flag", "/admin/flags/flagconfig/", "new-checkout"),
     ("kill", "flag", "Kill…"),
     ("history", "flag", "History"),
+    ("try", "flag", "Try it"),
     ("experiment", "/admin/experiments/experiment/", "tbody th a, tbody td a"),
     ("results", "experiment", "Results"),
     ("audit", "/admin/audit/entry/", None),
@@ -86,8 +87,13 @@ class Command(BaseCommand):
             if wanted and name not in wanted:
                 continue
             page.wait_for_load_state("networkidle")
+            # As tall as the page, so that what sticks to the window's edge is where the page ends.
+            width, height = _SIZES[size]
+            tall = page.evaluate("document.documentElement.scrollHeight")
+            page.set_viewport_size({"width": width, "height": max(height, int(tall))})
             suffix = "" if size == "light" else f"-{size}"
             page.screenshot(path=output / f"{name}{suffix}.png", full_page=True)
+            page.set_viewport_size({"width": width, "height": height})
             self.stdout.write(f"{name}{suffix}.png")
 
 
