@@ -106,7 +106,7 @@ def _needs_users(source: Source, metric: Metric) -> bool:
     experiment = source.experiment
     is_capped = metric.cap is not None or (experiment.winsorize_percent is not None and _has_totals(metric))
     is_special = metric.type in {Metric.Type.RATIO, Metric.Type.QUANTILE}
-    return bool(source.pauses) or is_capped or is_special or experiment.is_cuped
+    return source.is_narrowed or bool(source.pauses) or is_capped or is_special or experiment.is_cuped
 
 
 def _has_totals(metric: Metric) -> bool:

@@ -4,6 +4,7 @@ Memory and time grow with the users and their events; whatever the event storage
 """
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
@@ -65,6 +66,13 @@ class People:
             bots=bots,
         )
 
+    def add(self, unit_id: str, variant: str, first_at: datetime) -> None:
+        row = self.size.get(variant, 0)
+        self.size[variant] = row + 1
+        self.places[unit_id] = _Place(variant, row, first_at)
+        day = self.daily.setdefault(first_at.date(), {})
+        day[variant] = day.get(variant, 0) + 1
+
     def values(
         self, event_name: str, *, variants: Sequence[str], window: timedelta, deadline: datetime, before: timedelta
     ) -> Values:
@@ -110,6 +118,7 @@ class Source:
     experiment: Experiment
     window: Window
     _people: dict[datetime, People] = field(default_factory=dict)
+    is_narrowed: bool = False
 
     @property
     def pauses(self) -> Pauses:
@@ -141,9 +150,14 @@ class Source:
             if unit.is_crossover:
                 found.crossed[unit.variant] = found.crossed.get(unit.variant, 0) + 1
                 continue
-            row = found.size.get(unit.variant, 0)
-            found.size[unit.variant] = row + 1
-            found.places[unit.unit_id] = _Place(unit.variant, row, unit.first_at)
-            day = found.daily.setdefault(unit.first_at.date(), {})
-            day[unit.variant] = day.get(unit.variant, 0) + 1
+            found.add(unit.unit_id, unit.variant, unit.first_at)
         return found
+
+    def narrowed(self, units: AbstractSet[str]) -> "Source":
+        """The same window for some of its users alone."""
+        everybody = self.people(self.window.until)
+        some = People(everybody.environment_id, everybody.since)
+        for unit_id, place in everybody.places.items():
+            if unit_id in units:
+                some.add(unit_id, place.variant, place.first_at)
+        return Source(self.experiment, self.window, {self.window.until: some}, is_narrowed=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 from analytics import selectors as events
 from experiments.analysis import guards, provenance
+from experiments.analysis.breakdown import break_down
 from experiments.analysis.comparisons import Question, compare_all
 from experiments.analysis.looks import look_of
 from experiments.analysis.measures import measure, window_of_metric
@@ -29,9 +30,19 @@ class Report:
     config_versions: list[int]
 
 
-def results_for(experiment: Experiment, window: str | None = None, *, now: datetime | None = None) -> dict[str, Any]:
-    """Compute the results now; `window` as in `window_of`. Raises Invalid, and Conflict `not_started`."""
-    return analyse(experiment, window_of(experiment, window, now=now)).payload
+def results_for(
+    experiment: Experiment, window: str | None = None, *, segment: str | None = None, now: datetime | None = None
+) -> dict[str, Any]:
+    """Compute the results now; `window` as in `window_of`, `segment` an attribute to break the primary metric down by.
+
+    Raises Invalid, and Conflict `not_started`.
+    """
+    found = window_of(experiment, window, now=now)
+    payload = analyse(experiment, found).payload
+    if segment is not None:
+        payload["breakdown"] = break_down(experiment, found, segment, _arms(experiment, found))
+        payload["caveats"].append("Segments suggest what to ask next; they do not decide, corrected as they are.")
+    return payload
 
 
 def analyse(experiment: Experiment, window: Window) -> Report:

@@ -164,3 +164,4 @@ class ResultsSerializer(serializers.Serializer[Any]):
     excluded = serializers.DictField(child=serializers.IntegerField())
     recommendation = serializers.DictField()
     caveats = serializers.ListField(child=serializers.CharField())
+    breakdown = serializers.DictField(required=False, help_text="With `segment`: the primary metric per value.")

@@ -252,12 +252,16 @@ class ResultsView(EnvironmentView):
             OpenApiParameter(
                 "window", str, description="`7d`, `24h`, or `<instant>/<instant>`; the current phase when left out."
             ),
+            OpenApiParameter(
+                "segment", str, description="An attribute of the exposures to break the primary metric down by."
+            ),
         ],
         responses=serializers.ResultsSerializer,
     )
     def get(self, request: Request, pk: str) -> Response:
         experiment = selectors.get_experiment(self.environment(request), pk)
-        return Response(results_for(experiment, request.query_params.get("window")))
+        query = request.query_params
+        return Response(results_for(experiment, query.get("window"), segment=query.get("segment")))
 
 
 class StoredResultsView(EnvironmentView):

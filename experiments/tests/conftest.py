@@ -101,7 +101,7 @@ def expose() -> Callable[..., None]:
     return _expose
 
 
-def exposure(experiment: Experiment, unit: str, variant: str, at: datetime) -> Exposure:
+def exposure(experiment: Experiment, unit: str, variant: str, at: datetime, attributes: str | None = None) -> Exposure:
     moment = int(at.timestamp() * 1000)
     return Exposure(
         evaluation_id=uuid7(moment),
@@ -116,6 +116,7 @@ def exposure(experiment: Experiment, unit: str, variant: str, at: datetime) -> E
         occurred_ms=moment,
         received_ms=moment,
         source="test",
+        attributes=attributes,
     )
 
 

@@ -1,0 +1,89 @@
+"""The primary metric by segment: who belongs where, and the correction over all segments together."""
+
+from datetime import timedelta
+
+import orjson
+import pytest
+
+from analytics.events import Batch
+from analytics.services import store_events
+from experiments.analysis import results_for
+from experiments.tests.conftest import START, conversion, exposure
+
+LATER = START + timedelta(days=4)
+SEEN = START + timedelta(hours=5)
+
+
+def _send(experiment, segments):
+    """{country: {variant: (users, converted)}}; None is an exposure without attributes."""
+    exposures, conversions = [], []
+    for country, variants in segments.items():
+        attributes = None if country is None else orjson.dumps({"country": country}).decode()
+        for variant, (users, converted) in variants.items():
+            for number in range(users):
+                unit = f"{country}-{variant}-{number}"
+                exposures.append(exposure(experiment, unit, variant, SEEN, attributes))
+                if number < converted:
+                    conversions.append(conversion(experiment, unit, SEEN + timedelta(minutes=1)))
+    store_events(Batch(exposures, conversions))
+
+
+def test_breakdown__by_country__works(running):
+    _send(
+        running,
+        {
+            "DE": {"control": (200, 20), "treatment": (200, 60)},
+            "US": {"control": (150, 15), "treatment": (150, 17)},
+            None: {"control": (10, 1), "treatment": (12, 1)},
+        },
+    )
+    found = results_for(running, segment="country", now=LATER)["breakdown"]
+
+    assert (found["attribute"], found["unknownUsers"], found["otherUsers"]) == ("country", 22, 0)
+    assert [(row["value"], row["users"]) for row in found["segments"]] == [("DE", 400), ("US", 300)]
+    germany, states = (row["comparisons"][0] for row in found["segments"])
+    assert germany["absoluteLift"] == pytest.approx(0.2)
+    assert (germany["significant"], states["significant"]) == (True, False)
+    assert germany["adjustedPValue"] == pytest.approx(2 * germany["pValue"])
+    assert states["adjustedPValue"] == pytest.approx(states["pValue"])
+
+
+def test_breakdown__user_who_moves__belongs_where_first_seen(running):
+    for hours, country in ((0, "DE"), (2, "US")):
+        attributes = orjson.dumps({"country": country}).decode()
+        store_events(Batch([exposure(running, "one", "control", SEEN + timedelta(hours=hours), attributes)], []))
+    found = results_for(running, segment="country", now=LATER)["breakdown"]
+
+    assert [(row["value"], row["users"]) for row in found["segments"]] == [("DE", 1)]
+
+
+def test_breakdown__many_values__shows_the_ten_largest(running):
+    _send(running, {f"c{number:02}": {"control": (number + 1, 0)} for number in range(13)})
+    found = results_for(running, segment="country", now=LATER)["breakdown"]
+
+    assert [row["value"] for row in found["segments"]] == [f"c{number:02}" for number in range(12, 2, -1)]
+    assert found["otherUsers"] == 1 + 2 + 3
+
+
+def test_breakdown__attribute_nobody_sent__has_no_segment(viewer, running, expose):
+    expose(running, {"control": 3})
+    response = viewer.get(f"experiments/{running.key}/results", segment="planet")
+
+    assert response.status_code == 200
+    assert (response.json()["breakdown"]["segments"], response.json()["breakdown"]["unknownUsers"]) == ([], 3)
+
+
+@pytest.mark.parametrize("segment", ["", "x" * 101])
+def test_breakdown__no_attribute__is_refused(viewer, running, segment):
+    response = viewer.get(f"experiments/{running.key}/results", segment=segment)
+
+    assert (response.status_code, response.json()["errors"][0]["attr"]) == (400, "segment")
+
+
+@pytest.mark.parametrize("segment", ["a__b", "0", "id'; DROP TABLE exposures; --", "ключ"])
+def test_breakdown__odd_names__are_names(viewer, running, expose, segment):
+    attributes = orjson.dumps({segment: "yes"}).decode()
+    store_events(Batch([exposure(running, "one", "control", SEEN, attributes)], []))
+    found = viewer.get(f"experiments/{running.key}/results", segment=segment).json()["breakdown"]
+
+    assert [(row["value"], row["users"]) for row in found["segments"]] == [("yes", 1)]
