@@ -19,7 +19,8 @@ SNAPSHOT: Final = "snapshot"
 _FLAG_KINDS: Final = frozenset({"flag_updated", "flag_archived", "kill_switch"})
 _SEGMENT_KIND: Final = "segment_updated"
 
-# Called with the keys of the flags that changed, None where it may be any of them.
+# Called with the keys of the flags that changed, None where it may be any of them; none at all where only the answers'
+# staleness did.
 Listener: TypeAlias = Callable[[frozenset[str] | None], None]
 
 
@@ -118,14 +119,14 @@ class Configuration:
         self._confirmed_at = self._clock()
         self._is_lasting = False
         if self.environment.stale:
-            self.environment = self.environment.with_staleness(False)
+            self._swap(self.environment.with_staleness(False), self.source, frozenset())
 
     def check_staleness(self) -> bool:
         """Mark the answers stale if it is time; true where they have just become so."""
         left = self.seconds_to_stale
         if left is None or left > 0:
             return False
-        self.environment = self.environment.with_staleness(True)
+        self._swap(self.environment.with_staleness(True), self.source, frozenset())
         log.warning("the configuration could not be refreshed for %.0f s: answers are marked stale", self.age_seconds)
         return True
 

@@ -110,7 +110,10 @@ class Evaluation:
             log.warning("the event %r is dropped: %s", event_name, error)
 
     def on_change(self, listener: Callable[[frozenset[str] | None], None]) -> Callable[[], None]:
-        """Call `listener` with the keys of changed flags (None: any of them); call what is returned to end that."""
+        """Call `listener` with the keys of changed flags (None: any; empty: only staleness changed).
+
+        Call what is returned to end that.
+        """
         return self._configuration.listen(listener)
 
     @property

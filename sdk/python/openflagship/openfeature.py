@@ -1,0 +1,214 @@
+"""FlagShip as an OpenFeature provider: `api.set_provider(FlagShipProvider(FlagShip(server_key, url)))`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any, TypeVar
+
+from openfeature.evaluation_context import EvaluationContext
+from openfeature.event import ProviderEventDetails
+from openfeature.exception import ErrorCode, ProviderFatalError, ProviderNotReadyError
+from openfeature.flag_evaluation import FlagResolutionDetails, FlagValueType, Reason
+from openfeature.provider import AbstractProvider, Metadata
+from openfeature.track import TrackingEventDetails
+
+from openflagship.client import AsyncFlagShip, FlagShip
+from openflagship.client.evaluation import NOT_READY
+from openflagship.engine import Answer, CompiledFlag, Context
+
+_Value = TypeVar("_Value")
+_Object = Sequence[FlagValueType] | Mapping[str, FlagValueType]
+_CODES = {
+    "FLAG_NOT_FOUND": ErrorCode.FLAG_NOT_FOUND,
+    "PARSE_ERROR": ErrorCode.PARSE_ERROR,
+    "GENERAL": ErrorCode.GENERAL,
+}
+
+
+class FlagShipProvider(AbstractProvider):
+    """Answers from a client's memory. Set one for each domain that has an environment of its own.
+
+    The provider closes a `FlagShip` when it is shut down; an `AsyncFlagShip` is started and closed by whoever made it.
+    """
+
+    def __init__(self, client: FlagShip | AsyncFlagShip, *, ready_wait_seconds: float = 5.0) -> None:
+        super().__init__()
+        self.client = client
+        self._ready_wait_seconds = ready_wait_seconds
+        self._end_listening: Callable[[], None] | None = None
+        self._is_announced = False
+        self._metadata_of: dict[str, tuple[CompiledFlag, dict[str, bool | int | float | str]]] = {}
+
+    def get_metadata(self) -> Metadata:
+        return Metadata(name="FlagShip")
+
+    def initialize(self, evaluation_context: EvaluationContext) -> None:  # noqa: ARG002 - the interface's
+        """Wait for a first configuration. Raises ProviderNotReadyError, ProviderFatalError for a refused key."""
+        self._end_listening = self.client.on_change(self._changed)
+        client = self.client
+        is_ready = (
+            client.wait_until_ready(self._ready_wait_seconds)
+            if isinstance(client, FlagShip)
+            else client.status().is_ready
+        )
+        if is_ready:
+            self._is_announced = True
+            return
+        status = client.status()
+        if status.connection == "refused":
+            raise ProviderFatalError(f"FlagShip refuses the key: {status.error}")
+        raise ProviderNotReadyError(f"No configuration was had yet: {status.error or status.connection}")
+
+    def shutdown(self) -> None:
+        if self._end_listening is not None:
+            self._end_listening()
+            self._end_listening = None
+        if isinstance(self.client, FlagShip):
+            self.client.close()
+
+    def track(
+        self,
+        tracking_event_name: str,
+        evaluation_context: EvaluationContext | None = None,
+        tracking_event_details: TrackingEventDetails | None = None,
+    ) -> None:
+        """A conversion of the context's targeting key; its details' attributes travel as properties."""
+        details = tracking_event_details
+        self.client.track(
+            tracking_event_name,
+            _context(evaluation_context),
+            None if details is None else details.value,
+            None if details is None else _plain(details.attributes),
+        )
+
+    def resolve_boolean_details(
+        self, flag_key: str, default_value: bool, evaluation_context: EvaluationContext | None = None
+    ) -> FlagResolutionDetails[bool]:
+        return self._resolve(flag_key, default_value, evaluation_context, _boolean)
+
+    def resolve_string_details(
+        self, flag_key: str, default_value: str, evaluation_context: EvaluationContext | None = None
+    ) -> FlagResolutionDetails[str]:
+        return self._resolve(flag_key, default_value, evaluation_context, _string)
+
+    def resolve_integer_details(
+        self, flag_key: str, default_value: int, evaluation_context: EvaluationContext | None = None
+    ) -> FlagResolutionDetails[int]:
+        return self._resolve(flag_key, default_value, evaluation_context, _integer)
+
+    def resolve_float_details(
+        self, flag_key: str, default_value: float, evaluation_context: EvaluationContext | None = None
+    ) -> FlagResolutionDetails[float]:
+        return self._resolve(flag_key, default_value, evaluation_context, _float)
+
+    def resolve_object_details(
+        self, flag_key: str, default_value: _Object, evaluation_context: EvaluationContext | None = None
+    ) -> FlagResolutionDetails[_Object]:
+        return self._resolve(flag_key, default_value, evaluation_context, _structure)
+
+    def _resolve(
+        self, flag_key: str, default: _Value, given: EvaluationContext | None, read: Callable[[Any], _Value]
+    ) -> FlagResolutionDetails[_Value]:
+        answer = self.client.variation_detail(flag_key, _context(given), default)
+        metadata = self._metadata(flag_key, answer)
+        if answer.error_code is not None:
+            is_early = answer.detail == NOT_READY
+            code = ErrorCode.PROVIDER_NOT_READY if is_early else _CODES.get(answer.error_code, ErrorCode.GENERAL)
+            message = answer.detail or f"There is no flag {flag_key!r} in this environment."
+            return FlagResolutionDetails(default, code, message, Reason.ERROR, None, metadata)
+        try:
+            value = read(answer.value)
+        except TypeError as error:
+            return FlagResolutionDetails(default, ErrorCode.TYPE_MISMATCH, str(error), Reason.ERROR, None, metadata)
+        return FlagResolutionDetails(value, None, None, Reason(answer.openfeature_reason), answer.variant, metadata)
+
+    def _metadata(self, flag_key: str, answer: Answer) -> dict[str, bool | int | float | str]:
+        metadata = {**self._own_metadata(flag_key), "configVersion": answer.config_version}
+        for name, found in (("ruleId", answer.rule_id), ("experiment", answer.experiment)):
+            if found is not None:
+                metadata[name] = found
+        return metadata
+
+    def _own_metadata(self, flag_key: str) -> dict[str, bool | int | float | str]:
+        """The flag's own, read out of its document once; as many are kept as there are flags."""
+        flag = self.client.environment.flags.get(flag_key)
+        if flag is None or flag.config is None:
+            return {}
+        known = self._metadata_of.get(flag_key)
+        if known is None or known[0] is not flag:
+            found = flag.document.get("metadata") or {}
+            scalars = {name: value for name, value in found.items() if isinstance(value, (bool, int, float, str))}
+            known = self._metadata_of[flag_key] = (flag, scalars)
+        return known[1]
+
+    def _changed(self, keys: frozenset[str] | None) -> None:
+        environment = self.client.environment
+        if not self._is_announced:
+            self._is_announced = True
+            self.emit_provider_ready(ProviderEventDetails(message="A first configuration was had."))
+        elif keys is not None and not keys:
+            if environment.stale:
+                self.emit_provider_stale(ProviderEventDetails(message="The configuration could not be refreshed."))
+            else:
+                self.emit_provider_ready(ProviderEventDetails(message="The configuration is current again."))
+        else:
+            self.emit_provider_configuration_changed(
+                ProviderEventDetails(flags_changed=sorted(environment.flags if keys is None else keys))
+            )
+
+
+def _context(given: EvaluationContext | None) -> Context:
+    if given is None:
+        return Context()
+    attributes = given.attributes
+    user_id = given.targeting_key
+    if not user_id:
+        named = attributes.get("userId")
+        user_id = named if isinstance(named, str) else None
+    return Context(user_id, _plain(attributes))
+
+
+def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Moments as the contract's conditions read them; a naive one is taken as UTC."""
+    return {
+        name: (value if value.tzinfo else value.replace(tzinfo=timezone.utc)).isoformat()  # noqa: UP017 - Python 3.10
+        if isinstance(value, datetime)
+        else value
+        for name, value in attributes.items()
+    }
+
+
+def _refuse(wanted: str, value: Any) -> TypeError:
+    return TypeError(f"The flag's value is {type(value).__name__}, asked for was {wanted}.")
+
+
+def _boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _refuse("boolean", value)
+    return value
+
+
+def _string(value: Any) -> str:
+    if not isinstance(value, str):
+        raise _refuse("string", value)
+    return value
+
+
+def _integer(value: Any) -> int:
+    # JSON does not tell 10 from 10.0.
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or int(value) != value:
+        raise _refuse("integer", value)
+    return int(value)
+
+
+def _float(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise _refuse("float", value)
+    return float(value)
+
+
+def _structure(value: Any) -> Any:
+    if not isinstance(value, (dict, list)):
+        raise _refuse("object", value)
+    return value
