@@ -171,6 +171,9 @@ def environments(draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def contexts(draw: st.DrawFn) -> Context:
-    user_id = draw(st.one_of(st.sampled_from(["u1", "u2", "u3"]), st.text(max_size=5), st.none(), st.integers()))
+    anybody = st.integers(0, 99_999).map(lambda number: f"user-{number}")
+    user_id = draw(
+        st.one_of(st.sampled_from(["u1", "u2", "u3"]), anybody, st.text(max_size=5), st.none(), st.integers())
+    )
     attributes = draw(st.dictionaries(st.sampled_from(ATTRIBUTES), attribute_values, max_size=6))
     return Context(user_id, attributes)

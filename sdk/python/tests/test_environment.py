@@ -150,6 +150,14 @@ def test_evaluate_all__shared_salts__are_hashed_once(monkeypatch: pytest.MonkeyP
     assert hashes.texts == ["common:ann"]
 
 
+def test_evaluate__several_allocations_of_a_flag__hash_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashes = Hashes()
+    monkeypatch.setattr("openflagship.engine.runtime.TOOLS", (hashes, *compiling.TOOLS[1:]))
+    rules = [rule([], number, allocation=[[9000 + number, 9001 + number, "treatment"]]) for number in range(3)]
+    assert environment(flag(rules=rules, allocation=ROLLOUT)).evaluate("asked", Context("ann")).reason == "ROLLOUT"
+    assert hashes.texts == ["asked:ann"]
+
+
 class Hostile:
     """An attribute that raises as soon as it is looked at."""
 

@@ -210,6 +210,24 @@ def test_evaluate__environment_with_a_salt__hashes_it_first() -> None:
         assert salted.evaluate("asked", Context(user)).value is is_in
 
 
+@pytest.mark.parametrize(
+    "ranges",
+    [
+        [[500, 3000, "treatment"], [3000, 6000, "control"]],
+        [[0, 2000, "control"], [4000, 6000, "treatment"], [6000, 9000, "control"], [9000, 10_000, "treatment"]],
+        [[0, 2000, "treatment"], [2000, 4000, "treatment"], [4000, 10_000, "control"]],
+        [[9999, 10_000, "treatment"]],
+    ],
+)
+def test_evaluate__few_ranges_with_gaps__serve_their_own_buckets_only(ranges: Any) -> None:
+    asked = environment(flag(allocation=ranges))
+    for user in USERS:
+        number = bucket("asked", user)
+        expected = next((variant for start, end, variant in ranges if start <= number < end), None)
+        given = asked.evaluate("asked", Context(user))
+        assert (given.variant, given.reason) == (expected or "control", "ROLLOUT" if expected else "DEFAULT")
+
+
 @pytest.mark.parametrize(("first", "size"), [(500, 700), (0, 1000), (1000, 1000)])
 def test_evaluate__many_ranges__are_looked_up_alike(first: int, size: int) -> None:
     starts = range(first, 10_000, 1000)

@@ -90,10 +90,11 @@ ROWS = [
 def test_operator__attribute__satisfies_or_not(operator: str, value: Any, attribute: Any, expected: bool) -> None:
     document = flag(rules=[rule([condition("x", operator, value)])])
     assert answer(document, x=attribute).value is expected
-    # A second test of another type on the same attribute: now nothing can be written inline.
-    mixed = flag(rules=[rule([condition("x", operator, value), {"not": condition("x", "equals", "nobody")}])])
-    mixed["rules"][0]["conditions"].append({"not": condition("x", "equals", 12345)})
-    assert answer(mixed, x=attribute).value is expected
+    # Tests for other types on the same attribute, in a rule nobody matches: now nothing can be written inline.
+    others = [condition("x", "less_than", -1e300), condition("x", "equals", "nobody"), condition("y", "exists")]
+    mixed = flag(rules=[rule([{"any": others[:2]}, others[2]], 0), rule([condition("x", operator, value)], 1)])
+    given = answer(mixed, x=attribute)
+    assert (given.value, given.error_code) == (expected, None)
     prepared = OPERATORS[operator].prepare(value)
     assert OPERATORS[operator].predicate(prepared)(attribute) is expected
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import mmh3
@@ -29,12 +30,23 @@ def unit_text(value: object) -> str | None:
     """
     if isinstance(value, str):
         return str.__str__(value) if value and is_well_formed(value) else None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    number = number_of(value)
+    # NaN is no number, and infinity is beyond every magnitude.
+    if number is None or abs(number) > MAX_EXACT_INTEGER or number != int(number):
         return None
-    # NaN fails the comparison, infinity the magnitude.
-    if not abs(value) <= MAX_EXACT_INTEGER or value != int(value):
+    return str(int(number))
+
+
+def number_of(value: object) -> int | float | None:
+    """The number a value stands for in every language, None for what is none: integers past 2^53 become doubles."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:  # noqa: PLR0124 NaN alone differs from itself
         return None
-    return str(int(value))
+    if isinstance(value, int) and abs(value) > MAX_EXACT_INTEGER:
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf if value > 0 else -math.inf
+    return value
 
 
 def is_well_formed(text: str) -> bool:

@@ -20,10 +20,10 @@ from openflagship.engine.answer import (
     TARGET_MATCH,
     Answer,
 )
-from openflagship.engine.bucketing import AllocationRange, bucket
+from openflagship.engine.bucketing import AllocationRange, bucket, number_of
 from openflagship.engine.context import Context
 from openflagship.engine.model import All, Condition, FlagConfig, Node, Not, Rule
-from openflagship.engine.operators import BOOLEAN, LISTS, NOT_IN_SEGMENT, NUMBER, OPERATORS, TEXT, kind_of, number_of
+from openflagship.engine.operators import BOOLEAN, LISTS, NOT_IN_SEGMENT, NUMBER, OPERATORS, TEXT, kind_of
 from openflagship.engine.runtime import Evaluators, Segments, unit_of
 
 _LONGEST_SHOWN = 200

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import re2
 
-from openflagship.engine.bucketing import MAX_EXACT_INTEGER, is_well_formed
+from openflagship.engine.bucketing import is_well_formed, number_of
 from openflagship.engine.instants import instant_ms
 from openflagship.engine.versions import VersionKey, version_key
 
@@ -77,18 +77,6 @@ class Operator:
         return self.test(prepared)(value) is None
 
 
-def number_of(value: object) -> int | float | None:
-    """The number a value stands for in every language, None for what is none: integers past 2^53 become doubles."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:  # noqa: PLR0124 NaN alone differs from itself
-        return None
-    if isinstance(value, int) and abs(value) > MAX_EXACT_INTEGER:
-        try:
-            return float(value)
-        except OverflowError:
-            return math.inf if value > 0 else -math.inf
-    return value
-
-
 def kind_of(value: object) -> str | None:
     """TEXT, NUMBER or BOOLEAN for a scalar, None for anything else."""
     if isinstance(value, str):
@@ -105,13 +93,9 @@ def _scalar(value: Any) -> str | int | float | bool:
     kind = kind_of(value)
     if kind is None:
         raise MalformedValueError("Give one string, number or boolean.")
-    if kind == TEXT and not is_well_formed(value):
-        raise MalformedValueError("Give text that is well-formed Unicode, without lone surrogates.")
-    if kind == NUMBER:
-        if math.isinf(number := number_of(value)):  # type: ignore[arg-type] # a NUMBER has a number
-            raise MalformedValueError("Give a finite number.")
-        return number  # type: ignore[return-value] # as above
-    return value  # type: ignore[no-any-return] # TEXT or BOOLEAN
+    if kind == BOOLEAN:
+        return bool(value)
+    return _text(value) if kind == TEXT else _number(value)
 
 
 def _members(value: Any) -> Members:
@@ -142,7 +126,7 @@ def _number(value: Any) -> int | float:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not is_well_formed(value):
-        raise MalformedValueError("Give a string.")
+        raise MalformedValueError("Give a string of well-formed Unicode.")
     return value
 
 
