@@ -47,7 +47,7 @@ def _clean_redis(request: pytest.FixtureRequest) -> Iterator[None]:
             connection.delete(*keys)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def embedded_servers() -> ModuleType:
     """`flagship.embedded`, for tests that stop and start servers of their own; the apps below may not import it."""
     return embedded

@@ -55,6 +55,8 @@ class Stream:
             sent["Last-Event-ID"] = str(last)
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
         self._connection.request("GET", path, headers=sent)
+        # Kept apart: of a response without an end the connection forgets its socket.
+        self._socket = self._connection.sock
         self.response = self._connection.getresponse()
         self.status = self.response.status
 
@@ -78,9 +80,15 @@ class Stream:
                 return found
         raise AssertionError("The stream ended.")
 
+    def hang_up(self) -> None:
+        """Cut the connection as a network would; a thread that waits for the next event is told that there is none."""
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # the other side was quicker
+
     def close(self) -> None:
-        if self._connection.sock is not None:
-            self._connection.sock.shutdown(socket.SHUT_RDWR)
+        self.hang_up()
         self.response.close()
         self._connection.close()
 
