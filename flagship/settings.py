@@ -194,10 +194,15 @@ CELERY_BEAT_SCHEDULE = {
     "experiments nightly": {"task": "experiments.nightly", "schedule": crontab(hour="0", minute="15")},
     "experiments watch": {"task": "experiments.watch", "schedule": 600},
     "experiments schedule": {"task": "experiments.schedule", "schedule": 60},
+    "flags purge": {"task": "flags.purge_archived", "schedule": crontab(hour="3", minute="5")},
     "events partitions": {"task": "analytics.make_partitions", "schedule": crontab(hour="1", minute="5")},
     "events retention": {"task": "analytics.apply_retention", "schedule": crontab(hour="2", minute="5")},
     "events bots": {"task": "analytics.find_fast_bots", "schedule": 900},
 }
+
+# Flags: after so many days without a change one may be stale; archived ones are deleted after so many months (0: never).
+STALE_FLAG_DAYS = int(_number("STALE_FLAG_DAYS", 30, low=1, high=3650))
+PURGE_ARCHIVED_MONTHS = int(_number("PURGE_ARCHIVED_MONTHS", 12, low=0, high=1200))
 
 # Propagation: how a change reaches every process.
 POLL_SECONDS = _number("POLL_SECONDS", 5, low=0.1, high=60)
@@ -227,6 +232,7 @@ BOT_USER_AGENTS = _pattern("BOT_USER_AGENTS", r"bot\b|crawl|spider|slurp|headles
 # Limits of the HTTP surface.
 MAX_BODY_BYTES = int(_number("MAX_BODY_BYTES", 1_048_576, low=1024, high=104_857_600))
 MAX_EVENTS_BODY_BYTES = 5 * 1024 * 1024
+MAX_IMPORT_BODY_BYTES = 64 * 1024 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_EVENTS_BODY_BYTES
 # Pages anywhere may evaluate with a client key (OFREP web providers, browser SDKs); no cookie ever comes along.
 CORS_ALLOW_ALL_ORIGINS = True

@@ -165,6 +165,119 @@ class PreviewedSerializer(serializers.Serializer[Any]):
     trace = serializers.ListField(child=serializers.DictField(), help_text="Every step that was taken, in order.")
 
 
+class ImpactRequestSerializer(serializers.Serializer[Any]):
+    config = FlagSerializer(help_text="What a PATCH would carry.")
+
+
+class MoveSerializer(serializers.Serializer[Any]):
+    def get_fields(self) -> dict[str, Any]:
+        # `from` is a keyword of Python, so it cannot be an attribute.
+        return {
+            "from": serializers.CharField(allow_null=True),
+            "to": serializers.CharField(allow_null=True),
+            "share": serializers.FloatField(required=False, help_text="0 to 1."),
+            "users": serializers.IntegerField(required=False),
+        }
+
+
+class VariantShareSerializer(serializers.Serializer[Any]):
+    variant = serializers.CharField(allow_null=True)
+    share = serializers.FloatField(help_text="0 to 1.")
+
+
+class RecentlyExposedSerializer(serializers.Serializer[Any]):
+    days = serializers.IntegerField()
+    users = serializers.IntegerField(help_text="Who saw the flag in these days.")
+    examined = serializers.IntegerField(help_text="Of these, evaluated before and after.")
+    changed = serializers.IntegerField(allow_null=True, help_text="Of the examined, would get another variant.")
+    undetermined = serializers.IntegerField(
+        allow_null=True, help_text="Of the examined, decided by attributes that exposures do not keep."
+    )
+    moves = MoveSerializer(many=True, required=False)
+    caveat = serializers.CharField(allow_null=True)
+
+
+class TouchedExperimentSerializer(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    flagKey = serializers.CharField()
+    relation = serializers.CharField()
+
+
+class ImpactSerializer(serializers.Serializer[Any]):
+    flagKey = serializers.CharField()
+    configVersion = serializers.IntegerField()
+    basis = serializers.CharField(help_text="everyone, or undecided: those whom no target and no rule decides.")
+    changed = serializers.FloatField(help_text="0 to 1, exact.")
+    moves = MoveSerializer(many=True)
+    before = VariantShareSerializer(many=True)
+    after = VariantShareSerializer(many=True)
+    recentlyExposed = RecentlyExposedSerializer()
+    experiments = TouchedExperimentSerializer(many=True)
+
+
+class CopySerializer(serializers.Serializer[Any]):
+    to = serializers.CharField(max_length=63, help_text="The key of another environment of the project.")
+    reason = serializers.CharField(required=False, allow_blank=True, max_length=2000)
+
+
+class ExportSerializer(serializers.Serializer[Any]):
+    format = serializers.CharField()
+    formatVersion = serializers.IntegerField()
+    exportedAt = serializers.DateTimeField()
+    environment = serializers.DictField()
+    flags = serializers.ListField(child=serializers.DictField())
+    segments = serializers.ListField(child=serializers.DictField())
+    layers = serializers.ListField(child=serializers.DictField())
+
+
+class ImportSerializer(serializers.Serializer[Any]):
+    format = serializers.ChoiceField(
+        choices=["flagship", "launchdarkly", "unleash", "flagsmith"], required=False, help_text="flagship by default."
+    )
+    data = serializers.DictField(help_text="The exported document.")
+    sourceEnvironment = serializers.CharField(
+        max_length=100, required=False, help_text="Which environment of another product's file."
+    )
+    dryRun = serializers.BooleanField(required=False, help_text="Report what would happen, and change nothing.")
+
+
+class SkippedSerializer(serializers.Serializer[Any]):
+    entity = serializers.CharField()
+    key = serializers.CharField(allow_null=True)
+    problems = serializers.ListField(child=serializers.DictField())
+
+
+class NoteSerializer(serializers.Serializer[Any]):
+    entity = serializers.CharField()
+    key = serializers.CharField(allow_null=True)
+    detail = serializers.CharField()
+
+
+class ReportSerializer(serializers.Serializer[Any]):
+    dryRun = serializers.BooleanField()
+    created = serializers.ListField(child=serializers.CharField())
+    updated = serializers.ListField(child=serializers.CharField())
+    unchanged = serializers.ListField(child=serializers.CharField())
+    skipped = SkippedSerializer(many=True)
+    notes = NoteSerializer(many=True, help_text="What another product's file says that could not be carried over.")
+
+
+class StaleReasonSerializer(serializers.Serializer[Any]):
+    code = serializers.ChoiceField(choices=["fully_rolled_out", "switched_off", "not_evaluated"])
+    variant = serializers.CharField(allow_null=True)
+    since = serializers.DateTimeField(allow_null=True)
+
+
+class StalenessSerializer(serializers.Serializer[Any]):
+    reasons = StaleReasonSerializer(many=True)
+    lastChangedAt = serializers.DateTimeField()
+    lastEvaluatedAt = serializers.DateTimeField(allow_null=True)
+
+
+class ListedFlagSerializer(FlagSerializer):
+    staleness = StalenessSerializer(required=False, help_text="With ?stale=: the evidence.")
+
+
 class EvaluateSerializer(serializers.Serializer[Any]):
     flagKey = serializers.CharField()
     userId = serializers.CharField(required=False, allow_null=True)

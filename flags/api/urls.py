@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from flags.api import audiences, history, snapshot_views, views
+from flags.api import audiences, history, snapshot_views, transfers, views
 
 urlpatterns = [
     path("evaluate", views.EvaluateView.as_view()),
@@ -28,6 +28,10 @@ urlpatterns = [
     path("flags/<str:key>/versions", history.VersionsView.as_view()),
     path("flags/<str:key>/rollback", history.RollbackView.as_view()),
     path("flags/<str:key>/audit", history.FlagAuditView.as_view()),
+    path("flags/<str:key>/impact", transfers.ImpactView.as_view()),
+    path("flags/<str:key>/copy", transfers.CopyView.as_view()),
+    path("environments/<str:key>/export", transfers.ExportView.as_view()),
+    path("environments/<str:key>/import", transfers.ImportView.as_view()),
     path("flags/<str:key>/kill", views.KillView.as_view()),
     path("flags/<str:key>/kill/release", views.ReleaseView.as_view()),
 ]

@@ -8,7 +8,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from flags import evaluation, history, preview, selectors, services
+from flags import evaluation, history, preview, selectors, services, staleness
 from flags.api import serializers
 from flags.documents import flag_resource
 from flags.metrics import EVALUATION_SECONDS
@@ -18,7 +18,7 @@ from tenancy import access
 from tenancy.api.audit import instant
 from tenancy.api.authentication import IsEnvironmentKey
 from tenancy.api.request import Request
-from tenancy.api.views import WHERE, EnvironmentView, choice, paginated, payload, refuse_unknown, version_of
+from tenancy.api.views import WHERE, EnvironmentView, choice, paginate, paginated, payload, refuse_unknown, version_of
 from tenancy.errors import Invalid
 from tenancy.models import Environment, Role
 
@@ -79,8 +79,9 @@ class FlagsView(EnvironmentView):
             OpenApiParameter("state", str, enum=selectors.STATES),
             OpenApiParameter("type", str, enum=Flag.Type.values),
             *(OpenApiParameter(name, str) for name in ("tag", "prefix", "search")),
+            OpenApiParameter("stale", bool, description="Only stale flags, or only the others; with the evidence."),
         ],
-        responses=serializers.FlagSerializer(many=True),
+        responses=serializers.ListedFlagSerializer(many=True),
     )
     def get(self, request: Request) -> Response:
         environment = self.environment(request)
@@ -91,7 +92,15 @@ class FlagsView(EnvironmentView):
             type=choice(request, "type", Flag.Type.values),
             **{name: query.get(name) for name in ("tag", "prefix", "search")},
         )
-        return paginated(self, request, found, flag_resource)
+        wanted = choice(request, "stale", ("true", "false"))
+        if wanted is None:
+            return paginated(self, request, found, flag_resource)
+        found = staleness.stale_configs(environment, found, is_stale=wanted == "true")
+        paginator, page = paginate(self, request, found)
+        evidence = staleness.evidence_of(environment, page)
+        return paginator.get_paginated_response(
+            [{**flag_resource(config), "staleness": evidence[config.pk]} for config in page]
+        )
 
     @extend_schema(
         parameters=WHERE,

@@ -31,6 +31,17 @@ def create_flag(*, actor: Actor, environment: Environment, payload: Mapping[str,
     existing = configs(environment).filter(flag__key=flag.key).first()
     if existing is not None:
         return _same_or_conflict(existing, draft, payload), False
+    return insert_draft(actor=actor, draft=draft, environments=environments), True
+
+
+def insert_draft(
+    *, actor: Actor, draft: drafts.Draft, environments: Mapping[int, Environment], action: str = "flag.created"
+) -> FlagConfig:
+    """Check a new flag, store it with a configuration in each of the project's (locked) environments, log and audit it.
+
+    Raises Invalid, or Conflict `key_exists`.
+    """
+    flag, environment_id = draft.flag, draft.config.environment_id
     drafts.refuse_if_any(drafts.check(draft) or drafts.check_prerequisites(draft))
     try:
         with transaction.atomic():
@@ -38,17 +49,16 @@ def create_flag(*, actor: Actor, environment: Environment, payload: Mapping[str,
     except IntegrityError as error:
         raise Conflict(f"There is already a flag {flag.key!r}.", code="key_exists", attr="key") from error
     _save(draft)
-    others = [row for pk, row in environments.items() if pk != environment.pk]
-    for other in others:
+    for other in (row for pk, row in environments.items() if pk != environment_id):
         config = _new_config(flag, other)
         _name_default_variants(config)
         config.version = 1
         config.save(force_insert=True)
     for config in FlagConfig.objects.filter(flag=flag).select_related("flag").prefetch_related("rules"):
         append_flag(actor, config, environments[config.environment_id])
-    config = get_config(environment, flag.key)
-    record_flag(actor, config, "flag.created", before=None)
-    return config, True
+    config = get_config(draft.config.environment, flag.key)
+    record_flag(actor, config, action, before=None)
+    return config
 
 
 def _new_draft(project: Project, environment: Environment, payload: Mapping[str, Any]) -> drafts.Draft:

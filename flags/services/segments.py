@@ -66,7 +66,7 @@ def update_segment(
     refuse_unknown(payload, (*_FIELDS, *_READ_ONLY_FIELDS))
     if payload.get("key", key) != key:
         raise Invalid("The key of a segment never changes; create another segment.", attr="key", code="immutable")
-    empty = {} if is_partial else {"name": key, "included": [], "excluded": [], "conditions": None}
+    empty: dict[str, Any] = {} if is_partial else {"name": key, "included": [], "excluded": [], "conditions": None}
     _apply(segment, {**empty, **payload})
     segment.version += 1
     _check(segment)

@@ -1,0 +1,263 @@
+"""Impact, copies, export and import, staleness, purging: over HTTP where there is a route."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.core.cache import cache
+from django.utils import timezone
+
+from analytics.models import FlagUnit
+from audit.models import Entry
+from flags import services
+from flags.documents import flag_document
+from flags.models import Change, Flag, FlagConfig, Segment
+from flags.selectors import get_config
+from flags.tasks import purge_archived
+from tenancy.services import create_environment, create_project
+from tenancy.testing import ALICE
+
+RULE = {
+    "priority": 1,
+    "variant": "treatment",
+    "conditions": [{"attribute": "plan", "operator": "equals", "value": "pro"}],
+}
+SPLIT = [{"variant": "control", "percent": 75}, {"variant": "treatment", "percent": 25}]
+SECTION = {
+    "id": "exp-1",
+    "status": "running",
+    "controlVariant": "control",
+    "layer": {"key": None, "salt": "exp-1"},
+    "ranges": [[0, 10_000]],
+}
+
+
+def _problem(response):
+    (problem,) = response.json()["errors"]
+    return response.status_code, problem["attr"], problem["code"]
+
+
+def _saw(environment, key, units, variant):
+    hour = timezone.now().astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    FlagUnit.objects.bulk_create(
+        FlagUnit(environment_id=environment.pk, flag_key=key, unit_id=unit, variant=variant, last_hour=hour)
+        for unit in units
+    )
+
+
+def _without_ids(item):
+    return {**item, "rules": [{**rule, "id": None} for rule in item["rules"]]}
+
+
+def test_impact__larger_rollout__is_exact_and_counts_last_weeks_users(viewer, environment, make_flag):
+    make_flag("a", rollout=SPLIT)
+    _saw(environment, "a", [f"u{number}" for number in range(400)], "control")
+    wanted = [{"variant": "control", "percent": 50}, {"variant": "treatment", "percent": 50}]
+    body = viewer.post("flags/a/impact", {"config": {"rollout": wanted}}).json()
+
+    assert (body["basis"], body["changed"]) == ("everyone", 0.25)
+    assert body["moves"] == [{"from": "control", "to": "treatment", "share": 0.25}]
+    recent = body["recentlyExposed"]
+    assert (recent["examined"], recent["undetermined"]) == (400, 0)
+    assert 60 < recent["changed"] < 140
+    assert recent["moves"] == [{"from": "control", "to": "treatment", "users": recent["changed"]}]
+    assert FlagConfig.objects.get(environment=environment).version == 1
+
+
+def test_impact__attributes_decide__leaves_users_undetermined(viewer, environment, make_flag):
+    make_flag("a", rules=[RULE])
+    _saw(environment, "a", ["pro-user"], "treatment")
+    _saw(environment, "a", ["other"], "control")
+    recent = viewer.post("flags/a/impact", {"config": {"defaultVariant": "treatment"}}).json()["recentlyExposed"]
+
+    assert (recent["examined"], recent["changed"], recent["undetermined"]) == (2, 1, 1)
+
+
+def test_impact__experiments_touched__are_named(viewer, environment, make_flag):
+    make_flag("a", rollout=SPLIT)
+    make_flag("b", prerequisites=[{"flagKey": "a", "variants": ["treatment"]}], rollout=SPLIT)
+    services.set_experiment(actor=ALICE, environment=environment, key="b", section=SECTION)
+    body = viewer.post("flags/a/impact", {"config": {"enabled": False}}).json()
+
+    assert body["experiments"] == [{"id": "exp-1", "flagKey": "b", "relation": "has it as a prerequisite"}]
+
+
+@pytest.mark.parametrize(
+    ("body", "attr", "code"),
+    [({}, "config", "required"), ({"config": {"rollout": [{"variant": "x", "percent": 1}]}}, "rollout[0].variant", "unknown_variant")],
+)  # fmt: skip
+def test_impact__bad_input__is_400(viewer, make_flag, body, attr, code):
+    make_flag("a")
+
+    assert _problem(viewer.post("flags/a/impact", body)) == (400, attr, code)
+
+
+def test_copy__works(editor, environment, staging, make_flag):
+    make_flag("a", rules=[RULE], rollout=SPLIT, targets=[{"variant": "treatment", "userIds": ["u"]}])
+    response = editor.post("flags/a/copy", {"to": "staging", "reason": "rehearsal"}, environment="production")
+
+    assert response.status_code == 200
+    here, there = (flag_document(get_config(where, "a")) for where in (environment, staging))
+    assert _without_ids({**there, "version": 1}) == _without_ids(here)
+    entry = Entry.objects.get(action="flag.copied")
+    assert (entry.environment, entry.reason) == ("staging", "rehearsal")
+    editor.post("flags/a/copy", {"to": "staging"}, environment="production")
+    assert Entry.objects.filter(action="flag.copied").count() == 1
+
+
+def test_copy__without_a_role_there__is_403(environment, staging, person, token, make_flag):
+    make_flag("a")
+    organization = environment.project.organization
+    caller = token(person("viewer", organization), organization)
+
+    assert caller.post("flags/a/copy", {"to": "staging"}, environment="production").status_code == 403
+    assert caller.post("flags/a/copy", {"to": "nope"}, environment="production").status_code == 404
+
+
+@pytest.fixture
+def rich(environment, editor, make_flag):
+    """An environment with one of each."""
+    editor.post("segments", {"key": "pros", "included": ["u1"], "conditions": RULE["conditions"][0]})
+    editor.post("layers", {"key": "till"})
+    make_flag("base", type="string", variants=[{"key": "a", "value": "A"}, {"key": "b", "value": "B"}])
+    make_flag("a", rules=[RULE], rollout=SPLIT, tags=["x"], prerequisites=[{"flagKey": "base", "variants": ["a"]}])
+    editor.patch("flags/a", {"version": 1, "rollout": [{"variant": "treatment", "percent": 40}]})
+    make_flag("old")
+    editor.delete("flags/old")
+
+
+@pytest.fixture
+def elsewhere(organization):
+    project = create_project(actor=ALICE, organization=organization, key="mobile", name="Mobile")
+    return create_environment(actor=ALICE, project=project, key="live", name="Live")
+
+
+def test_export_and_import__into_another_project__is_the_same_again(rich, editor, elsewhere):
+    exported = editor.get("environments/production/export", project="web").json()
+    report = editor.post("environments/live/import", {"data": exported}, project="mobile").json()
+
+    assert report["skipped"] == []
+    assert sorted(report["created"]) == ["flag a", "flag base", "flag old", "layer till", "segment pros"]
+    again = editor.get("environments/live/export", project="mobile").json()
+    for name in ("segments", "layers"):
+        assert again[name] == exported[name]
+    assert [_without_ids(item) for item in again["flags"]] == [_without_ids(item) for item in exported["flags"]]
+    assert {entry.environment for entry in Entry.objects.filter(action="flag.imported")} == {"live"}
+    repeated = editor.post("environments/live/import", {"data": again}, project="mobile").json()
+    assert (repeated["created"], repeated["updated"], len(repeated["unchanged"])) == ([], [], 5)
+
+
+def test_import__dry_run__changes_nothing(rich, editor, elsewhere):
+    exported = editor.get("environments/production/export", project="web").json()
+    report = editor.post("environments/live/import", {"data": exported, "dryRun": True}, project="mobile").json()
+
+    assert (report["dryRun"], len(report["created"])) == (True, 5)
+    assert not Flag.objects.filter(project__key="mobile").exists()
+    assert not Change.objects.filter(environment=elsewhere).exists()
+
+
+def test_import__some_of_it_wrong__the_rest_goes_in_and_the_report_says_why(editor, elsewhere):
+    good = {"key": "good", "type": "boolean", "variants": [{"key": "n", "value": False}, {"key": "y", "value": True}]}
+    data = {
+        "format": "flagship",
+        "formatVersion": 1,
+        "flags": [good, {**good, "key": "bad", "allocation": [[0, 20_000, "y"]]}, {"type": "boolean"}, 7,
+                  {**good, "key": "needy", "prerequisites": [{"flagKey": "nope", "variants": ["y"]}]}],
+        "segments": [{"key": "s", "included": "everybody"}],
+    }  # fmt: skip
+    report = editor.post("environments/live/import", {"data": data}, project="mobile").json()
+
+    assert report["created"] == ["flag good"]
+    found = {(item["entity"], item["key"]): item["problems"][0]["attr"] for item in report["skipped"]}
+    assert found == {
+        ("flag", "bad"): "allocation[0]",
+        ("flag", None): "key",
+        ("flag", "needy"): "prerequisites[0].flagKey",
+        ("segment", "s"): "included",
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "attr"),
+    [({}, "data"), ({"data": {}}, "data.format"), ({"data": {}, "format": "x"}, "format"),
+     ({"data": {"format": "flagship", "formatVersion": 1, "flags": {}}}, "data.flags")],
+)  # fmt: skip
+def test_import__no_export__is_400(editor, elsewhere, body, attr):
+    response = editor.post("environments/live/import", body, project="mobile")
+
+    assert (response.status_code, response.json()["errors"][0]["attr"]) == (400, attr)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("get", "environments/live/export", None),
+        ("post", "environments/live/import", {"data": {}}),
+        ("post", "flags/a/impact", {"config": {}}),
+        ("post", "flags/a/copy", {"to": "staging"}),
+    ],
+)
+def test_every_route__outsider__gets_404(outsider, elsewhere, make_flag, method, path, body):
+    make_flag("a")
+
+    assert outsider.send(method, path, body).status_code == 404
+
+
+def _age(key, days):
+    moment = timezone.now() - timedelta(days=days)
+    FlagConfig.objects.filter(flag__key=key).update(updated_at=moment)
+    Flag.objects.filter(key=key).update(updated_at=moment)
+
+
+def test_stale__says_which_and_why(viewer, environment, make_flag, django_assert_max_num_queries):
+    from analytics.models import FlagExposureHour  # noqa: PLC0415 - one scenario needs the table
+
+    make_flag("launched", rollout=[{"variant": "treatment", "percent": 100}])
+    make_flag("forgotten", rules=[RULE])
+    make_flag("off", enabled=False)
+    make_flag("busy", rules=[RULE])
+    make_flag("young", rollout=[{"variant": "treatment", "percent": 100}])
+    for key in ("launched", "forgotten", "off", "busy"):
+        _age(key, 40)
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    for key in ("busy", "launched"):
+        FlagExposureHour.objects.create(
+            environment_id=environment.pk, flag_key=key, hour=hour, variant="x", reason="ROLLOUT", exposures=1, bots=0
+        )
+    with django_assert_max_num_queries(16):
+        rows = viewer.get("flags", stale="true").json()["results"]
+
+    found = {row["key"]: [reason["code"] for reason in row["staleness"]["reasons"]] for row in rows}
+    assert found == {
+        "forgotten": ["not_evaluated"],
+        "launched": ["fully_rolled_out"],
+        "off": ["switched_off", "not_evaluated"],
+    }
+    assert {row["key"] for row in viewer.get("flags", stale="false").json()["results"]} == {"busy", "young"}
+    assert _problem(viewer.get("flags", stale="perhaps")) == (400, "stale", "invalid_choice")
+
+
+def test_purge__archived_long_ago__is_gone_and_its_history_stays(environment, make_flag, settings):
+    make_flag("old")
+    make_flag("recent")
+    for key in ("old", "recent"):
+        services.archive_flag(actor=ALICE, environment=environment, key=key)
+    Flag.objects.filter(key="old").update(archived_at=timezone.now() - timedelta(days=400))
+    settings.PURGE_ARCHIVED_MONTHS = 0
+    assert purge_archived() == 0
+    settings.PURGE_ARCHIVED_MONTHS = 12
+
+    assert purge_archived() == 1
+    assert list(Flag.objects.values_list("key", flat=True)) == ["recent"]
+    assert Change.objects.filter(key="old").count() == 2
+    entry = Entry.objects.get(action="flag.purged")
+    assert (entry.actor_label, entry.before["key"]) == ("system (purge archived flags)", "old")
+    assert make_flag("old").version == 1
+
+
+def test_segments_of_another_file__survive(editor, elsewhere):
+    cache.clear()
+    data = {"format": "flagship", "formatVersion": 1, "segments": [{"key": "s", "included": ["u"]}]}
+    editor.post("environments/live/import", {"data": data}, project="mobile")
+    editor.post("environments/live/import", {"data": {**data, "segments": []}}, project="mobile")
+
+    assert Segment.objects.get(environment=elsewhere).included == ["u"]
