@@ -35,6 +35,7 @@ __all__ = [
 
 # How long after an experiment's end its users' events still count.
 GRACE = timedelta(days=7)
+_JUST_NOW = timedelta(seconds=5)
 
 
 def first_exposures(
@@ -78,11 +79,13 @@ def value_summary(  # noqa: PLR0917 - as above
 def flag_exposures(
     environment_id: int, flag_key: str, since: datetime | None, until: datetime | None
 ) -> dict[str, FlagExposures]:
-    """Per variant of a flag: exposures and unique units in [since, until); `since` is taken back to its full UTC hour.
+    """Per variant of a flag: exposures and unique units in [since, until), `since` taken back to its full UTC hour.
 
-    Without `until` (up to now) this reads hourly counts and takes milliseconds at any number of exposures.
+    Up to now (`until` is None, or no earlier) this reads hourly counts: milliseconds at any number of exposures.
     """
-    return store().flag_exposures(environment_id, flag_key, _full_hour(since) if since else None, until)
+    is_until_now = until is None or until >= timezone.now() - _JUST_NOW
+    start = _full_hour(since) if since else None
+    return store().flag_exposures(environment_id, flag_key, start, None if is_until_now else until)
 
 
 def recent_units(environment_id: int, flag_key: str, since: datetime, *, limit: int) -> list[tuple[str, str]]:

@@ -18,6 +18,8 @@ from tenancy.errors import Invalid, PayloadTooLarge
 
 MAX_EVENTS = 5000
 MAX_AHEAD_MS = 24 * 3600 * 1000
+# In millionths it still is a 64-bit integer, which is how values are summed up.
+MAX_VALUE = 9e12
 MAX_ATTRIBUTES = 100
 MAX_ATTRIBUTE_BYTES = 32 * 1024
 
@@ -220,8 +222,8 @@ def _conversion(
     else:
         event_id = uuid7(now_ms)
     value = event.value
-    if value is not None and not -1.7e308 < value < 1.7e308:
-        raise _RefusedError("invalid", "`value` must be a finite number.")
+    if value is not None and not -MAX_VALUE <= value <= MAX_VALUE:
+        raise _RefusedError("out_of_range", "`value` must lie between -9e12 and 9e12; send it in a larger unit.")
     return Conversion(
         event_id,
         environment_id,

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Protocol
 
 from analytics.events import Batch
@@ -55,6 +57,7 @@ class BinarySummary:
 class ValueSummary:
     """Sums over users of y = the user's total value and c = the user's number of events; a user without events adds 0.
 
+    Values count in whole millionths, so that the sums are exact and the same on every store.
     `n` users. y² is summed after the user's total: sums add over users, never over days.
     """
 
@@ -64,6 +67,20 @@ class ValueSummary:
     count: int
     count_sum_of_squares: int
     late: int = 0
+
+    @classmethod
+    def from_micros(  # noqa: PLR0917 - the columns of one row of the stores' queries
+        cls, n: int, total: int | Decimal, squares: int | Decimal, count: int, count_squares: int, late: int
+    ) -> "ValueSummary":
+        """From sums of millionths (and of their squares), rounded to floats once and at the end."""
+        return cls(
+            n=n,
+            sum=float(Fraction(int(total), 10**6)),
+            sum_of_squares=float(Fraction(int(squares), 10**12)),
+            count=count,
+            count_sum_of_squares=count_squares,
+            late=late,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
+# ruff: noqa: S608 - fixed text put together from fixed parts; values are always parameters
 """The analysis queries on PostgreSQL: one row per unit first, then sums over units."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,11 +25,14 @@ _END = datetime(9000, 1, 1, tzinfo=UTC)
 
 # One row per unit that is no bot, from the raw events. At equal instants the variant decides, as in `unit_states`.
 _RAW_UNITS = """
-SELECT unit_id, (array_agg(variant ORDER BY occurred_at, variant))[1] AS variant, min(occurred_at) AS first_at,
-       min(variant) <> max(variant) AS is_crossover
-FROM exposures
-WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s AND NOT is_bot
-  AND occurred_at >= %(since)s AND occurred_at < %(until)s
+SELECT unit_id, (array_agg(variant ORDER BY first_at, variant))[1] AS variant, min(first_at) AS first_at,
+       count(*) > 1 AS is_crossover
+FROM (
+    SELECT unit_id, variant, min(occurred_at) AS first_at FROM exposures
+    WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s AND NOT is_bot
+      AND occurred_at >= %(since)s AND occurred_at < %(until)s
+    GROUP BY unit_id, variant
+) AS seen
 GROUP BY unit_id
 """
 _RAW_BOTS = """
@@ -61,16 +66,31 @@ SELECT EXISTS (
       AND (first_at < %(since)s OR bot_at < %(since)s)
 )
 """
-# Each unit that is no crossover, with its events after its first exposure; bots' events are no user's.
-_WITH_EVENTS = """
-FROM units LEFT JOIN conversions AS event
-  ON event.unit_id = units.unit_id AND event.environment_id = %(environment_id)s AND event.event_name = %(event_name)s
- AND NOT event.is_bot AND event.occurred_at >= %(since)s AND event.occurred_at >= units.first_at
- AND (%(window)s::interval IS NULL OR event.occurred_at < units.first_at + %(window)s)
-WHERE NOT units.is_crossover
-GROUP BY units.unit_id, units.variant
+# A unit's events after its first exposure; bots' events are no user's.
+_ITS_EVENTS = """
+event.unit_id = units.unit_id AND event.environment_id = %(environment_id)s AND event.event_name = %(event_name)s
+AND NOT event.is_bot AND event.occurred_at >= %(since)s AND event.occurred_at >= units.first_at
+AND (%(window)s::interval IS NULL OR event.occurred_at < units.first_at + %(window)s)
 """
 _IN_TIME = "event.occurred_at < %(deadline)s AND event.received_at < %(deadline)s"
+# Whole millionths: integers add up exactly in any order and on any server, floats do not.
+_MICROS = "round(event.value * 1000000)::bigint"
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where units come from: `common` before the SELECT, `units` in a FROM, and the query that counts bots.
+
+    A table can be read in parallel, again in each part of a statement; what was worked out from raw events is kept.
+    """
+
+    common: str
+    units: str
+    bots: str
+
+
+_KEPT = _Source("", f"({_KEPT_UNITS}) AS units", _KEPT_BOTS)
+_RAW = _Source(f"WITH units AS MATERIALIZED ({_RAW_UNITS})", "units", _RAW_BOTS)
 
 
 class PostgresReads:
@@ -78,10 +98,10 @@ class PostgresReads:
 
     def first_exposures(self, period: Period) -> Iterator[FirstExposure]:
         parameters = _parameters(period)
-        units, _ = _source(parameters)
+        source = _source(parameters)
         with transaction.atomic(), connection.chunked_cursor() as cursor:
             cursor.execute(
-                f"SELECT unit_id, variant, first_at, is_crossover FROM ({units}) AS units ORDER BY unit_id",  # noqa: S608 - fixed text
+                f"{source.common} SELECT unit_id, variant, first_at, is_crossover FROM {source.units} ORDER BY unit_id",
                 parameters,
             )
             for row in cursor:
@@ -89,45 +109,49 @@ class PostgresReads:
 
     def exposure_summary(self, period: Period) -> ExposureSummary:
         parameters = _parameters(period)
-        units, bots = _source(parameters)
+        source = _source(parameters)
         rows = _rows(
-            f"""SELECT (first_at AT TIME ZONE 'UTC')::date, variant, is_crossover, count(*)
-            FROM ({units}) AS units GROUP BY 1, 2, 3 ORDER BY 1, 2""",  # noqa: S608 - fixed text
+            f"""{source.common}
+            SELECT (first_at AT TIME ZONE 'UTC')::date, variant, is_crossover, count(*)
+            FROM {source.units} GROUP BY 1, 2, 3 ORDER BY 1, 2""",
             parameters,
         )
-        return summarise_exposures(rows, _rows(bots, parameters)[0][0])
+        return summarise_exposures(rows, _rows(source.bots, parameters)[0][0])
 
     def binary_summary(self, period: Period, counting: Counting) -> dict[str, BinarySummary]:
         parameters = _parameters(period, counting)
-        units, _ = _source(parameters)
+        source = _source(parameters)
         rows = _rows(
-            f"""WITH units AS ({units}), outcomes AS (
-                SELECT units.variant, coalesce(bool_or({_IN_TIME}), false) AS is_converted,
-                       count(event.occurred_at) FILTER (WHERE NOT ({_IN_TIME})) AS late
-                {_WITH_EVENTS}
-            )
-            SELECT variant, count(*), count(*) FILTER (WHERE is_converted), sum(late)::bigint
-            FROM outcomes GROUP BY variant ORDER BY variant""",  # noqa: S608 - fixed text
+            f"""{source.common}
+            SELECT variant, users, coalesce(conversions, 0), coalesce(late, 0)
+            FROM {_users(source)} LEFT JOIN (
+                SELECT variant, count(*) AS conversions FROM {source.units}
+                WHERE NOT is_crossover AND EXISTS (SELECT FROM conversions AS event WHERE {_ITS_EVENTS} AND {_IN_TIME})
+                GROUP BY variant
+            ) AS converted USING (variant) LEFT JOIN {_late(source)} USING (variant) ORDER BY variant""",
             parameters,
         )
         return {variant: BinarySummary(*figures) for variant, *figures in rows}
 
     def value_summary(self, period: Period, counting: Counting) -> dict[str, ValueSummary]:
         parameters = _parameters(period, counting)
-        units, _ = _source(parameters)
+        source = _source(parameters)
         rows = _rows(
-            f"""WITH units AS ({units}), totals AS (
-                SELECT units.variant, coalesce(sum(event.value) FILTER (WHERE {_IN_TIME}), 0) AS total,
-                       count(event.occurred_at) FILTER (WHERE {_IN_TIME}) AS events,
-                       count(event.occurred_at) FILTER (WHERE NOT ({_IN_TIME})) AS late
-                {_WITH_EVENTS}
-            )
-            SELECT variant, count(*), sum(total), sum(total * total), sum(events)::bigint,
-                   sum(events * events)::bigint, sum(late)::bigint
-            FROM totals GROUP BY variant ORDER BY variant""",  # noqa: S608 - fixed text
+            f"""{source.common}
+            SELECT variant, users, coalesce(total, 0), coalesce(squares, 0), coalesce(events, 0),
+                   coalesce(event_squares, 0), coalesce(late, 0)
+            FROM {_users(source)} LEFT JOIN (
+                SELECT variant, sum(total) AS total, sum(total * total) AS squares, sum(events)::bigint AS events,
+                       sum(events * events)::bigint AS event_squares
+                FROM (
+                    SELECT units.variant, coalesce(sum({_MICROS}), 0) AS total, count(*) AS events
+                    FROM {source.units} JOIN conversions AS event ON {_ITS_EVENTS} AND {_IN_TIME}
+                    WHERE NOT is_crossover GROUP BY units.unit_id, units.variant
+                ) AS totals GROUP BY variant
+            ) AS sums USING (variant) LEFT JOIN {_late(source)} USING (variant) ORDER BY variant""",
             parameters,
         )
-        return {variant: ValueSummary(*figures) for variant, *figures in rows}
+        return {variant: ValueSummary.from_micros(*figures) for variant, *figures in rows}
 
     def raw_events(self, units: Sequence[Unit]) -> Iterator[dict[str, Any]]:
         wanted: Any = [[unit.environment_id for unit in units], [unit.unit_id for unit in units]]
@@ -137,7 +161,7 @@ class PostgresReads:
                     f"""SELECT event.* FROM {table} AS event
                     JOIN unnest(%s::bigint[], %s::text[]) AS wanted (environment_id, unit_id)
                       USING (environment_id, unit_id)
-                    ORDER BY event.occurred_at""",  # noqa: S608 - the name is ours
+                    ORDER BY event.occurred_at""",
                     wanted,
                 )
                 for row in cursor:
@@ -232,8 +256,20 @@ def summarise_exposures(rows: list[tuple[Any, ...]], bots: int) -> ExposureSumma
     )
 
 
-def _source(parameters: dict[str, Any]) -> tuple[str, str]:
-    """Choose where units come from and add the parameters that takes: the SELECTs for units and for the count of bots.
+def _users(source: _Source) -> str:
+    return f"(SELECT variant, count(*) AS users FROM {source.units} WHERE NOT is_crossover GROUP BY variant) AS users"
+
+
+def _late(source: _Source) -> str:
+    return f"""(
+        SELECT units.variant, count(*) AS late
+        FROM {source.units} JOIN conversions AS event ON {_ITS_EVENTS} AND NOT ({_IN_TIME})
+        WHERE NOT is_crossover GROUP BY units.variant
+    ) AS late"""
+
+
+def _source(parameters: dict[str, Any]) -> _Source:
+    """Choose where units come from, and add the parameters that takes.
 
     What the ingest keeps up is about whole phases. It serves a period that ends in the phase it begins in, before which
     nobody was exposed in that phase; any other period is answered from the raw events, to the same definition.
@@ -242,8 +278,8 @@ def _source(parameters: dict[str, Any]) -> tuple[str, str]:
     parameters["phase"] = phase or FIRST_PHASE
     is_one_phase = next_phase is None or parameters["until"] <= next_phase
     if is_one_phase and (phase == parameters["since"] or not _rows(_IS_ANY_EARLIER, parameters)[0][0]):
-        return _KEPT_UNITS, _KEPT_BOTS
-    return _RAW_UNITS, _RAW_BOTS
+        return _KEPT
+    return _RAW
 
 
 def _parameters(period: Period, counting: Counting | None = None) -> dict[str, Any]:

@@ -59,8 +59,7 @@ def _summaries(since: datetime, until: datetime) -> list[Any]:
 @pytest.fixture
 def from_raw(monkeypatch: pytest.MonkeyPatch) -> Any:
     def use() -> None:
-        raw = (postgres_reads._RAW_UNITS, postgres_reads._RAW_BOTS)
-        monkeypatch.setattr(postgres_reads, "_source", lambda _parameters: raw)
+        monkeypatch.setattr(postgres_reads, "_source", lambda _parameters: postgres_reads._RAW)
 
     return use
 

@@ -114,6 +114,13 @@ def test_rewriting__without_leave__is_refused(environment: Environment, statemen
     assert Exposure.objects.get().variant == "control"
 
 
+@pytest.mark.parametrize("value", [9.1e12, float("nan"), float("-inf")])
+def test_value__that_cannot_be_summed__is_set_aside(environment: Environment, value: float) -> None:
+    events = [conversion(environment.pk, "alice", NOON, value=value), conversion(environment.pk, "bob", NOON)]
+    assert store_events(Batch(conversions=events)).conversions == 1
+    assert DeadLetter.objects.get().kind == "conversion"
+
+
 def test_poison__in_a_batch__is_set_aside_alone(environment: Environment) -> None:
     events = [exposure(environment.pk, f"user-{number}", "control") for number in range(20)]
     events[7] = exposure(environment.pk, "user-7\x00", "control")
