@@ -42,7 +42,7 @@ _WITH_BODY = {
 _METHODS = {"get", "put", "post", "delete", "patch"}
 
 
-class CredentialScheme(OpenApiAuthenticationExtension):  # type: ignore[misc,no-untyped-call]  # the library is untyped
+class CredentialScheme(OpenApiAuthenticationExtension):
     """How a credential is presented."""
 
     target_class = "tenancy.api.authentication.CredentialAuthentication"

@@ -13,7 +13,7 @@ from tenancy.principals import Principal
 _NOTHING = "There is no such object, or it belongs to another tenant."
 
 
-def _memberships(principal: Principal) -> QuerySet[Membership]:
+def memberships(principal: Principal) -> QuerySet[Membership]:
     return Membership.objects.filter(user_id=principal.user_id) if principal.user_id else Membership.objects.none()
 
 
@@ -21,14 +21,14 @@ def organizations(principal: Principal) -> QuerySet[Organization]:
     """Organizations in which the caller has any role; a key sees the one it belongs to."""
     if principal.is_key:
         return Organization.objects.filter(pk=principal.organization_id)
-    found = Organization.objects.filter(memberships__in=_memberships(principal)).distinct()
+    found = Organization.objects.filter(memberships__in=memberships(principal)).distinct()
     return found.filter(pk=principal.organization_id) if principal.organization_id else found
 
 
 def projects(principal: Principal) -> QuerySet[Project]:
     if principal.is_key:
         return Project.objects.filter(environments__pk=principal.environment_id)
-    mine = _memberships(principal)
+    mine = memberships(principal)
     found = Project.objects.filter(
         Q(organization__in=mine.filter(project__isnull=True).values("organization"))
         | Q(pk__in=mine.filter(project__isnull=False).values("project"))
@@ -39,7 +39,7 @@ def projects(principal: Principal) -> QuerySet[Project]:
 def environments(principal: Principal) -> QuerySet[Environment]:
     if principal.is_key:
         return Environment.objects.filter(pk=principal.environment_id)
-    mine = _memberships(principal)
+    mine = memberships(principal)
     found = Environment.objects.filter(
         Q(project__organization__in=mine.filter(project__isnull=True).values("organization"))
         | Q(project__in=mine.filter(project__isnull=False, environment__isnull=True).values("project"))
@@ -65,7 +65,7 @@ def role_on(principal: Principal, thing: Environment | Project | Organization) -
             )
         case Organization():
             reach = Q(organization=thing, project__isnull=True)
-    roles = [Role(role) for role in _memberships(principal).filter(reach).values_list("role", flat=True)]
+    roles = [Role(role) for role in memberships(principal).filter(reach).values_list("role", flat=True)]
     return max(roles, key=lambda role: role.rank, default=None)
 
 

@@ -15,7 +15,7 @@ from tenancy.models import User
 class ThrottledBackend(ModelBackend):
     """After too many wrong passwords even the right one is refused, until the lock-out is over."""
 
-    def authenticate(
+    def authenticate(  # type: ignore[override]  # Django's backends name the credentials they know, the stubs none
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
     ) -> AbstractBaseUser | None:
         if request is None or username is None or password is None:
@@ -32,5 +32,5 @@ class ThrottledBackend(ModelBackend):
             attempts.succeeded()
         return user
 
-    def user_can_authenticate(self, user: AbstractBaseUser | None) -> bool:  # type: ignore[override]  # stubs differ by version
+    def user_can_authenticate(self, user: Any) -> bool:
         return super().user_can_authenticate(user) and not (isinstance(user, User) and user.is_service)

@@ -32,7 +32,7 @@ class Caller:
             arguments |= {"data": content, "content_type": "application/json"}
         return getattr(self._client, method)(f"/api/{path}", **arguments)
 
-    def get(self, path: str, **query: str) -> Any:
+    def get(self, path: str, **query: Any) -> Any:
         return self.send("get", path, **query)
 
     def post(self, path: str, body: Any = None, **options: Any) -> Any:

@@ -92,7 +92,7 @@ def release(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagCo
 
 def board(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConfig) -> HttpResponse:
     """Who has applied the last kill or release; with `?part` the live part alone, which the page asks for again."""
-    shown = {"config": config, "board": kill_status(config)}
+    shown: dict[str, Any] = {"config": config, "board": kill_status(config)}
     if "part" in request.GET:
         return render(request, "flags/board_part.html", shown)
     return model_admin.page(

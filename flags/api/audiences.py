@@ -3,13 +3,13 @@
 from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.request import Request
 from rest_framework.response import Response
 
 from flags import selectors, services
 from flags.api import serializers
 from flags.documents import layer_resource, segment_resource
 from flags.models import Segment
+from tenancy.api.request import Request
 from tenancy.api.views import WHERE, EnvironmentView, paginated, payload, version_of
 from tenancy.errors import Invalid
 from tenancy.models import Role

@@ -1,7 +1,6 @@
 """What a flag was and who changed it: versions, going back, its part of the audit log."""
 
 from drf_spectacular.utils import extend_schema
-from rest_framework.request import Request
 from rest_framework.response import Response
 
 from audit.documents import entry_resource
@@ -10,6 +9,7 @@ from flags import history, selectors, services
 from flags.api import serializers
 from flags.api.views import with_project_editor
 from flags.documents import flag_resource
+from tenancy.api.request import Request
 from tenancy.api.serializers import AuditEntrySerializer
 from tenancy.api.views import WHERE, EnvironmentView, paginate, paginated, payload, refuse_unknown
 

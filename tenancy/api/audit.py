@@ -17,7 +17,7 @@ from tenancy.api import serializers
 from tenancy.api.request import Request
 from tenancy.api.views import TENANT, ManagementView, choice, paginated
 from tenancy.errors import Invalid
-from tenancy.models import Membership, Organization
+from tenancy.models import Organization
 from tenancy.principals import Principal
 
 FILTERS = [
@@ -87,7 +87,7 @@ def _seen(principal: Principal, organization: Organization) -> Q:
     if access.role_on(principal, organization) is not None:
         return Q()
     seen = Q(pk__in=[])
-    mine = Membership.objects.filter(user_id=principal.user_id, organization=organization)
+    mine = access.memberships(principal).filter(organization=organization)
     for membership in mine.select_related("project", "environment"):
         if membership.project is not None:
             scope = Q(project=membership.project.key)

@@ -80,7 +80,7 @@ def members_seen(principal: Principal, organization: Organization) -> QuerySet[M
     """All, for who has a role on the whole organization; for anybody else their own roles."""
     found = Membership.objects.filter(organization=organization).select_related("user", "project", "environment")
     if access.role_on(principal, organization) is None:
-        found = found.filter(user_id=principal.user_id)
+        found = found.filter(pk__in=access.memberships(principal))
     return found.order_by("user__username", "pk")
 
 
@@ -185,9 +185,7 @@ def credentials_seen(principal: Principal, organization: Organization) -> QueryS
     own = access.role_on(principal, organization)
     if own is not None and own.covers(Role.ADMIN):
         return found
-    rows = Membership.objects.filter(
-        user_id=principal.user_id, organization=organization, role__in=[Role.ADMIN, Role.OWNER]
-    )
+    rows = access.memberships(principal).filter(organization=organization, role__in=[Role.ADMIN, Role.OWNER])
     return found.filter(
         Q(user_id=principal.user_id)
         | Q(environment__project__in=rows.filter(environment__isnull=True, project__isnull=False).values("project"))

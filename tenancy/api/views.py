@@ -1,11 +1,12 @@
 """What every management view starts from: the environment behind the door, and a body whose form was checked."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, cast
 
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.pagination import PageNumberPagination
+from rest_framework.request import Request as BaseRequest
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.settings import api_settings
@@ -45,7 +46,7 @@ class ManagementView(APIView):
         if "post" in vars(cls):
             cls.post = idempotent(vars(cls)["post"])  # type: ignore[attr-defined]  # it is there: see the line above
 
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+    def initial(self, request: BaseRequest, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         refuse([
             Problem(name, "null_characters_not_allowed", _NUL)
@@ -71,7 +72,9 @@ def payload(serializer: type[Serializer[Any]], request: Request, *, is_partial: 
 
     Names the serializer does not know are kept, so that the service can refuse them by name.
     """
-    data = request.data if request.data not in (None, "") else {}
+    data: Any = request.data
+    if data in (None, ""):
+        data = {}
     if not isinstance(data, dict):
         raise Invalid("Send a JSON object.", code="invalid_type")
     refuse([Problem(path, "null_characters_not_allowed", _NUL) for path in _paths_with_nul(data)])
@@ -115,7 +118,7 @@ def version_of(sent: dict[str, Any]) -> int:
 
 def paginate(view: APIView, request: Request, rows: QuerySet[Any]) -> tuple[PageNumberPagination, list[Any]]:
     """Return the paginator, which makes the response, and the rows of the page that was asked for."""
-    paginator: PageNumberPagination = api_settings.DEFAULT_PAGINATION_CLASS()
+    paginator = cast(type[PageNumberPagination], api_settings.DEFAULT_PAGINATION_CLASS)()
     return paginator, paginator.paginate_queryset(rows, request, view=view) or []
 
 
