@@ -12,7 +12,7 @@ from django.urls import URLPattern, path
 from unfold.decorators import display
 
 from experiments import services
-from experiments.admin import results
+from experiments.admin import designer, results
 from experiments.models import Experiment
 from experiments.preflight import check_before_start
 from experiments.selectors import stored_results, with_parts
@@ -95,6 +95,9 @@ class ExperimentAdmin(ConsoleAdmin):
     def decision_label(self, experiment: Experiment) -> str:
         return f"{experiment.get_decision_display()} ({experiment.shipped_variant})" if experiment.decision else "-"
 
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return visit(request).may(Role.EDITOR, visit(request).environment)
+
     def has_edit_permission(self, request: HttpRequest, obj: Experiment | None = None) -> bool:
         environment = obj.environment if obj is not None else visit(request).environment
         return visit(request).may(Role.EDITOR, environment)
@@ -104,6 +107,8 @@ class ExperimentAdmin(ConsoleAdmin):
             return path(pattern, self.admin_site.admin_view(view), name=f"experiments_experiment_{name}")
 
         return [
+            route("plan/", self._plan, "plan"),
+            route("<path:object_id>/edit/", self._on_experiment(designer.edit, needs_editor=True), "edit"),
             route("<path:object_id>/results/", self._on_experiment(results.page), "results"),
             route("<path:object_id>/results.csv", self._on_experiment(results.export), "export"),
             route("<path:object_id>/results/<uuid:result_id>/", self._on_experiment(results.page), "stored"),
@@ -123,8 +128,16 @@ class ExperimentAdmin(ConsoleAdmin):
         extra_context: dict[str, Any] | None = None,  # noqa: ARG002 - likewise
     ) -> HttpResponse:
         if object_id is None:
-            raise PermissionDenied
+            if not self.has_add_permission(request):
+                raise PermissionDenied
+            return designer.create(self, request)
         return self._on_experiment(_page)(request, object_id)
+
+    def _plan(self, request: HttpRequest) -> HttpResponse:
+        environment = visit(request).environment
+        if environment is None or not self.has_add_permission(request):
+            raise PermissionDenied
+        return designer.plan(self, request, environment)
 
     def _on_experiment(self, view: View, *, needs_editor: bool = False) -> View:
         """Find the experiment through the door (404 where it is not this person's) and check the role."""
@@ -143,7 +156,7 @@ class ExperimentAdmin(ConsoleAdmin):
 def _page(model_admin: ExperimentAdmin, request: HttpRequest, experiment: Experiment) -> HttpResponse:
     may_edit = model_admin.has_edit_permission(request, experiment)
     acts = {
-        Experiment.Status.DRAFT: ["start"],
+        Experiment.Status.DRAFT: ["edit", "start"],
         Experiment.Status.RUNNING: ["pause", "restart", "complete"],
         Experiment.Status.PAUSED: ["resume", "restart", "complete"],
     }.get(Experiment.Status(experiment.status), [])

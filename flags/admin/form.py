@@ -219,22 +219,13 @@ class FlagForm:
     def _rules(self, names: Mapping[str, str], problems: list[Problem]) -> list[dict[str, Any]]:
         rules = []
         for index, (row, priority) in enumerate(zip(self.rules, self._priorities(), strict=True)):
-            rule: dict[str, Any] = {"priority": priority, "name": row.name, "conditions": []}
+            rule: dict[str, Any] = {
+                "priority": priority,
+                "name": row.name,
+                "conditions": conditions_of(row.conditions, f"rules[{index}]", problems),
+            }
             if row.id:
                 rule["id"] = row.id
-            for position, condition in enumerate(row.conditions):
-                try:
-                    value = conditions.to_value(condition.value, condition.operator, condition.kind)
-                except conditions.UnreadableValueError as error:
-                    path = f"rules[{index}].conditions[{position}].value"
-                    problems.append(Problem(path, "invalid", str(error)))
-                    continue
-                item: dict[str, Any] = {"operator": condition.operator}
-                if condition.operator not in conditions.WITHOUT_ATTRIBUTE:
-                    item["attribute"] = condition.attribute
-                if value is not None:
-                    item["value"] = value
-                rule["conditions"].append(item)
             if row.serve == "rollout":
                 rule["rollout"] = _rollout(row.percents, names, f"rules[{index}].rollout", problems)
             else:
@@ -294,16 +285,38 @@ class FlagForm:
         return [row for row in self.variants if _lines(row.users)]
 
 
+def conditions_of(rows: list[ConditionRow], attr: str, problems: list[Problem]) -> list[dict[str, Any]]:
+    """Return the conditions that the rows stand for; what cannot be read goes into `problems` under `attr`."""
+    found: list[dict[str, Any]] = []
+    for position, row in enumerate(rows):
+        try:
+            value = conditions.to_value(row.value, row.operator, row.kind)
+        except conditions.UnreadableValueError as error:
+            problems.append(Problem(f"{attr}.conditions[{position}].value", "invalid", str(error)))
+            continue
+        item: dict[str, Any] = {"operator": row.operator}
+        if row.operator not in conditions.WITHOUT_ATTRIBUTE:
+            item["attribute"] = row.attribute
+        if value is not None:
+            item["value"] = value
+        found.append(item)
+    return found
+
+
+def condition_rows(stored: list[dict[str, Any]]) -> list[ConditionRow]:
+    rows = []
+    for index, condition in enumerate(stored):
+        text, kind = conditions.to_text(condition.get("value"), condition["operator"])
+        rows.append(ConditionRow(str(index), condition.get("attribute", ""), condition["operator"], text, kind))
+    return rows
+
+
 def _priority(text: str) -> int:
     """The rule's priority, or -1 for a rule that has none yet."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
 
 
 def _rule_row(ref: str, rule: Mapping[str, Any], refs: Mapping[str, str]) -> RuleRow:
-    rows = []
-    for index, condition in enumerate(rule["conditions"]):
-        text, kind = conditions.to_text(condition.get("value"), condition["operator"])
-        rows.append(ConditionRow(str(index), condition.get("attribute", ""), condition["operator"], text, kind))
     return RuleRow(
         ref,
         id=str(rule.get("id", "")),
@@ -311,7 +324,7 @@ def _rule_row(ref: str, rule: Mapping[str, Any], refs: Mapping[str, str]) -> Rul
         name=rule.get("name", ""),
         serve=refs.get(rule["variant"], "") if rule.get("variant") else "rollout",
         percents={refs.get(item["variant"], ""): _percent_text(item["percent"]) for item in rule.get("rollout", [])},
-        conditions=rows,
+        conditions=condition_rows(rule["conditions"]),
     )
 
 

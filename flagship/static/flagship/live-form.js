@@ -1,7 +1,7 @@
-/* The flag page: rows that come and go, sliders beside numbers, and the change in words while it is being made. */
+/* Forms that answer while they are filled in: rows that come and go, sliders beside numbers, a preview beside it all. */
 (() => {
   "use strict";
-  const form = document.getElementById("flag-form");
+  const form = document.getElementById("live-form");
   if (!form) return;
   const readable = form.querySelector("fieldset");
   const wasDisabled = readable.disabled;
@@ -42,6 +42,7 @@
 
   const drawSplit = () => {
     const bar = $("[data-split]");
+    if (!bar) return;
     const rest = $("[data-rest]");
     let total = 0;
     bar.replaceChildren();
@@ -71,7 +72,8 @@
       kind.hidden = !["scalar", "list"].includes(takes) && kind.value !== "json";
     }
     for (const rule of $$("[data-rule]", root)) {
-      $("[data-rule-shares]", rule).hidden = $("[data-serve]", rule).value !== "rollout";
+      const serve = $("[data-serve]", rule);
+      if (serve) $("[data-rule-shares]", rule).hidden = serve.value !== "rollout";
       $$("[data-word]", rule).forEach((word, index) => { word.textContent = index ? "and" : "if"; });
     }
     const none = $("[data-no-rules]");
@@ -171,6 +173,20 @@
     reorder();
     changed();
   });
+
+  // An experiment's control variant is one of its flag's.
+  const flag = $("[data-flag-variants]");
+  const control = $("#id_controlVariant");
+  const syncControl = () => {
+    if (!flag) return;
+    const known = JSON.parse(flag.selectedOptions[0]?.dataset.variants ?? "[]");
+    const chosen = control.dataset.chosen || control.value;
+    control.replaceChildren(...known.map((key) => new Option(key, key)));
+    if (known.includes(chosen)) control.value = chosen;
+    control.dataset.chosen = "";
+  };
+  flag?.addEventListener("change", syncControl);
+  syncControl();
 
   form.addEventListener("input", (event) => {
     const target = event.target;
