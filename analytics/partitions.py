@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -115,12 +116,10 @@ def create(table: str, week: Week) -> bool:
     column, name = TABLES[table], week.name(table)
     low, high = week.bounds()
     with connection.cursor() as cursor:
-        cursor.execute("SELECT to_regclass(%s)", [name])
-        if cursor.fetchone()[0] is not None:
+        if _exists(cursor, name):
             return False
         cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCK_SPACE, week.number])
-        cursor.execute("SELECT to_regclass(%s)", [name])
-        if cursor.fetchone()[0] is not None:
+        if _exists(cursor, name):
             return False
         cursor.execute("SET LOCAL lock_timeout = '10s'")
         cursor.execute(f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)")
@@ -134,6 +133,15 @@ def create(table: str, week: Week) -> bool:
         cursor.execute(f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ('{low}') TO ('{high}')")
         cursor.execute("SET LOCAL lock_timeout = 0")
     return True
+
+
+def _exists(cursor: Any, name: str) -> bool:
+    """Read the catalog itself: to_regclass() may answer from what this session had looked up before it waited."""
+    cursor.execute(
+        "SELECT EXISTS (SELECT FROM pg_class WHERE relname = %s AND relnamespace = current_schema()::regnamespace)",
+        [name],
+    )
+    return bool(cursor.fetchone()[0])
 
 
 def create_ahead(*, weeks: int = FUTURE_WEEKS) -> list[str]:

@@ -171,6 +171,7 @@ def _hold(rate: int, seconds: float, secret: str) -> Run:
             content = answer.read()
             with lock:
                 run.sent += BATCH
+                run.held = run.sent / max(time.perf_counter() - started, seconds)
                 if answer.status == 202:
                     run.accepted += orjson.loads(content)["accepted"]
                     if turn % max(1, int(rate / BATCH)) == 0:
@@ -189,8 +190,6 @@ def _hold(rate: int, seconds: float, secret: str) -> Run:
                 run.delays.append(time.perf_counter() - since)
                 with lock:
                     watched.remove((event_id, since))
-        if not any(sender.is_alive() for sender in senders) and run.held == 0:
-            run.held = run.sent / (time.perf_counter() - started)
         time.sleep(0.01)
     _until(lambda: _stored() - empty_counts >= run.accepted, seconds=300)
     run.stored = _stored() - empty_counts
