@@ -81,6 +81,27 @@ def test_replace__a_prerequisite__reaches_the_flags_that_ask_for_it() -> None:
     assert after.evaluate("asked", Context("a")).reason == "RULE_MATCH"
 
 
+def test_from_document__flag_no_json_could_hold__is_broken_and_nothing_else() -> None:
+    document = snapshot(flag())
+    document["flags"]["odd"] = {1, 2}
+    document["flags"]["endless"] = endless = flag(key="endless")
+    endless["rules"] = [endless]
+    asked = Environment.from_document(document)
+    assert asked.evaluate("asked", Context("a")).error_code is None
+    assert {asked.evaluate(key, Context("a")).error_code for key in ("odd", "endless")} == {"PARSE_ERROR"}
+    assert asked.flags["odd"].document is None
+
+
+def test_replace__functions_for_unusual_attributes__are_kept_as_well() -> None:
+    listed = rule([condition("tags", "in", ["x"]), {"operator": "in_segment", "value": ["s"]}])
+    before = environment(flag(rules=[listed]), segments=[{"key": "s", "conditions": condition("tags", "equals", "y")}])
+    context = Context("ann", {"tags": ["x", "y"]})
+    assert before.evaluate("asked", context).value is True
+    after = before.replace(8, segments={"other": {"key": "other"}})
+    assert (after.evaluate("asked", context).value, after.evaluate("asked", context).config_version) == (True, 8)
+    assert after.evaluate("asked", Context("ann", {"tags": ["x"]})).value is False
+
+
 def test_replace__nothing_but_the_version__is_a_new_version_of_the_same() -> None:
     before = environment(flag(), environment={"salt": "e"})
     after = before.replace(9)
