@@ -251,9 +251,10 @@ def _complete(model_admin: ExperimentAdmin, request: HttpRequest, experiment: Ex
     )
 
 
-def _experiments_of(request: HttpRequest, config: FlagConfig) -> dict[str, Any] | None:  # noqa: ARG001 - a panel's signature
+def _experiments_of(request: HttpRequest, config: FlagConfig) -> dict[str, Any] | None:
     rows = list(Experiment.objects.filter(config=config).order_by("-pk")[:10])
-    return {"experiments": rows} if rows else None
+    may_create = visit(request).may(Role.EDITOR, config.environment) and not config.flag.is_archived
+    return {"experiments": rows, "may_create": may_create} if rows or may_create else None
 
 
 register_panel(Panel("experiments/panel.html", _experiments_of))

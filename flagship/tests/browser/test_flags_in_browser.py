@@ -124,13 +124,13 @@ def test_kill_and_release__work(open_session, console_editor, config):
     page.get_by_text("25.00 % of users get something else than now").wait_for()
     page.get_by_label("Why?").fill("Errors since noon")
     page.get_by_role("button", name="Kill new-checkout").click()
-    page.get_by_text("The kill switch is on.").wait_for()
+    page.get_by_text("new-checkout is killed in Web · Staging: everybody gets control").wait_for()
     config.refresh_from_db()
     assert config.kill_switch_variant == "control"
 
     page.get_by_role("link", name="Release…").click()
     page.get_by_role("button", name="Release new-checkout").click()
-    page.get_by_text("is released").wait_for()
+    page.get_by_text("is released in Web · Staging").wait_for()
 
     config.refresh_from_db()
     assert not config.is_killed

@@ -4,6 +4,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.urls import reverse
 
+from audit.models import Entry
 from experiments import services as experiment_services
 from flags import services
 from tenancy import services as tenancy_services
@@ -12,8 +13,9 @@ from tenancy.testing import ALICE
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 PAGES = [
-    "home", "flags", "flag", "new flag", "kill", "history", "experiments", "experiment", "results", "start", "projects",
-    "environments", "members", "new member", "keys", "new key", "audit", "audit entry",
+    "home", "flags", "flag", "try", "board", "kill by tag", "new flag", "kill", "history", "designer", "experiments",
+    "experiment", "results", "start", "projects", "environments", "members", "new member", "keys", "new key", "audit",
+    "audit entry",
 ]  # fmt: skip
 # Shipped by django-unfold and Django as they are; what is ours must be clean.
 FRAME = [
@@ -52,13 +54,15 @@ def addresses(acme):
     tenancy_services.issue_credential(
         actor=ALICE, kind="server", name="shop", organization=acme.organization, environment=environment
     )
-    from audit.models import Entry  # noqa: PLC0415 - read once there is something to read
-
     entry = Entry.objects.order_by("-id").first()
     routes = {
         "home": ("index", []),
         "flags": ("flags_flagconfig_changelist", []),
         "flag": ("flags_flagconfig_change", [config.pk]),
+        "try": ("flags_flagconfig_try", [config.pk]),
+        "board": ("flags_flagconfig_board", [config.pk]),
+        "kill by tag": ("flags_flagconfig_kill_tag", []),
+        "designer": ("experiments_experiment_add", []),
         "new flag": ("flags_flagconfig_add", []),
         "kill": ("flags_flagconfig_kill", [config.pk]),
         "history": ("flags_flagconfig_history", [config.pk]),
