@@ -83,8 +83,11 @@ def test_impact__experiments_touched__are_named(viewer, environment, make_flag):
 
 @pytest.mark.parametrize(
     ("body", "attr", "code"),
-    [({}, "config", "required"), ({"config": {"rollout": [{"variant": "x", "percent": 1}]}}, "rollout[0].variant", "unknown_variant")],
-)  # fmt: skip
+    [
+        ({}, "config", "required"),
+        ({"config": {"defaultVariant": "x"}}, "defaultVariant", "unknown_variant"),
+    ],
+)
 def test_impact__bad_input__is_400(viewer, make_flag, body, attr, code):
     make_flag("a")
 

@@ -15,8 +15,9 @@ from rest_framework.views import APIView
 from tenancy import access
 from tenancy.api.idempotency import idempotent
 from tenancy.api.request import Request
-from tenancy.errors import Invalid, Problem
+from tenancy.errors import Forbidden, Invalid, Problem
 from tenancy.models import Environment, Role
+from tenancy.principals import Principal
 
 TENANT = OpenApiParameter(
     "X-Tenant-ID",
@@ -48,6 +49,9 @@ class ManagementView(APIView):
 
     def initial(self, request: BaseRequest, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
+        if isinstance(request.user, Principal) and request.user.is_key:
+            # At the door, so that no view can forget it: a key has no person whose role could be asked.
+            raise Forbidden("This key may evaluate and send events; use a management token to read or change anything.")
         refuse([
             Problem(name, "null_characters_not_allowed", _NUL)
             for name, value in [*request.query_params.items(), *kwargs.items()]
