@@ -7,9 +7,9 @@ import logging
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
-from openflagship.client.effects import Call, Close, Connect, Effect, Logic, Pause, Read, Write
+from openflagship.client.effects import Answered, Call, Close, Connect, Effect, Logic, Pause, Read, Write
 
 log = logging.getLogger("openflagship")
 
@@ -18,10 +18,19 @@ _AFTER_BUG_SECONDS = 5.0
 _Pair: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
+async def perform(logic: Logic[Answered], tls: ssl.SSLContext | None) -> Answered:
+    """Run one logic to its end, in the calling task, and return its result. Raises OSError."""
+    driver = AsyncDriver("openflagship-request", lambda: logic, tls)
+    try:
+        return await driver.drive(logic)
+    finally:
+        driver.close_all()
+
+
 class AsyncDriver:
     """One logic, one task, the few connections it has open. `wake` may be called from any thread."""
 
-    def __init__(self, name: str, make_logic: Callable[[], Logic[None]], tls: ssl.SSLContext | None) -> None:
+    def __init__(self, name: str, make_logic: Callable[[], Logic[Any]], tls: ssl.SSLContext | None) -> None:
         self._name = name
         self._make_logic = make_logic
         self._tls = tls
@@ -61,7 +70,7 @@ class AsyncDriver:
         while True:
             logic = self._make_logic()
             try:
-                await self._drive(logic)
+                await self.drive(logic)
             except Exception:
                 log.exception("a bug in openflagship; it goes on in %.0f s", _AFTER_BUG_SECONDS)
                 await asyncio.sleep(_AFTER_BUG_SECONDS)
@@ -69,17 +78,21 @@ class AsyncDriver:
                 return
             finally:
                 logic.close()
-                for left in tuple(self._open):
-                    self._close(left)
+                self.close_all()
 
-    async def _drive(self, logic: Logic[None]) -> None:
+    def close_all(self) -> None:
+        for left in tuple(self._open):
+            self._close(left)
+
+    async def drive(self, logic: Logic[Answered]) -> Answered:
+        """Do what the logic asks until it ends; its result. Raises what it raises."""
         result: Any = None
         failure: OSError | None = None
         while True:
             try:
                 effect = logic.send(result) if failure is None else logic.throw(failure)
-            except StopIteration:
-                return
+            except StopIteration as end:
+                return cast("Answered", end.value)
             result, failure = None, None
             try:
                 result = await self._do(effect)

@@ -22,6 +22,8 @@ _SEGMENT_KIND: Final = "segment_updated"
 # Called with the keys of the flags that changed, None where it may be any of them; none at all where only the answers'
 # staleness did.
 Listener: TypeAlias = Callable[[frozenset[str] | None], None]
+# Called with the events just applied, in their order; None where the whole was replaced.
+Tap: TypeAlias = Callable[[list[ServerEvent] | None], None]
 
 
 class SnapshotError(ValueError):
@@ -63,6 +65,8 @@ class Configuration:
         self._is_lasting = False
         self._ahead: dict[str, Any] = {}
         self._listeners: tuple[Listener, ...] = ()
+        # For whoever passes changes on; at most one.
+        self.tap: Tap | None = None
 
     @property
     def version(self) -> int:
@@ -99,7 +103,7 @@ class Configuration:
         """Take a configuration from elsewhere than the server; `is_lasting`: it never goes stale."""
         self._is_lasting = is_lasting
         self._confirmed_at = self._clock() - age_seconds
-        self._swap(environment, source, None)
+        self._swap_whole(environment, source)
 
     def replace(self, environment: Environment, etag: str | None = None, *, is_from_stream: bool = False) -> None:
         """Take the server's snapshot.
@@ -112,7 +116,7 @@ class Configuration:
             return
         self.etag = etag
         self._ahead.clear()
-        self._swap(environment, "server", None)
+        self._swap_whole(environment, "server")
 
     def confirm(self) -> None:
         """The server has said that what is here is current."""
@@ -135,6 +139,7 @@ class Configuration:
         flags: dict[str, Any] = {}
         segments: dict[str, Any] = {}
         version = before = self.version
+        applied: list[ServerEvent] = []
         for event in events:
             try:
                 data = json.loads(event.data)
@@ -143,7 +148,7 @@ class Configuration:
             if event.kind == SNAPSHOT:
                 self._apply_snapshot(data)
                 version = before = self.version
-                flags, segments = {}, {}
+                flags, segments, applied = {}, {}, []
             elif event.kind in _FLAG_KINDS or event.kind == _SEGMENT_KIND:
                 at = _version_of(event)
                 if at is not None and at <= version:
@@ -154,11 +159,14 @@ class Configuration:
                 else:
                     self._note_flag(flags, event.kind, key, document, is_ahead=at is None)
                 version = version if at is None else at
+                applied.append(event)
         if not flags and not segments and version == before:
             return False
         environment = self.environment.replace(version, flags=flags, segments=segments)
         self._swap(environment, self.source, None if segments else frozenset(flags))
         self.etag = None
+        if self.tap is not None:
+            self.tap(applied)
         return True
 
     def _apply_snapshot(self, data: Any) -> None:
@@ -177,6 +185,11 @@ class Configuration:
                 return
             del self._ahead[key]
         flags[key] = document
+
+    def _swap_whole(self, environment: Environment, source: str) -> None:
+        self._swap(environment, source, None)
+        if self.tap is not None:
+            self.tap(None)
 
     def _swap(self, environment: Environment, source: str, keys: frozenset[str] | None) -> None:
         self.environment = environment

@@ -35,7 +35,7 @@ class EventQueue:
         self._options = options
         self._source = source
         self._wake = wake
-        self._exposures: deque[tuple[_Mark, Answer, int]] = deque()
+        self._exposures: deque[tuple[_Mark, Answer, int, str | None]] = deque()
         self._conversions: deque[tuple[str, str, float | None, Mapping[str, Any] | None, int]] = deque()
         self._seen: set[_Mark] = set()
         self._is_on = options.is_sending_events and not options.is_offline
@@ -53,7 +53,19 @@ class EventQueue:
             self.dropped += 1
             return
         self._seen.add(mark)
-        self._exposures.append((mark, answer, time.time_ns()))
+        self._exposures.append((mark, answer, time.time_ns(), None))
+        if len(self) == self._options.flush_count:
+            self._wake()
+
+    def expose_each(self, evaluation_id: str, flag_key: str, unit: str, answer: Answer) -> None:
+        """As `expose`, under an id that was given away already, so nothing is collapsed."""
+        if not self._is_on:
+            return
+        if len(self) >= self._options.most_events:
+            self.dropped += 1
+            return
+        mark = (flag_key, unit, answer.variant, answer.config_version)
+        self._exposures.append((mark, answer, time.time_ns(), evaluation_id))
         if len(self) == self._options.flush_count:
             self._wake()
 
@@ -102,10 +114,10 @@ class EventQueue:
                 events.append(event)
         return events
 
-    def _exposure(self, mark: _Mark, answer: Answer, at_ns: int) -> dict[str, Any]:
+    def _exposure(self, mark: _Mark, answer: Answer, at_ns: int, evaluation_id: str | None) -> dict[str, Any]:
         flag_key, unit, variant, version = mark
         event: dict[str, Any] = {
-            "evaluationId": str(uuid7(at_ns // 1_000_000)),
+            "evaluationId": evaluation_id or str(uuid7(at_ns // 1_000_000)),
             "flagKey": flag_key,
             "userId": self._unit(unit),
             "variant": variant,

@@ -25,6 +25,7 @@ MOST_EVENTS_IN_REQUEST = 1_000
 _SAVE_EVERY_SECONDS = 5.0
 _GZIP_FROM_BYTES = 1_024
 _ACK_AGAIN_SECONDS = 10.0
+_MOST_RELAYED = 10_000
 
 
 @dataclass(slots=True, eq=False)
@@ -63,6 +64,7 @@ class Sender:
         self._clock = clock
         self._backoff = Backoff(options.first_backoff_seconds, options.most_backoff_seconds)
         self._waiting: deque[Batch] = deque()
+        self._relayed: dict[str, dict[str, Any]] = {}
         self._close_by: float | None = None
         now = clock()
         self._flush_at = now + options.flush_seconds
@@ -81,6 +83,11 @@ class Sender:
     def ask_close(self, within_seconds: float) -> None:
         """Have `run` send what there is and end, giving up after that long."""
         self._close_by = self._clock() + within_seconds
+
+    def relay_acknowledgement(self, instance: str, version: int, sdk: str) -> None:
+        """Pass on what a client of ours has applied; only its latest version matters."""
+        if len(self._relayed) < _MOST_RELAYED or instance in self._relayed:
+            self._relayed[instance] = {"instance": instance, "version": version, "sdk": sdk}
 
     def note_stored(self) -> None:
         """What is here came from the store: no need to write it back."""
@@ -118,7 +125,8 @@ class Sender:
             times = [now + self._options.flush_seconds]
         if self._store is not None and self._saved_version != self._configuration.version:
             times.append(self._save_at)
-        if self._acked_version != self._configuration.version and self._configuration.source == "server":
+        is_told = self._acked_version == self._configuration.version and not self._relayed
+        if self._configuration.source == "server" and not is_told:
             times.append(self._ack_at)
         return max(0.01, min(times) - now)
 
@@ -217,11 +225,20 @@ class Sender:
     def _acknowledge(self) -> Logic[None]:
         """Tell the server which version is applied; only the latest matters, so a failure is tried again later."""
         version = self._configuration.version
-        if self._configuration.source != "server" or version == self._acked_version or self._clock() < self._ack_at:
+        if self._configuration.source != "server" or self._clock() < self._ack_at:
             return
-        body = json.dumps(
-            {"instance": self._instance, "version": version, "sdk": self._headers["X-FlagShip-SDK"]}
-        ).encode()
+        if version != self._acked_version:
+            mine = {"instance": self._instance, "version": version, "sdk": self._headers["X-FlagShip-SDK"]}
+            if (yield from self._send_acknowledgement(mine)):
+                self._acked_version = version
+        while self._relayed and self._clock() >= self._ack_at:
+            instance, said = next(iter(self._relayed.items()))
+            del self._relayed[instance]
+            if not (yield from self._send_acknowledgement(said)):
+                self._relayed.setdefault(instance, said)
+
+    def _send_acknowledgement(self, said: dict[str, Any]) -> Logic[bool]:
+        body = json.dumps(said).encode()
         try:
             response = yield from request(
                 self._stream_endpoint,
@@ -233,12 +250,12 @@ class Sender:
             )
         except OSError:
             self._ack_at = self._clock() + _ACK_AGAIN_SECONDS
-            return
+            return False
         # A server that has no such route, or refuses, would do so again: leave it at that until the next version.
         if response.status < 500 and response.status != 429:
-            self._acked_version = version
-        else:
-            self._ack_at = self._clock() + _ACK_AGAIN_SECONDS
+            return True
+        self._ack_at = self._clock() + _ACK_AGAIN_SECONDS
+        return False
 
     def _save(self) -> Logic[None]:
         environment = self._configuration.environment

@@ -1,0 +1,57 @@
+"""`openflagship-edge`, or `python -m openflagship.edge`: serve an edge until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import socket
+import sys
+
+import uvicorn
+
+from openflagship.edge.application import Edge
+from openflagship.edge.settings import EdgeSettings
+
+_GRACE_SECONDS = 3
+
+
+class EdgeServer(uvicorn.Server):
+    """Ends the streams before it waits for requests to end."""
+
+    def __init__(self, config: uvicorn.Config, edge: Edge) -> None:
+        super().__init__(config)
+        self._edge = edge
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._edge.drain()
+        await super().shutdown(sockets)
+
+
+def main() -> None:
+    """Addresses by options, the rest by variables: see docs/edge.md."""
+    parser = argparse.ArgumentParser(prog="openflagship-edge", description=__doc__)
+    parser.add_argument("--host", default=os.environ.get("FLAGSHIP_EDGE_HOST", "127.0.0.1"))
+    parser.add_argument("--port", type=int, default=int(os.environ.get("FLAGSHIP_EDGE_PORT", "8090")))
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        edge = Edge(EdgeSettings.from_environ(os.environ))
+    except ValueError as error:
+        sys.exit(f"openflagship-edge: {error}")
+    config = uvicorn.Config(
+        edge,
+        host=arguments.host,
+        port=arguments.port,
+        lifespan="on",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        log_config=None,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    EdgeServer(config, edge).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,364 @@
+"""The ASGI application: routes, credentials, and answers as the server gives them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
+from typing import Any, TypeAlias
+
+import orjson
+
+from openflagship.client.aio import perform
+from openflagship.client.effects import Endpoint
+from openflagship.client.http import Response, request
+from openflagship.edge import answers
+from openflagship.edge.metrics import Metrics
+from openflagship.edge.settings import EdgeSettings
+from openflagship.edge.source import EdgeClient, Source, name_of
+from openflagship.engine import Answer, Context
+from openflagship.ids import uuid7
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+_Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
+
+_MAX_BODY_BYTES = 1024 * 1024
+_MAX_EVENTS_BYTES = 5 * 1024 * 1024
+_OFREP = "/ofrep/v1/evaluate/flags"
+_EVENTS = re.compile(r"/(?:api|v1)/events/(exposure|conversion|metrics)")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,100}\Z")
+_CODES = {
+    400: "invalid", 401: "not_authenticated", 403: "permission_denied", 404: "not_found", 405: "method_not_allowed",
+    413: "payload_too_large", 503: "unavailable",
+}  # fmt: skip
+
+
+class RefusedError(Exception):
+    """A refusal with its status; problems are (attr, code, detail)."""
+
+    def __init__(self, status: int, detail: str = "", *problems: tuple[str | None, str, str]) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.problems = problems or ((None, _CODES[status], detail),)
+
+
+class Edge:
+    """An ASGI application. Its clients start with the lifespan and end with it."""
+
+    def __init__(self, settings: EdgeSettings) -> None:
+        self.settings = settings
+        self.sources: list[Source] = []
+        self._by_key: dict[str, tuple[Source, bool]] = {}
+        self.metrics = Metrics(
+            lambda: [(source.name, source.client.status(), len(source.listeners)) for source in self.sources]
+        )
+        self._evaluations = self.metrics.evaluations
+        self._plain_routes: dict[str, Callable[[Source, Any], tuple[int, Any]]] = {}
+        for prefix in ("/api", "/v1"):
+            self._plain_routes[f"{prefix}/flags/evaluate"] = self._plain_routes[f"{prefix}/evaluate"] = self._evaluate
+            self._plain_routes[f"{prefix}/flags/evaluate/all"] = self._evaluate_all
+
+    async def start(self) -> None:
+        settings = self.settings
+        for one in settings.environments:
+            path = settings.data_dir and settings.data_dir / f"{name_of(one.server_key)}.json"
+            client = EdgeClient(
+                one.server_key,
+                settings.url,
+                **{
+                    "stream_url": settings.stream_url,
+                    "snapshot_path": path,
+                    "signing_secret": settings.signing_secret,
+                    "flush_seconds": 1.0,
+                    "flush_count": 500,
+                    "most_events": 100_000,
+                    "start_wait_seconds": 0,
+                    **settings.options,
+                },
+            )
+            source = Source(client, one.server_key, settings.signing_secret)
+            self.sources.append(source)
+            self._by_key[one.server_key] = (source, True)
+            self._by_key.update(dict.fromkeys(one.client_keys, (source, False)))
+        await asyncio.gather(*(source.client.start() for source in self.sources))
+
+    def drain(self) -> None:
+        """End every stream: they have no end of their own that a server could wait for."""
+        for source in self.sources:
+            source.close()
+
+    async def stop(self) -> None:
+        self.drain()
+        await asyncio.gather(*(source.client.close() for source in self.sources))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            headers = dict(scope["headers"])
+            try:
+                await self._http(scope, headers, receive, send)
+            except RefusedError as error:
+                await self._refuse(headers, send, error)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await self.start()
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await self.stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def _http(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
+        path, method = scope["path"], scope["method"]
+        if method == "POST":
+            plain = self._plain_routes.get(path)
+            if plain is not None:
+                source = self._source(headers, needs_server_key=False)
+                body = _parse(await _read(receive, _MAX_BODY_BYTES))
+                try:
+                    status, answer = plain(source, body)
+                except answers.InvalidError as error:
+                    raise RefusedError(400, "", *error.problems) from error
+                await self._respond(headers, send, status, answer)
+            elif path.startswith(_OFREP) and path[len(_OFREP) : len(_OFREP) + 1] in {"", "/"}:
+                await self._ofrep(path[len(_OFREP) + 1 :], headers, receive, send)
+            elif found := _EVENTS.fullmatch(path):
+                await self._forward(found[1], headers, receive, send)
+            elif path in {"/api/stream/ack", "/v1/stream/ack"}:
+                await self._acknowledge(headers, receive, send)
+            else:
+                raise RefusedError(404, "An edge evaluates, streams and forwards; the rest is the server's.")
+        elif method == "OPTIONS" and b"access-control-request-method" in headers:
+            await self._respond(headers, send, 204, b"", headers_too=_PREFLIGHT)
+        elif method == "GET":
+            await self._get(path, headers, receive, send)
+        else:
+            raise RefusedError(405, "An edge knows GET and POST.")
+
+    async def _get(self, path: str, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
+        if path == "/healthz":
+            await self._respond(headers, send, 200, {"status": "ok"})
+        elif path == "/readyz":
+            states = [source.status() for source in self.sources]
+            is_ready = bool(states) and all(state["ready"] for state in states)
+            body = {"status": "ready" if is_ready else "starting", "environments": states}
+            await self._respond(headers, send, 200 if is_ready else 503, body)
+        elif path == "/metrics":
+            await self._respond(headers, send, 200, self.metrics.render(), content_type=b"text/plain; version=0.0.4")
+        elif path in {"/api/snapshot", "/v1/snapshot"}:
+            await self._snapshot(headers, send)
+        elif path in {"/api/stream", "/v1/stream"}:
+            await self._stream(headers, receive, send)
+        else:
+            raise RefusedError(404, "An edge evaluates, streams and forwards; the rest is the server's.")
+
+    def _source(self, headers: dict[bytes, bytes], *, needs_server_key: bool, is_ready: bool = True) -> Source:
+        given = headers.get(b"authorization", b"").decode("latin-1")
+        secret = given[7:] if given[:7].lower() == "bearer " else headers.get(b"x-api-key", b"").decode("latin-1")
+        found = self._by_key.get(secret)
+        if found is None:
+            raise RefusedError(401, "This edge does not know the credential. Send `Authorization: Bearer fs_…`.")
+        source, is_server_key = found
+        if needs_server_key and not is_server_key:
+            raise RefusedError(403, "This needs a server key: with it come the rules, which stay private.")
+        if is_ready and source.client.environment.version == 0 and not source.client.status().is_ready:
+            raise RefusedError(503, "This edge has not heard of the environment's configuration yet.")
+        return source
+
+    def _expose(self, source: Source) -> answers.Expose:
+        client, evaluations = source.client, self._evaluations
+
+        def expose(evaluation_id: str, flag_key: str, context: Context, answer: Answer) -> None:
+            evaluations.labels(answer.reason).inc()
+            client.expose_each(evaluation_id, flag_key, context, answer)
+
+        return expose
+
+    def _evaluate(self, source: Source, body: Any) -> tuple[int, Any]:
+        return answers.evaluate(source.client.environment, body, self._expose(source))
+
+    def _evaluate_all(self, source: Source, body: Any) -> tuple[int, Any]:
+        return 200, answers.evaluate_all(source.client.environment, body, self._expose(source))
+
+    async def _ofrep(self, key: str, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
+        source = self._source(headers, needs_server_key=False)
+        content = await _read(receive, _MAX_BODY_BYTES)
+        more: _Headers = ()
+        named = {"key": key} if key else {}
+        answer: dict[str, Any] | bytes
+        try:
+            try:
+                body = orjson.loads(content)
+            except orjson.JSONDecodeError as error:
+                raise answers.OfrepError("PARSE_ERROR", f"The body is not valid JSON: {error}.") from error
+            environment, expose = source.client.environment, self._expose(source)
+            if key:
+                status, answer = answers.ofrep_one(environment, key, body, expose)
+            else:
+                known = headers.get(b"if-none-match", b"").decode("latin-1")
+                found, etag = answers.ofrep_all(environment, body, known, expose)
+                status, answer = (304, b"") if found is None else (200, found)
+                more = ((b"etag", etag.encode()),)
+        except answers.OfrepError as error:
+            status, answer = 400, {**named, "errorCode": error.code, "errorDetails": str(error)}
+        await self._respond(headers, send, status, answer, headers_too=more)
+
+    async def _snapshot(self, headers: dict[bytes, bytes], send: Send) -> None:
+        source = self._source(headers, needs_server_key=True)
+        body, packed, etag = source.snapshot()
+        is_packed = b"gzip" in headers.get(b"accept-encoding", b"")
+        tag = (f'{etag[:-1]}-gzip"' if is_packed else etag).encode()
+        more: _Headers = ((b"etag", tag), (b"vary", b"accept-encoding"))
+        signature = source.signature(body)
+        if signature is not None:
+            more = (*more, (b"x-signature", signature.encode()))
+        if tag in headers.get(b"if-none-match", b""):
+            await self._respond(headers, send, 304, b"", headers_too=more)
+        elif is_packed:
+            await self._respond(headers, send, 200, packed, headers_too=(*more, (b"content-encoding", b"gzip")))
+        else:
+            await self._respond(headers, send, 200, body, headers_too=more)
+
+    async def _stream(self, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
+        source = self._source(headers, needs_server_key=True)
+        last = headers.get(b"last-event-id", b"")
+        listener = source.join(int(last) if last.isdigit() and len(last) < 19 else None)
+
+        async def close_when_gone() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            listener.offer(None)
+
+        watcher = asyncio.ensure_future(close_when_gone())
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS})
+            first = b"retry: %d\n\n" % random.randint(1_000, 3_000)  # noqa: S311 - jitter, not a secret
+            await send({"type": "http.response.body", "body": first, "more_body": True})
+            while True:
+                try:
+                    data = await asyncio.wait_for(listener.queue.get(), self.settings.keep_alive_seconds)
+                except asyncio.TimeoutError:  # noqa: UP041 - another class than TimeoutError on Python 3.10
+                    data = b": keep-alive\n\n"
+                if data is None:
+                    break
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+            with suppress(OSError):
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            source.listeners.discard(listener)
+            watcher.cancel()
+
+    async def _acknowledge(self, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
+        source = self._source(headers, needs_server_key=True, is_ready=False)
+        said = _parse(await _read(receive, 4_096))
+        told = said if isinstance(said, dict) else {}
+        instance, version, sdk = told.get("instance"), told.get("version"), told.get("sdk")
+        if not isinstance(instance, str) or not 0 < len(instance) <= 100:
+            raise RefusedError(400, "Name the instance: 1 to 100 characters, such as host and process id.")
+        if isinstance(version, bool) or not isinstance(version, int) or not 0 <= version < 2**53:
+            raise RefusedError(400, "Send the version that is applied, as a whole number.")
+        source.client.relay_acknowledgement(instance, version, sdk if isinstance(sdk, str) else "")
+        await self._respond(headers, send, 202, {"instance": instance, "version": version})
+
+    async def _forward(self, kind: str, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
+        """Pass events on and the server's answer back: an edge alone could not promise that a crash loses none."""
+        source = self._source(headers, needs_server_key=False, is_ready=False)
+        body = await _read(receive, _MAX_EVENTS_BYTES)
+        sent = {"Authorization": f"Bearer {source.server_key}"}
+        for name in ("content-type", "content-encoding", "idempotency-key", "x-request-id"):
+            value = headers.get(name.encode())
+            if value is not None:
+                sent[name] = value.decode("latin-1")
+        try:
+            answer: Response = await perform(
+                request(
+                    Endpoint.of(self.settings.url), "POST", f"/api/events/{kind}", sent, body, timeout_seconds=10.0
+                ),
+                source.client.tls,
+            )
+        except OSError as error:
+            raise RefusedError(503, f"The server is away ({error}); keep the events and send them again.") from error
+        more = tuple(
+            (name.encode(), answer.headers[name].encode("latin-1"))
+            for name in ("retry-after", "x-request-id")
+            if name in answer.headers
+        )
+        await self._respond(headers, send, answer.status, answer.body, headers_too=more)
+
+    async def _refuse(self, headers: dict[bytes, bytes], send: Send, error: RefusedError) -> None:
+        given = headers.get(b"x-request-id", b"").decode("latin-1")
+        request_id = given if _REQUEST_ID.match(given) else str(uuid7())
+        kind = "server_error" if error.status >= 500 else "validation_error" if error.status == 400 else "client_error"
+        problems = [{"code": code, "detail": detail, "attr": attr} for attr, code, detail in error.problems]
+        more: _Headers = ((b"x-request-id", request_id.encode()),)
+        if error.status == 503:
+            more = (*more, (b"retry-after", b"1"))
+        body = {"type": kind, "errors": problems, "requestId": request_id}
+        await self._respond(headers, send, error.status, body, headers_too=more)
+
+    async def _respond(
+        self,
+        headers: dict[bytes, bytes],
+        send: Send,
+        status: int,
+        body: Any,
+        *,
+        content_type: bytes = b"application/json",
+        headers_too: _Headers = (),
+    ) -> None:
+        content = body if isinstance(body, bytes) else orjson.dumps(body)
+        start = [(b"content-type", content_type), (b"content-length", b"%d" % len(content)), *headers_too]
+        origin = headers.get(b"origin")
+        if origin is not None and self._may_read(origin):
+            start += [
+                (b"access-control-allow-origin", origin),
+                (b"access-control-expose-headers", b"ETag, Retry-After, X-Request-ID"),
+                (b"vary", b"origin"),
+            ]
+        self.metrics.requests.labels(status).inc()
+        await send({"type": "http.response.start", "status": status, "headers": start})
+        await send({"type": "http.response.body", "body": content})
+
+    def _may_read(self, origin: bytes) -> bool:
+        return "*" in self.settings.origins or origin.decode("latin-1") in self.settings.origins
+
+
+_STREAM_HEADERS: _Headers = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache, no-transform"),
+    # nginx would otherwise hold events back until a buffer is full.
+    (b"x-accel-buffering", b"no"),
+)
+_PREFLIGHT: _Headers = (
+    (b"access-control-allow-methods", b"GET, POST"),
+    (b"access-control-allow-headers", b"Authorization, Content-Type, If-None-Match, X-API-Key"),
+    (b"access-control-max-age", b"600"),
+)
+
+
+async def _read(receive: Receive, most: int) -> bytes:
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    while message.get("more_body"):
+        message = await receive()
+        body += message.get("body", b"")
+        if len(body) > most:
+            break
+    if len(body) > most:
+        raise RefusedError(413, f"A body has at most {most} bytes here.")
+    return body
+
+
+def _parse(content: bytes) -> Any:
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise RefusedError(400, f"The body is not valid JSON: {error}.") from error

@@ -1,0 +1,149 @@
+"""One environment on an edge: the client that follows it, its snapshot as bytes, and who listens to it here."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import hmac
+import ssl
+from collections import deque
+from typing import Any
+
+import orjson
+
+from openflagship.client import AsyncFlagShip
+from openflagship.client.sse import ServerEvent
+from openflagship.engine import Answer, Context, Environment
+
+MOST_EVENTS_KEPT = 1_000
+MOST_EVENTS_WAITING = 1_024
+
+
+def name_of(server_key: str) -> str:
+    """Names an environment where its key may not be shown: in metrics, and as a file's name."""
+    return hashlib.sha256(server_key.encode()).hexdigest()[:16]
+
+
+class Listener:
+    """One stream; closed where it does not read fast enough, to come back with its Last-Event-ID."""
+
+    __slots__ = ("is_closed", "queue")
+
+    def __init__(self) -> None:
+        self.queue: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self.is_closed = False
+
+    def offer(self, data: bytes | None) -> None:
+        if data is None or self.queue.qsize() >= MOST_EVENTS_WAITING:
+            self.is_closed = True
+            data = None
+        self.queue.put_nowait(data)
+
+
+class EdgeClient(AsyncFlagShip):
+    """A client whose events and changes pass through to others."""
+
+    def expose_each(self, evaluation_id: str, flag_key: str, context: Context, answer: Answer) -> None:
+        """Record the exposure under the id that the caller was given."""
+        if answer.is_exposure:
+            unit = self.environment.unit(flag_key, context)
+            if unit is not None:
+                self._queue.expose_each(evaluation_id, flag_key, unit, answer)
+
+    def relay_acknowledgement(self, instance: str, version: int, sdk: str) -> None:
+        self._sender.relay_acknowledgement(instance, version, sdk)
+        self._wake_sender()
+
+    @property
+    def tls(self) -> ssl.SSLContext:
+        return self._tls
+
+    def pass_changes_to(self, source: Source) -> None:
+        self._configuration.tap = source.changed
+
+
+class Source:
+    """Lives on the event loop, as the client's tasks do: joining and passing on never overlap."""
+
+    def __init__(self, client: EdgeClient, server_key: str, signing_secret: str | None) -> None:
+        self.client = client
+        self.server_key = server_key
+        self.name = name_of(server_key)
+        self.listeners: set[Listener] = set()
+        self._signing_secret = signing_secret
+        self._events: deque[tuple[int, bytes]] = deque(maxlen=MOST_EVENTS_KEPT)
+        # From which version on every later event is kept.
+        self._kept_from = client.environment.version
+        self._made: tuple[Environment, bytes, bytes, str] | None = None
+        client.pass_changes_to(self)
+
+    def changed(self, events: list[ServerEvent] | None) -> None:
+        """The client's configuration has changed: by these events, or as a whole."""
+        if events is None:
+            self._events.clear()
+            self._kept_from = self.client.environment.version
+            if self.listeners:
+                self._broadcast(self.snapshot_event())
+            return
+        for event in events:
+            data = _sse(event.id, event.kind, event.data.encode())
+            if event.id is not None:
+                if len(self._events) == MOST_EVENTS_KEPT:
+                    self._kept_from = self._events[0][0]
+                self._events.append((int(event.id), data))
+            self._broadcast(data)
+
+    def join(self, last: int | None) -> Listener:
+        """A stream that begins with what is missing after version `last`, or with the whole."""
+        listener = Listener()
+        if last is None or not self._kept_from <= last <= self.client.environment.version:
+            listener.offer(self.snapshot_event())
+        else:
+            missing = b"".join(data for version, data in self._events if version > last)
+            if missing:
+                listener.offer(missing)
+        self.listeners.add(listener)
+        return listener
+
+    def snapshot_event(self) -> bytes:
+        return _sse(str(self.client.environment.version), "snapshot", self.snapshot()[0])
+
+    def snapshot(self) -> tuple[bytes, bytes, str]:
+        """Body, packed body and ETag; made once for each version."""
+        environment = self.client.environment
+        if self._made is None or self._made[0] is not environment:
+            body = orjson.dumps(environment.document(), option=orjson.OPT_SORT_KEYS)
+            etag = f'"{environment.version}-{hashlib.sha256(body).hexdigest()[:24]}"'
+            self._made = (environment, body, gzip.compress(body, 6, mtime=0), etag)
+        return self._made[1:]
+
+    def signature(self, body: bytes) -> str | None:
+        if self._signing_secret is None:
+            return None
+        return "sha256=" + hmac.new(self._signing_secret.encode(), body, hashlib.sha256).hexdigest()
+
+    def close(self) -> None:
+        self._broadcast(None)
+
+    def status(self) -> dict[str, Any]:
+        status = self.client.status()
+        return {
+            "ready": status.is_ready,
+            "connection": status.connection,
+            "source": status.source,
+            "configVersion": status.config_version,
+            "stale": status.is_stale,
+            "ageSeconds": status.age_seconds,
+            "error": status.error,
+        }
+
+    def _broadcast(self, data: bytes | None) -> None:
+        for listener in tuple(self.listeners):
+            listener.offer(data)
+
+
+def _sse(event_id: str | None, kind: str, data: bytes) -> bytes:
+    head = b"" if event_id is None else b"id: %s\n" % event_id.encode()
+    lines = b"\n".join(b"data: " + line for line in data.split(b"\n"))
+    return b"%sevent: %s\n%s\n\n" % (head, kind.encode(), lines)

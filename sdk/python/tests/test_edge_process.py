@@ -1,0 +1,226 @@
+"""The edge as a process between a platform and its services: the same answers, passed-on changes, kept snapshots."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openflagship import Context, FlagShip
+from sdk_fixtures import FAST, treatment
+from small_platform import KEY, SmallPlatform, eventually
+from test_client_servers import free_port
+
+CLIENT_KEY = "fs_client_test"
+
+
+class EdgeProcess:
+    """A running edge, and requests to it."""
+
+    def __init__(self, upstream: str, data_dir: Path, **environ: str) -> None:
+        self.url = f"http://127.0.0.1:{free_port()}"
+        keys = json.dumps([{"serverKey": KEY, "clientKeys": [CLIENT_KEY]}])
+        given = {
+            "FLAGSHIP_EDGE_URL": upstream, "FLAGSHIP_EDGE_KEYS": keys, "FLAGSHIP_EDGE_DATA_DIR": str(data_dir), **environ,
+        }  # fmt: skip
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-m", "openflagship.edge", "--port", self.url.rpartition(":")[2]],
+            env={**os.environ, **given}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def ask(self, method: str, path: str, body: Any = None, *, key: str = KEY, **headers: str) -> tuple[int, Any, Any]:
+        content = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        request = urllib.request.Request(
+            self.url + path, content, {"Authorization": f"Bearer {key}", **named}, method=method
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=10) as response:
+                return response.status, _decoded(response.read()), response.headers
+        except urllib.error.HTTPError as error:
+            return error.code, _decoded(error.read()), error.headers
+        except OSError as error:
+            return 0, str(error), {}
+
+    def is_ready(self) -> bool:
+        return self.ask("GET", "/readyz")[0] == 200
+
+    def close(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(20)
+
+
+def _decoded(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError:
+        return content
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., EdgeProcess]]:
+    started: list[EdgeProcess] = []
+
+    def _start(upstream: str, name: str = "edge", **environ: str) -> EdgeProcess:
+        started.append(EdgeProcess(upstream, tmp_path / name, **environ))
+        return started[-1]
+
+    yield _start
+    for edge in started:
+        if edge.process.poll() is None:
+            edge.close()
+
+
+@pytest.fixture
+def edge(platform: SmallPlatform, start: Callable[..., EdgeProcess]) -> EdgeProcess:
+    platform.flags = {
+        "asked": treatment(),
+        "half": treatment("half", allocation=[[0, 5000, "treatment"]], metadata={"team": "web"}),
+        "broken": {"key": "broken"},
+    }
+    running = start(platform.url, FLAGSHIP_EDGE_ORIGINS="https://shop.example.com")
+    eventually(running.is_ready, seconds=20)
+    return running
+
+
+def test_edge__evaluate__answers_as_the_engine_and_sends_the_exposure(
+    edge: EdgeProcess, platform: SmallPlatform
+) -> None:
+    with FlagShip(KEY, platform.url, **FAST) as client:
+        environment = client.environment
+    for number in range(50):
+        body = {"flagKey": "half", "userId": f"user-{number}", "attributes": {"country": "DE"}}
+        status, answer, _ = edge.ask("POST", "/api/flags/evaluate", body, key=CLIENT_KEY)
+        expected = environment.evaluate("half", Context(f"user-{number}", {"country": "DE"}))
+        assert status == 200
+        assert {**expected.to_dict(), "flagKey": "half", "userId": f"user-{number}"}.items() <= answer.items()
+    eventually(lambda: len(platform.exposures()) == 50)
+    assert answer["evaluationId"] in {event["evaluationId"] for event in platform.exposures()}
+
+
+def test_edge__evaluate_all_and_its_refusals__are_the_servers(edge: EdgeProcess) -> None:
+    status, answer, _ = edge.ask("POST", "/v1/flags/evaluate/all", {"userId": "user-1"})
+    assert (status, sorted(answer["flags"]), answer["configVersion"]) == (200, ["asked", "broken", "half"], 1)
+    assert answer["flags"]["broken"]["errorCode"] == "PARSE_ERROR"
+    unknown = edge.ask("POST", "/api/evaluate", {"flagKey": "nope", "defaultValue": 7})
+    assert (unknown[0], unknown[1]["value"], unknown[1]["errorCode"]) == (404, 7, "FLAG_NOT_FOUND")
+    for body, attr, code in [
+        ({"userId": "u"}, "flagKey", "required"),
+        ({"flagKey": "asked", "user": 1}, "user", "unknown_field"),
+        ({"flagKey": "asked", "userId": 1}, "userId", "invalid_type"),
+        ({"flagKey": "asked", "attributes": {str(n): n for n in range(101)}}, "attributes", "too_many"),
+        ([], None, "invalid_type"),
+    ]:
+        status, answer, _ = edge.ask("POST", "/api/evaluate", body)
+        assert (status, answer["type"]) == (400, "validation_error")
+        assert {"code": code, "attr": attr}.items() <= answer["errors"][0].items()
+    assert edge.ask("POST", "/api/evaluate", b"{broken")[0] == 400
+    assert edge.ask("POST", "/api/evaluate", b"x" * 2_000_000)[0] == 413
+    assert edge.ask("POST", "/api/evaluate", {"flagKey": "asked"}, key="fs_server_wrong")[0] == 401
+    assert edge.ask("GET", "/api/flags")[0] == 404
+    assert edge.ask("DELETE", "/api/evaluate")[0] == 405
+
+
+def test_edge__rules__stay_private_from_client_keys(edge: EdgeProcess) -> None:
+    for path in ("/api/snapshot", "/api/stream"):
+        assert edge.ask("GET", path, key=CLIENT_KEY)[0] == 403
+    status, snapshot, headers = edge.ask("GET", "/api/snapshot")
+
+    assert (status, snapshot["version"], sorted(snapshot["flags"])) == (200, 1, ["asked", "broken", "half"])
+    assert edge.ask("GET", "/api/snapshot", If_None_Match=headers["ETag"])[0] == 304
+
+
+def test_edge__ofrep__answers_single_and_bulk(edge: EdgeProcess) -> None:
+    path, context = "/ofrep/v1/evaluate/flags", {"context": {"targetingKey": "user-1"}}
+    status, one, _ = edge.ask("POST", f"{path}/half", context, key=CLIENT_KEY)
+    assert (status, one["key"], one["reason"], one["metadata"]) == (200, "half", "DEFAULT", {"team": "web"})
+    assert edge.ask("POST", f"{path}/asked", context)[1]["reason"] == "SPLIT"
+    assert edge.ask("POST", f"{path}/nope", context)[1]["errorCode"] == "FLAG_NOT_FOUND"
+    assert edge.ask("POST", f"{path}/half", {"context": []})[1]["errorCode"] == "INVALID_CONTEXT"
+    assert edge.ask("POST", f"{path}/half", b"{")[1]["errorCode"] == "PARSE_ERROR"
+    status, bulk, headers = edge.ask("POST", path, context, Origin="https://shop.example.com")
+    assert (status, [flag["key"] for flag in bulk["flags"]]) == (200, ["asked", "broken", "half"])
+    assert headers["Access-Control-Allow-Origin"] == "https://shop.example.com"
+    assert edge.ask("POST", path, context, If_None_Match=headers["ETag"])[0] == 304
+    other = {"context": {"targetingKey": "user-2"}}
+    assert edge.ask("POST", path, other, If_None_Match='"other"', Origin="https://evil.example.com")[2].get(
+        "Access-Control-Allow-Origin"
+    ) is None  # fmt: skip
+
+
+def test_edge__tree_of_edges__passes_changes_events_and_acknowledgements(
+    edge: EdgeProcess, platform: SmallPlatform, start: Callable[..., EdgeProcess]
+) -> None:
+    leaf = start(edge.url, "leaf")
+    eventually(leaf.is_ready, seconds=20)
+    with FlagShip(KEY, leaf.url, **FAST) as client:
+        eventually(lambda: client.status().connection == "streaming")
+        for number in range(5):
+            platform.change(treatment(enabled=number % 2 == 1))
+        eventually(lambda: client.status().config_version == 6)
+        assert not client.is_enabled("asked", "user-1")
+        platform.say(
+            b"event: kill_switch\ndata: " + json.dumps(treatment(killSwitchVariant="treatment")).encode() + b"\n\n"
+        )
+        eventually(lambda: client.is_enabled("asked", "user-1"))
+        client.track("purchase", "user-1", 2.0)
+        assert client.flush()
+        eventually(
+            lambda: {"instance": client.instance, "version": 6}.items() <= _last(platform, client.instance).items()
+        )
+    assert len(platform.conversions()) == 1
+    assert len({said["instance"] for said in platform.acknowledged}) == 3
+
+
+def _last(platform: SmallPlatform, instance: str) -> dict[str, Any]:
+    return next((said for said in reversed(platform.acknowledged) if said["instance"] == instance), {})
+
+
+def test_edge__server_away__starts_from_disk_refuses_events_and_recovers(
+    edge: EdgeProcess, platform: SmallPlatform, start: Callable[..., EdgeProcess], tmp_path: Path
+) -> None:
+    eventually(lambda: [path for path in (tmp_path / "edge").glob("*.json")])
+    # uvicorn ends itself by the signal once it has closed in good order.
+    assert edge.close() in {0, -signal.SIGTERM}
+    platform.close()
+    again = start(platform.url)
+    eventually(again.is_ready, seconds=20)
+    answer = again.ask("POST", "/api/evaluate", {"flagKey": "asked", "userId": "user-1"})
+    refused = again.ask("POST", "/api/events/conversion", {"userId": "u", "eventName": "e"})
+
+    assert (answer[0], answer[1]["value"]) == (200, True)
+    assert (refused[0], refused[2]["Retry-After"]) == (503, "1")
+    back = SmallPlatform(treatment(), port=platform.port)
+    back.version = 4
+    eventually(lambda: again.ask("GET", "/readyz")[1]["environments"][0]["configVersion"] == 4, seconds=40)
+    back.close()
+
+
+def test_edge__metrics__count_what_it_does(edge: EdgeProcess) -> None:
+    edge.ask("POST", "/api/evaluate", {"flagKey": "asked", "userId": "user-1"})
+    _, content, _ = edge.ask("GET", "/metrics")
+
+    assert b'flagship_edge_evaluations_total{reason="ROLLOUT"} 1.0' in content
+    assert b"flagship_edge_config_version{environment=" in content
+    assert KEY.encode() not in content
+
+
+@pytest.mark.parametrize(
+    "environ", [{}, {"FLAGSHIP_EDGE_URL": "http://x"}, {"FLAGSHIP_EDGE_URL": "http://x", "FLAGSHIP_EDGE_KEYS": "[{}]"}]
+)
+def test_edge__settings_missing__says_which(environ: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "openflagship.edge"], capture_output=True, text=True, timeout=30, check=False,
+        env={"PATH": os.environ["PATH"], **environ},
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    assert "FLAGSHIP_EDGE" in done.stderr or "server key" in done.stderr
