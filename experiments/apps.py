@@ -6,3 +6,9 @@ from django.apps import AppConfig
 class ExperimentsConfig(AppConfig):
     name = "experiments"
     verbose_name = "Experiments"
+
+    def ready(self) -> None:
+        from experiments.services.targeting import follow_flag  # noqa: PLC0415 - models are not there before
+        from flags.signals import flag_changed_under_experiment  # noqa: PLC0415 - likewise
+
+        flag_changed_under_experiment.connect(follow_flag, dispatch_uid="experiments.follow_flag")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db.models import Max
+from django.db.models import Max, QuerySet
 
 from analytics.models import Conversion, Exposure
 from experiments.analysis.window import Window
@@ -21,17 +21,34 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 def config_versions(experiment: Experiment, window: Window) -> list[int]:
     """The environment's versions at which the flag's own configuration changed, from the phase's opening on."""
+    opened = window.phase.config_version
+    later = _changes(experiment, window).filter(version__gt=opened)
+    return [opened, *later.values_list("version", flat=True)]
+
+
+def interruptions(experiment: Experiment, window: Window) -> int:
+    """How many times in the phase the flag was off or killed, so that nobody was exposed."""
+    steps = _changes(experiment, window).filter(version__gte=window.phase.config_version)
+    found, was_off = 0, False
+    for is_enabled, killed_to in steps.values_list("document__enabled", "document__killSwitchVariant"):
+        is_off = not is_enabled or killed_to is not None
+        found += is_off and not was_off
+        was_off = is_off
+    return found
+
+
+def _changes(experiment: Experiment, window: Window) -> QuerySet[Change]:
+    """The flag's steps in the environment's log until the window's end, or the phase's."""
     phase = window.phase
-    later = Change.objects.filter(
+    found = Change.objects.filter(
         environment_id=experiment.environment_id,
         entity=Change.Entity.FLAG,
         key=experiment.config.flag.key,
-        version__gt=phase.config_version,
         created_at__lt=window.until,
     )
     if phase.ended_at is not None:
-        later = later.filter(created_at__lt=phase.ended_at)
-    return [phase.config_version, *later.order_by("version").values_list("version", flat=True)]
+        found = found.filter(created_at__lt=phase.ended_at)
+    return found.order_by("version")
 
 
 def watermark(experiment: Experiment, window: Window, event_names: list[str]) -> datetime | None:

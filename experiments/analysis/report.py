@@ -193,8 +193,14 @@ def _caveats(source: Source, versions: list[int], users: int, incomplete: int) -
         )
     if len(versions) > 1:
         caveats.append(
-            f"The flag's configuration changed in this phase (versions {', '.join(map(str, versions[1:]))}): rules and "
-            "targets decide who takes part."
+            f"The flag's document changed in this phase (versions {', '.join(map(str, versions[1:]))}), not its "
+            "targeting or split: those begin a phase of their own."
+        )
+    off = provenance.interruptions(experiment, window)
+    if off:
+        caveats.append(
+            f"The flag was off or killed {'once' if off == 1 else f'{off} times'} in this phase: nobody was exposed "
+            "then, and whoever had been before was served without the experiment for that time."
         )
     if experiment.is_cuped:
         caveats.append(

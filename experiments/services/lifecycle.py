@@ -154,6 +154,26 @@ def restart_experiment(
 
 
 @transaction.atomic
+def open_next_phase(*, actor: Actor, environment: Environment, pk: Any, moment: datetime, reason: str) -> Experiment:
+    """Analyse what comes from `moment` on apart, with the salt as it is: whoever comes again keeps the variant.
+
+    A pause goes on in the new phase. For a changed targeting; in the transaction that changes it.
+    """
+    experiment = locked_experiment(environment, pk)
+    _require(experiment, "begin a phase", *Experiment.SERVED)
+    before = experiment_resource(experiment)
+    since = max(_in_milliseconds(moment), current_phase(experiment).started_at)
+    _close_phase(experiment, since)
+    _save(experiment)
+    _open_phase(experiment, experiment.config, since)
+    if experiment.status == Experiment.Status.PAUSED:
+        phase = current_phase(experiment)
+        phase.pauses = [[since.isoformat(), None]]
+        phase.save(update_fields=["pauses"])
+    return _finish(actor, experiment, "phase_opened", before, reason)
+
+
+@transaction.atomic
 def complete_experiment(
     *,
     actor: Actor,

@@ -13,6 +13,7 @@ from flags.models import Change, Flag, FlagConfig, Rule
 from flags.selectors import configs, get_config
 from flags.services import drafts
 from flags.services.recording import append_flag, record_flag, refuse_stale
+from flags.signals import flag_changed_under_experiment
 from tenancy.errors import Conflict, Invalid, Problem
 from tenancy.models import Environment, Project
 
@@ -177,6 +178,10 @@ def commit_draft(
             other.save(update_fields=["version", "updated_at"])
             append_flag(actor, other, environments[other.environment_id])
     record_flag(actor, saved, action, before=before, reason=reason)
+    if saved.experiment:
+        flag_changed_under_experiment.send(
+            sender=FlagConfig, config=saved, actor=actor, before=before, after=flag_resource(saved)
+        )
     return saved
 
 
