@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 from openflagship.engine import Answer, Context, Environment
+from openflagship.engine.answer import OPENFEATURE_REASONS
 from openflagship.ids import uuid7
 
 from analytics.buffer import EXPOSURES
@@ -19,6 +20,8 @@ from tenancy.errors import Invalid, Problem, Unavailable
 MAX_ATTRIBUTES = 100
 MAX_ATTRIBUTE_BYTES = 32 * 1024
 MAX_USER_ID_CHARACTERS = 1024
+# One look-up instead of the library's three.
+_COUNTED = {reason: EVALUATIONS.labels(reason) for reason in OPENFEATURE_REASONS}
 _KNOWN = {"flagKey", "userId", "attributes", "defaultValue", "flagKeys"}
 
 
@@ -128,7 +131,7 @@ def _answer_body(answer: Answer, evaluation_id: str) -> dict[str, Any]:
 def expose(caller: Caller, environment: Environment, key: str, context: Context, answer: Answer) -> str:
     """Log the exposure where the contract asks for one; return the evaluation's id either way."""
     evaluation_id = uuid7()
-    EVALUATIONS.labels(answer.reason).inc()
+    _COUNTED[answer.reason].inc()
     if answer.is_exposure:
         unit = environment.unit(key, context)
         if unit is not None and answer.variant is not None:

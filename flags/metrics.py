@@ -5,7 +5,7 @@ from prometheus_client import Counter, Gauge, Histogram
 EVALUATIONS = Counter("flagship_evaluations", "Evaluations answered, by the contract's reason.", ["reason"])
 EVALUATION_SECONDS = Histogram(
     "flagship_evaluation_request_seconds",
-    "Time in the evaluate view, from parsed request to response.",
+    "Time to answer an evaluation; one in 16 on the fast lane is timed.",
     buckets=(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1),
 )
 SNAPSHOT_VERSION = Gauge(

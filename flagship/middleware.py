@@ -21,10 +21,10 @@ _API_PREFIXES = ("/api/", "/v1/", "/ofrep/")
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 
-def request_id_of(meta: Mapping[str, Any]) -> str:
-    """Return the caller's `X-Request-ID` where it is fit to be logged, else a new one."""
+def request_id_of(meta: Mapping[str, Any], otherwise: str | None = None) -> str:
+    """Return the caller's `X-Request-ID` where it is fit to be logged, else `otherwise`, else a new one."""
     given = meta.get("HTTP_X_REQUEST_ID", "")
-    return given if _REQUEST_ID.match(given) else str(uuid7())
+    return given if _REQUEST_ID.match(given) else otherwise or str(uuid7())
 
 
 class RequestIdMiddleware:

@@ -36,8 +36,8 @@ class Buckets:
     def __init__(self) -> None:
         self._levels: dict[str, tuple[float, float]] = {}
 
-    def take(self, caller: str, limit_per_minute: int) -> Verdict:
-        """Take one token from the caller's bucket, if there is one."""
+    def spend(self, caller: str, limit_per_minute: int) -> tuple[bool, float]:
+        """Take one token from the caller's bucket, if there is one; return whether there was, and what is left."""
         now = time.monotonic()
         rate = limit_per_minute / 60
         level, since = self._levels.get(caller, (float(limit_per_minute), now))
@@ -48,6 +48,12 @@ class Buckets:
         if len(self._levels) >= _MAX_BUCKETS:
             self._levels = {}
         self._levels[caller] = (level, now)
+        return is_allowed, level
+
+    def take(self, caller: str, limit_per_minute: int) -> Verdict:
+        """Spend a token, and say it in full."""
+        is_allowed, level = self.spend(caller, limit_per_minute)
+        rate = limit_per_minute / 60
         return Verdict(
             is_allowed=is_allowed,
             limit=limit_per_minute,
