@@ -29,8 +29,11 @@ class EdgeProcess:
         self.url = f"http://127.0.0.1:{free_port()}"
         keys = json.dumps([{"serverKey": KEY, "clientKeys": [CLIENT_KEY]}])
         given = {
-            "FLAGSHIP_EDGE_URL": upstream, "FLAGSHIP_EDGE_KEYS": keys, "FLAGSHIP_EDGE_DATA_DIR": str(data_dir), **environ,
-        }  # fmt: skip
+            "FLAGSHIP_EDGE_URL": upstream,
+            "FLAGSHIP_EDGE_KEYS": keys,
+            "FLAGSHIP_EDGE_DATA_DIR": str(data_dir),
+            **environ,
+        }
         self.process = subprocess.Popen(
             [sys.executable, "-W", "error", "-m", "openflagship.edge", "--port", self.url.rpartition(":")[2]],
             env={**os.environ, **given}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -167,9 +170,8 @@ def test_edge__tree_of_edges__passes_changes_events_and_acknowledgements(
             platform.change(treatment(enabled=number % 2 == 1))
         eventually(lambda: client.status().config_version == 6)
         assert not client.is_enabled("asked", "user-1")
-        platform.say(
-            b"event: kill_switch\ndata: " + json.dumps(treatment(killSwitchVariant="treatment")).encode() + b"\n\n"
-        )
+        kill = json.dumps(treatment(killSwitchVariant="treatment"))
+        platform.say(f"event: kill_switch\ndata: {kill}\n\n".encode())
         eventually(lambda: client.is_enabled("asked", "user-1"))
         client.track("purchase", "user-1", 2.0)
         assert client.flush()
@@ -187,7 +189,7 @@ def _last(platform: SmallPlatform, instance: str) -> dict[str, Any]:
 def test_edge__server_away__starts_from_disk_refuses_events_and_recovers(
     edge: EdgeProcess, platform: SmallPlatform, start: Callable[..., EdgeProcess], tmp_path: Path
 ) -> None:
-    eventually(lambda: [path for path in (tmp_path / "edge").glob("*.json")])
+    eventually(lambda: list((tmp_path / "edge").glob("*.json")))
     # uvicorn ends itself by the signal once it has closed in good order.
     assert edge.close() in {0, -signal.SIGTERM}
     platform.close()

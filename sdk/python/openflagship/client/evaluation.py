@@ -37,7 +37,8 @@ class Evaluation:
     _pid: int
 
     def __init__(self) -> None:
-        self._overrides: dict[str, Any] = {}
+        # For tests of services, see `openflagship.testing`: what answers in a flag's place.
+        self.overrides: dict[str, Any] = {}
 
     def is_enabled(
         self,
@@ -63,7 +64,7 @@ class Evaluation:
             user = context if context.__class__ is Context else context_of(context)
             environment = self._configuration.environment
             answer = environment.evaluate(flag_key, user, default)
-            if self._overrides and flag_key in self._overrides:
+            if self.overrides and flag_key in self.overrides:
                 return self._overridden(environment, flag_key, user, default)
             if answer.is_exposure:
                 unit = environment.unit(flag_key, user)
@@ -86,7 +87,7 @@ class Evaluation:
             user = context_of(context)
             environment = self._configuration.environment
             answers = environment.evaluate_all(user, keys)
-            for key in self._overrides.keys() & (answers.keys() if keys is not None else self._overrides.keys()):
+            for key in self.overrides.keys() & (answers.keys() if keys is not None else self.overrides.keys()):
                 answers[key] = self._overridden(environment, key, user, None)
         except Exception:
             log.exception("evaluating all flags failed: none is served")
@@ -122,7 +123,7 @@ class Evaluation:
         return self._configuration.environment
 
     def _overridden(self, environment: Environment, flag_key: str, context: Context, default: Any) -> Answer:
-        override = self._overrides[flag_key]
+        override = self.overrides[flag_key]
         answer: Answer = override(environment, flag_key, context, default)
         return answer
 

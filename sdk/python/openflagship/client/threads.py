@@ -9,9 +9,9 @@ import ssl
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
-from openflagship.client.effects import Call, Close, Connect, Effect, Logic, Pause, Read, Write
+from openflagship.client.effects import Answered, Call, Close, Connect, Effect, Logic, Pause, Read, Write
 
 log = logging.getLogger("openflagship")
 
@@ -19,10 +19,23 @@ _READ_BYTES = 262_144
 _AFTER_BUG_SECONDS = 5.0
 
 
+def perform(logic: Logic[Answered]) -> Answered:
+    """Run one logic to its end, in the calling thread, and return its result. Raises OSError."""
+    driver = ThreadDriver("openflagship-request", lambda: logic, ssl.create_default_context())
+    try:
+        return driver.drive(logic)
+    finally:
+        driver.close_all()
+
+
+class StoppedError(Exception):
+    """The driver was told to end."""
+
+
 class ThreadDriver:
     """One logic, one thread, the few connections it has open. `wake` may be called from signal handlers too."""
 
-    def __init__(self, name: str, make_logic: Callable[[], Logic[None]], tls: ssl.SSLContext | None) -> None:
+    def __init__(self, name: str, make_logic: Callable[[], Logic[Any]], tls: ssl.SSLContext | None) -> None:
         self._make_logic = make_logic
         self._tls = tls
         # A SimpleQueue and no Event: its put() is reentrant, so that a signal handler may evaluate flags too.
@@ -65,7 +78,9 @@ class ThreadDriver:
         while not self._is_stopping:
             logic = self._make_logic()
             try:
-                self._drive(logic)
+                self.drive(logic)
+            except StoppedError:
+                return
             except Exception:
                 log.exception("a bug in openflagship; it goes on in %.0f s", _AFTER_BUG_SECONDS)
                 self._pause(_AFTER_BUG_SECONDS)
@@ -73,22 +88,27 @@ class ThreadDriver:
                 return
             finally:
                 logic.close()
-                for left in tuple(self._sockets):
-                    self._close(left)
+                self.close_all()
 
-    def _drive(self, logic: Logic[None]) -> None:
+    def close_all(self) -> None:
+        for left in tuple(self._sockets):
+            self._close(left)
+
+    def drive(self, logic: Logic[Answered]) -> Answered:
+        """Do what the logic asks until it ends; its result. Raises what it raises, and StoppedError."""
         result: Any = None
         failure: OSError | None = None
         while not self._is_stopping:
             try:
                 effect = logic.send(result) if failure is None else logic.throw(failure)
-            except StopIteration:
-                return
+            except StopIteration as end:
+                return cast("Answered", end.value)
             result, failure = None, None
             try:
                 result = self._do(effect)
             except OSError as error:
                 failure = error
+        raise StoppedError
 
     def _do(self, effect: Effect) -> Any:
         if isinstance(effect, Read):

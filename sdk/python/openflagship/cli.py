@@ -1,0 +1,206 @@
+"""The `flagship` command: look at flags, evaluate, kill, watch changes, keep a snapshot."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from openflagship.client import FileStore, FlagShip
+from openflagship.client.effects import Endpoint
+from openflagship.client.http import Response, request
+from openflagship.client.threads import perform
+from openflagship.engine import Context
+
+
+class CommandError(Exception):
+    """What went wrong, for the person at the terminal."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Return the exit status: 0, or 1 with a line on stderr."""
+    given = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO if given.verbose else logging.ERROR, format="%(message)s")
+    try:
+        given.run(given)
+    except CommandError as error:
+        print(f"flagship: {error}", file=sys.stderr)  # noqa: T201 - a command talks to the terminal
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read has had enough; spare Python's own flush at exit the same error.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="flagship", description=__doc__)
+    environ = os.environ
+    parser.add_argument("--url", default=environ.get("FLAGSHIP_URL", "http://127.0.0.1:8000"), help="FLAGSHIP_URL")
+    parser.add_argument("--stream-url", default=environ.get("FLAGSHIP_STREAM_URL"), help="FLAGSHIP_STREAM_URL")
+    parser.add_argument("--key", default=environ.get("FLAGSHIP_SERVER_KEY", ""), help="FLAGSHIP_SERVER_KEY")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say what the client is doing")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    flags = commands.add_parser("flags", help="look at flags").add_subparsers(required=True, metavar="COMMAND")
+    listing = flags.add_parser("list", help="one line for each flag")
+    listing.add_argument("--json", action="store_true", help="whole documents")
+    listing.set_defaults(run=_list)
+
+    evaluate = commands.add_parser("evaluate", help="what a flag gives a user, and why; logs no exposure")
+    evaluate.add_argument("flag")
+    evaluate.add_argument("--user", help="user id")
+    evaluate.add_argument("--attributes", default="{}", help='JSON, such as {"country": "DE"}')
+    evaluate.set_defaults(run=_evaluate)
+
+    kill = commands.add_parser("kill", help="force a variant at once, or release it (needs a management token)")
+    kill.add_argument("flag")
+    kill.add_argument("--variant", help="default: the flag's off variant")
+    kill.add_argument("--reason", default="")
+    kill.add_argument("--release", action="store_true")
+    kill.add_argument("--token", default=environ.get("FLAGSHIP_TOKEN", ""), help="FLAGSHIP_TOKEN")
+    kill.add_argument("--organization", default=environ.get("FLAGSHIP_ORGANIZATION", ""), help="FLAGSHIP_ORGANIZATION")
+    kill.add_argument("--project", default=environ.get("FLAGSHIP_PROJECT", ""), help="FLAGSHIP_PROJECT")
+    kill.add_argument("--environment", default=environ.get("FLAGSHIP_ENVIRONMENT", ""), help="FLAGSHIP_ENVIRONMENT")
+    kill.set_defaults(run=_kill)
+
+    watch = commands.add_parser("watch", help="a line for each change, until interrupted")
+    watch.add_argument("--count", type=int, default=0, help="end after so many")
+    watch.set_defaults(run=_watch)
+
+    snapshot = commands.add_parser("snapshot", help="the whole configuration").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    save = snapshot.add_parser("save", help="into a file, for bootstrap and offline use")
+    save.add_argument("path", type=Path)
+    save.set_defaults(run=_save)
+    return parser
+
+
+def _client(given: argparse.Namespace, **options: Any) -> FlagShip:
+    if not given.key:
+        raise CommandError("give --key or FLAGSHIP_SERVER_KEY: the environment's server key")
+    try:
+        client = FlagShip(given.key, given.url, stream_url=given.stream_url, is_sending_events=False, **options)
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+    if not client.status().is_ready:
+        reason = client.status().error
+        client.close()
+        raise CommandError(f"no configuration from {given.url}: {reason or 'no answer'}")
+    return client
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - a command talks to the terminal
+
+
+def _list(given: argparse.Namespace) -> None:
+    with _client(given) as client:
+        documents = client.environment.document()["flags"]
+    if given.json:
+        _say(json.dumps(list(documents.values()), indent=2, ensure_ascii=False))
+        return
+    for key, document in sorted(documents.items()):
+        state = "killed" if document.get("killSwitchVariant") else "on" if document.get("enabled") else "off"
+        _say(f"{key}\t{document.get('type', '?')}\t{state}")
+
+
+def _evaluate(given: argparse.Namespace) -> None:
+    try:
+        attributes = json.loads(given.attributes)
+    except ValueError as error:
+        raise CommandError(f"--attributes is no JSON: {error}") from error
+    if not isinstance(attributes, dict):
+        raise CommandError('--attributes is no object, such as {"country": "DE"}')
+    with _client(given) as client:
+        answer = client.environment.evaluate(given.flag, Context(given.user, attributes))
+    _say(json.dumps(answer.to_dict(), ensure_ascii=False))
+    if answer.error_code is not None:
+        raise CommandError(f"{given.flag}: {answer.error_code}")
+
+
+def _kill(given: argparse.Namespace) -> None:
+    if not given.token:
+        raise CommandError("give --token or FLAGSHIP_TOKEN: a management token")
+    scope = {name: value for name in ("project", "environment") if (value := getattr(given, name))}
+    path = f"/api/flags/{quote(given.flag, safe='')}/kill{'/release' if given.release else ''}"
+    body: dict[str, Any] = {"reason": given.reason} if given.reason else {}
+    if not given.release:
+        body["variant"] = given.variant or _off_variant(given, scope)
+    answer = _manage(given, "POST", f"{path}?{urlencode(scope)}", body)
+    _say(f"{given.flag}: {'released' if given.release else 'killed'} in version {answer.get('configVersion', '?')}")
+
+
+def _off_variant(given: argparse.Namespace, scope: dict[str, str]) -> str:
+    flag = _manage(given, "GET", f"/api/flags/{quote(given.flag, safe='')}?{urlencode(scope)}", None)
+    return str(flag["offVariant"])
+
+
+def _manage(given: argparse.Namespace, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
+    headers = {"Authorization": f"Bearer {given.token}", "Content-Type": "application/json"}
+    if given.organization:
+        headers["X-Tenant-ID"] = given.organization
+    content = b"" if body is None else json.dumps(body).encode()
+    try:
+        response: Response = perform(
+            request(Endpoint.of(given.url), method, path, headers, content, timeout_seconds=10.0)
+        )
+    except (OSError, ValueError) as error:
+        raise CommandError(f"{given.url}: {error}") from error
+    try:
+        answer = json.loads(response.body)
+    except ValueError:
+        answer = {}
+    if response.status >= 300:
+        details = "; ".join(problem.get("detail", "") for problem in answer.get("errors", []))
+        raise CommandError(f"the server answered {response.status}: {details or 'no reason given'}")
+    return answer if isinstance(answer, dict) else {}
+
+
+def _watch(given: argparse.Namespace) -> None:
+    changed = threading.Semaphore(0)
+    lines: list[str] = []
+    with _client(given) as client:
+
+        def note(keys: frozenset[str] | None) -> None:
+            environment = client.environment
+            if keys is not None and not keys:
+                lines.append(f"{environment.version}\t{'stale' if environment.stale else 'current again'}")
+            for key in ("everything",) if keys is None else sorted(keys):
+                flag = environment.flags.get(key)
+                document = flag.document if flag is not None else None
+                lines.append(f"{environment.version}\t{key}\t{json.dumps(document, ensure_ascii=False)}")
+            changed.release(max(1, len(lines)))
+
+        _say(f"{client.environment.version}\twatching {len(client.environment.flags)} flags")
+        client.on_change(note)
+        seen = 0
+        while given.count == 0 or seen < given.count:
+            changed.acquire()
+            if lines:
+                _say(lines.pop(0))
+                seen += 1
+
+
+def _save(given: argparse.Namespace) -> None:
+    with _client(given) as client:
+        environment = client.environment
+    body = json.dumps(environment.document(), indent=2, sort_keys=True, ensure_ascii=False).encode()
+    try:
+        FileStore(given.path).save(body, environment.version)
+    except OSError as error:
+        raise CommandError(f"{given.path}: {error}") from error
+    _say(f"{given.path}: version {environment.version}, {len(environment.flags)} flags")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Template tags: put `openflagship.django` into INSTALLED_APPS."""
