@@ -178,10 +178,10 @@ def _why_missed(speeds: Speeds) -> list[str]:
 def _store_table(stores: dict[str, dict[str, float]]) -> list[str]:
     lines = [
         "What a store costs, each in a fresh process, in processor time. Loading decodes and prepares regular "
-        "expressions, versions, dates, sets and ranges; writing turns every flag into its function, which otherwise happens at a flag's "
-        "first evaluation. Memory is what the process holds above the bare interpreter, the engine and its imports "
-        "included, "
-        "with every function written. Replacing includes the changed flag's first evaluation.",
+        "expressions, versions, dates, sets and ranges; writing turns every flag into its function, which otherwise "
+        "happens at a flag's first evaluation. Memory is what the process holds above the bare interpreter, the "
+        "engine and its imports included, with every function written. Replacing includes the changed flag's first "
+        "evaluation.",
         "",
         "| store | JSON MiB | parse JSON s | load s | write all functions s | memory MiB | replace one flag ms |",
         "|---|---|---|---|---|---|---|",
