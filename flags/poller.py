@@ -72,11 +72,18 @@ class Poller:
             if self._runtime.is_database_there:
                 log.warning("poll_lost_database", error=type(error).__name__)
             self._runtime.is_database_there = False
+            self._consult_standby()
         except Exception:
             # The next round may do better; without this thread nothing would ever be mended.
             log.exception("poll_failed")
         finally:
             close_old_connections()
+
+    def _consult_standby(self) -> None:
+        try:
+            self._runtime.consult_standby()
+        except RedisError as error:
+            log.debug("consulting_lost_redis", error=type(error).__name__)
 
     def _report(self) -> None:
         """Tell the kill board what this process has applied: when that changes, and now and then as a sign of life."""

@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import structlog
 from django.conf import settings
@@ -186,7 +187,8 @@ class Runtime:
         with self._applying:
             here = self.environments.get(environment_id)
             if here is None or here.version < loaded.version:
-                self._swap(environment_id, loaded)
+                ahead = self._flags_killed_ahead(environment_id, loaded.version)
+                self._swap(environment_id, loaded.replace(loaded.version, flags=ahead) if ahead else loaded)
                 self._announce(environment_id, None)
 
     def _advance(self, current: Environment, steps: Sequence[Step]) -> None:
@@ -196,13 +198,20 @@ class Runtime:
         environment_id, version = steps[-1].environment_id, steps[-1].version
         flags = {step.key: step.document for step in steps if step.entity == Change.Entity.FLAG}
         segments = {step.key: step.document for step in steps if step.entity == Change.Entity.SEGMENT}
+        ahead = self._flags_killed_ahead(environment_id, version)
+        flags |= {key: document for key, document in ahead.items() if key in flags}
+        self._swap(environment_id, current.replace(version, flags=flags, segments=segments))
+        self._announce(environment_id, steps)
+
+    def _flags_killed_ahead(self, environment_id: int, version: int) -> dict[str, Any]:
+        """Documents of the kills that `version` does not include yet; those that it includes are forgotten."""
+        found = {}
         for (owner, key), kill in list(self._kills_ahead.items()):
             if owner == environment_id and kill.version <= version:
                 del self._kills_ahead[owner, key]
-            elif owner == environment_id and key in flags:
-                flags[key] = kill.document
-        self._swap(environment_id, current.replace(version, flags=flags, segments=segments))
-        self._announce(environment_id, steps)
+            elif owner == environment_id:
+                found[key] = kill.document
+        return found
 
     def _obey_ahead(self, current: Environment, step: Step) -> None:
         """Put the kill's document over what is here, and keep it there until the version log has come that far."""
@@ -234,6 +243,18 @@ class Runtime:
         if any(environment.stale != is_stale for environment in self.environments.values()):
             log.warning("configuration_staleness_changed", is_stale=is_stale)
             self.environments = {pk: env.with_staleness(is_stale) for pk, env in self.environments.items()}
+
+    def consult_standby(self) -> None:
+        """While PostgreSQL is away: take from Redis what was published when this process was not listening.
+
+        Raises RedisError. It confirms nothing: whether there is anything newer, only the database knows.
+        """
+        versions = {pk: environment.version for pk, environment in self.environments.items()}
+        documents, kills = standby.newer_than(versions)
+        for environment_id, document in documents.items():
+            self._take(environment_id, Environment.from_document(document))
+        for kill in kills:
+            self.apply(kill)
 
     def _load_standby(self) -> None:
         try:

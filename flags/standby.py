@@ -16,7 +16,7 @@ from openflagship.engine import Environment
 
 from flags.documents import CONTRACT_VERSION
 from flags.models import Change
-from flags.propagation import CONFIRMED_FIELD, KILLS, PUBLISHED, client, read_hash, standby_key
+from flags.propagation import CONFIRMED_FIELD, KILLS, PUBLISHED, Step, client, read_hash, standby_key
 from flags.signing import SIGNING
 from tenancy.keyring import KEYRING
 
@@ -80,6 +80,28 @@ def load() -> Standby:
         signing = orjson.loads(keys[b"signing"])
         SIGNING.restore({int(pk): tuple(generations) for pk, generations in signing.items()})
     return Standby(documents, max(0.0, time.time() - confirmed))
+
+
+def newer_than(versions: Mapping[int, int]) -> tuple[dict[int, dict[str, Any]], list[Step]]:
+    """What Redis has that a process at these versions has not: whole documents, and kills. Raises RedisError.
+
+    For a process that cannot ask PostgreSQL, and was not listening when these were published.
+    """
+    published, kills = read_hash(PUBLISHED), read_hash(KILLS)
+    documents, steps = {}, []
+    for environment_id, version in versions.items():
+        name = str(environment_id)
+        noted = _kills_of(name, kills)
+        if int(published.get(name.encode(), 0)) > version:
+            fields = read_hash(standby_key(environment_id))
+            if fields and int(fields[b"@version"]) > version:
+                documents[environment_id] = _document(fields, noted)
+        for number, key, flag in noted:
+            if number > version:
+                now = int(time.time() * 1000)
+                kind, entity = Change.Kind.KILL_SWITCH, Change.Entity.FLAG
+                steps.append(Step(environment_id, number, str(kind), str(entity), key, flag, now))
+    return documents, steps
 
 
 def _kills_of(environment: str, kills: Mapping[bytes, bytes]) -> list[tuple[int, str, Any]]:

@@ -105,21 +105,31 @@ class Cluster:
 
     # -- Processes ---------------------------------------------------------------------------------------------------
 
-    def start(self, name: str) -> None:
-        """Start one of the Procfile's processes and wait until it is ready."""
+    def start(self, name: str, *, line: str | None = None) -> int:
+        """Start one of the Procfile's processes and wait until it is ready; gives its port.
+
+        Under another name than the `line`'s, it is one more of that kind, on a port of its own.
+        """
+        line = line or name
+        port = {"web": self.web_port, "stream": self.stream_port}[line] if line == name else free_port()
         commands = dict(line.split(":", 1) for line in (settings.BASE_DIR / "Procfile").read_text().splitlines())
         with (self._folder / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(  # noqa: S602 - the Procfile's line, which is a shell's
-                commands[name],
+                commands[line],
                 shell=True,
                 cwd=settings.BASE_DIR,
-                env={**self._variables, "PROCESS_NAME": name, "PATH": f"{Path(sys.executable).parent}:{os.defpath}"},
+                env={
+                    **self._variables,
+                    f"{line.upper()}_PORT": str(port),
+                    "PROCESS_NAME": name,
+                    "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
+                },
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
-        port = {"web": self.web_port, "stream": self.stream_port}[name]
         eventually(lambda: self._is_ready(name, port), seconds=READY_SECONDS)
+        return port
 
     def stop(self, name: str) -> None:
         process = self._processes.pop(name)
@@ -158,6 +168,11 @@ class Cluster:
         if finished.returncode != 0:
             raise RuntimeError(f"manage.py {arguments[0]} failed:\n{finished.stderr}")
         return finished.stdout
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What a process needs in its environment to work on the cluster's servers."""
+        return dict(self._variables)
 
     # -- Servers -----------------------------------------------------------------------------------------------------
 

@@ -190,6 +190,44 @@ def test_start__standby_copy_is_behind__a_kill_is_obeyed_all_the_same(runtime, e
     assert _reason(cold, environment) == "KILL_SWITCH"
 
 
+def test_poll__a_kill_was_missed_and_the_database_is_away__is_taken_from_redis(
+    runtime, environment, make_flag, monkeypatch
+):
+    make_flag("a")
+    make_flag("b")
+    runtime.refresh()
+    runtime._poller.poll()
+    services.update_flag(actor=ALICE, environment=environment, key="b", payload={"enabled": False}, version=None)
+    services.kill_flag(actor=ALICE, environment=environment, key="a")
+
+    with _database_away(monkeypatch):
+        runtime._poller.poll()
+
+    assert runtime.environments[environment.pk].version == 4
+    assert _reason(runtime, environment) == "KILL_SWITCH"
+    assert _reason(runtime, environment, "b") == "DISABLED"
+
+
+def test_poll__the_copy_is_behind_too__the_kill_is_obeyed_and_the_rest_follows(
+    runtime, environment, make_flag, monkeypatch
+):
+    make_flag("a")
+    runtime.refresh()
+    runtime._poller.poll()
+    client().delete(propagation.standby_key(environment.pk))
+    services.update_flag(actor=ALICE, environment=environment, key="a", payload={"enabled": False}, version=None)
+    services.kill_flag(actor=ALICE, environment=environment, key="a")
+
+    with _database_away(monkeypatch):
+        runtime._poller.poll()
+    assert runtime.environments[environment.pk].version == 1
+    assert _reason(runtime, environment) == "KILL_SWITCH"
+
+    runtime.refresh()
+    assert runtime.environments[environment.pk].version == 3
+    assert _reason(runtime, environment) == "KILL_SWITCH"
+
+
 def test_start__both_away__is_not_ready_until_one_returns(runtime, environment, make_flag, no_redis, monkeypatch):
     make_flag("a")
     with _database_away(monkeypatch):
