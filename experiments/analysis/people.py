@@ -113,12 +113,16 @@ class People:
 
 @dataclass(slots=True)
 class Source:
-    """Where a window's figures come from; users are fetched one by one only when something needs it, and once."""
+    """Where a window's figures come from; users are fetched one by one only when something needs it, and once.
+
+    `is_narrowed`: its users are not those that the storage sums up.
+    """
 
     experiment: Experiment
     window: Window
     _people: dict[datetime, People] = field(default_factory=dict)
     is_narrowed: bool = False
+    has_crossovers: bool = False
 
     @property
     def pauses(self) -> Pauses:
@@ -149,9 +153,14 @@ class Source:
                 continue
             if unit.is_crossover:
                 found.crossed[unit.variant] = found.crossed.get(unit.variant, 0) + 1
-                continue
+                if not self.has_crossovers:
+                    continue
             found.add(unit.unit_id, unit.variant, unit.first_at)
         return found
+
+    def by_first_variant(self) -> "Source":
+        """The same window, with users who saw several variants kept in the one they saw first."""
+        return Source(self.experiment, self.window, is_narrowed=True, has_crossovers=True)
 
     def narrowed(self, units: AbstractSet[str]) -> "Source":
         """The same window for some of its users alone."""

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from analytics import selectors as events
-from experiments.analysis import guards, provenance
+from experiments.analysis import exclusions, guards, provenance
 from experiments.analysis.breakdown import break_down
 from experiments.analysis.comparisons import Question, compare_all
 from experiments.analysis.looks import look_of
@@ -75,6 +75,7 @@ def analyse(experiment: Experiment, window: Window) -> Report:
     names = sorted({question.measure.metric.event_name for question in [primary, *secondary]})
     watermark = provenance.watermark(experiment, window, names)
     versions = provenance.config_versions(experiment, window)
+    with_bots = exclusions.ratio_with_bots(source, exposures)
     evidence = Evidence(experiment, window, ratio, comparisons, judged, users, incomplete)
     payload = {
         "experiment": _header(experiment),
@@ -97,7 +98,7 @@ def analyse(experiment: Experiment, window: Window) -> Report:
             for question in secondary
         ],
         "comparisons": comparisons + further,
-        "srm": ratio.resource,
+        "srm": {**ratio.resource, "beforeBots": with_bots},
         "guardrails": judged,
         "excluded": {
             "bots": exposures.bots,
@@ -105,9 +106,18 @@ def analyse(experiment: Experiment, window: Window) -> Report:
             # Until the results freeze nothing is late: what has not come yet may still come.
             "late": primary.measure.late if window.is_frozen else 0,
         },
+        "sensitivity": {"byFirstVariant": exclusions.by_first_variant(source, arms, ratio)},
         "recommendation": recommend(evidence),
         "caveats": list(
-            dict.fromkeys([*_caveats(source, versions, users, incomplete), *ratio.caveats, *caveats, *more])
+            dict.fromkeys(
+                [
+                    *_caveats(source, versions, users, incomplete),
+                    *ratio.caveats,
+                    *exclusions.bot_caveats(with_bots, ratio),
+                    *caveats,
+                    *more,
+                ]
+            )
         ),
     }
     return Report(window, payload, ratio, judged, watermark, versions)

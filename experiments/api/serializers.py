@@ -162,6 +162,7 @@ class ResultsSerializer(serializers.Serializer[Any]):
     srm = serializers.DictField()
     guardrails = serializers.ListField(child=serializers.DictField())
     excluded = serializers.DictField(child=serializers.IntegerField())
+    sensitivity = serializers.DictField(help_text="`byFirstVariant`: crossovers kept in; null up to 1 % of them.")
     recommendation = serializers.DictField()
     caveats = serializers.ListField(child=serializers.CharField())
     breakdown = serializers.DictField(required=False, help_text="With `segment`: the primary metric per value.")

@@ -1,0 +1,107 @@
+"""What leaving users out does to a result: bots to the sample ratio, users of several variants to the figures."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from django.db.models import Exists, OuterRef
+
+from analytics.models import Exposure
+from analytics.selectors import ExposureSummary
+from experiments.analysis.effects import effect
+from experiments.analysis.measures import measure
+from experiments.analysis.people import Source
+from experiments.analysis.sample_ratio import SampleRatio
+from experiments.statistics.srm import GATE_ALPHA, srm_test
+
+_NOT_ALL_HERE = "not all of the bots' raw events are here any more"
+_ROWS_AT_A_TIME = 20_000
+
+
+def ratio_with_bots(source: Source, exposures: ExposureSummary) -> dict[str, Any]:
+    """The overall sample ratio before bots were left out: each bot counts in the variant it saw first.
+
+    Figures are null, with a `reason`, where raw events have been dropped that the counts rest on.
+    """
+    weights = source.window.phase.weights
+    bots = _bots_by_first_variant(source) if exposures.bots else Counter()
+    # During a pause nobody is enrolled, so there fewer are found than the storage counts.
+    if sum(bots.values()) != exposures.bots and not source.pauses:
+        return {"observed": None, "chiSquare": None, "pValue": None, "warning": None, "reason": _NOT_ALL_HERE}
+    observed = {key: exposures.users.get(key, 0) + bots[key] for key in weights}
+    found = srm_test(list(observed.values()), [float(weight) for weight in weights.values()])
+    return {
+        "observed": observed,
+        "chiSquare": found.chi2,
+        "pValue": found.p_value,
+        "warning": found.p_value is not None and found.p_value < GATE_ALPHA,
+        "reason": found.reason,
+    }
+
+
+def bot_caveats(before: dict[str, Any], ratio: SampleRatio) -> list[str]:
+    """Say where the verdict on the split depends on the bots: they react to a variant, or the rules catch one arm's."""
+    if before["warning"] is None or before["warning"] == ratio.is_warning:
+        return []
+    if ratio.is_warning:
+        return [
+            "The sample ratio is fine with the bots and wrong without them: look whether the bot rules catch users "
+            "of one variant more than of another."
+        ]
+    return ["The sample ratio is wrong with the bots and fine without them: bots did not arrive in the split's shares."]
+
+
+def by_first_variant(source: Source, variants: Sequence[str], ratio: SampleRatio) -> list[dict[str, Any]] | None:
+    """The primary metric with crossovers kept in the variant they saw first (intention to treat); unadjusted.
+
+    None up to 1 % of crossovers, where leaving them out changes nothing worth a second reading.
+    """
+    if not ratio.resource["crossovers"]["warning"]:
+        return None
+    experiment = source.experiment
+    metric, control = experiment.primary_metric, experiment.control_variant
+    arms = measure(source.by_first_variant(), metric, variants=list(variants)).arms
+    rows = []
+    for key in variants:
+        if key == control:
+            continue
+        found = effect(metric, arms[control], arms[key], experiment.alpha)
+        rows.append(
+            {
+                "metric": metric.key,
+                "variant": key,
+                "control": control,
+                "users": {name: arms[name].users for name in (control, key)},
+                "absoluteLift": found.diff,
+                "relativeLift": found.lift,
+                "ci": found.ci,
+                "relativeCi": found.lift_ci,
+                "pValue": found.p_value,
+                "reasons": found.reasons,
+            }
+        )
+    return rows
+
+
+def _bots_by_first_variant(source: Source) -> Counter[str]:
+    """Units all of whose exposures in the window are flagged, each once."""
+    experiment, window = source.experiment, source.window
+    seen = Exposure.objects.filter(
+        environment_id=experiment.environment_id,
+        experiment=experiment.key,
+        occurred_at__gte=window.since,
+        occurred_at__lt=window.until,
+    )
+    people = seen.filter(is_bot=False, unit_id=OuterRef("unit_id"))
+    rows = (
+        seen.filter(~Exists(people), is_bot=True)
+        .order_by("unit_id", "occurred_at", "variant")
+        .distinct("unit_id")
+        .values_list("variant", "occurred_at")
+    )
+    pauses = source.pauses
+    return Counter(
+        variant
+        for variant, at in rows.iterator(chunk_size=_ROWS_AT_A_TIME)
+        if not any(since <= at < until for since, until in pauses)
+    )
