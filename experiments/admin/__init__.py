@@ -1,5 +1,6 @@
 """The console's pages for experiments and metrics."""
 
 from experiments.admin.experiments import ExperimentAdmin
+from experiments.admin.metrics import MetricAdmin
 
-__all__ = ["ExperimentAdmin"]
+__all__ = ["ExperimentAdmin", "MetricAdmin"]

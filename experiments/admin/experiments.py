@@ -17,10 +17,10 @@ from experiments.models import Experiment
 from experiments.preflight import check_before_start
 from experiments.selectors import stored_results, with_parts
 from flags.admin import Panel, register_panel
-from flags.admin.list import EnvironmentList
+from flags.admin.environments import PerEnvironmentAdmin
 from flags.documents import percent_of
 from flags.models import FlagConfig
-from tenancy.admin import ConsoleAdmin, visit
+from tenancy.admin import visit
 from tenancy.errors import ServiceError
 from tenancy.instants import moment
 from tenancy.models import Role
@@ -45,31 +45,16 @@ _DONE = {"start": "started", "pause": "paused", "resume": "resumed", "restart": 
 
 
 @admin.register(Experiment)
-class ExperimentAdmin(ConsoleAdmin):
+class ExperimentAdmin(PerEnvironmentAdmin):
     list_display = ["name", "status_label", "flag", "primary_metric", "traffic", "started", "decision_label"]
     list_filter = ["status"]
     search_fields = ["name", "config__flag__key", "hypothesis"]
     search_help_text = "Search by name, flag or hypothesis"
-    list_before_template = "flags/environment_tabs.html"
+    empty_template = "experiments/empty.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Experiment]:
         environments = [environment.pk for environment in visit(request).environments]
         return with_parts(Experiment.objects.filter(environment__in=environments))
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[EnvironmentList]:  # noqa: ARG002 - Django's signature
-        return EnvironmentList
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        looking = visit(request)
-        if looking.environment is not None:
-            looking.remember(looking.environment)
-        shown = {
-            "title": f"Experiments in {looking.environment}" if looking.environment else "Experiments",
-            "environments": looking.environments,
-            "current_environment": looking.environment,
-            "empty": "experiments/empty.html",
-        }
-        return super().changelist_view(request, {**shown, **(extra_context or {})})
 
     @display(
         description="Status",
@@ -94,13 +79,6 @@ class ExperimentAdmin(ConsoleAdmin):
     @display(description="Decision")
     def decision_label(self, experiment: Experiment) -> str:
         return f"{experiment.get_decision_display()} ({experiment.shipped_variant})" if experiment.decision else "-"
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return visit(request).may(Role.EDITOR, visit(request).environment)
-
-    def has_edit_permission(self, request: HttpRequest, obj: Experiment | None = None) -> bool:
-        environment = obj.environment if obj is not None else visit(request).environment
-        return visit(request).may(Role.EDITOR, environment)
 
     def get_urls(self) -> list[URLPattern]:
         def route(pattern: str, view: View, name: str) -> URLPattern:

@@ -12,25 +12,25 @@ from django.urls import URLPattern, path
 from unfold.decorators import display
 
 from flags.admin import exposures, history, kill, kill_tag, page, tryout
+from flags.admin.environments import PerEnvironmentAdmin
 from flags.admin.list import FlagList, StateFilter, TagFilter, TypeFilter, matching
 from flags.documents import percent_of
 from flags.models import FlagConfig
-from tenancy.admin import ConsoleAdmin, visit
+from tenancy.admin import visit
 from tenancy.instants import moment
-from tenancy.models import Role
 
 View = Callable[..., HttpResponse]
 
 
 @admin.register(FlagConfig)
-class FlagConfigAdmin(ConsoleAdmin):
+class FlagConfigAdmin(PerEnvironmentAdmin):
     """A flag as one environment sees it."""
 
     list_display = ["flag_header", "state", "serves", "rule_count", "tags", "updated"]
     list_filter = [StateFilter, TypeFilter, TagFilter]
     search_fields = ["flag__key"]
     search_help_text = "Search by key, name or tag"
-    list_before_template = "flags/environment_tabs.html"
+    empty_template = "flags/empty.html"
     ordering = ["flag__key"]
     actions = ["kill_selected", "release_selected"]
 
@@ -51,18 +51,8 @@ class FlagConfigAdmin(ConsoleAdmin):
         return matching(queryset, search_term), False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        looking = visit(request)
-        if looking.environment is not None:
-            looking.remember(looking.environment)
         return super().changelist_view(
-            request,
-            {
-                "title": f"Flags in {looking.environment}" if looking.environment else "Flags",
-                "environments": looking.environments,
-                "current_environment": looking.environment,
-                "may_kill": self.has_edit_permission(request),
-                **(extra_context or {}),
-            },
+            request, {"may_kill": self.has_edit_permission(request), **(extra_context or {})}
         )
 
     @display(description="Flag", header=True, ordering="flag__key")
@@ -103,13 +93,6 @@ class FlagConfigAdmin(ConsoleAdmin):
     @display(description="Changed", ordering="updated_at")
     def updated(self, config: FlagConfig) -> str:
         return moment(config.updated_at)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return visit(request).may(Role.EDITOR, visit(request).environment)
-
-    def has_edit_permission(self, request: HttpRequest, obj: FlagConfig | None = None) -> bool:
-        environment = obj.environment if obj is not None else visit(request).environment
-        return visit(request).may(Role.EDITOR, environment)
 
     def get_urls(self) -> list[URLPattern]:
         def route(pattern: str, view: View, name: str) -> URLPattern:

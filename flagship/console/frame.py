@@ -31,7 +31,10 @@ _SECTIONS: list[dict[str, Any]] = [
         "separator": True,
         "items": [
             _link("Flags", "flag", "flags_flagconfig_changelist"),
+            _link("Segments", "groups", "flags_segment_changelist"),
             _link("Experiments", "science", "experiments_experiment_changelist"),
+            _link("Metrics", "monitoring", "experiments_metric_changelist"),
+            _link("Layers", "layers", "flags_layer_changelist"),
         ],
     },
     {

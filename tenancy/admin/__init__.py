@@ -5,7 +5,7 @@ from django.contrib.auth.models import Group
 
 from tenancy.admin import credentials, members, organizations
 from tenancy.admin.audit import TenantEntryAdmin
-from tenancy.admin.base import ConsoleAdmin, ConsoleList, problems_by_attr, say_problems
+from tenancy.admin.base import ConsoleAdmin, ConsoleList, say_problems, sent_data
 from tenancy.admin.visit import Visit, visit
 
 # Roles say who may do what; Django's groups would promise permissions that nothing here asks for.
@@ -19,7 +19,7 @@ __all__ = [
     "credentials",
     "members",
     "organizations",
-    "problems_by_attr",
     "say_problems",
+    "sent_data",
     "visit",
 ]

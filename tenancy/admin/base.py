@@ -1,18 +1,19 @@
 """What every admin page of ours stands on: permissions by role, objects through the door, writes by service."""
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
 from django.forms import BaseForm
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 
 from tenancy.admin.visit import visit
-from tenancy.errors import Problem, ServiceError
+from tenancy.errors import ServiceError
 
 
 class ConsoleList(ChangeList):
@@ -95,18 +96,17 @@ class ConsoleAdmin(ModelAdmin):
         return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
 
 
-def problems_by_attr(problems: Iterable[Problem]) -> dict[str, list[str]]:
-    """Group messages by the field they are about; those about none come under the empty name."""
-    grouped: dict[str, list[str]] = {}
-    for problem in problems:
-        grouped.setdefault(problem.attr or "", []).append(problem.detail)
-    return grouped
+def sent_data(request: HttpRequest) -> QueryDict | None:
+    """What a form is bound to: what was sent, though it were nothing; None where a page is only asked for."""
+    return request.POST if request.method == "POST" else None
 
 
 def add_problems(form: BaseForm, error: ServiceError, names: dict[str, str] | None = None) -> None:
     """Put a service's problems next to the form's fields; `names` maps the service's name of a field to the form's."""
     for problem in error.problems:
-        name = (names or {}).get(problem.attr or "", problem.attr)
+        # A path such as conditions.all[0].value is about the field it begins with.
+        first = re.split(r"[.\[]", problem.attr or "", maxsplit=1)[0]
+        name = (names or {}).get(first, first)
         form.add_error(name if name in form.fields else None, problem.detail)
 
 

@@ -14,7 +14,7 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminSplitDateTimeWidget, UnfoldAdminTextInputWidget
 
 from tenancy import services
-from tenancy.admin.base import ConsoleAdmin
+from tenancy.admin.base import ConsoleAdmin, sent_data
 from tenancy.admin.visit import Visit, visit
 from tenancy.instants import moment
 from tenancy.models import Credential, Role, User
@@ -137,7 +137,7 @@ class CredentialAdmin(ConsoleAdmin):
         if not self.has_add_permission(request):
             raise PermissionDenied
         looking = visit(request)
-        form = CredentialForm(request.POST or None, looking=looking)
+        form = CredentialForm(sent_data(request), looking=looking)
 
         def perform(sent: dict[str, Any]) -> HttpResponse:
             if sent["kind"] == Credential.Kind.MANAGE:
@@ -164,7 +164,7 @@ class CredentialAdmin(ConsoleAdmin):
         if credential is None:
             raise Http404
         looking = visit(request)
-        form = RevokeForm(request.POST or None)
+        form = RevokeForm(sent_data(request))
 
         def perform(sent: dict[str, Any]) -> HttpResponse:
             services.revoke_credential(actor=looking.actor, credential=credential, reason=sent["reason"])

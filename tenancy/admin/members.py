@@ -5,14 +5,16 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from unfold.decorators import display
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+from django.urls import reverse
+from unfold.decorators import action, display
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from tenancy import access, services
-from tenancy.admin.base import ConsoleAdmin
+from tenancy.admin.base import ConsoleAdmin, sent_data
 from tenancy.admin.visit import Visit, visit
 from tenancy.instants import moment
 from tenancy.models import Environment, Membership, Organization, Project, Role, User
@@ -22,7 +24,14 @@ class MemberForm(forms.Form):
     user = forms.CharField(
         label="User name",
         widget=UnfoldAdminTextInputWidget,
-        help_text="Of somebody who has an account on this installation already.",
+        help_text="Of somebody who has an account on this installation, or will have.",
+    )
+    password = forms.CharField(
+        required=False,
+        label="First password",
+        strip=False,
+        widget=UnfoldAdminPasswordWidget,
+        help_text="Only for somebody who has no account yet: one is made, and they can change it once signed in.",
     )
     role = forms.ChoiceField(
         widget=UnfoldAdminSelectWidget,
@@ -52,14 +61,14 @@ class MemberForm(forms.Form):
         self._scopes[value] = scope
         choices.append((value, label))
 
-    def clean_user(self) -> User:
-        user = User.objects.filter(username=self.cleaned_data["user"], is_active=True).first()
-        if user is None:
-            raise forms.ValidationError("There is no active user of that name here.")
-        return user
-
     def clean(self) -> dict[str, Any]:
         sent = super().clean() or {}
+        found = User.objects.filter(username=sent.get("user", ""), service_of__isnull=True).first()
+        if found is None and not sent.get("password"):
+            self.add_error("user", "Nobody has that name here. Give a first password to make an account.")
+        elif found is not None and (sent.get("password") or not found.is_active):
+            self.add_error("user", "Somebody has that name already; leave the password empty, or choose another name.")
+        sent["person"] = found
         if "scope" in sent:
             sent["organization"], sent["project"], sent["environment"] = self._scopes[sent.pop("scope")]
         if sent.get("role") == Role.OWNER and sent["organization"].pk not in self._owned:
@@ -67,10 +76,21 @@ class MemberForm(forms.Form):
         return sent
 
 
+class RoleForm(forms.Form):
+    role = forms.ChoiceField(widget=UnfoldAdminSelectWidget)
+    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
+
+
+class ReasonForm(forms.Form):
+    reason = forms.CharField(
+        required=False, max_length=500, widget=UnfoldAdminTextInputWidget, help_text="For the audit log."
+    )
+
+
 @admin.register(Membership)
 class MembershipAdmin(ConsoleAdmin):
     list_display = ["user", "role_label", "scope", "organization", "since"]
-    list_display_links = None
+    actions_detail = ["remove"]
     list_select_related = ["user", "organization", "project", "environment__project"]
     search_fields = ["user__username", "user__email"]
 
@@ -103,11 +123,91 @@ class MembershipAdmin(ConsoleAdmin):
         if not self.has_add_permission(request):
             raise PermissionDenied
         looking = visit(request)
-        form = MemberForm(request.POST or None, looking=looking, initial={"role": Role.VIEWER})
+        form = MemberForm(sent_data(request), looking=looking, initial={"role": Role.VIEWER})
 
         def perform(sent: dict[str, Any]) -> HttpResponse:
-            membership = services.add_member(actor=looking.actor, **{**sent, "role": Role(sent["role"])})
+            where = {name: sent[name] for name in ("organization", "project", "environment")}
+            with transaction.atomic():
+                person = sent["person"] or services.create_person(
+                    actor=looking.actor,
+                    organization=sent["organization"],
+                    username=sent["user"],
+                    password=sent["password"],
+                )
+                membership = services.add_member(actor=looking.actor, user=person, role=Role(sent["role"]), **where)
             messages.success(request, f"{membership}.")
             return redirect(self.list_url())
 
-        return self.form_page(request, form, perform, title="Add a member", submit="Add member")
+        return self.form_page(
+            request, form, perform, title="Add a member", submit="Add member", names={"username": "user"}
+        )
+
+    def has_remove_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        membership = obj if isinstance(obj, Membership) else self.get_object(request, str(obj)) if obj else None
+        return membership is not None and self._may_manage(request, membership)
+
+    def _may_manage(self, request: HttpRequest, membership: Membership) -> bool:
+        """Admins manage whoever stands no higher than they do; owners are made and unmade by owners."""
+        needed = Role.OWNER if membership.role == Role.OWNER else Role.ADMIN
+        return visit(request).may_in(needed, membership.organization_id)
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",  # noqa: ARG002 - Django's signature
+        extra_context: Any = None,  # noqa: ARG002 - likewise
+    ) -> HttpResponse:
+        membership: Membership | None = self.get_object(request, object_id)
+        if membership is None:
+            raise Http404("There is no such member, or it belongs to another tenant.")
+        may_manage = self._may_manage(request, membership)
+        if request.method == "POST" and not may_manage:
+            raise PermissionDenied
+        looking = visit(request)
+        form = RoleForm(sent_data(request), initial={"role": membership.role, "version": membership.version})
+        is_owner = looking.may_in(Role.OWNER, membership.organization_id)
+        role = form.fields["role"]
+        role.choices = [choice for choice in Role.choices if choice[0] != Role.OWNER or is_owner]  # type: ignore[attr-defined]  # it is a ChoiceField
+        role.disabled = not may_manage
+
+        def perform(sent: dict[str, Any]) -> HttpResponse:
+            changed = services.change_member(
+                actor=looking.actor, membership=membership, role=Role(sent["role"]), version=sent["version"]
+            )
+            messages.success(request, f"{changed}.")
+            return redirect(self.list_url())
+
+        return self.form_page(
+            request,
+            form,
+            perform,
+            title=str(membership),
+            submit="Change role",
+            is_readonly=not may_manage,
+            remove_url=reverse("admin:tenancy_membership_remove", args=[membership.pk]) if may_manage else "",
+        )
+
+    @action(description="Remove", icon="person_remove", permissions=["remove"])
+    def remove(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        membership: Membership | None = self.get_object(request, object_id)
+        if membership is None:
+            raise Http404("There is no such member, or it belongs to another tenant.")
+        looking = visit(request)
+        form = ReasonForm(sent_data(request))
+
+        def perform(sent: dict[str, Any]) -> HttpResponse:
+            said = f"{membership.user} is not {membership.get_role_display().lower()} there any more."
+            services.remove_member(actor=looking.actor, membership=membership, reason=sent["reason"])
+            messages.success(request, said)
+            return redirect(self.list_url())
+
+        return self.form_page(
+            request,
+            form,
+            perform,
+            title=f"Take the role from {membership.user}?",
+            submit="Take it away",
+            is_dangerous=True,
+            intro=f"{membership}. What they may do through it ends at once; the account itself stays.",
+        )

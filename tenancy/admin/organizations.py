@@ -12,7 +12,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
 from tenancy import access, services
-from tenancy.admin.base import ConsoleAdmin
+from tenancy.admin.base import ConsoleAdmin, sent_data
 from tenancy.admin.visit import visit
 from tenancy.instants import moment
 from tenancy.models import Environment, Organization, Project, Role
@@ -68,7 +68,7 @@ class ProjectAdmin(_Dated):
         looking = visit(request)
         allowed = [pk for pk in looking.organization_roles if looking.may_in(Role.ADMIN, pk)]
         choices = access.organizations(looking.principal).filter(pk__in=allowed)
-        form = ProjectForm(request.POST or None, initial={"organization": choices.first()})
+        form = ProjectForm(sent_data(request), initial={"organization": choices.first()})
         form.fields["organization"].queryset = choices  # type: ignore[attr-defined]  # it is a ModelChoiceField
 
         def perform(sent: dict[str, Any]) -> HttpResponse:
@@ -125,7 +125,7 @@ class EnvironmentAdmin(_Dated):
         looking = visit(request)
         allowed = [pk for pk in looking.organization_roles if looking.may_in(Role.ADMIN, pk)]
         choices = access.projects(looking.principal).filter(organization__in=allowed)
-        form = EnvironmentForm(request.POST or None, initial={"project": choices.first()})
+        form = EnvironmentForm(sent_data(request), initial={"project": choices.first()})
         form.fields["project"].queryset = choices  # type: ignore[attr-defined]  # it is a ModelChoiceField
 
         def perform(sent: dict[str, Any]) -> HttpResponse:

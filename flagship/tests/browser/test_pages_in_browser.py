@@ -8,14 +8,15 @@ from audit.models import Entry
 from experiments import services as experiment_services
 from flags import services
 from tenancy import services as tenancy_services
+from tenancy.models import Membership
 from tenancy.testing import ALICE
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 PAGES = [
     "home", "flags", "flag", "try", "board", "kill by tag", "new flag", "kill", "history", "designer", "experiments",
-    "experiment", "results", "start", "projects", "environments", "members", "new member", "keys", "new key", "audit",
-    "audit entry",
+    "experiment", "results", "start", "segments", "new segment", "layer", "metrics", "new metric", "member", "projects",
+    "environments", "members", "new member", "keys", "new key", "audit", "audit entry",
 ]  # fmt: skip
 # Shipped by django-unfold and Django as they are; what is ours must be clean.
 FRAME = [
@@ -30,7 +31,7 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True}
 
 
 @pytest.fixture
-def addresses(acme):
+def addresses(acme, console_owner):
     """Where each page is, with something to show on it."""
     environment = acme.production
     rollout = [{"variant": "treatment", "percent": 50}]
@@ -54,6 +55,7 @@ def addresses(acme):
     tenancy_services.issue_credential(
         actor=ALICE, kind="server", name="shop", organization=acme.organization, environment=environment
     )
+    layer, _ = services.create_layer(actor=ALICE, environment=environment, payload={"key": "checkout"})
     entry = Entry.objects.order_by("-id").first()
     routes = {
         "home": ("index", []),
@@ -70,6 +72,12 @@ def addresses(acme):
         "experiment": ("experiments_experiment_change", [experiment.pk]),
         "results": ("experiments_experiment_results", [experiment.pk]),
         "start": ("experiments_experiment_start", [draft.pk]),
+        "segments": ("flags_segment_changelist", []),
+        "new segment": ("flags_segment_add", []),
+        "layer": ("flags_layer_change", [layer.pk]),
+        "metrics": ("experiments_metric_changelist", []),
+        "new metric": ("experiments_metric_add", []),
+        "member": ("tenancy_membership_change", [Membership.objects.first().pk]),
         "projects": ("tenancy_project_changelist", []),
         "environments": ("tenancy_environment_changelist", []),
         "members": ("tenancy_membership_changelist", []),

@@ -1,0 +1,161 @@
+"""Metrics: what is measured per user, out of which events."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from experiments import services
+from experiments.documents import metric_resource
+from experiments.models import Metric
+from tenancy import access
+from tenancy.admin import ConsoleAdmin, sent_data, visit
+from tenancy.models import Environment, Role
+
+_NAMES = {
+    "eventName": "event_name",
+    "denominatorEventName": "denominator_event_name",
+    "windowHours": "window_hours",
+}
+
+
+class MetricForm(forms.Form):
+    key = forms.CharField(max_length=100, widget=UnfoldAdminTextInputWidget, help_text="It never changes.")
+    name = forms.CharField(max_length=200, required=False, widget=UnfoldAdminTextInputWidget)
+    type = forms.ChoiceField(choices=Metric.Type.choices, widget=UnfoldAdminSelectWidget)
+    event_name = forms.CharField(
+        max_length=200, widget=UnfoldAdminTextInputWidget, help_text="As services send it, for example purchase."
+    )
+    denominator_event_name = forms.CharField(
+        max_length=200,
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="For a ratio: the events it divides by.",
+    )
+    quantile = forms.FloatField(
+        required=False, widget=UnfoldAdminDecimalFieldWidget, help_text="For a quantile: 0.95 is the 95th percentile."
+    )
+    goal = forms.ChoiceField(choices=Metric.Goal.choices, widget=UnfoldAdminSelectWidget)
+    window_hours = forms.IntegerField(
+        required=False,
+        min_value=1,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="How long after a user's first exposure an event counts; empty is 7 days.",
+    )
+    cap = forms.FloatField(
+        required=False, widget=UnfoldAdminDecimalFieldWidget, help_text="A user's total counts at most this much."
+    )
+    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
+
+    def payload(self) -> dict[str, Any]:
+        sent = self.cleaned_data
+        payload = {
+            "name": sent["name"] or sent["key"],
+            "type": sent["type"],
+            "eventName": sent["event_name"],
+            "goal": sent["goal"],
+            "windowHours": sent["window_hours"],
+            "cap": sent["cap"],
+        }
+        if sent["denominator_event_name"]:
+            payload["denominatorEventName"] = sent["denominator_event_name"]
+        if sent["quantile"] is not None:
+            payload["quantile"] = sent["quantile"]
+        return payload
+
+
+@admin.register(Metric)
+class MetricAdmin(ConsoleAdmin):
+    """Metrics belong to a project; whoever edits in one of its environments may add them."""
+
+    list_display = ["name", "key", "type_label", "event_name", "goal_label", "project"]
+    list_select_related = ["project"]
+    search_fields = ["key", "name", "event_name"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Metric]:
+        projects = access.projects(visit(request).principal)
+        return Metric.objects.filter(project__in=projects).select_related("project").order_by("project", "key")
+
+    @display(description="Measures")
+    def type_label(self, metric: Metric) -> str:
+        return metric.get_type_display()
+
+    @display(description="Better is", label={"increase": "success", "decrease": "info"})
+    def goal_label(self, metric: Metric) -> tuple[str, str]:
+        return metric.goal, "more" if metric.goal == Metric.Goal.INCREASE else "less"
+
+    def _environment(self, request: HttpRequest, metric: Metric | None = None) -> Environment | None:
+        """Where the change is made from: an environment of the metric's project that this person may edit."""
+        looking = visit(request)
+        here = [looking.environment, *looking.environments] if metric is None else looking.environments
+        for environment in here:
+            is_of_project = metric is None or (environment and environment.project_id == metric.project_id)
+            if environment is not None and is_of_project and looking.may(Role.EDITOR, environment):
+                return environment
+        return None
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self._environment(request) is not None
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",  # noqa: ARG002 - Django's signature
+        extra_context: dict[str, Any] | None = None,  # noqa: ARG002 - likewise
+    ) -> HttpResponse:
+        return self._create(request) if object_id is None else self._edit(request, object_id)
+
+    def _create(self, request: HttpRequest) -> HttpResponse:
+        environment = self._environment(request)
+        if environment is None:
+            raise PermissionDenied
+        form = MetricForm(sent_data(request), initial={"goal": Metric.Goal.INCREASE})
+
+        def perform(sent: dict[str, Any]) -> HttpResponse:
+            services.create_metric(
+                actor=visit(request).actor, environment=environment, payload={**form.payload(), "key": sent["key"]}
+            )
+            messages.success(request, f"{sent['key']} is there; experiments can use it.")
+            return redirect(self.list_url())
+
+        title = f"New metric in {environment.project}"
+        return self.form_page(request, form, perform, title=title, submit="Create metric", names=_NAMES)
+
+    def _edit(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        metric: Metric | None = self.get_object(request, object_id)
+        if metric is None:
+            raise Http404("There is no such metric, or it belongs to another tenant.")
+        environment = self._environment(request, metric)
+        if request.method == "POST" and environment is None:
+            raise PermissionDenied
+        resource = metric_resource(metric)
+        shown = {**resource, **{field: resource.get(name) for name, field in _NAMES.items()}}
+        form = MetricForm(sent_data(request), initial=shown)
+        form.fields["key"].disabled = True
+        for field in form.fields.values():
+            field.disabled = field.disabled or environment is None
+
+        def perform(sent: dict[str, Any]) -> HttpResponse:
+            if environment is None:
+                raise PermissionDenied
+            services.update_metric(
+                actor=visit(request).actor,
+                environment=environment,
+                key=metric.key,
+                payload=form.payload(),
+                version=sent["version"],
+                is_partial=False,
+            )
+            messages.success(request, "Saved.")
+            return redirect(self.list_url())
+
+        return self.form_page(
+            request, form, perform, title=metric.name, submit="Save", names=_NAMES, is_readonly=environment is None
+        )

@@ -1,0 +1,56 @@
+"""Metrics in the console."""
+
+import pytest
+from django.urls import reverse
+
+from experiments import services
+from experiments.models import Metric
+from tenancy.testing import ALICE
+
+PURCHASE = {"key": "purchase-rate", "name": "Purchases", "type": "binary", "event_name": "purchase", "goal": "increase"}
+
+
+@pytest.fixture
+def metric(acme):
+    content = {"key": "purchase-rate", "type": "binary", "eventName": "purchase", "windowHours": 24}
+    return services.create_metric(actor=ALICE, environment=acme.staging, payload=content)[0]
+
+
+def change_url(metric):
+    return reverse("admin:experiments_metric_change", args=[metric.pk])
+
+
+def test_metric__created_and_listed__works(console_editor, acme):
+    answer = console_editor.post(reverse("admin:experiments_metric_add"), PURCHASE)
+
+    assert answer.status_code == 302
+    assert Metric.objects.get().event_name == "purchase"
+    assert "Purchases" in console_editor.get(reverse("admin:experiments_metric_changelist")).text
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [({"event_name": ""}, "event_name"), ({"type": "quantile"}, "quantile"), ({"window_hours": "0"}, "window_hours")],
+)
+def test_metric__wrong_input__says_so_beside_the_field(console_editor, acme, changes, field):
+    answer = console_editor.post(reverse("admin:experiments_metric_add"), {**PURCHASE, **changes})
+
+    assert answer.status_code == 422
+    assert answer.context["form"].errors[field]
+    assert not Metric.objects.exists()
+
+
+def test_metric__saved__works(console_editor, metric):
+    sent = {**PURCHASE, "name": "Orders", "version": metric.version}
+
+    assert console_editor.post(change_url(metric), sent).status_code == 302
+    metric.refresh_from_db()
+    assert (metric.name, metric.window_hours) == ("Orders", None)
+
+
+def test_metric__viewer_and_outsider__may_not(console_viewer, console_outsider, metric):
+    assert "purchase" in console_viewer.get(change_url(metric)).text
+    assert console_viewer.post(change_url(metric), PURCHASE).status_code == 403
+    assert console_viewer.post(reverse("admin:experiments_metric_add"), PURCHASE).status_code == 403
+    assert console_outsider.get(change_url(metric)).status_code == 404
+    assert "purchase-rate" not in console_outsider.get(reverse("admin:experiments_metric_changelist")).text

@@ -1,0 +1,46 @@
+"""What lists and pages of one environment's things have in common: its tabs, its members' roles, its door."""
+
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse
+
+from flags.admin.list import EnvironmentList
+from tenancy.admin import ConsoleAdmin, visit
+from tenancy.models import Environment, Role
+
+
+class PerEnvironmentAdmin(ConsoleAdmin):
+    """Lists the environment in view; its editors may add."""
+
+    list_before_template = "flags/environment_tabs.html"
+    empty_template = ""
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[EnvironmentList]:  # noqa: ARG002 - Django's signature
+        return EnvironmentList
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        looking = visit(request)
+        noun = str(self.opts.verbose_name_plural).capitalize()
+        if looking.environment is not None:
+            looking.remember(looking.environment)
+        shown = {
+            "title": f"{noun} in {looking.environment}" if looking.environment else noun,
+            "environments": looking.environments,
+            "current_environment": looking.environment,
+            "empty": self.empty_template,
+        }
+        return super().changelist_view(request, {**shown, **(extra_context or {})})
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return visit(request).may(Role.EDITOR, visit(request).environment)
+
+    def has_edit_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        environment = obj.environment if obj is not None else visit(request).environment
+        return visit(request).may(Role.EDITOR, environment)
+
+    def environment_of(self, request: HttpRequest) -> Environment:
+        """Raises Http404 for somebody who has none."""
+        environment = visit(request).environment
+        if environment is None:
+            raise Http404("There is no environment here.")
+        return environment
