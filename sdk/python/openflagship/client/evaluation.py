@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterable, Mapping
+from os import getpid
 from typing import Any, TypeAlias, TypeVar
 
 from openflagship.client.configuration import Configuration
@@ -59,7 +59,7 @@ class Evaluation:
     def variation_detail(self, flag_key: str, context: AnyContext, default: Any = None) -> Answer:
         """The value, and why it is that. Never raises, never waits."""
         try:
-            if self._pid != os.getpid():
+            if self._pid != getpid():
                 self._restart_after_fork()
             user = context if context.__class__ is Context else context_of(context)
             environment = self._configuration.environment
@@ -103,7 +103,7 @@ class Evaluation:
     ) -> None:
         """Record a conversion. It is sent later; one that the server would refuse is logged and dropped."""
         try:
-            if self._pid != os.getpid():
+            if self._pid != getpid():
                 self._restart_after_fork()
             unit = context_of(user_id).user_id
             self._queue.track(event_name, unit or "", None if value is None else float(value), properties)

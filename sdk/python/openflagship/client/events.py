@@ -6,10 +6,10 @@ import hashlib
 import hmac
 import logging
 import math
-import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
+from time import time_ns as _now_ns
 from typing import Any, Final, TypeAlias
 
 from openflagship.client.options import BeforeSend, Options
@@ -33,6 +33,9 @@ class EventQueue:
         """`wake` is called when a batch is full, in whichever thread filled it."""
         self.dropped = 0
         self._options = options
+        # Of each kind, so that asking costs an evaluation nothing.
+        self._most_events = options.most_events
+        self._flush_count = options.flush_count
         self._source = source
         self._wake = wake
         self._exposures: deque[tuple[_Mark, Answer, int, str | None]] = deque()
@@ -49,24 +52,26 @@ class EventQueue:
         # Adding to a set is atomic; two threads at once may at worst let one repeat through.
         if mark in self._seen or not self._is_on:
             return
-        if len(self) >= self._options.most_events:
+        exposures = self._exposures
+        waiting = len(exposures)
+        if waiting >= self._most_events:
             self.dropped += 1
             return
         self._seen.add(mark)
-        self._exposures.append((mark, answer, time.time_ns(), None))
-        if len(self) == self._options.flush_count:
+        exposures.append((mark, answer, _now_ns(), None))
+        if waiting + 1 == self._flush_count:
             self._wake()
 
     def expose_each(self, evaluation_id: str, flag_key: str, unit: str, answer: Answer) -> None:
         """As `expose`, under an id that was given away already, so nothing is collapsed."""
         if not self._is_on:
             return
-        if len(self) >= self._options.most_events:
+        if len(self) >= self._most_events:
             self.dropped += 1
             return
         mark = (flag_key, unit, answer.variant, answer.config_version)
-        self._exposures.append((mark, answer, time.time_ns(), evaluation_id))
-        if len(self) == self._options.flush_count:
+        self._exposures.append((mark, answer, _now_ns(), evaluation_id))
+        if len(self) == self._flush_count:
             self._wake()
 
     def track(self, event_name: str, unit: str, value: float | None, properties: Mapping[str, Any] | None) -> None:
@@ -79,11 +84,11 @@ class EventQueue:
             raise ValueError("a conversion's value must be a finite number")
         if not self._is_on:
             return
-        if len(self) >= self._options.most_events:
+        if len(self._conversions) >= self._most_events:
             self.dropped += 1
             return
-        self._conversions.append((event_name, unit, value, properties, time.time_ns()))
-        if len(self) == self._options.flush_count:
+        self._conversions.append((event_name, unit, value, properties, _now_ns()))
+        if len(self) == self._flush_count:
             self._wake()
 
     def begin_window(self) -> None:
