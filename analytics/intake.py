@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import msgspec
+from django.db import connection
 
 from analytics.bots import flag_bots
 from analytics.events import Conversion, Exposure
@@ -38,6 +39,11 @@ class Intake:
     def conversions(self, events: list[Conversion]) -> list[tuple[Conversion, bool]]:
         return self._named(events, flag_bots([event.unit_id for event in events], []))
 
+    def wants(self, environment_id: int, unit_id: str, *, flag: bool, was: bool) -> bool:
+        """The flag a stored event is to have, from what the patterns say of it; a pseudonym's flag can come, not go."""
+        is_bot = flag or (environment_id, unit_id) in self.bot_units
+        return is_bot or (was and environment_id in self.pseudonym_keys)
+
     def _named(self, events: Iterable[Event], flags: Iterable[bool]) -> list[tuple[Event, bool]]:
         # Patterns are about the id that came, behaviour about the one that is stored.
         if self.pseudonym_keys:
@@ -52,6 +58,21 @@ class Intake:
     def _pseudonymous(self, event: Event) -> Event:
         key = self.pseudonym_keys.get(event.environment_id)
         return event if key is None else msgspec.structs.replace(event, unit_id=pseudonym(key, event.unit_id))
+
+
+def current_revision() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT coalesce((SELECT value FROM derived_revision), 0)")
+        return int(cursor.fetchone()[0])
+
+
+def announce_change() -> None:
+    """Count the revision up in the caller's transaction; every process looks again with its next batch."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO derived_revision (id, value) VALUES (1, 1) "
+            "ON CONFLICT (id) DO UPDATE SET value = derived_revision.value + 1"
+        )
 
 
 def pseudonym(key: bytes, unit_id: str) -> str:

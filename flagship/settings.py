@@ -221,6 +221,10 @@ EVENT_STREAM_MAX_BATCHES = int(_number("EVENT_STREAM_MAX_BATCHES", 200_000, low=
 INGEST_BATCH_EVENTS = int(_number("INGEST_BATCH_EVENTS", 10_000, low=1, high=1_000_000))
 # After so long without an acknowledgement another ingest process takes a dead one's batch over.
 INGEST_CLAIM_SECONDS = _number("INGEST_CLAIM_SECONDS", 30, low=0.1, high=3600)
+# Empty: PostgreSQL. clickhouse://user:password@host:8123/database stores and aggregates events there instead.
+ANALYTICS_URL = env.str("ANALYTICS_URL", default="")
+ANALYTICS_CLICKHOUSE_ENGINE = env.str("ANALYTICS_CLICKHOUSE_ENGINE", default="ReplacingMergeTree")
+ANALYTICS_CLICKHOUSE_TTL_DAYS = int(_number("ANALYTICS_CLICKHOUSE_TTL_DAYS", 400, low=8, high=36_500))
 # Raw events go after so many days; counts and first exposures stay. An environment may say otherwise.
 RAW_EVENT_RETENTION_DAYS = int(_number("RAW_EVENT_RETENTION_DAYS", 90, low=8, high=36_500))
 # A unit seen more often than that in one hour is a bot; 0 looks for none.

@@ -2,11 +2,17 @@
 
 from functools import cache
 
+from django.conf import settings
+
 from analytics.stores.base import EventStore
 
 
 @cache
 def store() -> EventStore:
-    from analytics.stores.postgres import PostgresStore  # noqa: PLC0415 - only the one chosen is imported
+    if settings.ANALYTICS_URL:
+        from analytics.stores.clickhouse import ClickHouseStore  # noqa: PLC0415 - only the one chosen is imported
+
+        return ClickHouseStore(settings.ANALYTICS_URL)
+    from analytics.stores.postgres import PostgresStore  # noqa: PLC0415 - likewise
 
     return PostgresStore()

@@ -148,6 +148,26 @@ class Dropped:
         return f"{self.table}: {self.whose}, {self.rows:,} rows"
 
 
+def summarise_exposures(rows: list[tuple[Any, ...]], bots: int) -> ExposureSummary:
+    """From (day, first variant, is crossover, units), ordered by day."""
+    users: dict[str, int] = {}
+    daily: dict[Any, dict[str, int]] = {}
+    crossed: dict[str, int] = {}
+    for day, variant, is_crossover, count in rows:
+        if is_crossover:
+            crossed[variant] = crossed.get(variant, 0) + count
+            continue
+        users[variant] = users.get(variant, 0) + count
+        daily.setdefault(day, {})[variant] = count
+    return ExposureSummary(
+        users=users,
+        daily=sorted(daily.items()),
+        crossovers=sum(crossed.values()),
+        crossovers_by_first_variant=crossed,
+        bots=bots,
+    )
+
+
 class EventStore(Protocol):
     """Writes are idempotent per event id and environment, so at-least-once delivery counts once."""
 

@@ -6,12 +6,13 @@ In the same transaction the derived tables are kept up: first exposures, hours, 
 import threading
 from collections.abc import Iterable
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from django.db import DatabaseError, connection, transaction
 
 from analytics.events import Batch, Conversion, Exposure
-from analytics.intake import Intake
+from analytics.intake import Intake, current_revision
 from analytics.partitions import PARTITIONS
 from analytics.stores import postgres_sql as sql
 from analytics.stores.base import Stored
@@ -66,6 +67,12 @@ class PostgresStore(PostgresReads, PostgresRewrites, PostgresRetention):
 
     def _write_exposures(self, cursor: Any, events: list[Exposure]) -> int:
         flagged = self._intake.exposures(events)
+        _stage(cursor, sql.STAGED_EXPOSURES, ((*msgspec.structs.astuple(event), bot) for event, bot in flagged))
+        cursor.execute(sql.INSERT_EXPOSURES)
+        counts = cursor.fetchall()
+        new = sum(exposures + bots for *_, exposures, bots in counts)
+        if new < len(events):
+            flagged = _without_contradictions(cursor, flagged)
         with self._lock:
             revision = self._revision
             changes = Changes(self._experiments, self._flags, self._phases)
@@ -73,9 +80,6 @@ class PostgresStore(PostgresReads, PostgresRewrites, PostgresRetention):
         if changes.units:
             _stage(cursor, sql.STAGED_UNITS, changes.unit_rows())
             cursor.execute(sql.MERGE_UNITS)
-        _stage(cursor, sql.STAGED_EXPOSURES, ((*msgspec.structs.astuple(event), bot) for event, bot in flagged))
-        cursor.execute(sql.INSERT_EXPOSURES)
-        counts = cursor.fetchall()
         # Counters that every process writes to come last: their locks are held until the commit.
         if changes.last_hours:
             _stage(cursor, sql.STAGED_HOURS, changes.hour_rows())
@@ -83,7 +87,7 @@ class PostgresStore(PostgresReads, PostgresRewrites, PostgresRetention):
         if counts:
             cursor.execute(sql.COUNT_HOURS, [list(column) for column in zip(*counts, strict=True)])
         transaction.on_commit(lambda: self._remember(changes, revision))
-        return sum(exposures + bots for *_, exposures, bots in counts)
+        return new
 
     def _remember(self, changes: Changes, revision: int | None) -> None:
         with self._lock:
@@ -93,8 +97,7 @@ class PostgresStore(PostgresReads, PostgresRewrites, PostgresRetention):
 
     def _look_for_rewrites(self, cursor: Any) -> None:
         """Once the shared lock is held no rewrite can begin; one that happened since the last batch shows here."""
-        cursor.execute("SELECT coalesce((SELECT value FROM derived_revision), 0)")
-        revision = cursor.fetchone()[0]
+        revision = current_revision()
         if revision == self._revision:
             return
         self._forget()
@@ -108,6 +111,23 @@ class PostgresStore(PostgresReads, PostgresRewrites, PostgresRetention):
         _stage(cursor, sql.STAGED_CONVERSIONS, rows)
         cursor.execute(sql.INSERT_CONVERSIONS)
         return int(cursor.rowcount)
+
+
+def _without_contradictions(cursor: Any, flagged: list[tuple[Exposure, bool]]) -> list[tuple[Exposure, bool]]:
+    """Leave out events whose id was stored with other content: the first copy counts. Equal copies change nothing."""
+    cursor.execute(sql.CONTRADICTIONS)
+    refused = {(UUID(str(event_id)), environment_id, *rest) for event_id, environment_id, *rest in cursor.fetchall()}
+    if not refused:
+        return flagged
+    return [(event, bot) for event, bot in flagged if (*_content(event), bot) not in refused]
+
+
+def _content(event: Exposure) -> tuple[Any, ...]:
+    """What derived tables are made of, in the order of sql.CONTRADICTIONS."""
+    return (
+        *(event.evaluation_id, event.environment_id, event.flag_key, event.unit_id, event.variant, event.experiment),
+        event.occurred_ms,
+    )
 
 
 def _stage(cursor: Any, staging: sql.Staging, rows: Iterable[tuple[Any, ...]]) -> None:

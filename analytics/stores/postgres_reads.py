@@ -17,6 +17,7 @@ from analytics.stores.base import (
     Period,
     Unit,
     ValueSummary,
+    summarise_exposures,
 )
 from analytics.stores.postgres_rewrites import FIRST_PHASE
 
@@ -234,26 +235,6 @@ class PostgresReads:
             {"environment_id": environment_id, "flag_keys": list(flag_keys)},
         )
         return dict(rows)
-
-
-def summarise_exposures(rows: list[tuple[Any, ...]], bots: int) -> ExposureSummary:
-    """From (day, first variant, is crossover, units), ordered by day."""
-    users: dict[str, int] = {}
-    daily: dict[Any, dict[str, int]] = {}
-    crossed: dict[str, int] = {}
-    for day, variant, is_crossover, count in rows:
-        if is_crossover:
-            crossed[variant] = crossed.get(variant, 0) + count
-            continue
-        users[variant] = users.get(variant, 0) + count
-        daily.setdefault(day, {})[variant] = count
-    return ExposureSummary(
-        users=users,
-        daily=sorted(daily.items()),
-        crossovers=sum(crossed.values()),
-        crossovers_by_first_variant=crossed,
-        bots=bots,
-    )
 
 
 def _users(source: _Source) -> str:

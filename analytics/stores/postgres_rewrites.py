@@ -8,17 +8,13 @@ from typing import Any
 from django.db import connection, transaction
 
 from analytics.bots import flag_bots
-from analytics.intake import Intake
+from analytics.intake import Intake, announce_change
 from analytics.stores import postgres_sql as sql
 from analytics.stores import postgres_units as units
 from analytics.stores.base import Erased, Reflag, Unit
 
 FIRST_PHASE = datetime(1970, 1, 1, tzinfo=UTC)
 
-_BUMP = """
-INSERT INTO derived_revision (id, value) VALUES (1, 1)
-ON CONFLICT (id) DO UPDATE SET value = derived_revision.value + 1
-"""
 _INSERT_PHASE = """
 INSERT INTO exposure_phases (environment_id, experiment, started_at)
 VALUES (%(environment_id)s, %(experiment)s, %(started_at)s) ON CONFLICT DO NOTHING
@@ -86,7 +82,7 @@ def rewriting() -> Iterator[Any]:
     """
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(sql.HOLD_DERIVED)
-        cursor.execute(_BUMP)
+        announce_change()
         cursor.execute("SET LOCAL flagship.rewrite = 'allowed'")
         cursor.execute("SET LOCAL work_mem = '256MB'")
         yield cursor
@@ -190,17 +186,12 @@ def _mistaken(table: str, partition: str, intake: Intake) -> Iterator[list[Refla
             changes = [
                 Reflag(environment_id, unit_id, user_agent, is_bot=wanted)
                 for (environment_id, unit_id, user_agent, is_bot), flag in zip(rows, flags, strict=True)
-                for wanted in [_wanted(intake, environment_id, unit_id, flag=flag, was=is_bot)]
+                for wanted in [intake.wants(environment_id, unit_id, flag=flag, was=is_bot)]
                 if wanted != is_bot
             ]
             if changes:
                 found.append(changes)
     yield from found
-
-
-def _wanted(intake: Intake, environment_id: int, unit_id: str, *, flag: bool, was: bool) -> bool:
-    is_bot = flag or (environment_id, unit_id) in intake.bot_units
-    return is_bot or (was and environment_id in intake.pseudonym_keys)
 
 
 def _reflag(table: str, changes: Sequence[Reflag]) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """The statements of the PostgreSQL store's writing half.
 
-Two processes never deadlock: each takes the tables in the same order (units, exposures, last hours, counters,
+Two processes never deadlock: each takes the tables in the same order (exposures, units, last hours, counters,
 conversions) and each table's rows in the order of its key.
 """
 
@@ -74,6 +74,20 @@ WITH inserted AS (
 SELECT environment_id, flag_key, date_trunc('hour', occurred_at, 'UTC') AS hour, variant, reason,
        count(*) FILTER (WHERE NOT is_bot), count(*) FILTER (WHERE is_bot)
 FROM inserted GROUP BY environment_id, flag_key, hour, variant, reason
+"""
+# One look-up by key a row: OFFSET 0 keeps the planner from reading whole partitions for it.
+CONTRADICTIONS = """
+SELECT staged.evaluation_id, staged.environment_id, staged.flag_key, staged.unit_id, staged.variant, staged.experiment,
+       staged.occurred_ms, staged.is_bot
+FROM staged_exposures AS staged CROSS JOIN LATERAL (
+    SELECT * FROM exposures
+    WHERE exposures.evaluation_id = staged.evaluation_id AND exposures.environment_id = staged.environment_id
+    OFFSET 0
+) AS stored
+WHERE (staged.flag_key, staged.unit_id, staged.variant, staged.experiment, staged.is_bot,
+       to_timestamp(staged.occurred_ms / 1000.0::float8))
+    IS DISTINCT FROM
+      (stored.flag_key, stored.unit_id, stored.variant, stored.experiment, stored.is_bot, stored.occurred_at)
 """
 COUNT_HOURS = """
 INSERT INTO flag_exposure_hours AS known (environment_id, flag_key, hour, variant, reason, exposures, bots)

@@ -8,9 +8,12 @@ from uuid import UUID
 import pytest
 from django.test import Client
 from openflagship.ids import uuid7
+from pytest_django import Settings
 
 from analytics.events import Conversion, Exposure
 from analytics.stores import store
+from analytics.stores.base import EventStore
+from analytics.stores.clickhouse import ClickHouseStore
 from analytics.stream import PUBLISHER
 from audit.actors import system
 from tenancy import services as tenancy
@@ -42,6 +45,18 @@ def other_environment(db: None) -> Environment:
     organization = tenancy.create_organization(actor=ACTOR, slug="rival", name="Rival")
     project = tenancy.create_project(actor=ACTOR, organization=organization, key="shop", name="Shop")
     return tenancy.create_environment(actor=ACTOR, project=project, key="production", name="Production")
+
+
+@pytest.fixture(params=["postgresql", "clickhouse"])
+def any_store(request: pytest.FixtureRequest, db: None, settings: Settings) -> Iterator[EventStore]:
+    """The test runs on each implementation: what holds of one holds of the other, to the digit."""
+    store.cache_clear()
+    settings.ANALYTICS_URL = "chdb://memory" if request.param == "clickhouse" else ""
+    chosen = store()
+    yield chosen
+    if isinstance(chosen, ClickHouseStore):
+        chosen.drop_tables()
+    store.cache_clear()
 
 
 class Api:

@@ -5,6 +5,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -127,6 +128,25 @@ def test_flag_exposures__from_hourly_counts__are_exact(hours_ago: int) -> None:
     expected = {variant: selectors.FlagExposures(exposures[variant], users[variant]) for variant in sorted(exposures)}
     assert selectors.flag_exposures(ENV, "new-checkout", since + timedelta(minutes=59), None) == expected
     assert store().flag_exposures(ENV, "new-checkout", since, END) == expected
+
+
+def test_repeated_ids_with_other_content__leave_no_trace(from_raw: Any) -> None:
+    first = exposure(ENV, "alice", "control", NOON + HOUR)
+    same_batch = exposure(ENV, "bob", "control")
+    store_events(Batch(exposures=[first, same_batch, _copy(same_batch, variant="treatment")]))
+    for changes in ({"variant": "treatment"}, {"unit_id": "eve"}, {"occurred_ms": first.occurred_ms - 1000}):
+        store_events(Batch(exposures=[_copy(first, **changes), exposure(ENV, "carol", "control")]))
+    store_events(Batch(exposures=[first]))
+    kept = _summaries(NOON, END)
+    flag = selectors.flag_exposures(ENV, "new-checkout", None, None)
+    assert flag == store().flag_exposures(ENV, "new-checkout", NOON, END)
+    from_raw()
+    assert kept == _summaries(NOON, END)
+    assert sum(kept[0].users.values()) == 3
+
+
+def _copy(event: Exposure, **changes: Any) -> Exposure:
+    return msgspec.structs.replace(event, **changes)
 
 
 def test_last_hours__of_a_unit_that_returns__count_it_once_in_all() -> None:

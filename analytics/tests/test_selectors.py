@@ -16,7 +16,7 @@ END = NOON + timedelta(days=3)
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("any_store")]
 
 
 def _store(*events: Exposure | Conversion) -> None:
@@ -192,3 +192,22 @@ def test_flag_exposures__count_exposures_and_unique_units() -> None:
         "control": selectors.FlagExposures(exposures=3, users=1),
         "treatment": selectors.FlagExposures(exposures=1, users=1),
     }
+
+
+def test_recent_units__are_the_latest_first_with_the_variant_seen_last() -> None:
+    _store(
+        _seen("alice", "control"),
+        _seen("alice", "treatment", NOON + 2 * HOUR),
+        _seen("bob", "control", NOON + HOUR),
+        _seen("carol", "control", NOON - HOUR),
+        _seen("bot-1", "control", NOON + HOUR),
+    )
+    found = selectors.recent_units(ENV, "new-checkout", NOON + timedelta(minutes=40), limit=10)
+    assert found == [("alice", "treatment"), ("bob", "control")]
+    assert selectors.recent_units(ENV, "new-checkout", NOON, limit=1) == [("alice", "treatment")]
+
+
+def test_last_exposures__are_full_hours_of_flags_that_had_one() -> None:
+    _store(_seen("alice", "control", NOON + timedelta(minutes=20)), _seen("bob", "control", NOON - HOUR))
+    assert selectors.last_exposures(ENV, ["new-checkout", "never-seen"]) == {"new-checkout": NOON}
+    assert selectors.last_exposures(ENV, []) == {}
