@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from audit.services import diff
-from flags.documents import past_resource
+from flags.documents import CONTRACT_VERSION, environment_header, past_resource
 from flags.models import Change, Flag
 from flags.selectors import get_config
 from tenancy.errors import Invalid, NotFound
@@ -54,6 +54,30 @@ def version_at(environment: Environment, moment: datetime) -> int:
     """Return the environment's configuration version at that moment; 0 before its first."""
     found = Change.objects.filter(environment=environment, created_at__lte=moment).order_by("-version")
     return found.values_list("version", flat=True).first() or 0
+
+
+def document_for(environment: Environment, version: int, keys: Iterable[str]) -> dict[str, Any]:
+    """Return a snapshot as of a version with what these flags need alone: themselves, their prerequisites, segments.
+
+    So that asking about one flag of 10,000 takes milliseconds.
+    """
+    steps = Change.objects.filter(environment=environment, version__lte=version).order_by("entity", "key", "-version")
+    newest = steps.distinct("entity", "key").values_list("key", "document")
+    flags: dict[str, dict[str, Any]] = {}
+    asked, missing = set(), set(keys)
+    while missing:
+        asked |= missing
+        found = newest.filter(entity=Change.Entity.FLAG, key__in=missing)
+        flags |= {key: document for key, document in found if document is not None}
+        missing = {item["flagKey"] for document in flags.values() for item in document["prerequisites"]} - asked
+    segments = newest.filter(entity=Change.Entity.SEGMENT)
+    return {
+        "contract": CONTRACT_VERSION,
+        "environment": environment_header(environment),
+        "version": version,
+        "flags": flags,
+        "segments": {key: document for key, document in segments if document is not None},
+    }
 
 
 def version_resources(environment: Environment, flag: Flag, steps: Iterable[Change]) -> Iterator[dict[str, Any]]:

@@ -11,7 +11,7 @@ from openflagship.engine import Environment as Compiled
 from analytics import selectors as analytics
 from analytics.models import EventPolicy
 from flags.models import FlagConfig
-from flags.preview import compiled_at, with_draft
+from flags.preview import before_and_after
 from tenancy.models import Environment
 
 RECENT_DAYS = 7
@@ -21,8 +21,7 @@ MOST_USERS_EXAMINED = 50_000
 
 def impact_of(environment: Environment, key: str, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the flag changed as a PATCH would change it does to whom. Raises as that would."""
-    current = compiled_at(environment, environment.config_version)
-    changed = with_draft(environment, current, key, payload)
+    current, changed = before_and_after(environment, key, payload)
     found = impact(current, changed, key=key)
     return {
         "flagKey": key,

@@ -1,13 +1,13 @@
 """What would somebody get: now, back then, or with a change that nobody has made yet; nothing is logged."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from openflagship.engine import Context
 from openflagship.engine import Environment as Compiled
 
 from flags.evaluation import check_attributes
-from flags.history import version_at
+from flags.history import document_for, version_at
 from flags.loading import load_document
 from flags.runtime import RUNTIME
 from flags.services.drafts import draft_of
@@ -49,8 +49,9 @@ def preview(environment: Environment, body: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _chosen(environment: Environment, body: Mapping[str, Any]) -> Compiled:
+    key = body["flagKey"]
     if body.get("at") is not None:
-        return compiled_at(environment, version_at(environment, body["at"]))
+        return compiled_at(environment, version_at(environment, body["at"]), [key])
     if body.get("configVersion") is not None:
         version = body["configVersion"]
         if not 0 <= version <= environment.config_version:
@@ -59,25 +60,28 @@ def _chosen(environment: Environment, body: Mapping[str, Any]) -> Compiled:
                 attr="configVersion",
                 code="unknown_version",
             )
-        return compiled_at(environment, version)
-    current = compiled_at(environment, environment.config_version)
+        return compiled_at(environment, version, [key])
     if body.get("config") is None:
-        return current
-    return with_draft(environment, current, body["flagKey"], body["config"])
+        return compiled_at(environment, environment.config_version, [key])
+    return before_and_after(environment, key, body["config"])[1]
 
 
-def with_draft(environment: Environment, current: Compiled, key: str, payload: Mapping[str, Any]) -> Compiled:
-    """Return the environment as it would be with the flag changed as a PATCH would change it. Raises as that would."""
+def before_and_after(environment: Environment, key: str, payload: Mapping[str, Any]) -> tuple[Compiled, Compiled]:
+    """Return the environment as it is, and with the flag changed as a PATCH would change it. Raises as that would."""
     draft = draft_of(environment, key, payload)
-    return current.replace(current.version, flags={key: draft.document})
+    asked_for = [item["flagKey"] for item in draft.config.prerequisites]
+    current = compiled_at(environment, environment.config_version, [key, *asked_for])
+    return current, current.replace(current.version, flags={key: draft.document})
 
 
-def compiled_at(environment: Environment, version: int) -> Compiled:
-    """Return the environment as of a version, from this process's memory where it is the one that is there."""
+def compiled_at(environment: Environment, version: int, keys: Iterable[str] | None = None) -> Compiled:
+    """Return the environment as of a version: from memory where that is the one, else what `keys` need, or all."""
     here = RUNTIME.environments.get(environment.pk)
     if here is not None and here.version == version:
         return here.with_staleness(False)
-    document = load_document(environment.pk, version=version)
+    document = (
+        load_document(environment.pk, version=version) if keys is None else document_for(environment, version, keys)
+    )
     if document is None:
         raise NotFound("The environment is gone.")
     return Compiled.from_document(document)
