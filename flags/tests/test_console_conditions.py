@@ -1,0 +1,95 @@
+"""A condition's value survives the form: typed text and back, whatever its type; and shares count who moves."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flags.admin.conditions import OPERATORS, UnreadableValueError, to_text, to_value
+from flags.admin.effects import effects
+from flags.admin.sentences import describe, describe_condition
+
+SCALARS = st.one_of(
+    st.text(), st.booleans(), st.integers(-(2**53), 2**53), st.floats(allow_nan=False, allow_infinity=False)
+)
+# Which values each kind of operator may hold; others the engine refuses before they are stored.
+VALUES = {
+    "scalar": SCALARS,
+    "list": st.lists(SCALARS),
+    "number": st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False),
+    "text": st.text(),
+    "texts": st.text() | st.lists(st.text()),
+    "nothing": st.none(),
+    "segments": st.lists(st.text(min_size=1)),
+}
+
+
+@given(data=st.data())
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_value__through_the_form__is_the_same(operator, data):
+    value = data.draw(VALUES[OPERATORS[operator][1]])
+    text, kind = to_text(value, operator)
+
+    assert json.dumps(to_value(text, operator, kind)) == json.dumps(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "operator", "kind"),
+    [("ten", "less_than", "text"), ("maybe", "equals", "yesno"), ("true", "equals", "number"), ("[1", "in", "json")],
+)
+def test_value__of_another_kind__is_refused(text, operator, kind):
+    with pytest.raises(UnreadableValueError):
+        to_value(text, operator, kind)
+
+
+def document(**changes):
+    return {
+        "key": "f", "type": "boolean",
+        "variants": [{"key": "control", "value": False}, {"key": "treatment", "value": True}],
+        "enabled": True, "defaultVariant": "control", "offVariant": "control", "killSwitchVariant": None,
+        "bucketBy": "userId", "salt": "f", "prerequisites": [], "targets": [], "rules": [], "experiment": None,
+        "allocation": [[0, 2500, "treatment"]], "metadata": {}, "version": 1, **changes,
+    }  # fmt: skip
+
+
+def test_effects__share_raised__are_exact_for_all_users():
+    (effect,) = effects(document(), document(allocation=[[0, 2810, "treatment"]]))
+
+    assert (effect.group, effect.moved) == ("all users", 0.031)
+    assert [(move.before, move.after, move.share) for move in effect.moves] == [("control", "treatment", 0.031)]
+
+
+def test_effects__rule_share_changed__speak_of_whom_the_rule_applies_to():
+    rule = {"id": "r", "priority": 1, "name": "US", "conditions": [{"attribute": "c", "operator": "exists"}]}
+    before = document(rules=[{**rule, "allocation": [[0, 1000, "treatment"]]}])
+    after = document(rules=[{**rule, "allocation": [[0, 3000, "treatment"]]}])
+
+    (effect,) = effects(before, after)
+
+    assert effect.group == "users whom US applies to"
+    assert [(move.before, move.after, move.share) for move in effect.moves] == [("the next step", "treatment", 0.2)]
+
+
+def test_effects__nothing_changed__are_none():
+    assert effects(document(), document()) == []
+
+
+def test_describe__says_each_step_in_its_order():
+    rules = [
+        {"id": "r", "priority": 1, "name": "", "variant": "treatment",
+         "conditions": [{"attribute": "plan", "operator": "in", "value": ["pro", "team"]}]},
+    ]  # fmt: skip
+    targets = [{"variant": "treatment", "userIds": ["alice"]}]
+
+    assert describe(document(rules=rules, targets=targets)) == [
+        "alice always gets treatment.",
+        "If plan is one of pro or team: treatment.",
+        "Of everyone else, 25 % get treatment.",
+        "Otherwise: control.",
+    ]
+    assert describe(document(enabled=False)) == ["The flag is off: everybody gets control."]
+
+
+def test_describe_condition__half_typed__still_reads():
+    assert describe_condition({"operator": "", "value": None}) == "… …"
