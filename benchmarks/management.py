@@ -345,8 +345,8 @@ def _audit() -> list[str]:
     assert broken is not None
     assert broken.entry_id == victim.pk
     line = (
-        f"The audit chain of {rows:,} rows held, checked in {seconds:.1f} s; the version log had {steps:,} steps without "
-        "a gap. After one row in the middle was altered by SQL as superuser, the check named that row."
+        f"The audit chain of {rows:,} rows held, checked in {seconds:.1f} s; the version log had {steps:,} steps "
+        "without a gap. After one row in the middle was altered by SQL as superuser, the check named that row."
     )
     print(line, flush=True)
     return [line]

@@ -20,14 +20,14 @@ def memberships(principal: Principal) -> QuerySet[Membership]:
 def organizations(principal: Principal) -> QuerySet[Organization]:
     """Organizations in which the caller has any role; a key sees the one it belongs to."""
     if principal.is_key:
-        return Organization.objects.filter(pk=principal.organization_id)
+        return Organization.objects.filter(projects__environments__pk=principal.own_environment_id)
     found = Organization.objects.filter(memberships__in=memberships(principal)).distinct()
     return found.filter(pk=principal.organization_id) if principal.organization_id else found
 
 
 def projects(principal: Principal) -> QuerySet[Project]:
     if principal.is_key:
-        return Project.objects.filter(environments__pk=principal.environment_id)
+        return Project.objects.filter(environments__pk=principal.own_environment_id)
     mine = memberships(principal)
     found = Project.objects.filter(
         Q(organization__in=mine.filter(project__isnull=True).values("organization"))
@@ -38,7 +38,7 @@ def projects(principal: Principal) -> QuerySet[Project]:
 
 def environments(principal: Principal) -> QuerySet[Environment]:
     if principal.is_key:
-        return Environment.objects.filter(pk=principal.environment_id)
+        return Environment.objects.filter(pk=principal.own_environment_id)
     mine = memberships(principal)
     found = Environment.objects.filter(
         Q(project__organization__in=mine.filter(project__isnull=True).values("organization"))

@@ -234,7 +234,7 @@ class ImportSerializer(serializers.Serializer[Any]):
     format = serializers.ChoiceField(
         choices=["flagship", "launchdarkly", "unleash", "flagsmith"], required=False, help_text="flagship by default."
     )
-    data = serializers.DictField(help_text="The exported document.")
+    data = serializers.DictField(help_text="The exported document.")  # type: ignore[assignment]  # fields are no attributes
     sourceEnvironment = serializers.CharField(
         max_length=100, required=False, help_text="Which environment of another product's file."
     )

@@ -106,8 +106,8 @@ def _flag(
         notes.add("flag", name, "Its values come as text; the variant `off` (empty text) stands for switched off.")
     default = "treatment" if is_boolean else variants.of_value(state.get("feature_state_value"))
     targets: dict[str, list[str]] = {}
-    for identifier, own in mine:
-        targets.setdefault(variants.of(own), []).append(identifier)
+    for identifier, override in mine:
+        targets.setdefault(variants.of(override), []).append(identifier)
     rules = []
     for number, (segment, other) in enumerate(sorted(overrides, key=lambda item: _priority_of(item[1])), 1):
         rules.append(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +22,8 @@ from flags.services.segments import create_segment, update_segment
 from tenancy.errors import Conflict, Invalid, Problem, ServiceError
 from tenancy.models import Environment
 
+_SEGMENT_FIELDS: tuple[str, ...] = ("key", "name", "included", "excluded", "conditions")
+_LAYER_FIELDS: tuple[str, ...] = ("key", "name")
 _DEFAULTS: dict[str, Any] = {
     "metadata": {},
     "enabled": False,
@@ -61,7 +64,7 @@ def import_environment(
             ("flag", _in_order(lists["flags"]), _put_flag),
         ):
             for item in items:
-                _put_one(report, entity, item, lambda item, put=put: put(actor, environment, item))
+                _put_one(report, entity, item, partial(put, actor, environment))
         if is_dry_run:
             transaction.set_rollback(True)
     return report
@@ -117,7 +120,7 @@ def _asked_for(item: Mapping[str, Any]) -> set[str]:
 
 def _put_segment(actor: Actor, environment: Environment, item: dict[str, Any]) -> str:
     decode_segment(item)
-    payload = {name: item[name] for name in ("key", "name", "included", "excluded", "conditions") if name in item}
+    payload: dict[str, Any] = {name: item[name] for name in _SEGMENT_FIELDS if name in item}
     try:
         _, is_new = create_segment(actor=actor, environment=environment, payload=payload)
     except Conflict as error:
@@ -137,7 +140,7 @@ def _put_segment(actor: Actor, environment: Environment, item: dict[str, Any]) -
 
 
 def _put_layer(actor: Actor, environment: Environment, item: dict[str, Any]) -> str:
-    payload = {name: item[name] for name in ("key", "name") if name in item}
+    payload: dict[str, Any] = {name: item[name] for name in _LAYER_FIELDS if name in item}
     _, is_new = create_layer(actor=actor, environment=environment, payload=payload)
     return "created" if is_new else "unchanged"
 

@@ -104,8 +104,12 @@ def test_rollback__to_the_present__changes_the_version_alone(editor, environment
 
 @pytest.mark.parametrize(
     ("body", "attr", "code"),
-    [({"version": 99}, "version", "unknown_version"), ({}, "version", "required"), ({"version": "x"}, "version", "invalid")],
-)  # fmt: skip
+    [
+        ({"version": 99}, "version", "unknown_version"),
+        ({}, "version", "required"),
+        ({"version": "x"}, "version", "invalid"),
+    ],
+)
 def test_rollback__bad_input__is_400(editor, story, body, attr, code):
     assert _problem(editor.post("flags/a/rollback", body)) == (400, attr, code)
 

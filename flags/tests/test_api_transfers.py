@@ -191,18 +191,18 @@ def test_import__no_export__is_400(editor, elsewhere, body, attr):
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "body"),
+    "sent",
     [
-        ("get", "environments/live/export", None),
+        ("get", "environments/live/export"),
         ("post", "environments/live/import", {"data": {}}),
         ("post", "flags/a/impact", {"config": {}}),
         ("post", "flags/a/copy", {"to": "staging"}),
     ],
 )
-def test_every_route__outsider__gets_404(outsider, elsewhere, make_flag, method, path, body):
+def test_every_route__outsider__gets_404(outsider, elsewhere, make_flag, sent):
     make_flag("a")
 
-    assert outsider.send(method, path, body).status_code == 404
+    assert outsider.send(*sent).status_code == 404
 
 
 def _age(key, days):
