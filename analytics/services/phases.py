@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from analytics.stores import store
+from analytics.stores.base import full_millisecond
 
 
 def open_phase(*, environment_id: int, experiment: str, started_at: datetime) -> None:
@@ -10,4 +11,4 @@ def open_phase(*, environment_id: int, experiment: str, started_at: datetime) ->
 
     Results of a whole phase then come from what the ingest keeps up; without it they come from the raw events, slower.
     """
-    store().open_phase(environment_id, experiment, started_at)
+    store().open_phase(environment_id, experiment, full_millisecond(started_at))

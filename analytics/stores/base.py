@@ -91,6 +91,11 @@ class FlagExposures:
     users: int
 
 
+def full_millisecond(moment: datetime) -> datetime:
+    """Up to the next one. Events happen at whole milliseconds, so each is before the one exactly if before the other."""
+    return moment + timedelta(microseconds=-moment.microsecond % 1000)
+
+
 @dataclass(frozen=True, slots=True)
 class Period:
     """The units and the time an analysis is about: first exposures in [since, until), in one experiment."""
@@ -99,6 +104,10 @@ class Period:
     experiment: str
     since: datetime
     until: datetime | None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "since", full_millisecond(self.since))
+        object.__setattr__(self, "until", full_millisecond(self.until) if self.until else None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,21 @@ def test_phases__opened_any_time__each_equals_the_raw_events_of_its_time(opened:
     assert kept == [_summaries(*period) for period in periods]
 
 
+@pytest.mark.parametrize("microseconds", [0, 1, 400, 500, 999])
+def test_phase__that_starts_between_two_milliseconds__keeps_its_units(microseconds: int, from_raw: Any) -> None:
+    started_at = RESTART + timedelta(microseconds=microseconds)
+    store_events(Batch(exposures=[exposure(ENV, "early", "a", RESTART - timedelta(milliseconds=1))]))
+    open_phase(environment_id=ENV, experiment="checkout-test", started_at=started_at)
+    for number, offset in enumerate((-1, 0, 1, 5000)):
+        seen = exposure(ENV, f"user-{number}", "a", RESTART + timedelta(milliseconds=offset))
+        store_events(Batch(exposures=[seen, exposure(ENV, "early", "a", RESTART + HOUR)]))
+    kept = _summaries(started_at, END)
+    stored = FirstExposure.objects.values_list("phase", flat=True).distinct().count()
+    from_raw()
+    assert kept == _summaries(started_at, END)
+    assert stored == 2
+
+
 def test_phase__opened_twice__changes_nothing() -> None:
     _store_in_batches(_random_events(5), random.Random(5))
     for _ in range(2):
