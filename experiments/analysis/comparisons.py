@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from experiments.analysis.earlier import EarlierLooks, smallest
 from experiments.analysis.effects import effect
 from experiments.analysis.looks import Look, bound_at, spending_of, tuned_users
 from experiments.analysis.measures import Measure
@@ -32,9 +33,18 @@ class _Sequential:
 
 
 def compare_all(
-    experiment: Experiment, questions: Sequence[Question], *, control: str, role: str, correction: str
+    experiment: Experiment,
+    questions: Sequence[Question],
+    earlier: EarlierLooks,
+    *,
+    control: str,
+    role: str,
+    correction: str,
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return a comparison per metric and variant, and the caveats; `correction` is over all of them together."""
+    """Return a comparison per metric and variant, and the caveats; `correction` is over all of them together.
+
+    Always-valid p-values are the smallest of this look and the `earlier` ones; intervals are this look's.
+    """
     pairs = [(question, key) for question in questions for key in question.measure.arms if key != control]
     # Decisions on the primary metric split alpha between the arms; secondary ones go by corrected p-values alone.
     is_split = role == "primary" and correction != Experiment.Correction.NONE
@@ -44,12 +54,20 @@ def compare_all(
         for question, key in pairs
     ]
     sequential = [_sequential(experiment, question, control, key, alpha) for question, key in pairs]
+    own = [item.p_value for item in sequential]
+    notes = []
+    for (question, key), once, often in zip(pairs, fixed, sequential, strict=True):
+        looks = earlier.get((question.measure.metric.key, key), ())
+        often.p_value, note = smallest(looks, often.p_value, once.diff)
+        notes.append(note)
     is_always_valid = experiment.method == Experiment.Method.ALWAYS_VALID
     raw = [item.p_value for item in (sequential if is_always_valid else fixed)]
     adjusted = tuple(raw) if correction == Experiment.Correction.NONE else adjust(raw, correction)
     comparisons = []
     caveats: list[str] = []
-    for (question, key), once, often, p_value in zip(pairs, fixed, sequential, adjusted, strict=True):
+    for (question, key), once, often, p_value, at_look, note in zip(
+        pairs, fixed, sequential, adjusted, own, notes, strict=True
+    ):
         metric = question.measure.metric
         significant = _significant(experiment, often, p_value)
         comparisons.append(
@@ -67,6 +85,7 @@ def compare_all(
                 "sequentialCi": often.ci,
                 "sequentialCiLevel": 1 - alpha,
                 "sequentialPValue": often.p_value,
+                "lookPValue": at_look,
                 "adjustedPValue": p_value,
                 "adjustedFrom": "sequentialPValue" if is_always_valid else "pValue",
                 "correction": correction,
@@ -79,7 +98,7 @@ def compare_all(
                 "varianceReduction": once.variance_reduction,
             }
         )
-        reasons = [*once.reasons, *([often.reason] if often.reason else [])]
+        reasons = [*once.reasons, *(words for words in (often.reason, note) if words)]
         caveats += [f"{metric.key}, {key}: {reason}." for reason in dict.fromkeys(reasons)]
     caveats += [f"{item.measure.metric.key}: {note}." for item in questions for note in item.measure.notes]
     return comparisons, caveats

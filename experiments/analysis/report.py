@@ -8,6 +8,7 @@ from analytics import selectors as events
 from experiments.analysis import exclusions, guards, provenance
 from experiments.analysis.breakdown import break_down
 from experiments.analysis.comparisons import Question, compare_all
+from experiments.analysis.earlier import earlier_looks
 from experiments.analysis.looks import look_of
 from experiments.analysis.measures import measure, window_of_metric
 from experiments.analysis.people import Source
@@ -52,15 +53,16 @@ def analyse(experiment: Experiment, window: Window) -> Report:
     arms = _arms(experiment, window)
     primary = _question(source, exposures, experiment.primary_metric, arms)
     secondary = [_question(source, exposures, metric, arms) for metric in secondary_metrics(experiment)]
-    control = experiment.control_variant
+    control, earlier = experiment.control_variant, earlier_looks(experiment, window)
     comparisons, caveats = compare_all(
-        experiment, [primary], control=control, role="primary", correction=experiment.correction
+        experiment, [primary], earlier, control=control, role="primary", correction=experiment.correction
     )
     # Any of several secondary metrics may mislead; the share of false claims among them is what is kept small.
     lenient = Experiment.Correction.BENJAMINI_HOCHBERG
     further, more = compare_all(
         experiment,
         secondary,
+        earlier,
         control=control,
         role="secondary",
         correction=experiment.correction if experiment.correction == Experiment.Correction.NONE else lenient,
