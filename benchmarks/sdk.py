@@ -108,7 +108,7 @@ def serve(pipe: Connection) -> None:
 
 
 def nanoseconds(*calls: Callable[[int], object]) -> list[float]:
-    """Of one call of each: the median of the rounds' means; the rounds take turns, so that all meet the same machine."""
+    """Of one call of each: the median of the rounds' means; the rounds take turns on the machine."""
     means: list[list[float]] = [[] for _ in calls]
     for _ in range(ROUNDS):
         for call, found in zip(calls, means, strict=True):

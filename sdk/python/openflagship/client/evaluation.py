@@ -67,9 +67,13 @@ class Evaluation:
             if self.overrides and flag_key in self.overrides:
                 return self._overridden(environment, flag_key, user, default)
             if answer.is_exposure:
-                unit = environment.unit(flag_key, user)
-                if unit is not None:
-                    self._queue.expose(flag_key, unit, answer)
+                # The common unit and the common repeat, without a call for either.
+                bucket_by = environment.flags[flag_key].bucket_by
+                unit = user.user_id if bucket_by == "userId" else environment.unit(flag_key, user)
+                if unit:
+                    mark = (flag_key, unit, answer.variant, answer.config_version)
+                    if mark not in self._queue.seen:
+                        self._queue.expose(mark, answer)
             elif answer.error_code == FLAG_NOT_FOUND and not self._configuration.is_had:
                 return failure(default, FLAG_NOT_FOUND, NOT_READY, 0, True)
         except Exception as error:

@@ -21,7 +21,7 @@ log = logging.getLogger("openflagship")
 EXPOSURE: Final = "exposure"
 CONVERSION: Final = "conversion"
 # flag, unit, variant, version: what makes two exposures one.
-_Mark: TypeAlias = tuple[str, str, str | None, int]
+Mark: TypeAlias = tuple[str, str, str | None, int]
 _MOST_NAME_CHARACTERS = 200
 _MOST_UNIT_CHARACTERS = 1024
 
@@ -38,26 +38,26 @@ class EventQueue:
         self._flush_count = options.flush_count
         self._source = source
         self._wake = wake
-        self._exposures: deque[tuple[_Mark, Answer, int, str | None]] = deque()
+        self._exposures: deque[tuple[Mark, Answer, int, str | None]] = deque()
         self._conversions: deque[tuple[str, str, float | None, Mapping[str, Any] | None, int]] = deque()
-        self._seen: set[_Mark] = set()
+        self.seen: set[Mark] = set()
         self._is_on = options.is_sending_events and not options.is_offline
         self._hash_key = None if options.hash_key is None else options.hash_key.encode()
 
     def __len__(self) -> int:
         return len(self._exposures) + len(self._conversions)
 
-    def expose(self, flag_key: str, unit: str, answer: Answer) -> None:
-        mark = (flag_key, unit, answer.variant, answer.config_version)
-        # Adding to a set is atomic; two threads at once may at worst let one repeat through.
-        if mark in self._seen or not self._is_on:
+    def expose(self, mark: Mark, answer: Answer) -> None:
+        """Queue an exposure; call it for marks that are not in `seen`."""
+        if not self._is_on:
             return
         exposures = self._exposures
         waiting = len(exposures)
         if waiting >= self._most_events:
             self.dropped += 1
             return
-        self._seen.add(mark)
+        # Adding to a set is atomic; two threads at once may at worst let one repeat through.
+        self.seen.add(mark)
         exposures.append((mark, answer, _now_ns(), None))
         if waiting + 1 == self._flush_count:
             self._wake()
@@ -93,14 +93,14 @@ class EventQueue:
 
     def begin_window(self) -> None:
         """From here on an exposure that was seen before counts as new."""
-        if self._seen:
-            self._seen = set()
+        if self.seen:
+            self.seen = set()
 
     def forget(self) -> None:
         """Drop everything: after a fork it is the parent's to send."""
         self._exposures = deque()
         self._conversions = deque()
-        self._seen = set()
+        self.seen = set()
         self.dropped = 0
 
     def take(self, kind: str, most: int) -> list[dict[str, Any]]:
@@ -119,7 +119,7 @@ class EventQueue:
                 events.append(event)
         return events
 
-    def _exposure(self, mark: _Mark, answer: Answer, at_ns: int, evaluation_id: str | None) -> dict[str, Any]:
+    def _exposure(self, mark: Mark, answer: Answer, at_ns: int, evaluation_id: str | None) -> dict[str, Any]:
         flag_key, unit, variant, version = mark
         event: dict[str, Any] = {
             "evaluationId": evaluation_id or str(uuid7(at_ns // 1_000_000)),
