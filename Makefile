@@ -60,8 +60,7 @@ lint: $(VENV)/.dev-installed
 	$(TEST_ENV) $(BIN)/python manage.py check --fail-level WARNING
 
 # Every branch of the engine, by the tests that leave nothing to chance (the generated ones run with the rest).
-ENGINE_TESTS := $(filter-out %/test_client_% %/test_edge_% %/test_openfeature_% %/test_properties.py %/test_sdk_%, \
-	$(wildcard sdk/python/tests/test_*.py))
+ENGINE_TESTS = $(shell ls sdk/python/tests/test_*.py | grep -vE '/test_(client_|edge_|openfeature_|sdk_|properties)')
 cover: $(VENV)/.dev-installed
 	@mkdir -p var
 	$(BIN)/python -m coverage run -m pytest -q -n 0 $(ENGINE_TESTS)
