@@ -6,7 +6,7 @@ Percentages are shown with two decimals and kept as ranges of 10,000 buckets; no
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from openflagship.engine import deal, reallocate
+from openflagship.engine import BUCKETS, deal, reallocate
 
 from flags.models import Change, Flag, FlagConfig, Layer, Rule, Segment
 from tenancy.errors import Problem
@@ -237,7 +237,7 @@ def segment_resource(segment: Segment) -> dict[str, Any]:
 
 
 def layer_resource(layer: Layer) -> dict[str, Any]:
-    """Return the layer with one entry for each range of an experiment."""
+    """Return the layer with one entry for each range of an experiment; `holdout` is the range that none may have."""
     slots = sorted(layer.slots.all(), key=lambda slot: slot.buckets.lower)
     return {
         "key": layer.key,
@@ -246,6 +246,8 @@ def layer_resource(layer: Layer) -> dict[str, Any]:
         "experiments": [
             {"id": str(slot.experiment_id), "start": slot.buckets.lower, "end": slot.buckets.upper} for slot in slots
         ],
+        "holdoutPercent": percent_of(layer.holdout_buckets),
+        "holdout": {"start": BUCKETS - layer.holdout_buckets, "end": BUCKETS} if layer.holdout_buckets else None,
         "version": layer.version,
         "createdAt": layer.created_at,
         "updatedAt": layer.updated_at,

@@ -142,13 +142,19 @@ class Layer(models.Model):
     key = models.CharField(max_length=100, validators=[key_syntax])
     name = models.CharField(max_length=200)
     salt = models.CharField(max_length=150, editable=False, help_text="Fixed at creation; never that of a flag.")
+    holdout_buckets = models.PositiveIntegerField(
+        default=0, help_text="The highest buckets, which no experiment may have: their units take part in none."
+    )
     version = models.BigIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
         ordering = ["key"]
-        constraints = [models.UniqueConstraint(fields=["environment", "key"], name="layer_key_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["environment", "key"], name="layer_key_once"),
+            models.CheckConstraint(condition=Q(holdout_buckets__lte=10_000), name="layer_holdout_within_10000"),
+        ]
 
     def __str__(self) -> str:
         return self.name

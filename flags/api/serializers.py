@@ -129,11 +129,20 @@ class LayerSlotSerializer(serializers.Serializer[Any]):
     end = serializers.IntegerField(help_text="Exclusive.")
 
 
+class HoldoutSerializer(serializers.Serializer[Any]):
+    start = serializers.IntegerField()
+    end = serializers.IntegerField(help_text="Exclusive.")
+
+
 class LayerSerializer(serializers.Serializer[Any]):
     key = serializers.CharField(max_length=100, required=False)
     name = serializers.CharField(max_length=200, required=False)
     salt = serializers.CharField(read_only=True)
     experiments = LayerSlotSerializer(many=True, read_only=True)
+    holdoutPercent = serializers.FloatField(
+        required=False, min_value=0, max_value=100, help_text="Of the users, for no experiment of the layer."
+    )
+    holdout = HoldoutSerializer(read_only=True, allow_null=True)
     version = serializers.IntegerField(required=False, help_text="The version that was read; required to change.")
     createdAt = serializers.DateTimeField(read_only=True)
     updatedAt = serializers.DateTimeField(read_only=True)

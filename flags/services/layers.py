@@ -19,8 +19,8 @@ from tenancy.errors import Conflict, Invalid
 from tenancy.models import Environment
 from tenancy.services import clean
 
-_FIELDS = {"key", "name"}
-_READ_ONLY_FIELDS = {"salt", "experiments", "version", "createdAt", "updatedAt"}
+_FIELDS = {"key", "name", "holdoutPercent"}
+_READ_ONLY_FIELDS = {"salt", "experiments", "holdout", "version", "createdAt", "updatedAt"}
 
 
 @transaction.atomic
@@ -30,18 +30,19 @@ def create_layer(*, actor: Actor, environment: Environment, payload: Mapping[str
     refuse_unknown(payload, _FIELDS | _READ_ONLY_FIELDS)
     key = payload.get("key", "")
     name = payload.get("name") or key
+    holdout = _buckets_of(payload.get("holdoutPercent", 0))
     existing = Layer.objects.filter(environment=environment, key=key).first()
     if existing is not None:
-        if existing.name != name:
+        if existing.name != name or ("holdoutPercent" in payload and existing.holdout_buckets != holdout):
             raise Conflict(
-                f"There is already a layer {key!r} with another name.",
+                f"There is already a layer {key!r} with another name or holdout.",
                 code="key_exists",
                 attr="key",
                 current=layer_resource(existing),
             )
         return existing, False
     # A flag's key, which is its salt, never holds a colon: the two hashes cannot meet.
-    layer = Layer(environment=locked, key=key, name=name, salt=f"layer:{key}", version=1)
+    layer = Layer(environment=locked, key=key, name=name, salt=f"layer:{key}", holdout_buckets=holdout, version=1)
     clean(layer)
     layer.save(force_insert=True)
     _record(actor, layer, "layer.created", before=None, after=layer_resource(layer))
@@ -52,7 +53,10 @@ def create_layer(*, actor: Actor, environment: Environment, payload: Mapping[str
 def update_layer(
     *, actor: Actor, environment: Environment, key: str, payload: Mapping[str, Any], version: int | None
 ) -> Layer:
-    """Rename a layer. Raises NotFound, Invalid, or Conflict `version_conflict`."""
+    """Rename a layer, or set its holdout. Raises NotFound, Invalid, or Conflict `version_conflict`, `holdout_conflict`.
+
+    A holdout that shrinks gives its lowest buckets free: whoever was held out there may be enrolled from then on.
+    """
     log.lock([environment.pk])
     layer = get_layer(environment, key)
     before = layer_resource(layer)
@@ -61,6 +65,8 @@ def update_layer(
     if payload.get("key", key) != key:
         raise Invalid("The key of a layer never changes; create another layer.", attr="key", code="immutable")
     layer.name = payload.get("name", layer.name)
+    if "holdoutPercent" in payload:
+        _hold_out(layer, _buckets_of(payload["holdoutPercent"]))
     layer.version += 1
     clean(layer)
     layer.save()
@@ -104,7 +110,9 @@ def reserve_range(layer: Layer, experiment_id: UUID, buckets: int) -> list[tuple
             slot.buckets.upper - slot.buckets.lower
         )
     mine = [bucket for bucket, owner in enumerate(owners) if owner == experiment_id][:buckets]
-    free = [bucket for bucket, owner in enumerate(owners) if owner is None]
+    # Read under the lock: the caller's layer may be older than its holdout.
+    first_held_out = BUCKETS - Layer.objects.values_list("holdout_buckets", flat=True).get(pk=layer.pk)
+    free = [bucket for bucket, owner in enumerate(owners[:first_held_out]) if owner is None]
     missing = buckets - len(mine)
     if missing > len(free):
         raise Conflict(
@@ -124,6 +132,28 @@ def reserve_range(layer: Layer, experiment_id: UUID, buckets: int) -> list[tuple
 def release_range(layer: Layer, experiment_id: UUID) -> None:
     """Give the experiment's buckets back to the layer, in the caller's transaction. Having none: nothing happens."""
     LayerSlot.objects.filter(layer=layer, experiment_id=experiment_id).delete()
+
+
+def _hold_out(layer: Layer, buckets: int) -> None:
+    """Reserve the layer's highest buckets for nobody; refused where an experiment has (or has just had) one of them."""
+    first = BUCKETS - buckets
+    users = sorted({str(slot.experiment_id) for slot in layer.slots.all() if slot.buckets.upper > first})
+    if buckets > layer.holdout_buckets and users:
+        names = ", ".join(f"experiment {user}" for user in users)
+        raise Conflict(
+            f"A holdout of {buckets / 100:g} % reaches into what others of {layer.key!r} have: {names}. Hold out less, "
+            "or wait: what a completed experiment had rests for 7 days.",
+            code="holdout_conflict",
+            attr="holdoutPercent",
+        )
+    layer.holdout_buckets = buckets
+
+
+def _buckets_of(percent: Any) -> int:
+    is_number = isinstance(percent, (int, float)) and not isinstance(percent, bool)
+    if not is_number or not 0 <= percent <= 100:
+        raise Invalid("Hold out from 0 to 100 %.", attr="holdoutPercent", code="out_of_range")
+    return round(percent * BUCKETS / 100)
 
 
 def _ranges(buckets: list[int]) -> list[tuple[int, int]]:
