@@ -69,4 +69,5 @@ def load_document(environment_id: int, *, version: int | None = None) -> dict[st
 
 def load_environment(environment_id: int) -> Environment | None:
     document = load_document(environment_id)
-    return Environment.from_document(document) if document else None
+    # Written and bound here, so that no request pays for the first use of a flag.
+    return Environment.from_document(document).prepare() if document else None

@@ -2,7 +2,7 @@
 
 import os
 
-from flask import Flask, jsonify, request
+from flask import Flask, Response, jsonify, request
 from openflagship import Context, FlagShip
 
 app = Flask(__name__)
@@ -14,13 +14,13 @@ flags = FlagShip(
 
 
 @app.get("/checkout")
-def checkout():
+def checkout() -> Response:
     user = Context(request.args.get("user"), {"country": request.args.get("country")})
     detail = flags.variation_detail("new-checkout", user, False)
     return jsonify(checkout="new" if detail.value else "old", reason=detail.reason)
 
 
 @app.post("/purchase")
-def purchase():
+def purchase() -> tuple[str, int]:
     flags.track("purchase", request.json["user"], request.json["total"])
     return "", 204

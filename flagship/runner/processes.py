@@ -27,7 +27,7 @@ def read_procfile(path: Path) -> dict[str, str]:
     return dict(parse_procfile(path.read_text()).processes)
 
 
-class LeashedManager(Manager):  # type: ignore[misc]  # honcho has no types
+class LeashedManager(Manager):
     """honcho's manager, which also knows who died first and can be told to end from another thread."""
 
     def __init__(self, printer: Any, *, on_started: Callable[[], None]) -> None:
@@ -82,7 +82,7 @@ class LeashedManager(Manager):  # type: ignore[misc]  # honcho has no types
             self._on_started()
 
 
-class LeashedProcess(Process):  # type: ignore[misc]  # honcho has no types
+class LeashedProcess(Process):
     """honcho forks a relay for each process, and the relay starts the program; each now ends with the one above it."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
