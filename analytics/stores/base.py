@@ -92,7 +92,7 @@ class FlagExposures:
 
 
 def full_millisecond(moment: datetime) -> datetime:
-    """Up to the next one. Events happen at whole milliseconds, so each is before the one exactly if before the other."""
+    """Up to the next one: events happen at whole milliseconds, so the same ones come before it as before `moment`."""
     return moment + timedelta(microseconds=-moment.microsecond % 1000)
 
 
