@@ -9,11 +9,14 @@ EVALUATION_SECONDS = Histogram(
     buckets=(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1),
 )
 SNAPSHOT_VERSION = Gauge(
-    "flagship_snapshot_version", "Configuration version in memory, the oldest of all workers.", ["environment"],
+    "flagship_snapshot_version",
+    "Configuration version in memory, the oldest of all workers.",
+    ["environment"],
     multiprocess_mode="livemin",
 )
 SNAPSHOT_AGE_SECONDS = Gauge(
-    "flagship_snapshot_age_seconds", "Seconds since the configuration was last confirmed, the worst of all workers.",
+    "flagship_snapshot_age_seconds",
+    "Seconds since the configuration was last confirmed, the worst of all workers.",
     multiprocess_mode="livemax",
 )
 PROPAGATION_SECONDS = Histogram(

@@ -200,7 +200,7 @@ CELERY_BEAT_SCHEDULE = {
     "events bots": {"task": "analytics.find_fast_bots", "schedule": 900},
 }
 
-# Flags: after so many days without a change one may be stale; archived ones are deleted after so many months (0: never).
+# After so many days without a change a flag may be stale; archived ones are deleted after so many months (0: never).
 STALE_FLAG_DAYS = int(_number("STALE_FLAG_DAYS", 30, low=1, high=3650))
 PURGE_ARCHIVED_MONTHS = int(_number("PURGE_ARCHIVED_MONTHS", 12, low=0, high=1200))
 
