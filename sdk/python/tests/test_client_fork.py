@@ -125,6 +125,8 @@ def test_celery__prefork_workers__evaluate_and_send(platform: SmallPlatform, tmp
     for name in ("queue", "results"):
         (tmp_path / name).mkdir()
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    # Celery would take it for a Django project, that of the platform's own tests.
+    environment.pop("DJANGO_SETTINGS_MODULE", None)
     worker = subprocess.Popen(
         [sys.executable, "-m", "celery", "-A", "shop", "worker", "--pool", "prefork", "-c", "2", "-l", "warning"],
         cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

@@ -107,6 +107,10 @@ def test_gevent__patched_process__evaluates_follows_and_flushes(platform: SmallP
                     ticks.append(time.monotonic())
                     gevent.sleep(0.01)
             gevent.spawn(tick)
+            while len(ticks) < 20:
+                gevent.sleep(0.01)
+            assert client.is_enabled("asked", "user-1")
+            assert client.flush()
             deadline = time.monotonic() + 20
             while client.is_enabled("asked", "user-1") and time.monotonic() < deadline:
                 gevent.sleep(0.01)
@@ -119,7 +123,7 @@ def test_gevent__patched_process__evaluates_follows_and_flushes(platform: SmallP
     )
     process = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
-        eventually(lambda: platform.stream_count == 1 or process.poll() is not None, seconds=30)
+        eventually(lambda: platform.exposures() or process.poll() is not None, seconds=30)
         platform.change(treatment(enabled=False))
         output, _ = process.communicate(timeout=40)
     finally:

@@ -160,7 +160,8 @@ def test_parse_snapshot__what_is_none__is_refused(body: bytes) -> None:
 def test_check_signature__the_bodys_hmac__passes_and_nothing_else() -> None:
     body = b'{"version": 1}'
     good = "sha256=" + hmac.new(b"secret", body, hashlib.sha256).hexdigest()
-    check_signature(body, good, "secret")
+    check_signature(body, "secret", good)
+    check_signature(body, "secret", "sha256=that of a newer secret", good)
     for signature, secret in ((good, "other"), ("", "secret"), (good[:-1] + "é", "secret"), ("sha256=", "secret")):
         with pytest.raises(SnapshotError):
-            check_signature(body, signature, secret)
+            check_signature(body, secret, signature)

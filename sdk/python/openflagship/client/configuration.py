@@ -44,10 +44,10 @@ def parse_snapshot(body: bytes) -> Environment:
         raise SnapshotError(f"this is no JSON: {type(error).__name__}") from error
 
 
-def check_signature(body: bytes, signature: str, secret: str) -> None:
-    """Raises SnapshotError unless `signature` is `sha256=` and the HMAC of the body in hexadecimal."""
+def check_signature(body: bytes, secret: str, *signatures: str) -> None:
+    """Raises SnapshotError unless one of `signatures` is `sha256=` and the HMAC of the body in hexadecimal."""
     expected = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-    if not hmac.compare_digest(expected.encode(), signature.strip().encode()):
+    if not any(hmac.compare_digest(expected.encode(), signature.strip().encode()) for signature in signatures):
         raise SnapshotError("the snapshot's signature is missing or wrong")
 
 

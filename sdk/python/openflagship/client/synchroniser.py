@@ -125,7 +125,9 @@ class Synchroniser:
             raise RefusedError(response.status, "GET snapshot")
         else:
             if self._options.signing_secret is not None:
-                check_signature(response.body, response.headers.get("x-signature", ""), self._options.signing_secret)
+                # While a secret is being replaced, the server signs with the one before it too.
+                signatures = (response.headers.get(name, "") for name in ("x-signature", "x-signature-previous"))
+                check_signature(response.body, self._options.signing_secret, *signatures)
             self._configuration.replace(parse_snapshot(response.body), response.headers.get("etag"))
             self._changed()
         self._is_fetched = True
