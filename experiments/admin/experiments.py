@@ -12,7 +12,7 @@ from django.urls import URLPattern, path
 from unfold.decorators import display
 
 from experiments import services
-from experiments.admin import designer, results
+from experiments.admin import designer, results, simulation
 from experiments.models import Experiment
 from experiments.preflight import check_before_start
 from experiments.selectors import stored_results, with_parts
@@ -86,6 +86,7 @@ class ExperimentAdmin(PerEnvironmentAdmin):
 
         return [
             route("plan/", self._plan, "plan"),
+            route("simulate/", self._simulate, "simulate"),
             route("<path:object_id>/edit/", self._on_experiment(designer.edit, needs_editor=True), "edit"),
             route("<path:object_id>/results/", self._on_experiment(results.page), "results"),
             route("<path:object_id>/results.csv", self._on_experiment(results.export), "export"),
@@ -116,6 +117,12 @@ class ExperimentAdmin(PerEnvironmentAdmin):
         if environment is None or not self.has_add_permission(request):
             raise PermissionDenied
         return designer.plan(self, request, environment)
+
+    def _simulate(self, request: HttpRequest) -> HttpResponse:
+        """Reads nobody's data, so whoever may see experiments may ask."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return simulation.page(self, request)
 
     def _on_experiment(self, view: View, *, needs_editor: bool = False) -> View:
         """Find the experiment through the door (404 where it is not this person's) and check the role."""
