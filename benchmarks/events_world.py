@@ -54,7 +54,8 @@ def empty() -> None:
 
 
 def machine() -> str:
-    return f"Python {platform.python_version()}, PostgreSQL 18, Redis 6.2, {os.cpu_count()} cores, shared with others"
+    software = f"Python {platform.python_version()}, PostgreSQL 18, Redis 6.2"
+    return f"{software}, {os.cpu_count()} cores, load average at the end {os.getloadavg()[1]:.1f}"
 
 
 def report(marker: str, lines: list[str]) -> None:
