@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from flags.models import Change
+from tenancy.models import Environment
 
 log = structlog.get_logger(__name__)
 CHANNEL = f"{settings.REDIS_PREFIX}:changes"
@@ -172,10 +173,32 @@ def sweep(versions: Mapping[int, int]) -> None:
     published = {name.decode(): value for name, value in read_hash(PUBLISHED).items()}
     for environment_id, version in versions.items():
         last = int(published.get(str(environment_id), version - 1))
+        if last > version and _database_is_behind(environment_id, last):
+            log.warning("sweep_resets_watermark", environment=environment_id, published=last, version=version)
+            client().hset(PUBLISHED, str(environment_id), version)
+            client().delete(standby_key(environment_id))
+            _forget_kills(environment_id)
         if version > 0 and last < version:
             log.info("sweep_publishes", environment=environment_id, since=last, upto=version)
             _publish_since(environment_id, last, upto=version)
     client().hset(PUBLISHED, CONFIRMED_FIELD, str(time.time()))
+
+
+def _database_is_behind(environment_id: int, published: int) -> bool:
+    """Whether what was published is not in the database: it was restored from a backup.
+
+    Asked after the watermark was read, so that a change committed and published meanwhile does not look like that.
+    """
+    row = Environment.objects.filter(pk=environment_id).values_list("config_version", flat=True).first()
+    return row is not None and row < published
+
+
+def _forget_kills(environment_id: int) -> None:
+    prefix = f"{environment_id}:".encode()
+    noted = [field for field in read_hash(KILLS) if field.startswith(prefix)]
+    if noted:
+        client().hdel(KILLS, *noted)
+    client().delete(kill_versions_key(environment_id))
 
 
 def _publish_since(environment_id: int, last: int, *, upto: int, fallback: Step | None = None) -> None:

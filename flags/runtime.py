@@ -163,6 +163,9 @@ class Runtime:
             current = self.environments.get(environment_id)
             if current is None or current.version < version:
                 self._fetch(environment_id, current)
+            elif environment_id in known and known[environment_id].version > version:
+                # What was here before we asked is not in the database: it was restored from a backup.
+                self._go_back(environment_id)
         with self._applying:
             gone = known.keys() - versions.environments.keys()
             if gone:
@@ -182,6 +185,16 @@ class Runtime:
         loaded = load_environment(environment_id)
         if loaded is not None:
             self._take(environment_id, loaded)
+
+    def _go_back(self, environment_id: int) -> None:
+        loaded = load_environment(environment_id)
+        if loaded is None:
+            return
+        log.warning("environment_went_back", environment=environment_id, version=loaded.version)
+        with self._applying:
+            self._kills_ahead = {where: kill for where, kill in self._kills_ahead.items() if where[0] != environment_id}
+            self._swap(environment_id, loaded)
+            self._announce(environment_id, None)
 
     def _take(self, environment_id: int, loaded: Environment) -> None:
         with self._applying:

@@ -60,6 +60,9 @@ class Feed:
         """The environment was loaded afresh: nobody can be told step by step how it came there."""
         self._events.clear()
         self._bytes = 0
+        has_gone_back = snapshot.version < self.version
         self.version = snapshot.version
         for client in tuple(self.clients):
+            if has_gone_back:
+                client.version = -1
             client.offer(snapshot)

@@ -167,6 +167,31 @@ def test_sweep__redis_lost_its_memory__the_last_step_is_told_again(environment, 
     assert _versions(published()) == [2]
 
 
+def test_sweep__database_was_restored_from_a_backup__what_is_written_then_is_heard(environment, make_flag, published):
+    for name in "abc":
+        make_flag(name)
+    services.kill_flag(actor=ALICE, environment=environment, key="a")
+    Change.objects.filter(version__gt=2).delete()
+    type(environment).objects.update(config_version=2)
+    published()
+
+    sweep({environment.pk: 2})
+    services.release_flag(actor=ALICE, environment=environment, key="a")
+
+    assert _versions(published()) == [3]
+    assert client().hget(PUBLISHED, str(environment.pk)) == b"3"
+    assert client().zrange(propagation.kill_versions_key(environment.pk), 0, -1) == [b"3"]
+
+
+def test_sweep__this_process_is_only_behind__leaves_the_watermark(environment, make_flag):
+    make_flag("a")
+    make_flag("b")
+
+    sweep({environment.pk: 1})
+
+    assert client().hget(PUBLISHED, str(environment.pk)) == b"2"
+
+
 def test_kill__noted_for_cold_starters__the_latest_word_stays(environment, make_flag):
     make_flag("a")
     services.kill_flag(actor=ALICE, environment=environment, key="a", variant="treatment")

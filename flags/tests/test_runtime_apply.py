@@ -140,6 +140,20 @@ def test_refresh__nothing_new__is_one_query(runtime_at, environment, staging, dj
         runtime.refresh()
 
 
+def test_refresh__database_was_restored_from_a_backup__goes_back_with_it(runtime_at, environment, steps):
+    runtime = runtime_at(5)
+    announced = []
+    runtime.observe(lambda pk, found, _ahead: announced.append((pk, found)))
+    Change.objects.filter(version__gt=3).delete()
+    type(environment).objects.update(config_version=3)
+
+    runtime.refresh()
+
+    assert runtime.environments[environment.pk].document() == load_document(environment.pk)
+    assert announced == [(environment.pk, None)]
+    assert runtime.apply(steps[4])
+
+
 def test_refresh__an_environment_is_gone__is_no_longer_served(runtime_at, environment):
     runtime = runtime_at(5)
     runtime._take(999_999, runtime.environments[environment.pk])

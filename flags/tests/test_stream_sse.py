@@ -115,6 +115,18 @@ def test_stream__version_told_by_a_process_that_is_ahead__waits_for_this_one(env
     assert stream.next_event().id == 3
 
 
+def test_stream__database_was_restored_from_a_backup__is_told_where_it_stands_now(environment, secret, listen):
+    _describe(environment, "lost")
+    stream = listen(secret)
+    assert stream.next_event().id == 2
+    Change.objects.filter(version=2).delete()
+    type(environment).objects.update(config_version=1)
+
+    event = stream.next_event()
+
+    assert (event.event, event.id) == ("snapshot", 1)
+
+
 def test_stream__silence__is_broken_by_a_comment(secret, settings, listen):
     settings.STREAM_KEEP_ALIVE_SECONDS = 0.1
     stream = listen(secret, last=1)
