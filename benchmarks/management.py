@@ -37,13 +37,16 @@ def main() -> None:
     parser.add_argument("--writes", type=int, default=10_000)
     parser.add_argument("--writers", type=int, default=8)
     options = parser.parse_args()
-    lines = ["## Management API", "", f"{machine()}; one web worker with two threads; over HTTP, one caller at a time."]
+    begun = os.getloadavg()[0]
+    lines = ["## Management API", ""]
     with _world() as variables:
         token, key = _seed(options.flags)
         with _web(variables):
             lines += ["", *_latencies(options, token, key)]
             lines += ["", *_writers(options, token)]
         lines += ["", *_audit()]
+    setting = f"{machine()} (load average {begun:.1f} before the run, {os.getloadavg()[0]:.1f} after it)"
+    lines.insert(2, f"{setting}; one web worker with two threads; over HTTP, one caller at a time.")
     report("management", lines)
 
 
@@ -312,7 +315,7 @@ def _writers(options: argparse.Namespace, token: str) -> list[str]:
     shown = ", ".join(f"{count:,} of {status}" for status, count in sorted(outcomes.items()))
     line = (
         f"{options.writes:,} mixed writes by {options.writers} callers at once on one environment took {seconds:.0f} s "
-        f"({options.writes / seconds:.0f}/s): {shown}. A 409 is a writer who lost a race, and heard of it."
+        f"({options.writes / seconds:.0f}/s): {shown}. A 409 is a writer who lost a race, and heard of it; a kill of what is killed already writes nothing."
     )
     print(line, flush=True)
     assert set(outcomes) <= {"200", "201", "202", "409"}, outcomes
