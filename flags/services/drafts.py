@@ -52,6 +52,7 @@ class Draft:
 def draft_of(environment: Environment, key: str, payload: Mapping[str, Any]) -> Draft:
     """Return the flag as a PATCH with this payload would leave it, checked and not stored. Raises as `update_flag`."""
     config = get_config(environment, key)
+    refuse_archived(config.flag)
     draft = Draft(config.flag, config, list(config.rules.all()))
     split_before = split_of(config)
     refuse_immutable(config.flag, payload)
@@ -59,6 +60,11 @@ def draft_of(environment: Environment, key: str, payload: Mapping[str, Any]) -> 
     refuse_if_any(check(draft) or check_prerequisites(draft))
     refuse_split_change(draft, split_before)
     return draft
+
+
+def refuse_archived(flag: Flag) -> None:
+    if flag.is_archived:
+        raise Conflict(f"{flag.key!r} is archived; restore it before changing it.", code="flag_archived")
 
 
 def apply(draft: Draft, payload: Mapping[str, Any]) -> list[Problem]:
