@@ -315,7 +315,8 @@ def _writers(options: argparse.Namespace, token: str) -> list[str]:
     shown = ", ".join(f"{count:,} of {status}" for status, count in sorted(outcomes.items()))
     line = (
         f"{options.writes:,} mixed writes by {options.writers} callers at once on one environment took {seconds:.0f} s "
-        f"({options.writes / seconds:.0f}/s): {shown}. A 409 is a writer who lost a race, and heard of it; a kill of what is killed already writes nothing."
+        f"({options.writes / seconds:.0f}/s): {shown}. A 409 is a writer who lost a race, "
+        "and heard of it; a kill of what is killed already writes nothing."
     )
     print(line, flush=True)
     assert set(outcomes) <= {"200", "201", "202", "409"}, outcomes

@@ -267,6 +267,10 @@ DRF_STANDARDIZED_ERRORS = {
     "ENABLE_IN_DEBUG_FOR_UNHANDLED_EXCEPTIONS": True,
 }
 SPECTACULAR_SETTINGS = {
+    "ENUM_NAME_OVERRIDES": {
+        "FlagTypeEnum": "flags.models.Flag.Type",
+        "MetricTypeEnum": "experiments.models.Metric.Type",
+    },
     "TITLE": "FlagShip",
     "VERSION": "1",
     "OAS_VERSION": "3.1.1",

@@ -139,8 +139,7 @@ def update_flag(
     before = flag_resource(config)
     refuse_stale("flag", before, version)
     flag = config.flag
-    if flag.is_archived:
-        raise Conflict(f"{key!r} is archived; restore it before changing it.", code="flag_archived")
+    drafts.refuse_archived(flag)
     drafts.refuse_immutable(flag, payload)
     full = payload if is_partial else {**_defaults(config), **payload}
     draft = drafts.Draft(flag, config, list(config.rules.all()))

@@ -94,6 +94,13 @@ def test_impact__bad_input__is_400(viewer, make_flag, body, attr, code):
     assert _problem(viewer.post("flags/a/impact", body)) == (400, attr, code)
 
 
+def test_impact__archived__is_409(editor, make_flag):
+    make_flag("a")
+    editor.delete("flags/a")
+
+    assert _problem(editor.post("flags/a/impact", {"config": {}})) == (409, None, "flag_archived")
+
+
 def test_copy__works(editor, environment, staging, make_flag):
     make_flag("a", rules=[RULE], rollout=SPLIT, targets=[{"variant": "treatment", "userIds": ["u"]}])
     response = editor.post("flags/a/copy", {"to": "staging", "reason": "rehearsal"}, environment="production")
