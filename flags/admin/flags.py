@@ -18,6 +18,7 @@ from flags.documents import percent_of
 from flags.models import FlagConfig
 from tenancy.admin import visit
 from tenancy.instants import moment
+from tenancy.models import Role
 
 View = Callable[..., HttpResponse]
 
@@ -54,6 +55,11 @@ class FlagConfigAdmin(PerEnvironmentAdmin):
         return super().changelist_view(
             request, {"may_kill": self.has_edit_permission(request), **(extra_context or {})}
         )
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """A new flag is one of the whole project's, in each of its environments."""
+        environment = visit(request).environment
+        return environment is not None and visit(request).may_in_project(Role.EDITOR, environment.project)
 
     @display(description="Flag", header=True, ordering="flag__key")
     def flag_header(self, config: FlagConfig) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from flags.history import document_of_version, flag_changes, version_resources
 from flags.models import FlagConfig
 from tenancy.admin import visit
 from tenancy.errors import ServiceError
+from tenancy.models import Role
 
 if TYPE_CHECKING:
     from flags.admin.flags import FlagConfigAdmin
@@ -43,7 +44,7 @@ def history(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagCo
         config=config,
         versions=versions,
         older=versions[-1]["configVersion"] if len(listed) > _PER_PAGE else None,
-        may_edit=model_admin.has_edit_permission(request, config) and not config.flag.is_archived,
+        may_edit=visit(request).may_in_project(Role.EDITOR, environment.project) and not config.flag.is_archived,
     )
 
 
@@ -71,6 +72,7 @@ def rollback(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagC
     problems: list[str] = []
     if request.method == "POST":
         try:
+            visit(request).require_in_project(Role.EDITOR, environment.project)
             services.rollback_flag(
                 actor=visit(request).actor,
                 environment=environment,

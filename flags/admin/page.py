@@ -19,6 +19,7 @@ from flags.admin.panels import panels_for
 from flags.admin.preview import Preview, preview_change, preview_new, users_seen
 from flags.documents import flag_resource
 from flags.models import Flag, FlagConfig
+from flags.services.drafts import SHARED_FIELDS
 from tenancy.admin import visit
 from tenancy.errors import Conflict, ServiceError
 from tenancy.models import Environment, Role
@@ -40,6 +41,7 @@ def create(model_admin: "FlagConfigAdmin", request: HttpRequest) -> HttpResponse
         status = 422
         if not problems:
             try:
+                visit(request).require_in_project(Role.EDITOR, environment.project)
                 config, is_new = services.create_flag(
                     actor=visit(request).actor,
                     environment=environment,
@@ -107,6 +109,8 @@ def _save(
             shown |= {"confirm": foreseen, "confirmed": _fingerprint(changed)}
             return 200, None
     try:
+        if changed.keys() & set(SHARED_FIELDS):
+            visit(request).require_in_project(Role.EDITOR, environment.project)
         services.update_flag(
             actor=visit(request).actor,
             environment=environment,
@@ -216,6 +220,7 @@ def _confirmed_act(
     problems: list[str] = []
     if request.method == "POST":
         try:
+            visit(request).require_in_project(Role.EDITOR, config.environment.project)
             act(
                 actor=visit(request).actor,
                 environment=config.environment,
@@ -260,7 +265,7 @@ def _render(
         place=environment,
         form=form,
         may_edit=may_edit,
-        may_restore=config is not None and visit(request).may(Role.EDITOR, environment),
+        may_archive=config is not None and visit(request).may_in_project(Role.EDITOR, environment.project),
         base=json.dumps(base) if base is not None else "",
         siblings=_siblings(request, config),
         dependents=_dependents(config),

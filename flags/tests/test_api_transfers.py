@@ -265,7 +265,7 @@ def test_purge__archived_long_ago__is_gone_and_its_history_stays(environment, ma
 
 
 def test_segments_of_another_file__survive(editor, elsewhere):
-    cache.clear()
+    cache.delete_pattern("*")
     data = {"format": "flagship", "formatVersion": 1, "segments": [{"key": "s", "included": ["u"]}]}
     editor.post("environments/live/import", {"data": data}, project="mobile")
     editor.post("environments/live/import", {"data": {**data, "segments": []}}, project="mobile")

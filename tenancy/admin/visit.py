@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from audit.actors import Actor
 from tenancy import access
 from tenancy.api.authentication import principal_of_user
-from tenancy.models import Environment, Membership, Organization, Role, User
+from tenancy.models import Environment, Membership, Organization, Project, Role, User
 from tenancy.principals import Principal
 
 _SESSION_KEY = "console_environment"
@@ -54,6 +54,15 @@ class Visit:
     def may(self, needed: Role, environment: Environment | None) -> bool:
         role = self.role_on(environment) if environment is not None else None
         return role is not None and role.covers(needed)
+
+    def may_in_project(self, needed: Role, project: Project) -> bool:
+        """Whether the role reaches all of the project: what a change needs that is felt in each of its environments."""
+        role = access.role_on(self.principal, project)
+        return role is not None and role.covers(needed)
+
+    def require_in_project(self, needed: Role, project: Project) -> None:
+        """Raises Forbidden, as the API does for the same change."""
+        access.require(self.principal, project, needed)
 
     @cached_property
     def organizations(self) -> list[Organization]:

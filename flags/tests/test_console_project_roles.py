@@ -1,0 +1,53 @@
+"""An editor of one environment alone: what the console lets such a person do stays in that environment."""
+
+import pytest
+from django.urls import reverse
+
+from flags.models import Flag, FlagConfig
+from flags.tests.test_console_flags import change_url, config, fields  # noqa: F401 - `config` is a fixture
+from tenancy.admin.testing import signed_in
+
+
+@pytest.fixture
+def staging_editor(acme, person):
+    return signed_in(
+        person("editor", acme.organization, "steve", project=acme.staging.project, environment=acme.staging)
+    )
+
+
+def test_edit__own_environment__works(staging_editor, config):  # noqa: F811 - the fixture
+    response = staging_editor.post(change_url(config), fields(staging_editor, config, **{"variants-1-percent": "50"}))
+
+    assert response.status_code == 302
+    config.refresh_from_db()
+    assert config.allocation == [[0, 5000, "treatment"]]
+
+
+def test_edit__what_all_environments_share__is_refused_beside_the_form(staging_editor, config):  # noqa: F811 - the fixture
+    response = staging_editor.post(change_url(config), fields(staging_editor, config, name="Ours now"))
+
+    assert response.status_code != 302
+    assert "editor" in response.content.decode()
+    assert Flag.objects.get().name == "new-checkout"
+
+
+@pytest.mark.parametrize("act", ["archive", "restore"])
+def test_act__felt_everywhere__is_refused(staging_editor, config, act):  # noqa: F811 - the fixture
+    response = staging_editor.post(reverse(f"admin:flags_flagconfig_{act}", args=[config.pk]), {"reason": "mine"})
+
+    assert response.status_code == 409
+    assert not Flag.objects.get().is_archived
+
+
+def test_page__acts_that_would_fail__are_not_offered(staging_editor, console_editor, config):  # noqa: F811 - the fixture
+    archive = reverse("admin:flags_flagconfig_archive", args=[config.pk])
+
+    assert archive in console_editor.get(change_url(config)).content.decode()
+    assert archive not in staging_editor.get(change_url(config)).content.decode()
+
+
+def test_create__in_a_project_where_one_has_a_single_environment__is_forbidden(staging_editor, acme):
+    url = f"{reverse('admin:flags_flagconfig_add')}?environment={acme.staging.pk}"
+
+    assert staging_editor.get(url).status_code == 403
+    assert not FlagConfig.objects.exists()
