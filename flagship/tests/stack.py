@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import psycopg
 import pytest
@@ -48,10 +49,10 @@ class Stack:
             headers={"Authorization": f"Bearer {self.demo[key]}", "Content-Type": "application/json", **headers},
         )
 
-    def manage(self, method: str, path: str, body: Any = None) -> Any:
+    def manage(self, method: str, path: str, body: Any = None, **query: str) -> Any:
         return self.call(
             method,
-            f"{path}?environment={self.demo['environment']}",
+            f"{path}?{urlencode({'environment': self.demo['environment'], **query})}",
             body,
             key="managementToken",
             **{"X-Tenant-ID": self.demo["organization"]},
