@@ -172,12 +172,6 @@ CACHES = {
         },
     }
 }
-CHANNEL_LAYERS = {
-    "default": {
-        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [REDIS_URL], "prefix": f"{REDIS_PREFIX}:channels"},
-    }
-}
 
 # Background work.
 CELERY_BROKER_URL = embedded.celery_broker_url(REDIS_URL)
