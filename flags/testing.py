@@ -32,14 +32,14 @@ def published(db: None) -> Iterator[Callable[[], list[dict[str, Any]]]]:
     """Listen on the real channel; calling it returns what came since the last call."""
     with get_redis_connection("default").pubsub() as subscription:
         subscription.subscribe(CHANNEL)
-        while (subscription.get_message(timeout=5) or {}).get("type") != "subscribe":
+        while (subscription.get_message(timeout=60) or {}).get("type") != "subscribe":
             pass
 
         def _published() -> list[dict[str, Any]]:
             found = []
             # What was published before this PING has arrived before its answer.
             subscription.ping()
-            while (message := subscription.get_message(timeout=5)) is not None and message["type"] != "pong":
+            while (message := subscription.get_message(timeout=60)) is not None and message["type"] != "pong":
                 found.append(orjson.loads(message["data"]))
             return found
 

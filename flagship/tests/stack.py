@@ -21,7 +21,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def eventually(check: Callable[[], Any], *, seconds: float = 30, what: str) -> Any:
+def eventually(check: Callable[[], Any], *, seconds: float = 90, what: str) -> Any:
     """Poll until `check` gives something true, and return it; fail naming what never came."""
     deadline = time.monotonic() + seconds
     pause = 0.05

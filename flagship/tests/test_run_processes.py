@@ -116,7 +116,7 @@ def test_processes__runner_killed_outright__leaves_no_orphan(start):
     run.wait_until_started()
     os.kill(run.process.pid, signal.SIGKILL)
     run.process.wait()
-    assert wait_until(lambda: run.leftovers() == [], seconds=20)
+    assert wait_until(lambda: run.leftovers() == [], seconds=60)
 
 
 def test_processes__told_to_end_while_starting__waits_for_the_pids_and_ends_them(start):

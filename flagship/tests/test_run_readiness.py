@@ -77,7 +77,7 @@ def test_wait__endpoints_become_ready_one_after_another__returns_when_all_are(se
 def test_wait__one_never_ready__says_which_and_why(serve):
     missing = wait_until_ready(
         {"web": serve(0).address, "stream": serve(10_000).address},
-        seconds=0.5,
+        seconds=3,
         cancelled=threading.Event(),
         report=lambda _text: None,
     )

@@ -42,6 +42,8 @@ def open_session(chromium: Any, live_server: Any) -> Iterator[Callable[..., Sess
 
     def _open(client: Client, **options: Any) -> Session:
         context = chromium.new_context(**{"viewport": {"width": 1440, "height": 900}, "locale": "en-GB", **options})
+        # The machine may be shared with every other test: only a page that never comes is a failure.
+        context.set_default_timeout(90_000)
         contexts.append(context)
         cookie = client.cookies[settings.SESSION_COOKIE_NAME]
         context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": live_server.url}])
