@@ -31,8 +31,9 @@ def exposures_chart(config: FlagConfig) -> dict[str, Any] | None:
     variants += sorted(totals[0].keys() - set(variants))
     if not variants:
         return None
+    # What arrives between two of the questions is in the later count alone: a day never has less than nobody.
     per_day = {
-        key: [now.get(key, 0) - later.get(key, 0) for now, later in zip(totals, [*totals[1:], {}], strict=True)]
+        key: [max(0, now.get(key, 0) - later.get(key, 0)) for now, later in zip(totals, [*totals[1:], {}], strict=True)]
         for key in variants
     }
     labels = [f"{day.day} {day:%b}" for day in days]
