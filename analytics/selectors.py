@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
@@ -10,25 +11,35 @@ from analytics.stores import store
 from analytics.stores.base import (
     BinarySummary,
     Counting,
+    EventRow,
     ExposureSummary,
     FirstExposure,
     FlagExposures,
     Period,
     ValueSummary,
+    full_millisecond,
 )
 
 __all__ = [
     "GRACE",
     "BinarySummary",
+    "EventRow",
     "ExposureSummary",
     "FirstExposure",
     "FlagExposures",
     "ValueSummary",
+    "attribute_values",
     "binary_summary",
+    "bots_first_seen",
+    "event_counts",
+    "events",
     "exposure_summary",
     "first_exposures",
     "flag_exposures",
+    "flag_exposures_between",
+    "flag_units",
     "last_exposures",
+    "last_received",
     "recent_units",
     "value_summary",
 ]
@@ -88,6 +99,13 @@ def flag_exposures(
     return store().flag_exposures(environment_id, flag_key, start, None if is_until_now else until)
 
 
+def flag_exposures_between(
+    environment_id: int, flag_key: str, since: datetime, until: datetime
+) -> dict[str, FlagExposures]:
+    """As `flag_exposures`, and exact at both ends: reads the raw events, so keep the window short."""
+    return store().flag_exposures(environment_id, flag_key, full_millisecond(since), full_millisecond(until))
+
+
 def recent_units(environment_id: int, flag_key: str, since: datetime, *, limit: int) -> list[tuple[str, str]]:
     """(unit, the variant it saw last), for at most `limit` units seen since that full hour, the latest first."""
     return store().recent_units(environment_id, flag_key, _full_hour(since), limit)
@@ -96,6 +114,47 @@ def recent_units(environment_id: int, flag_key: str, since: datetime, *, limit: 
 def last_exposures(environment_id: int, flag_keys: Sequence[str]) -> dict[str, datetime]:
     """The UTC hour of each flag's last exposure; flags that never had one are left out."""
     return store().last_exposures(environment_id, flag_keys)
+
+
+def events(environment_id: int, event_name: str, since: datetime, until: datetime | None = None) -> Iterator[EventRow]:
+    """Yield events of one name one by one, in the order of their ids: what sums over users are not enough for."""
+    return store().events(environment_id, event_name, since, until)
+
+
+def event_counts(environment_id: int, event_name: str, since: datetime) -> tuple[int, int]:
+    """Events of one name since then, and the units behind them."""
+    return store().event_counts(environment_id, event_name, since)
+
+
+def flag_units(environment_id: int, flag_key: str, since: datetime, until: datetime) -> Iterator[tuple[str, datetime]]:
+    """Yield each unit that saw the flag in [since, until) with when it first did, ordered by unit."""
+    return store().flag_units(environment_id, flag_key, since, until)
+
+
+def attribute_values(
+    environment_id: int, experiment: str, since: datetime, until: datetime, name: str
+) -> Iterator[tuple[str, Any]]:
+    """Yield each unit with its value of an attribute at the first exposure that had one; nested values are none."""
+    return store().attribute_values(Period(environment_id, experiment, since, until), name)
+
+
+def bots_first_seen(
+    environment_id: int, experiment: str, since: datetime, until: datetime
+) -> Iterator[tuple[str, datetime]]:
+    """Yield for each unit that is a bot by all of its exposures the variant it saw first, and when."""
+    return store().bots_first_seen(Period(environment_id, experiment, since, until))
+
+
+def last_received(  # noqa: PLR0917 - as above
+    environment_id: int,
+    experiment: str,
+    since: datetime,
+    until: datetime,
+    event_names: Sequence[str],
+    deadline: datetime,
+) -> datetime | None:
+    """When the youngest event received before `deadline` that such an analysis may rest on was received."""
+    return store().last_received(Period(environment_id, experiment, since, until), event_names, deadline)
 
 
 def _full_hour(moment: datetime) -> datetime:

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Count
 from django.utils import timezone
 
 from analytics import selectors as events
-from analytics.models import Conversion
 from experiments.documents import split_of
 from experiments.models import Experiment, Metric
 from experiments.statistics import group_sequential, power
@@ -54,18 +52,15 @@ def estimate(experiment: Experiment) -> Estimate:
     traffic = events.flag_exposures(experiment.environment_id, experiment.config.flag.key, since, until)
     seen = sum(row.users for row in traffic.values())
     users_per_day = seen * experiment.traffic_bp / 10_000 / _RECENT.days
-    recent = Conversion.objects.filter(
-        environment_id=experiment.environment_id,
-        event_name=experiment.primary_metric.event_name,
-        occurred_at__gte=since,
-        is_bot=False,
-    ).aggregate(events=Count("event_id"), users=Count("unit_id", distinct=True))
-    baseline = min(1.0, recent["users"] / seen) if seen and recent["users"] else None
+    recent_events, converted = events.event_counts(
+        experiment.environment_id, experiment.primary_metric.event_name, since
+    )
+    baseline = min(1.0, converted / seen) if seen and converted else None
     needed = experiment.planned_users
     if needed is None and baseline is not None and baseline < 1 and experiment.primary_metric.type == _BINARY:
         needed = _users_needed(experiment, baseline)
     days = math.ceil(needed / users_per_day) if needed and users_per_day else None
-    return Estimate(users_per_day, recent["events"], baseline, needed, days)
+    return Estimate(users_per_day, recent_events, baseline, needed, days)
 
 
 def _users_needed(experiment: Experiment, baseline: float) -> int | None:

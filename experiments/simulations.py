@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
-from django.db.models import Min
 from django.utils import timezone
 
-from analytics.models import Conversion, Exposure
+from analytics import selectors as events
 from experiments.analysis.measures import window_of_metric
 from experiments.models import Experiment, Metric
 from experiments.statistics.distributions import Floats
@@ -142,26 +141,9 @@ def _p_value(control: Floats, treatment: Floats, metric: Metric) -> float:
 def _figures(environment: Environment, flag_key: str, metric: Metric, *, days: int, now: datetime) -> Floats:
     """One figure for each user who saw the flag, from its first exposure in the time on."""
     since, window = now - timedelta(days=days), window_of_metric(metric)
-    seen = dict(
-        Exposure.objects.filter(
-            environment_id=environment.pk,
-            flag_key=flag_key,
-            is_bot=False,
-            occurred_at__gte=since,
-            occurred_at__lt=now,
-        )
-        .values_list("unit_id")
-        .annotate(first=Min("occurred_at"))
-    )
+    seen = dict(events.flag_units(environment.pk, flag_key, since, now))
     totals = dict.fromkeys(seen, 0.0)
-    events = Conversion.objects.filter(
-        environment_id=environment.pk,
-        event_name=metric.event_name,
-        is_bot=False,
-        occurred_at__gte=since,
-        occurred_at__lt=now,
-    ).values_list("unit_id", "occurred_at", "value")
-    for unit_id, at, value in events.iterator(chunk_size=10_000):
+    for unit_id, at, _, value in events.events(environment.pk, metric.event_name, since, now):
         first = seen.get(unit_id)
         if first is None or not first <= at < first + window:
             continue

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from analytics.events import Batch
 from analytics.intake import Intake
@@ -119,6 +119,15 @@ class Counting:
     grace: timedelta
 
 
+class EventRow(NamedTuple):
+    """One event of a unit; a tuple, since an analysis may read millions of them."""
+
+    unit_id: str
+    occurred_at: datetime
+    received_at: datetime
+    value: float | None
+
+
 @dataclass(frozen=True, slots=True)
 class Unit:
     """A unit of one environment, by the id it is stored under."""
@@ -228,4 +237,32 @@ class EventStore(Protocol):
 
     def last_exposures(self, environment_id: int, flag_keys: Sequence[str]) -> dict[str, datetime]:
         """The UTC hour of each flag's last exposure; flags that never had one are left out."""
+        ...
+
+    def events(
+        self, environment_id: int, event_name: str, since: datetime, until: datetime | None
+    ) -> Iterator[EventRow]:
+        """Yield events of one name in [since, until), bots left out, in the order of their ids."""
+        ...
+
+    def event_counts(self, environment_id: int, event_name: str, since: datetime) -> tuple[int, int]:
+        """Events of one name since then and the units behind them, bots left out."""
+        ...
+
+    def flag_units(
+        self, environment_id: int, flag_key: str, since: datetime, until: datetime
+    ) -> Iterator[tuple[str, datetime]]:
+        """Yield each unit that saw the flag in [since, until) with when it first did, bots left out, by unit."""
+        ...
+
+    def attribute_values(self, period: Period, name: str) -> Iterator[tuple[str, Any]]:
+        """Yield each unit with the text, number or boolean of that name its first exposure that had one carried."""
+        ...
+
+    def bots_first_seen(self, period: Period) -> Iterator[tuple[str, datetime]]:
+        """Yield for each unit all of whose exposures are bots' the variant it saw first, and when."""
+        ...
+
+    def last_received(self, period: Period, event_names: Sequence[str], deadline: datetime) -> datetime | None:
+        """When the youngest of the period's exposures, and of those events since its start, was received."""
         ...

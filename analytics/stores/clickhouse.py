@@ -33,8 +33,9 @@ from analytics.stores.base import (
     ValueSummary,
     summarise_exposures,
 )
+from analytics.stores.clickhouse_moments import NO_END_MS, moment_of, unix_ms
+from analytics.stores.clickhouse_rows import ClickHouseRows
 
-_NO_END_MS = 2**53
 _NO_MONTH = date(1970, 1, 1)
 _READ_AT_ONCE = 20_000
 # What came first has precedence, so it counts down.
@@ -43,7 +44,7 @@ _WAIT = {"mutations_sync": 2}
 _TABLES = ("exposures", "conversions")
 
 
-class ClickHouseStore:
+class ClickHouseStore(ClickHouseRows):
     """A client a thread; tables are made on first use, with ANALYTICS_CLICKHOUSE_ENGINE."""
 
     def __init__(self, url: str) -> None:
@@ -93,7 +94,7 @@ class ClickHouseStore:
 
     def first_exposures(self, period: Period) -> Iterator[FirstExposure]:
         for unit_id, variant, first_ms, is_crossover in self._rows(f"{sql.UNITS} ORDER BY unit_id", _of(period)):
-            yield FirstExposure(unit_id, variant, _moment(first_ms), bool(is_crossover))
+            yield FirstExposure(unit_id, variant, moment_of(first_ms), bool(is_crossover))
 
     def exposure_summary(self, period: Period) -> ExposureSummary:
         rows = self._rows(sql.SUMMARY, _of(period))
@@ -123,21 +124,21 @@ class ClickHouseStore:
         parameters = {
             "environment_id": environment_id,
             "flag_key": flag_key,
-            "since": _ms(since) if since else 0,
-            "until": _ms(until) if until else _NO_END_MS,
+            "since": unix_ms(since) if since else 0,
+            "until": unix_ms(until) if until else NO_END_MS,
         }
         return {variant: FlagExposures(int(n), int(users)) for variant, n, users in self._rows(sql.FLAG, parameters)}
 
     def recent_units(self, environment_id: int, flag_key: str, since: datetime, limit: int) -> list[tuple[str, str]]:
-        parameters = {"environment_id": environment_id, "flag_key": flag_key, "since": _ms(since), "limit": limit}
+        parameters = {"environment_id": environment_id, "flag_key": flag_key, "since": unix_ms(since), "limit": limit}
         return [(unit_id, variant) for unit_id, variant in self._rows(sql.RECENT, parameters)]
 
     def last_exposures(self, environment_id: int, flag_keys: Sequence[str]) -> dict[str, datetime]:
         parameters = {"environment_id": environment_id, "flag_keys": list(flag_keys)}
-        return {flag_key: _moment(last_ms) for flag_key, last_ms in self._rows(sql.LAST, parameters)}
+        return {flag_key: moment_of(last_ms) for flag_key, last_ms in self._rows(sql.LAST, parameters)}
 
     def fast_units(self, since: datetime, exposures_per_hour: int) -> list[tuple[Unit, int]]:
-        rows = self._rows(sql.FAST, {"since": _ms(since), "limit": exposures_per_hour})
+        rows = self._rows(sql.FAST, {"since": unix_ms(since), "limit": exposures_per_hour})
         return [(Unit(environment_id, unit_id), int(most)) for environment_id, unit_id, most in rows]
 
     def raw_events(self, units: Sequence[Unit]) -> Iterator[dict[str, Any]]:
@@ -148,7 +149,7 @@ class ClickHouseStore:
                     parameters=_these(units),
                 )
             for row in found.named_results():
-                moments = {name: _moment(row.pop(f"{name[:-3]}_ms")) for name in ("occurred_at", "received_at")}
+                moments = {name: moment_of(row.pop(f"{name[:-3]}_ms")) for name in ("occurred_at", "received_at")}
                 plain = {name: value for name, value in row.items() if name not in {"month", "precedence"}}
                 yield {"table": table, **plain, **moments}
 
@@ -222,7 +223,7 @@ class ClickHouseStore:
         for table in _TABLES:
             for (month,) in self._rows(f"SELECT DISTINCT month FROM {table} ORDER BY month", {}):  # noqa: S608 - names are ours
                 following = (month.replace(day=28) + timedelta(days=4)).replace(day=1)
-                if month == _NO_MONTH or _day_ms(following) > _ms(everybody):
+                if month == _NO_MONTH or _day_ms(following) > unix_ms(everybody):
                     continue
                 where = "WHERE month = {month:Date}"
                 rows = self._rows(f"SELECT count() FROM {table} FINAL {where}", {"month": month})[0][0]  # noqa: S608 - names are ours
@@ -231,7 +232,7 @@ class ClickHouseStore:
                     self._change(f"ALTER TABLE {table} DROP PARTITION '{month}'", {})
             for environment_id, cut in sorted(cuts.items()):
                 where = "WHERE environment_id = {environment_id:Int64} AND occurred_ms < {cut:Int64}"
-                parameters = {"environment_id": environment_id, "cut": _ms(cut)}
+                parameters = {"environment_id": environment_id, "cut": unix_ms(cut)}
                 rows = int(self._rows(f"SELECT count() FROM {table} FINAL {where}", parameters)[0][0])  # noqa: S608 - names are ours
                 if rows:
                     yield Dropped(table, f"environment {environment_id}", rows)
@@ -300,13 +301,13 @@ def _of(period: Period, counting: Counting | None = None) -> dict[str, Any]:
     found: dict[str, Any] = {
         "environment_id": period.environment_id,
         "experiment": period.experiment,
-        "since": _ms(period.since),
-        "until": _ms(period.until) if period.until else _NO_END_MS,
+        "since": unix_ms(period.since),
+        "until": unix_ms(period.until) if period.until else NO_END_MS,
     }
     if counting is not None:
         found["event_name"] = counting.event_name
-        found["window"] = round(counting.window.total_seconds() * 1000) if counting.window else _NO_END_MS
-        found["deadline"] = _ms(period.until + counting.grace) if period.until else _NO_END_MS
+        found["window"] = round(counting.window.total_seconds() * 1000) if counting.window else NO_END_MS
+        found["deadline"] = unix_ms(period.until + counting.grace) if period.until else NO_END_MS
     return found
 
 
@@ -319,27 +320,16 @@ def _these(units: Sequence[Unit]) -> dict[str, Any]:
 
 def _month_of(event_id: UUID) -> date:
     """Of the id alone, whenever it is asked: both copies of an event must come into one partition."""
-    unix_ms = event_id.int >> 80
-    if event_id.version != 7 or not _FIRST_MS <= unix_ms < _LAST_MS:
+    milliseconds = event_id.int >> 80
+    if event_id.version != 7 or not _FIRST_MS <= milliseconds < _LAST_MS:
         return _NO_MONTH
-    return _moment(unix_ms).date().replace(day=1)
-
-
-def _ms(moment: datetime) -> int:
-    """Rounded up: stored instants are whole milliseconds, so `>= since` and `< until` then say the same as before."""
-    return -((-(moment - _EPOCH)) // _MILLISECOND)
+    return moment_of(milliseconds).date().replace(day=1)
 
 
 def _day_ms(day: date) -> int:
-    return _ms(datetime(day.year, day.month, day.day, tzinfo=UTC))
+    return unix_ms(datetime(day.year, day.month, day.day, tzinfo=UTC))
 
 
-def _moment(unix_ms: int) -> datetime:
-    return _EPOCH + unix_ms * _MILLISECOND
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 # Ids from outside go to a partition of their own: a client's clock must not make any number of them.
 _FIRST_MS = _day_ms(date(2020, 1, 1))
 _LAST_MS = _day_ms(date(2050, 1, 1))

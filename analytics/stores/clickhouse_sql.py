@@ -101,4 +101,40 @@ SELECT environment_id, unit_id, max(exposures) FROM (
     GROUP BY environment_id, unit_id, intDiv(occurred_ms, 3600000) HAVING exposures > {limit:Int64}
 ) GROUP BY environment_id, unit_id ORDER BY environment_id, unit_id
 """
+# In the order of PostgreSQL's UUIDs, which ClickHouse itself sorts by their second half first: floats add up alike.
+EVENTS = """
+SELECT unit_id, occurred_ms, received_ms, value FROM conversions FINAL
+WHERE environment_id = {environment_id:Int64} AND event_name = {event_name:String} AND NOT is_bot
+  AND occurred_ms >= {since:Int64} AND occurred_ms < {until:Int64}
+ORDER BY toString(event_id)
+"""
+EVENT_COUNTS = """
+SELECT count(), uniqExact(unit_id) FROM conversions FINAL
+WHERE environment_id = {environment_id:Int64} AND event_name = {event_name:String} AND NOT is_bot
+  AND occurred_ms >= {since:Int64}
+"""
+FIRST_SEEN = """
+SELECT unit_id, min(occurred_ms) FROM exposures FINAL
+WHERE environment_id = {environment_id:Int64} AND flag_key = {flag_key:String} AND NOT is_bot
+  AND occurred_ms >= {since:Int64} AND occurred_ms < {until:Int64}
+GROUP BY unit_id ORDER BY unit_id
+"""
+ATTRIBUTE = f"""
+SELECT unit_id, argMin(text, (occurred_ms, toString(evaluation_id))) FROM (
+    SELECT unit_id, occurred_ms, evaluation_id, JSONExtractRaw(assumeNotNull(attributes), {{name:String}}) AS text,
+           JSONType(assumeNotNull(attributes), {{name:String}}) AS type
+    {_SEEN} AND NOT is_bot AND attributes IS NOT NULL
+) WHERE type IN ('String', 'Int64', 'UInt64', 'Double', 'Bool') GROUP BY unit_id ORDER BY unit_id
+"""  # noqa: S608 - fixed text
+BOTS_FIRST_SEEN = f"""
+SELECT argMin(variant, (occurred_ms, variant)), min(occurred_ms) {_SEEN} GROUP BY unit_id HAVING min(is_bot)
+"""
+LAST_RECEIVED = f"""
+SELECT greatest(
+    (SELECT max(received_ms) {_SEEN} AND received_ms < {{deadline:Int64}}),
+    (SELECT max(received_ms) FROM conversions FINAL
+     WHERE environment_id = {{environment_id:Int64}} AND event_name IN {{event_names:Array(String)}}
+       AND occurred_ms >= {{since:Int64}} AND received_ms < {{deadline:Int64}})
+)
+"""  # noqa: S608 - fixed text
 IS_WANTED = "has(arrayZip({environment_ids:Array(Int64)}, {unit_ids:Array(String)}), (environment_id, unit_id))"

@@ -19,13 +19,14 @@ from analytics.stores.base import Stored
 from analytics.stores.postgres_reads import PostgresReads
 from analytics.stores.postgres_retention import PostgresRetention
 from analytics.stores.postgres_rewrites import PostgresRewrites
+from analytics.stores.postgres_rows import PostgresRows
 from analytics.stores.unit_states import Changes, ExperimentKey, FlagKey, Remembered, UnitState
 
 # About 100 bytes a unit: 50 MB at most in an ingest process.
 _REMEMBERED_UNITS = 250_000
 
 
-class PostgresStore(PostgresReads, PostgresRewrites, PostgresRetention):
+class PostgresStore(PostgresReads, PostgresRows, PostgresRewrites, PostgresRetention):
     """The default store; uses Django's connection of the calling thread."""
 
     def __init__(self) -> None:

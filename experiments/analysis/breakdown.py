@@ -3,9 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from django.db.models import F, Func, JSONField, Value
-
-from analytics.models import Exposure
+from analytics.selectors import attribute_values
 from experiments.analysis.effects import effect
 from experiments.analysis.measures import Measure, measure
 from experiments.analysis.people import Source
@@ -16,7 +14,6 @@ from tenancy.errors import Invalid
 
 MOST_SEGMENTS = 10
 _LONGEST_NAME = 100
-_ROWS_AT_A_TIME = 20_000
 
 
 def break_down(experiment: Experiment, window: Window, attribute: str, variants: list[str]) -> dict[str, Any]:
@@ -50,30 +47,15 @@ def break_down(experiment: Experiment, window: Window, attribute: str, variants:
 
 
 def _values(experiment: Experiment, window: Window, attribute: str) -> dict[str, str]:
-    """Each user's value at the first exposure that had one, as text."""
-    rows = (
-        Exposure.objects.filter(
-            environment_id=experiment.environment_id,
-            experiment=experiment.key,
-            is_bot=False,
-            occurred_at__gte=window.since,
-            occurred_at__lt=window.until,
-            attributes__isnull=False,
-        )
-        .annotate(its=_member(attribute))
-        .order_by("occurred_at", "evaluation_id")
-        .values_list("unit_id", "its")
-    )
-    found: dict[str, str] = {}
-    for unit, value in rows.iterator(chunk_size=_ROWS_AT_A_TIME):
-        if isinstance(value, (str, int, float)):
-            found.setdefault(unit, str(value).lower() if isinstance(value, bool) else str(value))
-    return found
+    found = attribute_values(experiment.environment_id, experiment.key, window.since, window.until, attribute)
+    return {unit: _as_text(value) for unit, value in found}
 
 
-def _member(name: str) -> Func:
-    """The member of that very name: Django's own lookup would read `a__b` as a path and `0` as a position."""
-    return Func(F("attributes"), Value(name), function="jsonb_extract_path", output_field=JSONField())
+def _as_text(value: str | float) -> str:
+    """`1` and `1.0` are the same number, as they are to a condition."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _segments(experiment: Experiment, measures: dict[str, Measure], variants: list[str]) -> list[dict[str, Any]]:

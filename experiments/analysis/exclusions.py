@@ -4,10 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from django.db.models import Exists, OuterRef
-
-from analytics.models import Exposure
-from analytics.selectors import ExposureSummary
+from analytics.selectors import ExposureSummary, bots_first_seen
 from experiments.analysis.effects import effect
 from experiments.analysis.measures import measure
 from experiments.analysis.people import Source
@@ -15,7 +12,6 @@ from experiments.analysis.sample_ratio import SampleRatio
 from experiments.statistics.srm import GATE_ALPHA, srm_test
 
 _NOT_ALL_HERE = "not all of the bots' raw events are here any more"
-_ROWS_AT_A_TIME = 20_000
 
 
 def ratio_with_bots(source: Source, exposures: ExposureSummary) -> dict[str, Any]:
@@ -85,23 +81,6 @@ def by_first_variant(source: Source, variants: Sequence[str], ratio: SampleRatio
 
 def _bots_by_first_variant(source: Source) -> Counter[str]:
     """Units all of whose exposures in the window are flagged, each once."""
-    experiment, window = source.experiment, source.window
-    seen = Exposure.objects.filter(
-        environment_id=experiment.environment_id,
-        experiment=experiment.key,
-        occurred_at__gte=window.since,
-        occurred_at__lt=window.until,
-    )
-    people = seen.filter(is_bot=False, unit_id=OuterRef("unit_id"))
-    rows = (
-        seen.filter(~Exists(people), is_bot=True)
-        .order_by("unit_id", "occurred_at", "variant")
-        .distinct("unit_id")
-        .values_list("variant", "occurred_at")
-    )
-    pauses = source.pauses
-    return Counter(
-        variant
-        for variant, at in rows.iterator(chunk_size=_ROWS_AT_A_TIME)
-        if not any(since <= at < until for since, until in pauses)
-    )
+    experiment, window, pauses = source.experiment, source.window, source.pauses
+    found = bots_first_seen(experiment.environment_id, experiment.key, window.since, window.until)
+    return Counter(variant for variant, at in found if not any(since <= at < until for since, until in pauses))

@@ -11,13 +11,11 @@ from datetime import date, datetime, timedelta
 import numpy as np
 
 from analytics import selectors as events
-from analytics.models import Conversion
 from experiments.analysis.window import Window
 from experiments.models import Experiment
 from experiments.statistics.distributions import Floats
 
 Pauses = Sequence[tuple[datetime, datetime]]
-_ROWS_AT_A_TIME = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +82,8 @@ class People:
         found = Values(
             zeros(), zeros(), zeros(), zeros(), zeros(), {key: [] for key in variants}, dict.fromkeys(variants, 0)
         )
-        rows = Conversion.objects.filter(
-            environment_id=self.environment_id,
-            event_name=event_name,
-            is_bot=False,
-            occurred_at__gte=self.since - before,
-        ).values_list("unit_id", "occurred_at", "received_at", "value")
         # In the order of their ids, so that floats are added up in the same order each time.
-        for unit_id, at, received_at, value in rows.order_by("event_id").iterator(chunk_size=_ROWS_AT_A_TIME):
+        for unit_id, at, received_at, value in events.events(self.environment_id, event_name, self.since - before):
             place = self.places.get(unit_id)
             if place is None or place.variant not in found.late:
                 continue

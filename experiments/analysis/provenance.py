@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db.models import Max, QuerySet
+from django.db.models import QuerySet
 
-from analytics.models import Conversion, Exposure
+from analytics.selectors import last_received
 from experiments.analysis.window import Window
 from experiments.models import Experiment
 from flags.models import Change
@@ -53,20 +53,9 @@ def _changes(experiment: Experiment, window: Window) -> QuerySet[Change]:
 
 def watermark(experiment: Experiment, window: Window, event_names: list[str]) -> datetime | None:
     """When the youngest event that the figures rest on was received; None before the first."""
-    exposed = Exposure.objects.filter(
-        environment_id=experiment.environment_id,
-        experiment=experiment.key,
-        occurred_at__gte=window.since,
-        occurred_at__lt=window.until,
-        received_at__lt=window.deadline,
-    ).aggregate(latest=Max("received_at"))["latest"]
-    converted = Conversion.objects.filter(
-        environment_id=experiment.environment_id,
-        event_name__in=event_names,
-        occurred_at__gte=window.since,
-        received_at__lt=window.deadline,
-    ).aggregate(latest=Max("received_at"))["latest"]
-    return max((moment for moment in (exposed, converted) if moment is not None), default=None)
+    return last_received(
+        experiment.environment_id, experiment.key, window.since, window.until, event_names, window.deadline
+    )
 
 
 @cache

@@ -1,0 +1,61 @@
+"""What an analysis reads row by row on ClickHouse: the same rows, in the same order, as on PostgreSQL."""
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from analytics.stores import clickhouse_sql as sql
+from analytics.stores.base import EventRow, Period
+from analytics.stores.clickhouse_moments import NO_END_MS, moment_of, unix_ms
+
+
+class ClickHouseRows:
+    """The part of the store whose answers grow with the users."""
+
+    def _rows(self, statement: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+        raise NotImplementedError
+
+    def events(
+        self, environment_id: int, event_name: str, since: datetime, until: datetime | None
+    ) -> Iterator[EventRow]:
+        parameters = {"environment_id": environment_id, "event_name": event_name, "since": unix_ms(since)}
+        rows = self._rows(sql.EVENTS, {**parameters, "until": unix_ms(until) if until else NO_END_MS})
+        for unit_id, occurred_ms, received_ms, value in rows:
+            yield EventRow(unit_id, moment_of(occurred_ms), moment_of(received_ms), value)
+
+    def event_counts(self, environment_id: int, event_name: str, since: datetime) -> tuple[int, int]:
+        parameters = {"environment_id": environment_id, "event_name": event_name, "since": unix_ms(since)}
+        ((events, units),) = self._rows(sql.EVENT_COUNTS, parameters)
+        return int(events), int(units)
+
+    def flag_units(
+        self, environment_id: int, flag_key: str, since: datetime, until: datetime
+    ) -> Iterator[tuple[str, datetime]]:
+        parameters = {"environment_id": environment_id, "flag_key": flag_key}
+        rows = self._rows(sql.FIRST_SEEN, {**parameters, "since": unix_ms(since), "until": unix_ms(until)})
+        for unit_id, first_ms in rows:
+            yield unit_id, moment_of(first_ms)
+
+    def attribute_values(self, period: Period, name: str) -> Iterator[tuple[str, Any]]:
+        for unit_id, text in self._rows(sql.ATTRIBUTE, {**_of(period), "name": name}):
+            yield unit_id, json.loads(text)
+
+    def bots_first_seen(self, period: Period) -> Iterator[tuple[str, datetime]]:
+        for variant, first_ms in self._rows(sql.BOTS_FIRST_SEEN, _of(period)):
+            yield variant, moment_of(first_ms)
+
+    def last_received(self, period: Period, event_names: Sequence[str], deadline: datetime) -> datetime | None:
+        parameters = {**_of(period), "event_names": list(event_names), "deadline": unix_ms(deadline)}
+        ((last_ms,),) = self._rows(sql.LAST_RECEIVED, parameters)
+        # The largest of no rows is 0 there.
+        return moment_of(last_ms) if last_ms else None
+
+
+def _of(period: Period) -> dict[str, Any]:
+    return {
+        "environment_id": period.environment_id,
+        "experiment": period.experiment,
+        "since": unix_ms(period.since),
+        "until": unix_ms(period.until) if period.until else NO_END_MS,
+    }

@@ -1,0 +1,130 @@
+"""What an analysis reads row by row, alike on every store: events, attributes, bots, the youngest event."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from analytics import selectors
+from analytics.events import Batch
+from analytics.services import store_events
+from analytics.tests.conftest import NOON, conversion, exposure, milliseconds
+
+ENV = 7
+END = NOON + timedelta(days=3)
+HOUR = timedelta(hours=1)
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("any_store")]
+
+
+def _attribute(name: str) -> list[tuple[str, object]]:
+    return list(selectors.attribute_values(ENV, "checkout-test", NOON, END, name))
+
+
+def test_events__of_one_name__come_in_the_order_of_their_ids() -> None:
+    # Their second halves are in the other order.
+    first, second = UUID("00000000-0000-7000-9000-000000000000"), UUID("00000000-0000-7001-8000-000000000000")
+    store_events(
+        Batch(
+            [],
+            [
+                conversion(ENV, "bob", NOON, event_id=second, received_ms=milliseconds(NOON + HOUR)),
+                conversion(ENV, "alice", NOON + HOUR, event_id=first, value=0.1),
+                conversion(ENV, "alice", NOON + HOUR, event_name="visit"),
+                conversion(ENV, "bot-1", NOON + HOUR),
+                conversion(ENV, "carol", NOON - timedelta(milliseconds=1)),
+                conversion(ENV, "carol", END),
+                conversion(ENV + 1, "carol", NOON),
+            ],
+        )
+    )
+    assert list(selectors.events(ENV, "purchase", NOON, END)) == [
+        ("alice", NOON + HOUR, NOON + HOUR, 0.1),
+        ("bob", NOON, NOON + HOUR, None),
+    ]
+    assert len(list(selectors.events(ENV, "purchase", NOON))) == 3
+    assert selectors.event_counts(ENV, "purchase", NOON) == (3, 3)
+    assert selectors.event_counts(ENV, "nothing", NOON) == (0, 0)
+
+
+def test_flag_units__seen_often__are_one_row_each_with_the_first_time() -> None:
+    store_events(
+        Batch(
+            [
+                *(exposure(ENV, "bob", "control", NOON + hours * HOUR) for hours in (5, 2, 9)),
+                exposure(ENV, "alice", "control", NOON, experiment=None),
+                exposure(ENV, "bot-1", "control"),
+                exposure(ENV, "carol", "control", END),
+                exposure(ENV, "dora", "control", flag_key="other"),
+            ]
+        )
+    )
+    assert list(selectors.flag_units(ENV, "new-checkout", NOON, END)) == [("alice", NOON), ("bob", NOON + 2 * HOUR)]
+
+
+def test_attribute__is_the_first_exposures_that_had_one() -> None:
+    store_events(
+        Batch(
+            [
+                exposure(ENV, "alice", "control", NOON + HOUR, attributes='{"country": "DE"}'),
+                exposure(ENV, "alice", "control", NOON + 2 * HOUR, attributes='{"country": "US"}'),
+                exposure(ENV, "alice", "control", NOON, attributes='{"country": null, "plan": "pro"}'),
+                exposure(ENV, "bob", "control", attributes='{"country": ["DE"]}'),
+                exposure(ENV, "carol", "control"),
+                exposure(ENV, "bot-1", "control", attributes='{"country": "DE"}'),
+                exposure(ENV, "dora", "control", experiment="other", attributes='{"country": "DE"}'),
+            ]
+        )
+    )
+    assert _attribute("country") == [("alice", "DE")]
+    assert _attribute("plan") == [("alice", "pro")]
+
+
+@pytest.mark.parametrize(
+    ("sent", "value"),
+    [
+        ('"it\'s \\"é\\""', 'it\'s "é"'),
+        ("7", 7),
+        ("-2.5", -2.5),
+        ("true", True),
+        ('""', ""),
+        ("12345678901234567", 12345678901234567),
+    ],
+)
+def test_attribute__of_any_kind__comes_back_as_it_was(sent: str, value: object) -> None:
+    store_events(Batch([exposure(ENV, "alice", "control", attributes=f'{{"0": {sent}, "x": "y"}}')]))
+    ((unit, found),) = _attribute("0")
+    assert (unit, found, type(found)) == ("alice", value, type(value))
+
+
+def test_bots__count_once_in_the_variant_they_saw_first() -> None:
+    store_events(
+        Batch(
+            [
+                exposure(ENV, "bot-1", "treatment", NOON + HOUR),
+                exposure(ENV, "bot-1", "control", NOON + 2 * HOUR),
+                exposure(ENV, "bot-2", "control", END),
+                exposure(ENV, "alice", "control", user_agent="Googlebot"),
+                exposure(ENV, "alice", "control", NOON + HOUR),
+            ]
+        )
+    )
+    found = list(selectors.bots_first_seen(ENV, "checkout-test", NOON, END))
+    assert found == [("treatment", NOON + HOUR)]
+
+
+def test_last_received__is_the_youngest_before_the_deadline() -> None:
+    asked = (ENV, "checkout-test", NOON, END, ["purchase", "visit"])
+    assert selectors.last_received(*asked, END) is None
+    store_events(
+        Batch(
+            [exposure(ENV, "alice", "control", received_ms=milliseconds(NOON + HOUR))],
+            [
+                conversion(ENV, "alice", NOON, received_ms=milliseconds(NOON + 2 * HOUR)),
+                conversion(ENV, "alice", NOON, received_ms=milliseconds(END)),
+                conversion(ENV, "alice", NOON, event_name="other", received_ms=milliseconds(NOON + 5 * HOUR)),
+            ],
+        )
+    )
+    assert selectors.last_received(*asked, END) == NOON + 2 * HOUR
+    assert selectors.last_received(*asked, NOON + 2 * HOUR) == NOON + HOUR

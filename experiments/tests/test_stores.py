@@ -1,0 +1,85 @@
+"""Results from either store of events: whatever an analysis asks, the figures are the same to the digit."""
+
+from datetime import timedelta
+
+import orjson
+
+from analytics.events import Batch
+from analytics.services import store_events
+from analytics.stores import store
+from analytics.stores.clickhouse import ClickHouseStore
+from analytics.stores.postgres import PostgresStore
+from experiments.analysis import results_for
+from experiments.planning import estimate
+from experiments.selectors import get_metric
+from experiments.simulations import check_null
+from experiments.tests.conftest import START, conversion, exposure
+
+SEEN = START + timedelta(hours=5)
+NOW = START + timedelta(days=4)
+
+
+def _send(experiment):
+    """Users of two countries who buy, some twice, with doings from before and slow pages; bots and a crossover."""
+    exposures, conversions = [], []
+    for number in range(300):
+        variant = "treatment" if number % 2 else "control"
+        attributes = orjson.dumps({"country": "DE" if number % 3 else "US"}).decode()
+        at = SEEN + timedelta(minutes=number)
+        exposures.append(exposure(experiment, f"user-{number}", variant, at, attributes))
+        conversions.append(conversion(experiment, f"user-{number}", at - timedelta(days=2), value=number * 0.1))
+        for times in range(number % 4):
+            later = at + timedelta(hours=times)
+            conversions.append(conversion(experiment, f"user-{number}", later, value=number / 7 + times))
+            conversions.append(conversion(experiment, f"user-{number}", later, event_name="page", value=times + 0.3))
+    exposures += [exposure(experiment, f"bot-{number}", "control", SEEN) for number in range(12)]
+    exposures += [exposure(experiment, "user-0", "treatment", NOW - timedelta(days=1))]
+    store_events(Batch(exposures, conversions))
+
+
+def test_results__from_either_store__are_the_same_to_the_digit(
+    settings, environment, make_metric, make_experiment, start
+):
+    make_metric("revenue", type="continuous", cap=70)
+    make_metric("per-page", type="ratio", denominatorEventName="page")
+    make_metric("speed", type="quantile", eventName="page", quantile=0.5)
+    experiment = start(
+        make_experiment(
+            secondaryMetrics=["revenue", "per-page", "speed"],
+            analysis={"cuped": True},
+            guardrails=[{"metric": "revenue", "marginPercent": 5, "action": "warn"}],
+        ),
+        at=START,
+    )
+    answers, kinds = [], []
+    try:
+        for url in ("", "chdb://memory"):
+            settings.ANALYTICS_URL = url
+            store.cache_clear()
+            kinds.append(type(store()))
+            _send(experiment)
+            answers.append(
+                [
+                    results_for(experiment, segment="country", now=NOW),
+                    results_for(experiment, f"{START.isoformat()}/{NOW.isoformat()}".replace("+00:00", "Z"), now=NOW),
+                    check_null(
+                        environment,
+                        "new-checkout",
+                        get_metric(environment.project, "revenue"),
+                        replications=50,
+                        now=NOW,
+                    ),
+                    estimate(experiment),
+                ]
+            )
+    finally:
+        if isinstance(store(), ClickHouseStore):
+            store().drop_tables()
+        store.cache_clear()
+
+    assert kinds == [PostgresStore, ClickHouseStore]
+    assert answers[0] == answers[1]
+    found = answers[1][0]
+    assert (found["excluded"]["bots"], found["excluded"]["crossovers"]) == (12, 1)
+    assert [row["users"] for row in found["breakdown"]["segments"]] == [200, 99]
+    assert all(item["absoluteLift"] is not None for item in found["comparisons"])
