@@ -37,9 +37,14 @@ def steps_since(environment_id: int, version: int) -> list[Step] | None:
     """The steps after `version`, without a gap; None where the log cannot give them, or they are too many."""
     changes = Change.objects.filter(environment_id=environment_id, version__gt=version).order_by("version")
     steps = steps_of(changes[: MOST_STEPS_FETCHED + 1])
-    if len(steps) > MOST_STEPS_FETCHED or (steps and steps[0].version != version + 1):
+    if len(steps) > MOST_STEPS_FETCHED or (steps and steps[-1].version - version != len(steps)):
         return None
     return steps
+
+
+def recent_steps(environment_id: int, after: int) -> list[Step]:
+    """What the log has after `after`, in order; the newest of it joins on without a gap."""
+    return steps_of(Change.objects.filter(environment_id=environment_id, version__gt=after).order_by("version"))
 
 
 def load_document(environment_id: int, *, version: int | None = None) -> dict[str, Any] | None:

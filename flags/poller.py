@@ -84,6 +84,9 @@ class Poller:
             self._runtime.consult_standby()
         except RedisError as error:
             log.debug("consulting_lost_redis", error=type(error).__name__)
+        except Exception:
+            # What is damaged there may be mended by the time PostgreSQL is back; until then this thread has to live.
+            log.exception("consulting_failed")
 
     def _report(self) -> None:
         """Tell the kill board what this process has applied: when that changes, and now and then as a sign of life."""

@@ -31,11 +31,18 @@ KILLS = f"{settings.REDIS_PREFIX}:kills"
 CONFIRMED_FIELD = "@confirmed"
 # Past this many, hearing them one by one is slower than fetching what is missing at once.
 MOST_STEPS_PUBLISHED_AT_ONCE = 500
+# What Redis keeps of an environment's latest steps, beside STREAM_CATCH_UP_STEPS.
+MOST_BYTES_OF_RECENT_STEPS = 4 * 1024 * 1024
 
 
 def standby_key(environment_id: int) -> str:
     """The hash in which Redis holds a copy of an environment (`flags.standby`)."""
     return f"{settings.REDIS_PREFIX}:environment:{environment_id}"
+
+
+def recent_steps_key(environment_id: int) -> str:
+    """A list: the environment's latest steps without a gap, each as `version running-size message`."""
+    return f"{settings.REDIS_PREFIX}:steps:{environment_id}"
 
 
 def kill_versions_key(environment_id: int) -> str:
@@ -101,6 +108,8 @@ class Step:
 
 # Returns the version published last: the step's own (or a later one) when it is out, an earlier one when steps before
 # it are not. A kill is noted for cold starters in any case; the standby copy takes a step that follows on what it has.
+# The latest steps stay in a list, for who was not listening and cannot ask PostgreSQL. Each carries the sum of the
+# sizes up to it, so that the size of the whole list is known from its two ends.
 _PUBLISH = """
 local environment, version, field = ARGV[2], tonumber(ARGV[3]), ARGV[4]
 if ARGV[7] == '1' then
@@ -119,6 +128,20 @@ local copied = redis.call('HGET', KEYS[2], '@version')
 if copied and tonumber(copied) == last then
   if ARGV[5] == 'null' then redis.call('HDEL', KEYS[2], field) else redis.call('HSET', KEYS[2], field, ARGV[5]) end
   redis.call('HSET', KEYS[2], '@version', version)
+end
+local newest, sum = redis.call('LINDEX', KEYS[5], -1), 0
+if newest then
+  local number, total = string.match(newest, '^(%d+) (%d+) ')
+  if tonumber(number) == last then sum = tonumber(total) else redis.call('DEL', KEYS[5]) end
+end
+sum = sum + #ARGV[6]
+local count = redis.call('RPUSH', KEYS[5], string.format('%s %.0f %s', ARGV[3], sum, ARGV[6]))
+local oldest = redis.call('LINDEX', KEYS[5], 0)
+while oldest do
+  local total = tonumber(string.match(oldest, '^%d+ (%d+) '))
+  if count <= tonumber(ARGV[8]) and sum - total + #oldest <= tonumber(ARGV[9]) then break end
+  redis.call('LPOP', KEYS[5])
+  count, oldest = count - 1, redis.call('LINDEX', KEYS[5], 0)
 end
 return version
 """
@@ -176,7 +199,7 @@ def sweep(versions: Mapping[int, int]) -> None:
         if last > version and _database_is_behind(environment_id, last):
             log.warning("sweep_resets_watermark", environment=environment_id, published=last, version=version)
             client().hset(PUBLISHED, str(environment_id), version)
-            client().delete(standby_key(environment_id))
+            client().delete(standby_key(environment_id), recent_steps_key(environment_id))
             _forget_kills(environment_id)
         if version > 0 and last < version:
             log.info("sweep_publishes", environment=environment_id, since=last, upto=version)
@@ -229,7 +252,13 @@ def steps_of(changes: Iterable[Change]) -> list[Step]:
 def _publish(step: Step) -> int:
     return int(
         _script(settings.REDIS_URL)(
-            keys=[PUBLISHED, standby_key(step.environment_id), KILLS, kill_versions_key(step.environment_id)],
+            keys=[
+                PUBLISHED,
+                standby_key(step.environment_id),
+                KILLS,
+                kill_versions_key(step.environment_id),
+                recent_steps_key(step.environment_id),
+            ],
             args=[
                 CHANNEL,
                 step.environment_id,
@@ -238,6 +267,8 @@ def _publish(step: Step) -> int:
                 orjson.dumps(step.document),
                 step.message(),
                 "1" if step.is_kill else "0",
+                settings.STREAM_CATCH_UP_STEPS,
+                MOST_BYTES_OF_RECENT_STEPS,
             ],
         )
     )

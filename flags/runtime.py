@@ -177,14 +177,19 @@ class Runtime:
     def _fetch(self, environment_id: int, current: Environment | None) -> None:
         steps = None if current is None else loading.steps_since(environment_id, current.version)
         if steps is not None:
-            with self._applying:
-                here = self.environments.get(environment_id)
-                if here is not None:
-                    self._advance(here, [step for step in steps if step.version > here.version])
+            self._follow(environment_id, steps)
             return
         loaded = load_environment(environment_id)
         if loaded is not None:
             self._take(environment_id, loaded)
+
+    def _follow(self, environment_id: int, steps: Sequence[Step]) -> None:
+        """Apply what is new of steps that were fetched; nothing where they no longer follow on what is here."""
+        with self._applying:
+            here = self.environments.get(environment_id)
+            fresh = [step for step in steps if here is not None and step.version > here.version]
+            if here is not None and fresh and fresh[0].version == here.version + 1:
+                self._advance(here, fresh)
 
     def _go_back(self, environment_id: int) -> None:
         loaded = load_environment(environment_id)
@@ -263,10 +268,12 @@ class Runtime:
         Raises RedisError. It confirms nothing: whether there is anything newer, only the database knows.
         """
         versions = {pk: environment.version for pk, environment in self.environments.items()}
-        documents, kills = standby.newer_than(versions)
-        for environment_id, document in documents.items():
+        missed = standby.newer_than(versions)
+        for environment_id, steps in missed.steps.items():
+            self._follow(environment_id, steps)
+        for environment_id, document in missed.documents.items():
             self._take(environment_id, Environment.from_document(document))
-        for kill in kills:
+        for kill in missed.kills:
             self.apply(kill)
 
     def _load_standby(self) -> None:

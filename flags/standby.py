@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from django.conf import settings
@@ -16,7 +16,16 @@ from openflagship.engine import Environment
 
 from flags.documents import CONTRACT_VERSION
 from flags.models import Change
-from flags.propagation import CONFIRMED_FIELD, KILLS, PUBLISHED, Step, client, read_hash, standby_key
+from flags.propagation import (
+    CONFIRMED_FIELD,
+    KILLS,
+    PUBLISHED,
+    Step,
+    client,
+    read_hash,
+    recent_steps_key,
+    standby_key,
+)
 from flags.signing import SIGNING
 from tenancy.keyring import KEYRING
 
@@ -31,6 +40,15 @@ class Standby:
 
     documents: dict[int, dict[str, Any]]
     age_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """What Redis has that a process has not: steps that follow on its version, else whole documents; and kills."""
+
+    steps: dict[int, list[Step]]
+    documents: dict[int, dict[str, Any]]
+    kills: list[Step]
 
 
 def keep_up(environments: Mapping[int, Environment]) -> None:
@@ -82,26 +100,43 @@ def load() -> Standby:
     return Standby(documents, max(0.0, time.time() - confirmed))
 
 
-def newer_than(versions: Mapping[int, int]) -> tuple[dict[int, dict[str, Any]], list[Step]]:
-    """What Redis has that a process at these versions has not: whole documents, and kills. Raises RedisError.
+def newer_than(versions: Mapping[int, int]) -> Missed:
+    """What was published that a process at these versions has not heard. Raises RedisError.
 
-    For a process that cannot ask PostgreSQL, and was not listening when these were published.
+    For a process that cannot ask PostgreSQL, and was not listening when these were published. Step by step where that
+    can be had, so that its stream clients are still told each change.
     """
     published, kills = read_hash(PUBLISHED), read_hash(KILLS)
-    documents, steps = {}, []
+    missed = Missed({}, {}, [])
     for environment_id, version in versions.items():
         name = str(environment_id)
         noted = _kills_of(name, kills)
         if int(published.get(name.encode(), 0)) > version:
-            fields = read_hash(standby_key(environment_id))
-            if fields and int(fields[b"@version"]) > version:
-                documents[environment_id] = _document(fields, noted)
+            steps = steps_since(environment_id, version)
+            if steps is not None:
+                missed.steps[environment_id] = steps
+            else:
+                fields = read_hash(standby_key(environment_id))
+                if fields and int(fields[b"@version"]) > version:
+                    missed.documents[environment_id] = _document(fields, noted)
         for number, key, flag in noted:
             if number > version:
                 now = int(time.time() * 1000)
                 kind, entity = Change.Kind.KILL_SWITCH, Change.Entity.FLAG
-                steps.append(Step(environment_id, number, str(kind), str(entity), key, flag, now))
-    return documents, steps
+                missed.kills.append(Step(environment_id, number, str(kind), str(entity), key, flag, now))
+    return missed
+
+
+def recent_steps(environment_id: int) -> list[Step]:
+    """The latest steps that were published, in order and without a gap. Raises RedisError."""
+    kept = cast("list[bytes]", client().lrange(recent_steps_key(environment_id), 0, -1))
+    return [Step.of_message(orjson.loads(content.split(b" ", 2)[2])) for content in kept]
+
+
+def steps_since(environment_id: int, version: int) -> list[Step] | None:
+    """The published steps after `version`, without a gap; None where Redis does not go back so far."""
+    steps = [step for step in recent_steps(environment_id) if step.version > version]
+    return steps if steps and steps[0].version == version + 1 else None
 
 
 def _kills_of(environment: str, kills: Mapping[bytes, bytes]) -> list[tuple[int, str, Any]]:

@@ -6,14 +6,14 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
 
 import structlog
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connections
+from redis.exceptions import RedisError
 
-from flags import loading
+from flags import loading, standby
 from flags.metrics import STREAM_CLIENTS, STREAM_CLOSED
 from flags.propagation import Step
 from flags.runtime import RUNTIME
@@ -25,7 +25,6 @@ from flags.streaming.feed import Feed
 from tenancy.keyring import KEYRING
 
 log = structlog.get_logger(__name__)
-_Answer = TypeVar("_Answer")
 TICK_SECONDS = 1.0
 REPORT_SECONDS = 0.25
 
@@ -42,7 +41,9 @@ class Hub:
         self._feeds: dict[int, Feed] = {}
         self._snapshots: dict[int, Event] = {}
         self._histories: dict[int, asyncio.Task[None]] = {}
-        self._refreshing: asyncio.Task[None] | None = None
+        self._refreshing: asyncio.Task[bool] | None = None
+        # Who was told a version that this process has not heard of and nobody could confirm, and since when it waits.
+        self._unconfirmed: dict[Client, float] = {}
         self._keyring_revision = -1
         self._ticking: asyncio.Task[None] | None = None
         self._reporting: asyncio.Task[None] | None = None
@@ -53,6 +54,7 @@ class Hub:
         self.is_draining = False
         self._feeds, self._snapshots = {}, {}
         self._due.clear()
+        self._unconfirmed.clear()
         self._loop = asyncio.get_running_loop()
         self._keyring_revision = KEYRING.revision
         RUNTIME.observe(self._applied)
@@ -97,17 +99,18 @@ class Hub:
         Raises UnknownEnvironmentError.
         """
         feed = self._feed(client.key.environment_id)
-        if last_version is not None and last_version > feed.version:
-            # Another process told it, a few milliseconds ahead of this one; or a database that is lost since.
-            await self._refresh()
+        joined_at = time.monotonic()
+        # Another process told it, a few milliseconds ahead of this one; or a database that is lost since.
+        is_confirmed = last_version is None or await self._hear_up_to(feed, last_version)
         if last_version is not None and feed.oldest > last_version >= feed.version - settings.STREAM_CATCH_UP_STEPS:
             await self._load_history(feed)
         if last_version is not None and feed.covers(last_version):
             client.version = last_version
             for event in feed.since(last_version):
                 client.offer(event)
-        elif last_version is not None and last_version > feed.version and not RUNTIME.is_database_there:
+        elif last_version is not None and last_version > feed.version and not is_confirmed:
             client.version = last_version
+            self._unconfirmed[client] = joined_at
         else:
             client.offer(self._snapshot(feed.environment_id))
         if not client.is_closed:
@@ -157,13 +160,20 @@ class Hub:
 
     async def _fetch_history(self, feed: Feed) -> None:
         after = max(0, feed.version - settings.STREAM_CATCH_UP_STEPS)
-        steps = await asyncio.to_thread(_ask, loading.steps_since, feed.environment_id, after)
-        feed.prepend(event_of(step) for step in steps or ())
+        steps = await asyncio.to_thread(_history, feed.environment_id, after)
+        feed.prepend(event_of(step) for step in steps)
 
-    async def _refresh(self) -> None:
-        if self._refreshing is None or self._refreshing.done():
-            self._refreshing = self._loop.create_task(asyncio.to_thread(_ask, RUNTIME.refresh))
-        await asyncio.shield(self._refreshing)
+    async def _hear_up_to(self, feed: Feed, version: int) -> bool:
+        """Look for what this process has not heard; False where `version` is still ahead and nobody could tell why."""
+        is_confirmed = True
+        # The second time, because a look that was under way already may have asked before `version` was written.
+        for _ in range(2):
+            if version <= feed.version:
+                return True
+            if self._refreshing is None or self._refreshing.done():
+                self._refreshing = self._loop.create_task(asyncio.to_thread(_refresh))
+            is_confirmed = await asyncio.shield(self._refreshing)
+        return is_confirmed or version <= feed.version
 
     # -- Time --------------------------------------------------------------------------------------------------------
 
@@ -202,6 +212,19 @@ class Hub:
                     if not KEYRING.holds(client.key):
                         client.close()
 
+        self._settle(now)
+
+    def _settle(self, now: float) -> None:
+        """Tell who waits for a version that it never was, once the database has said so."""
+        for client, since in tuple(self._unconfirmed.items()):
+            feed = self._feeds.get(client.key.environment_id or 0)
+            if client.is_closed or feed is None or feed.version >= client.version:
+                del self._unconfirmed[client]
+            elif RUNTIME.age_seconds < now - since:
+                del self._unconfirmed[client]
+                client.version = -1
+                client.offer(self._snapshot(feed.environment_id))
+
     def drain(self) -> None:
         """End every stream; each client is told to come back at a moment of its own within the window."""
         self.is_draining = True
@@ -211,16 +234,36 @@ class Hub:
                 client.close(retry_milliseconds=random.randint(0, window))  # noqa: S311 - jitter, not a secret
 
 
-def _ask(function: Callable[..., _Answer], *arguments: Any) -> _Answer | None:
-    """Call what needs the database in a worker thread; None where it is away."""
+def _refresh() -> bool:
+    """In a worker thread: look for what was missed, in Redis where PostgreSQL is away; whether PostgreSQL answered."""
     try:
-        return function(*arguments)
+        RUNTIME.refresh()
     except (DatabaseError, InterfaceError) as error:
         log.warning("stream_lost_database", error=type(error).__name__)
-        return None
+        try:
+            RUNTIME.consult_standby()
+        except RedisError as also:
+            log.debug("stream_lost_redis", error=type(also).__name__)
+        return False
     finally:
         # The worker thread may never be asked again; its connection would stay open for as long as the process.
         connections.close_all()
+    return True
+
+
+def _history(environment_id: int, after: int) -> list[Step]:
+    """In a worker thread: the latest steps from the version log, or from Redis where PostgreSQL is away."""
+    try:
+        return loading.recent_steps(environment_id, after)
+    except (DatabaseError, InterfaceError) as error:
+        log.warning("stream_lost_database", error=type(error).__name__)
+    finally:
+        connections.close_all()
+    try:
+        return standby.recent_steps(environment_id)
+    except RedisError as error:
+        log.debug("stream_lost_redis", error=type(error).__name__)
+        return []
 
 
 HUB = Hub()

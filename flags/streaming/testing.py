@@ -57,7 +57,10 @@ class Stream:
         self._connection.request("GET", path, headers=sent)
         # Kept apart: of a response without an end the connection forgets its socket.
         self._socket = self._connection.sock
-        self.response = self._connection.getresponse()
+        try:
+            self.response = self._connection.getresponse()
+        except http.client.HTTPException as error:
+            raise ConnectionError(str(error)) from error
         self.status = self.response.status
 
     def json(self) -> Any:
@@ -66,13 +69,19 @@ class Stream:
     def next(self) -> Received | None:
         """The next event, comment or retry line; None where the stream has ended."""
         fields: dict[str, str] = {}
-        while line := self.response.readline():
+        while line := self._line():
             text = line.rstrip(b"\n").decode()
             if not text:
                 return _received(fields)
             name, _, value = text.partition(":")
             fields[name] = value.removeprefix(" ")
         return None
+
+    def _line(self) -> bytes:
+        try:
+            return self.response.readline()
+        except http.client.IncompleteRead:
+            return b""  # cut in the middle of a chunk: what came of it is no whole event
 
     def next_event(self) -> Received:
         while (found := self.next()) is not None:

@@ -56,7 +56,8 @@ class Follower(threading.Thread):
                 event = stream.next()
                 if event is None:
                     break
-                if event.event:
+                # A kill without an id came ahead of the steps before it, and comes again in its turn.
+                if event.id is not None:
                     self.seen.append((event.event, event.id))
                     self.last = event.id
                     events_left -= 1

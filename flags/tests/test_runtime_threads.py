@@ -214,9 +214,9 @@ def test_poll__the_copy_is_behind_too__the_kill_is_obeyed_and_the_rest_follows(
     make_flag("a")
     runtime.refresh()
     runtime._poller.poll()
-    client().delete(propagation.standby_key(environment.pk))
     services.update_flag(actor=ALICE, environment=environment, key="a", payload={"enabled": False}, version=None)
     services.kill_flag(actor=ALICE, environment=environment, key="a")
+    client().delete(propagation.standby_key(environment.pk), propagation.recent_steps_key(environment.pk))
 
     with _database_away(monkeypatch):
         runtime._poller.poll()
