@@ -40,6 +40,7 @@ __all__ = [
     "flag_units",
     "last_exposures",
     "last_received",
+    "next_counted",
     "recent_units",
     "value_summary",
 ]
@@ -155,6 +156,14 @@ def last_received(  # noqa: PLR0917 - as above
 ) -> datetime | None:
     """When the youngest event received before `deadline` that such an analysis may rest on was received."""
     return store().last_received(Period(environment_id, experiment, since, until), event_names, deadline)
+
+
+def next_counted(moment: datetime) -> datetime:
+    """The earliest start, from `moment` on, that `flag_exposures` takes as it is: a full hour, or midnight long ago."""
+    start = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    while start < moment or _full_hour(start) < start:
+        start += timedelta(hours=1)
+    return start
 
 
 def _full_hour(moment: datetime) -> datetime:

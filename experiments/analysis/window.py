@@ -61,7 +61,7 @@ def window_of(experiment: Experiment, text: str | None = None, *, now: datetime 
     if not text:
         phase = phases[-1]
         return Window(phase, phase.started_at, min(phase.ended_at or moment, moment), moment)
-    since, until = _bounds(text, moment)
+    since, until = bounds(text, moment)
     touched = [
         phase for phase in phases if phase.started_at < until and (phase.ended_at is None or since < phase.ended_at)
     ]
@@ -77,7 +77,8 @@ def window_of(experiment: Experiment, text: str | None = None, *, now: datetime 
     )
 
 
-def _bounds(text: str, now: datetime) -> tuple[datetime, datetime]:
+def bounds(text: str, now: datetime) -> tuple[datetime, datetime]:
+    """Read `?window=`, ending now where it is a span. Raises Invalid."""
     span = _SPAN.match(text)
     if span:
         amount = int(span[1])

@@ -1,10 +1,11 @@
-"""Routes of experiments, metrics and power, relative to the API's root; no trailing slash."""
+"""Routes of experiments, metrics, power and a flag's exposures, relative to the API's root; no trailing slash."""
 
 from django.urls import path
 
-from experiments.api import views
+from experiments.api import exposures, views
 
 urlpatterns = [
+    path("flags/<str:key>/exposures", exposures.FlagExposuresView.as_view()),
     path("metrics", views.MetricsView.as_view()),
     path("metrics/<str:key>", views.MetricView.as_view()),
     path("experiments", views.ExperimentsView.as_view()),
