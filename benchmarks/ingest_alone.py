@@ -1,0 +1,103 @@
+"""A full stream drained by one ingest process, beside the bare statements on the same table, in alternating rounds."""
+
+import random
+import statistics
+import sys
+import time
+from typing import Any
+
+import msgspec
+from openflagship.ids import uuid7
+
+from benchmarks.events_processes import start, stop, until
+from benchmarks.events_world import empty
+
+BATCH = 500
+_ROWS_A_COMMIT = 10_000
+
+
+def measure(count: int, rounds: int, variables: dict[str, str]) -> list[str]:
+    lines = [
+        f"{count:,} exposures in entries of {BATCH}, drained by one `ingest` process, beside COPY to staging and "
+        f"`INSERT … ON CONFLICT` into the same table and nothing else (one connection, {_ROWS_A_COMMIT:,} rows a "
+        "commit): "
+        f"medians of {rounds} alternating rounds, ranges in brackets.",
+        "",
+        "| exposures of | ingest, rows/s | bare COPY + INSERT, rows/s | share | at least half |",
+        "|---|---|---|---|---|",
+    ]
+    for users in (count // 10, count // 2):
+        drained, ceilings, shares = [], [], []
+        for number in range(rounds):
+            empty()
+            if number % 2:
+                ceilings.append(_ceiling(exposures(count // 2, users, environment_id=2)))
+                drained.append(_drained(exposures(count, users, environment_id=1), variables))
+            else:
+                drained.append(_drained(exposures(count, users, environment_id=1), variables))
+                ceilings.append(_ceiling(exposures(count // 2, users, environment_id=2)))
+            shares.append(drained[-1] / ceilings[-1])
+        share = statistics.median(shares)
+        lines.append(
+            f"| {users:,} users | {_range(drained)} | {_range(ceilings)} | "
+            f"{share:.0%} ({min(shares):.0%} to {max(shares):.0%}) | {'yes' if share >= 0.5 else '**no**'} |"
+        )
+        print(lines[-1], flush=True)
+    return lines
+
+
+def _range(rates: list[float]) -> str:
+    return f"{statistics.median(rates):,.0f} ({min(rates):,.0f} to {max(rates):,.0f})"
+
+
+def _drained(events: list[Any], variables: dict[str, str]) -> float:
+    from analytics import stream  # noqa: PLC0415 - after setup
+    from analytics.events import Batch, pack  # noqa: PLC0415 - likewise
+    from analytics.stream import PUBLISHER  # noqa: PLC0415 - likewise
+
+    for place in range(0, len(events), BATCH):
+        PUBLISHER.append([pack(Batch(exposures=events[place : place + BATCH]))])
+    process = start([sys.executable, "manage.py", "ingest"], variables)
+    try:
+        entries = stream.length()
+        until(lambda: stream.length() < entries, seconds=120)
+        started, first = time.perf_counter(), stream.length()
+        until(lambda: stream.length() == 0, seconds=600)
+        return first * BATCH / (time.perf_counter() - started)
+    finally:
+        stop(process)
+
+
+def exposures(count: int, users: int, *, environment_id: int) -> list[Any]:
+    from analytics.events import Exposure  # noqa: PLC0415 - after setup
+
+    rng = random.Random(1)
+    now_ms = time.time_ns() // 1_000_000
+    found = []
+    for number in range(count):
+        user = rng.randrange(users)
+        at = now_ms + number // 50
+        variant = "treatment" if user % 2 else "control"
+        found.append(
+            Exposure(
+                *(uuid7(at), environment_id, "new-checkout", f"user-{user}", variant, "SPLIT", None, "checkout-test"),
+                *(1, at, at, "bench"),
+            )
+        )
+    return found
+
+
+def _ceiling(events: list[Any]) -> float:
+    from django.db import connection, transaction  # noqa: PLC0415 - after setup
+
+    from analytics.stores import postgres_sql as sql  # noqa: PLC0415 - likewise
+    from analytics.stores.postgres import _stage  # noqa: PLC0415 - the same way into staging
+
+    bare = sql.INSERT_EXPOSURES.split("INSERT INTO", 1)[1].split("RETURNING", 1)[0]
+    rows = [(*msgspec.structs.astuple(event), False) for event in events]
+    started = time.perf_counter()
+    for place in range(0, len(rows), _ROWS_A_COMMIT):
+        with transaction.atomic(), connection.cursor() as cursor:
+            _stage(cursor, sql.STAGED_EXPOSURES, rows[place : place + _ROWS_A_COMMIT])
+            cursor.execute("INSERT INTO" + bare)
+    return len(rows) / (time.perf_counter() - started)
