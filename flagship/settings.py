@@ -13,6 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from flagship import embedded
 from flagship.console.frame import UNFOLD  # noqa: F401 - a setting
+from flagship.console.policy import CONTENT_SECURITY_POLICY  # noqa: F401 - likewise
 from flagship.telemetry import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -111,6 +112,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "flagship.middleware.RequestIdMiddleware",
+    "csp.middleware.CSPMiddleware",
     "flagship.middleware.RateLimitMiddleware",
     "flagship.middleware.PlainErrorsMiddleware",
     "django.middleware.security.SecurityMiddleware",

@@ -16,6 +16,10 @@ def _styles(request: HttpRequest) -> str:  # noqa: ARG001 - unfold hands the req
     return static("flagship/console.css")
 
 
+def _frame_styles(request: HttpRequest) -> str:  # noqa: ARG001 - likewise
+    return static("flagship/frame.css")
+
+
 def _favicon(request: HttpRequest) -> str:  # noqa: ARG001 - likewise
     return static("flagship/favicon.svg")
 
@@ -63,7 +67,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "BORDER_RADIUS": "6px",
-    "STYLES": [_styles],
+    "STYLES": [_styles, _frame_styles],
     "SCRIPTS": [_scripts],
     "DASHBOARD_CALLBACK": "flagship.console.home.fill",
     "COLORS": {
