@@ -1,5 +1,6 @@
 """What the demo consists of, made through the same services as anybody's; whatever is there already is left alone."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -11,7 +12,8 @@ from analytics.events import Batch, Conversion, Exposure
 from analytics.services import store_events
 from analytics.stores.base import Stored
 from audit.actors import Actor
-from experiments.models import Experiment, Metric, Phase
+from experiments.jobs import store_nightly
+from experiments.models import Experiment, ExperimentResult, Metric, Phase
 from experiments.services import create_experiment, create_metric, start_experiment
 from flags.models import FlagConfig
 from flags.runtime import load_environment
@@ -136,6 +138,7 @@ def ensure_events(environment: Environment, experiment: Experiment) -> Stored:
                 occurred_ms=_ms(visit.seen_at),
                 received_ms=_ms(visit.seen_at) + 150,
                 source="demo",
+                attributes=json.dumps(visit.attributes),
             )
         )
         if visit.purchase_id is not None and visit.bought_at is not None:
@@ -151,6 +154,15 @@ def ensure_events(environment: Environment, experiment: Experiment) -> Stored:
                 )
             )
     return store_events(batch)
+
+
+def ensure_results(experiment: Experiment) -> None:
+    """What the nightly job would have stored, had it run after each of the seven days."""
+    phase = Phase.objects.get(experiment=experiment, number=1)
+    if phase.ended_at is not None or ExperimentResult.objects.filter(experiment=experiment).exists():
+        return
+    for day in range(1, len(USERS_BY_DAY) + 1):
+        store_nightly(experiment.pk, now=phase.started_at + timedelta(days=day))
 
 
 def _assigned(environment: Environment, experiment: Experiment) -> Callable[[str], str | None]:

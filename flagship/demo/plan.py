@@ -15,6 +15,9 @@ VARIANTS = ("control", "treatment")
 _HOURS = range(7, 23)
 _WEIGHTS = (2, 4, 5, 6, 6, 9, 8, 6, 5, 5, 6, 8, 10, 11, 9, 5)
 _BUY_WITHIN_MINUTES = (2, 55)
+_COUNTRIES = {"US": 40, "DE": 20, "FR": 15, "GB": 15, "IN": 10}
+_PLANS = {"free": 70, "pro": 25, "team": 5}
+_PLATFORMS = {"web": 55, "ios": 25, "android": 20}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,7 @@ class Visit:
     purchase_id: UUID | None
     bought_at: datetime | None
     amount: float | None
+    attributes: dict[str, str]
 
 
 def visits(first_day: datetime, assigned: Callable[[str], str | None]) -> Iterator[Visit]:
@@ -74,10 +78,17 @@ def _visit(user_id: str, variant: str, midnight: datetime, *, buys: bool) -> Vis
     seen_at = midnight + timedelta(hours=hour, milliseconds=dice.randrange(3_600_000))
     evaluation_id = _uuid7(seen_at, dice)
     if not buys:
-        return Visit(user_id, variant, evaluation_id, seen_at, None, None, None)
+        return Visit(user_id, variant, evaluation_id, seen_at, None, None, None, _attributes(user_id))
     bought_at = seen_at + timedelta(minutes=dice.randint(*_BUY_WITHIN_MINUTES), milliseconds=dice.randrange(60_000))
     amount = round(dice.lognormvariate(3.6, 0.5), 2)
-    return Visit(user_id, variant, evaluation_id, seen_at, _uuid7(bought_at, dice), bought_at, amount)
+    purchase_id = _uuid7(bought_at, dice)
+    return Visit(user_id, variant, evaluation_id, seen_at, purchase_id, bought_at, amount, _attributes(user_id))
+
+
+def _attributes(user_id: str) -> dict[str, str]:
+    dice = random.Random(f"demo:{user_id}:attributes")  # noqa: S311 - a demo's dice
+    traits = {"country": _COUNTRIES, "plan": _PLANS, "platform": _PLATFORMS}
+    return {name: dice.choices([*shares], [*shares.values()])[0] for name, shares in traits.items()}
 
 
 def _uuid7(moment: datetime, dice: random.Random) -> UUID:

@@ -1,5 +1,6 @@
 """The demo's figures, that seeding again changes nothing, and that nothing in it contradicts the engine."""
 
+import itertools
 import json
 
 import pytest
@@ -11,11 +12,11 @@ from analytics.stores import store
 from audit.models import Entry
 from audit.services import verify
 from experiments.analysis import results_for
-from experiments.models import Experiment
+from experiments.models import Alarm, Experiment, ExperimentResult
 from experiments.selectors import get_experiment
 from flags.models import Change, FlagConfig
 from flags.runtime import load_environment
-from flagship.demo.plan import ANOMALOUS_DAY
+from flagship.demo.plan import ANOMALOUS_DAY, USERS_BY_DAY
 from tenancy import credentials
 from tenancy.models import Credential, Environment, Organization, User
 
@@ -70,6 +71,17 @@ def test_seed_demo__recommendation__is_to_keep_running_and_names_the_day(results
     assert results["comparisons"][0]["sequentialCi"] is not None
 
 
+def test_seed_demo__each_night__has_its_stored_result_and_the_day_its_alarm(seed):
+    seed()
+    experiment = Experiment.objects.get()
+    users = [
+        sum(variant["users"] for variant in row.payload["variants"])
+        for row in ExperimentResult.objects.order_by("until")
+    ]
+    assert users == list(itertools.accumulate(sum(day) for day in USERS_BY_DAY))
+    assert [alarm.kind for alarm in Alarm.objects.filter(phase__experiment=experiment)] == ["srm"]
+
+
 def test_seed_demo__every_exposure__is_what_the_engine_answers(seed):
     seed()
     production = Environment.objects.get(key="production")
@@ -91,13 +103,15 @@ def test_seed_demo__testers__get_the_treatment_by_rule(seed):
 
 def test_seed_demo__again__changes_nothing(seed):
     first = seed()
-    counts = [model.objects.count() for model in (Exposure, Conversion, Entry, Change, Credential, Experiment, User)]
+    counts = [
+        model.objects.count() for model in (Exposure, Conversion, Entry, Change, Credential, ExperimentResult, User)
+    ]
     versions = list(FlagConfig.objects.order_by("pk").values_list("version", flat=True))
     second = seed()
 
     assert second == first
     assert counts == [
-        model.objects.count() for model in (Exposure, Conversion, Entry, Change, Credential, Experiment, User)
+        model.objects.count() for model in (Exposure, Conversion, Entry, Change, Credential, ExperimentResult, User)
     ]
     assert versions == list(FlagConfig.objects.order_by("pk").values_list("version", flat=True))
     assert verify(Organization.objects.get().pk) is None

@@ -21,6 +21,7 @@ class Command(BaseCommand):
             content.ensure_flags_and_metrics(actor, environment)
             experiment = content.ensure_experiment(actor, environment)
             stored = content.ensure_events(environment, experiment)
+            content.ensure_results(experiment)
             user, password = access.ensure_admin(known)
             access.ensure_owner(actor, user, environment.project.organization)
             keys = access.ensure_credentials(actor, known, user=user, environment=environment)
