@@ -2,6 +2,7 @@
 
 from analytics.services.bots import find_fast_bots, reclassify_bots
 from analytics.services.events import accept_events, store_events
+from analytics.services.exports import export_events
 from analytics.services.phases import open_phase
 from analytics.services.policies import set_event_policy
 from analytics.services.retention import apply_retention
@@ -10,6 +11,7 @@ from analytics.services.users import export_user, forget_user
 __all__ = [
     "accept_events",
     "apply_retention",
+    "export_events",
     "export_user",
     "find_fast_bots",
     "forget_user",

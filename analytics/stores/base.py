@@ -263,6 +263,12 @@ class EventStore(Protocol):
         """Yield for each unit all of whose exposures are bots' the variant it saw first, and when."""
         ...
 
+    def raw_rows(
+        self, table: str, environment_id: int, since: datetime | None, until: datetime | None
+    ) -> Iterator[tuple[Any, ...]]:
+        """Yield stored events, bots' too, in no order: the fields of `analytics.events`, then whether it is a bot's."""
+        ...
+
     def last_received(self, period: Period, event_names: Sequence[str], deadline: datetime) -> datetime | None:
         """When the youngest of the period's exposures, and of those events since its start, was received."""
         ...

@@ -267,6 +267,13 @@ class ClickHouseStore(ClickHouseRows):
             found = client.query(statement, parameters=parameters, settings=_READ_SETTINGS)
         return [tuple(row) for row in found.result_rows]
 
+    def _stream(self, statement: str, parameters: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+        with self._client() as client:
+            found = client.query_rows_stream(statement, parameters=parameters, settings=_READ_SETTINGS)
+            with found as rows:
+                for row in rows:
+                    yield tuple(row)
+
     def _change(self, statement: str, parameters: dict[str, Any]) -> None:
         with self._client() as client:
             client.command(statement, parameters=parameters, settings=_WAIT)

@@ -16,6 +16,9 @@ class ClickHouseRows:
     def _rows(self, statement: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
         raise NotImplementedError
 
+    def _stream(self, statement: str, parameters: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+        raise NotImplementedError
+
     def events(
         self, environment_id: int, event_name: str, since: datetime, until: datetime | None
     ) -> Iterator[EventRow]:
@@ -44,6 +47,16 @@ class ClickHouseRows:
     def bots_first_seen(self, period: Period) -> Iterator[tuple[str, datetime]]:
         for variant, first_ms in self._rows(sql.BOTS_FIRST_SEEN, _of(period)):
             yield variant, moment_of(first_ms)
+
+    def raw_rows(
+        self, table: str, environment_id: int, since: datetime | None, until: datetime | None
+    ) -> Iterator[tuple[Any, ...]]:
+        parameters = {
+            "environment_id": environment_id,
+            "since": unix_ms(since) if since else 0,
+            "until": unix_ms(until) if until else NO_END_MS,
+        }
+        yield from self._stream(sql.RAW[table], parameters)
 
     def last_received(self, period: Period, event_names: Sequence[str], deadline: datetime) -> datetime | None:
         parameters = {**_of(period), "event_names": list(event_names), "deadline": unix_ms(deadline)}

@@ -138,3 +138,12 @@ SELECT greatest(
 )
 """  # noqa: S608 - fixed text
 IS_WANTED = "has(arrayZip({environment_ids:Array(Int64)}, {unit_ids:Array(String)}), (environment_id, unit_id))"
+_RAW = """
+SELECT {columns} FROM {table} FINAL
+WHERE environment_id = {{environment_id:Int64}} AND occurred_ms >= {{since:Int64}} AND occurred_ms < {{until:Int64}}
+"""
+# Without what only ClickHouse keeps: the partition and the precedence.
+RAW = {
+    table: _RAW.format(table=table, columns=", ".join(columns[2:]))
+    for table, columns in (("exposures", EXPOSURE_COLUMNS), ("conversions", CONVERSION_COLUMNS))
+}

@@ -9,6 +9,7 @@ from django.db import connection, transaction
 
 from analytics.stores.base import EventRow, Period
 
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _END = datetime(9000, 1, 1, tzinfo=UTC)
 _ROWS_AT_A_TIME = 20_000
 
@@ -53,6 +54,23 @@ SELECT count(*), count(DISTINCT unit_id) FROM conversions
 WHERE environment_id = %(environment_id)s AND event_name = %(event_name)s AND NOT is_bot AND occurred_at >= %(since)s
 """
 
+# In the order of the fields of `analytics.events`, then the flag; instants as Unix milliseconds.
+_RAW = {
+    "exposures": """
+    SELECT evaluation_id, environment_id, flag_key, unit_id, variant, reason, rule_id, experiment, config_version,
+           (extract(epoch FROM occurred_at) * 1000)::bigint, (extract(epoch FROM received_at) * 1000)::bigint, source,
+           user_agent, attributes::text, is_bot
+    FROM exposures
+    WHERE environment_id = %(environment_id)s AND occurred_at >= %(since)s AND occurred_at < %(until)s
+    """,
+    "conversions": """
+    SELECT event_id, environment_id, unit_id, event_name, value, (extract(epoch FROM occurred_at) * 1000)::bigint,
+           (extract(epoch FROM received_at) * 1000)::bigint, properties::text, is_bot
+    FROM conversions
+    WHERE environment_id = %(environment_id)s AND occurred_at >= %(since)s AND occurred_at < %(until)s
+    """,
+}
+
 
 class PostgresRows:
     """The part of the store whose answers grow with the users."""
@@ -81,6 +99,12 @@ class PostgresRows:
 
     def bots_first_seen(self, period: Period) -> Iterator[tuple[str, datetime]]:
         yield from _stream(_BOTS, _of(period))
+
+    def raw_rows(
+        self, table: str, environment_id: int, since: datetime | None, until: datetime | None
+    ) -> Iterator[tuple[Any, ...]]:
+        parameters = {"environment_id": environment_id, "since": since or _BEGINNING, "until": until or _END}
+        yield from _stream(_RAW[table], parameters)
 
     def last_received(self, period: Period, event_names: Sequence[str], deadline: datetime) -> datetime | None:
         ((found,),) = _stream(_RECEIVED, {**_of(period), "event_names": list(event_names), "deadline": deadline})
