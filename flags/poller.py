@@ -13,6 +13,7 @@ from django.db import DatabaseError, InterfaceError, close_old_connections, conn
 from redis.exceptions import RedisError
 
 from flags import propagation, standby
+from flags.metrics import EVALUATIONS
 from flags.streaming.acknowledgements import ACKNOWLEDGEMENTS
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Poller:
             # The next round may do better; without this thread nothing would ever be mended.
             log.exception("poll_failed")
         finally:
+            EVALUATIONS.harvest()
             close_old_connections()
 
     def _consult_standby(self) -> None:

@@ -6,7 +6,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from analytics.metrics import observe_stream
 from flags import readiness
-from flags.metrics import SNAPSHOT_AGE_SECONDS, SNAPSHOT_VERSION
+from flags.metrics import EVALUATIONS, SNAPSHOT_AGE_SECONDS, SNAPSHOT_VERSION
 from flags.runtime import RUNTIME
 
 
@@ -29,6 +29,7 @@ def metrics(_request: HttpRequest) -> HttpResponse:
 
 def metrics_text() -> tuple[bytes, str]:
     """The figures and their content type; the stream process answers with them without Django's views."""
+    EVALUATIONS.harvest()
     SNAPSHOT_AGE_SECONDS.set(RUNTIME.age_seconds if RUNTIME.is_ready else -1)
     for environment_id, environment in RUNTIME.environments.items():
         SNAPSHOT_VERSION.labels(str(environment_id)).set(environment.version)

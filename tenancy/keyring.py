@@ -36,17 +36,25 @@ class Keyring:
 
     def __init__(self) -> None:
         self._keys: dict[str, Key] = {}
+        # Secrets that were found, as they were presented, so that each is hashed once; begun anew with the keys.
+        self._found: dict[str, Key] = {}
         self.revision = -1
         self._refreshing = threading.Lock()
-        self._used: dict[UUID, float] = {}
+        # By prefix: the key, and when it was last found.
+        self._used: dict[str, tuple[Key, float]] = {}
         self._used_written_at = time.monotonic()
 
     def find(self, text: str) -> Key | None:
         """Return the key of a presented secret, or None when it is malformed, unknown, revoked, expired or wrong."""
-        prefix = credentials.prefix_of(text)
-        key = self._keys.get(prefix) if prefix else None
-        if key is None or not credentials.matches(text, key.digest):
-            return None
+        # Taken before the keys are asked: a refresh renews it after them, so nothing revoked is noted in a new one.
+        found = self._found
+        key = found.get(text)
+        if key is None:
+            prefix = credentials.prefix_of(text)
+            key = self._keys.get(prefix) if prefix else None
+            if key is None or not credentials.matches(text, key.digest):
+                return None
+            found[text] = key
         return self._live(key)
 
     def find_prefix(self, prefix: str) -> Key | None:
@@ -58,7 +66,7 @@ class Keyring:
         now = time.time()
         if key.expires_at is not None and key.expires_at <= now:
             return None
-        self._used[key.id] = now
+        self._used[key.prefix] = (key, now)
         return key
 
     def holds(self, key: Key) -> bool:
@@ -94,6 +102,7 @@ class Keyring:
                 )
                 for row in rows
             }
+            self._found = {}
             self.revision = current
 
     def dump(self) -> list[dict[str, Any]]:
@@ -105,6 +114,7 @@ class Keyring:
         keys = [Key(**{**row, "id": UUID(row["id"]), "digest": bytes.fromhex(row["digest"])}) for row in dumped]
         with self._refreshing:
             self._keys = {key.prefix: key for key in keys}
+            self._found = {}
             self.revision = revision
 
     def after_fork(self) -> None:
@@ -114,7 +124,7 @@ class Keyring:
     def take_used(self) -> dict[UUID, float]:
         """Return and forget when each credential was last used (Unix seconds), for one write now and then."""
         used, self._used = self._used, {}
-        return used
+        return {key.id: at for key, at in used.values()}
 
 
 def current_revision() -> int:

@@ -39,14 +39,18 @@ class Buckets:
     def spend(self, caller: str, limit_per_minute: int) -> tuple[bool, float]:
         """Take one token from the caller's bucket, if there is one; return whether there was, and what is left."""
         now = time.monotonic()
-        rate = limit_per_minute / 60
-        level, since = self._levels.get(caller, (float(limit_per_minute), now))
-        level = min(limit_per_minute, level + (now - since) * rate)
+        found = self._levels.get(caller)
+        if found is None:
+            level = float(limit_per_minute)
+            if len(self._levels) >= _MAX_BUCKETS:
+                self._levels = {}
+        else:
+            level = found[0] + (now - found[1]) * limit_per_minute / 60
+            if level > limit_per_minute:
+                level = float(limit_per_minute)
         is_allowed = level >= 1
         if is_allowed:
             level -= 1
-        if len(self._levels) >= _MAX_BUCKETS:
-            self._levels = {}
         self._levels[caller] = (level, now)
         return is_allowed, level
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import orjson
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, inline_serializer
 from rest_framework import serializers
 from rest_framework.exceptions import ParseError
@@ -68,7 +69,7 @@ class OfrepFlagView(OfrepView):
             status, body = ofrep.evaluate(self.caller(request), key, self.sent(request))
         except ofrep.OfrepError as error:
             return self.refusal(error, key=key)
-        return Response(body, status=status)
+        return Response(orjson.Fragment(body), status=status)
 
 
 class OfrepFlagsView(OfrepView):
@@ -82,10 +83,10 @@ class OfrepFlagsView(OfrepView):
     )
     def post(self, request: Request) -> Response:
         try:
-            bulk = ofrep.Bulk(self.caller(request), self.sent(request))
+            caller = self.caller(request)
+            bulk = ofrep.bulk(caller, self.sent(request))
         except ofrep.OfrepError as error:
             return self.refusal(error)
-        known = [etag.strip().removeprefix("W/") for etag in request.META.get("HTTP_IF_NONE_MATCH", "").split(",")]
-        if bulk.etag in known or "*" in known:
+        if bulk.is_known(request.META.get("HTTP_IF_NONE_MATCH", "")):
             return Response(status=304, headers={"ETag": bulk.etag})
-        return Response(bulk.send(), headers={"ETag": bulk.etag})
+        return Response(orjson.Fragment(bulk.send(caller)), headers={"ETag": bulk.etag})

@@ -2,12 +2,12 @@
 
 from django.urls import path
 
-from flags.api import audiences, history, snapshot_views, transfers, views
+from flags.api import audiences, evaluate, history, snapshot_views, transfers, views
 
 urlpatterns = [
-    path("evaluate", views.EvaluateView.as_view()),
-    path("flags/evaluate", views.EvaluateView.as_view()),
-    path("flags/evaluate/all", views.EvaluateAllView.as_view()),
+    path("evaluate", evaluate.EvaluateView.as_view()),
+    path("flags/evaluate", evaluate.EvaluateView.as_view()),
+    path("flags/evaluate/all", evaluate.EvaluateAllView.as_view()),
     path("flags/evaluate/preview", views.PreviewView.as_view()),
     path("kill", views.KillTagView.as_view()),
     path("kill/release", views.ReleaseTagView.as_view()),
