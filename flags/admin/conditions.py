@@ -40,9 +40,22 @@ OPERATORS: dict[str, tuple[str, str]] = {
     "in_segment": ("user is in segment", SEGMENTS),
     "not_in_segment": ("user is not in segment", SEGMENTS),
 }
+# Which kinds of attribute an operator says something about; those not named here fit any.
+_FITS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("greater_than", "greater_or_equal", "less_than", "less_or_equal"), ("number",)),
+    **dict.fromkeys(("contains", "not_contains", "starts_with", "ends_with", "matches"), ("text", "version", "moment")),
+    **{name: ("version",) for name in OPERATORS if name.startswith("semver_")},
+    **dict.fromkeys(("before", "after"), ("moment",)),
+    **dict.fromkeys(("in", "not_in"), ("text", "number", "version", "moment")),
+}
 WITHOUT_ATTRIBUTE = frozenset({"in_segment", "not_in_segment"})
 # How the text of a scalar is to be read.
 KINDS = {"text": "text", "number": "number", "yesno": "yes or no", "json": "JSON"}
+
+
+def offered() -> list[tuple[str, str, str, str]]:
+    """Return `(name, words, takes, fits)` of each operator; `fits` is empty where it fits every attribute."""
+    return [(name, words, takes, " ".join(_FITS.get(name, ()))) for name, (words, takes) in OPERATORS.items()]
 
 
 class UnreadableValueError(ValueError):

@@ -7,11 +7,11 @@ from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.urls import URLPattern, path
 from unfold.decorators import display
 
-from flags.admin import exposures, history, kill, kill_tag, page, tryout
+from flags.admin import comparison, exposures, history, kill, kill_tag, page, people, suggestions, tryout
 from flags.admin.environments import PerEnvironmentAdmin
 from flags.admin.list import FlagList, StateFilter, TagFilter, TypeFilter, matching
 from flags.documents import percent_of
@@ -107,6 +107,9 @@ class FlagConfigAdmin(PerEnvironmentAdmin):
         return [
             route("new/preview/", self._preview_new, "preview_new"),
             route("<path:object_id>/preview/", self._on_flag(page.preview), "preview"),
+            route("<path:object_id>/people/", self._on_flag(people.fragment), "people"),
+            route("<path:object_id>/compare/", self._on_flag(comparison.page), "compare"),
+            route("attributes/", self._attributes, "attributes"),
             route("<path:object_id>/kill/", self._on_flag(kill.kill, needs_editor=True), "kill"),
             route("<path:object_id>/release/", self._on_flag(kill.release, needs_editor=True), "release"),
             route("kill-tag/", self._on_environment(kill_tag.choose), "kill_tag"),
@@ -147,6 +150,11 @@ class FlagConfigAdmin(PerEnvironmentAdmin):
         if not self.has_add_permission(request):
             raise PermissionDenied
         return page.preview(self, request, None)
+
+    def _attributes(self, request: HttpRequest) -> HttpResponse:
+        """What to suggest in conditions, for whoever may see the environment in view."""
+        environment = visit(request).environment
+        return JsonResponse(suggestions.attributes_of(environment) if environment is not None else {})
 
     def _on_flag(self, view: View, *, needs_editor: bool = False) -> View:
         """Find the flag through the door (404 where it is not this person's) and check the role, then run the view."""

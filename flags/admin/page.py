@@ -2,9 +2,9 @@
 
 import hashlib
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -14,9 +14,14 @@ from audit.models import Entry
 from audit.services import diff
 from flags import services
 from flags.admin import conditions
+from flags.admin.changes import base_of, changes_in
+from flags.admin.comparison import siblings
 from flags.admin.form import ConditionRow, FlagForm, PrerequisiteRow, RuleRow, VariantRow
 from flags.admin.panels import panels_for
-from flags.admin.preview import Preview, preview_change, preview_new, users_seen
+from flags.admin.preview import Preview, preview_change, preview_new
+from flags.admin.sentences import describe_sent
+from flags.admin.snippets import snippets_for
+from flags.admin.suggestions import BUILT_IN
 from flags.documents import flag_resource
 from flags.models import Flag, FlagConfig
 from flags.services.drafts import SHARED_FIELDS
@@ -27,7 +32,7 @@ from tenancy.models import Environment, Role
 if TYPE_CHECKING:
     from flags.admin.flags import FlagConfigAdmin
 
-_BUILT_IN_ATTRIBUTES = ["userId", "country", "plan", "platform"]
+_RULE_AT = re.compile(r"rules\[(\d+)\]")
 
 
 def create(model_admin: "FlagConfigAdmin", request: HttpRequest) -> HttpResponse:
@@ -71,7 +76,11 @@ def edit(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConfi
     if request.method == "POST" and may_edit:
         form = FlagForm.sent(request.POST)
         form.key, form.type = config.flag.key, config.flag.type
-        shown = {"version": _version(request), "base": _base(request, base), "reason": request.POST.get("reason", "")}
+        shown = {
+            "version": _version(request),
+            "base": base_of(request.POST, base),
+            "reason": request.POST.get("reason", ""),
+        }
         status, saved = _save(request, config, form, shown)
         if saved is not None:
             return saved
@@ -95,7 +104,7 @@ def _save(
     """Save what was changed and nothing else; return `(status, None)`, `shown` filled, where the page comes again."""
     payload, problems = form.payload()
     base = shown["base"]
-    changed = {name: value for name, value in payload.items() if value != base.get(name)}
+    changed = changes_in(payload, base)
     if problems:
         form.place(problems)
         return 422, None
@@ -143,7 +152,7 @@ def _merge(
         project=config.environment.project.key,
     )  # fmt: skip
     last = entries.order_by("-id").first()
-    changed_by_them = {name for name, value in theirs.items() if value != base.get(name)}
+    changed_by_them = changes_in(theirs, base).keys()
     merged = FlagForm.of({**current, **{name: value for name, value in changed.items() if name != "rules"}})
     if "rules" in changed:
         merged.rules = form.rules
@@ -172,11 +181,11 @@ def preview(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagCo
         if config is None:
             foreseen = preview_new(environment, {**payload, "key": form.key, "type": form.type})
         else:
-            base = _base(request, {})
-            changed = {name: value for name, value in payload.items() if value != base.get(name)}
-            foreseen = preview_change(environment, config.flag.key, changed)
-    seen = users_seen(config.environment, config.flag.key) if config is not None and foreseen.effects else None
-    return render(request, "flags/preview.html", {"preview": foreseen, "config": config, "seen": seen})
+            foreseen = preview_change(environment, config.flag.key, changes_in(payload, base_of(request.POST, {})))
+    # A rule that cannot be read yet says nothing, rather than what its readable half would do.
+    unread = {int(found[1]) for item in problems if (found := _RULE_AT.match(item.attr or ""))}
+    said = ["" if index in unread else describe_sent(rule) for index, rule in enumerate(payload["rules"])]
+    return render(request, "flags/preview.html", {"preview": foreseen, "config": config, "rules": json.dumps(said)})
 
 
 def archive(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConfig) -> HttpResponse:
@@ -267,13 +276,14 @@ def _render(
         may_edit=may_edit,
         may_archive=config is not None and visit(request).may_in_project(Role.EDITOR, environment.project),
         base=json.dumps(base) if base is not None else "",
-        siblings=_siblings(request, config),
+        siblings=siblings(request, config) if config is not None else [],
         dependents=_dependents(config),
         panels=panels_for(request, config) if config is not None else [],
-        operators=[(name, words, takes) for name, (words, takes) in conditions.OPERATORS.items()],
+        operators=conditions.offered(),
         kinds=conditions.KINDS.items(),
         flag_types=Flag.Type.choices,
-        attributes=_attributes(environment),
+        attributes=BUILT_IN,
+        attributes_url=f"{reverse('admin:flags_flagconfig_attributes')}?environment={environment.pk}",
         flag_keys=_other_flags(environment, config),
         blank_rule=RuleRow("__rule__", serve=form.variants[-1].ref if form.variants else ""),
         blank_condition=ConditionRow("__condition__"),
@@ -283,18 +293,10 @@ def _render(
         if config is not None
         else reverse("admin:flags_flagconfig_preview_new"),
         list_url=model_admin.list_url(),
-        base_url=settings.BASE_URL,
+        people_url=reverse("admin:flags_flagconfig_people", args=[config.pk]) if config is not None else "",
+        snippets=snippets_for(config) if config is not None else [],
         **shown,
     )
-
-
-def _siblings(request: HttpRequest, config: FlagConfig | None) -> list[FlagConfig]:
-    """The same flag in the environments this person may see."""
-    if config is None:
-        return []
-    mine = [environment.pk for environment in visit(request).environments]
-    rows = FlagConfig.objects.filter(flag=config.flag_id, environment__in=mine).select_related("environment", "flag")
-    return list(rows.order_by("-environment__is_production", "environment__key"))
 
 
 def _dependents(config: FlagConfig | None) -> list[FlagConfig]:
@@ -308,17 +310,6 @@ def _dependents(config: FlagConfig | None) -> list[FlagConfig]:
     return list(rows.select_related("flag")[:20])
 
 
-def _attributes(environment: Environment) -> list[str]:
-    """Names to suggest: the built-in ones, and those that rules in this environment already ask for."""
-    rows = FlagConfig.objects.filter(environment=environment, rules__isnull=False)
-    seen = {
-        condition.get("attribute", "")
-        for conditions_of_rule in rows.values_list("rules__conditions", flat=True)[:500]
-        for condition in conditions_of_rule
-    }
-    return [*_BUILT_IN_ATTRIBUTES, *sorted(seen - {"", *_BUILT_IN_ATTRIBUTES})]
-
-
 def _other_flags(environment: Environment, config: FlagConfig | None) -> list[str]:
     rows = Flag.objects.filter(project=environment.project_id, is_archived=False)
     if config is not None:
@@ -329,15 +320,6 @@ def _other_flags(environment: Environment, config: FlagConfig | None) -> list[st
 def _version(request: HttpRequest) -> int:
     sent = request.POST.get("version", "")
     return int(sent) if sent.isascii() and sent.isdigit() and len(sent) < 19 else 0
-
-
-def _base(request: HttpRequest, fallback: dict[str, Any]) -> dict[str, Any]:
-    """What the page was filled with when it was opened, so that only this person's changes are sent on."""
-    try:
-        base = json.loads(request.POST.get("base", ""))
-    except ValueError:
-        return fallback
-    return base if isinstance(base, dict) else fallback
 
 
 def _fingerprint(changed: dict[str, Any]) -> str:

@@ -2,12 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
-from django.utils import timezone
-
-from analytics import selectors as events
 from flags.admin.effects import Effect, effects
 from flags.admin.sentences import describe
 from flags.documents import flag_document
@@ -19,7 +15,6 @@ from tenancy.models import Environment
 
 # From this share of a group on, a change in production is asked about once more.
 LARGE_SHARE = 0.10
-RECENT = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +53,3 @@ def preview_new(environment: Environment, payload: Mapping[str, Any]) -> Preview
     if problems:
         return Preview(problems=problems)
     return Preview(describe(draft.document), [], [], True)
-
-
-def users_seen(environment: Environment, key: str) -> int:
-    """Units that got the flag in the last 7 days, whatever variant."""
-    found = events.flag_exposures(environment.pk, key, timezone.now() - RECENT, None)
-    return sum(row.users for row in found.values())

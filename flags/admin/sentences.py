@@ -42,9 +42,20 @@ def describe(document: dict[str, Any]) -> list[str]:
 
 
 def describe_rule(rule: dict[str, Any]) -> str:
-    conditions = " and ".join(describe_condition(item) for item in rule["conditions"]) or "always"
     served = rule.get("variant") or f"{_shares(rule.get('allocation', [])) or 'nobody'}, the rest go on"
-    return f"{'If ' if rule['conditions'] else ''}{conditions}: {served}."
+    return _rule_sentence(rule["conditions"], served)
+
+
+def _rule_sentence(conditions: list[dict[str, Any]], served: str) -> str:
+    asked = " and ".join(describe_condition(item) for item in conditions) or "always"
+    return f"{'If ' if conditions else ''}{asked}: {served}."
+
+
+def describe_sent(rule: dict[str, Any]) -> str:
+    """The same for a rule in the words of the API, as a form sends it."""
+    shares = [f"{item['percent']} % get {item['variant']}" for item in rule.get("rollout", [])]
+    served = rule.get("variant") or f"{', '.join(shares) or 'nobody'}, the rest go on"
+    return _rule_sentence(rule["conditions"], served)
 
 
 def describe_condition(condition: dict[str, Any]) -> str:

@@ -1,18 +1,22 @@
 """Try it: what would somebody get, now or back then, and by which steps; also for a list of users. Logs nothing."""
 
 import json
+from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from openflagship.engine import Context
+from openflagship.engine import Environment as Compiled
 
+from flags.admin.changes import base_of, changes_in
 from flags.admin.form import FlagForm
 from flags.admin.trace import readable
+from flags.history import version_at
 from flags.models import FlagConfig
-from flags.preview import compiled_at, preview
-from tenancy.errors import Invalid, ServiceError
+from flags.preview import before_and_after, compiled_at, preview
+from tenancy.errors import Invalid, NotFound, ServiceError
 
 if TYPE_CHECKING:
     from flags.admin.flags import FlagConfigAdmin
@@ -23,12 +27,13 @@ _MOST_USERS = 500
 def page(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConfig) -> HttpResponse:
     """The page of its own: one user with the trace, or many users in a table; the form's fields are in the address."""
     sent = request.GET
-    users = [line.strip() for line in sent.get("users", "").splitlines() if line.strip()]
+    users = _listed(sent.get("users", ""))
     shown: dict[str, Any] = {}
     try:
         if users:
-            shown["answers"] = _many(config, users[:_MOST_USERS], sent.get("attributes", ""))
-            shown["left_out"] = max(0, len(users) - _MOST_USERS)
+            version = _version(config, sent.get("at", ""), sent.get("configVersion", ""))
+            compiled = compiled_at(config.environment, version, [config.flag.key])
+            shown |= _many(config, compiled, users, sent.get("attributes", ""))
         elif "user" in sent:
             body = _body(config, sent.get("user", ""), sent.get("attributes", ""))
             body |= _when(sent.get("at", ""), sent.get("configVersion", ""))
@@ -54,18 +59,21 @@ def fragment(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagC
     shown: dict[str, Any] = {"problems": [problem.detail for problem in problems]}
     if not problems:
         try:
-            base = json.loads(request.POST.get("base", "") or "{}")
-            changed = {name: value for name, value in payload.items() if value != base.get(name)}
-            body = _body(config, request.POST.get("try-user", ""), request.POST.get("try-attributes", ""))
-            if changed:
-                body["config"] = changed
-            shown["answer"] = preview(config.environment, body)
-            shown["lines"] = readable(shown["answer"]["trace"])
+            changed = changes_in(payload, base_of(request.POST, {}))
+            attributes = request.POST.get("try-attributes", "")
+            users = _listed(request.POST.get("try-users", ""))
             shown["is_draft"] = bool(changed)
+            if users:
+                compiled = before_and_after(config.environment, config.flag.key, changed)[1]
+                shown |= _many(config, compiled, users, attributes)
+            else:
+                body = _body(config, request.POST.get("try-user", ""), attributes)
+                if changed:
+                    body["config"] = changed
+                shown["answer"] = preview(config.environment, body)
+                shown["lines"] = readable(shown["answer"]["trace"])
         except ServiceError as error:
             shown["problems"] = [problem.detail for problem in error.problems]
-        except ValueError:
-            shown["problems"] = ["The page is damaged; load it again."]
     return render(request, "flags/answer.html", {"config": config, **shown})
 
 
@@ -77,11 +85,32 @@ def _body(config: FlagConfig, user_id: str, attributes: str) -> dict[str, Any]:
     }
 
 
-def _many(config: FlagConfig, users: list[str], attributes: str) -> list[dict[str, Any]]:
-    compiled = compiled_at(config.environment, config.environment.config_version)
-    shared = read_attributes(attributes)
+def _listed(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _many(config: FlagConfig, compiled: Compiled, users: list[str], attributes: str) -> dict[str, Any]:
+    """Answers for at most 500 users, how many of them get each variant, and how many users are left out."""
     key = config.flag.key
-    return [{"user": user, "answer": compiled.evaluate(key, Context(user, shared), None)} for user in users]
+    if key not in compiled.flags:
+        raise NotFound(f"There is no flag {key!r} at version {compiled.version}.", attr="configVersion")
+    shared = read_attributes(attributes)
+    answers = [(user, compiled.evaluate(key, Context(user, shared), None)) for user in users[:_MOST_USERS]]
+    return {
+        "answers": [{"user": user, "answer": answer} for user, answer in answers],
+        "totals": Counter(answer.variant for _, answer in answers).most_common(),
+        "left_out": max(0, len(users) - _MOST_USERS),
+    }
+
+
+def _version(config: FlagConfig, at: str, version: str) -> int:
+    when = _when(at, version)
+    current = config.environment.config_version
+    if "at" in when:
+        return version_at(config.environment, when["at"])
+    if when.get("configVersion", current) > current:
+        raise Invalid(f"The environment has the versions 0 to {current}.", attr="configVersion", code="unknown_version")
+    return int(when.get("configVersion", current))
 
 
 def _when(at: str, version: str) -> dict[str, Any]:

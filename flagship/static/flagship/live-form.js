@@ -221,18 +221,39 @@
     document.getElementById("try-answer").innerHTML = response.ok ? await response.text() : "The server could not answer; try again.";
   });
 
+  // Each rule says in its own place what it does, as the preview says it for the whole flag.
+  const saySentences = () => {
+    const said = document.querySelector("#preview [data-sentences]");
+    if (!said) return;
+    const sentences = JSON.parse(said.dataset.sentences);
+    $$("[data-rule]").forEach((rule, index) => { $("[data-sentence]", rule).textContent = sentences[index] ?? ""; });
+  };
+
+  const answerOf = async (url, signal) => {
+    try {
+      const response = await fetch(url, { method: "POST", body: new FormData(form), signal });
+      return response.ok ? await response.text() : null;
+    } catch (error) {
+      if (error.name !== "AbortError") throw error;
+      return null;
+    }
+  };
+
   let timer = 0;
+  let peopleTimer = 0;
   let request = null;
   const preview = async () => {
     request?.abort();
+    clearTimeout(peopleTimer);
     request = new AbortController();
-    try {
-      const body = new FormData(form);
-      const response = await fetch(form.dataset.previewUrl, { method: "POST", body, signal: request.signal });
-      if (response.ok) document.getElementById("preview").innerHTML = await response.text();
-    } catch (error) {
-      if (error.name !== "AbortError") throw error;
-    }
+    const { signal } = request;
+    const html = await answerOf(form.dataset.previewUrl, signal);
+    if (html === null) return;
+    document.getElementById("preview").innerHTML = html;
+    saySentences();
+    // Counting people takes longer than arithmetic, so it waits until nothing more is typed.
+    const people = document.querySelector("#preview [data-people]");
+    if (people) peopleTimer = setTimeout(async () => { people.innerHTML = (await answerOf(form.dataset.peopleUrl, signal)) ?? ""; }, 500);
   };
   const changed = () => {
     syncVariants();

@@ -43,8 +43,8 @@ def test_flag__created_with_two_rules__says_what_it_does_and_is_stored(open_sess
     adults.locator("[data-percent]").last.fill("12.5")
     page.locator("#rollout [data-percent]").last.fill("10")
 
-    page.get_by_text("If country is DE: treatment.").wait_for()
-    page.get_by_text("If age is at least 18: 12.5 % get treatment, the rest go on.").wait_for()
+    page.locator("#preview").get_by_text("If country is DE: treatment.").wait_for()
+    page.locator("#preview").get_by_text("If age is at least 18: 12.5 % get treatment, the rest go on.").wait_for()
     page.get_by_role("button", name="Create flag").click()
     page.get_by_text("new-search is there").wait_for()
 

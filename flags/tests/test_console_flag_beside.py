@@ -1,0 +1,168 @@
+"""What stands beside a flag's form: people counted, environments compared, snippets, attributes to suggest."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.core.cache import cache
+from django.urls import reverse
+from django.utils import timezone
+from openflagship.ids import uuid7
+
+from analytics.events import Batch, Exposure
+from analytics.services import store_events
+from flags import services
+from flags.models import FlagConfig
+from tenancy.testing import ALICE
+
+RULE = {
+    "priority": 10,
+    "variant": "treatment",
+    "conditions": [
+        {"attribute": "country", "operator": "equals", "value": "US"},
+        {"attribute": "seats", "operator": "greater_than", "value": 5},
+    ],
+}
+
+
+@pytest.fixture
+def config(acme):
+    payload = {"key": "new-checkout", "enabled": True, "rules": [RULE]}
+    return services.create_flag(actor=ALICE, environment=acme.staging, payload=payload)[0]
+
+
+def url(config, page):
+    return reverse(f"admin:flags_flagconfig_{page}", args=[config.pk])
+
+
+def saw(environment, unit, *, variant="control", attributes=None):
+    at = round((timezone.now() - timedelta(minutes=5)).timestamp() * 1000)
+    text = json.dumps(attributes) if attributes else None
+    exposure = Exposure(
+        uuid7(at), environment.pk, "new-checkout", unit, variant, "DEFAULT", None, None, 1, at, at, "api", None, text
+    )
+    store_events(Batch(exposures=[exposure]))
+
+
+def sent(client, config, **changes):
+    context = client.get(url(config, "change")).context
+    fields = {
+        "version": context["version"], "base": context["base"], "name": "new-checkout", "enabled": "on",
+        "defaultVariant": "0", "offVariant": "0", "bucketBy": "userId", "variants-0-key": "control",
+        "variants-0-value": "false", "variants-1-key": "treatment", "variants-1-value": "true",
+    }  # fmt: skip
+    return {**fields, **changes}
+
+
+def test_people__change_without_rules__are_counted_by_where_they_go(console_editor, acme):
+    config = services.create_flag(
+        actor=ALICE, environment=acme.staging, payload={"key": "new-checkout", "enabled": True}
+    )[0]
+    for number in range(3):
+        saw(acme.staging, f"user-{number}")
+
+    answer = console_editor.post(url(config, "people"), sent(console_editor, config, defaultVariant="1"))
+
+    assert "3 people seen in the last 7 days" in answer.text
+    assert "(3 from control to treatment)" in answer.text
+
+
+def test_people__nothing_changed__says_nothing(console_editor, acme):
+    config = services.create_flag(
+        actor=ALICE, environment=acme.staging, payload={"key": "new-checkout", "enabled": True}
+    )[0]
+    assert console_editor.post(url(config, "people"), sent(console_editor, config)).text.strip() == ""
+
+
+def test_preview__rules__have_a_sentence_each_though_one_is_unfinished(console_editor, config):
+    rules = {
+        "rules-0-serve": "1", "rules-0-conditions-0-attribute": "plan", "rules-0-conditions-0-operator": "equals",
+        "rules-0-conditions-0-value": "pro", "rules-1-serve": "rollout", "rules-1-percent-1": "12.5",
+        "rules-1-conditions-0-attribute": "age", "rules-1-conditions-0-operator": "less_than",
+        "rules-1-conditions-0-value": "x",
+    }  # fmt: skip
+    answer = console_editor.post(url(config, "preview"), sent(console_editor, config, **rules))
+
+    assert json.loads(answer.context["rules"]) == [
+        "If plan is pro: treatment.",
+        "",
+    ]
+    assert "no number" in answer.text
+
+
+def test_compare__environments__marks_what_differs(console_viewer, config):
+    page = console_viewer.get(url(config, "compare"))
+
+    rows = {row.name: row for row in page.context["rows"]}
+    assert [one.environment.key for one in page.context["configs"]] == ["production", "staging"]
+    assert rows["State"].cells == [["off"], ["on"]]
+    assert rows["Rules"].cells == [[], ["If country is US and seats is greater than 5: treatment."]]
+    assert rows["Rules"].differs
+    assert not rows["Default variant"].differs
+
+
+def test_compare__outsider__is_not_found(console_outsider, config):
+    assert console_outsider.get(url(config, "compare")).status_code == 404
+
+
+def test_snippets__flag__name_its_key_and_what_its_rules_ask_for(console_viewer, config):
+    snippets = {snippet.id: snippet.text for snippet in console_viewer.get(url(config, "change")).context["snippets"]}
+
+    assert list(snippets) == [
+        "python", "python-async", "openfeature", "javascript-web", "javascript-server", "curl", "django"
+    ]  # fmt: skip
+    assert "is_enabled('new-checkout', 'alice', {'country': 'US', 'seats': 5})" in snippets["python"]
+    assert '{% flag "new-checkout" as is_on %}' in snippets["django"]
+
+
+def attributes(client, environment):
+    return client.get(reverse("admin:flags_flagconfig_attributes"), {"environment": environment.pk})
+
+
+def test_attributes__seen_and_asked_for__with_their_kinds(console_viewer, acme, config):
+    saw(acme.staging, "user-1", attributes={"country": "DE", "beta": True, "app": "2.10.1", "userId": "user-1"})
+    saw(acme.staging, "user-2", attributes={"country": "FR", "since": "2026-01-02"})
+    cache.delete(f"console:attributes:{acme.staging.pk}")
+
+    found = attributes(console_viewer, acme.staging).json()
+
+    assert found["country"] == {"kind": "text", "values": ["DE", "FR", "US"]}
+    assert found["beta"]["kind"] == "yesno"
+    assert found["app"] == {"kind": "version", "values": ["2.10.1"]}
+    assert found["since"]["kind"] == "moment"
+    assert found["seats"] == {"kind": "", "values": []}
+    assert found["userId"] == {"kind": "text", "values": []}
+
+
+def test_attributes__another_tenants__are_not_shown(console_outsider, acme, config):
+    saw(acme.staging, "user-1", attributes={"ward": "oncology"})
+    cache.delete(f"console:attributes:{acme.staging.pk}")
+
+    found = attributes(console_outsider, acme.staging).json()
+
+    assert "ward" not in found
+    assert "US" not in found["country"]["values"]
+
+
+def test_try__list_of_users__at_an_earlier_version(console_viewer, config):
+    before = config.environment.changes.order_by("-version").first().version
+    services.update_flag(
+        actor=ALICE, environment=config.environment, key="new-checkout", payload={"enabled": False}, version=None
+    )
+    asked = {"users": "bob\ncarol", "attributes": "country=US\nseats=9", "configVersion": before}
+
+    then = console_viewer.get(url(config, "try"), asked).context
+    now = console_viewer.get(url(config, "try"), {**asked, "configVersion": ""}).context
+
+    assert (then["totals"], now["totals"]) == ([("treatment", 2)], [("control", 2)])
+    assert "has the versions 0 to" in console_viewer.get(url(config, "try"), {**asked, "configVersion": 999}).text
+
+
+def test_try_draft__list_of_users__gets_what_the_unsaved_form_says(console_editor, config):
+    form = sent(console_editor, config, defaultVariant="1", **{"try-users": "bob\ncarol"})
+
+    answer = console_editor.post(url(config, "try_draft"), form)
+
+    assert answer.context["totals"] == [("treatment", 2)]
+    assert "with your unsaved change" in answer.text
+    assert FlagConfig.objects.get(pk=config.pk).version == 1
