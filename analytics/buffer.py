@@ -9,7 +9,9 @@ import random
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from multiprocessing import util as multiprocessing_util
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -18,6 +20,7 @@ from django.db import Error as DatabaseError
 from django.db import connection
 
 from analytics import metrics
+from analytics.attributes import WANTED
 from analytics.events import pack, unpack
 from analytics.services import store_events
 from analytics.stream import PUBLISHER, StreamAwayError, StreamFullError
@@ -30,7 +33,9 @@ _SHUTDOWN_SECONDS = 3.0
 
 log = structlog.get_logger(__name__)
 
-_Row = tuple[UUID, int, str, str, str, str, str | None, str | None, int, int, int, str, str | None]
+# The context's own attributes until the thread has made JSON of those that are kept.
+_Attributes = Mapping[str, Any] | str | None
+_Row = tuple[UUID | str, int, str, str, str, str, str | None, str | None, int, int, int, str, str | None, _Attributes]
 
 
 class ExposureBuffer:
@@ -66,7 +71,7 @@ class ExposureBuffer:
     def add(  # noqa: PLR0917 - the hot path: keywords would cost a third more
         self,
         environment_id: int,
-        evaluation_id: UUID,
+        evaluation_id: UUID | str,
         flag_key: str,
         unit_id: str,
         variant: str,
@@ -77,8 +82,12 @@ class ExposureBuffer:
         occurred_ms: int,
         source: str,
         user_agent: str | None,
+        attributes: Mapping[str, Any] | None = None,
     ) -> None:
-        """Queue one exposure. Never blocks and never raises; a full buffer drops it and counts."""
+        """Queue one exposure. Never blocks and never raises; a full buffer drops it and counts.
+
+        `attributes` are the context's, kept by reference until they are sent; see `analytics.attributes` for which are.
+        """
         if self._thread is None:
             self._start()
         queue = self._queue
@@ -86,11 +95,15 @@ class ExposureBuffer:
         if waiting >= self._capacity:
             self._drop(1)
             return
+        kept: _Attributes = attributes or None
+        if waiting >= _BATCH_EVENTS and attributes:
+            # A queue that grows while Redis is away must not hold whole contexts.
+            kept = WANTED.text_of(environment_id, experiment, attributes)
         # In the order of events.Exposure; it was received the moment it happened.
         queue.append(
             (
                 *(evaluation_id, environment_id, flag_key, unit_id, variant, reason, rule_id, experiment),
-                *(config_version, occurred_ms, occurred_ms, source, user_agent),
+                *(config_version, occurred_ms, occurred_ms, source, user_agent, kept),
             )
         )
         if waiting >= _BATCH_EVENTS and not self._wake.is_set():
@@ -147,7 +160,7 @@ class ExposureBuffer:
         while queue:
             batch = [queue.popleft() for _ in range(min(len(queue), _BATCH_EVENTS))]
             self._in_flight = len(batch)
-            packed, left_out = _pack_what_can_be(batch)
+            packed, left_out = _pack_what_can_be(_with_kept_attributes(batch))
             if left_out:
                 self._drop(left_out)
                 log.error("exposures lost: they could not be packed", count=left_out)
@@ -178,6 +191,14 @@ class ExposureBuffer:
             attempt = min(attempt + 1, 16)
             # Full jitter, so that the processes of a fleet do not come back together.
             self._closing.wait(random.uniform(0, longest))  # noqa: S311 - spreading load, not secrecy
+
+
+def _with_kept_attributes(rows: list[_Row]) -> list[_Row]:
+    if any(row[-1] is not None for row in rows):
+        WANTED.refresh()
+    return [
+        (*row[:-1], WANTED.text_of(row[1], row[7], row[-1])) if isinstance(row[-1], Mapping) else row for row in rows
+    ]
 
 
 def _pack_what_can_be(rows: list[_Row]) -> tuple[bytes, int]:

@@ -1,5 +1,6 @@
 """Raw events, append-only and partitioned by the time in their ids; what is kept up beside them; dead letters."""
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from tenancy.models import Environment
@@ -154,6 +155,12 @@ class EventPolicy(models.Model):
     retention_days = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: RAW_EVENT_RETENTION_DAYS.")
     pseudonym_key = models.BinaryField(
         null=True, editable=False, help_text="Units are stored as their HMAC-SHA256 under this key, if there is one."
+    )
+    exposure_attributes = ArrayField(
+        models.CharField(max_length=100),
+        null=True,
+        blank=True,
+        help_text="Kept with the server's own exposures; an empty list: none, no value: country, plan, platform.",
     )
     raw_since = models.DateTimeField(null=True, editable=False, help_text="Raw events before it have been dropped.")
 

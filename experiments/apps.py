@@ -8,7 +8,10 @@ class ExperimentsConfig(AppConfig):
     verbose_name = "Experiments"
 
     def ready(self) -> None:
-        from experiments.services.targeting import follow_flag  # noqa: PLC0415 - models are not there before
+        from analytics.attributes import WANTED  # noqa: PLC0415 - models are not there before
+        from experiments.selectors import wanted_attributes  # noqa: PLC0415 - likewise
+        from experiments.services.targeting import follow_flag  # noqa: PLC0415 - likewise
         from flags.signals import flag_changed_under_experiment  # noqa: PLC0415 - likewise
 
         flag_changed_under_experiment.connect(follow_flag, dispatch_uid="experiments.follow_flag")
+        WANTED.also_from(wanted_attributes)

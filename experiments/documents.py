@@ -59,6 +59,7 @@ def experiment_resource(experiment: Experiment) -> dict[str, Any]:
             if use.role == ExperimentMetric.Role.GUARDRAIL
         ],
         "analysis": analysis,
+        "breakdowns": experiment.breakdowns,
         "autoPauseOnSrm": experiment.auto_pause_on_srm,
         "status": experiment.status,
         "phase": phases[-1].number if phases else None,

@@ -127,6 +127,13 @@ class Experiment(models.Model):
     planned_users = models.PositiveIntegerField(
         null=True, blank=True, help_text="All arms together, fixed before start."
     )
+    breakdowns = ArrayField(
+        models.CharField(max_length=100),
+        default=list,
+        db_default=[],
+        blank=True,
+        help_text="Attributes that are kept with its exposures, to break the results down by.",
+    )
     auto_pause_on_srm = models.BooleanField(default=False)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.DRAFT)
     decision = models.CharField(max_length=4, choices=Decision.choices, blank=True)

@@ -56,6 +56,15 @@ def running_experiments() -> QuerySet[Experiment]:
     return with_parts(Experiment.objects.filter(status=Experiment.Status.RUNNING))
 
 
+def wanted_attributes() -> dict[tuple[int, str], list[str]]:
+    """What the running and paused experiments want kept with their exposures, by environment and key."""
+    rows = Experiment.objects.filter(status__in=Experiment.SERVED).exclude(breakdowns=[])
+    return {
+        (environment_id, str(pk)): names
+        for environment_id, pk, names in rows.values_list("environment_id", "pk", "breakdowns")
+    }
+
+
 def stored_results(experiment: Experiment) -> QuerySet[ExperimentResult]:
     """The time series of stored results, youngest first."""
     return ExperimentResult.objects.filter(experiment=experiment).select_related("phase")

@@ -1,6 +1,8 @@
 """How an environment's events are kept: for how long, and under which ids."""
 
 import secrets
+from collections.abc import Sequence
+from typing import Final
 
 from django.db import transaction
 
@@ -8,8 +10,11 @@ import audit.services
 from analytics.models import EventPolicy
 from analytics.stores import store
 from audit.actors import Actor
-from tenancy.errors import Conflict
+from tenancy.errors import Conflict, Invalid
 from tenancy.models import Environment
+
+MOST_ATTRIBUTES: Final = 20
+LONGEST_NAME: Final = 100
 
 
 @transaction.atomic
@@ -19,8 +24,12 @@ def set_event_policy(
     environment: Environment,
     retention_days: int | None,
     stores_pseudonyms: bool,
+    exposure_attributes: Sequence[str] | None = None,
 ) -> EventPolicy:
-    """Set both; ids that are there become pseudonyms at once, and pseudonyms can never become ids again (409)."""
+    """Set all; ids that are there become pseudonyms at once, and pseudonyms can never become ids again (409).
+
+    `exposure_attributes` are kept with the server's exposures from now on; None: the defaults. Invalid for a user id.
+    """
     EventPolicy.objects.get_or_create(environment=environment)
     policy = EventPolicy.objects.select_for_update().get(environment=environment)
     before = describe(policy)
@@ -34,6 +43,7 @@ def set_event_policy(
     if makes_pseudonymous:
         policy.pseudonym_key = secrets.token_bytes(32)
     policy.retention_days = retention_days
+    policy.exposure_attributes = _attributes(exposure_attributes)
     policy.full_clean()
     policy.save()
     if makes_pseudonymous:
@@ -53,4 +63,21 @@ def set_event_policy(
 
 
 def describe(policy: EventPolicy) -> dict[str, object]:
-    return {"retentionDays": policy.retention_days, "pseudonyms": policy.pseudonym_key is not None}
+    return {
+        "retentionDays": policy.retention_days,
+        "pseudonyms": policy.pseudonym_key is not None,
+        "exposureAttributes": policy.exposure_attributes,
+    }
+
+
+def _attributes(names: Sequence[str] | None) -> list[str] | None:
+    if names is None:
+        return None
+    found = list(dict.fromkeys(names))
+    if len(found) > MOST_ATTRIBUTES or not all(0 < len(name) <= LONGEST_NAME for name in found):
+        raise Invalid(
+            f"Name at most {MOST_ATTRIBUTES} attributes of 1 to {LONGEST_NAME} characters.", attr="exposureAttributes"
+        )
+    if "userId" in found:
+        raise Invalid("The user id is kept already, as its pseudonym where that is chosen.", attr="exposureAttributes")
+    return found

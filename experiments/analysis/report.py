@@ -42,6 +42,11 @@ def results_for(
     payload = analyse(experiment, found).payload
     if segment is not None:
         payload["breakdown"] = break_down(experiment, found, segment, _arms(experiment, found))
+        if not payload["breakdown"]["segments"]:
+            payload["caveats"].append(
+                f"No exposure carries {segment!r}: name it in the experiment's breakdowns, and from then on the server "
+                "keeps it."
+            )
         payload["caveats"].append("Segments suggest what to ask next; they do not decide, corrected as they are.")
     return payload
 

@@ -57,6 +57,11 @@ class ExperimentSerializer(serializers.Serializer[Any]):
     secondaryMetrics = serializers.ListField(child=serializers.CharField(max_length=100), required=False)
     guardrails = GuardrailSerializer(many=True, required=False)
     analysis = AnalysisSerializer(required=False)
+    breakdowns = serializers.ListField(
+        child=serializers.CharField(max_length=100),
+        required=False,
+        help_text="Attributes kept with the experiment's exposures, to break its results down by; at most 10.",
+    )
     autoPauseOnSrm = serializers.BooleanField(required=False)
     status = serializers.ChoiceField(choices=Experiment.Status.choices, read_only=True)
     phase = serializers.IntegerField(read_only=True, allow_null=True)

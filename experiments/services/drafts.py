@@ -16,7 +16,7 @@ from tenancy.errors import Problem
 FIELDS = frozenset(
     {
         "name", "hypothesis", "flagKey", "controlVariant", "layer", "trafficPercent", "audience", "primaryMetric",
-        "secondaryMetrics", "guardrails", "analysis", "autoPauseOnSrm", "startsAt", "endsAt",
+        "secondaryMetrics", "guardrails", "analysis", "breakdowns", "autoPauseOnSrm", "startsAt", "endsAt",
     }
 )  # fmt: skip
 # Shown, never taken: a client may send back what it read.
@@ -24,8 +24,10 @@ READ_ONLY_FIELDS = frozenset(
     {"id", "status", "phase", "decision", "startedAt", "endedAt", "version", "createdAt", "updatedAt"}
 )
 # What may change while results are gathered, because no figure's meaning rests on it.
-LIVE_FIELDS = frozenset({"name", "hypothesis", "trafficPercent", "autoPauseOnSrm", "endsAt"})
+LIVE_FIELDS = frozenset({"name", "hypothesis", "trafficPercent", "breakdowns", "autoPauseOnSrm", "endsAt"})
 _ANALYSIS = frozenset({"method", "alpha", "correction", "cuped", "winsorizePercent", "plannedUsers"})
+MOST_BREAKDOWNS = 10
+_LONGEST_ATTRIBUTE = 100
 _SEQUENTIAL_WITH_PLAN = (Experiment.Method.POCOCK, Experiment.Method.OBRIEN_FLEMING)
 
 
@@ -58,6 +60,8 @@ def apply(draft: Draft, payload: Mapping[str, Any], metrics: Mapping[str, Metric
     ):
         if name in payload:
             setattr(experiment, attribute, payload[name])
+    if "breakdowns" in payload:
+        _apply_breakdowns(draft, payload["breakdowns"])
     if "layer" in payload:
         _apply_layer(draft, payload["layer"])
     if "trafficPercent" in payload:
@@ -84,6 +88,19 @@ def _apply_layer(draft: Draft, key: str | None) -> None:
     experiment.layer = Layer.objects.filter(environment=experiment.environment_id, key=key).first() if key else None
     if key and experiment.layer is None:
         draft.refuse("layer", "unknown_layer", f"There is no layer {key!r} here; null gives it one of its own.")
+
+
+def _apply_breakdowns(draft: Draft, names: Any) -> None:
+    experiment = draft.experiment
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        draft.refuse("breakdowns", "invalid_type", 'Give a list of attribute names, such as ["country"].')
+        return
+    experiment.breakdowns = list(dict.fromkeys(names))
+    if len(experiment.breakdowns) > MOST_BREAKDOWNS:
+        draft.refuse("breakdowns", "too_many", f"At most {MOST_BREAKDOWNS}: each one is kept with every exposure.")
+    for index, name in enumerate(experiment.breakdowns):
+        if not 0 < len(name) <= _LONGEST_ATTRIBUTE or name == "userId":
+            draft.refuse(f"breakdowns[{index}]", "invalid", "Name an attribute that users share, such as country.")
 
 
 def _metric(draft: Draft, key: Any, attr: str, metrics: Mapping[str, Metric]) -> Metric | None:

@@ -101,6 +101,7 @@ def _defaults(experiment: Experiment) -> dict[str, Any]:
         "secondaryMetrics": [],
         "guardrails": [],
         "analysis": {},
+        "breakdowns": [],
         "autoPauseOnSrm": False,
         "startsAt": None,
         "endsAt": None,

@@ -1,14 +1,20 @@
-"""`manage.py events …`: dead letters, retention, partitions, and bots found later."""
+"""`manage.py events …`: dead letters, retention, partitions, bots found later, and how an environment's are kept."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
 from analytics import dead_letters, partitions, services
-from analytics.models import DeadLetter
+from analytics.attributes import DEFAULT_NAMES
+from analytics.models import DeadLetter, EventPolicy
 from analytics.stream import StreamAwayError, StreamFullError
 from audit.actors import system
+from tenancy.errors import ServiceError
+from tenancy.models import Environment
 
 
 class Command(BaseCommand):
@@ -23,6 +29,13 @@ class Command(BaseCommand):
         letters.add_argument("--limit", type=int, default=50, help="How many to list.")
         retention = what.add_parser("retention", help="Let raw events go that are older than they are kept.")
         retention.add_argument("--dry-run", action="store_true", help="Say what would go, and let nothing go.")
+        policy = what.add_parser("policy", help="How one environment's events are kept; without options: say it.")
+        policy.add_argument("environment", help="organization/project/environment")
+        policy.add_argument("--retention-days", type=int, help="0 for the installation's own.")
+        policy.add_argument("--pseudonyms", action="store_true", help="From now on, and for good.")
+        policy.add_argument(
+            "--attributes", help="Kept with exposures: names with commas between them, none, or default."
+        )
         what.add_parser("partitions", help="Make the partitions of the next weeks.")
         what.add_parser("reclassify", help="Flag all raw events anew after the bots' patterns changed.")
         what.add_parser("find-bots", help="Find units that go too fast, as the task does every 15 minutes.")
@@ -34,6 +47,8 @@ class Command(BaseCommand):
             case "retention":
                 for step in services.apply_retention(actor=system("retention"), dry_run=options["dry_run"]):
                     self.stdout.write(str(step))
+            case "policy":
+                self._policy(options)
             case "partitions":
                 for name in partitions.create_ahead():
                     self.stdout.write(name)
@@ -42,6 +57,32 @@ class Command(BaseCommand):
             case _:
                 for unit in services.find_fast_bots():
                     self.stdout.write(str(unit))
+
+    def _policy(self, options: dict[str, Any]) -> None:
+        organization, project, key = [*options["environment"].split("/"), "", ""][:3]
+        environment = Environment.objects.filter(
+            project__organization__slug=organization, project__key=project, key=key
+        ).first()
+        if environment is None:
+            raise CommandError(f"There is no environment {options['environment']}.")
+        policy = EventPolicy.objects.filter(environment=environment).first() or EventPolicy(environment=environment)
+        days, attributes = options["retention_days"], options["attributes"]
+        if days is not None or attributes is not None or options["pseudonyms"]:
+            try:
+                policy = services.set_event_policy(
+                    actor=system("events policy"),
+                    environment=environment,
+                    retention_days=policy.retention_days if days is None else days or None,
+                    stores_pseudonyms=options["pseudonyms"] or policy.pseudonym_key is not None,
+                    exposure_attributes=policy.exposure_attributes if attributes is None else _names(attributes),
+                )
+            except (ServiceError, ValidationError) as refusal:
+                raise CommandError(str(refusal)) from refusal
+        days = policy.retention_days or settings.RAW_EVENT_RETENTION_DAYS
+        names: Sequence[str] = DEFAULT_NAMES if policy.exposure_attributes is None else policy.exposure_attributes
+        self.stdout.write(f"Raw events: {days} days")
+        self.stdout.write(f"Users: {'as pseudonyms' if policy.pseudonym_key is not None else 'by their ids'}")
+        self.stdout.write(f"Attributes of the server's exposures: {', '.join(names) or 'none'}")
 
     def _reclassify(self) -> None:
         with tqdm(unit="partition", disable=None) as bar:
@@ -73,3 +114,9 @@ class Command(BaseCommand):
         for row in rows[:limit]:
             self.stdout.write(f"{row.pk}  {row.received_at:%Y-%m-%d %H:%M:%S}  {row.kind}  {row.reason}")
         self.stdout.write(f"{rows.count()} dead letters.")
+
+
+def _names(text: str) -> list[str] | None:
+    if text == "default":
+        return None
+    return [] if text == "none" else [name.strip() for name in text.split(",")]

@@ -1,0 +1,181 @@
+"""Attributes beside the server's own exposures: the few that are named, made JSON by the thread that sends them."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import OperationalError
+from openflagship.ids import uuid7
+
+from analytics import attributes, buffer
+from analytics.attributes import WantedAttributes
+from analytics.buffer import ExposureBuffer
+from analytics.events import unpack
+from analytics.models import EventPolicy
+from analytics.services import set_event_policy
+from analytics.stream import PUBLISHER, StreamAwayError
+from analytics.tests.conftest import ACTOR
+from audit.models import Entry
+from tenancy.errors import Invalid
+from tenancy.models import Environment
+
+# An environment that no policy is about.
+ANOTHER = 999_001
+SENT = {"country": "DE", "plan": "pro", "email": "a@example.com", "tier": 3}
+
+
+@pytest.fixture
+def wanted(monkeypatch: pytest.MonkeyPatch) -> WantedAttributes:
+    """The test's own names, which the buffer's thread does not read again behind its back."""
+    made = WantedAttributes()
+    monkeypatch.setattr(made, "refresh", lambda: None)
+    monkeypatch.setattr(buffer, "WANTED", made)
+    return made
+
+
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    found: list[bytes] = []
+    monkeypatch.setattr(PUBLISHER, "append", lambda packed, **_: found.extend(packed))
+    return found
+
+
+@pytest.fixture
+def exposures() -> Iterator[ExposureBuffer]:
+    made = ExposureBuffer(capacity=5000, flush_seconds=0.02)
+    yield made
+    made.close(timeout=0.1)
+
+
+def _add(exposures: ExposureBuffer, sent: Any, *, experiment: str | None = "e1") -> None:
+    names = ("new-checkout", "alice", "treatment", "EXPERIMENT", None, experiment)
+    exposures.add(1, uuid7(), *names, 7, 1_700_000_000_000, "api", None, sent)
+
+
+def _kept(published: list[bytes]) -> list[Any]:
+    return [event.attributes for packed in published for event in unpack(packed).exposures]
+
+
+def _text(found: WantedAttributes, sent: Any, experiment: str | None = None) -> Any:
+    text = found.text_of(ANOTHER, experiment, sent)
+    return None if text is None else json.loads(text)
+
+
+def test_attributes__nothing_chosen__are_the_contracts_own_coarse_ones(wanted: WantedAttributes) -> None:
+    assert _text(wanted, SENT) == {"country": "DE", "plan": "pro"}
+    assert _text(wanted, {"email": "a@example.com"}) is None
+
+
+def test_attributes__an_experiment_names__come_beside_its_environments(environment: Environment) -> None:
+    found = WantedAttributes()
+    found.also_from(lambda: {(ANOTHER, "e1"): ["tier"], (environment.pk, "e2"): ["tier"]})
+    set_event_policy(
+        actor=ACTOR, environment=environment, retention_days=None, stores_pseudonyms=False, exposure_attributes=[]
+    )
+    found.read()
+    assert _text(found, SENT, "e1") == {"country": "DE", "plan": "pro", "tier": 3}
+    assert _text(found, SENT, "another") == {"country": "DE", "plan": "pro"}
+    assert found.text_of(environment.pk, "e2", SENT) == '{"tier":3}'
+    assert found.text_of(environment.pk, None, SENT) is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, {"nested": 1}, "x" * 257, "zero\x00", float("nan"), [1] * 21, [["nested"]], 2**70, "\ud800"],
+    ids=str,
+)
+def test_attribute__that_could_not_be_stored__is_left_out(wanted: WantedAttributes, value: Any) -> None:
+    assert wanted.text_of(1, None, {"country": value}) is None
+
+
+@pytest.mark.parametrize("value", ["", "DE", 0, 1.5, False, ["a", 1], 2**60])
+def test_attribute__that_conditions_see__is_kept(wanted: WantedAttributes, value: Any) -> None:
+    assert _text(wanted, {"country": value}) == {"country": value}
+
+
+def test_buffer__context_with_attributes__sends_the_named_ones(
+    wanted: WantedAttributes, published: list[bytes], exposures: ExposureBuffer
+) -> None:
+    for sent in (SENT, {}, {"email": "a@example.com"}, None):
+        _add(exposures, sent)
+    assert exposures.flush()
+    assert _kept(published) == ['{"country":"DE","plan":"pro"}', None, None, None]
+
+
+def test_buffer__redis_away_for_long__holds_no_whole_contexts(
+    wanted: WantedAttributes, exposures: ExposureBuffer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_away = True
+
+    def away(packed: Any, **_: Any) -> None:
+        if is_away:
+            raise StreamAwayError("gone")
+
+    monkeypatch.setattr(PUBLISHER, "append", away)
+    for _ in range(3000):
+        _add(exposures, SENT)
+    kinds = [type(row[-1]) for row in exposures._queue]
+    is_away = False
+    assert exposures.flush(timeout=30)
+    assert kinds[-500:] == [str] * 500
+    assert kinds.count(dict) <= 1000
+
+
+def test_names__postgresql_away__are_those_known_before(monkeypatch: pytest.MonkeyPatch, db: None) -> None:
+    found = WantedAttributes()
+    found.also_from(lambda: {(ANOTHER, "e1"): ["tier"]})
+    found.read()
+
+    def away() -> None:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(found, "read", away)
+    monkeypatch.setattr(attributes.connection, "close", lambda: None)
+    found.refresh(force=True)
+    assert _text(found, SENT, "e1") == {"country": "DE", "plan": "pro", "tier": 3}
+
+
+def test_names__are_read_again_after_a_while_and_not_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, reads, clock = WantedAttributes(), [], [1000.0]
+    monkeypatch.setattr(found, "read", lambda: reads.append(clock[0]))
+    monkeypatch.setattr(attributes.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(attributes.connection, "close", lambda: None)
+    for moment in (1000.0, 1000.0 + attributes.REFRESH_SECONDS / 2, 1000.0 + attributes.REFRESH_SECONDS):
+        clock[0] = moment
+        found.refresh()
+    assert reads == [1000.0, 1000.0 + attributes.REFRESH_SECONDS]
+
+
+@pytest.mark.parametrize("names", [["userId"], [""], ["x" * 101], [str(number) for number in range(21)]])
+def test_policy__names_nobody_should_keep__are_refused(environment: Environment, names: list[str]) -> None:
+    with pytest.raises(Invalid):
+        set_event_policy(
+            actor=ACTOR,
+            environment=environment,
+            retention_days=None,
+            stores_pseudonyms=False,
+            exposure_attributes=names,
+        )
+    assert not Entry.objects.filter(action="events.policy_changed").exists()
+
+
+def test_policy_command__changes_what_it_is_told_and_says_the_rest(environment: Environment, capsys: Any) -> None:
+    path = f"{environment.project.organization.slug}/{environment.project.key}/{environment.key}"
+    call_command("events", "policy", path, "--attributes", "country, tier", "--retention-days", "30")
+    call_command("events", "policy", path)
+    said = capsys.readouterr().out.splitlines()
+    assert said[3:] == [
+        "Raw events: 30 days",
+        "Users: by their ids",
+        "Attributes of the server's exposures: country, tier",
+    ]
+    call_command("events", "policy", path, "--attributes", "none", "--pseudonyms")
+    policy = EventPolicy.objects.get()
+    assert (policy.exposure_attributes, policy.retention_days, policy.pseudonym_key is not None) == ([], 30, True)
+    call_command("events", "policy", path, "--attributes", "default", "--retention-days", "0")
+    policy.refresh_from_db()
+    assert (policy.exposure_attributes, policy.retention_days, policy.pseudonym_key is not None) == (None, None, True)
+    with pytest.raises(CommandError, match="There is no environment"):
+        call_command("events", "policy", "nowhere")
