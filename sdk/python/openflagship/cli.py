@@ -6,9 +6,10 @@ import argparse
 import json
 import logging
 import os
+import queue
 import sys
-import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -17,7 +18,9 @@ from openflagship.client import FileStore, FlagShip
 from openflagship.client.effects import Endpoint
 from openflagship.client.http import Response, request
 from openflagship.client.threads import perform
-from openflagship.engine import Context
+from openflagship.engine import Context, Environment
+
+_LOOK_SECONDS = 0.05
 
 
 class CommandError(Exception):
@@ -47,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--url", default=environ.get("FLAGSHIP_URL", "http://127.0.0.1:8000"), help="FLAGSHIP_URL")
     parser.add_argument("--stream-url", default=environ.get("FLAGSHIP_STREAM_URL"), help="FLAGSHIP_STREAM_URL")
     parser.add_argument("--key", default=environ.get("FLAGSHIP_SERVER_KEY", ""), help="FLAGSHIP_SERVER_KEY")
+    parser.add_argument("--wait", type=float, default=10.0, help="for the platform, in seconds (10)")
     parser.add_argument("-v", "--verbose", action="store_true", help="say what the client is doing")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -85,13 +89,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _client(given: argparse.Namespace, **options: Any) -> FlagShip:
+def _client(given: argparse.Namespace) -> FlagShip:
     if not given.key:
         raise CommandError("give --key or FLAGSHIP_SERVER_KEY: the environment's server key")
     try:
-        client = FlagShip(given.key, given.url, stream_url=given.stream_url, is_sending_events=False, **options)
+        client = FlagShip(
+            given.key, given.url, stream_url=given.stream_url, is_sending_events=False, start_wait_seconds=0
+        )
     except ValueError as error:
         raise CommandError(str(error)) from error
+    deadline = time.monotonic() + given.wait
+    while not client.wait_until_ready(_LOOK_SECONDS) and time.monotonic() < deadline:
+        if client.status().connection == "refused":
+            break
     if not client.status().is_ready:
         reason = client.status().error
         client.close()
@@ -152,7 +162,7 @@ def _manage(given: argparse.Namespace, method: str, path: str, body: dict[str, A
     content = b"" if body is None else json.dumps(body).encode()
     try:
         response: Response = perform(
-            request(Endpoint.of(given.url), method, path, headers, content, timeout_seconds=10.0)
+            request(Endpoint.of(given.url), method, path, headers, content, timeout_seconds=given.wait)
         )
     except (OSError, ValueError) as error:
         raise CommandError(f"{given.url}: {error}") from error
@@ -167,28 +177,48 @@ def _manage(given: argparse.Namespace, method: str, path: str, body: dict[str, A
 
 
 def _watch(given: argparse.Namespace) -> None:
-    changed = threading.Semaphore(0)
-    lines: list[str] = []
     with _client(given) as client:
+        watch(client, _say, count=given.count)
 
-        def note(keys: frozenset[str] | None) -> None:
-            environment = client.environment
-            if keys is not None and not keys:
-                lines.append(f"{environment.version}\t{'stale' if environment.stale else 'current again'}")
-            for key in ("everything",) if keys is None else sorted(keys):
-                flag = environment.flags.get(key)
-                document = flag.document if flag is not None else None
-                lines.append(f"{environment.version}\t{key}\t{json.dumps(document, ensure_ascii=False)}")
-            changed.release(max(1, len(lines)))
 
-        _say(f"{client.environment.version}\twatching {len(client.environment.flags)} flags")
-        client.on_change(note)
-        seen = 0
-        while given.count == 0 or seen < given.count:
-            changed.acquire()
-            if lines:
-                _say(lines.pop(0))
-                seen += 1
+def watch(client: FlagShip, say: Callable[[str], None], *, count: int = 0) -> None:
+    """Say where the client is, then a line for each change; end after `count`, with 0 never."""
+    changes: queue.SimpleQueue[tuple[Environment, frozenset[str] | None]] = queue.SimpleQueue()
+    # Listen first and look then: what changes in between is in what is seen, and is heard once more.
+    end = client.on_change(lambda keys: changes.put((client.environment, keys)))
+    try:
+        seen = client.environment
+        say(f"{seen.version}\twatching {len(seen.flags)} flags")
+        said = 0
+        while True:
+            environment, keys = changes.get()
+            for line in _lines(environment, keys) if _is_news(environment, keys, seen) else ():
+                say(line)
+                said += 1
+                if said == count:
+                    return
+            seen = environment
+    finally:
+        end()
+
+
+def _is_news(environment: Environment, keys: frozenset[str] | None, seen: Environment) -> bool:
+    if keys is not None and not keys:
+        return environment.stale is not seen.stale
+    # An urgent kill comes ahead of its version, so that the same version may be another configuration.
+    return environment is not seen
+
+
+def _lines(environment: Environment, keys: frozenset[str] | None) -> Iterator[str]:
+    version = environment.version
+    if keys is None:
+        yield f"{version}\t*\t{len(environment.flags)} flags"
+    elif not keys:
+        yield f"{version}\t{'stale' if environment.stale else 'current again'}"
+    else:
+        for key in sorted(keys):
+            flag = environment.flags.get(key)
+            yield f"{version}\t{key}\t{json.dumps(flag and flag.document, ensure_ascii=False)}"
 
 
 def _save(given: argparse.Namespace) -> None:

@@ -8,16 +8,18 @@ import hmac
 import json
 import queue
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 KEY = "fs_server_test"
 
 
-def eventually(check: Callable[[], Any], *, seconds: float = 10) -> Any:
+def eventually(check: Callable[[], Any], *, seconds: float = 60) -> Any:
     """Wait until `check` gives something true, and return that."""
     deadline = time.monotonic() + seconds
     while not (found := check()):
@@ -26,23 +28,57 @@ def eventually(check: Callable[[], Any], *, seconds: float = 10) -> Any:
     return found
 
 
-class SmallPlatform:
-    """What it was told and asked is in lists; `fail` maps a path to the status it answers instead."""
+def held_port(port: int = 0) -> socket.socket:
+    """A port of this machine that nobody is given, bound and not listening: a server may take it, and take it again."""
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", port))
+    return holder
 
-    def __init__(self, *flags: dict[str, Any], port: int = 0, secret: str = "") -> None:
+
+_held: list[socket.socket] = []
+
+
+def free_port() -> int:
+    """A port for a server of the test's own, which stays out of everybody else's hands until the tests are over."""
+    _held.append(held_port())
+    return int(_held[-1].getsockname()[1])
+
+
+class SmallPlatform:
+    """What it was told and asked is in lists; `fail` maps a path to the status it answers instead.
+
+    `gates` maps a path to an event that its answers wait for. `previous_secret` signs beside `secret`.
+    """
+
+    def __init__(
+        self, *flags: dict[str, Any], port: int = 0, secret: str = "", tls: ssl.SSLContext | None = None
+    ) -> None:
         self.version = 1
         self.flags = {flag["key"]: flag for flag in flags}
         self.segments: dict[str, Any] = {}
         self.secret = secret
+        self.previous_secret = ""
         self.events: list[dict[str, Any]] = []
         self.acknowledged: list[dict[str, Any]] = []
         self.asked: list[tuple[str, str, dict[str, str]]] = []
         self.fail: dict[str, int] = {}
+        self.retry_after = "0"
+        self.gates: dict[str, threading.Event] = {}
         self.is_streaming = True
         self._steps: list[tuple[int, bytes]] = []
         self._streams: set[queue.SimpleQueue[bytes | None]] = set()
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
+        self._is_up = False
+        self._tls = tls
+        self._holder = held_port(port)
+        self.port = self._holder.getsockname()[1]
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self) -> None:
+        """Listen; after `stop` at the same port, which nobody else was given meanwhile."""
         platform = self
 
         class Handler(_Handler):
@@ -52,12 +88,20 @@ class SmallPlatform:
             daemon_threads = True
             request_queue_size = 128
 
+            def get_request(self) -> tuple[Any, Any]:
+                connection, address = super().get_request()
+                # The handshake waits for its peer: it is the handler's thread that reads, and so does it.
+                wrap = platform._tls and platform._tls.wrap_socket
+                return (
+                    wrap(connection, server_side=True, do_handshake_on_connect=False) if wrap else connection,
+                    address,
+                )
+
             def handle_error(self, request: Any, client_address: Any) -> None:
                 """A client that hangs up is none."""
 
-        self._server = Server(("127.0.0.1", port), Handler)
-        self.port = self._server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self._server = Server(("127.0.0.1", self.port), Handler)
+        self._is_up = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 
@@ -110,17 +154,26 @@ class SmallPlatform:
     def conversions(self) -> list[dict[str, Any]]:
         return [event for event in self.events if "eventName" in event]
 
-    def close(self) -> None:
-        """Go away as a killed process does: every connection is cut."""
-        self.end_streams()
+    def stop(self) -> None:
+        """Go away as a killed process does: every connection is cut, and none is begun any more."""
+        if not self._is_up:
+            return
+        with self._lock:
+            self._is_up = False
         self._server.shutdown()
         self._server.server_close()
-        for connection in tuple(self._connections):
-            try:
+        self.end_streams()
+        with self._lock:
+            connections = tuple(self._connections)
+        for connection in connections:
+            with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue
-        self._thread.join(5)
+        self._thread.join(60)
+
+    def close(self) -> None:
+        """Go away for good."""
+        self.stop()
+        self._holder.close()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -129,10 +182,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         super().setup()
-        self.owner._connections.add(self.connection)
+        owner = self.owner
+        with owner._lock:
+            if not owner._is_up:
+                raise ConnectionAbortedError
+            owner._connections.add(self.connection)
 
     def finish(self) -> None:
-        self.owner._connections.discard(self.connection)
+        with self.owner._lock:
+            self.owner._connections.discard(self.connection)
         super().finish()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
@@ -152,8 +210,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _is_refused(self) -> bool:
         owner = self.owner
         owner.asked.append((self.command, self.path, {name.lower(): value for name, value in self.headers.items()}))
+        if self.path in owner.gates:
+            owner.gates[self.path].wait(60)
         if self.path in owner.fail:
-            self._answer(owner.fail[self.path], {"type": "server_error", "errors": []}, Retry_After="1")
+            self._answer(
+                owner.fail[self.path], {"type": "server_error", "errors": []}, Retry_After=self.owner.retry_after
+            )
             return True
         if self.headers.get("Authorization") != f"Bearer {KEY}":
             self._answer(401, {"type": "client_error", "errors": []})
@@ -177,8 +239,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(304, ETag=etag)
             return
         headers = {"ETag": etag}
-        if self.owner.secret:
-            headers["X_Signature"] = "sha256=" + hmac.new(self.owner.secret.encode(), body, hashlib.sha256).hexdigest()
+        for name, secret in (("X_Signature", self.owner.secret), ("X_Signature_Previous", self.owner.previous_secret)):
+            if secret:
+                headers[name] = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
         if "gzip" in self.headers.get("Accept-Encoding", ""):
             body = gzip.compress(body)
             headers["Content_Encoding"] = "gzip"
@@ -191,6 +254,8 @@ class _Handler(BaseHTTPRequestHandler):
             for version, text in self.owner._steps:
                 if version > last:
                     mine.put(text)
+            if not self.owner._is_up:
+                mine.put(None)
             self.owner._streams.add(mine)
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream; charset=utf-8")
@@ -201,7 +266,8 @@ class _Handler(BaseHTTPRequestHandler):
             while (text := mine.get()) is not None:
                 self.wfile.write(text)
         finally:
-            self.owner._streams.discard(mine)
+            with self.owner._lock:
+                self.owner._streams.discard(mine)
             self.close_connection = True
 
     def do_POST(self) -> None:

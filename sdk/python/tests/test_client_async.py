@@ -13,7 +13,7 @@ from sdk_fixtures import FAST, treatment
 from small_platform import KEY, SmallPlatform
 
 
-async def eventually_async(check: Callable[[], Any], seconds: float = 10) -> Any:
+async def eventually_async(check: Callable[[], Any], seconds: float = 60) -> Any:
     deadline = asyncio.get_running_loop().time() + seconds
     while not (found := check()):
         assert asyncio.get_running_loop().time() < deadline, "it did not happen in time"
@@ -22,7 +22,7 @@ async def eventually_async(check: Callable[[], Any], seconds: float = 10) -> Any
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(scenario(), 30))  # type: ignore[arg-type]  # any awaitable that is a coroutine
+    asyncio.run(asyncio.wait_for(scenario(), 120))  # type: ignore[arg-type]  # any awaitable that is a coroutine
 
 
 def test_async_client__changes_and_events__travel(platform: SmallPlatform) -> None:
@@ -34,7 +34,7 @@ def test_async_client__changes_and_events__travel(platform: SmallPlatform) -> No
             platform.change(treatment(enabled=False))
             await eventually_async(lambda: not client.is_enabled("asked", "user-1"))
             await eventually_async(lambda: platform.acknowledged and platform.acknowledged[-1]["version"] == 2)
-            assert await client.flush()
+            assert await client.flush(60)
         assert {event["variant"] for event in platform.exposures()} == {"treatment", "control"}
         assert len(platform.conversions()) == 1
 
@@ -43,22 +43,24 @@ def test_async_client__changes_and_events__travel(platform: SmallPlatform) -> No
 
 def test_async_client__platform_away_and_back__recovers_without_an_exception() -> None:
     async def scenario() -> None:
-        first = SmallPlatform(treatment())
-        async with AsyncFlagShip(KEY, first.url, **{**FAST, "stale_after_seconds": 0.2}) as client:
+        platform = SmallPlatform(treatment())
+        async with AsyncFlagShip(KEY, platform.url, **{**FAST, "stale_after_seconds": 0.2}) as client:
             await eventually_async(lambda: client.status().connection == "streaming")
-            first.close()
+            platform.stop()
             await eventually_async(lambda: client.variation_detail("asked", "user-1").stale)
             assert client.is_enabled("asked", "user-1")
-            second = SmallPlatform(treatment(), port=first.port)
+            platform.start()
             await eventually_async(lambda: not client.variation_detail("asked", "user-1").stale)
-        second.close()
+        platform.close()
 
     run(scenario)
 
 
 def test_async_client__no_platform__starts_within_its_time_and_closes() -> None:
     async def scenario() -> None:
-        client = AsyncFlagShip(KEY, "http://127.0.0.1:9", **{**FAST, "start_wait_seconds": 0.1})
+        client = AsyncFlagShip(
+            KEY, "http://127.0.0.1:9", **{**FAST, "start_wait_seconds": 0.1, "close_wait_seconds": 0.1}
+        )
         await client.start()
         assert client.is_enabled("asked", "user-1", default=True)
         assert not await client.wait_until_ready(0.01)
@@ -90,8 +92,10 @@ def test_async_client__keeps_its_snapshot__for_a_start_without_the_platform(
     async def scenario() -> None:
         async with AsyncFlagShip(KEY, platform.url, snapshot_path=path, **FAST):
             await eventually_async(path.exists)
-        platform.close()
-        async with AsyncFlagShip(KEY, platform.url, snapshot_path=path, **FAST) as client:
+        platform.stop()
+        async with AsyncFlagShip(
+            KEY, platform.url, snapshot_path=path, **{**FAST, "close_wait_seconds": 0.1}
+        ) as client:
             assert client.is_enabled("asked", "user-1")
 
     run(scenario)

@@ -19,11 +19,11 @@ Connect = Callable[..., FlagShip]
 
 
 def test_exposures__repeats_within_a_window__are_one(platform: SmallPlatform, connect: Connect) -> None:
-    client = connect(flush_seconds=60)
+    client = connect(flush_seconds=3600)
     for _ in range(50):
         client.is_enabled("asked", "user-1")
         client.is_enabled("asked", "user-2")
-    assert client.flush()
+    assert client.flush(60)
 
     assert sorted(event["userId"] for event in platform.exposures()) == ["user-1", "user-2"]
     first = platform.exposures()[0]
@@ -54,7 +54,7 @@ def test_exposures__nobody_and_an_attribute_as_unit__follow_the_contract(connect
     client.is_enabled("unknown", "user-1")
     client.all_flags("user-1")
     client.is_enabled("by-device", "user-1", {"deviceId": "device-9"})
-    assert client.flush()
+    assert client.flush(60)
 
     assert [(event["flagKey"], event["userId"]) for event in platform.exposures()] == [("by-device", "device-9")]
     client.close()
@@ -73,7 +73,7 @@ def test_track__a_conversion__arrives_whole(platform: SmallPlatform, connect: Co
     client = connect()
     client.track("purchase", "user-1", 12.5, {"currency": "EUR"})
     client.track("signup", Context("user-2"))
-    assert client.flush()
+    assert client.flush(60)
     first, second = platform.conversions()
 
     assert (first["eventName"], first["userId"], first["value"]) == ("purchase", "user-1", 12.5)
@@ -103,18 +103,18 @@ def test_events__refused_as_too_large__are_sent_in_halves_and_one_that_stays_too
     platform: SmallPlatform, connect: Connect
 ) -> None:
     platform.fail["/api/events/exposure"] = 413
-    client = connect()
+    client = connect(flush_seconds=3600)
     for number in range(8):
         client.is_enabled("asked", f"user-{number}")
-    eventually(lambda: client.status().events_lost == 8)
+    assert client.flush(60)
 
-    assert client.status().events_pending == 0
+    assert (client.status().events_lost, client.status().events_pending) == (8, 0)
     assert len([path for _, path, _ in platform.asked if path == "/api/events/exposure"]) == 15
 
 
 def test_events__more_than_memory_may_hold__are_dropped_and_counted(platform: SmallPlatform, connect: Connect) -> None:
     platform.fail["/api/events/exposure"] = 503
-    client = connect(most_events=100)
+    client = connect(most_events=100, close_wait_seconds=0.05)
     for number in range(10_000):
         client.is_enabled("asked", f"user-{number}")
     status = client.status()
@@ -135,7 +135,7 @@ def test_before_send__may_change_drop_and_fail(platform: SmallPlatform, connect:
     client = connect(before_send=hook)
     for user in ("drop", "fail", "keep"):
         client.track("purchase", user)
-    assert client.flush()
+    assert client.flush(60)
 
     assert [event["userId"] for event in platform.conversions()] == ["changed"]
 
@@ -144,7 +144,7 @@ def test_hash_key__given__user_ids_leave_hashed_and_still_join(platform: SmallPl
     client = connect(hash_key="pepper")
     client.is_enabled("asked", "alice@example.com")
     client.track("purchase", "alice@example.com")
-    assert client.flush()
+    assert client.flush(60)
     ids = {event["userId"] for event in platform.events}
 
     assert len(platform.events) == 2
@@ -171,13 +171,15 @@ def test_exit__without_close__sends_what_waits(platform: SmallPlatform, tmp_path
         textwrap.dedent(
             f"""
             from openflagship import FlagShip
-            client = FlagShip({KEY!r}, {platform.url!r}, flush_seconds=3600)
+            client = FlagShip(
+                {KEY!r}, {platform.url!r}, flush_seconds=3600, start_wait_seconds=60, close_wait_seconds=60
+            )
             client.is_enabled("asked", "user-1")
             client.track("purchase", "user-1")
             """
         )
     )
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=150, check=False)
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert len(platform.events) == 2

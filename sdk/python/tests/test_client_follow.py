@@ -19,7 +19,7 @@ Connect = Callable[..., FlagShip]
 
 
 def test_client__five_lines__evaluate_a_flag(platform: SmallPlatform) -> None:
-    with FlagShip(KEY, platform.url) as client:
+    with FlagShip(KEY, platform.url, start_wait_seconds=60) as client:
         assert client.is_enabled("asked", "user-1", {"country": "DE"})
         assert client.variation("asked", Context("user-1"), False) is True
         assert client.variation_detail("asked", {"userId": "user-1"}).variant == "treatment"
@@ -40,7 +40,7 @@ def test_client__a_change__is_applied_and_acknowledged(platform: SmallPlatform, 
 def test_client__stream_breaks_while_flags_change__catches_up_by_its_last_id(
     platform: SmallPlatform, connect: Connect
 ) -> None:
-    client = connect()
+    client = connect(poll_after_seconds=3600)
     eventually(lambda: client.status().connection == "streaming")
     platform.fail["/api/stream"] = 503
     platform.end_streams()
@@ -72,27 +72,25 @@ def test_client__no_stream_for_long__polls_with_its_etag_and_goes_back(
 
 
 def test_client__platform_away_and_back__serves_what_it_had_marks_it_stale_and_recovers(connect: Connect) -> None:
-    first = SmallPlatform(treatment())
-    client = connect(url=first.url, stale_after_seconds=0.3)
+    platform = SmallPlatform(treatment())
+    client = connect(url=platform.url, stale_after_seconds=0.3)
     eventually(lambda: client.status().connection == "streaming")
-    first.close()
+    platform.stop()
     eventually(lambda: client.variation_detail("asked", "user-1").stale)
     assert client.is_enabled("asked", "user-1")
-    second = SmallPlatform(treatment(enabled=False), port=first.port)
-    second.version = 5
-    second._steps = [
-        (5, b"id: 5\nevent: flag_updated\ndata: " + json.dumps(treatment(enabled=False)).encode() + b"\n\n")
-    ]
+    platform.change(treatment(enabled=False))
+    platform.start()
     eventually(lambda: not client.is_enabled("asked", "user-1"))
 
     assert not client.variation_detail("asked", "user-1").stale
     eventually(lambda: client.status().error is None)
-    second.close()
+    client.close()
+    platform.close()
 
 
 def test_client__no_platform_at_all__gives_defaults_and_says_why(connect: Connect, platform: SmallPlatform) -> None:
-    platform.close()
-    client = connect(start_wait_seconds=0.05)
+    platform.stop()
+    client = connect(start_wait_seconds=0.05, close_wait_seconds=0.05)
     answer = client.variation_detail("asked", "user-1", "default")
 
     assert (answer.value, answer.reason, answer.error_code, answer.detail) == (
@@ -126,10 +124,10 @@ def test_client__kept_snapshot__serves_a_start_without_the_platform(
     first = connect(snapshot_path=path)
     eventually(path.exists)
     first.close()
-    platform.close()
+    platform.stop()
     old = path.stat().st_mtime - 3600
     os.utime(path, (old, old))
-    second = connect(snapshot_path=path)
+    second = connect(snapshot_path=path, close_wait_seconds=0.05)
     answer = second.variation_detail("asked", "user-1", False)
 
     assert (answer.value, answer.stale, second.status().source) == (True, True, "stored")
@@ -152,9 +150,9 @@ def test_client__shared_store__serves_the_next_client(platform: SmallPlatform, c
     store = MemoryStore()
     connect(store=store)
     eventually(store.load)
-    platform.close()
+    platform.stop()
 
-    assert connect(store=store).is_enabled("asked", "user-1")
+    assert connect(store=store, close_wait_seconds=0.05).is_enabled("asked", "user-1")
 
 
 def test_client__offline_with_a_bootstrap__asks_nobody_and_is_never_stale(platform: SmallPlatform) -> None:
@@ -215,5 +213,5 @@ def test_client__misuse__never_raises(platform: SmallPlatform, connect: Connect)
     ]
     for call in calls:
         call()
-    assert client.flush()
+    assert client.flush(60)
     assert [event["eventName"] for event in platform.conversions()] == []

@@ -5,19 +5,26 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from openflagship.cli import watch
+from openflagship.client.sse import ServerEvent
+from openflagship.testing import offline
 from sdk_fixtures import treatment
 from small_platform import KEY, SmallPlatform, eventually
+
+COMMAND = [sys.executable, "-W", "error", "-m", "openflagship.cli", "--wait", "60"]
 
 
 def run(platform: SmallPlatform, *arguments: str, key: str = KEY) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "openflagship.cli", "--url", platform.url, "--key", key, *arguments],
+        [*COMMAND, "--url", platform.url, "--key", key, *arguments],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=150,
         check=False,
     )
 
@@ -66,16 +73,50 @@ def test_snapshot_save__file__can_be_bootstrapped_from(platform: SmallPlatform, 
     assert json.loads(path.read_text())["flags"]["asked"]["key"] == "asked"
 
 
-def test_watch__a_change__is_a_line(platform: SmallPlatform) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "openflagship.cli", "--url", platform.url, "--key", KEY, "watch", "--count", "1"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    eventually(lambda: platform.stream_count == 1, seconds=20)
-    platform.change(treatment(enabled=False))
-    output, _ = process.communicate(timeout=20)
+def test_watch__a_change__is_a_line(platform: SmallPlatform, tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    with said.open("w") as output:
+        process = subprocess.Popen(
+            [*COMMAND, "--url", platform.url, "--key", KEY, "watch", "--count", "2"], stdout=output
+        )
+    try:
+        eventually(lambda: said.read_text() == "1\twatching 1 flags\n")
+        platform.change(treatment(enabled=False))
+        eventually(lambda: said.read_text().count("\n") == 2)
+        platform.archive("asked")
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait(60)
 
-    first, second = output.splitlines()
-    assert first == "1\twatching 1 flags"
-    assert second.startswith('2\tasked\t{"key": "asked"')
+    _, changed, archived = said.read_text().splitlines()
+    assert changed.startswith('2\tasked\t{"key": "asked"')
+    assert archived == "3\tasked\tnull"
+
+
+def test_watch__changes_before_and_while_it_begins__are_told_once() -> None:
+    """The configuration is followed from the start, so a change may come before the command has asked for changes."""
+    client = offline()
+    said: list[str] = []
+    listen = client.on_change
+
+    def apply(version: int, flag: dict[str, Any]) -> None:
+        client._configuration.apply([ServerEvent("flag_updated", json.dumps(flag), str(version))])
+
+    def listen_late(listener: Callable[[frozenset[str] | None], None]) -> Callable[[], None]:
+        apply(1, treatment())
+        end = listen(listener)
+        apply(2, treatment(enabled=False))
+        return end
+
+    def say(line: str) -> None:
+        said.append(line)
+        if len(said) == 1:
+            apply(3, treatment(name="third"))
+
+    client.on_change = listen_late  # type: ignore[method-assign]  # the moments between two lines of the command
+    watch(client, say, count=1)
+
+    assert said[0] == "2\twatching 1 flags"
+    assert said[1].startswith('3\tasked\t{"key": "asked"')
+    assert len(said) == 2

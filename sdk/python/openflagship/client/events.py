@@ -41,6 +41,7 @@ class EventQueue:
         self._exposures: deque[tuple[Mark, Answer, int, str | None]] = deque()
         self._conversions: deque[tuple[str, str, float | None, Mapping[str, Any] | None, int]] = deque()
         self.seen: set[Mark] = set()
+        self._is_woken = False
         self._is_on = options.is_sending_events and not options.is_offline
         self._hash_key = None if options.hash_key is None else options.hash_key.encode()
 
@@ -59,8 +60,8 @@ class EventQueue:
         # Adding to a set is atomic; two threads at once may at worst let one repeat through.
         self.seen.add(mark)
         exposures.append((mark, answer, _now_ns(), None))
-        if waiting + 1 == self._flush_count:
-            self._wake()
+        if waiting + 1 >= self._flush_count and not self._is_woken:
+            self._wake_once()
 
     def expose_each(self, evaluation_id: str, flag_key: str, unit: str, answer: Answer) -> None:
         """As `expose`, under an id that was given away already, so nothing is collapsed."""
@@ -71,8 +72,8 @@ class EventQueue:
             return
         mark = (flag_key, unit, answer.variant, answer.config_version)
         self._exposures.append((mark, answer, _now_ns(), evaluation_id))
-        if len(self) == self._flush_count:
-            self._wake()
+        if len(self) >= self._flush_count and not self._is_woken:
+            self._wake_once()
 
     def track(self, event_name: str, unit: str, value: float | None, properties: Mapping[str, Any] | None) -> None:
         """Raises ValueError for what the server would refuse."""
@@ -88,8 +89,13 @@ class EventQueue:
             self.dropped += 1
             return
         self._conversions.append((event_name, unit, value, properties, _now_ns()))
-        if len(self) == self._flush_count:
-            self._wake()
+        if len(self) >= self._flush_count and not self._is_woken:
+            self._wake_once()
+
+    def _wake_once(self) -> None:
+        # "At least", and once: threads that count at the same moment may all miss the very number.
+        self._is_woken = True
+        self._wake()
 
     def begin_window(self) -> None:
         """From here on an exposure that was seen before counts as new."""
@@ -101,11 +107,16 @@ class EventQueue:
         self._exposures = deque()
         self._conversions = deque()
         self.seen = set()
+        self._is_woken = False
         self.dropped = 0
 
     def take(self, kind: str, most: int) -> list[dict[str, Any]]:
         """Up to `most` events as the API wants them, `before_send` and hashing done."""
         events: list[dict[str, Any]] = []
+        self._is_woken = False
+        if len(self.seen) > self._most_events:
+            # Within one window as many marks as there are users may pass; memory is worth more than a repeat.
+            self.seen = set()
         queue = self._exposures if kind == EXPOSURE else self._conversions
         while queue and len(events) < most:
             event = (

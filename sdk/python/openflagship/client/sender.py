@@ -201,13 +201,14 @@ class Sender:
             rejected = len(answer.get("rejected", ())) if isinstance(answer, dict) else 0
         except ValueError:
             log.debug("the answer to %d events is no JSON", len(batch.events))
-        self.sent += len(batch.events) - rejected
-        self.rejected += rejected
         if rejected:
             log.warning("the server rejected %d of %d events", rejected, len(batch.events))
         self.error, self.is_open = None, False
         self._backoff.reset()
         self._retry_at = self._clock()
+        # Last: whoever sees the events counted sees the breaker closed too.
+        self.rejected += rejected
+        self.sent += len(batch.events) - rejected
 
     def _note_failure(self, text: str, retry_after: str | None) -> None:
         if text != self.error:

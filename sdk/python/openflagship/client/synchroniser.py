@@ -99,13 +99,14 @@ class Synchroniser:
             yield from self._poll()
 
     def _poll(self) -> Logic[None]:
+        """Ask for the snapshot; while that is answered the client is polling, whatever becomes of the stream."""
         self.state = POLLING
         self._next_poll_at = self._clock() + self._poll_seconds()
         try:
             yield from self._fetch()
         except (OSError, SnapshotError) as error:
+            self.state = RECONNECTING
             self._note_failure(error)
-            self.state = POLLING
 
     def _poll_seconds(self) -> float:
         return self._options.poll_seconds * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, not a secret
@@ -184,7 +185,8 @@ class Synchroniser:
                 self._changed()
 
     def _note_lost(self) -> None:
-        self.state = RECONNECTING
+        if self.state != POLLING:
+            self.state = RECONNECTING
         self.reconnects += 1
 
     def _note_failure(self, error: Exception) -> None:
