@@ -206,6 +206,23 @@ def test_edge__server_away__starts_from_disk_refuses_events_and_recovers(
     back.close()
 
 
+def test_edge__rate_limit_reached__is_429_with_retry_after_for_that_key_alone(
+    edge: EdgeProcess, start: Callable[..., EdgeProcess]
+) -> None:
+    leaf = start(edge.url, "limited", FLAGSHIP_EDGE_RATE_LIMIT="2")
+    eventually(leaf.is_ready, seconds=20)
+    body = {"flagKey": "asked", "userId": "user-1"}
+    # More than a bucket of two lets through, however slow the machine: it fills once in half a minute.
+    answers = [leaf.ask("POST", "/api/evaluate", body) for _ in range(6)]
+    refused = [(answer, headers) for status, answer, headers in answers if status == 429]
+
+    assert answers[0][0] == 200
+    assert refused
+    assert refused[0][0]["errors"][0]["code"] == "rate_limited"
+    assert 1 <= int(refused[0][1]["Retry-After"]) <= 30
+    assert leaf.ask("POST", "/api/evaluate", body, key=CLIENT_KEY)[0] == 200
+
+
 def test_edge__metrics__count_what_it_does(edge: EdgeProcess) -> None:
     edge.ask("POST", "/api/evaluate", {"flagKey": "asked", "userId": "user-1"})
     _, content, _ = edge.ask("GET", "/metrics")

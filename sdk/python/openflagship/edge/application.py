@@ -14,12 +14,12 @@ import orjson
 from openflagship.client.aio import perform
 from openflagship.client.effects import Endpoint
 from openflagship.client.http import Response, request
-from openflagship.edge import answers
+from openflagship.edge.limits import Limits
 from openflagship.edge.metrics import Metrics
 from openflagship.edge.settings import EdgeSettings
 from openflagship.edge.source import EdgeClient, Source, name_of
-from openflagship.engine import Answer, Context
 from openflagship.ids import uuid7
+from openflagship.serving import InvalidError, OfrepError
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -33,17 +33,20 @@ _EVENTS = re.compile(r"/(?:api|v1)/events/(exposure|conversion|metrics)")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,100}\Z")
 _CODES = {
     400: "invalid", 401: "not_authenticated", 403: "permission_denied", 404: "not_found", 405: "method_not_allowed",
-    413: "payload_too_large", 503: "unavailable",
+    413: "payload_too_large", 429: "rate_limited", 503: "unavailable",
 }  # fmt: skip
 
 
 class RefusedError(Exception):
     """A refusal with its status; problems are (attr, code, detail)."""
 
-    def __init__(self, status: int, detail: str = "", *problems: tuple[str | None, str, str]) -> None:
+    def __init__(
+        self, status: int, detail: str = "", *problems: tuple[str | None, str, str], retry_after_seconds: int = 1
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.problems = problems or ((None, _CODES[status], detail),)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class Edge:
@@ -52,12 +55,14 @@ class Edge:
     def __init__(self, settings: EdgeSettings) -> None:
         self.settings = settings
         self.sources: list[Source] = []
-        self._by_key: dict[str, tuple[Source, bool]] = {}
+        self._by_key: dict[str, tuple[Source, bool, str]] = {}
         self.metrics = Metrics(
             lambda: [(source.name, source.client.status(), len(source.listeners)) for source in self.sources]
         )
-        self._evaluations = self.metrics.evaluations
-        self._plain_routes: dict[str, Callable[[Source, Any], tuple[int, Any]]] = {}
+        self._limits = Limits(settings.rate_limit)
+        # By the whole Authorization header, so that the usual one takes one look-up.
+        self._by_header: dict[bytes, tuple[Source, bool, str]] = {}
+        self._plain_routes: dict[str, Callable[[Source, bytes], tuple[int, bytes]]] = {}
         for prefix in ("/api", "/v1"):
             self._plain_routes[f"{prefix}/flags/evaluate"] = self._plain_routes[f"{prefix}/evaluate"] = self._evaluate
             self._plain_routes[f"{prefix}/flags/evaluate/all"] = self._evaluate_all
@@ -80,10 +85,11 @@ class Edge:
                     **settings.options,
                 },
             )
-            source = Source(client, one.server_key, settings.signing_secret)
+            source = Source(client, one.server_key, settings.signing_secret, self.metrics.count_evaluation)
             self.sources.append(source)
-            self._by_key[one.server_key] = (source, True)
-            self._by_key.update(dict.fromkeys(one.client_keys, (source, False)))
+            self._by_key[one.server_key] = (source, True, one.server_key)
+            self._by_key.update({key: (source, False, key) for key in one.client_keys})
+        self._by_header = {b"Bearer " + key.encode(): found for key, found in self._by_key.items()}
         await asyncio.gather(*(source.client.start() for source in self.sources))
 
     def drain(self) -> None:
@@ -96,14 +102,14 @@ class Edge:
         await asyncio.gather(*(source.client.close() for source in self.sources))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._lifespan(receive, send)
-        elif scope["type"] == "http":
+        if scope["type"] == "http":
             headers = dict(scope["headers"])
             try:
                 await self._http(scope, headers, receive, send)
             except RefusedError as error:
                 await self._refuse(headers, send, error)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
@@ -122,10 +128,10 @@ class Edge:
             plain = self._plain_routes.get(path)
             if plain is not None:
                 source = self._source(headers, needs_server_key=False)
-                body = _parse(await _read(receive, _MAX_BODY_BYTES))
+                content = await _read(receive, _MAX_BODY_BYTES)
                 try:
-                    status, answer = plain(source, body)
-                except answers.InvalidError as error:
+                    status, answer = plain(source, content)
+                except InvalidError as error:
                     raise RefusedError(400, "", *error.problems) from error
                 await self._respond(headers, send, status, answer)
             elif path.startswith(_OFREP) and path[len(_OFREP) : len(_OFREP) + 1] in {"", "/"}:
@@ -161,53 +167,52 @@ class Edge:
             raise RefusedError(404, "An edge evaluates, streams and forwards; the rest is the server's.")
 
     def _source(self, headers: dict[bytes, bytes], *, needs_server_key: bool, is_ready: bool = True) -> Source:
-        given = headers.get(b"authorization", b"").decode("latin-1")
-        secret = given[7:] if given[:7].lower() == "bearer " else headers.get(b"x-api-key", b"").decode("latin-1")
-        found = self._by_key.get(secret)
+        given = headers.get(b"authorization", b"")
+        found = self._by_header.get(given)
         if found is None:
-            raise RefusedError(401, "This edge does not know the credential. Send `Authorization: Bearer fs_…`.")
-        source, is_server_key = found
+            secret = given[7:] if given[:7].lower() == b"bearer " else headers.get(b"x-api-key", b"")
+            found = self._by_key.get(secret.decode("latin-1"))
+            if found is None:
+                raise RefusedError(401, "This edge does not know the credential. Send `Authorization: Bearer fs_…`.")
+        source, is_server_key, key = found
         if needs_server_key and not is_server_key:
             raise RefusedError(403, "This needs a server key: with it come the rules, which stay private.")
         if is_ready and source.client.environment.version == 0 and not source.client.status().is_ready:
             raise RefusedError(503, "This edge has not heard of the environment's configuration yet.")
+        seconds = self._limits.spend(key)
+        if seconds:
+            detail = "This edge takes no more requests with the credential for a moment."
+            raise RefusedError(429, detail, retry_after_seconds=seconds)
         return source
 
-    def _expose(self, source: Source) -> answers.Expose:
-        client, evaluations = source.client, self._evaluations
+    @staticmethod
+    def _evaluate(source: Source, content: bytes) -> tuple[int, bytes]:
+        status, body, _ = source.desk.evaluate(_parse(content), source, len(content))
+        return status, body
 
-        def expose(evaluation_id: str, flag_key: str, context: Context, answer: Answer) -> None:
-            evaluations.labels(answer.reason).inc()
-            client.expose_each(evaluation_id, flag_key, context, answer)
-
-        return expose
-
-    def _evaluate(self, source: Source, body: Any) -> tuple[int, Any]:
-        return answers.evaluate(source.client.environment, body, self._expose(source))
-
-    def _evaluate_all(self, source: Source, body: Any) -> tuple[int, Any]:
-        return 200, answers.evaluate_all(source.client.environment, body, self._expose(source))
+    @staticmethod
+    def _evaluate_all(source: Source, content: bytes) -> tuple[int, bytes]:
+        return 200, source.desk.evaluate_all(_parse(content), source, len(content))
 
     async def _ofrep(self, key: str, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
         source = self._source(headers, needs_server_key=False)
         content = await _read(receive, _MAX_BODY_BYTES)
         more: _Headers = ()
-        named = {"key": key} if key else {}
-        answer: dict[str, Any] | bytes
+        answer: Any
         try:
             try:
                 body = orjson.loads(content)
             except orjson.JSONDecodeError as error:
-                raise answers.OfrepError("PARSE_ERROR", f"The body is not valid JSON: {error}.") from error
-            environment, expose = source.client.environment, self._expose(source)
+                raise OfrepError("PARSE_ERROR", f"The body is not valid JSON: {error}.") from error
             if key:
-                status, answer = answers.ofrep_one(environment, key, body, expose)
+                status, answer = source.desk.ofrep(key, body, source, len(content))
             else:
+                bulk = source.desk.ofrep_all(body, len(content))
                 known = headers.get(b"if-none-match", b"").decode("latin-1")
-                found, etag = answers.ofrep_all(environment, body, known, expose)
-                status, answer = (304, b"") if found is None else (200, found)
-                more = ((b"etag", etag.encode()),)
-        except answers.OfrepError as error:
+                status, answer = (304, b"") if bulk.is_known(known) else (200, bulk.send(source))
+                more = ((b"etag", bulk.etag.encode()),)
+        except OfrepError as error:
+            named = {"key": key} if key else {}
             status, answer = 400, {**named, "errorCode": error.code, "errorDetails": str(error)}
         await self._respond(headers, send, status, answer, headers_too=more)
 
@@ -299,8 +304,8 @@ class Edge:
         kind = "server_error" if error.status >= 500 else "validation_error" if error.status == 400 else "client_error"
         problems = [{"code": code, "detail": detail, "attr": attr} for attr, code, detail in error.problems]
         more: _Headers = ((b"x-request-id", request_id.encode()),)
-        if error.status == 503:
-            more = (*more, (b"retry-after", b"1"))
+        if error.status in {429, 503}:
+            more = (*more, (b"retry-after", b"%d" % error.retry_after_seconds))
         body = {"type": kind, "errors": problems, "requestId": request_id}
         await self._respond(headers, send, error.status, body, headers_too=more)
 
@@ -323,7 +328,7 @@ class Edge:
                 (b"access-control-expose-headers", b"ETag, Retry-After, X-Request-ID"),
                 (b"vary", b"origin"),
             ]
-        self.metrics.requests.labels(status).inc()
+        self.metrics.requests[status] += 1
         await send({"type": "http.response.start", "status": status, "headers": start})
         await send({"type": "http.response.body", "body": content})
 
@@ -347,11 +352,9 @@ _PREFLIGHT: _Headers = (
 async def _read(receive: Receive, most: int) -> bytes:
     message = await receive()
     body: bytes = message.get("body", b"")
-    while message.get("more_body"):
+    while message.get("more_body") and len(body) <= most:
         message = await receive()
         body += message.get("body", b"")
-        if len(body) > most:
-            break
     if len(body) > most:
         raise RefusedError(413, f"A body has at most {most} bytes here.")
     return body

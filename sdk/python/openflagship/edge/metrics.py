@@ -1,11 +1,12 @@
-"""The edge's metrics, in a registry of their own."""
+"""The edge's metrics, in a registry of their own; what is counted with each request is a dict's until it is scraped."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 
-from prometheus_client import CollectorRegistry, Counter, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
@@ -19,18 +20,25 @@ class Metrics(Collector):
         """`sources`: for each environment a name, its client's status and the number of its streams."""
         self._sources = sources
         self._registry = CollectorRegistry()
+        self._evaluations: Counter[str] = Counter()
+        self.requests: Counter[int] = Counter()
         self._registry.register(self)
-        self.evaluations = Counter(
-            "flagship_edge_evaluations", "Evaluations answered, by reason.", ["reason"], registry=self._registry
-        )
-        self.requests = Counter(
-            "flagship_edge_requests", "Requests answered, by status.", ["status"], registry=self._registry
-        )
+
+    def count_evaluation(self, reason: str) -> None:
+        self._evaluations[reason] += 1
 
     def render(self) -> bytes:
         return generate_latest(self._registry)
 
     def collect(self) -> Iterable[Metric]:
+        for name, text, label, counts in (
+            ("flagship_edge_evaluations", "Evaluations answered, by reason.", "reason", self._evaluations),
+            ("flagship_edge_requests", "Requests answered, by status.", "status", self.requests),
+        ):
+            counter = CounterMetricFamily(name, text, labels=[label])
+            for value, count in counts.items():
+                counter.add_metric([str(value)], count)
+            yield counter
         found = list(self._sources())
         for name, text, read in _GAUGES:
             gauge = GaugeMetricFamily(name, text, labels=["environment"])

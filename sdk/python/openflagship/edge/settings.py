@@ -28,6 +28,8 @@ class EdgeSettings:
     origins: tuple[str, ...] = ()
     signing_secret: str | None = None
     keep_alive_seconds: float = 15.0
+    # Requests a minute of one credential; 0 for any number.
+    rate_limit: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -51,7 +53,14 @@ class EdgeSettings:
             data_dir=Path(data_dir) if data_dir else None,
             origins=tuple(origin for origin in environ.get("FLAGSHIP_EDGE_ORIGINS", "").split(",") if origin),
             signing_secret=environ.get("FLAGSHIP_EDGE_SIGNING_SECRET") or None,
+            rate_limit=_rate_limit(environ.get("FLAGSHIP_EDGE_RATE_LIMIT", "0")),
         )
+
+
+def _rate_limit(text: str) -> int:
+    if not text.isdigit():
+        raise ValueError("FLAGSHIP_EDGE_RATE_LIMIT: give the requests a minute of one key, or 0 for any number.")
+    return int(text)
 
 
 def _environments(text: str) -> tuple[EdgeEnvironment, ...]:

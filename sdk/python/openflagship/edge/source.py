@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import ssl
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -15,6 +16,7 @@ import orjson
 from openflagship.client import AsyncFlagShip
 from openflagship.client.sse import ServerEvent
 from openflagship.engine import Answer, Context, Environment
+from openflagship.serving import Desk
 
 MOST_EVENTS_KEPT = 1_000
 MOST_EVENTS_WAITING = 1_024
@@ -44,12 +46,10 @@ class Listener:
 class EdgeClient(AsyncFlagShip):
     """A client whose events and changes pass through to others."""
 
-    def expose_each(self, evaluation_id: str, flag_key: str, context: Context, answer: Answer) -> None:
-        """Record the exposure under the id that the caller was given."""
-        if answer.is_exposure:
-            unit = self.environment.unit(flag_key, context)
-            if unit is not None:
-                self._queue.expose_each(evaluation_id, flag_key, unit, answer)
+    @property
+    def expose_each(self) -> Callable[[str, str, str, Answer], None]:
+        """What records an exposure under the id that the caller was given."""
+        return self._queue.expose_each
 
     def relay_acknowledgement(self, instance: str, version: int, sdk: str) -> None:
         self._sender.relay_acknowledgement(instance, version, sdk)
@@ -64,10 +64,18 @@ class EdgeClient(AsyncFlagShip):
 
 
 class Source:
-    """Lives on the event loop, as the client's tasks do: joining and passing on never overlap."""
+    """Lives on the event loop, as the client's tasks do: joining and passing on never overlap.
 
-    def __init__(self, client: EdgeClient, server_key: str, signing_secret: str | None) -> None:
+    It is also what its desk tells its answers to.
+    """
+
+    def __init__(
+        self, client: EdgeClient, server_key: str, signing_secret: str | None, count: Callable[[str], None]
+    ) -> None:
         self.client = client
+        self.count = count
+        self._expose_each = client.expose_each
+        self._desk = Desk(client.environment)
         self.server_key = server_key
         self.name = name_of(server_key)
         self.listeners: set[Listener] = set()
@@ -77,6 +85,16 @@ class Source:
         self._kept_from = client.environment.version
         self._made: tuple[Environment, bytes, bytes, str] | None = None
         client.pass_changes_to(self)
+
+    @property
+    def desk(self) -> Desk:
+        environment = self.client.environment
+        if self._desk.environment is not environment:
+            self._desk = Desk(environment)
+        return self._desk
+
+    def expose(self, evaluation_id: str, key: str, unit: str, answer: Answer, _context: Context, _unix_ms: int) -> None:
+        self._expose_each(evaluation_id, key, unit, answer)
 
     def changed(self, events: list[ServerEvent] | None) -> None:
         """The client's configuration has changed: by these events, or as a whole."""
