@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 
 from audit.services import diff
 from flags.documents import CONTRACT_VERSION, environment_header, past_resource
+from flags.loading import floor_of
 from flags.models import Change, Flag
 from flags.selectors import get_config
 from tenancy.errors import Invalid, NotFound
@@ -34,9 +35,13 @@ def document_of_version(environment: Environment, key: str, version: int) -> dic
 
 
 def resource_at(environment: Environment, key: str, moment: datetime) -> dict[str, Any]:
-    """Return the flag as it was at that moment. Raises NotFound where it did not exist yet."""
+    """Return the flag as it was at that moment. Raises NotFound where it did not exist yet, or the log is not kept."""
     flag = get_config(environment, key).flag
+    version = version_at(environment, moment)
     step = flag_changes(environment, key).filter(created_at__lte=moment).first()
+    # Asked afterwards: steps may have gone while they were read.
+    if version < floor_of(environment.pk):
+        raise NotFound("The version log no longer goes back so far.", attr="at")
     if step is None:
         raise NotFound(f"There was no flag {key!r} in {environment.key} at that time.", attr="at")
     is_archived = step.document is None
@@ -88,7 +93,9 @@ def version_resources(environment: Environment, flag: Flag, steps: Iterable[Chan
     before_last = flag_changes(environment, flag.key).filter(version__lt=listed[-1].version).first()
     for step, previous in zip(listed, [*listed[1:], before_last], strict=True):
         after, before = _shown(flag, step), _shown(flag, previous) if previous else None
-        changes = list(diff(before, after)) if before is not None and after is not None else []
+        # Where retention took the steps between, the difference would be several people's.
+        is_known = before is not None and after is not None and after["version"] - before["version"] <= 1
+        changes = list(diff(before, after)) if is_known else []
         yield {
             "version": step.document["version"] if step.document else None,
             "configVersion": step.version,

@@ -7,7 +7,7 @@ from django.db.models import Subquery
 from openflagship.engine import Environment
 
 from flags.documents import CONTRACT_VERSION, environment_header
-from flags.models import Change
+from flags.models import Change, LogFloor
 from flags.propagation import Step, steps_of
 from tenancy.models import Environment as EnvironmentRow
 from tenancy.models import KeyringRevision
@@ -42,19 +42,36 @@ def steps_since(environment_id: int, version: int) -> list[Step] | None:
     return steps
 
 
+def floor_of(environment_id: int) -> int:
+    """The version from which on the log is whole: catch-up, history and time travel reach back to it."""
+    return LogFloor.objects.filter(pk=environment_id).values_list("version", flat=True).first() or 0
+
+
 def recent_steps(environment_id: int, after: int) -> list[Step]:
-    """What the log has after `after`, in order; the newest of it joins on without a gap."""
-    return steps_of(Change.objects.filter(environment_id=environment_id, version__gt=after).order_by("version"))
+    """The steps after `after`, or after the log's floor, in order and without a gap."""
+    changes = Change.objects.filter(environment_id=environment_id, version__gt=max(after, floor_of(environment_id)))
+    return steps_of(changes.order_by("version"))
 
 
 def load_document(environment_id: int, *, version: int | None = None) -> dict[str, Any] | None:
-    """Fold the version log into a snapshot document, as of `version` (the current one by default)."""
+    """Fold the version log into a snapshot document, as of `version` (the current one by default).
+
+    None where the environment is gone, or the log no longer goes back to that version.
+    """
     row = EnvironmentRow.objects.select_related("project__organization").filter(pk=environment_id).first()
     if row is None:
         return None
     upto = row.config_version if version is None else version
+    document = _fold(row, upto)
+    # Asked afterwards: steps may have gone while they were read.
+    if floor_of(environment_id) > upto:
+        return load_document(environment_id) if version is None else None
+    return document
+
+
+def _fold(row: EnvironmentRow, upto: int) -> dict[str, Any]:
     latest = (
-        Change.objects.filter(environment_id=environment_id, version__lte=upto)
+        Change.objects.filter(environment_id=row.pk, version__lte=upto)
         .order_by("entity", "key", "-version")
         .distinct("entity", "key")
         .values_list("entity", "key", "document")

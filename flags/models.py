@@ -226,6 +226,23 @@ class Change(models.Model):
         return f"{self.environment} v{self.version}: {self.kind} {self.key}"
 
 
+class LogFloor(models.Model):
+    """How far back an environment's version log is whole; without a row, to its beginning.
+
+    From the floor on every step is there, and the state at each version can be had. Below it are only steps that
+    something still rests on.
+    """
+
+    environment = models.OneToOneField(
+        Environment, on_delete=models.CASCADE, primary_key=True, related_name="log_floor"
+    )
+    version = models.BigIntegerField(default=0)
+    pruned_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return f"{self.environment}: from version {self.version}"
+
+
 class SnapshotSigning(models.Model):
     """Which generations of an environment's signing secret are valid; without a row that is the first, alone."""
 

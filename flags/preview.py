@@ -8,7 +8,7 @@ from openflagship.engine import Environment as Compiled
 
 from flags.evaluation import check_attributes
 from flags.history import document_for, version_at
-from flags.loading import load_document
+from flags.loading import floor_of, load_document
 from flags.runtime import RUNTIME
 from flags.services.drafts import draft_of
 from tenancy.errors import Invalid, NotFound, Problem
@@ -51,7 +51,7 @@ def preview(environment: Environment, body: Mapping[str, Any]) -> dict[str, Any]
 def _chosen(environment: Environment, body: Mapping[str, Any]) -> Compiled:
     key = body["flagKey"]
     if body.get("at") is not None:
-        return compiled_at(environment, version_at(environment, body["at"]), [key])
+        return compiled_at(environment, version_at(environment, body["at"]), [key], attr="at")
     if body.get("configVersion") is not None:
         version = body["configVersion"]
         if not 0 <= version <= environment.config_version:
@@ -74,14 +74,23 @@ def before_and_after(environment: Environment, key: str, payload: Mapping[str, A
     return current, current.replace(current.version, flags={key: draft.document})
 
 
-def compiled_at(environment: Environment, version: int, keys: Iterable[str] | None = None) -> Compiled:
-    """Return the environment as of a version: from memory where that is the one, else what `keys` need, or all."""
+def compiled_at(
+    environment: Environment, version: int, keys: Iterable[str] | None = None, *, attr: str = "configVersion"
+) -> Compiled:
+    """Return the environment as of a version: from memory where that is the one, else what `keys` need, or all.
+
+    Raises Invalid `unknown_version`, naming `attr`, where the version log no longer goes back so far.
+    """
     here = RUNTIME.environments.get(environment.pk)
     if here is not None and here.version == version:
         return here.with_staleness(False)
     document = (
         load_document(environment.pk, version=version) if keys is None else document_for(environment, version, keys)
     )
+    # Asked afterwards: steps may have gone while they were read.
+    floor = floor_of(environment.pk)
+    if version < floor:
+        raise Invalid(f"The version log goes back to version {floor}.", attr=attr, code="unknown_version")
     if document is None:
         raise NotFound("The environment is gone.")
     return Compiled.from_document(document)

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from audit.actors import system
-from flags.services import purge_flags
+from flags.services import prune_log, purge_flags
 
 log = structlog.get_logger(__name__)
 
@@ -22,3 +22,14 @@ def purge_archived() -> int:
     purged, kept = purge_flags(actor=system("purge archived flags"), archived_before=before)
     log.info("flags_purged", purged=len(purged), kept=len(kept))
     return len(purged)
+
+
+@shared_task(name="flags.prune_version_log")
+def prune_version_log() -> list[str]:
+    """Drop steps of the version log that are older than the setting's days; 0 days keeps all."""
+    if not settings.VERSION_LOG_RETENTION_DAYS:
+        return []
+    before = timezone.now() - timedelta(days=settings.VERSION_LOG_RETENTION_DAYS)
+    pruned = [str(found) for found in prune_log(actor=system("version log retention"), before=before)]
+    log.info("version_log_pruned", environments=pruned)
+    return pruned

@@ -191,6 +191,7 @@ CELERY_BEAT_SCHEDULE = {
     "experiments watch": {"task": "experiments.watch", "schedule": 600},
     "experiments schedule": {"task": "experiments.schedule", "schedule": 60},
     "flags purge": {"task": "flags.purge_archived", "schedule": crontab(hour="3", minute="5")},
+    "flags version log": {"task": "flags.prune_version_log", "schedule": crontab(hour="3", minute="35")},
     "events partitions": {"task": "analytics.make_partitions", "schedule": crontab(hour="1", minute="5")},
     "events retention": {"task": "analytics.apply_retention", "schedule": crontab(hour="2", minute="5")},
     "events bots": {"task": "analytics.find_fast_bots", "schedule": 900},
@@ -199,6 +200,8 @@ CELERY_BEAT_SCHEDULE = {
 # After so many days without a change a flag may be stale; archived ones are deleted after so many months (0: never).
 STALE_FLAG_DAYS = int(_number("STALE_FLAG_DAYS", 30, low=1, high=3650))
 PURGE_ARCHIVED_MONTHS = int(_number("PURGE_ARCHIVED_MONTHS", 12, low=0, high=1200))
+# Steps of the version log go after so many days (0: never), but for what something still rests on.
+VERSION_LOG_RETENTION_DAYS = int(_number("VERSION_LOG_RETENTION_DAYS", 0, low=0, high=36_500))
 
 # Propagation: how a change reaches every process.
 POLL_SECONDS = _number("POLL_SECONDS", 5, low=0.1, high=60)

@@ -20,6 +20,7 @@ from flags.streaming.testing import eventually
 
 READY_SECONDS = 120
 STOP_SECONDS = 30
+REQUEST_SECONDS = 60
 
 # Runs in `manage.py shell` of the cluster; prints one line of JSON.
 _SEED = """
@@ -193,7 +194,7 @@ class Cluster:
         self, method: str, path: str, body: Any = None, *, secret: str = "", port: int | None = None
     ) -> tuple[int, Any]:
         """One request on a connection of its own, so that any worker may answer. Raises OSError."""
-        connection = http.client.HTTPConnection("127.0.0.1", port or self.web_port, timeout=STOP_SECONDS)
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.web_port, timeout=REQUEST_SECONDS)
         try:
             headers = {"Content-Type": "application/json", "X-Tenant-ID": "acme"}
             if secret:

@@ -27,6 +27,11 @@ def _describe(environment, text):
     services.update_flag(actor=ALICE, environment=environment, key="a", payload={"metadata": {"n": text}}, version=None)
 
 
+def _heard(environment, version):
+    """Wait until the process that streams is there: a write returns when it is published, not when it is heard."""
+    eventually(lambda: RUNTIME.environments[environment.pk].version >= version)
+
+
 def test_stream__works(environment, secret, listen, make_flag):
     stream = listen(secret)
 
@@ -95,6 +100,7 @@ def test_stream__last_event_id_too_old__gives_a_snapshot(environment, secret, se
     settings.STREAM_CATCH_UP_STEPS = 2
     for number in range(4):
         _describe(environment, number)
+    _heard(environment, 5)
 
     event = listen(secret, last=1).next_event()
 
@@ -117,6 +123,7 @@ def test_stream__version_told_by_a_process_that_is_ahead__waits_for_this_one(env
 
 def test_stream__database_was_restored_from_a_backup__is_told_where_it_stands_now(environment, secret, listen):
     _describe(environment, "lost")
+    _heard(environment, 2)
     stream = listen(secret)
     assert stream.next_event().id == 2
     Change.objects.filter(version=2).delete()
@@ -193,6 +200,7 @@ def test_stream__aliases__are_the_same(secret, listen, path):
 
 def test_stream__two_tenants__each_hears_its_own(environment, globex, make_flag, key, listen):
     make_flag("ours")
+    _heard(environment, 1)
     ours, theirs = listen(key().secret), listen(key("server", globex).secret)
     assert list(ours.next_event().data["flags"]) == ["ours"]
     assert theirs.next_event().data["flags"] == {}
