@@ -40,11 +40,13 @@ def record(
         raise RuntimeError("audit.record() must run inside the transaction of the change it records.")
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCK_SPACE, (organization_id or 0) % 2**31])
-    last = Entry.objects.filter(organization_id=organization_id).order_by("-position").first()
+    # The rows before it are large; of the last one only its place in the chain is wanted.
+    chain = Entry.objects.filter(organization_id=organization_id).order_by("-position")
+    position, previous_hash = chain.values_list("position", "hash").first() or (0, "")
     plain_before, plain_after = _plain(before), _plain(after)
     entry = Entry(
         organization_id=organization_id,
-        position=last.position + 1 if last else 1,
+        position=position + 1,
         occurred_at=timezone.now(),
         actor_kind=actor.kind,
         actor_id=actor.id,
@@ -60,7 +62,7 @@ def record(
         after=plain_after,
         changes=list(diff(plain_before, plain_after)),
         reason=reason,
-        previous_hash=last.hash if last else "",
+        previous_hash=previous_hash,
     )
     entry.hash = digest(entry)
     entry.save(force_insert=True)
@@ -77,8 +79,20 @@ def diff(before: Any, after: Any, path: str = "") -> Iterator[dict[str, Any]]:
     if isinstance(before, dict) and isinstance(after, dict):
         for key in sorted(before.keys() | after.keys()):
             yield from diff(before.get(key), after.get(key), f"{path}.{key}" if path else key)
-    elif before != after and path:
+    elif path and not is_same(before, after):
         yield {"path": path, "before": before, "after": after}
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Whether two values are the same JSON: to Python alone, true is 1."""
+    if one != other:
+        return False
+    return isinstance(one, str) or canonical(one) == canonical(other)
+
+
+def canonical(value: Any) -> str:
+    """Return JSON with one spelling for each value; instants and the like as Django writes them."""
+    return json.dumps(_whole(value), sort_keys=True, separators=(",", ":"), default=_encoder.default)
 
 
 def digest(entry: Entry) -> str:
@@ -103,15 +117,15 @@ def digest(entry: Entry) -> str:
         entry.reason,
         entry.previous_hash,
     ]
-    return hashlib.sha256(json.dumps(_canonical(content), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(canonical(content).encode()).hexdigest()
 
 
-def _canonical(value: Any) -> Any:
+def _whole(value: Any) -> Any:
     """Whole floats become integers: jsonb gives 1e16 back as 10000000000000000."""
     if isinstance(value, dict):
-        return {key: _canonical(item) for key, item in value.items()}
+        return {key: _whole(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_canonical(item) for item in value]
+        return [_whole(item) for item in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

@@ -4,11 +4,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
 from audit.actors import Actor
 from flags import propagation
 from flags.models import Change
-from tenancy.models import Environment
+from tenancy.models import Environment, Project
 
 
 def lock(environment_ids: Iterable[int]) -> dict[int, Environment]:
@@ -16,12 +17,16 @@ def lock(environment_ids: Iterable[int]) -> dict[int, Environment]:
 
     Whoever holds the lock is the only writer there: version n commits before anyone can take n + 1.
     """
-    rows = (
-        Environment.objects.select_for_update(of=("self",))
-        .select_related("project__organization")
-        .filter(pk__in=set(environment_ids))
-        .order_by("pk")
-    )
+    return _lock(Environment.objects.filter(pk__in=set(environment_ids)))
+
+
+def lock_project(project: Project) -> dict[int, Environment]:
+    """As `lock`, all environments of a project."""
+    return _lock(Environment.objects.filter(project=project))
+
+
+def _lock(found: QuerySet[Environment]) -> dict[int, Environment]:
+    rows = found.select_for_update(of=("self",)).select_related("project__organization").order_by("pk")
     return {row.pk: row for row in rows}
 
 

@@ -1,5 +1,6 @@
 """Reading flags: always from an environment that `tenancy.access` has handed out."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import Q, QuerySet, TextField
@@ -13,13 +14,23 @@ STATES = ["active", "archived", "on", "off", "killed", "all"]
 
 
 def configs(environment: Environment) -> QuerySet[FlagConfig]:
-    """The environment's flags with what their resource needs, in two queries however many there are."""
-    return (
-        FlagConfig.objects.filter(environment=environment)
-        .select_related("flag", "environment__project__organization")
-        .prefetch_related("rules")
-        .order_by("flag__key")
-    )
+    """The environment's flags with what their resource needs, in two queries however many there are.
+
+    Each has the very `environment` that was given for its own.
+    """
+    found = environment.flag_configs.select_related("flag").prefetch_related("rules")
+    # The project follows from the environment; saying it lets the key's index do the ordering.
+    return found.filter(flag__project=environment.project_id).order_by("flag__key")
+
+
+def configs_of(environment: Environment, pks: Sequence[int]) -> list[tuple[FlagConfig, list[Rule]]]:
+    """One page of flags with their rules, in the order of `pks`: two plain queries, and little work for each row."""
+    rows = environment.flag_configs.select_related("flag").in_bulk(pks)
+    rules: dict[int, list[Rule]] = {}
+    for rule in Rule.objects.filter(config__in=pks).order_by("priority"):
+        rules.setdefault(rule.config_id, []).append(rule)
+    # A flag that was deleted since its page was counted is left out.
+    return [(rows[pk], rules.get(pk, [])) for pk in pks if pk in rows]
 
 
 def get_config(environment: Environment, key: str) -> FlagConfig:

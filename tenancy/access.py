@@ -4,12 +4,16 @@ Another tenant's object is never told apart from one that does not exist; a role
 see is 403.
 """
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from django.db.models import Q, QuerySet
 
 from tenancy.errors import Forbidden, Invalid, NotFound
 from tenancy.models import Environment, Membership, Organization, Project, Role
 from tenancy.principals import Principal
 
+Row = TypeVar("Row", Organization, Project, Environment)
 _NOTHING = "There is no such object, or it belongs to another tenant."
 
 
@@ -90,39 +94,22 @@ def get_organization(
     Raises NotFound, Forbidden, or Invalid (code `ambiguous`, naming the choices).
     """
     found = organizations(principal)
-    if slug is not None:
-        found = found.filter(slug=slug)
-    rows = list(found[:51])
-    if not rows:
-        raise NotFound(_NOTHING)
-    if len(rows) > 1:
-        raise Invalid(
-            f"More than one organization is possible; add ?organization= with one of: "
-            f"{', '.join(row.slug for row in rows)}.",
-            attr="organization",
-            code="ambiguous",
-        )
-    require(principal, rows[0], needs)
-    return rows[0]
+    row = _only(
+        found if slug is None else found.filter(slug=slug),
+        lambda rows: ("organization", [row.slug for row in rows]),
+    )
+    require(principal, row, needs)
+    return row
 
 
 def get_project(principal: Principal, key: str | None = None, *, needs: Role | None = Role.VIEWER) -> Project:
     """Return the project a request is about, implied where there is only one. Raises as `get_organization`."""
     found = projects(principal).select_related("organization")
-    if key is not None:
-        found = found.filter(key=key)
-    rows = list(found[:51])
-    if not rows:
-        raise NotFound(_NOTHING)
-    if len(rows) > 1:
-        raise Invalid(
-            f"More than one project is possible; add ?project= with one of: "
-            f"{', '.join(sorted({row.key for row in rows}))}.",
-            attr="project",
-            code="ambiguous",
-        )
-    require(principal, rows[0], needs)
-    return rows[0]
+    row = _only(
+        found if key is None else found.filter(key=key), lambda rows: ("project", sorted({row.key for row in rows}))
+    )
+    require(principal, row, needs)
+    return row
 
 
 def get_environment(
@@ -135,25 +122,34 @@ def get_environment(
     """Return the environment a request is about, checking that the caller has at least the role `needs` there.
 
     A key names its own. Otherwise `project` and `environment` are keys, and may be left out where there is only one to
-    choose from. Raises NotFound, Forbidden, or Invalid (code `ambiguous`, naming the choices).
+    choose from. Raises as `get_organization`.
     """
     found = environments(principal).select_related("project__organization")
     if project is not None:
         found = found.filter(project__key=project)
     if environment is not None:
         found = found.filter(key=environment)
+    row = _only(found, _environment_choices)
+    require(principal, row, needs)
+    return row
+
+
+def _environment_choices(rows: list[Environment]) -> tuple[str, list[str]]:
+    if len({row.project_id for row in rows}) == 1:
+        return "environment", sorted(row.key for row in rows)
+    return "project", sorted({row.project.key for row in rows})
+
+
+def _only(found: QuerySet[Row], choices: Callable[[list[Row]], tuple[str, list[str]]]) -> Row:
+    """Return the one row there is; `choices` says which parameter would tell several apart, and its values."""
     rows = list(found[:51])
     if not rows:
         raise NotFound(_NOTHING)
     if len(rows) > 1:
-        one_project = len({row.project_id for row in rows}) == 1
-        attr = "environment" if one_project else "project"
-        choices = sorted({row.key if one_project else row.project.key for row in rows})
+        attr, values = choices(rows)
         raise Invalid(
-            f"More than one {attr} is possible; add ?{attr}= with one of: {', '.join(choices)}.",
+            f"More than one {attr} is possible; add ?{attr}= with one of: {', '.join(values)}.",
             attr=attr,
             code="ambiguous",
         )
-    row = rows[0]
-    require(principal, row, needs)
-    return row
+    return rows[0]

@@ -3,55 +3,23 @@
 from collections.abc import Callable
 from typing import Any
 
+from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from flags import evaluation, history, preview, selectors, services, staleness
+from audit.services import is_same
+from flags import history, preview, selectors, services, staleness
 from flags.api import serializers
 from flags.documents import flag_resource
-from flags.metrics import EVALUATION_SECONDS
 from flags.models import Flag, FlagConfig
 from flags.services.drafts import SHARED_FIELDS
 from tenancy import access
 from tenancy.api.audit import instant
-from tenancy.api.authentication import IsEnvironmentKey
 from tenancy.api.request import Request
-from tenancy.api.views import WHERE, EnvironmentView, choice, paginate, paginated, payload, refuse_unknown, version_of
+from tenancy.api.views import WHERE, EnvironmentView, choice, paginate, payload, refuse_unknown, version_of
 from tenancy.errors import Invalid
 from tenancy.models import Environment, Role
-
-
-class EvaluateView(APIView):
-    """One flag for one user."""
-
-    permission_classes = [IsEnvironmentKey]
-
-    @extend_schema(
-        request=serializers.EvaluateSerializer,
-        responses={200: serializers.AnswerSerializer, 404: serializers.AnswerSerializer},
-    )
-    def post(self, request: Request) -> Response:
-        with EVALUATION_SECONDS.time():
-            status, body = evaluation.evaluate(_caller(request), request.data)
-        return Response(body, status=status)
-
-
-class EvaluateAllView(APIView):
-    """Every flag, or those named, for one user."""
-
-    permission_classes = [IsEnvironmentKey]
-
-    @extend_schema(request=serializers.EvaluateAllSerializer, responses=serializers.AnswersSerializer)
-    def post(self, request: Request) -> Response:
-        with EVALUATION_SECONDS.time():
-            body = evaluation.evaluate_all(_caller(request), request.data)
-        return Response(body)
-
-
-def _caller(request: Request) -> evaluation.Caller:
-    return evaluation.Caller(request.user.own_environment_id, user_agent=request.META.get("HTTP_USER_AGENT"))
 
 
 def with_project_editor(view: EnvironmentView, request: Request) -> Environment:
@@ -93,14 +61,20 @@ class FlagsView(EnvironmentView):
             **{name: query.get(name) for name in ("tag", "prefix", "search")},
         )
         wanted = choice(request, "stale", ("true", "false"))
-        if wanted is None:
-            return paginated(self, request, found, flag_resource)
-        found = staleness.stale_configs(environment, found, is_stale=wanted == "true")
-        paginator, page = paginate(self, request, found)
-        evidence = staleness.evidence_of(environment, page)
-        return paginator.get_paginated_response(
-            [{**flag_resource(config), "staleness": evidence[config.pk]} for config in page]
-        )
+        pks: QuerySet[Any] | list[int] = found.values_list("pk", flat=True)
+        if wanted is not None:
+            stale = staleness.stale_pks(environment, found)
+            pks = [pk for pk in pks if (pk in stale) == (wanted == "true")]
+        paginator, page = paginate(self, request, pks)
+        configs = selectors.configs_of(environment, page)
+        shown = [flag_resource(config, rules) for config, rules in configs]
+        if wanted is not None:
+            evidence = staleness.evidence_of(environment, configs)
+            shown = [
+                {**resource, "staleness": evidence[config.pk]}
+                for resource, (config, _) in zip(shown, configs, strict=True)
+            ]
+        return paginator.get_paginated_response(shown)
 
     @extend_schema(
         parameters=WHERE,
@@ -168,7 +142,7 @@ class FlagView(EnvironmentView):
         if not any(name in sent for name in SHARED_FIELDS):
             return False
         there = flag_resource(selectors.get_config(environment, key))
-        return any(name in sent and sent[name] != there[name] for name in SHARED_FIELDS)
+        return any(name in sent and not is_same(sent[name], there[name]) for name in SHARED_FIELDS)
 
 
 class RestoreView(EnvironmentView):

@@ -7,15 +7,17 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from audit.actors import Actor
+from audit.services import is_same
 from flags import log
-from flags.documents import flag_about, flag_resource
+from flags.documents import flag_about, flag_resource, rule_document
 from flags.models import Change, Flag, FlagConfig, Rule
 from flags.selectors import configs, get_config
 from flags.services import drafts
-from flags.services.recording import append_flag, record_flag, refuse_stale
+from flags.services.recording import append_flag, record_flag
 from flags.signals import flag_changed_under_experiment
 from tenancy.errors import Conflict, Invalid, Problem
 from tenancy.models import Environment, Project
+from tenancy.services.rows import refuse_stale
 
 
 @transaction.atomic
@@ -26,7 +28,7 @@ def create_flag(*, actor: Actor, environment: Environment, payload: Mapping[str,
     there. Raises Invalid, or Conflict `key_exists`.
     """
     project = environment.project
-    environments = log.lock(project.environments.values_list("pk", flat=True))
+    environments = log.lock_project(project)
     draft = _new_draft(project, environments[environment.pk], payload)
     flag = draft.flag
     existing = configs(environment).filter(flag__key=flag.key).first()
@@ -100,7 +102,7 @@ def _same_or_conflict(existing: FlagConfig, draft: drafts.Draft, payload: Mappin
     there = flag_resource(existing)
     wanted = flag_resource(draft.config, sorted(draft.rules, key=lambda rule: rule.priority))
     named = [name for name in payload if name not in drafts.READ_ONLY_FIELDS]
-    if any(_without_ids(there[name]) != _without_ids(wanted[name]) for name in named):
+    if any(not is_same(_without_ids(there[name]), _without_ids(wanted[name])) for name in named):
         raise Conflict(
             f"There is already a flag {existing.flag.key!r} with other content.",
             code="key_exists",
@@ -133,9 +135,8 @@ def update_flag(
     (name, tags, variants …) changes in every environment. Raises Invalid, NotFound, Conflict `version_conflict` or
     `rollout_conflict`.
     """
-    environments = log.lock(environment.project.environments.values_list("pk", flat=True))
-    config = get_config(environment, key)
-    config.environment = environments[environment.pk]
+    environments = log.lock_project(environment.project)
+    config = get_config(environments[environment.pk], key)
     before = flag_resource(config)
     refuse_stale("flag", before, version)
     flag = config.flag
@@ -164,7 +165,7 @@ def commit_draft(
     """
     flag, config = draft.flag, draft.config
     drafts.refuse_if_any(drafts.check(draft) or drafts.check_prerequisites(draft))
-    shared_changed = any(getattr(flag, name) != before[name] for name in drafts.SHARED_FIELDS)
+    shared_changed = any(not is_same(getattr(flag, name), before[name]) for name in drafts.SHARED_FIELDS)
     if shared_changed:
         _check_elsewhere(flag, config)
         flag.save()
@@ -218,8 +219,8 @@ def _check_elsewhere(flag: Flag, config: FlagConfig) -> None:
 @transaction.atomic
 def archive_flag(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> FlagConfig:
     """Stop serving the flag in every environment; it keeps its key, history and events. Again: nothing happens."""
-    environments = log.lock(environment.project.environments.values_list("pk", flat=True))
-    config = get_config(environment, key)
+    environments = log.lock_project(environment.project)
+    config = get_config(environments[environment.pk], key)
     flag = config.flag
     if flag.is_archived:
         return config
@@ -238,7 +239,7 @@ def archive_flag(*, actor: Actor, environment: Environment, key: str, reason: st
             document=None,
             about=flag_about(flag),
         )
-    saved = get_config(environment, key)
+    saved = get_config(config.environment, key)
     record_flag(actor, saved, "flag.archived", before=before, reason=reason)
     return saved
 
@@ -261,8 +262,8 @@ def _refuse_in_use(flag: Flag) -> None:
 @transaction.atomic
 def restore_flag(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> FlagConfig:
     """Serve an archived flag again, as it was configured. On an active one: nothing happens."""
-    environments = log.lock(environment.project.environments.values_list("pk", flat=True))
-    config = get_config(environment, key)
+    environments = log.lock_project(environment.project)
+    config = get_config(environments[environment.pk], key)
     flag = config.flag
     if not flag.is_archived:
         return config
@@ -273,7 +274,7 @@ def restore_flag(*, actor: Actor, environment: Environment, key: str, reason: st
         row.version += 1
         row.save(update_fields=["version", "updated_at"])
         append_flag(actor, row, environments[row.environment_id])
-    saved = get_config(environment, key)
+    saved = get_config(config.environment, key)
     record_flag(actor, saved, "flag.restored", before=before, reason=reason)
     return saved
 
@@ -286,7 +287,7 @@ def set_experiment(
     The caller audits: what happened is an act on the experiment. `salt` reshuffles (a restarted experiment).
     """
     environments = log.lock([environment.pk])
-    config = get_config(environment, key)
+    config = get_config(environments[environment.pk], key)
     if section is not None and config.experiment and config.experiment["id"] != section["id"]:
         raise Conflict(
             f"Another experiment is running on {key!r} here; complete it first.",
@@ -316,13 +317,17 @@ def configure_environment(*, actor: Actor, environment: Environment) -> None:
 
 
 def _save(draft: drafts.Draft) -> None:
+    """Store the draft; of the rules, only those that differ from what is there."""
     config = draft.config
     config.version += 1
     config.save()
-    kept = {rule.pk for rule in draft.rules}
-    config.rules.exclude(pk__in=kept).delete()
-    existing = set(Rule.objects.filter(config=config).values_list("pk", flat=True))
+    there = {rule.pk: rule_document(rule) for rule in Rule.objects.filter(config=config)}
     for rule in draft.rules:
         rule.config = config
-        # Said both ways: Django takes a row made with its own key for a new one, and would insert a kept rule again.
-        rule.save(force_insert=rule.pk not in existing, force_update=rule.pk in existing)
+    gone = there.keys() - {rule.pk for rule in draft.rules}
+    if gone:
+        Rule.objects.filter(pk__in=gone).delete()
+    Rule.objects.bulk_create([rule for rule in draft.rules if rule.pk not in there])
+    changed = [rule for rule in draft.rules if rule.pk in there and not is_same(rule_document(rule), there[rule.pk])]
+    if changed:
+        Rule.objects.bulk_update(changed, ["priority", "name", "conditions", "variant", "allocation"])

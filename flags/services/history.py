@@ -21,9 +21,8 @@ def rollback_flag(*, actor: Actor, environment: Environment, key: str, version: 
     Ranges, salt and rule ids come back to the byte. Name, description and tags are no evaluator's, and stay; so do the
     kill switch and a running experiment, whose split stays locked. Raises NotFound, Invalid, Conflict.
     """
-    environments = log.lock(environment.project.environments.values_list("pk", flat=True))
-    config = get_config(environment, key)
-    config.environment = environments[environment.pk]
+    environments = log.lock_project(environment.project)
+    config = get_config(environments[environment.pk], key)
     if config.flag.is_archived:
         raise Conflict(f"{key!r} is archived; restore it before going back.", code="flag_archived")
     document = document_of_version(environment, key, version)

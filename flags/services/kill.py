@@ -22,8 +22,7 @@ def kill_flag(
     Killing to the same variant again changes nothing, so that a nervous second click is free.
     """
     locked = log.lock([environment.pk])[environment.pk]
-    config = get_config(environment, key)
-    config.environment = locked
+    config = get_config(locked, key)
     if config.flag.is_archived:
         raise Conflict(f"{key!r} is archived, so nobody is served it.", code="flag_archived")
     forced = variant or config.off_variant
@@ -47,8 +46,7 @@ def kill_flag(
 def release_flag(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> FlagConfig:
     """Take the kill switch off: the flag does again what its configuration says. Not killed: nothing happens."""
     locked = log.lock([environment.pk])[environment.pk]
-    config = get_config(environment, key)
-    config.environment = locked
+    config = get_config(locked, key)
     if not config.is_killed:
         return config
     before = _state(config)

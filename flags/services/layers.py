@@ -14,10 +14,11 @@ from flags import log
 from flags.documents import layer_resource
 from flags.models import Layer, LayerSlot
 from flags.selectors import get_layer
-from flags.services.recording import record, refuse_stale, refuse_unknown
+from flags.services.recording import record, refuse_unknown
 from tenancy.errors import Conflict, Invalid
 from tenancy.models import Environment
 from tenancy.services import clean
+from tenancy.services.rows import refuse_stale
 
 _FIELDS = {"key", "name", "holdoutPercent"}
 _READ_ONLY_FIELDS = {"salt", "experiments", "holdout", "version", "createdAt", "updatedAt"}

@@ -33,7 +33,7 @@ def purge_flags(*, actor: Actor, archived_before: datetime) -> tuple[list[str], 
 @transaction.atomic
 def _purge(actor: Actor, pk: int, archived_before: datetime) -> bool:
     flag = Flag.objects.select_related("project__organization").get(pk=pk)
-    log.lock(flag.project.environments.values_list("pk", flat=True))
+    log.lock_project(flag.project)
     # It may have been restored since it was listed.
     locked = Flag.objects.filter(pk=pk, is_archived=True, archived_at__lt=archived_before).first()
     if locked is None:

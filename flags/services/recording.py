@@ -1,4 +1,4 @@
-"""What every write begins with, the version that was read, and ends with: a step in each of the two logs."""
+"""What every write begins with, the fields it knows, and ends with: a step in each of the two logs."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -8,20 +8,8 @@ from audit.actors import Actor
 from flags import log
 from flags.documents import flag_about, flag_document, flag_resource
 from flags.models import Change, FlagConfig
-from tenancy.errors import Conflict, Invalid, Problem
+from tenancy.errors import Invalid, Problem
 from tenancy.models import Environment
-
-
-def refuse_stale(noun: str, current: Mapping[str, Any], version: int | None) -> None:
-    """Raise Conflict `version_conflict` with the current state unless `version` is its version; None skips it."""
-    if version is not None and version != current["version"]:
-        raise Conflict(
-            f"The {noun} is at version {current['version']}, and you changed version {version}. Read it again, and "
-            "apply your change to what is there now.",
-            code="version_conflict",
-            attr="version",
-            current=current,
-        )
 
 
 def refuse_unknown(payload: Mapping[str, Any], known: Iterable[str]) -> None:

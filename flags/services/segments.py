@@ -7,14 +7,16 @@ from django.db import transaction
 from openflagship.engine import DecodeError, decode_segment, links
 
 from audit.actors import Actor
+from audit.services import is_same
 from flags import log
 from flags.documents import segment_document, segment_resource
 from flags.models import Change, Segment
 from flags.selectors import get_segment, segment_users, segments_in
-from flags.services.recording import record, refuse_stale, refuse_unknown
+from flags.services.recording import record, refuse_unknown
 from tenancy.errors import Conflict, Invalid, Problem
 from tenancy.models import Environment
 from tenancy.services import clean
+from tenancy.services.rows import refuse_stale
 
 _FIELDS = ("key", "name", "included", "excluded", "conditions")
 _READ_ONLY_FIELDS = ("version", "createdAt", "updatedAt")
@@ -33,7 +35,7 @@ def create_segment(*, actor: Actor, environment: Environment, payload: Mapping[s
     existing = Segment.objects.filter(environment=environment, key=segment.key).first()
     if existing is not None:
         there, wanted = segment_resource(existing), segment_resource(segment)
-        if any(there[name] != wanted[name] for name in payload if name in _FIELDS):
+        if any(not is_same(there[name], wanted[name]) for name in payload if name in _FIELDS):
             raise Conflict(
                 f"There is already a segment {segment.key!r} with other content.",
                 code="key_exists",
@@ -125,10 +127,9 @@ def _check(segment: Segment) -> None:
     except DecodeError as error:
         raise Invalid([Problem(found.path, found.code, found.message) for found in error.problems]) from error
     clean(segment)
-    graph = {
-        other.key: segments_in(other.conditions)
-        for other in Segment.objects.filter(environment=segment.environment_id).exclude(key=segment.key)
-    }
+    # Without the lists of ids, which may be long.
+    others = Segment.objects.filter(environment=segment.environment_id, conditions__isnull=False)
+    graph = {key: segments_in(tree) for key, tree in others.values_list("key", "conditions")}
     graph[segment.key] = segments_in(segment.conditions)
     cycle = links.find_cycle(graph)
     if cycle:

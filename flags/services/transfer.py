@@ -11,6 +11,7 @@ from openflagship.engine import DecodeError, decode_flag, decode_segment
 from openflagship.ids import uuid7
 
 from audit.actors import Actor
+from audit.services import is_same
 from flags import log
 from flags.documents import flag_about, flag_document, flag_resource
 from flags.models import Flag, FlagConfig, Rule
@@ -57,7 +58,7 @@ def import_environment(
     lists = {name: _list_of(data, name) for name in ("segments", "layers", "flags")}
     report = Report()
     with transaction.atomic():
-        log.lock(environment.project.environments.values_list("pk", flat=True))
+        log.lock_project(environment.project)
         for entity, items, put in (
             ("segment", lists["segments"], _put_segment),
             ("layer", lists["layers"], _put_layer),
@@ -146,7 +147,7 @@ def _put_layer(actor: Actor, environment: Environment, item: dict[str, Any]) -> 
 
 
 def _put_flag(actor: Actor, environment: Environment, item: dict[str, Any]) -> str:
-    environments = log.lock(environment.project.environments.values_list("pk", flat=True))
+    environments = log.lock_project(environment.project)
     existing = configs(environment).filter(flag__key=item["key"]).first()
     document = _document_of(item, existing)
     decode_flag(document)
@@ -186,11 +187,12 @@ def _overwrite(
     """Give the flag the document's configuration unless it has it already; return whether anything changed."""
     flag = existing.flag
     existing.environment = environments[existing.environment_id]
-    before, there = flag_resource(existing), (flag_document(existing), flag_about(flag))
+    before, there = flag_resource(existing), [flag_document(existing), flag_about(flag)]
     draft = drafts.Draft(flag, existing, [])
     split_before = drafts.split_of(existing)
     _apply(draft, item, document)
-    if (flag_document(existing, sorted(draft.rules, key=lambda rule: rule.priority)), flag_about(flag)) == there:
+    wanted = [flag_document(existing, sorted(draft.rules, key=lambda rule: rule.priority)), flag_about(flag)]
+    if is_same(wanted, there):
         return False
     drafts.refuse_split_change(draft, split_before)
     commit_draft(actor=actor, draft=draft, environments=environments, before=before, reason=reason, action=action)
@@ -254,7 +256,7 @@ def copy_flag(*, actor: Actor, source: Environment, target: Environment, key: st
     """
     if source.project_id != target.project_id or source.pk == target.pk:
         raise Invalid([Problem("to", "other_project", "Copy to another environment of the same project.")])
-    environments = log.lock(source.project.environments.values_list("pk", flat=True))
+    environments = log.lock_project(source.project)
     from_config, to_config = get_config(source, key), get_config(target, key)
     if to_config.flag.is_archived:
         raise Conflict(f"{key!r} is archived; restore it before copying it.", code="flag_archived")

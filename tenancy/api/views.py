@@ -120,7 +120,9 @@ def version_of(sent: dict[str, Any]) -> int:
     return version
 
 
-def paginate(view: APIView, request: Request, rows: QuerySet[Any]) -> tuple[PageNumberPagination, list[Any]]:
+def paginate(
+    view: APIView, request: Request, rows: QuerySet[Any] | list[Any]
+) -> tuple[PageNumberPagination, list[Any]]:
     """Return the paginator, which makes the response, and the rows of the page that was asked for."""
     paginator = cast(type[PageNumberPagination], api_settings.DEFAULT_PAGINATION_CLASS)()
     return paginator, paginator.paginate_queryset(rows, request, view=view) or []
