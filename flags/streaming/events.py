@@ -15,20 +15,27 @@ class Event:
     """One event in both its forms: `sse`, and `frame` for WebSockets.
 
     `version` is its id. An event that `is_ahead` has none: it is to be applied at once, and the steps before it and it
-    itself follow in their order.
+    itself follow in their order. `signatures` are of the data, one for each valid key; who does not know the field
+    passes over it, as the HTML standard says.
     """
 
-    def __init__(self, version: int, kind: str, data: bytes, *, is_ahead: bool = False) -> None:
+    def __init__(
+        self, version: int, kind: str, data: bytes, *, is_ahead: bool = False, signatures: tuple[str, ...] = ()
+    ) -> None:
         self.version = version
         self.kind = kind
         self.is_ahead = is_ahead
-        self.sse = b"%sevent: %s\ndata: %s\n\n" % (b"" if is_ahead else b"id: %d\n" % version, kind.encode(), data)
+        self.signatures = signatures
+        header = b"" if is_ahead else b"id: %d\n" % version
+        header += b"".join([b"signature: %s\n" % signature.encode() for signature in signatures])
+        self.sse = b"%sevent: %s\ndata: %s\n\n" % (header, kind.encode(), data)
         self.body = data
 
     @cached_property
     def frame(self) -> str:
         version = "null" if self.is_ahead else str(self.version)
-        return f'{{"event":"{self.kind}","version":{version},"data":{self.body.decode()}}}'
+        signed = f',"signatures":{orjson.dumps(self.signatures).decode()}' if self.signatures else ""
+        return f'{{"event":"{self.kind}","version":{version}{signed},"data":{self.body.decode()}}}'
 
 
 def event_of(step: Step, *, is_ahead: bool = False) -> Event:

@@ -140,13 +140,18 @@ class Hub:
         return feed
 
     def _snapshot(self, environment_id: int) -> Event:
-        """The snapshot, encoded once per version; of the feed's events the client is then spared what is in it."""
+        """The snapshot, encoded once per version and signed as `GET snapshot` is; once more when keys are rotated.
+
+        Of the feed's events the client is then spared what is in it.
+        """
         made = self._snapshots.get(environment_id)
         snapshot = snapshot_of(environment_id)
         if snapshot is None:
             raise UnknownEnvironmentError(environment_id)
-        if made is None or made.body is not snapshot.body:
-            made = self._snapshots[environment_id] = Event(snapshot.version, SNAPSHOT, snapshot.body)
+        signatures = snapshot.signatures(environment_id)
+        if made is None or made.body is not snapshot.body or made.signatures != signatures:
+            made = Event(snapshot.version, SNAPSHOT, snapshot.body, signatures=signatures)
+            self._snapshots[environment_id] = made
         return made
 
     async def _load_history(self, feed: Feed) -> None:

@@ -32,13 +32,18 @@ def eventually(condition: Callable[[], Any], *, seconds: float = SECONDS) -> Any
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One event as a client sees it; of a comment only `comment` is filled, of a `retry:` line only `retry`."""
+    """One event as a client sees it; of a comment only `comment` is filled, of a `retry:` line only `retry`.
+
+    `body` is the data as it came, which `signatures` are of.
+    """
 
     event: str = ""
     id: int | None = None
     data: Any = None
     comment: str = ""
     retry: int | None = None
+    signatures: tuple[str, ...] = ()
+    body: bytes = b""
 
 
 class Stream:
@@ -69,12 +74,16 @@ class Stream:
     def next(self) -> Received | None:
         """The next event, comment or retry line; None where the stream has ended."""
         fields: dict[str, str] = {}
+        signatures: list[str] = []
         while line := self._line():
             text = line.rstrip(b"\n").decode()
             if not text:
-                return _received(fields)
+                return _received(fields, signatures)
             name, _, value = text.partition(":")
-            fields[name] = value.removeprefix(" ")
+            if name == "signature":
+                signatures.append(value.removeprefix(" "))
+            else:
+                fields[name] = value.removeprefix(" ")
         return None
 
     def _line(self) -> bytes:
@@ -102,13 +111,15 @@ class Stream:
         self._connection.close()
 
 
-def _received(fields: dict[str, str]) -> Received:
+def _received(fields: dict[str, str], signatures: list[str]) -> Received:
     return Received(
         event=fields.get("event", ""),
         id=int(fields["id"]) if "id" in fields else None,
         data=orjson.loads(fields["data"]) if "data" in fields else None,
         comment=fields.get("", ""),
         retry=int(fields["retry"]) if "retry" in fields else None,
+        signatures=tuple(signatures),
+        body=fields.get("data", "").encode(),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import os
 from collections.abc import Callable
@@ -186,6 +188,50 @@ def test_client__secret_given__takes_signed_snapshots_only(platform: SmallPlatfo
 
     assert not client.is_enabled("asked", "user-1")
     assert client.status().config_version == 2
+
+
+def test_client__secret_given__a_signed_snapshot_on_the_stream_needs_no_fetch(
+    platform: SmallPlatform, connect: Connect
+) -> None:
+    platform.secret = "good"
+    client = connect(signing_secret="good")
+    eventually(lambda: platform.stream_count == 1)
+    fetched = _fetches(platform)
+    platform.say(_event(_body(5, enabled=False), "other", "good"))
+    eventually(lambda: client.status().config_version == 5)
+
+    assert not client.is_enabled("asked", "user-1")
+    assert _fetches(platform) == fetched
+
+
+@pytest.mark.parametrize(("version", "secrets"), [(5, ["forged"]), (5, []), (0, ["good"])])
+def test_client__secret_given__a_snapshot_on_the_stream_that_proves_nothing_is_fetched_instead(
+    platform: SmallPlatform, connect: Connect, version: int, secrets: list[str]
+) -> None:
+    platform.secret = "good"
+    client = connect(signing_secret="good")
+    eventually(lambda: platform.stream_count == 1)
+    fetched = _fetches(platform)
+    platform.say(_event(_body(version, enabled=False), *secrets))
+    eventually(lambda: _fetches(platform) > fetched)
+
+    assert client.is_enabled("asked", "user-1")
+    assert client.status().config_version == 1
+
+
+def _body(version: int, **flag: Any) -> str:
+    return json.dumps({**snapshot(treatment(**flag)), "version": version})
+
+
+def _event(body: str, *secrets: str) -> bytes:
+    """A snapshot on the stream, signed with each of the secrets."""
+    signatures = [hmac.new(secret.encode(), body.encode(), hashlib.sha256).hexdigest() for secret in secrets]
+    signed = "".join(f"signature: sha256={signature}\n" for signature in signatures)
+    return f"id: {json.loads(body)['version']}\n{signed}event: snapshot\ndata: {body}\n\n".encode()
+
+
+def _fetches(platform: SmallPlatform) -> int:
+    return sum(path == "/api/snapshot" for _, path, _ in platform.asked)
 
 
 def test_client__listener__hears_which_flags_changed(platform: SmallPlatform, connect: Connect) -> None:

@@ -13,11 +13,15 @@ class EventTooLargeError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ServerEvent:
-    """`id` is the event's own, None where it has none (the standard would repeat the last one)."""
+    """`id` is the event's own, None where it has none (the standard would repeat the last one).
+
+    `signatures` come in a field of FlagShip's, which the standard has others pass over.
+    """
 
     kind: str
     data: str
     id: str | None = None
+    signatures: tuple[str, ...] = ()
 
 
 class EventParser:
@@ -62,6 +66,7 @@ class EventParser:
         self._kind = ""
         self._data: list[str] = []
         self._id: str | None = None
+        self._signatures: list[str] = []
 
     def _line(self, raw: bytes) -> ServerEvent | None:
         line = raw.decode("utf-8", "replace")
@@ -69,7 +74,10 @@ class EventParser:
             self._is_start = False
             line = line.removeprefix("\ufeff")
         if not line:
-            event = ServerEvent(self._kind or "message", "\n".join(self._data), self._id) if self._data else None
+            data = "\n".join(self._data)
+            event = (
+                ServerEvent(self._kind or "message", data, self._id, tuple(self._signatures)) if self._data else None
+            )
             self._forget()
             return event
         name, _, value = line.partition(":")
@@ -80,6 +88,8 @@ class EventParser:
             self._kind = value
         elif name == "id" and "\0" not in value:
             self._id = value
+        elif name == "signature":
+            self._signatures.append(value)
         elif name == "retry" and value.isascii() and value.isdigit():
             self.retry_milliseconds = int(value)
         return None

@@ -20,7 +20,7 @@ from openflagship.client.configuration import (
 from openflagship.client.effects import Endpoint, Logic, Pause
 from openflagship.client.http import Exchange, request
 from openflagship.client.options import Options
-from openflagship.client.sse import EventParser, EventTooLargeError
+from openflagship.client.sse import EventParser, EventTooLargeError, ServerEvent
 
 log = logging.getLogger("openflagship")
 
@@ -177,12 +177,23 @@ class Synchroniser:
             self._configuration.confirm()
             if not events:
                 continue
-            if self._options.signing_secret is not None:
-                # What comes over the stream bears no signature: take it as news that there is something to fetch.
-                if any(event.kind == SNAPSHOT or event.id != str(self._configuration.version) for event in events):
-                    yield from self._fetch()
-            elif self._configuration.apply(events):
-                self._changed()
+            if self._options.signing_secret is None or self._is_signed(events, self._options.signing_secret):
+                if self._configuration.apply(events):
+                    self._changed()
+            elif any(event.kind == SNAPSHOT or event.id != str(self._configuration.version) for event in events):
+                # What bears no signature is taken as news that there is something to fetch.
+                yield from self._fetch()
+
+    def _is_signed(self, events: list[ServerEvent], secret: str) -> bool:
+        """Whether this is one signed snapshot, and no earlier one that somebody has kept and sends again."""
+        if len(events) != 1 or events[0].kind != SNAPSHOT:
+            return False
+        body = events[0].data.encode()
+        try:
+            check_signature(body, secret, *events[0].signatures)
+        except SnapshotError:
+            return False
+        return parse_snapshot(body).version >= self._configuration.version
 
     def _note_lost(self) -> None:
         if self.state != POLLING:
