@@ -15,6 +15,7 @@ from flagship import embedded
 from flagship.console.frame import UNFOLD  # noqa: F401 - a setting
 from flagship.console.policy import CONTENT_SECURITY_POLICY  # noqa: F401 - likewise
 from flagship.telemetry import logging_config
+from tenancy.group_roles import read_group_roles
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -158,7 +159,26 @@ DATABASES = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "tenancy.User"
-AUTHENTICATION_BACKENDS = ["tenancy.backends.ThrottledBackend"]
+# Single sign-on by OpenID Connect; off while no issuer is named. With OIDC_ONLY no password lets anybody in.
+OIDC_ISSUER = env.str("OIDC_ISSUER", default="").rstrip("/")
+OIDC_ONLY = env.bool("OIDC_ONLY", default=False)
+OIDC_GROUPS_CLAIM = env.str("OIDC_GROUPS_CLAIM", default="groups")
+try:
+    OIDC_GROUP_ROLES = read_group_roles(env.json("OIDC_GROUP_ROLES", default={}))
+except ValueError as error:
+    raise ImproperlyConfigured(f"OIDC_GROUP_ROLES {error}.") from error
+# Names that mozilla-django-oidc gives; its endpoints come from the issuer's own description.
+OIDC_RP_CLIENT_ID = env.str("OIDC_CLIENT_ID", default="")
+OIDC_RP_CLIENT_SECRET = env.str("OIDC_CLIENT_SECRET", default="")
+OIDC_RP_SCOPES = env.str("OIDC_SCOPES", default="openid email profile")
+OIDC_RP_SIGN_ALGO = env.str("OIDC_SIGN_ALGORITHM", default="RS256")
+OIDC_USE_PKCE, OIDC_TIMEOUT = True, 10
+if (OIDC_ISSUER and not OIDC_RP_CLIENT_ID) or (OIDC_ONLY and not OIDC_ISSUER):
+    raise ImproperlyConfigured("Single sign-on needs OIDC_ISSUER and OIDC_CLIENT_ID, both.")
+AUTHENTICATION_BACKENDS = [
+    *([] if OIDC_ONLY else ["tenancy.backends.ThrottledBackend"]),
+    *(["tenancy.single_sign_on.SingleSignOnBackend"] if OIDC_ISSUER else []),
+]
 # So many wrong passwords or secrets for one name (five times as many from one address) lock it out for so long.
 LOGIN_ATTEMPTS = int(_number("LOGIN_ATTEMPTS", 10, low=1, high=10_000))
 LOGIN_LOCKOUT_SECONDS = _number("LOGIN_LOCKOUT_SECONDS", 300, low=1, high=86_400)
@@ -307,6 +327,10 @@ AUTH_PASSWORD_VALIDATORS = [
 # Security.
 _https = BASE_URL.startswith("https://")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
+if _https:
+    # A browser takes a cookie of that name from this host alone, by https, and for all of it.
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
+SESSION_COOKIE_AGE = int(3600 * _number("SESSION_HOURS", 12, low=0.1, high=8760))
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=False)
 SECURE_HSTS_SECONDS = int(_number("SECURE_HSTS_SECONDS", 31_536_000 if _https else 0, low=0, high=10**9))
 SECURE_REFERRER_POLICY = "same-origin"

@@ -42,6 +42,14 @@ class User(AbstractUser):
         related_name="service_accounts",
         help_text="Set for a service account: the organization it belongs to.",
     )
+    sso_subject = models.CharField(
+        max_length=500,
+        null=True,
+        blank=True,
+        unique=True,
+        editable=False,
+        help_text="Set for whom single sign-on brought: the provider's address and its name for the person.",
+    )
 
     @property
     def is_service(self) -> bool:

@@ -70,6 +70,7 @@ UNFOLD: dict[str, Any] = {
     "STYLES": [_styles, _frame_styles],
     "SCRIPTS": [_scripts],
     "DASHBOARD_CALLBACK": "flagship.console.home.fill",
+    "GLOBAL_CALLBACK": "flagship.console.context.fill",
     "COLORS": {
         "primary": {
             "50": "oklch(96.2% .018 272.314)",

@@ -1,0 +1,17 @@
+"""What every page of the console is given beside its own content, the login page included."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import reverse
+
+
+def fill(request: HttpRequest) -> dict[str, Any]:
+    """unfold's GLOBAL_CALLBACK."""
+    if request.user.is_authenticated or not settings.OIDC_ISSUER:
+        return {}
+    after = urlencode({"next": request.GET.get("next") or reverse(settings.LOGIN_REDIRECT_URL)})
+    url = f"{reverse('oidc_authentication_init')}?{after}"
+    return {"single_sign_on": {"is_only": settings.OIDC_ONLY, "url": url}}
