@@ -224,7 +224,12 @@ def _lines(servers: dict[int, int], key: str, small_key: str) -> list[Line]:
         Line(target("lane-ofrep", WEB, ofrep_one), "**fast lane**, OFREP single", "raw-wsgi", 0.60),
         Line(target("django", FLOOR_DJANGO, single("/plain", plain)), "plain Django view, granian", "raw-wsgi"),
         Line(target("bare-drf", FLOOR_DJANGO, single("/drf", plain)), "bare DRF view, granian", "raw-wsgi"),
-        Line(target("drf", WEB, single(f"{evaluate}?drf=1", names)), "**DRF view**, evaluate", "bare-drf", 0.70),
+        Line(
+            target("drf", WEB, single(evaluate, names), {**mine, "X-Tenant-ID": "bench"}),
+            "**DRF view**, evaluate",
+            "bare-drf",
+            0.70,
+        ),
         Line(target("raw-asgi-uvicorn", FLOOR_UVICORN, single("/", plain)), "raw ASGI evaluation, uvicorn"),
         Line(
             target("raw-asgi-granian", FLOOR_GRANIAN, single("/", plain)),

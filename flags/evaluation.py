@@ -44,6 +44,7 @@ class Caller:
             unix_ms,
             self.source,
             self.user_agent,
+            context.attributes,
         )
 
 

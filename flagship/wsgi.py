@@ -1,5 +1,6 @@
 """What granian serves as `web`: Django behind the fast lane, one blocking thread a worker (docs/adr/0002)."""
 
+import gc
 import os
 
 from django.core.wsgi import get_wsgi_application
@@ -9,7 +10,11 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flagship.settings")
 django = get_wsgi_application()
 
 from flags.runtime import RUNTIME  # noqa: E402 - Django's apps must be loaded first
+from flagship.dataplane import DataPlane  # noqa: E402 - likewise
 from flagship.fastlane import FastLane  # noqa: E402 - likewise
 
-application = FastLane(django)  # type: ignore[arg-type]  # the stubs of a WSGI handler are narrower than WSGI
+application = FastLane(DataPlane(django))
 RUNTIME.start()
+# What was loaded stays: a collection need not look through ten thousand flags again and hold up a request for it.
+gc.collect()
+gc.freeze()

@@ -9,6 +9,7 @@ from flags import evaluation
 from flags.api import serializers
 from flags.metrics import EVALUATION_SECONDS
 from tenancy.api.authentication import IsEnvironmentKey
+from tenancy.api.negotiation import JsonNegotiation
 from tenancy.api.request import Request
 
 
@@ -16,6 +17,7 @@ class EvaluateView(APIView):
     """One flag for one user."""
 
     permission_classes = [IsEnvironmentKey]
+    content_negotiation_class = JsonNegotiation
 
     @extend_schema(
         request=serializers.EvaluateSerializer,
@@ -31,6 +33,7 @@ class EvaluateAllView(APIView):
     """Every flag, or those named, for one user."""
 
     permission_classes = [IsEnvironmentKey]
+    content_negotiation_class = JsonNegotiation
 
     @extend_schema(request=serializers.EvaluateAllSerializer, responses=serializers.AnswersSerializer)
     def post(self, request: Request) -> Response:

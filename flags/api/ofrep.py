@@ -12,6 +12,7 @@ from rest_framework.views import APIView
 from flags import ofrep
 from flags.evaluation import Caller
 from tenancy.api.authentication import IsEnvironmentKey
+from tenancy.api.negotiation import JsonNegotiation
 from tenancy.api.request import Request
 
 _REQUEST = inline_serializer("OfrepRequest", {"context": serializers.DictField(required=False)})
@@ -42,6 +43,7 @@ class OfrepView(APIView):
     """What both routes share: the caller, and refusals in the protocol's own form."""
 
     permission_classes = [IsEnvironmentKey]
+    content_negotiation_class = JsonNegotiation
 
     def caller(self, request: Request) -> Caller:
         return Caller(request.user.own_environment_id, source="ofrep", user_agent=request.META.get("HTTP_USER_AGENT"))

@@ -1,4 +1,4 @@
-"""The fast lane answers what Django would, to the field, and leaves to Django whatever is not plain."""
+"""The fast lane and the data plane answer what all of Django would, and leave to it whatever is not theirs."""
 
 from io import BytesIO
 from typing import Any
@@ -10,6 +10,7 @@ from django.test import RequestFactory
 
 from analytics.buffer import EXPOSURES
 from flags.runtime import RUNTIME
+from flagship.dataplane import DataPlane
 from flagship.fastlane import FastLane
 
 DJANGO = WSGIHandler()
@@ -91,9 +92,13 @@ def _refuse(_environ, _start_response):
     raise AssertionError("the lane should have answered this by itself")
 
 
+LANE, DATA_PLANE = FastLane(_refuse), DataPlane(_refuse)
+
+
+@pytest.mark.parametrize("shortened", [LANE, DATA_PLANE], ids=["lane", "data plane"])
 @pytest.mark.parametrize(("path", "body"), PLAIN)
-def test_lane__plain_request__answers_by_itself_what_django_answers(ask, recorded, path, body):
-    status, headers, answer = ask(FastLane(_refuse), path, body)
+def test_plain_request__without_all_of_django__is_answered_as_django_answers(ask, recorded, shortened, path, body):
+    status, headers, answer = ask(shortened, path, body)
     exposed = [call[:1] + call[2:9] for call in recorded]
     recorded.clear()
     expected_status, expected_headers, expected = ask(DJANGO, path, body)
@@ -106,9 +111,28 @@ def test_lane__plain_request__answers_by_itself_what_django_answers(ask, recorde
     assert int(headers["Content-Length"]) > 0
 
 
+@pytest.mark.parametrize("path", ["/api/flags/evaluate/all", "/ofrep/v1/evaluate/flags"])
+def test_data_plane__every_flag__answers_as_django(ask, path):
+    status, headers, answer = ask(DATA_PLANE, path, {})
+    expected_status, expected_headers, expected = ask(DJANGO, path, {})
+
+    assert status == expected_status == 200
+    # Those two speak of pages.
+    assert headers.keys() == expected_headers.keys() - {"X-Frame-Options", "Content-Security-Policy"}
+    assert headers.get("ETag") == expected_headers.get("ETag")
+    assert answer.keys() == expected.keys()
+
+
+def test_data_plane__no_credential_or_another_route__is_all_of_django_s(ask):
+    direct = ask(DJANGO, EVALUATE, PLAIN[0][1], {"HTTP_AUTHORIZATION": "Bearer nope"})
+    assert ask(DATA_PLANE, EVALUATE, PLAIN[0][1], {"HTTP_AUTHORIZATION": "Bearer nope"})[0] == direct[0] == 401
+    with pytest.raises(AssertionError, match="by itself"):
+        ask(DATA_PLANE, "/api/flags", {})
+
+
 @pytest.mark.parametrize(("path", "body", "headers"), NOT_PLAIN)
 def test_lane__anything_else__is_django_s_to_answer(ask, path, body, headers):
-    through_lane = ask(FastLane(DJANGO), path, body, headers)
+    through_lane = ask(FastLane(DataPlane(DJANGO)), path, body, headers)
     direct = ask(DJANGO, path, body, headers)
 
     assert through_lane[0] == direct[0] >= 400
