@@ -1,7 +1,7 @@
 """The statements of the PostgreSQL store's writing half.
 
 Two processes never deadlock: each takes the tables in the same order (exposures, units, last hours, counters,
-conversions) and each table's rows in the order of its key.
+conversions) and each table's rows in one order: the events' by id, the units' by unit, which sorts cheapest.
 """
 
 from dataclasses import dataclass
@@ -117,7 +117,7 @@ INSERT INTO first_exposures AS known (
 SELECT environment_id, experiment, to_timestamp(phase_ms / 1000.0::float8), unit_id, variant,
        to_timestamp(first_ms / 1000.0::float8), to_timestamp(crossed_ms / 1000.0::float8),
        to_timestamp(bot_ms / 1000.0::float8)
-FROM staged_units ORDER BY environment_id, experiment, phase_ms, unit_id
+FROM staged_units ORDER BY unit_id, environment_id, experiment, phase_ms
 ON CONFLICT (environment_id, experiment, phase, unit_id) DO UPDATE
 SET variant = CASE WHEN excluded.first_at IS NOT NULL AND {_IS_EARLIER} THEN excluded.variant ELSE known.variant END,
     first_at = least(known.first_at, excluded.first_at),
@@ -137,14 +137,17 @@ MERGE_LAST_HOURS = """
 WITH moved AS (
     INSERT INTO flag_units AS known (environment_id, flag_key, variant, unit_id, last_hour)
     SELECT environment_id, flag_key, variant, unit_id, to_timestamp(hour_ms / 1000.0::float8)
-    FROM staged_hours ORDER BY environment_id, flag_key, variant, unit_id
+    FROM staged_hours ORDER BY unit_id, environment_id, flag_key, variant
     ON CONFLICT (environment_id, flag_key, variant, unit_id) DO UPDATE SET last_hour = excluded.last_hour
     WHERE known.last_hour < excluded.last_hour
     RETURNING environment_id, flag_key, variant, old.last_hour AS former_hour, new.last_hour AS last_hour
+), counted AS (
+    SELECT environment_id, flag_key, variant, former_hour, last_hour, count(*) AS units FROM moved
+    GROUP BY environment_id, flag_key, variant, former_hour, last_hour
 ), steps AS (
-    SELECT environment_id, flag_key, variant, last_hour, 1 AS step FROM moved
+    SELECT environment_id, flag_key, variant, last_hour, units AS step FROM counted
     UNION ALL
-    SELECT environment_id, flag_key, variant, former_hour, -1 FROM moved WHERE former_hour IS NOT NULL
+    SELECT environment_id, flag_key, variant, former_hour, -units FROM counted WHERE former_hour IS NOT NULL
 )
 INSERT INTO flag_unit_hours AS known (environment_id, flag_key, last_hour, variant, units)
 SELECT environment_id, flag_key, last_hour, variant, sum(step) FROM steps

@@ -8,6 +8,7 @@ of the events seen changes nothing in all of them. So several threads may share 
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from analytics.events import Exposure
@@ -76,6 +77,21 @@ def with_event(state: UnitState, variant: str, occurred_ms: int, *, is_bot: bool
     return first_variant, first_ms, occurred_ms if crossed_ms is None else min(crossed_ms, occurred_ms), bot_ms
 
 
+# What this batch changes, then the two generations of what is remembered.
+_Layers = tuple[dict[str, State], dict[str, State], dict[str, State]]
+
+
+@dataclass(slots=True)
+class _Kind:
+    """What exposures of one flag, variant and experiment share; `states` where the experiment has one phase."""
+
+    environment_id: int
+    experiment: str | None
+    hours: _Layers[int]
+    states: _Layers[UnitState] | None = None
+    by_phase: dict[int, _Layers[UnitState]] = field(default_factory=dict)
+
+
 class Changes:
     """States that one batch may change; `commit` remembers them once the batch's transaction has committed."""
 
@@ -88,41 +104,49 @@ class Changes:
 
     def take(self, events: Iterable[tuple[Exposure, bool]]) -> None:
         """Work through exposures with whether each is a bot's."""
-        hour_groups: dict[FlagKey, tuple[dict[str, int], dict[str, int], dict[str, int]]] = {}
+        kinds: dict[tuple[int, str, str, str | None], _Kind] = {}
         for event, is_bot in events:
+            variant, experiment = event.variant, event.experiment
+            # All that events of one kind share is looked up once: this runs for every event that is stored.
+            wanted = (event.environment_id, event.flag_key, variant, experiment)
+            kind = kinds.get(wanted)
+            if kind is None:
+                kind = kinds[wanted] = self._kind(*wanted)
             unit_id, occurred_ms = event.unit_id, event.occurred_ms
             if not is_bot:
-                flag = (event.environment_id, event.flag_key, event.variant)
-                groups = hour_groups.get(flag)
-                if groups is None:
-                    groups = hour_groups[flag] = ({}, *self._flags.groups(flag))
-                pending, young, old = groups
                 hour = occurred_ms // HOUR_MS
-                known = pending.get(unit_id)
-                if known is None:
-                    known = young.get(unit_id)
-                    if known is None:
-                        known = old.get(unit_id)
-                if known is None or hour > known:
-                    pending[unit_id] = hour
-            if event.experiment is not None:
-                self._take_experiment(event, event.experiment, is_bot=is_bot)
-        self.last_hours = {flag: groups[0] for flag, groups in hour_groups.items() if groups[0]}
+                hours, young_hours, old_hours = kind.hours
+                last = hours.get(unit_id) or young_hours.get(unit_id) or old_hours.get(unit_id)
+                if last is None or hour > last:
+                    hours[unit_id] = hour
+            if experiment is None:
+                continue
+            states = kind.states
+            if states is None:
+                states = self._states(phase_of(self._phases, wanted[0], experiment, occurred_ms), kind)
+            pending, young, old = states
+            known = pending.get(unit_id) or young.get(unit_id) or old.get(unit_id) or _NOTHING
+            if known[0] == variant and not is_bot and occurred_ms >= known[1]:  # type: ignore[operator]  # a variant has a time
+                continue
+            state = with_event(known, variant, occurred_ms, is_bot=is_bot)
+            if state != known:
+                pending[unit_id] = state
+        self.units = {key: states for key, states in self.units.items() if states}
+        self.last_hours = {flag: hours for flag, hours in self.last_hours.items() if hours}
 
-    def _take_experiment(self, event: Exposure, experiment: str, *, is_bot: bool) -> None:
-        unit_id, occurred_ms = event.unit_id, event.occurred_ms
-        phase_ms = phase_of(self._phases, event.environment_id, experiment, occurred_ms)
-        key = (event.environment_id, experiment, phase_ms)
-        pending = self.units.get(key)
-        known = pending.get(unit_id) if pending else None
-        if known is None:
-            young, old = self._experiments.groups(key)
-            known = young.get(unit_id) or old.get(unit_id) or _NOTHING
-        if known[0] == event.variant and not is_bot and occurred_ms >= known[1]:  # type: ignore[operator]  # a variant has a time
-            return
-        state = with_event(known, event.variant, occurred_ms, is_bot=is_bot)
-        if state != known:
-            self.units.setdefault(key, {})[unit_id] = state
+    def _kind(self, environment_id: int, flag_key: str, variant: str, experiment: str | None) -> "_Kind":
+        flag = (environment_id, flag_key, variant)
+        kind = _Kind(environment_id, experiment, (self.last_hours.setdefault(flag, {}), *self._flags.groups(flag)))
+        if experiment is not None and not self._phases.get((environment_id, experiment)):
+            kind.states = self._states(FIRST_PHASE_MS, kind)
+        return kind
+
+    def _states(self, phase_ms: int, kind: "_Kind") -> "_Layers[UnitState]":
+        found = kind.by_phase.get(phase_ms)
+        if found is None:
+            key = (kind.environment_id, kind.experiment or "", phase_ms)
+            found = kind.by_phase[phase_ms] = (self.units.setdefault(key, {}), *self._experiments.groups(key))
+        return found
 
     def unit_rows(self) -> Iterator[tuple[int, str, int, str, str | None, int | None, int | None, int | None]]:
         for (environment_id, experiment, phase_ms), states in self.units.items():
