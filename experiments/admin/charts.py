@@ -112,6 +112,44 @@ def lift_forest(payload: dict[str, Any]) -> dict[str, Any] | None:
     }
 
 
+def breakdown_forest(payload: dict[str, Any]) -> dict[str, Any] | None:
+    """The primary metric's absolute lift within each value of an attribute; None where there is none to draw."""
+    breakdown = payload.get("breakdown")
+    is_rate = all(variant["rate"] is not None or not variant["users"] for variant in payload["variants"])
+    if not breakdown or not is_rate:
+        return None
+    found = [
+        (f"{segment['value']}: {item['variant']}", item)
+        for segment in breakdown["segments"]
+        for item in segment["comparisons"]
+        if item["absoluteLift"] is not None and item["ci"] is not None
+    ]
+    if not found:
+        return None
+    rows = [
+        {
+            "name": name,
+            "estimate": item["absoluteLift"],
+            "low": item["ci"][0],
+            "high": item["ci"][1],
+            "css": ("fs-positive" if item["absoluteLift"] > 0 else "fs-negative") if item["significant"] else "",
+        }
+        for name, item in found
+    ]
+    return {
+        "title": f"Difference of {payload['experiment']['primaryMetric']} by {breakdown['attribute']}",
+        "description": " ".join(
+            f"{row['name']}: {_points(row['estimate'])}, from {_points(row['low'])} to {_points(row['high'])}."
+            for row in rows
+        ),
+        "rows": rows,
+        "table": {
+            "head": [breakdown["attribute"], "Difference", "From", "To"],
+            "rows": [[row["name"], *(_points(row[name]) for name in ("estimate", "low", "high"))] for row in rows],
+        },
+    }
+
+
 def lift_over_time(stored: list[dict[str, Any]], variant: str, metric: str) -> dict[str, Any] | None:
     """The primary metric's absolute lift in each stored result, with the band that holds however often one looks."""
     points = []

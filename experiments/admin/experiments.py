@@ -12,7 +12,7 @@ from django.urls import URLPattern, path
 from unfold.decorators import display
 
 from experiments import services
-from experiments.admin import designer, results, simulation
+from experiments.admin import designer, editing, results, simulation
 from experiments.models import Experiment
 from experiments.preflight import check_before_start
 from experiments.selectors import stored_results, with_parts
@@ -87,10 +87,19 @@ class ExperimentAdmin(PerEnvironmentAdmin):
         return [
             route("plan/", self._plan, "plan"),
             route("simulate/", self._simulate, "simulate"),
-            route("<path:object_id>/edit/", self._on_experiment(designer.edit, needs_editor=True), "edit"),
+            route("<path:object_id>/edit/", self._on_experiment(editing.edit, needs_editor=True), "edit"),
             route("<path:object_id>/results/", self._on_experiment(results.page), "results"),
             route("<path:object_id>/results.csv", self._on_experiment(results.export), "export"),
+            route("<path:object_id>/results/charts/<slug:name>.svg", self._on_experiment(results.chart), "chart"),
             route("<path:object_id>/results/<uuid:result_id>/", self._on_experiment(results.page), "stored"),
+            route(
+                "<path:object_id>/results/<uuid:result_id>.csv", self._on_experiment(results.export), "stored_export"
+            ),
+            route(
+                "<path:object_id>/results/<uuid:result_id>/charts/<slug:name>.svg",
+                self._on_experiment(results.chart),
+                "stored_chart",
+            ),
             *(
                 route(f"<path:object_id>/{verb}/", self._on_experiment(_acting(verb), needs_editor=True), verb)
                 for verb in _ACTS
@@ -142,8 +151,9 @@ def _page(model_admin: ExperimentAdmin, request: HttpRequest, experiment: Experi
     may_edit = model_admin.has_edit_permission(request, experiment)
     acts = {
         Experiment.Status.DRAFT: ["edit", "start"],
-        Experiment.Status.RUNNING: ["pause", "restart", "complete"],
-        Experiment.Status.PAUSED: ["resume", "restart", "complete"],
+        Experiment.Status.RUNNING: ["edit", "pause", "restart", "complete"],
+        Experiment.Status.PAUSED: ["edit", "resume", "restart", "complete"],
+        Experiment.Status.COMPLETED: ["edit"],
     }.get(Experiment.Status(experiment.status), [])
     return model_admin.page(
         request,

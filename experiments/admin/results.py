@@ -2,13 +2,15 @@
 
 import csv
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
 
-from experiments.admin import charts
+from experiments.admin import figures
 from experiments.analysis import results_for
-from experiments.models import Experiment
+from experiments.models import Experiment, ExperimentResult
 from experiments.selectors import stored_results
 from tenancy.admin import ConsoleAdmin
 from tenancy.errors import ServiceError
@@ -31,22 +33,18 @@ _MOST_STORED = 60
 def page(
     model_admin: ConsoleAdmin, request: HttpRequest, experiment: Experiment, result_id: UUID | None = None
 ) -> HttpResponse:
-    """Results as of now, of `?window=`, or as they were stored under a permanent address."""
-    rows = stored_results(experiment)
-    stored = rows.filter(pk=result_id).first() if result_id else None
-    if result_id and stored is None:
-        raise Http404("There is no such stored result.")
+    """Results as of now, of `?window=`, broken down by `?segment=`; or as stored, under a permanent address."""
+    stored = _stored(experiment, result_id)
     problem = ""
     payload: dict[str, Any] | None = None
     try:
-        payload = stored.payload if stored else results_for(experiment, request.GET.get("window") or None)
+        payload = _payload(request, experiment, stored)
     except ServiceError as error:
         problem = error.problems[0].detail
-    latest = list(rows[:_MOST_STORED])
+    latest = list(stored_results(experiment)[:_MOST_STORED])
     shown: dict[str, Any] = {}
     if payload is not None:
-        history = [row.payload for row in reversed(latest) if row.phase.number == payload["window"]["phase"]]
-        shown = _shown(payload, history)
+        shown = {**_shown(payload), "figures": _figures(request, experiment, payload, latest, stored)}
     return model_admin.page(
         request,
         "experiments/results.html",
@@ -54,30 +52,88 @@ def page(
         experiment=experiment,
         payload=payload,
         stored=stored,
+        permanent=request.build_absolute_uri() if stored else "",
         problem=problem,
         latest=latest[:20],
         method_words=METHODS[Experiment.Method(experiment.method)],
         window=request.GET.get("window", ""),
+        segment=request.GET.get("segment", ""),
+        attributes_url=f"{reverse('admin:flags_flagconfig_attributes')}?environment={experiment.environment_id}",
+        export_url=_export_url(request, experiment, stored),
         **shown,
     )
 
 
-def _shown(payload: dict[str, Any], history: list[dict[str, Any]]) -> dict[str, Any]:
+def chart(
+    model_admin: ConsoleAdmin,  # noqa: ARG001 - as the other pages
+    request: HttpRequest,
+    experiment: Experiment,
+    name: str,
+    result_id: UUID | None = None,
+) -> HttpResponse:
+    """One of the page's charts as an SVG file, for the same window and breakdown."""
+    stored = _stored(experiment, result_id)
+    try:
+        payload = _payload(request, experiment, stored)
+    except ServiceError as error:
+        raise Http404(error.problems[0].detail) from error
+    latest = list(stored_results(experiment)[:_MOST_STORED])
+    return figures.svg(request, experiment, _figures(request, experiment, payload, latest, stored), name)
+
+
+def _stored(experiment: Experiment, result_id: UUID | None) -> ExperimentResult | None:
+    if result_id is None:
+        return None
+    found = stored_results(experiment).filter(pk=result_id).first()
+    if found is None:
+        raise Http404("There is no such stored result.")
+    return found
+
+
+def _payload(request: HttpRequest, experiment: Experiment, stored: ExperimentResult | None) -> dict[str, Any]:
+    """Raises ServiceError where there are no results to show."""
+    if stored is not None:
+        kept: dict[str, Any] = stored.payload
+        return kept
+    return results_for(experiment, request.GET.get("window") or None, segment=request.GET.get("segment") or None)
+
+
+def _figures(
+    request: HttpRequest,
+    experiment: Experiment,
+    payload: dict[str, Any],
+    latest: list[ExperimentResult],
+    stored: ExperimentResult | None,
+) -> dict[str, figures.Figure]:
+    """The charts; lift over time out of what was stored of the same phase, up to the results on the page."""
+    until = stored.until if stored else None
+    history = [
+        row.payload
+        for row in reversed(latest)
+        if row.phase.number == payload["window"]["phase"] and (until is None or row.until <= until)
+    ]
+    query = {name: request.GET.get(name, "") for name in ("window", "segment")}
+    return figures.figures_of(payload, history, experiment, query=query, stored=stored.pk if stored else None)
+
+
+def _export_url(request: HttpRequest, experiment: Experiment, stored: ExperimentResult | None) -> str:
+    if stored is not None:
+        return reverse("admin:experiments_experiment_stored_export", args=[experiment.pk, stored.pk])
+    given = {name: request.GET[name] for name in ("window", "segment") if request.GET.get(name)}
+    address = reverse("admin:experiments_experiment_export", args=[experiment.pk])
+    return f"{address}?{urlencode(given)}" if given else address
+
+
+def _shown(payload: dict[str, Any]) -> dict[str, Any]:
     action = payload["recommendation"]["action"]
-    primary = [item for item in payload["comparisons"] if item["role"] == "primary"]
-    over_time = [charts.lift_over_time(history, item["variant"], item["metric"]) for item in primary]
     return {
         "tone": _TONES.get(action, "info"),
         "icon": _ICONS.get(action, "info"),
-        "primary": primary,
+        "primary": [item for item in payload["comparisons"] if item["role"] == "primary"],
         "secondary": [item for item in payload["comparisons"] if item["role"] == "secondary"],
         "is_binary": all(variant["rate"] is not None or not variant["users"] for variant in payload["variants"]),
         "flagged": [day for day in payload["srm"]["daily"] if day["warning"]],
         "users": sum(payload["srm"]["observed"].values()),
-        "per_day": charts.exposures_per_day(payload),
-        "cumulative": charts.cumulative_exposures(payload),
-        "forest": charts.lift_forest(payload),
-        "over_time": [chart for chart in over_time if chart is not None],
     }
 
 
@@ -89,10 +145,15 @@ def recommendation_of(experiment: Experiment) -> dict[str, Any] | None:
     return found
 
 
-def export(model_admin: ConsoleAdmin, request: HttpRequest, experiment: Experiment) -> HttpResponse:  # noqa: ARG001 - as the other pages
-    """Variants and comparisons as CSV, figures at full precision."""
+def export(
+    model_admin: ConsoleAdmin,  # noqa: ARG001 - as the other pages
+    request: HttpRequest,
+    experiment: Experiment,
+    result_id: UUID | None = None,
+) -> HttpResponse:
+    """Variants, comparisons, days and the breakdown as CSV, figures at full precision."""
     try:
-        payload = results_for(experiment, request.GET.get("window") or None)
+        payload = _payload(request, experiment, _stored(experiment, result_id))
     except ServiceError as error:
         raise Http404(error.problems[0].detail) from error
     response = HttpResponse(content_type="text/csv")
@@ -116,4 +177,17 @@ def export(model_admin: ConsoleAdmin, request: HttpRequest, experiment: Experime
     for day in payload["srm"]["daily"]:
         counts = [day["observed"].get(key, 0) for key in variants]
         writer.writerow([day["date"], *counts, day["pValue"], day["adjustedPValue"], day["warning"]])
+    if payload.get("breakdown"):
+        writer.writerow([])
+        writer.writerow(
+            [payload["breakdown"]["attribute"], "variant", "users", "absoluteLift", "relativeLift", "ciLow", "ciHigh",
+             "pValue", "adjustedPValue", "significant"]
+        )  # fmt: skip
+        for segment in payload["breakdown"]["segments"]:
+            for item in segment["comparisons"]:
+                interval = item["ci"] or (None, None)
+                writer.writerow(
+                    [segment["value"], item["variant"], segment["users"], item["absoluteLift"], item["relativeLift"],
+                     *interval, item["pValue"], item["adjustedPValue"], item["significant"]]
+                )  # fmt: skip
     return response

@@ -125,16 +125,37 @@ def diff_table(changes: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"changes": [change for change in changes if change["path"] not in _BOOKKEEPING]}
 
 
-@register.inclusion_tag("console/chart.html")
-def bar_chart(chart: Mapping[str, Any]) -> dict[str, Any]:
-    return {"chart": chart, "drawing": charts.draw_bars(chart), "kind": "bars"}
+_DRAWN: dict[str, Any] = {"bars": charts.draw_bars, "lines": charts.draw_lines, "forest": charts.draw_forest}
+# About what a character of the legend takes, in the units of the drawing.
+_CHARACTER = 7
+
+
+def _chart(chart: Mapping[str, Any], kind: str, file: str) -> dict[str, Any]:
+    return {"chart": chart, "drawing": _DRAWN[kind](chart), "kind": kind, "file": file}
 
 
 @register.inclusion_tag("console/chart.html")
-def line_chart(chart: Mapping[str, Any]) -> dict[str, Any]:
-    return {"chart": chart, "drawing": charts.draw_lines(chart), "kind": "lines"}
+def bar_chart(chart: Mapping[str, Any], file: str = "") -> dict[str, Any]:
+    """`file` is the address of the same chart as SVG, where it may be downloaded."""
+    return _chart(chart, "bars", file)
 
 
 @register.inclusion_tag("console/chart.html")
-def forest_plot(chart: Mapping[str, Any]) -> dict[str, Any]:
-    return {"chart": chart, "drawing": charts.draw_forest(chart), "kind": "forest"}
+def line_chart(chart: Mapping[str, Any], file: str = "") -> dict[str, Any]:
+    return _chart(chart, "lines", file)
+
+
+@register.inclusion_tag("console/chart.html")
+def forest_plot(chart: Mapping[str, Any], file: str = "") -> dict[str, Any]:
+    return _chart(chart, "forest", file)
+
+
+@register.inclusion_tag("console/chart_file.svg", takes_context=True)
+def chart_file(context: template.Context, chart: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """A chart as a picture of its own: its colours in it, its title and legend drawn."""
+    legend, x = [], 16
+    for position, one in enumerate(() if kind == "forest" else chart["series"]):
+        legend.append({"name": one["name"], "css": f"fs-series-{position % 6}", "x": x})
+        x += 34 + _CHARACTER * len(one["name"])
+    nonce = getattr(context.get("request"), "csp_nonce", "")
+    return {**_chart(chart, kind, ""), "legend": legend, "nonce": nonce}

@@ -1,0 +1,188 @@
+"""The designer's form: from a stored design to what is typed, and back to what the services take."""
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any
+
+from django.http import QueryDict
+
+from experiments.documents import experiment_resource
+from experiments.models import Experiment, ExperimentMetric
+from flags.admin.form import ConditionRow, FlagForm, condition_rows, conditions_of
+from tenancy.errors import Problem
+
+GUARDRAIL_ROWS = 3
+_PLAN = {"baseline": "", "effect": "10", "power": "80"}
+_TEXTS = ("name", "hypothesis", "flagKey", "controlVariant", "split", "trafficPercent", "layer", "primaryMetric")
+_MORE_TEXTS = ("newEvent", "method", "alpha", "plannedUsers", "breakdowns", "endsAt")
+# Which part of the form a field of the payload stands in; texts stand under its own name.
+_PARTS = {
+    "secondaryMetrics": "secondary",
+    "guardrails": "guardrails",
+    "audience": "audience",
+    "autoPauseOnSrm": "auto_pause",
+}
+_ANALYSIS_TEXTS = ("method", "alpha", "plannedUsers")
+
+
+@dataclass(slots=True)
+class Design:
+    """What the page shows and sends; texts as they are typed, by the API's names."""
+
+    texts: dict[str, str] = field(default_factory=dict)
+    secondary: list[str] = field(default_factory=list)
+    guardrails: list[dict[str, str]] = field(default_factory=list)
+    audience: list[ConditionRow] = field(default_factory=list)
+    is_cuped: bool = False
+    auto_pause: bool = False
+    plan: dict[str, str] = field(default_factory=lambda: dict(_PLAN))
+    errors: dict[str, list[str]] = field(default_factory=dict)
+
+    @classmethod
+    def empty(cls) -> "Design":
+        return cls(texts={"trafficPercent": "100", "alpha": "0.05", "method": Experiment.Method.ALWAYS_VALID})
+
+    @classmethod
+    def of(cls, experiment: Experiment) -> "Design":
+        resource = experiment_resource(experiment)
+        analysis = resource["analysis"]
+        audience = (resource["audience"] or {}).get("all", [])
+        return cls(
+            texts={
+                "name": resource["name"],
+                "hypothesis": resource["hypothesis"],
+                "flagKey": resource["flagKey"],
+                "controlVariant": resource["controlVariant"],
+                "trafficPercent": str(resource["trafficPercent"]),
+                "layer": resource["layer"] or "",
+                "primaryMetric": resource["primaryMetric"],
+                "method": analysis["method"],
+                "alpha": str(analysis["alpha"]),
+                "plannedUsers": str(analysis["plannedUsers"] or ""),
+                "breakdowns": ", ".join(resource["breakdowns"]),
+                "endsAt": resource["endsAt"].strftime("%Y-%m-%dT%H:%M") if resource["endsAt"] else "",
+            },
+            secondary=resource["secondaryMetrics"],
+            guardrails=[{**row, "marginPercent": str(row["marginPercent"])} for row in resource["guardrails"]],
+            audience=condition_rows([item for item in audience if "operator" in item]),
+            is_cuped=analysis["cuped"],
+            auto_pause=resource["autoPauseOnSrm"],
+        )
+
+    @classmethod
+    def sent(cls, post: QueryDict) -> "Design":
+        rules = FlagForm.sent(post).rules
+        return cls(
+            texts={name: (post.get(name) or "").strip() for name in (*_TEXTS, *_MORE_TEXTS)},
+            secondary=post.getlist("secondaryMetrics"),
+            guardrails=[
+                {
+                    name: (post.get(f"guardrail-{row}-{name}") or "").strip()
+                    for name in ("metric", "marginPercent", "action")
+                }
+                for row in range(_rows_sent(post))
+            ],
+            audience=[row for rule in rules for row in rule.conditions if row.attribute or row.value],
+            is_cuped="cuped" in post,
+            auto_pause="autoPauseOnSrm" in post,
+            plan={name: (post.get(f"plan-{name}") or "").strip() for name in _PLAN},
+        )
+
+    def payload(self) -> tuple[dict[str, Any], list[Problem]]:
+        """Return what the services take, and what cannot be read."""
+        problems: list[Problem] = []
+        texts = self.texts
+        audience = conditions_of(self.audience, "audience", problems)
+        payload: dict[str, Any] = {
+            "name": texts["name"],
+            "hypothesis": texts["hypothesis"],
+            "flagKey": texts["flagKey"],
+            "primaryMetric": texts["primaryMetric"],
+            "trafficPercent": _number(texts["trafficPercent"] or "100", "trafficPercent", problems),
+            "layer": texts["layer"] or None,
+            "audience": {"all": audience} if audience else None,
+            "secondaryMetrics": self.secondary,
+            "guardrails": [
+                {
+                    "metric": row["metric"],
+                    "marginPercent": _number(row["marginPercent"] or "0", f"guardrails[{index}]", problems),
+                    "action": row["action"] or ExperimentMetric.Action.WARN,
+                }
+                for index, row in enumerate(row for row in self.guardrails if row["metric"])
+            ],
+            "analysis": {
+                "method": texts["method"],
+                "alpha": _number(texts["alpha"] or "0.05", "analysis.alpha", problems),
+                "cuped": self.is_cuped,
+                "plannedUsers": _whole(texts["plannedUsers"], "analysis.plannedUsers", problems),
+            },
+            "breakdowns": [name for name in (part.strip() for part in texts["breakdowns"].split(",")) if name],
+            "autoPauseOnSrm": self.auto_pause,
+            "endsAt": _moment(texts["endsAt"], problems),
+        }
+        if texts["controlVariant"]:
+            payload["controlVariant"] = texts["controlVariant"]
+        return payload, problems
+
+    def take(self, other: "Design", names: Iterable[str]) -> None:
+        """Take the other's version of these fields of the payload."""
+        for name in names:
+            if name == "analysis":
+                self.texts |= {text: other.texts[text] for text in _ANALYSIS_TEXTS}
+                self.is_cuped = other.is_cuped
+            elif name in _PARTS:
+                setattr(self, _PARTS[name], getattr(other, _PARTS[name]))
+            else:
+                self.texts[name] = other.texts.get(name, "")
+
+    def place(self, problems: list[Problem]) -> None:
+        for problem in problems:
+            path = (
+                re.sub(r"[.\[].*", "", problem.attr or "") if "analysis" not in (problem.attr or "") else problem.attr
+            )
+            self.errors.setdefault((path or "").replace("analysis.", ""), []).append(problem.detail)
+
+
+def _rows_sent(post: QueryDict) -> int:
+    """As many guardrails as the page had, which may be more than an empty one shows."""
+    return next(row for row in count() if row >= GUARDRAIL_ROWS and f"guardrail-{row}-metric" not in post)
+
+
+def plain_number(text: str) -> float | None:
+    try:
+        value = float(text.replace(",", "."))
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _number(text: str, attr: str, problems: list[Problem]) -> float:
+    value = plain_number(text)
+    if value is None:
+        problems.append(Problem(attr, "invalid", f"{text!r} is no number; write it like 12.5."))
+        return 0
+    return int(value) if value.is_integer() else value
+
+
+def _whole(text: str, attr: str, problems: list[Problem]) -> int | None:
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        problems.append(Problem(attr, "invalid", "Give a whole number of users, or leave it empty."))
+        return None
+    return int(text)
+
+
+def _moment(text: str, problems: list[Problem]) -> datetime | None:
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        problems.append(Problem("endsAt", "invalid", "Give a moment like 2026-11-20T14:05."))
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,144 @@
+"""Editing in the console: what a started experiment lets change, and two people who edit the same one."""
+
+import pytest
+from django.urls import reverse
+
+from experiments import services
+from experiments.models import Experiment
+from flags import services as flag_services
+from tenancy.testing import ALICE
+
+HALF = [{"variant": "treatment", "percent": 50}]
+
+
+@pytest.fixture
+def draft(acme):
+    environment = acme.production
+    flag_services.create_flag(
+        actor=ALICE, environment=environment, payload={"key": "new-checkout", "enabled": True, "rollout": HALF}
+    )
+    for key in ("purchase-rate", "errors"):
+        metric = {"key": key, "name": key, "type": "binary", "eventName": key}
+        services.create_metric(actor=ALICE, environment=environment, payload=metric)
+    content = {
+        "name": "Checkout",
+        "hypothesis": "Fewer steps",
+        "flagKey": "new-checkout",
+        "primaryMetric": "purchase-rate",
+        "trafficPercent": 20,
+        "audience": {"any": [{"attribute": "plan", "operator": "equals", "value": "pro"}]},
+        "guardrails": [{"metric": "errors", "marginPercent": 2, "action": "pause"}],
+        "analysis": {"correction": "bh"},
+    }
+    return services.create_experiment(actor=ALICE, environment=environment, payload=content)
+
+
+@pytest.fixture
+def running(draft):
+    return services.start_experiment(actor=ALICE, environment=draft.environment, pk=draft.pk)[0]
+
+
+def url(experiment):
+    return reverse("admin:experiments_experiment_edit", args=[experiment.pk])
+
+
+def live(client, experiment, **changes):
+    context = client.get(url(experiment)).context
+    texts = context["design"].texts
+    names = ("name", "hypothesis", "trafficPercent", "endsAt", "breakdowns")
+    return {"version": context["version"], "base": context["base"], **{name: texts[name] for name in names}, **changes}
+
+
+def test_live__name_traffic_and_breakdowns__are_saved_and_all_else_stays(console_editor, running):
+    sent = live(console_editor, running, name="Checkout 2", trafficPercent="35", breakdowns="country, plan")
+
+    assert console_editor.post(url(running), sent).status_code == 302
+
+    running.refresh_from_db()
+    assert (running.name, running.traffic_bp, running.breakdowns) == ("Checkout 2", 3500, ["country", "plan"])
+    assert running.audience == {"any": [{"attribute": "plan", "operator": "equals", "value": "pro"}]}
+    assert running.correction == Experiment.Correction.BENJAMINI_HOCHBERG
+    assert running.metrics.get().action == "pause"
+
+
+def test_live__what_is_locked__is_shown_with_its_reason(console_editor, running):
+    page = console_editor.get(url(running))
+
+    locked = {what: value for what, value, why in page.context["locked"] if why}
+    assert locked["Split"] == "control 50 %, treatment 50 %"
+    assert locked["Guardrails"].startswith("errors (margin 2")
+    assert "Locked since it started" in page.text
+    assert 'name="primaryMetric"' not in page.text
+
+
+def test_live__locked_field_sent_all_the_same__changes_nothing(console_editor, running):
+    sent = live(console_editor, running, name="Checkout 2", alpha="0.5", primaryMetric="errors", cuped="on")
+
+    assert console_editor.post(url(running), sent).status_code == 302
+
+    running.refresh_from_db()
+    assert (running.alpha, running.primary_metric.key, running.is_cuped) == (0.05, "purchase-rate", False)
+
+
+def test_live__traffic_shrinks__says_why_not_beside_the_field(console_editor, running):
+    answer = console_editor.post(url(running), live(console_editor, running, trafficPercent="5"))
+
+    assert answer.status_code == 422
+    assert "grow, not shrink" in answer.context["design"].errors["trafficPercent"][0]
+
+
+def test_live__viewer_or_outsider__may_not(console_viewer, console_outsider, running):
+    assert console_viewer.get(url(running)).status_code == 403
+    assert console_outsider.get(url(running)).status_code == 404
+
+
+@pytest.mark.parametrize("is_started", [True, False])
+def test_edit__somebody_else_saved__shows_their_change_and_keeps_both(console_editor, draft, is_started):
+    if is_started:
+        draft, _ = services.start_experiment(actor=ALICE, environment=draft.environment, pk=draft.pk)
+    context = console_editor.get(url(draft)).context
+    texts = context["design"].texts
+    sent = {
+        **texts, "version": context["version"], "base": context["base"], "hypothesis": "Mine", "name": "My name",
+        "guardrail-0-metric": "errors", "guardrail-0-marginPercent": "2.0", "guardrail-0-action": "pause",
+    }  # fmt: skip
+    services.update_experiment(
+        actor=ALICE,
+        environment=draft.environment,
+        pk=draft.pk,
+        payload={"name": "Their name", "trafficPercent": 40},
+        version=draft.version,
+    )
+
+    answer = console_editor.post(url(draft), sent)
+
+    assert answer.status_code == 409
+    conflict, design = answer.context["conflict"], answer.context["design"]
+    assert conflict["who"] == "alice"
+    assert {change["path"] for change in conflict["changes"]} == {"name", "trafficPercent"}
+    assert conflict["both"] == ["name"]
+    assert (design.texts["name"], design.texts["hypothesis"], design.texts["trafficPercent"]) == (
+        "My name",
+        "Mine",
+        "40",
+    )
+
+    again = {**sent, "version": answer.context["version"], "base": answer.context["base"], "trafficPercent": "40"}
+    assert console_editor.post(url(draft), again).status_code == 302
+    draft.refresh_from_db()
+    assert (draft.name, draft.hypothesis, draft.traffic_bp) == ("My name", "Mine", 4000)
+
+
+def test_edit__draft_with_more_than_the_page_can_show__keeps_it(console_editor, draft):
+    context = console_editor.get(url(draft)).context
+    sent = {
+        **context["design"].texts, "version": context["version"], "base": context["base"], "name": "Renamed",
+        "guardrail-0-metric": "errors", "guardrail-0-marginPercent": "2.0", "guardrail-0-action": "pause",
+    }  # fmt: skip
+
+    assert console_editor.post(url(draft), sent).status_code == 302
+
+    draft.refresh_from_db()
+    assert draft.name == "Renamed"
+    assert draft.audience == {"any": [{"attribute": "plan", "operator": "equals", "value": "pro"}]}
+    assert draft.correction == Experiment.Correction.BENJAMINI_HOCHBERG
