@@ -78,6 +78,15 @@ _IN_TIME = "event.occurred_at < %(deadline)s AND event.received_at < %(deadline)
 _MICROS = "round(event.value * 1000000)::bigint"
 
 
+# One hash of a million units beats many on disk; compiling costs more than these queries gain. Tables that were never
+# analysed are planned as if they were empty: a new installation's first load would be joined row by row with itself.
+_SET_UP = """
+SELECT set_config('work_mem', '256MB', true), set_config('jit', 'off', true),
+       set_config('enable_nestloop', CASE WHEN reltuples > 0 THEN 'on' ELSE 'off' END, true)
+FROM pg_class WHERE oid = 'first_exposures'::regclass
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class _Source:
     """Where units come from: `common` before the SELECT, `units` in a FROM, and the query that counts bots.
@@ -279,7 +288,6 @@ def _parameters(period: Period, counting: Counting | None = None) -> dict[str, A
 
 def _rows(sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
     with transaction.atomic(), connection.cursor() as cursor:
-        # One hash of a million units beats many on disk; compiling costs more than these queries gain.
-        cursor.execute("SELECT set_config('work_mem', '256MB', true), set_config('jit', 'off', true)")
+        cursor.execute(_SET_UP)
         cursor.execute(sql, parameters)
         return list(cursor.fetchall())
