@@ -9,6 +9,20 @@ from tenancy.errors import NotFound
 from tenancy.models import Environment, Project
 
 
+def environment_at(path: str) -> Environment:
+    """For commands, which act for the installation: by `organization/project/environment`. Raises NotFound."""
+    organization, _, rest = path.partition("/")
+    project, _, key = rest.partition("/")
+    found = (
+        Environment.objects.select_related("project__organization")
+        .filter(project__organization__slug=organization, project__key=project, key=key)
+        .first()
+    )
+    if found is None:
+        raise NotFound(f"There is no environment {path!r}; give organization/project/environment.", attr="environment")
+    return found
+
+
 def metrics(project: Project) -> QuerySet[Metric]:
     return Metric.objects.filter(project=project)
 

@@ -5,11 +5,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from experiments.models import Experiment
-from experiments.selectors import get_metric
+from experiments.selectors import environment_at, get_metric
 from experiments.simulations import Forecast, check_null, forecast
 from experiments.statistics.simulation import Outcome
 from tenancy.errors import ServiceError
-from tenancy.models import Environment
 
 
 class Command(BaseCommand):
@@ -67,7 +66,7 @@ class Command(BaseCommand):
     def _check_null(self, options: dict[str, Any]) -> None:
         if not options["metric"]:
             raise CommandError("Name the metric to test: --metric purchase-rate")
-        environment = _environment(options["environment"])
+        environment = environment_at(options["environment"])
         found = check_null(
             environment,
             options["check_null"],
@@ -93,17 +92,3 @@ def _line(method: str, found: Forecast, true_effect: float) -> str:
         f"{method:<16}{power.right_direction_rate:>8.1%}{power.mean_stop_day:>14.1f}{null.claim_rate:>17.1%}"
         f"{exaggerated:>14}"
     )
-
-
-def _environment(path: str) -> Environment:
-    parts = path.split("/")
-    if len(parts) != 3:
-        raise CommandError(f"{path!r} is not organization/project/environment")
-    found = (
-        Environment.objects.select_related("project__organization")
-        .filter(project__organization__slug=parts[0], project__key=parts[1], key=parts[2])
-        .first()
-    )
-    if found is None:
-        raise CommandError(f"There is no environment {path}.")
-    return found
