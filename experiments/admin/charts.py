@@ -126,13 +126,14 @@ def breakdown_forest(payload: dict[str, Any]) -> dict[str, Any] | None:
     ]
     if not found:
         return None
+    sign = 1 if payload["experiment"]["goal"] == "increase" else -1
     rows = [
         {
             "name": name,
             "estimate": item["absoluteLift"],
             "low": item["ci"][0],
             "high": item["ci"][1],
-            "css": ("fs-positive" if item["absoluteLift"] > 0 else "fs-negative") if item["significant"] else "",
+            "css": ("fs-positive" if sign * item["absoluteLift"] > 0 else "fs-negative") if item["significant"] else "",
         }
         for name, item in found
     ]

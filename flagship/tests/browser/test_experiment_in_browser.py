@@ -1,0 +1,115 @@
+"""An experiment in a real browser: designed, started, fed, read, broken down, its charts taken away, edited."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.core.cache import cache
+from django.urls import reverse
+from openflagship.ids import uuid7
+
+from analytics.events import Batch, Conversion, Exposure
+from analytics.services import store_events
+from experiments import services as experiment_services
+from experiments.models import Experiment
+from flags import services
+from tenancy.testing import ALICE
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+USERS, BOUGHT = 400, {"control": 40, "treatment": 90}
+
+
+@pytest.fixture
+def config(acme):
+    rollout = [{"variant": "treatment", "percent": 50}]
+    payload = {"key": "new-checkout", "enabled": True, "rollout": rollout}
+    return services.create_flag(actor=ALICE, environment=acme.staging, payload=payload)[0]
+
+
+def feed(experiment):
+    """Users of both variants, some of whom buy, from one country or the other."""
+    at = round((experiment.started_at + timedelta(milliseconds=1)).timestamp() * 1000)
+    exposures, conversions = [], []
+    for variant, bought in BOUGHT.items():
+        for number in range(USERS):
+            unit, country = f"{variant}-{number}", "DE" if number % 4 else "FR"
+            exposures.append(
+                Exposure(
+                    uuid7(at), experiment.environment_id, "new-checkout", unit, variant, "EXPERIMENT", None,
+                    experiment.key, 1, at, at, "api", None, json.dumps({"country": country}),
+                )
+            )  # fmt: skip
+            if number < bought:
+                conversions.append(
+                    Conversion(uuid7(at), experiment.environment_id, unit, "purchase", None, at + 1, at + 1)
+                )
+    store_events(Batch(exposures, conversions))
+    cache.delete(f"console:attributes:{experiment.environment_id}")
+
+
+def test_experiment__designed_started_and_fed__is_read_and_taken_away(open_session, console_editor, acme, config):
+    page = open_session(console_editor).visit(
+        f"{reverse('admin:experiments_experiment_add')}?environment={acme.staging.pk}"
+    )
+    page.get_by_label("Name", exact=True).fill("One page sells more")
+    page.get_by_label("or count users with the event").fill("purchase")
+    page.get_by_label("Break results down by").fill("country")
+    page.get_by_label("Rate today").fill("10")
+    page.get_by_text("users in all to see a change of 10 %").wait_for()
+    page.get_by_role("button", name="Create draft").click()
+    page.get_by_text("Nothing stands in its way").wait_for()
+    page.get_by_role("link", name="Start…").click()
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.get_by_text("One page sells more is started.").wait_for()
+    experiment = Experiment.objects.get()
+    assert experiment.breakdowns == ["country"]
+    feed(experiment)
+
+    page.get_by_role("link", name="Results").click()
+    page.locator("#recommendation").wait_for()
+    rates = page.get_by_role("region", name="Figures per variant")
+    assert "10.00 %" in rates.text_content()
+    assert "22.50 %" in rates.text_content()
+    page.get_by_text("Sample ratio over the whole window: fine.").wait_for()
+
+    tip = page.get_by_role("tooltip")
+    assert not tip.is_visible()
+    page.get_by_role("button", name="How this is computed").focus()
+    tip.wait_for()
+    page.keyboard.press("Escape")
+    tip.wait_for(state="hidden")
+
+    page.get_by_label("by", exact=True).fill("country")
+    page.get_by_role("button", name="Break down").click()
+    table = page.get_by_role("region", name="Figures by country").get_by_role("row")
+    assert [table.nth(index).get_by_role("rowheader").text_content() for index in (1, 2)] == ["DE", "FR"]
+
+    with page.expect_download() as download:
+        page.get_by_role("link", name="as SVG").first.click()
+    assert download.value.suggested_filename == f"lift-{experiment.pk}.svg"
+    with page.expect_download() as download:
+        page.get_by_role("button", name="as PNG").first.click()
+    assert download.value.suggested_filename == "lift.png"
+    picture = download.value.path().read_bytes()
+    assert picture.startswith(b"\x89PNG")
+
+
+def test_experiment__running__shows_what_is_locked_and_saves_what_is_not(open_session, console_editor, acme, config):
+    metric = {"key": "purchases", "type": "binary", "eventName": "purchase"}
+    experiment_services.create_metric(actor=ALICE, environment=acme.staging, payload=metric)
+    content = {"name": "Checkout", "flagKey": "new-checkout", "primaryMetric": "purchases", "trafficPercent": 20}
+    draft = experiment_services.create_experiment(actor=ALICE, environment=acme.staging, payload=content)
+    experiment_services.start_experiment(actor=ALICE, environment=acme.staging, pk=draft.pk)
+    page = open_session(console_editor).visit(reverse("admin:experiments_experiment_change", args=[draft.pk]))
+
+    page.get_by_role("link", name="Edit", exact=True).click()
+    page.get_by_role("row", name="Primary metric").wait_for()
+    page.get_by_label("Share of users").fill("10")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text("may grow, not shrink").wait_for()
+    page.get_by_label("Share of users").fill("60")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text("Saved.").wait_for()
+
+    draft.refresh_from_db()
+    assert draft.traffic_bp == 6000
