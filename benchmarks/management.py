@@ -1,6 +1,7 @@
 """The management API over HTTP with 10,000 flags in one environment, and the audit chain under eight writers.
 
-`python -m benchmarks.management [--flags 10000] [--samples 200] [--writes 10000] [--writers 8]`
+`python -m benchmarks.management [--flags 10000] [--samples 200] [--writes 10000] [--writers 8]`; `--chain` does the
+writers and the chain alone, with few flags, prints what it found, fails where it does not hold, and records nothing.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VAR_DIR = ROOT / "var" / "bench-management"
 PORT = 8141
 TENANT = "bench"
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 WORDS = ("checkout", "search", "banner", "payment", "profile", "upload", "invite", "export", "theme", "login")
 
 
@@ -36,7 +39,15 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=200)
     parser.add_argument("--writes", type=int, default=10_000)
     parser.add_argument("--writers", type=int, default=8)
+    parser.add_argument("--chain", action="store_true", help="Only the writers and the audit chain.")
     options = parser.parse_args()
+    if options.chain:
+        with _world() as variables:
+            token, _ = _seed(100)
+            with _web(variables):
+                _writers(options, token)
+            _audit()
+        return
     begun = os.getloadavg()[0]
     lines = ["## Management API", ""]
     with _world() as variables:
@@ -80,7 +91,9 @@ def _world() -> Iterator[dict[str, str]]:
 
 def _seed(count: int) -> tuple[str, str]:
     """Fill an environment with flags, rules and their version log; return a management token and a server key."""
-    from audit.actors import system  # noqa: PLC0415 - after setup
+    from django.db import connection  # noqa: PLC0415 - after setup
+
+    from audit.actors import system  # noqa: PLC0415 - likewise
     from flags.documents import flag_about, flag_document  # noqa: PLC0415 - likewise
     from flags.models import Change, Flag, FlagConfig, Rule  # noqa: PLC0415 - likewise
     from flags.services.drafts import BOOLEAN_VARIANTS  # noqa: PLC0415 - likewise
@@ -139,6 +152,12 @@ def _seed(count: int) -> tuple[str, str]:
         for number, config in enumerate(configs, 1)
     )
     Environment.objects.filter(pk=environment.pk).update(config_version=count)
+    # Half of the flags have not changed for long, and so may be stale.
+    Flag.objects.filter(pk__in=[flag.pk for flag in flags[::2]]).update(updated_at=LONG_AGO)
+    FlagConfig.objects.filter(pk__in=[config.pk for config in configs[::2]]).update(updated_at=LONG_AGO)
+    with connection.cursor() as cursor:
+        # As autovacuum would, within a minute of so many rows.
+        cursor.execute("ANALYZE")
     token = services.issue_credential(
         actor=actor, kind="manage", name="bench", organization=organization, user=user
     ).secret
@@ -233,6 +252,14 @@ def _latencies(options: argparse.Namespace, token: str, key: str) -> list[str]:
         while service.send("POST", "evaluate", {"flagKey": flag, "userId": "u"})[1]["reason"] != "KILL_SWITCH":
             pass
 
+    def depend(number: int) -> None:
+        """A flag whose prerequisite is the one before it, so that a chain forms and is checked whole."""
+        flag, other = name(number + 1), name(number // 5)
+        version = client.send("GET", f"flags/{flag}")[1]["version"]
+        asked = [{"flagKey": other, "variants": ["treatment"]}] if number % 2 else []
+        status, body = client.send("PATCH", f"flags/{flag}", {"version": version, "prerequisites": asked})
+        assert status == 200, body
+
     def create(number: int) -> None:
         status, body = client.send("POST", "flags", {"key": f"new-{number}", "enabled": True})
         assert status == 201, body
@@ -249,9 +276,10 @@ def _latencies(options: argparse.Namespace, token: str, key: str) -> list[str]:
         ("filter by prefix", options.samples, get("flags?prefix=invite-")),
         ("read one flag", options.samples, get(f"flags/{name(3)}")),
         ("change a flag's rollout (PATCH)", options.samples, write),
+        ("read it and change its prerequisites (GET, PATCH)", options.samples, depend),
         ("create a flag", options.samples, create),
         ("kill, until the next evaluation obeys", options.samples, write_and_see),
-        ("stale flags", 10, get("flags?stale=true")),
+        ("stale flags, half of them", 40, get("flags?stale=true")),
         ("impact of a change", 20, lambda number: _impact(client, name(number))),
         ("preview of an earlier version", 20, lambda number: _preview(client, name(number))),
     ]
