@@ -28,7 +28,11 @@ def _scripts(request: HttpRequest) -> str:  # noqa: ARG001 - likewise
     return static("flagship/console.js")
 
 
-_SECTIONS: list[dict[str, Any]] = [
+def _search_script(request: HttpRequest) -> str:  # noqa: ARG001 - likewise
+    return static("flagship/search.js")
+
+
+SECTIONS: list[dict[str, Any]] = [
     {"items": [_link("Home", "home", "index")]},
     {
         "title": "Decide",
@@ -68,7 +72,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_VIEW_ON_SITE": False,
     "BORDER_RADIUS": "6px",
     "STYLES": [_styles, _frame_styles],
-    "SCRIPTS": [_scripts],
+    "SCRIPTS": [_scripts, _search_script],
     "DASHBOARD_CALLBACK": "flagship.console.home.fill",
     "GLOBAL_CALLBACK": "flagship.console.context.fill",
     "COLORS": {
@@ -86,5 +90,5 @@ UNFOLD: dict[str, Any] = {
             "950": "oklch(25.7% .09 281.288)",
         }
     },
-    "SIDEBAR": {"show_search": False, "command_search": False, "show_all_applications": False, "navigation": _SECTIONS},
+    "SIDEBAR": {"show_search": True, "command_search": True, "show_all_applications": False, "navigation": SECTIONS},
 }

@@ -1,11 +1,45 @@
-"""Which entries of the navigation a person sees: none that would answer with a refusal."""
+"""The console's pages, and which of them a person sees: none that would answer with a refusal."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from django.http import HttpRequest
+from django.urls import reverse
 
 from tenancy.admin.visit import visit
 from tenancy.models import Role
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    title: str
+    icon: str
+    url: str
+
+
 def may_see_keys(request: HttpRequest) -> bool:
     looking = visit(request)
     return looking.may_in(Role.ADMIN) or any(looking.may(Role.ADMIN, row) for row in looking.environments)
+
+
+def may_edit(request: HttpRequest) -> bool:
+    """In the environment in view."""
+    return visit(request).may(Role.EDITOR, visit(request).environment)
+
+
+def pages(request: HttpRequest) -> Iterator[Page]:
+    """What the navigation leads to, and what one may begin, for the search to find by title."""
+    # Settings build the navigation before there are apps; here there are.
+    from flagship.console.frame import SECTIONS  # noqa: PLC0415 - see above
+
+    for section in SECTIONS:
+        for item in section["items"]:
+            if "permission" not in item or may_see_keys(request):
+                yield Page(item["title"], item["icon"], str(item["link"]))
+    if may_edit(request):
+        yield Page("New flag", "add", reverse("admin:flags_flagconfig_add"))
+        yield Page("New experiment", "add", reverse("admin:experiments_experiment_add"))
+        yield Page("New segment", "add", reverse("admin:flags_segment_add"))
+        yield Page("Kill by tag", "emergency_home", reverse("admin:flags_flagconfig_kill_tag"))
+    yield Page("Change password", "password", reverse("admin:password_change"))
+    yield Page("API reference", "api", reverse("docs"))

@@ -7,7 +7,6 @@ document.addEventListener("alpine:init", () => {
   // unfold defines these in its app.js; Alpine's CSP build sees no globals.
   Alpine.data("theme", window.theme);
   Alpine.data("searchForm", window.searchForm);
-  Alpine.data("searchCommand", window.searchCommand);
 
   Alpine.data("frame", (primaryTab) => ({
     activeTab: primaryTab,

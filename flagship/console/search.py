@@ -1,0 +1,139 @@
+"""Search everywhere (Ctrl-K): what the lists would show this person, found by name; nothing past their own door."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Case, IntegerField, Model, Q, QuerySet, Value, When
+from django.http import HttpRequest, JsonResponse
+from django.urls import reverse
+
+from experiments.models import Experiment, Metric
+from flags.models import FlagConfig, Layer, Segment
+from flagship.console.navigation import pages
+from tenancy.admin import visit
+from tenancy.models import Credential, Environment, Membership, Project
+
+_MOST_OF_A_KIND = 6
+_MOST_WORDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One line of the answer."""
+
+    kind: str
+    icon: str
+    title: str
+    detail: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is searched, through its own list's door: the first field is the one shown and ranked by."""
+
+    kind: str
+    icon: str
+    model: type[Model]
+    fields: tuple[str, ...]
+    title: Callable[[Any], str]
+    detail: Callable[[Any], str]
+    has_tags: bool = False
+    per_environment: bool = False
+    # A row that says the same as one before it, in another environment, is left out.
+    sameness: Callable[[Any], Any] = lambda row: row.pk
+
+
+_SOURCES = (
+    Source(
+        "Flags", "flag", FlagConfig, ("flag__key", "flag__name"),
+        lambda row: row.flag.key, lambda row: f"{row.flag.name} · {row.environment}",
+        has_tags=True, per_environment=True, sameness=lambda row: row.flag_id,
+    ),
+    Source(
+        "Experiments", "science", Experiment, ("name", "config__flag__key"),
+        lambda row: row.name, lambda row: f"{row.get_status_display()} · {row.environment}", per_environment=True,
+    ),
+    Source(
+        "Segments", "groups", Segment, ("key", "name"),
+        lambda row: row.key, lambda row: f"{row.name} · {row.environment}", per_environment=True,
+    ),
+    Source(
+        "Metrics", "monitoring", Metric, ("key", "name", "event_name"),
+        lambda row: row.key, lambda row: f"{row.name} · {row.project}",
+    ),
+    Source(
+        "Layers", "layers", Layer, ("key", "name"),
+        lambda row: row.key, lambda row: f"{row.name} · {row.environment}", per_environment=True,
+    ),
+    Source(
+        "People", "group", Membership, ("user__username", "user__email"),
+        lambda row: row.user.get_username(), lambda row: f"{row.get_role_display()} · {row.organization}",
+        sameness=lambda row: (row.user_id, row.organization_id),
+    ),
+    Source(
+        "Keys", "key", Credential, ("name", "prefix"),
+        lambda row: row.name, lambda row: f"{row.prefix}…",
+    ),
+    Source(
+        "Environments", "dns", Environment, ("name", "key"),
+        lambda row: row.name, lambda row: str(row.project),
+    ),
+    Source(
+        "Projects", "folder", Project, ("name", "key"),
+        lambda row: row.name, lambda row: str(row.organization),
+    ),
+)  # fmt: skip
+
+
+def find(request: HttpRequest) -> JsonResponse:
+    """Answer `{"results": [...]}` for `?q=`: pages first, then a few of each kind, best match first."""
+    words = request.GET.get("q", "").split()[:_MOST_WORDS]
+    hits = [*_pages(request, words), *(hit for source in _SOURCES for hit in _hits(request, source, words))]
+    answer = JsonResponse({"results": [asdict(hit) for hit in hits]})
+    answer["Cache-Control"] = "no-store"
+    return answer
+
+
+def _pages(request: HttpRequest, words: list[str]) -> Iterator[Hit]:
+    for page in pages(request):
+        if all(word.lower() in page.title.lower() for word in words):
+            yield Hit("Pages", page.icon, page.title, "", page.url)
+
+
+def _hits(request: HttpRequest, source: Source, words: list[str]) -> Iterator[Hit]:
+    page = admin.site.get_model_admin(source.model)
+    if not words or not page.has_view_permission(request):
+        return
+    seen = set()
+    for row in _ranked(request, source, page.get_queryset(request), words)[: 4 * _MOST_OF_A_KIND]:
+        if source.sameness(row) in seen:
+            continue
+        seen.add(source.sameness(row))
+        url = reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])  # noqa: SLF001 - Django's own way to a model's names
+        yield Hit(source.kind, source.icon, source.title(row), source.detail(row), url)
+        if len(seen) == _MOST_OF_A_KIND:
+            return
+
+
+def _ranked(request: HttpRequest, source: Source, rows: QuerySet[Any], words: list[str]) -> QuerySet[Any]:
+    for word in words:
+        found = Q()
+        for field in source.fields:
+            found |= Q(**{f"{field}__icontains": word})
+        rows = rows.filter(found | Q(flag__tags__contains=[word]) if source.has_tags else found)
+    first, whole = source.fields[0], " ".join(words)
+    rank = Case(
+        When(**{f"{first}__iexact": whole}, then=Value(0)),
+        When(**{f"{first}__istartswith": whole}, then=Value(1)),
+        default=Value(2),
+        output_field=IntegerField(),
+    )
+    order: list[Any] = [rank, first]
+    environment = visit(request).environment
+    if source.per_environment and environment is not None:
+        # The one in view comes first, and so is the one that remains.
+        order.append(Case(When(environment=environment, then=Value(0)), default=Value(1), output_field=IntegerField()))
+    return rows.order_by(*order, "pk")

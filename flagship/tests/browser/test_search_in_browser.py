@@ -1,0 +1,44 @@
+"""Search everywhere by keyboard, in a real browser."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.urls import reverse
+
+from flags import services
+from tenancy.testing import ALICE
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_search__by_keyboard__leads_to_the_flag(open_session, console_viewer, acme, scheme):
+    for key in ("new-checkout", "new-search"):
+        services.create_flag(actor=ALICE, environment=acme.production, payload={"key": key})
+    page = open_session(console_viewer, color_scheme=scheme).visit(reverse("admin:index"))
+
+    page.keyboard.press("Control+k")
+    page.keyboard.type("new-")
+    page.get_by_role("option", name="new-search").wait_for()
+    box = page.get_by_role("combobox")
+    first = page.locator(f"#{box.get_attribute('aria-activedescendant')}")
+    assert "new-checkout" in first.inner_text()
+    serious = [
+        item["id"] for item in Axe().run(page).response["violations"] if item["impact"] in {"serious", "critical"}
+    ]
+    assert serious == []
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+
+    page.wait_for_url("**/flags/flagconfig/*/change/**")
+    assert "new-search" in page.title()
+
+
+def test_search__opened_by_its_button__closes_by_escape(open_session, console_viewer, acme):
+    page = open_session(console_viewer).visit(reverse("admin:index"))
+    page.get_by_role("button", name="Search").click()
+    page.get_by_role("combobox").fill("no-such-thing")
+    page.get_by_text("Nothing by that name here.").wait_for()
+
+    page.keyboard.press("Escape")
+
+    page.locator("dialog.fs-palette").wait_for(state="hidden")
