@@ -33,10 +33,12 @@ class StreamConsumer(AsyncWebsocketConsumer):
             key = authenticate(self.scope)
             admit(key, "")
             query = parse_qs(self.scope["query_string"].decode("latin-1"))
+            transport = self.scope.get("state", {}).get("transport")
             client = Client(
                 key,
                 instance=header(self.scope, b"x-flagship-instance")[:100],
                 sdk=header(self.scope, b"x-flagship-sdk")[:100],
+                abort=transport.abort if transport is not None else None,
             )
             await HUB.join(client, last_version(query.get("lastEventId", [header(self.scope, b"last-event-id")])[0]))
         except (RefusedError, UnknownEnvironmentError) as error:

@@ -47,6 +47,13 @@ def socket_to(stream_port):
         yield _open
 
 
+@pytest.fixture
+def short_queues(secret, stream_port, monkeypatch):
+    """A key's secret and the port of a stream whose clients may leave little unread beyond the kernel's buffers."""
+    monkeypatch.setattr(limits, "MOST_BYTES_WAITING", 500_000)
+    return secret, stream_port
+
+
 def _service(environment, instance):
     found = [service for service in kill_status(get_config(environment, "a")).services if service.instance == instance]
     return found[0] if found else None
@@ -120,6 +127,18 @@ def test_websocket__credential_is_revoked__is_closed(secret, socket_to):
     eventually(lambda: HUB.client_count == 0)
 
 
+def test_websocket__process_is_stopped__closes_and_says_when_to_come_back(secret, socket_to):
+    connection = socket_to(secret)
+    _receive(connection)
+
+    HUB._loop.call_soon_threadsafe(HUB.drain)
+
+    with pytest.raises(ConnectionClosed) as closed:
+        _receive(connection)
+    assert closed.value.rcvd.code == 1012
+    assert 0 <= int(closed.value.rcvd.reason.removeprefix("retry=")) <= 10_000
+
+
 def test_sse__named_client_that_acknowledges__is_on_the_board(environment, secret, listen, stream_port):
     stream = listen(secret, last=1, X_FlagShip_Instance="pod-1", X_FlagShip_SDK="node/2")
     service = eventually(lambda: _service(environment, "pod-1"))
@@ -144,22 +163,29 @@ def test_acknowledge__bad_body__is_refused(secret, stream_port, body, status):
     connection.close()
 
 
-def test_sse__client_that_never_reads__is_dropped_and_the_others_hear_on(
-    environment, make_flag, secret, listen, stream_port
+WEBSOCKET = (
+    "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n"
+)
+
+
+@pytest.mark.parametrize(("path", "upgrade"), [("/api/stream", ""), ("/ws/stream", WEBSOCKET)])
+def test_stream__client_that_never_reads__is_dropped_and_the_others_hear_on(
+    environment, short_queues, listen, path, upgrade
 ):
+    secret, port = short_queues
     healthy = listen(secret, last=1)
-    stuck = socket.create_connection(("127.0.0.1", stream_port))
-    stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-    stuck.sendall(f"GET /api/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {secret}\r\n\r\n".encode())
-    eventually(lambda: HUB.client_count == 2)
+    with socket.create_connection(("127.0.0.1", port)) as stuck:
+        stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        stuck.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {secret}\r\n{upgrade}\r\n".encode())
+        eventually(lambda: HUB.client_count == 2)
 
-    for number in range(20):
-        big = {f"n{index}": "x" * 400_000 for index in range(1)} | {"number": number}
-        services.update_flag(actor=ALICE, environment=environment, key="a", payload={"metadata": big}, version=None)
-        assert healthy.next_event().data["metadata"]["number"] == number
+        for number in range(20):
+            big = {"n": "x" * 400_000, "number": number}
+            services.update_flag(actor=ALICE, environment=environment, key="a", payload={"metadata": big}, version=None)
+            assert healthy.next_event().data["metadata"]["number"] == number
 
-    eventually(lambda: HUB.client_count == 1)
-    stuck.close()
+        eventually(lambda: HUB.client_count == 1)
 
 
 def _client(abort=None):
