@@ -26,6 +26,8 @@ from analytics.services import store_events
 from analytics.stream import PUBLISHER, StreamAwayError, StreamFullError
 
 _BATCH_EVENTS = 1000
+# So many are a busy moment, more an outage.
+_HOLDS_CONTEXTS = 20 * _BATCH_EVENTS
 _FIRST_RETRY_SECONDS = 0.05
 _LONGEST_RETRY_SECONDS = 5.0
 # Less than a process manager usually waits between asking and killing.
@@ -96,16 +98,14 @@ class ExposureBuffer:
             self._drop(1)
             return
         kept: _Attributes = attributes or None
-        if waiting >= _BATCH_EVENTS and attributes:
+        if waiting >= _HOLDS_CONTEXTS and attributes:
             # A queue that grows while Redis is away must not hold whole contexts.
             kept = WANTED.text_of(environment_id, experiment, attributes)
         # In the order of events.Exposure; it was received the moment it happened.
-        queue.append(
-            (
-                *(evaluation_id, environment_id, flag_key, unit_id, variant, reason, rule_id, experiment),
-                *(config_version, occurred_ms, occurred_ms, source, user_agent, kept),
-            )
-        )
+        queue.append((
+            evaluation_id, environment_id, flag_key, unit_id, variant, reason, rule_id, experiment, config_version,
+            occurred_ms, occurred_ms, source, user_agent, kept,
+        ))  # fmt: skip
         if waiting >= _BATCH_EVENTS and not self._wake.is_set():
             self._wake.set()
 
@@ -196,9 +196,20 @@ class ExposureBuffer:
 def _with_kept_attributes(rows: list[_Row]) -> list[_Row]:
     if any(row[-1] is not None for row in rows):
         WANTED.refresh()
-    return [
-        (*row[:-1], WANTED.text_of(row[1], row[7], row[-1])) if isinstance(row[-1], Mapping) else row for row in rows
-    ]
+    finished: list[_Row] = []
+    of: tuple[int, str | None, _Attributes] = (0, None, None)
+    text: str | None = None
+    for row in rows:
+        attributes = row[-1]
+        if attributes is None or isinstance(attributes, str):
+            finished.append(row)
+            continue
+        # All flags of one request come one after the other, with the very same attributes.
+        if attributes is not of[2] or row[1] != of[0] or row[7] != of[1]:
+            of = (row[1], row[7], attributes)
+            text = WANTED.text_of(*of[:2], attributes)
+        finished.append((*row[:-1], text))
+    return finished
 
 
 def _pack_what_can_be(rows: list[_Row]) -> tuple[bytes, int]:

@@ -59,10 +59,10 @@ def evaluate(caller: Caller, body: Any, size: int = MAX_ATTRIBUTE_BYTES) -> tupl
         raise _invalid(error) from error
 
 
-def evaluate_all(caller: Caller, body: Any) -> bytes:
+def evaluate_all(caller: Caller, body: Any, size: int = MAX_ATTRIBUTE_BYTES) -> bytes:
     """Evaluate the named flags (all by default) for one user; each answer is an exposure of its own."""
     try:
-        return desk_of(caller).evaluate_all(body, caller)
+        return desk_of(caller).evaluate_all(body, caller, size)
     except InvalidError as error:
         raise _invalid(error) from error
 

@@ -18,6 +18,6 @@ def evaluate(caller: Caller, key: str, body: Any, size: int = MAX_ATTRIBUTE_BYTE
     return desk_of(caller).ofrep(key, body, caller, size)
 
 
-def bulk(caller: Caller, body: Any) -> OfrepBulk:
+def bulk(caller: Caller, body: Any, size: int = MAX_ATTRIBUTE_BYTES) -> OfrepBulk:
     """Every flag for one context; exposures are logged once it is really sent. Raises OfrepError."""
-    return desk_of(caller).ofrep_all(body)
+    return desk_of(caller).ofrep_all(body, size)

@@ -1,4 +1,4 @@
-"""The plain case of evaluate, answered before Django: a live key, well-formed JSON, a flag that is known.
+"""The plain case of evaluate, answered before Django: a live key, well-formed JSON, a flag that is known, or all flags.
 
 The answer comes from the functions the DRF views call. Whatever is not plain goes on to Django untouched, so every
 refusal has one author.
@@ -17,6 +17,7 @@ from django.core.signals import setting_changed
 from openflagship.ids import uuid7_text
 
 from flags import evaluation, ofrep
+from flags.api.plain import OF_ONE_FLAG, OFREP, ROUTES, ofrep_one
 from flags.metrics import EVALUATION_SECONDS, EVALUATIONS
 from flags.runtime import RUNTIME
 from flagship.middleware import request_id_of
@@ -32,8 +33,6 @@ Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 # Writing to the shared memory of /metrics costs a tenth of a request: one in this many is timed and tells the counts.
 SAMPLE = 16
-_EVALUATE = frozenset({"/api/flags/evaluate", "/api/evaluate", "/v1/flags/evaluate", "/v1/evaluate"})
-_OFREP = "/ofrep/v1/evaluate/flags/"
 _JSON = re.compile(r"application/json\s*(;\s*charset=utf-8\s*)?\Z", re.IGNORECASE)
 _TYPE, _NO_SNIFFING = ("Content-Type", "application/json"), ("X-Content-Type-Options", "nosniff")
 
@@ -56,7 +55,7 @@ class FastLane:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
-        if environ["REQUEST_METHOD"] == "POST" and (path in _EVALUATE or path.startswith(_OFREP)):
+        if environ["REQUEST_METHOD"] == "POST" and (path in ROUTES or path.startswith(f"{OFREP}/")):
             key = self._plain_key(environ)
             if key is not None and key.environment_id is not None:
                 content = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
@@ -78,8 +77,8 @@ class FastLane:
     def _plain_key(self, environ: Environ) -> Key | None:
         """Return the live credential of a request that is plain so far."""
         get = environ.get
-        # What asks for something the lane does not do: browsers' cross-origin rules, tenants, packed bodies.
-        if get("HTTP_ORIGIN") or get("HTTP_X_TENANT_ID") or get("HTTP_CONTENT_ENCODING"):
+        # What asks for something the lane does not do: cross-origin rules, tenants, conditions, packed bodies.
+        if get("HTTP_ORIGIN") or get("HTTP_X_TENANT_ID") or get("HTTP_IF_NONE_MATCH") or get("HTTP_CONTENT_ENCODING"):
             return None
         length, content_type = get("CONTENT_LENGTH") or "", get("CONTENT_TYPE", "")
         if not length.isdigit() or not 0 < int(length) <= self._most_bytes:
@@ -102,9 +101,9 @@ class FastLane:
             return None
         if environment is None or sent.__class__ is not dict:
             return None
-        is_ofrep = path not in _EVALUATE
-        flag_key = path[len(_OFREP) :] if is_ofrep else sent.get("flagKey")
-        if flag_key.__class__ is not str or flag_key not in environment.flags:
+        answer = ROUTES.get(path, ofrep_one)
+        flag_key = path[len(OFREP) + 1 :] if answer is ofrep_one else sent.get("flagKey")
+        if answer in OF_ONE_FLAG and (flag_key.__class__ is not str or flag_key not in environment.flags):
             return None
         address = address_of(environ) if self._trusts_proxy else environ["REMOTE_ADDR"]
         if not BUCKETS.spend(address, self._address_limit)[0]:
@@ -112,18 +111,18 @@ class FastLane:
         is_allowed, left = BUCKETS.spend(key.prefix, self._key_limit)
         if not is_allowed:
             return None
-        caller = evaluation.Caller(environment_id, "ofrep" if is_ofrep else "api", environ.get("HTTP_USER_AGENT"))
+        source = "ofrep" if path.startswith(OFREP) else "api"
+        caller = evaluation.Caller(environment_id, source, environ.get("HTTP_USER_AGENT"))
         try:
-            if is_ofrep:
-                status, body = ofrep.evaluate(caller, flag_key, sent, len(content))
-                request_id = uuid7_text(time.time_ns() // 1_000_000)
-            else:
-                # An evaluation's own id is as good a request id as another new one.
-                status, body, request_id = evaluation.evaluate(caller, sent, len(content))
+            answered = answer(caller, flag_key, sent, len(content))
         except (ServiceError, ofrep.OfrepError):
             return None
-        if status != 200:
+        if answered is None:
             return None
+        body, request_id, more = answered
+        if request_id is None:
+            # An evaluation's own id is as good a request id as another new one; many have none.
+            request_id = uuid7_text(time.time_ns() // 1_000_000)
         if "HTTP_X_REQUEST_ID" in environ:
             request_id = request_id_of(environ, request_id)
         return body, [
@@ -134,4 +133,5 @@ class FastLane:
             self._limit,
             ("RateLimit-Remaining", str(int(left))),
             ("RateLimit-Reset", str(math.ceil((self._key_limit - left) * 60 / self._key_limit))),
+            *more,
         ]

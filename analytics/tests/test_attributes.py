@@ -114,6 +114,7 @@ def test_buffer__redis_away_for_long__holds_no_whole_contexts(
             raise StreamAwayError("gone")
 
     monkeypatch.setattr(PUBLISHER, "append", away)
+    monkeypatch.setattr(buffer, "_HOLDS_CONTEXTS", 1000)
     for _ in range(3000):
         _add(exposures, SENT)
     kinds = [type(row[-1]) for row in exposures._queue]

@@ -51,6 +51,8 @@ NOT_PLAIN: list[tuple[str, Any, dict[str, str]]] = [
     (EVALUATE, {"flagKey": "new-checkout", "defaultValue": "x" * 1_100_000}, {}),
     (OFREP, b"{", {}),
     (OFREP, {"context": 7}, {}),
+    ("/api/flags/evaluate/all", {"flagKeys": "all"}, {}),
+    ("/ofrep/v1/evaluate/flags", {"context": 7}, {}),
     ("/ofrep/v1/evaluate/flags/nope", {"context": {}}, {}),
 ]
 
@@ -111,16 +113,36 @@ def test_plain_request__without_all_of_django__is_answered_as_django_answers(ask
     assert int(headers["Content-Length"]) > 0
 
 
-@pytest.mark.parametrize("path", ["/api/flags/evaluate/all", "/ofrep/v1/evaluate/flags"])
-def test_data_plane__every_flag__answers_as_django(ask, path):
-    status, headers, answer = ask(DATA_PLANE, path, {})
-    expected_status, expected_headers, expected = ask(DJANGO, path, {})
+@pytest.mark.parametrize("shortened", [LANE, DATA_PLANE], ids=["lane", "data plane"])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/flags/evaluate/all", {"userId": "user-1"}),
+        ("/v1/flags/evaluate/all", {"userId": "user-1", "flagKeys": ["nope", "new-checkout"]}),
+        ("/ofrep/v1/evaluate/flags", {"context": {"targetingKey": "user-1"}}),
+    ],
+)
+def test_every_flag__without_all_of_django__is_answered_as_django_answers(ask, recorded, shortened, path, body):
+    status, headers, answer = ask(shortened, path, body)
+    exposed = [call[:1] + call[2:9] for call in recorded]
+    recorded.clear()
+    expected_status, expected_headers, expected = ask(DJANGO, path, body)
 
     assert status == expected_status == 200
-    # Those two speak of pages.
-    assert headers.keys() == expected_headers.keys() - {"X-Frame-Options", "Content-Security-Policy"}
     assert headers.get("ETag") == expected_headers.get("ETag")
-    assert answer.keys() == expected.keys()
+    assert exposed == [call[:1] + call[2:9] for call in recorded]
+    for found in (answer, expected):
+        for one in found["flags"].values() if isinstance(found["flags"], dict) else ():
+            one.pop("evaluationId")
+    assert answer == expected
+
+
+def test_data_plane__headers__are_django_s_but_for_those_of_pages(ask):
+    path = "/ofrep/v1/evaluate/flags"
+    _, headers, _ = ask(DATA_PLANE, path, {})
+    _, expected, _ = ask(DJANGO, path, {})
+
+    assert headers.keys() == expected.keys() - {"X-Frame-Options", "Content-Security-Policy"}
 
 
 def test_data_plane__no_credential_or_another_route__is_all_of_django_s(ask):
