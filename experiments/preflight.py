@@ -100,7 +100,6 @@ def _check_layer(found: Preflight, experiment: Experiment) -> None:
     if layer is None:
         return
     taken = sum(slot.buckets.upper - slot.buckets.lower for slot in layer.slots.exclude(experiment_id=experiment.pk))
-    taken += layer.holdout_buckets
     if taken + experiment.traffic_bp > 10_000:
         found.conflicts.append(
             Problem(

@@ -238,7 +238,9 @@ def segment_resource(segment: Segment) -> dict[str, Any]:
 
 def layer_resource(layer: Layer) -> dict[str, Any]:
     """Return the layer with one entry for each range of an experiment; `holdout` is the range that none may have."""
-    slots = sorted(layer.slots.all(), key=lambda slot: slot.buckets.lower)
+    slots = sorted(
+        (slot for slot in layer.slots.all() if slot.experiment_id is not None), key=lambda slot: slot.buckets.lower
+    )
     return {
         "key": layer.key,
         "name": layer.name,

@@ -161,10 +161,10 @@ class Layer(models.Model):
 
 
 class LayerSlot(models.Model):
-    """Buckets of a layer that belong to one experiment; that no two slots overlap is the database's to hold."""
+    """Buckets of a layer that belong to one experiment, or are held out; no two overlap, which the database holds."""
 
     layer = models.ForeignKey(Layer, on_delete=models.PROTECT, related_name="slots")
-    experiment_id = models.UUIDField(db_index=True)
+    experiment_id = models.UUIDField(null=True, blank=True, db_index=True, help_text="Nobody's is the layer's holdout.")
     buckets = IntegerRangeField(help_text="Half-open, within 0 to 10,000.")
 
     class Meta:
@@ -187,6 +187,9 @@ class LayerSlot(models.Model):
             models.CheckConstraint(
                 condition=Q(buckets__contained_by=Range(0, 10_000)) & Q(buckets__isempty=False),
                 name="layer_slot_within_10000",
+            ),
+            models.UniqueConstraint(
+                fields=["layer"], condition=Q(experiment_id__isnull=True), name="layer_holdout_once"
             ),
         ]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from flags.documents import environment_header, rule_document
+from flags.documents import environment_header, percent_of, rule_document
 from flags.models import FlagConfig
 from flags.selectors import configs, layers, search_segments
 from tenancy.models import Environment
@@ -31,7 +31,10 @@ def export_environment(environment: Environment) -> dict[str, Any]:
             }
             for segment in search_segments(environment)
         ],
-        "layers": [{"key": layer.key, "name": layer.name} for layer in layers(environment)],
+        "layers": [
+            {"key": layer.key, "name": layer.name, "holdoutPercent": percent_of(layer.holdout_buckets)}
+            for layer in layers(environment)
+        ],
     }
 
 

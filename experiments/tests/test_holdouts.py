@@ -1,7 +1,11 @@
 """A layer's holdout: buckets that no experiment may have, whose users get the default and count in no result."""
 
+from uuid import uuid4
+
 import pytest
+from django.db import IntegrityError, transaction
 from openflagship.engine import Context
+from psycopg.types.range import Range
 
 from audit.models import Entry
 from experiments import services
@@ -10,7 +14,10 @@ from experiments.tests.conftest import HALF
 from flags.documents import layer_resource
 from flags.models import Layer, LayerSlot
 from flags.runtime import load_environment
-from flags.services.layers import create_layer, update_layer
+from flags.selectors import get_layer
+from flags.services.layers import create_layer, delete_layer, update_layer
+from flags.services.transfer import import_environment
+from flags.transfers import export_environment
 from tenancy.errors import Conflict, Invalid
 from tenancy.testing import ALICE
 
@@ -67,10 +74,12 @@ def test_holdout__its_users__get_the_default_of_every_experiment(environment, ho
 
     assert 0.17 < len(held_out) / 2000 < 0.23
     assert {(answer.variant, answer.reason) for pair in held_out for answer in pair} == {("control", "DEFAULT")}
-    ranges = LayerSlot.objects.values_list("experiment_id", "buckets")
-    assert sorted((pk, item.lower, item.upper) for pk, item in ranges) == sorted(
-        [(first.pk, 0, 5000), (second.pk, 5000, 8000)]
-    )
+    ranges = LayerSlot.objects.order_by("buckets").values_list("experiment_id", "buckets")
+    assert [(pk, item.lower, item.upper) for pk, item in ranges] == [
+        (first.pk, 0, 5000),
+        (second.pk, 5000, 8000),
+        (None, 8000, 10_000),
+    ]
 
 
 def test_holdout__leaves_too_little_room__refuses_the_start(hold_out, draft, start):
@@ -136,3 +145,35 @@ def test_holdout__over_http__is_set_and_shown(editor, layer):
     assert (sent.status_code, sent.json()["holdoutPercent"]) == (200, 10)
     assert editor.get("layers/checkout").json()["holdout"] == {"start": 9000, "end": 10_000}
     assert editor.patch("layers/checkout", {"version": 2, "holdoutPercent": 120}).status_code == 400
+
+
+def test_holdout__an_experiments_buckets_in_it__are_refused_by_the_database(layer, hold_out):
+    hold_out(10)
+    with pytest.raises(IntegrityError, match="layer_slots_never_overlap"), transaction.atomic():
+        LayerSlot.objects.create(layer=layer, experiment_id=uuid4(), buckets=Range(8_999, 9_001))
+    with pytest.raises(IntegrityError, match="layer_holdout_once"), transaction.atomic():
+        LayerSlot.objects.create(layer=layer, buckets=Range(0, 10))
+    LayerSlot.objects.create(layer=layer, experiment_id=uuid4(), buckets=Range(8_990, 9_000))
+
+
+def test_holdout__changed_and_taken_away__frees_its_buckets(environment, layer, hold_out):
+    for percent, slots in ((10, [(9_000, 10_000)]), (25, [(7_500, 10_000)]), (5, [(9_500, 10_000)]), (0, [])):
+        hold_out(percent)
+        found = LayerSlot.objects.filter(layer=layer)
+        assert [(slot.buckets.lower, slot.buckets.upper) for slot in found] == slots
+    hold_out(10)
+    delete_layer(actor=ALICE, environment=environment, key=layer.key)
+    assert not LayerSlot.objects.exists()
+
+
+def test_holdout__exported_and_imported__is_the_same(environment, staging, layer, hold_out):
+    hold_out(12.5)
+    data = export_environment(environment)
+    for expected in ("created", "unchanged"):
+        report = import_environment(actor=ALICE, environment=staging, data=data)
+        assert getattr(report, expected) == [f"layer {layer.key}"]
+    copied = get_layer(staging, layer.key)
+    assert (copied.holdout_buckets, layer_resource(copied)["holdout"]) == (1_250, {"start": 8_750, "end": 10_000})
+    update_layer(actor=ALICE, environment=staging, key=layer.key, payload={"holdoutPercent": 0}, version=None)
+    import_environment(actor=ALICE, environment=staging, data=data)
+    assert get_layer(staging, layer.key).holdout_buckets == 1_250

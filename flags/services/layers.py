@@ -20,6 +20,7 @@ from tenancy.models import Environment
 from tenancy.services import clean
 from tenancy.services.rows import refuse_stale
 
+_HELD_OUT = "held out"
 _FIELDS = {"key", "name", "holdoutPercent"}
 _READ_ONLY_FIELDS = {"salt", "experiments", "holdout", "version", "createdAt", "updatedAt"}
 
@@ -46,6 +47,7 @@ def create_layer(*, actor: Actor, environment: Environment, payload: Mapping[str
     layer = Layer(environment=locked, key=key, name=name, salt=f"layer:{key}", holdout_buckets=holdout, version=1)
     clean(layer)
     layer.save(force_insert=True)
+    _hold_out(layer, holdout)
     _record(actor, layer, "layer.created", before=None, after=layer_resource(layer))
     return layer, True
 
@@ -80,7 +82,7 @@ def delete_layer(*, actor: Actor, environment: Environment, key: str, reason: st
     """Delete a layer that no experiment uses. Raises NotFound, or Conflict `in_use` naming the experiments."""
     log.lock([environment.pk])
     layer = get_layer(environment, key)
-    users = sorted({str(slot.experiment_id) for slot in layer.slots.all()})
+    users = _experiments_in(layer)
     if users:
         raise Conflict(
             f"{key!r} is still used by: {', '.join(f'experiment {user}' for user in users)}. Complete them first.",
@@ -89,6 +91,7 @@ def delete_layer(*, actor: Actor, environment: Environment, key: str, reason: st
         )
     before = layer_resource(layer)
     _record(actor, layer, "layer.deleted", before=before, after=None, reason=reason)
+    _hold_out(layer, 0)
     try:
         layer.delete()
     except ProtectedError as error:
@@ -105,15 +108,13 @@ def reserve_range(layer: Layer, experiment_id: UUID, buckets: int) -> list[tuple
     if not 0 < buckets <= BUCKETS:
         raise Invalid(f"Reserve from 1 to {BUCKETS} buckets.", attr="trafficPercent", code="out_of_range")
     log.lock([layer.environment_id])
-    owners: list[UUID | None] = [None] * BUCKETS
+    owners: list[UUID | str | None] = [None] * BUCKETS
     for slot in LayerSlot.objects.filter(layer=layer):
-        owners[slot.buckets.lower : slot.buckets.upper] = [slot.experiment_id] * (
+        owners[slot.buckets.lower : slot.buckets.upper] = [slot.experiment_id or _HELD_OUT] * (
             slot.buckets.upper - slot.buckets.lower
         )
     mine = [bucket for bucket, owner in enumerate(owners) if owner == experiment_id][:buckets]
-    # Read under the lock: the caller's layer may be older than its holdout.
-    first_held_out = BUCKETS - Layer.objects.values_list("holdout_buckets", flat=True).get(pk=layer.pk)
-    free = [bucket for bucket, owner in enumerate(owners[:first_held_out]) if owner is None]
+    free = [bucket for bucket, owner in enumerate(owners) if owner is None]
     missing = buckets - len(mine)
     if missing > len(free):
         raise Conflict(
@@ -138,8 +139,8 @@ def release_range(layer: Layer, experiment_id: UUID) -> None:
 def _hold_out(layer: Layer, buckets: int) -> None:
     """Reserve the layer's highest buckets for nobody; refused where an experiment has (or has just had) one of them."""
     first = BUCKETS - buckets
-    users = sorted({str(slot.experiment_id) for slot in layer.slots.all() if slot.buckets.upper > first})
-    if buckets > layer.holdout_buckets and users:
+    users = _experiments_in(layer, beyond=first)
+    if users:
         names = ", ".join(f"experiment {user}" for user in users)
         raise Conflict(
             f"A holdout of {buckets / 100:g} % reaches into what others of {layer.key!r} have: {names}. Hold out less, "
@@ -148,6 +149,15 @@ def _hold_out(layer: Layer, buckets: int) -> None:
             attr="holdoutPercent",
         )
     layer.holdout_buckets = buckets
+    LayerSlot.objects.filter(layer=layer, experiment_id__isnull=True).delete()
+    if buckets:
+        LayerSlot.objects.create(layer=layer, buckets=Range(first, BUCKETS))
+
+
+def _experiments_in(layer: Layer, *, beyond: int = 0) -> list[str]:
+    """The experiments that have, or had a while ago, buckets of the layer above that one."""
+    found = LayerSlot.objects.filter(layer=layer, experiment_id__isnull=False)
+    return sorted({str(slot.experiment_id) for slot in found if slot.buckets.upper > beyond})
 
 
 def _buckets_of(percent: Any) -> int:

@@ -18,13 +18,13 @@ from flags.models import Flag, FlagConfig, Rule
 from flags.selectors import configs, get_config
 from flags.services import drafts
 from flags.services.flags import archive_flag, commit_draft, insert_draft
-from flags.services.layers import create_layer
+from flags.services.layers import create_layer, update_layer
 from flags.services.segments import create_segment, update_segment
 from tenancy.errors import Conflict, Invalid, Problem, ServiceError
 from tenancy.models import Environment
 
 _SEGMENT_FIELDS: tuple[str, ...] = ("key", "name", "included", "excluded", "conditions")
-_LAYER_FIELDS: tuple[str, ...] = ("key", "name")
+_LAYER_FIELDS: tuple[str, ...] = ("key", "name", "holdoutPercent")
 _DEFAULTS: dict[str, Any] = {
     "metadata": {},
     "enabled": False,
@@ -142,7 +142,14 @@ def _put_segment(actor: Actor, environment: Environment, item: dict[str, Any]) -
 
 def _put_layer(actor: Actor, environment: Environment, item: dict[str, Any]) -> str:
     payload: dict[str, Any] = {name: item[name] for name in _LAYER_FIELDS if name in item}
-    _, is_new = create_layer(actor=actor, environment=environment, payload=payload)
+    try:
+        _, is_new = create_layer(actor=actor, environment=environment, payload=payload)
+    except Conflict as error:
+        current = error.extra.get("current")
+        if current is None:
+            raise
+        update_layer(actor=actor, environment=environment, key=item["key"], payload=payload, version=current["version"])
+        return "updated"
     return "created" if is_new else "unchanged"
 
 
