@@ -15,7 +15,7 @@ from experiments import services
 from experiments.documents import metric_resource
 from experiments.models import Metric
 from tenancy import access
-from tenancy.admin import ConsoleAdmin, sent_data, visit
+from tenancy.admin import RemovableAdmin, sent_data, visit
 from tenancy.models import Environment, Role
 
 _NAMES = {
@@ -71,7 +71,7 @@ class MetricForm(forms.Form):
 
 
 @admin.register(Metric)
-class MetricAdmin(ConsoleAdmin):
+class MetricAdmin(RemovableAdmin):
     """Metrics belong to a project; whoever edits in one of its environments may add them."""
 
     list_display = ["name", "key", "type_label", "event_name", "goal_label", "project"]
@@ -157,5 +157,24 @@ class MetricAdmin(ConsoleAdmin):
             return redirect(self.list_url())
 
         return self.form_page(
-            request, form, perform, title=metric.name, submit="Save", names=_NAMES, is_readonly=environment is None
+            request,
+            form,
+            perform,
+            title=metric.name,
+            submit="Save",
+            names=_NAMES,
+            is_readonly=environment is None,
+            remove_url=self.remove_url(request, metric),
         )
+
+    def may_remove(self, request: HttpRequest, thing: Metric) -> bool:
+        return self._environment(request, thing) is not None
+
+    def consequence(self, thing: Metric) -> str:
+        return f"Its events stay; experiments of {thing.project} can no longer count by it. It cannot be brought back."
+
+    def remove_thing(self, request: HttpRequest, thing: Metric, reason: str) -> None:  # noqa: ARG002 - the service takes none
+        environment = self._environment(request, thing)
+        if environment is None:
+            raise PermissionDenied
+        services.delete_metric(actor=visit(request).actor, environment=environment, key=thing.key)

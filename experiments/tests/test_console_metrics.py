@@ -5,6 +5,7 @@ from django.urls import reverse
 
 from experiments import services
 from experiments.models import Metric
+from flags import services as flag_services
 from tenancy.testing import ALICE
 
 PURCHASE = {"key": "purchase-rate", "name": "Purchases", "type": "binary", "event_name": "purchase", "goal": "increase"}
@@ -54,3 +55,33 @@ def test_metric__viewer_and_outsider__may_not(console_viewer, console_outsider, 
     assert console_viewer.post(reverse("admin:experiments_metric_add"), PURCHASE).status_code == 403
     assert console_outsider.get(change_url(metric)).status_code == 404
     assert "purchase-rate" not in console_outsider.get(reverse("admin:experiments_metric_changelist")).text
+
+
+def test_metric__deleted__is_gone_with_its_reason_asked_for(console_editor, metric):
+    address = reverse("admin:experiments_metric_delete", args=[metric.pk])
+    assert address in console_editor.get(change_url(metric)).text
+    assert "cannot be brought back" in console_editor.get(address).text
+
+    assert console_editor.post(address, {"reason": "Unused"}).status_code == 302
+    assert not Metric.objects.exists()
+
+
+def test_metric__deleted_while_an_experiment_counts_by_it__is_refused_with_its_name(console_editor, acme, metric):
+    flag_services.create_flag(actor=ALICE, environment=acme.staging, payload={"key": "new-checkout"})
+    content = {"name": "Checkout sells", "flagKey": "new-checkout", "primaryMetric": "purchase-rate"}
+    services.create_experiment(actor=ALICE, environment=acme.staging, payload=content)
+
+    answer = console_editor.post(reverse("admin:experiments_metric_delete", args=[metric.pk]))
+
+    assert answer.status_code == 422
+    assert "Checkout sells" in answer.text
+    assert Metric.objects.exists()
+
+
+def test_metric__deleted_by_viewer_or_outsider__is_not(console_viewer, console_outsider, metric):
+    address = reverse("admin:experiments_metric_delete", args=[metric.pk])
+
+    assert address not in console_viewer.get(change_url(metric)).text
+    assert console_viewer.post(address).status_code == 403
+    assert console_outsider.post(address).status_code == 404
+    assert Metric.objects.exists()

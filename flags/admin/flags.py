@@ -11,7 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.urls import URLPattern, path
 from unfold.decorators import display
 
-from flags.admin import comparison, exposures, history, kill, kill_tag, page, people, suggestions, tryout
+from flags.admin import archive_many, comparison, exposures, history, kill, kill_tag, page, people, suggestions, tryout
 from flags.admin.environments import PerEnvironmentAdmin
 from flags.admin.list import FlagList, StateFilter, TagFilter, TypeFilter, matching
 from flags.documents import percent_of
@@ -33,7 +33,7 @@ class FlagConfigAdmin(PerEnvironmentAdmin):
     search_help_text = "Search by key, name or tag"
     empty_template = "flags/empty.html"
     ordering = ["flag__key"]
-    actions = ["kill_selected", "release_selected"]
+    actions = ["kill_selected", "release_selected", "archive_selected"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[FlagConfig]:
         environments = [environment.pk for environment in visit(request).environments]
@@ -188,3 +188,7 @@ class FlagConfigAdmin(PerEnvironmentAdmin):
     @admin.action(description="Release", permissions=["edit"])
     def release_selected(self, request: HttpRequest, queryset: QuerySet[FlagConfig]) -> HttpResponse | None:
         return kill.release_many(self, request, list(queryset))
+
+    @admin.action(description="Archive", permissions=["add"])
+    def archive_selected(self, request: HttpRequest, queryset: QuerySet[FlagConfig]) -> HttpResponse | None:
+        return archive_many.archive_many(self, request, list(queryset))

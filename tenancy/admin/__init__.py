@@ -6,6 +6,7 @@ from django.contrib.auth.models import Group
 from tenancy.admin import credentials, members, organizations
 from tenancy.admin.audit import TenantEntryAdmin
 from tenancy.admin.base import ConsoleAdmin, ConsoleList, say_problems, sent_data
+from tenancy.admin.removal import RemovableAdmin
 from tenancy.admin.visit import Visit, visit
 
 # Roles say who may do what; Django's groups would promise permissions that nothing here asks for.
@@ -14,6 +15,7 @@ admin.site.unregister(Group)
 __all__ = [
     "ConsoleAdmin",
     "ConsoleList",
+    "RemovableAdmin",
     "TenantEntryAdmin",
     "Visit",
     "credentials",

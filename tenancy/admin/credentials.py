@@ -15,6 +15,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminSplitDateTimeWidg
 
 from tenancy import services
 from tenancy.admin.base import ConsoleAdmin, sent_data
+from tenancy.admin.removal import ReasonForm
 from tenancy.admin.visit import Visit, visit
 from tenancy.instants import moment
 from tenancy.models import Credential, Role, User
@@ -71,12 +72,6 @@ class CredentialForm(forms.Form):
             sent["environment"] = self._environments[place]
             sent["organization"] = sent["environment"].project.organization
         return sent
-
-
-class RevokeForm(forms.Form):
-    reason = forms.CharField(
-        required=False, max_length=500, widget=UnfoldAdminTextInputWidget, help_text="For the audit log."
-    )
 
 
 @admin.register(Credential)
@@ -164,7 +159,7 @@ class CredentialAdmin(ConsoleAdmin):
         if credential is None:
             raise Http404
         looking = visit(request)
-        form = RevokeForm(sent_data(request))
+        form = ReasonForm(sent_data(request))
 
         def perform(sent: dict[str, Any]) -> HttpResponse:
             services.revoke_credential(actor=looking.actor, credential=credential, reason=sent["reason"])

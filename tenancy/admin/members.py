@@ -15,6 +15,7 @@ from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget, U
 
 from tenancy import access, services
 from tenancy.admin.base import ConsoleAdmin, sent_data
+from tenancy.admin.removal import ReasonForm
 from tenancy.admin.visit import Visit, visit
 from tenancy.instants import moment
 from tenancy.models import Environment, Membership, Organization, Project, Role, User
@@ -79,12 +80,6 @@ class MemberForm(forms.Form):
 class RoleForm(forms.Form):
     role = forms.ChoiceField(widget=UnfoldAdminSelectWidget)
     version = forms.IntegerField(required=False, widget=forms.HiddenInput)
-
-
-class ReasonForm(forms.Form):
-    reason = forms.CharField(
-        required=False, max_length=500, widget=UnfoldAdminTextInputWidget, help_text="For the audit log."
-    )
 
 
 @admin.register(Membership)
@@ -185,6 +180,7 @@ class MembershipAdmin(ConsoleAdmin):
             title=str(membership),
             submit="Change role",
             is_readonly=not may_manage,
+            remove_label="Remove…",
             remove_url=reverse("admin:tenancy_membership_remove", args=[membership.pk]) if may_manage else "",
         )
 
