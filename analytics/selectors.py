@@ -41,6 +41,7 @@ __all__ = [
     "last_exposures",
     "last_received",
     "next_counted",
+    "recent_attributes",
     "recent_units",
     "value_summary",
 ]
@@ -110,6 +111,16 @@ def flag_exposures_between(
 def recent_units(environment_id: int, flag_key: str, since: datetime, *, limit: int) -> list[tuple[str, str]]:
     """(unit, the variant it saw last), for at most `limit` units seen since that full hour, the latest first."""
     return store().recent_units(environment_id, flag_key, _full_hour(since), limit)
+
+
+def recent_attributes(
+    environment_id: int, flag_key: str, since: datetime, *, most_exposures: int
+) -> dict[str, dict[str, Any]]:
+    """What units carried at their last exposure to the flag that kept attributes, bots left out.
+
+    Looks at the installation's latest `most_exposures` exposures, and no further back than `since`'s full hour.
+    """
+    return store().recent_attributes(environment_id, flag_key, _full_hour(since), most_exposures)
 
 
 def last_exposures(environment_id: int, flag_keys: Sequence[str]) -> dict[str, datetime]:

@@ -1,6 +1,6 @@
 """Reading flags: always from an environment that `tenancy.access` has handed out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.db.models import Q, QuerySet, TextField
@@ -104,20 +104,25 @@ def get_layer(environment: Environment, key: str) -> Layer:
     return layer
 
 
-def segments_in(tree: Any) -> list[str]:
-    """Return the keys of the segments that a stored tree of conditions asks for."""
-    found: list[str] = []
+def conditions_in(tree: Any) -> Iterator[dict[str, Any]]:
+    """Yield the single conditions of a stored tree, or of a list of trees."""
     waiting = [tree]
     while waiting:
         node = waiting.pop()
         if isinstance(node, list):
             waiting += node
         elif isinstance(node, dict):
-            if node.get("operator") in {"in_segment", "not_in_segment"}:
-                found += [key for key in node.get("value") or [] if isinstance(key, str)]
+            groups = [node[name] for name in ("all", "any", "not") if name in node]
+            if groups and "operator" not in node:
+                waiting += groups
             else:
-                waiting += [node[name] for name in ("all", "any", "not") if name in node]
-    return list(dict.fromkeys(found))
+                yield node
+
+
+def segments_in(tree: Any) -> list[str]:
+    """Return the keys of the segments that a stored tree of conditions asks for."""
+    asked = [node for node in conditions_in(tree) if node.get("operator") in {"in_segment", "not_in_segment"}]
+    return list(dict.fromkeys(key for node in asked for key in node.get("value") or [] if isinstance(key, str)))
 
 
 def segment_users(segment: Segment) -> list[str]:

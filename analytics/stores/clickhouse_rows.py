@@ -40,6 +40,13 @@ class ClickHouseRows:
         for unit_id, first_ms in rows:
             yield unit_id, moment_of(first_ms)
 
+    def recent_attributes(
+        self, environment_id: int, flag_key: str, since: datetime, most_exposures: int
+    ) -> dict[str, dict[str, Any]]:
+        parameters = {"environment_id": environment_id, "flag_key": flag_key, "since": unix_ms(since)}
+        rows = self._rows(sql.CARRIED, {**parameters, "most": most_exposures})
+        return {unit_id: json.loads(text) for unit_id, text in rows}
+
     def attribute_values(self, period: Period, name: str) -> Iterator[tuple[str, Any]]:
         for unit_id, text in self._rows(sql.ATTRIBUTE, {**_of(period), "name": name}):
             yield unit_id, json.loads(text)

@@ -126,6 +126,15 @@ SELECT unit_id, argMin(text, (occurred_ms, toString(evaluation_id))) FROM (
     {_SEEN} AND NOT is_bot AND attributes IS NOT NULL
 ) WHERE type IN ('String', 'Int64', 'UInt64', 'Double', 'Bool') GROUP BY unit_id ORDER BY unit_id
 """  # noqa: S608 - fixed text
+CARRIED = """
+SELECT unit_id, argMax(assumeNotNull(attributes), (occurred_ms, toString(evaluation_id))) FROM (
+    SELECT evaluation_id, environment_id, flag_key, unit_id, occurred_ms, is_bot, attributes FROM exposures FINAL
+    ORDER BY toString(evaluation_id) DESC LIMIT {most:Int64}
+)
+WHERE environment_id = {environment_id:Int64} AND flag_key = {flag_key:String} AND occurred_ms >= {since:Int64}
+  AND NOT is_bot AND attributes IS NOT NULL
+GROUP BY unit_id
+"""
 BOTS_FIRST_SEEN = f"""
 SELECT argMin(variant, (occurred_ms, variant)), min(occurred_ms) {_SEEN} GROUP BY unit_id HAVING min(is_bot)
 """

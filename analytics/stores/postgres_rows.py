@@ -25,6 +25,16 @@ SELECT DISTINCT ON (unit_id) unit_id, value::text FROM (
 WHERE jsonb_typeof(value) IN ('string', 'number', 'boolean')
 ORDER BY unit_id, occurred_at, evaluation_id
 """  # noqa: S608 - fixed text put together from fixed parts
+# The primary key alone finds them, backwards: bounded, however rarely this flag is asked.
+_CARRIED = """
+SELECT DISTINCT ON (unit_id) unit_id, attributes::text FROM (
+    SELECT evaluation_id, environment_id, flag_key, unit_id, occurred_at, is_bot, attributes FROM exposures
+    ORDER BY evaluation_id DESC LIMIT %(most)s
+) AS latest
+WHERE environment_id = %(environment_id)s AND flag_key = %(flag_key)s AND occurred_at >= %(since)s
+  AND NOT is_bot AND attributes IS NOT NULL
+ORDER BY unit_id, occurred_at DESC, evaluation_id DESC
+"""
 _BOTS = f"""
 SELECT (array_agg(variant ORDER BY occurred_at, variant))[1], min(occurred_at)
 FROM exposures WHERE {_SEEN} GROUP BY unit_id HAVING bool_and(is_bot)
@@ -92,6 +102,15 @@ class PostgresRows:
     ) -> Iterator[tuple[str, datetime]]:
         parameters = {"environment_id": environment_id, "flag_key": flag_key, "since": since, "until": until}
         yield from _stream(_FIRST_SEEN, parameters)
+
+    def recent_attributes(
+        self, environment_id: int, flag_key: str, since: datetime, most_exposures: int
+    ) -> dict[str, dict[str, Any]]:
+        parameters: dict[str, Any] = {"environment_id": environment_id, "flag_key": flag_key, "since": since}
+        parameters["most"] = most_exposures
+        with connection.cursor() as cursor:
+            cursor.execute(_CARRIED, parameters)
+            return {unit_id: json.loads(text) for unit_id, text in cursor.fetchall()}
 
     def attribute_values(self, period: Period, name: str) -> Iterator[tuple[str, Any]]:
         for unit_id, text in _stream(_ATTRIBUTE, {**_of(period), "name": name}):

@@ -207,6 +207,23 @@ def test_recent_units__are_the_latest_first_with_the_variant_seen_last() -> None
     assert selectors.recent_units(ENV, "new-checkout", NOON, limit=1) == [("alice", "treatment")]
 
 
+def test_recent_attributes__are_those_of_each_units_last_exposure_that_kept_any() -> None:
+    _store(
+        _seen("alice", "control", attributes='{"plan": "free"}'),
+        _seen("alice", "control", NOON + HOUR, attributes='{"plan": "pro"}'),
+        _seen("alice", "control", NOON + 2 * HOUR),
+        _seen("bob", "control", NOON - 2 * HOUR, attributes='{"plan": "pro"}'),
+        _seen("carol", "control", flag_key="other", attributes='{"plan": "pro"}'),
+        _seen("bot-1", "control", attributes='{"plan": "pro"}'),
+    )
+
+    def carried(most_exposures: int) -> dict[str, Any]:
+        return selectors.recent_attributes(ENV, "new-checkout", NOON, most_exposures=most_exposures)
+
+    assert carried(100) == {"alice": {"plan": "pro"}}
+    assert carried(1) == {}
+
+
 def test_last_exposures__are_full_hours_of_flags_that_had_one() -> None:
     _store(_seen("alice", "control", NOON + timedelta(minutes=20)), _seen("bob", "control", NOON - HOUR))
     assert selectors.last_exposures(ENV, ["new-checkout", "never-seen"]) == {"new-checkout": NOON}

@@ -199,8 +199,11 @@ class RecentlyExposedSerializer(serializers.Serializer[Any]):
     users = serializers.IntegerField(help_text="Who saw the flag in these days.")
     examined = serializers.IntegerField(help_text="Of these, evaluated before and after.")
     changed = serializers.IntegerField(allow_null=True, help_text="Of the examined, would get another variant.")
+    known = serializers.IntegerField(
+        help_text="Of the examined, those for whom every attribute that is asked for is known."
+    )
     undetermined = serializers.IntegerField(
-        allow_null=True, help_text="Of the examined, decided by attributes that exposures do not keep."
+        allow_null=True, help_text="Of the others, those for whom the known ones do not explain what they saw."
     )
     moves = MoveSerializer(many=True, required=False)
     caveat = serializers.CharField(allow_null=True)

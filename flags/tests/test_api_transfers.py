@@ -6,7 +6,6 @@ import pytest
 from django.core.cache import cache
 from django.utils import timezone
 
-from analytics.models import FlagUnit
 from audit.models import Entry
 from flags import services
 from flags.documents import flag_document
@@ -36,69 +35,8 @@ def _problem(response):
     return response.status_code, problem["attr"], problem["code"]
 
 
-def _saw(environment, key, units, variant):
-    hour = timezone.now().astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    FlagUnit.objects.bulk_create(
-        FlagUnit(environment_id=environment.pk, flag_key=key, unit_id=unit, variant=variant, last_hour=hour)
-        for unit in units
-    )
-
-
 def _without_ids(item):
     return {**item, "rules": [{**rule, "id": None} for rule in item["rules"]]}
-
-
-def test_impact__larger_rollout__is_exact_and_counts_last_weeks_users(viewer, environment, make_flag):
-    make_flag("a", rollout=SPLIT)
-    _saw(environment, "a", [f"u{number}" for number in range(400)], "control")
-    wanted = [{"variant": "control", "percent": 50}, {"variant": "treatment", "percent": 50}]
-    body = viewer.post("flags/a/impact", {"config": {"rollout": wanted}}).json()
-
-    assert (body["basis"], body["changed"]) == ("everyone", 0.25)
-    assert body["moves"] == [{"from": "control", "to": "treatment", "share": 0.25}]
-    recent = body["recentlyExposed"]
-    assert (recent["examined"], recent["undetermined"]) == (400, 0)
-    assert 60 < recent["changed"] < 140
-    assert recent["moves"] == [{"from": "control", "to": "treatment", "users": recent["changed"]}]
-    assert FlagConfig.objects.get(environment=environment).version == 1
-
-
-def test_impact__attributes_decide__leaves_users_undetermined(viewer, environment, make_flag):
-    make_flag("a", rules=[RULE])
-    _saw(environment, "a", ["pro-user"], "treatment")
-    _saw(environment, "a", ["other"], "control")
-    recent = viewer.post("flags/a/impact", {"config": {"defaultVariant": "treatment"}}).json()["recentlyExposed"]
-
-    assert (recent["examined"], recent["changed"], recent["undetermined"]) == (2, 1, 1)
-
-
-def test_impact__experiments_touched__are_named(viewer, environment, make_flag):
-    make_flag("a", rollout=SPLIT)
-    make_flag("b", prerequisites=[{"flagKey": "a", "variants": ["treatment"]}], rollout=SPLIT)
-    services.set_experiment(actor=ALICE, environment=environment, key="b", section=SECTION)
-    body = viewer.post("flags/a/impact", {"config": {"enabled": False}}).json()
-
-    assert body["experiments"] == [{"id": "exp-1", "flagKey": "b", "relation": "has it as a prerequisite"}]
-
-
-@pytest.mark.parametrize(
-    ("body", "attr", "code"),
-    [
-        ({}, "config", "required"),
-        ({"config": {"defaultVariant": "x"}}, "defaultVariant", "unknown_variant"),
-    ],
-)
-def test_impact__bad_input__is_400(viewer, make_flag, body, attr, code):
-    make_flag("a")
-
-    assert _problem(viewer.post("flags/a/impact", body)) == (400, attr, code)
-
-
-def test_impact__archived__is_409(editor, make_flag):
-    make_flag("a")
-    editor.delete("flags/a")
-
-    assert _problem(editor.post("flags/a/impact", {"config": {}})) == (409, None, "flag_archived")
 
 
 def test_copy__works(editor, environment, staging, make_flag):
