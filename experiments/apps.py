@@ -10,8 +10,9 @@ class ExperimentsConfig(AppConfig):
     def ready(self) -> None:
         from analytics.attributes import WANTED  # noqa: PLC0415 - models are not there before
         from experiments.selectors import wanted_attributes  # noqa: PLC0415 - likewise
-        from experiments.services.targeting import follow_flag  # noqa: PLC0415 - likewise
-        from flags.signals import flag_changed_under_experiment  # noqa: PLC0415 - likewise
+        from experiments.services.targeting import follow_flag, follow_segment  # noqa: PLC0415 - likewise
+        from flags.signals import flag_changed_under_experiment, segment_changed  # noqa: PLC0415 - likewise
 
         flag_changed_under_experiment.connect(follow_flag, dispatch_uid="experiments.follow_flag")
+        segment_changed.connect(follow_segment, dispatch_uid="experiments.follow_segment")
         WANTED.also_from(wanted_attributes)

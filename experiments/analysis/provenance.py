@@ -37,6 +37,25 @@ def interruptions(experiment: Experiment, window: Window) -> int:
     return found
 
 
+def changed_prerequisites(experiment: Experiment, window: Window) -> dict[str, list[int]]:
+    """The flag's prerequisites that changed in the phase, with the versions at which they did."""
+    phase = window.phase
+    keys = sorted(item["flagKey"] for item in experiment.config.prerequisites)
+    if not keys:
+        return {}
+    steps = Change.objects.filter(
+        environment_id=experiment.environment_id,
+        entity=Change.Entity.FLAG,
+        key__in=keys,
+        version__gt=phase.config_version,
+        created_at__lt=min(window.until, phase.ended_at or window.until),
+    )
+    found: dict[str, list[int]] = {}
+    for key, version in steps.order_by("key", "version").values_list("key", "version"):
+        found.setdefault(key, []).append(version)
+    return found
+
+
 def _changes(experiment: Experiment, window: Window) -> QuerySet[Change]:
     """The flag's steps in the environment's log until the window's end, or the phase's."""
     phase = window.phase

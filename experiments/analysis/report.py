@@ -213,6 +213,11 @@ def _caveats(source: Source, versions: list[int], users: int, incomplete: int) -
             f"The flag's document changed in this phase (versions {', '.join(map(str, versions[1:]))}), not its "
             "targeting or split: those begin a phase of their own."
         )
+    for key, when in provenance.changed_prerequisites(experiment, window).items():
+        caveats.append(
+            f"The prerequisite {key} changed in this phase (versions {', '.join(map(str, when))}): who meets it, and "
+            "so who takes part, may differ before and after. A restart would begin anew."
+        )
     off = provenance.interruptions(experiment, window)
     if off:
         caveats.append(

@@ -1,17 +1,21 @@
-"""What a running experiment does when its flag is changed beneath it: another targeting is another phase.
+"""What a running experiment does when its flag, or a segment, is changed beneath it: another targeting, another phase.
 
-Rules, targets and prerequisites decide who comes to the experiment at all. Once they change, users before and after are
-different people, and pooling them would compare mixtures. On, off, kill and release are no new phase: while the flag is
-off nobody is exposed, and afterwards the same people come back to the same variants; results say so as a caveat.
+Rules, targets, prerequisites and the segments that rules and audience ask for decide who comes to the experiment at
+all. Once they change, users before and after are different people, and pooling them would compare mixtures. On, off,
+kill and release are no new phase: while the flag is off nobody is exposed, and afterwards the same people come back to
+the same variants; results say so as a caveat. So they do of a prerequisite that changed by itself.
 """
 
 from typing import Any
 
 from audit.actors import Actor
+from experiments.models import Experiment
 from experiments.services.lifecycle import open_next_phase
-from flags.models import FlagConfig
+from flags.models import FlagConfig, Segment
+from flags.selectors import segments_in
 
 _TARGETING = ("targets", "rules", "prerequisites")
+_MEMBERSHIP = ("included", "excluded", "conditions")
 
 
 def follow_flag(*, config: FlagConfig, actor: Actor, before: dict[str, Any], after: dict[str, Any], **_: Any) -> None:
@@ -26,6 +30,43 @@ def follow_flag(*, config: FlagConfig, actor: Actor, before: dict[str, Any], aft
             moment=config.updated_at,
             reason=f"The flag's {' and '.join(changed)} changed.",
         )
+
+
+def follow_segment(*, segment: Segment, actor: Actor, before: dict[str, Any], after: dict[str, Any], **_: Any) -> None:
+    """Open a phase of each experiment whose users the segment chooses, itself or by a segment that uses it."""
+    if all(before[name] == after[name] for name in _MEMBERSHIP):
+        return
+    served = Experiment.objects.filter(environment=segment.environment_id, status__in=Experiment.SERVED)
+    found = list(served.select_related("environment").prefetch_related("config__rules"))
+    if not found:
+        return
+    graph = {key: segments_in(tree) for key, tree in _conditions(segment)}
+    for experiment in found:
+        asked = [*(rule.conditions for rule in experiment.config.rules.all()), experiment.audience]
+        if segment.key in _reachable([key for tree in asked for key in segments_in(tree)], graph):
+            open_next_phase(
+                actor=actor,
+                environment=experiment.environment,
+                pk=experiment.pk,
+                moment=segment.updated_at,
+                reason=f"The segment {segment.key} changed, which decides who takes part.",
+            )
+
+
+def _conditions(segment: Segment) -> list[tuple[str, Any]]:
+    others = Segment.objects.filter(environment=segment.environment_id, conditions__isnull=False)
+    return list(others.values_list("key", "conditions"))
+
+
+def _reachable(keys: list[str], graph: dict[str, list[str]]) -> set[str]:
+    found: set[str] = set()
+    waiting = list(keys)
+    while waiting:
+        key = waiting.pop()
+        if key not in found:
+            found.add(key)
+            waiting += graph.get(key, [])
+    return found
 
 
 def _meaning(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from flags.documents import segment_document, segment_resource
 from flags.models import Change, Segment
 from flags.selectors import get_segment, segment_users, segments_in
 from flags.services.recording import record, refuse_unknown
+from flags.signals import segment_changed
 from tenancy.errors import Conflict, Invalid, Problem
 from tenancy.models import Environment
 from tenancy.services import clean
@@ -74,6 +75,7 @@ def update_segment(
     _check(segment)
     segment.save()
     _commit(actor, segment, locked, "segment.updated", before=before, reason=reason)
+    segment_changed.send(sender=Segment, segment=segment, actor=actor, before=before, after=segment_resource(segment))
     return segment
 
 
