@@ -19,7 +19,7 @@ from flags import services as flag_services
 from flags.admin import conditions
 from flags.admin.form import ConditionRow
 from flags.models import Layer
-from flags.selectors import get_config, search_configs
+from flags.selectors import get_config, search_configs, search_segments
 from tenancy.admin import visit
 from tenancy.errors import NotFound, ServiceError
 from tenancy.models import Environment
@@ -127,6 +127,7 @@ def render_design(
         operators=conditions.offered(),
         attributes_url=f"{reverse('admin:flags_flagconfig_attributes')}?environment={environment.pk}",
         kinds=conditions.KINDS.items(),
+        segments=list(search_segments(environment).values_list("key", flat=True)[:500]),
         blank_rule={"ref": "0"},
         blank_condition=ConditionRow("__condition__"),
         may_edit=True,

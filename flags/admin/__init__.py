@@ -1,7 +1,8 @@
 """The console's pages for flags."""
 
-from flags.admin.audiences import LayerAdmin, SegmentAdmin
 from flags.admin.flags import FlagConfigAdmin
+from flags.admin.layers import LayerAdmin
 from flags.admin.panels import Panel, register_panel
+from flags.admin.segments import SegmentAdmin
 
 __all__ = ["FlagConfigAdmin", "LayerAdmin", "Panel", "SegmentAdmin", "register_panel"]

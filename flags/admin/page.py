@@ -24,6 +24,7 @@ from flags.admin.snippets import snippets_for
 from flags.admin.suggestions import BUILT_IN
 from flags.documents import flag_resource
 from flags.models import Flag, FlagConfig
+from flags.selectors import search_segments
 from flags.services.drafts import SHARED_FIELDS
 from tenancy.admin import visit
 from tenancy.errors import Conflict, ServiceError
@@ -284,6 +285,7 @@ def _render(
         flag_types=Flag.Type.choices,
         attributes=BUILT_IN,
         attributes_url=f"{reverse('admin:flags_flagconfig_attributes')}?environment={environment.pk}",
+        segments=list(search_segments(environment).values_list("key", flat=True)[:500]),
         flag_keys=_other_flags(environment, config),
         blank_rule=RuleRow("__rule__", serve=form.variants[-1].ref if form.variants else ""),
         blank_condition=ConditionRow("__condition__"),

@@ -69,6 +69,19 @@ def describe_condition(condition: dict[str, Any]) -> str:
     return f"{subject}{words.replace('…', said)}" if "…" in words else f"{subject}{words} {said}"
 
 
+def describe_tree(node: dict[str, Any], *, is_inner: bool = False) -> str:
+    """A tree of conditions as one sentence, groups within groups in brackets."""
+    for group, word in (("all", " and "), ("any", " or ")):
+        if group in node:
+            parts = [describe_tree(item, is_inner=True) for item in node[group]]
+            said = word.join(parts) or ("always" if group == "all" else "never")
+            return f"({said})" if is_inner and len(parts) > 1 else said
+    if "not" in node:
+        inner = describe_tree(node["not"], is_inner=True)
+        return f"not {inner}" if inner.startswith("(") else f"not ({inner})"
+    return describe_condition(node)
+
+
 def _said(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"

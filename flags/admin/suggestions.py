@@ -26,8 +26,8 @@ _VERSION = re.compile(r"v?\d+\.\d+(\.\d+)?([-+].+)?")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d([T ].+)?")
 # Ids of exposures begin with their time, so the latest ones are an index's end; then this environment's among them.
 _LATEST = """
-SELECT attributes::text FROM (
-    SELECT environment_id, attributes FROM exposures WHERE evaluation_id >= %s AND evaluation_id < %s
+SELECT unit_id, attributes::text FROM (
+    SELECT environment_id, unit_id, attributes FROM exposures WHERE evaluation_id >= %s AND evaluation_id < %s
     ORDER BY evaluation_id DESC LIMIT %s
 ) AS latest
 WHERE environment_id = %s AND attributes IS NOT NULL LIMIT 2000
@@ -82,14 +82,18 @@ def _kind_of(value: Any) -> str:
     return "version" if _VERSION.fullmatch(value) else "moment" if _MOMENT.fullmatch(value) else "text"
 
 
-def _seen(environment: Environment) -> Iterator[tuple[str, Any]]:
+def recent(environment: Environment) -> list[tuple[str, dict[str, Any]]]:
+    """`(unit, attributes)` of the environment's exposures among the latest of all that carried any; 2,000 at most."""
     now = timezone.now()
     bounds = [_first_id(now - _LOOK_BACK), _first_id(now + timedelta(hours=1))]
     with connection.cursor() as cursor:
         cursor.execute(_LATEST, [*bounds, _LOOKED_AT, environment.pk])
-        rows = cursor.fetchall()
-    for (text,) in rows:
-        yield from json.loads(text).items()
+        return [(unit, json.loads(text)) for unit, text in cursor.fetchall()]
+
+
+def _seen(environment: Environment) -> Iterator[tuple[str, Any]]:
+    for _, attributes in recent(environment):
+        yield from attributes.items()
 
 
 def _first_id(moment: datetime) -> UUID:

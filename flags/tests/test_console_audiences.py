@@ -1,10 +1,15 @@
 """Segments and layers in the console."""
 
 import json
+from datetime import timedelta
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
+from openflagship.ids import uuid7
 
+from analytics.events import Batch, Exposure
+from analytics.services import store_events
 from flags import services
 from flags.models import Layer, Segment
 from tenancy.testing import ALICE
@@ -52,11 +57,23 @@ def test_segment__changed_meanwhile__is_not_overwritten(console_editor, acme, se
         actor=ALICE, environment=acme.staging, key="beta", payload={"included": ["carol"]}, version=segment.version
     )
 
-    answer = console_editor.post(change_url(segment), {"name": "Mine", "version": segment.version})
+    base = {"name": "Beta testers", "included": ["alice"], "excluded": [], "conditions": TREE}
+    sent = {"name": "Mine", "included": "alice", "conditions": json.dumps(TREE)}
+    answer = console_editor.post(change_url(segment), {**sent, "version": segment.version, "base": json.dumps(base)})
 
-    assert answer.status_code == 422
+    assert answer.status_code == 409
     segment.refresh_from_db()
     assert (segment.name, segment.included) == ("Beta testers", ["carol"])
+    conflict, form = answer.context["conflict"], answer.context["form"]
+    assert conflict["who"] == "alice"
+    assert [change["path"].partition("[")[0] for change in conflict["changes"]] == ["included"]
+    assert (form.name, form.included) == ("Mine", "carol")
+
+    again = {"name": form.name, "included": form.included, "conditions": form.conditions}
+    kept = {"version": answer.context["version"], "base": answer.context["base"]}
+    assert console_editor.post(change_url(segment), {**again, **kept}).status_code == 302
+    segment.refresh_from_db()
+    assert (segment.name, segment.included) == ("Mine", ["carol"])
 
 
 def test_segment__saved__works(console_editor, segment):
@@ -87,3 +104,58 @@ def test_viewer__sees_and_may_not_change(console_viewer, acme, segment):
 def test_outsider__finds_nothing(console_outsider, segment):
     assert console_outsider.get(change_url(segment)).status_code == 404
     assert console_outsider.post(change_url(segment)).status_code == 404
+
+
+def preview(client, acme, **sent):
+    url = f"{reverse('admin:flags_segment_preview')}?environment={acme.staging.pk}"
+    return client.post(url, {"key": "beta", "included": "", "excluded": "", **sent})
+
+
+def saw(environment, unit, **attributes):
+    at = round((timezone.now() - timedelta(minutes=5)).timestamp() * 1000)
+    exposure = Exposure(
+        uuid7(at), environment.pk, "new-checkout", unit, "control", "DEFAULT", None, None, 1, at, at, "api", None,
+        json.dumps(attributes),
+    )  # fmt: skip
+    store_events(Batch(exposures=[exposure]))
+
+
+def test_segment_preview__nested_groups__are_said_and_people_counted(console_viewer, acme, segment):
+    for unit, plan in (("alice", "free"), ("bob", "pro"), ("carol", "team")):
+        saw(acme.staging, unit, plan=plan, age=20)
+    saw(acme.production, "elsewhere", plan="team")
+    tree = {
+        "any": [
+            {"attribute": "plan", "operator": "equals", "value": "team"},
+            {"not": {"all": [{"attribute": "age", "operator": "less_than", "value": 30}]}},
+        ]
+    }
+
+    answer = preview(console_viewer, acme, included="alice", conditions=json.dumps(tree))
+
+    assert answer.context["sentence"] == "plan is team or not (age is less than 30)"
+    found = answer.context["found"]
+    assert (found.people, found.before, found.after, found.joined, found.left) == (3, 2, 2, 1, 1)
+    assert "1 come in, 1 leave" in answer.text
+
+
+@pytest.mark.parametrize("conditions", ["{", '{"all": [{"attribute": "age", "operator": "resembles", "value": 1}]}'])
+def test_segment_preview__what_cannot_be_read__says_so(console_viewer, acme, conditions):
+    answer = preview(console_viewer, acme, conditions=conditions)
+
+    assert answer.status_code == 200
+    assert answer.context["problems"]
+
+
+def test_segment__used__says_by_whom(console_viewer, acme, segment):
+    rule = {
+        "priority": 10,
+        "variant": "treatment",
+        "conditions": [{"operator": "in_segment", "value": ["beta"]}],
+    }
+    services.create_flag(actor=ALICE, environment=acme.staging, payload={"key": "new-checkout", "rules": [rule]})
+
+    page = console_viewer.get(change_url(segment))
+
+    assert page.context["users"] == ["flag new-checkout, rule 10"]
+    assert "Save" not in page.text.partition('id="segment-form"')[2]

@@ -26,6 +26,7 @@
     if (kind && !part(condition, "value").value) part(condition, "kind").value = kind;
   };
 
+  const segments = [...document.querySelectorAll("#segment-keys option")].map((option) => option.value);
   const options = document.createElement("datalist");
   options.id = "attribute-values";
   document.body.append(options);
@@ -34,8 +35,8 @@
   const suggest = (input) => {
     const condition = row(input);
     const takes = part(condition, "operator").selectedOptions[0]?.dataset.takes;
-    const values = takes === "segments" || takes === "nothing" ? [] : known[part(condition, "attribute").value]?.values ?? [];
-    const before = takes === "list" || takes === "texts" ? input.value.slice(0, input.value.lastIndexOf(",") + 1) : "";
+    const values = takes === "segments" ? segments : known[part(condition, "attribute").value]?.values ?? [];
+    const before = ["list", "texts", "segments"].includes(takes) ? input.value.slice(0, input.value.lastIndexOf(",") + 1) : "";
     const chosen = before.split(",").map((text) => text.trim());
     const start = before ? `${before.trim()} ` : "";
     const offered = values.filter((value) => !chosen.includes(value)).map((value) => new Option(start + value, start + value));
