@@ -66,6 +66,8 @@ class Sender:
         self._waiting: deque[Batch] = deque()
         self._relayed: dict[str, dict[str, Any]] = {}
         self._close_by: float | None = None
+        self._dropped_said = 0
+        self._is_dropping = False
         now = clock()
         self._flush_at = now + options.flush_seconds
         self._retry_at = self._save_at = self._ack_at = now
@@ -134,8 +136,12 @@ class Sender:
         """Send the batches that wait, then the queue; stop at the first failure."""
         now = self._clock()
         if now >= self._flush_at:
-            self._queue.begin_window()
+            if not self._waiting:
+                # What could not be sent belongs to its window still: while the server is away, repeats do not take the
+                # room of what is new.
+                self._queue.begin_window()
             self._flush_at = now + self._options.flush_seconds
+        self._say_dropped()
         if not self._options.is_sending_events or (now < self._retry_at and not is_asked):
             return
         while batch := self._next_batch():
@@ -143,6 +149,16 @@ class Sender:
                 return
             if batch in self._waiting:
                 self._waiting.remove(batch)
+
+    def _say_dropped(self) -> None:
+        """Once when it begins, and once more when events can be sent again."""
+        dropped = self._queue.dropped - self._dropped_said
+        if dropped and (self.error is None or not self._is_dropping):
+            log.warning("%d events found no room and were dropped", dropped)
+            self._dropped_said += dropped
+            self._is_dropping = True
+        elif self.error is None:
+            self._is_dropping = False
 
     def _next_batch(self) -> Batch | None:
         if self._waiting:
