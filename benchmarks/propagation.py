@@ -1,13 +1,14 @@
-"""How fast a change arrives, and what open streams cost: `python -m benchmarks.propagation [--rounds 100]`.
+"""How fast a change arrives, and what open streams cost: `python -m benchmarks.propagation [part …] [--rounds 100]`.
 
 Starts two web workers, a stream process and their servers under var/bench-propagation, and writes from this process as
 one more web worker would. Every time is from the moment the transaction had committed, before anything is published.
+Each part may be run by itself; its rows then take the place of those from its last run.
 """
 
 import argparse
 import http.client
+import json
 import os
-import random
 import shutil
 import subprocess
 import sys
@@ -15,17 +16,18 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from benchmarks.events_world import machine, report
-from benchmarks.propagation_load import BARE, Probe, Streams, throughput
+from benchmarks.propagation_cost import cost_rows, median
+from benchmarks.propagation_load import BARE, Probe, Streams
 
 ROOT = Path(__file__).resolve().parent.parent
 VAR_DIR = ROOT / "var" / "bench-propagation"
+ROWS = ROOT / "var" / "bench-propagation.json"
 FLAG = "flag-0"
 FAN_OUT_CLIENTS = 2_000
 SDK_CLIENTS = 50
@@ -41,21 +43,13 @@ def row(what: str, seconds: list[float], goal: str = "") -> str:
     return f"| {what} | {len(ascending)} | {at(ascending, 50)} | {at(ascending, 99)} | {at(ascending, 100)} | {goal} |"
 
 
-@dataclass(frozen=True)
-class Load:
-    """Evaluations a second, and what each cost the web worker and the stream process together."""
-
-    per_second: float
-    cpu_microseconds: float
-
-
 class Bench:
     """The cluster, and this process as one that writes to it."""
 
-    def __init__(self, cluster: Any, ports: list[int], rounds: int) -> None:
+    def __init__(self, cluster: Any, ports: list[int], *, rounds: int, idle_clients: int) -> None:
         from tenancy.models import Environment  # noqa: PLC0415 - after setup
 
-        self.cluster, self.ports, self.rounds = cluster, ports, rounds
+        self.cluster, self.ports, self.rounds, self.idle_clients = cluster, ports, rounds, idle_clients
         self._environment = Environment.objects.select_related("project__organization").get(pk=cluster.environment_id)
         self._is_killed = False
 
@@ -224,94 +218,101 @@ def idle(bench: Bench, count: int) -> tuple[float, float]:
         streams.close()
 
 
-def cost(bench: Bench, pairs: int, seconds: float) -> tuple[list[Load], list[Load]]:
-    """Evaluations with no stream open and with 1,000, in an order that no rhythm of the machine can follow."""
-    without: list[Load] = []
-    beside: list[Load] = []
-    _load(bench, seconds)
-    turns = [False, True] * pairs
-    random.Random(7).shuffle(turns)
-    for has_streams in turns:
-        with ExitStack() as stack:
-            if has_streams:
-                streams = Streams(bench.cluster.stream_port, bench.cluster.server_key, 1_000, last=bench.version())
-                stack.callback(streams.close)
-            (beside if has_streams else without).append(_load(bench, seconds))
-    return without, beside
-
-
-def _load(bench: Bench, seconds: float) -> Load:
-    before = _cpu_seconds(bench, "web") + _cpu_seconds(bench, "stream")
-    per_second = throughput(bench.ports[0], bench.cluster.server_key, FLAG, seconds=seconds)
-    used = _cpu_seconds(bench, "web") + _cpu_seconds(bench, "stream") - before
-    return Load(per_second, used / (per_second * seconds) * 1e6)
-
-
-def _cpu_seconds(bench: Bench, name: str) -> float:
-    process = psutil.Process(bench.cluster.pid(name))
-    times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
-    return sum(each.user + each.system for each in times)
-
-
-def median(values: list[float]) -> float:
-    return sorted(values)[len(values) // 2]
-
-
-def spread(loads: list[Load]) -> str:
-    rates = sorted(load.per_second for load in loads)
-    return f"{median(rates):.0f} ({rates[0]:.0f} to {rates[-1]:.0f})"
-
-
-def measure(bench: Bench, embedded: Any, *, idle_clients: int) -> list[str]:
-    rounds = bench.rounds
-    table = [
-        row("evaluate on each of 2 web workers", bench.workers(rounds), "p99 < 100 ms"),
-        row("1,000 SSE clients", [s for found in bench.streams(1_000, max(5, rounds // 10)) for s in found], "2 s"),
-        row(f"{SDK_CLIENTS} SDK clients, in one process", bench.sdk(SDK_CLIENTS, max(5, rounds // 10)), ""),
-    ]
+def without_redis(bench: Bench) -> list[float]:
     with bench.cluster.without("redis"):
-        table.append(row("evaluate, Redis away", bench.workers(5), "< 6 s"))
+        return bench.workers(5)
+
+
+def without_postgres(bench: Bench) -> list[float]:
+    """The database goes in the instant between the commit and the publishing."""
+    from flagship import embedded  # noqa: PLC0415 - as in main
+
     layout = embedded.layout.Layout.of(VAR_DIR)
     account = embedded.account.choose_account(layout.var_dir, layout.postgres_data)
     after = []
     for _ in range(5):
         bench.wait_until_hearing()
         bench.workers(1)
-        # The database goes in the instant between the commit and the publishing.
         after += bench.workers(1, lambda: embedded.postgres.stop(layout))
         embedded.postgres.ensure_running(layout, account, fsync=False)
         _forget_connection()
-    table.append(row("evaluate, PostgreSQL stopped after the commit", after, "p99 < 100 ms"))
-    bench.wait_until_hearing()
-    ours, bare = fan_out(bench, max(7, rounds // 10))
-    ours_p99 = [found[int(len(found) * 0.99)] for found in ours]
-    bare_p99 = [found[int(len(found) * 0.99)] for found in bare]
-    each, took = idle(bench, idle_clients)
-    without, beside = cost(bench, 15, 2)
-    cpu = [median([load.cpu_microseconds for load in loads]) for loads in (without, beside)]
-    p99 = [median(found) * 1000 for found in (ours_p99, bare_p99)]
+    return after
+
+
+def fan_out_rows(bench: Bench) -> list[str]:
+    ours, bare = fan_out(bench, max(7, bench.rounds // 10))
+    p99 = [median([found[int(len(found) * 0.99)] for found in side]) * 1000 for side in (ours, bare)]
     return [
-        "## Propagation",
-        "",
-        f"`python -m benchmarks.propagation --rounds {rounds} --idle {idle_clients}`. {machine()}. Times are from the "
-        "moment the writer's transaction had committed, servers, clients and probes all on one machine.",
-        "",
-        "| from commit to | samples | p50 | p99 | most | goal |",
-        "|---|---|---|---|---|---|",
-        *table,
-        "",
-        "| what | measured | goal |",
-        "|---|---|---|",
         f"| fan-out to {FAN_OUT_CLIENTS:,} SSE clients, p99 (median of {len(ours)} rounds) "
         f"| {p99[0]:.0f} ms; a bare ASGI server sending the same bytes {p99[1]:.0f} ms; ratio {p99[0] / p99[1]:.2f} "
-        "| ratio at most 1.5 |",
-        f"| {idle_clients:,} idle streams on one stream process | {each:.1f} KiB each, connected in {took:.1f} s "
-        "| at most 40 KiB |",
-        f"| CPU of web worker and stream process for an evaluation, 0 and 1,000 streams (medians of {len(without)}) "
-        f"| {cpu[0]:.0f} and {cpu[1]:.0f} µs: {(cpu[1] / cpu[0] - 1) * 100:+.1f} % | less than 10 % more |",
-        f"| evaluations a second, likewise (least to most) | {spread(without)} and {spread(beside)} "
-        "| less than 10 % fewer, where the machine is free enough to tell |",
+        "| ratio at most 1.5 |"
     ]
+
+
+def idle_rows(bench: Bench) -> list[str]:
+    each, took = idle(bench, bench.idle_clients)
+    return [
+        f"| {bench.idle_clients:,} idle streams on one stream process "
+        f"| {each:.1f} KiB each, connected in {took:.1f} s | at most 40 KiB |"
+    ]
+
+
+def _timed(what: str, goal: str, measure: Callable[[Bench], list[float]]) -> Callable[[Bench], list[str]]:
+    return lambda bench: [row(what, measure(bench), goal)]
+
+
+def _few(bench: Bench) -> int:
+    return max(5, bench.rounds // 10)
+
+
+# Times from the commit, in one table; then what streams cost, in another.
+ARRIVALS: dict[str, Callable[[Bench], list[str]]] = {
+    "workers": _timed("evaluate on each of 2 web workers", "p99 < 100 ms", lambda bench: bench.workers(bench.rounds)),
+    "streams": _timed(
+        "1,000 SSE clients", "2 s", lambda bench: [s for found in bench.streams(1_000, _few(bench)) for s in found]
+    ),
+    "sdk": _timed(
+        f"a kill, applied by {SDK_CLIENTS} SDK clients, in one process",
+        "",
+        lambda bench: bench.sdk(SDK_CLIENTS, _few(bench)),
+    ),
+    "redis": _timed("evaluate, Redis away", "< 6 s", without_redis),
+    "postgres": _timed("evaluate, PostgreSQL stopped after the commit", "p99 < 100 ms", without_postgres),
+}
+COSTS = {
+    "fanout": fan_out_rows,
+    "idle": idle_rows,
+    "cost": lambda bench: cost_rows(
+        bench.cluster, bench.ports[0], FLAG, bench.version(), pairs=max(4, bench.rounds // 5)
+    ),
+}
+
+
+def measure(bench: Bench, parts: list[str]) -> None:
+    known: dict[str, list[str]] = json.loads(ROWS.read_text()) if ROWS.exists() else {}
+    for part in parts:
+        bench.wait_until_hearing()
+        known[part] = (ARRIVALS | COSTS)[part](bench)
+        print("\n".join(known[part]), flush=True)
+        ROWS.write_text(json.dumps(known))
+    report(
+        "propagation",
+        [
+            "## Propagation",
+            "",
+            f"`python -m benchmarks.propagation --rounds {bench.rounds} --idle {bench.idle_clients}`. {machine()}. "
+            "Times are from the moment the writer's transaction had committed, servers, clients and probes all on one "
+            "machine.",
+            "",
+            "| from commit to | samples | p50 | p99 | most | goal |",
+            "|---|---|---|---|---|---|",
+            *(line for part in ARRIVALS for line in known.get(part, [])),
+            "",
+            "| what | measured | goal |",
+            "|---|---|---|",
+            *(line for part in COSTS for line in known.get(part, [])),
+        ],
+    )
 
 
 def _forget_connection() -> None:
@@ -322,9 +323,13 @@ def _forget_connection() -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
+    every = [*ARRIVALS, *COSTS]
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(every)}; all of them by default")
     parser.add_argument("--rounds", type=int, default=100, help="changes to time on the web workers (default 100)")
     parser.add_argument("--idle", type=int, default=10_000, help="idle streams; each takes a file descriptor")
     options = parser.parse_args()
+    if unknown := set(options.parts) - set(every):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
     from flagship import embedded  # noqa: PLC0415 - knows no Django; the environment follows from it
 
     # Of an earlier run: the cluster seeds an empty database.
@@ -346,9 +351,9 @@ def main() -> int:
 
     with Cluster(embedded, VAR_DIR, web_workers=1, flags=10) as cluster:
         ports = [cluster.web_port, cluster.start("web-2", line="web")]
-        lines = measure(Bench(cluster, ports, options.rounds), embedded, idle_clients=options.idle)
+        bench = Bench(cluster, ports, rounds=options.rounds, idle_clients=options.idle)
+        measure(bench, options.parts or every)
         _forget_connection()
-    report("propagation", lines)
     return 0
 
 
