@@ -9,6 +9,7 @@ from typing import Any
 
 from django.core.handlers.exception import convert_exception_to_response
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
+from django.http import HttpResponse
 from django.urls import URLPattern, path
 from django.utils.module_loading import import_string
 
@@ -25,9 +26,9 @@ MIDDLEWARE = (
     "flagship.middleware.RateLimitMiddleware",
     "flagship.middleware.PlainErrorsMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "corsheaders.middleware.CorsMiddleware",
-    "django.middleware.common.CommonMiddleware",
 )
+# For those who say where they come from, as browsers do.
+CROSS_ORIGIN = "corsheaders.middleware.CorsMiddleware"
 _VIEWS = {
     "flags/evaluate": EvaluateView,
     "evaluate": EvaluateView,
@@ -51,6 +52,16 @@ class _Request(WSGIRequest):
 class _Handler(WSGIHandler):
     request_class = _Request
 
+    def __init__(self, middleware: tuple[str, ...]) -> None:
+        self._names = middleware
+        super().__init__()
+
+    def get_response(self, request: Any) -> Any:
+        response = super().get_response(request)
+        if isinstance(response, HttpResponse):
+            response.headers.setdefault("Content-Length", str(len(response.content)))
+        return response
+
     def load_middleware(self, is_async: bool = False) -> None:
         if is_async:
             raise NotImplementedError("The data plane is served over WSGI.")
@@ -58,22 +69,23 @@ class _Handler(WSGIHandler):
         self._template_response_middleware: list[Any] = []
         self._exception_middleware: list[Any] = []
         handler = convert_exception_to_response(self._get_response)  # type: ignore[attr-defined]  # the stubs lack it
-        for name in reversed(MIDDLEWARE):
+        for name in reversed(self._names):
             handler = convert_exception_to_response(import_string(name)(handler))
         self._middleware_chain = handler
 
 
 class DataPlane:
-    """WSGI that chooses between this handler and all of Django."""
+    """WSGI that chooses between these handlers and all of Django."""
 
     def __init__(self, django: Application) -> None:
         self._django = django
-        self._handler: Application = _Handler()
+        self._handler: Application = _Handler(MIDDLEWARE)
+        self._browsers: Application = _Handler((*MIDDLEWARE, CROSS_ORIGIN))
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         route = environ["PATH_INFO"]
         if (route in _PATHS or route.startswith(f"{_OFREP}/")) and (
             "HTTP_AUTHORIZATION" in environ or "HTTP_X_API_KEY" in environ
         ):
-            return self._handler(environ, start_response)
+            return (self._browsers if "HTTP_ORIGIN" in environ else self._handler)(environ, start_response)
         return self._django(environ, start_response)
