@@ -19,7 +19,7 @@ from experiments.analysis.report import Report
 from experiments.models import Alarm, Experiment, ExperimentMetric
 from experiments.services.alarms import note_run, raise_alarm
 from experiments.services.lifecycle import free_layer_range, pause_experiment, start_experiment
-from experiments.services.results import store_results
+from experiments.services.results import keep_sums, store_results
 from flags.models import LayerSlot
 from tenancy.errors import ServiceError
 
@@ -29,6 +29,8 @@ NIGHTLY: Final = "nightly results"
 WATCH: Final = "guardrails and sample ratio"
 SCHEDULE: Final = "scheduled start and end"
 FREE: Final = "layer's buckets given back"
+GIVEN_BACK: Final = "given back"
+FAILED: Final = "failed"
 BUSY: Final = "busy: another process is at it"
 # Any constant will do that no other advisory lock of ours uses.
 _LOCK_SPACE = 0x0E59E1
@@ -42,7 +44,9 @@ def store_nightly(experiment_id: str | UUID, *, now: datetime | None = None) -> 
         phases = list(experiment.phases.all())
         if not phases or phases[-1].started_at >= midnight:
             return "nothing yet: started after the last midnight"
-        row, report = store_results(experiment=experiment, window=window_of(experiment, now=midnight))
+        window = window_of(experiment, now=midnight)
+        keep_sums(experiment=experiment, window=window)
+        row, report = store_results(experiment=experiment, window=window)
         alarms = _raise_alarms(experiment, report)
         return f"stored {row.digest[:12]}{f', {alarms} new alarms' if alarms else ''}"
 
@@ -90,7 +94,7 @@ def free_layer(experiment_id: str | UUID) -> str:
 
     def work(experiment: Experiment) -> str:
         is_freed = free_layer_range(actor=actor, environment=experiment.environment, pk=experiment.pk)
-        return "given back" if is_freed else "nothing to give back"
+        return GIVEN_BACK if is_freed else "nothing to give back"
 
     return _alone(FREE, experiment_id, work)
 
@@ -157,16 +161,27 @@ def _alone(job: str, experiment_id: str | UUID, work: Callable[[Experiment], str
     """Do the work unless somebody is at it: an advisory lock per experiment, held until the transaction ends."""
     pk = UUID(str(experiment_id))
     began, started_at = time.monotonic(), timezone.now()
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [_LOCK_SPACE, pk.int % 2**31])
-            if not cursor.fetchone()[0]:
-                return BUSY
-        experiment = selectors.with_parts(Experiment.objects.filter(pk=pk)).first()
-        if experiment is None:
-            return "gone"
-        outcome = work(experiment)
-        duration_ms = int((time.monotonic() - began) * 1000)
-        note_run(experiment=experiment, job=job, started_at=started_at, duration_ms=duration_ms, outcome=outcome)
-    log.info("experiment job", job=job, experiment=str(pk), outcome=outcome, duration_ms=duration_ms)
+    try:
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [_LOCK_SPACE, pk.int % 2**31])
+                if not cursor.fetchone()[0]:
+                    return BUSY
+            experiment = selectors.with_parts(Experiment.objects.filter(pk=pk)).first()
+            if experiment is None:
+                return "gone"
+            outcome = work(experiment)
+            _note(experiment, job, started_at, began, outcome)
+    except Exception as error:
+        # Whatever went wrong took the note with it, and whoever looks at the jobs is to see it.
+        failed = Experiment.objects.filter(pk=pk).first() if not connection.in_atomic_block else None
+        if failed is not None:
+            _note(failed, job, started_at, began, f"{FAILED}: {type(error).__name__}: {error}")
+        raise
+    log.info("experiment job", job=job, experiment=str(pk), outcome=outcome)
     return outcome
+
+
+def _note(experiment: Experiment, job: str, started_at: datetime, began: float, outcome: str) -> None:
+    duration_ms = int((time.monotonic() - began) * 1000)
+    note_run(experiment=experiment, job=job, started_at=started_at, duration_ms=duration_ms, outcome=outcome)

@@ -12,7 +12,7 @@ from django.urls import URLPattern, path
 from unfold.decorators import display
 
 from experiments import services
-from experiments.admin import designer, editing, results, simulation
+from experiments.admin import designer, editing, jobs, results, simulation
 from experiments.models import Experiment
 from experiments.preflight import check_before_start
 from experiments.selectors import stored_results, with_parts
@@ -87,6 +87,7 @@ class ExperimentAdmin(PerEnvironmentAdmin):
         return [
             route("plan/", self._plan, "plan"),
             route("simulate/", self._simulate, "simulate"),
+            route("jobs/", self._jobs, "jobs"),
             route("<path:object_id>/edit/", self._on_experiment(editing.edit, needs_editor=True), "edit"),
             route("<path:object_id>/results/", self._on_experiment(results.page), "results"),
             route("<path:object_id>/results.csv", self._on_experiment(results.export), "export"),
@@ -132,6 +133,11 @@ class ExperimentAdmin(PerEnvironmentAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         return simulation.page(self, request)
+
+    def _jobs(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return jobs.page(self, request)
 
     def _on_experiment(self, view: View, *, needs_editor: bool = False) -> View:
         """Find the experiment through the door (404 where it is not this person's) and check the role."""
