@@ -95,6 +95,72 @@ class FirstExposure(models.Model):
         return f"{self.unit_id} in {self.experiment}: {self.variant}"
 
 
+class CohortChange(models.Model):
+    """How often a UTC day's first exposures changed: it tells whether sums kept of that day's units still hold."""
+
+    pk = models.CompositePrimaryKey("environment_id", "experiment", "phase", "day")
+    environment_id = models.BigIntegerField()
+    experiment = models.TextField()
+    phase = models.DateTimeField()
+    day = models.DateField()
+    changes = models.BigIntegerField()
+
+    class Meta:
+        db_table = "cohort_changes"
+
+    def __str__(self) -> str:
+        return f"{self.experiment} on {self.day}: {self.changes}"
+
+
+class ConversionDay(models.Model):
+    """Conversions that happened on a UTC day, as far as they are stored."""
+
+    pk = models.CompositePrimaryKey("environment_id", "event_name", "day")
+    environment_id = models.BigIntegerField()
+    event_name = models.TextField()
+    day = models.DateField()
+    events = models.BigIntegerField()
+
+    class Meta:
+        db_table = "conversion_days"
+
+    def __str__(self) -> str:
+        return f"{self.event_name} on {self.day}: {self.events}"
+
+
+class CohortSum(models.Model):
+    """A metric's sums over the units first exposed on one UTC day to one variant, crossovers among them.
+
+    They hold while `changes` and `arrived` are what the counters say. `window_ms` is the metric's.
+    """
+
+    pk = models.CompositePrimaryKey(
+        "environment_id", "experiment", "phase", "event_name", "window_ms", "day", "variant"
+    )
+    environment_id = models.BigIntegerField()
+    experiment = models.TextField()
+    phase = models.DateTimeField()
+    event_name = models.TextField()
+    window_ms = models.BigIntegerField()
+    day = models.DateField()
+    variant = models.TextField()
+    changes = models.BigIntegerField()
+    arrived = models.BigIntegerField(help_text="Conversions of the days in which this day's units could convert.")
+    last_event_at = models.DateTimeField(null=True, help_text="When the latest of them happened, or came.")
+    users = models.BigIntegerField()
+    converted = models.BigIntegerField()
+    total_micros = models.DecimalField(max_digits=40, decimal_places=0)
+    squares_micros = models.DecimalField(max_digits=60, decimal_places=0)
+    events = models.BigIntegerField()
+    event_squares = models.BigIntegerField()
+
+    class Meta:
+        db_table = "cohort_sums"
+
+    def __str__(self) -> str:
+        return f"{self.event_name} of {self.experiment}={self.variant}, first exposed on {self.day}"
+
+
 class FlagExposureHour(models.Model):
     """Exposures of one UTC hour, for good; hours beyond the raw events' retention are merged into days."""
 

@@ -227,12 +227,28 @@ class EventStore(Protocol):
 
     def value_summary(self, period: Period, counting: Counting) -> dict[str, ValueSummary]: ...
 
+    def keep_sums(self, period: Period, counting: Counting) -> int:
+        """Sum up days of first exposures that are over but not kept, or no longer hold; return how many those were.
+
+        Both summaries are the same before and after; after, they need not look at those days' units again.
+        """
+        ...
+
     def flag_exposures(
         self, environment_id: int, flag_key: str, since: datetime | None, until: datetime | None
     ) -> dict[str, FlagExposures]: ...
 
     def recent_units(self, environment_id: int, flag_key: str, since: datetime, limit: int) -> list[tuple[str, str]]:
         """(unit, the variant it saw last), for at most `limit` units seen since, the latest first."""
+        ...
+
+    def recent_attributes(
+        self, environment_id: int, flag_key: str, since: datetime, most_exposures: int
+    ) -> dict[str, dict[str, Any]]:
+        """What units carried at their last exposure to the flag that kept attributes, bots left out.
+
+        Looks at the installation's latest `most_exposures` exposures, by their ids, and no further back than `since`.
+        """
         ...
 
     def last_exposures(self, environment_id: int, flag_keys: Sequence[str]) -> dict[str, datetime]:

@@ -16,7 +16,7 @@ from analytics.intake import Intake, current_revision
 from analytics.partitions import PARTITIONS
 from analytics.stores import postgres_sql as sql
 from analytics.stores.base import Stored
-from analytics.stores.postgres_reads import PostgresReads
+from analytics.stores.postgres_cohorts import PostgresCohorts
 from analytics.stores.postgres_retention import PostgresRetention
 from analytics.stores.postgres_rewrites import PostgresRewrites
 from analytics.stores.postgres_rows import PostgresRows
@@ -26,7 +26,7 @@ from analytics.stores.unit_states import Changes, ExperimentKey, FlagKey, Rememb
 _REMEMBERED_UNITS = 250_000
 
 
-class PostgresStore(PostgresReads, PostgresRows, PostgresRewrites, PostgresRetention):
+class PostgresStore(PostgresCohorts, PostgresRows, PostgresRewrites, PostgresRetention):
     """The default store; uses Django's connection of the calling thread."""
 
     def __init__(self) -> None:
@@ -78,15 +78,19 @@ class PostgresStore(PostgresReads, PostgresRows, PostgresRewrites, PostgresReten
             revision = self._revision
             changes = Changes(self._experiments, self._flags, self._phases)
             changes.take(flagged)
+        cohorts: list[tuple[Any, ...]] = []
         if changes.units:
             _stage(cursor, sql.STAGED_UNITS, changes.unit_rows())
             cursor.execute(sql.MERGE_UNITS)
+            cohorts = cursor.fetchall()
         # Counters that every process writes to come last: their locks are held until the commit.
         if changes.last_hours:
             _stage(cursor, sql.STAGED_HOURS, changes.hour_rows())
             cursor.execute(sql.MERGE_LAST_HOURS)
+        if cohorts:
+            cursor.execute(sql.COUNT_COHORTS, _columns(cohorts))
         if counts:
-            cursor.execute(sql.COUNT_HOURS, [list(column) for column in zip(*counts, strict=True)])
+            cursor.execute(sql.COUNT_HOURS, _columns(counts))
         transaction.on_commit(lambda: self._remember(changes, revision))
         return new
 
@@ -111,7 +115,14 @@ class PostgresStore(PostgresReads, PostgresRows, PostgresRewrites, PostgresReten
         rows = ((*msgspec.structs.astuple(event), bot) for event, bot in self._intake.conversions(events))
         _stage(cursor, sql.STAGED_CONVERSIONS, rows)
         cursor.execute(sql.INSERT_CONVERSIONS)
-        return int(cursor.rowcount)
+        counts = cursor.fetchall()
+        if counts:
+            cursor.execute(sql.COUNT_CONVERSION_DAYS, _columns(counts))
+        return sum(new for *_, new in counts)
+
+
+def _columns(rows: list[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def _without_contradictions(cursor: Any, flagged: list[tuple[Exposure, bool]]) -> list[tuple[Exposure, bool]]:

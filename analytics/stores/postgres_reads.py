@@ -22,7 +22,7 @@ from analytics.stores.base import (
 from analytics.stores.postgres_rewrites import FIRST_PHASE
 
 _BEGINNING = FIRST_PHASE
-_END = datetime(9000, 1, 1, tzinfo=UTC)
+NO_END = datetime(9000, 1, 1, tzinfo=UTC)
 
 # One row per unit that is no bot, from the raw events. At equal instants the variant decides, as in `unit_states`.
 _RAW_UNITS = """
@@ -68,19 +68,19 @@ SELECT EXISTS (
 )
 """
 # A unit's events after its first exposure; bots' events are no user's.
-_ITS_EVENTS = """
+ITS_EVENTS = """
 event.unit_id = units.unit_id AND event.environment_id = %(environment_id)s AND event.event_name = %(event_name)s
 AND NOT event.is_bot AND event.occurred_at >= %(since)s AND event.occurred_at >= units.first_at
 AND (%(window)s::interval IS NULL OR event.occurred_at < units.first_at + %(window)s)
 """
-_IN_TIME = "event.occurred_at < %(deadline)s AND event.received_at < %(deadline)s"
+IN_TIME = "event.occurred_at < %(deadline)s AND event.received_at < %(deadline)s"
 # Whole millionths: integers add up exactly in any order and on any server, floats do not.
-_MICROS = "round(event.value * 1000000)::bigint"
+EVENT_MICROS = "round(event.value * 1000000)::bigint"
 
 
 # One hash of a million units beats many on disk; compiling costs more than these queries gain. Tables that were never
 # analysed are planned as if they were empty: a new installation's first load would be joined row by row with itself.
-_SET_UP = """
+SET_UP = """
 SELECT set_config('work_mem', '256MB', true), set_config('jit', 'off', true),
        set_config('enable_nestloop', CASE WHEN reltuples > 0 THEN 'on' ELSE 'off' END, true)
 FROM pg_class WHERE oid = 'first_exposures'::regclass
@@ -99,7 +99,7 @@ class _Source:
     bots: str
 
 
-_KEPT = _Source("", f"({_KEPT_UNITS}) AS units", _KEPT_BOTS)
+KEPT = _Source("", f"({_KEPT_UNITS}) AS units", _KEPT_BOTS)
 _RAW = _Source(f"WITH units AS MATERIALIZED ({_RAW_UNITS})", "units", _RAW_BOTS)
 
 
@@ -107,8 +107,8 @@ class PostgresReads:
     """The reading half of the store."""
 
     def first_exposures(self, period: Period) -> Iterator[FirstExposure]:
-        parameters = _parameters(period)
-        source = _source(parameters)
+        parameters = parameters_of(period)
+        source = source_of(parameters)
         with transaction.atomic(), connection.chunked_cursor() as cursor:
             cursor.execute(
                 f"{source.common} SELECT unit_id, variant, first_at, is_crossover FROM {source.units} ORDER BY unit_id",
@@ -118,8 +118,8 @@ class PostgresReads:
                 yield FirstExposure(*row)
 
     def exposure_summary(self, period: Period) -> ExposureSummary:
-        parameters = _parameters(period)
-        source = _source(parameters)
+        parameters = parameters_of(period)
+        source = source_of(parameters)
         rows = _rows(
             f"""{source.common}
             SELECT (first_at AT TIME ZONE 'UTC')::date, variant, is_crossover, count(*)
@@ -129,14 +129,14 @@ class PostgresReads:
         return summarise_exposures(rows, _rows(source.bots, parameters)[0][0])
 
     def binary_summary(self, period: Period, counting: Counting) -> dict[str, BinarySummary]:
-        parameters = _parameters(period, counting)
-        source = _source(parameters)
+        parameters = parameters_of(period, counting)
+        source = source_of(parameters)
         rows = _rows(
             f"""{source.common}
             SELECT variant, users, coalesce(conversions, 0), coalesce(late, 0)
             FROM {_users(source)} LEFT JOIN (
                 SELECT variant, count(*) AS conversions FROM {source.units}
-                WHERE NOT is_crossover AND EXISTS (SELECT FROM conversions AS event WHERE {_ITS_EVENTS} AND {_IN_TIME})
+                WHERE NOT is_crossover AND EXISTS (SELECT FROM conversions AS event WHERE {ITS_EVENTS} AND {IN_TIME})
                 GROUP BY variant
             ) AS converted USING (variant) LEFT JOIN {_late(source)} USING (variant) ORDER BY variant""",
             parameters,
@@ -144,8 +144,8 @@ class PostgresReads:
         return {variant: BinarySummary(*figures) for variant, *figures in rows}
 
     def value_summary(self, period: Period, counting: Counting) -> dict[str, ValueSummary]:
-        parameters = _parameters(period, counting)
-        source = _source(parameters)
+        parameters = parameters_of(period, counting)
+        source = source_of(parameters)
         rows = _rows(
             f"""{source.common}
             SELECT variant, users, coalesce(total, 0), coalesce(squares, 0), coalesce(events, 0),
@@ -154,8 +154,8 @@ class PostgresReads:
                 SELECT variant, sum(total) AS total, sum(total * total) AS squares, sum(events)::bigint AS events,
                        sum(events * events)::bigint AS event_squares
                 FROM (
-                    SELECT units.variant, coalesce(sum({_MICROS}), 0) AS total, count(*) AS events
-                    FROM {source.units} JOIN conversions AS event ON {_ITS_EVENTS} AND {_IN_TIME}
+                    SELECT units.variant, coalesce(sum({EVENT_MICROS}), 0) AS total, count(*) AS events
+                    FROM {source.units} JOIN conversions AS event ON {ITS_EVENTS} AND {IN_TIME}
                     WHERE NOT is_crossover GROUP BY units.unit_id, units.variant
                 ) AS totals GROUP BY variant
             ) AS sums USING (variant) LEFT JOIN {_late(source)} USING (variant) ORDER BY variant""",
@@ -197,7 +197,7 @@ class PostgresReads:
             "environment_id": environment_id,
             "flag_key": flag_key,
             "since": since or _BEGINNING,
-            "until": until or _END,
+            "until": until or NO_END,
         }
         if until is None:
             exposures = _rows(
@@ -227,9 +227,13 @@ class PostgresReads:
 
     def recent_units(self, environment_id: int, flag_key: str, since: datetime, limit: int) -> list[tuple[str, str]]:
         rows = _rows(
-            """SELECT unit_id, (array_agg(variant ORDER BY last_hour DESC, variant))[1] FROM flag_units
-            WHERE environment_id = %(environment_id)s AND flag_key = %(flag_key)s AND last_hour >= %(since)s
-            GROUP BY unit_id ORDER BY max(last_hour) DESC, unit_id LIMIT %(limit)s""",
+            # A unit has a row for each variant it saw: three times as many rows hold the units that are wanted, and
+            # a million need not be sorted by unit first.
+            """SELECT unit_id, (array_agg(variant ORDER BY last_hour DESC, variant))[1] FROM (
+                SELECT unit_id, variant, last_hour FROM flag_units
+                WHERE environment_id = %(environment_id)s AND flag_key = %(flag_key)s AND last_hour >= %(since)s
+                ORDER BY last_hour DESC, unit_id, variant LIMIT 3 * %(limit)s
+            ) AS latest GROUP BY unit_id ORDER BY max(last_hour) DESC, unit_id LIMIT %(limit)s""",
             {"environment_id": environment_id, "flag_key": flag_key, "since": since, "limit": limit},
         )
         return [(unit_id, variant) for unit_id, variant in rows]
@@ -253,12 +257,12 @@ def _users(source: _Source) -> str:
 def _late(source: _Source) -> str:
     return f"""(
         SELECT units.variant, count(*) AS late
-        FROM {source.units} JOIN conversions AS event ON {_ITS_EVENTS} AND NOT ({_IN_TIME})
+        FROM {source.units} JOIN conversions AS event ON {ITS_EVENTS} AND NOT ({IN_TIME})
         WHERE NOT is_crossover GROUP BY units.variant
     ) AS late"""
 
 
-def _source(parameters: dict[str, Any]) -> _Source:
+def source_of(parameters: dict[str, Any]) -> _Source:
     """Choose where units come from, and add the parameters that takes.
 
     What the ingest keeps up is about whole phases. It serves a period that ends in the phase it begins in, before which
@@ -268,26 +272,26 @@ def _source(parameters: dict[str, Any]) -> _Source:
     parameters["phase"] = phase or FIRST_PHASE
     is_one_phase = next_phase is None or parameters["until"] <= next_phase
     if is_one_phase and (phase == parameters["since"] or not _rows(_IS_ANY_EARLIER, parameters)[0][0]):
-        return _KEPT
+        return KEPT
     return _RAW
 
 
-def _parameters(period: Period, counting: Counting | None = None) -> dict[str, Any]:
+def parameters_of(period: Period, counting: Counting | None = None) -> dict[str, Any]:
     found: dict[str, Any] = {
         "environment_id": period.environment_id,
         "experiment": period.experiment,
         "since": period.since,
-        "until": period.until or _END,
+        "until": period.until or NO_END,
     }
     if counting is not None:
         found["event_name"] = counting.event_name
         found["window"] = counting.window
-        found["deadline"] = period.until + counting.grace if period.until else _END
+        found["deadline"] = period.until + counting.grace if period.until else NO_END
     return found
 
 
 def _rows(sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_SET_UP)
+        cursor.execute(SET_UP)
         cursor.execute(sql, parameters)
         return list(cursor.fetchall())

@@ -232,5 +232,8 @@ def _affected(cursor: Any, found: Iterable[Unit | Reflag]) -> Iterator[None]:
             "unit_ids": [unit.unit_id for unit in listed],
         },
     )
+    # Both the days they leave and the days they come to.
+    cursor.execute(units.COUNT_COHORTS)
     yield
+    cursor.execute(units.COUNT_COHORTS)
     cursor.execute(units.DROP_AFFECTED)

@@ -97,7 +97,16 @@ ORDER BY environment_id, flag_key, hour, variant, reason
 ON CONFLICT (environment_id, flag_key, hour, variant, reason) DO UPDATE
 SET exposures = known.exposures + excluded.exposures, bots = known.bots + excluded.bots
 """
+COUNT_COHORTS = """
+INSERT INTO cohort_changes AS known (environment_id, experiment, phase, day, changes)
+SELECT * FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[], %s::date[], %s::bigint[])
+    AS counted (environment_id, experiment, phase, day, changes)
+ORDER BY environment_id, experiment, phase, day
+ON CONFLICT (environment_id, experiment, phase, day) DO UPDATE SET changes = known.changes + excluded.changes
+"""
+# Answers with what is new, counted by day.
 INSERT_CONVERSIONS = """
+WITH inserted AS (
 INSERT INTO conversions (
     event_id, environment_id, unit_id, event_name, value, occurred_at, received_at, properties, is_bot
 )
@@ -106,11 +115,24 @@ SELECT
     to_timestamp(received_ms / 1000.0::float8), properties::jsonb, is_bot
 FROM staged_conversions ORDER BY event_id, environment_id
 ON CONFLICT DO NOTHING
+RETURNING environment_id, event_name, occurred_at
+)
+SELECT environment_id, event_name, (occurred_at AT TIME ZONE 'UTC')::date AS day, count(*)
+FROM inserted GROUP BY environment_id, event_name, day
+"""
+COUNT_CONVERSION_DAYS = """
+INSERT INTO conversion_days AS known (environment_id, event_name, day, events)
+SELECT * FROM unnest(%s::bigint[], %s::text[], %s::date[], %s::bigint[])
+    AS counted (environment_id, event_name, day, events)
+ORDER BY environment_id, event_name, day
+ON CONFLICT (environment_id, event_name, day) DO UPDATE SET events = known.events + excluded.events
 """
 
+# Answers with the days of first exposures that gained, lost or changed units.
 # `unit_states.with_event` for two states: of different first variants the later one is an exposure to another variant.
 _IS_EARLIER = "(known.first_at IS NULL OR (excluded.first_at, excluded.variant) < (known.first_at, known.variant))"
 MERGE_UNITS = f"""
+WITH merged AS (
 INSERT INTO first_exposures AS known (
     environment_id, experiment, phase, unit_id, variant, first_at, crossed_at, bot_at
 )
@@ -132,6 +154,17 @@ WHERE excluded.first_at IS NOT NULL AND {_IS_EARLIER}
    OR excluded.variant <> known.variant AND excluded.first_at < coalesce(known.crossed_at, 'infinity')
    OR excluded.crossed_at < coalesce(known.crossed_at, 'infinity')
    OR excluded.bot_at < coalesce(known.bot_at, 'infinity')
+RETURNING environment_id, experiment, phase, old.first_at AS former_at, old.variant AS former_variant,
+          new.first_at AS first_at, new.variant AS variant
+), moved AS (
+    SELECT * FROM merged WHERE (former_at, former_variant) IS DISTINCT FROM (first_at, variant)
+), days AS (
+    SELECT environment_id, experiment, phase, (first_at AT TIME ZONE 'UTC')::date AS day FROM moved
+    UNION ALL
+    SELECT environment_id, experiment, phase, (former_at AT TIME ZONE 'UTC')::date FROM moved
+)
+SELECT environment_id, experiment, phase, day, count(*) FROM days WHERE day IS NOT NULL
+GROUP BY environment_id, experiment, phase, day
 """  # noqa: S608 - fixed text
 MERGE_LAST_HOURS = """
 WITH moved AS (

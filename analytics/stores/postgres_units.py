@@ -10,6 +10,13 @@ DROP_AFFECTED = "DROP TABLE affected_units"
 FILL_AFFECTED = """
 INSERT INTO affected_units SELECT DISTINCT * FROM unnest(%(environment_ids)s::bigint[], %(unit_ids)s::text[])
 """
+COUNT_COHORTS = """
+INSERT INTO cohort_changes AS known (environment_id, experiment, phase, day, changes)
+SELECT environment_id, experiment, phase, (first_at AT TIME ZONE 'UTC')::date AS cohort, count(*)
+FROM first_exposures JOIN affected_units USING (environment_id, unit_id)
+WHERE first_at IS NOT NULL GROUP BY environment_id, experiment, phase, cohort
+ON CONFLICT (environment_id, experiment, phase, day) DO UPDATE SET changes = known.changes + excluded.changes
+"""
 _IS_RAW_THERE = """
 NOT EXISTS (
     SELECT FROM event_policies AS policy

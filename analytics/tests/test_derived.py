@@ -60,7 +60,7 @@ def _summaries(since: datetime, until: datetime) -> list[Any]:
 @pytest.fixture
 def from_raw(monkeypatch: pytest.MonkeyPatch) -> Any:
     def use() -> None:
-        monkeypatch.setattr(postgres_reads, "_source", lambda _parameters: postgres_reads._RAW)
+        monkeypatch.setattr(postgres_reads, "source_of", lambda _parameters: postgres_reads._RAW)
 
     return use
 

@@ -80,7 +80,7 @@ def test_pseudonyms__turned_off_again__is_refused(environment: Environment) -> N
 def test_policy__changed__is_audited_without_the_key(environment: Environment) -> None:
     _set(environment, stores_pseudonyms=True, retention_days=30)
     entry = Entry.objects.get(action="events.policy_changed")
-    assert entry.after == {"retentionDays": 30, "pseudonyms": True}
+    assert entry.after == {"retentionDays": 30, "pseudonyms": True, "exposureAttributes": None}
 
 
 @pytest.mark.parametrize("stores_pseudonyms", [False, True])

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from analytics import selectors as events
+from analytics import services
 from experiments.analysis.people import Source, Values
 from experiments.models import Experiment, Metric
 from experiments.statistics.distributions import Floats
@@ -100,6 +101,15 @@ def measure(source: Source, metric: Metric, *, variants: list[str], until: datet
     if _needs_users(source, metric):
         return _from_users(source, metric, variants, end)
     return _from_sums(source, metric, variants, end)
+
+
+def keep_sums(source: Source, metric: Metric) -> int:
+    """Keep what cannot change by tomorrow, for a metric that the storage sums up; return how many days that took."""
+    if _needs_users(source, metric):
+        return 0
+    experiment, window = source.experiment, source.window
+    asked = (experiment.environment_id, experiment.key, metric.event_name, window.since, window.until)
+    return services.keep_sums(*asked, window_of_metric(metric))
 
 
 def _needs_users(source: Source, metric: Metric) -> bool:

@@ -6,10 +6,11 @@ from datetime import datetime
 from django.db import transaction
 from django.utils import timezone
 
-from experiments.analysis import Report, Window, analyse
+from experiments.analysis import Report, Window, analyse, measures
+from experiments.analysis.people import Source
 from experiments.analysis.provenance import code_version, digest_of
 from experiments.models import Experiment, ExperimentResult, Phase
-from experiments.selectors import with_parts
+from experiments.selectors import guardrails, secondary_metrics, with_parts
 
 
 def store_results(*, experiment: Experiment, window: Window) -> tuple[ExperimentResult, Report]:
@@ -36,6 +37,14 @@ def store_results(*, experiment: Experiment, window: Window) -> tuple[Experiment
             },
         )
     return row, report
+
+
+def keep_sums(*, experiment: Experiment, window: Window) -> int:
+    """Keep the sums of days that are over, so that results need not look at their users again; how many were new."""
+    source = Source(experiment, window)
+    uses = [use.metric for use in guardrails(experiment)]
+    metrics = {metric.pk: metric for metric in [experiment.primary_metric, *secondary_metrics(experiment), *uses]}
+    return sum(measures.keep_sums(source, metric) for metric in metrics.values())
 
 
 def recompute(row: ExperimentResult) -> bool:

@@ -1,0 +1,18 @@
+"""Sums kept between one night's results and the next, so that a night works out its own days only."""
+
+from datetime import datetime, timedelta
+
+from analytics.stores import store
+from analytics.stores.base import Counting, Period
+
+
+def keep_sums(  # noqa: PLR0917 - in the order of the selectors that read them
+    environment_id: int, experiment: str, event_name: str, since: datetime, until: datetime, window: timedelta | None
+) -> int:
+    """Keep the sums of days of first exposures whose `window` is over; return how many days had to be worked out.
+
+    The summaries are the same with and without; with it they cost what may have changed since, not what there is.
+    """
+    return store().keep_sums(
+        Period(environment_id, experiment, since, until), Counting(event_name, window, timedelta(0))
+    )
