@@ -19,7 +19,8 @@ from analytics.generator import Generator, Plan, default_start
 
 EVENTS = 100_000
 KILL_EVERY_SECONDS = 2.0
-LONGEST_SECONDS = 240.0
+MOST_KILLS = 12
+LONGEST_SECONDS = 400.0
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -131,7 +132,8 @@ def test_everything_killed__nothing_is_lost_and_nothing_doubled(tmp_path: Path, 
                 for batch in packed[sent:due]:
                     redis.xadd(stream, {"b": batch})
                 sent = due
-                if time.monotonic() > next_kill + KILL_EVERY_SECONDS:
+                # Enough is enough: on a machine so busy that starting takes longer than dying, none would ever finish.
+                if kills < MOST_KILLS and time.monotonic() > next_kill + KILL_EVERY_SECONDS:
                     world.kill_one_ingest(rng)
                     kills += 1
                     next_kill = time.monotonic()
