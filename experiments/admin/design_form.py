@@ -16,7 +16,7 @@ from flags.admin.form import ConditionRow, FlagForm, condition_rows, conditions_
 from tenancy.errors import Problem
 
 GUARDRAIL_ROWS = 3
-_PLAN = {"baseline": "", "effect": "10", "power": "80"}
+_PLAN = {"baseline": "", "sd": "", "effect": "10", "power": "80"}
 _TEXTS = ("name", "hypothesis", "flagKey", "controlVariant", "split", "trafficPercent", "layer", "primaryMetric")
 _MORE_TEXTS = ("newEvent", "method", "alpha", "plannedUsers", "breakdowns", "endsAt")
 # Which part of the form a field of the payload stands in; texts stand under its own name.

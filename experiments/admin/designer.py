@@ -1,19 +1,17 @@
-"""The designer: a draft put together on one page, with sample size and duration computed as one types."""
+"""The designer: a draft put together on one page."""
 
 import json
-import math
 import re
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.urls import reverse
 
-from experiments import planning, selectors, services
-from experiments.admin.design_form import GUARDRAIL_ROWS, Design, plain_number
+from experiments import selectors, services
+from experiments.admin.design_form import GUARDRAIL_ROWS, Design
 from experiments.models import Experiment, ExperimentMetric
 from flags import services as flag_services
 from flags.admin import conditions
@@ -21,7 +19,7 @@ from flags.admin.form import ConditionRow
 from flags.models import Layer
 from flags.selectors import get_config, search_configs, search_segments
 from tenancy.admin import visit
-from tenancy.errors import NotFound, ServiceError
+from tenancy.errors import ServiceError
 from tenancy.models import Environment
 
 if TYPE_CHECKING:
@@ -135,67 +133,3 @@ def render_design(
         list_url=model_admin.list_url(),
         **shown,
     )
-
-
-def plan(model_admin: "ExperimentAdmin", request: HttpRequest, environment: Environment) -> HttpResponse:  # noqa: ARG001 - as the other pages
-    """The fragment beside the form: how many users, and how long at last week's traffic."""
-    design = Design.sent(request.POST)
-    shown: dict[str, Any] = {"plan": design.plan}
-    try:
-        shown |= _planned(environment, design)
-    except ServiceError as error:
-        shown["problems"] = [problem.detail for problem in error.problems]
-    return render(request, "experiments/plan.html", shown)
-
-
-def _planned(environment: Environment, design: Design) -> dict[str, Any]:
-    texts = design.texts
-    found = _recent(environment, texts)
-    baseline = _share(design.plan["baseline"]) or (found.baseline_rate if found else None)
-    effect, power = _share(design.plan["effect"]), _share(design.plan["power"])
-    shown: dict[str, Any] = {"recent": found, "baseline": baseline}
-    if baseline is None or effect is None or power is None:
-        return shown
-    answer = planning.solve(
-        {
-            "type": "binary",
-            "baseline": baseline,
-            "treatmentShare": 0.5,
-            "alpha": plain_number(texts["alpha"]) or 0.05,
-            "power": power,
-            "minimumDetectableEffect": effect,
-            "method": texts["method"] or Experiment.Method.ALWAYS_VALID,
-            "looks": planning.PLANNED_LOOKS,
-        }
-    )
-    per_day = found.users_per_day if found else 0
-    users = answer["users"]
-    days = math.ceil(users / per_day) if users and per_day else None
-    return {**shown, "answer": answer, "days": days, "effect": effect, "power": power}
-
-
-def _recent(environment: Environment, texts: Mapping[str, str]) -> planning.Estimate | None:
-    """Last week's traffic and rate, once a flag and a metric are chosen."""
-    if not texts["flagKey"] or not texts["primaryMetric"]:
-        return None
-    try:
-        config = get_config(environment, texts["flagKey"])
-        metric = selectors.get_metric(environment.project, texts["primaryMetric"])
-    except NotFound:
-        return None
-    traffic = plain_number(texts["trafficPercent"]) or 100
-    unsaved = Experiment(
-        environment=environment,
-        config=config,
-        primary_metric=metric,
-        control_variant=config.flag.variants[0]["key"],
-        traffic_bp=max(1, min(10_000, round(traffic * 100))),
-        planned_users=1,
-    )
-    return planning.estimate(unsaved)
-
-
-def _share(text: str) -> float | None:
-    """A percentage as it is typed, as a share; None for what is none."""
-    value = plain_number(text)
-    return value / 100 if value is not None and 0 < value < 100 else None

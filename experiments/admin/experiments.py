@@ -12,7 +12,7 @@ from django.urls import URLPattern, path
 from unfold.decorators import display
 
 from experiments import services
-from experiments.admin import designer, editing, jobs, results, simulation
+from experiments.admin import designer, editing, jobs, plan, results, simulation
 from experiments.models import Experiment
 from experiments.preflight import check_before_start
 from experiments.selectors import stored_results, with_parts
@@ -126,7 +126,7 @@ class ExperimentAdmin(PerEnvironmentAdmin):
         environment = visit(request).environment
         if environment is None or not self.has_add_permission(request):
             raise PermissionDenied
-        return designer.plan(self, request, environment)
+        return plan.fragment(self, request, environment)
 
     def _simulate(self, request: HttpRequest) -> HttpResponse:
         """Reads nobody's data, so whoever may see experiments may ask."""

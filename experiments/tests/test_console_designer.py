@@ -131,6 +131,58 @@ def test_plan__rate_and_effect__gives_users(console_editor, acme, config):
     assert "not known before there is traffic" in answer.text
 
 
+def plan_of(client, acme, **changes):
+    url = f"{reverse('admin:experiments_experiment_plan')}?environment={acme.staging.pk}"
+    return client.post(url, design(method="fixed", **{"plan-effect": "20", "plan-power": "80", **changes}))
+
+
+def test_plan__three_variants__takes_users_for_the_third_too(console_editor, acme):
+    variants = [{"key": key, "value": key} for key in ("control", "red", "blue")]
+    payload = {"key": "colour", "type": "string", "variants": variants}
+    flag_services.create_flag(actor=ALICE, environment=acme.staging, payload=payload)
+
+    answer = plan_of(console_editor, acme, flagKey="colour", split="even", **{"plan-baseline": "10"})
+
+    # 3841 in each of the three arms.
+    assert answer.context["users"] == 3 * 3841
+
+
+def test_plan__uneven_split__is_the_flags_own(console_editor, acme, config):
+    rollout = [{"variant": "treatment", "percent": 10}]
+    flag_services.update_flag(
+        actor=ALICE, environment=acme.staging, key="new-checkout", payload={"rollout": rollout}, version=None
+    )
+
+    answer = plan_of(console_editor, acme, split="keep", **{"plan-baseline": "10"})
+
+    assert answer.context["answer"]["usersPerArm"]["control"] == pytest.approx(
+        9 * answer.context["answer"]["usersPerArm"]["treatment"], rel=0.001
+    )
+    assert answer.context["users"] > 2 * 7682
+
+
+@pytest.mark.parametrize(
+    ("kind", "sd", "users", "said"),
+    [
+        # (1.96 + 0.84)² × 2 × 20² ÷ 2² is 1570 in each arm.
+        ("continuous", "20", 3140, "users</strong> in all to see a change of 20 % (from 10)"),
+        ("continuous", "", None, "the standard deviation"),
+        ("ratio", "20", None, "no number of users can be worked out"),
+    ],
+)
+def test_plan__other_metrics__by_mean_and_deviation_or_not_at_all(  # noqa: PLR0917 - the table's columns
+    console_editor, acme, config, kind, sd, users, said
+):
+    metric = {"key": "revenue", "type": kind, "eventName": "purchase"}
+    more = {"denominatorEventName": "visit"} if kind == "ratio" else {}
+    services.create_metric(actor=ALICE, environment=acme.staging, payload={**metric, **more})
+
+    answer = plan_of(console_editor, acme, primaryMetric="revenue", **{"plan-baseline": "10", "plan-sd": sd})
+
+    assert answer.context.get("users") == pytest.approx(users, abs=4) if users else "users" not in answer.context
+    assert said in answer.text
+
+
 @pytest.mark.parametrize("page", ["add", "plan"])
 def test_viewer__may_not_design(console_viewer, acme, config, page):
     url = f"{reverse(f'admin:experiments_experiment_{page}')}?environment={acme.staging.pk}"
