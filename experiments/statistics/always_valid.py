@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from experiments.statistics.distributions import require_alpha
+from experiments.statistics.distributions import require_alpha, require_finite
 
 NO_ERROR = "the estimate has no standard error yet"
 
@@ -45,6 +45,7 @@ def msprt(diff: float | None, var_diff: float | None, tau2: float, alpha: float 
     Source: Johari, Koomen, Pekelis and Walsh 2017 (KDD); Robbins 1970.
     """
     require_alpha(alpha)
+    require_finite(tau2, *(value for value in (diff, var_diff) if value is not None))
     if tau2 <= 0:
         raise ValueError(f"tau2 must be above 0, got {tau2}")
     if diff is None or var_diff is None or var_diff <= 0:
@@ -61,6 +62,7 @@ def tuning_rho(n_tune: float, alpha: float = 0.05, sides: int = 2) -> float:
     a = alpha two-sided, 2 alpha one-sided. Source: Waudby-Smith et al. 2024, Ann. Statist. 52, appendix B.2.
     """
     require_alpha(alpha)
+    require_finite(n_tune)
     if n_tune <= 0:
         raise ValueError(f"n_tune must be above 0, got {n_tune}")
     level = alpha if sides == 2 else 2 * alpha
@@ -82,6 +84,7 @@ def asymptotic_sequence(
     """
     if sides not in {1, 2}:
         raise ValueError(f"sides must be 1 or 2, got {sides}")
+    require_finite(n, *(value for value in (estimate, se) if value is not None))
     rho = tuning_rho(n_tune, alpha, sides)
     if estimate is None or se is None or se <= 0 or n <= 0:
         return ConfidenceSequence(rho, None, reason=NO_ERROR)

@@ -16,6 +16,7 @@ from experiments.statistics.distributions import (
     normal_critical,
     normal_pdf,
     require_alpha,
+    require_finite,
 )
 from experiments.statistics.estimates import Lift
 from experiments.statistics.summaries import NO_USERS, Proportion
@@ -158,6 +159,7 @@ def normal_posterior(
     Source: Gelman et al. 2013, Bayesian Data Analysis, ch. 2.5; losses as Stucchio 2015.
     """
     require_alpha(alpha)
+    require_finite(prior_mean, *(value for value in (diff, se, prior_var) if value is not None))
     if prior_var is not None and prior_var <= 0:
         raise ValueError(f"the prior's variance must be above 0, got {prior_var}")
     if diff is None or se is None or se <= 0:
@@ -174,4 +176,5 @@ def normal_posterior(
 
 def lift_posterior(lift: Lift, alpha: float = 0.05) -> NormalPosterior:
     """Posterior of a relative lift with the default prior N(0, 0.05^2): most changes move a metric by a few percent."""
-    return normal_posterior(lift.lift, lift.se, prior_var=LIFT_PRIOR_SD**2, alpha=alpha)
+    se = lift.se if lift.se is not None and math.isfinite(lift.se) else None
+    return normal_posterior(lift.lift, se, prior_var=LIFT_PRIOR_SD**2, alpha=alpha)

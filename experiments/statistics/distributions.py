@@ -5,6 +5,7 @@ simulations make millions. Tails come from survival functions, never from one mi
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -58,3 +59,17 @@ def require_alpha(alpha: float) -> None:
     """Refuse an error rate outside (0, 1): a programming error, so it raises."""
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must lie strictly between 0 and 1, got {alpha}")
+
+
+def require_finite(*values: float) -> None:
+    """Refuse NaN and infinity, which would come out as a figure like any other or, worse, as a variance of 0."""
+    if not all(math.isfinite(value) for value in values):
+        raise ValueError(f"finite numbers are needed, got {', '.join(map(str, values))}")
+
+
+def finite_floats(values: "Sequence[float] | Sequence[Sequence[float]] | Floats") -> Floats:
+    """As an array. Raises ValueError for one that holds NaN or infinity."""
+    array = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(array).all():
+        raise ValueError("values must be finite numbers")
+    return array

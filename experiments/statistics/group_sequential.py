@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import optimize, special
 
-from experiments.statistics.distributions import Floats, normal_critical, normal_sf, require_alpha
+from experiments.statistics.distributions import Floats, normal_critical, normal_sf, require_alpha, require_finite
 
 SPENDING = ("obf", "pocock", "power")
 # Beyond this many standard deviations a path carries no mass worth integrating (1e-32).
@@ -216,6 +216,7 @@ def crossing_probabilities(
     drift: the expected Z at information 1, i.e. effect / standard error of the planned end; 0 gives false positives.
     Source: Jennison and Turnbull 2000, Group Sequential Methods, ch. 19.
     """
+    require_finite(drift)
     fractions = _checked(info_fractions, 0.05, sides)
     if len(z_bounds) != len(fractions):
         raise ValueError(f"{len(z_bounds)} bounds for {len(fractions)} looks")

@@ -33,8 +33,8 @@ class NonInferiority:
 
 
 def _require_margin(margin: float) -> None:
-    if not margin > 0:
-        raise ValueError(f"a guardrail's margin must be above 0, got {margin}")
+    if not 0 < margin < math.inf:
+        raise ValueError(f"a guardrail's margin must be finite and above 0, got {margin}")
 
 
 def _judge(

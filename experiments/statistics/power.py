@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from scipy import optimize
 
-from experiments.statistics.distributions import normal_cdf, normal_critical, require_alpha
+from experiments.statistics.distributions import normal_cdf, normal_critical, require_alpha, require_finite
 
 NO_EFFECT = "no effect needs no size: the rates are equal"
 
@@ -49,7 +49,7 @@ def _require_rate(rate: float) -> None:
 
 
 def _require_users(n_control: float, n_treatment: float) -> None:
-    if n_control <= 0 or n_treatment <= 0:
+    if not (0 < n_control < math.inf and 0 < n_treatment < math.inf):
         raise ValueError(f"both arms need users, got {n_control} and {n_treatment}")
 
 
@@ -123,6 +123,7 @@ def sample_size_means(sd: float, mde: float, alpha: float = 0.05, power: float =
     z_alpha, z_power = _quantiles(alpha, power)
     _require_sd(sd)
     _require_users(1, ratio)
+    require_finite(mde)
     if mde == 0:
         return SampleSize(None, None, NO_EFFECT)
     n_control = ((z_alpha + z_power) * sd / mde) ** 2 * (1 + 1 / ratio)
@@ -138,6 +139,7 @@ def power_means(sd: float, mde: float, n_control: float, n_treatment: float, alp
     require_alpha(alpha)
     _require_sd(sd)
     _require_users(n_control, n_treatment)
+    require_finite(mde)
     drift = abs(mde) / (sd * math.sqrt(1 / n_control + 1 / n_treatment))
     critical = normal_critical(alpha)
     return Power(normal_cdf(drift - critical) + normal_cdf(-drift - critical))
@@ -161,5 +163,5 @@ def detectable_mean(
 
 
 def _require_sd(sd: float) -> None:
-    if sd <= 0:
-        raise ValueError(f"the standard deviation must be above 0, got {sd}")
+    if not 0 < sd < math.inf:
+        raise ValueError(f"the standard deviation must be finite and above 0, got {sd}")

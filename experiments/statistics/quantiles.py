@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from experiments.statistics.distributions import Floats, normal_critical, require_alpha
+from experiments.statistics.distributions import Floats, finite_floats, normal_critical, require_alpha, require_finite
 from experiments.statistics.estimates import Comparison, Estimate, Lift, compare, delta_lift
 from experiments.statistics.ratios import linearised_variance
 from experiments.statistics.summaries import NO_USERS, PairedMoments
@@ -39,6 +39,9 @@ class QuantileSummary:
     q_low: float
     q_high: float
     users: PairedMoments | None = None
+
+    def __post_init__(self) -> None:
+        require_finite(self.n, self.q_hat, self.q_low, self.q_high)
 
 
 def _require_level(q: float) -> None:
@@ -71,7 +74,7 @@ def quantile_interval(values: "Sequence[float] | Floats", q: float, alpha: float
     Distribution-free for independent values. A limit for which no rank exists is None: at q = 0.95 an upper limit needs
     72 values. Source: Hyndman and Fan 1996 for the estimate; Conover 1999, ch. 3.2 for the interval.
     """
-    array = np.sort(np.asarray(values, dtype=np.float64))
+    array = np.sort(finite_floats(values))
     low, high = order_ranks(array.size, q, alpha)
     if array.size == 0:
         return QuantileInterval(None, None, None, NO_USERS)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from experiments.statistics.distributions import Floats, chi2_sf
+from experiments.statistics.distributions import Floats, chi2_sf, finite_floats
 from experiments.statistics.multiplicity import Adjusted, holm
 
 GATE_ALPHA = 0.01
@@ -69,8 +69,8 @@ def _shares(weights: Sequence[float]) -> list[float]:
 
 
 def _require_counts(counts: Sequence[float], arms: int) -> None:
-    if len(counts) != arms or any(count < 0 for count in counts):
-        raise ValueError(f"expected {arms} counts of users, none negative, got {list(counts)}")
+    if len(counts) != arms or not all(0 <= count < math.inf for count in counts):
+        raise ValueError(f"expected {arms} counts of users, finite and none negative, got {list(counts)}")
 
 
 def srm_test(counts: Sequence[float], weights: Sequence[float]) -> SrmTest:
@@ -130,10 +130,10 @@ def srm_sequential(
     Users in an arm without weight are left out and returned as `unexpected_users`.
     Source: Lindon and Malek 2022, Anytime-valid inference for multinomial count data (NeurIPS).
     """
-    if concentration <= 0:
+    if not 0 < concentration < math.inf:
         raise ValueError(f"concentration must be above 0, got {concentration}")
     shares = np.array(_shares(weights))
-    counts = np.asarray(daily_counts, dtype=np.float64).reshape(-1, shares.size)
+    counts = finite_floats(daily_counts).reshape(-1, shares.size)
     if counts.size and counts.min() < 0:
         raise ValueError("a count of users cannot be negative")
     weighted = shares > 0

@@ -12,7 +12,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from experiments.statistics.distributions import Floats
+from experiments.statistics.distributions import Floats, finite_floats, require_finite
 
 NO_USERS = "an arm has no users"
 TOO_FEW_USERS = "an arm has fewer than two users"
@@ -28,6 +28,7 @@ class Proportion:
     users: float
 
     def __post_init__(self) -> None:
+        require_finite(self.conversions, self.users)
         if not 0 <= self.conversions <= self.users:
             raise ValueError(f"conversions must lie between 0 and {self.users} users, got {self.conversions}")
 
@@ -47,16 +48,20 @@ class Moments:
     mean: float
     m2: float
 
+    def __post_init__(self) -> None:
+        require_finite(self.n, self.mean, self.m2)
+
     @classmethod
     def from_sums(cls, n: float, total: float, squares: float) -> "Moments":
         """From n, the sum and the sum of squares; shift the values by a constant first where mean / sd is large."""
+        require_finite(n, total, squares)
         if n <= 0:
             return cls(0, 0.0, 0.0)
         return cls(n, total / n, _squared_deviations(n, squares, total))
 
     @classmethod
     def from_values(cls, values: "Sequence[float] | Floats") -> "Moments":
-        array = np.asarray(values, dtype=np.float64)
+        array = finite_floats(values)
         if array.size == 0:
             return cls(0, 0.0, 0.0)
         shift = float(array[0])
@@ -97,10 +102,14 @@ class PairedMoments:
     m2_x: float
     c_xy: float
 
+    def __post_init__(self) -> None:
+        require_finite(self.n, self.mean_y, self.mean_x, self.m2_y, self.m2_x, self.c_xy)
+
     @classmethod
     def from_sums(
         cls, *, n: float, sum_y: float, sum_x: float, sum_yy: float, sum_xx: float, sum_xy: float
     ) -> "PairedMoments":
+        require_finite(n, sum_y, sum_x, sum_yy, sum_xx, sum_xy)
         if n <= 0:
             return cls(0, 0.0, 0.0, 0.0, 0.0, 0.0)
         return cls(

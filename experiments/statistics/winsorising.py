@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.statistics.distributions import Floats
+from experiments.statistics.distributions import Floats, finite_floats
 from experiments.statistics.summaries import Moments
 
 UPPER_QUANTILE = 0.999
@@ -51,7 +51,7 @@ def winsorise(
     for level in (upper_q, lower_q):
         if level is not None and not 0 < level < 1:
             raise ValueError(f"a cap's quantile lies strictly between 0 and 1, got {level}")
-    totals = [np.asarray(arm, dtype=np.float64) for arm in arms]
+    totals = [finite_floats(arm) for arm in arms]
     pooled = np.concatenate(totals) if totals else np.zeros(0)
     if ignore_zeros:
         pooled = pooled[pooled != 0]
