@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from audit.actors import Actor
 from flags import propagation
 from flags.models import Change
+from tenancy.errors import Invalid
 from tenancy.models import Environment, Project
 
 
@@ -40,9 +41,13 @@ def append(
     entity: Change.Entity = Change.Entity.FLAG,
     about: dict[str, Any] | None = None,
 ) -> Change:
-    """Append one step for an environment that `lock` has locked, and publish it once the transaction has committed."""
+    """Append one step for an environment that `lock` has locked, and publish it once the transaction has committed.
+
+    Raises Invalid for what could be stored and never published.
+    """
     if not connection.in_atomic_block:
         raise RuntimeError("log.append() must run inside the transaction of the change it describes.")
+    refuse_unsendable(document)
     environment.config_version += 1
     environment.save(update_fields=["config_version"])
     change = Change.objects.create(
@@ -55,5 +60,21 @@ def append(
         about=about or {},
         actor_label=actor.label,
     )
-    transaction.on_commit(lambda: propagation.publish_change(change))
+    # Committed is committed: whatever goes wrong from here is logged, and the sweep publishes the step.
+    transaction.on_commit(lambda: propagation.publish_change(change), robust=True)
     return change
+
+
+def refuse_unsendable(document: Any, path: str = "") -> None:
+    """Raise Invalid for a number that no 64 bits hold: the database keeps it, and then no process can read the log.
+
+    Such a float counts as well: jsonb gives 1e21 back as an integer.
+    """
+    if isinstance(document, dict):
+        for name, value in document.items():
+            refuse_unsendable(value, f"{path}.{name}" if path else name)
+    elif isinstance(document, list):
+        for index, value in enumerate(document):
+            refuse_unsendable(value, f"{path}[{index}]")
+    elif isinstance(document, (int, float)) and not -(2**63) <= document < 2**63:
+        raise Invalid("Give a number that 64 bits hold, or send it as text.", attr=path, code="out_of_range")

@@ -30,6 +30,7 @@ WHERE = [
     OpenApiParameter("environment", str, description="Environment key; likewise."),
     TENANT,
 ]
+_MOST_LEVELS = 64
 _NUL = "The character U+0000 cannot be stored; leave it out."
 
 
@@ -81,6 +82,7 @@ def payload(serializer: type[Serializer[Any]], request: Request, *, is_partial: 
         data = {}
     if not isinstance(data, dict):
         raise Invalid("Send a JSON object.", code="invalid_type")
+    _refuse_deep(data)
     refuse([Problem(path, "null_characters_not_allowed", _NUL) for path in _paths_with_nul(data)])
     checked = serializer(data=data, partial=is_partial)
     checked.is_valid(raise_exception=True)
@@ -138,6 +140,21 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def _refuse_deep(data: dict[str, Any]) -> None:
+    """What is nested without end would end in a function that calls itself."""
+    for name, value in data.items():
+        level, values = 1, [value]
+        while values := [
+            item
+            for value in values
+            if isinstance(value, (dict, list))
+            for item in (value.values() if isinstance(value, dict) else value)
+        ]:
+            level += 1
+            if level > _MOST_LEVELS:
+                raise Invalid(f"Nest at most {_MOST_LEVELS} levels deep.", attr=name, code="too_deep")
 
 
 def _paths_with_nul(value: Any, path: str = "") -> Iterator[str]:
