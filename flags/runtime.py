@@ -239,6 +239,10 @@ class Runtime:
             self._swap(step.environment_id, current.replace(current.version, flags={step.key: step.document}))
             self._announce(step.environment_id, [step], is_ahead=True)
 
+    def kills_ahead(self, environment_id: int) -> list[Step]:
+        """Kills that are obeyed here before the steps below them have come; read without the lock."""
+        return [kill for (owner, _), kill in list(self._kills_ahead.items()) if owner == environment_id]
+
     def _swap(self, environment_id: int, environment: Environment) -> None:
         self.environments = {**self.environments, environment_id: environment}
 

@@ -46,7 +46,7 @@ class Client:
 
     def offer(self, event: Event) -> None:
         """Queue an event, unless the client has had it."""
-        if self.is_closed or (event.version <= self.version and not event.is_ahead):
+        if self.is_closed or event.version <= self.version:
             return
         if not event.is_ahead:
             self.version = event.version

@@ -18,6 +18,8 @@ class Feed:
         self.environment_id = environment_id
         self.version = version
         self.clients: set[Client] = set()
+        # Whether the version log was asked for what came before; what it could not give then, it cannot give later.
+        self.has_history = False
         self._most_events = most_events
         self._events: deque[Event] = deque()
         self._bytes = 0
@@ -60,6 +62,7 @@ class Feed:
         """The environment was loaded afresh: nobody can be told step by step how it came there."""
         self._events.clear()
         self._bytes = 0
+        self.has_history = False
         has_gone_back = snapshot.version < self.version
         self.version = snapshot.version
         for client in tuple(self.clients):

@@ -14,9 +14,10 @@ from openflagship.ids import uuid7
 
 from flags import readiness
 from flags.runtime import RUNTIME
+from flags.streaming import ofrep
 from flags.streaming.acknowledgements import ACKNOWLEDGEMENTS, parse
 from flags.streaming.client import Client
-from flags.streaming.events import KEEP_ALIVE, retry
+from flags.streaming.events import KEEP_ALIVE, Event, retry
 from flags.streaming.hub import HUB, UnknownEnvironmentError
 from tenancy.api.authentication import presented_secret
 from tenancy.keyring import KEYRING, Key
@@ -124,27 +125,68 @@ async def stream(scope: Scope, receive: Receive, send: Send, *, named: str, requ
     """Answer `GET stream` for as long as both sides want to."""
     key = authenticate(scope)
     admit(key, named)
-    transport = scope.get("state", {}).get("transport")
     client = Client(
         key,
         instance=header(scope, b"x-flagship-instance")[:100],
         sdk=header(scope, b"x-flagship-sdk")[:100],
-        abort=transport.abort if transport is not None else None,
+        abort=_abort(scope),
     )
+    await _follow(
+        client,
+        last_version(header(scope, b"last-event-id")),
+        lambda events: b"".join([event.sse for event in events]),
+        [*_STREAM_HEADERS, (b"x-request-id", request_id.encode())],
+        receive,
+        send,
+    )
+
+
+async def ofrep_stream(scope: Scope, receive: Receive, send: Send, *, request_id: str) -> None:
+    """Answer `GET /ofrep/v1/stream?token=`: to server and client keys alike, since it tells no rules."""
+    key = ofrep.key_of(scope["query_string"])
+    if key is None:
+        raise RefusedError(401, "The token is unknown or too old. A bulk evaluation names a stream with a new one.")
+    admit(key, "")
+    last = last_version(header(scope, b"last-event-id"))
+    if last is None:
+        # Whoever comes for the first time has just evaluated.
+        last = RUNTIME.environments[key.environment_id or 0].version
+    await _follow(
+        Client(key, abort=_abort(scope)),
+        last,
+        ofrep.content_of,
+        [*_STREAM_HEADERS, (b"access-control-allow-origin", b"*"), (b"x-request-id", request_id.encode())],
+        receive,
+        send,
+    )
+
+
+def _abort(scope: Scope) -> Callable[[], None] | None:
+    transport = scope.get("state", {}).get("transport")
+    return transport.abort if transport is not None else None
+
+
+async def _follow(  # noqa: PLR0917 - two callers, and each names what it gives
+    client: Client,
+    last: int | None,
+    content_of: Callable[[list[Event]], bytes],
+    headers: list[tuple[bytes, bytes]],
+    receive: Receive,
+    send: Send,
+) -> None:
+    """Send what `client` is offered after version `last`, for as long as both sides want to."""
     try:
-        await HUB.join(client, last_version(header(scope, b"last-event-id")))
+        await HUB.join(client, last)
     except UnknownEnvironmentError as error:
         raise RefusedError(503, "This process has not heard of the environment's configuration yet.") from error
     watcher = asyncio.ensure_future(_close_when_gone(receive, client))
     try:
-        headers = [*_STREAM_HEADERS, (b"x-request-id", request_id.encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         # Spread, so that the clients of a process that dies do not all come back in the same instant.
         first = retry(random.randint(*_RETRY_MILLISECONDS))  # noqa: S311 - jitter, not a secret
         await send({"type": "http.response.body", "body": first, "more_body": True})
         while not client.is_closed:
-            events = await client.take()
-            content = b"".join([event.sse for event in events]) or (KEEP_ALIVE if client.needs_keep_alive else b"")
+            content = content_of(await client.take()) or (KEEP_ALIVE if client.needs_keep_alive else b"")
             client.needs_keep_alive = False
             if content:
                 await send({"type": "http.response.body", "body": content, "more_body": True})
@@ -194,6 +236,8 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         elif path == "/readyz":
             status, body = readiness.report()
             await respond(send, status, body)
+        elif path == ofrep.PATH and method == "GET":
+            await ofrep_stream(scope, receive, send, request_id=request_id)
         elif match is None:
             await refuse(send, RefusedError(404, "Here is /api/stream, and nothing else."), request_id)
         elif method != ("POST" if match["rest"] == "/ack" else "GET"):

@@ -102,7 +102,7 @@ class Hub:
         joined_at = time.monotonic()
         # Another process told it, a few milliseconds ahead of this one; or a database that is lost since.
         is_confirmed = last_version is None or await self._hear_up_to(feed, last_version)
-        if last_version is not None and feed.oldest > last_version >= feed.version - settings.STREAM_CATCH_UP_STEPS:
+        if last_version is not None and not feed.has_history and self._may_reach(feed, last_version):
             await self._load_history(feed)
         if last_version is not None and feed.covers(last_version):
             client.version = last_version
@@ -113,6 +113,11 @@ class Hub:
             self._unconfirmed[client] = joined_at
         else:
             client.offer(self._snapshot(feed.environment_id))
+        for kill in RUNTIME.kills_ahead(feed.environment_id):
+            client.offer(event_of(kill, is_ahead=True))
+        if self.is_draining:
+            # Since this client was admitted; nobody else will tell it.
+            client.close(retry_milliseconds=self._drain_milliseconds())
         if not client.is_closed:
             feed.clients.add(client)
             self._due.append((time.monotonic(), client))
@@ -121,6 +126,10 @@ class Hub:
                 had = -1 if last_version is None else last_version
                 ACKNOWLEDGEMENTS.add(feed.environment_id, client.instance, client.sdk, had)
             STREAM_CLIENTS.set(self.client_count)
+
+    @staticmethod
+    def _may_reach(feed: Feed, version: int) -> bool:
+        return feed.oldest > version >= feed.version - settings.STREAM_CATCH_UP_STEPS
 
     def leave(self, client: Client) -> None:
         feed = self._feeds.get(client.key.environment_id or 0)
@@ -165,8 +174,9 @@ class Hub:
 
     async def _fetch_history(self, feed: Feed) -> None:
         after = max(0, feed.version - settings.STREAM_CATCH_UP_STEPS)
-        steps = await asyncio.to_thread(_history, feed.environment_id, after)
+        steps, is_whole = await asyncio.to_thread(_history, feed.environment_id, after)
         feed.prepend(event_of(step) for step in steps)
+        feed.has_history = is_whole
 
     async def _hear_up_to(self, feed: Feed, version: int) -> bool:
         """Look for what this process has not heard; False where `version` is still ahead and nobody could tell why."""
@@ -222,21 +232,26 @@ class Hub:
     def _settle(self, now: float) -> None:
         """Tell who waits for a version that it never was, once the database has said so."""
         for client, since in tuple(self._unconfirmed.items()):
-            feed = self._feeds.get(client.key.environment_id or 0)
-            if client.is_closed or feed is None or feed.version >= client.version:
+            is_confirmed = RUNTIME.age_seconds < now - since
+            # Asked for after that: what the database said is in there, though it may be on its way to the feed still.
+            environment = RUNTIME.environments.get(client.key.environment_id or 0)
+            if client.is_closed or environment is None or environment.version >= client.version:
                 del self._unconfirmed[client]
-            elif RUNTIME.age_seconds < now - since:
+            elif is_confirmed:
                 del self._unconfirmed[client]
                 client.version = -1
-                client.offer(self._snapshot(feed.environment_id))
+                client.offer(self._snapshot(client.key.environment_id or 0))
 
     def drain(self) -> None:
         """End every stream; each client is told to come back at a moment of its own within the window."""
         self.is_draining = True
-        window = int(settings.STREAM_DRAIN_WINDOW_SECONDS * 1000)
         for feed in self._feeds.values():
             for client in tuple(feed.clients):
-                client.close(retry_milliseconds=random.randint(0, window))  # noqa: S311 - jitter, not a secret
+                client.close(retry_milliseconds=self._drain_milliseconds())
+
+    @staticmethod
+    def _drain_milliseconds() -> int:
+        return random.randint(0, int(settings.STREAM_DRAIN_WINDOW_SECONDS * 1000))  # noqa: S311 - jitter, not a secret
 
 
 def _refresh() -> bool:
@@ -256,19 +271,22 @@ def _refresh() -> bool:
     return True
 
 
-def _history(environment_id: int, after: int) -> list[Step]:
-    """In a worker thread: the latest steps from the version log, or from Redis where PostgreSQL is away."""
+def _history(environment_id: int, after: int) -> tuple[list[Step], bool]:
+    """In a worker thread: the latest steps, and whether that is all there is.
+
+    From the version log; from Redis where PostgreSQL is away.
+    """
     try:
-        return loading.recent_steps(environment_id, after)
+        return loading.recent_steps(environment_id, after), True
     except (DatabaseError, InterfaceError) as error:
         log.warning("stream_lost_database", error=type(error).__name__)
     finally:
         connections.close_all()
     try:
-        return standby.recent_steps(environment_id)
+        return standby.recent_steps(environment_id), False
     except RedisError as error:
         log.debug("stream_lost_redis", error=type(error).__name__)
-        return []
+        return [], False
 
 
 HUB = Hub()

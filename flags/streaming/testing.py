@@ -93,9 +93,12 @@ class Stream:
             return b""  # cut in the middle of a chunk: what came of it is no whole event
 
     def next_event(self) -> Received:
+        # Keep-alives would let a test wait for ever for an event that does not come.
+        deadline = time.monotonic() + 2 * SECONDS
         while (found := self.next()) is not None:
             if found.event:
                 return found
+            assert time.monotonic() < deadline, "There is no event."
         raise AssertionError("The stream ended.")
 
     def hang_up(self) -> None:

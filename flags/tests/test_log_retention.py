@@ -234,7 +234,7 @@ def test_prune__while_it_is_written__nobody_waits_and_nothing_new_is_lost(enviro
     thread = threading.Thread(target=prune)
     thread.start()
     write("a", *range(30))
-    thread.join(60)
+    thread.join(120)
     floor = LogFloor.objects.get().version
 
     assert [version for version in _versions() if version > floor] == list(range(floor + 1, 39))

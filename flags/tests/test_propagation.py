@@ -95,7 +95,7 @@ def test_publish__eight_writers__every_step_once_in_order(environment, make_flag
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(120)
 
     sweep({environment.pk: Change.objects.count()})
     assert _versions(published()) == list(range(9, 169))

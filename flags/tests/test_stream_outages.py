@@ -5,7 +5,8 @@ import threading
 import pytest
 from django.db import OperationalError
 
-from flags import loading, services
+from flags import loading, propagation, services
+from flags.propagation import PUBLISHED, client
 from flags.runtime import RUNTIME
 from flags.streaming import hub
 from flags.streaming.hub import HUB
@@ -106,6 +107,46 @@ def test_stream__told_what_never_was__gets_a_snapshot_once_the_database_has_said
 
     event = stream.next_event()
     assert (event.event, event.id) == ("snapshot", 1)
+
+
+def test_stream__joins_while_a_kill_is_obeyed_ahead_of_missing_steps__is_told_of_it(
+    environment, secret, write, listen, monkeypatch
+):
+    watching = listen(secret, last=1)
+    with monkeypatch.context() as context:
+        context.setattr(RUNTIME._poller, "poll", lambda: None)
+        with monkeypatch.context() as crash:
+            crash.setattr(propagation, "publish_change", lambda change: None)
+            write(1)
+        client().hset(PUBLISHED, str(environment.pk), 2)
+        services.kill_flag(actor=ALICE, environment=environment, key="a")
+        ahead = watching.next_event()
+
+        # One that has the kill from another process already must not be told of it again.
+        context.setattr(hub, "_refresh", lambda: False)
+        told, has_it = listen(secret, last=1), listen(secret, last=3)
+        joined = told.next_event()
+
+    RUNTIME.ask_now()
+    for event in (ahead, joined):
+        assert (event.event, event.id, event.data["killSwitchVariant"]) == ("kill_switch", None, "control")
+    for stream in (watching, told):
+        assert [(event.event, event.id) for event in (stream.next_event() for _ in range(2))] == [
+            ("flag_updated", 2),
+            ("kill_switch", 3),
+        ]
+    write(1)
+    assert has_it.next_event().id == 4
+
+
+def test_stream__older_than_anything_that_is_kept__asks_the_log_once(environment, secret, write, listen, monkeypatch):
+    write(3)
+    eventually(lambda: RUNTIME.environments[environment.pk].version == 4)
+    asked = []
+    monkeypatch.setattr(loading, "recent_steps", lambda *arguments: asked.append(arguments) or [])
+
+    assert [listen(secret, last=1).next_event().event for _ in range(3)] == ["snapshot"] * 3
+    assert len(asked) == 1
 
 
 def test_stream__a_look_was_under_way__looks_again(secret, write, listen, deaf):
