@@ -21,6 +21,11 @@ from experiments.statistics.winsorising import winsorise
 DEFAULT_WINDOW = timedelta(days=7)
 # A covariate is the same metric in this time before a user's first exposure.
 COVARIATE_TIME = timedelta(days=14)
+# Why CUPED leaves a metric as it is.
+_NOT_ADJUSTED: dict[str, str] = {
+    Metric.Type.RATIO: "not adjusted by CUPED, which is for means of users' figures: a ratio divides two sums",
+    Metric.Type.QUANTILE: "not adjusted by CUPED, which is for means of users' figures: a quantile is none",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +154,13 @@ def _value_arm(key: str, found: events.ValueSummary | None, *, is_count: bool) -
 
 def _from_users(source: Source, metric: Metric, variants: list[str], until: datetime) -> Measure:
     values = _values(source, metric.event_name, metric, variants, until)
+    unadjusted = (_NOT_ADJUSTED[metric.type],) if source.experiment.is_cuped and metric.type in _NOT_ADJUSTED else ()
     if metric.type == Metric.Type.RATIO:
         below = _values(source, metric.denominator_event_name, metric, variants, until)
-        return Measure(metric, {key: _ratio_arm(key, values, below) for key in variants})
+        return Measure(metric, {key: _ratio_arm(key, values, below) for key in variants}, unadjusted)
     if metric.type == Metric.Type.QUANTILE:
-        return Measure(metric, {key: _quantile_arm(key, values, metric.quantile or 0.5) for key in variants})
+        arms = {key: _quantile_arm(key, values, metric.quantile or 0.5) for key in variants}
+        return Measure(metric, arms, unadjusted)
     figures = {key: _figure(metric, values.sums[key], values.counts[key]) for key in variants}
     before = {key: _figure(metric, values.sums_before[key], values.counts_before[key]) for key in variants}
     figures, notes = _capped(source.experiment, metric, figures)

@@ -41,9 +41,7 @@ def pooled_theta(control: PairedMoments, treatment: PairedMoments) -> float:
 
 def adjusted_variance(arm: PairedMoments, theta: float) -> float:
     """s_y^2 + theta^2 s_x^2 - 2 theta s_xy of one user, ddof = 1; 0 below two users."""
-    if arm.n < 2:
-        return 0.0
-    return max(0.0, arm.m2_y + theta**2 * arm.m2_x - 2 * theta * arm.c_xy) / (arm.n - 1)
+    return arm.variance_of(1, theta) or 0.0
 
 
 def cuped_test(control: PairedMoments, treatment: PairedMoments, alpha: float = 0.05) -> CupedTest:
@@ -66,8 +64,7 @@ def cuped_test(control: PairedMoments, treatment: PairedMoments, alpha: float = 
     if baseline != 0:
         lift = absolute.diff / abs(baseline)
         ratio = treatment.mean_y / baseline
-        deviations = ratio**2 * control.m2_y - 2 * theta * ratio * control.c_xy + theta**2 * control.m2_x
-        variance_c = max(0.0, deviations) / (control.n - 1) / control.n
+        variance_c = (control.variance_of(ratio, theta) or 0.0) / control.n
         variance_t = adjusted_variance(treatment, theta) / treatment.n
         lift_se = math.sqrt(variance_t + variance_c) / abs(baseline)
         lift_p_value = t_two_sided(lift / lift_se, absolute.df) if lift_se > 0 else None

@@ -43,10 +43,8 @@ def linearised_variance(arm: PairedMoments) -> float | None:
     (s_y^2 - 2 R s_xy + R^2 s_x^2) / mean(x)^2, R = sum(y) / sum(x), ddof = 1.
     """
     ratio = ratio_of(arm)
-    if ratio is None or arm.n < 2:
-        return None
-    deviations = arm.m2_y - 2 * ratio * arm.c_xy + ratio**2 * arm.m2_x
-    return max(0.0, deviations) / (arm.n - 1) / arm.mean_x**2
+    variance = None if ratio is None else arm.variance_of(1, ratio)
+    return None if variance is None else variance / arm.mean_x**2
 
 
 def ratio_estimate(arm: PairedMoments) -> Estimate | None:

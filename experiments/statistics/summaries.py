@@ -147,6 +147,16 @@ class PairedMoments:
             self.c_xy + other.c_xy + gap_y * gap_x * weight,
         )
 
+    def variance_of(self, times_y: float, times_x: float) -> float | None:
+        """Variance of one user's times_y * y - times_x * x, ddof = 1: what CUPED and the delta method come down to.
+
+        times_y^2 s_y^2 - 2 times_y times_x s_xy + times_x^2 s_x^2; None below two users.
+        """
+        if self.n < 2:
+            return None
+        deviations = times_y**2 * self.m2_y - 2 * times_y * times_x * self.c_xy + times_x**2 * self.m2_x
+        return max(0.0, deviations) / (self.n - 1)
+
     @property
     def y(self) -> Moments:
         return Moments(self.n, self.mean_y, self.m2_y)

@@ -143,6 +143,21 @@ def test_cuped__past_explains_most__takes_the_variance_away(with_metric):
     assert comparison["pValue"] < 1e-6 < plain
 
 
+@pytest.mark.parametrize(
+    ("metric", "why"),
+    [
+        ({"type": "ratio", "denominatorEventName": "view"}, "a ratio divides two sums"),
+        ({"type": "quantile", "quantile": 0.5}, "a quantile is none"),
+    ],
+)
+def test_cuped__metric_it_is_not_for__says_so(with_metric, metric, why):
+    experiment = with_metric(analysis={"cuped": True}, **metric)
+    found, comparison = _comparison(experiment)
+
+    assert comparison["varianceReduction"] is None
+    assert any("not adjusted by CUPED" in caveat and why in caveat for caveat in found["caveats"])
+
+
 def test_pause__first_seen_in_it__is_not_enrolled_even_when_coming_back(environment, running):
     paused = Phase.objects.get()
     paused.pauses = [[(START + 2 * DAY).isoformat(), (START + 3 * DAY).isoformat()]]
