@@ -11,11 +11,14 @@ from django.shortcuts import redirect
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from audit.models import Entry
+from audit.services import diff
 from experiments import services
 from experiments.documents import metric_resource
 from experiments.models import Metric
 from tenancy import access
 from tenancy.admin import RemovableAdmin, sent_data, visit
+from tenancy.errors import Conflict
 from tenancy.models import Environment, Role
 
 _NAMES = {
@@ -145,14 +148,19 @@ class MetricAdmin(RemovableAdmin):
         def perform(sent: dict[str, Any]) -> HttpResponse:
             if environment is None:
                 raise PermissionDenied
-            services.update_metric(
-                actor=visit(request).actor,
-                environment=environment,
-                key=metric.key,
-                payload=form.payload(),
-                version=sent["version"],
-                is_partial=False,
-            )
+            try:
+                services.update_metric(
+                    actor=visit(request).actor,
+                    environment=environment,
+                    key=metric.key,
+                    payload=form.payload(),
+                    version=sent["version"],
+                    is_partial=False,
+                )
+            except Conflict as error:
+                if error.problems[0].code != "version_conflict":
+                    raise
+                return self._merged(request, metric, form.payload(), sent["version"] or 0)
             messages.success(request, "Saved.")
             return redirect(self.list_url())
 
@@ -165,6 +173,39 @@ class MetricAdmin(RemovableAdmin):
             names=_NAMES,
             is_readonly=environment is None,
             remove_url=self.remove_url(request, metric),
+        )
+
+    def _merged(self, request: HttpRequest, metric: Metric, mine: dict[str, Any], version: int) -> HttpResponse:
+        """Somebody saved in between: this person's changes over what is there now, and what the other one did."""
+        rows = Entry.objects.filter(
+            organization_id=metric.project.organization_id,
+            entity_type="metric",
+            entity_key=metric.key,
+            project=metric.project.key,
+            before__version__gte=version,
+        )
+        since = list(rows.order_by("id"))
+        metric.refresh_from_db()
+        theirs = metric_resource(metric)
+        base = since[0].before if since and since[0].before else theirs
+        changed = {name: value for name, value in mine.items() if value != base.get(name)}
+        merged = {**theirs, **changed}
+        form = MetricForm(initial={**merged, **{field: merged.get(name) for name, field in _NAMES.items()}})
+        form.fields["key"].disabled = True
+        return self.page(
+            request,
+            "console/form.html",
+            title=metric.name,
+            status=409,
+            form=form,
+            submit="Save both",
+            cancel_url=self.list_url(),
+            conflict={
+                "who": since[-1].actor_label if since else "Somebody",
+                "when": since[-1].occurred_at if since else None,
+                "changes": list(diff(base, theirs)),
+                "both": sorted(name for name in changed if theirs.get(name) != base.get(name)),
+            },
         )
 
     def may_remove(self, request: HttpRequest, thing: Metric) -> bool:

@@ -164,7 +164,7 @@ def test_plan__uneven_split__is_the_flags_own(console_editor, acme, config):
 @pytest.mark.parametrize(
     ("kind", "sd", "users", "said"),
     [
-        # (1.96 + 0.84)² × 2 × 20² ÷ 2² is 1570 in each arm.
+        # Twice the square of (1.96 + 0.84) * 20 / 2 is 1570, in each arm.
         ("continuous", "20", 3140, "users</strong> in all to see a change of 20 % (from 10)"),
         ("continuous", "", None, "the standard deviation"),
         ("ratio", "20", None, "no number of users can be worked out"),

@@ -49,6 +49,31 @@ def test_metric__saved__works(console_editor, metric):
     assert (metric.name, metric.window_hours) == ("Orders", None)
 
 
+def test_metric__changed_meanwhile__shows_their_change_and_keeps_both(console_editor, acme, metric):
+    services.update_metric(
+        actor=ALICE,
+        environment=acme.staging,
+        key="purchase-rate",
+        payload={"cap": 100.0, "name": "Theirs"},
+        version=metric.version,
+    )
+
+    sent = {**PURCHASE, "name": "Mine", "window_hours": "24", "version": metric.version}
+    answer = console_editor.post(change_url(metric), sent)
+
+    assert answer.status_code == 409
+    conflict, form = answer.context["conflict"], answer.context["form"]
+    assert (conflict["who"], conflict["both"]) == ("alice", ["name"])
+    assert {"cap", "name"} <= {change["path"] for change in conflict["changes"]}
+    assert (form.initial["name"], form.initial["cap"], form.initial["window_hours"]) == ("Mine", 100.0, 24)
+    assert "alice changed this page while you were editing" in answer.text
+
+    again = {**sent, "cap": "100", "version": form.initial["version"]}
+    assert console_editor.post(change_url(metric), again).status_code == 302
+    metric.refresh_from_db()
+    assert (metric.name, metric.cap, metric.window_hours) == ("Mine", 100.0, 24)
+
+
 def test_metric__viewer_and_outsider__may_not(console_viewer, console_outsider, metric):
     assert "purchase" in console_viewer.get(change_url(metric)).text
     assert console_viewer.post(change_url(metric), PURCHASE).status_code == 403
