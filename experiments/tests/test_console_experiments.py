@@ -158,3 +158,17 @@ def test_viewer__may_not_act(console_viewer, running, act):
 def test_outsider__finds_nothing(console_outsider, running, page):
     assert console_outsider.get(url(running, page)).status_code == 404
     assert console_outsider.post(url(running, page)).status_code == 404
+
+
+def test_layer__map__names_the_flag_whose_experiment_has_a_share(console_viewer, acme, draft):
+    layer, _ = flag_services.create_layer(actor=ALICE, environment=acme.production, payload={"key": "checkout"})
+    changed = {"layer": "checkout", "trafficPercent": 30}
+    services.update_experiment(
+        actor=ALICE, environment=acme.production, pk=draft.pk, payload=changed, version=draft.version
+    )
+    services.start_experiment(actor=ALICE, environment=acme.production, pk=draft.pk)
+
+    page = console_viewer.get(reverse("admin:flags_layer_change", args=[layer.pk]))
+
+    taken = [part for part in page.context["parts"] if part["id"]]
+    assert [(part["name"], part["share"]) for part in taken] == [("on new-checkout", 0.3)]

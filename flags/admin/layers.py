@@ -14,7 +14,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from flags import services
 from flags.admin.environments import PerEnvironmentAdmin
 from flags.documents import layer_resource, percent_of
-from flags.models import Layer
+from flags.models import FlagConfig, Layer
 from tenancy.admin import sent_data, visit
 
 
@@ -81,11 +81,14 @@ class LayerAdmin(PerEnvironmentAdmin):
         slots = layer_resource(layer)["experiments"]
         parts, end, free_until = [], 0, 10_000 - layer.holdout_buckets
         ids = sorted({slot["id"] for slot in slots})
+        on_flags = FlagConfig.objects.filter(environment=layer.environment_id, experiment__id__in=ids)
+        flags = {row.experiment["id"]: row.flag.key for row in on_flags.select_related("flag") if row.experiment}
         for slot in slots:
             if slot["start"] > end:
                 parts.append({"id": "", "share": (slot["start"] - end) / 10_000})
             share = (slot["end"] - slot["start"]) / 10_000
-            parts.append({"id": slot["id"], "share": share, "series": ids.index(slot["id"]) % 6})
+            name = f"on {flags[slot['id']]}" if slot["id"] in flags else slot["id"]
+            parts.append({"id": slot["id"], "name": name, "share": share, "series": ids.index(slot["id"]) % 6})
             end = slot["end"]
         if end < free_until:
             parts.append({"id": "", "share": (free_until - end) / 10_000})
