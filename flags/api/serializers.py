@@ -4,32 +4,65 @@ from typing import Any
 
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
+from rest_framework.exceptions import ErrorDetail
 
 from flags.models import Flag
 
 
-class VariantSerializer(serializers.Serializer[Any]):
+class Part(serializers.Serializer[Any]):
+    """A part of a flag: a field it does not have is refused, for a rule whose `condition` was left out matches all."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, dict):
+            unknown = [str(name) for name in data if name not in self.fields]
+            if unknown:
+                raise serializers.ValidationError({
+                    name: ErrorDetail(f"There is no field {name!r}; leave it out.", code="unknown_field")
+                    for name in unknown
+                })  # fmt: skip
+        return super().to_internal_value(data)
+
+
+class TrueOrFalse(serializers.BooleanField):
+    """JSON's own booleans alone."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
+class PercentField(serializers.FloatField):
+    """JSON's own numbers alone."""
+
+    def to_internal_value(self, data: Any) -> float:
+        if isinstance(data, (bool, str)):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class VariantSerializer(Part):
     key = serializers.CharField(max_length=100)
     value = serializers.JSONField()
 
 
-class PrerequisiteSerializer(serializers.Serializer[Any]):
+class PrerequisiteSerializer(Part):
     flagKey = serializers.CharField(max_length=100)
     variants = serializers.ListField(child=serializers.CharField(max_length=100), allow_empty=False)
 
 
-class TargetSerializer(serializers.Serializer[Any]):
+class TargetSerializer(Part):
     variant = serializers.CharField(max_length=100)
     userIds = serializers.ListField(child=serializers.CharField(max_length=1024))
 
 
 @extend_schema_serializer(component_name="RolloutShare")
-class ShareSerializer(serializers.Serializer[Any]):
+class ShareSerializer(Part):
     variant = serializers.CharField(max_length=100)
-    percent = serializers.FloatField(help_text="0 to 100, at most two decimals.")
+    percent = PercentField(help_text="0 to 100, at most two decimals.")
 
 
-class RuleSerializer(serializers.Serializer[Any]):
+class RuleSerializer(Part):
     id = serializers.UUIDField(required=False)
     priority = serializers.IntegerField(min_value=0, max_value=2**31 - 1)
     name = serializers.CharField(max_length=200, required=False, allow_blank=True)
@@ -43,13 +76,13 @@ class FlagSerializer(serializers.Serializer[Any]):
 
     key = serializers.CharField(max_length=100, required=False)
     name = serializers.CharField(max_length=200, required=False)
-    description = serializers.CharField(required=False, allow_blank=True)
+    description = serializers.CharField(required=False, allow_blank=True, max_length=10_000)
     type = serializers.ChoiceField(choices=Flag.Type.choices, required=False)
     tags = serializers.ListField(child=serializers.CharField(max_length=60), required=False)
     metadata = serializers.DictField(required=False)
     variants = VariantSerializer(many=True, required=False)
     status = serializers.CharField(read_only=True)
-    enabled = serializers.BooleanField(required=False)
+    enabled = TrueOrFalse(required=False)
     defaultVariant = serializers.CharField(max_length=100, required=False)
     offVariant = serializers.CharField(max_length=100, required=False)
     killSwitchVariant = serializers.CharField(read_only=True, allow_null=True)

@@ -78,6 +78,8 @@ def apply(draft: Draft, payload: Mapping[str, Any]) -> list[Problem]:
     for name in SHARED_FIELDS:
         if name in payload:
             setattr(flag, name, payload[name])
+    # Once each, in the order given.
+    flag.tags = list(dict.fromkeys(flag.tags))
     for name, field in (
         ("enabled", "is_enabled"),
         ("defaultVariant", "default_variant"),

@@ -81,6 +81,38 @@ def test_body__nested_without_end__is_refused_by_name(admin, environment, path, 
     assert _problem(admin.post(path, body)) == (400, attr, "too_deep")
 
 
+@pytest.mark.parametrize(
+    ("part", "attr", "code"),
+    [
+        # A misspelt name must not make a rule that matches everybody.
+        (
+            {"rules": [{"priority": 1, "variant": "on", "condition": [{"attribute": "n"}]}]},
+            "rules[0].condition",
+            "unknown_field",
+        ),
+        (
+            {"rules": [{"priority": 1, "rollout": [{"variant": "on", "percentage": 5, "percent": 5}]}]},
+            "rules[0].rollout[0].percentage",
+            "unknown_field",
+        ),
+        (
+            {"prerequisites": [{"flagKey": "b", "variants": ["on"], "not": True}]},
+            "prerequisites[0].not",
+            "unknown_field",
+        ),
+        ({"targets": [{"variant": "on", "userIds": ["u"], "segment": "s"}]}, "targets[0].segment", "unknown_field"),
+        ({"rollout": [{"variant": "on", "percent": True}]}, "rollout[0].percent", "invalid"),
+        ({"rollout": [{"variant": "on", "percent": "50"}]}, "rollout[0].percent", "invalid"),
+        ({"enabled": "true"}, "enabled", "invalid"),
+        ({"enabled": 1}, "enabled", "invalid"),
+        ({"description": "x" * 10_001}, "description", "max_length"),
+    ],
+)
+def test_flag__part_that_is_not_what_it_seems__is_refused_by_name(editor, environment, part, attr, code):
+    assert _problem(editor.post("flags", {**FLAG, **part})) == (400, attr, code)
+    assert not Flag.objects.exists()
+
+
 def test_append__what_cannot_be_published__never_commits(environment, make_flag):
     # Whatever service forgets to look, such as an experiment's audience.
     make_flag("a")
