@@ -66,4 +66,4 @@ def choose(model_admin: "FlagConfigAdmin", request: HttpRequest, environment: En
 
 def _tags(environment: Environment) -> list[str]:
     rows = Flag.objects.filter(project=environment.project_id, is_archived=False).exclude(tags=[])
-    return sorted({tag for tags in rows.values_list("tags", flat=True).distinct() for tag in tags})
+    return sorted({tag for tags in rows.order_by().values_list("tags", flat=True).distinct() for tag in tags})

@@ -82,7 +82,7 @@ class TagFilter(SimpleListFilter):
         if environment is None:
             return []
         rows = Flag.objects.filter(project=environment.project_id, is_archived=False).exclude(tags=[])
-        tags = sorted({tag for row in rows.values_list("tags", flat=True).distinct() for tag in row})
+        tags = sorted({tag for row in rows.order_by().values_list("tags", flat=True).distinct() for tag in row})
         return [(tag, tag) for tag in tags[:_MOST_TAGS]]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[FlagConfig]) -> QuerySet[FlagConfig]:  # noqa: ARG002 - likewise

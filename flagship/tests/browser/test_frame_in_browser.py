@@ -18,16 +18,17 @@ def test_policy__script_written_into_the_page__does_not_run(open_session, consol
     session = open_session(console_owner)
     page = session.visit(reverse("admin:index"))
 
-    page.evaluate(
-        """() => {
+    failed = page.evaluate(
+        """() => new Promise((resolve) => {
             const script = document.createElement("script");
             script.textContent = "window.injected = true";
             document.body.append(script);
             document.body.insertAdjacentHTML("beforeend", '<img src="data:," onerror="window.injected = true">');
-        }"""
+            document.images[document.images.length - 1].addEventListener("error", () => resolve(true));
+        })"""
     )
-    page.wait_for_function("document.images.length && [...document.images].every((image) => image.complete)")
 
+    assert failed
     assert page.evaluate("window.injected") is None
     blocked = [text for text in session.complaints if "Content Security Policy" in text]
     assert len(blocked) == 2
@@ -47,13 +48,26 @@ def test_frame__sidebar_theme_and_menu__work_and_are_remembered(open_session, co
     sidebar.wait_for()
 
     assert "dark" not in (page.locator("html").get_attribute("class") or "")
-    sidebar.get_by_text("olga").click()
-    sidebar.get_by_text("Dark", exact=True).click()
-    page.wait_for_function("document.documentElement.classList.contains('dark')")
+    sidebar.get_by_role("button", name="Account of olga").press("Enter")
+    sidebar.get_by_role("button", name="Dark").press("Enter")
+    page.locator("html.dark").wait_for()
     page.reload()
-    page.wait_for_function("document.documentElement.classList.contains('dark')")
-    sidebar.get_by_text("olga").click()
-    sidebar.get_by_text("Log out").wait_for()
+    page.locator("html.dark").wait_for()
+    sidebar.get_by_role("button", name="Account of olga").press("Enter")
+    sidebar.get_by_role("button", name="Log out").wait_for()
+    page.keyboard.press("Escape")
+    sidebar.get_by_role("button", name="Log out").wait_for(state="hidden")
+
+
+def test_frame__first_tab__skips_the_navigation(open_session, console_viewer, acme):
+    page = open_session(console_viewer).visit(reverse("admin:index"))
+    page.locator("h1").wait_for()
+
+    page.keyboard.press("Tab")
+    page.locator(".fs-skip:focus").wait_for(state="attached")
+    page.keyboard.press("Enter")
+
+    page.locator("#main:focus").wait_for()
 
 
 def test_frame__on_a_phone__navigation_opens_and_closes(open_session, console_owner, acme):

@@ -1,0 +1,345 @@
+"""Every page of the console at size, timed on the server: `python -m benchmarks.console [--flags N] [--events N]`.
+
+Each page is asked for by Django's test client (no network, no browser), as an owner, first with few flags and then with
+all of them: a page may take 300 ms, and may not ask the database more often because there is more to show.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.events_world import machine, report
+
+ROOT = Path(__file__).resolve().parent.parent
+VAR_DIR = ROOT / "var" / "bench-console"
+LIMIT_MS = 300
+DAYS = 14
+FEW = 60
+WORDS = ("checkout", "search", "banner", "payment", "profile", "upload", "invite", "export", "theme", "login")
+# One unit in a hundred is a bot; times are spread over the fortnight.
+_EXPOSURES = """
+INSERT INTO exposures (
+    evaluation_id, environment_id, flag_key, unit_id, variant, reason, experiment, config_version,
+    occurred_at, received_at, source, is_bot
+)
+SELECT uuidv7(moment - now()), %(environment)s, 'new-checkout', 'user-' || unit,
+       CASE WHEN unit %% 2 = 0 THEN 'control' ELSE 'treatment' END,
+       'SPLIT', %(experiment)s, 1, moment, moment, 'bench', unit %% 100 = 3
+FROM (
+    SELECT number, number %% %(units)s AS unit,
+           %(start)s + (hashint8(number) & 2147483647) / 2147483647.0 * interval '14 days' AS moment
+    FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS number
+) AS events ORDER BY moment
+"""
+_CONVERSIONS = """
+INSERT INTO conversions (event_id, environment_id, unit_id, event_name, value, occurred_at, received_at, is_bot)
+SELECT uuidv7(moment - now()), %(environment)s, 'user-' || unit, 'purchase', 10, moment, moment, unit %% 100 = 3
+FROM (
+    SELECT number, (hashint8(number * 31) & 2147483647) %% %(units)s AS unit,
+           %(start)s + (hashint8(number + 1) & 2147483647) / 2147483647.0 * interval '14 days' AS moment
+    FROM generate_series(1, %(conversions)s::bigint) AS number
+) AS events ORDER BY moment
+"""
+_HOURS = """
+INSERT INTO flag_exposure_hours (environment_id, flag_key, hour, variant, reason, exposures, bots)
+SELECT environment_id, flag_key, date_trunc('hour', occurred_at, 'UTC') AS hour, variant, reason,
+       count(*) FILTER (WHERE NOT is_bot), count(*) FILTER (WHERE is_bot)
+FROM exposures GROUP BY environment_id, flag_key, hour, variant, reason
+"""
+_UNITS = """
+WITH units AS (
+    INSERT INTO flag_units (environment_id, flag_key, variant, unit_id, last_hour)
+    SELECT environment_id, flag_key, variant, unit_id, date_trunc('hour', max(occurred_at), 'UTC')
+    FROM exposures WHERE NOT is_bot GROUP BY environment_id, flag_key, variant, unit_id
+    RETURNING environment_id, flag_key, variant, last_hour
+)
+INSERT INTO flag_unit_hours (environment_id, flag_key, last_hour, variant, units)
+SELECT environment_id, flag_key, last_hour, variant, count(*) FROM units
+GROUP BY environment_id, flag_key, last_hour, variant
+"""
+
+
+class Figures(NamedTuple):
+    """Of one page: milliseconds on the clock and on this process's processor, and how often it asks the database."""
+
+    ms: float
+    processor_ms: float
+    queries: int
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--flags", type=int, default=10_000)
+    parser.add_argument("--events", type=int, default=5_000_000)
+    parser.add_argument("--units", type=int, default=500_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--dry", action="store_true", help="Print, and leave RESULTS.md as it is.")
+    options = parser.parse_args()
+    with _world():
+        place = _begin()
+        _add_flags(place, 0, FEW)
+        few = _measure(place | {"pages": 2}, rounds=1)
+        _add_flags(place, FEW, options.flags)
+        _add_events(place, options)
+        many = _measure(place | {"pages": options.flags // 50}, rounds=options.rounds)
+    lines = _lines(options, few, many)
+    if options.dry:
+        print("\n".join(lines))
+    else:
+        report("console", lines)
+
+
+@contextmanager
+def _world() -> Iterator[None]:
+    """Servers of this benchmark's own, empty, and Django on top of them."""
+    shutil.rmtree(VAR_DIR, ignore_errors=True)
+    VAR_DIR.mkdir(parents=True)
+    from flagship import embedded  # noqa: PLC0415 - the environment is set around it
+
+    os.environ.update(
+        {
+            "DJANGO_SETTINGS_MODULE": "flagship.settings",
+            "FLAGSHIP_VAR_DIR": str(VAR_DIR),
+            "DATABASE_URL": embedded.database_url(VAR_DIR),
+            "REDIS_URL": embedded.redis_url(VAR_DIR),
+            "REDIS_PREFIX": "bench",
+            "SECRET_KEY": "benchmark-secret-key-of-no-consequence",
+            "LOG_LEVEL": "ERROR",
+        }
+    )
+    with embedded.session(VAR_DIR, fsync=False):
+        import django  # noqa: PLC0415 - after the environment
+
+        django.setup()
+        from django.core.management import call_command  # noqa: PLC0415 - after setup
+
+        call_command("migrate", verbosity=0)
+        (VAR_DIR / "static").mkdir()
+        yield
+
+
+def _begin() -> dict[str, Any]:
+    """An organization, its owner, a flag with rules, an experiment that has run for a fortnight, and their kin."""
+    from audit.actors import system  # noqa: PLC0415 - after setup
+    from experiments import services as experiments  # noqa: PLC0415 - likewise
+    from flags import services as flags  # noqa: PLC0415 - likewise
+    from tenancy import services  # noqa: PLC0415 - likewise
+    from tenancy.models import User  # noqa: PLC0415 - likewise
+
+    actor = system("benchmark")
+    user = User.objects.create(username="bench", is_staff=True)
+    organization = services.create_organization(actor=actor, slug="bench", name="Bench", owner=user)
+    project = services.create_project(actor=actor, organization=organization, key="web", name="Web")
+    environment = services.create_environment(
+        actor=actor, project=project, key="production", name="Production", is_production=True
+    )
+    services.create_environment(actor=actor, project=project, key="staging", name="Staging")
+    condition = {"attribute": "plan", "operator": "in", "value": ["pro", "team"]}
+    config, _ = flags.create_flag(
+        actor=actor,
+        environment=environment,
+        payload={
+            "key": "new-checkout",
+            "enabled": True,
+            "rollout": [{"variant": "treatment", "percent": 50}],
+            "rules": [{"priority": 10, "variant": "treatment", "conditions": [condition]}],
+        },
+    )
+    metric = {"key": "purchase-rate", "type": "binary", "eventName": "purchase"}
+    experiments.create_metric(actor=actor, environment=environment, payload=metric)
+    content = {"name": "Checkout sells", "flagKey": "new-checkout", "primaryMetric": "purchase-rate"}
+    experiment = experiments.create_experiment(actor=actor, environment=environment, payload=content)
+    start = datetime.now(UTC).replace(microsecond=0) - timedelta(days=DAYS)
+    experiments.start_experiment(actor=actor, environment=environment, pk=experiment.pk, at=start)
+    flags.create_segment(actor=actor, environment=environment, payload={"key": "beta", "included": ["ada"]})
+    flags.create_layer(actor=actor, environment=environment, payload={"key": "checkout"})
+    services.issue_credential(
+        actor=actor, kind="server", name="shop", organization=organization, environment=environment
+    )
+    return {
+        "user": user, "project": project, "environment": environment,
+        "config": config, "experiment": experiment, "start": start,
+    }  # fmt: skip
+
+
+def _add_flags(place: dict[str, Any], first: int, count: int) -> None:
+    """Flags like those a shop has, by COPY's nearest kin: bulk, without a log of their own."""
+    from django.db import connection  # noqa: PLC0415 - after setup
+
+    from flags.models import Flag, FlagConfig, Rule  # noqa: PLC0415 - likewise
+    from flags.services.drafts import BOOLEAN_VARIANTS  # noqa: PLC0415 - likewise
+
+    flags = Flag.objects.bulk_create(
+        Flag(
+            project=place["project"],
+            key=f"{WORDS[number % len(WORDS)]}-{number:05d}",
+            name=f"The {WORDS[number % len(WORDS)]} of team {number % 37}",
+            tags=[f"team-{number % 37}"],
+            variants=BOOLEAN_VARIANTS,
+        )
+        for number in range(first, count)
+    )
+    configs = FlagConfig.objects.bulk_create(
+        FlagConfig(
+            flag=flag,
+            environment=environment,
+            is_enabled=True,
+            default_variant="control",
+            off_variant="control",
+            salt=flag.key,
+            allocation=[[0, 2500, "treatment"]],
+            version=1,
+        )
+        for environment in place["project"].environments.all()
+        for flag in flags
+    )
+    condition = {"attribute": "plan", "operator": "in", "value": ["pro", "team"]}
+    Rule.objects.bulk_create(
+        Rule(config=config, priority=10, variant="treatment", conditions=[condition]) for config in configs
+    )
+    # Half of the flags have not changed for long, and so may be stale.
+    long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+    Flag.objects.filter(pk__in=[flag.pk for flag in flags[::2]]).update(updated_at=long_ago)
+    FlagConfig.objects.filter(flag__in=[flag.pk for flag in flags[::2]]).update(updated_at=long_ago)
+    with connection.cursor() as cursor:
+        # As autovacuum would, within a minute of so many rows.
+        cursor.execute("ANALYZE")
+
+
+def _add_events(place: dict[str, Any], options: argparse.Namespace) -> None:
+    """Four exposures to each conversion, in partitions and roll-ups as the ingest leaves them."""
+    from django.db import connection  # noqa: PLC0415 - after setup
+
+    from analytics import partitions  # noqa: PLC0415 - likewise
+    from analytics.partitions import Week  # noqa: PLC0415 - likewise
+    from analytics.services import open_phase  # noqa: PLC0415 - likewise
+
+    start = place["start"]
+    first, last = (Week.of_ms(int(at.timestamp() * 1000)).number for at in (start, start + timedelta(days=DAYS + 7)))
+    for table in partitions.TABLES:
+        for number in range(first, last + 1):
+            partitions.create(table, Week(number))
+    exposures = options.events * 4 // 5
+    values = {
+        "start": start, "units": options.units, "conversions": options.events - exposures,
+        "environment": place["environment"].pk, "experiment": place["experiment"].key,
+    }  # fmt: skip
+    step = 1_000_000
+    with connection.cursor() as cursor:
+        cursor.execute("SET work_mem = '512MB'")
+        for begin in range(1, exposures + 1, step):
+            cursor.execute(_EXPOSURES, {**values, "first": begin, "last": min(begin + step - 1, exposures)})
+            print(f"{min(begin + step - 1, exposures):,} exposures", flush=True)
+        cursor.execute(_CONVERSIONS, values)
+        cursor.execute(_HOURS)
+        cursor.execute(_UNITS)
+        cursor.execute("RESET work_mem")
+    open_phase(environment_id=place["environment"].pk, experiment=place["experiment"].key, started_at=start)
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE")
+
+
+def _pages(place: dict[str, Any]) -> dict[str, str]:
+    from django.urls import reverse  # noqa: PLC0415 - after setup
+
+    from audit.models import Entry  # noqa: PLC0415 - likewise
+    from flags.models import Layer, Segment  # noqa: PLC0415 - likewise
+    from tenancy.models import Membership  # noqa: PLC0415 - likewise
+
+    config, experiment = place["config"].pk, place["experiment"].pk
+    routes: dict[str, tuple[str, list[Any]]] = {
+        "home": ("index", []),
+        "flags": ("flags_flagconfig_changelist", []),
+        "a flag": ("flags_flagconfig_change", [config]),
+        "a flag's exposures": ("flags_flagconfig_exposures", [config]),
+        "new flag": ("flags_flagconfig_add", []),
+        "try it": ("flags_flagconfig_try", [config]),
+        "kill": ("flags_flagconfig_kill", [config]),
+        "kill by tag": ("flags_flagconfig_kill_tag", []),
+        "who has heard": ("flags_flagconfig_board", [config]),
+        "history": ("flags_flagconfig_history", [config]),
+        "environments side by side": ("flags_flagconfig_compare", [config]),
+        "segments": ("flags_segment_changelist", []),
+        "a segment": ("flags_segment_change", [Segment.objects.values_list("pk", flat=True)[0]]),
+        "layers": ("flags_layer_changelist", []),
+        "a layer": ("flags_layer_change", [Layer.objects.values_list("pk", flat=True)[0]]),
+        "experiments": ("experiments_experiment_changelist", []),
+        "an experiment": ("experiments_experiment_change", [experiment]),
+        "its results": ("experiments_experiment_results", [experiment]),
+        "designer": ("experiments_experiment_add", []),
+        "metrics": ("experiments_metric_changelist", []),
+        "projects": ("tenancy_project_changelist", []),
+        "environments": ("tenancy_environment_changelist", []),
+        "members": ("tenancy_membership_changelist", []),
+        "a member": ("tenancy_membership_change", [Membership.objects.values_list("pk", flat=True)[0]]),
+        "keys and tokens": ("tenancy_credential_changelist", []),
+        "audit log": ("audit_entry_changelist", []),
+        "audit entry": ("audit_entry_change", [Entry.objects.values_list("pk", flat=True)[0]]),
+    }
+    pages = {name: reverse(f"admin:{route}", args=arguments) for name, (route, arguments) in routes.items()}
+    return pages | {
+        "flags, searched": f"{pages['flags']}?q=checkout+team-3",
+        "flags, last page": f"{pages['flags']}?p={place['pages']}",
+        "search everywhere": f"{reverse('console_search')}?q=checkout",
+    }
+
+
+def _measure(place: dict[str, Any], *, rounds: int) -> dict[str, Figures]:
+    """Each page once warm: medians of the rounds."""
+    from django.db import connection  # noqa: PLC0415 - after setup
+    from django.test import Client  # noqa: PLC0415 - likewise
+    from django.test.utils import CaptureQueriesContext  # noqa: PLC0415 - likewise
+
+    client = Client(raise_request_exception=False)
+    client.force_login(place["user"], backend="tenancy.backends.ThrottledBackend")
+    found = {}
+    for name, address in _pages(place).items():
+        client.get(address)
+        with CaptureQueriesContext(connection) as queries:
+            answer = client.get(address)
+        asked = len(queries)
+        if answer.status_code != 200:
+            raise RuntimeError(f"{name} answers {answer.status_code}: {re.sub('<[^>]+>', ' ', answer.text)[:300]}")
+        times, spent = [], []
+        for _ in range(rounds):
+            begun, used = time.perf_counter(), time.process_time()
+            client.get(address)
+            times.append(1000 * (time.perf_counter() - begun))
+            spent.append(1000 * (time.process_time() - used))
+        found[name] = Figures(statistics.median(times), statistics.median(spent), asked)
+        print(f"{name}: {found[name]}", flush=True)
+    return found
+
+
+def _lines(options: argparse.Namespace, few: dict[str, Figures], many: dict[str, Figures]) -> list[str]:
+    slow = [name for name, page in many.items() if page.ms > LIMIT_MS]
+    growing = [name for name, page in many.items() if page.queries > few[name].queries]
+    return [
+        "## The console at size",
+        "",
+        f"`python -m benchmarks.console --flags {options.flags} --events {options.events}`: two environments, one "
+        f"experiment of {DAYS} days with {options.units:,} units; time on the server, median of {options.rounds} warm "
+        f"requests. {machine()}.",
+        "",
+        f"Over {LIMIT_MS} ms: {', '.join(slow) or 'none'}. More queries than with {FEW} flags and no event: "
+        f"{', '.join(growing) or 'none'}.",
+        "",
+        f"| page | ms | of it on the web process's processor | queries | queries with {FEW} flags |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {name} | {page.ms:.0f} | {page.processor_ms:.0f} | {page.queries} | {few[name].queries} |"
+            for name, page in many.items()
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    main()
