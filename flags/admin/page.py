@@ -23,8 +23,8 @@ from flags.admin.sentences import describe_sent
 from flags.admin.snippets import snippets_for
 from flags.admin.suggestions import BUILT_IN
 from flags.documents import flag_resource
-from flags.models import Flag, FlagConfig
-from flags.selectors import search_segments
+from flags.models import Flag, FlagConfig, Segment
+from flags.selectors import search_segments, segments_in
 from flags.services.drafts import SHARED_FIELDS
 from tenancy.admin import visit
 from tenancy.errors import Conflict, ServiceError
@@ -279,6 +279,7 @@ def _render(
         base=json.dumps(base) if base is not None else "",
         siblings=siblings(request, config) if config is not None else [],
         dependents=_dependents(config),
+        asked_segments=_asked_segments(config),
         panels=panels_for(request, config) if config is not None else [],
         operators=conditions.offered(),
         kinds=conditions.KINDS.items(),
@@ -310,6 +311,14 @@ def _dependents(config: FlagConfig | None) -> list[FlagConfig]:
         prerequisites__contains=[{"flagKey": config.flag.key}],
     )
     return list(rows.select_related("flag")[:20])
+
+
+def _asked_segments(config: FlagConfig | None) -> list[Segment]:
+    """The segments that the flag's stored rules ask for."""
+    if config is None:
+        return []
+    keys = segments_in([rule.conditions for rule in config.rules.all()])
+    return list(Segment.objects.filter(environment=config.environment_id, key__in=keys).order_by("key"))
 
 
 def _other_flags(environment: Environment, config: FlagConfig | None) -> list[str]:

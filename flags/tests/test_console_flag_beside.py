@@ -2,9 +2,11 @@
 
 import json
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.core.cache import cache
+from django.template import Context, Engine
 from django.urls import reverse
 from django.utils import timezone
 from openflagship.ids import uuid7
@@ -12,6 +14,7 @@ from openflagship.ids import uuid7
 from analytics.events import Batch, Exposure
 from analytics.services import store_events
 from flags import services
+from flags.admin.snippets import snippets_for
 from flags.models import FlagConfig
 from tenancy.testing import ALICE
 
@@ -115,6 +118,25 @@ def test_snippets__flag__name_its_key_and_what_its_rules_ask_for(console_viewer,
     assert '{% flag "new-checkout" as is_on %}' in snippets["django"]
 
 
+@pytest.mark.parametrize(("kind", "answer", "shown"), [("boolean", True, "on"), ("string", "red", "red")])
+def test_snippet__of_a_django_template__renders_the_answer(acme, kind, answer, shown):
+    variants = None if kind == "boolean" else [{"key": "a", "value": "red"}, {"key": "b", "value": "blue"}]
+    payload = {"key": "colour", "type": kind, **({"variants": variants} if variants else {})}
+    config = services.create_flag(actor=ALICE, environment=acme.staging, payload=payload)[0]
+    text = next(snippet.text for snippet in snippets_for(config) if snippet.id == "django")
+    asked = []
+
+    def variation(key, default):
+        asked.append(key)
+        return answer
+
+    engine = Engine(libraries={"flags": "openflagship.django.templatetags.flags"})
+    request = SimpleNamespace(flags=SimpleNamespace(variation=variation))
+
+    assert engine.from_string(text).render(Context({"request": request})).strip() == shown
+    assert asked == ["colour"]
+
+
 def attributes(client, environment):
     return client.get(reverse("admin:flags_flagconfig_attributes"), {"environment": environment.pk})
 
@@ -166,3 +188,18 @@ def test_try_draft__list_of_users__gets_what_the_unsaved_form_says(console_edito
     assert answer.context["totals"] == [("treatment", 2)]
     assert "with your unsaved change" in answer.text
     assert FlagConfig.objects.get(pk=config.pk).version == 1
+
+
+def test_flag__rules_ask_for_segments__links_to_them(console_viewer, acme):
+    segment, _ = services.create_segment(actor=ALICE, environment=acme.staging, payload={"key": "beta", "name": "Beta"})
+    rule = {
+        "priority": 10,
+        "variant": "treatment",
+        "conditions": [{"operator": "in_segment", "value": ["beta"]}],
+    }
+    config = services.create_flag(actor=ALICE, environment=acme.staging, payload={"key": "search", "rules": [rule]})[0]
+
+    page = console_viewer.get(url(config, "change"))
+
+    assert page.context["asked_segments"] == [segment]
+    assert reverse("admin:flags_segment_change", args=[segment.pk]) in page.text
