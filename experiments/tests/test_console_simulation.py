@@ -1,7 +1,10 @@
 """The simulation page: every method for one design, and what it refuses."""
 
+from datetime import timedelta
+
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from experiments.admin.simulation import REPLICATIONS
 from experiments.models import Experiment
@@ -45,3 +48,33 @@ def test_simulation__no_design__is_refused_in_words(console_editor, url, asked):
 
 def test_simulation__stranger__is_sent_to_the_login(client, url):
     assert client.get(url).status_code == 302
+
+
+@pytest.fixture
+def environment(acme):
+    """The one that the console's people may see."""
+    return acme.production
+
+
+def test_null_check__of_ones_own_users__says_whether_the_promise_holds(console_editor, url, running, expose):
+    now = timezone.now() - timedelta(days=2)
+    expose(running, {"control": 300, "treatment": 300}, converted={"control": 30, "treatment": 150}, at=now)
+    answer = console_editor.get(url, {"flag": "new-checkout", "metric": "purchase-rate"})
+
+    assert (answer.status_code, answer.context["checked"].users) == (200, 600)
+    assert answer.context["checked"].is_healthy
+    assert "As promised." in answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"flag": "new-checkout", "metric": "purchase-rate"}, "too few to test"),
+        ({"flag": "new-checkout", "metric": "nothing"}, "no metric"),
+    ],
+)
+def test_null_check__nothing_to_check__is_refused_in_words(console_editor, url, running, asked, said):
+    answer = console_editor.get(url, asked)
+
+    assert (answer.status_code, answer.context["checked"]) == (422, None)
+    assert said in answer.content.decode()
