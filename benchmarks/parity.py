@@ -34,8 +34,8 @@ def main() -> None:
         "## Parity",
         "",
         f"`python -m benchmarks.parity`; Python {platform.python_version()}. {len(ours):,} pairs of {options.flags} "
-        f"generated flags and {options.contexts} contexts, every answer compared with the engine's, field by field; the servers' "
-        f"applications are called in process. Reasons among them: {', '.join(reasons)}.",
+        f"generated flags and {options.contexts} contexts, each answer compared with the engine's, field by field; "
+        f"the servers' applications are called in process. Reasons among them: {', '.join(reasons)}.",
         "",
         "| surface | answers | differing |",
         "|---|---|---|",

@@ -19,11 +19,14 @@ _DESKS = Desks()
 class Caller:
     """Who asks, as far as an exposure needs to know; it is what a desk tells its answers to."""
 
-    __slots__ = ("environment_id", "source", "user_agent")
+    __slots__ = ("credential", "environment_id", "source", "user_agent")
 
     count = staticmethod(EVALUATIONS.add)
 
-    def __init__(self, environment_id: int, source: str = "api", user_agent: str | None = None) -> None:
+    def __init__(
+        self, environment_id: int, source: str = "api", user_agent: str | None = None, credential: str = ""
+    ) -> None:
+        self.credential = credential
         self.environment_id = environment_id
         self.source = source
         self.user_agent = user_agent

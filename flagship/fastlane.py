@@ -112,7 +112,7 @@ class FastLane:
         if not is_allowed:
             return None
         source = "ofrep" if path.startswith(OFREP) else "api"
-        caller = evaluation.Caller(environment_id, source, environ.get("HTTP_USER_AGENT"))
+        caller = evaluation.Caller(environment_id, source, environ.get("HTTP_USER_AGENT"), key.prefix)
         try:
             answered = answer(caller, flag_key, sent, len(content))
         except (ServiceError, ofrep.OfrepError):

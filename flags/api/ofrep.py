@@ -36,7 +36,10 @@ _FAILURE = inline_serializer(
         "errorDetails": serializers.CharField(required=False),
     },
 )
-_ALL = inline_serializer("OfrepEvaluations", {"flags": serializers.ListField(), "metadata": serializers.DictField()})
+_ALL = inline_serializer(
+    "OfrepEvaluations",
+    {"flags": serializers.ListField(), "metadata": serializers.DictField(), "eventStreams": serializers.ListField()},
+)
 
 
 class OfrepView(APIView):
@@ -46,7 +49,8 @@ class OfrepView(APIView):
     content_negotiation_class = JsonNegotiation
 
     def caller(self, request: Request) -> Caller:
-        return Caller(request.user.own_environment_id, source="ofrep", user_agent=request.META.get("HTTP_USER_AGENT"))
+        user = request.user
+        return Caller(user.own_environment_id, "ofrep", request.META.get("HTTP_USER_AGENT"), user.actor.credential)
 
     def sent(self, request: Request) -> Any:
         try:
@@ -91,4 +95,4 @@ class OfrepFlagsView(OfrepView):
             return self.refusal(error)
         if bulk.is_known(request.META.get("HTTP_IF_NONE_MATCH", "")):
             return Response(status=304, headers={"ETag": bulk.etag})
-        return Response(orjson.Fragment(bulk.send(caller)), headers={"ETag": bulk.etag})
+        return Response(orjson.Fragment(ofrep.send(caller, bulk)), headers={"ETag": bulk.etag})

@@ -25,7 +25,7 @@ def ofrep_one(caller: evaluation.Caller, flag_key: str | None, sent: Any, size: 
 
 def ofrep_every(caller: evaluation.Caller, _flag_key: str | None, sent: Any, size: int) -> Answered:
     bulk = ofrep.bulk(caller, sent, size)
-    return bulk.send(caller), None, [("ETag", bulk.etag)]
+    return ofrep.send(caller, bulk), None, [("ETag", bulk.etag)]
 
 
 # OFREP's single route has the flag in its path.

@@ -206,6 +206,25 @@ def test_edge__server_away__starts_from_disk_refuses_events_and_recovers(
     back.close()
 
 
+def test_edge__ofrep_stream__says_refetch_after_a_change_to_whoever_has_its_token(
+    edge: EdgeProcess, platform: SmallPlatform
+) -> None:
+    bulk = edge.ask("POST", "/ofrep/v1/evaluate/flags", {"context": {"targetingKey": "u"}}, key=CLIENT_KEY)[1]
+    (named,) = bulk["eventStreams"]
+    path = named["endpoint"]["requestUri"]
+    assert (named["type"], KEY in path) == ("sse", False)
+    name, until, signature = path.partition("token=")[2].split(".")
+    for wrong in ("", "a.b.c", f"{name}.{int(until) + 1}.{signature}", f"{name}.1.{signature}"):
+        assert edge.ask("GET", f"/ofrep/v1/stream?token={wrong}")[0] == 401
+
+    with urllib.request.urlopen(edge.url + path, timeout=60) as stream:
+        assert stream.readline().startswith(b"retry: ")
+        platform.change(treatment(enabled=False))
+        lines = [line for line in (stream.readline().strip() for _ in range(3)) if line]
+
+    assert lines == [b"id: 2", b'data: {"type":"refetchEvaluation"}']
+
+
 def test_edge__rate_limit_reached__is_429_with_retry_after_for_that_key_alone(
     edge: EdgeProcess, start: Callable[..., EdgeProcess]
 ) -> None:

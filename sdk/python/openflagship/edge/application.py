@@ -8,6 +8,7 @@ import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from typing import Any, TypeAlias
+from urllib.parse import parse_qs
 
 import orjson
 
@@ -17,7 +18,7 @@ from openflagship.client.http import Response, request
 from openflagship.edge.limits import Limits
 from openflagship.edge.metrics import Metrics
 from openflagship.edge.settings import EdgeSettings
-from openflagship.edge.source import EdgeClient, Source, name_of
+from openflagship.edge.source import EdgeClient, Listener, Source, name_of
 from openflagship.ids import uuid7
 from openflagship.serving import InvalidError, OfrepError
 
@@ -29,6 +30,7 @@ _Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 _MAX_BODY_BYTES = 1024 * 1024
 _MAX_EVENTS_BYTES = 5 * 1024 * 1024
 _OFREP = "/ofrep/v1/evaluate/flags"
+_OFREP_STREAM = "/ofrep/v1/stream"
 _EVENTS = re.compile(r"/(?:api|v1)/events/(exposure|conversion|metrics)")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,100}\Z")
 _CODES = {
@@ -144,6 +146,8 @@ class Edge:
                 raise RefusedError(404, "An edge evaluates, streams and forwards; the rest is the server's.")
         elif method == "OPTIONS" and b"access-control-request-method" in headers:
             await self._respond(headers, send, 204, b"", headers_too=_PREFLIGHT)
+        elif method == "GET" and path == _OFREP_STREAM:
+            await self._ofrep_stream(scope["query_string"], headers, receive, send)
         elif method == "GET":
             await self._get(path, headers, receive, send)
         else:
@@ -209,7 +213,13 @@ class Edge:
             else:
                 bulk = source.desk.ofrep_all(body, len(content))
                 known = headers.get(b"if-none-match", b"").decode("latin-1")
-                status, answer = (304, b"") if bulk.is_known(known) else (200, bulk.send(source))
+                if bulk.is_known(known):
+                    status, answer = 304, b""
+                else:
+                    url = b'{"requestUri":"%b?token=%b"}' % (_OFREP_STREAM.encode(), source.ofrep_token().encode())
+                    # Relative to where the caller found this edge: it does not know its own address.
+                    more_members = b',"eventStreams":[{"type":"sse","endpoint":%b}]' % url
+                    status, answer = 200, bulk.send(source, more_members)
                 more = ((b"etag", bulk.etag.encode()),)
         except OfrepError as error:
             named = {"key": key} if key else {}
@@ -234,9 +244,21 @@ class Edge:
 
     async def _stream(self, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
         source = self._source(headers, needs_server_key=True)
-        last = headers.get(b"last-event-id", b"")
-        listener = source.join(int(last) if last.isdigit() and len(last) < 19 else None)
+        await self._follow(source, source.join(_last_event(headers)), _STREAM_HEADERS, receive, send)
 
+    async def _ofrep_stream(self, query: bytes, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
+        token = parse_qs(query.decode("latin-1")).get("token", [""])[0]
+        source = next((source for source in self.sources if source.takes_ofrep_token(token)), None)
+        if source is None:
+            raise RefusedError(401, "The token is unknown or too old. A bulk evaluation names a stream with a new one.")
+        origin = headers.get(b"origin")
+        more: _Headers = () if origin is None or not self._may_read(origin) else ((_ALLOW_ORIGIN, origin),)
+        listener = source.join_ofrep(_last_event(headers))
+        await self._follow(source, listener, (*_STREAM_HEADERS, *more), receive, send)
+
+    async def _follow(
+        self, source: Source, listener: Listener, headers: _Headers, receive: Receive, send: Send
+    ) -> None:
         async def close_when_gone() -> None:
             while (await receive())["type"] != "http.disconnect":
                 pass
@@ -244,7 +266,7 @@ class Edge:
 
         watcher = asyncio.ensure_future(close_when_gone())
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS})
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
             first = b"retry: %d\n\n" % random.randint(1_000, 3_000)  # noqa: S311 - jitter, not a secret
             await send({"type": "http.response.body", "body": first, "more_body": True})
             while True:
@@ -258,7 +280,7 @@ class Edge:
             with suppress(OSError):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
-            source.listeners.discard(listener)
+            source.leave(listener)
             watcher.cancel()
 
     async def _acknowledge(self, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
@@ -324,7 +346,7 @@ class Edge:
         origin = headers.get(b"origin")
         if origin is not None and self._may_read(origin):
             start += [
-                (b"access-control-allow-origin", origin),
+                (_ALLOW_ORIGIN, origin),
                 (b"access-control-expose-headers", b"ETag, Retry-After, X-Request-ID"),
                 (b"vary", b"origin"),
             ]
@@ -336,6 +358,7 @@ class Edge:
         return "*" in self.settings.origins or origin.decode("latin-1") in self.settings.origins
 
 
+_ALLOW_ORIGIN = b"access-control-allow-origin"
 _STREAM_HEADERS: _Headers = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache, no-transform"),
@@ -347,6 +370,11 @@ _PREFLIGHT: _Headers = (
     (b"access-control-allow-headers", b"Authorization, Content-Type, If-None-Match, X-API-Key"),
     (b"access-control-max-age", b"600"),
 )
+
+
+def _last_event(headers: dict[bytes, bytes]) -> int | None:
+    last = headers.get(b"last-event-id", b"")
+    return int(last) if last.isdigit() and len(last) < 19 else None
 
 
 async def _read(receive: Receive, most: int) -> bytes:

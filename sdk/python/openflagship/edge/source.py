@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import hmac
 import ssl
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,7 @@ from openflagship.serving import Desk
 
 MOST_EVENTS_KEPT = 1_000
 MOST_EVENTS_WAITING = 1_024
+OFREP_TOKEN_SECONDS = 3_600
 
 
 def name_of(server_key: str) -> str:
@@ -79,6 +81,8 @@ class Source:
         self.server_key = server_key
         self.name = name_of(server_key)
         self.listeners: set[Listener] = set()
+        # Of OFREP's event stream: they are told that something has changed, and never what.
+        self.ofrep_listeners: set[Listener] = set()
         self._signing_secret = signing_secret
         self._events: deque[tuple[int, bytes]] = deque(maxlen=MOST_EVENTS_KEPT)
         # From which version on every later event is kept.
@@ -98,6 +102,8 @@ class Source:
 
     def changed(self, events: list[ServerEvent] | None) -> None:
         """The client's configuration has changed: by these events, or as a whole."""
+        for listener in tuple(self.ofrep_listeners):
+            listener.offer(self._refetch())
         if events is None:
             self._events.clear()
             self._kept_from = self.client.environment.version
@@ -124,6 +130,41 @@ class Source:
         self.listeners.add(listener)
         return listener
 
+    def join_ofrep(self, last: int | None) -> Listener:
+        """A stream that says when to evaluate again; at once where something has changed since version `last`."""
+        listener = Listener()
+        if last is not None and last != self.client.environment.version:
+            listener.offer(self._refetch())
+        self.ofrep_listeners.add(listener)
+        return listener
+
+    def leave(self, listener: Listener) -> None:
+        self.listeners.discard(listener)
+        self.ofrep_listeners.discard(listener)
+
+    def _refetch(self) -> bytes:
+        # Unnamed: OFREP's clients hear no named events.
+        return b'id: %d\ndata: {"type":"refetchEvaluation"}\n\n' % self.client.environment.version
+
+    def ofrep_token(self) -> str:
+        """For the stream's address, since EventSource sends no headers; edges with the same server key take it too."""
+        until = int(time.time()) + OFREP_TOKEN_SECONDS
+        return f"{self.name}.{until}.{self._ofrep_signature(until)}"
+
+    def takes_ofrep_token(self, token: str) -> bool:
+        name, _, rest = token.partition(".")
+        until, _, signature = rest.partition(".")
+        if (
+            name != self.name
+            or not (until.isascii() and until.isdigit() and len(until) <= 12)
+            or int(until) < time.time()
+        ):
+            return False
+        return hmac.compare_digest(signature.encode(), self._ofrep_signature(int(until)).encode())
+
+    def _ofrep_signature(self, until: int) -> str:
+        return hmac.new(self.server_key.encode(), b"ofrep.stream.%d" % until, hashlib.sha256).hexdigest()[:32]
+
     def snapshot_event(self) -> bytes:
         return _sse(str(self.client.environment.version), "snapshot", self.snapshot()[0])
 
@@ -143,6 +184,8 @@ class Source:
 
     def close(self) -> None:
         self._broadcast(None)
+        for listener in tuple(self.ofrep_listeners):
+            listener.offer(None)
 
     def status(self) -> dict[str, Any]:
         status = self.client.status()
