@@ -212,6 +212,8 @@ def _restart(
     sent, tracked = client.status().events_sent, outcome.tracked
     wait_until(lambda: client.status().events_sent > sent, "events sent")
     wait_until(lambda: outcome.tracked > tracked + 20, "load")
+    # What gathered in the last outage is gone; or twenty of them in a row would fill the client's bounded memory.
+    wait_until(lambda: client.status().events_pending < 500, "events sent")
     server.kill()
     version = change()
     time.sleep(away_seconds)

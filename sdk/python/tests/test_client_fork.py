@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from openflagship import FlagShip
+from openflagship.client import core
 from sdk_fixtures import treatment
 from small_platform import KEY, SmallPlatform, eventually
 
@@ -75,6 +77,33 @@ def test_fork__in_the_middle_of_traffic__twenty_children_all_answer(platform: Sm
         children.append(pid)
 
     assert [wait_for(pid) for pid in children] == [0] * 20
+
+
+def test_fork__no_hook_of_python_is_run__the_first_questions_restart_the_client_once(
+    platform: SmallPlatform, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As under uWSGI, which forks in C."""
+    client = connect(flush_seconds=3600)
+    monkeypatch.setattr(core, "_clients", [])
+    eventually(lambda: platform.stream_count == 1)
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            askers = [threading.Thread(target=client.all_flags, args=("user-1",)) for _ in range(8)]
+            for asker in askers:
+                asker.start()
+            for asker in askers:
+                asker.join()
+            eventually(lambda: not client.all_flags("user-1")["asked"])
+            names = [thread.name for thread in threading.enumerate() if thread.name.startswith("openflagship")]
+            code = 0 if sorted(names) == ["openflagship-follow", "openflagship-send"] else 2
+        finally:
+            os._exit(code)
+    eventually(lambda: platform.stream_count == 2)
+    platform.change(treatment(enabled=False))
+
+    assert wait_for(pid) == 0
 
 
 def in_worker(number: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 import sys
 import threading
 import time
@@ -62,6 +63,10 @@ class FlagShip(ClientCore):
             return
         self._is_closed = True
         atexit.unregister(self._exit)
+        if self._pid != os.getpid():
+            # A child that was not told of its fork and never asked for a flag: threads and sockets are the parent's.
+            self.restart_after_fork()
+            return
         following, sending = self._following, self._sending
         if following is not None:
             following.stop()

@@ -8,6 +8,7 @@ import os
 import platform
 import socket
 import ssl
+import threading
 import uuid
 import weakref
 from collections.abc import Mapping
@@ -33,7 +34,13 @@ _MOST_INSTANCE_CHARACTERS = 100
 _clients: weakref.WeakSet[ClientCore] = weakref.WeakSet()
 
 
+# Where a server forks without telling Python, the first threads of the child that ask may be several.
+_restarting = threading.Lock()
+
+
 def _after_fork() -> None:
+    global _restarting  # noqa: PLW0603 - the parent's may have been held by a thread that is not here
+    _restarting = threading.Lock()
     for client in list(_clients):
         client.restart_after_fork()
 
@@ -71,9 +78,9 @@ class ClientCore(Evaluation):
 
     def _assemble(self) -> None:
         """Make whatever belongs to one process."""
-        self._pid = os.getpid()
+        pid = os.getpid()
         self.instance = (
-            self.options.instance or f"{platform.node() or socket.gethostname()}-{self._pid}-{uuid.uuid4().hex[:8]}"
+            self.options.instance or f"{platform.node() or socket.gethostname()}-{pid}-{uuid.uuid4().hex[:8]}"
         )[:_MOST_INSTANCE_CHARACTERS]
         headers = {
             "Authorization": f"Bearer {self._server_key}",
@@ -96,9 +103,13 @@ class ClientCore(Evaluation):
         )
         if self._configuration.source == "stored":
             self._sender.note_stored()
+        # Last: a thread that finds its own process here uses what was made above.
+        self._pid = pid
 
     def status(self) -> Status:
         """What the client is doing, from memory."""
+        if self._pid != os.getpid():
+            self._restart_after_fork()
         configuration, sender = self._configuration, self._sender
         environment = configuration.environment
         connection = self._synchroniser.state
@@ -131,7 +142,9 @@ class ClientCore(Evaluation):
         raise NotImplementedError
 
     def _restart_after_fork(self) -> None:
-        self.restart_after_fork()
+        with _restarting:
+            if self._pid != os.getpid():
+                self.restart_after_fork()
 
     def _wake_sender(self) -> None:
         raise NotImplementedError

@@ -88,6 +88,8 @@ class Evaluation:
     def all_flags_detail(self, context: AnyContext, keys: Iterable[str] | None = None) -> dict[str, Answer]:
         """As `all_flags`, with reasons."""
         try:
+            if self._pid != getpid():
+                self._restart_after_fork()
             user = context_of(context)
             environment = self._configuration.environment
             answers = environment.evaluate_all(user, keys)
