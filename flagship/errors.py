@@ -77,7 +77,10 @@ class Formatter(ExceptionFormatter):
 
 def _path(attr: str | None) -> str | None:
     """`rules.0.priority`, as DRF says it, in the words of the services: `rules[0].priority`."""
-    return None if attr is None else re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", attr)
+    if attr is None:
+        return None
+    # What is wrong with a field as a whole, such as a list that is none.
+    return re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", attr.removesuffix("non_field_errors").removesuffix(".")) or None
 
 
 def _request_id(request: Any) -> str:

@@ -172,7 +172,7 @@ class LayerSerializer(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=200, required=False)
     salt = serializers.CharField(read_only=True)
     experiments = LayerSlotSerializer(many=True, read_only=True)
-    holdoutPercent = serializers.FloatField(
+    holdoutPercent = PercentField(
         required=False, min_value=0, max_value=100, help_text="Of the users, for no experiment of the layer."
     )
     holdout = HoldoutSerializer(read_only=True, allow_null=True)

@@ -104,6 +104,7 @@ def test_body__nested_without_end__is_refused_by_name(admin, environment, path, 
         ({"rollout": [{"variant": "on", "percent": True}]}, "rollout[0].percent", "invalid"),
         ({"rollout": [{"variant": "on", "percent": "50"}]}, "rollout[0].percent", "invalid"),
         ({"enabled": "true"}, "enabled", "invalid"),
+        ({"rules": {}}, "rules", "not_a_list"),
         ({"enabled": 1}, "enabled", "invalid"),
         ({"description": "x" * 10_001}, "description", "max_length"),
     ],
@@ -111,6 +112,13 @@ def test_body__nested_without_end__is_refused_by_name(admin, environment, path, 
 def test_flag__part_that_is_not_what_it_seems__is_refused_by_name(editor, environment, part, attr, code):
     assert _problem(editor.post("flags", {**FLAG, **part})) == (400, attr, code)
     assert not Flag.objects.exists()
+
+
+@pytest.mark.parametrize("percent", [True, "5"])
+def test_layer__holdout_that_is_no_number__is_refused_by_name(editor, environment, percent):
+    sent = {"key": "l", "holdoutPercent": percent}
+
+    assert _problem(editor.post("layers", sent)) == (400, "holdoutPercent", "invalid")
 
 
 def test_append__what_cannot_be_published__never_commits(environment, make_flag):
