@@ -14,6 +14,8 @@ from analytics import stream
 from experiments.models import Experiment, ExperimentResult
 from flags.models import FlagConfig
 from flags.runtime import RUNTIME
+from flags.streaming.board import LATE_AFTER_MS
+from flagship.console.reach import reach_of
 from tenancy.admin import TenantEntryAdmin, visit
 from tenancy.models import Environment, Role
 
@@ -80,18 +82,22 @@ def _health(environment: Environment) -> list[Tile]:
     served = RUNTIME.environments.get(environment.pk)
     version = served.version if served else None
     is_current = version == environment.config_version
+    reach: list[Tile] = []
     try:
         waiting, lag = stream.length(), stream.lag_seconds()
+        reach = _reach(environment)
         ingest = Tile(
             "Events on their way",
             "none waiting" if not waiting else f"{lag:.1f} s behind",
             note=f"{waiting} batches in the stream",
             tone="good" if lag < _INGEST_LATE_SECONDS else "bad",
         )
-        redis = Tile("Redis", "connected", tone="good")
+        redis = Tile("Redis", "connected", url=reverse("readyz"), tone="good")
     except (RedisError, OSError):
         ingest = Tile("Events on their way", "unknown", note="Redis is away", tone="warn")
-        redis = Tile("Redis", "away", note="changes are polled, events wait in memory", tone="bad")
+        redis = Tile(
+            "Redis", "away", url=reverse("readyz"), note="changes are polled, events wait in memory", tone="bad"
+        )
     return [
         Tile(
             "Configuration served here",
@@ -99,10 +105,40 @@ def _health(environment: Environment) -> list[Tile]:
             note=_confirmed(is_current=is_current),
             tone="good" if is_current else "warn",
         ),
-        Tile("PostgreSQL", "connected", tone="good"),
-        redis,
+        *reach,
         ingest,
+        Tile("PostgreSQL", "connected", url=reverse("readyz"), tone="good"),
+        redis,
     ]
+
+
+def _reach(environment: Environment) -> list[Tile]:
+    found = reach_of(environment)
+    config = FlagConfig.objects.filter(environment=environment, flag__key=found.last_kill).first()
+    board = reverse("admin:flags_flagconfig_board", args=[config.pk]) if config is not None else ""
+    behind = found.connected - found.current
+    connected = Tile(
+        "Services connected",
+        f"{found.connected:,}",
+        url=board,
+        note=f"{behind:,} not on version {environment.config_version} yet"
+        if behind
+        else f"all on version {environment.config_version}"
+        if found.connected
+        else "none in the last minute",
+        tone="warn" if behind else "good" if found.connected else "",
+    )
+    p99 = found.p99_ms
+    propagation = Tile(
+        "A kill reaches 99 % of them",
+        "not measured yet" if p99 is None else f"within {p99:,} ms",
+        url=board,
+        note=f"{found.acknowledgements:,} acknowledgements of the last kills"
+        if p99 is not None
+        else "no kill this week",
+        tone="" if p99 is None else "bad" if p99 > LATE_AFTER_MS else "good",
+    )
+    return [connected, propagation]
 
 
 def _confirmed(*, is_current: bool) -> str:

@@ -1,8 +1,12 @@
 """The home page: figures that lead somewhere, and what waits for a person."""
 
+import time
+
 from django.urls import reverse
 
 from flags import services
+from flags.models import FlagConfig
+from flags.streaming.acknowledgements import Report, record
 from tenancy.testing import ALICE
 
 
@@ -44,7 +48,7 @@ def test_home__many_flags__asks_the_database_no_more_often(console_viewer, acme,
         services.kill_flag(actor=ALICE, environment=acme.production, key=f"flag-{index}")
     home(console_viewer, acme.production)
 
-    with django_assert_max_num_queries(17):
+    with django_assert_max_num_queries(19):
         home(console_viewer, acme.production)
 
 
@@ -55,3 +59,39 @@ def test_home__other_tenant__is_not_shown(console_outsider, acme):
 
     assert page.context["current_environment"].project.organization.slug == "rival"
     assert "secret-plan" not in page.text
+
+
+def health(page):
+    return {tile.name: tile for tile in page.context["health"]}
+
+
+def test_home__nothing_connected__says_so(console_viewer, acme):
+    shown = health(home(console_viewer, acme.production))
+
+    assert (shown["Services connected"].value, shown["Services connected"].note) == ("0", "none in the last minute")
+    assert shown["A kill reaches 99 % of them"].value == "not measured yet"
+
+
+def test_home__services_heard_a_kill__says_how_fast_and_who_is_behind(
+    console_viewer, acme, django_capture_on_commit_callbacks
+):
+    services.create_flag(actor=ALICE, environment=acme.production, payload={"key": "one", "enabled": True})
+    acme.production.refresh_from_db()
+    now = time.time_ns() // 1_000_000
+    names = ("till-1", "till-2")
+    record(acme.production.pk, [Report(name, "python", acme.production.config_version, now) for name in names])
+    with django_capture_on_commit_callbacks(execute=True):
+        services.kill_flag(actor=ALICE, environment=acme.production, key="one", reason="Errors")
+    acme.production.refresh_from_db()
+    killed_at = int(acme.production.changes.latest("version").created_at.timestamp() * 1000)
+    record(acme.production.pk, [Report("till-1", "python", acme.production.config_version, killed_at + 120)])
+
+    shown = health(home(console_viewer, acme.production))
+
+    version = acme.production.config_version
+    assert shown["Services connected"].value == "2"
+    assert shown["Services connected"].note == f"1 not on version {version} yet"
+    assert shown["A kill reaches 99 % of them"].value == "within 120 ms"
+    config = FlagConfig.objects.get(flag__key="one", environment=acme.production)
+    board = reverse("admin:flags_flagconfig_board", args=[config.pk])
+    assert shown["A kill reaches 99 % of them"].url == board

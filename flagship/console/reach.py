@@ -1,0 +1,53 @@
+"""Who is connected to an environment, on which version, and how fast kills have reached them lately."""
+
+import time
+from dataclasses import dataclass
+
+import orjson
+
+from flags.models import Change
+from flags.propagation import read_hash
+from flags.streaming.acknowledgements import applied_key, services_key
+from flags.streaming.board import GONE_AFTER_MS, percentile
+from tenancy.models import Environment
+
+_KILLS_LOOKED_AT = 20
+_WEEK_MS = 7 * 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Services seen within the last minute; `p99_ms` over the last kills' acknowledgements, None without any."""
+
+    connected: int
+    current: int
+    p99_ms: int | None
+    acknowledgements: int
+    last_kill: str
+
+
+def reach_of(environment: Environment) -> Reach:
+    """One query and at most 21 hashes. Raises RedisError."""
+    now = time.time_ns() // 1_000_000
+    states = [orjson.loads(content) for content in read_hash(services_key(environment.pk)).values()]
+    here = [state for state in states if now - state["seenAt"] <= GONE_AFTER_MS]
+    kills = list(
+        Change.objects.filter(
+            environment=environment, entity=Change.Entity.FLAG, kind=Change.Kind.KILL_SWITCH
+        ).order_by("-version")[:_KILLS_LOOKED_AT]
+    )
+    took = []
+    for kill in kills:
+        at = int(kill.created_at.timestamp() * 1000)
+        # Acknowledgements are kept for a week.
+        if now - at <= _WEEK_MS:
+            took += [
+                max(0, int(applied) - at) for applied in read_hash(applied_key(environment.pk, kill.version)).values()
+            ]
+    return Reach(
+        connected=len(here),
+        current=sum(state["version"] >= environment.config_version for state in here),
+        p99_ms=percentile(sorted(took), 99),
+        acknowledgements=len(took),
+        last_kill=kills[0].key if kills else "",
+    )
