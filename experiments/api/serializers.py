@@ -5,16 +5,17 @@ from typing import Any
 from rest_framework import serializers
 
 from experiments.models import Experiment, ExperimentMetric, Metric
+from tenancy.api.fields import ChoiceField
 
 
 class MetricSerializer(serializers.Serializer[Any]):
     key = serializers.CharField(max_length=100, required=False)
     name = serializers.CharField(max_length=200, required=False, allow_blank=True)
-    type = serializers.ChoiceField(choices=Metric.Type.choices, required=False)
+    type = ChoiceField(choices=Metric.Type.choices, required=False)
     eventName = serializers.CharField(max_length=200, required=False)
     denominatorEventName = serializers.CharField(max_length=200, required=False, allow_null=True)
     quantile = serializers.FloatField(required=False, allow_null=True)
-    goal = serializers.ChoiceField(choices=Metric.Goal.choices, required=False)
+    goal = ChoiceField(choices=Metric.Goal.choices, required=False)
     windowHours = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=24 * 366)
     cap = serializers.FloatField(required=False, allow_null=True)
     version = serializers.IntegerField(required=False, help_text="The version that was read; required to change.")
@@ -23,13 +24,13 @@ class MetricSerializer(serializers.Serializer[Any]):
 class GuardrailSerializer(serializers.Serializer[Any]):
     metric = serializers.CharField(max_length=100)
     marginPercent = serializers.FloatField(help_text="Harm of the control's figure that would still be acceptable.")
-    action = serializers.ChoiceField(choices=ExperimentMetric.Action.choices, required=False)
+    action = ChoiceField(choices=ExperimentMetric.Action.choices, required=False)
 
 
 class AnalysisSerializer(serializers.Serializer[Any]):
-    method = serializers.ChoiceField(choices=Experiment.Method.choices, required=False)
+    method = ChoiceField(choices=Experiment.Method.choices, required=False)
     alpha = serializers.FloatField(required=False)
-    correction = serializers.ChoiceField(choices=Experiment.Correction.choices, required=False)
+    correction = ChoiceField(choices=Experiment.Correction.choices, required=False)
     cuped = serializers.BooleanField(required=False)
     winsorizePercent = serializers.FloatField(required=False, allow_null=True)
     plannedUsers = serializers.IntegerField(
@@ -38,7 +39,7 @@ class AnalysisSerializer(serializers.Serializer[Any]):
 
 
 class DecisionSerializer(serializers.Serializer[Any]):
-    decision = serializers.ChoiceField(choices=Experiment.Decision.choices)
+    decision = ChoiceField(choices=Experiment.Decision.choices)
     variant = serializers.CharField(max_length=100, required=False, allow_null=True, help_text="What `ship` rolls out.")
     reason = serializers.CharField(required=False, allow_blank=True, max_length=2000)
     version = serializers.IntegerField(required=False)
@@ -63,7 +64,7 @@ class ExperimentSerializer(serializers.Serializer[Any]):
         help_text="Attributes kept with the experiment's exposures, to break its results down by; at most 10.",
     )
     autoPauseOnSrm = serializers.BooleanField(required=False)
-    status = serializers.ChoiceField(choices=Experiment.Status.choices, read_only=True)
+    status = ChoiceField(choices=Experiment.Status.choices, read_only=True)
     phase = serializers.IntegerField(read_only=True, allow_null=True)
     decision = DecisionSerializer(read_only=True, allow_null=True)
     startsAt = serializers.DateTimeField(required=False, allow_null=True)
@@ -109,7 +110,7 @@ class PreflightSerializer(serializers.Serializer[Any]):
 class PowerSerializer(serializers.Serializer[Any]):
     """Two of users, effect and power are given; the third is what is asked."""
 
-    type = serializers.ChoiceField(choices=["binary", "continuous"], default="binary")
+    type = ChoiceField(choices=["binary", "continuous"], default="binary")
     baseline = serializers.FloatField(help_text="The control's rate (0 to 1), or its mean.")
     standardDeviation = serializers.FloatField(required=False, allow_null=True, help_text="Per user; not for rates.")
     minimumDetectableEffect = serializers.FloatField(
@@ -119,7 +120,7 @@ class PowerSerializer(serializers.Serializer[Any]):
     power = serializers.FloatField(required=False, allow_null=True)
     alpha = serializers.FloatField(required=False, default=0.05)
     treatmentShare = serializers.FloatField(required=False, default=0.5, help_text="Of the users of both arms.")
-    method = serializers.ChoiceField(choices=Experiment.Method.choices, required=False, default="fixed")
+    method = ChoiceField(choices=Experiment.Method.choices, required=False, default="fixed")
     looks = serializers.IntegerField(required=False, default=14, min_value=1, max_value=60)
 
 

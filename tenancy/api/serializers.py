@@ -4,6 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from tenancy.api.fields import ChoiceField
 from tenancy.models import Credential, Role
 
 _VERSION = "The version that was read; required to change."
@@ -55,7 +56,7 @@ class MemberSerializer(serializers.Serializer[Any]):
     id = serializers.IntegerField(read_only=True)
     username = serializers.CharField(max_length=150)
     isService = serializers.BooleanField(read_only=True)
-    role = serializers.ChoiceField(choices=Role.choices)
+    role = ChoiceField(choices=Role.choices)
     project = serializers.CharField(required=False, allow_null=True, help_text="Empty: on the whole organization.")
     environment = serializers.CharField(required=False, allow_null=True, help_text="Empty: on the whole project.")
     version = serializers.IntegerField(read_only=True)
@@ -64,7 +65,7 @@ class MemberSerializer(serializers.Serializer[Any]):
 
 class NewMemberSerializer(serializers.Serializer[Any]):
     username = serializers.CharField(max_length=150)
-    role = serializers.ChoiceField(choices=Role.choices)
+    role = ChoiceField(choices=Role.choices)
     project = serializers.CharField(max_length=63, required=False, allow_null=True)
     environment = serializers.CharField(max_length=63, required=False, allow_null=True)
     password = serializers.CharField(
@@ -74,7 +75,7 @@ class NewMemberSerializer(serializers.Serializer[Any]):
 
 
 class MemberChangeSerializer(serializers.Serializer[Any]):
-    role = serializers.ChoiceField(choices=Role.choices)
+    role = ChoiceField(choices=Role.choices)
     version = serializers.IntegerField(help_text=_VERSION)
 
 
@@ -87,7 +88,7 @@ class ServiceAccountSerializer(serializers.Serializer[Any]):
 
 class NewServiceAccountSerializer(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=60)
-    role = serializers.ChoiceField(choices=Role.choices)
+    role = ChoiceField(choices=Role.choices)
     project = serializers.CharField(max_length=63, required=False, allow_null=True)
     environment = serializers.CharField(max_length=63, required=False, allow_null=True)
 
@@ -98,7 +99,7 @@ class IssuedServiceAccountSerializer(ServiceAccountSerializer):
 
 class CredentialSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
-    kind = serializers.ChoiceField(choices=Credential.Kind.choices)
+    kind = ChoiceField(choices=Credential.Kind.choices)
     name = serializers.CharField()
     prefix = serializers.CharField(help_text="The secret's beginning, which is public.")
     project = serializers.CharField(allow_null=True)
@@ -112,7 +113,7 @@ class CredentialSerializer(serializers.Serializer[Any]):
 
 
 class NewCredentialSerializer(serializers.Serializer[Any]):
-    kind = serializers.ChoiceField(choices=Credential.Kind.choices)
+    kind = ChoiceField(choices=Credential.Kind.choices)
     name = serializers.CharField(max_length=200)
     project = serializers.CharField(max_length=63, required=False, allow_null=True)
     environment = serializers.CharField(max_length=63, required=False, allow_null=True)

@@ -275,3 +275,8 @@ def test_last_used__is_written_by_the_refresh_and_not_by_the_request(viewer, mon
 
     credential.refresh_from_db()
     assert credential.last_used_at is not None
+
+
+def test_members__a_role_there_is_not__is_refused_with_those_there_are(owner):
+    answer = owner.post("members", {"username": "olga", "role": "king"})
+    assert answer.json()["errors"][0]["detail"] == "Use one of: owner, admin, editor, viewer."
