@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -11,7 +11,9 @@ from django.utils import timezone
 from analytics import selectors as events
 from experiments.documents import split_of
 from experiments.models import Experiment, Metric
+from experiments.own_users import figures_of
 from experiments.statistics import group_sequential, power
+from experiments.statistics.summaries import Moments
 from tenancy.errors import Invalid
 
 # What a pre-flight plans with where nobody said which change would matter.
@@ -21,23 +23,33 @@ PLANNED_LOOKS = 14
 _RECENT = timedelta(days=7)
 _SPENDING = {Experiment.Method.POCOCK: "pocock_spending", Experiment.Method.OBRIEN_FLEMING: "obf_spending"}
 _BINARY = Metric.Type.BINARY
+_OF_MEANS = (Metric.Type.COUNT, Metric.Type.CONTINUOUS)
+# Users are read one by one; a start must not wait for millions of them.
+_MOST_USERS_READ = 200_000
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """At the traffic of the last 7 days; `users_needed` and `days` are None where the baseline is not known."""
+    """At the traffic of the last 7 days; `users_needed` and `days` are None where the baseline is not known.
+
+    `baseline_rate` is a binary metric's; `baseline_mean` and `baseline_sd` are a count's or a sum's, per user.
+    """
 
     users_per_day: float
     events: int
     baseline_rate: float | None
     users_needed: int | None
     days: int | None
+    baseline_mean: float | None = None
+    baseline_sd: float | None = None
 
     def as_resource(self) -> dict[str, Any]:
         return {
             "usersPerDay": self.users_per_day,
             "recentEvents": self.events,
             "baselineRate": self.baseline_rate,
+            "baselineMean": self.baseline_mean,
+            "baselineStandardDeviation": self.baseline_sd,
             "assumedLift": PLANNED_LIFT,
             "assumedPower": PLANNED_POWER,
             "usersNeeded": self.users_needed,
@@ -59,16 +71,48 @@ def estimate(experiment: Experiment) -> Estimate:
     needed = experiment.planned_users
     if needed is None and baseline is not None and baseline < 1 and experiment.primary_metric.type == _BINARY:
         needed = _users_needed(experiment, baseline)
+    users = _own_users(experiment, seen, until) if needed is None else None
+    if users is not None:
+        needed = _users_needed_for_mean(experiment, users)
     days = math.ceil(needed / users_per_day) if needed and users_per_day else None
-    return Estimate(users_per_day, recent_events, baseline, needed, days)
+    mean, deviation = (users.mean, (users.variance or 0.0) ** 0.5) if users is not None else (None, None)
+    return Estimate(users_per_day, recent_events, baseline, needed, days, mean, deviation)
+
+
+def _own_users(experiment: Experiment, seen: int, now: datetime) -> Moments | None:
+    """The users of the last days as a metric of means sees them; None for others, and where they are too many."""
+    metric = experiment.primary_metric
+    if metric.type not in _OF_MEANS or not 1 < seen <= _MOST_USERS_READ:
+        return None
+    figures = figures_of(experiment.environment_id, experiment.config.flag.key, metric, days=_RECENT.days, now=now)
+    return Moments.from_values(figures)
 
 
 def _users_needed(experiment: Experiment, baseline: float) -> int | None:
+    control, ratio = _shares(experiment)
+    target = min(1.0, baseline * (1 + PLANNED_LIFT))
+    size = power.sample_size_proportions(baseline, target, experiment.alpha, PLANNED_POWER, ratio=ratio)
+    return _of_everybody(experiment, size, control)
+
+
+def _users_needed_for_mean(experiment: Experiment, users: Moments) -> int | None:
+    control, ratio = _shares(experiment)
+    if not users.mean or not users.variance:
+        return None
+    change = abs(users.mean) * PLANNED_LIFT
+    size = power.sample_size_means(users.variance**0.5, change, experiment.alpha, PLANNED_POWER, ratio=ratio)
+    return _of_everybody(experiment, size, control)
+
+
+def _shares(experiment: Experiment) -> tuple[int, float]:
+    """The control's basis points, and how many users the smallest other variant has for each of the control's."""
     split = split_of(experiment.config, experiment.control_variant)
     control = split[experiment.control_variant]
     smallest = min(weight for key, weight in split.items() if weight and key != experiment.control_variant)
-    target = min(1.0, baseline * (1 + PLANNED_LIFT))
-    size = power.sample_size_proportions(baseline, target, experiment.alpha, PLANNED_POWER, ratio=smallest / control)
+    return control, smallest / control
+
+
+def _of_everybody(experiment: Experiment, size: power.SampleSize, control: int) -> int | None:
     if size.n_control is None:
         return None
     return math.ceil(size.n_control * 10_000 / control * _inflation(experiment.method, experiment.alpha, PLANNED_LOOKS))

@@ -136,6 +136,11 @@ def _warn_of_data(found: Preflight, experiment: Experiment) -> None:
         found.warnings.append(
             f"No event {experiment.primary_metric.event_name!r} arrived in the last 7 days: check that it is sent."
         )
+    if estimate.users_needed is None:
+        found.warnings.append(
+            "How many users it takes cannot be told from the last 7 days: plan with POST experiments/power, or let the "
+            "always-valid method run until it shows something."
+        )
     if estimate.days is not None and estimate.days > _SHORT_OF_USERS_DAYS:
         found.warnings.append(
             f"At the current traffic it takes {estimate.days} days to see a relative change of "

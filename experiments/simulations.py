@@ -2,14 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import numpy as np
 from django.utils import timezone
 
-from analytics import selectors as events
-from experiments.analysis.measures import window_of_metric
 from experiments.models import Experiment, Metric
+from experiments.own_users import figures_of
 from experiments.statistics.distributions import Floats
 from experiments.statistics.estimates import Comparison
 from experiments.statistics.means import welch_test
@@ -114,7 +113,7 @@ def check_null(
     """
     if metric.type in {Metric.Type.RATIO, Metric.Type.QUANTILE}:
         raise Invalid("Check a binary, count or continuous metric.", attr="metric", code="not_applicable")
-    figures = _figures(environment, flag_key, metric, days=days, now=now or timezone.now())
+    figures = figures_of(environment.pk, flag_key, metric, days=days, now=now or timezone.now())
     if figures.size < _FEWEST_USERS:
         raise Invalid(
             f"{figures.size} users saw {flag_key!r} in the last {days} days; that is too few to test.", attr="flagKey"
@@ -136,19 +135,3 @@ def _p_value(control: Floats, treatment: Floats, metric: Metric) -> float:
         found = compared.p_value
     # What cannot be tested is no claim.
     return 1.0 if found is None else found
-
-
-def _figures(environment: Environment, flag_key: str, metric: Metric, *, days: int, now: datetime) -> Floats:
-    """One figure for each user who saw the flag, from its first exposure in the time on."""
-    since, window = now - timedelta(days=days), window_of_metric(metric)
-    seen = dict(events.flag_units(environment.pk, flag_key, since, now))
-    totals = dict.fromkeys(seen, 0.0)
-    for unit_id, at, _, value in events.events(environment.pk, metric.event_name, since, now):
-        first = seen.get(unit_id)
-        if first is None or not first <= at < first + window:
-            continue
-        if metric.type == Metric.Type.BINARY:
-            totals[unit_id] = 1.0
-        else:
-            totals[unit_id] += (value or 0.0) if metric.type == Metric.Type.CONTINUOUS else 1.0
-    return np.fromiter(totals.values(), dtype=np.float64, count=len(totals))

@@ -1,0 +1,67 @@
+"""How many users, and how many days: from what the flag's own users did in the last 7 days, by the metric's type."""
+
+import math
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from django.utils import timezone
+
+from analytics.events import Batch
+from analytics.services import store_events
+from experiments.preflight import check_before_start
+from experiments.statistics.power import sample_size_means
+from experiments.tests.conftest import conversion, exposure
+
+AMOUNTS = [0.0, 10.0, 20.0, 30.0]
+
+
+@pytest.fixture
+def week(make_experiment):
+    """400 users of two days ago, who spent 0, 10, 20 and 30 in turns."""
+
+    def _week(experiment):
+        seen = timezone.now() - timedelta(days=2)
+        exposures, conversions = [], []
+        for number in range(400):
+            exposures.append(exposure(experiment, f"user-{number}", "control", seen))
+            if number % 4:
+                later = seen + timedelta(minutes=1)
+                conversions.append(conversion(experiment, f"user-{number}", later, value=AMOUNTS[number % 4]))
+        store_events(Batch(exposures, conversions))
+
+    return _week
+
+
+@pytest.mark.parametrize(
+    ("metric", "figures"),
+    [
+        ({"type": "continuous"}, AMOUNTS),
+        ({"type": "continuous", "cap": 15}, [0.0, 10.0, 15.0, 15.0]),
+        ({"type": "count"}, [0.0, 1.0, 1.0, 1.0]),
+    ],
+)
+def test_estimate__metric_of_means__is_sized_by_its_own_users(make_metric, make_experiment, week, metric, figures):
+    make_metric("spent", **metric)
+    experiment = make_experiment(primaryMetric="spent", trafficPercent=50, analysis={"method": "fixed"})
+    week(experiment)
+    found = check_before_start(experiment)
+
+    users = np.tile(figures, 100)
+    size = sample_size_means(users.std(ddof=1), users.mean() * 0.1, 0.05, 0.8)
+    assert found.estimate.baseline_mean == pytest.approx(users.mean())
+    assert found.estimate.baseline_sd == pytest.approx(users.std(ddof=1))
+    assert found.estimate.users_needed == math.ceil(2 * size.n_control)
+    assert found.estimate.users_per_day == pytest.approx(400 * 0.5 / 7)
+    assert found.estimate.days == math.ceil(found.estimate.users_needed / found.estimate.users_per_day)
+    assert not [text for text in found.warnings if "How many users" in text]
+
+
+def test_estimate__ratio__says_that_it_cannot_be_told(make_metric, make_experiment, week):
+    make_metric("per-view", type="ratio", denominatorEventName="view")
+    experiment = make_experiment(primaryMetric="per-view")
+    week(experiment)
+    found = check_before_start(experiment)
+
+    assert (found.estimate.users_needed, found.estimate.days) == (None, None)
+    assert any("How many users it takes cannot be told" in text for text in found.warnings)
