@@ -20,7 +20,7 @@ from tenancy.models import Environment
 BUILT_IN = ("userId", "country", "plan", "platform")
 _LOOKED_AT = 20_000
 _LOOK_BACK = timedelta(days=7)
-_MOST_ATTRIBUTES, _MOST_VALUES, _LONGEST = 60, 20, 60
+_MOST_ATTRIBUTES, _MOST_VALUES, _LONGEST = 60, 50, 60
 _KEPT_SECONDS = 300
 _VERSION = re.compile(r"v?\d+\.\d+(\.\d+)?([-+].+)?")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d([T ].+)?")
@@ -51,16 +51,14 @@ def _gather(pairs: Iterable[tuple[str, Any]]) -> dict[str, dict[str, Any]]:
             continue
         known = values.setdefault(name, {})
         said = _said(value)
-        if said and len(said) <= _LONGEST and len(known) < _MOST_VALUES:
+        if said and len(said) <= _LONGEST and len(known) <= _MOST_VALUES:
             known.setdefault(said, value)
-    # Everybody's own id is no suggestion, and nobody's to see in a list.
-    return {
-        name: {
-            "kind": "text" if name == "userId" else _kind(known.values()),
-            "values": [] if name == "userId" else sorted(known),
-        }
-        for name, known in values.items()
-    }
+    return {name: {"kind": _kind(name, known), "values": _offered(name, known)} for name, known in values.items()}
+
+
+def _offered(name: str, known: dict[str, Any]) -> list[str]:
+    """None of an attribute with a value for nearly everybody: it names people, and helps nobody to choose."""
+    return [] if name == "userId" or len(known) > _MOST_VALUES else sorted(known)
 
 
 def _said(value: Any) -> str:
@@ -69,8 +67,8 @@ def _said(value: Any) -> str:
     return str(value) if isinstance(value, (str, int, float)) else ""
 
 
-def _kind(values: Iterable[Any]) -> str:
-    kinds = {_kind_of(value) for value in values}
+def _kind(name: str, known: dict[str, Any]) -> str:
+    kinds = {"text"} if name == "userId" else {_kind_of(value) for value in known.values()}
     return kinds.pop() if len(kinds) == 1 else "text" if kinds and kinds <= {"text", "version", "moment"} else ""
 
 

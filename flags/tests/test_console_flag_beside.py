@@ -156,6 +156,17 @@ def test_attributes__seen_and_asked_for__with_their_kinds(console_viewer, acme, 
     assert found["userId"] == {"kind": "text", "values": []}
 
 
+def test_attributes__with_a_value_for_everybody__are_known_but_offer_none(console_viewer, acme, config):
+    for number in range(51):
+        saw(acme.staging, f"user-{number}", attributes={"email": f"user-{number}@example.com", "country": "DE"})
+    cache.delete(f"console:attributes:{acme.staging.pk}")
+
+    found = attributes(console_viewer, acme.staging).json()
+
+    assert found["email"] == {"kind": "text", "values": []}
+    assert found["country"]["values"] == ["DE", "US"]
+
+
 def test_attributes__another_tenants__are_not_shown(console_outsider, acme, config):
     saw(acme.staging, "user-1", attributes={"ward": "oncology"})
     cache.delete(f"console:attributes:{acme.staging.pk}")

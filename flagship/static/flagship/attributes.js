@@ -58,9 +58,13 @@
   });
 
   const start = async () => {
-    const response = await fetch(form.dataset.attributesUrl);
-    if (!response.ok) return;
-    known = await response.json();
+    try {
+      const response = await fetch(form.dataset.attributesUrl);
+      if (!response.ok) return;
+      known = await response.json();
+    } catch {
+      return; // Without suggestions everything can still be typed.
+    }
     const there = new Set([...names.options].map((option) => option.value));
     names.append(...Object.keys(known).filter((name) => !there.has(name)).sort().map((name) => new Option("", name)));
     form.dataset.attributesKnown = "";

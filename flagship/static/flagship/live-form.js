@@ -234,8 +234,8 @@
       const response = await fetch(url, { method: "POST", body: new FormData(form), signal });
       return response.ok ? await response.text() : null;
     } catch (error) {
-      if (error.name !== "AbortError") throw error;
-      return null;
+      // Taken back by a later keystroke, or no network: then the page says so instead of standing still.
+      return error.name === "AbortError" ? null : '<p class="fs-error">The server cannot be reached at present.</p>';
     }
   };
 

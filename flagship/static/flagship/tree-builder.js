@@ -128,7 +128,7 @@
       const response = await fetch(form.dataset.previewUrl, { method: "POST", body, signal: request.signal });
       if (response.ok) document.getElementById("preview").innerHTML = await response.text();
     } catch (error) {
-      if (error.name !== "AbortError") throw error;
+      if (error.name !== "AbortError") document.getElementById("preview").textContent = "The server cannot be reached at present.";
     }
   };
   const changed = () => {
