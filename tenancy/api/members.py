@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.response import Response
 
@@ -230,6 +231,9 @@ class CredentialsView(ManagementView):
         """A key needs admin on its environment; a token is one's own, or for an admin a service account's."""
         sent = payload(serializers.NewCredentialSerializer, request)
         refuse_unknown(sent, ("kind", "name", "project", "environment", "username", "expiresAt"))
+        expires_at = sent.get("expiresAt")
+        if expires_at is not None and expires_at <= timezone.now():
+            raise Invalid("Give an instant to come; it is shown once, and would never work.", attr="expiresAt")
         if sent["kind"] == Credential.Kind.MANAGE:
             where = self._for_person(request, sent)
         else:
@@ -241,7 +245,7 @@ class CredentialsView(ManagementView):
             actor=request.user.actor,
             kind=sent["kind"],
             name=sent["name"],
-            expires_at=sent.get("expiresAt"),
+            expires_at=expires_at,
             **where,
         )
         body = {**documents.credential_resource(issued.credential), "secret": issued.secret}

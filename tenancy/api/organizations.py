@@ -1,7 +1,9 @@
 """Organizations, projects and environments over HTTP."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
+from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.response import Response
 
@@ -9,11 +11,29 @@ from tenancy import access, documents, services
 from tenancy.api import serializers
 from tenancy.api.request import Request
 from tenancy.api.views import TENANT, ManagementView, paginated, payload, refuse_unknown
-from tenancy.errors import Forbidden
+from tenancy.errors import Conflict, Forbidden
 from tenancy.models import Environment, Project, Role, User
 
+Row = TypeVar("Row", Project, Environment)
 _ORGANIZATION = OpenApiParameter("organization", str, description="Slug; may be left out where there is only one.")
 _PROJECT = OpenApiParameter("project", str, description="Project key; may be left out where there is only one.")
+
+
+def _made(
+    create: Callable[[], Row], there: QuerySet[Row], show: Callable[[Row], dict[str, Any]], sent: dict[str, Any]
+) -> Response:
+    """201 with what was created; 200 where it exists with the same content. Raises as `create`."""
+    try:
+        return Response(show(create()), status=201)
+    except Conflict as error:
+        found = there.first()
+        if found is None or error.problems[0].code != "key_exists":
+            raise
+        current = show(found)
+        if any(current[name] != value for name, value in sent.items()):
+            error.extra = {"current": current}
+            raise
+        return Response(current)
 
 
 class OrganizationsView(ManagementView):
@@ -78,17 +98,21 @@ class ProjectsView(ManagementView):
     @extend_schema(
         parameters=[_ORGANIZATION, TENANT],
         request=serializers.ProjectSerializer,
-        responses={201: serializers.ProjectSerializer},
+        responses={200: serializers.ProjectSerializer, 201: serializers.ProjectSerializer},
     )
     def post(self, request: Request) -> Response:
         slug = request.query_params.get("organization")
         organization = access.get_organization(request.user, slug, needs=Role.ADMIN)
         sent = payload(serializers.ProjectSerializer, request)
         refuse_unknown(sent, ("key", "name"))
-        made = services.create_project(
-            actor=request.user.actor, organization=organization, key=sent["key"], name=sent["name"]
+        return _made(
+            lambda: services.create_project(
+                actor=request.user.actor, organization=organization, key=sent["key"], name=sent["name"]
+            ),
+            organization.projects.filter(key=sent["key"]),
+            documents.project_resource,
+            sent,
         )
-        return Response(documents.project_resource(made), status=201)
 
 
 class ProjectView(ManagementView):
@@ -129,21 +153,25 @@ class EnvironmentsView(ManagementView):
     @extend_schema(
         parameters=[_PROJECT, TENANT],
         request=serializers.EnvironmentSerializer,
-        responses={201: serializers.EnvironmentSerializer},
+        responses={200: serializers.EnvironmentSerializer, 201: serializers.EnvironmentSerializer},
     )
     def post(self, request: Request) -> Response:
         project = access.get_project(request.user, request.query_params.get("project"), needs=Role.ADMIN)
         sent = payload(serializers.EnvironmentSerializer, request)
         refuse_unknown(sent, ("key", "name", "isProduction", "salt"))
-        made = services.create_environment(
-            actor=request.user.actor,
-            project=project,
-            key=sent["key"],
-            name=sent["name"],
-            is_production=sent.get("isProduction", False),
-            salt=sent.get("salt", ""),
+        return _made(
+            lambda: services.create_environment(
+                actor=request.user.actor,
+                project=project,
+                key=sent["key"],
+                name=sent["name"],
+                is_production=sent.get("isProduction", False),
+                salt=sent.get("salt", ""),
+            ),
+            project.environments.filter(key=sent["key"]),
+            documents.environment_resource,
+            sent,
         )
-        return Response(documents.environment_resource(made), status=201)
 
 
 class EnvironmentDetailView(ManagementView):

@@ -52,6 +52,27 @@ def test_organization__with_projects__is_not_deleted(owner):
     assert Organization.objects.filter(slug="acme").exists()
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "other"),
+    [
+        ("projects", {"key": "mobile", "name": "Mobile"}, {"name": "Mobiles"}),
+        (
+            "environments",
+            {"key": "staging", "name": "Staging", "isProduction": False, "salt": "s"},
+            {"isProduction": True},
+        ),
+    ],
+)
+def test_create__key_that_exists__is_200_with_the_same_content_and_409_with_other(admin, path, body, other):
+    made = admin.post(path, body, project="web")
+    again = admin.post(path, body, project="web")
+    different = admin.post(path, {**body, **other}, project="web")
+
+    assert (made.status_code, again.status_code, again.json()) == (201, 200, made.json())
+    assert problem(different) == (409, "key", "key_exists")
+    assert different.json()["current"] == made.json()
+
+
 def test_projects__works(admin):
     made = admin.post("projects", {"key": "mobile", "name": "Mobile"})
 

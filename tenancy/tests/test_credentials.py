@@ -85,3 +85,11 @@ def test_take_used__after_two_finds__names_the_key_once(environment):
 
     assert list(keyring.take_used()) == [issued.credential.pk]
     assert keyring.take_used() == {}
+
+
+def test_issue__over_http_with_an_expiry_that_has_passed__is_refused(admin):
+    sent = {"kind": "server", "name": "x", "environment": "production", "expiresAt": "2001-01-01T00:00:00Z"}
+    response = admin.post("credentials", sent)
+
+    assert (response.status_code, response.json()["errors"][0]["attr"]) == (400, "expiresAt")
+    assert not Credential.objects.filter(name="x").exists()
