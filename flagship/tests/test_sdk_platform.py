@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 import urllib3
-from openflagship import FlagShip
+from openflagship import FlagShip, Status
 from openflagship.engine import Answer
 
 from flagship.tests.stack import Stack, eventually, free_port
 
+ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("stack")]
 
 
@@ -112,3 +113,95 @@ def test_edge__evaluation__is_the_platforms_answer_and_its_exposure_a_row(stack:
         lambda: stack.rows("SELECT 1 FROM exposures WHERE evaluation_id = %s", answer["evaluationId"]),
         what="the edge's exposure",
     )
+
+
+def _flagship(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The `flagship` command, as an operator has it set up."""
+    variables = {
+        "FLAGSHIP_URL": stack.demo["baseUrl"],
+        "FLAGSHIP_STREAM_URL": stack.demo["streamUrl"],
+        "FLAGSHIP_SERVER_KEY": stack.demo["serverKey"],
+        "FLAGSHIP_TOKEN": stack.demo["managementToken"],
+        "FLAGSHIP_ORGANIZATION": stack.demo["organization"],
+        "FLAGSHIP_ENVIRONMENT": stack.demo["environment"],
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "openflagship.cli", "--wait", "60", *arguments],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+
+
+def test_command__kill_and_release__are_the_platforms(stack: Stack, client: FlagShip) -> None:
+    killed = _flagship(stack, "kill", "dark-mode", "--reason", "from the terminal")
+    assert killed.returncode == 0, killed.stderr
+    assert killed.stdout.startswith("dark-mode: killed in version ")
+    eventually(lambda: client.variation_detail("dark-mode", "user-1").reason == "KILL_SWITCH", what="the kill")
+    assert "dark-mode\tboolean\tkilled" in _flagship(stack, "flags", "list").stdout.splitlines()
+
+    released = _flagship(stack, "kill", "dark-mode", "--release")
+    assert released.returncode == 0, released.stderr
+    eventually(lambda: client.variation_detail("dark-mode", "user-1").reason != "KILL_SWITCH", what="the release")
+
+
+_SIGNING = """
+from audit.actors import Actor
+from flags.services.signing import retire_previous_signing_key, rotate_signing_key
+from flags.signing import signing_key
+from tenancy.models import Credential, Environment
+environment = Environment.objects.get(
+    key={environment!r}, project__organization__slug={organization!r}, project__key={project!r})
+actor = Actor(kind="system", id="", label="test")
+if {is_retiring}:
+    retire_previous_signing_key(actor=actor, environment=environment)
+else:
+    current, previous = rotate_signing_key(actor=actor, environment=environment).generations
+    for generation in (current, previous):
+        print(signing_key(environment.pk, generation).secret)
+"""
+
+
+def _signing(stack: Stack, *, is_retiring: bool) -> list[str]:
+    """Rotate the environment's secret (the new one, the one before it), or retire the one before."""
+    names = {name: stack.demo[name] for name in ("environment", "organization", "project")}
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("DATABASE_", "REDIS_"))}
+    done = subprocess.run(
+        [sys.executable, "manage.py", "shell", "-v0", "-c", _SIGNING.format(**names, is_retiring=is_retiring)],
+        cwd=ROOT,
+        env={**variables, "FLAGSHIP_VAR_DIR": str(stack.var_dir), "REDIS_PREFIX": "flagship"},
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def _status(stack: Stack, secret: str) -> Status:
+    """Of a client with that secret, once it has a configuration or knows why not."""
+    with FlagShip(
+        stack.demo["serverKey"],
+        stack.demo["baseUrl"],
+        stream_url=stack.demo["streamUrl"],
+        signing_secret=secret,
+        start_wait_seconds=0,
+        connect_seconds=60,
+    ) as client:
+        eventually(lambda: client.status().is_ready or client.status().error, what="an answer")
+        return client.status()
+
+
+def test_signing_secret__right_previous_and_wrong__are_told_apart(stack: Stack) -> None:
+    current, previous = _signing(stack, is_retiring=False)
+
+    eventually(lambda: _status(stack, current).is_ready, what="a snapshot signed with the new secret")
+    assert _status(stack, previous).is_ready
+    wrong = _status(stack, "fs_sign_wrong")
+    assert (wrong.is_ready, "signature" in (wrong.error or "")) == (False, True)
+    _signing(stack, is_retiring=True)
+    eventually(lambda: not _status(stack, previous).is_ready, what="the retired secret's end")
+    eventually(lambda: _status(stack, current).is_ready, what="a snapshot signed with the new secret, alone")

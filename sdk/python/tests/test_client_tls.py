@@ -1,0 +1,68 @@
+"""Over TLS: a certificate of one's own authority is trusted where it is named, and nothing else is."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from openflagship import AsyncFlagShip, FlagShip
+from sdk_fixtures import FAST, treatment
+from small_platform import KEY, SmallPlatform, eventually
+
+Connect = Callable[..., FlagShip]
+# A certificate for 127.0.0.1 that signs itself, valid until 2126, and its key, which so protects nothing:
+# openssl req -x509 -newkey rsa:2048 -nodes -days 36500 -addext subjectAltName=IP:127.0.0.1
+CERTIFICATE = Path(__file__).parent / "data" / "tls.pem"
+
+
+@pytest.fixture
+def secure() -> Iterator[SmallPlatform]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE)
+    platform = SmallPlatform(treatment(), tls=context)
+    yield platform
+    platform.close()
+
+
+def test_tls__authority_named__follows_sends_and_comes_back(secure: SmallPlatform, connect: Connect) -> None:
+    client = connect(url=secure.url, ca_file=str(CERTIFICATE))
+    assert client.is_enabled("asked", "user-1")
+    eventually(lambda: client.status().connection == "streaming")
+    secure.change(treatment(enabled=False))
+    eventually(lambda: not client.is_enabled("asked", "user-1"))
+    assert client.flush(60)
+    secure.stop()
+    secure.change(treatment())
+    secure.start()
+    eventually(lambda: client.is_enabled("asked", "user-1"))
+
+    assert {event["userId"] for event in secure.exposures()} == {"user-1"}
+
+
+def test_tls__asyncio_client__follows_and_sends(secure: SmallPlatform) -> None:
+    async def scenario() -> None:
+        async with AsyncFlagShip(KEY, secure.url, ca_file=str(CERTIFICATE), **FAST) as client:
+            assert client.is_enabled("asked", "user-1")
+            assert await client.flush(60)
+
+    asyncio.run(asyncio.wait_for(scenario(), 120))
+    assert len(secure.exposures()) == 1
+
+
+def test_tls__certificate_of_nobody_known__is_refused_and_said(secure: SmallPlatform, connect: Connect) -> None:
+    client = connect(url=secure.url, start_wait_seconds=0, close_wait_seconds=0.05)
+    eventually(lambda: "certificate verify failed" in (client.status().error or "").lower())
+
+    assert not client.status().is_ready
+    assert secure.asked == []
+
+
+def test_tls__another_host_than_the_certificates__is_refused(secure: SmallPlatform, connect: Connect) -> None:
+    url = secure.url.replace("127.0.0.1", "localhost")
+    client = connect(url=url, ca_file=str(CERTIFICATE), start_wait_seconds=0, close_wait_seconds=0.05)
+    eventually(lambda: "certificate verify failed" in (client.status().error or "").lower())
+
+    assert secure.asked == []
