@@ -53,8 +53,10 @@ def _prune(actor: Actor, environment: Environment, before: datetime, dry_run: bo
     with transaction.atomic():
         # As every writer does, before it audits; they wait for this row and its audit, not for the deleting.
         log.lock([environment.pk])
-        # The floor first: from here on nobody reads what is half gone.
-        LogFloor.objects.update_or_create(environment=environment, defaults={"version": floor})
+        # The floor first: from here on nobody reads what is half gone. Another run may have set a higher one meanwhile.
+        row, _ = LogFloor.objects.get_or_create(environment=environment)
+        row.version = max(row.version, floor)
+        row.save()
         record(
             actor=actor,
             environment=environment,

@@ -15,6 +15,7 @@ from flags import history, loading, services, tasks
 from flags.models import Change, FlagConfig, LogFloor
 from flags.preview import preview
 from flags.selectors import get_config
+from flags.services import log_retention
 from flags.streaming.board import kill_status
 from tenancy.errors import Invalid, NotFound
 from tenancy.testing import ALICE
@@ -101,6 +102,21 @@ def test_prune__interrupted__the_next_run_finishes(story):
     assert [pruned.steps for pruned in services.prune_log(actor=ALICE, before=timezone.now() - timedelta(days=9))] == [
         5
     ]
+
+
+def test_prune__another_run_has_set_a_higher_floor_meanwhile__it_stays(environment, story, settings, monkeypatch):
+    settings.STREAM_CATCH_UP_STEPS = 3
+    droppable = log_retention._droppable
+
+    def while_another_runs(*arguments):
+        found = list(droppable(*arguments))
+        LogFloor.objects.create(environment=environment, version=7)
+        return found
+
+    monkeypatch.setattr(log_retention, "_droppable", while_another_runs)
+
+    assert [pruned.floor for pruned in _prune()] == [5]
+    assert LogFloor.objects.get().version == 7
 
 
 def test_prune__recent__stay_for_those_who_reconnect(story, settings):
