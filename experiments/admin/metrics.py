@@ -58,19 +58,16 @@ class MetricForm(forms.Form):
 
     def payload(self) -> dict[str, Any]:
         sent = self.cleaned_data
-        payload = {
+        return {
             "name": sent["name"] or sent["key"],
             "type": sent["type"],
             "eventName": sent["event_name"],
             "goal": sent["goal"],
             "windowHours": sent["window_hours"],
             "cap": sent["cap"],
+            "denominatorEventName": sent["denominator_event_name"] or None,
+            "quantile": sent["quantile"],
         }
-        if sent["denominator_event_name"]:
-            payload["denominatorEventName"] = sent["denominator_event_name"]
-        if sent["quantile"] is not None:
-            payload["quantile"] = sent["quantile"]
-        return payload
 
 
 @admin.register(Metric)
@@ -155,7 +152,6 @@ class MetricAdmin(RemovableAdmin):
                     key=metric.key,
                     payload=form.payload(),
                     version=sent["version"],
-                    is_partial=False,
                 )
             except Conflict as error:
                 if error.problems[0].code != "version_conflict":
