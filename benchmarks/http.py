@@ -65,7 +65,7 @@ def main() -> None:
         lines = [line for line in lines if not wanted or line.target.name.startswith(wanted)]
         connections = [int(number) for number in options.connections.split(",")]
         readings, resident = _measure(lines, connections, options)
-        dropped = _dropped()
+        dropped = _figure("flagship_exposures_dropped_total", "flagship_edge_events_dropped")
         table = _table(lines, connections, readings, resident)
         if wanted:
             return
@@ -306,22 +306,30 @@ def _measure(
                 if turn >= 0:
                     readings.setdefault((line.target.name, number), []).append(reading)
                     print(f"{line.target.name} c{number}: {reading}", flush=True)
-                # Time for what was buffered to leave the process.
-                time.sleep(0.5)
+                _settle()
             resident[line.target.name] = resident_mib(line.target.pids)
     return readings, resident
 
 
-def _dropped() -> float:
-    """Exposures that found no room, on web and on the edge."""
+def _figure(*names: str) -> float:
+    """What web's and the edge's metrics of these names add up to."""
     total = 0.0
     for port in (WEB, EDGE):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.request("GET", "/metrics")
         for row in connection.getresponse().read().decode().splitlines():
-            if row.startswith(("flagship_exposures_dropped_total", "flagship_edge_events_dropped{")):
+            if row.startswith(names):
                 total += float(row.rpartition(" ")[2])
+        connection.close()
     return total
+
+
+def _settle() -> None:
+    """Wait until no exposure waits in a process: sending them is not to be the next row's work."""
+    deadline = time.monotonic() + 60
+    time.sleep(0.3)
+    while _figure("flagship_exposure_buffer_depth", "flagship_edge_events_pending") and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 def _table(
@@ -375,9 +383,11 @@ def _offered(servers: dict[int, int], variables: dict[str, str], key: str, secon
     ]
     all_lines = {line.target.name: line for line in _lines(servers, key, key)}
     with running([sys.executable, "manage.py", "ingest"], {**variables, "PROCESS_NAME": "ingest"}):
+        _settle()
         _drain()
         for name in ("lane", "drf", "lane-ofrep", "edge", "edge-ofrep"):
             line = all_lines[name]
+            _settle()
             reading = offered(line.target, RATE, seconds)
             resident = resident_mib(line.target.pids)
             is_met = reading.p99 < P99_MS and resident < RESIDENT_MIB and not reading.errors
