@@ -15,7 +15,7 @@ from flags import services
 from flags.admin.environments import PerEnvironmentAdmin
 from flags.documents import layer_resource, percent_of
 from flags.models import FlagConfig, Layer
-from tenancy.admin import sent_data, visit
+from tenancy.admin import RemovableAdmin, sent_data, visit
 
 
 class LayerForm(forms.Form):
@@ -31,7 +31,7 @@ class LayerForm(forms.Form):
 
 
 @admin.register(Layer)
-class LayerAdmin(PerEnvironmentAdmin):
+class LayerAdmin(PerEnvironmentAdmin, RemovableAdmin):
     list_display = ["name", "key", "taken"]
     search_fields = ["key", "name"]
     empty_template = "flags/empty_layers.html"
@@ -95,5 +95,22 @@ class LayerAdmin(PerEnvironmentAdmin):
         if layer.holdout_buckets:
             parts.append({"id": "", "share": layer.holdout_buckets / 10_000, "is_held_out": True})
         return self.page(
-            request, "flags/layer.html", title=layer.name, layer=layer, parts=parts, list_url=self.list_url()
+            request,
+            "flags/layer.html",
+            title=layer.name,
+            layer=layer,
+            parts=parts,
+            list_url=self.list_url(),
+            remove_url=self.remove_url(request, layer),
         )
+
+    def may_remove(self, request: HttpRequest, thing: Layer) -> bool:
+        return self.has_edit_permission(request, thing)
+
+    def consequence(self, thing: Layer) -> str:
+        if thing.slots.all():
+            return "It cannot go yet: experiments have a share of it. Complete them first."
+        return f"No experiment in {thing.environment} has a share of it. It cannot be brought back."
+
+    def remove_thing(self, request: HttpRequest, thing: Layer, reason: str) -> None:
+        services.delete_layer(actor=visit(request).actor, environment=thing.environment, key=thing.key, reason=reason)

@@ -25,7 +25,7 @@ from flags.admin.suggestions import BUILT_IN
 from flags.documents import segment_document
 from flags.models import Segment
 from flags.selectors import search_segments, segment_users
-from tenancy.admin import visit
+from tenancy.admin import RemovableAdmin, visit
 from tenancy.errors import ServiceError
 from tenancy.models import Environment
 
@@ -76,7 +76,7 @@ class SegmentForm:
 
 
 @admin.register(Segment)
-class SegmentAdmin(PerEnvironmentAdmin):
+class SegmentAdmin(PerEnvironmentAdmin, RemovableAdmin):
     list_display = ["name", "key", "included_count", "excluded_count", "has_conditions"]
     search_fields = ["key", "name"]
     empty_template = "flags/empty_segments.html"
@@ -175,8 +175,21 @@ class SegmentAdmin(PerEnvironmentAdmin):
             segment=segment,
             users=segment_users(segment),
             may_edit=may_edit,
+            remove_url=self.remove_url(request, segment),
             **shown,
         )
+
+    def may_remove(self, request: HttpRequest, thing: Segment) -> bool:
+        return self.has_edit_permission(request, thing)
+
+    def consequence(self, thing: Segment) -> str:
+        users = segment_users(thing)
+        if users:
+            return f"It cannot go yet, it is used by: {', '.join(users)}. Take it out there first."
+        return f"Nothing in {thing.environment} asks for it, so nobody gets anything else. It cannot be brought back."
+
+    def remove_thing(self, request: HttpRequest, thing: Segment, reason: str) -> None:
+        services.delete_segment(actor=visit(request).actor, environment=thing.environment, key=thing.key, reason=reason)
 
     def _show(
         self,
