@@ -1,0 +1,67 @@
+"""The snippets of the SDK's pages run as they stand, against a platform where they name one."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import openflagship
+import openflagship.client
+import pytest
+import redis
+from documents import snapshot
+from openfeature import api
+from openflagship.client.core import ClientCore
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from sdk_fixtures import treatment
+from small_platform import KEY, SmallPlatform, free_port
+
+DOCS = Path(__file__).resolve().parents[3] / "docs"
+PAGES = [DOCS / "sdk-python.md", DOCS / "openfeature.md", *sorted((DOCS / "sdk").glob("*.md"))]
+SNIPPETS = [
+    pytest.param(page, code, id=f"{page.stem}-{number}")
+    for page in PAGES
+    for number, code in enumerate(re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL))
+]
+
+
+@pytest.fixture
+def shop(platform: SmallPlatform, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallPlatform]:
+    """Every client of a snippet is one of this platform, and is closed at the end."""
+    made: list[ClientCore] = []
+    init = ClientCore.__init__
+
+    def patched(self: ClientCore, server_key: str, url: str, options: Any, settings: Any) -> None:
+        made.append(self)
+        init(self, server_key and KEY, platform.url, options, settings)
+
+    platform.flags["new-checkout"] = treatment("new-checkout")
+    monkeypatch.setattr(ClientCore, "__init__", patched)
+    # No Redis that may be somebody's.
+    monkeypatch.setattr(redis, "Redis", partial(redis.Redis, port=free_port(), retry=Retry(NoBackoff(), 0)))
+    level = logging.getLogger("openflagship").level
+    yield platform
+    logging.getLogger("openflagship").setLevel(level)
+    api.shutdown()
+    api.clear_providers()
+    for client in made:
+        if isinstance(client, openflagship.FlagShip):
+            client.close()
+
+
+@pytest.mark.parametrize(("page", "code"), SNIPPETS)
+def test_snippet__as_it_stands__runs(
+    page: Path, code: str, shop: SmallPlatform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "flags.json").write_text(json.dumps(snapshot(treatment())))
+    shop.secret = "fs_sign_…"
+    code = code.replace("/var/lib/shop/", f"{tmp_path}/")
+
+    exec(compile(code, str(page), "exec"), {"__name__": "snippet"})
