@@ -1,68 +1,32 @@
-"""The analysis queries at size, beside the same written by hand: `python -m benchmarks.analysis [--exposures N]`."""
+"""The analysis queries at size: `python -m benchmarks.analysis [PART…] [--exposures N]`.
+
+postgresql: beside the same written by hand. nightly: with sums kept. flag: `GET flags/{key}/exposures`, for which 50
+million are wanted. clickhouse: on the embedded engine.
+"""
 
 import argparse
+import http.client
 import statistics
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
+import orjson
+
+from benchmarks import analysis_clickhouse
+from benchmarks.analysis_load import DAYS, END, START, fill
+from benchmarks.events_processes import FLAG, tenant, web
 from benchmarks.events_world import machine, report, world
 
-START = datetime(2026, 1, 5, tzinfo=UTC)
-DAYS = 14
-END = START + timedelta(days=DAYS)
-
-# One unit in a hundred is a bot, one in two hundred sees both variants; times are spread over the fortnight.
-_EXPOSURES = """
-INSERT INTO exposures (
-    evaluation_id, environment_id, flag_key, unit_id, variant, reason, experiment, config_version,
-    occurred_at, received_at, source, is_bot
-)
-SELECT uuidv7(moment - now()), 1, 'new-checkout', 'user-' || unit,
-       CASE WHEN (unit %% 2 = 0) <> (unit %% 200 = 7 AND number %% 3 = 1) THEN 'control' ELSE 'treatment' END,
-       'SPLIT', 'checkout-test', 1, moment, moment, 'bench', unit %% 100 = 3
-FROM (
-    SELECT number, number %% %(units)s AS unit,
-           %(start)s + (hashint8(number) & 2147483647) / 2147483647.0 * interval '14 days' AS moment
-    FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS number
-) AS events ORDER BY moment
-"""
-_CONVERSIONS = """
-INSERT INTO conversions (event_id, environment_id, unit_id, event_name, value, occurred_at, received_at, is_bot)
-SELECT uuidv7(moment - now()), 1, 'user-' || unit, 'purchase', (hashint8(number + 7) & 65535) / 100.0,
-       moment, moment, unit %% 100 = 3
-FROM (
-    SELECT number, (hashint8(number * 31) & 2147483647) %% %(units)s AS unit,
-           %(start)s + (hashint8(number + 1) & 2147483647) / 2147483647.0 * interval '21 days' AS moment
-    FROM generate_series(1, %(conversions)s::bigint) AS number
-) AS events ORDER BY moment
-"""
-_HOURS = """
-INSERT INTO flag_exposure_hours (environment_id, flag_key, hour, variant, reason, exposures, bots)
-SELECT environment_id, flag_key, date_trunc('hour', occurred_at, 'UTC') AS hour, variant, reason,
-       count(*) FILTER (WHERE NOT is_bot), count(*) FILTER (WHERE is_bot)
-FROM exposures GROUP BY environment_id, flag_key, hour, variant, reason
-"""
-_UNITS = """
-WITH units AS (
-    INSERT INTO flag_units (environment_id, flag_key, variant, unit_id, last_hour)
-    SELECT environment_id, flag_key, variant, unit_id, date_trunc('hour', max(occurred_at), 'UTC')
-    FROM exposures WHERE NOT is_bot GROUP BY environment_id, flag_key, variant, unit_id
-    RETURNING environment_id, flag_key, variant, last_hour
-)
-INSERT INTO flag_unit_hours (environment_id, flag_key, last_hour, variant, units)
-SELECT environment_id, flag_key, last_hour, variant, count(*) FROM units
-GROUP BY environment_id, flag_key, last_hour, variant
-"""
 # What somebody who knows the schema would type for a binary metric and nothing else.
 _BY_HAND = """
 SELECT first.variant, count(DISTINCT first.unit_id), count(DISTINCT event.unit_id)
 FROM first_exposures AS first LEFT JOIN conversions AS event
-  ON event.environment_id = 1 AND event.unit_id = first.unit_id AND event.event_name = 'purchase'
+  ON event.environment_id = %(environment)s AND event.unit_id = first.unit_id AND event.event_name = 'purchase'
  AND event.occurred_at >= first.first_at AND event.occurred_at < first.first_at + interval '7 days'
  AND event.received_at < %(deadline)s AND NOT event.is_bot
-WHERE first.environment_id = 1 AND first.experiment = 'checkout-test' AND first.phase = %(start)s
+WHERE first.environment_id = %(environment)s AND first.experiment = 'checkout-test' AND first.phase = %(start)s
   AND first.first_at < %(end)s AND (first.crossed_at IS NULL OR first.crossed_at >= %(end)s)
 GROUP BY first.variant
 """
@@ -70,10 +34,23 @@ _BY_HAND_GROUPED = """
 SELECT variant, count(*), count(*) FILTER (WHERE converted) FROM (
     SELECT first.variant, first.unit_id, bool_or(event.unit_id IS NOT NULL) AS converted
     FROM first_exposures AS first LEFT JOIN conversions AS event
-      ON event.environment_id = 1 AND event.unit_id = first.unit_id AND event.event_name = 'purchase'
+      ON event.environment_id = %(environment)s AND event.unit_id = first.unit_id AND event.event_name = 'purchase'
      AND event.occurred_at >= first.first_at AND event.occurred_at < first.first_at + interval '7 days'
      AND event.received_at < %(deadline)s AND NOT event.is_bot
-    WHERE first.environment_id = 1 AND first.experiment = 'checkout-test' AND first.phase = %(start)s
+    WHERE first.environment_id = %(environment)s AND first.experiment = 'checkout-test' AND first.phase = %(start)s
+      AND first.first_at < %(end)s AND (first.crossed_at IS NULL OR first.crossed_at >= %(end)s)
+    GROUP BY first.unit_id, first.variant
+) AS units GROUP BY variant
+"""
+_BY_HAND_VALUES = """
+SELECT variant, count(*), sum(total), sum(total * total), sum(events), sum(events * events) FROM (
+    SELECT first.variant, count(event.unit_id) AS events,
+           coalesce(sum(round(event.value * 1000000)::bigint), 0) AS total
+    FROM first_exposures AS first LEFT JOIN conversions AS event
+      ON event.environment_id = %(environment)s AND event.unit_id = first.unit_id AND event.event_name = 'purchase'
+     AND event.occurred_at >= first.first_at AND event.occurred_at < first.first_at + interval '7 days'
+     AND event.received_at < %(deadline)s AND NOT event.is_bot
+    WHERE first.environment_id = %(environment)s AND first.experiment = 'checkout-test' AND first.phase = %(start)s
       AND first.first_at < %(end)s AND (first.crossed_at IS NULL OR first.crossed_at >= %(end)s)
     GROUP BY first.unit_id, first.variant
 ) AS units GROUP BY variant
@@ -81,95 +58,178 @@ SELECT variant, count(*), count(*) FILTER (WHERE converted) FROM (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help="postgresql, nightly, flag, clickhouse; else all.")
     parser.add_argument("--exposures", type=int, default=10_000_000)
     parser.add_argument("--units", type=int, default=1_000_000)
     parser.add_argument("--conversions", type=int, default=2_000_000)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    with world():
-        _fill(options)
-        report("analysis", _measure(options))
+    parts: dict[str, Callable[[argparse.Namespace, dict[str, str]], list[str]]] = {
+        "postgresql": lambda options, _variables: _measure(options),
+        "nightly": lambda options, _variables: _nightly(options),
+        "flag": _flag,
+    }
+    wanted = options.parts or [*parts, "clickhouse"]
+    if unknown := set(wanted) - {*parts, "clickhouse"}:
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    if set(wanted) & set(parts):
+        with world() as variables:
+            options.tenant = tenant()
+            fill(
+                exposures=options.exposures,
+                units=options.units,
+                conversions=options.conversions,
+                environment_id=options.tenant.environment_id,
+            )
+            for name in wanted:
+                if name in parts:
+                    lines = [*_head(name, options), *parts[name](options, variables)]
+                    report("analysis" if name == "postgresql" else f"analysis-{name}", lines)
+    if "clickhouse" in wanted:
+        with world():
+            lines = analysis_clickhouse.measure(options.exposures, options.units, options.conversions, options.rounds)
+            report("analysis-clickhouse", [*_head("clickhouse", options), *lines])
 
 
-def _fill(options: argparse.Namespace) -> None:
+_TITLES = {
+    "postgresql": "Analysis on PostgreSQL",
+    "nightly": "Analysis: a night's own days",
+    "flag": "Analysis: a flag's exposures over HTTP",
+    "clickhouse": "Analysis on ClickHouse's embedded engine",
+}
+
+
+def _head(part: str, options: argparse.Namespace) -> list[str]:
+    return [
+        f"## {_TITLES[part]}",
+        "",
+        f"`python -m benchmarks.analysis {part} --exposures {options.exposures} --units {options.units} "
+        f"--conversions {options.conversions}`: one experiment of {DAYS} days; median of {options.rounds} warm runs, "
+        f"range in brackets. {machine()}.",
+        "",
+    ]
+
+
+def _nightly(options: argparse.Namespace) -> list[str]:
     from django.db import connection  # noqa: PLC0415 - after setup
 
-    from analytics import partitions  # noqa: PLC0415 - likewise
-    from analytics.partitions import Week  # noqa: PLC0415 - likewise
-    from analytics.services import open_phase  # noqa: PLC0415 - likewise
+    from analytics import selectors  # noqa: PLC0415 - likewise
+    from analytics.services import keep_sums  # noqa: PLC0415 - likewise
 
-    first, last = (Week.of_ms(int(moment.timestamp() * 1000)).number for moment in (START, END + timedelta(days=7)))
-    for table in partitions.TABLES:
-        for number in range(first, last + 1):
-            partitions.create(table, Week(number))
-    values = {"start": START, "units": options.units, "conversions": options.conversions}
-    step = 1_000_000
-    with connection.cursor() as cursor:
-        cursor.execute("SET work_mem = '512MB'")
-        for begin in range(1, options.exposures + 1, step):
-            cursor.execute(_EXPOSURES, {**values, "first": begin, "last": min(begin + step - 1, options.exposures)})
-            print(f"{begin + step - 1:,} exposures", flush=True)
-        cursor.execute(_CONVERSIONS, values)
-        cursor.execute(_HOURS)
-        cursor.execute(_UNITS)
+    week = timedelta(days=7)
+    asked = (options.tenant.environment_id, "checkout-test", "purchase", START, END)
+
+    def read() -> Any:
+        return selectors.value_summary(*asked, week)
+
+    def young(days: int) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("DELETE FROM cohort_sums WHERE day >= %s", [(END - timedelta(days=days)).date()])
+
+    def one_more() -> None:
+        young(1)
+        assert keep_sums(*asked, week) == 1
+
+    whole = read()
+    lines = ["| a value metric | seconds |", "|---|---|", f"| whole, nothing kept | {_median(read, options.rounds)} |"]
     started = time.perf_counter()
-    open_phase(environment_id=1, experiment="checkout-test", started_at=START)
-    print(f"first exposures filled in {time.perf_counter() - started:.1f} s", flush=True)
-    with connection.cursor() as cursor:
-        cursor.execute("VACUUM ANALYZE")
+    assert keep_sums(*asked, week) == DAYS
+    lines.append(f"| keeping all {DAYS} days | {time.perf_counter() - started:.3f} |")
+    lines.append(f"| keeping one more day | {_median(one_more, options.rounds)} |")
+    assert read() == whole
+    lines.append(f"| read, all days kept | {_median(read, options.rounds)} |")
+    young(7)
+    assert read() == whole
+    lines.append(f"| read, the last 7 days worked out | {_median(read, options.rounds)} |")
+    young(DAYS)
+    return lines
+
+
+def _flag(options: argparse.Namespace, variables: dict[str, str]) -> list[str]:
+    """`GET flags/{key}/exposures` up to now, with the users it answers beside those counted one by one."""
+    port, waits, answer = 8126, [], {}
+    path = f"/api/flags/{FLAG}/exposures?window=30d&environment=production&project=web"
+    headers = {"Authorization": f"Bearer {options.tenant.token}", "X-Tenant-ID": options.tenant.organization}
+    with web(variables, port):
+        for turn in range(110):
+            client = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            started = time.perf_counter()
+            client.request("GET", path, headers=headers)
+            response = client.getresponse()
+            answer = orjson.loads(response.read())
+            assert response.status == 200, answer
+            # The first ones meet workers that have just started.
+            waits += [(time.perf_counter() - started) * 1000] if turn >= 10 else []
+    given = {row["key"]: (row["exposures"], row["users"]) for row in answer["variants"]}
+    counted = _by_hand(
+        "SELECT variant, count(*), count(DISTINCT unit_id) FROM exposures WHERE NOT is_bot GROUP BY variant", options
+    )
+    assert given == {variant: (exposures, users) for variant, exposures, users in counted}, (given, counted)
+    cuts = statistics.quantiles(waits, n=100)
+    return [
+        f"{options.exposures:,} raw rows, {len(waits)} requests: p50 {cuts[49]:.1f} ms, p99 {cuts[98]:.1f} ms (goal: "
+        "under 50 ms). Exposures and unique users are those counted one by one in the raw rows.",
+    ]
+
+
+def _median(call: Callable[[], Any], rounds: int) -> str:
+    call()
+    times = [_timed(call) for _ in range(rounds)]
+    return f"{statistics.median(times):.3f} ({min(times):.3f} to {max(times):.3f})"
 
 
 def _measure(options: argparse.Namespace) -> list[str]:
     from analytics import selectors  # noqa: PLC0415 - after setup
 
     week = timedelta(days=7)
-    experiment = (1, "checkout-test")
+    experiment = (options.tenant.environment_id, "checkout-test")
     calls: list[tuple[str, Callable[[], Any]]] = [
         ("units by variant and day, crossovers, bots", lambda: selectors.exposure_summary(*experiment, START, END)),
         (
             "binary metric: users and conversions",
             lambda: selectors.binary_summary(*experiment, "purchase", START, END, week),
         ),
-        ("the same by hand, `count(DISTINCT)`", lambda: _by_hand(_BY_HAND)),
-        ("the same by hand, grouped by unit first", lambda: _by_hand(_BY_HAND_GROUPED)),
+        ("the same by hand, `count(DISTINCT)`", lambda: _by_hand(_BY_HAND, options)),
+        ("the same by hand, grouped by unit first", lambda: _by_hand(_BY_HAND_GROUPED, options)),
         (
             "value and count metric: n, sums, sums of squares",
             lambda: selectors.value_summary(*experiment, "purchase", START, END, week),
         ),
+        ("the same by hand, grouped by unit first", lambda: _by_hand(_BY_HAND_VALUES, options)),
         (
             "part of a phase, from the raw events: units by variant and day",
             lambda: selectors.exposure_summary(*experiment, START + timedelta(days=7), END),
         ),
         (
             "exposures and exact users of a flag, last days",
-            lambda: selectors.flag_exposures(1, "new-checkout", START + timedelta(days=3), None),
+            lambda: selectors.flag_exposures(experiment[0], FLAG, START + timedelta(days=3), None),
         ),
     ]
     lines = [
-        "## Analysis on PostgreSQL",
-        "",
-        f"`python -m benchmarks.analysis --exposures {options.exposures} --units {options.units} "
-        f"--conversions {options.conversions}`: one experiment of {DAYS} days; median of {options.rounds} warm runs, "
-        f"range in brackets. {machine()}.",
-        "",
         "| question | seconds |",
         "|---|---|",
     ]
     for name, call in calls:
-        call()
-        times = [_timed(call) for _ in range(options.rounds)]
-        lines.append(f"| {name} | {statistics.median(times):.3f} ({min(times):.3f} to {max(times):.3f}) |")
+        lines.append(f"| {name} | {_median(call, options.rounds)} |")
         print(lines[-1], flush=True)
     return lines
 
 
-def _by_hand(sql: str) -> list[tuple[Any, ...]]:
+def _by_hand(sql: str, options: argparse.Namespace) -> list[tuple[Any, ...]]:
     from django.db import connection  # noqa: PLC0415 - after setup
 
     with connection.cursor() as cursor:
         cursor.execute("SET work_mem = '256MB'")
-        cursor.execute(sql, {"start": START, "end": END, "deadline": END + timedelta(days=7)})
+        cursor.execute(
+            sql,
+            {
+                "environment": options.tenant.environment_id,
+                "start": START,
+                "end": END,
+                "deadline": END + timedelta(days=7),
+            },
+        )
         return list(cursor.fetchall())
 
 

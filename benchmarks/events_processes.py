@@ -22,12 +22,15 @@ class Tenant:
 
     environment_id: int
     secret: str
+    token: str
+    organization: str
 
 
 def tenant() -> Tenant:
     from audit.actors import system  # noqa: PLC0415 - after setup
     from flags.services import create_flag  # noqa: PLC0415 - likewise
     from tenancy import services  # noqa: PLC0415 - likewise
+    from tenancy.models import Role, User  # noqa: PLC0415 - likewise
 
     actor, slug = system("benchmark"), f"bench-{time.time_ns()}"
     organization = services.create_organization(actor=actor, slug=slug, name="Benchmark")
@@ -38,7 +41,10 @@ def tenant() -> Tenant:
     issued = services.issue_credential(
         actor=actor, kind="server", name="bench", organization=organization, environment=environment
     )
-    return Tenant(environment.pk, issued.secret)
+    user = User.objects.create(username=slug)
+    services.add_member(actor=actor, user=user, role=Role.EDITOR, organization=organization)
+    managing = services.issue_credential(actor=actor, kind="manage", name="bench", organization=organization, user=user)
+    return Tenant(environment.pk, issued.secret, managing.secret, slug)
 
 
 @contextmanager
