@@ -128,9 +128,14 @@ def last_exposures(environment_id: int, flag_keys: Sequence[str]) -> dict[str, d
     return store().last_exposures(environment_id, flag_keys)
 
 
-def events(environment_id: int, event_name: str, since: datetime, until: datetime | None = None) -> Iterator[EventRow]:
-    """Yield events of one name one by one, in the order of their ids: what sums over users are not enough for."""
-    return store().events(environment_id, event_name, since, until)
+def events(
+    environment_id: int, event_name: str, since: datetime, until: datetime | None = None, *, value_property: str = ""
+) -> Iterator[EventRow]:
+    """Yield events of one name one by one, in the order of their ids: what sums over users are not enough for.
+
+    With `value_property` the number of that name in an event's properties is its value; without one it has none.
+    """
+    return store().events(environment_id, event_name, since, until, value_property)
 
 
 def event_counts(environment_id: int, event_name: str, since: datetime) -> tuple[int, int]:

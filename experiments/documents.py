@@ -21,6 +21,8 @@ def metric_resource(metric: Metric) -> dict[str, Any]:
     }
     if metric.type == Metric.Type.RATIO:
         resource["denominatorEventName"] = metric.denominator_event_name
+    if metric.value_property:
+        resource["valueProperty"] = metric.value_property
     if metric.type == Metric.Type.QUANTILE:
         resource["quantile"] = metric.quantile
     return resource

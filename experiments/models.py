@@ -33,6 +33,13 @@ class Metric(models.Model):
     type = models.CharField(max_length=10, choices=Type.choices, default=Type.BINARY)
     event_name = models.CharField(max_length=200)
     denominator_event_name = models.CharField(max_length=200, blank=True)
+    value_property = models.CharField(
+        max_length=200,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The event's property that is its value here; empty is the value the event was sent with.",
+    )
     quantile = models.FloatField(null=True, blank=True, help_text="Between 0 and 1: 0.95 is the 95th percentile.")
     goal = models.CharField(max_length=10, choices=Goal.choices, default=Goal.INCREASE)
     window_hours = models.PositiveIntegerField(
@@ -56,6 +63,10 @@ class Metric(models.Model):
                 condition=(Q(type="ratio") & ~Q(denominator_event_name=""))
                 | (~Q(type="ratio") & Q(denominator_event_name="")),
                 name="metric_denominator_of_ratio",
+            ),
+            models.CheckConstraint(
+                condition=Q(value_property="") | Q(type__in=["continuous", "ratio", "quantile"]),
+                name="metric_property_of_values",
             ),
             models.CheckConstraint(condition=Q(cap__isnull=True) | Q(cap__gt=0), name="metric_cap_above_0"),
             models.CheckConstraint(

@@ -18,7 +18,8 @@ def figures_of(environment_id: int, flag_key: str, metric: Metric, *, days: int,
     since, window = now - timedelta(days=days), window_of_metric(metric)
     seen = dict(events.flag_units(environment_id, flag_key, since, now))
     totals = dict.fromkeys(seen, 0.0)
-    for unit_id, at, _, value in events.events(environment_id, metric.event_name, since, now):
+    rows = events.events(environment_id, metric.event_name, since, now, value_property=metric.value_property)
+    for unit_id, at, _, value in rows:
         first = seen.get(unit_id)
         if first is None or not first <= at < first + window:
             continue

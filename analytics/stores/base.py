@@ -256,9 +256,12 @@ class EventStore(Protocol):
         ...
 
     def events(
-        self, environment_id: int, event_name: str, since: datetime, until: datetime | None
+        self, environment_id: int, event_name: str, since: datetime, until: datetime | None, value_property: str
     ) -> Iterator[EventRow]:
-        """Yield events of one name in [since, until), bots left out, in the order of their ids."""
+        """Yield events of one name in [since, until), bots left out, in the order of their ids.
+
+        With `value_property` a number of that name in the event's properties is its value.
+        """
         ...
 
     def event_counts(self, environment_id: int, event_name: str, since: datetime) -> tuple[int, int]:

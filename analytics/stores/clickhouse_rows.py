@@ -20,10 +20,16 @@ class ClickHouseRows:
         raise NotImplementedError
 
     def events(
-        self, environment_id: int, event_name: str, since: datetime, until: datetime | None
+        self, environment_id: int, event_name: str, since: datetime, until: datetime | None, value_property: str
     ) -> Iterator[EventRow]:
-        parameters = {"environment_id": environment_id, "event_name": event_name, "since": unix_ms(since)}
-        rows = self._rows(sql.EVENTS, {**parameters, "until": unix_ms(until) if until else NO_END_MS})
+        parameters = {
+            "environment_id": environment_id,
+            "event_name": event_name,
+            "since": unix_ms(since),
+            "until": unix_ms(until) if until else NO_END_MS,
+            "name": value_property,
+        }
+        rows = self._rows(sql.EVENTS, parameters)
         for unit_id, occurred_ms, received_ms, value in rows:
             yield EventRow(unit_id, moment_of(occurred_ms), moment_of(received_ms), value)
 

@@ -103,7 +103,12 @@ SELECT environment_id, unit_id, max(exposures) FROM (
 """
 # In the order of PostgreSQL's UUIDs, which ClickHouse itself sorts by their second half first: floats add up alike.
 EVENTS = """
-SELECT unit_id, occurred_ms, received_ms, value FROM conversions FINAL
+SELECT unit_id, occurred_ms, received_ms,
+       multiIf({name:String} = '', value,
+               JSONType(ifNull(properties, ''), {name:String}) IN ('Int64', 'UInt64', 'Double')
+               AND abs(JSONExtractFloat(ifNull(properties, ''), {name:String})) <= 9e12,
+               JSONExtractFloat(ifNull(properties, ''), {name:String}), NULL)
+FROM conversions FINAL
 WHERE environment_id = {environment_id:Int64} AND event_name = {event_name:String} AND NOT is_bot
   AND occurred_ms >= {since:Int64} AND occurred_ms < {until:Int64}
 ORDER BY toString(event_id)

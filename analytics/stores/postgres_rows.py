@@ -47,8 +47,15 @@ SELECT greatest(
        AND occurred_at >= %(since)s AND received_at < %(deadline)s)
 )
 """  # noqa: S608 - likewise
+# As large as a value may be, which every store's floats and sums hold.
 _EVENTS = """
-SELECT unit_id, occurred_at, received_at, value FROM conversions
+SELECT unit_id, occurred_at, received_at,
+       CASE WHEN %(name)s = '' THEN value
+            WHEN jsonb_typeof(jsonb_extract_path(properties, %(name)s)) = 'number' THEN
+                CASE WHEN abs(jsonb_extract_path(properties, %(name)s)::numeric) <= 9e12
+                     THEN jsonb_extract_path(properties, %(name)s)::float8 END
+       END
+FROM conversions
 WHERE environment_id = %(environment_id)s AND event_name = %(event_name)s AND NOT is_bot
   AND occurred_at >= %(since)s AND occurred_at < %(until)s
 ORDER BY event_id
@@ -86,9 +93,9 @@ class PostgresRows:
     """The part of the store whose answers grow with the users."""
 
     def events(
-        self, environment_id: int, event_name: str, since: datetime, until: datetime | None
+        self, environment_id: int, event_name: str, since: datetime, until: datetime | None, value_property: str
     ) -> Iterator[EventRow]:
-        parameters = {"environment_id": environment_id, "event_name": event_name}
+        parameters = {"environment_id": environment_id, "event_name": event_name, "name": value_property}
         for row in _stream(_EVENTS, {**parameters, "since": since, "until": until or _END}):
             yield EventRow(*row)
 

@@ -47,6 +47,24 @@ def test_events__of_one_name__come_in_the_order_of_their_ids() -> None:
     assert selectors.event_counts(ENV, "nothing", NOON) == (0, 0)
 
 
+@pytest.mark.parametrize(
+    ("properties", "value"),
+    [
+        ('{"total": 12.5, "0": 1}', 12.5),
+        ('{"total": -3}', -3.0),
+        ('{"total": "12"}', None),
+        ('{"total": 1e13}', None),
+        ('{"other": 1}', None),
+        (None, None),
+    ],
+)
+def test_events__value_from_a_property__is_the_number_of_that_name(properties: str | None, value: float | None) -> None:
+    store_events(Batch([], [conversion(ENV, "alice", NOON, value=7.0, properties=properties)]))
+    (plain,) = selectors.events(ENV, "purchase", NOON)
+    (found,) = selectors.events(ENV, "purchase", NOON, value_property="total")
+    assert (plain.value, found.value) == (7.0, value)
+
+
 def test_flag_units__seen_often__are_one_row_each_with_the_first_time() -> None:
     store_events(
         Batch(

@@ -24,6 +24,7 @@ from tenancy.models import Environment, Role
 _NAMES = {
     "eventName": "event_name",
     "denominatorEventName": "denominator_event_name",
+    "valueProperty": "value_property",
     "windowHours": "window_hours",
 }
 
@@ -40,6 +41,12 @@ class MetricForm(forms.Form):
         required=False,
         widget=UnfoldAdminTextInputWidget,
         help_text="For a ratio: the events it divides by.",
+    )
+    value_property = forms.CharField(
+        max_length=200,
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="The event's property that is its value, such as total; empty is the value it was sent with.",
     )
     quantile = forms.FloatField(
         required=False, widget=UnfoldAdminDecimalFieldWidget, help_text="For a quantile: 0.95 is the 95th percentile."
@@ -66,6 +73,7 @@ class MetricForm(forms.Form):
             "windowHours": sent["window_hours"],
             "cap": sent["cap"],
             "denominatorEventName": sent["denominator_event_name"] or None,
+            "valueProperty": sent["value_property"] or None,
             "quantile": sent["quantile"],
         }
 

@@ -120,7 +120,7 @@ def keep_sums(source: Source, metric: Metric) -> int:
 def _needs_users(source: Source, metric: Metric) -> bool:
     experiment = source.experiment
     is_capped = metric.cap is not None or (experiment.winsorize_percent is not None and _has_totals(metric))
-    is_special = metric.type in {Metric.Type.RATIO, Metric.Type.QUANTILE}
+    is_special = metric.type in {Metric.Type.RATIO, Metric.Type.QUANTILE} or bool(metric.value_property)
     return source.is_narrowed or bool(source.pauses) or is_capped or is_special or experiment.is_cuped
 
 
@@ -153,7 +153,7 @@ def _value_arm(key: str, found: events.ValueSummary | None, *, is_count: bool) -
 
 
 def _from_users(source: Source, metric: Metric, variants: list[str], until: datetime) -> Measure:
-    values = _values(source, metric.event_name, metric, variants, until)
+    values = _values(source, metric.event_name, metric, variants, until, value_property=metric.value_property)
     unadjusted = (_NOT_ADJUSTED[metric.type],) if source.experiment.is_cuped and metric.type in _NOT_ADJUSTED else ()
     if metric.type == Metric.Type.RATIO:
         below = _values(source, metric.denominator_event_name, metric, variants, until)
@@ -178,13 +178,22 @@ def _from_users(source: Source, metric: Metric, variants: list[str], until: date
     return Measure(metric, arms, notes)
 
 
-def _values(source: Source, event_name: str, metric: Metric, variants: Sequence[str], until: datetime) -> Values:
+def _values(
+    source: Source,
+    event_name: str,
+    metric: Metric,
+    variants: Sequence[str],
+    until: datetime,
+    *,
+    value_property: str = "",
+) -> Values:
     return source.people(until).values(
         event_name,
         variants=variants,
         window=window_of_metric(metric),
         deadline=source.window.deadline,
         before=COVARIATE_TIME if source.experiment.is_cuped else timedelta(0),
+        value_property=value_property,
     )
 
 

@@ -72,7 +72,14 @@ class People:
         day[variant] = day.get(variant, 0) + 1
 
     def values(
-        self, event_name: str, *, variants: Sequence[str], window: timedelta, deadline: datetime, before: timedelta
+        self,
+        event_name: str,
+        *,
+        variants: Sequence[str],
+        window: timedelta,
+        deadline: datetime,
+        before: timedelta,
+        value_property: str = "",
     ) -> Values:
         """Sum up the users' events from t0 to t0 + `window`, and those of the time `before` t0."""
 
@@ -83,7 +90,10 @@ class People:
             zeros(), zeros(), zeros(), zeros(), zeros(), {key: [] for key in variants}, dict.fromkeys(variants, 0)
         )
         # In the order of their ids, so that floats are added up in the same order each time.
-        for unit_id, at, received_at, value in events.events(self.environment_id, event_name, self.since - before):
+        # Whoever names a property wants sums of it, and an event without it adds nothing.
+        without_value = 0.0 if value_property else 1.0
+        rows = events.events(self.environment_id, event_name, self.since - before, value_property=value_property)
+        for unit_id, at, received_at, value in rows:
             place = self.places.get(unit_id)
             if place is None or place.variant not in found.late:
                 continue
@@ -93,7 +103,7 @@ class People:
                     found.late[variant] += 1
                     continue
                 found.counts[variant][row] += 1
-                found.amounts[variant][row] += 1.0 if value is None else value
+                found.amounts[variant][row] += without_value if value is None else value
                 if value is not None:
                     found.sums[variant][row] += value
                     found.singles[variant].append((row, value))

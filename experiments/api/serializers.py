@@ -14,6 +14,12 @@ class MetricSerializer(serializers.Serializer[Any]):
     type = ChoiceField(choices=Metric.Type.choices, required=False)
     eventName = serializers.CharField(max_length=200, required=False)
     denominatorEventName = serializers.CharField(max_length=200, required=False, allow_null=True)
+    valueProperty = serializers.CharField(
+        max_length=200,
+        required=False,
+        allow_null=True,
+        help_text="The event's property that is its value here, of eventName's events.",
+    )
     quantile = serializers.FloatField(required=False, allow_null=True)
     goal = ChoiceField(choices=Metric.Goal.choices, required=False)
     windowHours = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=24 * 366)

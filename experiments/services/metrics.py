@@ -19,13 +19,16 @@ _FIELDS = {
     "type": "type",
     "eventName": "event_name",
     "denominatorEventName": "denominator_event_name",
+    "valueProperty": "value_property",
     "quantile": "quantile",
     "goal": "goal",
     "windowHours": "window_hours",
     "cap": "cap",
 }
 # What a figure means: fixed while an experiment that is running or paused rests on it.
-_MEANING = ("type", "event_name", "denominator_event_name", "quantile", "goal", "window_hours", "cap")
+_TEXTS = ("denominator_event_name", "value_property")
+_OF_VALUES = (Metric.Type.CONTINUOUS, Metric.Type.RATIO, Metric.Type.QUANTILE)
+_MEANING = ("type", "event_name", "denominator_event_name", "value_property", "quantile", "goal", "window_hours", "cap")
 _READ_ONLY = {"key", "version"}
 
 
@@ -116,7 +119,7 @@ def _apply(metric: Metric, payload: Mapping[str, Any], *, is_partial: bool) -> N
     for name, field in _FIELDS.items():
         if name in payload:
             value = payload[name]
-            setattr(metric, field, "" if value is None and field == "denominator_event_name" else value)
+            setattr(metric, field, "" if value is None and field in _TEXTS else value)
         elif not is_partial:
             setattr(metric, field, getattr(blank, field))
     metric.name = metric.name or metric.key
@@ -124,6 +127,9 @@ def _apply(metric: Metric, payload: Mapping[str, Any], *, is_partial: bool) -> N
     if is_ratio != bool(metric.denominator_event_name):
         detail = "Name the events a ratio divides by." if is_ratio else "Only a ratio has a denominator; leave it out."
         problems.append(Problem("denominatorEventName", "required" if is_ratio else "not_applicable", detail))
+    if metric.value_property and metric.type not in _OF_VALUES:
+        detail = "Only continuous, ratio and quantile metrics have values; leave it out."
+        problems.append(Problem("valueProperty", "not_applicable", detail))
     if is_quantile and not (metric.quantile and 0 < metric.quantile < 1):
         problems.append(Problem("quantile", "required", "Give the quantile, between 0 and 1: 0.95 for p95."))
     elif not is_quantile and metric.quantile is not None:

@@ -121,7 +121,13 @@ def exposure(experiment: Experiment, unit: str, variant: str, at: datetime, attr
 
 
 def conversion(
-    experiment: Experiment, unit: str, at: datetime, *, event_name: str = "purchase", value: float | None = None
+    experiment: Experiment,
+    unit: str,
+    at: datetime,
+    *,
+    event_name: str = "purchase",
+    value: float | None = None,
+    properties: str | None = None,
 ) -> Conversion:
     moment = int(at.timestamp() * 1000)
     return Conversion(
@@ -132,4 +138,5 @@ def conversion(
         value=value,
         occurred_ms=moment,
         received_ms=moment,
+        properties=properties,
     )

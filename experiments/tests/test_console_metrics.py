@@ -31,7 +31,12 @@ def test_metric__created_and_listed__works(console_editor, acme):
 
 @pytest.mark.parametrize(
     ("changes", "field"),
-    [({"event_name": ""}, "event_name"), ({"type": "quantile"}, "quantile"), ({"window_hours": "0"}, "window_hours")],
+    [
+        ({"value_property": "total"}, "value_property"),
+        ({"event_name": ""}, "event_name"),
+        ({"type": "quantile"}, "quantile"),
+        ({"window_hours": "0"}, "window_hours"),
+    ],
 )
 def test_metric__wrong_input__says_so_beside_the_field(console_editor, acme, changes, field):
     answer = console_editor.post(reverse("admin:experiments_metric_add"), {**PURCHASE, **changes})
@@ -39,6 +44,17 @@ def test_metric__wrong_input__says_so_beside_the_field(console_editor, acme, cha
     assert answer.status_code == 422
     assert answer.context["form"].errors[field]
     assert not Metric.objects.exists()
+
+
+def test_metric__of_a_property__keeps_it_when_saved_again(console_editor, acme):
+    revenue = {**PURCHASE, "type": "continuous", "value_property": "total"}
+    console_editor.post(reverse("admin:experiments_metric_add"), revenue)
+    metric = Metric.objects.get()
+    shown = console_editor.get(change_url(metric)).context["form"].initial
+    assert (metric.value_property, shown["value_property"]) == ("total", "total")
+    assert console_editor.post(change_url(metric), {**revenue, "version": metric.version}).status_code == 302
+    metric.refresh_from_db()
+    assert metric.value_property == "total"
 
 
 def test_metric__saved__works(console_editor, metric):
