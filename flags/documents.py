@@ -55,17 +55,12 @@ def flag_about(flag: Flag) -> dict[str, Any]:
 
 
 def rule_document(rule: Rule) -> dict[str, Any]:
-    document: dict[str, Any] = {
-        "id": str(rule.pk),
-        "priority": rule.priority,
-        "name": rule.name,
-        "conditions": rule.conditions,
-    }
-    if rule.variant:
-        document["variant"] = rule.variant
-    else:
-        document["allocation"] = rule.allocation
-    return document
+    served = {"variant": rule.variant} if rule.variant else {"allocation": rule.allocation}
+    return {**_rule_head(rule), **served}
+
+
+def _rule_head(rule: Rule) -> dict[str, Any]:
+    return {"id": str(rule.pk), "priority": rule.priority, "name": rule.name, "conditions": rule.conditions}
 
 
 def flag_resource(config: FlagConfig, rules: list[Rule] | None = None) -> dict[str, Any]:
@@ -136,17 +131,8 @@ def past_resource(flag: Flag, step: Change, document: dict[str, Any], *, is_arch
 
 
 def _rule_resource(rule: Rule) -> dict[str, Any]:
-    resource: dict[str, Any] = {
-        "id": str(rule.pk),
-        "priority": rule.priority,
-        "name": rule.name,
-        "conditions": rule.conditions,
-    }
-    if rule.variant:
-        resource["variant"] = rule.variant
-    else:
-        resource["rollout"] = rollout_of(rule.allocation)
-    return resource
+    served = {"variant": rule.variant} if rule.variant else {"rollout": rollout_of(rule.allocation)}
+    return {**_rule_head(rule), **served}
 
 
 def rollout_of(allocation: Ranges) -> list[dict[str, Any]]:

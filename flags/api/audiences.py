@@ -1,6 +1,6 @@
 """Segments and layers over HTTP."""
 
-from typing import Any
+from functools import partial
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.response import Response
@@ -8,16 +8,9 @@ from rest_framework.response import Response
 from flags import selectors, services
 from flags.api import serializers
 from flags.documents import layer_resource, segment_resource
-from flags.models import Segment
 from tenancy.api.request import Request
-from tenancy.api.views import WHERE, EnvironmentView, paginated, payload, version_of
-from tenancy.errors import Invalid
+from tenancy.api.views import WHERE, EnvironmentView, changed, created, paginated
 from tenancy.models import Role
-
-
-def _key_of(sent: dict[str, Any]) -> None:
-    if "key" not in sent:
-        raise Invalid("Name the key.", attr="key", code="required")
 
 
 class SegmentsView(EnvironmentView):
@@ -40,10 +33,8 @@ class SegmentsView(EnvironmentView):
     def post(self, request: Request) -> Response:
         """200 with what is there, where it exists with the same content."""
         environment = self.environment(request, Role.EDITOR)
-        sent = payload(serializers.SegmentSerializer, request)
-        _key_of(sent)
-        segment, is_new = services.create_segment(actor=request.user.actor, environment=environment, payload=sent)
-        return Response(segment_resource(segment), status=201 if is_new else 200)
+        create = partial(services.create_segment, environment=environment)
+        return created(request, serializers.SegmentSerializer, create, segment_resource)
 
 
 class SegmentView(EnvironmentView):
@@ -53,11 +44,11 @@ class SegmentView(EnvironmentView):
 
     @extend_schema(parameters=WHERE, request=serializers.SegmentSerializer, responses=serializers.SegmentSerializer)
     def put(self, request: Request, key: str) -> Response:
-        return Response(segment_resource(self._update(request, key, is_partial=False)))
+        return self._update(request, key, is_partial=False)
 
     @extend_schema(parameters=WHERE, request=serializers.SegmentSerializer, responses=serializers.SegmentSerializer)
     def patch(self, request: Request, key: str) -> Response:
-        return Response(segment_resource(self._update(request, key, is_partial=True)))
+        return self._update(request, key, is_partial=True)
 
     @extend_schema(parameters=WHERE, responses={204: None})
     def delete(self, request: Request, key: str) -> Response:
@@ -65,17 +56,10 @@ class SegmentView(EnvironmentView):
         services.delete_segment(actor=request.user.actor, environment=environment, key=key)
         return Response(status=204)
 
-    def _update(self, request: Request, key: str, *, is_partial: bool) -> Segment:
+    def _update(self, request: Request, key: str, *, is_partial: bool) -> Response:
         environment = self.environment(request, Role.EDITOR)
-        sent = payload(serializers.SegmentSerializer, request)
-        return services.update_segment(
-            actor=request.user.actor,
-            environment=environment,
-            key=key,
-            payload=sent,
-            version=version_of(sent),
-            is_partial=is_partial,
-        )
+        update = partial(services.update_segment, environment=environment, key=key, is_partial=is_partial)
+        return changed(request, serializers.SegmentSerializer, update, segment_resource)
 
 
 class LayersView(EnvironmentView):
@@ -93,10 +77,8 @@ class LayersView(EnvironmentView):
     def post(self, request: Request) -> Response:
         """200 with what is there, where it exists with the same name."""
         environment = self.environment(request, Role.EDITOR)
-        sent = payload(serializers.LayerSerializer, request)
-        _key_of(sent)
-        layer, is_new = services.create_layer(actor=request.user.actor, environment=environment, payload=sent)
-        return Response(layer_resource(layer), status=201 if is_new else 200)
+        create = partial(services.create_layer, environment=environment)
+        return created(request, serializers.LayerSerializer, create, layer_resource)
 
 
 class LayerView(EnvironmentView):
@@ -107,11 +89,8 @@ class LayerView(EnvironmentView):
     @extend_schema(parameters=WHERE, request=serializers.LayerSerializer, responses=serializers.LayerSerializer)
     def patch(self, request: Request, key: str) -> Response:
         environment = self.environment(request, Role.EDITOR)
-        sent = payload(serializers.LayerSerializer, request)
-        layer = services.update_layer(
-            actor=request.user.actor, environment=environment, key=key, payload=sent, version=version_of(sent)
-        )
-        return Response(layer_resource(layer))
+        update = partial(services.update_layer, environment=environment, key=key)
+        return changed(request, serializers.LayerSerializer, update, layer_resource)
 
     @extend_schema(parameters=WHERE, responses={204: None})
     def delete(self, request: Request, key: str) -> Response:

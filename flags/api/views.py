@@ -1,6 +1,7 @@
 """Thin views: find the environment through the door, call a service, show the resource."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.db.models import QuerySet
@@ -17,8 +18,7 @@ from flags.services.drafts import SHARED_FIELDS
 from tenancy import access
 from tenancy.api.audit import instant
 from tenancy.api.request import Request
-from tenancy.api.views import WHERE, EnvironmentView, choice, paginate, payload, refuse_unknown, version_of
-from tenancy.errors import Invalid
+from tenancy.api.views import WHERE, EnvironmentView, choice, created, paginate, payload, refuse_unknown, version_of
 from tenancy.models import Environment, Role
 
 
@@ -83,11 +83,8 @@ class FlagsView(EnvironmentView):
     )
     def post(self, request: Request) -> Response:
         environment = with_project_editor(self, request)
-        sent = payload(serializers.FlagSerializer, request)
-        if "key" not in sent:
-            raise Invalid("Name the flag's key.", attr="key", code="required")
-        config, is_new = services.create_flag(actor=request.user.actor, environment=environment, payload=sent)
-        return Response(flag_resource(config), status=201 if is_new else 200)
+        create = partial(services.create_flag, environment=environment)
+        return created(request, serializers.FlagSerializer, create, flag_resource)
 
 
 class FlagView(EnvironmentView):

@@ -1,7 +1,7 @@
 """What every management view starts from: the environment behind the door, and a body whose form was checked."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter
@@ -19,6 +19,7 @@ from tenancy.errors import Forbidden, Invalid, Problem
 from tenancy.models import Environment, Role
 from tenancy.principals import Principal
 
+Row = TypeVar("Row")
 TENANT = OpenApiParameter(
     "X-Tenant-ID",
     str,
@@ -120,6 +121,31 @@ def version_of(sent: dict[str, Any]) -> int:
         )
     version: int = sent["version"]
     return version
+
+
+def created(
+    request: Request,
+    serializer: type[Serializer[Any]],
+    create: Callable[..., tuple[Row, bool]],
+    show: Callable[[Row], dict[str, Any]],
+) -> Response:
+    """Answer 201 with what `create` made of the body, or 200 with what is there, where that has the same content."""
+    sent = payload(serializer, request)
+    if "key" not in sent:
+        raise Invalid("Name the key.", attr="key", code="required")
+    row, is_new = create(actor=request.user.actor, payload=sent)
+    return Response(show(row), status=201 if is_new else 200)
+
+
+def changed(
+    request: Request,
+    serializer: type[Serializer[Any]],
+    update: Callable[..., Row],
+    show: Callable[[Row], dict[str, Any]],
+) -> Response:
+    """Answer with what `update` made of the body, which has to carry the version that was read."""
+    sent = payload(serializer, request)
+    return Response(show(update(actor=request.user.actor, payload=sent, version=version_of(sent))))
 
 
 def paginate(
