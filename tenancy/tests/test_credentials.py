@@ -76,6 +76,18 @@ def test_find__expired__is_nothing_without_a_refresh(environment):
     assert keyring.find(issued.secret) is None
 
 
+def test_find__found_before_and_revoked_since__is_nothing_after_a_refresh(environment):
+    issued = _issue(environment)
+    keyring = Keyring()
+    keyring.refresh()
+    assert keyring.find(issued.secret).id == issued.credential.pk
+
+    services.revoke_credential(actor=ACTOR, credential=issued.credential)
+    keyring.refresh()
+
+    assert keyring.find(issued.secret) is None
+
+
 def test_take_used__after_two_finds__names_the_key_once(environment):
     issued = _issue(environment)
     keyring = Keyring()
