@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, TypeVar
@@ -37,7 +38,8 @@ class FlagShipProvider(AbstractProvider):
         self.client = client
         self._ready_wait_seconds = ready_wait_seconds
         self._end_listening: Callable[[], None] | None = None
-        self._is_announced = False
+        self._announcing = threading.Lock()
+        self._is_announced = self._is_initializing = False
         self._metadata_of: dict[str, tuple[CompiledFlag, dict[str, bool | int | float | str]]] = {}
 
     def get_metadata(self) -> Metadata:
@@ -45,6 +47,7 @@ class FlagShipProvider(AbstractProvider):
 
     def initialize(self, evaluation_context: EvaluationContext) -> None:  # noqa: ARG002 - the interface's
         """Wait for a first configuration. Raises ProviderNotReadyError, ProviderFatalError for a refused key."""
+        self._is_initializing = True
         self._end_listening = self.client.on_change(self._changed)
         client = self.client
         is_ready = (
@@ -52,8 +55,11 @@ class FlagShipProvider(AbstractProvider):
             if isinstance(client, FlagShip)
             else client.status().is_ready
         )
-        if is_ready:
-            self._is_announced = True
+        with self._announcing:
+            # What came since the wait was over is told by returning; what comes from here on, by an event.
+            self._is_announced = is_ready or client.status().is_ready
+            self._is_initializing = False
+        if self._is_announced:
             return
         status = client.status()
         if status.connection == "refused":
@@ -144,8 +150,12 @@ class FlagShipProvider(AbstractProvider):
 
     def _changed(self, keys: frozenset[str] | None) -> None:
         environment = self.client.environment
-        if not self._is_announced:
+        with self._announcing:
+            if self._is_initializing:
+                return
+            is_first = not self._is_announced
             self._is_announced = True
+        if is_first:
             self.emit_provider_ready(ProviderEventDetails(message="A first configuration was had."))
         elif keys is not None and not keys:
             if environment.stale:

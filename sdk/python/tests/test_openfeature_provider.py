@@ -75,12 +75,24 @@ def test_provider__platform_comes_later__becomes_ready_by_itself(connect: Connec
     assert client.get_boolean_value("asked", False, USER) is True
 
 
+def test_provider__configuration_comes_as_the_wait_ends__is_ready(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = connect()
+    monkeypatch.setattr(client, "wait_until_ready", lambda _seconds: False)
+    api.set_provider_and_wait(FlagShipProvider(client), "late")
+
+    assert api.get_client("late").get_provider_status() == ProviderStatus.READY
+
+
 def test_provider__refused_key__is_fatal(platform: SmallPlatform) -> None:
     client = FlagShip("fs_server_wrong", platform.url, **{**FAST, "start_wait_seconds": 0})
     eventually(lambda: client.status().connection == "refused")
+    heard = listen(api.get_client("refused"))
     api.set_provider(FlagShipProvider(client, ready_wait_seconds=0.05), "refused")
 
     eventually(lambda: api.get_client("refused").get_provider_status() == ProviderStatus.FATAL)
+    eventually(lambda: ProviderEvent.PROVIDER_ERROR in [event for event, _ in heard])
     client.close()
 
 
