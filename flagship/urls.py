@@ -6,7 +6,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from flagship import health
-from flagship.console import search
+from flagship.console import saved_views, search
 from flagship.console.sign_on import SignedOnView, SignOnView
 
 _api: list[URLPattern | URLResolver] = [
@@ -28,6 +28,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("sso/start", SignOnView.as_view(), name="oidc_authentication_init"),
     path("sso/callback", SignedOnView.as_view(), name="oidc_authentication_callback"),
     path("admin/search/", admin.site.admin_view(search.find), name="console_search"),
+    path("admin/views/", admin.site.admin_view(saved_views.save), name="console_view_save"),
+    path("admin/views/<int:pk>/forget/", admin.site.admin_view(saved_views.forget), name="console_view_forget"),
     path("admin/", admin.site.urls),
     path("", RedirectView.as_view(pattern_name="admin:index")),
 ]

@@ -181,6 +181,27 @@ class Credential(models.Model):
         return f"{self.name} ({self.prefix}…)"
 
 
+class SavedView(models.Model):
+    """A list's filters under a name: its owner's, or the whole organization's where it is shared."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="saved_views")
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="saved_views")
+    page = models.CharField(max_length=100, help_text="The list it belongs to, as app_model.")
+    name = models.CharField(max_length=60)
+    query = models.CharField(max_length=2000, blank=True, help_text="The filters as they stand in the address.")
+    is_shared = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name", "pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["user", "organization", "page", "name"], name="saved_view_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class KeyringRevision(models.Model):
     """One row, counted up with each change of a credential: one number tells a process whether its keys are current."""
 

@@ -20,6 +20,7 @@ class Visit:
     def __init__(self, request: HttpRequest) -> None:
         self._request = request
         self._roles: dict[int, Role | None] = {}
+        self._project_roles: dict[int, Role | None] = {}
 
     @cached_property
     def principal(self) -> Principal:
@@ -57,7 +58,9 @@ class Visit:
 
     def may_in_project(self, needed: Role, project: Project) -> bool:
         """Whether the role reaches all of the project: what a change needs that is felt in each of its environments."""
-        role = access.role_on(self.principal, project)
+        if project.pk not in self._project_roles:
+            self._project_roles[project.pk] = access.role_on(self.principal, project)
+        role = self._project_roles[project.pk]
         return role is not None and role.covers(needed)
 
     def require_in_project(self, needed: Role, project: Project) -> None:

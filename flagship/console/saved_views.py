@@ -1,0 +1,62 @@
+"""Saved views: the routes by which a list's filters are kept under a name and forgotten again."""
+
+from typing import cast
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from tenancy.admin import say_problems, visit
+from tenancy.errors import ServiceError
+from tenancy.models import User
+from tenancy.services.saved_views import delete_view, save_view
+
+
+class ViewForm(forms.Form):
+    page = forms.CharField(max_length=100)
+    name = forms.CharField(max_length=60)
+    query = forms.CharField(max_length=2000, required=False)
+    is_shared = forms.BooleanField(required=False)
+
+    def clean_page(self) -> str:
+        page: str = self.cleaned_data["page"]
+        if page not in _lists():
+            raise forms.ValidationError("There is no such list.")
+        return page
+
+
+def _lists() -> set[str]:
+    models = admin.site._registry  # noqa: SLF001 - Django has no other list of them
+    return {model._meta.label_lower.replace(".", "_") for model in models}  # noqa: SLF001 - likewise
+
+
+@require_POST
+def save(request: HttpRequest) -> HttpResponse:
+    form = ViewForm(request.POST)
+    looking = visit(request)
+    if looking.environment is None:
+        raise PermissionDenied
+    if not form.is_valid():
+        messages.error(request, "Give the view a name of at most 60 characters.")
+        return redirect("admin:index")
+    sent = form.cleaned_data
+    address = reverse(f"admin:{sent['page']}_changelist")
+    try:
+        view = save_view(user=cast(User, request.user), organization=looking.environment.project.organization, **sent)
+    except ServiceError as error:
+        say_problems(request, error)
+        return redirect(f"{address}?{sent['query']}")
+    messages.success(request, f"The view “{view}” is kept{' for everybody here' if view.is_shared else ''}.")
+    return redirect(f"{address}?{view.query}")
+
+
+@require_POST
+def forget(request: HttpRequest, pk: int) -> HttpResponse:
+    delete_view(user=cast(User, request.user), pk=pk)
+    messages.success(request, "The view is forgotten.")
+    page = request.POST.get("page", "")
+    return redirect(f"admin:{page}_changelist" if page in _lists() else "admin:index")
