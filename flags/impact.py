@@ -70,14 +70,17 @@ def _recently_exposed(
         elif old != new:
             changed += 1
             moves[old, new] = moves.get((old, new), 0) + 1
+    is_sample = MOST_USERS_EXAMINED <= examined < users
     return {
         **body,
+        # The counts kept by the hour count a user once for each variant; those examined are told apart.
+        "users": users if is_sample else examined,
         "examined": examined,
         "known": known,
         "changed": changed,
         "undetermined": undetermined,
         "moves": [{"from": old, "to": new, "users": count} for (old, new), count in sorted(moves.items(), key=str)],
-        "caveat": None if examined >= users else f"Only the latest {examined:,} of these users were examined.",
+        "caveat": f"Only the latest {examined:,} of these users were examined." if is_sample else None,
     }
 
 

@@ -109,6 +109,14 @@ def test_impact__attributes_were_kept__counts_exactly(viewer, environment, make_
     assert recent["moves"] == [{"from": "control", "to": "treatment", "users": 3}]
 
 
+def test_impact__user_saw_two_variants__is_one_user(viewer, environment, make_flag):
+    make_flag("a", rollout=SPLIT)
+    _store_exposures(environment, "a", [("u", "control", None), ("u", "treatment", None)])
+    recent = viewer.post("flags/a/impact", {"config": {"enabled": False}}).json()["recentlyExposed"]
+
+    assert (recent["users"], recent["examined"], recent["caveat"]) == (1, 1, None)
+
+
 def test_impact__more_users_than_are_examined__says_so(viewer, environment, make_flag, monkeypatch):
     make_flag("a", rollout=SPLIT)
     monkeypatch.setattr(impact, "MOST_USERS_EXAMINED", 2)
