@@ -143,7 +143,7 @@ def evaluation(client: FlagShip) -> list[tuple[str, str, str, str]]:
 def fresh_exposures(url: str) -> list[tuple[str, str, str, str]]:
     """Every call a new mark, so every one is queued; the queue has room, and the sender sleeps."""
     options = {"most_events": 10_000_000, "flush_count": 9_999_999, "flush_seconds": 3600.0}
-    client = FlagShip("fs_server_bench", url, **options)
+    client = FlagShip("fs_server_bench", url, start_wait_seconds=60, **options)
     contexts = [Context(f"fresh-{number}", {"plan": "free"}) for number in range(CALLS)]
     environment = client.environment
     names = iter(f"flag-{number}" for number in range(100, 100 + 2 * ROUNDS))
@@ -199,7 +199,8 @@ def at_close(url: str, pipe: Connection) -> list[tuple[str, str, str, str]]:
     pipe.send(True)
     before = pipe.recv()
     options = {"most_events": 100_000, "flush_seconds": 3600.0, "flush_count": 99_999, "close_wait_seconds": 60.0}
-    client = FlagShip("fs_server_bench", url, **options)
+    # Without a configuration there are defaults and no exposures.
+    client = FlagShip("fs_server_bench", url, start_wait_seconds=60, **options)
     for number in range(10_000):
         client.is_enabled("flag-1", f"close-{number}")
         client.track("purchase", f"close-{number}", 1.0)
