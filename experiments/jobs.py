@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 import structlog
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
@@ -173,15 +174,17 @@ def _alone(job: str, experiment_id: str | UUID, work: Callable[[Experiment], str
             outcome = work(experiment)
             _note(experiment, job, started_at, began, outcome)
     except Exception as error:
-        # Whatever went wrong took the note with it, and whoever looks at the jobs is to see it.
-        failed = Experiment.objects.filter(pk=pk).first() if not connection.in_atomic_block else None
-        if failed is not None:
-            _note(failed, job, started_at, began, f"{FAILED}: {type(error).__name__}: {error}")
+        # Whatever went wrong took the note with it, and whoever looks at the jobs is to see it; unless it is the
+        # database that is away.
+        with suppress(DatabaseError):
+            failed = Experiment.objects.filter(pk=pk).first() if not connection.in_atomic_block else None
+            if failed is not None:
+                _note(failed, job, started_at, began, f"{FAILED}: {type(error).__name__}: {error}")
         raise
-    log.info("experiment job", job=job, experiment=str(pk), outcome=outcome)
     return outcome
 
 
 def _note(experiment: Experiment, job: str, started_at: datetime, began: float, outcome: str) -> None:
     duration_ms = int((time.monotonic() - began) * 1000)
     note_run(experiment=experiment, job=job, started_at=started_at, duration_ms=duration_ms, outcome=outcome)
+    log.info("experiment job", job=job, experiment=experiment.key, outcome=outcome, duration_ms=duration_ms)
