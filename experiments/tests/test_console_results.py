@@ -1,7 +1,7 @@
 """The results page's breakdown, its charts as files, and what a stored result's permanent address gives."""
 
-import xml.etree.ElementTree as ElementTree
 from datetime import timedelta
+from xml.etree import ElementTree
 
 import pytest
 from django.urls import reverse
