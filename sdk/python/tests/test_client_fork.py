@@ -90,7 +90,9 @@ def test_fork__no_hook_of_python_is_run__the_first_questions_restart_the_client_
     if pid == 0:
         code = 1
         try:
-            askers = [threading.Thread(target=client.all_flags, args=("user-1",)) for _ in range(8)]
+            start = threading.Barrier(8)
+            askers = [threading.Thread(target=lambda: start.wait() >= 0 and client.all_flags("u")) for _ in range(8)]
+            sys.setswitchinterval(1e-6)
             for asker in askers:
                 asker.start()
             for asker in askers:
