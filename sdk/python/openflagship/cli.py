@@ -192,7 +192,9 @@ def watch(client: FlagShip, say: Callable[[str], None], *, count: int = 0) -> No
         said = 0
         while True:
             environment, keys = changes.get()
-            for line in _lines(environment, keys) if _is_news(environment, keys, seen) else ():
+            if not _is_news(environment, keys, seen):
+                continue
+            for line in _lines(environment, keys):
                 say(line)
                 said += 1
                 if said == count:
@@ -205,8 +207,9 @@ def watch(client: FlagShip, say: Callable[[str], None], *, count: int = 0) -> No
 def _is_news(environment: Environment, keys: frozenset[str] | None, seen: Environment) -> bool:
     if keys is not None and not keys:
         return environment.stale is not seen.stale
-    # An urgent kill comes ahead of its version, so that the same version may be another configuration.
-    return environment is not seen
+    # An urgent kill comes ahead of its version, so that the same version may be another configuration; a whole one may
+    # be earlier, where the server went back to a backup.
+    return environment is not seen and (keys is None or environment.version >= seen.version)
 
 
 def _lines(environment: Environment, keys: frozenset[str] | None) -> Iterator[str]:

@@ -107,16 +107,17 @@ def test_watch__changes_before_and_while_it_begins__are_told_once() -> None:
         apply(1, treatment())
         end = listen(listener)
         apply(2, treatment(enabled=False))
+        apply(3, treatment(name="third"))
         return end
 
     def say(line: str) -> None:
         said.append(line)
         if len(said) == 1:
-            apply(3, treatment(name="third"))
+            apply(4, treatment(name="fourth"))
 
     client.on_change = listen_late  # type: ignore[method-assign]  # the moments between two lines of the command
     watch(client, say, count=1)
 
-    assert said[0] == "2\twatching 1 flags"
-    assert said[1].startswith('3\tasked\t{"key": "asked"')
+    assert said[0] == "3\twatching 1 flags"
+    assert said[1].startswith('4\tasked\t{"key": "asked"')
     assert len(said) == 2
