@@ -7,6 +7,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail
 
 from flags.models import Flag
+from tenancy.api.fields import ChoiceField
 
 
 class Part(serializers.Serializer[Any]):
@@ -77,7 +78,7 @@ class FlagSerializer(serializers.Serializer[Any]):
     key = serializers.CharField(max_length=100, required=False)
     name = serializers.CharField(max_length=200, required=False)
     description = serializers.CharField(required=False, allow_blank=True, max_length=10_000)
-    type = serializers.ChoiceField(choices=Flag.Type.choices, required=False)
+    type = ChoiceField(choices=Flag.Type.choices, required=False)
     tags = serializers.ListField(child=serializers.CharField(max_length=60), required=False)
     metadata = serializers.DictField(required=False)
     variants = VariantSerializer(many=True, required=False)
@@ -276,7 +277,7 @@ class ExportSerializer(serializers.Serializer[Any]):
 
 
 class ImportSerializer(serializers.Serializer[Any]):
-    format = serializers.ChoiceField(
+    format = ChoiceField(
         choices=["flagship", "launchdarkly", "unleash", "flagsmith"], required=False, help_text="flagship by default."
     )
     data = serializers.DictField(help_text="The exported document.")  # type: ignore[assignment]  # fields are no attributes
