@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from openflagship import AsyncFlagShip, FlagShip
+from openflagship.client.aio import AsyncDriver
+from openflagship.client.effects import Effect, Logic, Pause
 from openflagship.engine import Context
 from sdk_fixtures import FAST, treatment
 from small_platform import KEY, SmallPlatform
@@ -66,6 +68,34 @@ def test_async_client__no_platform__starts_within_its_time_and_closes() -> None:
         assert not await client.wait_until_ready(0.01)
         await client.close()
         assert not [task for task in asyncio.all_tasks() if "openflagship" in task.get_name()]
+
+    run(scenario)
+
+
+def test_async_driver__a_cancellation_is_swallowed__ends_all_the_same() -> None:
+    """As `asyncio.wait_for` does before Python 3.12, where what it waits for is done at that very moment."""
+    swallowed: list[Effect] = []
+
+    class Swallowing(AsyncDriver):
+        async def _do(self, effect: Effect) -> Any:
+            try:
+                return await super()._do(effect)
+            except asyncio.CancelledError:
+                if swallowed:
+                    raise
+                swallowed.append(effect)
+
+    def logic() -> Logic[None]:
+        while True:
+            yield Pause(3600)
+
+    async def scenario() -> None:
+        driver = Swallowing("openflagship-test", logic, None)
+        driver.start()
+        await asyncio.sleep(0)
+        await asyncio.wait_for(driver.stop(), 60)
+        assert swallowed
+        assert not driver.is_alive
 
     run(scenario)
 

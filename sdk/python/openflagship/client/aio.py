@@ -15,6 +15,7 @@ log = logging.getLogger("openflagship")
 
 _READ_BYTES = 262_144
 _AFTER_BUG_SECONDS = 5.0
+_CANCEL_AGAIN_SECONDS = 0.1
 _Pair: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -49,9 +50,10 @@ class AsyncDriver:
 
     async def stop(self) -> None:
         """End the logic where it stands."""
-        if self._task is not None:
+        # Again and again: before Python 3.12 `wait_for` swallows a cancellation that comes as its awaitable is done.
+        while self._task is not None and not self._task.done():
             self._task.cancel()
-            await asyncio.wait([self._task])
+            await asyncio.wait([self._task], timeout=_CANCEL_AGAIN_SECONDS)
 
     async def join(self, seconds: float) -> None:
         if self._task is not None:
