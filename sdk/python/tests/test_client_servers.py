@@ -46,10 +46,10 @@ def service(platform: SmallPlatform, tmp_path: Path) -> Path:
 
 def command(server: str, port: int) -> list[str]:
     if server == "uwsgi":
-        # It forks in C: without `py-call-osafterfork` a child may wait for Python's lock that the parent's thread held.
+        # It forks in C, whatever Python's threads are at: each worker loads the application itself, as docs/sdk says.
         return [
             str(Path(sys.executable).with_name("uwsgi")), "--http-socket", f"127.0.0.1:{port}", "--enable-threads",
-            "--py-call-osafterfork", "--module", "service:application", "--master", "--processes", "2",
+            "--lazy-apps", "--module", "service:application", "--master", "--processes", "2",
         ]  # fmt: skip
     return [
         sys.executable, "-m", "gunicorn", "service:application", "--preload", "--workers", "2",
