@@ -142,14 +142,15 @@ def evaluation(client: FlagShip) -> list[tuple[str, str, str, str]]:
 
 def fresh_exposures(url: str) -> list[tuple[str, str, str, str]]:
     """Every call a new mark, so every one is queued; the queue has room, and the sender sleeps."""
-    options = {"most_events": 10_000_000, "flush_count": 9_999_999, "flush_seconds": 3600.0}
+    options: dict[str, Any] = {"most_events": 10_000_000, "flush_count": 9_999_999, "flush_seconds": 3600.0}
     client = FlagShip("fs_server_bench", url, start_wait_seconds=60, **options)
     contexts = [Context(f"fresh-{number}", {"plan": "free"}) for number in range(CALLS)]
     environment = client.environment
     names = iter(f"flag-{number}" for number in range(100, 100 + 2 * ROUNDS))
     gc.collect()
     gc.disable()
-    bare, recorded = [], []
+    bare: list[float] = []
+    recorded: list[float] = []
     for _ in range(ROUNDS):
         name = next(names)
         environment.evaluate(name, contexts[0])
@@ -198,7 +199,12 @@ def idle(client: FlagShip, seconds: float) -> list[tuple[str, str, str, str]]:
 def at_close(url: str, pipe: Connection) -> list[tuple[str, str, str, str]]:
     pipe.send(True)
     before = pipe.recv()
-    options = {"most_events": 100_000, "flush_seconds": 3600.0, "flush_count": 99_999, "close_wait_seconds": 60.0}
+    options: dict[str, Any] = {
+        "most_events": 100_000,
+        "flush_seconds": 3600.0,
+        "flush_count": 99_999,
+        "close_wait_seconds": 60.0,
+    }
     # Without a configuration there are defaults and no exposures.
     client = FlagShip("fs_server_bench", url, start_wait_seconds=60, **options)
     for number in range(10_000):
