@@ -6,7 +6,6 @@ import threading
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import orjson
 import structlog
 from openflagship.engine import Environment
 
@@ -44,7 +43,7 @@ class Snapshot:
 
     @cached_property
     def environment_key(self) -> str:
-        return str(self.environment.document()["environment"].get("key", ""))
+        return str(self.environment.header.get("key", ""))
 
     def signatures(self, environment_id: int) -> tuple[str, ...]:
         """Of the uncompressed body, by each valid key, the one in use first; made once per version and rotation."""
@@ -77,7 +76,7 @@ def snapshot_of(environment_id: int) -> Snapshot | None:
 
 
 def _make(environment_id: int, environment: Environment) -> Snapshot:
-    body = orjson.dumps(environment.document(), option=orjson.OPT_SORT_KEYS)
+    body = environment.text().encode()
     if len(body) > LARGE_BYTES:
         log.warning("snapshot_large", environment=environment_id, version=environment.version, size_bytes=len(body))
     return Snapshot(environment, body)

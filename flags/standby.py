@@ -70,10 +70,9 @@ def keep_up(environments: Mapping[int, Environment]) -> None:
 
 def _write(environment_id: int, environment: Environment) -> None:
     """Write beside and rename: a reader sees one copy or the other, never half of one."""
-    document = environment.document()
-    fields: dict[Any, Any] = {"@version": document["version"], "@environment": orjson.dumps(document["environment"])}
-    fields |= {f"flag:{key}": orjson.dumps(flag) for key, flag in document["flags"].items()}
-    fields |= {f"segment:{key}": orjson.dumps(segment) for key, segment in document["segments"].items()}
+    fields: dict[Any, Any] = {"@version": environment.version, "@environment": orjson.dumps(environment.header)}
+    fields |= {f"flag:{key}": flag.text for key, flag in environment.flags.items()}
+    fields |= {f"segment:{key}": segment.text for key, segment in environment.segments.items()}
     key = standby_key(environment_id)
     with client().pipeline(transaction=True) as pipeline:
         pipeline.delete(f"{key}:new")

@@ -85,7 +85,7 @@ def admit(key: Key, named: str) -> None:
         raise RefusedError(503, "This process has not heard of the environment's configuration yet.")
     if HUB.is_draining:
         raise RefusedError(503, "This process is being replaced; connect again.")
-    if named and environment.document()["environment"].get("key") != named:
+    if named and environment.header.get("key") != named:
         raise RefusedError(404, f"There is no environment {named!r}, or it belongs to another tenant.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import Any
 
@@ -56,6 +57,20 @@ def test_from_document__flag_under_another_key__is_served_under_the_key_it_is_fi
 def test_document__of_an_environment__gives_an_equal_one() -> None:
     document = snapshot(flag(future={"field": 1}), flag(key="b"), segments=[{"key": "s"}])
     assert Environment.from_document(document).document() == document
+
+
+def test_text__of_an_environment__is_its_document_as_canonical_json() -> None:
+    odd = flag(key="b", future={"z": 1.5, "ä": 'ü 漢 \n " \u2028', "": [True, None, 1e300]})
+    document = snapshot(flag(), odd, segments=[{"key": 's"'}, {"key": "r"}], environment={"salt": "ß", "key": "p"})
+    made = Environment.from_document(document)
+    written = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert made.text() == written
+    assert made.header == document["environment"]
+
+
+def test_text__with_half_of_a_surrogate_pair__can_still_be_sent() -> None:
+    made = Environment.from_document(snapshot(flag(future="\ud800")))
+    assert json.loads(made.text().encode()) == made.document()
 
 
 def test_replace__one_flag__shares_all_others() -> None:

@@ -285,8 +285,7 @@ class Sender:
 
         def save() -> bool:
             try:
-                body = json.dumps(environment.document(), separators=(",", ":"), sort_keys=True).encode()
-                store.save(body, environment.version)
+                store.save(environment.text().encode(), environment.version)
             except Exception as error:  # noqa: BLE001 - a store may be anybody's code; the copy is a precaution
                 log.warning("the snapshot could not be kept: %s", error)
                 return False

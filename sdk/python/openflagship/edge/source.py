@@ -12,8 +12,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-import orjson
-
 from openflagship.client import AsyncFlagShip
 from openflagship.client.sse import ServerEvent
 from openflagship.engine import Answer, Context, Environment
@@ -172,7 +170,7 @@ class Source:
         """Body, packed body and ETag; made once for each version."""
         environment = self.client.environment
         if self._made is None or self._made[0] is not environment:
-            body = orjson.dumps(environment.document(), option=orjson.OPT_SORT_KEYS)
+            body = environment.text().encode()
             etag = f'"{environment.version}-{hashlib.sha256(body).hexdigest()[:24]}"'
             self._made = (environment, body, gzip.compress(body, 6, mtime=0), etag)
         return self._made[1:]
