@@ -14,6 +14,8 @@ from openflagship.edge.application import Edge
 from openflagship.edge.settings import EdgeSettings
 
 _GRACE_SECONDS = 3
+# Longer than callers keep idle connections: whoever closes second never sends a request to a closed one.
+_KEEP_ALIVE_SECONDS = 75
 
 
 class EdgeServer(uvicorn.Server):
@@ -49,6 +51,7 @@ def main() -> None:
         date_header=False,
         log_config=None,
         timeout_graceful_shutdown=_GRACE_SECONDS,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
     )
     EdgeServer(config, edge).run()
 
