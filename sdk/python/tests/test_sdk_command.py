@@ -90,7 +90,8 @@ def test_watch__a_change__is_a_line(platform: SmallPlatform, tmp_path: Path) -> 
         process.wait(60)
 
     _, changed, archived = said.read_text().splitlines()
-    assert changed.startswith('2\tasked\t{"key": "asked"')
+    assert changed.startswith("2\tasked\t{")
+    assert json.loads(changed.split("\t")[2])["key"] == "asked"
     assert archived == "3\tasked\tnull"
 
 
@@ -119,5 +120,6 @@ def test_watch__changes_before_and_while_it_begins__are_told_once() -> None:
     watch(client, say, count=1)
 
     assert said[0] == "3\twatching 1 flags"
-    assert said[1].startswith('4\tasked\t{"key": "asked"')
+    assert said[1].startswith("4\tasked\t{")
+    assert json.loads(said[1].split("\t")[2])["name"] == "fourth"
     assert len(said) == 2
