@@ -10,7 +10,7 @@ from typing import Any
 from django.core.handlers.exception import convert_exception_to_response
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 from django.http import HttpResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, set_urlconf
 from django.utils.module_loading import import_string
 
 from flags.api.evaluate import EvaluateAllView, EvaluateView
@@ -57,7 +57,11 @@ class _Handler(WSGIHandler):
         super().__init__()
 
     def get_response(self, request: Any) -> Any:
-        response = super().get_response(request)
+        try:
+            response = super().get_response(request)
+        finally:
+            # Django leaves a request's own route table with the thread, and whoever has no request finds it there.
+            set_urlconf(None)
         if isinstance(response, HttpResponse):
             response.headers.setdefault("Content-Length", str(len(response.content)))
         return response

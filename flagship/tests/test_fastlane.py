@@ -7,6 +7,7 @@ import orjson
 import pytest
 from django.core.handlers.wsgi import WSGIHandler
 from django.test import RequestFactory
+from django.urls import reverse
 
 from analytics.buffer import EXPOSURES
 from flags.runtime import RUNTIME
@@ -145,6 +146,11 @@ def test_data_plane__headers__are_django_s_but_for_those_of_pages(ask):
 
         pages = {"x-frame-options", "content-security-policy"}
         assert {name.lower() for name in headers} == {name.lower() for name in expected} - pages - more
+
+
+def test_data_plane__after_an_answer__leaves_its_thread_all_routes(ask):
+    assert ask(DATA_PLANE, EVALUATE, PLAIN[0][1])[0] == 200
+    assert reverse("admin:index") == "/admin/"
 
 
 def test_data_plane__no_credential_or_another_route__is_all_of_django_s(ask):

@@ -33,6 +33,15 @@
     if (button) download(button);
   });
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && document.activeElement?.matches(".fs-tip > button")) document.activeElement.blur();
+    if (event.key !== "Escape") return;
+    for (const tip of document.querySelectorAll(".fs-tip:hover, .fs-tip:focus-within")) tip.dataset.dismissed = "";
   });
+  // A tip that was closed may open again once it was left.
+  const reopen = (event) => {
+    for (const tip of document.querySelectorAll(".fs-tip[data-dismissed]")) {
+      if (!tip.contains(event.target)) delete tip.dataset.dismissed;
+    }
+  };
+  document.addEventListener("pointerover", reopen);
+  document.addEventListener("focusin", reopen);
 })();

@@ -14,6 +14,16 @@ from flagship.management.commands.screenshots import browser
 # Playwright keeps an event loop on this thread, and Django refuses the ORM beside one; here nothing runs beside it.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
 
+# A page is there for a moment before its scripts are: until they have run nothing is seen, so nothing is pressed.
+_UNSEEN_UNTIL_READY = """
+if (document.readyState === "loading") {
+  const unseen = new CSSStyleSheet();
+  unseen.replaceSync("html { visibility: hidden }");
+  document.adoptedStyleSheets = [unseen];
+  document.addEventListener("DOMContentLoaded", () => { document.adoptedStyleSheets = []; });
+}
+"""
+
 
 @dataclass(slots=True)
 class Session:
@@ -44,6 +54,7 @@ def open_session(chromium: Any, live_server: Any) -> Iterator[Callable[..., Sess
         context = chromium.new_context(**{"viewport": {"width": 1440, "height": 900}, "locale": "en-GB", **options})
         # The machine may be shared with every other test: only a page that never comes is a failure.
         context.set_default_timeout(90_000)
+        context.add_init_script(_UNSEEN_UNTIL_READY)
         contexts.append(context)
         cookie = client.cookies[settings.SESSION_COOKIE_NAME]
         context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": live_server.url}])
