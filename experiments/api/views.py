@@ -1,7 +1,8 @@
 """Thin views: find the environment through the door, call a service or a selector, show the resource."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from functools import partial
+from typing import ClassVar
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.response import Response
@@ -13,17 +14,8 @@ from experiments.documents import experiment_resource, metric_resource, stored_r
 from experiments.models import Experiment
 from experiments.preflight import check_before_start
 from tenancy.api.request import Request
-from tenancy.api.views import WHERE, EnvironmentView, choice, paginated, payload, refuse_unknown
-from tenancy.errors import Invalid
+from tenancy.api.views import WHERE, EnvironmentView, changed, choice, created, paginated, payload, refuse_unknown
 from tenancy.models import Role
-
-
-def _version(sent: dict[str, Any]) -> int:
-    if "version" not in sent:
-        raise Invalid(
-            "Send the version that you read, so that nobody's change is overwritten.", attr="version", code="required"
-        )
-    return int(sent["version"])
 
 
 class MetricsView(EnvironmentView):
@@ -39,10 +31,10 @@ class MetricsView(EnvironmentView):
         responses={200: serializers.MetricSerializer, 201: serializers.MetricSerializer},
     )
     def post(self, request: Request) -> Response:
+        """200 with what is there, where it exists with the same content."""
         environment = self.environment(request, Role.EDITOR)
-        sent = payload(serializers.MetricSerializer, request)
-        metric, is_new = services.create_metric(actor=request.user.actor, environment=environment, payload=sent)
-        return Response(metric_resource(metric), status=201 if is_new else 200)
+        create = partial(services.create_metric, environment=environment)
+        return created(request, serializers.MetricSerializer, create, metric_resource)
 
 
 class MetricView(EnvironmentView):
@@ -68,16 +60,8 @@ class MetricView(EnvironmentView):
 
     def _update(self, request: Request, key: str, *, is_partial: bool) -> Response:
         environment = self.environment(request, Role.EDITOR)
-        sent = payload(serializers.MetricSerializer, request)
-        metric = services.update_metric(
-            actor=request.user.actor,
-            environment=environment,
-            key=key,
-            payload=sent,
-            version=_version(sent),
-            is_partial=is_partial,
-        )
-        return Response(metric_resource(metric))
+        update = partial(services.update_metric, environment=environment, key=key, is_partial=is_partial)
+        return changed(request, serializers.MetricSerializer, update, metric_resource)
 
 
 class ExperimentsView(EnvironmentView):
@@ -141,16 +125,8 @@ class ExperimentView(EnvironmentView):
 
     def _update(self, request: Request, pk: str, *, is_partial: bool) -> Response:
         environment = self.environment(request, Role.EDITOR)
-        sent = payload(serializers.ExperimentSerializer, request)
-        experiment = services.update_experiment(
-            actor=request.user.actor,
-            environment=environment,
-            pk=pk,
-            payload=sent,
-            version=_version(sent),
-            is_partial=is_partial,
-        )
-        return Response(experiment_resource(experiment))
+        update = partial(services.update_experiment, environment=environment, pk=pk, is_partial=is_partial)
+        return changed(request, serializers.ExperimentSerializer, update, experiment_resource)
 
 
 class PreflightView(EnvironmentView):
