@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from audit.actors import Actor
 from flags import propagation
 from flags.models import Change
-from tenancy.errors import Invalid
+from tenancy.errors import Invalid, NotFound
 from tenancy.models import Environment, Project
 
 
@@ -19,6 +19,14 @@ def lock(environment_ids: Iterable[int]) -> dict[int, Environment]:
     Whoever holds the lock is the only writer there: version n commits before anyone can take n + 1.
     """
     return _lock(Environment.objects.filter(pk__in=set(environment_ids)))
+
+
+def lock_environment(environment: Environment) -> Environment:
+    """As `lock`, of one; returns its row as it is now. Raises NotFound where it has been deleted meanwhile."""
+    locked = lock([environment.pk])
+    if environment.pk not in locked:
+        raise NotFound(f"The environment {environment.key!r} has been deleted meanwhile.")
+    return locked[environment.pk]
 
 
 def lock_project(project: Project) -> dict[int, Environment]:

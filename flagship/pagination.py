@@ -1,9 +1,24 @@
 """Lists: `{count, next, previous, results}` with `?page=&pageSize=`, at most 200 a page."""
 
 from rest_framework.pagination import PageNumberPagination
+from rest_framework.request import Request
+
+from tenancy.errors import Invalid
 
 
 class PageNumbers(PageNumberPagination):
+    """More than 200 asked for gives 200; what is no number of rows is refused."""
+
     page_size = 50
     page_size_query_param = "pageSize"
     max_page_size = 200
+
+    def get_page_size(self, request: Request) -> int:
+        asked = request.query_params.get(self.page_size_query_param)
+        if asked is None:
+            return self.page_size
+        if not asked.isascii() or not asked.isdigit() or not asked.strip("0"):
+            raise Invalid(
+                f"Ask for a whole number of rows from 1 to {self.max_page_size}.", attr="pageSize", code="out_of_range"
+            )
+        return min(int(asked[:9]), self.max_page_size)

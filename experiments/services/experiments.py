@@ -23,7 +23,7 @@ from tenancy.models import Environment
 
 def locked_experiment(environment: Environment, pk: Any) -> Experiment:
     """Lock the environment's row, then the experiment's: the order in which every writer here and in flags goes."""
-    log.lock([environment.pk])
+    log.lock_environment(environment)
     found = get_experiment(environment, pk)
     Experiment.objects.select_for_update().get(pk=found.pk)
     return get_experiment(environment, found.pk)

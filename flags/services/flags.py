@@ -286,8 +286,8 @@ def set_experiment(
 
     The caller audits: what happened is an act on the experiment. `salt` reshuffles (a restarted experiment).
     """
-    environments = log.lock([environment.pk])
-    config = get_config(environments[environment.pk], key)
+    locked = log.lock_environment(environment)
+    config = get_config(locked, key)
     if section is not None and config.experiment and config.experiment["id"] != section["id"]:
         raise Conflict(
             f"Another experiment is running on {key!r} here; complete it first.",
@@ -299,14 +299,14 @@ def set_experiment(
         config.salt = salt
     config.version += 1
     config.save()
-    append_flag(actor, config, environments[environment.pk])
+    append_flag(actor, config, locked)
     return config
 
 
 @transaction.atomic
 def configure_environment(*, actor: Actor, environment: Environment) -> None:
     """Give every flag of the project a configuration, switched off, in a new environment."""
-    locked = log.lock([environment.pk])[environment.pk]
+    locked = log.lock_environment(environment)
     for flag in Flag.objects.filter(project=environment.project):
         config = _new_config(flag, locked)
         _name_default_variants(config)

@@ -21,7 +21,7 @@ def kill_flag(
 
     Killing to the same variant again changes nothing, so that a nervous second click is free.
     """
-    locked = log.lock([environment.pk])[environment.pk]
+    locked = log.lock_environment(environment)
     config = get_config(locked, key)
     if config.flag.is_archived:
         raise Conflict(f"{key!r} is archived, so nobody is served it.", code="flag_archived")
@@ -45,7 +45,7 @@ def kill_flag(
 @transaction.atomic
 def release_flag(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> FlagConfig:
     """Take the kill switch off: the flag does again what its configuration says. Not killed: nothing happens."""
-    locked = log.lock([environment.pk])[environment.pk]
+    locked = log.lock_environment(environment)
     config = get_config(locked, key)
     if not config.is_killed:
         return config

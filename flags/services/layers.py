@@ -28,7 +28,7 @@ _READ_ONLY_FIELDS = {"salt", "experiments", "holdout", "version", "createdAt", "
 @transaction.atomic
 def create_layer(*, actor: Actor, environment: Environment, payload: Mapping[str, Any]) -> tuple[Layer, bool]:
     """Create a layer; one that exists with the same name is answered with what is there. Raises Invalid, Conflict."""
-    locked = log.lock([environment.pk])[environment.pk]
+    locked = log.lock_environment(environment)
     refuse_unknown(payload, _FIELDS | _READ_ONLY_FIELDS)
     key = payload.get("key", "")
     name = payload.get("name") or key
@@ -60,7 +60,7 @@ def update_layer(
 
     A holdout that shrinks gives its lowest buckets free: whoever was held out there may be enrolled from then on.
     """
-    log.lock([environment.pk])
+    log.lock_environment(environment)
     layer = get_layer(environment, key)
     before = layer_resource(layer)
     refuse_stale("layer", before, version)
@@ -80,7 +80,7 @@ def update_layer(
 @transaction.atomic
 def delete_layer(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> None:
     """Delete a layer that no experiment uses. Raises NotFound, or Conflict `in_use` naming the experiments."""
-    log.lock([environment.pk])
+    log.lock_environment(environment)
     layer = get_layer(environment, key)
     users = _experiments_in(layer)
     if users:

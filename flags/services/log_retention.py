@@ -52,7 +52,7 @@ def _prune(actor: Actor, environment: Environment, before: datetime, dry_run: bo
         return pruned
     with transaction.atomic():
         # As every writer does, before it audits; they wait for this row and its audit, not for the deleting.
-        log.lock([environment.pk])
+        log.lock_environment(environment)
         # The floor first: from here on nobody reads what is half gone. Another run may have set a higher one meanwhile.
         row, _ = LogFloor.objects.get_or_create(environment=environment)
         row.version = max(row.version, floor)

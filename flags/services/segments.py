@@ -29,7 +29,7 @@ def create_segment(*, actor: Actor, environment: Environment, payload: Mapping[s
 
     Raises Invalid (code `segment_cycle` for segments that use each other), or Conflict `key_exists`.
     """
-    locked = log.lock([environment.pk])[environment.pk]
+    locked = log.lock_environment(environment)
     refuse_unknown(payload, (*_FIELDS, *_READ_ONLY_FIELDS))
     segment = Segment(environment=locked, key=payload.get("key", ""), version=1)
     _apply(segment, payload)
@@ -62,7 +62,7 @@ def update_segment(
     reason: str = "",
 ) -> Segment:
     """Change a segment; what is not named stays with `is_partial`, else becomes empty. Raises as `create_segment`."""
-    locked = log.lock([environment.pk])[environment.pk]
+    locked = log.lock_environment(environment)
     segment = get_segment(environment, key)
     before = segment_resource(segment)
     refuse_stale("segment", before, version)
@@ -82,7 +82,7 @@ def update_segment(
 @transaction.atomic
 def delete_segment(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> None:
     """Delete a segment that nothing uses. Raises NotFound, or Conflict `in_use` naming each user."""
-    locked = log.lock([environment.pk])[environment.pk]
+    locked = log.lock_environment(environment)
     segment = get_segment(environment, key)
     users = segment_users(segment)
     if users:

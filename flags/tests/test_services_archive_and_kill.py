@@ -9,6 +9,7 @@ from flags.models import Change, FlagConfig
 from flags.signals import flag_killed
 from tenancy import services as tenancy
 from tenancy.errors import Conflict, Invalid, NotFound
+from tenancy.models import Environment
 from tenancy.testing import ALICE
 
 SECTION = {
@@ -210,3 +211,11 @@ def test_create_environment__flags_exist__each_gets_a_configuration_there(enviro
     }
     assert list(Change.objects.filter(environment=created).values_list("key", flat=True)) == ["a"]
     assert Entry.objects.get(action="environment.created", entity_key="qa").actor_label == "alice"
+
+
+def test_kill_flag__environment_deleted_meanwhile__is_not_found(environment, make_flag):
+    make_flag("a")
+    tenancy.delete_environment(actor=ALICE, environment=Environment.objects.get(pk=environment.pk))
+
+    with pytest.raises(NotFound, match="deleted meanwhile"):
+        services.kill_flag(actor=ALICE, environment=environment, key="a")
