@@ -43,13 +43,22 @@ def is_server(pid: int | None, name: str, path: Path) -> bool:
         return False
 
 
+def lives(process: psutil.Process) -> bool:
+    """Whether this very process is there and no zombie: False where another has its pid, or it vanishes while asked."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def is_alive(pid: int) -> bool:
     """False for a zombie too; a server this process started is reaped, as no init may be there to do it."""
     try:
-        if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-            return True
+        process = psutil.Process(pid)
     except psutil.NoSuchProcess:
         return False
+    if lives(process):
+        return True
     if pid in _children:
         _children.discard(pid)
         with suppress(ChildProcessError):
