@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from django.conf import settings
 from django.urls import reverse
 
 
@@ -20,7 +21,7 @@ def test_policy__any_page__allows_our_own_files_only(console_owner, path):
     assert policy["form-action"] == policy["connect-src"] == ["'self'"]
     sources = {source for name in ("script-src", "style-src") for source in policy[name]}
     assert {source for source in sources if not source.startswith("'nonce-")} == {"'self'"}
-    assert policy["script-src-attr"] == ["'none'"]
+    assert policy["script-src-attr"] == policy["style-src-attr"] == ["'none'"]
 
 
 def test_policy__nonce__is_new_each_time_and_on_every_inline_element(console_owner):
@@ -32,3 +33,11 @@ def test_policy__nonce__is_new_each_time_and_on_every_inline_element(console_own
         inline = re.findall(r"<style[^>]*>|<script(?![^>]*\ssrc=)[^>]*>", page.text)
         assert inline
         assert all(f'nonce="{nonce}"' in tag for tag in inline)
+
+
+def test_policy__our_templates__have_no_style_attribute():
+    """The policy would leave it without effect, and the browser would complain."""
+    templates = list((settings.BASE_DIR / "templates").rglob("*.html"))
+
+    assert len(templates) > 50
+    assert [path.name for path in templates if re.search(r"""\s(x-bind:|:)?style="[^{]""", path.read_text())] == []
