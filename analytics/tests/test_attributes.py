@@ -119,7 +119,7 @@ def test_buffer__redis_away_for_long__holds_no_whole_contexts(
         _add(exposures, SENT)
     kinds = [type(row[-1]) for row in exposures._queue]
     is_away = False
-    assert exposures.flush(timeout=30)
+    assert exposures.flush(timeout=90)
     assert kinds[-500:] == [str] * 500
     assert kinds.count(dict) <= 1000
 

@@ -52,7 +52,7 @@ def _streamed() -> list[Event]:
     return [event for _id, fields in entries for event in unpack(fields[b"b"]).exposures]
 
 
-def _until(condition: Callable[[], bool], *, seconds: float = 10) -> None:
+def _until(condition: Callable[[], bool], *, seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -130,7 +130,7 @@ def test_close__sends_what_is_left(buffer: ExposureBuffer) -> None:
 def test_close__redis_away__writes_to_postgresql(no_redis: None) -> None:
     buffer = ExposureBuffer(capacity=5000, flush_seconds=0.02)
     _add(buffer, 10)
-    buffer.close(timeout=5)
+    buffer.close(timeout=90)
     assert buffer.depth == 0
     assert Exposure.objects.count() == 10
 

@@ -39,7 +39,7 @@ def _exposures(count: int, *, environment_id: int = 1, prefix: str = "user") -> 
     return Batch(exposures=[exposure(environment_id, f"{prefix}-{number}", "control") for number in range(count)])
 
 
-def _until(condition: Callable[[], bool], *, seconds: float = 30) -> None:
+def _until(condition: Callable[[], bool], *, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -164,11 +164,11 @@ def test_ingest_killed_in_the_middle__started_again__loses_none_and_doubles_none
         for batch in batches[50:]:
             PUBLISHER.append([pack(batch), pack(batch)])
         running = _start_ingest()
-        _until(lambda: stream.length() == 0, seconds=60)
+        _until(lambda: stream.length() == 0)
         assert Exposure.objects.count() == 20_000
         assert Exposure.objects.values("unit_id").distinct().count() == 20_000
         running.send_signal(signal.SIGTERM)
-        assert running.wait(timeout=15) == 0
+        assert running.wait(timeout=90) == 0
     finally:
         running.kill()
         running.wait()

@@ -19,13 +19,13 @@ def test_create__by_four_at_the_same_moment__is_made_by_one() -> None:
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1")
-            ready.wait(timeout=30)
+            ready.wait(timeout=90)
             return partitions.create("exposures", week)
         finally:
             connection.close()
 
     with ThreadPoolExecutor(max_workers=4) as pool:
-        made = [future.result(timeout=60) for future in [pool.submit(create) for _ in range(4)]]
+        made = [future.result(timeout=120) for future in [pool.submit(create) for _ in range(4)]]
     try:
         assert sorted(made) == [False, False, False, True]
         assert week.number in {found.number for found in partitions.existing("exposures")}

@@ -35,7 +35,7 @@ def evaluate(key, monkeypatch):
         for number, attributes in enumerate(contexts):
             body = {"flagKey": "new-checkout", "userId": f"user-{number}", "attributes": attributes}
             assert caller.post("flags/evaluate", body).status_code == 200
-        assert exposures.flush(timeout=30)
+        assert exposures.flush(timeout=90)
         for packed in sent:
             store_events(unpack(packed))
 

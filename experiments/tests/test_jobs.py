@@ -135,12 +135,12 @@ def test_job__while_another_process_is_at_it__is_busy(running):
                 key = [jobs._LOCK_SPACE, running.pk.int % 2**31]
                 cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", key)
             held.set()
-            release.wait(20)
+            release.wait(120)
         connection.close()
 
     other = threading.Thread(target=hold)
     other.start()
-    assert held.wait(20)
+    assert held.wait(90)
     try:
         assert jobs.watch(running.pk) == jobs.BUSY
     finally:

@@ -19,7 +19,7 @@ from django.conf import settings
 from flags.streaming.testing import eventually
 
 READY_SECONDS = 120
-STOP_SECONDS = 30
+STOP_SECONDS = 90
 REQUEST_SECONDS = 60
 
 # Runs in `manage.py shell` of the cluster; prints one line of JSON.

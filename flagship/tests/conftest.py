@@ -37,11 +37,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             if process.poll() is not None:
                 pytest.fail(f"manage.py run ended with {process.returncode}:\n{Path(log.name).read_text()[-4000:]}")
             try:
-                return urllib3.request("GET", f"http://127.0.0.1:{port}/readyz", timeout=2, retries=False).status == 200
+                return (
+                    urllib3.request("GET", f"http://127.0.0.1:{port}/readyz", timeout=30, retries=False).status == 200
+                )
             except urllib3.exceptions.HTTPError:
                 return False
 
-        eventually(ready, seconds=170, what="a 200 on /readyz")
+        eventually(ready, seconds=300, what="a 200 on /readyz")
         demo = eventually(
             lambda: (var_dir / "demo.json").exists() and json.loads((var_dir / "demo.json").read_text()),
             what="var/demo.json",
@@ -50,7 +52,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     finally:
         process.send_signal(signal.SIGINT)
         try:
-            assert process.wait(60) == 0, Path(log.name).read_text()[-4000:]
+            assert process.wait(120) == 0, Path(log.name).read_text()[-4000:]
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)

@@ -39,7 +39,7 @@ class Stack:
 
     def __init__(self, var_dir: Path, demo: dict[str, Any]) -> None:
         self.var_dir, self.demo = var_dir, demo
-        self.http = urllib3.PoolManager(timeout=20, retries=False, maxsize=8)
+        self.http = urllib3.PoolManager(timeout=90, retries=False, maxsize=8)
 
     def call(self, method: str, path: str, body: Any = None, *, key: str = "serverKey", **headers: str) -> Any:
         return self.http.request(

@@ -62,7 +62,7 @@ def holders(var_dir, layout):
         holder.kill()
         holder.communicate()
     # The keeper's turn; the next test must not meet these servers.
-    assert wait_until(lambda: running_pids(layout) == (None, None), seconds=30)
+    assert wait_until(lambda: running_pids(layout) == (None, None), seconds=120)
 
 
 def running_pids(layout: Layout) -> tuple[int | None, int | None]:
@@ -153,7 +153,7 @@ def test_session__killed_outright_and_nobody_follows__is_cleaned_up_by_the_keepe
     assert holder.stdout.readline() == "in\n"
     holder.send_signal(signal.SIGKILL)
     holder.wait()
-    assert wait_until(lambda: running_pids(layout) == (None, None), seconds=30)
+    assert wait_until(lambda: running_pids(layout) == (None, None), seconds=120)
     assert layout.keeper_log.read_text() == ""
 
 

@@ -168,7 +168,7 @@ def test_redis__by_its_unix_url__serves_celery_and_channels(var_dir):
         celery = Celery(broker=embedded.celery_broker_url(url), set_as_current=False)
         with celery.connection_for_write() as connection, connection.SimpleQueue("errands") as queue:
             queue.put({"errand": 1})
-            assert queue.get(timeout=10).payload == {"errand": 1}
+            assert queue.get(timeout=90).payload == {"errand": 1}
         with Redis.from_url(url) as client:
             assert client.dbsize() > 0
         assert async_to_sync(exchange_over_channels)(url) == {"type": "greeting"}

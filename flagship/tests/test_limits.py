@@ -157,6 +157,6 @@ def test_idempotency_key__two_at_once__are_one_act(editor, environment):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(120)
 
     assert sorted(statuses, key=str) == [None, "true"]

@@ -73,7 +73,7 @@ class Run:
         self.commands = {process.pid: command_of(process) for process in self.below}
 
     def get(self, port: int, path: str) -> int:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=90) as response:
             return int(response.status)
 
     def leftovers(self) -> list[str]:

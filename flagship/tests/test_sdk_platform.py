@@ -50,12 +50,12 @@ def edge_url(stack: Stack, tmp_path: Path) -> Iterator[str]:
     eventually(lambda: _is_ready(url), what="the edge is ready")
     yield url
     process.send_signal(signal.SIGTERM)
-    process.wait(60)
+    process.wait(120)
 
 
 def _is_ready(url: str) -> bool:
     try:
-        return urllib3.request("GET", url + "/readyz", timeout=10, retries=False).status == 200
+        return urllib3.request("GET", url + "/readyz", timeout=30, retries=False).status == 200
     except urllib3.exceptions.HTTPError:
         return False
 
@@ -99,7 +99,7 @@ def test_sdk__exposure_and_conversion__are_rows(stack: Stack, client: FlagShip) 
 
 
 def test_edge__evaluation__is_the_platforms_answer_and_its_exposure_a_row(stack: Stack, edge_url: str) -> None:
-    http = urllib3.PoolManager(retries=False, timeout=10)
+    http = urllib3.PoolManager(retries=False, timeout=90)
     headers = {"Authorization": f"Bearer {stack.demo['serverKey']}"}
     for number in range(50):
         body = {"flagKey": "new-checkout", "userId": f"edge-{number}"}

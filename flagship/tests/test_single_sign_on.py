@@ -44,12 +44,12 @@ def provider():
         yield address
     finally:
         running.terminate()
-        running.wait(30)
+        running.wait(90)
 
 
 def _answers(address):
     try:
-        return requests.get(address, timeout=30).ok
+        return requests.get(address, timeout=90).ok
     except requests.ConnectionError:
         return False
 
@@ -72,7 +72,7 @@ def sso(settings, provider):
 def know(provider, sub, *groups, **claims):
     """Tell the provider who somebody is."""
     given = {"email": f"{sub}@example.com", "preferred_username": sub, "groups": list(groups), **claims}
-    requests.put(f"{provider}/users/{sub}", json=given, timeout=30).raise_for_status()
+    requests.put(f"{provider}/users/{sub}", json=given, timeout=90).raise_for_status()
 
 
 def there(client, **query):
@@ -84,7 +84,7 @@ def there(client, **query):
 
 def back(client, address, sub):
     """Sign in at the provider, and follow it back."""
-    answer = requests.post(address, data={"sub": sub}, allow_redirects=False, timeout=30)
+    answer = requests.post(address, data={"sub": sub}, allow_redirects=False, timeout=90)
     landing = urlsplit(answer.headers["Location"])
     return client.get(landing.path, {name: values[0] for name, values in parse_qs(landing.query).items()})
 
@@ -211,7 +211,7 @@ def test_callback__code_used_twice__is_refused(sso, acme):
     know(sso, "dana", "developers")
     client = Client()
     address, _ = there(client)
-    answer = requests.post(address, data={"sub": "dana"}, allow_redirects=False, timeout=30)
+    answer = requests.post(address, data={"sub": "dana"}, allow_redirects=False, timeout=90)
     landing = urlsplit(answer.headers["Location"])
     query = {name: values[0] for name, values in parse_qs(landing.query).items()}
     client.get(landing.path, query)
