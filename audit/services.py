@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,20 @@ from audit.models import Entry
 _encoder = DjangoJSONEncoder()
 # Any constant will do that no other advisory lock of ours uses; it keeps the chains' locks apart from them.
 _LOCK_SPACE = 0x0A0D17
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What was done to one thing; who did it, and in which organization, is told beside."""
+
+    action: str
+    entity_type: str
+    entity_key: str
+    project: str = ""
+    environment: str = ""
+    before: Mapping[str, Any] | None = None
+    after: Mapping[str, Any] | None = None
+    reason: str = ""
 
 
 def record(
@@ -36,37 +50,47 @@ def record(
     The chain's lock is held until that transaction ends, so that positions have no gap and hashes chain in commit
     order; call it last in a transaction. Raises RuntimeError outside a transaction.
     """
+    act = Act(action, entity_type, entity_key, project, environment, before, after, reason)
+    return record_each(actor=actor, organization_id=organization_id, acts=[act])[0]
+
+
+def record_each(*, actor: Actor, organization_id: int | None, acts: Iterable[Act]) -> list[Entry]:
+    """As `record`, a row for each of many acts of one moment, at the cost of one."""
     if not connection.in_atomic_block:
-        raise RuntimeError("audit.record() must run inside the transaction of the change it records.")
+        raise RuntimeError("What is audited must be audited inside the transaction of the change it records.")
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCK_SPACE, (organization_id or 0) % 2**31])
     # The rows before it are large; of the last one only its place in the chain is wanted.
     chain = Entry.objects.filter(organization_id=organization_id).order_by("-position")
     position, previous_hash = chain.values_list("position", "hash").first() or (0, "")
-    plain_before, plain_after = _plain(before), _plain(after)
-    entry = Entry(
-        organization_id=organization_id,
-        position=position + 1,
-        occurred_at=timezone.now(),
-        actor_kind=actor.kind,
-        actor_id=actor.id,
-        actor_label=actor.label,
-        credential=actor.credential,
-        request_id=actor.request_id,
-        action=action,
-        entity_type=entity_type,
-        entity_key=entity_key,
-        project=project,
-        environment=environment,
-        before=plain_before,
-        after=plain_after,
-        changes=list(diff(plain_before, plain_after)),
-        reason=reason,
-        previous_hash=previous_hash,
-    )
-    entry.hash = digest(entry)
-    entry.save(force_insert=True)
-    return entry
+    now = timezone.now()
+    entries = []
+    for act in acts:
+        position += 1
+        before, after = _plain(act.before), _plain(act.after)
+        entry = Entry(
+            organization_id=organization_id,
+            position=position,
+            occurred_at=now,
+            actor_kind=actor.kind,
+            actor_id=actor.id,
+            actor_label=actor.label,
+            credential=actor.credential,
+            request_id=actor.request_id,
+            action=act.action,
+            entity_type=act.entity_type,
+            entity_key=act.entity_key,
+            project=act.project,
+            environment=act.environment,
+            before=before,
+            after=after,
+            changes=list(diff(before, after)),
+            reason=act.reason,
+            previous_hash=previous_hash,
+        )
+        entry.hash = previous_hash = digest(entry)
+        entries.append(entry)
+    return Entry.objects.bulk_create(entries)
 
 
 def _plain(value: Mapping[str, Any] | None) -> Any:

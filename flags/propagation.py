@@ -6,7 +6,7 @@ order, and what a crashed writer left unpublished goes out with the next step, o
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
@@ -31,6 +31,7 @@ KILLS = f"{settings.REDIS_PREFIX}:kills"
 CONFIRMED_FIELD = "@confirmed"
 # Past this many, hearing them one by one is slower than fetching what is missing at once.
 MOST_STEPS_PUBLISHED_AT_ONCE = 500
+_STEPS_SENT_AT_ONCE = 100
 # What Redis keeps of an environment's latest steps, beside STREAM_CATCH_UP_STEPS.
 MOST_BYTES_OF_RECENT_STEPS = 4 * 1024 * 1024
 
@@ -169,15 +170,20 @@ def _script(url: str) -> Script:
     return _client(url).register_script(_PUBLISH)
 
 
-def publish_change(change: Change) -> None:
-    """Publish a committed change, after whatever was committed before it. Never raises for a server that is away."""
-    step = Step.of_change(change)
-    try:
-        last = _publish(step)
-        if last < step.version:
-            _publish_since(step.environment_id, last, upto=step.version, fallback=step)
-    except RedisError as error:
-        log.warning("publish_failed", kind=step.kind, version=step.version, error=type(error).__name__)
+def publish_changes(changes: Iterable[Change]) -> None:
+    """Publish committed changes, consecutive steps of one environment, after whatever was committed before them.
+
+    Never raises for a server that is away.
+    """
+    for steps in _batches(steps_of(changes)):
+        try:
+            last = _publish(steps)
+            if last < steps[-1].version:
+                _publish_since(steps[-1].environment_id, last, upto=steps[-1].version, fallback=steps)
+        except RedisError as error:
+            # The next batch would meet the same server; the sweep brings all of it.
+            log.warning("publish_failed", kind=steps[-1].kind, version=steps[0].version, error=type(error).__name__)
+            return
 
 
 def publish_keyring() -> None:
@@ -224,20 +230,21 @@ def _forget_kills(environment_id: int) -> None:
     client().delete(kill_versions_key(environment_id))
 
 
-def _publish_since(environment_id: int, last: int, *, upto: int, fallback: Step | None = None) -> None:
+def _publish_since(environment_id: int, last: int, *, upto: int, fallback: Sequence[Step] = ()) -> None:
     try:
         missing = _steps_between(environment_id, max(last, upto - MOST_STEPS_PUBLISHED_AT_ONCE), upto)
     except DatabaseError:
-        if fallback is None:
+        if not fallback:
             raise
         # Out of order is better than not at all: a kill is obeyed on hearing, for the rest the hearers see the gap.
-        client().publish(CHANNEL, fallback.message())
+        for step in fallback:
+            client().publish(CHANNEL, step.message())
         return
     if upto - last > MOST_STEPS_PUBLISHED_AT_ONCE:
         # Hearers notice the gap and fetch the rest from the log.
         client().hset(PUBLISHED, str(environment_id), missing[0].version - 1)
-    for step in missing:
-        _publish(step)
+    for steps in _batches(missing):
+        _publish(steps)
 
 
 def _steps_between(environment_id: int, after: int, upto: int) -> list[Step]:
@@ -249,8 +256,15 @@ def steps_of(changes: Iterable[Change]) -> list[Step]:
     return [Step.of_change(change) for change in changes]
 
 
-def _publish(step: Step) -> int:
-    return int(
+def _batches(steps: Sequence[Step]) -> Iterator[Sequence[Step]]:
+    for start in range(0, len(steps), _STEPS_SENT_AT_ONCE):
+        yield steps[start : start + _STEPS_SENT_AT_ONCE]
+
+
+def _publish(steps: Sequence[Step]) -> int:
+    """Send the steps in one round trip; return the version published last, which each step before it had to await."""
+    pipeline = client().pipeline(transaction=False)
+    for step in steps:
         _script(settings.REDIS_URL)(
             keys=[
                 PUBLISHED,
@@ -270,5 +284,6 @@ def _publish(step: Step) -> int:
                 settings.STREAM_CATCH_UP_STEPS,
                 MOST_BYTES_OF_RECENT_STEPS,
             ],
+            client=pipeline,
         )
-    )
+    return int(pipeline.execute()[-1])

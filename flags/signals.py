@@ -2,8 +2,6 @@
 
 from django.dispatch import Signal
 
-# kwargs: config (FlagConfig), actor, variant. Sent inside the transaction that kills the flag.
-flag_killed = Signal()
 # kwargs: config (FlagConfig, saved), actor, before and after (API resources). Sent inside the transaction that changes
 # a flag whose document carries an experiment, by whatever way: an edit, a rollback, a copy from another environment.
 flag_changed_under_experiment = Signal()

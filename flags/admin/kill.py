@@ -1,5 +1,6 @@
 """The kill switch in the console: one deliberate act that says beforehand what it does, to whom and where."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
@@ -106,9 +107,12 @@ def board(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConf
 
 def kill_many(model_admin: "FlagConfigAdmin", request: HttpRequest, configs: list[FlagConfig]) -> HttpResponse | None:
     """Each selected flag to its off variant, after a page that lists them all."""
+    if not configs:
+        messages.info(request, "None of these flags is here any more.")
+        return None
     reason = request.POST.get("reason", "").strip()
     if "confirm" in request.POST and reason:
-        _for_each(request, configs, services.kill_flag, reason, "killed")
+        _switch_all(request, configs, services.kill_flags, reason, "killed")
         return None
     rows = [{"config": config, "affected": _affected(config, config.off_variant)} for config in configs]
     return _ask(
@@ -130,7 +134,7 @@ def release_many(
         messages.info(request, "None of these flags is killed.")
         return None
     if "confirm" in request.POST:
-        _for_each(request, killed, services.release_flag, request.POST.get("reason", "").strip(), "released")
+        _switch_all(request, killed, services.release_flags, request.POST.get("reason", "").strip(), "released")
         return None
     rows = [
         {"config": config, "sentences": describe({**flag_document(config), "killSwitchVariant": None})}
@@ -141,17 +145,21 @@ def release_many(
     )
 
 
-def _for_each(request: HttpRequest, configs: list[FlagConfig], act: Any, reason: str, done: str) -> None:
-    """Go on past a flag that refuses: in an emergency the others must not wait for it."""
-    changed = 0
-    for config in configs:
-        try:
-            act(actor=visit(request).actor, environment=config.environment, key=config.flag.key, reason=reason)
-            changed += 1
-        except ServiceError as error:
-            say_problems(request, error)
+def _switch_all(
+    request: HttpRequest, configs: list[FlagConfig], act: Callable[..., list[FlagConfig]], reason: str, done: str
+) -> None:
+    """All at once and in one transaction; what is archived stays out, and the others do not wait for it."""
+    keys = [config.flag.key for config in configs]
+    try:
+        changed = act(actor=visit(request).actor, environment=configs[0].environment, keys=keys, reason=reason)
+    except ServiceError as error:
+        say_problems(request, error)
+        return
+    left_out = sorted(set(keys) - {config.flag.key for config in changed})
+    if left_out:
+        messages.warning(request, f"Archived, so nobody is served them: {', '.join(left_out)}.")
     if changed:
-        messages.success(request, f"{changed} flag{'s' if changed > 1 else ''} {done}.")
+        messages.success(request, f"{len(changed)} flag{'s' if len(changed) > 1 else ''} {done}.")
 
 
 def _ask(model_admin: "FlagConfigAdmin", request: HttpRequest, configs: list[FlagConfig], **shown: Any) -> HttpResponse:

@@ -2,7 +2,7 @@
 
 from flags.services.flags import archive_flag, create_flag, restore_flag, set_experiment, update_flag
 from flags.services.history import rollback_flag
-from flags.services.kill import kill_flag, kill_tag, release_flag, release_tag
+from flags.services.kill import kill_flag, kill_flags, kill_tag, release_flag, release_flags, release_tag
 from flags.services.layers import create_layer, delete_layer, release_range, reserve_range, update_layer
 from flags.services.log_retention import prune_log
 from flags.services.purging import purge_flags
@@ -19,10 +19,12 @@ __all__ = [
     "delete_segment",
     "import_environment",
     "kill_flag",
+    "kill_flags",
     "kill_tag",
     "prune_log",
     "purge_flags",
     "release_flag",
+    "release_flags",
     "release_range",
     "release_tag",
     "reserve_range",

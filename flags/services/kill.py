@@ -1,14 +1,20 @@
 """The kill switch: one variant for everybody, from the moment it is heard, until it is released."""
 
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
 from audit.actors import Actor
+from audit.services import Act, record_each
 from flags import log
 from flags.models import Change, FlagConfig
-from flags.selectors import get_config
-from flags.services.recording import append_flag, record
-from flags.signals import flag_killed
+from flags.selectors import configs, get_config
+from flags.services.recording import flag_change
 from tenancy.errors import Conflict, Invalid
 from tenancy.models import Environment
 
@@ -33,12 +39,7 @@ def kill_flag(
             attr="variant",
             code="unknown_variant",
         )
-    if config.kill_switch_variant == forced:
-        return config
-    before = _state(config)
-    config.kill_switch_variant, config.killed_at, config.kill_reason = forced, timezone.now(), reason
-    _commit(actor, config, "flag.killed", before, reason)
-    flag_killed.send(sender=FlagConfig, config=config, actor=actor, variant=forced)
+    _switch(actor, locked, [(config, forced)], reason)
     return config
 
 
@@ -47,39 +48,90 @@ def release_flag(*, actor: Actor, environment: Environment, key: str, reason: st
     """Take the kill switch off: the flag does again what its configuration says. Not killed: nothing happens."""
     locked = log.lock_environment(environment)
     config = get_config(locked, key)
-    if not config.is_killed:
-        return config
-    before = _state(config)
-    config.kill_switch_variant, config.killed_at, config.kill_reason = "", None, ""
-    _commit(actor, config, "flag.released", before, reason)
+    _switch(actor, locked, [(config, "")], reason)
     return config
 
 
 @transaction.atomic
-def kill_tag(*, actor: Actor, environment: Environment, tag: str, reason: str = "") -> list[FlagConfig]:
-    """Kill every active flag with the tag, each to its off variant, all in one transaction.
+def kill_flags(*, actor: Actor, environment: Environment, keys: Iterable[str], reason: str = "") -> list[FlagConfig]:
+    """Kill these flags, each to its off variant, all in one transaction; the archived ones, served to nobody, stay out.
 
-    Returns those flags, the ones that were killed before included. Raises Invalid `unknown_tag` where there is none.
+    Returns those that are killed now, the ones that were killed before included.
     """
-    return [
-        kill_flag(actor=actor, environment=environment, key=key, reason=reason) for key in _tagged(environment, tag)
-    ]
+    locked = log.lock_environment(environment)
+    found = list(configs(locked).filter(flag__key__in=set(keys), flag__is_archived=False))
+    _switch(actor, locked, [(config, config.off_variant) for config in found], reason)
+    return found
 
 
 @transaction.atomic
+def release_flags(*, actor: Actor, environment: Environment, keys: Iterable[str], reason: str = "") -> list[FlagConfig]:
+    """Release these flags, all in one transaction. Returns them, the ones that were not killed included."""
+    locked = log.lock_environment(environment)
+    found = list(configs(locked).filter(flag__key__in=set(keys)))
+    _switch(actor, locked, [(config, "") for config in found], reason)
+    return found
+
+
+def kill_tag(*, actor: Actor, environment: Environment, tag: str, reason: str = "") -> list[FlagConfig]:
+    """Kill every active flag with the tag, as `kill_flags` does. Raises Invalid `unknown_tag` where there is none."""
+    return kill_flags(actor=actor, environment=environment, keys=_tagged(environment, tag), reason=reason)
+
+
 def release_tag(*, actor: Actor, environment: Environment, tag: str, reason: str = "") -> list[FlagConfig]:
     """Release every active flag with the tag, whoever killed it. Raises Invalid `unknown_tag` where there is none."""
-    return [
-        release_flag(actor=actor, environment=environment, key=key, reason=reason) for key in _tagged(environment, tag)
-    ]
+    return release_flags(actor=actor, environment=environment, keys=_tagged(environment, tag), reason=reason)
 
 
 def _tagged(environment: Environment, tag: str) -> list[str]:
     found = FlagConfig.objects.filter(environment=environment, flag__is_archived=False, flag__tags__contains=[tag])
-    keys = list(found.order_by("flag__key").values_list("flag__key", flat=True))
+    keys = list(found.values_list("flag__key", flat=True))
     if not keys:
         raise Invalid(f"No active flag here has the tag {tag!r}, so nothing was done.", attr="tag", code="unknown_tag")
     return keys
+
+
+def _switch(actor: Actor, environment: Environment, wanted: list[tuple[FlagConfig, str]], reason: str) -> None:
+    """Force on each flag its variant, or release it where that is empty, at the cost of one; and log and audit it."""
+    now = timezone.now()
+    acts, changes = [], []
+    alike: defaultdict[str, list[int]] = defaultdict(list)
+    for config, forced in wanted:
+        if config.kill_switch_variant == forced:
+            continue
+        before = _state(config)
+        for name, value in _switched(forced, now, reason).items():
+            setattr(config, name, value)
+        config.version += 1
+        alike[forced].append(config.pk)
+        changes.append(flag_change(config, Change.Kind.KILL_SWITCH))
+        acts.append(
+            Act(
+                action="flag.killed" if forced else "flag.released",
+                entity_type="flag",
+                entity_key=config.flag.key,
+                project=environment.project.key,
+                environment=environment.key,
+                before=before,
+                after=_state(config),
+                reason=reason,
+            )
+        )
+    if not changes:
+        return
+    for forced, pks in alike.items():
+        FlagConfig.objects.filter(pk__in=pks).update(**_switched(forced, now, reason), version=F("version") + 1)
+    log.append_each(environment=environment, actor=actor, changes=changes)
+    record_each(actor=actor, organization_id=environment.project.organization_id, acts=acts)
+
+
+def _switched(forced: str, at: datetime, reason: str) -> dict[str, Any]:
+    return {
+        "kill_switch_variant": forced,
+        "killed_at": at if forced else None,
+        "kill_reason": reason if forced else "",
+        "updated_at": at,
+    }
 
 
 def _state(config: FlagConfig) -> dict[str, object]:
@@ -88,19 +140,3 @@ def _state(config: FlagConfig) -> dict[str, object]:
         "killedAt": config.killed_at,
         "killReason": config.kill_reason,
     }
-
-
-def _commit(actor: Actor, config: FlagConfig, action: str, before: dict[str, object], reason: str) -> None:
-    config.version += 1
-    config.save()
-    append_flag(actor, config, config.environment, Change.Kind.KILL_SWITCH)
-    record(
-        actor=actor,
-        environment=config.environment,
-        action=action,
-        entity_type="flag",
-        entity_key=config.flag.key,
-        before=before,
-        after=_state(config),
-        reason=reason,
-    )

@@ -32,10 +32,16 @@ def append_flag(
     actor: Actor, config: FlagConfig, environment: Environment, kind: Change.Kind = Change.Kind.FLAG_UPDATED
 ) -> Change:
     """Log the flag as evaluators get it now, in an environment that `log.lock` has locked."""
-    return log.append(
-        environment=environment,
-        actor=actor,
+    change = flag_change(config, kind)
+    log.append_each(environment=environment, actor=actor, changes=[change])
+    return change
+
+
+def flag_change(config: FlagConfig, kind: Change.Kind) -> Change:
+    """Return the flag's step, yet without its version."""
+    return Change(
         kind=kind,
+        entity=Change.Entity.FLAG,
         key=config.flag.key,
         document=flag_document(config),
         about=flag_about(config.flag),

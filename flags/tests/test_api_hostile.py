@@ -137,7 +137,7 @@ def test_append__publishing_fails__leaves_the_change_committed(environment, make
     def fail(_change):
         raise TypeError("whatever")
 
-    monkeypatch.setattr(log.propagation, "publish_change", fail)
+    monkeypatch.setattr(log.propagation, "publish_changes", fail)
     make_flag("a")
 
     assert Change.objects.count() == 1

@@ -83,6 +83,20 @@ def test_kill_selected__asks_then_kills_each_to_its_off_variant(console_editor, 
     assert Entry.objects.filter(action="flag.killed", reason="Incident 7").count() == 2
 
 
+def test_kill_selected__archived_or_gone_meanwhile__kills_the_others_and_says_so(console_editor, acme, config):
+    services.create_flag(actor=ALICE, environment=acme.staging, payload={"key": "old"})
+    old = services.archive_flag(actor=ALICE, environment=acme.staging, key="old")
+    listed = f"{reverse('admin:flags_flagconfig_changelist')}?environment={acme.staging.pk}&state=all"
+    sent = {"action": "kill_selected", "confirm": "1", "reason": "Incident 8"}
+
+    gone = console_editor.post(listed, sent | {ACTION_CHECKBOX_NAME: [0]}, follow=True)
+    assert "None of these flags is here any more." in gone.text
+    some = console_editor.post(listed, sent | {ACTION_CHECKBOX_NAME: [old.pk, config.pk]}, follow=True)
+    assert "Archived, so nobody is served them: old." in some.text
+    assert "1 flag killed." in some.text
+    assert list(FlagConfig.objects.exclude(kill_switch_variant="")) == [config]
+
+
 def test_kill_selected__viewer__is_not_offered_it(console_viewer, acme, config):
     listed = f"{reverse('admin:flags_flagconfig_changelist')}?environment={acme.staging.pk}"
 

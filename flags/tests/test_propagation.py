@@ -8,7 +8,7 @@ from django.db import OperationalError, connection, transaction
 
 from flags import propagation, services
 from flags.models import Change
-from flags.propagation import KILLS, PUBLISHED, client, publish_change, sweep
+from flags.propagation import KILLS, PUBLISHED, client, publish_changes, sweep
 from tenancy.testing import ALICE
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def silent(monkeypatch):
     """A writer that crashes between commit and publish, for as long as the test wants it to."""
-    monkeypatch.setattr(propagation, "publish_change", lambda change: None)
+    monkeypatch.setattr(propagation, "publish_changes", lambda changes: None)
     return monkeypatch
 
 
@@ -58,8 +58,8 @@ def test_publish__the_later_commit_publishes_first__is_heard_in_order_and_once(m
     first, second = Change.objects.order_by("version")
     client().hset(PUBLISHED, str(first.environment_id), 0)
 
-    publish_change(second)
-    publish_change(first)
+    publish_changes([second])
+    publish_changes([first])
 
     assert _versions(published()) == [1, 2]
 
@@ -69,13 +69,36 @@ def test_publish__a_writer_crashed_before__its_step_goes_out_with_the_next(
 ):
     make_flag("a")
     with monkeypatch.context() as crash:
-        crash.setattr(propagation, "publish_change", lambda change: None)
+        crash.setattr(propagation, "publish_changes", lambda changes: None)
         services.kill_flag(actor=ALICE, environment=environment, key="a")
     assert _versions(published()) == [1]
 
     services.release_flag(actor=ALICE, environment=environment, key="a")
 
     assert _versions(published()) == [2, 3]
+
+
+def test_publish__many_in_one_transaction__go_out_in_order_after_what_a_crashed_writer_left(
+    environment, make_flag, published, monkeypatch
+):
+    monkeypatch.setattr(propagation, "_STEPS_SENT_AT_ONCE", 2)
+    keys = list("abcde")
+    with monkeypatch.context() as crash:
+        crash.setattr(propagation, "publish_changes", lambda changes: None)
+        for key in keys[1:]:
+            make_flag(key)
+    make_flag(keys[0])
+    published()
+    with monkeypatch.context() as crash:
+        crash.setattr(propagation, "publish_changes", lambda changes: None)
+        services.kill_flag(actor=ALICE, environment=environment, key="c")
+
+    services.kill_flags(actor=ALICE, environment=environment, keys=keys)
+
+    heard = published()
+    assert _versions(heard) == list(range(6, 11))
+    assert [message["key"] for message in heard] == ["c", "a", "b", "d", "e"]
+    assert client().zcard(propagation.kill_versions_key(environment.pk)) == 5
 
 
 def test_publish__eight_writers__every_step_once_in_order(environment, make_flag, published):
@@ -115,7 +138,7 @@ def test_publish__steps_missing_and_database_away__a_kill_goes_out_all_the_same(
 
     with silent.context() as outage:
         outage.setattr(propagation, "_steps_between", away)
-        publish_change(kill)
+        publish_changes([kill])
     assert _versions(published()) == [2]
 
     sweep({environment.pk: 2})
@@ -198,7 +221,7 @@ def test_kill__noted_for_cold_starters__the_latest_word_stays(environment, make_
     killed = Change.objects.get(version=2)
     services.release_flag(actor=ALICE, environment=environment, key="a")
 
-    publish_change(killed)
+    publish_changes([killed])
 
     version, _, document = client().hget(KILLS, f"{environment.pk}:flag:a").partition(b" ")
     assert version == b"3"

@@ -50,7 +50,7 @@ def test_crash__between_commit_and_publish__a_running_process_serves_it_and_publ
     runtime.start()
     try:
         with monkeypatch.context() as crash:
-            crash.setattr(propagation, "publish_change", lambda change: None)
+            crash.setattr(propagation, "publish_changes", lambda changes: None)
             services.kill_flag(actor=ALICE, environment=environment, key="a")
 
         eventually(lambda: runtime.environments[environment.pk].version == 2)

@@ -75,7 +75,7 @@ def test_recent_steps__large_documents__keep_to_the_bytes(environment, write, mo
 def test_recent_steps__redis_missed_some__begin_anew(environment, write, monkeypatch):
     write(1)
     with monkeypatch.context() as crash:
-        crash.setattr(propagation, "publish_change", lambda change: None)
+        crash.setattr(propagation, "publish_changes", lambda changes: None)
         write(2)
     client().hset(PUBLISHED, str(environment.pk), 4)
 

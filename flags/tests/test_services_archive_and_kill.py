@@ -1,12 +1,15 @@
 """Archive, restore, kill, release and the experiment's section: state, audit row, version log, and the message."""
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from audit.models import Entry
+from audit.services import verify
 from flags import services
 from flags.documents import flag_document
 from flags.models import Change, FlagConfig
-from flags.signals import flag_killed
+from flags.selectors import get_config
 from tenancy import services as tenancy
 from tenancy.errors import Conflict, Invalid, NotFound
 from tenancy.models import Environment
@@ -101,14 +104,11 @@ def test_restore_flag__works(environment, staging, make_flag, published, committ
 
 
 def test_kill_flag__works(environment, make_flag, published, committing):
-    heard = []
-    flag_killed.connect(lambda **sent: heard.append(sent["variant"]), dispatch_uid="test", weak=False)
     with committing():
         make_flag("a", defaultVariant="treatment")
     published()
     with committing():
         config = services.kill_flag(actor=ALICE, environment=environment, key="a", reason="on fire")
-    flag_killed.disconnect(dispatch_uid="test")
 
     assert config.kill_switch_variant == "control"
     assert config.killed_at is not None
@@ -117,7 +117,6 @@ def test_kill_flag__works(environment, make_flag, published, committing):
     assert _steps(environment)[-1] == ("kill_switch", flag_document(config))
     (message,) = published()
     assert (message["kind"], message["document"]["killSwitchVariant"]) == ("kill_switch", "control")
-    assert heard == ["control"]
 
 
 def test_kill_flag__again__changes_nothing(environment, make_flag):
@@ -161,6 +160,47 @@ def test_release_flag__not_killed__changes_nothing(environment, make_flag):
     services.release_flag(actor=ALICE, environment=environment, key="a")
 
     assert _entries() == entries
+
+
+def test_kill_flags__many__cost_as_many_queries_as_two_and_are_logged_in_order(
+    environment, make_flag, published, committing, django_assert_num_queries
+):
+    keys = [f"f{number}" for number in range(12)]
+    for key in keys:
+        make_flag(key)
+    services.archive_flag(actor=ALICE, environment=environment, key="f3")
+    services.kill_flag(actor=ALICE, environment=environment, key="f4", variant="treatment")
+    with CaptureQueriesContext(connection) as of_two:
+        services.kill_flags(actor=ALICE, environment=environment, keys=["f0", "f1"], reason="early")
+    last = _steps(environment)
+    published()
+    with committing(), django_assert_num_queries(len(of_two)):
+        killed = services.kill_flags(actor=ALICE, environment=environment, keys=keys, reason="on fire")
+
+    wanted = sorted(set(keys) - {"f3"})
+    assert [config.flag.key for config in killed] == wanted
+    stored = FlagConfig.objects.filter(environment=environment, flag__key__in=wanted)
+    assert set(stored.values_list("kill_switch_variant", flat=True)) == {"control"}
+    expected = sorted(set(wanted) - {"f0", "f1"})
+    documents = [document for _, document in _steps(environment)[len(last) :]]
+    assert [document["key"] for document in documents] == expected
+    assert documents == [flag_document(get_config(environment, key)) for key in expected]
+    assert [message["document"] for message in published()] == documents
+    entries = Entry.objects.filter(action="flag.killed", reason="on fire").order_by("position")
+    assert [entry.entity_key for entry in entries] == expected
+    assert next(entry for entry in entries if entry.entity_key == "f4").before["killSwitchVariant"] == "treatment"
+    assert verify(environment.project.organization_id) is None
+
+
+def test_release_flags__some_not_killed__releases_the_others(environment, make_flag):
+    for key in ("a", "b", "c"):
+        make_flag(key)
+    services.kill_flags(actor=ALICE, environment=environment, keys=["a", "c"])
+    entries = len(_entries())
+    services.release_flags(actor=ALICE, environment=environment, keys=["a", "b", "c"], reason="mended")
+
+    assert not FlagConfig.objects.filter(environment=environment).exclude(kill_switch_variant="").exists()
+    assert _entries()[entries:] == ["flag.released", "flag.released"]
 
 
 def test_set_experiment__works(environment, make_flag, published, committing):

@@ -116,7 +116,7 @@ def test_stream__joins_while_a_kill_is_obeyed_ahead_of_missing_steps__is_told_of
     with monkeypatch.context() as context:
         context.setattr(RUNTIME._poller, "poll", lambda: None)
         with monkeypatch.context() as crash:
-            crash.setattr(propagation, "publish_change", lambda change: None)
+            crash.setattr(propagation, "publish_changes", lambda changes: None)
             write(1)
         client().hset(PUBLISHED, str(environment.pk), 2)
         services.kill_flag(actor=ALICE, environment=environment, key="a")
