@@ -34,6 +34,7 @@ class WantedAttributes:
         self._by_environment: dict[int, tuple[str, ...]] = {}
         self._by_experiment: dict[tuple[int, str], tuple[str, ...]] = {}
         self._next_refresh = 0.0
+        self.was_read = False
 
     def also_from(self, source: Source) -> None:
         """Register what experiments want, by environment and experiment: the app above knows, this one does not."""
@@ -50,6 +51,7 @@ class WantedAttributes:
         except DatabaseError as error:
             log.warning("the attributes to keep are those known before", because=str(error))
         finally:
+            self.was_read = True
             connection.close()
 
     def read(self) -> None:

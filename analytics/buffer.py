@@ -26,8 +26,10 @@ from analytics.services import store_events
 from analytics.stream import PUBLISHER, StreamAwayError, StreamFullError
 
 _BATCH_EVENTS = 1000
-# So many are a busy moment, more an outage.
-_HOLDS_CONTEXTS = 20 * _BATCH_EVENTS
+# A context may be 32 KiB of JSON, and several times that as objects: this few are a megabyte or two, at worst some 40.
+_HOLDS_CONTEXTS = 64
+# Of what waits longer than a moment only short texts are kept, so that a full buffer is tens of megabytes.
+_LONGEST_WAITING_TEXT = 512
 _FIRST_RETRY_SECONDS = 0.05
 _LONGEST_RETRY_SECONDS = 5.0
 # Less than a process manager usually waits between asking and killing.
@@ -58,6 +60,7 @@ class ExposureBuffer:
         self._closing = threading.Event()
         self._deadline = float("inf")
         self._in_flight = 0
+        self._last_context: tuple[_Attributes, int, str | None, _Attributes] = (None, 0, None, None)
         self.dropped = 0
 
     def _forget_parent(self) -> None:
@@ -88,7 +91,8 @@ class ExposureBuffer:
     ) -> None:
         """Queue one exposure. Never blocks and never raises; a full buffer drops it and counts.
 
-        `attributes` are the context's, kept by reference until they are sent; see `analytics.attributes` for which are.
+        `attributes` are the context's, of which a few are kept (see `analytics.attributes`): picked out by the thread,
+        or here once more than a handful of contexts wait.
         """
         if self._thread is None:
             self._start()
@@ -97,10 +101,7 @@ class ExposureBuffer:
         if waiting >= self._capacity:
             self._drop(1)
             return
-        kept: _Attributes = attributes or None
-        if waiting >= _HOLDS_CONTEXTS and attributes:
-            # A queue that grows while Redis is away must not hold whole contexts.
-            kept = WANTED.text_of(environment_id, experiment, attributes)
+        kept = self._kept(environment_id, experiment, attributes, waiting) if attributes else None
         # In the order of events.Exposure; it was received the moment it happened.
         queue.append((
             evaluation_id, environment_id, flag_key, unit_id, variant, reason, rule_id, experiment, config_version,
@@ -108,6 +109,26 @@ class ExposureBuffer:
         ))  # fmt: skip
         if waiting >= _BATCH_EVENTS and not self._wake.is_set():
             self._wake.set()
+
+    def _kept(
+        self, environment_id: int, experiment: str | None, attributes: Mapping[str, Any], waiting: int
+    ) -> _Attributes:
+        """What of a context waits with its exposure: all of it, the text of what is kept, or nothing."""
+        context, environment, of, kept = self._last_context
+        # All flags of one request come one after the other, with the very same attributes.
+        if context is attributes and (kept is attributes or (environment == environment_id and of == experiment)):
+            return kept
+        if waiting < _HOLDS_CONTEXTS:
+            kept = attributes
+        elif WANTED.was_read:
+            kept = WANTED.text_of(environment_id, experiment, attributes)
+            if waiting >= _BATCH_EVENTS and kept is not None and len(kept) > _LONGEST_WAITING_TEXT:
+                kept = None
+        else:
+            kept = None  # nobody has asked yet what this environment refuses; the thread does with its next batch
+            self._wake.set()
+        self._last_context = (attributes, environment_id, experiment, kept)
+        return kept
 
     def _drop(self, count: int) -> None:
         with self._lock:
@@ -158,9 +179,11 @@ class ExposureBuffer:
     def _send_queued(self) -> None:
         queue = self._queue
         while queue:
-            batch = [queue.popleft() for _ in range(min(len(queue), _BATCH_EVENTS))]
-            self._in_flight = len(batch)
+            # Said before they leave the queue: whoever waits until there are none must not look in between.
+            self._in_flight = min(len(queue), _BATCH_EVENTS)
+            batch = [queue.popleft() for _ in range(self._in_flight)]
             packed, left_out = _pack_what_can_be(_with_kept_attributes(batch))
+            batch.clear()  # its contexts must not wait for Redis
             if left_out:
                 self._drop(left_out)
                 log.error("exposures lost: they could not be packed", count=left_out)
@@ -187,6 +210,8 @@ class ExposureBuffer:
                     return True
                 if time.monotonic() > self._deadline:
                     return False
+            elif self._last_context[0] is not None:
+                WANTED.refresh()  # what comes meanwhile goes by names as fresh as PostgreSQL lets them be
             longest = min(_LONGEST_RETRY_SECONDS, _FIRST_RETRY_SECONDS * 2**attempt)
             attempt = min(attempt + 1, 16)
             # Full jitter, so that the processes of a fleet do not come back together.

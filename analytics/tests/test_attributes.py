@@ -1,6 +1,7 @@
 """Attributes beside the server's own exposures: the few that are named, made JSON by the thread that sends them."""
 
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -104,24 +105,71 @@ def test_buffer__context_with_attributes__sends_the_named_ones(
     assert _kept(published) == ['{"country":"DE","plan":"pro"}', None, None, None]
 
 
-def test_buffer__redis_away_for_long__holds_no_whole_contexts(
+@pytest.fixture
+def waiting(wanted: WantedAttributes) -> ExposureBuffer:
+    """Its thread never starts, as if Redis kept it waiting; the names were asked for."""
+    wanted.was_read = True
+    made = ExposureBuffer()
+    made._thread, made._capacity = threading.Thread(), 5000
+    return made
+
+
+def _waiting(exposures: ExposureBuffer) -> list[Any]:
+    return [row[-1] for row in exposures._queue]
+
+
+def test_buffer__thread_kept_waiting__holds_few_whole_contexts(waiting: ExposureBuffer) -> None:
+    for _ in range(500):
+        _add(waiting, dict(SENT))
+    held = _waiting(waiting)
+    assert sum(isinstance(kept, dict) for kept in held) == buffer._HOLDS_CONTEXTS
+    assert set(held[buffer._HOLDS_CONTEXTS :]) == {'{"country":"DE","plan":"pro"}'}
+
+
+def test_buffer__redis_away__sends_what_it_held_once_it_is_back(
     wanted: WantedAttributes, exposures: ExposureBuffer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    is_away = True
+    wanted.was_read = True
+    is_away, found = threading.Event(), []
 
-    def away(packed: Any, **_: Any) -> None:
-        if is_away:
+    def append(packed: Any, **_: Any) -> None:
+        if is_away.is_set():
             raise StreamAwayError("gone")
+        found.extend(packed)
 
-    monkeypatch.setattr(PUBLISHER, "append", away)
-    monkeypatch.setattr(buffer, "_HOLDS_CONTEXTS", 1000)
+    monkeypatch.setattr(PUBLISHER, "append", append)
+    is_away.set()
     for _ in range(3000):
-        _add(exposures, SENT)
-    kinds = [type(row[-1]) for row in exposures._queue]
-    is_away = False
-    assert exposures.flush(timeout=90)
-    assert kinds[-500:] == [str] * 500
-    assert kinds.count(dict) <= 1000
+        _add(exposures, dict(SENT))
+    is_away.clear()
+    assert exposures.flush(timeout=60)
+    assert _kept(found) == ['{"country":"DE","plan":"pro"}'] * 3000
+
+
+def test_buffer__more_than_a_batch_waits__long_texts_are_let_go(waiting: ExposureBuffer) -> None:
+    long = {"country": ["x" * 200] * 5}
+    for sent in (SENT, long):
+        for _ in range(1200):
+            _add(waiting, dict(sent))
+    assert set(_waiting(waiting)[1200:]) == {None}
+    assert None not in _waiting(waiting)[:1200]
+
+
+def test_buffer__all_flags_of_one_request__hold_one_context(waiting: ExposureBuffer) -> None:
+    sent = dict(SENT)
+    for _ in range(300):
+        _add(waiting, sent)
+    assert {id(kept) for kept in _waiting(waiting)} == {id(sent)}
+
+
+def test_buffer__names_not_asked_for_yet__keeps_none_beyond_the_few(
+    wanted: WantedAttributes, waiting: ExposureBuffer
+) -> None:
+    wanted.was_read = False
+    for _ in range(buffer._HOLDS_CONTEXTS + 3):
+        _add(waiting, dict(SENT))
+    assert [kept is None for kept in _waiting(waiting)] == [False] * buffer._HOLDS_CONTEXTS + [True] * 3
+    assert waiting._wake.is_set()
 
 
 def test_names__postgresql_away__are_those_known_before(monkeypatch: pytest.MonkeyPatch, db: None) -> None:
