@@ -121,7 +121,7 @@ class FlagShipProvider(AbstractProvider):
         if answer.error_code is not None:
             is_early = answer.detail == NOT_READY
             code = ErrorCode.PROVIDER_NOT_READY if is_early else _CODES.get(answer.error_code, ErrorCode.GENERAL)
-            message = answer.detail or f"There is no flag {flag_key!r} in this environment."
+            message = answer.detail or f"flag {flag_key} not found in this environment"
             return FlagResolutionDetails(default, code, message, Reason.ERROR, None, metadata)
         try:
             value = read(answer.value)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,24 +11,11 @@ from documents import snapshot
 from openfeature import api
 from openfeature.client import OpenFeatureClient
 from openfeature.evaluation_context import EvaluationContext
+from openfeature_world import DATA, FLAGS, as_document
 from openflagship import FlagShip
 from openflagship.openfeature import FlagShipProvider
 
-DATA = Path(__file__).resolve().parents[3] / "flags" / "tests" / "data"
-FLAGS = json.loads((DATA / "ofrep_flags.json").read_text())["flags"]
 ROWS = json.loads((DATA / "ofrep_expectations.json").read_text())
-TYPES = {"integer": "number", "float": "number", "object": "json"}
-
-
-def as_document(flag: dict[str, Any]) -> dict[str, Any]:
-    """The specification's flag in the words of a snapshot."""
-    rules = [{"id": f"rule-{rule['priority']}", **rule} for rule in flag.get("rules", [])]
-    return {
-        **flag,
-        "type": TYPES.get(flag["type"], flag["type"]),
-        "variants": [{"key": key, "value": value} for key, value in flag["variants"].items()],
-        "rules": rules,
-    }
 
 
 @pytest.fixture(scope="module")
