@@ -37,6 +37,20 @@ def _flush_passes_the_append_only_triggers() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def _exposures_stay_with_their_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Send what evaluations queue by no thread: it would reach Redis or ask the database in the midst of another test.
+
+    A test about exposures on their way makes a buffer of its own.
+    """
+    from analytics.buffer import EXPOSURES  # noqa: PLC0415 - once the apps are there
+
+    monkeypatch.setattr(EXPOSURES, "_start", lambda: None)
+    monkeypatch.setattr(EXPOSURES, "_capacity", 100_000)
+    yield
+    EXPOSURES._queue.clear()  # noqa: SLF001 - nobody else's concern
+
+
+@pytest.fixture(autouse=True)
 def _clean_redis(request: pytest.FixtureRequest) -> Iterator[None]:
     """Leave no key of a test behind for the next one."""
     yield
