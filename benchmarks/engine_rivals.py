@@ -12,7 +12,8 @@ import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from benchmarks.engine_workload import BOOLEAN, FLAGS, KINDS, RULED, SPLIT, Flag, ranges
+from benchmarks.engine_statsig import core_specs
+from benchmarks.engine_workload import BOOLEAN, FLAGS, KINDS, RULED, Flag, ranges
 
 Loop = Callable[[Sequence[Any]], object]
 
@@ -207,7 +208,7 @@ class StatsigCore(Engine):
     def load(self) -> None:
         from statsig_python_core import DataStore, DataStoreResponse, Statsig, StatsigOptions, StatsigUser
 
-        text = json.dumps(statsig_specs())
+        text = json.dumps(core_specs())
 
         class Store(DataStore):
             def get(self, key: str) -> Any:  # noqa: ARG002 there is one document
@@ -252,103 +253,6 @@ class StatsigCore(Engine):
             "W3": single(client.get_dynamic_config, "w3"),
             "W4": everything,
         }
-
-
-def statsig_specs() -> dict[str, Any]:
-    conditions: dict[str, Any] = {}
-    operators = {
-        "equals": "any_case_sensitive",
-        "in": "any_case_sensitive",
-        "greater_than": "gt",
-        "starts_with": "str_starts_with_any",
-    }
-
-    def condition(kind: str, field: Any = None, how: Any = None, target: Any = None, extra: Any = None) -> str:
-        made = {
-            "type": kind,
-            "targetValue": target,
-            "operator": how,
-            "field": field,
-            "additionalValues": extra or {},
-            "isDeviceBased": False,
-            "idType": "userID",
-        }
-        key = str(abs(hash(json.dumps(made, sort_keys=True))) % 10**10)
-        conditions[key] = made
-        return key
-
-    def rule(number: int, percentage: int, wanted: list[str], value: Any) -> dict[str, Any]:
-        return {
-            "name": f"r{number}",
-            "groupName": f"g{number}",
-            "passPercentage": percentage,
-            "conditions": wanted,
-            "returnValue": value,
-            "id": f"r{number}",
-            "salt": f"rs{number}",
-            "idType": "userID",
-            "isDeviceBased": False,
-        }
-
-    gates, configs = {}, {}
-    for flag in FLAGS:
-        base = {
-            "salt": f"salt-{flag.key}",
-            "enabled": True,
-            "isDeviceBased": False,
-            "idType": "userID",
-            "version": 1,
-            "isActive": True,
-            "hasSharedParams": False,
-        }
-        if flag.kind == BOOLEAN:
-            rules = [rule(0, 25, [condition("public")], True)]
-            gate = {"type": "feature_gate", "entity": "feature_gate", "defaultValue": False, "rules": rules}
-            gates[flag.key] = base | gate
-            continue
-        if flag.kind == SPLIT:
-            rules = [
-                rule(
-                    number,
-                    100,
-                    [condition("user_bucket", None, "lt", end // 10, {"salt": flag.key})],
-                    {"variant": variant},
-                )
-                for number, (_, end, variant) in enumerate(ranges(flag.split))
-            ]
-        else:
-            rules = [
-                rule(
-                    number,
-                    100,
-                    [
-                        condition(
-                            "user_field",
-                            attribute,
-                            operators[how],
-                            value if how == "greater_than" or isinstance(value, list) else [value],
-                        )
-                        for attribute, how, value in wanted
-                    ],
-                    {"variant": variant},
-                )
-                for number, (wanted, variant) in enumerate(flag.rules)
-            ]
-        config = {"type": "dynamic_config", "entity": "dynamic_config", "defaultValue": {"variant": "control"}}
-        configs[flag.key] = base | config | {"rules": rules}
-    return {
-        "has_updates": True,
-        "time": 1_700_000_000_000,
-        "layers": {},
-        "layer_configs": {},
-        "id_lists": {},
-        "diagnostics": {},
-        "param_stores": {},
-        "experiment_to_layer": {},
-        "feature_gates": gates,
-        "dynamic_configs": configs,
-        "condition_map": conditions,
-    }
 
 
 class LaunchDarkly(Engine):

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.engine_rivals import Engine, Loop
-from benchmarks.engine_workload import BOOLEAN, FLAGS, KINDS, SPLIT, ranges
+from benchmarks.engine_statsig import legacy_specs
+from benchmarks.engine_workload import BOOLEAN, FLAGS, KINDS, SPLIT
 
 
 class Unleash(Engine):
@@ -168,7 +169,7 @@ class StatsigLegacy(Engine):
 
         self.client = StatsigServer()
         options = StatsigOptions(
-            bootstrap_values=json.dumps(self._specs()),
+            bootstrap_values=json.dumps(legacy_specs()),
             local_mode=True,
             disable_diagnostics=True,
             disable_all_logging=True,
@@ -177,68 +178,6 @@ class StatsigLegacy(Engine):
         )
         self.client.initialize("secret-key", options)
         self.user_type = StatsigUser
-
-    @staticmethod
-    def _specs() -> dict[str, Any]:
-        operators = {
-            "equals": "any_case_sensitive",
-            "in": "any_case_sensitive",
-            "greater_than": "gt",
-            "starts_with": "str_starts_with_any",
-        }
-        common = {"isDeviceBased": False, "idType": "userID"}
-
-        def condition(kind: str, field: Any, how: Any, target: Any, extra: Any) -> dict[str, Any]:
-            made = {"type": kind, "targetValue": target, "operator": how, "field": field, "additionalValues": extra}
-            return made | common
-
-        def rule(number: int, percentage: int, conditions: list[Any], value: Any) -> dict[str, Any]:
-            made = {"name": f"r{number}", "groupName": f"g{number}", "passPercentage": percentage, "id": f"r{number}"}
-            return made | common | {"conditions": conditions, "returnValue": value, "salt": f"rs{number}"}
-
-        gates, configs = [], []
-        for flag in FLAGS:
-            base = {"name": flag.key, "salt": f"salt-{flag.key}", "enabled": True, "version": 1, "isActive": True}
-            base |= common | {"hasSharedParams": False}
-            if flag.kind == BOOLEAN:
-                public = condition("public", None, None, None, {})
-                made = {"type": "feature_gate", "entity": "feature_gate", "defaultValue": False}
-                gates.append(base | made | {"rules": [rule(0, 25, [public], True)]})
-                continue
-            if flag.kind == SPLIT:
-                rules = [
-                    rule(
-                        number,
-                        100,
-                        [condition("user_bucket", None, "lt", end // 10, {"salt": flag.key})],
-                        {"variant": key},
-                    )
-                    for number, (_, end, key) in enumerate(ranges(flag.split))
-                ]
-            else:
-                rules = [
-                    rule(
-                        number,
-                        100,
-                        [
-                            condition(
-                                "user_field",
-                                attribute,
-                                operators[how],
-                                value if how == "greater_than" or isinstance(value, list) else [value],
-                                {},
-                            )
-                            for attribute, how, value in wanted
-                        ],
-                        {"variant": variant},
-                    )
-                    for number, (wanted, variant) in enumerate(flag.rules)
-                ]
-            made = {"type": "dynamic_config", "entity": "dynamic_config", "defaultValue": {"variant": "control"}}
-            configs.append(base | made | {"rules": rules})
-        document: dict[str, Any] = {"has_updates": True, "time": 1_700_000_000_000, "feature_gates": gates}
-        document |= {"dynamic_configs": configs, "layers": {}, "layer_configs": [], "id_lists": {}}
-        return document | {"diagnostics": {}, "param_stores": {}, "experiment_to_layer": {}}
 
     def context(self, user: str, attributes: dict[str, Any]) -> Any:
         return self.user_type(user_id=user, custom=attributes)
