@@ -6,6 +6,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from flagship import health
+from flagship.console import health as console_health
 from flagship.console import saved_views, search
 from flagship.console.sign_on import SignedOnView, SignOnView
 
@@ -27,6 +28,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("ofrep/v1/", include("flags.api.ofrep_urls")),
     path("sso/start", SignOnView.as_view(), name="oidc_authentication_init"),
     path("sso/callback", SignedOnView.as_view(), name="oidc_authentication_callback"),
+    path("admin/health/", admin.site.admin_view(console_health.page), name="console_health"),
     path("admin/search/", admin.site.admin_view(search.find), name="console_search"),
     path("admin/views/", admin.site.admin_view(saved_views.save), name="console_view_save"),
     path("admin/views/<int:pk>/forget/", admin.site.admin_view(saved_views.forget), name="console_view_forget"),

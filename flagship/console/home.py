@@ -8,21 +8,18 @@ from django.db.models import Count, Q
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
-from redis.exceptions import RedisError
 
-from analytics import stream
+from audit.models import Entry
 from experiments.models import Experiment, ExperimentResult
+from experiments.schedule import JobState, job_states
 from flags.models import FlagConfig
-from flags.runtime import RUNTIME
-from flags.streaming.board import LATE_AFTER_MS
-from flagship.console.reach import reach_of
+from flagship.console import health, timetable
 from tenancy.admin import TenantEntryAdmin, visit
 from tenancy.models import Environment, Role
 
 _MOST_ROWS = 10
 # A flag that has given everybody one variant for so long is a decision taken: the code may lose the question.
 _STALE_AFTER = timedelta(days=30)
-_INGEST_LATE_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,85 +63,20 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         .order_by("-started_at")[:50]
     )
     latest = _latest_results(experiments)
+    states = job_states([environment])
+    upkeep = timetable.upkeep()
     return {
         **context,
-        "health": _health(environment),
+        "health": health.lines(environment),
+        "jobs": timetable.kinds_of_jobs(environment, states),
+        "upkeep": upkeep,
         "tiles": _flag_tiles(environment),
-        "tasks": _tasks(environment, experiments, latest),
+        "tasks": [*_tasks(environment, experiments, latest), *_job_tasks(states, upkeep)],
         "experiments": [
             {"experiment": row, "result": latest.get(row.pk), "days": _days(row)} for row in experiments[:_MOST_ROWS]
         ],
-        "changes": TenantEntryAdmin.visible_to(request)[:_MOST_ROWS],
+        "changes": _changes(request),
     }
-
-
-def _health(environment: Environment) -> list[Tile]:
-    served = RUNTIME.environments.get(environment.pk)
-    version = served.version if served else None
-    is_current = version == environment.config_version
-    reach: list[Tile] = []
-    try:
-        waiting, lag = stream.length(), stream.lag_seconds()
-        reach = _reach(environment)
-        ingest = Tile(
-            "Events on their way",
-            "none waiting" if not waiting else f"{lag:.1f} s behind",
-            note=f"{waiting} batches in the stream",
-            tone="good" if lag < _INGEST_LATE_SECONDS else "bad",
-        )
-        redis = Tile("Redis", "connected", url=reverse("readyz"), tone="good")
-    except (RedisError, OSError):
-        ingest = Tile("Events on their way", "unknown", note="Redis is away", tone="warn")
-        redis = Tile(
-            "Redis", "away", url=reverse("readyz"), note="changes are polled, events wait in memory", tone="bad"
-        )
-    return [
-        Tile(
-            "Configuration served here",
-            f"version {version}" if version is not None else "none yet",
-            note=_confirmed(is_current=is_current),
-            tone="good" if is_current else "warn",
-        ),
-        *reach,
-        ingest,
-        Tile("PostgreSQL", "connected", url=reverse("readyz"), tone="good"),
-        redis,
-    ]
-
-
-def _reach(environment: Environment) -> list[Tile]:
-    found = reach_of(environment)
-    config = FlagConfig.objects.filter(environment=environment, flag__key=found.last_kill).first()
-    board = reverse("admin:flags_flagconfig_board", args=[config.pk]) if config is not None else ""
-    behind = found.connected - found.current
-    connected = Tile(
-        "Services connected",
-        f"{found.connected:,}",
-        url=board,
-        note=f"{behind:,} not on version {environment.config_version} yet"
-        if behind
-        else f"all on version {environment.config_version}"
-        if found.connected
-        else "none in the last minute",
-        tone="warn" if behind else "good" if found.connected else "",
-    )
-    p99 = found.p99_ms
-    propagation = Tile(
-        "A kill reaches 99 % of them",
-        "not measured yet" if p99 is None else f"within {p99:,} ms",
-        url=board,
-        note=f"{found.acknowledgements:,} acknowledgements of the last kills"
-        if p99 is not None
-        else "no kill this week",
-        tone="" if p99 is None else "bad" if p99 > LATE_AFTER_MS else "good",
-    )
-    return [connected, propagation]
-
-
-def _confirmed(*, is_current: bool) -> str:
-    if not RUNTIME.is_ready:
-        return "this process serves no evaluations"
-    return f"{'current' if is_current else 'catching up'}, confirmed {RUNTIME.age_seconds:.0f} s ago"
 
 
 def _flag_tiles(environment: Environment) -> list[Tile]:
@@ -214,6 +146,55 @@ def _tasks(environment: Environment, experiments: list[Experiment], latest: dict
         for row in stale.order_by("updated_at")[:_MOST_ROWS]
     ]
     return tasks
+
+
+def _job_tasks(states: list[JobState], upkeep: list[timetable.Upkeep]) -> list[Task]:
+    """Each failure by itself; what is overdue in one line, since all of it has one cause."""
+    url = reverse("admin:experiments_experiment_jobs")
+    tasks = [
+        Task(f"{state.experiment.name}: {state.job} failed", url, state.last.outcome, "bad")
+        for state in states
+        if state.last is not None and state.is_failed
+    ][:_MOST_ROWS]
+    late = [f"{state.job} of {state.experiment.name}" for state in states if state.is_late]
+    idle = [row for row in upkeep if row.is_late]
+    if late or idle:
+        names = [*late, *(row.name for row in idle)]
+        count = len(names)
+        tasks.append(
+            Task(
+                f"{count} job{' is' if count == 1 else 's are'} overdue",
+                url if late else idle[0].url,
+                f"{', '.join(names[:3])}{' and others' if count > 3 else ''}: look whether beat and worker are running",
+                "bad",
+            )
+        )
+    return tasks
+
+
+def _changes(request: HttpRequest) -> list[dict[str, Any]]:
+    """The latest entries; an experiment's with its name and page, which an entry on its alarms does not hold."""
+    entries: list[Entry] = list(TenantEntryAdmin.visible_to(request)[:_MOST_ROWS])
+    keys = {entry.entity_key for entry in entries if entry.entity_type == "experiment"}
+    seen = Experiment.objects.filter(pk__in=keys, environment__in=visit(request).environments)
+    names = dict(seen.values_list("pk", "name")) if keys else {}
+    by_key = {str(pk): name for pk, name in names.items()}
+    return [
+        {
+            "entry": entry,
+            "name": by_key.get(entry.entity_key) or _name_in(entry),
+            "url": reverse("admin:experiments_experiment_change", args=[entry.entity_key])
+            if entry.entity_key in by_key
+            else "",
+        }
+        for entry in entries
+    ]
+
+
+def _name_in(entry: Entry) -> str:
+    """What was deleted has its name in the entry alone."""
+    state = entry.after or entry.before or {}
+    return str(state.get("name") or entry.entity_key) if entry.entity_type == "experiment" else entry.entity_key
 
 
 def _experiment_tasks(experiment: Experiment, result: dict[str, Any] | None) -> list[Task]:

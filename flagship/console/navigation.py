@@ -41,5 +41,7 @@ def pages(request: HttpRequest) -> Iterator[Page]:
         yield Page("New experiment", "add", reverse("admin:experiments_experiment_add"))
         yield Page("New segment", "add", reverse("admin:flags_segment_add"))
         yield Page("Kill by tag", "emergency_home", reverse("admin:flags_flagconfig_kill_tag"))
+    yield Page("Health", "monitor_heart", reverse("console_health"))
+    yield Page("Jobs", "schedule", reverse("admin:experiments_experiment_jobs"))
     yield Page("Change password", "password", reverse("admin:password_change"))
     yield Page("API reference", "api", reverse("docs"))

@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django import template
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import now as current_time
 
@@ -30,6 +31,15 @@ def ago(value: datetime | None) -> str:
             count = seconds // size
             return f"{count} {unit}{'s' if count > 1 else ''} ago"
     return "just now"
+
+
+@register.filter
+def since(value: datetime | None) -> SafeString | str:
+    """`ago`, with the moment itself on hover."""
+    if value is None:
+        return "never"
+    utc = value.astimezone(UTC)
+    return format_html('<span title="{} UTC">{}</span>', utc.strftime("%Y-%m-%d %H:%M:%S"), ago(value))
 
 
 @register.filter

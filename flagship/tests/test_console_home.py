@@ -48,7 +48,7 @@ def test_home__many_flags__asks_the_database_no_more_often(console_viewer, acme,
         services.kill_flag(actor=ALICE, environment=acme.production, key=f"flag-{index}")
     home(console_viewer, acme.production)
 
-    with django_assert_max_num_queries(19):
+    with django_assert_max_num_queries(22):
         home(console_viewer, acme.production)
 
 
@@ -94,4 +94,5 @@ def test_home__services_heard_a_kill__says_how_fast_and_who_is_behind(
     assert shown["A kill reaches 99 % of them"].value == "within 120 ms"
     config = FlagConfig.objects.get(flag__key="one", environment=acme.production)
     board = reverse("admin:flags_flagconfig_board", args=[config.pk])
-    assert shown["A kill reaches 99 % of them"].url == board
+    assert shown["A kill reaches 99 % of them"].more_url == board
+    assert f'href="{board}"' in console_viewer.get(reverse("console_health")).text

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 PAGES = [
     "home", "flags", "flag", "try", "board", "kill by tag", "new flag", "kill", "history", "designer", "experiments",
     "experiment", "results", "start", "segments", "new segment", "layer", "metrics", "new metric", "member", "projects",
-    "environments", "members", "new member", "keys", "new key", "audit", "audit entry",
+    "health", "jobs", "environments", "members", "new member", "keys", "new key", "audit", "audit entry",
 ]  # fmt: skip
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True}
 
@@ -70,6 +70,7 @@ def addresses(acme, console_owner):
         "new metric": ("experiments_metric_add", []),
         "member": ("tenancy_membership_change", [Membership.objects.first().pk]),
         "projects": ("tenancy_project_changelist", []),
+        "jobs": ("experiments_experiment_jobs", []),
         "environments": ("tenancy_environment_changelist", []),
         "members": ("tenancy_membership_changelist", []),
         "new member": ("tenancy_membership_add", []),
@@ -78,7 +79,8 @@ def addresses(acme, console_owner):
         "audit": ("audit_entry_changelist", []),
         "audit entry": ("audit_entry_change", [entry.pk]),
     }
-    return {name: reverse(f"admin:{route}", args=arguments) for name, (route, arguments) in routes.items()}
+    found = {name: reverse(f"admin:{route}", args=arguments) for name, (route, arguments) in routes.items()}
+    return {**found, "health": reverse("console_health")}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

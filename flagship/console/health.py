@@ -1,0 +1,179 @@
+"""Is everything well: a line for each part of the platform, and the page that says what each line means."""
+
+from dataclasses import dataclass
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from redis.exceptions import RedisError
+
+from analytics import stream
+from flags.models import FlagConfig
+from flags.runtime import RUNTIME
+from flags.streaming.board import LATE_AFTER_MS
+from flagship.console import timetable
+from flagship.console.reach import reach_of
+from tenancy.admin import visit
+from tenancy.models import Environment
+
+_INGEST_LATE_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One part's state; `means` and `remedy` are for whoever sees it for the first time, or sees it red."""
+
+    anchor: str
+    name: str
+    value: str
+    note: str
+    tone: str
+    means: str
+    remedy: str
+    more_url: str = ""
+    more: str = ""
+
+    @property
+    def url(self) -> str:
+        return f"{reverse('console_health')}#{self.anchor}"
+
+
+def lines(environment: Environment) -> list[Line]:
+    reach: list[Line] = []
+    redis_is_there = True
+    try:
+        waiting, lag = stream.length(), stream.lag_seconds()
+        reach = _reach(environment)
+        events = (
+            "none waiting" if not waiting else f"{lag:.1f} s behind",
+            f"{waiting:,} batches in the stream",
+            "good" if lag < _INGEST_LATE_SECONDS else "bad",
+        )
+    except (RedisError, OSError):
+        redis_is_there = False
+        events = ("unknown", "Redis is away", "warn")
+    return [_configuration(environment), *reach, _events(*events), _postgresql(), _redis(is_there=redis_is_there)]
+
+
+def page(request: HttpRequest) -> HttpResponse:
+    looking = visit(request)
+    environment = looking.environment
+    if environment is not None:
+        looking.remember(environment)
+    request.current_app = admin.site.name  # as Django's own admin views set it
+    shown = {
+        "title": "Health",
+        "environments": looking.environments,
+        "current_environment": environment,
+        "lines": lines(environment) if environment else [],
+        "jobs": timetable.kinds_of_jobs(environment) if environment else [],
+        "upkeep": timetable.upkeep(),
+    }
+    return TemplateResponse(request, "console/health.html", {**admin.site.each_context(request), **shown})
+
+
+def _configuration(environment: Environment) -> Line:
+    served = RUNTIME.environments.get(environment.pk)
+    version = served.version if served else None
+    is_current = version == environment.config_version
+    note = "this process serves no evaluations"
+    if RUNTIME.is_ready:
+        note = f"{'current' if is_current else 'catching up'}, confirmed {RUNTIME.age_seconds:.0f} s ago"
+    return Line(
+        "configuration",
+        "Configuration served here",
+        f"version {version}" if version is not None else "none yet",
+        note,
+        "good" if is_current else "warn",
+        "Every change makes the environment's version one higher. This process answers evaluations from memory, by "
+        f"the version shown; the newest is {environment.config_version}.",
+        "Catching up takes well under a second. Where it lasts, Redis or PostgreSQL is away (see below); until then "
+        "everybody gets the answers of the version shown.",
+        reverse("readyz"),
+        "What this process says of itself, as JSON",
+    )
+
+
+def _reach(environment: Environment) -> list[Line]:
+    found = reach_of(environment)
+    config = FlagConfig.objects.filter(environment=environment, flag__key=found.last_kill).first()
+    board = reverse("admin:flags_flagconfig_board", args=[config.pk]) if config is not None else ""
+    behind = found.connected - found.current
+    p99 = found.p99_ms
+    return [
+        Line(
+            "services",
+            "Services connected",
+            f"{found.connected:,}",
+            f"{behind:,} not on version {environment.config_version} yet"
+            if behind
+            else f"all on version {environment.config_version}"
+            if found.connected
+            else "none in the last minute",
+            "warn" if behind else "good" if found.connected else "",
+            "Services with an SDK or an edge that hold a stream open and have said in the last minute which version "
+            "they are on. Services that ask over HTTP are not among them: each of their answers is current.",
+            "A service that stays behind answers by its last version. Look at its log for refused keys, and if it "
+            "reaches the stream's address.",
+            board,
+            "The board of the last kill",
+        ),
+        Line(
+            "kills",
+            "A kill reaches 99 % of them",
+            "not measured yet" if p99 is None else f"within {p99:,} ms",
+            f"{found.acknowledgements:,} acknowledgements of the last kills"
+            if p99 is not None
+            else "no kill this week",
+            "" if p99 is None else "bad" if p99 > LATE_AFTER_MS else "good",
+            "From the moment a kill was saved to the moment a service applied it, over the kills of the last week.",
+            "Slow kills come of services that poll because they cannot hold a stream open, or of clocks that differ.",
+            board,
+            "The board of the last kill",
+        ),
+    ]
+
+
+def _events(value: str, note: str, tone: str) -> Line:
+    return Line(
+        "events",
+        "Events on their way",
+        value,
+        note,
+        tone,
+        "Exposures and conversions go through a stream in Redis into the store that results are worked out from. This "
+        "is how old the oldest one is that is not stored yet.",
+        "Behind for minutes: the ingest process is down or has more than it can do. Nothing is lost meanwhile; results "
+        "are as old as the lag. Start the ingest process, or another one beside it.",
+    )
+
+
+def _postgresql() -> Line:
+    # Who reads this page has been found in it a moment ago.
+    return Line(
+        "postgresql",
+        "PostgreSQL",
+        "connected",
+        "",
+        "good",
+        "Holds flags, experiments, people, the audit log and, unless ClickHouse does, events.",
+        "While it is away evaluations go on from memory; changes are refused with 503 until it is back.",
+        reverse("readyz"),
+        "What this process says of itself, as JSON",
+    )
+
+
+def _redis(*, is_there: bool) -> Line:
+    return Line(
+        "redis",
+        "Redis",
+        "connected" if is_there else "away",
+        "" if is_there else "changes are polled, events wait in memory",
+        "good" if is_there else "bad",
+        "Carries changes to every process and events to the store, and counts requests against their limits.",
+        "While it is away each process asks PostgreSQL for changes every few seconds, and events wait in a bounded "
+        "buffer. Bring it back before that buffer is full.",
+        reverse("readyz"),
+        "What this process says of itself, as JSON",
+    )

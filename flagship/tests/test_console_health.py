@@ -1,0 +1,129 @@
+"""Health in the console: each line of home leads to its explanation; what the clock did last, and what is amiss."""
+
+from datetime import timedelta
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+from django_celery_beat.models import CrontabSchedule, PeriodicTask
+
+from experiments import jobs
+from experiments import services as experiment_services
+from experiments.models import Experiment, JobRun
+from flags import services
+from flagship.console import timetable
+from tenancy.testing import ALICE
+
+
+@pytest.fixture
+def experiment(acme) -> Experiment:
+    """One that has just started, so that no job of it is overdue."""
+    environment = acme.production
+    half = [{"variant": "treatment", "percent": 50}]
+    flag = {"key": "new-checkout", "enabled": True, "rollout": half}
+    services.create_flag(actor=ALICE, environment=environment, payload=flag)
+    metric = {"key": "purchase-rate", "type": "binary", "eventName": "purchase"}
+    experiment_services.create_metric(actor=ALICE, environment=environment, payload=metric)
+    design = {"name": "One page", "flagKey": "new-checkout", "primaryMetric": "purchase-rate"}
+    made = experiment_services.create_experiment(actor=ALICE, environment=environment, payload=design)
+    started, _ = experiment_services.start_experiment(actor=ALICE, environment=environment, pk=made.pk)
+    return started
+
+
+def home(client, environment):
+    return client.get(reverse("admin:index"), {"environment": environment.pk})
+
+
+def note(experiment, job, outcome, *, ago=timedelta()):
+    JobRun.objects.create(
+        experiment=experiment, job=job, started_at=timezone.now() - ago, duration_ms=12, outcome=outcome
+    )
+
+
+def test_home__every_health_line__leads_to_its_explanation(console_viewer, acme):
+    page = home(console_viewer, acme.production)
+
+    explained = console_viewer.get(reverse("console_health"))
+    assert explained.status_code == 200
+    assert len(page.context["health"]) == 6
+    for line in page.context["health"]:
+        path, _, anchor = line.url.partition("#")
+        assert path == reverse("console_health")
+        assert f'id="{anchor}"' in explained.text
+        assert f'href="{line.url}"' in page.text
+
+
+def test_health__outsider__sees_their_own_environment_only(console_outsider, acme, experiment):
+    note(experiment, jobs.WATCH, "failed: secret", ago=timedelta(minutes=1))
+
+    page = console_outsider.get(reverse("console_health"), {"environment": acme.production.pk})
+
+    assert page.context["current_environment"].project.organization.slug == "rival"
+    assert "secret" not in page.text
+    assert page.context["jobs"] == []
+
+
+def test_home__jobs__show_their_last_run_with_a_link(console_viewer, acme, experiment):
+    note(experiment, jobs.WATCH, "no new alarm", ago=timedelta(minutes=2))
+
+    page = home(console_viewer, acme.production)
+
+    (watch,) = [kind for kind in page.context["jobs"] if kind.job == jobs.WATCH]
+    assert (watch.outcome, watch.failed, watch.late, watch.tone) == ("no new alarm", 0, 0, "good")
+    assert f'<a href="{reverse("admin:experiments_experiment_jobs")}">{jobs.WATCH.capitalize()}</a>' in page.text
+    assert "2 minutes ago" in page.text
+    assert page.context["tasks"] == []
+
+
+def test_home__failed_job__needs_attention(console_viewer, acme, experiment):
+    note(experiment, jobs.WATCH, "failed: RuntimeError: out of luck", ago=timedelta(minutes=2))
+
+    (task,) = home(console_viewer, acme.production).context["tasks"]
+
+    assert (task.text, task.why) == (f"One page: {jobs.WATCH} failed", "failed: RuntimeError: out of luck")
+    assert console_viewer.get(task.url).status_code == 200
+
+
+def test_home__clock_has_stopped__is_one_task(console_viewer, acme, experiment):
+    Experiment.objects.update(started_at=timezone.now() - timedelta(days=3))
+    note(experiment, jobs.WATCH, "no new alarm", ago=timedelta(days=2))
+
+    tasks = home(console_viewer, acme.production).context["tasks"]
+
+    assert [task.text for task in tasks] == ["2 jobs are overdue"]
+    assert "look whether beat and worker are running" in tasks[0].why
+
+
+def test_upkeep__from_beats_notes__says_last_next_and_late(acme):
+    nightly = CrontabSchedule.objects.create(minute="5", hour="2")
+    hour_ago, days_ago = timezone.now() - timedelta(hours=1), timezone.now() - timedelta(days=3)
+    for task, at, runs in (
+        ("analytics.apply_retention", days_ago, 4),
+        ("flags.purge_archived", hour_ago, 0),
+    ):
+        PeriodicTask.objects.create(name=task, task=task, crontab=nightly, last_run_at=at, total_run_count=runs)
+
+    found = {row.task: row for row in timetable.upkeep()}
+
+    late, waiting, unknown = (
+        found["analytics.apply_retention"],
+        found["flags.purge_archived"],
+        found["analytics.make_partitions"],
+    )
+    assert (late.last_at, late.is_late) == (days_ago, True)
+    assert waiting.last_at is None
+    assert waiting.next_at is not None
+    assert (unknown.last_at, unknown.next_at, unknown.is_late) == (None, None, False)
+
+
+def test_home__alarm__has_the_experiments_name_and_link(console_viewer, acme, experiment):
+    experiment_services.experiments.record(
+        ALICE, experiment, "experiment.alarmed", before=None, after={"kind": "srm", "subject": ""}
+    )
+
+    page = home(console_viewer, acme.production)
+
+    change = page.context["changes"][0]
+    url = reverse("admin:experiments_experiment_change", args=[experiment.pk])
+    assert (change["entry"].action, change["name"], change["url"]) == ("experiment.alarmed", "One page", url)
+    assert f'<a href="{url}">One page</a>' in page.text
