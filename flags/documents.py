@@ -67,6 +67,23 @@ def flag_resource(config: FlagConfig, rules: list[Rule] | None = None) -> dict[s
     """Return the flag as one environment sees it, in the words of API.md; `rules` when they are not saved yet."""
     flag = config.flag
     return {
+        **flag_head(config),
+        "killSwitchVariant": config.kill_switch_variant or None,
+        "bucketBy": config.bucket_by,
+        "prerequisites": config.prerequisites,
+        "targets": config.targets,
+        "rules": [_rule_resource(rule) for rule in (config.rules.all() if rules is None else rules)],
+        "rollout": rollout_of(config.allocation),
+        "version": config.version,
+        "createdAt": flag.created_at,
+        "updatedAt": max(flag.updated_at, config.updated_at) if config.updated_at else None,
+    }
+
+
+def flag_head(config: FlagConfig) -> dict[str, Any]:
+    """Return the fields with which the resource and an exported flag begin."""
+    flag = config.flag
+    return {
         "key": flag.key,
         "name": flag.name,
         "description": flag.description,
@@ -78,15 +95,6 @@ def flag_resource(config: FlagConfig, rules: list[Rule] | None = None) -> dict[s
         "enabled": config.is_enabled,
         "defaultVariant": config.default_variant,
         "offVariant": config.off_variant,
-        "killSwitchVariant": config.kill_switch_variant or None,
-        "bucketBy": config.bucket_by,
-        "prerequisites": config.prerequisites,
-        "targets": config.targets,
-        "rules": [_rule_resource(rule) for rule in (config.rules.all() if rules is None else rules)],
-        "rollout": rollout_of(config.allocation),
-        "version": config.version,
-        "createdAt": flag.created_at,
-        "updatedAt": max(flag.updated_at, config.updated_at) if config.updated_at else None,
     }
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from flags.documents import environment_header, percent_of, rule_document
+from flags.documents import environment_header, flag_head, percent_of, rule_document
 from flags.models import FlagConfig
 from flags.selectors import configs, layers, search_segments
 from tenancy.models import Environment
@@ -39,19 +39,8 @@ def export_environment(environment: Environment) -> dict[str, Any]:
 
 
 def flag_item(config: FlagConfig) -> dict[str, Any]:
-    flag = config.flag
     return {
-        "key": flag.key,
-        "name": flag.name,
-        "description": flag.description,
-        "type": flag.type,
-        "tags": flag.tags,
-        "metadata": flag.metadata,
-        "variants": flag.variants,
-        "status": "archived" if flag.is_archived else "active",
-        "enabled": config.is_enabled,
-        "defaultVariant": config.default_variant,
-        "offVariant": config.off_variant,
+        **flag_head(config),
         "bucketBy": config.bucket_by,
         "salt": config.salt,
         "prerequisites": config.prerequisites,
