@@ -161,6 +161,37 @@ class CohortSum(models.Model):
         return f"{self.event_name} of {self.experiment}={self.variant}, first exposed on {self.day}"
 
 
+class CohortPair(models.Model):
+    """Sums of two figures of each unit first exposed on one UTC day to one variant, crossovers among them.
+
+    In millionths, and their squares and products; `question` tells which figures. They hold as `CohortSum` does.
+    """
+
+    pk = models.CompositePrimaryKey("environment_id", "experiment", "phase", "question", "day", "variant")
+    environment_id = models.BigIntegerField()
+    experiment = models.TextField()
+    phase = models.DateTimeField()
+    question = models.TextField()
+    day = models.DateField()
+    variant = models.TextField()
+    changes = models.BigIntegerField()
+    arrived = models.BigIntegerField(help_text="Conversions of the days in which this day's units' events count.")
+    last_event_at = models.DateTimeField(null=True, help_text="When the latest of them happened, or came.")
+    users = models.BigIntegerField()
+    sum_y = models.DecimalField(max_digits=40, decimal_places=0)
+    sum_yy = models.DecimalField(max_digits=80, decimal_places=0)
+    sum_x = models.DecimalField(max_digits=40, decimal_places=0)
+    sum_xx = models.DecimalField(max_digits=80, decimal_places=0)
+    sum_xy = models.DecimalField(max_digits=80, decimal_places=0)
+    above_cap = models.BigIntegerField(help_text="Units whose y would be larger than its cap.")
+
+    class Meta:
+        db_table = "cohort_pairs"
+
+    def __str__(self) -> str:
+        return f"{self.question} of {self.experiment}={self.variant}, first exposed on {self.day}"
+
+
 class FlagExposureHour(models.Model):
     """Exposures of one UTC hour, for good; hours beyond the raw events' retention are merged into days."""
 

@@ -19,14 +19,19 @@ from analytics.stores.base import (
     ValueSummary,
     full_millisecond,
 )
+from analytics.stores.pairs import Figure, Kind, Pairing, PairSummary
 
 __all__ = [
     "GRACE",
     "BinarySummary",
     "EventRow",
     "ExposureSummary",
+    "Figure",
     "FirstExposure",
     "FlagExposures",
+    "Kind",
+    "PairSummary",
+    "Pairing",
     "ValueSummary",
     "attribute_values",
     "binary_summary",
@@ -41,6 +46,7 @@ __all__ = [
     "last_exposures",
     "last_received",
     "next_counted",
+    "pair_summary",
     "recent_attributes",
     "recent_units",
     "value_summary",
@@ -87,6 +93,13 @@ def value_summary(  # noqa: PLR0917 - as above
 ) -> dict[str, ValueSummary]:
     """Per variant: n, sum and sum of squares of the units' total values and event counts."""
     return store().value_summary(Period(environment_id, experiment, since, until), Counting(event_name, window, grace))
+
+
+def pair_summary(
+    environment_id: int, experiment: str, since: datetime, until: datetime | None, pairing: Pairing
+) -> dict[str, PairSummary]:
+    """Per variant: two figures of each unit side by side, summed up (see `Pairing`)."""
+    return store().pair_summary(Period(environment_id, experiment, since, until), pairing)
 
 
 def flag_exposures(

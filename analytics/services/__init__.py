@@ -6,7 +6,7 @@ from analytics.services.exports import export_events
 from analytics.services.phases import open_phase
 from analytics.services.policies import set_event_policy
 from analytics.services.retention import apply_retention
-from analytics.services.sums import keep_sums
+from analytics.services.sums import keep_pairs, keep_sums
 from analytics.services.users import export_user, forget_user
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "export_user",
     "find_fast_bots",
     "forget_user",
+    "keep_pairs",
     "keep_sums",
     "open_phase",
     "reclassify_bots",

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from analytics.stores import store
 from analytics.stores.base import Counting, Period
+from analytics.stores.pairs import Pairing
 
 
 def keep_sums(  # noqa: PLR0917 - in the order of the selectors that read them
@@ -16,3 +17,8 @@ def keep_sums(  # noqa: PLR0917 - in the order of the selectors that read them
     return store().keep_sums(
         Period(environment_id, experiment, since, until), Counting(event_name, window, timedelta(0))
     )
+
+
+def keep_pairs(environment_id: int, experiment: str, since: datetime, until: datetime, pairing: Pairing) -> int:
+    """As `keep_sums`, for pairs of figures: ratios, caps, CUPED."""
+    return store().keep_pairs(Period(environment_id, experiment, since, until), pairing)

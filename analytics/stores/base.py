@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 from analytics.events import Batch
 from analytics.intake import Intake
+from analytics.stores.pairs import Pairing, PairSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +233,12 @@ class EventStore(Protocol):
 
         Both summaries are the same before and after; after, they need not look at those days' units again.
         """
+        ...
+
+    def pair_summary(self, period: Period, pairing: Pairing) -> dict[str, PairSummary]: ...
+
+    def keep_pairs(self, period: Period, pairing: Pairing) -> int:
+        """As `keep_sums`, for what `pair_summary` answers."""
         ...
 
     def flag_exposures(

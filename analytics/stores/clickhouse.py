@@ -34,6 +34,7 @@ from analytics.stores.base import (
     summarise_exposures,
 )
 from analytics.stores.clickhouse_moments import NO_END_MS, moment_of, unix_ms
+from analytics.stores.clickhouse_pairs import ClickHousePairs
 from analytics.stores.clickhouse_rows import ClickHouseRows
 
 _NO_MONTH = date(1970, 1, 1)
@@ -44,7 +45,7 @@ _WAIT = {"mutations_sync": 2}
 _TABLES = ("exposures", "conversions")
 
 
-class ClickHouseStore(ClickHouseRows):
+class ClickHouseStore(ClickHouseRows, ClickHousePairs):
     """A client a thread; tables are made on first use, with ANALYTICS_CLICKHOUSE_ENGINE."""
 
     def __init__(self, url: str) -> None:

@@ -101,18 +101,19 @@ SELECT environment_id, unit_id, max(exposures) FROM (
     GROUP BY environment_id, unit_id, intDiv(occurred_ms, 3600000) HAVING exposures > {limit:Int64}
 ) GROUP BY environment_id, unit_id ORDER BY environment_id, unit_id
 """
+# A number of that name, as large as a value may be.
+PROPERTY = """if(
+    JSONType(ifNull(properties, ''), {name}) IN ('Int64', 'UInt64', 'Double')
+    AND abs(JSONExtractFloat(ifNull(properties, ''), {name})) <= 9e12,
+    JSONExtractFloat(ifNull(properties, ''), {name}), NULL)"""
 # In the order of PostgreSQL's UUIDs, which ClickHouse itself sorts by their second half first: floats add up alike.
-EVENTS = """
-SELECT unit_id, occurred_ms, received_ms,
-       multiIf({name:String} = '', value,
-               JSONType(ifNull(properties, ''), {name:String}) IN ('Int64', 'UInt64', 'Double')
-               AND abs(JSONExtractFloat(ifNull(properties, ''), {name:String})) <= 9e12,
-               JSONExtractFloat(ifNull(properties, ''), {name:String}), NULL)
+EVENTS = f"""
+SELECT unit_id, occurred_ms, received_ms, if({{name:String}} = '', value, {PROPERTY.format(name="{name:String}")})
 FROM conversions FINAL
-WHERE environment_id = {environment_id:Int64} AND event_name = {event_name:String} AND NOT is_bot
-  AND occurred_ms >= {since:Int64} AND occurred_ms < {until:Int64}
+WHERE environment_id = {{environment_id:Int64}} AND event_name = {{event_name:String}} AND NOT is_bot
+  AND occurred_ms >= {{since:Int64}} AND occurred_ms < {{until:Int64}}
 ORDER BY toString(event_id)
-"""
+"""  # noqa: S608 - fixed text
 EVENT_COUNTS = """
 SELECT count(), uniqExact(unit_id) FROM conversions FINAL
 WHERE environment_id = {environment_id:Int64} AND event_name = {event_name:String} AND NOT is_bot

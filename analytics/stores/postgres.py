@@ -17,6 +17,7 @@ from analytics.partitions import PARTITIONS
 from analytics.stores import postgres_sql as sql
 from analytics.stores.base import Stored
 from analytics.stores.postgres_cohorts import PostgresCohorts
+from analytics.stores.postgres_pairs import PostgresPairs
 from analytics.stores.postgres_retention import PostgresRetention
 from analytics.stores.postgres_rewrites import PostgresRewrites
 from analytics.stores.postgres_rows import PostgresRows
@@ -26,7 +27,7 @@ from analytics.stores.unit_states import Changes, ExperimentKey, FlagKey, Rememb
 _REMEMBERED_UNITS = 250_000
 
 
-class PostgresStore(PostgresCohorts, PostgresRows, PostgresRewrites, PostgresRetention):
+class PostgresStore(PostgresCohorts, PostgresPairs, PostgresRows, PostgresRewrites, PostgresRetention):
     """The default store; uses Django's connection of the calling thread."""
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
 """One metric in every arm, as the statistics' frozen summaries: from the storage's sums, or from users one by one."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,6 +21,11 @@ from experiments.statistics.winsorising import winsorise
 DEFAULT_WINDOW = timedelta(days=7)
 # A covariate is the same metric in this time before a user's first exposure.
 COVARIATE_TIME = timedelta(days=14)
+_KINDS = {
+    Metric.Type.BINARY: events.Kind.CONVERTED,
+    Metric.Type.COUNT: events.Kind.COUNT,
+    Metric.Type.CONTINUOUS: events.Kind.TOTAL,
+}
 # Why CUPED leaves a metric as it is.
 _NOT_ADJUSTED: dict[str, str] = {
     Metric.Type.RATIO: "not adjusted by CUPED, which is for means of users' figures: a ratio divides two sums",
@@ -105,6 +110,8 @@ def measure(source: Source, metric: Metric, *, variants: list[str], until: datet
     end = until or source.window.until
     if _needs_users(source, metric):
         return _from_users(source, metric, variants, end)
+    if _needs_pairs(source.experiment, metric):
+        return _from_pairs(source, metric, variants, end)
     return _from_sums(source, metric, variants, end)
 
 
@@ -113,15 +120,22 @@ def keep_sums(source: Source, metric: Metric) -> int:
     if _needs_users(source, metric):
         return 0
     experiment, window = source.experiment, source.window
+    if _needs_pairs(experiment, metric):
+        pairing = _pairing(source, metric, window.until)
+        return services.keep_pairs(experiment.environment_id, experiment.key, window.since, window.until, pairing)
     asked = (experiment.environment_id, experiment.key, metric.event_name, window.since, window.until)
     return services.keep_sums(*asked, window_of_metric(metric))
 
 
 def _needs_users(source: Source, metric: Metric) -> bool:
-    experiment = source.experiment
-    is_capped = metric.cap is not None or (experiment.winsorize_percent is not None and _has_totals(metric))
-    is_special = metric.type in {Metric.Type.RATIO, Metric.Type.QUANTILE} or bool(metric.value_property)
-    return source.is_narrowed or bool(source.pauses) or is_capped or is_special or experiment.is_cuped
+    """Where a share of all users, or of all events, decides the figure, no sums by day of first exposure can."""
+    is_winsorised = source.experiment.winsorize_percent is not None and _has_totals(metric)
+    return source.is_narrowed or bool(source.pauses) or is_winsorised or metric.type == Metric.Type.QUANTILE
+
+
+def _needs_pairs(experiment: Experiment, metric: Metric) -> bool:
+    is_capped = metric.cap is not None and _has_totals(metric)
+    return is_capped or metric.type == Metric.Type.RATIO or bool(metric.value_property) or experiment.is_cuped
 
 
 def _has_totals(metric: Metric) -> bool:
@@ -150,6 +164,51 @@ def _value_arm(key: str, found: events.ValueSummary | None, *, is_count: bool) -
         return Arm(key, Moments(0, 0.0, 0.0))
     total, squares = (found.count, found.count_sum_of_squares) if is_count else (found.sum, found.sum_of_squares)
     return Arm(key, Moments.from_sums(found.n, total, squares), late=found.late)
+
+
+def _pairing(source: Source, metric: Metric, until: datetime) -> events.Pairing:
+    """The user's figure, beside the ratio's denominator or, for CUPED, the same figure from before."""
+    window, grace = window_of_metric(metric), source.window.deadline - until
+    if metric.type == Metric.Type.RATIO:
+        above = events.Figure(events.Kind.AMOUNT, metric.event_name, metric.value_property)
+        return events.Pairing(above, events.Figure(events.Kind.AMOUNT, metric.denominator_event_name), window, grace)
+    plain = events.Figure(_KINDS[Metric.Type(metric.type)], metric.event_name, metric.value_property)
+    figure = replace(plain, cap=metric.cap) if _has_totals(metric) else plain
+    if source.experiment.is_cuped:
+        return events.Pairing(figure, plain, window, grace, COVARIATE_TIME)
+    return events.Pairing(figure, None, window, grace)
+
+
+def _from_pairs(source: Source, metric: Metric, variants: list[str], until: datetime) -> Measure:
+    experiment = source.experiment
+    pairing = _pairing(source, metric, until)
+    asked = (experiment.environment_id, experiment.key, source.window.since, until)
+    sums = events.pair_summary(*asked, pairing)
+    arms = {key: _paired_arm(key, metric, pairing, sums.get(key)) for key in variants}
+    notes: tuple[str, ...] = ()
+    if experiment.is_cuped and metric.type in _NOT_ADJUSTED:
+        notes = (_NOT_ADJUSTED[metric.type],)
+    if pairing.y.cap is not None:
+        capped = sum(found.above_cap for key, found in sums.items() if key in arms)
+        users = sum(arm.users for arm in arms.values())
+        notes += (_note_of_cap(pairing.y.cap, capped / users if users else 0.0),)
+    return Measure(metric, arms, notes)
+
+
+def _paired_arm(key: str, metric: Metric, pairing: events.Pairing, found: events.PairSummary | None) -> Arm:
+    if found is None:
+        paired, total, late = PairedMoments(0, 0.0, 0.0, 0.0, 0.0, 0.0), 0.0, 0
+    else:
+        paired = PairedMoments(found.n, found.mean_y, found.mean_x, found.m2_y, found.m2_x, found.c_xy)
+        total, late = found.sum_y, found.late
+    return Arm(
+        key,
+        paired.y,
+        Proportion(total, paired.n) if metric.type == Metric.Type.BINARY else None,
+        ratio=paired if metric.type == Metric.Type.RATIO else None,
+        covariate=paired if pairing.before else None,
+        late=late,
+    )
 
 
 def _from_users(source: Source, metric: Metric, variants: list[str], until: datetime) -> Measure:
@@ -213,7 +272,7 @@ def _capped(
     if metric.cap is not None:
         share = _share_above(figures, metric.cap)
         figures = {key: np.minimum(values, metric.cap) for key, values in figures.items()}
-        notes.append(f"users count at most {metric.cap:g}; {share:.2%} were capped")
+        notes.append(_note_of_cap(metric.cap, share))
     if experiment.winsorize_percent is not None:
         found = winsorise(list(figures.values()), upper_q=1 - experiment.winsorize_percent / 100)
         if found.cap_high is None:
@@ -223,6 +282,10 @@ def _capped(
             figures = {key: np.minimum(values, cap) for key, values in figures.items()}
             notes.append(f"winsorised at {cap:g}; {share:.2%} of the users were capped")
     return figures, tuple(notes)
+
+
+def _note_of_cap(cap: float, share: float) -> str:
+    return f"users count at most {cap:g}; {share:.2%} were capped"
 
 
 def _share_above(figures: dict[str, Floats], cap: float) -> float:

@@ -1,5 +1,6 @@
 """Figures that need users one by one: pauses, caps, ratios, quantiles, CUPED; and that both ways agree."""
 
+from dataclasses import asdict
 from datetime import timedelta
 
 import numpy as np
@@ -13,7 +14,7 @@ from experiments.analysis import results_for
 from experiments.analysis.measures import measure
 from experiments.analysis.people import Source
 from experiments.analysis.window import window_of
-from experiments.models import Experiment, Phase
+from experiments.models import Phase
 from experiments.selectors import get_experiment
 from experiments.tests.conftest import START, conversion, exposure
 from tenancy.testing import ALICE
@@ -185,18 +186,37 @@ def test_pause__still_open__takes_nobody_in(environment, running, expose):
     assert results_for(get_experiment(environment, running.pk), now=LATER)["variants"][0]["users"] == 5
 
 
-@pytest.mark.parametrize("kind", ["binary", "count", "continuous"])
-def test_measure__from_sums_and_from_users__agree(with_metric, environment, kind):
-    experiment = with_metric(type=kind)
-    _send(experiment, {"control": [[1.5], [], [2.0, 3.25]], "treatment": [[], [7.0, 1.0, 1.0], [0.5], [None]]})
-    window = window_of(experiment, now=LATER)
-    by_sums = measure(Source(experiment, window), experiment.primary_metric, variants=["control", "treatment"])
-    # CUPED needs users one by one, and without a past it changes nothing.
-    Experiment.objects.update(is_cuped=True)
-    asked = Source(get_experiment(environment, experiment.pk), window)
-    by_users = measure(asked, experiment.primary_metric, variants=["control", "treatment"])
+@pytest.mark.parametrize("analysis", [None, {"cuped": True}])
+@pytest.mark.parametrize(
+    "metric",
+    [
+        {"type": "binary"},
+        {"type": "count"},
+        {"type": "count", "cap": 2},
+        {"type": "continuous"},
+        {"type": "continuous", "cap": 6.5},
+        {"type": "continuous", "valueProperty": "tax"},
+        {"type": "ratio", "denominatorEventName": "view"},
+    ],
+)
+def test_measure__from_sums_and_from_users__agree(with_metric, metric, analysis):
+    experiment = with_metric(analysis=analysis, **metric)
+    now = {"control": [[1.5], [], [2.0, 3.25]], "treatment": [[], [7.0, 1.0, 1.0], [0.5], [None]]}
+    _send(experiment, now)
+    _send(experiment, {"control": [[None], [3.0, 1.0], []]}, event_name="view", is_exposed=False)
+    _send(experiment, {"control": [[4.0], [1.5]], "treatment": [[0.25, 8.0]]}, at=SEEN - DAY, is_exposed=False)
+    _send(experiment, {"treatment": [[2.0]]}, at=SEEN - 15 * DAY, is_exposed=False)
+    source = Source(experiment, window_of(experiment, now=LATER))
+    everybody = source.narrowed(source.people(source.window.until).places.keys())
+    found = measure(source, experiment.primary_metric, variants=["control", "treatment"])
+    others = measure(everybody, experiment.primary_metric, variants=["control", "treatment"])
 
-    for key, arm in by_sums.arms.items():
-        other = by_users.arms[key]
+    assert found.notes == others.notes
+    for key, arm in found.arms.items():
+        other = others.arms[key]
         assert (arm.users, arm.late, arm.proportion) == (other.users, other.late, other.proportion)
-        assert (arm.moments.mean, arm.moments.m2) == pytest.approx((other.moments.mean, other.moments.m2))
+        for name in ("moments", "ratio", "covariate"):
+            ours, theirs = getattr(arm, name), getattr(other, name)
+            assert (ours is None) == (theirs is None), name
+            if ours is not None:
+                assert asdict(ours) == pytest.approx(asdict(theirs)), name

@@ -1,0 +1,107 @@
+"""Two figures of each unit side by side: what ratios, caps and CUPED's look back need beyond sums of one event."""
+
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from enum import StrEnum
+from fractions import Fraction
+
+
+class Kind(StrEnum):
+    """A unit's figure. An amount takes an event without a value for 1, unless a property was named to be its value."""
+
+    CONVERTED = "converted"
+    COUNT = "count"
+    TOTAL = "total"
+    AMOUNT = "amount"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """With `value_property` a number of that name in an event's properties is its value; `cap` is per unit."""
+
+    kind: Kind
+    event_name: str
+    value_property: str = ""
+    cap: float | None = None
+
+    @property
+    def cap_micros(self) -> int | None:
+        return None if self.cap is None else round(self.cap * 10**6)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """y is about a unit's events within `window` of t0, before until + grace and received by then.
+
+    So is x; with `before` it is about those of that time up to t0 instead. The figures of neither depend on `grace`.
+    """
+
+    y: Figure
+    x: Figure | None
+    window: timedelta
+    grace: timedelta
+    before: timedelta = timedelta(0)
+
+    @property
+    def event_names(self) -> list[str]:
+        return sorted({figure.event_name for figure in (self.y, self.x) if figure is not None})
+
+    @property
+    def question(self) -> str:
+        """One text for whatever decides the figures, by which kept sums are found again."""
+        figures = [
+            None if figure is None else [figure.kind, figure.event_name, figure.value_property, figure.cap_micros]
+            for figure in (self.y, self.x)
+        ]
+        lengths = [length // timedelta(milliseconds=1) for length in (self.window, self.before)]
+        return json.dumps([*figures, *lengths], ensure_ascii=False, separators=(",", ":"))
+
+
+@dataclass(frozen=True, slots=True)
+class PairSummary:
+    """Over `n` units: sums, means and (co)variation around the means of y and x; a unit without events has zeros.
+
+    Worked out exactly from whole millionths and rounded once, so that it is the same on every store.
+    """
+
+    n: int
+    sum_y: float
+    mean_y: float
+    mean_x: float
+    m2_y: float
+    m2_x: float
+    c_xy: float
+    above_cap: int = 0
+    late: int = 0
+
+    @classmethod
+    def from_micros(  # noqa: PLR0917 - the columns of one row of the stores' queries
+        cls,
+        n: int,
+        y: int | Decimal,
+        yy: int | Decimal,
+        x: int | Decimal,
+        xx: int | Decimal,
+        xy: int | Decimal,
+        above_cap: int,
+        late: int,
+    ) -> "PairSummary":
+        """From sums of millionths, and of their squares and products, over at least one unit."""
+        y, yy, x, xx, xy = (int(value) for value in (y, yy, x, xx, xy))
+
+        def around(products: int, left: int, right: int) -> float:
+            return float(Fraction(n * products - left * right, n * 10**12))
+
+        return cls(
+            n=n,
+            sum_y=float(Fraction(y, 10**6)),
+            mean_y=float(Fraction(y, n * 10**6)),
+            mean_x=float(Fraction(x, n * 10**6)),
+            m2_y=around(yy, y, y),
+            m2_x=around(xx, x, x),
+            c_xy=around(xy, x, y),
+            above_cap=above_cap,
+            late=late,
+        )

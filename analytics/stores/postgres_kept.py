@@ -1,0 +1,148 @@
+# ruff: noqa: S608 - fixed text put together from fixed parts; values are always parameters
+"""Sums kept by cohort, the units first exposed on one UTC day: which of them hold, and keeping more.
+
+Sums add over users, so they add over the days of first exposures (never over the days of events). A cohort's sums hold
+as long as its first exposures, and the conversions of the days in which it could convert, are as many as they were; the
+ingest counts both in the transaction that stores them. Kept sums have crossovers in, since a unit may cross over long
+after its first day: what those few contribute is worked out each time and taken off.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from django.db import connection, transaction
+
+from analytics.stores.postgres_reads import NO_END, SET_UP
+
+DAY = timedelta(days=1)
+# Between the question which cohorts hold and the summary the ingest may change one; then it is asked again.
+_TRIES = 3
+_LOCK_SPACE = 1_001_830
+
+_CHANGES = """coalesce((
+    SELECT changes FROM cohort_changes AS known
+    WHERE known.environment_id = %(environment_id)s AND known.experiment = %(experiment)s
+      AND known.phase = %(phase)s AND known.day = {day}
+), 0)"""
+_ARRIVED = """coalesce((
+    SELECT sum(events)::bigint FROM conversion_days AS known
+    WHERE known.environment_id = %(environment_id)s AND known.event_name = ANY (%(event_names)s)
+      AND known.day BETWEEN {day} - %(before_days)s::int AND {day} + %(span_days)s::int
+), 0)"""
+_PLACE = "sums.environment_id = %(environment_id)s AND sums.experiment = %(experiment)s AND sums.phase = %(phase)s"
+
+# Units of the cohorts to work out, and those that crossed over out of the ones that hold (`sign` -1).
+_UNITS = """
+SELECT unit_id, variant, first_at, (first_at AT TIME ZONE 'UTC')::date AS day, 1 AS sign
+FROM first_exposures
+WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s AND phase = %(phase)s
+  AND first_at < %(until)s AND first_at >= %(open_from)s
+  AND NOT ((first_at AT TIME ZONE 'UTC')::date = ANY (%(held)s::date[]))
+"""
+ALL_YOUNG = _UNITS
+YOUNG = _UNITS + "AND (crossed_at IS NULL OR crossed_at >= %(until)s)"
+CROSSED = """
+SELECT unit_id, variant, first_at, (first_at AT TIME ZONE 'UTC')::date AS day, -1 AS sign
+FROM first_exposures
+WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s AND phase = %(phase)s
+  AND crossed_at IS NOT NULL AND crossed_at < %(until)s
+  AND (first_at AT TIME ZONE 'UTC')::date = ANY (%(held)s::date[])
+"""
+COUNTERS = """
+SELECT * FROM unnest(%(days)s::date[], %(changes)s::bigint[], %(arrivals)s::bigint[])
+    AS counters (day, changes, arrived)
+"""
+# The counters first: what changes between them and the sums then shows as a difference, never the other way.
+_READ_COUNTERS = f"""
+SELECT wanted.day, {_CHANGES.format(day="wanted.day")}, {_ARRIVED.format(day="wanted.day")}
+FROM unnest(%(days)s::date[]) AS wanted (day)
+"""
+_LOCK = f"SELECT pg_advisory_xact_lock({_LOCK_SPACE}, hashtext(%(experiment)s || '/' || %(lock)s))"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A table of sums by cohort and variant; `key` tells one metric's from another's, `lock` is a parameter too."""
+
+    table: str
+    key: str
+
+    @property
+    def holding(self) -> str:
+        return f"""
+        SELECT sums.* FROM {self.table} AS sums
+        WHERE {_PLACE} AND {self.key} AND sums.day >= %(first_day)s AND sums.day < %(end_day)s
+          AND sums.changes = {_CHANGES.format(day="sums.day")} AND sums.arrived = {_ARRIVED.format(day="sums.day")}
+          AND coalesce(sums.last_event_at, '-infinity') < %(deadline)s
+        """
+
+    def read(self, statement: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]] | None:
+        """Rows of a statement over the cohorts in `held` and the young rest; None where nothing is kept.
+
+        Each row ends with how many of the `held` it found to hold still.
+        """
+        for _ in range(_TRIES):
+            with _reading() as cursor:
+                held = self._held(cursor, parameters)
+                if not held:
+                    return None
+                open_day = next((day for day in _days(parameters) if day not in held), parameters["end_day"])
+                cursor.execute(statement, _opened(parameters, held, open_day))
+                rows = cursor.fetchall()
+            if rows and rows[0][-1] == len(held):
+                return [tuple(row[:-1]) for row in rows]
+        return None
+
+    def keep(self, statement: str, parameters: dict[str, Any], window: timedelta) -> int:
+        """Have the statement store the days that are over and not held; return the number it answers with."""
+        # A cohort whose units may still convert would not hold until tomorrow.
+        parameters["end_day"] = min(parameters["end_day"], (datetime.now(UTC) - window).date())
+        # Everything stored counts: whether it came in time is asked of `last_event_at` when the sums are read.
+        parameters |= {"deadline": NO_END, "until": _midnight(parameters["end_day"])}
+        with _reading() as cursor:
+            cursor.execute(_LOCK, parameters)
+            held = self._held(cursor, parameters)
+            parameters["days"] = [day for day in _days(parameters) if day not in held]
+            if not parameters["days"]:
+                return 0
+            cursor.execute(_READ_COUNTERS, parameters)
+            for name, column in zip(("days", "changes", "arrivals"), zip(*cursor.fetchall(), strict=True), strict=True):
+                parameters[name] = list(column)
+            cursor.execute(
+                f"DELETE FROM {self.table} AS sums WHERE {_PLACE} AND {self.key} AND sums.day = ANY (%(days)s::date[])",
+                parameters,
+            )
+            cursor.execute(statement, _opened(parameters, held, min(parameters["days"])))
+            return int(cursor.fetchone()[0])
+
+    def _held(self, cursor: Any, parameters: dict[str, Any]) -> set[date]:
+        cursor.execute(f"SELECT DISTINCT day FROM ({self.holding}) AS holding", parameters)
+        return {day for (day,) in cursor.fetchall()}
+
+
+def _opened(parameters: dict[str, Any], held: set[date], open_day: date) -> dict[str, Any]:
+    open_from = _midnight(open_day)
+    # Events of the young that count for anything: those of the time before them as well, where that is asked for.
+    events_from = open_from - parameters["before_days"] * DAY
+    return parameters | {"held": sorted(held), "open_from": open_from, "events_open_from": events_from}
+
+
+def _days(parameters: dict[str, Any]) -> Iterator[date]:
+    day = parameters["first_day"]
+    while day < parameters["end_day"]:
+        yield day
+        day += DAY
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+@contextmanager
+def _reading() -> Iterator[Any]:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(SET_UP)
+        yield cursor
