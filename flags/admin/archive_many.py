@@ -1,58 +1,91 @@
 """Archiving several flags at once, after a page that says where each is served and what archiving does."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
 
 from flags import services
+from flags.admin.bulk import Run, Selection, select, sent_selection
 from flags.models import FlagConfig
-from tenancy.admin import say_problems, visit
-from tenancy.errors import ServiceError
+from tenancy.admin import visit
 from tenancy.models import Role
 
 if TYPE_CHECKING:
     from flags.admin.flags import FlagConfigAdmin
 
 
-def archive_many(
-    model_admin: "FlagConfigAdmin", request: HttpRequest, configs: list[FlagConfig]
-) -> HttpResponse | None:
-    looking = visit(request)
-    for project in {config.environment.project for config in configs}:
-        looking.require_in_project(Role.EDITOR, project)
-    reason = request.POST.get("reason", "").strip()
-    if "confirm" in request.POST and reason:
-        _archive(request, configs, reason)
-        return None
-    everywhere: dict[int, list[FlagConfig]] = {config.flag_id: [] for config in configs}
-    rows = FlagConfig.objects.filter(flag__in=everywhere).select_related("environment", "flag")
-    for row in rows.order_by("-environment__is_production", "environment__key"):
-        everywhere[row.flag_id].append(row)
+def ask(
+    model_admin: "FlagConfigAdmin", request: HttpRequest, rows: QuerySet[FlagConfig], problem: str = ""
+) -> HttpResponse:
+    chosen = select(rows)
+    _require(request, chosen.shown)
     return model_admin.page(
         request,
         "flags/archive_many.html",
-        title=f"Archive {len(configs)} flag{'s' if len(configs) > 1 else ''}?",
-        status=422 if "confirm" in request.POST else 200,
-        checkbox=ACTION_CHECKBOX_NAME,
-        configs=configs,
-        rows=[{"flag": found[0].flag, "configs": found} for found in everywhere.values() if found],
-        list_url=f"{model_admin.list_url()}?environment={configs[0].environment_id}",
-        problem="Say why: whoever reads the log next needs to know." if "confirm" in request.POST else "",
+        title=f"Archive {_flags(len(chosen.pks))}?",
+        status=422 if problem else 200,
+        chosen=chosen,
+        rows=_everywhere(chosen),
+        list_url=_list_url(model_admin, chosen.shown),
+        problem=problem,
     )
 
 
-def _archive(request: HttpRequest, configs: list[FlagConfig], reason: str) -> None:
-    """Go on past a flag that something still needs, and say which."""
-    archived = 0
-    for config in configs:
-        try:
-            services.archive_flag(
-                actor=visit(request).actor, environment=config.environment, key=config.flag.key, reason=reason
-            )
-            archived += 1
-        except ServiceError as error:
-            say_problems(request, error)
-    if archived:
-        messages.success(request, f"{archived} flag{'s' if archived > 1 else ''} archived.")
+def archive(model_admin: "FlagConfigAdmin", request: HttpRequest) -> HttpResponse:
+    """Do what was asked about: at once, or a part with each request where there are too many for one."""
+    if request.method != "POST":
+        return redirect(model_admin.list_url())
+    rows = sent_selection(model_admin, request)
+    reason = request.POST.get("reason", "").strip()
+    if not reason:
+        return ask(model_admin, request, rows, "Say why: whoever reads the log next needs to know.")
+    configs = {config.pk: config for config in rows}
+    _require(request, list(configs.values()))
+    actor = visit(request).actor
+    run = Run.sent(request.POST, list(configs))
+    run.work(
+        configs,
+        lambda config: services.archive_flag(
+            actor=actor, environment=config.environment, key=config.flag.key, reason=reason
+        ),
+    )
+    list_url = _list_url(model_admin, list(configs.values()))
+    is_first = "done" not in request.POST
+    if is_first and not run.waiting:
+        for _, why in run.failures:
+            messages.error(request, why)
+        if run.done:
+            messages.success(request, f"{_flags(run.done)} archived.")
+        return redirect(list_url)
+    shown: dict[str, Any] = {"run": run, "reason": reason, "list_url": request.POST.get("list", "") or list_url}
+    if request.headers.get("HX-Request"):
+        return render(request, "flags/bulk_part.html", shown)
+    return model_admin.page(request, "flags/bulk.html", title=f"Archiving {_flags(run.total)}", **shown)
+
+
+def _require(request: HttpRequest, configs: list[FlagConfig]) -> None:
+    """Raises PermissionDenied: an archived flag is served in no environment, so the role must reach all of them."""
+    projects = {config.environment.project_id: config.environment.project for config in configs}
+    if not all(visit(request).may_in_project(Role.EDITOR, project) for project in projects.values()):
+        raise PermissionDenied
+
+
+def _everywhere(chosen: Selection) -> list[dict[str, object]]:
+    """Each flag that is shown with what it does in every environment."""
+    found: dict[int, list[FlagConfig]] = {config.flag_id: [] for config in chosen.shown}
+    rows = FlagConfig.objects.filter(flag__in=found).select_related("environment", "flag")
+    for row in rows.order_by("-environment__is_production", "environment__key"):
+        found[row.flag_id].append(row)
+    return [{"flag": configs[0].flag, "configs": configs} for configs in found.values() if configs]
+
+
+def _list_url(model_admin: "FlagConfigAdmin", configs: list[FlagConfig]) -> str:
+    return f"{model_admin.list_url()}?environment={configs[0].environment_id}" if configs else model_admin.list_url()
+
+
+def _flags(count: int) -> str:
+    return f"{count:,} flag{'' if count == 1 else 's'}"

@@ -11,7 +11,19 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.urls import URLPattern, path
 from unfold.decorators import display
 
-from flags.admin import archive_many, comparison, exposures, history, kill, kill_tag, page, people, suggestions, tryout
+from flags.admin import (
+    archive_many,
+    comparison,
+    exposures,
+    history,
+    kill,
+    kill_many,
+    kill_tag,
+    page,
+    people,
+    suggestions,
+    tryout,
+)
 from flags.admin.environments import PerEnvironmentAdmin
 from flags.admin.list import FlagList, StateFilter, TagFilter, TypeFilter, matching
 from flags.documents import percent_of
@@ -112,6 +124,9 @@ class FlagConfigAdmin(PerEnvironmentAdmin):
             route("attributes/", self._attributes, "attributes"),
             route("<path:object_id>/kill/", self._on_flag(kill.kill, needs_editor=True), "kill"),
             route("<path:object_id>/release/", self._on_flag(kill.release, needs_editor=True), "release"),
+            route("kill-many/", self._on_list(kill_many.kill), "kill_many"),
+            route("release-many/", self._on_list(kill_many.release), "release_many"),
+            route("archive-many/", self._on_list(archive_many.archive), "archive_many"),
             route("kill-tag/", self._on_environment(kill_tag.choose), "kill_tag"),
             route("<path:object_id>/board/", self._on_flag(kill.board), "board"),
             route("<path:object_id>/try/", self._on_flag(tryout.page), "try"),
@@ -170,6 +185,9 @@ class FlagConfigAdmin(PerEnvironmentAdmin):
 
         return run
 
+    def _on_list(self, view: View) -> View:
+        return lambda request: view(self, request)
+
     def _on_environment(self, view: View) -> View:
         """Run a view for the environment in view, for its editors."""
 
@@ -183,12 +201,12 @@ class FlagConfigAdmin(PerEnvironmentAdmin):
 
     @admin.action(description="Kill", permissions=["edit"])
     def kill_selected(self, request: HttpRequest, queryset: QuerySet[FlagConfig]) -> HttpResponse | None:
-        return kill.kill_many(self, request, list(queryset))
+        return kill_many.ask_kill(self, request, queryset)
 
     @admin.action(description="Release", permissions=["edit"])
     def release_selected(self, request: HttpRequest, queryset: QuerySet[FlagConfig]) -> HttpResponse | None:
-        return kill.release_many(self, request, list(queryset))
+        return kill_many.ask_release(self, request, queryset)
 
     @admin.action(description="Archive", permissions=["add"])
     def archive_selected(self, request: HttpRequest, queryset: QuerySet[FlagConfig]) -> HttpResponse | None:
-        return archive_many.archive_many(self, request, list(queryset))
+        return archive_many.ask(self, request, queryset)

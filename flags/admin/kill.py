@@ -1,10 +1,8 @@
 """The kill switch in the console: one deliberate act that says beforehand what it does, to whom and where."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
@@ -14,7 +12,7 @@ from flags.admin.sentences import describe
 from flags.documents import flag_document
 from flags.models import FlagConfig
 from flags.streaming.board import kill_status
-from tenancy.admin import say_problems, visit
+from tenancy.admin import visit
 from tenancy.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -44,7 +42,7 @@ def kill(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConfi
                     request, f"{config.flag.key} is killed: everybody in {config.environment} gets {variant}."
                 )
                 return redirect("admin:flags_flagconfig_board", config.pk)
-    choices = [{"key": item["key"], "affected": _affected(config, item["key"])} for item in config.flag.variants]
+    choices = [{"key": item["key"], "affected": affected_by(config, item["key"])} for item in config.flag.variants]
     return model_admin.page(
         request,
         "flags/kill.html",
@@ -105,76 +103,7 @@ def board(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConf
     )
 
 
-def kill_many(model_admin: "FlagConfigAdmin", request: HttpRequest, configs: list[FlagConfig]) -> HttpResponse | None:
-    """Each selected flag to its off variant, after a page that lists them all."""
-    if not configs:
-        messages.info(request, "None of these flags is here any more.")
-        return None
-    reason = request.POST.get("reason", "").strip()
-    if "confirm" in request.POST and reason:
-        _switch_all(request, configs, services.kill_flags, reason, "killed")
-        return None
-    rows = [{"config": config, "affected": _affected(config, config.off_variant)} for config in configs]
-    return _ask(
-        model_admin,
-        request,
-        configs,
-        title=f"Kill {len(configs)} flags?",
-        action="kill_selected",
-        rows=rows,
-        problem="Say why: whoever reads the log next needs to know." if "confirm" in request.POST else "",
-    )
-
-
-def release_many(
-    model_admin: "FlagConfigAdmin", request: HttpRequest, configs: list[FlagConfig]
-) -> HttpResponse | None:
-    killed = [config for config in configs if config.is_killed]
-    if not killed:
-        messages.info(request, "None of these flags is killed.")
-        return None
-    if "confirm" in request.POST:
-        _switch_all(request, killed, services.release_flags, request.POST.get("reason", "").strip(), "released")
-        return None
-    rows = [
-        {"config": config, "sentences": describe({**flag_document(config), "killSwitchVariant": None})}
-        for config in killed
-    ]
-    return _ask(
-        model_admin, request, killed, title=f"Release {len(killed)} flags?", action="release_selected", rows=rows
-    )
-
-
-def _switch_all(
-    request: HttpRequest, configs: list[FlagConfig], act: Callable[..., list[FlagConfig]], reason: str, done: str
-) -> None:
-    """All at once and in one transaction; what is archived stays out, and the others do not wait for it."""
-    keys = [config.flag.key for config in configs]
-    try:
-        changed = act(actor=visit(request).actor, environment=configs[0].environment, keys=keys, reason=reason)
-    except ServiceError as error:
-        say_problems(request, error)
-        return
-    left_out = sorted(set(keys) - {config.flag.key for config in changed})
-    if left_out:
-        messages.warning(request, f"Archived, so nobody is served them: {', '.join(left_out)}.")
-    if changed:
-        messages.success(request, f"{len(changed)} flag{'s' if len(changed) > 1 else ''} {done}.")
-
-
-def _ask(model_admin: "FlagConfigAdmin", request: HttpRequest, configs: list[FlagConfig], **shown: Any) -> HttpResponse:
-    return model_admin.page(
-        request,
-        "flags/kill_many.html",
-        checkbox=ACTION_CHECKBOX_NAME,
-        place=configs[0].environment,
-        list_url=f"{model_admin.list_url()}?environment={configs[0].environment_id}",
-        configs=configs,
-        **shown,
-    )
-
-
-def _affected(config: FlagConfig, variant: str) -> float:
+def affected_by(config: FlagConfig, variant: str) -> float:
     """The share of users no target or rule applies to who would get another variant than now."""
     return max(0.0, 1 - served(flag_document(config)).get(variant, 0.0))
 

@@ -1,4 +1,7 @@
-"""Archiving several flags from the list."""
+"""Archiving several flags from the list, and very many of them with progress."""
+
+import html
+import re
 
 import pytest
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -6,6 +9,7 @@ from django.urls import reverse
 
 from audit.models import Entry
 from flags import services
+from flags.admin import bulk
 from flags.models import Flag
 from tenancy.models import Role
 from tenancy.testing import ALICE
@@ -23,24 +27,33 @@ def listed(acme):
     return f"{reverse('admin:flags_flagconfig_changelist')}?environment={acme.production.pk}"
 
 
-def sent(configs, **more):
-    return {"action": "archive_selected", ACTION_CHECKBOX_NAME: [config.pk for config in configs], **more}
+def ask(client, acme, configs, **more):
+    return client.post(
+        listed(acme), {"action": "archive_selected", ACTION_CHECKBOX_NAME: [config.pk for config in configs], **more}
+    )
+
+
+def archive(client, configs, reason="Clean-up", **more):
+    flags = ",".join(str(config.pk) for config in configs)
+    return client.post(reverse("admin:flags_flagconfig_archive_many"), {"flags": flags, "reason": reason}, **more)
 
 
 def test_archive_selected__says_where_each_is_served_then_archives(console_editor, acme, configs):
-    asked = console_editor.post(listed(acme), sent(configs))
+    asked = ask(console_editor, acme, configs)
     assert "Archive 2 flags?" in asked.text
     assert "Production" in asked.text
     assert not Flag.objects.filter(is_archived=True).exists()
 
-    console_editor.post(listed(acme), sent(configs, confirm="1", reason="Clean-up"))
+    assert f'name="flags" value="{configs[0].pk},{configs[1].pk}"' in asked.text
+
+    archive(console_editor, configs)
 
     assert Flag.objects.filter(is_archived=True).count() == 2
     assert Entry.objects.filter(action="flag.archived", reason="Clean-up").count() == 2
 
 
 def test_archive_selected__without_a_reason__asks_again(console_editor, acme, configs):
-    answer = console_editor.post(listed(acme), sent(configs, confirm="1"))
+    answer = archive(console_editor, configs, reason=" ")
 
     assert answer.status_code == 422
     assert not Flag.objects.filter(is_archived=True).exists()
@@ -50,7 +63,7 @@ def test_archive_selected__one_is_needed__is_left_and_named(console_editor, acme
     payload = {"key": "three", "prerequisites": [{"flagKey": "one", "variants": ["treatment"]}]}
     services.create_flag(actor=ALICE, environment=acme.production, payload=payload)
 
-    page = console_editor.post(listed(acme), sent(configs, confirm="1", reason="Clean-up"), follow=True)
+    page = archive(console_editor, configs, follow=True)
 
     assert set(Flag.objects.filter(is_archived=True).values_list("key", flat=True)) == {"two"}
     assert "three (production, prerequisite)" in page.text
@@ -63,6 +76,52 @@ def test_archive_selected__viewer_and_editor_of_one_environment__may_not(console
     client.force_login(editor)
 
     for visitor in (console_viewer, client):
-        visitor.post(listed(acme), sent(configs, confirm="1", reason="x"))
+        assert archive(visitor, configs).status_code == 403
         assert "archive_selected" not in visitor.get(listed(acme)).text
     assert not Flag.objects.filter(is_archived=True).exists()
+
+
+def test_archive_selected__another_tenants__are_not_found(console_editor, globex_flag):
+    archive(console_editor, [globex_flag])
+
+    assert not Flag.objects.filter(is_archived=True).exists()
+
+
+def test_archive_selected__across_pages__carries_all_of_them_in_one_field(console_editor, acme, configs, monkeypatch):
+    monkeypatch.setattr(bulk, "MOST_SHOWN", 1)
+
+    asked = ask(console_editor, acme, configs[:1], select_across="1")
+
+    assert "And 1 more." in asked.text
+    assert f'name="flags" value="{configs[0].pk},{configs[1].pk}"' in asked.text
+
+
+def test_archive_selected__too_many_for_one_request__goes_on_page_by_page(console_editor, acme, configs, monkeypatch):
+    monkeypatch.setattr(bulk, "SLICE_SECONDS", 0)
+    payload = {"key": "three", "prerequisites": [{"flagKey": "one", "variants": ["treatment"]}]}
+    configs.append(services.create_flag(actor=ALICE, environment=acme.production, payload=payload)[0])
+
+    page = archive(console_editor, configs)
+    seen = [(bar(page)["aria-valuenow"], bar(page)["aria-valuemax"])]
+    while 'name="flags"' in page.text:
+        fields = dict(
+            re.findall(r'<input type="hidden" name="(flags|done|failed|failures|reason)" value="([^"]*)">', page.text)
+        )
+        sent = {name: html.unescape(value) for name, value in fields.items()}
+        page = console_editor.post(reverse("admin:flags_flagconfig_archive_many"), sent, headers={"HX-Request": "true"})
+        seen.append((bar(page)["aria-valuenow"], bar(page)["aria-valuemax"]))
+
+    assert seen == [("1", "3"), ("2", "3"), ("3", "3")]
+    assert "Finished: 2 archived, 1 left as they are." in page.text
+    assert "three (production, prerequisite)" in page.text
+    assert set(Flag.objects.filter(is_archived=True).values_list("key", flat=True)) == {"two", "three"}
+    assert Entry.objects.filter(action="flag.archived", reason="Clean-up").count() == 2
+
+
+def bar(page):
+    return dict(re.findall(r'(aria-value\w+)="(\d+)"', page.text))
+
+
+@pytest.fixture
+def globex_flag(globex):
+    return services.create_flag(actor=ALICE, environment=globex, payload={"key": "one"})[0]

@@ -2,11 +2,14 @@
 
 import pytest
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from audit.models import Entry
 from flags import services
-from flags.models import FlagConfig
+from flags.models import Flag, FlagConfig
+from flags.services.drafts import BOOLEAN_VARIANTS
 from tenancy.testing import ALICE
 
 
@@ -18,6 +21,11 @@ def config(acme):
 
 def url(config, act):
     return reverse(f"admin:flags_flagconfig_{act}", args=[config.pk])
+
+
+def kill_many(client, configs, reason, act="kill"):
+    sent = {"flags": ",".join(str(config.pk) for config in configs), "reason": reason}
+    return client.post(reverse(f"admin:flags_flagconfig_{act}_many"), sent, follow=True)
 
 
 def test_kill_page__says_variant_environment_and_share(console_editor, config):
@@ -76,7 +84,9 @@ def test_kill_selected__asks_then_kills_each_to_its_off_variant(console_editor, 
     asked = console_editor.post(listed, sent)
     assert "Kill 2 flags?" in asked.text
     assert not FlagConfig.objects.exclude(kill_switch_variant="").exists()
-    console_editor.post(listed, sent | {"confirm": "1", "reason": "Incident 7"})
+    assert kill_many(console_editor, [config, other], " ").status_code == 422
+    assert not FlagConfig.objects.exclude(kill_switch_variant="").exists()
+    kill_many(console_editor, [config, other], "Incident 7")
 
     killed = FlagConfig.objects.exclude(kill_switch_variant="")
     assert {row.flag.key: row.kill_switch_variant for row in killed} == {"new-checkout": "control", "other": "control"}
@@ -86,24 +96,64 @@ def test_kill_selected__asks_then_kills_each_to_its_off_variant(console_editor, 
 def test_kill_selected__archived_or_gone_meanwhile__kills_the_others_and_says_so(console_editor, acme, config):
     services.create_flag(actor=ALICE, environment=acme.staging, payload={"key": "old"})
     old = services.archive_flag(actor=ALICE, environment=acme.staging, key="old")
-    listed = f"{reverse('admin:flags_flagconfig_changelist')}?environment={acme.staging.pk}&state=all"
-    sent = {"action": "kill_selected", "confirm": "1", "reason": "Incident 8"}
 
-    gone = console_editor.post(listed, sent | {ACTION_CHECKBOX_NAME: [0]}, follow=True)
+    gone = kill_many(console_editor, [FlagConfig(pk=0)], "Incident 8")
     assert "None of these flags is here any more." in gone.text
-    some = console_editor.post(listed, sent | {ACTION_CHECKBOX_NAME: [old.pk, config.pk]}, follow=True)
+    some = kill_many(console_editor, [old, config], "Incident 8")
     assert "Archived, so nobody is served them: old." in some.text
     assert "1 flag killed." in some.text
     assert list(FlagConfig.objects.exclude(kill_switch_variant="")) == [config]
 
 
+def test_kill_selected__more_than_a_form_has_fields__kills_them_all(console_editor, acme, config):
+    flags = Flag.objects.bulk_create(
+        Flag(project=acme.project, key=f"many-{number}", name="Many", variants=BOOLEAN_VARIANTS)
+        for number in range(1200)
+    )
+    made = FlagConfig.objects.bulk_create(
+        FlagConfig(
+            flag=flag,
+            environment=acme.staging,
+            default_variant="control",
+            off_variant="control",
+            salt=flag.key,
+            version=1,
+        )
+        for flag in flags
+    )
+    listed = f"{reverse('admin:flags_flagconfig_changelist')}?environment={acme.staging.pk}"
+    sent = {"action": "kill_selected", "select_across": "1", ACTION_CHECKBOX_NAME: [config.pk]}
+
+    with CaptureQueriesContext(connection) as queries:
+        asked = console_editor.post(listed, sent)
+    assert "Kill 1,201 flags?" in asked.text
+    assert "And 1,001 more." in asked.text
+    assert len(queries) < 40
+    done = kill_many(console_editor, [config, *made], "Incident 9")
+
+    assert "1,201 flags killed." in done.text
+    assert FlagConfig.objects.filter(environment=acme.staging, kill_switch_variant="control").count() == 1201
+
+
+def test_release_selected__asks_then_releases_what_is_killed(console_editor, acme, config):
+    other = services.create_flag(actor=ALICE, environment=acme.staging, payload={"key": "other", "enabled": True})[0]
+    services.kill_flag(actor=ALICE, environment=acme.staging, key="new-checkout", reason="x")
+    listed = f"{reverse('admin:flags_flagconfig_changelist')}?environment={acme.staging.pk}"
+    sent = {"action": "release_selected", ACTION_CHECKBOX_NAME: [config.pk, other.pk]}
+
+    asked = console_editor.post(listed, sent)
+    assert f'name="flags" value="{config.pk}"' in asked.text
+    done = kill_many(console_editor, [config], "", act="release")
+
+    assert "1 flag released." in done.text
+    config.refresh_from_db()
+    assert not config.is_killed
+
+
 def test_kill_selected__viewer__is_not_offered_it(console_viewer, acme, config):
     listed = f"{reverse('admin:flags_flagconfig_changelist')}?environment={acme.staging.pk}"
 
-    console_viewer.post(
-        listed, {"action": "kill_selected", ACTION_CHECKBOX_NAME: [config.pk], "confirm": "1", "reason": "x"}
-    )
-
+    assert kill_many(console_viewer, [config], "x").status_code == 403
     assert "kill_selected" not in console_viewer.get(listed).text
     config.refresh_from_db()
     assert not config.is_killed
