@@ -1,5 +1,6 @@
 """The real processes on servers of their own, which can be stopped and started: for tests and benchmarks."""
 
+import atexit
 import http.client
 import json
 import os
@@ -47,8 +48,15 @@ print(json.dumps({{"server_key": issue("server", environment=environment), "toke
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    """A port that nobody else is given until this process ends; a server may take it, and take it again.
+
+    It stays bound here without listening, which is no hindrance to whoever sets SO_REUSEADDR, as servers do.
+    """
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", 0))
+    atexit.register(holder.close)
+    return int(holder.getsockname()[1])
 
 
 class Cluster:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from flagship.tests.stack import Stack, eventually, free_port
+from flags.streaming.cluster import free_port
+from flagship.tests.stack import Stack, eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,7 +1,6 @@
 """A whole running platform for tests that look from outside, and waiting for what will come."""
 
 import json
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +12,6 @@ import pytest
 import urllib3
 
 from flagship import embedded
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def eventually(check: Callable[[], Any], *, seconds: float = 90, what: str) -> Any:

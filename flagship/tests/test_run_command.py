@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from flags.streaming.cluster import free_port
 from flagship.embedded import postgres, redis
 from flagship.embedded.layout import Layout
 from flagship.embedded.process import lives, wait_until
@@ -26,12 +27,6 @@ STOP_SECONDS = 120
 GONE_SECONDS = 120
 # What the tests' own environment sets must not reach the run.
 FOREIGN = ("DATABASE_URL", "REDIS_URL", "REDIS_PREFIX", "POLL_SECONDS", "WEB_PORT", "STREAM_PORT", "FLAGSHIP_BASE_URL")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def command_of(process: psutil.Process) -> str:

@@ -14,7 +14,8 @@ import urllib3
 from openflagship import FlagShip, Status
 from openflagship.engine import Answer
 
-from flagship.tests.stack import Stack, eventually, free_port
+from flags.streaming.cluster import free_port
+from flagship.tests.stack import Stack, eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("stack")]

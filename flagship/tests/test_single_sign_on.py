@@ -11,7 +11,8 @@ from django.test import Client
 from django.urls import reverse
 
 from audit.models import Entry
-from flagship.tests.stack import eventually, free_port
+from flags.streaming.cluster import free_port
+from flagship.tests.stack import eventually
 from tenancy import services, single_sign_on
 from tenancy.group_roles import Grant, Scope, read_group_roles
 from tenancy.group_roles import roles_of as strongest_roles
