@@ -135,7 +135,7 @@ import {{ OFREPWebProvider }} from "@openfeature/ofrep-web-provider";
 const headers = [["Authorization", "Bearer " + clientKey]];
 await OpenFeature.setContext({json.dumps(context)});
 await OpenFeature.setProviderAndWait(new OFREPWebProvider({{ baseUrl: {json.dumps(base_url)}, headers }}));
-console.log(OpenFeature.getClient().get{_OFREP_TYPES[flag.type]}Value({flag.key!r}, {default!r}));
+console.log(OpenFeature.getClient().get{_OFREP_TYPES[flag.type]}Value({json.dumps(flag.key)}, {json.dumps(default)}));
 """
 
 

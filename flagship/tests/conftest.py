@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -58,3 +59,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
             log.close()
+
+
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """OpenFeature's npm packages, installed by the lock file into a folder of the tests' own."""
+    folder = tmp_path_factory.mktemp("ofrep") / "clients"
+    shutil.copytree(Path(__file__).parent / "ofrep_clients", folder)
+    subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=folder, check=True, capture_output=True, timeout=300)
+    return folder

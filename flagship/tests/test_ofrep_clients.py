@@ -1,7 +1,6 @@
 """OFREP with the real clients: OpenFeature's providers from PyPI and npm against a running platform."""
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from openfeature.evaluation_context import EvaluationContext
 from flags.tests.test_ofrep import FLAGS, ROWS, as_payload
 from flagship.tests.stack import Stack, eventually
 
-CLIENTS = Path(__file__).parent / "ofrep_clients"
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("stack")]
 
 
@@ -67,15 +65,6 @@ def test_python_provider__every_row__resolves_as_expected(flags: Stack) -> None:
         provider.session.close()
 
     assert _differences(results) == []
-
-
-@pytest.fixture(scope="module")
-def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The npm packages, installed by the lock file into a folder of the test's own."""
-    folder = tmp_path_factory.mktemp("ofrep") / "clients"
-    shutil.copytree(CLIENTS, folder)
-    subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=folder, check=True, capture_output=True, timeout=300)
-    return folder
 
 
 @pytest.mark.node

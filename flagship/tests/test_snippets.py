@@ -4,36 +4,72 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flags.admin.snippets import snippets_for
 from flags.models import Flag, FlagConfig
-from flagship.tests.stack import Stack
+from flagship.tests.stack import Stack, eventually
 
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("stack"), pytest.mark.django_db]
 
 
+# Where a snippet asks in vain it prints the default, its off value: each flag here answers something else.
+FLAGS: dict[str, dict[str, Any]] = {
+    "boolean": {"control": False, "treatment": True},
+    "string": {"control": "old", "treatment": 'new "quoted"'},
+    "number": {"control": 1, "treatment": 2.5},
+    "json": {"control": {}, "treatment": {"columns": [1, 2], "title": "it's"}},
+}
+CLIENT_KEY = "const clientKey = process.env.FLAGSHIP_CLIENT_KEY;\n"
+# As it is printed for people, an object is no JSON.
+PRINTS_JSON = "console.log = (value) => process.stdout.write(JSON.stringify(value));\n"
+
+
 @pytest.fixture
-def texts(acme, stack: Stack) -> dict[str, str]:
+def snippets(acme, stack: Stack) -> Callable[..., dict[str, str]]:
+    """Of a flag that is on the running platform too."""
+
+    def _snippets(key: str, kind: str = "boolean") -> dict[str, str]:
+        payload = {
+            "key": key,
+            "name": key,
+            "type": kind,
+            "variants": [{"key": name, "value": value} for name, value in FLAGS[kind].items()],
+        }
+        flag = Flag.objects.create(project=acme.project, **payload)
+        config = FlagConfig.objects.create(
+            flag=flag, environment=acme.production, salt="s", default_variant="control", off_variant="control"
+        )
+        if key != "new-checkout":
+            created = stack.manage(
+                "POST",
+                "/api/flags",
+                {**payload, "defaultVariant": "treatment", "offVariant": "control", "enabled": True},
+            )
+            assert created.status in {200, 201}, created.data
+            eventually(
+                lambda: all(stack.call("POST", f"/ofrep/v1/evaluate/flags/{key}", {}).status == 200 for _ in range(20)),
+                what="every worker knows the flag",
+            )
+        found = snippets_for(config, base_url=stack.demo["baseUrl"], stream_url=stack.demo["streamUrl"])
+        return {snippet.id: snippet.text for snippet in found}
+
+    return _snippets
+
+
+@pytest.fixture
+def texts(snippets) -> dict[str, str]:
     """For the demo's flag new-checkout, at the running platform's addresses."""
-    flag = Flag.objects.create(
-        project=acme.project,
-        key="new-checkout",
-        name="new-checkout",
-        type="boolean",
-        variants=[{"key": "control", "value": False}, {"key": "treatment", "value": True}],
-    )
-    config = FlagConfig.objects.create(
-        flag=flag, environment=acme.production, salt="s", default_variant="control", off_variant="control"
-    )
-    found = snippets_for(config, base_url=stack.demo["baseUrl"], stream_url=stack.demo["streamUrl"])
-    return {snippet.id: snippet.text for snippet in found}
+    return snippets("new-checkout")
 
 
 def _run(stack: Stack, *command: str, text: str = "") -> str:
-    environment = {**os.environ, "FLAGSHIP_SERVER_KEY": stack.demo["serverKey"]}
+    keys = {"FLAGSHIP_SERVER_KEY": stack.demo["serverKey"], "FLAGSHIP_CLIENT_KEY": stack.demo["clientKey"]}
+    environment = {**os.environ, **keys}
     finished = subprocess.run(
         command, env=environment, input=text, capture_output=True, text=True, check=False, timeout=120
     )
@@ -53,6 +89,29 @@ def test_snippet__python__prints_what_the_platform_answers(
         {"flagKey": "new-checkout", "userId": "alice", "attributes": {"country": "US"}},
     ).json()["value"]
     assert _run(stack, sys.executable, str(script)) == str(expected)
+
+
+@pytest.mark.parametrize("kind", FLAGS)
+def test_snippet__python_with_each_type__prints_the_flags_value(
+    stack: Stack, snippets, tmp_path: Path, kind: str
+) -> None:
+    texts = snippets(f"snippet-{kind}", kind)
+    for name in ("python", "openfeature"):
+        script = tmp_path / f"ask_{name}.py"
+        script.write_text(texts[name])
+        assert _run(stack, sys.executable, str(script)) == str(FLAGS[kind]["treatment"])
+
+
+@pytest.mark.node
+@pytest.mark.parametrize("kind", FLAGS)
+def test_snippet__javascript_with_each_type__prints_the_flags_value(
+    stack: Stack, snippets, packages: Path, kind: str
+) -> None:
+    texts = snippets(f"snippet-{kind}", kind)
+    for name, before in (("javascript-server", PRINTS_JSON), ("javascript-web", PRINTS_JSON + CLIENT_KEY)):
+        script = packages / f"{name}-{kind}.mjs"
+        script.write_text(before + texts[name])
+        assert json.loads(_run(stack, "node", str(script))) == FLAGS[kind]["treatment"], name
 
 
 def test_snippet__curl__answers(stack: Stack, texts: dict[str, str]) -> None:
