@@ -62,7 +62,7 @@ class EnvironmentFilter(_SeenValuesFilter):
 
 
 class EntryAdmin(ModelAdmin):
-    """Registered by tenancy, which narrows `get_queryset` to the organizations of whoever looks."""
+    """Registered by tenancy, which narrows `get_queryset` to whoever looks, and says `when` in the viewer's own zone."""
 
     list_display = ["when", "who", "what", "entity", "where", "summary"]
     list_display_links = ["when"]
@@ -84,10 +84,6 @@ class EntryAdmin(ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Entry | None = None) -> bool:  # noqa: ARG002 - likewise
         return False
-
-    @display(description="When (UTC)", ordering="id")
-    def when(self, entry: Entry) -> str:
-        return f"{entry.occurred_at:%Y-%m-%d %H:%M:%S}"
 
     @display(description="Who", ordering="actor_label")
     def who(self, entry: Entry) -> str:

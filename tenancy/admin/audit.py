@@ -5,12 +5,14 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from unfold.decorators import display
 
 from audit.admin import EntryAdmin
 from audit.models import Entry
 from tenancy import access
 from tenancy.admin.base import ConsoleList
 from tenancy.admin.visit import visit
+from tenancy.instants import moment
 
 
 @admin.register(Entry)
@@ -29,6 +31,10 @@ class TenantEntryAdmin(EntryAdmin):
             if project.organization_id not in looking.organization_roles:
                 seen |= Q(organization_id=project.organization_id, project=project.key)
         return Entry.objects.filter(seen).order_by("-id")
+
+    @display(description="When", ordering="id")
+    def when(self, entry: Entry) -> str:
+        return moment(entry.occurred_at)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Entry]:
         return self.visible_to(request)

@@ -9,6 +9,7 @@ from tenancy.services.credentials import (
 from tenancy.services.members import (
     add_member,
     change_member,
+    change_password,
     create_person,
     create_service_account,
     delete_service_account,
@@ -31,6 +32,7 @@ __all__ = [
     "IssuedCredential",
     "add_member",
     "change_member",
+    "change_password",
     "clean",
     "create_environment",
     "create_organization",

@@ -118,6 +118,28 @@ def create_person(*, actor: Actor, organization: Organization, username: str, pa
 
 
 @transaction.atomic
+def change_password(*, actor: Actor, user: User, password: str) -> None:
+    """Give somebody a new password, which ends their sessions elsewhere; noted in each of their organizations' logs.
+
+    Raises Invalid.
+    """
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise Invalid([Problem("password", "weak", message) for message in error.messages]) from error
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    for organization in Organization.objects.filter(memberships__user=user).distinct() or [None]:
+        audit.services.record(
+            actor=actor,
+            action="person.password_changed",
+            entity_type="person",
+            entity_key=user.username,
+            organization_id=organization.pk if organization else None,
+        )
+
+
+@transaction.atomic
 def create_service_account(*, actor: Actor, organization: Organization, name: str) -> tuple[User, IssuedCredential]:
     """Create an account for a program, without a role yet, and its first secret.
 
