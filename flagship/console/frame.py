@@ -53,6 +53,12 @@ SECTIONS: list[dict[str, Any]] = [
             _link("Environments", "dns", "tenancy_environment_changelist"),
             _link("Members", "group", "tenancy_membership_changelist"),
             _link(
+                "Service accounts",
+                "smart_toy",
+                "tenancy_serviceaccount_changelist",
+                needs="flagship.console.navigation.may_see_service_accounts",
+            ),
+            _link(
                 "Keys and tokens",
                 "key",
                 "tenancy_credential_changelist",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.module_loading import import_string
 
 from tenancy.admin.visit import visit
 from tenancy.models import Role
@@ -22,6 +23,10 @@ def may_see_keys(request: HttpRequest) -> bool:
     return looking.may_in(Role.ADMIN) or any(looking.may(Role.ADMIN, row) for row in looking.environments)
 
 
+def may_see_service_accounts(request: HttpRequest) -> bool:
+    return visit(request).may_in(Role.ADMIN)
+
+
 def may_edit(request: HttpRequest) -> bool:
     """In the environment in view."""
     return visit(request).may(Role.EDITOR, visit(request).environment)
@@ -34,7 +39,7 @@ def pages(request: HttpRequest) -> Iterator[Page]:
 
     for section in SECTIONS:
         for item in section["items"]:
-            if "permission" not in item or may_see_keys(request):
+            if "permission" not in item or import_string(item["permission"])(request):
                 yield Page(item["title"], item["icon"], str(item["link"]))
     if may_edit(request):
         yield Page("New flag", "add", reverse("admin:flags_flagconfig_add"))

@@ -13,7 +13,7 @@ from experiments.models import Experiment, Metric
 from flags.models import FlagConfig, Layer, Segment
 from flagship.console.navigation import pages
 from tenancy.admin import visit
-from tenancy.models import Credential, Environment, Membership, Project
+from tenancy.models import Credential, Environment, Membership, Project, ServiceAccount
 
 _MOST_OF_A_KIND = 6
 _MOST_WORDS = 5
@@ -72,6 +72,10 @@ _SOURCES = (
         "People", "group", Membership, ("user__username", "user__email"),
         lambda row: row.user.get_username(), lambda row: f"{row.get_role_display()} · {row.organization}",
         sameness=lambda row: (row.user_id, row.organization_id),
+    ),
+    Source(
+        "Service accounts", "smart_toy", ServiceAccount, ("username",),
+        lambda row: row.username, lambda row: str(row.service_of),
     ),
     Source(
         "Keys", "key", Credential, ("name", "prefix"),

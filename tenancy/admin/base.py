@@ -33,6 +33,8 @@ class ConsoleAdmin(ModelAdmin):
     show_full_result_count = False
     list_per_page = 50
     actions: Any = None
+    # What a list says to whoever finds it empty: what the things are for, and how to begin.
+    teaching = ""
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:  # noqa: ARG002 - Django's signature
         return ConsoleList

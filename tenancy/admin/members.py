@@ -21,28 +21,20 @@ from tenancy.instants import moment
 from tenancy.models import Environment, Membership, Organization, Project, Role, User
 
 
-class MemberForm(forms.Form):
-    user = forms.CharField(
-        label="User name",
-        widget=UnfoldAdminTextInputWidget,
-        help_text="Of somebody who has an account on this installation, or will have.",
-    )
-    password = forms.CharField(
-        required=False,
-        label="First password",
-        strip=False,
-        widget=UnfoldAdminPasswordWidget,
-        help_text="Only for somebody who has no account yet: one is made, and they can change it once signed in.",
-    )
+class PlaceForm(forms.Form):
+    """A role, and where it holds: what one may give no higher than one's own, within what one administers."""
+
     role = forms.ChoiceField(
         widget=UnfoldAdminSelectWidget,
         help_text="Each role may do all that the ones below it may.",
     )
     scope = forms.ChoiceField(label="Where", widget=UnfoldAdminSelectWidget)
 
-    def __init__(self, *args: Any, looking: Visit, **given: Any) -> None:
+    def __init__(self, *args: Any, looking: Visit, only: Organization | None = None, **given: Any) -> None:
         super().__init__(*args, **given)
-        organizations = [row for row in looking.organizations if looking.may_in(Role.ADMIN, row.pk)]
+        organizations = [
+            row for row in looking.organizations if looking.may_in(Role.ADMIN, row.pk) and only in {None, row}
+        ]
         self._owned = {row.pk for row in organizations if looking.may_in(Role.OWNER, row.pk)}
         self.fields["role"].choices = [  # type: ignore[attr-defined]  # it is a ChoiceField
             choice for choice in Role.choices if choice[0] != Role.OWNER or self._owned
@@ -64,16 +56,36 @@ class MemberForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         sent = super().clean() or {}
+        if "scope" in sent:
+            sent["organization"], sent["project"], sent["environment"] = self._scopes[sent.pop("scope")]
+            if sent.get("role") == Role.OWNER and sent["organization"].pk not in self._owned:
+                self.add_error("role", "Only an owner can make somebody an owner.")
+        return sent
+
+
+class MemberForm(PlaceForm):
+    user = forms.CharField(
+        label="User name",
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Of somebody who has an account on this installation, or will have.",
+    )
+    password = forms.CharField(
+        required=False,
+        label="First password",
+        strip=False,
+        widget=UnfoldAdminPasswordWidget,
+        help_text="Only for somebody who has no account yet: one is made, and they can change it once signed in.",
+    )
+    field_order = ["user", "password", "role", "scope"]
+
+    def clean(self) -> dict[str, Any]:
+        sent = super().clean()
         found = User.objects.filter(username=sent.get("user", ""), service_of__isnull=True).first()
         if found is None and not sent.get("password"):
             self.add_error("user", "Nobody has that name here. Give a first password to make an account.")
         elif found is not None and (sent.get("password") or not found.is_active):
             self.add_error("user", "Somebody has that name already; leave the password empty, or choose another name.")
         sent["person"] = found
-        if "scope" in sent:
-            sent["organization"], sent["project"], sent["environment"] = self._scopes[sent.pop("scope")]
-        if sent.get("role") == Role.OWNER and sent["organization"].pk not in self._owned:
-            self.add_error("role", "Only an owner can make somebody an owner.")
         return sent
 
 

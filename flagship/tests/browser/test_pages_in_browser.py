@@ -16,7 +16,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 PAGES = [
     "home", "flags", "flag", "try", "board", "kill by tag", "new flag", "kill", "history", "designer", "experiments",
     "experiment", "results", "start", "segments", "new segment", "layer", "metrics", "new metric", "member", "projects",
-    "health", "jobs", "environments", "members", "new member", "keys", "new key", "audit", "audit entry",
+    "health", "jobs", "environments", "members", "new member", "service accounts",
+    "new service account", "service account", "keys", "new key", "audit", "audit entry",
 ]  # fmt: skip
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True}
 
@@ -46,6 +47,7 @@ def addresses(acme, console_owner):
     tenancy_services.issue_credential(
         actor=ALICE, kind="server", name="shop", organization=acme.organization, environment=environment
     )
+    account, _ = tenancy_services.create_service_account(actor=ALICE, organization=acme.organization, name="deploy-bot")
     layer, _ = services.create_layer(actor=ALICE, environment=environment, payload={"key": "checkout"})
     entry = Entry.objects.order_by("-id").first()
     routes = {
@@ -74,6 +76,9 @@ def addresses(acme, console_owner):
         "environments": ("tenancy_environment_changelist", []),
         "members": ("tenancy_membership_changelist", []),
         "new member": ("tenancy_membership_add", []),
+        "service accounts": ("tenancy_serviceaccount_changelist", []),
+        "new service account": ("tenancy_serviceaccount_add", []),
+        "service account": ("tenancy_serviceaccount_change", [account.pk]),
         "keys": ("tenancy_credential_changelist", []),
         "new key": ("tenancy_credential_add", []),
         "audit": ("audit_entry_changelist", []),
