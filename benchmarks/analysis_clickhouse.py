@@ -6,29 +6,46 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from analytics.stores.pairs import Figure, Kind, Pairing
 from benchmarks.analysis_load import END, START
 
 _CAME = "cityHash64(number % {units:UInt64}, 9) % {span:Int64}"
 # As PostgreSQL's: units come on all days, and come back until the end.
 _SEEN = f"toInt64({{start:Int64}} + {_CAME} + cityHash64(number, 1) % ({{span:Int64}} - {_CAME}))"
 _DONE = "toInt64({start:Int64} + cityHash64(number, 2) % {span:Int64})"
+# UUIDv7 of the moment, as the platform makes them, stored in the order in which events come.
+_ID = """toUUID(concat(
+    substring(lower(hex(moment)), 1, 8), '-', substring(lower(hex(moment)), 9, 4), '-7',
+    substring(lower(hex(sipHash128(number))), 1, 3), '-8', substring(lower(hex(sipHash128(number))), 4, 3), '-',
+    substring(lower(hex(sipHash128(number))), 7, 12)
+))"""
 _EXPOSURES = f"""
 INSERT INTO exposures
-SELECT toStartOfMonth(fromUnixTimestamp64Milli(moment, 'UTC')), 1, generateUUIDv4(), 1, 'new-checkout',
+SELECT toStartOfMonth(fromUnixTimestamp64Milli(moment, 'UTC')), 1, {_ID}, 1, 'new-checkout',
        concat('user-', toString(unit)),
        if((unit % 2 = 0) != (unit % 200 = 7 AND number % 3 = 1), 'control', 'treatment'), 'SPLIT', NULL,
        'checkout-test', 1, moment, moment, 'bench', NULL, NULL, unit % 100 = 3
-FROM (SELECT number, number % {{units:UInt64}} AS unit, {_SEEN} AS moment FROM numbers({{count:UInt64}}))
+FROM (
+    SELECT number, number % {{units:UInt64}} AS unit, {_SEEN} AS moment FROM numbers({{count:UInt64}}) ORDER BY moment
+)
 """
 _CONVERSIONS = f"""
 INSERT INTO conversions
-SELECT toStartOfMonth(fromUnixTimestamp64Milli(moment, 'UTC')), 1, generateUUIDv4(), 1,
+SELECT toStartOfMonth(fromUnixTimestamp64Milli(moment, 'UTC')), 1, {_ID}, 1,
        concat('user-', toString(unit)), 'purchase', (cityHash64(number) % 65536) / 100, moment, moment, NULL,
        unit % 100 = 3
 FROM (
     SELECT number, cityHash64(number, 5) % {{units:UInt64}} AS unit, {_DONE} AS moment FROM numbers({{count:UInt64}})
+    ORDER BY moment
 )
 """
+
+
+_AMOUNT = Figure(Kind.AMOUNT, "purchase")
+_REVENUE = Figure(Kind.TOTAL, "purchase")
+_WEEK = timedelta(days=7)
+_RATIO = Pairing(_AMOUNT, _AMOUNT, _WEEK, _WEEK)
+_CUPED = Pairing(_REVENUE, _REVENUE, _WEEK, _WEEK, before=2 * _WEEK)
 
 
 def measure(exposures: int, units: int, conversions: int, rounds: int) -> list[str]:
@@ -47,6 +64,8 @@ def measure(exposures: int, units: int, conversions: int, rounds: int) -> list[s
         "units by variant and day, crossovers, bots": lambda: store.exposure_summary(period),
         "binary metric: users and conversions": lambda: store.binary_summary(period, counting),
         "value and count metric: n, sums, sums of squares": lambda: store.value_summary(period, counting),
+        "ratio: means, variances, covariance of two figures": lambda: store.pair_summary(period, _RATIO),
+        "CUPED: the same with the 14 days before": lambda: store.pair_summary(period, _CUPED),
         "part of a phase: units by variant and day": lambda: store.exposure_summary(
             Period(1, "checkout-test", START + timedelta(days=7), END)
         ),

@@ -38,6 +38,7 @@ from analytics.stores.clickhouse_pairs import ClickHousePairs
 from analytics.stores.clickhouse_rows import ClickHouseRows
 
 _NO_MONTH = date(1970, 1, 1)
+_FIRST_DAY = date(1970, 1, 1)
 _READ_AT_ONCE = 20_000
 # What came first has precedence, so it counts down.
 _PRECEDENCE_FROM = 2**63
@@ -94,30 +95,25 @@ class ClickHouseStore(ClickHouseRows, ClickHousePairs):
         self._has_tables = False
 
     def first_exposures(self, period: Period) -> Iterator[FirstExposure]:
-        for unit_id, variant, first_ms, is_crossover in self._rows(f"{sql.UNITS} ORDER BY unit_id", _of(period)):
+        for unit_id, variant, first_ms, is_crossover in self._rows(sql.UNITS, _of(period)):
             yield FirstExposure(unit_id, variant, moment_of(first_ms), bool(is_crossover))
 
     def exposure_summary(self, period: Period) -> ExposureSummary:
         rows = self._rows(sql.SUMMARY, _of(period))
-        return summarise_exposures(rows, self._rows(sql.BOTS, _of(period))[0][0])
+        bots = sum(int(units) for is_bot, *_, units in rows if is_bot)
+        seen = [(_FIRST_DAY + timedelta(days=int(day)), *rest) for is_bot, day, *rest in rows if not is_bot]
+        return summarise_exposures(seen, bots)
 
     def binary_summary(self, period: Period, counting: Counting) -> dict[str, BinarySummary]:
-        users, totals = self._users_and_totals(period, counting)
-        return {variant: BinarySummary(n, totals[variant][0], totals[variant][5]) for variant, n in users.items()}
+        rows = self._rows(sql.TOTALS, _of(period, counting))
+        return {row[0]: BinarySummary(int(row[1]), int(row[2]), int(row[7])) for row in rows}
 
     def value_summary(self, period: Period, counting: Counting) -> dict[str, ValueSummary]:
-        users, totals = self._users_and_totals(period, counting)
-        return {variant: ValueSummary.from_micros(n, *totals[variant][1:]) for variant, n in users.items()}
-
-    def _users_and_totals(
-        self, period: Period, counting: Counting
-    ) -> tuple[dict[str, int], dict[str, tuple[int, int, int, int, int, int]]]:
-        parameters = _of(period, counting)
-        users = {variant: int(count) for variant, count in self._rows(sql.USERS, parameters)}
-        totals = dict.fromkeys(users, (0, 0, 0, 0, 0, 0))
-        for variant, converted, total, squares, events, event_squares, late in self._rows(sql.TOTALS, parameters):
-            totals[variant] = (int(converted), int(total), int(squares), int(events), int(event_squares), int(late))
-        return users, totals
+        rows = self._rows(sql.TOTALS, _of(period, counting))
+        return {
+            variant: ValueSummary.from_micros(*(int(figure) for figure in (users, *figures)))
+            for variant, users, _, *figures in rows
+        }
 
     def flag_exposures(
         self, environment_id: int, flag_key: str, since: datetime | None, until: datetime | None

@@ -27,54 +27,55 @@ class ClickHousePairs:
 
 
 def _statement(pairing: Pairing) -> str:
-    after = "event_name = {y_event:String} AND event.occurred_ms >= units.first_ms"
-    late = f"countIf({after} AND NOT is_in_time)"
-    y, x = _figure("y", pairing.y, after), "toInt256(0)"
+    x = pairing.x or pairing.y
+    late = "arrayCount(event -> event.3 = 1 AND event.1 >= first_ms AND event.2 = 0, its)"
+    of_x = "toInt256(0)"
     if pairing.x is not None:
-        when = f"event_name = {{x_event:String}} AND event.occurred_ms {'<' if pairing.before else '>='} units.first_ms"
-        x = _figure("x", pairing.x, when)
-        late += "" if pairing.before else f" + countIf({when} AND NOT is_in_time)"
+        of_x = _figure(x.kind, f"event.4 = 1 AND event.1 {'<' if pairing.before else '>='} first_ms", "event.6")
+        late += "" if pairing.before else " + arrayCount(event -> event.4 = 1 AND event.2 = 0, its)"
     capped, is_above = "full", "0"
     if pairing.y.cap is not None:
-        capped, is_above = "least(full, toInt256({cap:Int64}))", "full > {cap:Int64}"
-    return f"""
-    SELECT variant, count(), sum(y), sum(y * y), sum(x), sum(x * x), sum(x * y), sum(above), sum(late)
-    FROM (
-        SELECT units.first_variant AS variant, {capped} AS y, figures.x AS x, {is_above} AS above,
-               figures.late AS late
-        FROM ({sql.UNITS}) AS units LEFT JOIN (
-            SELECT event.unit_id AS unit_id, {y} AS full, {x} AS x, {late} AS late
-            FROM (
-                SELECT unit_id, event_name, occurred_ms, {_micros("y", pairing.y)} AS y_micros,
-                       {_micros("x", pairing.x or pairing.y)} AS x_micros,
-                       occurred_ms < {{deadline:Int64}} AND received_ms < {{deadline:Int64}} AS is_in_time
-                FROM conversions FINAL
-                WHERE environment_id = {{environment_id:Int64}} AND event_name IN {{event_names:Array(String)}}
-                  AND NOT is_bot AND occurred_ms >= {{since:Int64}} - {{before:Int64}}
-            ) AS event INNER JOIN ({sql.UNITS}) AS units ON event.unit_id = units.unit_id
-            WHERE event.occurred_ms >= units.first_ms - {{before:Int64}}
-              AND event.occurred_ms < units.first_ms + {{window:Int64}}
-            GROUP BY event.unit_id
-        ) AS figures ON figures.unit_id = units.unit_id
-        WHERE NOT units.is_crossover
-    ) GROUP BY variant ORDER BY variant
-    """  # noqa: S608 - fixed text put together from fixed parts
+        capped, is_above = "least(full, toInt256({cap:Int64}))", "full > toInt256({cap:Int64})"
+    return sql.figures(
+        event="(occurred_ms, "
+        + ", ".join(
+            [
+                sql.IN_TIME,
+                "event_name = {y_event:String}",
+                "event_name = {x_event:String}",
+                _micros("y", pairing.y),
+                _micros("x", x),
+            ]
+        )
+        + ")",
+        kind="Tuple(Int64, UInt8, UInt8, UInt8, Int64, Int64)",
+        names="event_name IN {event_names:Array(String)}",
+        since="{since:Int64} - {before:Int64}",
+        columns=f"""
+            arrayFilter(event -> event.1 >= first_ms - {{before:Int64}} AND event.1 < first_ms + {{window:Int64}}, done)
+                AS its,
+            {_figure(pairing.y.kind, "event.3 = 1 AND event.1 >= first_ms", "event.5")} AS full,
+            {capped} AS y, {of_x} AS x, {is_above} AS above, {late} AS late""",
+        sums="sum(y), sum(y * y), sum(x), sum(x * x), sum(x * y), sum(above), sum(late)",
+    )
 
 
 def _micros(name: str, figure: Figure) -> str:
-    if not figure.value_property:
-        return "toInt256(round(value * 1000000))"
-    return f"toInt256(round({sql.PROPERTY.format(name=f'{{{name}_property:String}}')} * 1000000))"
+    """An event's value, or what it counts for without one."""
+    value = sql.PROPERTY.format(name=f"{{{name}_property:String}}") if figure.value_property else "value"
+    if figure.kind is Kind.AMOUNT and not figure.value_property:
+        value = f"ifNull({value}, 1)"
+    return sql.MICROS.format(value=value)
 
 
-def _figure(name: str, figure: Figure, when: str) -> str:
-    counted = f"{when} AND is_in_time"
-    if figure.kind is Kind.CONVERTED:
-        return f"toInt256(countIf({counted}) > 0) * 1000000"
-    if figure.kind is Kind.COUNT:
-        return f"toInt256(countIf({counted})) * 1000000"
-    missing = 1_000_000 if figure.kind is Kind.AMOUNT and not figure.value_property else 0
-    return f"sumIf(ifNull({name}_micros, toInt256({missing})), {counted})"
+def _figure(kind: Kind, when: str, micros: str) -> str:
+    """Of the events of one unit in `its`, those that came in time."""
+    counts = f"{when} AND event.2 = 1"
+    if kind is Kind.CONVERTED:
+        return f"toInt256(arrayExists(event -> {counts}, its)) * 1000000"
+    if kind is Kind.COUNT:
+        return f"toInt256(arrayCount(event -> {counts}, its)) * 1000000"
+    return f"arraySum(event -> if({counts}, toInt256({micros}), toInt256(0)), its)"
 
 
 def _of(period: Period, pairing: Pairing) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """Tables and statements of the ClickHouse store; instants are Unix milliseconds, so that no time zone is involved."""
 
 # Of rows with the same key the one with the highest precedence stays: the first that came. Duplicates meet only within
-# a partition, so the partition is worked out from the id, as on PostgreSQL.
+# a partition, so the partition is worked out from the id, as on PostgreSQL. The time in the id comes first in the key:
+# then parts written one after the other hardly overlap, and there is next to nothing to merge while reading.
 _ENGINE = """
-ENGINE = {engine}(precedence) PARTITION BY month ORDER BY (environment_id, {key})
+ENGINE = {engine}(precedence) PARTITION BY month ORDER BY (environment_id, bitShiftRight(toUInt128({key}), 80), {key})
 TTL toDateTime(intDiv(occurred_ms, 1000)) + INTERVAL {days} DAY
 """
 _EXPOSURES = """
@@ -44,37 +45,78 @@ FROM exposures FINAL
 WHERE environment_id = {environment_id:Int64} AND experiment = {experiment:String}
   AND occurred_ms >= {since:Int64} AND occurred_ms < {until:Int64}
 """
-UNITS = f"""
-SELECT unit_id, argMin(variant, (occurred_ms, variant)) AS first_variant, min(occurred_ms) AS first_ms,
-       uniqExact(variant) > 1 AS is_crossover
-{_SEEN} AND NOT is_bot GROUP BY unit_id
+# Ten million exposures are grouped by unit in one pass over numbers: the time and, in the last 16 bits, the variant's
+# place among the experiment's, in their order. So the least is the first, and of equal times the variant sorted first.
+# Smallest of tuples and sets of texts say the same and take five times as long.
+VARIANTS = """
+(SELECT arraySort(groupUniqArray(toString(variant))) FROM exposures
+ WHERE environment_id = {environment_id:Int64} AND experiment = {experiment:String}) AS variants
 """
-BOTS = f"SELECT count() FROM (SELECT unit_id {_SEEN} GROUP BY unit_id HAVING min(is_bot))"  # noqa: S608 - fixed text
+_NEVER = 2**63 - 1
+SEEN_CODES = f"""
+SELECT unit_id, if(is_bot, {_NEVER}, occurred_ms * 65536 + indexOf(variants, variant)) AS code,
+       if(is_bot, 65535, indexOf(variants, variant)) AS low, if(is_bot, 0, indexOf(variants, variant)) AS high
+{_SEEN}
+"""
+FIRST_MS = "intDiv(code, 65536)"
+FIRST_VARIANT = "variants[bitAnd(code, 65535)]"
+# Of units only bots' exposures are known of, nothing else is.
+IS_BOT = f"code = {_NEVER}"
+_CODES = (
+    f"SELECT unit_id, min(code) AS code, min(low) <> max(high) AS is_crossover FROM ({SEEN_CODES}) GROUP BY unit_id"  # noqa: S608 - fixed text
+)
+UNITS = f"""
+WITH {VARIANTS} SELECT unit_id, {FIRST_VARIANT} AS first_variant, {FIRST_MS} AS first_ms, is_crossover
+FROM ({_CODES}) WHERE NOT ({IS_BOT}) ORDER BY unit_id
+"""  # noqa: S608 - fixed text
 SUMMARY = f"""
-SELECT toDate(fromUnixTimestamp64Milli(first_ms, 'UTC')) AS day, first_variant, is_crossover, count()
-FROM ({UNITS}) GROUP BY day, first_variant, is_crossover ORDER BY day, first_variant
+WITH {VARIANTS}
+SELECT {IS_BOT} AS is_bot, if(is_bot, 0, intDiv({FIRST_MS}, 86400000)) AS day,
+       if(is_bot, '', {FIRST_VARIANT}) AS first_variant, is_crossover, count()
+FROM ({_CODES}) GROUP BY is_bot, day, first_variant, is_crossover ORDER BY is_bot, day, first_variant
 """  # noqa: S608 - fixed text
-USERS = f"""
-SELECT first_variant, count() FROM ({UNITS}) WHERE NOT is_crossover GROUP BY first_variant ORDER BY first_variant
-"""  # noqa: S608 - fixed text
-# Whole millionths, as on PostgreSQL: squares of totals need 256 bits.
-TOTALS = f"""
-SELECT variant, countIf(events > 0), sum(total), sum(total * total), sum(events), sum(events * events), sum(late)
-FROM (
-    SELECT units.first_variant AS variant, countIf(is_in_time) AS events, countIf(NOT is_in_time) AS late,
-           ifNull(sumIf(micros, is_in_time), toInt256(0)) AS total
+
+
+def figures(*, event: str, kind: str, names: str, since: str, columns: str, sums: str) -> str:
+    """A statement that groups exposures and events by unit in the same pass, and sums figures up by variant.
+
+    `event` is a tuple of type `kind`; `names` says which events count, from `since` on. `columns` are worked out for
+    each unit out of the array `done` of them, beside `first_ms`; `sums` add them up.
+    """
+    return f"""
+    WITH {VARIANTS}
+    SELECT variants[place] AS variant, count(), {sums}
     FROM (
-        SELECT unit_id, occurred_ms, toInt256(round(value * 1000000)) AS micros,
-               occurred_ms < {{deadline:Int64}} AND received_ms < {{deadline:Int64}} AS is_in_time
-        FROM conversions FINAL
-        WHERE environment_id = {{environment_id:Int64}} AND event_name = {{event_name:String}} AND NOT is_bot
-          AND occurred_ms >= {{since:Int64}}
-    ) AS event INNER JOIN ({UNITS}) AS units ON event.unit_id = units.unit_id
-    WHERE NOT units.is_crossover AND event.occurred_ms >= units.first_ms
-      AND event.occurred_ms < units.first_ms + {{window:Int64}}
-    GROUP BY units.unit_id, units.first_variant
-) GROUP BY variant
-"""  # noqa: S608 - fixed text
+        SELECT bitAnd(code, 65535) AS place, {FIRST_MS} AS first_ms, {columns}
+        FROM (
+            SELECT min(code) AS code, min(low) <> max(high) AS is_crossover, groupArrayIf(event, is_event) AS done
+            FROM (
+                SELECT unit_id, code, low, high, defaultValueOfTypeName('{kind}') AS event, false AS is_event
+                FROM ({SEEN_CODES})
+                UNION ALL
+                SELECT unit_id, {_NEVER} AS code, 65535 AS low, 0 AS high, CAST({event}, '{kind}') AS event,
+                       true AS is_event
+                FROM conversions FINAL
+                WHERE environment_id = {{environment_id:Int64}} AND {names} AND NOT is_bot AND occurred_ms >= {since}
+            ) GROUP BY unit_id HAVING NOT ({IS_BOT}) AND NOT is_crossover
+        )
+    ) GROUP BY place ORDER BY variant
+    """  # noqa: S608 - fixed text put together from fixed parts
+
+
+IN_TIME = "occurred_ms < {deadline:Int64} AND received_ms < {deadline:Int64}"
+# Whole millionths, as on PostgreSQL: values fit 64 bits, squares of their totals need 256.
+MICROS = "toInt64(round(ifNull({value}, 0) * 1000000))"
+_ITS = "arrayFilter(event -> event.1 >= first_ms AND event.1 < first_ms + {window:Int64}, done) AS its"
+TOTALS = figures(
+    event=f"(occurred_ms, {IN_TIME}, {MICROS.format(value='value')})",
+    kind="Tuple(Int64, UInt8, Int64)",
+    names="event_name = {event_name:String}",
+    since="{since:Int64}",
+    columns=f"""{_ITS}, arrayCount(event -> event.2 = 1, its) AS events, length(its) - events AS late,
+        arraySum(event -> if(event.2 = 1, toInt256(event.3), toInt256(0)), its) AS total""",
+    sums="countIf(events > 0), sum(total), sum(total * total), sum(events), sum(events * events), sum(late)",
+)
 FLAG = """
 SELECT variant, count(), uniqExact(unit_id) FROM exposures FINAL
 WHERE environment_id = {environment_id:Int64} AND flag_key = {flag_key:String} AND NOT is_bot

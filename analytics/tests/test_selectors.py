@@ -59,6 +59,22 @@ def test_units__seen_often__count_once_on_the_day_of_first_exposure() -> None:
     ]
 
 
+def test_unit__two_variants_at_the_same_instant__the_one_that_sorts_first_is_its_first() -> None:
+    for unit, variants in {"alice": ("treatment", "control", "treatment"), "bob": ("control-b", "control")}.items():
+        _store(*(_seen(unit, variant) for variant in variants))
+    _store(_seen("carol", "control", NOON + HOUR), _seen("carol", "treatment"), _seen("dora", "control-b"))
+    summary = _summary()
+    assert (summary.users, summary.crossovers) == ({"control-b": 1}, 3)
+    assert summary.crossovers_by_first_variant == {"control": 2, "treatment": 1}
+    found = selectors.first_exposures(ENV, "checkout-test", NOON, END)
+    assert [(row.unit_id, row.variant, row.first_at == NOON) for row in found] == [
+        ("alice", "control", True),
+        ("bob", "control", True),
+        ("carol", "treatment", True),
+        ("dora", "control-b", True),
+    ]
+
+
 def test_exposures__outside_the_period_or_experiment_or_environment__are_not_there() -> None:
     _store(
         _seen("early", "control", NOON - timedelta(milliseconds=1)),
