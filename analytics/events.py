@@ -1,13 +1,18 @@
 """What travels through the stream: events as positional msgpack, and the ids that make each of them count once."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any, Final
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import msgspec
 
 # A client's own id for a conversion may be any text; this namespace makes one UUID of it, the same one each time.
 _EVENT_ID_NAMESPACE: Final = UUID("7b0e3a86-0f0d-5a44-9f57-2f1c5d1d6a2e")
+_NAMESPACE_HASH: Final = hashlib.sha1(_EVENT_ID_NAMESPACE.bytes, usedforsecurity=False)
+_OF_VERSION_5: Final = ~((0xF << 76) | (0x3 << 62))
+_VERSION_5: Final = (0x5 << 76) | (0x2 << 62)
+_HEXADECIMAL_DIGITS: Final = 32
 
 
 class Exposure(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -119,7 +124,17 @@ def unpack_leniently(packed: bytes) -> tuple[Batch, list[Unreadable]]:
 
 def event_id_of(text: str) -> UUID:
     """A UUID stays itself, whatever its version; any other text becomes a UUIDv5 of ours."""
-    try:
-        return UUID(text)
-    except ValueError:
-        return uuid5(_EVENT_ID_NAMESPACE, text)
+    if len(text) >= _HEXADECIMAL_DIGITS:
+        try:
+            return UUID(text)
+        except ValueError:
+            pass  # a text like any other
+    return _uuid5(text)
+
+
+def _uuid5(text: str) -> UUID:
+    """What uuid.uuid5 makes of the namespace and `text`, in a third of its time: a batch has thousands."""
+    digest = _NAMESPACE_HASH.copy()
+    digest.update(text.encode())
+    number = int.from_bytes(digest.digest()[:16], "big")
+    return UUID(int=number & _OF_VERSION_5 | _VERSION_5)

@@ -29,7 +29,7 @@ _Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 _Bag = dict[str, Any] | None
 
 
-class ExposureIn(msgspec.Struct, rename="camel", frozen=True):
+class ExposureIn(msgspec.Struct, rename="camel", frozen=True, gc=False):
     """The body of one exposure; fields this version does not know are ignored, so that newer SDKs may send more."""
 
     evaluation_id: UUID
@@ -45,7 +45,7 @@ class ExposureIn(msgspec.Struct, rename="camel", frozen=True):
     config_version: Annotated[int, msgspec.Meta(ge=0, le=2**62)] | None = None
 
 
-class ConversionIn(msgspec.Struct, rename="camel", frozen=True):
+class ConversionIn(msgspec.Struct, rename="camel", frozen=True, gc=False):
     """The body of one conversion."""
 
     user_id: _Unit
@@ -56,7 +56,7 @@ class ConversionIn(msgspec.Struct, rename="camel", frozen=True):
     properties: _Bag = None
 
 
-class MetricIn(msgspec.Struct, rename={"event_name": "metricKey", "user_id": "userId"}, frozen=True):
+class MetricIn(msgspec.Struct, rename={"event_name": "metricKey", "user_id": "userId"}, frozen=True, gc=False):
     """A conversion under the name of a metric."""
 
     user_id: _Unit

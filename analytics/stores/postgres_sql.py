@@ -56,8 +56,8 @@ SELECT environment_id, experiment, array_agg((extract(epoch FROM started_at) * 1
 FROM exposure_phases GROUP BY environment_id, experiment
 """
 
-# Answers with what is new, counted by hour (UTC's: date_bin from the epoch, at half the cost of date_trunc): the rest of
-# the batch had been stored before.
+# Answers with what is new, counted by hour: the rest of the batch had been stored before. `date_bin` from the epoch
+# gives UTC's hours at half the cost of `date_trunc`.
 INSERT_EXPOSURES = """
 WITH inserted AS (
     INSERT INTO exposures (

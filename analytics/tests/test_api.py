@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4, uuid5
 
 import pytest
 from django.conf import settings
@@ -13,7 +13,7 @@ from openflagship.ids import uuid7
 from pytest_django import Settings
 
 from analytics import stream
-from analytics.events import Batch, unpack
+from analytics.events import Batch, event_id_of, unpack
 from analytics.models import Conversion, Exposure
 from analytics.stream import PUBLISHER
 from analytics.tests.conftest import Api
@@ -72,6 +72,17 @@ def test_conversion__same_free_text_id__is_the_same_event(api: Api) -> None:
         api.post("events/conversion", {"id": "order 1234", "userId": "alice", "eventName": "purchase"})
     first, second = (batch.conversions[0] for batch in _streamed())
     assert first.event_id == second.event_id
+
+
+@pytest.mark.parametrize("text", ["", "order 1234", "ü" * 50, "7b0e3a86-0f0d-5a44-9f57-2f1c5d1d6a2", "z" * 36])
+def test_event_id__of_free_text__is_the_standards_uuid5(text: str) -> None:
+    # As stored events have it: another way of making it would count a conversion that is sent again twice.
+    assert event_id_of(text) == uuid5(UUID("7b0e3a86-0f0d-5a44-9f57-2f1c5d1d6a2e"), text)
+
+
+def test_event_id__of_a_uuid__is_itself() -> None:
+    own = uuid4()
+    assert {event_id_of(text) for text in (str(own), own.hex, f"{{{own}}}", own.urn, str(own).upper())} == {own}
 
 
 def test_conversion__same_idempotency_key__is_the_same_event(api: Api) -> None:
