@@ -1,13 +1,17 @@
 """A browser per module, a signed-in page per test; whatever a page complains of on its console fails the test."""
 
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from django.conf import settings
+from django.core.signals import request_finished, request_started
 from django.test import Client
+from django.test.client import ClientHandler
 
 from flagship.management.commands.screenshots import browser
 
@@ -23,6 +27,18 @@ if (document.readyState === "loading") {
   document.addEventListener("DOMContentLoaded", () => { document.adoptedStyleSheets = []; });
 }
 """
+
+
+# The machine may be shared with every other test: only a page that never comes is a failure.
+PATIENCE_MS = 90_000
+
+
+def window(chromium: Any, **options: Any) -> Any:
+    """A context of its own, whose pages are for people: there is time, and nothing is pressed before it works."""
+    context = chromium.new_context(**{"viewport": {"width": 1440, "height": 900}, "locale": "en-GB", **options})
+    context.set_default_timeout(PATIENCE_MS)
+    context.add_init_script(_UNSEEN_UNTIL_READY)
+    return context
 
 
 @dataclass(slots=True)
@@ -45,20 +61,43 @@ def chromium() -> Iterator[Any]:
 
 
 @pytest.fixture
-def open_session(chromium: Any, live_server: Any) -> Iterator[Callable[..., Session]]:
+def served(live_server: Any) -> Iterator[Any]:
+    """The live server, which has answered everything when the test is over.
+
+    A request that outlived its page would meet the emptying of the tables, or a database that no test holds.
+    """
+    under_way: set[int] = set()
+
+    def begins(sender: type, **_: Any) -> None:
+        if not issubclass(sender, ClientHandler):
+            under_way.add(threading.get_ident())
+
+    def ends(**_: Any) -> None:
+        under_way.discard(threading.get_ident())
+
+    request_started.connect(begins)
+    request_finished.connect(ends)
+    yield live_server
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while under_way:
+        assert time.monotonic() < deadline, f"{len(under_way)} requests are not answered"
+        time.sleep(0.01)
+    request_started.disconnect(begins)
+    request_finished.disconnect(ends)
+
+
+@pytest.fixture
+def open_session(chromium: Any, served: Any) -> Iterator[Callable[..., Session]]:
     """Open a window for somebody whom Django's test client has signed in already."""
     contexts: list[Any] = []
     sessions: list[Session] = []
 
     def _open(client: Client, **options: Any) -> Session:
-        context = chromium.new_context(**{"viewport": {"width": 1440, "height": 900}, "locale": "en-GB", **options})
-        # The machine may be shared with every other test: only a page that never comes is a failure.
-        context.set_default_timeout(90_000)
-        context.add_init_script(_UNSEEN_UNTIL_READY)
+        context = window(chromium, **options)
         contexts.append(context)
         cookie = client.cookies[settings.SESSION_COOKIE_NAME]
-        context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": live_server.url}])
-        session = Session(context.new_page(), live_server.url)
+        context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": served.url}])
+        session = Session(context.new_page(), served.url)
         session.page.on("console", lambda message: _note(session, message))
         session.page.on("pageerror", lambda error: session.complaints.append(f"{session.page.url}: {error}"))
         session.page.on("requestfailed", lambda request: _note_failure(session, request))

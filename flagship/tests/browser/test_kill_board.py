@@ -7,21 +7,17 @@ import pytest
 from openflagship import FlagShip
 
 from flagship.management.commands.screenshots import sign_in
+from flagship.tests.browser.conftest import window
 from flagship.tests.stack import Stack, eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes, pytest.mark.xdist_group("stack")]
-
-PATIENCE = 60_000
 
 
 @pytest.fixture
 def page(chromium, stack: Stack):
     """Signed in as the demo's owner; whatever the page complains of fails the test."""
     complaints = []
-    context = chromium.new_context(
-        viewport={"width": 1440, "height": 900}, locale="en-GB", base_url=stack.demo["baseUrl"]
-    )
-    context.set_default_timeout(PATIENCE)
+    context = window(chromium, base_url=stack.demo["baseUrl"])
     opened = context.new_page()
     opened.on("console", lambda said: said.type == "error" and complaints.append(said.text))
     opened.on("pageerror", lambda error: complaints.append(str(error)))

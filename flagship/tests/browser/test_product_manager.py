@@ -1,18 +1,16 @@
 """Tried as a new product manager would: from login to a 10 % rollout for pro users in the US, with an experiment."""
 
-import time
-
 import pytest
 from django.contrib.auth.hashers import make_password
 
 from experiments.models import Experiment
 from flags.models import FlagConfig
+from flagship.tests.browser.conftest import window
 from tenancy.models import Role
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 MOST_CLICKS = 25
-MOST_SECONDS = 180
 
 
 class Clicks:
@@ -32,15 +30,14 @@ class Clicks:
         locator.select_option(label=label)
 
 
-def test_product_manager__from_login_to_a_running_experiment__within_25_clicks(chromium, live_server, acme, person):
+def test_product_manager__from_login_to_a_running_experiment__within_25_clicks(chromium, served, acme, person):
     user = person(Role.EDITOR, acme.organization, "petra")
     user.is_staff, user.password = True, make_password("correct horse battery")
     user.save()
-    page = chromium.new_context(viewport={"width": 1440, "height": 900}).new_page()
+    page = window(chromium).new_page()
     do = Clicks(page)
-    began = time.monotonic()
 
-    page.goto(f"{live_server.url}/admin/")
+    page.goto(f"{served.url}/admin/")
     page.get_by_label("Username").fill("petra")
     page.locator("input[name=password]").fill("correct horse battery")
     do.click(page.get_by_role("button", name="Log in"))
@@ -73,7 +70,6 @@ def test_product_manager__from_login_to_a_running_experiment__within_25_clicks(c
     page.get_by_text("One page sells more is started.").wait_for()
 
     assert do.count <= MOST_CLICKS
-    assert time.monotonic() - began < MOST_SECONDS
     config = FlagConfig.objects.get(flag__key="one-page-checkout", environment=acme.staging)
     assert config.rules.get().allocation == [[0, 1000, "treatment"]]
     assert [item["attribute"] for item in config.rules.get().conditions] == ["country", "plan"]
