@@ -8,8 +8,11 @@ import argparse
 import http.client
 import statistics
 import time
+from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import orjson
@@ -115,35 +118,53 @@ def _nightly(options: argparse.Namespace) -> list[str]:
     from django.db import connection  # noqa: PLC0415 - after setup
 
     from analytics import selectors  # noqa: PLC0415 - likewise
-    from analytics.services import keep_sums  # noqa: PLC0415 - likewise
+    from analytics.services import keep_pairs, keep_sums  # noqa: PLC0415 - likewise
 
     week = timedelta(days=7)
-    asked = (options.tenant.environment_id, "checkout-test", "purchase", START, END)
-
-    def read() -> Any:
-        return selectors.value_summary(*asked, week)
+    place = (options.tenant.environment_id, "checkout-test")
+    asked = (*place, "purchase", START, END)
+    amount = selectors.Figure(selectors.Kind.AMOUNT, "purchase")
+    revenue = selectors.Figure(selectors.Kind.TOTAL, "purchase")
+    ratio = selectors.Pairing(amount, amount, week, week)
+    cuped = selectors.Pairing(replace(revenue, cap=500), revenue, week, week, before=2 * week)
+    questions: list[tuple[str, Callable[[], Any], Callable[[], int]]] = [
+        ("sum", lambda: selectors.value_summary(*asked, week), lambda: keep_sums(*asked, week)),
+        *(
+            (
+                name,
+                partial(selectors.pair_summary, *place, START, END, pairing),
+                partial(keep_pairs, *place, START, END, pairing),
+            )
+            for name, pairing in (("ratio", ratio), ("capped sum with CUPED", cuped))
+        ),
+    ]
 
     def young(days: int) -> None:
         with connection.cursor() as cursor:
-            cursor.execute("DELETE FROM cohort_sums WHERE day >= %s", [(END - timedelta(days=days)).date()])
+            for table in ("cohort_sums", "cohort_pairs"):
+                cursor.execute(f"DELETE FROM {table} WHERE day >= %s", [(END - timedelta(days=days)).date()])
 
-    def one_more() -> None:
-        young(1)
-        assert keep_sums(*asked, week) == 1
+    lines = ["| seconds | " + " | ".join(name for name, *_ in questions) + " |", "|---" * (len(questions) + 1) + "|"]
+    rows: dict[str, list[str]] = defaultdict(list)
+    for _, read, keep in questions:
 
-    whole = read()
-    lines = ["| a value metric | seconds |", "|---|---|", f"| whole, nothing kept | {_median(read, options.rounds)} |"]
-    started = time.perf_counter()
-    assert keep_sums(*asked, week) == DAYS
-    lines.append(f"| keeping all {DAYS} days | {time.perf_counter() - started:.3f} |")
-    lines.append(f"| keeping one more day | {_median(one_more, options.rounds)} |")
-    assert read() == whole
-    lines.append(f"| read, all days kept | {_median(read, options.rounds)} |")
-    young(7)
-    assert read() == whole
-    lines.append(f"| read, the last 7 days worked out | {_median(read, options.rounds)} |")
-    young(DAYS)
-    return lines
+        def one_more(keep: Callable[[], int] = keep) -> None:
+            young(1)
+            assert keep() == 1
+
+        whole = read()
+        rows["whole, nothing kept"].append(_median(read, options.rounds))
+        started = time.perf_counter()
+        assert keep() == DAYS
+        rows[f"keeping all {DAYS} days"].append(f"{time.perf_counter() - started:.3f}")
+        rows["keeping one more day"].append(_median(one_more, options.rounds))
+        assert read() == whole
+        rows["read, all days kept"].append(_median(read, options.rounds))
+        young(7)
+        assert read() == whole
+        rows["read, the last 7 days worked out"].append(_median(read, options.rounds))
+        young(DAYS)
+    return [*lines, *(f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items())]
 
 
 def _flag(options: argparse.Namespace, variables: dict[str, str]) -> list[str]:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from analytics.stores.pairs import Figure, Kind, Pairing
 from benchmarks.analysis_load import END, START
 
 _CAME = "cityHash64(number % {units:UInt64}, 9) % {span:Int64}"
@@ -41,16 +40,10 @@ FROM (
 """
 
 
-_AMOUNT = Figure(Kind.AMOUNT, "purchase")
-_REVENUE = Figure(Kind.TOTAL, "purchase")
-_WEEK = timedelta(days=7)
-_RATIO = Pairing(_AMOUNT, _AMOUNT, _WEEK, _WEEK)
-_CUPED = Pairing(_REVENUE, _REVENUE, _WEEK, _WEEK, before=2 * _WEEK)
-
-
 def measure(exposures: int, units: int, conversions: int, rounds: int) -> list[str]:
     from analytics.stores.base import Counting, Period  # noqa: PLC0415 - after setup
     from analytics.stores.clickhouse import ClickHouseStore  # noqa: PLC0415 - likewise
+    from analytics.stores.pairs import Figure, Kind, Pairing  # noqa: PLC0415 - likewise
 
     store = ClickHouseStore("chdb://memory")
     start = int(START.timestamp() * 1000)
@@ -59,13 +52,17 @@ def measure(exposures: int, units: int, conversions: int, rounds: int) -> list[s
         with store._client() as client:  # noqa: SLF001 - a load that no client would send
             client.command(statement, parameters=parameters)
     period = Period(1, "checkout-test", START, END)
-    counting = Counting("purchase", timedelta(days=7), timedelta(days=7))
+    week = timedelta(days=7)
+    counting = Counting("purchase", week, week)
+    amount, revenue = Figure(Kind.AMOUNT, "purchase"), Figure(Kind.TOTAL, "purchase")
+    ratio = Pairing(amount, amount, week, week)
+    cuped = Pairing(revenue, revenue, week, week, before=2 * week)
     calls: dict[str, Callable[[], Any]] = {
         "units by variant and day, crossovers, bots": lambda: store.exposure_summary(period),
         "binary metric: users and conversions": lambda: store.binary_summary(period, counting),
         "value and count metric: n, sums, sums of squares": lambda: store.value_summary(period, counting),
-        "ratio: means, variances, covariance of two figures": lambda: store.pair_summary(period, _RATIO),
-        "CUPED: the same with the 14 days before": lambda: store.pair_summary(period, _CUPED),
+        "ratio: means, variances, covariance of two figures": lambda: store.pair_summary(period, ratio),
+        "CUPED: the same with the 14 days before": lambda: store.pair_summary(period, cuped),
         "part of a phase: units by variant and day": lambda: store.exposure_summary(
             Period(1, "checkout-test", START + timedelta(days=7), END)
         ),

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
 
 from analytics.stores.base import EventRow, Period
+from analytics.stores.postgres_reads import KEPT, parameters_of, source_of
 
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _END = datetime(9000, 1, 1, tzinfo=UTC)
@@ -39,14 +40,29 @@ _BOTS = f"""
 SELECT (array_agg(variant ORDER BY occurred_at, variant))[1], min(occurred_at)
 FROM exposures WHERE {_SEEN} GROUP BY unit_id HAVING bool_and(is_bot)
 """  # noqa: S608 - likewise
-_RECEIVED = f"""
-SELECT greatest(
-    (SELECT max(received_at) FROM exposures WHERE {_SEEN} AND received_at < %(deadline)s),
-    (SELECT max(received_at) FROM conversions
-     WHERE environment_id = %(environment_id)s AND event_name = ANY (%(event_names)s)
-       AND occurred_at >= %(since)s AND received_at < %(deadline)s)
+# The same from what the ingest keeps up: only the variant is looked up, in the index by experiment and time.
+_KEPT_BOTS = """
+SELECT variant, bot_at FROM (
+    SELECT bot_at, (
+        SELECT min(seen.variant) FROM exposures AS seen
+        WHERE seen.environment_id = %(environment_id)s AND seen.experiment = %(experiment)s
+          AND seen.occurred_at = known.bot_at AND seen.unit_id = known.unit_id AND seen.is_bot
+    ) AS variant
+    FROM first_exposures AS known
+    WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s AND phase = %(phase)s
+      AND bot_at < %(until)s AND (first_at IS NULL OR first_at >= %(until)s)
+) AS bots WHERE variant IS NOT NULL
+"""
+_RECEIVED = (
+    f"SELECT max(received_at) FROM exposures WHERE {_SEEN} AND received_at >= %(from)s AND received_at < %(deadline)s",  # noqa: S608 - likewise
+    """
+    SELECT max(received_at) FROM conversions
+    WHERE environment_id = %(environment_id)s AND event_name = ANY (%(event_names)s)
+      AND occurred_at >= %(since)s AND received_at >= %(from)s AND received_at < %(deadline)s
+    """,
 )
-"""  # noqa: S608 - likewise
+# The youngest is nearly always in the last hour or day, which the indexes by arrival find without reading the rest.
+_LOOK_BACK = [timedelta(hours=1), timedelta(days=1), timedelta(days=8), timedelta(days=64)]
 # As large as a value may be, which every store's floats and sums hold.
 _EVENTS = """
 SELECT unit_id, occurred_at, received_at,
@@ -124,7 +140,8 @@ class PostgresRows:
             yield unit_id, json.loads(text)
 
     def bots_first_seen(self, period: Period) -> Iterator[tuple[str, datetime]]:
-        yield from _stream(_BOTS, _of(period))
+        parameters = parameters_of(period)
+        yield from _stream(_KEPT_BOTS if source_of(parameters) is KEPT else _BOTS, parameters)
 
     def raw_rows(
         self, table: str, environment_id: int, since: datetime | None, until: datetime | None
@@ -133,8 +150,15 @@ class PostgresRows:
         yield from _stream(_RAW[table], parameters)
 
     def last_received(self, period: Period, event_names: Sequence[str], deadline: datetime) -> datetime | None:
-        ((found,),) = _stream(_RECEIVED, {**_of(period), "event_names": list(event_names), "deadline": deadline})
-        return found
+        parameters = {**_of(period), "event_names": list(event_names), "deadline": deadline}
+        found = []
+        for statement in _RECEIVED:
+            for since in [*(deadline - length for length in _LOOK_BACK), _BEGINNING]:
+                ((youngest,),) = _stream(statement, {**parameters, "from": since})
+                if youngest is not None:
+                    found.append(youngest)
+                    break
+        return max(found, default=None)
 
 
 def _of(period: Period) -> dict[str, Any]:

@@ -129,6 +129,10 @@ def test_bots__count_once_in_the_variant_they_saw_first() -> None:
     )
     found = list(selectors.bots_first_seen(ENV, "checkout-test", NOON, END))
     assert found == [("treatment", NOON + HOUR)]
+    part = list(selectors.bots_first_seen(ENV, "checkout-test", NOON + 2 * HOUR, END))
+    assert part == [("control", NOON + 2 * HOUR)]
+    whole = list(selectors.bots_first_seen(ENV, "checkout-test", NOON, END + HOUR))
+    assert sorted(whole) == [("control", END), ("treatment", NOON + HOUR)]
 
 
 def test_last_received__is_the_youngest_before_the_deadline() -> None:
@@ -146,3 +150,7 @@ def test_last_received__is_the_youngest_before_the_deadline() -> None:
     )
     assert selectors.last_received(*asked, END) == NOON + 2 * HOUR
     assert selectors.last_received(*asked, NOON + 2 * HOUR) == NOON + HOUR
+    # However long ago: looking back goes by steps.
+    for days in (1, 9, 70, 700):
+        asked_later = (*asked[:5], END + timedelta(days=days, milliseconds=1))
+        assert selectors.last_received(*asked_later) == END
