@@ -8,14 +8,18 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import URLPattern, path, reverse
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from audit.models import Entry
+from audit.services import diff
 from flags import services
 from flags.admin.environments import PerEnvironmentAdmin
 from flags.documents import layer_resource, percent_of
 from flags.models import FlagConfig, Layer
 from tenancy.admin import RemovableAdmin, sent_data, visit
+from tenancy.errors import Conflict
 
 
 class LayerForm(forms.Form):
@@ -30,6 +34,14 @@ class LayerForm(forms.Form):
     )
 
 
+class LayerChangeForm(forms.Form):
+    name = forms.CharField(max_length=200, widget=UnfoldAdminTextInputWidget)
+    holdout = forms.FloatField(min_value=0, max_value=100, widget=UnfoldAdminTextInputWidget)
+    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    # The holdout whose consequence was shown and is meant.
+    confirmed = forms.FloatField(required=False, widget=forms.HiddenInput)
+
+
 @admin.register(Layer)
 class LayerAdmin(PerEnvironmentAdmin, RemovableAdmin):
     list_display = ["name", "key", "taken"]
@@ -40,6 +52,10 @@ class LayerAdmin(PerEnvironmentAdmin, RemovableAdmin):
         environments = [environment.pk for environment in visit(request).environments]
         found = Layer.objects.filter(environment__in=environments)
         return found.select_related("environment__project__organization").prefetch_related("slots")
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self._edit)
+        return [path("<path:object_id>/edit/", view, name="flags_layer_edit"), *super().get_urls()]
 
     @display(description="Taken")
     def taken(self, layer: Layer) -> str:
@@ -101,8 +117,74 @@ class LayerAdmin(PerEnvironmentAdmin, RemovableAdmin):
             layer=layer,
             parts=parts,
             list_url=self.list_url(),
+            may_edit=self.has_edit_permission(request, layer),
             remove_url=self.remove_url(request, layer),
         )
+
+    def _edit(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Name and holdout; a holdout that changes is saved once its consequence has been read."""
+        layer: Layer | None = self.get_object(request, object_id)
+        if layer is None:
+            raise Http404("There is no such layer, or it belongs to another tenant.")
+        if not self.has_edit_permission(request, layer):
+            raise PermissionDenied
+        most = _most_to_hold_out(layer)
+        before = percent_of(layer.holdout_buckets)
+        title = f"Change layer {layer.name}"
+
+        def ready(form: forms.Form) -> forms.Form:
+            form.fields["holdout"].label = "Held out (%)"
+            form.fields["holdout"].help_text = (
+                f"Percent of the users that no experiment of the layer may have, at most {percent_of(most)} now: "
+                "experiments have the rest, completed ones for 7 days more."
+            )
+            return form
+
+        def perform(sent: dict[str, Any]) -> HttpResponse:
+            wanted = round(sent["holdout"] * 100)
+            is_shown = sent["confirmed"] is not None and round(sent["confirmed"] * 100) == wanted
+            is_fresh = sent["version"] in {None, layer.version}
+            if wanted != layer.holdout_buckets and wanted <= most and is_fresh and not is_shown:
+                shown = {**sent, "confirmed": sent["holdout"]}
+                return self.page(
+                    request,
+                    "console/form.html",
+                    title=title,
+                    form=ready(LayerChangeForm(initial=shown)),
+                    submit=f"Hold out {percent_of(wanted)} %",
+                    intro=_consequence_of(layer.holdout_buckets, wanted),
+                    is_dangerous=wanted < layer.holdout_buckets,
+                    cancel_url=reverse("admin:flags_layer_change", args=[layer.pk]),
+                )
+            payload = {"name": sent["name"], "holdoutPercent": sent["holdout"]}
+            try:
+                services.update_layer(
+                    actor=visit(request).actor,
+                    environment=layer.environment,
+                    key=layer.key,
+                    payload=payload,
+                    version=sent["version"],
+                )
+            except Conflict as error:
+                if error.problems[0].code != "version_conflict":
+                    raise
+                conflict, merged = _conflict_of(layer, payload, sent["version"] or 0)
+                return self.page(
+                    request,
+                    "console/form.html",
+                    title=title,
+                    status=409,
+                    form=ready(LayerChangeForm(initial=merged)),
+                    submit="Save both",
+                    conflict=conflict,
+                    cancel_url=reverse("admin:flags_layer_change", args=[layer.pk]),
+                )
+            messages.success(request, "Saved.")
+            return redirect("admin:flags_layer_change", layer.pk)
+
+        first = {"name": layer.name, "holdout": before, "version": layer.version}
+        form = ready(LayerChangeForm(sent_data(request), initial=first))
+        return self.form_page(request, form, perform, title=title, submit="Save", names={"holdoutPercent": "holdout"})
 
     def may_remove(self, request: HttpRequest, thing: Layer) -> bool:
         return self.has_edit_permission(request, thing)
@@ -114,3 +196,47 @@ class LayerAdmin(PerEnvironmentAdmin, RemovableAdmin):
 
     def remove_thing(self, request: HttpRequest, thing: Layer, reason: str) -> None:
         services.delete_layer(actor=visit(request).actor, environment=thing.environment, key=thing.key, reason=reason)
+
+
+def _most_to_hold_out(layer: Layer) -> int:
+    """The buckets above all that experiments have, or had a while ago."""
+    return 10_000 - max((slot.buckets.upper for slot in layer.slots.all() if slot.experiment_id), default=0)
+
+
+def _conflict_of(layer: Layer, mine: dict[str, Any], version: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What somebody else saved since `version`, and the form's values with this person's changes over theirs."""
+    since = list(
+        Entry.objects.filter(
+            organization_id=layer.environment.project.organization_id,
+            entity_type="layer",
+            entity_key=layer.key,
+            project=layer.environment.project.key,
+            environment=layer.environment.key,
+            before__version__gte=version,
+        ).order_by("id")
+    )
+    theirs = layer_resource(layer)
+    base = since[0].before if since and since[0].before else theirs
+    changed = {name: value for name, value in mine.items() if value != base.get(name)}
+    merged = {**theirs, **changed}
+    conflict = {
+        "who": since[-1].actor_label if since else "Somebody",
+        "when": since[-1].occurred_at if since else None,
+        "changes": list(diff(base, theirs)),
+        "both": sorted(name for name in changed if theirs.get(name) != base.get(name)),
+    }
+    return conflict, {"name": merged["name"], "holdout": merged["holdoutPercent"], "version": theirs["version"]}
+
+
+def _consequence_of(before: int, after: int) -> str:
+    share = percent_of(abs(after - before))
+    if after > before:
+        return (
+            f"{share} % of the users are held out as well: nobody of them is in an experiment of this layer now, and "
+            f"nobody will be. Later experiments have up to {percent_of(10_000 - after)} % of the users between them."
+        )
+    return (
+        f"{share} % of the users are held out no more: the next experiments of this layer may take them in. Whoever "
+        "compares those held out with all others compares with a smaller group from then on; raising it again brings "
+        "back only whom no experiment has taken."
+    )

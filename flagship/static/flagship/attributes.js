@@ -44,11 +44,26 @@
     input.setAttribute("list", options.id);
   };
 
+  // Names of attributes themselves, separated by commas; nobody shares a userId.
+  const listed = document.createElement("datalist");
+  listed.id = "attribute-list";
+  document.body.append(listed);
+  const suggestNames = (input) => {
+    const typed = input.value.slice(0, input.value.lastIndexOf(",") + 1);
+    const chosen = typed.split(",").map((text) => text.trim());
+    const start = typed ? `${typed.trim()} ` : "";
+    const offered = [...names.options].map((option) => option.value).filter((name) => name !== "userId" && !chosen.includes(name));
+    listed.replaceChildren(...offered.map((name) => new Option(start + name, start + name)));
+    input.setAttribute("list", listed.id);
+  };
+
   form.addEventListener("focusin", ({ target }) => {
+    if (target.matches("[data-attribute-names]")) suggestNames(target);
     if (target.matches("[data-operator]")) fitOperators(row(target));
     if (target.matches("[data-value]") && row(target)) suggest(target);
   });
   form.addEventListener("input", ({ target }) => {
+    if (target.matches("[data-attribute-names]")) suggestNames(target);
     if (target.matches("[data-attribute]")) {
       fitKind(row(target));
       fitOperators(row(target));
