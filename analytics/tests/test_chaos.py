@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -17,7 +16,8 @@ import pytest
 from analytics.events import Batch, Conversion, Exposure, pack
 from analytics.generator import Generator, Plan, default_start
 
-EVENTS = 100_000
+# Planned; some users convert less often than planned for, and 100,000 different ones there shall be.
+EVENTS = 101_000
 KILL_EVERY_SECONDS = 2.0
 # Then the three that live may finish: on a busy machine a process takes longer to start than it would be left alive.
 MOST_KILLS = 12
@@ -86,12 +86,6 @@ class World:
         raise AssertionError(f"no {name} under {self.var_dir}")
 
 
-def _until(condition: Callable[[], bool], deadline: float) -> None:
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.1)
-
-
 def _shuffled_batches(generator: Generator, rng: random.Random) -> list[bytes]:
     events: list[Exposure | Conversion] = []
     for batch in generator.batches():
@@ -116,6 +110,8 @@ def test_everything_killed__nothing_is_lost_and_nothing_doubled(tmp_path: Path, 
     generator = Generator(Plan(environment_id=1, users=5000, events=EVENTS, seed=5, start=default_start(14)))
     packed = _shuffled_batches(generator, rng)
     truth = generator.truth
+    assert truth.exposures + truth.conversion_events >= 100_000
+    assert truth.duplicates >= 9_900
     with embedded_servers.session(tmp_path):
         world = World(tmp_path, embedded_servers)
         world.manage("migrate", "--verbosity=0")
@@ -169,6 +165,6 @@ def _restart(world: World, servers: ModuleType, name: str, how: signal.Signals) 
     """Stop a server the way an operator would; entering a session again starts what is missing."""
     process = world.server(name)
     process.send_signal(how)
-    process.wait(timeout=30)
+    process.wait(timeout=120)
     with servers.session(world.var_dir):
         pass
