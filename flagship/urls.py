@@ -32,7 +32,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/search/", admin.site.admin_view(search.find), name="console_search"),
     path("admin/views/", admin.site.admin_view(saved_views.save), name="console_view_save"),
     path("admin/views/<int:pk>/forget/", admin.site.admin_view(saved_views.forget), name="console_view_forget"),
-    path("admin/password_change/", admin.site.admin_view(password.change)),
+    path("admin/password_change/", admin.site.admin_view(password.change), name="console_password"),
     path("admin/", admin.site.urls),
     path("", RedirectView.as_view(pattern_name="admin:index")),
 ]

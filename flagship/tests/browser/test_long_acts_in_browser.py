@@ -8,6 +8,7 @@ from django.urls import reverse
 from flags import services
 from flags.admin import bulk, page
 from flags.models import Flag
+from flagship.tests.browser.test_pages_in_browser import serious
 from tenancy.testing import ALICE
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -50,6 +51,7 @@ def test_archive__more_than_a_slice__shows_progress_and_what_was_left(
     page.locator("#changelist-actions select[name=action]").select_option(label="Archive")
     page.locator("#changelist-actions").get_by_role("button", name="Run").click()
     page.get_by_label("Why?").fill("Clean-up")
+    assert serious(page, "asked") == []
     page.get_by_role("button", name="Archive 3").click()
 
     page.get_by_text("Finished: 2 archived, 1 left as they are.").wait_for()
@@ -57,6 +59,7 @@ def test_archive__more_than_a_slice__shows_progress_and_what_was_left(
     assert (bar.get_attribute("aria-valuenow"), bar.get_attribute("aria-valuemax")) == ("3", "3")
     page.get_by_role("row", name="base").get_by_text("child (staging, prerequisite)").wait_for()
     assert len(bars) == 3
+    assert serious(page, "finished") == []
     assert set(Flag.objects.filter(is_archived=True).values_list("key", flat=True)) == {"child", "other"}
 
 
