@@ -84,7 +84,7 @@ def test_client__platform_away_and_back__serves_what_it_had_marks_it_stale_and_r
     platform.start()
     eventually(lambda: not client.is_enabled("asked", "user-1"))
 
-    assert not client.variation_detail("asked", "user-1").stale
+    eventually(lambda: not client.variation_detail("asked", "user-1").stale)
     eventually(lambda: client.status().error is None)
     client.close()
     platform.close()

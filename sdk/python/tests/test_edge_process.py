@@ -175,12 +175,12 @@ def test_edge__tree_of_edges__passes_changes_events_and_acknowledgements(
         platform.say(f"event: kill_switch\ndata: {kill}\n\n".encode())
         eventually(lambda: client.is_enabled("asked", "user-1"))
         client.track("purchase", "user-1", 2.0)
-        assert client.flush()
+        assert client.flush(60)
         eventually(
             lambda: {"instance": client.instance, "version": 6}.items() <= _last(platform, client.instance).items()
         )
     assert len(platform.conversions()) == 1
-    assert len({said["instance"] for said in platform.acknowledged}) == 3
+    eventually(lambda: len({said["instance"] for said in platform.acknowledged}) == 3)
 
 
 def _last(platform: SmallPlatform, instance: str) -> dict[str, Any]:
@@ -193,7 +193,7 @@ def test_edge__server_away__starts_from_disk_refuses_events_and_recovers(
     eventually(lambda: list((tmp_path / "edge").glob("*.json")))
     # uvicorn ends itself by the signal once it has closed in good order.
     assert edge.close() in {0, -signal.SIGTERM}
-    platform.close()
+    platform.stop()
     again = start(platform.url)
     eventually(again.is_ready)
     answer = again.ask("POST", "/api/evaluate", {"flagKey": "asked", "userId": "user-1"})
@@ -201,10 +201,9 @@ def test_edge__server_away__starts_from_disk_refuses_events_and_recovers(
 
     assert (answer[0], answer[1]["value"]) == (200, True)
     assert (refused[0], refused[2]["Retry-After"]) == (503, "1")
-    back = SmallPlatform(treatment(), port=platform.port)
-    back.version = 4
+    platform.version = 4
+    platform.start()
     eventually(lambda: again.ask("GET", "/readyz")[1]["environments"][0]["configVersion"] == 4)
-    back.close()
 
 
 def test_edge__ofrep_stream__says_refetch_after_a_change_to_whoever_has_its_token(
@@ -222,7 +221,13 @@ def test_edge__ofrep_stream__says_refetch_after_a_change_to_whoever_has_its_toke
     with urllib.request.urlopen(edge.url + path, timeout=60) as stream:
         assert stream.readline().startswith(b"retry: ")
         platform.change(treatment(enabled=False))
-        lines = [line for line in (stream.readline().strip() for _ in range(3)) if line]
+        lines = []
+        for line in stream:
+            # On a slow machine a comment may come first, which keeps the connection alive.
+            if line.strip() and not line.startswith(b":"):
+                lines.append(line.strip())
+            if line.startswith(b"data: "):
+                break
 
     assert lines == [b"id: 2", b'data: {"type":"refetchEvaluation"}']
 
