@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import logging
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
+from json.encoder import encode_basestring_ascii
 from time import time_ns as _now_ns
 from typing import Any, Final, TypeAlias
 
@@ -24,6 +26,8 @@ CONVERSION: Final = "conversion"
 Mark: TypeAlias = tuple[str, str, str | None, int]
 _MOST_NAME_CHARACTERS = 200
 _MOST_UNIT_CHARACTERS = 1024
+_MOST_WRITTEN = 10_000
+_to_json: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 class EventQueue:
@@ -38,9 +42,12 @@ class EventQueue:
         self._flush_count = options.flush_count
         self._source = source
         self._wake = wake
-        self._exposures: deque[tuple[Mark, Answer, int, str | None]] = deque()
+        self._exposures: deque[tuple[str, str, Answer, int, str | None]] = deque()
         self._conversions: deque[tuple[str, str, float | None, Mapping[str, Any] | None, int]] = deque()
         self.seen: set[Mark] = set()
+        # By the answer's `id()`: it belongs to a configuration and is shared by all evaluations that end alike.
+        self._written: dict[int, _Written] = {}
+        self._second, self._second_text = -1, ""
         self._is_woken = False
         self._is_on = options.is_sending_events and not options.is_offline
         self._hash_key = None if options.hash_key is None else options.hash_key.encode()
@@ -59,20 +66,21 @@ class EventQueue:
             return
         # Adding to a set is atomic; two threads at once may at worst let one repeat through.
         self.seen.add(mark)
-        exposures.append((mark, answer, _now_ns(), None))
+        exposures.append((mark[0], mark[1], answer, _now_ns() // 1_000_000, None))
         if waiting + 1 >= self._flush_count and not self._is_woken:
             self._wake_once()
 
-    def expose_each(self, evaluation_id: str, flag_key: str, unit: str, answer: Answer) -> None:
+    def expose_each(self, evaluation_id: str, flag_key: str, unit: str, answer: Answer, unix_ms: int) -> None:
         """As `expose`, under an id that was given away already, so nothing is collapsed."""
         if not self._is_on:
             return
-        if len(self) >= self._most_events:
+        exposures = self._exposures
+        waiting = len(exposures)
+        if waiting >= self._most_events:
             self.dropped += 1
             return
-        mark = (flag_key, unit, answer.variant, answer.config_version)
-        self._exposures.append((mark, answer, _now_ns(), evaluation_id))
-        if len(self) >= self._flush_count and not self._is_woken:
+        exposures.append((flag_key, unit, answer, unix_ms, evaluation_id))
+        if waiting + 1 >= self._flush_count and not self._is_woken:
             self._wake_once()
 
     def track(self, event_name: str, unit: str, value: float | None, properties: Mapping[str, Any] | None) -> None:
@@ -88,7 +96,7 @@ class EventQueue:
         if len(self._conversions) >= self._most_events:
             self.dropped += 1
             return
-        self._conversions.append((event_name, unit, value, properties, _now_ns()))
+        self._conversions.append((event_name, unit, value, properties, _now_ns() // 1_000_000))
         if len(self) >= self._flush_count and not self._is_woken:
             self._wake_once()
 
@@ -101,6 +109,8 @@ class EventQueue:
         """From here on an exposure that was seen before counts as new."""
         if self.seen:
             self.seen = set()
+        # Answers of configurations that are gone must not stay for it.
+        self._written.clear()
 
     def forget(self) -> None:
         """Drop everything: after a fork it is the parent's to send."""
@@ -110,52 +120,45 @@ class EventQueue:
         self._is_woken = False
         self.dropped = 0
 
-    def take(self, kind: str, most: int) -> list[dict[str, Any]]:
-        """Up to `most` events as the API wants them, `before_send` and hashing done."""
-        events: list[dict[str, Any]] = []
+    def take(self, kind: str, most: int) -> list[str]:
+        """Up to `most` events as the API wants them, each as JSON in ASCII, `before_send` and hashing done."""
+        events: list[str] = []
         self._is_woken = False
         if len(self.seen) > self._most_events:
             # Within one window as many marks as there are users may pass; memory is worth more than a repeat.
             self.seen = set()
+        before_send = self._options.before_send
         queue = self._exposures if kind == EXPOSURE else self._conversions
         while queue and len(events) < most:
-            event = (
-                self._exposure(*self._exposures.popleft())
-                if kind == EXPOSURE
-                else self._conversion(*self._conversions.popleft())
-            )
-            if self._options.before_send is not None:
-                event = _asked(self._options.before_send, event)
-            if event:
-                events.append(event)
+            if kind == EXPOSURE:
+                text = self._exposure(*self._exposures.popleft())
+                if before_send is not None:
+                    text = _sayable(_asked(before_send, json.loads(text)))
+            else:
+                event = self._conversion(*self._conversions.popleft())
+                text = _sayable(event if before_send is None else _asked(before_send, event))
+            if text:
+                events.append(text)
         return events
 
-    def _exposure(self, mark: Mark, answer: Answer, at_ns: int, evaluation_id: str | None) -> dict[str, Any]:
-        flag_key, unit, variant, version = mark
-        event: dict[str, Any] = {
-            "evaluationId": evaluation_id or str(uuid7(at_ns // 1_000_000)),
-            "flagKey": flag_key,
-            "userId": self._unit(unit),
-            "variant": variant,
-            "timestamp": _instant(at_ns),
-            "source": self._source,
-            "reason": answer.reason,
-            "configVersion": version,
-        }
-        if answer.rule_id is not None:
-            event["ruleId"] = answer.rule_id
-        if answer.experiment is not None:
-            event["experiment"] = answer.experiment
-        return event
+    def _exposure(self, flag_key: str, unit: str, answer: Answer, unix_ms: int, evaluation_id: str | None) -> str:
+        written = self._written.get(id(answer))
+        if written is None or written.flag_key != flag_key:
+            if len(self._written) >= _MOST_WRITTEN:
+                self._written.clear()
+            written = self._written[id(answer)] = _Written(flag_key, answer, self._source)
+        user_id = encode_basestring_ascii(unit if self._hash_key is None else self._unit(unit))
+        head = f'{{"evaluationId":"{evaluation_id or uuid7(unix_ms)}",{written.flag}{user_id}'
+        return f"{head},{written.variant}{self._instant(unix_ms)}{written.tail}"
 
     def _conversion(
-        self, event_name: str, unit: str, value: float | None, properties: Mapping[str, Any] | None, at_ns: int
+        self, event_name: str, unit: str, value: float | None, properties: Mapping[str, Any] | None, unix_ms: int
     ) -> dict[str, Any]:
         event: dict[str, Any] = {
-            "id": str(uuid7(at_ns // 1_000_000)),
+            "id": str(uuid7(unix_ms)),
             "userId": self._unit(unit),
             "eventName": event_name,
-            "timestamp": _instant(at_ns),
+            "timestamp": self._instant(unix_ms),
         }
         if value is not None:
             event["value"] = value
@@ -168,9 +171,43 @@ class EventQueue:
             return unit
         return hmac.new(self._hash_key, unit.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
 
+    def _instant(self, unix_ms: int) -> str:
+        second, milliseconds = divmod(unix_ms, 1_000)
+        if second != self._second:
+            # Many events share their second.
+            at = datetime.fromtimestamp(second, timezone.utc)  # noqa: UP017 - Python 3.10
+            self._second, self._second_text = second, at.isoformat()[:19]
+        return f"{self._second_text}.{milliseconds:03d}+00:00"
 
-def _instant(at_ns: int) -> str:
-    return datetime.fromtimestamp(at_ns / 1e9, timezone.utc).isoformat(timespec="milliseconds")  # noqa: UP017 - Python 3.10
+
+class _Written:
+    """What the exposures of one answer have in common, written once."""
+
+    __slots__ = ("answer", "flag", "flag_key", "tail", "variant")
+
+    def __init__(self, flag_key: str, answer: Answer, source: str) -> None:
+        # Kept, so that nothing else can come to have its `id()`.
+        self.answer = answer
+        self.flag_key = flag_key
+        self.flag = f'"flagKey":{_to_json(flag_key)},"userId":'
+        self.variant = f'"variant":{_to_json(answer.variant)},"timestamp":"'
+        rest: dict[str, Any] = {"source": source, "reason": answer.reason, "configVersion": answer.config_version}
+        if answer.rule_id is not None:
+            rest["ruleId"] = answer.rule_id
+        if answer.experiment is not None:
+            rest["experiment"] = answer.experiment
+        self.tail = f'",{_to_json(rest)[1:]}'
+
+
+def _sayable(event: dict[str, Any]) -> str:
+    """The event as JSON; empty where there is none, or where it holds what JSON has no word for."""
+    if not event:
+        return ""
+    try:
+        return _to_json(event)
+    except (TypeError, ValueError, RecursionError):
+        log.warning("an event is dropped: it holds what JSON cannot say")
+        return ""
 
 
 def _asked(before_send: BeforeSend, event: dict[str, Any]) -> dict[str, Any]:

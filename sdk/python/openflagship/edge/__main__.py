@@ -47,6 +47,8 @@ def main() -> None:
         port=arguments.port,
         lifespan="on",
         access_log=False,
+        # Nothing here asks who the caller is but by the key.
+        proxy_headers=False,
         server_header=False,
         date_header=False,
         log_config=None,

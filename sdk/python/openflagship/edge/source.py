@@ -47,7 +47,7 @@ class EdgeClient(AsyncFlagShip):
     """A client whose events and changes pass through to others."""
 
     @property
-    def expose_each(self) -> Callable[[str, str, str, Answer], None]:
+    def expose_each(self) -> Callable[[str, str, str, Answer, int], None]:
         """What records an exposure under the id that the caller was given."""
         return self._queue.expose_each
 
@@ -95,8 +95,8 @@ class Source:
             self._desk = Desk(environment)
         return self._desk
 
-    def expose(self, evaluation_id: str, key: str, unit: str, answer: Answer, _context: Context, _unix_ms: int) -> None:
-        self._expose_each(evaluation_id, key, unit, answer)
+    def expose(self, evaluation_id: str, key: str, unit: str, answer: Answer, _context: Context, unix_ms: int) -> None:
+        self._expose_each(evaluation_id, key, unit, answer, unix_ms)
 
     def changed(self, events: list[ServerEvent] | None) -> None:
         """The client's configuration has changed: by these events, or as a whole."""
