@@ -22,6 +22,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{tag}: a tag in OpenFeature's features")
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_bdd_apply_tag(tag: str, function: object) -> bool:
     """Their other tags name sections of the specification, and are no marks."""
     return True

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeAlias, cast
 
-from openflagship.client.effects import Answered, Call, Close, Connect, Effect, Logic, Pause, Read, Write
+from openflagship.client.effects import Answered, Call, Close, Connect, Effect, Logic, Pause, Read, Secure, Write
 
 log = logging.getLogger("openflagship")
 
@@ -115,18 +115,39 @@ class AsyncDriver:
             return await asyncio.wait_for(effect.handle[1].drain(), effect.timeout_seconds)
         if isinstance(effect, Call):
             return await asyncio.to_thread(effect.function)
+        if isinstance(effect, Secure):
+            return await asyncio.wait_for(self._secure(effect.handle, effect.host), effect.timeout_seconds)
         if not isinstance(effect, Close):
             raise TypeError(f"there is no effect {effect!r}")
         return self._close(effect.handle)
 
     async def _connect(self, effect: Connect) -> _Pair:
         endpoint = effect.endpoint
-        tls = self._tls if endpoint.is_tls else None
+        tls = (self._tls or ssl.create_default_context()) if endpoint.is_tls else None
         opening = asyncio.open_connection(endpoint.host, endpoint.port, ssl=tls, limit=_READ_BYTES)
         try:
             pair = await asyncio.wait_for(opening, effect.timeout_seconds)
         except UnicodeError as error:
             raise OSError(f"{endpoint.host!r} is no host name") from error
+        self._open.add(pair)
+        return pair
+
+    async def _secure(self, plain: _Pair, host: str) -> _Pair:
+        """Raises OSError; the connection that was there is then closed with the others."""
+        reader, writer = plain
+        tls = self._tls or ssl.create_default_context()
+        if hasattr(writer, "start_tls"):
+            # From Python 3.11 on.
+            await writer.start_tls(tls, server_hostname=host)
+            return plain
+        reader = asyncio.StreamReader(_READ_BYTES)
+        protocol = asyncio.StreamReaderProtocol(reader)
+        transport = await self._loop.start_tls(writer.transport, protocol, tls, server_hostname=host)
+        if transport is None:
+            raise OSError("the connection ended before TLS began")
+        protocol.connection_made(transport)
+        pair = reader, asyncio.StreamWriter(transport, protocol, reader, self._loop)
+        self._open.discard(plain)
         self._open.add(pair)
         return pair
 
@@ -140,5 +161,6 @@ class AsyncDriver:
 
     def _close(self, handle: _Pair) -> None:
         self._open.discard(handle)
+        # Not close(): over TLS that waits for a farewell of the other side's, which may come after the loop's end.
         with suppress(RuntimeError):
-            handle[1].close()
+            handle[1].transport.abort()

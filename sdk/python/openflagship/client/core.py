@@ -60,9 +60,9 @@ class ClientCore(Evaluation):
         self.options = options if options is not None else Options(**settings)
         if not self.options.is_offline and not server_key:
             raise ValueError("Give the environment's server key, or is_offline=True.")
-        Endpoint.of(url)
+        Endpoint.of(url, self.options.proxy)
         if self.options.stream_url is not None:
-            Endpoint.of(self.options.stream_url)
+            Endpoint.of(self.options.stream_url, self.options.proxy)
         self._url = url
         self._server_key = server_key
         self._is_closed = False

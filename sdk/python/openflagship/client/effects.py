@@ -11,24 +11,29 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
+from openflagship.client.proxies import Proxy, proxy_for
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a server listens; `prefix` is the path below which its routes are."""
+    """Where a server listens; `prefix` is the path below which its routes are, `proxy` leads there."""
 
     host: str
     port: int
     is_tls: bool
     prefix: str = ""
+    proxy: Proxy | None = None
 
     @classmethod
-    def of(cls, url: str) -> Endpoint:
-        """Raises ValueError for what is no http or https address."""
+    def of(cls, url: str, proxy: str | None = None) -> Endpoint:
+        """`proxy` as in `Options`. Raises ValueError for what is no http or https address."""
         parts: SplitResult = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError(f"Give an address such as https://flags.example.com, not {url!r}.")
         is_tls = parts.scheme == "https"
-        return cls(parts.hostname, parts.port or (443 if is_tls else 80), is_tls, parts.path.rstrip("/"))
+        port = parts.port or (443 if is_tls else 80)
+        way = proxy_for(parts.scheme, parts.hostname, port, proxy)
+        return cls(parts.hostname, port, is_tls, parts.path.rstrip("/"), way)
 
     @property
     def authority(self) -> str:
@@ -38,9 +43,18 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """Open a connection; the result is a handle for the effects below."""
+    """Open a connection, past any proxy, with TLS where the endpoint has it; the result is a handle for the others."""
 
     endpoint: Endpoint
+    timeout_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Secure:
+    """Speak TLS on a connection from here on; the result is the handle to use instead."""
+
+    handle: Any
+    host: str
     timeout_seconds: float
 
 
@@ -78,6 +92,6 @@ class Call:
     function: Callable[[], Any]
 
 
-Effect: TypeAlias = Connect | Write | Read | Close | Pause | Call
+Effect: TypeAlias = Connect | Secure | Write | Read | Close | Pause | Call
 Answered = TypeVar("Answered")
 Logic: TypeAlias = Generator[Effect, Any, Answered]

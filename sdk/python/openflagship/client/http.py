@@ -9,7 +9,8 @@ from typing import Any
 
 import h11
 
-from openflagship.client.effects import Close, Connect, Endpoint, Logic, Read, Write
+from openflagship.client.effects import Close, Connect, Endpoint, Logic, Read, Secure, Write
+from openflagship.client.proxies import Proxy
 
 MOST_BODY_BYTES = 256 * 1024 * 1024
 _MOST_HEAD_BYTES = 64 * 1024
@@ -41,8 +42,13 @@ class Exchange:
 
     def send(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> Logic[Response]:
         """Send the request and read the answer's head. Raises OSError."""
-        target = self._endpoint.prefix + path
-        head = [("Host", self._endpoint.authority), ("Connection", "close"), *headers.items()]
+        endpoint, proxy = self._endpoint, self._endpoint.proxy
+        target = endpoint.prefix + path
+        head = [("Host", endpoint.authority), ("Connection", "close"), *headers.items()]
+        if proxy is not None and not endpoint.is_tls:
+            # It reads the request itself, and sends it on; what is TLS goes through a tunnel.
+            target = f"http://{endpoint.authority}{target}"
+            head += _proxy_head(proxy)
         if body or method != "GET":
             head.append(("Content-Length", str(len(body))))
         try:
@@ -52,22 +58,17 @@ class Exchange:
             sent += self._protocol.send(h11.EndOfMessage()) or b""
         except h11.LocalProtocolError as error:
             raise HttpError(f"the request cannot be sent: {error}") from error
-        self._handle = yield Connect(self._endpoint, self._timeout_seconds)
+        yield from self._connect()
         yield Write(self._handle, sent, self._timeout_seconds)
-        while True:
-            event = yield from self._next_event(self._timeout_seconds)
-            if isinstance(event, h11.Response):
-                return Response(
-                    event.status_code,
-                    {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers},
-                )
-            if not isinstance(event, h11.InformationalResponse):
-                raise HttpError("the connection ended before an answer came")
+        answer = yield from self._next_head(self._protocol)
+        return Response(
+            answer.status_code, {name.decode("latin-1"): value.decode("latin-1") for name, value in answer.headers}
+        )
 
     def read(self, timeout_seconds: float) -> Logic[bytes]:
         """The next piece of the body, empty at its end. Raises OSError."""
         while True:
-            event = yield from self._next_event(timeout_seconds)
+            event = yield from self._next_event(self._protocol, timeout_seconds)
             if not isinstance(event, h11.Data):
                 return b""
             if event.data:
@@ -78,15 +79,46 @@ class Exchange:
             yield Close(self._handle)
             self._handle = None
 
-    def _next_event(self, timeout_seconds: float) -> Logic[Any]:
+    def _connect(self) -> Logic[None]:
+        endpoint, proxy, seconds = self._endpoint, self._endpoint.proxy, self._timeout_seconds
+        if proxy is None:
+            self._handle = yield Connect(endpoint, seconds)
+            return
+        self._handle = yield Connect(Endpoint(proxy.host, proxy.port, is_tls=False), seconds)
+        if not endpoint.is_tls:
+            return
+        # A tunnel's target always has its port.
+        host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+        target = f"{host}:{endpoint.port}"
+        tunnel = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MOST_HEAD_BYTES)
+        asked = h11.Request(method="CONNECT", target=target, headers=[("Host", target), *_proxy_head(proxy)])
+        yield Write(self._handle, (tunnel.send(asked) or b"") + (tunnel.send(h11.EndOfMessage()) or b""), seconds)
+        answer = yield from self._next_head(tunnel)
+        if not 200 <= answer.status_code < 300:
+            raise HttpError(f"the proxy answered {answer.status_code} to CONNECT")
+        self._handle = yield Secure(self._handle, endpoint.host, seconds)
+
+    def _next_head(self, protocol: h11.Connection) -> Logic[h11.Response]:
+        while True:
+            event = yield from self._next_event(protocol, self._timeout_seconds)
+            if isinstance(event, h11.Response):
+                return event
+            if not isinstance(event, h11.InformationalResponse):
+                raise HttpError("the connection ended before an answer came")
+
+    def _next_event(self, protocol: h11.Connection, timeout_seconds: float) -> Logic[Any]:
         while True:
             try:
-                event = self._protocol.next_event()
+                event = protocol.next_event()
                 if event is not h11.NEED_DATA:
                     return event
-                self._protocol.receive_data((yield Read(self._handle, timeout_seconds)))
+                protocol.receive_data((yield Read(self._handle, timeout_seconds)))
             except h11.ProtocolError as error:
                 raise HttpError(f"the answer is no HTTP: {error}") from error
+
+
+def _proxy_head(proxy: Proxy) -> list[tuple[str, str]]:
+    return [] if proxy.authorization is None else [("Proxy-Authorization", proxy.authorization)]
 
 
 def request(

@@ -16,7 +16,8 @@ BeforeSend: TypeAlias = Callable[[dict[str, Any]], dict[str, Any] | None]
 class Options:
     """Times in seconds. Raises ValueError for what cannot work; nothing later on does.
 
-    `stream_url` where the stream is served elsewhere than the API. `bootstrap`: a snapshot, or the path of one.
+    `stream_url` where the stream is served elsewhere than the API. `proxy`: an HTTP proxy's address, empty for none;
+    unset, HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the environment count. `bootstrap`: a snapshot, or the path of one.
     `snapshot_path`: where the last good snapshot is kept. `store`: a shared place for it instead. `signing_secret`:
     accept signed snapshots only. `hash_key`: user ids leave the process as HMAC-SHA256 under this key. `before_send`
     sees each event, and may change it or drop it by returning None.
@@ -47,6 +48,7 @@ class Options:
     breaker_failures: int = 5
     breaker_seconds: float = 30.0
     ca_file: str | None = None
+    proxy: str | None = None
     instance: str | None = None
 
     def __post_init__(self) -> None:

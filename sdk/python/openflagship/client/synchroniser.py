@@ -57,8 +57,8 @@ class Synchroniser:
         self.error: str | None = None
         self.reconnects = 0
         self._configuration = configuration
-        self._api = Endpoint.of(url)
-        self._stream_endpoint = Endpoint.of(options.stream_url or url)
+        self._api = Endpoint.of(url, options.proxy)
+        self._stream_endpoint = Endpoint.of(options.stream_url or url, options.proxy)
         self._headers = headers
         self._options = options
         self._changed = changed

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
 
-from openflagship.client.effects import Answered, Call, Close, Connect, Effect, Logic, Pause, Read, Write
+from openflagship.client.effects import Answered, Call, Close, Connect, Effect, Logic, Pause, Read, Secure, Write
 
 log = logging.getLogger("openflagship")
 
@@ -123,6 +123,9 @@ class ThreadDriver:
             return effect.handle.sendall(effect.data)
         if isinstance(effect, Call):
             return effect.function()
+        if isinstance(effect, Secure):
+            effect.handle.settimeout(effect.timeout_seconds)
+            return self._secure(effect.handle, effect.host)
         if not isinstance(effect, Close):
             raise TypeError(f"there is no effect {effect!r}")
         return self._close(effect.handle)
@@ -137,10 +140,12 @@ class ThreadDriver:
         # A peer that vanishes without a word is found out by the read timeout; this spares the NAT's patience too.
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if not endpoint.is_tls or self._tls is None:
-            return plain
+        return self._secure(plain, endpoint.host) if endpoint.is_tls else plain
+
+    def _secure(self, plain: socket.socket, host: str) -> socket.socket:
+        tls = self._tls or ssl.create_default_context()
         try:
-            wrapped = self._tls.wrap_socket(plain, server_hostname=endpoint.host)
+            wrapped = tls.wrap_socket(plain, server_hostname=host)
         except OSError:
             self._close(plain)
             raise
