@@ -7,10 +7,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from flags import services
+from flags.admin.bulk import select
 from flags.admin.effects import served
 from flags.admin.sentences import describe
 from flags.documents import flag_document
-from flags.models import Flag
+from flags.models import Flag, FlagConfig
 from flags.selectors import search_configs
 from tenancy.admin import visit
 from tenancy.errors import ServiceError
@@ -39,8 +40,9 @@ def choose(model_admin: "FlagConfigAdmin", request: HttpRequest, environment: En
                 done = "released" if is_release else "killed"
                 messages.success(request, f"{len(configs)} flags with the tag {tag} are {done} in {environment}.")
                 return redirect(f"{model_admin.list_url()}?environment={environment.pk}&tag={tag}")
-    configs = list(search_configs(environment, tag=tag)) if tag else []
-    documents = [flag_document(config) for config in configs]
+    tagged = search_configs(environment, tag=tag) if tag else FlagConfig.objects.none()
+    chosen = select(tagged)
+    documents = [flag_document(config) for config in chosen.shown]
     return model_admin.page(
         request,
         "flags/kill_tag.html",
@@ -51,14 +53,15 @@ def choose(model_admin: "FlagConfigAdmin", request: HttpRequest, environment: En
         tag=tag,
         reason=reason,
         problems=problems,
-        has_killed=any(config.is_killed for config in configs),
+        chosen=chosen,
+        has_killed=tagged.exclude(kill_switch_variant="").exists(),
         rows=[
             {
                 "config": config,
                 "affected": max(0.0, 1 - served(document).get(config.off_variant, 0.0)),
                 "now": describe(document),
             }
-            for config, document in zip(configs, documents, strict=True)
+            for config, document in zip(chosen.shown, documents, strict=True)
         ],
         list_url=f"{model_admin.list_url()}?environment={environment.pk}",
     )

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from audit.models import Entry
 from flags import services
+from flags.admin import bulk
 from flags.admin.trace import readable
 from flags.admin.tryout import read_attributes
 from flags.models import FlagConfig
@@ -174,6 +175,18 @@ def test_kill_tag__says_what_then_kills_every_flag_with_it(console_editor, acme,
     assert sorted(killed) == ["new-checkout", "other"]
     console_editor.post(page, {"tag": "payments", "release": ""})
     assert not FlagConfig.objects.exclude(kill_switch_variant="").exists()
+
+
+def test_kill_tag__more_than_are_shown__counts_them_all(console_editor, acme, config, monkeypatch):
+    monkeypatch.setattr(bulk, "MOST_SHOWN", 1)
+    for key in ("one", "two"):
+        services.create_flag(actor=ALICE, environment=acme.staging, payload={"key": key, "tags": ["pay"]})
+    page = f"{reverse('admin:flags_flagconfig_kill_tag')}?environment={acme.staging.pk}"
+
+    asked = console_editor.get(f"{page}&tag=pay").text
+
+    assert "And 1 more." in asked
+    assert "Kill all 2" in asked
 
 
 def test_kill_tag__viewer__may_not(console_viewer, acme, config):
