@@ -137,6 +137,7 @@ class Membership(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
+        verbose_name = "member"
         constraints = [
             models.UniqueConstraint(
                 fields=["user", "organization", "project", "environment"],
@@ -177,6 +178,8 @@ class Credential(models.Model):
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
+        verbose_name = "key or token"
+        verbose_name_plural = "keys and tokens"
         ordering = ["-created_at"]
         constraints = [
             models.CheckConstraint(

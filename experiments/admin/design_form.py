@@ -18,7 +18,7 @@ from tenancy.errors import Problem
 GUARDRAIL_ROWS = 3
 _PLAN = {"baseline": "", "sd": "", "effect": "10", "power": "80"}
 _TEXTS = ("name", "hypothesis", "flagKey", "controlVariant", "split", "trafficPercent", "layer", "primaryMetric")
-_MORE_TEXTS = ("newEvent", "method", "alpha", "plannedUsers", "breakdowns", "endsAt")
+_MORE_TEXTS = ("newEvent", "method", "alpha", "plannedUsers", "breakdowns", "startsAt", "endsAt")
 # Which part of the form a field of the payload stands in; texts stand under its own name.
 _PARTS = {
     "secondaryMetrics": "secondary",
@@ -64,7 +64,8 @@ class Design:
                 "alpha": str(analysis["alpha"]),
                 "plannedUsers": str(analysis["plannedUsers"] or ""),
                 "breakdowns": ", ".join(resource["breakdowns"]),
-                "endsAt": resource["endsAt"].strftime("%Y-%m-%dT%H:%M") if resource["endsAt"] else "",
+                "startsAt": _typed(resource["startsAt"]),
+                "endsAt": _typed(resource["endsAt"]),
             },
             secondary=resource["secondaryMetrics"],
             guardrails=[{**row, "marginPercent": str(row["marginPercent"])} for row in resource["guardrails"]],
@@ -122,7 +123,8 @@ class Design:
             },
             "breakdowns": [name for name in (part.strip() for part in texts["breakdowns"].split(",")) if name],
             "autoPauseOnSrm": self.auto_pause,
-            "endsAt": _moment(texts["endsAt"], problems),
+            "startsAt": _moment(texts["startsAt"], "startsAt", problems),
+            "endsAt": _moment(texts["endsAt"], "endsAt", problems),
         }
         if texts["controlVariant"]:
             payload["controlVariant"] = texts["controlVariant"]
@@ -177,12 +179,16 @@ def _whole(text: str, attr: str, problems: list[Problem]) -> int | None:
     return int(text)
 
 
-def _moment(text: str, problems: list[Problem]) -> datetime | None:
+def _typed(moment: datetime | None) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M") if moment else ""
+
+
+def _moment(text: str, attr: str, problems: list[Problem]) -> datetime | None:
     if not text:
         return None
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        problems.append(Problem("endsAt", "invalid", "Give a moment like 2026-11-20T14:05."))
+        problems.append(Problem(attr, "invalid", "Give a moment like 2026-11-20T14:05."))
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

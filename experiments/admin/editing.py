@@ -12,6 +12,7 @@ from audit.services import diff
 from experiments import services
 from experiments.admin.design_form import Design
 from experiments.admin.designer import render_design
+from experiments.documents import experiment_resource
 from experiments.models import Experiment
 from experiments.selectors import get_experiment
 from experiments.services.drafts import LIVE_FIELDS
@@ -39,6 +40,9 @@ def edit(model_admin: "ExperimentAdmin", request: HttpRequest, experiment: Exper
         payload, problems = design.payload()
         shown = {"version": _version(request), "base": base_of(request.POST, base)}
         changed = changes_in(json.loads(json.dumps(payload, default=str)), shown["base"])
+        if "analysis" in changed:
+            # What the page has no field for stays as it is.
+            payload["analysis"] = {**experiment_resource(experiment)["analysis"], **payload["analysis"]}
         if not problems:
             try:
                 services.update_experiment(

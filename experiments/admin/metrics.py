@@ -30,36 +30,60 @@ _NAMES = {
 
 
 class MetricForm(forms.Form):
-    key = forms.CharField(max_length=100, widget=UnfoldAdminTextInputWidget, help_text="It never changes.")
-    name = forms.CharField(max_length=200, required=False, widget=UnfoldAdminTextInputWidget)
-    type = forms.ChoiceField(choices=Metric.Type.choices, widget=UnfoldAdminSelectWidget)
-    event_name = forms.CharField(
-        max_length=200, widget=UnfoldAdminTextInputWidget, help_text="As services send it, for example purchase."
+    key = forms.CharField(
+        max_length=100,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="For scripts and the API, for example purchase-rate. It never changes.",
     )
-    denominator_event_name = forms.CharField(
+    name = forms.CharField(
         max_length=200,
         required=False,
         widget=UnfoldAdminTextInputWidget,
-        help_text="For a ratio: the events it divides by.",
+        help_text="As result pages call it; empty is the key.",
+    )
+    type = forms.ChoiceField(label="Measures", choices=Metric.Type.choices, widget=UnfoldAdminSelectWidget)
+    event_name = forms.CharField(
+        label="Event",
+        max_length=200,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Its name as services send it, for example purchase.",
+    )
+    goal = forms.ChoiceField(
+        label="Better is",
+        choices=[(Metric.Goal.INCREASE, "more of it"), (Metric.Goal.DECREASE, "less of it")],
+        widget=UnfoldAdminSelectWidget,
     )
     value_property = forms.CharField(
+        label="Value",
         max_length=200,
         required=False,
         widget=UnfoldAdminTextInputWidget,
         help_text="The event's property that is its value, such as total; empty is the value it was sent with.",
     )
-    quantile = forms.FloatField(
-        required=False, widget=UnfoldAdminDecimalFieldWidget, help_text="For a quantile: 0.95 is the 95th percentile."
+    denominator_event_name = forms.CharField(
+        label="Divided by the event",
+        max_length=200,
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="For a ratio only.",
     )
-    goal = forms.ChoiceField(choices=Metric.Goal.choices, widget=UnfoldAdminSelectWidget)
+    quantile = forms.FloatField(
+        required=False,
+        widget=UnfoldAdminDecimalFieldWidget,
+        help_text="For a quantile only: 0.95 is the 95th percentile.",
+    )
     window_hours = forms.IntegerField(
+        label="Counts for (hours)",
         required=False,
         min_value=1,
         widget=UnfoldAdminTextInputWidget,
         help_text="How long after a user's first exposure an event counts; empty is 7 days.",
     )
     cap = forms.FloatField(
-        required=False, widget=UnfoldAdminDecimalFieldWidget, help_text="A user's total counts at most this much."
+        label="At most, per user",
+        required=False,
+        widget=UnfoldAdminDecimalFieldWidget,
+        help_text="What a user's total is above it is left out, so that one order cannot decide; empty is no limit.",
     )
     version = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
@@ -85,6 +109,8 @@ class MetricAdmin(RemovableAdmin):
     list_display = ["name", "key", "type_label", "event_name", "goal_label", "project"]
     list_select_related = ["project"]
     search_fields = ["key", "name", "event_name"]
+    search_help_text = "Search by key, name or event"
+    teaching = "experiments/empty_metrics.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Metric]:
         projects = access.projects(visit(request).principal)

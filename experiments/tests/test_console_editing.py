@@ -1,5 +1,7 @@
 """Editing in the console: what a started experiment lets change, and two people who edit the same one."""
 
+from datetime import UTC, datetime
+
 import pytest
 from django.urls import reverse
 
@@ -142,3 +144,29 @@ def test_edit__draft_with_more_than_the_page_can_show__keeps_it(console_editor, 
     assert draft.name == "Renamed"
     assert draft.audience == {"any": [{"attribute": "plan", "operator": "equals", "value": "pro"}]}
     assert draft.correction == Experiment.Correction.BENJAMINI_HOCHBERG
+
+
+def test_edit__draft__takes_a_start_by_date_and_keeps_what_the_page_has_no_field_for(console_editor, draft):
+    context = console_editor.get(url(draft)).context
+    sent = {
+        **context["design"].texts, "version": context["version"], "base": context["base"],
+        "startsAt": "2031-05-06T07:08", "alpha": "0.01",
+        "guardrail-0-metric": "errors", "guardrail-0-marginPercent": "2.0", "guardrail-0-action": "pause",
+    }  # fmt: skip
+
+    assert console_editor.post(url(draft), sent).status_code == 302
+
+    draft.refresh_from_db()
+    assert draft.starts_at == datetime(2031, 5, 6, 7, 8, tzinfo=UTC)
+    assert (draft.alpha, draft.correction) == (0.01, Experiment.Correction.BENJAMINI_HOCHBERG)
+    assert 'value="2031-05-06T07:08"' in console_editor.get(url(draft)).text
+
+
+def test_edit__start_that_is_no_moment__says_so_beside_the_field(console_editor, draft):
+    context = console_editor.get(url(draft)).context
+    sent = {**context["design"].texts, "version": context["version"], "base": context["base"], "startsAt": "soon"}
+
+    answer = console_editor.post(url(draft), sent)
+
+    assert answer.status_code == 422
+    assert "Give a moment" in answer.context["design"].errors["startsAt"][0]

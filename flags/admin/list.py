@@ -16,13 +16,17 @@ _MOST_TAGS = 100
 class EnvironmentList(ConsoleList):
     """Shows the environment in view; `?environment=` names another."""
 
+    has_environment = False
+
     def get_filters_params(self, params: Any = None) -> dict[str, Any]:
         found: dict[str, Any] = super().get_filters_params(params)
         found.pop("environment", None)
         return found
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
-        return super().get_queryset(request, exclude_parameters).filter(environment=visit(request).environment)
+        environment = visit(request).environment
+        self.has_environment = environment is not None
+        return super().get_queryset(request, exclude_parameters).filter(environment=environment)
 
 
 class FlagList(EnvironmentList):

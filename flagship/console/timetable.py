@@ -89,12 +89,12 @@ def upkeep(*, now: datetime | None = None) -> list[Upkeep]:
     found = []
     for task, name in _UPKEEP.items():
         row = known.get(task)
-        since = row.last_run_at if row else None
+        # Until its first run beat counts from when it learnt of the task.
+        since = (row.last_run_at or row.date_changed) if row else None
         next_at = None
         if since is not None:
             timetable = maybe_schedule(schedules[task])
             next_at = (timetable.now() + timetable.remaining_estimate(since)).replace(microsecond=0)
-        # Before its first run beat writes the moment at which it learnt of the task.
-        last_at = since if row is not None and row.total_run_count else None
+        last_at = row.last_run_at if row is not None and row.total_run_count else None
         found.append(Upkeep(task, name, last_at, next_at, next_at is not None and next_at + _LATE < moment))
     return found

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import messages
 from django.forms import BaseForm
@@ -38,6 +38,10 @@ class ConsoleAdmin(ModelAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:  # noqa: ARG002 - Django's signature
         return ConsoleList
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        title = str(self.opts.verbose_name_plural).capitalize()
+        return cast(HttpResponse, super().changelist_view(request, {"title": title, **(extra_context or {})}))
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return bool(visit(request).organizations)

@@ -80,6 +80,8 @@ class CredentialAdmin(ConsoleAdmin):
     list_select_related = ["organization", "environment__project", "user"]
     list_filter = ["kind"]
     search_fields = ["name", "prefix"]
+    search_help_text = "Search by name, or by what it begins with"
+    teaching = "tenancy/empty_keys.html"
     fields = [
         "name", "kind", "organization", "environment", "user", "prefix", "state",
         "created_at", "created_by", "last_used_at", "expires_at", "revoked_at",

@@ -100,6 +100,7 @@ class MembershipAdmin(ConsoleAdmin):
     actions_detail = ["remove"]
     list_select_related = ["user", "organization", "project", "environment__project"]
     search_fields = ["user__username", "user__email"]
+    search_help_text = "Search by user name or email"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Membership]:
         looking = visit(request)

@@ -50,6 +50,8 @@ class ProjectAdmin(_Dated):
     list_display = ["name", "key", "organization", "environment_list", "created"]
     list_select_related = ["organization"]
     search_fields = ["name", "key"]
+    search_help_text = "Search by name or key"
+    teaching = "tenancy/empty_projects.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Project]:
         found = access.projects(visit(request).principal).select_related("organization")
@@ -106,6 +108,8 @@ class EnvironmentAdmin(_Dated):
     list_display = ["name", "key", "project", "stage", "config_version", "created"]
     list_select_related = ["project__organization"]
     search_fields = ["name", "key", "project__name", "project__key"]
+    search_help_text = "Search by name, key or project"
+    teaching = "tenancy/empty_environments.html"
     fields = ["project", "name", "key", "is_production", "salt", "config_version", "created_at"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Environment]:
