@@ -226,6 +226,20 @@ def _measure(options: argparse.Namespace) -> list[str]:
             "exposures and exact users of a flag, last days",
             lambda: selectors.flag_exposures(experiment[0], FLAG, START + timedelta(days=3), None),
         ),
+        (
+            "the same of a window that ends in the past, from the raw events of ten days",
+            lambda: selectors.flag_exposures(
+                experiment[0], FLAG, START + timedelta(days=3), START + timedelta(days=13)
+            ),
+        ),
+        (
+            "beside a result: the bots' first variants, from what is kept",
+            lambda: list(selectors.bots_first_seen(*experiment, START, END)),
+        ),
+        (
+            "beside a result: when its youngest event was received",
+            lambda: selectors.last_received(*experiment, START, END, ["purchase"], END + timedelta(days=7)),
+        ),
     ]
     lines = [
         "| question | seconds |",

@@ -24,26 +24,26 @@ from analytics.stores.postgres_rewrites import FIRST_PHASE
 _BEGINNING = FIRST_PHASE
 NO_END = datetime(9000, 1, 1, tzinfo=UTC)
 
-# One row per unit that is no bot, from the raw events. At equal instants the variant decides, as in `unit_states`.
-_RAW_UNITS = """
-SELECT unit_id, (array_agg(variant ORDER BY first_at, variant))[1] AS variant, min(first_at) AS first_at,
-       count(*) > 1 AS is_crossover
-FROM (
-    SELECT unit_id, variant, min(occurred_at) AS first_at FROM exposures
-    WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s AND NOT is_bot
-      AND occurred_at >= %(since)s AND occurred_at < %(until)s
-    GROUP BY unit_id, variant
-) AS seen
+# One row per unit from the raw events, in one pass; a bot has no first exposure. Only of units that saw more variants
+# the first one has to be looked up, in the index by experiment and time; at equal instants the variant that sorts first
+# is the first, as in `unit_states`.
+_RAW_SEEN = """
+SELECT unit_id, min(occurred_at) FILTER (WHERE NOT is_bot) AS first_at, min(variant) FILTER (WHERE NOT is_bot) AS low,
+       max(variant) FILTER (WHERE NOT is_bot) AS high
+FROM exposures
+WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s
+  AND occurred_at >= %(since)s AND occurred_at < %(until)s
 GROUP BY unit_id
 """
-_RAW_BOTS = """
-SELECT count(*) FROM (
-    SELECT unit_id FROM exposures
-    WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s
-      AND occurred_at >= %(since)s AND occurred_at < %(until)s
-    GROUP BY unit_id HAVING bool_and(is_bot)
-) AS bots
+_RAW_UNITS = """
+SELECT unit_id, first_at, low <> high AS is_crossover, CASE WHEN low = high THEN low ELSE (
+    SELECT min(variant) FROM exposures AS first
+    WHERE first.environment_id = %(environment_id)s AND first.experiment = %(experiment)s
+      AND first.occurred_at = seen.first_at AND first.unit_id = seen.unit_id AND NOT first.is_bot
+) END AS variant
+FROM seen WHERE first_at IS NOT NULL
 """
+_RAW_BOTS = "SELECT count(*) FROM seen WHERE first_at IS NULL"
 # The same from what the ingest keeps up; a unit that crossed over after the end had not yet.
 _KEPT_UNITS = """
 SELECT unit_id, variant, first_at, crossed_at IS NOT NULL AND crossed_at < %(until)s AS is_crossover
@@ -100,7 +100,7 @@ class _Source:
 
 
 KEPT = _Source("", f"({_KEPT_UNITS}) AS units", _KEPT_BOTS)
-_RAW = _Source(f"WITH units AS MATERIALIZED ({_RAW_UNITS})", "units", _RAW_BOTS)
+_RAW = _Source(f"WITH seen AS MATERIALIZED ({_RAW_SEEN}), units AS MATERIALIZED ({_RAW_UNITS})", "units", _RAW_BOTS)
 
 
 class PostgresReads:
@@ -123,10 +123,13 @@ class PostgresReads:
         rows = _rows(
             f"""{source.common}
             SELECT (first_at AT TIME ZONE 'UTC')::date, variant, is_crossover, count(*)
-            FROM {source.units} GROUP BY 1, 2, 3 ORDER BY 1, 2""",
+            FROM {source.units} GROUP BY 1, 2, 3
+            UNION ALL SELECT NULL, NULL, NULL, ({source.bots})
+            ORDER BY 1 NULLS LAST, 2""",
             parameters,
         )
-        return summarise_exposures(rows, _rows(source.bots, parameters)[0][0])
+        *seen, (*_, bots) = rows
+        return summarise_exposures(seen, bots)
 
     def binary_summary(self, period: Period, counting: Counting) -> dict[str, BinarySummary]:
         parameters = parameters_of(period, counting)
@@ -216,11 +219,15 @@ class PostgresReads:
                 )
             )
             return {variant: FlagExposures(count, users.get(variant, 0)) for variant, count in exposures}
+        # Who was last seen after the window may have been seen in it: only the raw events tell. Grouped, which is
+        # hashed and done in parallel; count(DISTINCT) sorts them all in one process.
         rows = _rows(
-            """SELECT variant, count(*), count(DISTINCT unit_id) FROM exposures
-            WHERE environment_id = %(environment_id)s AND flag_key = %(flag_key)s AND NOT is_bot
-              AND occurred_at >= %(since)s AND occurred_at < %(until)s
-            GROUP BY variant ORDER BY variant""",
+            """SELECT variant, sum(exposures)::bigint, count(*) FROM (
+                SELECT variant, unit_id, count(*) AS exposures FROM exposures
+                WHERE environment_id = %(environment_id)s AND flag_key = %(flag_key)s AND NOT is_bot
+                  AND occurred_at >= %(since)s AND occurred_at < %(until)s
+                GROUP BY variant, unit_id
+            ) AS units GROUP BY variant ORDER BY variant""",
             parameters,
         )
         return {variant: FlagExposures(*figures) for variant, *figures in rows}

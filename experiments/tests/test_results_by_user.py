@@ -8,14 +8,16 @@ import pytest
 from scipy import stats
 
 from analytics.events import Batch
+from analytics.models import CohortPair
 from analytics.services import store_events
-from experiments import services
+from experiments import jobs, services
 from experiments.analysis import results_for
 from experiments.analysis.measures import measure
 from experiments.analysis.people import Source
 from experiments.analysis.window import window_of
 from experiments.models import Phase
 from experiments.selectors import get_experiment
+from experiments.services.results import recompute
 from experiments.tests.conftest import START, conversion, exposure
 from tenancy.testing import ALICE
 
@@ -220,3 +222,28 @@ def test_measure__from_sums_and_from_users__agree(with_metric, metric, analysis)
             assert (ours is None) == (theirs is None), name
             if ours is not None:
                 assert asdict(ours) == pytest.approx(asdict(theirs)), name
+
+
+@pytest.mark.parametrize(
+    ("analysis", "metric"),
+    [
+        (None, {"type": "ratio", "denominatorEventName": "view"}),
+        (None, {"type": "continuous", "cap": 20}),
+        ({"cuped": True}, {"type": "binary"}),
+    ],
+)
+def test_nightly__ratio_cap_or_cuped__keeps_sums_that_change_no_digit(with_metric, analysis, metric):
+    experiment = with_metric(analysis=analysis, **metric)
+    figures = {key: [[7.0 + row, None] for row in range(30 + more)] for key, more in (("control", 0), ("treatment", 3))}
+    _send(experiment, figures)
+    _send(experiment, figures, at=SEEN - DAY, is_exposed=False)
+    _send(experiment, figures, event_name="view", is_exposed=False)
+    jobs.store_nightly(experiment.pk, now=LATER)
+    assert CohortPair.objects.filter(experiment=experiment.key).values_list("variant", "users").distinct().count() == 2
+
+    # Stored again, from what was kept, it is the same row; and so it is without.
+    jobs.store_nightly(experiment.pk, now=LATER)
+    row = ExperimentResult.objects.get(experiment=experiment)
+    CohortPair.objects.all().delete()
+    assert recompute(row)
+    assert row.payload["variants"][0]["users"] == 30
