@@ -45,6 +45,7 @@ __all__ = [
     "flag_units",
     "last_exposures",
     "last_received",
+    "latest_attributes",
     "next_counted",
     "pair_summary",
     "recent_attributes",
@@ -134,6 +135,16 @@ def recent_attributes(
     Looks at the installation's latest `most_exposures` exposures, and no further back than `since`'s full hour.
     """
     return store().recent_attributes(environment_id, flag_key, _full_hour(since), most_exposures)
+
+
+def latest_attributes(
+    environment_id: int, since: datetime, *, most_exposures: int, limit: int
+) -> list[tuple[str, dict[str, Any]]]:
+    """(unit, what it carried) of at most `limit` of the environment's latest exposures, those without left out.
+
+    Looks no further back than `since`, and may leave out what is not among the installation's `most_exposures` latest.
+    """
+    return store().latest_attributes(environment_id, since, most_exposures, limit)
 
 
 def last_exposures(environment_id: int, flag_keys: Sequence[str]) -> dict[str, datetime]:

@@ -258,6 +258,15 @@ class EventStore(Protocol):
         """
         ...
 
+    def latest_attributes(
+        self, environment_id: int, since: datetime, most_exposures: int, limit: int
+    ) -> list[tuple[str, dict[str, Any]]]:
+        """(unit, what it carried) of the environment's latest exposures that kept attributes, the latest first.
+
+        Looks no further back than `since`, and may leave out what is not among the installation's latest exposures.
+        """
+        ...
+
     def last_exposures(self, environment_id: int, flag_keys: Sequence[str]) -> dict[str, datetime]:
         """The UTC hour of each flag's last exposure; flags that never had one are left out."""
         ...

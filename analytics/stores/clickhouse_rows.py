@@ -53,6 +53,16 @@ class ClickHouseRows:
         rows = self._rows(sql.CARRIED, {**parameters, "most": most_exposures})
         return {unit_id: json.loads(text) for unit_id, text in rows}
 
+    def latest_attributes(
+        self,
+        environment_id: int,
+        since: datetime,
+        most_exposures: int,  # noqa: ARG002 - the interface's
+        limit: int,
+    ) -> list[tuple[str, dict[str, Any]]]:
+        parameters = {"environment_id": environment_id, "since": unix_ms(since), "limit": limit}
+        return [(unit_id, json.loads(text)) for unit_id, text in self._rows(sql.LATEST_CARRIED, parameters)]
+
     def attribute_values(self, period: Period, name: str) -> Iterator[tuple[str, Any]]:
         for unit_id, text in self._rows(sql.ATTRIBUTE, {**_of(period), "name": name}):
             yield unit_id, json.loads(text)

@@ -183,6 +183,11 @@ WHERE environment_id = {environment_id:Int64} AND flag_key = {flag_key:String} A
   AND NOT is_bot AND attributes IS NOT NULL
 GROUP BY unit_id
 """
+LATEST_CARRIED = """
+SELECT unit_id, assumeNotNull(attributes) FROM exposures FINAL
+WHERE environment_id = {environment_id:Int64} AND occurred_ms >= {since:Int64} AND attributes IS NOT NULL
+ORDER BY toString(evaluation_id) DESC LIMIT {limit:Int64}
+"""
 BOTS_FIRST_SEEN = f"""
 SELECT argMin(variant, (occurred_ms, variant)), min(occurred_ms) {_SEEN} GROUP BY unit_id HAVING min(is_bot)
 """

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db import connection, transaction
 
@@ -35,6 +36,14 @@ SELECT DISTINCT ON (unit_id) unit_id, attributes::text FROM (
 WHERE environment_id = %(environment_id)s AND flag_key = %(flag_key)s AND occurred_at >= %(since)s
   AND NOT is_bot AND attributes IS NOT NULL
 ORDER BY unit_id, occurred_at DESC, evaluation_id DESC
+"""
+# Ids of exposures begin with their time, so the latest ones are an index's end; then this environment's among them.
+_LATEST_CARRIED = """
+SELECT unit_id, attributes::text FROM (
+    SELECT evaluation_id, environment_id, unit_id, attributes FROM exposures
+    WHERE evaluation_id >= %(first)s ORDER BY evaluation_id DESC LIMIT %(most)s
+) AS latest
+WHERE environment_id = %(environment_id)s AND attributes IS NOT NULL ORDER BY evaluation_id DESC LIMIT %(limit)s
 """
 _BOTS = f"""
 SELECT (array_agg(variant ORDER BY occurred_at, variant))[1], min(occurred_at)
@@ -134,6 +143,16 @@ class PostgresRows:
         with connection.cursor() as cursor:
             cursor.execute(_CARRIED, parameters)
             return {unit_id: json.loads(text) for unit_id, text in cursor.fetchall()}
+
+    def latest_attributes(
+        self, environment_id: int, since: datetime, most_exposures: int, limit: int
+    ) -> list[tuple[str, dict[str, Any]]]:
+        first = UUID(int=int(since.timestamp() * 1000) << 80)
+        parameters: dict[str, Any] = {"environment_id": environment_id, "first": first}
+        parameters |= {"most": most_exposures, "limit": limit}
+        with connection.cursor() as cursor:
+            cursor.execute(_LATEST_CARRIED, parameters)
+            return [(unit_id, json.loads(text)) for unit_id, text in cursor.fetchall()]
 
     def attribute_values(self, period: Period, name: str) -> Iterator[tuple[str, Any]]:
         for unit_id, text in _stream(_ATTRIBUTE, {**_of(period), "name": name}):

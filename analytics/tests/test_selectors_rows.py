@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from analytics import selectors
-from analytics.events import Batch
+from analytics.events import Batch, Exposure
 from analytics.services import store_events
 from analytics.tests.conftest import NOON, conversion, exposure, milliseconds
 
@@ -154,3 +154,32 @@ def test_last_received__is_the_youngest_before_the_deadline() -> None:
     for days in (1, 9, 70, 700):
         asked_later = (*asked[:5], END + timedelta(days=days, milliseconds=1))
         assert selectors.last_received(*asked_later) == END
+
+
+def test_latest_attributes__of_one_environment__come_latest_first_and_no_older_than_asked() -> None:
+    def seen(unit: str, hours: int, attributes: str | None, environment: int = ENV) -> Exposure:
+        return exposure(environment, unit, "control", NOON + hours * HOUR, attributes=attributes)
+
+    store_events(
+        Batch(
+            [
+                seen("old", 0, '{"country": "FR"}'),
+                seen("alice", 2, '{"country": "DE"}'),
+                seen("bob", 3, '{"country": "US", "age": 30}'),
+                seen("alice", 4, '{"country": "NL"}'),
+                seen("none", 5, None),
+                seen("other", 6, '{"country": "JP"}', ENV + 1),
+            ],
+            [],
+        )
+    )
+
+    def latest(limit: int) -> list[tuple[str, dict[str, object]]]:
+        return selectors.latest_attributes(ENV, NOON + HOUR, most_exposures=100, limit=limit)
+
+    assert latest(10) == [
+        ("alice", {"country": "NL"}),
+        ("bob", {"country": "US", "age": 30}),
+        ("alice", {"country": "DE"}),
+    ]
+    assert latest(1) == [("alice", {"country": "NL"})]

@@ -3,17 +3,15 @@
 Bounded whatever the number of events: the latest exposures alone are looked at, once in five minutes an environment.
 """
 
-import json
 import re
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 from django.core.cache import cache
-from django.db import connection
 from django.utils import timezone
 
+from analytics.selectors import latest_attributes
 from flags.models import FlagConfig, Segment
 from tenancy.models import Environment
 
@@ -21,17 +19,10 @@ BUILT_IN = ("userId", "country", "plan", "platform")
 _LOOKED_AT = 20_000
 _LOOK_BACK = timedelta(days=7)
 _MOST_ATTRIBUTES, _MOST_VALUES, _LONGEST = 60, 50, 60
+_MOST_PEOPLE = 2_000
 _KEPT_SECONDS = 300
 _VERSION = re.compile(r"v?\d+\.\d+(\.\d+)?([-+].+)?")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d([T ].+)?")
-# Ids of exposures begin with their time, so the latest ones are an index's end; then this environment's among them.
-_LATEST = """
-SELECT unit_id, attributes::text FROM (
-    SELECT environment_id, unit_id, attributes FROM exposures WHERE evaluation_id >= %s AND evaluation_id < %s
-    ORDER BY evaluation_id DESC LIMIT %s
-) AS latest
-WHERE environment_id = %s AND attributes IS NOT NULL LIMIT 2000
-"""
 
 
 def attributes_of(environment: Environment) -> dict[str, dict[str, Any]]:
@@ -82,20 +73,13 @@ def _kind_of(value: Any) -> str:
 
 def recent(environment: Environment) -> list[tuple[str, dict[str, Any]]]:
     """`(unit, attributes)` of the environment's exposures among the latest of all that carried any; 2,000 at most."""
-    now = timezone.now()
-    bounds = [_first_id(now - _LOOK_BACK), _first_id(now + timedelta(hours=1))]
-    with connection.cursor() as cursor:
-        cursor.execute(_LATEST, [*bounds, _LOOKED_AT, environment.pk])
-        return [(unit, json.loads(text)) for unit, text in cursor.fetchall()]
+    since = timezone.now() - _LOOK_BACK
+    return latest_attributes(environment.pk, since, most_exposures=_LOOKED_AT, limit=_MOST_PEOPLE)
 
 
 def _seen(environment: Environment) -> Iterator[tuple[str, Any]]:
     for _, attributes in recent(environment):
         yield from attributes.items()
-
-
-def _first_id(moment: datetime) -> UUID:
-    return UUID(int=int(moment.timestamp() * 1000) << 80)
 
 
 def _asked_for(environment: Environment) -> Iterator[tuple[str, Any]]:
