@@ -15,7 +15,7 @@ from experiments.analysis import results_for
 from experiments.analysis.measures import measure
 from experiments.analysis.people import Source
 from experiments.analysis.window import window_of
-from experiments.models import Phase
+from experiments.models import ExperimentResult, Phase
 from experiments.selectors import get_experiment
 from experiments.services.results import recompute
 from experiments.tests.conftest import START, conversion, exposure
