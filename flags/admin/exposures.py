@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -17,7 +18,11 @@ _DAYS = 7
 
 
 def fragment(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConfig) -> HttpResponse:  # noqa: ARG001 - as the other pages
-    return render(request, "flags/exposures.html", {"chart": exposures_chart(config)})
+    try:
+        shown: dict[str, Any] = {"chart": exposures_chart(config)}
+    except OperationalError:
+        shown = {"is_away": True}
+    return render(request, "flags/exposures.html", shown)
 
 
 def exposures_chart(config: FlagConfig) -> dict[str, Any] | None:

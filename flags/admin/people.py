@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
@@ -20,11 +21,13 @@ def fragment(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagC
     form = FlagForm.sent(request.POST)
     form.key, form.type = config.flag.key, config.flag.type
     payload, problems = form.payload()
-    found = None
+    found, is_away = None, False
     if not problems:
         try:
             changed = changes_in(payload, base_of(request.POST, {}))
             found = impact_of(config.environment, config.flag.key, changed) if changed else None
         except ServiceError:
             found = None  # what is wrong stands in the preview above
-    return render(request, "flags/people.html", {"found": found, "config": config})
+        except OperationalError:
+            is_away = True
+    return render(request, "flags/people.html", {"found": found, "is_away": is_away, "config": config})

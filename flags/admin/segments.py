@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import OperationalError
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
@@ -237,9 +238,12 @@ class SegmentAdmin(PerEnvironmentAdmin, RemovableAdmin):
             shown = {
                 "sentence": describe_tree(after["conditions"]) if after["conditions"] else "",
                 "after": after,
-                "found": membership(environment, before, after),
                 "is_new": stored is None,
             }
+            try:
+                shown["found"] = membership(environment, before, after)
+            except OperationalError:
+                shown["is_away"] = True
         return render(request, "flags/segment_preview.html", shown)
 
 

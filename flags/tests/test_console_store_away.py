@@ -1,0 +1,55 @@
+"""The flag's and the segment's page while the store of events is away: they work, and say what they cannot count."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from django.core.cache import cache
+from django.urls import reverse
+
+from analytics.stores import store
+from flags import services
+from tenancy.testing import ALICE
+
+
+@pytest.fixture
+def config(acme):
+    rule = {
+        "priority": 10,
+        "variant": "treatment",
+        "conditions": [{"attribute": "country", "operator": "in", "value": ["DE"]}],
+    }
+    payload = {"key": "new-checkout", "enabled": True, "rules": [rule]}
+    return services.create_flag(actor=ALICE, environment=acme.staging, payload=payload)[0]
+
+
+@pytest.fixture
+def away(settings, acme) -> Iterator[None]:
+    """A ClickHouse that nobody answers for: port 9 discards."""
+    store.cache_clear()
+    settings.ANALYTICS_URL = "clickhouse://default@127.0.0.1:9/flagship"
+    cache.delete(f"console:attributes:{acme.staging.pk}")
+    yield
+    store.cache_clear()
+    cache.delete(f"console:attributes:{acme.staging.pk}")
+
+
+@pytest.mark.usefixtures("away")
+def test_suggestions__store_away__are_those_that_rules_ask_for(console_editor, config, acme):
+    url = f"{reverse('admin:flags_flagconfig_attributes')}?environment={acme.staging.pk}"
+
+    assert console_editor.get(url).json()["country"]["values"] == ["DE"]
+
+
+@pytest.mark.usefixtures("away")
+def test_counts__store_away__say_so(console_editor, config, acme):
+    assert console_editor.get(reverse("admin:flags_flagconfig_change", args=[config.pk])).status_code == 200
+    exposures = console_editor.get(reverse("admin:flags_flagconfig_exposures", args=[config.pk]))
+    conditions = json.dumps({"attribute": "plan", "operator": "in", "value": ["pro"]})
+    segment = console_editor.post(
+        f"{reverse('admin:flags_segment_preview')}?environment={acme.staging.pk}",
+        {"key": "beta", "name": "Beta", "conditions": conditions},
+    )
+
+    assert "cannot be reached at present" in exposures.text
+    assert "cannot be reached at present" in segment.text
