@@ -158,14 +158,17 @@ WHERE excluded.first_at IS NOT NULL AND {_IS_EARLIER}
 RETURNING environment_id, experiment, phase, old.first_at AS former_at, old.variant AS former_variant,
           new.first_at AS first_at, new.variant AS variant
 ), moved AS (
-    SELECT * FROM merged WHERE (former_at, former_variant) IS DISTINCT FROM (first_at, variant)
+    SELECT environment_id, experiment, phase, date_bin('1 day', first_at, 'epoch') AS day,
+           date_bin('1 day', former_at, 'epoch') AS former_day, count(*) AS changes
+    FROM merged WHERE (former_at, former_variant) IS DISTINCT FROM (first_at, variant)
+    GROUP BY environment_id, experiment, phase, day, former_day
 ), days AS (
-    SELECT environment_id, experiment, phase, (first_at AT TIME ZONE 'UTC')::date AS day FROM moved
+    SELECT environment_id, experiment, phase, day, changes FROM moved
     UNION ALL
-    SELECT environment_id, experiment, phase, (former_at AT TIME ZONE 'UTC')::date FROM moved
+    SELECT environment_id, experiment, phase, former_day, changes FROM moved
 )
-SELECT environment_id, experiment, phase, day, count(*) FROM days WHERE day IS NOT NULL
-GROUP BY environment_id, experiment, phase, day
+SELECT environment_id, experiment, phase, (day AT TIME ZONE 'UTC')::date, sum(changes)::bigint
+FROM days WHERE day IS NOT NULL GROUP BY environment_id, experiment, phase, day
 """  # noqa: S608 - fixed text
 MERGE_LAST_HOURS = """
 WITH moved AS (
