@@ -13,7 +13,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 settings.register_profile("engine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("engine")
 
-from sdk_fixtures import connect, platform  # noqa: E402, F401 - needs the path above; fixtures are found by name
+from edge_process import edge, start_edge  # noqa: E402, F401 - needs the path above; fixtures are found by name
+from sdk_fixtures import connect, platform  # noqa: E402, F401 - likewise
 
 
 def pytest_configure(config: pytest.Config) -> None:

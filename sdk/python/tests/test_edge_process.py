@@ -8,91 +8,16 @@ import os
 import signal
 import subprocess
 import sys
-import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from edge_process import CLIENT_KEY, EdgeProcess
 from openflagship import Context, FlagShip
 from sdk_fixtures import FAST, treatment
 from small_platform import KEY, SmallPlatform, eventually
-from test_client_servers import free_port
-
-CLIENT_KEY = "fs_client_test"
-
-
-class EdgeProcess:
-    """A running edge, and requests to it."""
-
-    def __init__(self, upstream: str, data_dir: Path, **environ: str) -> None:
-        self.url = f"http://127.0.0.1:{free_port()}"
-        keys = json.dumps([{"serverKey": KEY, "clientKeys": [CLIENT_KEY]}])
-        given = {
-            "FLAGSHIP_EDGE_URL": upstream,
-            "FLAGSHIP_EDGE_KEYS": keys,
-            "FLAGSHIP_EDGE_DATA_DIR": str(data_dir),
-            **environ,
-        }
-        self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "openflagship.edge", "--port", self.url.rpartition(":")[2]],
-            env={**os.environ, **given}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-
-    def ask(self, method: str, path: str, body: Any = None, *, key: str = KEY, **headers: str) -> tuple[int, Any, Any]:
-        content = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        request = urllib.request.Request(
-            self.url + path, content, {"Authorization": f"Bearer {key}", **named}, method=method
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=60) as response:
-                return response.status, _decoded(response.read()), response.headers
-        except urllib.error.HTTPError as error:
-            return error.code, _decoded(error.read()), error.headers
-        except OSError as error:
-            return 0, str(error), {}
-
-    def is_ready(self) -> bool:
-        return self.ask("GET", "/readyz")[0] == 200
-
-    def close(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(90)
-
-
-def _decoded(content: bytes) -> Any:
-    try:
-        return json.loads(content)
-    except ValueError:
-        return content
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., EdgeProcess]]:
-    started: list[EdgeProcess] = []
-
-    def _start(upstream: str, name: str = "edge", **environ: str) -> EdgeProcess:
-        started.append(EdgeProcess(upstream, tmp_path / name, **environ))
-        return started[-1]
-
-    yield _start
-    for edge in started:
-        if edge.process.poll() is None:
-            edge.close()
-
-
-@pytest.fixture
-def edge(platform: SmallPlatform, start: Callable[..., EdgeProcess]) -> EdgeProcess:
-    platform.flags = {
-        "asked": treatment(),
-        "half": treatment("half", allocation=[[0, 5000, "treatment"]], metadata={"team": "web"}),
-        "broken": {"key": "broken"},
-    }
-    running = start(platform.url, FLAGSHIP_EDGE_ORIGINS="https://shop.example.com")
-    eventually(running.is_ready)
-    return running
 
 
 def test_edge__evaluate__answers_as_the_engine_and_sends_the_exposure(
@@ -161,9 +86,9 @@ def test_edge__ofrep__answers_single_and_bulk(edge: EdgeProcess) -> None:
 
 
 def test_edge__tree_of_edges__passes_changes_events_and_acknowledgements(
-    edge: EdgeProcess, platform: SmallPlatform, start: Callable[..., EdgeProcess]
+    edge: EdgeProcess, platform: SmallPlatform, start_edge: Callable[..., EdgeProcess]
 ) -> None:
-    leaf = start(edge.url, "leaf")
+    leaf = start_edge(edge.url, "leaf")
     eventually(leaf.is_ready)
     with FlagShip(KEY, leaf.url, **FAST) as client:
         eventually(lambda: client.status().connection == "streaming")
@@ -188,13 +113,13 @@ def _last(platform: SmallPlatform, instance: str) -> dict[str, Any]:
 
 
 def test_edge__server_away__starts_from_disk_refuses_events_and_recovers(
-    edge: EdgeProcess, platform: SmallPlatform, start: Callable[..., EdgeProcess], tmp_path: Path
+    edge: EdgeProcess, platform: SmallPlatform, start_edge: Callable[..., EdgeProcess], tmp_path: Path
 ) -> None:
     eventually(lambda: list((tmp_path / "edge").glob("*.json")))
     # uvicorn ends itself by the signal once it has closed in good order.
     assert edge.close() in {0, -signal.SIGTERM}
     platform.stop()
-    again = start(platform.url)
+    again = start_edge(platform.url)
     eventually(again.is_ready)
     answer = again.ask("POST", "/api/evaluate", {"flagKey": "asked", "userId": "user-1"})
     refused = again.ask("POST", "/api/events/conversion", {"userId": "u", "eventName": "e"})
@@ -233,9 +158,9 @@ def test_edge__ofrep_stream__says_refetch_after_a_change_to_whoever_has_its_toke
 
 
 def test_edge__rate_limit_reached__is_429_with_retry_after_for_that_key_alone(
-    edge: EdgeProcess, start: Callable[..., EdgeProcess]
+    edge: EdgeProcess, start_edge: Callable[..., EdgeProcess]
 ) -> None:
-    leaf = start(edge.url, "limited", FLAGSHIP_EDGE_RATE_LIMIT="2")
+    leaf = start_edge(edge.url, "limited", FLAGSHIP_EDGE_RATE_LIMIT="2")
     eventually(leaf.is_ready)
     body = {"flagKey": "asked", "userId": "user-1"}
     # More than a bucket of two lets through, however slow the machine: it fills once in half a minute.

@@ -51,6 +51,10 @@ class RefusedError(Exception):
         self.retry_after_seconds = retry_after_seconds
 
 
+class GoneError(Exception):
+    """The caller hung up before its request was whole: nobody is there to answer. Counted as 499, as nginx does."""
+
+
 class Edge:
     """An ASGI application. Its clients start with the lifespan and end with it."""
 
@@ -112,6 +116,8 @@ class Edge:
                 await self._http(scope, headers, receive, send)
             except RefusedError as error:
                 await self._refuse(headers, send, error)
+            except GoneError:
+                self.metrics.requests[499] += 1
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
 
@@ -305,7 +311,9 @@ class Edge:
         for name in ("content-type", "content-encoding", "idempotency-key", "x-request-id"):
             value = headers.get(name.encode())
             if value is not None:
-                sent[name] = value.decode("latin-1")
+                if not value.isascii():
+                    raise RefusedError(400, f"The header {name} must be of ASCII characters.")
+                sent[name] = value.decode()
         try:
             answer: Response = await perform(
                 request(
@@ -385,6 +393,8 @@ async def _read(receive: Receive, most: int) -> bytes:
     while message.get("more_body") and len(body) <= most:
         message = await receive()
         body += message.get("body", b"")
+    if message["type"] != "http.request":
+        raise GoneError
     if len(body) > most:
         raise RefusedError(413, f"A body has at most {most} bytes here.")
     return body

@@ -37,6 +37,8 @@ class Listener:
         self.is_closed = False
 
     def offer(self, data: bytes | None) -> None:
+        if self.is_closed:
+            return
         if data is None or self.queue.qsize() >= MOST_EVENTS_WAITING:
             self.is_closed = True
             data = None
