@@ -65,7 +65,7 @@ def edit(model_admin: "ExperimentAdmin", request: HttpRequest, experiment: Exper
         template, title = "experiments/designer.html", f"Edit {experiment.name}"
     else:
         template, title = "experiments/live.html", f"Change {experiment.name} while it has started"
-        shown["locked"] = _locked(experiment)
+        shown["locked"] = locked(experiment)
         shown["traffic_before"] = percent_of(experiment.traffic_bp)
         shown["is_completed"] = experiment.status == Experiment.Status.COMPLETED
     shown["base"] = json.dumps(shown["base"])
@@ -110,7 +110,7 @@ def _comparable(design: Design) -> dict[str, Any]:
     return found
 
 
-def _locked(experiment: Experiment) -> list[tuple[str, str, str]]:
+def locked(experiment: Experiment) -> list[tuple[str, str, str]]:
     """`(what, as it is, why)` of all that is fixed once an experiment has started."""
     split = ", ".join(f"{key} {percent_of(weight)} %" for key, weight in _weights(experiment).items())
     uses = list(experiment.metrics.all())

@@ -170,3 +170,19 @@ def test_edit__start_that_is_no_moment__says_so_beside_the_field(console_editor,
 
     assert answer.status_code == 422
     assert "Give a moment" in answer.context["design"].errors["startsAt"][0]
+
+
+def test_page__started__says_to_anybody_what_is_locked_and_why(console_viewer, running):
+    page = console_viewer.get(reverse("admin:experiments_experiment_change", args=[running.pk]))
+
+    assert "What may still change" in page.text
+    assert ("Guardrails" in page.text, url(running) in page.text) == (True, False)
+    assert {what: why for what, _, why in page.context["locked"]}["Guardrails"].startswith(
+        "Metrics chosen after a look"
+    )
+
+
+def test_page__draft__locks_nothing(console_viewer, draft):
+    page = console_viewer.get(reverse("admin:experiments_experiment_change", args=[draft.pk]))
+
+    assert "What may still change" not in page.text

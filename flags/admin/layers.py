@@ -134,9 +134,11 @@ class LayerAdmin(PerEnvironmentAdmin, RemovableAdmin):
 
         def ready(form: forms.Form) -> forms.Form:
             form.fields["holdout"].label = "Held out (%)"
-            form.fields["holdout"].help_text = (
-                f"Percent of the users that no experiment of the layer may have, at most {percent_of(most)} now: "
-                "experiments have the rest, completed ones for 7 days more."
+            taken = f", at most {percent_of(most)} now: experiments have the rest, completed ones for 7 days more"
+            form.fields[
+                "holdout"
+            ].help_text = (
+                f"Percent of the users that no experiment of the layer may have{taken if most < 10_000 else ''}."
             )
             return form
 

@@ -183,6 +183,7 @@ def _changes(request: HttpRequest) -> list[dict[str, Any]]:
         {
             "entry": entry,
             "name": by_key.get(entry.entity_key) or _name_in(entry),
+            "action": entry.action.replace(".", " ").replace("_", " "),
             "url": reverse("admin:experiments_experiment_change", args=[entry.entity_key])
             if entry.entity_key in by_key
             else "",
@@ -192,9 +193,10 @@ def _changes(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _name_in(entry: Entry) -> str:
-    """What was deleted has its name in the entry alone."""
+    """An id or a prefix says nothing to anybody: experiments and keys go by the name that the entry has."""
     state = entry.after or entry.before or {}
-    return str(state.get("name") or entry.entity_key) if entry.entity_type == "experiment" else entry.entity_key
+    has_name = entry.entity_type in {"experiment", "credential"} and state.get("name")
+    return str(state["name"] if has_name else entry.entity_key)
 
 
 def _experiment_tasks(experiment: Experiment, result: dict[str, Any] | None) -> list[Task]:

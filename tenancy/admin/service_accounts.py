@@ -159,7 +159,7 @@ class ServiceAccountAdmin(RemovableAdmin):
         return self.page(
             request,
             "tenancy/service_account.html",
-            title=account.username,
+            title=f"Service account {account.username}",
             account=account,
             memberships=[
                 {"where": _place(row), "role": row.get_role_display(), "pk": row.pk}
@@ -268,6 +268,7 @@ class ServiceAccountAdmin(RemovableAdmin):
             title="Copy the secret now",
             issued=issued,
             client_id=client_id,
+            tenant=issued.credential.organization.slug,
             list_url=reverse("admin:tenancy_serviceaccount_change", args=[pk]),
         )
         response["Cache-Control"] = "no-store"
