@@ -24,6 +24,12 @@ VAR_DIR = ROOT / "var" / "bench-console"
 LIMIT_MS = 300
 DAYS = 14
 FEW = 60
+# With more than that to do on two cores, a page waits for its turn.
+_QUIET_LOAD = 2.0
+_BUSY = (
+    "Other work held the machine's processors meanwhile: the second column is what each page cost, the first how long it "
+    "took with the waiting."
+)
 KILL_ALL = "kill every flag, asked"
 WORDS = ("checkout", "search", "banner", "payment", "profile", "upload", "invite", "export", "theme", "login")
 # One unit in a hundred is a bot; times are spread over the fortnight.
@@ -363,6 +369,7 @@ def _lines(
         f"The experiment's sums are kept, as after any night. Without them, all {options.events:,} events as if on the "
         f"first day, its results take {first_day.ms:.0f} ms.",
         "",
+        *([_BUSY, ""] if os.getloadavg()[0] > _QUIET_LOAD else []),
         f"| page | ms | of it on the web process's processor | queries | queries with {FEW} flags |",
         "|---|---|---|---|---|",
         *(
