@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -52,26 +53,19 @@ def _streamed() -> list[Event]:
     return [event for _id, fields in entries for event in unpack(fields[b"b"]).exposures]
 
 
-def _until(condition: Callable[[], bool], *, seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
-
-
 def test_poison__packed_with_others__leaves_the_thread_alive(buffer: ExposureBuffer) -> None:
     _add(buffer, 1)
     buffer.add(1, object(), "f", "u", "v", "r", None, None, 1, 1, "api", None)
-    assert buffer.flush()
+    assert buffer.flush(timeout=90)
     _add(buffer, 2)
-    assert buffer.flush()
+    assert buffer.flush(timeout=90)
     assert buffer.dropped == 1
     assert [event.unit_id for event in _streamed()] == ["user-0", "user-0", "user-1"]
 
 
 def test_added__flushed__every_field_is_in_the_stream(buffer: ExposureBuffer) -> None:
     _add(buffer, 1)
-    assert buffer.flush()
+    assert buffer.flush(timeout=90)
     (event,) = _streamed()
     assert (event.environment_id, event.flag_key, event.unit_id, event.variant) == (
         1,
@@ -85,7 +79,7 @@ def test_added__flushed__every_field_is_in_the_stream(buffer: ExposureBuffer) ->
 
 def test_added__in_thousands__travel_in_few_entries_and_none_is_lost(buffer: ExposureBuffer) -> None:
     _add(buffer, 4500)
-    assert buffer.flush()
+    assert buffer.flush(timeout=90)
     assert {event.unit_id for event in _streamed()} == {f"user-{number}" for number in range(4500)}
     assert stream.length() < 450
     assert (buffer.dropped, buffer.depth) == (0, 0)
@@ -93,10 +87,12 @@ def test_added__in_thousands__travel_in_few_entries_and_none_is_lost(buffer: Exp
 
 @pytest.mark.django_db(transaction=True)
 def test_full__newest_are_dropped_and_counted(no_redis: None) -> None:
-    buffer = ExposureBuffer(capacity=100, flush_seconds=60)
+    buffer = ExposureBuffer(capacity=100, flush_seconds=3600)
     _add(buffer, 150)
     assert (buffer.depth, buffer.dropped) == (100, 50)
-    buffer.close(timeout=0)
+    # Until the thread has written them to PostgreSQL: it must not do so in the midst of the next test.
+    buffer.close(timeout=90)
+    assert buffer.depth == 0
 
 
 @pytest.mark.processes
@@ -111,7 +107,8 @@ def test_redis_away__kept_and_sent_once_it_is_there(
         assert not buffer.flush(timeout=0.3)
         assert buffer.depth == 1500
         with embedded_servers.session(tmp_path, fsync=False, with_postgres=False):
-            _until(lambda: buffer.depth == 0)
+            # At once, and not when its patience is over.
+            assert buffer.flush(timeout=90)
             assert {event.unit_id for event in _streamed()} == {f"user-{number}" for number in range(1500)}
     finally:
         buffer.close(timeout=0.1)
@@ -119,10 +116,10 @@ def test_redis_away__kept_and_sent_once_it_is_there(
 
 
 def test_close__sends_what_is_left(buffer: ExposureBuffer) -> None:
-    slow = ExposureBuffer(capacity=5000, flush_seconds=60)
+    slow = ExposureBuffer(capacity=5000, flush_seconds=3600)
     _add(slow, 10)
     assert slow.depth == 10
-    slow.close()
+    slow.close(timeout=90)
     assert len(_streamed()) == 10
 
 
@@ -136,7 +133,7 @@ def test_close__redis_away__writes_to_postgresql(no_redis: None) -> None:
 
 
 def test_fork__child_has_a_buffer_of_its_own_and_parent_keeps_its_events(buffer: ExposureBuffer) -> None:
-    slow = ExposureBuffer(capacity=5000, flush_seconds=60)
+    slow = ExposureBuffer(capacity=5000, flush_seconds=3600)
     _add(slow, 3, environment_id=1)
     child = os.fork()
     if child == 0:
@@ -144,24 +141,29 @@ def test_fork__child_has_a_buffer_of_its_own_and_parent_keeps_its_events(buffer:
         status = 1
         try:
             _add(slow, 2, environment_id=2)
-            status = 0 if slow.flush() else 1
+            status = 0 if slow.flush(timeout=90) else 1
         finally:
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    slow.close()
+    slow.close(timeout=90)
     assert sorted(event.environment_id for event in _streamed()) == [1, 1, 1, 2, 2]
 
 
-def test_add__costs_the_caller_microseconds() -> None:
-    buffer = ExposureBuffer(capacity=200_000, flush_seconds=60)
-    evaluation_id = uuid7()
-    arguments = (1, evaluation_id, "new-checkout", "user-1", "treatment", "SPLIT", None, "e1", 7, 1_700_000_000_000)
-    best = float("inf")
-    for _ in range(10):
-        started = time.perf_counter()
-        for _ in range(500):
-            buffer.add(*arguments, "api", None)
-        best = min(best, (time.perf_counter() - started) / 500)
-    buffer.close(timeout=5)
-    # 0.5 microseconds on the machine it was written on; the bound leaves room for a busy one.
-    assert best < 5e-6
+def test_add__costs_the_caller_little_more_than_an_append() -> None:
+    """Measured beside a bare append, so that a slow or busy machine is slow for both; a system call costs hundreds."""
+    buffer = ExposureBuffer(capacity=200_000, flush_seconds=3600)
+    given = (1, uuid7(), "new-checkout", "user-1", "treatment", "SPLIT", None, "e1", 7, 1_700_000_000_000, "api", None)
+    rows: deque[object] = deque()
+
+    def append(*row: object) -> None:
+        rows.append(row)
+
+    best = {buffer.add: float("inf"), append: float("inf")}
+    for _ in range(50):
+        for act in (buffer.add, append):
+            started = time.perf_counter()
+            for _ in range(100):
+                act(*given)
+            best[act] = min(best[act], time.perf_counter() - started)
+    buffer.close(timeout=90)
+    assert best[buffer.add] < 40 * best[append], best

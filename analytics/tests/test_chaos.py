@@ -31,7 +31,7 @@ class World:
     """Servers of this test's own, which it may kill, and ingest processes on them."""
 
     def __init__(self, var_dir: Path, servers: ModuleType) -> None:
-        self.var_dir = var_dir
+        self.var_dir, self._servers = var_dir, servers
         self.database_url = servers.database_url(var_dir)
         self.environment = {
             **os.environ,
@@ -78,12 +78,10 @@ class World:
             return tuple(row)
 
     def server(self, name: str) -> psutil.Process:
-        """The server started under this world's folder."""
-        for process in psutil.process_iter(["name", "cmdline"]):
-            command = " ".join(process.info["cmdline"] or [])
-            if name in (process.info["name"] or "") and str(self.var_dir) in command:
-                return process
-        raise AssertionError(f"no {name} under {self.var_dir}")
+        """The server under this world's folder, and none of its children, which may look the same for a moment."""
+        pid = getattr(self._servers, name).running_pid(self._servers.layout.Layout.of(self.var_dir))
+        assert pid is not None, f"no {name} under {self.var_dir}"
+        return psutil.Process(pid)
 
 
 def _shuffled_batches(generator: Generator, rng: random.Random) -> list[bytes]:
@@ -139,7 +137,7 @@ def test_everything_killed__nothing_is_lost_and_nothing_doubled(tmp_path: Path, 
                     next_kill = time.monotonic()
                 if kills == 2 and "redis" not in restarted:
                     restarted.add("redis")
-                    _restart(world, embedded_servers, "redis-server", signal.SIGTERM)
+                    _restart(world, embedded_servers, "redis", signal.SIGTERM)
                 if kills == 4 and "postgres" not in restarted:
                     restarted.add("postgres")
                     _restart(world, embedded_servers, "postgres", signal.SIGINT)

@@ -6,9 +6,16 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from flagship.runner import readiness
 from flagship.runner.readiness import state, wait_until_ready
 
 HOST = "127.0.0.1"
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An endpoint that has no turn on a busy machine is asked once all the same."""
+    monkeypatch.setattr(readiness, "REQUEST_SECONDS", 90.0)
 
 
 class Endpoint(HTTPServer):
@@ -64,7 +71,7 @@ def test_wait__endpoints_become_ready_one_after_another__returns_when_all_are(se
     early, late = serve(0), serve(3)
     missing = wait_until_ready(
         {"web": early.address, "stream": late.address},
-        seconds=30,
+        seconds=90,
         cancelled=threading.Event(),
         report=reports.append,
     )
