@@ -45,11 +45,10 @@ def service(platform: SmallPlatform, tmp_path: Path) -> Path:
 
 
 def command(server: str, port: int) -> list[str]:
-    if server == "uwsgi":
-        # It forks in C, whatever Python's threads are at: each worker loads the application itself, as docs/sdk says.
+    if server.startswith("uwsgi"):
         return [
             str(Path(sys.executable).with_name("uwsgi")), "--http-socket", f"127.0.0.1:{port}", "--enable-threads",
-            "--lazy-apps", "--module", "service:application", "--master", "--processes", "2",
+            "--module", "service:application", "--master", "--processes", "2", *server.split()[1:],
         ]  # fmt: skip
     return [
         sys.executable, "-m", "gunicorn", "service:application", "--preload", "--workers", "2",
@@ -57,8 +56,12 @@ def command(server: str, port: int) -> list[str]:
     ]  # fmt: skip
 
 
-# The wheel is for Linux, see requirements-dev.txt.
-UWSGI = ["uwsgi"] if importlib.util.find_spec("pyuwsgi") else []
+# The wheel is for Linux, see requirements-dev.txt. It forks in C, with its hooks for Python or without.
+UWSGI = (
+    ["uwsgi", "uwsgi --lazy-apps", "uwsgi --py-call-osafterfork", "uwsgi --py-call-uwsgi-fork-hooks"]
+    if importlib.util.find_spec("pyuwsgi")
+    else []
+)
 
 
 @pytest.fixture(params=["sync", "gevent", *UWSGI])

@@ -12,9 +12,10 @@ import weakref
 from types import TracebackType
 from typing import Any
 
+from openflagship.client import uwsgi
 from openflagship.client.core import ClientCore
 from openflagship.client.options import Options
-from openflagship.client.threads import ThreadDriver
+from openflagship.client.threads import ThreadDriver, perform
 
 log = logging.getLogger("openflagship")
 _FLUSH_LOOKS_SECONDS = 0.005
@@ -31,10 +32,14 @@ class FlagShip(ClientCore):
         self._ready = threading.Event()
         self._following: ThreadDriver | None = None
         self._sending: ThreadDriver | None = None
+        self._waits_in: int | None = None
         super().__init__(server_key, url, options, settings)
         self._exit = _at_exit(self)
         if self.options.is_offline:
             self._ready.set()
+            return
+        if uwsgi.is_to_be_forked():
+            self._wait_for_fork()
             return
         self._start()
         if not self._configuration.is_had and self.options.start_wait_seconds > 0:
@@ -48,7 +53,8 @@ class FlagShip(ClientCore):
         """Send what waits; true if that was all within the time."""
         sending = self._sending
         if sending is None or self._is_closed:
-            return True
+            # Before uWSGI's fork nothing is sent, and what waits is none of the workers'.
+            return self._is_closed or self._sender.pending == 0
         number = self._sender.ask_flush()
         sending.wake()
         deadline = time.monotonic() + seconds
@@ -63,6 +69,9 @@ class FlagShip(ClientCore):
             return
         self._is_closed = True
         atexit.unregister(self._exit)
+        if self._waits_in == os.getpid():
+            # No fork came, or this is the process that forked: what it has counted is its own to send.
+            self._begin()
         if self._pid != os.getpid():
             # A child that was not told of its fork and never asked for a flag: threads and sockets are the parent's.
             self.restart_after_fork()
@@ -87,6 +96,15 @@ class FlagShip(ClientCore):
         self.close()
 
     def restart_after_fork(self) -> None:
+        if self._waits_in is not None:
+            if uwsgi.is_to_be_forked():
+                return
+            if self._waits_in == os.getpid():
+                self._begin()
+                return
+            self._waits_in = None
+            # What the process before the fork has was not refreshed since.
+            self._configuration.check_staleness()
         for driver in (self._following, self._sending):
             if driver is not None:
                 driver.abandon()
@@ -97,6 +115,33 @@ class FlagShip(ClientCore):
         self._assemble()
         if not self._is_closed and not self.options.is_offline:
             self._start()
+
+    def _wait_for_fork(self) -> None:
+        """Have a configuration for all workers, and no thread; those begin in each worker."""
+        if not self._configuration.is_had and self.options.start_wait_seconds > 0:
+            perform(self._synchroniser.run_once(), self._tls)
+        # No process's: so the first question in any worker begins what was put off, hook or no hook.
+        self._waits_in, self._pid = self._pid, 0
+        reference = weakref.ref(self)
+
+        def begin() -> None:
+            found = reference()
+            if found is not None:
+                found.begin_worker()
+
+        uwsgi.after_fork(begin)
+
+    def begin_worker(self) -> None:
+        """In a worker of uWSGI's, before its first request: follow, and wait as at the start."""
+        if self._pid != os.getpid():
+            self._restart_after_fork()
+        deadline = time.monotonic() + self.options.start_wait_seconds
+        while self._following is not None and not self._synchroniser.is_fetched and time.monotonic() < deadline:
+            time.sleep(_FLUSH_LOOKS_SECONDS)
+
+    def _begin(self) -> None:
+        self._waits_in, self._pid = None, os.getpid()
+        self._start()
 
     def _start(self) -> None:
         try:

@@ -56,6 +56,7 @@ class Synchroniser:
         self.state = STARTING
         self.error: str | None = None
         self.reconnects = 0
+        self.is_fetched = False
         self._configuration = configuration
         self._api = Endpoint.of(url, options.proxy)
         self._stream_endpoint = Endpoint.of(options.stream_url or url, options.proxy)
@@ -65,7 +66,6 @@ class Synchroniser:
         self._clock = clock
         self._backoff = Backoff(options.first_backoff_seconds, options.most_backoff_seconds)
         self._server_retry_seconds: float | None = None
-        self._is_fetched = False
         self._lost_at = clock()
         self._next_poll_at = self._lost_at + options.poll_after_seconds
 
@@ -73,13 +73,20 @@ class Synchroniser:
         """Never ends by itself."""
         while True:
             try:
-                if not self._is_fetched or not self._options.is_streaming:
+                if not self.is_fetched or not self._options.is_streaming:
                     yield from self._fetch()
                 if self._options.is_streaming:
                     yield from self._stream()
             except (OSError, SnapshotError, ResyncNeededError, EventTooLargeError) as error:
                 self._note_failure(error)
             yield from self._wait()
+
+    def run_once(self) -> Logic[None]:
+        """Ask for the snapshot, once; `error` says what was wrong."""
+        try:
+            yield from self._fetch()
+        except (OSError, SnapshotError) as error:
+            self._note_failure(error)
 
     def _wait(self) -> Logic[None]:
         """Until the next attempt at a stream, polling meanwhile when it is time."""
@@ -95,7 +102,7 @@ class Synchroniser:
             yield Pause(left if to_stale is None else min(left, to_stale + 0.01))
             self._configuration.check_staleness()
         self._configuration.check_staleness()
-        if self._options.is_streaming and self._is_fetched and self._clock() >= self._next_poll_at:
+        if self._options.is_streaming and self.is_fetched and self._clock() >= self._next_poll_at:
             yield from self._poll()
 
     def _poll(self) -> Logic[None]:
@@ -131,7 +138,7 @@ class Synchroniser:
                 check_signature(response.body, self._options.signing_secret, *signatures)
             self._configuration.replace(parse_snapshot(response.body), response.headers.get("etag"))
             self._changed()
-        self._is_fetched = True
+        self.is_fetched = True
         if not self._options.is_streaming:
             self.state, self.error = POLLING, None
             self._backoff.reset()
@@ -206,7 +213,7 @@ class Synchroniser:
             log.warning("no connection to FlagShip: %s; evaluating version %d", text, self._configuration.version)
         self.error = text
         if not isinstance(error, OSError):
-            self._is_fetched = False
+            self.is_fetched = False
         self._note_lost()
         if isinstance(error, RefusedError) and error.status in {401, 403}:
             self.state = REFUSED

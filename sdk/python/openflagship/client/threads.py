@@ -19,9 +19,9 @@ _READ_BYTES = 262_144
 _AFTER_BUG_SECONDS = 5.0
 
 
-def perform(logic: Logic[Answered]) -> Answered:
+def perform(logic: Logic[Answered], tls: ssl.SSLContext | None = None) -> Answered:
     """Run one logic to its end, in the calling thread, and return its result. Raises OSError."""
-    driver = ThreadDriver("openflagship-request", lambda: logic, ssl.create_default_context())
+    driver = ThreadDriver("openflagship-request", lambda: logic, tls)
     try:
         return driver.drive(logic)
     finally:
