@@ -1,7 +1,9 @@
 """What the events cost an evaluation: its throughput with logging on and off, and its p99 with a server away."""
 
+import re
 import signal
 import statistics
+import urllib.request
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -31,6 +33,7 @@ def logging(rounds: int, seconds: float, variables: dict[str, str]) -> list[str]
                 with ingest(variables) if way.endswith("beside") else nullcontext():
                     wrk(target, _CONNECTIONS, 1, Path(folder))
                     found[way].append(wrk(target, _CONNECTIONS, seconds, Path(folder)))
+        dropped = _dropped(PORT + 1)
     off = statistics.median(reading.rate for reading in found["off"])
     lines = [
         f"One web worker, {_CONNECTIONS} connections (wrk), medians of {rounds} rounds of {seconds:g} s in turn.",
@@ -45,7 +48,14 @@ def logging(rounds: int, seconds: float, variables: dict[str, str]) -> list[str]
             f"| {way} | {rate:,.0f} | {rate / off:.0%} | {statistics.median(r.cpu_us for r in readings):.0f} | "
             f"{statistics.median(r.p99 for r in readings):.1f} | {sum(r.errors for r in readings)} | {met} |"
         )
-    return lines
+    return [*lines, "", f"Of the exposures logged {dropped:,} found no room in the buffer and were dropped."]
+
+
+def _dropped(port: int) -> int:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        text = answer.read().decode()
+    (found,) = re.findall(r"^flagship_exposures_dropped_total ([\d.e+]+)", text, re.MULTILINE)
+    return round(float(found))
 
 
 def outages(rounds: int, seconds: float, rate: int, variables: dict[str, str]) -> list[str]:
