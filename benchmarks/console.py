@@ -27,8 +27,8 @@ FEW = 60
 # With more than that to do on two cores, a page waits for its turn.
 _QUIET_LOAD = 2.0
 _BUSY = (
-    "Other work held the machine's processors meanwhile: the second column is what each page cost, the first how long it "
-    "took with the waiting."
+    "Other work held the machine's processors meanwhile: the second column is what each page cost, the first how long "
+    "it took with the waiting."
 )
 KILL_ALL = "kill every flag, asked"
 WORDS = ("checkout", "search", "banner", "payment", "profile", "upload", "invite", "export", "theme", "login")
