@@ -168,7 +168,7 @@ def _forget_dead_server(layout: Layout) -> None:
     if not pid_file.exists():
         return
     # A killed postmaster's children notice within moments; a second server beside them would corrupt the data.
-    if not process.wait_until(lambda: not _orphans(layout), seconds=15):
+    if not process.wait_until(lambda: not _orphans(layout), seconds=60):
         raise EmbeddedError(
             f"Processes of a PostgreSQL that died still use {layout.postgres_data} (pids {_orphans(layout)}): end them."
         )

@@ -56,7 +56,7 @@ def stop(layout: Layout) -> None:
     """SIGTERM writes the append-only file out; killing Redis after that loses nothing that was acknowledged."""
     pid = running_pid(layout)
     if pid is not None:
-        process.stop(pid, signals=((signal.SIGTERM, 30), (signal.SIGKILL, 5)), what=f"Redis in {layout.redis_data}")
+        process.stop(pid, signals=((signal.SIGTERM, 30), (signal.SIGKILL, 30)), what=f"Redis in {layout.redis_data}")
 
 
 def _pid_file(layout: Layout) -> Path:

@@ -17,7 +17,7 @@ from flagship.embedded.layout import Layout
 
 KEEPER = Path(__file__).with_name("keeper.py")
 REPOSITORY = Path(__file__).resolve().parents[2]
-KEEPER_STOP_SECONDS = 10
+KEEPER_STOP_SECONDS = 30
 
 
 @contextmanager
@@ -47,7 +47,11 @@ def session(
             if os.getpid() == owner_pid and become_alone(lock):
                 stop_servers(layout)
                 if keeper_pid is not None and process.is_alive(keeper_pid):
-                    process.stop(keeper_pid, signals=((signal.SIGTERM, KEEPER_STOP_SECONDS),), what="The keeper")
+                    process.stop(
+                        keeper_pid,
+                        signals=((signal.SIGTERM, KEEPER_STOP_SECONDS), (signal.SIGKILL, KEEPER_STOP_SECONDS)),
+                        what="The keeper",
+                    )
 
 
 def become_alone(session_lock: int) -> bool:

@@ -66,5 +66,8 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """OpenFeature's npm packages, installed by the lock file into a folder of the tests' own."""
     folder = tmp_path_factory.mktemp("ofrep") / "clients"
     shutil.copytree(Path(__file__).parent / "ofrep_clients", folder)
-    subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=folder, check=True, capture_output=True, timeout=300)
+    # The registry is on the network, which may fail for a moment.
+    patient = ["--fetch-retries=5", "--fetch-timeout=60000", "--prefer-offline"]
+    command = ["npm", "ci", "--no-audit", "--no-fund", *patient]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=600)
     return folder

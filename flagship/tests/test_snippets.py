@@ -67,6 +67,15 @@ def texts(snippets) -> dict[str, str]:
     return snippets("new-checkout")
 
 
+# The snippet as it stands, but that its client waits longer for a busy machine than five seconds.
+PATIENCE = """
+import functools, openflagship
+for name in ("FlagShip", "AsyncFlagShip"):
+    patient = functools.partial(getattr(openflagship, name), start_wait_seconds=60, connect_seconds=60)
+    setattr(openflagship, name, patient)
+"""
+
+
 def _run(stack: Stack, *command: str, text: str = "") -> str:
     keys = {"FLAGSHIP_SERVER_KEY": stack.demo["serverKey"], "FLAGSHIP_CLIENT_KEY": stack.demo["clientKey"]}
     environment = {**os.environ, **keys}
@@ -82,7 +91,7 @@ def test_snippet__python__prints_what_the_platform_answers(
     stack: Stack, texts: dict[str, str], tmp_path: Path, name: str
 ) -> None:
     script = tmp_path / "ask.py"
-    script.write_text(texts[name])
+    script.write_text(PATIENCE + texts[name])
     expected = stack.call(
         "POST",
         "/api/flags/evaluate",
@@ -98,7 +107,7 @@ def test_snippet__python_with_each_type__prints_the_flags_value(
     texts = snippets(f"snippet-{kind}", kind)
     for name in ("python", "openfeature"):
         script = tmp_path / f"ask_{name}.py"
-        script.write_text(texts[name])
+        script.write_text(PATIENCE + texts[name])
         assert _run(stack, sys.executable, str(script)) == str(FLAGS[kind]["treatment"])
 
 
