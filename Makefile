@@ -5,7 +5,7 @@
 SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := --disable-pip-version-check --quiet --retries 5
+PIP := --disable-pip-version-check --quiet --retries 5 --timeout 60
 NEWER := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11 python,$(shell \
 	command -v $(name) >/dev/null 2>&1 && $(name) -c '$(NEWER)' 2>/dev/null && command -v $(name))))
