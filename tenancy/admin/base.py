@@ -113,7 +113,9 @@ def add_problems(form: BaseForm, error: ServiceError, names: dict[str, str] | No
         # A path such as conditions.all[0].value is about the field it begins with.
         first = re.split(r"[.\[]", problem.attr or "", maxsplit=1)[0]
         name = (names or {}).get(first, first)
-        form.add_error(name if name in form.fields else None, problem.detail)
+        # Nobody would see it beside a field that is hidden.
+        is_shown = name in form.fields and not form[name].is_hidden
+        form.add_error(name if is_shown else None, problem.detail)
 
 
 def say_problems(request: HttpRequest, error: ServiceError) -> None:

@@ -84,7 +84,7 @@ class CredentialAdmin(ConsoleAdmin):
     teaching = "tenancy/empty_keys.html"
     fields = [
         "name", "kind", "organization", "environment", "user", "prefix", "state",
-        "created_at", "created_by", "last_used_at", "expires_at", "revoked_at",
+        "created", "created_by", "used", "expires", "revoked",
     ]  # fmt: skip
     actions_detail = ["revoke"]
 
@@ -129,6 +129,14 @@ class CredentialAdmin(ConsoleAdmin):
     @display(description="Expires", ordering="expires_at")
     def expires(self, credential: Credential) -> str:
         return moment(credential.expires_at)
+
+    @display(description="Revoked")
+    def revoked(self, credential: Credential) -> str:
+        return moment(credential.revoked_at)
+
+    @display(description="Created", ordering="created_at")
+    def created(self, credential: Credential) -> str:
+        return moment(credential.created_at)
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:  # noqa: ARG002 - Django's signature
         if not self.has_add_permission(request):

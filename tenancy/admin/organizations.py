@@ -1,6 +1,8 @@
 """Organizations, projects and environments: what there is, and new ones for those whose role allows it."""
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
@@ -12,13 +14,37 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
 from tenancy import access, services
-from tenancy.admin.base import ConsoleAdmin, sent_data
+from tenancy.admin.base import sent_data
+from tenancy.admin.removal import RemovableAdmin
 from tenancy.admin.visit import visit
 from tenancy.instants import moment
 from tenancy.models import Environment, Organization, Project, Role
 
 
-class _Dated(ConsoleAdmin):
+class _Dated(RemovableAdmin):
+    """What its admins rename and delete, and everybody else reads."""
+
+    def edit_page(
+        self, request: HttpRequest, thing: Any, form: forms.Form, update: Callable[..., Any], *, intro: str
+    ) -> HttpResponse:
+        """`update` takes the payload and the version that was read; it raises ServiceError."""
+
+        def perform(sent: dict[str, Any]) -> HttpResponse:
+            version = sent.pop("version")
+            update(payload=sent, version=version)
+            messages.success(request, "Saved.")
+            return redirect(self.list_url())
+
+        return self.form_page(
+            request,
+            form,
+            perform,
+            title=str(thing),
+            submit="Save",
+            intro=intro,
+            remove_url=self.remove_url(request, thing),
+        )
+
     @display(description="Created", ordering="created_at")
     def created(self, row: Any) -> str:
         return moment(row.created_at)
@@ -33,6 +59,23 @@ class OrganizationAdmin(_Dated):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Organization]:
         return access.organizations(visit(request).principal)
+
+    def may_remove(self, request: HttpRequest, thing: Organization) -> bool:  # noqa: ARG002 - whoever runs the installation does
+        return False
+
+
+class ProjectChangeForm(forms.Form):
+    name = forms.CharField(max_length=200, widget=UnfoldAdminTextInputWidget)
+    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
+
+
+class EnvironmentChangeForm(ProjectChangeForm):
+    isProduction = forms.BooleanField(  # noqa: N815 - as the service calls it
+        required=False,
+        label="Production",
+        widget=UnfoldBooleanSwitchWidget,
+        help_text="Real users are served here: the console asks once more before larger changes.",
+    )
 
 
 class ProjectForm(forms.Form):
@@ -60,6 +103,31 @@ class ProjectAdmin(_Dated):
     @display(description="Environments")
     def environment_list(self, project: Project) -> str:
         return ", ".join(environment.key for environment in project.environments.all()) or "none yet"
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        project: Project | None = self.get_object(request, object_id)
+        if project is None or not self.may_remove(request, project):
+            return cast(HttpResponse, super().change_view(request, object_id, form_url, extra_context))
+        form = ProjectChangeForm(sent_data(request), initial={"name": project.name, "version": project.version})
+        update = partial(services.update_project, actor=visit(request).actor, project=project)
+        intro = f"Key {project.key}, in {project.organization}. Environments: {self.environment_list(project)}."
+        return self.edit_page(request, project, form, update, intro=intro)
+
+    def may_remove(self, request: HttpRequest, thing: Project) -> bool:
+        return visit(request).may_in_project(Role.ADMIN, thing)
+
+    def consequence(self, thing: Project) -> str:
+        if thing.environments.exists():
+            return f"It cannot go yet: it has environments ({self.environment_list(thing)}). Delete those first."
+        return (
+            "It is refused while it has flags, archived ones too, or metrics. What was done in it stays in the audit log. "
+            "It cannot be brought back."
+        )
+
+    def remove_thing(self, request: HttpRequest, thing: Project, reason: str) -> None:
+        services.delete_project(actor=visit(request).actor, project=thing, reason=reason)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return visit(request).may_in(Role.ADMIN)
@@ -110,7 +178,7 @@ class EnvironmentAdmin(_Dated):
     search_fields = ["name", "key", "project__name", "project__key"]
     search_help_text = "Search by name, key or project"
     teaching = "tenancy/empty_environments.html"
-    fields = ["project", "name", "key", "is_production", "salt", "config_version", "created_at"]
+    fields = ["project", "name", "key", "is_production", "salt", "config_version", "created"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Environment]:
         found = access.environments(visit(request).principal).select_related("project__organization")
@@ -119,6 +187,39 @@ class EnvironmentAdmin(_Dated):
     @display(description="Stage", label={"Production": "warning", "Other": "info"})
     def stage(self, environment: Environment) -> str:
         return "Production" if environment.is_production else "Other"
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        environment: Environment | None = self.get_object(request, object_id)
+        if environment is None or not self.may_remove(request, environment):
+            return cast(HttpResponse, super().change_view(request, object_id, form_url, extra_context))
+        first = {
+            "name": environment.name,
+            "isProduction": environment.is_production,
+            "version": environment.version,
+        }
+        form = EnvironmentChangeForm(sent_data(request), initial=first)
+        update = partial(services.update_environment, actor=visit(request).actor, environment=environment)
+        intro = (
+            f"Key {environment.key}, in project {environment.project}; its configuration is at version "
+            f"{environment.config_version}. Users get "
+            f"{'other variants here than elsewhere' if environment.salt else 'the same variants here as elsewhere'}."
+        )
+        return self.edit_page(request, environment, form, update, intro=intro)
+
+    def may_remove(self, request: HttpRequest, thing: Environment) -> bool:
+        return visit(request).may(Role.ADMIN, thing)
+
+    def consequence(self, thing: Environment) -> str:
+        return (
+            f"What flags are set to in {thing} goes with it, rules, segments, layers and history; the flags stay in "
+            "the project's other environments. It is refused while a key is live or an experiment is here. It cannot be "
+            "brought back."
+        )
+
+    def remove_thing(self, request: HttpRequest, thing: Environment, reason: str) -> None:
+        services.delete_environment(actor=visit(request).actor, environment=thing, reason=reason)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return visit(request).may_in(Role.ADMIN)
