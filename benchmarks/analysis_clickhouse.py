@@ -40,6 +40,14 @@ FROM (
 """
 
 
+def _settle(store: Any) -> None:
+    """Wait until what the load left to be merged is: no server stores ten million events at once and is asked then."""
+    deadline = time.monotonic() + 120
+    with store._client() as client:  # noqa: SLF001 - as below
+        while time.monotonic() < deadline and client.query("SELECT count() FROM system.merges").result_rows[0][0]:
+            time.sleep(1)
+
+
 def measure(exposures: int, units: int, conversions: int, rounds: int) -> list[str]:
     from analytics.stores.base import Counting, Period  # noqa: PLC0415 - after setup
     from analytics.stores.clickhouse import ClickHouseStore  # noqa: PLC0415 - likewise
@@ -51,6 +59,7 @@ def measure(exposures: int, units: int, conversions: int, rounds: int) -> list[s
         parameters = {"start": start, "span": days * 86_400_000, "units": units, "count": count}
         with store._client() as client:  # noqa: SLF001 - a load that no client would send
             client.command(statement, parameters=parameters)
+    _settle(store)
     period = Period(1, "checkout-test", START, END)
     week = timedelta(days=7)
     counting = Counting("purchase", week, week)

@@ -71,9 +71,11 @@ FROM ({_CODES}) WHERE NOT ({IS_BOT}) ORDER BY unit_id
 """  # noqa: S608 - fixed text
 SUMMARY = f"""
 WITH {VARIANTS}
-SELECT {IS_BOT} AS is_bot, if(is_bot, 0, intDiv({FIRST_MS}, 86400000)) AS day,
-       if(is_bot, '', {FIRST_VARIANT}) AS first_variant, is_crossover, count()
-FROM ({_CODES}) GROUP BY is_bot, day, first_variant, is_crossover ORDER BY is_bot, day, first_variant
+SELECT is_bot, day, if(is_bot, '', variants[place]) AS first_variant, is_crossover, units FROM (
+    SELECT {IS_BOT} AS is_bot, if(is_bot, 0, intDiv({FIRST_MS}, 86400000)) AS day,
+           if(is_bot, 0, bitAnd(code, 65535)) AS place, is_crossover, count() AS units
+    FROM ({_CODES}) GROUP BY is_bot, day, place, is_crossover
+) ORDER BY is_bot, day, first_variant
 """  # noqa: S608 - fixed text
 
 
