@@ -122,8 +122,8 @@ class ProjectAdmin(_Dated):
         if thing.environments.exists():
             return f"It cannot go yet: it has environments ({self.environment_list(thing)}). Delete those first."
         return (
-            "It is refused while it has flags, archived ones too, or metrics. What was done in it stays in the audit log. "
-            "It cannot be brought back."
+            "It is refused while it has flags, archived ones too, or metrics. What was done in it stays in the audit "
+            "log. It cannot be brought back."
         )
 
     def remove_thing(self, request: HttpRequest, thing: Project, reason: str) -> None:
@@ -214,8 +214,8 @@ class EnvironmentAdmin(_Dated):
     def consequence(self, thing: Environment) -> str:
         return (
             f"What flags are set to in {thing} goes with it, rules, segments, layers and history; the flags stay in "
-            "the project's other environments. It is refused while a key is live or an experiment is here. It cannot be "
-            "brought back."
+            "the project's other environments. It is refused while a key is live or an experiment is here. It cannot "
+            "be brought back."
         )
 
     def remove_thing(self, request: HttpRequest, thing: Environment, reason: str) -> None:
