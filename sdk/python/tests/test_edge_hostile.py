@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 from edge_process import CLIENT_KEY, EdgeProcess
+from openflagship.client.sse import ServerEvent
+from openflagship.edge import Edge, EdgeEnvironment, EdgeSettings
 from openflagship.edge.application import GoneError, _read
 from openflagship.edge.source import MOST_EVENTS_WAITING, Listener, name_of
 from sdk_fixtures import treatment
@@ -87,6 +89,25 @@ def test_read__caller_hangs_up_within_the_body__is_no_request() -> None:
 
     with pytest.raises(GoneError):
         asyncio.run(_read(receive, 1_000))
+
+
+def test_edge__configuration_taken_as_a_whole__is_settled_and_a_change_is_not() -> None:
+    settled: list[int] = []
+
+    async def live() -> None:
+        options = {"bootstrap": _document("asked"), "close_wait_seconds": 0}
+        environments = (EdgeEnvironment(server_key=KEY),)
+        settings = EdgeSettings(url="http://127.0.0.1:1", environments=environments, options=options)
+        edge = Edge(settings, lambda: settled.append(1))
+        await edge.start()
+        assert len(settled) == 1
+        edge.sources[0].changed([ServerEvent("flag_updated", "{}", "4")])
+        assert len(settled) == 1
+        edge.sources[0].changed(None)
+        assert len(settled) == 2
+        await edge.stop()
+
+    asyncio.run(live())
 
 
 def test_listener__does_not_read__is_closed_and_takes_no_more_memory() -> None:

@@ -58,8 +58,10 @@ class GoneError(Exception):
 class Edge:
     """An ASGI application. Its clients start with the lifespan and end with it."""
 
-    def __init__(self, settings: EdgeSettings) -> None:
+    def __init__(self, settings: EdgeSettings, settled: Callable[[], None] = lambda: None) -> None:
+        """`settled` is called at the start and whenever an environment's configuration was taken as a whole."""
         self.settings = settings
+        self._settled = settled
         self.sources: list[Source] = []
         self._by_key: dict[str, tuple[Source, bool, str]] = {}
         self.metrics = Metrics(
@@ -93,11 +95,13 @@ class Edge:
                     **settings.options,
                 },
             )
-            source = Source(client, one.server_key, settings.signing_secret, self.metrics.count_evaluation)
+            count = self.metrics.count_evaluation
+            source = Source(client, one.server_key, settings.signing_secret, count, self._settled)
             self.sources.append(source)
             self._by_key[one.server_key] = (source, True, one.server_key)
             self._by_key.update({key: (source, False, key) for key in one.client_keys})
         self._by_header = {b"Bearer " + key.encode(): found for key, found in self._by_key.items()}
+        self._settled()
         await asyncio.gather(*(source.client.start() for source in self.sources))
 
     def drain(self) -> None:

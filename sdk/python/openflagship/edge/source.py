@@ -72,11 +72,18 @@ class Source:
     """
 
     def __init__(
-        self, client: EdgeClient, server_key: str, signing_secret: str | None, count: Callable[[str], None]
+        self,
+        client: EdgeClient,
+        server_key: str,
+        signing_secret: str | None,
+        count: Callable[[str], None],
+        settled: Callable[[], None],
     ) -> None:
+        """`settled` is called after each configuration that was taken as a whole."""
         self.client = client
         self.count = count
         self._expose_each = client.expose_each
+        self._settled = settled
         self._desk = Desk(client.environment)
         self.server_key = server_key
         self.name = name_of(server_key)
@@ -109,6 +116,7 @@ class Source:
             self._kept_from = self.client.environment.version
             if self.listeners:
                 self._broadcast(self.snapshot_event())
+            self._settled()
             return
         for event in events:
             data = _sse(event.id, event.kind, event.data.encode())
