@@ -28,8 +28,9 @@ from analytics.stream import PUBLISHER, StreamAwayError, StreamFullError
 _BATCH_EVENTS = 1000
 # A context may be 32 KiB of JSON, and several times that as objects: this few are a megabyte or two, at worst some 40.
 _HOLDS_CONTEXTS = 64
-# Of what waits longer than a moment only short texts are kept, so that a full buffer is tens of megabytes.
-_LONGEST_WAITING_TEXT = 512
+# The more exposures wait, the shorter a text may be: each at most this by their number, so that the sum grows with its
+# logarithm alone: of a hundred thousand to some 60 MiB, whatever callers send.
+_WAITING_TEXT_BUDGET = 8 * 1024 * 1024
 _FIRST_RETRY_SECONDS = 0.05
 _LONGEST_RETRY_SECONDS = 5.0
 # Less than a process manager usually waits between asking and killing.
@@ -122,7 +123,7 @@ class ExposureBuffer:
             kept = attributes
         elif WANTED.was_read:
             kept = WANTED.text_of(environment_id, experiment, attributes)
-            if waiting >= _BATCH_EVENTS and kept is not None and len(kept) > _LONGEST_WAITING_TEXT:
+            if kept is not None and len(kept) * waiting > _WAITING_TEXT_BUDGET:
                 kept = None
         else:
             kept = None  # nobody has asked yet what this environment refuses; the thread does with its next batch

@@ -146,13 +146,20 @@ def test_buffer__redis_away__sends_what_it_held_once_it_is_back(
     assert _kept(found) == ['{"country":"DE","plan":"pro"}'] * 3000
 
 
-def test_buffer__more_than_a_batch_waits__long_texts_are_let_go(waiting: ExposureBuffer) -> None:
+def test_buffer__many_wait__the_longest_texts_are_let_go(
+    waiting: ExposureBuffer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     long = {"country": ["x" * 200] * 5}
-    for sent in (SENT, long):
-        for _ in range(1200):
-            _add(waiting, dict(sent))
-    assert set(_waiting(waiting)[1200:]) == {None}
-    assert None not in _waiting(waiting)[:1200]
+    monkeypatch.setattr(buffer, "_WAITING_TEXT_BUDGET", 1_100_000)
+    for _ in range(900):
+        _add(waiting, dict(long))
+    for _ in range(300):
+        _add(waiting, dict(long))
+        _add(waiting, dict(SENT))
+    held = _waiting(waiting)
+    assert None not in held[:900]
+    assert set(held[1200::2]) == {None}
+    assert None not in held[901::2]
 
 
 def test_buffer__all_flags_of_one_request__hold_one_context(waiting: ExposureBuffer) -> None:
