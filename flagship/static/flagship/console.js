@@ -27,7 +27,8 @@
   const load = async (element) => {
     try {
       const response = await fetch(element.dataset.load);
-      if (response.ok) {
+      // Redirected, it would be the page to sign in on.
+      if (response.ok && !response.redirected) {
         element.innerHTML = await response.text();
         localTimes(element);
       }

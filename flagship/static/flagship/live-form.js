@@ -232,6 +232,8 @@
   const answerOf = async (url, signal) => {
     try {
       const response = await fetch(url, { method: "POST", body: new FormData(form), signal });
+      // Nothing here answers with another address but the door: the session has ended meanwhile.
+      if (response.redirected) return '<p class="fs-error" role="alert">You are signed out: sign in again before you go on. What you changed here is not saved.</p>';
       return response.ok ? await response.text() : null;
     } catch (error) {
       // Taken back by a later keystroke, or no network: then the page says so instead of standing still.

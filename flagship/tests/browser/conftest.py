@@ -37,7 +37,9 @@ def window(chromium: Any, **options: Any) -> Any:
     """A context of its own, whose pages are for people: there is time, and nothing is pressed before it works."""
     context = chromium.new_context(**{"viewport": {"width": 1440, "height": 900}, "locale": "en-GB", **options})
     context.set_default_timeout(PATIENCE_MS)
-    context.add_init_script(_UNSEEN_UNTIL_READY)
+    # Chromium runs it where scripts are off as well, and then nothing would make the page seen again.
+    if options.get("java_script_enabled", True):
+        context.add_init_script(_UNSEEN_UNTIL_READY)
     return context
 
 
