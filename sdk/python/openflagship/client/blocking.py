@@ -53,8 +53,8 @@ class FlagShip(ClientCore):
         """Send what waits; true if that was all within the time."""
         sending = self._sending
         if sending is None or self._is_closed:
-            # Before uWSGI's fork nothing is sent, and what waits is none of the workers'.
-            return self._is_closed or self._sender.pending == 0
+            # Nobody sends: before uWSGI's fork, or any more.
+            return self._sender.pending == 0
         number = self._sender.ask_flush()
         sending.wake()
         deadline = time.monotonic() + seconds

@@ -58,8 +58,13 @@ class ClientCore(Evaluation):
         if options is not None and settings:
             raise TypeError("Give the options as an object or by name, not both.")
         self.options = options if options is not None else Options(**settings)
+        # Keys come out of files and variables, with a newline at their end as often as not.
+        server_key = (server_key or "").strip()
         if not self.options.is_offline and not server_key:
             raise ValueError("Give the environment's server key, or is_offline=True.")
+        if not _is_plain(server_key):
+            # Without saying it: it ends up in logs.
+            raise ValueError("The server key holds a character that no key has.")
         Endpoint.of(url, self.options.proxy)
         if self.options.stream_url is not None:
             Endpoint.of(self.options.stream_url, self.options.proxy)
@@ -79,9 +84,11 @@ class ClientCore(Evaluation):
     def _assemble(self) -> None:
         """Make whatever belongs to one process."""
         pid = os.getpid()
-        self.instance = (
-            self.options.instance or f"{platform.node() or socket.gethostname()}-{pid}-{uuid.uuid4().hex[:8]}"
-        )[:_MOST_INSTANCE_CHARACTERS]
+        instance = self.options.instance or f"{platform.node() or socket.gethostname()}-{pid}-{uuid.uuid4().hex[:8]}"
+        # It travels in a header.
+        self.instance = "".join(
+            character if _is_plain(character) else "?" for character in instance[:_MOST_INSTANCE_CHARACTERS]
+        )
         headers = {
             "Authorization": f"Bearer {self._server_key}",
             "User-Agent": f"openflagship-{SDK}",
@@ -161,7 +168,7 @@ class ClientCore(Evaluation):
                 environment = Environment.from_document(json.loads(json.dumps(bootstrap)))
             else:
                 environment = parse_snapshot(Path(bootstrap).read_bytes())
-        except (DecodeError, SnapshotError, TypeError) as error:
+        except (DecodeError, SnapshotError, TypeError, OSError) as error:
             raise ValueError(f"bootstrap: {error}") from error
         self._configuration.adopt(environment, "bootstrap", is_lasting=self.options.is_offline)
 
@@ -181,3 +188,7 @@ class ClientCore(Evaluation):
             return
         self._configuration.adopt(environment, "stored", age_seconds=age, is_lasting=self.options.is_offline)
         self._configuration.check_staleness()
+
+
+def _is_plain(text: str) -> bool:
+    return text.isascii() and text.isprintable()

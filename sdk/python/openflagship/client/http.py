@@ -57,7 +57,8 @@ class Exchange:
                 sent += self._protocol.send(h11.Data(data=body)) or b""
             sent += self._protocol.send(h11.EndOfMessage()) or b""
         except h11.LocalProtocolError as error:
-            raise HttpError(f"the request cannot be sent: {error}") from error
+            # Without the error's own words: they repeat the header, and that may be the key.
+            raise HttpError("the request cannot be sent: it holds what HTTP forbids") from error
         yield from self._connect()
         yield Write(self._handle, sent, self._timeout_seconds)
         answer = yield from self._next_head(self._protocol)

@@ -46,7 +46,7 @@ class AsyncFlagShip(ClientCore):
         """Send what waits; true if that was all within the time."""
         sending = self._sending
         if sending is None or self._is_closed:
-            return True
+            return self._sender.pending == 0
         number = self._sender.ask_flush()
         sending.wake()
         deadline = time.monotonic() + seconds

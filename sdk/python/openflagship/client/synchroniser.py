@@ -18,7 +18,7 @@ from openflagship.client.configuration import (
     parse_snapshot,
 )
 from openflagship.client.effects import Endpoint, Logic, Pause
-from openflagship.client.http import Exchange, request
+from openflagship.client.http import Exchange, Response, request
 from openflagship.client.options import Options
 from openflagship.client.sse import EventParser, EventTooLargeError, ServerEvent
 
@@ -29,14 +29,18 @@ STREAMING: Final = "streaming"
 POLLING: Final = "polling"
 RECONNECTING: Final = "reconnecting"
 REFUSED: Final = "refused"
+_MOST_RETRY_AFTER_SECONDS = 600.0
 
 
 class RefusedError(OSError):
     """The server answered, and not with what was asked for."""
 
-    def __init__(self, status: int, what: str) -> None:
-        super().__init__(f"the server answered {status} to {what}")
-        self.status = status
+    def __init__(self, response: Response, what: str) -> None:
+        super().__init__(f"the server answered {response.status} to {what}")
+        self.status = response.status
+        said = response.headers.get("retry-after", "")
+        # It may be a date as well, which nobody sends here.
+        self.retry_after_seconds = min(float(said), _MOST_RETRY_AFTER_SECONDS) if said.isdecimal() else 0.0
 
 
 class Synchroniser:
@@ -66,6 +70,7 @@ class Synchroniser:
         self._clock = clock
         self._backoff = Backoff(options.first_backoff_seconds, options.most_backoff_seconds)
         self._server_retry_seconds: float | None = None
+        self._retry_after_seconds = 0.0
         self._lost_at = clock()
         self._next_poll_at = self._lost_at + options.poll_after_seconds
 
@@ -96,6 +101,9 @@ class Synchroniser:
             seconds = self._backoff.next_seconds()
             if self._server_retry_seconds is not None:
                 seconds, self._server_retry_seconds = self._server_retry_seconds, None
+        # Jittered upwards, so that all who were refused at once do not come back at once.
+        seconds = max(seconds, self._retry_after_seconds * random.uniform(1.0, 1.25))  # noqa: S311 - see _poll_seconds
+        self._retry_after_seconds = 0.0
         until = self._clock() + seconds
         while (left := until - self._clock()) > 0:
             to_stale = self._configuration.seconds_to_stale
@@ -130,7 +138,7 @@ class Synchroniser:
         if response.status == 304:
             self._configuration.confirm()
         elif response.status != 200:
-            raise RefusedError(response.status, "GET snapshot")
+            raise RefusedError(response, "GET snapshot")
         else:
             if self._options.signing_secret is not None:
                 # While a secret is being replaced, the server signs with the one before it too.
@@ -155,7 +163,7 @@ class Synchroniser:
         try:
             response = yield from exchange.send("GET", "/api/stream", headers)
             if response.status != 200 or not response.headers.get("content-type", "").startswith("text/event-stream"):
-                raise RefusedError(response.status, "GET stream")
+                raise RefusedError(response, "GET stream")
             yield from self._follow(exchange)
         except (OSError, SnapshotError, ResyncNeededError, EventTooLargeError):
             yield from self._end(exchange)
@@ -215,5 +223,7 @@ class Synchroniser:
         if not isinstance(error, OSError):
             self.is_fetched = False
         self._note_lost()
+        if isinstance(error, RefusedError):
+            self._retry_after_seconds = error.retry_after_seconds
         if isinstance(error, RefusedError) and error.status in {401, 403}:
             self.state = REFUSED
