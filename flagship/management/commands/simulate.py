@@ -12,7 +12,6 @@ from tqdm import tqdm
 from flagship.demo import access, content
 from flagship.demo.traffic import Api, Plan, Sent, TrafficError, drive
 
-_PATIENCE_SECONDS = 30.0
 _POLL_SECONDS = 0.5
 
 
@@ -46,6 +45,7 @@ class Command(BaseCommand):
         parser.add_argument("--event", default=content.EVENT)
         parser.add_argument("--seed", help="The same seed sends the same users again; they count once.")
         parser.add_argument("--workers", type=_positive, default=4, help="Requests at the same time.")
+        parser.add_argument("--wait", type=_positive, default=30, help="Seconds for what was sent to arrive (30).")
 
     def handle(self, **options: Any) -> None:
         known = access.read_or_refuse()
@@ -69,7 +69,8 @@ class Command(BaseCommand):
             if experiment is None:
                 self.stdout.write(f"Nothing to compare with: no experiment is running on {plan.flag_key!r}.")
                 return
-            self._say_arrived(_arrived(manager, where, experiment, before=before, sent=sent), sent)
+            arrived = _arrived(manager, where, experiment, before=before, sent=sent, seconds=options["wait"])
+            self._say_arrived(arrived, sent, options["wait"])
         except TrafficError as error:
             raise CommandError(str(error)) from error
 
@@ -80,13 +81,13 @@ class Command(BaseCommand):
         if sent.outside:
             self.stdout.write(f"  {sent.outside} users were not in an experiment.")
 
-    def _say_arrived(self, arrived: dict[str, tuple[int, int]], sent: Sent) -> None:
+    def _say_arrived(self, arrived: dict[str, tuple[int, int]], sent: Sent, seconds: int) -> None:
         self.stdout.write("Arrived in the experiment's results:")
         for variant, (users, conversions) in sorted(arrived.items()):
             self.stdout.write(f"  {variant}: {users} users, {conversions} conversions")
         if not _is_all_there(arrived, sent):
             self.stdout.write(
-                f"Not everything arrived as new within {_PATIENCE_SECONDS:.0f} s: users and conversions that were sent "
+                f"Not everything arrived as new within {seconds} s: users and conversions that were sent "
                 "with this seed before count once, and other metrics or a paused experiment do not show these."
             )
 
@@ -104,10 +105,16 @@ def _counts(manager: Api, where: dict[str, str], experiment: str | None) -> dict
 
 
 def _arrived(
-    manager: Api, where: dict[str, str], experiment: str, *, before: dict[str, tuple[int, int]], sent: Sent
+    manager: Api,
+    where: dict[str, str],
+    experiment: str,
+    *,
+    before: dict[str, tuple[int, int]],
+    sent: Sent,
+    seconds: int,
 ) -> dict[str, tuple[int, int]]:
     """What the results have more than before, asked until it is what was sent or patience ends."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + seconds
     pause = threading.Event()
     while True:
         now = _counts(manager, where, experiment)
