@@ -62,7 +62,7 @@ class EnvironmentFilter(_SeenValuesFilter):
 
 
 class EntryAdmin(ModelAdmin):
-    """Registered by tenancy, which narrows `get_queryset` to whoever looks, and says `when` in the viewer's own zone."""
+    """Registered by tenancy, which narrows `get_queryset` to whoever looks, and says `when` in the viewer's zone."""
 
     list_display = ["when", "who", "what", "entity", "where", "summary"]
     list_display_links = ["when"]
