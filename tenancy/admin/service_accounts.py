@@ -234,7 +234,7 @@ class ServiceAccountAdmin(RemovableAdmin):
         )
 
     def may_remove(self, request: HttpRequest, thing: ServiceAccount) -> bool:
-        return visit(request).may_in(Role.ADMIN, thing.service_of_id)
+        return visit(request).may_in(Role.ADMIN, thing.service_of_id) and self._covers_roles(request, thing)
 
     def consequence(self, thing: ServiceAccount) -> str:
         live, roles = thing.credentials.filter(_LIVE).count(), thing.memberships.count()

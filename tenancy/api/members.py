@@ -176,6 +176,8 @@ class ServiceAccountView(ManagementView):
         account = User.objects.filter(service_of=organization, username=client_id).first()
         if account is None:
             raise NotFound("There is no such service account.")
+        for row in account.memberships.select_related("organization", "project", "environment__project"):
+            _refuse_above_own(request.user, row.environment or row.project or row.organization, Role(row.role))
         services.delete_service_account(actor=request.user.actor, account=account)
         return Response(status=204)
 

@@ -167,7 +167,12 @@ def create_service_account(*, actor: Actor, organization: Organization, name: st
 
 @transaction.atomic
 def delete_service_account(*, actor: Actor, account: User, reason: str = "") -> None:
-    """Delete the account with its roles and secrets, in effect within the propagation time."""
+    """Delete the account with its roles and secrets, in effect within the propagation time.
+
+    Raises Conflict `last_owner`.
+    """
+    for membership in account.memberships.order_by("pk"):
+        _refuse_last_owner(_locked(membership))
     audit.services.record(
         actor=actor,
         action="service_account.deleted",

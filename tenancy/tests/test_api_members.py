@@ -160,6 +160,26 @@ def test_service_account__deleted__ends_its_tokens(deploy_bot, admin):
     assert Entry.objects.filter(action="service_account.deleted").exists()
 
 
+def test_service_account__with_a_role_above_ones_own__is_not_deleted(deploy_bot, admin, owner, environment):
+    account = User.objects.get(username="deploy-bot@acme")
+    scope = {"project": environment.project.key, "environment": environment.key}
+    assert owner.post("members", {"username": account.username, "role": "owner", **scope}).status_code == 201
+
+    assert admin.delete("service-accounts/deploy-bot@acme").status_code == 403
+    assert owner.delete("service-accounts/deploy-bot@acme").status_code == 204
+
+
+def test_service_account__last_owner__is_not_deleted(deploy_bot, owner, organization):
+    account = User.objects.get(username="deploy-bot@acme")
+    account.memberships.update(role="owner")
+    Membership.objects.filter(organization=organization, role="owner", project=None).exclude(user=account).delete()
+    bot = Caller(_token(deploy_bot).json()["accessToken"], "acme")
+
+    refused = bot.delete("service-accounts/deploy-bot@acme")
+    assert problem(refused)[0] == 409
+    assert User.objects.filter(pk=account.pk).exists()
+
+
 def _forged(deploy_bot, **claims):
     prefix = deploy_bot["clientSecret"][:18]
     account = User.objects.get(username=deploy_bot["clientId"])

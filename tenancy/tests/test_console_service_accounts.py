@@ -128,6 +128,9 @@ def test_secret__of_an_account_above_ones_own_role__is_refused(console_admin, ac
     assert url("secret", bot.pk) not in console_admin.get(url("change", bot.pk)).text
     assert console_admin.post(url("secret", bot.pk), {"name": "mine"}).status_code == 403
     assert Credential.objects.filter(user=bot).count() == 1
+    assert url("delete", bot.pk) not in console_admin.get(url("change", bot.pk)).text
+    assert console_admin.post(url("delete", bot.pk), {"reason": "mine"}).status_code == 403
+    assert User.objects.filter(pk=bot.pk).exists()
 
 
 def test_off__revokes_every_secret_and_keeps_the_roles(console_admin, bot, client):
