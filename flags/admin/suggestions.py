@@ -5,12 +5,14 @@ Bounded whatever the number of events: the latest exposures alone are looked at,
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 from django.core.cache import cache
 from django.db import OperationalError
 from django.utils import timezone
+from redis.exceptions import RedisError
 
 from analytics.selectors import latest_attributes
 from flags.models import FlagConfig, Segment
@@ -29,10 +31,14 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\d([T ].+)?")
 def attributes_of(environment: Environment) -> dict[str, dict[str, Any]]:
     """Return `{name: {kind, values}}`; `kind` is text, number, yesno, version, moment, or "" where it is not known."""
     name = f"console:attributes:{environment.pk}"
-    found: dict[str, dict[str, Any]] | None = cache.get(name)
+    try:
+        found: dict[str, dict[str, Any]] | None = cache.get(name)
+    except RedisError:
+        found = None
     if found is None:
         found = _gather([*_seen(environment), *_asked_for(environment)])
-        cache.set(name, found, _KEPT_SECONDS)
+        with suppress(RedisError):  # without it each question is worked out anew
+            cache.set(name, found, _KEPT_SECONDS)
     return found
 
 

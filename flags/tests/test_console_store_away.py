@@ -6,9 +6,11 @@ from collections.abc import Iterator
 import pytest
 from django.core.cache import cache
 from django.urls import reverse
+from redis.exceptions import ConnectionError  # noqa: A004 - the client's own
 
 from analytics.stores import store
 from flags import services
+from flags.admin import suggestions
 from tenancy.testing import ALICE
 
 
@@ -36,6 +38,19 @@ def away(settings, acme) -> Iterator[None]:
 
 @pytest.mark.usefixtures("away")
 def test_suggestions__store_away__are_those_that_rules_ask_for(console_editor, config, acme):
+    url = f"{reverse('admin:flags_flagconfig_attributes')}?environment={acme.staging.pk}"
+
+    assert console_editor.get(url).json()["country"]["values"] == ["DE"]
+
+
+def test_suggestions__redis_away__are_worked_out_anew(console_editor, config, acme, monkeypatch):
+    class Away:
+        def get(self, *_arguments):
+            raise ConnectionError("away")
+
+        set = get
+
+    monkeypatch.setattr(suggestions, "cache", Away())
     url = f"{reverse('admin:flags_flagconfig_attributes')}?environment={acme.staging.pk}"
 
     assert console_editor.get(url).json()["country"]["values"] == ["DE"]
