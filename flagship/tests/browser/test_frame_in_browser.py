@@ -107,10 +107,10 @@ def test_form__date_picker__fills_its_field(open_session, console_owner, acme):
 
 
 def test_detail__shown_by_unfold_itself__has_its_actions(open_session, console_owner, acme):
-    page = open_session(console_owner).visit(reverse("admin:tenancy_environment_change", args=[acme.staging.pk]))
+    page = open_session(console_owner).visit(reverse("admin:tenancy_organization_change", args=[acme.organization.pk]))
 
-    page.get_by_text("Staging").first.wait_for()
-    assert page.locator("#environment_form").get_attribute("action").endswith("/change/")
+    page.get_by_text("Acme").first.wait_for()
+    assert page.locator("#organization_form").get_attribute("action").endswith("/change/")
 
 
 def test_api_docs__are_drawn_from_our_own_files(open_session, console_owner, acme):
