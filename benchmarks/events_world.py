@@ -32,10 +32,15 @@ def world() -> Iterator[dict[str, str]]:
 
         django.setup()
         from django.core.management import call_command  # noqa: PLC0415 - after setup
+        from django.db import connections  # noqa: PLC0415 - likewise
 
         call_command("migrate", verbosity=0)
         empty()
-        yield {**os.environ, **variables}
+        try:
+            yield {**os.environ, **variables}
+        finally:
+            # The next part's servers are other ones.
+            connections.close_all()
 
 
 def empty() -> None:
