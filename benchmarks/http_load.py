@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -116,6 +117,15 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: asyncio.Transport = transport  # type: ignore[assignment]  # a TCP connection's is one
         self.load.free.append(self)
+        if self.load.waiting:
+            self.load.fire(self.load.waiting.pop(0))
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """What a server closes while it is idle is no error: a caller opens another one."""
+        if self in self.load.free:
+            self.load.free.remove(self)
+        if not self.load.complete.is_set():
+            self.load.reopen()
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
@@ -135,13 +145,22 @@ class _Connection(asyncio.Protocol):
 
 
 class _Load:
-    def __init__(self, requests: list[bytes]) -> None:
-        self.requests = requests
+    def __init__(self, requests: list[bytes], port: int) -> None:
+        self.requests, self.port = requests, port
         self.free: list[_Connection] = []
         self.waiting: list[float] = []
         self.latencies: list[float] = []
         self.errors = self.turn = self.wanted = 0
         self.complete = asyncio.Event()
+        self._reopening: set[asyncio.Task[Any]] = set()
+
+    async def open(self) -> None:
+        await asyncio.get_running_loop().create_connection(lambda: _Connection(self), "127.0.0.1", self.port)
+
+    def reopen(self) -> None:
+        task = asyncio.get_running_loop().create_task(self.open())
+        self._reopening.add(task)
+        task.add_done_callback(self._reopening.discard)
 
     def fire(self, due: float) -> None:
         if self.free:
@@ -167,9 +186,9 @@ async def _offer(target: Target, rate: int, seconds: float, connections: int) ->
         + body
         for path, body in target.requests
     ]
-    load, loop = _Load(requests), asyncio.get_running_loop()
+    load = _Load(requests, target.port)
     for _ in range(connections):
-        await loop.create_connection(lambda: _Connection(load), "127.0.0.1", target.port)
+        await load.open()
     gc.collect()
     gc.disable()
     sent, total, start = 0, int(rate * seconds), time.perf_counter()
@@ -185,6 +204,7 @@ async def _offer(target: Target, rate: int, seconds: float, connections: int) ->
     with suppress(TimeoutError):
         await asyncio.wait_for(load.complete.wait(), 30)
     gc.enable()
+    load.complete.set()
     for connection in load.free:
         connection.transport.close()
     return load.latencies, load.errors + total - len(load.latencies)
