@@ -252,9 +252,15 @@ def _add_events(place: dict[str, Any], options: argparse.Namespace) -> None:
         cursor.execute(_HOURS)
         cursor.execute(_UNITS)
         cursor.execute("RESET work_mem")
+        # The phase was opened over no events, and asking again would change nothing: these came past the ingest.
+        cursor.execute("DELETE FROM exposure_phases")
     open_phase(environment_id=place["environment"].pk, experiment=place["experiment"].key, started_at=start)
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
+        cursor.execute("SELECT count(*) FROM first_exposures")
+        (units,) = cursor.fetchone()
+    if units != options.units:
+        raise RuntimeError(f"The experiment has {units} units; {options.units} were exposed to it.")
 
 
 def _store_nightly(place: dict[str, Any]) -> None:
