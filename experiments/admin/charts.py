@@ -112,11 +112,15 @@ def lift_forest(payload: dict[str, Any]) -> dict[str, Any] | None:
     }
 
 
+def is_rate(payload: dict[str, Any]) -> bool:
+    """Whether the primary metric is one, so that its differences are points of percent."""
+    return all(variant["rate"] is not None or not variant["users"] for variant in payload["variants"])
+
+
 def breakdown_forest(payload: dict[str, Any]) -> dict[str, Any] | None:
     """The primary metric's absolute lift within each value of an attribute; None where there is none to draw."""
     breakdown = payload.get("breakdown")
-    is_rate = all(variant["rate"] is not None or not variant["users"] for variant in payload["variants"])
-    if not breakdown or not is_rate:
+    if not breakdown or not is_rate(payload):
         return None
     found = [
         (f"{segment['value']}: {item['variant']}", item)
@@ -151,8 +155,9 @@ def breakdown_forest(payload: dict[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def lift_over_time(stored: list[dict[str, Any]], variant: str, metric: str) -> dict[str, Any] | None:
+def lift_over_time(stored: list[dict[str, Any]], variant: str, metric: str, *, is_rate: bool) -> dict[str, Any] | None:
     """The primary metric's absolute lift in each stored result, with the band that holds however often one looks."""
+    said = _points if is_rate else _plain
     points = []
     for payload in stored:
         found = [
@@ -166,22 +171,22 @@ def lift_over_time(stored: list[dict[str, Any]], variant: str, metric: str) -> d
         return None
     bands = [item["sequentialCi"] or (None, None) for _, item in points]
     return {
-        "title": f"Lift of {metric} over time: {variant}",
-        "description": f"From {len(points)} stored results; the last is {points[-1][1]['absoluteLift']:+.4g}.",
+        "title": f"Difference of {metric} over time: {variant}",
+        "description": f"From {len(points)} stored results; the last is {said(points[-1][1]['absoluteLift'])}.",
         "labels": [_short(str(until)[:10]) for until, _ in points],
-        "percent": True,
+        "percent": is_rate,
         "series": [
             {
-                "name": "lift, with its sequential interval",
+                "name": "against the control, with the sequential interval",
                 "values": [item["absoluteLift"] for _, item in points],
                 "low": [band[0] for band in bands],
                 "high": [band[1] for band in bands],
             }
         ],
         "table": {
-            "head": ["Until (UTC)", "Lift", "From", "To"],
+            "head": ["Until (UTC)", "Difference", "From", "To"],
             "rows": [
-                [str(until)[:16], _points(item["absoluteLift"]), _points(band[0]), _points(band[1])]
+                [str(until)[:16], said(item["absoluteLift"]), said(band[0]), said(band[1])]
                 for (until, item), band in zip(points, bands, strict=True)
             ],
         },
@@ -212,3 +217,7 @@ def _p(value: float | None) -> str:
 
 def _points(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:+.2f} points"
+
+
+def _plain(value: float | None) -> str:
+    return "-" if value is None else f"{value:+,.4g}"

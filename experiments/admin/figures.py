@@ -39,7 +39,11 @@ def figures_of(
         ("lift", "forest", charts.lift_forest(payload)),
         ("breakdown", "forest", charts.breakdown_forest(payload)),
         *(
-            (f"lift-over-time-{number}", "lines", charts.lift_over_time(history, item["variant"], item["metric"]))
+            (
+                f"lift-over-time-{number}",
+                "lines",
+                charts.lift_over_time(history, item["variant"], item["metric"], is_rate=charts.is_rate(payload)),
+            )
             for number, item in enumerate(primary, start=1)
         ),
     ]

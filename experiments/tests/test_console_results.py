@@ -9,6 +9,7 @@ from django.urls import reverse
 from analytics.events import Batch
 from analytics.services import store_events
 from experiments import services
+from experiments.admin.charts import lift_over_time
 from experiments.analysis import window_of
 from flags import services as flag_services
 from tenancy.testing import ALICE
@@ -105,3 +106,14 @@ def test_export__segment__has_a_row_for_each_value(console_viewer, running):
 
     assert "country,variant,users," in table
     assert "DE,treatment,120,0.0," in table
+
+
+@pytest.mark.parametrize(("is_rate", "percent", "last"), [(True, True, "+170.00 points"), (False, False, "+1.7")])
+def test_lift_over_time__of_a_rate_or_of_values__is_in_points_or_in_their_own_unit(is_rate, percent, last):
+    item = {"role": "primary", "variant": "treatment", "metric": "m", "absoluteLift": 1.7, "sequentialCi": [-0.5, 4.0]}
+    stored = [{"window": {"until": f"2026-03-0{day}T00:00:00Z"}, "comparisons": [item]} for day in (1, 2)]
+    chart = lift_over_time(stored, "treatment", "m", is_rate=is_rate)
+
+    assert chart["percent"] is percent
+    assert chart["table"]["rows"][-1][1] == last
+    assert chart["description"].endswith(f"the last is {last}.")

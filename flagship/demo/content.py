@@ -12,7 +12,7 @@ from analytics.events import Batch, Conversion, Exposure
 from analytics.services import store_events
 from analytics.stores.base import Stored
 from audit.actors import Actor
-from experiments.jobs import store_nightly
+from experiments.jobs import store_nightly, watch
 from experiments.models import Experiment, ExperimentResult, Metric, Phase
 from experiments.services import create_experiment, create_metric, start_experiment
 from flags.models import FlagConfig
@@ -163,6 +163,8 @@ def ensure_results(experiment: Experiment) -> None:
         return
     for day in range(1, len(USERS_BY_DAY) + 1):
         store_nightly(experiment.pk, now=phase.started_at + timedelta(days=day))
+    # The clock has had no time to; on the home page it would look as if it stood still.
+    watch(experiment.pk)
 
 
 def _assigned(environment: Environment, experiment: Experiment) -> Callable[[str], str | None]:
