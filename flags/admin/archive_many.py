@@ -61,7 +61,10 @@ def archive(model_admin: "FlagConfigAdmin", request: HttpRequest) -> HttpRespons
         if run.done:
             messages.success(request, f"{_flags(run.done)} archived.")
         return redirect(list_url)
-    shown: dict[str, Any] = {"run": run, "reason": reason, "list_url": request.POST.get("list", "") or list_url}
+    # The page carries it, since in the end none of its flags may be there to tell the environment; a link of ours only.
+    sent = request.POST.get("list", "")
+    back = sent if sent.startswith(f"{model_admin.list_url()}?") else list_url
+    shown: dict[str, Any] = {"run": run, "reason": reason, "list_url": back}
     if request.headers.get("HX-Request"):
         return render(request, "flags/bulk_part.html", shown)
     return model_admin.page(request, "flags/bulk.html", title=f"Archiving {_flags(run.total)}", **shown)

@@ -107,12 +107,13 @@ def test_archive_selected__too_many_for_one_request__goes_on_page_by_page(consol
         fields = dict(
             re.findall(r'<input type="hidden" name="(flags|done|failed|failures|reason)" value="([^"]*)">', page.text)
         )
-        sent = {name: html.unescape(value) for name, value in fields.items()}
+        sent = {name: html.unescape(value) for name, value in fields.items()} | {"list": "//evil.example/?"}
         page = console_editor.post(reverse("admin:flags_flagconfig_archive_many"), sent, headers={"HX-Request": "true"})
         seen.append((bar(page)["aria-valuenow"], bar(page)["aria-valuemax"]))
 
     assert seen == [("1", "3"), ("2", "3"), ("3", "3")]
     assert "Finished: 2 archived, 1 left as they are." in page.text
+    assert "evil" not in page.text
     assert "three (production, prerequisite)" in page.text
     assert set(Flag.objects.filter(is_archived=True).values_list("key", flat=True)) == {"two", "three"}
     assert Entry.objects.filter(action="flag.archived", reason="Clean-up").count() == 2
