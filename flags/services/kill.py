@@ -14,6 +14,7 @@ from audit.services import Act, record_each
 from flags import log
 from flags.models import Change, FlagConfig
 from flags.selectors import configs, get_config
+from flags.services.drafts import refuse_archived
 from flags.services.recording import flag_change
 from tenancy.errors import Conflict, Invalid
 from tenancy.models import Environment
@@ -45,9 +46,14 @@ def kill_flag(
 
 @transaction.atomic
 def release_flag(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> FlagConfig:
-    """Take the kill switch off: the flag does again what its configuration says. Not killed: nothing happens."""
+    """Take the kill switch off: the flag does again what its configuration says. Not killed: nothing happens.
+
+    Raises Conflict `flag_archived` for a killed one that was archived: its document must not be heard again.
+    """
     locked = log.lock_environment(environment)
     config = get_config(locked, key)
+    if config.is_killed:
+        refuse_archived(config.flag)
     _switch(actor, locked, [(config, "")], reason)
     return config
 
@@ -66,9 +72,12 @@ def kill_flags(*, actor: Actor, environment: Environment, keys: Iterable[str], r
 
 @transaction.atomic
 def release_flags(*, actor: Actor, environment: Environment, keys: Iterable[str], reason: str = "") -> list[FlagConfig]:
-    """Release these flags, all in one transaction. Returns them, the ones that were not killed included."""
+    """Release these flags, all in one transaction; the archived ones, served to nobody, stay out.
+
+    Returns them, the ones that were not killed included.
+    """
     locked = log.lock_environment(environment)
-    found = list(configs(locked).filter(flag__key__in=set(keys)))
+    found = list(configs(locked).filter(flag__key__in=set(keys), flag__is_archived=False))
     _switch(actor, locked, [(config, "") for config in found], reason)
     return found
 

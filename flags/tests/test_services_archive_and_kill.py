@@ -203,6 +203,18 @@ def test_release_flags__some_not_killed__releases_the_others(environment, make_f
     assert _entries()[entries:] == ["flag.released", "flag.released"]
 
 
+def test_release__archived_while_killed__is_not_served_again(environment, make_flag):
+    make_flag("a")
+    services.kill_flag(actor=ALICE, environment=environment, key="a")
+    services.archive_flag(actor=ALICE, environment=environment, key="a")
+
+    with pytest.raises(Conflict) as refused:
+        services.release_flag(actor=ALICE, environment=environment, key="a")
+    assert services.release_flags(actor=ALICE, environment=environment, keys=["a"]) == []
+    assert refused.value.problems[0].code == "flag_archived"
+    assert _steps(environment)[-1] == ("flag_archived", None)
+
+
 def test_set_experiment__works(environment, make_flag, published, committing):
     make_flag("a", rollout=[{"variant": "control", "percent": 50}, {"variant": "treatment", "percent": 50}])
     with committing():
