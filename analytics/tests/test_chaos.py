@@ -52,7 +52,7 @@ class World:
 
     def start_ingest(self) -> None:
         process = subprocess.Popen(
-            [sys.executable, "manage.py", "ingest"],
+            [sys.executable, "manage.py", "ingest", "--nice", "0"],
             cwd=ROOT,
             env=self.environment,
             stdout=subprocess.DEVNULL,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 from django.conf import settings as django_settings
 from django.core.management import call_command
@@ -167,6 +168,8 @@ def test_ingest_killed_in_the_middle__started_again__loses_none_and_doubles_none
         _until(lambda: stream.length() == 0)
         assert Exposure.objects.count() == 20_000
         assert Exposure.objects.values("unit_id").distinct().count() == 20_000
+        # Where both want the same core, evaluations have it.
+        assert psutil.Process(running.pid).nice() == min(psutil.Process().nice() + 10, 19)
         running.send_signal(signal.SIGTERM)
         assert running.wait(timeout=90) == 0
     finally:
