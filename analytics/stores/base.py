@@ -11,6 +11,9 @@ from analytics.events import Batch
 from analytics.intake import Intake
 from analytics.stores.pairs import Pairing, PairSummary
 
+# Stretches [since, until) during which nobody new was enrolled.
+Pauses = Sequence[tuple[datetime, datetime]]
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -99,16 +102,23 @@ def full_millisecond(moment: datetime) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """The units and the time an analysis is about: first exposures in [since, until), in one experiment."""
+    """The units and the time an analysis is about: first exposures in [since, until), in one experiment.
+
+    Units first exposed during one of the `pauses` are left out, whenever they were seen again. Bots are counted all
+    the same.
+    """
 
     environment_id: int
     experiment: str
     since: datetime
     until: datetime | None
+    pauses: Pauses = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "since", full_millisecond(self.since))
         object.__setattr__(self, "until", full_millisecond(self.until) if self.until else None)
+        pauses = sorted((full_millisecond(since), full_millisecond(until)) for since, until in self.pauses)
+        object.__setattr__(self, "pauses", tuple(pause for pause in pauses if pause[0] < pause[1]))
 
 
 @dataclass(frozen=True, slots=True)

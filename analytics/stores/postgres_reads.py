@@ -24,6 +24,8 @@ from analytics.stores.postgres_rewrites import FIRST_PHASE
 _BEGINNING = FIRST_PHASE
 NO_END = datetime(9000, 1, 1, tzinfo=UTC)
 
+# Whoever was first exposed during a pause is not enrolled; without pauses the planner leaves the question out.
+_ENROLLED = "(%(pauses)s::tstzmultirange IS NULL OR NOT first_at <@ %(pauses)s::tstzmultirange)"
 # One row per unit from the raw events, in one pass; a bot has no first exposure. Only of units that saw more variants
 # the first one has to be looked up, in the index by experiment and time; at equal instants the variant that sorts first
 # is the first, as in `unit_states`.
@@ -35,21 +37,21 @@ WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s
   AND occurred_at >= %(since)s AND occurred_at < %(until)s
 GROUP BY unit_id
 """
-_RAW_UNITS = """
+_RAW_UNITS = f"""
 SELECT unit_id, first_at, low <> high AS is_crossover, CASE WHEN low = high THEN low ELSE (
     SELECT min(variant) FROM exposures AS first
     WHERE first.environment_id = %(environment_id)s AND first.experiment = %(experiment)s
       AND first.occurred_at = seen.first_at AND first.unit_id = seen.unit_id AND NOT first.is_bot
 ) END AS variant
-FROM seen WHERE first_at IS NOT NULL
+FROM seen WHERE first_at IS NOT NULL AND {_ENROLLED}
 """
 _RAW_BOTS = "SELECT count(*) FROM seen WHERE first_at IS NULL"
 # The same from what the ingest keeps up; a unit that crossed over after the end had not yet.
-_KEPT_UNITS = """
+_KEPT_UNITS = f"""
 SELECT unit_id, variant, first_at, crossed_at IS NOT NULL AND crossed_at < %(until)s AS is_crossover
 FROM first_exposures
 WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s AND phase = %(phase)s
-  AND first_at < %(until)s
+  AND first_at < %(until)s AND {_ENROLLED}
 """
 _KEPT_BOTS = """
 SELECT count(*) FROM first_exposures
@@ -289,6 +291,7 @@ def parameters_of(period: Period, counting: Counting | None = None) -> dict[str,
         "experiment": period.experiment,
         "since": period.since,
         "until": period.until or NO_END,
+        "pauses": f"{{{','.join(f'[{since},{until})' for since, until in period.pauses)}}}" if period.pauses else None,
     }
     if counting is not None:
         found["event_name"] = counting.event_name
