@@ -15,6 +15,7 @@ from analytics.stores.base import (
     ExposureSummary,
     FirstExposure,
     FlagExposures,
+    Pauses,
     Period,
     ValueSummary,
     full_millisecond,
@@ -32,6 +33,7 @@ __all__ = [
     "Kind",
     "PairSummary",
     "Pairing",
+    "Pauses",
     "ValueSummary",
     "attribute_values",
     "binary_summary",
@@ -59,15 +61,17 @@ _JUST_NOW = timedelta(seconds=5)
 
 
 def first_exposures(
-    environment_id: int, experiment: str, since: datetime, until: datetime | None
+    environment_id: int, experiment: str, since: datetime, until: datetime | None, *, pauses: Pauses = ()
 ) -> Iterator[FirstExposure]:
     """Yield one row per unit that was first exposed in [since, until), ordered by unit; crossovers are marked."""
-    return store().first_exposures(Period(environment_id, experiment, since, until))
+    return store().first_exposures(Period(environment_id, experiment, since, until, pauses))
 
 
-def exposure_summary(environment_id: int, experiment: str, since: datetime, until: datetime | None) -> ExposureSummary:
+def exposure_summary(
+    environment_id: int, experiment: str, since: datetime, until: datetime | None, *, pauses: Pauses = ()
+) -> ExposureSummary:
     """Units per variant, in all and per UTC day of first exposure, with crossovers and bots apart."""
-    return store().exposure_summary(Period(environment_id, experiment, since, until))
+    return store().exposure_summary(Period(environment_id, experiment, since, until, pauses))
 
 
 def binary_summary(  # noqa: PLR0917 - the order reads as a sentence: where, what, when
@@ -78,9 +82,12 @@ def binary_summary(  # noqa: PLR0917 - the order reads as a sentence: where, wha
     until: datetime | None,
     window: timedelta | None,
     grace: timedelta = GRACE,
+    *,
+    pauses: Pauses = (),
 ) -> dict[str, BinarySummary]:
     """Per variant: units, and those with at least one event that counts (see `Counting`); a unit converts once."""
-    return store().binary_summary(Period(environment_id, experiment, since, until), Counting(event_name, window, grace))
+    period = Period(environment_id, experiment, since, until, pauses)
+    return store().binary_summary(period, Counting(event_name, window, grace))
 
 
 def value_summary(  # noqa: PLR0917 - as above
@@ -91,16 +98,25 @@ def value_summary(  # noqa: PLR0917 - as above
     until: datetime | None,
     window: timedelta | None,
     grace: timedelta = GRACE,
+    *,
+    pauses: Pauses = (),
 ) -> dict[str, ValueSummary]:
     """Per variant: n, sum and sum of squares of the units' total values and event counts."""
-    return store().value_summary(Period(environment_id, experiment, since, until), Counting(event_name, window, grace))
+    period = Period(environment_id, experiment, since, until, pauses)
+    return store().value_summary(period, Counting(event_name, window, grace))
 
 
 def pair_summary(
-    environment_id: int, experiment: str, since: datetime, until: datetime | None, pairing: Pairing
+    environment_id: int,
+    experiment: str,
+    since: datetime,
+    until: datetime | None,
+    pairing: Pairing,
+    *,
+    pauses: Pauses = (),
 ) -> dict[str, PairSummary]:
     """Per variant: two figures of each unit side by side, summed up (see `Pairing`)."""
-    return store().pair_summary(Period(environment_id, experiment, since, until), pairing)
+    return store().pair_summary(Period(environment_id, experiment, since, until, pauses), pairing)
 
 
 def flag_exposures(

@@ -3,22 +3,37 @@
 from datetime import datetime, timedelta
 
 from analytics.stores import store
-from analytics.stores.base import Counting, Period
+from analytics.stores.base import Counting, Pauses, Period
 from analytics.stores.pairs import Pairing
 
 
 def keep_sums(  # noqa: PLR0917 - in the order of the selectors that read them
-    environment_id: int, experiment: str, event_name: str, since: datetime, until: datetime, window: timedelta | None
+    environment_id: int,
+    experiment: str,
+    event_name: str,
+    since: datetime,
+    until: datetime,
+    window: timedelta | None,
+    *,
+    pauses: Pauses = (),
 ) -> int:
     """Keep the sums of days of first exposures whose `window` is over; return how many days had to be worked out.
 
     The summaries are the same with and without; with it they cost what may have changed since, not what there is.
     """
     return store().keep_sums(
-        Period(environment_id, experiment, since, until), Counting(event_name, window, timedelta(0))
+        Period(environment_id, experiment, since, until, pauses), Counting(event_name, window, timedelta(0))
     )
 
 
-def keep_pairs(environment_id: int, experiment: str, since: datetime, until: datetime, pairing: Pairing) -> int:
+def keep_pairs(
+    environment_id: int,
+    experiment: str,
+    since: datetime,
+    until: datetime,
+    pairing: Pairing,
+    *,
+    pauses: Pauses = (),
+) -> int:
     """As `keep_sums`, for pairs of figures: ratios, caps, CUPED."""
-    return store().keep_pairs(Period(environment_id, experiment, since, until), pairing)
+    return store().keep_pairs(Period(environment_id, experiment, since, until, pauses), pairing)

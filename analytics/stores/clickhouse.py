@@ -33,7 +33,7 @@ from analytics.stores.base import (
     ValueSummary,
     summarise_exposures,
 )
-from analytics.stores.clickhouse_moments import NO_END_MS, moment_of, unix_ms
+from analytics.stores.clickhouse_moments import NO_END_MS, moment_of, period_of, unix_ms
 from analytics.stores.clickhouse_pairs import ClickHousePairs
 from analytics.stores.clickhouse_rows import ClickHouseRows
 
@@ -306,12 +306,7 @@ _READ_SETTINGS = {"do_not_merge_across_partitions_select_final": 1}
 
 
 def _of(period: Period, counting: Counting | None = None) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "environment_id": period.environment_id,
-        "experiment": period.experiment,
-        "since": unix_ms(period.since),
-        "until": unix_ms(period.until) if period.until else NO_END_MS,
-    }
+    found = period_of(period)
     if counting is not None:
         found["event_name"] = counting.event_name
         found["window"] = round(counting.window.total_seconds() * 1000) if counting.window else NO_END_MS

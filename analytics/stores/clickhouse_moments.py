@@ -1,7 +1,9 @@
-"""Instants as the ClickHouse store keeps them: Unix milliseconds."""
+"""Instants and periods as the ClickHouse store keeps them: in Unix milliseconds."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
+
+from analytics.stores.base import Period
 
 NO_END_MS: Final = 2**53
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -11,6 +13,17 @@ _MILLISECOND = timedelta(milliseconds=1)
 def unix_ms(moment: datetime) -> int:
     """Rounded up: stored instants are whole milliseconds, so `>= since` and `< until` then say the same as before."""
     return -((-(moment - _EPOCH)) // _MILLISECOND)
+
+
+def period_of(period: Period) -> dict[str, Any]:
+    """The parameters of statements about a period."""
+    return {
+        "environment_id": period.environment_id,
+        "experiment": period.experiment,
+        "since": unix_ms(period.since),
+        "until": unix_ms(period.until) if period.until else NO_END_MS,
+        "pauses": [(unix_ms(since), unix_ms(until)) for since, until in period.pauses],
+    }
 
 
 def moment_of(milliseconds: int) -> datetime:

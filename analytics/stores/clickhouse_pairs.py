@@ -5,7 +5,7 @@ from typing import Any
 
 from analytics.stores import clickhouse_sql as sql
 from analytics.stores.base import Period
-from analytics.stores.clickhouse_moments import NO_END_MS, unix_ms
+from analytics.stores.clickhouse_moments import NO_END_MS, period_of, unix_ms
 from analytics.stores.pairs import Figure, Kind, Pairing, PairSummary
 
 _MILLISECOND = timedelta(milliseconds=1)
@@ -81,10 +81,7 @@ def _figure(kind: Kind, when: str, micros: str) -> str:
 def _of(period: Period, pairing: Pairing) -> dict[str, Any]:
     x = pairing.x or pairing.y
     return {
-        "environment_id": period.environment_id,
-        "experiment": period.experiment,
-        "since": unix_ms(period.since),
-        "until": unix_ms(period.until) if period.until else NO_END_MS,
+        **period_of(period),
         "deadline": unix_ms(period.until + pairing.grace) if period.until else NO_END_MS,
         "window": pairing.window // _MILLISECOND,
         "before": pairing.before // _MILLISECOND,

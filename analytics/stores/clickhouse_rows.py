@@ -7,7 +7,7 @@ from typing import Any
 
 from analytics.stores import clickhouse_sql as sql
 from analytics.stores.base import EventRow, Period
-from analytics.stores.clickhouse_moments import NO_END_MS, moment_of, unix_ms
+from analytics.stores.clickhouse_moments import NO_END_MS, moment_of, period_of, unix_ms
 
 
 class ClickHouseRows:
@@ -64,11 +64,11 @@ class ClickHouseRows:
         return [(unit_id, json.loads(text)) for unit_id, text in self._rows(sql.LATEST_CARRIED, parameters)]
 
     def attribute_values(self, period: Period, name: str) -> Iterator[tuple[str, Any]]:
-        for unit_id, text in self._rows(sql.ATTRIBUTE, {**_of(period), "name": name}):
+        for unit_id, text in self._rows(sql.ATTRIBUTE, {**period_of(period), "name": name}):
             yield unit_id, json.loads(text)
 
     def bots_first_seen(self, period: Period) -> Iterator[tuple[str, datetime]]:
-        for variant, first_ms in self._rows(sql.BOTS_FIRST_SEEN, _of(period)):
+        for variant, first_ms in self._rows(sql.BOTS_FIRST_SEEN, period_of(period)):
             yield variant, moment_of(first_ms)
 
     def raw_rows(
@@ -82,16 +82,7 @@ class ClickHouseRows:
         yield from self._stream(sql.RAW[table], parameters)
 
     def last_received(self, period: Period, event_names: Sequence[str], deadline: datetime) -> datetime | None:
-        parameters = {**_of(period), "event_names": list(event_names), "deadline": unix_ms(deadline)}
+        parameters = {**period_of(period), "event_names": list(event_names), "deadline": unix_ms(deadline)}
         ((last_ms,),) = self._rows(sql.LAST_RECEIVED, parameters)
         # The largest of no rows is 0 there.
         return moment_of(last_ms) if last_ms else None
-
-
-def _of(period: Period) -> dict[str, Any]:
-    return {
-        "environment_id": period.environment_id,
-        "experiment": period.experiment,
-        "since": unix_ms(period.since),
-        "until": unix_ms(period.until) if period.until else NO_END_MS,
-    }

@@ -62,19 +62,23 @@ FIRST_MS = "intDiv(code, 65536)"
 FIRST_VARIANT = "variants[bitAnd(code, 65535)]"
 # Of units only bots' exposures are known of, nothing else is.
 IS_BOT = f"code = {_NEVER}"
+# Whoever was first exposed during a pause is not enrolled.
+_ENROLLED = (
+    f"NOT arrayExists(pause -> {FIRST_MS} >= pause.1 AND {FIRST_MS} < pause.2, {{pauses:Array(Tuple(Int64, Int64))}})"
+)
 _CODES = (
     f"SELECT unit_id, min(code) AS code, min(low) <> max(high) AS is_crossover FROM ({SEEN_CODES}) GROUP BY unit_id"  # noqa: S608 - fixed text
 )
 UNITS = f"""
 WITH {VARIANTS} SELECT unit_id, {FIRST_VARIANT} AS first_variant, {FIRST_MS} AS first_ms, is_crossover
-FROM ({_CODES}) WHERE NOT ({IS_BOT}) ORDER BY unit_id
+FROM ({_CODES}) WHERE NOT ({IS_BOT}) AND {_ENROLLED} ORDER BY unit_id
 """  # noqa: S608 - fixed text
 SUMMARY = f"""
 WITH {VARIANTS}
 SELECT is_bot, day, if(is_bot, '', variants[place]) AS first_variant, is_crossover, units FROM (
     SELECT {IS_BOT} AS is_bot, if(is_bot, 0, intDiv({FIRST_MS}, 86400000)) AS day,
            if(is_bot, 0, bitAnd(code, 65535)) AS place, is_crossover, count() AS units
-    FROM ({_CODES}) GROUP BY is_bot, day, place, is_crossover
+    FROM ({_CODES}) WHERE {IS_BOT} OR {_ENROLLED} GROUP BY is_bot, day, place, is_crossover
 ) ORDER BY is_bot, day, first_variant
 """  # noqa: S608 - fixed text
 
@@ -100,7 +104,7 @@ def figures(*, event: str, kind: str, names: str, since: str, columns: str, sums
                        true AS is_event
                 FROM conversions FINAL
                 WHERE environment_id = {{environment_id:Int64}} AND {names} AND NOT is_bot AND occurred_ms >= {since}
-            ) GROUP BY unit_id HAVING NOT ({IS_BOT}) AND NOT is_crossover
+            ) GROUP BY unit_id HAVING NOT ({IS_BOT}) AND NOT is_crossover AND {_ENROLLED}
         )
     ) GROUP BY place ORDER BY variant
     """  # noqa: S608 - fixed text put together from fixed parts

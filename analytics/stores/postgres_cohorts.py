@@ -122,6 +122,10 @@ def _parameters(period: Period, counting: Counting) -> dict[str, Any] | None:
 
 
 def cohort_days(period: Period, until: datetime) -> dict[str, Any]:
-    """The cohorts that are complete: whole days, up to the one that `until` is in."""
+    """The cohorts that are complete: whole days, up to the one that `until` is in; and the time in which nobody is."""
     last = min(until, datetime.now(UTC))
-    return {"first_day": period.since.astimezone(UTC).date(), "end_day": last.astimezone(UTC).date()}
+    return {
+        "first_day": period.since.astimezone(UTC).date(),
+        "end_day": last.astimezone(UTC).date(),
+        "closed": period.pauses,
+    }

@@ -18,6 +18,7 @@ from django.db import connection, transaction
 from analytics.stores.postgres_reads import NO_END, SET_UP
 
 DAY = timedelta(days=1)
+_Stretch = tuple[datetime, datetime]
 # Between the question which cohorts hold and the summary the ingest may change one; then it is asked again.
 _TRIES = 3
 _LOCK_SPACE = 1_001_830
@@ -34,13 +35,12 @@ _ARRIVED = """coalesce((
 ), 0)"""
 _PLACE = "sums.environment_id = %(environment_id)s AND sums.experiment = %(experiment)s AND sums.phase = %(phase)s"
 
-# Units of the cohorts to work out, and those that crossed over out of the ones that hold (`sign` -1).
+# Units of the cohorts to work out, and those that crossed over out of the ones that hold (`sign` -1). `{open}` says
+# when the former were first exposed, once it is known which hold: the planner then sees how few they are.
 _UNITS = """
 SELECT unit_id, variant, first_at, (first_at AT TIME ZONE 'UTC')::date AS day, 1 AS sign
 FROM first_exposures
-WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s AND phase = %(phase)s
-  AND first_at < %(until)s AND first_at >= %(open_from)s
-  AND NOT ((first_at AT TIME ZONE 'UTC')::date = ANY (%(held)s::date[]))
+WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s AND phase = %(phase)s AND ({open})
 """
 ALL_YOUNG = _UNITS
 YOUNG = _UNITS + "AND (crossed_at IS NULL OR crossed_at >= %(until)s)"
@@ -80,7 +80,7 @@ class Kept:
         """
 
     def read(self, statement: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]] | None:
-        """Rows of a statement over the cohorts in `held` and the young rest; None where nothing is kept.
+        """Rows of a statement over the cohorts in `held` and the open rest; None where nothing is kept.
 
         Each row ends with how many of the `held` it found to hold still.
         """
@@ -89,8 +89,7 @@ class Kept:
                 held = self._held(cursor, parameters)
                 if not held:
                     return None
-                open_day = next((day for day in _days(parameters) if day not in held), parameters["end_day"])
-                cursor.execute(statement, _opened(parameters, held, open_day))
+                _execute(cursor, statement, parameters, held, _open(parameters, held))
                 rows = cursor.fetchall()
             if rows and rows[0][-1] == len(held):
                 return [tuple(row[:-1]) for row in rows]
@@ -105,7 +104,7 @@ class Kept:
         with _reading() as cursor:
             cursor.execute(_LOCK, parameters)
             held = self._held(cursor, parameters)
-            parameters["days"] = [day for day in _days(parameters) if day not in held]
+            parameters["days"] = [day for day in _whole_days(parameters) if day not in held]
             if not parameters["days"]:
                 return 0
             cursor.execute(_READ_COUNTERS, parameters)
@@ -115,25 +114,60 @@ class Kept:
                 f"DELETE FROM {self.table} AS sums WHERE {_PLACE} AND {self.key} AND sums.day = ANY (%(days)s::date[])",
                 parameters,
             )
-            cursor.execute(statement, _opened(parameters, held, min(parameters["days"])))
+            stretches = _joined([(_midnight(day), _midnight(day + DAY)) for day in parameters["days"]])
+            _execute(cursor, statement, parameters, held, stretches)
             return int(cursor.fetchone()[0])
 
     def _held(self, cursor: Any, parameters: dict[str, Any]) -> set[date]:
         cursor.execute(f"SELECT DISTINCT day FROM ({self.holding}) AS holding", parameters)
-        return {day for (day,) in cursor.fetchall()}
+        return {day for (day,) in cursor.fetchall()}.intersection(_whole_days(parameters))
 
 
-def _opened(parameters: dict[str, Any], held: set[date], open_day: date) -> dict[str, Any]:
-    open_from = _midnight(open_day)
+def _execute(
+    cursor: Any, statement: str, parameters: dict[str, Any], held: set[date], stretches: list[_Stretch]
+) -> None:
+    """With the units first exposed in the stretches, and the crossovers of the days that hold."""
+    bounds = {f"open_{n}": since for n, (since, _) in enumerate(stretches)}
+    bounds |= {f"shut_{n}": until for n, (_, until) in enumerate(stretches)}
+    within = [f"first_at >= %(open_{n})s AND first_at < %(shut_{n})s" for n in range(len(stretches))]
+    open_from = min((since for since, _ in stretches), default=parameters["until"])
     # Events of the young that count for anything: those of the time before them as well, where that is asked for.
     events_from = open_from - parameters["before_days"] * DAY
-    return parameters | {"held": sorted(held), "open_from": open_from, "events_open_from": events_from}
+    cursor.execute(
+        statement.format(open=" OR ".join(within) or "false"),
+        parameters | bounds | {"held": sorted(held), "open_from": open_from, "events_open_from": events_from},
+    )
 
 
-def _days(parameters: dict[str, Any]) -> Iterator[date]:
+def _open(parameters: dict[str, Any], held: set[date]) -> list[_Stretch]:
+    """From the first day to `until`, without the days that hold and without the pauses."""
+    shut = _joined([*((_midnight(day), _midnight(day + DAY)) for day in sorted(held)), *parameters["closed"]])
+    found, since = [], _midnight(parameters["first_day"])
+    for from_, to in shut:
+        if from_ > since:
+            found.append((since, min(from_, parameters["until"])))
+        since = max(since, to)
+    return [stretch for stretch in [*found, (since, parameters["until"])] if stretch[0] < stretch[1]]
+
+
+def _joined(stretches: list[_Stretch]) -> list[_Stretch]:
+    """The same time in as few stretches as it takes, in order."""
+    found: list[_Stretch] = []
+    for since, until in sorted(stretches):
+        if found and since <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], until))
+        else:
+            found.append((since, until))
+    return found
+
+
+def _whole_days(parameters: dict[str, Any]) -> Iterator[date]:
+    """Those that no pause cuts: what is kept of a day is kept of all who were first exposed on it."""
     day = parameters["first_day"]
     while day < parameters["end_day"]:
-        yield day
+        since, until = _midnight(day), _midnight(day + DAY)
+        if not any(from_ < until and to > since for from_, to in parameters["closed"]):
+            yield day
         day += DAY
 
 

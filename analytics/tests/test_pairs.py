@@ -3,15 +3,13 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from random import Random
 from typing import Any
 
 import pytest
 from pytest_django import Settings
 
 from analytics import selectors
-from analytics.events import Batch, Conversion, Exposure
-from analytics.generator import default_start
+from analytics.events import Batch
 from analytics.models import CohortPair
 from analytics.selectors import Figure, Kind, Pairing, PairSummary
 from analytics.services import forget_user, keep_pairs, open_phase, reclassify_bots, store_events
@@ -19,11 +17,10 @@ from analytics.stores import store
 from analytics.stores.base import Period
 from analytics.stores.clickhouse import ClickHouseStore
 from analytics.stores.postgres_pairs import whole_pair_summary
-from analytics.tests.conftest import ACTOR, conversion, exposure, milliseconds
+from analytics.tests.conftest import ACTOR, conversion, exposure
+from analytics.tests.world import DAY, START, World
 from tenancy.models import Environment
 
-START = default_start(14)
-DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
 END = START + 10 * DAY
 WINDOW = timedelta(hours=40)
@@ -46,53 +43,6 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(params=PAIRINGS)
 def pairing(request: pytest.FixtureRequest) -> Pairing:
     return PAIRINGS[request.param]
-
-
-class World:
-    """Random days of one experiment: late, crossing, bots' and repeated events, in the order of arrival."""
-
-    def __init__(self, environment_id: int, seed: int) -> None:
-        self.environment_id = environment_id
-        self.random = Random(seed)
-        self.sent: list[Exposure | Conversion] = []
-
-    def day(self, number: int) -> None:
-        midnight = START + number * DAY
-        events = [self._event(midnight + self._within(DAY), f"user-{self.random.randrange(60)}") for _ in range(50)]
-        events += [
-            self._event(midnight - self._within(8 * DAY), f"user-{self.random.randrange(60)}", midnight)
-            for _ in range(4 if number > 1 else 0)
-        ]
-        events += self.random.sample(self.sent, min(3, len(self.sent)))
-        self.sent += events
-        store_events(
-            Batch(
-                [event for event in events if isinstance(event, Exposure)],
-                [event for event in events if isinstance(event, Conversion)],
-            )
-        )
-
-    def _within(self, length: timedelta) -> timedelta:
-        return timedelta(milliseconds=self.random.randrange(length // timedelta(milliseconds=1)))
-
-    def _event(self, at: datetime, unit: str, received: datetime | None = None) -> Exposure | Conversion:
-        came = {"received_ms": milliseconds(received or at)}
-        if self.random.random() < 0.35:
-            variant = "treatment" if (hash_of(unit) + (self.random.random() < 0.03)) % 2 else "control"
-            return exposure(self.environment_id, unit, variant, at, **came)
-        return conversion(
-            self.environment_id,
-            unit,
-            at,
-            event_name=self.random.choice(["purchase", "visit"]),
-            value=self.random.choice([None, round(self.random.uniform(-3, 30), 4)]),
-            properties=self.random.choice([None, '{"tax": 1.25}', '{"tax": "none"}']),
-            **came,
-        )
-
-
-def hash_of(unit: str) -> int:
-    return int(unit.removeprefix("user-")) * 7 // 3
 
 
 def _assert_same(environment_id: int, pairing: Pairing, until: datetime) -> dict[str, PairSummary]:

@@ -122,15 +122,16 @@ def keep_sums(source: Source, metric: Metric) -> int:
     experiment, window = source.experiment, source.window
     if _needs_pairs(experiment, metric):
         pairing = _pairing(source, metric, window.until)
-        return services.keep_pairs(experiment.environment_id, experiment.key, window.since, window.until, pairing)
+        place = (experiment.environment_id, experiment.key, window.since, window.until)
+        return services.keep_pairs(*place, pairing, pauses=source.pauses)
     asked = (experiment.environment_id, experiment.key, metric.event_name, window.since, window.until)
-    return services.keep_sums(*asked, window_of_metric(metric))
+    return services.keep_sums(*asked, window_of_metric(metric), pauses=source.pauses)
 
 
 def _needs_users(source: Source, metric: Metric) -> bool:
     """Where a share of all users, or of all events, decides the figure, no sums by day of first exposure can."""
     is_winsorised = source.experiment.winsorize_percent is not None and _has_totals(metric)
-    return source.is_narrowed or bool(source.pauses) or is_winsorised or metric.type == Metric.Type.QUANTILE
+    return source.is_narrowed or is_winsorised or metric.type == Metric.Type.QUANTILE
 
 
 def _needs_pairs(experiment: Experiment, metric: Metric) -> bool:
@@ -147,9 +148,9 @@ def _from_sums(source: Source, metric: Metric, variants: list[str], until: datet
     asked = (experiment.environment_id, experiment.key, metric.event_name, window.since, until)
     length, grace = window_of_metric(metric), window.deadline - until
     if metric.type == Metric.Type.BINARY:
-        rates = events.binary_summary(*asked, length, grace)
+        rates = events.binary_summary(*asked, length, grace, pauses=source.pauses)
         return Measure(metric, {key: _binary_arm(key, rates.get(key)) for key in variants})
-    values = events.value_summary(*asked, length, grace)
+    values = events.value_summary(*asked, length, grace, pauses=source.pauses)
     is_count = metric.type == Metric.Type.COUNT
     return Measure(metric, {key: _value_arm(key, values.get(key), is_count=is_count) for key in variants})
 
@@ -183,7 +184,7 @@ def _from_pairs(source: Source, metric: Metric, variants: list[str], until: date
     experiment = source.experiment
     pairing = _pairing(source, metric, until)
     asked = (experiment.environment_id, experiment.key, source.window.since, until)
-    sums = events.pair_summary(*asked, pairing)
+    sums = events.pair_summary(*asked, pairing, pauses=source.pauses)
     arms = {key: _paired_arm(key, metric, pairing, sums.get(key)) for key in variants}
     notes: tuple[str, ...] = ()
     if experiment.is_cuped and metric.type in _NOT_ADJUSTED:

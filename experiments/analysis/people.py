@@ -1,4 +1,4 @@
-"""One row per user, where sums are not enough: pauses, caps, ratios, quantiles, and figures from before the experiment.
+"""One row per user, where the event storage's sums are not enough: quantiles, winsorising, some of the users alone.
 
 Memory and time grow with the users and their events; whatever the event storage sums up by itself does not come here.
 """
@@ -6,7 +6,7 @@ Memory and time grow with the users and their events; whatever the event storage
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 
@@ -14,8 +14,6 @@ from analytics import selectors as events
 from experiments.analysis.window import Window
 from experiments.models import Experiment
 from experiments.statistics.distributions import Floats
-
-Pauses = Sequence[tuple[datetime, datetime]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,30 +44,17 @@ class Values:
 
 @dataclass(slots=True)
 class People:
-    """Users first exposed in [since, until) and not during a pause, each in one variant; crossovers apart."""
+    """Users first exposed in [since, until) and not during a pause, each in one variant."""
 
     environment_id: int
     since: datetime
     size: dict[str, int] = field(default_factory=dict)
     places: dict[str, _Place] = field(default_factory=dict)
-    daily: dict[date, dict[str, int]] = field(default_factory=dict)
-    crossed: dict[str, int] = field(default_factory=dict)
-
-    def exposures(self, bots: int) -> events.ExposureSummary:
-        return events.ExposureSummary(
-            users=self.size,
-            daily=sorted(self.daily.items()),
-            crossovers=sum(self.crossed.values()),
-            crossovers_by_first_variant=self.crossed,
-            bots=bots,
-        )
 
     def add(self, unit_id: str, variant: str, first_at: datetime) -> None:
         row = self.size.get(variant, 0)
         self.size[variant] = row + 1
         self.places[unit_id] = _Place(variant, row, first_at)
-        day = self.daily.setdefault(first_at.date(), {})
-        day[variant] = day.get(variant, 0) + 1
 
     def values(
         self,
@@ -127,8 +112,11 @@ class Source:
     has_crossovers: bool = False
 
     @property
-    def pauses(self) -> Pauses:
-        """The pauses that had begun, an open one until now."""
+    def pauses(self) -> events.Pauses:
+        """The pauses that had begun, an open one until now.
+
+        Whoever was first seen during one is not enrolled, not even when coming back later: they had begun.
+        """
         now = self.window.now
         return [
             (datetime.fromisoformat(since), datetime.fromisoformat(until) if until else now)
@@ -137,9 +125,8 @@ class Source:
         ]
 
     def exposures(self) -> events.ExposureSummary:
-        window = self.window
-        found = events.exposure_summary(self.experiment.environment_id, self.experiment.key, window.since, window.until)
-        return self.people(window.until).exposures(found.bots) if self.pauses else found
+        asked = (self.experiment.environment_id, self.experiment.key, self.window.since, self.window.until)
+        return events.exposure_summary(*asked, pauses=self.pauses)
 
     def people(self, until: datetime) -> People:
         if until not in self._people:
@@ -147,17 +134,12 @@ class Source:
         return self._people[until]
 
     def _fetch(self, until: datetime) -> People:
-        """Whoever was first seen during a pause is not enrolled, not even when coming back later: they had begun."""
-        window, pauses = self.window, self.pauses
-        found = People(self.experiment.environment_id, window.since)
-        for unit in events.first_exposures(self.experiment.environment_id, self.experiment.key, window.since, until):
-            if any(since <= unit.first_at < end for since, end in pauses):
-                continue
-            if unit.is_crossover:
-                found.crossed[unit.variant] = found.crossed.get(unit.variant, 0) + 1
-                if not self.has_crossovers:
-                    continue
-            found.add(unit.unit_id, unit.variant, unit.first_at)
+        experiment, since = self.experiment, self.window.since
+        found = People(experiment.environment_id, since)
+        units = events.first_exposures(experiment.environment_id, experiment.key, since, until, pauses=self.pauses)
+        for unit in units:
+            if self.has_crossovers or not unit.is_crossover:
+                found.add(unit.unit_id, unit.variant, unit.first_at)
         return found
 
     def by_first_variant(self) -> "Source":

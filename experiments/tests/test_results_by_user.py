@@ -1,4 +1,4 @@
-"""Figures that need users one by one: pauses, caps, ratios, quantiles, CUPED; and that both ways agree."""
+"""Figures beyond the sums of one event: pauses, caps, ratios, quantiles, CUPED; and that both ways agree."""
 
 from dataclasses import asdict
 from datetime import timedelta
@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from analytics.events import Batch
-from analytics.models import CohortPair
+from analytics.models import CohortPair, CohortSum
 from analytics.services import store_events
 from experiments import jobs, services
 from experiments.analysis import results_for
@@ -173,6 +173,26 @@ def test_pause__first_seen_in_it__is_not_enrolled_even_when_coming_back(environm
     assert (found["variants"][0]["users"], found["variants"][0]["conversions"]) == (2, 1)
     assert found["srm"]["observed"] == {"control": 2, "treatment": 0}
     assert any("paused once" in caveat for caveat in found["caveats"])
+
+
+def test_pause__nightly__keeps_the_days_it_does_not_touch_and_changes_no_digit(environment, running):
+    paused = Phase.objects.get()
+    paused.pauses = [[(START + 2 * DAY).isoformat(), (START + 2.5 * DAY).isoformat()]]
+    paused.save()
+    for day in range(5):
+        for number, hours in enumerate((6, 11, 16)):
+            at = START + day * DAY + hours * HOUR
+            unit = f"user-{day}-{number}"
+            bought = [conversion(running, unit, at + HOUR)] * (day < number + 2)
+            store_events(Batch([exposure(running, unit, "control", at)], bought))
+    jobs.store_nightly(running.pk, now=LATER)
+    row = ExperimentResult.objects.get(experiment=running)
+    days = CohortSum.objects.filter(experiment=running.key).order_by("day").values_list("day", flat=True)
+
+    assert [day.day - START.day for day in days] == [0, 1, 3, 4]
+    assert (row.payload["variants"][0]["users"], row.payload["variants"][0]["conversions"]) == (13, 8)
+    CohortSum.objects.all().delete()
+    assert recompute(row)
 
 
 def test_pause__still_open__takes_nobody_in(environment, running, expose):

@@ -1,0 +1,147 @@
+"""Whoever was first seen during a pause is in no figure, whatever is kept of the days around it, on every store."""
+
+from collections import Counter
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from pytest_django import Settings
+
+from analytics import selectors
+from analytics.events import Batch
+from analytics.selectors import Figure, Kind, Pairing
+from analytics.services import keep_pairs, keep_sums, open_phase, store_events
+from analytics.stores import store
+from analytics.stores.base import Counting, Period
+from analytics.stores.clickhouse import ClickHouseStore
+from analytics.stores.postgres_pairs import whole_pair_summary
+from analytics.stores.postgres_reads import PostgresReads
+from analytics.tests.conftest import conversion, exposure
+from analytics.tests.world import DAY, START, World
+from tenancy.models import Environment
+
+HOUR = timedelta(hours=1)
+WEEK = timedelta(days=7)
+# Within a day; over two midnights, one of whose days nobody is of; and one that begins where the former ends.
+PAUSES = (
+    (START + 2 * DAY + 9 * HOUR, START + 2 * DAY + 15 * HOUR),
+    (START + 4 * DAY + 5 * HOUR, START + 6 * DAY + 20 * HOUR),
+    (START + 6 * DAY + 20 * HOUR, START + 6 * DAY + 21 * HOUR),
+)
+CUPED = Pairing(Figure(Kind.TOTAL, "purchase", cap=30), Figure(Kind.TOTAL, "purchase"), WEEK, WEEK, before=36 * HOUR)
+WINDOW = 30 * HOUR
+
+pytestmark = pytest.mark.django_db
+
+
+def _is_enrolled(moment: datetime) -> bool:
+    return not any(since <= moment < until for since, until in PAUSES)
+
+
+def _figures(env: int, until: datetime) -> tuple[Any, ...]:
+    asked = (env, "checkout-test", "purchase", START, until, WINDOW)
+    return (
+        selectors.binary_summary(*asked, pauses=PAUSES),
+        selectors.value_summary(*asked, pauses=PAUSES),
+        selectors.pair_summary(env, "checkout-test", START, until, CUPED, pauses=PAUSES),
+    )
+
+
+def _assert_same(env: int, until: datetime) -> None:
+    """Beside the reads that know nothing of what is kept, and beside units counted one by one."""
+    period = Period(env, "checkout-test", START, until, PAUSES)
+    reads, counting = PostgresReads(), Counting("purchase", WINDOW, selectors.GRACE)
+    found = _figures(env, until)
+    assert found == (
+        reads.binary_summary(period, counting),
+        reads.value_summary(period, counting),
+        whole_pair_summary(period, CUPED),
+    )
+    units = [
+        unit for unit in selectors.first_exposures(env, "checkout-test", START, until) if _is_enrolled(unit.first_at)
+    ]
+    users = Counter(unit.variant for unit in units if not unit.is_crossover)
+    assert [{variant: summary.users for variant, summary in found[0].items()}] == [users]
+    assert [{variant: summary.n for variant, summary in figures.items()} for figures in found[1:]] == [users] * 2
+    exposures = selectors.exposure_summary(env, "checkout-test", START, until, pauses=PAUSES)
+    assert exposures.users == users
+    assert exposures.crossovers == len(units) - users.total()
+    assert sum((Counter(day) for _, day in exposures.daily), Counter()) == users
+
+
+def _keep(env: int, until: datetime) -> list[int]:
+    place = (env, "checkout-test")
+    return [
+        keep_sums(*place, "purchase", START, until, WINDOW, pauses=PAUSES),
+        keep_pairs(*place, START, until, CUPED, pauses=PAUSES),
+    ]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_nights__with_pauses__sum_up_to_the_whole_without_them(environment: Environment, seed: int) -> None:
+    env, world = environment.pk, World(environment.pk, seed)
+    for number in range(-3, 10):
+        world.day(number)
+        if number < 0:
+            continue
+        if number == 0:
+            open_phase(environment_id=env, experiment="checkout-test", started_at=START)
+        until = START + (number + 1) * DAY
+        _assert_same(env, until)
+        _keep(env, until)
+        assert _keep(env, until) == [0, 0]
+        _assert_same(env, until)
+        _assert_same(env, max(until - 2 * DAY - HOUR, START + HOUR))
+
+
+def test_a_new_day__after_a_pause__works_out_no_day_whose_window_is_over(environment: Environment) -> None:
+    env = environment.pk
+    for day in range(10):
+        at = START + day * DAY + 3 * HOUR
+        events = [conversion(env, f"user-{day}", at + HOUR, value=2.0)]
+        store_events(Batch([exposure(env, f"user-{day}", "control", at)], events))
+    # Days 2, 4, 5 and 6 are cut by the pauses, and never kept.
+    assert _keep(env, START + 10 * DAY) == [6, 6]
+    store_events(Batch([], [conversion(env, "user-9", START + 10 * DAY + HOUR)]))
+    # Units of day 8 may buy for 30 hours, which day 10 is in; those of day 3, in the week of the pairs, as well.
+    assert _keep(env, START + 10 * DAY) == [2, 4]
+    _assert_same(env, START + 10 * DAY)
+
+
+def test_pauses__change__is_seen_by_what_is_kept(environment: Environment) -> None:
+    env = environment.pk
+    for day in range(4):
+        store_events(Batch([exposure(env, f"user-{day}", "control", START + day * DAY + 10 * HOUR)]))
+    keep_sums(env, "checkout-test", "purchase", START, START + 4 * DAY, WINDOW)
+    asked = (env, "checkout-test", "purchase", START, START + 4 * DAY, WINDOW)
+    assert selectors.binary_summary(*asked)["control"].users == 4
+    assert selectors.binary_summary(*asked, pauses=PAUSES)["control"].users == 3
+
+
+def test_both_stores__with_pauses__answer_alike_to_the_digit(settings: Settings, environment: Environment) -> None:
+    env, answers = environment.pk, []
+    try:
+        for url in ("", "chdb://memory"):
+            settings.ANALYTICS_URL = url
+            store.cache_clear()
+            world = World(env, seed=5)
+            for number in range(-2, 8):
+                world.day(number)
+            periods = [(since, START + 8 * DAY) for since in (START, START + 3 * DAY)]
+            answers.append(
+                [
+                    *_figures(env, START + 8 * DAY),
+                    *(selectors.exposure_summary(env, "checkout-test", *period, pauses=PAUSES) for period in periods),
+                    *(
+                        list(selectors.first_exposures(env, "checkout-test", *period, pauses=PAUSES))
+                        for period in periods
+                    ),
+                ]
+            )
+    finally:
+        chosen = store()
+        if isinstance(chosen, ClickHouseStore):
+            chosen.drop_tables()
+        store.cache_clear()
+    assert answers[0] == answers[1]
+    assert all(_is_enrolled(unit.first_at) for unit in answers[1][5])
