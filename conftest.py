@@ -13,7 +13,13 @@ from django_redis import get_redis_connection
 from flagship import embedded
 from flagship.testing import RUN, WORKER
 
-pytest_plugins = ["tenancy.testing", "tenancy.admin.testing", "flags.testing", "flags.streaming.testing"]
+pytest_plugins = [
+    "tenancy.testing",
+    "tenancy.admin.testing",
+    "flags.testing",
+    "flags.streaming.testing",
+    "flagship.tests.providers",
+]
 
 
 @pytest.fixture(scope="session")

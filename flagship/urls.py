@@ -7,7 +7,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 
 from flagship import health
 from flagship.console import health as console_health
-from flagship.console import password, saved_views, search
+from flagship.console import password, saved_views, search, session
 from flagship.console.sign_on import SignedOnView, SignOnView
 
 _api: list[URLPattern | URLResolver] = [
@@ -29,6 +29,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("sso/start", SignOnView.as_view(), name="oidc_authentication_init"),
     path("sso/callback", SignedOnView.as_view(), name="oidc_authentication_callback"),
     path("admin/health/", admin.site.admin_view(console_health.page), name="console_health"),
+    path("admin/session/", session.now, name="console_session"),
+    path("admin/session/signed-in/", admin.site.admin_view(session.signed_in), name="console_signed_in"),
     path("admin/search/", admin.site.admin_view(search.find), name="console_search"),
     path("admin/views/", admin.site.admin_view(saved_views.save), name="console_view_save"),
     path("admin/views/<int:pk>/forget/", admin.site.admin_view(saved_views.forget), name="console_view_forget"),

@@ -28,6 +28,10 @@ def _scripts(request: HttpRequest) -> str:  # noqa: ARG001 - likewise
     return static("flagship/console.js")
 
 
+def _session_script(request: HttpRequest) -> str:  # noqa: ARG001 - likewise
+    return static("flagship/session.js")
+
+
 def _search_script(request: HttpRequest) -> str:  # noqa: ARG001 - likewise
     return static("flagship/search.js")
 
@@ -78,7 +82,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_VIEW_ON_SITE": False,
     "BORDER_RADIUS": "6px",
     "STYLES": [_styles, _frame_styles],
-    "SCRIPTS": [_scripts, _search_script],
+    "SCRIPTS": [_session_script, _scripts, _search_script],
     "DASHBOARD_CALLBACK": "flagship.console.home.fill",
     "GLOBAL_CALLBACK": "flagship.console.context.fill",
     "COLORS": {

@@ -1,7 +1,5 @@
 """Single sign-on against a real OpenID provider on this machine: who gets in, with which roles, and who does not."""
 
-import subprocess
-import sys
 from urllib.parse import parse_qs, urlsplit
 
 import jwt
@@ -11,69 +9,15 @@ from django.test import Client
 from django.urls import reverse
 
 from audit.models import Entry
-from flags.streaming.cluster import free_port
-from flagship.tests.stack import eventually
-from tenancy import services, single_sign_on
+from flagship.tests.providers import know
+from tenancy import services
 from tenancy.group_roles import Grant, Scope, read_group_roles
 from tenancy.group_roles import roles_of as strongest_roles
 from tenancy.models import Membership, Role, User
 from tenancy.services.sign_on import sign_on
 from tenancy.testing import ALICE
 
-GROUP_ROLES = {
-    "developers": ["acme:editor", "acme/web/production:viewer"],
-    "leads": "acme:admin",
-    "bosses": "acme:owner",
-}
-
-
 pytestmark = [pytest.mark.django_db]
-
-
-@pytest.fixture(scope="module")
-def provider():
-    # A process of its own: what its libraries deprecate is no error of ours.
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
-    running = subprocess.Popen(
-        [sys.executable, "-m", "oidc_provider_mock", "--port", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        eventually(lambda: _answers(f"{address}/.well-known/openid-configuration"), what="the provider answers")
-        yield address
-    finally:
-        running.terminate()
-        running.wait(90)
-
-
-def _answers(address):
-    try:
-        return requests.get(address, timeout=90).ok
-    except requests.ConnectionError:
-        return False
-
-
-@pytest.fixture
-def sso(settings, provider):
-    settings.OIDC_ISSUER = provider
-    settings.OIDC_RP_CLIENT_ID = "flagship"
-    settings.OIDC_RP_CLIENT_SECRET = "s3cret"
-    settings.OIDC_GROUP_ROLES = read_group_roles(GROUP_ROLES)
-    settings.AUTHENTICATION_BACKENDS = [
-        *settings.AUTHENTICATION_BACKENDS,
-        "tenancy.single_sign_on.SingleSignOnBackend",
-    ]
-    single_sign_on.discover.cache_clear()
-    yield provider
-    single_sign_on.discover.cache_clear()
-
-
-def know(provider, sub, *groups, **claims):
-    """Tell the provider who somebody is."""
-    given = {"email": f"{sub}@example.com", "preferred_username": sub, "groups": list(groups), **claims}
-    requests.put(f"{provider}/users/{sub}", json=given, timeout=90).raise_for_status()
 
 
 def there(client, **query):

@@ -233,7 +233,7 @@
     try {
       const response = await fetch(url, { method: "POST", body: new FormData(form), signal });
       // Nothing here answers with another address but the door: the session has ended meanwhile.
-      if (response.redirected) return '<p class="fs-error" role="alert">You are signed out: sign in again before you go on. What you changed here is not saved.</p>';
+      if (response.redirected) return '<p class="fs-error" role="alert">You are signed out. What you changed here is not saved, and not lost: saving asks you to sign in first.</p>';
       return response.ok ? await response.text() : null;
     } catch (error) {
       // Taken back by a later keystroke, or no network: then the page says so instead of standing still.

@@ -90,15 +90,15 @@ def served(live_server: Any) -> Iterator[Any]:
 
 @pytest.fixture
 def open_session(chromium: Any, served: Any) -> Iterator[Callable[..., Session]]:
-    """Open a window for somebody whom Django's test client has signed in already."""
+    """Open a window, signed in where Django's test client is."""
     contexts: list[Any] = []
     sessions: list[Session] = []
 
     def _open(client: Client, **options: Any) -> Session:
         context = window(chromium, **options)
         contexts.append(context)
-        cookie = client.cookies[settings.SESSION_COOKIE_NAME]
-        context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": served.url}])
+        if cookie := client.cookies.get(settings.SESSION_COOKIE_NAME):
+            context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": served.url}])
         session = Session(context.new_page(), served.url)
         session.page.on("console", lambda message: _note(session, message))
         session.page.on("pageerror", lambda error: session.complaints.append(f"{session.page.url}: {error}"))

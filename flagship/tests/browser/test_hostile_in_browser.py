@@ -123,19 +123,13 @@ def test_back_after_saving__shows_what_is_there_now_or_merges(open_session, cons
     assert FlagConfig.objects.get(pk=config.pk).allocation == [[0, 5000, "b"]]
 
 
-def test_session_ended_meanwhile__saving_asks_to_sign_in_and_changes_nothing(open_session, console_owner, config):
-    session = open_session(console_owner)
-    page = session.visit(of(config, "change"))
+def test_session_ended_meanwhile__what_is_beside_the_form_says_so(open_session, console_owner, config):
+    page = open_session(console_owner).visit(of(config, "change"))
     page.get_by_text("What saving changes").wait_for()
     console_owner.logout()
 
     page.locator("#rollout [data-percent]").last.fill("90")
     page.get_by_text("You are signed out").wait_for()
-    page.get_by_role("button", name="Save").click()
-    page.wait_for_url("**/login/**")
-
-    config.refresh_from_db()
-    assert config.allocation == [[0, 2500, "b"]]
 
 
 def test_without_scripts__a_flag_is_edited_all_the_same(open_session, console_owner, acme):
