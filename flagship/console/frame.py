@@ -83,6 +83,7 @@ UNFOLD: dict[str, Any] = {
     "BORDER_RADIUS": "6px",
     "STYLES": [_styles, _frame_styles],
     "SCRIPTS": [_session_script, _scripts, _search_script],
+    "LOGIN": {"form": "flagship.console.password_forms.SignInForm"},
     "DASHBOARD_CALLBACK": "flagship.console.home.fill",
     "GLOBAL_CALLBACK": "flagship.console.context.fill",
     "COLORS": {

@@ -8,17 +8,20 @@ from django.contrib.auth.views import PasswordChangeView
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse_lazy
-from unfold.forms import AdminOwnPasswordChangeForm
 
+from flagship.console.password_forms import OwnPasswordForm
 from tenancy.admin import visit
 from tenancy.models import User
 from tenancy.services import change_password
 
 
 class PasswordView(PasswordChangeView):
-    form_class = AdminOwnPasswordChangeForm
+    form_class = OwnPasswordForm
     template_name = "registration/password_change_form.html"
     success_url = reverse_lazy("admin:password_change_done")
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "request": self.request}
 
     def form_valid(self, form: Any) -> HttpResponse:
         user = cast(User, self.request.user)

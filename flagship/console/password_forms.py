@@ -1,0 +1,46 @@
+"""The forms that ask for a password: guesses are counted together, and who is locked out is told so."""
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from unfold.forms import AdminOwnPasswordChangeForm, AuthenticationForm
+
+from tenancy.attempts import Attempts
+from tenancy.errors import RateLimited
+
+
+def _refuse_if_too_many(attempts: Attempts) -> None:
+    try:
+        attempts.refuse_if_too_many()
+    except RateLimited as error:
+        raise ValidationError(str(error), code=error.code) from error
+
+
+class SignInForm(AuthenticationForm):
+    """The backend counts; a name that is locked out says so, whether or not somebody has it."""
+
+    def get_invalid_login_error(self) -> ValidationError:
+        try:
+            _refuse_if_too_many(Attempts.of(self.request, self.cleaned_data["username"]))
+        except ValidationError as refusal:
+            return refusal
+        return super().get_invalid_login_error()
+
+
+class OwnPasswordForm(AdminOwnPasswordChangeForm):
+    """Whoever holds somebody's open session guesses their password here no faster than at the door."""
+
+    def __init__(self, *args: Any, request: HttpRequest, **given: Any) -> None:
+        super().__init__(*args, **given)
+        self._attempts = Attempts.of(request, self.user.get_username())
+
+    def clean_old_password(self) -> str:
+        _refuse_if_too_many(self._attempts)
+        try:
+            old: str = super().clean_old_password()
+        except ValidationError:
+            self._attempts.failed()
+            raise
+        self._attempts.succeeded()
+        return old
