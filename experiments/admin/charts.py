@@ -112,15 +112,15 @@ def lift_forest(payload: dict[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def is_rate(payload: dict[str, Any]) -> bool:
-    """Whether the primary metric is one, so that its differences are points of percent."""
-    return all(variant["rate"] is not None or not variant["users"] for variant in payload["variants"])
+def is_rate(variants: list[dict[str, Any]]) -> bool:
+    """Whether a metric's figures per variant are rates, so that its differences are points of percent."""
+    return all(variant["rate"] is not None or not variant["users"] for variant in variants)
 
 
 def breakdown_forest(payload: dict[str, Any]) -> dict[str, Any] | None:
-    """The primary metric's absolute lift within each value of an attribute; None where there is none to draw."""
+    """The primary metric's difference within each value of an attribute; None where there is none to draw."""
     breakdown = payload.get("breakdown")
-    if not breakdown or not is_rate(payload):
+    if not breakdown:
         return None
     found = [
         (f"{segment['value']}: {item['variant']}", item)
@@ -141,22 +141,25 @@ def breakdown_forest(payload: dict[str, Any]) -> dict[str, Any] | None:
         }
         for name, item in found
     ]
+    is_of_rates = is_rate(payload["variants"])
+    said = _points if is_of_rates else _plain
     return {
-        "title": f"Difference of {payload['experiment']['primaryMetric']} by {breakdown['attribute']}",
+        "title": f"Difference of {payload['experiment']['primaryMetric']} by {breakdown['attribute']}"
+        f"{', in points' if is_of_rates else ''}",
         "description": " ".join(
-            f"{row['name']}: {_points(row['estimate'])}, from {_points(row['low'])} to {_points(row['high'])}."
-            for row in rows
+            f"{row['name']}: {said(row['estimate'])}, from {said(row['low'])} to {said(row['high'])}." for row in rows
         ),
+        "unit": "points" if is_of_rates else "number",
         "rows": rows,
         "table": {
             "head": [breakdown["attribute"], "Difference", "From", "To"],
-            "rows": [[row["name"], *(_points(row[name]) for name in ("estimate", "low", "high"))] for row in rows],
+            "rows": [[row["name"], *(said(row[name]) for name in ("estimate", "low", "high"))] for row in rows],
         },
     }
 
 
 def lift_over_time(stored: list[dict[str, Any]], variant: str, metric: str, *, is_rate: bool) -> dict[str, Any] | None:
-    """The primary metric's absolute lift in each stored result, with the band that holds however often one looks."""
+    """The primary metric's difference in each stored result, with the band that holds however often one looks."""
     said = _points if is_rate else _plain
     points = []
     for payload in stored:
@@ -171,10 +174,10 @@ def lift_over_time(stored: list[dict[str, Any]], variant: str, metric: str, *, i
         return None
     bands = [item["sequentialCi"] or (None, None) for _, item in points]
     return {
-        "title": f"Difference of {metric} over time: {variant}",
+        "title": f"Difference of {metric} over time{', in points' if is_rate else ''}: {variant}",
         "description": f"From {len(points)} stored results; the last is {said(points[-1][1]['absoluteLift'])}.",
         "labels": [_short(str(until)[:10]) for until, _ in points],
-        "percent": is_rate,
+        "unit": "points" if is_rate else "number",
         "series": [
             {
                 "name": "against the control, with the sequential interval",

@@ -42,7 +42,9 @@ def figures_of(
             (
                 f"lift-over-time-{number}",
                 "lines",
-                charts.lift_over_time(history, item["variant"], item["metric"], is_rate=charts.is_rate(payload)),
+                charts.lift_over_time(
+                    history, item["variant"], item["metric"], is_rate=charts.is_rate(payload["variants"])
+                ),
             )
             for number, item in enumerate(primary, start=1)
         ),

@@ -9,6 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 
 from experiments.admin import figures
+from experiments.admin.charts import is_rate
 from experiments.analysis import results_for
 from experiments.models import Experiment, ExperimentResult
 from experiments.selectors import stored_results
@@ -126,15 +127,23 @@ def _export_url(request: HttpRequest, experiment: Experiment, stored: Experiment
 
 def _shown(payload: dict[str, Any]) -> dict[str, Any]:
     action = payload["recommendation"]["action"]
+    arms = _arms_of(payload)
+    compared = [{**item, "is_rate": is_rate(arms[item["metric"]])} for item in payload["comparisons"]]
     return {
         "tone": _TONES.get(action, "info"),
         "icon": _ICONS.get(action, "info"),
-        "primary": [item for item in payload["comparisons"] if item["role"] == "primary"],
-        "secondary": [item for item in payload["comparisons"] if item["role"] == "secondary"],
-        "is_binary": all(variant["rate"] is not None or not variant["users"] for variant in payload["variants"]),
+        "primary": [item for item in compared if item["role"] == "primary"],
+        "secondary": [item for item in compared if item["role"] == "secondary"],
+        "is_binary": is_rate(payload["variants"]),
         "flagged": [day for day in payload["srm"]["daily"] if day["warning"]],
         "users": sum(payload["srm"]["observed"].values()),
     }
+
+
+def _arms_of(payload: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Each metric's figures per variant, the primary one's first."""
+    secondary = {row["metric"]: row["variants"] for row in payload["metrics"]}
+    return {payload["experiment"]["primaryMetric"]: payload["variants"], **secondary}
 
 
 def recommendation_of(experiment: Experiment) -> dict[str, Any] | None:
@@ -151,7 +160,7 @@ def export(
     experiment: Experiment,
     result_id: UUID | None = None,
 ) -> HttpResponse:
-    """Variants, comparisons, days and the breakdown as CSV, figures at full precision."""
+    """Figures per variant, comparisons, guardrails, days and the breakdown as CSV, at full precision."""
     try:
         payload = _payload(request, experiment, _stored(experiment, result_id))
     except ServiceError as error:
@@ -162,9 +171,11 @@ def export(
     window = payload["window"]
     writer.writerow(["experiment", experiment.pk, "since", window["since"], "until", window["until"]])
     writer.writerow([])
-    writer.writerow(["variant", "users", "conversions", "rate", "mean"])
-    for row in payload["variants"]:
-        writer.writerow([row["key"], row["users"], row["conversions"], row["rate"], row["mean"]])
+    names = ["users", "conversions", "rate", "mean", "total"]
+    writer.writerow(["metric", "variant", *names])
+    for metric, arms in _arms_of(payload).items():
+        for row in arms:
+            writer.writerow([metric, row["key"], *(row[name] for name in names)])
     writer.writerow([])
     names = ["metric", "role", "variant", "absoluteLift", "relativeLift", "pValue", "adjustedPValue", "significant"]
     writer.writerow([*names, "ciLow", "ciHigh", "sequentialLow", "sequentialHigh", "probabilityToBeat"])
@@ -172,6 +183,12 @@ def export(
         pairs = [*(item["ci"] or (None, None)), *(item["sequentialCi"] or (None, None))]
         writer.writerow([*(item[name] for name in names), *pairs, item["probabilityToBeat"]])
     writer.writerow([])
+    if payload["guardrails"]:
+        names = ["variant", "control", "treatment", "relativeLift", "marginPercent", "bound", "pValue", "status"]
+        writer.writerow(["guardrail", *names])
+        for judged in payload["guardrails"]:
+            writer.writerow([judged["metric"], *(judged[name] for name in names)])
+        writer.writerow([])
     variants = [row["key"] for row in payload["variants"]]
     writer.writerow(["day", *variants, "pValue", "adjustedPValue", "warning"])
     for day in payload["srm"]["daily"]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from experiments.analysis.sample_ratio import SampleRatio
 from experiments.analysis.window import Window
-from experiments.models import Experiment
+from experiments.models import Experiment, Metric
 
 KEEP_RUNNING = "keep_running"
 SHIP = "ship"
@@ -64,7 +64,10 @@ def _verdict(evidence: Evidence) -> dict[str, Any]:
         return _say(
             STOP,
             "Stop: a guardrail shows harm.",
-            [f"{item['metric']} is worse for {item['variant']} ({item['relativeLift']:+.1%})." for item in violated],
+            [
+                f"{item['metric']} is worse for {item['variant']} ({100 * item['relativeLift']:+.1f} %)."
+                for item in violated
+            ],
         )
     significant = [item for item in evidence.primary if item["significant"]]
     better = [item for item in significant if item["direction"] == "better"]
@@ -72,12 +75,12 @@ def _verdict(evidence: Evidence) -> dict[str, Any]:
         return _winner(evidence, max(better, key=lambda item: abs(item["absoluteLift"])))
     worse = [item for item in significant if item["direction"] == "worse"]
     if worse and len(worse) == len(evidence.primary):
-        return _say(STOP, "Stop: the control is better.", [_words(item) for item in worse])
+        return _say(STOP, "Stop: the control is better.", [_words(evidence, item) for item in worse])
     if _is_at_end(evidence):
         return _say(
             STOP,
             "Stop: the experiment has come to its end without a difference it could show.",
-            [_words(item) for item in evidence.primary],
+            [_words(evidence, item) for item in evidence.primary],
         )
     return _say(KEEP_RUNNING, "Keep running: there is no clear difference yet.", _progress(evidence))
 
@@ -89,15 +92,15 @@ def _winner(evidence: Evidence, winner: dict[str, Any]) -> dict[str, Any]:
         return _say(
             KEEP_RUNNING,
             "Keep running: a fixed-horizon test is read once, at its planned end.",
-            [_words(winner), *_progress(evidence)],
+            [_words(evidence, winner), *_progress(evidence)],
         )
     if undecided:
         return _say(
             KEEP_RUNNING,
             f"Keep running: {winner['variant']} is ahead, and not every guardrail has passed yet.",
-            [_words(winner), f"Not shown to be safe yet: {', '.join(undecided)}."],
+            [_words(evidence, winner), f"Not shown to be safe yet: {', '.join(undecided)}."],
         )
-    return _say(SHIP, f"Ship {winner['variant']}.", [_words(winner)], variant=winner["variant"])
+    return _say(SHIP, f"Ship {winner['variant']}.", [_words(evidence, winner)], variant=winner["variant"])
 
 
 def _is_at_end(evidence: Evidence) -> bool:
@@ -106,21 +109,30 @@ def _is_at_end(evidence: Evidence) -> bool:
     return evidence.window.is_frozen or (planned is not None and complete >= planned)
 
 
-def _words(item: dict[str, Any]) -> str:
+def _words(evidence: Evidence, item: dict[str, Any]) -> str:
     if item["absoluteLift"] is None:
         return f"{item['metric']}: {item['variant']} cannot be compared with {item['control']} yet."
-    relative = "" if item["relativeLift"] is None else f" ({item['relativeLift']:+.1%} relative)"
-    certain = "beyond chance" if item["significant"] else "not beyond chance"
-    change = f"{item['absoluteLift']:+.4g}{relative}"
-    return f"{item['metric']}: {item['variant']} {change} against {item['control']}, {certain}."
+    is_rate = evidence.experiment.primary_metric.type == Metric.Type.BINARY
+    difference = f"{100 * item['absoluteLift']:+.2f} points" if is_rate else f"{item['absoluteLift']:+,.4g}"
+    lift = "" if item["relativeLift"] is None else f" (lift {100 * item['relativeLift']:+.1f} %)"
+    change = f"{item['variant']} {difference}{lift} against {item['control']}"
+    return f"{item['metric']}: {change}, {_certainty(evidence, item)}."
+
+
+def _certainty(evidence: Evidence, item: dict[str, Any]) -> str:
+    if item["significant"]:
+        return "beyond chance"
+    # A p-value for one look may be small here and still be what looking often brings about.
+    is_fixed = evidence.experiment.method == Experiment.Method.FIXED
+    return "not beyond chance" if is_fixed else "not beyond what chance gives where one looks more than once"
 
 
 def _progress(evidence: Evidence) -> list[str]:
-    reasons = [_words(item) for item in evidence.primary]
+    reasons = [_words(evidence, item) for item in evidence.primary]
     planned = evidence.experiment.planned_users
     if planned:
         complete = evidence.users - evidence.incomplete_users
-        reasons.append(f"{complete} of {planned} planned users have a complete conversion window.")
+        reasons.append(f"{complete:,} of {planned:,} planned users have a complete conversion window.")
     return reasons
 
 

@@ -195,7 +195,7 @@ def _caveats(source: Source, versions: list[int], users: int, incomplete: int) -
         )
     if incomplete and not window.is_frozen:
         caveats.append(
-            f"{incomplete} of {users} users may still convert: their conversion window was open at the last look. "
+            f"{incomplete:,} of {users:,} users may still convert: their conversion window was open at the last look. "
             "Sequential figures leave them out."
         )
     if experiment.method == Experiment.Method.FIXED and not window.is_frozen:

@@ -108,12 +108,80 @@ def test_export__segment__has_a_row_for_each_value(console_viewer, running):
     assert "DE,treatment,120,0.0," in table
 
 
-@pytest.mark.parametrize(("is_rate", "percent", "last"), [(True, True, "+170.00 points"), (False, False, "+1.7")])
-def test_lift_over_time__of_a_rate_or_of_values__is_in_points_or_in_their_own_unit(is_rate, percent, last):
+def test_export__every_metric_and_guardrail__has_its_figures_per_variant(console_viewer, acme):
+    experiment = _with_revenue(acme)
+
+    table = console_viewer.get(url(experiment, "export")).text.splitlines()
+
+    assert "purchase-rate,control,80,40,0.5,,40.0" in table
+    assert "revenue,treatment,80,,,2.5,200.0" in table
+    assert "guardrail,variant,control,treatment,relativeLift,marginPercent,bound,pValue,status" in table
+    assert any(row.startswith("complaints,treatment,") for row in table)
+
+
+def test_results__secondary_metric__shows_what_its_difference_is_between(console_viewer, acme):
+    page = console_viewer.get(url(_with_revenue(acme), "results")).text
+
+    found = page[page.index("Secondary metrics per variant") :]
+    assert '<td>treatment</td><td class="fs-number">80</td><td class="fs-number">200</td>' in found
+    assert '<td class="fs-number">+0.5</td><td class="fs-number">+25.0 %</td>' in found
+
+
+@pytest.mark.parametrize("is_cuped", [False, True])
+def test_results__rate__differs_in_points_adjusted_or_not(console_viewer, acme, is_cuped):
+    page = console_viewer.get(url(_with_revenue(acme, cuped=is_cuped), "results"))
+
+    (item,) = page.context["primary"]
+    assert (item["varianceReduction"] is not None) is is_cuped
+    assert f'<td class="fs-number">{100 * item["absoluteLift"]:+.2f} points</td>' in page.text
+    (reason, *_) = page.context["payload"]["recommendation"]["reasons"]
+    assert reason.startswith(f"purchase-rate: treatment {100 * item['absoluteLift']:+.2f} points (lift ")
+
+
+def _with_revenue(acme, **analysis):
+    """Each arm has 80 users, of whom 40 buy, for 4 in one and 5 in the other; some of them did so before."""
+    environment, at = acme.production, START + timedelta(hours=1)
+    flag_services.create_flag(
+        actor=ALICE,
+        environment=environment,
+        payload={"key": "cart", "enabled": True, "rollout": [{"variant": "treatment", "percent": 50}]},
+    )
+    for key, kind, event in [
+        ("purchase-rate", "binary", "purchase"),
+        ("revenue", "continuous", "purchase"),
+        ("complaints", "binary", "complaint"),
+    ]:
+        metric = {"key": key, "type": kind, "eventName": event}
+        services.create_metric(actor=ALICE, environment=environment, payload=metric)
+    content = {
+        "name": "Cart",
+        "flagKey": "cart",
+        "primaryMetric": "purchase-rate",
+        "secondaryMetrics": ["revenue"],
+        "guardrails": [{"metric": "complaints", "marginPercent": 10, "action": "warn"}],
+        "analysis": analysis,
+    }
+    draft = services.create_experiment(actor=ALICE, environment=environment, payload=content)
+    experiment, _ = services.start_experiment(actor=ALICE, environment=environment, pk=draft.pk, at=START)
+    exposures, conversions = [], []
+    for variant, value in (("control", 4), ("treatment", 5)):
+        for number in range(80):
+            unit = f"{variant}-{number}"
+            exposures.append(exposure(experiment, unit, variant, at))
+            if number < 40:
+                conversions.append(conversion(experiment, unit, at + timedelta(minutes=1), value=value))
+            if number % 3 == 0:
+                conversions.append(conversion(experiment, unit, START - timedelta(days=1)))
+    store_events(Batch(exposures, conversions))
+    return experiment
+
+
+@pytest.mark.parametrize(("is_rate", "unit", "last"), [(True, "points", "+170.00 points"), (False, "number", "+1.7")])
+def test_lift_over_time__of_a_rate_or_of_values__is_in_points_or_in_their_own_unit(is_rate, unit, last):
     item = {"role": "primary", "variant": "treatment", "metric": "m", "absoluteLift": 1.7, "sequentialCi": [-0.5, 4.0]}
     stored = [{"window": {"until": f"2026-03-0{day}T00:00:00Z"}, "comparisons": [item]} for day in (1, 2)]
     chart = lift_over_time(stored, "treatment", "m", is_rate=is_rate)
 
-    assert chart["percent"] is percent
+    assert chart["unit"] == unit
     assert chart["table"]["rows"][-1][1] == last
     assert chart["description"].endswith(f"the last is {last}.")

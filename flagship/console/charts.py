@@ -4,7 +4,7 @@ Data are plain mappings, so that an app below this one can describe a chart with
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,7 +94,7 @@ def draw_bars(chart: Mapping[str, Any]) -> Drawing:
 
 
 def draw_lines(chart: Mapping[str, Any]) -> Drawing:
-    """`{labels, series: [{name, values, low?, high?}], zero?: bool, percent?: bool}`; a value of None leaves a gap."""
+    """`{labels, series: [{name, values, low?, high?}], unit?}`; a value of None leaves a gap."""
     labels: Sequence[str] = chart["labels"]
     series: Sequence[Mapping[str, Any]] = chart["series"]
     known = [
@@ -105,7 +105,7 @@ def draw_lines(chart: Mapping[str, Any]) -> Drawing:
         if value is not None
     ]
     low = min(known, default=0)
-    scale = _Scale(min(low, 0), max([*known, 0]), is_percent=bool(chart.get("percent")))
+    scale = _Scale(min(low, 0), max([*known, 0]), unit=chart.get("unit", "number"))
     step = (WIDTH - LEFT - RIGHT) / max(len(labels) - 1, 1)
     positions = [LEFT + step * index for index in range(len(labels))]
     paths, areas, points = [], [], []
@@ -132,7 +132,8 @@ def draw_lines(chart: Mapping[str, Any]) -> Drawing:
 
 
 def draw_forest(chart: Mapping[str, Any]) -> Drawing:
-    """`{rows: [{name, estimate, low, high, css?}]}`: intervals above one another, with the line of no effect."""
+    """`{rows: [{name, estimate, low, high, css?}], unit?}`: intervals above one another, with the line of no effect."""
+    unit = UNITS[chart.get("unit", "percent")]
     rows = [row for row in chart["rows"] if row["low"] is not None and row["high"] is not None]
     row_height, left = 44, 200
     height = TOP + row_height * max(len(rows), 1) + BOTTOM
@@ -146,7 +147,7 @@ def draw_forest(chart: Mapping[str, Any]) -> Drawing:
     for index, row in enumerate(rows):
         middle = TOP + row_height * (index + 0.5)
         css = row.get("css", "")
-        said = f"{row['name']}: {share(row['estimate'])}, from {share(row['low'])} to {share(row['high'])}"
+        said = f"{row['name']}: {unit.said(row['estimate'])}, from {unit.said(row['low'])} to {unit.said(row['high'])}"
         bars.append(Mark(x(row["low"]), middle, x(row["high"]) - x(row["low"]), 0, said, css))
         points.append(Mark(x(row["estimate"]), middle, text=said, css=css))
         labels_y.append(Label(left - 14, middle + 4, row["name"]))
@@ -155,7 +156,7 @@ def draw_forest(chart: Mapping[str, Any]) -> Drawing:
         bars=bars,
         points=points,
         rules=[Mark(x(0), TOP, 0, height - TOP - BOTTOM)],
-        labels_x=[Label(x(value), height - BOTTOM + 18, share(value)) for value in steps],
+        labels_x=[Label(x(value), height - BOTTOM + 18, unit.axis(value)) for value in steps],
         labels_y=labels_y,
     )
 
@@ -163,19 +164,19 @@ def draw_forest(chart: Mapping[str, Any]) -> Drawing:
 class _Scale:
     """From values to heights, over round ticks."""
 
-    def __init__(self, low: float, high: float, *, is_percent: bool = False) -> None:
+    def __init__(self, low: float, high: float, *, unit: str = "number") -> None:
         self._ticks = ticks(low, high)
-        self._is_percent = is_percent
+        self._unit = UNITS[unit]
 
     def y(self, value: float) -> float:
         low, high = self._ticks[0], self._ticks[-1]
         return round(HEIGHT - BOTTOM - (value - low) / (high - low) * (HEIGHT - TOP - BOTTOM), 2)
 
     def text(self, value: float) -> str:
-        return share(value) if self._is_percent else number(value)
+        return self._unit.said(value)
 
     def labels(self) -> list[Label]:
-        return [Label(LEFT - 8, self.y(value) + 4, self.text(value)) for value in self._ticks]
+        return [Label(LEFT - 8, self.y(value) + 4, self._unit.axis(value)) for value in self._ticks]
 
 
 def _thinned(positions: Sequence[float], labels: Sequence[str]) -> list[Label]:
@@ -222,3 +223,19 @@ def number(value: float) -> str:
 def share(value: float) -> str:
     """A share from 0 to 1 in percent."""
     return f"{100 * value:.4g} %"
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """How a figure is written beside an axis, where there is little room, and where a pointer asks for it."""
+
+    axis: Callable[[float], str]
+    said: Callable[[float], str]
+
+
+UNITS = {
+    "number": _Unit(number, number),
+    "percent": _Unit(share, share),
+    # Of percent, between two shares from 0 to 1; the chart's words name them.
+    "points": _Unit(lambda value: f"{100 * value:.4g}", lambda value: f"{100 * value:+.4g} points"),
+}

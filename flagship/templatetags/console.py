@@ -83,6 +83,12 @@ def figure(value: float | None) -> str:
 
 
 @register.filter
+def signed_figure(value: float | None) -> str:
+    """A difference in a metric's own unit."""
+    return "-" if value is None else f"{value:+,.4g}"
+
+
+@register.filter
 def of(values: Mapping[str, str], name: str) -> str:
     """A mapping's value, or nothing."""
     return values.get(name, "")

@@ -51,10 +51,25 @@ def test_lines__unknown_value__leaves_a_gap():
 
 def test_lines__below_zero__show_the_line_of_no_effect():
     series = [{"name": "lift", "values": [-0.1, 0.1], "low": [-0.2, 0.0], "high": [0.0, 0.2]}]
-    drawing = draw_lines({"labels": ["a", "b"], "series": series, "percent": True})
+    drawing = draw_lines({"labels": ["a", "b"], "series": series, "unit": "points"})
 
     assert len(drawing.rules) == 1
     assert len(drawing.areas) == 1
+
+
+@pytest.mark.parametrize(
+    ("unit", "axis", "said"),
+    [("points", "-20", "-20 points"), ("percent", "-20 %", "-20 %"), ("number", "-0.2", "-0.2")],
+)
+def test_lines_and_forest__unit__is_on_the_axis_and_in_what_a_pointer_reads(unit, axis, said):
+    lines = draw_lines({"labels": ["a"], "series": [{"name": "control", "values": [-0.2]}], "unit": unit})
+    row = {"name": "treatment", "estimate": -0.2, "low": -0.4, "high": 0.4}
+    forest = draw_forest({"rows": [row], "unit": unit})
+
+    assert axis in {label.text for label in lines.labels_y}
+    assert lines.points[0].text == f"a, control: {said}"
+    assert axis in {label.text for label in forest.labels_x}
+    assert forest.points[0].text.startswith(f"treatment: {said}, from ")
 
 
 def test_forest__intervals__hold_their_estimates():
