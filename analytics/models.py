@@ -64,6 +64,9 @@ class ExposurePhase(models.Model):
     environment_id = models.BigIntegerField()
     experiment = models.TextField()
     started_at = models.DateTimeField()
+    is_counted = models.BooleanField(
+        db_default=False, help_text="Its first units were counted as it was opened; older releases do not."
+    )
 
     class Meta:
         db_table = "exposure_phases"
@@ -84,9 +87,11 @@ class FirstExposure(models.Model):
     first_at = models.DateTimeField(null=True, help_text="Empty while only bots' exposures are known.")
     crossed_at = models.DateTimeField(null=True, help_text="When it first saw another variant than its first.")
     bot_at = models.DateTimeField(null=True, help_text="Its first exposure that is a bot's.")
+    bot_variant_at = models.DateTimeField(null=True, help_text="The `bot_at` that `bot_variant` was seen at.")
     experiment = models.TextField()
     variant = models.TextField(null=True)  # noqa: DJ001 - as first_at
     unit_id = models.TextField()
+    bot_variant = models.TextField(null=True)  # noqa: DJ001 - as bot_at
 
     class Meta:
         db_table = "first_exposures"
@@ -110,6 +115,28 @@ class CohortChange(models.Model):
 
     def __str__(self) -> str:
         return f"{self.experiment} on {self.day}: {self.changes}"
+
+
+class CohortSize(models.Model):
+    """How many units were first exposed on one UTC day to one variant, crossovers among them.
+
+    A day's counts hold while their `changes` add up to the day's own.
+    """
+
+    pk = models.CompositePrimaryKey("environment_id", "experiment", "phase", "day", "variant")
+    environment_id = models.BigIntegerField()
+    experiment = models.TextField()
+    phase = models.DateTimeField()
+    day = models.DateField()
+    variant = models.TextField()
+    units = models.BigIntegerField()
+    changes = models.BigIntegerField()
+
+    class Meta:
+        db_table = "cohort_sizes"
+
+    def __str__(self) -> str:
+        return f"{self.units} of {self.experiment}={self.variant}, first exposed on {self.day}"
 
 
 class ConversionDay(models.Model):

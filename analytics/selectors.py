@@ -196,10 +196,10 @@ def attribute_values(
 
 
 def bots_first_seen(
-    environment_id: int, experiment: str, since: datetime, until: datetime
-) -> Iterator[tuple[str, datetime]]:
-    """Yield for each unit that is a bot by all of its exposures the variant it saw first, and when."""
-    return store().bots_first_seen(Period(environment_id, experiment, since, until))
+    environment_id: int, experiment: str, since: datetime, until: datetime, pauses: Pauses = ()
+) -> dict[str, int]:
+    """Units that are bots by all of their exposures, by the variant they saw first; none first seen in a pause."""
+    return store().bots_first_seen(Period(environment_id, experiment, since, until, pauses))
 
 
 def last_received(  # noqa: PLR0917 - as above

@@ -304,8 +304,8 @@ class EventStore(Protocol):
         """Yield each unit with the text, number or boolean of that name its first exposure that had one carried."""
         ...
 
-    def bots_first_seen(self, period: Period) -> Iterator[tuple[str, datetime]]:
-        """Yield for each unit all of whose exposures are bots' the variant it saw first, and when."""
+    def bots_first_seen(self, period: Period) -> dict[str, int]:
+        """Units all of whose exposures are bots', by the variant they saw first; in a pause nobody counts."""
         ...
 
     def raw_rows(

@@ -1,6 +1,7 @@
 """What an analysis reads row by row on ClickHouse: the same rows, in the same order, as on PostgreSQL."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
@@ -67,9 +68,13 @@ class ClickHouseRows:
         for unit_id, text in self._rows(sql.ATTRIBUTE, {**period_of(period), "name": name}):
             yield unit_id, json.loads(text)
 
-    def bots_first_seen(self, period: Period) -> Iterator[tuple[str, datetime]]:
-        for variant, first_ms in self._rows(sql.BOTS_FIRST_SEEN, period_of(period)):
-            yield variant, moment_of(first_ms)
+    def bots_first_seen(self, period: Period) -> dict[str, int]:
+        found = (
+            (variant, moment_of(first_ms)) for variant, first_ms in self._rows(sql.BOTS_FIRST_SEEN, period_of(period))
+        )
+        return Counter(
+            variant for variant, at in found if not any(since <= at < until for since, until in period.pauses)
+        )
 
     def raw_rows(
         self, table: str, environment_id: int, since: datetime | None, until: datetime | None

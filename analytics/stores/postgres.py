@@ -90,6 +90,7 @@ class PostgresStore(PostgresCohorts, PostgresPairs, PostgresRows, PostgresRewrit
             cursor.execute(sql.MERGE_LAST_HOURS)
         if cohorts:
             cursor.execute(sql.COUNT_COHORTS, _columns(cohorts))
+            cursor.execute(sql.COUNT_SIZES, _columns(cohorts))
         if counts:
             cursor.execute(sql.COUNT_HOURS, _columns(counts))
         transaction.on_commit(lambda: self._remember(changes, revision))

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from analytics.stores import postgres_sizes
 from analytics.stores.base import (
     BinarySummary,
     Counting,
@@ -20,6 +21,7 @@ from analytics.stores.base import (
     summarise_exposures,
 )
 from analytics.stores.postgres_rewrites import FIRST_PHASE
+from analytics.stores.postgres_sizes import last_day
 
 _BEGINNING = FIRST_PHASE
 NO_END = datetime(9000, 1, 1, tzinfo=UTC)
@@ -59,7 +61,8 @@ WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s AND ph
   AND bot_at < %(until)s AND (first_at IS NULL OR first_at >= %(until)s)
 """
 _PHASES = """
-SELECT max(started_at) FILTER (WHERE started_at <= %(since)s), min(started_at) FILTER (WHERE started_at > %(since)s)
+SELECT max(started_at) FILTER (WHERE started_at <= %(since)s), min(started_at) FILTER (WHERE started_at > %(since)s),
+       coalesce(bool_and(is_counted), true)
 FROM exposure_phases WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s
 """
 _IS_ANY_EARLIER = """
@@ -122,6 +125,10 @@ class PostgresReads:
     def exposure_summary(self, period: Period) -> ExposureSummary:
         parameters = parameters_of(period)
         source = source_of(parameters)
+        if source is KEPT and parameters["is_counted"] and not period.pauses:
+            ((bots,),) = _rows(source.bots, parameters)
+            parameters |= last_day(parameters["until"])
+            return summarise_exposures(_rows(postgres_sizes.EXPOSURES, parameters), bots)
         rows = _rows(
             f"""{source.common}
             SELECT (first_at AT TIME ZONE 'UTC')::date, variant, is_crossover, count(*)
@@ -277,7 +284,7 @@ def source_of(parameters: dict[str, Any]) -> _Source:
     What the ingest keeps up is about whole phases. It serves a period that ends in the phase it begins in, before which
     nobody was exposed in that phase; any other period is answered from the raw events, to the same definition.
     """
-    ((phase, next_phase),) = _rows(_PHASES, parameters)
+    ((phase, next_phase, parameters["is_counted"]),) = _rows(_PHASES, parameters)
     parameters["phase"] = phase or FIRST_PHASE
     is_one_phase = next_phase is None or parameters["until"] <= next_phase
     if is_one_phase and (phase == parameters["since"] or not _rows(_IS_ANY_EARLIER, parameters)[0][0]):

@@ -16,8 +16,8 @@ from analytics.stores.base import Erased, Reflag, Unit
 FIRST_PHASE = datetime(1970, 1, 1, tzinfo=UTC)
 
 _INSERT_PHASE = """
-INSERT INTO exposure_phases (environment_id, experiment, started_at)
-VALUES (%(environment_id)s, %(experiment)s, %(started_at)s) ON CONFLICT DO NOTHING
+INSERT INTO exposure_phases (environment_id, experiment, started_at, is_counted)
+VALUES (%(environment_id)s, %(experiment)s, %(started_at)s, true) ON CONFLICT DO NOTHING
 """
 _NEIGHBOURS = """
 SELECT max(started_at) FILTER (WHERE started_at < %(started_at)s),
@@ -30,6 +30,8 @@ _CUT_FORMER_PHASE = (
     UPDATE first_exposures
     SET crossed_at = CASE WHEN crossed_at < %(started_at)s THEN crossed_at END,
         bot_at = CASE WHEN bot_at < %(started_at)s THEN bot_at END,
+        bot_variant = CASE WHEN bot_at < %(started_at)s THEN bot_variant END,
+        bot_variant_at = CASE WHEN bot_at < %(started_at)s THEN bot_variant_at END,
         variant = CASE WHEN first_at < %(started_at)s THEN variant END,
         first_at = CASE WHEN first_at < %(started_at)s THEN first_at END
     WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s AND phase = %(former_phase)s
@@ -41,13 +43,11 @@ _CUT_FORMER_PHASE = (
       AND first_at IS NULL AND bot_at IS NULL
     """,
 )
-_FILL_PHASE = """
-INSERT INTO first_exposures (environment_id, experiment, phase, unit_id, variant, first_at, crossed_at, bot_at)
-SELECT %(environment_id)s, %(experiment)s, %(started_at)s, unit_id,
-       (array_agg(variant ORDER BY first_at, variant) FILTER (WHERE first_at IS NOT NULL))[1],
-       min(first_at),
-       (array_agg(first_at ORDER BY first_at, variant) FILTER (WHERE first_at IS NOT NULL))[2],
-       min(bot_at)
+_FILL_PHASE = f"""
+INSERT INTO first_exposures (
+    environment_id, experiment, phase, unit_id, variant, first_at, crossed_at, bot_at, bot_variant, bot_variant_at
+)
+SELECT %(environment_id)s, %(experiment)s, %(started_at)s, unit_id, {units.FIRST_SEEN}
 FROM (
     SELECT unit_id, variant, min(occurred_at) FILTER (WHERE NOT is_bot) AS first_at,
            min(occurred_at) FILTER (WHERE is_bot) AS bot_at
@@ -57,7 +57,7 @@ FROM (
     GROUP BY unit_id, variant
 ) AS seen
 GROUP BY unit_id
-"""
+"""  # noqa: S608 - fixed text put together from fixed parts; values are always parameters
 
 
 _PARTITIONS = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = %s::regclass ORDER BY 1"
@@ -156,9 +156,8 @@ class PostgresRewrites:
             cursor.execute(_NEIGHBOURS, parameters)
             former_phase, parameters["ended_at"] = cursor.fetchone()
             parameters["former_phase"] = former_phase or FIRST_PHASE
-            for statement in _CUT_FORMER_PHASE:
+            for statement in (units.UNCOUNT_FORMER_PHASE, *_CUT_FORMER_PHASE, _FILL_PHASE, units.COUNT_PHASE):
                 cursor.execute(statement, parameters)
-            cursor.execute(_FILL_PHASE, parameters)
 
 
 def pseudonym_pads(key: bytes) -> tuple[bytes, bytes]:
@@ -233,7 +232,7 @@ def _affected(cursor: Any, found: Iterable[Unit | Reflag]) -> Iterator[None]:
         },
     )
     # Both the days they leave and the days they come to.
-    cursor.execute(units.COUNT_COHORTS)
+    cursor.execute(units.UNCOUNT_AFFECTED)
     yield
-    cursor.execute(units.COUNT_COHORTS)
+    cursor.execute(units.COUNT_AFFECTED)
     cursor.execute(units.DROP_AFFECTED)

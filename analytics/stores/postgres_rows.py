@@ -46,21 +46,26 @@ SELECT unit_id, attributes::text FROM (
 WHERE environment_id = %(environment_id)s AND attributes IS NOT NULL ORDER BY evaluation_id DESC LIMIT %(limit)s
 """
 _BOTS = f"""
-SELECT (array_agg(variant ORDER BY occurred_at, variant))[1], min(occurred_at)
+SELECT (array_agg(variant ORDER BY occurred_at, variant))[1] AS variant, min(occurred_at) AS bot_at
 FROM exposures WHERE {_SEEN} GROUP BY unit_id HAVING bool_and(is_bot)
 """  # noqa: S608 - likewise
-# The same from what the ingest keeps up: only the variant is looked up, in the index by experiment and time.
+# The same from what the ingest keeps up. A variant that is not `bot_at`'s was kept, or is missing, because an older
+# release stored the first exposure: it is looked up in the index by experiment and time.
 _KEPT_BOTS = """
-SELECT variant, bot_at FROM (
-    SELECT bot_at, (
-        SELECT min(seen.variant) FROM exposures AS seen
-        WHERE seen.environment_id = %(environment_id)s AND seen.experiment = %(experiment)s
-          AND seen.occurred_at = known.bot_at AND seen.unit_id = known.unit_id AND seen.is_bot
-    ) AS variant
-    FROM first_exposures AS known
-    WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s AND phase = %(phase)s
-      AND bot_at < %(until)s AND (first_at IS NULL OR first_at >= %(until)s)
-) AS bots WHERE variant IS NOT NULL
+SELECT bot_at, CASE WHEN bot_variant_at = bot_at THEN bot_variant ELSE (
+    SELECT min(seen.variant) FROM exposures AS seen
+    WHERE seen.environment_id = %(environment_id)s AND seen.experiment = %(experiment)s
+      AND seen.occurred_at = known.bot_at AND seen.unit_id = known.unit_id AND seen.is_bot
+) END AS variant
+FROM first_exposures AS known
+WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s AND phase = %(phase)s
+  AND bot_at < %(until)s AND (first_at IS NULL OR first_at >= %(until)s)
+"""
+# Of some the variant may be gone with the raw events.
+_BY_VARIANT = """
+SELECT variant, count(*) FROM ({bots}) AS bots
+WHERE variant IS NOT NULL AND (%(pauses)s::tstzmultirange IS NULL OR NOT bot_at <@ %(pauses)s::tstzmultirange)
+GROUP BY variant ORDER BY variant
 """
 _RECEIVED = (
     f"SELECT max(received_at) FROM exposures WHERE {_SEEN} AND received_at >= %(from)s AND received_at < %(deadline)s",  # noqa: S608 - likewise
@@ -158,9 +163,12 @@ class PostgresRows:
         for unit_id, text in _stream(_ATTRIBUTE, {**_of(period), "name": name}):
             yield unit_id, json.loads(text)
 
-    def bots_first_seen(self, period: Period) -> Iterator[tuple[str, datetime]]:
+    def bots_first_seen(self, period: Period) -> dict[str, int]:
         parameters = parameters_of(period)
-        yield from _stream(_KEPT_BOTS if source_of(parameters) is KEPT else _BOTS, parameters)
+        bots = _KEPT_BOTS if source_of(parameters) is KEPT else _BOTS
+        with connection.cursor() as cursor:
+            cursor.execute(_BY_VARIANT.format(bots=bots), parameters)
+            return dict(cursor.fetchall())
 
     def raw_rows(
         self, table: str, environment_id: int, since: datetime | None, until: datetime | None

@@ -43,7 +43,7 @@ STAGED_CONVERSIONS = _staging(
 STAGED_UNITS = _staging(
     "staged_units",
     "environment_id int8, experiment text, phase_ms int8, unit_id text, variant text, first_ms int8, crossed_ms int8,"
-    "bot_ms int8",
+    "bot_ms int8, bot_variant text",
 )
 STAGED_HOURS = _staging("staged_hours", "environment_id int8, flag_key text, variant text, unit_id text, hour_ms int8")
 
@@ -98,13 +98,23 @@ ORDER BY environment_id, flag_key, hour, variant, reason
 ON CONFLICT (environment_id, flag_key, hour, variant, reason) DO UPDATE
 SET exposures = known.exposures + excluded.exposures, bots = known.bots + excluded.bots
 """
-COUNT_COHORTS = """
-INSERT INTO cohort_changes AS known (environment_id, experiment, phase, day, changes)
-SELECT * FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[], %s::date[], %s::bigint[])
-    AS counted (environment_id, experiment, phase, day, changes)
-ORDER BY environment_id, experiment, phase, day
-ON CONFLICT (environment_id, experiment, phase, day) DO UPDATE SET changes = known.changes + excluded.changes
+# The rows that MERGE_UNITS answers with: how often each day changed, then which variants' units it gained and lost.
+_STEPS = """
+unnest(%s::bigint[], %s::text[], %s::timestamptz[], %s::date[], %s::text[], %s::bigint[], %s::bigint[])
+    AS counted (environment_id, experiment, phase, day, variant, units, changes)
 """
+COUNT_COHORTS = f"""
+INSERT INTO cohort_changes AS known (environment_id, experiment, phase, day, changes)
+SELECT environment_id, experiment, phase, day, sum(changes) FROM {_STEPS}
+GROUP BY environment_id, experiment, phase, day ORDER BY environment_id, experiment, phase, day
+ON CONFLICT (environment_id, experiment, phase, day) DO UPDATE SET changes = known.changes + excluded.changes
+"""  # noqa: S608 - fixed text
+COUNT_SIZES = f"""
+INSERT INTO cohort_sizes AS known (environment_id, experiment, phase, day, variant, units, changes)
+SELECT * FROM {_STEPS} ORDER BY environment_id, experiment, phase, day, variant
+ON CONFLICT (environment_id, experiment, phase, day, variant) DO UPDATE
+SET units = known.units + excluded.units, changes = known.changes + excluded.changes
+"""  # noqa: S608 - fixed text
 # Answers with what is new, counted by day.
 INSERT_CONVERSIONS = """
 WITH inserted AS (
@@ -129,17 +139,23 @@ ORDER BY environment_id, event_name, day
 ON CONFLICT (environment_id, event_name, day) DO UPDATE SET events = known.events + excluded.events
 """
 
-# Answers with the days of first exposures that gained, lost or changed units.
+# Answers with the days and variants of first exposures that gained or lost units: by how many, and in how many steps.
 # `unit_states.with_event` for two states: of different first variants the later one is an exposure to another variant.
 _IS_EARLIER = "(known.first_at IS NULL OR (excluded.first_at, excluded.variant) < (known.first_at, known.variant))"
+# An equal instant decides only where the variant known is that instant's: an ingest of an older release writes none.
+_IS_BOT_EARLIER = """(
+    excluded.bot_at < coalesce(known.bot_at, 'infinity')
+    OR excluded.bot_at = known.bot_at AND known.bot_variant_at = known.bot_at
+       AND excluded.bot_variant < known.bot_variant
+)"""
 MERGE_UNITS = f"""
 WITH merged AS (
 INSERT INTO first_exposures AS known (
-    environment_id, experiment, phase, unit_id, variant, first_at, crossed_at, bot_at
+    environment_id, experiment, phase, unit_id, variant, first_at, crossed_at, bot_at, bot_variant, bot_variant_at
 )
 SELECT environment_id, experiment, to_timestamp(phase_ms / 1000.0::float8), unit_id, variant,
        to_timestamp(first_ms / 1000.0::float8), to_timestamp(crossed_ms / 1000.0::float8),
-       to_timestamp(bot_ms / 1000.0::float8)
+       to_timestamp(bot_ms / 1000.0::float8), bot_variant, to_timestamp(bot_ms / 1000.0::float8)
 FROM staged_units ORDER BY unit_id, environment_id, experiment, phase_ms
 ON CONFLICT (environment_id, experiment, phase, unit_id) DO UPDATE
 SET variant = CASE WHEN excluded.first_at IS NOT NULL AND {_IS_EARLIER} THEN excluded.variant ELSE known.variant END,
@@ -150,25 +166,28 @@ SET variant = CASE WHEN excluded.first_at IS NOT NULL AND {_IS_EARLIER} THEN exc
         WHEN {_IS_EARLIER} THEN least(known.first_at, excluded.crossed_at)
         ELSE least(known.crossed_at, excluded.first_at)
     END,
-    bot_at = least(known.bot_at, excluded.bot_at)
+    bot_at = least(known.bot_at, excluded.bot_at),
+    bot_variant = CASE WHEN {_IS_BOT_EARLIER} THEN excluded.bot_variant ELSE known.bot_variant END,
+    bot_variant_at = CASE WHEN {_IS_BOT_EARLIER} THEN excluded.bot_at ELSE known.bot_variant_at END
 WHERE excluded.first_at IS NOT NULL AND {_IS_EARLIER}
    OR excluded.variant <> known.variant AND excluded.first_at < coalesce(known.crossed_at, 'infinity')
    OR excluded.crossed_at < coalesce(known.crossed_at, 'infinity')
-   OR excluded.bot_at < coalesce(known.bot_at, 'infinity')
+   OR {_IS_BOT_EARLIER}
 RETURNING environment_id, experiment, phase, old.first_at AS former_at, old.variant AS former_variant,
           new.first_at AS first_at, new.variant AS variant
 ), moved AS (
-    SELECT environment_id, experiment, phase, date_bin('1 day', first_at, 'epoch') AS day,
-           date_bin('1 day', former_at, 'epoch') AS former_day, count(*) AS changes
+    SELECT environment_id, experiment, phase, date_bin('1 day', first_at, 'epoch') AS day, variant,
+           date_bin('1 day', former_at, 'epoch') AS former_day, former_variant, count(*) AS units
     FROM merged WHERE (former_at, former_variant) IS DISTINCT FROM (first_at, variant)
-    GROUP BY environment_id, experiment, phase, day, former_day
-), days AS (
-    SELECT environment_id, experiment, phase, day, changes FROM moved
+    GROUP BY environment_id, experiment, phase, day, variant, former_day, former_variant
+), steps AS (
+    SELECT environment_id, experiment, phase, day, variant, units, units AS changes FROM moved
     UNION ALL
-    SELECT environment_id, experiment, phase, former_day, changes FROM moved
+    SELECT environment_id, experiment, phase, former_day, former_variant, -units, units FROM moved
 )
-SELECT environment_id, experiment, phase, (day AT TIME ZONE 'UTC')::date, sum(changes)::bigint
-FROM days WHERE day IS NOT NULL GROUP BY environment_id, experiment, phase, day
+SELECT environment_id, experiment, phase, (day AT TIME ZONE 'UTC')::date, variant, sum(units)::bigint,
+       sum(changes)::bigint
+FROM steps WHERE day IS NOT NULL GROUP BY environment_id, experiment, phase, day, variant
 """  # noqa: S608 - fixed text
 MERGE_LAST_HOURS = """
 WITH moved AS (

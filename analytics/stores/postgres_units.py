@@ -10,12 +10,41 @@ DROP_AFFECTED = "DROP TABLE affected_units"
 FILL_AFFECTED = """
 INSERT INTO affected_units SELECT DISTINCT * FROM unnest(%(environment_ids)s::bigint[], %(unit_ids)s::text[])
 """
-COUNT_COHORTS = """
-INSERT INTO cohort_changes AS known (environment_id, experiment, phase, day, changes)
-SELECT environment_id, experiment, phase, (first_at AT TIME ZONE 'UTC')::date AS cohort, count(*)
-FROM first_exposures JOIN affected_units USING (environment_id, unit_id)
-WHERE first_at IS NOT NULL GROUP BY environment_id, experiment, phase, cohort
-ON CONFLICT (environment_id, experiment, phase, day) DO UPDATE SET changes = known.changes + excluded.changes
+# Steps the counts of the days of first exposures as the ingest does: `sign` tells whether their units come or leave.
+_STEP_COHORTS = """
+WITH counted AS (
+    SELECT environment_id, experiment, phase, (first_at AT TIME ZONE 'UTC')::date AS day, variant, count(*) AS units
+    FROM {units} AND first_at IS NOT NULL GROUP BY environment_id, experiment, phase, day, variant
+), changed AS (
+    INSERT INTO cohort_changes AS known (environment_id, experiment, phase, day, changes)
+    SELECT environment_id, experiment, phase, day, sum(units) FROM counted
+    GROUP BY environment_id, experiment, phase, day
+    ON CONFLICT (environment_id, experiment, phase, day) DO UPDATE SET changes = known.changes + excluded.changes
+)
+INSERT INTO cohort_sizes AS known (environment_id, experiment, phase, day, variant, units, changes)
+SELECT environment_id, experiment, phase, day, variant, {sign} units, units FROM counted
+ON CONFLICT (environment_id, experiment, phase, day, variant) DO UPDATE
+SET units = known.units + excluded.units, changes = known.changes + excluded.changes
+"""
+_AFFECTED = "first_exposures JOIN affected_units USING (environment_id, unit_id) WHERE true"
+UNCOUNT_AFFECTED = _STEP_COHORTS.format(units=_AFFECTED, sign="-")
+COUNT_AFFECTED = _STEP_COHORTS.format(units=_AFFECTED, sign="")
+_OF_PHASE = """
+first_exposures
+WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s AND phase = {phase} AND first_at >= {since}
+"""
+UNCOUNT_FORMER_PHASE = _STEP_COHORTS.format(
+    units=_OF_PHASE.format(phase="%(former_phase)s", since="%(started_at)s"), sign="-"
+)
+COUNT_PHASE = _STEP_COHORTS.format(units=_OF_PHASE.format(phase="%(started_at)s", since="%(started_at)s"), sign="")
+# What `first_exposures` keeps of a unit, from its first exposures to each variant (`first_at`, and as a bot `bot_at`).
+FIRST_SEEN = """
+(array_agg(variant ORDER BY first_at, variant) FILTER (WHERE first_at IS NOT NULL))[1],
+min(first_at),
+(array_agg(first_at ORDER BY first_at, variant) FILTER (WHERE first_at IS NOT NULL))[2],
+min(bot_at),
+(array_agg(variant ORDER BY bot_at, variant) FILTER (WHERE bot_at IS NOT NULL))[1],
+min(bot_at)
 """
 _IS_RAW_THERE = """
 NOT EXISTS (
@@ -50,12 +79,12 @@ TAKE_OUT = (
 )
 PUT_BACK = (
     """
-    INSERT INTO first_exposures (environment_id, experiment, phase, unit_id, variant, first_at, crossed_at, bot_at)
-    SELECT environment_id, experiment, phase, unit_id,
-           (array_agg(variant ORDER BY first_at, variant) FILTER (WHERE first_at IS NOT NULL))[1],
-           min(first_at),
-           (array_agg(first_at ORDER BY first_at, variant) FILTER (WHERE first_at IS NOT NULL))[2],
-           min(bot_at)
+    INSERT INTO first_exposures (
+        environment_id, experiment, phase, unit_id, variant, first_at, crossed_at, bot_at, bot_variant, bot_variant_at
+    )
+    SELECT environment_id, experiment, phase, unit_id, """
+    + FIRST_SEEN
+    + """
     FROM (
         SELECT environment_id, experiment, phase, unit_id, variant,
                min(occurred_at) FILTER (WHERE NOT is_bot) AS first_at,

@@ -9,7 +9,7 @@ of the events seen changes nothing in all of them. So several threads may share 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from analytics.events import Exposure
 
@@ -17,9 +17,10 @@ HOUR_MS = 3_600_000
 # The phase before an experiment's first registered one.
 FIRST_PHASE_MS = 0
 
-# first variant and its time, when it saw another one, its first exposure as a bot; times in Unix milliseconds
-UnitState = tuple[str | None, int | None, int | None, int | None]
-_NOTHING: UnitState = (None, None, None, None)
+# first variant and its time, when it saw another one, its first exposure as a bot and what it saw then; times in Unix
+# milliseconds
+UnitState = tuple[str | None, int | None, int | None, int | None, str | None]
+_NOTHING: UnitState = (None, None, None, None, None)
 ExperimentKey = tuple[int, str, int]
 FlagKey = tuple[int, str, str]
 Phases = Mapping[tuple[int, str], list[int]]
@@ -64,17 +65,20 @@ def phase_of(phases: Phases, environment_id: int, experiment: str, occurred_ms: 
 
 def with_event(state: UnitState, variant: str, occurred_ms: int, *, is_bot: bool) -> UnitState:
     """The state after one more exposure; at equal instants the variant that sorts first is the first."""
-    first_variant, first_ms, crossed_ms, bot_ms = state
+    first_variant, first_ms, crossed_ms, bot_ms, bot_variant = state
     if is_bot:
-        return first_variant, first_ms, crossed_ms, occurred_ms if bot_ms is None else min(bot_ms, occurred_ms)
-    if first_variant is None or first_ms is None:
-        return variant, occurred_ms, None, bot_ms
-    if variant == first_variant:
-        return variant, min(first_ms, occurred_ms), crossed_ms, bot_ms
-    if (occurred_ms, variant) < (first_ms, first_variant):
+        if bot_ms is None or bot_variant is None or (occurred_ms, variant) < (bot_ms, bot_variant):
+            bot_ms, bot_variant = occurred_ms, variant
+    elif first_variant is None or first_ms is None:
+        first_variant, first_ms = variant, occurred_ms
+    elif variant == first_variant:
+        first_ms = min(first_ms, occurred_ms)
+    elif (occurred_ms, variant) < (first_ms, first_variant):
         # The former first is the earliest exposure to another variant than the new one.
-        return variant, occurred_ms, first_ms, bot_ms
-    return first_variant, first_ms, occurred_ms if crossed_ms is None else min(crossed_ms, occurred_ms), bot_ms
+        first_variant, first_ms, crossed_ms = variant, occurred_ms, first_ms
+    else:
+        crossed_ms = occurred_ms if crossed_ms is None else min(crossed_ms, occurred_ms)
+    return first_variant, first_ms, crossed_ms, bot_ms, bot_variant
 
 
 # What this batch changes, then the two generations of what is remembered.
@@ -148,7 +152,7 @@ class Changes:
             found = kind.by_phase[phase_ms] = (self.units.setdefault(key, {}), *self._experiments.groups(key))
         return found
 
-    def unit_rows(self) -> Iterator[tuple[int, str, int, str, str | None, int | None, int | None, int | None]]:
+    def unit_rows(self) -> Iterator[tuple[Any, ...]]:
         for (environment_id, experiment, phase_ms), states in self.units.items():
             for unit_id, state in states.items():
                 yield environment_id, experiment, phase_ms, unit_id, *state

@@ -127,12 +127,11 @@ def test_bots__count_once_in_the_variant_they_saw_first() -> None:
             ]
         )
     )
-    found = list(selectors.bots_first_seen(ENV, "checkout-test", NOON, END))
-    assert found == [("treatment", NOON + HOUR)]
-    part = list(selectors.bots_first_seen(ENV, "checkout-test", NOON + 2 * HOUR, END))
-    assert part == [("control", NOON + 2 * HOUR)]
-    whole = list(selectors.bots_first_seen(ENV, "checkout-test", NOON, END + HOUR))
-    assert sorted(whole) == [("control", END), ("treatment", NOON + HOUR)]
+    assert selectors.bots_first_seen(ENV, "checkout-test", NOON, END) == {"treatment": 1}
+    assert selectors.bots_first_seen(ENV, "checkout-test", NOON + 2 * HOUR, END) == {"control": 1}
+    assert selectors.bots_first_seen(ENV, "checkout-test", NOON, END + HOUR) == {"control": 1, "treatment": 1}
+    pauses = [(NOON, NOON + HOUR), (END, END + HOUR)]
+    assert selectors.bots_first_seen(ENV, "checkout-test", NOON, END + HOUR, pauses) == {"treatment": 1}
 
 
 def test_last_received__is_the_youngest_before_the_deadline() -> None:

@@ -82,5 +82,4 @@ def by_first_variant(source: Source, variants: Sequence[str], ratio: SampleRatio
 def _bots_by_first_variant(source: Source) -> Counter[str]:
     """Units all of whose exposures in the window are flagged, each once."""
     experiment, window, pauses = source.experiment, source.window, source.pauses
-    found = bots_first_seen(experiment.environment_id, experiment.key, window.since, window.until)
-    return Counter(variant for variant, at in found if not any(since <= at < until for since, until in pauses))
+    return Counter(bots_first_seen(experiment.environment_id, experiment.key, window.since, window.until, pauses))

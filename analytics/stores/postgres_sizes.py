@@ -1,0 +1,60 @@
+"""Units of whole phases by variant and day, from what the ingest counts of them in `cohort_sizes`.
+
+A day's counts hold while they were stepped as often as the day changed; an ingest of an older release changes days
+without counting them. The units of such a day are counted one by one, and so is nothing else: crossovers are found in
+their own index, and of the last day only those first exposed after the end.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+_MILLISECOND = timedelta(milliseconds=1)
+_DAY = timedelta(days=1)
+
+_PLACE = "environment_id = %(environment_id)s AND experiment = %(experiment)s AND phase = %(phase)s"
+
+# Rows of (day, first variant, is crossover, units), ordered by day. All in one statement, and so of one moment.
+EXPOSURES = f"""
+WITH sizes AS MATERIALIZED (
+    SELECT day, variant, units, changes FROM cohort_sizes WHERE {_PLACE} AND day <= %(last_day)s
+),
+days AS MATERIALIZED (
+    SELECT day, coalesce(counted.changes, 0) = coalesce(known.changes, 0) AS is_held
+    FROM (SELECT day, sum(changes) AS changes FROM sizes GROUP BY day) AS counted
+    FULL JOIN (SELECT day, changes FROM cohort_changes WHERE {_PLACE} AND day <= %(last_day)s) AS known USING (day)
+),
+crossed AS MATERIALIZED (
+    SELECT (first_at AT TIME ZONE 'UTC')::date AS day, variant, count(*) AS units FROM first_exposures
+    WHERE {_PLACE} AND crossed_at < %(until)s AND first_at < %(until)s GROUP BY 1, 2
+),
+parts AS (
+    SELECT day, variant, false AS is_crossover, units FROM sizes JOIN days USING (day) WHERE is_held
+    UNION ALL
+    SELECT day, variant, false, -units FROM days CROSS JOIN LATERAL (
+        SELECT variant, count(*) AS units FROM first_exposures
+        WHERE {_PLACE} AND first_at >= %(until)s AND first_at < %(next_day)s
+        GROUP BY variant
+    ) AS after WHERE day = %(last_day)s AND is_held
+    UNION ALL
+    SELECT single.day, variant, false, units
+    FROM (SELECT min(day) AS first_day, array_agg(day) AS days FROM days WHERE NOT is_held HAVING count(*) > 0) AS open
+    CROSS JOIN LATERAL (
+        SELECT (first_at AT TIME ZONE 'UTC')::date AS day, variant, count(*) AS units FROM first_exposures
+        WHERE {_PLACE} AND first_at < %(until)s AND first_at >= first_day::timestamp AT TIME ZONE 'UTC'
+          AND (first_at AT TIME ZONE 'UTC')::date = ANY (open.days)
+        GROUP BY 1, 2
+    ) AS single
+    UNION ALL
+    SELECT day, variant, false, -units FROM crossed
+    UNION ALL
+    SELECT day, variant, true, units FROM crossed
+)
+SELECT day, variant, is_crossover, sum(units)::bigint FROM parts
+GROUP BY day, variant, is_crossover HAVING sum(units) <> 0 ORDER BY day, variant
+"""  # noqa: S608 - fixed text put together from fixed parts; values are always parameters
+
+
+def last_day(until: datetime) -> dict[str, Any]:
+    """Parameters: the UTC day of the last millisecond before `until`, and the midnight after it."""
+    last = (until - _MILLISECOND).astimezone(UTC)
+    return {"last_day": last.date(), "next_day": datetime(last.year, last.month, last.day, tzinfo=UTC) + _DAY}
