@@ -8,19 +8,17 @@ import structlog
 _SECRET = re.compile(r"fs_(?:server|client|manage)_[A-Za-z0-9_-]+|(?i:bearer)\s+[A-Za-z0-9._~+/=-]+")
 
 
-def _redact(_logger: Any, _method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
-    """Replace whatever looks like a credential: a secret that slipped into a message must not outlive it in a log."""
-    for key, value in event.items():
-        if isinstance(value, str) and ("fs_" in value or "earer" in value):
-            event[key] = _SECRET.sub("[redacted]", value)
-    return event
+def _redact(_logger: Any, _method: str, line: str) -> str:
+    """Replace whatever looks like a credential: a secret that slipped into a line must not outlive it in a log."""
+    return _SECRET.sub("[redacted]", line) if "fs_" in line or "earer" in line else line
 
 
 _SHARED: list[structlog.types.Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
-    structlog.stdlib.ExtraAdder(),
+    # Django's; Celery would add each message once more, with every argument of the task.
+    structlog.stdlib.ExtraAdder(allow=["request", "status_code"]),
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.StackInfoRenderer(),
 ]
@@ -39,10 +37,11 @@ def logging_config(*, log_format: str, level: str) -> dict[str, Any]:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    renderers: list[structlog.types.Processor] = (
-        [structlog.processors.format_exc_info, _redact, structlog.processors.JSONRenderer()]
+    # Where rich is installed structlog would print a traceback's local variables, callers' keys and users among them.
+    renderers: list[Any] = (
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if log_format == "json"
-        else [_redact, structlog.dev.ConsoleRenderer(colors=False)]
+        else [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)]
     )
     return {
         "version": 1,
@@ -57,7 +56,7 @@ def logging_config(*, log_format: str, level: str) -> dict[str, Any]:
             "structured": {
                 "()": structlog.stdlib.ProcessorFormatter,
                 "foreign_pre_chain": _SHARED,
-                "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
+                "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers, _redact],
             }
         },
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},

@@ -1,0 +1,42 @@
+"""What a log line says of a failure: where it was, and nothing that opens a door or tells who was served."""
+
+import json
+import logging
+import sys
+
+import pytest
+import structlog
+
+from flagship.telemetry import logging_config
+
+KEY = "fs_server_abcdefghijklmnopqrstuvwxyz"
+
+
+def _written(log_format: str) -> str:
+    """The line of a request that failed with a user and a key at hand."""
+    settings = dict(logging_config(log_format=log_format, level="INFO")["formatters"]["structured"])
+    settings.pop("()")
+    user, key = "alice@example.com", KEY
+    try:
+        raise ValueError(f"{len(user)} characters and the key {key}")
+    except ValueError:
+        record = logging.LogRecord("django.request", logging.ERROR, __file__, 1, "%s failed", ("/api",), sys.exc_info())
+    record.request, record.data = {"headers": [f"Authorization: Bearer {key}"]}, {"args": [user]}
+    return structlog.stdlib.ProcessorFormatter(**settings).format(record)
+
+
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_log__failure__names_its_place_without_secrets_or_users(log_format):
+    written = _written(log_format)
+
+    assert "in _written" in written
+    assert "ValueError: 17 characters and the key [redacted]" in written
+    assert KEY not in written
+    assert "alice" not in written
+
+
+def test_log__json__is_one_line_of_it():
+    written = _written("json")
+
+    assert "\n" not in written
+    assert json.loads(written)["event"] == "/api failed"
