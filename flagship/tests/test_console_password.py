@@ -1,4 +1,4 @@
-"""Guesses of a password in the console: counted at the door and on the page that changes it, and said to be too many."""
+"""Guesses of a password in the console: counted at the door and where it is changed; too many are said to be."""
 
 import pytest
 from django.core.cache import cache
