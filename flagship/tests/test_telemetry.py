@@ -16,20 +16,23 @@ def _written(log_format: str) -> str:
     """The line of a request that failed with a user and a key at hand."""
     settings = dict(logging_config(log_format=log_format, level="INFO")["formatters"]["structured"])
     settings.pop("()")
-    user, key = "alice@example.com", KEY
     try:
-        raise ValueError(f"{len(user)} characters and the key {key}")
+        _serve("alice@example.com", KEY)
     except ValueError:
         record = logging.LogRecord("django.request", logging.ERROR, __file__, 1, "%s failed", ("/api",), sys.exc_info())
-    record.request, record.data = {"headers": [f"Authorization: Bearer {key}"]}, {"args": [user]}
+    record.request, record.data = {"headers": [f"Authorization: Bearer {KEY}"]}, {"args": ["alice"]}
     return structlog.stdlib.ProcessorFormatter(**settings).format(record)
+
+
+def _serve(user, key):
+    raise ValueError(f"{len(user)} characters and the key {key}")
 
 
 @pytest.mark.parametrize("log_format", ["console", "json"])
 def test_log__failure__names_its_place_without_secrets_or_users(log_format):
     written = _written(log_format)
 
-    assert "in _written" in written
+    assert "in _serve" in written
     assert "ValueError: 17 characters and the key [redacted]" in written
     assert KEY not in written
     assert "alice" not in written
