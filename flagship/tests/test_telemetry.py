@@ -9,6 +9,7 @@ import structlog
 
 from flagship.telemetry import logging_config
 
+USER = "alice@example.com"
 KEY = "fs_server_abcdefghijklmnopqrstuvwxyz"
 
 
@@ -17,10 +18,10 @@ def _written(log_format: str) -> str:
     settings = dict(logging_config(log_format=log_format, level="INFO")["formatters"]["structured"])
     settings.pop("()")
     try:
-        _serve("alice@example.com", KEY)
+        _serve(USER, KEY)
     except ValueError:
         record = logging.LogRecord("django.request", logging.ERROR, __file__, 1, "%s failed", ("/api",), sys.exc_info())
-    record.request, record.data = {"headers": [f"Authorization: Bearer {KEY}"]}, {"args": ["alice"]}
+    record.request, record.data = {"headers": [f"Authorization: Bearer {KEY}"]}, {"args": [USER]}
     return structlog.stdlib.ProcessorFormatter(**settings).format(record)
 
 
@@ -35,7 +36,7 @@ def test_log__failure__names_its_place_without_secrets_or_users(log_format):
     assert "in _serve" in written
     assert "ValueError: 17 characters and the key [redacted]" in written
     assert KEY not in written
-    assert "alice" not in written
+    assert USER not in written
 
 
 def test_log__json__is_one_line_of_it():
