@@ -8,7 +8,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from audit.models import Entry
-from audit.services import diff
 from experiments import services
 from experiments.admin.design_form import Design
 from experiments.admin.designer import render_design
@@ -19,6 +18,7 @@ from experiments.services.drafts import LIVE_FIELDS
 from flags.admin.changes import base_of, changes_in
 from flags.documents import percent_of
 from tenancy.admin import visit
+from tenancy.admin.conflicts import notice_of
 from tenancy.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -92,14 +92,7 @@ def _merge(experiment: Experiment, design: Design, changed: dict[str, Any], show
         entity_type="experiment",
         entity_key=experiment.key,
     )
-    last = entries.order_by("-id").first()
-    changed_by_them = changes_in(current, shown["base"]).keys()
-    shown["conflict"] = {
-        "who": last.actor_label if last else "Somebody",
-        "when": last.occurred_at if last else None,
-        "changes": list(diff(shown["base"], current)),
-        "both": sorted(changed_by_them & changed.keys()),
-    }
+    shown["conflict"] = notice_of(entries, shown["base"], current, changed)
     design.take(theirs, current.keys() - changed.keys())
     shown |= {"version": now.version, "base": current}
 

@@ -6,19 +6,17 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from audit.models import Entry
-from audit.services import diff
 from experiments import services
 from experiments.documents import metric_resource
 from experiments.models import Metric
 from tenancy import access
-from tenancy.admin import RemovableAdmin, sent_data, visit
-from tenancy.errors import Conflict
+from tenancy.admin import RemovableAdmin, conflicts, sent_data, visit
 from tenancy.models import Environment, Role
 
 _NAMES = {
@@ -102,6 +100,12 @@ class MetricForm(forms.Form):
         }
 
 
+def _form_of(resource: dict[str, Any], data: QueryDict | None = None) -> MetricForm:
+    form = MetricForm(data, initial={**resource, **{field: resource.get(name) for name, field in _NAMES.items()}})
+    form.fields["key"].disabled = True
+    return form
+
+
 @admin.register(Metric)
 class MetricAdmin(RemovableAdmin):
     """Metrics belong to a project; whoever edits in one of its environments may add them."""
@@ -169,73 +173,44 @@ class MetricAdmin(RemovableAdmin):
         environment = self._environment(request, metric)
         if request.method == "POST" and environment is None:
             raise PermissionDenied
-        resource = metric_resource(metric)
-        shown = {**resource, **{field: resource.get(name) for name, field in _NAMES.items()}}
-        form = MetricForm(sent_data(request), initial=shown)
-        form.fields["key"].disabled = True
+        form = _form_of(metric_resource(metric), sent_data(request))
         for field in form.fields.values():
             field.disabled = field.disabled or environment is None
 
         def perform(sent: dict[str, Any]) -> HttpResponse:
             if environment is None:
                 raise PermissionDenied
-            try:
-                services.update_metric(
-                    actor=visit(request).actor,
-                    environment=environment,
-                    key=metric.key,
-                    payload=form.payload(),
-                    version=sent["version"],
-                )
-            except Conflict as error:
-                if error.problems[0].code != "version_conflict":
-                    raise
-                return self._merged(request, metric, form.payload(), sent["version"] or 0)
+            services.update_metric(
+                actor=visit(request).actor,
+                environment=environment,
+                key=metric.key,
+                payload=form.payload(),
+                version=sent["version"],
+            )
             messages.success(request, "Saved.")
             return redirect(self.list_url())
+
+        def merge(sent: dict[str, Any]) -> tuple[forms.Form, dict[str, Any]]:
+            entries = Entry.objects.filter(
+                organization_id=metric.project.organization_id,
+                entity_type="metric",
+                entity_key=metric.key,
+                project=metric.project.key,
+            )
+            metric.refresh_from_db()
+            merged, notice = conflicts.merge(entries, form.payload(), metric_resource(metric), version=sent["version"])
+            return _form_of(merged), notice
 
         return self.form_page(
             request,
             form,
             perform,
+            merge=merge,
             title=metric.name,
             submit="Save",
             names=_NAMES,
             is_readonly=environment is None,
             remove_url=self.remove_url(request, metric),
-        )
-
-    def _merged(self, request: HttpRequest, metric: Metric, mine: dict[str, Any], version: int) -> HttpResponse:
-        """Somebody saved in between: this person's changes over what is there now, and what the other one did."""
-        rows = Entry.objects.filter(
-            organization_id=metric.project.organization_id,
-            entity_type="metric",
-            entity_key=metric.key,
-            project=metric.project.key,
-            before__version__gte=version,
-        )
-        since = list(rows.order_by("id"))
-        metric.refresh_from_db()
-        theirs = metric_resource(metric)
-        base = since[0].before if since and since[0].before else theirs
-        changed = {name: value for name, value in mine.items() if value != base.get(name)}
-        merged = {**theirs, **changed}
-        form = MetricForm(initial={**merged, **{field: merged.get(name) for name, field in _NAMES.items()}})
-        form.fields["key"].disabled = True
-        return self.page(
-            request,
-            "console/form.html",
-            title=metric.name,
-            status=409,
-            form=form,
-            submit="Save both",
-            cancel_url=self.list_url(),
-            conflict={
-                "who": since[-1].actor_label if since else "Somebody",
-                "when": since[-1].occurred_at if since else None,
-                "changes": list(diff(base, theirs)),
-                "both": sorted(name for name in changed if theirs.get(name) != base.get(name)),
-            },
         )
 
     def may_remove(self, request: HttpRequest, thing: Metric) -> bool:

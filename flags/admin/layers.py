@@ -13,13 +13,11 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from audit.models import Entry
-from audit.services import diff
 from flags import services
 from flags.admin.environments import PerEnvironmentAdmin
 from flags.documents import layer_resource, percent_of
 from flags.models import FlagConfig, Layer
-from tenancy.admin import RemovableAdmin, sent_data, visit
-from tenancy.errors import Conflict
+from tenancy.admin import RemovableAdmin, conflicts, sent_data, visit
 
 
 class LayerForm(forms.Form):
@@ -158,35 +156,38 @@ class LayerAdmin(PerEnvironmentAdmin, RemovableAdmin):
                     is_dangerous=wanted < layer.holdout_buckets,
                     cancel_url=reverse("admin:flags_layer_change", args=[layer.pk]),
                 )
-            payload = {"name": sent["name"], "holdoutPercent": sent["holdout"]}
-            try:
-                services.update_layer(
-                    actor=visit(request).actor,
-                    environment=layer.environment,
-                    key=layer.key,
-                    payload=payload,
-                    version=sent["version"],
-                )
-            except Conflict as error:
-                if error.problems[0].code != "version_conflict":
-                    raise
-                conflict, merged = _conflict_of(layer, payload, sent["version"] or 0)
-                return self.page(
-                    request,
-                    "console/form.html",
-                    title=title,
-                    status=409,
-                    form=ready(LayerChangeForm(initial=merged)),
-                    submit="Save both",
-                    conflict=conflict,
-                    cancel_url=reverse("admin:flags_layer_change", args=[layer.pk]),
-                )
+            services.update_layer(
+                actor=visit(request).actor,
+                environment=layer.environment,
+                key=layer.key,
+                payload=_payload(sent),
+                version=sent["version"],
+            )
             messages.success(request, "Saved.")
             return redirect("admin:flags_layer_change", layer.pk)
 
+        def merge(sent: dict[str, Any]) -> tuple[forms.Form, dict[str, Any]]:
+            entries = Entry.objects.filter(
+                organization_id=layer.environment.project.organization_id,
+                entity_type="layer",
+                entity_key=layer.key,
+                project=layer.environment.project.key,
+                environment=layer.environment.key,
+            )
+            merged, notice = conflicts.merge(entries, _payload(sent), layer_resource(layer), version=sent["version"])
+            return ready(LayerChangeForm(initial={**merged, "holdout": merged["holdoutPercent"]})), notice
+
         first = {"name": layer.name, "holdout": before, "version": layer.version}
-        form = ready(LayerChangeForm(sent_data(request), initial=first))
-        return self.form_page(request, form, perform, title=title, submit="Save", names={"holdoutPercent": "holdout"})
+        return self.form_page(
+            request,
+            ready(LayerChangeForm(sent_data(request), initial=first)),
+            perform,
+            merge=merge,
+            title=title,
+            submit="Save",
+            names={"holdoutPercent": "holdout"},
+            cancel_url=reverse("admin:flags_layer_change", args=[layer.pk]),
+        )
 
     def may_remove(self, request: HttpRequest, thing: Layer) -> bool:
         return self.has_edit_permission(request, thing)
@@ -205,29 +206,8 @@ def _most_to_hold_out(layer: Layer) -> int:
     return 10_000 - max((slot.buckets.upper for slot in layer.slots.all() if slot.experiment_id), default=0)
 
 
-def _conflict_of(layer: Layer, mine: dict[str, Any], version: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What somebody else saved since `version`, and the form's values with this person's changes over theirs."""
-    since = list(
-        Entry.objects.filter(
-            organization_id=layer.environment.project.organization_id,
-            entity_type="layer",
-            entity_key=layer.key,
-            project=layer.environment.project.key,
-            environment=layer.environment.key,
-            before__version__gte=version,
-        ).order_by("id")
-    )
-    theirs = layer_resource(layer)
-    base = since[0].before if since and since[0].before else theirs
-    changed = {name: value for name, value in mine.items() if value != base.get(name)}
-    merged = {**theirs, **changed}
-    conflict = {
-        "who": since[-1].actor_label if since else "Somebody",
-        "when": since[-1].occurred_at if since else None,
-        "changes": list(diff(base, theirs)),
-        "both": sorted(name for name in changed if theirs.get(name) != base.get(name)),
-    }
-    return conflict, {"name": merged["name"], "holdout": merged["holdoutPercent"], "version": theirs["version"]}
+def _payload(sent: dict[str, Any]) -> dict[str, Any]:
+    return {"name": sent["name"], "holdoutPercent": sent["holdout"]}
 
 
 def _consequence_of(before: int, after: int) -> str:

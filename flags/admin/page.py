@@ -11,7 +11,6 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 
 from audit.models import Entry
-from audit.services import diff
 from flags import services
 from flags.admin import conditions
 from flags.admin.changes import base_of, changes_in
@@ -27,6 +26,7 @@ from flags.models import Flag, FlagConfig, Segment
 from flags.selectors import search_segments, segments_in
 from flags.services.drafts import SHARED_FIELDS
 from tenancy.admin import visit
+from tenancy.admin.conflicts import notice_of
 from tenancy.errors import Conflict, ServiceError
 from tenancy.models import Environment, Role
 
@@ -152,8 +152,6 @@ def _merge(
         organization_id=config.environment.project.organization_id, entity_type="flag", entity_key=config.flag.key,
         project=config.environment.project.key,
     )  # fmt: skip
-    last = entries.order_by("-id").first()
-    changed_by_them = changes_in(theirs, base).keys()
     merged = FlagForm.of({**current, **{name: value for name, value in changed.items() if name != "rules"}})
     if "rules" in changed:
         merged.rules = form.rules
@@ -161,12 +159,7 @@ def _merge(
         "form": merged,
         "version": current["version"],
         "base": theirs,
-        "conflict": {
-            "who": last.actor_label if last else "Somebody",
-            "when": last.occurred_at if last else None,
-            "changes": list(diff(base, theirs)),
-            "both": sorted(changed_by_them & changed.keys()),
-        },
+        "conflict": notice_of(entries, base, theirs, changed),
     }
 
 

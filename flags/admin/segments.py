@@ -15,7 +15,6 @@ from openflagship.engine import DecodeError, decode_segment
 from unfold.decorators import display
 
 from audit.models import Entry
-from audit.services import diff
 from flags import services
 from flags.admin import conditions
 from flags.admin.changes import base_of, changes_in
@@ -27,6 +26,7 @@ from flags.documents import segment_document
 from flags.models import Segment
 from flags.selectors import search_segments, segment_users
 from tenancy.admin import RemovableAdmin, visit
+from tenancy.admin.conflicts import notice_of
 from tenancy.errors import ServiceError
 from tenancy.models import Environment
 
@@ -258,13 +258,7 @@ def _merge(segment: Segment, form: SegmentForm, changed: dict[str, Any], shown: 
         entity_key=segment.key,
         environment=segment.environment.key,
     )
-    last = entries.order_by("-id").first()
-    shown["conflict"] = {
-        "who": last.actor_label if last else "Somebody",
-        "when": last.occurred_at if last else None,
-        "changes": list(diff(shown["base"], current)),
-        "both": sorted(changes_in(current, shown["base"]).keys() & changed.keys()),
-    }
+    shown["conflict"] = notice_of(entries, shown["base"], current, changed)
     for name in current.keys() - changed.keys():
         setattr(form, name, getattr(theirs, name))
     shown |= {"version": segment.version, "base": current}

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.contrib.auth.models import Group
 
-from tenancy.admin import credentials, members, organizations, service_accounts
+from tenancy.admin import conflicts, credentials, members, organizations, service_accounts
 from tenancy.admin.audit import TenantEntryAdmin
 from tenancy.admin.base import ConsoleAdmin, ConsoleList, say_problems, sent_data
 from tenancy.admin.removal import RemovableAdmin
@@ -18,6 +18,7 @@ __all__ = [
     "RemovableAdmin",
     "TenantEntryAdmin",
     "Visit",
+    "conflicts",
     "credentials",
     "members",
     "organizations",

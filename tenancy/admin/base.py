@@ -76,17 +76,25 @@ class ConsoleAdmin(ModelAdmin):
         title: str,
         submit: str,
         names: dict[str, str] | None = None,
+        merge: Callable[[dict[str, Any]], tuple[BaseForm, dict[str, Any]]] | None = None,
         **context: Any,
     ) -> HttpResponse:
-        """Show a form; once sent and sound, hand its data to `perform`. What it refuses comes back beside its field."""
+        """Show a form; once sent and sound, hand its data to `perform`. What it refuses comes back beside its field.
+
+        Where somebody else saved meanwhile, `merge` returns a form that holds both changes, and the notice of theirs.
+        """
         status = 200
         if request.method == "POST":
+            status = 422
             if form.is_valid():
                 try:
                     return perform(form.cleaned_data)
                 except ServiceError as error:
-                    add_problems(form, error, names)
-            status = 422
+                    if merge is not None and error.problems[0].code == "version_conflict":
+                        form, context["conflict"] = merge(form.cleaned_data)
+                        submit, status = "Save both", 409
+                    else:
+                        add_problems(form, error, names)
         return self.page(
             request,
             "console/form.html",
@@ -94,8 +102,7 @@ class ConsoleAdmin(ModelAdmin):
             status=status,
             form=form,
             submit=submit,
-            cancel_url=self.list_url(),
-            **context,
+            **{"cancel_url": self.list_url(), **context},
         )
 
     def list_url(self) -> str:

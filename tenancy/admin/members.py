@@ -13,7 +13,9 @@ from django.urls import reverse
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from audit.models import Entry
 from tenancy import access, services
+from tenancy.admin import conflicts
 from tenancy.admin.base import ConsoleAdmin, sent_data
 from tenancy.admin.removal import ReasonForm
 from tenancy.admin.visit import Visit, visit
@@ -173,11 +175,16 @@ class MembershipAdmin(ConsoleAdmin):
         if request.method == "POST" and not may_manage:
             raise PermissionDenied
         looking = visit(request)
-        form = RoleForm(sent_data(request), initial={"role": membership.role, "version": membership.version})
         is_owner = looking.may_in(Role.OWNER, membership.organization_id)
-        role = form.fields["role"]
-        role.choices = [choice for choice in Role.choices if choice[0] != Role.OWNER or is_owner]  # type: ignore[attr-defined]  # it is a ChoiceField
-        role.disabled = not may_manage
+
+        def ready(form: RoleForm) -> RoleForm:
+            role = form.fields["role"]
+            role.choices = [choice for choice in Role.choices if choice[0] != Role.OWNER or is_owner]  # type: ignore[attr-defined]  # it is a ChoiceField
+            role.disabled = not may_manage
+            return form
+
+        first = {"role": membership.role, "version": membership.version}
+        form = ready(RoleForm(sent_data(request), initial=first))
 
         def perform(sent: dict[str, Any]) -> HttpResponse:
             changed = services.change_member(
@@ -186,10 +193,26 @@ class MembershipAdmin(ConsoleAdmin):
             messages.success(request, f"{changed}.")
             return redirect(self.list_url())
 
+        def merge(sent: dict[str, Any]) -> tuple[forms.Form, dict[str, Any]]:
+            membership.refresh_from_db()
+            entries = Entry.objects.filter(
+                organization_id=membership.organization_id,
+                action="member.updated",
+                entity_key=membership.user.get_username(),
+                project=membership.project.key if membership.project else "",
+                environment=membership.environment.key if membership.environment else "",
+            )
+            last = entries.order_by("-id").first()
+            before = (last.before if last else None) or {"role": membership.role}
+            theirs = {"role": membership.role}
+            notice = conflicts.notice_of(entries, {"role": before["role"]}, theirs, ["role"])
+            return ready(RoleForm(initial={"role": sent["role"], "version": membership.version})), notice
+
         return self.form_page(
             request,
             form,
             perform,
+            merge=merge,
             title=str(membership),
             submit="Change role",
             is_readonly=not may_manage,

@@ -13,32 +13,64 @@ from django.shortcuts import redirect
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
+from audit.models import Entry
 from tenancy import access, services
+from tenancy.admin import conflicts
 from tenancy.admin.base import sent_data
 from tenancy.admin.removal import RemovableAdmin
 from tenancy.admin.visit import visit
+from tenancy.documents import environment_resource, project_resource
 from tenancy.instants import moment
 from tenancy.models import Environment, Organization, Project, Role
+
+
+def _document(thing: Project | Environment) -> dict[str, Any]:
+    return environment_resource(thing) if isinstance(thing, Environment) else project_resource(thing)
+
+
+def _entries(thing: Project | Environment) -> QuerySet[Entry]:
+    """The thing's own in the audit log."""
+    environment = thing if isinstance(thing, Environment) else None
+    project = thing.project if isinstance(thing, Environment) else thing
+    return Entry.objects.filter(
+        organization_id=project.organization_id,
+        entity_type="environment" if environment else "project",
+        entity_key=thing.key,
+        project=project.key,
+    )
 
 
 class _Dated(RemovableAdmin):
     """What its admins rename and delete, and everybody else reads."""
 
     def edit_page(
-        self, request: HttpRequest, thing: Any, form: forms.Form, update: Callable[..., Any], *, intro: str
+        self,
+        request: HttpRequest,
+        thing: Project | Environment,
+        form_class: type[forms.Form],
+        update: Callable[..., Any],
+        *,
+        intro: str,
     ) -> HttpResponse:
-        """`update` takes the payload and the version that was read; it raises ServiceError."""
+        """The form's fields are named as the thing's document names them; `update` raises ServiceError."""
+        form = form_class(sent_data(request), initial=_document(thing))
 
         def perform(sent: dict[str, Any]) -> HttpResponse:
-            version = sent.pop("version")
-            update(payload=sent, version=version)
+            update(payload={name: value for name, value in sent.items() if name != "version"}, version=sent["version"])
             messages.success(request, "Saved.")
             return redirect(self.list_url())
+
+        def merge(sent: dict[str, Any]) -> tuple[forms.Form, dict[str, Any]]:
+            thing.refresh_from_db()
+            mine = {name: value for name, value in sent.items() if name != "version"}
+            merged, notice = conflicts.merge(_entries(thing), mine, _document(thing), version=sent["version"])
+            return form_class(initial=merged), notice
 
         return self.form_page(
             request,
             form,
             perform,
+            merge=merge,
             title=str(thing),
             submit="Save",
             intro=intro,
@@ -110,10 +142,9 @@ class ProjectAdmin(_Dated):
         project: Project | None = self.get_object(request, object_id)
         if project is None or not self.may_remove(request, project):
             return cast(HttpResponse, super().change_view(request, object_id, form_url, extra_context))
-        form = ProjectChangeForm(sent_data(request), initial={"name": project.name, "version": project.version})
         update = partial(services.update_project, actor=visit(request).actor, project=project)
         intro = f"Key {project.key}, in {project.organization}. Environments: {self.environment_list(project)}."
-        return self.edit_page(request, project, form, update, intro=intro)
+        return self.edit_page(request, project, ProjectChangeForm, update, intro=intro)
 
     def may_remove(self, request: HttpRequest, thing: Project) -> bool:
         return visit(request).may_in_project(Role.ADMIN, thing)
@@ -194,19 +225,13 @@ class EnvironmentAdmin(_Dated):
         environment: Environment | None = self.get_object(request, object_id)
         if environment is None or not self.may_remove(request, environment):
             return cast(HttpResponse, super().change_view(request, object_id, form_url, extra_context))
-        first = {
-            "name": environment.name,
-            "isProduction": environment.is_production,
-            "version": environment.version,
-        }
-        form = EnvironmentChangeForm(sent_data(request), initial=first)
         update = partial(services.update_environment, actor=visit(request).actor, environment=environment)
         intro = (
             f"Key {environment.key}, in project {environment.project}; its configuration is at version "
             f"{environment.config_version}. Users get "
             f"{'other variants here than elsewhere' if environment.salt else 'the same variants here as elsewhere'}."
         )
-        return self.edit_page(request, environment, form, update, intro=intro)
+        return self.edit_page(request, environment, EnvironmentChangeForm, update, intro=intro)
 
     def may_remove(self, request: HttpRequest, thing: Environment) -> bool:
         return visit(request).may(Role.ADMIN, thing)

@@ -4,7 +4,9 @@ import pytest
 from django.urls import reverse
 
 from audit.models import Entry
-from tenancy.models import Membership, User
+from tenancy import services
+from tenancy.models import Membership, Role, User
+from tenancy.testing import ALICE
 
 
 def url(page, *arguments):
@@ -49,6 +51,23 @@ def test_change__role__works(console_owner, nina):
     nina.refresh_from_db()
     assert nina.role == "admin"
     assert Entry.objects.get(action="member.updated").actor_label == "olga"
+
+
+def test_change__role_changed_meanwhile__shows_theirs_and_asks_again(console_owner, nina):
+    services.change_member(actor=ALICE, membership=nina, role=Role.EDITOR, version=nina.version)
+
+    answer = console_owner.post(url("change", nina.pk), {"role": "admin", "version": nina.version})
+
+    assert answer.status_code == 409
+    conflict = answer.context["conflict"]
+    assert (conflict["who"], conflict["both"]) == (ALICE.label, ["role"])
+    assert [(change["before"], change["after"]) for change in conflict["changes"]] == [("viewer", "editor")]
+    form = answer.context["form"]
+    assert form["role"].value() == "admin"
+    sent = {"role": "admin", "version": form["version"].value()}
+    assert console_owner.post(url("change", nina.pk), sent).status_code == 302
+    nina.refresh_from_db()
+    assert nina.role == "admin"
 
 
 def test_remove__works(console_owner, nina):

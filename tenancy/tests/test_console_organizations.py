@@ -25,16 +25,59 @@ def test_environment__changed__is_saved_and_audited(console_owner, acme):
     assert Entry.objects.get(action="environment.updated").actor_label == "olga"
 
 
-def test_environment__changed_meanwhile__says_so_and_overwrites_nothing(console_owner, acme):
+def again(form):
+    """What the browser sends of a form as it is shown."""
+    values = {name: form[name].value() for name in form.fields}
+    return {name: "on" if value is True else value for name, value in values.items() if value not in {None, False}}
+
+
+def test_environment__changed_meanwhile__shows_their_change_beside_ones_own(console_owner, acme):
     staging = acme.staging
-    services.update_environment(actor=ALICE, environment=staging, payload={"name": "Theirs"}, version=staging.version)
+    theirs = {"name": "Theirs", "isProduction": True}
+    services.update_environment(actor=ALICE, environment=staging, payload=theirs, version=staging.version)
 
     answer = console_owner.post(url("change", staging), {"name": "Mine", "version": staging.version})
 
-    assert answer.status_code == 422
-    assert "Read it again" in answer.context["form"].non_field_errors()[0]
+    assert answer.status_code == 409
+    conflict = answer.context["conflict"]
+    assert (conflict["who"], conflict["both"]) == (ALICE.label, ["name"])
+    assert [(change["path"], change["after"]) for change in conflict["changes"]] == list(
+        {"isProduction": True, "name": "Theirs"}.items()
+    )
+    form = answer.context["form"]
+    assert (form["name"].value(), form["isProduction"].value()) == ("Mine", True)
     staging.refresh_from_db()
     assert staging.name == "Theirs"
+
+    assert console_owner.post(url("change", staging), again(form)).status_code == 302
+    staging.refresh_from_db()
+    assert (staging.name, staging.is_production) == ("Mine", True)
+
+
+def test_environment__made_anew_under_a_key_that_was__conflicts_with_its_own_past_alone(console_owner, acme):
+    old = acme.staging
+    services.update_environment(actor=ALICE, environment=old, payload={"name": "Of old"}, version=1)
+    services.delete_environment(actor=ALICE, environment=old)
+    made = services.create_environment(actor=ALICE, project=acme.project, key="staging", name="Anew")
+    services.update_environment(actor=ALICE, environment=made, payload={"isProduction": True}, version=1)
+
+    conflict = console_owner.post(url("change", made), {"name": "Mine", "version": 1}).context["conflict"]
+
+    assert [change["path"] for change in conflict["changes"]] == ["isProduction"]
+
+
+def test_project__changed_meanwhile__shows_their_change_beside_ones_own(console_owner, acme):
+    project = acme.project
+    services.update_project(actor=ALICE, project=project, payload={"name": "Theirs"}, version=project.version)
+
+    answer = console_owner.post(url("change", project), {"name": "Mine", "version": project.version})
+
+    assert answer.status_code == 409
+    assert "alice changed this" in answer.text
+    assert [change["before"] for change in answer.context["conflict"]["changes"]] == ["Web"]
+    assert console_owner.post(url("change", project), again(answer.context["form"])).status_code == 302
+    project.refresh_from_db()
+    assert project.name == "Mine"
 
 
 def test_environment__deleted__says_what_goes_first(console_owner, acme):
