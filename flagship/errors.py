@@ -20,6 +20,11 @@ from tenancy.errors import PayloadTooLarge, ServiceError, Unavailable
 _AWAY = (OperationalError, InterfaceError, RedisConnectionError, RedisTimeoutError)
 # DRF's codes, in the words of the API.
 _CODES = {"throttled": "rate_limited", "error": "internal_error", "required": "required", "null": "required"}
+# What DRF says is wrong, it does not say how to mend.
+_REMEDIES = {
+    "not_authenticated": " Send `Authorization: Bearer fs_…`: a server or client key, a management token or a JWT.",
+    "unsupported_media_type": " Send JSON, with `Content-Type: application/json`.",
+}
 
 
 class _Refusal(exceptions.APIException):
@@ -65,7 +70,9 @@ class Formatter(ExceptionFormatter):
         if isinstance(self.exc, _Refusal):
             return [Error(problem.code, problem.detail, problem.attr) for problem in self.exc.error.problems]
         return [
-            Error(_CODES.get(error.code, error.code), str(error.detail), _path(error.attr))
+            Error(
+                _CODES.get(error.code, error.code), f"{error.detail}{_REMEDIES.get(error.code, '')}", _path(error.attr)
+            )
             for error in super().get_errors()
         ]
 

@@ -30,7 +30,11 @@ class OrjsonParser(BaseParser):
     media_type = "application/json"
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:  # noqa: ARG002 - DRF's signature
-        limit = getattr((parser_context or {}).get("view"), "max_body_bytes", None) or _default_limit()
+        context = parser_context or {}
+        encoding = context["request"].META.get("HTTP_CONTENT_ENCODING", "") if "request" in context else ""
+        if encoding.strip().lower() not in {"", "identity"}:
+            raise ParseError(f"The body is compressed ({encoding!r}), which only events may be; send it as it is.")
+        limit = getattr(context.get("view"), "max_body_bytes", None) or _default_limit()
         body = stream.read(limit + 1)
         if len(body) > limit:
             raise PayloadTooLarge(f"The body is larger than {limit:,} bytes; send less, or split it.")

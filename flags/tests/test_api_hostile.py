@@ -141,3 +141,26 @@ def test_append__publishing_fails__leaves_the_change_committed(environment, make
     make_flag("a")
 
     assert Change.objects.count() == 1
+
+
+def test_body__compressed_where_only_events_may_be__is_said_to_be(editor, environment):
+    answer = editor.post("flags", b"\x1f\x8b", headers={"Content-Encoding": "gzip"})
+
+    assert _problem(answer) == (400, None, "parse_error")
+    assert "compressed ('gzip')" in answer.json()["errors"][0]["detail"]
+    assert editor.post("flags", FLAG, headers={"Content-Encoding": "identity"}).status_code == 201
+
+
+def test_caller__without_a_key__learns_what_to_send(db, client):
+    answer = client.post("/api/flags/evaluate", "{}", content_type="application/json")
+
+    assert _problem(answer) == (401, None, "not_authenticated")
+    assert "Authorization: Bearer" in answer.json()["errors"][0]["detail"]
+    assert answer.headers["WWW-Authenticate"]
+
+
+def test_caller__with_another_content_type__learns_which(editor, environment):
+    answer = editor.post("flags", b"key=a", headers={"Content-Type": "application/x-www-form-urlencoded"})
+
+    assert _problem(answer) == (415, None, "unsupported_media_type")
+    assert "Content-Type: application/json" in answer.json()["errors"][0]["detail"]
