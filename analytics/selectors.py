@@ -20,7 +20,7 @@ from analytics.stores.base import (
     ValueSummary,
     full_millisecond,
 )
-from analytics.stores.pairs import Figure, Kind, Pairing, PairSummary
+from analytics.stores.pairs import Figure, Kind, Pairing, PairSummary, Segments, segment_name
 
 __all__ = [
     "GRACE",
@@ -34,6 +34,7 @@ __all__ = [
     "PairSummary",
     "Pairing",
     "Pauses",
+    "Segments",
     "ValueSummary",
     "attribute_values",
     "binary_summary",
@@ -52,6 +53,8 @@ __all__ = [
     "pair_summary",
     "recent_attributes",
     "recent_units",
+    "segment_name",
+    "segment_summary",
     "value_summary",
 ]
 
@@ -117,6 +120,20 @@ def pair_summary(
 ) -> dict[str, PairSummary]:
     """Per variant: two figures of each unit side by side, summed up (see `Pairing`)."""
     return store().pair_summary(Period(environment_id, experiment, since, until, pauses), pairing)
+
+
+def segment_summary(  # noqa: PLR0917 - as above
+    environment_id: int,
+    experiment: str,
+    since: datetime,
+    until: datetime | None,
+    pairing: Pairing,
+    attribute: str,
+    *,
+    pauses: Pauses = (),
+) -> Segments:
+    """As `pair_summary`, by the value of an attribute at the unit's first exposure that had one; None: the rest."""
+    return store().segment_summary(Period(environment_id, experiment, since, until, pauses), pairing, attribute)
 
 
 def flag_exposures(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 from analytics.events import Batch
 from analytics.intake import Intake
-from analytics.stores.pairs import Pairing, PairSummary
+from analytics.stores.pairs import Pairing, PairSummary, Segments
 
 # Stretches [since, until) during which nobody new was enrolled.
 Pauses = Sequence[tuple[datetime, datetime]]
@@ -246,6 +246,13 @@ class EventStore(Protocol):
         ...
 
     def pair_summary(self, period: Period, pairing: Pairing) -> dict[str, PairSummary]: ...
+
+    def segment_summary(self, period: Period, pairing: Pairing, attribute: str) -> Segments:
+        """As `pair_summary`, by the text, number or boolean of that name a unit's first exposure that had one carried.
+
+        It reads every exposure of the period, once.
+        """
+        ...
 
     def keep_pairs(self, period: Period, pairing: Pairing) -> int:
         """As `keep_sums`, for what `pair_summary` answers."""

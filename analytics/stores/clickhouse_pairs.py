@@ -6,7 +6,7 @@ from typing import Any
 from analytics.stores import clickhouse_sql as sql
 from analytics.stores.base import Period
 from analytics.stores.clickhouse_moments import NO_END_MS, period_of, unix_ms
-from analytics.stores.pairs import Figure, Kind, Pairing, PairSummary
+from analytics.stores.pairs import Figure, Kind, Pairing, PairSummary, Segments, summaries_by_segment
 
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -21,12 +21,16 @@ class ClickHousePairs:
         rows = self._rows(_statement(pairing), _of(period, pairing))
         return {variant: PairSummary.from_micros(*(int(figure) for figure in figures)) for variant, *figures in rows}
 
+    def segment_summary(self, period: Period, pairing: Pairing, attribute: str) -> Segments:
+        parameters = _of(period, pairing) | {"name": attribute}
+        return summaries_by_segment(self._rows(_statement(pairing, by=sql.ATTRIBUTE), parameters))
+
     def keep_pairs(self, period: Period, pairing: Pairing) -> int:  # noqa: ARG002 - the interface's
         """Nothing to do: every answer is read from the raw events' columns."""
         return 0
 
 
-def _statement(pairing: Pairing) -> str:
+def _statement(pairing: Pairing, by: str = "") -> str:
     x = pairing.x or pairing.y
     late = "arrayCount(event -> event.3 = 1 AND event.1 >= first_ms AND event.2 = 0, its)"
     of_x = "toInt256(0)"
@@ -57,6 +61,7 @@ def _statement(pairing: Pairing) -> str:
             {_figure(pairing.y.kind, "event.3 = 1 AND event.1 >= first_ms", "event.5")} AS full,
             {capped} AS y, {of_x} AS x, {is_above} AS above, {late} AS late""",
         sums="sum(y), sum(y * y), sum(x), sum(x * x), sum(x * y), sum(above), sum(late)",
+        by=by,
     )
 
 

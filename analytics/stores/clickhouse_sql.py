@@ -83,19 +83,22 @@ SELECT is_bot, day, if(is_bot, '', variants[place]) AS first_variant, is_crossov
 """  # noqa: S608 - fixed text
 
 
-def figures(*, event: str, kind: str, names: str, since: str, columns: str, sums: str) -> str:
+def figures(*, event: str, kind: str, names: str, since: str, columns: str, sums: str, by: str = "") -> str:
     """A statement that groups exposures and events by unit in the same pass, and sums figures up by variant.
 
+    With `by`, a SELECT of units and their JSON texts, it does so for each text, and the empty one, which then comes
+    first of the columns.
     `event` is a tuple of type `kind`; `names` says which events count, from `since` on. `columns` are worked out for
     each unit out of the array `done` of them, beside `first_ms`; `sums` add them up.
     """
     return f"""
     WITH {VARIANTS}
-    SELECT variants[place] AS variant, count(), {sums}
+    SELECT {"text, " if by else ""}variants[place] AS variant, count(), {sums}
     FROM (
-        SELECT bitAnd(code, 65535) AS place, {FIRST_MS} AS first_ms, {columns}
+        SELECT {"text, " if by else ""}bitAnd(code, 65535) AS place, {FIRST_MS} AS first_ms, {columns}
         FROM (
-            SELECT min(code) AS code, min(low) <> max(high) AS is_crossover, groupArrayIf(event, is_event) AS done
+            SELECT unit_id, min(code) AS code, min(low) <> max(high) AS is_crossover,
+                   groupArrayIf(event, is_event) AS done
             FROM (
                 SELECT unit_id, code, low, high, defaultValueOfTypeName('{kind}') AS event, false AS is_event
                 FROM ({SEEN_CODES})
@@ -105,8 +108,8 @@ def figures(*, event: str, kind: str, names: str, since: str, columns: str, sums
                 FROM conversions FINAL
                 WHERE environment_id = {{environment_id:Int64}} AND {names} AND NOT is_bot AND occurred_ms >= {since}
             ) GROUP BY unit_id HAVING NOT ({IS_BOT}) AND NOT is_crossover AND {_ENROLLED}
-        )
-    ) GROUP BY place ORDER BY variant
+        ) AS units {f"LEFT JOIN ({by}) AS carried USING (unit_id)" if by else ""}
+    ) GROUP BY {"text, " if by else ""}place ORDER BY {"text, " if by else ""}variant
     """  # noqa: S608 - fixed text put together from fixed parts
 
 
@@ -174,8 +177,8 @@ WHERE environment_id = {environment_id:Int64} AND flag_key = {flag_key:String} A
 GROUP BY unit_id ORDER BY unit_id
 """
 ATTRIBUTE = f"""
-SELECT unit_id, argMin(text, (occurred_ms, toString(evaluation_id))) FROM (
-    SELECT unit_id, occurred_ms, evaluation_id, JSONExtractRaw(assumeNotNull(attributes), {{name:String}}) AS text,
+SELECT unit_id, argMin(raw, (occurred_ms, toString(evaluation_id))) AS text FROM (
+    SELECT unit_id, occurred_ms, evaluation_id, JSONExtractRaw(assumeNotNull(attributes), {{name:String}}) AS raw,
            JSONType(assumeNotNull(attributes), {{name:String}}) AS type
     {_SEEN} AND NOT is_bot AND attributes IS NOT NULL
 ) WHERE type IN ('String', 'Int64', 'UInt64', 'Double', 'Bool') GROUP BY unit_id ORDER BY unit_id

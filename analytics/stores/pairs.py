@@ -1,11 +1,13 @@
 """Two figures of each unit side by side: what ratios, caps and CUPED's look back need beyond sums of one event."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
+from typing import Any
 
 
 class Kind(StrEnum):
@@ -59,6 +61,10 @@ class Pairing:
         return json.dumps([*figures, *lengths], ensure_ascii=False, separators=(",", ":"))
 
 
+# By the name of an attribute's value, None for units that carried none, then by variant.
+Segments = dict[str | None, dict[str, "PairSummary"]]
+
+
 @dataclass(frozen=True, slots=True)
 class PairSummary:
     """Over `n` units: sums, means and (co)variation around the means of y and x; a unit without events has zeros.
@@ -105,3 +111,23 @@ class PairSummary:
             above_cap=above_cap,
             late=late,
         )
+
+
+def segment_name(value: str | float) -> str:
+    """`1` and `1.0` are the same number, as they are to a condition."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def summaries_by_segment(rows: Iterable[tuple[Any, ...]]) -> Segments:
+    """From (JSON value or nothing, variant, then what `PairSummary.from_micros` takes); values may share a name."""
+    sums: dict[tuple[str | None, str], list[int]] = {}
+    for text, variant, *figures in rows:
+        key = (segment_name(json.loads(text)) if text else None, variant)
+        known = sums.get(key, [0] * len(figures))
+        sums[key] = [total + int(figure) for total, figure in zip(known, figures, strict=True)]
+    found: Segments = {}
+    for (name, variant), totals in sums.items():
+        found.setdefault(name, {})[variant] = PairSummary.from_micros(*totals)
+    return found

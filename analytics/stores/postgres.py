@@ -21,13 +21,16 @@ from analytics.stores.postgres_pairs import PostgresPairs
 from analytics.stores.postgres_retention import PostgresRetention
 from analytics.stores.postgres_rewrites import PostgresRewrites
 from analytics.stores.postgres_rows import PostgresRows
+from analytics.stores.postgres_segments import PostgresSegments
 from analytics.stores.unit_states import Changes, ExperimentKey, FlagKey, Remembered, UnitState
 
 # About 100 bytes a unit: 50 MB at most in an ingest process.
 _REMEMBERED_UNITS = 250_000
 
 
-class PostgresStore(PostgresCohorts, PostgresPairs, PostgresRows, PostgresRewrites, PostgresRetention):
+class PostgresStore(
+    PostgresCohorts, PostgresPairs, PostgresSegments, PostgresRows, PostgresRewrites, PostgresRetention
+):
     """The default store; uses Django's connection of the calling thread."""
 
     def __init__(self) -> None:

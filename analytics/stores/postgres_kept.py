@@ -85,7 +85,7 @@ class Kept:
         Each row ends with how many of the `held` it found to hold still.
         """
         for _ in range(_TRIES):
-            with _reading() as cursor:
+            with reading() as cursor:
                 held = self._held(cursor, parameters)
                 if not held:
                     return None
@@ -101,7 +101,7 @@ class Kept:
         parameters["end_day"] = min(parameters["end_day"], (datetime.now(UTC) - window).date())
         # Everything stored counts: whether it came in time is asked of `last_event_at` when the sums are read.
         parameters |= {"deadline": NO_END, "until": _midnight(parameters["end_day"])}
-        with _reading() as cursor:
+        with reading() as cursor:
             cursor.execute(_LOCK, parameters)
             held = self._held(cursor, parameters)
             parameters["days"] = [day for day in _whole_days(parameters) if day not in held]
@@ -176,7 +176,7 @@ def _midnight(day: date) -> datetime:
 
 
 @contextmanager
-def _reading() -> Iterator[Any]:
+def reading() -> Iterator[Any]:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(SET_UP)
         yield cursor

@@ -3,13 +3,11 @@
 
 from typing import Any
 
-from django.db import connection, transaction
-
 from analytics.stores.base import Counting, Period
 from analytics.stores.pairs import Figure, Kind, Pairing, PairSummary
 from analytics.stores.postgres_cohorts import cohort_days
-from analytics.stores.postgres_kept import ALL_YOUNG, COUNTERS, CROSSED, DAY, YOUNG, Kept
-from analytics.stores.postgres_reads import IN_TIME, KEPT, SET_UP, parameters_of, source_of
+from analytics.stores.postgres_kept import ALL_YOUNG, COUNTERS, CROSSED, DAY, YOUNG, Kept, reading
+from analytics.stores.postgres_reads import IN_TIME, KEPT, Source, parameters_of, source_of
 
 _PAIRS = Kept("cohort_pairs", "sums.question = %(question)s")
 
@@ -25,29 +23,37 @@ AND event.event_name IN (%(y_event)s, %(x_event)s) AND NOT event.is_bot
 AND event.occurred_at >= %({events_from})s
 AND event.occurred_at >= units.first_at - %(before)s::interval AND event.occurred_at < units.first_at + %(window)s
 """
-_SUMS = """
+FIGURE_SUMS = """
 sum({sign}y) AS y, sum({sign}y * y) AS yy, sum({sign}x) AS x, sum({sign}x * x) AS xx, sum({sign}x * y) AS xy,
 coalesce(sum({sign}1) FILTER (WHERE is_above), 0) AS above
+"""
+# Of the `users` and those sums, beside them what came late.
+WHOLE_FIGURES = """
+users, coalesce(y, 0), coalesce(yy, 0), coalesce(x, 0), coalesce(xx, 0), coalesce(xy, 0), coalesce(above, 0)::bigint,
+coalesce(late, 0)::bigint
 """
 
 
 def whole_pair_summary(period: Period, pairing: Pairing) -> dict[str, PairSummary]:
     """From every unit, whatever is kept."""
-    parameters = _parameters(period, pairing)
-    source = source_of(parameters)
-    units = f"(SELECT units.*, 1 AS sign, NULL::date AS day FROM {source.units} WHERE NOT is_crossover)"
+    parameters = pair_parameters(period, pairing)
+    common, units = every_unit(source_of(parameters))
     statement = f"""
-    {source.common or "WITH"}{"," if source.common else ""} each AS ({_each(pairing, units, "events_from")})
-    SELECT variant, users, coalesce(y, 0), coalesce(yy, 0), coalesce(x, 0), coalesce(xx, 0), coalesce(xy, 0),
-           coalesce(above, 0)::bigint, coalesce(late, 0)::bigint
+    {common} each AS ({unit_figures(pairing, units, "events_from")})
+    SELECT variant, {WHOLE_FIGURES}
     FROM (SELECT variant, count(*) AS users FROM {units} AS units GROUP BY variant) AS users
-    LEFT JOIN (SELECT variant, {_SUMS.format(sign="")}, sum(late) AS late FROM each GROUP BY variant) AS sums
+    LEFT JOIN (SELECT variant, {FIGURE_SUMS.format(sign="")}, sum(late) AS late FROM each GROUP BY variant) AS sums
     USING (variant) ORDER BY variant
     """
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(SET_UP)
+    with reading() as cursor:
         cursor.execute(statement, parameters)
         return _summaries(cursor.fetchall())
+
+
+def every_unit(source: Source) -> tuple[str, str]:
+    """What comes before a common table, and a FROM of all units that count, in the columns of `young`."""
+    units = f"(SELECT units.*, 1 AS sign, NULL::date AS day FROM {source.units} WHERE NOT is_crossover)"
+    return f"{source.common}," if source.common else "WITH", units
 
 
 def _summary(pairing: Pairing) -> str:
@@ -55,7 +61,10 @@ def _summary(pairing: Pairing) -> str:
     WITH holding AS MATERIALIZED ({_PAIRS.holding} AND sums.day = ANY (%(held)s::date[])),
     young AS MATERIALIZED ({YOUNG}),
     crossed AS MATERIALIZED ({CROSSED}),
-    each AS ({_each(pairing, "young", "events_open_from")} UNION ALL {_each(pairing, "crossed", "events_from")}),
+    each AS (
+        {unit_figures(pairing, "young", "events_open_from")} UNION ALL
+        {unit_figures(pairing, "crossed", "events_from")}
+    ),
     parts AS (
         SELECT variant, users, sum_y AS y, sum_yy AS yy, sum_x AS x, sum_xx AS xx, sum_xy AS xy, above_cap AS above,
                0 AS late
@@ -64,7 +73,7 @@ def _summary(pairing: Pairing) -> str:
         SELECT variant, sum(sign), 0, 0, 0, 0, 0, 0, 0
         FROM (SELECT * FROM young UNION ALL SELECT * FROM crossed) AS units GROUP BY variant
         UNION ALL
-        SELECT variant, 0, {_SUMS.format(sign="sign * ")}, coalesce(sum(late) FILTER (WHERE sign > 0), 0)
+        SELECT variant, 0, {FIGURE_SUMS.format(sign="sign * ")}, coalesce(sum(late) FILTER (WHERE sign > 0), 0)
         FROM each GROUP BY variant
     )
     SELECT variant, sum(users)::bigint, sum(y), sum(yy), sum(x), sum(xx), sum(xy), sum(above)::bigint,
@@ -76,9 +85,9 @@ def _summary(pairing: Pairing) -> str:
 def _keep(pairing: Pairing) -> str:
     return f"""
     WITH young AS MATERIALIZED ({ALL_YOUNG}),
-    each AS ({_each(pairing, "young", "events_open_from")}),
+    each AS ({unit_figures(pairing, "young", "events_open_from")}),
     users AS (SELECT day, variant, count(*) AS users FROM young GROUP BY day, variant),
-    sums AS (SELECT day, variant, {_SUMS.format(sign="")} FROM each GROUP BY day, variant),
+    sums AS (SELECT day, variant, {FIGURE_SUMS.format(sign="")} FROM each GROUP BY day, variant),
     ends AS (SELECT day, max(last_event_at) AS last_event_at FROM each GROUP BY day),
     counters AS ({COUNTERS}),
     kept AS (
@@ -96,7 +105,7 @@ def _keep(pairing: Pairing) -> str:
     """
 
 
-def _each(pairing: Pairing, units: str, events_from: str) -> str:
+def unit_figures(pairing: Pairing, units: str, events_from: str) -> str:
     """A row for each unit that did anything: y, x, events that came late, and when the last one happened or came."""
     after = "event.event_name = %(y_event)s AND event.occurred_at >= units.first_at"
     late = f"count(*) FILTER (WHERE {after} AND NOT ({IN_TIME}))"
@@ -132,7 +141,7 @@ def _figure(name: str, figure: Figure, when: str) -> str:
     return f"coalesce(sum({micros}) {counted}, 0)::numeric"
 
 
-def _parameters(period: Period, pairing: Pairing) -> dict[str, Any]:
+def pair_parameters(period: Period, pairing: Pairing) -> dict[str, Any]:
     counting = Counting(pairing.y.event_name, pairing.window, pairing.grace)
     parameters = parameters_of(period, counting)
     x = pairing.x or pairing.y
@@ -162,12 +171,12 @@ class PostgresPairs:
 
     def pair_summary(self, period: Period, pairing: Pairing) -> dict[str, PairSummary]:
         """From what is kept and the rest; from every unit where nothing is."""
-        parameters = _parameters(period, pairing)
+        parameters = pair_parameters(period, pairing)
         rows = _PAIRS.read(_summary(pairing), parameters) if source_of(parameters) is KEPT else None
         return whole_pair_summary(period, pairing) if rows is None else _summaries(rows)
 
     def keep_pairs(self, period: Period, pairing: Pairing) -> int:
-        parameters = _parameters(period, pairing)
+        parameters = pair_parameters(period, pairing)
         if source_of(parameters) is not KEPT:
             return 0
         return _PAIRS.keep(_keep(pairing), parameters, pairing.window)

@@ -93,7 +93,7 @@ FROM pg_class WHERE oid = 'first_exposures'::regclass
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
+class Source:
     """Where units come from: `common` before the SELECT, `units` in a FROM, and the query that counts bots.
 
     A table can be read in parallel, again in each part of a statement; what was worked out from raw events is kept.
@@ -104,8 +104,8 @@ class _Source:
     bots: str
 
 
-KEPT = _Source("", f"({_KEPT_UNITS}) AS units", _KEPT_BOTS)
-_RAW = _Source(f"WITH seen AS MATERIALIZED ({_RAW_SEEN}), units AS MATERIALIZED ({_RAW_UNITS})", "units", _RAW_BOTS)
+KEPT = Source("", f"({_KEPT_UNITS}) AS units", _KEPT_BOTS)
+_RAW = Source(f"WITH seen AS MATERIALIZED ({_RAW_SEEN}), units AS MATERIALIZED ({_RAW_UNITS})", "units", _RAW_BOTS)
 
 
 class PostgresReads:
@@ -266,11 +266,11 @@ class PostgresReads:
         return dict(rows)
 
 
-def _users(source: _Source) -> str:
+def _users(source: Source) -> str:
     return f"(SELECT variant, count(*) AS users FROM {source.units} WHERE NOT is_crossover GROUP BY variant) AS users"
 
 
-def _late(source: _Source) -> str:
+def _late(source: Source) -> str:
     return f"""(
         SELECT units.variant, count(*) AS late
         FROM {source.units} JOIN conversions AS event ON {ITS_EVENTS} AND NOT ({IN_TIME})
@@ -278,7 +278,7 @@ def _late(source: _Source) -> str:
     ) AS late"""
 
 
-def source_of(parameters: dict[str, Any]) -> _Source:
+def source_of(parameters: dict[str, Any]) -> Source:
     """Choose where units come from, and add the parameters that takes.
 
     What the ingest keeps up is about whole phases. It serves a period that ends in the phase it begins in, before which

@@ -43,7 +43,17 @@ class World:
         came = {"received_ms": milliseconds(received or at)}
         if self.random.random() < 0.35:
             variant = "treatment" if (hash_of(unit) + (self.random.random() < 0.03)) % 2 else "control"
-            return exposure(self.environment_id, unit, variant, at, **came)
+            # The same number in two ways; and what is no segment.
+            countries = [None, '{"country": "DE"}', '{"country": 1}', '{"country": 1.0}', '{"country": ["US"]}']
+            return exposure(
+                self.environment_id,
+                unit,
+                variant,
+                at,
+                attributes=self.random.choice(countries),
+                user_agent=self.random.choice([None] * 9 + ["Googlebot"]),
+                **came,
+            )
         return conversion(
             self.environment_id,
             unit,

@@ -1,17 +1,20 @@
 """The primary metric within segments of an attribute: corrected for being many, and never a decision by itself."""
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
-from analytics.selectors import attribute_values
+from analytics.selectors import attribute_values, segment_name
 from experiments.analysis.effects import effect
-from experiments.analysis.measures import Measure, measure
+from experiments.analysis.measures import Measure, measure, measure_segments
 from experiments.analysis.people import Source
 from experiments.analysis.window import Window
 from experiments.models import Experiment
 from experiments.statistics.multiplicity import benjamini_hochberg
 from tenancy.errors import Invalid
 
+# How many users carried each value, or none (None); and the metric among the users of some values.
+_Found = tuple[dict[str | None, int], Callable[[list[str]], dict[str, Measure]]]
 MOST_SEGMENTS = 10
 _LONGEST_NAME = 100
 
@@ -24,38 +27,41 @@ def break_down(experiment: Experiment, window: Window, attribute: str, variants:
     if not attribute or len(attribute) > _LONGEST_NAME:
         raise Invalid("Name one attribute of the exposures, such as country.", attr="segment", code="invalid")
     source = Source(experiment, window)
-    people = source.people(window.until)
-    known = _values(experiment, window, attribute)
-    mine = {unit: known[unit] for unit in people.places if unit in known}
-    sizes = Counter(mine.values())
-    largest = [value for value, _ in sorted(sizes.items(), key=lambda item: (-item[1], item[0]))[:MOST_SEGMENTS]]
-    measures = {
-        value: measure(
-            source.narrowed({unit for unit, its in mine.items() if its == value}),
-            experiment.primary_metric,
-            variants=variants,
-        )
-        for value in largest
-    }
+    sizes, measures_of = _summed(source, attribute, variants) or _one_by_one(source, attribute, variants)
+    known = {value: users for value, users in sizes.items() if value is not None}
+    largest = sorted(known, key=lambda value: (-known[value], value))[:MOST_SEGMENTS]
     return {
         "attribute": attribute,
         "correction": Experiment.Correction.BENJAMINI_HOCHBERG,
-        "segments": _segments(experiment, measures, variants),
-        "unknownUsers": len(people.places) - len(mine),
-        "otherUsers": len(mine) - sum(sizes[value] for value in largest),
+        "segments": _segments(experiment, measures_of(largest), variants),
+        "unknownUsers": sizes.get(None, 0),
+        "otherUsers": sum(known.values()) - sum(known[value] for value in largest),
     }
 
 
-def _values(experiment: Experiment, window: Window, attribute: str) -> dict[str, str]:
-    found = attribute_values(experiment.environment_id, experiment.key, window.since, window.until, attribute)
-    return {unit: _as_text(value) for unit, value in found}
+def _summed(source: Source, attribute: str, variants: list[str]) -> _Found | None:
+    """As the event storage sums them up; None for a metric that needs each user."""
+    found = measure_segments(source, source.experiment.primary_metric, attribute, variants=variants)
+    if found is None:
+        return None
+    sizes = {value: users for value, (users, _) in found.items()}
+    return sizes, lambda wanted: {value: found[value][1] for value in wanted}
 
 
-def _as_text(value: str | float) -> str:
-    """`1` and `1.0` are the same number, as they are to a condition."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+def _one_by_one(source: Source, attribute: str, variants: list[str]) -> _Found:
+    experiment, window = source.experiment, source.window
+    carried = attribute_values(experiment.environment_id, experiment.key, window.since, window.until, attribute)
+    known = {unit: segment_name(value) for unit, value in carried}
+    people = source.people(window.until)
+
+    def measures_of(wanted: list[str]) -> dict[str, Measure]:
+        units = {value: {unit for unit in people.places if known.get(unit) == value} for value in wanted}
+        return {
+            value: measure(source.narrowed(units[value]), experiment.primary_metric, variants=variants)
+            for value in wanted
+        }
+
+    return dict(Counter(known.get(unit) for unit in people.places)), measures_of
 
 
 def _segments(experiment: Experiment, measures: dict[str, Measure], variants: list[str]) -> list[dict[str, Any]]:

@@ -115,6 +115,27 @@ def measure(source: Source, metric: Metric, *, variants: list[str], until: datet
     return _from_sums(source, metric, variants, end)
 
 
+def measure_segments(
+    source: Source, metric: Metric, attribute: str, *, variants: Sequence[str]
+) -> dict[str | None, tuple[int, Measure]] | None:
+    """By the value its users carried their number and the metric's arms; None for a metric that needs each user.
+
+    Users of variants that are not asked for count in the number alone.
+    """
+    until = source.window.until
+    if _needs_users(source, metric):
+        return None
+    pairing = _pairing(source, metric, until)
+    segments = events.segment_summary(*_place(source, until), pairing, attribute, pauses=source.pauses)
+    return {
+        value: (
+            sum(summary.n for summary in sums.values()),
+            Measure(metric, {key: _paired_arm(key, metric, pairing, sums.get(key)) for key in variants}),
+        )
+        for value, sums in segments.items()
+    }
+
+
 def keep_sums(source: Source, metric: Metric) -> int:
     """Keep what cannot change by tomorrow, for a metric that the storage sums up; return how many days that took."""
     if _needs_users(source, metric):
@@ -122,10 +143,13 @@ def keep_sums(source: Source, metric: Metric) -> int:
     experiment, window = source.experiment, source.window
     if _needs_pairs(experiment, metric):
         pairing = _pairing(source, metric, window.until)
-        place = (experiment.environment_id, experiment.key, window.since, window.until)
-        return services.keep_pairs(*place, pairing, pauses=source.pauses)
+        return services.keep_pairs(*_place(source, window.until), pairing, pauses=source.pauses)
     asked = (experiment.environment_id, experiment.key, metric.event_name, window.since, window.until)
     return services.keep_sums(*asked, window_of_metric(metric), pauses=source.pauses)
+
+
+def _place(source: Source, until: datetime) -> tuple[int, str, datetime, datetime]:
+    return source.experiment.environment_id, source.experiment.key, source.window.since, until
 
 
 def _needs_users(source: Source, metric: Metric) -> bool:
@@ -183,8 +207,7 @@ def _pairing(source: Source, metric: Metric, until: datetime) -> events.Pairing:
 def _from_pairs(source: Source, metric: Metric, variants: list[str], until: datetime) -> Measure:
     experiment = source.experiment
     pairing = _pairing(source, metric, until)
-    asked = (experiment.environment_id, experiment.key, source.window.since, until)
-    sums = events.pair_summary(*asked, pairing, pauses=source.pauses)
+    sums = events.pair_summary(*_place(source, until), pairing, pauses=source.pauses)
     arms = {key: _paired_arm(key, metric, pairing, sums.get(key)) for key in variants}
     notes: tuple[str, ...] = ()
     if experiment.is_cuped and metric.type in _NOT_ADJUSTED:

@@ -1,5 +1,6 @@
 """The primary metric by segment: who belongs where, and the correction over all segments together."""
 
+from dataclasses import asdict
 from datetime import timedelta
 
 import orjson
@@ -8,6 +9,9 @@ import pytest
 from analytics.events import Batch
 from analytics.services import store_events
 from experiments.analysis import results_for
+from experiments.analysis.measures import measure, measure_segments
+from experiments.analysis.people import Source
+from experiments.analysis.window import window_of
 from experiments.tests.conftest import START, conversion, exposure
 
 LATER = START + timedelta(days=4)
@@ -46,6 +50,43 @@ def test_breakdown__by_country__works(running):
     assert (germany["significant"], states["significant"]) == (True, False)
     assert germany["adjustedPValue"] == pytest.approx(2 * germany["pValue"])
     assert states["adjustedPValue"] == pytest.approx(states["pValue"])
+
+
+@pytest.mark.parametrize("analysis", [None, {"cuped": True}])
+@pytest.mark.parametrize(
+    "metric",
+    [
+        {"type": "binary"},
+        {"type": "count", "cap": 2},
+        {"type": "continuous"},
+        {"type": "ratio", "denominatorEventName": "purchase"},
+    ],
+)
+def test_breakdown__summed_up_and_user_by_user__agree(make_metric, make_experiment, start, metric, analysis):
+    made = make_metric("m", **metric)
+    experiment = start(
+        make_experiment(primaryMetric=made.key, **({"analysis": analysis} if analysis else {})), at=START
+    )
+    _send(experiment, {"DE": {"control": (9, 5), "treatment": (8, 2)}, "US": {"control": (4, 4), "treatment": (7, 1)}})
+    again = [
+        conversion(experiment, f"US-treatment-{number}", SEEN + timedelta(hours=hours), value=2.5 + number)
+        for number in range(3)
+        for hours in (-30, 2, 3)
+    ]
+    store_events(Batch([], again))
+    source = Source(experiment, window_of(experiment, now=LATER))
+    found = measure_segments(source, made, "country", variants=["control", "treatment"])
+
+    assert {value: users for value, (users, _) in found.items()} == {"DE": 17, "US": 11}
+    for country, (_, measured) in found.items():
+        units = {unit for unit in source.people(source.window.until).places if unit.startswith(country)}
+        others = measure(source.narrowed(units), made, variants=["control", "treatment"])
+        for key, arm in measured.arms.items():
+            other = others.arms[key]
+            assert arm.proportion == other.proportion
+            for name in ("moments", "ratio", "covariate"):
+                ours, theirs = getattr(arm, name), getattr(other, name)
+                assert (ours and asdict(ours)) == pytest.approx(theirs and asdict(theirs)), name
 
 
 def test_breakdown__user_who_moves__belongs_where_first_seen(running):
