@@ -133,6 +133,14 @@ def test_a_day__that_an_older_release_alone_knows__is_counted_unit_by_unit() -> 
     assert selectors.exposure_summary(ENV, "checkout-test", NOON, NOON + 2 * DAY).users == {"stranger": 1}
 
 
+def test_a_phase__that_an_older_release_opened__is_counted_unit_by_unit() -> None:
+    place = {"environment_id": ENV, "experiment": "checkout-test"}
+    ExposurePhase.objects.create(**place, started_at=NOON)
+    FirstExposure.objects.create(**place, phase=NOON, unit_id="eve", variant="a", first_at=NOON)
+    store_events(Batch(exposures=[exposure(ENV, "alice", "a", NOON)]))
+    assert selectors.exposure_summary(ENV, "checkout-test", NOON, END).users == {"a": 2}
+
+
 def _as_the_former_release_adds(unit: str, at: Any) -> None:
     """It steps how often a day changed, and knows nothing of the counts."""
     place = {"environment_id": ENV, "experiment": "checkout-test", "phase": postgres_reads.FIRST_PHASE}
@@ -175,7 +183,8 @@ def test_bots__count_by_the_variant_they_saw_first_in_any_order() -> None:
     for variant, at in (("b", NOON + HOUR), ("a", NOON + 2 * HOUR), ("c", NOON), ("b", NOON), ("d", NOON)):
         _bot("1", variant, at)
     _bot("2", "a", NOON)
-    assert _bots() == {"a": 1, "b": 1}
+    store_events(Batch(exposures=[exposure(ENV, "bot-3", variant, NOON) for variant in "dbc"]))
+    assert _bots() == {"a": 1, "b": 2}
     # Which the raw events need not tell.
     assert set(FirstExposure.objects.values_list("bot_variant", "bot_variant_at")) == {("a", NOON), ("b", NOON)}
 
@@ -185,7 +194,7 @@ def test_bots__stored_by_an_older_release__have_their_variant_looked_up(kept: di
     _bot("1", "b", NOON + HOUR)
     # Past the table: this exposure changes nothing in it.
     store_events(Batch(exposures=[exposure(ENV, "bot-1", "a", NOON)]))
-    FirstExposure.objects.update(bot_at=NOON, bot_variant="b", bot_variant_at=NOON + HOUR)
+    FirstExposure.objects.update(bot_at=NOON, bot_variant="z", bot_variant_at=NOON + HOUR)
     FirstExposure.objects.update(**kept)
     assert _bots() == {"a": 1}
     # A later or an equal one does not make a guess of it; an earlier one knows.
