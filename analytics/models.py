@@ -272,6 +272,60 @@ class FlagUnitHour(models.Model):
         return f"{self.flag_key}={self.variant}: {self.units} last seen at {self.last_hour}"
 
 
+class FlagUnitDays(models.Model):
+    """The UTC days on which a unit saw a variant of a flag, as far as they are folded; bots have none."""
+
+    pk = models.CompositePrimaryKey("environment_id", "flag_key", "variant", "unit_id")
+    environment_id = models.BigIntegerField()
+    flag_key = models.TextField()
+    variant = models.TextField()
+    unit_id = models.TextField()
+    days = ArrayField(models.DateField(), help_text="In order, each once.")
+
+    class Meta:
+        db_table = "flag_unit_days"
+
+    def __str__(self) -> str:
+        return f"{self.unit_id} saw {self.flag_key}={self.variant} on {len(self.days)} days"
+
+
+class FlagDayStep(models.Model):
+    """How many units of a day were last seen on a former day: summed over a window's days, its exact users.
+
+    Those are the steps to its days from days before it.
+    """
+
+    pk = models.CompositePrimaryKey("environment_id", "flag_key", "day", "former_day", "variant")
+    environment_id = models.BigIntegerField()
+    day = models.DateField()
+    former_day = models.DateField(help_text="The first of January of the year 1: there was none.")
+    units = models.BigIntegerField()
+    flag_key = models.TextField()
+    variant = models.TextField()
+
+    class Meta:
+        db_table = "flag_day_steps"
+
+    def __str__(self) -> str:
+        return f"{self.flag_key}={self.variant} on {self.day}: {self.units} last seen on {self.former_day}"
+
+
+class FlagDayFold(models.Model):
+    """A day of a flag whose units are known: it holds while as many exposures are counted in it."""
+
+    pk = models.CompositePrimaryKey("environment_id", "flag_key", "day")
+    environment_id = models.BigIntegerField()
+    flag_key = models.TextField()
+    day = models.DateField()
+    events = models.BigIntegerField(help_text="Exposures that were counted in the day, bots' too.")
+
+    class Meta:
+        db_table = "flag_day_folds"
+
+    def __str__(self) -> str:
+        return f"{self.flag_key} on {self.day}: {self.events}"
+
+
 class EventPolicy(models.Model):
     """How one environment's events are kept; without a row the installation's defaults hold."""
 

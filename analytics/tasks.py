@@ -19,3 +19,8 @@ def apply_retention() -> list[str]:
 @shared_task(name="analytics.find_fast_bots")
 def find_fast_bots() -> int:
     return len(services.find_fast_bots())
+
+
+@shared_task(name="analytics.fold_flag_days")
+def fold_flag_days() -> int:
+    return services.fold_flag_days(days=3)

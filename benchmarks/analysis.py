@@ -5,7 +5,6 @@ million are wanted. clickhouse: on the embedded engine.
 """
 
 import argparse
-import http.client
 import statistics
 import time
 from collections import defaultdict
@@ -15,11 +14,9 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-import orjson
-
-from benchmarks import analysis_clickhouse
+from benchmarks import analysis_clickhouse, analysis_flag
 from benchmarks.analysis_load import DAYS, END, START, fill
-from benchmarks.events_processes import FLAG, tenant, web
+from benchmarks.events_processes import FLAG, tenant
 from benchmarks.events_world import machine, report, world
 
 # What somebody who knows the schema would type for a binary metric and nothing else.
@@ -71,7 +68,7 @@ def main() -> None:
     parts: dict[str, Callable[[argparse.Namespace, dict[str, str]], list[str]]] = {
         "postgresql": lambda options, _variables: _measure(options),
         "nightly": lambda options, _variables: _nightly(options),
-        "flag": _flag,
+        "flag": analysis_flag.measure,
     }
     wanted = options.parts or [*parts, "clickhouse"]
     if unknown := set(wanted) - {*parts, "clickhouse"}:
@@ -165,33 +162,6 @@ def _nightly(options: argparse.Namespace) -> list[str]:
         rows["read, the last 7 days worked out"].append(_median(read, options.rounds))
         young(DAYS)
     return [*lines, *(f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items())]
-
-
-def _flag(options: argparse.Namespace, variables: dict[str, str]) -> list[str]:
-    """`GET flags/{key}/exposures` up to now, with the users it answers beside those counted one by one."""
-    port, waits, answer = 8126, [], {}
-    path = f"/api/flags/{FLAG}/exposures?window=30d&environment=production&project=web"
-    headers = {"Authorization": f"Bearer {options.tenant.token}", "X-Tenant-ID": options.tenant.organization}
-    with web(variables, port):
-        for turn in range(110):
-            client = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-            started = time.perf_counter()
-            client.request("GET", path, headers=headers)
-            response = client.getresponse()
-            answer = orjson.loads(response.read())
-            assert response.status == 200, answer
-            # The first ones meet workers that have just started.
-            waits += [(time.perf_counter() - started) * 1000] if turn >= 10 else []
-    given = {row["key"]: (row["exposures"], row["users"]) for row in answer["variants"]}
-    counted = _by_hand(
-        "SELECT variant, count(*), count(DISTINCT unit_id) FROM exposures WHERE NOT is_bot GROUP BY variant", options
-    )
-    assert given == {variant: (exposures, users) for variant, exposures, users in counted}, (given, counted)
-    cuts = statistics.quantiles(waits, n=100)
-    return [
-        f"{options.exposures:,} raw rows, {len(waits)} requests: p50 {cuts[49]:.1f} ms, p99 {cuts[98]:.1f} ms (goal: "
-        "under 50 ms). Exposures and unique users are those counted one by one in the raw rows.",
-    ]
 
 
 def _median(call: Callable[[], Any], rounds: int) -> str:

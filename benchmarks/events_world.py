@@ -52,8 +52,8 @@ def empty() -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "TRUNCATE exposures, conversions, first_exposures, exposure_phases, flag_exposure_hours, flag_units, "
-            "flag_unit_hours, flag_unit_days, flag_day_steps, flag_day_folds, event_dead_letters, cohort_changes, cohort_sizes, cohort_sums, cohort_pairs, "
-            "conversion_days"
+            "flag_unit_hours, flag_unit_days, flag_day_steps, flag_day_folds, event_dead_letters, cohort_changes, "
+            "cohort_sizes, cohort_sums, cohort_pairs, conversion_days"
         )
     stream.client().delete(stream.key())
     store().forget()

@@ -3,6 +3,7 @@
 from analytics.services.bots import find_fast_bots, reclassify_bots
 from analytics.services.events import accept_events, store_events
 from analytics.services.exports import export_events
+from analytics.services.flag_days import fold_flag_days
 from analytics.services.phases import open_phase
 from analytics.services.policies import set_event_policy
 from analytics.services.retention import apply_retention
@@ -15,6 +16,7 @@ __all__ = [
     "export_events",
     "export_user",
     "find_fast_bots",
+    "fold_flag_days",
     "forget_user",
     "keep_pairs",
     "keep_sums",

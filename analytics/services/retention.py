@@ -17,7 +17,8 @@ from tenancy.models import Environment
 def apply_retention(*, actor: Actor, dry_run: bool = False) -> list[Dropped]:
     """Drop what is older than each environment keeps, and say what that was; with `dry_run`, what it would be."""
     today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
-    kept_days = {policy.environment_id: policy.retention_days for policy in EventPolicy.objects.all()}
+    policies = {policy.environment_id: policy for policy in EventPolicy.objects.all()}
+    kept_days = {environment_id: policy.retention_days for environment_id, policy in policies.items()}
     environments = Environment.objects.values_list("pk", flat=True)
     cuts = {
         environment_id: today - timedelta(days=kept_days.get(environment_id) or settings.RAW_EVENT_RETENTION_DAYS)
@@ -25,9 +26,14 @@ def apply_retention(*, actor: Actor, dry_run: bool = False) -> list[Dropped]:
     }
     if dry_run:
         return list(store().drop_before(cuts, dry_run=True))
-    # First, so that nobody works anything out again from events that are half gone.
+    # What goes has been counted first.
+    store().fold_flag_days(None)
+    # Then, so that nobody works anything out again from events that are half gone; keeping more brings none back.
     for environment_id, cut in cuts.items():
-        EventPolicy.objects.update_or_create(environment_id=environment_id, defaults={"raw_since": cut})
+        former = policies[environment_id].raw_since if environment_id in policies else None
+        EventPolicy.objects.update_or_create(
+            environment_id=environment_id, defaults={"raw_since": max(cut, former or cut)}
+        )
     dropped = list(store().drop_before(cuts, dry_run=False))
     store().merge_hours(today - timedelta(days=settings.RAW_EVENT_RETENTION_DAYS))
     if dropped:

@@ -262,6 +262,13 @@ class EventStore(Protocol):
         self, environment_id: int, flag_key: str, since: datetime | None, until: datetime | None
     ) -> dict[str, FlagExposures]: ...
 
+    def fold_flag_days(self, since: datetime | None) -> int:
+        """Prepare each flag's days that are over, from `since` on, and return how many had to be.
+
+        `flag_exposures` is the same before and after; after, it need not look at those days' exposures again.
+        """
+        ...
+
     def recent_units(self, environment_id: int, flag_key: str, since: datetime, limit: int) -> list[tuple[str, str]]:
         """(unit, the variant it saw last), for at most `limit` units seen since, the latest first."""
         ...

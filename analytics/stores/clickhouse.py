@@ -157,6 +157,10 @@ class ClickHouseStore(ClickHouseRows, ClickHousePairs):
         """Nothing to do: every answer is read from the raw events' columns."""
         return 0
 
+    def fold_flag_days(self, since: datetime | None) -> int:  # noqa: ARG002 - likewise
+        """Nothing to do, as for sums."""
+        return 0
+
     def merge_hours(self, before: datetime) -> None:
         """Nothing to do: no hours are kept."""
 

@@ -17,6 +17,7 @@ from analytics.partitions import PARTITIONS
 from analytics.stores import postgres_sql as sql
 from analytics.stores.base import Stored
 from analytics.stores.postgres_cohorts import PostgresCohorts
+from analytics.stores.postgres_flag_days import PostgresFlagDays
 from analytics.stores.postgres_pairs import PostgresPairs
 from analytics.stores.postgres_retention import PostgresRetention
 from analytics.stores.postgres_rewrites import PostgresRewrites
@@ -29,7 +30,13 @@ _REMEMBERED_UNITS = 250_000
 
 
 class PostgresStore(
-    PostgresCohorts, PostgresPairs, PostgresSegments, PostgresRows, PostgresRewrites, PostgresRetention
+    PostgresCohorts,
+    PostgresPairs,
+    PostgresSegments,
+    PostgresFlagDays,
+    PostgresRows,
+    PostgresRewrites,
+    PostgresRetention,
 ):
     """The default store; uses Django's connection of the calling thread."""
 

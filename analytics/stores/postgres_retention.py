@@ -10,6 +10,7 @@ from django.db import OperationalError, connection, transaction
 from analytics import partitions
 from analytics.partitions import TABLES
 from analytics.stores.base import Dropped
+from analytics.stores.postgres_flag_days import shorten_days
 from analytics.stores.postgres_rewrites import rewriting
 
 # Dropping needs every reader out for a moment; waiting for it must not queue everybody up behind us.
@@ -61,6 +62,9 @@ class PostgresRetention:
                     reached = {environment_id: cut for environment_id, cut in cuts.items() if cut > week.start}
                     yield from _delete(name, reached, dry_run=dry_run)
             yield from _delete(f"{table}_default", dict(cuts), dry_run=dry_run)
+        if not dry_run:
+            for environment_id, cut in sorted(cuts.items()):
+                shorten_days(environment_id, cut)
 
     def merge_hours(self, before: datetime) -> None:
         """Make days of the counts of hours before a midnight (UTC)."""

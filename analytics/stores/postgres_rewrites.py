@@ -71,7 +71,7 @@ _READ_AT_ONCE = 50_000
 
 # HMAC-SHA256 (RFC 2104) of a unit, by the key padded and combined as `pseudonym_pads` gives it.
 _PSEUDONYM = "encode(sha256(%(outer)s::bytea || sha256(%(inner)s::bytea || convert_to(unit_id, 'UTF8'))), 'hex')"
-_UNIT_TABLES = ("exposures", "conversions", "first_exposures", "flag_units", "bot_units")
+_UNIT_TABLES = ("exposures", "conversions", "first_exposures", "flag_units", "flag_unit_days", "bot_units")
 
 
 @contextmanager

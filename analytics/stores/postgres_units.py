@@ -59,6 +59,32 @@ GROUP BY environment_id, flag_key, last_hour, variant ORDER BY environment_id, f
 ON CONFLICT (environment_id, flag_key, last_hour, variant) DO UPDATE SET units = known.units + excluded.units
 """
 
+# The days of `postgres_flag_days` that a unit was seen on: those from the raw events that are there.
+NO_DAY = "0001-01-01"
+RAW_SINCE = "(policy.raw_since AT TIME ZONE 'UTC')::date"
+_STEP_DAYS = f"""
+INSERT INTO flag_day_steps AS known (environment_id, flag_key, day, former_day, variant, units)
+SELECT environment_id, flag_key, days[place] AS day, coalesce(days[place - 1], '{NO_DAY}') AS former_day, variant,
+       {{sign}} count(*)
+FROM unit_days LEFT JOIN event_policies AS policy USING (environment_id)
+CROSS JOIN LATERAL generate_subscripts(days, 1) AS place
+WHERE days[place] >= coalesce({RAW_SINCE}, '{NO_DAY}')
+GROUP BY environment_id, flag_key, 3, 4, variant
+ON CONFLICT (environment_id, flag_key, day, former_day, variant) DO UPDATE SET units = known.units + excluded.units
+"""
+_TAKE_OUT_DAYS = f"""
+    WITH unit_days AS (
+        UPDATE flag_unit_days AS known
+        SET days = known.days[:width_bucket(coalesce(affected.raw_since, '{NO_DAY}') - 1, known.days)]
+        FROM (
+            SELECT environment_id, unit_id, {RAW_SINCE} AS raw_since
+            FROM affected_units LEFT JOIN event_policies AS policy USING (environment_id)
+        ) AS affected
+        WHERE known.environment_id = affected.environment_id AND known.unit_id = affected.unit_id
+        RETURNING known.environment_id, known.flag_key, known.variant, old.days AS days
+    )
+    """ + _STEP_DAYS.format(sign="-")
+
 TAKE_OUT = (
     """
     DELETE FROM first_exposures AS known USING affected_units AS affected
@@ -76,6 +102,7 @@ TAKE_OUT = (
     )
     """
     + _STEP.format(sign="-"),
+    _TAKE_OUT_DAYS,
 )
 PUT_BACK = (
     """
@@ -105,19 +132,37 @@ PUT_BACK = (
     ORDER BY environment_id, experiment, phase, unit_id
     ON CONFLICT DO NOTHING
     """,
-    """
-    WITH moved AS (
-        INSERT INTO flag_units (environment_id, flag_key, variant, unit_id, last_hour)
-        SELECT environment_id, flag_key, variant, unit_id, date_trunc('hour', max(occurred_at), 'UTC')
+    # Days and last hours in one pass over the events.
+    f"""
+    WITH seen AS MATERIALIZED (
+        SELECT environment_id, flag_key, variant, unit_id, (occurred_at AT TIME ZONE 'UTC')::date AS day,
+               max(occurred_at) AS last_at
         FROM exposures JOIN affected_units USING (environment_id, unit_id)
         WHERE NOT is_bot
+        GROUP BY environment_id, flag_key, variant, unit_id, day
+    ), moved AS (
+        INSERT INTO flag_units (environment_id, flag_key, variant, unit_id, last_hour)
+        SELECT environment_id, flag_key, variant, unit_id, date_trunc('hour', max(last_at), 'UTC')
+        FROM seen
         GROUP BY environment_id, flag_key, variant, unit_id
         ORDER BY environment_id, flag_key, variant, unit_id
         ON CONFLICT DO NOTHING
         RETURNING environment_id, flag_key, variant, last_hour
-    )
+    ), unit_days AS (
+        INSERT INTO flag_unit_days AS known (environment_id, flag_key, variant, unit_id, days)
+        SELECT environment_id, flag_key, variant, unit_id, array_agg(day ORDER BY day)
+        FROM seen LEFT JOIN event_policies AS policy USING (environment_id)
+        WHERE day >= coalesce({RAW_SINCE}, '{NO_DAY}')
+        GROUP BY environment_id, flag_key, variant, unit_id
+        ON CONFLICT (environment_id, flag_key, variant, unit_id) DO UPDATE SET days = known.days || excluded.days
+        RETURNING environment_id, flag_key, variant, days
+    ), hours AS ({_STEP.format(sign="")})
     """
-    + _STEP.format(sign=""),
+    + _STEP_DAYS.format(sign=""),
+    """
+    DELETE FROM flag_unit_days AS known USING affected_units AS affected
+    WHERE known.environment_id = affected.environment_id AND known.unit_id = affected.unit_id AND known.days = '{}'
+    """,
 )
 
 # `changed` are exposures by the hour; the counts of the hours they belong to follow.
@@ -169,7 +214,16 @@ DELETE_EXPOSURES = (
     + _BY_HOUR
     + "), moved AS ("
     + _MOVE_HOURS.format(change="bots = known.bots - by_hour.bots, exposures = known.exposures - by_hour.exposures")
-    + ") SELECT count(*) FROM changed"
+    + """), folds AS (
+        UPDATE flag_day_folds AS known SET events = known.events - gone.events
+        FROM (
+            SELECT environment_id, flag_key, (hour AT TIME ZONE 'UTC')::date AS day, sum(exposures + bots) AS events
+            FROM by_hour GROUP BY environment_id, flag_key, day
+        ) AS gone
+        WHERE known.environment_id = gone.environment_id AND known.flag_key = gone.flag_key AND known.day = gone.day
+    )
+    SELECT count(*) FROM changed
+    """
 )
 DELETE_CONVERSIONS = """
 DELETE FROM conversions USING affected_units AS affected
@@ -189,6 +243,11 @@ DELETE_DERIVED = (
     )
     """
     + _STEP.format(sign="-"),
+    _TAKE_OUT_DAYS,
+    """
+    DELETE FROM flag_unit_days AS known USING affected_units AS affected
+    WHERE known.environment_id = affected.environment_id AND known.unit_id = affected.unit_id
+    """,
     """
     DELETE FROM bot_units AS known USING affected_units AS affected
     WHERE known.environment_id = affected.environment_id AND known.unit_id = affected.unit_id
