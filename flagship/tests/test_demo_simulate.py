@@ -40,6 +40,16 @@ def _let_earlier_exposures_arrive(stack: Stack) -> None:
 
 @pytest.mark.processes
 @pytest.mark.xdist_group("stack")
+def test_simulate__rate_of_a_variant_there_is_not__is_refused_with_those_there_are(stack: Stack) -> None:
+    done = _simulate(stack, "--users", "5", "--conversion", "blue=0.5,treatment=1")
+
+    assert done.returncode == 1
+    assert "new-checkout has no variant blue; it has control, treatment." in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.processes
+@pytest.mark.xdist_group("stack")
 def test_simulate__what_was_sent__arrives(stack: Stack) -> None:
     _let_earlier_exposures_arrive(stack)
     done = _simulate(

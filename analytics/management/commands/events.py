@@ -1,6 +1,6 @@
 """`manage.py events …`: dead letters, retention, partitions, bots found later, and how an environment's are kept."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from analytics import dead_letters, partitions, services
 from analytics.attributes import DEFAULT_NAMES
+from analytics.management.arguments import positive
 from analytics.models import DeadLetter, EventPolicy
 from analytics.stream import StreamAwayError, StreamFullError
 from audit.actors import system
@@ -26,7 +27,7 @@ class Command(BaseCommand):
         letters.add_argument("action", choices=["list", "retry", "discard"])
         letters.add_argument("ids", nargs="*", type=int, help="Dead letters by id; with --all, every one.")
         letters.add_argument("--all", action="store_true", help="Every dead letter.")
-        letters.add_argument("--limit", type=int, default=50, help="How many to list.")
+        letters.add_argument("--limit", type=positive, default=50, help="How many to list.")
         retention = what.add_parser("retention", help="Let raw events go that are older than they are kept.")
         retention.add_argument("--dry-run", action="store_true", help="Say what would go, and let nothing go.")
         policy = what.add_parser("policy", help="How one environment's events are kept; without options: say it.")
@@ -45,18 +46,19 @@ class Command(BaseCommand):
             case "dead-letters":
                 self._dead_letters(options)
             case "retention":
-                for step in services.apply_retention(actor=system("retention"), dry_run=options["dry_run"]):
-                    self.stdout.write(str(step))
+                steps = services.apply_retention(actor=system("retention"), dry_run=options["dry_run"])
+                self._lines(steps, nothing="No raw event is older than it is kept.")
             case "policy":
                 self._policy(options)
             case "partitions":
-                for name in partitions.create_ahead():
-                    self.stdout.write(name)
+                self._lines(partitions.create_ahead(), nothing="The next weeks' partitions are there already.")
             case "reclassify":
                 self._reclassify()
             case _:
-                for unit in services.find_fast_bots():
-                    self.stdout.write(str(unit))
+                self._lines(services.find_fast_bots(), nothing="No unit goes too fast.")
+
+    def _lines(self, found: Iterable[object], *, nothing: str) -> None:
+        self.stdout.write("\n".join(map(str, found)) or nothing)
 
     def _policy(self, options: dict[str, Any]) -> None:
         organization, project, key = [*options["environment"].split("/"), "", ""][:3]
@@ -101,6 +103,9 @@ class Command(BaseCommand):
         if not options["ids"] and not options["all"]:
             raise CommandError("Name the dead letters by id, or say --all.")
         ids = None if options["all"] else options["ids"]
+        unknown = set(ids or ()) - set(DeadLetter.objects.filter(pk__in=ids or ()).values_list("pk", flat=True))
+        if unknown:
+            raise CommandError(f"There is no dead letter {', '.join(map(str, sorted(unknown)))}; nothing was done.")
         if options["action"] == "discard":
             self.stdout.write(f"Discarded {dead_letters.discard(ids)}.")
             return

@@ -5,11 +5,11 @@ import time
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils.dateparse import parse_date
 from tqdm import tqdm
 
 from analytics.events import pack
 from analytics.generator import Generator, Plan, default_start
+from analytics.management.arguments import day, positive
 from analytics.services import store_events
 from analytics.stream import PUBLISHER, StreamAwayError, StreamFullError
 from tenancy.models import Environment
@@ -21,24 +21,23 @@ class Command(BaseCommand):
     help = "Make events with a known truth, the same for the same seed, and print that truth as JSON."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--users", type=int, default=10_000)
+        parser.add_argument("--users", type=positive, default=10_000)
         parser.add_argument(
-            "--events", type=int, default=100_000, help="Different events; a tenth more are duplicates."
+            "--events", type=positive, default=100_000, help="Different events; a tenth more are duplicates."
         )
         parser.add_argument("--seed", type=int, default=1)
         parser.add_argument("--environment", required=True, help="organization/project/environment")
         parser.add_argument("--flag", default="new-checkout")
         parser.add_argument("--experiment", default="generated", help="The experiment the exposures name.")
         parser.add_argument("--event-name", default="purchase")
-        parser.add_argument("--days", type=int, default=14)
-        parser.add_argument("--start", help="First day (UTC), by default so that everything is over by now.")
+        parser.add_argument("--days", type=positive, default=14)
+        parser.add_argument("--start", type=day, help="First day (UTC), by default so that everything is over by now.")
         parser.add_argument("--to", choices=["stream", "store"], default="stream")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        day = parse_date(options["start"]) if options["start"] else None
-        start = default_start(options["days"])
-        if day is not None:
-            start = start.replace(year=day.year, month=day.month, day=day.day)
+        start, first = default_start(options["days"]), options["start"]
+        if first is not None:
+            start = start.replace(year=first.year, month=first.month, day=first.day)
         generator = Generator(
             Plan(
                 environment_id=_environment(options["environment"]).pk,

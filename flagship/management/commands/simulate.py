@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
+from analytics.management.arguments import positive
 from flagship.demo import access, content
 from flagship.demo.traffic import Api, Plan, Sent, TrafficError, drive
 
@@ -29,23 +30,17 @@ def rates(text: str) -> dict[str, float]:
     return found
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f"{text!r} is not a number of at least 1")
-    return int(text)
-
-
 class Command(BaseCommand):
     help = "Send users and their conversions through the HTTP API of a running installation (var/demo.json names it)."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--users", type=_positive, default=1_000)
+        parser.add_argument("--users", type=positive, default=1_000)
         parser.add_argument("--conversion", type=rates, default=rates("control=0.10,treatment=0.14"))
         parser.add_argument("--flag", default=content.FLAG)
         parser.add_argument("--event", default=content.EVENT)
         parser.add_argument("--seed", help="The same seed sends the same users again; they count once.")
-        parser.add_argument("--workers", type=_positive, default=4, help="Requests at the same time.")
-        parser.add_argument("--wait", type=_positive, default=30, help="Seconds for what was sent to arrive (30).")
+        parser.add_argument("--workers", type=positive, default=4, help="Requests at the same time.")
+        parser.add_argument("--wait", type=positive, default=30, help="Seconds for what was sent to arrive (30).")
 
     def handle(self, **options: Any) -> None:
         known = access.read_or_refuse()
@@ -61,6 +56,7 @@ class Command(BaseCommand):
         manager = Api(known["baseUrl"], known["managementToken"], tenant=known["organization"])
         where = {"project": known["project"], "environment": known["environment"]}
         try:
+            _refuse_unknown(plan, manager.get(f"flags/{plan.flag_key}", where)["variants"])
             experiment = _running_experiment(manager, where, plan.flag_key)
             before = _counts(manager, where, experiment)
             with tqdm(total=plan.users, unit="user", disable=None) as bar:
@@ -90,6 +86,13 @@ class Command(BaseCommand):
                 f"Not everything arrived as new within {seconds} s: users and conversions that were sent "
                 "with this seed before count once, and other metrics or a paused experiment do not show these."
             )
+
+
+def _refuse_unknown(plan: Plan, variants: list[dict[str, Any]]) -> None:
+    known = [variant["key"] for variant in variants]
+    unknown = [name for name in plan.rates if name not in known]
+    if unknown:
+        raise CommandError(f"{plan.flag_key} has no variant {', '.join(unknown)}; it has {', '.join(known)}.")
 
 
 def _running_experiment(manager: Api, where: dict[str, str], flag_key: str) -> str | None:
