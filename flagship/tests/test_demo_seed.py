@@ -159,3 +159,12 @@ def test_seed_demo__admin_of_a_real_installation__keeps_their_password(seed, set
     assert demo["adminPassword"] is None
     assert User.objects.get(username="admin").check_password("their own password")
     assert "left as it is" in capsys.readouterr().err
+
+
+def test_seed_demo__again__does_not_sound_as_if_there_were_nothing(seed, capsys):
+    seed()
+    first = capsys.readouterr().out
+    seed()
+
+    assert first.startswith("Demo ready: 1,000 exposures and 120 conversions stored;")
+    assert capsys.readouterr().out.startswith("Demo ready: its events were there already;")

@@ -41,7 +41,8 @@ class Command(BaseCommand):
             self.stderr.write(
                 f"There was a user {access.ADMIN!r} before, with a password of its own, which was left as it is."
             )
+        had = f"{stored.exposures:,} exposures and {stored.conversions:,} conversions stored"
         self.stdout.write(
-            f"Demo ready: {stored.exposures} exposures and {stored.conversions} conversions stored; "
+            f"Demo ready: {had if stored.exposures else 'its events were there already'}; "
             f"{access.path()} {'written' if is_new else 'unchanged'}."
         )
