@@ -8,16 +8,16 @@ from typing import Any
 
 import msgspec
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
-from pytest_django import Settings
 
 from analytics import selectors, tasks
 from analytics.events import Batch, Exposure
 from analytics.generator import Generator, Plan, default_start
 from analytics.models import FlagDayFold, FlagDayStep, FlagUnitDays
-from analytics.services import forget_user, reclassify_bots, set_event_policy, store_events
+from analytics.services import set_event_policy, store_events
 from analytics.stores import postgres_flag_days, store
+from analytics.stores import postgres_sql as sql
 from analytics.stores.postgres_reads import PostgresReads
 from analytics.tests.conftest import ACTOR, exposure
 from tenancy.models import Environment
@@ -56,14 +56,12 @@ def _fold() -> int:
 
 
 def _windows(rng: random.Random) -> Iterator[tuple[datetime, datetime]]:
-    """Every window of whole days, and some that end anywhere."""
-    for first in range(-1, DAYS + 1):
-        for end in range(first + 1, DAYS + 2):
-            yield START + first * DAY, START + end * DAY
+    """Of whole days, of parts of days, and of both."""
     for _ in range(25):
+        first, end = sorted(rng.sample(range(-1, DAYS + 2), 2))
+        yield START + first * DAY, START + end * DAY
         since, until = sorted(START + timedelta(milliseconds=rng.randrange(DAYS * 86_400_000)) for _ in range(2))
-        yield since, until
-        yield since.replace(hour=0, minute=0, second=0, microsecond=0), until
+        yield rng.choice([since, since.replace(hour=0, minute=0, second=0, microsecond=0)]), until
 
 
 def _assert_same(environment_id: int = ENV, flag_key: str = FLAG, seed: int = 0) -> None:
@@ -79,10 +77,6 @@ def _reads_raw(since: datetime, until: datetime, environment_id: int = ENV) -> b
     with CaptureQueriesContext(connection) as queries:
         store().flag_exposures(environment_id, FLAG, since, until)
     return any("FROM exposures" in query["sql"] for query in queries.captured_queries)
-
-
-def _forget(environment: Environment, user_id: str) -> None:
-    forget_user(actor=ACTOR, organization=environment.project.organization, user_id=user_id)
 
 
 def _moved(events: list[Exposure], environment_id: int) -> list[Exposure]:
@@ -177,62 +171,6 @@ def test_flags_and_environments__of_one_day__are_told_apart(monkeypatch: pytest.
         _assert_same(*place)
 
 
-def test_forgotten_user__leaves_the_tables_as_if_it_had_never_come(
-    environment: Environment, other_environment: Environment
-) -> None:
-    events = _events(2, environment.pk)
-    _store(events)
-    assert _fold() == DAYS
-    for unit in ("user-3", "user-4", "user-5"):
-        _forget(environment, unit)
-    assert not FlagUnitDays.objects.filter(unit_id__in=["user-3", "user-4", "user-5"]).exists()
-    assert not _reads_raw(START, END, environment.pk)
-    _assert_same(environment.pk)
-    others = [event for event in events if event.unit_id not in {"user-3", "user-4", "user-5"}]
-    _store(_moved(others, other_environment.pk))
-    _fold()
-    assert _tables(environment.pk) == _tables(other_environment.pk)
-
-
-def test_forgotten_user__with_exposures_not_folded_yet__leaves_the_day_to_be_folded(environment: Environment) -> None:
-    _store(_events(2, environment.pk))
-    _fold()
-    _store([exposure(environment.pk, unit, "control", START + 2 * DAY) for unit in ("user-3", "new")])
-    _forget(environment, "user-3")
-    _assert_same(environment.pk)
-    assert _fold() == 1
-    _assert_same(environment.pk)
-
-
-def test_bots__found_and_lost_later__move_the_days_with_them(settings: Settings) -> None:
-    patterns = settings.BOT_USER_IDS
-    events = _events(3)
-    _store(events)
-    _fold()
-    for others in (r"^user-\d?[1-4]$", patterns):
-        settings.BOT_USER_IDS = others
-        store().forget()
-        assert sum(reclassify_bots(lambda _done, _total: None)) > 0
-        assert not _reads_raw(START, END)
-        _assert_same()
-        assert _fold() == 0
-    _store(_moved(events, ENV + 1))
-    _fold()
-    assert _tables(ENV) == _tables(ENV + 1)
-
-
-def test_pseudonyms__turned_on_between_folds__keep_users_one(environment: Environment) -> None:
-    events = sorted(_events(4, environment.pk), key=lambda event: event.occurred_ms)
-    _store(events[:350])
-    _fold()
-    set_event_policy(actor=ACTOR, environment=environment, retention_days=None, stores_pseudonyms=True)
-    _assert_same(environment.pk)
-    _store(events[350:])
-    _fold()
-    _assert_same(environment.pk)
-    assert not FlagUnitDays.objects.filter(unit_id__startswith="user-").exists()
-
-
 @pytest.mark.usefixtures("any_store")
 def test_past_windows__on_either_store__count_who_was_seen_in_them() -> None:
     events = _events(6)
@@ -250,68 +188,6 @@ def test_past_windows__on_either_store__count_who_was_seen_in_them() -> None:
             )
             for key in sorted({event.variant for event in seen})
         }
-
-
-def _retire(environment: Environment, days_kept: int) -> None:
-    set_event_policy(actor=ACTOR, environment=environment, retention_days=days_kept, stores_pseudonyms=False)
-    tasks.apply_retention()
-
-
-def _days_until(moment: datetime) -> int:
-    return (datetime.now(UTC) - moment).days
-
-
-def test_retention__of_half_the_days__leaves_whole_windows_as_they_were(environment: Environment) -> None:
-    events = _events(8, environment.pk)
-    _store(events)
-    windows = [window for window in _windows(random.Random(8)) if all(moment.hour == 0 for moment in window)]
-    before = [store().flag_exposures(environment.pk, FLAG, *window) for window in windows]
-    cut = START + 5 * DAY
-    _retire(environment, _days_until(cut))
-    assert PostgresReads().flag_exposures(environment.pk, FLAG, START, cut) == {}
-    assert [store().flag_exposures(environment.pk, FLAG, *window) for window in windows] == before
-    # Of what went only a unit's last day is left, since it is the former day of the next.
-    for row in FlagUnitDays.objects.all():
-        assert len([day for day in row.days if day < cut.date()]) <= 1
-
-
-def test_retention__then_late_erased_and_found_to_be_bots__later_days_follow(
-    environment: Environment, other_environment: Environment, settings: Settings
-) -> None:
-    """Beside an environment whose events are all there, less what happened to the days that went."""
-    cut = START + 5 * DAY
-    young = [(START + first * DAY, START + end * DAY) for first in range(5, DAYS) for end in range(first + 1, DAYS + 1)]
-    _store(_events(9, environment.pk))
-    _retire(environment, _days_until(cut))
-    _store(_moved(_events(9), other_environment.pk))
-    for one in (environment, other_environment):
-        _store([exposure(one.pk, unit, "control", cut + 2 * DAY) for unit in ("late", "user-1", "user-2")])
-        _fold()
-        _forget(one, "user-3")
-        _forget(one, "user-8")
-    settings.BOT_USER_IDS = r"^(bot-|user-\d?[1-4]$)"
-    store().forget()
-    reclassify_bots(lambda _done, _total: None)
-    assert _fold() == 0
-    for window in young:
-        assert store().flag_exposures(environment.pk, FLAG, *window) == store().flag_exposures(
-            other_environment.pk, FLAG, *window
-        )
-    _store([exposure(environment.pk, "too-late", "control", START + DAY)])
-    assert _fold() == 0
-    assert not FlagUnitDays.objects.filter(unit_id="too-late").exists()
-
-
-def test_retention__kept_longer_again__folds_nothing_of_what_went(environment: Environment) -> None:
-    _store(_events(10, environment.pk))
-    _retire(environment, _days_until(START + 5 * DAY))
-    found = store().flag_exposures(environment.pk, FLAG, START, END)
-    _retire(environment, 365)
-    _store([exposure(environment.pk, "user-1", "control", START + DAY)])
-    assert _fold() == 0
-    assert {key: row.users for key, row in store().flag_exposures(environment.pk, FLAG, START, END).items()} == {
-        key: row.users for key, row in found.items()
-    }
 
 
 @pytest.mark.django_db(transaction=True)
@@ -332,3 +208,28 @@ def test_folders__at_once__count_each_user_once() -> None:
         thread.join()
     assert sum(folded) == DAYS
     _assert_same()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("holding", [sql.HOLD_DERIVED, "SELECT FROM event_policies FOR UPDATE"])
+def test_folding__while_events_are_rewritten_or_let_go__waits(environment: Environment, holding: str) -> None:
+    set_event_policy(actor=ACTOR, environment=environment, retention_days=None, stores_pseudonyms=False)
+    _store([exposure(environment.pk, "alice", "control", START)])
+    refused: list[OperationalError] = []
+
+    def fold() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '100ms'")
+        try:
+            _fold()
+        except OperationalError as error:
+            refused.append(error)
+        connection.close()
+
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(holding)
+        thread = threading.Thread(target=fold)
+        thread.start()
+        thread.join()
+    assert "lock timeout" in str(refused[0])
+    assert _fold() == 1
