@@ -48,6 +48,8 @@ def preview_new(environment: Environment, payload: Mapping[str, Any]) -> Preview
     config = FlagConfig(flag=flag, environment=environment, salt=key)
     draft = drafts.Draft(flag, config, [])
     content = {name: value for name, value in payload.items() if name not in {"key", "type"}}
+    # What has no name yet will be called by its key.
+    content["name"] = content.get("name") or key
     problems = drafts.apply(draft, content)
     problems = problems or drafts.check(draft) or drafts.check_prerequisites(draft)
     if problems:

@@ -248,6 +248,19 @@ def test_create__works(console_editor, acme):
     assert Entry.objects.get(action="flag.created").actor_label == "eddie"
 
 
+def test_create__nothing_typed_yet__previews_what_the_new_flag_does(console_editor, acme):
+    page = console_editor.get(reverse("admin:flags_flagconfig_add"), {"environment": acme.staging.pk})
+    form = page.context["form"]
+    sent = {"type": form.type, "defaultVariant": form.default_variant, "offVariant": form.off_variant}
+    for row in form.variants:
+        sent |= {f"variants-{row.ref}-key": row.key, f"variants-{row.ref}-value": row.value}
+
+    answer = console_editor.post(reverse("admin:flags_flagconfig_preview_new"), {**sent, "bucketBy": "userId"})
+
+    assert answer.context["preview"].problems == []
+    assert answer.context["preview"].sentences
+
+
 def test_create__key_taken__says_so_beside_the_key(console_editor, acme, config):
     url = f"{reverse('admin:flags_flagconfig_add')}?environment={acme.staging.pk}"
     sent = {
