@@ -1,14 +1,13 @@
 """The log in the console: read-only, filtered, with a readable diff. Which rows one sees is the upper app's to say."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.contrib.admin import SimpleListFilter
 from django.db.models import QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 from unfold.admin import ModelAdmin
-from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import action, display
 
 from audit.models import Entry
@@ -62,11 +61,11 @@ class EnvironmentFilter(_SeenValuesFilter):
 
 
 class EntryAdmin(ModelAdmin):
-    """Registered by tenancy, which narrows `get_queryset` to whoever looks, and says `when` in the viewer's zone."""
+    """Registered by tenancy, which narrows `get_queryset` to whoever looks, and has `when` in the viewer's zone."""
 
     list_display = ["when", "who", "what", "entity", "where", "summary"]
     list_display_links = ["when"]
-    list_filter = [ActionFilter, EntityFilter, ActorFilter, EnvironmentFilter, ("occurred_at", RangeDateTimeFilter)]
+    list_filter: Sequence[Any] = [ActionFilter, EntityFilter, ActorFilter, EnvironmentFilter]
     list_filter_submit = True
     search_fields = ["entity_key", "actor_label", "reason", "request_id", "action"]
     search_help_text = "Search by key, person, reason, action or request id"

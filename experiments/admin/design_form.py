@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import count
 from typing import Any
 
@@ -13,12 +13,14 @@ from django.http import QueryDict
 from experiments.documents import experiment_resource
 from experiments.models import Experiment, ExperimentMetric
 from flags.admin.form import ConditionRow, FlagForm, condition_rows, conditions_of
-from tenancy.errors import Problem
+from tenancy.admin.instants import TypedInstant
+from tenancy.errors import Invalid, Problem
 
 GUARDRAIL_ROWS = 3
 _PLAN = {"baseline": "", "sd": "", "effect": "10", "power": "80"}
 _TEXTS = ("name", "hypothesis", "flagKey", "controlVariant", "split", "trafficPercent", "layer", "primaryMetric")
-_MORE_TEXTS = ("newEvent", "method", "alpha", "plannedUsers", "breakdowns", "startsAt", "endsAt")
+_MORE_TEXTS = ("newEvent", "method", "alpha", "plannedUsers", "breakdowns")
+_INSTANTS = ("startsAt", "endsAt")
 # Which part of the form a field of the payload stands in; texts stand under its own name.
 _PARTS = {
     "secondaryMetrics": "secondary",
@@ -34,6 +36,7 @@ class Design:
     """What the page shows and sends; texts as they are typed, by the API's names."""
 
     texts: dict[str, str] = field(default_factory=dict)
+    instants: dict[str, TypedInstant] = field(default_factory=lambda: dict.fromkeys(_INSTANTS, TypedInstant()))
     secondary: list[str] = field(default_factory=list)
     guardrails: list[dict[str, str]] = field(default_factory=list)
     audience: list[ConditionRow] = field(default_factory=list)
@@ -64,9 +67,8 @@ class Design:
                 "alpha": str(analysis["alpha"]),
                 "plannedUsers": str(analysis["plannedUsers"] or ""),
                 "breakdowns": ", ".join(resource["breakdowns"]),
-                "startsAt": _typed(resource["startsAt"]),
-                "endsAt": _typed(resource["endsAt"]),
             },
+            instants={name: TypedInstant.of(resource[name]) for name in _INSTANTS},
             secondary=resource["secondaryMetrics"],
             guardrails=[{**row, "marginPercent": str(row["marginPercent"])} for row in resource["guardrails"]],
             audience=condition_rows([item for item in audience if "operator" in item]),
@@ -79,6 +81,7 @@ class Design:
         rules = FlagForm.sent(post).rules
         return cls(
             texts={name: (post.get(name) or "").strip() for name in (*_TEXTS, *_MORE_TEXTS)},
+            instants={name: TypedInstant.sent(post, name) for name in _INSTANTS},
             secondary=post.getlist("secondaryMetrics"),
             guardrails=[
                 {
@@ -123,8 +126,7 @@ class Design:
             },
             "breakdowns": [name for name in (part.strip() for part in texts["breakdowns"].split(",")) if name],
             "autoPauseOnSrm": self.auto_pause,
-            "startsAt": _moment(texts["startsAt"], "startsAt", problems),
-            "endsAt": _moment(texts["endsAt"], "endsAt", problems),
+            **{name: _moment(typed, name, problems) for name, typed in self.instants.items()},
         }
         if texts["controlVariant"]:
             payload["controlVariant"] = texts["controlVariant"]
@@ -136,6 +138,8 @@ class Design:
             if name == "analysis":
                 self.texts |= {text: other.texts[text] for text in _ANALYSIS_TEXTS}
                 self.is_cuped = other.is_cuped
+            elif name in _INSTANTS:
+                self.instants[name] = other.instants[name]
             elif name in _PARTS:
                 setattr(self, _PARTS[name], getattr(other, _PARTS[name]))
             else:
@@ -179,16 +183,9 @@ def _whole(text: str, attr: str, problems: list[Problem]) -> int | None:
     return int(text)
 
 
-def _typed(moment: datetime | None) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M") if moment else ""
-
-
-def _moment(text: str, attr: str, problems: list[Problem]) -> datetime | None:
-    if not text:
-        return None
+def _moment(typed: TypedInstant, attr: str, problems: list[Problem]) -> datetime | None:
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        problems.append(Problem(attr, "invalid", "Give a moment like 2026-11-20T14:05."))
+        return typed.read(attr)
+    except Invalid as refusal:
+        problems += refusal.problems
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -47,7 +47,7 @@ def url(experiment):
 def live(client, experiment, **changes):
     context = client.get(url(experiment)).context
     texts = context["design"].texts
-    names = ("name", "hypothesis", "trafficPercent", "endsAt", "breakdowns")
+    names = ("name", "hypothesis", "trafficPercent", "breakdowns")
     return {"version": context["version"], "base": context["base"], **{name: texts[name] for name in names}, **changes}
 
 
@@ -160,6 +160,29 @@ def test_edit__draft__takes_a_start_by_date_and_keeps_what_the_page_has_no_field
     assert draft.starts_at == datetime(2031, 5, 6, 7, 8, tzinfo=UTC)
     assert (draft.alpha, draft.correction) == (0.01, Experiment.Correction.BENJAMINI_HOCHBERG)
     assert 'value="2031-05-06T07:08"' in console_editor.get(url(draft)).text
+
+
+@pytest.mark.parametrize("is_started", [True, False])
+def test_edit__end_left_as_it_was__stays_to_the_second(console_editor, draft, is_started):
+    # The second half past two of that night in Berlin.
+    end = datetime(2031, 10, 26, 1, 30, 15, tzinfo=UTC)
+    draft = services.update_experiment(
+        actor=ALICE, environment=draft.environment, pk=draft.pk, payload={"endsAt": end}, version=draft.version
+    )
+    if is_started:
+        services.start_experiment(actor=ALICE, environment=draft.environment, pk=draft.pk)
+    context = console_editor.get(url(draft)).context
+    sent = {
+        **context["design"].texts, "version": context["version"], "base": context["base"], "hypothesis": "Mine",
+        "endsAt": "2031-10-26T02:30", "endsAt_zone": "Europe/Berlin",
+        "guardrail-0-metric": "errors", "guardrail-0-marginPercent": "2.0", "guardrail-0-action": "pause",
+    }  # fmt: skip
+
+    shown = context["design"].instants["endsAt"].shown
+    assert console_editor.post(url(draft), {**sent, "endsAt_shown": shown}).status_code == 302
+
+    draft.refresh_from_db()
+    assert (draft.hypothesis, draft.ends_at) == ("Mine", end)
 
 
 def test_edit__start_that_is_no_moment__says_so_beside_the_field(console_editor, draft):

@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from django.http import HttpRequest, HttpResponse
@@ -16,6 +15,7 @@ from flags.admin.trace import readable
 from flags.history import version_at
 from flags.models import FlagConfig
 from flags.preview import before_and_after, compiled_at, preview
+from tenancy.admin.instants import TypedInstant
 from tenancy.errors import Invalid, NotFound, ServiceError
 
 if TYPE_CHECKING:
@@ -28,25 +28,28 @@ def page(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConfi
     """The page of its own: one user with the trace, or many users in a table; the form's fields are in the address."""
     sent = request.GET
     users = _listed(sent.get("users", ""))
+    at = TypedInstant.sent(sent, "at")
     shown: dict[str, Any] = {}
     try:
         if users:
-            version = _version(config, sent.get("at", ""), sent.get("configVersion", ""))
+            version = _version(config, at, sent.get("configVersion", ""))
             compiled = compiled_at(config.environment, version, [config.flag.key])
             shown |= _many(config, compiled, users, sent.get("attributes", ""))
         elif "user" in sent:
             body = _body(config, sent.get("user", ""), sent.get("attributes", ""))
-            body |= _when(sent.get("at", ""), sent.get("configVersion", ""))
+            body |= _when(at, sent.get("configVersion", ""))
             shown["answer"] = preview(config.environment, body)
             shown["lines"] = readable(shown["answer"]["trace"])
     except ServiceError as error:
-        shown["problems"] = [problem.detail for problem in error.problems]
+        shown["at_errors"] = [problem.detail for problem in error.problems if problem.attr == "at"]
+        shown["problems"] = [problem.detail for problem in error.problems if problem.attr != "at"]
     return model_admin.page(
         request,
         "flags/try.html",
         title=f"Try {config.flag.key} in {config.environment}",
         config=config,
         sent=sent,
+        at=at,
         **shown,
     )
 
@@ -103,7 +106,7 @@ def _many(config: FlagConfig, compiled: Compiled, users: list[str], attributes: 
     }
 
 
-def _version(config: FlagConfig, at: str, version: str) -> int:
+def _version(config: FlagConfig, at: TypedInstant, version: str) -> int:
     when = _when(at, version)
     current = config.environment.config_version
     if "at" in when:
@@ -113,18 +116,13 @@ def _version(config: FlagConfig, at: str, version: str) -> int:
     return int(when.get("configVersion", current))
 
 
-def _when(at: str, version: str) -> dict[str, Any]:
+def _when(at: TypedInstant, version: str) -> dict[str, Any]:
     if version:
         if not (version.isascii() and version.isdigit() and len(version) < 19):
             raise Invalid("A configuration version is a whole number.", attr="configVersion")
         return {"configVersion": int(version)}
-    if at:
-        try:
-            moment = datetime.fromisoformat(at)
-        except ValueError as error:
-            raise Invalid("Give a moment like 2026-11-20T14:05.", attr="at") from error
-        return {"at": moment if moment.tzinfo else moment.replace(tzinfo=UTC)}
-    return {}
+    moment = at.read("at")
+    return {"at": moment} if moment else {}
 
 
 def read_attributes(text: str) -> dict[str, Any]:

@@ -99,6 +99,20 @@ def test_try__earlier_version_and_time__answer_as_then(console_viewer, config):
     assert "There is no flag" in too_early.text
 
 
+def test_try__time_of_ones_own_clock__is_that_instant_or_says_why_not(console_viewer, config):
+    soon = timezone.now() + timedelta(hours=5, minutes=32)
+    asked = {"user": "bob", "attributes": "age=34", "at": f"{soon:%Y-%m-%dT%H:%M}", "at_zone": "Asia/Kolkata"}
+
+    now = console_viewer.get(url(config, "try"), asked)
+    earlier = console_viewer.get(url(config, "try"), {**asked, "at_zone": "Pacific/Kiritimati"})
+    skipped = console_viewer.get(url(config, "try"), {**asked, "at": "2026-03-29T02:30", "at_zone": "Europe/Berlin"})
+
+    assert now.context["answer"]["variant"] == "treatment"
+    assert "There is no flag" in earlier.text
+    assert "There is no 02:30" in skipped.context["at_errors"][0]
+    assert 'value="2026-03-29T02:30"' in skipped.text
+
+
 def test_try__list_of_users__answers_each(console_viewer, config):
     page = console_viewer.get(url(config, "try"), {"users": "bob\ncarol\n\n", "attributes": "age=17"})
 

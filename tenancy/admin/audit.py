@@ -11,6 +11,7 @@ from audit.admin import EntryAdmin
 from audit.models import Entry
 from tenancy import access
 from tenancy.admin.base import ConsoleList
+from tenancy.admin.instants import InstantRangeFilter
 from tenancy.admin.visit import visit
 from tenancy.instants import moment
 
@@ -18,6 +19,8 @@ from tenancy.instants import moment
 @admin.register(Entry)
 class TenantEntryAdmin(EntryAdmin):
     """Members of an organization read its whole log, members of a project or an environment what happened there."""
+
+    list_filter = [*EntryAdmin.list_filter, ("occurred_at", InstantRangeFilter)]
 
     @staticmethod
     def visible_to(request: HttpRequest) -> QuerySet[Entry]:

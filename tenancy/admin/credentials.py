@@ -11,10 +11,11 @@ from django.shortcuts import redirect
 from django.utils import timezone
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminSplitDateTimeWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from tenancy import services
 from tenancy.admin.base import ConsoleAdmin, sent_data
+from tenancy.admin.instants import FutureInstantField
 from tenancy.admin.removal import ReasonForm
 from tenancy.admin.visit import Visit, visit
 from tenancy.instants import moment
@@ -36,12 +37,9 @@ class CredentialForm(forms.Form):
         ],
         widget=UnfoldAdminSelectWidget,
     )
-    expires_at = forms.SplitDateTimeField(
-        required=False,
-        label="Expires (UTC)",
-        widget=UnfoldAdminSplitDateTimeWidget,
-        help_text="Leave empty to keep it until it is revoked.",
-    )
+    # The browser checks one thing, which it alone knows: a date half typed would be sent as none.
+    use_required_attribute = False
+    expires_at = FutureInstantField(label="Expires", help_text="Leave empty to keep it until it is revoked.")
 
     def __init__(self, *args: Any, looking: Visit, **given: Any) -> None:
         super().__init__(*args, **given)
@@ -51,12 +49,6 @@ class CredentialForm(forms.Form):
             *((value, f"environment {row}") for value, row in self._environments.items()),
             *((value, f"yourself in {row} (management token)") for value, row in self._organizations.items()),
         ]
-
-    def clean_expires_at(self) -> Any:
-        moment = self.cleaned_data["expires_at"]
-        if moment is not None and moment <= timezone.now():
-            raise forms.ValidationError("Give a moment in the future.")
-        return moment
 
     def clean(self) -> dict[str, Any]:
         sent = super().clean() or {}

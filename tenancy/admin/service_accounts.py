@@ -12,11 +12,14 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminSplitDateTimeWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from tenancy import services
 from tenancy.admin.base import sent_data
+from tenancy.admin.instants import FutureInstantField
 from tenancy.admin.members import PlaceForm
 from tenancy.admin.removal import ReasonForm, RemovableAdmin
 from tenancy.admin.visit import visit
@@ -42,18 +45,9 @@ class SecretForm(forms.Form):
         widget=UnfoldAdminTextInputWidget,
         help_text="Where it will be kept, for example: deploy pipeline.",
     )
-    expires_at = forms.SplitDateTimeField(
-        required=False,
-        label="Expires (UTC)",
-        widget=UnfoldAdminSplitDateTimeWidget,
-        help_text="Leave empty to keep it until it is revoked.",
-    )
-
-    def clean_expires_at(self) -> Any:
-        at = self.cleaned_data["expires_at"]
-        if at is not None and at <= timezone.now():
-            raise forms.ValidationError("Give a moment in the future.")
-        return at
+    # The browser checks one thing, which it alone knows: a date half typed would be sent as none.
+    use_required_attribute = False
+    expires_at = FutureInstantField(label="Expires", help_text="Leave empty to keep it until it is revoked.")
 
 
 @admin.register(ServiceAccount)
@@ -236,13 +230,15 @@ class ServiceAccountAdmin(RemovableAdmin):
     def may_remove(self, request: HttpRequest, thing: ServiceAccount) -> bool:
         return visit(request).may_in(Role.ADMIN, thing.service_of_id) and self._covers_roles(request, thing)
 
-    def consequence(self, thing: ServiceAccount) -> str:
+    def consequence(self, thing: ServiceAccount) -> SafeString:
         live, roles = thing.credentials.filter(_LIVE).count(), thing.memberships.count()
         last = thing.credentials.aggregate(at=Max("last_used_at"))["at"]
-        used = f"last used {last:%d %b %Y, %H:%M} UTC" if last else "never used"
-        return (
-            f"{_count(live, 'secret')} and {_count(roles, 'role')} are taken away ({used}): whatever runs with it is "
-            "refused within seconds. What it did stays in the audit log. It cannot be brought back."
+        return format_html(
+            "{} and {} are taken away (last used: {}): whatever runs with it is refused within seconds. What it did "
+            "stays in the audit log. It cannot be brought back.",
+            _count(live, "secret"),
+            _count(roles, "role"),
+            moment(last),
         )
 
     def remove_thing(self, request: HttpRequest, thing: ServiceAccount, reason: str) -> None:

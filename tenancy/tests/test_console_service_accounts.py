@@ -148,7 +148,7 @@ def test_off__revokes_every_secret_and_keeps_the_roles(console_admin, bot, clien
 
 def test_delete__says_what_goes_with_it_and_does_it(console_admin, bot, client):
     text = console_admin.get(url("delete", bot.pk)).text
-    assert "1 secret and 1 role are taken away (never used)" in text
+    assert "1 secret and 1 role are taken away (last used: never)" in text
 
     assert exchange(client, bot, bot.secret) == 200
 

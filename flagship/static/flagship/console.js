@@ -1,4 +1,4 @@
-/* What every console page shares: copy buttons, forms that are sent once, and instants in the viewer's own zone with UTC in the tooltip. */
+/* What every console page shares: copy buttons, forms that are sent once, and instants in the viewer's own zone, shown with UTC in the tooltip, typed with UTC below. */
 (() => {
   "use strict";
 
@@ -6,6 +6,47 @@
     const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
     for (const element of root.querySelectorAll("time[datetime]")) {
       element.textContent = format.format(new Date(element.dateTime));
+    }
+  };
+
+  // Instants that are typed: the server fills them in and reads them by UTC, or by the zone that is sent along.
+  const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+  const MINUTE_MS = 60_000;
+  const clock = (date) => {
+    const two = (number) => String(number).padStart(2, "0");
+    return `${String(date.getFullYear()).padStart(4, "0")}-${two(date.getMonth() + 1)}-${two(date.getDate())}T${two(date.getHours())}:${two(date.getMinutes())}`;
+  };
+  const utc = (date) => `${date.toISOString().slice(0, 16).replace("T", " ")} UTC`;
+  // Where the clock is put back a time comes twice; the later one, or null.
+  const second = (first) => {
+    const offset = (ms) => new Date(ms).getTimezoneOffset();
+    const later = new Date(+first + (offset(+first + 1440 * MINUTE_MS) - offset(+first)) * MINUTE_MS);
+    return later > first && clock(later) === clock(first) ? later : null;
+  };
+  const sayInstant = (text, shown) => {
+    const typed = new Date(text);
+    if (!text || Number.isNaN(+typed)) return "";
+    if (clock(typed) !== text) return "Your clock is put forward then, and skips this time.";
+    const later = second(typed);
+    if (!later) return utc(typed);
+    const isSecond = shown && +new Date(shown) >= +later && clock(new Date(shown)) === text;
+    return `${utc(isSecond ? later : typed)}: your clock shows this time twice, and the ${isSecond ? "second" : "first"} is meant.`;
+  };
+  const typedInstants = () => {
+    for (const input of document.querySelectorAll("input[data-instant]")) {
+      const part = (name) => input.parentElement.querySelector(`[name="${input.name}_${name}"]`);
+      const zone = part("zone");
+      const shown = part("shown");
+      if (shown.value) input.value = clock(new Date(shown.value));
+      // What could not be read stays as it was typed, by the zone it was typed in.
+      if (shown.value || !input.value) zone.value = ZONE;
+      if (zone.value === "UTC") continue;
+      const isMine = zone.value === ZONE;
+      document.querySelector(`label[for="${input.id}"] [data-zone]`).textContent = isMine ? `your time, ${ZONE}` : zone.value;
+      const said = document.getElementById(`${input.id}_utc`);
+      const say = () => { said.textContent = isMine ? sayInstant(input.value, shown.value) : ""; };
+      input.addEventListener("input", say);
+      say();
     }
   };
 
@@ -76,6 +117,7 @@
   });
   document.addEventListener("DOMContentLoaded", () => {
     localTimes(document);
+    typedInstants();
     for (const element of document.querySelectorAll("[data-load]")) load(element);
   });
 })();
