@@ -39,18 +39,23 @@ def effects(before: dict[str, Any], after: dict[str, Any]) -> list[Effect]:
     """Compare two documents of one flag: users nothing else decides first, then each rule that both documents have.
 
     Groups in which nobody moves are left out; so are rules that are new, gone or ask something else now: whom those
-    reach depends on attributes.
+    reach depends on attributes. Of a flag that is off or killed, before or after, no rule says who gets what.
     """
     whole = impact(before, after)
     group = ALL_USERS if whole.basis == "everyone" else OTHER_USERS
     moves = [Move(str(move.before), str(move.after), move.share) for move in whole.moves]
     found = [Effect(group, moves, whole.changed)]
-    rules_before = {rule["id"]: rule for rule in before["rules"]}
+    are_rules_asked = asks_rules(before) and asks_rules(after)
+    rules_before = {rule["id"]: rule for rule in before["rules"]} if are_rules_asked else {}
     for number, rule in enumerate(after["rules"], start=1):
         old = rules_before.get(rule["id"])
         if old is not None and old["conditions"] == rule["conditions"]:
             found.append(_of_rule(f"users whom {rule.get('name') or f'rule {number}'} applies to", old, rule))
     return [effect for effect in found if effect.moves]
+
+
+def asks_rules(document: dict[str, Any]) -> bool:
+    return bool(document["enabled"] and not document["killSwitchVariant"])
 
 
 def served(document: dict[str, Any]) -> dict[str, float]:

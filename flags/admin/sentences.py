@@ -6,6 +6,9 @@ from flags.admin.conditions import NOTHING, OPERATORS, WITHOUT_ATTRIBUTE
 from flags.documents import percent_of
 
 _MOST_NAMED = 3
+# A sentence is for reading: of long lists and texts it has the beginning; the form has all.
+_MOST_LISTED = 10
+_LONGEST = 80
 
 
 def describe(document: dict[str, Any]) -> list[str]:
@@ -85,11 +88,14 @@ def describe_tree(node: dict[str, Any], *, is_inner: bool = False) -> str:
 def _said(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "…" if value is None or value == "" else str(value)
+    text = "…" if value is None or value == "" else str(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _or(values: list[Any]) -> str:
-    said = [_said(value) for value in values]
+    said = [_said(value) for value in values[:_MOST_LISTED]]
+    if len(values) > _MOST_LISTED:
+        said.append(f"{len(values) - _MOST_LISTED:,} more")
     return said[0] if len(said) == 1 else f"{', '.join(said[:-1])} or {said[-1]}" if said else "nothing"
 
 

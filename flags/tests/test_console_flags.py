@@ -224,6 +224,29 @@ def test_preview__share_raised__counts_who_moves(console_editor, config):
     assert config.version == 1
 
 
+def test_preview__segment_there_is_not__is_said_to_be_nobody(console_editor, config):
+    asked = {"rules-0-conditions-0-operator": "in_segment", "rules-0-conditions-0-value": "beta"}
+
+    answer = console_editor.post(
+        reverse("admin:flags_flagconfig_preview", args=[config.pk]), fields(console_editor, config, **asked)
+    )
+
+    assert "There is no segment <code>beta</code>: nobody is in it." in answer.text
+
+
+def test_preview__rule_of_a_flag_that_is_off__changes_nothing_for_anybody(console_editor, acme, config):
+    production = FlagConfig.objects.get(flag=config.flag, environment=acme.production)
+    services.update_flag(
+        actor=ALICE, environment=acme.production, key="new-checkout", payload={"rules": [RULE]}, version=1
+    )
+    sent = fields(console_editor, production, **{"rules-0-conditions-0-value": "FR"})
+
+    answer = console_editor.post(reverse("admin:flags_flagconfig_preview", args=[production.pk]), sent)
+
+    assert "nobody gets anything else" in answer.text
+    assert "data-people" not in answer.text
+
+
 def test_create__works(console_editor, acme):
     url = f"{reverse('admin:flags_flagconfig_add')}?environment={acme.staging.pk}"
     sent = {
