@@ -1,7 +1,7 @@
 """Folded days of flags when events are erased, found to be bots', renamed or let go: they follow, and hold on."""
 
-import random
 from datetime import UTC, datetime
+from itertools import combinations, product
 
 import pytest
 from pytest_django import Settings
@@ -26,7 +26,6 @@ from analytics.tests.test_flag_days import (
     _reads_raw,
     _store,
     _tables,
-    _windows,
 )
 from tenancy.models import Environment
 
@@ -102,18 +101,29 @@ def _days_until(moment: datetime) -> int:
     return (datetime.now(UTC) - moment).days
 
 
-def test_retention__of_half_the_days__leaves_whole_windows_as_they_were(environment: Environment) -> None:
-    events = _events(8, environment.pk)
-    _store(events)
-    windows = [window for window in _windows(random.Random(8)) if all(moment.hour == 0 for moment in window)]
-    before = [store().flag_exposures(environment.pk, FLAG, *window) for window in windows]
+def test_retention__of_half_the_days__leaves_windows_of_whole_days_as_they_were(
+    environment: Environment, other_environment: Environment
+) -> None:
+    """Beside an environment that keeps its events; users come back on later days, and late, in both."""
     cut = START + 5 * DAY
+    both = (environment, other_environment)
+    for one in both:
+        _store(_events(8, one.pk))
+    _retire(other_environment, 365)
     _retire(environment, _days_until(cut))
     assert PostgresReads().flag_exposures(environment.pk, FLAG, START, cut) == {}
-    assert [store().flag_exposures(environment.pk, FLAG, *window) for window in windows] == before
     # Of what went only a unit's last day is left, since it is the former day of the next.
-    for row in FlagUnitDays.objects.all():
+    for row in FlagUnitDays.objects.filter(environment_id=environment.pk):
         assert len([day for day in row.days if day < cut.date()]) <= 1
+    for one in both:
+        for number, variant in product(range(60), ("control", "treatment")):
+            _store([exposure(one.pk, f"user-{number}", variant, cut + number % 7 * DAY)])
+    _fold()
+    for first, end in combinations(range(DAYS + 1), 2):
+        window = START + first * DAY, START + end * DAY
+        assert store().flag_exposures(environment.pk, FLAG, *window) == PostgresReads().flag_exposures(
+            other_environment.pk, FLAG, *window
+        )
 
 
 def test_retention__then_late_erased_and_found_to_be_bots__later_days_follow(
