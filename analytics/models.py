@@ -219,6 +219,33 @@ class CohortPair(models.Model):
         return f"{self.question} of {self.experiment}={self.variant}, first exposed on {self.day}"
 
 
+class CohortDistribution(models.Model):
+    """Figures of events, or of units, first exposed on one UTC day to one variant, crossovers among them, and how many.
+
+    `packed` is laid out as `analytics.stores.distributions` says; `question` tells which figures. They hold as a
+    `CohortSum` does, and go when one of the units is erased.
+    """
+
+    pk = models.CompositePrimaryKey("environment_id", "experiment", "phase", "question", "day", "variant")
+    environment_id = models.BigIntegerField()
+    experiment = models.TextField()
+    phase = models.DateTimeField()
+    question = models.TextField()
+    day = models.DateField()
+    variant = models.TextField()
+    changes = models.BigIntegerField()
+    arrived = models.BigIntegerField(help_text="Conversions of the days in which this day's units' events count.")
+    last_event_at = models.DateTimeField(null=True, help_text="When the latest of them happened, or came.")
+    units = models.BigIntegerField()
+    packed = models.BinaryField()
+
+    class Meta:
+        db_table = "cohort_distributions"
+
+    def __str__(self) -> str:
+        return f"{self.question} of {self.experiment}={self.variant}, first exposed on {self.day}"
+
+
 class FlagExposureHour(models.Model):
     """Exposures of one UTC hour, for good; hours beyond the raw events' retention are merged into days."""
 

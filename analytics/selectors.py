@@ -20,11 +20,14 @@ from analytics.stores.base import (
     ValueSummary,
     full_millisecond,
 )
+from analytics.stores.distributions import Distributed, Distribution, Rows, Scope
 from analytics.stores.pairs import Figure, Kind, Pairing, PairSummary, Segments, segment_name
 
 __all__ = [
     "GRACE",
     "BinarySummary",
+    "Distributed",
+    "Distribution",
     "EventRow",
     "ExposureSummary",
     "Figure",
@@ -34,11 +37,14 @@ __all__ = [
     "PairSummary",
     "Pairing",
     "Pauses",
+    "Rows",
+    "Scope",
     "Segments",
     "ValueSummary",
     "attribute_values",
     "binary_summary",
     "bots_first_seen",
+    "distribution",
     "event_counts",
     "events",
     "exposure_summary",
@@ -120,6 +126,19 @@ def pair_summary(
 ) -> dict[str, PairSummary]:
     """Per variant: two figures of each unit side by side, summed up (see `Pairing`)."""
     return store().pair_summary(Period(environment_id, experiment, since, until, pauses), pairing)
+
+
+def distribution(
+    environment_id: int,
+    experiment: str,
+    since: datetime,
+    until: datetime | None,
+    asked: Distribution,
+    *,
+    pauses: Pauses = (),
+) -> dict[str, Distributed]:
+    """Per variant: the figures of events or of units, each with how often it is there (see `Distribution`)."""
+    return store().distribution(Period(environment_id, experiment, since, until, pauses), asked)
 
 
 def segment_summary(  # noqa: PLR0917 - as above

@@ -53,7 +53,7 @@ def empty() -> None:
         cursor.execute(
             "TRUNCATE exposures, conversions, first_exposures, exposure_phases, flag_exposure_hours, flag_units, "
             "flag_unit_hours, flag_unit_days, flag_day_steps, flag_day_folds, event_dead_letters, cohort_changes, "
-            "cohort_sizes, cohort_sums, cohort_pairs, conversion_days"
+            "cohort_sizes, cohort_sums, cohort_pairs, cohort_distributions, conversion_days"
         )
     stream.client().delete(stream.key())
     store().forget()

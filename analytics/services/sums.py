@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from analytics.stores import store
 from analytics.stores.base import Counting, Pauses, Period
+from analytics.stores.distributions import Distribution
 from analytics.stores.pairs import Pairing
 
 
@@ -37,3 +38,16 @@ def keep_pairs(
 ) -> int:
     """As `keep_sums`, for pairs of figures: ratios, caps, CUPED."""
     return store().keep_pairs(Period(environment_id, experiment, since, until, pauses), pairing)
+
+
+def keep_distribution(
+    environment_id: int,
+    experiment: str,
+    since: datetime,
+    until: datetime,
+    distribution: Distribution,
+    *,
+    pauses: Pauses = (),
+) -> int:
+    """As `keep_sums`, for distributions: quantiles, and caps that a share of the users sets."""
+    return store().keep_distribution(Period(environment_id, experiment, since, until, pauses), distribution)

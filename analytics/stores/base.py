@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 from analytics.events import Batch
 from analytics.intake import Intake
+from analytics.stores.distributions import Distributed, Distribution
 from analytics.stores.pairs import Pairing, PairSummary, Segments
 
 # Stretches [since, until) during which nobody new was enrolled.
@@ -246,6 +247,12 @@ class EventStore(Protocol):
         ...
 
     def pair_summary(self, period: Period, pairing: Pairing) -> dict[str, PairSummary]: ...
+
+    def distribution(self, period: Period, distribution: Distribution) -> dict[str, Distributed]: ...
+
+    def keep_distribution(self, period: Period, distribution: Distribution) -> int:
+        """As `keep_sums`, for what `distribution` answers."""
+        ...
 
     def segment_summary(self, period: Period, pairing: Pairing, attribute: str) -> Segments:
         """As `pair_summary`, by the text, number or boolean of that name a unit's first exposure that had one carried.

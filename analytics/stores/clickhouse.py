@@ -33,6 +33,7 @@ from analytics.stores.base import (
     ValueSummary,
     summarise_exposures,
 )
+from analytics.stores.clickhouse_distributions import ClickHouseDistributions
 from analytics.stores.clickhouse_moments import NO_END_MS, moment_of, period_of, unix_ms
 from analytics.stores.clickhouse_pairs import ClickHousePairs
 from analytics.stores.clickhouse_rows import ClickHouseRows
@@ -46,7 +47,7 @@ _WAIT = {"mutations_sync": 2}
 _TABLES = ("exposures", "conversions")
 
 
-class ClickHouseStore(ClickHouseRows, ClickHousePairs):
+class ClickHouseStore(ClickHouseRows, ClickHousePairs, ClickHouseDistributions):
     """A client a thread; tables are made on first use, with ANALYTICS_CLICKHOUSE_ENGINE."""
 
     def __init__(self, url: str) -> None:

@@ -18,19 +18,22 @@ class ClickHousePairs:
         raise NotImplementedError
 
     def pair_summary(self, period: Period, pairing: Pairing) -> dict[str, PairSummary]:
-        rows = self._rows(_statement(pairing), _of(period, pairing))
+        rows = self._rows(pair_statement(pairing), pair_parameters(period, pairing))
         return {variant: PairSummary.from_micros(*(int(figure) for figure in figures)) for variant, *figures in rows}
 
     def segment_summary(self, period: Period, pairing: Pairing, attribute: str) -> Segments:
-        parameters = _of(period, pairing) | {"name": attribute}
-        return summaries_by_segment(self._rows(_statement(pairing, by=sql.ATTRIBUTE), parameters))
+        parameters = pair_parameters(period, pairing) | {"name": attribute}
+        return summaries_by_segment(self._rows(pair_statement(pairing, by=sql.ATTRIBUTE), parameters))
 
     def keep_pairs(self, period: Period, pairing: Pairing) -> int:  # noqa: ARG002 - the interface's
         """Nothing to do: every answer is read from the raw events' columns."""
         return 0
 
 
-def _statement(pairing: Pairing, by: str = "") -> str:
+_SUMS = "sum(y), sum(y * y), sum(x), sum(x * x), sum(x * y), sum(above), sum(late)"
+
+
+def pair_statement(pairing: Pairing, *, by: str = "", sums: str = _SUMS) -> str:
     x = pairing.x or pairing.y
     late = "arrayCount(event -> event.3 = 1 AND event.1 >= first_ms AND event.2 = 0, its)"
     of_x = "toInt256(0)"
@@ -60,7 +63,7 @@ def _statement(pairing: Pairing, by: str = "") -> str:
                 AS its,
             {_figure(pairing.y.kind, "event.3 = 1 AND event.1 >= first_ms", "event.5")} AS full,
             {capped} AS y, {of_x} AS x, {is_above} AS above, {late} AS late""",
-        sums="sum(y), sum(y * y), sum(x), sum(x * x), sum(x * y), sum(above), sum(late)",
+        sums=sums,
         by=by,
     )
 
@@ -83,7 +86,7 @@ def _figure(kind: Kind, when: str, micros: str) -> str:
     return f"arraySum(event -> if({counts}, toInt256({micros}), toInt256(0)), its)"
 
 
-def _of(period: Period, pairing: Pairing) -> dict[str, Any]:
+def pair_parameters(period: Period, pairing: Pairing) -> dict[str, Any]:
     x = pairing.x or pairing.y
     return {
         **period_of(period),

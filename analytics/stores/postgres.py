@@ -17,6 +17,7 @@ from analytics.partitions import PARTITIONS
 from analytics.stores import postgres_sql as sql
 from analytics.stores.base import Stored
 from analytics.stores.postgres_cohorts import PostgresCohorts
+from analytics.stores.postgres_distributions import PostgresDistributions
 from analytics.stores.postgres_flag_days import PostgresFlagDays
 from analytics.stores.postgres_pairs import PostgresPairs
 from analytics.stores.postgres_retention import PostgresRetention
@@ -32,6 +33,7 @@ _REMEMBERED_UNITS = 250_000
 class PostgresStore(
     PostgresCohorts,
     PostgresPairs,
+    PostgresDistributions,
     PostgresSegments,
     PostgresFlagDays,
     PostgresRows,

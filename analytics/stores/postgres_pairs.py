@@ -17,7 +17,7 @@ CASE WHEN jsonb_typeof(jsonb_extract_path(event.properties, %({name}_property)s)
     CASE WHEN abs(jsonb_extract_path(event.properties, %({name}_property)s)::numeric) <= 9e12
          THEN jsonb_extract_path(event.properties, %({name}_property)s)::float8 END
 END"""
-_ITS_EVENTS = """
+ITS_EVENTS = """
 event.unit_id = units.unit_id AND event.environment_id = %(environment_id)s
 AND event.event_name IN (%(y_event)s, %(x_event)s) AND NOT event.is_bot
 AND event.occurred_at >= %({events_from})s
@@ -50,9 +50,9 @@ def whole_pair_summary(period: Period, pairing: Pairing) -> dict[str, PairSummar
         return _summaries(cursor.fetchall())
 
 
-def every_unit(source: Source) -> tuple[str, str]:
+def every_unit(source: Source, day: str = "NULL::date") -> tuple[str, str]:
     """What comes before a common table, and a FROM of all units that count, in the columns of `young`."""
-    units = f"(SELECT units.*, 1 AS sign, NULL::date AS day FROM {source.units} WHERE NOT is_crossover)"
+    units = f"(SELECT units.*, 1 AS sign, {day} AS day FROM {source.units} WHERE NOT is_crossover)"
     return f"{source.common}," if source.common else "WITH", units
 
 
@@ -121,7 +121,7 @@ def unit_figures(pairing: Pairing, units: str, events_from: str) -> str:
     SELECT unit_id, variant, day, sign, {capped} AS y, x, {is_above} AS is_above, late, last_event_at FROM (
         SELECT units.unit_id, units.variant, units.day, units.sign, {y} AS y, {x} AS x, {late} AS late,
                max(greatest(event.occurred_at, event.received_at)) AS last_event_at
-        FROM {units} AS units JOIN conversions AS event ON {_ITS_EVENTS.format(events_from=events_from)}
+        FROM {units} AS units JOIN conversions AS event ON {ITS_EVENTS.format(events_from=events_from)}
         GROUP BY units.unit_id, units.variant, units.day, units.sign
     ) AS figures
     """
@@ -134,11 +134,14 @@ def _figure(name: str, figure: Figure, when: str) -> str:
         return f"(CASE WHEN count(*) {counted} > 0 THEN 1000000 ELSE 0 END)::numeric"
     if figure.kind is Kind.COUNT:
         return f"(count(*) {counted} * 1000000)::numeric"
-    value = _OF_PROPERTY.format(name=name) if figure.value_property else "event.value"
-    micros = f"round({value} * 1000000)::bigint"
+    micros = f"round({value_of(name, figure)} * 1000000)::bigint"
     if figure.kind is Kind.AMOUNT and not figure.value_property:
         micros = f"coalesce({micros}, 1000000)"
     return f"coalesce(sum({micros}) {counted}, 0)::numeric"
+
+
+def value_of(name: str, figure: Figure) -> str:
+    return _OF_PROPERTY.format(name=name) if figure.value_property else "event.value"
 
 
 def pair_parameters(period: Period, pairing: Pairing) -> dict[str, Any]:

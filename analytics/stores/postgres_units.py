@@ -231,6 +231,13 @@ WHERE conversions.environment_id = affected.environment_id AND conversions.unit_
 """
 # Whatever its age: erasing a unit is not working it out again.
 DELETE_DERIVED = (
+    # Figures of single units or events, without names: what is left of the days is worked out anew.
+    """
+    DELETE FROM cohort_distributions AS kept
+    USING affected_units AS affected JOIN first_exposures AS known USING (environment_id, unit_id)
+    WHERE kept.environment_id = known.environment_id AND kept.experiment = known.experiment
+      AND kept.phase = known.phase AND kept.day = (known.first_at AT TIME ZONE 'UTC')::date
+    """,
     """
     DELETE FROM first_exposures AS known USING affected_units AS affected
     WHERE known.environment_id = affected.environment_id AND known.unit_id = affected.unit_id

@@ -10,10 +10,11 @@ import numpy as np
 from analytics import selectors as events
 from analytics import services
 from experiments.analysis.people import Source, Values
+from experiments.analysis.single_values import quantile_of_rows, quantile_of_users
 from experiments.models import Experiment, Metric
 from experiments.statistics.distributions import Floats
 from experiments.statistics.proportions import wilson_limits
-from experiments.statistics.quantiles import QuantileSummary, probe_levels
+from experiments.statistics.quantiles import QuantileSummary
 from experiments.statistics.ratios import ratio_of
 from experiments.statistics.summaries import Moments, PairedMoments, Proportion
 from experiments.statistics.winsorising import winsorise
@@ -25,6 +26,8 @@ _KINDS = {
     Metric.Type.BINARY: events.Kind.CONVERTED,
     Metric.Type.COUNT: events.Kind.COUNT,
     Metric.Type.CONTINUOUS: events.Kind.TOTAL,
+    # Beside the quantile itself, which is of events: what its users came to.
+    Metric.Type.QUANTILE: events.Kind.TOTAL,
 }
 # Why CUPED leaves a metric as it is.
 _NOT_ADJUSTED: dict[str, str] = {
@@ -108,8 +111,12 @@ def measure(source: Source, metric: Metric, *, variants: list[str], until: datet
     A variant that nobody saw is an arm without users.
     """
     end = until or source.window.until
-    if _needs_users(source, metric):
+    if source.is_narrowed:
         return _from_users(source, metric, variants, end)
+    if metric.type == Metric.Type.QUANTILE:
+        return _from_events(source, metric, variants, end)
+    if _is_winsorised(source.experiment, metric):
+        return _from_units(source, metric, variants, end)
     if _needs_pairs(source.experiment, metric):
         return _from_pairs(source, metric, variants, end)
     return _from_sums(source, metric, variants, end)
@@ -118,12 +125,12 @@ def measure(source: Source, metric: Metric, *, variants: list[str], until: datet
 def measure_segments(
     source: Source, metric: Metric, attribute: str, *, variants: Sequence[str]
 ) -> dict[str | None, tuple[int, Measure]] | None:
-    """By the value its users carried their number and the metric's arms; None for a metric that needs each user.
+    """By the value its users carried their number and the metric's arms; None for a metric that no sums answer.
 
     Users of variants that are not asked for count in the number alone.
     """
     until = source.window.until
-    if _needs_users(source, metric):
+    if _needs_distribution(source.experiment, metric):
         return None
     pairing = _pairing(source, metric, until)
     segments = events.segment_summary(*_place(source, until), pairing, attribute, pauses=source.pauses)
@@ -137,13 +144,17 @@ def measure_segments(
 
 
 def keep_sums(source: Source, metric: Metric) -> int:
-    """Keep what cannot change by tomorrow, for a metric that the storage sums up; return how many days that took."""
-    if _needs_users(source, metric):
-        return 0
+    """Keep what cannot change by tomorrow; return how many days that took."""
     experiment, window = source.experiment, source.window
+    place, days = _place(source, window.until), 0
+    if _needs_distribution(experiment, metric):
+        distribution = _distribution(source, metric, window.until)
+        days += services.keep_distribution(*place, distribution, pauses=source.pauses)
+        if metric.type != Metric.Type.QUANTILE:
+            return days
     if _needs_pairs(experiment, metric):
         pairing = _pairing(source, metric, window.until)
-        return services.keep_pairs(*_place(source, window.until), pairing, pauses=source.pauses)
+        return days + services.keep_pairs(*place, pairing, pauses=source.pauses)
     asked = (experiment.environment_id, experiment.key, metric.event_name, window.since, window.until)
     return services.keep_sums(*asked, window_of_metric(metric), pauses=source.pauses)
 
@@ -152,15 +163,19 @@ def _place(source: Source, until: datetime) -> tuple[int, str, datetime, datetim
     return source.experiment.environment_id, source.experiment.key, source.window.since, until
 
 
-def _needs_users(source: Source, metric: Metric) -> bool:
-    """Where a share of all users, or of all events, decides the figure, no sums by day of first exposure can."""
-    is_winsorised = source.experiment.winsorize_percent is not None and _has_totals(metric)
-    return source.is_narrowed or is_winsorised or metric.type == Metric.Type.QUANTILE
+def _needs_distribution(experiment: Experiment, metric: Metric) -> bool:
+    """Where a share of all users, or of all events, decides the figure, no sums do."""
+    return metric.type == Metric.Type.QUANTILE or _is_winsorised(experiment, metric)
+
+
+def _is_winsorised(experiment: Experiment, metric: Metric) -> bool:
+    return experiment.winsorize_percent is not None and _has_totals(metric)
 
 
 def _needs_pairs(experiment: Experiment, metric: Metric) -> bool:
     is_capped = metric.cap is not None and _has_totals(metric)
-    return is_capped or metric.type == Metric.Type.RATIO or bool(metric.value_property) or experiment.is_cuped
+    is_of_two = metric.type in {Metric.Type.RATIO, Metric.Type.QUANTILE}
+    return is_capped or is_of_two or bool(metric.value_property) or experiment.is_cuped
 
 
 def _has_totals(metric: Metric) -> bool:
@@ -199,7 +214,7 @@ def _pairing(source: Source, metric: Metric, until: datetime) -> events.Pairing:
         return events.Pairing(above, events.Figure(events.Kind.AMOUNT, metric.denominator_event_name), window, grace)
     plain = events.Figure(_KINDS[Metric.Type(metric.type)], metric.event_name, metric.value_property)
     figure = replace(plain, cap=metric.cap) if _has_totals(metric) else plain
-    if source.experiment.is_cuped:
+    if source.experiment.is_cuped and metric.type != Metric.Type.QUANTILE:
         return events.Pairing(figure, plain, window, grace, COVARIATE_TIME)
     return events.Pairing(figure, None, window, grace)
 
@@ -235,6 +250,42 @@ def _paired_arm(key: str, metric: Metric, pairing: events.Pairing, found: events
     )
 
 
+def _distribution(source: Source, metric: Metric, until: datetime) -> events.Distribution:
+    """A quantile's single values; of users what a share of them caps, beside the same from before for CUPED."""
+    pairing = _pairing(source, metric, until)
+    if metric.type == Metric.Type.QUANTILE:
+        return events.Distribution(events.Scope.EVENTS, pairing)
+    return events.Distribution(events.Scope.UNITS, replace(pairing, y=replace(pairing.y, cap=None)))
+
+
+def _from_events(source: Source, metric: Metric, variants: list[str], until: datetime) -> Measure:
+    everybody = _from_pairs(source, metric, variants, until)
+    asked = _distribution(source, metric, until)
+    found = events.distribution(*_place(source, until), asked, pauses=source.pauses)
+    level = metric.quantile or 0.5
+    arms = {
+        key: replace(arm, quantile=quantile_of_rows(found[key].rows if key in found else None, level))
+        for key, arm in everybody.arms.items()
+    }
+    return Measure(metric, arms, everybody.notes)
+
+
+def _from_units(source: Source, metric: Metric, variants: list[str], until: datetime) -> Measure:
+    asked = _distribution(source, metric, until)
+    found = events.distribution(*_place(source, until), asked, pauses=source.pauses)
+    figures, before = ({key: _of_each(found.get(key), name) for key in variants} for name in ("y", "x"))
+    late = {key: found[key].late if key in found else 0 for key in variants}
+    return _from_figures(source, metric, figures, before, late)
+
+
+def _of_each(found: events.Distributed | None, name: str) -> Floats:
+    """Each unit's figure, those of nothing first."""
+    if found is None:
+        return np.zeros(0)
+    counts = found.rows["units"]
+    return np.concatenate([np.zeros(found.units - int(counts.sum())), np.repeat(found.rows[name], counts)])
+
+
 def _from_users(source: Source, metric: Metric, variants: list[str], until: datetime) -> Measure:
     values = _values(source, metric.event_name, metric, variants, until, value_property=metric.value_property)
     unadjusted = (_NOT_ADJUSTED[metric.type],) if source.experiment.is_cuped and metric.type in _NOT_ADJUSTED else ()
@@ -242,21 +293,37 @@ def _from_users(source: Source, metric: Metric, variants: list[str], until: date
         below = _values(source, metric.denominator_event_name, metric, variants, until)
         return Measure(metric, {key: _ratio_arm(key, values, below) for key in variants}, unadjusted)
     if metric.type == Metric.Type.QUANTILE:
-        arms = {key: _quantile_arm(key, values, metric.quantile or 0.5) for key in variants}
+        level = metric.quantile or 0.5
+        arms = {
+            key: Arm(
+                key,
+                Moments.from_values(values.sums[key]),
+                quantile=quantile_of_users(values.singles[key], level),
+                late=values.late[key],
+            )
+            for key in variants
+        }
         return Measure(metric, arms, unadjusted)
     figures = {key: _figure(metric, values.sums[key], values.counts[key]) for key in variants}
     before = {key: _figure(metric, values.sums_before[key], values.counts_before[key]) for key in variants}
+    return _from_figures(source, metric, figures, before, values.late)
+
+
+def _from_figures(
+    source: Source, metric: Metric, figures: dict[str, Floats], before: dict[str, Floats], late: dict[str, int]
+) -> Measure:
+    """From each user's figure, beside the same from before."""
     figures, notes = _capped(source.experiment, metric, figures)
     is_cuped = source.experiment.is_cuped
     arms = {}
-    for key in variants:
+    for key in figures:
         moments = Moments.from_values(figures[key])
         arms[key] = Arm(
             key,
             moments,
             Proportion(float(figures[key].sum()), figures[key].size) if metric.type == Metric.Type.BINARY else None,
             covariate=PairedMoments.from_values(figures[key], before[key]) if is_cuped else None,
-            late=values.late[key],
+            late=late[key],
         )
     return Measure(metric, arms, notes)
 
@@ -321,19 +388,3 @@ def _ratio_arm(key: str, above: Values, below: Values) -> Arm:
     """An event without a value counts as 1: clicks per view is a ratio of counts, revenue per order one of sums."""
     paired = PairedMoments.from_values(above.amounts[key], below.amounts[key])
     return Arm(key, paired.y, ratio=paired, late=above.late[key] + below.late[key])
-
-
-def _quantile_arm(key: str, values: Values, level: float) -> Arm:
-    singles = np.array([value for _, value in values.singles[key]])
-    moments = Moments.from_values(values.sums[key])
-    if singles.size == 0:
-        return Arm(key, moments, quantile=QuantileSummary(0, 0.0, 0.0, 0.0), late=values.late[key])
-    low, high = probe_levels(singles.size, level)
-    estimate, q_low, q_high = (float(np.quantile(singles, at)) for at in (level, low, high))
-    owners = np.array([row for row, _ in values.singles[key]])
-    present, rows = np.unique(owners, return_inverse=True)
-    at_most = np.bincount(rows[singles <= estimate], minlength=present.size).astype(np.float64)
-    every = np.bincount(rows, minlength=present.size).astype(np.float64)
-    clusters = PairedMoments.from_values(at_most, every)
-    summary = QuantileSummary(singles.size, estimate, q_low, q_high, clusters)
-    return Arm(key, moments, quantile=summary, late=values.late[key])

@@ -1,4 +1,4 @@
-"""One row per user, where the event storage's sums are not enough: quantiles, winsorising, some of the users alone.
+"""One row per user, where the event storage cannot answer: for some of its users alone, or with crossovers among them.
 
 Memory and time grow with the users and their events; whatever the event storage sums up by itself does not come here.
 """

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from analytics.events import Batch
-from analytics.models import CohortPair, CohortSum
+from analytics.models import CohortDistribution, CohortPair, CohortSum
 from analytics.services import store_events
 from experiments import jobs, services
 from experiments.analysis import results_for
@@ -208,7 +208,9 @@ def test_pause__still_open__takes_nobody_in(environment, running, expose):
     assert results_for(get_experiment(environment, running.pk), now=LATER)["variants"][0]["users"] == 5
 
 
-@pytest.mark.parametrize("analysis", [None, {"cuped": True}])
+@pytest.mark.parametrize(
+    "analysis", [None, {"cuped": True}, {"winsorizePercent": 20}, {"winsorizePercent": 20, "cuped": True}]
+)
 @pytest.mark.parametrize(
     "metric",
     [
@@ -219,6 +221,7 @@ def test_pause__still_open__takes_nobody_in(environment, running, expose):
         {"type": "continuous", "cap": 6.5},
         {"type": "continuous", "valueProperty": "tax"},
         {"type": "ratio", "denominatorEventName": "view"},
+        {"type": "quantile", "quantile": 0.6},
     ],
 )
 def test_measure__from_sums_and_from_users__agree(with_metric, metric, analysis):
@@ -242,6 +245,15 @@ def test_measure__from_sums_and_from_users__agree(with_metric, metric, analysis)
             assert (ours is None) == (theirs is None), name
             if ours is not None:
                 assert asdict(ours) == pytest.approx(asdict(theirs)), name
+        if metric["type"] == "quantile":
+            ours, theirs = arm.quantile, other.quantile
+            assert (ours.n, ours.q_low, ours.q_hat, ours.q_high) == (
+                theirs.n,
+                theirs.q_low,
+                theirs.q_hat,
+                theirs.q_high,
+            )
+            assert asdict(ours.users) == pytest.approx(asdict(theirs.users))
 
 
 @pytest.mark.parametrize(
@@ -267,3 +279,32 @@ def test_nightly__ratio_cap_or_cuped__keeps_sums_that_change_no_digit(with_metri
     CohortPair.objects.all().delete()
     assert recompute(row)
     assert row.payload["variants"][0]["users"] == 30
+
+
+@pytest.mark.parametrize(
+    ("analysis", "metric"),
+    [
+        (None, {"type": "quantile", "quantile": 0.75}),
+        ({"cuped": True}, {"type": "quantile", "quantile": 0.75}),
+        ({"winsorizePercent": 5}, {"type": "continuous", "cap": 30}),
+        ({"winsorizePercent": 5, "cuped": True}, {"type": "count"}),
+    ],
+)
+def test_nightly__quantile_or_winsorised__keeps_figures_that_change_no_digit(with_metric, analysis, metric):
+    experiment = with_metric(analysis=analysis, **metric)
+    figures = {
+        key: [[7.0 + row, 3.5] * (row % 3) for row in range(30 + more)]
+        for key, more in (("control", 0), ("treatment", 3))
+    }
+    _send(experiment, figures)
+    _send(experiment, figures, at=SEEN - DAY, is_exposed=False)
+    jobs.store_nightly(experiment.pk, now=LATER)
+    kept = CohortDistribution.objects.filter(experiment=experiment.key)
+    assert set(kept.values_list("variant", "units")) == {("control", 30), ("treatment", 33)}
+
+    jobs.store_nightly(experiment.pk, now=LATER)
+    row = ExperimentResult.objects.get(experiment=experiment)
+    kept.delete()
+    CohortPair.objects.all().delete()
+    assert recompute(row)
+    assert row.payload["comparisons"][0]["pValue"] is not None

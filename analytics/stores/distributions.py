@@ -1,0 +1,101 @@
+"""How figures are distributed, where no sums will do: quantiles of events, and caps that a share of the units sets."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+from analytics.stores.pairs import Pairing
+
+Rows = np.ndarray[Any, np.dtype[np.void]]
+
+
+class Scope(StrEnum):
+    """What the figures are of: each event that has a value, or each unit."""
+
+    EVENTS = "events"
+    UNITS = "units"
+
+
+# As they are kept: the figures, then counts, which add. Of an event's value besides how many events have it: the units
+# whose least value it is, and of the k-th least of a unit's b values the sums of 2k - 1 and of b. Up to any value these
+# make, with a the unit's events up to it, the sums over units of a * a and of a * b.
+_STORED = {
+    Scope.EVENTS: [("value", ">f8"), ("events", ">i8"), ("units", ">i8"), ("squares", ">i8"), ("products", ">i8")],
+    Scope.UNITS: [("y", ">f8"), ("x", ">f8"), ("units", ">i8")],
+}
+FIGURES = {Scope.EVENTS: ("value",), Scope.UNITS: ("y", "x")}
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """A question for the values of the y of a pairing, event by event, or for both figures unit by unit.
+
+    There is no cap on them, and events have no x. Units whose figures are 0 are in no row, but in the number of units.
+    """
+
+    scope: Scope
+    pairing: Pairing
+
+    @property
+    def question(self) -> str:
+        return json.dumps([self.scope, self.pairing.question], separators=(",", ":"))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Distributed:
+    """`rows`, in the order of their figures, each of which is there once: their names are those in `columns_of`."""
+
+    units: int
+    rows: Rows
+    late: int = 0
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Distributed)
+            and (self.units, self.late) == (other.units, other.late)
+            and np.array_equal(self.rows, other.rows)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def columns_of(scope: Scope) -> list[str]:
+    return [name for name, _ in _STORED[scope]]
+
+
+def packed_rows(scope: Scope, packed: bytes | memoryview) -> Rows:
+    """From what PostgreSQL's `float8send` and `int8send` make of the columns, one row after the other."""
+    return np.frombuffer(packed, dtype=_STORED[scope])
+
+
+def rows_of(scope: Scope, columns: Iterable[Iterable[Any]]) -> Rows:
+    found = [np.array(list(column)) for column in columns]
+    rows = np.empty(found[0].size, dtype=_STORED[scope])
+    for name, column in zip(columns_of(scope), found, strict=True):
+        rows[name] = column
+    return rows
+
+
+def merged(scope: Scope, parts: Iterable[tuple[int, Rows]]) -> Rows:
+    """One row for each figure, with the counts of all parts, taken off where a part's sign is -1."""
+    native = np.dtype([(name, kind[1:]) for name, kind in _STORED[scope]])
+    signed = [(sign, rows) for sign, rows in parts if rows.size]
+    if not signed:
+        return np.empty(0, dtype=native)
+    figures = [np.concatenate([rows[name] for _, rows in signed]).astype("f8") for name in FIGURES[scope]]
+    order = np.lexsort(figures[::-1])
+    figures = [figure[order] for figure in figures]
+    differs = np.logical_or.reduce([figure[1:] != figure[:-1] for figure in figures])
+    starts = np.concatenate([[0], np.flatnonzero(differs) + 1])
+    found = np.empty(starts.size, dtype=native)
+    for name in native.names or ():
+        if name in FIGURES[scope]:
+            found[name] = figures[FIGURES[scope].index(name)][starts]
+        else:
+            counts = np.concatenate([sign * rows[name].astype("i8") for sign, rows in signed])
+            found[name] = np.add.reduceat(counts[order], starts)
+    return found[found["events" if scope is Scope.EVENTS else "units"] != 0]
