@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from contextlib import suppress
 
@@ -22,6 +23,8 @@ def choose_port(host: str, wanted: int, *, option: str, is_explicit: bool, taken
     for port in candidates:
         if port not in taken and _is_free(host, port):
             return port
+    if is_explicit and wanted in taken:
+        raise PortError(f"Port {wanted} is for another process of this run already. Choose another with {option}.")
     if is_explicit:
         raise PortError(
             f"Port {wanted} on {host} is taken{_by_whom(wanted)}. Stop that process, or choose another with {option}."
@@ -30,14 +33,20 @@ def choose_port(host: str, wanted: int, *, option: str, is_explicit: bool, taken
 
 
 def _is_free(host: str, port: int) -> bool:
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    """Raises PortError where the trouble is not that somebody has the port."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except socket.gaierror as error:
+        raise PortError(f"There is no address {host!r} to listen on: {error.strerror}.") from error
     with socket.socket(family, kind, protocol) as probe:
         # A port in TIME_WAIT is free for a server, which sets the same option.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(address)
             probe.listen()
-        except OSError:
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise PortError(f"Cannot listen on port {port} of {host}: {error.strerror}.") from error
             return False
     return True
 

@@ -44,6 +44,18 @@ def test_choose_port__explicit_and_taken__names_the_holder_and_the_option(taken_
     assert f"pid {os.getpid()}" in str(caught.value)
 
 
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
+def test_choose_port__address_of_no_interface_here__is_not_said_to_be_taken(free_port, host):
+    with pytest.raises(PortError, match=host) as caught:
+        choose_port(host, free_port, option="--port", is_explicit=True)
+    assert "taken" not in str(caught.value)
+
+
+def test_choose_port__explicit_and_promised_to_another_process__says_so(free_port):
+    with pytest.raises(PortError, match="another process of this run already. Choose another with --stream-port"):
+        choose_port(HOST, free_port, option="--stream-port", is_explicit=True, taken=frozenset({free_port}))
+
+
 def test_choose_port__free_but_promised_to_another_process__is_passed_over(free_port):
     assert choose_port(HOST, free_port, option="--port", is_explicit=False, taken=frozenset({free_port})) != free_port
 
