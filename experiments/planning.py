@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
 from django.utils import timezone
 
 from analytics import selectors as events
@@ -14,6 +15,7 @@ from experiments.models import Experiment, Metric
 from experiments.own_users import figures_of
 from experiments.statistics import group_sequential, power
 from experiments.statistics.summaries import Moments
+from experiments.statistics.winsorising import winsorise
 from tenancy.errors import Invalid
 
 # What a pre-flight plans with where nobody said which change would matter.
@@ -85,13 +87,16 @@ def _own_users(experiment: Experiment, seen: int, now: datetime) -> Moments | No
     if metric.type not in _OF_MEANS or not 1 < seen <= _MOST_USERS_READ:
         return None
     figures = figures_of(experiment.environment_id, experiment.config.flag.key, metric, days=_RECENT.days, now=now)
+    if experiment.winsorize_percent is not None:
+        cap = winsorise([figures], upper_q=1 - experiment.winsorize_percent / 100).cap_high
+        figures = figures if cap is None else np.minimum(figures, cap)
     return Moments.from_values(figures)
 
 
 def _users_needed(experiment: Experiment, baseline: float) -> int | None:
     control, ratio = _shares(experiment)
     target = min(1.0, baseline * (1 + PLANNED_LIFT))
-    size = power.sample_size_proportions(baseline, target, experiment.alpha, PLANNED_POWER, ratio=ratio)
+    size = power.sample_size_proportions(baseline, target, _own_alpha(experiment), PLANNED_POWER, ratio=ratio)
     return _of_everybody(experiment, size, control)
 
 
@@ -100,7 +105,7 @@ def _users_needed_for_mean(experiment: Experiment, users: Moments) -> int | None
     if not users.mean or not users.variance:
         return None
     change = abs(users.mean) * PLANNED_LIFT
-    size = power.sample_size_means(users.variance**0.5, change, experiment.alpha, PLANNED_POWER, ratio=ratio)
+    size = power.sample_size_means(users.variance**0.5, change, _own_alpha(experiment), PLANNED_POWER, ratio=ratio)
     return _of_everybody(experiment, size, control)
 
 
@@ -112,10 +117,22 @@ def _shares(experiment: Experiment) -> tuple[int, float]:
     return control, smallest / control
 
 
+def alpha_of_each(alpha: float, correction: str, treatments: int) -> float:
+    """The error rate that one of several treatments has to itself, as the correction leaves it in the worst case."""
+    return alpha if correction == Experiment.Correction.NONE else alpha / max(1, treatments)
+
+
+def _own_alpha(experiment: Experiment) -> float:
+    split = split_of(experiment.config, experiment.control_variant)
+    treatments = sum(1 for key, weight in split.items() if weight and key != experiment.control_variant)
+    return alpha_of_each(experiment.alpha, experiment.correction, treatments)
+
+
 def _of_everybody(experiment: Experiment, size: power.SampleSize, control: int) -> int | None:
     if size.n_control is None:
         return None
-    return math.ceil(size.n_control * 10_000 / control * _inflation(experiment.method, experiment.alpha, PLANNED_LOOKS))
+    inflation = _inflation(experiment.method, _own_alpha(experiment), PLANNED_LOOKS)
+    return math.ceil(size.n_control * 10_000 / control * inflation)
 
 
 def _inflation(method: str, alpha: float, looks: int, target: float = PLANNED_POWER) -> float:

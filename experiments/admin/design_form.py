@@ -19,7 +19,8 @@ from tenancy.errors import Invalid, Problem
 GUARDRAIL_ROWS = 3
 _PLAN = {"baseline": "", "sd": "", "effect": "10", "power": "80"}
 _TEXTS = ("name", "hypothesis", "flagKey", "controlVariant", "split", "trafficPercent", "layer", "primaryMetric")
-_MORE_TEXTS = ("newEvent", "method", "alpha", "plannedUsers", "breakdowns")
+_ANALYSIS_TEXTS = ("method", "alpha", "plannedUsers", "correction", "winsorizePercent")
+_MORE_TEXTS = ("newEvent", "breakdowns", *_ANALYSIS_TEXTS)
 _INSTANTS = ("startsAt", "endsAt")
 # Which part of the form a field of the payload stands in; texts stand under its own name.
 _PARTS = {
@@ -28,7 +29,6 @@ _PARTS = {
     "audience": "audience",
     "autoPauseOnSrm": "auto_pause",
 }
-_ANALYSIS_TEXTS = ("method", "alpha", "plannedUsers")
 
 
 @dataclass(slots=True)
@@ -47,7 +47,8 @@ class Design:
 
     @classmethod
     def empty(cls) -> "Design":
-        return cls(texts={"trafficPercent": "100", "alpha": "0.05", "method": Experiment.Method.ALWAYS_VALID})
+        texts = {"trafficPercent": "100", "alpha": "0.05"}
+        return cls(texts={**texts, "method": Experiment.Method.ALWAYS_VALID, "correction": Experiment.Correction.HOLM})
 
     @classmethod
     def of(cls, experiment: Experiment) -> "Design":
@@ -66,6 +67,8 @@ class Design:
                 "method": analysis["method"],
                 "alpha": str(analysis["alpha"]),
                 "plannedUsers": str(analysis["plannedUsers"] or ""),
+                "correction": analysis["correction"],
+                "winsorizePercent": str(analysis.get("winsorizePercent", "")),
                 "breakdowns": ", ".join(resource["breakdowns"]),
             },
             instants={name: TypedInstant.of(resource[name]) for name in _INSTANTS},
@@ -123,6 +126,10 @@ class Design:
                 "alpha": _number(texts["alpha"] or "0.05", "analysis.alpha", problems),
                 "cuped": self.is_cuped,
                 "plannedUsers": _whole(texts["plannedUsers"], "analysis.plannedUsers", problems),
+                "correction": texts["correction"] or Experiment.Correction.HOLM,
+                "winsorizePercent": _number(texts["winsorizePercent"], "analysis.winsorizePercent", problems)
+                if texts["winsorizePercent"]
+                else None,
             },
             "breakdowns": [name for name in (part.strip() for part in texts["breakdowns"].split(",")) if name],
             "autoPauseOnSrm": self.auto_pause,

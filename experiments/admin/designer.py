@@ -25,6 +25,12 @@ from tenancy.models import Environment
 if TYPE_CHECKING:
     from experiments.admin.experiments import ExperimentAdmin
 
+_CORRECTIONS = [
+    (Experiment.Correction.HOLM, "Holm: no false claim at all (default)"),
+    (Experiment.Correction.BENJAMINI_HOCHBERG, "Benjamini-Hochberg: few false claims among many"),
+    (Experiment.Correction.NONE, "None: each claim for itself"),
+]
+
 
 def create(model_admin: "ExperimentAdmin", request: HttpRequest) -> HttpResponse:
     environment = visit(request).environment
@@ -121,6 +127,7 @@ def render_design(
         metrics=list(selectors.metrics(environment.project)[:500]),
         layers=list(Layer.objects.filter(environment=environment)),
         methods=Experiment.Method.choices,
+        corrections=_CORRECTIONS,
         actions=ExperimentMetric.Action.choices,
         operators=conditions.offered(),
         attributes_url=f"{reverse('admin:flags_flagconfig_attributes')}?environment={environment.pk}",

@@ -11,7 +11,6 @@ from audit.models import Entry
 from experiments import services
 from experiments.admin.design_form import Design
 from experiments.admin.designer import render_design
-from experiments.documents import experiment_resource
 from experiments.models import Experiment
 from experiments.selectors import get_experiment
 from experiments.services.drafts import LIVE_FIELDS
@@ -40,9 +39,6 @@ def edit(model_admin: "ExperimentAdmin", request: HttpRequest, experiment: Exper
         payload, problems = design.payload()
         shown = {"version": _version(request), "base": base_of(request.POST, base)}
         changed = changes_in(json.loads(json.dumps(payload, default=str)), shown["base"])
-        if "analysis" in changed:
-            # What the page has no field for stays as it is.
-            payload["analysis"] = {**experiment_resource(experiment)["analysis"], **payload["analysis"]}
         if not problems:
             try:
                 services.update_experiment(
@@ -119,6 +115,7 @@ def locked(experiment: Experiment) -> list[tuple[str, str, str]]:
     }
     counted = "Metrics chosen after a look at the figures would be chosen by them."
     enrolled = "Those enrolled so far came by it. A restart deals everybody anew, as a phase of its own."
+    counted_so = "What counts for a user, chosen after a look at the figures, would be chosen by them."
     judged = "The error rate is promised for the plan made before the first look."
     return [
         ("Flag", experiment.config.flag.key, "The experiment is about it. Create another one."),
@@ -130,7 +127,17 @@ def locked(experiment: Experiment) -> list[tuple[str, str, str]]:
         ("Secondary metrics", of_role.get("secondary", "none"), counted),
         ("Guardrails", of_role.get("guardrail", "none"), counted),
         ("Method", f"{experiment.get_method_display()}, error rate {experiment.alpha:g}", judged),
+        ("Correction", experiment.get_correction_display(), judged),
+        ("Most extreme users", capping(experiment), counted_so),
+        ("Adjusted for what users did before", "yes (CUPED)" if experiment.is_cuped else "no", counted_so),
     ]
+
+
+def capping(experiment: Experiment) -> str:
+    share = experiment.winsorize_percent
+    if share is None:
+        return "count in full"
+    return f"the top {share:g} % of those who have any count as much as the next below them"
 
 
 def _weights(experiment: Experiment) -> dict[str, int]:

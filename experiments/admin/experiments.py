@@ -171,6 +171,7 @@ def _page(model_admin: ExperimentAdmin, request: HttpRequest, experiment: Experi
         acts=acts if may_edit else [],
         preflight=check_before_start(experiment) if experiment.status == Experiment.Status.DRAFT else None,
         stored=stored_results(experiment)[:20],
+        capping=editing.capping(experiment),
         locked=editing.locked(experiment) if experiment.status != Experiment.Status.DRAFT else None,
     )
 

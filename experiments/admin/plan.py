@@ -24,10 +24,11 @@ _SUMS = frozenset({Metric.Type.COUNT, Metric.Type.CONTINUOUS})
 
 @dataclass(frozen=True, slots=True)
 class _Split:
-    """Shares of all enrolled users: the control's, and that of the treatment with the fewest."""
+    """Shares of all enrolled users: the control's, and that of the treatment with the fewest; how many treatments."""
 
     control: float = 0.5
     smallest: float = 0.5
+    treatments: int = 1
 
     @property
     def treatment_share(self) -> float:
@@ -70,7 +71,9 @@ def _planned(environment: Environment, design: Design) -> dict[str, Any]:
             **question,
             "baseline": shown["baseline"],
             "treatmentShare": split.treatment_share,
-            "alpha": plain_number(texts["alpha"]) or 0.05,
+            "alpha": planning.alpha_of_each(
+                plain_number(texts["alpha"]) or 0.05, texts["correction"], split.treatments
+            ),
             "power": power,
             "minimumDetectableEffect": effect,
             "method": texts["method"] or Experiment.Method.ALWAYS_VALID,
@@ -101,12 +104,12 @@ def _split(design: Design, config: FlagConfig | None) -> _Split:
     names = [variant["key"] for variant in config.flag.variants]
     control = design.texts["controlVariant"] if design.texts["controlVariant"] in names else names[0]
     if design.texts["split"] == "even":
-        return _Split(1 / len(names), 1 / len(names))
+        return _Split(1 / len(names), 1 / len(names), len(names) - 1)
     weights = split_of(config, control)
     treatments = [weight for key, weight in weights.items() if weight and key != control]
     if not treatments or not weights[control]:
         return _Split()
-    return _Split(weights[control] / 10_000, min(treatments) / 10_000)
+    return _Split(weights[control] / 10_000, min(treatments) / 10_000, len(treatments))
 
 
 def _recent(

@@ -178,6 +178,12 @@ def check(draft: Draft) -> None:
         draft.refuse("name", "required", "Give the experiment a name that people recognise.")
     if not 0 < experiment.alpha < 1:
         draft.refuse("analysis.alpha", "out_of_range", "Give an error rate between 0 and 1, such as 0.05.")
+    for name, value, choices in (
+        ("method", experiment.method, Experiment.Method.values),
+        ("correction", experiment.correction, Experiment.Correction.values),
+    ):
+        if value not in choices:
+            draft.refuse(f"analysis.{name}", "invalid_choice", f"Choose one of: {', '.join(choices)}.")
     if experiment.method in _SEQUENTIAL_WITH_PLAN and not experiment.planned_users:
         draft.refuse(
             "analysis.plannedUsers",

@@ -72,6 +72,10 @@ def test_create__works(console_editor, acme, config):
         ({"plannedUsers": "-1"}, "plannedUsers"),
         ({"alpha": "2"}, "alpha"),
         ({"endsAt": "soon"}, "endsAt"),
+        ({"winsorizePercent": "50"}, "winsorizePercent"),
+        ({"winsorizePercent": "few"}, "winsorizePercent"),
+        ({"correction": "bonferroni"}, "correction"),
+        ({"method": "bayes"}, "method"),
         ({"rules-0-conditions-7-operator": "less_than", "rules-0-conditions-7-value": "ten"}, "audience"),
     ],
 )
@@ -83,6 +87,31 @@ def test_create__wrong_input__says_so_beside_the_field_and_leaves_nothing(consol
     assert not Experiment.objects.exists()
     assert not Metric.objects.exists()
     assert not FlagConfig.objects.get(pk=config.pk).is_enabled
+
+
+def test_create__without_a_word_on_the_analysis__corrects_by_holm_and_caps_nobody(console_editor, acme, config):
+    console_editor.post(add_url(acme), design())
+
+    made = Experiment.objects.get()
+    assert (made.correction, made.winsorize_percent) == (Experiment.Correction.HOLM, None)
+
+
+def test_edit__correction_and_cap__are_saved_and_shown(console_editor, acme, config):
+    console_editor.post(add_url(acme), design(correction="bh", winsorizePercent="0,5"))
+    made = Experiment.objects.get()
+    assert (made.correction, made.winsorize_percent) == (Experiment.Correction.BENJAMINI_HOCHBERG, 0.5)
+    url = reverse("admin:experiments_experiment_edit", args=[made.pk])
+    shown = console_editor.get(url)
+
+    sent = design(version=made.version, primaryMetric="order-placed", newEvent="", correction="none")
+    assert console_editor.post(url, {**sent, "base": shown.context["base"], "winsorizePercent": ""}).status_code == 302
+
+    texts = shown.context["design"].texts
+    assert (texts["correction"], texts["winsorizePercent"]) == ("bh", "0.5")
+    made.refresh_from_db()
+    assert (made.correction, made.winsorize_percent) == (Experiment.Correction.NONE, None)
+    page = console_editor.get(reverse("admin:experiments_experiment_change", args=[made.pk])).text
+    assert "<dt>Correction</dt><dd>None</dd>" in page
 
 
 def test_edit__draft__saves_what_was_changed(console_editor, acme, config):
@@ -141,10 +170,13 @@ def test_plan__three_variants__takes_users_for_the_third_too(console_editor, acm
     payload = {"key": "colour", "type": "string", "variants": variants}
     flag_services.create_flag(actor=ALICE, environment=acme.staging, payload=payload)
 
-    answer = plan_of(console_editor, acme, flagKey="colour", split="even", **{"plan-baseline": "10"})
+    asked = {"flagKey": "colour", "split": "even", "plan-baseline": "10"}
+    corrected = plan_of(console_editor, acme, **asked)
+    uncorrected = plan_of(console_editor, acme, correction="none", **asked)
 
-    # 3841 in each of the three arms.
-    assert answer.context["users"] == 3 * 3841
+    # R: power.prop.test(p1=.1, p2=.12, power=.8, sig.level=.05 and .025) says 3841 and 4652 in each of the three arms.
+    assert uncorrected.context["users"] == 3 * 3841
+    assert corrected.context["users"] == 3 * 4652
 
 
 def test_plan__uneven_split__is_the_flags_own(console_editor, acme, config):

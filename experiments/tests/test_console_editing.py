@@ -30,7 +30,7 @@ def draft(acme):
         "trafficPercent": 20,
         "audience": {"any": [{"attribute": "plan", "operator": "equals", "value": "pro"}]},
         "guardrails": [{"metric": "errors", "marginPercent": 2, "action": "pause"}],
-        "analysis": {"correction": "bh"},
+        "analysis": {"correction": "bh", "winsorizePercent": 0.1},
     }
     return services.create_experiment(actor=ALICE, environment=environment, payload=content)
 
@@ -69,6 +69,8 @@ def test_live__what_is_locked__is_shown_with_its_reason(console_editor, running)
     locked = {what: value for what, value, why in page.context["locked"] if why}
     assert locked["Split"] == "control 50 %, treatment 50 %"
     assert locked["Guardrails"].startswith("errors (margin 2")
+    assert locked["Correction"] == "Benjamini-Hochberg"
+    assert locked["Most extreme users"].startswith("the top 0.1 %")
     assert "Locked since it started" in page.text
     assert 'name="primaryMetric"' not in page.text
 
@@ -146,7 +148,7 @@ def test_edit__draft_with_more_than_the_page_can_show__keeps_it(console_editor, 
     assert draft.correction == Experiment.Correction.BENJAMINI_HOCHBERG
 
 
-def test_edit__draft__takes_a_start_by_date_and_keeps_what_the_page_has_no_field_for(console_editor, draft):
+def test_edit__draft__takes_a_start_by_date_and_keeps_what_was_not_touched(console_editor, draft):
     context = console_editor.get(url(draft)).context
     sent = {
         **context["design"].texts, "version": context["version"], "base": context["base"],
@@ -158,7 +160,8 @@ def test_edit__draft__takes_a_start_by_date_and_keeps_what_the_page_has_no_field
 
     draft.refresh_from_db()
     assert draft.starts_at == datetime(2031, 5, 6, 7, 8, tzinfo=UTC)
-    assert (draft.alpha, draft.correction) == (0.01, Experiment.Correction.BENJAMINI_HOCHBERG)
+    assert (draft.alpha, draft.winsorize_percent) == (0.01, 0.1)
+    assert draft.correction == Experiment.Correction.BENJAMINI_HOCHBERG
     assert 'value="2031-05-06T07:08"' in console_editor.get(url(draft)).text
 
 

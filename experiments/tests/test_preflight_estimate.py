@@ -57,6 +57,33 @@ def test_estimate__metric_of_means__is_sized_by_its_own_users(make_metric, make_
     assert not [text for text in found.warnings if "How many users" in text]
 
 
+def test_estimate__most_extreme_users_capped__is_sized_by_the_capped(make_metric, make_experiment, week):
+    make_metric("spent", type="continuous")
+    experiment = make_experiment(primaryMetric="spent", analysis={"method": "fixed", "winsorizePercent": 40})
+    week(experiment)
+
+    # A third of those who spent at all spent 30; the cap, at 60 % of them, is the 20 of the next below.
+    users = np.tile([0.0, 10.0, 20.0, 20.0], 100)
+    assert check_before_start(experiment).estimate.baseline_mean == pytest.approx(users.mean())
+
+
+@pytest.mark.parametrize(("correction", "alpha"), [("holm", 0.025), ("none", 0.05)])
+def test_estimate__two_treatments__leaves_each_its_share_of_the_error_rate(
+    make_metric, make_experiment, week, correction, alpha
+):
+    make_metric("spent", type="continuous")
+    experiment = make_experiment(primaryMetric="spent", analysis={"method": "fixed", "correction": correction})
+    config = experiment.config
+    config.flag.variants = [*config.flag.variants, {"key": "third", "value": True}]
+    config.flag.type = "string"
+    config.allocation = [[0, 4000, "control"], [4000, 7000, "treatment"], [7000, 10_000, "third"]]
+    week(experiment)
+
+    users = np.tile(AMOUNTS, 100)
+    size = sample_size_means(users.std(ddof=1), users.mean() * 0.1, alpha, 0.8, ratio=0.75)
+    assert check_before_start(experiment).estimate.users_needed == math.ceil(size.n_control / 0.4)
+
+
 def test_estimate__ratio__says_that_it_cannot_be_told(make_metric, make_experiment, week):
     make_metric("per-view", type="ratio", denominatorEventName="view")
     experiment = make_experiment(primaryMetric="per-view")
