@@ -52,7 +52,7 @@ def test_choose_port__address_of_no_interface_here__is_not_said_to_be_taken(free
 
 
 def test_choose_port__explicit_and_promised_to_another_process__says_so(free_port):
-    with pytest.raises(PortError, match="another process of this run already. Choose another with --stream-port"):
+    with pytest.raises(PortError, match=r"another process of this run already\. Choose another with --stream-port"):
         choose_port(HOST, free_port, option="--stream-port", is_explicit=True, taken=frozenset({free_port}))
 
 
