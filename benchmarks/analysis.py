@@ -115,7 +115,7 @@ def _nightly(options: argparse.Namespace) -> list[str]:
     from django.db import connection  # noqa: PLC0415 - after setup
 
     from analytics import selectors  # noqa: PLC0415 - likewise
-    from analytics.services import keep_pairs, keep_sums  # noqa: PLC0415 - likewise
+    from analytics.services import keep_distribution, keep_pairs, keep_sums  # noqa: PLC0415 - likewise
 
     week = timedelta(days=7)
     place = (options.tenant.environment_id, "checkout-test")
@@ -124,26 +124,35 @@ def _nightly(options: argparse.Namespace) -> list[str]:
     revenue = selectors.Figure(selectors.Kind.TOTAL, "purchase")
     ratio = selectors.Pairing(amount, amount, week, week)
     cuped = selectors.Pairing(replace(revenue, cap=500), revenue, week, week, before=2 * week)
-    questions: list[tuple[str, Callable[[], Any], Callable[[], int]]] = [
-        ("sum", lambda: selectors.value_summary(*asked, week), lambda: keep_sums(*asked, week)),
-        *(
-            (
-                name,
-                partial(selectors.pair_summary, *place, START, END, pairing),
-                partial(keep_pairs, *place, START, END, pairing),
-            )
-            for name, pairing in (("ratio", ratio), ("capped sum with CUPED", cuped))
-        ),
+    single = selectors.Distribution(selectors.Scope.EVENTS, selectors.Pairing(revenue, None, week, week))
+    each = selectors.Distribution(selectors.Scope.UNITS, selectors.Pairing(revenue, revenue, week, week, 2 * week))
+    # It cuts two days, which are worked out each time.
+    paused = {"pauses": [(START + timedelta(days=3, hours=6), START + timedelta(days=4, hours=18))]}
+    questions: list[tuple[str, Callable[[], Any], Callable[[], int], int]] = [
+        (name, partial(read, *asked, week, **pauses), partial(keep_sums, *asked, week, **pauses), days)
+        for name, read, pauses, days in (
+            ("sum", selectors.value_summary, {}, DAYS),
+            ("sum, paused for a day and a half", selectors.value_summary, paused, DAYS - 2),
+        )
+    ]
+    questions += [
+        (name, partial(read, *place, START, END, what), partial(keep, *place, START, END, what), DAYS)
+        for name, read, keep, what in (
+            ("ratio", selectors.pair_summary, keep_pairs, ratio),
+            ("capped sum with CUPED", selectors.pair_summary, keep_pairs, cuped),
+            ("events' values, for a quantile", selectors.distribution, keep_distribution, single),
+            ("users' totals with CUPED, to winsorise", selectors.distribution, keep_distribution, each),
+        )
     ]
 
     def young(days: int) -> None:
         with connection.cursor() as cursor:
-            for table in ("cohort_sums", "cohort_pairs"):
+            for table in ("cohort_sums", "cohort_pairs", "cohort_distributions"):
                 cursor.execute(f"DELETE FROM {table} WHERE day >= %s", [(END - timedelta(days=days)).date()])
 
     lines = ["| seconds | " + " | ".join(name for name, *_ in questions) + " |", "|---" * (len(questions) + 1) + "|"]
     rows: dict[str, list[str]] = defaultdict(list)
-    for _, read, keep in questions:
+    for _, read, keep, days in questions:
 
         def one_more(keep: Callable[[], int] = keep) -> None:
             young(1)
@@ -152,8 +161,8 @@ def _nightly(options: argparse.Namespace) -> list[str]:
         whole = read()
         rows["whole, nothing kept"].append(_median(read, options.rounds))
         started = time.perf_counter()
-        assert keep() == DAYS
-        rows[f"keeping all {DAYS} days"].append(f"{time.perf_counter() - started:.3f}")
+        assert keep() == days
+        rows["keeping all days"].append(f"{time.perf_counter() - started:.3f}")
         rows["keeping one more day"].append(_median(one_more, options.rounds))
         assert read() == whole
         rows["read, all days kept"].append(_median(read, options.rounds))
