@@ -7,6 +7,7 @@ from django.urls import reverse
 from flags import services
 from flags.models import FlagConfig
 from flags.streaming.acknowledgements import Report, record
+from tenancy.services import create_environment, create_project
 from tenancy.testing import ALICE
 
 
@@ -30,6 +31,18 @@ def test_home__works(console_viewer, acme):
     for tile in page.context["tiles"]:
         assert console_viewer.get(tile.url).status_code == 200
     assert "New flag" not in page.text
+
+
+def test_home__several_projects__say_on_each_tab_whose_environment_it_is(console_owner, acme):
+    one = console_owner.get(reverse("admin:index")).text
+    other = create_project(actor=ALICE, organization=acme.project.organization, key="app", name="App")
+    create_environment(actor=ALICE, project=other, key="production", name="Production", is_production=True)
+
+    for name in ("admin:index", "admin:flags_flagconfig_changelist", "console_health"):
+        page = console_owner.get(reverse(name)).text
+        tabs = page[page.index('class="fs-tabs"') :].split("</nav>")[0]
+        assert [said in tabs for said in ("App · Production", f"{acme.project} · Production")] == [True, True]
+    assert f"{acme.project} · Production" not in one
 
 
 def test_home__killed_flag__needs_attention_with_its_reason(console_editor, acme):
