@@ -130,11 +130,12 @@ def test_retention__of_half_the_days__leaves_windows_of_whole_days_as_they_were(
 def test_retention__then_late_erased_and_found_to_be_bots__later_days_follow(
     environment: Environment, other_environment: Environment, settings: Settings
 ) -> None:
-    """Beside an environment whose events are all there, less what happened to the days that went."""
+    """Beside an environment whose events are all there; windows of the days that went stay as they were."""
     cut = START + 5 * DAY
     young = [(START + first * DAY, START + end * DAY) for first in range(5, DAYS) for end in range(first + 1, DAYS + 1)]
     _store(_events(9, environment.pk))
     _retire(environment, _days_until(cut))
+    gone = store().flag_exposures(environment.pk, FLAG, START, cut)
     _store(_moved(_events(9), other_environment.pk))
     for one in (environment, other_environment):
         _store([exposure(one.pk, unit, "control", cut + 2 * DAY) for unit in ("late", "user-1", "user-2")])
@@ -149,6 +150,7 @@ def test_retention__then_late_erased_and_found_to_be_bots__later_days_follow(
         assert store().flag_exposures(environment.pk, FLAG, *window) == store().flag_exposures(
             other_environment.pk, FLAG, *window
         )
+    assert store().flag_exposures(environment.pk, FLAG, START, cut) == gone
     _store([exposure(environment.pk, "too-late", "control", START + DAY)])
     assert _fold() == 0
     assert not FlagUnitDays.objects.filter(unit_id="too-late").exists()
