@@ -1,9 +1,10 @@
 """What a design would do before it is run, and what the tests do to a project's own users when nothing is different."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 from django.utils import timezone
@@ -14,7 +15,7 @@ from experiments.statistics.distributions import Floats
 from experiments.statistics.estimates import Comparison
 from experiments.statistics.means import welch_test
 from experiments.statistics.proportions import proportion_test
-from experiments.statistics.simulation import Design, Outcome, simulate
+from experiments.statistics.simulation import Design, Outcome, Tally, tally
 from experiments.statistics.summaries import Moments, Proportion
 from tenancy.errors import Invalid
 from tenancy.models import Environment
@@ -39,7 +40,22 @@ class Forecast:
     without: Outcome
 
 
-def forecast(
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """Runs of one design with its effect and without, to be added to more of them."""
+
+    with_effect: Tally
+    without: Tally
+
+    def __add__(self, other: "Runs") -> "Runs":
+        return Runs(self.with_effect + other.with_effect, self.without + other.without)
+
+    @property
+    def forecast(self) -> Forecast:
+        return Forecast(self.with_effect.outcome, self.without.outcome)
+
+
+def run(
     *,
     users_per_day: int,
     days: int,
@@ -50,12 +66,12 @@ def forecast(
     alpha: float = 0.05,
     treatment_share: float = 0.5,
     replications: int = 10_000,
-    seed: int = 1,
-) -> Forecast:
+    seed: int | Sequence[int] = 1,
+) -> Runs:
     """Run a design many times; `lift` is relative to the baseline, `sd` None means a rate. Raises Invalid."""
     effect = baseline * lift
 
-    def outcome(change: float) -> Outcome:
+    def of(change: float) -> Tally:
         design = Design(
             users_per_day=users_per_day,
             days=days,
@@ -66,12 +82,17 @@ def forecast(
             alpha=alpha,
             treatment_share=treatment_share,
         )
-        return simulate(design, replications, seed)
+        return tally(design, replications, seed)
 
     try:
-        return Forecast(outcome(effect), outcome(0.0))
+        return Runs(of(effect), of(0.0))
     except ValueError as error:
         raise Invalid(str(error)) from error
+
+
+def forecast(**design: Any) -> Forecast:
+    """`run` in one go, as rates and means."""
+    return run(**design).forecast
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +103,11 @@ class NullCheck:
     replications: int
     false_positives: int
     alpha: float
+
+    def __add__(self, more: "NullCheck") -> "NullCheck":
+        """Of the same users, split by another seed."""
+        alarms = self.false_positives + more.false_positives
+        return NullCheck(self.users, self.replications + more.replications, alarms, self.alpha)
 
     @property
     def rate(self) -> float:
@@ -112,15 +138,27 @@ def check_null(
     """Split the users of the last `days` at random, `replications` times, and test the metric each time.
 
     Whatever the variants did to them is the same in both halves, so every difference found is a false alarm. Raises
-    Invalid for ratio and quantile metrics, and where there are too few users to test.
+    what `checked_figures` raises.
     """
+    figures = checked_figures(environment, flag_key, metric, days=days, now=now or timezone.now())
+    return split_at_random(figures, metric, replications=replications, alpha=alpha, seed=seed)
+
+
+def checked_figures(environment: Environment, flag_key: str, metric: Metric, *, days: int, now: datetime) -> Floats:
+    """One figure per user. Raises Invalid for ratio and quantile metrics, and where there are too few users to test."""
     if metric.type in {Metric.Type.RATIO, Metric.Type.QUANTILE}:
         raise Invalid("Check a binary, count or continuous metric.", attr="metric", code="not_applicable")
-    figures = figures_of(environment.pk, flag_key, metric, days=days, now=now or timezone.now())
+    figures = figures_of(environment.pk, flag_key, metric, days=days, now=now)
     if figures.size < _FEWEST_USERS:
         raise Invalid(
             f"{figures.size} users saw {flag_key!r} in the last {days} days; that is too few to test.", attr="flagKey"
         )
+    return figures
+
+
+def split_at_random(
+    figures: Floats, metric: Metric, *, replications: int, alpha: float = 0.05, seed: int | Sequence[int] = 1
+) -> NullCheck:
     halves = _random_halves(figures, replications, np.random.default_rng(seed))
     alarms = sum(_p_value(control, treatment, metric) < alpha for control, treatment in halves)
     return NullCheck(figures.size, replications, alarms, alpha)

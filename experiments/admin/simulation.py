@@ -2,24 +2,22 @@
 
 import math
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import render
 
+from experiments.admin.slices import REPLICATIONS, SPLITS, ForecastSlices, NullSlices
 from experiments.models import Experiment, Metric
 from experiments.selectors import get_metric, metrics
-from experiments.simulations import NullCheck, check_null, forecast
+from experiments.simulations import Runs
 from tenancy.admin import visit
-from tenancy.errors import ServiceError
+from tenancy.errors import Invalid, ServiceError
 from tenancy.models import Environment
 
 if TYPE_CHECKING:
     from experiments.admin.experiments import ExperimentAdmin
 
-# Fewer than the command's: the rates are right to about one percentage point, and the page answers at once.
-REPLICATIONS = 2_000
-# Random splits of one's own users; enough to tell 5 % from 9 %.
-SPLITS = 400
-_CHECKED_DAYS = 14
 _MOST_DAYS = 60
 _NOT_CHECKED = (Metric.Type.RATIO, Metric.Type.QUANTILE)
 _MOST_USERS_PER_DAY = 10_000_000
@@ -32,53 +30,83 @@ _FIELDS = {
 
 
 def page(model_admin: "ExperimentAdmin", request: HttpRequest) -> HttpResponse:
-    texts = {name: request.GET.get(name, default).strip() for name, (_, default) in _FIELDS.items()}
-    rows: list[dict[str, Any]] = []
-    problems: list[str] = []
-    numbers = {name: _number(text) for name, text in texts.items()}
-    problems += [f"{_FIELDS[name][0]}: give a number." for name, value in numbers.items() if value is None]
-    if not problems:
-        given = {name: value for name, value in numbers.items() if value is not None}
-        if not (1 <= given["days"] <= _MOST_DAYS and 2 <= given["usersPerDay"] <= _MOST_USERS_PER_DAY):
-            problems = [f"Give 1 to {_MOST_DAYS} days, and 2 to {_MOST_USERS_PER_DAY:,} users a day."]
-        elif not given["lift"]:
-            problems = ["Give a change other than 0; false positives are told of no change at all as it is."]
-        else:
-            try:
-                rows = [_row(method, given) for method in Experiment.Method.values]
-            except ServiceError as error:
-                problems = [problem.detail for problem in error.problems]
-    environment = visit(request).environment
-    checked, refusals = _checked(environment, request.GET) if environment else (None, [])
+    """The page with as much as a slice came to; the page then asks for further slices of one part by itself."""
+    sent, environment = request.GET, visit(request).environment
+    part = sent.get("part", "") if request.headers.get("HX-Request") else ""
+    shown: dict[str, Any] = {"url": request.path, "list_url": model_admin.list_url(), "environment": environment}
+    is_null_asked = bool(sent.get("flag") or sent.get("metric"))
+    if part != "null" and (not is_null_asked or _FIELDS.keys() & sent.keys()):
+        shown |= _forecast(sent)
+    if part != "forecast" and environment and is_null_asked:
+        shown |= _null_check(environment, sent)
+    if part in {"forecast", "null"}:
+        # What is put into a page by its script is read as if there were none: there, whole would be sent at once.
+        return render(request, f"experiments/simulation_{part}.html", {**shown, "is_part": True})
     return model_admin.page(
         request,
         "experiments/simulation.html",
-        environment=environment,
         flags=_flag_keys(environment) if environment else [],
         metrics=metrics(environment.project).exclude(type__in=_NOT_CHECKED) if environment else [],
-        asked={name: request.GET.get(name, "") for name in ("flag", "metric")},
-        checked=checked,
-        refusals=refusals,
+        asked={name: sent.get(name, "") for name in ("flag", "metric")},
         splits=SPLITS,
         title="Simulate a design",
-        fields=[(name, label, texts[name]) for name, (label, _) in _FIELDS.items()],
-        rows=rows,
-        problems=problems,
-        replications=REPLICATIONS,
-        status=422 if problems or refusals else 200,
+        fields=[(name, label, text) for (name, (label, _)), text in zip(_FIELDS.items(), _texts(sent), strict=True)],
+        status=422 if shown.get("problems") or shown.get("refusals") else 200,
+        **shown,
     )
 
 
-def _checked(environment: Environment, sent: QueryDict) -> tuple[NullCheck | None, list[str]]:
-    """An A/A check of the environment's own users, where one was asked for."""
-    flag_key, metric_key = sent.get("flag", ""), sent.get("metric", "")
-    if not flag_key and not metric_key:
-        return None, []
+def _texts(sent: QueryDict) -> list[str]:
+    return [sent.get(name, default).strip() for name, (_, default) in _FIELDS.items()]
+
+
+def _forecast(sent: QueryDict) -> dict[str, Any]:
+    """As far as the runs have come, or what is wrong with what was asked."""
+    texts = dict(zip(_FIELDS, _texts(sent), strict=True))
+    shown: dict[str, Any] = {"design": texts, "replications": REPLICATIONS, "link": f"?{urlencode(texts)}"}
     try:
-        metric = get_metric(environment.project, metric_key)
-        return check_null(environment, flag_key, metric, days=_CHECKED_DAYS, replications=SPLITS), []
+        slices = ForecastSlices.resumed(_design(texts), _state(sent, "forecast"))
+        slices.work(is_whole="whole" in sent)
     except ServiceError as error:
-        return None, [problem.detail for problem in error.problems]
+        return {**shown, "problems": [problem.detail for problem in error.problems]}
+    effect = slices.design["baseline"] * slices.design["lift"]
+    return {**shown, "forecast": slices, "rows": [_row(*each, effect) for each in slices.complete.items()]}
+
+
+def _design(texts: dict[str, str]) -> dict[str, Any]:
+    """Raises Invalid, with all that is wrong."""
+    numbers = {name: _number(text) for name, text in texts.items()}
+    given = {name: value for name, value in numbers.items() if value is not None}
+    if len(given) < len(numbers):
+        wrong = [_FIELDS[name][0] for name, value in numbers.items() if value is None]
+        raise Invalid(f"Give a number: {', '.join(wrong)}.")
+    if not (1 <= given["days"] <= _MOST_DAYS and 2 <= given["usersPerDay"] <= _MOST_USERS_PER_DAY):
+        raise Invalid(f"Give 1 to {_MOST_DAYS} days, and 2 to {_MOST_USERS_PER_DAY:,} users a day.")
+    if not given["lift"]:
+        raise Invalid("Give a change other than 0; false positives are told of no change at all as it is.")
+    return {
+        "users_per_day": int(given["usersPerDay"]),
+        "days": int(given["days"]),
+        "baseline": given["baseline"] / 100,
+        "lift": given["lift"] / 100,
+    }
+
+
+def _null_check(environment: Environment, sent: QueryDict) -> dict[str, Any]:
+    """An A/A check of the environment's own users."""
+    asked = {"environment": str(environment.pk), "flag": sent.get("flag", ""), "metric": sent.get("metric", "")}
+    shown: dict[str, Any] = {"null_asked": asked, "null_link": f"?{urlencode(asked)}"}
+    try:
+        metric = get_metric(environment.project, asked["metric"])
+        slices = NullSlices.resumed(environment, asked["flag"], metric, _state(sent, "null"))
+        slices.work(is_whole="whole" in sent)
+    except ServiceError as error:
+        return {**shown, "refusals": [problem.detail for problem in error.problems]}
+    return {**shown, "null": slices, "checked": slices.check if slices.is_finished else None}
+
+
+def _state(sent: QueryDict, part: str) -> str:
+    return sent.get("state", "") if sent.get("part") == part else ""
 
 
 def _flag_keys(environment: Environment) -> list[str]:
@@ -86,16 +114,8 @@ def _flag_keys(environment: Environment) -> list[str]:
     return list(live.order_by("flag__key").values_list("flag__key", flat=True))
 
 
-def _row(method: str, given: dict[str, float]) -> dict[str, Any]:
-    baseline, lift = given["baseline"] / 100, given["lift"] / 100
-    found = forecast(
-        users_per_day=int(given["usersPerDay"]),
-        days=int(given["days"]),
-        baseline=baseline,
-        lift=lift,
-        method=method,
-        replications=REPLICATIONS,
-    )
+def _row(method: str, runs: Runs, effect: float) -> dict[str, Any]:
+    found = runs.forecast
     claimed = found.with_effect.mean_claimed_effect
     return {
         "method": Experiment.Method(method).label,
@@ -103,7 +123,7 @@ def _row(method: str, given: dict[str, float]) -> dict[str, Any]:
         "stop_day": found.with_effect.mean_stop_day,
         "half_by": _day_of_half(found.with_effect.stop_days),
         "false_positives": found.without.claim_rate,
-        "exaggeration": None if claimed is None else claimed / (baseline * lift),
+        "exaggeration": None if claimed is None else claimed / effect,
     }
 
 

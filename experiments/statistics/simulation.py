@@ -4,6 +4,7 @@ Vectorised over replications, seeded, so a plan can be judged before a single us
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,7 +51,46 @@ class Outcome:
     simulation_error: float
 
 
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a number of replications came to, to be added to others' of the same design run with another seed.
+
+    stops: how many stopped on each day, from day 1. claimed: the sum of the estimates of those that claimed.
+    """
+
+    replications: int
+    claims: int
+    right: int
+    stops: tuple[int, ...]
+    claimed: float
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(
+            self.replications + other.replications,
+            self.claims + other.claims,
+            self.right + other.right,
+            tuple(mine + others for mine, others in zip(self.stops, other.stops, strict=True)),
+            self.claimed + other.claimed,
+        )
+
+    @property
+    def outcome(self) -> Outcome:
+        rate = self.claims / self.replications
+        return Outcome(
+            claim_rate=rate,
+            right_direction_rate=self.right / self.replications,
+            mean_stop_day=sum(day * runs for day, runs in enumerate(self.stops, start=1)) / self.replications,
+            stop_days=tuple(runs / self.replications for runs in self.stops),
+            mean_claimed_effect=self.claimed / self.claims if self.claims else None,
+            simulation_error=math.sqrt(rate * (1 - rate) / self.replications),
+        )
+
+
 def simulate(design: Design, replications: int = 10_000, seed: int = 1) -> Outcome:
+    return tally(design, replications, seed).outcome
+
+
+def tally(design: Design, replications: int, seed: int | Sequence[int]) -> Tally:
     """Runs the design `replications` times; memory grows as replications times days."""
     _check(design, replications)
     effects, errors = _paths(design, replications, np.random.default_rng(seed))
@@ -59,14 +99,12 @@ def simulate(design: Design, replications: int = 10_000, seed: int = 1) -> Outco
     stops = np.where(claimed, crossed.argmax(axis=1), design.days - 1)
     estimates = effects[np.arange(replications), stops]
     right = claimed & (np.sign(estimates) == np.sign(design.effect))
-    rate = float(claimed.mean())
-    return Outcome(
-        claim_rate=rate,
-        right_direction_rate=float(right.mean()),
-        mean_stop_day=float(stops.mean()) + 1,
-        stop_days=tuple((np.bincount(stops, minlength=design.days) / replications).tolist()),
-        mean_claimed_effect=float(estimates[claimed].mean()) if claimed.any() else None,
-        simulation_error=math.sqrt(rate * (1 - rate) / replications),
+    return Tally(
+        replications,
+        claims=int(claimed.sum()),
+        right=int(right.sum()),
+        stops=tuple(np.bincount(stops, minlength=design.days).tolist()),
+        claimed=float(estimates[claimed].sum()),
     )
 
 

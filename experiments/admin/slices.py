@@ -1,0 +1,181 @@
+"""Simulations in slices: a part of the runs with each request, and the page carries the sums so far, signed.
+
+As with acts on many flags, nothing is remembered between the requests, and who leaves the page has stopped it. Seeds
+are fixed, so that the same address comes to the same figures for whoever opens it.
+"""
+
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from itertools import product
+from time import monotonic
+from typing import Any, ClassVar
+
+from django.core import signing
+from django.core.cache import cache
+from django.utils import timezone
+from redis.exceptions import RedisError
+
+from experiments.models import Experiment, Metric
+from experiments.simulations import NullCheck, Runs, checked_figures, run, split_at_random
+from experiments.statistics.distributions import Floats
+from experiments.statistics.simulation import Tally
+from tenancy.models import Environment
+
+# A page is answered soon whatever is asked, and a web process is not kept from others.
+SLICE_SECONDS = 0.25
+# As many as the command's: the rates are right to about half a percentage point.
+REPLICATIONS = 10_000
+_RUNS_IN_A_STEP = 1_000
+# Random splits of one's own users; enough to tell 5 % from 9 %.
+SPLITS = 400
+_SPLITS_IN_A_STEP = 20
+_CHECKED_DAYS = 14
+_KEPT_SECONDS = 600
+
+
+@dataclass(slots=True)
+class ForecastSlices:
+    """Every method's runs of one design, method by method."""
+
+    steps: ClassVar = list(product(Experiment.Method.values, range(REPLICATIONS // _RUNS_IN_A_STEP)))
+
+    design: dict[str, Any]
+    done: int = 0
+    runs: dict[str, Runs] = field(default_factory=dict)
+
+    @classmethod
+    def resumed(cls, design: dict[str, Any], state: str) -> "ForecastSlices":
+        """Go on from `state`, or begin where it is none of ours for this design."""
+        found = _read(state, _salt(design))
+        if found is None:
+            return cls(design)
+        runs = {method: Runs(*(_tally(each) for each in pair)) for method, pair in found["runs"].items()}
+        return cls(design, found["done"], runs)
+
+    def work(self, *, is_whole: bool) -> None:
+        """Go on for a slice, by one step at least. Raises Invalid."""
+        until = monotonic() + SLICE_SECONDS
+        while self.done < len(self.steps):
+            method, number = self.steps[self.done]
+            more = run(**self.design, method=method, replications=_RUNS_IN_A_STEP, seed=(1, number))
+            self.runs[method] = self.runs[method] + more if method in self.runs else more
+            self.done += 1
+            if monotonic() >= until and not is_whole:
+                return
+
+    @property
+    def state(self) -> str:
+        runs = {method: [asdict(pair.with_effect), asdict(pair.without)] for method, pair in self.runs.items()}
+        return _written({"done": self.done, "runs": runs}, _salt(self.design))
+
+    @property
+    def is_finished(self) -> bool:
+        return self.done == len(self.steps)
+
+    @property
+    def handled(self) -> int:
+        """Runs, with the change and without."""
+        return 2 * self.done * _RUNS_IN_A_STEP
+
+    @property
+    def total(self) -> int:
+        return 2 * len(self.steps) * _RUNS_IN_A_STEP
+
+    @property
+    def share(self) -> float:
+        return self.done / len(self.steps)
+
+    @property
+    def complete(self) -> dict[str, Runs]:
+        """Of the methods all of whose runs are there."""
+        return {method: runs for method, runs in self.runs.items() if runs.without.replications == REPLICATIONS}
+
+
+@dataclass(slots=True)
+class NullSlices:
+    """Random splits of a flag's users, who are those of one moment however long it takes."""
+
+    environment: Environment
+    flag_key: str
+    metric: Metric
+    until: datetime = field(default_factory=timezone.now)
+    check: NullCheck | None = None
+
+    @classmethod
+    def resumed(cls, environment: Environment, flag_key: str, metric: Metric, state: str) -> "NullSlices":
+        slices = cls(environment, flag_key, metric)
+        found = _read(state, slices.salt)
+        if found is not None:
+            slices.until = datetime.fromisoformat(found["until"])
+            slices.check = NullCheck(**found["check"])
+        return slices
+
+    def work(self, *, is_whole: bool) -> None:
+        """Go on for a slice, by one step at least. Raises Invalid."""
+        figures = self._figures()
+        until = monotonic() + SLICE_SECONDS
+        while not self.is_finished:
+            seed = (1, self.handled // _SPLITS_IN_A_STEP)
+            more = split_at_random(figures, self.metric, replications=_SPLITS_IN_A_STEP, seed=seed)
+            self.check = more if self.check is None else self.check + more
+            if monotonic() >= until and not is_whole:
+                return
+
+    def _figures(self) -> Floats:
+        """Read once: reading takes as long as hundreds of splits."""
+        name = f"console:null:{self.salt}:{self.metric.updated_at.isoformat()}:{self.until.isoformat()}"
+        found: Floats | None = None
+        with suppress(RedisError):  # without it each slice reads them anew
+            found = cache.get(name)
+        if found is None:
+            found = checked_figures(self.environment, self.flag_key, self.metric, days=_CHECKED_DAYS, now=self.until)
+            with suppress(RedisError):
+                cache.set(name, found, _KEPT_SECONDS)
+        return found
+
+    @property
+    def salt(self) -> str:
+        return _salt([self.environment.pk, self.flag_key, self.metric.pk])
+
+    @property
+    def state(self) -> str:
+        check = asdict(self.check) if self.check else None
+        return _written({"until": self.until.isoformat(), "check": check}, self.salt)
+
+    @property
+    def is_finished(self) -> bool:
+        return self.handled >= SPLITS
+
+    @property
+    def handled(self) -> int:
+        return self.check.replications if self.check else 0
+
+    @property
+    def total(self) -> int:
+        return SPLITS
+
+    @property
+    def share(self) -> float:
+        return self.handled / SPLITS
+
+
+def _tally(stored: dict[str, Any]) -> Tally:
+    return Tally(**{**stored, "stops": tuple(stored["stops"])})
+
+
+def _salt(asked: Any) -> str:
+    """What was asked: sums of one question are no answer to another."""
+    return f"simulation:{REPLICATIONS}:{asked}"
+
+
+def _written(state: dict[str, Any], salt: str) -> str:
+    return signing.dumps(state, salt=salt, compress=True)
+
+
+def _read(state: str, salt: str) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = signing.loads(state, salt=salt)
+    except signing.BadSignature:
+        return None
+    return found
