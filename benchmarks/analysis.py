@@ -126,17 +126,17 @@ def _nightly(options: argparse.Namespace) -> list[str]:
     cuped = selectors.Pairing(replace(revenue, cap=500), revenue, week, week, before=2 * week)
     single = selectors.Distribution(selectors.Scope.EVENTS, selectors.Pairing(revenue, None, week, week))
     each = selectors.Distribution(selectors.Scope.UNITS, selectors.Pairing(revenue, revenue, week, week, 2 * week))
-    # It cuts two days, which are worked out each time.
     paused = {"pauses": [(START + timedelta(days=3, hours=6), START + timedelta(days=4, hours=18))]}
-    questions: list[tuple[str, Callable[[], Any], Callable[[], int], int]] = [
-        (name, partial(read, *asked, week, **pauses), partial(keep_sums, *asked, week, **pauses), days)
-        for name, read, pauses, days in (
-            ("sum", selectors.value_summary, {}, DAYS),
-            ("sum, paused for a day and a half", selectors.value_summary, paused, DAYS - 2),
+    questions: list[tuple[str, Callable[[], Any], Callable[[], int]]] = [
+        (
+            name,
+            partial(selectors.value_summary, *asked, week, **pauses),
+            partial(keep_sums, *asked, week, **pauses),
         )
+        for name, pauses in (("sum", {}), ("sum, paused for a day and a half", paused))
     ]
     questions += [
-        (name, partial(read, *place, START, END, what), partial(keep, *place, START, END, what), DAYS)
+        (name, partial(read, *place, START, END, what), partial(keep, *place, START, END, what))
         for name, read, keep, what in (
             ("ratio", selectors.pair_summary, keep_pairs, ratio),
             ("capped sum with CUPED", selectors.pair_summary, keep_pairs, cuped),
@@ -152,7 +152,7 @@ def _nightly(options: argparse.Namespace) -> list[str]:
 
     lines = ["| seconds | " + " | ".join(name for name, *_ in questions) + " |", "|---" * (len(questions) + 1) + "|"]
     rows: dict[str, list[str]] = defaultdict(list)
-    for _, read, keep, days in questions:
+    for _, read, keep in questions:
 
         def one_more(keep: Callable[[], int] = keep) -> None:
             young(1)
@@ -161,7 +161,7 @@ def _nightly(options: argparse.Namespace) -> list[str]:
         whole = read()
         rows["whole, nothing kept"].append(_median(read, options.rounds))
         started = time.perf_counter()
-        assert keep() == days
+        assert keep() == DAYS
         rows["keeping all days"].append(f"{time.perf_counter() - started:.3f}")
         rows["keeping one more day"].append(_median(one_more, options.rounds))
         assert read() == whole

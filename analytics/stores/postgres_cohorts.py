@@ -64,11 +64,11 @@ ends AS (SELECT day, max(last_event_at) AS last_event_at FROM each GROUP BY day)
 counters AS ({COUNTERS}),
 kept AS (
 INSERT INTO cohort_sums (
-    environment_id, experiment, phase, event_name, window_ms, day, variant, changes, arrived, last_event_at, users,
+    environment_id, experiment, phase, event_name, window_ms, day, variant, changes, arrived, cut, last_event_at, users,
     converted, total_micros, squares_micros, events, event_squares
 )
 SELECT %(environment_id)s, %(experiment)s, %(phase)s, %(event_name)s, %(window_ms)s, day, variant, changes, arrived,
-       last_event_at, users, coalesce(converted, 0), coalesce(total, 0), coalesce(squares, 0), coalesce(events, 0),
+       cut, last_event_at, users, coalesce(converted, 0), coalesce(total, 0), coalesce(squares, 0), coalesce(events, 0),
        coalesce(event_squares, 0)
 FROM users JOIN counters USING (day) LEFT JOIN sums USING (day, variant) LEFT JOIN ends USING (day)
 RETURNING day

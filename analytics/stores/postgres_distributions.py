@@ -32,7 +32,7 @@ def whole_distribution(period: Period, distribution: Distribution) -> dict[str, 
 
 def _parts(distribution: Distribution, events_from: dict[str, str]) -> str:
     """Common tables up to `parts`: of each of those of units the number by variant, day and sign, and packed rows."""
-    each, columns = (_of_events, "value") if distribution.scope is Scope.EVENTS else (_of_units, "y, x")
+    each = _of_events if distribution.scope is Scope.EVENTS else _of_units
     of_each = [each(distribution, units, since) for units, since in events_from.items()]
     every = " UNION ALL ".join(f"SELECT variant, day, sign FROM {units}" for units in events_from)
     return f"""
@@ -42,7 +42,7 @@ def _parts(distribution: Distribution, events_from: dict[str, str]) -> str:
         SELECT variant, sign, day, units, coalesce(late, 0) AS late, packed, last_event_at
         FROM (SELECT variant, sign, day, count(*) AS units FROM ({every}) AS every GROUP BY variant, sign, day) AS sizes
         LEFT JOIN (
-            SELECT variant, sign, day, string_agg({_SENT[distribution.scope]}, ''::bytea ORDER BY {columns}) AS packed
+            SELECT variant, sign, day, string_agg({_SENT[distribution.scope]}, ''::bytea) AS packed
             FROM counted GROUP BY variant, sign, day
         ) AS packs USING (variant, sign, day)
         LEFT JOIN (
@@ -107,9 +107,10 @@ def _keep(distribution: Distribution) -> str:
     counters AS ({COUNTERS}),
     kept AS (
         INSERT INTO cohort_distributions (
-            environment_id, experiment, phase, question, day, variant, changes, arrived, last_event_at, units, packed
+            environment_id, experiment, phase, question, day, variant, changes, arrived, cut, last_event_at,
+            units, packed
         )
-        SELECT %(environment_id)s, %(experiment)s, %(phase)s, %(question)s, day, variant, changes, arrived,
+        SELECT %(environment_id)s, %(experiment)s, %(phase)s, %(question)s, day, variant, changes, arrived, cut,
                ends.last_event_at, units, coalesce(packed, ''::bytea)
         FROM parts JOIN counters USING (day) JOIN ends USING (day)
         RETURNING day

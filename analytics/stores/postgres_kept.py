@@ -7,7 +7,8 @@ ingest counts both in the transaction that stores them. Kept sums have crossover
 after its first day: what those few contribute is worked out each time and taken off.
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -15,7 +16,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from analytics.stores.postgres_reads import NO_END, SET_UP
+from analytics.stores.postgres_reads import ENROLLED, NO_END, SET_UP
 
 DAY = timedelta(days=1)
 _Stretch = tuple[datetime, datetime]
@@ -44,16 +45,16 @@ WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s AND ph
 """
 ALL_YOUNG = _UNITS
 YOUNG = _UNITS + "AND (crossed_at IS NULL OR crossed_at >= %(until)s)"
-CROSSED = """
+CROSSED = f"""
 SELECT unit_id, variant, first_at, (first_at AT TIME ZONE 'UTC')::date AS day, -1 AS sign
 FROM first_exposures
 WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s AND phase = %(phase)s
-  AND crossed_at IS NOT NULL AND crossed_at < %(until)s
+  AND crossed_at IS NOT NULL AND crossed_at < %(until)s AND {ENROLLED}
   AND (first_at AT TIME ZONE 'UTC')::date = ANY (%(held)s::date[])
 """
 COUNTERS = """
-SELECT * FROM unnest(%(days)s::date[], %(changes)s::bigint[], %(arrivals)s::bigint[])
-    AS counters (day, changes, arrived)
+SELECT * FROM unnest(%(days)s::date[], %(changes)s::bigint[], %(arrivals)s::bigint[], %(day_cuts)s::text[])
+    AS counters (day, changes, arrived, cut)
 """
 # The counters first: what changes between them and the sums then shows as a difference, never the other way.
 _READ_COUNTERS = f"""
@@ -76,6 +77,7 @@ class Kept:
         SELECT sums.* FROM {self.table} AS sums
         WHERE {_PLACE} AND {self.key} AND sums.day >= %(first_day)s AND sums.day < %(end_day)s
           AND sums.changes = {_CHANGES.format(day="sums.day")} AND sums.arrived = {_ARRIVED.format(day="sums.day")}
+          AND sums.cut = coalesce(%(cuts)s::jsonb ->> to_char(sums.day, 'YYYY-MM-DD'), '')
           AND coalesce(sums.last_event_at, '-infinity') < %(deadline)s
         """
 
@@ -86,6 +88,7 @@ class Kept:
         """
         for _ in range(_TRIES):
             with reading() as cursor:
+                parameters["cuts"] = json.dumps(_cuts(parameters))
                 held = self._held(cursor, parameters)
                 if not held:
                     return None
@@ -103,8 +106,10 @@ class Kept:
         parameters |= {"deadline": NO_END, "until": _midnight(parameters["end_day"])}
         with reading() as cursor:
             cursor.execute(_LOCK, parameters)
+            cuts = _cuts(parameters)
+            parameters["cuts"] = json.dumps(cuts)
             held = self._held(cursor, parameters)
-            parameters["days"] = [day for day in _whole_days(parameters) if day not in held]
+            parameters["days"] = [day for day in _days(parameters) if day not in held]
             if not parameters["days"]:
                 return 0
             cursor.execute(_READ_COUNTERS, parameters)
@@ -114,13 +119,13 @@ class Kept:
                 f"DELETE FROM {self.table} AS sums WHERE {_PLACE} AND {self.key} AND sums.day = ANY (%(days)s::date[])",
                 parameters,
             )
-            stretches = _joined([(_midnight(day), _midnight(day + DAY)) for day in parameters["days"]])
-            _execute(cursor, statement, parameters, held, stretches)
+            parameters["day_cuts"] = [cuts.get(day.isoformat(), "") for day in parameters["days"]]
+            _execute(cursor, statement, parameters, held, _open(parameters, held))
             return int(cursor.fetchone()[0])
 
     def _held(self, cursor: Any, parameters: dict[str, Any]) -> set[date]:
         cursor.execute(f"SELECT DISTINCT day FROM ({self.holding}) AS holding", parameters)
-        return {day for (day,) in cursor.fetchall()}.intersection(_whole_days(parameters))
+        return {day for (day,) in cursor.fetchall()}
 
 
 def _execute(
@@ -141,7 +146,7 @@ def _execute(
 
 def _open(parameters: dict[str, Any], held: set[date]) -> list[_Stretch]:
     """From the first day to `until`, without the days that hold and without the pauses."""
-    shut = _joined([*((_midnight(day), _midnight(day + DAY)) for day in sorted(held)), *parameters["closed"]])
+    shut = _joined([*(_bounds(day) for day in held), *parameters["closed"]])
     found, since = [], _midnight(parameters["first_day"])
     for from_, to in shut:
         if from_ > since:
@@ -150,7 +155,7 @@ def _open(parameters: dict[str, Any], held: set[date]) -> list[_Stretch]:
     return [stretch for stretch in [*found, (since, parameters["until"])] if stretch[0] < stretch[1]]
 
 
-def _joined(stretches: list[_Stretch]) -> list[_Stretch]:
+def _joined(stretches: Sequence[_Stretch]) -> list[_Stretch]:
     """The same time in as few stretches as it takes, in order."""
     found: list[_Stretch] = []
     for since, until in sorted(stretches):
@@ -161,14 +166,30 @@ def _joined(stretches: list[_Stretch]) -> list[_Stretch]:
     return found
 
 
-def _whole_days(parameters: dict[str, Any]) -> Iterator[date]:
-    """Those that no pause cuts: what is kept of a day is kept of all who were first exposed on it."""
+def _cuts(parameters: dict[str, Any]) -> dict[str, str]:
+    """By day, what the pauses take of it, for the days that they take anything of: what is kept is about the rest."""
+    cuts: dict[str, str] = {}
+    for day in _days(parameters):
+        midnight, next_midnight = _bounds(day)
+        taken = [
+            (max(since, midnight) - midnight, min(until, next_midnight) - midnight)
+            for since, until in _joined(parameters["closed"])
+            if since < next_midnight and until > midnight
+        ]
+        if taken:
+            cuts[day.isoformat()] = ", ".join(f"{since} to {until}" for since, until in taken)
+    return cuts
+
+
+def _days(parameters: dict[str, Any]) -> Iterator[date]:
     day = parameters["first_day"]
     while day < parameters["end_day"]:
-        since, until = _midnight(day), _midnight(day + DAY)
-        if not any(from_ < until and to > since for from_, to in parameters["closed"]):
-            yield day
+        yield day
         day += DAY
+
+
+def _bounds(day: date) -> _Stretch:
+    return _midnight(day), _midnight(day + DAY)
 
 
 def _midnight(day: date) -> datetime:

@@ -92,11 +92,11 @@ def _keep(pairing: Pairing) -> str:
     counters AS ({COUNTERS}),
     kept AS (
         INSERT INTO cohort_pairs (
-            environment_id, experiment, phase, question, day, variant, changes, arrived, last_event_at, users,
+            environment_id, experiment, phase, question, day, variant, changes, arrived, cut, last_event_at, users,
             sum_y, sum_yy, sum_x, sum_xx, sum_xy, above_cap
         )
         SELECT %(environment_id)s, %(experiment)s, %(phase)s, %(question)s, day, variant, changes, arrived,
-               last_event_at, users, coalesce(y, 0), coalesce(yy, 0), coalesce(x, 0), coalesce(xx, 0),
+               cut, last_event_at, users, coalesce(y, 0), coalesce(yy, 0), coalesce(x, 0), coalesce(xx, 0),
                coalesce(xy, 0), coalesce(above, 0)
         FROM users JOIN counters USING (day) LEFT JOIN sums USING (day, variant) LEFT JOIN ends USING (day)
         RETURNING day

@@ -27,7 +27,7 @@ _BEGINNING = FIRST_PHASE
 NO_END = datetime(9000, 1, 1, tzinfo=UTC)
 
 # Whoever was first exposed during a pause is not enrolled; without pauses the planner leaves the question out.
-_ENROLLED = "(%(pauses)s::tstzmultirange IS NULL OR NOT first_at <@ %(pauses)s::tstzmultirange)"
+ENROLLED = "(%(pauses)s::tstzmultirange IS NULL OR NOT first_at <@ %(pauses)s::tstzmultirange)"
 # One row per unit from the raw events, in one pass; a bot has no first exposure. Only of units that saw more variants
 # the first one has to be looked up, in the index by experiment and time; at equal instants the variant that sorts first
 # is the first, as in `unit_states`.
@@ -45,7 +45,7 @@ SELECT unit_id, first_at, low <> high AS is_crossover, CASE WHEN low = high THEN
     WHERE first.environment_id = %(environment_id)s AND first.experiment = %(experiment)s
       AND first.occurred_at = seen.first_at AND first.unit_id = seen.unit_id AND NOT first.is_bot
 ) END AS variant
-FROM seen WHERE first_at IS NOT NULL AND {_ENROLLED}
+FROM seen WHERE first_at IS NOT NULL AND {ENROLLED}
 """
 _RAW_BOTS = "SELECT count(*) FROM seen WHERE first_at IS NULL"
 # The same from what the ingest keeps up; a unit that crossed over after the end had not yet.
@@ -53,7 +53,7 @@ _KEPT_UNITS = f"""
 SELECT unit_id, variant, first_at, crossed_at IS NOT NULL AND crossed_at < %(until)s AS is_crossover
 FROM first_exposures
 WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s AND phase = %(phase)s
-  AND first_at < %(until)s AND {_ENROLLED}
+  AND first_at < %(until)s AND {ENROLLED}
 """
 _KEPT_BOTS = """
 SELECT count(*) FROM first_exposures

@@ -100,12 +100,23 @@ def test_a_new_day__after_a_pause__works_out_no_day_whose_window_is_over(environ
         at = START + day * DAY + 3 * HOUR
         events = [conversion(env, f"user-{day}", at + HOUR, value=2.0)]
         store_events(Batch([exposure(env, f"user-{day}", "control", at)], events))
-    # Days 2, 4, 5 and 6 are cut by the pauses, and never kept.
-    assert _keep(env, START + 10 * DAY) == [6, 6]
+    # The pauses leave days 5 and 6 without anyone.
+    assert _keep(env, START + 10 * DAY) == [8, 8]
     store_events(Batch([], [conversion(env, "user-9", START + 10 * DAY + HOUR)]))
-    # Units of day 8 may buy for 30 hours, which day 10 is in; those of day 3, in the week of the pairs, as well.
-    assert _keep(env, START + 10 * DAY) == [2, 4]
+    # Units of day 8 may buy for 30 hours, which day 10 is in; those of days 3 and 4, in the week of the pairs, as well.
+    assert _keep(env, START + 10 * DAY) == [2, 5]
     _assert_same(env, START + 10 * DAY)
+
+
+def test_a_unit__first_seen_in_a_pause__is_not_taken_off_when_it_crosses_over(environment: Environment) -> None:
+    env, at = environment.pk, START + 2 * DAY + 10 * HOUR
+    seen = {"in it": at, "after it": at + 8 * HOUR, "later": at + 9 * HOUR, "crossing": at + 9 * HOUR}
+    store_events(Batch([exposure(env, unit, "control", moment) for unit, moment in seen.items()]))
+    _keep(env, START + 5 * DAY)
+    crossed_at = START + 3 * DAY
+    store_events(Batch([exposure(env, unit, "treatment", crossed_at) for unit in ("in it", "crossing")]))
+    _assert_same(env, START + 5 * DAY)
+    assert _keep(env, START + 5 * DAY) == [0, 0]
 
 
 def test_pauses__change__is_seen_by_what_is_kept(environment: Environment) -> None:
