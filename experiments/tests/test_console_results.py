@@ -123,7 +123,7 @@ def test_results__secondary_metric__shows_what_its_difference_is_between(console
     page = console_viewer.get(url(_with_revenue(acme), "results")).text
 
     found = page[page.index("Secondary metrics per variant") :]
-    assert '<td>treatment</td><td class="fs-number">80</td><td class="fs-number">200</td>' in found
+    assert '<th scope="row">treatment</th><td class="fs-number">80</td><td class="fs-number">200</td>' in found
     assert '<td class="fs-number">+0.5</td><td class="fs-number">+25.0 %</td>' in found
 
 
