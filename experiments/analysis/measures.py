@@ -1,4 +1,7 @@
-"""One metric in every arm, as the statistics' frozen summaries: from the storage's sums, or from users one by one."""
+"""One metric in every arm, as the statistics' frozen summaries.
+
+From the storage's sums, where a share decides from its distributions, and for some of the users from them one by one.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
