@@ -28,7 +28,7 @@ _LOCK_SPACE = 1_001_831
 # Between the question which days hold and the answer a late exposure may come to one; then it is asked again.
 _TRIES = 3
 # Flags of a day are folded together, since each pass reads the day's events; so many exposures at most, or one flag.
-_MOST_AT_ONCE = 2_000_000
+_MOST_AT_ONCE = 500_000
 
 _OF_FLAG = "environment_id = %(environment_id)s AND flag_key = %(flag_key)s"
 # Days beyond the raw events are as they were when those went.
