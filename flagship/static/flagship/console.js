@@ -50,6 +50,18 @@
     }
   };
 
+  // What is wrong is said with its field, and the first of them has the keyboard.
+  const wrongFields = () => {
+    document.querySelectorAll(".fs-field > .fs-error").forEach((said, index) => {
+      const field = said.parentElement.querySelector("input:not([type=hidden]), select, textarea");
+      if (!field) return;
+      said.id ||= `error-${index}`;
+      field.ariaInvalid = "true";
+      field.setAttribute("aria-describedby", [field.getAttribute("aria-describedby"), said.id].filter(Boolean).join(" "));
+      if (!index) field.focus();
+    });
+  };
+
   const copy = async (button) => {
     const source = document.querySelector(button.dataset.copy);
     const status = document.querySelector("[data-copy-status]");
@@ -118,6 +130,7 @@
   document.addEventListener("DOMContentLoaded", () => {
     localTimes(document);
     typedInstants();
+    wrongFields();
     for (const element of document.querySelectorAll("[data-load]")) load(element);
   });
 })();

@@ -1,0 +1,51 @@
+"""The designer as it is met elsewhere: on a phone, in the dark, with every error shown."""
+
+import pytest
+from django.urls import reverse
+
+from experiments import services as experiment_services
+from flags import services
+from flagship.tests.browser.test_pages_in_browser import serious
+from tenancy.testing import ALICE
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True}
+
+
+@pytest.fixture
+def address(acme):
+    rollout = [{"variant": "treatment", "percent": 50}]
+    payload = {"key": "new-checkout", "enabled": True, "rollout": rollout}
+    services.create_flag(actor=ALICE, environment=acme.staging, payload=payload)
+    metric = {"key": "purchases", "type": "binary", "eventName": "purchase"}
+    experiment_services.create_metric(actor=ALICE, environment=acme.staging, payload=metric)
+    return f"{reverse('admin:experiments_experiment_add')}?environment={acme.staging.pk}"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_designer__every_error_on_a_phone__is_beside_its_field_and_clean(open_session, console_editor, address, scheme):
+    page = open_session(console_editor, color_scheme=scheme, timezone_id="Europe/Berlin", **PHONE).visit(address)
+    wrong = {
+        "Share of users": "much", "Planned users, all variants": "-1", "Error rate": "high",
+        "Cap the most extreme users": "few",
+    }  # fmt: skip
+    for label, text in wrong.items():
+        page.get_by_label(label).fill(text)
+    page.get_by_label("Start by itself at").fill("2032-03-28T02:30")
+    page.get_by_role("button", name="Add a condition").click()
+    page.locator("[data-operator]").first.select_option("less_than")
+    page.locator("[data-attribute]").first.fill("age")
+    page.locator("[data-value]").first.fill("ten")
+    page.get_by_role("button", name="Create draft").click()
+    page.get_by_text("There is no 02:30").wait_for()
+    page.wait_for_load_state("networkidle")
+
+    for label in [*wrong, "Start by itself at"]:
+        field = page.get_by_label(label)
+        said = page.locator(f"#{field.get_attribute('aria-describedby').split()[-1]}")
+        assert (field.get_attribute("aria-invalid"), said.get_attribute("role")) == ("true", "alert")
+    # The keyboard is where there is something to mend.
+    assert page.evaluate("document.activeElement.name") == "trafficPercent"
+    assert page.get_by_label("Share of users").input_value() == "much"
+    assert serious(page, "errors") == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
