@@ -18,6 +18,7 @@ pytest_plugins = [
     "tenancy.admin.testing",
     "flags.testing",
     "flags.streaming.testing",
+    "flagship.tests.console_pages",
     "flagship.tests.providers",
 ]
 

@@ -14,8 +14,9 @@ from experiments.models import Experiment, ExperimentResult
 from experiments.schedule import JobState, job_states
 from flags.models import FlagConfig
 from flagship.console import health, timetable
+from flagship.console.navigation import may_make_flags
 from tenancy.admin import TenantEntryAdmin, visit
-from tenancy.models import Environment, Role
+from tenancy.models import Environment
 
 _MOST_ROWS = 10
 # A flag that has given everybody one variant for so long is a decision taken: the code may lose the question.
@@ -52,7 +53,7 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "title": "Home",
         "environments": looking.environments,
         "current_environment": environment,
-        "may_create": looking.may(Role.EDITOR, environment),
+        "may_create": may_make_flags(request),
     }
     if environment is None:
         return context

@@ -32,6 +32,12 @@ def may_edit(request: HttpRequest) -> bool:
     return visit(request).may(Role.EDITOR, visit(request).environment)
 
 
+def may_make_flags(request: HttpRequest) -> bool:
+    """In the project in view: a flag is there in each of its environments."""
+    environment = visit(request).environment
+    return environment is not None and visit(request).may_in_project(Role.EDITOR, environment.project)
+
+
 def pages(request: HttpRequest) -> Iterator[Page]:
     """What the navigation leads to, and what one may begin, for the search to find by title."""
     # Settings build the navigation before there are apps; here there are.
@@ -41,8 +47,9 @@ def pages(request: HttpRequest) -> Iterator[Page]:
         for item in section["items"]:
             if "permission" not in item or import_string(item["permission"])(request):
                 yield Page(item["title"], item["icon"], str(item["link"]))
-    if may_edit(request):
+    if may_make_flags(request):
         yield Page("New flag", "add", reverse("admin:flags_flagconfig_add"))
+    if may_edit(request):
         yield Page("New experiment", "add", reverse("admin:experiments_experiment_add"))
         yield Page("New segment", "add", reverse("admin:flags_segment_add"))
         yield Page("Kill by tag", "emergency_home", reverse("admin:flags_flagconfig_kill_tag"))

@@ -1,6 +1,7 @@
-"""Each role follows every link that its console pages show: none is refused, and no page fails."""
+"""Each role follows every link and presses every button of its console pages: none is refused, and no page fails."""
 
 import pytest
+from django.db import transaction
 
 from experiments import services as experiment_services
 from flags import services
@@ -38,13 +39,50 @@ def content(environment):
     return environment.project.organization
 
 
-@pytest.mark.parametrize("role", [Role.VIEWER, Role.EDITOR, Role.ADMIN, Role.OWNER])
-def test_role__follows_every_link__none_is_refused(content, person, role):
-    client = signed_in(person(role, content, "somebody"))
+def whole(environment):
+    return {}
+
+
+def of_project(environment):
+    return {"project": environment.project}
+
+
+def of_environment(environment):
+    return {"project": environment.project, "environment": environment}
+
+
+@pytest.mark.parametrize(
+    ("role", "reach"),
+    [
+        (Role.VIEWER, whole),
+        (Role.EDITOR, whole),
+        (Role.ADMIN, whole),
+        (Role.OWNER, whole),
+        (Role.ADMIN, of_project),
+        (Role.EDITOR, of_environment),
+        (Role.VIEWER, of_environment),
+    ],
+)
+def test_role__follows_every_link_and_sends_every_form__none_is_refused(content, environment, person, role, reach):
+    client = signed_in(person(role, content, "somebody", **reach(environment)))
 
     statuses, posts = crawl(client)
 
-    assert len(statuses) > 30
+    assert len(statuses) > 20
     assert {address: status for address, status in statuses.items() if status not in {200, 302}} == {}
     # A viewer finds no button that changes something; everybody else does.
     assert (posts == []) == (role == Role.VIEWER), posts
+    refused = [
+        f"{address} {button}: {status}" for address, button, status in _sent(client, posts) if status in {403, 404}
+    ]
+    assert refused == []
+
+
+def _sent(client, posts):
+    """Press each button, as the page has it, and take back what it did."""
+    for address, form in posts:
+        for button in form.buttons:
+            with transaction.atomic():
+                answer = client.post(address, {**form.fields, **button})
+                transaction.set_rollback(True)
+            yield address, button, answer.status_code

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
 from unfold.decorators import display
 
 from audit.admin import EntryAdmin
@@ -44,6 +44,9 @@ class TenantEntryAdmin(EntryAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ConsoleList]:  # noqa: ARG002 - Django's signature
         return ConsoleList
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:  # noqa: ARG002 - Django's signature
+        raise Http404("An entry never changes.")
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return bool(visit(request).organizations)

@@ -50,9 +50,17 @@ class Session:
     page: Any
     base_url: str
     complaints: list[str] = field(default_factory=list)
+    under_way: set[Any] = field(default_factory=set)
 
     def visit(self, path: str) -> Any:
         self.page.goto(f"{self.base_url}{path}")
+        return self.page
+
+    def settle(self) -> Any:
+        """Wait until the page is there with what it asks for itself."""
+        self.page.wait_for_load_state("load")
+        if self.under_way:
+            self.page.wait_for_load_state("networkidle")
         return self.page
 
 
@@ -102,6 +110,8 @@ def open_session(chromium: Any, served: Any) -> Iterator[Callable[..., Session]]
         session = Session(context.new_page(), served.url)
         session.page.on("console", lambda message: _note(session, message))
         session.page.on("pageerror", lambda error: session.complaints.append(f"{session.page.url}: {error}"))
+        session.page.on("request", lambda request: _note_asked(session, request))
+        session.page.on("requestfinished", lambda request: _note_answered(session, request))
         session.page.on("requestfailed", lambda request: _note_failure(session, request))
         session.page.on("response", lambda answer: _note_status(session, answer))
         sessions.append(session)
@@ -118,7 +128,16 @@ def _note(session: Session, message: Any) -> None:
         session.complaints.append(f"{session.page.url}: {message.type}: {message.text}")
 
 
+def _note_asked(session: Session, request: Any) -> None:
+    session.under_way.add(request)
+
+
+def _note_answered(session: Session, request: Any) -> None:
+    session.under_way.discard(request)
+
+
 def _note_failure(session: Session, request: Any) -> None:
+    _note_answered(session, request)
     # The page itself takes back a preview that a later keystroke has made pointless.
     if request.failure != "net::ERR_ABORTED":
         session.complaints.append(f"failed: {request.url} {request.failure}")

@@ -1,0 +1,388 @@
+"""Every page of the console: one of each route, with something to show on it, and what only sending a form shows."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode, urljoin
+
+import pytest
+from django.contrib import admin
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from analytics.events import Batch
+from analytics.services import store_events
+from audit.models import Entry
+from experiments import services as experiment_services
+from experiments.analysis import window_of
+from experiments.tests.conftest import START, conversion, exposure
+from flags import services
+from flagship.tests.crawling import Page
+from tenancy import services as tenancy_services
+from tenancy.admin.testing import signed_in
+from tenancy.models import Membership, Role, User
+from tenancy.services.saved_views import save_view
+from tenancy.testing import ALICE
+
+# Routes that have no page, and why. Whatever is not here has one, and is looked at.
+_SCRIPTED = "what a page's script asks for"
+_FILE = "a file"
+_FORM = "takes a form alone"
+NO_PAGE = {
+    "admin:search": "our own search answers at that address",
+    "admin:login": "for whoever is not signed in; it has a test of its own",
+    "admin:logout": _FORM,
+    "admin:autocomplete": "no list of ours asks it",
+    "admin:jsi18n": "a script",
+    "admin:view_on_site": "nothing has an address outside the console",
+    "console_session": _SCRIPTED,
+    "console_search": _SCRIPTED,
+    "console_view_save": _FORM,
+    "console_view_forget": _FORM,
+    "admin:audit_entry_export": _FILE,
+    "admin:audit_entry_add": "the log is written by what is done",
+    "admin:audit_entry_delete": "the log is for good",
+    "admin:experiments_experiment_export": _FILE,
+    "admin:experiments_experiment_stored_export": _FILE,
+    "admin:experiments_experiment_chart": _FILE,
+    "admin:experiments_experiment_stored_chart": _FILE,
+    "admin:experiments_experiment_plan": _SCRIPTED,
+    "admin:experiments_experiment_delete": "a draft is deleted over the API",
+    "admin:flags_flagconfig_attributes": _SCRIPTED,
+    "admin:flags_flagconfig_preview_new": _SCRIPTED,
+    "admin:flags_flagconfig_preview": _SCRIPTED,
+    "admin:flags_flagconfig_people": _SCRIPTED,
+    "admin:flags_flagconfig_exposures": _SCRIPTED,
+    "admin:flags_flagconfig_try_draft": _SCRIPTED,
+    "admin:flags_flagconfig_kill_many": _FORM,
+    "admin:flags_flagconfig_release_many": _FORM,
+    "admin:flags_flagconfig_archive_many": _FORM,
+    "admin:flags_flagconfig_delete": "a flag is archived",
+    "admin:flags_segment_preview": _SCRIPTED,
+    "admin:tenancy_credential_delete": "a key is revoked",
+    "admin:tenancy_membership_delete": "a role is taken away",
+    "admin:tenancy_organization_add": "whoever runs the installation makes it",
+    "admin:tenancy_organization_delete": "whoever runs the installation removes it",
+    **{
+        f"admin:{model}_history": "the audit log has it"
+        for model in (
+            "audit_entry", "experiments_experiment", "experiments_metric", "flags_layer", "flags_segment",
+            "tenancy_credential", "tenancy_environment", "tenancy_membership", "tenancy_organization",
+            "tenancy_project", "tenancy_serviceaccount",
+        )
+    },
+}  # fmt: skip
+# Templates that no page or state below shows, and where they are looked at.
+ELSEWHERE = {
+    "admin/login.html": "test_pages_in_browser, signed out",
+    "console/progress.html": "test_long_acts_in_browser",
+    "drf_spectacular/swagger_ui.html": "Swagger UI draws it",
+    "experiments/plan.html": "fetched into the designer",
+    "flags/bulk.html": "test_long_acts_in_browser",
+    "flags/bulk_part.html": "test_long_acts_in_browser",
+    "flags/exposures.html": "fetched into a flag's page",
+    "flags/people.html": "fetched into a flag's page",
+    "flags/preview.html": "fetched into a flag's page",
+    "flags/segment_preview.html": "fetched into a segment's page",
+}
+
+
+@dataclass(slots=True)
+class World:
+    """A tenant with one of each thing in each state that has a page of its own."""
+
+    people: dict[str, Client]
+    subjects: dict[str, Any] = field(default_factory=dict)
+
+    def url(self, route: str, subject: str = "", **query: Any) -> str:
+        """The route's address, about the subject named, else about the one that the route is usually about."""
+        names = _parameters()[route]
+        thing = self.subjects.get(subject or _SUBJECTS.get(route, "") or _model_of(route))
+        known = {"object_id": getattr(thing, "pk", thing), "version": 1, "name": "lift", **self.subjects["ids"]}
+        address = reverse(route, args=[known[name] for name in names])
+        return f"{address}?{urlencode(query)}" if query else address
+
+
+# Pages about something that is in a state of its own.
+_SUBJECTS = {
+    "admin:flags_flagconfig_release": "killed",
+    "admin:flags_flagconfig_restore": "gone",
+    "admin:experiments_experiment_start": "draft",
+    "admin:experiments_experiment_delete": "draft",
+    "admin:experiments_experiment_resume": "paused",
+    "admin:tenancy_project_delete": "empty project",
+}
+
+
+def routes() -> list[str]:
+    """Each named route of the console."""
+    return list(_parameters())
+
+
+def _parameters() -> dict[str, list[str]]:
+    found = {}
+    for entry in get_resolver().url_patterns:
+        if str(entry.pattern).startswith("admin/"):
+            found |= dict(_named(entry))
+    return found
+
+
+def _named(entry: URLPattern | URLResolver) -> Iterator[tuple[str, list[str]]]:
+    if isinstance(entry, URLPattern):
+        yield entry.name, list(entry.pattern.converters)
+        return
+    for inner in entry.url_patterns:
+        if isinstance(inner, URLPattern) and inner.name and inner.name != "app_list":
+            yield f"admin:{inner.name}", list(inner.pattern.converters)
+        elif isinstance(inner, URLResolver):
+            yield from ((name, parameters) for name, parameters in _named(inner) if not name.endswith(":None"))
+
+
+def _model_of(route: str) -> str:
+    for model in admin.site._registry:
+        label = model._meta.label_lower.replace(".", "_")
+        if route.startswith(f"admin:{label}_"):
+            return label
+    return ""
+
+
+@pytest.fixture
+def world(acme, console_owner, console_viewer, console_outsider, person):
+    newcomer = signed_in(person(Role.OWNER, tenancy_services.create_organization(actor=ALICE, slug="new", name="New")))
+    people = {"owner": console_owner, "viewer": console_viewer, "founder": console_outsider, "newcomer": newcomer}
+    made = World(people)
+    environment = acme.production
+    subjects = made.subjects
+    half = [{"variant": "treatment", "percent": 50}]
+    rule = {
+        "priority": 10,
+        "name": "Pro in the US",
+        "variant": "treatment",
+        "conditions": [
+            {"attribute": "country", "operator": "equals", "value": "US"},
+            {"attribute": "plan", "operator": "in", "value": ["pro", "team"]},
+        ],
+    }
+
+    def flag(key, **payload):
+        content = {"key": key, "enabled": True, "tags": ["pay"], "rollout": half, **payload}
+        return services.create_flag(actor=ALICE, environment=environment, payload=content)[0]
+
+    young = {"attribute": "age", "operator": "less_than", "value": 18}
+    either = {"any": [young, {"attribute": "vip", "operator": "exists"}]}
+    tree = {"all": [{"attribute": "plan", "operator": "in", "value": ["pro", "team"]}, either]}
+    segment = {"key": "beta", "included": ["ann"], "conditions": tree}
+    subjects["flags_segment"], _ = services.create_segment(actor=ALICE, environment=environment, payload=segment)
+    services.update_segment(actor=ALICE, environment=environment, key="beta", payload={"name": "Theirs"}, version=1)
+    asks = {"priority": 20, "variant": "treatment", "conditions": [{"operator": "in_segment", "value": ["beta"]}]}
+    subjects["flags_flagconfig"] = flag("new-checkout", rules=[rule, asks])
+    subjects["plain"] = flag("plain")
+    needed = {"prerequisites": [{"flagKey": "plain", "variants": ["treatment"]}]}
+    subjects["dependent"] = flag("dependent", **needed)
+    for key in ("killed", "gone", "tried", "held", "changed"):
+        subjects[key] = flag(key)
+    services.update_flag(actor=ALICE, environment=environment, key="changed", payload={"name": "Theirs"}, version=1)
+    services.kill_flag(actor=ALICE, environment=environment, key="killed", reason="Errors")
+    services.archive_flag(actor=ALICE, environment=environment, key="gone", reason="Done")
+    subjects["flags_layer"], _ = services.create_layer(actor=ALICE, environment=environment, payload={"key": "till"})
+    metric = {"key": "purchase-rate", "type": "binary", "eventName": "purchase"}
+    subjects["experiments_metric"], _ = experiment_services.create_metric(
+        actor=ALICE, environment=environment, payload=metric
+    )
+    services.update_layer(actor=ALICE, environment=environment, key="till", payload={"name": "Theirs"}, version=1)
+    experiment_services.update_metric(
+        actor=ALICE, environment=environment, key="purchase-rate", payload={"name": "Theirs"}, version=1
+    )
+
+    def experiment(key, *, starts=True, at=None):
+        content = {"name": f"On {key}", "flagKey": key, "primaryMetric": "purchase-rate"}
+        draft = experiment_services.create_experiment(actor=ALICE, environment=environment, payload=content)
+        if starts:
+            experiment_services.start_experiment(actor=ALICE, environment=environment, pk=draft.pk, at=at)
+            draft.refresh_from_db()
+        return draft
+
+    running = subjects["experiments_experiment"] = experiment("new-checkout", at=START)
+    subjects["draft"] = experiment("plain", starts=False)
+    subjects["paused"] = experiment("held")
+    experiment_services.pause_experiment(actor=ALICE, environment=environment, pk=subjects["paused"].pk)
+    subjects["completed"] = experiment("tried")
+    experiment_services.complete_experiment(
+        actor=ALICE,
+        environment=environment,
+        pk=subjects["completed"].pk,
+        decision="stop",
+        variant=None,
+        reason="Enough",
+    )
+    stored, _ = _measured(running)
+    account, _ = tenancy_services.create_service_account(actor=ALICE, organization=acme.organization, name="deploy-bot")
+    issued = tenancy_services.issue_credential(
+        actor=ALICE, kind="server", name="shop", organization=acme.organization, environment=environment
+    )
+    view = save_view(
+        user=User.objects.get(username="olga"), organization=acme.organization, page="flags_flagconfig", name="Paying",
+        query="tag=pay", is_shared=True,
+    )  # fmt: skip
+    subjects |= {
+        "tenancy_organization": acme.organization,
+        "tenancy_project": acme.project,
+        "empty project": tenancy_services.create_project(
+            actor=ALICE, organization=acme.organization, key="empty", name="Empty"
+        ),
+        "tenancy_environment": environment,
+        "staging": acme.staging,
+        "tenancy_membership": Membership.objects.get(user__username="olga"),
+        "tenancy_serviceaccount": account,
+        "tenancy_credential": issued.credential,
+        "audit_entry": Entry.objects.order_by("-id").first(),
+        "ids": {"result_id": stored.pk, "pk": view.pk, "app_label": "flags", "content_type_id": 1},
+    }
+    return made
+
+
+def _measured(experiment):
+    """Users and purchases, and a result stored of them."""
+    at = START + timedelta(hours=1)
+    exposures, conversions = [], []
+    for variant in ("control", "treatment"):
+        for number in range(40):
+            country = "DE" if number % 2 else "FR"
+            unit = f"{variant}-{number}"
+            exposures.append(exposure(experiment, unit, variant, at, f'{{"country": "{country}"}}'))
+            if number < 10:
+                conversions.append(conversion(experiment, unit, at + timedelta(minutes=1)))
+    store_events(Batch(exposures, conversions))
+    return experiment_services.store_results(experiment=experiment, window=window_of(experiment))
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a page looks like asked in a certain way, or after its form was sent with other values.
+
+    `sends` lays its values over what the form holds by itself; without it the page is only looked at.
+    """
+
+    name: str
+    route: str
+    subject: str = ""
+    query: dict[str, Any] = field(default_factory=dict)
+    sends: Callable[[World], dict[str, str]] | None = None
+    status: int = 200
+    who: str = "owner"
+
+
+def _sent(**values: str) -> Callable[[World], dict[str, str]]:
+    return lambda world: values
+
+
+def _chosen(action: str, *names: str) -> Callable[[World], dict[str, str]]:
+    """An act on flags chosen in the list."""
+    return lambda world: {"action": action, "_selected_action": str(world.subjects[names[0]].pk)}
+
+
+_FLAG, _EXPERIMENT = "admin:flags_flagconfig", "admin:experiments_experiment"
+_STALE = {"version": "1"}
+STATES = [
+    State("flags of a tag, a view kept", f"{_FLAG}_changelist", query={"tag": "pay"}),
+    State("flags archived", f"{_FLAG}_changelist", query={"state": "archived"}),
+    State("no flag found", f"{_FLAG}_changelist", query={"q": "nothing"}),
+    State("kill chosen flags?", f"{_FLAG}_changelist", sends=_chosen("kill_selected", "plain")),
+    State("release chosen flags?", f"{_FLAG}_changelist", sends=_chosen("release_selected", "killed")),
+    State("archive chosen flags?", f"{_FLAG}_changelist", sends=_chosen("archive_selected", "plain")),
+    State(
+        "a flag refused", f"{_FLAG}_change", "plain",
+        sends=_sent(**{"variants-0-key": "", "reason": "x"}), status=422,
+    ),
+    State("a large change", f"{_FLAG}_change", "plain", sends=_sent(**{"variants-1-percent": "90"})),
+    State(
+        "a flag changed meanwhile", f"{_FLAG}_change", "changed",
+        sends=_sent(name="Mine", base="{}", **_STALE), status=409,
+    ),
+    State("a flag killed", f"{_FLAG}_change", "killed"),
+    State("a flag archived", f"{_FLAG}_change", "gone"),
+    State("a flag with a prerequisite", f"{_FLAG}_change", "dependent"),
+    State("a flag for a viewer", f"{_FLAG}_change", who="viewer"),
+    State("a flag that is needed is not archived", f"{_FLAG}_archive", "plain", sends=_sent(), status=409),
+    State("a new flag refused", f"{_FLAG}_add", sends=_sent(key="No key"), status=422),
+    State("a kill without a reason", f"{_FLAG}_kill", "plain", sends=_sent(reason=""), status=422),
+    State("kill by tag", f"{_FLAG}_kill_tag", query={"tag": "pay"}),
+    State("kill by tag without a reason", f"{_FLAG}_kill_tag", query={"tag": "pay"}, sends=_sent(kill="1"), status=422),
+    State("tried for one", f"{_FLAG}_try", query={"user": "ann", "attributes": "plan=pro"}),
+    State("tried for several", f"{_FLAG}_try", query={"users": "ann\nbob"}),
+    State("a segment refused", "admin:flags_segment_change", sends=_sent(conditions="{"), status=422),
+    State(
+        "a segment changed meanwhile", "admin:flags_segment_change",
+        sends=_sent(name="Mine", base="{}", **_STALE), status=409,
+    ),
+    State("a segment for a viewer", "admin:flags_segment_change", who="viewer"),
+    State("a layer's other holdout", "admin:flags_layer_edit", sends=_sent(holdout="20")),
+    State("a layer refused", "admin:flags_layer_edit", sends=_sent(name=""), status=422),
+    State("a layer changed meanwhile", "admin:flags_layer_edit", sends=_sent(name="Mine", **_STALE), status=409),
+    State("a metric refused", "admin:experiments_metric_add", sends=_sent(key="No key"), status=422),
+    State(
+        "a metric changed meanwhile", "admin:experiments_metric_change",
+        sends=_sent(name="Mine", **_STALE), status=409,
+    ),
+    State("a metric for a viewer", "admin:experiments_metric_change", who="viewer"),
+    State("a metric in use is not deleted", "admin:experiments_metric_delete", sends=_sent(), status=422),
+    State("an experiment refused", f"{_EXPERIMENT}_add", sends=_sent(), status=422),
+    State("a draft", f"{_EXPERIMENT}_change", "draft"),
+    State("a draft being edited", f"{_EXPERIMENT}_edit", "draft"),
+    State(
+        "a draft changed meanwhile", f"{_EXPERIMENT}_edit", "draft",
+        sends=_sent(name="Mine", base="{}", version="0"), status=409,
+    ),
+    State("an experiment completed", f"{_EXPERIMENT}_change", "completed"),
+    State("an experiment paused", f"{_EXPERIMENT}_change", "paused"),
+    State("an experiment completed without a choice", f"{_EXPERIMENT}_complete", sends=_sent(choice=""), status=409),
+    State("an experiment for a viewer", f"{_EXPERIMENT}_change", who="viewer"),
+    State("results by country", f"{_EXPERIMENT}_results", query={"segment": "country"}),
+    State("results of nobody", f"{_EXPERIMENT}_results", "paused"),
+    State(
+        "a project changed meanwhile", "admin:tenancy_project_change",
+        sends=_sent(name="Mine", version="0"), status=409,
+    ),
+    State("a project refused", "admin:tenancy_project_add", sends=_sent(key="No key", name=""), status=422),
+    State(
+        "a project in use is not deleted", "admin:tenancy_project_delete", "tenancy_project",
+        sends=_sent(), status=422,
+    ),
+    State("a project for a viewer", "admin:tenancy_project_change", who="viewer"),
+    State(
+        "an environment changed meanwhile", "admin:tenancy_environment_change",
+        sends=_sent(name="Mine", version="0"), status=409,
+    ),
+    State("an environment for a viewer", "admin:tenancy_environment_change", who="viewer"),
+    State("the last owner stays", "admin:tenancy_membership_remove", sends=_sent(), status=422),
+    State("a member refused", "admin:tenancy_membership_add", sends=_sent(user="nobody"), status=422),
+    State("a member changed meanwhile", "admin:tenancy_membership_change", sends=_sent(version="0"), status=409),
+    State("a key refused", "admin:tenancy_credential_add", sends=_sent(name=""), status=422),
+    State("a key shown once", "admin:tenancy_credential_add", sends=_sent(name="till")),
+    State("a service account's secret shown once", "admin:tenancy_serviceaccount_secret", sends=_sent(name="ci")),
+    State("a service account refused", "admin:tenancy_serviceaccount_add", sends=_sent(name=""), status=422),
+    State("a password refused", "console_password", sends=_sent(old_password="a guess")),
+    *(
+        State(f"no {model} yet", f"admin:{model}_changelist", who="founder")
+        for model in (
+            "flags_flagconfig", "flags_segment", "flags_layer", "experiments_experiment", "experiments_metric",
+            "tenancy_serviceaccount", "tenancy_credential",
+        )
+    ),
+    State("no project yet", "admin:tenancy_project_changelist", who="newcomer"),
+    State("no environment yet", "admin:tenancy_environment_changelist", who="newcomer"),
+    State("home of nobody", "admin:index", who="newcomer"),
+]  # fmt: skip
+
+
+def pages() -> list[State]:
+    """One for each route that has a page, and then each state."""
+    return [State(route, route) for route in routes() if route not in NO_PAGE] + STATES
+
+
+def filled(client: Client, address: str, values: dict[str, str]) -> tuple[str, dict[str, list[str]]]:
+    """The page's form as it would be sent: its address, and its fields with `values` over them."""
+    forms = [form for form in Page(client.get(address).text).forms if form.is_post and "/logout/" not in form.action]
+    form = max(forms, key=lambda one: (len(values.keys() & one.fields.keys()), len(one.fields)))
+    return urljoin(address, form.action), {**form.fields, **{name: [value] for name, value in values.items()}}
