@@ -35,7 +35,9 @@ def apply_retention(*, actor: Actor, dry_run: bool = False) -> list[Dropped]:
             environment_id=environment_id, defaults={"raw_since": max(cut, former or cut)}
         )
     dropped = list(store().drop_before(cuts, dry_run=False))
-    store().merge_hours(today - timedelta(days=settings.RAW_EVENT_RETENTION_DAYS))
+    # While raw events are there their hours are, too: erasure and bots found later take single events off them.
+    latest = today - timedelta(days=settings.RAW_EVENT_RETENTION_DAYS)
+    store().merge_hours({environment_id: min(cut, latest) for environment_id, cut in cuts.items()})
     if dropped:
         with transaction.atomic():
             audit.services.record(

@@ -162,7 +162,7 @@ class ClickHouseStore(ClickHouseRows, ClickHousePairs, ClickHouseDistributions):
         """Nothing to do, as for sums."""
         return 0
 
-    def merge_hours(self, before: datetime) -> None:
+    def merge_hours(self, before: Mapping[int, datetime]) -> None:
         """Nothing to do: no hours are kept."""
 
     def erase_units(self, erased: Sequence[Unit]) -> Erased:

@@ -19,8 +19,10 @@ _ATTEMPTS = 10
 
 _MERGE_HOURS = """
 WITH old AS (
-    DELETE FROM flag_exposure_hours
-    WHERE hour < %(before)s AND hour <> date_trunc('day', hour, 'UTC') RETURNING *
+    DELETE FROM flag_exposure_hours AS known
+    USING unnest(%s::bigint[], %s::timestamptz[]) AS cut (environment_id, before)
+    WHERE known.environment_id = cut.environment_id
+      AND hour < cut.before AND hour <> date_trunc('day', hour, 'UTC') RETURNING known.*
 )
 INSERT INTO flag_exposure_hours AS known (environment_id, flag_key, hour, variant, reason, exposures, bots)
 SELECT environment_id, flag_key, date_trunc('day', hour, 'UTC') AS day, variant, reason, sum(exposures), sum(bots)
@@ -30,8 +32,10 @@ SET exposures = known.exposures + excluded.exposures, bots = known.bots + exclud
 """
 _MERGE_UNIT_HOURS = """
 WITH old AS (
-    DELETE FROM flag_unit_hours
-    WHERE last_hour < %(before)s AND last_hour <> date_trunc('day', last_hour, 'UTC') RETURNING *
+    DELETE FROM flag_unit_hours AS known
+    USING unnest(%s::bigint[], %s::timestamptz[]) AS cut (environment_id, before)
+    WHERE known.environment_id = cut.environment_id
+      AND last_hour < cut.before AND last_hour <> date_trunc('day', last_hour, 'UTC') RETURNING known.*
 )
 INSERT INTO flag_unit_hours AS known (environment_id, flag_key, last_hour, variant, units)
 SELECT environment_id, flag_key, date_trunc('day', last_hour, 'UTC') AS day, variant, sum(units)
@@ -66,11 +70,12 @@ class PostgresRetention:
             for environment_id, cut in sorted(cuts.items()):
                 shorten_days(environment_id, cut)
 
-    def merge_hours(self, before: datetime) -> None:
-        """Make days of the counts of hours before a midnight (UTC)."""
+    def merge_hours(self, before: Mapping[int, datetime]) -> None:
+        """Make days of each environment's counts of hours before its midnight (UTC)."""
+        cuts = [list(before.keys()), list(before.values())]
         with rewriting() as cursor:
-            cursor.execute(_MERGE_HOURS, {"before": before})
-            cursor.execute(_MERGE_UNIT_HOURS, {"before": before})
+            cursor.execute(_MERGE_HOURS, cuts)
+            cursor.execute(_MERGE_UNIT_HOURS, cuts)
 
 
 def _delete(partition: str, cuts: Mapping[int, datetime], *, dry_run: bool) -> Iterator[Dropped]:

@@ -9,7 +9,7 @@ from django.core.management import call_command
 from analytics import partitions, selectors, tasks
 from analytics.events import Batch
 from analytics.models import EventPolicy, Exposure, FlagExposureHour
-from analytics.services import apply_retention, set_event_policy, store_events
+from analytics.services import apply_retention, forget_user, set_event_policy, store_events
 from analytics.tests.conftest import ACTOR, conversion, exposure
 from audit.models import Entry
 from tenancy.models import Environment
@@ -55,6 +55,15 @@ def test_hours_beyond_retention__become_days(environment: Environment) -> None:
     assert hours == [_at(120).replace(hour=0, minute=0), _at(1).replace(minute=0)]
     found = selectors.flag_exposures(environment.pk, "new-checkout", _at(120), None)
     assert found["control"] == selectors.FlagExposures(exposures=2, users=2)
+
+
+def test_hours_of_an_environment_that_keeps_more__stay_while_its_events_do(environment: Environment) -> None:
+    set_event_policy(actor=ACTOR, environment=environment, retention_days=365, stores_pseudonyms=False)
+    _meet(environment, 120)
+    apply_retention(actor=ACTOR)
+    assert selectors.flag_exposures(environment.pk, "new-checkout", _at(121), None)["control"].exposures == 1
+    forget_user(actor=ACTOR, organization=environment.project.organization, user_id="user-120")
+    assert selectors.flag_exposures(environment.pk, "new-checkout", _at(121), None) == {}
 
 
 def test_environment__that_keeps_less__loses_its_own_rows_alone(
