@@ -10,10 +10,11 @@ import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from honcho.environ import parse_procfile
-from honcho.manager import Manager
+from honcho.manager import SIGNALS, Manager
 from honcho.process import Popen, Process
 
 PR_SET_PDEATHSIG = 1
@@ -67,6 +68,7 @@ class LeashedManager(Manager):
 
     def _start(self) -> None:
         super()._start()
+        self._hear_signals()
         while not self._all_started():
             message = self.events.get()
             if message.type == "start":
@@ -80,6 +82,23 @@ class LeashedManager(Manager):
             self.terminate()
         else:
             self._on_started()
+
+    def _hear_signals(self) -> None:
+        """In place of honcho's handlers, which print: one may come amid a line, where printing another is an error."""
+        heard: SimpleQueue[int] = SimpleQueue()
+
+        def note(number: int, _frame: object) -> None:
+            self.returncode = SIGNALS[number]["rc"]
+            heard.put(number)
+
+        def obey() -> None:
+            while True:
+                self._system_print(f"{SIGNALS[heard.get()]['name']} received\n")
+                self.terminate()
+
+        threading.Thread(target=obey, name="signals", daemon=True).start()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, note)
 
 
 class LeashedProcess(Process):

@@ -20,12 +20,29 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 # For when nothing ever comes; a busy machine takes its time.
 GONE_SECONDS = 120
 RUNNER = """
-import json, os, sys
+import json, os, signal, sys, threading
 from pathlib import Path
 from honcho.printer import Printer
 from flagship.runner.processes import LeashedManager
 
-manager = LeashedManager(Printer(sys.stdout), on_started=lambda: print("STARTED", flush=True))
+# Is told to end amid its first line; like a buffered file it refuses to be written to in the middle of that.
+class Interrupted:
+    writer = None
+
+    def write(self, text):
+        if self.writer == threading.get_ident():
+            raise RuntimeError("reentrant call")
+        self.writer, is_first = threading.get_ident(), self.writer is None
+        if is_first:
+            os.kill(os.getpid(), signal.SIGTERM)
+        sys.stdout.write(text)
+        self.writer = 0
+
+    def flush(self):
+        sys.stdout.flush()
+
+output = Interrupted() if sys.argv[2] == "end-amid-a-line" else sys.stdout
+manager = LeashedManager(Printer(output), on_started=lambda: print("STARTED", flush=True))
 manager.add_all(json.loads(sys.argv[1]), env=dict(os.environ), cwd=Path.cwd())
 if sys.argv[2] == "end-before-start":
     manager.terminate()
@@ -89,6 +106,10 @@ def start():
         for process in run.leftovers():
             with suppress(psutil.NoSuchProcess):
                 process.kill()
+
+
+def test_processes__runner_is_told_to_end_amid_a_line__all_end_and_none_is_blamed(start):
+    assert "DIED {}" in start({"one": SLEEPER, "two": f"echo hello; {SLEEPER}"}, "end-amid-a-line").output()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
