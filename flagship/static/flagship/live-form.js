@@ -241,6 +241,14 @@
     }
   };
 
+  // What is drawn anew leaves the keyboard where it was.
+  const show = (part, html) => {
+    const stops = () => [...part.querySelectorAll("a[href], button, summary")];
+    const place = stops().indexOf(document.activeElement);
+    part.innerHTML = html;
+    stops()[place]?.focus({ preventScroll: true });
+  };
+
   let timer = 0;
   let peopleTimer = 0;
   let request = null;
@@ -251,7 +259,7 @@
     const { signal } = request;
     const html = await answerOf(form.dataset.previewUrl, signal);
     if (html === null) return;
-    document.getElementById("preview").innerHTML = html;
+    show(document.getElementById("preview"), html);
     saySentences();
     // Counting people takes longer than arithmetic, so it waits until nothing more is typed.
     const people = document.querySelector("#preview [data-people]");

@@ -49,3 +49,12 @@ def test_designer__every_error_on_a_phone__is_beside_its_field_and_clean(open_se
     assert page.get_by_label("Share of users").input_value() == "much"
     assert serious(page, "errors") == []
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_designer__plan_is_drawn_anew__keyboard_stays_on_its_link(open_session, console_editor, address):
+    page = open_session(console_editor).visit(address)
+    page.get_by_role("link", name="Simulate a design").focus()
+    page.evaluate("document.activeElement.dataset.drawn = 'before'")
+    page.get_by_label("Hypothesis").evaluate("field => field.dispatchEvent(new Event('input', { bubbles: true }))")
+    page.locator("#preview a:not([data-drawn])").wait_for()
+    assert page.evaluate("document.activeElement.textContent") == "Simulate a design"
