@@ -87,11 +87,12 @@ class Tally:
 
 
 def simulate(design: Design, replications: int = 10_000, seed: int = 1) -> Outcome:
+    """`tally` as shares and means of the runs: the whole design, `replications` times."""
     return tally(design, replications, seed).outcome
 
 
 def tally(design: Design, replications: int, seed: int | Sequence[int]) -> Tally:
-    """Runs the design `replications` times; memory grows as replications times days."""
+    """Runs the design `replications` times; memory grows as replications times days. Tallies of other seeds add up."""
     _check(design, replications)
     effects, errors = _paths(design, replications, np.random.default_rng(seed))
     crossed = np.abs(effects) >= _limits(design, errors)

@@ -98,14 +98,6 @@ def test_list__filters_search_and_actions__work(open_session, console_owner, acm
     page.locator("#changelist-actions").get_by_role("button", name="Run").wait_for()
 
 
-def test_form__date_picker__fills_its_field(open_session, console_owner, acme):
-    page = open_session(console_owner).visit(reverse("admin:tenancy_credential_add"))
-    page.locator(".date-icon").first.click()
-    page.locator(".calendarbox").get_by_text("Tomorrow").click()
-
-    assert page.locator("#id_expires_at_0").input_value() != ""
-
-
 def test_detail__shown_by_unfold_itself__has_its_actions(open_session, console_owner, acme):
     page = open_session(console_owner).visit(reverse("admin:tenancy_organization_change", args=[acme.organization.pk]))
 

@@ -40,4 +40,4 @@ def test_search__opened_by_its_button__closes_by_escape(open_session, console_vi
 
     page.keyboard.press("Escape")
 
-    page.locator("dialog.fs-palette").wait_for(state="hidden")
+    page.locator("dialog[data-search]").wait_for(state="hidden")
