@@ -23,7 +23,7 @@ from experiments.statistics.simulation import Tally
 from tenancy.models import Environment
 
 # A page is answered soon whatever is asked, and a web process is not kept from others.
-SLICE_SECONDS = 0.25
+SLICE_SECONDS = 0.15
 # As many as the command's: the rates are right to about half a percentage point.
 REPLICATIONS = 10_000
 _RUNS_IN_A_STEP = 1_000
