@@ -80,9 +80,10 @@
   const load = async (element) => {
     try {
       const response = await fetch(element.dataset.load);
+      const text = await response.text();
       // Redirected, it would be the page to sign in on.
       if (response.ok && !response.redirected) {
-        element.innerHTML = await response.text();
+        element.innerHTML = text;
         localTimes(element);
       }
     } catch (error) {

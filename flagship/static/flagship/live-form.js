@@ -232,9 +232,11 @@
   const answerOf = async (url, signal) => {
     try {
       const response = await fetch(url, { method: "POST", body: new FormData(form), signal });
+      // Read whatever it is: an answer nobody reads keeps its connection.
+      const text = await response.text();
       // Nothing here answers with another address but the door: the session has ended meanwhile.
       if (response.redirected) return '<p class="fs-error" role="alert">You are signed out. What you changed here is not saved, and not lost: saving asks you to sign in first.</p>';
-      return response.ok ? await response.text() : null;
+      return response.ok ? text : null;
     } catch (error) {
       // Taken back by a later keystroke, or no network: then the page says so instead of standing still.
       return error.name === "AbortError" ? null : '<p class="fs-error">The server cannot be reached at present.</p>';

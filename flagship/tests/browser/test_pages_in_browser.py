@@ -109,6 +109,7 @@ def test_sign_in__refused_too__is_clean(open_session, db):
 def test_signed_out__notice__is_clean(open_session, console_owner, world):
     session = open_session(console_owner)
     page = session.visit(world.url("admin:flags_flagconfig_change"))
+    session.settle()
     console_owner.logout()
     page.get_by_role("button", name="Save").click()
     page.get_by_role("dialog", name="You were signed out").wait_for()
