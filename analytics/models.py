@@ -189,11 +189,8 @@ class CohortSum(models.Model):
         return f"{self.event_name} of {self.experiment}={self.variant}, first exposed on {self.day}"
 
 
-class CohortPair(models.Model):
-    """Sums of two figures of each unit first exposed on one UTC day to one variant, crossovers among them.
-
-    In millionths, and their squares and products; `question` tells which figures. They hold as `CohortSum` does.
-    """
+class _CohortAnswer(models.Model):
+    """What is kept of the units first exposed on one UTC day to one variant; `question` tells which figures."""
 
     pk = models.CompositePrimaryKey("environment_id", "experiment", "phase", "question", "day", "variant")
     environment_id = models.BigIntegerField()
@@ -206,6 +203,20 @@ class CohortPair(models.Model):
     arrived = models.BigIntegerField(help_text="Conversions of the days in which this day's units' events count.")
     cut = models.TextField(db_default="", help_text="What pauses took of the day: it is about the rest.")
     last_event_at = models.DateTimeField(null=True, help_text="When the latest of them happened, or came.")
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"{self.question} of {self.experiment}={self.variant}, first exposed on {self.day}"
+
+
+class CohortPair(_CohortAnswer):
+    """Sums of two figures of each unit first exposed on one UTC day to one variant, crossovers among them.
+
+    In millionths, and their squares and products; `question` tells which figures. They hold as `CohortSum` does.
+    """
+
     users = models.BigIntegerField()
     sum_y = models.DecimalField(max_digits=40, decimal_places=0)
     sum_yy = models.DecimalField(max_digits=80, decimal_places=0)
@@ -217,36 +228,19 @@ class CohortPair(models.Model):
     class Meta:
         db_table = "cohort_pairs"
 
-    def __str__(self) -> str:
-        return f"{self.question} of {self.experiment}={self.variant}, first exposed on {self.day}"
 
-
-class CohortDistribution(models.Model):
+class CohortDistribution(_CohortAnswer):
     """Figures of events, or of units, first exposed on one UTC day to one variant, crossovers among them, and how many.
 
     `packed` is laid out as `analytics.stores.distributions` says; `question` tells which figures. They hold as a
     `CohortSum` does, and go when one of the units is erased.
     """
 
-    pk = models.CompositePrimaryKey("environment_id", "experiment", "phase", "question", "day", "variant")
-    environment_id = models.BigIntegerField()
-    experiment = models.TextField()
-    phase = models.DateTimeField()
-    question = models.TextField()
-    day = models.DateField()
-    variant = models.TextField()
-    changes = models.BigIntegerField()
-    arrived = models.BigIntegerField(help_text="Conversions of the days in which this day's units' events count.")
-    cut = models.TextField(db_default="", help_text="What pauses took of the day: it is about the rest.")
-    last_event_at = models.DateTimeField(null=True, help_text="When the latest of them happened, or came.")
     units = models.BigIntegerField()
     packed = models.BinaryField()
 
     class Meta:
         db_table = "cohort_distributions"
-
-    def __str__(self) -> str:
-        return f"{self.question} of {self.experiment}={self.variant}, first exposed on {self.day}"
 
 
 class FlagExposureHour(models.Model):

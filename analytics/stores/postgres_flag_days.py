@@ -48,7 +48,7 @@ WITH counted AS (
         SELECT day, events FROM flag_day_folds WHERE {_OF_FLAG} AND day >= %(first_day)s AND day < %(end_day)s
     ) AS folds USING (day) GROUP BY day, folds.events
 ), stale AS (
-    SELECT coalesce(array_agg(day ORDER BY day) FILTER (WHERE is_stale), '{{}}') AS days, count(*) AS counted
+    SELECT coalesce(array_agg(day ORDER BY day) FILTER (WHERE is_stale), ARRAY[]::date[]) AS days, count(*) AS counted
     FROM compared
 )
 """
@@ -71,7 +71,7 @@ SELECT variant, sum(seen.exposures), count(*) FILTER (
 GROUP BY variant
 """
 _ANSWER = (
-    _STALE.replace("{}", "{{}}")
+    _STALE
     + """
 SELECT stale.days, variant, sum(exposures)::bigint AS exposures, sum(users)::bigint
 FROM stale LEFT JOIN ({parts}) AS parts ON true

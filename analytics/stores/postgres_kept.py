@@ -169,11 +169,12 @@ def _joined(stretches: Sequence[_Stretch]) -> list[_Stretch]:
 def _cuts(parameters: dict[str, Any]) -> dict[str, str]:
     """By day, what the pauses take of it, for the days that they take anything of: what is kept is about the rest."""
     cuts: dict[str, str] = {}
+    pauses = _joined(parameters["closed"])
     for day in _days(parameters):
         midnight, next_midnight = _bounds(day)
         taken = [
             (max(since, midnight) - midnight, min(until, next_midnight) - midnight)
-            for since, until in _joined(parameters["closed"])
+            for since, until in pauses
             if since < next_midnight and until > midnight
         ]
         if taken:
