@@ -269,8 +269,8 @@ class EventStore(Protocol):
         self, environment_id: int, flag_key: str, since: datetime | None, until: datetime | None
     ) -> dict[str, FlagExposures]: ...
 
-    def fold_flag_days(self, since: datetime | None) -> int:
-        """Prepare each flag's days that are over, from `since` on, and return how many had to be.
+    def fold_flag_days(self, since: datetime | None = None, until: datetime | None = None) -> int:
+        """Prepare each flag's days that are over, in [since, until) alone if given, and return how many had to be.
 
         `flag_exposures` is the same before and after; after, it need not look at those days' exposures again.
         """

@@ -158,7 +158,7 @@ class ClickHouseStore(ClickHouseRows, ClickHousePairs, ClickHouseDistributions):
         """Nothing to do: every answer is read from the raw events' columns."""
         return 0
 
-    def fold_flag_days(self, since: datetime | None) -> int:  # noqa: ARG002 - likewise
+    def fold_flag_days(self, since: datetime | None = None, until: datetime | None = None) -> int:  # noqa: ARG002 - likewise
         """Nothing to do, as for sums."""
         return 0
 

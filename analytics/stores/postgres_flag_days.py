@@ -158,10 +158,11 @@ class PostgresFlagDays(PostgresReads):
                     return {variant: FlagExposures(*figures) for _, variant, *figures in rows if figures[0]}
         return super().flag_exposures(environment_id, flag_key, since, until)
 
-    def fold_flag_days(self, since: datetime | None) -> int:
-        """Fold each flag's days that are over, from `since` on, and do not hold; return how many those were."""
+    def fold_flag_days(self, since: datetime | None = None, until: datetime | None = None) -> int:
+        """Fold each flag's days in [since, until) that are over and do not hold; return how many those were."""
         with connection.cursor() as cursor:
-            cursor.execute(_DUE, _due(since or FIRST_PHASE, _midnight(datetime.now(UTC).date())))
+            today = _midnight(datetime.now(UTC).date())
+            cursor.execute(_DUE, _due(since or FIRST_PHASE, min(until or today, today)))
             due = cursor.fetchall()
         return sum(
             _fold(environment_id, day, flag_keys)
