@@ -58,6 +58,20 @@ def _exposures_stay_with_their_test(monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 
 @pytest.fixture(autouse=True)
+def _begins_as_a_new_process() -> None:
+    """Forget the configuration and the credentials of the tests before.
+
+    A test's database goes back to its beginning and counts its revisions anew, so one that was heard of in an earlier
+    test may bear the number of this one's, and would be taken for it.
+    """
+    from flags.runtime import RUNTIME  # noqa: PLC0415 - once the apps are there
+    from tenancy.keyring import KEYRING  # noqa: PLC0415
+
+    RUNTIME.environments = {}
+    KEYRING.revision = -1
+
+
+@pytest.fixture(autouse=True)
 def _clean_redis(request: pytest.FixtureRequest) -> Iterator[None]:
     """Leave no key of a test behind for the next one."""
     yield

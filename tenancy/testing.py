@@ -1,6 +1,6 @@
 """Personas for every app's tests: an organization, members of each role, an outsider, and clients for them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -81,35 +81,31 @@ def person(db: None) -> Callable[..., User]:
 
 
 @pytest.fixture
-def token(db: None) -> Iterator[Callable[[User, Organization], Caller]]:
+def token(db: None) -> Callable[[User, Organization], Caller]:
     """Make a client with a management token of a person."""
 
     def _token(user: User, organization: Organization) -> Caller:
         issued = services.issue_credential(
             actor=ALICE, kind="manage", name=f"{user.username}'s token", organization=organization, user=user
         )
-        KEYRING.revision = -1
         KEYRING.refresh()
         return Caller(issued.secret, organization.slug)
 
-    yield _token
-    KEYRING.revision = -1
+    return _token
 
 
 @pytest.fixture
-def key(environment: Environment) -> Iterator[Callable[..., Caller]]:
+def key(environment: Environment) -> Callable[..., Caller]:
     """Make a client with a server or client key of the environment."""
 
     def _key(kind: str = "server", where: Environment = environment) -> Caller:
         issued = services.issue_credential(
             actor=ALICE, kind=kind, name="a service", organization=where.project.organization, environment=where
         )
-        KEYRING.revision = -1
         KEYRING.refresh()
         return Caller(issued.secret)
 
-    yield _key
-    KEYRING.revision = -1
+    return _key
 
 
 @pytest.fixture

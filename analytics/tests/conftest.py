@@ -70,8 +70,6 @@ class Api:
             organization=environment.project.organization,
             environment=environment,
         )
-        # The revision of a rolled-back test may be the same number as this one's.
-        KEYRING.revision = -1
         KEYRING.refresh()
         self.headers = {"Authorization": f"Bearer {issued.secret}"}
         self._client = Client(raise_request_exception=False)

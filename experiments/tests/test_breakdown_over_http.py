@@ -27,7 +27,6 @@ def evaluate(key, monkeypatch):
     monkeypatch.setattr(PUBLISHER, "append", lambda packed, **_: sent.extend(packed))
     exposures = ExposureBuffer(capacity=5000, flush_seconds=0.02)
     monkeypatch.setattr(evaluation, "EXPOSURES", exposures)
-    RUNTIME.environments = {}
     RUNTIME.refresh()
     caller = key()
 
@@ -41,7 +40,6 @@ def evaluate(key, monkeypatch):
 
     yield _evaluate
     exposures.close(timeout=0.1)
-    RUNTIME.environments = {}
 
 
 @pytest.fixture

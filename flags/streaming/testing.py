@@ -13,10 +13,8 @@ import pytest
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from flags.runtime import RUNTIME
 from flags.streaming.hub import HUB
 from flags.streaming.server import StreamServer, configure
-from tenancy.keyring import KEYRING
 
 # For when nothing ever comes; a busy machine takes its time.
 SECONDS = 90
@@ -140,8 +138,6 @@ def stream_port(transactional_db: None) -> Iterator[int]:
     finally:
         server.should_exit = True
         thread.join(SECONDS)
-        RUNTIME.environments = {}
-        KEYRING.revision = -1
     assert not thread.is_alive()
 
 

@@ -72,7 +72,6 @@ def issue(environment):
 @pytest.fixture
 def post(flag, issue, recorded):
     secret = issue().secret
-    RUNTIME.environments = {}
     RUNTIME.refresh()
     client = Client()
 
@@ -81,9 +80,7 @@ def post(flag, issue, recorded):
         data = orjson.dumps(body) if content is None else content
         return client.post(path, data, content_type="application/json", headers=headers)
 
-    yield _post
-    RUNTIME.environments = {}
-    KEYRING.revision = -1
+    return _post
 
 
 def test_evaluate__works(post, flag, recorded):

@@ -42,7 +42,6 @@ def ask(environment, make_flag, key, recorded):
     for flag in FLAGS:
         make_flag(**as_payload(flag))
     caller = key("client")
-    RUNTIME.environments = {}
     RUNTIME.refresh()
     client = Client()
 
@@ -56,8 +55,7 @@ def ask(environment, make_flag, key, recorded):
         )
 
     _ask.secret = caller.secret
-    yield _ask
-    RUNTIME.environments = {}
+    return _ask
 
 
 def test_one__every_row_of_the_evaluation_features__answers_as_expected(ask):

@@ -264,4 +264,3 @@ def test_fork__after_start__the_child_serves_and_hears_for_itself(environment, m
     finally:
         os.waitpid(child, 0)
         RUNTIME.stop(SECONDS)
-        RUNTIME.environments = {}

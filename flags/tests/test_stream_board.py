@@ -148,7 +148,6 @@ def test_board__our_own_processes__report_themselves(environment, config, kill):
         assert (service.sdk, service.version) == ("flagship", 2)
     finally:
         RUNTIME.stop()
-        RUNTIME.environments = {}
 
 
 def test_kill_status__over_http__works(environment, kill, viewer, outsider):

@@ -70,7 +70,6 @@ def ask(make_flag, key, recorded):
     """Send one request through a WSGI application; returns status, headers and body."""
     make_flag(**FLAG)
     secret = key().secret
-    RUNTIME.environments = {}
     RUNTIME.refresh()
 
     def _ask(application, path, body, headers=None):
@@ -83,8 +82,7 @@ def ask(make_flag, key, recorded):
         chunks = application(environ, lambda status, sent: started.update(status=status, headers=dict(sent)))
         return int(started["status"][:3]), started["headers"], orjson.loads(b"".join(chunks))
 
-    yield _ask
-    RUNTIME.environments = {}
+    return _ask
 
 
 def _without_ids(body):

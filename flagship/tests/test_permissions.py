@@ -127,8 +127,7 @@ def callers(things, key, request):
     found |= {name: request.getfixturevalue(name) for name in ("viewer", "editor", "admin", "owner", "outsider")}
     KEYRING.refresh()
     RUNTIME.refresh()
-    yield found
-    RUNTIME.environments = {}
+    return found
 
 
 def _status(caller: Caller | None, method: str, route: str, things: dict[str, str]) -> int:
