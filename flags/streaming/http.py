@@ -47,6 +47,8 @@ _CODES = {
     413: "payload_too_large",
     503: "unavailable",
 }
+# Of a body that is no JSON: nothing in it could be validated.
+_UNREADABLE = "parse_error"
 
 
 class RefusedError(Exception):
@@ -110,7 +112,9 @@ async def respond(
 
 
 async def refuse(send: Send, error: RefusedError, request_id: str) -> None:
-    kind = "server_error" if error.status >= 500 else "validation_error" if error.status == 400 else "client_error"
+    kind = "server_error" if error.status >= 500 else "client_error"
+    if error.status == 400 and error.code != _UNREADABLE:
+        kind = "validation_error"
     problem = {"code": error.code, "detail": str(error), "attr": error.attr}
     retry_after = ((b"retry-after", b"1"),) if error.status == 503 else ()
     await respond(
@@ -212,6 +216,8 @@ async def acknowledge(scope: Scope, receive: Receive, send: Send) -> None:
             raise RefusedError(413, "An acknowledgement takes less than 4 KiB.")
     try:
         instance, version, sdk = parse(orjson.loads(body))
+    except orjson.JSONDecodeError as error:
+        raise RefusedError(400, f"The body is not valid JSON: {error}.", code=_UNREADABLE) from error
     except ValueError as error:
         raise RefusedError(400, str(error)) from error
     ACKNOWLEDGEMENTS.add(key.environment_id, instance, sdk, version)

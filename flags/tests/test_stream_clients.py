@@ -155,12 +155,22 @@ def test_sse__named_client_that_acknowledges__is_on_the_board(environment, secre
     eventually(lambda: (found := _service(environment, "pod-1")) and found.took_ms is not None)
 
 
-@pytest.mark.parametrize(("body", "status"), [(b"{", 400), (b"{}", 400), (b"x" * 5_000, 413)])
-def test_acknowledge__bad_body__is_refused(secret, stream_port, body, status):
+@pytest.mark.parametrize(
+    ("body", "refusal"),
+    [
+        (b"{", (400, "client_error", "parse_error")),
+        (b"{}", (400, "validation_error", "invalid")),
+        (b"x" * 5_000, (413, "client_error", "payload_too_large")),
+    ],
+)
+def test_acknowledge__bad_body__is_refused(secret, stream_port, body, refusal):
     connection = http.client.HTTPConnection("127.0.0.1", stream_port, timeout=SECONDS)
     connection.request("POST", "/api/stream/ack", body, headers={"Authorization": f"Bearer {secret}"})
-    assert connection.getresponse().status == status
+    response = connection.getresponse()
+    answer = orjson.loads(response.read())
     connection.close()
+
+    assert (response.status, answer["type"], answer["errors"][0]["code"]) == refusal
 
 
 WEBSOCKET = (

@@ -51,7 +51,9 @@ def test_edge__evaluate_all_and_its_refusals__are_the_servers(edge: EdgeProcess)
         status, answer, _ = edge.ask("POST", "/api/evaluate", body)
         assert (status, answer["type"]) == (400, "validation_error")
         assert {"code": code, "attr": attr}.items() <= answer["errors"][0].items()
-    assert edge.ask("POST", "/api/evaluate", b"{broken")[0] == 400
+    for path in ("/api/evaluate", "/api/flags/evaluate/all", "/api/stream/ack"):
+        status, answer, _ = edge.ask("POST", path, b"{broken")
+        assert (status, answer["type"], answer["errors"][0]["code"]) == (400, "client_error", "parse_error"), path
     assert edge.ask("POST", "/api/evaluate", b"x" * 2_000_000)[0] == 413
     assert edge.ask("POST", "/api/evaluate", {"flagKey": "asked"}, key="fs_server_wrong")[0] == 401
     assert edge.ask("GET", "/api/flags")[0] == 404

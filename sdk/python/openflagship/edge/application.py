@@ -37,6 +37,8 @@ _CODES = {
     400: "invalid", 401: "not_authenticated", 403: "permission_denied", 404: "not_found", 405: "method_not_allowed",
     413: "payload_too_large", 429: "rate_limited", 503: "unavailable",
 }  # fmt: skip
+# Of a body that is no JSON: nothing in it could be validated.
+_UNREADABLE = "parse_error"
 
 
 class RefusedError(Exception):
@@ -337,7 +339,9 @@ class Edge:
     async def _refuse(self, headers: dict[bytes, bytes], send: Send, error: RefusedError) -> None:
         given = headers.get(b"x-request-id", b"").decode("latin-1")
         request_id = given if _REQUEST_ID.match(given) else str(uuid7())
-        kind = "server_error" if error.status >= 500 else "validation_error" if error.status == 400 else "client_error"
+        kind = "server_error" if error.status >= 500 else "client_error"
+        if error.status == 400 and error.problems[0][1] != _UNREADABLE:
+            kind = "validation_error"
         problems = [{"code": code, "detail": detail, "attr": attr} for attr, code, detail in error.problems]
         more: _Headers = ((b"x-request-id", request_id.encode()),)
         if error.status in {429, 503}:
@@ -408,4 +412,4 @@ def _parse(content: bytes) -> Any:
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError as error:
-        raise RefusedError(400, f"The body is not valid JSON: {error}.") from error
+        raise RefusedError(400, "", (None, _UNREADABLE, f"The body is not valid JSON: {error}.")) from error
