@@ -55,10 +55,11 @@ FROM first_exposures
 WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s AND phase = %(phase)s
   AND first_at < %(until)s AND {ENROLLED}
 """
+# Asked the other way round, every unit is looked at: the index by time knows blocks, and most of them hold a bot.
 _KEPT_BOTS = """
 SELECT count(*) FROM first_exposures
 WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s AND phase = %(phase)s
-  AND bot_at < %(until)s AND (first_at IS NULL OR first_at >= %(until)s)
+  AND bot_at < %(until)s AND (first_at < %(until)s) IS NOT TRUE
 """
 _PHASES = """
 SELECT max(started_at) FILTER (WHERE started_at <= %(since)s), min(started_at) FILTER (WHERE started_at > %(since)s),

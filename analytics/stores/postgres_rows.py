@@ -59,7 +59,7 @@ SELECT bot_at, CASE WHEN bot_variant_at = bot_at THEN bot_variant ELSE (
 ) END AS variant
 FROM first_exposures AS known
 WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s AND phase = %(phase)s
-  AND bot_at < %(until)s AND (first_at IS NULL OR first_at >= %(until)s)
+  AND bot_at < %(until)s AND (first_at < %(until)s) IS NOT TRUE
 """
 # Of some the variant may be gone with the raw events.
 _BY_VARIANT = """
