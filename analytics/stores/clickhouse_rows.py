@@ -1,7 +1,6 @@
 """What an analysis reads row by row on ClickHouse: the same rows, in the same order, as on PostgreSQL."""
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
@@ -69,12 +68,8 @@ class ClickHouseRows:
             yield unit_id, json.loads(text)
 
     def bots_first_seen(self, period: Period) -> dict[str, int]:
-        found = (
-            (variant, moment_of(first_ms)) for variant, first_ms in self._rows(sql.BOTS_FIRST_SEEN, period_of(period))
-        )
-        return Counter(
-            variant for variant, at in found if not any(since <= at < until for since, until in period.pauses)
-        )
+        rows = self._rows(sql.BOTS_FIRST_SEEN, period_of(period))
+        return {variant: int(units) for variant, units in rows}
 
     def raw_rows(
         self, table: str, environment_id: int, since: datetime | None, until: datetime | None

@@ -198,8 +198,13 @@ WHERE environment_id = {environment_id:Int64} AND occurred_ms >= {since:Int64} A
 ORDER BY toString(evaluation_id) DESC LIMIT {limit:Int64}
 """
 BOTS_FIRST_SEEN = f"""
-SELECT argMin(variant, (occurred_ms, variant)), min(occurred_ms) {_SEEN} GROUP BY unit_id HAVING min(is_bot)
-"""
+SELECT first_variant, count() FROM (
+    SELECT argMin(variant, (occurred_ms, variant)) AS first_variant, min(occurred_ms) AS first_ms
+    {_SEEN} GROUP BY unit_id HAVING min(is_bot)
+)
+WHERE NOT arrayExists(pause -> first_ms >= pause.1 AND first_ms < pause.2, {{pauses:Array(Tuple(Int64, Int64))}})
+GROUP BY first_variant ORDER BY first_variant
+"""  # noqa: S608 - fixed text
 LAST_RECEIVED = f"""
 SELECT greatest(
     (SELECT max(received_ms) {_SEEN} AND received_ms < {{deadline:Int64}}),

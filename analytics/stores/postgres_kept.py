@@ -16,7 +16,8 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from analytics.stores.postgres_reads import ENROLLED, NO_END, SET_UP
+from analytics.stores.postgres_reads import NO_END, SET_UP
+from analytics.stores.postgres_sizes import ENROLLED
 
 DAY = timedelta(days=1)
 _Stretch = tuple[datetime, datetime]

@@ -21,13 +21,11 @@ from analytics.stores.base import (
     summarise_exposures,
 )
 from analytics.stores.postgres_rewrites import FIRST_PHASE
-from analytics.stores.postgres_sizes import last_day
+from analytics.stores.postgres_sizes import ENROLLED, days_of
 
 _BEGINNING = FIRST_PHASE
 NO_END = datetime(9000, 1, 1, tzinfo=UTC)
 
-# Whoever was first exposed during a pause is not enrolled; without pauses the planner leaves the question out.
-ENROLLED = "(%(pauses)s::tstzmultirange IS NULL OR NOT first_at <@ %(pauses)s::tstzmultirange)"
 # One row per unit from the raw events, in one pass; a bot has no first exposure. Only of units that saw more variants
 # the first one has to be looked up, in the index by experiment and time; at equal instants the variant that sorts first
 # is the first, as in `unit_states`.
@@ -126,9 +124,9 @@ class PostgresReads:
     def exposure_summary(self, period: Period) -> ExposureSummary:
         parameters = parameters_of(period)
         source = source_of(parameters)
-        if source is KEPT and parameters["is_counted"] and not period.pauses:
+        if source is KEPT and parameters["is_counted"]:
             ((bots,),) = _rows(source.bots, parameters)
-            parameters |= last_day(parameters["until"])
+            parameters |= days_of(parameters["until"], period.pauses)
             return summarise_exposures(_rows(postgres_sizes.EXPOSURES, parameters), bots)
         rows = _rows(
             f"""{source.common}

@@ -9,6 +9,7 @@ from pytest_django import Settings
 
 from analytics import selectors
 from analytics.events import Batch
+from analytics.models import FirstExposure
 from analytics.selectors import Figure, Kind, Pairing
 from analytics.services import keep_pairs, keep_sums, open_phase, store_events
 from analytics.stores import store
@@ -129,6 +130,37 @@ def test_pauses__change__is_seen_by_what_is_kept(environment: Environment) -> No
     assert selectors.binary_summary(*asked, pauses=PAUSES)["control"].users == 3
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_units_by_day__with_pauses__are_those_of_the_units_themselves(environment: Environment, seed: int) -> None:
+    env, world = environment.pk, World(environment.pk, seed)
+    for number in range(9):
+        world.day(number)
+    for hours in (1, 50, 58, 60, 64, 72, 101, 125, 144, 164, 165, 166, 200, 216):
+        until = START + hours * HOUR
+        units = [
+            unit
+            for unit in selectors.first_exposures(env, "checkout-test", START, until, pauses=PAUSES)
+            if not unit.is_crossover
+        ]
+        found = selectors.exposure_summary(env, "checkout-test", START, until, pauses=PAUSES)
+        expected = Counter((unit.first_at.date(), unit.variant) for unit in units)
+        assert {(day, variant): n for day, row in found.daily for variant, n in row.items()} == expected
+
+
+def test_units_by_day__with_pauses__are_counted_one_by_one_on_the_days_they_cut_alone(environment: Environment) -> None:
+    env = environment.pk
+    for day in range(8):
+        store_events(Batch([exposure(env, f"user-{day}", "control", START + day * DAY + 4 * HOUR)]))
+    until = START + 8 * DAY
+    before = selectors.exposure_summary(env, "checkout-test", START, until, pauses=PAUSES)
+    assert before.users == {"control": 6}
+    cut = [(START + number * DAY).date() for number in (2, 4, 5, 6)]
+    FirstExposure.objects.exclude(first_at__date__in=cut).delete()
+    assert selectors.exposure_summary(env, "checkout-test", START, until, pauses=PAUSES) == before
+    FirstExposure.objects.filter(first_at__date=cut[0]).delete()
+    assert selectors.exposure_summary(env, "checkout-test", START, until, pauses=PAUSES).users == {"control": 5}
+
+
 def test_both_stores__with_pauses__answer_alike_to_the_digit(settings: Settings, environment: Environment) -> None:
     env, answers = environment.pk, []
     try:
@@ -143,6 +175,7 @@ def test_both_stores__with_pauses__answer_alike_to_the_digit(settings: Settings,
                 [
                     *_figures(env, START + 8 * DAY),
                     *(selectors.exposure_summary(env, "checkout-test", *period, pauses=PAUSES) for period in periods),
+                    *(selectors.bots_first_seen(env, "checkout-test", *period, PAUSES) for period in periods),
                     *(
                         list(selectors.first_exposures(env, "checkout-test", *period, pauses=PAUSES))
                         for period in periods
@@ -155,4 +188,5 @@ def test_both_stores__with_pauses__answer_alike_to_the_digit(settings: Settings,
             chosen.drop_tables()
         store.cache_clear()
     assert answers[0] == answers[1]
-    assert all(_is_enrolled(unit.first_at) for unit in answers[1][5])
+    assert all(_is_enrolled(unit.first_at) for unit in answers[1][7])
+    assert all(answers[1][5:7])
