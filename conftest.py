@@ -44,7 +44,40 @@ def _flush_passes_the_append_only_triggers() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _exposures_stay_with_their_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _begins_as_a_new_process() -> None:
+    """Forget whatever the process remembers of the tests before.
+
+    A test's database goes back to its beginning and counts its revisions anew, so one that was heard of in an earlier
+    test may bear the number of this one's, and would be taken for it; its partitions and its users are gone as well.
+    """
+    from django.contrib.contenttypes.models import ContentType  # noqa: PLC0415 - once the apps are there
+
+    from analytics.attributes import WANTED  # noqa: PLC0415 - likewise
+    from analytics.buffer import EXPOSURES  # noqa: PLC0415
+    from analytics.partitions import PARTITIONS  # noqa: PLC0415
+    from analytics.stores import store  # noqa: PLC0415
+    from analytics.stream import PUBLISHER  # noqa: PLC0415
+    from flags.runtime import RUNTIME  # noqa: PLC0415
+    from flags.signing import SIGNING  # noqa: PLC0415
+    from flags.streaming import ofrep  # noqa: PLC0415
+    from flags.streaming.acknowledgements import ACKNOWLEDGEMENTS  # noqa: PLC0415
+    from flags.streaming.hub import HUB  # noqa: PLC0415
+    from tenancy.keyring import KEYRING  # noqa: PLC0415
+    from tenancy.limits import BUCKETS  # noqa: PLC0415
+
+    for memory in (ACKNOWLEDGEMENTS, BUCKETS, HUB, KEYRING, PARTITIONS, PUBLISHER, RUNTIME, SIGNING):
+        memory.__init__()
+    source = WANTED._source
+    WANTED.__init__()
+    WANTED.also_from(source)
+    EXPOSURES._forget_parent()
+    store.cache_clear()
+    ofrep._made.clear()
+    ContentType.objects.clear_cache()
+
+
+@pytest.fixture(autouse=True)
+def _exposures_stay_with_their_test(_begins_as_a_new_process: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Send what evaluations queue by no thread: it would reach Redis or ask the database in the midst of another test.
 
     A test about exposures on their way makes a buffer of its own.
@@ -53,22 +86,6 @@ def _exposures_stay_with_their_test(monkeypatch: pytest.MonkeyPatch) -> Iterator
 
     monkeypatch.setattr(EXPOSURES, "_start", lambda: None)
     monkeypatch.setattr(EXPOSURES, "_capacity", 100_000)
-    yield
-    EXPOSURES._queue.clear()  # noqa: SLF001 - nobody else's concern
-
-
-@pytest.fixture(autouse=True)
-def _begins_as_a_new_process() -> None:
-    """Forget the configuration and the credentials of the tests before.
-
-    A test's database goes back to its beginning and counts its revisions anew, so one that was heard of in an earlier
-    test may bear the number of this one's, and would be taken for it.
-    """
-    from flags.runtime import RUNTIME  # noqa: PLC0415 - once the apps are there
-    from tenancy.keyring import KEYRING  # noqa: PLC0415
-
-    RUNTIME.environments = {}
-    KEYRING.revision = -1
 
 
 @pytest.fixture(autouse=True)

@@ -66,8 +66,5 @@ class Buckets:
             retry_after_seconds=0 if is_allowed else max(1, math.ceil((1 - level) / rate)),
         )
 
-    def clear(self) -> None:
-        self._levels = {}
-
 
 BUCKETS = Buckets()

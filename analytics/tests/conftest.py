@@ -14,7 +14,6 @@ from analytics.events import Conversion, Exposure
 from analytics.stores import store
 from analytics.stores.base import EventStore
 from analytics.stores.clickhouse import ClickHouseStore
-from analytics.stream import PUBLISHER
 from audit.actors import system
 from tenancy import services as tenancy
 from tenancy.keyring import KEYRING
@@ -22,15 +21,6 @@ from tenancy.models import Environment
 
 ACTOR = system("tests")
 NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=10)
-
-
-@pytest.fixture(autouse=True)
-def _nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A test's rollback takes away partitions and rows that the process remembers, and its outage is over."""
-    monkeypatch.setattr(PUBLISHER, "_away_until", 0.0)
-    store().forget()
-    yield
-    store().forget()
 
 
 @pytest.fixture
@@ -50,13 +40,11 @@ def other_environment(db: None) -> Environment:
 @pytest.fixture(params=["postgresql", "clickhouse"])
 def any_store(request: pytest.FixtureRequest, db: None, settings: Settings) -> Iterator[EventStore]:
     """The test runs on each implementation: what holds of one holds of the other, to the digit."""
-    store.cache_clear()
     settings.ANALYTICS_URL = "chdb://memory" if request.param == "clickhouse" else ""
     chosen = store()
     yield chosen
     if isinstance(chosen, ClickHouseStore):
         chosen.drop_tables()
-    store.cache_clear()
 
 
 class Api:

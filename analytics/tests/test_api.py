@@ -15,7 +15,6 @@ from pytest_django import Settings
 from analytics import stream
 from analytics.events import Batch, event_id_of, unpack
 from analytics.models import Conversion, Exposure
-from analytics.stream import PUBLISHER
 from analytics.tests.conftest import Api
 
 
@@ -33,14 +32,12 @@ def _streamed() -> list[Batch]:
 
 
 @pytest.fixture
-def away_redis(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def away_redis(settings: Settings) -> Iterator[None]:
     """A Redis that nobody answers for: the client of this test points to a socket that does not exist."""
     settings.REDIS_URL = "unix:///nonexistent/redis.sock"
     stream.client.cache_clear()
-    monkeypatch.setattr(PUBLISHER, "_away_until", 0.0)
     yield
     stream.client.cache_clear()
-    monkeypatch.setattr(PUBLISHER, "_away_until", 0.0)
 
 
 def test_exposure__single__is_in_the_stream(api: Api, environment: Any) -> None:

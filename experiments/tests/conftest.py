@@ -1,6 +1,6 @@
 """Factories: a metric, an experiment (draft or running), and events through the real store."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,7 +9,6 @@ from openflagship.ids import uuid7
 
 from analytics.events import Batch, Conversion, Exposure
 from analytics.services import store_events
-from analytics.stores import store
 from experiments import services
 from experiments.models import Experiment, Metric
 from flags.models import FlagConfig
@@ -19,14 +18,6 @@ from tenancy.testing import ALICE
 # A Monday, far enough from now that every conversion window of a day is complete.
 START = datetime(2026, 3, 2, tzinfo=UTC)
 HALF = [{"variant": "treatment", "percent": 50}]
-
-
-@pytest.fixture(autouse=True)
-def _nothing_remembered() -> Iterator[None]:
-    """A test's rollback takes away the partitions and units that the event store remembers."""
-    store().forget()
-    yield
-    store().forget()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from django.core.cache import cache
 from django.urls import reverse
 from redis.exceptions import ConnectionError  # noqa: A004 - the client's own
 
@@ -28,12 +27,8 @@ def config(acme):
 @pytest.fixture
 def away(settings, acme) -> Iterator[None]:
     """A ClickHouse that nobody answers for: port 9 discards."""
-    store.cache_clear()
     settings.ANALYTICS_URL = "clickhouse://default@127.0.0.1:9/flagship"
-    cache.delete(f"console:attributes:{acme.staging.pk}")
-    yield
     store.cache_clear()
-    cache.delete(f"console:attributes:{acme.staging.pk}")
 
 
 @pytest.mark.usefixtures("away")

@@ -19,9 +19,8 @@ REFETCH = {"type": "refetchEvaluation"}
 
 
 @pytest.fixture
-def issued(transactional_db, environment, make_flag, key, monkeypatch):
+def issued(transactional_db, environment, make_flag, key):
     make_flag("a", metadata={"secret": "rule"})
-    monkeypatch.setattr(ofrep, "_made", {})
     return key("client")
 
 

@@ -8,7 +8,6 @@ from django.core.management import call_command
 from openflagship.engine import Context
 
 from analytics.models import Conversion, Exposure
-from analytics.stores import store
 from audit.models import Entry
 from audit.services import verify
 from experiments.analysis import results_for
@@ -32,10 +31,7 @@ def seed(settings, tmp_path):
         call_command("seed_demo")
         return json.loads((tmp_path / "demo.json").read_text())
 
-    # A test's rollback takes away what the event store remembers.
-    store().forget()
-    yield _seed
-    store().forget()
+    return _seed
 
 
 @pytest.fixture

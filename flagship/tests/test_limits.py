@@ -10,7 +10,7 @@ from django.test import Client
 from flags.models import Flag
 from flags.runtime import RUNTIME
 from tenancy import limits
-from tenancy.limits import BUCKETS, Buckets
+from tenancy.limits import Buckets
 from tenancy.models import Credential, IdempotentRequest
 
 
@@ -24,9 +24,7 @@ def now(monkeypatch):
     """The buckets' clock, which stands still until a test moves it: no bucket fills while a slow machine thinks."""
     seconds = [1000.0]
     monkeypatch.setattr(limits, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
-    BUCKETS.clear()
-    yield seconds
-    BUCKETS.clear()
+    return seconds
 
 
 def test_take__bucket_empty__refuses_until_it_refills(now):
