@@ -16,6 +16,7 @@ from flagship.testing import RUN, WORKER
 pytest_plugins = [
     "tenancy.testing",
     "tenancy.admin.testing",
+    "analytics.testing",
     "flags.testing",
     "flags.streaming.testing",
     "flagship.tests.console_pages",

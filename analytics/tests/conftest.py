@@ -1,6 +1,5 @@
 """An organization with two environments, a neighbour, and short ways to make events."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -8,12 +7,10 @@ from uuid import UUID
 import pytest
 from django.test import Client
 from openflagship.ids import uuid7
-from pytest_django import Settings
 
 from analytics.events import Conversion, Exposure
-from analytics.stores import store
 from analytics.stores.base import EventStore
-from analytics.stores.clickhouse import ClickHouseStore
+from analytics.testing import STORES, UseStore
 from audit.actors import system
 from tenancy import services as tenancy
 from tenancy.keyring import KEYRING
@@ -37,14 +34,10 @@ def other_environment(db: None) -> Environment:
     return tenancy.create_environment(actor=ACTOR, project=project, key="production", name="Production")
 
 
-@pytest.fixture(params=["postgresql", "clickhouse"])
-def any_store(request: pytest.FixtureRequest, db: None, settings: Settings) -> Iterator[EventStore]:
+@pytest.fixture(params=STORES)
+def any_store(request: pytest.FixtureRequest, use_store: UseStore) -> EventStore:
     """The test runs on each implementation: what holds of one holds of the other, to the digit."""
-    settings.ANALYTICS_URL = "chdb://memory" if request.param == "clickhouse" else ""
-    chosen = store()
-    yield chosen
-    if isinstance(chosen, ClickHouseStore):
-        chosen.drop_tables()
+    return use_store(request.param)
 
 
 class Api:

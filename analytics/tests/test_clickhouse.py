@@ -1,6 +1,5 @@
 """The ClickHouse store on its embedded engine: what it answers, rewrites and lets go, beside PostgreSQL."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -23,9 +22,9 @@ from analytics.services import (
     set_event_policy,
     store_events,
 )
-from analytics.stores import store
 from analytics.stores.base import EventStore, Unit
 from analytics.stores.clickhouse import ClickHouseStore
+from analytics.testing import STORES, UseStore
 from analytics.tests.conftest import ACTOR, NOON, conversion, exposure
 from tenancy.models import Environment
 
@@ -36,14 +35,8 @@ HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
-def clickhouse(db: None, settings: Settings) -> Iterator[ClickHouseStore]:
-    store.cache_clear()
-    settings.ANALYTICS_URL = "chdb://memory"
-    chosen = store()
-    assert isinstance(chosen, ClickHouseStore)
-    yield chosen
-    chosen.drop_tables()
-    store.cache_clear()
+def clickhouse(use_store: UseStore) -> EventStore:
+    return use_store("clickhouse")
 
 
 def _answers() -> list[Any]:
@@ -60,19 +53,14 @@ def _answers() -> list[Any]:
     return found
 
 
-def test_both_stores__same_load__answer_alike_to_the_digit(settings: Settings, db: None) -> None:
+def test_both_stores__same_load__answer_alike_to_the_digit(use_store: UseStore) -> None:
     answers = []
-    for url in ("", "chdb://memory"):
-        settings.ANALYTICS_URL = url
-        store.cache_clear()
+    for kind in STORES:
+        use_store(kind)
         load = Generator(Plan(environment_id=ENV, users=2500, events=12_000, seed=9, start=START, late_share=0.1))
         for batch in load.batches(size=1000):
             store_events(batch)
         answers.append(_answers())
-    last = store()
-    assert isinstance(last, ClickHouseStore)
-    last.drop_tables()
-    store.cache_clear()
     assert answers[0] == answers[1]
     assert answers[0][3 + 1].keys() == {"control", "treatment"}
 
@@ -94,7 +82,7 @@ def test_same_id_with_other_content__the_first_one_counts(any_store: EventStore)
     }
 
 
-def test_odd_texts_and_numbers__come_back_as_they_were(clickhouse: ClickHouseStore) -> None:
+def test_odd_texts_and_numbers__come_back_as_they_were(clickhouse: EventStore) -> None:
     unit = 'it\'s \\ a "test"\n\t{x:Int64} \U0001f600'
     clickhouse.write(
         Batch([exposure(ENV, unit, "v'1", attributes='{"a": "b\'c"}')], [conversion(ENV, unit, NOON, value=0.1 + 0.2)])
@@ -104,7 +92,7 @@ def test_odd_texts_and_numbers__come_back_as_they_were(clickhouse: ClickHouseSto
     assert (did["value"], did["occurred_at"]) == (0.1 + 0.2, NOON)
 
 
-def test_forgotten_user__is_gone_and_exported_before(clickhouse: ClickHouseStore, environment: Environment) -> None:
+def test_forgotten_user__is_gone_and_exported_before(clickhouse: EventStore, environment: Environment) -> None:
     organization = environment.project.organization
     for unit in ("alice", "bob"):
         clickhouse.write(Batch([exposure(environment.pk, unit, "control")], [conversion(environment.pk, unit, NOON)]))
@@ -116,7 +104,7 @@ def test_forgotten_user__is_gone_and_exported_before(clickhouse: ClickHouseStore
     assert len(list(clickhouse.raw_events([Unit(environment.pk, "bob")]))) == 2
 
 
-def test_reclassified__flags_follow_the_rules_both_ways(clickhouse: ClickHouseStore, settings: Settings) -> None:
+def test_reclassified__flags_follow_the_rules_both_ways(clickhouse: EventStore, settings: Settings) -> None:
     clickhouse.write(
         Batch(
             [
@@ -134,7 +122,7 @@ def test_reclassified__flags_follow_the_rules_both_ways(clickhouse: ClickHouseSt
     assert clickhouse.reclassify(Intake.load(), lambda _done, _total: None) == (0, 0)
 
 
-def test_unit__too_fast__is_a_bot_from_first_to_last(clickhouse: ClickHouseStore, settings: Settings) -> None:
+def test_unit__too_fast__is_a_bot_from_first_to_last(clickhouse: EventStore, settings: Settings) -> None:
     settings.BOT_EXPOSURES_PER_HOUR = 5
     now = datetime.now(UTC).replace(minute=30, second=0, microsecond=0)
     clickhouse.write(Batch([exposure(ENV, "scraper", "control", now) for _ in range(6)]))
@@ -147,7 +135,7 @@ def test_unit__too_fast__is_a_bot_from_first_to_last(clickhouse: ClickHouseStore
 
 @pytest.mark.django_db(transaction=True)
 def test_pseudonyms__turned_on_later__join_old_events_with_new_ones(
-    clickhouse: ClickHouseStore, environment: Environment
+    clickhouse: EventStore, environment: Environment
 ) -> None:
     clickhouse.write(Batch([exposure(environment.pk, "alice", "control")]))
     set_event_policy(actor=ACTOR, environment=environment, retention_days=None, stores_pseudonyms=True)
@@ -158,7 +146,7 @@ def test_pseudonyms__turned_on_later__join_old_events_with_new_ones(
 
 
 def test_retention__drops_months_and_single_environments_rows(
-    clickhouse: ClickHouseStore, environment: Environment, other_environment: Environment
+    clickhouse: EventStore, environment: Environment, other_environment: Environment
 ) -> None:
     set_event_policy(actor=ACTOR, environment=environment, retention_days=20, stores_pseudonyms=False)
     now = datetime.now(UTC)

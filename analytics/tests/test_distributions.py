@@ -14,10 +14,9 @@ from analytics.events import Batch
 from analytics.models import CohortDistribution
 from analytics.selectors import Distributed, Distribution, Figure, Kind, Pairing, Scope
 from analytics.services import forget_user, keep_distribution, open_phase, reclassify_bots, store_events
-from analytics.stores import store
 from analytics.stores.base import Period
-from analytics.stores.clickhouse import ClickHouseStore
 from analytics.stores.postgres_distributions import whole_distribution
+from analytics.testing import STORES, UseStore
 from analytics.tests.conftest import ACTOR, conversion, exposure
 from analytics.tests.world import DAY, START, World
 from tenancy.models import Environment
@@ -168,31 +167,24 @@ def test_erasure__of_a_unit__takes_its_figures_out_of_what_is_kept(environment: 
 
 
 def test_both_stores__same_random_days__answer_alike_figure_for_figure(
-    settings: Settings, environment: Environment
+    use_store: UseStore, environment: Environment
 ) -> None:
     env, answers = environment.pk, []
-    try:
-        for url in ("", "chdb://memory"):
-            settings.ANALYTICS_URL = url
-            store.cache_clear()
-            world = World(env, seed=11)
-            for number in range(-3, 6):
-                world.day(number)
-            store_events(Batch([], [conversion(env, "user-3", START + 5 * DAY, value=8e12 + 0.1)] * 2))
-            answers.append(
-                [
-                    selectors.distribution(env, "checkout-test", since, START + 4 * DAY, asked, pauses=pauses)
-                    for since in (START, START + 2 * DAY)
-                    for pauses in ((), PAUSES)
-                    for one in DISTRIBUTIONS.values()
-                    for asked in (one, _without_grace(one))
-                ]
-            )
-    finally:
-        chosen = store()
-        if isinstance(chosen, ClickHouseStore):
-            chosen.drop_tables()
-        store.cache_clear()
+    for kind in STORES:
+        use_store(kind)
+        world = World(env, seed=11)
+        for number in range(-3, 6):
+            world.day(number)
+        store_events(Batch([], [conversion(env, "user-3", START + 5 * DAY, value=8e12 + 0.1)] * 2))
+        answers.append(
+            [
+                selectors.distribution(env, "checkout-test", since, START + 4 * DAY, asked, pauses=pauses)
+                for since in (START, START + 2 * DAY)
+                for pauses in ((), PAUSES)
+                for one in DISTRIBUTIONS.values()
+                for asked in (one, _without_grace(one))
+            ]
+        )
     assert answers[0] == answers[1]
     assert {one.units > 5 for found in answers[0] for one in found.values()} == {True}
     assert {one.late > 0 for one in answers[0][1].values()} == {True}

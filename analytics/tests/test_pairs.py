@@ -13,10 +13,9 @@ from analytics.events import Batch
 from analytics.models import CohortPair
 from analytics.selectors import Figure, Kind, Pairing, PairSummary
 from analytics.services import forget_user, keep_pairs, open_phase, reclassify_bots, store_events
-from analytics.stores import store
 from analytics.stores.base import Period
-from analytics.stores.clickhouse import ClickHouseStore
 from analytics.stores.postgres_pairs import whole_pair_summary
+from analytics.testing import STORES, UseStore
 from analytics.tests.conftest import ACTOR, conversion, exposure
 from analytics.tests.world import DAY, START, World
 from tenancy.models import Environment
@@ -122,26 +121,21 @@ def test_an_event_of_the_time_before__that_comes_late__works_out_the_days_that_l
     assert _keep(env, pairing, END) == 6
 
 
-def test_both_stores__same_random_days__answer_alike_to_the_digit(settings: Settings, environment: Environment) -> None:
+def test_both_stores__same_random_days__answer_alike_to_the_digit(
+    use_store: UseStore, environment: Environment
+) -> None:
     env, answers = environment.pk, []
-    try:
-        for url in ("", "chdb://memory"):
-            settings.ANALYTICS_URL = url
-            store.cache_clear()
-            world = World(env, seed=11)
-            for number in range(-3, 6):
-                world.day(number)
-            answers.append(
-                [
-                    selectors.pair_summary(env, "checkout-test", since, START + 5 * DAY, one)
-                    for since in (START, START + 2 * DAY)
-                    for one in PAIRINGS.values()
-                ]
-            )
-    finally:
-        chosen = store()
-        if isinstance(chosen, ClickHouseStore):
-            chosen.drop_tables()
-        store.cache_clear()
+    for kind in STORES:
+        use_store(kind)
+        world = World(env, seed=11)
+        for number in range(-3, 6):
+            world.day(number)
+        answers.append(
+            [
+                selectors.pair_summary(env, "checkout-test", since, START + 5 * DAY, one)
+                for since in (START, START + 2 * DAY)
+                for one in PAIRINGS.values()
+            ]
+        )
     assert answers[0] == answers[1]
     assert {summary.n > 5 for found in answers[0] for summary in found.values()} == {True}

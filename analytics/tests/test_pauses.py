@@ -5,18 +5,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from pytest_django import Settings
 
 from analytics import selectors
 from analytics.events import Batch
 from analytics.models import FirstExposure
 from analytics.selectors import Figure, Kind, Pairing
 from analytics.services import keep_pairs, keep_sums, open_phase, store_events
-from analytics.stores import store
 from analytics.stores.base import Counting, Period
-from analytics.stores.clickhouse import ClickHouseStore
 from analytics.stores.postgres_pairs import whole_pair_summary
 from analytics.stores.postgres_reads import PostgresReads
+from analytics.testing import STORES, UseStore
 from analytics.tests.conftest import conversion, exposure
 from analytics.tests.world import DAY, START, World
 from tenancy.models import Environment
@@ -161,32 +159,22 @@ def test_units_by_day__with_pauses__are_counted_one_by_one_on_the_days_they_cut_
     assert selectors.exposure_summary(env, "checkout-test", START, until, pauses=PAUSES).users == {"control": 5}
 
 
-def test_both_stores__with_pauses__answer_alike_to_the_digit(settings: Settings, environment: Environment) -> None:
+def test_both_stores__with_pauses__answer_alike_to_the_digit(use_store: UseStore, environment: Environment) -> None:
     env, answers = environment.pk, []
-    try:
-        for url in ("", "chdb://memory"):
-            settings.ANALYTICS_URL = url
-            store.cache_clear()
-            world = World(env, seed=5)
-            for number in range(-2, 8):
-                world.day(number)
-            periods = [(since, START + 8 * DAY) for since in (START, START + 3 * DAY)]
-            answers.append(
-                [
-                    *_figures(env, START + 8 * DAY),
-                    *(selectors.exposure_summary(env, "checkout-test", *period, pauses=PAUSES) for period in periods),
-                    *(selectors.bots_first_seen(env, "checkout-test", *period, PAUSES) for period in periods),
-                    *(
-                        list(selectors.first_exposures(env, "checkout-test", *period, pauses=PAUSES))
-                        for period in periods
-                    ),
-                ]
-            )
-    finally:
-        chosen = store()
-        if isinstance(chosen, ClickHouseStore):
-            chosen.drop_tables()
-        store.cache_clear()
+    for kind in STORES:
+        use_store(kind)
+        world = World(env, seed=5)
+        for number in range(-2, 8):
+            world.day(number)
+        periods = [(since, START + 8 * DAY) for since in (START, START + 3 * DAY)]
+        answers.append(
+            [
+                *_figures(env, START + 8 * DAY),
+                *(selectors.exposure_summary(env, "checkout-test", *period, pauses=PAUSES) for period in periods),
+                *(selectors.bots_first_seen(env, "checkout-test", *period, PAUSES) for period in periods),
+                *(list(selectors.first_exposures(env, "checkout-test", *period, pauses=PAUSES)) for period in periods),
+            ]
+        )
     assert answers[0] == answers[1]
     assert all(_is_enrolled(unit.first_at) for unit in answers[1][7])
     assert all(answers[1][5:7])

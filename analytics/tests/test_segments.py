@@ -3,13 +3,11 @@
 from collections import Counter
 
 import pytest
-from pytest_django import Settings
 
 from analytics import selectors
 from analytics.selectors import Pairing
 from analytics.services import open_phase
-from analytics.stores import store
-from analytics.stores.clickhouse import ClickHouseStore
+from analytics.testing import STORES, UseStore
 from analytics.tests.test_pairs import PAIRINGS
 from analytics.tests.world import DAY, START, World
 from tenancy.models import Environment
@@ -54,26 +52,19 @@ def test_segments__random_days__hold_the_units_the_rows_say_and_add_up_to_the_wh
             _assert_adds_up(env, pairing)
 
 
-def test_both_stores__by_segment__answer_alike_to_the_digit(settings: Settings, environment: Environment) -> None:
+def test_both_stores__by_segment__answer_alike_to_the_digit(use_store: UseStore, environment: Environment) -> None:
     env, answers = environment.pk, []
-    try:
-        for url in ("", "chdb://memory"):
-            settings.ANALYTICS_URL = url
-            store.cache_clear()
-            world = World(env, seed=4)
-            for number in range(-3, 7):
-                world.day(number)
-            answers.append(
-                [
-                    selectors.segment_summary(env, "checkout-test", START, END, pairing, name, pauses=PAUSES)
-                    for name in ("country", "planet")
-                    for pairing in PAIRINGS.values()
-                ]
-            )
-    finally:
-        chosen = store()
-        if isinstance(chosen, ClickHouseStore):
-            chosen.drop_tables()
-        store.cache_clear()
+    for kind in STORES:
+        use_store(kind)
+        world = World(env, seed=4)
+        for number in range(-3, 7):
+            world.day(number)
+        answers.append(
+            [
+                selectors.segment_summary(env, "checkout-test", START, END, pairing, name, pauses=PAUSES)
+                for name in ("country", "planet")
+                for pairing in PAIRINGS.values()
+            ]
+        )
     assert answers[0] == answers[1]
     assert {len(found) for found in answers[1]} == {3, 1}

@@ -6,9 +6,9 @@ import orjson
 
 from analytics.events import Batch
 from analytics.services import store_events
-from analytics.stores import store
 from analytics.stores.clickhouse import ClickHouseStore
 from analytics.stores.postgres import PostgresStore
+from analytics.testing import STORES
 from experiments.analysis import results_for
 from experiments.planning import estimate
 from experiments.selectors import get_metric
@@ -38,7 +38,7 @@ def _send(experiment):
 
 
 def test_results__from_either_store__are_the_same_to_the_digit(
-    settings, environment, make_metric, make_experiment, start
+    use_store, environment, make_metric, make_experiment, start
 ):
     make_metric("revenue", type="continuous", cap=70)
     make_metric("per-page", type="ratio", denominatorEventName="page")
@@ -52,30 +52,23 @@ def test_results__from_either_store__are_the_same_to_the_digit(
         at=START,
     )
     answers, kinds = [], []
-    try:
-        for url in ("", "chdb://memory"):
-            settings.ANALYTICS_URL = url
-            store.cache_clear()
-            kinds.append(type(store()))
-            _send(experiment)
-            answers.append(
-                [
-                    results_for(experiment, segment="country", now=NOW),
-                    results_for(experiment, f"{START.isoformat()}/{NOW.isoformat()}".replace("+00:00", "Z"), now=NOW),
-                    check_null(
-                        environment,
-                        "new-checkout",
-                        get_metric(environment.project, "revenue"),
-                        replications=50,
-                        now=NOW,
-                    ),
-                    estimate(experiment),
-                ]
-            )
-    finally:
-        if isinstance(store(), ClickHouseStore):
-            store().drop_tables()
-        store.cache_clear()
+    for kind in STORES:
+        kinds.append(type(use_store(kind)))
+        _send(experiment)
+        answers.append(
+            [
+                results_for(experiment, segment="country", now=NOW),
+                results_for(experiment, f"{START.isoformat()}/{NOW.isoformat()}".replace("+00:00", "Z"), now=NOW),
+                check_null(
+                    environment,
+                    "new-checkout",
+                    get_metric(environment.project, "revenue"),
+                    replications=50,
+                    now=NOW,
+                ),
+                estimate(experiment),
+            ]
+        )
 
     assert kinds == [PostgresStore, ClickHouseStore]
     assert answers[0] == answers[1]

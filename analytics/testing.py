@@ -1,0 +1,41 @@
+"""Fixtures for whoever tests with stores of events: each of them, real, and empty again afterwards."""
+
+from collections.abc import Callable, Iterator
+
+import clickhouse_connect
+import pytest
+from pytest_django import Settings
+
+from analytics.stores import store
+from analytics.stores.base import EventStore
+from analytics.stores.clickhouse import ClickHouseStore
+
+STORES = {"postgresql": "", "clickhouse": "chdb://memory"}
+UseStore = Callable[[str], EventStore]
+
+
+@pytest.fixture(scope="session")
+def _clickhouse_engine() -> Iterator[None]:
+    """Keep the embedded ClickHouse up once a test wants it: each time it ends it leaves open files and threads."""
+    client = clickhouse_connect.get_client(dsn=STORES["clickhouse"])
+    yield
+    client.close()
+
+
+@pytest.fixture
+def use_store(request: pytest.FixtureRequest, db: None, settings: Settings) -> Iterator[UseStore]:
+    """Have events stored and aggregated by one of STORES from here on."""
+    used = []
+
+    def _use(kind: str) -> EventStore:
+        if kind == "clickhouse":
+            request.getfixturevalue("_clickhouse_engine")
+        settings.ANALYTICS_URL = STORES[kind]
+        store.cache_clear()
+        used.append(store())
+        return used[-1]
+
+    yield _use
+    for one in used:
+        if isinstance(one, ClickHouseStore):
+            one.drop_tables()
