@@ -305,6 +305,9 @@ class FlagUnitDays(models.Model):
     variant = models.TextField()
     unit_id = models.TextField()
     days = ArrayField(models.DateField(), help_text="In order, each once.")
+    hours = ArrayField(
+        models.IntegerField(), default=list, help_text="Of each day a mask; none while no day's hours are known."
+    )
 
     class Meta:
         db_table = "flag_unit_days"
@@ -316,7 +319,8 @@ class FlagUnitDays(models.Model):
 class FlagDayStep(models.Model):
     """How many units of a day were last seen on a former day: summed over a window's days, its exact users.
 
-    Those are the steps to its days from days before it.
+    Those are the steps to its days from days before it. `cells` tell the hours of both, as
+    `analytics.stores.postgres_flag_steps` says; a step from a day to itself leads from one of its hours to a later one.
     """
 
     pk = models.CompositePrimaryKey("environment_id", "flag_key", "day", "former_day", "variant")
@@ -326,6 +330,8 @@ class FlagDayStep(models.Model):
     units = models.BigIntegerField()
     flag_key = models.TextField()
     variant = models.TextField()
+    cells = ArrayField(models.SmallIntegerField(), default=list, help_text="In order; none while no hours are known.")
+    cell_units = ArrayField(models.IntegerField(), default=list, help_text="Of each cell; they add up to `units`.")
 
     class Meta:
         db_table = "flag_day_steps"
@@ -335,13 +341,16 @@ class FlagDayStep(models.Model):
 
 
 class FlagDayFold(models.Model):
-    """A day of a flag whose units are known: it holds while as many exposures are counted in it."""
+    """A day of a flag whose units are known: each hour of it holds while as many exposures are counted in it."""
 
     pk = models.CompositePrimaryKey("environment_id", "flag_key", "day")
     environment_id = models.BigIntegerField()
     flag_key = models.TextField()
     day = models.DateField()
     events = models.BigIntegerField(help_text="Exposures that were counted in the day, bots' too.")
+    hour_events = ArrayField(
+        models.BigIntegerField(), default=list, help_text="Of each hour; none while only the days of units are known."
+    )
 
     class Meta:
         db_table = "flag_day_folds"

@@ -160,8 +160,8 @@ def flag_exposures(
 ) -> dict[str, FlagExposures]:
     """Per variant of a flag: exposures and unique units in [since, until), `since` taken back to its full UTC hour.
 
-    Up to now (`until` is None, or no earlier) this reads hourly counts, else counts of the whole days that are folded:
-    milliseconds at any number of exposures. Of the rest, as of a day that the window cuts, it reads the raw events.
+    Up to now (`until` is None, or no earlier) this reads hourly counts, else counts of the full hours that are folded:
+    milliseconds at any number of exposures. Of the rest, as of an hour that the window cuts, it reads the raw events.
     """
     is_until_now = until is None or until >= timezone.now() - _JUST_NOW
     start = _full_hour(since) if since else None
@@ -171,7 +171,7 @@ def flag_exposures(
 def flag_exposures_between(
     environment_id: int, flag_key: str, since: datetime, until: datetime
 ) -> dict[str, FlagExposures]:
-    """As `flag_exposures`, and exact at both ends: of days that are not whole in it the raw events are read."""
+    """As `flag_exposures`, and exact at both ends: of hours that are not whole in it the raw events are read."""
     return store().flag_exposures(environment_id, flag_key, full_millisecond(since), full_millisecond(until))
 
 

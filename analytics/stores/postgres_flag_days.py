@@ -1,142 +1,143 @@
 # ruff: noqa: S608 - fixed text put together from fixed parts; values are always parameters
-"""The UTC days on which a flag's units saw it: users of past days are then counted without their exposures.
+"""A flag's users in past windows, from the days and hours on which its units saw it, without their exposures.
 
-Of each unit seen on a day a step from its former day is counted. Whoever was seen in a window was seen on one of its
-days first, with a former day before it: the steps to the window's days from days before it are its users.
+Of each unit a step to each of its hours from the hour before it is counted, by days. Whoever was seen in a window was
+seen in one of its hours first, with a former hour before it: the steps to the window's hours from hours before it are
+its users. Of whole days the days' own steps tell, of a day that the window cuts the cells of its steps.
 
-A day is folded by a task, and again where exposures of it came since. What is folded is always true, it may only not be
-all. So a day is read from its steps while as many exposures are counted in it as when it was folded; of a day with more
-the raw events are read, less the units that the steps count anyway.
+What is folded (`postgres_flag_folds`) is always true, it may only not be all. So an hour is read from its steps while
+as many exposures are counted in it as when it was folded. Of an hour with more, of a day whose hours are not known and
+is cut, and of a cut hour the raw events are read, less the units that the steps count anyway.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from itertools import groupby
 from typing import Any
 
 from django.db import connection, transaction
 
 from analytics.stores import postgres_sql as sql
 from analytics.stores.base import FlagExposures
+from analytics.stores.postgres_flag_folds import HOLD_ENVIRONMENT, fold_flag_days, midnight
+from analytics.stores.postgres_flag_steps import NO_DAY, RAW_SINCE, cells_of
 from analytics.stores.postgres_reads import SET_UP, PostgresReads
 from analytics.stores.postgres_rewrites import FIRST_PHASE
-from analytics.stores.postgres_units import NO_DAY, RAW_SINCE
 
 _DAY = timedelta(days=1)
+_HOUR = timedelta(hours=1)
 _INSTANT = timedelta(microseconds=1)
-_LOCK_SPACE = 1_001_831
-# Between the question which days hold and the answer a late exposure may come to one; then it is asked again.
+# Between the question which hours hold and the answer a late exposure may come to one; then it is asked again.
 _TRIES = 3
-# Flags of a day are folded together, since each pass reads the day's events; so many exposures at most, or one flag.
-_MOST_AT_ONCE = 500_000
 
 _OF_FLAG = "environment_id = %(environment_id)s AND flag_key = %(flag_key)s"
-# Days beyond the raw events are as they were when those went.
+# Days beyond the raw events are as they were when those went; their hours are merged.
 _STALE = f"""
 WITH counted AS (
-    SELECT (hour AT TIME ZONE 'UTC')::date AS day, variant, sum(exposures) AS exposures,
-           sum(exposures + bots) AS events
+    SELECT hour, variant, sum(exposures) AS exposures, sum(exposures + bots) AS events
     FROM flag_exposure_hours
-    WHERE {_OF_FLAG} AND hour >= %(first_midnight)s AND hour < %(end_midnight)s GROUP BY 1, 2
+    WHERE {_OF_FLAG} AND hour >= %(counted_since)s AND hour < %(counted_until)s GROUP BY hour, variant
+), hours AS (
+    SELECT hour, (hour AT TIME ZONE 'UTC')::date AS day, sum(events) AS events FROM counted GROUP BY hour
+), policy AS (
+    SELECT {RAW_SINCE} AS raw_since FROM event_policies AS policy WHERE environment_id = %(environment_id)s
 ), compared AS (
-    SELECT day, sum(counted.events) <> coalesce(folds.events, 0) AND (
-        folds.events IS NULL OR day >= coalesce((
-            SELECT {RAW_SINCE} FROM event_policies AS policy WHERE policy.environment_id = %(environment_id)s
-        ), '{NO_DAY}')
-    ) AS is_stale
-    FROM counted LEFT JOIN (
-        SELECT day, events FROM flag_day_folds WHERE {_OF_FLAG} AND day >= %(first_day)s AND day < %(end_day)s
-    ) AS folds USING (day) GROUP BY day, folds.events
+    SELECT hour, day, has_hours,
+           CASE WHEN has_hours
+           THEN hours.events <> hour_events[date_part('hour', hour AT TIME ZONE 'UTC')::integer + 1] ELSE
+                sum(hours.events) OVER (PARTITION BY day) <> coalesce(folds.events, 0)
+                AND (folds.events IS NULL OR is_raw)
+           END AS is_stale
+    FROM hours LEFT JOIN (
+        SELECT day, events, hour_events FROM flag_day_folds
+        WHERE {_OF_FLAG} AND day >= %(counted_day)s AND day <= %(last_day)s
+    ) AS folds USING (day)
+    CROSS JOIN LATERAL (SELECT day >= coalesce((SELECT raw_since FROM policy), '{NO_DAY}') AS is_raw) AS age
+    CROSS JOIN LATERAL (SELECT is_raw AND coalesce(cardinality(hour_events), 0) > 0 AS has_hours) AS kept
 ), stale AS (
-    SELECT coalesce(array_agg(day ORDER BY day) FILTER (WHERE is_stale), ARRAY[]::date[]) AS days, count(*) AS counted
+    SELECT coalesce(array_agg(DISTINCT day) FILTER (WHERE is_stale AND NOT has_hours), ARRAY[]::date[]) AS days,
+           coalesce(array_agg(hour ORDER BY hour) FILTER (WHERE is_stale AND has_hours), ARRAY[]::timestamptz[])
+               AS hours,
+           coalesce(array_agg(DISTINCT day) FILTER (WHERE NOT has_hours), ARRAY[]::date[]) AS without_hours,
+           coalesce(bool_and(is_stale), false) AS is_all
     FROM compared
 )
 """
-_ASK = f"{_STALE} SELECT days, counted FROM stale"
-_EXPOSURES = "SELECT variant, exposures, 0 AS users FROM counted WHERE day <> ALL (%(stale)s::date[])"
+_ASK = f"{_STALE} SELECT days, hours, without_hours, is_all FROM stale"
+_EXPOSURES = """
+SELECT variant, exposures, 0 AS users FROM counted
+WHERE hour >= %(first)s AND hour < %(end)s AND hour <> ALL (%(stale_hours)s::timestamptz[])
+  AND (hour AT TIME ZONE 'UTC')::date <> ALL (%(stale_days)s::date[])
+"""
 _USERS = f"""
 SELECT variant, 0, sum(units) FROM flag_day_steps
-WHERE {_OF_FLAG} AND day >= %(first_day)s AND day < %(end_day)s AND former_day < %(first_day)s GROUP BY variant
+WHERE {_OF_FLAG} AND day >= %(whole_since)s AND day < %(end_day)s AND former_day < %(first_day)s GROUP BY variant
 """
-# `days` are sorted: the one after those before the window is its first within or after it.
+# Hours are numbered from the first day's midnight on.
+_USERS_OF_CUTS = f"""
+SELECT variant, 0, sum(step.units)
+FROM flag_day_steps AS known CROSS JOIN LATERAL {cells_of("known")} AS step (cell, units)
+WHERE {_OF_FLAG} AND day >= %(first_day)s AND day <= %(end_day)s AND former_day <= %(first_day)s
+  AND (day = ANY (%(cut_days)s) OR former_day = ANY (%(cut_formers)s))
+  AND (day - %(first_day)s) * 24 + cell / 24 >= %(first_hour)s
+  AND (day - %(first_day)s) * 24 + cell / 24 < (%(end_day)s::date - %(first_day)s) * 24 + %(end_hour)s
+  AND (former_day - %(first_day)s) * 24 + mod(cell, 24::smallint) < %(first_hour)s
+GROUP BY variant
+"""
+# Days are sorted: the one after the first day's place is the first after it. Of a day that the window does not cut the
+# hours need not be known.
 _RAW = f"""
-SELECT variant, sum(seen.exposures), count(*) FILTER (
-    WHERE coalesce(known.days[width_bucket(%(first_day)s - 1, known.days) + 1] >= %(end_day)s, true)
-) FROM (
+SELECT variant, sum(seen.exposures), count(*) FILTER (WHERE NOT coalesce(
+    (days[place] = %(first_day)s AND (greatest(known.hours[place], 1) & %(first_hours)s) <> 0)
+    OR days[place + 1] < %(end_day)s
+    OR (days[place + 1] = %(end_day)s AND (greatest(known.hours[place + 1], 1) & %(end_hours)s) <> 0), false
+))
+FROM (
     SELECT variant, unit_id, count(*) AS exposures FROM exposures
     WHERE {_OF_FLAG} AND NOT is_bot AND ({{stretches}}) GROUP BY variant, unit_id
 ) AS seen LEFT JOIN (
-    SELECT variant, unit_id, days FROM flag_unit_days WHERE {_OF_FLAG}
+    SELECT variant, unit_id, days, hours, width_bucket(%(first_day)s, days) AS place
+    FROM flag_unit_days WHERE {_OF_FLAG}
 ) AS known USING (variant, unit_id)
 GROUP BY variant
 """
 _ANSWER = (
     _STALE
     + """
-SELECT stale.days, variant, sum(exposures)::bigint AS exposures, sum(users)::bigint
+SELECT stale.days, stale.hours, without_hours, is_all, variant, sum(exposures)::bigint AS exposures, sum(users)::bigint
 FROM stale LEFT JOIN ({parts}) AS parts ON true
-GROUP BY stale.days, variant ORDER BY variant
+GROUP BY stale.days, stale.hours, without_hours, is_all, variant ORDER BY variant
 """
 )
-
-_DUE = f"""
-SELECT environment_id, day, flag_key, counted.events::bigint
-FROM (
-    SELECT environment_id, flag_key, (hour AT TIME ZONE 'UTC')::date AS day, sum(exposures + bots) AS events
-    FROM flag_exposure_hours
-    WHERE hour >= %(since)s AND hour < %(until)s
-      AND (%(environment_id)s::bigint IS NULL OR environment_id = %(environment_id)s AND flag_key = ANY (%(flag_keys)s))
-    GROUP BY environment_id, flag_key, day
-) AS counted
-LEFT JOIN flag_day_folds AS folds USING (environment_id, flag_key, day)
-LEFT JOIN event_policies AS policy USING (environment_id)
-WHERE counted.events <> coalesce(folds.events, 0) AND day >= coalesce({RAW_SINCE}, '{NO_DAY}')
-ORDER BY environment_id, day, flag_key
-"""
-# Retention lets nothing of it go meanwhile.
-_HOLD_POLICY = "SELECT FROM event_policies WHERE environment_id = %(environment_id)s FOR SHARE"
-_HOLD_ENVIRONMENT = f"SELECT pg_advisory_xact_lock({_LOCK_SPACE}, hashint8(%(environment_id)s))"
-# A unit that is new on the day comes between its former day and its next one, whichever of the days was folded first.
-_FOLD = f"""
-WITH added AS (
-    INSERT INTO flag_unit_days AS known (environment_id, flag_key, variant, unit_id, days)
-    SELECT %(environment_id)s, flag_key, variant, unit_id, ARRAY[%(day)s::date] FROM exposures
-    WHERE environment_id = %(environment_id)s AND flag_key = ANY (%(flag_keys)s) AND NOT is_bot
-      AND occurred_at >= %(since)s AND occurred_at < %(until)s
-    GROUP BY flag_key, variant, unit_id ORDER BY flag_key, variant, unit_id
-    ON CONFLICT (environment_id, flag_key, variant, unit_id) DO UPDATE
-    SET days = known.days[:width_bucket(%(day)s::date, known.days)] || excluded.days
-            || known.days[width_bucket(%(day)s::date, known.days) + 1:]
-    WHERE known.days[width_bucket(%(day)s::date, known.days)] IS DISTINCT FROM %(day)s::date
-    RETURNING flag_key, variant, old.days AS days, width_bucket(%(day)s::date, old.days) AS former
-), placed AS (
-    SELECT flag_key, variant, coalesce(days[former], '{NO_DAY}') AS former_day, days[former + 1] AS next_day,
-           count(*) AS units
-    FROM added GROUP BY 1, 2, 3, 4
-), steps AS (
-    SELECT flag_key, variant, %(day)s::date AS day, former_day, units FROM placed
-    UNION ALL
-    SELECT flag_key, variant, next_day, former_day, -units FROM placed WHERE next_day IS NOT NULL
-    UNION ALL
-    SELECT flag_key, variant, next_day, %(day)s::date, units FROM placed WHERE next_day IS NOT NULL
-)
-INSERT INTO flag_day_steps AS known (environment_id, flag_key, day, former_day, variant, units)
-SELECT %(environment_id)s, flag_key, day, former_day, variant, sum(units) FROM steps
-GROUP BY flag_key, day, former_day, variant
-ON CONFLICT (environment_id, flag_key, day, former_day, variant) DO UPDATE SET units = known.units + excluded.units
-"""
-_RECORD = """
-INSERT INTO flag_day_folds (environment_id, flag_key, day, events)
-SELECT %(environment_id)s, flag_key, %(day)s, events
-FROM unnest(%(flag_keys)s::text[], %(events)s::bigint[]) AS folded (flag_key, events)
-ON CONFLICT (environment_id, flag_key, day) DO UPDATE SET events = excluded.events
-"""
 # The last of the days that go stays: it is the former day of the unit's next one.
 _SHORTEN = f"""
-UPDATE flag_unit_days SET days = days[width_bucket(%(cut)s::date - 1, days):]
+UPDATE flag_unit_days
+SET days = days[width_bucket(%(cut)s::date - 1, days):], hours = hours[width_bucket(%(cut)s::date - 1, days):]
 WHERE {_OF_FLAG} AND width_bucket(%(cut)s::date - 1, days) > 1
 """
+# No window cuts these days any more.
+_FORGET_HOURS = f"""
+UPDATE flag_day_steps SET cells = '{{}}', cell_units = '{{}}'
+WHERE {_OF_FLAG} AND day < %(cut)s::date AND cells <> '{{}}'
+"""
 _FLAGS = "SELECT DISTINCT flag_key FROM flag_day_folds WHERE environment_id = %(environment_id)s"
+
+Stretch = tuple[datetime, datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stale:
+    """What does not hold between two midnights: whole days, single hours; and the days whose hours are not known."""
+
+    days: list[date]
+    hours: list[datetime]
+    without_hours: list[date]
+    is_all: bool
+
+    def stretches(self) -> list[Stretch]:
+        return [(midnight(day), midnight(day) + _DAY) for day in self.days] + [
+            (hour, hour + _HOUR) for hour in self.hours
+        ]
 
 
 class PostgresFlagDays(PostgresReads):
@@ -147,28 +148,22 @@ class PostgresFlagDays(PostgresReads):
     ) -> dict[str, FlagExposures]:
         """What `PostgresReads` finds in raw events; of whole days also where those were dropped since."""
         if until is not None:
-            parameters = _parameters(environment_id, flag_key, since or FIRST_PHASE, until)
-            for _ in range(_TRIES if parameters["first_day"] < parameters["end_day"] else 0):
-                ((stale, counted),) = _rows(_ASK, parameters)
-                if stale and len(stale) == counted:
+            window = (since or FIRST_PHASE).astimezone(UTC), until.astimezone(UTC)
+            first, end = _full_hour(window[0] + _HOUR - _INSTANT), _full_hour(window[1])
+            for _ in range(_TRIES if first < end else 0):
+                parameters = _between(environment_id, flag_key, first, end)
+                stale = _Stale(*_rows(_ASK, parameters)[0])
+                core = _without(stale.without_hours, first, end)
+                if stale.is_all or core[0] >= core[1]:
                     break
-                parameters["stale"] = stale
-                rows = _rows(*_answer(parameters, _stretches(parameters, since or FIRST_PHASE, until)))
-                if rows[0][0] == stale:
-                    return {variant: FlagExposures(*figures) for _, variant, *figures in rows if figures[0]}
+                rows = _rows(*_answer(parameters | _core(*core), stale, window))
+                if _Stale(*rows[0][:4]) == stale:
+                    return {row[4]: FlagExposures(*row[5:]) for row in rows if row[5]}
         return super().flag_exposures(environment_id, flag_key, since, until)
 
     def fold_flag_days(self, since: datetime | None = None, until: datetime | None = None) -> int:
         """Fold each flag's days in [since, until) that are over and do not hold; return how many those were."""
-        with connection.cursor() as cursor:
-            today = _midnight(datetime.now(UTC).date())
-            cursor.execute(_DUE, _due(since or FIRST_PHASE, min(until or today, today)))
-            due = cursor.fetchall()
-        return sum(
-            _fold(environment_id, day, flag_keys)
-            for (environment_id, day), rows in groupby(due, key=lambda row: row[:2])
-            for flag_keys in _together([(flag_key, events) for *_, flag_key, events in rows])
-        )
+        return fold_flag_days(since, until)
 
 
 def shorten_days(environment_id: int, cut: datetime) -> None:
@@ -179,75 +174,68 @@ def shorten_days(environment_id: int, cut: datetime) -> None:
         flag_keys = [flag_key for (flag_key,) in cursor.fetchall()]
     for flag_key in flag_keys:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(_HOLD_ENVIRONMENT, parameters)
+            cursor.execute(HOLD_ENVIRONMENT, parameters)
             cursor.execute(sql.SHARE_DERIVED)
             cursor.execute(_SHORTEN, {**parameters, "flag_key": flag_key})
+            cursor.execute(_FORGET_HOURS, {**parameters, "flag_key": flag_key})
 
 
-def _fold(environment_id: int, day: date, flag_keys: Sequence[str]) -> int:
-    parameters = _due(_midnight(day), _midnight(day + _DAY)) | {
-        "environment_id": environment_id,
-        "flag_keys": list(flag_keys),
-        "day": day,
-    }
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(SET_UP)
-        # Whoever changes a policy takes its row before it rewrites, so it comes before the share of what is derived.
-        for statement in (_HOLD_ENVIRONMENT, _HOLD_POLICY, sql.SHARE_DERIVED):
-            cursor.execute(statement, parameters)
-        # The counts before the events: what is stored between them makes the day due again, never the other way.
-        cursor.execute(_DUE, parameters)
-        due = {flag_key: events for *_, flag_key, events in cursor.fetchall()}
-        if due:
-            parameters |= {"flag_keys": list(due), "events": list(due.values())}
-            cursor.execute(_FOLD, parameters)
-            cursor.execute(_RECORD, parameters)
-        return len(due)
+def _without(days: Sequence[date], first: datetime, end: datetime) -> Stretch:
+    """The hours from `first` to `end` less the days that those cut, where they are among these."""
+    return (
+        midnight(first.date() + _DAY) if first.hour and first.date() in days else first,
+        midnight(end.date()) if end.hour and end.date() in days else end,
+    )
 
 
-def _due(since: datetime, until: datetime) -> dict[str, Any]:
-    return {"since": since, "until": until, "environment_id": None, "flag_keys": []}
-
-
-def _together(due: Sequence[tuple[str, int]]) -> Iterator[list[str]]:
-    flag_keys: list[str] = []
-    total = 0
-    for flag_key, events in due:
-        if flag_keys and total + events > _MOST_AT_ONCE:
-            yield flag_keys
-            flag_keys, total = [], 0
-        flag_keys.append(flag_key)
-        total += events
-    yield flag_keys
-
-
-def _parameters(environment_id: int, flag_key: str, since: datetime, until: datetime) -> dict[str, Any]:
-    first_day, end_day = (since.astimezone(UTC) + _DAY - _INSTANT).date(), until.astimezone(UTC).date()
+def _between(environment_id: int, flag_key: str, first: datetime, end: datetime) -> dict[str, Any]:
     return {
         "environment_id": environment_id,
         "flag_key": flag_key,
-        "first_day": first_day,
-        "end_day": end_day,
-        "first_midnight": _midnight(first_day),
-        "end_midnight": _midnight(end_day),
+        "counted_day": first.date(),
+        "last_day": end.date(),
+        "counted_since": midnight(first.date()),
+        "counted_until": midnight((end + _DAY - _INSTANT).date()),
     }
 
 
-def _stretches(parameters: dict[str, Any], since: datetime, until: datetime) -> list[tuple[datetime, datetime]]:
-    """What has to be read from raw events: before the first midnight, the stale days, after the last midnight."""
-    found: list[tuple[datetime, datetime]] = []
-    stale = [(_midnight(day), _midnight(day + _DAY)) for day in parameters["stale"]]
-    for start, end in ((since, parameters["first_midnight"]), *stale, (parameters["end_midnight"], until)):
-        if found and found[-1][1] == start:
-            found[-1] = (found[-1][0], end)
+def _core(first: datetime, end: datetime) -> dict[str, Any]:
+    """Parameters for the hours that are read from steps."""
+    before_end = (1 << end.hour) - 1
+    from_first = (1 << 24) - (1 << first.hour)
+    return {
+        "first": first,
+        "end": end,
+        "first_day": first.date(),
+        "first_hour": first.hour,
+        "first_hours": from_first & before_end if first.date() == end.date() else from_first,
+        "end_day": end.date(),
+        "end_hour": end.hour,
+        "end_hours": before_end,
+        "whole_since": first.date() + (_DAY if first.hour else timedelta()),
+        "cut_days": sorted({moment.date() for moment in (first, end) if moment.hour}),
+        "cut_formers": [first.date()] if first.hour else [],
+    }
+
+
+def _stretches(stale: _Stale, core: Stretch, window: Stretch) -> list[Stretch]:
+    """What of the window has to be read from raw events: all that is stale or lies outside of its core."""
+    found: list[Stretch] = []
+    for since, until in sorted([(window[0], core[0]), *stale.stretches(), (core[1], window[1])]):
+        start, end = max(since, window[0]), min(until, window[1])
+        if found and start <= found[-1][1]:
+            found[-1] = found[-1][0], max(found[-1][1], end)
         elif start < end:
             found.append((start, end))
     return found
 
 
-def _answer(parameters: dict[str, Any], stretches: Sequence[tuple[datetime, datetime]]) -> tuple[str, dict[str, Any]]:
+def _answer(parameters: dict[str, Any], stale: _Stale, window: Stretch) -> tuple[str, dict[str, Any]]:
     parts = [_EXPOSURES, _USERS]
-    values = dict(parameters)
+    values = {**parameters, "stale_days": stale.days, "stale_hours": stale.hours}
+    if parameters["cut_days"]:
+        parts.append(_USERS_OF_CUTS)
+    stretches = _stretches(stale, (parameters["first"], parameters["end"]), window)
     if stretches:
         parts.append(
             _RAW.format(
@@ -262,8 +250,8 @@ def _answer(parameters: dict[str, Any], stretches: Sequence[tuple[datetime, date
     return _ANSWER.format(parts=" UNION ALL ".join(parts)), values
 
 
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+def _full_hour(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0, microsecond=0)
 
 
 def _rows(statement: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:

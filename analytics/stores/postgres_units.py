@@ -5,6 +5,8 @@ They work on the units in the temporary table `affected_units`. What was derived
 dropped since cannot be worked out again, and stays as it is.
 """
 
+from analytics.stores.postgres_flag_steps import HOUR_BIT, NO_DAY, RAW_SINCE, STORE_STEPS, hours_of
+
 CREATE_AFFECTED = "CREATE TEMPORARY TABLE affected_units (environment_id bigint, unit_id text) ON COMMIT DROP"
 DROP_AFFECTED = "DROP TABLE affected_units"
 FILL_AFFECTED = """
@@ -59,31 +61,35 @@ GROUP BY environment_id, flag_key, last_hour, variant ORDER BY environment_id, f
 ON CONFLICT (environment_id, flag_key, last_hour, variant) DO UPDATE SET units = known.units + excluded.units
 """
 
-# The days of `postgres_flag_days` that a unit was seen on: those from the raw events that are there.
-NO_DAY = "0001-01-01"
-RAW_SINCE = "(policy.raw_since AT TIME ZONE 'UTC')::date"
+# The days of `postgres_flag_days` that a unit was seen on, with their hours: those from the raw events that are there.
 _STEP_DAYS = f"""
-INSERT INTO flag_day_steps AS known (environment_id, flag_key, day, former_day, variant, units)
-SELECT environment_id, flag_key, days[place] AS day, coalesce(days[place - 1], '{NO_DAY}') AS former_day, variant,
-       {{sign}} count(*)
-FROM unit_days LEFT JOIN event_policies AS policy USING (environment_id)
-CROSS JOIN LATERAL generate_subscripts(days, 1) AS place
-WHERE days[place] >= coalesce({RAW_SINCE}, '{NO_DAY}')
-GROUP BY environment_id, flag_key, 3, 4, variant
-ON CONFLICT (environment_id, flag_key, day, former_day, variant) DO UPDATE SET units = known.units + excluded.units
+, links AS (
+    SELECT environment_id, flag_key, variant, days[place] AS day, coalesce(hours[place], 0) AS hours,
+           coalesce(days[place - 1], '{NO_DAY}') AS former_day, coalesce(hours[place - 1], 0) AS former_hours,
+           true AS is_day, {{sign}} count(*) AS units
+    FROM unit_days LEFT JOIN event_policies AS policy USING (environment_id)
+    CROSS JOIN LATERAL generate_subscripts(days, 1) AS place
+    WHERE days[place] >= coalesce({RAW_SINCE}, '{NO_DAY}')
+    GROUP BY environment_id, flag_key, variant, 4, 5, 6, 7
+)
 """
-_TAKE_OUT_DAYS = f"""
+_TAKE_OUT_DAYS = (
+    f"""
     WITH unit_days AS (
         UPDATE flag_unit_days AS known
-        SET days = known.days[:width_bucket(coalesce(affected.raw_since, '{NO_DAY}') - 1, known.days)]
+        SET days = known.days[:width_bucket(affected.raw_since - 1, known.days)],
+            hours = known.hours[:width_bucket(affected.raw_since - 1, known.days)]
         FROM (
-            SELECT environment_id, unit_id, {RAW_SINCE} AS raw_since
+            SELECT environment_id, unit_id, coalesce({RAW_SINCE}, '{NO_DAY}') AS raw_since
             FROM affected_units LEFT JOIN event_policies AS policy USING (environment_id)
         ) AS affected
         WHERE known.environment_id = affected.environment_id AND known.unit_id = affected.unit_id
-        RETURNING known.environment_id, known.flag_key, known.variant, old.days AS days
+        RETURNING known.environment_id, known.flag_key, known.variant, old.days AS days, old.hours AS hours
     )
-    """ + _STEP_DAYS.format(sign="-")
+    """
+    + _STEP_DAYS.format(sign="-")
+    + STORE_STEPS
+)
 
 TAKE_OUT = (
     """
@@ -136,7 +142,7 @@ PUT_BACK = (
     f"""
     WITH seen AS MATERIALIZED (
         SELECT environment_id, flag_key, variant, unit_id, (occurred_at AT TIME ZONE 'UTC')::date AS day,
-               max(occurred_at) AS last_at
+               max(occurred_at) AS last_at, bit_or({HOUR_BIT}) AS hours
         FROM exposures JOIN affected_units USING (environment_id, unit_id)
         WHERE NOT is_bot
         GROUP BY environment_id, flag_key, variant, unit_id, day
@@ -149,16 +155,18 @@ PUT_BACK = (
         ON CONFLICT DO NOTHING
         RETURNING environment_id, flag_key, variant, last_hour
     ), unit_days AS (
-        INSERT INTO flag_unit_days AS known (environment_id, flag_key, variant, unit_id, days)
-        SELECT environment_id, flag_key, variant, unit_id, array_agg(day ORDER BY day)
+        INSERT INTO flag_unit_days AS known (environment_id, flag_key, variant, unit_id, days, hours)
+        SELECT environment_id, flag_key, variant, unit_id, array_agg(day ORDER BY day), array_agg(hours ORDER BY day)
         FROM seen LEFT JOIN event_policies AS policy USING (environment_id)
         WHERE day >= coalesce({RAW_SINCE}, '{NO_DAY}')
         GROUP BY environment_id, flag_key, variant, unit_id
-        ON CONFLICT (environment_id, flag_key, variant, unit_id) DO UPDATE SET days = known.days || excluded.days
-        RETURNING environment_id, flag_key, variant, days
-    ), hours AS ({_STEP.format(sign="")})
+        ON CONFLICT (environment_id, flag_key, variant, unit_id) DO UPDATE
+        SET days = known.days || excluded.days, hours = {hours_of("known")} || excluded.hours
+        RETURNING environment_id, flag_key, variant, days, hours
+    ), last_hours AS ({_STEP.format(sign="")})
     """
-    + _STEP_DAYS.format(sign=""),
+    + _STEP_DAYS.format(sign="")
+    + STORE_STEPS,
     """
     DELETE FROM flag_unit_days AS known USING affected_units AS affected
     WHERE known.environment_id = affected.environment_id AND known.unit_id = affected.unit_id AND known.days = '{}'
@@ -215,10 +223,19 @@ DELETE_EXPOSURES = (
     + "), moved AS ("
     + _MOVE_HOURS.format(change="bots = known.bots - by_hour.bots, exposures = known.exposures - by_hour.exposures")
     + """), folds AS (
-        UPDATE flag_day_folds AS known SET events = known.events - gone.events
+        UPDATE flag_day_folds AS known
+        SET events = known.events - gone.events, hour_events = ARRAY(
+            SELECT events - coalesce(gone.hour_events[array_position(gone.places, place::integer)], 0)
+            FROM unnest(known.hour_events) WITH ORDINALITY AS hours (events, place) ORDER BY place
+        )
         FROM (
-            SELECT environment_id, flag_key, (hour AT TIME ZONE 'UTC')::date AS day, sum(exposures + bots) AS events
-            FROM by_hour GROUP BY environment_id, flag_key, day
+            SELECT environment_id, flag_key, day, sum(events) AS events, array_agg(events) AS hour_events,
+                   array_agg(place) AS places
+            FROM (
+                SELECT environment_id, flag_key, (hour AT TIME ZONE 'UTC')::date AS day,
+                       date_part('hour', hour AT TIME ZONE 'UTC')::integer + 1 AS place, sum(exposures + bots) AS events
+                FROM by_hour GROUP BY environment_id, flag_key, hour
+            ) AS by_place GROUP BY environment_id, flag_key, day
         ) AS gone
         WHERE known.environment_id = gone.environment_id AND known.flag_key = gone.flag_key AND known.day = gone.day
     )

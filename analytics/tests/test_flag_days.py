@@ -16,7 +16,7 @@ from analytics.events import Batch, Exposure
 from analytics.generator import Generator, Plan, default_start
 from analytics.models import FlagDayFold, FlagDayStep, FlagUnitDays
 from analytics.services import set_event_policy, store_events
-from analytics.stores import postgres_flag_days, store
+from analytics.stores import postgres_flag_days, postgres_flag_folds, store
 from analytics.stores import postgres_sql as sql
 from analytics.stores.postgres_reads import PostgresReads
 from analytics.tests.conftest import ACTOR, exposure
@@ -163,7 +163,7 @@ def test_today_and_the_window_up_to_now__are_as_without_folds() -> None:
 
 
 def test_flags_and_environments__of_one_day__are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres_flag_days, "_MOST_AT_ONCE", 150)
+    monkeypatch.setattr(postgres_flag_folds, "_MOST_AT_ONCE", 150)
     for number, (environment_id, flag_key) in enumerate([(ENV, FLAG), (ENV, "other"), (ENV, "third"), (ENV + 1, FLAG)]):
         _store([msgspec.structs.replace(event, flag_key=flag_key) for event in _events(number, environment_id)])
     assert _fold() == 4 * DAYS
