@@ -250,7 +250,7 @@ def _complete(model_admin: ExperimentAdmin, request: HttpRequest, experiment: Ex
         treatments=[
             item["key"] for item in experiment.config.flag.variants if item["key"] != experiment.control_variant
         ],
-        recommendation=results.recommendation_of(experiment),
+        **results.recommended(experiment),
     )
 
 

@@ -6,11 +6,13 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.urls import reverse
 
+from analytics.selectors import flag_exposures
 from experiments.admin import figures
 from experiments.admin.charts import is_rate
-from experiments.analysis import results_for
+from experiments.analysis import results_for, window_of
 from experiments.models import Experiment, ExperimentResult
 from experiments.selectors import stored_results
 from tenancy.admin import ConsoleAdmin
@@ -29,40 +31,81 @@ METHODS = {
     "false alarms likely.",
 }
 _MOST_STORED = 60
+# Figures of so many are there with the page; before an experiment's first night a second goes by for some 300,000.
+AT_ONCE_USERS = 50_000
+_PARTS = {"figures": "experiments/results_figures.html", "recommendation": "experiments/recommendation.html"}
 
 
 def page(
     model_admin: ConsoleAdmin, request: HttpRequest, experiment: Experiment, result_id: UUID | None = None
 ) -> HttpResponse:
-    """Results as of now, of `?window=`, broken down by `?segment=`; or as stored, under a permanent address."""
+    """Results as of now, of `?window=`, broken down by `?segment=`; or as stored, under a permanent address.
+
+    Figures of now out of very many users come after the page, which asks for them as `?part=figures`; without scripts
+    it goes on to `?whole=1`, which has them.
+    """
     stored = _stored(experiment, result_id)
-    problem = ""
-    payload: dict[str, Any] | None = None
+    latest = list(stored_results(experiment)[:_MOST_STORED])
+    context: dict[str, Any] = {
+        "experiment": experiment,
+        "stored": stored,
+        "permanent": request.build_absolute_uri() if stored else "",
+        "latest": latest[:20],
+        "method_words": METHODS[Experiment.Method(experiment.method)],
+        "window": request.GET.get("window", ""),
+        "segment": request.GET.get("segment", ""),
+        "attributes_url": f"{reverse('admin:flags_flagconfig_attributes')}?environment={experiment.environment_id}",
+        "export_url": _export_url(request, experiment, stored),
+    }
+    part = _PARTS.get(request.GET.get("part", ""))
+    users = users_to_await(experiment) if stored is None and part is None and "whole" not in request.GET else 0
+    if users:
+        context |= _announced(request, experiment, users)
+    else:
+        context |= _worked_out(request, experiment, latest, stored)
+    if part is not None:
+        return render(request, part, context)
+    title = f"Results of {experiment.name}"
+    return model_admin.page(request, "experiments/results.html", title=title, **context)
+
+
+def users_to_await(experiment: Experiment) -> int:
+    """About how many users the figures of now are worked out from; 0 where so few that nobody waits for them."""
+    phases = list(experiment.phases.all())
+    if not phases:
+        return 0
+    flag_key = experiment.config.flag.key
+    seen = flag_exposures(experiment.environment_id, flag_key, phases[-1].started_at, None)
+    users = sum(arm.users for arm in seen.values())
+    return users if users > AT_ONCE_USERS else 0
+
+
+def _announced(request: HttpRequest, experiment: Experiment, users: int) -> dict[str, Any]:
+    """What is known before the figures are, and where they are to be had."""
+    try:
+        window = window_of(experiment, request.GET.get("window") or None)
+    except ServiceError as error:
+        return {"problem": error.problems[0].detail}
+    asked = _asked(request)
+    return {
+        "about": {"phase": window.phase.number, "frozen": window.is_frozen},
+        "awaited": {
+            "users": users,
+            "part_url": f"?{urlencode({**asked, 'part': 'figures'})}",
+            "whole_url": f"?{urlencode({**asked, 'whole': '1'})}",
+        },
+    }
+
+
+def _worked_out(
+    request: HttpRequest, experiment: Experiment, latest: list[ExperimentResult], stored: ExperimentResult | None
+) -> dict[str, Any]:
     try:
         payload = _payload(request, experiment, stored)
     except ServiceError as error:
-        problem = error.problems[0].detail
-    latest = list(stored_results(experiment)[:_MOST_STORED])
-    shown: dict[str, Any] = {}
-    if payload is not None:
-        shown = {**_shown(payload), "figures": _figures(request, experiment, payload, latest, stored)}
-    return model_admin.page(
-        request,
-        "experiments/results.html",
-        title=f"Results of {experiment.name}",
-        experiment=experiment,
-        payload=payload,
-        stored=stored,
-        permanent=request.build_absolute_uri() if stored else "",
-        problem=problem,
-        latest=latest[:20],
-        method_words=METHODS[Experiment.Method(experiment.method)],
-        window=request.GET.get("window", ""),
-        segment=request.GET.get("segment", ""),
-        attributes_url=f"{reverse('admin:flags_flagconfig_attributes')}?environment={experiment.environment_id}",
-        export_url=_export_url(request, experiment, stored),
-        **shown,
-    )
+        return {"problem": error.problems[0].detail}
+    drawn = _figures(request, experiment, payload, latest, stored)
+    return {"payload": payload, "about": payload["window"], "figures": drawn, **_shown(payload)}
 
 
 def chart(
@@ -120,9 +163,14 @@ def _figures(
 def _export_url(request: HttpRequest, experiment: Experiment, stored: ExperimentResult | None) -> str:
     if stored is not None:
         return reverse("admin:experiments_experiment_stored_export", args=[experiment.pk, stored.pk])
-    given = {name: request.GET[name] for name in ("window", "segment") if request.GET.get(name)}
+    given = _asked(request)
     address = reverse("admin:experiments_experiment_export", args=[experiment.pk])
     return f"{address}?{urlencode(given)}" if given else address
+
+
+def _asked(request: HttpRequest) -> dict[str, str]:
+    """What figures are asked for."""
+    return {name: request.GET[name] for name in ("window", "segment") if request.GET.get(name)}
 
 
 def _shown(payload: dict[str, Any]) -> dict[str, Any]:
@@ -146,12 +194,15 @@ def _arms_of(payload: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     return {payload["experiment"]["primaryMetric"]: payload["variants"], **secondary}
 
 
-def recommendation_of(experiment: Experiment) -> dict[str, Any] | None:
+def recommended(experiment: Experiment) -> dict[str, Any]:
+    """What a page needs to say what the results recommend: their payload, or else the address of the part to load."""
+    if users_to_await(experiment):
+        address = reverse("admin:experiments_experiment_results", args=[experiment.pk])
+        return {"recommendation_url": f"{address}?part=recommendation"}
     try:
-        found: dict[str, Any] = results_for(experiment)["recommendation"]
+        return {"payload": results_for(experiment)}
     except ServiceError:
-        return None
-    return found
+        return {}
 
 
 def export(

@@ -9,6 +9,7 @@ from django.urls import reverse
 from analytics.events import Batch
 from analytics.services import store_events
 from experiments import services
+from experiments.admin import results
 from experiments.admin.charts import lift_over_time
 from experiments.analysis import window_of
 from flags import services as flag_services
@@ -136,6 +137,60 @@ def test_results__rate__differs_in_points_adjusted_or_not(console_viewer, acme, 
     assert f'<td class="fs-number">{100 * item["absoluteLift"]:+.2f} points</td>' in page.text
     (reason, *_) = page.context["payload"]["recommendation"]["reasons"]
     assert reason.startswith(f"purchase-rate: treatment {100 * item['absoluteLift']:+.2f} points (lift ")
+
+
+@pytest.fixture
+def awaited(running, monkeypatch):
+    """`running`, with one user more than those whose figures are there with the page."""
+    monkeypatch.setattr(results, "AT_ONCE_USERS", 160)
+    return running
+
+
+def test_results__of_very_many__are_awaited_and_come_as_a_part(console_viewer, awaited):
+    page = console_viewer.get(url(awaited, "results"), {"segment": "country"})
+    part = console_viewer.get(url(awaited, "results"), {"segment": "country", "part": "figures"})
+    whole = console_viewer.get(url(awaited, "results"), {"segment": "country", "whole": "1"})
+
+    assert "payload" not in page.context
+    assert "phase 1" in page.text
+    assert "out of 161 users" in page.text
+    assert 'data-load="?segment=country&amp;part=figures"' in page.text
+    assert 'url=?segment=country&amp;whole=1"' in page.text
+    for answer in (part, whole):
+        assert [row["users"] for row in answer.context["payload"]["variants"]] == [81, 80]
+        assert "Figures by country" in answer.text
+        assert answer.context["figures"]["lift"].file.endswith("/charts/lift.svg?segment=country")
+    assert "<html" not in part.text
+    assert "data-load" not in whole.text
+
+
+def test_results__of_as_many_as_come_at_once__are_on_the_page(console_viewer, running, monkeypatch):
+    monkeypatch.setattr(results, "AT_ONCE_USERS", 161)
+
+    assert "payload" in console_viewer.get(url(running, "results")).context
+
+
+def test_results__of_very_many_in_a_window_that_is_none__says_what_to_ask_for(console_viewer, awaited):
+    page = console_viewer.get(url(awaited, "results"), {"window": "soon"})
+
+    assert "Give a number of days or hours" in page.text
+    assert "data-load" not in page.text
+
+
+def test_results__of_very_many__as_stored__are_on_the_page(console_viewer, awaited):
+    row, _ = services.store_results(experiment=awaited, window=window_of(awaited))
+
+    assert "payload" in console_viewer.get(url(awaited, "stored", row.pk)).context
+    assert url(awaited, "stored", row.pk) in console_viewer.get(url(awaited, "results")).text
+
+
+def test_complete__of_very_many__awaits_what_the_results_say(console_editor, awaited):
+    page = console_editor.get(url(awaited, "complete"))
+    part = console_editor.get(f"{url(awaited, 'results')}?part=recommendation")
+
+    assert "The results say" not in page.text
+    assert f'data-load="{url(awaited, "results")}?part=recommendation"' in page.text
+    assert part.context["payload"]["recommendation"]["text"] in part.text
 
 
 def _with_revenue(acme, **analysis):

@@ -78,18 +78,39 @@
 
   // Parts that come after the page, and those that are asked for again every so often while the page is looked at.
   const load = async (element) => {
+    const { every, loaded } = element.dataset;
     try {
       const response = await fetch(element.dataset.load);
       const text = await response.text();
       // Redirected, it would be the page to sign in on.
-      if (response.ok && !response.redirected) {
+      const isThere = response.ok && !response.redirected;
+      if (isThere) {
         element.innerHTML = text;
         localTimes(element);
+        element.dispatchEvent(new Event("flagship:load", { bubbles: true }));
+        if (loaded) sayLoaded(`${loaded} ${new Intl.DateTimeFormat(undefined, { timeStyle: "short" }).format()}.`);
+        if (location.hash) element.querySelector(`[id="${CSS.escape(location.hash.slice(1))}"]`)?.scrollIntoView();
+      } else if (!every) {
+        sayMissing(element);
       }
-    } catch (error) {
-      if (!element.dataset.every) throw error;
+    } catch {
+      if (!every) sayMissing(element);
     }
-    if (element.dataset.every) setTimeout(() => (document.hidden ? whenSeen(element) : load(element)), Number(element.dataset.every));
+    if (every) setTimeout(() => (document.hidden ? whenSeen(element) : load(element)), Number(every));
+  };
+  const sayLoaded = (text) => {
+    const status = document.querySelector("[data-load-status]");
+    if (status) status.textContent = text;
+  };
+  const sayMissing = (element) => {
+    sayLoaded("");
+    const said = document.createElement("p");
+    said.className = "fs-banner fs-banner--bad";
+    said.role = "alert";
+    said.textContent = "This part of the page did not come. Load the page again to ask for it once more.";
+    const waiting = element.querySelector("[data-waiting]");
+    if (waiting) waiting.replaceWith(said);
+    else element.replaceChildren(said);
   };
   const whenSeen = (element) => document.addEventListener("visibilitychange", () => load(element), { once: true });
 

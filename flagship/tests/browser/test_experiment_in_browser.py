@@ -11,6 +11,7 @@ from openflagship.ids import uuid7
 from analytics.events import Batch, Conversion, Exposure
 from analytics.services import store_events
 from experiments import services as experiment_services
+from experiments.admin import results
 from experiments.models import Experiment
 from flags import services
 from tenancy.testing import ALICE
@@ -126,3 +127,54 @@ def test_experiment__running__shows_what_is_locked_and_saves_what_is_not(open_se
 
     draft.refresh_from_db()
     assert draft.traffic_bp == 6000
+
+
+@pytest.fixture
+def awaited(acme, config, monkeypatch):
+    """An experiment of so many users that its figures come after the page."""
+    metric = {"key": "purchases", "type": "binary", "eventName": "purchase"}
+    experiment_services.create_metric(actor=ALICE, environment=acme.staging, payload=metric)
+    content = {"name": "Checkout", "flagKey": "new-checkout", "primaryMetric": "purchases", "breakdowns": ["country"]}
+    draft = experiment_services.create_experiment(actor=ALICE, environment=acme.staging, payload=content)
+    experiment, _ = experiment_services.start_experiment(actor=ALICE, environment=acme.staging, pk=draft.pk)
+    feed(experiment)
+    monkeypatch.setattr(results, "AT_ONCE_USERS", 2 * USERS - 1)
+    return reverse("admin:experiments_experiment_results", args=[experiment.pk])
+
+
+def test_results__of_very_many__come_after_the_page_and_are_broken_down(open_session, console_viewer, awaited):
+    page = open_session(console_viewer).visit(awaited)
+    page.locator("#recommendation").wait_for()
+    page.get_by_role("status").get_by_text("Worked out at").wait_for()
+    assert page.get_by_role("progressbar").count() == 0
+
+    page.locator("form[data-attributes-known]").get_by_label("by", exact=True).fill("country")
+    page.get_by_role("button", name="Break down").click()
+    page.get_by_role("region", name="Figures by country").wait_for()
+    assert page.url.endswith("?segment=country#breakdown")
+    page.wait_for_function("Math.abs(document.getElementById('breakdown').getBoundingClientRect().top) < innerHeight")
+
+
+def test_results__of_very_many__do_not_come__says_so(open_session, console_viewer, awaited):
+    session = open_session(console_viewer)
+    session.page.route("**/results/?part=figures", lambda route: route.fulfill(status=422, body=""))
+
+    page = session.visit(awaited)
+
+    page.get_by_role("alert").get_by_text("This part of the page did not come.").wait_for()
+    assert page.get_by_role("progressbar").count() == 0
+    assert "Working out" not in page.locator("[data-load-status]").text_content()
+
+
+def test_results__of_very_many__without_scripts__are_on_the_page(open_session, console_viewer, awaited):
+    page = open_session(console_viewer, java_script_enabled=False).visit(awaited)
+
+    page.locator("#recommendation").wait_for()
+    assert page.url.endswith("?whole=1")
+
+
+def test_complete__of_very_many__says_what_the_results_say(open_session, console_editor, awaited):
+    page = open_session(console_editor).visit(awaited.replace("/results/", "/complete/"))
+
+    page.get_by_text("The results say:").wait_for()
+    page.get_by_label("Stop: everybody back").check()
