@@ -56,12 +56,22 @@ def _fold() -> int:
 
 
 def _windows(rng: random.Random) -> Iterator[tuple[datetime, datetime]]:
-    """Of whole days, of parts of days, and of both."""
-    for _ in range(25):
+    """Of whole days, of full hours, of parts of them, and mixed."""
+    for _ in range(10):
         first, end = sorted(rng.sample(range(-1, DAYS + 2), 2))
         yield START + first * DAY, START + end * DAY
+        yield from hour_windows(rng)
         since, until = sorted(START + timedelta(milliseconds=rng.randrange(DAYS * 86_400_000)) for _ in range(2))
         yield rng.choice([since, since.replace(hour=0, minute=0, second=0, microsecond=0)]), until
+
+
+def hour_windows(rng: random.Random) -> Iterator[tuple[datetime, datetime]]:
+    """Some hours of a day, a day that is not UTC's, and any."""
+    start = START + rng.randrange(24 * DAYS) * HOUR
+    yield start, start + rng.randrange(1, 24) * HOUR
+    yield start, start + DAY
+    first, end = sorted(rng.sample(range(-1, 24 * DAYS + 24), 2))
+    yield START + first * HOUR, START + end * HOUR
 
 
 def _assert_same(environment_id: int = ENV, flag_key: str = FLAG, seed: int = 0) -> None:
@@ -120,13 +130,15 @@ def test_days__folded_in_any_order__leave_the_same_tables() -> None:
     assert len(_tables(ENV)[2]) == DAYS
 
 
-def test_late_exposure__makes_its_day_be_read_until_it_is_folded_again() -> None:
+def test_late_exposure__makes_its_hour_be_read_until_it_is_folded_again() -> None:
     _store(_events(1))
     assert _fold() == DAYS
     late = [exposure(ENV, unit, "control", START + 3 * DAY + HOUR) for unit in ("late", "user-1", "bot-1")]
     _store(late)
     assert _reads_raw(START, END)
-    assert not _reads_raw(START + 4 * DAY, END)
+    assert _reads_raw(START + 3 * DAY + HOUR, START + 3 * DAY + 2 * HOUR)
+    assert not _reads_raw(START + 3 * DAY + 2 * HOUR, END)
+    assert not _reads_raw(START + DAY, START + 3 * DAY + HOUR)
     _assert_same()
     assert _fold() == 1
     assert not _reads_raw(START, END)

@@ -8,7 +8,7 @@ import pytest
 from pytest_django import Settings
 
 from analytics import tasks
-from analytics.models import FlagUnitDays
+from analytics.models import FlagDayStep, FlagUnitDays
 from analytics.services import forget_user, reclassify_bots, set_event_policy
 from analytics.stores import store
 from analytics.stores.postgres_reads import PostgresReads
@@ -19,6 +19,7 @@ from analytics.tests.test_flag_days import (
     END,
     ENV,
     FLAG,
+    HOUR,
     START,
     _assert_same,
     _events,
@@ -132,7 +133,9 @@ def test_retention__then_late_erased_and_found_to_be_bots__later_days_follow(
 ) -> None:
     """Beside an environment whose events are all there; windows of the days that went stay as they were."""
     cut = START + 5 * DAY
-    young = [(START + first * DAY, START + end * DAY) for first in range(5, DAYS) for end in range(first + 1, DAYS + 1)]
+    hours = combinations(range(5 * 24, DAYS * 24 + 1, 13), 2)
+    young = [(START + first * HOUR, START + end * HOUR) for first, end in hours]
+    young += [(START + first * DAY, START + end * DAY) for first, end in combinations(range(5, DAYS + 1), 2)]
     _store(_events(9, environment.pk))
     _retire(environment, _days_until(cut))
     gone = store().flag_exposures(environment.pk, FLAG, START, cut)
@@ -151,6 +154,9 @@ def test_retention__then_late_erased_and_found_to_be_bots__later_days_follow(
             other_environment.pk, FLAG, *window
         )
     assert store().flag_exposures(environment.pk, FLAG, START, cut) == gone
+    assert not _reads_raw(cut + HOUR, END - HOUR, environment.pk)
+    steps = FlagDayStep.objects.filter(environment_id=environment.pk)
+    assert not steps.filter(day__lt=cut.date()).exclude(cells=[]).exists()
     _store([exposure(environment.pk, "too-late", "control", START + DAY)])
     assert _fold() == 0
     assert not FlagUnitDays.objects.filter(unit_id="too-late").exists()
