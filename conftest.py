@@ -1,5 +1,6 @@
 """Fixtures for every app's tests; the servers behind them come from `flagship.testing`."""
 
+import os
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -9,6 +10,8 @@ from django.conf import settings
 from django.db import connections
 from django.db.backends.postgresql.operations import DatabaseOperations
 from django_redis import get_redis_connection
+from hypothesis import HealthCheck
+from hypothesis import settings as generated
 
 from flagship import embedded
 from flagship.testing import RUN, WORKER
@@ -22,6 +25,11 @@ pytest_plugins = [
     "flagship.tests.console_pages",
     "flagship.tests.providers",
 ]
+
+# No example is held to the clock of a busy machine. Under CI they are the same ones every time (hypothesis's own
+# profile): what fails there fails here as well.
+generated.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+generated.load_profile("ci" if os.environ.get("CI") == "true" else "here")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Lets the engine's tests share adapter, documents and strategies, and keeps hypothesis off a busy machine's clock."""
+"""Lets the engine's tests share adapter, documents and strategies."""
 
 from __future__ import annotations
 
@@ -6,15 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-settings.register_profile("engine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("engine")
-
-from edge_process import edge, start_edge  # noqa: E402, F401 - needs the path above; fixtures are found by name
-from sdk_fixtures import connect, platform  # noqa: E402, F401 - likewise
+from edge_process import edge, start_edge  # noqa: F401 - needs the path above; fixtures are found by name
+from sdk_fixtures import connect, platform  # noqa: F401 - likewise
 
 
 def pytest_configure(config: pytest.Config) -> None:
