@@ -211,11 +211,8 @@ class _CohortAnswer(models.Model):
         return f"{self.question} of {self.experiment}={self.variant}, first exposed on {self.day}"
 
 
-class CohortPair(_CohortAnswer):
-    """Sums of two figures of each unit first exposed on one UTC day to one variant, crossovers among them.
-
-    In millionths, and their squares and products; `question` tells which figures. They hold as `CohortSum` does.
-    """
+class _CohortFigures(_CohortAnswer):
+    """Sums over units of two figures of each, crossovers among them: in millionths, and their squares and products."""
 
     users = models.BigIntegerField()
     sum_y = models.DecimalField(max_digits=40, decimal_places=0)
@@ -224,6 +221,13 @@ class CohortPair(_CohortAnswer):
     sum_xx = models.DecimalField(max_digits=80, decimal_places=0)
     sum_xy = models.DecimalField(max_digits=80, decimal_places=0)
     above_cap = models.BigIntegerField(help_text="Units whose y would be larger than its cap.")
+
+    class Meta:
+        abstract = True
+
+
+class CohortPair(_CohortFigures):
+    """Of the units first exposed on one UTC day to one variant; they hold as `CohortSum` does."""
 
     class Meta:
         db_table = "cohort_pairs"
@@ -241,6 +245,81 @@ class CohortDistribution(_CohortAnswer):
 
     class Meta:
         db_table = "cohort_distributions"
+
+
+class CohortSegment(_CohortFigures):
+    """As `CohortPair`, of those units alone that carried one value of an attribute first, on that day.
+
+    `question` names the attribute, too. They hold while `folds` is that of their day in `segment_days` as well.
+    """
+
+    pk = models.CompositePrimaryKey("environment_id", "experiment", "phase", "question", "day", "variant", "segment")
+    segment = models.TextField(help_text="The value as JSON; empty: none was carried that day.")
+    folds = models.BigIntegerField()
+
+    class Meta:
+        db_table = "cohort_segments"
+
+
+class ExperimentFlag(models.Model):
+    """A flag that exposures of an experiment were of: its counts tell whether any came since."""
+
+    pk = models.CompositePrimaryKey("environment_id", "experiment", "flag_key")
+    environment_id = models.BigIntegerField()
+    experiment = models.TextField()
+    flag_key = models.TextField()
+
+    class Meta:
+        db_table = "experiment_flags"
+
+    def __str__(self) -> str:
+        return f"{self.flag_key} in {self.experiment}"
+
+
+class UnitSegment(models.Model):
+    """What a unit's first exposure of a phase that carried an attribute carried, as far as days are folded."""
+
+    pk = models.CompositePrimaryKey("environment_id", "experiment", "phase", "attribute", "unit_id")
+    environment_id = models.BigIntegerField()
+    experiment = models.TextField()
+    phase = models.DateTimeField()
+    attribute = models.TextField()
+    unit_id = models.TextField()
+    value = models.TextField(help_text="As JSON.")
+    carried_at = models.DateTimeField()
+    is_late = models.BooleanField(help_text="It may have been carried on a later UTC day than that of the first one.")
+
+    class Meta:
+        db_table = "unit_segments"
+        indexes = [
+            models.Index(
+                fields=["environment_id", "experiment", "phase", "attribute"],
+                condition=models.Q(is_late=True),
+                name="unit_segments_late",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.unit_id} in {self.experiment}: {self.attribute} {self.value}"
+
+
+class SegmentDay(models.Model):
+    """A UTC day whose exposures are in `unit_segments`: so it is while as many of its flags are counted."""
+
+    pk = models.CompositePrimaryKey("environment_id", "experiment", "phase", "attribute", "day")
+    environment_id = models.BigIntegerField()
+    experiment = models.TextField()
+    phase = models.DateTimeField()
+    attribute = models.TextField()
+    day = models.DateField()
+    events = models.BigIntegerField(help_text="Exposures of the flags that were counted in the day, bots' too.")
+    folds = models.BigIntegerField(help_text="How often it was.")
+
+    class Meta:
+        db_table = "segment_days"
+
+    def __str__(self) -> str:
+        return f"{self.attribute} in {self.experiment} on {self.day}"
 
 
 class FlagExposureHour(models.Model):

@@ -53,7 +53,8 @@ def empty() -> None:
         cursor.execute(
             "TRUNCATE exposures, conversions, first_exposures, exposure_phases, flag_exposure_hours, flag_units, "
             "flag_unit_hours, flag_unit_days, flag_day_steps, flag_day_folds, event_dead_letters, cohort_changes, "
-            "cohort_sizes, cohort_sums, cohort_pairs, cohort_distributions, conversion_days"
+            "cohort_sizes, cohort_sums, cohort_pairs, cohort_segments, cohort_distributions, "
+            "conversion_days, unit_segments, segment_days, experiment_flags"
         )
     stream.client().delete(stream.key())
     store().forget()

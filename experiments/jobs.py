@@ -1,8 +1,8 @@
 """What is done about experiments by the clock: idempotent jobs, one at a time for each experiment."""
 
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -20,18 +20,21 @@ from experiments.analysis.report import Report
 from experiments.models import Alarm, Experiment, ExperimentMetric
 from experiments.services.alarms import note_run, raise_alarm
 from experiments.services.lifecycle import free_layer_range, pause_experiment, start_experiment
-from experiments.services.results import keep_sums, store_results
+from experiments.services.results import keep_breakdowns, keep_sums, store_results
 from flags.models import LayerSlot
 from tenancy.errors import ServiceError
 
 log = structlog.get_logger(__name__)
 
 NIGHTLY: Final = "nightly results"
+BREAKDOWNS: Final = "breakdowns' figures kept"
 WATCH: Final = "guardrails and sample ratio"
 SCHEDULE: Final = "scheduled start and end"
 FREE: Final = "layer's buckets given back"
 GIVEN_BACK: Final = "given back"
 FAILED: Final = "failed"
+GONE: Final = "gone"
+NOTHING_YET: Final = "nothing yet: started after the last midnight"
 BUSY: Final = "busy: another process is at it"
 # Any constant will do that no other advisory lock of ours uses.
 _LOCK_SPACE = 0x0E59E1
@@ -39,12 +42,11 @@ _LOCK_SPACE = 0x0E59E1
 
 def store_nightly(experiment_id: str | UUID, *, now: datetime | None = None) -> str:
     """Store the results as of the last midnight (UTC) with their sample ratio; the same night again adds nothing."""
-    midnight = (now or timezone.now()).astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    midnight = _last_midnight(now)
 
     def work(experiment: Experiment) -> str:
-        phases = list(experiment.phases.all())
-        if not phases or phases[-1].started_at >= midnight:
-            return "nothing yet: started after the last midnight"
+        if not _had_started(experiment, midnight):
+            return NOTHING_YET
         window = window_of(experiment, now=midnight)
         keep_sums(experiment=experiment, window=window)
         row, report = store_results(experiment=experiment, window=window)
@@ -52,6 +54,24 @@ def store_nightly(experiment_id: str | UUID, *, now: datetime | None = None) -> 
         return f"stored {row.digest[:12]}{f', {alarms} new alarms' if alarms else ''}"
 
     return _alone(NIGHTLY, experiment_id, work)
+
+
+def store_breakdowns(experiment_id: str | UUID, *, now: datetime | None = None) -> str:
+    """Keep what breakdowns need of the days up to the last midnight (UTC), so that they need not look at them again.
+
+    Not in one transaction: whoever opens a phase, or erases a user, waits for one day of exposures at most.
+    """
+    pk, midnight = UUID(str(experiment_id)), _last_midnight(now)
+    with _noted(BREAKDOWNS, pk) as note:
+        experiment = selectors.with_parts(Experiment.objects.filter(pk=pk)).first()
+        if experiment is None:
+            return GONE
+        outcome = NOTHING_YET
+        if _had_started(experiment, midnight):
+            days = keep_breakdowns(experiment=experiment, window=window_of(experiment, now=midnight))
+            outcome = f"{days} days summed up"
+        note(experiment, outcome)
+    return outcome
 
 
 def watch(experiment_id: str | UUID, *, now: datetime | None = None) -> str:
@@ -116,6 +136,12 @@ def nightly_ids(now: datetime | None = None) -> list[str]:
     return [str(pk) for pk in (served | ended).order_by("pk").values_list("pk", flat=True)]
 
 
+def broken_down_ids(now: datetime | None = None) -> list[str]:
+    """Those of `nightly_ids` that name breakdowns."""
+    found = Experiment.objects.filter(pk__in=nightly_ids(now)).exclude(breakdowns=[])
+    return [str(pk) for pk in found.order_by("pk").values_list("pk", flat=True)]
+
+
 def watched_ids() -> list[str]:
     return [str(pk) for pk in Experiment.objects.filter(status=Experiment.Status.RUNNING).values_list("pk", flat=True)]
 
@@ -125,6 +151,15 @@ def due_ids(now: datetime | None = None) -> list[str]:
     starting = Experiment.objects.filter(status=Experiment.Status.DRAFT, starts_at__lte=moment)
     ending = Experiment.objects.filter(status=Experiment.Status.RUNNING, ends_at__lte=moment)
     return [str(pk) for pk in (starting | ending).order_by("pk").values_list("pk", flat=True)]
+
+
+def _last_midnight(now: datetime | None) -> datetime:
+    return (now or timezone.now()).astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _had_started(experiment: Experiment, moment: datetime) -> bool:
+    phases = list(experiment.phases.all())
+    return bool(phases) and phases[-1].started_at < moment
 
 
 def _raise_alarms(experiment: Experiment, report: Report) -> int:
@@ -161,27 +196,37 @@ def _raise_alarms(experiment: Experiment, report: Report) -> int:
 def _alone(job: str, experiment_id: str | UUID, work: Callable[[Experiment], str]) -> str:
     """Do the work unless somebody is at it: an advisory lock per experiment, held until the transaction ends."""
     pk = UUID(str(experiment_id))
+    with _noted(job, pk) as note, transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [_LOCK_SPACE, pk.int % 2**31])
+            if not cursor.fetchone()[0]:
+                return BUSY
+        experiment = selectors.with_parts(Experiment.objects.filter(pk=pk)).first()
+        if experiment is None:
+            return GONE
+        outcome = work(experiment)
+        note(experiment, outcome)
+    return outcome
+
+
+@contextmanager
+def _noted(job: str, pk: UUID) -> Iterator[Callable[[Experiment, str], None]]:
+    """Gives what notes an outcome; a failure is noted, too."""
     began, started_at = time.monotonic(), timezone.now()
+
+    def note(experiment: Experiment, outcome: str) -> None:
+        _note(experiment, job, started_at, began, outcome)
+
     try:
-        with transaction.atomic():
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [_LOCK_SPACE, pk.int % 2**31])
-                if not cursor.fetchone()[0]:
-                    return BUSY
-            experiment = selectors.with_parts(Experiment.objects.filter(pk=pk)).first()
-            if experiment is None:
-                return "gone"
-            outcome = work(experiment)
-            _note(experiment, job, started_at, began, outcome)
+        yield note
     except Exception as error:
         # Whatever went wrong took the note with it, and whoever looks at the jobs is to see it; unless it is the
         # database that is away.
         with suppress(DatabaseError):
             failed = Experiment.objects.filter(pk=pk).first() if not connection.in_atomic_block else None
             if failed is not None:
-                _note(failed, job, started_at, began, f"{FAILED}: {type(error).__name__}: {error}")
+                note(failed, f"{FAILED}: {type(error).__name__}: {error}")
         raise
-    return outcome
 
 
 def _note(experiment: Experiment, job: str, started_at: datetime, began: float, outcome: str) -> None:

@@ -17,6 +17,7 @@ from tenancy.models import Environment
 # Which of the clock's tasks hands out each job.
 TASKS: Final = {
     jobs.NIGHTLY: "experiments.nightly",
+    jobs.BREAKDOWNS: "experiments.nightly",
     jobs.WATCH: "experiments.watch",
     jobs.SCHEDULE: "experiments.schedule",
     jobs.FREE: "experiments.nightly",
@@ -78,7 +79,9 @@ def _waits_since(experiment: Experiment, job: str, now: datetime) -> datetime | 
         return due.get(Experiment.Status(experiment.status))
     if job == jobs.WATCH:
         return experiment.started_at if experiment.status == Experiment.Status.RUNNING else None
-    if job == jobs.NIGHTLY:
+    if job == jobs.BREAKDOWNS and not experiment.breakdowns:
+        return None
+    if job in {jobs.NIGHTLY, jobs.BREAKDOWNS}:
         is_frozen = experiment.ended_at is not None and experiment.ended_at + GRACE + timedelta(days=1) < now
         return None if is_frozen else experiment.started_at
     is_resting = experiment.layer_id is not None and experiment.ended_at is not None

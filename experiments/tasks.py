@@ -12,6 +12,8 @@ from experiments import jobs
 def nightly() -> None:
     for experiment_id in jobs.nightly_ids():
         store_nightly_results.delay(experiment_id)
+    for experiment_id in jobs.broken_down_ids():
+        store_breakdowns.delay(experiment_id)
     for experiment_id in jobs.rested_ids():
         free_layer.delay(experiment_id)
 
@@ -19,6 +21,11 @@ def nightly() -> None:
 @shared_task(name="experiments.store_nightly_results")
 def store_nightly_results(experiment_id: str) -> str:
     return jobs.store_nightly(experiment_id)
+
+
+@shared_task(name="experiments.store_breakdowns")
+def store_breakdowns(experiment_id: str) -> str:
+    return jobs.store_breakdowns(experiment_id)
 
 
 @shared_task(name="experiments.free_layer")

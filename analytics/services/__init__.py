@@ -7,7 +7,7 @@ from analytics.services.flag_days import fold_flag_days
 from analytics.services.phases import open_phase
 from analytics.services.policies import set_event_policy
 from analytics.services.retention import apply_retention
-from analytics.services.sums import keep_distribution, keep_pairs, keep_sums
+from analytics.services.sums import keep_distribution, keep_pairs, keep_segments, keep_sums
 from analytics.services.users import export_user, forget_user
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "forget_user",
     "keep_distribution",
     "keep_pairs",
+    "keep_segments",
     "keep_sums",
     "open_phase",
     "reclassify_bots",

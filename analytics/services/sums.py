@@ -40,6 +40,20 @@ def keep_pairs(
     return store().keep_pairs(Period(environment_id, experiment, since, until, pauses), pairing)
 
 
+def keep_segments(  # noqa: PLR0917 - likewise
+    environment_id: int,
+    experiment: str,
+    since: datetime,
+    until: datetime,
+    pairing: Pairing,
+    attribute: str,
+    *,
+    pauses: Pauses = (),
+) -> int:
+    """As `keep_pairs`, by the value of an attribute; it commits as it goes, unless within a transaction."""
+    return store().keep_segments(Period(environment_id, experiment, since, until, pauses), pairing, attribute)
+
+
 def keep_distribution(
     environment_id: int,
     experiment: str,

@@ -255,10 +255,11 @@ class EventStore(Protocol):
         ...
 
     def segment_summary(self, period: Period, pairing: Pairing, attribute: str) -> Segments:
-        """As `pair_summary`, by the text, number or boolean of that name a unit's first exposure that had one carried.
+        """As `pair_summary`, by the text, number or boolean of that name that the first exposure with one carried."""
+        ...
 
-        It reads every exposure of the period, once.
-        """
+    def keep_segments(self, period: Period, pairing: Pairing, attribute: str) -> int:
+        """As `keep_sums`, for what `segment_summary` answers."""
         ...
 
     def keep_pairs(self, period: Period, pairing: Pairing) -> int:

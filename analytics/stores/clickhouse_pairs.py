@@ -29,6 +29,10 @@ class ClickHousePairs:
         """Nothing to do: every answer is read from the raw events' columns."""
         return 0
 
+    def keep_segments(self, period: Period, pairing: Pairing, attribute: str) -> int:  # noqa: ARG002 - likewise
+        """Nothing to do, as for pairs."""
+        return 0
+
 
 _SUMS = "sum(y), sum(y * y), sum(x), sum(x * x), sum(x * y), sum(above), sum(late)"
 

@@ -45,6 +45,7 @@ class PostgresStore(
     def __init__(self) -> None:
         self._experiments: Remembered[ExperimentKey, UnitState] = Remembered(_REMEMBERED_UNITS)
         self._flags: Remembered[FlagKey, int] = Remembered(_REMEMBERED_UNITS)
+        self._experiment_flags: set[tuple[int, str, str]] = set()
         self._phases: dict[tuple[int, str], list[int]] = {}
         self._revision: int | None = None
         self._intake = Intake()
@@ -76,6 +77,7 @@ class PostgresStore(
     def _forget(self) -> None:
         self._experiments.clear()
         self._flags.clear()
+        self._experiment_flags.clear()
         self._revision = None
         PARTITIONS.forget()
 
@@ -105,6 +107,8 @@ class PostgresStore(
             cursor.execute(sql.COUNT_SIZES, _columns(cohorts))
         if counts:
             cursor.execute(sql.COUNT_HOURS, _columns(counts))
+        if new_flags := changes.experiment_flags - self._experiment_flags:
+            cursor.execute(sql.NAME_FLAGS, _columns(sorted(new_flags)))
         transaction.on_commit(lambda: self._remember(changes, revision))
         return new
 
@@ -113,6 +117,7 @@ class PostgresStore(
             # A rewrite may have come between the commit and this moment; another thread has noticed it already.
             if revision == self._revision:
                 changes.commit()
+                self._experiment_flags |= changes.experiment_flags
 
     def _look_for_rewrites(self, cursor: Any) -> None:
         """Once the shared lock is held no rewrite can begin; one that happened since the last batch shows here."""

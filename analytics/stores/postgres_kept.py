@@ -8,7 +8,7 @@ after its first day: what those few contribute is worked out each time and taken
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -20,7 +20,7 @@ from analytics.stores.postgres_reads import NO_END, SET_UP
 from analytics.stores.postgres_sizes import ENROLLED
 
 DAY = timedelta(days=1)
-_Stretch = tuple[datetime, datetime]
+Stretch = tuple[datetime, datetime]
 # Between the question which cohorts hold and the summary the ingest may change one; then it is asked again.
 _TRIES = 3
 _LOCK_SPACE = 1_001_830
@@ -67,10 +67,14 @@ _LOCK = f"SELECT pg_advisory_xact_lock({_LOCK_SPACE}, hashtext(%(experiment)s ||
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A table of sums by cohort and variant; `key` tells one metric's from another's, `lock` is a parameter too."""
+    """A table of sums by cohort and variant; `key` tells one metric's from another's, `lock` is a parameter too.
+
+    `while_` is what else must be true of a day's `sums` for them to hold.
+    """
 
     table: str
     key: str
+    while_: str = "true"
 
     @property
     def holding(self) -> str:
@@ -79,7 +83,7 @@ class Kept:
         WHERE {_PLACE} AND {self.key} AND sums.day >= %(first_day)s AND sums.day < %(end_day)s
           AND sums.changes = {_CHANGES.format(day="sums.day")} AND sums.arrived = {_ARRIVED.format(day="sums.day")}
           AND sums.cut = coalesce(%(cuts)s::jsonb ->> to_char(sums.day, 'YYYY-MM-DD'), '')
-          AND coalesce(sums.last_event_at, '-infinity') < %(deadline)s
+          AND coalesce(sums.last_event_at, '-infinity') < %(deadline)s AND {self.while_}
         """
 
     def read(self, statement: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]] | None:
@@ -93,7 +97,7 @@ class Kept:
                 held = self._held(cursor, parameters)
                 if not held:
                     return None
-                _execute(cursor, statement, parameters, held, _open(parameters, held))
+                _execute(cursor, statement, parameters, held, open_stretches(parameters, held, parameters["closed"]))
                 rows = cursor.fetchall()
             if rows and rows[0][-1] == len(held):
                 return [tuple(row[:-1]) for row in rows]
@@ -104,13 +108,13 @@ class Kept:
         # A cohort whose units may still convert would not hold until tomorrow.
         parameters["end_day"] = min(parameters["end_day"], (datetime.now(UTC) - window).date())
         # Everything stored counts: whether it came in time is asked of `last_event_at` when the sums are read.
-        parameters |= {"deadline": NO_END, "until": _midnight(parameters["end_day"])}
+        parameters |= {"deadline": NO_END, "until": midnight_of(parameters["end_day"])}
         with reading() as cursor:
             cursor.execute(_LOCK, parameters)
             cuts = _cuts(parameters)
             parameters["cuts"] = json.dumps(cuts)
             held = self._held(cursor, parameters)
-            parameters["days"] = [day for day in _days(parameters) if day not in held]
+            parameters["days"] = [day for day in days_of(parameters) if day not in held]
             if not parameters["days"]:
                 return 0
             cursor.execute(_READ_COUNTERS, parameters)
@@ -121,7 +125,7 @@ class Kept:
                 parameters,
             )
             parameters["day_cuts"] = [cuts.get(day.isoformat(), "") for day in parameters["days"]]
-            _execute(cursor, statement, parameters, held, _open(parameters, held))
+            _execute(cursor, statement, parameters, held, open_stretches(parameters, held, parameters["closed"]))
             return int(cursor.fetchone()[0])
 
     def _held(self, cursor: Any, parameters: dict[str, Any]) -> set[date]:
@@ -130,25 +134,33 @@ class Kept:
 
 
 def _execute(
-    cursor: Any, statement: str, parameters: dict[str, Any], held: set[date], stretches: list[_Stretch]
+    cursor: Any, statement: str, parameters: dict[str, Any], held: set[date], stretches: list[Stretch]
 ) -> None:
     """With the units first exposed in the stretches, and the crossovers of the days that hold."""
-    bounds = {f"open_{n}": since for n, (since, _) in enumerate(stretches)}
-    bounds |= {f"shut_{n}": until for n, (_, until) in enumerate(stretches)}
-    within = [f"first_at >= %(open_{n})s AND first_at < %(shut_{n})s" for n in range(len(stretches))]
+    within, bounds = within_stretches("first_at", stretches)
     open_from = min((since for since, _ in stretches), default=parameters["until"])
     # Events of the young that count for anything: those of the time before them as well, where that is asked for.
     events_from = open_from - parameters["before_days"] * DAY
     cursor.execute(
-        statement.format(open=" OR ".join(within) or "false"),
+        statement.format(open=within),
         parameters | bounds | {"held": sorted(held), "open_from": open_from, "events_open_from": events_from},
     )
 
 
-def _open(parameters: dict[str, Any], held: set[date]) -> list[_Stretch]:
-    """From the first day to `until`, without the days that hold and without the pauses."""
-    shut = _joined([*(_bounds(day) for day in held), *parameters["closed"]])
-    found, since = [], _midnight(parameters["first_day"])
+def within_stretches(column: str, stretches: Sequence[Stretch]) -> tuple[str, dict[str, datetime]]:
+    """A condition that the moment is in one of them, and its parameters: the planner sees how long they are."""
+    bounds = {f"{column}_since_{n}": since for n, (since, _) in enumerate(stretches)}
+    bounds |= {f"{column}_until_{n}": until for n, (_, until) in enumerate(stretches)}
+    within = [
+        f"{column} >= %({column}_since_{n})s AND {column} < %({column}_until_{n})s" for n in range(len(stretches))
+    ]
+    return " OR ".join(within) or "false", bounds
+
+
+def open_stretches(parameters: dict[str, Any], held: Collection[date], closed: Sequence[Stretch]) -> list[Stretch]:
+    """From the first day to `until`, without the days that hold and without what is closed."""
+    shut = _joined([*(bounds_of(day) for day in held), *closed])
+    found, since = [], midnight_of(parameters["first_day"])
     for from_, to in shut:
         if from_ > since:
             found.append((since, min(from_, parameters["until"])))
@@ -156,9 +168,9 @@ def _open(parameters: dict[str, Any], held: set[date]) -> list[_Stretch]:
     return [stretch for stretch in [*found, (since, parameters["until"])] if stretch[0] < stretch[1]]
 
 
-def _joined(stretches: Sequence[_Stretch]) -> list[_Stretch]:
+def _joined(stretches: Sequence[Stretch]) -> list[Stretch]:
     """The same time in as few stretches as it takes, in order."""
-    found: list[_Stretch] = []
+    found: list[Stretch] = []
     for since, until in sorted(stretches):
         if found and since <= found[-1][1]:
             found[-1] = (found[-1][0], max(found[-1][1], until))
@@ -171,8 +183,8 @@ def _cuts(parameters: dict[str, Any]) -> dict[str, str]:
     """By day, what the pauses take of it, for the days that they take anything of: what is kept is about the rest."""
     cuts: dict[str, str] = {}
     pauses = _joined(parameters["closed"])
-    for day in _days(parameters):
-        midnight, next_midnight = _bounds(day)
+    for day in days_of(parameters):
+        midnight, next_midnight = bounds_of(day)
         taken = [
             (max(since, midnight) - midnight, min(until, next_midnight) - midnight)
             for since, until in pauses
@@ -183,18 +195,18 @@ def _cuts(parameters: dict[str, Any]) -> dict[str, str]:
     return cuts
 
 
-def _days(parameters: dict[str, Any]) -> Iterator[date]:
+def days_of(parameters: dict[str, Any]) -> Iterator[date]:
     day = parameters["first_day"]
     while day < parameters["end_day"]:
         yield day
         day += DAY
 
 
-def _bounds(day: date) -> _Stretch:
-    return _midnight(day), _midnight(day + DAY)
+def bounds_of(day: date) -> Stretch:
+    return midnight_of(day), midnight_of(day + DAY)
 
 
-def _midnight(day: date) -> datetime:
+def midnight_of(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 

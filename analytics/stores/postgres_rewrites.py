@@ -9,6 +9,7 @@ from django.db import connection, transaction
 
 from analytics.bots import flag_bots
 from analytics.intake import Intake, announce_change
+from analytics.stores import postgres_segment_units as segments
 from analytics.stores import postgres_sql as sql
 from analytics.stores import postgres_units as units
 from analytics.stores.base import Erased, Reflag, Unit
@@ -71,7 +72,15 @@ _READ_AT_ONCE = 50_000
 
 # HMAC-SHA256 (RFC 2104) of a unit, by the key padded and combined as `pseudonym_pads` gives it.
 _PSEUDONYM = "encode(sha256(%(outer)s::bytea || sha256(%(inner)s::bytea || convert_to(unit_id, 'UTF8'))), 'hex')"
-_UNIT_TABLES = ("exposures", "conversions", "first_exposures", "flag_units", "flag_unit_days", "bot_units")
+_UNIT_TABLES = (
+    "exposures",
+    "conversions",
+    "first_exposures",
+    "flag_units",
+    "flag_unit_days",
+    "unit_segments",
+    "bot_units",
+)
 
 
 @contextmanager
@@ -128,7 +137,7 @@ class PostgresRewrites:
             exposures = cursor.fetchone()[0]
             cursor.execute(units.DELETE_CONVERSIONS)
             conversions = cursor.rowcount
-            for statement in units.DELETE_DERIVED:
+            for statement in (*segments.ERASE, *units.DELETE_DERIVED):
                 cursor.execute(statement)
         return Erased(exposures, conversions)
 
@@ -210,11 +219,11 @@ def _reflag(table: str, changes: Sequence[Reflag]) -> tuple[int, int]:
             cursor.execute(units.REFLAG_CONVERSIONS)
             flagged, unflagged = cursor.fetchone()
         else:
-            for statement in units.TAKE_OUT:
+            for statement in (*units.TAKE_OUT, segments.TAKE_OUT):
                 cursor.execute(statement)
             cursor.execute(units.REFLAG_EXPOSURES)
             flagged, unflagged = cursor.fetchone()
-            for statement in units.PUT_BACK:
+            for statement in (*units.PUT_BACK, segments.PUT_BACK):
                 cursor.execute(statement)
         cursor.execute("DROP TABLE reflagged")
         return flagged, unflagged

@@ -98,6 +98,12 @@ ORDER BY environment_id, flag_key, hour, variant, reason
 ON CONFLICT (environment_id, flag_key, hour, variant, reason) DO UPDATE
 SET exposures = known.exposures + excluded.exposures, bots = known.bots + excluded.bots
 """
+# Which flags' counts tell of new exposures of an experiment; after the counters, and seldom.
+NAME_FLAGS = """
+INSERT INTO experiment_flags (environment_id, experiment, flag_key)
+SELECT * FROM unnest(%s::bigint[], %s::text[], %s::text[]) AS named (environment_id, experiment, flag_key)
+ORDER BY environment_id, experiment, flag_key ON CONFLICT DO NOTHING
+"""
 # The rows that MERGE_UNITS answers with: how often each day changed, then which variants' units it gained and lost.
 _STEPS = """
 unnest(%s::bigint[], %s::text[], %s::timestamptz[], %s::date[], %s::text[], %s::bigint[], %s::bigint[])

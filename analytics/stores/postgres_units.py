@@ -238,6 +238,14 @@ DELETE_EXPOSURES = (
             ) AS by_place GROUP BY environment_id, flag_key, day
         ) AS gone
         WHERE known.environment_id = gone.environment_id AND known.flag_key = gone.flag_key AND known.day = gone.day
+    ), segment_days AS (
+        UPDATE segment_days AS known SET events = known.events - gone.events
+        FROM (
+            SELECT environment_id, experiment, (hour AT TIME ZONE 'UTC')::date AS day, sum(exposures + bots) AS events
+            FROM by_hour JOIN experiment_flags USING (environment_id, flag_key)
+            GROUP BY environment_id, experiment, day
+        ) AS gone
+        WHERE known.environment_id = gone.environment_id AND known.experiment = gone.experiment AND known.day = gone.day
     )
     SELECT count(*) FROM changed
     """

@@ -103,6 +103,8 @@ class Changes:
         self, experiments: Remembered[ExperimentKey, UnitState], flags: Remembered[FlagKey, int], phases: Phases
     ) -> None:
         self._experiments, self._flags, self._phases = experiments, flags, phases
+        # Of each environment's experiments.
+        self.experiment_flags: set[tuple[int, str, str]] = set()
         self.units: dict[ExperimentKey, dict[str, UnitState]] = {}
         self.last_hours: dict[FlagKey, dict[str, int]] = {}
 
@@ -141,6 +143,8 @@ class Changes:
     def _kind(self, environment_id: int, flag_key: str, variant: str, experiment: str | None) -> "_Kind":
         flag = (environment_id, flag_key, variant)
         kind = _Kind(environment_id, experiment, (self.last_hours.setdefault(flag, {}), *self._flags.groups(flag)))
+        if experiment is not None:
+            self.experiment_flags.add((environment_id, experiment, flag_key))
         if experiment is not None and not self._phases.get((environment_id, experiment)):
             kind.states = self._states(FIRST_PHASE_MS, kind)
         return kind

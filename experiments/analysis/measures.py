@@ -162,6 +162,16 @@ def keep_sums(source: Source, metric: Metric) -> int:
     return services.keep_sums(*asked, window_of_metric(metric), pauses=source.pauses)
 
 
+def keep_segments(source: Source, metric: Metric, attribute: str) -> int:
+    """As `keep_sums`, for what `measure_segments` answers."""
+    if _needs_distribution(source.experiment, metric):
+        return 0
+    until = source.window.until
+    return services.keep_segments(
+        *_place(source, until), _pairing(source, metric, until), attribute, pauses=source.pauses
+    )
+
+
 def _place(source: Source, until: datetime) -> tuple[int, str, datetime, datetime]:
     return source.experiment.environment_id, source.experiment.key, source.window.since, until
 

@@ -47,6 +47,12 @@ def keep_sums(*, experiment: Experiment, window: Window) -> int:
     return sum(measures.keep_sums(source, metric) for metric in metrics.values())
 
 
+def keep_breakdowns(*, experiment: Experiment, window: Window) -> int:
+    """As `keep_sums`, for the experiment's `breakdowns`; it commits as it goes, unless within a transaction."""
+    source, metric = Source(experiment, window), experiment.primary_metric
+    return sum(measures.keep_segments(source, metric, attribute) for attribute in experiment.breakdowns)
+
+
 def recompute(row: ExperimentResult) -> bool:
     """Compute a stored result again from the events as they are now; whether every digit is the same.
 

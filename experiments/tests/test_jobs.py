@@ -217,10 +217,11 @@ def test_schedule__start_is_refused__says_why_and_stays_a_draft(make_experiment,
 
 
 def test_tasks__clock__reaches_each_experiment(running, monkeypatch):
+    Experiment.objects.update(breakdowns=["country"])
     sent = []
-    for name in ("store_nightly_results", "watch_experiment"):
+    for name in ("store_nightly_results", "store_breakdowns", "watch_experiment"):
         monkeypatch.setattr(getattr(tasks, name), "delay", lambda pk, name=name: sent.append((name, pk)))
     tasks.nightly()
     tasks.watch()
 
-    assert sent == [("store_nightly_results", running.key), ("watch_experiment", running.key)]
+    assert sent == [(name, running.key) for name in ("store_nightly_results", "store_breakdowns", "watch_experiment")]
