@@ -21,6 +21,8 @@ _MONDAY_OFFSET_MS = 4 * 86_400_000
 # Ids from outside these weeks cannot make a partition: a client's clock must not fill the catalog.
 PAST_WEEKS = 30
 FUTURE_WEEKS = 2
+# Of the ids that say when they were made.
+_VERSION = 7
 _LOCK_SPACE = 0x0F1A65
 _NAME = re.compile(r"\A(exposures|conversions)_from_(\d{8})\Z")
 
@@ -60,30 +62,46 @@ class Week:
 
 def weeks_of(ids: Iterable[UUID]) -> set[int]:
     """Return the numbers of the weeks that the UUIDv7 among the ids fall into."""
-    versioned = {(value.int >> 80) for value in ids if (value.int >> 76) & 0xF == 7}
-    return {(unix_ms - _MONDAY_OFFSET_MS) // WEEK_MS for unix_ms in versioned}
+    return {week for week in _places_of(ids) if week is not None}
+
+
+def _places_of(ids: Iterable[UUID]) -> set[int | None]:
+    """As `weeks_of`, with None if there are ids of other versions."""
+    beginnings = {value.int >> 76 for value in ids}
+    return {
+        ((beginning >> 4) - _MONDAY_OFFSET_MS) // WEEK_MS if beginning & 0xF == _VERSION else None
+        for beginning in beginnings
+    }
 
 
 class Partitions:
     """Which partitions this process knows to exist; asks the catalog only about weeks it has not met."""
 
     def __init__(self) -> None:
-        self._known: dict[str, set[int]] = {table: set() for table in TABLES}
+        # week -> whether it has a partition of its own for sure
+        self._known: dict[str, dict[int | None, bool]] = {table: {None: False} for table in TABLES}
 
-    def ensure_for(self, table: str, ids: Iterable[UUID]) -> None:
-        missing = weeks_of(ids) - self._known[table]
-        if not missing:
-            return
-        current = Week.now().number
-        for number in sorted(missing):
-            if current - PAST_WEEKS <= number <= current + FUTURE_WEEKS:
-                create(table, Week(number))
-            self._known[table].add(number)
+    def ensure_for(self, table: str, ids: Iterable[UUID]) -> bool:
+        """Make what is missing; return whether the ids, in order, come to one partition after the other.
+
+        Those of the default partition may lie between any others.
+        """
+        known = self._known[table]
+        places = _places_of(ids)
+        missing = {week for week in places if week is not None} - known.keys()
+        if missing:
+            current = Week.now().number
+            for number in sorted(missing):
+                is_near = current - PAST_WEEKS <= number <= current + FUTURE_WEEKS
+                if is_near:
+                    create(table, Week(number))
+                known[number] = is_near
+        return places == {None} or all(known[place] for place in places)
 
     def forget(self) -> None:
         """After a partition was dropped elsewhere, or a test's transaction rolled back."""
-        for known in self._known.values():
-            known.clear()
+        for table in TABLES:
+            self._known[table] = {None: False}
 
 
 PARTITIONS = Partitions()

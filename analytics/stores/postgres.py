@@ -1,14 +1,14 @@
-"""Events in PostgreSQL: binary COPY into staging, then one INSERT that leaves out what is there already.
+"""Events in PostgreSQL: COPY into their table, or into staging and then INSERT, leaving out what is there already.
 
 In the same transaction the derived tables are kept up: first exposures, hours, units.
 """
 
 import threading
-from collections.abc import Iterable
+from collections import Counter
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-import msgspec
 from django.db import DatabaseError, connection, transaction
 
 from analytics.events import Batch, Conversion, Exposure
@@ -17,6 +17,7 @@ from analytics.partitions import PARTITIONS
 from analytics.stores import postgres_sql as sql
 from analytics.stores.base import Stored
 from analytics.stores.postgres_cohorts import PostgresCohorts
+from analytics.stores.postgres_copy import Row, Shortcut, conversion_rows, exposure_rows, stage
 from analytics.stores.postgres_distributions import PostgresDistributions
 from analytics.stores.postgres_flag_days import PostgresFlagDays
 from analytics.stores.postgres_pairs import PostgresPairs
@@ -24,7 +25,7 @@ from analytics.stores.postgres_retention import PostgresRetention
 from analytics.stores.postgres_rewrites import PostgresRewrites
 from analytics.stores.postgres_rows import PostgresRows
 from analytics.stores.postgres_segments import PostgresSegments
-from analytics.stores.unit_states import Changes, ExperimentKey, FlagKey, Remembered, UnitState
+from analytics.stores.unit_states import DAY_MS, EPOCH, Changes, ExperimentKey, FlagKey, Remembered, UnitState
 
 # About 100 bytes a unit: 50 MB at most in an ingest process.
 _REMEMBERED_UNITS = 250_000
@@ -49,20 +50,24 @@ class PostgresStore(
         self._phases: dict[tuple[int, str], list[int]] = {}
         self._revision: int | None = None
         self._intake = Intake()
+        self._new_exposures = Shortcut("exposures", sql.STAGED_EXPOSURES)
+        self._new_conversions = Shortcut("conversions", sql.STAGED_CONVERSIONS)
         # Guards what is remembered, not the database: threads store at the same time, each on its own connection.
         self._lock = threading.Lock()
 
     def write(self, batch: Batch) -> Stored:
-        PARTITIONS.ensure_for("exposures", (event.evaluation_id for event in batch.exposures))
-        PARTITIONS.ensure_for("conversions", (event.event_id for event in batch.conversions))
+        exposures, conversions = batch.exposures, batch.conversions
+        # Whether the order of ids is that of the partitions.
+        exposures_align = PARTITIONS.ensure_for("exposures", (event.evaluation_id for event in exposures))
+        conversions_align = PARTITIONS.ensure_for("conversions", (event.event_id for event in conversions))
         try:
             with transaction.atomic(), connection.cursor() as cursor:
                 cursor.execute(sql.SHARE_DERIVED)
                 with self._lock:
                     self._look_for_rewrites(cursor)
                 return Stored(
-                    exposures=self._write_exposures(cursor, batch.exposures) if batch.exposures else 0,
-                    conversions=self._write_conversions(cursor, batch.conversions) if batch.conversions else 0,
+                    self._write_exposures(cursor, exposures, aligned=exposures_align) if exposures else 0,
+                    self._write_conversions(cursor, conversions, aligned=conversions_align) if conversions else 0,
                 )
         except DatabaseError:
             # The server may come back older than what is remembered of it.
@@ -80,27 +85,35 @@ class PostgresStore(
         self._experiment_flags.clear()
         self._revision = None
         PARTITIONS.forget()
+        self._new_exposures.reopen()
+        self._new_conversions.reopen()
 
-    def _write_exposures(self, cursor: Any, events: list[Exposure]) -> int:
+    def _write_exposures(self, cursor: Any, events: list[Exposure], *, aligned: bool) -> int:
         flagged = self._intake.exposures(events)
-        _stage(cursor, sql.STAGED_EXPOSURES, ((*msgspec.structs.astuple(event), bot) for event, bot in flagged))
-        cursor.execute(sql.INSERT_EXPOSURES)
-        counts = cursor.fetchall()
-        new = sum(exposures + bots for *_, exposures, bots in counts)
-        if new < len(events):
+        rows = exposure_rows(flagged)
+        counts: list[Row] = []
+        is_copied = aligned and self._new_exposures.copy(cursor, rows)
+        if not is_copied:
+            stage(cursor, sql.STAGED_EXPOSURES, rows)
+            cursor.execute(sql.INSERT_EXPOSURES)
+            counts = cursor.fetchall()
+        new = len(rows) if is_copied else sum(exposures + bots for *_, exposures, bots in counts)
+        if new < len(rows):
             flagged = _without_contradictions(cursor, flagged)
         with self._lock:
             revision = self._revision
             changes = Changes(self._experiments, self._flags, self._phases)
             changes.take(flagged)
+        if is_copied:
+            counts = changes.hour_counts()
         cohorts: list[tuple[Any, ...]] = []
         if changes.units:
-            _stage(cursor, sql.STAGED_UNITS, changes.unit_rows())
+            stage(cursor, sql.STAGED_UNITS, changes.unit_rows())
             cursor.execute(sql.MERGE_UNITS)
             cohorts = cursor.fetchall()
         # Counters that every process writes to come last: their locks are held until the commit.
         if changes.last_hours:
-            _stage(cursor, sql.STAGED_HOURS, changes.hour_rows())
+            stage(cursor, sql.STAGED_HOURS, changes.hour_rows())
             cursor.execute(sql.MERGE_LAST_HOURS)
         if cohorts:
             cursor.execute(sql.COUNT_COHORTS, _columns(cohorts))
@@ -130,11 +143,14 @@ class PostgresStore(
         self._intake = Intake.load()
         self._revision = revision
 
-    def _write_conversions(self, cursor: Any, events: list[Conversion]) -> int:
-        rows = ((*msgspec.structs.astuple(event), bot) for event, bot in self._intake.conversions(events))
-        _stage(cursor, sql.STAGED_CONVERSIONS, rows)
-        cursor.execute(sql.INSERT_CONVERSIONS)
-        counts = cursor.fetchall()
+    def _write_conversions(self, cursor: Any, events: list[Conversion], *, aligned: bool) -> int:
+        rows = conversion_rows(self._intake.conversions(events))
+        if aligned and self._new_conversions.copy(cursor, rows):
+            counts = _day_counts(events)
+        else:
+            stage(cursor, sql.STAGED_CONVERSIONS, rows)
+            cursor.execute(sql.INSERT_CONVERSIONS)
+            counts = cursor.fetchall()
         if counts:
             cursor.execute(sql.COUNT_CONVERSION_DAYS, _columns(counts))
         return sum(new for *_, new in counts)
@@ -161,11 +177,10 @@ def _content(event: Exposure) -> tuple[Any, ...]:
     )
 
 
-def _stage(cursor: Any, staging: sql.Staging, rows: Iterable[tuple[Any, ...]]) -> None:
-    # Empty already unless the caller stores twice in one transaction. Together, since each answer costs a turn.
-    cursor.execute(f"{staging.create}; DELETE FROM {staging.table}")  # noqa: S608 - the name is ours
-    # Django wraps execute() alone; what COPY raises must look the same to whoever tells poison from an outage.
-    with connection.wrap_database_errors, cursor.copy(f"COPY {staging.table} FROM STDIN (FORMAT BINARY)") as copy:
-        copy.set_types(staging.types)
-        for row in rows:
-            copy.write_row(row)
+def _day_counts(events: list[Conversion]) -> list[Row]:
+    """As sql.INSERT_CONVERSIONS answers."""
+    counts = Counter((event.environment_id, event.event_name, event.occurred_ms // DAY_MS) for event in events)
+    return [
+        (environment_id, event_name, (EPOCH + timedelta(days=day)).date(), count)
+        for (environment_id, event_name, day), count in counts.items()
+    ]

@@ -1,51 +1,31 @@
 """The statements of the PostgreSQL store's writing half.
 
 Two processes never deadlock: each takes the tables in the same order (exposures, units, last hours, counters,
-conversions) and each table's rows in one order: the events' by id, the units' by unit, which sorts cheapest.
+conversions) and each table's rows in one order: the events' by id, the units' by unit, which sorts cheapest. COPY
+straight into a table (`postgres_copy`) keeps to it as well, and one that gives up holds nothing of what it entered.
 """
 
-from dataclasses import dataclass
+from analytics.stores.postgres_copy import Staging
 
-
-@dataclass(frozen=True, slots=True)
-class Staging:
-    """A temporary table of one connection: it writes no log, and is empty outside a transaction."""
-
-    table: str
-    columns: tuple[tuple[str, str], ...]
-
-    @property
-    def create(self) -> str:
-        columns = ", ".join(f"{name} {kind}" for name, kind in self.columns)
-        return f"CREATE TEMPORARY TABLE IF NOT EXISTS {self.table} ({columns}) ON COMMIT DELETE ROWS"
-
-    @property
-    def types(self) -> list[str]:
-        return [kind for _, kind in self.columns]
-
-
-def _staging(table: str, columns: str) -> Staging:
-    pairs = (column.split() for column in columns.split(","))
-    return Staging(table, tuple((name, kind) for name, kind in pairs))
-
-
-STAGED_EXPOSURES = _staging(
+STAGED_EXPOSURES = Staging.of(
     "staged_exposures",
     "evaluation_id uuid, environment_id int8, flag_key text, unit_id text, variant text, reason text, rule_id text,"
-    "experiment text, config_version int8, occurred_ms int8, received_ms int8, source text, user_agent text,"
-    "attributes text, is_bot bool",
+    "experiment text, config_version int8, occurred_at timestamptz, received_at timestamptz, source text,"
+    "user_agent text, attributes jsonb, is_bot bool",
 )
-STAGED_CONVERSIONS = _staging(
+STAGED_CONVERSIONS = Staging.of(
     "staged_conversions",
-    "event_id uuid, environment_id int8, unit_id text, event_name text, value float8, occurred_ms int8,"
-    "received_ms int8, properties text, is_bot bool",
+    "event_id uuid, environment_id int8, unit_id text, event_name text, value float8, occurred_at timestamptz,"
+    "received_at timestamptz, properties jsonb, is_bot bool",
 )
-STAGED_UNITS = _staging(
+STAGED_UNITS = Staging.of(
     "staged_units",
-    "environment_id int8, experiment text, phase_ms int8, unit_id text, variant text, first_ms int8, crossed_ms int8,"
-    "bot_ms int8, bot_variant text",
+    "environment_id int8, experiment text, phase timestamptz, unit_id text, variant text, first_at timestamptz,"
+    "crossed_at timestamptz, bot_at timestamptz, bot_variant text",
 )
-STAGED_HOURS = _staging("staged_hours", "environment_id int8, flag_key text, variant text, unit_id text, hour_ms int8")
+STAGED_HOURS = Staging.of(
+    "staged_hours", "environment_id int8, flag_key text, variant text, unit_id text, last_hour timestamptz"
+)
 
 # Whoever rewrites derived tables (a new phase, erasure, reclassification) takes this lock alone.
 _DERIVED_LOCK = "1001829, 1"
@@ -58,35 +38,27 @@ FROM exposure_phases GROUP BY environment_id, experiment
 
 # Answers with what is new, counted by hour: the rest of the batch had been stored before. `date_bin` from the epoch
 # gives UTC's hours at half the cost of `date_trunc`.
-INSERT_EXPOSURES = """
+INSERT_EXPOSURES = f"""
 WITH inserted AS (
-    INSERT INTO exposures (
-        evaluation_id, environment_id, flag_key, unit_id, variant, reason, rule_id, experiment, config_version,
-        occurred_at, received_at, source, user_agent, attributes, is_bot
-    )
-    SELECT
-        evaluation_id, environment_id, flag_key, unit_id, variant, reason, rule_id, experiment, config_version,
-        to_timestamp(occurred_ms / 1000.0::float8), to_timestamp(received_ms / 1000.0::float8), source, user_agent,
-        attributes::jsonb, is_bot
-    FROM staged_exposures ORDER BY evaluation_id, environment_id
+    INSERT INTO exposures ({STAGED_EXPOSURES.names})
+    SELECT {STAGED_EXPOSURES.names} FROM staged_exposures ORDER BY evaluation_id, environment_id
     ON CONFLICT DO NOTHING
     RETURNING environment_id, flag_key, variant, reason, occurred_at, is_bot
 )
 SELECT environment_id, flag_key, date_bin('1 hour', occurred_at, 'epoch') AS hour, variant, reason,
        count(*) FILTER (WHERE NOT is_bot), count(*) FILTER (WHERE is_bot)
 FROM inserted GROUP BY environment_id, flag_key, hour, variant, reason
-"""
+"""  # noqa: S608 - fixed text
 # One look-up by key a row: OFFSET 0 keeps the planner from reading whole partitions for it.
 CONTRADICTIONS = """
 SELECT staged.evaluation_id, staged.environment_id, staged.flag_key, staged.unit_id, staged.variant, staged.experiment,
-       staged.occurred_ms, staged.is_bot
+       (extract(epoch FROM staged.occurred_at) * 1000)::bigint, staged.is_bot
 FROM staged_exposures AS staged CROSS JOIN LATERAL (
     SELECT * FROM exposures
     WHERE exposures.evaluation_id = staged.evaluation_id AND exposures.environment_id = staged.environment_id
     OFFSET 0
 ) AS stored
-WHERE (staged.flag_key, staged.unit_id, staged.variant, staged.experiment, staged.is_bot,
-       to_timestamp(staged.occurred_ms / 1000.0::float8))
+WHERE (staged.flag_key, staged.unit_id, staged.variant, staged.experiment, staged.is_bot, staged.occurred_at)
     IS DISTINCT FROM
       (stored.flag_key, stored.unit_id, stored.variant, stored.experiment, stored.is_bot, stored.occurred_at)
 """
@@ -122,21 +94,16 @@ ON CONFLICT (environment_id, experiment, phase, day, variant) DO UPDATE
 SET units = known.units + excluded.units, changes = known.changes + excluded.changes
 """  # noqa: S608 - fixed text
 # Answers with what is new, counted by day.
-INSERT_CONVERSIONS = """
+INSERT_CONVERSIONS = f"""
 WITH inserted AS (
-INSERT INTO conversions (
-    event_id, environment_id, unit_id, event_name, value, occurred_at, received_at, properties, is_bot
-)
-SELECT
-    event_id, environment_id, unit_id, event_name, value, to_timestamp(occurred_ms / 1000.0::float8),
-    to_timestamp(received_ms / 1000.0::float8), properties::jsonb, is_bot
-FROM staged_conversions ORDER BY event_id, environment_id
+INSERT INTO conversions ({STAGED_CONVERSIONS.names})
+SELECT {STAGED_CONVERSIONS.names} FROM staged_conversions ORDER BY event_id, environment_id
 ON CONFLICT DO NOTHING
 RETURNING environment_id, event_name, occurred_at
 )
 SELECT environment_id, event_name, (occurred_at AT TIME ZONE 'UTC')::date AS day, count(*)
 FROM inserted GROUP BY environment_id, event_name, day
-"""
+"""  # noqa: S608 - fixed text
 COUNT_CONVERSION_DAYS = """
 INSERT INTO conversion_days AS known (environment_id, event_name, day, events)
 SELECT * FROM unnest(%s::bigint[], %s::text[], %s::date[], %s::bigint[])
@@ -156,13 +123,8 @@ _IS_BOT_EARLIER = """(
 )"""
 MERGE_UNITS = f"""
 WITH merged AS (
-INSERT INTO first_exposures AS known (
-    environment_id, experiment, phase, unit_id, variant, first_at, crossed_at, bot_at, bot_variant, bot_variant_at
-)
-SELECT environment_id, experiment, to_timestamp(phase_ms / 1000.0::float8), unit_id, variant,
-       to_timestamp(first_ms / 1000.0::float8), to_timestamp(crossed_ms / 1000.0::float8),
-       to_timestamp(bot_ms / 1000.0::float8), bot_variant, to_timestamp(bot_ms / 1000.0::float8)
-FROM staged_units ORDER BY unit_id, environment_id, experiment, phase_ms
+INSERT INTO first_exposures AS known ({STAGED_UNITS.names}, bot_variant_at)
+SELECT {STAGED_UNITS.names}, bot_at FROM staged_units ORDER BY unit_id, environment_id, experiment, phase
 ON CONFLICT (environment_id, experiment, phase, unit_id) DO UPDATE
 SET variant = CASE WHEN excluded.first_at IS NOT NULL AND {_IS_EARLIER} THEN excluded.variant ELSE known.variant END,
     first_at = least(known.first_at, excluded.first_at),
@@ -195,11 +157,10 @@ SELECT environment_id, experiment, phase, (day AT TIME ZONE 'UTC')::date, varian
        sum(changes)::bigint
 FROM steps WHERE day IS NOT NULL GROUP BY environment_id, experiment, phase, day, variant
 """  # noqa: S608 - fixed text
-MERGE_LAST_HOURS = """
+MERGE_LAST_HOURS = f"""
 WITH moved AS (
-    INSERT INTO flag_units AS known (environment_id, flag_key, variant, unit_id, last_hour)
-    SELECT environment_id, flag_key, variant, unit_id, to_timestamp(hour_ms / 1000.0::float8)
-    FROM staged_hours ORDER BY unit_id, environment_id, flag_key, variant
+    INSERT INTO flag_units AS known ({STAGED_HOURS.names})
+    SELECT {STAGED_HOURS.names} FROM staged_hours ORDER BY unit_id, environment_id, flag_key, variant
     ON CONFLICT (environment_id, flag_key, variant, unit_id) DO UPDATE SET last_hour = excluded.last_hour
     WHERE known.last_hour < excluded.last_hour
     RETURNING environment_id, flag_key, variant, old.last_hour AS former_hour, new.last_hour AS last_hour
@@ -216,4 +177,4 @@ SELECT environment_id, flag_key, last_hour, variant, sum(step) FROM steps
 GROUP BY environment_id, flag_key, last_hour, variant
 ORDER BY environment_id, flag_key, last_hour, variant
 ON CONFLICT (environment_id, flag_key, last_hour, variant) DO UPDATE SET units = known.units + excluded.units
-"""
+"""  # noqa: S608 - fixed text

@@ -9,11 +9,15 @@ of the events seen changes nothing in all of them. So several threads may share 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from analytics.events import Exposure
+from analytics.stores.postgres_copy import instant
 
 HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # The phase before an experiment's first registered one.
 FIRST_PHASE_MS = 0
 
@@ -87,11 +91,14 @@ _Layers = tuple[dict[str, State], dict[str, State], dict[str, State]]
 
 @dataclass(slots=True)
 class _Kind:
-    """What exposures of one flag, variant and experiment share; `states` where the experiment has one phase."""
+    """What exposures of one flag, variant, experiment and reason share; `states` where the experiment has one phase."""
 
     environment_id: int
     experiment: str | None
     hours: _Layers[int]
+    # By hour since the epoch.
+    exposures: dict[int, int] = field(default_factory=dict)
+    bots: dict[int, int] = field(default_factory=dict)
     states: _Layers[UnitState] | None = None
     by_phase: dict[int, _Layers[UnitState]] = field(default_factory=dict)
 
@@ -107,20 +114,23 @@ class Changes:
         self.experiment_flags: set[tuple[int, str, str]] = set()
         self.units: dict[ExperimentKey, dict[str, UnitState]] = {}
         self.last_hours: dict[FlagKey, dict[str, int]] = {}
+        self._kinds: dict[tuple[int, str, str, str | None, str], _Kind] = {}
 
     def take(self, events: Iterable[tuple[Exposure, bool]]) -> None:
         """Work through exposures with whether each is a bot's."""
-        kinds: dict[tuple[int, str, str, str | None], _Kind] = {}
+        kinds = self._kinds
         for event, is_bot in events:
             variant, experiment = event.variant, event.experiment
             # All that events of one kind share is looked up once: this runs for every event that is stored.
-            wanted = (event.environment_id, event.flag_key, variant, experiment)
+            wanted = (event.environment_id, event.flag_key, variant, experiment, event.reason)
             kind = kinds.get(wanted)
             if kind is None:
-                kind = kinds[wanted] = self._kind(*wanted)
+                kind = kinds[wanted] = self._kind(*wanted[:4])
             unit_id, occurred_ms = event.unit_id, event.occurred_ms
+            hour = occurred_ms // HOUR_MS
+            counted = kind.bots if is_bot else kind.exposures
+            counted[hour] = counted.get(hour, 0) + 1
             if not is_bot:
-                hour = occurred_ms // HOUR_MS
                 hours, young_hours, old_hours = kind.hours
                 last = hours.get(unit_id) or young_hours.get(unit_id) or old_hours.get(unit_id)
                 if last is None or hour > last:
@@ -157,14 +167,37 @@ class Changes:
         return found
 
     def unit_rows(self) -> Iterator[tuple[Any, ...]]:
+        """In the columns of sql.STAGED_UNITS."""
         for (environment_id, experiment, phase_ms), states in self.units.items():
+            phase = instant(phase_ms)
             for unit_id, state in states.items():
-                yield environment_id, experiment, phase_ms, unit_id, *state
+                variant, first_ms, crossed_ms, bot_ms, bot_variant = state
+                yield (
+                    *(environment_id, experiment, phase, unit_id, variant),
+                    None if first_ms is None else instant(first_ms),
+                    None if crossed_ms is None else instant(crossed_ms),
+                    None if bot_ms is None else instant(bot_ms),
+                    bot_variant,
+                )
 
     def hour_rows(self) -> Iterator[tuple[int, str, str, str, int]]:
+        """In the columns of sql.STAGED_HOURS."""
         for (environment_id, flag_key, variant), hours in self.last_hours.items():
             for unit_id, hour in hours.items():
-                yield environment_id, flag_key, variant, unit_id, hour * HOUR_MS
+                yield environment_id, flag_key, variant, unit_id, instant(hour * HOUR_MS)
+
+    def hour_counts(self) -> list[tuple[int, str, datetime, str, str, int, int]]:
+        """What was taken, as sql.INSERT_EXPOSURES answers."""
+        counts: dict[tuple[int, str, int, str, str], tuple[int, int]] = {}
+        for (environment_id, flag_key, variant, _, reason), kind in self._kinds.items():
+            for hour in kind.exposures.keys() | kind.bots.keys():
+                key = (environment_id, flag_key, hour, variant, reason)
+                exposures, bots = counts.get(key, (0, 0))
+                counts[key] = exposures + kind.exposures.get(hour, 0), bots + kind.bots.get(hour, 0)
+        return [
+            (environment_id, flag_key, EPOCH + timedelta(hours=hour), variant, reason, exposures, bots)
+            for (environment_id, flag_key, hour, variant, reason), (exposures, bots) in counts.items()
+        ]
 
     def commit(self) -> None:
         for key, states in self.units.items():
