@@ -20,7 +20,7 @@ from flags.admin import Panel, register_panel
 from flags.admin.environments import PerEnvironmentAdmin
 from flags.documents import percent_of
 from flags.models import FlagConfig
-from tenancy.admin import visit
+from tenancy.admin import RemovableAdmin, visit
 from tenancy.errors import ServiceError
 from tenancy.instants import moment
 from tenancy.models import Role
@@ -45,7 +45,7 @@ _DONE = {"start": "started", "pause": "paused", "resume": "resumed", "restart": 
 
 
 @admin.register(Experiment)
-class ExperimentAdmin(PerEnvironmentAdmin):
+class ExperimentAdmin(PerEnvironmentAdmin, RemovableAdmin):
     list_display = ["name", "status_label", "flag", "primary_metric", "traffic", "started", "decision_label"]
     list_filter = ["status"]
     search_fields = ["name", "config__flag__key", "hypothesis"]
@@ -139,6 +139,21 @@ class ExperimentAdmin(PerEnvironmentAdmin):
             raise PermissionDenied
         return jobs.page(self, request)
 
+    def may_remove(self, request: HttpRequest, thing: Experiment) -> bool:
+        return self.has_edit_permission(request, thing)
+
+    def consequence(self, thing: Experiment) -> str:
+        planned = " It will not start by itself, as was planned." if thing.starts_at else ""
+        return (
+            f"Its design goes: hypothesis, audience, metrics and method.{planned} It has never run, so nobody is "
+            f"served anything else: {thing.config.flag.key} stays as it is, and so do its metrics. It cannot be "
+            "brought back; what it was stays in the audit log."
+        )
+
+    def remove_thing(self, request: HttpRequest, thing: Experiment, reason: str) -> None:
+        actor = visit(request).actor
+        services.delete_experiment(actor=actor, environment=thing.environment, pk=thing.pk, reason=reason)
+
     def _on_experiment(self, view: View, *, needs_editor: bool = False) -> View:
         """Find the experiment through the door (404 where it is not this person's) and check the role."""
 
@@ -170,6 +185,7 @@ def _page(model_admin: ExperimentAdmin, request: HttpRequest, experiment: Experi
         traffic=percent_of(experiment.traffic_bp),
         acts=acts if may_edit else [],
         preflight=check_before_start(experiment) if experiment.status == Experiment.Status.DRAFT else None,
+        remove_url=model_admin.remove_url(request, experiment) if experiment.status == Experiment.Status.DRAFT else "",
         stored=stored_results(experiment)[:20],
         capping=editing.capping(experiment),
         locked=editing.locked(experiment) if experiment.status != Experiment.Status.DRAFT else None,

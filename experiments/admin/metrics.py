@@ -219,8 +219,8 @@ class MetricAdmin(RemovableAdmin):
     def consequence(self, thing: Metric) -> str:
         return f"Its events stay; experiments of {thing.project} can no longer count by it. It cannot be brought back."
 
-    def remove_thing(self, request: HttpRequest, thing: Metric, reason: str) -> None:  # noqa: ARG002 - the service takes none
+    def remove_thing(self, request: HttpRequest, thing: Metric, reason: str) -> None:
         environment = self._environment(request, thing)
         if environment is None:
             raise PermissionDenied
-        services.delete_metric(actor=visit(request).actor, environment=environment, key=thing.key)
+        services.delete_metric(actor=visit(request).actor, environment=environment, key=thing.key, reason=reason)

@@ -139,7 +139,7 @@ def _refuse_locked(draft: drafts.Draft, before: dict[str, Any], traffic_before: 
 
 
 @transaction.atomic
-def delete_experiment(*, actor: Actor, environment: Environment, pk: Any) -> None:
+def delete_experiment(*, actor: Actor, environment: Environment, pk: Any, reason: str = "") -> None:
     """Delete a draft; what has ever run stays, with its results."""
     experiment = locked_experiment(environment, pk)
     if experiment.status != Experiment.Status.DRAFT:
@@ -149,7 +149,7 @@ def delete_experiment(*, actor: Actor, environment: Environment, pk: Any) -> Non
     before = experiment_resource(experiment)
     key = experiment.key
     experiment.delete()
-    record(actor, experiment, "experiment.deleted", before=before, after=None, key=key)
+    record(actor, experiment, "experiment.deleted", before=before, after=None, key=key, reason=reason)
 
 
 def serve(actor: Actor, experiment: Experiment, salt: str | None = None) -> FlagConfig:

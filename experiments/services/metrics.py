@@ -98,13 +98,13 @@ def update_metric(
 
 
 @transaction.atomic
-def delete_metric(*, actor: Actor, environment: Environment, key: str) -> None:
+def delete_metric(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> None:
     """Delete a metric that no experiment uses; Conflict `in_use` names those that do."""
     metric = _locked(environment.project, key)
     _refuse_in_use(metric, tuple(Experiment.Status), "delete or change those first")
     before = metric_resource(metric)
     metric.delete()
-    _record(actor, environment, metric, "metric.deleted", before=before, after=None)
+    _record(actor, environment, metric, "metric.deleted", before=before, after=None, reason=reason)
 
 
 def _locked(project: Project, key: str) -> Metric:
@@ -159,6 +159,7 @@ def _record(
     *,
     before: dict[str, Any] | None,
     after: dict[str, Any] | None,
+    reason: str = "",
 ) -> None:
     audit.services.record(
         actor=actor,
@@ -169,4 +170,5 @@ def _record(
         project=environment.project.key,
         before=before,
         after=after,
+        reason=reason,
     )

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.urls import reverse
 
+from audit.models import Entry
 from experiments import services
 from experiments.analysis import window_of
 from experiments.models import Experiment
@@ -115,6 +116,44 @@ def test_start__editor__works(console_editor, draft):
     draft.refresh_from_db()
     assert draft.status == Experiment.Status.RUNNING
     assert "locked" in console_editor.get(reverse("admin:flags_flagconfig_change", args=[draft.config_id])).text
+
+
+def test_delete__draft__says_what_goes_and_is_audited_with_its_reason(console_editor, draft):
+    page = console_editor.get(url(draft, "change")).text
+    assert f'href="{url(draft, "delete")}"' in page
+    asked = console_editor.get(url(draft, "delete")).text
+    assert "new-checkout stays as it is" in asked
+    assert "start by itself" not in asked
+
+    answer = console_editor.post(url(draft, "delete"), {"reason": "Nobody wants it"}, follow=True)
+
+    assert "Checkout is deleted." in answer.text
+    assert not Experiment.objects.exists()
+    entry = Entry.objects.get(action="experiment.deleted")
+    assert (entry.actor_label, entry.entity_key, entry.reason) == ("eddie", str(draft.pk), "Nobody wants it")
+
+
+def test_delete__draft_with_a_start_planned__says_that_it_will_not(console_editor, draft):
+    Experiment.objects.update(starts_at=START)
+
+    assert "It will not start by itself" in console_editor.get(url(draft, "delete")).text
+
+
+def test_delete__has_run__is_refused_and_not_offered(console_editor, running):
+    assert url(running, "delete") not in console_editor.get(url(running, "change")).text
+
+    answer = console_editor.post(url(running, "delete"))
+
+    assert answer.status_code == 422
+    assert "Only a draft can be deleted" in answer.text
+    assert Experiment.objects.exists()
+
+
+def test_delete__viewer_or_outsider__may_not(console_viewer, console_outsider, draft):
+    assert url(draft, "delete") not in console_viewer.get(url(draft, "change")).text
+    assert console_viewer.post(url(draft, "delete")).status_code == 403
+    assert console_outsider.post(url(draft, "delete")).status_code == 404
+    assert Experiment.objects.exists()
 
 
 def test_start__flag_off__says_why_not(console_editor, draft):

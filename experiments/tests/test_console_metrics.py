@@ -3,6 +3,7 @@
 import pytest
 from django.urls import reverse
 
+from audit.models import Entry
 from experiments import services
 from experiments.models import Metric
 from flags import services as flag_services
@@ -105,6 +106,7 @@ def test_metric__deleted__is_gone_with_its_reason_asked_for(console_editor, metr
 
     assert console_editor.post(address, {"reason": "Unused"}).status_code == 302
     assert not Metric.objects.exists()
+    assert Entry.objects.get(action="metric.deleted").reason == "Unused"
 
 
 def test_metric__deleted_while_an_experiment_counts_by_it__is_refused_with_its_name(console_editor, acme, metric):
