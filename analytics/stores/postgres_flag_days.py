@@ -53,7 +53,10 @@ WITH counted AS (
         WHERE {_OF_FLAG} AND day >= %(counted_day)s AND day <= %(last_day)s
     ) AS folds USING (day)
     CROSS JOIN LATERAL (SELECT day >= coalesce((SELECT raw_since FROM policy), '{NO_DAY}') AS is_raw) AS age
-    CROSS JOIN LATERAL (SELECT is_raw AND coalesce(cardinality(hour_events), 0) > 0 AS has_hours) AS kept
+    CROSS JOIN LATERAL (
+        SELECT is_raw AND coalesce(cardinality(hour_events), 0) > 0 AND array_position(hour_events, NULL) IS NULL
+            AS has_hours
+    ) AS kept
 ), stale AS (
     SELECT coalesce(array_agg(DISTINCT day) FILTER (WHERE is_stale AND NOT has_hours), ARRAY[]::date[]) AS days,
            coalesce(array_agg(hour ORDER BY hour) FILTER (WHERE is_stale AND has_hours), ARRAY[]::timestamptz[])

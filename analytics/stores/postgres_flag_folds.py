@@ -1,7 +1,9 @@
 # ruff: noqa: S608 - fixed text put together from fixed parts; values are always parameters
 """Folding: what `postgres_flag_days` answers from is worked out from the raw events of flags' days that are over.
 
-A day is folded again where exposures of it came since, from the hours they came to. Folding only ever adds.
+A day is folded again where exposures of it came since, from the hours they came to. Folding only ever adds. A day with
+very many exposures is folded some hours at a time, so that whoever rewrites need not wait for all of it; it is read as
+if it were not folded until its last hour is.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,13 +24,16 @@ _HOUR = timedelta(hours=1)
 _LOCK_SPACE = 1_001_831
 # Flags of a day are folded together, since each pass reads the day's events; so many exposures at most, or one flag.
 _MOST_AT_ONCE = 500_000
+# So many exposures of one flag's day in one transaction, or one hour.
+_MOST_AT_A_TIME = 1_000_000
 
 _DUE = f"""
-SELECT environment_id, day, flag_key, array_agg(hour), array_agg(events), min(hour) FILTER (WHERE is_due),
-       max(hour) FILTER (WHERE is_due)
+SELECT environment_id, day, flag_key, array_agg(hour), array_agg(events), array_agg(hour) FILTER (WHERE is_due),
+       fold_events, coalesce(hour_events, '{{}}')
 FROM (
-    SELECT environment_id, day, flag_key, hour, counted.events,
-           counted.events <> coalesce(folds.hour_events[hour + 1], 0) AS is_due
+    SELECT environment_id, day, flag_key, hour, counted.events, coalesce(folds.events, 0) AS fold_events, hour_events,
+           counted.events <> coalesce(hour_events[hour + 1], 0)
+           OR folds.events IS NOT NULL AND hour_events[hour + 1] IS NULL AS is_due
     FROM (
         SELECT environment_id, flag_key, (hour AT TIME ZONE 'UTC')::date AS day,
                date_part('hour', hour AT TIME ZONE 'UTC')::integer AS hour, sum(exposures + bots)::bigint AS events
@@ -42,7 +47,8 @@ FROM (
     LEFT JOIN event_policies AS policy USING (environment_id)
     WHERE day >= coalesce({RAW_SINCE}, '{NO_DAY}')
 ) AS compared
-GROUP BY environment_id, day, flag_key HAVING bool_or(is_due) ORDER BY environment_id, day, flag_key
+GROUP BY environment_id, day, flag_key, fold_events, hour_events HAVING bool_or(is_due)
+ORDER BY environment_id, day, flag_key
 """
 # Retention lets nothing of it go meanwhile.
 _HOLD_POLICY = "SELECT FROM event_policies WHERE environment_id = %(environment_id)s FOR SHARE"
@@ -99,18 +105,36 @@ SET events = excluded.events, hour_events = excluded.hour_events
 
 @dataclass(frozen=True, slots=True)
 class _Due:
-    """A flag's day with the exposures counted in each of its hours; what is due lies from `first` to `last`."""
+    """A flag's day: the exposures counted in each of its hours, which hours are due, and what is recorded of it."""
 
     environment_id: int
     day: date
     flag_key: str
-    hour_events: list[int]
-    first: int
-    last: int
+    counted: list[int]
+    hours: list[int]
+    events: int
+    hour_events: list[int | None]
 
-    @property
-    def events(self) -> int:
-        return sum(self.hour_events[self.first : self.last + 1])
+    def portion(self, start: int) -> range:
+        """The hours to fold at a time, none before `start`."""
+        due = [hour for hour in self.hours if hour >= start]
+        if not due:
+            return range(0)
+        end = due[0] + 1
+        while end <= due[-1] and sum(self.counted[due[0] : end + 1]) <= _MOST_AT_A_TIME:
+            end += 1
+        return range(due[0], end)
+
+    def folded(self, hours: range) -> dict[str, Any]:
+        """What to record once these hours are folded; others that are due keep what they have, NULL if nothing."""
+        left = set(self.hours) - set(hours)
+        hour_events = [
+            (self.hour_events[hour] if self.hour_events else None) if hour in left else count
+            for hour, count in enumerate(self.counted)
+        ]
+        known = [count for count in hour_events if count is not None]
+        events = sum(known) if len(known) == len(hour_events) else self.events
+        return {"flag_key": self.flag_key, "events": events, "hour_events": hour_events}
 
 
 def fold_flag_days(since: datetime | None, until: datetime | None) -> int:
@@ -136,16 +160,18 @@ def _due(
         _DUE, {"since": since, "until": until, "environment_id": environment_id, "flag_keys": list(flag_keys)}
     )
     found = []
-    for environment, day, flag_key, hours, events, first, last in cursor.fetchall():
+    for environment, day, flag_key, hours, events, due, *recorded in cursor.fetchall():
         counted = dict(zip(hours, events, strict=True))
-        found.append(_Due(environment, day, flag_key, [counted.get(hour, 0) for hour in range(24)], first, last))
+        found.append(
+            _Due(environment, day, flag_key, [counted.get(hour, 0) for hour in range(24)], sorted(due), *recorded)
+        )
     return found
 
 
 def _together(due: Sequence[_Due]) -> Iterator[list[_Due]]:
     found: list[_Due] = []
     for one in due:
-        if found and sum(other.events for other in found) + one.events > _MOST_AT_ONCE:
+        if found and sum(sum(other.counted) for other in [*found, one]) > _MOST_AT_ONCE:
             yield found
             found = []
         found.append(one)
@@ -153,6 +179,14 @@ def _together(due: Sequence[_Due]) -> Iterator[list[_Due]]:
 
 
 def _fold(environment_id: int, day: date, flag_keys: Sequence[str]) -> int:
+    start, folded = 0, 0
+    while start < 24:
+        folded, start = _fold_portion(environment_id, day, flag_keys, start)
+    return folded
+
+
+def _fold_portion(environment_id: int, day: date, flag_keys: Sequence[str], start: int) -> tuple[int, int]:
+    """Fold what one transaction should hold; return of how many flags that was, and the hour to go on from."""
     parameters: dict[str, Any] = {"environment_id": environment_id, "day": day}
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(SET_UP)
@@ -161,14 +195,16 @@ def _fold(environment_id: int, day: date, flag_keys: Sequence[str]) -> int:
             cursor.execute(statement, parameters)
         # The counts before the events: what is stored between them makes the day due again, never the other way.
         due = _due(cursor, midnight(day), midnight(day + _DAY), environment_id, flag_keys)
-        if due:
-            parameters |= {
-                "flag_keys": [one.flag_key for one in due],
-                "since": midnight(day) + min(one.first for one in due) * _HOUR,
-                "until": midnight(day) + (max(one.last for one in due) + 1) * _HOUR,
-            }
-            cursor.execute(_FOLD, parameters)
-            for one in due:
-                of_flag = {"flag_key": one.flag_key, "events": sum(one.hour_events), "hour_events": one.hour_events}
-                cursor.execute(_RECORD, parameters | of_flag)
-        return len(due)
+        portions = [portion for one in due if (portion := one.portion(start))]
+        if not portions:
+            return 0, 24
+        hours = range(min(portion.start for portion in portions), max(portion.stop for portion in portions))
+        parameters |= {
+            "flag_keys": [one.flag_key for one in due],
+            "since": midnight(day) + hours.start * _HOUR,
+            "until": midnight(day) + hours.stop * _HOUR,
+        }
+        cursor.execute(_FOLD, parameters)
+        for one in due:
+            cursor.execute(_RECORD, parameters | one.folded(hours))
+    return len(due), hours.stop if any(one.hours[-1] >= hours.stop for one in due) else 24

@@ -9,7 +9,7 @@ from pytest_django import Settings
 
 from analytics.models import FlagDayFold, FlagDayStep, FlagUnitDays
 from analytics.services import forget_user, reclassify_bots
-from analytics.stores import store
+from analytics.stores import postgres_flag_folds, store
 from analytics.tests.conftest import ACTOR, exposure
 from analytics.tests.test_flag_days import (
     DAY,
@@ -127,6 +127,39 @@ def test_days_folded_without_hours__folded_anew__leave_the_same_tables() -> None
     _forget_hours(ENV)
     assert _fold() == DAYS
     assert _tables(ENV) == _tables(ENV + 1)
+
+
+@pytest.mark.parametrize("is_upgrade", [False, True])
+def test_big_day__folded_some_hours_at_a_time__is_exact_between_them(
+    environment: Environment, other_environment: Environment, monkeypatch: pytest.MonkeyPatch, is_upgrade: bool
+) -> None:
+    """Stopped after each portion, with late exposures and erasure before the next; beside one that folds at once."""
+    rng = random.Random(3)
+    for one in (environment, other_environment):
+        _store(_events(3, one.pk))
+    if is_upgrade:
+        _fold()
+        _forget_hours(environment.pk)
+    monkeypatch.setattr(postgres_flag_folds, "_MOST_AT_A_TIME", 8)
+    fold = postgres_flag_folds._fold_portion
+    monkeypatch.setattr(postgres_flag_folds, "_fold_portion", lambda *place: (fold(*place)[0], 24))
+    for turn in range(4):
+        assert store().fold_flag_days(START + 4 * DAY, START + 6 * DAY) >= 2
+        late = exposure(
+            *(environment.pk, f"user-{rng.randrange(50)}", "control"), START + 4 * DAY + rng.randrange(48) * HOUR
+        )
+        for one in (environment, other_environment):
+            _store(_moved([late], one.pk))
+            forget_user(actor=ACTOR, organization=one.project.organization, user_id=f"user-{turn}")
+        _assert_same(environment.pk, seed=turn)
+    monkeypatch.setattr(postgres_flag_folds, "_fold_portion", fold)
+    _fold()
+    assert _fold() == 0
+    assert not _reads_raw(START + HOUR, END - HOUR, environment.pk)
+    monkeypatch.undo()
+    _fold()
+    _assert_same(environment.pk)
+    assert _tables(environment.pk) == _tables(other_environment.pk)
 
 
 @pytest.mark.parametrize(
