@@ -14,6 +14,7 @@ from benchmarks.events_processes import FLAG, web
 
 _PORT = 8126
 _DAY = timedelta(days=1)
+_HOUR = timedelta(hours=1)
 _NOON = timedelta(hours=12)
 _WEEK = START + 3 * _DAY, START + 10 * _DAY
 # The window, whether its raw events are read even so.
@@ -22,8 +23,10 @@ _WINDOWS = {
     "a past day": (START + 3 * _DAY, START + 4 * _DAY, False),
     "7 past days": (*_WEEK, False),
     "14 past days": (START, END, False),
-    "7 past days from noon to noon": (_WEEK[0] + _NOON, _WEEK[1] + _NOON, True),
-    "12 hours of a past day": (_WEEK[0], _WEEK[0] + _NOON, True),
+    "7 past days from noon to noon": (_WEEK[0] + _NOON, _WEEK[1] + _NOON, False),
+    "a past day of Berlin": (_WEEK[0] - 2 * _HOUR, _WEEK[0] + _DAY - 2 * _HOUR, False),
+    "12 hours of a past day": (_WEEK[0], _WEEK[0] + _NOON, False),
+    "7 past days from noon to half past twelve": (_WEEK[0] + _NOON, _WEEK[1] + _NOON + _HOUR / 2, True),
 }
 
 
@@ -62,7 +65,7 @@ def measure(options: argparse.Namespace, variables: dict[str, str]) -> list[str]
         *lines,
         "",
         f"Folding {folded} days took {seconds:.1f} s, {seconds / options.exposures * 1e6:.2f} s a million exposures; "
-        f"one day again for its late exposure {again:.1f} s. {_sizes()}",
+        f"one hour again for its late exposure {again:.1f} s. {_sizes()}",
     ]
 
 
