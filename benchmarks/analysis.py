@@ -115,7 +115,7 @@ def _nightly(options: argparse.Namespace) -> list[str]:
     from django.db import connection  # noqa: PLC0415 - after setup
 
     from analytics import selectors  # noqa: PLC0415 - likewise
-    from analytics.services import keep_distribution, keep_pairs, keep_sums  # noqa: PLC0415 - likewise
+    from analytics.services import keep_distribution, keep_pairs, keep_segments, keep_sums  # noqa: PLC0415 - likewise
 
     week = timedelta(days=7)
     place = (options.tenant.environment_id, "checkout-test")
@@ -127,6 +127,7 @@ def _nightly(options: argparse.Namespace) -> list[str]:
     single = selectors.Distribution(selectors.Scope.EVENTS, selectors.Pairing(revenue, None, week, week))
     each = selectors.Distribution(selectors.Scope.UNITS, selectors.Pairing(revenue, revenue, week, week, 2 * week))
     paused = {"pauses": [(START + timedelta(days=3, hours=6), START + timedelta(days=4, hours=18))]}
+    by_country = (*place, START, END, ratio, "country")
     questions: list[tuple[str, Callable[[], Any], Callable[[], int]]] = [
         (
             name,
@@ -145,25 +146,34 @@ def _nightly(options: argparse.Namespace) -> list[str]:
         )
     ]
 
-    def young(days: int) -> None:
+    questions.append(
+        ("ratio by country", partial(selectors.segment_summary, *by_country), partial(keep_segments, *by_country))
+    )
+
+    def young(days: int, *tables: str) -> None:
+        since = END - timedelta(days=days)
         with connection.cursor() as cursor:
-            for table in ("cohort_sums", "cohort_pairs", "cohort_distributions"):
-                cursor.execute(f"DELETE FROM {table} WHERE day >= %s", [(END - timedelta(days=days)).date()])
+            for table in ("cohort_sums", "cohort_pairs", "cohort_distributions", "cohort_segments", *tables):
+                cursor.execute(f"DELETE FROM {table} WHERE day >= %s", [since.date()])
+            if tables:
+                cursor.execute("DELETE FROM unit_segments WHERE carried_at >= %s", [since])
 
     lines = ["| seconds | " + " | ".join(name for name, *_ in questions) + " |", "|---" * (len(questions) + 1) + "|"]
     rows: dict[str, list[str]] = defaultdict(list)
     for _, read, keep in questions:
 
-        def one_more(keep: Callable[[], int] = keep) -> None:
-            young(1)
+        def one_more(keep: Callable[[], int] = keep) -> float:
+            young(1, "segment_days")
+            started = time.perf_counter()
             assert keep() == 1
+            return time.perf_counter() - started
 
         whole = read()
         rows["whole, nothing kept"].append(_median(read, options.rounds))
         started = time.perf_counter()
         assert keep() == DAYS
         rows["keeping all days"].append(f"{time.perf_counter() - started:.3f}")
-        rows["keeping one more day"].append(_median(one_more, options.rounds))
+        rows["keeping one more day"].append(_range([one_more() for _ in range(options.rounds)]))
         assert read() == whole
         rows["read, all days kept"].append(_median(read, options.rounds))
         young(7)
@@ -175,7 +185,10 @@ def _nightly(options: argparse.Namespace) -> list[str]:
 
 def _median(call: Callable[[], Any], rounds: int) -> str:
     call()
-    times = [_timed(call) for _ in range(rounds)]
+    return _range([_timed(call) for _ in range(rounds)])
+
+
+def _range(times: list[float]) -> str:
     return f"{statistics.median(times):.3f} ({min(times):.3f} to {max(times):.3f})"
 
 

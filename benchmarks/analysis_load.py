@@ -8,16 +8,17 @@ DAYS = 14
 END = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=8)
 START = END - timedelta(days=DAYS)
 
-# One unit in a hundred is a bot, one in two hundred sees both variants; units come on all days of the fortnight, and
-# come back until its end.
+# One unit in a hundred is a bot, one in two hundred sees both variants, one in ten carries no country; units come on
+# all days of the fortnight, and come back until its end.
 _EXPOSURES = """
 INSERT INTO exposures (
     evaluation_id, environment_id, flag_key, unit_id, variant, reason, experiment, config_version,
-    occurred_at, received_at, source, is_bot
+    occurred_at, received_at, source, is_bot, attributes
 )
 SELECT uuidv7(moment - now()), %(environment_id)s, 'new-checkout', 'user-' || unit,
        CASE WHEN (unit %% 2 = 0) <> (unit %% 200 = 7 AND number %% 3 = 1) THEN 'control' ELSE 'treatment' END,
-       'SPLIT', 'checkout-test', 1, moment, moment, 'bench', unit %% 100 = 3
+       'SPLIT', 'checkout-test', 1, moment, moment, 'bench', unit %% 100 = 3,
+       CASE WHEN unit %% 10 <> 7 THEN jsonb_build_object('country', 'C' || unit %% 27) END
 FROM (
     SELECT number, unit, %(start)s + (came + (1 - came) * share) * interval '14 days' AS moment
     FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS number,

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import DataError, connection
 from pytest_django import Settings
 
 from analytics import selectors
@@ -18,9 +18,9 @@ from analytics.services import (
     keep_segments,
     open_phase,
     reclassify_bots,
-    set_event_policy,
     store_events,
 )
+from analytics.stores import postgres_segment_days, postgres_segments
 from analytics.stores.base import Period
 from analytics.stores.postgres_segments import whole_segment_summary
 from analytics.tests.conftest import ACTOR, conversion, exposure
@@ -31,37 +31,37 @@ from tenancy.models import Environment
 
 HOUR = timedelta(hours=1)
 END = START + 6 * DAY
-# Whose windows are of 40 hours.
-RATIO, CUPED = PAIRINGS["ratio"], PAIRINGS["cuped rate"]
+# Whose window is of 40 hours.
+RATIO = PAIRINGS["ratio"]
 
 pytestmark = pytest.mark.django_db
 
 
-def _assert_same(env: int, until: datetime = END, pairing: Pairing = RATIO, **pauses: Any) -> Segments:
+def assert_same(env: int, until: datetime = END, pairing: Pairing = RATIO, **pauses: Any) -> Segments:
     place = (env, "checkout-test", START, until)
     found = selectors.segment_summary(*place, pairing, "country", **pauses)
     assert found == whole_segment_summary(Period(*place, **pauses), pairing, "country")
     return found
 
 
-def _keep(env: int, until: datetime = END, pairing: Pairing = RATIO, **pauses: Any) -> int:
+def keep(env: int, until: datetime = END, pairing: Pairing = RATIO, **pauses: Any) -> int:
     return keep_segments(env, "checkout-test", START, until, pairing, "country", **pauses)
 
 
-def _see(env: int, unit: str, at: datetime, country: str | None = None, **fields: Any) -> None:
+def see(env: int, unit: str, at: datetime, country: str | None = None, **fields: Any) -> None:
     attributes = None if country is None else f'{{"country": "{country}"}}'
     store_events(Batch([exposure(env, unit, "control", at, attributes=attributes, **fields)]))
 
 
-def _users(found: Segments) -> dict[str | None, int]:
+def users_of(found: Segments) -> dict[str | None, int]:
     return {value: sum(one.n for one in sums.values()) for value, sums in found.items()}
 
 
-def _six_days(env: int) -> None:
+def six_days(env: int) -> None:
     """Each day a unit of its own, from DE, that buys."""
     for day in range(6):
         at = START + day * DAY + 9 * HOUR
-        _see(env, f"user-{day}", at, "DE")
+        see(env, f"user-{day}", at, "DE")
         store_events(Batch([], [conversion(env, f"user-{day}", at + HOUR, value=2.0 + day)]))
 
 
@@ -87,41 +87,41 @@ def test_nights__random_days_of_events__sum_up_to_one_pass(
             rewrites[number]()
             reclassify_bots(lambda _done, _total: None)
         until = START + (number + 1) * DAY
-        for one in (RATIO, CUPED, PAIRINGS["capped"]):
-            _assert_same(env, until, one, **pauses)
-            _keep(env, until, one, **pauses)
-            assert _keep(env, until, one, **pauses) == 0
-            found = _assert_same(env, until, one, **pauses)
-            _assert_same(env, max(until - 2 * DAY - HOUR, START + HOUR), one, **pauses)
-            _assert_same(env, until, replace(one, grace=timedelta(0)), **pauses)
+        for one in (RATIO, PAIRINGS["cuped and capped"]):
+            assert_same(env, until, one, **pauses)
+            keep(env, until, one, **pauses)
+            assert keep(env, until, one, **pauses) == 0
+            found = assert_same(env, until, one, **pauses)
+            assert_same(env, max(until - 2 * DAY - HOUR, START + HOUR), one, **pauses)
+            assert_same(env, until, replace(one, grace=timedelta(0)), **pauses)
     assert found.keys() == {None, "DE", "1"}
     assert UnitSegment.objects.filter(is_late=True).exists()
 
 
 def test_a_night__with_nothing_new__works_out_nothing(environment: Environment) -> None:
-    _six_days(environment.pk)
-    assert _keep(environment.pk) == 6
-    assert _keep(environment.pk) == 0
+    six_days(environment.pk)
+    assert keep(environment.pk) == 6
+    assert keep(environment.pk) == 0
     assert set(SegmentDay.objects.values_list("folds", flat=True)) == {1}
 
 
 def test_a_new_day__works_out_the_days_whose_window_is_open_and_folds_no_other(environment: Environment) -> None:
     env = environment.pk
-    _six_days(env)
-    _keep(env)
-    _see(env, "new", END + HOUR, "US")
+    six_days(env)
+    keep(env)
+    see(env, "new", END + HOUR, "US")
     store_events(Batch([], [conversion(env, "new", END + 2 * HOUR, event_name=name) for name in ("purchase", "visit")]))
     # Two days before it may convert on it.
-    assert _keep(env, END + DAY) == 3
-    assert _users(_assert_same(env, END + DAY)) == {"DE": 6, "US": 1}
+    assert keep(env, END + DAY) == 3
+    assert users_of(assert_same(env, END + DAY)) == {"DE": 6, "US": 1}
     assert list(SegmentDay.objects.order_by("day").values_list("folds", flat=True)) == [1] * 7
 
 
 def test_days_that_are_kept__are_read_without_their_events(environment: Environment) -> None:
     env = environment.pk
-    _six_days(env)
-    _keep(env)
-    before = _assert_same(env)
+    six_days(env)
+    keep(env)
+    before = assert_same(env)
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL flagship.rewrite = 'allowed'")
         cursor.execute("DELETE FROM exposures")
@@ -131,102 +131,130 @@ def test_days_that_are_kept__are_read_without_their_events(environment: Environm
     assert not Exposure.objects.exists()
 
 
-def test_a_night__interrupted__goes_on_with_the_days_that_are_left(
+@pytest.mark.django_db(transaction=True)
+def test_a_night__interrupted_while_folding__goes_on_with_the_days_that_are_left(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     env = environment.pk
-    _six_days(env)
-    for day in (2, 4):
-        _keep(env, START + day * DAY)
-        _assert_same(env)
-    # Folded, and not summed up.
+    six_days(env)
     with monkeypatch.context() as patched:
-        patched.setattr("analytics.stores.postgres_kept.Kept.keep", _stop)
-        with pytest.raises(KeyboardInterrupt):
-            _keep(env)
-    assert SegmentDay.objects.count() == 6
-    _assert_same(env)
-    assert _keep(env) == 2
+        patched.setattr(postgres_segment_days, "_MARK_LATE", "SELECT 1 / (count(*) - 3) FROM segment_days")
+        with pytest.raises(DataError):
+            keep(env)
+    assert (SegmentDay.objects.count(), UnitSegment.objects.count()) == (2, 2)
+    assert_same(env)
+    assert keep(env) == 6
     assert set(SegmentDay.objects.values_list("folds", flat=True)) == {1}
-    assert _users(_assert_same(env)) == {"DE": 6}
+    assert users_of(assert_same(env)) == {"DE": 6}
 
 
-def _stop(*_arguments: Any) -> int:
-    raise KeyboardInterrupt
+@pytest.mark.django_db(transaction=True)
+def test_a_night__interrupted_before_sums_are_kept__folds_nothing_again(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = environment.pk
+    six_days(env)
+    keep(env, START + 2 * DAY)
+    with monkeypatch.context() as patched:
+        patched.setattr(postgres_segments, "_FOLDS", "SELECT day, 1 / 0 AS folds FROM segment_days")
+        with pytest.raises(DataError):
+            keep(env)
+    assert (SegmentDay.objects.count(), CohortSegment.objects.count()) == (6, 2)
+    assert_same(env)
+    assert keep(env) == 4
+    assert set(SegmentDay.objects.values_list("folds", flat=True)) == {1}
+    assert users_of(assert_same(env)) == {"DE": 6}
+
+
+def test_a_new_phase__has_what_was_carried_in_it(environment: Environment) -> None:
+    env, at = environment.pk, START + 2 * DAY + 10 * HOUR
+    six_days(env)
+    for unit, hours, country in (("user-0", 1, "US"), ("user-2", 1, "FR"), ("user-0", 30, "FR"), ("user-1", 30, None)):
+        see(env, unit, at + hours * HOUR, country)
+    keep(env)
+    open_phase(environment_id=env, experiment="checkout-test", started_at=at)
+    asked = ((START, at, {"DE": 3}), (at, END, {"DE": 3, "US": 1, "FR": 1, None: 1}))
+    for _ in range(2):
+        for since, until, expected in asked:
+            place = (env, "checkout-test", since, until)
+            found = selectors.segment_summary(*place, RATIO, "country")
+            assert found == whole_segment_summary(Period(*place), RATIO, "country")
+            assert users_of(found) == expected
+            keep_segments(*place, RATIO, "country")
 
 
 @pytest.mark.parametrize("country", ["US", None])
 def test_a_late_exposure__of_a_kept_day__has_it_worked_out_again(environment: Environment, country: str | None) -> None:
     env = environment.pk
-    _six_days(env)
-    _keep(env)
-    _see(env, "user-3", START + 3 * DAY + 8 * HOUR, country)
+    six_days(env)
+    keep(env)
+    see(env, "user-3", START + 3 * DAY + 8 * HOUR, country)
     expected = {"DE": 6} if country is None else {"DE": 5, "US": 1}
-    assert _users(_assert_same(env)) == expected
-    assert _keep(env) == 1
-    assert _users(_assert_same(env)) == expected
+    assert users_of(assert_same(env)) == expected
+    assert keep(env) == 1
+    assert users_of(assert_same(env)) == expected
 
 
 def test_a_late_exposure__that_is_no_first_one__may_decide_all_the_same(environment: Environment) -> None:
     env = environment.pk
-    _see(env, "alice", START + HOUR)
-    _see(env, "alice", START + 3 * HOUR, "DE")
-    _keep(env)
-    assert _users(_assert_same(env)) == {"DE": 1}
-    _see(env, "alice", START + 2 * HOUR, "US")
-    assert _users(_assert_same(env)) == {"US": 1}
-    assert _keep(env) == 1
-    assert _users(_assert_same(env)) == {"US": 1}
+    see(env, "alice", START + HOUR)
+    see(env, "alice", START + 3 * HOUR, "DE")
+    keep(env)
+    assert users_of(assert_same(env)) == {"DE": 1}
+    see(env, "alice", START + 2 * HOUR, "US")
+    assert users_of(assert_same(env)) == {"US": 1}
+    assert keep(env) == 1
+    assert users_of(assert_same(env)) == {"US": 1}
 
 
 def test_a_late_exposure__at_the_same_instant__may_decide(environment: Environment) -> None:
     env, at = environment.pk, START + 9 * HOUR
     early, late = sorted((exposure(env, "alice", "control", at) for _ in range(2)), key=lambda one: one.evaluation_id)
-    _see(env, "alice", at, "DE", evaluation_id=late.evaluation_id)
-    _keep(env)
-    assert _users(_assert_same(env)) == {"DE": 1}
-    _see(env, "alice", at, "US", evaluation_id=early.evaluation_id)
-    assert _users(_assert_same(env)) == {"US": 1}
-    _keep(env)
-    assert _users(_assert_same(env)) == {"US": 1}
+    see(env, "alice", at, "DE", evaluation_id=late.evaluation_id)
+    keep(env)
+    assert users_of(assert_same(env)) == {"DE": 1}
+    see(env, "alice", at, "US", evaluation_id=early.evaluation_id)
+    assert users_of(assert_same(env)) == {"US": 1}
+    keep(env)
+    assert users_of(assert_same(env)) == {"US": 1}
 
 
 def test_an_attribute__carried_days_later__moves_the_unit_and_works_out_no_day_again(environment: Environment) -> None:
     env = environment.pk
-    _see(env, "alice", START + HOUR)
+    see(env, "alice", START + HOUR)
     store_events(Batch([], [conversion(env, "alice", START + 2 * HOUR, value=4.0)]))
-    _keep(env, START + 3 * DAY)
-    assert _users(_assert_same(env, START + 3 * DAY)) == {None: 1}
-    _see(env, "alice", START + 4 * DAY, "DE")
+    keep(env, START + 3 * DAY)
+    assert users_of(assert_same(env, START + 3 * DAY)) == {None: 1}
+    see(env, "alice", START + 4 * DAY, "DE")
     # Today's, before any night has seen it; and after one.
     for _ in range(2):
-        found = _assert_same(env)
-        assert (_users(found), found["DE"]["control"].sum_y) == ({"DE": 1}, 4.0)
-        assert _users(_assert_same(env, START + 3 * DAY)) == {None: 1}
-        assert _keep(env) == 0
+        found = assert_same(env)
+        assert (users_of(found), found["DE"]["control"].sum_y) == ({"DE": 1}, 4.0)
+        assert users_of(assert_same(env, START + 3 * DAY)) == {None: 1}
+        assert keep(env) == 0
     assert UnitSegment.objects.get().is_late
 
 
 def test_a_unit__that_turns_out_to_have_been_there_before__is_moved_to_that_day(environment: Environment) -> None:
     env = environment.pk
-    _six_days(env)
-    _keep(env)
+    six_days(env)
+    keep(env)
     assert not UnitSegment.objects.get(unit_id="user-4").is_late
-    _see(env, "user-4", START + DAY)
-    assert _users(_assert_same(env)) == {"DE": 6}
-    assert _keep(env) == 1
+    see(env, "user-4", START + DAY)
+    assert users_of(assert_same(env)) == {"DE": 6}
+    assert keep(env) == 1
     assert UnitSegment.objects.get(unit_id="user-4").is_late
-    assert _users(_assert_same(env)) == {"DE": 6}
-    assert _users(_assert_same(env, START + 3 * DAY)) == {"DE": 3, None: 1}
+    assert users_of(assert_same(env)) == {"DE": 6}
+    assert users_of(assert_same(env, START + 3 * DAY)) == {"DE": 3, None: 1}
 
 
 def test_a_flag__new_to_the_experiment__is_noticed(environment: Environment) -> None:
     env = environment.pk
-    _six_days(env)
-    _keep(env)
-    _see(env, "user-3", START + 3 * DAY + HOUR, "US", flag_key="other")
-    assert _users(_assert_same(env)) == {"DE": 5, "US": 1}
-    _see(env, "user-4", START + 4 * DAY + HOUR, "US", flag_key="another", experiment="another")
+    six_days(env)
+    keep(env)
+    see(env, "user-3", START + 3 * DAY + HOUR, "US", flag_key="other")
+    assert users_of(assert_same(env)) == {"DE": 5, "US": 1}
+    see(env, "user-4", START + 4 * DAY + HOUR, "US", flag_key="another", experiment="another")
     assert set(ExperimentFlag.objects.filter(experiment="checkout-test").values_list("flag_key", flat=True)) == {
         "new-checkout",
         "other",
@@ -235,52 +263,9 @@ def test_a_flag__new_to_the_experiment__is_noticed(environment: Environment) -> 
 
 def test_exposures__of_an_older_release__are_folded_with_their_flags(environment: Environment) -> None:
     env = environment.pk
-    _six_days(env)
+    six_days(env)
     ExperimentFlag.objects.all().delete()
-    _keep(env)
+    keep(env)
     assert ExperimentFlag.objects.count() == 1
-    _see(env, "user-3", START + 3 * DAY + HOUR, "US")
-    assert _users(_assert_same(env)) == {"DE": 5, "US": 1}
-
-
-@pytest.mark.parametrize("change", ["forget", "reclassify", "pseudonyms"])
-def test_rewriting__is_seen_by_what_is_kept(environment: Environment, settings: Settings, change: str) -> None:
-    env = environment.pk
-    _six_days(env)
-    _see(env, "user-3", START + 4 * DAY + HOUR, "US")
-    _see(env, "undecided", START + HOUR)
-    _keep(env)
-    if change == "forget":
-        forget_user(actor=ACTOR, organization=environment.project.organization, user_id="user-3")
-        assert not UnitSegment.objects.filter(unit_id="user-3").exists()
-        assert CohortSegment.objects.count() == 6
-        assert set(SegmentDay.objects.values_list("events", flat=True)) == {0, 1, 2}
-        # As many come late as were erased: the day is not what it was for that.
-        _see(env, "undecided", START + 4 * DAY + 2 * HOUR, "FR")
-        assert _users(_assert_same(env)) == {"DE": 5, "FR": 1}
-    elif change == "reclassify":
-        settings.BOT_USER_IDS = "^user-3$"
-        reclassify_bots(lambda _done, _total: None)
-        assert not UnitSegment.objects.filter(unit_id="user-3").exists()
-        assert _users(_assert_same(env)) == {"DE": 5, None: 1}
-    else:
-        set_event_policy(actor=ACTOR, environment=environment, retention_days=None, stores_pseudonyms=True)
-        assert _users(_assert_same(env)) == {"DE": 6, None: 1}
-        assert not UnitSegment.objects.filter(unit_id__startswith="user").exists()
-    _keep(env)
-    _assert_same(env)
-
-
-def test_exposures_of_a_bot__among_others__decide_nothing_from_then_on(
-    environment: Environment, settings: Settings
-) -> None:
-    env = environment.pk
-    _see(env, "alice", START + HOUR, "DE", user_agent="Reader/1")
-    _see(env, "alice", START + DAY, "US")
-    _keep(env)
-    assert _users(_assert_same(env)) == {"DE": 1}
-    settings.BOT_USER_AGENTS = "^Reader"
-    reclassify_bots(lambda _done, _total: None)
-    assert _users(_assert_same(env)) == {"US": 1}
-    _keep(env)
-    assert _users(_assert_same(env)) == {"US": 1}
+    see(env, "user-3", START + 3 * DAY + HOUR, "US")
+    assert users_of(assert_same(env)) == {"DE": 5, "US": 1}
