@@ -9,8 +9,10 @@ from django.core.cache import cache
 from django.http import HttpRequest
 from redis.exceptions import RedisError
 
+from audit.actors import Actor
 from tenancy.addresses import address_of
 from tenancy.errors import RateLimited
+from tenancy.services import record_lock_out
 
 log = structlog.get_logger(__name__)
 
@@ -19,11 +21,17 @@ log = structlog.get_logger(__name__)
 class Attempts:
     """Those of one name from one address. Without Redis nobody is counted: an outage must not lock everybody out."""
 
-    keys: tuple[str, ...]
+    name: str
+    address: str
+    request_id: str
 
     @classmethod
     def of(cls, request: HttpRequest | Any, name: str) -> "Attempts":
-        return cls((f"login:name:{name.lower()}", f"login:address:{address_of(request.META)}"))
+        return cls(name.lower(), address_of(request.META), request.META.get("flagship.request_id", ""))
+
+    @property
+    def keys(self) -> tuple[str, str]:
+        return f"login:name:{self.name}", f"login:address:{self.address}"
 
     def refuse_if_too_many(self) -> None:
         """Raises RateLimited."""
@@ -40,13 +48,18 @@ class Attempts:
             )
 
     def failed(self) -> None:
+        """Count it. The one that locks the name out is audited, so that a lock-out leaves one row."""
         try:
             for key in self.keys:
                 cache.add(key, 0, timeout=settings.LOGIN_LOCKOUT_SECONDS)
-                cache.incr(key)
+            of_name, _ = (cache.incr(key) for key in self.keys)
         except (RedisError, ValueError) as error:
             # ValueError: the key ran out between the two lines, and with it the count.
             log.warning("login_attempts_not_counted", error=type(error).__name__)
+            return
+        if of_name == settings.LOGIN_ATTEMPTS:
+            door = Actor("system", "sign-in", "system (sign-in)", request_id=self.request_id)
+            record_lock_out(actor=door, name=self.name, attempts=of_name, address=self.address)
 
     def succeeded(self) -> None:
         """Forget the name's wrong attempts; the address keeps its own, which other names may have added to."""

@@ -5,7 +5,10 @@ from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
 
-from tenancy.models import User
+from audit.models import Entry
+from tenancy import services
+from tenancy.models import Organization, Role, User
+from tenancy.testing import ALICE
 
 OLD, NEW = "correct horse battery", "staple the horse again"
 TOO_MANY, WRONG = "Too many wrong attempts", "Your old password was entered incorrectly"
@@ -63,3 +66,36 @@ def test_sign_in__locked_out__is_said_of_names_that_nobody_has_too(olga):
 
     assert TOO_MANY in sign_in("nobody", "c").text
     assert TOO_MANY not in sign_in("olga", "a").text
+
+
+def test_sign_in__locked_out__is_audited_once_in_each_organization_without_what_was_typed(olga, globex):
+    services.add_member(
+        actor=ALICE, user=User.objects.get(username="olga"), role=Role.VIEWER, organization=globex.project.organization
+    )
+    for guess in ("hunter2", "hunter3", "hunter4"):
+        sign_in("Olga", guess)
+
+    entries = Entry.objects.filter(action="person.locked_out")
+    assert {entry.organization_id for entry in entries} == {
+        Organization.objects.get(slug=slug).pk for slug in ("acme", "globex")
+    }
+    for entry in entries:
+        assert (entry.entity_type, entry.entity_key, entry.actor_label) == ("person", "olga", "system (sign-in)")
+        assert entry.after == {"wrongAttempts": 2, "lastFrom": "127.0.0.1"}
+        assert entry.request_id
+    assert len(entries) == 2
+
+
+def test_sign_in__name_that_nobody_has__leaves_nothing_in_the_log(olga):
+    for guess in ("a", "b", "c"):
+        sign_in("nobody", guess)
+
+    assert not Entry.objects.filter(action__endswith="locked_out").exists()
+
+
+def test_sign_in__somebody_without_an_organization__is_audited_for_the_platform(olga):
+    User.objects.create_user("nora", password=OLD, is_staff=True)
+    for guess in ("a", "b"):
+        sign_in("nora", guess)
+
+    assert Entry.objects.get(action="person.locked_out").organization_id is None

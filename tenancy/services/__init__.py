@@ -13,6 +13,7 @@ from tenancy.services.members import (
     create_person,
     create_service_account,
     delete_service_account,
+    record_lock_out,
     remove_member,
 )
 from tenancy.services.organizations import (
@@ -44,6 +45,7 @@ __all__ = [
     "delete_project",
     "delete_service_account",
     "issue_credential",
+    "record_lock_out",
     "remove_member",
     "revoke_credential",
     "update_environment",

@@ -7,6 +7,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 
 import audit.services
 from audit.actors import Actor
@@ -137,6 +138,26 @@ def change_password(*, actor: Actor, user: User, password: str) -> None:
             entity_key=user.username,
             organization_id=organization.pk if organization else None,
         )
+
+
+@transaction.atomic
+def record_lock_out(*, actor: Actor, name: str, attempts: int, address: str) -> None:
+    """Note that an account takes no password or secret for a while, in each of its organizations' logs.
+
+    Of a name that nobody has nothing is noted: whoever makes names up could fill the log.
+    """
+    for account in User.objects.filter(username__iexact=name):
+        mine = Q(pk=account.service_of_id) if account.is_service else Q(memberships__user=account)
+        kind = "service_account" if account.is_service else "person"
+        for organization in Organization.objects.filter(mine).distinct() or [None]:
+            audit.services.record(
+                actor=actor,
+                action=f"{kind}.locked_out",
+                entity_type=kind,
+                entity_key=account.username,
+                organization_id=organization.pk if organization else None,
+                after={"wrongAttempts": attempts, "lastFrom": address},
+            )
 
 
 @transaction.atomic

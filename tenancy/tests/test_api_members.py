@@ -10,7 +10,7 @@ from django.test import Client
 from audit.models import Entry
 from tenancy import tokens
 from tenancy.keyring import KEYRING
-from tenancy.models import Credential, Membership, User
+from tenancy.models import Credential, Membership, Organization, User
 from tenancy.testing import Caller
 from tenancy.tests.test_api_organizations import problem
 
@@ -137,6 +137,8 @@ def test_service_account__too_many_wrong_secrets__is_429_even_for_the_right_one(
         assert _token(deploy_bot, clientSecret="fs_manage_wrong").status_code == 401
     response = _token(deploy_bot)
 
+    entry = Entry.objects.get(action="service_account.locked_out")
+    assert (entry.entity_key, entry.organization_id) == ("deploy-bot@acme", Organization.objects.get(slug="acme").pk)
     assert (response.status_code, response.headers["Retry-After"]) == (429, "300")
     assert response.json()["errors"][0]["code"] == "rate_limited"
 
