@@ -62,6 +62,15 @@ def test_simulation__in_slices__shows_progress_and_comes_to_the_same(console_edi
     assert last["rows"] == whole
 
 
+def test_simulation__each_step__has_runs_of_its_own(console_editor, url, one_step):
+    first = console_editor.get(url, DESIGN).context["forecast"]
+    asked = {**DESIGN, "part": "forecast", "state": first.state}
+    second = console_editor.get(url, asked, headers=PART).context["forecast"]
+
+    ((method, runs),) = first.runs.items()
+    assert second.runs[method] != runs + runs
+
+
 def test_simulation__method_done__is_shown_while_the_others_run(console_editor, url, one_step):
     context = console_editor.get(url, DESIGN).context
     for _ in range(10):
@@ -131,6 +140,19 @@ def test_null_check__in_slices__shows_progress_and_comes_to_the_same(console_edi
 
     assert seen == list(range(20, 400, 20))
     assert last["checked"] == whole
+
+
+def test_null_check__each_step__has_splits_of_its_own(console_editor, url, fed, monkeypatch):
+    split, seeds = slices.split_at_random, []
+
+    def noted(*given, seed, **asked):
+        seeds.append(seed)
+        return split(*given, seed=seed, **asked)
+
+    monkeypatch.setattr(slices, "split_at_random", noted)
+    console_editor.get(url, {**OWN, "whole": "1"})
+
+    assert len(seeds) == len(set(seeds)) == 20
 
 
 def test_null_check__sums_of_another_environment__are_begun_anew(console_editor, acme, url, fed, one_step):
