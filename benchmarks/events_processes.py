@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import psutil
@@ -81,7 +81,7 @@ def server_away(name: str, how: signal.Signals) -> Iterator[None]:
 
     from flagship import embedded  # noqa: PLC0415 - likewise
 
-    process = _server(name)
+    process = server(name)
     process.send_signal(how)
     process.wait(timeout=60)
     try:
@@ -91,12 +91,22 @@ def server_away(name: str, how: signal.Signals) -> Iterator[None]:
             connection.close()
 
 
-def _server(name: str) -> psutil.Process:
+def server(name: str) -> psutil.Process:
     for process in psutil.process_iter(["name", "cmdline"]):
         command = " ".join(process.info["cmdline"] or [])
         if name in (process.info["name"] or "") and str(VAR_DIR) in command:
             return process
     raise LookupError(f"no {name} under {VAR_DIR}")
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    """What the process and those it has started have used; one that ended meanwhile is left out."""
+    used = 0.0
+    for member in (process, *process.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            times = member.cpu_times()
+            used += times.user + times.system
+    return used
 
 
 def start(command: Sequence[str], variables: dict[str, str]) -> "subprocess.Popen[bytes]":

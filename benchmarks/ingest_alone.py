@@ -7,9 +7,10 @@ import time
 from typing import Any
 
 import msgspec
+import psutil
 from openflagship.ids import uuid7
 
-from benchmarks.events_processes import start, stop, until
+from benchmarks.events_processes import cpu_seconds, server, start, stop, until
 from benchmarks.events_world import empty
 
 BATCH = 500
@@ -41,24 +42,27 @@ def measure(count: int, rounds: int, variables: dict[str, str]) -> list[str]:
         "commit): "
         f"medians of {rounds} alternating rounds, ranges in brackets.",
         "",
-        "| exposures of | ingest, rows/s | bare COPY + INSERT, rows/s | share | at least half |",
-        "|---|---|---|---|---|",
+        "| exposures of | ingest, rows/s | bare COPY + INSERT, rows/s | share | at least half | "
+        "CPU µs an event: ingest | its PostgreSQL | Redis |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    for users in (count // 10, count // 2):
+    for users in (1000, count // 10, count // 2):
         drained, ceilings, shares = [], [], []
+        costs: list[list[float]] = []
         for number in range(rounds):
             empty()
             if number % 2:
                 ceilings.append(_ceiling(exposures(count // 2, users, environment_id=2)))
-                drained.append(_drained(exposures(count, users, environment_id=1), variables))
+                drained.append(_drained(exposures(count, users, environment_id=1), variables, costs))
             else:
-                drained.append(_drained(exposures(count, users, environment_id=1), variables))
+                drained.append(_drained(exposures(count, users, environment_id=1), variables, costs))
                 ceilings.append(_ceiling(exposures(count // 2, users, environment_id=2)))
             shares.append(drained[-1] / ceilings[-1])
         share = statistics.median(shares)
         lines.append(
             f"| {users:,} users | {_range(drained)} | {_range(ceilings)} | "
-            f"{share:.0%} ({min(shares):.0%} to {max(shares):.0%}) | {'yes' if share >= 0.5 else '**no**'} |"
+            f"{share:.0%} ({min(shares):.0%} to {max(shares):.0%}) | {'yes' if share >= 0.5 else '**no**'} | "
+            f"{' | '.join(f'{statistics.median(cost):.1f}' for cost in zip(*costs, strict=True))} |"
         )
         print(lines[-1], flush=True)
     return lines
@@ -68,7 +72,8 @@ def _range(rates: list[float]) -> str:
     return f"{statistics.median(rates):,.0f} ({min(rates):,.0f} to {max(rates):,.0f})"
 
 
-def _drained(events: list[Any], variables: dict[str, str]) -> float:
+def _drained(events: list[Any], variables: dict[str, str], costs: list[list[float]]) -> float:
+    """Return the rate, and append what an event took of each process's CPU."""
     from analytics import stream  # noqa: PLC0415 - after setup
     from analytics.events import Batch, pack  # noqa: PLC0415 - likewise
     from analytics.stream import PUBLISHER  # noqa: PLC0415 - likewise
@@ -79,9 +84,14 @@ def _drained(events: list[Any], variables: dict[str, str]) -> float:
     try:
         entries = stream.length()
         until(lambda: stream.length() < entries, seconds=120)
+        processes = [psutil.Process(process.pid), server("postgres"), server("redis-server")]
+        used = [cpu_seconds(process) for process in processes]
         started, first = time.perf_counter(), stream.length()
         until(lambda: stream.length() == 0, seconds=600)
-        return first * BATCH / (time.perf_counter() - started)
+        rate = first * BATCH / (time.perf_counter() - started)
+        found = [cpu_seconds(process) - before for process, before in zip(processes, used, strict=True)]
+        costs.append([seconds / (first * BATCH) * 1e6 for seconds in found])
+        return rate
     finally:
         stop(process)
 
