@@ -66,6 +66,7 @@ def test_results__works(console_viewer, running):
     assert "5.60 %" in page.text
     assert "+1.60 points" in page.text
     assert payload["recommendation"]["text"] in page.text
+    assert "beside a large lift out of few users it stays low" in page.text
     for caveat in payload["caveats"]:
         assert caveat.split("'")[0] in page.text
 

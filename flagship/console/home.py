@@ -196,8 +196,10 @@ def _changes(request: HttpRequest) -> list[dict[str, Any]]:
 def _name_in(entry: Entry) -> str:
     """An id or a prefix says nothing to anybody: experiments and keys go by the name that the entry has."""
     state = entry.after or entry.before or {}
-    has_name = entry.entity_type in {"experiment", "credential"} and state.get("name")
-    return str(state["name"] if has_name else entry.entity_key)
+    if entry.entity_type in {"experiment", "credential"} and state.get("name"):
+        return str(state["name"])
+    # A user whose events were erased or handed out stands in the log as a hash, whole on the entry's own page.
+    return f"{entry.entity_key[:8]}…" if entry.entity_type == "user" else entry.entity_key
 
 
 def _experiment_tasks(experiment: Experiment, result: dict[str, Any] | None) -> list[Task]:

@@ -4,6 +4,8 @@ import time
 
 from django.urls import reverse
 
+from analytics.services import forget_user
+from audit.models import Entry
 from flags import services
 from flags.models import FlagConfig
 from flags.streaming.acknowledgements import Report, record
@@ -109,3 +111,13 @@ def test_home__services_heard_a_kill__says_how_fast_and_who_is_behind(
     board = reverse("admin:flags_flagconfig_board", args=[config.pk])
     assert shown["A kill reaches 99 % of them"].more_url == board
     assert f'href="{board}"' in console_viewer.get(reverse("console_health")).text
+
+
+def test_home__forgotten_user__is_told_by_the_beginning_of_the_hash(console_owner, acme):
+    forget_user(actor=ALICE, organization=acme.project.organization, user_id="ada")
+    trace = Entry.objects.get(action="user.forgotten").entity_key
+
+    page = home(console_owner, acme.production).text
+
+    assert f">{trace[:8]}…</a>" in page
+    assert trace not in page

@@ -152,6 +152,8 @@
   document.addEventListener("DOMContentLoaded", () => {
     localTimes(document);
     typedInstants();
+    // The browser has given up on it by now: the frame hides the page until its own script has run.
+    document.querySelector("#content [autofocus]")?.focus();
     wrongFields();
     for (const element of document.querySelectorAll("[data-load]")) load(element);
   });

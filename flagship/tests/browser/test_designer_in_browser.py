@@ -58,3 +58,9 @@ def test_designer__plan_is_drawn_anew__keyboard_stays_on_its_link(open_session, 
     page.get_by_label("Hypothesis").evaluate("field => field.dispatchEvent(new Event('input', { bubbles: true }))")
     page.locator("#preview a:not([data-drawn])").wait_for()
     assert page.evaluate("document.activeElement.textContent") == "Simulate a design"
+
+
+def test_designer__opened__has_the_keyboard_on_the_name(open_session, console_editor, address):
+    page = open_session(console_editor).visit(address)
+
+    page.locator("#id_name:focus").wait_for()
