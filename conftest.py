@@ -103,7 +103,7 @@ def _clean_redis(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "django_db_setup" in request.fixturenames:
         connection = get_redis_connection("default")
-        keys = list(connection.scan_iter(f"{settings.REDIS_PREFIX}*", count=1000))
+        keys = list(connection.scan_iter(f"{settings.REDIS_PREFIX}:*", count=1000))
         if keys:
             connection.delete(*keys)
 
