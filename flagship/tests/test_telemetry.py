@@ -13,6 +13,14 @@ USER = "alice@example.com"
 KEY = "fs_server_abcdefghijklmnopqrstuvwxyz"
 
 
+@pytest.fixture(autouse=True)
+def _configured_as_before():
+    """Reading a configuration for the log sets it up for the whole process."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+
+
 def _written(log_format: str) -> str:
     """The line of a request that failed with a user and a key at hand."""
     settings = dict(logging_config(log_format=log_format, level="INFO")["formatters"]["structured"])
