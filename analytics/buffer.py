@@ -170,32 +170,35 @@ class ExposureBuffer:
             while not self._closing.is_set():
                 self._wake.wait(self._flush_seconds)
                 self._wake.clear()
-                self._send_queued()
+                self._send(len(self._queue))
                 metrics.EXPOSURE_BUFFER_DEPTH.set(self.depth)
-            self._send_queued()
+            while self._queue:
+                self._send(len(self._queue))
         finally:
             connection.close()
             metrics.EXPOSURE_BUFFER_DEPTH.set(0)
 
-    def _send_queued(self) -> None:
+    def _send(self, count: int) -> None:
+        """Send so many. What comes meanwhile waits until it is many, too: at full load there is always some."""
         queue = self._queue
-        while queue:
+        while count > 0 and queue:
             # Said before they leave the queue: whoever waits until there are none must not look in between.
-            self._in_flight = min(len(queue), _BATCH_EVENTS)
+            self._in_flight = min(count, len(queue), _BATCH_EVENTS)
+            count -= self._in_flight
             batch = [queue.popleft() for _ in range(self._in_flight)]
             packed, left_out = _pack_what_can_be(_with_kept_attributes(batch))
             batch.clear()  # its contexts must not wait for Redis
             if left_out:
                 self._drop(left_out)
                 log.error("exposures lost: they could not be packed", count=left_out)
-            if not self._send(packed):
+            if not self._append(packed):
                 lost = self.depth - left_out
                 self._drop(lost)
                 queue.clear()
                 log.error("exposures lost at shutdown: neither Redis nor PostgreSQL took them", count=lost)
             self._in_flight = 0
 
-    def _send(self, packed: bytes) -> bool:
+    def _append(self, packed: bytes) -> bool:
         """Try until it is in the stream; while closing, PostgreSQL will do, and the deadline ends it (False)."""
         attempt = 0
         while True:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +16,7 @@ from analytics.buffer import ExposureBuffer
 from analytics.events import Exposure as Event
 from analytics.events import unpack
 from analytics.models import Exposure
+from analytics.stream import PUBLISHER
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +62,27 @@ def test_poison__packed_with_others__leaves_the_thread_alive(buffer: ExposureBuf
     assert buffer.flush(timeout=90)
     assert buffer.dropped == 1
     assert [event.unit_id for event in _streamed()] == ["user-0", "user-0", "user-1"]
+
+
+def test_add__while_what_waited_is_sent__waits_for_the_next_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    buffer = ExposureBuffer(capacity=5000, flush_seconds=3600)
+    sent: list[int] = []
+
+    def append(packed: list[bytes], *, patient: bool) -> None:
+        sent.append(len(unpack(packed[0]).exposures))
+        if len(sent) == 1:
+            _add(buffer, 1)
+
+    monkeypatch.setattr(PUBLISHER, "append", append)
+    # So many that they do not wait for the turn that never comes.
+    _add(buffer, 1001)
+    deadline = time.monotonic() + 90
+    while (len(sent), buffer.depth) != (2, 1) and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+    assert sent == [1000, 1]
+    buffer.close(timeout=90)
+    assert sent == [1000, 1, 1]
 
 
 def test_added__flushed__every_field_is_in_the_stream(buffer: ExposureBuffer) -> None:
