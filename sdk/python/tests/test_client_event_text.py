@@ -82,16 +82,6 @@ def test_before_send__sees_the_exposure_as_a_document_and_may_change_it() -> Non
     assert json.loads(sent) == {**seen[0], "userId": "changed"}
 
 
-def test_before_send__drops_as_many_as_are_taken_at_once__what_waits_behind_them_is_taken_too() -> None:
-    queue = _queue(before_send=lambda event: event if event["userId"] == "user-19" else None)
-    for number in range(20):
-        queue.expose_each(f"id-{number}", "flag-1", f"user-{number}", _answer(), UNIX_MS)
-        queue.track("purchase", f"user-{number}", None, None)
-
-    assert [len(queue.take(kind, 5)) for kind in (EXPOSURE, CONVERSION)] == [1, 1]
-    assert len(queue) == 0
-
-
 @pytest.mark.parametrize("value", [float("nan"), object(), "deep"])
 def test_conversion__holds_what_json_cannot_say__is_dropped_alone(value: Any) -> None:
     nested: list[Any] = []

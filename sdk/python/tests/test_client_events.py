@@ -155,6 +155,34 @@ def test_before_send__may_change_drop_and_fail(platform: SmallPlatform, connect:
     assert [event["userId"] for event in platform.conversions()] == ["changed"]
 
 
+def test_before_send__drops_more_than_are_sent_at_once__what_waits_behind_them_is_sent_too(
+    platform: SmallPlatform, connect: Connect
+) -> None:
+    client = connect(flush_seconds=3600, before_send=lambda event: event if event["userId"] == "keep" else None)
+    for user in (*["drop"] * 1_500, "keep"):
+        client.track("purchase", user)
+    assert client.flush(60)
+
+    assert [event["userId"] for event in platform.conversions()] == ["keep"]
+    assert client.status().events_pending == 0
+
+
+def test_events__come_while_others_are_sent__wait_for_the_next_turn(platform: SmallPlatform, connect: Connect) -> None:
+    def hook(event: dict[str, Any]) -> dict[str, Any]:
+        if event["userId"] == "user-0":
+            client.track("purchase", "later")
+        return event
+
+    client = connect(flush_seconds=3600, flush_count=10, before_send=hook)
+    for number in range(10):
+        client.track("purchase", f"user-{number}")
+    eventually(lambda: len(platform.conversions()) == 10 and not client._sender._waiting)
+
+    assert client.status().events_pending == 1
+    assert client.flush(60)
+    assert len(platform.conversions()) == 11
+
+
 def test_hash_key__given__user_ids_leave_hashed_and_still_join(platform: SmallPlatform, connect: Connect) -> None:
     client = connect(hash_key="pepper")
     client.is_enabled("asked", "alice@example.com")

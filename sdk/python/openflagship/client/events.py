@@ -55,6 +55,10 @@ class EventQueue:
     def __len__(self) -> int:
         return len(self._exposures) + len(self._conversions)
 
+    def counts(self) -> dict[str, int]:
+        """How many wait of each kind, in the order in which they are to be sent."""
+        return {EXPOSURE: len(self._exposures), CONVERSION: len(self._conversions)}
+
     def expose(self, mark: Mark, answer: Answer) -> None:
         """Queue an exposure; call it for marks that are not in `seen`."""
         if not self._is_on:
@@ -121,18 +125,12 @@ class EventQueue:
         self.dropped = 0
 
     def take(self, kind: str, most: int) -> list[str]:
-        """Up to `most` events as the API wants them, each as JSON in ASCII, `before_send` and hashing done."""
+        """The first `most` events as the API wants them, each as JSON in ASCII, `before_send` and hashing done."""
         self._is_woken = False
         if len(self.seen) > self._most_events:
             # Within one window as many marks as there are users may pass; memory is worth more than a repeat.
             self.seen = set()
-        queue = self._exposures if kind == EXPOSURE else self._conversions
-        # The hook may drop all of a thousand, and more may wait behind them.
-        while queue:
-            events = self._take_exposures(most) if kind == EXPOSURE else self._take_conversions(most)
-            if events:
-                return events
-        return []
+        return self._take_exposures(most) if kind == EXPOSURE else self._take_conversions(most)
 
     def _take_exposures(self, most: int) -> list[str]:
         """One loop without calls: an edge does this on its event loop, for as many as it has answered."""

@@ -14,7 +14,7 @@ from typing import Any
 from openflagship.client.backoff import Backoff
 from openflagship.client.configuration import Configuration
 from openflagship.client.effects import Call, Endpoint, Logic, Pause
-from openflagship.client.events import CONVERSION, EXPOSURE, EventQueue
+from openflagship.client.events import EventQueue
 from openflagship.client.http import Response, request
 from openflagship.client.options import Options
 from openflagship.client.stores import SnapshotStore
@@ -134,7 +134,10 @@ class Sender:
         return max(0.01, min(times) - now)
 
     def _flush(self, *, is_asked: bool) -> Logic[None]:
-        """Send the batches that wait, then the queue; stop at the first failure."""
+        """Send the batches that wait, then what is queued; stop at the first failure.
+
+        What comes meanwhile waits until it is many, too, unless somebody asked: at full load there is always some.
+        """
         now = self._clock()
         if now >= self._flush_at:
             if not self._waiting:
@@ -145,11 +148,15 @@ class Sender:
         self._say_dropped()
         if not self._options.is_sending_events or (now < self._retry_at and not is_asked):
             return
-        while batch := self._next_batch():
-            if not (yield from self._send(batch)):
-                return
-            if batch in self._waiting:
-                self._waiting.remove(batch)
+        is_enough = False
+        while not is_enough:
+            queued = self._queue.counts()
+            while batch := self._next_batch(queued):
+                if not (yield from self._send(batch)):
+                    return
+                if batch in self._waiting:
+                    self._waiting.remove(batch)
+            is_enough = not (is_asked and self._queue)
 
     def _say_dropped(self) -> None:
         """Once when it begins, and once more when events can be sent again."""
@@ -161,15 +168,21 @@ class Sender:
         elif self.error is None:
             self._is_dropping = False
 
-    def _next_batch(self) -> Batch | None:
+    def _next_batch(self, queued: dict[str, int]) -> Batch | None:
+        """What waits, or else the next of so many of each kind that are `queued`."""
         if self._waiting:
             return self._waiting[0]
-        for kind in (EXPOSURE, CONVERSION):
-            events = self._queue.take(kind, MOST_EVENTS_IN_REQUEST)
-            if events:
-                batch = Batch(kind, events)
-                self._waiting.append(batch)
-                return batch
+        for kind, left in queued.items():
+            # The hook may drop all of a thousand, and more may wait behind them.
+            for start in range(0, left, MOST_EVENTS_IN_REQUEST):
+                most = min(left - start, MOST_EVENTS_IN_REQUEST)
+                events = self._queue.take(kind, most)
+                if events:
+                    queued[kind] = left - start - most
+                    batch = Batch(kind, events)
+                    self._waiting.append(batch)
+                    return batch
+            queued[kind] = 0
         return None
 
     def _send(self, batch: Batch) -> Logic[bool]:
