@@ -6,6 +6,7 @@ very many exposures is folded some hours at a time, so that whoever rewrites nee
 if it were not folded until its last hour is.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -97,7 +98,8 @@ WITH added AS (
 """
 _RECORD = """
 INSERT INTO flag_day_folds (environment_id, flag_key, day, events, hour_events)
-VALUES (%(environment_id)s, %(flag_key)s, %(day)s, %(events)s, %(hour_events)s)
+SELECT %(environment_id)s, flag_key, %(day)s, events, hour_events
+FROM jsonb_to_recordset(%(folded)s::jsonb) AS folded (flag_key text, events bigint, hour_events bigint[])
 ON CONFLICT (environment_id, flag_key, day) DO UPDATE
 SET events = excluded.events, hour_events = excluded.hour_events
 """
@@ -170,11 +172,14 @@ def _due(
 
 def _together(due: Sequence[_Due]) -> Iterator[list[_Due]]:
     found: list[_Due] = []
+    total = 0
     for one in due:
-        if found and sum(sum(other.counted) for other in [*found, one]) > _MOST_AT_ONCE:
+        exposures = sum(one.counted)
+        if found and total + exposures > _MOST_AT_ONCE:
             yield found
-            found = []
+            found, total = [], 0
         found.append(one)
+        total += exposures
     yield found
 
 
@@ -205,6 +210,5 @@ def _fold_portion(environment_id: int, day: date, flag_keys: Sequence[str], star
             "until": midnight(day) + hours.stop * _HOUR,
         }
         cursor.execute(_FOLD, parameters)
-        for one in due:
-            cursor.execute(_RECORD, parameters | one.folded(hours))
+        cursor.execute(_RECORD, parameters | {"folded": json.dumps([one.folded(hours) for one in due])})
     return len(due), hours.stop if any(one.hours[-1] >= hours.stop for one in due) else 24

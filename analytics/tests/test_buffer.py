@@ -2,7 +2,7 @@
 
 import os
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -67,19 +67,19 @@ def test_poison__packed_with_others__leaves_the_thread_alive(buffer: ExposureBuf
 def test_add__while_what_waited_is_sent__waits_for_the_next_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     buffer = ExposureBuffer(capacity=5000, flush_seconds=3600)
     sent: list[int] = []
+    sent_twice = threading.Event()
 
     def append(packed: list[bytes], *, patient: bool) -> None:
         sent.append(len(unpack(packed[0]).exposures))
         if len(sent) == 1:
             _add(buffer, 1)
+        else:
+            sent_twice.set()
 
     monkeypatch.setattr(PUBLISHER, "append", append)
     # So many that they do not wait for the turn that never comes.
     _add(buffer, 1001)
-    deadline = time.monotonic() + 90
-    while (len(sent), buffer.depth) != (2, 1) and time.monotonic() < deadline:
-        time.sleep(0.01)
-
+    assert sent_twice.wait(90)
     assert sent == [1000, 1]
     buffer.close(timeout=90)
     assert sent == [1000, 1, 1]
