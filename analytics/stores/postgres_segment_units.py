@@ -4,6 +4,8 @@
 They work on the units in the temporary table `affected_units`, as those of `postgres_units` do.
 """
 
+from analytics.stores.postgres_units import AFFECTED_EXPOSURES
+
 IS_PLAIN = "jsonb_typeof(value) IN ('string', 'number', 'boolean')"
 _RAW_SINCE = """
 coalesce(
@@ -20,14 +22,7 @@ INSERT INTO unit_segments (environment_id, experiment, phase, attribute, unit_id
 SELECT DISTINCT ON (environment_id, experiment, phase, attribute, unit_id)
        environment_id, experiment, phase, attribute, unit_id, value::text, occurred_at, true
 FROM (
-    SELECT exposures.*, coalesce(
-        (SELECT max(started_at) FROM exposure_phases AS phases
-         WHERE phases.environment_id = exposures.environment_id
-           AND phases.experiment = exposures.experiment AND phases.started_at <= exposures.occurred_at),
-        'epoch'
-    ) AS phase
-    FROM exposures JOIN affected_units USING (environment_id, unit_id)
-    WHERE experiment IS NOT NULL AND NOT is_bot AND attributes IS NOT NULL AND EXISTS (SELECT FROM segment_days)
+    {AFFECTED_EXPOSURES} AND NOT is_bot AND attributes IS NOT NULL AND EXISTS (SELECT FROM segment_days)
 ) AS placed
 JOIN (SELECT DISTINCT environment_id, experiment, phase, attribute FROM segment_days) AS known
     USING (environment_id, experiment, phase)

@@ -110,6 +110,17 @@ TAKE_OUT = (
     + _STEP.format(sign="-"),
     _TAKE_OUT_DAYS,
 )
+# With the phase that each fell into.
+AFFECTED_EXPOSURES = """
+SELECT exposures.*, coalesce(
+    (SELECT max(started_at) FROM exposure_phases AS phases
+     WHERE phases.environment_id = exposures.environment_id
+       AND phases.experiment = exposures.experiment AND phases.started_at <= exposures.occurred_at),
+    'epoch'
+) AS phase
+FROM exposures JOIN affected_units USING (environment_id, unit_id)
+WHERE experiment IS NOT NULL
+"""
 PUT_BACK = (
     """
     INSERT INTO first_exposures (
@@ -122,16 +133,9 @@ PUT_BACK = (
         SELECT environment_id, experiment, phase, unit_id, variant,
                min(occurred_at) FILTER (WHERE NOT is_bot) AS first_at,
                min(occurred_at) FILTER (WHERE is_bot) AS bot_at
-        FROM (
-            SELECT exposures.*, coalesce(
-                (SELECT max(started_at) FROM exposure_phases AS phases
-                 WHERE phases.environment_id = exposures.environment_id
-                   AND phases.experiment = exposures.experiment AND phases.started_at <= exposures.occurred_at),
-                'epoch'
-            ) AS phase
-            FROM exposures JOIN affected_units USING (environment_id, unit_id)
-            WHERE experiment IS NOT NULL
-        ) AS placed
+        FROM ("""
+    + AFFECTED_EXPOSURES
+    + """) AS placed
         GROUP BY environment_id, experiment, phase, unit_id, variant
     ) AS seen
     GROUP BY environment_id, experiment, phase, unit_id
