@@ -20,8 +20,8 @@ pytest_plugins = [
     "tenancy.testing",
     "tenancy.admin.testing",
     "analytics.testing",
-    "flags.testing",
-    "flags.streaming.testing",
+    "flags.testing.factories",
+    "flags.testing.streams",
     "flagship.tests.console_pages",
     "flagship.tests.providers",
 ]
@@ -61,15 +61,15 @@ def _begins_as_a_new_process() -> None:
     """
     from django.contrib.contenttypes.models import ContentType  # noqa: PLC0415 - once the apps are there
 
-    from analytics.attributes import WANTED  # noqa: PLC0415 - likewise
-    from analytics.buffer import EXPOSURES  # noqa: PLC0415
-    from analytics.partitions import PARTITIONS  # noqa: PLC0415
+    from analytics.enrichment.attributes import WANTED  # noqa: PLC0415 - likewise
+    from analytics.pipeline.brokers.redis import PUBLISHER  # noqa: PLC0415
+    from analytics.pipeline.exposure_buffer import EXPOSURES  # noqa: PLC0415
     from analytics.stores import store  # noqa: PLC0415
-    from analytics.stream import PUBLISHER  # noqa: PLC0415
-    from flags.runtime import RUNTIME  # noqa: PLC0415
-    from flags.signing import SIGNING  # noqa: PLC0415
+    from analytics.stores.postgres.partitions import PARTITIONS  # noqa: PLC0415
+    from flags.propagation.acknowledgements import ACKNOWLEDGEMENTS  # noqa: PLC0415
+    from flags.propagation.runtime import RUNTIME  # noqa: PLC0415
+    from flags.propagation.signing import SIGNING  # noqa: PLC0415
     from flags.streaming import ofrep  # noqa: PLC0415
-    from flags.streaming.acknowledgements import ACKNOWLEDGEMENTS  # noqa: PLC0415
     from flags.streaming.hub import HUB  # noqa: PLC0415
     from tenancy.keyring import KEYRING  # noqa: PLC0415
     from tenancy.limits import BUCKETS  # noqa: PLC0415
@@ -91,7 +91,7 @@ def _exposures_stay_with_their_test(_begins_as_a_new_process: None, monkeypatch:
 
     A test about exposures on their way makes a buffer of its own.
     """
-    from analytics.buffer import EXPOSURES  # noqa: PLC0415 - once the apps are there
+    from analytics.pipeline.exposure_buffer import EXPOSURES  # noqa: PLC0415 - once the apps are there
 
     monkeypatch.setattr(EXPOSURES, "_start", lambda: None)
     monkeypatch.setattr(EXPOSURES, "_capacity", 100_000)

@@ -399,7 +399,8 @@ class FlagDayStep(models.Model):
     """How many units of a day were last seen on a former day: summed over a window's days, its exact users.
 
     Those are the steps to its days from days before it. `cells` tell the hours of both, as
-    `analytics.stores.postgres_flag_steps` says; a step from a day to itself leads from one of its hours to a later one.
+    `analytics.stores.postgres.rollups.flag_steps`
+    says; a step from a day to itself leads from one of its hours to a later one.
     """
 
     pk = models.CompositePrimaryKey("environment_id", "flag_key", "day", "former_day", "variant")

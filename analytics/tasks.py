@@ -2,7 +2,8 @@
 
 from celery import shared_task
 
-from analytics import partitions, services
+from analytics import services
+from analytics.stores.postgres import partitions
 from audit.actors import system
 
 

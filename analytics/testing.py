@@ -8,7 +8,7 @@ from pytest_django import Settings
 
 from analytics.stores import store
 from analytics.stores.base import EventStore
-from analytics.stores.clickhouse import ClickHouseStore
+from analytics.stores.clickhouse.store import ClickHouseStore
 
 STORES = {"postgresql": "", "clickhouse": "chdb://memory"}
 UseStore = Callable[[str], EventStore]

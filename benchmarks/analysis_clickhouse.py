@@ -50,7 +50,7 @@ def _settle(store: Any) -> None:
 
 def measure(exposures: int, units: int, conversions: int, rounds: int) -> list[str]:
     from analytics.stores.base import Counting, Period  # noqa: PLC0415 - after setup
-    from analytics.stores.clickhouse import ClickHouseStore  # noqa: PLC0415 - likewise
+    from analytics.stores.clickhouse.store import ClickHouseStore  # noqa: PLC0415 - likewise
     from analytics.stores.pairs import Figure, Kind, Pairing  # noqa: PLC0415 - likewise
 
     store = ClickHouseStore("chdb://memory")

@@ -32,7 +32,7 @@ _WINDOWS = {
 
 def measure(options: argparse.Namespace, variables: dict[str, str]) -> list[str]:
     """Each answer is compared with the raw events, counted one by one."""
-    from analytics.events import Batch, Exposure  # noqa: PLC0415 - after setup
+    from analytics.event_records import Batch, Exposure  # noqa: PLC0415 - after setup
     from analytics.services import store_events  # noqa: PLC0415 - likewise
     from analytics.stores import store  # noqa: PLC0415 - likewise
 
@@ -70,7 +70,7 @@ def measure(options: argparse.Namespace, variables: dict[str, str]) -> list[str]
 
 
 def _ask(options: argparse.Namespace, since: datetime, until: datetime | None, requests: int) -> str:
-    from analytics.stores.postgres_reads import PostgresReads  # noqa: PLC0415 - after setup
+    from analytics.stores.postgres.reads import PostgresReads  # noqa: PLC0415 - after setup
 
     end = until or datetime.now(UTC)
     window = f"{since:%Y-%m-%dT%H:%M:%SZ}/{until:%Y-%m-%dT%H:%M:%SZ}" if until else "30d"

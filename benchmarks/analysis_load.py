@@ -59,9 +59,9 @@ GROUP BY environment_id, flag_key, last_hour, variant
 def fill(*, exposures: int, units: int, conversions: int, environment_id: int = 1) -> None:
     from django.db import connection  # noqa: PLC0415 - after setup
 
-    from analytics import partitions  # noqa: PLC0415 - likewise
-    from analytics.partitions import Week  # noqa: PLC0415 - likewise
     from analytics.services import open_phase  # noqa: PLC0415 - likewise
+    from analytics.stores.postgres import partitions  # noqa: PLC0415 - likewise
+    from analytics.stores.postgres.partitions import Week  # noqa: PLC0415 - likewise
 
     first, last = (Week.of_ms(int(moment.timestamp() * 1000)).number for moment in (START, END + timedelta(days=7)))
     for table in partitions.TABLES:

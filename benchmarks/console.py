@@ -229,9 +229,9 @@ def _add_events(place: dict[str, Any], options: argparse.Namespace) -> None:
     """Four exposures to each conversion, in partitions and roll-ups as the ingest leaves them."""
     from django.db import connection  # noqa: PLC0415 - after setup
 
-    from analytics import partitions  # noqa: PLC0415 - likewise
-    from analytics.partitions import Week  # noqa: PLC0415 - likewise
     from analytics.services import open_phase  # noqa: PLC0415 - likewise
+    from analytics.stores.postgres import partitions  # noqa: PLC0415 - likewise
+    from analytics.stores.postgres.partitions import Week  # noqa: PLC0415 - likewise
 
     start = place["start"]
     first, last = (Week.of_ms(int(at.timestamp() * 1000)).number for at in (start, start + timedelta(days=DAYS + 7)))
@@ -270,7 +270,7 @@ def _add_events(place: dict[str, Any], options: argparse.Namespace) -> None:
 
 def _store_nightly(place: dict[str, Any]) -> None:
     """What the clock has done by the second day: last night's results, and the sums they were worked out from."""
-    from experiments.jobs import store_nightly  # noqa: PLC0415 - after setup
+    from experiments.jobs.runs import store_nightly  # noqa: PLC0415 - after setup
 
     outcome = store_nightly(place["experiment"].pk)
     if not outcome.startswith("stored"):

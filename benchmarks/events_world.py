@@ -46,7 +46,7 @@ def world() -> Iterator[dict[str, str]]:
 def empty() -> None:
     from django.db import connection  # noqa: PLC0415 - after setup
 
-    from analytics import stream  # noqa: PLC0415 - likewise
+    from analytics.pipeline.brokers import redis as stream  # noqa: PLC0415 - likewise
     from analytics.stores import store  # noqa: PLC0415 - likewise
 
     with connection.cursor() as cursor:

@@ -407,7 +407,7 @@ def _offered(servers: dict[int, int], variables: dict[str, str], key: str, secon
 
 def _drain() -> None:
     """What the closed loops left in the stream is not this table's."""
-    from analytics import stream  # noqa: PLC0415 - after setup
+    from analytics.pipeline.brokers import redis as stream  # noqa: PLC0415 - after setup
 
     deadline = time.monotonic() + 300
     while stream.length() and time.monotonic() < deadline:

@@ -74,9 +74,9 @@ def _range(rates: list[float]) -> str:
 
 def _drained(events: list[Any], variables: dict[str, str], costs: list[list[float]]) -> float:
     """Return the rate, and append what an event took of each process's CPU."""
-    from analytics import stream  # noqa: PLC0415 - after setup
-    from analytics.events import Batch, pack  # noqa: PLC0415 - likewise
-    from analytics.stream import PUBLISHER  # noqa: PLC0415 - likewise
+    from analytics.event_records import Batch, pack  # noqa: PLC0415 - likewise
+    from analytics.pipeline.brokers import redis as stream  # noqa: PLC0415 - after setup
+    from analytics.pipeline.brokers.redis import PUBLISHER  # noqa: PLC0415 - likewise
 
     for place in range(0, len(events), BATCH):
         PUBLISHER.append([pack(Batch(exposures=events[place : place + BATCH]))])
@@ -97,7 +97,7 @@ def _drained(events: list[Any], variables: dict[str, str], costs: list[list[floa
 
 
 def exposures(count: int, users: int, *, environment_id: int) -> list[Any]:
-    from analytics.events import Exposure  # noqa: PLC0415 - after setup
+    from analytics.event_records import Exposure  # noqa: PLC0415 - after setup
 
     rng = random.Random(1)
     now_ms = time.time_ns() // 1_000_000

@@ -6,7 +6,7 @@ from flagship.wsgi import application
 
 __all__ = ["application"]
 
-from analytics.buffer import EXPOSURES
+from analytics.pipeline.exposure_buffer import EXPOSURES
 
 
 def _log_nothing(*_exposure: Any) -> None:

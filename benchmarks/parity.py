@@ -22,7 +22,7 @@ def main() -> None:
     _set_up()
     from openflagship.engine import Environment  # noqa: PLC0415 - after setup
 
-    from flags.runtime import RUNTIME  # noqa: PLC0415 - likewise
+    from flags.propagation.runtime import RUNTIME  # noqa: PLC0415 - likewise
     from flagship.tests import parity_world  # noqa: PLC0415 - likewise
     from flagship.tests.surfaces import engine_answers, surfaces  # noqa: PLC0415 - likewise
 
@@ -65,7 +65,7 @@ def _set_up() -> None:
     import django  # noqa: PLC0415 - after the environment
 
     django.setup()
-    from analytics.buffer import EXPOSURES  # noqa: PLC0415 - after setup
+    from analytics.pipeline.exposure_buffer import EXPOSURES  # noqa: PLC0415 - after setup
 
     # What was evaluated here is nobody's exposure.
     EXPOSURES.add = lambda *_: None  # type: ignore[method-assign]

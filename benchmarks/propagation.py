@@ -83,7 +83,7 @@ class Bench:
 
     def wait_until_hearing(self) -> None:
         """Until every worker listens again: one that has lost Redis comes back after a moment of its own choosing."""
-        from flags.streaming.testing import eventually  # noqa: PLC0415 - after setup
+        from flags.testing.streams import eventually  # noqa: PLC0415 - after setup
 
         def hears(port: int) -> bool:
             return bool(self.cluster.request("GET", "/readyz", port=port)[1]["dependencies"]["redis"] == "ok")
@@ -157,10 +157,10 @@ class Bench:
 def fan_out(bench: Bench, rounds: int) -> tuple[list[list[float]], list[list[float]]]:
     """Ours and a bare ASGI server's, the same bytes to as many clients, turn by turn."""
     from flags.models import Change  # noqa: PLC0415 - after setup
-    from flags.propagation import Step  # noqa: PLC0415 - likewise
-    from flags.streaming.cluster import free_port  # noqa: PLC0415 - likewise
+    from flags.propagation.publishing import Step  # noqa: PLC0415 - likewise
     from flags.streaming.events import event_of  # noqa: PLC0415 - likewise
-    from flags.streaming.testing import eventually  # noqa: PLC0415 - likewise
+    from flags.testing.cluster import free_port  # noqa: PLC0415 - likewise
+    from flags.testing.streams import eventually  # noqa: PLC0415 - likewise
 
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", BARE, "--port", str(port), "--http", "h11", "--loop", "asyncio"]
@@ -347,7 +347,7 @@ def main() -> int:
     import django  # noqa: PLC0415 - after the environment
 
     django.setup()
-    from flags.streaming.cluster import Cluster  # noqa: PLC0415 - after setup
+    from flags.testing.cluster import Cluster  # noqa: PLC0415 - after setup
 
     with Cluster(embedded, VAR_DIR, web_workers=1, flags=10) as cluster:
         ports = [cluster.web_port, cluster.start("web-2", line="web")]

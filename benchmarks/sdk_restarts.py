@@ -273,7 +273,7 @@ def main() -> int:
     import django  # noqa: PLC0415 - after the environment
 
     django.setup()
-    from flags.streaming.cluster import Cluster, free_port  # noqa: PLC0415 - after setup
+    from flags.testing.cluster import Cluster, free_port  # noqa: PLC0415 - after setup
 
     with Cluster(embedded, VAR_DIR, web_workers=1, flags=3) as cluster:
         ingest = subprocess.Popen([sys.executable, "manage.py", "ingest"], cwd=ROOT, env=cluster.variables)

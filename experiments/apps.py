@@ -8,7 +8,7 @@ class ExperimentsConfig(AppConfig):
     verbose_name = "Experiments"
 
     def ready(self) -> None:
-        from analytics.attributes import WANTED  # noqa: PLC0415 - models are not there before
+        from analytics.enrichment.attributes import WANTED  # noqa: PLC0415 - models are not there before
         from experiments.selectors import wanted_attributes  # noqa: PLC0415 - likewise
         from experiments.services.targeting import follow_flag, follow_segment  # noqa: PLC0415 - likewise
         from flags.signals import flag_changed_under_experiment, segment_changed  # noqa: PLC0415 - likewise

@@ -5,51 +5,51 @@ A task that was killed runs again (late acknowledgement), and does nothing twice
 
 from celery import shared_task
 
-from experiments import jobs
+from experiments.jobs import runs
 
 
 @shared_task(name="experiments.nightly")
 def nightly() -> None:
-    for experiment_id in jobs.nightly_ids():
+    for experiment_id in runs.nightly_ids():
         store_nightly_results.delay(experiment_id)
-    for experiment_id in jobs.broken_down_ids():
+    for experiment_id in runs.broken_down_ids():
         store_breakdowns.delay(experiment_id)
-    for experiment_id in jobs.rested_ids():
+    for experiment_id in runs.rested_ids():
         free_layer.delay(experiment_id)
 
 
 @shared_task(name="experiments.store_nightly_results")
 def store_nightly_results(experiment_id: str) -> str:
-    return jobs.store_nightly(experiment_id)
+    return runs.store_nightly(experiment_id)
 
 
 @shared_task(name="experiments.store_breakdowns")
 def store_breakdowns(experiment_id: str) -> str:
-    return jobs.store_breakdowns(experiment_id)
+    return runs.store_breakdowns(experiment_id)
 
 
 @shared_task(name="experiments.free_layer")
 def free_layer(experiment_id: str) -> str:
-    return jobs.free_layer(experiment_id)
+    return runs.free_layer(experiment_id)
 
 
 @shared_task(name="experiments.watch")
 def watch() -> None:
-    for experiment_id in jobs.watched_ids():
+    for experiment_id in runs.watched_ids():
         watch_experiment.delay(experiment_id)
 
 
 @shared_task(name="experiments.watch_experiment")
 def watch_experiment(experiment_id: str) -> str:
-    return jobs.watch(experiment_id)
+    return runs.watch(experiment_id)
 
 
 @shared_task(name="experiments.schedule")
 def schedule() -> None:
-    for experiment_id in jobs.due_ids():
+    for experiment_id in runs.due_ids():
         keep_schedule.delay(experiment_id)
 
 
 @shared_task(name="experiments.keep_schedule")
 def keep_schedule(experiment_id: str) -> str:
-    return jobs.keep_schedule(experiment_id)
+    return runs.keep_schedule(experiment_id)

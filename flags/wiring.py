@@ -19,6 +19,6 @@ def _configure_flags(*, environment: Environment, actor: Actor, **_: Any) -> Non
 
 
 def _tell_keyrings(**_: Any) -> None:
-    from flags.propagation import publish_keyring  # noqa: PLC0415 - likewise
+    from flags.propagation.publishing import publish_keyring  # noqa: PLC0415 - likewise
 
     publish_keyring()

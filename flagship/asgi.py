@@ -15,7 +15,7 @@ django.setup()
 from channels.routing import ProtocolTypeRouter  # noqa: E402 - Django's apps must be loaded first
 from django.db import connections  # noqa: E402 - likewise
 
-from flags.runtime import RUNTIME  # noqa: E402 - likewise
+from flags.propagation.runtime import RUNTIME  # noqa: E402 - likewise
 from flags.streaming import http  # noqa: E402 - likewise
 from flags.streaming.hub import HUB  # noqa: E402 - likewise
 from flags.streaming.websocket import websocket  # noqa: E402 - likewise

@@ -4,10 +4,10 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, multiprocess
 
-from analytics.metrics import observe_stream
-from flags import readiness
-from flags.metrics import EVALUATIONS, SNAPSHOT_AGE_SECONDS, SNAPSHOT_VERSION
-from flags.runtime import RUNTIME
+from analytics.prometheus import observe_stream
+from flags.prometheus import EVALUATIONS, SNAPSHOT_AGE_SECONDS, SNAPSHOT_VERSION
+from flags.propagation import readiness
+from flags.propagation.runtime import RUNTIME
 
 
 def healthz(_request: HttpRequest) -> HttpResponse:

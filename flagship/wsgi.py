@@ -9,9 +9,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flagship.settings")
 
 django = get_wsgi_application()
 
-from flags.runtime import RUNTIME  # noqa: E402 - Django's apps must be loaded first
-from flagship.dataplane import DataPlane  # noqa: E402 - likewise
-from flagship.fastlane import FastLane  # noqa: E402 - likewise
+from flags.propagation.runtime import RUNTIME  # noqa: E402 - Django's apps must be loaded first
+from flagship.serving.data_plane import DataPlane  # noqa: E402 - likewise
+from flagship.serving.fast_lane import FastLane  # noqa: E402 - likewise
 
 application = FastLane(DataPlane(django))
 RUNTIME.start()

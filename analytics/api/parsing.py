@@ -13,7 +13,7 @@ import orjson
 from openflagship.ids import uuid7
 from rest_framework.exceptions import ParseError
 
-from analytics.events import Batch, Conversion, Exposure, event_id_of
+from analytics.event_records import Batch, Conversion, Exposure, event_id_of
 from tenancy.errors import Invalid, PayloadTooLarge
 
 MAX_EVENTS = 5000

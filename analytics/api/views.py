@@ -10,7 +10,7 @@ from rest_framework.exceptions import ParseError
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from analytics import metrics, services
+from analytics import prometheus, services
 from analytics.api import parsing
 from tenancy.api.authentication import IsEnvironmentKey
 from tenancy.api.request import Request
@@ -29,7 +29,7 @@ class _EventsView(APIView):
             idempotency_key=request.META.get("HTTP_IDEMPOTENCY_KEY", ""),
         )
         for refused in parsed.rejected:
-            metrics.EVENTS_REJECTED.labels(refused.code).inc()
+            prometheus.EVENTS_REJECTED.labels(refused.code).inc()
         if parsed.is_single and parsed.rejected:
             raise Invalid([Problem(None, refused.code, refused.detail) for refused in parsed.rejected])
         if len(parsed.batch):

@@ -1,7 +1,7 @@
 """Every write to events and to what is kept beside them, by noun."""
 
+from analytics.pipeline.event_storage import accept_events, store_events
 from analytics.services.bots import find_fast_bots, reclassify_bots
-from analytics.services.events import accept_events, store_events
 from analytics.services.exports import export_events
 from analytics.services.flag_days import fold_flag_days
 from analytics.services.phases import open_phase

@@ -7,7 +7,7 @@ import structlog
 from django.conf import settings
 from django.utils import timezone
 
-from analytics.intake import Intake
+from analytics.enrichment.enrichment import Intake
 from analytics.models import BotUnit
 from analytics.stores import store
 

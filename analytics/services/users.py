@@ -11,8 +11,8 @@ from django.conf import settings
 from django.db import transaction
 
 import audit.services
-from analytics.events import unpack
-from analytics.intake import pseudonym
+from analytics.enrichment.enrichment import pseudonym
+from analytics.event_records import unpack
 from analytics.models import DeadLetter, EventPolicy
 from analytics.stores import store
 from analytics.stores.base import Erased, Unit

@@ -10,9 +10,9 @@ from analytics.stores.base import EventStore
 @cache
 def store() -> EventStore:
     if settings.ANALYTICS_URL:
-        from analytics.stores.clickhouse import ClickHouseStore  # noqa: PLC0415 - only the one chosen is imported
+        from analytics.stores.clickhouse.store import ClickHouseStore  # noqa: PLC0415 - only the one chosen is imported
 
         return ClickHouseStore(settings.ANALYTICS_URL)
-    from analytics.stores.postgres import PostgresStore  # noqa: PLC0415 - likewise
+    from analytics.stores.postgres.store import PostgresStore  # noqa: PLC0415 - likewise
 
     return PostgresStore()

@@ -7,8 +7,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple, Protocol
 
-from analytics.events import Batch
-from analytics.intake import Intake
+from analytics.enrichment.enrichment import Intake
+from analytics.event_records import Batch
 from analytics.stores.distributions import Distributed, Distribution
 from analytics.stores.pairs import Pairing, PairSummary, Segments
 
@@ -333,7 +333,7 @@ class EventStore(Protocol):
     def raw_rows(
         self, table: str, environment_id: int, since: datetime | None, until: datetime | None
     ) -> Iterator[tuple[Any, ...]]:
-        """Yield stored events, bots' too, in no order: the fields of `analytics.events`, then whether it is a bot's."""
+        """Yield stored events, bots' too, in no order: the fields of `analytics.event_records`, then `is_bot`."""
         ...
 
     def last_received(self, period: Period, event_names: Sequence[str], deadline: datetime) -> datetime | None:

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 from openflagship.ids import uuid7
 
-from analytics.events import Conversion, Exposure
+from analytics.event_records import Conversion, Exposure
 from analytics.stores.base import EventStore
 from analytics.testing import STORES, UseStore
 from audit.actors import system
@@ -102,7 +102,7 @@ def conversion(environment_id: int, unit_id: str, at: datetime, **changes: Any) 
 
 
 def week_partition_of(event_id: UUID) -> str:
-    from analytics.partitions import Week, weeks_of  # noqa: PLC0415 - only the tests of partitions need it
+    from analytics.stores.postgres.partitions import Week, weeks_of  # noqa: PLC0415 - only the tests of partitions need it
 
     (number,) = weeks_of([event_id])
     return Week(number).name("exposures")

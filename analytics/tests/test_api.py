@@ -12,9 +12,9 @@ from django.conf import settings
 from openflagship.ids import uuid7
 from pytest_django import Settings
 
-from analytics import stream
-from analytics.events import Batch, event_id_of, unpack
+from analytics.event_records import Batch, event_id_of, unpack
 from analytics.models import Conversion, Exposure
+from analytics.pipeline.brokers import redis as stream
 from analytics.tests.conftest import Api
 
 
@@ -169,7 +169,7 @@ def test_redis_and_postgresql_away__is_503_with_retry_after(
 
         raise OperationalError("connection refused")
 
-    monkeypatch.setattr("analytics.services.events.store_events", gone)
+    monkeypatch.setattr("analytics.pipeline.event_storage.store_events", gone)
     response = api.post("events/exposure", _exposure())
     assert response.status_code == 503
     assert int(response.headers["Retry-After"]) > 0

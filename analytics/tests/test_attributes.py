@@ -10,13 +10,14 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError
 from openflagship.ids import uuid7
 
-from analytics import attributes, buffer
-from analytics.attributes import WantedAttributes
-from analytics.buffer import ExposureBuffer
-from analytics.events import unpack
+from analytics.enrichment import attributes
+from analytics.enrichment.attributes import WantedAttributes
+from analytics.event_records import unpack
 from analytics.models import EventPolicy
+from analytics.pipeline import exposure_buffer
+from analytics.pipeline.brokers.redis import PUBLISHER, StreamAwayError
+from analytics.pipeline.exposure_buffer import ExposureBuffer
 from analytics.services import set_event_policy
-from analytics.stream import PUBLISHER, StreamAwayError
 from analytics.tests.conftest import ACTOR
 from audit.models import Entry
 from tenancy.errors import Invalid
@@ -32,7 +33,7 @@ def wanted(monkeypatch: pytest.MonkeyPatch) -> WantedAttributes:
     """The test's own names, which the buffer's thread does not read again behind its back."""
     made = WantedAttributes()
     monkeypatch.setattr(made, "refresh", lambda: None)
-    monkeypatch.setattr(buffer, "WANTED", made)
+    monkeypatch.setattr(exposure_buffer, "WANTED", made)
     return made
 
 
@@ -122,8 +123,8 @@ def test_buffer__thread_kept_waiting__holds_few_whole_contexts(waiting: Exposure
     for _ in range(500):
         _add(waiting, dict(SENT))
     held = _waiting(waiting)
-    assert sum(isinstance(kept, dict) for kept in held) == buffer._HOLDS_CONTEXTS
-    assert set(held[buffer._HOLDS_CONTEXTS :]) == {'{"country":"DE","plan":"pro"}'}
+    assert sum(isinstance(kept, dict) for kept in held) == exposure_buffer._HOLDS_CONTEXTS
+    assert set(held[exposure_buffer._HOLDS_CONTEXTS :]) == {'{"country":"DE","plan":"pro"}'}
 
 
 def test_buffer__redis_away__sends_what_it_held_once_it_is_back(
@@ -150,7 +151,7 @@ def test_buffer__many_wait__the_longest_texts_are_let_go(
     waiting: ExposureBuffer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     long = {"country": ["x" * 200] * 5}
-    monkeypatch.setattr(buffer, "_WAITING_TEXT_BUDGET", 1_100_000)
+    monkeypatch.setattr(exposure_buffer, "_WAITING_TEXT_BUDGET", 1_100_000)
     for _ in range(900):
         _add(waiting, dict(long))
     for _ in range(300):
@@ -173,9 +174,9 @@ def test_buffer__names_not_asked_for_yet__keeps_none_beyond_the_few(
     wanted: WantedAttributes, waiting: ExposureBuffer
 ) -> None:
     wanted.was_read = False
-    for _ in range(buffer._HOLDS_CONTEXTS + 3):
+    for _ in range(exposure_buffer._HOLDS_CONTEXTS + 3):
         _add(waiting, dict(SENT))
-    assert [kept is None for kept in _waiting(waiting)] == [False] * buffer._HOLDS_CONTEXTS + [True] * 3
+    assert [kept is None for kept in _waiting(waiting)] == [False] * exposure_buffer._HOLDS_CONTEXTS + [True] * 3
     assert waiting._wake.is_set()
 
 

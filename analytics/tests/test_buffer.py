@@ -11,12 +11,12 @@ import pytest
 from openflagship.ids import uuid7
 from pytest_django import Settings
 
-from analytics import stream
-from analytics.buffer import ExposureBuffer
-from analytics.events import Exposure as Event
-from analytics.events import unpack
+from analytics.event_records import Exposure as Event
+from analytics.event_records import unpack
 from analytics.models import Exposure
-from analytics.stream import PUBLISHER
+from analytics.pipeline.brokers import redis as stream
+from analytics.pipeline.brokers.redis import PUBLISHER
+from analytics.pipeline.exposure_buffer import ExposureBuffer
 
 
 @pytest.fixture(autouse=True)

@@ -13,8 +13,8 @@ import psutil
 import psycopg
 import pytest
 
-from analytics.events import Batch, Conversion, Exposure, pack
-from analytics.generator import Generator, Plan, default_start
+from analytics.event_generator import Generator, Plan, default_start
+from analytics.event_records import Batch, Conversion, Exposure, pack
 
 # Planned; some users convert less often than planned for, and 100,000 different ones there shall be.
 EVENTS = 101_000

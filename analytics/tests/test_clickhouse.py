@@ -9,9 +9,9 @@ from django.db import OperationalError
 from pytest_django import Settings
 
 from analytics import selectors
-from analytics.events import Batch
-from analytics.generator import Generator, Plan, default_start
-from analytics.intake import Intake
+from analytics.enrichment.enrichment import Intake
+from analytics.event_generator import Generator, Plan, default_start
+from analytics.event_records import Batch
 from analytics.models import BotUnit
 from analytics.services import (
     apply_retention,
@@ -23,7 +23,7 @@ from analytics.services import (
     store_events,
 )
 from analytics.stores.base import EventStore, Unit
-from analytics.stores.clickhouse import ClickHouseStore
+from analytics.stores.clickhouse.store import ClickHouseStore
 from analytics.testing import STORES, UseStore
 from analytics.tests.conftest import ACTOR, NOON, conversion, exposure
 from tenancy.models import Environment

@@ -9,13 +9,13 @@ import pytest
 from pytest_django import Settings
 
 from analytics import selectors
-from analytics.events import Batch, Conversion, Exposure
-from analytics.generator import Generator, Plan, default_start
+from analytics.event_generator import Generator, Plan, default_start
+from analytics.event_records import Batch, Conversion, Exposure
 from analytics.models import CohortSum
 from analytics.services import forget_user, keep_sums, open_phase, reclassify_bots, store_events
 from analytics.stores import store
 from analytics.stores.base import Counting, Period
-from analytics.stores.postgres_reads import PostgresReads
+from analytics.stores.postgres.reads import PostgresReads
 from analytics.tests.conftest import ACTOR, conversion, exposure, milliseconds
 from tenancy.models import Environment
 

@@ -11,10 +11,11 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from analytics import selectors
-from analytics.events import Batch, Exposure
+from analytics.event_records import Batch, Exposure
 from analytics.models import FirstExposure, FlagUnitHour
 from analytics.services import open_phase, store_events
-from analytics.stores import postgres_reads, store
+from analytics.stores import store
+from analytics.stores.postgres import reads
 from analytics.tests.conftest import NOON, exposure
 
 ENV = 7
@@ -60,7 +61,7 @@ def _summaries(since: datetime, until: datetime) -> list[Any]:
 @pytest.fixture
 def from_raw(monkeypatch: pytest.MonkeyPatch) -> Any:
     def use() -> None:
-        monkeypatch.setattr(postgres_reads, "source_of", lambda _parameters: postgres_reads._RAW)
+        monkeypatch.setattr(reads, "source_of", lambda _parameters: reads._RAW)
 
     return use
 

@@ -10,12 +10,12 @@ import pytest
 from pytest_django import Settings
 
 from analytics import selectors
-from analytics.events import Batch
+from analytics.event_records import Batch
 from analytics.models import CohortDistribution
 from analytics.selectors import Distributed, Distribution, Figure, Kind, Pairing, Scope
 from analytics.services import forget_user, keep_distribution, open_phase, reclassify_bots, store_events
 from analytics.stores.base import Period
-from analytics.stores.postgres_distributions import whole_distribution
+from analytics.stores.postgres.rollups.distributions import whole_distribution
 from analytics.testing import STORES, UseStore
 from analytics.tests.conftest import ACTOR, conversion, exposure
 from analytics.tests.world import DAY, START, World

@@ -12,13 +12,14 @@ from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from analytics import selectors, tasks
-from analytics.events import Batch, Exposure
-from analytics.generator import Generator, Plan, default_start
+from analytics.event_generator import Generator, Plan, default_start
+from analytics.event_records import Batch, Exposure
 from analytics.models import FlagDayFold, FlagDayStep, FlagUnitDays
 from analytics.services import set_event_policy, store_events
-from analytics.stores import postgres_flag_days, postgres_flag_folds, store
-from analytics.stores import postgres_sql as sql
-from analytics.stores.postgres_reads import PostgresReads
+from analytics.stores import store
+from analytics.stores.postgres import write_statements as sql
+from analytics.stores.postgres.reads import PostgresReads
+from analytics.stores.postgres.store.rollups import flag_aggregation, flag_days
 from analytics.tests.conftest import ACTOR, exposure
 from tenancy.models import Environment
 
@@ -151,13 +152,13 @@ def test_exposure__that_comes_between_question_and_answer__is_asked_about_again(
     _store(_events(1))
     _fold()
     late = [exposure(ENV, "late", "control", START + 3 * DAY)]
-    answer = postgres_flag_days._answer
+    answer = flag_days._answer
 
     def slow(*arguments: Any) -> Any:
         _store(late)
         return answer(*arguments)
 
-    monkeypatch.setattr(postgres_flag_days, "_answer", slow)
+    monkeypatch.setattr(flag_days, "_answer", slow)
     found = store().flag_exposures(ENV, FLAG, START, END)
     assert found == PostgresReads().flag_exposures(ENV, FLAG, START, END)
 
@@ -175,7 +176,7 @@ def test_today_and_the_window_up_to_now__are_as_without_folds() -> None:
 
 
 def test_flags_and_environments__of_one_day__are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres_flag_folds, "_MOST_AT_ONCE", 150)
+    monkeypatch.setattr(flag_aggregation, "_MOST_AT_ONCE", 150)
     for number, (environment_id, flag_key) in enumerate([(ENV, FLAG), (ENV, "other"), (ENV, "third"), (ENV + 1, FLAG)]):
         _store([msgspec.structs.replace(event, flag_key=flag_key) for event in _events(number, environment_id)])
     assert _fold() == 4 * DAYS

@@ -11,7 +11,7 @@ from analytics import tasks
 from analytics.models import FlagDayStep, FlagUnitDays
 from analytics.services import forget_user, reclassify_bots, set_event_policy
 from analytics.stores import store
-from analytics.stores.postgres_reads import PostgresReads
+from analytics.stores.postgres.reads import PostgresReads
 from analytics.tests.conftest import ACTOR, exposure
 from analytics.tests.test_flag_days import (
     DAY,

@@ -9,7 +9,8 @@ from pytest_django import Settings
 
 from analytics.models import FlagDayFold, FlagDayStep, FlagUnitDays
 from analytics.services import forget_user, reclassify_bots
-from analytics.stores import postgres_flag_folds, store
+from analytics.stores import store
+from analytics.stores.postgres.store.rollups import flag_aggregation
 from analytics.tests.conftest import ACTOR, exposure
 from analytics.tests.test_flag_days import (
     DAY,
@@ -140,9 +141,9 @@ def test_big_day__folded_some_hours_at_a_time__is_exact_between_them(
     if is_upgrade:
         _fold()
         _forget_hours(environment.pk)
-    monkeypatch.setattr(postgres_flag_folds, "_MOST_AT_A_TIME", 8)
-    fold = postgres_flag_folds._fold_portion
-    monkeypatch.setattr(postgres_flag_folds, "_fold_portion", lambda *place: (fold(*place)[0], 24))
+    monkeypatch.setattr(flag_aggregation, "_MOST_AT_A_TIME", 8)
+    fold = flag_aggregation._fold_portion
+    monkeypatch.setattr(flag_aggregation, "_fold_portion", lambda *place: (fold(*place)[0], 24))
     for turn in range(4):
         assert store().fold_flag_days(START + 4 * DAY, START + 6 * DAY) >= 2
         late = exposure(
@@ -152,7 +153,7 @@ def test_big_day__folded_some_hours_at_a_time__is_exact_between_them(
             _store(_moved([late], one.pk))
             forget_user(actor=ACTOR, organization=one.project.organization, user_id=f"user-{turn}")
         _assert_same(environment.pk, seed=turn)
-    monkeypatch.setattr(postgres_flag_folds, "_fold_portion", fold)
+    monkeypatch.setattr(flag_aggregation, "_fold_portion", fold)
     _fold()
     assert _fold() == 0
     assert not _reads_raw(START + HOUR, END - HOUR, environment.pk)

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from analytics import selectors, stream
-from analytics.events import Conversion, Exposure
-from analytics.generator import Generator, Plan, default_start
+from analytics import selectors
+from analytics.event_generator import Generator, Plan, default_start
+from analytics.event_records import Conversion, Exposure
 from analytics.models import Exposure as ExposureRow
+from analytics.pipeline.brokers import redis as stream
 from analytics.services import store_events
 from analytics.stores.base import EventStore
 from tenancy.models import Environment

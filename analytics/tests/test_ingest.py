@@ -17,12 +17,13 @@ from django.db import connection
 from django.db.utils import OperationalError
 from pytest_django import Settings
 
-from analytics import dead_letters, stream
-from analytics.events import Batch, pack
-from analytics.ingest import Consumer
+from analytics.event_records import Batch, pack
 from analytics.models import Conversion, DeadLetter, Exposure
+from analytics.pipeline import dead_letters
+from analytics.pipeline.brokers import redis as stream
+from analytics.pipeline.brokers.redis import PUBLISHER
+from analytics.pipeline.ingest import Consumer
 from analytics.stores import store
-from analytics.stream import PUBLISHER
 from analytics.tests.conftest import NOON, conversion, exposure
 
 pytestmark = pytest.mark.django_db(transaction=True)

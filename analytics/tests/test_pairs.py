@@ -9,12 +9,12 @@ import pytest
 from pytest_django import Settings
 
 from analytics import selectors
-from analytics.events import Batch
+from analytics.event_records import Batch
 from analytics.models import CohortPair
 from analytics.selectors import Figure, Kind, Pairing, PairSummary
 from analytics.services import forget_user, keep_pairs, open_phase, reclassify_bots, store_events
 from analytics.stores.base import Period
-from analytics.stores.postgres_pairs import whole_pair_summary
+from analytics.stores.postgres.rollups.pairs import whole_pair_summary
 from analytics.testing import STORES, UseStore
 from analytics.tests.conftest import ACTOR, conversion, exposure
 from analytics.tests.world import DAY, START, World

@@ -6,8 +6,8 @@ from threading import Barrier
 import pytest
 from django.db import connection
 
-from analytics import partitions
-from analytics.partitions import Week
+from analytics.stores.postgres import partitions
+from analytics.stores.postgres.partitions import Week
 
 
 @pytest.mark.django_db(transaction=True)

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from analytics import selectors
-from analytics.events import Batch
+from analytics.event_records import Batch
 from analytics.models import FirstExposure
 from analytics.selectors import Figure, Kind, Pairing
 from analytics.services import keep_pairs, keep_sums, open_phase, store_events
 from analytics.stores.base import Counting, Period
-from analytics.stores.postgres_pairs import whole_pair_summary
-from analytics.stores.postgres_reads import PostgresReads
+from analytics.stores.postgres.reads import PostgresReads
+from analytics.stores.postgres.rollups.pairs import whole_pair_summary
 from analytics.testing import STORES, UseStore
 from analytics.tests.conftest import conversion, exposure
 from analytics.tests.world import DAY, START, World

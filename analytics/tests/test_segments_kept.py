@@ -10,7 +10,7 @@ from django.db import DataError, connection
 from pytest_django import Settings
 
 from analytics import selectors
-from analytics.events import Batch
+from analytics.event_records import Batch
 from analytics.models import CohortSegment, ExperimentFlag, Exposure, SegmentDay, UnitSegment
 from analytics.selectors import Pairing, Segments
 from analytics.services import (
@@ -20,9 +20,9 @@ from analytics.services import (
     reclassify_bots,
     store_events,
 )
-from analytics.stores import postgres_segment_days, postgres_segments
 from analytics.stores.base import Period
-from analytics.stores.postgres_segments import whole_segment_summary
+from analytics.stores.postgres.rollups.segments import whole_segment_summary
+from analytics.stores.postgres.store.rollups import segment_days, segments
 from analytics.tests.conftest import ACTOR, conversion, exposure
 from analytics.tests.test_pairs import PAIRINGS
 from analytics.tests.test_pauses import PAUSES
@@ -138,7 +138,7 @@ def test_a_night__interrupted_while_folding__goes_on_with_the_days_that_are_left
     env = environment.pk
     six_days(env)
     with monkeypatch.context() as patched:
-        patched.setattr(postgres_segment_days, "_MARK_LATE", "SELECT 1 / (count(*) - 3) FROM segment_days")
+        patched.setattr(segment_days, "_MARK_LATE", "SELECT 1 / (count(*) - 3) FROM segment_days")
         with pytest.raises(DataError):
             keep(env)
     assert (SegmentDay.objects.count(), UnitSegment.objects.count()) == (2, 2)
@@ -156,7 +156,7 @@ def test_a_night__interrupted_before_sums_are_kept__folds_nothing_again(
     six_days(env)
     keep(env, START + 2 * DAY)
     with monkeypatch.context() as patched:
-        patched.setattr(postgres_segments, "_FOLDS", "SELECT day, 1 / 0 AS folds FROM segment_days")
+        patched.setattr(segments, "_FOLDS", "SELECT day, 1 / 0 AS folds FROM segment_days")
         with pytest.raises(DataError):
             keep(env)
     assert (SegmentDay.objects.count(), CohortSegment.objects.count()) == (6, 2)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from analytics import selectors
-from analytics.events import Batch, Conversion, Exposure
+from analytics.event_records import Batch, Conversion, Exposure
 from analytics.services import store_events
 from analytics.tests.conftest import NOON, conversion, exposure
 

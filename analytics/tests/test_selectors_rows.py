@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from analytics import selectors
-from analytics.events import Batch, Exposure
+from analytics.event_records import Batch, Exposure
 from analytics.services import store_events
 from analytics.tests.conftest import NOON, conversion, exposure, milliseconds
 

@@ -8,8 +8,8 @@ from django.core.management import call_command
 from pytest_django import Settings
 
 from analytics import selectors
-from analytics.bots import flag_bots
-from analytics.events import Batch
+from analytics.enrichment.bots import flag_bots
+from analytics.event_records import Batch
 from analytics.models import BotUnit, Conversion, Exposure
 from analytics.services import find_fast_bots, reclassify_bots, set_event_policy, store_events
 from analytics.tests.conftest import ACTOR, NOON, conversion, exposure

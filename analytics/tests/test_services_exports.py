@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from pyarrow import parquet
 
-from analytics.events import Batch
+from analytics.event_records import Batch
 from analytics.services import exports, store_events
 from analytics.stores.base import EventStore
 from analytics.tests.conftest import NOON, conversion, exposure

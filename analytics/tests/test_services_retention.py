@@ -6,10 +6,11 @@ from uuid import uuid4
 import pytest
 from django.core.management import call_command
 
-from analytics import partitions, selectors, tasks
-from analytics.events import Batch
+from analytics import selectors, tasks
+from analytics.event_records import Batch
 from analytics.models import EventPolicy, Exposure, FlagExposureHour
 from analytics.services import apply_retention, forget_user, set_event_policy, store_events
+from analytics.stores.postgres import partitions
 from analytics.tests.conftest import ACTOR, conversion, exposure
 from audit.models import Entry
 from tenancy.models import Environment

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from analytics import selectors, stream
-from analytics.events import Batch, pack
+from analytics import selectors
+from analytics.event_records import Batch, pack
 from analytics.models import Conversion, DeadLetter, Exposure, FirstExposure, FlagExposureHour, FlagUnit
+from analytics.pipeline.brokers import redis as stream
+from analytics.pipeline.brokers.redis import PUBLISHER
 from analytics.services import forget_user, open_phase, set_event_policy, store_events
 from analytics.stores import store
-from analytics.stream import PUBLISHER
 from analytics.tests.conftest import ACTOR, NOON, conversion, exposure
 from audit import services as audit
 from audit.models import Entry
@@ -152,7 +153,7 @@ def test_command__organization_that_is_not_there__is_refused(db: None) -> None:
 def test_hmac_in_postgresql__is_the_one_in_python(environment: Environment) -> None:
     _meet(environment, "älice \U0001f600")
     store().make_pseudonymous(environment.pk, b"k" * 32)
-    from analytics.intake import pseudonym  # noqa: PLC0415 - this test alone
+    from analytics.enrichment.enrichment import pseudonym  # noqa: PLC0415 - this test alone
 
     assert Exposure.objects.values_list("unit_id", flat=True).distinct().get() == pseudonym(
         b"k" * 32, "älice \U0001f600"

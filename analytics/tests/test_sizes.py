@@ -11,10 +11,10 @@ from django.db import connection
 from pytest_django import Settings
 
 from analytics import selectors
-from analytics.events import Batch, Exposure
+from analytics.event_records import Batch, Exposure
 from analytics.models import CohortChange, CohortSize, ExposurePhase, FirstExposure
 from analytics.services import forget_user, open_phase, reclassify_bots, store_events
-from analytics.stores import postgres_reads
+from analytics.stores.postgres import reads
 from analytics.tests.conftest import ACTOR, NOON, exposure
 from tenancy.models import Environment
 
@@ -143,7 +143,7 @@ def test_a_phase__that_an_older_release_opened__is_counted_unit_by_unit() -> Non
 
 def _as_the_former_release_adds(unit: str, at: Any) -> None:
     """It steps how often a day changed, and knows nothing of the counts."""
-    place = {"environment_id": ENV, "experiment": "checkout-test", "phase": postgres_reads.FIRST_PHASE}
+    place = {"environment_id": ENV, "experiment": "checkout-test", "phase": reads.FIRST_PHASE}
     FirstExposure.objects.create(**place, unit_id=unit, variant="stranger", first_at=at)
     known, _ = CohortChange.objects.get_or_create(**place, day=at.date(), defaults={"changes": 0})
     known.changes += 1

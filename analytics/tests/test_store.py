@@ -6,12 +6,12 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import InternalError, ProgrammingError, connection, transaction
 
-from analytics import partitions
-from analytics.events import Batch
+from analytics.event_records import Batch
 from analytics.models import Conversion, DeadLetter, Exposure
-from analytics.partitions import Week
 from analytics.services import store_events
 from analytics.stores import store
+from analytics.stores.postgres import partitions
+from analytics.stores.postgres.partitions import Week
 from analytics.tests.conftest import NOON, conversion, exposure, week_partition_of
 from tenancy.models import Environment
 

@@ -15,13 +15,13 @@ from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from openflagship.ids import uuid7
 
-from analytics.events import Batch, Conversion, Exposure
+from analytics.event_records import Batch, Conversion, Exposure
 from analytics.models import Conversion as ConversionRow
 from analytics.models import ConversionDay, DeadLetter, FirstExposure, FlagExposureHour, FlagUnit
 from analytics.models import Exposure as ExposureRow
-from analytics.partitions import PARTITIONS
 from analytics.services import store_events
 from analytics.stores import store
+from analytics.stores.postgres.partitions import PARTITIONS
 from analytics.tests.conftest import NOON, conversion, exposure, milliseconds
 from analytics.tests.test_ingest import _until
 

@@ -3,8 +3,8 @@
 from datetime import datetime, timedelta
 from random import Random
 
-from analytics.events import Batch, Conversion, Exposure
-from analytics.generator import default_start
+from analytics.event_generator import default_start
+from analytics.event_records import Batch, Conversion, Exposure
 from analytics.services import store_events
 from analytics.tests.conftest import conversion, exposure, milliseconds
 

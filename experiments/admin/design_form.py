@@ -12,8 +12,8 @@ from django.http import QueryDict
 
 from experiments.documents import experiment_resource
 from experiments.models import Experiment, ExperimentMetric
-from flags.admin.form import ConditionRow, FlagForm, condition_rows, conditions_of
-from tenancy.admin.instants import TypedInstant
+from flags.admin.flag.form import ConditionRow, FlagForm, condition_rows, conditions_of
+from tenancy.console_kit.instants import TypedInstant
 from tenancy.errors import Invalid, Problem
 
 GUARDRAIL_ROWS = 3

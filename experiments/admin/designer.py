@@ -15,10 +15,10 @@ from experiments.admin.design_form import GUARDRAIL_ROWS, Design
 from experiments.models import Experiment, ExperimentMetric
 from flags import services as flag_services
 from flags.admin import conditions
-from flags.admin.form import ConditionRow
+from flags.admin.flag.form import ConditionRow
 from flags.models import Layer
 from flags.selectors import get_config, search_configs, search_segments
-from tenancy.admin import visit
+from tenancy.console_kit.context import console_context
 from tenancy.errors import ServiceError
 from tenancy.models import Environment
 
@@ -33,7 +33,7 @@ _CORRECTIONS = [
 
 
 def create(model_admin: "ExperimentAdmin", request: HttpRequest) -> HttpResponse:
-    environment = visit(request).environment
+    environment = console_context(request).environment
     if environment is None:
         raise Http404("There is no environment to experiment in.")
     design = Design.empty()
@@ -53,7 +53,7 @@ def create(model_admin: "ExperimentAdmin", request: HttpRequest) -> HttpResponse
 def _create(request: HttpRequest, environment: Environment, design: Design) -> Experiment | None:
     payload, problems = design.payload()
     if not problems:
-        actor = visit(request).actor
+        actor = console_context(request).actor
         try:
             with transaction.atomic():
                 if design.texts["newEvent"]:
@@ -71,7 +71,7 @@ def _new_metric(request: HttpRequest, environment: Environment, event: str) -> s
     """Users with at least one such event, named after it; the one that is there where there is one."""
     key = re.sub(r"[^A-Za-z0-9._-]+", "-", event).strip("-._")[:100] or "metric"
     metric, _ = services.create_metric(
-        actor=visit(request).actor,
+        actor=console_context(request).actor,
         environment=environment,
         payload={"key": key, "name": event, "type": "binary", "eventName": event},
     )
@@ -85,7 +85,7 @@ def _split_evenly(request: HttpRequest, environment: Environment, key: str) -> N
     share, extra = divmod(10_000, len(names))
     rollout = [{"variant": name, "percent": (share + (index < extra)) / 100} for index, name in enumerate(names)]
     flag_services.update_flag(
-        actor=visit(request).actor,
+        actor=console_context(request).actor,
         environment=environment,
         key=key,
         payload={"rollout": rollout, "enabled": True},

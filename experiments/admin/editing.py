@@ -14,10 +14,10 @@ from experiments.admin.designer import render_design
 from experiments.models import Experiment
 from experiments.selectors import get_experiment
 from experiments.services.drafts import LIVE_FIELDS
-from flags.admin.changes import base_of, changes_in
+from flags.admin.flag.changes import base_of, changes_in
 from flags.documents import percent_of
-from tenancy.admin import visit
-from tenancy.admin.conflicts import notice_of
+from tenancy.console_kit.conflicts import notice_of
+from tenancy.console_kit.context import console_context
 from tenancy.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def edit(model_admin: "ExperimentAdmin", request: HttpRequest, experiment: Exper
         if not problems:
             try:
                 services.update_experiment(
-                    actor=visit(request).actor,
+                    actor=console_context(request).actor,
                     environment=experiment.environment,
                     pk=experiment.pk,
                     payload={name: payload[name] for name in changed},

@@ -13,14 +13,15 @@ from unfold.decorators import display
 
 from experiments import services
 from experiments.admin import designer, editing, jobs, plan, results, simulation
+from experiments.design.preflight import check_before_start
 from experiments.models import Experiment
-from experiments.preflight import check_before_start
 from experiments.selectors import stored_results, with_parts
 from flags.admin import Panel, register_panel
-from flags.admin.environments import PerEnvironmentAdmin
 from flags.documents import percent_of
 from flags.models import FlagConfig
-from tenancy.admin import RemovableAdmin, visit
+from tenancy.admin import RemovableAdmin
+from tenancy.console_kit.context import console_context
+from tenancy.console_kit.environments import PerEnvironmentAdmin
 from tenancy.errors import ServiceError
 from tenancy.instants import moment
 from tenancy.models import Role
@@ -53,7 +54,7 @@ class ExperimentAdmin(PerEnvironmentAdmin, RemovableAdmin):
     empty_template = "experiments/empty.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Experiment]:
-        environments = [environment.pk for environment in visit(request).environments]
+        environments = [environment.pk for environment in console_context(request).environments]
         return with_parts(Experiment.objects.filter(environment__in=environments))
 
     @display(
@@ -123,7 +124,7 @@ class ExperimentAdmin(PerEnvironmentAdmin, RemovableAdmin):
         return self._on_experiment(_page)(request, object_id)
 
     def _plan(self, request: HttpRequest) -> HttpResponse:
-        environment = visit(request).environment
+        environment = console_context(request).environment
         if environment is None or not self.has_add_permission(request):
             raise PermissionDenied
         return plan.fragment(self, request, environment)
@@ -151,7 +152,7 @@ class ExperimentAdmin(PerEnvironmentAdmin, RemovableAdmin):
         )
 
     def remove_thing(self, request: HttpRequest, thing: Experiment, reason: str) -> None:
-        actor = visit(request).actor
+        actor = console_context(request).actor
         services.delete_experiment(actor=actor, environment=thing.environment, pk=thing.pk, reason=reason)
 
     def _on_experiment(self, view: View, *, needs_editor: bool = False) -> View:
@@ -210,7 +211,7 @@ def _acting(verb: str) -> View:
         if request.method == "POST":
             try:
                 act(
-                    actor=visit(request).actor,
+                    actor=console_context(request).actor,
                     environment=experiment.environment,
                     pk=experiment.pk,
                     reason=request.POST.get("reason", "").strip(),
@@ -243,7 +244,7 @@ def _complete(model_admin: ExperimentAdmin, request: HttpRequest, experiment: Ex
         decision, _, variant = choice.partition(":")
         try:
             services.complete_experiment(
-                actor=visit(request).actor,
+                actor=console_context(request).actor,
                 environment=experiment.environment,
                 pk=experiment.pk,
                 decision=decision,
@@ -272,7 +273,7 @@ def _complete(model_admin: ExperimentAdmin, request: HttpRequest, experiment: Ex
 
 def _experiments_of(request: HttpRequest, config: FlagConfig) -> dict[str, Any] | None:
     rows = list(Experiment.objects.filter(config=config).order_by("-pk")[:10])
-    may_create = visit(request).may(Role.EDITOR, config.environment) and not config.flag.is_archived
+    may_create = console_context(request).may(Role.EDITOR, config.environment) and not config.flag.is_archived
     return {"experiments": rows, "may_create": may_create} if rows or may_create else None
 
 

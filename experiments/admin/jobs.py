@@ -4,15 +4,15 @@ from typing import TYPE_CHECKING
 
 from django.http import HttpRequest, HttpResponse
 
-from experiments.schedule import job_states
-from tenancy.admin import visit
+from experiments.jobs.timetable import job_states
+from tenancy.console_kit.context import console_context
 
 if TYPE_CHECKING:
     from experiments.admin.experiments import ExperimentAdmin
 
 
 def page(model_admin: "ExperimentAdmin", request: HttpRequest) -> HttpResponse:
-    states = job_states(visit(request).environments)
+    states = job_states(console_context(request).environments)
     return model_admin.page(
         request,
         "experiments/jobs.html",

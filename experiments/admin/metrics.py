@@ -16,7 +16,9 @@ from experiments import services
 from experiments.documents import metric_resource
 from experiments.models import Metric
 from tenancy import access
-from tenancy.admin import RemovableAdmin, conflicts, sent_data, visit
+from tenancy.admin import RemovableAdmin, sent_data
+from tenancy.console_kit import conflicts
+from tenancy.console_kit.context import console_context
 from tenancy.models import Environment, Role
 
 _NAMES = {
@@ -117,7 +119,7 @@ class MetricAdmin(RemovableAdmin):
     teaching = "experiments/empty_metrics.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Metric]:
-        projects = access.projects(visit(request).principal)
+        projects = access.projects(console_context(request).principal)
         return Metric.objects.filter(project__in=projects).select_related("project").order_by("project", "key")
 
     @display(description="Measures")
@@ -130,7 +132,7 @@ class MetricAdmin(RemovableAdmin):
 
     def _environment(self, request: HttpRequest, metric: Metric | None = None) -> Environment | None:
         """Where the change is made from: an environment of the metric's project that this person may edit."""
-        looking = visit(request)
+        looking = console_context(request)
         here = [looking.environment, *looking.environments] if metric is None else looking.environments
         for environment in here:
             is_of_project = metric is None or (environment and environment.project_id == metric.project_id)
@@ -158,7 +160,9 @@ class MetricAdmin(RemovableAdmin):
 
         def perform(sent: dict[str, Any]) -> HttpResponse:
             services.create_metric(
-                actor=visit(request).actor, environment=environment, payload={**form.payload(), "key": sent["key"]}
+                actor=console_context(request).actor,
+                environment=environment,
+                payload={**form.payload(), "key": sent["key"]},
             )
             messages.success(request, f"{sent['key']} is there; experiments can use it.")
             return redirect(self.list_url())
@@ -181,7 +185,7 @@ class MetricAdmin(RemovableAdmin):
             if environment is None:
                 raise PermissionDenied
             services.update_metric(
-                actor=visit(request).actor,
+                actor=console_context(request).actor,
                 environment=environment,
                 key=metric.key,
                 payload=form.payload(),
@@ -223,4 +227,6 @@ class MetricAdmin(RemovableAdmin):
         environment = self._environment(request, thing)
         if environment is None:
             raise PermissionDenied
-        services.delete_metric(actor=visit(request).actor, environment=environment, key=thing.key, reason=reason)
+        services.delete_metric(
+            actor=console_context(request).actor, environment=environment, key=thing.key, reason=reason
+        )

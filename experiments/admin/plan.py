@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from experiments import planning, selectors
+from experiments import selectors
 from experiments.admin.design_form import Design, plain_number
+from experiments.design import planning
 from experiments.documents import split_of
 from experiments.models import Experiment, Metric
 from flags.models import FlagConfig

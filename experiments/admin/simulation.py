@@ -8,10 +8,10 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 
 from experiments.admin.slices import REPLICATIONS, SPLITS, ForecastSlices, NullSlices
+from experiments.design.simulations import Runs
 from experiments.models import Experiment, Metric
 from experiments.selectors import get_metric, metrics
-from experiments.simulations import Runs
-from tenancy.admin import visit
+from tenancy.console_kit.context import console_context
 from tenancy.errors import Invalid, ServiceError
 from tenancy.models import Environment
 
@@ -31,7 +31,7 @@ _FIELDS = {
 
 def page(model_admin: "ExperimentAdmin", request: HttpRequest) -> HttpResponse:
     """The page with as much as a slice came to; the page then asks for further slices of one part by itself."""
-    sent, environment = request.GET, visit(request).environment
+    sent, environment = request.GET, console_context(request).environment
     part = sent.get("part", "") if request.headers.get("HX-Request") else ""
     shown: dict[str, Any] = {"url": request.path, "list_url": model_admin.list_url(), "environment": environment}
     is_null_asked = bool(sent.get("flag") or sent.get("metric"))

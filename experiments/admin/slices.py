@@ -16,8 +16,8 @@ from django.core.cache import cache
 from django.utils import timezone
 from redis.exceptions import RedisError
 
+from experiments.design.simulations import NullCheck, Runs, checked_figures, run, split_at_random
 from experiments.models import Experiment, Metric
-from experiments.simulations import NullCheck, Runs, checked_figures, run, split_at_random
 from experiments.statistics.distributions import Floats
 from experiments.statistics.simulation import Tally
 from tenancy.models import Environment

@@ -7,7 +7,7 @@ from typing import Any
 from analytics.selectors import attribute_values, segment_name
 from experiments.analysis.effects import effect
 from experiments.analysis.measures import Measure, measure, measure_segments
-from experiments.analysis.people import Source
+from experiments.analysis.units import Source
 from experiments.analysis.window import Window
 from experiments.models import Experiment
 from experiments.statistics.multiplicity import benjamini_hochberg

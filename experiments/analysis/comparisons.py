@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.analysis.earlier import EarlierLooks, smallest
 from experiments.analysis.effects import effect
 from experiments.analysis.looks import Look, bound_at, spending_of, tuned_users
 from experiments.analysis.measures import Measure
+from experiments.analysis.previous_looks import EarlierLooks, smallest
 from experiments.models import Experiment, Metric
 from experiments.statistics.always_valid import asymptotic_sequence
 from experiments.statistics.group_sequential import repeated_interval

@@ -7,8 +7,8 @@ from typing import Any
 from analytics.selectors import ExposureSummary, bots_first_seen
 from experiments.analysis.effects import effect
 from experiments.analysis.measures import measure
-from experiments.analysis.people import Source
 from experiments.analysis.sample_ratio import SampleRatio
+from experiments.analysis.units import Source
 from experiments.statistics.srm import GATE_ALPHA, srm_test
 
 _NOT_ALL_HERE = "not all of the bots' raw events are here any more"

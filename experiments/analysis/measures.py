@@ -12,8 +12,8 @@ import numpy as np
 
 from analytics import selectors as events
 from analytics import services
-from experiments.analysis.people import Source, Values
-from experiments.analysis.single_values import quantile_of_rows, quantile_of_users
+from experiments.analysis.event_quantiles import quantile_of_rows, quantile_of_users
+from experiments.analysis.units import Source, Values
 from experiments.models import Experiment, Metric
 from experiments.statistics.distributions import Floats
 from experiments.statistics.proportions import wilson_limits

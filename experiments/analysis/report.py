@@ -8,12 +8,12 @@ from analytics import selectors as events
 from experiments.analysis import exclusions, guards, provenance
 from experiments.analysis.breakdown import break_down
 from experiments.analysis.comparisons import Question, compare_all
-from experiments.analysis.earlier import earlier_looks
 from experiments.analysis.looks import look_of
 from experiments.analysis.measures import measure, window_of_metric
-from experiments.analysis.people import Source
+from experiments.analysis.previous_looks import earlier_looks
 from experiments.analysis.recommendation import Evidence, recommend
 from experiments.analysis.sample_ratio import SampleRatio, sample_ratio
+from experiments.analysis.units import Source
 from experiments.analysis.window import Window, window_of
 from experiments.models import Experiment, Metric
 from experiments.selectors import guardrails, secondary_metrics

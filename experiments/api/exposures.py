@@ -6,7 +6,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from experiments.exposures import DEFAULT_WINDOW, exposures_resource
+from experiments.analysis.flag_split import DEFAULT_WINDOW, exposures_resource
 from flags.selectors import get_config
 from tenancy.api.request import Request
 from tenancy.api.views import WHERE, EnvironmentView

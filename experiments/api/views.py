@@ -7,12 +7,13 @@ from typing import ClassVar
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.response import Response
 
-from experiments import planning, selectors, services
+from experiments import selectors, services
 from experiments.analysis import results_for
 from experiments.api import serializers
+from experiments.design import planning
+from experiments.design.preflight import check_before_start
 from experiments.documents import experiment_resource, metric_resource, stored_result_resource
 from experiments.models import Experiment
-from experiments.preflight import check_before_start
 from tenancy.api.request import Request
 from tenancy.api.views import WHERE, EnvironmentView, changed, choice, created, paginated, payload, refuse_unknown
 from tenancy.models import Role

@@ -12,10 +12,9 @@ from experiments.documents import experiment_resource, experiment_section
 from experiments.models import Experiment, ExperimentMetric
 from experiments.selectors import get_experiment, metrics
 from experiments.services import drafts
-from flags import log
 from flags.models import FlagConfig
 from flags.selectors import get_config
-from flags.services import set_experiment
+from flags.services import set_experiment, version_log
 from flags.services.layers import reserve_range
 from tenancy.errors import Conflict, Invalid
 from tenancy.models import Environment
@@ -23,7 +22,7 @@ from tenancy.models import Environment
 
 def locked_experiment(environment: Environment, pk: Any) -> Experiment:
     """Lock the environment's row, then the experiment's: the order in which every writer here and in flags goes."""
-    log.lock_environment(environment)
+    version_log.lock_environment(environment)
     found = get_experiment(environment, pk)
     Experiment.objects.select_for_update().get(pk=found.pk)
     return get_experiment(environment, found.pk)

@@ -10,9 +10,9 @@ from django.utils import timezone
 
 from analytics.services import open_phase
 from audit.actors import Actor
+from experiments.design.preflight import Preflight, check_before_start
 from experiments.documents import experiment_resource, split_of
 from experiments.models import Experiment, Phase
-from experiments.preflight import Preflight, check_before_start
 from experiments.selectors import get_experiment, metrics
 from experiments.services import drafts
 from experiments.services.experiments import locked_experiment, record, refuse_stale, serve

@@ -7,8 +7,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from experiments.analysis import Report, Window, analyse, measures
-from experiments.analysis.people import Source
 from experiments.analysis.provenance import code_version, digest_of
+from experiments.analysis.units import Source
 from experiments.models import Experiment, ExperimentResult, Phase
 from experiments.selectors import guardrails, secondary_metrics, with_parts
 

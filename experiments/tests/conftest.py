@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from openflagship.ids import uuid7
 
-from analytics.events import Batch, Conversion, Exposure
+from analytics.event_records import Batch, Conversion, Exposure
 from analytics.services import store_events
 from experiments import services
 from experiments.models import Experiment, Metric

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from experiments import jobs
+from experiments.jobs import runs
 from experiments.models import Experiment
 from experiments.tests.conftest import START
 
@@ -161,7 +161,7 @@ def test_results__works(viewer, running, expose):
 def test_results__stored__are_a_series_with_links(viewer, outsider, running, expose):
     expose(running, {"control": 50, "treatment": 50})
     for day in (3, 4):
-        jobs.store_nightly(running.pk, now=START + timedelta(days=day, minutes=15))
+        runs.store_nightly(running.pk, now=START + timedelta(days=day, minutes=15))
     path = f"experiments/{running.key}/results/history"
 
     series = viewer.get(path).json()

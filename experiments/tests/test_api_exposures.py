@@ -7,9 +7,9 @@ import pytest
 from django.utils import timezone
 from openflagship.ids import uuid7
 
-from analytics.events import Batch, Exposure
+from analytics.event_records import Batch, Exposure
 from analytics.services import store_events
-from experiments.exposures import exposures_resource
+from experiments.analysis.flag_split import exposures_resource
 from experiments.services import create_experiment
 from experiments.tests.conftest import HALF, START
 from flags import services

@@ -6,11 +6,11 @@ from datetime import timedelta
 import orjson
 import pytest
 
-from analytics.events import Batch
+from analytics.event_records import Batch
 from analytics.services import store_events
 from experiments.analysis import results_for
 from experiments.analysis.measures import measure, measure_segments
-from experiments.analysis.people import Source
+from experiments.analysis.units import Source
 from experiments.analysis.window import window_of
 from experiments.tests.conftest import START, conversion, exposure
 

@@ -5,13 +5,13 @@ from datetime import timedelta
 import orjson
 import pytest
 
-from analytics.events import Batch
+from analytics.event_records import Batch
 from analytics.models import CohortSegment, SegmentDay
 from analytics.services import store_events
-from experiments import jobs
 from experiments.analysis import results_for
+from experiments.jobs import runs
+from experiments.jobs.timetable import job_states
 from experiments.models import Experiment, JobRun
-from experiments.schedule import job_states
 from experiments.tests.conftest import START, conversion, exposure
 
 DAY = timedelta(days=1)
@@ -45,15 +45,15 @@ def test_breakdowns__kept_by_a_night__change_no_digit(experiment):
     before = _breakdown(experiment), _breakdown(experiment, "tier")
     assert [row["users"] for row in before[0]["segments"]] == [80, 80]
 
-    assert jobs.store_breakdowns(experiment.pk, now=NIGHT) == "8 days summed up"
+    assert runs.store_breakdowns(experiment.pk, now=NIGHT) == "8 days summed up"
     assert set(CohortSegment.objects.values_list("segment", flat=True)) == {'"DE"', '"US"', ""}
     assert (_breakdown(experiment), _breakdown(experiment, "tier")) == before
-    assert jobs.store_breakdowns(experiment.pk, now=NIGHT) == "0 days summed up"
-    assert set(JobRun.objects.filter(job=jobs.BREAKDOWNS).values_list("outcome", flat=True)) == {"0 days summed up"}
+    assert runs.store_breakdowns(experiment.pk, now=NIGHT) == "0 days summed up"
+    assert set(JobRun.objects.filter(job=runs.BREAKDOWNS).values_list("outcome", flat=True)) == {"0 days summed up"}
 
 
 def test_breakdowns__before_the_first_midnight__are_left(experiment):
-    assert jobs.store_breakdowns(experiment.pk, now=START + timedelta(hours=1)) == jobs.NOTHING_YET
+    assert runs.store_breakdowns(experiment.pk, now=START + timedelta(hours=1)) == runs.NOTHING_YET
 
 
 def test_breakdowns__of_a_metric_that_no_sums_answer__are_left(make_metric, make_experiment, start):
@@ -61,17 +61,17 @@ def test_breakdowns__of_a_metric_that_no_sums_answer__are_left(make_metric, make
     experiment = start(make_experiment(primaryMetric=made.key, breakdowns=["country"]), at=START)
     _send(experiment, days=2)
 
-    assert jobs.store_breakdowns(experiment.pk, now=NIGHT) == "0 days summed up"
+    assert runs.store_breakdowns(experiment.pk, now=NIGHT) == "0 days summed up"
     assert not SegmentDay.objects.exists()
 
 
 def test_breakdowns__of_whom__are_those_that_name_some(experiment, environment):
-    assert jobs.broken_down_ids() == jobs.nightly_ids() == [experiment.key]
-    assert jobs.BREAKDOWNS in {state.job for state in job_states([environment])}
+    assert runs.broken_down_ids() == runs.nightly_ids() == [experiment.key]
+    assert runs.BREAKDOWNS in {state.job for state in job_states([environment])}
     Experiment.objects.update(breakdowns=[])
 
-    assert jobs.broken_down_ids() == []
-    assert jobs.BREAKDOWNS not in {state.job for state in job_states([environment])}
+    assert runs.broken_down_ids() == []
+    assert runs.BREAKDOWNS not in {state.job for state in job_states([environment])}
 
 
 @pytest.mark.django_db(transaction=True)
@@ -82,11 +82,11 @@ def test_breakdowns__interrupted__have_what_was_done_and_say_so(experiment, monk
         raise RuntimeError("out of luck")
 
     with monkeypatch.context() as patched:
-        patched.setattr("analytics.stores.postgres_kept.Kept.keep", fail)
+        patched.setattr("analytics.stores.postgres.rollups.valid_rollups.Kept.keep", fail)
         with pytest.raises(RuntimeError):
-            jobs.store_breakdowns(experiment.pk, now=NIGHT)
-    assert JobRun.objects.get(job=jobs.BREAKDOWNS).outcome == "failed: RuntimeError: out of luck"
+            runs.store_breakdowns(experiment.pk, now=NIGHT)
+    assert JobRun.objects.get(job=runs.BREAKDOWNS).outcome == "failed: RuntimeError: out of luck"
     assert set(SegmentDay.objects.values_list("attribute", "folds")) == {("country", 1)}
 
-    assert jobs.store_breakdowns(experiment.pk, now=NIGHT) == "6 days summed up"
+    assert runs.store_breakdowns(experiment.pk, now=NIGHT) == "6 days summed up"
     assert set(SegmentDay.objects.values_list("folds", flat=True)) == {1}

@@ -2,17 +2,17 @@
 
 import pytest
 
-from analytics import buffer
-from analytics.attributes import WantedAttributes
-from analytics.buffer import ExposureBuffer
-from analytics.events import unpack
+from analytics.enrichment.attributes import WantedAttributes
+from analytics.event_records import unpack
+from analytics.pipeline import exposure_buffer
+from analytics.pipeline.brokers.redis import PUBLISHER
+from analytics.pipeline.exposure_buffer import ExposureBuffer
 from analytics.services import store_events
-from analytics.stream import PUBLISHER
 from experiments.models import Experiment
 from experiments.selectors import wanted_attributes
 from experiments.tests.conftest import START
-from flags import evaluation
-from flags.runtime import RUNTIME
+from flags.evaluation import answers
+from flags.propagation.runtime import RUNTIME
 
 
 @pytest.fixture
@@ -22,11 +22,11 @@ def evaluate(key, monkeypatch):
     names.also_from(wanted_attributes)
     names.read()
     monkeypatch.setattr(names, "refresh", lambda: None)
-    monkeypatch.setattr(buffer, "WANTED", names)
+    monkeypatch.setattr(exposure_buffer, "WANTED", names)
     sent: list[bytes] = []
     monkeypatch.setattr(PUBLISHER, "append", lambda packed, **_: sent.extend(packed))
     exposures = ExposureBuffer(capacity=5000, flush_seconds=0.02)
-    monkeypatch.setattr(evaluation, "EXPOSURES", exposures)
+    monkeypatch.setattr(answers, "EXPOSURES", exposures)
     RUNTIME.refresh()
     caller = key()
 

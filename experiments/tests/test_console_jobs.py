@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.urls import reverse
 
-from experiments import jobs
+from experiments.jobs import runs
+from experiments.jobs.timetable import job_states, next_run
 from experiments.models import Experiment, JobRun
-from experiments.schedule import job_states, next_run
 from experiments.tests.conftest import START
 
 
@@ -31,14 +31,14 @@ def _state(environment, job, now=NOW):
 
 
 def test_next_run__of_each_job__is_the_clocks() -> None:
-    assert next_run(jobs.NIGHTLY, NOW) == datetime(2026, 3, 6, 0, 15, tzinfo=UTC)
-    assert next_run(jobs.WATCH, NOW) == NOW + timedelta(minutes=10)
-    assert next_run(jobs.SCHEDULE, NOW) == NOW + timedelta(minutes=1)
+    assert next_run(runs.NIGHTLY, NOW) == datetime(2026, 3, 6, 0, 15, tzinfo=UTC)
+    assert next_run(runs.WATCH, NOW) == NOW + timedelta(minutes=10)
+    assert next_run(runs.SCHEDULE, NOW) == NOW + timedelta(minutes=1)
 
 
 def test_states__running_experiment__is_watched_and_stored(running, environment):
-    _note(running, jobs.WATCH, NOW - timedelta(minutes=4))
-    watched, nightly = _state(environment, jobs.WATCH), _state(environment, jobs.NIGHTLY)
+    _note(running, runs.WATCH, NOW - timedelta(minutes=4))
+    watched, nightly = _state(environment, runs.WATCH), _state(environment, runs.NIGHTLY)
 
     assert (watched.last.outcome, watched.next_at, watched.is_late) == (
         "no new alarm",
@@ -46,19 +46,19 @@ def test_states__running_experiment__is_watched_and_stored(running, environment)
         False,
     )
     assert (nightly.last, nightly.next_at, nightly.is_late) == (None, START + timedelta(minutes=15), True)
-    assert (_state(environment, jobs.SCHEDULE), _state(environment, jobs.FREE)) == (None, None)
+    assert (_state(environment, runs.SCHEDULE), _state(environment, runs.FREE)) == (None, None)
 
 
 def test_states__clock_has_stopped__is_late(running, environment):
-    _note(running, jobs.WATCH, NOW - timedelta(minutes=16))
+    _note(running, runs.WATCH, NOW - timedelta(minutes=16))
 
-    assert _state(environment, jobs.WATCH).is_late
+    assert _state(environment, runs.WATCH).is_late
 
 
 def test_states__paused__keep_the_last_run_and_wait_for_none(running, environment):
-    _note(running, jobs.WATCH, NOW - timedelta(days=3))
+    _note(running, runs.WATCH, NOW - timedelta(days=3))
     Experiment.objects.update(status="paused")
-    state = _state(environment, jobs.WATCH)
+    state = _state(environment, runs.WATCH)
 
     assert (state.last.started_at, state.next_at, state.is_late) == (NOW - timedelta(days=3), None, False)
 
@@ -67,7 +67,7 @@ def test_states__draft_with_a_date__waits_for_it(make_experiment, environment):
     make_experiment(startsAt=NOW + timedelta(days=1))
     (state,) = job_states([environment], now=NOW)
 
-    assert (state.job, state.next_at) == (jobs.SCHEDULE, NOW + timedelta(days=1, minutes=1))
+    assert (state.job, state.next_at) == (runs.SCHEDULE, NOW + timedelta(days=1, minutes=1))
 
 
 @pytest.mark.django_db(transaction=True)
@@ -76,18 +76,18 @@ def test_job__that_fails__is_noted_as_failed_and_goes_again(running, environment
         raise RuntimeError("out of luck")
 
     with monkeypatch.context() as patched:
-        patched.setattr(jobs, "analyse", fail)
+        patched.setattr(runs, "analyse", fail)
         with pytest.raises(RuntimeError):
-            jobs.watch(running.pk)
-    state = _state(environment, jobs.WATCH)
+            runs.watch(running.pk)
+    state = _state(environment, runs.WATCH)
     assert (state.last.outcome, state.is_failed) == ("failed: RuntimeError: out of luck", True)
-    jobs.watch(running.pk)
-    assert not _state(environment, jobs.WATCH).is_failed
+    runs.watch(running.pk)
+    assert not _state(environment, runs.WATCH).is_failed
 
 
 def test_page__shows_runs_of_what_one_may_see(console_viewer, console_outsider, client, running):
     url = reverse("admin:experiments_experiment_jobs")
-    _note(running, jobs.WATCH, NOW)
+    _note(running, runs.WATCH, NOW)
     text = console_viewer.get(url).content.decode()
 
     assert all(words in text for words in ("2026-03-05 12:34:56", "1234 ms", "no new alarm", "overdue"))

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import pytest
 from django.urls import reverse
 
-from analytics.events import Batch
+from analytics.event_records import Batch
 from analytics.services import store_events
 from experiments import services
 from experiments.admin import results

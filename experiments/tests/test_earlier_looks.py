@@ -4,8 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from experiments import jobs, services
+from experiments import services
 from experiments.analysis import results_for
+from experiments.jobs import runs
 from experiments.models import ExperimentResult
 from experiments.selectors import get_experiment, latest_results
 from experiments.tests.conftest import START
@@ -19,7 +20,7 @@ LATER = START + 10 * DAY
 def faded(running, expose):
     """Strong on the first day and stored that way; then many users without a difference."""
     expose(running, {"control": 2000, "treatment": 2000}, converted={"control": 200, "treatment": 330})
-    jobs.store_nightly(running.pk, now=START + 2 * DAY)
+    runs.store_nightly(running.pk, now=START + 2 * DAY)
     expose(
         running,
         {"control": 3000, "treatment": 3000},
@@ -48,7 +49,7 @@ def test_running_minimum__evidence_fades__keeps_the_earlier_look(faded):
 
 
 def test_running_minimum__stored_look__is_computed_again_to_the_digit(faded):
-    jobs.store_nightly(faded.pk, now=LATER)
+    runs.store_nightly(faded.pk, now=LATER)
     row = latest_results(faded)
 
     assert row.payload["comparisons"][0]["sequentialPValue"] < row.payload["comparisons"][0]["lookPValue"]
@@ -89,7 +90,7 @@ def test_running_minimum__part_of_the_phase__makes_no_sequential_claim(faded):
 def test_running_minimum__planned_method__has_none(make_experiment, start, expose):
     experiment = start(make_experiment(analysis={"plannedUsers": 1000}), at=START)
     expose(experiment, {"control": 200, "treatment": 200}, converted={"control": 20, "treatment": 60})
-    jobs.store_nightly(experiment.pk, now=START + 3 * DAY)
+    runs.store_nightly(experiment.pk, now=START + 3 * DAY)
     _, comparison = _now(experiment)
 
     assert (comparison["sequentialPValue"], comparison["lookPValue"]) == (None, None)

@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from analytics.events import Batch
+from analytics.event_records import Batch
 from analytics.services import store_events
 from experiments.analysis import results_for, window_of
 from experiments.analysis.exclusions import ratio_with_bots
-from experiments.analysis.people import Source
+from experiments.analysis.units import Source
 from experiments.models import Phase
 from experiments.selectors import get_experiment
 from experiments.tests.conftest import START, conversion, exposure

@@ -5,7 +5,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from analytics.events import Batch
+from analytics.event_records import Batch
 from analytics.services import store_events
 from experiments.analysis import results_for
 from experiments.statistics.guardrails import noninferiority_lift

@@ -9,15 +9,15 @@ from psycopg.types.range import Range
 
 from audit.models import Entry
 from experiments import services
-from experiments.preflight import check_before_start
+from experiments.design.preflight import check_before_start
 from experiments.tests.conftest import HALF
 from flags.documents import layer_resource
+from flags.exchange.export import export_environment
 from flags.models import Layer, LayerSlot
-from flags.runtime import load_environment
+from flags.propagation.runtime import load_environment
 from flags.selectors import get_layer
 from flags.services.layers import create_layer, delete_layer, update_layer
 from flags.services.transfer import import_environment
-from flags.transfers import export_environment
 from tenancy.errors import Conflict, Invalid
 from tenancy.testing import ALICE
 

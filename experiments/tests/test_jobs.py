@@ -8,7 +8,8 @@ from django.db import connection, transaction
 
 from analytics.models import CohortSum
 from audit.models import Entry
-from experiments import jobs, services, tasks
+from experiments import services, tasks
+from experiments.jobs import runs
 from experiments.models import Alarm, Experiment, ExperimentResult, JobRun
 from experiments.selectors import latest_results
 from experiments.signals import experiment_alarmed
@@ -53,11 +54,11 @@ def guarded(make_metric, make_experiment, start, expose):
 
 def test_nightly__keeps_the_sums_of_days_that_are_over(running, expose):
     expose(running, {"control": 300, "treatment": 300}, converted={"control": 50, "treatment": 70})
-    first = jobs.store_nightly(running.pk, now=NIGHT)
+    first = runs.store_nightly(running.pk, now=NIGHT)
     assert CohortSum.objects.filter(experiment=running.key).count() > 0
 
     expose(running, {"control": 20, "treatment": 20}, converted={"control": 2, "treatment": 3}, prefix="more")
-    jobs.store_nightly(running.pk, now=NIGHT)
+    runs.store_nightly(running.pk, now=NIGHT)
     kept = latest_results(running)
     CohortSum.objects.all().delete()
     assert services.recompute(kept)
@@ -66,7 +67,7 @@ def test_nightly__keeps_the_sums_of_days_that_are_over(running, expose):
 
 def test_nightly__stores_results_as_of_midnight(running, expose):
     expose(running, {"control": 500, "treatment": 500}, converted={"control": 50, "treatment": 70})
-    outcome = jobs.store_nightly(running.pk, now=NIGHT)
+    outcome = runs.store_nightly(running.pk, now=NIGHT)
 
     row = latest_results(running)
     assert (row.since, row.until) == (START, START + 3 * DAY)
@@ -74,22 +75,22 @@ def test_nightly__stores_results_as_of_midnight(running, expose):
     assert row.payload["variants"][1]["conversions"] == 70
     assert (row.digest[:12] in outcome, row.code_version.startswith("analysis-")) == (True, True)
     assert row.config_versions == row.payload["configVersions"]
-    run = JobRun.objects.get(job=jobs.NIGHTLY)
+    run = JobRun.objects.get(job=runs.NIGHTLY)
     assert (run.outcome, run.experiment_id) == (outcome, running.pk)
 
 
 def test_nightly__again__stores_nothing_twice(running, expose):
     expose(running, {"control": 50, "treatment": 50})
     for _ in range(2):
-        jobs.store_nightly(running.pk, now=NIGHT)
-    jobs.store_nightly(running.pk, now=NIGHT + timedelta(hours=5))
+        runs.store_nightly(running.pk, now=NIGHT)
+    runs.store_nightly(running.pk, now=NIGHT + timedelta(hours=5))
 
     assert ExperimentResult.objects.count() == 1
 
 
 def test_nightly__computed_again_later__is_the_same_to_the_digit(running, expose, environment):
     expose(running, {"control": 500, "treatment": 500}, converted={"control": 50, "treatment": 70})
-    jobs.store_nightly(running.pk, now=NIGHT)
+    runs.store_nightly(running.pk, now=NIGHT)
     row = latest_results(running)
     services.complete_experiment(actor=ALICE, environment=environment, pk=running.pk, decision="stop")
     expose(running, {"control": 5}, at=NIGHT + DAY, prefix="later")
@@ -102,7 +103,7 @@ def test_nightly__computed_again_later__is_the_same_to_the_digit(running, expose
 def test_nightly__each_night__is_a_row_of_the_series(running, expose):
     expose(running, {"control": 50, "treatment": 50})
     for night in range(3):
-        jobs.store_nightly(running.pk, now=NIGHT + night * DAY)
+        runs.store_nightly(running.pk, now=NIGHT + night * DAY)
 
     assert [row.until for row in ExperimentResult.objects.order_by("until")] == [
         START + (3 + night) * DAY for night in range(3)
@@ -112,17 +113,17 @@ def test_nightly__each_night__is_a_row_of_the_series(running, expose):
 def test_nightly__started_after_midnight__stores_nothing(make_experiment, start):
     experiment = start(make_experiment())
 
-    assert jobs.store_nightly(experiment.pk).startswith("nothing yet")
+    assert runs.store_nightly(experiment.pk).startswith("nothing yet")
     assert not ExperimentResult.objects.exists()
 
 
 def test_nightly_ids__are_what_may_still_change(running, make_experiment, environment):
     make_experiment(name="Draft")
-    assert jobs.nightly_ids() == [running.key]
+    assert runs.nightly_ids() == [running.key]
     Experiment.objects.filter(pk=running.pk).update(status="completed", decision="stop", ended_at=START + DAY)
 
-    assert jobs.nightly_ids(START + 8 * DAY) == [running.key]
-    assert jobs.nightly_ids(START + 10 * DAY) == []
+    assert runs.nightly_ids(START + 8 * DAY) == [running.key]
+    assert runs.nightly_ids(START + 10 * DAY) == []
 
 
 @pytest.mark.django_db(transaction=True)
@@ -132,7 +133,7 @@ def test_job__while_another_process_is_at_it__is_busy(running):
     def hold():
         with transaction.atomic():
             with connection.cursor() as cursor:
-                key = [jobs._LOCK_SPACE, running.pk.int % 2**31]
+                key = [runs._LOCK_SPACE, running.pk.int % 2**31]
                 cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", key)
             held.set()
             release.wait(120)
@@ -142,16 +143,16 @@ def test_job__while_another_process_is_at_it__is_busy(running):
     other.start()
     assert held.wait(90)
     try:
-        assert jobs.watch(running.pk) == jobs.BUSY
+        assert runs.watch(running.pk) == runs.BUSY
     finally:
         release.set()
         other.join()
-    assert jobs.watch(running.pk) == "no new alarm"
+    assert runs.watch(running.pk) == "no new alarm"
 
 
 def test_watch__harm_shown__pauses_as_the_systems_act(guarded, alarms):
     experiment = guarded("pause")
-    assert jobs.watch(experiment.pk, now=NIGHT) == "1 new alarms"
+    assert runs.watch(experiment.pk, now=NIGHT) == "1 new alarms"
 
     assert Experiment.objects.get().status == "paused"
     assert alarms == [("guardrail", "pause")]
@@ -162,7 +163,7 @@ def test_watch__harm_shown__pauses_as_the_systems_act(guarded, alarms):
 
 def test_watch__harm_shown_and_kill_chosen__gives_everybody_the_control(guarded):
     experiment = guarded("kill")
-    jobs.watch(experiment.pk, now=NIGHT)
+    runs.watch(experiment.pk, now=NIGHT)
 
     assert FlagConfig.objects.get().kill_switch_variant == "control"
     assert Experiment.objects.get().status == "paused"
@@ -171,7 +172,7 @@ def test_watch__harm_shown_and_kill_chosen__gives_everybody_the_control(guarded)
 def test_watch__harm_shown_and_warn_chosen__says_so_once(guarded, alarms):
     experiment = guarded("warn")
     for _ in range(3):
-        jobs.watch(experiment.pk, now=NIGHT)
+        runs.watch(experiment.pk, now=NIGHT)
 
     assert Experiment.objects.get().status == "running"
     assert alarms == [("guardrail", "warn")]
@@ -184,7 +185,7 @@ def test_watch__split_went_wrong__pauses_where_that_was_chosen(  # noqa: PLR0917
 ):
     experiment = start(make_experiment(autoPauseOnSrm=auto_pause), at=START)
     expose(experiment, {"control": 1000, "treatment": 600})
-    jobs.watch(experiment.pk, now=NIGHT)
+    runs.watch(experiment.pk, now=NIGHT)
 
     assert Experiment.objects.get().status == status
     assert alarms == [("srm", "pause" if auto_pause else "warn")]
@@ -193,18 +194,18 @@ def test_watch__split_went_wrong__pauses_where_that_was_chosen(  # noqa: PLR0917
 def test_watch__healthy__does_nothing(running, expose, alarms):
     expose(running, {"control": 500, "treatment": 510}, converted={"control": 50, "treatment": 50})
 
-    assert jobs.watch(running.pk, now=NIGHT) == "no new alarm"
+    assert runs.watch(running.pk, now=NIGHT) == "no new alarm"
     assert alarms == []
 
 
 def test_schedule__date_has_come__starts_and_later_pauses(make_experiment):
     experiment = make_experiment(startsAt=START, endsAt=START + DAY)
-    assert jobs.due_ids(START - DAY) == []
-    assert jobs.due_ids(START) == [experiment.key]
+    assert runs.due_ids(START - DAY) == []
+    assert runs.due_ids(START) == [experiment.key]
 
-    assert jobs.keep_schedule(experiment.pk, now=START) == "started"
-    assert jobs.keep_schedule(experiment.pk, now=START + timedelta(hours=1)) == "not due"
-    assert jobs.keep_schedule(experiment.pk, now=START + DAY) == "paused at its end"
+    assert runs.keep_schedule(experiment.pk, now=START) == "started"
+    assert runs.keep_schedule(experiment.pk, now=START + timedelta(hours=1)) == "not due"
+    assert runs.keep_schedule(experiment.pk, now=START + DAY) == "paused at its end"
     assert Experiment.objects.get().status == "paused"
 
 
@@ -212,7 +213,7 @@ def test_schedule__start_is_refused__says_why_and_stays_a_draft(make_experiment,
     experiment = make_experiment(startsAt=START)
     FlagConfig.objects.update(is_enabled=False)
 
-    assert "switch it on" in jobs.keep_schedule(experiment.pk, now=START)
+    assert "switch it on" in runs.keep_schedule(experiment.pk, now=START)
     assert Experiment.objects.get().status == "draft"
 
 

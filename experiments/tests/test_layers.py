@@ -6,11 +6,12 @@ import pytest
 from openflagship.engine import Context
 
 from audit.models import Entry
-from experiments import jobs, services
+from experiments import services
+from experiments.jobs import runs
 from experiments.models import Experiment
 from experiments.tests.conftest import HALF
 from flags.models import LayerSlot
-from flags.runtime import load_environment
+from flags.propagation.runtime import load_environment
 from flags.services.layers import create_layer, delete_layer
 from tenancy.errors import Conflict, Invalid
 from tenancy.testing import ALICE
@@ -102,12 +103,12 @@ def test_layer__completed__rests_before_it_is_given_back(environment, shared):
     first = shared("a", 70)
     ended = services.complete_experiment(actor=ALICE, environment=environment, pk=first.pk, decision="stop").ended_at
 
-    assert jobs.rested_ids(ended + timedelta(days=6)) == []
+    assert runs.rested_ids(ended + timedelta(days=6)) == []
     assert _held(first) == [(0, 7000)]
-    assert jobs.rested_ids(ended + timedelta(days=7)) == [first.key]
-    assert jobs.free_layer(first.pk) == "given back"
+    assert runs.rested_ids(ended + timedelta(days=7)) == [first.key]
+    assert runs.free_layer(first.pk) == "given back"
     assert _held(first) == []
-    assert jobs.rested_ids(ended + timedelta(days=8)) == []
+    assert runs.rested_ids(ended + timedelta(days=8)) == []
     assert Entry.objects.get(action="experiment.layer_freed").after == {"layer": "checkout"}
 
 

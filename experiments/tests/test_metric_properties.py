@@ -5,7 +5,7 @@ from datetime import timedelta
 import orjson
 import pytest
 
-from analytics.events import Batch
+from analytics.event_records import Batch
 from analytics.services import store_events
 from experiments.analysis import results_for
 from experiments.models import Metric

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from django.utils import timezone
 
-from analytics.events import Batch
+from analytics.event_records import Batch
 from analytics.services import store_events
-from experiments.preflight import check_before_start
+from experiments.design.preflight import check_before_start
 from experiments.statistics.power import sample_size_means
 from experiments.tests.conftest import conversion, exposure
 

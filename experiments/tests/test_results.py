@@ -4,7 +4,7 @@ from datetime import UTC, timedelta
 
 import pytest
 
-from analytics.events import Batch
+from analytics.event_records import Batch
 from analytics.services import store_events
 from experiments import services
 from experiments.analysis import results_for

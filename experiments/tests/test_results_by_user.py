@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analytics.events import Batch
+from analytics.event_records import Batch
 from analytics.models import CohortDistribution, CohortPair, CohortSum
 from analytics.services import store_events
-from experiments import jobs, services
+from experiments import services
 from experiments.analysis import results_for
 from experiments.analysis.measures import measure
-from experiments.analysis.people import Source
+from experiments.analysis.units import Source
 from experiments.analysis.window import window_of
+from experiments.jobs import runs
 from experiments.models import ExperimentResult, Phase
 from experiments.selectors import get_experiment
 from experiments.services.results import recompute
@@ -185,7 +186,7 @@ def test_pause__nightly__keeps_what_it_leaves_of_each_day_and_changes_no_digit(e
             unit = f"user-{day}-{number}"
             bought = [conversion(running, unit, at + HOUR)] * (day < number + 2)
             store_events(Batch([exposure(running, unit, "control", at)], bought))
-    jobs.store_nightly(running.pk, now=LATER)
+    runs.store_nightly(running.pk, now=LATER)
     row = ExperimentResult.objects.get(experiment=running)
     days = CohortSum.objects.filter(experiment=running.key).order_by("day").values_list("day", flat=True)
 
@@ -270,11 +271,11 @@ def test_nightly__ratio_cap_or_cuped__keeps_sums_that_change_no_digit(with_metri
     _send(experiment, figures)
     _send(experiment, figures, at=SEEN - DAY, is_exposed=False)
     _send(experiment, figures, event_name="view", is_exposed=False)
-    jobs.store_nightly(experiment.pk, now=LATER)
+    runs.store_nightly(experiment.pk, now=LATER)
     assert CohortPair.objects.filter(experiment=experiment.key).values_list("variant", "users").distinct().count() == 2
 
     # Stored again, from what was kept, it is the same row; and so it is without.
-    jobs.store_nightly(experiment.pk, now=LATER)
+    runs.store_nightly(experiment.pk, now=LATER)
     row = ExperimentResult.objects.get(experiment=experiment)
     CohortPair.objects.all().delete()
     assert recompute(row)
@@ -298,11 +299,11 @@ def test_nightly__quantile_or_winsorised__keeps_figures_that_change_no_digit(wit
     }
     _send(experiment, figures)
     _send(experiment, figures, at=SEEN - DAY, is_exposed=False)
-    jobs.store_nightly(experiment.pk, now=LATER)
+    runs.store_nightly(experiment.pk, now=LATER)
     kept = CohortDistribution.objects.filter(experiment=experiment.key)
     assert set(kept.values_list("variant", "units")) == {("control", 30), ("treatment", 33)}
 
-    jobs.store_nightly(experiment.pk, now=LATER)
+    runs.store_nightly(experiment.pk, now=LATER)
     row = ExperimentResult.objects.get(experiment=experiment)
     kept.delete()
     CohortPair.objects.all().delete()

@@ -13,7 +13,7 @@ from experiments.models import Experiment, Phase
 from experiments.signals import experiment_changed
 from experiments.tests.conftest import HALF, START
 from flags.models import Change, FlagConfig
-from flags.runtime import load_environment
+from flags.propagation.runtime import load_environment
 from flags.services import kill_flag, update_flag
 from tenancy.errors import Conflict, Invalid
 from tenancy.testing import ALICE

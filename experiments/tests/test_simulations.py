@@ -5,7 +5,7 @@ import io
 import pytest
 from django.core.management import CommandError, call_command
 
-from experiments.simulations import NullCheck, check_null, forecast
+from experiments.design.simulations import NullCheck, check_null, forecast
 from experiments.tests.conftest import START
 from tenancy.errors import Invalid
 

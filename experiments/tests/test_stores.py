@@ -4,15 +4,15 @@ from datetime import timedelta
 
 import orjson
 
-from analytics.events import Batch
+from analytics.event_records import Batch
 from analytics.services import store_events
-from analytics.stores.clickhouse import ClickHouseStore
-from analytics.stores.postgres import PostgresStore
+from analytics.stores.clickhouse.store import ClickHouseStore
+from analytics.stores.postgres.store import PostgresStore
 from analytics.testing import STORES
 from experiments.analysis import results_for
-from experiments.planning import estimate
+from experiments.design.planning import estimate
+from experiments.design.simulations import check_null
 from experiments.selectors import get_metric
-from experiments.simulations import check_null
 from experiments.tests.conftest import START, conversion, exposure
 
 SEEN = START + timedelta(hours=5)

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from analytics.events import Batch
+from analytics.event_records import Batch
 from analytics.models import ExposurePhase
 from analytics.services import store_events
 from audit.models import Entry

@@ -11,7 +11,7 @@ from django.shortcuts import redirect, render
 from flags import services
 from flags.admin.bulk import Run, Selection, select, sent_selection
 from flags.models import FlagConfig
-from tenancy.admin import visit
+from tenancy.console_kit.context import console_context
 from tenancy.models import Role
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def archive(model_admin: "FlagConfigAdmin", request: HttpRequest) -> HttpRespons
         return ask(model_admin, request, rows, "Say why: whoever reads the log next needs to know.")
     configs = {config.pk: config for config in rows}
     _require(request, list(configs.values()))
-    actor = visit(request).actor
+    actor = console_context(request).actor
     run = Run.sent(request.POST, list(configs))
     run.work(
         configs,
@@ -73,7 +73,7 @@ def archive(model_admin: "FlagConfigAdmin", request: HttpRequest) -> HttpRespons
 def _require(request: HttpRequest, configs: list[FlagConfig]) -> None:
     """Raises PermissionDenied: an archived flag is served in no environment, so the role must reach all of them."""
     projects = {config.environment.project_id: config.environment.project for config in configs}
-    if not all(visit(request).may_in_project(Role.EDITOR, project) for project in projects.values()):
+    if not all(console_context(request).may_in_project(Role.EDITOR, project) for project in projects.values()):
         raise PermissionDenied
 
 

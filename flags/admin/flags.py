@@ -11,24 +11,14 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.urls import URLPattern, path
 from unfold.decorators import display
 
-from flags.admin import (
-    archive_many,
-    comparison,
-    exposures,
-    history,
-    kill,
-    kill_many,
-    kill_tag,
-    page,
-    people,
-    suggestions,
-    tryout,
-)
-from flags.admin.environments import PerEnvironmentAdmin
+from flags.admin import archive_many
+from flags.admin.flag import affected_users, comparison, exposures, history, page, suggestions, tryout
+from flags.admin.killing import kill, kill_many, kill_tag
 from flags.admin.list import FlagList, StateFilter, TagFilter, TypeFilter, matching
 from flags.documents import percent_of
 from flags.models import FlagConfig
-from tenancy.admin import visit
+from tenancy.console_kit.context import console_context
+from tenancy.console_kit.environments import PerEnvironmentAdmin
 from tenancy.instants import moment
 from tenancy.models import Role
 
@@ -48,7 +38,7 @@ class FlagConfigAdmin(PerEnvironmentAdmin):
     actions = ["kill_selected", "release_selected", "archive_selected"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[FlagConfig]:
-        environments = [environment.pk for environment in visit(request).environments]
+        environments = [environment.pk for environment in console_context(request).environments]
         found = FlagConfig.objects.filter(environment__in=environments)
         return found.select_related("flag", "environment__project__organization")
 
@@ -70,8 +60,8 @@ class FlagConfigAdmin(PerEnvironmentAdmin):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """A new flag is one of the whole project's, in each of its environments."""
-        environment = visit(request).environment
-        return environment is not None and visit(request).may_in_project(Role.EDITOR, environment.project)
+        environment = console_context(request).environment
+        return environment is not None and console_context(request).may_in_project(Role.EDITOR, environment.project)
 
     @display(description="Flag", header=True, ordering="flag__key")
     def flag_header(self, config: FlagConfig) -> tuple[str, str]:
@@ -119,7 +109,7 @@ class FlagConfigAdmin(PerEnvironmentAdmin):
         return [
             route("new/preview/", self._preview_new, "preview_new"),
             route("<path:object_id>/preview/", self._on_flag(page.preview), "preview"),
-            route("<path:object_id>/people/", self._on_flag(people.fragment), "people"),
+            route("<path:object_id>/people/", self._on_flag(affected_users.fragment), "people"),
             route("<path:object_id>/compare/", self._on_flag(comparison.page), "compare"),
             route("attributes/", self._attributes, "attributes"),
             route("<path:object_id>/kill/", self._on_flag(kill.kill, needs_editor=True), "kill"),
@@ -168,7 +158,7 @@ class FlagConfigAdmin(PerEnvironmentAdmin):
 
     def _attributes(self, request: HttpRequest) -> HttpResponse:
         """What to suggest in conditions, for whoever may see the environment in view."""
-        environment = visit(request).environment
+        environment = console_context(request).environment
         return JsonResponse(suggestions.attributes_of(environment) if environment is not None else {})
 
     def _on_flag(self, view: View, *, needs_editor: bool = False) -> View:
@@ -180,7 +170,7 @@ class FlagConfigAdmin(PerEnvironmentAdmin):
                 raise Http404("There is no such flag, or it belongs to another tenant.")
             if needs_editor and not self.has_edit_permission(request, config):
                 raise PermissionDenied
-            visit(request).remember(config.environment)
+            console_context(request).remember(config.environment)
             return view(self, request, config, **given)
 
         return run
@@ -192,7 +182,7 @@ class FlagConfigAdmin(PerEnvironmentAdmin):
         """Run a view for the environment in view, for its editors."""
 
         def run(request: HttpRequest) -> HttpResponse:
-            environment = visit(request).environment
+            environment = console_context(request).environment
             if environment is None or not self.has_edit_permission(request):
                 raise PermissionDenied
             return view(self, request, environment)

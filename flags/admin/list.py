@@ -8,25 +8,10 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 
 from flags.models import Flag, FlagConfig, Rule
-from tenancy.admin import ConsoleList, visit
+from tenancy.console_kit.context import console_context
+from tenancy.console_kit.environments import EnvironmentList
 
 _MOST_TAGS = 100
-
-
-class EnvironmentList(ConsoleList):
-    """Shows the environment in view; `?environment=` names another."""
-
-    has_environment = False
-
-    def get_filters_params(self, params: Any = None) -> dict[str, Any]:
-        found: dict[str, Any] = super().get_filters_params(params)
-        found.pop("environment", None)
-        return found
-
-    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
-        environment = visit(request).environment
-        self.has_environment = environment is not None
-        return super().get_queryset(request, exclude_parameters).filter(environment=environment)
 
 
 class FlagList(EnvironmentList):
@@ -82,7 +67,7 @@ class TagFilter(SimpleListFilter):
     parameter_name = "tag"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002 - Django's signature
-        environment = visit(request).environment
+        environment = console_context(request).environment
         if environment is None:
             return []
         rows = Flag.objects.filter(project=environment.project_id, is_archived=False).exclude(tags=[])

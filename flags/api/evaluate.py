@@ -5,9 +5,9 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from flags import evaluation
 from flags.api import serializers
-from flags.metrics import EVALUATION_SECONDS
+from flags.evaluation import answers
+from flags.prometheus import EVALUATION_SECONDS
 from tenancy.api.authentication import IsEnvironmentKey
 from tenancy.api.negotiation import JsonNegotiation
 from tenancy.api.request import Request
@@ -25,7 +25,7 @@ class EvaluateView(APIView):
     )
     def post(self, request: Request) -> Response:
         with EVALUATION_SECONDS.time():
-            status, body, _ = evaluation.evaluate(_caller(request), request.data)
+            status, body, _ = answers.evaluate(_caller(request), request.data)
         return Response(orjson.Fragment(body), status=status)
 
 
@@ -38,9 +38,9 @@ class EvaluateAllView(APIView):
     @extend_schema(request=serializers.EvaluateAllSerializer, responses=serializers.AnswersSerializer)
     def post(self, request: Request) -> Response:
         with EVALUATION_SECONDS.time():
-            body = evaluation.evaluate_all(_caller(request), request.data)
+            body = answers.evaluate_all(_caller(request), request.data)
         return Response(orjson.Fragment(body))
 
 
-def _caller(request: Request) -> evaluation.Caller:
-    return evaluation.Caller(request.user.own_environment_id, user_agent=request.META.get("HTTP_USER_AGENT"))
+def _caller(request: Request) -> answers.Caller:
+    return answers.Caller(request.user.own_environment_id, user_agent=request.META.get("HTTP_USER_AGENT"))

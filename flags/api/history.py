@@ -5,10 +5,11 @@ from rest_framework.response import Response
 
 from audit.documents import entry_resource
 from audit.models import Entry
-from flags import history, selectors, services
+from flags import selectors, services
 from flags.api import serializers
 from flags.api.views import with_project_editor
 from flags.documents import flag_resource
+from flags.versions import history
 from tenancy.api.request import Request
 from tenancy.api.serializers import AuditEntrySerializer
 from tenancy.api.views import WHERE, EnvironmentView, paginate, paginated, payload, refuse_unknown

@@ -1,4 +1,4 @@
-"""OFREP's two routes; see `flags.ofrep` for what they answer."""
+"""OFREP's two routes; see `flags.evaluation.ofrep` for what they answer."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from rest_framework.exceptions import ParseError
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from flags import ofrep
-from flags.evaluation import Caller
+from flags.evaluation import ofrep
+from flags.evaluation.answers import Caller
 from tenancy.api.authentication import IsEnvironmentKey
 from tenancy.api.negotiation import JsonNegotiation
 from tenancy.api.request import Request

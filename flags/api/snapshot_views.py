@@ -11,11 +11,12 @@ from rest_framework.permissions import AllowAny
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from flags import selectors, signing
+from flags import selectors
+from flags.propagation import signing
+from flags.propagation.acknowledgements import ACKNOWLEDGEMENTS, parse
+from flags.propagation.kill_status import kill_status
+from flags.propagation.snapshots import snapshot_of
 from flags.services.signing import retire_previous_signing_key, rotate_signing_key
-from flags.snapshots import snapshot_of
-from flags.streaming.acknowledgements import ACKNOWLEDGEMENTS, parse
-from flags.streaming.board import kill_status
 from tenancy import access
 from tenancy.api.authentication import IsServerKey
 from tenancy.api.request import Request

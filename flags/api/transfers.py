@@ -7,10 +7,12 @@ from django.conf import settings
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
-from flags import impact, services, transfers
+from flags import services
 from flags.api import serializers
 from flags.documents import flag_resource
-from flags.importers import FORMATS, convert
+from flags.evaluation import impact
+from flags.exchange import export
+from flags.exchange.formats import FORMATS, convert
 from flags.services.transfer import Report
 from tenancy import access
 from tenancy.api.request import Request
@@ -63,7 +65,7 @@ class ExportView(_OneEnvironmentView):
     @extend_schema(parameters=_PROJECT, responses=serializers.ExportSerializer)
     def get(self, request: Request, key: str) -> Response:
         environment = self.named(request, key, Role.VIEWER)
-        body = transfers.export_environment(environment)
+        body = export.export_environment(environment)
         name = f"{environment.project.key}-{environment.key}.json"
         return Response(body, headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
@@ -80,7 +82,7 @@ class ImportView(_OneEnvironmentView):
         access.require(request.user, environment.project, Role.EDITOR)
         sent = payload(serializers.ImportSerializer, request)
         refuse_unknown(sent, ("format", "data", "sourceEnvironment", "dryRun"))
-        kind = sent.get("format", transfers.FORMAT)
+        kind = sent.get("format", export.FORMAT)
         data, notes = _native(kind, sent)
         is_dry_run = sent.get("dryRun", False)
         report = services.import_environment(
@@ -94,9 +96,9 @@ def _native(kind: str, sent: dict[str, Any]) -> tuple[dict[str, Any], list[dict[
     if kind in FORMATS:
         return convert(kind, sent["data"], environment=sent.get("sourceEnvironment"))
     data: dict[str, Any] = sent["data"]
-    if data.get("format") != transfers.FORMAT or data.get("formatVersion") != transfers.FORMAT_VERSION:
+    if data.get("format") != export.FORMAT or data.get("formatVersion") != export.FORMAT_VERSION:
         raise Invalid(
-            f"This is no export of version {transfers.FORMAT_VERSION}; for another product's file send the format: "
+            f"This is no export of version {export.FORMAT_VERSION}; for another product's file send the format: "
             f"{', '.join(FORMATS)}.",
             attr="data.format",
             code="unknown_format",

@@ -10,11 +10,13 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.response import Response
 
 from audit.services import is_same
-from flags import history, preview, selectors, services, staleness
+from flags import selectors, services, staleness
 from flags.api import serializers
 from flags.documents import flag_resource
+from flags.evaluation import preview
 from flags.models import Flag, FlagConfig
 from flags.services.drafts import SHARED_FIELDS
+from flags.versions import history
 from tenancy import access
 from tenancy.api.audit import instant
 from tenancy.api.request import Request

@@ -8,11 +8,10 @@ from django.utils import timezone
 
 from audit.actors import Actor
 from audit.services import is_same
-from flags import log
 from flags.documents import flag_about, flag_resource, rule_document
 from flags.models import Change, Flag, FlagConfig, Rule
 from flags.selectors import configs, get_config
-from flags.services import drafts
+from flags.services import drafts, version_log
 from flags.services.recording import append_flag, record_flag
 from flags.signals import flag_changed_under_experiment
 from tenancy.errors import Conflict, Invalid, Problem
@@ -28,7 +27,7 @@ def create_flag(*, actor: Actor, environment: Environment, payload: Mapping[str,
     there. Raises Invalid, or Conflict `key_exists`.
     """
     project = environment.project
-    environments = log.lock_project(project)
+    environments = version_log.lock_project(project)
     draft = _new_draft(project, environments[environment.pk], payload)
     flag = draft.flag
     existing = configs(environment).filter(flag__key=flag.key).first()
@@ -135,7 +134,7 @@ def update_flag(
     (name, tags, variants …) changes in every environment. Raises Invalid, NotFound, Conflict `version_conflict` or
     `rollout_conflict`.
     """
-    environments = log.lock_project(environment.project)
+    environments = version_log.lock_project(environment.project)
     config = get_config(environments[environment.pk], key)
     before = flag_resource(config)
     refuse_stale("flag", before, version)
@@ -219,7 +218,7 @@ def _check_elsewhere(flag: Flag, config: FlagConfig) -> None:
 @transaction.atomic
 def archive_flag(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> FlagConfig:
     """Stop serving the flag in every environment; it keeps its key, history and events. Again: nothing happens."""
-    environments = log.lock_project(environment.project)
+    environments = version_log.lock_project(environment.project)
     config = get_config(environments[environment.pk], key)
     flag = config.flag
     if flag.is_archived:
@@ -231,7 +230,7 @@ def archive_flag(*, actor: Actor, environment: Environment, key: str, reason: st
     for row in flag.configs.all():
         row.version += 1
         row.save(update_fields=["version", "updated_at"])
-        log.append(
+        version_log.append(
             environment=environments[row.environment_id],
             actor=actor,
             kind=Change.Kind.FLAG_ARCHIVED,
@@ -262,7 +261,7 @@ def _refuse_in_use(flag: Flag) -> None:
 @transaction.atomic
 def restore_flag(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> FlagConfig:
     """Serve an archived flag again, as it was configured. On an active one: nothing happens."""
-    environments = log.lock_project(environment.project)
+    environments = version_log.lock_project(environment.project)
     config = get_config(environments[environment.pk], key)
     flag = config.flag
     if not flag.is_archived:
@@ -286,7 +285,7 @@ def set_experiment(
 
     The caller audits: what happened is an act on the experiment. `salt` reshuffles (a restarted experiment).
     """
-    locked = log.lock_environment(environment)
+    locked = version_log.lock_environment(environment)
     config = get_config(locked, key)
     if section is not None and config.experiment and config.experiment["id"] != section["id"]:
         raise Conflict(
@@ -306,7 +305,7 @@ def set_experiment(
 @transaction.atomic
 def configure_environment(*, actor: Actor, environment: Environment) -> None:
     """Give every flag of the project a configuration, switched off, in a new environment."""
-    locked = log.lock_environment(environment)
+    locked = version_log.lock_environment(environment)
     for flag in Flag.objects.filter(project=environment.project):
         config = _new_config(flag, locked)
         _name_default_variants(config)

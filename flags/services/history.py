@@ -3,13 +3,12 @@
 from django.db import transaction
 
 from audit.actors import Actor
-from flags import log
 from flags.documents import flag_resource
-from flags.history import document_of_version
 from flags.models import FlagConfig
 from flags.selectors import get_config
-from flags.services import drafts
+from flags.services import drafts, version_log
 from flags.services.flags import commit_draft
+from flags.versions.history import document_of_version
 from tenancy.errors import Conflict
 from tenancy.models import Environment
 
@@ -21,7 +20,7 @@ def rollback_flag(*, actor: Actor, environment: Environment, key: str, version: 
     Ranges, salt and rule ids come back to the byte. Name, description and tags are no evaluator's, and stay; so do the
     kill switch and a running experiment, whose split stays locked. Raises NotFound, Invalid, Conflict.
     """
-    environments = log.lock_project(environment.project)
+    environments = version_log.lock_project(environment.project)
     config = get_config(environments[environment.pk], key)
     if config.flag.is_archived:
         raise Conflict(f"{key!r} is archived; restore it before going back.", code="flag_archived")

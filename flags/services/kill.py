@@ -11,9 +11,9 @@ from django.utils import timezone
 
 from audit.actors import Actor
 from audit.services import Act, record_each
-from flags import log
 from flags.models import Change, FlagConfig
 from flags.selectors import configs, get_config
+from flags.services import version_log
 from flags.services.drafts import refuse_archived
 from flags.services.recording import flag_change
 from tenancy.errors import Conflict, Invalid
@@ -28,7 +28,7 @@ def kill_flag(
 
     Killing to the same variant again changes nothing, so that a nervous second click is free.
     """
-    locked = log.lock_environment(environment)
+    locked = version_log.lock_environment(environment)
     config = get_config(locked, key)
     if config.flag.is_archived:
         raise Conflict(f"{key!r} is archived, so nobody is served it.", code="flag_archived")
@@ -50,7 +50,7 @@ def release_flag(*, actor: Actor, environment: Environment, key: str, reason: st
 
     Raises Conflict `flag_archived` for a killed one that was archived: its document must not be heard again.
     """
-    locked = log.lock_environment(environment)
+    locked = version_log.lock_environment(environment)
     config = get_config(locked, key)
     if config.is_killed:
         refuse_archived(config.flag)
@@ -64,7 +64,7 @@ def kill_flags(*, actor: Actor, environment: Environment, keys: Iterable[str], r
 
     Returns those that are killed now, the ones that were killed before included.
     """
-    locked = log.lock_environment(environment)
+    locked = version_log.lock_environment(environment)
     found = list(configs(locked).filter(flag__key__in=set(keys), flag__is_archived=False))
     _switch(actor, locked, [(config, config.off_variant) for config in found], reason)
     return found
@@ -76,7 +76,7 @@ def release_flags(*, actor: Actor, environment: Environment, keys: Iterable[str]
 
     Returns them, the ones that were not killed included.
     """
-    locked = log.lock_environment(environment)
+    locked = version_log.lock_environment(environment)
     found = list(configs(locked).filter(flag__key__in=set(keys), flag__is_archived=False))
     _switch(actor, locked, [(config, "") for config in found], reason)
     return found
@@ -130,7 +130,7 @@ def _switch(actor: Actor, environment: Environment, wanted: list[tuple[FlagConfi
         return
     for forced, pks in alike.items():
         FlagConfig.objects.filter(pk__in=pks).update(**_switched(forced, now, reason), version=F("version") + 1)
-    log.append_each(environment=environment, actor=actor, changes=changes)
+    version_log.append_each(environment=environment, actor=actor, changes=changes)
     record_each(actor=actor, organization_id=environment.project.organization_id, acts=acts)
 
 

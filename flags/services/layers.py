@@ -10,10 +10,10 @@ from openflagship.engine import BUCKETS
 from psycopg.types.range import Range
 
 from audit.actors import Actor
-from flags import log
 from flags.documents import layer_resource
 from flags.models import Layer, LayerSlot
 from flags.selectors import get_layer
+from flags.services import version_log
 from flags.services.recording import record, refuse_unknown
 from tenancy.errors import Conflict, Invalid
 from tenancy.models import Environment
@@ -28,7 +28,7 @@ _READ_ONLY_FIELDS = {"salt", "experiments", "holdout", "version", "createdAt", "
 @transaction.atomic
 def create_layer(*, actor: Actor, environment: Environment, payload: Mapping[str, Any]) -> tuple[Layer, bool]:
     """Create a layer; one that exists with the same name is answered with what is there. Raises Invalid, Conflict."""
-    locked = log.lock_environment(environment)
+    locked = version_log.lock_environment(environment)
     refuse_unknown(payload, _FIELDS | _READ_ONLY_FIELDS)
     key = payload.get("key", "")
     name = payload.get("name") or key
@@ -60,7 +60,7 @@ def update_layer(
 
     A holdout that shrinks gives its lowest buckets free: whoever was held out there may be enrolled from then on.
     """
-    log.lock_environment(environment)
+    version_log.lock_environment(environment)
     layer = get_layer(environment, key)
     before = layer_resource(layer)
     refuse_stale("layer", before, version)
@@ -80,7 +80,7 @@ def update_layer(
 @transaction.atomic
 def delete_layer(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> None:
     """Delete a layer that no experiment uses. Raises NotFound, or Conflict `in_use` naming the experiments."""
-    log.lock_environment(environment)
+    version_log.lock_environment(environment)
     layer = get_layer(environment, key)
     users = _experiments_in(layer)
     if users:
@@ -107,7 +107,7 @@ def reserve_range(layer: Layer, experiment_id: UUID, buckets: int) -> list[tuple
     """
     if not 0 < buckets <= BUCKETS:
         raise Invalid(f"Reserve from 1 to {BUCKETS} buckets.", attr="trafficPercent", code="out_of_range")
-    log.lock([layer.environment_id])
+    version_log.lock([layer.environment_id])
     owners: list[UUID | str | None] = [None] * BUCKETS
     for slot in LayerSlot.objects.filter(layer=layer):
         owners[slot.buckets.lower : slot.buckets.upper] = [slot.experiment_id or _HELD_OUT] * (

@@ -9,8 +9,8 @@ from django.db import transaction
 from django.db.models import Case, F, Max, Min, Q, QuerySet, When, Window
 
 from audit.actors import Actor
-from flags import log
 from flags.models import Change, LogFloor
+from flags.services import version_log
 from flags.services.recording import record
 from tenancy.models import Environment
 
@@ -52,7 +52,7 @@ def _prune(actor: Actor, environment: Environment, before: datetime, dry_run: bo
         return pruned
     with transaction.atomic():
         # As every writer does, before it audits; they wait for this row and its audit, not for the deleting.
-        log.lock_environment(environment)
+        version_log.lock_environment(environment)
         # The floor first: from here on nobody reads what is half gone. Another run may have set a higher one meanwhile.
         row, _ = LogFloor.objects.get_or_create(environment=environment)
         row.version = max(row.version, floor)

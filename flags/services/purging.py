@@ -7,9 +7,9 @@ from django.db.models import ProtectedError
 
 import audit.services
 from audit.actors import Actor
-from flags import log
 from flags.documents import flag_about
 from flags.models import Flag
+from flags.services import version_log
 
 
 def purge_flags(*, actor: Actor, archived_before: datetime) -> tuple[list[str], list[str]]:
@@ -33,7 +33,7 @@ def purge_flags(*, actor: Actor, archived_before: datetime) -> tuple[list[str], 
 @transaction.atomic
 def _purge(actor: Actor, pk: int, archived_before: datetime) -> bool:
     flag = Flag.objects.select_related("project__organization").get(pk=pk)
-    log.lock_project(flag.project)
+    version_log.lock_project(flag.project)
     # It may have been restored since it was listed.
     locked = Flag.objects.filter(pk=pk, is_archived=True, archived_at__lt=archived_before).first()
     if locked is None:

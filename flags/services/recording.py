@@ -5,9 +5,9 @@ from typing import Any
 
 import audit.services
 from audit.actors import Actor
-from flags import log
 from flags.documents import flag_about, flag_document, flag_resource
 from flags.models import Change, FlagConfig
+from flags.services import version_log
 from tenancy.errors import Invalid, Problem
 from tenancy.models import Environment
 
@@ -33,7 +33,7 @@ def append_flag(
 ) -> Change:
     """Log the flag as evaluators get it now, in an environment that `log.lock` has locked."""
     change = flag_change(config, kind)
-    log.append_each(environment=environment, actor=actor, changes=[change])
+    version_log.append_each(environment=environment, actor=actor, changes=[change])
     return change
 
 

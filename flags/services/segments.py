@@ -8,10 +8,10 @@ from openflagship.engine import DecodeError, decode_segment, links
 
 from audit.actors import Actor
 from audit.services import is_same
-from flags import log
 from flags.documents import segment_document, segment_resource
 from flags.models import Change, Segment
 from flags.selectors import get_segment, segment_users, segments_in
+from flags.services import version_log
 from flags.services.recording import record, refuse_unknown
 from flags.signals import segment_changed
 from tenancy.errors import Conflict, Invalid, Problem
@@ -29,7 +29,7 @@ def create_segment(*, actor: Actor, environment: Environment, payload: Mapping[s
 
     Raises Invalid (code `segment_cycle` for segments that use each other), or Conflict `key_exists`.
     """
-    locked = log.lock_environment(environment)
+    locked = version_log.lock_environment(environment)
     refuse_unknown(payload, (*_FIELDS, *_READ_ONLY_FIELDS))
     segment = Segment(environment=locked, key=payload.get("key", ""), version=1)
     _apply(segment, payload)
@@ -62,7 +62,7 @@ def update_segment(
     reason: str = "",
 ) -> Segment:
     """Change a segment; what is not named stays with `is_partial`, else becomes empty. Raises as `create_segment`."""
-    locked = log.lock_environment(environment)
+    locked = version_log.lock_environment(environment)
     segment = get_segment(environment, key)
     before = segment_resource(segment)
     refuse_stale("segment", before, version)
@@ -82,7 +82,7 @@ def update_segment(
 @transaction.atomic
 def delete_segment(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> None:
     """Delete a segment that nothing uses. Raises NotFound, or Conflict `in_use` naming each user."""
-    locked = log.lock_environment(environment)
+    locked = version_log.lock_environment(environment)
     segment = get_segment(environment, key)
     users = segment_users(segment)
     if users:
@@ -91,7 +91,7 @@ def delete_segment(*, actor: Actor, environment: Environment, key: str, reason: 
         )
     before = segment_resource(segment)
     segment.delete()
-    log.append(
+    version_log.append(
         environment=locked,
         actor=actor,
         kind=Change.Kind.SEGMENT_UPDATED,
@@ -151,7 +151,7 @@ def _commit(
     before: dict[str, Any] | None,
     reason: str = "",
 ) -> None:
-    log.append(
+    version_log.append(
         environment=environment,
         actor=actor,
         kind=Change.Kind.SEGMENT_UPDATED,

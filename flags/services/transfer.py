@@ -12,11 +12,10 @@ from openflagship.ids import uuid7
 
 from audit.actors import Actor
 from audit.services import is_same
-from flags import log
 from flags.documents import flag_about, flag_document, flag_resource
 from flags.models import Flag, FlagConfig, Rule
 from flags.selectors import configs, get_config
-from flags.services import drafts
+from flags.services import drafts, version_log
 from flags.services.flags import archive_flag, commit_draft, insert_draft
 from flags.services.layers import create_layer, update_layer
 from flags.services.segments import create_segment, update_segment
@@ -58,7 +57,7 @@ def import_environment(
     lists = {name: _list_of(data, name) for name in ("segments", "layers", "flags")}
     report = Report()
     with transaction.atomic():
-        log.lock_project(environment.project)
+        version_log.lock_project(environment.project)
         for entity, items, put in (
             ("segment", lists["segments"], _put_segment),
             ("layer", lists["layers"], _put_layer),
@@ -154,7 +153,7 @@ def _put_layer(actor: Actor, environment: Environment, item: dict[str, Any]) -> 
 
 
 def _put_flag(actor: Actor, environment: Environment, item: dict[str, Any]) -> str:
-    environments = log.lock_project(environment.project)
+    environments = version_log.lock_project(environment.project)
     existing = configs(environment).filter(flag__key=item["key"]).first()
     document = _document_of(item, existing)
     decode_flag(document)
@@ -263,7 +262,7 @@ def copy_flag(*, actor: Actor, source: Environment, target: Environment, key: st
     """
     if source.project_id != target.project_id or source.pk == target.pk:
         raise Invalid([Problem("to", "other_project", "Copy to another environment of the same project.")])
-    environments = log.lock_project(source.project)
+    environments = version_log.lock_project(source.project)
     from_config, to_config = get_config(source, key), get_config(target, key)
     if to_config.flag.is_archived:
         raise Conflict(f"{key!r} is archived; restore it before copying it.", code="flag_archived")

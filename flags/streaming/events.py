@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from flags.propagation import Step
+from flags.propagation.publishing import Step
 
 SNAPSHOT = "snapshot"
 KEEP_ALIVE = b": keep-alive\n\n"

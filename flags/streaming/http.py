@@ -12,10 +12,10 @@ import orjson
 import structlog
 from openflagship.ids import uuid7
 
-from flags import readiness
-from flags.runtime import RUNTIME
+from flags.propagation import readiness
+from flags.propagation.acknowledgements import ACKNOWLEDGEMENTS, parse
+from flags.propagation.runtime import RUNTIME
 from flags.streaming import ofrep
-from flags.streaming.acknowledgements import ACKNOWLEDGEMENTS, parse
 from flags.streaming.client import Client
 from flags.streaming.events import KEEP_ALIVE, Event, retry
 from flags.streaming.hub import HUB, UnknownEnvironmentError

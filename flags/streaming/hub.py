@@ -13,15 +13,16 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connections
 from redis.exceptions import RedisError
 
-from flags import loading, standby
-from flags.metrics import STREAM_CLIENTS, STREAM_CLOSED
-from flags.propagation import Step
-from flags.runtime import RUNTIME
-from flags.snapshots import snapshot_of
-from flags.streaming.acknowledgements import ACKNOWLEDGEMENTS
+from flags.prometheus import STREAM_CLIENTS, STREAM_CLOSED
+from flags.propagation import cold_start_copy
+from flags.propagation.acknowledgements import ACKNOWLEDGEMENTS
+from flags.propagation.publishing import Step
+from flags.propagation.runtime import RUNTIME
+from flags.propagation.snapshots import snapshot_of
 from flags.streaming.client import Client
 from flags.streaming.events import SNAPSHOT, Event, event_of
 from flags.streaming.feed import Feed
+from flags.versions import loading
 from tenancy.keyring import KEYRING
 
 log = structlog.get_logger(__name__)
@@ -283,7 +284,7 @@ def _history(environment_id: int, after: int) -> tuple[list[Step], bool]:
     finally:
         connections.close_all()
     try:
-        return standby.recent_steps(environment_id), False
+        return cold_start_copy.recent_steps(environment_id), False
     except RedisError as error:
         log.debug("stream_lost_redis", error=type(error).__name__)
         return [], False

@@ -11,7 +11,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.routing import URLRouter
 from django.urls import path
 
-from flags.streaming.acknowledgements import ACKNOWLEDGEMENTS
+from flags.propagation.acknowledgements import ACKNOWLEDGEMENTS
 from flags.streaming.client import Client
 from flags.streaming.http import RefusedError, admit, authenticate, header, last_version
 from flags.streaming.hub import HUB, UnknownEnvironmentError

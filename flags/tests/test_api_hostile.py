@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from flags import log, services
+from flags import services
 from flags.models import Change, Flag
+from flags.services import version_log
 from tenancy.errors import Invalid
 from tenancy.testing import ALICE
 
@@ -137,7 +138,7 @@ def test_append__publishing_fails__leaves_the_change_committed(environment, make
     def fail(_change):
         raise TypeError("whatever")
 
-    monkeypatch.setattr(log.propagation, "publish_changes", fail)
+    monkeypatch.setattr(version_log.propagation, "publish_changes", fail)
     make_flag("a")
 
     assert Change.objects.count() == 1

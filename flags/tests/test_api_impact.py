@@ -6,10 +6,11 @@ import pytest
 from django.utils import timezone
 from openflagship.ids import uuid7
 
-from analytics.events import Batch, Exposure
+from analytics.event_records import Batch, Exposure
 from analytics.models import FlagUnit
 from analytics.services import store_events
-from flags import impact, services
+from flags import services
+from flags.evaluation import impact
 from flags.models import FlagConfig
 from tenancy.testing import ALICE
 

@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 from openflagship.ids import uuid7
 
-from analytics.events import Batch, Exposure
+from analytics.event_records import Batch, Exposure
 from analytics.services import store_events
 from flags import services
 from flags.models import Layer, Segment

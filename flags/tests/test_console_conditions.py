@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from flags.admin.conditions import OPERATORS, UnreadableValueError, to_text, to_value
 from flags.admin.effects import effects
-from flags.admin.sentences import describe, describe_condition
+from flags.admin.flag.sentences import describe, describe_condition
 
 SCALARS = st.one_of(
     st.text(), st.booleans(), st.integers(-(2**53), 2**53), st.floats(allow_nan=False, allow_infinity=False)

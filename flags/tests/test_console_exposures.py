@@ -4,7 +4,7 @@ import pytest
 
 from analytics.stores.base import FlagExposures
 from flags import services
-from flags.admin import exposures
+from flags.admin.flag import exposures
 from tenancy.testing import ALICE
 
 

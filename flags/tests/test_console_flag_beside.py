@@ -11,10 +11,10 @@ from django.urls import reverse
 from django.utils import timezone
 from openflagship.ids import uuid7
 
-from analytics.events import Batch, Exposure
+from analytics.event_records import Batch, Exposure
 from analytics.services import store_events
 from flags import services
-from flags.admin.snippets import snippets_for
+from flags.admin.flag.snippets import snippets_for
 from flags.models import FlagConfig
 from tenancy.testing import ALICE
 

@@ -9,8 +9,8 @@ from django.utils import timezone
 from audit.models import Entry
 from flags import services
 from flags.admin import bulk
-from flags.admin.trace import readable
-from flags.admin.tryout import read_attributes
+from flags.admin.flag.trace import readable
+from flags.admin.flag.tryout import read_attributes
 from flags.models import FlagConfig
 from tenancy.errors import Invalid
 from tenancy.testing import ALICE

@@ -9,7 +9,7 @@ from redis.exceptions import ConnectionError  # noqa: A004 - the client's own
 
 from analytics.stores import store
 from flags import services
-from flags.admin import suggestions
+from flags.admin.flag import suggestions
 from tenancy.testing import ALICE
 
 

@@ -8,10 +8,10 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from analytics.buffer import EXPOSURES
+from analytics.pipeline.exposure_buffer import EXPOSURES
 from audit.actors import Actor
 from flags import services
-from flags.runtime import RUNTIME
+from flags.propagation.runtime import RUNTIME
 from tenancy import services as tenancy
 from tenancy.keyring import KEYRING
 

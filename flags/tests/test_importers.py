@@ -3,8 +3,8 @@
 import pytest
 from openflagship.engine import Context
 
-from flags.importers import convert
-from flags.runtime import load_environment
+from flags.exchange.formats import convert
+from flags.propagation.runtime import load_environment
 from tenancy.errors import Invalid
 
 LAUNCHDARKLY = {

@@ -11,12 +11,13 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from audit.models import Entry
-from flags import history, loading, services, tasks
+from flags import services, tasks
+from flags.evaluation.preview import preview
 from flags.models import Change, FlagConfig, LogFloor
-from flags.preview import preview
+from flags.propagation.kill_status import kill_status
 from flags.selectors import get_config
 from flags.services import log_retention
-from flags.streaming.board import kill_status
+from flags.versions import history, loading
 from tenancy.errors import Invalid, NotFound
 from tenancy.testing import ALICE
 

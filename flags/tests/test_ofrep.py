@@ -7,8 +7,8 @@ import orjson
 import pytest
 from django.test import Client
 
-from analytics.buffer import EXPOSURES
-from flags.runtime import RUNTIME
+from analytics.pipeline.exposure_buffer import EXPOSURES
+from flags.propagation.runtime import RUNTIME
 
 DATA = Path(__file__).parent / "data"
 FLAGS = json.loads((DATA / "ofrep_flags.json").read_text())["flags"]

@@ -6,9 +6,10 @@ import orjson
 import pytest
 from django.db import OperationalError, connection, transaction
 
-from flags import propagation, services
+from flags import services
 from flags.models import Change
-from flags.propagation import KILLS, PUBLISHED, client, publish_changes, sweep
+from flags.propagation import publishing
+from flags.propagation.publishing import KILLS, PUBLISHED, client, publish_changes, sweep
 from tenancy.testing import ALICE
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def silent(monkeypatch):
     """A writer that crashes between commit and publish, for as long as the test wants it to."""
-    monkeypatch.setattr(propagation, "publish_changes", lambda changes: None)
+    monkeypatch.setattr(publishing, "publish_changes", lambda changes: None)
     return monkeypatch
 
 
@@ -69,7 +70,7 @@ def test_publish__a_writer_crashed_before__its_step_goes_out_with_the_next(
 ):
     make_flag("a")
     with monkeypatch.context() as crash:
-        crash.setattr(propagation, "publish_changes", lambda changes: None)
+        crash.setattr(publishing, "publish_changes", lambda changes: None)
         services.kill_flag(actor=ALICE, environment=environment, key="a")
     assert _versions(published()) == [1]
 
@@ -81,16 +82,16 @@ def test_publish__a_writer_crashed_before__its_step_goes_out_with_the_next(
 def test_publish__many_in_one_transaction__go_out_in_order_after_what_a_crashed_writer_left(
     environment, make_flag, published, monkeypatch
 ):
-    monkeypatch.setattr(propagation, "_STEPS_SENT_AT_ONCE", 2)
+    monkeypatch.setattr(publishing, "_STEPS_SENT_AT_ONCE", 2)
     keys = list("abcde")
     with monkeypatch.context() as crash:
-        crash.setattr(propagation, "publish_changes", lambda changes: None)
+        crash.setattr(publishing, "publish_changes", lambda changes: None)
         for key in keys[1:]:
             make_flag(key)
     make_flag(keys[0])
     published()
     with monkeypatch.context() as crash:
-        crash.setattr(propagation, "publish_changes", lambda changes: None)
+        crash.setattr(publishing, "publish_changes", lambda changes: None)
         services.kill_flag(actor=ALICE, environment=environment, key="c")
 
     services.kill_flags(actor=ALICE, environment=environment, keys=keys)
@@ -98,7 +99,7 @@ def test_publish__many_in_one_transaction__go_out_in_order_after_what_a_crashed_
     heard = published()
     assert _versions(heard) == list(range(6, 11))
     assert [message["key"] for message in heard] == ["c", "a", "b", "d", "e"]
-    assert client().zcard(propagation.kill_versions_key(environment.pk)) == 5
+    assert client().zcard(publishing.kill_versions_key(environment.pk)) == 5
 
 
 def test_publish__eight_writers__every_step_once_in_order(environment, make_flag, published):
@@ -137,7 +138,7 @@ def test_publish__steps_missing_and_database_away__a_kill_goes_out_all_the_same(
         raise OperationalError("away")
 
     with silent.context() as outage:
-        outage.setattr(propagation, "_steps_between", away)
+        outage.setattr(publishing, "_steps_between", away)
         publish_changes([kill])
     assert _versions(published()) == [2]
 
@@ -172,7 +173,7 @@ def test_sweep__far_behind__publishes_the_last_and_leaves_the_rest_to_the_log(
         make_flag(name)
     silent.undo()
     client().hset(PUBLISHED, str(environment.pk), 0)
-    silent.setattr(propagation, "MOST_STEPS_PUBLISHED_AT_ONCE", 2)
+    silent.setattr(publishing, "MOST_STEPS_PUBLISHED_AT_ONCE", 2)
 
     sweep({environment.pk: 6})
 
@@ -203,7 +204,7 @@ def test_sweep__database_was_restored_from_a_backup__what_is_written_then_is_hea
 
     assert _versions(published()) == [3]
     assert client().hget(PUBLISHED, str(environment.pk)) == b"3"
-    assert client().zrange(propagation.kill_versions_key(environment.pk), 0, -1) == [b"3"]
+    assert client().zrange(publishing.kill_versions_key(environment.pk), 0, -1) == [b"3"]
 
 
 def test_sweep__this_process_is_only_behind__leaves_the_watermark(environment, make_flag):

@@ -5,9 +5,11 @@ import threading
 import pytest
 from django.db import connection
 
-from flags import loading, propagation, services
-from flags.runtime import Runtime
-from flags.streaming.testing import SECONDS, eventually
+from flags import services
+from flags.propagation import publishing
+from flags.propagation.runtime import Runtime
+from flags.testing.streams import SECONDS, eventually
+from flags.versions import loading
 from tenancy.testing import ALICE
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -50,7 +52,7 @@ def test_crash__between_commit_and_publish__a_running_process_serves_it_and_publ
     runtime.start()
     try:
         with monkeypatch.context() as crash:
-            crash.setattr(propagation, "publish_changes", lambda changes: None)
+            crash.setattr(publishing, "publish_changes", lambda changes: None)
             services.kill_flag(actor=ALICE, environment=environment, key="a")
 
         eventually(lambda: runtime.environments[environment.pk].version == 2)

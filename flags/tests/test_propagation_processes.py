@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from flags.streaming.cluster import Cluster
-from flags.streaming.testing import Stream, eventually
+from flags.testing.cluster import Cluster
+from flags.testing.streams import Stream, eventually
 
 pytestmark = pytest.mark.processes
 

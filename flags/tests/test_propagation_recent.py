@@ -3,10 +3,12 @@
 import pytest
 from django.db import OperationalError
 
-from flags import loading, propagation, services, standby
+from flags import services
 from flags.models import Change
-from flags.propagation import PUBLISHED, client, recent_steps_key, sweep
-from flags.runtime import Runtime
+from flags.propagation import cold_start_copy, publishing
+from flags.propagation.publishing import PUBLISHED, client, recent_steps_key, sweep
+from flags.propagation.runtime import Runtime
+from flags.versions import loading
 from tenancy.testing import ALICE
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -38,14 +40,14 @@ def database_away(monkeypatch):
 
 
 def _kept(environment):
-    return [step.version for step in standby.recent_steps(environment.pk)]
+    return [step.version for step in cold_start_copy.recent_steps(environment.pk)]
 
 
 def test_recent_steps__are_the_log(environment, write):
     write(3)
 
-    assert standby.recent_steps(environment.pk) == loading.steps_since(environment.pk, 0)
-    assert [step.version for step in standby.steps_since(environment.pk, 2)] == [3, 4]
+    assert cold_start_copy.recent_steps(environment.pk) == loading.steps_since(environment.pk, 0)
+    assert [step.version for step in cold_start_copy.steps_since(environment.pk, 2)] == [3, 4]
 
 
 def test_recent_steps__asked_for_more_than_is_kept__cannot_tell(environment, write, settings):
@@ -53,13 +55,13 @@ def test_recent_steps__asked_for_more_than_is_kept__cannot_tell(environment, wri
     write(3)
 
     assert _kept(environment) == [3, 4]
-    assert standby.steps_since(environment.pk, 1) is None
-    assert [step.version for step in standby.steps_since(environment.pk, 2)] == [3, 4]
-    assert standby.steps_since(environment.pk, 4) is None
+    assert cold_start_copy.steps_since(environment.pk, 1) is None
+    assert [step.version for step in cold_start_copy.steps_since(environment.pk, 2)] == [3, 4]
+    assert cold_start_copy.steps_since(environment.pk, 4) is None
 
 
 def test_recent_steps__large_documents__keep_to_the_bytes(environment, write, monkeypatch):
-    monkeypatch.setattr(propagation, "MOST_BYTES_OF_RECENT_STEPS", 10_000)
+    monkeypatch.setattr(publishing, "MOST_BYTES_OF_RECENT_STEPS", 10_000)
     write(20, padding="x" * 1_000)
 
     sizes = [len(content) for content in client().lrange(recent_steps_key(environment.pk), 0, -1)]
@@ -75,7 +77,7 @@ def test_recent_steps__large_documents__keep_to_the_bytes(environment, write, mo
 def test_recent_steps__redis_missed_some__begin_anew(environment, write, monkeypatch):
     write(1)
     with monkeypatch.context() as crash:
-        crash.setattr(propagation, "publish_changes", lambda changes: None)
+        crash.setattr(publishing, "publish_changes", lambda changes: None)
         write(2)
     client().hset(PUBLISHED, str(environment.pk), 4)
 

@@ -7,11 +7,12 @@ import pytest
 from django.db import OperationalError
 from openflagship.engine import Context
 
-from flags import loading, services
-from flags.loading import load_document
+from flags import services
 from flags.models import Change
-from flags.propagation import Step
-from flags.runtime import Runtime
+from flags.propagation.publishing import Step
+from flags.propagation.runtime import Runtime
+from flags.versions import loading
+from flags.versions.loading import load_document
 from tenancy.testing import ALICE
 
 USER = Context("user-1", {})

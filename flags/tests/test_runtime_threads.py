@@ -9,9 +9,11 @@ import pytest
 from django.db import OperationalError, connection
 from openflagship.engine import Context
 
-from flags import loading, propagation, services, standby
-from flags.propagation import CHANNEL, client
-from flags.runtime import RUNTIME, Runtime
+from flags import services
+from flags.propagation import cold_start_copy, publishing
+from flags.propagation.publishing import CHANNEL, client
+from flags.propagation.runtime import RUNTIME, Runtime
+from flags.versions import loading
 from tenancy import services as tenancy
 from tenancy.keyring import KEYRING
 from tenancy.models import Credential
@@ -113,9 +115,9 @@ def test_listener__a_step_was_lost__the_database_is_asked_at_once(
     runtime.start()
     until(lambda: runtime.is_redis_there)
     with monkeypatch.context() as lossy:
-        lossy.setattr(propagation, "publish_changes", lambda changes: None)
+        lossy.setattr(publishing, "publish_changes", lambda changes: None)
         make_flag("lost")
-    client().hset(propagation.PUBLISHED, str(environment.pk), 2)
+    client().hset(publishing.PUBLISHED, str(environment.pk), 2)
 
     make_flag("b")
 
@@ -148,7 +150,7 @@ def test_poll__redis_away_comes_and_goes__changes_arrive_all_along(
         until(lambda: runtime.is_redis_there)
         services.release_flag(actor=ALICE, environment=environment, key="a")
         until(lambda: _reason(runtime, environment) == "DEFAULT")
-        until(lambda: standby.load().documents.get(environment.pk, {}).get("version") == 3)
+        until(lambda: cold_start_copy.load().documents.get(environment.pk, {}).get("version") == 3)
 
     until(lambda: not runtime.is_redis_there)
     services.kill_flag(actor=ALICE, environment=environment, key="a")
@@ -180,7 +182,7 @@ def test_start__standby_copy_is_behind__a_kill_is_obeyed_all_the_same(runtime, e
     make_flag("a")
     runtime.refresh()
     runtime._poller.poll()
-    client().hset(propagation.standby_key(environment.pk), "@version", 0)
+    client().hset(publishing.standby_key(environment.pk), "@version", 0)
     services.kill_flag(actor=ALICE, environment=environment, key="a")
 
     with _database_away(monkeypatch):
@@ -217,7 +219,7 @@ def test_poll__the_copy_is_behind_too__the_kill_is_obeyed_and_the_rest_follows(
     runtime._poller.poll()
     services.update_flag(actor=ALICE, environment=environment, key="a", payload={"enabled": False}, version=None)
     services.kill_flag(actor=ALICE, environment=environment, key="a")
-    client().delete(propagation.standby_key(environment.pk), propagation.recent_steps_key(environment.pk))
+    client().delete(publishing.standby_key(environment.pk), publishing.recent_steps_key(environment.pk))
 
     with _database_away(monkeypatch):
         runtime._poller.poll()

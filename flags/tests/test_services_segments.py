@@ -11,7 +11,7 @@ from audit.models import Entry
 from flags import services
 from flags.documents import segment_document
 from flags.models import Change, LayerSlot, Segment
-from flags.runtime import load_environment
+from flags.propagation.runtime import load_environment
 from tenancy.errors import Conflict, Invalid
 from tenancy.testing import ALICE
 

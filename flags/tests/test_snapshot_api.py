@@ -9,10 +9,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from audit.models import Entry
-from flags import services, snapshots
-from flags.loading import load_document
-from flags.runtime import RUNTIME
+from flags import services
+from flags.propagation import snapshots
+from flags.propagation.runtime import RUNTIME
 from flags.services.signing import retire_previous_signing_key, rotate_signing_key
+from flags.versions.loading import load_document
 from tenancy.testing import ALICE
 
 

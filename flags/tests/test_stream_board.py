@@ -6,12 +6,12 @@ import pytest
 
 from flags import services
 from flags.models import Change
-from flags.runtime import RUNTIME
+from flags.propagation import kill_status
+from flags.propagation.acknowledgements import Report, record
+from flags.propagation.kill_status import percentile
+from flags.propagation.runtime import RUNTIME
 from flags.selectors import get_config
-from flags.streaming import board
-from flags.streaming.acknowledgements import Report, record
-from flags.streaming.board import kill_status, percentile
-from flags.streaming.testing import eventually
+from flags.testing.streams import eventually
 from tenancy.testing import ALICE
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -37,7 +37,7 @@ def _milliseconds(change, after):
 
 
 def _status(environment):
-    return kill_status(get_config(environment, "a"))
+    return kill_status.kill_status(get_config(environment, "a"))
 
 
 def _told(environment, instance, version, at):
@@ -57,7 +57,7 @@ def test_board__nothing_killed_yet__shows_who_is_connected(environment, config):
 
 def test_board__services_apply_a_kill__each_with_the_time_it_took(environment, kill, monkeypatch):
     # However slow this machine is, who has not applied it yet is not late here.
-    monkeypatch.setattr(board, "LATE_AFTER_MS", 600_000)
+    monkeypatch.setattr(kill_status, "LATE_AFTER_MS", 600_000)
     for number in range(10):
         _told(environment, f"svc-{number}", 1, int(time.time() * 1000))
     change = kill()

@@ -12,13 +12,13 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from flags import services
+from flags.propagation.kill_status import kill_status
 from flags.selectors import get_config
 from flags.streaming import client as limits
-from flags.streaming.board import kill_status
 from flags.streaming.client import Client
 from flags.streaming.events import Event
 from flags.streaming.hub import HUB
-from flags.streaming.testing import SECONDS, eventually
+from flags.testing.streams import SECONDS, eventually
 from tenancy import services as tenancy
 from tenancy.models import Credential
 from tenancy.testing import ALICE

@@ -5,11 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from flags import loading, services
-from flags.runtime import RUNTIME
+from flags import services
+from flags.propagation.runtime import RUNTIME
 from flags.streaming import hub
 from flags.streaming.hub import HUB
-from flags.streaming.testing import SECONDS, eventually
+from flags.testing.streams import SECONDS, eventually
+from flags.versions import loading
 from tenancy.testing import ALICE
 
 CROWD = 12

@@ -8,9 +8,9 @@ from django.core import signing
 from django.test import Client
 
 from flags import services
-from flags.runtime import RUNTIME
+from flags.propagation.runtime import RUNTIME
 from flags.streaming import ofrep
-from flags.streaming.testing import eventually
+from flags.testing.streams import eventually
 from tenancy import services as tenancy
 from tenancy.models import Credential
 from tenancy.testing import ALICE

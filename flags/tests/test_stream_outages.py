@@ -5,12 +5,14 @@ import threading
 import pytest
 from django.db import OperationalError
 
-from flags import loading, propagation, services
-from flags.propagation import PUBLISHED, client
-from flags.runtime import RUNTIME
+from flags import services
+from flags.propagation import publishing
+from flags.propagation.publishing import PUBLISHED, client
+from flags.propagation.runtime import RUNTIME
 from flags.streaming import hub
 from flags.streaming.hub import HUB
-from flags.streaming.testing import SECONDS, eventually
+from flags.testing.streams import SECONDS, eventually
+from flags.versions import loading
 from tenancy.testing import ALICE
 
 
@@ -116,7 +118,7 @@ def test_stream__joins_while_a_kill_is_obeyed_ahead_of_missing_steps__is_told_of
     with monkeypatch.context() as context:
         context.setattr(RUNTIME._poller, "poll", lambda: None)
         with monkeypatch.context() as crash:
-            crash.setattr(propagation, "publish_changes", lambda changes: None)
+            crash.setattr(publishing, "publish_changes", lambda changes: None)
             write(1)
         client().hset(PUBLISHED, str(environment.pk), 2)
         services.kill_flag(actor=ALICE, environment=environment, key="a")

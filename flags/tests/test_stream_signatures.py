@@ -5,10 +5,10 @@ import pytest
 from websockets.sync.client import connect
 
 from flags import services
-from flags.runtime import RUNTIME
+from flags.propagation.runtime import RUNTIME
+from flags.propagation.signing import SIGNING, signing_key
 from flags.services.signing import retire_previous_signing_key, rotate_signing_key
-from flags.signing import SIGNING, signing_key
-from flags.streaming.testing import SECONDS, eventually
+from flags.testing.streams import SECONDS, eventually
 from tenancy.testing import ALICE
 
 

@@ -3,11 +3,11 @@
 import pytest
 
 from flags import services
-from flags.loading import load_document
 from flags.models import Change
-from flags.runtime import RUNTIME
+from flags.propagation.runtime import RUNTIME
 from flags.streaming.hub import HUB
-from flags.streaming.testing import eventually
+from flags.testing.streams import eventually
+from flags.versions.loading import load_document
 from tenancy import services as tenancy
 from tenancy.models import Credential
 from tenancy.testing import ALICE

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter
 
-from flags.metrics import Tally
+from flags.prometheus import Tally
 
 
 def test_tally__harvested_now_and_then__tells_each_count_once():

@@ -8,13 +8,13 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from redis.exceptions import RedisError
 
-from analytics import stream
+from analytics.pipeline.brokers import redis as stream
 from flags.models import FlagConfig
-from flags.runtime import RUNTIME
-from flags.streaming.board import LATE_AFTER_MS
+from flags.propagation.kill_status import LATE_AFTER_MS
+from flags.propagation.runtime import RUNTIME
 from flagship.console import timetable
 from flagship.console.reach import reach_of
-from tenancy.admin import visit
+from tenancy.console_kit.context import console_context
 from tenancy.models import Environment
 
 _INGEST_LATE_SECONDS = 10
@@ -57,7 +57,7 @@ def lines(environment: Environment) -> list[Line]:
 
 
 def page(request: HttpRequest) -> HttpResponse:
-    looking = visit(request)
+    looking = console_context(request)
     environment = looking.environment
     if environment is not None:
         looking.remember(environment)

@@ -10,12 +10,13 @@ from django.urls import reverse
 from django.utils import timezone
 
 from audit.models import Entry
+from experiments.jobs.timetable import JobState, job_states
 from experiments.models import Experiment, ExperimentResult
-from experiments.schedule import JobState, job_states
 from flags.models import FlagConfig
 from flagship.console import health, timetable
 from flagship.console.navigation import may_make_flags
-from tenancy.admin import TenantEntryAdmin, visit
+from tenancy.admin import TenantEntryAdmin
+from tenancy.console_kit.context import console_context
 from tenancy.models import Environment
 
 _MOST_ROWS = 10
@@ -46,7 +47,7 @@ class Task:
 
 def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """unfold's DASHBOARD_CALLBACK: in a constant number of queries, whatever the number of flags."""
-    looking = visit(request)
+    looking = console_context(request)
     environment = looking.environment
     context = {
         **context,
@@ -177,7 +178,7 @@ def _changes(request: HttpRequest) -> list[dict[str, Any]]:
     """The latest entries; an experiment's with its name and page, which an entry on its alarms does not hold."""
     entries: list[Entry] = list(TenantEntryAdmin.visible_to(request)[:_MOST_ROWS])
     keys = {entry.entity_key for entry in entries if entry.entity_type == "experiment"}
-    seen = Experiment.objects.filter(pk__in=keys, environment__in=visit(request).environments)
+    seen = Experiment.objects.filter(pk__in=keys, environment__in=console_context(request).environments)
     names = dict(seen.values_list("pk", "name")) if keys else {}
     by_key = {str(pk): name for pk, name in names.items()}
     return [

@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.module_loading import import_string
 
-from tenancy.admin.visit import visit
+from tenancy.console_kit.context import console_context
 from tenancy.models import Role
 
 
@@ -19,23 +19,23 @@ class Page:
 
 
 def may_see_keys(request: HttpRequest) -> bool:
-    looking = visit(request)
+    looking = console_context(request)
     return looking.may_in(Role.ADMIN) or any(looking.may(Role.ADMIN, row) for row in looking.environments)
 
 
 def may_see_service_accounts(request: HttpRequest) -> bool:
-    return visit(request).may_in(Role.ADMIN)
+    return console_context(request).may_in(Role.ADMIN)
 
 
 def may_edit(request: HttpRequest) -> bool:
     """In the environment in view."""
-    return visit(request).may(Role.EDITOR, visit(request).environment)
+    return console_context(request).may(Role.EDITOR, console_context(request).environment)
 
 
 def may_make_flags(request: HttpRequest) -> bool:
     """In the project in view: a flag is there in each of its environments."""
-    environment = visit(request).environment
-    return environment is not None and visit(request).may_in_project(Role.EDITOR, environment.project)
+    environment = console_context(request).environment
+    return environment is not None and console_context(request).may_in_project(Role.EDITOR, environment.project)
 
 
 def pages(request: HttpRequest) -> Iterator[Page]:

@@ -10,7 +10,7 @@ from django.shortcuts import redirect
 from django.urls import reverse_lazy
 
 from flagship.console.password_forms import OwnPasswordForm
-from tenancy.admin import visit
+from tenancy.console_kit.context import console_context
 from tenancy.models import User
 from tenancy.services import change_password
 
@@ -25,7 +25,9 @@ class PasswordView(PasswordChangeView):
 
     def form_valid(self, form: Any) -> HttpResponse:
         user = cast(User, self.request.user)
-        change_password(actor=visit(self.request).actor, user=user, password=form.cleaned_data["new_password1"])
+        change_password(
+            actor=console_context(self.request).actor, user=user, password=form.cleaned_data["new_password1"]
+        )
         # This session goes on; the others bear the old password's mark.
         update_session_auth_hash(self.request, user)
         return redirect(self.get_success_url())

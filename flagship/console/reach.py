@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import orjson
 
 from flags.models import Change
-from flags.propagation import read_hash
-from flags.streaming.acknowledgements import applied_key, services_key
-from flags.streaming.board import GONE_AFTER_MS, percentile
+from flags.propagation.acknowledgements import applied_key, services_key
+from flags.propagation.kill_status import GONE_AFTER_MS, percentile
+from flags.propagation.publishing import read_hash
 from tenancy.models import Environment
 
 _KILLS_LOOKED_AT = 20

@@ -10,7 +10,8 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from tenancy.admin import say_problems, visit
+from tenancy.admin import say_problems
+from tenancy.console_kit.context import console_context
 from tenancy.errors import ServiceError
 from tenancy.models import User
 from tenancy.services.saved_views import delete_view, save_view
@@ -37,7 +38,7 @@ def _lists() -> set[str]:
 @require_POST
 def save(request: HttpRequest) -> HttpResponse:
     form = ViewForm(request.POST)
-    looking = visit(request)
+    looking = console_context(request)
     if looking.environment is None:
         raise PermissionDenied
     if not form.is_valid():

@@ -12,7 +12,7 @@ from django.urls import reverse
 from experiments.models import Experiment, Metric
 from flags.models import FlagConfig, Layer, Segment
 from flagship.console.navigation import pages
-from tenancy.admin import visit
+from tenancy.console_kit.context import console_context
 from tenancy.models import Credential, Environment, Membership, Project, ServiceAccount
 
 _MOST_OF_A_KIND = 6
@@ -136,7 +136,7 @@ def _ranked(request: HttpRequest, source: Source, rows: QuerySet[Any], words: li
         output_field=IntegerField(),
     )
     order: list[Any] = [rank, first]
-    environment = visit(request).environment
+    environment = console_context(request).environment
     if source.per_environment and environment is not None:
         # The one in view comes first, and so is the one that remains.
         order.append(Case(When(environment=environment, then=Value(0)), default=Value(1), output_field=IntegerField()))

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
-from experiments.schedule import TASKS, JobState, job_states
+from experiments.jobs.timetable import TASKS, JobState, job_states
 from tenancy.models import Environment
 
 _UPKEEP: Final = {

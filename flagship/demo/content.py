@@ -8,15 +8,15 @@ from django.db import transaction
 from django.utils import timezone
 from openflagship.engine import Context
 
-from analytics.events import Batch, Conversion, Exposure
+from analytics.event_records import Batch, Conversion, Exposure
 from analytics.services import store_events
 from analytics.stores.base import Stored
 from audit.actors import Actor
-from experiments.jobs import store_nightly, watch
+from experiments.jobs.runs import store_nightly, watch
 from experiments.models import Experiment, ExperimentResult, Metric, Phase
 from experiments.services import create_experiment, create_metric, start_experiment
 from flags.models import FlagConfig
-from flags.runtime import load_environment
+from flags.propagation.runtime import load_environment
 from flags.services import create_flag
 from flagship.demo.plan import USERS_BY_DAY, visits
 from tenancy.models import Environment, Organization, Project

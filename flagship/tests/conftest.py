@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from flags.streaming.cluster import free_port
+from flags.testing.cluster import free_port
 from flagship.tests.stack import Stack, eventually
 
 ROOT = Path(__file__).resolve().parents[2]

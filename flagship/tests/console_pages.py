@@ -11,7 +11,7 @@ from django.contrib import admin
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
-from analytics.events import Batch
+from analytics.event_records import Batch
 from analytics.services import store_events
 from audit.models import Entry
 from experiments import services as experiment_services

@@ -6,7 +6,7 @@ import sys
 import pytest
 import requests
 
-from flags.streaming.cluster import free_port
+from flags.testing.cluster import free_port
 from flagship.tests.stack import eventually
 from tenancy import single_sign_on
 from tenancy.group_roles import read_group_roles

@@ -14,7 +14,7 @@ from openflagship.edge import Edge, EdgeEnvironment, EdgeSettings
 from openflagship.engine import Context, Environment
 from openflagship.openfeature import FlagShipProvider
 
-from flagship.fastlane import FastLane
+from flagship.serving.fast_lane import FastLane
 
 Contexts = list[dict[str, Any]]
 # Context's number and flag: what is answered, by the names of our API, or of OFREP.

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flagship.console.charts import HEIGHT, WIDTH, draw_bars, draw_forest, draw_lines, ticks
+from tenancy.console_kit.charts import HEIGHT, WIDTH, draw_bars, draw_forest, draw_lines, ticks
 
 
 @given(low=st.floats(-1e6, 1e6), width=st.floats(1e-3, 1e6))

@@ -7,8 +7,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
-from experiments import jobs
 from experiments import services as experiment_services
+from experiments.jobs import runs
 from experiments.models import Experiment, JobRun
 from flags import services
 from flagship.console import timetable
@@ -54,7 +54,7 @@ def test_home__every_health_line__leads_to_its_explanation(console_viewer, acme)
 
 
 def test_health__outsider__sees_their_own_environment_only(console_outsider, acme, experiment):
-    note(experiment, jobs.WATCH, "failed: secret", ago=timedelta(minutes=1))
+    note(experiment, runs.WATCH, "failed: secret", ago=timedelta(minutes=1))
 
     page = console_outsider.get(reverse("console_health"), {"environment": acme.production.pk})
 
@@ -64,29 +64,29 @@ def test_health__outsider__sees_their_own_environment_only(console_outsider, acm
 
 
 def test_home__jobs__show_their_last_run_with_a_link(console_viewer, acme, experiment):
-    note(experiment, jobs.WATCH, "no new alarm", ago=timedelta(minutes=2))
+    note(experiment, runs.WATCH, "no new alarm", ago=timedelta(minutes=2))
 
     page = home(console_viewer, acme.production)
 
-    (watch,) = [kind for kind in page.context["jobs"] if kind.job == jobs.WATCH]
+    (watch,) = [kind for kind in page.context["jobs"] if kind.job == runs.WATCH]
     assert (watch.outcome, watch.failed, watch.late, watch.tone) == ("no new alarm", 0, 0, "good")
-    assert f'<a href="{reverse("admin:experiments_experiment_jobs")}">{jobs.WATCH.capitalize()}</a>' in page.text
+    assert f'<a href="{reverse("admin:experiments_experiment_jobs")}">{runs.WATCH.capitalize()}</a>' in page.text
     assert "2 minutes ago" in page.text
     assert page.context["tasks"] == []
 
 
 def test_home__failed_job__needs_attention(console_viewer, acme, experiment):
-    note(experiment, jobs.WATCH, "failed: RuntimeError: out of luck", ago=timedelta(minutes=2))
+    note(experiment, runs.WATCH, "failed: RuntimeError: out of luck", ago=timedelta(minutes=2))
 
     (task,) = home(console_viewer, acme.production).context["tasks"]
 
-    assert (task.text, task.why) == (f"One page: {jobs.WATCH} failed", "failed: RuntimeError: out of luck")
+    assert (task.text, task.why) == (f"One page: {runs.WATCH} failed", "failed: RuntimeError: out of luck")
     assert console_viewer.get(task.url).status_code == 200
 
 
 def test_home__clock_has_stopped__is_one_task(console_viewer, acme, experiment):
     Experiment.objects.update(started_at=timezone.now() - timedelta(days=3))
-    note(experiment, jobs.WATCH, "no new alarm", ago=timedelta(days=2))
+    note(experiment, runs.WATCH, "no new alarm", ago=timedelta(days=2))
 
     tasks = home(console_viewer, acme.production).context["tasks"]
 
@@ -97,11 +97,11 @@ def test_home__clock_has_stopped__is_one_task(console_viewer, acme, experiment):
 def test_upkeep__from_beats_notes__says_last_next_and_late(acme):
     nightly = CrontabSchedule.objects.create(minute="5", hour="2")
     hour_ago, days_ago = timezone.now() - timedelta(hours=1), timezone.now() - timedelta(days=3)
-    for task, at, runs in (
+    for task, at, count in (
         ("analytics.apply_retention", days_ago, 4),
         ("flags.purge_archived", hour_ago, 0),
     ):
-        PeriodicTask.objects.create(name=task, task=task, crontab=nightly, last_run_at=at, total_run_count=runs)
+        PeriodicTask.objects.create(name=task, task=task, crontab=nightly, last_run_at=at, total_run_count=count)
 
     found = {row.task: row for row in timetable.upkeep()}
 

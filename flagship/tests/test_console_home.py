@@ -8,7 +8,7 @@ from analytics.services import forget_user
 from audit.models import Entry
 from flags import services
 from flags.models import FlagConfig
-from flags.streaming.acknowledgements import Report, record
+from flags.propagation.acknowledgements import Report, record
 from tenancy.services import create_environment, create_project
 from tenancy.testing import ALICE
 

@@ -14,7 +14,7 @@ from experiments.analysis import results_for
 from experiments.models import Alarm, Experiment, ExperimentResult
 from experiments.selectors import get_experiment
 from flags.models import Change, FlagConfig
-from flags.runtime import load_environment
+from flags.propagation.runtime import load_environment
 from flagship.demo.plan import ANOMALOUS_DAY, USERS_BY_DAY
 from tenancy import credentials
 from tenancy.models import Credential, Environment, Organization, User

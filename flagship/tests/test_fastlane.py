@@ -9,10 +9,10 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.test import RequestFactory
 from django.urls import reverse
 
-from analytics.buffer import EXPOSURES
-from flags.runtime import RUNTIME
-from flagship.dataplane import DataPlane
-from flagship.fastlane import FastLane
+from analytics.pipeline.exposure_buffer import EXPOSURES
+from flags.propagation.runtime import RUNTIME
+from flagship.serving.data_plane import DataPlane
+from flagship.serving.fast_lane import FastLane
 
 DJANGO = WSGIHandler()
 FLAG = {

@@ -8,7 +8,7 @@ from django.db import connection
 from django.test import Client
 
 from flags.models import Flag
-from flags.runtime import RUNTIME
+from flags.propagation.runtime import RUNTIME
 from tenancy import limits
 from tenancy.limits import Buckets
 from tenancy.models import Credential, IdempotentRequest

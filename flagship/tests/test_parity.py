@@ -2,8 +2,8 @@
 
 from openflagship.engine import Environment
 
-from analytics.buffer import EXPOSURES
-from flags.runtime import RUNTIME
+from analytics.pipeline.exposure_buffer import EXPOSURES
+from flags.propagation.runtime import RUNTIME
 from flagship.tests import parity_world
 from flagship.tests.surfaces import engine_answers, surfaces
 

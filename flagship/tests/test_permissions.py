@@ -9,7 +9,7 @@ from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from flags.runtime import RUNTIME
+from flags.propagation.runtime import RUNTIME
 from tenancy.keyring import KEYRING
 from tenancy.models import Credential, User
 from tenancy.testing import Caller

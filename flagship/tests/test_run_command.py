@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flags.streaming.cluster import free_port
+from flags.testing.cluster import free_port
 from flagship.embedded import postgres, redis
 from flagship.embedded.layout import Layout
 from flagship.embedded.process import lives, wait_until

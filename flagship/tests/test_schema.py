@@ -14,7 +14,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from flags.runtime import RUNTIME
+from flags.propagation.runtime import RUNTIME
 
 KNOWN = {"key": "a", "environment_key": "production", "slug": "acme", "client_id": "bot@acme"}
 # An SSE stream does not end, so nothing can be said of its end.

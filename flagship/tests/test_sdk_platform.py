@@ -14,7 +14,7 @@ import urllib3
 from openflagship import FlagShip, Status
 from openflagship.engine import Answer
 
-from flags.streaming.cluster import free_port
+from flags.testing.cluster import free_port
 from flagship.tests.stack import Stack, eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -151,7 +151,7 @@ def test_command__kill_and_release__are_the_platforms(stack: Stack, client: Flag
 _ROTATE = """
 from audit.actors import Actor
 from flags.services.signing import rotate_signing_key
-from flags.signing import signing_key
+from flags.propagation.signing import signing_key
 from tenancy.models import Credential, Environment
 environment = Environment.objects.get(
     key={environment!r}, project__organization__slug={organization!r}, project__key={project!r})

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.sdk_restarts import Server, drill, missing
-from flags.streaming.cluster import free_port
+from flags.testing.cluster import free_port
 from flagship.tests.stack import Stack
 
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("stack")]

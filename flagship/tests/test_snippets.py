@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from flags.admin.snippets import snippets_for
+from flags.admin.flag.snippets import snippets_for
 from flags.models import Flag, FlagConfig
 from flagship.tests.stack import Stack, eventually
 

@@ -4,11 +4,12 @@ from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import Group
 
-from tenancy.admin import conflicts, credentials, members, organizations, service_accounts
+from tenancy.admin import credentials, members, organizations, service_accounts
 from tenancy.admin.audit import TenantEntryAdmin
-from tenancy.admin.base import ConsoleAdmin, ConsoleList, say_problems, sent_data
-from tenancy.admin.removal import RemovableAdmin
-from tenancy.admin.visit import Visit, visit
+from tenancy.console_kit import conflicts
+from tenancy.console_kit.base import ConsoleAdmin, ConsoleList, say_problems, sent_data
+from tenancy.console_kit.context import ConsoleContext, console_context
+from tenancy.console_kit.removal import RemovableAdmin
 
 # Roles say who may do what; Django's groups would promise permissions that nothing here asks for.
 admin.site.unregister(Group)
@@ -19,16 +20,16 @@ for _clock in apps.get_app_config("django_celery_beat").get_models():
 
 __all__ = [
     "ConsoleAdmin",
+    "ConsoleContext",
     "ConsoleList",
     "RemovableAdmin",
     "TenantEntryAdmin",
-    "Visit",
     "conflicts",
+    "console_context",
     "credentials",
     "members",
     "organizations",
     "say_problems",
     "sent_data",
     "service_accounts",
-    "visit",
 ]

@@ -10,9 +10,9 @@ from unfold.decorators import display
 from audit.admin import EntryAdmin
 from audit.models import Entry
 from tenancy import access
-from tenancy.admin.base import ConsoleList
-from tenancy.admin.instants import InstantRangeFilter
-from tenancy.admin.visit import visit
+from tenancy.console_kit.base import ConsoleList
+from tenancy.console_kit.context import console_context
+from tenancy.console_kit.instants import InstantRangeFilter
 from tenancy.instants import moment
 
 
@@ -24,7 +24,7 @@ class TenantEntryAdmin(EntryAdmin):
 
     @staticmethod
     def visible_to(request: HttpRequest) -> QuerySet[Entry]:
-        looking = visit(request)
+        looking = console_context(request)
         seen = Q(organization_id__in=looking.organization_roles)
         for environment in looking.environments:
             project = environment.project
@@ -49,7 +49,7 @@ class TenantEntryAdmin(EntryAdmin):
         raise Http404("An entry never changes.")
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        return bool(visit(request).organizations)
+        return bool(console_context(request).organizations)
 
     def has_view_permission(self, request: HttpRequest, obj: Entry | None = None) -> bool:  # noqa: ARG002 - Django's signature
         return self.has_module_permission(request)

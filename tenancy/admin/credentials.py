@@ -14,10 +14,10 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from tenancy import services
-from tenancy.admin.base import ConsoleAdmin, sent_data
-from tenancy.admin.instants import FutureInstantField
-from tenancy.admin.removal import ReasonForm
-from tenancy.admin.visit import Visit, visit
+from tenancy.console_kit.base import ConsoleAdmin, sent_data
+from tenancy.console_kit.context import ConsoleContext, console_context
+from tenancy.console_kit.instants import FutureInstantField
+from tenancy.console_kit.removal import ReasonForm
 from tenancy.instants import moment
 from tenancy.models import Credential, Role, User
 
@@ -41,7 +41,7 @@ class CredentialForm(forms.Form):
     use_required_attribute = False
     expires_at = FutureInstantField(label="Expires", help_text="Leave empty to keep it until it is revoked.")
 
-    def __init__(self, *args: Any, looking: Visit, **given: Any) -> None:
+    def __init__(self, *args: Any, looking: ConsoleContext, **given: Any) -> None:
         super().__init__(*args, **given)
         self._environments = {f"e{row.pk}": row for row in looking.environments if looking.may(Role.ADMIN, row)}
         self._organizations = {f"o{row.pk}": row for row in looking.organizations if looking.may_in(Role.ADMIN, row.pk)}
@@ -81,14 +81,14 @@ class CredentialAdmin(ConsoleAdmin):
     actions_detail = ["revoke"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Credential]:
-        looking = visit(request)
+        looking = console_context(request)
         organizations = [pk for pk in looking.organization_roles if looking.may_in(Role.ADMIN, pk)]
         environments = [row.pk for row in looking.environments if looking.may(Role.ADMIN, row)]
         rows = super().get_queryset(request)
         return rows.filter(organization__in=organizations) | rows.filter(environment__in=environments)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        looking = visit(request)
+        looking = console_context(request)
         return looking.may_in(Role.ADMIN) or any(looking.may(Role.ADMIN, row) for row in looking.environments)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -133,7 +133,7 @@ class CredentialAdmin(ConsoleAdmin):
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:  # noqa: ARG002 - Django's signature
         if not self.has_add_permission(request):
             raise PermissionDenied
-        looking = visit(request)
+        looking = console_context(request)
         form = CredentialForm(sent_data(request), looking=looking)
 
         def perform(sent: dict[str, Any]) -> HttpResponse:
@@ -160,7 +160,7 @@ class CredentialAdmin(ConsoleAdmin):
         credential = self.get_object(request, object_id)
         if credential is None:
             raise Http404
-        looking = visit(request)
+        looking = console_context(request)
         form = ReasonForm(sent_data(request))
 
         def perform(sent: dict[str, Any]) -> HttpResponse:

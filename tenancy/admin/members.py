@@ -15,10 +15,10 @@ from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget, U
 
 from audit.models import Entry
 from tenancy import access, services
-from tenancy.admin import conflicts
-from tenancy.admin.base import ConsoleAdmin, sent_data
-from tenancy.admin.removal import ReasonForm
-from tenancy.admin.visit import Visit, visit
+from tenancy.console_kit import conflicts
+from tenancy.console_kit.base import ConsoleAdmin, sent_data
+from tenancy.console_kit.context import ConsoleContext, console_context
+from tenancy.console_kit.removal import ReasonForm
 from tenancy.instants import moment
 from tenancy.models import Environment, Membership, Organization, Project, Role, User
 
@@ -32,7 +32,7 @@ class PlaceForm(forms.Form):
     )
     scope = forms.ChoiceField(label="Where", widget=UnfoldAdminSelectWidget)
 
-    def __init__(self, *args: Any, looking: Visit, only: Organization | None = None, **given: Any) -> None:
+    def __init__(self, *args: Any, looking: ConsoleContext, only: Organization | None = None, **given: Any) -> None:
         super().__init__(*args, **given)
         organizations = [
             row for row in looking.organizations if looking.may_in(Role.ADMIN, row.pk) and only in {None, row}
@@ -105,7 +105,7 @@ class MembershipAdmin(ConsoleAdmin):
     search_help_text = "Search by user name or email"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Membership]:
-        looking = visit(request)
+        looking = console_context(request)
         mine = Q(user_id=looking.principal.user_id)
         return (
             super()
@@ -127,12 +127,12 @@ class MembershipAdmin(ConsoleAdmin):
         return moment(membership.created_at)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return visit(request).may_in(Role.ADMIN)
+        return console_context(request).may_in(Role.ADMIN)
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:  # noqa: ARG002 - Django's signature
         if not self.has_add_permission(request):
             raise PermissionDenied
-        looking = visit(request)
+        looking = console_context(request)
         form = MemberForm(sent_data(request), looking=looking, initial={"role": Role.VIEWER})
 
         def perform(sent: dict[str, Any]) -> HttpResponse:
@@ -159,7 +159,7 @@ class MembershipAdmin(ConsoleAdmin):
     def _may_manage(self, request: HttpRequest, membership: Membership) -> bool:
         """Admins manage whoever stands no higher than they do; owners are made and unmade by owners."""
         needed = Role.OWNER if membership.role == Role.OWNER else Role.ADMIN
-        return visit(request).may_in(needed, membership.organization_id)
+        return console_context(request).may_in(needed, membership.organization_id)
 
     def change_view(
         self,
@@ -174,7 +174,7 @@ class MembershipAdmin(ConsoleAdmin):
         may_manage = self._may_manage(request, membership)
         if request.method == "POST" and not may_manage:
             raise PermissionDenied
-        looking = visit(request)
+        looking = console_context(request)
         is_owner = looking.may_in(Role.OWNER, membership.organization_id)
 
         def ready(form: RoleForm) -> RoleForm:
@@ -225,7 +225,7 @@ class MembershipAdmin(ConsoleAdmin):
         membership: Membership | None = self.get_object(request, object_id)
         if membership is None:
             raise Http404("There is no such member, or it belongs to another tenant.")
-        looking = visit(request)
+        looking = console_context(request)
         form = ReasonForm(sent_data(request))
 
         def perform(sent: dict[str, Any]) -> HttpResponse:

@@ -15,10 +15,10 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, 
 
 from audit.models import Entry
 from tenancy import access, services
-from tenancy.admin import conflicts
-from tenancy.admin.base import sent_data
-from tenancy.admin.removal import RemovableAdmin
-from tenancy.admin.visit import visit
+from tenancy.console_kit import conflicts
+from tenancy.console_kit.base import sent_data
+from tenancy.console_kit.context import console_context
+from tenancy.console_kit.removal import RemovableAdmin
 from tenancy.documents import environment_resource, project_resource
 from tenancy.instants import moment
 from tenancy.models import Environment, Organization, Project, Role
@@ -90,7 +90,7 @@ class OrganizationAdmin(_Dated):
     search_fields = ["name", "slug"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Organization]:
-        return access.organizations(visit(request).principal)
+        return access.organizations(console_context(request).principal)
 
     def may_remove(self, request: HttpRequest, thing: Organization) -> bool:  # noqa: ARG002 - whoever runs the installation does
         return False
@@ -129,7 +129,7 @@ class ProjectAdmin(_Dated):
     teaching = "tenancy/empty_projects.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Project]:
-        found = access.projects(visit(request).principal).select_related("organization")
+        found = access.projects(console_context(request).principal).select_related("organization")
         return found.prefetch_related("environments").order_by("organization__slug", "key")
 
     @display(description="Environments")
@@ -142,12 +142,12 @@ class ProjectAdmin(_Dated):
         project: Project | None = self.get_object(request, object_id)
         if project is None or not self.may_remove(request, project):
             return cast(HttpResponse, super().change_view(request, object_id, form_url, extra_context))
-        update = partial(services.update_project, actor=visit(request).actor, project=project)
+        update = partial(services.update_project, actor=console_context(request).actor, project=project)
         intro = f"Key {project.key}, in {project.organization}. Environments: {self.environment_list(project)}."
         return self.edit_page(request, project, ProjectChangeForm, update, intro=intro)
 
     def may_remove(self, request: HttpRequest, thing: Project) -> bool:
-        return visit(request).may_in_project(Role.ADMIN, thing)
+        return console_context(request).may_in_project(Role.ADMIN, thing)
 
     def consequence(self, thing: Project) -> str:
         if thing.environments.exists():
@@ -158,15 +158,15 @@ class ProjectAdmin(_Dated):
         )
 
     def remove_thing(self, request: HttpRequest, thing: Project, reason: str) -> None:
-        services.delete_project(actor=visit(request).actor, project=thing, reason=reason)
+        services.delete_project(actor=console_context(request).actor, project=thing, reason=reason)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return visit(request).may_in(Role.ADMIN)
+        return console_context(request).may_in(Role.ADMIN)
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:  # noqa: ARG002 - Django's signature
         if not self.has_add_permission(request):
             raise PermissionDenied
-        looking = visit(request)
+        looking = console_context(request)
         allowed = [pk for pk in looking.organization_roles if looking.may_in(Role.ADMIN, pk)]
         choices = access.organizations(looking.principal).filter(pk__in=allowed)
         form = ProjectForm(sent_data(request), initial={"organization": choices.first()})
@@ -212,7 +212,7 @@ class EnvironmentAdmin(_Dated):
     fields = ["project", "name", "key", "is_production", "salt", "config_version", "created"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Environment]:
-        found = access.environments(visit(request).principal).select_related("project__organization")
+        found = access.environments(console_context(request).principal).select_related("project__organization")
         return found.order_by("project__organization__slug", "project__key", "-is_production", "key")
 
     @display(description="Stage", label={"Production": "warning", "Other": "info"})
@@ -225,7 +225,7 @@ class EnvironmentAdmin(_Dated):
         environment: Environment | None = self.get_object(request, object_id)
         if environment is None or not self.may_remove(request, environment):
             return cast(HttpResponse, super().change_view(request, object_id, form_url, extra_context))
-        update = partial(services.update_environment, actor=visit(request).actor, environment=environment)
+        update = partial(services.update_environment, actor=console_context(request).actor, environment=environment)
         intro = (
             f"Key {environment.key}, in project {environment.project}; its configuration is at version "
             f"{environment.config_version}. Users get "
@@ -234,7 +234,7 @@ class EnvironmentAdmin(_Dated):
         return self.edit_page(request, environment, EnvironmentChangeForm, update, intro=intro)
 
     def may_remove(self, request: HttpRequest, thing: Environment) -> bool:
-        return visit(request).may(Role.ADMIN, thing)
+        return console_context(request).may(Role.ADMIN, thing)
 
     def consequence(self, thing: Environment) -> str:
         return (
@@ -244,15 +244,15 @@ class EnvironmentAdmin(_Dated):
         )
 
     def remove_thing(self, request: HttpRequest, thing: Environment, reason: str) -> None:
-        services.delete_environment(actor=visit(request).actor, environment=thing, reason=reason)
+        services.delete_environment(actor=console_context(request).actor, environment=thing, reason=reason)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return visit(request).may_in(Role.ADMIN)
+        return console_context(request).may_in(Role.ADMIN)
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:  # noqa: ARG002 - Django's signature
         if not self.has_add_permission(request):
             raise PermissionDenied
-        looking = visit(request)
+        looking = console_context(request)
         allowed = [pk for pk in looking.organization_roles if looking.may_in(Role.ADMIN, pk)]
         choices = access.projects(looking.principal).filter(organization__in=allowed)
         form = EnvironmentForm(sent_data(request), initial={"project": choices.first()})

@@ -18,11 +18,11 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from tenancy import services
-from tenancy.admin.base import sent_data
-from tenancy.admin.instants import FutureInstantField
 from tenancy.admin.members import PlaceForm
-from tenancy.admin.removal import ReasonForm, RemovableAdmin
-from tenancy.admin.visit import visit
+from tenancy.console_kit.base import sent_data
+from tenancy.console_kit.context import console_context
+from tenancy.console_kit.instants import FutureInstantField
+from tenancy.console_kit.removal import ReasonForm, RemovableAdmin
 from tenancy.instants import moment
 from tenancy.models import Credential, Membership, Role, ServiceAccount
 from tenancy.services.credentials import IssuedCredential
@@ -60,7 +60,7 @@ class ServiceAccountAdmin(RemovableAdmin):
     teaching = "tenancy/empty_service_accounts.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ServiceAccount]:
-        looking = visit(request)
+        looking = console_context(request)
         administered = [pk for pk in looking.organization_roles if looking.may_in(Role.ADMIN, pk)]
         found = super().get_queryset(request).filter(service_of__in=administered).select_related("service_of")
         unexpired = Q(credentials__expires_at__isnull=True) | Q(credentials__expires_at__gt=timezone.now())
@@ -73,10 +73,10 @@ class ServiceAccountAdmin(RemovableAdmin):
         )
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        return visit(request).may_in(Role.ADMIN)
+        return console_context(request).may_in(Role.ADMIN)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return visit(request).may_in(Role.ADMIN)
+        return console_context(request).may_in(Role.ADMIN)
 
     @display(description="Client id", ordering="username")
     def username(self, account: ServiceAccount) -> str:
@@ -125,7 +125,7 @@ class ServiceAccountAdmin(RemovableAdmin):
     def _create(self, request: HttpRequest) -> HttpResponse:
         if not self.has_add_permission(request):
             raise PermissionDenied
-        looking = visit(request)
+        looking = console_context(request)
 
         def perform(sent: dict[str, Any]) -> HttpResponse:
             where = {name: sent[name] for name in ("organization", "project", "environment")}
@@ -168,7 +168,7 @@ class ServiceAccountAdmin(RemovableAdmin):
 
     def _add_role(self, request: HttpRequest, object_id: int) -> HttpResponse:
         account = self._account(request, str(object_id))
-        looking = visit(request)
+        looking = console_context(request)
 
         def perform(sent: dict[str, Any]) -> HttpResponse:
             where = {name: sent[name] for name in ("organization", "project", "environment")}
@@ -188,7 +188,7 @@ class ServiceAccountAdmin(RemovableAdmin):
 
         def perform(sent: dict[str, Any]) -> HttpResponse:
             issued = services.issue_credential(
-                actor=visit(request).actor,
+                actor=console_context(request).actor,
                 kind=Credential.Kind.MANAGE,
                 organization=account.service_of,  # type: ignore[arg-type]  # the queryset holds accounts of organizations
                 user=account,
@@ -212,7 +212,7 @@ class ServiceAccountAdmin(RemovableAdmin):
         def perform(sent: dict[str, Any]) -> HttpResponse:
             with transaction.atomic():
                 for credential in live:
-                    services.revoke_credential(actor=visit(request).actor, credential=credential, **sent)
+                    services.revoke_credential(actor=console_context(request).actor, credential=credential, **sent)
             messages.success(request, f"{account.username} is switched off.")
             return self._back(account)
 
@@ -228,7 +228,7 @@ class ServiceAccountAdmin(RemovableAdmin):
         )
 
     def may_remove(self, request: HttpRequest, thing: ServiceAccount) -> bool:
-        return visit(request).may_in(Role.ADMIN, thing.service_of_id) and self._covers_roles(request, thing)
+        return console_context(request).may_in(Role.ADMIN, thing.service_of_id) and self._covers_roles(request, thing)
 
     def consequence(self, thing: ServiceAccount) -> SafeString:
         live, roles = thing.credentials.filter(_LIVE).count(), thing.memberships.count()
@@ -242,7 +242,7 @@ class ServiceAccountAdmin(RemovableAdmin):
         )
 
     def remove_thing(self, request: HttpRequest, thing: ServiceAccount, reason: str) -> None:
-        services.delete_service_account(actor=visit(request).actor, account=thing, reason=reason)
+        services.delete_service_account(actor=console_context(request).actor, account=thing, reason=reason)
 
     def _account(self, request: HttpRequest, object_id: str) -> ServiceAccount:
         account: ServiceAccount | None = self.get_object(request, object_id)
@@ -252,7 +252,7 @@ class ServiceAccountAdmin(RemovableAdmin):
 
     def _covers_roles(self, request: HttpRequest, account: ServiceAccount) -> bool:
         roles = [Role(row.role) for row in account.memberships.all()]
-        return all(visit(request).may_in(role, account.service_of_id) for role in roles)
+        return all(console_context(request).may_in(role, account.service_of_id) for role in roles)
 
     def _back(self, account: ServiceAccount) -> HttpResponse:
         return redirect("admin:tenancy_serviceaccount_change", account.pk)

@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from audit.models import Entry
-from tenancy.admin.instants import TypedInstant
+from tenancy.console_kit.instants import TypedInstant
 from tenancy.errors import Invalid
 from tenancy.models import Credential
 

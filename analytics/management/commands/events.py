@@ -8,11 +8,13 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from analytics import dead_letters, partitions, services
-from analytics.attributes import DEFAULT_NAMES
+from analytics import services
+from analytics.enrichment.attributes import DEFAULT_NAMES
 from analytics.management.arguments import positive
 from analytics.models import DeadLetter, EventPolicy
-from analytics.stream import StreamAwayError, StreamFullError
+from analytics.pipeline import dead_letters
+from analytics.pipeline.brokers.redis import StreamAwayError, StreamFullError
+from analytics.stores.postgres import partitions
 from audit.actors import system
 from tenancy.errors import ServiceError
 from tenancy.models import Environment

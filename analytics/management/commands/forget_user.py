@@ -8,7 +8,8 @@ import orjson
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from redis.exceptions import RedisError
 
-from analytics import services, stream
+from analytics import services
+from analytics.pipeline.brokers import redis as stream
 from audit.actors import system
 from tenancy.models import Organization
 

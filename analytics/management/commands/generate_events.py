@@ -7,11 +7,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from analytics.events import pack
-from analytics.generator import Generator, Plan, default_start
+from analytics.event_generator import Generator, Plan, default_start
+from analytics.event_records import pack
 from analytics.management.arguments import day, positive
+from analytics.pipeline.brokers.redis import PUBLISHER, StreamAwayError, StreamFullError
 from analytics.services import store_events
-from analytics.stream import PUBLISHER, StreamAwayError, StreamFullError
 from tenancy.models import Environment
 
 _FULL_WAIT_SECONDS = 0.2

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from analytics.ingest import run_lanes
+from analytics.pipeline.ingest import run_lanes
 
 # An event may wait in the stream for a moment; an evaluation is waited for.
 _NICENESS = 10

@@ -4,9 +4,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from experiments.design.simulations import Forecast, check_null, forecast
 from experiments.models import Experiment
 from experiments.selectors import environment_at, get_metric
-from experiments.simulations import Forecast, check_null, forecast
 from experiments.statistics.simulation import Outcome
 from tenancy.errors import ServiceError
 

@@ -8,7 +8,7 @@ from django.core.cache import cache
 from django.urls import reverse
 from openflagship.ids import uuid7
 
-from analytics.events import Batch, Conversion, Exposure
+from analytics.event_records import Batch, Conversion, Exposure
 from analytics.services import store_events
 from experiments import services as experiment_services
 from experiments.admin import results

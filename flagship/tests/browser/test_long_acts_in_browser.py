@@ -6,7 +6,8 @@ import pytest
 from django.urls import reverse
 
 from flags import services
-from flags.admin import bulk, page
+from flags.admin import bulk
+from flags.admin.flag import page
 from flags.models import Flag
 from flagship.tests.browser.test_pages_in_browser import serious
 from tenancy.testing import ALICE

@@ -1,0 +1,1 @@
+"""What happens to an event before it is stored: bots, attributes, pseudonyms."""

@@ -1,0 +1,80 @@
+"""What happens to an event just before it is stored: bots are flagged, ids become pseudonyms where asked for."""
+
+import hashlib
+import hmac
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import msgspec
+from django.db import connection
+
+from analytics.enrichment.bots import flag_bots
+from analytics.event_records import Conversion, Exposure
+from analytics.models import BotUnit, EventPolicy
+
+Event = TypeVar("Event", Exposure, Conversion)
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """The rules of one revision: keys of the environments that store pseudonyms, and the units found to be bots."""
+
+    pseudonym_keys: dict[int, bytes] = field(default_factory=dict)
+    bot_units: frozenset[tuple[int, str]] = frozenset()
+
+    @classmethod
+    def load(cls) -> "Intake":
+        keys = EventPolicy.objects.filter(pseudonym_key__isnull=False).values_list("environment_id", "pseudonym_key")
+        return cls(
+            pseudonym_keys={environment_id: bytes(key or b"") for environment_id, key in keys},
+            bot_units=frozenset(BotUnit.objects.values_list("environment_id", "unit_id")),
+        )
+
+    def exposures(self, events: list[Exposure]) -> list[tuple[Exposure, bool]]:
+        """Return each exposure as it is to be stored, with whether it is a bot's."""
+        flags = flag_bots([event.unit_id for event in events], [event.user_agent for event in events])
+        return self._named(events, flags)
+
+    def conversions(self, events: list[Conversion]) -> list[tuple[Conversion, bool]]:
+        return self._named(events, flag_bots([event.unit_id for event in events], []))
+
+    def wants(self, environment_id: int, unit_id: str, *, flag: bool, was: bool) -> bool:
+        """The flag a stored event is to have, from what the patterns say of it; a pseudonym's flag can come, not go."""
+        is_bot = flag or (environment_id, unit_id) in self.bot_units
+        return is_bot or (was and environment_id in self.pseudonym_keys)
+
+    def _named(self, events: Iterable[Event], flags: Iterable[bool]) -> list[tuple[Event, bool]]:
+        # Patterns are about the id that came, behaviour about the one that is stored.
+        if self.pseudonym_keys:
+            events = [self._pseudonymous(event) for event in events]
+        if not self.bot_units:
+            return list(zip(events, flags, strict=True))
+        return [
+            (event, flag or (event.environment_id, event.unit_id) in self.bot_units)
+            for event, flag in zip(events, flags, strict=True)
+        ]
+
+    def _pseudonymous(self, event: Event) -> Event:
+        key = self.pseudonym_keys.get(event.environment_id)
+        return event if key is None else msgspec.structs.replace(event, unit_id=pseudonym(key, event.unit_id))
+
+
+def current_revision() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT coalesce((SELECT value FROM derived_revision), 0)")
+        return int(cursor.fetchone()[0])
+
+
+def announce_change() -> None:
+    """Count the revision up in the caller's transaction; every process looks again with its next batch."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO derived_revision (id, value) VALUES (1, 1) "
+            "ON CONFLICT (id) DO UPDATE SET value = derived_revision.value + 1"
+        )
+
+
+def pseudonym(key: bytes, unit_id: str) -> str:
+    """HMAC-SHA256 in hexadecimal: equal for equal ids, so both sides of a join still meet."""
+    return hmac.new(key, unit_id.encode(), hashlib.sha256).hexdigest()

@@ -1,0 +1,1 @@
+"""The way of an event: buffer, broker, ingest, storage, dead letters."""

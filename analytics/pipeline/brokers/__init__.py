@@ -1,0 +1,1 @@
+"""The event stream behind five verbs; one module for each server."""

@@ -1,0 +1,67 @@
+"""Every way an event is written: accepted into something durable, and stored without one bad event stopping others."""
+
+from django.db import DatabaseError, DataError, IntegrityError
+
+from analytics import prometheus
+from analytics.event_records import Batch, Unreadable, pack
+from analytics.pipeline import dead_letters
+from analytics.pipeline.brokers.redis import PUBLISHER, StreamAwayError, StreamFullError
+from analytics.stores import store
+from analytics.stores.base import Stored
+from tenancy.errors import Unavailable
+
+# Entries of this many events let several ingest processes share one large API batch.
+_EVENTS_PER_ENTRY = 500
+_RETRY_AFTER_SECONDS = 5
+# What is wrong with one event's data, as opposed to the server or the schema: storing it again would fail again.
+_POISON = (DataError, IntegrityError, ValueError, TypeError, OverflowError)
+
+
+def accept_events(batch: Batch) -> None:
+    """Return once no crash of a single process can lose the batch; raises Unavailable when nothing durable is there.
+
+    Durable is the Redis Stream, and PostgreSQL itself while Redis is away. A full stream means that the ingest does not
+    keep up: then storing here as well would only make it slower.
+    """
+    pieces = [
+        Batch(batch.exposures[start : start + _EVENTS_PER_ENTRY], batch.conversions[start : start + _EVENTS_PER_ENTRY])
+        for start in range(0, max(len(batch.exposures), len(batch.conversions)), _EVENTS_PER_ENTRY)
+    ]
+    into = "stream"
+    try:
+        PUBLISHER.append([pack(piece) for piece in pieces])
+    except StreamFullError as error:
+        raise Unavailable(
+            "Events arrive faster than they are stored; nothing of this batch was taken. Send it again later.",
+            retry_after_seconds=_RETRY_AFTER_SECONDS,
+        ) from error
+    except StreamAwayError:
+        into = "store"
+        try:
+            store_events(batch)
+        except DatabaseError as error:
+            raise Unavailable(
+                "Neither Redis nor PostgreSQL can take events. Send the batch again; what was kept counts once.",
+                retry_after_seconds=_RETRY_AFTER_SECONDS,
+            ) from error
+    for kind, count in (("exposure", len(batch.exposures)), ("conversion", len(batch.conversions))):
+        if count:
+            prometheus.EVENTS_ACCEPTED.labels(kind, into).inc(count)
+
+
+def store_events(batch: Batch) -> Stored:
+    """Store a batch; where an event in it cannot be stored, halve until that one stands alone and is set aside.
+
+    Raises DatabaseError when the store is away; parts may then be stored, which storing again does not double.
+    """
+    if not len(batch):
+        return Stored(0, 0)
+    try:
+        return store().write(batch)
+    except _POISON as error:
+        if len(batch) == 1:
+            dead_letters.put_aside([Unreadable.of_event(batch, str(error))])
+            return Stored(0, 0)
+        first, second = batch.halves()
+        left, right = store_events(first), store_events(second)
+        return Stored(left.exposures + right.exposures, left.conversions + right.conversions)

@@ -1,0 +1,270 @@
+"""Exposures on their way out of an evaluating process: a bounded queue, emptied into the stream by a thread.
+
+Adding costs the evaluation one append to a deque; Redis, PostgreSQL and locks are the background thread's concern.
+"""
+
+import atexit
+import os
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from multiprocessing import util as multiprocessing_util
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db import Error as DatabaseError
+from django.db import connection
+
+from analytics import prometheus
+from analytics.enrichment.attributes import WANTED
+from analytics.event_records import pack, unpack
+from analytics.pipeline.brokers.redis import PUBLISHER, StreamAwayError, StreamFullError
+from analytics.services import store_events
+
+_BATCH_EVENTS = 1000
+# A context may be 32 KiB of JSON, and several times that as objects: this few are a megabyte or two, at worst some 40.
+_HOLDS_CONTEXTS = 64
+# The more exposures wait, the shorter a text may be: each at most this by their number, so that the sum grows with its
+# logarithm alone: of a hundred thousand to some 60 MiB, whatever callers send.
+_WAITING_TEXT_BUDGET = 8 * 1024 * 1024
+_FIRST_RETRY_SECONDS = 0.05
+_LONGEST_RETRY_SECONDS = 5.0
+# Less than a process manager usually waits between asking and killing.
+_SHUTDOWN_SECONDS = 3.0
+
+log = structlog.get_logger(__name__)
+
+# The context's own attributes until the thread has made JSON of those that are kept.
+_Attributes = Mapping[str, Any] | str | None
+_Row = tuple[UUID | str, int, str, str, str, str, str | None, str | None, int, int, int, str, str | None, _Attributes]
+
+
+class ExposureBuffer:
+    """One per process; its thread starts with the first exposure added, again after a fork."""
+
+    def __init__(self, *, capacity: int | None = None, flush_seconds: float | None = None) -> None:
+        self._queue: deque[_Row] = deque()
+        self._wanted_capacity, self._wanted_flush_seconds = capacity, flush_seconds
+        self._capacity = 0
+        self._flush_seconds = 0.0
+        self._reset()
+        os.register_at_fork(after_in_child=self._forget_parent)
+
+    def _reset(self) -> None:
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._deadline = float("inf")
+        self._in_flight = 0
+        self._last_context: tuple[_Attributes, int, str | None, _Attributes] = (None, 0, None, None)
+        self.dropped = 0
+
+    def _forget_parent(self) -> None:
+        """What is queued at a fork is the parent's to send; its locks may be held by threads that are not here."""
+        self._queue = deque()
+        self._reset()
+
+    @property
+    def depth(self) -> int:
+        """Exposures that are not in the stream yet."""
+        return len(self._queue) + self._in_flight
+
+    def add(  # noqa: PLR0917 - the hot path: keywords would cost a third more
+        self,
+        environment_id: int,
+        evaluation_id: UUID | str,
+        flag_key: str,
+        unit_id: str,
+        variant: str,
+        reason: str,
+        rule_id: str | None,
+        experiment: str | None,
+        config_version: int,
+        occurred_ms: int,
+        source: str,
+        user_agent: str | None,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Queue one exposure. Never blocks and never raises; a full buffer drops it and counts.
+
+        `attributes` are the context's, of which a few are kept (see `analytics.enrichment.attributes`):
+        picked out by the thread, or here once more than a handful of contexts wait.
+        """
+        if self._thread is None:
+            self._start()
+        queue = self._queue
+        waiting = len(queue)
+        if waiting >= self._capacity:
+            self._drop(1)
+            return
+        kept = self._kept(environment_id, experiment, attributes, waiting) if attributes else None
+        # In the order of events.Exposure; it was received the moment it happened.
+        queue.append((
+            evaluation_id, environment_id, flag_key, unit_id, variant, reason, rule_id, experiment, config_version,
+            occurred_ms, occurred_ms, source, user_agent, kept,
+        ))  # fmt: skip
+        if waiting >= _BATCH_EVENTS and not self._wake.is_set():
+            self._wake.set()
+
+    def _kept(
+        self, environment_id: int, experiment: str | None, attributes: Mapping[str, Any], waiting: int
+    ) -> _Attributes:
+        """What of a context waits with its exposure: all of it, the text of what is kept, or nothing."""
+        context, environment, of, kept = self._last_context
+        # All flags of one request come one after the other, with the very same attributes.
+        if context is attributes and (kept is attributes or (environment == environment_id and of == experiment)):
+            return kept
+        if waiting < _HOLDS_CONTEXTS:
+            kept = attributes
+        elif WANTED.was_read:
+            kept = WANTED.text_of(environment_id, experiment, attributes)
+            if kept is not None and len(kept) * waiting > _WAITING_TEXT_BUDGET:
+                kept = None
+        else:
+            kept = None  # nobody has asked yet what this environment refuses; the thread does with its next batch
+            self._wake.set()
+        self._last_context = (attributes, environment_id, experiment, kept)
+        return kept
+
+    def _drop(self, count: int) -> None:
+        with self._lock:
+            self.dropped += count
+        prometheus.EXPOSURES_DROPPED.inc(count)
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is not None or self._closing.is_set():
+                return
+            self._capacity = self._wanted_capacity or settings.EXPOSURE_BUFFER_SIZE
+            self._flush_seconds = self._wanted_flush_seconds or settings.EXPOSURE_FLUSH_SECONDS
+            self._thread = threading.Thread(target=self._run, name="exposures", daemon=True)
+            self._thread.start()
+        # A worker that multiprocessing forked ends without atexit, one it spawned with it; closing twice does no harm.
+        atexit.register(self.close)
+        multiprocessing_util.Finalize(None, self.close, exitpriority=10)
+
+    def close(self, timeout: float = _SHUTDOWN_SECONDS) -> None:
+        """Send what is left, to PostgreSQL if Redis is away; give up after `timeout` seconds. Closed for good."""
+        thread = self._thread
+        self._deadline = time.monotonic() + timeout
+        self._closing.set()
+        self._wake.set()
+        if thread is not None and thread.is_alive():
+            thread.join(timeout + 1)
+
+    def flush(self, timeout: float = _SHUTDOWN_SECONDS) -> bool:
+        """Wait until everything added so far is in the stream; False when it was not by then."""
+        deadline = time.monotonic() + timeout
+        while self.depth and time.monotonic() < deadline:
+            self._wake.set()
+            self._closing.wait(0.01)
+        return not self.depth
+
+    def _run(self) -> None:
+        try:
+            while not self._closing.is_set():
+                self._wake.wait(self._flush_seconds)
+                self._wake.clear()
+                self._send(len(self._queue))
+                prometheus.EXPOSURE_BUFFER_DEPTH.set(self.depth)
+            while self._queue:
+                self._send(len(self._queue))
+        finally:
+            connection.close()
+            prometheus.EXPOSURE_BUFFER_DEPTH.set(0)
+
+    def _send(self, count: int) -> None:
+        """Send so many. What comes meanwhile waits until it is many, too: at full load there is always some."""
+        queue = self._queue
+        while count > 0 and queue:
+            # Said before they leave the queue: whoever waits until there are none must not look in between.
+            self._in_flight = min(count, len(queue), _BATCH_EVENTS)
+            count -= self._in_flight
+            batch = [queue.popleft() for _ in range(self._in_flight)]
+            packed, left_out = _pack_what_can_be(_with_kept_attributes(batch))
+            batch.clear()  # its contexts must not wait for Redis
+            if left_out:
+                self._drop(left_out)
+                log.error("exposures lost: they could not be packed", count=left_out)
+            if not self._append(packed):
+                lost = self.depth - left_out
+                self._drop(lost)
+                queue.clear()
+                log.error("exposures lost at shutdown: neither Redis nor PostgreSQL took them", count=lost)
+            self._in_flight = 0
+
+    def _append(self, packed: bytes) -> bool:
+        """Try until it is in the stream; while closing, PostgreSQL will do, and the deadline ends it (False)."""
+        attempt = 0
+        while True:
+            try:
+                PUBLISHER.append([packed], patient=True)
+            except (StreamAwayError, StreamFullError) as error:
+                if attempt == 0:
+                    log.warning("exposures wait in memory", because=str(error), depth=self.depth)
+            else:
+                return True
+            if self._closing.is_set():
+                if _write_directly(packed):
+                    return True
+                if time.monotonic() > self._deadline:
+                    return False
+            elif self._last_context[0] is not None:
+                WANTED.refresh()  # what comes meanwhile goes by names as fresh as PostgreSQL lets them be
+            longest = min(_LONGEST_RETRY_SECONDS, _FIRST_RETRY_SECONDS * 2**attempt)
+            attempt = min(attempt + 1, 16)
+            # Full jitter, so that the processes of a fleet do not come back together.
+            self._closing.wait(random.uniform(0, longest))  # noqa: S311 - spreading load, not secrecy
+
+
+def _with_kept_attributes(rows: list[_Row]) -> list[_Row]:
+    if any(row[-1] is not None for row in rows):
+        WANTED.refresh()
+    finished: list[_Row] = []
+    of: tuple[int, str | None, _Attributes] = (0, None, None)
+    text: str | None = None
+    for row in rows:
+        attributes = row[-1]
+        if attributes is None or isinstance(attributes, str):
+            finished.append(row)
+            continue
+        # All flags of one request come one after the other, with the very same attributes.
+        if attributes is not of[2] or row[1] != of[0] or row[7] != of[1]:
+            of = (row[1], row[7], attributes)
+            text = WANTED.text_of(*of[:2], attributes)
+        finished.append((*row[:-1], text))
+    return finished
+
+
+def _pack_what_can_be(rows: list[_Row]) -> tuple[bytes, int]:
+    """Return the packed batch and how many rows are not in it: the thread must outlive what one row brings along."""
+    try:
+        return pack((rows, ())), 0
+    except (TypeError, ValueError, OverflowError):  # UnicodeEncodeError is a ValueError
+        good = [row for row in rows if _is_packable(row)]
+        return pack((good, ())), len(rows) - len(good)
+
+
+def _is_packable(row: _Row) -> bool:
+    try:
+        pack(row)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return True
+
+
+def _write_directly(packed: bytes) -> bool:
+    try:
+        store_events(unpack(packed))
+    except DatabaseError as error:
+        log.warning("PostgreSQL does not take exposures either", because=str(error))
+        return False
+    return True
+
+
+EXPOSURES = ExposureBuffer()

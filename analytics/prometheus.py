@@ -1,0 +1,40 @@
+"""What Prometheus sees of the events' way in; each type adds up across the processes of one installation."""
+
+from prometheus_client import Counter, Gauge, Histogram
+from redis.exceptions import RedisError
+
+from analytics.pipeline.brokers import redis as stream
+
+EXPOSURE_BUFFER_DEPTH = Gauge(
+    "flagship_exposure_buffer_depth", "Exposures in memory, not in the stream yet.", multiprocess_mode="livesum"
+)
+EXPOSURES_DROPPED = Counter("flagship_exposures_dropped", "Exposures dropped because the buffer was full.")
+EVENTS_ACCEPTED = Counter(
+    "flagship_events_accepted", "Events taken in by the API, by where they were made durable.", ["kind", "into"]
+)
+EVENTS_REJECTED = Counter("flagship_events_rejected", "Events refused by the API, by code.", ["code"])
+EVENTS_INGESTED = Counter("flagship_events_ingested", "Events read from the stream, stored or known already.", ["kind"])
+EVENTS_DUPLICATE = Counter("flagship_events_duplicate", "Events whose id was stored before.", ["kind"])
+DEAD_LETTERS = Counter("flagship_dead_letters", "Events put aside because they could not be stored.")
+INGEST_BATCH_SECONDS = Histogram(
+    "flagship_ingest_batch_seconds",
+    "Time to store one batch, commit included.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+STREAM_LENGTH = Gauge(
+    "flagship_event_stream_length", "Batches in the stream that are not stored yet.", multiprocess_mode="mostrecent"
+)
+INGEST_LAG_SECONDS = Gauge(
+    "flagship_ingest_lag_seconds", "Age of the oldest batch that is not stored yet.", multiprocess_mode="mostrecent"
+)
+
+
+def observe_stream() -> None:
+    """Read the stream's length and lag for a scrape; asked of Redis, so right even while no ingest process runs."""
+    try:
+        STREAM_LENGTH.set(stream.length())
+        INGEST_LAG_SECONDS.set(stream.lag_seconds())
+    except RedisError:
+        # Unknown, which is not zero; readyz says that Redis is away.
+        STREAM_LENGTH.set(float("nan"))
+        INGEST_LAG_SECONDS.set(float("nan"))

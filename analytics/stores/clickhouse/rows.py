@@ -1,0 +1,88 @@
+"""What an analysis reads row by row on ClickHouse: the same rows, in the same order, as on PostgreSQL."""
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from analytics.stores.base import EventRow, Period
+from analytics.stores.clickhouse import statements as sql
+from analytics.stores.clickhouse.moments import NO_END_MS, moment_of, period_of, unix_ms
+
+
+class ClickHouseRows:
+    """The part of the store whose answers grow with the users."""
+
+    def _rows(self, statement: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+        raise NotImplementedError
+
+    def _stream(self, statement: str, parameters: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+        raise NotImplementedError
+
+    def events(
+        self, environment_id: int, event_name: str, since: datetime, until: datetime | None, value_property: str
+    ) -> Iterator[EventRow]:
+        parameters = {
+            "environment_id": environment_id,
+            "event_name": event_name,
+            "since": unix_ms(since),
+            "until": unix_ms(until) if until else NO_END_MS,
+            "name": value_property,
+        }
+        rows = self._rows(sql.EVENTS, parameters)
+        for unit_id, occurred_ms, received_ms, value in rows:
+            yield EventRow(unit_id, moment_of(occurred_ms), moment_of(received_ms), value)
+
+    def event_counts(self, environment_id: int, event_name: str, since: datetime) -> tuple[int, int]:
+        parameters = {"environment_id": environment_id, "event_name": event_name, "since": unix_ms(since)}
+        ((events, units),) = self._rows(sql.EVENT_COUNTS, parameters)
+        return int(events), int(units)
+
+    def flag_units(
+        self, environment_id: int, flag_key: str, since: datetime, until: datetime
+    ) -> Iterator[tuple[str, datetime]]:
+        parameters = {"environment_id": environment_id, "flag_key": flag_key}
+        rows = self._rows(sql.FIRST_SEEN, {**parameters, "since": unix_ms(since), "until": unix_ms(until)})
+        for unit_id, first_ms in rows:
+            yield unit_id, moment_of(first_ms)
+
+    def recent_attributes(
+        self, environment_id: int, flag_key: str, since: datetime, most_exposures: int
+    ) -> dict[str, dict[str, Any]]:
+        parameters = {"environment_id": environment_id, "flag_key": flag_key, "since": unix_ms(since)}
+        rows = self._rows(sql.CARRIED, {**parameters, "most": most_exposures})
+        return {unit_id: json.loads(text) for unit_id, text in rows}
+
+    def latest_attributes(
+        self,
+        environment_id: int,
+        since: datetime,
+        most_exposures: int,  # noqa: ARG002 - the interface's
+        limit: int,
+    ) -> list[tuple[str, dict[str, Any]]]:
+        parameters = {"environment_id": environment_id, "since": unix_ms(since), "limit": limit}
+        return [(unit_id, json.loads(text)) for unit_id, text in self._rows(sql.LATEST_CARRIED, parameters)]
+
+    def attribute_values(self, period: Period, name: str) -> Iterator[tuple[str, Any]]:
+        for unit_id, text in self._rows(sql.ATTRIBUTE, {**period_of(period), "name": name}):
+            yield unit_id, json.loads(text)
+
+    def bots_first_seen(self, period: Period) -> dict[str, int]:
+        rows = self._rows(sql.BOTS_FIRST_SEEN, period_of(period))
+        return {variant: int(units) for variant, units in rows}
+
+    def raw_rows(
+        self, table: str, environment_id: int, since: datetime | None, until: datetime | None
+    ) -> Iterator[tuple[Any, ...]]:
+        parameters = {
+            "environment_id": environment_id,
+            "since": unix_ms(since) if since else 0,
+            "until": unix_ms(until) if until else NO_END_MS,
+        }
+        yield from self._stream(sql.RAW[table], parameters)
+
+    def last_received(self, period: Period, event_names: Sequence[str], deadline: datetime) -> datetime | None:
+        parameters = {**period_of(period), "event_names": list(event_names), "deadline": unix_ms(deadline)}
+        ((last_ms,),) = self._rows(sql.LAST_RECEIVED, parameters)
+        # The largest of no rows is 0 there.
+        return moment_of(last_ms) if last_ms else None

@@ -1,0 +1,343 @@
+"""Events in ClickHouse, through clickhouse-connect: the same answers as PostgreSQL's, from the raw events alone."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import clickhouse_connect
+import msgspec
+from clickhouse_connect.driver import exceptions as clickhouse
+from django.conf import settings
+from django.db import DataError, OperationalError, transaction
+from django.db import Error as DatabaseError
+
+from analytics.enrichment.bots import flag_bots
+from analytics.enrichment.enrichment import Intake, announce_change, current_revision
+from analytics.event_records import Batch
+from analytics.stores.base import (
+    BinarySummary,
+    Counting,
+    Dropped,
+    Erased,
+    ExposureSummary,
+    FirstExposure,
+    FlagExposures,
+    Period,
+    Stored,
+    Unit,
+    ValueSummary,
+    summarise_exposures,
+)
+from analytics.stores.clickhouse import statements as sql
+from analytics.stores.clickhouse.distributions import ClickHouseDistributions
+from analytics.stores.clickhouse.moments import NO_END_MS, moment_of, period_of, unix_ms
+from analytics.stores.clickhouse.pairs import ClickHousePairs
+from analytics.stores.clickhouse.rows import ClickHouseRows
+
+_NO_MONTH = date(1970, 1, 1)
+_FIRST_DAY = date(1970, 1, 1)
+_READ_AT_ONCE = 20_000
+# What came first has precedence, so it counts down.
+_PRECEDENCE_FROM = 2**63
+_WAIT = {"mutations_sync": 2}
+_TABLES = ("exposures", "conversions")
+
+
+class ClickHouseStore(ClickHouseRows, ClickHousePairs, ClickHouseDistributions):
+    """A client a thread; tables are made on first use, with ANALYTICS_CLICKHOUSE_ENGINE."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._intake = Intake()
+        self._revision: int | None = None
+        self._has_tables = False
+
+    def write(self, batch: Batch) -> Stored:
+        """Rows whose ids are there already go when ClickHouse merges, and are never seen by a query before."""
+        intake = self._current_intake()
+        precedence = _PRECEDENCE_FROM - time.time_ns()
+        exposures = {
+            (event.environment_id, event.evaluation_id): (
+                *(_month_of(event.evaluation_id), precedence),
+                *msgspec.structs.astuple(event),
+                is_bot,
+            )
+            for event, is_bot in reversed(intake.exposures(batch.exposures))
+        }
+        conversions = {
+            (event.environment_id, event.event_id): (
+                *(_month_of(event.event_id), precedence),
+                *msgspec.structs.astuple(event),
+                is_bot,
+            )
+            for event, is_bot in reversed(intake.conversions(batch.conversions))
+        }
+        with self._client() as client:
+            if exposures:
+                client.insert("exposures", list(exposures.values()), column_names=sql.EXPOSURE_COLUMNS)
+            if conversions:
+                client.insert("conversions", list(conversions.values()), column_names=sql.CONVERSION_COLUMNS)
+        return Stored(len(exposures), len(conversions))
+
+    def forget(self) -> None:
+        with self._lock:
+            self._revision = None
+
+    def drop_tables(self) -> None:
+        """Everything stored here, for good."""
+        for table in _TABLES:
+            self._change(f"DROP TABLE IF EXISTS {table}", {})
+        self._has_tables = False
+
+    def first_exposures(self, period: Period) -> Iterator[FirstExposure]:
+        for unit_id, variant, first_ms, is_crossover in self._rows(sql.UNITS, _of(period)):
+            yield FirstExposure(unit_id, variant, moment_of(first_ms), bool(is_crossover))
+
+    def exposure_summary(self, period: Period) -> ExposureSummary:
+        rows = self._rows(sql.SUMMARY, _of(period))
+        bots = sum(int(units) for is_bot, *_, units in rows if is_bot)
+        seen = [(_FIRST_DAY + timedelta(days=int(day)), *rest) for is_bot, day, *rest in rows if not is_bot]
+        return summarise_exposures(seen, bots)
+
+    def binary_summary(self, period: Period, counting: Counting) -> dict[str, BinarySummary]:
+        rows = self._rows(sql.TOTALS, _of(period, counting))
+        return {row[0]: BinarySummary(int(row[1]), int(row[2]), int(row[7])) for row in rows}
+
+    def value_summary(self, period: Period, counting: Counting) -> dict[str, ValueSummary]:
+        rows = self._rows(sql.TOTALS, _of(period, counting))
+        return {
+            variant: ValueSummary.from_micros(*(int(figure) for figure in (users, *figures)))
+            for variant, users, _, *figures in rows
+        }
+
+    def flag_exposures(
+        self, environment_id: int, flag_key: str, since: datetime | None, until: datetime | None
+    ) -> dict[str, FlagExposures]:
+        parameters = {
+            "environment_id": environment_id,
+            "flag_key": flag_key,
+            "since": unix_ms(since) if since else 0,
+            "until": unix_ms(until) if until else NO_END_MS,
+        }
+        return {variant: FlagExposures(int(n), int(users)) for variant, n, users in self._rows(sql.FLAG, parameters)}
+
+    def recent_units(self, environment_id: int, flag_key: str, since: datetime, limit: int) -> list[tuple[str, str]]:
+        parameters = {"environment_id": environment_id, "flag_key": flag_key, "since": unix_ms(since), "limit": limit}
+        return [(unit_id, variant) for unit_id, variant in self._rows(sql.RECENT, parameters)]
+
+    def last_exposures(self, environment_id: int, flag_keys: Sequence[str]) -> dict[str, datetime]:
+        parameters = {"environment_id": environment_id, "flag_keys": list(flag_keys)}
+        return {flag_key: moment_of(last_ms) for flag_key, last_ms in self._rows(sql.LAST, parameters)}
+
+    def fast_units(self, since: datetime, exposures_per_hour: int) -> list[tuple[Unit, int]]:
+        rows = self._rows(sql.FAST, {"since": unix_ms(since), "limit": exposures_per_hour})
+        return [(Unit(environment_id, unit_id), int(most)) for environment_id, unit_id, most in rows]
+
+    def raw_events(self, units: Sequence[Unit]) -> Iterator[dict[str, Any]]:
+        for table in _TABLES:
+            with self._client() as client:
+                found = client.query(
+                    f"SELECT * FROM {table} FINAL WHERE {sql.IS_WANTED} ORDER BY occurred_ms",  # noqa: S608 - names are ours
+                    parameters=_these(units),
+                )
+            for row in found.named_results():
+                moments = {name: moment_of(row.pop(f"{name[:-3]}_ms")) for name in ("occurred_at", "received_at")}
+                plain = {name: value for name, value in row.items() if name not in {"month", "precedence"}}
+                yield {"table": table, **plain, **moments}
+
+    def open_phase(self, environment_id: int, experiment: str, started_at: datetime) -> None:
+        """Nothing to do: a period's first exposures are found in its raw events."""
+
+    def keep_sums(self, period: Period, counting: Counting) -> int:  # noqa: ARG002 - the interface's
+        """Nothing to do: every answer is read from the raw events' columns."""
+        return 0
+
+    def fold_flag_days(self, since: datetime | None = None, until: datetime | None = None) -> int:  # noqa: ARG002 - likewise
+        """Nothing to do, as for sums."""
+        return 0
+
+    def merge_hours(self, before: Mapping[int, datetime]) -> None:
+        """Nothing to do: no hours are kept."""
+
+    def erase_units(self, erased: Sequence[Unit]) -> Erased:
+        counts = []
+        for table in _TABLES:
+            where = f"FROM {table} FINAL WHERE {sql.IS_WANTED}"
+            counts.append(int(self._rows(f"SELECT count() {where}", _these(erased))[0][0]))
+            self._change(f"ALTER TABLE {table} DELETE WHERE {sql.IS_WANTED}", _these(erased))
+        return Erased(*counts)
+
+    def reclassify(self, intake: Intake, progress: Callable[[int, int], None]) -> tuple[int, int]:
+        announce_change()
+        flagged = unflagged = 0
+        for done, table in enumerate(_TABLES):
+            progress(done, len(_TABLES))
+            agent = "user_agent" if table == "exposures" else "NULL"
+            rows = self._rows(f"SELECT DISTINCT environment_id, unit_id, {agent}, is_bot FROM {table} FINAL", {})  # noqa: S608 - names are ours
+            for start in range(0, len(rows), _READ_AT_ONCE):
+                piece = rows[start : start + _READ_AT_ONCE]
+                flags = flag_bots([row[1] for row in piece], [row[2] for row in piece])
+                for is_bot in (True, False):
+                    changed = [
+                        (environment_id, unit_id, user_agent)
+                        for (environment_id, unit_id, user_agent, was), flag in zip(piece, flags, strict=True)
+                        if intake.wants(environment_id, unit_id, flag=flag, was=bool(was)) is is_bot
+                        and bool(was) is not is_bot
+                    ]
+                    count = self._reflag(table, changed, is_bot=is_bot)
+                    flagged, unflagged = flagged + count * is_bot, unflagged + count * (not is_bot)
+        progress(len(_TABLES), len(_TABLES))
+        return flagged, unflagged
+
+    def reflag_units(self, found: Sequence[Unit]) -> int:
+        announce_change()
+        count = 0
+        for table in _TABLES:
+            where = f"{sql.IS_WANTED} AND NOT is_bot"
+            count += int(self._rows(f"SELECT count() FROM {table} FINAL WHERE {where}", _these(found))[0][0])  # noqa: S608 - names are ours
+            self._change(f"ALTER TABLE {table} UPDATE is_bot = true WHERE {where}", _these(found))
+        return count
+
+    def make_pseudonymous(self, environment_id: int, key: bytes) -> None:
+        """Once the key is committed, so that no event stored from then on comes under its id; the ids there follow."""
+        announce_change()
+        inner, outer = (bytes(byte ^ pad for byte in key.ljust(64, b"\x00")).hex() for pad in (0x36, 0x5C))
+        digest = "SHA256(concat(unhex({outer:String}), SHA256(concat(unhex({inner:String}), unit_id))))"
+        parameters = {"environment_id": environment_id, "inner": inner, "outer": outer}
+
+        def convert() -> None:
+            for table in _TABLES:
+                self._change(
+                    f"ALTER TABLE {table} UPDATE unit_id = lower(hex({digest})) "
+                    "WHERE environment_id = {environment_id:Int64} "
+                    "AND NOT (length(unit_id) = 64 AND match(unit_id, '^[0-9a-f]+$'))",
+                    parameters,
+                )
+
+        transaction.on_commit(convert)
+
+    def drop_before(self, cuts: Mapping[int, datetime], *, dry_run: bool) -> Iterator[Dropped]:
+        if not cuts:
+            return
+        everybody = min(cuts.values())
+        for table in _TABLES:
+            for (month,) in self._rows(f"SELECT DISTINCT month FROM {table} ORDER BY month", {}):  # noqa: S608 - names are ours
+                following = (month.replace(day=28) + timedelta(days=4)).replace(day=1)
+                if month == _NO_MONTH or _day_ms(following) > unix_ms(everybody):
+                    continue
+                where = "WHERE month = {month:Date}"
+                rows = self._rows(f"SELECT count() FROM {table} FINAL {where}", {"month": month})[0][0]  # noqa: S608 - names are ours
+                yield Dropped(f"{table} of {month}", "all", int(rows))
+                if not dry_run:
+                    self._change(f"ALTER TABLE {table} DROP PARTITION '{month}'", {})
+            for environment_id, cut in sorted(cuts.items()):
+                where = "WHERE environment_id = {environment_id:Int64} AND occurred_ms < {cut:Int64}"
+                parameters = {"environment_id": environment_id, "cut": unix_ms(cut)}
+                rows = int(self._rows(f"SELECT count() FROM {table} FINAL {where}", parameters)[0][0])  # noqa: S608 - names are ours
+                if rows:
+                    yield Dropped(table, f"environment {environment_id}", rows)
+                    if not dry_run:
+                        self._change(f"ALTER TABLE {table} DELETE {where}", parameters)
+
+    def _reflag(self, table: str, changed: list[tuple[int, str, str | None]], *, is_bot: bool) -> int:
+        if not changed:
+            return 0
+        match = "has({changed:Array(Tuple(Int64, String, String))}, (environment_id, unit_id, ifNull({agent}, '')))"
+        where = match.replace("{agent}", "user_agent" if table == "exposures" else "NULL") + f" AND is_bot <> {is_bot}"
+        parameters = {"changed": [(environment_id, unit, agent or "") for environment_id, unit, agent in changed]}
+        count = int(self._rows(f"SELECT count() FROM {table} FINAL WHERE {where}", parameters)[0][0])  # noqa: S608 - names are ours
+        self._change(f"ALTER TABLE {table} UPDATE is_bot = {str(is_bot).lower()} WHERE {where}", parameters)
+        return count
+
+    def _current_intake(self) -> Intake:
+        """The rules of now; with PostgreSQL away, those last known, so that events go on being stored."""
+        try:
+            revision = current_revision()
+            if revision != self._revision:
+                intake = Intake.load()
+                with self._lock:
+                    self._intake, self._revision = intake, revision
+        except DatabaseError:
+            if self._revision is None:
+                raise
+        return self._intake
+
+    def _rows(self, statement: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+        with self._client() as client:
+            found = client.query(statement, parameters=parameters, settings=_READ_SETTINGS)
+        return [tuple(row) for row in found.result_rows]
+
+    def _stream(self, statement: str, parameters: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+        with self._client() as client:
+            found = client.query_rows_stream(statement, parameters=parameters, settings=_READ_SETTINGS)
+            with found as rows:
+                for row in rows:
+                    yield tuple(row)
+
+    def _change(self, statement: str, parameters: dict[str, Any]) -> None:
+        with self._client() as client:
+            client.command(statement, parameters=parameters, settings=_WAIT)
+
+    @contextmanager
+    def _client(self) -> Iterator[Any]:
+        """This thread's client, its errors in Django's words, which the ingest tells poison from an outage by."""
+        try:
+            client = getattr(self._local, "client", None)
+            if client is None:
+                client = clickhouse_connect.get_client(dsn=self._url, autogenerate_session_id=False)
+                self._local.client = client
+            if not self._has_tables:
+                for statement in sql.create_tables(
+                    engine=settings.ANALYTICS_CLICKHOUSE_ENGINE, days=settings.ANALYTICS_CLICKHOUSE_TTL_DAYS
+                ):
+                    client.command(statement)
+                self._has_tables = True
+            yield client
+        except clickhouse.DataError as error:
+            raise DataError(str(error)) from error
+        except (clickhouse.Error, OSError) as error:
+            self._local.client = None
+            raise OperationalError(f"ClickHouse: {error}") from error
+
+
+# Duplicates share a partition, so FINAL need not look across them.
+_READ_SETTINGS = {"do_not_merge_across_partitions_select_final": 1}
+
+
+def _of(period: Period, counting: Counting | None = None) -> dict[str, Any]:
+    found = period_of(period)
+    if counting is not None:
+        found["event_name"] = counting.event_name
+        found["window"] = round(counting.window.total_seconds() * 1000) if counting.window else NO_END_MS
+        found["deadline"] = unix_ms(period.until + counting.grace) if period.until else NO_END_MS
+    return found
+
+
+def _these(units: Sequence[Unit]) -> dict[str, Any]:
+    return {
+        "environment_ids": [unit.environment_id for unit in units],
+        "unit_ids": [unit.unit_id for unit in units],
+    }
+
+
+def _month_of(event_id: UUID) -> date:
+    """Of the id alone, whenever it is asked: both copies of an event must come into one partition."""
+    milliseconds = event_id.int >> 80
+    if event_id.version != 7 or not _FIRST_MS <= milliseconds < _LAST_MS:
+        return _NO_MONTH
+    return moment_of(milliseconds).date().replace(day=1)
+
+
+def _day_ms(day: date) -> int:
+    return unix_ms(datetime(day.year, day.month, day.day, tzinfo=UTC))
+
+
+# Ids from outside go to a partition of their own: a client's clock must not make any number of them.
+_FIRST_MS = _day_ms(date(2020, 1, 1))
+_LAST_MS = _day_ms(date(2050, 1, 1))

@@ -1,0 +1,156 @@
+# ruff: noqa: S608 - fixed text put together from fixed parts; values are always parameters
+"""Distributions of figures on PostgreSQL: rows packed by the server, kept by cohort (see `postgres_kept`).
+
+Read again they cost a sort of numbers, where the units and their events had to be joined.
+"""
+
+from typing import Any
+
+from analytics.stores.base import Period
+from analytics.stores.distributions import Distributed, Distribution, Scope, merged, packed_rows
+from analytics.stores.postgres.reads import IN_TIME, KEPT, source_of
+from analytics.stores.postgres.rollups.pairs import ITS_EVENTS, every_unit, pair_parameters, unit_figures, value_of
+from analytics.stores.postgres.rollups.valid_rollups import ALL_YOUNG, COUNTERS, CROSSED, YOUNG, Kept, reading
+
+_KEPT = Kept("cohort_distributions", "sums.question = %(question)s")
+_SENT = {
+    Scope.EVENTS: "float8send(value) || int8send(events) || int8send(units) || int8send(squares) || int8send(products)",
+    Scope.UNITS: "float8send(y) || float8send(x) || int8send(units)",
+}
+
+
+def whole_distribution(period: Period, distribution: Distribution) -> dict[str, Distributed]:
+    """From every unit, whatever is kept."""
+    parameters = _parameters(period, distribution)
+    common, units = every_unit(source_of(parameters), day="(first_at AT TIME ZONE 'UTC')::date")
+    parts = _parts(distribution, {"counting": "events_from"})
+    statement = f"{common} counting AS ({units}), {parts} SELECT variant, sign, units, late, packed FROM parts"
+    with reading() as cursor:
+        cursor.execute(statement, parameters)
+        return _distributed(distribution.scope, cursor.fetchall())
+
+
+def _parts(distribution: Distribution, events_from: dict[str, str]) -> str:
+    """Common tables up to `parts`: of each of those of units the number by variant, day and sign, and packed rows."""
+    each = _of_events if distribution.scope is Scope.EVENTS else _of_units
+    of_each = [each(distribution, units, since) for units, since in events_from.items()]
+    every = " UNION ALL ".join(f"SELECT variant, day, sign FROM {units}" for units in events_from)
+    return f"""
+    each AS MATERIALIZED ({" UNION ALL ".join(of_each)}),
+    counted AS ({_COUNTED[distribution.scope]}),
+    parts AS (
+        SELECT variant, sign, day, units, coalesce(late, 0) AS late, packed, last_event_at
+        FROM (SELECT variant, sign, day, count(*) AS units FROM ({every}) AS every GROUP BY variant, sign, day) AS sizes
+        LEFT JOIN (
+            SELECT variant, sign, day, string_agg({_SENT[distribution.scope]}, ''::bytea) AS packed
+            FROM counted GROUP BY variant, sign, day
+        ) AS packs USING (variant, sign, day)
+        LEFT JOIN (
+            SELECT variant, sign, day, sum(late) FILTER (WHERE sign > 0)::bigint AS late,
+                   max(last_event_at) AS last_event_at
+            FROM each GROUP BY variant, sign, day
+        ) AS ends USING (variant, sign, day)
+    )
+    """
+
+
+def _of_events(distribution: Distribution, units: str, events_from: str) -> str:
+    return f"""
+    SELECT units.unit_id, units.variant, units.day, units.sign, {value_of("y", distribution.pairing.y)} AS value,
+           {IN_TIME} AS is_in_time, (NOT ({IN_TIME}))::int AS late,
+           greatest(event.occurred_at, event.received_at) AS last_event_at
+    FROM {units} AS units JOIN conversions AS event ON {ITS_EVENTS.format(events_from=events_from)}
+    """
+
+
+def _of_units(distribution: Distribution, units: str, events_from: str) -> str:
+    return unit_figures(distribution.pairing, units, events_from)
+
+
+_COUNTED = {
+    Scope.EVENTS: """
+    SELECT variant, sign, day, value, count(*) AS events, count(*) FILTER (WHERE k = 1) AS units,
+           sum(2 * k - 1)::bigint AS squares, sum(b)::bigint AS products
+    FROM (
+        SELECT variant, sign, day, value, row_number() OVER (PARTITION BY unit_id, sign ORDER BY value) AS k,
+               count(*) OVER (PARTITION BY unit_id, sign) AS b
+        FROM each WHERE is_in_time AND value IS NOT NULL
+    ) AS ranked GROUP BY variant, sign, day, value
+    """,
+    # A product with a decimal fraction is exact, a quotient need not be.
+    Scope.UNITS: """
+    SELECT variant, sign, day, (y * 0.000001)::float8 AS y, (x * 0.000001)::float8 AS x, count(*) AS units
+    FROM each WHERE y <> 0 OR x <> 0 GROUP BY variant, sign, day, y, x
+    """,
+}
+
+
+def _read(distribution: Distribution) -> str:
+    parts = _parts(distribution, {"young": "events_open_from", "crossed": "events_from"})
+    return f"""
+    WITH holding AS MATERIALIZED ({_KEPT.holding} AND sums.day = ANY (%(held)s::date[])),
+    young AS MATERIALIZED ({YOUNG}),
+    crossed AS MATERIALIZED ({CROSSED}),
+    {parts}
+    SELECT variant, sign, units, late, packed, (SELECT count(DISTINCT day) FROM holding) FROM (
+        SELECT variant, 1 AS sign, units, 0 AS late, packed FROM holding
+        UNION ALL SELECT variant, sign, units, late, packed FROM parts
+    ) AS all_parts
+    """
+
+
+def _keep(distribution: Distribution) -> str:
+    return f"""
+    WITH young AS MATERIALIZED ({ALL_YOUNG}),
+    {_parts(distribution, {"young": "events_open_from"})},
+    ends AS (SELECT day, max(last_event_at) AS last_event_at FROM parts GROUP BY day),
+    counters AS ({COUNTERS}),
+    kept AS (
+        INSERT INTO cohort_distributions (
+            environment_id, experiment, phase, question, day, variant, changes, arrived, cut, last_event_at,
+            units, packed
+        )
+        SELECT %(environment_id)s, %(experiment)s, %(phase)s, %(question)s, day, variant, changes, arrived, cut,
+               ends.last_event_at, units, coalesce(packed, ''::bytea)
+        FROM parts JOIN counters USING (day) JOIN ends USING (day)
+        RETURNING day
+    )
+    SELECT count(DISTINCT day) FROM kept
+    """
+
+
+def _parameters(period: Period, distribution: Distribution) -> dict[str, Any]:
+    question = distribution.question
+    return pair_parameters(period, distribution.pairing) | {"question": question, "lock": question}
+
+
+def _distributed(scope: Scope, rows: list[tuple[Any, ...]]) -> dict[str, Distributed]:
+    """From (variant, sign, units, late, packed rows)."""
+    units: dict[str, int] = {}
+    lates: dict[str, int] = {}
+    parts: dict[str, list[tuple[int, Any]]] = {}
+    for variant, sign, count, late, packed in rows:
+        units[variant] = units.get(variant, 0) + sign * count
+        lates[variant] = lates.get(variant, 0) + late
+        parts.setdefault(variant, []).append((sign, packed_rows(scope, packed or b"")))
+    return {
+        variant: Distributed(units[variant], merged(scope, parts[variant]), lates[variant])
+        for variant in sorted(units)
+        if units[variant]
+    }
+
+
+class PostgresDistributions:
+    """The part of the store that answers with distributions."""
+
+    def distribution(self, period: Period, distribution: Distribution) -> dict[str, Distributed]:
+        """From what is kept and the rest; from every unit where nothing is."""
+        parameters = _parameters(period, distribution)
+        rows = _KEPT.read(_read(distribution), parameters) if source_of(parameters) is KEPT else None
+        return whole_distribution(period, distribution) if rows is None else _distributed(distribution.scope, rows)
+
+    def keep_distribution(self, period: Period, distribution: Distribution) -> int:
+        parameters = _parameters(period, distribution)
+        if source_of(parameters) is not KEPT:
+            return 0
+        return _KEPT.keep(_keep(distribution), parameters, distribution.pairing.window)

@@ -1,0 +1,185 @@
+# ruff: noqa: S608 - fixed text put together from fixed parts; values are always parameters
+"""Pairs of figures on PostgreSQL: one row per unit, then sums over units, kept by cohort (see `postgres_kept`)."""
+
+from typing import Any
+
+from analytics.stores.base import Counting, Period
+from analytics.stores.pairs import Figure, Kind, Pairing, PairSummary
+from analytics.stores.postgres.reads import IN_TIME, KEPT, Source, parameters_of, source_of
+from analytics.stores.postgres.rollups.sums import cohort_days
+from analytics.stores.postgres.rollups.valid_rollups import ALL_YOUNG, COUNTERS, CROSSED, DAY, YOUNG, Kept, reading
+
+_PAIRS = Kept("cohort_pairs", "sums.question = %(question)s")
+
+# A number of that name, as large as a value may be (as `postgres_rows` reads it).
+_OF_PROPERTY = """
+CASE WHEN jsonb_typeof(jsonb_extract_path(event.properties, %({name}_property)s)) = 'number' THEN
+    CASE WHEN abs(jsonb_extract_path(event.properties, %({name}_property)s)::numeric) <= 9e12
+         THEN jsonb_extract_path(event.properties, %({name}_property)s)::float8 END
+END"""
+ITS_EVENTS = """
+event.unit_id = units.unit_id AND event.environment_id = %(environment_id)s
+AND event.event_name IN (%(y_event)s, %(x_event)s) AND NOT event.is_bot
+AND event.occurred_at >= %({events_from})s
+AND event.occurred_at >= units.first_at - %(before)s::interval AND event.occurred_at < units.first_at + %(window)s
+"""
+FIGURE_SUMS = """
+sum({sign}y) AS y, sum({sign}y * y) AS yy, sum({sign}x) AS x, sum({sign}x * x) AS xx, sum({sign}x * y) AS xy,
+coalesce(sum({sign}1) FILTER (WHERE is_above), 0) AS above
+"""
+# Of the `users` and those sums, beside them what came late.
+WHOLE_FIGURES = """
+users, coalesce(y, 0), coalesce(yy, 0), coalesce(x, 0), coalesce(xx, 0), coalesce(xy, 0), coalesce(above, 0)::bigint,
+coalesce(late, 0)::bigint
+"""
+
+
+def whole_pair_summary(period: Period, pairing: Pairing) -> dict[str, PairSummary]:
+    """From every unit, whatever is kept."""
+    parameters = pair_parameters(period, pairing)
+    common, units = every_unit(source_of(parameters))
+    statement = f"""
+    {common} each AS ({unit_figures(pairing, units, "events_from")})
+    SELECT variant, {WHOLE_FIGURES}
+    FROM (SELECT variant, count(*) AS users FROM {units} AS units GROUP BY variant) AS users
+    LEFT JOIN (SELECT variant, {FIGURE_SUMS.format(sign="")}, sum(late) AS late FROM each GROUP BY variant) AS sums
+    USING (variant) ORDER BY variant
+    """
+    with reading() as cursor:
+        cursor.execute(statement, parameters)
+        return _summaries(cursor.fetchall())
+
+
+def every_unit(source: Source, day: str = "NULL::date") -> tuple[str, str]:
+    """What comes before a common table, and a FROM of all units that count, in the columns of `young`."""
+    units = f"(SELECT units.*, 1 AS sign, {day} AS day FROM {source.units} WHERE NOT is_crossover)"
+    return f"{source.common}," if source.common else "WITH", units
+
+
+def _summary(pairing: Pairing) -> str:
+    return f"""
+    WITH holding AS MATERIALIZED ({_PAIRS.holding} AND sums.day = ANY (%(held)s::date[])),
+    young AS MATERIALIZED ({YOUNG}),
+    crossed AS MATERIALIZED ({CROSSED}),
+    each AS (
+        {unit_figures(pairing, "young", "events_open_from")} UNION ALL
+        {unit_figures(pairing, "crossed", "events_from")}
+    ),
+    parts AS (
+        SELECT variant, users, sum_y AS y, sum_yy AS yy, sum_x AS x, sum_xx AS xx, sum_xy AS xy, above_cap AS above,
+               0 AS late
+        FROM holding
+        UNION ALL
+        SELECT variant, sum(sign), 0, 0, 0, 0, 0, 0, 0
+        FROM (SELECT * FROM young UNION ALL SELECT * FROM crossed) AS units GROUP BY variant
+        UNION ALL
+        SELECT variant, 0, {FIGURE_SUMS.format(sign="sign * ")}, coalesce(sum(late) FILTER (WHERE sign > 0), 0)
+        FROM each GROUP BY variant
+    )
+    SELECT variant, sum(users)::bigint, sum(y), sum(yy), sum(x), sum(xx), sum(xy), sum(above)::bigint,
+           sum(late)::bigint, (SELECT count(DISTINCT day) FROM holding)
+    FROM parts GROUP BY variant HAVING sum(users) > 0 ORDER BY variant
+    """
+
+
+def _keep(pairing: Pairing) -> str:
+    return f"""
+    WITH young AS MATERIALIZED ({ALL_YOUNG}),
+    each AS ({unit_figures(pairing, "young", "events_open_from")}),
+    users AS (SELECT day, variant, count(*) AS users FROM young GROUP BY day, variant),
+    sums AS (SELECT day, variant, {FIGURE_SUMS.format(sign="")} FROM each GROUP BY day, variant),
+    ends AS (SELECT day, max(last_event_at) AS last_event_at FROM each GROUP BY day),
+    counters AS ({COUNTERS}),
+    kept AS (
+        INSERT INTO cohort_pairs (
+            environment_id, experiment, phase, question, day, variant, changes, arrived, cut, last_event_at, users,
+            sum_y, sum_yy, sum_x, sum_xx, sum_xy, above_cap
+        )
+        SELECT %(environment_id)s, %(experiment)s, %(phase)s, %(question)s, day, variant, changes, arrived,
+               cut, last_event_at, users, coalesce(y, 0), coalesce(yy, 0), coalesce(x, 0), coalesce(xx, 0),
+               coalesce(xy, 0), coalesce(above, 0)
+        FROM users JOIN counters USING (day) LEFT JOIN sums USING (day, variant) LEFT JOIN ends USING (day)
+        RETURNING day
+    )
+    SELECT count(DISTINCT day) FROM kept
+    """
+
+
+def unit_figures(pairing: Pairing, units: str, events_from: str) -> str:
+    """A row for each unit that did anything: y, x, events that came late, and when the last one happened or came."""
+    after = "event.event_name = %(y_event)s AND event.occurred_at >= units.first_at"
+    late = f"count(*) FILTER (WHERE {after} AND NOT ({IN_TIME}))"
+    y, x = _figure("y", pairing.y, after), "0::numeric"
+    if pairing.x is not None:
+        when = f"event.event_name = %(x_event)s AND event.occurred_at {'<' if pairing.before else '>='} units.first_at"
+        x = _figure("x", pairing.x, when)
+        # What came late of the time before is left out as well; nobody waits for it.
+        late += "" if pairing.before else f" + count(*) FILTER (WHERE {when} AND NOT ({IN_TIME}))"
+    capped = "least(y, %(cap)s::numeric)" if pairing.y.cap is not None else "y"
+    is_above = "y > %(cap)s::numeric" if pairing.y.cap is not None else "false"
+    return f"""
+    SELECT unit_id, variant, day, sign, {capped} AS y, x, {is_above} AS is_above, late, last_event_at FROM (
+        SELECT units.unit_id, units.variant, units.day, units.sign, {y} AS y, {x} AS x, {late} AS late,
+               max(greatest(event.occurred_at, event.received_at)) AS last_event_at
+        FROM {units} AS units JOIN conversions AS event ON {ITS_EVENTS.format(events_from=events_from)}
+        GROUP BY units.unit_id, units.variant, units.day, units.sign
+    ) AS figures
+    """
+
+
+def _figure(name: str, figure: Figure, when: str) -> str:
+    """In whole millionths, whatever it is, as numeric: squares of 64 bits would not fit."""
+    counted = f"FILTER (WHERE {when} AND {IN_TIME})"
+    if figure.kind is Kind.CONVERTED:
+        return f"(CASE WHEN count(*) {counted} > 0 THEN 1000000 ELSE 0 END)::numeric"
+    if figure.kind is Kind.COUNT:
+        return f"(count(*) {counted} * 1000000)::numeric"
+    micros = f"round({value_of(name, figure)} * 1000000)::bigint"
+    if figure.kind is Kind.AMOUNT and not figure.value_property:
+        micros = f"coalesce({micros}, 1000000)"
+    return f"coalesce(sum({micros}) {counted}, 0)::numeric"
+
+
+def value_of(name: str, figure: Figure) -> str:
+    return _OF_PROPERTY.format(name=name) if figure.value_property else "event.value"
+
+
+def pair_parameters(period: Period, pairing: Pairing) -> dict[str, Any]:
+    counting = Counting(pairing.y.event_name, pairing.window, pairing.grace)
+    parameters = parameters_of(period, counting)
+    x = pairing.x or pairing.y
+    return parameters | {
+        "y_event": pairing.y.event_name,
+        "x_event": x.event_name,
+        "y_property": pairing.y.value_property,
+        "x_property": x.value_property,
+        "cap": pairing.y.cap_micros,
+        "before": pairing.before,
+        "events_from": period.since - pairing.before,
+        "question": pairing.question,
+        "lock": pairing.question,
+        "event_names": pairing.event_names,
+        "before_days": -(-pairing.before // DAY) if pairing.before else 0,
+        "span_days": -(-pairing.window // DAY),
+        **cohort_days(period, parameters["until"]),
+    }
+
+
+def _summaries(rows: list[tuple[Any, ...]]) -> dict[str, PairSummary]:
+    return {variant: PairSummary.from_micros(*figures) for variant, *figures in rows}
+
+
+class PostgresPairs:
+    """The part of the store that answers with pairs of figures."""
+
+    def pair_summary(self, period: Period, pairing: Pairing) -> dict[str, PairSummary]:
+        """From what is kept and the rest; from every unit where nothing is."""
+        parameters = pair_parameters(period, pairing)
+        rows = _PAIRS.read(_summary(pairing), parameters) if source_of(parameters) is KEPT else None
+        return whole_pair_summary(period, pairing) if rows is None else _summaries(rows)
+
+    def keep_pairs(self, period: Period, pairing: Pairing) -> int:
+        parameters = pair_parameters(period, pairing)
+        if source_of(parameters) is not KEPT:
+            return 0
+        return _PAIRS.keep(_keep(pairing), parameters, pairing.window)

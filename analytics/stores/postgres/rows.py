@@ -1,0 +1,205 @@
+"""What an analysis reads row by row on PostgreSQL: events one by one, and what single exposures carried."""
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from analytics.stores.base import EventRow, Period
+from analytics.stores.postgres.reads import KEPT, parameters_of, source_of
+
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+_END = datetime(9000, 1, 1, tzinfo=UTC)
+_ROWS_AT_A_TIME = 20_000
+
+_SEEN = """
+environment_id = %(environment_id)s AND experiment = %(experiment)s
+AND occurred_at >= %(since)s AND occurred_at < %(until)s
+"""
+_ATTRIBUTE = f"""
+SELECT DISTINCT ON (unit_id) unit_id, value::text FROM (
+    SELECT unit_id, occurred_at, evaluation_id, jsonb_extract_path(attributes, %(name)s) AS value
+    FROM exposures WHERE {_SEEN} AND NOT is_bot AND attributes IS NOT NULL
+) AS carried
+WHERE jsonb_typeof(value) IN ('string', 'number', 'boolean')
+ORDER BY unit_id, occurred_at, evaluation_id
+"""  # noqa: S608 - fixed text put together from fixed parts
+# The primary key alone finds them, backwards: bounded, however rarely this flag is asked.
+_CARRIED = """
+SELECT DISTINCT ON (unit_id) unit_id, attributes::text FROM (
+    SELECT evaluation_id, environment_id, flag_key, unit_id, occurred_at, is_bot, attributes FROM exposures
+    ORDER BY evaluation_id DESC LIMIT %(most)s
+) AS latest
+WHERE environment_id = %(environment_id)s AND flag_key = %(flag_key)s AND occurred_at >= %(since)s
+  AND NOT is_bot AND attributes IS NOT NULL
+ORDER BY unit_id, occurred_at DESC, evaluation_id DESC
+"""
+# Ids of exposures begin with their time, so the latest ones are an index's end; then this environment's among them.
+_LATEST_CARRIED = """
+SELECT unit_id, attributes::text FROM (
+    SELECT evaluation_id, environment_id, unit_id, attributes FROM exposures
+    WHERE evaluation_id >= %(first)s ORDER BY evaluation_id DESC LIMIT %(most)s
+) AS latest
+WHERE environment_id = %(environment_id)s AND attributes IS NOT NULL ORDER BY evaluation_id DESC LIMIT %(limit)s
+"""
+_BOTS = f"""
+SELECT (array_agg(variant ORDER BY occurred_at, variant))[1] AS variant, min(occurred_at) AS bot_at
+FROM exposures WHERE {_SEEN} GROUP BY unit_id HAVING bool_and(is_bot)
+"""  # noqa: S608 - likewise
+# The same from what the ingest keeps up. A variant that is not `bot_at`'s was kept, or is missing, because an older
+# release stored the first exposure: it is looked up in the index by experiment and time.
+_KEPT_BOTS = """
+SELECT bot_at, CASE WHEN bot_variant_at = bot_at THEN bot_variant ELSE (
+    SELECT min(seen.variant) FROM exposures AS seen
+    WHERE seen.environment_id = %(environment_id)s AND seen.experiment = %(experiment)s
+      AND seen.occurred_at = known.bot_at AND seen.unit_id = known.unit_id AND seen.is_bot
+) END AS variant
+FROM first_exposures AS known
+WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s AND phase = %(phase)s
+  AND bot_at < %(until)s AND (first_at < %(until)s) IS NOT TRUE
+"""
+# Of some the variant may be gone with the raw events.
+_BY_VARIANT = """
+SELECT variant, count(*) FROM ({bots}) AS bots
+WHERE variant IS NOT NULL AND (%(pauses)s::tstzmultirange IS NULL OR NOT bot_at <@ %(pauses)s::tstzmultirange)
+GROUP BY variant ORDER BY variant
+"""
+_RECEIVED = (
+    f"SELECT max(received_at) FROM exposures WHERE {_SEEN} AND received_at >= %(from)s AND received_at < %(deadline)s",  # noqa: S608 - likewise
+    """
+    SELECT max(received_at) FROM conversions
+    WHERE environment_id = %(environment_id)s AND event_name = ANY (%(event_names)s)
+      AND occurred_at >= %(since)s AND received_at >= %(from)s AND received_at < %(deadline)s
+    """,
+)
+# The youngest is nearly always in the last hour or day, which the indexes by arrival find without reading the rest.
+_LOOK_BACK = [timedelta(hours=1), timedelta(days=1), timedelta(days=8), timedelta(days=64)]
+# As large as a value may be, which every store's floats and sums hold.
+_EVENTS = """
+SELECT unit_id, occurred_at, received_at,
+       CASE WHEN %(name)s = '' THEN value
+            WHEN jsonb_typeof(jsonb_extract_path(properties, %(name)s)) = 'number' THEN
+                CASE WHEN abs(jsonb_extract_path(properties, %(name)s)::numeric) <= 9e12
+                     THEN jsonb_extract_path(properties, %(name)s)::float8 END
+       END
+FROM conversions
+WHERE environment_id = %(environment_id)s AND event_name = %(event_name)s AND NOT is_bot
+  AND occurred_at >= %(since)s AND occurred_at < %(until)s
+ORDER BY event_id
+"""
+_FIRST_SEEN = """
+SELECT unit_id, min(occurred_at) FROM exposures
+WHERE environment_id = %(environment_id)s AND flag_key = %(flag_key)s AND NOT is_bot
+  AND occurred_at >= %(since)s AND occurred_at < %(until)s
+GROUP BY unit_id ORDER BY unit_id
+"""
+_COUNTS = """
+SELECT count(*), count(DISTINCT unit_id) FROM conversions
+WHERE environment_id = %(environment_id)s AND event_name = %(event_name)s AND NOT is_bot AND occurred_at >= %(since)s
+"""
+
+# In the order of the fields of `analytics.event_records`, then the flag; instants as Unix milliseconds.
+_RAW = {
+    "exposures": """
+    SELECT evaluation_id, environment_id, flag_key, unit_id, variant, reason, rule_id, experiment, config_version,
+           (extract(epoch FROM occurred_at) * 1000)::bigint, (extract(epoch FROM received_at) * 1000)::bigint, source,
+           user_agent, attributes::text, is_bot
+    FROM exposures
+    WHERE environment_id = %(environment_id)s AND occurred_at >= %(since)s AND occurred_at < %(until)s
+    """,
+    "conversions": """
+    SELECT event_id, environment_id, unit_id, event_name, value, (extract(epoch FROM occurred_at) * 1000)::bigint,
+           (extract(epoch FROM received_at) * 1000)::bigint, properties::text, is_bot
+    FROM conversions
+    WHERE environment_id = %(environment_id)s AND occurred_at >= %(since)s AND occurred_at < %(until)s
+    """,
+}
+
+
+class PostgresRows:
+    """The part of the store whose answers grow with the users."""
+
+    def events(
+        self, environment_id: int, event_name: str, since: datetime, until: datetime | None, value_property: str
+    ) -> Iterator[EventRow]:
+        parameters = {"environment_id": environment_id, "event_name": event_name, "name": value_property}
+        for row in _stream(_EVENTS, {**parameters, "since": since, "until": until or _END}):
+            yield EventRow(*row)
+
+    def event_counts(self, environment_id: int, event_name: str, since: datetime) -> tuple[int, int]:
+        parameters = {"environment_id": environment_id, "event_name": event_name, "since": since}
+        ((events, units),) = _stream(_COUNTS, parameters)
+        return events, units
+
+    def flag_units(
+        self, environment_id: int, flag_key: str, since: datetime, until: datetime
+    ) -> Iterator[tuple[str, datetime]]:
+        parameters = {"environment_id": environment_id, "flag_key": flag_key, "since": since, "until": until}
+        yield from _stream(_FIRST_SEEN, parameters)
+
+    def recent_attributes(
+        self, environment_id: int, flag_key: str, since: datetime, most_exposures: int
+    ) -> dict[str, dict[str, Any]]:
+        parameters: dict[str, Any] = {"environment_id": environment_id, "flag_key": flag_key, "since": since}
+        parameters["most"] = most_exposures
+        with connection.cursor() as cursor:
+            cursor.execute(_CARRIED, parameters)
+            return {unit_id: json.loads(text) for unit_id, text in cursor.fetchall()}
+
+    def latest_attributes(
+        self, environment_id: int, since: datetime, most_exposures: int, limit: int
+    ) -> list[tuple[str, dict[str, Any]]]:
+        first = UUID(int=int(since.timestamp() * 1000) << 80)
+        parameters: dict[str, Any] = {"environment_id": environment_id, "first": first}
+        parameters |= {"most": most_exposures, "limit": limit}
+        with connection.cursor() as cursor:
+            cursor.execute(_LATEST_CARRIED, parameters)
+            return [(unit_id, json.loads(text)) for unit_id, text in cursor.fetchall()]
+
+    def attribute_values(self, period: Period, name: str) -> Iterator[tuple[str, Any]]:
+        for unit_id, text in _stream(_ATTRIBUTE, {**_of(period), "name": name}):
+            yield unit_id, json.loads(text)
+
+    def bots_first_seen(self, period: Period) -> dict[str, int]:
+        parameters = parameters_of(period)
+        bots = _KEPT_BOTS if source_of(parameters) is KEPT else _BOTS
+        with connection.cursor() as cursor:
+            cursor.execute(_BY_VARIANT.format(bots=bots), parameters)
+            return dict(cursor.fetchall())
+
+    def raw_rows(
+        self, table: str, environment_id: int, since: datetime | None, until: datetime | None
+    ) -> Iterator[tuple[Any, ...]]:
+        parameters = {"environment_id": environment_id, "since": since or _BEGINNING, "until": until or _END}
+        yield from _stream(_RAW[table], parameters)
+
+    def last_received(self, period: Period, event_names: Sequence[str], deadline: datetime) -> datetime | None:
+        parameters = {**_of(period), "event_names": list(event_names), "deadline": deadline}
+        found = []
+        for statement in _RECEIVED:
+            for since in [*(deadline - length for length in _LOOK_BACK), _BEGINNING]:
+                ((youngest,),) = _stream(statement, {**parameters, "from": since})
+                if youngest is not None:
+                    found.append(youngest)
+                    break
+        return max(found, default=None)
+
+
+def _of(period: Period) -> dict[str, Any]:
+    return {
+        "environment_id": period.environment_id,
+        "experiment": period.experiment,
+        "since": period.since,
+        "until": period.until or _END,
+    }
+
+
+def _stream(statement: str, parameters: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+    """Through a cursor of the server's, so that memory does not grow with the answer."""
+    with transaction.atomic(), connection.chunked_cursor() as cursor:
+        cursor.execute(statement, parameters)
+        while rows := cursor.fetchmany(_ROWS_AT_A_TIME):
+            yield from rows

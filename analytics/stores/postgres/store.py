@@ -1,0 +1,186 @@
+"""Events in PostgreSQL: COPY into their table, or into staging and then INSERT, leaving out what is there already.
+
+In the same transaction the derived tables are kept up: first exposures, hours, units.
+"""
+
+import threading
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import DatabaseError, connection, transaction
+
+from analytics.enrichment.enrichment import Intake, current_revision
+from analytics.event_records import Batch, Conversion, Exposure
+from analytics.stores.base import Stored
+from analytics.stores.postgres import write_statements as sql
+from analytics.stores.postgres.event_copy import Row, Shortcut, conversion_rows, exposure_rows, stage
+from analytics.stores.postgres.partitions import PARTITIONS
+from analytics.stores.postgres.retention import PostgresRetention
+from analytics.stores.postgres.rewrites import PostgresRewrites
+from analytics.stores.postgres.rollups.distributions import PostgresDistributions
+from analytics.stores.postgres.rollups.flag_days import PostgresFlagDays
+from analytics.stores.postgres.rollups.pairs import PostgresPairs
+from analytics.stores.postgres.rollups.segments import PostgresSegments
+from analytics.stores.postgres.rollups.sums import PostgresCohorts
+from analytics.stores.postgres.rows import PostgresRows
+from analytics.stores.postgres.unit_states import DAY_MS, EPOCH, Changes, ExperimentKey, FlagKey, Remembered, UnitState
+
+# About 100 bytes a unit: 50 MB at most in an ingest process.
+_REMEMBERED_UNITS = 250_000
+
+
+class PostgresStore(
+    PostgresCohorts,
+    PostgresPairs,
+    PostgresDistributions,
+    PostgresSegments,
+    PostgresFlagDays,
+    PostgresRows,
+    PostgresRewrites,
+    PostgresRetention,
+):
+    """The default store; uses Django's connection of the calling thread."""
+
+    def __init__(self) -> None:
+        self._experiments: Remembered[ExperimentKey, UnitState] = Remembered(_REMEMBERED_UNITS)
+        self._flags: Remembered[FlagKey, int] = Remembered(_REMEMBERED_UNITS)
+        self._experiment_flags: set[tuple[int, str, str]] = set()
+        self._phases: dict[tuple[int, str], list[int]] = {}
+        self._revision: int | None = None
+        self._intake = Intake()
+        self._new_exposures = Shortcut("exposures", sql.STAGED_EXPOSURES)
+        self._new_conversions = Shortcut("conversions", sql.STAGED_CONVERSIONS)
+        # Guards what is remembered, not the database: threads store at the same time, each on its own connection.
+        self._lock = threading.Lock()
+
+    def write(self, batch: Batch) -> Stored:
+        exposures, conversions = batch.exposures, batch.conversions
+        # Whether the order of ids is that of the partitions.
+        exposures_align = PARTITIONS.ensure_for("exposures", (event.evaluation_id for event in exposures))
+        conversions_align = PARTITIONS.ensure_for("conversions", (event.event_id for event in conversions))
+        try:
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute(sql.SHARE_DERIVED)
+                with self._lock:
+                    self._look_for_rewrites(cursor)
+                return Stored(
+                    self._write_exposures(cursor, exposures, aligned=exposures_align) if exposures else 0,
+                    self._write_conversions(cursor, conversions, aligned=conversions_align) if conversions else 0,
+                )
+        except DatabaseError:
+            # The server may come back older than what is remembered of it.
+            self.forget()
+            raise
+
+    def forget(self) -> None:
+        """Forget what is remembered of the tables; it is found out again as events come."""
+        with self._lock:
+            self._forget()
+
+    def _forget(self) -> None:
+        self._experiments.clear()
+        self._flags.clear()
+        self._experiment_flags.clear()
+        self._revision = None
+        PARTITIONS.forget()
+        self._new_exposures.reopen()
+        self._new_conversions.reopen()
+
+    def _write_exposures(self, cursor: Any, events: list[Exposure], *, aligned: bool) -> int:
+        flagged = self._intake.exposures(events)
+        rows = exposure_rows(flagged)
+        counts: list[Row] = []
+        is_copied = aligned and self._new_exposures.copy(cursor, rows)
+        if not is_copied:
+            stage(cursor, sql.STAGED_EXPOSURES, rows)
+            cursor.execute(sql.INSERT_EXPOSURES)
+            counts = cursor.fetchall()
+        new = len(rows) if is_copied else sum(exposures + bots for *_, exposures, bots in counts)
+        if new < len(rows):
+            flagged = _without_contradictions(cursor, flagged)
+        with self._lock:
+            revision = self._revision
+            changes = Changes(self._experiments, self._flags, self._phases)
+            changes.take(flagged)
+        if is_copied:
+            counts = changes.hour_counts()
+        cohorts: list[tuple[Any, ...]] = []
+        if changes.units:
+            stage(cursor, sql.STAGED_UNITS, changes.unit_rows())
+            cursor.execute(sql.MERGE_UNITS)
+            cohorts = cursor.fetchall()
+        # Counters that every process writes to come last: their locks are held until the commit.
+        if changes.last_hours:
+            stage(cursor, sql.STAGED_HOURS, changes.hour_rows())
+            cursor.execute(sql.MERGE_LAST_HOURS)
+        if cohorts:
+            cursor.execute(sql.COUNT_COHORTS, _columns(cohorts))
+            cursor.execute(sql.COUNT_SIZES, _columns(cohorts))
+        if counts:
+            cursor.execute(sql.COUNT_HOURS, _columns(counts))
+        if new_flags := changes.experiment_flags - self._experiment_flags:
+            cursor.execute(sql.NAME_FLAGS, _columns(sorted(new_flags)))
+        transaction.on_commit(lambda: self._remember(changes, revision))
+        return new
+
+    def _remember(self, changes: Changes, revision: int | None) -> None:
+        with self._lock:
+            # A rewrite may have come between the commit and this moment; another thread has noticed it already.
+            if revision == self._revision:
+                changes.commit()
+                self._experiment_flags |= changes.experiment_flags
+
+    def _look_for_rewrites(self, cursor: Any) -> None:
+        """Once the shared lock is held no rewrite can begin; one that happened since the last batch shows here."""
+        revision = current_revision()
+        if revision == self._revision:
+            return
+        self._forget()
+        cursor.execute(sql.PHASES)
+        self._phases = {(environment_id, experiment): list(starts) for environment_id, experiment, starts in cursor}
+        self._intake = Intake.load()
+        self._revision = revision
+
+    def _write_conversions(self, cursor: Any, events: list[Conversion], *, aligned: bool) -> int:
+        rows = conversion_rows(self._intake.conversions(events))
+        if aligned and self._new_conversions.copy(cursor, rows):
+            counts = _day_counts(events)
+        else:
+            stage(cursor, sql.STAGED_CONVERSIONS, rows)
+            cursor.execute(sql.INSERT_CONVERSIONS)
+            counts = cursor.fetchall()
+        if counts:
+            cursor.execute(sql.COUNT_CONVERSION_DAYS, _columns(counts))
+        return sum(new for *_, new in counts)
+
+
+def _columns(rows: list[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _without_contradictions(cursor: Any, flagged: list[tuple[Exposure, bool]]) -> list[tuple[Exposure, bool]]:
+    """Leave out events whose id was stored with other content: the first copy counts. Equal copies change nothing."""
+    cursor.execute(sql.CONTRADICTIONS)
+    refused = {(UUID(str(event_id)), environment_id, *rest) for event_id, environment_id, *rest in cursor.fetchall()}
+    if not refused:
+        return flagged
+    return [(event, bot) for event, bot in flagged if (*_content(event), bot) not in refused]
+
+
+def _content(event: Exposure) -> tuple[Any, ...]:
+    """What derived tables are made of, in the order of sql.CONTRADICTIONS."""
+    return (
+        *(event.evaluation_id, event.environment_id, event.flag_key, event.unit_id, event.variant, event.experiment),
+        event.occurred_ms,
+    )
+
+
+def _day_counts(events: list[Conversion]) -> list[Row]:
+    """As sql.INSERT_CONVERSIONS answers."""
+    counts = Counter((event.environment_id, event.event_name, event.occurred_ms // DAY_MS) for event in events)
+    return [
+        (environment_id, event_name, (EPOCH + timedelta(days=day)).date(), count)
+        for (environment_id, event_name, day), count in counts.items()
+    ]

@@ -1,0 +1,206 @@
+"""What a batch may change in the tables kept up beside the raw events, worked out in memory before PostgreSQL is asked.
+
+States only ever move one way (a first exposure to an earlier time, a last hour to a later one), so an event that
+changes nothing in a state known to be committed changes nothing in the table, whoever else writes to it. In steady
+state that is nearly every event. Knowing less than what is committed does no harm: what changes nothing in a part
+of the events seen changes nothing in all of them. So several threads may share what is known.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Generic, TypeVar
+
+from analytics.event_records import Exposure
+from analytics.stores.postgres.event_copy import instant
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# The phase before an experiment's first registered one.
+FIRST_PHASE_MS = 0
+
+# first variant and its time, when it saw another one, its first exposure as a bot and what it saw then; times in Unix
+# milliseconds
+UnitState = tuple[str | None, int | None, int | None, int | None, str | None]
+_NOTHING: UnitState = (None, None, None, None, None)
+ExperimentKey = tuple[int, str, int]
+FlagKey = tuple[int, str, str]
+Phases = Mapping[tuple[int, str], list[int]]
+
+State = TypeVar("State")
+Key = TypeVar("Key")
+
+
+class Remembered(Generic[Key, State]):
+    """Committed states of the units met lately, by group; two generations bound it at about twice `capacity` units."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._size = 0
+        self._young: dict[Key, dict[str, State]] = {}
+        self._old: dict[Key, dict[str, State]] = {}
+
+    def groups(self, key: Key) -> tuple[dict[str, State], dict[str, State]]:
+        empty: dict[str, State] = {}
+        return self._young.get(key, empty), self._old.get(key, empty)
+
+    def update(self, key: Key, states: dict[str, State]) -> None:
+        group = self._young.setdefault(key, {})
+        before = len(group)
+        group.update(states)
+        self._size += len(group) - before
+        if self._size > self._capacity:
+            self._old, self._young, self._size = self._young, {}, 0
+
+    def clear(self) -> None:
+        self._young, self._old, self._size = {}, {}, 0
+
+
+def phase_of(phases: Phases, environment_id: int, experiment: str, occurred_ms: int) -> int:
+    """The start (Unix ms) of the phase an exposure falls into; `phases` are the registered starts in order."""
+    starts = phases.get((environment_id, experiment))
+    if not starts:
+        return FIRST_PHASE_MS
+    place = bisect_right(starts, occurred_ms)
+    return starts[place - 1] if place else FIRST_PHASE_MS
+
+
+def with_event(state: UnitState, variant: str, occurred_ms: int, *, is_bot: bool) -> UnitState:
+    """The state after one more exposure; at equal instants the variant that sorts first is the first."""
+    first_variant, first_ms, crossed_ms, bot_ms, bot_variant = state
+    if is_bot:
+        if bot_ms is None or bot_variant is None or (occurred_ms, variant) < (bot_ms, bot_variant):
+            bot_ms, bot_variant = occurred_ms, variant
+    elif first_variant is None or first_ms is None:
+        first_variant, first_ms = variant, occurred_ms
+    elif variant == first_variant:
+        first_ms = min(first_ms, occurred_ms)
+    elif (occurred_ms, variant) < (first_ms, first_variant):
+        # The former first is the earliest exposure to another variant than the new one.
+        first_variant, first_ms, crossed_ms = variant, occurred_ms, first_ms
+    else:
+        crossed_ms = occurred_ms if crossed_ms is None else min(crossed_ms, occurred_ms)
+    return first_variant, first_ms, crossed_ms, bot_ms, bot_variant
+
+
+# What this batch changes, then the two generations of what is remembered.
+_Layers = tuple[dict[str, State], dict[str, State], dict[str, State]]
+
+
+@dataclass(slots=True)
+class _Kind:
+    """What exposures of one flag, variant, experiment and reason share; `states` where the experiment has one phase."""
+
+    environment_id: int
+    experiment: str | None
+    hours: _Layers[int]
+    # By hour since the epoch.
+    exposures: dict[int, int] = field(default_factory=dict)
+    bots: dict[int, int] = field(default_factory=dict)
+    states: _Layers[UnitState] | None = None
+    by_phase: dict[int, _Layers[UnitState]] = field(default_factory=dict)
+
+
+class Changes:
+    """States that one batch may change; `commit` remembers them once the batch's transaction has committed."""
+
+    def __init__(
+        self, experiments: Remembered[ExperimentKey, UnitState], flags: Remembered[FlagKey, int], phases: Phases
+    ) -> None:
+        self._experiments, self._flags, self._phases = experiments, flags, phases
+        # Of each environment's experiments.
+        self.experiment_flags: set[tuple[int, str, str]] = set()
+        self.units: dict[ExperimentKey, dict[str, UnitState]] = {}
+        self.last_hours: dict[FlagKey, dict[str, int]] = {}
+        self._kinds: dict[tuple[int, str, str, str | None, str], _Kind] = {}
+
+    def take(self, events: Iterable[tuple[Exposure, bool]]) -> None:
+        """Work through exposures with whether each is a bot's."""
+        kinds = self._kinds
+        for event, is_bot in events:
+            variant, experiment = event.variant, event.experiment
+            # All that events of one kind share is looked up once: this runs for every event that is stored.
+            wanted = (event.environment_id, event.flag_key, variant, experiment, event.reason)
+            kind = kinds.get(wanted)
+            if kind is None:
+                kind = kinds[wanted] = self._kind(*wanted[:4])
+            unit_id, occurred_ms = event.unit_id, event.occurred_ms
+            hour = occurred_ms // HOUR_MS
+            counted = kind.bots if is_bot else kind.exposures
+            counted[hour] = counted.get(hour, 0) + 1
+            if not is_bot:
+                hours, young_hours, old_hours = kind.hours
+                last = hours.get(unit_id) or young_hours.get(unit_id) or old_hours.get(unit_id)
+                if last is None or hour > last:
+                    hours[unit_id] = hour
+            if experiment is None:
+                continue
+            states = kind.states
+            if states is None:
+                states = self._states(phase_of(self._phases, wanted[0], experiment, occurred_ms), kind)
+            pending, young, old = states
+            known = pending.get(unit_id) or young.get(unit_id) or old.get(unit_id) or _NOTHING
+            if known[0] == variant and not is_bot and occurred_ms >= known[1]:  # type: ignore[operator]  # a variant has a time
+                continue
+            state = with_event(known, variant, occurred_ms, is_bot=is_bot)
+            if state != known:
+                pending[unit_id] = state
+        self.units = {key: states for key, states in self.units.items() if states}
+        self.last_hours = {flag: hours for flag, hours in self.last_hours.items() if hours}
+
+    def _kind(self, environment_id: int, flag_key: str, variant: str, experiment: str | None) -> "_Kind":
+        flag = (environment_id, flag_key, variant)
+        kind = _Kind(environment_id, experiment, (self.last_hours.setdefault(flag, {}), *self._flags.groups(flag)))
+        if experiment is not None:
+            self.experiment_flags.add((environment_id, experiment, flag_key))
+        if experiment is not None and not self._phases.get((environment_id, experiment)):
+            kind.states = self._states(FIRST_PHASE_MS, kind)
+        return kind
+
+    def _states(self, phase_ms: int, kind: "_Kind") -> "_Layers[UnitState]":
+        found = kind.by_phase.get(phase_ms)
+        if found is None:
+            key = (kind.environment_id, kind.experiment or "", phase_ms)
+            found = kind.by_phase[phase_ms] = (self.units.setdefault(key, {}), *self._experiments.groups(key))
+        return found
+
+    def unit_rows(self) -> Iterator[tuple[Any, ...]]:
+        """In the columns of sql.STAGED_UNITS."""
+        for (environment_id, experiment, phase_ms), states in self.units.items():
+            phase = instant(phase_ms)
+            for unit_id, state in states.items():
+                variant, first_ms, crossed_ms, bot_ms, bot_variant = state
+                yield (
+                    *(environment_id, experiment, phase, unit_id, variant),
+                    None if first_ms is None else instant(first_ms),
+                    None if crossed_ms is None else instant(crossed_ms),
+                    None if bot_ms is None else instant(bot_ms),
+                    bot_variant,
+                )
+
+    def hour_rows(self) -> Iterator[tuple[int, str, str, str, int]]:
+        """In the columns of sql.STAGED_HOURS."""
+        for (environment_id, flag_key, variant), hours in self.last_hours.items():
+            for unit_id, hour in hours.items():
+                yield environment_id, flag_key, variant, unit_id, instant(hour * HOUR_MS)
+
+    def hour_counts(self) -> list[tuple[int, str, datetime, str, str, int, int]]:
+        """What was taken, as sql.INSERT_EXPOSURES answers."""
+        counts: dict[tuple[int, str, int, str, str], tuple[int, int]] = {}
+        for (environment_id, flag_key, variant, _, reason), kind in self._kinds.items():
+            for hour in kind.exposures.keys() | kind.bots.keys():
+                key = (environment_id, flag_key, hour, variant, reason)
+                exposures, bots = counts.get(key, (0, 0))
+                counts[key] = exposures + kind.exposures.get(hour, 0), bots + kind.bots.get(hour, 0)
+        return [
+            (environment_id, flag_key, EPOCH + timedelta(hours=hour), variant, reason, exposures, bots)
+            for (environment_id, flag_key, hour, variant, reason), (exposures, bots) in counts.items()
+        ]
+
+    def commit(self) -> None:
+        for key, states in self.units.items():
+            self._experiments.update(key, states)
+        for flag, hours in self.last_hours.items():
+            self._flags.update(flag, hours)

@@ -1,0 +1,180 @@
+"""The statements of the PostgreSQL store's writing half.
+
+Two processes never deadlock: each takes the tables in the same order (exposures, units, last hours, counters,
+conversions) and each table's rows in one order: the events' by id, the units' by unit, which sorts cheapest. COPY
+straight into a table (`postgres_copy`) keeps to it as well, and one that gives up holds nothing of what it entered.
+"""
+
+from analytics.stores.postgres.event_copy import Staging
+
+STAGED_EXPOSURES = Staging.of(
+    "staged_exposures",
+    "evaluation_id uuid, environment_id int8, flag_key text, unit_id text, variant text, reason text, rule_id text,"
+    "experiment text, config_version int8, occurred_at timestamptz, received_at timestamptz, source text,"
+    "user_agent text, attributes jsonb, is_bot bool",
+)
+STAGED_CONVERSIONS = Staging.of(
+    "staged_conversions",
+    "event_id uuid, environment_id int8, unit_id text, event_name text, value float8, occurred_at timestamptz,"
+    "received_at timestamptz, properties jsonb, is_bot bool",
+)
+STAGED_UNITS = Staging.of(
+    "staged_units",
+    "environment_id int8, experiment text, phase timestamptz, unit_id text, variant text, first_at timestamptz,"
+    "crossed_at timestamptz, bot_at timestamptz, bot_variant text",
+)
+STAGED_HOURS = Staging.of(
+    "staged_hours", "environment_id int8, flag_key text, variant text, unit_id text, last_hour timestamptz"
+)
+
+# Whoever rewrites derived tables (a new phase, erasure, reclassification) takes this lock alone.
+_DERIVED_LOCK = "1001829, 1"
+SHARE_DERIVED = f"SELECT pg_advisory_xact_lock_shared({_DERIVED_LOCK})"
+HOLD_DERIVED = f"SELECT pg_advisory_xact_lock({_DERIVED_LOCK})"
+PHASES = """
+SELECT environment_id, experiment, array_agg((extract(epoch FROM started_at) * 1000)::bigint ORDER BY started_at)
+FROM exposure_phases GROUP BY environment_id, experiment
+"""
+
+# Answers with what is new, counted by hour: the rest of the batch had been stored before. `date_bin` from the epoch
+# gives UTC's hours at half the cost of `date_trunc`.
+INSERT_EXPOSURES = f"""
+WITH inserted AS (
+    INSERT INTO exposures ({STAGED_EXPOSURES.names})
+    SELECT {STAGED_EXPOSURES.names} FROM staged_exposures ORDER BY evaluation_id, environment_id
+    ON CONFLICT DO NOTHING
+    RETURNING environment_id, flag_key, variant, reason, occurred_at, is_bot
+)
+SELECT environment_id, flag_key, date_bin('1 hour', occurred_at, 'epoch') AS hour, variant, reason,
+       count(*) FILTER (WHERE NOT is_bot), count(*) FILTER (WHERE is_bot)
+FROM inserted GROUP BY environment_id, flag_key, hour, variant, reason
+"""  # noqa: S608 - fixed text
+# One look-up by key a row: OFFSET 0 keeps the planner from reading whole partitions for it.
+CONTRADICTIONS = """
+SELECT staged.evaluation_id, staged.environment_id, staged.flag_key, staged.unit_id, staged.variant, staged.experiment,
+       (extract(epoch FROM staged.occurred_at) * 1000)::bigint, staged.is_bot
+FROM staged_exposures AS staged CROSS JOIN LATERAL (
+    SELECT * FROM exposures
+    WHERE exposures.evaluation_id = staged.evaluation_id AND exposures.environment_id = staged.environment_id
+    OFFSET 0
+) AS stored
+WHERE (staged.flag_key, staged.unit_id, staged.variant, staged.experiment, staged.is_bot, staged.occurred_at)
+    IS DISTINCT FROM
+      (stored.flag_key, stored.unit_id, stored.variant, stored.experiment, stored.is_bot, stored.occurred_at)
+"""
+COUNT_HOURS = """
+INSERT INTO flag_exposure_hours AS known (environment_id, flag_key, hour, variant, reason, exposures, bots)
+SELECT * FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[], %s::text[], %s::text[], %s::bigint[], %s::bigint[])
+    AS counted (environment_id, flag_key, hour, variant, reason, exposures, bots)
+ORDER BY environment_id, flag_key, hour, variant, reason
+ON CONFLICT (environment_id, flag_key, hour, variant, reason) DO UPDATE
+SET exposures = known.exposures + excluded.exposures, bots = known.bots + excluded.bots
+"""
+# Which flags' counts tell of new exposures of an experiment; after the counters, and seldom.
+NAME_FLAGS = """
+INSERT INTO experiment_flags (environment_id, experiment, flag_key)
+SELECT * FROM unnest(%s::bigint[], %s::text[], %s::text[]) AS named (environment_id, experiment, flag_key)
+ORDER BY environment_id, experiment, flag_key ON CONFLICT DO NOTHING
+"""
+# The rows that MERGE_UNITS answers with: how often each day changed, then which variants' units it gained and lost.
+_STEPS = """
+unnest(%s::bigint[], %s::text[], %s::timestamptz[], %s::date[], %s::text[], %s::bigint[], %s::bigint[])
+    AS counted (environment_id, experiment, phase, day, variant, units, changes)
+"""
+COUNT_COHORTS = f"""
+INSERT INTO cohort_changes AS known (environment_id, experiment, phase, day, changes)
+SELECT environment_id, experiment, phase, day, sum(changes) FROM {_STEPS}
+GROUP BY environment_id, experiment, phase, day ORDER BY environment_id, experiment, phase, day
+ON CONFLICT (environment_id, experiment, phase, day) DO UPDATE SET changes = known.changes + excluded.changes
+"""  # noqa: S608 - fixed text
+COUNT_SIZES = f"""
+INSERT INTO cohort_sizes AS known (environment_id, experiment, phase, day, variant, units, changes)
+SELECT * FROM {_STEPS} ORDER BY environment_id, experiment, phase, day, variant
+ON CONFLICT (environment_id, experiment, phase, day, variant) DO UPDATE
+SET units = known.units + excluded.units, changes = known.changes + excluded.changes
+"""  # noqa: S608 - fixed text
+# Answers with what is new, counted by day.
+INSERT_CONVERSIONS = f"""
+WITH inserted AS (
+INSERT INTO conversions ({STAGED_CONVERSIONS.names})
+SELECT {STAGED_CONVERSIONS.names} FROM staged_conversions ORDER BY event_id, environment_id
+ON CONFLICT DO NOTHING
+RETURNING environment_id, event_name, occurred_at
+)
+SELECT environment_id, event_name, (occurred_at AT TIME ZONE 'UTC')::date AS day, count(*)
+FROM inserted GROUP BY environment_id, event_name, day
+"""  # noqa: S608 - fixed text
+COUNT_CONVERSION_DAYS = """
+INSERT INTO conversion_days AS known (environment_id, event_name, day, events)
+SELECT * FROM unnest(%s::bigint[], %s::text[], %s::date[], %s::bigint[])
+    AS counted (environment_id, event_name, day, events)
+ORDER BY environment_id, event_name, day
+ON CONFLICT (environment_id, event_name, day) DO UPDATE SET events = known.events + excluded.events
+"""
+
+# Answers with the days and variants of first exposures that gained or lost units: by how many, and in how many steps.
+# `unit_states.with_event` for two states: of different first variants the later one is an exposure to another variant.
+_IS_EARLIER = "(known.first_at IS NULL OR (excluded.first_at, excluded.variant) < (known.first_at, known.variant))"
+# An equal instant decides only where the variant known is that instant's: an ingest of an older release writes none.
+_IS_BOT_EARLIER = """(
+    excluded.bot_at < coalesce(known.bot_at, 'infinity')
+    OR excluded.bot_at = known.bot_at AND known.bot_variant_at = known.bot_at
+       AND excluded.bot_variant < known.bot_variant
+)"""
+MERGE_UNITS = f"""
+WITH merged AS (
+INSERT INTO first_exposures AS known ({STAGED_UNITS.names}, bot_variant_at)
+SELECT {STAGED_UNITS.names}, bot_at FROM staged_units ORDER BY unit_id, environment_id, experiment, phase
+ON CONFLICT (environment_id, experiment, phase, unit_id) DO UPDATE
+SET variant = CASE WHEN excluded.first_at IS NOT NULL AND {_IS_EARLIER} THEN excluded.variant ELSE known.variant END,
+    first_at = least(known.first_at, excluded.first_at),
+    crossed_at = CASE
+        WHEN known.first_at IS NULL OR excluded.first_at IS NULL OR known.variant = excluded.variant
+            THEN least(known.crossed_at, excluded.crossed_at)
+        WHEN {_IS_EARLIER} THEN least(known.first_at, excluded.crossed_at)
+        ELSE least(known.crossed_at, excluded.first_at)
+    END,
+    bot_at = least(known.bot_at, excluded.bot_at),
+    bot_variant = CASE WHEN {_IS_BOT_EARLIER} THEN excluded.bot_variant ELSE known.bot_variant END,
+    bot_variant_at = CASE WHEN {_IS_BOT_EARLIER} THEN excluded.bot_at ELSE known.bot_variant_at END
+WHERE excluded.first_at IS NOT NULL AND {_IS_EARLIER}
+   OR excluded.variant <> known.variant AND excluded.first_at < coalesce(known.crossed_at, 'infinity')
+   OR excluded.crossed_at < coalesce(known.crossed_at, 'infinity')
+   OR {_IS_BOT_EARLIER}
+RETURNING environment_id, experiment, phase, old.first_at AS former_at, old.variant AS former_variant,
+          new.first_at AS first_at, new.variant AS variant
+), moved AS (
+    SELECT environment_id, experiment, phase, date_bin('1 day', first_at, 'epoch') AS day, variant,
+           date_bin('1 day', former_at, 'epoch') AS former_day, former_variant, count(*) AS units
+    FROM merged WHERE (former_at, former_variant) IS DISTINCT FROM (first_at, variant)
+    GROUP BY environment_id, experiment, phase, day, variant, former_day, former_variant
+), steps AS (
+    SELECT environment_id, experiment, phase, day, variant, units, units AS changes FROM moved
+    UNION ALL
+    SELECT environment_id, experiment, phase, former_day, former_variant, -units, units FROM moved
+)
+SELECT environment_id, experiment, phase, (day AT TIME ZONE 'UTC')::date, variant, sum(units)::bigint,
+       sum(changes)::bigint
+FROM steps WHERE day IS NOT NULL GROUP BY environment_id, experiment, phase, day, variant
+"""  # noqa: S608 - fixed text
+MERGE_LAST_HOURS = f"""
+WITH moved AS (
+    INSERT INTO flag_units AS known ({STAGED_HOURS.names})
+    SELECT {STAGED_HOURS.names} FROM staged_hours ORDER BY unit_id, environment_id, flag_key, variant
+    ON CONFLICT (environment_id, flag_key, variant, unit_id) DO UPDATE SET last_hour = excluded.last_hour
+    WHERE known.last_hour < excluded.last_hour
+    RETURNING environment_id, flag_key, variant, old.last_hour AS former_hour, new.last_hour AS last_hour
+), counted AS (
+    SELECT environment_id, flag_key, variant, former_hour, last_hour, count(*) AS units FROM moved
+    GROUP BY environment_id, flag_key, variant, former_hour, last_hour
+), steps AS (
+    SELECT environment_id, flag_key, variant, last_hour, units AS step FROM counted
+    UNION ALL
+    SELECT environment_id, flag_key, variant, former_hour, -units FROM counted WHERE former_hour IS NOT NULL
+)
+INSERT INTO flag_unit_hours AS known (environment_id, flag_key, last_hour, variant, units)
+SELECT environment_id, flag_key, last_hour, variant, sum(step) FROM steps
+GROUP BY environment_id, flag_key, last_hour, variant
+ORDER BY environment_id, flag_key, last_hour, variant
+ON CONFLICT (environment_id, flag_key, last_hour, variant) DO UPDATE SET units = known.units + excluded.units
+"""  # noqa: S608 - fixed text

@@ -1,0 +1,136 @@
+"""Who got which variant of a flag in a window, and whether in the proportions that its configuration promised."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+from openflagship.engine import impact
+
+from analytics import selectors as events
+from analytics.selectors import FlagExposures
+from experiments.analysis.window import bounds
+from experiments.statistics.srm import GATE_ALPHA, srm_test
+from flags.models import FlagConfig
+from flags.versions.history import flag_changes
+
+DEFAULT_WINDOW = "7d"
+# Of a flag's document, what cannot move a unit from one variant to another.
+_NO_PART_IN_THE_SPLIT = frozenset({"version", "metadata"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Split:
+    """Shares (0 to 1) by variant that have applied since then; None, and why, where no shares are promised."""
+
+    since: datetime
+    shares: Mapping[str, float] | None
+    reason: str | None = None
+
+
+def exposures_resource(config: FlagConfig, window: str | None, *, now: datetime | None = None) -> dict[str, Any]:
+    """Return what `GET flags/{key}/exposures` answers. Raises Invalid at a window that cannot be read.
+
+    The counts are those of the whole window, bots left out, a unit once per variant that it saw. The sample ratio is
+    that of the units since the split last changed, where that was in the window.
+    """
+    moment = now or timezone.now()
+    since, until = bounds(window or DEFAULT_WINDOW, moment)
+    found = _found(config, since, until, moment)
+    keys = [variant["key"] for variant in config.flag.variants]
+    # A variant that is no more may still have been seen.
+    keys += sorted(found.keys() - set(keys))
+    split = _split(config, since, until)
+    counted = found if split.since <= since else _found(config, split.since, until, moment, is_exact=True)
+    users = {key: counted[key].users if key in counted else 0 for key in keys}
+    return {
+        "window": {"since": since, "until": until},
+        "variants": [
+            {"key": key, "exposures": row.exposures, "users": row.users}
+            for key in keys
+            for row in [found.get(key, FlagExposures(0, 0))]
+        ],
+        **_sample_ratio(split, users),
+    }
+
+
+def _found(
+    config: FlagConfig, since: datetime, until: datetime, now: datetime, *, is_exact: bool = False
+) -> dict[str, FlagExposures]:
+    """Read hourly counts: exactly, by leaving out the rest of the hour that had begun, or by the events within it."""
+    key, environment_id = config.flag.key, config.environment_id
+    if not is_exact:
+        return events.flag_exposures(environment_id, key, since, until)
+    start = events.next_counted(since)
+    if start < now:
+        return events.flag_exposures(environment_id, key, start, until)
+    return events.flag_exposures_between(environment_id, key, since, until)
+
+
+def _split(config: FlagConfig, since: datetime, until: datetime) -> _Split:
+    """The split in force at the end of the window, and since when, looking back as far as the window goes."""
+    steps = flag_changes(config.environment, config.flag.key).filter(created_at__lt=until)
+    current: dict[str, Any] | None = None
+    began = since
+    for step in steps.iterator():
+        if current is None:
+            if step.document is None:
+                return _Split(step.created_at, None, "The flag was archived, so nothing was promised.")
+            current = step.document
+        elif step.document is None or not _are_alike(step.document, current):
+            break
+        began = step.created_at
+        if began <= since:
+            break
+    if current is None:
+        return _Split(since, None, "The flag was not served in this window.")
+    promised = impact(current, current)
+    if promised.basis != "everyone":
+        return _Split(
+            max(began, since),
+            None,
+            "Targets, rules, prerequisites or an audience decide for some users, so no one split is promised to all: "
+            "see the results of an experiment.",
+        )
+    shares = {key: share for key, share in promised.before.items() if key is not None}
+    return _Split(max(began, since), shares)
+
+
+def _are_alike(document: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    names = (document.keys() | other.keys()) - _NO_PART_IN_THE_SPLIT
+    return all(document.get(name) == other.get(name) for name in names)
+
+
+def _sample_ratio(split: _Split, users: Mapping[str, int]) -> dict[str, Any]:
+    """`expected` and `observed` in users; null with a reason where the ratio cannot be judged."""
+    if split.shares is None:
+        return {"expected": None, "srm": {**_UNKNOWN, "since": split.since, "reason": split.reason}}
+    shares = [split.shares.get(key, 0.0) for key in users]
+    test = srm_test(list(users.values()), shares)
+    total = math.fsum(count for count, share in zip(users.values(), shares, strict=True) if share)
+    expected = {key: total * share for key, share in zip(users, shares, strict=True)}
+    return {
+        "expected": expected,
+        "srm": {
+            "since": split.since,
+            "chiSquare": test.chi2,
+            "pValue": test.p_value,
+            "warning": test.p_value is not None and test.p_value < GATE_ALPHA,
+            "expected": expected,
+            "observed": dict(users),
+            "unexpectedUsers": int(test.unexpected_users),
+            "reason": test.reason,
+        },
+    }
+
+
+_UNKNOWN: dict[str, Any] = {
+    "chiSquare": None,
+    "pValue": None,
+    "warning": False,
+    "expected": None,
+    "observed": None,
+    "unexpectedUsers": None,
+}

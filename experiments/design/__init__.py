@@ -1,0 +1,1 @@
+"""Before an experiment starts: sample size, pre-flight checks, simulations."""

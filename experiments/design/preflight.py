@@ -1,0 +1,148 @@
+"""What is looked at before an experiment starts: what is refused, what is warned of, how long it may take."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from experiments.design import planning
+from experiments.documents import split_of
+from experiments.models import Experiment
+from flags.documents import percent_of
+from tenancy.errors import Problem
+
+_SHORT_OF_USERS_DAYS = 60
+
+
+@dataclass(slots=True)
+class Preflight:
+    """`conflicts` and `problems` forbid the start; `warnings` are worth reading; `estimate` is None without traffic."""
+
+    conflicts: list[Problem] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    estimate: planning.Estimate | None = None
+
+    @property
+    def may_start(self) -> bool:
+        return not self.conflicts and not self.problems
+
+    def as_resource(self) -> dict[str, Any]:
+        refusals = [
+            {"attr": problem.attr, "code": problem.code, "detail": problem.detail}
+            for problem in [*self.conflicts, *self.problems]
+        ]
+        return {
+            "mayStart": self.may_start,
+            "refusals": refusals,
+            "warnings": self.warnings,
+            "estimate": self.estimate.as_resource() if self.estimate else None,
+        }
+
+
+def check_before_start(experiment: Experiment) -> Preflight:
+    found = Preflight()
+    config = experiment.config
+    flag = config.flag
+    other = Experiment.objects.filter(config=config, status__in=Experiment.SERVED).exclude(pk=experiment.pk).first()
+    if other is not None:
+        found.conflicts.append(
+            Problem(
+                "flagKey",
+                "experiment_conflict",
+                f"{other.name!r} is {other.status} on {flag.key!r}; complete it first.",
+            )
+        )
+    if flag.is_archived:
+        found.conflicts.append(Problem("flagKey", "flag_archived", f"{flag.key!r} is archived; restore it first."))
+    if not config.is_enabled:
+        found.problems.append(
+            Problem("flagKey", "flag_off", f"{flag.key!r} is off here, so nobody would take part; switch it on first.")
+        )
+    if config.is_killed:
+        found.problems.append(
+            Problem(
+                "flagKey", "flag_killed", f"{flag.key!r} is killed to {config.kill_switch_variant!r}; release it first."
+            )
+        )
+    _check_split(found, experiment)
+    _check_layer(found, experiment)
+    _warn_of_rules(found, experiment)
+    if not found.conflicts and not found.problems:
+        found.estimate = planning.estimate(experiment)
+        _warn_of_data(found, experiment)
+    return found
+
+
+def _check_split(found: Preflight, experiment: Experiment) -> None:
+    split = split_of(experiment.config, experiment.control_variant)
+    taking_part = [variant for variant, weight in split.items() if weight]
+    if len(taking_part) < 2:
+        found.problems.append(
+            Problem(
+                "flagKey",
+                "invalid_split",
+                f"Everybody would get {taking_part[0]!r}: give at least one more variant a share of the rollout.",
+            )
+        )
+    elif not split[experiment.control_variant]:
+        found.problems.append(
+            Problem(
+                "controlVariant",
+                "invalid_split",
+                f"The control {experiment.control_variant!r} gets nobody; leave it a share of the flag's rollout.",
+            )
+        )
+    elif any(0 < weight < 500 for weight in split.values()):
+        found.warnings.append("A variant gets less than 5 % of the users; it will decide how long everything takes.")
+
+
+def _check_layer(found: Preflight, experiment: Experiment) -> None:
+    layer = experiment.layer
+    if layer is None:
+        return
+    taken = sum(slot.buckets.upper - slot.buckets.lower for slot in layer.slots.exclude(experiment_id=experiment.pk))
+    if taken + experiment.traffic_bp > 10_000:
+        found.conflicts.append(
+            Problem(
+                "trafficPercent",
+                "layer_full",
+                f"{layer.key!r} has {percent_of(10_000 - taken)} % left, and {percent_of(experiment.traffic_bp)} % are "
+                "asked for. Take less traffic, or wait: what a completed experiment had rests for 7 days.",
+            )
+        )
+
+
+def _warn_of_rules(found: Preflight, experiment: Experiment) -> None:
+    config = experiment.config
+    rules = len(config.rules.all())
+    if rules:
+        found.warnings.append(
+            f"{rules} targeting {'rule comes' if rules == 1 else 'rules come'} before the experiment: "
+            "whoever they match does not take part."
+        )
+    if config.prerequisites:
+        found.warnings.append(
+            "The flag has prerequisites: who does not meet them gets the off variant and does not take part."
+        )
+
+
+def _warn_of_data(found: Preflight, experiment: Experiment) -> None:
+    estimate = found.estimate
+    if estimate is None or not estimate.users_per_day:
+        found.warnings.append(
+            "Nobody evaluated this flag in the last 7 days, so how long the experiment takes cannot be told."
+        )
+        return
+    if not estimate.events:
+        found.warnings.append(
+            f"No event {experiment.primary_metric.event_name!r} arrived in the last 7 days: check that it is sent."
+        )
+    if estimate.users_needed is None:
+        found.warnings.append(
+            "How many users it takes cannot be told from the last 7 days: plan with POST experiments/power, or let the "
+            "always-valid method run until it shows something."
+        )
+    if estimate.days is not None and estimate.days > _SHORT_OF_USERS_DAYS:
+        found.warnings.append(
+            f"At the current traffic it takes {estimate.days} days to see a relative change of "
+            f"{planning.PLANNED_LIFT:.0%}; a bolder change, more traffic or CUPED would shorten it."
+        )

@@ -1,0 +1,1 @@
+"""Scheduled work on experiments, and when it ran."""

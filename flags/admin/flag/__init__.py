@@ -1,0 +1,1 @@
+"""One flag's pages in the console."""

@@ -1,0 +1,1 @@
+"""The kill switch in the console: one flag, several flags, a tag."""

@@ -1,0 +1,91 @@
+"""Answering over HTTP in memory alone: from a parsed body to a status and JSON, and what was answered on its way out.
+
+The DRF views and the fast lane call these same functions, which wrap those the edge answers by.
+"""
+
+from typing import Any
+
+from openflagship.engine import Answer, Context, Environment
+from openflagship.serving import MAX_ATTRIBUTE_BYTES, Desk, Desks, InvalidError, attribute_problems
+
+from analytics.pipeline.exposure_buffer import EXPOSURES
+from flags.prometheus import EVALUATIONS
+from flags.propagation.runtime import RUNTIME
+from tenancy.errors import Invalid, Problem, Unavailable
+
+_DESKS = Desks()
+
+
+class Caller:
+    """Who asks, as far as an exposure needs to know; it is what a desk tells its answers to."""
+
+    __slots__ = ("credential", "environment_id", "source", "user_agent")
+
+    count = staticmethod(EVALUATIONS.add)
+
+    def __init__(
+        self, environment_id: int, source: str = "api", user_agent: str | None = None, credential: str = ""
+    ) -> None:
+        self.credential = credential
+        self.environment_id = environment_id
+        self.source = source
+        self.user_agent = user_agent
+
+    def expose(  # noqa: PLR0917 - as its protocol has it
+        self, evaluation_id: str, key: str, unit: str, answer: Answer, context: Context, unix_ms: int
+    ) -> None:
+        EXPOSURES.add(
+            self.environment_id,
+            evaluation_id,
+            key,
+            unit,
+            answer.variant or "",
+            answer.reason,
+            answer.rule_id,
+            answer.experiment,
+            answer.config_version,
+            unix_ms,
+            self.source,
+            self.user_agent,
+            context.attributes,
+        )
+
+
+def evaluate(caller: Caller, body: Any, size: int = MAX_ATTRIBUTE_BYTES) -> tuple[int, bytes, str]:
+    """Evaluate one flag for one user, log the exposure, and return status, JSON and the evaluation's id.
+
+    `size` is that of the body as it was sent; a small one is checked less. Raises Invalid and Unavailable.
+    """
+    try:
+        return desk_of(caller).evaluate(body, caller, size)
+    except InvalidError as error:
+        raise _invalid(error) from error
+
+
+def evaluate_all(caller: Caller, body: Any, size: int = MAX_ATTRIBUTE_BYTES) -> bytes:
+    """Evaluate the named flags (all by default) for one user; each answer is an exposure of its own."""
+    try:
+        return desk_of(caller).evaluate_all(body, caller, size)
+    except InvalidError as error:
+        raise _invalid(error) from error
+
+
+def desk_of(caller: Caller) -> Desk:
+    """Where the caller's environment is answered for. Raises Unavailable."""
+    return _DESKS.of(caller.environment_id, live_environment(caller))
+
+
+def live_environment(caller: Caller) -> Environment:
+    environment = RUNTIME.environments.get(caller.environment_id)
+    if environment is None:
+        raise Unavailable("This process has not heard of the environment's configuration yet.", retry_after_seconds=1)
+    return environment
+
+
+def check_attributes(user_id: str | None, attributes: dict[str, Any], problems: list[Problem]) -> None:
+    """Add what exceeds the documented limits."""
+    problems += [Problem(attr, code, detail) for attr, code, detail in attribute_problems(user_id, attributes)]
+
+
+def _invalid(error: InvalidError) -> Invalid:
+    return Invalid([Problem(attr, code, detail) for attr, code, detail in error.problems])

@@ -1,0 +1,132 @@
+"""What a change would do before it is made: to everybody by arithmetic, to last week's users one by one."""
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+from openflagship.engine import Context, impact
+from openflagship.engine import Environment as Compiled
+from openflagship.engine.impact import EVERYONE
+
+from analytics import selectors as analytics
+from analytics.models import EventPolicy
+from flags.evaluation.preview import before_and_after
+from flags.models import FlagConfig
+from flags.selectors import conditions_in, segments_in
+from tenancy.models import Environment
+
+RECENT_DAYS = 7
+# So many users are evaluated anew, the latest first.
+MOST_USERS_EXAMINED = 20_000
+# So many of the installation's latest exposures are looked through for the attributes of these users.
+MOST_EXPOSURES_READ = 300_000
+
+
+def impact_of(environment: Environment, key: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the flag changed as a PATCH would change it does to whom. Raises as that would."""
+    current, changed = before_and_after(environment, key, payload)
+    found = impact(current, changed, key=key)
+    asked = set() if found.basis == EVERYONE else attributes_asked(current, key) | attributes_asked(changed, key)
+    return {
+        "flagKey": key,
+        "configVersion": environment.config_version,
+        **found.to_dict(),
+        "recentlyExposed": _recently_exposed(environment, key, (current, changed), asked),
+        "experiments": _experiments(environment, key),
+    }
+
+
+def _recently_exposed(
+    environment: Environment, key: str, before_and_after: tuple[Compiled, Compiled], asked: set[str]
+) -> dict[str, Any]:
+    """Evaluate last week's users under both configurations, with the attributes that their exposures kept.
+
+    Where some of those that are asked for are not known, a user counts by what is known if that gives the variant last
+    seen, and as undetermined if it does not.
+    """
+    before, after = before_and_after
+    since = timezone.now() - timedelta(days=RECENT_DAYS)
+    users = sum(figures.users for figures in analytics.flag_exposures(environment.pk, key, since, None).values())
+    body: dict[str, Any] = {"days": RECENT_DAYS, "users": users, "examined": 0, "known": 0}
+    body |= {"changed": None, "undetermined": None}
+    if EventPolicy.objects.filter(environment=environment, pseudonym_key__isnull=False).exists():
+        return {**body, "caveat": "User ids are stored as pseudonyms here, so nobody's bucket can be told."}
+    context_of = _context_of(before, key)
+    carried: dict[str, dict[str, Any]] = {}
+    if asked:
+        carried = analytics.recent_attributes(environment.pk, key, since, most_exposures=MOST_EXPOSURES_READ)
+    examined = known = changed = undetermined = 0
+    moves: dict[tuple[str | None, str | None], int] = {}
+    for unit, seen in analytics.recent_units(environment.pk, key, since, limit=MOST_USERS_EXAMINED):
+        attributes = carried.get(unit, {})
+        context = context_of(unit, attributes)
+        old, new = before.evaluate(key, context).variant, after.evaluate(key, context).variant
+        is_known = asked <= attributes.keys()
+        examined += 1
+        known += is_known
+        if not is_known and old != seen:
+            undetermined += 1
+        elif old != new:
+            changed += 1
+            moves[old, new] = moves.get((old, new), 0) + 1
+    is_sample = MOST_USERS_EXAMINED <= examined < users
+    return {
+        **body,
+        # The counts kept by the hour count a user once for each variant; those examined are told apart.
+        "users": users if is_sample else examined,
+        "examined": examined,
+        "known": known,
+        "changed": changed,
+        "undetermined": undetermined,
+        "moves": [{"from": old, "to": new, "users": count} for (old, new), count in sorted(moves.items(), key=str)],
+        "caveat": f"Only the latest {examined:,} of these users were examined." if is_sample else None,
+    }
+
+
+def attributes_asked(compiled: Compiled, key: str) -> set[str]:
+    """Name the attributes that may decide what the flag gives, its prerequisites' and segments' too; not the user's id.
+
+    What the flag itself buckets by is not among them: exposures know the unit.
+    """
+    found: set[str] = set()
+    flags, segments = [key], list[str]()
+    for name in flags:
+        if name not in compiled.flags:
+            continue
+        document = compiled.flags[name].document
+        trees = [rule["conditions"] for rule in document["rules"]]
+        trees.append((document["experiment"] or {}).get("audience"))
+        found |= {str(node.get("attribute")) for node in conditions_in(trees) if "attribute" in node}
+        found |= {document["bucketBy"]} if name != key else set()
+        segments += segments_in(trees)
+        flags += [item["flagKey"] for item in document["prerequisites"] if item["flagKey"] not in flags]
+    for name in segments:
+        tree = compiled.segments[name].document["conditions"] if name in compiled.segments else None
+        found |= {str(node.get("attribute")) for node in conditions_in(tree) if "attribute" in node}
+        segments += [other for other in segments_in(tree) if other not in segments]
+    return found - {"userId"}
+
+
+def _context_of(compiled: Compiled, key: str) -> Callable[[str, Mapping[str, Any]], Context]:
+    bucket_by = compiled.flags[key].bucket_by
+    if bucket_by == "userId":
+        return Context
+    return lambda unit, attributes: Context(None, {**attributes, bucket_by: unit})
+
+
+def _experiments(environment: Environment, key: str) -> list[dict[str, Any]]:
+    """Running experiments that the change touches: on the flag itself, or on one that has it as a prerequisite."""
+    rows = FlagConfig.objects.filter(environment=environment, experiment__isnull=False, flag__is_archived=False)
+    found = []
+    for row in rows.select_related("flag").order_by("flag__key"):
+        is_own = row.flag.key == key
+        if is_own or any(item["flagKey"] == key for item in row.prerequisites):
+            found.append(
+                {
+                    "id": (row.experiment or {})["id"],
+                    "flagKey": row.flag.key,
+                    "relation": "on this flag" if is_own else "has it as a prerequisite",
+                }
+            )
+    return found

@@ -1,0 +1,1 @@
+"""Export and import of whole environments, also from other products."""

@@ -1,0 +1,235 @@
+"""LaunchDarkly: flags as its REST API lists them (`items` with `environments`), segments likewise."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flags.exchange.notes import Notes, NotExpressibleError, basis_points, key_of, lay_out, objects, texts, unique
+from tenancy.errors import Invalid
+
+_WEIGHTS = 100_000
+_SINGLE = {
+    "lessThan": "less_than",
+    "lessThanOrEqual": "less_or_equal",
+    "greaterThan": "greater_than",
+    "greaterThanOrEqual": "greater_or_equal",
+    "semVerEqual": "semver_equal",
+    "semVerLessThan": "semver_less",
+    "semVerGreaterThan": "semver_greater",
+    "contains": "contains",
+    "matches": "matches",
+    "before": "before",
+    "after": "after",
+}
+_LISTED = {"startsWith": "starts_with", "endsWith": "ends_with"}
+
+
+def convert(data: Mapping[str, Any], environment: str | None, notes: Notes) -> dict[str, Any]:
+    listed = data.get("flags", data)
+    flags = objects(listed.get("items", listed) if isinstance(listed, Mapping) else listed, "flags")
+    sections = data.get("segments") or {}
+    segments = objects(sections.get("items", sections) if isinstance(sections, Mapping) else sections, "segments")
+    if not any("variations" in flag for flag in flags):
+        raise Invalid("No flag of this file has variations; send LaunchDarkly's list of flags.", attr="data.flags")
+    names = {flag["key"]: _variant_keys(flag) for flag in flags if isinstance(flag.get("key"), str)}
+    return {
+        "flags": [_flag(flag, names, environment, notes) for flag in flags if isinstance(flag.get("key"), str)],
+        "segments": [_segment(segment, notes) for segment in segments if isinstance(segment.get("key"), str)],
+    }
+
+
+def _variant_keys(flag: Mapping[str, Any]) -> list[str]:
+    taken: set[str] = set()
+    found = []
+    for number, variation in enumerate(objects(flag.get("variations"), "variations")):
+        value = variation.get("value")
+        default = {True: "true", False: "false"}[value] if isinstance(value, bool) else f"variation-{number}"
+        found.append(unique(key_of(variation.get("name"), default), taken))
+    return found
+
+
+def _type_of(values: list[Any]) -> str:
+    if len(values) == 2 and all(isinstance(value, bool) for value in values):
+        return "boolean"
+    if all(isinstance(value, str) for value in values):
+        return "string"
+    if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
+        return "number"
+    return "json"
+
+
+def _flag(
+    flag: Mapping[str, Any], names: Mapping[str, list[str]], environment: str | None, notes: Notes
+) -> dict[str, Any]:
+    key = str(flag["key"])
+    keys = names[key]
+    values = [variation.get("value") for variation in objects(flag.get("variations"), "variations")]
+    found = flag.get("environments")
+    environments = found if isinstance(found, Mapping) else {}
+    chosen = environment or (next(iter(environments)) if len(environments) == 1 else None)
+    if chosen is None and environments:
+        raise Invalid(
+            f"The file has the environments {', '.join(environments)}; say which with sourceEnvironment.",
+            attr="sourceEnvironment",
+            code="required",
+        )
+    if chosen is not None and chosen not in environments:
+        notes.add("flag", key, f"It has no configuration for {chosen!r}; it is imported switched off.")
+    config = environments.get(chosen) if chosen else {}
+    config = config if isinstance(config, Mapping) else {}
+    reader = _Config(key, keys, config, notes)
+    off = config.get("offVariation")
+    if off is None:
+        notes.add(
+            "flag", key, "It has no off variation, where the caller's default would do; its first variation does."
+        )
+    allocation, default = reader.serve(config.get("fallthrough"), "the default rule")
+    return {
+        "key": key,
+        "name": flag.get("name") or key,
+        "description": flag.get("description") or "",
+        "type": _type_of(values),
+        "tags": [tag[:60] for tag in texts(flag.get("tags"))],
+        "variants": [{"key": name, "value": value} for name, value in zip(keys, values, strict=True)],
+        "status": "archived" if flag.get("archived") else "active",
+        "enabled": config.get("on") is True,
+        "defaultVariant": default or (keys[0] if keys else None),
+        "offVariant": reader.variant(off) or (keys[0] if keys else None),
+        "bucketBy": reader.bucket_by,
+        "prerequisites": reader.prerequisites(names),
+        "targets": reader.targets(),
+        "rules": reader.rules(),
+        "allocation": allocation,
+    }
+
+
+class _Config:
+    """One flag's configuration in one environment."""
+
+    def __init__(self, key: str, keys: list[str], config: Mapping[str, Any], notes: Notes) -> None:
+        self.key, self.keys, self.config, self.notes = key, keys, config, notes
+        self.bucket_by = "userId"
+
+    def variant(self, index: Any) -> str | None:
+        is_index = isinstance(index, int) and not isinstance(index, bool) and 0 <= index < len(self.keys)
+        return self.keys[index] if is_index else None
+
+    def serve(self, decision: Any, where: str) -> tuple[list[list[Any]], str | None]:
+        """Return (allocation, variant): the one or the other says what is served."""
+        if not isinstance(decision, Mapping):
+            return [], None
+        rollout = decision.get("rollout")
+        if not isinstance(rollout, Mapping):
+            return [], self.variant(decision.get("variation"))
+        if rollout.get("kind") == "experiment" or decision.get("experiment"):
+            self.notes.add("flag", self.key, f"The experiment in {where} comes as a plain percentage rollout.")
+        bucket_by = rollout.get("bucketBy") or "key"
+        if bucket_by != "key":
+            if self.bucket_by not in {"userId", bucket_by}:
+                self.notes.add(
+                    "flag", self.key, f"{where} buckets by {bucket_by}, others by {self.bucket_by}; one is kept."
+                )
+            self.bucket_by = str(bucket_by)
+        shares = []
+        for item in objects(rollout.get("variations"), "rollout.variations"):
+            name, width = self.variant(item.get("variation")), basis_points(item.get("weight"), _WEIGHTS)
+            if name is not None and width is not None:
+                shares.append((name, width))
+        self.notes.add("flag", self.key, f"The rollout in {where} keeps its shares; who is in which is dealt anew.")
+        return lay_out(shares), None
+
+    def prerequisites(self, names: Mapping[str, list[str]]) -> list[dict[str, Any]]:
+        found = []
+        for item in objects(self.config.get("prerequisites"), "prerequisites"):
+            other, index = str(item.get("key")), item.get("variation")
+            keys = names.get(other, [])
+            if isinstance(index, int) and 0 <= index < len(keys):
+                found.append({"flagKey": other, "variants": [keys[index]]})
+            else:
+                # Without its prerequisite the flag would be on for more people than before.
+                found.append({"flagKey": other, "variants": [f"variation-{index}"]})
+        return found
+
+    def targets(self) -> list[dict[str, Any]]:
+        users: dict[str, list[str]] = {}
+        seen: set[str] = set()
+        for item in (
+            *objects(self.config.get("targets"), "targets"),
+            *objects(self.config.get("contextTargets"), "contextTargets"),
+        ):
+            name, kind = self.variant(item.get("variation")), item.get("contextKind", "user")
+            if kind != "user" and texts(item.get("values")):
+                self.notes.add("flag", self.key, f"Targets of the context kind {kind!r} are left out.")
+            elif name is not None:
+                fresh = [value for value in texts(item.get("values")) if value not in seen]
+                seen.update(fresh)
+                users.setdefault(name, []).extend(fresh)
+        return [{"variant": name, "userIds": ids} for name, ids in users.items() if ids]
+
+    def rules(self) -> list[dict[str, Any]]:
+        found = []
+        for number, rule in enumerate(objects(self.config.get("rules"), "rules"), 1):
+            name = str(rule.get("description") or f"Rule {number}")[:200]
+            try:
+                conditions = [condition_of(clause) for clause in objects(rule.get("clauses"), "clauses")]
+            except NotExpressibleError as error:
+                self.notes.add("flag", self.key, f"{name} is left out: {error}.")
+                continue
+            allocation, variant = self.serve(rule, name)
+            shown: dict[str, Any] = {"priority": number * 10, "name": name, "conditions": conditions}
+            if variant is None and not allocation:
+                self.notes.add("flag", self.key, f"{name} is left out: it serves nothing that is known here.")
+                continue
+            found.append({**shown, **({"variant": variant} if variant else {"allocation": allocation})})
+        return found
+
+
+def condition_of(clause: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a clause as a condition of ours. Several values of one clause are alternatives."""
+    operator, values = clause.get("op"), clause.get("values")
+    values = values if isinstance(values, list) else []
+    if clause.get("contextKind", "user") != "user":
+        raise NotExpressibleError(f"a clause is on the context kind {clause['contextKind']!r}")
+    is_negated = clause.get("negate") is True
+    if operator == "segmentMatch":
+        return {"operator": "not_in_segment" if is_negated else "in_segment", "value": texts(values)}
+    attribute = "userId" if clause.get("attribute") == "key" else str(clause.get("attribute") or "").strip("/")
+    if "/" in attribute:
+        raise NotExpressibleError(f"a clause looks into the attribute {attribute!r}")
+    if operator == "in":
+        return {"attribute": attribute, "operator": "not_in" if is_negated else "in", "value": values}
+    if operator in _LISTED:
+        positive: dict[str, Any] = {"attribute": attribute, "operator": _LISTED[operator], "value": texts(values)}
+    elif operator in _SINGLE:
+        each = [{"attribute": attribute, "operator": _SINGLE[operator], "value": value} for value in values]
+        positive = each[0] if len(each) == 1 else {"any": each}
+    else:
+        raise NotExpressibleError(f"the operator {operator!r} has no counterpart")
+    if not is_negated:
+        return positive
+    # Nobody is targeted for what is not known about them, there as here.
+    return {"all": [{"attribute": attribute, "operator": "exists"}, {"not": positive}]}
+
+
+def _rule_of_segment(rule: Mapping[str, Any]) -> dict[str, Any]:
+    if rule.get("weight") is not None:
+        raise NotExpressibleError("a segment here is no percentage")
+    return {"all": [condition_of(clause) for clause in objects(rule.get("clauses"), "clauses")]}
+
+
+def _segment(segment: Mapping[str, Any], notes: Notes) -> dict[str, Any]:
+    key = str(segment["key"])
+    rules = []
+    for number, rule in enumerate(objects(segment.get("rules"), "segments.rules"), 1):
+        try:
+            rules.append(_rule_of_segment(rule))
+        except NotExpressibleError as error:
+            notes.add("segment", key, f"Rule {number} is left out: {error}.")
+    included, excluded = texts(segment.get("included")), texts(segment.get("excluded"))
+    return {
+        "key": key,
+        "name": segment.get("name") or key,
+        "included": included,
+        # There an included user is in, whatever else is said; here the excluded one is out.
+        "excluded": [user for user in excluded if user not in set(included)],
+        "conditions": {"any": rules} if rules else None,
+    }

@@ -1,0 +1,248 @@
+"""Unleash: its export (`features`, `featureStrategies`, `featureEnvironments`, `segments`), one environment of it.
+
+A feature there is on or off, with strategies that are alternatives: here each is a rule that gives `treatment`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flags.exchange.notes import Notes, NotExpressibleError, basis_points, key_of, lay_out, objects, texts, unique
+from tenancy.errors import Invalid
+
+_TEXT = {"STR_STARTS_WITH": "starts_with", "STR_ENDS_WITH": "ends_with"}
+_NUMBER = {
+    "NUM_EQ": "equals",
+    "NUM_GT": "greater_than",
+    "NUM_GTE": "greater_or_equal",
+    "NUM_LT": "less_than",
+    "NUM_LTE": "less_or_equal",
+}
+_OTHER = {
+    "DATE_AFTER": "after",
+    "DATE_BEFORE": "before",
+    "SEMVER_EQ": "semver_equal",
+    "SEMVER_GT": "semver_greater",
+    "SEMVER_LT": "semver_less",
+}
+_ROLLOUTS = {"flexibleRollout": "rollout", "gradualRolloutUserId": "percentage", "gradualRolloutRandom": "percentage"}
+
+
+def convert(data: Mapping[str, Any], environment: str | None, notes: Notes) -> dict[str, Any]:
+    features = objects(data.get("features"), "features")
+    if not features:
+        raise Invalid("The file has no features; send an export of Unleash.", attr="data.features", code="unreadable")
+    strategies = objects(data.get("featureStrategies"), "featureStrategies")
+    switches = objects(data.get("featureEnvironments"), "featureEnvironments")
+    known = sorted({str(row["environment"]) for row in (*strategies, *switches) if row.get("environment")})
+    chosen = environment or (known[0] if len(known) == 1 else None)
+    if chosen is None and known:
+        raise Invalid(
+            f"The file has the environments {', '.join(known)}; say which with sourceEnvironment.",
+            attr="sourceEnvironment",
+            code="required",
+        )
+    segments, segment_keys = _segments(data, notes)
+    tags: dict[str, list[str]] = {}
+    for row in objects(data.get("featureTags"), "featureTags"):
+        tags.setdefault(str(row.get("featureName")), []).append(str(row.get("tagValue") or row.get("value") or "")[:60])
+    found = []
+    for feature in features:
+        name = str(feature.get("name") or "")
+        mine = [
+            row for row in strategies if row.get("featureName") == name and row.get("environment", chosen) == chosen
+        ]
+        mine = mine or objects(feature.get("strategies"), "strategies")
+        mine.sort(key=lambda row: row.get("sortOrder") or 0)
+        switch = [row for row in switches if row.get("featureName") == name and row.get("environment") == chosen]
+        reader = _Feature(name, mine, switch[0] if switch else feature, segment_keys, notes)
+        found.append({**reader.flag(feature), "tags": [tag for tag in tags.get(name, []) if tag]})
+    for row in objects(data.get("dependencies"), "dependencies"):
+        notes.add(
+            "flag", str(row.get("feature")), "Its dependencies on other features are left out; add prerequisites."
+        )
+    return {"flags": found, "segments": segments}
+
+
+def _segments(data: Mapping[str, Any], notes: Notes) -> tuple[list[dict[str, Any]], dict[Any, str]]:
+    taken: set[str] = set()
+    keys: dict[Any, str] = {}
+    found = []
+    for row in objects(data.get("segments"), "segments"):
+        key = unique(key_of(row.get("name"), f"segment-{row.get('id')}"), taken)
+        keys[row.get("id")] = key
+        conditions: dict[str, Any] | None = None
+        if isinstance(row.get("constraints"), list):
+            try:
+                conditions = {
+                    "all": [condition_of(item) for item in objects(row["constraints"], "segments.constraints")]
+                }
+            except NotExpressibleError as error:
+                notes.add("segment", key, f"It comes empty, so that it matches nobody: {error}.")
+        else:
+            notes.add("segment", key, "The export has no constraints of it; it comes empty, and matches nobody.")
+        found.append({"key": key, "name": str(row.get("name") or key), "conditions": conditions})
+    return found, keys
+
+
+class _Feature:
+    def __init__(
+        self,
+        name: str,
+        strategies: list[dict[str, Any]],
+        switch: Mapping[str, Any],
+        segment_keys: Mapping[Any, str],
+        notes: Notes,
+    ) -> None:
+        self.name, self.strategies, self.switch, self.segment_keys, self.notes = (
+            name, strategies, switch, segment_keys, notes,
+        )  # fmt: skip
+        self.stickiness: set[str] = set()
+        shared = objects(switch.get("variants"), "variants")
+        self.variants_of = [objects(row.get("variants"), "variants") or shared for row in strategies]
+
+    def note(self, detail: str) -> None:
+        self.notes.add("flag", self.name, detail)
+
+    def flag(self, feature: Mapping[str, Any]) -> dict[str, Any]:
+        named: dict[str, Any] = {}
+        for variants in self.variants_of:
+            for variant in variants:
+                payload = variant.get("payload")
+                value = payload.get("value") if isinstance(payload, Mapping) else None
+                named.setdefault(
+                    key_of(variant.get("name"), "variant"), str(value if value is not None else variant.get("name"))
+                )
+        is_plain = not named
+        if is_plain:
+            kind, variants = "boolean", [{"key": "control", "value": False}, {"key": "treatment", "value": True}]
+        else:
+            kind = "string"
+            variants = [
+                {"key": "disabled", "value": ""},
+                *({"key": key, "value": value} for key, value in named.items()),
+            ]
+            self.note("Its variants come as text; `disabled` (empty text) stands for the feature being off.")
+        first = variants[0]["key"]
+        rules = [
+            rule
+            for number, row in enumerate(self.strategies)
+            if (rule := self._rule(number, row, is_plain=is_plain)) is not None
+        ]
+        default = first
+        if not self.strategies and is_plain:
+            # A feature without strategies is on for everybody.
+            default = "treatment"
+        return {
+            "key": self.name,
+            "name": self.name,
+            "description": feature.get("description") or "",
+            "type": kind,
+            "variants": variants,
+            "status": "archived" if feature.get("archived") else "active",
+            "enabled": self.switch.get("enabled") is True,
+            "defaultVariant": default,
+            "offVariant": first,
+            "bucketBy": self._bucket_by(),
+            "rules": rules,
+        }
+
+    def _rule(self, number: int, row: Mapping[str, Any], *, is_plain: bool) -> dict[str, Any] | None:
+        title = str(row.get("title") or row.get("name") or "")[:200]
+        if row.get("disabled"):
+            return None
+        found = row.get("parameters")
+        parameters: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
+        try:
+            conditions = self._conditions(row, parameters)
+        except NotExpressibleError as error:
+            self.note(f"The strategy {title!r} is left out: {error}.")
+            return None
+        rule: dict[str, Any] = {"priority": (number + 1) * 10, "name": title, "conditions": conditions}
+        share = self._share(row, parameters)
+        weights = [
+            (key_of(variant.get("name"), "variant"), basis_points(variant.get("weight"), 1000) or 0)
+            for variant in self.variants_of[number]
+        ]
+        if is_plain or not weights:
+            target = "treatment" if is_plain else "disabled"
+            return (
+                {**rule, "variant": target} if share == 10_000 else {**rule, "allocation": lay_out([(target, share)])}
+            )
+        allocation = lay_out([(key, width * share // 10_000) for key, width in weights])
+        return {**rule, "allocation": allocation}
+
+    def _conditions(self, row: Mapping[str, Any], parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+        conditions = [condition_of(item) for item in objects(row.get("constraints"), "constraints")]
+        conditions += self._segments_of(row)
+        if row.get("name") == "userWithId":
+            ids = [part.strip() for part in str(parameters.get("userIds", "")).split(",") if part.strip()]
+            conditions.append({"attribute": "userId", "operator": "in", "value": ids})
+        elif row.get("name") not in {"default", *_ROLLOUTS}:
+            raise NotExpressibleError(f"the strategy {row.get('name')!r} has no counterpart")
+        return conditions
+
+    def _share(self, row: Mapping[str, Any], parameters: Mapping[str, Any]) -> int:
+        field = _ROLLOUTS.get(str(row.get("name")))
+        if field is None:
+            return 10_000
+        self.stickiness.add(str(parameters.get("stickiness") or "default"))
+        share = basis_points(parameters.get(field, "100"), 100)
+        if share not in {None, 0, 10_000}:
+            self.note(f"The rollout of {share / 100 if share else 0:g} % keeps its share; who is in it is dealt anew.")
+        return share or 0
+
+    def _segments_of(self, row: Mapping[str, Any]) -> list[dict[str, Any]]:
+        found = []
+        for number in row.get("segments") or []:
+            key = self.segment_keys.get(number)
+            if key is None:
+                raise NotExpressibleError(f"the segment {number!r} is not in the file")
+            found.append({"operator": "in_segment", "value": [key]})
+        return found
+
+    def _bucket_by(self) -> str:
+        named = self.stickiness - {"default", "userId"}
+        if "random" in named:
+            self.note("A random rollout comes as one by user id: here a user keeps the variant.")
+        named -= {"random"}
+        if len(named) == 1 and len(self.stickiness) == 1:
+            return named.pop()
+        if named:
+            self.note(f"It is sticky by {', '.join(sorted(self.stickiness))}; here one attribute buckets: userId.")
+        return "userId"
+
+
+def condition_of(constraint: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a constraint as a condition of ours."""
+    operator, attribute = str(constraint.get("operator")), str(constraint.get("contextName") or "")
+    values, value = texts(constraint.get("values")), constraint.get("value")
+    is_inverted = constraint.get("inverted") is True
+    if attribute == "currentTime":
+        raise NotExpressibleError("a constraint is on the current time")
+    if constraint.get("caseInsensitive") and operator in {*_TEXT, "STR_CONTAINS"}:
+        raise NotExpressibleError("a constraint ignores case")
+    if operator in {"IN", "NOT_IN"}:
+        return {
+            "attribute": attribute,
+            "operator": "in" if (operator == "IN") != is_inverted else "not_in",
+            "value": values,
+        }
+    if operator in _TEXT:
+        positive: dict[str, Any] = {"attribute": attribute, "operator": _TEXT[operator], "value": values}
+    elif operator == "STR_CONTAINS":
+        positive = {"any": [{"attribute": attribute, "operator": "contains", "value": text} for text in values]}
+    elif operator in _NUMBER:
+        try:
+            number = float(str(value))
+        except ValueError as error:
+            raise NotExpressibleError(f"{value!r} is no number") from error
+        whole = int(number) if number.is_integer() else number
+        positive = {"attribute": attribute, "operator": _NUMBER[operator], "value": whole}
+    elif operator in _OTHER:
+        positive = {"attribute": attribute, "operator": _OTHER[operator], "value": value}
+    else:
+        raise NotExpressibleError(f"the operator {operator!r} has no counterpart")
+    if not is_inverted:
+        return positive
+    # An inverted constraint holds there for a missing attribute too.
+    return {"not": positive}

@@ -1,0 +1,126 @@
+"""Who has applied which version: reported by clients and by our own processes, kept in Redis for the kill board.
+
+Reports are collected for a moment and written together, so that a thousand clients acknowledging one change cost one
+write. They are information, not configuration: where Redis is away they are dropped.
+"""
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from django.conf import settings
+from redis.exceptions import RedisError
+
+from flags.propagation.publishing import client, kill_versions_key
+
+log = structlog.get_logger(__name__)
+
+MOST_SERVICES = 20_000
+MOST_REPORTS_WAITING = 50_000
+_KEEP_SECONDS = 7 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one service has applied; `version` -1 says only that it is connected. `at` is Unix milliseconds."""
+
+    instance: str
+    sdk: str
+    version: int
+    at: int
+
+
+def services_key(environment_id: int) -> str:
+    """A hash: instance to JSON `{sdk, version, seenAt}`."""
+    return f"{settings.REDIS_PREFIX}:services:{environment_id}"
+
+
+def applied_key(environment_id: int, version: int) -> str:
+    """A hash: instance to the Unix milliseconds at which it had applied the kill of that version."""
+    return f"{settings.REDIS_PREFIX}:applied:{environment_id}:{version}"
+
+
+# A kill is credited to whoever was known to be behind it and now is not: a service that connects afterwards has it from
+# the start, and would only spoil the timing.
+_RECORD = """
+local known = redis.call('HLEN', KEYS[1])
+for i = 4, #ARGV, 4 do
+  local instance, sdk, version, at = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
+  local before = redis.call('HGET', KEYS[1], instance)
+  if before or known < tonumber(ARGV[1]) then
+    local had = -1
+    if before then
+      local old = cjson.decode(before)
+      had = old.version
+      if sdk == '' then sdk = old.sdk end
+    else
+      known = known + 1
+    end
+    if had >= 0 and version > had then
+      for _, kill in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. had, version)) do
+        local applied = ARGV[2] .. kill
+        if redis.call('HSETNX', applied, instance, at) == 1 then redis.call('EXPIRE', applied, ARGV[3]) end
+      end
+    end
+    local now = { sdk = sdk, version = math.max(had, version), seenAt = tonumber(at) }
+    redis.call('HSET', KEYS[1], instance, cjson.encode(now))
+  end
+end
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+return known
+"""
+
+
+def record(environment_id: int, reports: list[Report]) -> None:
+    """Write the reports of one environment. Raises RedisError."""
+    arguments: list[str | int] = [MOST_SERVICES, applied_key(environment_id, 0)[:-1], _KEEP_SECONDS]
+    for report in reports:
+        arguments += [report.instance, report.sdk, report.version, report.at]
+    client().eval(_RECORD, 2, services_key(environment_id), kill_versions_key(environment_id), *arguments)
+
+
+class Acknowledgements:
+    """Collects reports from any thread, up to a bound, until `flush` writes them."""
+
+    def __init__(self) -> None:
+        self._reports: dict[int, list[Report]] = {}
+        self._lock = threading.Lock()
+
+    def add(self, environment_id: int | None, instance: str, sdk: str, version: int = -1) -> None:
+        if environment_id is None:
+            return
+        report = Report(instance, sdk, version, time.time_ns() // 1_000_000)
+        with self._lock:
+            waiting = self._reports.setdefault(environment_id, [])
+            if len(waiting) < MOST_REPORTS_WAITING:
+                waiting.append(report)
+
+    def flush(self) -> None:
+        if not self._reports:
+            return
+        with self._lock:
+            reports, self._reports = self._reports, {}
+        for environment_id, found in reports.items():
+            try:
+                record(environment_id, found)
+            except RedisError as error:
+                log.debug("acknowledgements_dropped", count=len(found), error=type(error).__name__)
+
+
+ACKNOWLEDGEMENTS = Acknowledgements()
+
+
+def parse(message: Any) -> tuple[str, int, str]:
+    """Return instance, version and SDK of a `POST stream/ack` body. Raises ValueError saying what is wrong."""
+    if not isinstance(message, dict):
+        raise ValueError("Send a JSON object {instance, version}.")  # noqa: TRY004 - one error for the caller to catch
+    instance, version, sdk = message.get("instance"), message.get("version"), message.get("sdk", "")
+    if not isinstance(instance, str) or not 0 < len(instance) <= 100:
+        raise ValueError("Name the instance: 1 to 100 characters, such as host and process id.")
+    if isinstance(version, bool) or not isinstance(version, int) or not 0 <= version < 2**53:
+        raise ValueError("Send the version that is applied, as a whole number.")
+    if not isinstance(sdk, str) or len(sdk) > 100:
+        raise ValueError("Name the SDK in at most 100 characters.")
+    return instance, version, sdk

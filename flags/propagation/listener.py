@@ -1,0 +1,100 @@
+"""The thread that hears steps on Redis pub/sub and applies them as they come. It never asks PostgreSQL anything."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import structlog
+from django.conf import settings
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
+
+from flags.propagation.publishing import CHANNEL, Step
+
+if TYPE_CHECKING:
+    from flags.propagation.runtime import Runtime
+
+log = structlog.get_logger(__name__)
+
+_TICK_SECONDS = 1.0
+_SILENCE_SECONDS = 5.0
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.1, 5.0
+
+
+class Listener:
+    """One subscription for the whole process."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="flags-listen", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def join(self, timeout_seconds: float) -> None:
+        if self._thread is not None:
+            self._thread.join(timeout_seconds)
+
+    def _run(self) -> None:
+        wait = _FIRST_WAIT_SECONDS
+        while not self._stop.is_set():
+            try:
+                with self._redis() as redis, redis.pubsub() as subscription:
+                    subscription.subscribe(CHANNEL)
+                    wait = self._hear(subscription)
+            except RedisError as error:
+                if self._runtime.is_redis_there:
+                    log.warning("listener_lost_redis", error=type(error).__name__)
+                self._runtime.is_redis_there = False
+                # What is published while nobody listens is in the version log.
+                self._runtime.check_staleness()
+                # Full jitter, so that the processes of a fleet do not all come back in the same instant.
+                self._stop.wait(random.uniform(0, wait))  # noqa: S311 - jitter, not a secret
+                wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
+
+    def _hear(self, subscription: Any) -> float:
+        """Listen until told to stop; returns how long to wait before the next try. Raises RedisError."""
+        heard_at = time.monotonic()
+        while not self._stop.is_set():
+            message = subscription.get_message(timeout=_TICK_SECONDS)
+            self._runtime.check_staleness()
+            if message is None:
+                # A peer that vanished without a word would otherwise leave us listening to nobody for ever.
+                if time.monotonic() - heard_at > _SILENCE_SECONDS:
+                    raise RedisTimeoutError("Redis has not answered a PING on the subscription.")
+                subscription.ping()
+                continue
+            heard_at = time.monotonic()
+            if message["type"] == "subscribe":
+                self._runtime.is_redis_there = True
+                self._runtime.ask_now()
+            elif message["type"] == "message":
+                self._apply(message["data"])
+        return _FIRST_WAIT_SECONDS
+
+    def _apply(self, data: bytes) -> None:
+        try:
+            message = orjson.loads(data)
+            if message["kind"] == "keyring" or not self._runtime.apply(Step.of_message(message)):
+                self._runtime.ask_now()
+        except Exception:
+            # Somebody else's message on our channel must not end the thread that hears kill switches.
+            log.exception("message_not_understood")
+
+    def _redis(self) -> Redis:
+        timeout = settings.REDIS_TIMEOUT_SECONDS
+        return Redis.from_url(
+            settings.REDIS_URL, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0)
+        )

@@ -1,0 +1,289 @@
+"""What travels on Redis pub/sub: each step of the version log with its document inline, in the order of the log.
+
+A script in Redis holds a watermark for each environment: a step goes out once, and only after the one before it,
+whoever publishes it. So two writers that commit one after the other and publish the other way round are still heard in
+order, and what a crashed writer left unpublished goes out with the next step, or with the sweep.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, cast
+
+import orjson
+import structlog
+from django.conf import settings
+from django.db import DatabaseError
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.commands.core import Script
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from flags.models import Change
+from tenancy.models import Environment
+
+log = structlog.get_logger(__name__)
+CHANNEL = f"{settings.REDIS_PREFIX}:changes"
+PUBLISHED = f"{settings.REDIS_PREFIX}:published"
+KILLS = f"{settings.REDIS_PREFIX}:kills"
+CONFIRMED_FIELD = "@confirmed"
+# Past this many, hearing them one by one is slower than fetching what is missing at once.
+MOST_STEPS_PUBLISHED_AT_ONCE = 500
+_STEPS_SENT_AT_ONCE = 100
+# What Redis keeps of an environment's latest steps, beside STREAM_CATCH_UP_STEPS.
+MOST_BYTES_OF_RECENT_STEPS = 4 * 1024 * 1024
+
+
+def standby_key(environment_id: int) -> str:
+    """The hash in which Redis holds a copy of an environment (`flags.propagation.cold_start_copy`)."""
+    return f"{settings.REDIS_PREFIX}:environment:{environment_id}"
+
+
+def recent_steps_key(environment_id: int) -> str:
+    """A list: the environment's latest steps without a gap, each as `version running-size message`."""
+    return f"{settings.REDIS_PREFIX}:steps:{environment_id}"
+
+
+def kill_versions_key(environment_id: int) -> str:
+    """A sorted set: the versions of the environment's latest kills and releases, for crediting who has applied them."""
+    return f"{settings.REDIS_PREFIX}:kill-versions:{environment_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of an environment's version log, as every process hears it. `at` is Unix milliseconds."""
+
+    environment_id: int
+    version: int
+    kind: str
+    entity: str
+    key: str
+    document: dict[str, Any] | None
+    at: int
+
+    @classmethod
+    def of_change(cls, change: Change) -> "Step":
+        return cls(
+            environment_id=change.environment_id,
+            version=change.version,
+            kind=str(change.kind),
+            entity=str(change.entity),
+            key=change.key,
+            document=change.document,
+            at=int(change.created_at.timestamp() * 1000),
+        )
+
+    @classmethod
+    def of_message(cls, message: Mapping[str, Any]) -> "Step":
+        """Raises KeyError, TypeError or ValueError for what is no step."""
+        return cls(
+            environment_id=int(message["environment"]),
+            version=int(message["version"]),
+            kind=message["kind"],
+            entity=message["entity"],
+            key=message["key"],
+            document=message["document"],
+            at=int(message["at"]),
+        )
+
+    @property
+    def is_kill(self) -> bool:
+        """A kill, or the release of one."""
+        return self.kind == Change.Kind.KILL_SWITCH
+
+    def message(self) -> bytes:
+        return orjson.dumps(
+            {
+                "environment": self.environment_id,
+                "version": self.version,
+                "kind": self.kind,
+                "entity": self.entity,
+                "key": self.key,
+                "document": self.document,
+                "at": self.at,
+            }
+        )
+
+
+# Returns the version published last: the step's own (or a later one) when it is out, an earlier one when steps before
+# it are not. A kill is noted for cold starters in any case; the standby copy takes a step that follows on what it has.
+# The latest steps stay in a list, for who was not listening and cannot ask PostgreSQL. Each carries the sum of the
+# sizes up to it, so that the size of the whole list is known from its two ends.
+_PUBLISH = """
+local environment, version, field = ARGV[2], tonumber(ARGV[3]), ARGV[4]
+if ARGV[7] == '1' then
+  local noted = redis.call('HGET', KEYS[3], environment .. ':' .. field)
+  if not noted or tonumber(string.match(noted, '^%d+')) < version then
+    redis.call('HSET', KEYS[3], environment .. ':' .. field, ARGV[3] .. ' ' .. ARGV[5])
+  end
+  redis.call('ZADD', KEYS[4], version, ARGV[3])
+  redis.call('ZREMRANGEBYRANK', KEYS[4], 0, -101)
+end
+local last = tonumber(redis.call('HGET', KEYS[1], environment) or version - 1)
+if version ~= last + 1 then return last end
+redis.call('PUBLISH', ARGV[1], ARGV[6])
+redis.call('HSET', KEYS[1], environment, version)
+local copied = redis.call('HGET', KEYS[2], '@version')
+if copied and tonumber(copied) == last then
+  if ARGV[5] == 'null' then redis.call('HDEL', KEYS[2], field) else redis.call('HSET', KEYS[2], field, ARGV[5]) end
+  redis.call('HSET', KEYS[2], '@version', version)
+end
+local newest, sum = redis.call('LINDEX', KEYS[5], -1), 0
+if newest then
+  local number, total = string.match(newest, '^(%d+) (%d+) ')
+  if tonumber(number) == last then sum = tonumber(total) else redis.call('DEL', KEYS[5]) end
+end
+sum = sum + #ARGV[6]
+local count = redis.call('RPUSH', KEYS[5], string.format('%s %.0f %s', ARGV[3], sum, ARGV[6]))
+local oldest = redis.call('LINDEX', KEYS[5], 0)
+while oldest do
+  local total = tonumber(string.match(oldest, '^%d+ (%d+) '))
+  if count <= tonumber(ARGV[8]) and sum - total + #oldest <= tonumber(ARGV[9]) then break end
+  redis.call('LPOP', KEYS[5])
+  count, oldest = count - 1, redis.call('LINDEX', KEYS[5], 0)
+end
+return version
+"""
+
+
+def client() -> Redis:
+    """A client that gives up early: the writer's change is committed, and the poll brings what is not published."""
+    return _client(settings.REDIS_URL)
+
+
+def read_hash(key: str) -> dict[bytes, bytes]:
+    """The whole of a hash; raises RedisError."""
+    # The library types a reply by what a client may have been told to decode; this one decodes nothing.
+    return cast("dict[bytes, bytes]", client().hgetall(key))
+
+
+@cache
+def _client(url: str) -> Redis:
+    timeout = min(1.0, settings.REDIS_TIMEOUT_SECONDS)
+    return Redis.from_url(url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 1))
+
+
+@cache
+def _script(url: str) -> Script:
+    return _client(url).register_script(_PUBLISH)
+
+
+def publish_changes(changes: Iterable[Change]) -> None:
+    """Publish committed changes, consecutive steps of one environment, after whatever was committed before them.
+
+    Never raises for a server that is away.
+    """
+    for steps in _batches(steps_of(changes)):
+        try:
+            last = _publish(steps)
+            if last < steps[-1].version:
+                _publish_since(steps[-1].environment_id, last, upto=steps[-1].version, fallback=steps)
+        except RedisError as error:
+            # The next batch would meet the same server; the sweep brings all of it.
+            log.warning("publish_failed", kind=steps[-1].kind, version=steps[0].version, error=type(error).__name__)
+            return
+
+
+def publish_keyring() -> None:
+    """Some credential or signing key changed: look again."""
+    try:
+        client().publish(CHANNEL, orjson.dumps({"kind": "keyring"}))
+    except RedisError as error:
+        log.warning("publish_failed", kind="keyring", error=type(error).__name__)
+
+
+def sweep(versions: Mapping[int, int]) -> None:
+    """Publish what was committed and never published, by `{environment id: version}` as the database has it now.
+
+    Any process may call it at any time: the watermark sees to it that each step goes out once.
+    """
+    published = {name.decode(): value for name, value in read_hash(PUBLISHED).items()}
+    for environment_id, version in versions.items():
+        last = int(published.get(str(environment_id), version - 1))
+        if last > version and _database_is_behind(environment_id, last):
+            log.warning("sweep_resets_watermark", environment=environment_id, published=last, version=version)
+            client().hset(PUBLISHED, str(environment_id), version)
+            client().delete(standby_key(environment_id), recent_steps_key(environment_id))
+            _forget_kills(environment_id)
+        if version > 0 and last < version:
+            log.info("sweep_publishes", environment=environment_id, since=last, upto=version)
+            _publish_since(environment_id, last, upto=version)
+    client().hset(PUBLISHED, CONFIRMED_FIELD, str(time.time()))
+
+
+def _database_is_behind(environment_id: int, published: int) -> bool:
+    """Whether what was published is not in the database: it was restored from a backup.
+
+    Asked after the watermark was read, so that a change committed and published meanwhile does not look like that.
+    """
+    row = Environment.objects.filter(pk=environment_id).values_list("config_version", flat=True).first()
+    return row is not None and row < published
+
+
+def _forget_kills(environment_id: int) -> None:
+    prefix = f"{environment_id}:".encode()
+    noted = [field for field in read_hash(KILLS) if field.startswith(prefix)]
+    if noted:
+        client().hdel(KILLS, *noted)
+    client().delete(kill_versions_key(environment_id))
+
+
+def _publish_since(environment_id: int, last: int, *, upto: int, fallback: Sequence[Step] = ()) -> None:
+    try:
+        missing = _steps_between(environment_id, max(last, upto - MOST_STEPS_PUBLISHED_AT_ONCE), upto)
+    except DatabaseError:
+        if not fallback:
+            raise
+        # Out of order is better than not at all: a kill is obeyed on hearing, for the rest the hearers see the gap.
+        for step in fallback:
+            client().publish(CHANNEL, step.message())
+        return
+    if upto - last > MOST_STEPS_PUBLISHED_AT_ONCE:
+        # Hearers notice the gap and fetch the rest from the log.
+        client().hset(PUBLISHED, str(environment_id), missing[0].version - 1)
+    for steps in _batches(missing):
+        _publish(steps)
+
+
+def _steps_between(environment_id: int, after: int, upto: int) -> list[Step]:
+    changes = Change.objects.filter(environment_id=environment_id, version__gt=after, version__lte=upto)
+    return steps_of(changes.order_by("version"))
+
+
+def steps_of(changes: Iterable[Change]) -> list[Step]:
+    return [Step.of_change(change) for change in changes]
+
+
+def _batches(steps: Sequence[Step]) -> Iterator[Sequence[Step]]:
+    for start in range(0, len(steps), _STEPS_SENT_AT_ONCE):
+        yield steps[start : start + _STEPS_SENT_AT_ONCE]
+
+
+def _publish(steps: Sequence[Step]) -> int:
+    """Send the steps in one round trip; return the version published last, which each step before it had to await."""
+    pipeline = client().pipeline(transaction=False)
+    for step in steps:
+        _script(settings.REDIS_URL)(
+            keys=[
+                PUBLISHED,
+                standby_key(step.environment_id),
+                KILLS,
+                kill_versions_key(step.environment_id),
+                recent_steps_key(step.environment_id),
+            ],
+            args=[
+                CHANNEL,
+                step.environment_id,
+                step.version,
+                f"{step.entity}:{step.key}",
+                orjson.dumps(step.document),
+                step.message(),
+                "1" if step.is_kill else "0",
+                settings.STREAM_CATCH_UP_STEPS,
+                MOST_BYTES_OF_RECENT_STEPS,
+            ],
+            client=pipeline,
+        )
+    return int(pipeline.execute()[-1])

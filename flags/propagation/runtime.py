@@ -1,0 +1,299 @@
+"""What this process evaluates from: each environment compiled, immutable and swapped whole, kept current from outside.
+
+Two threads keep it so. The listener hears steps on Redis pub/sub and applies them; it asks nobody, so that nothing
+holds up a kill switch. The poller asks PostgreSQL for all versions every few seconds, or at once when the listener has
+missed something, and fetches what is not here. Evaluation only reads a dict.
+"""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, close_old_connections, connections
+from openflagship.engine import Environment
+from redis.exceptions import RedisError
+
+from flags.models import Change
+from flags.prometheus import PROPAGATION_SECONDS
+from flags.propagation import cold_start_copy
+from flags.propagation.acknowledgements import ACKNOWLEDGEMENTS
+from flags.propagation.listener import Listener
+from flags.propagation.poller import OWN_SDK, Poller
+from flags.propagation.publishing import Step
+from flags.propagation.signing import SIGNING
+from flags.versions import loading
+from flags.versions.loading import load_document, load_environment
+from tenancy.keyring import KEYRING
+
+__all__ = ["RUNTIME", "Observer", "Runtime", "load_document", "load_environment"]
+
+log = structlog.get_logger(__name__)
+
+# Called with an environment's id; the steps just applied, in order, or None when it was loaded afresh; and whether this
+# is a kill obeyed ahead of the steps before it, which will come again in its turn.
+Observer = Callable[[int, Sequence[Step] | None, bool], None]
+
+
+class Runtime:
+    """The compiled environments of one process. Public state: `environments`, read without a lock."""
+
+    def __init__(self) -> None:
+        self.environments: dict[int, Environment] = {}
+        self.is_database_there = self.is_redis_there = False
+        self._confirmed_at: float | None = None
+        self._observers: tuple[Observer, ...] = ()
+        # By environment and flag: kills that were heard ahead of the steps before them.
+        self._kills_ahead: dict[tuple[int, str], Step] = {}
+        self._inherited: list[object] = []
+        self._pid = 0
+        self._forget_threads()
+
+    def _forget_threads(self) -> None:
+        """Locks and threads belong to one process: a fork must not inherit a lock that nobody will release."""
+        self._applying = threading.RLock()
+        self._listener = Listener(self)
+        self._poller = Poller(self)
+
+    # -- Life ----------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Load everything and begin to listen; safe to call again, and again after a fork."""
+        if self._pid == os.getpid():
+            return
+        self._pid = os.getpid()
+        self._forget_threads()
+        try:
+            self.refresh()
+        except DatabaseError as error:
+            log.warning("runtime_starts_without_database", error=type(error).__name__)
+            self._load_standby()
+        finally:
+            close_old_connections()
+        self._start_threads()
+
+    def _start_threads(self) -> None:
+        self._listener.start()
+        self._poller.start()
+
+    def after_fork(self) -> None:
+        """In the child: keep the parent's configuration, none of its locks or sockets, and hear for oneself."""
+        if not self._pid:
+            return
+        self._pid = os.getpid()
+        for connection in connections.all(initialized_only=True):
+            # The socket is the parent's: neither used here nor closed, so it is only kept from being collected.
+            self._inherited.append(connection.connection)
+            connection.connection = None
+        self._forget_threads()
+        self._start_threads()
+
+    def stop(self, timeout_seconds: float = 5) -> None:
+        self._listener.stop()
+        self._poller.stop()
+        self._listener.join(timeout_seconds)
+        self._poller.join(timeout_seconds)
+        self._pid = 0
+
+    @property
+    def instance(self) -> str:
+        """What the kill board calls this process."""
+        return f"{settings.PROCESS_NAME}@{socket.gethostname()}:{self._pid}"
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the configuration was ever had."""
+        return self._confirmed_at is not None
+
+    @property
+    def age_seconds(self) -> float:
+        """Seconds since the configuration was last known to be current; infinite before the first time."""
+        return float("inf") if self._confirmed_at is None else time.monotonic() - self._confirmed_at
+
+    def observe(self, observer: Observer) -> None:
+        """Have `observer` called, from whichever thread applies, for every change from now on."""
+        with self._applying:
+            self._observers = (*self._observers, observer)
+
+    def unobserve(self, observer: Observer) -> None:
+        with self._applying:
+            self._observers = tuple(known for known in self._observers if known != observer)
+
+    # -- Applying ------------------------------------------------------------------------------------------------
+
+    def apply(self, step: Step) -> bool:
+        """Apply one step that was heard; False when steps before it are missing (a kill is obeyed all the same)."""
+        with self._applying:
+            current = self.environments.get(step.environment_id)
+            if current is None:
+                return False
+            if step.version <= current.version:
+                return True
+            if step.version == current.version + 1:
+                self._advance(current, [step])
+                PROPAGATION_SECONDS.observe(max(0.0, time.time() - step.at / 1000))
+                if step.is_kill:
+                    self._report(step)
+                return True
+            if step.is_kill:
+                self._obey_ahead(current, step)
+                self._report(step)
+            return False
+
+    def _report(self, step: Step) -> None:
+        """Tell the kill board when this process obeyed; the poller carries the message, so that nothing waits here."""
+        ACKNOWLEDGEMENTS.add(step.environment_id, self.instance, OWN_SDK, step.version)
+        self.ask_now()
+
+    def refresh(self) -> None:
+        """Ask for every environment's version and the keyring's, and fetch what differs. Raises DatabaseError.
+
+        Nothing is asked while the lock is held: what is heard meanwhile is applied at once.
+        """
+        asked_at = time.monotonic()
+        known = self.environments
+        versions = loading.current_versions()
+        if KEYRING.revision != versions.keyring:
+            SIGNING.refresh()
+            KEYRING.refresh(revision=versions.keyring)
+        for environment_id, version in versions.environments.items():
+            current = self.environments.get(environment_id)
+            if current is None or current.version < version:
+                self._fetch(environment_id, current)
+            elif environment_id in known and known[environment_id].version > version:
+                # What was here before we asked is not in the database: it was restored from a backup.
+                self._go_back(environment_id)
+        with self._applying:
+            gone = known.keys() - versions.environments.keys()
+            if gone:
+                self.environments = {pk: env for pk, env in self.environments.items() if pk not in gone}
+            self.is_database_there = True
+            self._confirmed_at = asked_at
+            self._mark_stale(is_stale=False)
+
+    def _fetch(self, environment_id: int, current: Environment | None) -> None:
+        steps = None if current is None else loading.steps_since(environment_id, current.version)
+        if steps is not None:
+            self._follow(environment_id, steps)
+            return
+        loaded = load_environment(environment_id)
+        if loaded is not None:
+            self._take(environment_id, loaded)
+
+    def _follow(self, environment_id: int, steps: Sequence[Step]) -> None:
+        """Apply what is new of steps that were fetched; nothing where they no longer follow on what is here."""
+        with self._applying:
+            here = self.environments.get(environment_id)
+            fresh = [step for step in steps if here is not None and step.version > here.version]
+            if here is not None and fresh and fresh[0].version == here.version + 1:
+                self._advance(here, fresh)
+
+    def _go_back(self, environment_id: int) -> None:
+        loaded = load_environment(environment_id)
+        if loaded is None:
+            return
+        log.warning("environment_went_back", environment=environment_id, version=loaded.version)
+        with self._applying:
+            self._kills_ahead = {where: kill for where, kill in self._kills_ahead.items() if where[0] != environment_id}
+            self._swap(environment_id, loaded)
+            self._announce(environment_id, None)
+
+    def _take(self, environment_id: int, loaded: Environment) -> None:
+        with self._applying:
+            here = self.environments.get(environment_id)
+            if here is None or here.version < loaded.version:
+                ahead = self._flags_killed_ahead(environment_id, loaded.version)
+                self._swap(environment_id, loaded.replace(loaded.version, flags=ahead) if ahead else loaded)
+                self._announce(environment_id, None)
+
+    def _advance(self, current: Environment, steps: Sequence[Step]) -> None:
+        """Recompile what the steps touch, once each, and share the rest; they follow on `current` without a gap."""
+        if not steps:
+            return
+        environment_id, version = steps[-1].environment_id, steps[-1].version
+        flags = {step.key: step.document for step in steps if step.entity == Change.Entity.FLAG}
+        segments = {step.key: step.document for step in steps if step.entity == Change.Entity.SEGMENT}
+        ahead = self._flags_killed_ahead(environment_id, version)
+        flags |= {key: document for key, document in ahead.items() if key in flags}
+        self._swap(environment_id, current.replace(version, flags=flags, segments=segments))
+        self._announce(environment_id, steps)
+
+    def _flags_killed_ahead(self, environment_id: int, version: int) -> dict[str, Any]:
+        """Documents of the kills that `version` does not include yet; those that it includes are forgotten."""
+        found = {}
+        for (owner, key), kill in list(self._kills_ahead.items()):
+            if owner == environment_id and kill.version <= version:
+                del self._kills_ahead[owner, key]
+            elif owner == environment_id:
+                found[key] = kill.document
+        return found
+
+    def _obey_ahead(self, current: Environment, step: Step) -> None:
+        """Put the kill's document over what is here, and keep it there until the version log has come that far."""
+        noted = self._kills_ahead.get((step.environment_id, step.key))
+        if noted is None or noted.version < step.version:
+            self._kills_ahead[step.environment_id, step.key] = step
+            self._swap(step.environment_id, current.replace(current.version, flags={step.key: step.document}))
+            self._announce(step.environment_id, [step], is_ahead=True)
+
+    def kills_ahead(self, environment_id: int) -> list[Step]:
+        """Kills that are obeyed here before the steps below them have come; read without the lock."""
+        return [kill for (owner, _), kill in list(self._kills_ahead.items()) if owner == environment_id]
+
+    def _swap(self, environment_id: int, environment: Environment) -> None:
+        self.environments = {**self.environments, environment_id: environment}
+
+    def _announce(self, environment_id: int, steps: Sequence[Step] | None, *, is_ahead: bool = False) -> None:
+        for observer in self._observers:
+            observer(environment_id, steps, is_ahead)
+
+    def ask_now(self) -> None:
+        """Have the poller ask the database without waiting for its next round."""
+        self._poller.wake()
+
+    # -- When something is away ------------------------------------------------------------------------------------
+
+    def check_staleness(self) -> None:
+        if self.age_seconds > settings.STALE_AFTER_SECONDS:
+            with self._applying:
+                self._mark_stale(is_stale=self.age_seconds > settings.STALE_AFTER_SECONDS)
+
+    def _mark_stale(self, *, is_stale: bool) -> None:
+        if any(environment.stale != is_stale for environment in self.environments.values()):
+            log.warning("configuration_staleness_changed", is_stale=is_stale)
+            self.environments = {pk: env.with_staleness(is_stale) for pk, env in self.environments.items()}
+
+    def consult_standby(self) -> None:
+        """While PostgreSQL is away: take from Redis what was published when this process was not listening.
+
+        Raises RedisError. It confirms nothing: whether there is anything newer, only the database knows.
+        """
+        versions = {pk: environment.version for pk, environment in self.environments.items()}
+        missed = cold_start_copy.newer_than(versions)
+        for environment_id, steps in missed.steps.items():
+            self._follow(environment_id, steps)
+        for environment_id, document in missed.documents.items():
+            self._take(environment_id, Environment.from_document(document))
+        for kill in missed.kills:
+            self.apply(kill)
+
+    def _load_standby(self) -> None:
+        try:
+            found = cold_start_copy.load()
+            for environment_id, document in found.documents.items():
+                self._take(environment_id, Environment.from_document(document))
+        except (RedisError, ValueError, KeyError) as error:
+            log.warning("runtime_starts_with_nothing", error=repr(error))
+            return
+        if found.documents:
+            self._confirmed_at = time.monotonic() - found.age_seconds
+            self.check_staleness()
+            log.info("runtime_starts_from_standby", environments=len(found.documents), age_seconds=found.age_seconds)
+
+
+RUNTIME = Runtime()
+os.register_at_fork(after_in_child=RUNTIME.after_fork)

@@ -1,0 +1,87 @@
+"""The environment's version log: one step per change, monotonic, appended under the environment's row lock."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import QuerySet
+
+from audit.actors import Actor
+from flags.models import Change
+from flags.propagation import publishing
+from tenancy.errors import Invalid, NotFound
+from tenancy.models import Environment, Project
+
+
+def lock(environment_ids: Iterable[int]) -> dict[int, Environment]:
+    """Lock the environments' rows until the transaction ends, always in one order so that two writers never deadlock.
+
+    Whoever holds the lock is the only writer there: version n commits before anyone can take n + 1.
+    """
+    return _lock(Environment.objects.filter(pk__in=set(environment_ids)))
+
+
+def lock_environment(environment: Environment) -> Environment:
+    """As `lock`, of one; returns its row as it is now. Raises NotFound where it has been deleted meanwhile."""
+    locked = lock([environment.pk])
+    if environment.pk not in locked:
+        raise NotFound(f"The environment {environment.key!r} has been deleted meanwhile.")
+    return locked[environment.pk]
+
+
+def lock_project(project: Project) -> dict[int, Environment]:
+    """As `lock`, all environments of a project."""
+    return _lock(Environment.objects.filter(project=project))
+
+
+def _lock(found: QuerySet[Environment]) -> dict[int, Environment]:
+    rows = found.select_for_update(of=("self",)).select_related("project__organization").order_by("pk")
+    return {row.pk: row for row in rows}
+
+
+def append(
+    *,
+    environment: Environment,
+    actor: Actor,
+    kind: Change.Kind,
+    key: str,
+    document: dict[str, Any] | None,
+    entity: Change.Entity = Change.Entity.FLAG,
+    about: dict[str, Any] | None = None,
+) -> Change:
+    """Append one step for an environment that `lock` has locked, and publish it once the transaction has committed.
+
+    Raises Invalid for what could be stored and never published.
+    """
+    change = Change(kind=kind, entity=entity, key=key, document=document, about=about or {})
+    append_each(environment=environment, actor=actor, changes=[change])
+    return change
+
+
+def append_each(*, environment: Environment, actor: Actor, changes: Sequence[Change]) -> None:
+    """As `append`, a step for each of many changes in their order, at the cost of one."""
+    if not connection.in_atomic_block:
+        raise RuntimeError("The log must be appended to inside the transaction of the change it describes.")
+    for version, change in enumerate(changes, environment.config_version + 1):
+        refuse_unsendable(change.document)
+        change.environment, change.version, change.actor_label = environment, version, actor.label
+    environment.config_version += len(changes)
+    environment.save(update_fields=["config_version"])
+    Change.objects.bulk_create(changes)
+    # Committed is committed: whatever goes wrong from here is logged, and the sweep publishes the steps.
+    transaction.on_commit(lambda: publishing.publish_changes(changes), robust=True)
+
+
+def refuse_unsendable(document: Any, path: str = "") -> None:
+    """Raise Invalid for a number that no 64 bits hold: the database keeps it, and then no process can read the log.
+
+    Such a float counts as well: jsonb gives 1e21 back as an integer.
+    """
+    if isinstance(document, dict):
+        for name, value in document.items():
+            refuse_unsendable(value, f"{path}.{name}" if path else name)
+    elif isinstance(document, list):
+        for index, value in enumerate(document):
+            refuse_unsendable(value, f"{path}[{index}]")
+    elif isinstance(document, (int, float)) and not -(2**63) <= document < 2**63:
+        raise Invalid("Give a number that 64 bits hold, or send it as text.", attr=path, code="out_of_range")

@@ -1,0 +1,1 @@
+"""Fixtures and harnesses for tests and benchmarks; the product imports none of them."""

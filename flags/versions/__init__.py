@@ -1,0 +1,1 @@
+"""Reading the version log: history, documents and steps."""

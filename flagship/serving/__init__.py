@@ -1,0 +1,1 @@
+"""How the web process answers: fast lane, data plane."""

@@ -1,0 +1,94 @@
+"""Who is looking at a console page, in which environment, and what their roles allow there; asked once per request."""
+
+from functools import cached_property
+from typing import Any, cast
+
+from django.http import HttpRequest
+
+from audit.actors import Actor
+from tenancy import access
+from tenancy.api.authentication import principal_of_user
+from tenancy.models import Environment, Membership, Organization, Project, Role, User
+from tenancy.principals import Principal
+
+_SESSION_KEY = "console_environment"
+
+
+class ConsoleContext:
+    """One request's view of the tenants: everything it offers has come through `tenancy.access`."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._request = request
+        self._roles: dict[int, Role | None] = {}
+        self._project_roles: dict[int, Role | None] = {}
+
+    @cached_property
+    def principal(self) -> Principal:
+        return principal_of_user(
+            cast(User, self._request.user), request_id=self._request.META.get("flagship.request_id", "")
+        )
+
+    @property
+    def actor(self) -> Actor:
+        return self.principal.actor
+
+    @cached_property
+    def environments(self) -> list[Environment]:
+        return list(access.environments(self.principal).select_related("project__organization"))
+
+    @cached_property
+    def environment(self) -> Environment | None:
+        """The environment in view: named in the address, else the one last looked at, else the first."""
+        by_id = {str(environment.pk): environment for environment in self.environments}
+        wanted = self._request.GET.get("environment") or self._request.session.get(_SESSION_KEY)
+        return by_id.get(str(wanted)) or next(iter(self.environments), None)
+
+    def remember(self, environment: Environment) -> None:
+        if self._request.session.get(_SESSION_KEY) != environment.pk:
+            self._request.session[_SESSION_KEY] = environment.pk
+
+    def role_on(self, environment: Environment) -> Role | None:
+        if environment.pk not in self._roles:
+            self._roles[environment.pk] = access.role_on(self.principal, environment)
+        return self._roles[environment.pk]
+
+    def may(self, needed: Role, environment: Environment | None) -> bool:
+        role = self.role_on(environment) if environment is not None else None
+        return role is not None and role.covers(needed)
+
+    def may_in_project(self, needed: Role, project: Project) -> bool:
+        """Whether the role reaches all of the project: what a change needs that is felt in each of its environments."""
+        if project.pk not in self._project_roles:
+            self._project_roles[project.pk] = access.role_on(self.principal, project)
+        role = self._project_roles[project.pk]
+        return role is not None and role.covers(needed)
+
+    def require_in_project(self, needed: Role, project: Project) -> None:
+        """Raises Forbidden, as the API does for the same change."""
+        access.require(self.principal, project, needed)
+
+    @cached_property
+    def organizations(self) -> list[Organization]:
+        return list(access.organizations(self.principal))
+
+    @cached_property
+    def organization_roles(self) -> dict[int, Role]:
+        """Roles on whole organizations, by the organization's id."""
+        rows = Membership.objects.filter(user=self.principal.user_id, project__isnull=True)
+        return {row.organization_id: Role(row.role) for row in rows}
+
+    def may_in(self, needed: Role, organization_id: int | None = None) -> bool:
+        """Whether the role covers `needed` on that organization, or on any where none is named."""
+        roles = self.organization_roles
+        found = (
+            roles.values() if organization_id is None else [roles[organization_id]] if organization_id in roles else []
+        )
+        return any(role.covers(needed) for role in found)
+
+
+def console_context(request: HttpRequest) -> ConsoleContext:
+    """Return the request's one ConsoleContext."""
+    holder = cast(Any, request)
+    if not hasattr(holder, "console_visit"):
+        holder.console_visit = ConsoleContext(request)
+    return cast(ConsoleContext, holder.console_visit)

@@ -1,0 +1,177 @@
+"""How the console writes things down: instants, percentages, values, differences and charts."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timezone import now as current_time
+
+from tenancy.console_kit import charts
+from tenancy.instants import moment
+
+register = template.Library()
+# Written by every change, and said elsewhere on the page.
+_BOOKKEEPING = frozenset({"version", "updatedAt", "createdAt"})
+
+
+register.filter("moment", moment)
+
+
+@register.filter
+def ago(value: datetime | None) -> str:
+    if value is None:
+        return "never"
+    seconds = max(0, int((current_time() - value).total_seconds()))
+    for unit, size in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+        if seconds >= size:
+            count = seconds // size
+            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+    return "just now"
+
+
+@register.filter
+def since(value: datetime | None) -> SafeString | str:
+    """`ago`, with the moment itself on hover."""
+    if value is None:
+        return "never"
+    utc = value.astimezone(UTC)
+    return format_html('<span title="{} UTC">{}</span>', utc.strftime("%Y-%m-%d %H:%M:%S"), ago(value))
+
+
+@register.filter
+def pretty(value: Any) -> str:
+    """JSON as a person reads it: text without quotes, lists and objects indented, nothing as a dash."""
+    if value is None or value in ("", [], {}):
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (dict, list)):
+        compact = json.dumps(value, ensure_ascii=False, default=str)
+        return compact if len(compact) <= 60 else json.dumps(value, ensure_ascii=False, indent=2, default=str)
+    return str(value)
+
+
+@register.filter
+def percent(value: float | None, digits: int = 2) -> str:
+    """A share from 0 to 1 as a percentage; what is not known is a dash, never a zero."""
+    return "-" if value is None else f"{100 * value:.{digits}f} %"
+
+
+@register.filter
+def points(value: float | None) -> str:
+    """A difference of shares in percentage points, with its sign."""
+    return "-" if value is None else f"{100 * value:+.2f} points"
+
+
+@register.filter
+def signed_percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:+.1f} %"
+
+
+@register.filter
+def figure(value: float | None) -> str:
+    """A plain number with as many digits as it deserves."""
+    if value is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+
+
+@register.filter
+def signed_figure(value: float | None) -> str:
+    """A difference in a metric's own unit."""
+    return "-" if value is None else f"{value:+,.4g}"
+
+
+@register.filter
+def of(values: Mapping[str, str], name: str) -> str:
+    """A mapping's value, or nothing."""
+    return values.get(name, "")
+
+
+@register.filter
+def item(values: Mapping[str, Any], name: str) -> Any:
+    """A mapping's value, or None."""
+    return values.get(name)
+
+
+@register.filter
+def instant(value: datetime | str | None) -> SafeString | str:
+    """`moment`, for instants that a stored document holds as text."""
+    return moment(datetime.fromisoformat(value) if isinstance(value, str) else value)
+
+
+@register.filter
+def width(value: float) -> str:
+    """A share as a CSS length."""
+    return f"{100 * value:.2f}%"
+
+
+@register.filter
+def add_number(value: float, other: float) -> str:
+    """A coordinate, written with a point whatever the language."""
+    return f"{value + other:.2f}"
+
+
+@register.filter
+def p_value(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
+@register.inclusion_tag("console/diff.html")
+def entry_table(entry: Any) -> dict[str, Any]:
+    """What an audit row changed; where something was made or removed, all that it was."""
+    changes = entry.changes
+    if entry.before is None:
+        changes = [{"path": path, "before": None, "after": value} for path, value in (entry.after or {}).items()]
+    elif entry.after is None:
+        changes = [{"path": path, "before": value, "after": None} for path, value in entry.before.items()]
+    return diff_table(changes)
+
+
+@register.inclusion_tag("console/diff.html")
+def diff_table(changes: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {"changes": [change for change in changes if change["path"] not in _BOOKKEEPING]}
+
+
+_DRAWN: dict[str, Any] = {"bars": charts.draw_bars, "lines": charts.draw_lines, "forest": charts.draw_forest}
+# About what a character of the legend takes, in the units of the drawing.
+_CHARACTER = 7
+
+
+def _chart(chart: Mapping[str, Any], kind: str, file: str) -> dict[str, Any]:
+    return {"chart": chart, "drawing": _DRAWN[kind](chart), "kind": kind, "file": file}
+
+
+@register.inclusion_tag("console/chart.html")
+def bar_chart(chart: Mapping[str, Any], file: str = "") -> dict[str, Any]:
+    """`file` is the address of the same chart as SVG, where it may be downloaded."""
+    return _chart(chart, "bars", file)
+
+
+@register.inclusion_tag("console/chart.html")
+def line_chart(chart: Mapping[str, Any], file: str = "") -> dict[str, Any]:
+    return _chart(chart, "lines", file)
+
+
+@register.inclusion_tag("console/chart.html")
+def forest_plot(chart: Mapping[str, Any], file: str = "") -> dict[str, Any]:
+    return _chart(chart, "forest", file)
+
+
+@register.inclusion_tag("console/chart_file.svg", takes_context=True)
+def chart_file(context: template.Context, chart: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """A chart as a picture of its own: its colours in it, its title and legend drawn."""
+    legend, x = [], 16
+    for position, one in enumerate(() if kind == "forest" else chart["series"]):
+        legend.append({"name": one["name"], "css": f"fs-series-{position % 6}", "x": x})
+        x += 34 + _CHARACTER * len(one["name"])
+    nonce = getattr(context.get("request"), "csp_nonce", "")
+    return {**_chart(chart, kind, ""), "legend": legend, "nonce": nonce}
