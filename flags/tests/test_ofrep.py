@@ -10,11 +10,11 @@ from django.test import Client
 from analytics.pipeline.exposure_buffer import EXPOSURES
 from flags.propagation.runtime import RUNTIME
 
-DATA = Path(__file__).parent / "data"
-FLAGS = json.loads((DATA / "ofrep_flags.json").read_text())["flags"]
+CASES = Path(__file__).resolve().parents[2] / "sdk" / "contract" / "cases" / "ofrep"
+FLAGS = json.loads((CASES / "flags.json").read_text())["flags"]
 ROWS = [
     row
-    for row in json.loads((DATA / "ofrep_expectations.json").read_text())
+    for row in json.loads((CASES / "expectations.json").read_text())
     # A disabled flag serves its off variant here; what a client makes of a wrong type is the client's.
     if row.get("needs") != "code-default" and row["expected"].get("errorCode") != "TYPE_MISMATCH"
 ]

@@ -11,7 +11,8 @@ import pytest
 
 from experiments.tests.statistics_adapter import ADAPTER
 
-CASES = json.loads((Path(__file__).parent / "data" / "cases.json").read_text())["cases"]
+CONTRACT = Path(__file__).resolve().parents[3] / "sdk" / "contract"
+CASES = json.loads((CONTRACT / "cases" / "statistics.json").read_text())["cases"]
 # The first case of each method; events have no figure to spoil but a value, which the ingest refuses.
 FIRST = {case["method"]: case["inputs"] for case in reversed(CASES) if case["method"] != "analyze_events"}
 # Infinitely late bounds and complete information are what these mean.

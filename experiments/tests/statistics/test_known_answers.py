@@ -8,7 +8,8 @@ import pytest
 
 from experiments.tests.statistics_adapter import ADAPTER
 
-CASES = json.loads((Path(__file__).parent / "data" / "cases.json").read_text())["cases"]
+CONTRACT = Path(__file__).resolve().parents[3] / "sdk" / "contract"
+CASES = json.loads((CONTRACT / "cases" / "statistics.json").read_text())["cases"]
 
 
 def _assert_matches(path: str, got: Any, expected: Any, tolerance: dict[str, float]) -> None:

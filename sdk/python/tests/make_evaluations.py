@@ -1,4 +1,4 @@
-"""Writes data/evaluations.json: snapshots, contexts, their answers, for this engine and those in other languages.
+"""Writes the known answers of `sdk/contract/cases/evaluations.json`, for engines in every language.
 
 Run it only for a new contract version: `python tests/make_evaluations.py`. Answers that change without one are a bug.
 """
@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import random
-from pathlib import Path
 from typing import Any
 
+from contract import CONTRACT
 from documents import condition, experiment, flag, rule, snapshot
 from openflagship.engine import Context, Environment, deal, validate_environment
 
-FILE = Path(__file__).parent / "data" / "evaluations.json"
+FILE = CONTRACT / "cases" / "evaluations.json"
 ABOUT = (
     "Known answers of the evaluation contract, version 1. Every evaluation lists, by flag key, what it gives: variant, "
     "reason, and where they apply ruleId, experiment, detail, errorCode; unit is what is hashed, null for none."

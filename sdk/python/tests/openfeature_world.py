@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from pathlib import Path
 from typing import Any
 
+from contract import read
 from documents import snapshot
 from openfeature import api
 from openfeature.client import OpenFeatureClient
@@ -21,8 +20,7 @@ from openflagship.openfeature import FlagShipProvider
 from sdk_fixtures import FAST, treatment
 from small_platform import KEY, SmallPlatform, eventually
 
-DATA = Path(__file__).resolve().parents[3] / "flags" / "tests" / "data"
-FLAGS = json.loads((DATA / "ofrep_flags.json").read_text())["flags"]
+FLAGS = read("cases/ofrep/flags.json")["flags"]
 CONTEXT_AWARE = {
     "key": "context-aware",
     "type": "string",

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import adapter
 import mmh3
 import pytest
+from contract import read
 from openflagship.engine import DecodeError, decode_tree, moved_buckets
 
-DATA = Path(__file__).parent / "data"
-BUCKETING = json.loads((DATA / "bucketing.json").read_text())
-ALLOCATION = json.loads((DATA / "allocation.json").read_text())
-OPERATORS = json.loads((DATA / "operators.json").read_text())["cases"]
+BUCKETING = read("vectors/bucketing.json")
+ALLOCATION = read("vectors/allocation.json")
+OPERATORS = read("cases/operators.json")["cases"]
 
 
 def test_bucket__every_vector__agrees() -> None:

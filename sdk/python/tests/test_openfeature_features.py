@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from contract import read
 from documents import snapshot
 from openfeature import api
 from openfeature.client import OpenFeatureClient
 from openfeature.evaluation_context import EvaluationContext
-from openfeature_world import DATA, FLAGS, as_document
+from openfeature_world import FLAGS, as_document
 from openflagship import FlagShip
 from openflagship.openfeature import FlagShipProvider
 
-ROWS = json.loads((DATA / "ofrep_expectations.json").read_text())
+ROWS = read("cases/ofrep/expectations.json")
 
 
 @pytest.fixture(scope="module")

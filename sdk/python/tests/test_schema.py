@@ -6,6 +6,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from contract import read
 from documents import condition, experiment, flag, rule, snapshot
 from hypothesis import given, settings
 from openflagship.engine import (
@@ -21,6 +22,10 @@ from openflagship.engine.operators import OPERATORS
 from strategies import environments
 
 VALIDATOR = jsonschema.Draft202012Validator(snapshot_schema())
+
+
+def test_schema__contract_file__equals_the_packaged_one() -> None:
+    assert read("snapshot.schema.json") == snapshot_schema()
 
 
 def test_schema__itself__is_valid_and_names_contract_and_operators() -> None:
