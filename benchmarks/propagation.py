@@ -157,10 +157,10 @@ class Bench:
 def fan_out(bench: Bench, rounds: int) -> tuple[list[list[float]], list[list[float]]]:
     """Ours and a bare ASGI server's, the same bytes to as many clients, turn by turn."""
     from flags.models import Change  # noqa: PLC0415 - after setup
-    from flags.propagation.publishing import Step  # noqa: PLC0415 - likewise
     from flags.streaming.events import event_of  # noqa: PLC0415 - likewise
     from flags.testing.cluster import free_port  # noqa: PLC0415 - likewise
     from flags.testing.streams import eventually  # noqa: PLC0415 - likewise
+    from flags.versions.steps import Step  # noqa: PLC0415 - likewise
 
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", BARE, "--port", str(port), "--http", "h11", "--loop", "asyncio"]

@@ -1,6 +1,10 @@
-"""The flags app."""
+"""The flags app, and what it does when tenancy announces a new environment or a changed credential."""
+
+from typing import Any
 
 from django.apps import AppConfig
+
+from audit.actors import Actor
 
 
 class FlagsConfig(AppConfig):
@@ -8,6 +12,19 @@ class FlagsConfig(AppConfig):
     verbose_name = "Flags"
 
     def ready(self) -> None:
-        from flags import wiring  # noqa: PLC0415 - models must be loaded first
+        from tenancy.signals import credentials_changed, environment_created  # noqa: PLC0415 - apps must be set up first
 
-        wiring.connect()
+        environment_created.connect(_configure_flags, dispatch_uid="flags.configure")
+        credentials_changed.connect(_announce_keyring, dispatch_uid="flags.keyring")
+
+
+def _configure_flags(*, environment: Any, actor: Actor, **_: Any) -> None:
+    from flags.services.flags import configure_environment  # noqa: PLC0415 - models must be loaded first
+
+    configure_environment(actor=actor, environment=environment)
+
+
+def _announce_keyring(**_: Any) -> None:
+    from flags.propagation.publishing import publish_keyring  # noqa: PLC0415 - likewise
+
+    publish_keyring()

@@ -20,13 +20,13 @@ from flags.propagation.publishing import (
     CONFIRMED_FIELD,
     KILLS,
     PUBLISHED,
-    Step,
     client,
     read_hash,
     recent_steps_key,
     standby_key,
 )
 from flags.propagation.signing import SIGNING
+from flags.versions.steps import Step
 from tenancy.keyring import KEYRING
 
 _KEYRING = f"{settings.REDIS_PREFIX}:keyring"

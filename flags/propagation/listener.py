@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import orjson
 import structlog
@@ -16,10 +16,8 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from flags.propagation.publishing import CHANNEL, Step
-
-if TYPE_CHECKING:
-    from flags.propagation.runtime import Runtime
+from flags.propagation.publishing import CHANNEL
+from flags.versions.steps import Step
 
 log = structlog.get_logger(__name__)
 
@@ -28,10 +26,22 @@ _SILENCE_SECONDS = 5.0
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.1, 5.0
 
 
+class Hearer(Protocol):
+    """What the listener tells: the process's runtime."""
+
+    is_redis_there: bool
+
+    def apply(self, step: Step) -> bool: ...
+
+    def ask_now(self) -> None: ...
+
+    def check_staleness(self) -> None: ...
+
+
 class Listener:
     """One subscription for the whole process."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Hearer) -> None:
         self._runtime = runtime
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None

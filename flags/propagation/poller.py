@@ -5,19 +5,18 @@ from __future__ import annotations
 import random
 import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Protocol
 
 import structlog
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, close_old_connections, connections
+from openflagship.engine import Environment
 from redis.exceptions import RedisError
 
 from flags.prometheus import EVALUATIONS
 from flags.propagation import cold_start_copy, publishing
 from flags.propagation.acknowledgements import ACKNOWLEDGEMENTS
-
-if TYPE_CHECKING:
-    from flags.propagation.runtime import Runtime
 
 log = structlog.get_logger(__name__)
 
@@ -28,10 +27,29 @@ _SIGN_OF_LIFE_SECONDS = 25.0
 OWN_SDK = "flagship"
 
 
+class Polled(Protocol):
+    """What the poller keeps current: the process's runtime."""
+
+    is_database_there: bool
+
+    @property
+    def environments(self) -> Mapping[int, Environment]: ...
+
+    @property
+    def instance(self) -> str: ...
+
+    @property
+    def is_ready(self) -> bool: ...
+
+    def refresh(self) -> None: ...
+
+    def consult_standby(self) -> None: ...
+
+
 class Poller:
     """Asks, and publishes or copies what a writer that crashed or a Redis that was away has left undone."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Polled) -> None:
         self._runtime = runtime
         self._stop = threading.Event()
         self._wake = threading.Event()

@@ -7,9 +7,8 @@ order, and what a crashed writer left unpublished goes out with the next step, o
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
-from typing import Any, cast
+from typing import cast
 
 import orjson
 import structlog
@@ -22,6 +21,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from flags.models import Change
+from flags.versions.steps import Step, steps_of
 from tenancy.models import Environment
 
 log = structlog.get_logger(__name__)
@@ -49,62 +49,6 @@ def recent_steps_key(environment_id: int) -> str:
 def kill_versions_key(environment_id: int) -> str:
     """A sorted set: the versions of the environment's latest kills and releases, for crediting who has applied them."""
     return f"{settings.REDIS_PREFIX}:kill-versions:{environment_id}"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step of an environment's version log, as every process hears it. `at` is Unix milliseconds."""
-
-    environment_id: int
-    version: int
-    kind: str
-    entity: str
-    key: str
-    document: dict[str, Any] | None
-    at: int
-
-    @classmethod
-    def of_change(cls, change: Change) -> "Step":
-        return cls(
-            environment_id=change.environment_id,
-            version=change.version,
-            kind=str(change.kind),
-            entity=str(change.entity),
-            key=change.key,
-            document=change.document,
-            at=int(change.created_at.timestamp() * 1000),
-        )
-
-    @classmethod
-    def of_message(cls, message: Mapping[str, Any]) -> "Step":
-        """Raises KeyError, TypeError or ValueError for what is no step."""
-        return cls(
-            environment_id=int(message["environment"]),
-            version=int(message["version"]),
-            kind=message["kind"],
-            entity=message["entity"],
-            key=message["key"],
-            document=message["document"],
-            at=int(message["at"]),
-        )
-
-    @property
-    def is_kill(self) -> bool:
-        """A kill, or the release of one."""
-        return self.kind == Change.Kind.KILL_SWITCH
-
-    def message(self) -> bytes:
-        return orjson.dumps(
-            {
-                "environment": self.environment_id,
-                "version": self.version,
-                "kind": self.kind,
-                "entity": self.entity,
-                "key": self.key,
-                "document": self.document,
-                "at": self.at,
-            }
-        )
 
 
 # Returns the version published last: the step's own (or a later one) when it is out, an earlier one when steps before
@@ -250,10 +194,6 @@ def _publish_since(environment_id: int, last: int, *, upto: int, fallback: Seque
 def _steps_between(environment_id: int, after: int, upto: int) -> list[Step]:
     changes = Change.objects.filter(environment_id=environment_id, version__gt=after, version__lte=upto)
     return steps_of(changes.order_by("version"))
-
-
-def steps_of(changes: Iterable[Change]) -> list[Step]:
-    return [Step.of_change(change) for change in changes]
 
 
 def _batches(steps: Sequence[Step]) -> Iterator[Sequence[Step]]:

@@ -24,10 +24,10 @@ from flags.propagation import cold_start_copy
 from flags.propagation.acknowledgements import ACKNOWLEDGEMENTS
 from flags.propagation.listener import Listener
 from flags.propagation.poller import OWN_SDK, Poller
-from flags.propagation.publishing import Step
 from flags.propagation.signing import SIGNING
 from flags.versions import loading
 from flags.versions.loading import load_document, load_environment
+from flags.versions.steps import Step
 from tenancy.keyring import KEYRING
 
 __all__ = ["RUNTIME", "Observer", "Runtime", "load_document", "load_environment"]

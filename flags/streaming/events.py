@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from flags.propagation.publishing import Step
+from flags.versions.steps import Step
 
 SNAPSHOT = "snapshot"
 KEEP_ALIVE = b": keep-alive\n\n"

@@ -16,13 +16,13 @@ from redis.exceptions import RedisError
 from flags.prometheus import STREAM_CLIENTS, STREAM_CLOSED
 from flags.propagation import cold_start_copy
 from flags.propagation.acknowledgements import ACKNOWLEDGEMENTS
-from flags.propagation.publishing import Step
 from flags.propagation.runtime import RUNTIME
 from flags.propagation.snapshots import snapshot_of
 from flags.streaming.client import Client
 from flags.streaming.events import SNAPSHOT, Event, event_of
 from flags.streaming.feed import Feed
 from flags.versions import loading
+from flags.versions.steps import Step
 from tenancy.keyring import KEYRING
 
 log = structlog.get_logger(__name__)

@@ -9,10 +9,10 @@ from openflagship.engine import Context
 
 from flags import services
 from flags.models import Change
-from flags.propagation.publishing import Step
 from flags.propagation.runtime import Runtime
 from flags.versions import loading
 from flags.versions.loading import load_document
+from flags.versions.steps import Step
 from tenancy.testing import ALICE
 
 USER = Context("user-1", {})

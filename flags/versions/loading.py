@@ -8,7 +8,7 @@ from openflagship.engine import Environment
 
 from flags.documents import CONTRACT_VERSION, environment_header
 from flags.models import Change, LogFloor
-from flags.propagation.publishing import Step, steps_of
+from flags.versions.steps import Step, steps_of
 from tenancy.models import Environment as EnvironmentRow
 from tenancy.models import KeyringRevision
 
