@@ -1,38 +1,24 @@
 """The designer: a draft put together on one page."""
 
-import json
 import re
-from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import reverse
 
-from experiments import selectors, services
-from experiments.admin.design_form import GUARDRAIL_ROWS, Design
-from experiments.models import Experiment, ExperimentMetric
+from experiments import services
+from experiments.admin.design_form import Design
+from experiments.admin.design_page import render_design
+from experiments.models import Experiment
 from flags import services as flag_services
-from flags.admin import conditions
-from flags.admin.flag.form import ConditionRow
-from flags.models import Layer
-from flags.selectors import get_config, search_configs, search_segments
+from flags.selectors import get_config
 from tenancy.console_kit.context import console_context
 from tenancy.errors import ServiceError
 from tenancy.models import Environment
 
-if TYPE_CHECKING:
-    from experiments.admin.experiments import ExperimentAdmin
 
-_CORRECTIONS = [
-    (Experiment.Correction.HOLM, "Holm: no false claim at all (default)"),
-    (Experiment.Correction.BENJAMINI_HOCHBERG, "Benjamini-Hochberg: few false claims among many"),
-    (Experiment.Correction.NONE, "None: each claim for itself"),
-]
-
-
-def create(model_admin: "ExperimentAdmin", request: HttpRequest) -> HttpResponse:
+def create(request: HttpRequest) -> HttpResponse:
     environment = console_context(request).environment
     if environment is None:
         raise Http404("There is no environment to experiment in.")
@@ -45,9 +31,7 @@ def create(model_admin: "ExperimentAdmin", request: HttpRequest) -> HttpResponse
         if experiment is not None:
             messages.success(request, f"{experiment.name} is a draft. Look it over, and start it.")
             return redirect("admin:experiments_experiment_change", experiment.pk)
-    return render_design(
-        model_admin, request, environment, design, status=status, title=f"New experiment in {environment}"
-    )
+    return render_design(request, environment, design, status=status, title=f"New experiment in {environment}")
 
 
 def _create(request: HttpRequest, environment: Environment, design: Design) -> Experiment | None:
@@ -91,52 +75,4 @@ def _split_evenly(request: HttpRequest, environment: Environment, key: str) -> N
         payload={"rollout": rollout, "enabled": True},
         version=None,
         reason="Even split for an experiment",
-    )
-
-
-def render_design(
-    model_admin: "ExperimentAdmin",
-    request: HttpRequest,
-    environment: Environment,
-    design: Design,
-    *,
-    status: int,
-    title: str,
-    template: str = "experiments/designer.html",
-    **shown: Any,
-) -> HttpResponse:
-    design.guardrails += [
-        {"metric": "", "marginPercent": "", "action": "warn"} for _ in range(GUARDRAIL_ROWS - len(design.guardrails))
-    ]
-    configs = search_configs(environment)
-    return model_admin.page(
-        request,
-        template,
-        title=title,
-        status=status,
-        place=environment,
-        design=design,
-        flags=[
-            {
-                "key": config.flag.key,
-                "variants": json.dumps([variant["key"] for variant in config.flag.variants]),
-                "has_split": len({item[2] for item in config.allocation}) > 0,
-            }
-            for config in configs[:500]
-        ],
-        metrics=list(selectors.metrics(environment.project)[:500]),
-        layers=list(Layer.objects.filter(environment=environment)),
-        methods=Experiment.Method.choices,
-        corrections=_CORRECTIONS,
-        actions=ExperimentMetric.Action.choices,
-        operators=conditions.offered(),
-        attributes_url=f"{reverse('admin:flags_flagconfig_attributes')}?environment={environment.pk}",
-        kinds=conditions.KINDS.items(),
-        segments=list(search_segments(environment).values_list("key", flat=True)[:500]),
-        blank_rule={"ref": "0"},
-        blank_condition=ConditionRow("__condition__"),
-        may_edit=True,
-        plan_url=f"{reverse('admin:experiments_experiment_plan')}?environment={environment.pk}",
-        list_url=model_admin.list_url(),
-        **shown,
     )

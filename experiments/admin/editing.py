@@ -1,7 +1,7 @@
 """Editing an experiment: a draft whole, one that has started in what no figure rests on; two people at once."""
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -10,7 +10,8 @@ from django.shortcuts import redirect
 from audit.models import Entry
 from experiments import services
 from experiments.admin.design_form import Design
-from experiments.admin.designer import render_design
+from experiments.admin.design_page import render_design
+from experiments.admin.locked import locked
 from experiments.models import Experiment
 from experiments.selectors import get_experiment
 from experiments.services.drafts import LIVE_FIELDS
@@ -20,11 +21,8 @@ from tenancy.console_kit.conflicts import notice_of
 from tenancy.console_kit.context import console_context
 from tenancy.errors import ServiceError
 
-if TYPE_CHECKING:
-    from experiments.admin.experiments import ExperimentAdmin
 
-
-def edit(model_admin: "ExperimentAdmin", request: HttpRequest, experiment: Experiment) -> HttpResponse:
+def edit(request: HttpRequest, experiment: Experiment) -> HttpResponse:
     """Send on what this person changed and nothing else, so that nobody's change is overwritten unseen."""
     is_draft = experiment.status == Experiment.Status.DRAFT
     design = Design.of(experiment)
@@ -66,7 +64,6 @@ def edit(model_admin: "ExperimentAdmin", request: HttpRequest, experiment: Exper
         shown["is_completed"] = experiment.status == Experiment.Status.COMPLETED
     shown["base"] = json.dumps(shown["base"])
     return render_design(
-        model_admin,
         request,
         experiment.environment,
         design,
@@ -97,52 +94,6 @@ def _comparable(design: Design) -> dict[str, Any]:
     """What the page would send if nothing were touched, as JSON has it."""
     found: dict[str, Any] = json.loads(json.dumps(design.payload()[0], default=str))
     return found
-
-
-def locked(experiment: Experiment) -> list[tuple[str, str, str]]:
-    """`(what, as it is, why)` of all that is fixed once an experiment has started."""
-    split = ", ".join(f"{key} {percent_of(weight)} %" for key, weight in _weights(experiment).items())
-    uses = list(experiment.metrics.all())
-    of_role = {
-        role: ", ".join(
-            f"{use.metric.name} (margin {use.margin_percent} %, then {use.get_action_display().lower()})"
-            if use.margin_percent
-            else use.metric.name
-            for use in uses
-            if use.role == role
-        )
-        for role in {use.role for use in uses}
-    }
-    counted = "Metrics chosen after a look at the figures would be chosen by them."
-    enrolled = "Those enrolled so far came by it. A restart deals everybody anew, as a phase of its own."
-    counted_so = "What counts for a user, chosen after a look at the figures, would be chosen by them."
-    judged = "The error rate is promised for the plan made before the first look."
-    return [
-        ("Flag", experiment.config.flag.key, "The experiment is about it. Create another one."),
-        ("Control", experiment.control_variant, "Every comparison is with it."),
-        ("Split", split, enrolled),
-        ("Audience", "limited" if experiment.audience else "everybody", enrolled),
-        ("Layer", experiment.layer.name if experiment.layer else "its own", enrolled),
-        ("Primary metric", experiment.primary_metric.name, counted),
-        ("Secondary metrics", of_role.get("secondary", "none"), counted),
-        ("Guardrails", of_role.get("guardrail", "none"), counted),
-        ("Method", f"{experiment.get_method_display()}, error rate {experiment.alpha:g}", judged),
-        ("Correction", experiment.get_correction_display(), judged),
-        ("Most extreme users", capping(experiment), counted_so),
-        ("Adjusted for what users did before", "yes (CUPED)" if experiment.is_cuped else "no", counted_so),
-    ]
-
-
-def capping(experiment: Experiment) -> str:
-    share = experiment.winsorize_percent
-    if share is None:
-        return "count in full"
-    return f"the top {share:g} % of those who have any count as much as the next below them"
-
-
-def _weights(experiment: Experiment) -> dict[str, int]:
-    phases = list(experiment.phases.all())
-    return dict(phases[-1].weights) if phases else {}
 
 
 def _version(request: HttpRequest) -> int:

@@ -1,48 +1,26 @@
-"""Experiments in the console: the list, each one's page with its life cycle, and the results page."""
+"""Experiments in the console: the list, and the routes to each one's pages."""
 
 from collections.abc import Callable
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from unfold.decorators import display
 
 from experiments import services
-from experiments.admin import designer, editing, jobs, plan, results, simulation
-from experiments.design.preflight import check_before_start
+from experiments.admin import designer, editing, jobs, lifecycle, overview, plan, results, simulation
 from experiments.models import Experiment
-from experiments.selectors import stored_results, with_parts
-from flags.admin import Panel, register_panel
+from experiments.selectors import with_parts
 from flags.documents import percent_of
-from flags.models import FlagConfig
 from tenancy.admin import RemovableAdmin
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.environments import PerEnvironmentAdmin
-from tenancy.errors import ServiceError
 from tenancy.instants import moment
-from tenancy.models import Role
 
 View = Callable[..., HttpResponse]
-# What each act says before it happens; `complete` has a page of its own, because it takes a decision.
-_ACTS: dict[str, tuple[str, str, Any]] = {
-    "start": ("Start", "From now on users are enrolled and their split is locked.", services.start_experiment),
-    "pause": (
-        "Pause",
-        "Nobody new is taken into the analysis. What users are served stays as it is.",
-        services.pause_experiment,
-    ),
-    "resume": ("Resume", "New users are taken into the analysis again.", services.resume_experiment),
-    "restart": (
-        "Restart",
-        "A new phase begins and everybody is dealt anew: users may change variant. Earlier figures stay, apart.",
-        services.restart_experiment,
-    ),
-}
-_DONE = {"start": "started", "pause": "paused", "resume": "resumed", "restart": "restarted"}
 
 
 @admin.register(Experiment)
@@ -103,10 +81,10 @@ class ExperimentAdmin(PerEnvironmentAdmin, RemovableAdmin):
                 "stored_chart",
             ),
             *(
-                route(f"<path:object_id>/{verb}/", self._on_experiment(_acting(verb), needs_editor=True), verb)
-                for verb in _ACTS
+                route(f"<path:object_id>/{verb}/", self._on_experiment(lifecycle.acting(verb), needs_editor=True), verb)
+                for verb in lifecycle.ACTS
             ),
-            route("<path:object_id>/complete/", self._on_experiment(_complete, needs_editor=True), "complete"),
+            route("<path:object_id>/complete/", self._on_experiment(lifecycle.complete, needs_editor=True), "complete"),
             *super().get_urls(),
         ]
 
@@ -120,25 +98,25 @@ class ExperimentAdmin(PerEnvironmentAdmin, RemovableAdmin):
         if object_id is None:
             if not self.has_add_permission(request):
                 raise PermissionDenied
-            return designer.create(self, request)
-        return self._on_experiment(_page)(request, object_id)
+            return designer.create(request)
+        return self._on_experiment(overview.page)(request, object_id)
 
     def _plan(self, request: HttpRequest) -> HttpResponse:
         environment = console_context(request).environment
         if environment is None or not self.has_add_permission(request):
             raise PermissionDenied
-        return plan.fragment(self, request, environment)
+        return plan.fragment(request, environment)
 
     def _simulate(self, request: HttpRequest) -> HttpResponse:
         """Reads nobody's data, so whoever may see experiments may ask."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        return simulation.page(self, request)
+        return simulation.page(request)
 
     def _jobs(self, request: HttpRequest) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        return jobs.page(self, request)
+        return jobs.page(request)
 
     def may_remove(self, request: HttpRequest, thing: Experiment) -> bool:
         return self.has_edit_permission(request, thing)
@@ -164,117 +142,6 @@ class ExperimentAdmin(PerEnvironmentAdmin, RemovableAdmin):
                 raise Http404("There is no such experiment, or it belongs to another tenant.")
             if needs_editor and not self.has_edit_permission(request, experiment):
                 raise PermissionDenied
-            return view(self, request, experiment, **given)
+            return view(request, experiment, **given)
 
         return run
-
-
-def _page(model_admin: ExperimentAdmin, request: HttpRequest, experiment: Experiment) -> HttpResponse:
-    may_edit = model_admin.has_edit_permission(request, experiment)
-    acts = {
-        Experiment.Status.DRAFT: ["edit", "start"],
-        Experiment.Status.RUNNING: ["edit", "pause", "restart", "complete"],
-        Experiment.Status.PAUSED: ["edit", "resume", "restart", "complete"],
-        Experiment.Status.COMPLETED: ["edit"],
-    }.get(Experiment.Status(experiment.status), [])
-    return model_admin.page(
-        request,
-        "experiments/experiment.html",
-        title=experiment.name,
-        experiment=experiment,
-        split=[(key, percent_of(weight)) for key, weight in _split(experiment).items()],
-        traffic=percent_of(experiment.traffic_bp),
-        acts=acts if may_edit else [],
-        preflight=check_before_start(experiment) if experiment.status == Experiment.Status.DRAFT else None,
-        remove_url=model_admin.remove_url(request, experiment) if experiment.status == Experiment.Status.DRAFT else "",
-        stored=stored_results(experiment)[:20],
-        capping=editing.capping(experiment),
-        locked=editing.locked(experiment) if experiment.status != Experiment.Status.DRAFT else None,
-    )
-
-
-def _split(experiment: Experiment) -> dict[str, int]:
-    phases = list(experiment.phases.all())
-    if phases:
-        return dict(phases[-1].weights)
-    weights = {variant["key"]: 0 for variant in experiment.config.flag.variants}
-    for start, end, variant in experiment.config.allocation:
-        weights[variant] += end - start
-    return weights
-
-
-def _acting(verb: str) -> View:
-    label, intro, act = _ACTS[verb]
-
-    def run(model_admin: ExperimentAdmin, request: HttpRequest, experiment: Experiment) -> HttpResponse:
-        problems: list[str] = []
-        if request.method == "POST":
-            try:
-                act(
-                    actor=console_context(request).actor,
-                    environment=experiment.environment,
-                    pk=experiment.pk,
-                    reason=request.POST.get("reason", "").strip(),
-                )
-            except ServiceError as error:
-                problems = [problem.detail for problem in error.problems]
-            else:
-                messages.success(request, f"{experiment.name} is {_DONE[verb]}.")
-                return redirect("admin:experiments_experiment_change", experiment.pk)
-        return model_admin.page(
-            request,
-            "experiments/act.html",
-            title=f"{label} {experiment.name}?",
-            experiment=experiment,
-            intro=intro,
-            submit=label,
-            problems=problems,
-            status=409 if problems else 200,
-            preflight=check_before_start(experiment) if verb == "start" else None,
-        )
-
-    return run
-
-
-def _complete(model_admin: ExperimentAdmin, request: HttpRequest, experiment: Experiment) -> HttpResponse:
-    """The decision: ship a variant to everybody, or go back to the control."""
-    problems: list[str] = []
-    choice = request.POST.get("choice", "")
-    if request.method == "POST":
-        decision, _, variant = choice.partition(":")
-        try:
-            services.complete_experiment(
-                actor=console_context(request).actor,
-                environment=experiment.environment,
-                pk=experiment.pk,
-                decision=decision,
-                variant=variant or None,
-                reason=request.POST.get("reason", "").strip(),
-            )
-        except ServiceError as error:
-            problems = [problem.detail for problem in error.problems]
-        else:
-            messages.success(request, f"{experiment.name} is completed.")
-            return redirect("admin:experiments_experiment_results", experiment.pk)
-    return model_admin.page(
-        request,
-        "experiments/complete.html",
-        title=f"Complete {experiment.name}",
-        experiment=experiment,
-        choice=choice,
-        problems=problems,
-        status=409 if problems else 200,
-        treatments=[
-            item["key"] for item in experiment.config.flag.variants if item["key"] != experiment.control_variant
-        ],
-        **results.recommended(experiment),
-    )
-
-
-def _experiments_of(request: HttpRequest, config: FlagConfig) -> dict[str, Any] | None:
-    rows = list(Experiment.objects.filter(config=config).order_by("-pk")[:10])
-    may_create = console_context(request).may(Role.EDITOR, config.environment) and not config.flag.is_archived
-    return {"experiments": rows, "may_create": may_create} if rows or may_create else None
-
-
-register_panel(Panel("experiments/panel.html", _experiments_of))

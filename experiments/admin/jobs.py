@@ -1,19 +1,15 @@
 """The jobs' page: for each experiment what the clock last did about it, how long that took, and when it comes again."""
 
-from typing import TYPE_CHECKING
-
 from django.http import HttpRequest, HttpResponse
 
+from experiments.admin.pages import console_page
 from experiments.jobs.timetable import job_states
 from tenancy.console_kit.context import console_context
 
-if TYPE_CHECKING:
-    from experiments.admin.experiments import ExperimentAdmin
 
-
-def page(model_admin: "ExperimentAdmin", request: HttpRequest) -> HttpResponse:
+def page(request: HttpRequest) -> HttpResponse:
     states = job_states(console_context(request).environments)
-    return model_admin.page(
+    return console_page(
         request,
         "experiments/jobs.html",
         title="Jobs",

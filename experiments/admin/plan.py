@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -16,9 +16,6 @@ from flags.models import FlagConfig
 from flags.selectors import get_config
 from tenancy.errors import NotFound, ServiceError
 from tenancy.models import Environment
-
-if TYPE_CHECKING:
-    from experiments.admin.experiments import ExperimentAdmin
 
 _SUMS = frozenset({Metric.Type.COUNT, Metric.Type.CONTINUOUS})
 
@@ -37,7 +34,7 @@ class _Split:
         return self.smallest / (self.control + self.smallest)
 
 
-def fragment(model_admin: "ExperimentAdmin", request: HttpRequest, environment: Environment) -> HttpResponse:  # noqa: ARG001 - as the other pages
+def fragment(request: HttpRequest, environment: Environment) -> HttpResponse:
     design = Design.sent(request.POST)
     shown: dict[str, Any] = {"plan": design.plan}
     try:

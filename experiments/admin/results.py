@@ -10,12 +10,12 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from analytics.selectors import flag_exposures
-from experiments.admin import figures
+from experiments.admin import charts
 from experiments.admin.charts import is_rate
+from experiments.admin.pages import console_page
 from experiments.analysis import results_for, window_of
 from experiments.models import Experiment, ExperimentResult
 from experiments.selectors import stored_results
-from tenancy.admin import ConsoleAdmin
 from tenancy.errors import ServiceError
 
 _TONES = {"ship": "good", "keep_running": "info", "stop": "warn", "do_not_trust": "bad"}
@@ -36,9 +36,7 @@ AT_ONCE_USERS = 50_000
 _PARTS = {"figures": "experiments/results_figures.html", "recommendation": "experiments/recommendation.html"}
 
 
-def page(
-    model_admin: ConsoleAdmin, request: HttpRequest, experiment: Experiment, result_id: UUID | None = None
-) -> HttpResponse:
+def page(request: HttpRequest, experiment: Experiment, result_id: UUID | None = None) -> HttpResponse:
     """Results as of now, of `?window=`, broken down by `?segment=`; or as stored, under a permanent address.
 
     Figures of now out of very many users come after the page, which asks for them as `?part=figures`; without scripts
@@ -66,7 +64,7 @@ def page(
     if part is not None:
         return render(request, part, context)
     title = f"Results of {experiment.name}"
-    return model_admin.page(request, "experiments/results.html", title=title, **context)
+    return console_page(request, "experiments/results.html", title=title, **context)
 
 
 def users_to_await(experiment: Experiment) -> int:
@@ -109,7 +107,6 @@ def _worked_out(
 
 
 def chart(
-    model_admin: ConsoleAdmin,  # noqa: ARG001 - as the other pages
     request: HttpRequest,
     experiment: Experiment,
     name: str,
@@ -122,7 +119,7 @@ def chart(
     except ServiceError as error:
         raise Http404(error.problems[0].detail) from error
     latest = list(stored_results(experiment)[:_MOST_STORED])
-    return figures.svg(request, experiment, _figures(request, experiment, payload, latest, stored), name)
+    return charts.svg(request, experiment, _figures(request, experiment, payload, latest, stored), name)
 
 
 def _stored(experiment: Experiment, result_id: UUID | None) -> ExperimentResult | None:
@@ -148,7 +145,7 @@ def _figures(
     payload: dict[str, Any],
     latest: list[ExperimentResult],
     stored: ExperimentResult | None,
-) -> dict[str, figures.Figure]:
+) -> dict[str, charts.Figure]:
     """The charts; lift over time out of what was stored of the same phase, up to the results on the page."""
     until = stored.until if stored else None
     history = [
@@ -157,7 +154,7 @@ def _figures(
         if row.phase.number == payload["window"]["phase"] and (until is None or row.until <= until)
     ]
     query = {name: request.GET.get(name, "") for name in ("window", "segment")}
-    return figures.figures_of(payload, history, experiment, query=query, stored=stored.pk if stored else None)
+    return charts.figures_of(payload, history, experiment, query=query, stored=stored.pk if stored else None)
 
 
 def _export_url(request: HttpRequest, experiment: Experiment, stored: ExperimentResult | None) -> str:
@@ -206,7 +203,6 @@ def recommended(experiment: Experiment) -> dict[str, Any]:
 
 
 def export(
-    model_admin: ConsoleAdmin,  # noqa: ARG001 - as the other pages
     request: HttpRequest,
     experiment: Experiment,
     result_id: UUID | None = None,

@@ -1,12 +1,13 @@
 """The simulation page: a design run thousands of times by every method, and the tests held to one's own users."""
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 
+from experiments.admin.pages import console_page, list_url
 from experiments.admin.slices import REPLICATIONS, SPLITS, ForecastSlices, NullSlices
 from experiments.design.simulations import Runs
 from experiments.models import Experiment, Metric
@@ -14,9 +15,6 @@ from experiments.selectors import get_metric, metrics
 from tenancy.console_kit.context import console_context
 from tenancy.errors import Invalid, ServiceError
 from tenancy.models import Environment
-
-if TYPE_CHECKING:
-    from experiments.admin.experiments import ExperimentAdmin
 
 _MOST_DAYS = 60
 _NOT_CHECKED = (Metric.Type.RATIO, Metric.Type.QUANTILE)
@@ -29,11 +27,11 @@ _FIELDS = {
 }
 
 
-def page(model_admin: "ExperimentAdmin", request: HttpRequest) -> HttpResponse:
+def page(request: HttpRequest) -> HttpResponse:
     """The page with as much as a slice came to; the page then asks for further slices of one part by itself."""
     sent, environment = request.GET, console_context(request).environment
     part = sent.get("part", "") if request.headers.get("HX-Request") else ""
-    shown: dict[str, Any] = {"url": request.path, "list_url": model_admin.list_url(), "environment": environment}
+    shown: dict[str, Any] = {"url": request.path, "list_url": list_url(), "environment": environment}
     is_null_asked = bool(sent.get("flag") or sent.get("metric"))
     if part != "null" and (not is_null_asked or _FIELDS.keys() & sent.keys()):
         shown |= _forecast(sent)
@@ -42,7 +40,7 @@ def page(model_admin: "ExperimentAdmin", request: HttpRequest) -> HttpResponse:
     if part in {"forecast", "null"}:
         # What is put into a page by its script is read as if there were none: there, whole would be sent at once.
         return render(request, f"experiments/simulation_{part}.html", {**shown, "is_part": True})
-    return model_admin.page(
+    return console_page(
         request,
         "experiments/simulation.html",
         flags=_flag_keys(environment) if environment else [],

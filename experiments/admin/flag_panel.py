@@ -1,0 +1,20 @@
+"""The experiments on a flag, shown beside it on its own page."""
+
+from typing import Any
+
+from django.http import HttpRequest
+
+from experiments.models import Experiment
+from flags.admin import Panel, register_panel
+from flags.models import FlagConfig
+from tenancy.console_kit.context import console_context
+from tenancy.models import Role
+
+
+def _experiments_of(request: HttpRequest, config: FlagConfig) -> dict[str, Any] | None:
+    rows = list(Experiment.objects.filter(config=config).order_by("-pk")[:10])
+    may_create = console_context(request).may(Role.EDITOR, config.environment) and not config.flag.is_archived
+    return {"experiments": rows, "may_create": may_create} if rows or may_create else None
+
+
+register_panel(Panel("experiments/panel.html", _experiments_of))
