@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from experiments.models import Experiment, ExperimentMetric, ExperimentResult, Metric
+from experiments.payloads import RatioSummary, Results, StoredResultPoint
 from flags.documents import percent_of
 from flags.models import FlagConfig
 
@@ -76,9 +77,17 @@ def experiment_resource(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def stored_result_resource(row: ExperimentResult) -> dict[str, Any]:
+def stored_result_resource(row: ExperimentResult) -> StoredResultPoint:
     """One point of the series: where a result came from, and the figures that are drawn over time."""
-    payload = row.payload
+    payload: Results = row.payload
+    ratio = payload["srm"]
+    shown: RatioSummary = {
+        "chiSquare": ratio["chiSquare"],
+        "pValue": ratio["pValue"],
+        "warning": ratio["warning"],
+        "alarm": ratio["alarm"],
+        "observed": ratio["observed"],
+    }
     return {
         "id": str(row.pk),
         "phase": row.phase.number,
@@ -91,7 +100,7 @@ def stored_result_resource(row: ExperimentResult) -> dict[str, Any]:
         "codeVersion": row.code_version,
         "digest": row.digest,
         "comparisons": [item for item in payload["comparisons"] if item["role"] == "primary"],
-        "srm": {name: payload["srm"][name] for name in ("chiSquare", "pValue", "warning", "alarm", "observed")},
+        "srm": shown,
         "recommendation": payload["recommendation"],
     }
 

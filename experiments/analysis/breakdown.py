@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
 
 from analytics.selectors import attribute_values, segment_name
 from experiments.analysis.effects import effect
@@ -10,6 +9,7 @@ from experiments.analysis.measures import Measure, measure, measure_segments
 from experiments.analysis.units import Source
 from experiments.analysis.window import Window
 from experiments.models import Experiment
+from experiments.payloads import Breakdown, SegmentComparison, SegmentResult
 from experiments.statistics.multiplicity import benjamini_hochberg
 from tenancy.errors import Invalid
 
@@ -19,7 +19,7 @@ MOST_SEGMENTS = 10
 _LONGEST_NAME = 100
 
 
-def break_down(experiment: Experiment, window: Window, attribute: str, variants: list[str]) -> dict[str, Any]:
+def break_down(experiment: Experiment, window: Window, attribute: str, variants: list[str]) -> Breakdown:
     """Return `{attribute, correction, segments, unknownUsers, otherUsers}`, the ten largest segments first.
 
     A user belongs to the value that the first exposure carried; exposures without attributes are in no segment.
@@ -64,7 +64,7 @@ def _one_by_one(source: Source, attribute: str, variants: list[str]) -> _Found:
     return dict(Counter(known.get(unit) for unit in people.places)), measures_of
 
 
-def _segments(experiment: Experiment, measures: dict[str, Measure], variants: list[str]) -> list[dict[str, Any]]:
+def _segments(experiment: Experiment, measures: dict[str, Measure], variants: list[str]) -> list[SegmentResult]:
     metric, control = experiment.primary_metric, experiment.control_variant
     pairs = [(value, key) for value in measures for key in variants if key != control]
     effects = [
@@ -72,7 +72,7 @@ def _segments(experiment: Experiment, measures: dict[str, Measure], variants: li
         for value, key in pairs
     ]
     adjusted = benjamini_hochberg([item.p_value for item in effects])
-    comparisons: dict[str, list[dict[str, Any]]] = {value: [] for value in measures}
+    comparisons: dict[str, list[SegmentComparison]] = {value: [] for value in measures}
     for (value, key), item, p_value in zip(pairs, effects, adjusted, strict=True):
         comparisons[value].append(
             {
@@ -90,7 +90,7 @@ def _segments(experiment: Experiment, measures: dict[str, Measure], variants: li
         {
             "value": value,
             "users": sum(arm.users for arm in found.arms.values()),
-            "variants": [arm.as_resource(experiment.alpha) for arm in found.arms.values()],
+            "variants": [arm.as_payload(experiment.alpha) for arm in found.arms.values()],
             "comparisons": comparisons[value],
         }
         for value, found in measures.items()

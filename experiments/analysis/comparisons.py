@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from experiments.analysis.effects import effect
 from experiments.analysis.looks import Look, bound_at, spending_of, tuned_users
 from experiments.analysis.measures import Measure
 from experiments.analysis.previous_looks import EarlierLooks, smallest
 from experiments.models import Experiment, Metric
+from experiments.payloads import ComparisonResult
 from experiments.statistics.always_valid import asymptotic_sequence
 from experiments.statistics.group_sequential import repeated_interval
 from experiments.statistics.multiplicity import adjust
@@ -40,7 +40,7 @@ def compare_all(
     control: str,
     role: str,
     correction: str,
-) -> tuple[list[dict[str, Any]], list[str]]:
+) -> tuple[list[ComparisonResult], list[str]]:
     """Return a comparison per metric and variant, and the caveats; `correction` is over all of them together.
 
     Always-valid p-values are the smallest of this look and the `earlier` ones; intervals are this look's.
@@ -63,7 +63,7 @@ def compare_all(
     is_always_valid = experiment.method == Experiment.Method.ALWAYS_VALID
     raw = [item.p_value for item in (sequential if is_always_valid else fixed)]
     adjusted = tuple(raw) if correction == Experiment.Correction.NONE else adjust(raw, correction)
-    comparisons = []
+    comparisons: list[ComparisonResult] = []
     caveats: list[str] = []
     for (question, key), once, often, p_value, at_look, note in zip(
         pairs, fixed, sequential, adjusted, own, notes, strict=True

@@ -2,19 +2,19 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from analytics.selectors import ExposureSummary, bots_first_seen
 from experiments.analysis.effects import effect
 from experiments.analysis.measures import measure
 from experiments.analysis.sample_ratio import SampleRatio
 from experiments.analysis.units import Source
+from experiments.payloads import FirstVariantComparison, RatioWithBots
 from experiments.statistics.srm import GATE_ALPHA, srm_test
 
 _NOT_ALL_HERE = "not all of the bots' raw events are here any more"
 
 
-def ratio_with_bots(source: Source, exposures: ExposureSummary) -> dict[str, Any]:
+def ratio_with_bots(source: Source, exposures: ExposureSummary) -> RatioWithBots:
     """The overall sample ratio before bots were left out: each bot counts in the variant it saw first.
 
     Figures are null, with a `reason`, where raw events have been dropped that the counts rest on.
@@ -35,7 +35,7 @@ def ratio_with_bots(source: Source, exposures: ExposureSummary) -> dict[str, Any
     }
 
 
-def bot_caveats(before: dict[str, Any], ratio: SampleRatio) -> list[str]:
+def bot_caveats(before: RatioWithBots, ratio: SampleRatio) -> list[str]:
     """Say where the verdict on the split depends on the bots: they react to a variant, or the rules catch one arm's."""
     if before["warning"] is None or before["warning"] == ratio.is_warning:
         return []
@@ -47,17 +47,19 @@ def bot_caveats(before: dict[str, Any], ratio: SampleRatio) -> list[str]:
     return ["The sample ratio is wrong with the bots and fine without them: bots did not arrive in the split's shares."]
 
 
-def by_first_variant(source: Source, variants: Sequence[str], ratio: SampleRatio) -> list[dict[str, Any]] | None:
+def by_first_variant(
+    source: Source, variants: Sequence[str], ratio: SampleRatio
+) -> list[FirstVariantComparison] | None:
     """The primary metric with crossovers kept in the variant they saw first (intention to treat); unadjusted.
 
     None up to 1 % of crossovers, where leaving them out changes nothing worth a second reading.
     """
-    if not ratio.resource["crossovers"]["warning"]:
+    if not ratio.payload["crossovers"]["warning"]:
         return None
     experiment = source.experiment
     metric, control = experiment.primary_metric, experiment.control_variant
     arms = measure(source.by_first_variant(), metric, variants=list(variants)).arms
-    rows = []
+    rows: list[FirstVariantComparison] = []
     for key in variants:
         if key == control:
             continue

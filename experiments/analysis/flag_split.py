@@ -12,6 +12,7 @@ from openflagship.engine import impact
 from analytics import selectors as events
 from analytics.selectors import FlagExposures
 from experiments.analysis.window import bounds
+from experiments.payloads import FlagRatio, FlagSplit
 from experiments.statistics.srm import GATE_ALPHA, srm_test
 from flags.models import FlagConfig
 from flags.versions.history import flag_changes
@@ -30,7 +31,7 @@ class _Split:
     reason: str | None = None
 
 
-def exposures_resource(config: FlagConfig, window: str | None, *, now: datetime | None = None) -> dict[str, Any]:
+def exposures_resource(config: FlagConfig, window: str | None, *, now: datetime | None = None) -> FlagSplit:
     """Return what `GET flags/{key}/exposures` answers. Raises Invalid at a window that cannot be read.
 
     The counts are those of the whole window, bots left out, a unit once per variant that it saw. The sample ratio is
@@ -45,6 +46,7 @@ def exposures_resource(config: FlagConfig, window: str | None, *, now: datetime 
     split = _split(config, since, until)
     counted = found if split.since <= since else _found(config, split.since, until, moment, is_exact=True)
     users = {key: counted[key].users if key in counted else 0 for key in keys}
+    ratio = _sample_ratio(split, users)
     return {
         "window": {"since": since, "until": until},
         "variants": [
@@ -52,7 +54,8 @@ def exposures_resource(config: FlagConfig, window: str | None, *, now: datetime 
             for key in keys
             for row in [found.get(key, FlagExposures(0, 0))]
         ],
-        **_sample_ratio(split, users),
+        "expected": ratio["expected"],
+        "srm": ratio,
     }
 
 
@@ -103,34 +106,34 @@ def _are_alike(document: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return all(document.get(name) == other.get(name) for name in names)
 
 
-def _sample_ratio(split: _Split, users: Mapping[str, int]) -> dict[str, Any]:
+def _sample_ratio(split: _Split, users: Mapping[str, int]) -> FlagRatio:
     """`expected` and `observed` in users; null with a reason where the ratio cannot be judged."""
     if split.shares is None:
-        return {"expected": None, "srm": {**_UNKNOWN, "since": split.since, "reason": split.reason}}
+        return _not_judged(split)
     shares = [split.shares.get(key, 0.0) for key in users]
     test = srm_test(list(users.values()), shares)
     total = math.fsum(count for count, share in zip(users.values(), shares, strict=True) if share)
     expected = {key: total * share for key, share in zip(users, shares, strict=True)}
     return {
+        "since": split.since,
+        "chiSquare": test.chi2,
+        "pValue": test.p_value,
+        "warning": test.p_value is not None and test.p_value < GATE_ALPHA,
         "expected": expected,
-        "srm": {
-            "since": split.since,
-            "chiSquare": test.chi2,
-            "pValue": test.p_value,
-            "warning": test.p_value is not None and test.p_value < GATE_ALPHA,
-            "expected": expected,
-            "observed": dict(users),
-            "unexpectedUsers": int(test.unexpected_users),
-            "reason": test.reason,
-        },
+        "observed": dict(users),
+        "unexpectedUsers": int(test.unexpected_users),
+        "reason": test.reason,
     }
 
 
-_UNKNOWN: dict[str, Any] = {
-    "chiSquare": None,
-    "pValue": None,
-    "warning": False,
-    "expected": None,
-    "observed": None,
-    "unexpectedUsers": None,
-}
+def _not_judged(split: _Split) -> FlagRatio:
+    return {
+        "since": split.since,
+        "chiSquare": None,
+        "pValue": None,
+        "warning": False,
+        "expected": None,
+        "observed": None,
+        "unexpectedUsers": None,
+        "reason": split.reason,
+    }

@@ -6,12 +6,12 @@ different claim, made while the experiment runs and read every ten minutes, so i
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from experiments.analysis.effects import estimate
 from experiments.analysis.looks import tuned_users
 from experiments.analysis.measures import Measure
 from experiments.models import Experiment, ExperimentMetric, Metric
+from experiments.payloads import GuardrailResult
 from experiments.statistics.always_valid import asymptotic_sequence
 from experiments.statistics.distributions import t_critical, t_sf
 from experiments.statistics.estimates import Estimate, Lift, delta_lift, welch_df
@@ -22,9 +22,9 @@ _NOTHING_YET = "an arm has nothing to compare yet"
 
 def judge(
     experiment: Experiment, use: ExperimentMetric, measure: Measure, *, control: str
-) -> tuple[list[dict[str, Any]], list[str]]:
+) -> tuple[list[GuardrailResult], list[str]]:
     """Return one judgement per variant; `status`: pass, violated or undecided."""
-    judgements = []
+    judgements: list[GuardrailResult] = []
     caveats: list[str] = [f"Guardrail {use.metric.key}: {note}." for note in measure.notes]
     margin = (use.margin_percent or 0.0) / 100
     worse = -1 if use.metric.goal == Metric.Goal.INCREASE else 1

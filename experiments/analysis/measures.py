@@ -6,7 +6,6 @@ From the storage's sums, where a share decides from its distributions, and for s
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from analytics import services
 from experiments.analysis.event_quantiles import quantile_of_rows, quantile_of_users
 from experiments.analysis.units import Source, Values
 from experiments.models import Experiment, Metric
+from experiments.payloads import VariantFigures
 from experiments.statistics.distributions import Floats
 from experiments.statistics.proportions import wilson_limits
 from experiments.statistics.quantiles import QuantileSummary
@@ -67,8 +67,8 @@ class Arm:
             return self.quantile.q_hat if self.quantile.n else None
         return self.moments.mean if self.moments.n else None
 
-    def as_resource(self, alpha: float) -> dict[str, Any]:
-        resource: dict[str, Any] = {
+    def as_payload(self, alpha: float) -> VariantFigures:
+        payload: VariantFigures = {
             "key": self.key,
             "users": self.users,
             "conversions": None,
@@ -80,14 +80,12 @@ class Arm:
         }
         if self.proportion is not None:
             limits = wilson_limits(self.proportion, alpha)
-            resource.update(
-                conversions=int(self.proportion.conversions),
-                rate=self.proportion.rate,
-                ci=list(limits) if limits else None,
-            )
+            payload["conversions"] = int(self.proportion.conversions)
+            payload["rate"] = self.proportion.rate
+            payload["ci"] = list(limits) if limits else None
         else:
-            resource["mean"] = self.figure
-        return resource
+            payload["mean"] = self.figure
+        return payload
 
 
 @dataclass(frozen=True, slots=True)

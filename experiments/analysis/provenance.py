@@ -5,7 +5,6 @@ import json
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import QuerySet
@@ -13,6 +12,7 @@ from django.db.models import QuerySet
 from analytics.selectors import last_received
 from experiments.analysis.window import Window
 from experiments.models import Experiment
+from experiments.payloads import Results
 from flags.models import Change
 
 _MAY_CHANGE_LATER = frozenset({"name", "hypothesis", "status", "endedAt"})
@@ -87,7 +87,7 @@ def code_version() -> str:
     return f"analysis-{digest.hexdigest()[:16]}"
 
 
-def digest_of(payload: dict[str, Any]) -> str:
+def digest_of(payload: Results) -> str:
     """SHA-256 of the payload as canonical JSON, without what people may rename or decide afterwards."""
     header = {name: value for name, value in payload["experiment"].items() if name not in _MAY_CHANGE_LATER}
     text = json.dumps({**payload, "experiment": header}, sort_keys=True, separators=(",", ":"), cls=DjangoJSONEncoder)

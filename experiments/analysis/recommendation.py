@@ -1,11 +1,11 @@
 """What to do, in plain words, with the reasons: keep running, ship, stop, or do not trust; sample ratio first."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from experiments.analysis.sample_ratio import SampleRatio
 from experiments.analysis.window import Window
 from experiments.models import Experiment, Metric
+from experiments.payloads import ComparisonResult, GuardrailResult, Recommendation
 
 KEEP_RUNNING = "keep_running"
 SHIP = "ship"
@@ -20,19 +20,19 @@ class Evidence:
     experiment: Experiment
     window: Window
     ratio: SampleRatio
-    primary: list[dict[str, Any]]
-    guardrails: list[dict[str, Any]]
+    primary: list[ComparisonResult]
+    guardrails: list[GuardrailResult]
     users: int
     incomplete_users: int
 
 
-def recommend(evidence: Evidence) -> dict[str, Any]:
+def recommend(evidence: Evidence) -> Recommendation:
     """Return `{action, variant, text, reasons}`."""
     ratio = evidence.ratio
     if not evidence.users:
         return _say(KEEP_RUNNING, "Keep running: no user has been seen yet.", [])
     if ratio.is_warning:
-        p_value = ratio.resource["pValue"]
+        p_value = ratio.payload["pValue"]
         return _say(
             DO_NOT_TRUST,
             "Do not trust these figures: users did not arrive in the split's proportions.",
@@ -58,21 +58,21 @@ def _days(ratio: SampleRatio) -> list[str]:
     ]
 
 
-def _verdict(evidence: Evidence) -> dict[str, Any]:
+def _verdict(evidence: Evidence) -> Recommendation:
     violated = [item for item in evidence.guardrails if item["violated"]]
     if violated:
         return _say(
             STOP,
             "Stop: a guardrail shows harm.",
             [
-                f"{item['metric']} is worse for {item['variant']} ({100 * item['relativeLift']:+.1f} %)."
+                f"{item['metric']} is worse for {item['variant']} ({100 * (item['relativeLift'] or 0.0):+.1f} %)."
                 for item in violated
             ],
         )
     significant = [item for item in evidence.primary if item["significant"]]
     better = [item for item in significant if item["direction"] == "better"]
     if better:
-        return _winner(evidence, max(better, key=lambda item: abs(item["absoluteLift"])))
+        return _winner(evidence, max(better, key=lambda item: abs(item["absoluteLift"] or 0.0)))
     worse = [item for item in significant if item["direction"] == "worse"]
     if worse and len(worse) == len(evidence.primary):
         return _say(STOP, "Stop: the control is better.", [_words(evidence, item) for item in worse])
@@ -85,7 +85,7 @@ def _verdict(evidence: Evidence) -> dict[str, Any]:
     return _say(KEEP_RUNNING, "Keep running: there is no clear difference yet.", _progress(evidence))
 
 
-def _winner(evidence: Evidence, winner: dict[str, Any]) -> dict[str, Any]:
+def _winner(evidence: Evidence, winner: ComparisonResult) -> Recommendation:
     mine = [item for item in evidence.guardrails if item["variant"] == winner["variant"]]
     undecided = [item["metric"] for item in mine if item["status"] != "pass"]
     if evidence.experiment.method == Experiment.Method.FIXED and not _is_at_end(evidence):
@@ -109,7 +109,7 @@ def _is_at_end(evidence: Evidence) -> bool:
     return evidence.window.is_frozen or (planned is not None and complete >= planned)
 
 
-def _words(evidence: Evidence, item: dict[str, Any]) -> str:
+def _words(evidence: Evidence, item: ComparisonResult) -> str:
     if item["absoluteLift"] is None:
         return f"{item['metric']}: {item['variant']} cannot be compared with {item['control']} yet."
     is_rate = evidence.experiment.primary_metric.type == Metric.Type.BINARY
@@ -119,7 +119,7 @@ def _words(evidence: Evidence, item: dict[str, Any]) -> str:
     return f"{item['metric']}: {change}, {_certainty(evidence, item)}."
 
 
-def _certainty(evidence: Evidence, item: dict[str, Any]) -> str:
+def _certainty(evidence: Evidence, item: ComparisonResult) -> str:
     if item["significant"]:
         return "beyond chance"
     # A p-value for one look may be small here and still be what looking often brings about.
@@ -136,5 +136,5 @@ def _progress(evidence: Evidence) -> list[str]:
     return reasons
 
 
-def _say(action: str, text: str, reasons: list[str], *, variant: str | None = None) -> dict[str, Any]:
+def _say(action: str, text: str, reasons: list[str], *, variant: str | None = None) -> Recommendation:
     return {"action": action, "variant": variant, "text": text, "reasons": reasons}

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from analytics import selectors as events
 from experiments.analysis import exclusions, guards, provenance
@@ -16,6 +15,7 @@ from experiments.analysis.sample_ratio import SampleRatio, sample_ratio
 from experiments.analysis.units import Source
 from experiments.analysis.window import Window, window_of
 from experiments.models import Experiment, Metric
+from experiments.payloads import GuardrailResult, ResultHeader, Results, ResultWindow
 from experiments.selectors import guardrails, secondary_metrics
 
 
@@ -24,16 +24,16 @@ class Report:
     """A computed result: the API's payload, and what the stored row and the jobs need beside it."""
 
     window: Window
-    payload: dict[str, Any]
+    payload: Results
     ratio: SampleRatio
-    guardrails: list[dict[str, Any]]
+    guardrails: list[GuardrailResult]
     watermark: datetime | None
     config_versions: list[int]
 
 
 def results_for(
     experiment: Experiment, window: str | None = None, *, segment: str | None = None, now: datetime | None = None
-) -> dict[str, Any]:
+) -> Results:
     """Compute the results now; `window` as in `window_of`, `segment` an attribute to break the primary metric down by.
 
     Raises Invalid, and Conflict `not_started`.
@@ -72,7 +72,7 @@ def analyse(experiment: Experiment, window: Window) -> Report:
         role="secondary",
         correction=experiment.correction if experiment.correction == Experiment.Correction.NONE else lenient,
     )
-    judged: list[dict[str, Any]] = []
+    judged: list[GuardrailResult] = []
     for use in guardrails(experiment):
         found, reasons = guards.judge(experiment, use, measure(source, use.metric, variants=arms), control=control)
         judged += found
@@ -84,14 +84,14 @@ def analyse(experiment: Experiment, window: Window) -> Report:
     versions = provenance.config_versions(experiment, window)
     with_bots = exclusions.ratio_with_bots(source, exposures)
     evidence = Evidence(experiment, window, ratio, comparisons, judged, users, incomplete)
-    payload = {
+    payload: Results = {
         "experiment": _header(experiment),
         "window": _window(window),
         "configVersions": versions,
         "watermark": watermark,
         "variants": [
             {
-                **arm.as_resource(experiment.alpha),
+                **arm.as_payload(experiment.alpha),
                 "weight": window.phase.weights[key] / 10_000,
                 "isControl": key == control,
             }
@@ -100,12 +100,12 @@ def analyse(experiment: Experiment, window: Window) -> Report:
         "metrics": [
             {
                 "metric": question.measure.metric.key,
-                "variants": [arm.as_resource(experiment.alpha) for arm in question.measure.arms.values()],
+                "variants": [arm.as_payload(experiment.alpha) for arm in question.measure.arms.values()],
             }
             for question in secondary
         ],
         "comparisons": comparisons + further,
-        "srm": {**ratio.resource, "beforeBots": with_bots},
+        "srm": {**ratio.payload, "beforeBots": with_bots},
         "guardrails": judged,
         "excluded": {
             "bots": exposures.bots,
@@ -153,7 +153,7 @@ def _users_at(question: Question, users: int) -> int:
     return sum(arm.users for arm in question.at_look.arms.values())
 
 
-def _header(experiment: Experiment) -> dict[str, Any]:
+def _header(experiment: Experiment) -> ResultHeader:
     return {
         "id": experiment.key,
         "name": experiment.name,
@@ -172,7 +172,7 @@ def _header(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def _window(window: Window) -> dict[str, Any]:
+def _window(window: Window) -> ResultWindow:
     return {
         "since": window.since,
         "until": window.until,

@@ -3,10 +3,10 @@
 import math
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 from analytics.selectors import ExposureSummary
 from experiments.analysis.window import Window
+from experiments.payloads import CrossoverShare, DailyRatio, RatioResult
 from experiments.statistics.srm import DAILY_ALPHA, EVIDENCE_LIMIT, GATE_ALPHA, srm_monitor, srm_test
 
 CROSSOVER_WARNING_SHARE = 0.01
@@ -15,9 +15,9 @@ _PLANNED_DAYS = 14
 
 @dataclass(frozen=True, slots=True)
 class SampleRatio:
-    """`resource` is the API's; the rest is what the recommendation and the jobs go by."""
+    """`payload` is the API's; the rest is what the recommendation and the jobs go by."""
 
-    resource: dict[str, Any]
+    payload: RatioResult
     is_warning: bool
     is_alarming: bool
     flagged_days: tuple[date, ...]
@@ -36,7 +36,7 @@ def sample_ratio(window: Window, exposures: ExposureSummary) -> SampleRatio:
     ended = window.complete_days_until.date()
     complete = [(day, row) for day, row in exposures.daily if day < ended]
     monitor = srm_monitor([[row.get(key, 0) for key in variants] for _, row in complete], shares, _PLANNED_DAYS)
-    daily: list[dict[str, Any]] = []
+    daily: list[DailyRatio] = []
     flagged: list[date] = []
     for position, (day, row) in enumerate(exposures.daily):
         is_complete = position < len(complete)
@@ -55,7 +55,7 @@ def sample_ratio(window: Window, exposures: ExposureSummary) -> SampleRatio:
             }
         )
     is_warning = overall.p_value is not None and overall.p_value < GATE_ALPHA
-    resource = {
+    payload: RatioResult = {
         "chiSquare": overall.chi2,
         "degreesOfFreedom": overall.df,
         "pValue": overall.p_value,
@@ -73,11 +73,11 @@ def sample_ratio(window: Window, exposures: ExposureSummary) -> SampleRatio:
         "crossovers": _crossovers(exposures, users, variants, shares),
     }
     return SampleRatio(
-        resource, is_warning, monitor.is_alarming, tuple(flagged), _caveats(exposures, overall.reason, users, resource)
+        payload, is_warning, monitor.is_alarming, tuple(flagged), _caveats(exposures, overall.reason, users, payload)
     )
 
 
-def _crossovers(exposures: ExposureSummary, users: int, variants: list[str], shares: list[float]) -> dict[str, Any]:
+def _crossovers(exposures: ExposureSummary, users: int, variants: list[str], shares: list[float]) -> CrossoverShare:
     share = exposures.crossovers / (users + exposures.crossovers) if exposures.crossovers else 0.0
     first = srm_test([exposures.crossovers_by_first_variant.get(key, 0) for key in variants], shares)
     return {
@@ -88,23 +88,23 @@ def _crossovers(exposures: ExposureSummary, users: int, variants: list[str], sha
     }
 
 
-def _caveats(exposures: ExposureSummary, reason: str | None, users: int, resource: dict[str, Any]) -> tuple[str, ...]:
+def _caveats(exposures: ExposureSummary, reason: str | None, users: int, payload: RatioResult) -> tuple[str, ...]:
     caveats = []
     if reason is not None:
         caveats.append(f"Sample ratio: {reason}.")
-    if resource["unexpectedUsers"]:
+    if payload["unexpectedUsers"]:
         caveats.append(
-            f"{resource['unexpectedUsers']} users saw a variant that the split gives to nobody; they are left out."
+            f"{payload['unexpectedUsers']} users saw a variant that the split gives to nobody; they are left out."
         )
-    strangers = sum(count for key, count in exposures.users.items() if key not in resource["observed"])
+    strangers = sum(count for key, count in exposures.users.items() if key not in payload["observed"])
     if strangers:
         caveats.append(f"{strangers} users saw a variant the flag no longer has; they are left out.")
-    if resource["crossovers"]["warning"]:
+    if payload["crossovers"]["warning"]:
         caveats.append(
-            f"{exposures.crossovers} users ({resource['crossovers']['share']:.1%}) saw more than one variant and are "
+            f"{exposures.crossovers} users ({payload['crossovers']['share']:.1%}) saw more than one variant and are "
             "left out; above 1 % this can bias the result."
         )
-    if users and any(day["pValue"] is None and day["complete"] for day in resource["daily"]):
+    if users and any(day["pValue"] is None and day["complete"] for day in payload["daily"]):
         caveats.append(
             "Days with fewer than 5 expected users in a variant are not tested for the sample ratio by themselves."
         )

@@ -136,7 +136,7 @@ class PreflightView(EnvironmentView):
     @extend_schema(parameters=WHERE, responses=serializers.PreflightSerializer)
     def get(self, request: Request, pk: str) -> Response:
         experiment = selectors.get_experiment(self.environment(request), pk)
-        return Response(check_before_start(experiment).as_resource())
+        return Response(check_before_start(experiment).as_payload())
 
 
 class StartView(EnvironmentView):
@@ -153,7 +153,7 @@ class StartView(EnvironmentView):
             version=sent.get("version"),
             reason=sent.get("reason", ""),
         )
-        return Response({**experiment_resource(experiment), "preflight": preflight.as_resource()})
+        return Response({**experiment_resource(experiment), "preflight": preflight.as_payload()})
 
 
 class _ActionView(EnvironmentView):

@@ -13,6 +13,7 @@ from analytics import selectors as events
 from experiments.design.past_users import figures_of
 from experiments.documents import split_of
 from experiments.models import Experiment, Metric
+from experiments.payloads import DurationForecast, PowerAnswer, UsersPerArm
 from experiments.statistics import group_sequential, power
 from experiments.statistics.summaries import Moments
 from experiments.statistics.winsorising import winsorise
@@ -45,7 +46,7 @@ class Estimate:
     baseline_mean: float | None = None
     baseline_sd: float | None = None
 
-    def as_resource(self) -> dict[str, Any]:
+    def as_payload(self) -> DurationForecast:
         return {
             "usersPerDay": self.users_per_day,
             "recentEvents": self.events,
@@ -165,7 +166,7 @@ class _Question:
         return effective * (1 - self.share), effective * self.share
 
 
-def solve(form: Mapping[str, Any]) -> dict[str, Any]:
+def solve(form: Mapping[str, Any]) -> PowerAnswer:
     """Answer `POST experiments/power`: of users (all arms), relative effect and power, the one that was left out."""
     question = _read(form)
     if question.users is None:
@@ -220,7 +221,7 @@ def _target_rate(question: _Question, effect: float) -> float:
     return target
 
 
-def _solve_users(question: _Question) -> dict[str, Any]:
+def _solve_users(question: _Question) -> PowerAnswer:
     effect, target = question.effect or 0.0, question.power or 0.0
     if question.is_binary:
         rate = _target_rate(question, effect)
@@ -230,14 +231,17 @@ def _solve_users(question: _Question) -> dict[str, Any]:
         size = power.sample_size_means(question.sd, change, question.alpha, target, question.ratio)
     if size.n_control is None or size.n_treatment is None:
         return _answer(question, None, effect, target, size.reason)
-    per_arm = {
+    per_arm: UsersPerArm = {
         "control": math.ceil(size.n_control * question.inflation),
         "treatment": math.ceil(size.n_treatment * question.inflation),
     }
-    return {**_answer(question, sum(per_arm.values()), effect, target, None), "usersPerArm": per_arm}
+    return {
+        **_answer(question, per_arm["control"] + per_arm["treatment"], effect, target, None),
+        "usersPerArm": per_arm,
+    }
 
 
-def _solve_effect(question: _Question) -> dict[str, Any]:
+def _solve_effect(question: _Question) -> PowerAnswer:
     users, target = question.users or 0.0, question.power or 0.0
     arms = question.arms(users)
     if question.is_binary:
@@ -247,7 +251,7 @@ def _solve_effect(question: _Question) -> dict[str, Any]:
     return _answer(question, users, found.mde_rel, target, found.reason)
 
 
-def _solve_power(question: _Question) -> dict[str, Any]:
+def _solve_power(question: _Question) -> PowerAnswer:
     users, effect = question.users or 0.0, question.effect or 0.0
     arms = question.arms(users)
     if question.is_binary:
@@ -260,8 +264,8 @@ def _solve_power(question: _Question) -> dict[str, Any]:
 
 def _answer(
     question: _Question, users: float | None, effect: float | None, target: float | None, reason: str | None
-) -> dict[str, Any]:
-    per_arm = None
+) -> PowerAnswer:
+    per_arm: UsersPerArm | None = None
     if users is not None:
         treatment = math.ceil(users * question.share)
         per_arm = {"control": math.ceil(users) - treatment, "treatment": treatment}

@@ -1,11 +1,11 @@
 """What is looked at before an experiment starts: what is refused, what is warned of, how long it may take."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from experiments.design import planning
 from experiments.documents import split_of
 from experiments.models import Experiment
+from experiments.payloads import PreflightResult, Refusal
 from flags.documents import percent_of
 from tenancy.errors import Problem
 
@@ -25,8 +25,8 @@ class Preflight:
     def may_start(self) -> bool:
         return not self.conflicts and not self.problems
 
-    def as_resource(self) -> dict[str, Any]:
-        refusals = [
+    def as_payload(self) -> PreflightResult:
+        refusals: list[Refusal] = [
             {"attr": problem.attr, "code": problem.code, "detail": problem.detail}
             for problem in [*self.conflicts, *self.problems]
         ]
@@ -34,7 +34,7 @@ class Preflight:
             "mayStart": self.may_start,
             "refusals": refusals,
             "warnings": self.warnings,
-            "estimate": self.estimate.as_resource() if self.estimate else None,
+            "estimate": self.estimate.as_payload() if self.estimate else None,
         }
 
 

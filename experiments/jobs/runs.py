@@ -187,7 +187,7 @@ def _raise_alarms(experiment: Experiment, report: Report) -> int:
                 kind=Alarm.Kind.GUARDRAIL,
                 subject=f"{item['metric']}: {item['variant']}",
                 action=item["action"],
-                detail=f"{item['metric']} is worse for {item['variant']} by {abs(item['relativeLift']):.1%}, "
+                detail=f"{item['metric']} is worse for {item['variant']} by {abs(item['relativeLift'] or 0.0):.1%}, "
                 f"more than the {item['marginPercent']:g} % allowed.",
             )
     return raised

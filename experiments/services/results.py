@@ -10,6 +10,7 @@ from experiments.analysis import Report, Window, analyse, measures
 from experiments.analysis.provenance import code_version, digest_of
 from experiments.analysis.units import Source
 from experiments.models import Experiment, ExperimentResult, Phase
+from experiments.payloads import Instant, ResultHeader, Results, ResultWindow
 from experiments.selectors import guardrails, secondary_metrics, with_parts
 
 
@@ -71,18 +72,29 @@ def _as_of(phase: Phase, moment: datetime) -> Phase:
     return phase
 
 
-def _plain(report: Report) -> dict[str, object]:
+def _plain(report: Report) -> Results:
     """Instants as the API writes them, so that a stored result reads like a computed one."""
-    moment = report.watermark
-    payload = {**report.payload, "watermark": moment.isoformat() if moment else None}
-    window = report.payload["window"]
-    payload["window"] = {
+    payload = report.payload
+    window, header = payload["window"], payload["experiment"]
+    plain_window: ResultWindow = {
         **window,
-        **{name: window[name].isoformat() for name in ("since", "until", "asOf")},
+        "since": _text(window["since"]),
+        "until": _text(window["until"]),
+        "asOf": _text(window["asOf"]),
     }
-    header = report.payload["experiment"]
-    payload["experiment"] = {
+    started_at, ended_at = header["startedAt"], header["endedAt"]
+    plain_header: ResultHeader = {
         **header,
-        **{name: header[name].isoformat() if header[name] else None for name in ("startedAt", "endedAt")},
+        "startedAt": None if started_at is None else _text(started_at),
+        "endedAt": None if ended_at is None else _text(ended_at),
     }
-    return payload
+    return {
+        **payload,
+        "experiment": plain_header,
+        "window": plain_window,
+        "watermark": report.watermark.isoformat() if report.watermark else None,
+    }
+
+
+def _text(instant: Instant) -> str:
+    return instant if isinstance(instant, str) else instant.isoformat()

@@ -1,0 +1,386 @@
+"""The shapes of computed results, as the API answers them and stored rows keep them.
+
+A computed result carries instants, a stored one their ISO text; every other value is the same in both.
+"""
+
+from datetime import datetime
+from typing import NotRequired, TypedDict
+
+Instant = datetime | str
+# [low, high]; None where there is no interval.
+Limits = list[float] | None
+
+
+class VariantFigures(TypedDict):
+    """One metric in one variant. `ci` is the interval of a rate."""
+
+    key: str
+    users: int
+    conversions: int | None
+    rate: float | None
+    mean: float | None
+    total: float
+    standardDeviation: float | None
+    ci: Limits
+
+
+class WeightedVariantFigures(VariantFigures):
+    """The primary metric in one variant. `weight` is the variant's share of the split, 0 to 1."""
+
+    weight: float
+    isControl: bool
+
+
+class MetricFigures(TypedDict):
+    """One secondary metric in every variant."""
+
+    metric: str
+    variants: list[VariantFigures]
+
+
+class ExpectedLoss(TypedDict):
+    """What each choice would cost on average, in the metric's unit or as a lift."""
+
+    ship: float | None
+    keep: float | None
+
+
+class ComparisonResult(TypedDict):
+    """One metric of one variant against the control.
+
+    `lookPValue` is missing in results that were stored before looks were kept apart.
+    """
+
+    metric: str
+    role: str
+    variant: str
+    control: str
+    absoluteLift: float | None
+    relativeLift: float | None
+    ci: Limits
+    relativeCi: Limits
+    ciLevel: float
+    pValue: float | None
+    sequentialCi: Limits
+    sequentialCiLevel: float
+    sequentialPValue: float | None
+    lookPValue: NotRequired[float | None]
+    adjustedPValue: float | None
+    adjustedFrom: str
+    correction: str
+    significant: bool | None
+    direction: str | None
+    probabilityToBeat: float | None
+    expectedLoss: ExpectedLoss
+    credibleInterval: Limits
+    credibleIntervalOf: str
+    varianceReduction: float | None
+
+
+class DailyRatio(TypedDict):
+    """The sample ratio of one day's new users."""
+
+    date: str
+    observed: dict[str, int]
+    pValue: float | None
+    adjustedPValue: float | None
+    warning: bool
+    complete: bool
+
+
+class SequentialRatio(TypedDict):
+    """The evidence against the split that has gathered over the complete days."""
+
+    pValue: float | None
+    logEvidence: float | None
+    logLimit: float
+
+
+class CrossoverShare(TypedDict):
+    """Users who saw more than one variant. `pValue` tests the variants that they saw first."""
+
+    users: int
+    share: float
+    pValue: float | None
+    warning: bool
+
+
+class RatioWithBots(TypedDict):
+    """The overall sample ratio with the bots left in. `reason` says why figures are null."""
+
+    observed: dict[str, int] | None
+    chiSquare: float | None
+    pValue: float | None
+    warning: bool | None
+    reason: str | None
+
+
+class RatioResult(TypedDict):
+    """Whether users arrived in the proportions of the split."""
+
+    chiSquare: float | None
+    degreesOfFreedom: int
+    pValue: float | None
+    warning: bool
+    alarm: bool
+    expected: dict[str, float]
+    observed: dict[str, int]
+    unexpectedUsers: int
+    daily: list[DailyRatio]
+    sequential: SequentialRatio
+    crossovers: CrossoverShare
+
+
+class RatioBeforeAndAfterBots(RatioResult):
+    """As `RatioResult`, beside the same with the bots left in."""
+
+    beforeBots: RatioWithBots
+
+
+class RatioSummary(TypedDict):
+    """The part of `RatioResult` that the time series of stored results shows."""
+
+    chiSquare: float | None
+    pValue: float | None
+    warning: bool
+    alarm: bool
+    observed: dict[str, int]
+
+
+class GuardrailResult(TypedDict):
+    """One guardrail of one variant. `status` is pass, violated or undecided."""
+
+    metric: str
+    variant: str
+    marginPercent: float | None
+    action: str
+    control: float | None
+    treatment: float | None
+    relativeLift: float | None
+    bound: float | None
+    pValue: float | None
+    passed: bool | None
+    violated: bool
+    status: str
+
+
+class Excluded(TypedDict):
+    """What the figures leave out: bots and crossovers are users, late ones are events."""
+
+    bots: int
+    crossovers: int
+    late: int
+
+
+class FirstVariantComparison(TypedDict):
+    """The primary metric with crossovers kept in the variant that they saw first."""
+
+    metric: str
+    variant: str
+    control: str
+    users: dict[str, int]
+    absoluteLift: float | None
+    relativeLift: float | None
+    ci: Limits
+    relativeCi: Limits
+    pValue: float | None
+    reasons: list[str]
+
+
+class Sensitivity(TypedDict):
+    """`byFirstVariant` is None up to 1 % of crossovers."""
+
+    byFirstVariant: list[FirstVariantComparison] | None
+
+
+class Recommendation(TypedDict):
+    """What to do: `action` is keep_running, ship, stop or do_not_trust."""
+
+    action: str
+    variant: str | None
+    text: str
+    reasons: list[str]
+
+
+class SegmentComparison(TypedDict):
+    """One variant against the control within one segment; p-values are corrected over all segments."""
+
+    variant: str
+    absoluteLift: float | None
+    relativeLift: float | None
+    ci: Limits
+    pValue: float | None
+    adjustedPValue: float | None
+    significant: bool | None
+    reasons: list[str]
+
+
+class SegmentResult(TypedDict):
+    """The primary metric among the users who carried one value of the attribute."""
+
+    value: str
+    users: int
+    variants: list[VariantFigures]
+    comparisons: list[SegmentComparison]
+
+
+class Breakdown(TypedDict):
+    """The primary metric by the values of one attribute, the largest segments first."""
+
+    attribute: str
+    correction: str
+    segments: list[SegmentResult]
+    unknownUsers: int
+    otherUsers: int
+
+
+class ResultHeader(TypedDict):
+    """The experiment that the results are about, as it was when they were computed."""
+
+    id: str
+    name: str
+    hypothesis: str
+    flagKey: str
+    status: str
+    controlVariant: str
+    primaryMetric: str
+    goal: str
+    method: str
+    alpha: float
+    correction: str
+    plannedUsers: int | None
+    startedAt: Instant | None
+    endedAt: Instant | None
+
+
+class ResultWindow(TypedDict):
+    """The stretch of time that the results are about. `weights` are basis points by variant."""
+
+    since: Instant
+    until: Instant
+    asOf: Instant
+    phase: int
+    weights: dict[str, int]
+    frozen: bool
+
+
+class Results(TypedDict):
+    """What `GET experiments/{id}/results` answers, and what a stored row keeps."""
+
+    experiment: ResultHeader
+    window: ResultWindow
+    configVersions: list[int]
+    watermark: Instant | None
+    variants: list[WeightedVariantFigures]
+    metrics: list[MetricFigures]
+    comparisons: list[ComparisonResult]
+    srm: RatioBeforeAndAfterBots
+    guardrails: list[GuardrailResult]
+    excluded: Excluded
+    sensitivity: Sensitivity
+    recommendation: Recommendation
+    caveats: list[str]
+    breakdown: NotRequired[Breakdown]
+
+
+class StoredResultPoint(TypedDict):
+    """One point of the time series of stored results; `comparisons` are those of the primary metric."""
+
+    id: str
+    phase: int
+    since: datetime
+    until: datetime
+    watermark: datetime | None
+    configVersions: list[int]
+    computedAt: datetime
+    durationMs: int
+    codeVersion: str
+    digest: str
+    comparisons: list[ComparisonResult]
+    srm: RatioSummary
+    recommendation: Recommendation
+
+
+class TimeSpan(TypedDict):
+    """A stretch of time: `since` belongs to it, `until` does not."""
+
+    since: datetime
+    until: datetime
+
+
+class VariantExposures(TypedDict):
+    """Exposures of one variant of a flag, and the unique users behind them."""
+
+    key: str
+    exposures: int
+    users: int
+
+
+class FlagRatio(TypedDict):
+    """Whether a flag's split was kept. Figures are None where `reason` says why it cannot be judged."""
+
+    since: datetime
+    chiSquare: float | None
+    pValue: float | None
+    warning: bool
+    expected: dict[str, float] | None
+    observed: dict[str, int] | None
+    unexpectedUsers: int | None
+    reason: str | None
+
+
+class FlagSplit(TypedDict):
+    """What `GET flags/{key}/exposures` answers."""
+
+    window: TimeSpan
+    variants: list[VariantExposures]
+    expected: dict[str, float] | None
+    srm: FlagRatio
+
+
+class Refusal(TypedDict):
+    """Why an experiment may not start."""
+
+    attr: str | None
+    code: str
+    detail: str
+
+
+class DurationForecast(TypedDict):
+    """How long an experiment takes at the traffic of the last 7 days."""
+
+    usersPerDay: float
+    recentEvents: int
+    baselineRate: float | None
+    baselineMean: float | None
+    baselineStandardDeviation: float | None
+    assumedLift: float
+    assumedPower: float
+    usersNeeded: int | None
+    days: int | None
+
+
+class PreflightResult(TypedDict):
+    """What `GET experiments/{id}/preflight` answers."""
+
+    mayStart: bool
+    refusals: list[Refusal]
+    warnings: list[str]
+    estimate: DurationForecast | None
+
+
+class UsersPerArm(TypedDict):
+    control: int
+    treatment: int
+
+
+class PowerAnswer(TypedDict):
+    """What `POST experiments/power` answers; `users` counts both arms."""
+
+    users: int | None
+    usersPerArm: UsersPerArm | None
+    minimumDetectableEffect: float | None
+    absoluteEffect: float | None
+    power: float | None
+    inflation: float
+    reason: str | None
