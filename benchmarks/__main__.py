@@ -1,6 +1,5 @@
 """`make bench`: run every benchmark one after the other, or those named: `make bench ARGS="engine ingest"`."""
 
-import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -8,18 +7,13 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 
 
-def scripts() -> list[str]:
-    """The modules that can be run, known by their `main`; the others are parts of those."""
-    found = []
-    for path in sorted(FOLDER.glob("[a-z]*.py")):
-        tree = ast.parse(path.read_text())
-        if any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body):
-            found.append(path.stem)
-    return found
+def subjects() -> list[str]:
+    """The folders that can be run; `python -m benchmarks.NAME` runs one."""
+    return sorted(path.parent.name for path in FOLDER.glob("*/__main__.py"))
 
 
 def main() -> int:
-    known = scripts()
+    known = subjects()
     wanted = sys.argv[1:] or known
     unknown = [name for name in wanted if name not in known]
     if unknown:

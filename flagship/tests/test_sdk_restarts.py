@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.sdk_restarts import Server, drill, missing
+from benchmarks.sdk_restarts.drill import Server, drill, missing
 from flags.testing.cluster import free_port
 from flagship.tests.stack import Stack
 

@@ -1,0 +1,5 @@
+"""`python -m benchmarks.console`."""
+
+from benchmarks.console.pages import main
+
+main()

@@ -1,0 +1,1 @@
+"""The engine's speed and size, beside its rivals' and the bare hash."""

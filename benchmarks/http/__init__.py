@@ -1,0 +1,1 @@
+"""The HTTP surfaces, beside bare applications and Unleash's server."""

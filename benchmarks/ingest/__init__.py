@@ -1,0 +1,1 @@
+"""Events from HTTP to rows."""

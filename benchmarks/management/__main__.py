@@ -1,0 +1,5 @@
+"""`python -m benchmarks.management`."""
+
+from benchmarks.management.api import main
+
+main()

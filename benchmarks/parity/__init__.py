@@ -1,0 +1,1 @@
+"""Every surface's answers beside the engine's."""

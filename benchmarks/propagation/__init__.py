@@ -1,0 +1,1 @@
+"""How fast a change arrives, and what open streams cost."""

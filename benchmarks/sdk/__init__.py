@@ -1,0 +1,1 @@
+"""The Python SDK in a service's process."""

@@ -1,0 +1,1 @@
+"""A service that goes on while its FlagShip server is killed and started again."""

@@ -1,0 +1,1 @@
+"""What the statistics promise, by simulation and beside other packages."""
