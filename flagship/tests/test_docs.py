@@ -3,13 +3,13 @@
 import ast
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 from prometheus_client import REGISTRY
 
-ROOT = Path(__file__).resolve().parents[2]
+from flagship.tests.source_files import ROOT, source_files
+
 DOCS = ROOT / "docs"
 APPS = ("audit", "tenancy", "analytics", "flags", "experiments", "flagship")
 
@@ -51,7 +51,7 @@ def _audit_actions() -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("document", [".env.example", "docs/configuration.md"])
+@pytest.mark.parametrize("document", [".env.example", "docs/reference/configuration.md"])
 def test_settings__every_variable__is_documented(document):
     names = _settings()
     assert len(names) > 15
@@ -60,7 +60,7 @@ def test_settings__every_variable__is_documented(document):
 
 
 def test_routes__every_api_route__is_documented():
-    text = _read("docs/api.md")
+    text = _read("docs/reference/api.md")
     routes = {re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", route) for route in _routes(get_resolver().url_patterns)}
     api = {route.removeprefix("api/") for route in routes if route.startswith("api/")} - {"schema/", "docs/"}
     assert "flags/evaluate" in api
@@ -68,14 +68,14 @@ def test_routes__every_api_route__is_documented():
 
 
 def test_metrics__every_one_of_ours__is_documented():
-    text = _read("docs/metrics.md")
+    text = _read("docs/reference/metrics.md")
     names = {metric.name for metric in REGISTRY.collect() if metric.name.startswith("flagship_")}
     assert len(names) > 3
     assert sorted(name for name in names if name not in text) == []
 
 
 def test_audit_actions__every_one__is_documented():
-    text = _read("docs/audit.md")
+    text = _read("docs/reference/audit.md")
     actions = _audit_actions()
     assert {"flag.killed", "credential.revoked"} <= actions
     assert sorted(action for action in actions if f"`{action}`" not in text) == []
@@ -88,3 +88,18 @@ def test_links__between_documents__lead_somewhere():
             if not (document.parent / target).exists():
                 dead.append(f"{document.relative_to(ROOT)} -> {target}")
     assert dead == []
+
+
+def test_mentions__of_documents_anywhere__name_files_that_exist():
+    dead = []
+    for path in source_files(".md", ".py", ".yml", ".toml", ".html", ".env.example", "Makefile", "Caddyfile"):
+        for target in re.findall(r"\b(?:docs|benchmarks)/[\w/.-]+\.(?:md|py)\b", path.read_text()):
+            if not (ROOT / target).exists() and not (path.parent / target).exists():
+                dead.append(f"{path.relative_to(ROOT)} -> {target}")
+    assert dead == []
+
+
+def test_index__of_the_docs__lists_every_page():
+    text = _read("docs/index.md")
+    pages = [page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md") if page.name != "index.md"]
+    assert sorted(page for page in pages if f"({page})" not in text) == []

@@ -22,8 +22,8 @@ from redis.retry import Retry
 from sdk_fixtures import treatment
 from small_platform import KEY, SmallPlatform, free_port
 
-DOCS = Path(__file__).resolve().parents[3] / "docs"
-PAGES = [DOCS / "sdk-python.md", DOCS / "openfeature.md", *sorted((DOCS / "sdk").glob("*.md"))]
+GUIDES = Path(__file__).resolve().parents[3] / "docs" / "guides"
+PAGES = [GUIDES / "openfeature.md", *sorted((GUIDES / "python-sdk").glob("*.md"))]
 SNIPPETS = [
     pytest.param(page, code, id=f"{page.stem}-{number}")
     for page in PAGES

@@ -39,7 +39,7 @@ def _settle() -> None:
 
 
 def main() -> None:
-    """Addresses by options, the rest by variables: see docs/edge.md."""
+    """Addresses by options, the rest by variables: see docs/guides/edge.md."""
     parser = argparse.ArgumentParser(prog="openflagship-edge", description=__doc__)
     parser.add_argument("--host", default=os.environ.get("FLAGSHIP_EDGE_HOST", "127.0.0.1"))
     parser.add_argument("--port", type=int, default=int(os.environ.get("FLAGSHIP_EDGE_PORT", "8090")))
