@@ -10,6 +10,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
+from audit.actions import label_of, tone_of
 from audit.models import Entry
 
 _EXPORTED = (
@@ -43,6 +44,9 @@ class _SeenValuesFilter(SimpleListFilter):
 class ActionFilter(_SeenValuesFilter):
     title = "action"
     parameter_name = field = "action"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, label_of(name)) for name, _ in super().lookups(request, model_admin)]
 
 
 class EntityFilter(_SeenValuesFilter):
@@ -89,10 +93,12 @@ class EntryAdmin(ModelAdmin):
         return entry.actor_label
 
     @display(
-        description="Did", ordering="action", label={"killed": "danger", "released": "success", "archived": "warning"}
+        description="Action",
+        ordering="action",
+        label={"danger": "danger", "success": "success", "warning": "warning"},
     )
     def what(self, entry: Entry) -> tuple[str, str]:
-        return entry.action.rpartition(".")[2], entry.action
+        return tone_of(entry.action), label_of(entry.action)
 
     @display(description="To", ordering="entity_key")
     def entity(self, entry: Entry) -> str:

@@ -10,8 +10,10 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, transaction
 from django.utils import timezone
 
+from audit.actions import check_payload, get_action
 from audit.actors import Actor
 from audit.models import Entry
+from audit.places import PLATFORM, HasPlace
 
 _encoder = DjangoJSONEncoder()
 # Any constant will do that no other advisory lock of ours uses; it keeps the chains' locks apart from them.
@@ -20,13 +22,10 @@ _LOCK_SPACE = 0x0A0D17
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """What was done to one thing; who did it, and in which organization, is told beside."""
+    """One registered action on the thing `key`, with what the thing was before and after it."""
 
     action: str
-    entity_type: str
-    entity_key: str
-    project: str = ""
-    environment: str = ""
+    key: str
     before: Mapping[str, Any] | None = None
     after: Mapping[str, Any] | None = None
     reason: str = ""
@@ -36,36 +35,37 @@ def record(
     *,
     actor: Actor,
     action: str,
-    entity_type: str,
-    entity_key: str,
-    organization_id: int | None,
-    project: str = "",
-    environment: str = "",
+    at: HasPlace | None,
+    key: str,
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
     reason: str = "",
 ) -> Entry:
     """Append one row in the caller's transaction: it commits with the change it describes, or not at all.
 
-    The chain's lock is held until that transaction ends, so that positions have no gap and hashes chain in commit
-    order; call it last in a transaction. Raises RuntimeError outside a transaction.
+    `at` is the organization, project or environment in which it happens; None is the platform itself. The chain's lock
+    is held until the transaction ends, so that positions have no gap and hashes chain in commit order; call it last in
+    a transaction. Raises RuntimeError outside a transaction, UnregisteredActionError and PayloadError.
     """
-    act = Act(action, entity_type, entity_key, project, environment, before, after, reason)
-    return record_each(actor=actor, organization_id=organization_id, acts=[act])[0]
+    return record_each(actor=actor, at=at, acts=[Act(action, key, before, after, reason)])[0]
 
 
-def record_each(*, actor: Actor, organization_id: int | None, acts: Iterable[Act]) -> list[Entry]:
-    """As `record`, a row for each of many acts of one moment, at the cost of one."""
+def record_each(*, actor: Actor, at: HasPlace | None, acts: Iterable[Act]) -> list[Entry]:
+    """As `record`, a row for each of many acts of one moment in one place, at the cost of one."""
     if not connection.in_atomic_block:
         raise RuntimeError("What is audited must be audited inside the transaction of the change it records.")
+    place = PLATFORM if at is None else at.audit_place
+    organization_id = place.organization_id
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCK_SPACE, (organization_id or 0) % 2**31])
-    # The rows before it are large; of the last one only its place in the chain is wanted.
+    # The rows before it are large; of the last one only its position and hash are needed.
     chain = Entry.objects.filter(organization_id=organization_id).order_by("-position")
     position, previous_hash = chain.values_list("position", "hash").first() or (0, "")
     now = timezone.now()
     entries = []
     for act in acts:
+        action = get_action(act.action)
+        check_payload(action, act.before, act.after)
         position += 1
         before, after = _plain(act.before), _plain(act.after)
         entry = Entry(
@@ -77,11 +77,11 @@ def record_each(*, actor: Actor, organization_id: int | None, acts: Iterable[Act
             actor_label=actor.label,
             credential=actor.credential,
             request_id=actor.request_id,
-            action=act.action,
-            entity_type=act.entity_type,
-            entity_key=act.entity_key,
-            project=act.project,
-            environment=act.environment,
+            action=action.name,
+            entity_type=action.entity_type,
+            entity_key=act.key,
+            project=place.project,
+            environment=place.environment,
             before=before,
             after=after,
             changes=list(diff(before, after)),

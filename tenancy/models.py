@@ -8,6 +8,8 @@ from django.db import models
 from django.db.models import Q
 from openflagship.ids import uuid7
 
+from audit.places import Place
+
 slug_syntax = RegexValidator(
     r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z",
     "Use lower-case letters, digits and hyphens, at most 63, beginning and ending with a letter or digit.",
@@ -81,6 +83,10 @@ class Organization(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def audit_place(self) -> Place:
+        return Place(self.pk)
+
 
 class Project(models.Model):
     """One product or code base: its flags have the same keys and variants in each of its environments."""
@@ -97,6 +103,10 @@ class Project(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def audit_place(self) -> Place:
+        return Place(self.organization_id, self.key)
 
 
 class Environment(models.Model):
@@ -123,6 +133,10 @@ class Environment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.project} · {self.name}"
+
+    @property
+    def audit_place(self) -> Place:
+        return Place(self.project.organization_id, self.project.key, self.key)
 
 
 class Membership(models.Model):
@@ -151,6 +165,14 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user}: {self.get_role_display()} of {self.environment or self.project or self.organization}"
+
+    @property
+    def audit_place(self) -> Place:
+        return Place(
+            self.organization_id,
+            self.project.key if self.project else "",
+            self.environment.key if self.environment else "",
+        )
 
 
 class Credential(models.Model):
@@ -193,6 +215,10 @@ class Credential(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
+
+    @property
+    def audit_place(self) -> Place:
+        return self.environment.audit_place if self.environment else Place(self.organization_id)
 
 
 class SavedView(models.Model):

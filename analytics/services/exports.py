@@ -86,11 +86,8 @@ def export_events(
         audit.services.record(
             actor=actor,
             action="events.exported",
-            entity_type="events",
-            entity_key=table,
-            organization_id=environment.project.organization_id,
-            project=environment.project.key,
-            environment=environment.key,
+            at=environment,
+            key=table,
             after={
                 "rows": count,
                 "since": since.isoformat() if since else None,

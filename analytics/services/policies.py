@@ -51,11 +51,8 @@ def set_event_policy(
     audit.services.record(
         actor=actor,
         action="events.policy_changed",
-        entity_type="environment",
-        entity_key=environment.key,
-        organization_id=environment.project.organization_id,
-        project=environment.project.key,
-        environment=environment.key,
+        at=environment,
+        key=environment.key,
         before=before,
         after=describe(policy),
     )

@@ -43,9 +43,8 @@ def apply_retention(*, actor: Actor, dry_run: bool = False) -> list[Dropped]:
             audit.services.record(
                 actor=actor,
                 action="events.retention_applied",
-                entity_type="events",
-                entity_key="raw",
-                organization_id=None,
+                at=None,
+                key="raw",
                 after={"dropped": [str(step) for step in dropped]},
             )
     store().fold_flag_days()

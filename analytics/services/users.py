@@ -34,9 +34,8 @@ def forget_user(*, actor: Actor, organization: Organization, user_id: str) -> Er
         audit.services.record(
             actor=actor,
             action="user.forgotten",
-            entity_type="user",
-            entity_key=trace_of(user_id),
-            organization_id=organization.pk,
+            at=organization,
+            key=trace_of(user_id),
             after={**asdict(erased), "deadLetters": letters},
         )
     return erased
@@ -49,9 +48,8 @@ def export_user(*, actor: Actor, organization: Organization, user_id: str) -> It
         audit.services.record(
             actor=actor,
             action="user.exported",
-            entity_type="user",
-            entity_key=trace_of(user_id),
-            organization_id=organization.pk,
+            at=organization,
+            key=trace_of(user_id),
         )
     return store().raw_events(units_of(environments, user_id))
 

@@ -1,24 +1,33 @@
 """The log: what a row says, that it commits with its change, that it cannot be rewritten, and that tampering shows."""
 
 import threading
+from dataclasses import dataclass
 
 import pytest
 from django.db import InternalError, ProgrammingError, connection, transaction
 
 import audit.services
+from audit.actions import PayloadError, UnregisteredActionError
 from audit.actors import Actor
 from audit.models import Entry
+from audit.places import Place
 
 ALICE = Actor(kind="user", id="7", label="alice", credential="fs_manage_abcdefgh", request_id="r-1")
+
+
+@dataclass(frozen=True)
+class Somewhere:
+    """A thing of an app above that is a place."""
+
+    audit_place: Place
 
 
 def _record(**given):
     values = {
         "actor": ALICE,
         "action": "flag.updated",
-        "entity_type": "flag",
-        "entity_key": "new-checkout",
-        "organization_id": 1,
+        "at": Somewhere(Place(1)),
+        "key": "new-checkout",
         **given,
     }
     with transaction.atomic():
@@ -36,17 +45,39 @@ def test_record__works():
     assert audit.services.verify(1) is None
 
 
+@pytest.mark.django_db
+def test_record__at_an_environment__says_where_and_of_what_kind():
+    entry = _record(action="events.policy_changed", at=Somewhere(Place(1, "web", "production")), key="production")
+
+    assert (entry.organization_id, entry.project, entry.environment) == (1, "web", "production")
+    assert (entry.entity_type, entry.entity_key) == ("environment", "production")
+
+
+@pytest.mark.django_db
+def test_record__unregistered_action__is_refused():
+    with pytest.raises(UnregisteredActionError, match=r"flag\.exploded"):
+        _record(action="flag.exploded")
+
+    assert not Entry.objects.exists()
+
+
+@pytest.mark.django_db
+def test_record__field_that_the_payload_lacks__is_refused():
+    with pytest.raises(PayloadError, match="password"):
+        _record(action="member.added", after={"user": "alice", "role": "owner", "password": "secret"})
+
+
 @pytest.mark.django_db(transaction=True)
 def test_record__outside_a_transaction__is_refused():
     with pytest.raises(RuntimeError, match="inside the transaction"):
-        audit.services.record(actor=ALICE, action="x", entity_type="flag", entity_key="k", organization_id=1)
+        audit.services.record(actor=ALICE, action="flag.updated", at=Somewhere(Place(1)), key="k")
 
 
 @pytest.mark.django_db(transaction=True)
 def test_record__rolled_back__leaves_no_row_and_no_gap():
     _record()
     with transaction.atomic():
-        audit.services.record(actor=ALICE, action="x", entity_type="flag", entity_key="k", organization_id=1)
+        audit.services.record(actor=ALICE, action="flag.updated", at=Somewhere(Place(1)), key="k")
         transaction.set_rollback(True)
     _record()
 
@@ -56,9 +87,9 @@ def test_record__rolled_back__leaves_no_row_and_no_gap():
 
 @pytest.mark.django_db
 def test_record__two_organizations__chain_apart():
-    _record(organization_id=1)
-    _record(organization_id=2)
-    _record(organization_id=None)
+    _record(at=Somewhere(Place(1)))
+    _record(at=Somewhere(Place(2)))
+    _record(at=None)
 
     assert set(Entry.objects.values_list("organization_id", "position")) == {(1, 1), (2, 1), (None, 1)}
 

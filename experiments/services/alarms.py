@@ -5,9 +5,9 @@ from datetime import datetime
 from django.db import transaction
 from django.utils import timezone
 
+import audit.services
 from audit.actors import Actor
 from experiments.models import Alarm, Experiment, ExperimentMetric, JobRun, Phase
-from experiments.services.experiments import record
 from experiments.services.lifecycle import pause_experiment
 from experiments.signals import experiment_alarmed
 from flags.services import kill_flag
@@ -43,11 +43,11 @@ def raise_alarm(
     if action in {_ACTION.PAUSE, _ACTION.KILL} and experiment.status == Experiment.Status.RUNNING:
         pause_experiment(actor=actor, environment=environment, pk=experiment.pk, reason=detail)
     experiment_alarmed.send(sender=Experiment, experiment=experiment, kind=kind, action=action, detail=detail)
-    record(
-        actor,
-        experiment,
-        "experiment.alarmed",
-        before=None,
+    audit.services.record(
+        actor=actor,
+        action="experiment.alarmed",
+        at=experiment.environment,
+        key=experiment.key,
         after={"kind": kind, "subject": subject, "action": action, "detail": alarm.detail, "phase": phase.number},
         reason=detail,
     )

@@ -46,7 +46,13 @@ def create_experiment(*, actor: Actor, environment: Environment, payload: Mappin
     experiment.save(force_insert=True)
     _save_uses(draft)
     saved = get_experiment(environment, experiment.pk)
-    record(actor, saved, "experiment.created", before=None)
+    audit.services.record(
+        actor=actor,
+        action="experiment.created",
+        at=saved.environment,
+        key=saved.key,
+        after=experiment_resource(saved),
+    )
     return saved
 
 
@@ -86,7 +92,14 @@ def update_experiment(
     saved = get_experiment(environment, experiment.pk)
     if saved.is_served and saved.traffic_bp != traffic_before:
         serve(actor, saved)
-    record(actor, saved, "experiment.updated", before=before)
+    audit.services.record(
+        actor=actor,
+        action="experiment.updated",
+        at=saved.environment,
+        key=saved.key,
+        before=before,
+        after=experiment_resource(saved),
+    )
     return saved
 
 
@@ -148,7 +161,14 @@ def delete_experiment(*, actor: Actor, environment: Environment, pk: Any, reason
     before = experiment_resource(experiment)
     key = experiment.key
     experiment.delete()
-    record(actor, experiment, "experiment.deleted", before=before, after=None, key=key, reason=reason)
+    audit.services.record(
+        actor=actor,
+        action="experiment.deleted",
+        at=experiment.environment,
+        key=key,
+        before=before,
+        reason=reason,
+    )
 
 
 def serve(actor: Actor, experiment: Experiment, salt: str | None = None) -> FlagConfig:
@@ -193,32 +213,3 @@ def _save_uses(draft: drafts.Draft) -> None:
     for use in draft.uses:
         use.pk = None
     ExperimentMetric.objects.bulk_create(draft.uses)
-
-
-_UNSET: dict[str, Any] = {}
-
-
-def record(
-    actor: Actor,
-    experiment: Experiment,
-    action: str,
-    *,
-    before: dict[str, Any] | None,
-    after: dict[str, Any] | None = _UNSET,
-    key: str | None = None,
-    reason: str = "",
-) -> None:
-    """Audit, last in the transaction; `after` is the experiment as it is now unless given (None: it is gone)."""
-    environment = experiment.environment
-    audit.services.record(
-        actor=actor,
-        action=action,
-        entity_type="experiment",
-        entity_key=key or experiment.key,
-        organization_id=environment.project.organization_id,
-        project=environment.project.key,
-        environment=environment.key,
-        before=before,
-        after=experiment_resource(experiment) if after is _UNSET else after,
-        reason=reason,
-    )

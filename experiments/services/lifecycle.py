@@ -8,6 +8,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+import audit.services
 from analytics.services import open_phase
 from audit.actors import Actor
 from experiments.design.preflight import Preflight, check_before_start
@@ -15,7 +16,7 @@ from experiments.documents import experiment_resource, split_of
 from experiments.models import Experiment, Phase
 from experiments.selectors import get_experiment, metrics
 from experiments.services import drafts
-from experiments.services.experiments import locked_experiment, record, refuse_stale, serve
+from experiments.services.experiments import locked_experiment, refuse_stale, serve
 from experiments.signals import experiment_changed
 from flags.models import FlagConfig
 from flags.services import set_experiment, update_flag
@@ -221,7 +222,13 @@ def free_layer_range(*, actor: Actor, environment: Environment, pk: Any) -> bool
     if not layer.slots.filter(experiment_id=experiment.pk).exists():
         return False
     release_range(layer, experiment.pk)
-    record(actor, experiment, "experiment.layer_freed", before=None, after={"layer": layer.key})
+    audit.services.record(
+        actor=actor,
+        action="experiment.layer_freed",
+        at=experiment.environment,
+        key=experiment.key,
+        after={"layer": layer.key},
+    )
     return True
 
 
@@ -313,5 +320,13 @@ def _save(experiment: Experiment) -> None:
 def _finish(actor: Actor, experiment: Experiment, change: str, before: dict[str, Any], reason: str) -> Experiment:
     saved = get_experiment(experiment.environment, experiment.pk)
     experiment_changed.send(sender=Experiment, experiment=saved, actor=actor, change=change)
-    record(actor, saved, f"experiment.{change}", before=before, reason=reason)
+    audit.services.record(
+        actor=actor,
+        action=f"experiment.{change}",
+        at=saved.environment,
+        key=saved.key,
+        before=before,
+        after=experiment_resource(saved),
+        reason=reason,
+    )
     return saved

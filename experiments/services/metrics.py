@@ -49,7 +49,13 @@ def create_metric(*, actor: Actor, environment: Environment, payload: Mapping[st
             metric.save(force_insert=True)
     except IntegrityError as error:
         raise Conflict(f"There is already a metric {metric.key!r}.", code="key_exists", attr="key") from error
-    _record(actor, environment, metric, "metric.created", before=None, after=metric_resource(metric))
+    audit.services.record(
+        actor=actor,
+        action="metric.created",
+        at=environment.project,
+        key=metric.key,
+        after=metric_resource(metric),
+    )
     return metric, True
 
 
@@ -93,7 +99,14 @@ def update_metric(
         _refuse_in_use(metric, Experiment.SERVED, "its figures would change their meaning half way")
     metric.version += 1
     metric.save()
-    _record(actor, environment, metric, "metric.updated", before=before, after=metric_resource(metric))
+    audit.services.record(
+        actor=actor,
+        action="metric.updated",
+        at=environment.project,
+        key=metric.key,
+        before=before,
+        after=metric_resource(metric),
+    )
     return metric
 
 
@@ -104,7 +117,14 @@ def delete_metric(*, actor: Actor, environment: Environment, key: str, reason: s
     _refuse_in_use(metric, tuple(Experiment.Status), "delete or change those first")
     before = metric_resource(metric)
     metric.delete()
-    _record(actor, environment, metric, "metric.deleted", before=before, after=None, reason=reason)
+    audit.services.record(
+        actor=actor,
+        action="metric.deleted",
+        at=environment.project,
+        key=metric.key,
+        before=before,
+        reason=reason,
+    )
 
 
 def _locked(project: Project, key: str) -> Metric:
@@ -149,26 +169,3 @@ def _refuse_in_use(metric: Metric, statuses: tuple[str, ...], why: str) -> None:
     names = sorted({experiment.name for experiment in primary.union(others)})
     if names:
         raise Conflict(f"{metric.key!r} is used by: {', '.join(names)}; {why}.", code="in_use", attr="key")
-
-
-def _record(
-    actor: Actor,
-    environment: Environment,
-    metric: Metric,
-    action: str,
-    *,
-    before: dict[str, Any] | None,
-    after: dict[str, Any] | None,
-    reason: str = "",
-) -> None:
-    audit.services.record(
-        actor=actor,
-        action=action,
-        entity_type="metric",
-        entity_key=metric.key,
-        organization_id=environment.project.organization_id,
-        project=environment.project.key,
-        before=before,
-        after=after,
-        reason=reason,
-    )

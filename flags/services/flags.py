@@ -6,13 +6,14 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+import audit.services
 from audit.actors import Actor
 from audit.services import is_same
 from flags.documents import flag_about, flag_resource, rule_document
 from flags.models import Change, Flag, FlagConfig, Rule
 from flags.selectors import configs, get_config
 from flags.services import drafts, version_log
-from flags.services.recording import append_flag, record_flag
+from flags.services.recording import append_flag
 from flags.signals import flag_changed_under_experiment
 from tenancy.errors import Conflict, Invalid, Problem
 from tenancy.models import Environment, Project
@@ -59,7 +60,13 @@ def insert_draft(
     for config in FlagConfig.objects.filter(flag=flag).select_related("flag").prefetch_related("rules"):
         append_flag(actor, config, environments[config.environment_id])
     config = get_config(draft.config.environment, flag.key)
-    record_flag(actor, config, action, before=None)
+    audit.services.record(
+        actor=actor,
+        action=action,
+        at=config.environment,
+        key=config.flag.key,
+        after=flag_resource(config),
+    )
     return config
 
 
@@ -176,7 +183,15 @@ def commit_draft(
             other.version += 1
             other.save(update_fields=["version", "updated_at"])
             append_flag(actor, other, environments[other.environment_id])
-    record_flag(actor, saved, action, before=before, reason=reason)
+    audit.services.record(
+        actor=actor,
+        action=action,
+        at=saved.environment,
+        key=saved.flag.key,
+        before=before,
+        after=flag_resource(saved),
+        reason=reason,
+    )
     if saved.experiment:
         flag_changed_under_experiment.send(
             sender=FlagConfig, config=saved, actor=actor, before=before, after=flag_resource(saved)
@@ -239,7 +254,15 @@ def archive_flag(*, actor: Actor, environment: Environment, key: str, reason: st
             about=flag_about(flag),
         )
     saved = get_config(config.environment, key)
-    record_flag(actor, saved, "flag.archived", before=before, reason=reason)
+    audit.services.record(
+        actor=actor,
+        action="flag.archived",
+        at=saved.environment,
+        key=saved.flag.key,
+        before=before,
+        after=flag_resource(saved),
+        reason=reason,
+    )
     return saved
 
 
@@ -274,7 +297,15 @@ def restore_flag(*, actor: Actor, environment: Environment, key: str, reason: st
         row.save(update_fields=["version", "updated_at"])
         append_flag(actor, row, environments[row.environment_id])
     saved = get_config(config.environment, key)
-    record_flag(actor, saved, "flag.restored", before=before, reason=reason)
+    audit.services.record(
+        actor=actor,
+        action="flag.restored",
+        at=saved.environment,
+        key=saved.flag.key,
+        before=before,
+        after=flag_resource(saved),
+        reason=reason,
+    )
     return saved
 
 

@@ -117,10 +117,7 @@ def _switch(actor: Actor, environment: Environment, wanted: list[tuple[FlagConfi
         acts.append(
             Act(
                 action="flag.killed" if forced else "flag.released",
-                entity_type="flag",
-                entity_key=config.flag.key,
-                project=environment.project.key,
-                environment=environment.key,
+                key=config.flag.key,
                 before=before,
                 after=_state(config),
                 reason=reason,
@@ -131,7 +128,7 @@ def _switch(actor: Actor, environment: Environment, wanted: list[tuple[FlagConfi
     for forced, pks in alike.items():
         FlagConfig.objects.filter(pk__in=pks).update(**_switched(forced, now, reason), version=F("version") + 1)
     version_log.append_each(environment=environment, actor=actor, changes=changes)
-    record_each(actor=actor, organization_id=environment.project.organization_id, acts=acts)
+    record_each(actor=actor, at=environment, acts=acts)
 
 
 def _switched(forced: str, at: datetime, reason: str) -> dict[str, Any]:

@@ -9,12 +9,13 @@ from django.db.models import ProtectedError
 from openflagship.engine import BUCKETS
 from psycopg.types.range import Range
 
+import audit.services
 from audit.actors import Actor
 from flags.documents import layer_resource
 from flags.models import Layer, LayerSlot
 from flags.selectors import get_layer
 from flags.services import version_log
-from flags.services.recording import record, refuse_unknown
+from flags.services.recording import refuse_unknown
 from tenancy.errors import Conflict, Invalid
 from tenancy.models import Environment
 from tenancy.services import clean
@@ -48,7 +49,7 @@ def create_layer(*, actor: Actor, environment: Environment, payload: Mapping[str
     clean(layer)
     layer.save(force_insert=True)
     _hold_out(layer, holdout)
-    _record(actor, layer, "layer.created", before=None, after=layer_resource(layer))
+    audit.services.record(actor=actor, action="layer.created", at=locked, key=key, after=layer_resource(layer))
     return layer, True
 
 
@@ -73,7 +74,9 @@ def update_layer(
     layer.version += 1
     clean(layer)
     layer.save()
-    _record(actor, layer, "layer.updated", before=before, after=layer_resource(layer))
+    audit.services.record(
+        actor=actor, action="layer.updated", at=environment, key=key, before=before, after=layer_resource(layer)
+    )
     return layer
 
 
@@ -90,7 +93,7 @@ def delete_layer(*, actor: Actor, environment: Environment, key: str, reason: st
             attr="key",
         )
     before = layer_resource(layer)
-    _record(actor, layer, "layer.deleted", before=before, after=None, reason=reason)
+    audit.services.record(actor=actor, action="layer.deleted", at=environment, key=key, before=before, reason=reason)
     _hold_out(layer, 0)
     try:
         layer.delete()
@@ -175,24 +178,3 @@ def _ranges(buckets: list[int]) -> list[tuple[int, int]]:
         else:
             ranges.append((bucket, bucket + 1))
     return ranges
-
-
-def _record(
-    actor: Actor,
-    layer: Layer,
-    action: str,
-    *,
-    before: dict[str, Any] | None,
-    after: dict[str, Any] | None,
-    reason: str = "",
-) -> None:
-    record(
-        actor=actor,
-        environment=layer.environment,
-        action=action,
-        entity_type="layer",
-        entity_key=layer.key,
-        before=before,
-        after=after,
-        reason=reason,
-    )

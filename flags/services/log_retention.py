@@ -8,10 +8,10 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Case, F, Max, Min, Q, QuerySet, When, Window
 
+import audit.services
 from audit.actors import Actor
 from flags.models import Change, LogFloor
 from flags.services import version_log
-from flags.services.recording import record
 from tenancy.models import Environment
 
 _DELETED_AT_ONCE = 5_000
@@ -57,12 +57,11 @@ def _prune(actor: Actor, environment: Environment, before: datetime, dry_run: bo
         row, _ = LogFloor.objects.get_or_create(environment=environment)
         row.version = max(row.version, floor)
         row.save()
-        record(
+        audit.services.record(
             actor=actor,
-            environment=environment,
             action="version_log.pruned",
-            entity_type="environment",
-            entity_key=environment.key,
+            at=environment,
+            key=environment.key,
             before={"floor": known},
             after={"floor": floor, "steps": len(going)},
             reason=f"older than {before:%Y-%m-%d}",

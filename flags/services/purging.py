@@ -41,10 +41,8 @@ def _purge(actor: Actor, pk: int, archived_before: datetime) -> bool:
     audit.services.record(
         actor=actor,
         action="flag.purged",
-        entity_type="flag",
-        entity_key=flag.key,
-        organization_id=flag.project.organization_id,
-        project=flag.project.key,
+        at=flag.project,
+        key=flag.key,
         before={"key": flag.key, "type": flag.type, "variants": flag.variants, **flag_about(flag)},
         reason=f"archived at {flag.archived_at:%Y-%m-%d}",
     )

@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import audit.services
 from audit.actors import Actor
-from flags.documents import flag_about, flag_document, flag_resource
+from flags.documents import flag_about, flag_document
 from flags.models import Change, FlagConfig
 from flags.services import version_log
 from tenancy.errors import Invalid, Problem
@@ -45,46 +44,4 @@ def flag_change(config: FlagConfig, kind: Change.Kind) -> Change:
         key=config.flag.key,
         document=flag_document(config),
         about=flag_about(config.flag),
-    )
-
-
-def record_flag(
-    actor: Actor, config: FlagConfig, action: str, *, before: dict[str, Any] | None, reason: str = ""
-) -> None:
-    record(
-        actor=actor,
-        environment=config.environment,
-        action=action,
-        entity_type="flag",
-        entity_key=config.flag.key,
-        before=before,
-        after=flag_resource(config),
-        reason=reason,
-    )
-
-
-def record(
-    *,
-    actor: Actor,
-    environment: Environment,
-    action: str,
-    entity_type: str,
-    entity_key: str,
-    before: Mapping[str, Any] | None,
-    after: Mapping[str, Any] | None,
-    reason: str = "",
-) -> None:
-    """Audit an act on something of an environment."""
-    project = environment.project
-    audit.services.record(
-        actor=actor,
-        action=action,
-        entity_type=entity_type,
-        entity_key=entity_key,
-        organization_id=project.organization_id,
-        project=project.key,
-        environment=environment.key,
-        before=before,
-        after=after,
-        reason=reason,
     )

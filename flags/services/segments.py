@@ -6,13 +6,14 @@ from typing import Any
 from django.db import transaction
 from openflagship.engine import DecodeError, decode_segment, links
 
+import audit.services
 from audit.actors import Actor
 from audit.services import is_same
 from flags.documents import segment_document, segment_resource
 from flags.models import Change, Segment
 from flags.selectors import get_segment, segment_users, segments_in
 from flags.services import version_log
-from flags.services.recording import record, refuse_unknown
+from flags.services.recording import refuse_unknown
 from flags.signals import segment_changed
 from tenancy.errors import Conflict, Invalid, Problem
 from tenancy.models import Environment
@@ -99,14 +100,12 @@ def delete_segment(*, actor: Actor, environment: Environment, key: str, reason: 
         key=key,
         document=None,
     )
-    record(
+    audit.services.record(
         actor=actor,
-        environment=locked,
         action="segment.deleted",
-        entity_type="segment",
-        entity_key=key,
+        at=locked,
+        key=key,
         before=before,
-        after=None,
         reason=reason,
     )
 
@@ -159,12 +158,11 @@ def _commit(
         key=segment.key,
         document=segment_document(segment),
     )
-    record(
+    audit.services.record(
         actor=actor,
-        environment=environment,
         action=action,
-        entity_type="segment",
-        entity_key=segment.key,
+        at=environment,
+        key=segment.key,
         before=before,
         after=segment_resource(segment),
         reason=reason,

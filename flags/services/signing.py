@@ -48,11 +48,8 @@ def _save(actor: Actor, row: SnapshotSigning, action: str, before: dict[str, obj
     audit.services.record(
         actor=actor,
         action=action,
-        entity_type="signing_key",
-        entity_key=environment.key,
-        organization_id=environment.project.organization_id,
-        project=environment.project.key,
-        environment=environment.key,
+        at=environment,
+        key=environment.key,
         before=before,
         after=_state(row),
         reason=reason,

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
+from audit.actions import label_of
 from audit.models import Entry
 from experiments.jobs.timetable import JobState, job_states
 from experiments.models import Experiment, ExperimentResult
@@ -185,7 +186,7 @@ def _changes(request: HttpRequest) -> list[dict[str, Any]]:
         {
             "entry": entry,
             "name": by_key.get(entry.entity_key) or _name_in(entry),
-            "action": entry.action.replace(".", " ").replace("_", " "),
+            "action": label_of(entry.action).lower(),
             "url": reverse("admin:experiments_experiment_change", args=[entry.entity_key])
             if entry.entity_key in by_key
             else "",

@@ -7,6 +7,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
+import audit.services
 from experiments import services as experiment_services
 from experiments.jobs import runs
 from experiments.models import Experiment, JobRun
@@ -117,8 +118,12 @@ def test_upkeep__from_beats_notes__says_last_next_and_late(acme):
 
 
 def test_home__alarm__has_the_experiments_name_and_link(console_viewer, acme, experiment):
-    experiment_services.experiments.record(
-        ALICE, experiment, "experiment.alarmed", before=None, after={"kind": "srm", "subject": ""}
+    audit.services.record(
+        actor=ALICE,
+        action="experiment.alarmed",
+        at=acme.production,
+        key=experiment.key,
+        after={"kind": "srm", "subject": ""},
     )
 
     page = home(console_viewer, acme.production)

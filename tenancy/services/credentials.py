@@ -55,7 +55,9 @@ def issue_credential(
     )
     clean(credential)
     credential.save(force_insert=True)
-    _record(actor, credential, "credential.created", before=None)
+    audit.services.record(
+        actor=actor, action="credential.created", at=credential, key=credential.prefix, after=_state(credential)
+    )
     announce_credentials()
     return IssuedCredential(credential, secret.text)
 
@@ -85,7 +87,15 @@ def revoke_credential(*, actor: Actor, credential: Credential, reason: str = "")
     before = _state(locked)
     locked.revoked_at = timezone.now()
     locked.save(update_fields=["revoked_at"])
-    _record(actor, locked, "credential.revoked", before=before, reason=reason)
+    audit.services.record(
+        actor=actor,
+        action="credential.revoked",
+        at=locked,
+        key=locked.prefix,
+        before=before,
+        after=_state(locked),
+        reason=reason,
+    )
     announce_credentials()
     return locked
 
@@ -113,21 +123,3 @@ def announce_credentials() -> None:
 def _state(credential: Credential) -> dict[str, Any]:
     # When it was last used is no part of a change.
     return {name: value for name, value in credential_resource(credential).items() if name != "lastUsedAt"}
-
-
-def _record(
-    actor: Actor, credential: Credential, action: str, *, before: Mapping[str, Any] | None, reason: str = ""
-) -> None:
-    environment = credential.environment
-    audit.services.record(
-        actor=actor,
-        action=action,
-        entity_type="credential",
-        entity_key=credential.prefix,
-        organization_id=credential.organization_id,
-        project=environment.project.key if environment else "",
-        environment=environment.key if environment else "",
-        before=before,
-        after=_state(credential),
-        reason=reason,
-    )

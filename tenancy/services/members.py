@@ -1,6 +1,5 @@
 """Members and their roles; people and service accounts who hold them."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from django.contrib.auth.password_validation import validate_password
@@ -41,7 +40,9 @@ def add_member(
             membership.save(force_insert=True)
     except IntegrityError as error:
         raise Conflict(f"{user} has a role there already; change it instead.", code="member_exists") from error
-    _record(actor, membership, "member.added", after=_state(membership))
+    audit.services.record(
+        actor=actor, action="member.added", at=membership, key=user.get_username(), after=_state(membership)
+    )
     return membership
 
 
@@ -64,7 +65,14 @@ def change_member(*, actor: Actor, membership: Membership, role: Role, version: 
     _refuse_last_owner(row)
     row.role, row.version = role, row.version + 1
     row.save(update_fields=["role", "version"])
-    _record(actor, row, "member.updated", before=before, after=_state(row))
+    audit.services.record(
+        actor=actor,
+        action="member.updated",
+        at=row,
+        key=row.user.get_username(),
+        before=before,
+        after=_state(row),
+    )
     return row
 
 
@@ -73,8 +81,14 @@ def remove_member(*, actor: Actor, membership: Membership, reason: str = "") -> 
     """Take a role away; the person stays. Raises Conflict `last_owner`."""
     row = _locked(membership)
     _refuse_last_owner(row)
-    before = _state(row)
-    _record(actor, row, "member.removed", before=before, reason=reason)
+    audit.services.record(
+        actor=actor,
+        action="member.removed",
+        at=row,
+        key=row.user.get_username(),
+        before=_state(row),
+        reason=reason,
+    )
     row.delete()
 
 
@@ -110,9 +124,8 @@ def create_person(*, actor: Actor, organization: Organization, username: str, pa
     audit.services.record(
         actor=actor,
         action="person.created",
-        entity_type="person",
-        entity_key=username,
-        organization_id=organization.pk,
+        at=organization,
+        key=username,
         after={"username": username, "email": email},
     )
     return user
@@ -134,9 +147,8 @@ def change_password(*, actor: Actor, user: User, password: str) -> None:
         audit.services.record(
             actor=actor,
             action="person.password_changed",
-            entity_type="person",
-            entity_key=user.username,
-            organization_id=organization.pk if organization else None,
+            at=organization,
+            key=user.username,
         )
 
 
@@ -153,9 +165,8 @@ def record_lock_out(*, actor: Actor, name: str, attempts: int, address: str) -> 
             audit.services.record(
                 actor=actor,
                 action=f"{kind}.locked_out",
-                entity_type=kind,
-                entity_key=account.username,
-                organization_id=organization.pk if organization else None,
+                at=organization,
+                key=account.username,
                 after={"wrongAttempts": attempts, "lastFrom": address},
             )
 
@@ -177,9 +188,8 @@ def create_service_account(*, actor: Actor, organization: Organization, name: st
     audit.services.record(
         actor=actor,
         action="service_account.created",
-        entity_type="service_account",
-        entity_key=account.username,
-        organization_id=organization.pk,
+        at=organization,
+        key=account.username,
         after={"clientId": account.username},
     )
     issued = issue_credential(actor=actor, kind="manage", name=name, organization=organization, user=account)
@@ -197,9 +207,8 @@ def delete_service_account(*, actor: Actor, account: User, reason: str = "") -> 
     audit.services.record(
         actor=actor,
         action="service_account.deleted",
-        entity_type="service_account",
-        entity_key=account.username,
-        organization_id=account.service_of_id,
+        at=account.service_of,
+        key=account.username,
         before={"clientId": account.username},
         reason=reason,
     )
@@ -209,16 +218,3 @@ def delete_service_account(*, actor: Actor, account: User, reason: str = "") -> 
 
 def _state(membership: Membership) -> dict[str, Any]:
     return {"user": membership.user.get_username(), "role": str(membership.role)}
-
-
-def _record(actor: Actor, membership: Membership, action: str, **states: Mapping[str, Any] | str | None) -> None:
-    audit.services.record(
-        actor=actor,
-        action=action,
-        entity_type="member",
-        entity_key=membership.user.get_username(),
-        organization_id=membership.organization_id,
-        project=membership.project.key if membership.project else "",
-        environment=membership.environment.key if membership.environment else "",
-        **states,  # type: ignore[arg-type]  # before, after and reason, as record() takes them
-    )

@@ -21,7 +21,13 @@ from tenancy.signals import environment_created
 def create_organization(*, actor: Actor, slug: str, name: str, owner: User | None = None) -> Organization:
     organization = Organization(slug=slug, name=name)
     rows.insert(organization, key=slug, noun="an organization", attr="slug")
-    _record(actor, organization, "organization.created", after=organization_resource(organization))
+    audit.services.record(
+        actor=actor,
+        action="organization.created",
+        at=organization,
+        key=organization.slug,
+        after=organization_resource(organization),
+    )
     if owner is not None:
         add_member(actor=actor, user=owner, role=Role.OWNER, organization=organization)
     return organization
@@ -36,7 +42,14 @@ def update_organization(
     rows.refuse_stale("organization", before, version)
     rows.apply(row, payload, {"name": "name"}, fixed="slug")
     row.save(update_fields=["name", "version"])
-    _record(actor, row, "organization.updated", before=before, after=organization_resource(row))
+    audit.services.record(
+        actor=actor,
+        action="organization.updated",
+        at=row,
+        key=row.slug,
+        before=before,
+        after=organization_resource(row),
+    )
     return row
 
 
@@ -45,7 +58,9 @@ def delete_organization(*, actor: Actor, organization: Organization, reason: str
     """Delete an organization without projects; its audit log stays. Raises Conflict `in_use`."""
     row = Organization.objects.select_for_update().get(pk=organization.pk)
     before = organization_resource(row)
-    _record(actor, row, "organization.deleted", before=before, reason=reason)
+    audit.services.record(
+        actor=actor, action="organization.deleted", at=row, key=row.slug, before=before, reason=reason
+    )
     announce_credentials()
     rows.delete(row, noun="organization")
 
@@ -54,7 +69,13 @@ def delete_organization(*, actor: Actor, organization: Organization, reason: str
 def create_project(*, actor: Actor, organization: Organization, key: str, name: str) -> Project:
     project = Project(organization=organization, key=key, name=name)
     rows.insert(project, key=key, noun="a project")
-    _record(actor, project, "project.created", after=project_resource(project))
+    audit.services.record(
+        actor=actor,
+        action="project.created",
+        at=project,
+        key=project.key,
+        after=project_resource(project),
+    )
     return project
 
 
@@ -65,7 +86,14 @@ def update_project(*, actor: Actor, project: Project, payload: Mapping[str, Any]
     rows.refuse_stale("project", before, version)
     rows.apply(row, payload, {"name": "name"}, fixed="key")
     row.save(update_fields=["name", "version"])
-    _record(actor, row, "project.updated", before=before, after=project_resource(row))
+    audit.services.record(
+        actor=actor,
+        action="project.updated",
+        at=row,
+        key=row.key,
+        before=before,
+        after=project_resource(row),
+    )
     return row
 
 
@@ -74,7 +102,7 @@ def delete_project(*, actor: Actor, project: Project, reason: str = "") -> None:
     """Delete a project without flags and environments. Raises Conflict `in_use`."""
     row = Project.objects.select_for_update(of=("self",)).select_related("organization").get(pk=project.pk)
     before = project_resource(row)
-    _record(actor, row, "project.deleted", before=before, reason=reason)
+    audit.services.record(actor=actor, action="project.deleted", at=row, key=row.key, before=before, reason=reason)
     rows.delete(row, noun="project")
 
 
@@ -87,7 +115,13 @@ def create_environment(
     rows.insert(environment, key=key, noun="an environment")
     environment_created.send(sender=Environment, environment=environment, actor=actor)
     environment.refresh_from_db(fields=["config_version"])
-    _record(actor, environment, "environment.created", after=environment_resource(environment))
+    audit.services.record(
+        actor=actor,
+        action="environment.created",
+        at=environment,
+        key=environment.key,
+        after=environment_resource(environment),
+    )
     return environment
 
 
@@ -104,7 +138,14 @@ def update_environment(
                        attr="salt")  # fmt: skip
     rows.apply(row, payload, {"name": "name", "isProduction": "is_production"}, fixed="key")
     row.save(update_fields=["name", "is_production", "version"])
-    _record(actor, row, "environment.updated", before=before, after=environment_resource(row))
+    audit.services.record(
+        actor=actor,
+        action="environment.updated",
+        at=row,
+        key=row.key,
+        before=before,
+        after=environment_resource(row),
+    )
     return row
 
 
@@ -120,7 +161,7 @@ def delete_environment(*, actor: Actor, environment: Environment, reason: str = 
     if names:
         raise Conflict(f"The environment is still used by: {', '.join(names)}. Revoke these keys first.", code="in_use")
     before = environment_resource(row)
-    _record(actor, row, "environment.deleted", before=before, reason=reason)
+    audit.services.record(actor=actor, action="environment.deleted", at=row, key=row.key, before=before, reason=reason)
     announce_credentials()
     rows.delete(row, noun="environment")
 
@@ -128,19 +169,3 @@ def delete_environment(*, actor: Actor, environment: Environment, reason: str = 
 def _locked(environment: Environment) -> Environment:
     found = Environment.objects.select_for_update(of=("self",)).select_related("project__organization")
     return found.get(pk=environment.pk)
-
-
-def _record(actor: Actor, thing: Organization | Project | Environment, action: str, **states: Any) -> None:
-    environment = thing if isinstance(thing, Environment) else None
-    project = environment.project if environment else thing if isinstance(thing, Project) else None
-    organization = project.organization if project else thing
-    audit.services.record(
-        actor=actor,
-        action=action,
-        entity_type=action.partition(".")[0],
-        entity_key=organization.slug if thing is organization else thing.key,  # type: ignore[union-attr]  # by kind
-        organization_id=organization.pk,
-        project=project.key if project else "",
-        environment=environment.key if environment else "",
-        **states,
-    )

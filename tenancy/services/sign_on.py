@@ -98,8 +98,7 @@ def _record_first_sight(user: User, organization: Organization) -> None:
     audit.services.record(
         actor=_ACTOR,
         action="person.created",
-        entity_type="person",
-        entity_key=user.get_username(),
-        organization_id=organization.pk,
+        at=organization,
+        key=user.get_username(),
         after={"username": user.get_username(), "email": user.email, "subject": user.sso_subject},
     )
