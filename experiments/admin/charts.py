@@ -1,8 +1,8 @@
-"""What the results page draws: plain descriptions that the console's chart tags turn into SVG, each with its table."""
+"""The charts of the results page: described from the results, drawn by the console's kit, each also an SVG file."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -11,6 +11,10 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from experiments.models import Experiment
+from experiments.payloads import ComparisonResult, DailyRatio, Results, SegmentComparison, VariantFigures
+from tenancy.console_kit.charts import BarChart, ForestChart, Interval, LineChart, Series, Table
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,34 +23,25 @@ class Figure:
 
     name: str
     kind: str
-    chart: dict[str, Any]
-    file: str = ""
+    chart: BarChart | LineChart | ForestChart
+    file: str
 
 
 def figures_of(
-    payload: dict[str, Any],
-    history: list[dict[str, Any]],
-    experiment: Experiment,
-    *,
-    query: dict[str, str],
-    stored: UUID | None,
+    results: Results, history: Sequence[Results], experiment: Experiment, *, query: dict[str, str], stored: UUID | None
 ) -> dict[str, Figure]:
-    """Every chart there is something to draw in, by name; `query` is what the page was asked with."""
-    primary = [item for item in payload["comparisons"] if item["role"] == "primary"]
-    drawn: list[tuple[str, str, dict[str, Any] | None]] = [
-        ("users-per-day", "bars", exposures_per_day(payload)),
-        ("users-so-far", "lines", cumulative_exposures(payload)),
-        ("lift", "forest", lift_forest(payload)),
-        ("breakdown", "forest", breakdown_forest(payload)),
-        *(
-            (
-                f"lift-over-time-{number}",
-                "lines",
-                lift_over_time(history, item["variant"], item["metric"], is_rate=is_rate(payload["variants"])),
-            )
-            for number, item in enumerate(primary, start=1)
-        ),
+    """Return every chart that has something to show, by name; `query` is what the page was asked with."""
+    drawn: list[tuple[str, str, BarChart | LineChart | ForestChart | None]] = [
+        ("users-per-day", "bars", users_per_day(results)),
+        ("users-so-far", "lines", users_so_far(results)),
+        ("lift", "forest", lift_forest(results)),
+        ("breakdown", "forest", breakdown_forest(results)),
     ]
+    is_of_rates = is_rate(results["variants"])
+    primary = [row for row in results["comparisons"] if row["role"] == "primary"]
+    for number, row in enumerate(primary, start=1):
+        chart = lift_over_time(history, row["variant"], row["metric"], is_of_rates=is_of_rates)
+        drawn.append((f"lift-over-time-{number}", "lines", chart))
     return {
         name: Figure(name, kind, chart, _address(experiment, name, query, stored))
         for name, kind, chart in drawn
@@ -54,7 +49,7 @@ def figures_of(
     }
 
 
-def svg(request: HttpRequest, experiment: Experiment, figures: dict[str, Figure], name: str) -> HttpResponse:
+def svg(request: HttpRequest, experiment: Experiment, figures: Mapping[str, Figure], name: str) -> HttpResponse:
     if name not in figures:
         raise Http404("There is no such chart.")
     figure = figures[name]
@@ -63,20 +58,19 @@ def svg(request: HttpRequest, experiment: Experiment, figures: dict[str, Figure]
     return response
 
 
-def exposures_per_day(payload: dict[str, Any]) -> dict[str, Any]:
+def users_per_day(results: Results) -> BarChart:
     """New users per day and variant; days on which users did not arrive in the split's proportions stand out."""
-    days = payload["srm"]["daily"]
-    variants = _arms(payload)
-    flagged = {
-        _short(day["date"]): f"sample ratio, adjusted p = {day['adjustedPValue']:.2g}" for day in days if day["warning"]
-    }
-    most = max((sum(day["observed"].values()) for day in days), default=0)
+    days, variants = results["srm"]["daily"], _variants(results)
     return {
         "title": "New users per day",
-        "description": _said(days, variants, most),
+        "description": _summary_of_days(days, variants),
         "labels": [_short(day["date"]) for day in days],
         "series": [{"name": key, "values": [day["observed"].get(key, 0) for day in days]} for key in variants],
-        "flagged": flagged,
+        "flagged": {
+            _short(day["date"]): f"sample ratio, adjusted p = {_p_value(day['adjustedPValue'])}"
+            for day in days
+            if day["warning"]
+        },
         "flagged_name": "not in the split's proportions",
         "table": {
             "head": ["Day (UTC)", *variants, "p-value", "adjusted p", "Sample ratio"],
@@ -84,13 +78,9 @@ def exposures_per_day(payload: dict[str, Any]) -> dict[str, Any]:
                 [
                     day["date"],
                     *(f"{day['observed'].get(key, 0):,}" for key in variants),
-                    _p(day["pValue"]),
-                    _p(day["adjustedPValue"]),
-                    "warning"
-                    if day["warning"]
-                    else "fine"
-                    if day["complete"] and day["pValue"] is not None
-                    else "not judged",
+                    _p_value(day["pValue"]),
+                    _p_value(day["adjustedPValue"]),
+                    _verdict(day),
                 ]
                 for day in days
             ],
@@ -98,16 +88,14 @@ def exposures_per_day(payload: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def cumulative_exposures(payload: dict[str, Any]) -> dict[str, Any]:
+def users_so_far(results: Results) -> LineChart:
     """Users so far per variant, beside what the split would give of the same total."""
-    days = payload["srm"]["daily"]
-    variants = _arms(payload)
-    weights = payload["window"]["weights"]
+    days, variants, weights = results["srm"]["daily"], _variants(results), results["window"]["weights"]
     whole = sum(weights.values())
     sums = {key: list(accumulate(day["observed"].get(key, 0) for day in days)) for key in variants}
-    totals = [sum(values) for values in zip(*sums.values(), strict=True)] if sums else []
-    series: list[dict[str, Any]] = [{"name": key, "values": sums[key]} for key in variants]
+    totals = [sum(values) for values in zip(*sums.values(), strict=True)]
     shares = sorted({weights[key] for key in variants})
+    series: list[Series] = [{"name": key, "values": sums[key]} for key in variants]
     series += [
         {
             "name": "expected by the split" if len(shares) == 1 else f"expected at {weight / 100:g} %",
@@ -129,151 +117,155 @@ def cumulative_exposures(payload: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def lift_forest(payload: dict[str, Any]) -> dict[str, Any] | None:
-    """Relative lift of every comparison with its interval; None where there is none to draw."""
-    rows = []
-    for item in payload["comparisons"]:
-        interval = item["relativeCi"]
-        if item["relativeLift"] is None or interval is None:
-            continue
-        css = (
-            {"better": "fs-positive", "worse": "fs-negative"}.get(item["direction"] or "")
-            if item["significant"]
-            else ""
-        )
-        rows.append(
-            {
-                "name": f"{item['metric']}: {item['variant']}",
-                "estimate": item["relativeLift"],
-                "low": interval[0],
-                "high": interval[1],
-                "css": css or "",
-            }
-        )
+def lift_forest(results: Results) -> ForestChart | None:
+    """Return the relative lift of every comparison with its interval; None where no lift is known."""
+    rows: list[Interval] = []
+    for row in results["comparisons"]:
+        lift, limits = row["relativeLift"], row["relativeCi"]
+        if lift is not None and limits is not None:
+            name = f"{row['metric']}: {row['variant']}"
+            rows.append({"name": name, "estimate": lift, "low": limits[0], "high": limits[1], "css": _colour(row)})
     if not rows:
         return None
-    level = payload["comparisons"][0]["ciLevel"]
+    level = results["comparisons"][0]["ciLevel"]
     return {
-        "title": f"Lift against {payload['experiment']['controlVariant']}, with {100 * level:g} % interval",
-        "description": " ".join(
-            "{name}: {:+.1%}, from {:+.1%} to {:+.1%}.".format(
-                row["estimate"], row["low"], row["high"], name=row["name"]
-            )
-            for row in rows
-        ),
+        "title": f"Lift against {results['experiment']['controlVariant']}, with {100 * level:g} % interval",
+        "description": _intervals_in_words(rows, lambda value: f"{value:+.1%}"),
         "rows": rows,
-        "table": {
-            "head": ["Comparison", "Lift", "From", "To"],
-            "rows": [
-                [row["name"], *(f"{100 * row[name]:+.2f} %" for name in ("estimate", "low", "high"))] for row in rows
-            ],
-        },
+        "table": _table_of_intervals("Comparison", "Lift", rows, lambda value: f"{100 * value:+.2f} %"),
     }
 
 
-def is_rate(variants: list[dict[str, Any]]) -> bool:
-    """Whether a metric's figures per variant are rates, so that its differences are points of percent."""
-    return all(variant["rate"] is not None or not variant["users"] for variant in variants)
-
-
-def breakdown_forest(payload: dict[str, Any]) -> dict[str, Any] | None:
-    """The primary metric's difference within each value of an attribute; None where there is none to draw."""
-    breakdown = payload.get("breakdown")
+def breakdown_forest(results: Results) -> ForestChart | None:
+    """Return the primary metric's difference within each value of an attribute; None where no difference is known."""
+    breakdown = results.get("breakdown")
     if not breakdown:
         return None
-    found = [
-        (f"{segment['value']}: {item['variant']}", item)
-        for segment in breakdown["segments"]
-        for item in segment["comparisons"]
-        if item["absoluteLift"] is not None and item["ci"] is not None
-    ]
-    if not found:
+    sign = 1 if results["experiment"]["goal"] == "increase" else -1
+    rows: list[Interval] = []
+    for segment in breakdown["segments"]:
+        for row in segment["comparisons"]:
+            difference, limits = row["absoluteLift"], row["ci"]
+            if difference is not None and limits is not None:
+                css = _colour_of_segment(row, sign * difference)
+                name = f"{segment['value']}: {row['variant']}"
+                rows.append({"name": name, "estimate": difference, "low": limits[0], "high": limits[1], "css": css})
+    if not rows:
         return None
-    sign = 1 if payload["experiment"]["goal"] == "increase" else -1
-    rows = [
-        {
-            "name": name,
-            "estimate": item["absoluteLift"],
-            "low": item["ci"][0],
-            "high": item["ci"][1],
-            "css": ("fs-positive" if sign * item["absoluteLift"] > 0 else "fs-negative") if item["significant"] else "",
-        }
-        for name, item in found
-    ]
-    is_of_rates = is_rate(payload["variants"])
-    said = _points if is_of_rates else _plain
+    is_of_rates = is_rate(results["variants"])
+    write = _points if is_of_rates else _plain
     return {
-        "title": f"Difference of {payload['experiment']['primaryMetric']} by {breakdown['attribute']}"
+        "title": f"Difference of {results['experiment']['primaryMetric']} by {breakdown['attribute']}"
         f"{', in points' if is_of_rates else ''}",
-        "description": " ".join(
-            f"{row['name']}: {said(row['estimate'])}, from {said(row['low'])} to {said(row['high'])}." for row in rows
-        ),
+        "description": _intervals_in_words(rows, write),
         "unit": "points" if is_of_rates else "number",
         "rows": rows,
-        "table": {
-            "head": [breakdown["attribute"], "Difference", "From", "To"],
-            "rows": [[row["name"], *(said(row[name]) for name in ("estimate", "low", "high"))] for row in rows],
-        },
+        "table": _table_of_intervals(breakdown["attribute"], "Difference", rows, write),
     }
 
 
-def lift_over_time(stored: list[dict[str, Any]], variant: str, metric: str, *, is_rate: bool) -> dict[str, Any] | None:
-    """The primary metric's difference in each stored result, with the band that holds however often one looks."""
-    said = _points if is_rate else _plain
-    points = []
-    for payload in stored:
-        found = [
-            item
-            for item in payload["comparisons"]
-            if item["role"] == "primary" and item["variant"] == variant and item["metric"] == metric
-        ]
-        if found and found[0]["absoluteLift"] is not None:
-            points.append((payload["window"]["until"], found[0]))
+def lift_over_time(history: Sequence[Results], variant: str, metric: str, *, is_of_rates: bool) -> LineChart | None:
+    """Return the difference in each stored result, with the band that holds however often one looks.
+
+    None where fewer than two results know the difference.
+    """
+    points = [
+        (str(results["window"]["until"]), row)
+        for results in history
+        for row in results["comparisons"]
+        if (row["role"], row["variant"], row["metric"]) == ("primary", variant, metric)
+        and row["absoluteLift"] is not None
+    ]
     if len(points) < 2:
         return None
-    bands = [item["sequentialCi"] or (None, None) for _, item in points]
+    write = _points if is_of_rates else _plain
+    differences = [row["absoluteLift"] for _, row in points]
+    bands = [row["sequentialCi"] or (None, None) for _, row in points]
     return {
-        "title": f"Difference of {metric} over time{', in points' if is_rate else ''}: {variant}",
-        "description": f"From {len(points)} stored results; the last is {said(points[-1][1]['absoluteLift'])}.",
-        "labels": [_short(str(until)[:10]) for until, _ in points],
-        "unit": "points" if is_rate else "number",
+        "title": f"Difference of {metric} over time{', in points' if is_of_rates else ''}: {variant}",
+        "description": f"From {len(points)} stored results; the last is {write(differences[-1])}.",
+        "labels": [_short(until) for until, _ in points],
+        "unit": "points" if is_of_rates else "number",
         "series": [
             {
                 "name": "against the control, with the sequential interval",
-                "values": [item["absoluteLift"] for _, item in points],
-                "low": [band[0] for band in bands],
-                "high": [band[1] for band in bands],
+                "values": differences,
+                "low": [low for low, _ in bands],
+                "high": [high for _, high in bands],
             }
         ],
         "table": {
             "head": ["Until (UTC)", "Difference", "From", "To"],
             "rows": [
-                [str(until)[:16], said(item["absoluteLift"]), said(band[0]), said(band[1])]
-                for (until, item), band in zip(points, bands, strict=True)
+                [until[:16], write(difference), write(low), write(high)]
+                for (until, _), difference, (low, high) in zip(points, differences, bands, strict=True)
             ],
         },
     }
 
 
-def _arms(payload: dict[str, Any]) -> list[str]:
-    return [variant["key"] for variant in payload["variants"]]
+def is_rate(variants: Sequence[VariantFigures]) -> bool:
+    """Whether a metric's figures per variant are rates, so that its differences are percentage points."""
+    return all(variant["rate"] is not None or not variant["users"] for variant in variants)
 
 
-def _said(days: list[dict[str, Any]], variants: list[str], most: int) -> str:
+def _address(experiment: Experiment, name: str, query: dict[str, str], stored: UUID | None) -> str:
+    if stored is not None:
+        return reverse("admin:experiments_experiment_stored_chart", args=[experiment.pk, stored, name])
+    address = reverse("admin:experiments_experiment_chart", args=[experiment.pk, name])
+    return f"{address}?{urlencode(query)}" if query else address
+
+
+def _variants(results: Results) -> list[str]:
+    return [variant["key"] for variant in results["variants"]]
+
+
+def _verdict(day: DailyRatio) -> str:
+    if day["warning"]:
+        return "warning"
+    return "fine" if day["complete"] and day["pValue"] is not None else "not judged"
+
+
+def _summary_of_days(days: Sequence[DailyRatio], variants: Sequence[str]) -> str:
     if not days:
         return "No users yet."
-    warned = [day["date"] for day in days if day["warning"]]
-    said = f"{len(days)} days, at most {most:,} new users a day over {' and '.join(variants)}."
-    return f"{said} Flagged: {', '.join(warned)}." if warned else f"{said} No day is flagged."
+    most = max(sum(day["observed"].values()) for day in days)
+    flagged = ", ".join(day["date"] for day in days if day["warning"])
+    summary = f"{len(days)} days, at most {most:,} new users a day over {' and '.join(variants)}."
+    return f"{summary} Flagged: {flagged}." if flagged else f"{summary} No day is flagged."
+
+
+def _colour(row: ComparisonResult) -> str:
+    if not row["significant"]:
+        return ""
+    return {"better": "fs-positive", "worse": "fs-negative"}.get(row["direction"] or "", "")
+
+
+def _colour_of_segment(row: SegmentComparison, gain: float) -> str:
+    if not row["significant"]:
+        return ""
+    return "fs-positive" if gain > 0 else "fs-negative"
+
+
+def _intervals_in_words(rows: Sequence[Interval], write: Callable[[float], str]) -> str:
+    return " ".join(
+        f"{row['name']}: {write(row['estimate'])}, from {write(row['low'])} to {write(row['high'])}." for row in rows
+    )
+
+
+def _table_of_intervals(name: str, estimate: str, rows: Sequence[Interval], write: Callable[[float], str]) -> Table:
+    return {
+        "head": [name, estimate, "From", "To"],
+        "rows": [[row["name"], write(row["estimate"]), write(row["low"]), write(row["high"])] for row in rows],
+    }
 
 
 def _short(day: str) -> str:
-    """2026-11-14 as 14 Nov, short enough for an axis."""
-    months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
-    return f"{int(day[8:10])} {months[int(day[5:7]) - 1]}"
+    """Write 2026-11-14 as 14 Nov, short enough for an axis."""
+    return f"{int(day[8:10])} {_MONTHS[int(day[5:7]) - 1]}"
 
 
-def _p(value: float | None) -> str:
+def _p_value(value: float | None) -> str:
     return "-" if value is None else f"{value:.2g}"
 
 
@@ -283,11 +275,3 @@ def _points(value: float | None) -> str:
 
 def _plain(value: float | None) -> str:
     return "-" if value is None else f"{value:+,.4g}"
-
-
-def _address(experiment: Experiment, name: str, query: dict[str, str], stored: UUID | None) -> str:
-    if stored is not None:
-        return reverse("admin:experiments_experiment_stored_chart", args=[experiment.pk, stored, name])
-    address = reverse("admin:experiments_experiment_chart", args=[experiment.pk, name])
-    given = {key: value for key, value in query.items() if value}
-    return f"{address}?{urlencode(given)}" if given else address

@@ -235,7 +235,7 @@ def _with_revenue(acme, **analysis):
 def test_lift_over_time__of_a_rate_or_of_values__is_in_points_or_in_their_own_unit(is_rate, unit, last):
     item = {"role": "primary", "variant": "treatment", "metric": "m", "absoluteLift": 1.7, "sequentialCi": [-0.5, 4.0]}
     stored = [{"window": {"until": f"2026-03-0{day}T00:00:00Z"}, "comparisons": [item]} for day in (1, 2)]
-    chart = lift_over_time(stored, "treatment", "m", is_rate=is_rate)
+    chart = lift_over_time(stored, "treatment", "m", is_of_rates=is_rate)
 
     assert chart["unit"] == unit
     assert chart["table"]["rows"][-1][1] == last

@@ -1,18 +1,77 @@
 """Charts as geometry: plain data in, coordinates out, drawn on the server as SVG, the same figures in a table beside.
 
-Data are plain mappings, so that an app below this one can describe a chart without importing anything.
+A chart is described by a plain mapping of one of the types below, and drawn by the function that goes with it.
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import NotRequired, TypedDict
 
 WIDTH = 760
 HEIGHT = 260
 LEFT, RIGHT, TOP, BOTTOM = 56, 28, 12, 40
 _WIDEST_BAR = 42.0
 _MOST_LABELS = 10
+
+
+class Table(TypedDict):
+    """A chart's figures as text, for whoever reads rather than looks."""
+
+    head: list[str]
+    rows: list[list[str]]
+
+
+class Series(TypedDict):
+    """One line, or one bar of each group. `low` and `high` are the edges of a band around a line."""
+
+    name: str
+    values: Sequence[float | None]
+    low: NotRequired[Sequence[float | None]]
+    high: NotRequired[Sequence[float | None]]
+    css: NotRequired[str]
+
+
+class Chart(TypedDict):
+    """What every chart says about itself."""
+
+    title: str
+    description: str
+    table: NotRequired[Table]
+
+
+class BarChart(Chart):
+    """A group of bars for each label. `flagged` says, by label, what is wrong with a group."""
+
+    labels: Sequence[str]
+    series: Sequence[Series]
+    flagged: NotRequired[Mapping[str, str]]
+    flagged_name: NotRequired[str]
+
+
+class LineChart(Chart):
+    """Lines over labels; a value of None leaves a gap."""
+
+    labels: Sequence[str]
+    series: Sequence[Series]
+    unit: NotRequired[str]
+
+
+class Interval(TypedDict):
+    """An estimate between its limits."""
+
+    name: str
+    estimate: float
+    low: float
+    high: float
+    css: NotRequired[str]
+
+
+class ForestChart(Chart):
+    """Intervals above one another, with the line of no effect."""
+
+    rows: Sequence[Interval]
+    unit: NotRequired[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +121,9 @@ def ticks(low: float, high: float, wanted: int = 4) -> list[float]:
     return [round(index * step, 12) for index in range(first, last + 1)]
 
 
-def draw_bars(chart: Mapping[str, Any]) -> Drawing:
-    """`{labels, series: [{name, values}], flagged?: {label: note}}`: a group of bars a label, flagged ones marked."""
-    labels: Sequence[str] = chart["labels"]
-    series: Sequence[Mapping[str, Any]] = chart["series"]
-    highest = max((value for one in series for value in one["values"]), default=0)
+def draw_bars(chart: BarChart) -> Drawing:
+    labels, series = chart["labels"], chart["series"]
+    highest = max((value or 0 for one in series for value in one["values"]), default=0)
     scale = _Scale(0, highest)
     group = (WIDTH - LEFT - RIGHT) / max(len(labels), 1)
     width = min(group * 0.8 / max(len(series), 1), _WIDEST_BAR)
@@ -77,7 +134,7 @@ def draw_bars(chart: Mapping[str, Any]) -> Drawing:
         if label in flagged:
             rules.append(Mark(LEFT + group * index, TOP, group, HEIGHT - TOP - BOTTOM, f"{label}: {flagged[label]}"))
         for position, one in enumerate(series):
-            value = one["values"][index]
+            value = one["values"][index] or 0
             top = scale.y(value)
             bars.append(
                 Mark(
@@ -93,15 +150,13 @@ def draw_bars(chart: Mapping[str, Any]) -> Drawing:
     return Drawing(HEIGHT, bars=bars, rules=rules, labels_x=_thinned(positions, labels), labels_y=scale.labels())
 
 
-def draw_lines(chart: Mapping[str, Any]) -> Drawing:
-    """`{labels, series: [{name, values, low?, high?}], unit?}`; a value of None leaves a gap."""
-    labels: Sequence[str] = chart["labels"]
-    series: Sequence[Mapping[str, Any]] = chart["series"]
+def draw_lines(chart: LineChart) -> Drawing:
+    labels, series = chart["labels"], chart["series"]
     known = [
         value
         for one in series
-        for name in ("values", "low", "high")
-        for value in one.get(name) or ()
+        for values in (one["values"], one.get("low") or (), one.get("high") or ())
+        for value in values
         if value is not None
     ]
     low = min(known, default=0)
@@ -131,10 +186,8 @@ def draw_lines(chart: Mapping[str, Any]) -> Drawing:
     )
 
 
-def draw_forest(chart: Mapping[str, Any]) -> Drawing:
-    """`{rows: [{name, estimate, low, high, css?}], unit?}`: intervals above one another, with the line of no effect."""
-    unit = UNITS[chart.get("unit", "percent")]
-    rows = [row for row in chart["rows"] if row["low"] is not None and row["high"] is not None]
+def draw_forest(chart: ForestChart) -> Drawing:
+    unit, rows = UNITS[chart.get("unit", "percent")], chart["rows"]
     row_height, left = 44, 200
     height = TOP + row_height * max(len(rows), 1) + BOTTOM
     steps = ticks(min([0, *(row["low"] for row in rows)]), max([0, *(row["high"] for row in rows)]), 6)
