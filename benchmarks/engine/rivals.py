@@ -47,10 +47,10 @@ class OpenFlagship(Engine):
     note = "the full answer: value, variant, reason, rule id, experiment, detail, version"
 
     def load(self) -> None:
-        from openflagship.engine import Context, Environment
+        from openflagship.engine import CompiledEnvironment, Context
 
         self.context = Context
-        self.environment = Environment.from_document(openflagship_snapshot(FLAGS))
+        self.environment = CompiledEnvironment.from_document(openflagship_snapshot(FLAGS))
 
     def ask(self, key: str, context: Any) -> Any:
         assert self.environment.evaluate_all(context)[key] == self.environment.evaluate(key, context)

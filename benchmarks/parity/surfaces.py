@@ -20,14 +20,14 @@ def main() -> None:
     parser.add_argument("--contexts", type=int, default=200)
     options = parser.parse_args()
     _set_up()
-    from openflagship.engine import Environment  # noqa: PLC0415 - after setup
+    from openflagship.engine import CompiledEnvironment  # noqa: PLC0415 - after setup
 
     from flags.propagation.runtime import RUNTIME  # noqa: PLC0415 - likewise
     from flagship.tests import parity_world  # noqa: PLC0415 - likewise
     from flagship.tests.surfaces import engine_answers, surfaces  # noqa: PLC0415 - likewise
 
     document, contexts = parity_world.document(options.flags), parity_world.contexts(options.contexts)
-    RUNTIME.environments = {ENVIRONMENT_ID: Environment.from_document(document)}
+    RUNTIME.environments = {ENVIRONMENT_ID: CompiledEnvironment.from_document(document)}
     ours, theirs = engine_answers(document, contexts)
     reasons = sorted({answer["reason"] for answer in ours.values()})
     lines = [

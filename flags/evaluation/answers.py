@@ -5,7 +5,7 @@ The DRF views and the fast lane call these same functions, which wrap those the 
 
 from typing import Any
 
-from openflagship.engine import Answer, Context, Environment
+from openflagship.engine import Answer, CompiledEnvironment, Context
 from openflagship.serving import MAX_ATTRIBUTE_BYTES, Desk, Desks, InvalidError, attribute_problems
 
 from analytics.pipeline.exposure_buffer import EXPOSURES
@@ -75,7 +75,7 @@ def desk_of(caller: Caller) -> Desk:
     return _DESKS.of(caller.environment_id, live_environment(caller))
 
 
-def live_environment(caller: Caller) -> Environment:
+def live_environment(caller: Caller) -> CompiledEnvironment:
     environment = RUNTIME.environments.get(caller.environment_id)
     if environment is None:
         raise Unavailable("This process has not heard of the environment's configuration yet.", retry_after_seconds=1)

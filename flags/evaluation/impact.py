@@ -5,8 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
-from openflagship.engine import Context, impact
-from openflagship.engine import Environment as Compiled
+from openflagship.engine import CompiledEnvironment, Context, impact
 from openflagship.engine.impact import EVERYONE
 
 from analytics import selectors as analytics
@@ -38,7 +37,10 @@ def impact_of(environment: Environment, key: str, payload: Mapping[str, Any]) ->
 
 
 def _recently_exposed(
-    environment: Environment, key: str, before_and_after: tuple[Compiled, Compiled], asked: set[str]
+    environment: Environment,
+    key: str,
+    before_and_after: tuple[CompiledEnvironment, CompiledEnvironment],
+    asked: set[str],
 ) -> dict[str, Any]:
     """Evaluate last week's users under both configurations, with the attributes that their exposures kept.
 
@@ -84,7 +86,7 @@ def _recently_exposed(
     }
 
 
-def attributes_asked(compiled: Compiled, key: str) -> set[str]:
+def attributes_asked(compiled: CompiledEnvironment, key: str) -> set[str]:
     """Name the attributes that may decide what the flag gives, its prerequisites' and segments' too; not the user's id.
 
     What the flag itself buckets by is not among them: exposures know the unit.
@@ -108,7 +110,7 @@ def attributes_asked(compiled: Compiled, key: str) -> set[str]:
     return found - {"userId"}
 
 
-def _context_of(compiled: Compiled, key: str) -> Callable[[str, Mapping[str, Any]], Context]:
+def _context_of(compiled: CompiledEnvironment, key: str) -> Callable[[str, Mapping[str, Any]], Context]:
     bucket_by = compiled.flags[key].bucket_by
     if bucket_by == "userId":
         return Context

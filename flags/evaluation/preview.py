@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from openflagship.engine import Context
-from openflagship.engine import Environment as Compiled
+from openflagship.engine import CompiledEnvironment, Context
 
 from flags.evaluation.answers import check_attributes
 from flags.propagation.runtime import RUNTIME
@@ -48,7 +47,7 @@ def preview(environment: Environment, body: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
-def _chosen(environment: Environment, body: Mapping[str, Any]) -> Compiled:
+def _chosen(environment: Environment, body: Mapping[str, Any]) -> CompiledEnvironment:
     key = body["flagKey"]
     if body.get("at") is not None:
         return compiled_at(environment, version_at(environment, body["at"]), [key], attr="at")
@@ -66,7 +65,9 @@ def _chosen(environment: Environment, body: Mapping[str, Any]) -> Compiled:
     return before_and_after(environment, key, body["config"])[1]
 
 
-def before_and_after(environment: Environment, key: str, payload: Mapping[str, Any]) -> tuple[Compiled, Compiled]:
+def before_and_after(
+    environment: Environment, key: str, payload: Mapping[str, Any]
+) -> tuple[CompiledEnvironment, CompiledEnvironment]:
     """Return the environment as it is, and with the flag changed as a PATCH would change it. Raises as that would."""
     draft = draft_of(environment, key, payload)
     asked_for = [item["flagKey"] for item in draft.config.prerequisites]
@@ -76,7 +77,7 @@ def before_and_after(environment: Environment, key: str, payload: Mapping[str, A
 
 def compiled_at(
     environment: Environment, version: int, keys: Iterable[str] | None = None, *, attr: str = "configVersion"
-) -> Compiled:
+) -> CompiledEnvironment:
     """Return the environment as of a version: from memory where that is the one, else what `keys` need, or all.
 
     Raises Invalid `unknown_version`, naming `attr`, where the version log no longer goes back so far.
@@ -93,4 +94,4 @@ def compiled_at(
         raise Invalid(f"The version log goes back to version {floor}.", attr=attr, code="unknown_version")
     if document is None:
         raise NotFound("The environment is gone.")
-    return Compiled.from_document(document)
+    return CompiledEnvironment.from_document(document)

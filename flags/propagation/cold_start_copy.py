@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import orjson
 from django.conf import settings
-from openflagship.engine import Environment
+from openflagship.engine import CompiledEnvironment
 
 from flags.documents import CONTRACT_VERSION
 from flags.models import Change
@@ -51,7 +51,7 @@ class Missed:
     kills: list[Step]
 
 
-def keep_up(environments: Mapping[int, Environment]) -> None:
+def keep_up(environments: Mapping[int, CompiledEnvironment]) -> None:
     """Write the copies that are missing or behind; one process does it at a time. Raises RedisError."""
     redis = client()
     pipeline = redis.pipeline(transaction=False)
@@ -68,7 +68,7 @@ def keep_up(environments: Mapping[int, Environment]) -> None:
         redis.hset(_KEYRING, mapping={"revision": KEYRING.revision, "keys": keys, "signing": signing})
 
 
-def _write(environment_id: int, environment: Environment) -> None:
+def _write(environment_id: int, environment: CompiledEnvironment) -> None:
     """Write beside and rename: a reader sees one copy or the other, never half of one."""
     fields: dict[Any, Any] = {"@version": environment.version, "@environment": orjson.dumps(environment.header)}
     fields |= {f"flag:{key}": flag.text for key, flag in environment.flags.items()}

@@ -11,7 +11,7 @@ from typing import Protocol
 import structlog
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, close_old_connections, connections
-from openflagship.engine import Environment
+from openflagship.engine import CompiledEnvironment
 from redis.exceptions import RedisError
 
 from flags.prometheus import EVALUATIONS
@@ -33,7 +33,7 @@ class Polled(Protocol):
     is_database_there: bool
 
     @property
-    def environments(self) -> Mapping[int, Environment]: ...
+    def environments(self) -> Mapping[int, CompiledEnvironment]: ...
 
     @property
     def instance(self) -> str: ...

@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connections
-from openflagship.engine import Environment
+from openflagship.engine import CompiledEnvironment
 from redis.exceptions import RedisError
 
 from flags.models import Change
@@ -43,7 +43,7 @@ class Runtime:
     """The compiled environments of one process. Public state: `environments`, read without a lock."""
 
     def __init__(self) -> None:
-        self.environments: dict[int, Environment] = {}
+        self.environments: dict[int, CompiledEnvironment] = {}
         self.is_database_there = self.is_redis_there = False
         self._confirmed_at: float | None = None
         self._observers: tuple[Observer, ...] = ()
@@ -175,7 +175,7 @@ class Runtime:
             self._confirmed_at = asked_at
             self._mark_stale(is_stale=False)
 
-    def _fetch(self, environment_id: int, current: Environment | None) -> None:
+    def _fetch(self, environment_id: int, current: CompiledEnvironment | None) -> None:
         steps = None if current is None else loading.steps_since(environment_id, current.version)
         if steps is not None:
             self._follow(environment_id, steps)
@@ -202,7 +202,7 @@ class Runtime:
             self._swap(environment_id, loaded)
             self._announce(environment_id, None)
 
-    def _take(self, environment_id: int, loaded: Environment) -> None:
+    def _take(self, environment_id: int, loaded: CompiledEnvironment) -> None:
         with self._applying:
             here = self.environments.get(environment_id)
             if here is None or here.version < loaded.version:
@@ -210,7 +210,7 @@ class Runtime:
                 self._swap(environment_id, loaded.replace(loaded.version, flags=ahead) if ahead else loaded)
                 self._announce(environment_id, None)
 
-    def _advance(self, current: Environment, steps: Sequence[Step]) -> None:
+    def _advance(self, current: CompiledEnvironment, steps: Sequence[Step]) -> None:
         """Recompile what the steps touch, once each, and share the rest; they follow on `current` without a gap."""
         if not steps:
             return
@@ -232,7 +232,7 @@ class Runtime:
                 found[key] = kill.document
         return found
 
-    def _obey_ahead(self, current: Environment, step: Step) -> None:
+    def _obey_ahead(self, current: CompiledEnvironment, step: Step) -> None:
         """Put the kill's document over what is here, and keep it there until the version log has come that far."""
         noted = self._kills_ahead.get((step.environment_id, step.key))
         if noted is None or noted.version < step.version:
@@ -244,7 +244,7 @@ class Runtime:
         """Kills that are obeyed here before the steps below them have come; read without the lock."""
         return [kill for (owner, _), kill in list(self._kills_ahead.items()) if owner == environment_id]
 
-    def _swap(self, environment_id: int, environment: Environment) -> None:
+    def _swap(self, environment_id: int, environment: CompiledEnvironment) -> None:
         self.environments = {**self.environments, environment_id: environment}
 
     def _announce(self, environment_id: int, steps: Sequence[Step] | None, *, is_ahead: bool = False) -> None:
@@ -277,7 +277,7 @@ class Runtime:
         for environment_id, steps in missed.steps.items():
             self._follow(environment_id, steps)
         for environment_id, document in missed.documents.items():
-            self._take(environment_id, Environment.from_document(document))
+            self._take(environment_id, CompiledEnvironment.from_document(document))
         for kill in missed.kills:
             self.apply(kill)
 
@@ -285,7 +285,7 @@ class Runtime:
         try:
             found = cold_start_copy.load()
             for environment_id, document in found.documents.items():
-                self._take(environment_id, Environment.from_document(document))
+                self._take(environment_id, CompiledEnvironment.from_document(document))
         except (RedisError, ValueError, KeyError) as error:
             log.warning("runtime_starts_with_nothing", error=repr(error))
             return

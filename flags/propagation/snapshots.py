@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import structlog
-from openflagship.engine import Environment
+from openflagship.engine import CompiledEnvironment
 
 from flags.propagation.runtime import RUNTIME
 from flags.propagation.signing import SIGNING
@@ -20,7 +20,7 @@ LARGE_BYTES = 5 * 1024 * 1024
 class Snapshot:
     """One version's bytes, plain and compressed; a strong ETag has to differ between the two."""
 
-    environment: Environment = field(repr=False)
+    environment: CompiledEnvironment = field(repr=False)
     body: bytes = field(repr=False)
     _signed: dict[tuple[int, ...], tuple[str, ...]] = field(default_factory=dict, repr=False)
 
@@ -75,7 +75,7 @@ def snapshot_of(environment_id: int) -> Snapshot | None:
     return made
 
 
-def _make(environment_id: int, environment: Environment) -> Snapshot:
+def _make(environment_id: int, environment: CompiledEnvironment) -> Snapshot:
     body = environment.text().encode()
     if len(body) > LARGE_BYTES:
         log.warning("snapshot_large", environment=environment_id, version=environment.version, size_bytes=len(body))

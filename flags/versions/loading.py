@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Subquery
-from openflagship.engine import Environment
+from openflagship.engine import CompiledEnvironment
 
 from flags.documents import CONTRACT_VERSION, environment_header
 from flags.models import Change, LogFloor
 from flags.versions.steps import Step, steps_of
-from tenancy.models import Environment as EnvironmentRow
-from tenancy.models import KeyringRevision
+from tenancy.models import Environment, KeyringRevision
 
 # A process that is further behind than this loads the environment afresh.
 MOST_STEPS_FETCHED = 2_000
@@ -28,7 +27,7 @@ def current_versions() -> Versions:
     """One query, however many environments there are."""
     revision = Subquery(KeyringRevision.objects.values("value")[:1])
     rows = list(
-        EnvironmentRow.objects.annotate(keyring=revision).order_by().values_list("pk", "config_version", "keyring")
+        Environment.objects.annotate(keyring=revision).order_by().values_list("pk", "config_version", "keyring")
     )
     return Versions({pk: version for pk, version, _ in rows}, (rows[0][2] or 0) if rows else 0)
 
@@ -58,7 +57,7 @@ def load_document(environment_id: int, *, version: int | None = None) -> dict[st
 
     None where the environment is gone, or the log no longer goes back to that version.
     """
-    row = EnvironmentRow.objects.select_related("project__organization").filter(pk=environment_id).first()
+    row = Environment.objects.select_related("project__organization").filter(pk=environment_id).first()
     if row is None:
         return None
     upto = row.config_version if version is None else version
@@ -69,7 +68,7 @@ def load_document(environment_id: int, *, version: int | None = None) -> dict[st
     return document
 
 
-def _fold(row: EnvironmentRow, upto: int) -> dict[str, Any]:
+def _fold(row: Environment, upto: int) -> dict[str, Any]:
     latest = (
         Change.objects.filter(environment_id=row.pk, version__lte=upto)
         .order_by("entity", "key", "-version")
@@ -89,7 +88,7 @@ def _fold(row: EnvironmentRow, upto: int) -> dict[str, Any]:
     return document
 
 
-def load_environment(environment_id: int) -> Environment | None:
+def load_environment(environment_id: int) -> CompiledEnvironment | None:
     document = load_document(environment_id)
     # Written and bound here, so that no request pays for the first use of a flag.
-    return Environment.from_document(document).prepare() if document else None
+    return CompiledEnvironment.from_document(document).prepare() if document else None

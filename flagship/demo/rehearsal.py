@@ -10,8 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 from django.utils import timezone
-from openflagship.engine import Context
-from openflagship.engine import Environment as Compiled
+from openflagship.engine import CompiledEnvironment, Context
 from openflagship.ids import uuid7
 
 from analytics.event_records import Batch, Conversion, Exposure
@@ -94,7 +93,7 @@ def rehearse(
     document = load_document(environment.pk)
     if document is None:
         raise ValueError("the environment has no configuration")
-    events = list(_events(scenario, experiment, Compiled.from_document(document), users, seed, start))
+    events = list(_events(scenario, experiment, CompiledEnvironment.from_document(document), users, seed, start))
     half, cycles = start + _HALF_TIME, []
     for since, until in ((start, half), (half, end + _CYCLE)):
         part = [event for event in events if since <= _moment(event.received_ms) < until]
@@ -140,7 +139,7 @@ def _start(scenario: Scenario, actor: Actor, environment: Environment, users: in
 
 
 def _events(  # noqa: PLR0917 - a story's parts, in the order in which they are told
-    scenario: Scenario, experiment: Experiment, compiled: Compiled, users: int, seed: int, start: datetime
+    scenario: Scenario, experiment: Experiment, compiled: CompiledEnvironment, users: int, seed: int, start: datetime
 ) -> Iterator[Exposure | Conversion]:
     """Each user's variant is what the engine answers; what it does then is drawn at that variant's rates."""
     dice = np.random.default_rng(seed)

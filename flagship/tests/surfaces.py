@@ -11,7 +11,7 @@ from openfeature import api
 from openfeature.evaluation_context import EvaluationContext
 from openflagship import AsyncFlagShip, FlagShip
 from openflagship.edge import Edge, EdgeEnvironment, EdgeSettings
-from openflagship.engine import Context, Environment
+from openflagship.engine import CompiledEnvironment, Context
 from openflagship.openfeature import FlagShipProvider
 
 from flagship.serving.fast_lane import FastLane
@@ -25,7 +25,7 @@ _OFFLINE: dict[str, Any] = {"is_offline": True, "start_wait_seconds": 0}
 
 def engine_answers(document: Mapping[str, Any], contexts: Contexts) -> tuple[Answers, Answers]:
     """What every other surface has to answer, in our form and in OFREP's."""
-    engine = Environment.from_document(document)
+    engine = CompiledEnvironment.from_document(document)
     ours: Answers = {}
     theirs: Answers = {}
     for number, sent in enumerate(contexts):

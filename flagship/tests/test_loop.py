@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 import pytest
-from openflagship.engine import Context, Environment
+from openflagship.engine import CompiledEnvironment, Context
 from openflagship.ids import uuid7
 
 from flagship.tests.stack import Stack, eventually
@@ -98,7 +98,7 @@ def test_evaluate__two_web_processes_and_the_engine_alone__agree_on_ten_thousand
     document = stack.rows(
         "SELECT document, version FROM flags_change WHERE key = 'parity' ORDER BY version DESC LIMIT 1"
     )
-    engine = Environment.from_document(
+    engine = CompiledEnvironment.from_document(
         {
             "contract": 1,
             "environment": {"organization": "acme", "project": "web", "key": "production", "salt": ""},

@@ -1,6 +1,6 @@
 """Same user, same flag, same answer, wherever one asks; `python -m benchmarks.parity` asks for twenty thousand."""
 
-from openflagship.engine import Environment
+from openflagship.engine import CompiledEnvironment
 
 from analytics.pipeline.exposure_buffer import EXPOSURES
 from flags.propagation.runtime import RUNTIME
@@ -14,7 +14,7 @@ def test_every_surface__over_a_thousand_pairs__answers_what_the_engine_answers(e
     monkeypatch.setattr(EXPOSURES, "add", lambda *_args: None)
     document, contexts = parity_world.document(FLAGS), parity_world.contexts(CONTEXTS)
     secret = key().secret
-    monkeypatch.setattr(RUNTIME, "environments", {environment.pk: Environment.from_document(document)})
+    monkeypatch.setattr(RUNTIME, "environments", {environment.pk: CompiledEnvironment.from_document(document)})
     ours, theirs = engine_answers(document, contexts)
     seen = set()
     for name, is_ofrep, answers in surfaces(document, contexts, secret):

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from openflagship.engine import Context
-from openflagship.engine import Environment as Compiled
+from openflagship.engine import CompiledEnvironment, Context
 
 from flags.admin.flag.changes import base_of, changes_in
 from flags.admin.flag.form import FlagForm
@@ -92,7 +91,7 @@ def _listed(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def _many(config: FlagConfig, compiled: Compiled, users: list[str], attributes: str) -> dict[str, Any]:
+def _many(config: FlagConfig, compiled: CompiledEnvironment, users: list[str], attributes: str) -> dict[str, Any]:
     """Answers for at most 500 users, how many of them get each variant, and how many users are left out."""
     key = config.flag.key
     if key not in compiled.flags:

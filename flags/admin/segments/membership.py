@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from openflagship.engine import Context
-from openflagship.engine import Environment as Compiled
+from openflagship.engine import CompiledEnvironment, Context
 
 from analytics.models import EventPolicy
 from flags.admin.flag.suggestions import recent
@@ -53,7 +52,7 @@ def membership(environment: Environment, before: dict[str, Any] | None, after: d
 
 def _probe(
     environment: Environment, others: dict[str, dict[str, Any]], segment: dict[str, Any] | None, key: str
-) -> Compiled:
+) -> CompiledEnvironment:
     rule = {
         "id": _PROBE,
         "priority": 1,
@@ -68,7 +67,7 @@ def _probe(
         "experiment": None, "allocation": [], "metadata": {}, "version": 1,
     }  # fmt: skip
     empty: dict[str, Any] = {"key": key, "name": key, "included": [], "excluded": [], "conditions": None, "version": 1}
-    return Compiled.from_document(
+    return CompiledEnvironment.from_document(
         {
             "contract": CONTRACT_VERSION,
             "environment": environment_header(environment),

@@ -18,7 +18,7 @@ from openflagship.client import FileStore, FlagShip
 from openflagship.client.effects import Endpoint
 from openflagship.client.http import Response, request
 from openflagship.client.threads import perform
-from openflagship.engine import Context, Environment
+from openflagship.engine import CompiledEnvironment, Context
 
 _LOOK_SECONDS = 0.05
 
@@ -183,7 +183,7 @@ def _watch(given: argparse.Namespace) -> None:
 
 def watch(client: FlagShip, say: Callable[[str], None], *, count: int = 0) -> None:
     """Say where the client is, then a line for each change; end after `count`, with 0 never."""
-    changes: queue.SimpleQueue[tuple[Environment, frozenset[str] | None]] = queue.SimpleQueue()
+    changes: queue.SimpleQueue[tuple[CompiledEnvironment, frozenset[str] | None]] = queue.SimpleQueue()
     # Listen first and look then: what changes in between is in what is seen, and is heard once more.
     end = client.on_change(lambda keys: changes.put((client.environment, keys)))
     try:
@@ -204,7 +204,7 @@ def watch(client: FlagShip, say: Callable[[str], None], *, count: int = 0) -> No
         end()
 
 
-def _is_news(environment: Environment, keys: frozenset[str] | None, seen: Environment) -> bool:
+def _is_news(environment: CompiledEnvironment, keys: frozenset[str] | None, seen: CompiledEnvironment) -> bool:
     if keys is not None and not keys:
         return environment.stale is not seen.stale
     # An urgent kill comes ahead of its version, so that the same version may be another configuration; a whole one may
@@ -212,7 +212,7 @@ def _is_news(environment: Environment, keys: frozenset[str] | None, seen: Enviro
     return environment is not seen and (keys is None or environment.version >= seen.version)
 
 
-def _lines(environment: Environment, keys: frozenset[str] | None) -> Iterator[str]:
+def _lines(environment: CompiledEnvironment, keys: frozenset[str] | None) -> Iterator[str]:
     version = environment.version
     if keys is None:
         yield f"{version}\t*\t{len(environment.flags)} flags"

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 import orjson
 
-from openflagship.engine import Answer, Context, Environment
+from openflagship.engine import Answer, CompiledEnvironment, Context
 from openflagship.engine.answer import OPENFEATURE_REASONS
 from openflagship.engine.bucketing import unit_text
 from openflagship.ids import uuid7_text
@@ -60,7 +60,7 @@ class _Written:
 
     __slots__ = ("answer", "bucket_by", "head", "key", "named_head", "tail")
 
-    def __init__(self, environment: Environment, key: str, answer: Answer) -> None:
+    def __init__(self, environment: CompiledEnvironment, key: str, answer: Answer) -> None:
         # Kept, so that nothing else can come to have its `id()`.
         self.answer = answer
         self.key = key
@@ -76,7 +76,7 @@ class _WrittenOfrep:
 
     __slots__ = ("answer", "body", "bucket_by", "key")
 
-    def __init__(self, environment: Environment, key: str, answer: Answer) -> None:
+    def __init__(self, environment: CompiledEnvironment, key: str, answer: Answer) -> None:
         flag = environment.flags[key]
         self.answer = answer
         self.key = key
@@ -89,7 +89,7 @@ class Desk:
 
     __slots__ = ("_keys", "_ofrep", "_own", "environment")
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: CompiledEnvironment) -> None:
         self.environment = environment
         # By the answer's `id()`: it belongs to the environment and is shared by all evaluations that end alike.
         self._own: dict[int, _Written] = {}
@@ -223,7 +223,7 @@ class Desks:
     def __init__(self) -> None:
         self._desks: dict[Any, Desk] = {}
 
-    def of(self, name: Any, environment: Environment) -> Desk:
+    def of(self, name: Any, environment: CompiledEnvironment) -> Desk:
         desk = self._desks.get(name)
         if desk is None or desk.environment is not environment:
             desk = self._desks[name] = Desk(environment)

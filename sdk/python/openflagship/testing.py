@@ -13,7 +13,7 @@ import pytest
 
 from openflagship.client.blocking import FlagShip
 from openflagship.client.evaluation import Evaluation
-from openflagship.engine import Answer, Context, Environment
+from openflagship.engine import Answer, CompiledEnvironment, Context
 from openflagship.engine.answer import TARGET_MATCH
 
 _UNSET: Any = object()
@@ -63,7 +63,7 @@ def flagship_override() -> Iterator[Callable[..., None]]:
         yield _begin
 
 
-def _value_of(environment: Environment, flag_key: str, variant: str) -> Any:
+def _value_of(environment: CompiledEnvironment, flag_key: str, variant: str) -> Any:
     flag = environment.flags.get(flag_key)
     if flag is None:
         # A flag that is not made yet: by its usual variants.
@@ -74,8 +74,8 @@ def _value_of(environment: Environment, flag_key: str, variant: str) -> Any:
     raise UnknownVariantError(f"{flag_key} has no variant {variant!r}.")
 
 
-def _override(variant: str | None, value: Any) -> Callable[[Environment, str, Context, Any], Answer]:
-    def answer(environment: Environment, _key: str, _context: Context, _default: Any) -> Answer:
+def _override(variant: str | None, value: Any) -> Callable[[CompiledEnvironment, str, Context, Any], Answer]:
+    def answer(environment: CompiledEnvironment, _key: str, _context: Context, _default: Any) -> Answer:
         return Answer(
             value=value,
             variant=variant,

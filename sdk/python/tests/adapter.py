@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from openflagship.engine import Context, Environment, bucket
+from openflagship.engine import CompiledEnvironment, Context, bucket
 from openflagship.engine import reallocate as engine_reallocate
 
 __all__ = ["bucket", "evaluate_tree", "reallocate"]
@@ -23,6 +23,6 @@ def evaluate_tree(tree: dict[str, Any], context: dict[str, Any], segments: dict[
         "rules": [{"id": "asked", "priority": 1, "conditions": [tree], "variant": "yes"}],
     }
     document = {"contract": 1, "version": 1, "flags": {"asked": flag}, "segments": segments or {}}
-    environment = Environment.from_document(document)
+    environment = CompiledEnvironment.from_document(document)
     value: bool = environment.evaluate("asked", Context(context.get("userId"), context)).value
     return value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from openflagship.engine import Answer, Context, Environment
+from openflagship.engine import Answer, CompiledEnvironment, Context
 
 
 def flag(**changes: Any) -> dict[str, Any]:
@@ -51,8 +51,8 @@ def snapshot(*flags: dict[str, Any], segments: list[dict[str, Any]] | None = Non
     }
 
 
-def environment(*flags: dict[str, Any], **changes: Any) -> Environment:
-    return Environment.from_document(snapshot(*flags, **changes))
+def environment(*flags: dict[str, Any], **changes: Any) -> CompiledEnvironment:
+    return CompiledEnvironment.from_document(snapshot(*flags, **changes))
 
 
 def answer(document: dict[str, Any], user_id: Any = "user-1", /, **attributes: Any) -> Answer:

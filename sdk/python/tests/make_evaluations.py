@@ -11,7 +11,7 @@ from typing import Any
 
 from contract import CONTRACT
 from documents import condition, experiment, flag, rule, snapshot
-from openflagship.engine import Context, Environment, deal, validate_environment
+from openflagship.engine import CompiledEnvironment, Context, deal, validate_environment
 
 FILE = CONTRACT / "cases" / "evaluations.json"
 ABOUT = (
@@ -106,7 +106,7 @@ def random_context(chance: random.Random) -> tuple[Any, dict[str, Any]]:
     return user_id, attributes
 
 
-def shown(environment: Environment, user_id: Any, attributes: dict[str, Any]) -> dict[str, Any]:
+def shown(environment: CompiledEnvironment, user_id: Any, attributes: dict[str, Any]) -> dict[str, Any]:
     context = Context(user_id, attributes)
     names = ("variant", "reason", "ruleId", "experiment", "detail", "errorCode")
     answers = {}
@@ -131,7 +131,7 @@ def make() -> dict[str, Any]:
         ]
         document = snapshot(*flags, segments=segments, environment={"salt": "" if number % 3 else "staging"})
         validate_environment(document)
-        environment = Environment.from_document(document)
+        environment = CompiledEnvironment.from_document(document)
         evaluations = []
         for _ in range(12):
             user_id, attributes = random_context(chance)

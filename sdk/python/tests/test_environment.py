@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from documents import condition, environment, experiment, flag, rule, snapshot
-from openflagship.engine import Context, DecodeError, Environment, bucket
+from openflagship.engine import CompiledEnvironment, Context, DecodeError, bucket
 from openflagship.engine import compile as compiling
 
 ROLLOUT = [[0, 5000, "treatment"]]
@@ -29,14 +29,14 @@ ROLLOUT = [[0, 5000, "treatment"]]
 )
 def test_from_document__no_snapshot__is_refused_as_a_whole(document: Any, path: str, code: str) -> None:
     with pytest.raises(DecodeError) as caught:
-        Environment.from_document(document)
+        CompiledEnvironment.from_document(document)
     assert [(problem.path, problem.code) for problem in caught.value.problems] == [(path, code)]
 
 
 def test_from_document__one_broken_flag__leaves_the_others_alone() -> None:
     document = snapshot(flag(), unknown="field")
     document["flags"] |= {"odd": None, "worse": {"variants": 5}}
-    asked = Environment.from_document(document)
+    asked = CompiledEnvironment.from_document(document)
     assert asked.evaluate("asked", Context("a")).error_code is None
     codes = {key: given.error_code for key, given in asked.evaluate_all(Context("a")).items()}
     assert codes == {"asked": None, "odd": "PARSE_ERROR", "worse": "PARSE_ERROR"}
@@ -48,7 +48,7 @@ def test_from_document__flag_under_another_key__is_served_under_the_key_it_is_fi
     document = snapshot()
     document["flags"]["filed"] = flag(key="written", allocation=[[0, 5000, "treatment"]])
     document["segments"]["team"] = {"key": "other", "included": ["a"]}
-    asked = Environment.from_document(document)
+    asked = CompiledEnvironment.from_document(document)
     assert asked.flags["filed"].document["key"] == "filed"
     assert asked.segments["team"].document["key"] == "team"
     assert asked.evaluate("filed", Context("a")).value is (bucket("filed", "a") < 5000)
@@ -56,20 +56,20 @@ def test_from_document__flag_under_another_key__is_served_under_the_key_it_is_fi
 
 def test_document__of_an_environment__gives_an_equal_one() -> None:
     document = snapshot(flag(future={"field": 1}), flag(key="b"), segments=[{"key": "s"}])
-    assert Environment.from_document(document).document() == document
+    assert CompiledEnvironment.from_document(document).document() == document
 
 
 def test_text__of_an_environment__is_its_document_as_canonical_json() -> None:
     odd = flag(key="b", future={"z": 1.5, "ä": 'ü 漢 \n " \u2028', "": [True, None, 1e300]})
     document = snapshot(flag(), odd, segments=[{"key": 's"'}, {"key": "r"}], environment={"salt": "ß", "key": "p"})
-    made = Environment.from_document(document)
+    made = CompiledEnvironment.from_document(document)
     written = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     assert made.text() == written
     assert made.header == document["environment"]
 
 
 def test_text__with_half_of_a_surrogate_pair__can_still_be_sent() -> None:
-    made = Environment.from_document(snapshot(flag(future="\ud800")))
+    made = CompiledEnvironment.from_document(snapshot(flag(future="\ud800")))
     assert json.loads(made.text().encode()) == made.document()
 
 
@@ -101,7 +101,7 @@ def test_from_document__flag_no_json_could_hold__is_broken_and_nothing_else() ->
     document["flags"]["odd"] = {1, 2}
     document["flags"]["endless"] = endless = flag(key="endless")
     endless["rules"] = [endless]
-    asked = Environment.from_document(document)
+    asked = CompiledEnvironment.from_document(document)
     assert asked.evaluate("asked", Context("a")).error_code is None
     assert {asked.evaluate(key, Context("a")).error_code for key in ("odd", "endless")} == {"PARSE_ERROR"}
     assert asked.flags["odd"].document is None

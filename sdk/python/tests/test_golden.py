@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 from make_evaluations import FILE, shown
-from openflagship.engine import Environment
+from openflagship.engine import CompiledEnvironment
 
 CASES = json.loads(FILE.read_text("utf-8"))["cases"]
 
 
 @pytest.mark.parametrize("case", CASES, ids=range(len(CASES)))
 def test_evaluate__golden_snapshot__gives_the_answers_on_file(case: dict[str, Any]) -> None:
-    environment = Environment.from_document(case["snapshot"])
+    environment = CompiledEnvironment.from_document(case["snapshot"])
     for evaluation in case["evaluations"]:
         assert shown(environment, evaluation["userId"], evaluation["attributes"]) == evaluation["answers"]
 

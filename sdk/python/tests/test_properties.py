@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openflagship.engine import (
     Answer,
+    CompiledEnvironment,
     Context,
     DecodeError,
-    Environment,
-    Problem,
+    DocumentProblem,
     decode_flag,
     decode_segment,
     decode_tree,
@@ -32,7 +32,7 @@ def shown(answer: Answer) -> tuple[Any, ...]:
 @settings(max_examples=300)
 @given(environments(), contexts())
 def test_evaluate__any_valid_snapshot__agrees_with_the_step_by_step_walk(document: Any, context: Context) -> None:
-    environment = Environment.from_document(document)
+    environment = CompiledEnvironment.from_document(document)
     for key, flag in environment.flags.items():
         answer = environment.evaluate(key, context, "default")
         assert answer.error_code is None, answer
@@ -54,7 +54,7 @@ def test_evaluate__any_valid_snapshot__agrees_with_the_step_by_step_walk(documen
 @settings(max_examples=80)
 @given(environments(), contexts())
 def test_evaluate_all__any_snapshot__gives_what_single_evaluations_give(document: Any, context: Context) -> None:
-    environment = Environment.from_document(document)
+    environment = CompiledEnvironment.from_document(document)
     single = {key: environment.evaluate(key, context) for key in environment.flags}
     assert environment.evaluate_all(context) == single
     assert environment.evaluate_all(context, list(environment.flags)) == single
@@ -64,12 +64,12 @@ def test_evaluate_all__any_snapshot__gives_what_single_evaluations_give(document
 @given(environments(), environments(), contexts())
 def test_replace__any_change__equals_compiling_the_new_snapshot(before: Any, after: Any, context: Context) -> None:
     after["environment"] = before["environment"]
-    environment = Environment.from_document(before)
+    environment = CompiledEnvironment.from_document(before)
     environment.evaluate_all(context)
     flag_changes = {key: after["flags"].get(key) for key in {*before["flags"], *after["flags"]}}
     segment_changes = {key: after["segments"].get(key) for key in {*before["segments"], *after["segments"]}}
     replaced = environment.replace(after["version"], flag_changes, segment_changes)
-    fresh = Environment.from_document(after)
+    fresh = CompiledEnvironment.from_document(after)
     assert replaced.document() == fresh.document() == json.loads(replaced.text())
     assert replaced.evaluate_all(context) == fresh.evaluate_all(context)
 
@@ -77,12 +77,12 @@ def test_replace__any_change__equals_compiling_the_new_snapshot(before: Any, aft
 @settings(max_examples=100)
 @given(st.dictionaries(st.text(max_size=4), json_values, max_size=5), st.one_of(json_values, st.text()), environments())
 def test_evaluate__any_json_as_attributes__gives_an_answer(attributes: Any, user_id: Any, document: Any) -> None:
-    environment = Environment.from_document(document)
+    environment = CompiledEnvironment.from_document(document)
     for key in environment.flags:
         assert environment.evaluate(key, Context(user_id, attributes), "default").error_code is None
 
 
-def problems_of(decode: Any, document: Any) -> tuple[Problem, ...]:
+def problems_of(decode: Any, document: Any) -> tuple[DocumentProblem, ...]:
     """What a decoder refuses a document for; empty where it takes it."""
     try:
         decode(document)
@@ -118,7 +118,7 @@ def mutated_flags(draw: st.DrawFn) -> Any:
 @settings(max_examples=300)
 @given(mutated_flags(), contexts())
 def test_decode_flag__damaged_document__names_the_problem_or_serves_it(document: Any, context: Context) -> None:
-    environment = Environment.from_document({"contract": 1, "version": 1, "flags": {"alpha": document}})
+    environment = CompiledEnvironment.from_document({"contract": 1, "version": 1, "flags": {"alpha": document}})
     answer = environment.evaluate("alpha", context, "default")
     problems = problems_of(decode_flag, document)
     assert all(problem.message.endswith(".") for problem in problems)
@@ -129,7 +129,7 @@ def test_decode_flag__damaged_document__names_the_problem_or_serves_it(document:
 @settings(max_examples=300)
 @given(json_values)
 def test_decoders__anything__raise_nothing_but_decode_errors(document: Any) -> None:
-    for decode in (decode_flag, decode_segment, decode_tree, Environment.from_document):
+    for decode in (decode_flag, decode_segment, decode_tree, CompiledEnvironment.from_document):
         problems_of(decode, document)
     environment_problems(document)
 

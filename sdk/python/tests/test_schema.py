@@ -11,7 +11,7 @@ from documents import condition, experiment, flag, rule, snapshot
 from hypothesis import given, settings
 from openflagship.engine import (
     CONTRACT,
-    Environment,
+    CompiledEnvironment,
     decode_flag,
     decode_segment,
     encode_flag,
@@ -45,7 +45,7 @@ def test_schema__any_valid_snapshot__is_accepted_as_written_and_as_encoded(docum
         "segments": {key: encode_segment(decode_segment(item)) for key, item in document["segments"].items()},
     }
     VALIDATOR.validate(encoded)
-    VALIDATOR.validate(Environment.from_document(encoded).document())
+    VALIDATOR.validate(CompiledEnvironment.from_document(encoded).document())
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from openflagship.client.configuration import (
     parse_snapshot,
 )
 from openflagship.client.sse import ServerEvent
-from openflagship.engine import Context, Environment
+from openflagship.engine import CompiledEnvironment, Context
 from sdk_fixtures import treatment
 
 
@@ -37,7 +37,7 @@ def clock() -> Clock:
 @pytest.fixture
 def configuration(clock: Clock) -> Configuration:
     made = Configuration(120.0, clock=clock)
-    made.replace(Environment.from_document(snapshot(treatment())), '"7"')
+    made.replace(CompiledEnvironment.from_document(snapshot(treatment())), '"7"')
     return made
 
 
@@ -118,7 +118,7 @@ def test_apply__an_earlier_snapshot_from_the_stream__is_taken(configuration: Con
 
 
 def test_replace__an_earlier_snapshot_that_was_fetched__is_passed_over(configuration: Configuration) -> None:
-    configuration.replace(Environment.from_document(snapshot(version=6)))
+    configuration.replace(CompiledEnvironment.from_document(snapshot(version=6)))
 
     assert configuration.version == 7
 

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from openflagship.engine import Environment
+from openflagship.engine import CompiledEnvironment
 from openflagship.ids import uuid7_text
 from openflagship.serving import Desk, Desks, InvalidError, OfrepError
 from sdk_fixtures import treatment
@@ -28,9 +28,11 @@ class Told:
         self.exposures.append(said)
 
 
-def _environment(**flags: Any) -> Environment:
+def _environment(**flags: Any) -> CompiledEnvironment:
     meta = {"organization": "acme", "project": "web", "key": "production", "salt": ""}
-    return Environment.from_document({"contract": 1, "environment": meta, "version": 3, "flags": flags, "segments": {}})
+    return CompiledEnvironment.from_document(
+        {"contract": 1, "environment": meta, "version": 3, "flags": flags, "segments": {}}
+    )
 
 
 @pytest.fixture

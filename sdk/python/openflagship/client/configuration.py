@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
 from openflagship.client.sse import ServerEvent
-from openflagship.engine import DecodeError, Environment
+from openflagship.engine import CompiledEnvironment, DecodeError
 
 log = logging.getLogger("openflagship")
 
@@ -34,10 +34,10 @@ class ResyncNeededError(Exception):
     """A change came that cannot be applied by itself: fetch the whole."""
 
 
-def parse_snapshot(body: bytes) -> Environment:
+def parse_snapshot(body: bytes) -> CompiledEnvironment:
     """Raises SnapshotError."""
     try:
-        return Environment.from_document(json.loads(body))
+        return CompiledEnvironment.from_document(json.loads(body))
     except DecodeError as error:
         raise SnapshotError(f"this is no snapshot: {error}") from error
     except (ValueError, RecursionError) as error:
@@ -55,7 +55,7 @@ class Configuration:
     """Public state: `environment`, read by every evaluation without a lock. Everything else is its one writer's."""
 
     def __init__(self, stale_after_seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self.environment = Environment.from_document({"contract": 1, "version": 0, "flags": {}, "segments": {}})
+        self.environment = CompiledEnvironment.from_document({"contract": 1, "version": 0, "flags": {}, "segments": {}})
         # Where it came from: "", "bootstrap", "stored", "server".
         self.source = ""
         self.etag: str | None = None
@@ -98,14 +98,16 @@ class Configuration:
         return end
 
     def adopt(
-        self, environment: Environment, source: str, *, age_seconds: float = 0.0, is_lasting: bool = False
+        self, environment: CompiledEnvironment, source: str, *, age_seconds: float = 0.0, is_lasting: bool = False
     ) -> None:
         """Take a configuration from elsewhere than the server; `is_lasting`: it never goes stale."""
         self._is_lasting = is_lasting
         self._confirmed_at = self._clock() - age_seconds
         self._swap_whole(environment, source)
 
-    def replace(self, environment: Environment, etag: str | None = None, *, is_from_stream: bool = False) -> None:
+    def replace(
+        self, environment: CompiledEnvironment, etag: str | None = None, *, is_from_stream: bool = False
+    ) -> None:
         """Take the server's snapshot.
 
         One that was fetched and is earlier than what is here came from a process that lags behind, and is passed over.
@@ -171,7 +173,7 @@ class Configuration:
 
     def _apply_snapshot(self, data: Any) -> None:
         try:
-            environment = Environment.from_document(data)
+            environment = CompiledEnvironment.from_document(data)
         except DecodeError as error:
             raise SnapshotError(f"this is no snapshot: {error}") from error
         self.replace(environment, is_from_stream=True)
@@ -186,12 +188,12 @@ class Configuration:
             del self._ahead[key]
         flags[key] = document
 
-    def _swap_whole(self, environment: Environment, source: str) -> None:
+    def _swap_whole(self, environment: CompiledEnvironment, source: str) -> None:
         self._swap(environment, source, None)
         if self.tap is not None:
             self.tap(None)
 
-    def _swap(self, environment: Environment, source: str, keys: frozenset[str] | None) -> None:
+    def _swap(self, environment: CompiledEnvironment, source: str, keys: frozenset[str] | None) -> None:
         self.environment = environment
         self.source = source
         for listener in self._listeners:

@@ -24,7 +24,7 @@ from openflagship.client.sender import Sender
 from openflagship.client.status import Status
 from openflagship.client.stores import FileStore, SnapshotStore
 from openflagship.client.synchroniser import Synchroniser
-from openflagship.engine import DecodeError, Environment
+from openflagship.engine import CompiledEnvironment, DecodeError
 
 log = logging.getLogger("openflagship")
 
@@ -165,7 +165,7 @@ class ClientCore(Evaluation):
             return
         try:
             if isinstance(bootstrap, Mapping):
-                environment = Environment.from_document(json.loads(json.dumps(bootstrap)))
+                environment = CompiledEnvironment.from_document(json.loads(json.dumps(bootstrap)))
             else:
                 environment = parse_snapshot(Path(bootstrap).read_bytes())
         except (DecodeError, SnapshotError, TypeError, OSError) as error:

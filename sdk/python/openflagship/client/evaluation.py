@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from openflagship.client.configuration import Configuration
 from openflagship.client.events import EventQueue
-from openflagship.engine import Answer, Context, Environment
+from openflagship.engine import Answer, CompiledEnvironment, Context
 from openflagship.engine.answer import FLAG_NOT_FOUND, GENERAL, failure
 
 log = logging.getLogger("openflagship")
@@ -124,11 +124,11 @@ class Evaluation:
         return self._configuration.listen(listener)
 
     @property
-    def environment(self) -> Environment:
+    def environment(self) -> CompiledEnvironment:
         """The configuration that is evaluated from, immutable."""
         return self._configuration.environment
 
-    def _overridden(self, environment: Environment, flag_key: str, context: Context, default: Any) -> Answer:
+    def _overridden(self, environment: CompiledEnvironment, flag_key: str, context: Context, default: Any) -> Answer:
         override = self.overrides[flag_key]
         answer: Answer = override(environment, flag_key, context, default)
         return answer

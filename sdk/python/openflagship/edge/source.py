@@ -14,7 +14,7 @@ from typing import Any
 
 from openflagship.client import AsyncFlagShip
 from openflagship.client.sse import ServerEvent
-from openflagship.engine import Answer, Context, Environment
+from openflagship.engine import Answer, CompiledEnvironment, Context
 from openflagship.serving import Desk
 
 MOST_EVENTS_KEPT = 1_000
@@ -94,7 +94,7 @@ class Source:
         self._events: deque[tuple[int, bytes]] = deque(maxlen=MOST_EVENTS_KEPT)
         # From which version on every later event is kept.
         self._kept_from = client.environment.version
-        self._made: tuple[Environment, bytes, bytes, str] | None = None
+        self._made: tuple[CompiledEnvironment, bytes, bytes, str] | None = None
         client.pass_changes_to(self)
 
     @property

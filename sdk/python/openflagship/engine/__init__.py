@@ -22,12 +22,12 @@ from openflagship.engine.decode import (
     validate_environment,
 )
 from openflagship.engine.encode import encode_flag, encode_segment, encode_tree
-from openflagship.engine.environment import CompiledFlag, CompiledSegment, Environment
-from openflagship.engine.explain import Explanation, Step
+from openflagship.engine.environment import CompiledEnvironment, CompiledFlag, CompiledSegment
+from openflagship.engine.explain import Explanation, TraceStep
 from openflagship.engine.impact import Impact, Move, Sample, impact
 from openflagship.engine.links import find_prerequisite_cycle, find_segment_cycle
-from openflagship.engine.model import FlagConfig, SegmentConfig
-from openflagship.engine.problems import DecodeError, Problem
+from openflagship.engine.model import FlagDefinition, SegmentDefinition
+from openflagship.engine.problems import DecodeError, DocumentProblem
 
 __all__ = [
     "BUCKETS",
@@ -35,19 +35,19 @@ __all__ = [
     "Allocation",
     "AllocationRange",
     "Answer",
+    "CompiledEnvironment",
     "CompiledFlag",
     "CompiledSegment",
     "Context",
     "DecodeError",
-    "Environment",
+    "DocumentProblem",
     "Explanation",
-    "FlagConfig",
+    "FlagDefinition",
     "Impact",
     "Move",
-    "Problem",
     "Sample",
-    "SegmentConfig",
-    "Step",
+    "SegmentDefinition",
+    "TraceStep",
     "bucket",
     "deal",
     "decode_flag",

@@ -24,7 +24,7 @@ from openflagship.engine.answer import (
 )
 from openflagship.engine.bucketing import BUCKETS, AllocationRange
 from openflagship.engine.codegen import Generated, Writer
-from openflagship.engine.model import FlagConfig, Node, SegmentConfig, conditions_of
+from openflagship.engine.model import FlagDefinition, Node, SegmentDefinition, conditions_of
 
 Memo = dict[Any, Any]
 _MOST_BRANCHES: Final = 6
@@ -58,7 +58,7 @@ class FlagCode:
 
     __slots__ = ("_careful", "_fast", "config", "prefix")
 
-    def __init__(self, config: FlagConfig, environment_salt: str) -> None:
+    def __init__(self, config: FlagDefinition, environment_salt: str) -> None:
         self.config = config
         self.prefix = f"{environment_salt}:{config.salt}:" if environment_salt else f"{config.salt}:"
         self._fast: tuple[Generated, tuple[Decision, ...]] | None = None
@@ -84,7 +84,7 @@ class FlagCode:
 
 
 class _FlagWriter:
-    def __init__(self, config: FlagConfig, prefix: str, *, fast: bool) -> None:
+    def __init__(self, config: FlagDefinition, prefix: str, *, fast: bool) -> None:
         self.config = config
         self.prefix = prefix
         self.fast = fast
@@ -327,7 +327,7 @@ class SegmentCode:
 
     __slots__ = ("_careful", "_fast", "config")
 
-    def __init__(self, config: SegmentConfig) -> None:
+    def __init__(self, config: SegmentDefinition) -> None:
         self.config = config
         self._fast: Generated | None = None
         self._careful: Generated | None = None
@@ -346,7 +346,7 @@ class SegmentCode:
 _SEGMENT_NAMES: Final = ("recall", "odd")
 
 
-def _write_segment(config: SegmentConfig, *, fast: bool) -> Generated:
+def _write_segment(config: SegmentDefinition, *, fast: bool) -> Generated:
     writer = Writer(fast=fast, names=_SEGMENT_NAMES, is_nested=True)
     if config.excluded:
         writer.line(0, f"if c.user_id in {writer.constant(config.excluded)}: return False")

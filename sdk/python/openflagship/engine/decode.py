@@ -9,8 +9,8 @@ from typing import Any, Final
 from openflagship.engine.decode_flag import read_flag
 from openflagship.engine.decode_tree import read_segment, read_tree
 from openflagship.engine.links import link_problems
-from openflagship.engine.model import FlagConfig, Node, SegmentConfig
-from openflagship.engine.problems import DecodeError, Problem, Problems
+from openflagship.engine.model import FlagDefinition, Node, SegmentDefinition
+from openflagship.engine.problems import DecodeError, DocumentProblem, Problems
 
 # The evaluation contract this engine follows. A document says in `contract` which one it needs at least.
 CONTRACT: Final = 1
@@ -23,7 +23,7 @@ def snapshot_schema() -> dict[str, Any]:
     return schema
 
 
-def decode_flag(document: Any) -> FlagConfig:
+def decode_flag(document: Any) -> FlagDefinition:
     """The flag. Raises DecodeError with every problem in it; see `environment_problems` for those between flags."""
     problems = Problems()
     flag = read_flag(document, problems)
@@ -32,7 +32,7 @@ def decode_flag(document: Any) -> FlagConfig:
     return flag
 
 
-def decode_segment(document: Any) -> SegmentConfig:
+def decode_segment(document: Any) -> SegmentDefinition:
     """The segment. Raises DecodeError with every problem found."""
     problems = Problems()
     segment = read_segment(document, problems)
@@ -50,25 +50,25 @@ def decode_tree(document: Any) -> Node:
     return tree
 
 
-def snapshot_problems(document: Any) -> list[Problem]:
+def snapshot_problems(document: Any) -> list[DocumentProblem]:
     """Why a document is no snapshot this engine can serve at all; empty where it is one."""
     if not isinstance(document, dict):
-        return [Problem("", "wrong_type", "Give a snapshot, as an object.")]
+        return [DocumentProblem("", "wrong_type", "Give a snapshot, as an object.")]
     problems = []
     contract = document.get("contract")
     if isinstance(contract, bool) or not isinstance(contract, int) or not 1 <= contract <= CONTRACT:
         message = f"This engine knows contract {CONTRACT}, the document needs {contract!r}; update the engine."
-        problems.append(Problem("contract", "unsupported_contract", message))
+        problems.append(DocumentProblem("contract", "unsupported_contract", message))
     version = document.get("version")
     if isinstance(version, bool) or not isinstance(version, int):
-        problems.append(Problem("version", "required", "Give the configuration version, a whole number."))
+        problems.append(DocumentProblem("version", "required", "Give the configuration version, a whole number."))
     for name in ("environment", "flags", "segments"):
         if not isinstance(document.get(name, {}), dict):
-            problems.append(Problem(name, "wrong_type", "Give an object."))
+            problems.append(DocumentProblem(name, "wrong_type", "Give an object."))
     return problems
 
 
-def environment_problems(document: Any) -> list[Problem]:
+def environment_problems(document: Any) -> list[DocumentProblem]:
     """Everything wrong with a snapshot: each flag and segment by itself, then cycles, depth and unknown references."""
     found = snapshot_problems(document)
     if found:
@@ -96,8 +96,8 @@ def validate_environment(document: Any) -> None:
         raise DecodeError(problems)
 
 
-def _under(prefix: str, problems: Problems) -> list[Problem]:
+def _under(prefix: str, problems: Problems) -> list[DocumentProblem]:
     return [
-        Problem(f"{prefix}.{problem.path}" if problem.path else prefix, problem.code, problem.message)
+        DocumentProblem(f"{prefix}.{problem.path}" if problem.path else prefix, problem.code, problem.message)
         for problem in problems.found
     ]

@@ -10,7 +10,15 @@ from typing import Any, Final
 
 from openflagship.engine.bucketing import BUCKETS, AllocationRange, is_well_formed
 from openflagship.engine.decode_tree import KEY_PATTERN, KEY_REMEDY, read_all, read_tree, read_user_ids
-from openflagship.engine.model import Experiment, FlagConfig, Layer, Prerequisite, Rule, Target, Variant
+from openflagship.engine.model import (
+    Experiment,
+    FlagDefinition,
+    LayerReference,
+    Prerequisite,
+    RuleDefinition,
+    Target,
+    Variant,
+)
 from openflagship.engine.problems import Path, Problems
 
 RESERVED_KEYS: Final = frozenset({"evaluate"})
@@ -19,7 +27,7 @@ SERVED_STATUSES: Final = ("running", "paused")
 MAX_JSON_BYTES: Final = 64 * 1024
 
 
-def read_flag(document: Any, problems: Problems) -> FlagConfig | None:
+def read_flag(document: Any, problems: Problems) -> FlagDefinition | None:
     """A flag, None where a fatal problem leaves nothing to evaluate."""
     if not isinstance(document, dict):
         problems.add((), "wrong_type", "Give a flag, as an object.", fatal=True)
@@ -40,7 +48,7 @@ class _FlagReader:
         self.variants: tuple[Variant, ...] = ()
         self.variant_keys: frozenset[str] | None = None
 
-    def read(self) -> FlagConfig | None:
+    def read(self) -> FlagDefinition | None:
         key = self._key()
         kind = self._type()
         self.variants = self._variants(kind)
@@ -49,7 +57,7 @@ class _FlagReader:
             self.variant_keys = frozenset(variant.key for variant in self.variants)
         first = self.variants[0].key if self.variants else ""
         kill_switch = self.document.get("killSwitchVariant")
-        config = FlagConfig(
+        config = FlagDefinition(
             key=key,
             type=kind,
             variants=self.variants,
@@ -228,11 +236,11 @@ class _FlagReader:
 
         return self._listed("targets", read)
 
-    def _rules(self) -> tuple[Rule, ...]:
+    def _rules(self) -> tuple[RuleDefinition, ...]:
         ids: set[str] = set()
         priorities: set[int] = set()
 
-        def read(item: Any, path: Path) -> Rule | None:
+        def read(item: Any, path: Path) -> RuleDefinition | None:
             rule = self._rule(item, path)
             if rule is not None:
                 if rule.id in ids:
@@ -246,7 +254,7 @@ class _FlagReader:
 
         return tuple(sorted(self._listed("rules", read), key=lambda rule: rule.priority))
 
-    def _rule(self, item: Any, path: Path) -> Rule | None:
+    def _rule(self, item: Any, path: Path) -> RuleDefinition | None:
         if not isinstance(item, dict):
             self.problems.add(path, "wrong_type", "Give a rule, as an object.", fatal=True)
             return None
@@ -269,7 +277,7 @@ class _FlagReader:
         allocation = () if ranges is None else self._allocation(ranges, (*path, "allocation"))
         if self.problems.is_fatal:
             return None
-        return Rule(str(rule_id), priority, str(name), conditions, chosen, allocation)
+        return RuleDefinition(str(rule_id), priority, str(name), conditions, chosen, allocation)
 
     def _allocation(self, document: Any, path: Path) -> tuple[AllocationRange, ...]:
         if not isinstance(document, list):
@@ -321,19 +329,19 @@ class _FlagReader:
             return None
         return Experiment(str(key), str(status), layer, ranges, control, tree)
 
-    def _layer(self, document: Any, path: Path) -> Layer:
+    def _layer(self, document: Any, path: Path) -> LayerReference:
         salt = document.get("salt") if isinstance(document, dict) else None
         key = document.get("key") if isinstance(document, dict) else None
         if not isinstance(salt, str) or not salt or not is_well_formed(salt):
             self.problems.add((*path, "salt"), "required", "Give the layer's salt, as text.", fatal=True)
-            return Layer(None, "")
+            return LayerReference(None, "")
         if salt == self.document.get("salt", self.document.get("key")):
             remedy = "Give the layer a salt that is not the flag's: one hash for both gives all users one variant."
             self.problems.add((*path, "salt"), "shared_salt", remedy)
         if key is not None and not isinstance(key, str):
             self.problems.add((*path, "key"), "wrong_type", "Give the layer's key, or null.")
             key = None
-        return Layer(key, salt)
+        return LayerReference(key, salt)
 
     def _layer_ranges(self, document: Any, path: Path) -> tuple[tuple[int, int], ...]:
         if not isinstance(document, list):

@@ -14,7 +14,7 @@ from openflagship.engine.model import (
     Condition,
     Node,
     Not,
-    SegmentConfig,
+    SegmentDefinition,
 )
 from openflagship.engine.operators import OPERATORS, MalformedValueError
 from openflagship.engine.problems import Path, Problems
@@ -92,7 +92,7 @@ def _read_condition(document: dict[str, Any], path: Path, problems: Problems) ->
     return Condition(attribute, operator.name, value, prepared, fault)
 
 
-def read_segment(document: Any, problems: Problems) -> SegmentConfig | None:
+def read_segment(document: Any, problems: Problems) -> SegmentDefinition | None:
     """A segment, None where nothing of it can be read."""
     if not isinstance(document, dict):
         problems.add((), "wrong_type", "Give a segment, as an object.", fatal=True)
@@ -106,7 +106,7 @@ def read_segment(document: Any, problems: Problems) -> SegmentConfig | None:
     conditions = None if tree is None else read_tree(tree, ("conditions",), problems)
     if problems.is_fatal:
         return None
-    return SegmentConfig(str(key), frozenset(included), frozenset(excluded), conditions)
+    return SegmentDefinition(str(key), frozenset(included), frozenset(excluded), conditions)
 
 
 def read_user_ids(document: Any, path: Path, problems: Problems) -> tuple[str, ...]:

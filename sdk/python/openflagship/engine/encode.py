@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from openflagship.engine.model import All, Condition, Experiment, FlagConfig, Node, Not, Rule, SegmentConfig
+from openflagship.engine.model import (
+    All,
+    Condition,
+    Experiment,
+    FlagDefinition,
+    Node,
+    Not,
+    RuleDefinition,
+    SegmentDefinition,
+)
 
 
-def encode_flag(flag: FlagConfig) -> dict[str, Any]:
+def encode_flag(flag: FlagDefinition) -> dict[str, Any]:
     """The flag's document, rules by priority and ranges by bucket."""
     return {
         "key": flag.key,
@@ -31,7 +40,7 @@ def encode_flag(flag: FlagConfig) -> dict[str, Any]:
     }
 
 
-def encode_segment(segment: SegmentConfig) -> dict[str, Any]:
+def encode_segment(segment: SegmentDefinition) -> dict[str, Any]:
     """The segment's document, user ids sorted."""
     return {
         "key": segment.key,
@@ -51,7 +60,7 @@ def encode_tree(node: Node) -> dict[str, Any]:
     return {"all" if isinstance(node, All) else "any": [encode_tree(child) for child in node.nodes]}
 
 
-def _rule(rule: Rule) -> dict[str, Any]:
+def _rule(rule: RuleDefinition) -> dict[str, Any]:
     document: dict[str, Any] = {"id": rule.id, "priority": rule.priority, "name": rule.name}
     document["conditions"] = [encode_tree(node) for node in rule.conditions.nodes]
     if rule.variant is None:

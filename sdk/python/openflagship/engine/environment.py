@@ -15,9 +15,9 @@ from openflagship.engine.context import Context
 from openflagship.engine.decode import CONTRACT, snapshot_problems
 from openflagship.engine.decode_flag import read_flag
 from openflagship.engine.decode_tree import read_segment
-from openflagship.engine.explain import Explanation, Step, explain
+from openflagship.engine.explain import Explanation, TraceStep, explain
 from openflagship.engine.links import prerequisite_graph
-from openflagship.engine.problems import DecodeError, Problem, Problems
+from openflagship.engine.problems import DecodeError, DocumentProblem, Problems
 from openflagship.engine.runtime import Evaluator, Evaluators, Links, Segments, unit_of
 
 
@@ -28,7 +28,7 @@ class _Filed:
 
     def __init__(self, key: str, document: Any) -> None:
         self.key = key
-        self.problems: tuple[Problem, ...] = ()
+        self.problems: tuple[DocumentProblem, ...] = ()
         try:
             self.text = canonical(document)
         except (TypeError, ValueError, RecursionError):
@@ -86,7 +86,7 @@ class CompiledSegment(_Filed):
         self.code = None if config is None else SegmentCode(config)
 
 
-class Environment:
+class CompiledEnvironment:
     """Evaluates an environment's flags. Build it with `from_document`, follow changes with `replace`.
 
     Values of json flags are the configuration's own objects; callers must not change them.
@@ -115,7 +115,7 @@ class Environment:
         self.stale = evaluators.stale
 
     @classmethod
-    def from_document(cls, document: Any) -> Environment:
+    def from_document(cls, document: Any) -> CompiledEnvironment:
         """Compiles a snapshot. A flag that cannot be read answers PARSE_ERROR, everything else is served.
 
         Raises DecodeError only where the document as a whole is no snapshot, or needs a later contract.
@@ -131,7 +131,7 @@ class Environment:
         evaluators = Evaluators(codes, Segments(_segment_codes(segments)), _links(codes), document["version"], False)
         return cls(meta, flags, segments, evaluators)
 
-    def prepare(self) -> Environment:
+    def prepare(self) -> CompiledEnvironment:
         """Writes and binds every flag's function now rather than at its first evaluation; gives itself back.
 
         Worth it ahead of traffic: a flag of ten rules takes up to a millisecond the first time, a new version of the
@@ -186,7 +186,7 @@ class Environment:
                 return explain(self._evaluators, flag.config, context, answer)
             except Exception as error:  # noqa: BLE001 a trace looks at more than the answer needed, and may trip over it
                 facts = {"errorCode": GENERAL, "detail": type(error).__name__}
-        return Explanation(str(key), None, answer, (Step("error", True, facts),))
+        return Explanation(str(key), None, answer, (TraceStep("error", True, facts),))
 
     def unit(self, key: str, context: Context) -> str | None:
         """The unit the flag hashes for this context; None for an unknown flag too."""
@@ -198,7 +198,7 @@ class Environment:
         version: int,
         flags: Mapping[str, Any] | None = None,
         segments: Mapping[str, Any] | None = None,
-    ) -> Environment:
+    ) -> CompiledEnvironment:
         """The environment with the documents given in place of the old ones, None removing one; all else is shared."""
         old = self._evaluators
         new_flags, codes, links = dict(self.flags), old.codes, old.links
@@ -219,15 +219,17 @@ class Environment:
                 else:
                     new_segments[key] = CompiledSegment(key, document)
             members = Segments(_segment_codes(new_segments))
-        return Environment(self._meta, new_flags, new_segments, Evaluators(codes, members, links, version, self.stale))
+        return CompiledEnvironment(
+            self._meta, new_flags, new_segments, Evaluators(codes, members, links, version, self.stale)
+        )
 
-    def with_staleness(self, stale: bool) -> Environment:
+    def with_staleness(self, stale: bool) -> CompiledEnvironment:
         """The same configuration, its answers marked stale or not."""
         if stale == self.stale:
             return self
         old = self._evaluators
         evaluators = Evaluators(old.codes, old.segments, old.links, old.version, stale)
-        return Environment(self._meta, dict(self.flags), dict(self.segments), evaluators)
+        return CompiledEnvironment(self._meta, dict(self.flags), dict(self.segments), evaluators)
 
     def document(self) -> dict[str, Any]:
         """The snapshot this environment stands for: `from_document` of it gives an equal one."""

@@ -22,7 +22,7 @@ from openflagship.engine.answer import (
 )
 from openflagship.engine.bucketing import AllocationRange, bucket, number_of
 from openflagship.engine.context import Context
-from openflagship.engine.model import All, Condition, FlagConfig, Node, Not, Rule
+from openflagship.engine.model import All, Condition, FlagDefinition, Node, Not, RuleDefinition
 from openflagship.engine.operators import BOOLEAN, LISTS, NOT_IN_SEGMENT, NUMBER, OPERATORS, TEXT, kind_of
 from openflagship.engine.runtime import Evaluators, Segments, unit_of
 
@@ -30,7 +30,7 @@ _LONGEST_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TraceStep:
     """One step of the order of evaluation. `facts` is JSON; `decides` marks the step the answer comes from."""
 
     name: str
@@ -45,7 +45,7 @@ class Explanation:
     flag_key: str
     unit: str | None
     answer: Answer
-    steps: tuple[Step, ...]
+    steps: tuple[TraceStep, ...]
 
     def to_dict(self) -> dict[str, Any]:
         steps = [{"step": step.name, "decides": step.decides, **step.facts} for step in self.steps]
@@ -66,22 +66,22 @@ class Conclusion:
 class Walk:
     """One evaluation of one flag, with a trace."""
 
-    def __init__(self, evaluators: Evaluators, config: FlagConfig, context: Context) -> None:
+    def __init__(self, evaluators: Evaluators, config: FlagDefinition, context: Context) -> None:
         self.evaluators = evaluators
         self.config = config
         self.context = context
         self.unit = unit_of(config.bucket_by, context)
-        self.steps: list[Step] = []
+        self.steps: list[TraceStep] = []
         self.tree = TreeWalk(evaluators.segments, context)
 
     def run(self) -> Conclusion:
         conclusion = self._conclude()
         last = self.steps[-1]
-        self.steps[-1] = Step(last.name, True, last.facts)
+        self.steps[-1] = TraceStep(last.name, True, last.facts)
         return conclusion
 
     def _note(self, name: str, /, **facts: Any) -> None:
-        self.steps.append(Step(name, False, facts))
+        self.steps.append(TraceStep(name, False, facts))
 
     def _conclude(self) -> Conclusion:
         config = self.config
@@ -143,7 +143,7 @@ class Walk:
         self._note("targets", userId=user_id, variant=variant)
         return variant
 
-    def _rule(self, rule: Rule) -> str | None:
+    def _rule(self, rule: RuleDefinition) -> str | None:
         holds, conditions = self.tree.nodes(rule.conditions.nodes)
         is_match = all(holds)
         facts: dict[str, Any] = {"id": rule.id, "name": rule.name, "priority": rule.priority, "matched": is_match}
@@ -285,7 +285,7 @@ def type_name(value: Any) -> str:
     return names.get(kind_of(value) or "", f"of the type {type(value).__name__}")
 
 
-def explain(evaluators: Evaluators, config: FlagConfig, context: Context, answer: Answer) -> Explanation:
+def explain(evaluators: Evaluators, config: FlagDefinition, context: Context, answer: Answer) -> Explanation:
     """How the flag's answer came about for this context."""
     walk = Walk(evaluators, config, context)
     walk.run()

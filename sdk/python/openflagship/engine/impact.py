@@ -13,7 +13,7 @@ from openflagship.engine.bucketing import BUCKETS
 from openflagship.engine.compile import FlagCode
 from openflagship.engine.context import Context
 from openflagship.engine.decode import CONTRACT
-from openflagship.engine.environment import CompiledFlag, Environment
+from openflagship.engine.environment import CompiledEnvironment, CompiledFlag
 
 EVERYONE: Final = "everyone"
 UNDECIDED: Final = "undecided"
@@ -93,8 +93,8 @@ class _Outcome:
 
 
 def impact(
-    before: Environment | Mapping[str, Any],
-    after: Environment | Mapping[str, Any],
+    before: CompiledEnvironment | Mapping[str, Any],
+    after: CompiledEnvironment | Mapping[str, Any],
     contexts: Iterable[Context] | None = None,
     *,
     key: str | None = None,
@@ -104,7 +104,7 @@ def impact(
     Documents are taken without an environment: no salt, segments or prerequisites. Raises ValueError where the key is
     needed and missing.
     """
-    if isinstance(before, Environment) and isinstance(after, Environment):
+    if isinstance(before, CompiledEnvironment) and isinstance(after, CompiledEnvironment):
         if key is None:
             raise ValueError("Name the flag whose change is looked at by its key.")
         return _impact(before, after, key, contexts)
@@ -112,15 +112,17 @@ def impact(
     return _impact(_alone(before, key), _alone(after, key), key, contexts)
 
 
-def _alone(flag: Environment | Mapping[str, Any], key: str) -> Environment:
-    if isinstance(flag, Environment):
+def _alone(flag: CompiledEnvironment | Mapping[str, Any], key: str) -> CompiledEnvironment:
+    if isinstance(flag, CompiledEnvironment):
         raise ValueError("Give two environments or two flags, not one of each.")  # noqa: TRY004 one error for a bad call
     # Its own key may be the salt that is hashed.
     document = {"salt": flag.get("key"), **flag} if isinstance(flag.get("key"), str) else dict(flag)
-    return Environment.from_document({"contract": CONTRACT, "version": 0, "flags": {key: document}})
+    return CompiledEnvironment.from_document({"contract": CONTRACT, "version": 0, "flags": {key: document}})
 
 
-def _impact(before: Environment, after: Environment, key: str, contexts: Iterable[Context] | None) -> Impact:
+def _impact(
+    before: CompiledEnvironment, after: CompiledEnvironment, key: str, contexts: Iterable[Context] | None
+) -> Impact:
     old, new = before.flags.get(key), after.flags.get(key)
     pairs = _pairs(_outcome(old), _outcome(new))
     moves = [Move(*pair, float(share)) for pair, share in pairs.items() if pair[0] != pair[1]]
@@ -205,7 +207,7 @@ def _marginal(pairs: Mapping[Pair, Fraction], side: int) -> dict[str | None, flo
     return {variant: float(share) for variant, share in shares.items()}
 
 
-def _sample(before: Environment, after: Environment, key: str, contexts: Iterable[Context]) -> Sample:
+def _sample(before: CompiledEnvironment, after: CompiledEnvironment, key: str, contexts: Iterable[Context]) -> Sample:
     counts: Counter[Pair] = Counter()
     size = 0
     for context in contexts:

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from openflagship.engine.model import FlagConfig, SegmentConfig, segment_keys_of
-from openflagship.engine.problems import Problem
+from openflagship.engine.model import FlagDefinition, SegmentDefinition, segment_keys_of
+from openflagship.engine.problems import DocumentProblem
 
 MAX_PREREQUISITE_DEPTH: Final = 10
 
 Graph = Mapping[str, Sequence[str]]
 
 
-def prerequisite_graph(flags: Iterable[FlagConfig]) -> dict[str, list[str]]:
+def prerequisite_graph(flags: Iterable[FlagDefinition]) -> dict[str, list[str]]:
     """For every flag with prerequisites, the keys of the flags it asks for."""
     return {flag.key: [other.flag_key for other in flag.prerequisites] for flag in flags if flag.prerequisites}
 
 
-def segment_graph(segments: Iterable[SegmentConfig]) -> dict[str, list[str]]:
+def segment_graph(segments: Iterable[SegmentDefinition]) -> dict[str, list[str]]:
     """For every segment that uses others, their keys."""
     graph = {segment.key: list(dict.fromkeys(segment_keys_of(segment.conditions))) for segment in segments}
     return {key: others for key, others in graph.items() if others}
@@ -107,17 +107,19 @@ def find_cycle(graph: Graph) -> tuple[str, ...] | None:
         seen.add(following)
 
 
-def find_prerequisite_cycle(flags: Mapping[str, FlagConfig]) -> tuple[str, ...] | None:
+def find_prerequisite_cycle(flags: Mapping[str, FlagDefinition]) -> tuple[str, ...] | None:
     """One cycle of prerequisites, such as ("a", "b", "a"), or None."""
     return find_cycle(prerequisite_graph(flags.values()))
 
 
-def find_segment_cycle(segments: Mapping[str, SegmentConfig]) -> tuple[str, ...] | None:
+def find_segment_cycle(segments: Mapping[str, SegmentDefinition]) -> tuple[str, ...] | None:
     """One cycle of segments that use each other, or None."""
     return find_cycle(segment_graph(segments.values()))
 
 
-def link_problems(flags: Mapping[str, FlagConfig], segments: Mapping[str, SegmentConfig]) -> list[Problem]:
+def link_problems(
+    flags: Mapping[str, FlagDefinition], segments: Mapping[str, SegmentDefinition]
+) -> list[DocumentProblem]:
     """What is wrong between flags and between segments, which no single document shows."""
     problems = []
     cycle = find_prerequisite_cycle(flags)
@@ -126,7 +128,7 @@ def link_problems(flags: Mapping[str, FlagConfig], segments: Mapping[str, Segmen
     for key, depth in depths(prerequisite_graph(flags.values())).items():
         if depth > MAX_PREREQUISITE_DEPTH:
             message = f"{key!r} stands on a chain of {depth} prerequisites; keep it to {MAX_PREREQUISITE_DEPTH}."
-            problems.append(Problem(f"flags.{key}.prerequisites", "prerequisite_depth", message))
+            problems.append(DocumentProblem(f"flags.{key}.prerequisites", "prerequisite_depth", message))
     for flag in flags.values():
         for number, prerequisite in enumerate(flag.prerequisites):
             other = flags.get(prerequisite.flag_key)
@@ -134,16 +136,16 @@ def link_problems(flags: Mapping[str, FlagConfig], segments: Mapping[str, Segmen
             path = f"flags.{flag.key}.prerequisites[{number}]"
             if other is None:
                 message = f"There is no flag {prerequisite.flag_key!r} in this environment; name one there is."
-                problems.append(Problem(f"{path}.flagKey", "unknown_flag", message))
+                problems.append(DocumentProblem(f"{path}.flagKey", "unknown_flag", message))
             elif not known.issuperset(prerequisite.variants):
                 message = f"{prerequisite.flag_key!r} has the variants {', '.join(sorted(known))}; list some of these."
-                problems.append(Problem(f"{path}.variants", "unknown_variant", message))
+                problems.append(DocumentProblem(f"{path}.variants", "unknown_variant", message))
     cycle = find_segment_cycle(segments)
     if cycle is not None:
         problems.append(_cycle_problem("segments", cycle, "conditions", "segment_cycle"))
     return problems
 
 
-def _cycle_problem(collection: str, cycle: Sequence[str], field: str, code: str) -> Problem:
+def _cycle_problem(collection: str, cycle: Sequence[str], field: str, code: str) -> DocumentProblem:
     message = f"{' → '.join(cycle)} is a cycle; remove one of its links."
-    return Problem(f"{collection}.{cycle[0]}.{field}", code, message)
+    return DocumentProblem(f"{collection}.{cycle[0]}.{field}", code, message)

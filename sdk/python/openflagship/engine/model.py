@@ -71,7 +71,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class RuleDefinition:
     """Its conditions are AND-ed. It serves `variant`, or where that is None its `allocation`."""
 
     id: str
@@ -83,7 +83,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class LayerReference:
     key: str | None
     salt: str
 
@@ -94,14 +94,14 @@ class Experiment:
 
     id: str
     status: str
-    layer: Layer
+    layer: LayerReference
     ranges: tuple[tuple[int, int], ...]
     control_variant: str
     audience: Node | None
 
 
 @dataclass(frozen=True, slots=True)
-class FlagConfig:
+class FlagDefinition:
     """A flag as one environment sees it; rules by ascending priority, allocations by bucket."""
 
     key: str
@@ -115,7 +115,7 @@ class FlagConfig:
     salt: str
     prerequisites: tuple[Prerequisite, ...]
     targets: tuple[Target, ...]
-    rules: tuple[Rule, ...]
+    rules: tuple[RuleDefinition, ...]
     experiment: Experiment | None
     allocation: tuple[AllocationRange, ...]
     metadata: Mapping[str, Any]
@@ -128,7 +128,7 @@ class FlagConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class SegmentConfig:
+class SegmentDefinition:
     """An audience: `excluded` wins over `included`, which wins over `conditions`."""
 
     key: str

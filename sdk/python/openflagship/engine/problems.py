@@ -9,7 +9,7 @@ Path = tuple["str | int", ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class DocumentProblem:
     """One thing wrong: the field, as in `rules[2].conditions[0].value` (empty: the whole document), and what to do."""
 
     path: str
@@ -20,7 +20,7 @@ class Problem:
 class DecodeError(ValueError):
     """A document was refused; `problems` lists everything wrong with it."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[DocumentProblem]) -> None:
         self.problems = tuple(problems)
         super().__init__("; ".join(f"{problem.path or 'document'}: {problem.message}" for problem in self.problems))
 
@@ -31,11 +31,11 @@ class Problems:
     __slots__ = ("found", "is_fatal")
 
     def __init__(self) -> None:
-        self.found: list[Problem] = []
+        self.found: list[DocumentProblem] = []
         self.is_fatal = False
 
     def add(self, path: Path, code: str, message: str, *, fatal: bool = False) -> None:
-        self.found.append(Problem(path_text(path), code, message))
+        self.found.append(DocumentProblem(path_text(path), code, message))
         self.is_fatal = self.is_fatal or fatal
 
 
