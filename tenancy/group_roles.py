@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_RANKS = {"viewer": 0, "editor": 1, "admin": 2, "owner": 3}
+from tenancy.roles import Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Grant:
     """A role somewhere."""
 
     scope: Scope
-    role: str
+    role: Role
 
 
 GroupRoles = Mapping[str, tuple[Grant, ...]]
@@ -38,25 +38,26 @@ def read_group_roles(value: Any) -> GroupRoles:
 
 
 def _read(text: str) -> Grant:
-    place, colon, role = text.rpartition(":")
+    place, colon, name = text.rpartition(":")
     parts = place.split("/")
-    if not colon or not all(parts) or len(parts) > 3 or role not in _RANKS:
+    if not colon or not all(parts) or len(parts) > 3 or name not in Role:
         raise ValueError(
             f"has {text!r}; write organization:role, organization/project:role or "
-            "organization/project/environment:role, with owner, admin, editor or viewer"
+            f"organization/project/environment:role, with one of the roles {', '.join(Role.values)}"
         )
-    if role == "owner" and len(parts) > 1:
+    role = Role(name)
+    if role.is_for_organizations_alone and len(parts) > 1:
         raise ValueError(f"has {text!r}; only a whole organization has owners")
     return Grant(Scope(*parts), role)
 
 
-def roles_of(groups: Iterable[str], mapping: GroupRoles) -> dict[Scope, str | None]:
+def roles_of(groups: Iterable[str], mapping: GroupRoles) -> dict[Scope, Role | None]:
     """For each place the mapping knows, the strongest role those groups give there; None where they give none."""
     member_of = set(groups)
-    found: dict[Scope, str | None] = {}
+    found: dict[Scope, Role | None] = {}
     for group, grants in mapping.items():
         for grant in grants:
             best = found.setdefault(grant.scope, None)
-            if group in member_of and (best is None or _RANKS[grant.role] > _RANKS[best]):
+            if group in member_of and (best is None or grant.role.rank > best.rank):
                 found[grant.scope] = grant.role
     return found

@@ -9,27 +9,12 @@ from django.db.models import Q
 from openflagship.ids import uuid7
 
 from audit.places import Place
+from tenancy.roles import Role
 
 slug_syntax = RegexValidator(
     r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z",
     "Use lower-case letters, digits and hyphens, at most 63, beginning and ending with a letter or digit.",
 )
-
-
-class Role(models.TextChoices):
-    """What a member may do; each role may all that the ones after it may."""
-
-    OWNER = "owner", "Owner"
-    ADMIN = "admin", "Admin"
-    EDITOR = "editor", "Editor"
-    VIEWER = "viewer", "Viewer"
-
-    @property
-    def rank(self) -> int:
-        return (Role.VIEWER, Role.EDITOR, Role.ADMIN, Role.OWNER).index(self)
-
-    def covers(self, needed: "Role") -> bool:
-        return self.rank >= needed.rank
 
 
 class User(AbstractUser):

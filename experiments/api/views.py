@@ -15,8 +15,9 @@ from experiments.design.preflight import check_before_start
 from experiments.documents import experiment_resource, metric_resource, stored_result_resource
 from experiments.models import Experiment
 from tenancy.api.request import Request
-from tenancy.api.views import WHERE, EnvironmentView, changed, choice, created, paginated, payload, refuse_unknown
+from tenancy.api.views import WHERE, EnvironmentView, changed, choice, created, paginated, payload
 from tenancy.models import Role
+from tenancy.refusals import refuse_unknown
 
 
 class MetricsView(EnvironmentView):

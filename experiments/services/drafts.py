@@ -12,6 +12,7 @@ from experiments.models import Experiment, ExperimentMetric, Metric
 from flags.documents import flag_document, weights_of
 from flags.models import Layer
 from tenancy.errors import Problem
+from tenancy.refusals import unknown_fields
 
 FIELDS = frozenset(
     {
@@ -46,9 +47,7 @@ class Draft:
 def apply(draft: Draft, payload: Mapping[str, Any], metrics: Mapping[str, Metric]) -> None:
     """Put the payload onto the draft; `metrics` are the project's, by key. Problems gather in `draft.problems`."""
     experiment = draft.experiment
-    for name in payload:
-        if name not in FIELDS and name not in READ_ONLY_FIELDS:
-            draft.refuse(name, "unknown_field", f"There is no field {name!r}; leave it out.")
+    draft.problems += unknown_fields(payload, FIELDS | READ_ONLY_FIELDS)
     for name, attribute in (
         ("name", "name"),
         ("hypothesis", "hypothesis"),
@@ -150,9 +149,7 @@ def _uses(draft: Draft, payload: Mapping[str, Any], metrics: Mapping[str, Metric
 
 def _apply_analysis(draft: Draft, analysis: Mapping[str, Any]) -> None:
     experiment = draft.experiment
-    for name in analysis:
-        if name not in _ANALYSIS:
-            draft.refuse(f"analysis.{name}", "unknown_field", f"There is no field {name!r}; leave it out.")
+    draft.problems += unknown_fields(analysis, _ANALYSIS, within="analysis")
     experiment.planned_users = analysis.get("plannedUsers")
     planned = Experiment.Method.OBRIEN_FLEMING if experiment.planned_users else Experiment.Method.ALWAYS_VALID
     experiment.method = analysis.get("method", planned)

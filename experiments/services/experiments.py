@@ -18,6 +18,7 @@ from flags.services import set_experiment, version_log
 from flags.services.layers import reserve_range
 from tenancy.errors import Conflict, Invalid
 from tenancy.models import Environment
+from tenancy.refusals import refuse_stale
 
 
 def locked_experiment(environment: Environment, pk: Any) -> Experiment:
@@ -77,7 +78,7 @@ def update_experiment(
     """
     experiment = locked_experiment(environment, pk)
     before = experiment_resource(experiment)
-    refuse_stale(experiment, version)
+    refuse_stale("experiment", before, version)
     if payload.get("flagKey", before["flagKey"]) != before["flagKey"]:
         raise Invalid("The flag of an experiment never changes; create another.", attr="flagKey", code="immutable")
     full = dict(payload) if is_partial else {**_defaults(experiment), **payload}
@@ -185,17 +186,6 @@ def serve(actor: Actor, experiment: Experiment, salt: str | None = None) -> Flag
         section=experiment_section(experiment, ranges),
         salt=salt,
     )
-
-
-def refuse_stale(experiment: Experiment, version: int | None) -> None:
-    """`version` is the one that was read; None skips the check (console actions and jobs)."""
-    if version is not None and version != experiment.version:
-        raise Conflict(
-            f"The experiment is at version {experiment.version}, and you changed version {version}. Read it again.",
-            code="version_conflict",
-            attr="version",
-            current=experiment_resource(experiment),
-        )
 
 
 def _check(draft: drafts.Draft, environment: Environment, payload: Mapping[str, Any]) -> None:

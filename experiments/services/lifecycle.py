@@ -16,13 +16,14 @@ from experiments.documents import experiment_resource, split_of
 from experiments.models import Experiment, Phase
 from experiments.selectors import get_experiment, metrics
 from experiments.services import drafts
-from experiments.services.experiments import locked_experiment, refuse_stale, serve
+from experiments.services.experiments import locked_experiment, serve
 from experiments.signals import experiment_changed
 from flags.models import FlagConfig
 from flags.services import set_experiment, update_flag
 from flags.services.layers import release_range
 from tenancy.errors import Conflict, Invalid
 from tenancy.models import Environment
+from tenancy.refusals import refuse_stale
 
 _RESTART_FIELDS = frozenset({"rollout", "audience", "trafficPercent", "reason", "version"})
 
@@ -43,7 +44,7 @@ def start_experiment(
     """
     experiment = locked_experiment(environment, pk)
     before = experiment_resource(experiment)
-    refuse_stale(experiment, version)
+    refuse_stale("experiment", before, version)
     _require(experiment, "start", Experiment.Status.DRAFT)
     moment = _moment(at)
     preflight = check_before_start(experiment)
@@ -69,7 +70,7 @@ def pause_experiment(
     if experiment.status == Experiment.Status.PAUSED:
         return experiment
     before = experiment_resource(experiment)
-    refuse_stale(experiment, version)
+    refuse_stale("experiment", before, version)
     _require(experiment, "pause", Experiment.Status.RUNNING)
     experiment.status = Experiment.Status.PAUSED
     _save(experiment)
@@ -89,7 +90,7 @@ def resume_experiment(
     if experiment.status == Experiment.Status.RUNNING:
         return experiment
     before = experiment_resource(experiment)
-    refuse_stale(experiment, version)
+    refuse_stale("experiment", before, version)
     _require(experiment, "resume", Experiment.Status.PAUSED)
     experiment.status = Experiment.Status.RUNNING
     if experiment.ends_at is not None and experiment.ends_at <= timezone.now():
@@ -119,7 +120,7 @@ def restart_experiment(
     """
     experiment = locked_experiment(environment, pk)
     before = experiment_resource(experiment)
-    refuse_stale(experiment, version)
+    refuse_stale("experiment", before, version)
     _require(experiment, "restart", *Experiment.SERVED)
     changes = dict(changes or {})
     unknown = sorted(changes.keys() - _RESTART_FIELDS)
@@ -192,7 +193,7 @@ def complete_experiment(
     """
     experiment = locked_experiment(environment, pk)
     before = experiment_resource(experiment)
-    refuse_stale(experiment, version)
+    refuse_stale("experiment", before, version)
     _require(experiment, "complete", *Experiment.SERVED)
     shipped = _decided(experiment, decision, variant)
     moment, flag_key = _now(), experiment.config.flag.key

@@ -12,6 +12,7 @@ from experiments.models import Experiment, Metric
 from experiments.selectors import get_metric
 from tenancy.errors import Conflict, Invalid, Problem
 from tenancy.models import Environment, Project
+from tenancy.refusals import refuse_stale, unknown_fields
 from tenancy.services import clean
 
 _FIELDS = {
@@ -85,13 +86,7 @@ def update_metric(
     metric = _locked(environment.project, key)
     before = metric_resource(metric)
     meaning = [getattr(metric, field) for field in _MEANING]
-    if version is not None and version != metric.version:
-        raise Conflict(
-            f"The metric is at version {metric.version}, and you changed version {version}. Read it again.",
-            code="version_conflict",
-            attr="version",
-            current=before,
-        )
+    refuse_stale("metric", before, version)
     if payload.get("key", key) != key:
         raise Invalid("The key of a metric never changes; create another metric.", attr="key", code="immutable")
     _apply(metric, payload, is_partial=is_partial)
@@ -133,8 +128,7 @@ def _locked(project: Project, key: str) -> Metric:
 
 
 def _apply(metric: Metric, payload: Mapping[str, Any], *, is_partial: bool) -> None:
-    unknown = [name for name in payload if name not in _FIELDS and name not in _READ_ONLY]
-    problems = [Problem(name, "unknown_field", f"There is no field {name!r}; leave it out.") for name in unknown]
+    problems = unknown_fields(payload, _FIELDS.keys() | _READ_ONLY)
     blank = Metric()
     for name, field in _FIELDS.items():
         if name in payload:

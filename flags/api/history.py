@@ -12,7 +12,8 @@ from flags.documents import flag_resource
 from flags.versions import history
 from tenancy.api.request import Request
 from tenancy.api.serializers import AuditEntrySerializer
-from tenancy.api.views import WHERE, EnvironmentView, paginate, paginated, payload, refuse_unknown
+from tenancy.api.views import WHERE, EnvironmentView, paginate, paginated, payload
+from tenancy.refusals import refuse_unknown
 
 
 class VersionsView(EnvironmentView):

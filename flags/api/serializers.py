@@ -8,6 +8,7 @@ from rest_framework.exceptions import ErrorDetail
 
 from flags.models import Flag
 from tenancy.api.fields import ChoiceField
+from tenancy.refusals import unknown_field
 
 
 class Part(serializers.Serializer[Any]):
@@ -18,8 +19,7 @@ class Part(serializers.Serializer[Any]):
             unknown = [str(name) for name in data if name not in self.fields]
             if unknown:
                 raise serializers.ValidationError({
-                    name: ErrorDetail(f"There is no field {name!r}; leave it out.", code="unknown_field")
-                    for name in unknown
+                    name: ErrorDetail(unknown_field(name), code="unknown_field") for name in unknown
                 })  # fmt: skip
         return super().to_internal_value(data)
 

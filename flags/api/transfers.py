@@ -16,9 +16,10 @@ from flags.exchange.formats import FORMATS, convert
 from flags.services.transfer import Report
 from tenancy import access
 from tenancy.api.request import Request
-from tenancy.api.views import TENANT, WHERE, EnvironmentView, payload, refuse_unknown
+from tenancy.api.views import TENANT, WHERE, EnvironmentView, payload
 from tenancy.errors import Invalid
 from tenancy.models import Environment, Role
+from tenancy.refusals import refuse_unknown
 
 _PROJECT = [WHERE[0], TENANT]
 

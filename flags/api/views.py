@@ -20,8 +20,9 @@ from flags.versions import history
 from tenancy import access
 from tenancy.api.audit import instant
 from tenancy.api.request import Request
-from tenancy.api.views import WHERE, EnvironmentView, choice, created, paginate, payload, refuse_unknown, version_of
+from tenancy.api.views import WHERE, EnvironmentView, choice, created, paginate, payload, version_of
 from tenancy.models import Environment, Role
+from tenancy.refusals import refuse_unknown
 
 
 def with_project_editor(view: EnvironmentView, request: Request) -> Environment:

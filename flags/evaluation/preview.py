@@ -12,6 +12,7 @@ from flags.versions.history import document_for, version_at
 from flags.versions.loading import floor_of, load_document
 from tenancy.errors import Invalid, NotFound, Problem
 from tenancy.models import Environment
+from tenancy.refusals import unknown_fields
 
 _FIELDS = {"flagKey", "userId", "attributes", "defaultValue", "configVersion", "at", "config"}
 
@@ -22,11 +23,7 @@ def preview(environment: Environment, body: Mapping[str, Any]) -> dict[str, Any]
     user_id, attributes = body.get("userId"), body.get("attributes") or {}
     check_attributes(user_id, attributes, problems)
     context = Context(user_id, attributes)
-    problems += [
-        Problem(name, "unknown_field", f"There is no field {name!r}; leave it out.")
-        for name in body
-        if name not in _FIELDS
-    ]
+    problems += unknown_fields(body, _FIELDS)
     chosen = [name for name in ("configVersion", "at", "config") if body.get(name) is not None]
     if len(chosen) > 1:
         problems.append(Problem(chosen[1], "ambiguous", f"Send either {' or '.join(chosen)}."))

@@ -14,9 +14,9 @@ from openflagship.ids import uuid7
 from flags.documents import allocate, flag_document, rollout_of, weights_of
 from flags.models import Flag, FlagConfig, Rule
 from flags.selectors import get_config
-from flags.services.recording import unknown_fields
 from tenancy.errors import Conflict, Invalid, Problem
 from tenancy.models import Environment
+from tenancy.refusals import refuse_if_any, unknown_fields
 from tenancy.services.rows import camel
 
 BOOLEAN_VARIANTS = [{"key": "control", "value": False}, {"key": "treatment", "value": True}]
@@ -233,11 +233,6 @@ def refuse_immutable(flag: Flag, payload: Mapping[str, Any]) -> None:
     for name, there in (("key", flag.key), ("type", flag.type)):
         if payload.get(name, there) != there:
             raise Invalid(f"The {name} of a flag never changes; create another flag.", attr=name, code="immutable")
-
-
-def refuse_if_any(problems: list[Problem]) -> None:
-    if problems:
-        raise Invalid(problems)
 
 
 def split_of(config: FlagConfig) -> tuple[Any, ...]:

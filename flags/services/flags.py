@@ -17,7 +17,7 @@ from flags.services.recording import append_flag
 from flags.signals import flag_changed_under_experiment
 from tenancy.errors import Conflict, Invalid, Problem
 from tenancy.models import Environment, Project
-from tenancy.services.rows import refuse_stale
+from tenancy.refusals import refuse_if_any, refuse_stale
 
 
 @transaction.atomic
@@ -45,7 +45,7 @@ def insert_draft(
     Raises Invalid, or Conflict `key_exists`.
     """
     flag, environment_id = draft.flag, draft.config.environment_id
-    drafts.refuse_if_any(drafts.check(draft) or drafts.check_prerequisites(draft))
+    refuse_if_any(drafts.check(draft) or drafts.check_prerequisites(draft))
     try:
         with transaction.atomic():
             flag.save(force_insert=True)
@@ -73,7 +73,7 @@ def insert_draft(
 def _new_draft(project: Project, environment: Environment, payload: Mapping[str, Any]) -> drafts.Draft:
     flag = _new_flag(project, payload)
     draft = drafts.Draft(flag, _new_config(flag, environment), [])
-    drafts.refuse_if_any(drafts.apply(draft, payload))
+    refuse_if_any(drafts.apply(draft, payload))
     _name_default_variants(draft.config)
     flag.name = flag.name or flag.key
     return draft
@@ -151,7 +151,7 @@ def update_flag(
     full = payload if is_partial else {**_defaults(config), **payload}
     draft = drafts.Draft(flag, config, list(config.rules.all()))
     split_before = drafts.split_of(config)
-    drafts.refuse_if_any(drafts.apply(draft, full))
+    refuse_if_any(drafts.apply(draft, full))
     drafts.refuse_split_change(draft, split_before)
     return commit_draft(actor=actor, draft=draft, environments=environments, before=before, reason=reason)
 
@@ -170,7 +170,7 @@ def commit_draft(
     What belongs to the project goes into the other environments' logs as well. Raises Invalid.
     """
     flag, config = draft.flag, draft.config
-    drafts.refuse_if_any(drafts.check(draft) or drafts.check_prerequisites(draft))
+    refuse_if_any(drafts.check(draft) or drafts.check_prerequisites(draft))
     shared_changed = any(not is_same(getattr(flag, name), before[name]) for name in drafts.SHARED_FIELDS)
     if shared_changed:
         _check_elsewhere(flag, config)
@@ -227,7 +227,7 @@ def _check_elsewhere(flag: Flag, config: FlagConfig) -> None:
             Problem("variants", problem.code, f"In {other.environment.key}, {problem.attr}: {problem.detail}")
             for problem in found
         ]
-    drafts.refuse_if_any(problems)
+    refuse_if_any(problems)
 
 
 @transaction.atomic

@@ -15,11 +15,10 @@ from flags.documents import layer_resource
 from flags.models import Layer, LayerSlot
 from flags.selectors import get_layer
 from flags.services import version_log
-from flags.services.recording import refuse_unknown
 from tenancy.errors import Conflict, Invalid
 from tenancy.models import Environment
+from tenancy.refusals import refuse_stale, refuse_unknown
 from tenancy.services import clean
-from tenancy.services.rows import refuse_stale
 
 _HELD_OUT = "held out"
 _FIELDS = {"key", "name", "holdoutPercent"}

@@ -13,12 +13,11 @@ from flags.documents import segment_document, segment_resource
 from flags.models import Change, Segment
 from flags.selectors import get_segment, segment_users, segments_in
 from flags.services import version_log
-from flags.services.recording import refuse_unknown
 from flags.signals import segment_changed
 from tenancy.errors import Conflict, Invalid, Problem
 from tenancy.models import Environment
+from tenancy.refusals import refuse_stale, refuse_unknown
 from tenancy.services import clean
-from tenancy.services.rows import refuse_stale
 
 _FIELDS = ("key", "name", "included", "excluded", "conditions")
 _READ_ONLY_FIELDS = ("version", "createdAt", "updatedAt")

@@ -114,7 +114,7 @@ class MembershipAdmin(ConsoleAdmin):
             .order_by("organization__slug", "user__username")
         )
 
-    @display(description="Role", label={"owner": "primary", "admin": "info", "editor": "success", "viewer": "default"})
+    @display(description="Role", label={role.value: role.tone for role in Role})
     def role_label(self, membership: Membership) -> tuple[str, str]:
         return membership.role, membership.get_role_display()
 

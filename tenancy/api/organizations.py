@@ -10,9 +10,10 @@ from rest_framework.response import Response
 from tenancy import access, documents, services
 from tenancy.api import serializers
 from tenancy.api.request import Request
-from tenancy.api.views import TENANT, ManagementView, paginated, payload, refuse_unknown
+from tenancy.api.views import TENANT, ManagementView, paginated, payload
 from tenancy.errors import Conflict, Forbidden
 from tenancy.models import Environment, Project, Role, User
+from tenancy.refusals import refuse_unknown
 
 Row = TypeVar("Row", Project, Environment)
 _ORGANIZATION = OpenApiParameter("organization", str, description="Slug; may be left out where there is only one.")

@@ -18,6 +18,7 @@ from tenancy.api.request import Request
 from tenancy.errors import Forbidden, Invalid, Problem
 from tenancy.models import Environment, Role
 from tenancy.principals import Principal
+from tenancy.refusals import refuse_if_any
 
 Row = TypeVar("Row")
 TENANT = OpenApiParameter(
@@ -54,7 +55,7 @@ class ManagementView(APIView):
         if isinstance(request.user, Principal) and request.user.is_key:
             # At the door, so that no view can forget it: a key has no person whose role could be asked.
             raise Forbidden("This key may evaluate and send events; use a management token to read or change anything.")
-        refuse([
+        refuse_if_any([
             Problem(name, "null_characters_not_allowed", _NUL)
             for name, value in [*request.query_params.items(), *kwargs.items()]
             if "\x00" in str(value)
@@ -84,24 +85,10 @@ def payload(serializer: type[Serializer[Any]], request: Request, *, is_partial: 
     if not isinstance(data, dict):
         raise Invalid("Send a JSON object.", code="invalid_type")
     _refuse_deep(data)
-    refuse([Problem(path, "null_characters_not_allowed", _NUL) for path in _paths_with_nul(data)])
+    refuse_if_any([Problem(path, "null_characters_not_allowed", _NUL) for path in _paths_with_nul(data)])
     checked = serializer(data=data, partial=is_partial)
     checked.is_valid(raise_exception=True)
     return {**data, **_plain(checked.validated_data)}
-
-
-def refuse(problems: list[Problem]) -> None:
-    """Raise Invalid where there is any problem."""
-    if problems:
-        raise Invalid(problems)
-
-
-def refuse_unknown(sent: Iterable[str], known: Iterable[str]) -> None:
-    """Refuse fields that no service would look at, each by its name."""
-    refuse([
-        Problem(name, "unknown_field", f"There is no field {name!r}; leave it out.")
-        for name in sorted(set(sent) - set(known))
-    ])  # fmt: skip
 
 
 def choice(request: Request, name: str, known: Iterable[str]) -> str | None:

@@ -13,6 +13,7 @@ from audit.actors import Actor
 from tenancy.documents import member_resource
 from tenancy.errors import Conflict, Invalid, Problem
 from tenancy.models import Environment, Membership, Organization, Project, Role, User
+from tenancy.refusals import refuse_stale
 from tenancy.services import rows
 from tenancy.services.credentials import IssuedCredential, announce_credentials, issue_credential
 
@@ -59,7 +60,7 @@ def change_member(*, actor: Actor, membership: Membership, role: Role, version: 
     """Raises Conflict `version_conflict` or, for the organization's last owner, `last_owner`."""
     row = _locked(membership)
     current, before = member_resource(row), _state(row)
-    rows.refuse_stale("member", current, version)
+    refuse_stale("member", current, version)
     if row.role == role:
         return row
     _refuse_last_owner(row)

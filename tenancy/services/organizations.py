@@ -11,6 +11,7 @@ from audit.actors import Actor
 from tenancy.documents import environment_resource, organization_resource, project_resource
 from tenancy.errors import Conflict
 from tenancy.models import Environment, Organization, Project, Role, User
+from tenancy.refusals import refuse_stale
 from tenancy.services import rows
 from tenancy.services.credentials import announce_credentials
 from tenancy.services.members import add_member
@@ -39,7 +40,7 @@ def update_organization(
 ) -> Organization:
     row = Organization.objects.select_for_update().get(pk=organization.pk)
     before = organization_resource(row)
-    rows.refuse_stale("organization", before, version)
+    refuse_stale("organization", before, version)
     rows.apply(row, payload, {"name": "name"}, fixed="slug")
     row.save(update_fields=["name", "version"])
     audit.services.record(
@@ -83,7 +84,7 @@ def create_project(*, actor: Actor, organization: Organization, key: str, name: 
 def update_project(*, actor: Actor, project: Project, payload: Mapping[str, Any], version: int | None) -> Project:
     row = Project.objects.select_for_update(of=("self",)).select_related("organization").get(pk=project.pk)
     before = project_resource(row)
-    rows.refuse_stale("project", before, version)
+    refuse_stale("project", before, version)
     rows.apply(row, payload, {"name": "name"}, fixed="key")
     row.save(update_fields=["name", "version"])
     audit.services.record(
@@ -132,7 +133,7 @@ def update_environment(
     """Change the name or whether it is production; the salt, fixed at creation, decides who gets what."""
     row = _locked(environment)
     before = environment_resource(row)
-    rows.refuse_stale("environment", before, version)
+    refuse_stale("environment", before, version)
     if payload.get("salt", row.salt) != row.salt:
         raise Conflict("The salt is fixed at creation: another one would reshuffle every user.", code="salt_fixed",
                        attr="salt")  # fmt: skip

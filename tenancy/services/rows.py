@@ -8,6 +8,7 @@ from django.db import IntegrityError, models, transaction
 from django.db.models import ProtectedError
 
 from tenancy.errors import Conflict, Invalid, Problem
+from tenancy.refusals import unknown_field
 
 
 def clean(instance: models.Model) -> None:
@@ -38,18 +39,6 @@ def insert(instance: models.Model, *, key: str, noun: str, attr: str = "key") ->
         raise Conflict(f"There is already {noun} with the {attr} {key!r}.", code="key_exists", attr=attr) from error
 
 
-def refuse_stale(noun: str, current: Mapping[str, Any], version: int | None) -> None:
-    """Raise Conflict `version_conflict` with the current state unless `version` is its version; None skips it."""
-    if version is not None and version != current["version"]:
-        raise Conflict(
-            f"The {noun} is at version {current['version']}, and you changed version {version}. Read it again, and "
-            "apply your change to what is there now.",
-            code="version_conflict",
-            attr="version",
-            current=current,
-        )
-
-
 def apply(instance: models.Model, payload: Mapping[str, Any], fields: Mapping[str, str], *, fixed: str) -> None:
     """Put the payload's fields onto the row, count its version up and check it.
 
@@ -63,7 +52,7 @@ def apply(instance: models.Model, payload: Mapping[str, Any], fields: Mapping[st
             if value != getattr(instance, name):
                 problems.append(Problem(name, "immutable", f"The {name} never changes; create another one."))
         elif name not in {"version", "createdAt", "salt", "configVersion", "organization", "project"}:
-            problems.append(Problem(name, "unknown_field", f"There is no field {name!r}; leave it out."))
+            problems.append(Problem(name, "unknown_field", unknown_field(name)))
     if problems:
         raise Invalid(problems)
     instance.version += 1  # type: ignore[attr-defined]  # every model that comes here has one

@@ -35,7 +35,7 @@ def sign_on(*, subject: str, username: str, email: str, groups: Iterable[str], m
         user.email = email
         user.save(update_fields=["email"])
     for scope, role in wanted.items():
-        _set_role(user, scope, Role(role) if role else None)
+        _set_role(user, scope, role)
     return user if Membership.objects.filter(user=user).exists() else None
 
 

@@ -1,0 +1,33 @@
+"""The registry of roles: their names, ranks and tones. A role that is added here is one everywhere."""
+
+from django.db.models import TextChoices
+
+
+class Role(TextChoices):
+    """What a member may do, the strongest first: each role may do all that the roles after it may do."""
+
+    OWNER = "owner", "Owner"
+    ADMIN = "admin", "Admin"
+    EDITOR = "editor", "Editor"
+    VIEWER = "viewer", "Viewer"
+
+    @property
+    def rank(self) -> int:
+        """0 for the weakest role."""
+        return len(Role) - 1 - list(Role).index(self)
+
+    def covers(self, needed: "Role") -> bool:
+        return self.rank >= needed.rank
+
+    @property
+    def is_for_organizations_alone(self) -> bool:
+        """Whether nobody can have it on a single project or environment where groups give roles."""
+        return self is Role.OWNER
+
+    @property
+    def tone(self) -> str:
+        """The console's color of its label."""
+        return _TONES[self]
+
+
+_TONES = {Role.OWNER: "primary", Role.ADMIN: "info", Role.EDITOR: "success", Role.VIEWER: "default"}
