@@ -8,7 +8,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from audit.actors import system
-from flags.services import prune_log, purge_flags
+from flags import services
 
 log = structlog.get_logger(__name__)
 
@@ -19,7 +19,7 @@ def purge_archived() -> int:
     if not settings.PURGE_ARCHIVED_MONTHS:
         return 0
     before = timezone.now() - timedelta(days=settings.PURGE_ARCHIVED_MONTHS * 365 / 12)
-    purged, kept = purge_flags(actor=system("purge archived flags"), archived_before=before)
+    purged, kept = services.purge_flags(actor=system("purge archived flags"), archived_before=before)
     log.info("flags_purged", purged=len(purged), kept=len(kept))
     return len(purged)
 
@@ -30,6 +30,6 @@ def prune_version_log() -> list[str]:
     if not settings.VERSION_LOG_RETENTION_DAYS:
         return []
     before = timezone.now() - timedelta(days=settings.VERSION_LOG_RETENTION_DAYS)
-    pruned = [str(found) for found in prune_log(actor=system("version log retention"), before=before)]
+    pruned = [str(found) for found in services.prune_version_log(actor=system("version log retention"), before=before)]
     log.info("version_log_pruned", environments=pruned)
     return pruned

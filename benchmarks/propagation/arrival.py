@@ -153,7 +153,7 @@ class Bench:
 def fan_out(bench: Bench, rounds: int) -> tuple[list[list[float]], list[list[float]]]:
     """Ours and a bare ASGI server's, the same bytes to as many clients, turn by turn."""
     from flags.models import Change  # noqa: PLC0415 - after setup
-    from flags.streaming.events import event_of  # noqa: PLC0415 - likewise
+    from flags.streaming.stream_events import event_of  # noqa: PLC0415 - likewise
     from flags.testing.cluster import free_port  # noqa: PLC0415 - likewise
     from flags.testing.streams import eventually  # noqa: PLC0415 - likewise
     from flags.versions.steps import Step  # noqa: PLC0415 - likewise

@@ -95,7 +95,7 @@ class AcknowledgementSerializer(serializers.Serializer[Any]):
 
 
 class AcknowledgeView(APIView):
-    """A service tells which version it has applied; the kill board shows who is up to date."""
+    """A service tells which version it has applied; the kill status shows who is up to date."""
 
     permission_classes = [IsServerKey]
 

@@ -1,4 +1,4 @@
-"""Who has applied which version: reported by clients and by our own processes, kept in Redis for the kill board.
+"""Who has applied which version: reported by clients and by our own processes, kept in Redis for the kill status.
 
 Reports are collected for a moment and written together, so that a thousand clients acknowledging one change cost one
 write. They are information, not configuration: where Redis is away they are dropped.

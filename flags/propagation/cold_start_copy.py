@@ -21,9 +21,9 @@ from flags.propagation.publishing import (
     KILLS,
     PUBLISHED,
     client,
+    cold_start_copy_key,
     read_hash,
     recent_steps_key,
-    standby_key,
 )
 from flags.propagation.signing import SIGNING
 from flags.versions.steps import Step
@@ -35,7 +35,7 @@ _KILL_NOTE = re.compile(rb"(\d+) (.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
-class Standby:
+class ColdStartCopy:
     """What Redis could tell: documents by environment, and how many seconds ago the database last confirmed them."""
 
     documents: dict[int, dict[str, Any]]
@@ -56,10 +56,10 @@ def keep_up(environments: Mapping[int, CompiledEnvironment]) -> None:
     redis = client()
     pipeline = redis.pipeline(transaction=False)
     for environment_id in environments:
-        pipeline.hget(standby_key(environment_id), "@version")
+        pipeline.hget(cold_start_copy_key(environment_id), "@version")
     for (environment_id, environment), copied in zip(environments.items(), pipeline.execute(), strict=True):
         if copied is None or int(copied) < environment.version:
-            lock = f"{standby_key(environment_id)}:lock"
+            lock = f"{cold_start_copy_key(environment_id)}:lock"
             if redis.set(lock, "1", nx=True, ex=_LOCK_SECONDS):
                 _write(environment_id, environment)
                 redis.delete(lock)
@@ -73,7 +73,7 @@ def _write(environment_id: int, environment: CompiledEnvironment) -> None:
     fields: dict[Any, Any] = {"@version": environment.version, "@environment": orjson.dumps(environment.header)}
     fields |= {f"flag:{key}": flag.text for key, flag in environment.flags.items()}
     fields |= {f"segment:{key}": segment.text for key, segment in environment.segments.items()}
-    key = standby_key(environment_id)
+    key = cold_start_copy_key(environment_id)
     with client().pipeline(transaction=True) as pipeline:
         pipeline.delete(f"{key}:new")
         pipeline.hset(f"{key}:new", mapping=fields)
@@ -81,14 +81,14 @@ def _write(environment_id: int, environment: CompiledEnvironment) -> None:
         pipeline.execute()
 
 
-def load() -> Standby:
+def load() -> ColdStartCopy:
     """Everything Redis has; the keyring is put in place. Raises RedisError, or ValueError where it is damaged."""
     published = {name.decode(): value for name, value in read_hash(PUBLISHED).items()}
     confirmed = float(published.pop(CONFIRMED_FIELD, 0))
     kills = read_hash(KILLS)
     documents = {}
     for name in published:
-        fields = read_hash(standby_key(int(name)))
+        fields = read_hash(cold_start_copy_key(int(name)))
         if fields:
             documents[int(name)] = _document(fields, _kills_of(name, kills))
     keys = read_hash(_KEYRING)
@@ -96,7 +96,7 @@ def load() -> Standby:
         KEYRING.restore(int(keys[b"revision"]), orjson.loads(keys[b"keys"]))
         signing = orjson.loads(keys[b"signing"])
         SIGNING.restore({int(pk): tuple(generations) for pk, generations in signing.items()})
-    return Standby(documents, max(0.0, time.time() - confirmed))
+    return ColdStartCopy(documents, max(0.0, time.time() - confirmed))
 
 
 def newer_than(versions: Mapping[int, int]) -> Missed:
@@ -115,7 +115,7 @@ def newer_than(versions: Mapping[int, int]) -> Missed:
             if steps is not None:
                 missed.steps[environment_id] = steps
             else:
-                fields = read_hash(standby_key(environment_id))
+                fields = read_hash(cold_start_copy_key(environment_id))
                 if fields and int(fields[b"@version"]) > version:
                     missed.documents[environment_id] = _document(fields, noted)
         for number, key, flag in noted:

@@ -1,4 +1,4 @@
-"""The kill board: which connected services have applied a kill, how long each took, who is late, who was not heard."""
+"""The kill status: which connected services have applied a kill, how long each took, who is late, who was not heard."""
 
 import math
 import time

@@ -43,7 +43,7 @@ class Polled(Protocol):
 
     def refresh(self) -> None: ...
 
-    def consult_standby(self) -> None: ...
+    def catch_up_from_copy(self) -> None: ...
 
 
 class Poller:
@@ -54,7 +54,7 @@ class Poller:
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
-        # By environment: the version last told to the kill board, and when.
+        # By environment: the version last told to the kill status, and when.
         self._told: dict[int, tuple[int, float]] = {}
 
     def start(self) -> None:
@@ -91,7 +91,7 @@ class Poller:
             if self._runtime.is_database_there:
                 log.warning("poll_lost_database", error=type(error).__name__)
             self._runtime.is_database_there = False
-            self._consult_standby()
+            self._catch_up_from_copy()
         except Exception:
             # The next round may do better; without this thread nothing would ever be mended.
             log.exception("poll_failed")
@@ -99,17 +99,17 @@ class Poller:
             EVALUATIONS.harvest()
             close_old_connections()
 
-    def _consult_standby(self) -> None:
+    def _catch_up_from_copy(self) -> None:
         try:
-            self._runtime.consult_standby()
+            self._runtime.catch_up_from_copy()
         except RedisError as error:
-            log.debug("consulting_lost_redis", error=type(error).__name__)
+            log.debug("catch_up_lost_redis", error=type(error).__name__)
         except Exception:
             # What is damaged there may be mended by the time PostgreSQL is back; until then this thread has to live.
-            log.exception("consulting_failed")
+            log.exception("catch_up_failed")
 
     def _report(self) -> None:
-        """Tell the kill board what this process has applied: when that changes, and now and then as a sign of life."""
+        """Tell the kill status what this process has applied: when that changes, and now and then as a sign of life."""
         now = time.monotonic()
         for environment_id, environment in self._runtime.environments.items():
             version, told_at = self._told.get(environment_id, (-1, 0.0))

@@ -36,7 +36,7 @@ _STEPS_SENT_AT_ONCE = 100
 MOST_BYTES_OF_RECENT_STEPS = 4 * 1024 * 1024
 
 
-def standby_key(environment_id: int) -> str:
+def cold_start_copy_key(environment_id: int) -> str:
     """The hash in which Redis holds a copy of an environment (`flags.propagation.cold_start_copy`)."""
     return f"{settings.REDIS_PREFIX}:environment:{environment_id}"
 
@@ -51,10 +51,11 @@ def kill_versions_key(environment_id: int) -> str:
     return f"{settings.REDIS_PREFIX}:kill-versions:{environment_id}"
 
 
-# Returns the version published last: the step's own (or a later one) when it is out, an earlier one when steps before
-# it are not. A kill is noted for cold starters in any case; the standby copy takes a step that follows on what it has.
-# The latest steps stay in a list, for who was not listening and cannot ask PostgreSQL. Each carries the sum of the
-# sizes up to it, so that the size of the whole list is known from its two ends.
+# The script returns the version that was published last. That is the step's own version or a later one when the step is
+# out, and an earlier one when steps before it are still missing. A kill is noted for cold starts in any case. The
+# cold-start copy takes a step that follows on the version it has. The latest steps stay in a list, for processes that
+# were not listening and cannot ask PostgreSQL. Each carries the sum of the sizes up to it, so that the size of the
+# whole list is known from its two ends.
 _PUBLISH = """
 local environment, version, field = ARGV[2], tonumber(ARGV[3]), ARGV[4]
 if ARGV[7] == '1' then
@@ -149,7 +150,7 @@ def sweep(versions: Mapping[int, int]) -> None:
         if last > version and _database_is_behind(environment_id, last):
             log.warning("sweep_resets_watermark", environment=environment_id, published=last, version=version)
             client().hset(PUBLISHED, str(environment_id), version)
-            client().delete(standby_key(environment_id), recent_steps_key(environment_id))
+            client().delete(cold_start_copy_key(environment_id), recent_steps_key(environment_id))
             _forget_kills(environment_id)
         if version > 0 and last < version:
             log.info("sweep_publishes", environment=environment_id, since=last, upto=version)
@@ -208,7 +209,7 @@ def _publish(steps: Sequence[Step]) -> int:
         _script(settings.REDIS_URL)(
             keys=[
                 PUBLISHED,
-                standby_key(step.environment_id),
+                cold_start_copy_key(step.environment_id),
                 KILLS,
                 kill_versions_key(step.environment_id),
                 recent_steps_key(step.environment_id),

@@ -71,7 +71,7 @@ class Runtime:
             self.refresh()
         except DatabaseError as error:
             log.warning("runtime_starts_without_database", error=type(error).__name__)
-            self._load_standby()
+            self._load_cold_start_copy()
         finally:
             close_old_connections()
         self._start_threads()
@@ -101,7 +101,7 @@ class Runtime:
 
     @property
     def instance(self) -> str:
-        """What the kill board calls this process."""
+        """What the kill status calls this process."""
         return f"{settings.PROCESS_NAME}@{socket.gethostname()}:{self._pid}"
 
     @property
@@ -145,7 +145,7 @@ class Runtime:
             return False
 
     def _report(self, step: Step) -> None:
-        """Tell the kill board when this process obeyed; the poller carries the message, so that nothing waits here."""
+        """Tell the kill status when this process obeyed; the poller carries the message, so that nothing waits here."""
         ACKNOWLEDGEMENTS.add(step.environment_id, self.instance, OWN_SDK, step.version)
         self.ask_now()
 
@@ -267,7 +267,7 @@ class Runtime:
             log.warning("configuration_staleness_changed", is_stale=is_stale)
             self.environments = {pk: env.with_staleness(is_stale) for pk, env in self.environments.items()}
 
-    def consult_standby(self) -> None:
+    def catch_up_from_copy(self) -> None:
         """While PostgreSQL is away: take from Redis what was published when this process was not listening.
 
         Raises RedisError. It confirms nothing: whether there is anything newer, only the database knows.
@@ -281,7 +281,7 @@ class Runtime:
         for kill in missed.kills:
             self.apply(kill)
 
-    def _load_standby(self) -> None:
+    def _load_cold_start_copy(self) -> None:
         try:
             found = cold_start_copy.load()
             for environment_id, document in found.documents.items():
@@ -292,7 +292,9 @@ class Runtime:
         if found.documents:
             self._confirmed_at = time.monotonic() - found.age_seconds
             self.check_staleness()
-            log.info("runtime_starts_from_standby", environments=len(found.documents), age_seconds=found.age_seconds)
+            log.info(
+                "runtime_starts_from_cold_start_copy", environments=len(found.documents), age_seconds=found.age_seconds
+            )
 
 
 RUNTIME = Runtime()

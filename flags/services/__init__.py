@@ -4,10 +4,10 @@ from flags.services.flags import archive_flag, create_flag, restore_flag, set_ex
 from flags.services.history import rollback_flag
 from flags.services.kill import kill_flag, kill_flags, kill_tag, release_flag, release_flags, release_tag
 from flags.services.layers import create_layer, delete_layer, release_range, reserve_range, update_layer
-from flags.services.log_retention import prune_log
 from flags.services.purging import purge_flags
 from flags.services.segments import create_segment, delete_segment, update_segment
 from flags.services.transfer import copy_flag, import_environment
+from flags.services.version_log_retention import prune_version_log
 
 __all__ = [
     "archive_flag",
@@ -21,7 +21,7 @@ __all__ = [
     "kill_flag",
     "kill_flags",
     "kill_tag",
-    "prune_log",
+    "prune_version_log",
     "purge_flags",
     "release_flag",
     "release_flags",

@@ -1,1 +1,1 @@
-"""The stream: server-sent events and WebSockets from one hub, catch-up, acknowledgements, the kill board."""
+"""The stream: server-sent events and WebSockets from one hub, catch-up, acknowledgements, the kill status."""

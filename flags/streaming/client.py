@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from flags.streaming.events import Event
+from flags.streaming.stream_events import StreamEvent
 from tenancy.keyring import Key
 
 MOST_EVENTS_WAITING = 1_024
@@ -39,12 +39,12 @@ class Client:
         self.is_closed = self.is_slow = self.needs_keep_alive = False
         self.retry_milliseconds: int | None = None
         self._abort = abort
-        self._events: list[Event] = []
+        self._events: list[StreamEvent] = []
         self._waiting_bytes = 0
         self._is_behind = False
         self._waiter: asyncio.Future[None] | None = None
 
-    def offer(self, event: Event) -> None:
+    def offer(self, event: StreamEvent) -> None:
         """Queue an event, unless the client has had it."""
         if self.is_closed or event.version <= self.version:
             return
@@ -92,7 +92,7 @@ class Client:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def take(self) -> list[Event]:
+    async def take(self) -> list[StreamEvent]:
         """Wait for what is to be sent. Empty: a keep-alive is due (`needs_keep_alive`), or it is over (`is_closed`)."""
         if not self._events and not self.needs_keep_alive and not self.is_closed:
             self._waiter = asyncio.get_running_loop().create_future()

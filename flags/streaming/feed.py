@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from flags.streaming.client import Client
-from flags.streaming.events import Event
+from flags.streaming.stream_events import StreamEvent
 
 MOST_BYTES_KEPT = 16 * 1024 * 1024
 
@@ -21,7 +21,7 @@ class Feed:
         # Whether the version log was asked for what came before; what it could not give then, it cannot give later.
         self.has_history = False
         self._most_events = most_events
-        self._events: deque[Event] = deque()
+        self._events: deque[StreamEvent] = deque()
         self._bytes = 0
 
     @property
@@ -32,11 +32,11 @@ class Feed:
     def covers(self, version: int) -> bool:
         return self.oldest <= version <= self.version
 
-    def since(self, version: int) -> list[Event]:
+    def since(self, version: int) -> list[StreamEvent]:
         """The events after `version`, which `covers` has said yes to."""
         return [self._events[index] for index in range(len(self._events) - (self.version - version), len(self._events))]
 
-    def broadcast(self, event: Event) -> None:
+    def broadcast(self, event: StreamEvent) -> None:
         """Keep the next event and offer it to everybody; one that is here already is passed over."""
         if event.version <= self.version:
             return
@@ -49,7 +49,7 @@ class Feed:
         for client in tuple(self.clients):
             client.offer(event)
 
-    def prepend(self, history: Iterable[Event]) -> None:
+    def prepend(self, history: Iterable[StreamEvent]) -> None:
         """Put earlier events, in order, before those that are here, as far as they join on and there is room."""
         for event in sorted(history, key=lambda event: -event.version):
             if len(self._events) >= self._most_events or self._bytes + len(event.sse) > MOST_BYTES_KEPT:
@@ -58,7 +58,7 @@ class Feed:
                 self._events.appendleft(event)
                 self._bytes += len(event.sse)
 
-    def restart(self, snapshot: Event) -> None:
+    def restart(self, snapshot: StreamEvent) -> None:
         """The environment was loaded afresh: nobody can be told step by step how it came there."""
         self._events.clear()
         self._bytes = 0

@@ -17,8 +17,8 @@ from flags.propagation.acknowledgements import ACKNOWLEDGEMENTS, parse
 from flags.propagation.runtime import RUNTIME
 from flags.streaming import ofrep
 from flags.streaming.client import Client
-from flags.streaming.events import KEEP_ALIVE, Event, retry
 from flags.streaming.hub import HUB, UnknownEnvironmentError
+from flags.streaming.stream_events import KEEP_ALIVE, StreamEvent, retry
 from tenancy.api.authentication import presented_secret
 from tenancy.keyring import KEYRING, Key
 
@@ -173,7 +173,7 @@ def _abort(scope: Scope) -> Callable[[], None] | None:
 async def _follow(  # noqa: PLR0917 - two callers, and each names what it gives
     client: Client,
     last: int | None,
-    content_of: Callable[[list[Event]], bytes],
+    content_of: Callable[[list[StreamEvent]], bytes],
     headers: list[tuple[bytes, bytes]],
     receive: Receive,
     send: Send,

@@ -19,8 +19,8 @@ from flags.propagation.acknowledgements import ACKNOWLEDGEMENTS
 from flags.propagation.runtime import RUNTIME
 from flags.propagation.snapshots import snapshot_of
 from flags.streaming.client import Client
-from flags.streaming.events import SNAPSHOT, Event, event_of
 from flags.streaming.feed import Feed
+from flags.streaming.stream_events import SNAPSHOT, StreamEvent, event_of
 from flags.versions import loading
 from flags.versions.steps import Step
 from tenancy.keyring import KEYRING
@@ -40,7 +40,7 @@ class Hub:
     def __init__(self) -> None:
         self.is_draining = False
         self._feeds: dict[int, Feed] = {}
-        self._snapshots: dict[int, Event] = {}
+        self._snapshots: dict[int, StreamEvent] = {}
         self._histories: dict[int, asyncio.Task[None]] = {}
         self._refreshing: asyncio.Task[bool] | None = None
         # Who was told a version that this process has not heard of and nobody could confirm, and since when it waits.
@@ -81,7 +81,7 @@ class Hub:
         events = None if steps is None else [event_of(step, is_ahead=is_ahead) for step in steps]
         self._loop.call_soon_threadsafe(self._broadcast, environment_id, events)
 
-    def _broadcast(self, environment_id: int, events: list[Event] | None) -> None:
+    def _broadcast(self, environment_id: int, events: list[StreamEvent] | None) -> None:
         feed = self._feeds.get(environment_id)
         if feed is None:
             return
@@ -149,7 +149,7 @@ class Hub:
             self._feeds[environment_id] = feed
         return feed
 
-    def _snapshot(self, environment_id: int) -> Event:
+    def _snapshot(self, environment_id: int) -> StreamEvent:
         """The snapshot, encoded once per version and signed as `GET snapshot` is; once more when keys are rotated.
 
         Of the feed's events the client is then spared what is in it.
@@ -160,7 +160,7 @@ class Hub:
             raise UnknownEnvironmentError(environment_id)
         signatures = snapshot.signatures(environment_id)
         if made is None or made.body is not snapshot.body or made.signatures != signatures:
-            made = Event(snapshot.version, SNAPSHOT, snapshot.body, signatures=signatures)
+            made = StreamEvent(snapshot.version, SNAPSHOT, snapshot.body, signatures=signatures)
             self._snapshots[environment_id] = made
         return made
 
@@ -262,7 +262,7 @@ def _refresh() -> bool:
     except (DatabaseError, InterfaceError) as error:
         log.warning("stream_lost_database", error=type(error).__name__)
         try:
-            RUNTIME.consult_standby()
+            RUNTIME.catch_up_from_copy()
         except RedisError as also:
             log.debug("stream_lost_redis", error=type(also).__name__)
         return False

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 from django.conf import settings
 from django.core import signing
 
-from flags.streaming.events import Event
+from flags.streaming.stream_events import StreamEvent
 from tenancy.keyring import KEYRING, Key
 
 PATH = "/ofrep/v1/stream"
@@ -41,7 +41,7 @@ def key_of(query: bytes) -> Key | None:
     return KEYRING.find_prefix(prefix)
 
 
-def content_of(events: Sequence[Event]) -> bytes:
+def content_of(events: Sequence[StreamEvent]) -> bytes:
     """However many changes there were, one message: unnamed, because the clients hear no named ones."""
     if not events:
         return b""

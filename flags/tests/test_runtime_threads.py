@@ -157,7 +157,7 @@ def test_poll__redis_away_comes_and_goes__changes_arrive_all_along(
     until(lambda: _reason(runtime, environment) == "KILL_SWITCH")
 
 
-def test_start__database_away__serves_from_the_standby_copy(runtime, environment, make_flag, key, monkeypatch):
+def test_start__database_away__serves_from_the_cold_start_copy(runtime, environment, make_flag, key, monkeypatch):
     make_flag("a")
     services.kill_flag(actor=ALICE, environment=environment, key="a")
     caller = key()
@@ -178,11 +178,11 @@ def test_start__database_away__serves_from_the_standby_copy(runtime, environment
             runtime.stop(SECONDS)
 
 
-def test_start__standby_copy_is_behind__a_kill_is_obeyed_all_the_same(runtime, environment, make_flag, monkeypatch):
+def test_start__cold_start_copy_is_behind__a_kill_is_obeyed_all_the_same(runtime, environment, make_flag, monkeypatch):
     make_flag("a")
     runtime.refresh()
     runtime._poller.poll()
-    client().hset(publishing.standby_key(environment.pk), "@version", 0)
+    client().hset(publishing.cold_start_copy_key(environment.pk), "@version", 0)
     services.kill_flag(actor=ALICE, environment=environment, key="a")
 
     with _database_away(monkeypatch):
@@ -219,7 +219,7 @@ def test_poll__the_copy_is_behind_too__the_kill_is_obeyed_and_the_rest_follows(
     runtime._poller.poll()
     services.update_flag(actor=ALICE, environment=environment, key="a", payload={"enabled": False}, version=None)
     services.kill_flag(actor=ALICE, environment=environment, key="a")
-    client().delete(publishing.standby_key(environment.pk), publishing.recent_steps_key(environment.pk))
+    client().delete(publishing.cold_start_copy_key(environment.pk), publishing.recent_steps_key(environment.pk))
 
     with _database_away(monkeypatch):
         runtime._poller.poll()

@@ -16,8 +16,8 @@ from flags.propagation.kill_status import kill_status
 from flags.selectors import get_config
 from flags.streaming import client as limits
 from flags.streaming.client import Client
-from flags.streaming.events import Event
 from flags.streaming.hub import HUB
+from flags.streaming.stream_events import StreamEvent
 from flags.testing.streams import SECONDS, eventually
 from tenancy import services as tenancy
 from tenancy.models import Credential
@@ -207,7 +207,7 @@ def test_client__more_events_than_it_takes__is_dropped_with_an_empty_queue():
     client = _client(lambda: aborted.append(True))
 
     for version in range(1, limits.MOST_EVENTS_WAITING + 2):
-        client.offer(Event(version, "flag_updated", b"{}"))
+        client.offer(StreamEvent(version, "flag_updated", b"{}"))
 
     assert (client.is_closed, client.is_slow, aborted) == (True, True, [True])
     assert asyncio.run(client.take()) == []
@@ -216,7 +216,7 @@ def test_client__more_events_than_it_takes__is_dropped_with_an_empty_queue():
 def test_client__one_event_larger_than_the_bound__is_delivered():
     client = _client()
 
-    client.offer(Event(1, "snapshot", b"x" * (limits.MOST_BYTES_WAITING + 1)))
+    client.offer(StreamEvent(1, "snapshot", b"x" * (limits.MOST_BYTES_WAITING + 1)))
 
     assert not client.is_closed
 

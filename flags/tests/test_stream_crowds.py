@@ -49,12 +49,12 @@ def test_change__to_a_crowd__is_encoded_once(environment, secret, listen, monkey
 def test_snapshot__to_a_crowd__is_encoded_once(secret, listen, monkeypatch):
     encoded = []
 
-    class Counted(hub.Event):
+    class Counted(hub.StreamEvent):
         def __init__(self, version, kind, data, **options):
             encoded.append(kind)
             super().__init__(version, kind, data, **options)
 
-    monkeypatch.setattr(hub, "Event", Counted)
+    monkeypatch.setattr(hub, "StreamEvent", Counted)
 
     assert {listen(secret).next_event().event for _ in range(CROWD)} == {"snapshot"}
     assert encoded == ["snapshot"]

@@ -86,7 +86,7 @@ def test_stream__told_by_a_process_that_is_ahead__takes_it_from_redis(secret, wr
 
 def test_stream__told_what_nobody_can_confirm__waits_and_is_told_nothing_twice(secret, write, listen, deaf, outage):
     outage()
-    deaf.setattr(RUNTIME, "consult_standby", lambda: None)
+    deaf.setattr(RUNTIME, "catch_up_from_copy", lambda: None)
     # As PostgreSQL goes: nobody in this process has noticed yet.
     RUNTIME.is_database_there = True
 

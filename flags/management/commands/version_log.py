@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from audit.actors import system
-from flags.services import prune_log
+from flags.services import prune_version_log
 
 
 class Command(BaseCommand):
@@ -27,7 +27,7 @@ class Command(BaseCommand):
         if days < 1:
             raise CommandError("VERSION_LOG_RETENTION_DAYS is 0, which keeps all; name the --days, 1 or more.")
         before = timezone.now() - timedelta(days=days)
-        found = prune_log(actor=system("version log retention"), before=before, dry_run=options["dry_run"])
+        found = prune_version_log(actor=system("version log retention"), before=before, dry_run=options["dry_run"])
         for pruned in found:
             self.stdout.write(str(pruned))
         if not found:

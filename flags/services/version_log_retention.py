@@ -29,7 +29,7 @@ class Pruned:
         return f"{self.environment}: {self.steps:,} steps before version {self.floor:,}"
 
 
-def prune_log(
+def prune_version_log(
     *, actor: Actor, before: datetime, environments: Iterable[Environment] | None = None, dry_run: bool = False
 ) -> list[Pruned]:
     """Drop what was written before that moment; with `dry_run`, say what would go.

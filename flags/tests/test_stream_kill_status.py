@@ -1,4 +1,4 @@
-"""The kill board: who applied it and when, who is late, who was not heard; from acknowledgements on every way."""
+"""The kill status: who applied it and when, who is late, who was not heard; from acknowledgements on every way."""
 
 import time
 

@@ -16,7 +16,7 @@ from flags.evaluation.preview import preview
 from flags.models import Change, FlagConfig, LogFloor
 from flags.propagation.kill_status import kill_status
 from flags.selectors import get_config
-from flags.services import log_retention
+from flags.services import version_log_retention
 from flags.versions import history, loading
 from tenancy.errors import Invalid, NotFound
 from tenancy.testing import ALICE
@@ -58,7 +58,7 @@ def story(environment, make_flag, write):
 
 
 def _prune(**options):
-    return services.prune_log(actor=ALICE, before=timezone.now() + timedelta(days=1), **options)
+    return services.prune_version_log(actor=ALICE, before=timezone.now() + timedelta(days=1), **options)
 
 
 def _versions():
@@ -100,21 +100,21 @@ def test_prune__again__has_nothing_to_do(story):
 def test_prune__interrupted__the_next_run_finishes(story):
     LogFloor.objects.create(environment=Change.objects.first().environment, version=7)
 
-    assert [pruned.steps for pruned in services.prune_log(actor=ALICE, before=timezone.now() - timedelta(days=9))] == [
-        5
-    ]
+    assert [
+        pruned.steps for pruned in services.prune_version_log(actor=ALICE, before=timezone.now() - timedelta(days=9))
+    ] == [5]
 
 
 def test_prune__another_run_has_set_a_higher_floor_meanwhile__it_stays(environment, story, settings, monkeypatch):
     settings.STREAM_CATCH_UP_STEPS = 3
-    droppable = log_retention._droppable
+    droppable = version_log_retention._droppable
 
     def while_another_runs(*arguments):
         found = list(droppable(*arguments))
         LogFloor.objects.create(environment=environment, version=7)
         return found
 
-    monkeypatch.setattr(log_retention, "_droppable", while_another_runs)
+    monkeypatch.setattr(version_log_retention, "_droppable", while_another_runs)
 
     assert [pruned.floor for pruned in _prune()] == [5]
     assert LogFloor.objects.get().version == 7

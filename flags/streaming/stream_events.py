@@ -11,7 +11,7 @@ SNAPSHOT = "snapshot"
 KEEP_ALIVE = b": keep-alive\n\n"
 
 
-class Event:
+class StreamEvent:
     """One event in both its forms: `sse`, and `frame` for WebSockets.
 
     `version` is its id. An event that `is_ahead` has none: it is to be applied at once, and the steps before it and it
@@ -38,10 +38,10 @@ class Event:
         return f'{{"event":"{self.kind}","version":{version}{signed},"data":{self.body.decode()}}}'
 
 
-def event_of(step: Step, *, is_ahead: bool = False) -> Event:
+def event_of(step: Step, *, is_ahead: bool = False) -> StreamEvent:
     """The changed flag or segment itself; of one that is no longer served, its key."""
     data: dict[str, Any] = step.document if step.document is not None else {"key": step.key, "deleted": True}
-    return Event(step.version, step.kind, orjson.dumps(data), is_ahead=is_ahead)
+    return StreamEvent(step.version, step.kind, orjson.dumps(data), is_ahead=is_ahead)
 
 
 def retry(milliseconds: int) -> bytes:
