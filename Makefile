@@ -1,7 +1,7 @@
 # Needs Python 3.11 or newer, pip and make; everything else arrives in .venv, and all that runs writes under var/.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint cover format bench clean
+.PHONY: help setup run test lint lint-scripts cover format bench clean
 SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
@@ -56,8 +56,24 @@ lint: $(VENV)/.dev-installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
+	$(BIN)/djlint --lint --quiet templates
+	@$(MAKE) --no-print-directory lint-scripts
 	$(TEST_ENV) $(BIN)/python manage.py makemigrations --check --dry-run
 	$(TEST_ENV) $(BIN)/python manage.py check --fail-level WARNING
+
+# Scripts and styles need Node.js, which a machine with Python alone lacks: then it is said, and under CI it fails.
+node_modules/.installed: package.json package-lock.json
+	@npm ci --no-audit --no-fund --loglevel=error --fetch-retries=5 --fetch-timeout=60000 --prefer-offline
+	@touch $@
+
+lint-scripts:
+	@if command -v npm >/dev/null 2>&1; then \
+		$(MAKE) --no-print-directory node_modules/.installed && echo "npm run lint" && npm run --silent lint; \
+	elif [ "$$CI" = true ]; then \
+		echo "CI has to check scripts and styles, but npm cannot be found." >&2; exit 1; \
+	else \
+		echo "NOT RUN: the lint of scripts and styles needs Node.js with npm, which this machine lacks"; \
+	fi
 
 # Every branch of the engine, by the tests that leave nothing to chance (the generated ones run with the rest).
 ENGINE_TESTS = $(shell ls sdk/python/tests/test_*.py | grep -vE '/test_(client_|edge_|openfeature_|sdk_|properties)')
@@ -77,10 +93,15 @@ test: $(VENV)/.dev-installed
 format: $(VENV)/.dev-installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	@if command -v npm >/dev/null 2>&1; then \
+		$(MAKE) --no-print-directory node_modules/.installed && npm run --silent format; \
+	else \
+		echo "NOT DONE: scripts and styles are formatted with Node.js and npm, which this machine lacks"; \
+	fi
 
 bench: $(VENV)/.dev-installed
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist var/test var/static var/metrics
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis node_modules build dist var/test var/static var/metrics
 	find . -name __pycache__ -type d -not -path './var/*' -prune -exec rm -rf {} +

@@ -1,5 +1,6 @@
 """The console's frame for django-unfold: name, colours, navigation. Nothing is fetched from outside."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpRequest
@@ -12,28 +13,9 @@ def _link(title: str, icon: str, route: str, *, needs: str | None = None) -> dic
     return {**item, "permission": needs} if needs else item
 
 
-def _styles(request: HttpRequest) -> str:  # noqa: ARG001 - unfold hands the request to every callable
-    return static("flagship/console.css")
-
-
-def _frame_styles(request: HttpRequest) -> str:  # noqa: ARG001 - likewise
-    return static("flagship/frame.css")
-
-
-def _favicon(request: HttpRequest) -> str:  # noqa: ARG001 - likewise
-    return static("flagship/favicon.svg")
-
-
-def _scripts(request: HttpRequest) -> str:  # noqa: ARG001 - likewise
-    return static("flagship/console.js")
-
-
-def _session_script(request: HttpRequest) -> str:  # noqa: ARG001 - likewise
-    return static("flagship/session.js")
-
-
-def _search_script(request: HttpRequest) -> str:  # noqa: ARG001 - likewise
-    return static("flagship/search.js")
+def _file(path: str) -> Callable[[HttpRequest], str]:
+    """What unfold takes for a file of ours: a callable, since addresses are known only once static files are."""
+    return lambda _request: static(f"flagship/{path}")
 
 
 SECTIONS: list[dict[str, Any]] = [
@@ -77,12 +59,12 @@ UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "FlagShip",
     "SITE_HEADER": "FlagShip",
     "SITE_SYMBOL": "flag",
-    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": _favicon}],
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": _file("favicon.svg")}],
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "BORDER_RADIUS": "6px",
-    "STYLES": [_styles, _frame_styles],
-    "SCRIPTS": [_session_script, _scripts, _search_script],
+    "STYLES": [_file(f"styles/{name}.css") for name in ("console", "controls", "flag-page", "charts", "frame")],
+    "SCRIPTS": [_file(f"{name}.js") for name in ("session", "console", "search")],
     "LOGIN": {"form": "flagship.console.password_forms.SignInForm"},
     "DASHBOARD_CALLBACK": "flagship.console.home.fill",
     "GLOBAL_CALLBACK": "flagship.console.context.fill",

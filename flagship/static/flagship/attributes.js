@@ -1,6 +1,5 @@
 /* Conditions that know the attributes: names and values seen lately are offered, and comparisons that fit their type. */
 (() => {
-  "use strict";
   const begin = (form) => {
     const names = document.getElementById("attribute-names");
     const KINDS = { text: "text", number: "number", yesno: "yesno", version: "text", moment: "text" };
@@ -34,11 +33,15 @@
     const suggest = (input) => {
       const condition = row(input);
       const takes = part(condition, "operator").selectedOptions[0]?.dataset.takes;
-      const values = takes === "segments" ? segments : known[part(condition, "attribute").value]?.values ?? [];
-      const before = ["list", "texts", "segments"].includes(takes) ? input.value.slice(0, input.value.lastIndexOf(",") + 1) : "";
+      const values = takes === "segments" ? segments : (known[part(condition, "attribute").value]?.values ?? []);
+      const before = ["list", "texts", "segments"].includes(takes)
+        ? input.value.slice(0, input.value.lastIndexOf(",") + 1)
+        : "";
       const chosen = before.split(",").map((text) => text.trim());
       const start = before ? `${before.trim()} ` : "";
-      const offered = values.filter((value) => !chosen.includes(value)).map((value) => new Option(start + value, start + value));
+      const offered = values
+        .filter((value) => !chosen.includes(value))
+        .map((value) => new Option(start + value, start + value));
       options.replaceChildren(...offered);
       input.setAttribute("list", options.id);
     };
@@ -51,7 +54,9 @@
       const typed = input.value.slice(0, input.value.lastIndexOf(",") + 1);
       const chosen = typed.split(",").map((text) => text.trim());
       const start = typed ? `${typed.trim()} ` : "";
-      const offered = [...names.options].map((option) => option.value).filter((name) => name !== "userId" && !chosen.includes(name));
+      const offered = [...names.options]
+        .map((option) => option.value)
+        .filter((name) => name !== "userId" && !chosen.includes(name));
       listed.replaceChildren(...offered.map((name) => new Option(start + name, start + name)));
       input.setAttribute("list", listed.id);
     };
@@ -80,7 +85,12 @@
         return; // Without suggestions everything can still be typed.
       }
       const there = new Set([...names.options].map((option) => option.value));
-      names.append(...Object.keys(known).filter((name) => !there.has(name)).sort().map((name) => new Option("", name)));
+      names.append(
+        ...Object.keys(known)
+          .filter((name) => !there.has(name))
+          .sort()
+          .map((name) => new Option("", name)),
+      );
       form.dataset.attributesKnown = "";
     };
     start();

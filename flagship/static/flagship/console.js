@@ -1,7 +1,5 @@
 /* What every console page shares: copy buttons, forms that are sent once, and instants in the viewer's own zone, shown with UTC in the tooltip, typed with UTC below. */
 (() => {
-  "use strict";
-
   const localTimes = (root) => {
     const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
     for (const element of root.querySelectorAll("time[datetime]")) {
@@ -42,9 +40,13 @@
       if (shown.value || !input.value) zone.value = ZONE;
       if (zone.value === "UTC") continue;
       const isMine = zone.value === ZONE;
-      document.querySelector(`label[for="${input.id}"] [data-zone]`).textContent = isMine ? `your time, ${ZONE}` : zone.value;
+      document.querySelector(`label[for="${input.id}"] [data-zone]`).textContent = isMine
+        ? `your time, ${ZONE}`
+        : zone.value;
       const said = document.getElementById(`${input.id}_utc`);
-      const say = () => { said.textContent = isMine ? sayInstant(input.value, shown.value) : ""; };
+      const say = () => {
+        said.textContent = isMine ? sayInstant(input.value, shown.value) : "";
+      };
       input.addEventListener("input", say);
       say();
     }
@@ -57,7 +59,10 @@
       if (!field) return;
       said.id ||= `error-${index}`;
       field.ariaInvalid = "true";
-      field.setAttribute("aria-describedby", [field.getAttribute("aria-describedby"), said.id].filter(Boolean).join(" "));
+      field.setAttribute(
+        "aria-describedby",
+        [field.getAttribute("aria-describedby"), said.id].filter(Boolean).join(" "),
+      );
       if (!index) field.focus();
     });
   };
@@ -143,7 +148,9 @@
   // After every other listener, which may yet take the sending back.
   window.addEventListener("submit", sendOnce);
   window.addEventListener("pageshow", release);
-  window.addEventListener("keydown", (event) => { if (event.key === "Escape") release(); });
+  window.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") release();
+  });
 
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-copy]");

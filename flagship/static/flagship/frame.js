@@ -1,7 +1,5 @@
 /* What unfold's pages keep in Alpine, registered by name: under our policy an attribute holds an expression, never a statement. */
 document.addEventListener("alpine:init", () => {
-  "use strict";
-
   const SIDEBAR = "sidebarDesktopOpen";
 
   // unfold defines these in its app.js; Alpine's CSP build sees no globals.
@@ -15,8 +13,12 @@ document.addEventListener("alpine:init", () => {
     // All that unfold's form asks of the window, to send itself where its tab is.
     window: {
       location: {
-        get pathname() { return location.pathname; },
-        get search() { return location.search; },
+        get pathname() {
+          return location.pathname;
+        },
+        get search() {
+          return location.search;
+        },
       },
     },
     init() {

@@ -1,6 +1,5 @@
 /* Forms that answer while they are filled in: rows that come and go, sliders beside numbers, a preview beside it all. */
 (() => {
-  "use strict";
   const form = document.getElementById("live-form");
   if (!form) return;
   const readable = form.querySelector("fieldset");
@@ -59,7 +58,12 @@
     const left = Math.round((100 - total) * 100) / 100;
     const standard = $("#id_default");
     const name = standard.selectedOptions[0]?.textContent ?? "";
-    rest.textContent = left < 0 ? `The shares sum to ${100 - left} %: bring them to 100 % or less.` : left > 0 ? `The remaining ${left} % get the default variant, ${name}.` : "Every user is covered.";
+    rest.textContent =
+      left < 0
+        ? `The shares sum to ${100 - left} %: bring them to 100 % or less.`
+        : left > 0
+          ? `The remaining ${left} % get the default variant, ${name}.`
+          : "Every user is covered.";
   };
 
   const syncOperators = (root = form) => {
@@ -68,13 +72,16 @@
       const kind = $("[data-kind]", row);
       $("[data-attribute]", row).hidden = takes === "segments";
       $("[data-value]", row).hidden = takes === "nothing";
-      $("[data-value]", row).placeholder = { list: "a, b, c", segments: "segment keys", number: "number", texts: "text, or several" }[takes] ?? "value";
+      $("[data-value]", row).placeholder =
+        { list: "a, b, c", segments: "segment keys", number: "number", texts: "text, or several" }[takes] ?? "value";
       kind.hidden = !["scalar", "list"].includes(takes) && kind.value !== "json";
     }
     for (const rule of $$("[data-rule]", root)) {
       const serve = $("[data-serve]", rule);
       if (serve) $("[data-rule-shares]", rule).hidden = serve.value !== "rollout";
-      $$("[data-word]", rule).forEach((word, index) => { word.textContent = index ? "and" : "if"; });
+      $$("[data-word]", rule).forEach((word, index) => {
+        word.textContent = index ? "and" : "if";
+      });
     }
     const none = $("[data-no-rules]");
     if (none) none.hidden = $$("[data-rule]").length > 0;
@@ -106,7 +113,10 @@
       $("#variants").append(copyOf("variant", { __variant__: ref }));
       $("#rollout").append(copyOf("share", { __variant__: ref }));
       for (const rule of $$("[data-rule]")) {
-        const shares = copyOf("share", { "variants-__variant__-percent": `rules-${rule.dataset.rule}-percent-${ref}`, __variant__: ref });
+        const shares = copyOf("share", {
+          "variants-__variant__-percent": `rules-${rule.dataset.rule}-percent-${ref}`,
+          __variant__: ref,
+        });
         $("[data-rule-shares]", rule).append(shares);
       }
       $(`[data-variant="${ref}"] [data-variant-key]`).focus();
@@ -207,8 +217,12 @@
   const adaptToType = (type) => {
     const samples = { boolean: ["false", "true"], string: ["", ""], number: ["0", "1"], json: ["{}", "{}"] }[type];
     const rows = $$("[data-variant]");
-    rows.slice(2).forEach((row) => type === "boolean" && remove($("[data-remove]", row)));
-    $$("[data-variant]").slice(0, 2).forEach((row, index) => { $("textarea", row).value = samples[index]; });
+    if (type === "boolean") for (const row of rows.slice(2)) remove($("[data-remove]", row));
+    $$("[data-variant]")
+      .slice(0, 2)
+      .forEach((row, index) => {
+        $("textarea", row).value = samples[index];
+      });
     for (const button of $$('[data-add="variant"], [data-remove="variant"]')) button.hidden = type === "boolean";
   };
 
@@ -218,7 +232,9 @@
     const body = new FormData(form);
     readable.disabled = wasDisabled;
     const response = await fetch(tryIt.dataset.try, { method: "POST", body });
-    document.getElementById("try-answer").innerHTML = response.ok ? await response.text() : "The server could not answer; try again.";
+    document.getElementById("try-answer").innerHTML = response.ok
+      ? await response.text()
+      : "The server could not answer; try again.";
   });
 
   // Each rule says in its own place what it does, as the preview says it for the whole flag.
@@ -226,7 +242,9 @@
     const said = document.querySelector("#preview [data-sentences]");
     if (!said) return;
     const sentences = JSON.parse(said.dataset.sentences);
-    $$("[data-rule]").forEach((rule, index) => { $("[data-sentence]", rule).textContent = sentences[index] ?? ""; });
+    $$("[data-rule]").forEach((rule, index) => {
+      $("[data-sentence]", rule).textContent = sentences[index] ?? "";
+    });
   };
 
   const answerOf = async (url, signal) => {
@@ -235,7 +253,8 @@
       // Read whatever it is: an answer nobody reads keeps its connection.
       const text = await response.text();
       // Nothing here answers with another address but the door: the session has ended meanwhile.
-      if (response.redirected) return '<p class="fs-error" role="alert">You are signed out. What you changed here is not saved, and not lost: saving asks you to sign in first.</p>';
+      if (response.redirected)
+        return '<p class="fs-error" role="alert">You are signed out. What you changed here is not saved, and not lost: saving asks you to sign in first.</p>';
       return response.ok ? text : null;
     } catch (error) {
       // Taken back by a later keystroke, or no network: then the page says so instead of standing still.
@@ -265,7 +284,10 @@
     saySentences();
     // Counting people takes longer than arithmetic, so it waits until nothing more is typed.
     const people = document.querySelector("#preview [data-people]");
-    if (people) peopleTimer = setTimeout(async () => { people.innerHTML = (await answerOf(form.dataset.peopleUrl, signal)) ?? ""; }, 500);
+    if (people)
+      peopleTimer = setTimeout(async () => {
+        people.innerHTML = (await answerOf(form.dataset.peopleUrl, signal)) ?? "";
+      }, 500);
   };
   const changed = () => {
     syncVariants();

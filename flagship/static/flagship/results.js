@@ -1,6 +1,5 @@
 /* The results page: charts as PNG, drawn here from the same SVG that may be downloaded, and tips that Escape closes. */
 (() => {
-  "use strict";
   const SCALE = 2;
 
   const pictureOf = async (address) => {
@@ -19,10 +18,16 @@
     canvas.width = picture.naturalWidth * SCALE;
     canvas.height = picture.naturalHeight * SCALE;
     canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
-    const blob = await new Promise((resolve) => { canvas.toBlob(resolve, "image/png"); });
+    const blob = await new Promise((resolve) => {
+      canvas.toBlob(resolve, "image/png");
+    });
     const link = document.createElement("a");
     link.href = URL.createObjectURL(blob);
-    link.download = `${address.split("?")[0].split("/").pop().replace(/\.svg$/, "")}.png`;
+    link.download = `${address
+      .split("?")[0]
+      .split("/")
+      .pop()
+      .replace(/\.svg$/, "")}.png`;
     link.click();
     // The browser reads it after the click has returned.
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);

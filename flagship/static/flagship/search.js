@@ -1,7 +1,5 @@
 /* Search everywhere: Ctrl-K opens it, arrows choose, Enter goes there, Escape closes. */
 document.addEventListener("DOMContentLoaded", () => {
-  "use strict";
-
   const dialog = document.querySelector("[data-search]");
   if (!dialog) return;
   const input = dialog.querySelector("input");
@@ -68,7 +66,9 @@ document.addEventListener("DOMContentLoaded", () => {
     asked.abort();
     asked = new AbortController();
     try {
-      const response = await fetch(`${dialog.dataset.search}?q=${encodeURIComponent(input.value)}`, { signal: asked.signal });
+      const response = await fetch(`${dialog.dataset.search}?q=${encodeURIComponent(input.value)}`, {
+        signal: asked.signal,
+      });
       if (!response.ok || response.redirected) throw new Error(response.statusText);
       show((await response.json()).results);
     } catch (error) {

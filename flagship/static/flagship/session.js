@@ -1,14 +1,18 @@
 /* A form is sent only as the person whose page it is on: where they were signed out meanwhile it stays as it was typed. */
 document.addEventListener("DOMContentLoaded", () => {
-  "use strict";
-
   const dialog = document.querySelector("[data-session]");
   if (!dialog) return;
   const PATIENCE_MS = 5000;
   const SAID = {
-    out: ["You were signed out", "Nothing is saved yet, and nothing you typed is lost: it stays on this page. Sign in, come back, and send it again."],
+    out: [
+      "You were signed out",
+      "Nothing is saved yet, and nothing you typed is lost: it stays on this page. Sign in, come back, and send it again.",
+    ],
     back: ["You are signed in again", "Nothing is saved yet. Look over what you typed, and send it again."],
-    away: ["The server cannot be reached", "Nothing is sent, and nothing you typed is lost: it stays on this page. Try again in a moment."],
+    away: [
+      "The server cannot be reached",
+      "Nothing is sent, and nothing you typed is lost: it stays on this page. Try again in a moment.",
+    ],
   };
   const part = (name) => dialog.querySelector(`[data-session-${name}]`);
   const tabs = new BroadcastChannel("flagship-session");
@@ -24,7 +28,10 @@ document.addEventListener("DOMContentLoaded", () => {
   const ask = async () => {
     let now;
     try {
-      const answer = await fetch(dialog.dataset.session, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
+      const answer = await fetch(dialog.dataset.session, {
+        cache: "no-store",
+        signal: AbortSignal.timeout(PATIENCE_MS),
+      });
       if (!answer.ok) return null;
       now = await answer.json();
     } catch (error) {
@@ -38,7 +45,11 @@ document.addEventListener("DOMContentLoaded", () => {
       return true;
     }
     if (now.user === null) say("out");
-    else say("else", ["Somebody else is signed in", `In this browser ${now.name} is signed in by now, and this page is not theirs. Nothing is sent. To save what you typed, sign in as yourself in another tab, come back, and send it again.`]);
+    else
+      say("else", [
+        "Somebody else is signed in",
+        `In this browser ${now.name} is signed in by now, and this page is not theirs. Nothing is sent. To save what you typed, sign in as yourself in another tab, come back, and send it again.`,
+      ]);
     return false;
   };
 

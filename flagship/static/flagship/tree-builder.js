@@ -1,6 +1,5 @@
 /* A segment's conditions as nested groups; the JSON below them is what is sent, read once and written on each change. */
 (() => {
-  "use strict";
   const form = document.getElementById("segment-form");
   if (!form) return;
   const holder = document.getElementById("tree");
@@ -24,12 +23,21 @@
     }
     return text;
   };
-  const split = (text) => text.split(/[,\n]/).map((part) => part.trim()).filter(Boolean);
+  const split = (text) =>
+    text
+      .split(/[,\n]/)
+      .map((part) => part.trim())
+      .filter(Boolean);
   const toValue = (text, takes, kind) => {
     if (kind === "json") {
-      try { return JSON.parse(text); } catch { throw new Error('Give JSON, for example ["a", "b"].'); }
+      try {
+        return JSON.parse(text);
+      } catch {
+        throw new Error('Give JSON, for example ["a", "b"].');
+      }
     }
-    if (takes === "list" || takes === "segments") return split(text).map((part) => scalar(part, takes === "list" ? kind : "text"));
+    if (takes === "list" || takes === "segments")
+      return split(text).map((part) => scalar(part, takes === "list" ? kind : "text"));
     if (takes === "texts") return split(text).length > 1 ? split(text) : text;
     return scalar(text, takes === "number" ? "number" : takes === "text" ? "text" : kind);
   };
@@ -40,8 +48,11 @@
     const text = isList ? value.map(textOf).join(", ") : value === undefined || value === null ? "" : textOf(value);
     const kind = isList ? kindOf(value[0]) : kindOf(value);
     try {
-      if (text === text.trim() && JSON.stringify(toValue(text, takes, kind)) === JSON.stringify(value)) return [text, kind];
-    } catch { /* JSON says it instead */ }
+      if (text === text.trim() && JSON.stringify(toValue(text, takes, kind)) === JSON.stringify(value))
+        return [text, kind];
+    } catch {
+      /* JSON says it instead */
+    }
     return value === undefined ? ["", "text"] : [JSON.stringify(value), "json"];
   };
 
@@ -75,7 +86,10 @@
   const draw = (node, isRoot = false) => {
     if (groupIn(node)) return drawGroup(groupIn(node), node[groupIn(node)], isRoot);
     const inner = node.not;
-    if (inner) return groupIn(inner) ? drawGroup(`not-${groupIn(inner)}`, inner[groupIn(inner)], isRoot) : drawGroup("not-all", [inner], isRoot);
+    if (inner)
+      return groupIn(inner)
+        ? drawGroup(`not-${groupIn(inner)}`, inner[groupIn(inner)], isRoot)
+        : drawGroup("not-all", [inner], isRoot);
     return isRoot ? drawGroup("all", [node], true) : drawCondition(node);
   };
 
@@ -105,7 +119,11 @@
 
   const redraw = () => {
     let tree = null;
-    try { tree = json.value.trim() ? JSON.parse(json.value) : null; } catch { return; }
+    try {
+      tree = json.value.trim() ? JSON.parse(json.value) : null;
+    } catch {
+      return;
+    }
     holder.replaceChildren(draw(tree && typeof tree === "object" ? tree : { all: [] }, true));
   };
   const write = () => {
@@ -128,7 +146,8 @@
       const response = await fetch(form.dataset.previewUrl, { method: "POST", body, signal: request.signal });
       if (response.ok) document.getElementById("preview").innerHTML = await response.text();
     } catch (error) {
-      if (error.name !== "AbortError") document.getElementById("preview").textContent = "The server cannot be reached at present.";
+      if (error.name !== "AbortError")
+        document.getElementById("preview").textContent = "The server cannot be reached at present.";
     }
   };
   const changed = () => {
@@ -160,7 +179,9 @@
     changed();
   });
   json.addEventListener("change", redraw);
-  form.addEventListener("input", (event) => { if (!holder.contains(event.target) && event.target.name !== "reason") changed(); });
+  form.addEventListener("input", (event) => {
+    if (!holder.contains(event.target) && event.target.name !== "reason") changed();
+  });
   form.addEventListener("submit", (event) => {
     const wrong = [...holder.querySelectorAll("[data-value]")].find((input) => !input.hidden && !input.validity.valid);
     if (!wrong) return;
