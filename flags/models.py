@@ -5,6 +5,7 @@ from django.contrib.postgres.fields import ArrayField, BigIntegerRangeField, Int
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Func, Q
+from openflagship import stream_kinds
 from openflagship.ids import uuid7
 from psycopg.types.range import Range
 
@@ -201,14 +202,14 @@ class Change(models.Model):
     """One step of an environment's version log: the whole document of what changed, as every evaluator hears it."""
 
     class Kind(models.TextChoices):
-        FLAG_UPDATED = "flag_updated"
-        FLAG_ARCHIVED = "flag_archived"
-        KILL_SWITCH = "kill_switch"
-        SEGMENT_UPDATED = "segment_updated"
+        FLAG_UPDATED = stream_kinds.FLAG_UPDATED
+        FLAG_ARCHIVED = stream_kinds.FLAG_ARCHIVED
+        KILL_SWITCH = stream_kinds.KILL_SWITCH
+        SEGMENT_UPDATED = stream_kinds.SEGMENT_UPDATED
 
     class Entity(models.TextChoices):
-        FLAG = "flag"
-        SEGMENT = "segment"
+        FLAG = stream_kinds.FLAG
+        SEGMENT = stream_kinds.SEGMENT
 
     environment = models.ForeignKey(Environment, on_delete=models.CASCADE, related_name="changes")
     version = models.BigIntegerField(help_text="The environment's version after this change.")

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from flags.propagation.publishing import CHANNEL
+from flags.propagation.publishing import CHANNEL, KEYRING_CHANGED
 from flags.versions.steps import Step
 
 log = structlog.get_logger(__name__)
@@ -97,7 +97,7 @@ class Listener:
     def _apply(self, data: bytes) -> None:
         try:
             message = orjson.loads(data)
-            if message["kind"] == "keyring" or not self._runtime.apply(Step.of_message(message)):
+            if message["kind"] == KEYRING_CHANGED or not self._runtime.apply(Step.of_message(message)):
                 self._runtime.ask_now()
         except Exception:
             # Somebody else's message on our channel must not end the thread that hears kill switches.

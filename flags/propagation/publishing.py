@@ -28,6 +28,8 @@ log = structlog.get_logger(__name__)
 CHANNEL = f"{settings.REDIS_PREFIX}:changes"
 PUBLISHED = f"{settings.REDIS_PREFIX}:published"
 KILLS = f"{settings.REDIS_PREFIX}:kills"
+# The one message on the channel that is no step of a version log: a credential or a signing key has changed.
+KEYRING_CHANGED = "keyring"
 CONFIRMED_FIELD = "@confirmed"
 # Past this many, hearing them one by one is slower than fetching what is missing at once.
 MOST_STEPS_PUBLISHED_AT_ONCE = 500
@@ -134,7 +136,7 @@ def publish_changes(changes: Iterable[Change]) -> None:
 def publish_keyring() -> None:
     """Some credential or signing key changed: look again."""
     try:
-        client().publish(CHANNEL, orjson.dumps({"kind": "keyring"}))
+        client().publish(CHANNEL, orjson.dumps({"kind": KEYRING_CHANGED}))
     except RedisError as error:
         log.warning("publish_failed", kind="keyring", error=type(error).__name__)
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import structlog
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connections
+from openflagship.stream_kinds import SNAPSHOT
 from redis.exceptions import RedisError
 
 from flags.prometheus import STREAM_CLIENTS, STREAM_CLOSED
@@ -20,7 +21,7 @@ from flags.propagation.runtime import RUNTIME
 from flags.propagation.snapshots import snapshot_of
 from flags.streaming.client import Client
 from flags.streaming.feed import Feed
-from flags.streaming.stream_events import SNAPSHOT, StreamEvent, event_of
+from flags.streaming.stream_events import StreamEvent, event_of
 from flags.versions import loading
 from flags.versions.steps import Step
 from tenancy.keyring import KEYRING

@@ -7,7 +7,6 @@ import orjson
 
 from flags.versions.steps import Step
 
-SNAPSHOT = "snapshot"
 KEEP_ALIVE = b": keep-alive\n\n"
 
 

@@ -8,16 +8,13 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from openflagship.client.sse import ServerEvent
 from openflagship.engine import CompiledEnvironment, DecodeError
+from openflagship.stream_kinds import FLAG_KINDS, KILL_SWITCH, SEGMENT_KINDS, SNAPSHOT
 
 log = logging.getLogger("openflagship")
-
-SNAPSHOT: Final = "snapshot"
-_FLAG_KINDS: Final = frozenset({"flag_updated", "flag_archived", "kill_switch"})
-_SEGMENT_KIND: Final = "segment_updated"
 
 # Called with the keys of the flags that changed, None where it may be any of them; none at all where only the answers'
 # staleness did.
@@ -151,12 +148,12 @@ class Configuration:
                 self._apply_snapshot(data)
                 version = before = self.version
                 flags, segments, applied = {}, {}, []
-            elif event.kind in _FLAG_KINDS or event.kind == _SEGMENT_KIND:
+            elif event.kind in FLAG_KINDS or event.kind in SEGMENT_KINDS:
                 at = _version_of(event)
                 if at is not None and at <= version:
                     continue
                 key, document = _change(data)
-                if event.kind == _SEGMENT_KIND:
+                if event.kind in SEGMENT_KINDS:
                     segments[key] = document
                 else:
                     self._note_flag(flags, event.kind, key, document, is_ahead=at is None)
@@ -183,7 +180,7 @@ class Configuration:
             # A kill that overtook the steps before it. Those come next and must not undo it; it comes again itself.
             self._ahead[key] = document
         elif key in self._ahead:
-            if kind != "kill_switch":
+            if kind != KILL_SWITCH:
                 return
             del self._ahead[key]
         flags[key] = document

@@ -10,7 +10,6 @@ from typing import Final
 
 from openflagship.client.backoff import Backoff
 from openflagship.client.configuration import (
-    SNAPSHOT,
     Configuration,
     ResyncNeededError,
     SnapshotError,
@@ -21,6 +20,7 @@ from openflagship.client.effects import Endpoint, Logic, Pause
 from openflagship.client.http import Exchange, Response, request
 from openflagship.client.options import Options
 from openflagship.client.sse import EventParser, EventTooLargeError, ServerEvent
+from openflagship.stream_kinds import SNAPSHOT
 
 log = logging.getLogger("openflagship")
 

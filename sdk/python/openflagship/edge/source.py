@@ -16,6 +16,7 @@ from openflagship.client import AsyncFlagShip
 from openflagship.client.sse import ServerEvent
 from openflagship.engine import Answer, CompiledEnvironment, Context
 from openflagship.serving import Desk
+from openflagship.stream_kinds import SNAPSHOT
 
 MOST_EVENTS_KEPT = 1_000
 MOST_EVENTS_WAITING = 1_024
@@ -174,7 +175,7 @@ class Source:
         return hmac.new(self.server_key.encode(), b"ofrep.stream.%d" % until, hashlib.sha256).hexdigest()[:32]
 
     def snapshot_event(self) -> bytes:
-        return _sse(str(self.client.environment.version), "snapshot", self.snapshot()[0])
+        return _sse(str(self.client.environment.version), SNAPSHOT, self.snapshot()[0])
 
     def snapshot(self) -> tuple[bytes, bytes, str]:
         """Body, packed body and ETag; made once for each version."""
