@@ -1,7 +1,7 @@
 # Needs Python 3.11 or newer, pip and make; everything else arrives in .venv, and all that runs writes under var/.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint lint-scripts cover format bench clean
+.PHONY: help setup run test lint lint-scripts types suite cover format bench clean
 SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,6 +17,8 @@ help:
 	@echo "make run      set up, start everything, load the demo (ARGS=\"--port 9000\" passes options on)"
 	@echo "make test     lint, types, layers, migrations and every test (ARGS=\"-k name\" passes options to pytest)"
 	@echo "make lint     what 'make test' checks before the tests"
+	@echo "make types    mypy alone"
+	@echo "make suite    the tests alone"
 	@echo "make cover    the engine's branches, all of them"
 	@echo "make format   rewrite formatting and fix what can be fixed"
 	@echo "make bench    measure, as benchmarks/ describes"
@@ -54,12 +56,15 @@ run: $(VENV)/.run-installed
 lint: $(VENV)/.dev-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy .
+	@$(MAKE) --no-print-directory types
 	$(BIN)/lint-imports
 	$(BIN)/djlint --lint --quiet templates
 	@$(MAKE) --no-print-directory lint-scripts
 	$(TEST_ENV) $(BIN)/python manage.py makemigrations --check --dry-run
 	$(TEST_ENV) $(BIN)/python manage.py check --fail-level WARNING
+
+types: $(VENV)/.dev-installed
+	$(BIN)/mypy .
 
 # Scripts and styles need Node.js, which a machine with Python alone lacks: then it is said, and under CI it fails.
 node_modules/.installed: package.json package-lock.json
@@ -88,6 +93,9 @@ WORKERS = $(shell $(BIN)/python -c 'import os; cores = getattr(os, "sched_getaff
 # What `cover` has run is not run again, unless certain tests are asked for.
 test: $(VENV)/.dev-installed
 	@$(MAKE) --no-print-directory -j 2 lint cover
+	@$(MAKE) --no-print-directory suite
+
+suite: $(VENV)/.dev-installed
 	$(BIN)/python -m pytest -p flagship.tests.tools -n $(WORKERS) $(if $(ARGS),$(ARGS),$(addprefix --ignore=,$(ENGINE_TESTS)))
 
 format: $(VENV)/.dev-installed

@@ -87,7 +87,7 @@ def test_audit_actions__every_one_that_a_service_names__is_registered():
 
 def test_links__between_documents__lead_somewhere():
     dead = []
-    for document in [ROOT / "README.md", *DOCS.rglob("*.md")]:
+    for document in [*ROOT.glob("*.md"), *(ROOT / ".github").rglob("*.md"), *DOCS.rglob("*.md")]:
         for target in re.findall(r"\]\((?!https?://|#|mailto:)([^)#\s]+)", document.read_text()):
             if not (document.parent / target).exists():
                 dead.append(f"{document.relative_to(ROOT)} -> {target}")
