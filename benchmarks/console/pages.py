@@ -263,7 +263,7 @@ def _pages(place: dict[str, Any]) -> dict[str, str]:
         "kill": ("flags_flagconfig_kill", [config]),
         "kill by tag": ("flags_flagconfig_kill_tag", []),
         "attributes to suggest": ("flags_flagconfig_attributes", []),
-        "who has heard": ("flags_flagconfig_board", [config]),
+        "who has heard": ("flags_flagconfig_kill_status", [config]),
         "history": ("flags_flagconfig_history", [config]),
         "environments side by side": ("flags_flagconfig_compare", [config]),
         "segments": ("flags_segment_changelist", []),

@@ -15,21 +15,27 @@ from experiments.admin import designer, editing, jobs, lifecycle, overview, plan
 from experiments.models import Experiment
 from experiments.selectors import with_parts
 from flags.documents import percent_of
-from tenancy.admin import RemovableAdmin
+from tenancy.console_kit.admin import EmptyList
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.environments import PerEnvironmentAdmin
+from tenancy.console_kit.removal import RemovableAdmin
 from tenancy.instants import moment
 
 View = Callable[..., HttpResponse]
 
 
 @admin.register(Experiment)
-class ExperimentAdmin(PerEnvironmentAdmin, RemovableAdmin):
+class ExperimentAdmin(RemovableAdmin, PerEnvironmentAdmin):
     list_display = ["name", "status_label", "flag", "primary_metric", "traffic", "started", "decision_label"]
     list_filter = ["status"]
     search_fields = ["name", "config__flag__key", "hypothesis"]
     search_help_text = "Search by name, flag or hypothesis"
-    empty_template = "experiments/empty.html"
+    empty = EmptyList(
+        "No experiments here yet",
+        "An experiment gives the variants of a flag to comparable users, counts what they do, and says which variant "
+        "is better and how sure that is.",
+        "Design the first one",
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Experiment]:
         environments = [environment.pk for environment in console_context(request).environments]

@@ -16,9 +16,11 @@ from experiments import services
 from experiments.documents import metric_resource
 from experiments.models import Metric
 from tenancy import access
-from tenancy.admin import RemovableAdmin, sent_data
 from tenancy.console_kit import conflicts
+from tenancy.console_kit.admin import ConsoleAdmin, EmptyList
 from tenancy.console_kit.context import console_context
+from tenancy.console_kit.forms import sent_data
+from tenancy.console_kit.removal import RemovableAdmin
 from tenancy.models import Environment, Role
 
 _NAMES = {
@@ -109,14 +111,19 @@ def _form_of(resource: dict[str, Any], data: QueryDict | None = None) -> MetricF
 
 
 @admin.register(Metric)
-class MetricAdmin(RemovableAdmin):
+class MetricAdmin(RemovableAdmin, ConsoleAdmin):
     """Metrics belong to a project; whoever edits in one of its environments may add them."""
 
     list_display = ["name", "key", "type_label", "event_name", "goal_label", "project"]
     list_select_related = ["project"]
     search_fields = ["key", "name", "event_name"]
     search_help_text = "Search by key, name or event"
-    teaching = "experiments/empty_metrics.html"
+    empty = EmptyList(
+        "No metrics yet",
+        "A metric says what is counted for each user, out of which events, such as the share of users who purchase. "
+        "Experiments are decided by one, and guarded by others.",
+        "Create the first metric",
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Metric]:
         projects = access.projects(console_context(request).principal)

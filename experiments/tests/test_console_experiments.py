@@ -145,7 +145,7 @@ def test_delete__has_run__is_refused_and_not_offered(console_editor, running):
 
     answer = console_editor.post(url(running, "delete"))
 
-    assert answer.status_code == 422
+    assert answer.status_code == 409
     assert "Only a draft can be deleted" in answer.text
     assert Experiment.objects.exists()
 

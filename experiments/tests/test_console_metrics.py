@@ -116,7 +116,7 @@ def test_metric__deleted_while_an_experiment_counts_by_it__is_refused_with_its_n
 
     answer = console_editor.post(reverse("admin:experiments_metric_delete", args=[metric.pk]))
 
-    assert answer.status_code == 422
+    assert answer.status_code == 409
     assert "Checkout sells" in answer.text
     assert Metric.objects.exists()
 

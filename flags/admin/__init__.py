@@ -1,8 +1,8 @@
 """The console's pages for flags."""
 
 from flags.admin.flags import FlagConfigAdmin
-from flags.admin.layers.layers import LayerAdmin
+from flags.admin.layers.admin import LayerAdmin
 from flags.admin.panels import Panel, register_panel
-from flags.admin.segments.segments import SegmentAdmin
+from flags.admin.segments.admin import SegmentAdmin
 
 __all__ = ["FlagConfigAdmin", "LayerAdmin", "Panel", "SegmentAdmin", "register_panel"]

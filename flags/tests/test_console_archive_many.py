@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from audit.models import Entry
 from flags import services
-from flags.admin import bulk
+from flags.admin.list import bulk
 from flags.models import Flag
 from tenancy.models import Role
 from tenancy.testing import ALICE

@@ -64,7 +64,7 @@ def test_people__change_without_rules__are_counted_by_where_they_go(console_edit
     for number in range(3):
         saw(acme.staging, f"user-{number}")
 
-    answer = console_editor.post(url(config, "people"), sent(console_editor, config, defaultVariant="1"))
+    answer = console_editor.post(url(config, "affected_users"), sent(console_editor, config, defaultVariant="1"))
 
     assert "3 people seen in the last 7 days" in answer.text
     assert "(3 from control to treatment)" in answer.text
@@ -74,7 +74,7 @@ def test_people__nothing_changed__says_nothing(console_editor, acme):
     config = services.create_flag(
         actor=ALICE, environment=acme.staging, payload={"key": "new-checkout", "enabled": True}
     )[0]
-    assert console_editor.post(url(config, "people"), sent(console_editor, config)).text.strip() == ""
+    assert console_editor.post(url(config, "affected_users"), sent(console_editor, config)).text.strip() == ""
 
 
 def test_preview__rules__have_a_sentence_each_though_one_is_unfinished(console_editor, config):

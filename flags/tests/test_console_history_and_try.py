@@ -8,9 +8,9 @@ from django.utils import timezone
 
 from audit.models import Entry
 from flags import services
-from flags.admin import bulk
 from flags.admin.flag.trace import readable
 from flags.admin.flag.tryout import read_attributes
+from flags.admin.list import bulk
 from flags.models import FlagConfig
 from tenancy.errors import Invalid
 from tenancy.testing import ALICE
@@ -214,8 +214,8 @@ def test_kill_tag__viewer__may_not(console_viewer, acme, config):
 def test_board__after_a_kill__says_what_everybody_gets_and_why(console_viewer, config):
     services.kill_flag(actor=ALICE, environment=config.environment, key="new-checkout", reason="Errors")
 
-    page = console_viewer.get(url(config, "board"))
-    part = console_viewer.get(url(config, "board"), {"part": "1"})
+    page = console_viewer.get(url(config, "kill_status"))
+    part = console_viewer.get(url(config, "kill_status"), {"part": "1"})
 
     assert "everybody gets control" in page.text
     assert "Errors" in part.text
@@ -227,7 +227,7 @@ def test_exposures__nobody_yet__says_so(console_viewer, config):
     assert "Nobody got this flag" in console_viewer.get(url(config, "exposures")).text
 
 
-@pytest.mark.parametrize("page", ["try", "try_draft", "exposures", "board"])
+@pytest.mark.parametrize("page", ["try", "try_draft", "exposures", "kill_status"])
 def test_outsider__finds_nothing(console_outsider, config, page):
     assert console_outsider.get(url(config, page)).status_code == 404
     assert console_outsider.post(url(config, page)).status_code == 404

@@ -40,7 +40,7 @@ def test_removal__segment_in_a_rule__is_refused_and_says_where(console_editor, a
 
     answer = console_editor.post(address(things["segment"], "delete"))
 
-    assert answer.status_code == 422
+    assert answer.status_code == 409
     assert "new-checkout" in answer.text
     assert "cannot go yet" in answer.text
     assert Segment.objects.exists()

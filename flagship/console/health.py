@@ -57,14 +57,14 @@ def lines(environment: Environment) -> list[Line]:
 
 
 def page(request: HttpRequest) -> HttpResponse:
-    looking = console_context(request)
-    environment = looking.environment
+    context = console_context(request)
+    environment = context.environment
     if environment is not None:
-        looking.remember(environment)
+        context.remember(environment)
     request.current_app = admin.site.name  # as Django's own admin views set it
     shown = {
         "title": "Health",
-        "environments": looking.environments,
+        "environments": context.environments,
         "current_environment": environment,
         "lines": lines(environment) if environment else [],
         "jobs": timetable.kinds_of_jobs(environment) if environment else [],
@@ -98,7 +98,7 @@ def _configuration(environment: Environment) -> Line:
 def _reach(environment: Environment) -> list[Line]:
     found = reach_of(environment)
     config = FlagConfig.objects.filter(environment=environment, flag__key=found.last_kill).first()
-    board = reverse("admin:flags_flagconfig_board", args=[config.pk]) if config is not None else ""
+    board = reverse("admin:flags_flagconfig_kill_status", args=[config.pk]) if config is not None else ""
     behind = found.connected - found.current
     p99 = found.p99_ms
     return [

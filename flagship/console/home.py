@@ -16,7 +16,7 @@ from experiments.models import Experiment, ExperimentResult
 from flags.models import FlagConfig
 from flagship.console import health, timetable
 from flagship.console.navigation import may_make_flags
-from tenancy.admin import TenantEntryAdmin
+from tenancy.admin.audit_log import visible_entries
 from tenancy.console_kit.context import console_context
 from tenancy.models import Environment
 
@@ -46,20 +46,20 @@ class Task:
     tone: str = "warn"
 
 
-def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+def fill(request: HttpRequest, shown: dict[str, Any]) -> dict[str, Any]:
     """unfold's DASHBOARD_CALLBACK: in a constant number of queries, whatever the number of flags."""
-    looking = console_context(request)
-    environment = looking.environment
-    context = {
-        **context,
+    context = console_context(request)
+    environment = context.environment
+    shown = {
+        **shown,
         "title": "Home",
-        "environments": looking.environments,
+        "environments": context.environments,
         "current_environment": environment,
         "may_create": may_make_flags(request),
     }
     if environment is None:
-        return context
-    looking.remember(environment)
+        return shown
+    context.remember(environment)
     experiments = list(
         Experiment.objects.filter(environment=environment, status__in=Experiment.SERVED)
         .select_related("config__flag", "primary_metric")
@@ -69,7 +69,7 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     states = job_states([environment])
     upkeep = timetable.upkeep()
     return {
-        **context,
+        **shown,
         "health": health.lines(environment),
         "jobs": timetable.kinds_of_jobs(environment, states),
         "upkeep": upkeep,
@@ -177,7 +177,7 @@ def _job_tasks(states: list[JobState], upkeep: list[timetable.Upkeep]) -> list[T
 
 def _changes(request: HttpRequest) -> list[dict[str, Any]]:
     """The latest entries; an experiment's with its name and page, which an entry on its alarms does not hold."""
-    entries: list[Entry] = list(TenantEntryAdmin.visible_to(request)[:_MOST_ROWS])
+    entries: list[Entry] = list(visible_entries(request)[:_MOST_ROWS])
     keys = {entry.entity_key for entry in entries if entry.entity_type == "experiment"}
     seen = Experiment.objects.filter(pk__in=keys, environment__in=console_context(request).environments)
     names = dict(seen.values_list("pk", "name")) if keys else {}

@@ -19,8 +19,8 @@ class Page:
 
 
 def may_see_keys(request: HttpRequest) -> bool:
-    looking = console_context(request)
-    return looking.may_in(Role.ADMIN) or any(looking.may(Role.ADMIN, row) for row in looking.environments)
+    context = console_context(request)
+    return context.may_in(Role.ADMIN) or any(context.may(Role.ADMIN, row) for row in context.environments)
 
 
 def may_see_service_accounts(request: HttpRequest) -> bool:

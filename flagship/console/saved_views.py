@@ -10,8 +10,8 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from tenancy.admin import say_problems
 from tenancy.console_kit.context import console_context
+from tenancy.console_kit.forms import say_problems
 from tenancy.errors import ServiceError
 from tenancy.models import User
 from tenancy.services.saved_views import delete_view, save_view
@@ -38,8 +38,8 @@ def _lists() -> set[str]:
 @require_POST
 def save(request: HttpRequest) -> HttpResponse:
     form = ViewForm(request.POST)
-    looking = console_context(request)
-    if looking.environment is None:
+    context = console_context(request)
+    if context.environment is None:
         raise PermissionDenied
     if not form.is_valid():
         messages.error(request, "Give the view a name of at most 60 characters.")
@@ -47,7 +47,7 @@ def save(request: HttpRequest) -> HttpResponse:
     sent = form.cleaned_data
     address = reverse(f"admin:{sent['page']}_changelist")
     try:
-        view = save_view(user=cast(User, request.user), organization=looking.environment.project.organization, **sent)
+        view = save_view(user=cast(User, request.user), organization=context.environment.project.organization, **sent)
     except ServiceError as error:
         say_problems(request, error)
         return redirect(f"{address}?{sent['query']}")

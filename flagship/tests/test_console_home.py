@@ -108,7 +108,7 @@ def test_home__services_heard_a_kill__says_how_fast_and_who_is_behind(
     assert shown["Services connected"].note == f"1 not on version {version} yet"
     assert shown["A kill reaches 99 % of them"].value == "within 120 ms"
     config = FlagConfig.objects.get(flag__key="one", environment=acme.production)
-    board = reverse("admin:flags_flagconfig_board", args=[config.pk])
+    board = reverse("admin:flags_flagconfig_kill_status", args=[config.pk])
     assert shown["A kill reaches 99 % of them"].more_url == board
     assert f'href="{board}"' in console_viewer.get(reverse("console_health")).text
 

@@ -3,23 +3,24 @@
 from typing import Any, cast
 
 from django import forms
-from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
+from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from tenancy import services
-from tenancy.console_kit.base import ConsoleAdmin, sent_data
+from tenancy.console_kit.admin import ConsoleAdmin, EmptyList
+from tenancy.console_kit.confirm import ConfirmPage
 from tenancy.console_kit.context import ConsoleContext, console_context
+from tenancy.console_kit.forms import form_page, sent_data
 from tenancy.console_kit.instants import FutureInstantField
-from tenancy.console_kit.removal import ReasonForm
+from tenancy.console_kit.pages import console_page, list_url
 from tenancy.instants import moment
 from tenancy.models import Credential, Role, User
+from tenancy.services.credentials import IssuedCredential
 
 
 class CredentialForm(forms.Form):
@@ -41,10 +42,10 @@ class CredentialForm(forms.Form):
     use_required_attribute = False
     expires_at = FutureInstantField(label="Expires", help_text="Leave empty to keep it until it is revoked.")
 
-    def __init__(self, *args: Any, looking: ConsoleContext, **given: Any) -> None:
+    def __init__(self, *args: Any, context: ConsoleContext, **given: Any) -> None:
         super().__init__(*args, **given)
-        self._environments = {f"e{row.pk}": row for row in looking.environments if looking.may(Role.ADMIN, row)}
-        self._organizations = {f"o{row.pk}": row for row in looking.organizations if looking.may_in(Role.ADMIN, row.pk)}
+        self._environments = {f"e{row.pk}": row for row in context.environments if context.may(Role.ADMIN, row)}
+        self._organizations = {f"o{row.pk}": row for row in context.organizations if context.may_in(Role.ADMIN, row.pk)}
         self.fields["belongs_to"].choices = [  # type: ignore[attr-defined]  # it is a ChoiceField
             *((value, f"environment {row}") for value, row in self._environments.items()),
             *((value, f"yourself in {row} (management token)") for value, row in self._organizations.items()),
@@ -73,7 +74,11 @@ class CredentialAdmin(ConsoleAdmin):
     list_filter = ["kind"]
     search_fields = ["name", "prefix"]
     search_help_text = "Search by name, or by what it begins with"
-    teaching = "tenancy/empty_keys.html"
+    empty = EmptyList(
+        "No keys or tokens yet",
+        "A service asks for its flags with a key of its environment: a server key where the code is yours, a client "
+        "key in browsers and apps. A management token lets you use the API as yourself.",
+    )
     fields = [
         "name", "kind", "organization", "environment", "user", "prefix", "state",
         "created", "created_by", "used", "expires", "revoked",
@@ -81,15 +86,15 @@ class CredentialAdmin(ConsoleAdmin):
     actions_detail = ["revoke"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Credential]:
-        looking = console_context(request)
-        organizations = [pk for pk in looking.organization_roles if looking.may_in(Role.ADMIN, pk)]
-        environments = [row.pk for row in looking.environments if looking.may(Role.ADMIN, row)]
+        context = console_context(request)
+        organizations = [pk for pk in context.organization_roles if context.may_in(Role.ADMIN, pk)]
+        environments = [row.pk for row in context.environments if context.may(Role.ADMIN, row)]
         rows = super().get_queryset(request)
         return rows.filter(organization__in=organizations) | rows.filter(environment__in=environments)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        looking = console_context(request)
-        return looking.may_in(Role.ADMIN) or any(looking.may(Role.ADMIN, row) for row in looking.environments)
+        context = console_context(request)
+        return context.may_in(Role.ADMIN) or any(context.may(Role.ADMIN, row) for row in context.environments)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return self.has_module_permission(request)
@@ -130,51 +135,56 @@ class CredentialAdmin(ConsoleAdmin):
     def created(self, credential: Credential) -> str:
         return moment(credential.created_at)
 
-    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:  # noqa: ARG002 - Django's signature
-        if not self.has_add_permission(request):
-            raise PermissionDenied
-        looking = console_context(request)
-        form = CredentialForm(sent_data(request), looking=looking)
+    def create(self, request: HttpRequest) -> HttpResponse:
+        context = console_context(request)
 
         def perform(sent: dict[str, Any]) -> HttpResponse:
             if sent["kind"] == Credential.Kind.MANAGE:
                 sent["user"] = cast(User, request.user)
-            issued = services.issue_credential(actor=looking.actor, **sent)
-            response = self.page(
-                request, "tenancy/secret.html", title="Copy the secret now", issued=issued, list_url=self.list_url()
-            )
-            response["Cache-Control"] = "no-store"
-            return response
+            return secret_page(request, services.issue_credential(actor=context.actor, **sent))
 
-        return self.form_page(
+        return form_page(
             request,
-            form,
+            CredentialForm(sent_data(request), context=context),
             perform,
             title="New key or token",
             submit="Create and show once",
+            cancel_url=list_url(Credential),
             names={"expiresAt": "expires_at"},
         )
 
     @action(description="Revoke", icon="key_off", variant=ActionVariant.DANGER)
     def revoke(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        credential = self.get_object(request, object_id)
-        if credential is None:
-            raise Http404
-        looking = console_context(request)
-        form = ReasonForm(sent_data(request))
+        credential: Credential = self.find(request, object_id)
 
-        def perform(sent: dict[str, Any]) -> HttpResponse:
-            services.revoke_credential(actor=looking.actor, credential=credential, reason=sent["reason"])
-            messages.success(request, f"{credential} is revoked.")
-            return redirect(self.list_url())
+        def act(sent: dict[str, Any]) -> str:
+            actor = console_context(request).actor
+            services.revoke_credential(actor=actor, credential=credential, reason=sent["reason"])
+            return f"{credential} is revoked."
 
-        return self.form_page(
-            request,
-            form,
-            perform,
+        return ConfirmPage(
             title=f"Revoke {credential.name}?",
             submit="Revoke for good",
-            is_dangerous=True,
+            act=act,
+            cancel_url=list_url(Credential),
             intro=f"Whoever still sends {credential.prefix}… is refused within seconds, for good. "
             "Make the new key first, if a service still needs one.",
-        )
+            tone="danger",
+        ).answer(request)
+
+
+def secret_page(
+    request: HttpRequest, issued: IssuedCredential, *, done_url: str = "", client_id: str = ""
+) -> HttpResponse:
+    """The one page that shows the secret; no browser keeps it."""
+    response = console_page(
+        request,
+        "tenancy/secret.html",
+        title="Copy the secret now",
+        issued=issued,
+        client_id=client_id,
+        tenant=issued.credential.organization.slug,
+        list_url=done_url or list_url(Credential),
+    )
+    response["Cache-Control"] = "no-store"
+    return response

@@ -7,18 +7,19 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import reverse
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from audit.models import Entry
 from tenancy import access, services
 from tenancy.console_kit import conflicts
-from tenancy.console_kit.base import ConsoleAdmin, sent_data
+from tenancy.console_kit.admin import ConsoleAdmin
+from tenancy.console_kit.confirm import ConfirmPage
 from tenancy.console_kit.context import ConsoleContext, console_context
-from tenancy.console_kit.removal import ReasonForm
+from tenancy.console_kit.forms import form_page, sent_data
+from tenancy.console_kit.pages import list_url, object_url
 from tenancy.instants import moment
 from tenancy.models import Environment, Membership, Organization, Project, Role, User
 
@@ -32,12 +33,12 @@ class PlaceForm(forms.Form):
     )
     scope = forms.ChoiceField(label="Where", widget=UnfoldAdminSelectWidget)
 
-    def __init__(self, *args: Any, looking: ConsoleContext, only: Organization | None = None, **given: Any) -> None:
+    def __init__(self, *args: Any, context: ConsoleContext, only: Organization | None = None, **given: Any) -> None:
         super().__init__(*args, **given)
         organizations = [
-            row for row in looking.organizations if looking.may_in(Role.ADMIN, row.pk) and only in {None, row}
+            row for row in context.organizations if context.may_in(Role.ADMIN, row.pk) and only in {None, row}
         ]
-        self._owned = {row.pk for row in organizations if looking.may_in(Role.OWNER, row.pk)}
+        self._owned = {row.pk for row in organizations if context.may_in(Role.OWNER, row.pk)}
         self.fields["role"].choices = [  # type: ignore[attr-defined]  # it is a ChoiceField
             choice for choice in Role.choices if choice[0] != Role.OWNER or self._owned
         ]
@@ -45,9 +46,9 @@ class PlaceForm(forms.Form):
         choices: list[tuple[str, str]] = []
         for organization in organizations:
             self._offer(choices, f"o{organization.pk}", f"all of {organization}", (organization, None, None))
-            for project in access.projects(looking.principal).filter(organization=organization):
+            for project in access.projects(context.principal).filter(organization=organization):
                 self._offer(choices, f"p{project.pk}", f"project {project}", (organization, project, None))
-            for row in looking.environments:
+            for row in context.environments:
                 if row.project.organization_id == organization.pk:
                     self._offer(choices, f"e{row.pk}", f"environment {row}", (organization, row.project, row))
         self.fields["scope"].choices = choices  # type: ignore[attr-defined]  # it is a ChoiceField
@@ -105,12 +106,12 @@ class MembershipAdmin(ConsoleAdmin):
     search_help_text = "Search by user name or email"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Membership]:
-        looking = console_context(request)
-        mine = Q(user_id=looking.principal.user_id)
+        context = console_context(request)
+        mine = Q(user_id=context.principal.user_id)
         return (
             super()
             .get_queryset(request)
-            .filter(mine | Q(organization__in=looking.organization_roles))
+            .filter(mine | Q(organization__in=context.organization_roles))
             .order_by("organization__slug", "user__username")
         )
 
@@ -129,27 +130,31 @@ class MembershipAdmin(ConsoleAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return console_context(request).may_in(Role.ADMIN)
 
-    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:  # noqa: ARG002 - Django's signature
-        if not self.has_add_permission(request):
-            raise PermissionDenied
-        looking = console_context(request)
-        form = MemberForm(sent_data(request), looking=looking, initial={"role": Role.VIEWER})
+    def create(self, request: HttpRequest) -> HttpResponse:
+        context = console_context(request)
+        form = MemberForm(sent_data(request), context=context, initial={"role": Role.VIEWER})
 
         def perform(sent: dict[str, Any]) -> HttpResponse:
             where = {name: sent[name] for name in ("organization", "project", "environment")}
             with transaction.atomic():
                 person = sent["person"] or services.create_person(
-                    actor=looking.actor,
+                    actor=context.actor,
                     organization=sent["organization"],
                     username=sent["user"],
                     password=sent["password"],
                 )
-                membership = services.add_member(actor=looking.actor, user=person, role=Role(sent["role"]), **where)
+                membership = services.add_member(actor=context.actor, user=person, role=Role(sent["role"]), **where)
             messages.success(request, f"{membership}.")
-            return redirect(self.list_url())
+            return redirect(list_url(Membership))
 
-        return self.form_page(
-            request, form, perform, title="Add a member", submit="Add member", names={"username": "user"}
+        return form_page(
+            request,
+            form,
+            perform,
+            title="Add a member",
+            submit="Add member",
+            cancel_url=list_url(Membership),
+            names={"username": "user"},
         )
 
     def has_remove_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -161,21 +166,13 @@ class MembershipAdmin(ConsoleAdmin):
         needed = Role.OWNER if membership.role == Role.OWNER else Role.ADMIN
         return console_context(request).may_in(needed, membership.organization_id)
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",  # noqa: ARG002 - Django's signature
-        extra_context: Any = None,  # noqa: ARG002 - likewise
-    ) -> HttpResponse:
-        membership: Membership | None = self.get_object(request, object_id)
-        if membership is None:
-            raise Http404("There is no such member, or it belongs to another tenant.")
+    def show(self, request: HttpRequest, thing: Membership) -> HttpResponse:
+        membership = thing
         may_manage = self._may_manage(request, membership)
         if request.method == "POST" and not may_manage:
             raise PermissionDenied
-        looking = console_context(request)
-        is_owner = looking.may_in(Role.OWNER, membership.organization_id)
+        context = console_context(request)
+        is_owner = context.may_in(Role.OWNER, membership.organization_id)
 
         def ready(form: RoleForm) -> RoleForm:
             role = form.fields["role"]
@@ -188,10 +185,10 @@ class MembershipAdmin(ConsoleAdmin):
 
         def perform(sent: dict[str, Any]) -> HttpResponse:
             changed = services.change_member(
-                actor=looking.actor, membership=membership, role=Role(sent["role"]), version=sent["version"]
+                actor=context.actor, membership=membership, role=Role(sent["role"]), version=sent["version"]
             )
             messages.success(request, f"{changed}.")
-            return redirect(self.list_url())
+            return redirect(list_url(Membership))
 
         def merge(sent: dict[str, Any]) -> tuple[forms.Form, dict[str, Any]]:
             membership.refresh_from_db()
@@ -208,38 +205,34 @@ class MembershipAdmin(ConsoleAdmin):
             notice = conflicts.notice_of(entries, {"role": before["role"]}, theirs, ["role"])
             return ready(RoleForm(initial={"role": sent["role"], "version": membership.version})), notice
 
-        return self.form_page(
+        return form_page(
             request,
             form,
             perform,
+            cancel_url=list_url(Membership),
             merge=merge,
             title=str(membership),
             submit="Change role",
             is_readonly=not may_manage,
             remove_label="Remove…",
-            remove_url=reverse("admin:tenancy_membership_remove", args=[membership.pk]) if may_manage else "",
+            remove_url=object_url(membership, "remove") if may_manage else "",
         )
 
     @action(description="Remove", icon="person_remove", permissions=["remove"])
     def remove(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        membership: Membership | None = self.get_object(request, object_id)
-        if membership is None:
-            raise Http404("There is no such member, or it belongs to another tenant.")
-        looking = console_context(request)
-        form = ReasonForm(sent_data(request))
+        membership: Membership = self.find(request, object_id)
 
-        def perform(sent: dict[str, Any]) -> HttpResponse:
+        def act(sent: dict[str, Any]) -> str:
             said = f"{membership.user} is not {membership.get_role_display().lower()} there any more."
-            services.remove_member(actor=looking.actor, membership=membership, reason=sent["reason"])
-            messages.success(request, said)
-            return redirect(self.list_url())
+            actor = console_context(request).actor
+            services.remove_member(actor=actor, membership=membership, reason=sent["reason"])
+            return said
 
-        return self.form_page(
-            request,
-            form,
-            perform,
+        return ConfirmPage(
             title=f"Take the role from {membership.user}?",
             submit="Take it away",
-            is_dangerous=True,
+            act=act,
+            cancel_url=list_url(Membership),
             intro=f"{membership}. What they may do through it ends at once; the account itself stays.",
-        )
+            tone="danger",
+        ).answer(request)

@@ -2,23 +2,25 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
 from audit.models import Entry
 from tenancy import access, services
 from tenancy.console_kit import conflicts
-from tenancy.console_kit.base import sent_data
+from tenancy.console_kit.admin import ConsoleAdmin, EmptyList
 from tenancy.console_kit.context import console_context
-from tenancy.console_kit.removal import RemovableAdmin
+from tenancy.console_kit.forms import form_page, sent_data
+from tenancy.console_kit.pages import list_url
+from tenancy.console_kit.removal import Removal
 from tenancy.documents import environment_resource, project_resource
 from tenancy.instants import moment
 from tenancy.models import Environment, Organization, Project, Role
@@ -40,43 +42,71 @@ def _entries(thing: Project | Environment) -> QuerySet[Entry]:
     )
 
 
-class _Dated(RemovableAdmin):
-    """What its admins rename and delete, and everybody else reads."""
+def _edit_page(
+    request: HttpRequest,
+    thing: Project | Environment,
+    form_class: type[forms.Form],
+    update: Callable[..., Any],
+    *,
+    intro: str,
+    remove_url: str,
+) -> HttpResponse:
+    """The form's fields are named as the thing's document names them; `update` raises ServiceError."""
+    form = form_class(sent_data(request), initial=_document(thing))
 
-    def edit_page(
-        self,
-        request: HttpRequest,
-        thing: Project | Environment,
-        form_class: type[forms.Form],
-        update: Callable[..., Any],
-        *,
-        intro: str,
-    ) -> HttpResponse:
-        """The form's fields are named as the thing's document names them; `update` raises ServiceError."""
-        form = form_class(sent_data(request), initial=_document(thing))
+    def perform(sent: dict[str, Any]) -> HttpResponse:
+        update(payload={name: value for name, value in sent.items() if name != "version"}, version=sent["version"])
+        messages.success(request, "Saved.")
+        return redirect(list_url(thing))
 
-        def perform(sent: dict[str, Any]) -> HttpResponse:
-            update(payload={name: value for name, value in sent.items() if name != "version"}, version=sent["version"])
-            messages.success(request, "Saved.")
-            return redirect(self.list_url())
+    def merge(sent: dict[str, Any]) -> tuple[forms.Form, dict[str, Any]]:
+        thing.refresh_from_db()
+        mine = {name: value for name, value in sent.items() if name != "version"}
+        merged, notice = conflicts.merge(_entries(thing), mine, _document(thing), version=sent["version"])
+        return form_class(initial=merged), notice
 
-        def merge(sent: dict[str, Any]) -> tuple[forms.Form, dict[str, Any]]:
-            thing.refresh_from_db()
-            mine = {name: value for name, value in sent.items() if name != "version"}
-            merged, notice = conflicts.merge(_entries(thing), mine, _document(thing), version=sent["version"])
-            return form_class(initial=merged), notice
+    return form_page(
+        request,
+        form,
+        perform,
+        merge=merge,
+        title=str(thing),
+        submit="Save",
+        cancel_url=list_url(thing),
+        intro=intro,
+        remove_url=remove_url,
+    )
 
-        return self.form_page(
-            request,
-            form,
-            perform,
-            merge=merge,
-            title=str(thing),
-            submit="Save",
-            intro=intro,
-            remove_url=self.remove_url(request, thing),
-        )
 
+def _add_page(
+    request: HttpRequest,
+    form_class: type[forms.Form],
+    inside: str,
+    choices: QuerySet[Any],
+    perform: Callable[[dict[str, Any]], HttpResponse],
+    *,
+    noun: str,
+) -> HttpResponse:
+    """Something new inside one of the `choices`, which the form's field `inside` offers."""
+    form = form_class(sent_data(request), initial={inside: choices.first()})
+    form.fields[inside].queryset = choices  # type: ignore[attr-defined]  # it is a ModelChoiceField
+    return form_page(
+        request,
+        form,
+        perform,
+        title=f"New {noun}",
+        submit=f"Create {noun}",
+        cancel_url=reverse(f"admin:tenancy_{noun}_changelist"),
+    )
+
+
+def _administered(request: HttpRequest) -> list[int]:
+    """The organizations that this person is an admin of."""
+    context = console_context(request)
+    return [pk for pk in context.organization_roles if context.may_in(Role.ADMIN, pk)]
+
+
+class _Dated(ConsoleAdmin):
     @display(description="Created", ordering="created_at")
     def created(self, row: Any) -> str:
         return moment(row.created_at)
@@ -91,9 +121,6 @@ class OrganizationAdmin(_Dated):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Organization]:
         return access.organizations(console_context(request).principal)
-
-    def may_remove(self, request: HttpRequest, thing: Organization) -> bool:  # noqa: ARG002 - whoever runs the installation does
-        return False
 
 
 class ProjectChangeForm(forms.Form):
@@ -120,13 +147,37 @@ class ProjectForm(forms.Form):
     )
 
 
+def _environments_of(project: Project) -> str:
+    return ", ".join(environment.key for environment in project.environments.all()) or "none yet"
+
+
+def _consequence_of_project(project: Project) -> str:
+    if project.environments.exists():
+        return f"It cannot go yet: it has environments ({_environments_of(project)}). Delete those first."
+    return (
+        "It is refused while it has flags, archived ones too, or metrics. What was done in it stays in the audit log. "
+        "It cannot be brought back."
+    )
+
+
+PROJECT_REMOVAL: Removal[Project] = Removal(
+    may=lambda request, project: console_context(request).may_in_project(Role.ADMIN, project),
+    consequence=_consequence_of_project,
+    delete=lambda actor, project, reason: services.delete_project(actor=actor, project=project, reason=reason),
+)
+
+
 @admin.register(Project)
 class ProjectAdmin(_Dated):
     list_display = ["name", "key", "organization", "environment_list", "created"]
     list_select_related = ["organization"]
     search_fields = ["name", "key"]
     search_help_text = "Search by name or key"
-    teaching = "tenancy/empty_projects.html"
+    empty = EmptyList(
+        "No projects yet",
+        "A project holds the flags and metrics of one product or code base, in each of its environments.",
+    )
+    removal = PROJECT_REMOVAL
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Project]:
         found = access.projects(console_context(request).principal).select_related("organization")
@@ -134,50 +185,29 @@ class ProjectAdmin(_Dated):
 
     @display(description="Environments")
     def environment_list(self, project: Project) -> str:
-        return ", ".join(environment.key for environment in project.environments.all()) or "none yet"
+        return _environments_of(project)
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
-    ) -> HttpResponse:
-        project: Project | None = self.get_object(request, object_id)
-        if project is None or not self.may_remove(request, project):
-            return cast(HttpResponse, super().change_view(request, object_id, form_url, extra_context))
-        update = partial(services.update_project, actor=console_context(request).actor, project=project)
-        intro = f"Key {project.key}, in {project.organization}. Environments: {self.environment_list(project)}."
-        return self.edit_page(request, project, ProjectChangeForm, update, intro=intro)
-
-    def may_remove(self, request: HttpRequest, thing: Project) -> bool:
-        return console_context(request).may_in_project(Role.ADMIN, thing)
-
-    def consequence(self, thing: Project) -> str:
-        if thing.environments.exists():
-            return f"It cannot go yet: it has environments ({self.environment_list(thing)}). Delete those first."
-        return (
-            "It is refused while it has flags, archived ones too, or metrics. What was done in it stays in the audit "
-            "log. It cannot be brought back."
-        )
-
-    def remove_thing(self, request: HttpRequest, thing: Project, reason: str) -> None:
-        services.delete_project(actor=console_context(request).actor, project=thing, reason=reason)
+    def show(self, request: HttpRequest, thing: Project) -> HttpResponse:
+        remove_url = PROJECT_REMOVAL.url(request, thing)
+        if not remove_url:
+            return super().show(request, thing)
+        update = partial(services.update_project, actor=console_context(request).actor, project=thing)
+        intro = f"Key {thing.key}, in {thing.organization}. Environments: {_environments_of(thing)}."
+        return _edit_page(request, thing, ProjectChangeForm, update, intro=intro, remove_url=remove_url)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return console_context(request).may_in(Role.ADMIN)
 
-    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:  # noqa: ARG002 - Django's signature
-        if not self.has_add_permission(request):
-            raise PermissionDenied
-        looking = console_context(request)
-        allowed = [pk for pk in looking.organization_roles if looking.may_in(Role.ADMIN, pk)]
-        choices = access.organizations(looking.principal).filter(pk__in=allowed)
-        form = ProjectForm(sent_data(request), initial={"organization": choices.first()})
-        form.fields["organization"].queryset = choices  # type: ignore[attr-defined]  # it is a ModelChoiceField
+    def create(self, request: HttpRequest) -> HttpResponse:
+        context = console_context(request)
+        choices = access.organizations(context.principal).filter(pk__in=_administered(request))
 
         def perform(sent: dict[str, Any]) -> HttpResponse:
-            project = services.create_project(actor=looking.actor, **sent)
+            project = services.create_project(actor=context.actor, **sent)
             messages.success(request, f"{project} is there. Give it an environment next, so that flags can be served.")
             return redirect("admin:tenancy_environment_add")
 
-        return self.form_page(request, form, perform, title="New project", submit="Create project")
+        return _add_page(request, ProjectForm, "organization", choices, perform, noun="project")
 
 
 class EnvironmentForm(forms.Form):
@@ -202,13 +232,30 @@ class EnvironmentForm(forms.Form):
     )
 
 
+ENVIRONMENT_REMOVAL: Removal[Environment] = Removal(
+    may=lambda request, environment: console_context(request).may(Role.ADMIN, environment),
+    consequence=lambda environment: (
+        f"What flags are set to in {environment} goes with it, rules, segments, layers and history; the flags stay in "
+        "the project's other environments. It is refused while a key is live or an experiment is here. It cannot be "
+        "brought back."
+    ),
+    delete=lambda actor, environment, reason: services.delete_environment(
+        actor=actor, environment=environment, reason=reason
+    ),
+)
+
+
 @admin.register(Environment)
 class EnvironmentAdmin(_Dated):
     list_display = ["name", "key", "project", "stage", "config_version", "created"]
     list_select_related = ["project__organization"]
     search_fields = ["name", "key", "project__name", "project__key"]
     search_help_text = "Search by name, key or project"
-    teaching = "tenancy/empty_environments.html"
+    empty = EmptyList(
+        "No environments yet",
+        "Flags are served in environments, such as production and staging: each has its own rules, shares and keys.",
+    )
+    removal = ENVIRONMENT_REMOVAL
     fields = ["project", "name", "key", "is_production", "salt", "config_version", "created"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Environment]:
@@ -219,48 +266,28 @@ class EnvironmentAdmin(_Dated):
     def stage(self, environment: Environment) -> str:
         return "Production" if environment.is_production else "Other"
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
-    ) -> HttpResponse:
-        environment: Environment | None = self.get_object(request, object_id)
-        if environment is None or not self.may_remove(request, environment):
-            return cast(HttpResponse, super().change_view(request, object_id, form_url, extra_context))
-        update = partial(services.update_environment, actor=console_context(request).actor, environment=environment)
+    def show(self, request: HttpRequest, thing: Environment) -> HttpResponse:
+        remove_url = ENVIRONMENT_REMOVAL.url(request, thing)
+        if not remove_url:
+            return super().show(request, thing)
+        update = partial(services.update_environment, actor=console_context(request).actor, environment=thing)
+        variants = "other variants here than elsewhere" if thing.salt else "the same variants here as elsewhere"
         intro = (
-            f"Key {environment.key}, in project {environment.project}; its configuration is at version "
-            f"{environment.config_version}. Users get "
-            f"{'other variants here than elsewhere' if environment.salt else 'the same variants here as elsewhere'}."
+            f"Key {thing.key}, in project {thing.project}; its configuration is at version {thing.config_version}. "
+            f"Users get {variants}."
         )
-        return self.edit_page(request, environment, EnvironmentChangeForm, update, intro=intro)
-
-    def may_remove(self, request: HttpRequest, thing: Environment) -> bool:
-        return console_context(request).may(Role.ADMIN, thing)
-
-    def consequence(self, thing: Environment) -> str:
-        return (
-            f"What flags are set to in {thing} goes with it, rules, segments, layers and history; the flags stay in "
-            "the project's other environments. It is refused while a key is live or an experiment is here. It cannot "
-            "be brought back."
-        )
-
-    def remove_thing(self, request: HttpRequest, thing: Environment, reason: str) -> None:
-        services.delete_environment(actor=console_context(request).actor, environment=thing, reason=reason)
+        return _edit_page(request, thing, EnvironmentChangeForm, update, intro=intro, remove_url=remove_url)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return console_context(request).may_in(Role.ADMIN)
 
-    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:  # noqa: ARG002 - Django's signature
-        if not self.has_add_permission(request):
-            raise PermissionDenied
-        looking = console_context(request)
-        allowed = [pk for pk in looking.organization_roles if looking.may_in(Role.ADMIN, pk)]
-        choices = access.projects(looking.principal).filter(organization__in=allowed)
-        form = EnvironmentForm(sent_data(request), initial={"project": choices.first()})
-        form.fields["project"].queryset = choices  # type: ignore[attr-defined]  # it is a ModelChoiceField
+    def create(self, request: HttpRequest) -> HttpResponse:
+        context = console_context(request)
+        choices = access.projects(context.principal).filter(organization__in=_administered(request))
 
         def perform(sent: dict[str, Any]) -> HttpResponse:
-            environment = services.create_environment(actor=looking.actor, **sent)
+            environment = services.create_environment(actor=context.actor, **sent)
             messages.success(request, f"{environment} is there; every flag of the project is switched off in it.")
-            return redirect(self.list_url())
+            return redirect(list_url(environment))
 
-        return self.form_page(request, form, perform, title="New environment", submit="Create environment")
+        return _add_page(request, EnvironmentForm, "project", choices, perform, noun="environment")

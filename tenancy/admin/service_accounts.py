@@ -1,6 +1,5 @@
 """Accounts for programs: made with a role and a secret shown once, given further roles and secrets, taken away."""
 
-from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -8,9 +7,9 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Count, Max, Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -18,13 +17,18 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from tenancy import services
+from tenancy.admin.credentials import secret_page
 from tenancy.admin.members import PlaceForm
-from tenancy.console_kit.base import sent_data
+from tenancy.console_kit.admin import ConsoleAdmin, EmptyList
+from tenancy.console_kit.confirm import ConfirmPage
 from tenancy.console_kit.context import console_context
+from tenancy.console_kit.forms import form_page, sent_data
 from tenancy.console_kit.instants import FutureInstantField
-from tenancy.console_kit.removal import ReasonForm, RemovableAdmin
+from tenancy.console_kit.pages import console_page, list_url, object_url
+from tenancy.console_kit.removal import Removal
+from tenancy.console_kit.routes import Route
 from tenancy.instants import moment
-from tenancy.models import Credential, Membership, Role, ServiceAccount
+from tenancy.models import Credential, Membership, Role, ServiceAccount, User
 from tenancy.services.credentials import IssuedCredential
 
 _LIVE = Q(revoked_at__isnull=True)
@@ -50,18 +54,185 @@ class SecretForm(forms.Form):
     expires_at = FutureInstantField(label="Expires", help_text="Leave empty to keep it until it is revoked.")
 
 
+def create(request: HttpRequest) -> HttpResponse:
+    context = console_context(request)
+
+    def perform(sent: dict[str, Any]) -> HttpResponse:
+        where = {name: sent[name] for name in ("organization", "project", "environment")}
+        with transaction.atomic():
+            account, issued = services.create_service_account(
+                actor=context.actor, organization=sent["organization"], name=sent["name"]
+            )
+            services.add_member(actor=context.actor, user=account, role=Role(sent["role"]), **where)
+        return _secret(request, issued, account)
+
+    return form_page(
+        request,
+        AccountForm(sent_data(request), context=context, initial={"role": Role.VIEWER}),
+        perform,
+        title="New service account",
+        submit="Create and show its secret once",
+        cancel_url=list_url(ServiceAccount),
+        intro="For a program that reads or changes things over the API. It can never sign in to the console.",
+    )
+
+
+def show(request: HttpRequest, account: ServiceAccount) -> HttpResponse:
+    if request.method == "POST":
+        raise PermissionDenied
+    return console_page(
+        request,
+        "tenancy/service_account.html",
+        title=f"Service account {account.username}",
+        account=account,
+        memberships=[
+            {"where": _place(row), "role": row.get_role_display(), "pk": row.pk} for row in account.memberships.all()
+        ],
+        secrets=account.credentials.order_by("revoked_at", "-created_at"),
+        now=timezone.now(),
+        may_issue=_covers_roles(request, account),
+        list_url=list_url(account),
+        remove_url=REMOVAL.url(request, account),
+    )
+
+
+def add_role(request: HttpRequest, account: ServiceAccount) -> HttpResponse:
+    context = console_context(request)
+
+    def perform(sent: dict[str, Any]) -> HttpResponse:
+        where = {name: sent[name] for name in ("organization", "project", "environment")}
+        membership = services.add_member(actor=context.actor, user=account, role=Role(sent["role"]), **where)
+        messages.success(request, f"{membership}.")
+        return redirect(object_url(account))
+
+    return form_page(
+        request,
+        PlaceForm(sent_data(request), context=context, only=account.service_of, initial={"role": Role.VIEWER}),
+        perform,
+        title=f"Give {account.username} a role",
+        submit="Give the role",
+        cancel_url=list_url(account),
+    )
+
+
+def add_secret(request: HttpRequest, account: ServiceAccount) -> HttpResponse:
+    if not _covers_roles(request, account):
+        # Whoever holds a secret does what its roles allow: nobody gets there by making one.
+        raise PermissionDenied
+
+    def perform(sent: dict[str, Any]) -> HttpResponse:
+        issued = services.issue_credential(
+            actor=console_context(request).actor,
+            kind=Credential.Kind.MANAGE,
+            organization=account.service_of,  # type: ignore[arg-type]  # the queryset holds accounts of organizations
+            user=account,
+            **sent,
+        )
+        return _secret(request, issued, account)
+
+    return form_page(
+        request,
+        SecretForm(sent_data(request)),
+        perform,
+        title=f"New secret for {account.username}",
+        submit="Create and show once",
+        cancel_url=list_url(account),
+        intro="Secrets work side by side: put the new one in place, then revoke the old one.",
+    )
+
+
+def switch_off(request: HttpRequest, account: ServiceAccount) -> HttpResponse:
+    live = account.credentials.filter(_LIVE)
+
+    def act(sent: dict[str, Any]) -> str:
+        with transaction.atomic():
+            for credential in live:
+                services.revoke_credential(actor=console_context(request).actor, credential=credential, **sent)
+        return f"{account.username} is switched off."
+
+    return ConfirmPage(
+        title=f"Switch {account.username} off?",
+        submit="Revoke its secrets",
+        act=act,
+        cancel_url=list_url(account),
+        done_url=object_url(account),
+        tone="danger",
+        intro=f"{_count(live.count(), 'secret')} will be revoked for good: whoever sends one, or a token made of it, "
+        "is refused within seconds. Its roles stay; a new secret switches it on again.",
+    ).answer(request)
+
+
+def _consequence(account: ServiceAccount) -> SafeString:
+    live, roles = account.credentials.filter(_LIVE).count(), account.memberships.count()
+    last = account.credentials.aggregate(at=Max("last_used_at"))["at"]
+    return format_html(
+        "{} and {} are taken away (last used: {}): whatever runs with it is refused within seconds. What it did stays "
+        "in the audit log. It cannot be brought back.",
+        _count(live, "secret"),
+        _count(roles, "role"),
+        moment(last),
+    )
+
+
+def _may_remove(request: HttpRequest, account: ServiceAccount) -> bool:
+    return console_context(request).may_in(Role.ADMIN, account.service_of_id) and _covers_roles(request, account)
+
+
+REMOVAL: Removal[ServiceAccount] = Removal(
+    may=_may_remove,
+    consequence=_consequence,
+    delete=lambda actor, account, reason: services.delete_service_account(actor=actor, account=account, reason=reason),
+)
+
+
+def _covers_roles(request: HttpRequest, account: ServiceAccount) -> bool:
+    roles = [Role(row.role) for row in account.memberships.all()]
+    return all(console_context(request).may_in(role, account.service_of_id) for role in roles)
+
+
+def _secret(request: HttpRequest, issued: IssuedCredential, account: User) -> HttpResponse:
+    return secret_page(
+        request,
+        issued,
+        done_url=reverse("admin:tenancy_serviceaccount_change", args=[account.pk]),
+        client_id=account.username,
+    )
+
+
+def _place(membership: Membership) -> str:
+    return str(membership.environment or membership.project or f"all of {membership.organization}")
+
+
+def _said(membership: Membership) -> str:
+    return f"{membership.get_role_display().lower()} of {membership.environment or membership.project or 'everything'}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 @admin.register(ServiceAccount)
-class ServiceAccountAdmin(RemovableAdmin):
+class ServiceAccountAdmin(ConsoleAdmin):
     """For admins of the whole organization, as over the API."""
 
     list_display = ["username", "roles", "secrets", "used", "organization_name", "created"]
     search_fields = ["username"]
     search_help_text = "Search by client id"
-    teaching = "tenancy/empty_service_accounts.html"
+    empty = EmptyList(
+        "No service accounts yet",
+        "A service account lets a program, such as a deploy pipeline, read or change flags over the API with a role "
+        "of its own, so that nobody's personal token sits in it. What it does is in the audit log under its name.",
+    )
+    removal = REMOVAL
+    routes = (
+        Route("<path:object_id>/role/", "role", add_role),
+        Route("<path:object_id>/secret/", "secret", add_secret),
+        Route("<path:object_id>/off/", "off", switch_off),
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ServiceAccount]:
-        looking = console_context(request)
-        administered = [pk for pk in looking.organization_roles if looking.may_in(Role.ADMIN, pk)]
+        context = console_context(request)
+        administered = [pk for pk in context.organization_roles if context.may_in(Role.ADMIN, pk)]
         found = super().get_queryset(request).filter(service_of__in=administered).select_related("service_of")
         unexpired = Q(credentials__expires_at__isnull=True) | Q(credentials__expires_at__gt=timezone.now())
         live = unexpired & Q(credentials__isnull=False, credentials__revoked_at__isnull=True)
@@ -102,182 +273,8 @@ class ServiceAccountAdmin(RemovableAdmin):
     def created(self, account: ServiceAccount) -> str:
         return moment(account.date_joined)
 
-    def get_urls(self) -> list[URLPattern]:
-        def route(pattern: str, view: Callable[..., HttpResponse], name: str) -> URLPattern:
-            return path(pattern, self.admin_site.admin_view(view), name=f"tenancy_serviceaccount_{name}")
+    def create(self, request: HttpRequest) -> HttpResponse:
+        return create(request)
 
-        return [
-            route("<int:object_id>/role/", self._add_role, "role"),
-            route("<int:object_id>/secret/", self._add_secret, "secret"),
-            route("<int:object_id>/off/", self._switch_off, "off"),
-            *super().get_urls(),
-        ]
-
-    def changeform_view(
-        self,
-        request: HttpRequest,
-        object_id: str | None = None,
-        form_url: str = "",  # noqa: ARG002 - Django's signature
-        extra_context: dict[str, Any] | None = None,  # noqa: ARG002 - likewise
-    ) -> HttpResponse:
-        return self._create(request) if object_id is None else self._show(request, object_id)
-
-    def _create(self, request: HttpRequest) -> HttpResponse:
-        if not self.has_add_permission(request):
-            raise PermissionDenied
-        looking = console_context(request)
-
-        def perform(sent: dict[str, Any]) -> HttpResponse:
-            where = {name: sent[name] for name in ("organization", "project", "environment")}
-            with transaction.atomic():
-                account, issued = services.create_service_account(
-                    actor=looking.actor, organization=sent["organization"], name=sent["name"]
-                )
-                services.add_member(actor=looking.actor, user=account, role=Role(sent["role"]), **where)
-            return self._secret(request, issued, account.pk, account.username)
-
-        form = AccountForm(sent_data(request), looking=looking, initial={"role": Role.VIEWER})
-        return self.form_page(
-            request,
-            form,
-            perform,
-            title="New service account",
-            submit="Create and show its secret once",
-            intro="For a program that reads or changes things over the API. It can never sign in to the console.",
-        )
-
-    def _show(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        account = self._account(request, object_id)
-        if request.method == "POST":
-            raise PermissionDenied
-        return self.page(
-            request,
-            "tenancy/service_account.html",
-            title=f"Service account {account.username}",
-            account=account,
-            memberships=[
-                {"where": _place(row), "role": row.get_role_display(), "pk": row.pk}
-                for row in account.memberships.all()
-            ],
-            secrets=account.credentials.order_by("revoked_at", "-created_at"),
-            now=timezone.now(),
-            may_issue=self._covers_roles(request, account),
-            list_url=self.list_url(),
-            remove_url=self.remove_url(request, account),
-        )
-
-    def _add_role(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        account = self._account(request, str(object_id))
-        looking = console_context(request)
-
-        def perform(sent: dict[str, Any]) -> HttpResponse:
-            where = {name: sent[name] for name in ("organization", "project", "environment")}
-            membership = services.add_member(actor=looking.actor, user=account, role=Role(sent["role"]), **where)
-            messages.success(request, f"{membership}.")
-            return self._back(account)
-
-        form = PlaceForm(sent_data(request), looking=looking, only=account.service_of, initial={"role": Role.VIEWER})
-        title = f"Give {account.username} a role"
-        return self.form_page(request, form, perform, title=title, submit="Give the role")
-
-    def _add_secret(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        account = self._account(request, str(object_id))
-        if not self._covers_roles(request, account):
-            # Whoever holds a secret does what its roles allow: nobody gets there by making one.
-            raise PermissionDenied
-
-        def perform(sent: dict[str, Any]) -> HttpResponse:
-            issued = services.issue_credential(
-                actor=console_context(request).actor,
-                kind=Credential.Kind.MANAGE,
-                organization=account.service_of,  # type: ignore[arg-type]  # the queryset holds accounts of organizations
-                user=account,
-                **sent,
-            )
-            return self._secret(request, issued, account.pk, account.username)
-
-        return self.form_page(
-            request,
-            SecretForm(sent_data(request)),
-            perform,
-            title=f"New secret for {account.username}",
-            submit="Create and show once",
-            intro="Secrets work side by side: put the new one in place, then revoke the old one.",
-        )
-
-    def _switch_off(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        account = self._account(request, str(object_id))
-        live = account.credentials.filter(_LIVE)
-
-        def perform(sent: dict[str, Any]) -> HttpResponse:
-            with transaction.atomic():
-                for credential in live:
-                    services.revoke_credential(actor=console_context(request).actor, credential=credential, **sent)
-            messages.success(request, f"{account.username} is switched off.")
-            return self._back(account)
-
-        return self.form_page(
-            request,
-            ReasonForm(sent_data(request)),
-            perform,
-            title=f"Switch {account.username} off?",
-            submit="Revoke its secrets",
-            is_dangerous=True,
-            intro=f"{_count(live.count(), 'secret')} will be revoked for good: whoever sends one, or a token made "
-            "of it, is refused within seconds. Its roles stay; a new secret switches it on again.",
-        )
-
-    def may_remove(self, request: HttpRequest, thing: ServiceAccount) -> bool:
-        return console_context(request).may_in(Role.ADMIN, thing.service_of_id) and self._covers_roles(request, thing)
-
-    def consequence(self, thing: ServiceAccount) -> SafeString:
-        live, roles = thing.credentials.filter(_LIVE).count(), thing.memberships.count()
-        last = thing.credentials.aggregate(at=Max("last_used_at"))["at"]
-        return format_html(
-            "{} and {} are taken away (last used: {}): whatever runs with it is refused within seconds. What it did "
-            "stays in the audit log. It cannot be brought back.",
-            _count(live, "secret"),
-            _count(roles, "role"),
-            moment(last),
-        )
-
-    def remove_thing(self, request: HttpRequest, thing: ServiceAccount, reason: str) -> None:
-        services.delete_service_account(actor=console_context(request).actor, account=thing, reason=reason)
-
-    def _account(self, request: HttpRequest, object_id: str) -> ServiceAccount:
-        account: ServiceAccount | None = self.get_object(request, object_id)
-        if account is None:
-            raise Http404("There is no such service account, or it belongs to another tenant.")
-        return account
-
-    def _covers_roles(self, request: HttpRequest, account: ServiceAccount) -> bool:
-        roles = [Role(row.role) for row in account.memberships.all()]
-        return all(console_context(request).may_in(role, account.service_of_id) for role in roles)
-
-    def _back(self, account: ServiceAccount) -> HttpResponse:
-        return redirect("admin:tenancy_serviceaccount_change", account.pk)
-
-    def _secret(self, request: HttpRequest, issued: IssuedCredential, pk: int, client_id: str) -> HttpResponse:
-        response = self.page(
-            request,
-            "tenancy/secret.html",
-            title="Copy the secret now",
-            issued=issued,
-            client_id=client_id,
-            tenant=issued.credential.organization.slug,
-            list_url=reverse("admin:tenancy_serviceaccount_change", args=[pk]),
-        )
-        response["Cache-Control"] = "no-store"
-        return response
-
-
-def _place(membership: Membership) -> str:
-    return str(membership.environment or membership.project or f"all of {membership.organization}")
-
-
-def _said(membership: Membership) -> str:
-    return f"{membership.get_role_display().lower()} of {membership.environment or membership.project or 'everything'}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    def show(self, request: HttpRequest, thing: ServiceAccount) -> HttpResponse:
+        return show(request, thing)

@@ -56,6 +56,12 @@ class ConsoleContext:
         role = self.role_on(environment) if environment is not None else None
         return role is not None and role.covers(needed)
 
+    def may_on(self, needed: Role, thing: Any) -> bool:
+        """On an environment, on a project, or on what stands in an environment."""
+        if isinstance(thing, Project):
+            return self.may_in_project(needed, thing)
+        return self.may(needed, thing if isinstance(thing, Environment) else thing.environment)
+
     def may_in_project(self, needed: Role, project: Project) -> bool:
         """Whether the role reaches all of the project: what a change needs that is felt in each of its environments."""
         if project.pk not in self._project_roles:
@@ -89,6 +95,6 @@ class ConsoleContext:
 def console_context(request: HttpRequest) -> ConsoleContext:
     """Return the request's one ConsoleContext."""
     holder = cast(Any, request)
-    if not hasattr(holder, "console_visit"):
-        holder.console_visit = ConsoleContext(request)
-    return cast(ConsoleContext, holder.console_visit)
+    if not hasattr(holder, "console_context"):
+        holder.console_context = ConsoleContext(request)
+    return cast(ConsoleContext, holder.console_context)

@@ -5,15 +5,13 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 
-from tenancy.console_kit.base import ConsoleAdmin, ConsoleList
+from tenancy.console_kit.admin import ConsoleAdmin, ConsoleList
 from tenancy.console_kit.context import console_context
 from tenancy.models import Environment, Role
 
 
 class EnvironmentList(ConsoleList):
     """Shows the environment in view; `?environment=` names another."""
-
-    has_environment = False
 
     def get_filters_params(self, params: Any = None) -> dict[str, Any]:
         found: dict[str, Any] = super().get_filters_params(params)
@@ -22,42 +20,57 @@ class EnvironmentList(ConsoleList):
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
         environment = console_context(request).environment
-        self.has_environment = environment is not None
+        self.may_teach = environment is not None
         return super().get_queryset(request, exclude_parameters).filter(environment=environment)
 
 
 class PerEnvironmentAdmin(ConsoleAdmin):
-    """Lists the environment in view; its editors may add."""
+    """Lists the environment in view; its editors may add, by the page `create_in`."""
 
-    list_before_template = "flags/environment_tabs.html"
-    empty_template = ""
+    list_before_template = "console/environment_tabs.html"
+
+    def create_in(self, request: HttpRequest, environment: Environment) -> HttpResponse:  # noqa: ARG002 - a hook
+        raise Http404("Nothing is added here.")
+
+    def create(self, request: HttpRequest) -> HttpResponse:
+        return self.create_in(request, environment_in_view(request))
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[EnvironmentList]:  # noqa: ARG002 - Django's signature
         return EnvironmentList
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        looking = console_context(request)
+        context = console_context(request)
         noun = str(self.opts.verbose_name_plural).capitalize()
-        if looking.environment is not None:
-            looking.remember(looking.environment)
+        if context.environment is not None:
+            context.remember(context.environment)
         shown = {
-            "title": f"{noun} in {looking.environment}" if looking.environment else noun,
-            "environments": looking.environments,
-            "current_environment": looking.environment,
-            "empty": self.empty_template,
+            "title": f"{noun} in {context.environment}" if context.environment else noun,
+            "environments": context.environments,
+            "current_environment": context.environment,
         }
         return super().changelist_view(request, {**shown, **(extra_context or {})})
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return console_context(request).may(Role.EDITOR, console_context(request).environment)
+        return may_edit(request)
 
     def has_edit_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        environment = obj.environment if obj is not None else console_context(request).environment
-        return console_context(request).may(Role.EDITOR, environment)
+        return may_edit(request, obj)
 
-    def environment_of(self, request: HttpRequest) -> Environment:
-        """Raises Http404 for somebody who has none."""
-        environment = console_context(request).environment
-        if environment is None:
-            raise Http404("There is no environment here.")
-        return environment
+
+def may_edit(request: HttpRequest, thing: Any = None) -> bool:
+    """Whether this person is an editor where the thing stands, or in the environment in view."""
+    context = console_context(request)
+    return context.may(Role.EDITOR, thing.environment if thing is not None else context.environment)
+
+
+def environment_in_view(request: HttpRequest) -> Environment:
+    """Raises Http404 for somebody who has none."""
+    environment = console_context(request).environment
+    if environment is None:
+        raise Http404("There is no environment here.")
+    return environment
+
+
+def environment_ids(request: HttpRequest) -> list[int]:
+    """The environments that this person may see."""
+    return [environment.pk for environment in console_context(request).environments]

@@ -1,62 +1,72 @@
-"""Deleting from the console: what goes with it, a reason, and the service's refusal where something needs it."""
+"""Deleting an object in the console: who may, what goes with it, and the service that does it."""
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
-from django import forms
-from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect
-from django.urls import reverse
-from unfold.widgets import UnfoldAdminTextInputWidget
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse
 
-from tenancy.console_kit.base import ConsoleAdmin, sent_data
+from audit.actors import Actor
+from tenancy.console_kit.confirm import ConfirmPage
+from tenancy.console_kit.context import console_context
+from tenancy.console_kit.pages import list_url, object_url
 
-
-class ReasonForm(forms.Form):
-    reason = forms.CharField(
-        required=False, max_length=500, widget=UnfoldAdminTextInputWidget, help_text="For the audit log."
-    )
+Thing = TypeVar("Thing", bound=Model)
 
 
-class RemovableAdmin(ConsoleAdmin):
-    """A page whose things may be deleted; `may_remove` says by whom, `remove` does it through the service."""
+@dataclass(frozen=True, slots=True)
+class Removal(Generic[Thing]):
+    """`delete` takes the actor, the object and the reason, and raises ServiceError, whose message is shown."""
+
+    may: Callable[[HttpRequest, Thing], bool]
+    consequence: Callable[[Thing], str]
+    delete: Callable[[Actor, Thing, str], None]
+
+    def url(self, request: HttpRequest, thing: Thing) -> str:
+        """Where to delete it; empty for whoever may not."""
+        return object_url(thing, "delete") if self.may(request, thing) else ""
+
+    def page(self, request: HttpRequest, thing: Thing) -> HttpResponse:
+        if not self.may(request, thing):
+            raise PermissionDenied
+        name = str(thing)
+
+        def act(sent: dict[str, Any]) -> str:
+            self.delete(console_context(request).actor, thing, sent["reason"])
+            return f"{name} is deleted."
+
+        return ConfirmPage(
+            title=f"Delete {name}?",
+            submit="Delete for good",
+            act=act,
+            cancel_url=list_url(thing),
+            intro=self.consequence(thing),
+            tone="danger",
+        ).answer(request)
+
+
+class RemovableAdmin:
+    """Goes once no page uses it: `removal` on a ConsoleAdmin takes its place."""
+
+    def remove_url(self, request: HttpRequest, thing: Any) -> str:
+        if not self.may_remove(request, thing):
+            return ""
+        return object_url(thing, "delete")
 
     def may_remove(self, request: HttpRequest, thing: Any) -> bool:
         raise NotImplementedError
 
     def remove_thing(self, request: HttpRequest, thing: Any, reason: str) -> None:
-        """Raises ServiceError, whose message is shown."""
         raise NotImplementedError
 
     def consequence(self, thing: Any) -> str:
         raise NotImplementedError
 
-    def remove_url(self, request: HttpRequest, thing: Any) -> str:
-        """Where to delete it; empty for whoever may not."""
-        if not self.may_remove(request, thing):
-            return ""
-        return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_delete", args=[thing.pk])
-
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:  # noqa: ARG002 - Django's signature
-        thing = self.get_object(request, object_id)
-        if thing is None:
-            raise Http404("There is no such thing, or it belongs to another tenant.")
-        if not self.may_remove(request, thing):
-            raise PermissionDenied
+        def delete(_: Actor, thing: Any, reason: str) -> None:
+            self.remove_thing(request, thing, reason)
 
-        def perform(sent: dict[str, Any]) -> HttpResponse:
-            name = str(thing)
-            self.remove_thing(request, thing, sent["reason"])
-            messages.success(request, f"{name} is deleted.")
-            return redirect(self.list_url())
-
-        return self.form_page(
-            request,
-            ReasonForm(sent_data(request)),
-            perform,
-            title=f"Delete {thing}?",
-            submit="Delete for good",
-            is_dangerous=True,
-            intro=self.consequence(thing),
-        )
+        removal: Removal[Any] = Removal(self.may_remove, self.consequence, delete)
+        return removal.page(request, self.find(request, object_id))  # type: ignore[attr-defined]  # mixed into an admin

@@ -22,6 +22,12 @@ register.filter("moment", moment)
 
 
 @register.filter
+def route(options: Any, page: str) -> str:
+    """The name of a model's page among the admin's routes, from the model's options."""
+    return f"admin:{options.app_label}_{options.model_name}_{page}"
+
+
+@register.filter
 def ago(value: datetime | None) -> str:
     if value is None:
         return "never"

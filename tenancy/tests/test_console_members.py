@@ -84,7 +84,7 @@ def test_remove__last_owner__is_refused_with_what_to_do(console_owner):
 
     answer = console_owner.post(url("remove", mine.pk))
 
-    assert answer.status_code == 422
+    assert answer.status_code == 409
     assert "make somebody else an owner first" in answer.text
     assert Membership.objects.filter(pk=mine.pk).exists()
 

@@ -1,7 +1,5 @@
 """What an unsaved change would do to the people who got the flag in the last 7 days, counted one by one."""
 
-from typing import TYPE_CHECKING
-
 from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -12,11 +10,8 @@ from flags.evaluation.impact import impact_of
 from flags.models import FlagConfig
 from tenancy.errors import ServiceError
 
-if TYPE_CHECKING:
-    from flags.admin.flags import FlagConfigAdmin
 
-
-def fragment(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConfig) -> HttpResponse:  # noqa: ARG001 - as the other pages
+def fragment(request: HttpRequest, config: FlagConfig) -> HttpResponse:
     """Asked for once the form has rested: it takes up to a second where many users were seen."""
     form = FlagForm.sent(request.POST)
     form.key, form.type = config.flag.key, config.flag.type
@@ -30,4 +25,4 @@ def fragment(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagC
             found = None  # what is wrong stands in the preview above
         except OperationalError:
             is_away = True
-    return render(request, "flags/people.html", {"found": found, "is_away": is_away, "config": config})
+    return render(request, "flags/affected_users.html", {"found": found, "is_away": is_away, "config": config})

@@ -1,7 +1,7 @@
 """One flag in each environment side by side, each as it decides, with what differs marked."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
@@ -9,9 +9,7 @@ from flags.admin.flag.sentences import describe_rule
 from flags.documents import flag_document, flag_resource
 from flags.models import FlagConfig
 from tenancy.console_kit.context import console_context
-
-if TYPE_CHECKING:
-    from flags.admin.flags import FlagConfigAdmin
+from tenancy.console_kit.pages import console_page
 
 _MOST_SHOWN = 20
 
@@ -35,12 +33,12 @@ def siblings(request: HttpRequest, config: FlagConfig) -> list[FlagConfig]:
     return list(rows.order_by("-environment__is_production", "environment__key"))
 
 
-def page(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConfig) -> HttpResponse:
+def page(request: HttpRequest, config: FlagConfig) -> HttpResponse:
     environments = [environment.pk for environment in console_context(request).environments]
     rows = FlagConfig.objects.filter(flag=config.flag_id, environment__in=environments)
     found = rows.select_related("environment__project__organization", "flag").prefetch_related("rules")
     configs = list(found.order_by("-environment__is_production", "environment__key"))
-    return model_admin.page(
+    return console_page(
         request,
         "flags/compare.html",
         title=f"{config.flag.key} in each environment",

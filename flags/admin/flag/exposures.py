@@ -1,7 +1,7 @@
 """Who got what lately: exposures per day and variant, from the hourly counts, for the chart on the flag's page."""
 
 from datetime import UTC, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
@@ -11,13 +11,10 @@ from django.utils import timezone
 from analytics import selectors as events
 from flags.models import FlagConfig
 
-if TYPE_CHECKING:
-    from flags.admin.flags import FlagConfigAdmin
-
 _DAYS = 7
 
 
-def fragment(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConfig) -> HttpResponse:  # noqa: ARG001 - as the other pages
+def fragment(request: HttpRequest, config: FlagConfig) -> HttpResponse:
     try:
         shown: dict[str, Any] = {"chart": exposures_chart(config)}
     except OperationalError:

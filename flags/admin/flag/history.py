@@ -1,10 +1,8 @@
 """A flag's versions in one environment, each with its difference from the one before, and the way back to it."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect
 
 from audit.models import Entry
 from audit.services import diff
@@ -14,19 +12,18 @@ from flags.admin.flag.sentences import describe
 from flags.documents import flag_document
 from flags.models import FlagConfig
 from flags.versions.history import document_of_version, flag_changes, version_resources
+from tenancy.console_kit.confirm import ConfirmPage
 from tenancy.console_kit.context import console_context
+from tenancy.console_kit.pages import console_page, object_url
 from tenancy.errors import ServiceError
 from tenancy.models import Role
-
-if TYPE_CHECKING:
-    from flags.admin.flags import FlagConfigAdmin
 
 _PER_PAGE = 25
 # Come and go with every step; a rollback neither takes them back nor should promise to.
 _NOT_ROLLED_BACK = frozenset({"version", "killSwitchVariant", "experiment"})
 
 
-def history(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConfig) -> HttpResponse:
+def history(request: HttpRequest, config: FlagConfig) -> HttpResponse:
     environment = config.environment
     before = request.GET.get("before", "")
     steps = flag_changes(environment, config.flag.key)
@@ -37,7 +34,7 @@ def history(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagCo
     reasons = _reasons(config)
     for version in versions:
         version["reason"] = reasons.get(version["version"], "")
-    return model_admin.page(
+    return console_page(
         request,
         "flags/history.html",
         title=f"History of {config.flag.key} in {environment}",
@@ -63,39 +60,36 @@ def _reasons(config: FlagConfig) -> dict[int, str]:
     return {after["version"]: reason for after, reason in found if after and "version" in after}
 
 
-def rollback(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConfig, version: int) -> HttpResponse:
+def rollback(request: HttpRequest, config: FlagConfig, version: int) -> HttpResponse:
     """Show what going back would do, then do it as a new version."""
     environment = config.environment
     try:
         document = document_of_version(environment, config.flag.key, version)
     except ServiceError as error:
         raise Http404(error.problems[0].detail) from error
-    problems: list[str] = []
-    if request.method == "POST":
-        try:
-            console_context(request).require_in_project(Role.EDITOR, environment.project)
-            services.rollback_flag(
-                actor=console_context(request).actor,
-                environment=environment,
-                key=config.flag.key,
-                version=version,
-                reason=request.POST.get("reason", "").strip(),
-            )
-        except ServiceError as error:
-            problems = [problem.detail for problem in error.problems]
-        else:
-            messages.success(request, f"{config.flag.key} is as it was in version {version}.")
-            return redirect("admin:flags_flagconfig_change", config.pk)
+
+    def act(sent: dict[str, Any]) -> str:
+        context = console_context(request)
+        context.require_in_project(Role.EDITOR, environment.project)
+        services.rollback_flag(
+            actor=context.actor, environment=environment, key=config.flag.key, version=version, reason=sent["reason"]
+        )
+        return f"{config.flag.key} is as it was in version {version}."
+
     now = flag_document(config)
     then: dict[str, Any] = {**document, **{name: now[name] for name in _NOT_ROLLED_BACK}}
-    return model_admin.page(
-        request,
-        "flags/rollback.html",
+    return ConfirmPage(
         title=f"Go back to version {version} of {config.flag.key}?",
-        status=409 if problems else 200,
-        config=config,
-        problems=problems,
-        changes=list(diff(now, then)),
-        effects=effects(now, then),
-        sentences=describe(then),
-    )
+        submit="Go back",
+        act=act,
+        cancel_url=object_url(config, "history"),
+        done_url=object_url(config),
+        tone="warn",
+        template="flags/rollback.html",
+        shown={
+            "config": config,
+            "changes": list(diff(now, then)),
+            "effects": effects(now, then),
+            "sentences": describe(then),
+        },
+    ).answer(request)

@@ -1,69 +1,41 @@
-"""What a change would do, before it is saved: the same drafts and checks as the services, and nothing written."""
+"""Beside the flag's form: the configuration in words, and whom saving it would move."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+import json
+import re
 
-from flags.admin.effects import Effect, asks_rules, effects
-from flags.admin.flag.sentences import describe
-from flags.documents import flag_document
-from flags.models import Flag, FlagConfig, Segment
-from flags.selectors import get_config, segments_in
-from flags.services import drafts
-from tenancy.errors import Problem, ServiceError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from flags.admin.flag.changes import base_of, changes_in
+from flags.admin.flag.draft_preview import Preview, preview_change, preview_new
+from flags.admin.flag.form import FlagForm
+from flags.admin.flag.sentences import describe_sent
+from flags.models import FlagConfig
 from tenancy.models import Environment
 
-# From this share of a group on, a change in production is asked about once more.
-LARGE_SHARE = 0.10
+_RULE_AT = re.compile(r"rules\[(\d+)\]")
 
 
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """`sentences` describe the configuration as it would be, `effects` who is moved, `problems` why it cannot be.
-
-    `strangers` are segments that rules ask for and that do not exist.
-    """
-
-    sentences: Sequence[str] = ()
-    effects: Sequence[Effect] = ()
-    problems: Sequence[Problem] = ()
-    is_served_differently: bool = False
-    strangers: Sequence[str] = ()
-
-    @property
-    def is_large(self) -> bool:
-        return any(effect.moved >= LARGE_SHARE for effect in self.effects)
+def of_new(request: HttpRequest, environment: Environment) -> HttpResponse:
+    return _fragment(request, environment, None)
 
 
-def preview_change(environment: Environment, key: str, payload: Mapping[str, Any]) -> Preview:
-    """Raises NotFound."""
-    before = flag_document(get_config(environment, key))
-    try:
-        after = drafts.draft_of(environment, key, payload).document
-    except ServiceError as error:
-        return Preview(problems=error.problems)
-    # Of a flag that is off or killed before and after, `effects` say all.
-    is_different = before != after and (asks_rules(before) or asks_rules(after))
-    return Preview(describe(after), effects(before, after), [], is_different, _strangers(environment, after))
+def of_change(request: HttpRequest, config: FlagConfig) -> HttpResponse:
+    return _fragment(request, config.environment, config)
 
 
-def preview_new(environment: Environment, payload: Mapping[str, Any]) -> Preview:
-    """The same for a flag that does not exist yet: nobody is moved."""
-    key = str(payload.get("key") or "new-flag")
-    flag = Flag(project=environment.project, key=key, name=key, type=payload["type"], variants=payload["variants"])
-    config = FlagConfig(flag=flag, environment=environment, salt=key)
-    draft = drafts.Draft(flag, config, [])
-    content = {name: value for name, value in payload.items() if name not in {"key", "type"}}
-    # What has no name yet will be called by its key.
-    content["name"] = content.get("name") or key
-    problems = drafts.apply(draft, content)
-    problems = problems or drafts.check(draft) or drafts.check_prerequisites(draft)
-    if problems:
-        return Preview(problems=problems)
-    return Preview(describe(draft.document), [], [], True, _strangers(environment, draft.document))
-
-
-def _strangers(environment: Environment, document: Mapping[str, Any]) -> list[str]:
-    asked = segments_in([rule["conditions"] for rule in document["rules"]])
-    known = set(Segment.objects.filter(environment=environment, key__in=asked).values_list("key", flat=True))
-    return [key for key in asked if key not in known]
+def _fragment(request: HttpRequest, environment: Environment, config: FlagConfig | None) -> HttpResponse:
+    form = FlagForm.sent(request.POST)
+    if config is not None:
+        form.key, form.type = config.flag.key, config.flag.type
+    payload, problems = form.payload()
+    foreseen = Preview(problems=problems)
+    if not problems:
+        if config is None:
+            foreseen = preview_new(environment, {**payload, "key": form.key, "type": form.type})
+        else:
+            foreseen = preview_change(environment, config.flag.key, changes_in(payload, base_of(request.POST, {})))
+    # A rule that cannot be read yet says nothing, rather than what its readable half would do.
+    unread = {int(found[1]) for item in problems if (found := _RULE_AT.match(item.attr or ""))}
+    said = ["" if index in unread else describe_sent(rule) for index, rule in enumerate(payload["rules"])]
+    return render(request, "flags/preview.html", {"preview": foreseen, "config": config, "rules": json.dumps(said)})

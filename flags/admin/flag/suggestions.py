@@ -11,21 +11,29 @@ from typing import Any
 
 from django.core.cache import cache
 from django.db import OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from redis.exceptions import RedisError
 
 from analytics.selectors import latest_attributes
 from flags.models import FlagConfig, Segment
+from tenancy.console_kit.context import console_context
 from tenancy.models import Environment
 
 BUILT_IN = ("userId", "country", "plan", "platform")
 _LOOKED_AT = 20_000
 _LOOK_BACK = timedelta(days=7)
 _MOST_ATTRIBUTES, _MOST_VALUES, _LONGEST = 60, 50, 60
-_MOST_PEOPLE = 2_000
-_KEPT_SECONDS = 300
+_MOST_UNITS = 2_000
+_CACHED_SECONDS = 300
 _VERSION = re.compile(r"v?\d+\.\d+(\.\d+)?([-+].+)?")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d([T ].+)?")
+
+
+def attributes(request: HttpRequest) -> HttpResponse:
+    """What to suggest in conditions, for whoever may see the environment in view."""
+    environment = console_context(request).environment
+    return JsonResponse(attributes_of(environment) if environment is not None else {})
 
 
 def attributes_of(environment: Environment) -> dict[str, dict[str, Any]]:
@@ -38,7 +46,7 @@ def attributes_of(environment: Environment) -> dict[str, dict[str, Any]]:
     if found is None:
         found = _gather([*_seen(environment), *_asked_for(environment)])
         with suppress(RedisError):  # without it each question is worked out anew
-            cache.set(name, found, _KEPT_SECONDS)
+            cache.set(name, found, _CACHED_SECONDS)
     return found
 
 
@@ -81,7 +89,7 @@ def _kind_of(value: Any) -> str:
 def recent(environment: Environment) -> list[tuple[str, dict[str, Any]]]:
     """`(unit, attributes)` of the environment's exposures among the latest of all that carried any; 2,000 at most."""
     since = timezone.now() - _LOOK_BACK
-    return latest_attributes(environment.pk, since, most_exposures=_LOOKED_AT, limit=_MOST_PEOPLE)
+    return latest_attributes(environment.pk, since, most_exposures=_LOOKED_AT, limit=_MOST_UNITS)
 
 
 def _seen(environment: Environment) -> Iterator[tuple[str, Any]]:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -15,15 +15,13 @@ from flags.evaluation.preview import before_and_after, compiled_at, preview
 from flags.models import FlagConfig
 from flags.versions.history import version_at
 from tenancy.console_kit.instants import TypedInstant
+from tenancy.console_kit.pages import console_page
 from tenancy.errors import Invalid, NotFound, ServiceError
-
-if TYPE_CHECKING:
-    from flags.admin.flags import FlagConfigAdmin
 
 _MOST_USERS = 500
 
 
-def page(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConfig) -> HttpResponse:
+def page(request: HttpRequest, config: FlagConfig) -> HttpResponse:
     """The page of its own: one user with the trace, or many users in a table; the form's fields are in the address."""
     sent = request.GET
     users = _listed(sent.get("users", ""))
@@ -42,7 +40,7 @@ def page(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConfi
     except ServiceError as error:
         shown["at_errors"] = [problem.detail for problem in error.problems if problem.attr == "at"]
         shown["problems"] = [problem.detail for problem in error.problems if problem.attr != "at"]
-    return model_admin.page(
+    return console_page(
         request,
         "flags/try.html",
         title=f"Try {config.flag.key} in {config.environment}",
@@ -53,7 +51,7 @@ def page(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConfi
     )
 
 
-def fragment(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConfig) -> HttpResponse:  # noqa: ARG001 - as the other pages
+def fragment(request: HttpRequest, config: FlagConfig) -> HttpResponse:
     """The answer for the form as it stands, saved or not."""
     form = FlagForm.sent(request.POST)
     form.key, form.type = config.flag.key, config.flag.type

@@ -65,7 +65,7 @@ def test_markup_in_every_text__is_shown_as_text(open_session, console_owner, acm
     listed = f"{reverse('admin:flags_flagconfig_changelist')}?environment={acme.staging.pk}"
     segment = reverse("admin:flags_segment_change", args=[acme.staging.segments.get().pk])
     places = [
-        *(of(config, page) for page in ("change", "history", "board", "release", "compare", "archive")),
+        *(of(config, page) for page in ("change", "history", "kill_status", "release", "compare", "archive")),
         f"{of(config, 'try')}?user={XSS}&attributes=plan={XSS}",
         listed,
         f"{reverse('admin:flags_flagconfig_kill_tag')}?environment={acme.staging.pk}&tag={XSS[:50]}",

@@ -69,7 +69,7 @@ def test_kill__of_a_flag_made_in_the_console__is_confirmed_by_a_connected_sdk(st
     page.get_by_role("link", name="Kill…").click()
     page.get_by_label("Why?").fill("Errors since noon")
     page.get_by_role("button", name=f"Kill {key}").click()
-    row = page.locator("#board tr", has=page.get_by_role("rowheader", name=instance))
+    row = page.locator("#kill-status tr", has=page.get_by_role("rowheader", name=instance))
     # A service that has confirmed has a time; on a busy machine it may be called late all the same.
     took = row.get_by_text(re.compile(r"^\d+ ms$"))
     took.wait_for()

@@ -6,8 +6,8 @@ import pytest
 from django.urls import reverse
 
 from flags import services
-from flags.admin import bulk
-from flags.admin.flag import page
+from flags.admin.flag import edit
+from flags.admin.list import bulk
 from flags.models import Flag
 from flagship.tests.browser.test_pages_in_browser import serious
 from tenancy.testing import ALICE
@@ -74,7 +74,7 @@ def test_form__pressed_twice_while_it_takes_long__is_sent_once_and_says_so(
         may_go_on.wait(60)
         return update(**given)
 
-    monkeypatch.setattr(page.services, "update_flag", slow)
+    monkeypatch.setattr(edit.services, "update_flag", slow)
     shown = open_session(console_owner).visit(reverse("admin:flags_flagconfig_change", args=[configs[2].pk]))
     shown.locator("#rollout [data-percent]").last.fill("10")
 

@@ -1,48 +1,54 @@
 """Archiving several flags at once, after a page that says where each is served and what archiving does."""
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 
 from flags import services
-from flags.admin.bulk import Run, Selection, select, sent_selection
+from flags.admin.list.bulk import Run, Selection, SelectionForm, select, sent_selection
 from flags.models import FlagConfig
+from tenancy.console_kit.confirm import ConfirmPage
 from tenancy.console_kit.context import console_context
+from tenancy.console_kit.pages import console_page, list_url
 from tenancy.models import Role
 
-if TYPE_CHECKING:
-    from flags.admin.flags import FlagConfigAdmin
+
+def ask(request: HttpRequest, rows: QuerySet[FlagConfig]) -> HttpResponse:
+    return _confirm_page(request, rows).ask(request)
 
 
-def ask(
-    model_admin: "FlagConfigAdmin", request: HttpRequest, rows: QuerySet[FlagConfig], problem: str = ""
-) -> HttpResponse:
+def archive(request: HttpRequest) -> HttpResponse:
+    """Do what was asked about: at once, or a part with each request where there are too many for one."""
+    if request.method != "POST":
+        return redirect(list_url(FlagConfig))
+    return _confirm_page(request, sent_selection(request)).answer(request)
+
+
+def _confirm_page(request: HttpRequest, rows: QuerySet[FlagConfig]) -> ConfirmPage:
     chosen = select(rows)
     _require(request, chosen.shown)
-    return model_admin.page(
-        request,
-        "flags/archive_many.html",
+    return ConfirmPage(
         title=f"Archive {_flags(len(chosen.pks))}?",
-        status=422 if problem else 200,
-        chosen=chosen,
-        rows=_everywhere(chosen),
-        list_url=_list_url(model_admin, chosen.shown),
-        problem=problem,
+        submit=f"Archive {len(chosen.pks)}",
+        act=lambda sent: _archive(request, rows, sent["reason"]),
+        cancel_url=_list_url(chosen.shown),
+        action_url=reverse("admin:flags_flagconfig_archive_many"),
+        reason_label="Why?",
+        tone="danger",
+        form=partial(SelectionForm, is_reason_needed=True),
+        initial={"flags": chosen.as_text},
+        template="flags/archive_many.html",
+        shown={"chosen": chosen, "rows": _everywhere(chosen)},
     )
 
 
-def archive(model_admin: "FlagConfigAdmin", request: HttpRequest) -> HttpResponse:
-    """Do what was asked about: at once, or a part with each request where there are too many for one."""
-    if request.method != "POST":
-        return redirect(model_admin.list_url())
-    rows = sent_selection(model_admin, request)
-    reason = request.POST.get("reason", "").strip()
-    if not reason:
-        return ask(model_admin, request, rows, "Say why: whoever reads the log next needs to know.")
+def _archive(request: HttpRequest, rows: QuerySet[FlagConfig], reason: str) -> HttpResponse:
     configs = {config.pk: config for config in rows}
     _require(request, list(configs.values()))
     actor = console_context(request).actor
@@ -53,21 +59,21 @@ def archive(model_admin: "FlagConfigAdmin", request: HttpRequest) -> HttpRespons
             actor=actor, environment=config.environment, key=config.flag.key, reason=reason
         ),
     )
-    list_url = _list_url(model_admin, list(configs.values()))
+    url = _list_url(list(configs.values()))
     is_first = "done" not in request.POST
     if is_first and not run.waiting:
         for _, why in run.failures:
             messages.error(request, why)
         if run.done:
             messages.success(request, f"{_flags(run.done)} archived.")
-        return redirect(list_url)
+        return redirect(url)
     # The page carries it, since in the end none of its flags may be there to tell the environment; a link of ours only.
     sent = request.POST.get("list", "")
-    back = sent if sent.startswith(f"{model_admin.list_url()}?") else list_url
+    back = sent if sent.startswith(f"{list_url(FlagConfig)}?") else url
     shown: dict[str, Any] = {"run": run, "reason": reason, "list_url": back}
     if request.headers.get("HX-Request"):
         return render(request, "flags/bulk_part.html", shown)
-    return model_admin.page(request, "flags/bulk.html", title=f"Archiving {_flags(run.total)}", **shown)
+    return console_page(request, "flags/bulk.html", title=f"Archiving {_flags(run.total)}", **shown)
 
 
 def _require(request: HttpRequest, configs: list[FlagConfig]) -> None:
@@ -86,8 +92,8 @@ def _everywhere(chosen: Selection) -> list[dict[str, object]]:
     return [{"flag": configs[0].flag, "configs": configs} for configs in found.values() if configs]
 
 
-def _list_url(model_admin: "FlagConfigAdmin", configs: list[FlagConfig]) -> str:
-    return f"{model_admin.list_url()}?environment={configs[0].environment_id}" if configs else model_admin.list_url()
+def _list_url(configs: list[FlagConfig]) -> str:
+    return list_url(FlagConfig, environment=configs[0].environment if configs else None)
 
 
 def _flags(count: int) -> str:

@@ -1,17 +1,24 @@
-"""The log in the console: read-only, filtered, with a readable diff. Which rows one sees is the upper app's to say."""
+"""The audit log in the console: read only, filtered, with a readable diff, narrowed to what this person may see."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
+from django.contrib import admin
 from django.contrib.admin import SimpleListFilter
-from django.db.models import QuerySet
-from django.http import HttpRequest, StreamingHttpResponse
-from unfold.admin import ModelAdmin
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from unfold.decorators import action, display
 
 from audit.actions import label_of, tone_of
 from audit.models import Entry
+from tenancy import access
+from tenancy.console_kit.admin import ConsoleAdmin
+from tenancy.console_kit.context import console_context
+from tenancy.console_kit.instants import InstantRangeFilter
+from tenancy.console_kit.pages import console_page
+from tenancy.instants import moment
 
 _EXPORTED = (
     "occurred_at",
@@ -64,29 +71,42 @@ class EnvironmentFilter(_SeenValuesFilter):
     parameter_name = field = "environment"
 
 
-class EntryAdmin(ModelAdmin):
-    """Registered by tenancy, which narrows `get_queryset` to whoever looks, and has `when` in the viewer's zone."""
+def visible_entries(request: HttpRequest) -> QuerySet[Entry]:
+    """Members of an organization read its whole log, members of a project or an environment what happened there."""
+    context = console_context(request)
+    seen = Q(organization_id__in=context.organization_roles)
+    for environment in context.environments:
+        project = environment.project
+        if project.organization_id not in context.organization_roles:
+            seen |= Q(organization_id=project.organization_id, project=project.key, environment=environment.key)
+    for project in access.projects(context.principal):
+        if project.organization_id not in context.organization_roles:
+            seen |= Q(organization_id=project.organization_id, project=project.key)
+    return Entry.objects.filter(seen).order_by("-id")
 
+
+@admin.register(Entry)
+class EntryAdmin(ConsoleAdmin):
     list_display = ["when", "who", "what", "entity", "where", "summary"]
     list_display_links = ["when"]
-    list_filter: Sequence[Any] = [ActionFilter, EntityFilter, ActorFilter, EnvironmentFilter]
+    list_filter = [ActionFilter, EntityFilter, ActorFilter, EnvironmentFilter, ("occurred_at", InstantRangeFilter)]
     list_filter_submit = True
     search_fields = ["entity_key", "actor_label", "reason", "request_id", "action"]
     search_help_text = "Search by key, person, reason, action or request id"
-    show_full_result_count = False
-    list_per_page = 50
-    actions = None
     actions_list = ["export"]
-    change_form_template = "audit/entry.html"
 
-    def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002 - Django's signature
-        return False
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Entry]:
+        return visible_entries(request)
 
-    def has_change_permission(self, request: HttpRequest, obj: Entry | None = None) -> bool:  # noqa: ARG002 - likewise
-        return False
+    def show(self, request: HttpRequest, thing: Entry) -> HttpResponse:
+        if request.method == "POST":
+            raise PermissionDenied
+        title = f"{thing.actor_label} · {label_of(thing.action)} · {thing.entity_type} {thing.entity_key}"
+        return console_page(request, "tenancy/audit_entry.html", title=title, entry=thing)
 
-    def has_delete_permission(self, request: HttpRequest, obj: Entry | None = None) -> bool:  # noqa: ARG002 - likewise
-        return False
+    @display(description="When", ordering="id")
+    def when(self, entry: Entry) -> str:
+        return moment(entry.occurred_at)
 
     @display(description="Who", ordering="actor_label")
     def who(self, entry: Entry) -> str:

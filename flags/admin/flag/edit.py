@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.urls import reverse
 
 from audit.models import Entry
@@ -15,9 +14,8 @@ from flags import services
 from flags.admin import conditions
 from flags.admin.flag.changes import base_of, changes_in
 from flags.admin.flag.comparison import siblings
+from flags.admin.flag.draft_preview import preview_change
 from flags.admin.flag.form import ConditionRow, FlagForm, PrerequisiteRow, RuleRow, VariantRow
-from flags.admin.flag.preview import Preview, preview_change, preview_new
-from flags.admin.flag.sentences import describe_sent
 from flags.admin.flag.snippets import snippets_for
 from flags.admin.flag.suggestions import BUILT_IN
 from flags.admin.panels import panels_for
@@ -27,18 +25,13 @@ from flags.selectors import search_segments, segments_in
 from flags.services.drafts import SHARED_FIELDS
 from tenancy.console_kit.conflicts import notice_of
 from tenancy.console_kit.context import console_context
+from tenancy.console_kit.environments import may_edit as is_editor
+from tenancy.console_kit.pages import console_page, list_url
 from tenancy.errors import Conflict, ServiceError
 from tenancy.models import Environment, Role
 
-if TYPE_CHECKING:
-    from flags.admin.flags import FlagConfigAdmin
 
-_RULE_AT = re.compile(r"rules\[(\d+)\]")
-
-
-def create(model_admin: "FlagConfigAdmin", request: HttpRequest) -> HttpResponse:
-    environment = console_context(request).environment
-    assert environment is not None  # noqa: S101 - whoever may add has one
+def create(request: HttpRequest, environment: Environment) -> HttpResponse:
     form = FlagForm.empty()
     status = 200
     if request.method == "POST":
@@ -64,11 +57,11 @@ def create(model_admin: "FlagConfigAdmin", request: HttpRequest) -> HttpResponse
                 )
                 return redirect("admin:flags_flagconfig_change", config.pk)
         form.place(problems)
-    return _render(model_admin, request, environment, form, status=status, title=f"New flag in {environment}")
+    return _render(request, environment, form, status=status, title=f"New flag in {environment}")
 
 
-def edit(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConfig) -> HttpResponse:
-    may_edit = model_admin.has_edit_permission(request, config) and not config.flag.is_archived
+def edit(request: HttpRequest, config: FlagConfig) -> HttpResponse:
+    may_edit = is_editor(request, config) and not config.flag.is_archived
     resource = flag_resource(config)
     form = FlagForm.of(resource)
     base = form.payload()[0]
@@ -87,7 +80,6 @@ def edit(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConfi
             return saved
         form = shown.pop("form", form)
     return _render(
-        model_admin,
         request,
         config.environment,
         form,
@@ -163,91 +155,7 @@ def _merge(
     }
 
 
-def preview(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConfig | None) -> HttpResponse:  # noqa: ARG001 - as the other pages
-    """The fragment beside the form: the configuration in words, and whom saving it would move."""
-    form = FlagForm.sent(request.POST)
-    if config is not None:
-        form.key, form.type = config.flag.key, config.flag.type
-    payload, problems = form.payload()
-    foreseen = Preview(problems=problems)
-    environment = config.environment if config is not None else console_context(request).environment
-    if not problems and environment is not None:
-        if config is None:
-            foreseen = preview_new(environment, {**payload, "key": form.key, "type": form.type})
-        else:
-            foreseen = preview_change(environment, config.flag.key, changes_in(payload, base_of(request.POST, {})))
-    # A rule that cannot be read yet says nothing, rather than what its readable half would do.
-    unread = {int(found[1]) for item in problems if (found := _RULE_AT.match(item.attr or ""))}
-    said = ["" if index in unread else describe_sent(rule) for index, rule in enumerate(payload["rules"])]
-    return render(request, "flags/preview.html", {"preview": foreseen, "config": config, "rules": json.dumps(said)})
-
-
-def archive(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConfig) -> HttpResponse:
-    return _confirmed_act(
-        model_admin,
-        request,
-        config,
-        services.archive_flag,
-        title=f"Archive {config.flag.key}?",
-        submit="Archive",
-        intro="It stops being served in every environment: callers get their own default. Its key, history and events "
-        "stay, and it can be restored as it is now.",
-        done=f"{config.flag.key} is archived.",
-        is_dangerous=True,
-    )
-
-
-def restore(model_admin: "FlagConfigAdmin", request: HttpRequest, config: FlagConfig) -> HttpResponse:
-    return _confirmed_act(
-        model_admin,
-        request,
-        config,
-        services.restore_flag,
-        title=f"Restore {config.flag.key}?",
-        submit="Restore",
-        intro="It is served again in every environment, as it was configured when it was archived.",
-        done=f"{config.flag.key} is served again.",
-    )
-
-
-def _confirmed_act(
-    model_admin: "FlagConfigAdmin",
-    request: HttpRequest,
-    config: FlagConfig,
-    act: Any,
-    *,
-    title: str,
-    done: str,
-    **shown: Any,
-) -> HttpResponse:
-    problems: list[str] = []
-    if request.method == "POST":
-        try:
-            console_context(request).require_in_project(Role.EDITOR, config.environment.project)
-            act(
-                actor=console_context(request).actor,
-                environment=config.environment,
-                key=config.flag.key,
-                reason=request.POST.get("reason", ""),
-            )
-        except ServiceError as error:
-            problems = [problem.detail for problem in error.problems]
-        else:
-            messages.success(request, done)
-            return redirect("admin:flags_flagconfig_change", config.pk)
-    return model_admin.page(
-        request,
-        "flags/act.html",
-        title=title,
-        config=config,
-        problems=problems,
-        status=409 if problems else 200,
-        **shown,
-    )
-
-
 def _render(
-    model_admin: "FlagConfigAdmin",
     request: HttpRequest,
     environment: Environment,
     form: FlagForm,
@@ -259,7 +167,7 @@ def _render(
     **shown: Any,
 ) -> HttpResponse:
     base = shown.pop("base", None)
-    return model_admin.page(
+    return console_page(
         request,
         "flags/flag.html",
         title=title,
@@ -288,8 +196,8 @@ def _render(
         preview_url=reverse("admin:flags_flagconfig_preview", args=[config.pk])
         if config is not None
         else reverse("admin:flags_flagconfig_preview_new"),
-        list_url=model_admin.list_url(),
-        people_url=reverse("admin:flags_flagconfig_people", args=[config.pk]) if config is not None else "",
+        list_url=list_url(FlagConfig),
+        people_url=reverse("admin:flags_flagconfig_affected_users", args=[config.pk]) if config is not None else "",
         snippets=snippets_for(config) if config is not None else [],
         **shown,
     )

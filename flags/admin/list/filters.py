@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from flags.models import Flag, FlagConfig, Rule
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.environments import EnvironmentList
+from tenancy.models import Environment
 
 _MOST_TAGS = 100
 
@@ -70,9 +71,7 @@ class TagFilter(SimpleListFilter):
         environment = console_context(request).environment
         if environment is None:
             return []
-        rows = Flag.objects.filter(project=environment.project_id, is_archived=False).exclude(tags=[])
-        tags = sorted({tag for row in rows.order_by().values_list("tags", flat=True).distinct() for tag in row})
-        return [(tag, tag) for tag in tags[:_MOST_TAGS]]
+        return [(tag, tag) for tag in tags_in(environment)[:_MOST_TAGS]]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[FlagConfig]) -> QuerySet[FlagConfig]:  # noqa: ARG002 - likewise
         return queryset.filter(flag__tags__contains=[self.value()]) if self.value() else queryset
@@ -85,3 +84,9 @@ def matching(queryset: QuerySet[FlagConfig], words: str) -> QuerySet[FlagConfig]
             Q(flag__key__icontains=word) | Q(flag__name__icontains=word) | Q(flag__tags__contains=[word])
         )
     return queryset
+
+
+def tags_in(environment: Environment) -> list[str]:
+    """The tags of the project's active flags."""
+    rows = Flag.objects.filter(project=environment.project_id, is_archived=False).exclude(tags=[])
+    return sorted({tag for tags in rows.order_by().values_list("tags", flat=True).distinct() for tag in tags})

@@ -8,16 +8,16 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import Any
 
+from django import forms
 from django.db.models import QuerySet
 from django.http import HttpRequest, QueryDict
 
 from flags.models import FlagConfig
+from tenancy.console_kit.confirm import ReasonForm, RequiredReasonForm
+from tenancy.console_kit.environments import environment_ids
 from tenancy.errors import ServiceError
-
-if TYPE_CHECKING:
-    from flags.admin.flags import FlagConfigAdmin
 
 # As many are shown one by one; the others are counted.
 MOST_SHOWN = 200
@@ -48,12 +48,27 @@ def select(rows: QuerySet[FlagConfig]) -> Selection:
     return Selection(pks, list(rows.prefetch_related("rules")[:MOST_SHOWN]))
 
 
-def sent_selection(model_admin: "FlagConfigAdmin", request: HttpRequest) -> QuerySet[FlagConfig]:
+def visible_flags(request: HttpRequest) -> QuerySet[FlagConfig]:
+    """The flags of every environment that this person may see."""
+    found = FlagConfig.objects.filter(environment__in=environment_ids(request))
+    return found.select_related("flag", "environment__project__organization")
+
+
+def sent_selection(request: HttpRequest) -> QuerySet[FlagConfig]:
     """What a page was shown for, as far as it is still there for whoever sends it back."""
-    found: QuerySet[FlagConfig] = model_admin.get_queryset(request).filter(
-        pk__in=_numbers(request.POST.get("flags", ""))
-    )
+    found = visible_flags(request).filter(pk__in=_numbers(request.POST.get("flags", "")))
     return found.order_by("flag__key")
+
+
+class SelectionForm(ReasonForm):
+    """The flags that a page was shown for, carried to its act, and why."""
+
+    flags = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, is_reason_needed: bool = False, **given: Any) -> None:
+        super().__init__(*args, **given)
+        if is_reason_needed:
+            self.fields["reason"] = RequiredReasonForm.base_fields["reason"]
 
 
 @dataclass(slots=True)

@@ -1,0 +1,47 @@
+"""Archiving one flag, and restoring it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+
+from flags import services
+from flags.models import FlagConfig
+from tenancy.console_kit.confirm import ConfirmPage
+from tenancy.console_kit.context import console_context
+from tenancy.console_kit.pages import object_url
+from tenancy.models import Role
+
+
+def archive(request: HttpRequest, config: FlagConfig) -> HttpResponse:
+    return ConfirmPage(
+        title=f"Archive {config.flag.key}?",
+        submit="Archive",
+        intro="It stops being served in every environment: callers get their own default. Its key, history and events "
+        "stay, and it can be restored as it is now.",
+        act=_acting(request, config, services.archive_flag, f"{config.flag.key} is archived."),
+        cancel_url=object_url(config),
+        tone="danger",
+    ).answer(request)
+
+
+def restore(request: HttpRequest, config: FlagConfig) -> HttpResponse:
+    return ConfirmPage(
+        title=f"Restore {config.flag.key}?",
+        submit="Restore",
+        intro="It is served again in every environment, as it was configured when it was archived.",
+        act=_acting(request, config, services.restore_flag, f"{config.flag.key} is served again."),
+        cancel_url=object_url(config),
+    ).answer(request)
+
+
+def _acting(
+    request: HttpRequest, config: FlagConfig, service: Callable[..., Any], done: str
+) -> Callable[[dict[str, Any]], str]:
+    def act(sent: dict[str, Any]) -> str:
+        context = console_context(request)
+        context.require_in_project(Role.EDITOR, config.environment.project)
+        service(actor=context.actor, environment=config.environment, key=config.flag.key, reason=sent["reason"])
+        return done
+
+    return act

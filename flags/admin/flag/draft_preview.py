@@ -1,0 +1,69 @@
+"""What a change would do, before it is saved: the same drafts and checks as the services, and nothing written."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flags.admin.effects import Effect, asks_rules, effects
+from flags.admin.flag.sentences import describe
+from flags.documents import flag_document
+from flags.models import Flag, FlagConfig, Segment
+from flags.selectors import get_config, segments_in
+from flags.services import drafts
+from tenancy.errors import Problem, ServiceError
+from tenancy.models import Environment
+
+# From this share of a group on, a change in production is asked about once more.
+LARGE_SHARE = 0.10
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """`sentences` describe the configuration as it would be, `effects` who is moved, `problems` why it cannot be.
+
+    `strangers` are segments that rules ask for and that do not exist.
+    """
+
+    sentences: Sequence[str] = ()
+    effects: Sequence[Effect] = ()
+    problems: Sequence[Problem] = ()
+    is_served_differently: bool = False
+    strangers: Sequence[str] = ()
+
+    @property
+    def is_large(self) -> bool:
+        return any(effect.moved >= LARGE_SHARE for effect in self.effects)
+
+
+def preview_change(environment: Environment, key: str, payload: Mapping[str, Any]) -> Preview:
+    """Raises NotFound."""
+    before = flag_document(get_config(environment, key))
+    try:
+        after = drafts.draft_of(environment, key, payload).document
+    except ServiceError as error:
+        return Preview(problems=error.problems)
+    # Of a flag that is off or killed before and after, `effects` say all.
+    is_different = before != after and (asks_rules(before) or asks_rules(after))
+    return Preview(describe(after), effects(before, after), [], is_different, _strangers(environment, after))
+
+
+def preview_new(environment: Environment, payload: Mapping[str, Any]) -> Preview:
+    """The same for a flag that does not exist yet: nobody is moved."""
+    key = str(payload.get("key") or "new-flag")
+    flag = Flag(project=environment.project, key=key, name=key, type=payload["type"], variants=payload["variants"])
+    config = FlagConfig(flag=flag, environment=environment, salt=key)
+    draft = drafts.Draft(flag, config, [])
+    content = {name: value for name, value in payload.items() if name not in {"key", "type"}}
+    # What has no name yet will be called by its key.
+    content["name"] = content.get("name") or key
+    problems = drafts.apply(draft, content)
+    problems = problems or drafts.check(draft) or drafts.check_prerequisites(draft)
+    if problems:
+        return Preview(problems=problems)
+    return Preview(describe(draft.document), [], [], True, _strangers(environment, draft.document))
+
+
+def _strangers(environment: Environment, document: Mapping[str, Any]) -> list[str]:
+    asked = segments_in([rule["conditions"] for rule in document["rules"]])
+    known = set(Segment.objects.filter(environment=environment, key__in=asked).values_list("key", flat=True))
+    return [key for key in asked if key not in known]

@@ -1,0 +1,1 @@
+"""The list of flags in the console: its filters, and what is done to several flags at once."""

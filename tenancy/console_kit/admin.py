@@ -1,0 +1,142 @@
+"""What every model's pages stand on: permissions by role, objects through the door, pages as plain functions."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
+
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model
+from django.forms import BaseForm
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern
+from unfold.admin import ModelAdmin
+from unfold.views import ChangeList
+
+from tenancy.console_kit.context import console_context
+from tenancy.console_kit.forms import form_page
+from tenancy.console_kit.pages import console_page, list_url
+from tenancy.console_kit.removal import Removal
+from tenancy.console_kit.routes import Route, patterns
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyList:
+    """What an empty list says: what the things are for, and how to begin.
+
+    `act` is the button of whoever may create one; `otherwise` is for everybody else.
+    """
+
+    title: str
+    text: str
+    act: str = "Create the first one"
+    otherwise: str = ""
+
+
+class ConsoleList(ChangeList):
+    """Counts what fits the filters, and nothing else: a second count over the whole table is slow and says little."""
+
+    # A list that needs an environment has nothing to teach where there is none.
+    may_teach = True
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.full_result_count = self.result_count
+
+
+class ConsoleAdmin(ModelAdmin):
+    """Members may look. Nothing may be added, changed or deleted unless a page says who may.
+
+    `create` and `show` are the page of a new object and the page of one that is there; `routes` are all others, and
+    `removal` the one to delete it. Roles decide, not Django's model permissions: a superuser without a membership
+    sees no tenant.
+    """
+
+    show_full_result_count = False
+    list_per_page = 50
+    actions: Any = None
+    routes: ClassVar[Sequence[Route]] = ()
+    removal: ClassVar[Removal[Any] | None] = None
+    empty: ClassVar[EmptyList | None] = None
+    # Whether opening an object brings its environment into view.
+    remembers_environment = False
+
+    def create(self, request: HttpRequest) -> HttpResponse:  # noqa: ARG002 - a hook
+        """For whoever `has_add_permission` lets in."""
+        raise Http404("Nothing is added here.")
+
+    def show(self, request: HttpRequest, thing: Any) -> HttpResponse:
+        """Django's own page of fields, read only, unless a page of ours takes its place."""
+        return cast(HttpResponse, super().changeform_view(request, str(thing.pk)))
+
+    def find(self, request: HttpRequest, object_id: str) -> Any:
+        """Raises Http404 for what is not there, or another tenant's."""
+        thing: Model | None = self.get_object(request, unquote(object_id))
+        if thing is None:
+            raise Http404(f"There is no such {self.opts.verbose_name}, or it belongs to another tenant.")
+        if self.remembers_environment:
+            console_context(request).remember(cast(Any, thing).environment)
+        return thing
+
+    def get_urls(self) -> list[URLPattern]:
+        return [*patterns(self, self.routes), *super().get_urls()]
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:  # noqa: ARG002 - Django's signature
+        return ConsoleList
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        title = str(self.opts.verbose_name_plural).capitalize()
+        return cast(HttpResponse, super().changelist_view(request, {"title": title, **(extra_context or {})}))
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",  # noqa: ARG002 - Django's signature
+        extra_context: dict[str, Any] | None = None,  # noqa: ARG002 - likewise
+    ) -> HttpResponse:
+        if object_id is not None:
+            return self.show(request, self.find(request, object_id))
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        return self.create(request)
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:  # noqa: ARG002 - likewise
+        if self.removal is None:
+            raise PermissionDenied
+        return self.removal.page(request, self.find(request, object_id))
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:  # noqa: ARG002 - likewise
+        raise Http404("What was done to it stands in the audit log.")
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return bool(console_context(request).organizations)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002 - Django's signature
+        return self.has_module_permission(request)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002 - likewise
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002 - likewise
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002 - likewise
+        return False
+
+    def page(
+        self, request: HttpRequest, template: str, *, title: str, status: int = 200, **context: Any
+    ) -> TemplateResponse:
+        """Goes once no page calls it: `console_page` takes no admin."""
+        return console_page(request, template, title=title, status=status, **context)
+
+    def form_page(
+        self, request: HttpRequest, form: BaseForm, perform: Callable[[dict[str, Any]], HttpResponse], **shown: Any
+    ) -> HttpResponse:
+        """Goes once no page calls it, likewise."""
+        return form_page(request, form, perform, **{"cancel_url": self.list_url(), **shown})
+
+    def list_url(self) -> str:
+        """Goes once no page calls it, likewise."""
+        return list_url(self.model)

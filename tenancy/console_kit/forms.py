@@ -1,0 +1,68 @@
+"""Small forms: one page that shows them, and a service's problems beside their fields."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.forms import BaseForm
+from django.http import HttpRequest, HttpResponse, QueryDict
+
+from tenancy.console_kit.pages import console_page
+from tenancy.errors import ServiceError
+
+Merge = Callable[[dict[str, Any]], tuple[BaseForm, dict[str, Any]]]
+
+
+def sent_data(request: HttpRequest) -> QueryDict | None:
+    """What a form is bound to: what was sent, though it were nothing; None where a page is only asked for."""
+    return request.POST if request.method == "POST" else None
+
+
+def form_page(
+    request: HttpRequest,
+    form: BaseForm,
+    perform: Callable[[dict[str, Any]], HttpResponse],
+    *,
+    title: str,
+    submit: str,
+    cancel_url: str,
+    names: dict[str, str] | None = None,
+    merge: Merge | None = None,
+    **shown: Any,
+) -> HttpResponse:
+    """Show a form; once it is sent and valid, hand its data to `perform`. What that refuses comes back at its field.
+
+    `names` maps the service's name of a field to the form's. Where somebody else saved in between, `merge` returns
+    a form that holds both changes, and the notice of theirs.
+    """
+    status = 200
+    if request.method == "POST":
+        status = 422
+        if form.is_valid():
+            try:
+                return perform(form.cleaned_data)
+            except ServiceError as error:
+                if merge is not None and error.problems[0].code == "version_conflict":
+                    form, shown["conflict"] = merge(form.cleaned_data)
+                    submit, status = "Save both", 409
+                else:
+                    add_problems(form, error, names)
+    shown |= {"form": form, "submit": submit, "cancel_url": cancel_url}
+    return console_page(request, "console/form.html", title=title, status=status, **shown)
+
+
+def add_problems(form: BaseForm, error: ServiceError, names: dict[str, str] | None = None) -> None:
+    """Put a service's problems next to the form's fields; `names` maps the service's name of a field to the form's."""
+    for problem in error.problems:
+        # A path such as conditions.all[0].value is about the field it begins with.
+        first = re.split(r"[.\[]", problem.attr or "", maxsplit=1)[0]
+        name = (names or {}).get(first, first)
+        # Nobody would see it beside a field that is hidden.
+        is_shown = name in form.fields and not form[name].is_hidden
+        form.add_error(name if is_shown else None, problem.detail)
+
+
+def say_problems(request: HttpRequest, error: ServiceError) -> None:
+    for problem in error.problems:
+        messages.error(request, problem.detail)

@@ -1,0 +1,32 @@
+"""Pages of our own inside the console's frame, and the addresses of lists and objects."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Model
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+from django.urls import reverse
+
+
+def console_page(
+    request: HttpRequest, template: str, *, title: str, status: int = 200, **shown: Any
+) -> TemplateResponse:
+    request.current_app = admin.site.name  # as Django's own admin views set it
+    shown = {**admin.site.each_context(request), "title": title, **shown}
+    return TemplateResponse(request, template, shown, status=status)
+
+
+def route_name(model: type[Model] | Model, page: str) -> str:
+    """The name of a model's page among the admin's routes."""
+    options = model._meta  # noqa: SLF001 - Django's own way to a model's names
+    return f"admin:{options.app_label}_{options.model_name}_{page}"
+
+
+def list_url(model: type[Model] | Model, *, environment: Model | None = None) -> str:
+    url = reverse(route_name(model, "changelist"))
+    return f"{url}?environment={environment.pk}" if environment is not None else url
+
+
+def object_url(thing: Model, page: str = "change", *given: Any) -> str:
+    return reverse(route_name(thing, page), args=[thing.pk, *given])

@@ -1,0 +1,88 @@
+"""The routes of a family of pages, declared in one list, and turned into the admin's URLs by the kit."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import URLPattern, path
+
+from tenancy.console_kit.context import console_context
+from tenancy.models import Environment, Role
+
+if TYPE_CHECKING:
+    from tenancy.console_kit.admin import ConsoleAdmin
+
+Page = Callable[..., HttpResponse]
+
+
+class About(Enum):
+    """What a page is about. The kit finds it and hands it to the page as its second argument."""
+
+    LIST = "the whole list: the page takes the request alone"
+    ENVIRONMENT = "the environment in view"
+    OBJECT = "the object whose `object_id` is in the path"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`name` follows the model's in the route's name; `role` is the one that the page needs, if it needs any.
+
+    With `in_project` the role must reach the whole project.
+    """
+
+    path: str
+    name: str
+    page: Page
+    about: About = About.OBJECT
+    role: Role | None = None
+    in_project: bool = False
+
+
+def patterns(model_admin: "ConsoleAdmin", routes: Sequence[Route]) -> list[URLPattern]:
+    names = model_admin.opts
+    return [
+        path(
+            route.path,
+            model_admin.admin_site.admin_view(_view(model_admin, route)),
+            name=f"{names.app_label}_{names.model_name}_{route.name}",
+        )
+        for route in routes
+    ]
+
+
+def _view(model_admin: "ConsoleAdmin", route: Route) -> Page:
+    """Find what the page is about, check the role, run the page."""
+
+    def run(request: HttpRequest, **given: Any) -> HttpResponse:
+        if route.about is About.OBJECT:
+            thing = model_admin.find(request, given.pop("object_id"))
+            _require(request, route, thing)
+            return route.page(request, thing, **given)
+        if not model_admin.has_view_permission(request):
+            raise PermissionDenied
+        environment = console_context(request).environment
+        _require(request, route, environment)
+        if route.about is About.LIST:
+            return route.page(request, **given)
+        if environment is None:
+            raise Http404("There is no environment here.")
+        return route.page(request, environment, **given)
+
+    return run
+
+
+def _require(request: HttpRequest, route: Route, thing: Model | None) -> None:
+    """Raises PermissionDenied."""
+    if route.role is None:
+        return
+    if thing is None:
+        raise PermissionDenied
+    context = console_context(request)
+    environment: Any = thing if isinstance(thing, Environment) else getattr(thing, "environment", None)
+    on = environment.project if route.in_project else thing
+    if not context.may_on(route.role, on):
+        raise PermissionDenied
