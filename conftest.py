@@ -54,35 +54,10 @@ def _flush_passes_the_append_only_triggers() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _begins_as_a_new_process() -> None:
-    """Forget whatever the process remembers of the tests before.
+    """Forget whatever the process remembers of the tests before: see `tenancy.process_memory`."""
+    from tenancy.process_memory import reset_all  # noqa: PLC0415 - once the apps are there
 
-    A test's database goes back to its beginning and counts its revisions anew, so one that was heard of in an earlier
-    test may bear the number of this one's, and would be taken for it; its partitions and its users are gone as well.
-    """
-    from django.contrib.contenttypes.models import ContentType  # noqa: PLC0415 - once the apps are there
-
-    from analytics.enrichment.attributes import WANTED  # noqa: PLC0415 - likewise
-    from analytics.pipeline.brokers.redis import PUBLISHER  # noqa: PLC0415
-    from analytics.pipeline.exposure_buffer import EXPOSURES  # noqa: PLC0415
-    from analytics.stores import store  # noqa: PLC0415
-    from analytics.stores.postgres.partitions import PARTITIONS  # noqa: PLC0415
-    from flags.propagation.acknowledgements import ACKNOWLEDGEMENTS  # noqa: PLC0415
-    from flags.propagation.runtime import RUNTIME  # noqa: PLC0415
-    from flags.propagation.signing import SIGNING  # noqa: PLC0415
-    from flags.streaming import ofrep  # noqa: PLC0415
-    from flags.streaming.hub import HUB  # noqa: PLC0415
-    from tenancy.keyring import KEYRING  # noqa: PLC0415
-    from tenancy.limits import BUCKETS  # noqa: PLC0415
-
-    for memory in (ACKNOWLEDGEMENTS, BUCKETS, HUB, KEYRING, PARTITIONS, PUBLISHER, RUNTIME, SIGNING):
-        memory.__init__()
-    source = WANTED._source
-    WANTED.__init__()
-    WANTED.also_from(source)
-    EXPOSURES._forget_parent()
-    store.cache_clear()
-    ofrep._made.clear()
-    ContentType.objects.clear_cache()
+    reset_all()
 
 
 @pytest.fixture(autouse=True)

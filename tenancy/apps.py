@@ -6,3 +6,10 @@ from django.apps import AppConfig
 class TenancyConfig(AppConfig):
     name = "tenancy"
     verbose_name = "Organization"
+
+    def ready(self) -> None:
+        from django.contrib.contenttypes.models import ContentType  # noqa: PLC0415 - models are not there before
+
+        from tenancy.process_memory import on_reset  # noqa: PLC0415 - likewise
+
+        on_reset(ContentType.objects.clear_cache)

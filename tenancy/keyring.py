@@ -9,6 +9,7 @@ from uuid import UUID
 
 from tenancy import credentials
 from tenancy.models import Credential, KeyringRevision
+from tenancy.process_memory import on_reset
 from tenancy.services.credentials import write_last_used
 
 # How often a process writes down when its credentials were last used.
@@ -35,6 +36,9 @@ class Keyring:
     """An immutable dict, swapped whole by `refresh`; readers take no lock."""
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
         self._keys: dict[str, Key] = {}
         # Secrets that were found, as they were presented, so that each is hashed once; begun anew with the keys.
         self._found: dict[str, Key] = {}
@@ -132,4 +136,5 @@ def current_revision() -> int:
 
 
 KEYRING = Keyring()
+on_reset(KEYRING.reset)
 os.register_at_fork(after_in_child=KEYRING.after_fork)

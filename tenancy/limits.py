@@ -7,6 +7,8 @@ import math
 import time
 from dataclasses import dataclass
 
+from tenancy.process_memory import on_reset
+
 # More callers than this at once, and the buckets begin anew: memory stays bounded, nobody is refused for it.
 _MAX_BUCKETS = 50_000
 
@@ -34,6 +36,9 @@ class Buckets:
     """One bucket per caller, refilled evenly over a minute; threads may race, and then a request more gets through."""
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
         self._levels: dict[str, tuple[float, float]] = {}
 
     def spend(self, caller: str, limit_per_minute: int) -> tuple[bool, float]:
@@ -68,3 +73,4 @@ class Buckets:
 
 
 BUCKETS = Buckets()
+on_reset(BUCKETS.reset)

@@ -14,6 +14,7 @@ from django.db import Error as DatabaseError
 from django.db import connection
 
 from analytics.models import EventPolicy
+from tenancy.process_memory import on_reset
 
 # The contract's own attributes, coarse enough to name nobody; an environment may choose others, or none.
 DEFAULT_NAMES: Final = ("country", "plan", "platform")
@@ -31,6 +32,10 @@ class WantedAttributes:
 
     def __init__(self) -> None:
         self._source: Source = dict
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was read; who is asked stays."""
         self._by_environment: dict[int, tuple[str, ...]] = {}
         self._by_experiment: dict[tuple[int, str], tuple[str, ...]] = {}
         self._next_refresh = 0.0
@@ -97,3 +102,4 @@ def _is_scalar(value: Any) -> bool:
 
 
 WANTED = WantedAttributes()
+on_reset(WANTED.reset)

@@ -24,6 +24,7 @@ from analytics.enrichment.attributes import WANTED
 from analytics.event_records import pack, unpack
 from analytics.pipeline.brokers.redis import PUBLISHER, StreamAwayError, StreamFullError
 from analytics.services import store_events
+from tenancy.process_memory import on_reset
 
 _BATCH_EVENTS = 1000
 # A context may be 32 KiB of JSON, and several times that as objects: this few are a megabyte or two, at worst some 40.
@@ -47,14 +48,16 @@ class ExposureBuffer:
     """One per process; its thread starts with the first exposure added, again after a fork."""
 
     def __init__(self, *, capacity: int | None = None, flush_seconds: float | None = None) -> None:
-        self._queue: deque[_Row] = deque()
         self._wanted_capacity, self._wanted_flush_seconds = capacity, flush_seconds
         self._capacity = 0
         self._flush_seconds = 0.0
-        self._reset()
-        os.register_at_fork(after_in_child=self._forget_parent)
+        self.reset()
+        # What is queued at a fork is the parent's to send; its locks may be held by threads that are not here.
+        os.register_at_fork(after_in_child=self.reset)
 
-    def _reset(self) -> None:
+    def reset(self) -> None:
+        """Begin with an empty queue, and without a thread."""
+        self._queue: deque[_Row] = deque()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -63,11 +66,6 @@ class ExposureBuffer:
         self._in_flight = 0
         self._last_context: tuple[_Attributes, int, str | None, _Attributes] = (None, 0, None, None)
         self.dropped = 0
-
-    def _forget_parent(self) -> None:
-        """What is queued at a fork is the parent's to send; its locks may be held by threads that are not here."""
-        self._queue = deque()
-        self._reset()
 
     @property
     def depth(self) -> int:
@@ -268,3 +266,4 @@ def _write_directly(packed: bytes) -> bool:
 
 
 EXPOSURES = ExposureBuffer()
+on_reset(EXPOSURES.reset)

@@ -5,6 +5,7 @@ from functools import cache
 from django.conf import settings
 
 from analytics.stores.base import EventStore
+from tenancy.process_memory import on_reset
 
 
 @cache
@@ -16,3 +17,6 @@ def store() -> EventStore:
     from analytics.stores.postgres.store import PostgresStore  # noqa: PLC0415 - likewise
 
     return PostgresStore()
+
+
+on_reset(store.cache_clear)

@@ -14,6 +14,7 @@ from django.conf import settings
 from redis.exceptions import RedisError
 
 from flags.propagation.publishing import client, kill_versions_key
+from tenancy.process_memory import on_reset
 
 log = structlog.get_logger(__name__)
 
@@ -85,6 +86,9 @@ class Acknowledgements:
     """Collects reports from any thread, up to a bound, until `flush` writes them."""
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
         self._reports: dict[int, list[Report]] = {}
         self._lock = threading.Lock()
 
@@ -110,6 +114,7 @@ class Acknowledgements:
 
 
 ACKNOWLEDGEMENTS = Acknowledgements()
+on_reset(ACKNOWLEDGEMENTS.reset)
 
 
 def parse(message: Any) -> tuple[str, int, str]:

@@ -29,6 +29,7 @@ from flags.versions import loading
 from flags.versions.loading import load_document, load_environment
 from flags.versions.steps import Step
 from tenancy.keyring import KEYRING
+from tenancy.process_memory import on_reset
 
 __all__ = ["RUNTIME", "Observer", "Runtime", "load_document", "load_environment"]
 
@@ -43,6 +44,9 @@ class Runtime:
     """The compiled environments of one process. Public state: `environments`, read without a lock."""
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
         self.environments: dict[int, CompiledEnvironment] = {}
         self.is_database_there = self.is_redis_there = False
         self._confirmed_at: float | None = None
@@ -298,4 +302,5 @@ class Runtime:
 
 
 RUNTIME = Runtime()
+on_reset(RUNTIME.reset)
 os.register_at_fork(after_in_child=RUNTIME.after_fork)

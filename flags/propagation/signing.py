@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from flags.models import SnapshotSigning
+from tenancy.process_memory import on_reset
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,9 @@ class SigningRing:
     """Which generations are valid, in memory: an immutable dict, swapped whole by `refresh`."""
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
         self._generations: dict[int, tuple[int, ...]] = {}
 
     def keys(self, environment_id: int) -> tuple[SigningKey, ...]:
@@ -56,3 +60,4 @@ class SigningRing:
 
 
 SIGNING = SigningRing()
+on_reset(SIGNING.reset)

@@ -25,6 +25,7 @@ from flags.streaming.stream_events import StreamEvent, event_of
 from flags.versions import loading
 from flags.versions.steps import Step
 from tenancy.keyring import KEYRING
+from tenancy.process_memory import on_reset
 
 log = structlog.get_logger(__name__)
 TICK_SECONDS = 1.0
@@ -39,6 +40,9 @@ class Hub:
     """Lives on the event loop it was started on; only `_applied` is called from elsewhere."""
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
         self.is_draining = False
         self._feeds: dict[int, Feed] = {}
         self._snapshots: dict[int, StreamEvent] = {}
@@ -292,3 +296,4 @@ def _history(environment_id: int, after: int) -> tuple[list[Step], bool]:
 
 
 HUB = Hub()
+on_reset(HUB.reset)

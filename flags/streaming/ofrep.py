@@ -12,6 +12,7 @@ from django.core import signing
 
 from flags.streaming.stream_events import StreamEvent
 from tenancy.keyring import KEYRING, Key
+from tenancy.process_memory import on_reset
 
 PATH = "/ofrep/v1/stream"
 TOKEN_SECONDS = 3600
@@ -19,6 +20,7 @@ _RENEW_SECONDS = 300
 _SALT = "flagship.ofrep.stream"
 # By credential: when its URL was made, and the URL; signing costs more than a bulk evaluation of fifty flags.
 _made: dict[str, tuple[float, str]] = {}
+on_reset(_made.clear)
 
 
 def url_for(credential: str) -> str:

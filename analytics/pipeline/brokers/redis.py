@@ -10,6 +10,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from tenancy.process_memory import on_reset
+
 GROUP = "ingest"
 FIELD = b"b"
 # After a failure, callers with another way to go take it at once for so long, instead of each waiting for a timeout.
@@ -55,6 +57,9 @@ class Publisher:
     """Appends packed batches, remembering for a moment that Redis was away."""
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
         self._away_until = 0.0
 
     def append(self, packed: Sequence[bytes], *, patient: bool = False) -> None:
@@ -72,6 +77,7 @@ class Publisher:
 
 
 PUBLISHER = Publisher()
+on_reset(PUBLISHER.reset)
 
 
 def length() -> int:

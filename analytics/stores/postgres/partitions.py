@@ -13,6 +13,8 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.utils import timezone
 
+from tenancy.process_memory import on_reset
+
 # table -> the id it is partitioned by
 TABLES = {"exposures": "evaluation_id", "conversions": "event_id"}
 WEEK_MS = 7 * 86_400_000
@@ -105,6 +107,7 @@ class Partitions:
 
 
 PARTITIONS = Partitions()
+on_reset(PARTITIONS.forget)
 
 
 def existing(table: str) -> list[Week]:
