@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from openflagship.engine import buckets_by_variant
+
 from experiments.models import Experiment, ExperimentMetric, ExperimentResult, Metric
 from experiments.payloads import RatioSummary, Results, StoredResultPoint
 from flags.documents import percent_of
@@ -124,7 +126,6 @@ def experiment_section(experiment: Experiment, ranges: Sequence[Sequence[int]] |
 def split_of(config: FlagConfig, control_variant: str) -> dict[str, int]:
     """Basis points that each of the flag's variants gets in an experiment; what no range covers is the control's."""
     weights = {variant["key"]: 0 for variant in config.flag.variants}
-    for start, end, variant in config.allocation:
-        weights[variant] += end - start
+    weights |= buckets_by_variant(config.allocation)
     weights[control_variant] += 10_000 - sum(weights.values())
     return weights

@@ -6,7 +6,7 @@ Percentages are shown with two decimals and kept as ranges of 10,000 buckets; no
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from openflagship.engine import BUCKETS, deal, reallocate
+from openflagship.engine import BUCKETS, buckets_by_variant, deal, reallocate
 
 from flags.models import Change, Flag, FlagConfig, Layer, Rule, Segment
 from tenancy.errors import Problem
@@ -145,10 +145,8 @@ def _rule_resource(rule: Rule) -> dict[str, Any]:
 
 def rollout_of(allocation: Ranges) -> list[dict[str, Any]]:
     """Sum ranges up to `[{variant, percent}]`, in the order in which the variants first appear."""
-    buckets: dict[str, int] = {}
-    for start, end, variant in allocation:
-        buckets[variant] = buckets.get(variant, 0) + end - start
-    return [{"variant": variant, "percent": percent_of(count)} for variant, count in buckets.items()]
+    shares = buckets_by_variant(allocation)
+    return [{"variant": variant, "percent": percent_of(buckets)} for variant, buckets in shares.items()]
 
 
 def percent_of(buckets: int) -> int | float:

@@ -88,6 +88,13 @@ class FlagConfig(models.Model):
     def is_killed(self) -> bool:
         return bool(self.kill_switch_variant)
 
+    @property
+    def state(self) -> str:
+        """The one state that the flag is in: archived, killed, on or off; `flags.selectors` finds flags by it."""
+        if self.flag.is_archived:
+            return "archived"
+        return "killed" if self.is_killed else "on" if self.is_enabled else "off"
+
 
 class Rule(models.Model):
     """A targeting rule: all conditions true gives its variant, or its own percentage allocation."""

@@ -10,7 +10,17 @@ from flags.models import FlagConfig, Layer, Rule, Segment
 from tenancy.errors import NotFound
 from tenancy.models import Environment
 
-STATES = ["active", "archived", "on", "off", "killed", "all"]
+# A flag is in one of on, off, killed and archived. On means enabled and not killed; active is all but archived.
+_STATES = {
+    "active": Q(flag__is_archived=False),
+    "archived": Q(flag__is_archived=True),
+    "on": Q(flag__is_archived=False, kill_switch_variant="", is_enabled=True),
+    "off": Q(flag__is_archived=False, kill_switch_variant="", is_enabled=False),
+    "killed": Q(flag__is_archived=False) & ~Q(kill_switch_variant=""),
+    "all": Q(),
+}
+STATES = list(_STATES)
+_MOST_WORDS = 10
 
 
 def configs(environment: Environment) -> QuerySet[FlagConfig]:
@@ -50,28 +60,42 @@ def search_configs(
     prefix: str | None = None,
     search: str | None = None,
 ) -> QuerySet[FlagConfig]:
-    """Filter: `state` is active (default), archived, on, off, killed or all; `search` looks into key, name and tags."""
-    found = configs(environment)
-    match state:
-        case None | "active":
-            found = found.filter(flag__is_archived=False)
-        case "archived":
-            found = found.filter(flag__is_archived=True)
-        case "on" | "off":
-            found = found.filter(flag__is_archived=False, is_enabled=state == "on")
-        case "killed":
-            found = found.filter(flag__is_archived=False).exclude(kill_switch_variant="")
+    """Filter: `state` is one of STATES, active by default; `search` as in `flags_matching`."""
+    found = configs(environment).filter(in_state(state or "active"))
     if tag:
         found = found.filter(flag__tags__contains=[tag])
     if type:
         found = found.filter(flag__type=type)
     if prefix:
         found = found.filter(flag__key__startswith=prefix)
-    if search:
-        found = found.filter(
-            Q(flag__key__icontains=search) | Q(flag__name__icontains=search) | Q(flag__tags__contains=[search])
-        )
+    return found.filter(flags_matching(search or ""))
+
+
+def in_state(state: str) -> Q:
+    """The condition on flags' configurations that holds for those in this state, one of STATES."""
+    return _STATES[state]
+
+
+def flags_matching(text: str) -> Q:
+    """The condition on flags' configurations for a search: each word is in the key or name, or is a tag."""
+    found = Q()
+    for word in _words(text):
+        found &= Q(flag__key__icontains=word) | Q(flag__name__icontains=word) | Q(flag__tags__contains=[word])
+    # A tag may hold a space.
+    return found | Q(flag__tags__contains=[text]) if found else found
+
+
+def segments_matching(text: str) -> Q:
+    """The condition on segments for a search: each word is in the key or name."""
+    found = Q()
+    for word in _words(text):
+        found &= Q(key__icontains=word) | Q(name__icontains=word)
     return found
+
+
+def _words(text: str) -> list[str]:
+    """Split a search into words. Past the limit the rest counts as one, which bounds the size of the query."""
+    return text.split(maxsplit=_MOST_WORDS - 1)
 
 
 def get_segment(environment: Environment, key: str) -> Segment:
@@ -83,8 +107,7 @@ def get_segment(environment: Environment, key: str) -> Segment:
 
 
 def search_segments(environment: Environment, search: str | None = None) -> QuerySet[Segment]:
-    found = Segment.objects.filter(environment=environment).order_by("key")
-    return found.filter(Q(key__icontains=search) | Q(name__icontains=search)) if search else found
+    return Segment.objects.filter(segments_matching(search or ""), environment=environment).order_by("key")
 
 
 def layers(environment: Environment) -> QuerySet[Layer]:

@@ -1,28 +1,70 @@
-"""Which flags have done their work: long unchanged, and deciding nothing any more or asked by nobody."""
+"""Which flags are stale: unchanged for long, and they give everybody one variant or nobody evaluates them any more."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
-from openflagship.engine import BUCKETS
+from openflagship.engine import BUCKETS, buckets_by_variant
 
 from analytics import selectors as analytics
 from flags.documents import Ranges
 from flags.models import FlagConfig, Rule
 from tenancy.models import Environment
 
+_FIRST_LOOK = 100
+
+
+@dataclass(frozen=True, slots=True)
+class _Unchanged:
+    """A flag that nobody changed for long; `is_plain`: no prerequisite, target, rule or experiment decides."""
+
+    pk: int
+    key: str
+    is_enabled: bool
+    kill_switch_variant: str
+    is_plain: bool
+    off_variant: str
+    default_variant: str
+    allocation: Ranges
+
 
 def stale_pks(environment: Environment, found: QuerySet[FlagConfig]) -> set[int]:
-    """Return the rows' ids of those that are stale. One query and one look at the events, and no row is made."""
-    cut = _cut()
-    untouched = found.filter(updated_at__lt=cut, flag__updated_at__lt=cut, flag__is_archived=False)
-    is_plain = Q(prerequisites=[], targets=[], experiment__isnull=True) & ~Exists(
-        Rule.objects.filter(config=OuterRef("pk"))
-    )
-    rows = untouched.annotate(is_plain=is_plain).values_list(
+    """The ids of the stale ones among `found`. It takes one query and one look at the exposures, and makes no row."""
+    last_change = _last_change()
+    return set(_stale_among(environment, _unchanged(found, last_change), last_change))
+
+
+def longest_unchanged(environment: Environment, most: int) -> list[int]:
+    """The ids of stale flags, those first that nobody changed for longest; at most `most` of them.
+
+    It looks at a part of the flags first and at the rest only where that part has too few stale ones.
+    """
+    last_change = _last_change()
+    rows = _unchanged(FlagConfig.objects.filter(environment=environment).order_by("updated_at", "pk"), last_change)
+    stale: list[int] = []
+    for part in _growing_parts(rows):
+        stale += _stale_among(environment, part, last_change)
+        if len(stale) >= most:
+            break
+    return stale[:most]
+
+
+def _growing_parts(rows: Sequence[_Unchanged]) -> Iterator[Sequence[_Unchanged]]:
+    start, size = 0, _FIRST_LOOK
+    while start < len(rows):
+        yield rows[start : start + size]
+        start, size = start + size, size * 4
+
+
+def _unchanged(found: QuerySet[FlagConfig], since: datetime) -> list[_Unchanged]:
+    has_rule = Exists(Rule.objects.filter(config=OuterRef("pk")))
+    is_plain = Q(prerequisites=[], targets=[], experiment__isnull=True) & ~has_rule
+    rows = found.filter(updated_at__lt=since, flag__updated_at__lt=since, flag__is_archived=False)
+    listed = rows.annotate(is_plain=is_plain).values_list(
         "pk",
         "flag__key",
         "is_enabled",
@@ -32,22 +74,13 @@ def stale_pks(environment: Environment, found: QuerySet[FlagConfig]) -> set[int]
         "default_variant",
         "allocation",
     )
-    stale, others = set(), {}
-    for pk, key, is_enabled, killed_to, plain, off_variant, default_variant, allocation in rows:
-        served = _served_to_everybody(
-            is_enabled=is_enabled,
-            is_killed=bool(killed_to),
-            is_plain=plain,
-            off_variant=off_variant,
-            default_variant=default_variant,
-            allocation=allocation,
-        )
-        if served is not None:
-            stale.add(pk)
-        else:
-            others[key] = pk
-    last = analytics.last_exposures(environment.pk, list(others))
-    return stale | {pk for key, pk in others.items() if not _is_asked(last.get(key), cut)}
+    return [_Unchanged(*row) for row in listed]
+
+
+def _stale_among(environment: Environment, rows: Sequence[_Unchanged], last_change: datetime) -> list[int]:
+    deciding = {row.pk for row in rows if _served_to_everybody(row, is_plain=row.is_plain) is None}
+    last = analytics.last_exposures(environment.pk, [row.key for row in rows if row.pk in deciding])
+    return [row.pk for row in rows if row.pk not in deciding or not _is_evaluated(last.get(row.key), last_change)]
 
 
 def evidence_of(
@@ -55,57 +88,49 @@ def evidence_of(
 ) -> dict[int, dict[str, Any]]:
     """For each flag, by its row's id: why it is stale (no reason: it is not), its last change and its last evaluation.
 
-    An evaluation without a unit leaves no exposure, and is not seen here.
+    An evaluation without a unit leaves no exposure, so it does not count here.
     """
     listed = list(configs)
     last = analytics.last_exposures(environment.pk, [config.flag.key for config, _ in listed])
-    cut = _cut()
+    last_change = _last_change()
     found = {}
     for config, rules in listed:
         changed_at = max(config.updated_at, config.flag.updated_at)
         seen_at = last.get(config.flag.key)
         reasons: list[dict[str, Any]] = []
-        if changed_at < cut and not config.flag.is_archived:
+        if changed_at < last_change and not config.flag.is_archived:
             served = served_to_everybody(config, rules)
             if served is not None:
                 code = "fully_rolled_out" if config.is_enabled else "switched_off"
                 reasons.append({"code": code, "variant": served, "since": changed_at})
-            if not _is_asked(seen_at, cut):
+            if not _is_evaluated(seen_at, last_change):
                 reasons.append({"code": "not_evaluated", "variant": None, "since": seen_at})
         found[config.pk] = {"reasons": reasons, "lastChangedAt": changed_at, "lastEvaluatedAt": seen_at}
     return found
 
 
 def served_to_everybody(config: FlagConfig, rules: list[Rule]) -> str | None:
-    """Return the one variant that every unit gets whatever is known about it, or None where something is decided."""
-    return _served_to_everybody(
-        is_enabled=config.is_enabled,
-        is_killed=config.is_killed,
-        is_plain=not (config.prerequisites or config.targets or config.experiment or rules),
-        off_variant=config.off_variant,
-        default_variant=config.default_variant,
-        allocation=config.allocation,
-    )
+    """The one variant that every unit gets, whatever its attributes are; None where the flag decides something."""
+    is_plain = not (config.prerequisites or config.targets or config.experiment or rules)
+    return _served_to_everybody(config, is_plain=is_plain)
 
 
-def _served_to_everybody(
-    *, is_enabled: bool, is_killed: bool, is_plain: bool, off_variant: str, default_variant: str, allocation: Ranges
-) -> str | None:
-    if is_killed:
+def _served_to_everybody(config: FlagConfig | _Unchanged, *, is_plain: bool) -> str | None:
+    if config.kill_switch_variant:
         return None
-    if not is_enabled:
-        return off_variant
+    if not config.is_enabled:
+        return config.off_variant
     if not is_plain:
         return None
-    variants = {variant for _, _, variant in allocation}
-    if sum(end - start for start, end, _ in allocation) < BUCKETS:
-        variants.add(default_variant)
+    shares = buckets_by_variant(config.allocation)
+    variants = set(shares) if sum(shares.values()) == BUCKETS else {*shares, config.default_variant}
     return variants.pop() if len(variants) == 1 else None
 
 
-def _cut() -> datetime:
+def _last_change() -> datetime:
+    """A flag that was changed after this moment is not stale."""
     return timezone.now() - timedelta(days=settings.STALE_FLAG_DAYS)
 
 
-def _is_asked(seen_at: datetime | None, cut: datetime) -> bool:
-    return seen_at is not None and seen_at >= cut
+def _is_evaluated(seen_at: datetime | None, since: datetime) -> bool:
+    return seen_at is not None and seen_at >= since

@@ -2,6 +2,7 @@
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from openflagship.engine import buckets_by_variant
 
 from experiments.admin.locked import capping, locked
 from experiments.admin.pages import console_page
@@ -45,6 +46,4 @@ def _split(experiment: Experiment) -> dict[str, int]:
     if phases:
         return dict(phases[-1].weights)
     weights = {variant["key"]: 0 for variant in experiment.config.flag.variants}
-    for start, end, variant in experiment.config.allocation:
-        weights[variant] += end - start
-    return weights
+    return weights | buckets_by_variant(experiment.config.allocation)

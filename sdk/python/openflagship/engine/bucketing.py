@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import mmh3
 
@@ -103,6 +104,14 @@ def reallocate(before: Iterable[Sequence[object]], weights: Iterable[Sequence[ob
 def moved_buckets(before: Iterable[Sequence[object]], after: Iterable[Sequence[object]]) -> int:
     """How many of the 10000 buckets have another variant (or none, or one for the first time) afterwards."""
     return sum(old != new for old, new in zip(_owners(before), _owners(after), strict=True))
+
+
+def buckets_by_variant(ranges: Iterable[Sequence[Any]]) -> dict[str, int]:
+    """How many buckets each variant has, in the order in which the variants first appear."""
+    buckets: dict[str, int] = {}
+    for start, end, variant in ranges:
+        buckets[variant] = buckets.get(variant, 0) + end - start
+    return buckets
 
 
 def checked_weights(weights: Iterable[Sequence[object]]) -> dict[str, int]:
