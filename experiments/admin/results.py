@@ -145,17 +145,25 @@ def _computed(
     comparisons: list[ShownComparison] = [
         {**row, "is_rate": charts.is_rate(variants[row["metric"]])} for row in results["comparisons"]
     ]
+    flagged = [day for day in results["srm"]["daily"] if day["warning"]]
     tone, icon = _BANNERS.get(results["recommendation"]["action"], ("info", "info"))
+    ratio_tone, ratio_icon = ("good", "balance")
+    if results["srm"]["warning"]:
+        ratio_tone, ratio_icon = ("bad", "report")
+    elif flagged or results["srm"]["alarm"]:
+        ratio_tone, ratio_icon = ("warn", "warning")
     return {
         "payload": results,
         "phase": results["window"],
         "figures": _figures(request, experiment, results, latest, stored),
         "tone": tone,
         "icon": icon,
+        "ratio_tone": ratio_tone,
+        "ratio_icon": ratio_icon,
         "primary": [row for row in comparisons if row["role"] == "primary"],
         "secondary": [row for row in comparisons if row["role"] == "secondary"],
         "is_binary": charts.is_rate(results["variants"]),
-        "flagged": [day for day in results["srm"]["daily"] if day["warning"]],
+        "flagged": flagged,
         "users": sum(results["srm"]["observed"].values()),
     }
 
