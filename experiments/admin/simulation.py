@@ -1,14 +1,14 @@
-"""The simulation page: a design run thousands of times by every method, and the tests held to one's own users."""
+"""The simulation page: a design run thousands of times by every method, and an A/A check on one's own users."""
 
 import math
-from typing import Any
+from typing import Any, TypedDict
 from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 
 from experiments.admin.pages import console_page, list_url
-from experiments.admin.slices import REPLICATIONS, SPLITS, ForecastSlices, NullSlices
+from experiments.admin.simulation_slices import REPLICATIONS, SPLITS, ForecastSlices, NullSlices, SimulatedDesign
 from experiments.design.simulations import Runs
 from experiments.models import Experiment, Metric
 from experiments.selectors import get_metric, metrics
@@ -17,8 +17,9 @@ from tenancy.errors import Invalid, ServiceError
 from tenancy.models import Environment
 
 _MOST_DAYS = 60
-_NOT_CHECKED = (Metric.Type.RATIO, Metric.Type.QUANTILE)
 _MOST_USERS_PER_DAY = 10_000_000
+# The check compares means and rates; it knows no test for these.
+_NOT_CHECKED = (Metric.Type.RATIO, Metric.Type.QUANTILE)
 _FIELDS = {
     "usersPerDay": ("Users a day, both variants", "1000"),
     "days": ("Days", "14"),
@@ -27,8 +28,19 @@ _FIELDS = {
 }
 
 
+class ForecastRow(TypedDict):
+    """What one method comes to: shares of the runs, days, and the claimed change as a multiple of the true one."""
+
+    method: str
+    power: float
+    stop_day: float | None
+    half_by: int
+    false_positives: float
+    exaggeration: float | None
+
+
 def page(request: HttpRequest) -> HttpResponse:
-    """The page with as much as a slice came to; the page then asks for further slices of one part by itself."""
+    """Show the results of a first slice. The page then asks for further slices of one part by itself."""
     sent, environment = request.GET, console_context(request).environment
     part = sent.get("part", "") if request.headers.get("HX-Request") else ""
     shown: dict[str, Any] = {"url": request.path, "list_url": list_url(), "environment": environment}
@@ -38,7 +50,7 @@ def page(request: HttpRequest) -> HttpResponse:
     if part != "forecast" and environment and is_null_asked:
         shown |= _null_check(environment, sent)
     if part in {"forecast", "null"}:
-        # What is put into a page by its script is read as if there were none: there, whole would be sent at once.
+        # htmx reads what it inserts as if scripts were off: a <noscript> field `whole` would be sent at once.
         return render(request, f"experiments/simulation_{part}.html", {**shown, "is_part": True})
     return console_page(
         request,
@@ -59,7 +71,7 @@ def _texts(sent: QueryDict) -> list[str]:
 
 
 def _forecast(sent: QueryDict) -> dict[str, Any]:
-    """As far as the runs have come, or what is wrong with what was asked."""
+    """The runs that are done so far, or what is wrong with the design."""
     texts = dict(zip(_FIELDS, _texts(sent), strict=True))
     shown: dict[str, Any] = {"design": texts, "replications": REPLICATIONS, "link": f"?{urlencode(texts)}"}
     try:
@@ -71,8 +83,8 @@ def _forecast(sent: QueryDict) -> dict[str, Any]:
     return {**shown, "forecast": slices, "rows": [_row(*each, effect) for each in slices.complete.items()]}
 
 
-def _design(texts: dict[str, str]) -> dict[str, Any]:
-    """Raises Invalid, with all that is wrong."""
+def _design(texts: dict[str, str]) -> SimulatedDesign:
+    """Raises Invalid, with everything that is wrong."""
     numbers = {name: _number(text) for name, text in texts.items()}
     given = {name: value for name, value in numbers.items() if value is not None}
     if len(given) < len(numbers):
@@ -81,7 +93,7 @@ def _design(texts: dict[str, str]) -> dict[str, Any]:
     if not (1 <= given["days"] <= _MOST_DAYS and 2 <= given["usersPerDay"] <= _MOST_USERS_PER_DAY):
         raise Invalid(f"Give 1 to {_MOST_DAYS} days, and 2 to {_MOST_USERS_PER_DAY:,} users a day.")
     if not given["lift"]:
-        raise Invalid("Give a change other than 0; false positives are told of no change at all as it is.")
+        raise Invalid("Give a change other than 0; the page tells the false positives of no change anyway.")
     return {
         "users_per_day": int(given["usersPerDay"]),
         "days": int(given["days"]),
@@ -91,7 +103,7 @@ def _design(texts: dict[str, str]) -> dict[str, Any]:
 
 
 def _null_check(environment: Environment, sent: QueryDict) -> dict[str, Any]:
-    """An A/A check of the environment's own users."""
+    """An A/A check on the environment's own users."""
     asked = {"environment": str(environment.pk), "flag": sent.get("flag", ""), "metric": sent.get("metric", "")}
     shown: dict[str, Any] = {"null_asked": asked, "null_link": f"?{urlencode(asked)}"}
     try:
@@ -112,15 +124,15 @@ def _flag_keys(environment: Environment) -> list[str]:
     return list(live.order_by("flag__key").values_list("flag__key", flat=True))
 
 
-def _row(method: str, runs: Runs, effect: float) -> dict[str, Any]:
-    found = runs.forecast
-    claimed = found.with_effect.mean_claimed_effect
+def _row(method: str, runs: Runs, effect: float) -> ForecastRow:
+    forecast = runs.forecast
+    claimed = forecast.with_effect.mean_claimed_effect
     return {
         "method": Experiment.Method(method).label,
-        "power": found.with_effect.right_direction_rate,
-        "stop_day": found.with_effect.mean_stop_day,
-        "half_by": _day_of_half(found.with_effect.stop_days),
-        "false_positives": found.without.claim_rate,
+        "power": forecast.with_effect.right_direction_rate,
+        "stop_day": forecast.with_effect.mean_stop_day,
+        "half_by": _day_of_half(forecast.with_effect.stop_days),
+        "false_positives": forecast.without.claim_rate,
         "exaggeration": None if claimed is None else claimed / effect,
     }
 

@@ -1,7 +1,7 @@
-"""Simulations in slices: a part of the runs with each request, and the page carries the sums so far, signed.
+"""Simulations in slices: each request does a part of the runs, and the page carries the signed sums so far.
 
-As with acts on many flags, nothing is remembered between the requests, and who leaves the page has stopped it. Seeds
-are fixed, so that the same address comes to the same figures for whoever opens it.
+The server remembers nothing between the requests, and leaving the page stops the simulation. The seeds are fixed, so
+the same address gives the same figures to whoever opens it.
 """
 
 from contextlib import suppress
@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from itertools import product
 from time import monotonic
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict
 
 from django.core import signing
 from django.core.cache import cache
@@ -22,16 +22,25 @@ from experiments.statistics.distributions import Floats
 from experiments.statistics.simulation import Tally
 from tenancy.models import Environment
 
-# A page is answered soon whatever is asked, and a web process is not kept from others.
+# Short, so that a page answers soon and a web process serves others meanwhile.
 SLICE_SECONDS = 0.15
-# As many as the command's: the rates are right to about half a percentage point.
+# The same as in the command: the rates are right to about half a percentage point.
 REPLICATIONS = 10_000
 _RUNS_IN_A_STEP = 1_000
-# Random splits of one's own users; enough to tell 5 % from 9 %.
+# Random splits of the environment's own users; enough to tell 5 % from 9 %.
 SPLITS = 400
 _SPLITS_IN_A_STEP = 20
 _CHECKED_DAYS = 14
-_KEPT_SECONDS = 600
+_CACHE_SECONDS = 600
+
+
+class SimulatedDesign(TypedDict):
+    """An even split of a rate. `baseline` is a share from 0 to 1, and `lift` is relative to it."""
+
+    users_per_day: int
+    days: int
+    baseline: float
+    lift: float
 
 
 @dataclass(slots=True)
@@ -40,18 +49,18 @@ class ForecastSlices:
 
     steps: ClassVar = list(product(Experiment.Method.values, range(REPLICATIONS // _RUNS_IN_A_STEP)))
 
-    design: dict[str, Any]
+    design: SimulatedDesign
     done: int = 0
     runs: dict[str, Runs] = field(default_factory=dict)
 
     @classmethod
-    def resumed(cls, design: dict[str, Any], state: str) -> "ForecastSlices":
-        """Go on from `state`, or begin where it is none of ours for this design."""
-        found = _read(state, _salt(design))
-        if found is None:
+    def resumed(cls, design: SimulatedDesign, state: str) -> "ForecastSlices":
+        """Go on from `state`, or begin where it is not a state of this design that the server has signed."""
+        known = _unsigned(state, _salt(design))
+        if known is None:
             return cls(design)
-        runs = {method: Runs(*(_tally(each) for each in pair)) for method, pair in found["runs"].items()}
-        return cls(design, found["done"], runs)
+        runs = {method: Runs(*(_tally(each) for each in pair)) for method, pair in known["runs"].items()}
+        return cls(design, known["done"], runs)
 
     def work(self, *, is_whole: bool) -> None:
         """Go on for a slice, by one step at least. Raises Invalid."""
@@ -67,7 +76,7 @@ class ForecastSlices:
     @property
     def state(self) -> str:
         runs = {method: [asdict(pair.with_effect), asdict(pair.without)] for method, pair in self.runs.items()}
-        return _written({"done": self.done, "runs": runs}, _salt(self.design))
+        return _signed({"done": self.done, "runs": runs}, _salt(self.design))
 
     @property
     def is_finished(self) -> bool:
@@ -75,7 +84,7 @@ class ForecastSlices:
 
     @property
     def handled(self) -> int:
-        """Runs, with the change and without."""
+        """Runs that are done, with the change and without."""
         return 2 * self.done * _RUNS_IN_A_STEP
 
     @property
@@ -88,13 +97,13 @@ class ForecastSlices:
 
     @property
     def complete(self) -> dict[str, Runs]:
-        """Of the methods all of whose runs are there."""
+        """The methods whose runs are all done."""
         return {method: runs for method, runs in self.runs.items() if runs.without.replications == REPLICATIONS}
 
 
 @dataclass(slots=True)
 class NullSlices:
-    """Random splits of a flag's users, who are those of one moment however long it takes."""
+    """Random splits of a flag's users. However long they take, the users are those of one moment, `until`."""
 
     environment: Environment
     flag_key: str
@@ -105,10 +114,10 @@ class NullSlices:
     @classmethod
     def resumed(cls, environment: Environment, flag_key: str, metric: Metric, state: str) -> "NullSlices":
         slices = cls(environment, flag_key, metric)
-        found = _read(state, slices.salt)
-        if found is not None:
-            slices.until = datetime.fromisoformat(found["until"])
-            slices.check = NullCheck(**found["check"])
+        known = _unsigned(state, slices.salt)
+        if known is not None:
+            slices.until = datetime.fromisoformat(known["until"])
+            slices.check = NullCheck(**known["check"])
         return slices
 
     def work(self, *, is_whole: bool) -> None:
@@ -123,16 +132,16 @@ class NullSlices:
                 return
 
     def _figures(self) -> Floats:
-        """Read once: reading takes as long as hundreds of splits."""
+        """The users' figures, from the cache where it has them: reading them takes as long as hundreds of splits."""
         name = f"console:null:{self.salt}:{self.metric.updated_at.isoformat()}:{self.until.isoformat()}"
-        found: Floats | None = None
-        with suppress(RedisError):  # without it each slice reads them anew
-            found = cache.get(name)
-        if found is None:
-            found = checked_figures(self.environment, self.flag_key, self.metric, days=_CHECKED_DAYS, now=self.until)
+        figures: Floats | None = None
+        with suppress(RedisError):  # without Redis each slice reads the figures again
+            figures = cache.get(name)
+        if figures is None:
+            figures = checked_figures(self.environment, self.flag_key, self.metric, days=_CHECKED_DAYS, now=self.until)
             with suppress(RedisError):
-                cache.set(name, found, _KEPT_SECONDS)
-        return found
+                cache.set(name, figures, _CACHE_SECONDS)
+        return figures
 
     @property
     def salt(self) -> str:
@@ -141,7 +150,7 @@ class NullSlices:
     @property
     def state(self) -> str:
         check = asdict(self.check) if self.check else None
-        return _written({"until": self.until.isoformat(), "check": check}, self.salt)
+        return _signed({"until": self.until.isoformat(), "check": check}, self.salt)
 
     @property
     def is_finished(self) -> bool:
@@ -164,18 +173,18 @@ def _tally(stored: dict[str, Any]) -> Tally:
     return Tally(**{**stored, "stops": tuple(stored["stops"])})
 
 
-def _salt(asked: Any) -> str:
-    """What was asked: sums of one question are no answer to another."""
-    return f"simulation:{REPLICATIONS}:{asked}"
+def _salt(subject: object) -> str:
+    """The sums of one design or check are not signed for another."""
+    return f"simulation:{REPLICATIONS}:{subject}"
 
 
-def _written(state: dict[str, Any], salt: str) -> str:
+def _signed(state: dict[str, Any], salt: str) -> str:
     return signing.dumps(state, salt=salt, compress=True)
 
 
-def _read(state: str, salt: str) -> dict[str, Any] | None:
+def _unsigned(state: str, salt: str) -> dict[str, Any] | None:
     try:
-        found: dict[str, Any] = signing.loads(state, salt=salt)
+        known: dict[str, Any] = signing.loads(state, salt=salt)
     except signing.BadSignature:
         return None
-    return found
+    return known
