@@ -1,6 +1,6 @@
 """What every management view starts from: the environment behind the door, and a body whose form was checked."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
 
 from django.db.models import QuerySet
@@ -13,6 +13,7 @@ from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
 from tenancy import access
+from tenancy.api.documents import NUL_REFUSAL, checked
 from tenancy.api.idempotency import idempotent
 from tenancy.api.request import Request
 from tenancy.errors import Forbidden, Invalid, Problem
@@ -32,8 +33,6 @@ WHERE = [
     OpenApiParameter("environment", str, description="Environment key; likewise."),
     TENANT,
 ]
-_MOST_LEVELS = 64
-_NUL = "The character U+0000 cannot be stored; leave it out."
 
 
 class ManagementView(APIView):
@@ -56,7 +55,7 @@ class ManagementView(APIView):
             # At the door, so that no view can forget it: a key has no person whose role could be asked.
             raise Forbidden("This key may evaluate and send events; use a management token to read or change anything.")
         refuse_if_any([
-            Problem(name, "null_characters_not_allowed", _NUL)
+            Problem(name, "null_characters_not_allowed", NUL_REFUSAL)
             for name, value in [*request.query_params.items(), *kwargs.items()]
             if "\x00" in str(value)
         ])  # fmt: skip
@@ -75,20 +74,9 @@ class EnvironmentView(ManagementView):
 
 
 def payload(serializer: type[Serializer[Any]], request: Request, *, is_partial: bool = False) -> dict[str, Any]:
-    """Check the form of the body and return what was sent, field by field and nothing added.
-
-    Names the serializer does not know are kept, so that the service can refuse them by name.
-    """
+    """Check the form of the body, as `checked` does; no body is an empty object."""
     data: Any = request.data
-    if data in (None, ""):
-        data = {}
-    if not isinstance(data, dict):
-        raise Invalid("Send a JSON object.", code="invalid_type")
-    _refuse_deep(data)
-    refuse_if_any([Problem(path, "null_characters_not_allowed", _NUL) for path in _paths_with_nul(data)])
-    checked = serializer(data=data, partial=is_partial)
-    checked.is_valid(raise_exception=True)
-    return {**data, **_plain(checked.validated_data)}
+    return checked(serializer, {} if data in (None, "") else data, is_partial=is_partial)
 
 
 def choice(request: Request, name: str, known: Iterable[str]) -> str | None:
@@ -147,39 +135,3 @@ def paginated(view: APIView, request: Request, rows: QuerySet[Any], show: Callab
     """Return one page of rows, `{count, next, previous, results}`, each as `show` shows it."""
     paginator, page = paginate(view, request, rows)
     return paginator.get_paginated_response([show(row) for row in page])
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
-
-
-def _refuse_deep(data: dict[str, Any]) -> None:
-    """What is nested without end would end in a function that calls itself."""
-    for name, value in data.items():
-        level, values = 1, [value]
-        while values := [
-            item
-            for value in values
-            if isinstance(value, (dict, list))
-            for item in (value.values() if isinstance(value, dict) else value)
-        ]:
-            level += 1
-            if level > _MOST_LEVELS:
-                raise Invalid(f"Nest at most {_MOST_LEVELS} levels deep.", attr=name, code="too_deep")
-
-
-def _paths_with_nul(value: Any, path: str = "") -> Iterator[str]:
-    if isinstance(value, str) and "\x00" in value:
-        yield path
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _paths_with_nul(item, f"{path}[{index}]")
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            here = f"{path}.{key}" if path else key
-            if "\x00" in key:
-                yield here.replace("\x00", "�")
-            else:
-                yield from _paths_with_nul(item, here)

@@ -1,0 +1,89 @@
+"""A document that was sent, checked by its serializer; the API and the console's editors share this check.
+
+Problems come back by path, in the words of the services: `rules[0].priority`.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from rest_framework.exceptions import ValidationError
+from rest_framework.serializers import Serializer
+from rest_framework.settings import api_settings
+
+from tenancy.errors import Invalid, Problem
+from tenancy.refusals import refuse_if_any
+
+_MOST_LEVELS = 64
+NUL_REFUSAL = "The character U+0000 cannot be stored; leave it out."
+# DRF's codes, in the words of the API.
+_CODES = {"null": "required"}
+
+
+def checked(serializer: type[Serializer[Any]], data: Any, *, is_partial: bool = False) -> dict[str, Any]:
+    """Check the form of a document and return what was sent, field by field and nothing added.
+
+    Fields that the serializer does not know are kept, so that the service can refuse them by name. Raises Invalid.
+    """
+    if not isinstance(data, dict):
+        raise Invalid("Send a JSON object.", code="invalid_type")
+    _refuse_deep(data)
+    refuse_if_any([Problem(path, "null_characters_not_allowed", NUL_REFUSAL) for path in _paths_with_nul(data)])
+    reader = serializer(data=data, partial=is_partial)
+    try:
+        reader.is_valid(raise_exception=True)
+    except ValidationError as error:
+        raise Invalid(list(_problems(error.detail))) from error
+    return {**data, **_plain(reader.validated_data)}
+
+
+def _problems(detail: Any, path: str = "") -> Iterator[Problem]:
+    """One problem for each message of a serializer, with the path of its field."""
+    if isinstance(detail, dict):
+        for name, inner in detail.items():
+            if isinstance(name, int):
+                yield from _problems(inner, f"{path}[{name}]")
+            elif name == api_settings.NON_FIELD_ERRORS_KEY:
+                yield from _problems(inner, path)
+            else:
+                yield from _problems(inner, f"{path}.{name}" if path else str(name))
+    elif isinstance(detail, list):
+        for index, inner in enumerate(detail):
+            yield from _problems(inner, f"{path}[{index}]" if isinstance(inner, (dict, list)) else path)
+    else:
+        yield Problem(path or None, _CODES.get(detail.code, detail.code), str(detail))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def _refuse_deep(data: dict[str, Any]) -> None:
+    """Functions that call themselves read the document; nesting without end would exhaust their stack."""
+    for name, value in data.items():
+        level, values = 1, [value]
+        while values := [
+            item
+            for value in values
+            if isinstance(value, (dict, list))
+            for item in (value.values() if isinstance(value, dict) else value)
+        ]:
+            level += 1
+            if level > _MOST_LEVELS:
+                raise Invalid(f"Nest at most {_MOST_LEVELS} levels deep.", attr=name, code="too_deep")
+
+
+def _paths_with_nul(value: Any, path: str = "") -> Iterator[str]:
+    if isinstance(value, str) and "\x00" in value:
+        yield path
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _paths_with_nul(item, f"{path}[{index}]")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            here = f"{path}.{key}" if path else key
+            if "\x00" in key:
+                yield here.replace("\x00", "�")
+            else:
+                yield from _paths_with_nul(item, here)
