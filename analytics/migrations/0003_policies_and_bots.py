@@ -15,7 +15,7 @@ DROP INDEX exposures_by_arrival;
 
 
 class Migration(migrations.Migration):
-
+    safe_because = {"RunSQL 3": "Ran before the first release, when the event tables were empty."}
     dependencies = [
         ('analytics', '0002_derived_tables'),
         ('tenancy', '0001_initial'),

@@ -10,5 +10,6 @@ BACKWARD = "ALTER TABLE conversions DROP CONSTRAINT conversions_value_is_summabl
 
 
 class Migration(migrations.Migration):
+    safe_because = {"RunSQL 1": "Ran before the first release, when the event tables were empty."}
     dependencies = [("analytics", "0003_policies_and_bots")]
     operations = [migrations.RunSQL(FORWARD, BACKWARD)]

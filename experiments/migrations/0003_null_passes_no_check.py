@@ -4,7 +4,11 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
+    safe_because = {
+        "AddConstraint experiment_status_and_times_agree": "A table of a few thousand rows: the lock lasts milliseconds.",
+        "AddConstraint experiment_guardrail_has_margin": "A table of a few thousand rows: the lock lasts milliseconds.",
+        "AddConstraint metric_quantile_between_0_and_1": "A table of a few thousand rows: the lock lasts milliseconds.",
+    }
     dependencies = [
         ("experiments", "0002_alarms"),
     ]

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
+    safe_because = {"AddField experiment.layer": "A table of a few thousand rows: the lock lasts milliseconds."}
     dependencies = [
         ('experiments', '0003_null_passes_no_check'),
         ('flags', '0003_segments_and_layers'),

@@ -4,6 +4,9 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+    safe_because = {
+        "AddConstraint metric_property_of_values": "A table of a few thousand rows: the lock lasts milliseconds.",
+    }
     dependencies = [("experiments", "0005_breakdowns")]
 
     operations = [

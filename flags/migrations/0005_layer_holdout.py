@@ -4,6 +4,9 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+    safe_because = {
+        "AddConstraint layer_holdout_within_10000": "A table of a few thousand rows: the lock lasts milliseconds.",
+    }
     dependencies = [
         ("flags", "0004_environment_signing_keys"),
         ("tenancy", "0002_service_accounts_versions_and_idempotency"),

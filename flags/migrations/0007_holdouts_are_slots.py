@@ -19,6 +19,7 @@ def release(apps: StateApps, _schema_editor: BaseDatabaseSchemaEditor) -> None:
 
 
 class Migration(migrations.Migration):
+    safe_because = {"AddConstraint layer_holdout_once": "A table of a few thousand rows: the lock lasts milliseconds."}
     dependencies = [("flags", "0006_log_floor")]
 
     operations = [

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
+    safe_because = {"AddField user.service_of": "A table of a few thousand rows: the lock lasts milliseconds."}
     dependencies = [
         ('tenancy', '0001_initial'),
     ]

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
+    safe_because = {"AddField user.sso_subject": "A table of a few thousand rows: the lock lasts milliseconds."}
     dependencies = [
         ('tenancy', '0002_service_accounts_versions_and_idempotency'),
     ]
