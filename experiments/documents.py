@@ -22,11 +22,11 @@ def metric_resource(metric: Metric) -> dict[str, Any]:
         "cap": metric.cap,
         "version": metric.version,
     }
-    if metric.type == Metric.Type.RATIO:
+    if metric.denominator_event_name:
         resource["denominatorEventName"] = metric.denominator_event_name
     if metric.value_property:
         resource["valueProperty"] = metric.value_property
-    if metric.type == Metric.Type.QUANTILE:
+    if metric.quantile is not None:
         resource["quantile"] = metric.quantile
     return resource
 

@@ -289,7 +289,7 @@ DRF_STANDARDIZED_ERRORS = {
 SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "FlagTypeEnum": "flags.models.Flag.Type",
-        "MetricTypeEnum": "experiments.models.Metric.Type",
+        "MetricTypeEnum": "experiments.analysis.metric_types.CHOICES",
     },
     "TITLE": "FlagShip",
     "VERSION": "1",

@@ -13,6 +13,7 @@ from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSelectWidge
 
 from audit.models import Entry
 from experiments import services
+from experiments.analysis.metric_types import CHOICES, metric_type
 from experiments.documents import metric_resource
 from experiments.models import Metric
 from tenancy import access
@@ -43,7 +44,7 @@ class MetricForm(forms.Form):
         widget=UnfoldAdminTextInputWidget,
         help_text="As result pages call it; empty is the key.",
     )
-    type = forms.ChoiceField(label="Measures", choices=Metric.Type.choices, widget=UnfoldAdminSelectWidget)
+    type = forms.ChoiceField(label="Measures", choices=CHOICES, widget=UnfoldAdminSelectWidget)
     event_name = forms.CharField(
         label="Event",
         max_length=200,
@@ -131,7 +132,7 @@ class MetricAdmin(RemovableAdmin, ConsoleAdmin):
 
     @display(description="Measures")
     def type_label(self, metric: Metric) -> str:
-        return metric.get_type_display()
+        return metric_type(metric).label
 
     @display(description="Better is", label={"increase": "success", "decrease": "info"})
     def goal_label(self, metric: Metric) -> tuple[str, str]:

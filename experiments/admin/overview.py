@@ -6,6 +6,7 @@ from openflagship.engine import buckets_by_variant
 
 from experiments.admin.locked import capping, locked
 from experiments.admin.pages import console_page
+from experiments.analysis.metric_types import metric_type
 from experiments.design.preflight import check_before_start
 from experiments.models import Experiment
 from experiments.selectors import stored_results
@@ -28,6 +29,7 @@ def page(request: HttpRequest, experiment: Experiment) -> HttpResponse:
         "experiments/experiment.html",
         title=experiment.name,
         experiment=experiment,
+        measures=metric_type(experiment.primary_metric).label,
         split=[(key, percent_of(weight)) for key, weight in _split(experiment).items()],
         traffic=percent_of(experiment.traffic_bp),
         acts=acts if may_edit else [],

@@ -9,6 +9,8 @@ from django.shortcuts import render
 
 from experiments import selectors
 from experiments.admin.design_form import Design, plain_number
+from experiments.analysis.metric_types import METRIC_TYPES
+from experiments.analysis.metric_types.binary import Binary
 from experiments.design import planning
 from experiments.documents import split_of
 from experiments.models import Experiment, Metric
@@ -16,8 +18,6 @@ from flags.models import FlagConfig
 from flags.selectors import get_config
 from tenancy.errors import NotFound, ServiceError
 from tenancy.models import Environment
-
-_SUMS = frozenset({Metric.Type.COUNT, Metric.Type.CONTINUOUS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +48,25 @@ def _planned(environment: Environment, design: Design) -> dict[str, Any]:
     texts = design.texts
     config, metric = _chosen(environment, design)
     found = _recent(environment, design, config, metric)
-    kind = Metric.Type(metric.type) if metric else Metric.Type.BINARY
-    shown: dict[str, Any] = {"recent": found, "kind": kind.value, "is_binary": kind == Metric.Type.BINARY}
-    question: dict[str, Any] = {"type": "binary"}
-    if kind == Metric.Type.BINARY:
-        shown["baseline"] = _share(design.plan["baseline"]) or (found.baseline_rate if found else None)
-    elif kind in _SUMS:
-        shown["baseline"] = plain_number(design.plan["baseline"])
-        question = {"type": "continuous", "standardDeviation": plain_number(design.plan["sd"])}
-        if question["standardDeviation"] is None:
-            return shown
-    else:
+    kind = METRIC_TYPES[metric.type] if metric else Binary
+    shown: dict[str, Any] = {"recent": found, "kind": kind.key, "is_binary": kind.is_rate}
+    if kind.power is None:
         return {**shown, "is_unplannable": True}
+    inputs: dict[str, Any] = {"type": kind.power.key}
+    if kind.is_rate:
+        shown["baseline"] = _share(design.plan["baseline"]) or (found.baseline_rate if found else None)
+    else:
+        shown["baseline"] = plain_number(design.plan["baseline"])
+        inputs["standardDeviation"] = plain_number(design.plan["sd"])
+        if inputs["standardDeviation"] is None:
+            return shown
     effect, power = _share(design.plan["effect"]), _share(design.plan["power"])
     if shown["baseline"] is None or effect is None or power is None:
         return shown
     split = _split(design, config)
     answer = planning.solve(
         {
-            **question,
+            **inputs,
             "baseline": shown["baseline"],
             "treatmentShare": split.treatment_share,
             "alpha": planning.alpha_of_each(
@@ -112,7 +112,7 @@ def _split(design: Design, config: FlagConfig | None) -> _Split:
 
 def _recent(
     environment: Environment, design: Design, config: FlagConfig | None, metric: Metric | None
-) -> planning.Estimate | None:
+) -> planning.DurationEstimate | None:
     """Last week's traffic and rate, once a flag and a metric are chosen."""
     if config is None or metric is None:
         return None

@@ -9,8 +9,9 @@ from django.shortcuts import render
 
 from experiments.admin.pages import console_page, list_url
 from experiments.admin.simulation_slices import REPLICATIONS, SPLITS, ForecastSlices, NullSlices, SimulatedDesign
+from experiments.analysis.metric_types import per_user_type
 from experiments.design.simulations import Runs
-from experiments.models import Experiment, Metric
+from experiments.models import Experiment
 from experiments.selectors import get_metric, metrics
 from tenancy.console_kit.context import console_context
 from tenancy.errors import Invalid, ServiceError
@@ -56,7 +57,7 @@ def page(request: HttpRequest) -> HttpResponse:
         request,
         "experiments/simulation.html",
         flags=_flag_keys(environment) if environment else [],
-        metrics=metrics(environment.project).exclude(type__in=_NOT_CHECKED) if environment else [],
+        metrics=[metric for metric in metrics(environment.project) if per_user_type(metric)] if environment else [],
         asked={name: sent.get(name, "") for name in ("flag", "metric")},
         splits=SPLITS,
         title="Simulate a design",

@@ -1,6 +1,6 @@
 """From an experiment's events to its results: window, summaries, comparisons, sample ratio, a recommendation."""
 
-from experiments.analysis.report import Report, analyse, results_for
+from experiments.analysis.report import ComputedResults, analyse, results_for
 from experiments.analysis.window import Window, window_of
 
-__all__ = ["Report", "Window", "analyse", "results_for", "window_of"]
+__all__ = ["ComputedResults", "Window", "analyse", "results_for", "window_of"]

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Callable
 
 from analytics.selectors import attribute_values, segment_name
-from experiments.analysis.effects import effect
-from experiments.analysis.measures import Measure, measure, measure_segments
-from experiments.analysis.units import Source
+from experiments.analysis.arms import Measure
+from experiments.analysis.metric_types import metric_type
 from experiments.analysis.window import Window
+from experiments.analysis.window_data import WindowData
 from experiments.models import Experiment
 from experiments.payloads import Breakdown, SegmentComparison, SegmentResult
 from experiments.statistics.multiplicity import benjamini_hochberg
@@ -26,8 +26,8 @@ def break_down(experiment: Experiment, window: Window, attribute: str, variants:
     """
     if not attribute or len(attribute) > _LONGEST_NAME:
         raise Invalid("Name one attribute of the exposures, such as country.", attr="segment", code="invalid")
-    source = Source(experiment, window)
-    sizes, measures_of = _summed(source, attribute, variants) or _one_by_one(source, attribute, variants)
+    data = WindowData(experiment, window)
+    sizes, measures_of = _from_sums(data, attribute, variants) or _from_units(data, attribute, variants)
     known = {value: users for value, users in sizes.items() if value is not None}
     largest = sorted(known, key=lambda value: (-known[value], value))[:MOST_SEGMENTS]
     return {
@@ -39,37 +39,34 @@ def break_down(experiment: Experiment, window: Window, attribute: str, variants:
     }
 
 
-def _summed(source: Source, attribute: str, variants: list[str]) -> _Found | None:
-    """As the event storage sums them up; None for a metric that needs each user."""
-    found = measure_segments(source, source.experiment.primary_metric, attribute, variants=variants)
+def _from_sums(data: WindowData, attribute: str, variants: list[str]) -> _Found | None:
+    """As the event store sums them up; None for a metric that needs each user."""
+    found = metric_type(data.experiment.primary_metric).segments(data, attribute, variants)
     if found is None:
         return None
-    sizes = {value: users for value, (users, _) in found.items()}
-    return sizes, lambda wanted: {value: found[value][1] for value in wanted}
+    sizes = {value: segment.users for value, segment in found.items()}
+    return sizes, lambda wanted: {value: found[value].measure for value in wanted}
 
 
-def _one_by_one(source: Source, attribute: str, variants: list[str]) -> _Found:
-    experiment, window = source.experiment, source.window
+def _from_units(data: WindowData, attribute: str, variants: list[str]) -> _Found:
+    experiment, window = data.experiment, data.window
     carried = attribute_values(experiment.environment_id, experiment.key, window.since, window.until, attribute)
     known = {unit: segment_name(value) for unit, value in carried}
-    people = source.people(window.until)
+    units = data.units()
+    kind = metric_type(experiment.primary_metric)
 
     def measures_of(wanted: list[str]) -> dict[str, Measure]:
-        units = {value: {unit for unit in people.places if known.get(unit) == value} for value in wanted}
-        return {
-            value: measure(source.narrowed(units[value]), experiment.primary_metric, variants=variants)
-            for value in wanted
-        }
+        members = {value: {unit for unit in units.places if known.get(unit) == value} for value in wanted}
+        return {value: kind.measure(data.narrowed(members[value]), variants) for value in wanted}
 
-    return dict(Counter(known.get(unit) for unit in people.places)), measures_of
+    return dict(Counter(known.get(unit) for unit in units.places)), measures_of
 
 
 def _segments(experiment: Experiment, measures: dict[str, Measure], variants: list[str]) -> list[SegmentResult]:
-    metric, control = experiment.primary_metric, experiment.control_variant
+    kind, control = metric_type(experiment.primary_metric), experiment.control_variant
     pairs = [(value, key) for value in measures for key in variants if key != control]
     effects = [
-        effect(metric, measures[value].arms[control], measures[value].arms[key], experiment.alpha)
-        for value, key in pairs
+        kind.effect(measures[value].arms[control], measures[value].arms[key], experiment.alpha) for value, key in pairs
     ]
     adjusted = benjamini_hochberg([item.p_value for item in effects])
     comparisons: dict[str, list[SegmentComparison]] = {value: [] for value in measures}

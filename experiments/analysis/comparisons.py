@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from experiments.analysis.effects import effect
-from experiments.analysis.looks import Look, bound_at, spending_of, tuned_users
-from experiments.analysis.measures import Measure
-from experiments.analysis.previous_looks import EarlierLooks, smallest
+from experiments.analysis.arms import Measure
+from experiments.analysis.looks import Look, PreviousLooks, bound_at, running_minimum, spending_of, tuned_users
+from experiments.analysis.metric_types import metric_type
 from experiments.models import Experiment, Metric
 from experiments.payloads import ComparisonResult
 from experiments.statistics.always_valid import asymptotic_sequence
@@ -15,7 +14,7 @@ from experiments.statistics.multiplicity import adjust
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class MetricAtLook:
     """A metric's measure over everybody, and over those whom this moment's look may use (None: there is no look)."""
 
     measure: Measure
@@ -34,8 +33,8 @@ class _Sequential:
 
 def compare_all(
     experiment: Experiment,
-    questions: Sequence[Question],
-    earlier: EarlierLooks,
+    metrics: Sequence[MetricAtLook],
+    previous: PreviousLooks,
     *,
     control: str,
     role: str,
@@ -43,32 +42,32 @@ def compare_all(
 ) -> tuple[list[ComparisonResult], list[str]]:
     """Return a comparison per metric and variant, and the caveats; `correction` is over all of them together.
 
-    Always-valid p-values are the smallest of this look and the `earlier` ones; intervals are this look's.
+    Always-valid p-values are the smallest of this look and the `previous` ones; intervals are this look's.
     """
-    pairs = [(question, key) for question in questions for key in question.measure.arms if key != control]
+    pairs = [(entry, key) for entry in metrics for key in entry.measure.arms if key != control]
     # Decisions on the primary metric split alpha between the arms; secondary ones go by corrected p-values alone.
     is_split = role == "primary" and correction != Experiment.Correction.NONE
     alpha = experiment.alpha / max(1, len(pairs)) if is_split else experiment.alpha
     fixed = [
-        effect(question.measure.metric, question.measure.arms[control], question.measure.arms[key], experiment.alpha)
-        for question, key in pairs
+        metric_type(entry.measure.metric).effect(entry.measure.arms[control], entry.measure.arms[key], experiment.alpha)
+        for entry, key in pairs
     ]
-    sequential = [_sequential(experiment, question, control, key, alpha) for question, key in pairs]
+    sequential = [_sequential(experiment, entry, control, key, alpha) for entry, key in pairs]
     own = [item.p_value for item in sequential]
     notes = []
-    for (question, key), once, often in zip(pairs, fixed, sequential, strict=True):
-        looks = earlier.get((question.measure.metric.key, key), ())
-        often.p_value, note = smallest(looks, often.p_value, once.diff)
+    for (entry, key), once, often in zip(pairs, fixed, sequential, strict=True):
+        looks = previous.get((entry.measure.metric.key, key), ())
+        often.p_value, note = running_minimum(looks, often.p_value, once.diff)
         notes.append(note)
     is_always_valid = experiment.method == Experiment.Method.ALWAYS_VALID
     raw = [item.p_value for item in (sequential if is_always_valid else fixed)]
     adjusted = tuple(raw) if correction == Experiment.Correction.NONE else adjust(raw, correction)
     comparisons: list[ComparisonResult] = []
     caveats: list[str] = []
-    for (question, key), once, often, p_value, at_look, note in zip(
+    for (entry, key), once, often, p_value, at_look, note in zip(
         pairs, fixed, sequential, adjusted, own, notes, strict=True
     ):
-        metric = question.measure.metric
+        metric = entry.measure.metric
         significant = _significant(experiment, often, p_value)
         comparisons.append(
             {
@@ -100,7 +99,7 @@ def compare_all(
         )
         reasons = [*once.reasons, *(words for words in (often.reason, note) if words)]
         caveats += [f"{metric.key}, {key}: {reason}." for reason in dict.fromkeys(reasons)]
-    caveats += [f"{item.measure.metric.key}: {note}." for item in questions for note in item.measure.notes]
+    caveats += [f"{item.measure.metric.key}: {note}." for item in metrics for note in item.measure.notes]
     return comparisons, caveats
 
 
@@ -118,13 +117,13 @@ def _direction(metric: Metric, diff: float | None) -> str | None:
     return "better" if (diff > 0) == (metric.goal == Metric.Goal.INCREASE) else "worse"
 
 
-def _sequential(experiment: Experiment, question: Question, control: str, key: str, alpha: float) -> _Sequential:
+def _sequential(experiment: Experiment, entry: MetricAtLook, control: str, key: str, alpha: float) -> _Sequential:
     if experiment.method == Experiment.Method.FIXED:
         return _Sequential(None, None, None, None)
-    if question.look is None or question.at_look is None:
-        return _Sequential(None, None, None, question.why_no_look)
-    arm_c, arm_t = question.at_look.arms[control], question.at_look.arms[key]
-    found = effect(question.measure.metric, arm_c, arm_t, alpha)
+    if entry.look is None or entry.at_look is None:
+        return _Sequential(None, None, None, entry.why_no_look)
+    arm_c, arm_t = entry.at_look.arms[control], entry.at_look.arms[key]
+    found = metric_type(entry.measure.metric).effect(arm_c, arm_t, alpha)
     diff, se = found.diff, found.se
     if diff is None or not se:
         return _Sequential(
@@ -132,14 +131,14 @@ def _sequential(experiment: Experiment, question: Question, control: str, key: s
         )
     spending = spending_of(experiment)
     if spending is None:
-        weights = question.at_look.arms
+        weights = entry.at_look.arms
         pair, everybody = arm_c.users + arm_t.users, sum(arm.users for arm in weights.values())
         tuned = tuned_users(experiment) * pair / everybody
         sequence = asymptotic_sequence(diff, se, pair, tuned, alpha=alpha)
         # The p-value is for the whole alpha; the correction over arms comes after.
         whole = asymptotic_sequence(diff, se, pair, tuned, alpha=experiment.alpha)
         return _Sequential(_pair(sequence.ci_low, sequence.ci_high), whole.p_value, None, sequence.reason)
-    interval = repeated_interval(diff, se, bound_at(question.look, alpha=alpha, spending=spending))
+    interval = repeated_interval(diff, se, bound_at(entry.look, alpha=alpha, spending=spending))
     return _Sequential(_pair(interval.ci_low, interval.ci_high), None, interval.is_significant, interval.reason)
 
 

@@ -31,13 +31,13 @@ def quantile_of_rows(rows: Rows | None, level: float) -> QuantileSummary:
     return QuantileSummary(n, estimate, low, high, clusters)
 
 
-def quantile_of_users(singles: Sequence[tuple[int, float]], level: float) -> QuantileSummary:
-    """From each event's user, by number, and value."""
-    if not singles:
+def quantile_of_units(event_values: Sequence[tuple[int, float]], level: float) -> QuantileSummary:
+    """From each event's value, with the row of its unit."""
+    if not event_values:
         return _NONE
-    values = np.array([value for _, value in singles])
+    values = np.array([value for _, value in event_values])
     n, estimate, low, high = _quantiles(values, level)
-    present, rows = np.unique(np.array([row for row, _ in singles]), return_inverse=True)
+    present, rows = np.unique(np.array([row for row, _ in event_values]), return_inverse=True)
     at_most = np.bincount(rows[values <= estimate], minlength=present.size).astype(np.float64)
     every = np.bincount(rows, minlength=present.size).astype(np.float64)
     return QuantileSummary(n, estimate, low, high, PairedMoments.from_values(at_most, every))

@@ -4,25 +4,24 @@ from collections import Counter
 from collections.abc import Sequence
 
 from analytics.selectors import ExposureSummary, bots_first_seen
-from experiments.analysis.effects import effect
-from experiments.analysis.measures import measure
+from experiments.analysis.metric_types import metric_type
 from experiments.analysis.sample_ratio import SampleRatio
-from experiments.analysis.units import Source
+from experiments.analysis.window_data import WindowData
 from experiments.payloads import FirstVariantComparison, RatioWithBots
 from experiments.statistics.srm import GATE_ALPHA, srm_test
 
 _NOT_ALL_HERE = "not all of the bots' raw events are here any more"
 
 
-def ratio_with_bots(source: Source, exposures: ExposureSummary) -> RatioWithBots:
+def ratio_with_bots(data: WindowData, exposures: ExposureSummary) -> RatioWithBots:
     """The overall sample ratio before bots were left out: each bot counts in the variant it saw first.
 
     Figures are null, with a `reason`, where raw events have been dropped that the counts rest on.
     """
-    weights = source.window.phase.weights
-    bots = _bots_by_first_variant(source) if exposures.bots else Counter()
+    weights = data.window.phase.weights
+    bots = _bots_by_first_variant(data) if exposures.bots else Counter()
     # During a pause nobody is enrolled, so there fewer are found than the storage counts.
-    if sum(bots.values()) != exposures.bots and not source.pauses:
+    if sum(bots.values()) != exposures.bots and not data.pauses:
         return {"observed": None, "chiSquare": None, "pValue": None, "warning": None, "reason": _NOT_ALL_HERE}
     observed = {key: exposures.users.get(key, 0) + bots[key] for key in weights}
     found = srm_test(list(observed.values()), [float(weight) for weight in weights.values()])
@@ -48,7 +47,7 @@ def bot_caveats(before: RatioWithBots, ratio: SampleRatio) -> list[str]:
 
 
 def by_first_variant(
-    source: Source, variants: Sequence[str], ratio: SampleRatio
+    data: WindowData, variants: Sequence[str], ratio: SampleRatio
 ) -> list[FirstVariantComparison] | None:
     """The primary metric with crossovers kept in the variant they saw first (intention to treat); unadjusted.
 
@@ -56,14 +55,15 @@ def by_first_variant(
     """
     if not ratio.payload["crossovers"]["warning"]:
         return None
-    experiment = source.experiment
+    experiment = data.experiment
     metric, control = experiment.primary_metric, experiment.control_variant
-    arms = measure(source.by_first_variant(), metric, variants=list(variants)).arms
+    kind = metric_type(metric)
+    arms = kind.measure(data.by_first_variant(), variants).arms
     rows: list[FirstVariantComparison] = []
     for key in variants:
         if key == control:
             continue
-        found = effect(metric, arms[control], arms[key], experiment.alpha)
+        found = kind.effect(arms[control], arms[key], experiment.alpha)
         rows.append(
             {
                 "metric": metric.key,
@@ -81,7 +81,7 @@ def by_first_variant(
     return rows
 
 
-def _bots_by_first_variant(source: Source) -> Counter[str]:
+def _bots_by_first_variant(data: WindowData) -> Counter[str]:
     """Units all of whose exposures in the window are flagged, each once."""
-    experiment, window, pauses = source.experiment, source.window, source.pauses
+    experiment, window, pauses = data.experiment, data.window, data.pauses
     return Counter(bots_first_seen(experiment.environment_id, experiment.key, window.since, window.until, pauses))

@@ -7,9 +7,9 @@ different claim, made while the experiment runs and read every ten minutes, so i
 import math
 from dataclasses import dataclass
 
-from experiments.analysis.effects import estimate
+from experiments.analysis.arms import Measure
 from experiments.analysis.looks import tuned_users
-from experiments.analysis.measures import Measure
+from experiments.analysis.metric_types import metric_type
 from experiments.models import Experiment, ExperimentMetric, Metric
 from experiments.payloads import GuardrailResult
 from experiments.statistics.always_valid import asymptotic_sequence
@@ -28,11 +28,12 @@ def judge(
     caveats: list[str] = [f"Guardrail {use.metric.key}: {note}." for note in measure.notes]
     margin = (use.margin_percent or 0.0) / 100
     worse = -1 if use.metric.goal == Metric.Goal.INCREASE else 1
-    base = estimate(use.metric, measure.arms[control])
+    kind = metric_type(use.metric)
+    base = kind.estimate(measure.arms[control])
     for key, arm in measure.arms.items():
         if key == control:
             continue
-        other = estimate(use.metric, arm)
+        other = kind.estimate(arm)
         lift = _NO_LIFT if base is None or other is None else delta_lift(base, other, GUARDRAIL_ALPHA)
         verdict = _Verdict() if base is None or other is None else _verdict(base, other, lift, margin, worse)
         users = measure.arms[control].users + arm.users

@@ -1,19 +1,22 @@
-"""When a running experiment may be looked at for a decision, and whose data such a look may use.
+"""When a running experiment may be looked at for a decision, whose data a look may use, and what looks showed before.
 
-The calendar sets the looks, one at each midnight (UTC); a look sees only users whose conversion window is complete.
+The calendar sets the looks, one at each midnight (UTC). A look sees only users whose conversion window is complete.
 """
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from analytics.selectors import ExposureSummary
+from experiments.analysis.methods import METHODS
 from experiments.analysis.window import Window
-from experiments.models import Experiment
+from experiments.models import Experiment, ExperimentResult
+from experiments.payloads import ComparisonResult
 from experiments.statistics.group_sequential import boundaries
 
 # N* of the confidence sequence where no size was planned: where it is tightest. Fixed, so nobody tunes it later.
 DEFAULT_TUNED_USERS = 10_000
-_SPENDING = {Experiment.Method.POCOCK: "pocock", Experiment.Method.OBRIEN_FLEMING: "obf"}
 _DAY = timedelta(days=1)
 
 
@@ -30,7 +33,7 @@ class Look:
 
 
 def spending_of(experiment: Experiment) -> str | None:
-    return _SPENDING.get(Experiment.Method(experiment.method))
+    return METHODS[experiment.method].spending
 
 
 def tuned_users(experiment: Experiment) -> int:
@@ -84,3 +87,51 @@ def _users_before(exposures: ExposureSummary, cutoff: datetime, window: Window) 
 
 def _floor(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+@dataclass(frozen=True, slots=True)
+class PreviousLook:
+    """One comparison at a stored look: its own p-value, and the difference as it stood."""
+
+    at: datetime
+    p_value: float
+    diff: float
+
+
+PreviousLooks = Mapping[tuple[str, str], Sequence[PreviousLook]]
+
+
+def previous_looks(experiment: Experiment, window: Window) -> PreviousLooks:
+    """The stored looks of the phase before the window's end, by metric and variant; none for the other methods.
+
+    Only looks that were really made and kept count: a result computed again finds the same ones.
+    """
+    found: dict[tuple[str, str], list[PreviousLook]] = defaultdict(list)
+    if experiment.method != Experiment.Method.ALWAYS_VALID or window.since != window.phase.started_at:
+        return found
+    rows = ExperimentResult.objects.filter(phase=window.phase, since=window.since, until__lt=window.until)
+    for until, comparisons in rows.order_by("until", "computed_at").values_list("until", "payload__comparisons"):
+        stored: list[ComparisonResult] = comparisons
+        for item in stored:
+            # Results stored before `lookPValue` existed carry their own p-value under the other name.
+            own = item.get("lookPValue", item["sequentialPValue"])
+            if own is not None and item["absoluteLift"] is not None:
+                found[item["metric"], item["variant"]].append(PreviousLook(until, own, item["absoluteLift"]))
+    return found
+
+
+def running_minimum(
+    looks: Sequence[PreviousLook], p_value: float | None, diff: float | None
+) -> tuple[float | None, str | None]:
+    """The running minimum, and a note where a previous look made it.
+
+    Looks at which the difference pointed the other way are left out: a claim is about a direction, and leaving looks
+    out only makes the minimum larger.
+    """
+    if p_value is None or diff is None:
+        return p_value, None
+    same = [look for look in looks if look.diff * diff > 0 and look.p_value < p_value]
+    if not same:
+        return p_value, None
+    best = min(same, key=lambda look: (look.p_value, look.at))
+    return best.p_value, f"the smallest sequential p-value is that of {best.at:%Y-%m-%d %H:%M} (now {p_value:.2g})"

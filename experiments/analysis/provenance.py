@@ -81,7 +81,7 @@ def watermark(experiment: Experiment, window: Window, event_names: list[str]) ->
 def code_version() -> str:
     """A hash over the source of the analysis and the statistics: the same text computes the same digits."""
     digest = hashlib.sha256()
-    for path in sorted([*_PACKAGE.glob("analysis/*.py"), *_PACKAGE.glob("statistics/*.py")]):
+    for path in sorted([*_PACKAGE.glob("analysis/**/*.py"), *_PACKAGE.glob("statistics/*.py")]):
         digest.update(path.name.encode())
         digest.update(path.read_bytes())
     return f"analysis-{digest.hexdigest()[:16]}"

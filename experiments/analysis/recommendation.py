@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+from experiments.analysis.metric_types import metric_type
 from experiments.analysis.sample_ratio import SampleRatio
 from experiments.analysis.window import Window
-from experiments.models import Experiment, Metric
+from experiments.models import Experiment
 from experiments.payloads import ComparisonResult, GuardrailResult, Recommendation
 
 KEEP_RUNNING = "keep_running"
@@ -112,7 +113,7 @@ def _is_at_end(evidence: Evidence) -> bool:
 def _words(evidence: Evidence, item: ComparisonResult) -> str:
     if item["absoluteLift"] is None:
         return f"{item['metric']}: {item['variant']} cannot be compared with {item['control']} yet."
-    is_rate = evidence.experiment.primary_metric.type == Metric.Type.BINARY
+    is_rate = metric_type(evidence.experiment.primary_metric).is_rate
     difference = f"{100 * item['absoluteLift']:+.2f} points" if is_rate else f"{item['absoluteLift']:+,.4g}"
     lift = "" if item["relativeLift"] is None else f" (lift {100 * item['relativeLift']:+.1f} %)"
     change = f"{item['variant']} {difference}{lift} against {item['control']}"

@@ -6,21 +6,20 @@ from datetime import datetime, timedelta
 from analytics import selectors as events
 from experiments.analysis import exclusions, guards, provenance
 from experiments.analysis.breakdown import break_down
-from experiments.analysis.comparisons import Question, compare_all
-from experiments.analysis.looks import look_of
-from experiments.analysis.measures import measure, window_of_metric
-from experiments.analysis.previous_looks import earlier_looks
+from experiments.analysis.comparisons import MetricAtLook, compare_all
+from experiments.analysis.looks import look_of, previous_looks
+from experiments.analysis.metric_types import metric_type
 from experiments.analysis.recommendation import Evidence, recommend
 from experiments.analysis.sample_ratio import SampleRatio, sample_ratio
-from experiments.analysis.units import Source
 from experiments.analysis.window import Window, window_of
+from experiments.analysis.window_data import WindowData
 from experiments.models import Experiment, Metric
 from experiments.payloads import GuardrailResult, ResultHeader, Results, ResultWindow
 from experiments.selectors import guardrails, secondary_metrics
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ComputedResults:
     """A computed result: the API's payload, and what the stored row and the jobs need beside it."""
 
     window: Window
@@ -51,38 +50,38 @@ def results_for(
     return payload
 
 
-def analyse(experiment: Experiment, window: Window) -> Report:
-    source = Source(experiment, window)
-    exposures = source.exposures()
+def analyse(experiment: Experiment, window: Window) -> ComputedResults:
+    data = WindowData(experiment, window)
+    exposures = data.exposures()
     ratio = sample_ratio(window, exposures)
     arms = _arms(experiment, window)
-    primary = _question(source, exposures, experiment.primary_metric, arms)
-    secondary = [_question(source, exposures, metric, arms) for metric in secondary_metrics(experiment)]
-    control, earlier = experiment.control_variant, earlier_looks(experiment, window)
+    primary = _metric_at_look(data, exposures, experiment.primary_metric, arms)
+    secondary = [_metric_at_look(data, exposures, metric, arms) for metric in secondary_metrics(experiment)]
+    control, previous = experiment.control_variant, previous_looks(experiment, window)
     comparisons, caveats = compare_all(
-        experiment, [primary], earlier, control=control, role="primary", correction=experiment.correction
+        experiment, [primary], previous, control=control, role="primary", correction=experiment.correction
     )
     # Any of several secondary metrics may mislead; the share of false claims among them is what is kept small.
     lenient = Experiment.Correction.BENJAMINI_HOCHBERG
     further, more = compare_all(
         experiment,
         secondary,
-        earlier,
+        previous,
         control=control,
         role="secondary",
         correction=experiment.correction if experiment.correction == Experiment.Correction.NONE else lenient,
     )
     judged: list[GuardrailResult] = []
     for use in guardrails(experiment):
-        found, reasons = guards.judge(experiment, use, measure(source, use.metric, variants=arms), control=control)
+        found, reasons = guards.judge(experiment, use, metric_type(use.metric).measure(data, arms), control=control)
         judged += found
         more += reasons
     users = sum(arm.users for arm in primary.measure.arms.values())
     incomplete = users - _users_at(primary, users)
-    names = sorted({question.measure.metric.event_name for question in [primary, *secondary]})
+    names = sorted({entry.measure.metric.event_name for entry in [primary, *secondary]})
     watermark = provenance.watermark(experiment, window, names)
     versions = provenance.config_versions(experiment, window)
-    with_bots = exclusions.ratio_with_bots(source, exposures)
+    with_bots = exclusions.ratio_with_bots(data, exposures)
     evidence = Evidence(experiment, window, ratio, comparisons, judged, users, incomplete)
     payload: Results = {
         "experiment": _header(experiment),
@@ -99,10 +98,10 @@ def analyse(experiment: Experiment, window: Window) -> Report:
         ],
         "metrics": [
             {
-                "metric": question.measure.metric.key,
-                "variants": [arm.as_payload(experiment.alpha) for arm in question.measure.arms.values()],
+                "metric": entry.measure.metric.key,
+                "variants": [arm.as_payload(experiment.alpha) for arm in entry.measure.arms.values()],
             }
-            for question in secondary
+            for entry in secondary
         ],
         "comparisons": comparisons + further,
         "srm": {**ratio.payload, "beforeBots": with_bots},
@@ -113,12 +112,12 @@ def analyse(experiment: Experiment, window: Window) -> Report:
             # Until the results freeze nothing is late: what has not come yet may still come.
             "late": primary.measure.late if window.is_frozen else 0,
         },
-        "sensitivity": {"byFirstVariant": exclusions.by_first_variant(source, arms, ratio)},
+        "sensitivity": {"byFirstVariant": exclusions.by_first_variant(data, arms, ratio)},
         "recommendation": recommend(evidence),
         "caveats": list(
             dict.fromkeys(
                 [
-                    *_caveats(source, versions, users, incomplete),
+                    *_caveats(data, versions, users, incomplete),
                     *ratio.caveats,
                     *exclusions.bot_caveats(with_bots, ratio),
                     *caveats,
@@ -127,7 +126,7 @@ def analyse(experiment: Experiment, window: Window) -> Report:
             )
         ),
     }
-    return Report(window, payload, ratio, judged, watermark, versions)
+    return ComputedResults(window, payload, ratio, judged, watermark, versions)
 
 
 def _arms(experiment: Experiment, window: Window) -> list[str]:
@@ -137,20 +136,23 @@ def _arms(experiment: Experiment, window: Window) -> list[str]:
     return [control, *(key for key in weights if weights[key] and key != control)]
 
 
-def _question(source: Source, exposures: events.ExposureSummary, metric: Metric, arms: list[str]) -> Question:
-    everybody = measure(source, metric, variants=arms)
-    if source.experiment.method == Experiment.Method.FIXED:
-        return Question(everybody)
-    look, reason = look_of(source.experiment, source.window, exposures, window_of_metric(metric))
+def _metric_at_look(
+    data: WindowData, exposures: events.ExposureSummary, metric: Metric, arms: list[str]
+) -> MetricAtLook:
+    kind = metric_type(metric)
+    everybody = kind.measure(data, arms)
+    if data.experiment.method == Experiment.Method.FIXED:
+        return MetricAtLook(everybody)
+    look, reason = look_of(data.experiment, data.window, exposures, kind.window)
     if look is None:
-        return Question(everybody, why_no_look=reason)
-    return Question(everybody, look, measure(source, metric, variants=arms, until=look.cutoff))
+        return MetricAtLook(everybody, why_no_look=reason)
+    return MetricAtLook(everybody, look, kind.measure(data, arms, look.cutoff))
 
 
-def _users_at(question: Question, users: int) -> int:
-    if question.at_look is None:
-        return users if question.why_no_look is None else 0
-    return sum(arm.users for arm in question.at_look.arms.values())
+def _users_at(entry: MetricAtLook, users: int) -> int:
+    if entry.at_look is None:
+        return users if entry.why_no_look is None else 0
+    return sum(arm.users for arm in entry.at_look.arms.values())
 
 
 def _header(experiment: Experiment) -> ResultHeader:
@@ -183,8 +185,8 @@ def _window(window: Window) -> ResultWindow:
     }
 
 
-def _caveats(source: Source, versions: list[int], users: int, incomplete: int) -> list[str]:
-    experiment, window, caveats = source.experiment, source.window, []
+def _caveats(data: WindowData, versions: list[int], users: int, incomplete: int) -> list[str]:
+    experiment, window, caveats = data.experiment, data.window, []
     if window.phases_touched > 1:
         caveats.append(
             f"The window reaches over several phases; these figures are about phase {window.phase.number} alone."
@@ -202,7 +204,7 @@ def _caveats(source: Source, versions: list[int], users: int, incomplete: int) -
         caveats.append(
             "Fixed horizon: p-value and interval hold for one look at the planned end, not for looking on the way."
         )
-    pauses = len(source.pauses)
+    pauses = len(data.pauses)
     if pauses:
         caveats.append(
             f"The experiment was paused {'once' if pauses == 1 else f'{pauses} times'} in this phase; users first seen "

@@ -4,6 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from experiments.analysis.metric_types import CHOICES, POWER_MODELS
 from experiments.models import Experiment, ExperimentMetric, Metric
 from tenancy.api.fields import ChoiceField
 
@@ -11,7 +12,7 @@ from tenancy.api.fields import ChoiceField
 class MetricSerializer(serializers.Serializer[Any]):
     key = serializers.CharField(max_length=100, required=False)
     name = serializers.CharField(max_length=200, required=False, allow_blank=True)
-    type = ChoiceField(choices=Metric.Type.choices, required=False)
+    type = ChoiceField(choices=CHOICES, required=False)
     eventName = serializers.CharField(max_length=200, required=False)
     denominatorEventName = serializers.CharField(max_length=200, required=False, allow_null=True)
     valueProperty = serializers.CharField(
@@ -116,7 +117,7 @@ class PreflightSerializer(serializers.Serializer[Any]):
 class PowerSerializer(serializers.Serializer[Any]):
     """Two of users, effect and power are given; the third is what is asked."""
 
-    type = ChoiceField(choices=["binary", "continuous"], default="binary")
+    type = ChoiceField(choices=list(POWER_MODELS), default="binary")
     baseline = serializers.FloatField(help_text="The control's rate (0 to 1), or its mean.")
     standardDeviation = serializers.FloatField(required=False, allow_null=True, help_text="Per user; not for rates.")
     minimumDetectableEffect = serializers.FloatField(

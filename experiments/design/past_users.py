@@ -5,27 +5,32 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from analytics import selectors as events
-from experiments.analysis.measures import window_of_metric
+from experiments.analysis.metric_types import per_user_type
 from experiments.models import Metric
 from experiments.statistics.distributions import Floats
 
 
-def figures_of(environment_id: int, flag_key: str, metric: Metric, *, days: int, now: datetime) -> Floats:
+def past_figures(environment_id: int, flag_key: str, metric: Metric, *, days: int, now: datetime) -> Floats | None:
     """One figure for each user who saw the flag, from its first exposure in the time on; bots are left out.
 
-    For binary, count and continuous metrics. Memory and time grow with the users and their events.
+    None for a metric whose figure is no mean over users. Memory and time grow with the users and their events.
     """
-    since, window = now - timedelta(days=days), window_of_metric(metric)
-    seen = dict(events.flag_units(environment_id, flag_key, since, now))
-    totals = dict.fromkeys(seen, 0.0)
+    kind = per_user_type(metric)
+    if kind is None:
+        return None
+    since = now - timedelta(days=days)
+    first_seen = dict(events.flag_units(environment_id, flag_key, since, now))
+    sums, counts = dict.fromkeys(first_seen, 0.0), dict.fromkeys(first_seen, 0.0)
     rows = events.events(environment_id, metric.event_name, since, now, value_property=metric.value_property)
     for unit_id, at, _, value in rows:
-        first = seen.get(unit_id)
-        if first is None or not first <= at < first + window:
+        first = first_seen.get(unit_id)
+        if first is None or not first <= at < first + kind.window:
             continue
-        if metric.type == Metric.Type.BINARY:
-            totals[unit_id] = 1.0
-        else:
-            totals[unit_id] += (value or 0.0) if metric.type == Metric.Type.CONTINUOUS else 1.0
-    found = np.fromiter(totals.values(), dtype=np.float64, count=len(totals))
+        sums[unit_id] += value or 0.0
+        counts[unit_id] += 1.0
+    found = kind.user_figures(_array(sums), _array(counts))
     return found if metric.cap is None else np.minimum(found, metric.cap)
+
+
+def _array(figures: dict[str, float]) -> Floats:
+    return np.fromiter(figures.values(), dtype=np.float64, count=len(figures))

@@ -19,7 +19,7 @@ class Preflight:
     conflicts: list[Problem] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    estimate: planning.Estimate | None = None
+    estimate: planning.DurationEstimate | None = None
 
     @property
     def may_start(self) -> bool:

@@ -9,24 +9,16 @@ from typing import Any
 import numpy as np
 from django.utils import timezone
 
-from experiments.design.past_users import figures_of
-from experiments.models import Experiment, Metric
+from experiments.analysis.methods import METHODS
+from experiments.analysis.metric_types import per_user_type
+from experiments.design.past_users import past_figures
+from experiments.models import Metric
 from experiments.statistics.distributions import Floats
-from experiments.statistics.estimates import Comparison
-from experiments.statistics.means import welch_test
-from experiments.statistics.proportions import proportion_test
-from experiments.statistics.simulation import Design, Outcome, Tally, tally
-from experiments.statistics.summaries import Moments, Proportion
+from experiments.statistics.simulation import Outcome, SimulatedDesign, Tally, tally
+from experiments.statistics.summaries import Moments
 from tenancy.errors import Invalid
 from tenancy.models import Environment
 
-# The statistics' names for the methods that an experiment may have.
-METHODS = {
-    Experiment.Method.ALWAYS_VALID: "always_valid",
-    Experiment.Method.POCOCK: "pocock",
-    Experiment.Method.OBRIEN_FLEMING: "obf",
-    Experiment.Method.FIXED: "fixed",
-}
 _FEWEST_USERS = 20
 # So many halves are drawn in one go: some 70 MB where each of a million users has another figure.
 _SPLITS_AT_ONCE = 8
@@ -72,12 +64,12 @@ def run(
     effect = baseline * lift
 
     def of(change: float) -> Tally:
-        design = Design(
+        design = SimulatedDesign(
             users_per_day=users_per_day,
             days=days,
             baseline=baseline,
             effect=change,
-            method=METHODS.get(Experiment.Method(method), method),
+            method=METHODS[method].simulated_as,
             sd=sd,
             alpha=alpha,
             treatment_share=treatment_share,
@@ -146,9 +138,9 @@ def check_null(
 
 def checked_figures(environment: Environment, flag_key: str, metric: Metric, *, days: int, now: datetime) -> Floats:
     """One figure per user. Raises Invalid for ratio and quantile metrics, and where there are too few users to test."""
-    if metric.type in {Metric.Type.RATIO, Metric.Type.QUANTILE}:
+    figures = past_figures(environment.pk, flag_key, metric, days=days, now=now)
+    if figures is None:
         raise Invalid("Check a binary, count or continuous metric.", attr="metric", code="not_applicable")
-    figures = figures_of(environment.pk, flag_key, metric, days=days, now=now)
     if figures.size < _FEWEST_USERS:
         raise Invalid(
             f"{figures.size} users saw {flag_key!r} in the last {days} days; that is too few to test.", attr="flagKey"
@@ -160,7 +152,12 @@ def split_at_random(
     figures: Floats, metric: Metric, *, replications: int, alpha: float = 0.05, seed: int | Sequence[int] = 1
 ) -> NullCheck:
     halves = _random_halves(figures, replications, np.random.default_rng(seed))
-    alarms = sum(_p_value(control, treatment, metric) < alpha for control, treatment in halves)
+    kind = per_user_type(metric)
+    if kind is None:
+        raise ValueError(f"a {metric.type} metric has no figure per user to split by")
+    p_values = [kind.p_value(control, treatment) for control, treatment in halves]
+    # A half that cannot be tested claims nothing.
+    alarms = sum(p_value is not None and p_value < alpha for p_value in p_values)
     return NullCheck(figures.size, replications, alarms, alpha)
 
 
@@ -188,15 +185,3 @@ def _random_halves(figures: Floats, replications: int, dice: np.random.Generator
 def _moments(sums: Floats, centre: float) -> Moments:
     found = Moments.from_sums(*(float(figure) for figure in sums))
     return Moments(found.n, found.mean + centre, found.m2)
-
-
-def _p_value(control: Moments, treatment: Moments, metric: Metric) -> float:
-    if metric.type == Metric.Type.BINARY:
-        # Sums of differences from the mean come back as whole numbers only nearly.
-        arms = (Proportion(float(round(arm.total)), arm.n) for arm in (control, treatment))
-        found = proportion_test(*arms).p_value
-    else:
-        compared: Comparison = welch_test(control, treatment)
-        found = compared.p_value
-    # What cannot be tested is no claim.
-    return 1.0 if found is None else found

@@ -15,12 +15,11 @@ from django.utils import timezone
 from analytics.selectors import GRACE
 from audit.actors import system
 from experiments import selectors
-from experiments.analysis import analyse, window_of
-from experiments.analysis.report import Report
+from experiments.analysis import ComputedResults, analyse, window_of
 from experiments.models import Alarm, Experiment, ExperimentMetric
 from experiments.services.alarms import note_run, raise_alarm
 from experiments.services.lifecycle import free_layer_range, pause_experiment, start_experiment
-from experiments.services.results import keep_breakdowns, keep_sums, store_results
+from experiments.services.results import refresh_breakdowns, refresh_rollups, store_results
 from flags.models import LayerSlot
 from tenancy.errors import ServiceError
 
@@ -48,7 +47,7 @@ def store_nightly(experiment_id: str | UUID, *, now: datetime | None = None) -> 
         if not _had_started(experiment, midnight):
             return NOTHING_YET
         window = window_of(experiment, now=midnight)
-        keep_sums(experiment=experiment, window=window)
+        refresh_rollups(experiment=experiment, window=window)
         row, report = store_results(experiment=experiment, window=window)
         alarms = _raise_alarms(experiment, report)
         return f"stored {row.digest[:12]}{f', {alarms} new alarms' if alarms else ''}"
@@ -68,7 +67,7 @@ def store_breakdowns(experiment_id: str | UUID, *, now: datetime | None = None) 
             return GONE
         outcome = NOTHING_YET
         if _had_started(experiment, midnight):
-            days = keep_breakdowns(experiment=experiment, window=window_of(experiment, now=midnight))
+            days = refresh_breakdowns(experiment=experiment, window=window_of(experiment, now=midnight))
             outcome = f"{days} days summed up"
         note(experiment, outcome)
     return outcome
@@ -162,7 +161,7 @@ def _had_started(experiment: Experiment, moment: datetime) -> bool:
     return bool(phases) and phases[-1].started_at < moment
 
 
-def _raise_alarms(experiment: Experiment, report: Report) -> int:
+def _raise_alarms(experiment: Experiment, report: ComputedResults) -> int:
     """Raise what is new; at most one act per look, since a paused experiment cannot be paused again."""
     actor = system("experiment watch")
     raised = 0

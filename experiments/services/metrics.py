@@ -7,6 +7,7 @@ from django.db import IntegrityError, transaction
 
 import audit.services
 from audit.actors import Actor
+from experiments.analysis.metric_types import METRIC_TYPES, metric_type
 from experiments.documents import metric_resource
 from experiments.models import Experiment, Metric
 from experiments.selectors import get_metric
@@ -26,9 +27,8 @@ _FIELDS = {
     "windowHours": "window_hours",
     "cap": "cap",
 }
-# What a figure means: fixed while an experiment that is running or paused rests on it.
 _TEXTS = ("denominator_event_name", "value_property")
-_OF_VALUES = (Metric.Type.CONTINUOUS, Metric.Type.RATIO, Metric.Type.QUANTILE)
+# What a figure means: fixed while an experiment that is running or paused rests on it.
 _MEANING = ("type", "event_name", "denominator_event_name", "value_property", "quantile", "goal", "window_hours", "cap")
 _READ_ONLY = {"key", "version"}
 
@@ -137,17 +137,10 @@ def _apply(metric: Metric, payload: Mapping[str, Any], *, is_partial: bool) -> N
         elif not is_partial:
             setattr(metric, field, getattr(blank, field))
     metric.name = metric.name or metric.key
-    is_ratio, is_quantile = metric.type == Metric.Type.RATIO, metric.type == Metric.Type.QUANTILE
-    if is_ratio != bool(metric.denominator_event_name):
-        detail = "Name the events a ratio divides by." if is_ratio else "Only a ratio has a denominator; leave it out."
-        problems.append(Problem("denominatorEventName", "required" if is_ratio else "not_applicable", detail))
-    if metric.value_property and metric.type not in _OF_VALUES:
-        detail = "Only continuous, ratio and quantile metrics have values; leave it out."
-        problems.append(Problem("valueProperty", "not_applicable", detail))
-    if is_quantile and not (metric.quantile and 0 < metric.quantile < 1):
-        problems.append(Problem("quantile", "required", "Give the quantile, between 0 and 1: 0.95 for p95."))
-    elif not is_quantile and metric.quantile is not None:
-        problems.append(Problem("quantile", "not_applicable", "Only a quantile metric has one; leave it out."))
+    if metric.type in METRIC_TYPES:
+        problems += metric_type(metric).problems()
+    else:
+        problems.append(Problem("type", "invalid_choice", f"Choose one of: {', '.join(METRIC_TYPES)}."))
     if metric.cap is not None and metric.cap <= 0:
         problems.append(Problem("cap", "out_of_range", "Give a cap above 0, or none."))
     if metric.window_hours is not None and metric.window_hours <= 0:

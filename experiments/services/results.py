@@ -6,15 +6,19 @@ from datetime import datetime
 from django.db import transaction
 from django.utils import timezone
 
-from experiments.analysis import Report, Window, analyse, measures
+from analytics.selectors import Distribution
+from analytics.services import keep_distribution, keep_pairs, keep_segments
+from experiments.analysis import ComputedResults, Window, analyse
+from experiments.analysis.metric_types import metric_type
+from experiments.analysis.metric_types.base import Aggregate
 from experiments.analysis.provenance import code_version, digest_of
-from experiments.analysis.units import Source
+from experiments.analysis.window_data import WindowData
 from experiments.models import Experiment, ExperimentResult, Phase
 from experiments.payloads import Instant, ResultHeader, Results, ResultWindow
 from experiments.selectors import guardrails, secondary_metrics, with_parts
 
 
-def store_results(*, experiment: Experiment, window: Window) -> tuple[ExperimentResult, Report]:
+def store_results(*, experiment: Experiment, window: Window) -> tuple[ExperimentResult, ComputedResults]:
     """Compute a window's results and keep them; what is kept already (same digest) is returned as it is.
 
     Not audited: it changes nothing that is served or decided, and the row itself says when and from what.
@@ -40,18 +44,29 @@ def store_results(*, experiment: Experiment, window: Window) -> tuple[Experiment
     return row, report
 
 
-def keep_sums(*, experiment: Experiment, window: Window) -> int:
-    """Keep the sums of days that are over, so that results need not look at their users again; how many were new."""
-    source = Source(experiment, window)
+def refresh_rollups(*, experiment: Experiment, window: Window) -> int:
+    """Aggregate the days that are over, so that results need not read their users again; return how many were new."""
+    data = WindowData(experiment, window)
     uses = [use.metric for use in guardrails(experiment)]
     metrics = {metric.pk: metric for metric in [experiment.primary_metric, *secondary_metrics(experiment), *uses]}
-    return sum(measures.keep_sums(source, metric) for metric in metrics.values())
+    return sum(_refresh(data, each) for metric in metrics.values() for each in metric_type(metric).aggregates(data))
 
 
-def keep_breakdowns(*, experiment: Experiment, window: Window) -> int:
-    """As `keep_sums`, for the experiment's `breakdowns`; it commits as it goes, unless within a transaction."""
-    source, metric = Source(experiment, window), experiment.primary_metric
-    return sum(measures.keep_segments(source, metric, attribute) for attribute in experiment.breakdowns)
+def refresh_breakdowns(*, experiment: Experiment, window: Window) -> int:
+    """As `refresh_rollups`, for the experiment's `breakdowns`; it commits as it goes, unless within a transaction."""
+    data = WindowData(experiment, window)
+    pairing = metric_type(experiment.primary_metric).segment_pairing(data)
+    if pairing is None:
+        return 0
+    place, pauses = data.place(window.until), data.pauses
+    return sum(keep_segments(*place, pairing, attribute, pauses=pauses) for attribute in experiment.breakdowns)
+
+
+def _refresh(data: WindowData, aggregate: Aggregate) -> int:
+    place = data.place(data.window.until)
+    if isinstance(aggregate, Distribution):
+        return keep_distribution(*place, aggregate, pauses=data.pauses)
+    return keep_pairs(*place, aggregate, pauses=data.pauses)
 
 
 def recompute(row: ExperimentResult) -> bool:
@@ -72,7 +87,7 @@ def _as_of(phase: Phase, moment: datetime) -> Phase:
     return phase
 
 
-def _plain(report: Report) -> Results:
+def _plain(report: ComputedResults) -> Results:
     """Instants as the API writes them, so that a stored result reads like a computed one."""
     payload = report.payload
     window, header = payload["window"], payload["experiment"]

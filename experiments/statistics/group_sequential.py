@@ -14,8 +14,8 @@ import numpy as np
 from scipy import optimize, special
 
 from experiments.statistics.distributions import Floats, normal_critical, normal_sf, require_alpha, require_finite
+from experiments.statistics.spending import spent_alpha
 
-SPENDING = ("obf", "pocock", "power")
 # Beyond this many standard deviations a path carries no mass worth integrating (1e-32).
 REACH = 12.0
 # Below this a look's alpha is spent as if no earlier look could have stopped the path: conservative by a hair.
@@ -65,23 +65,6 @@ class _Paths:
 
 
 _START = _Paths(np.zeros(1), np.ones(1), 0.0, 0.0)
-
-
-def spent_alpha(fraction: float, alpha: float, spending: str = "obf", param: float = 1.0) -> float:
-    """Error spent in one tail by an information fraction t, all of it from t = 1 on.
-
-    obf: 2 (1 - Phi(z_{alpha/2} / sqrt t)); pocock: alpha ln(1 + (e - 1) t); power: alpha t^param.
-    Source: Lan and DeMets 1983, Biometrika 70, 659-663; Kim and DeMets 1987 for the power family.
-    """
-    if fraction >= 1:
-        return alpha
-    if spending == "obf":
-        return 2 * normal_sf(normal_critical(alpha) / math.sqrt(fraction))
-    if spending == "pocock":
-        return alpha * math.log1p((math.e - 1) * fraction)
-    if spending == "power":
-        return float(alpha * fraction**param)
-    raise ValueError(f"unknown spending {spending!r}: {', '.join(SPENDING)}")
 
 
 def _advance(paths: _Paths, bound: float, time: float, sides: int, drift: float = 0.0) -> _Paths:

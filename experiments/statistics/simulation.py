@@ -12,17 +12,18 @@ import numpy as np
 from experiments.statistics.always_valid import tuning_rho
 from experiments.statistics.distributions import Floats, normal_critical, require_alpha
 from experiments.statistics.group_sequential import boundaries
+from experiments.statistics.spending import SPENDING
 
-METHODS = ("fixed", "peeking", "obf", "pocock", "always_valid", "bayes")
+METHODS = ("fixed", "peeking", *SPENDING, "always_valid", "bayes")
 
 
 @dataclass(frozen=True, slots=True)
-class Design:
+class SimulatedDesign:
     """A daily-read experiment. `sd` None means a conversion rate, else a mean with that standard deviation a user.
 
     effect: treatment minus control in the metric's unit; 0 is an A/A test. method: fixed (one look at the end), peeking
-    (the fixed test read every day), obf or pocock (alpha spending), always_valid (confidence sequence tuned to the
-    planned users), bayes (1 - alpha to beat control, or to lose to it, under a flat prior, read every day).
+    (the fixed test read every day), a name in `SPENDING` (alpha spending), always_valid (confidence sequence tuned to
+    the planned users), bayes (1 - alpha to beat control, or to lose to it, under a flat prior, read every day).
     """
 
     users_per_day: int
@@ -86,12 +87,12 @@ class Tally:
         )
 
 
-def simulate(design: Design, replications: int = 10_000, seed: int = 1) -> Outcome:
+def simulate(design: SimulatedDesign, replications: int = 10_000, seed: int = 1) -> Outcome:
     """`tally` as shares and means of the runs: the whole design, `replications` times."""
     return tally(design, replications, seed).outcome
 
 
-def tally(design: Design, replications: int, seed: int | Sequence[int]) -> Tally:
+def tally(design: SimulatedDesign, replications: int, seed: int | Sequence[int]) -> Tally:
     """Runs the design `replications` times; memory grows as replications times days. Tallies of other seeds add up."""
     _check(design, replications)
     effects, errors = _paths(design, replications, np.random.default_rng(seed))
@@ -109,7 +110,7 @@ def tally(design: Design, replications: int, seed: int | Sequence[int]) -> Tally
     )
 
 
-def _check(design: Design, replications: int) -> None:
+def _check(design: SimulatedDesign, replications: int) -> None:
     require_alpha(design.alpha)
     if design.method not in METHODS:
         raise ValueError(f"unknown method {design.method!r}: {', '.join(METHODS)}")
@@ -121,12 +122,12 @@ def _check(design: Design, replications: int) -> None:
         raise ValueError(f"the standard deviation must be above 0, got {design.sd}")
 
 
-def _daily_users(design: Design) -> tuple[int, int]:
+def _daily_users(design: SimulatedDesign) -> tuple[int, int]:
     treatment = round(design.users_per_day * design.treatment_share)
     return design.users_per_day - treatment, treatment
 
 
-def _paths(design: Design, replications: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
+def _paths(design: SimulatedDesign, replications: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Running differences and their standard errors, each of shape (replications, days)."""
     days = np.arange(1, design.days + 1)
     daily_c, daily_t = _daily_users(design)
@@ -143,7 +144,7 @@ def _paths(design: Design, replications: int, rng: np.random.Generator) -> tuple
     return converted_t / users_t - converted_c / users_c, np.sqrt(pooled * (1 - pooled) * (1 / users_c + 1 / users_t))
 
 
-def _limits(design: Design, errors: Floats) -> Floats:
+def _limits(design: SimulatedDesign, errors: Floats) -> Floats:
     """The size of effect that each look needs to claim; infinite where it may not claim."""
     critical = normal_critical(design.alpha)
     if design.method == "fixed":

@@ -9,9 +9,9 @@ import pytest
 from analytics.event_records import Batch
 from analytics.services import store_events
 from experiments.analysis import results_for
-from experiments.analysis.measures import measure, measure_segments
-from experiments.analysis.units import Source
+from experiments.analysis.metric_types import metric_type
 from experiments.analysis.window import window_of
+from experiments.analysis.window_data import WindowData
 from experiments.tests.conftest import START, conversion, exposure
 
 LATER = START + timedelta(days=4)
@@ -74,14 +74,15 @@ def test_breakdown__summed_up_and_user_by_user__agree(make_metric, make_experime
         for hours in (-30, 2, 3)
     ]
     store_events(Batch([], again))
-    source = Source(experiment, window_of(experiment, now=LATER))
-    found = measure_segments(source, made, "country", variants=["control", "treatment"])
+    data = WindowData(experiment, window_of(experiment, now=LATER))
+    kind = metric_type(made)
+    found = kind.segments(data, "country", ["control", "treatment"])
 
-    assert {value: users for value, (users, _) in found.items()} == {"DE": 17, "US": 11}
-    for country, (_, measured) in found.items():
-        units = {unit for unit in source.people(source.window.until).places if unit.startswith(country)}
-        others = measure(source.narrowed(units), made, variants=["control", "treatment"])
-        for key, arm in measured.arms.items():
+    assert {value: segment.users for value, segment in found.items()} == {"DE": 17, "US": 11}
+    for country, segment in found.items():
+        units = {unit for unit in data.units().places if unit.startswith(country)}
+        others = kind.measure(data.narrowed(units), ["control", "treatment"])
+        for key, arm in segment.measure.arms.items():
             other = others.arms[key]
             assert arm.proportion == other.proportion
             for name in ("moments", "ratio", "covariate"):

@@ -9,7 +9,7 @@ from analytics.event_records import Batch
 from analytics.services import store_events
 from experiments.analysis import results_for, window_of
 from experiments.analysis.exclusions import ratio_with_bots
-from experiments.analysis.units import Source
+from experiments.analysis.window_data import WindowData
 from experiments.models import Phase
 from experiments.selectors import get_experiment
 from experiments.tests.conftest import START, conversion, exposure
@@ -77,9 +77,9 @@ def test_before_bots__no_bots__is_the_same_test(running, expose):
 def test_before_bots__raw_events_are_gone__is_null_with_a_reason(running, expose, see):
     expose(running, {"control": 30, "treatment": 30})
     see(_bots(5), "treatment")
-    source = Source(running, window_of(running, now=LATER))
-    counted_before = replace(source.exposures(), bots=7)
-    before = ratio_with_bots(source, counted_before)
+    data = WindowData(running, window_of(running, now=LATER))
+    counted_before = replace(data.exposures(), bots=7)
+    before = ratio_with_bots(data, counted_before)
 
     assert (before["pValue"], before["warning"]) == (None, None)
     assert "any more" in before["reason"]

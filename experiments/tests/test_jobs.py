@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection, transaction
 
-from analytics.models import CohortSum
+from analytics.models import CohortPair
 from audit.models import Entry
 from experiments import services, tasks
 from experiments.jobs import runs
@@ -55,12 +55,12 @@ def guarded(make_metric, make_experiment, start, expose):
 def test_nightly__keeps_the_sums_of_days_that_are_over(running, expose):
     expose(running, {"control": 300, "treatment": 300}, converted={"control": 50, "treatment": 70})
     first = runs.store_nightly(running.pk, now=NIGHT)
-    assert CohortSum.objects.filter(experiment=running.key).count() > 0
+    assert CohortPair.objects.filter(experiment=running.key).count() > 0
 
     expose(running, {"control": 20, "treatment": 20}, converted={"control": 2, "treatment": 3}, prefix="more")
     runs.store_nightly(running.pk, now=NIGHT)
     kept = latest_results(running)
-    CohortSum.objects.all().delete()
+    CohortPair.objects.all().delete()
     assert services.recompute(kept)
     assert first.startswith("stored")
 

@@ -8,13 +8,13 @@ import pytest
 from scipy import stats
 
 from analytics.event_records import Batch
-from analytics.models import CohortDistribution, CohortPair, CohortSum
+from analytics.models import CohortDistribution, CohortPair
 from analytics.services import store_events
 from experiments import services
 from experiments.analysis import results_for
-from experiments.analysis.measures import measure
-from experiments.analysis.units import Source
+from experiments.analysis.metric_types import metric_type
 from experiments.analysis.window import window_of
+from experiments.analysis.window_data import WindowData
 from experiments.jobs import runs
 from experiments.models import ExperimentResult, Phase
 from experiments.selectors import get_experiment
@@ -188,11 +188,11 @@ def test_pause__nightly__keeps_what_it_leaves_of_each_day_and_changes_no_digit(e
             store_events(Batch([exposure(running, unit, "control", at)], bought))
     runs.store_nightly(running.pk, now=LATER)
     row = ExperimentResult.objects.get(experiment=running)
-    days = CohortSum.objects.filter(experiment=running.key).order_by("day").values_list("day", flat=True)
+    days = CohortPair.objects.filter(experiment=running.key).order_by("day").values_list("day", flat=True)
 
     assert [day.day - START.day for day in days] == [0, 1, 2, 3, 4]
     assert (row.payload["variants"][0]["users"], row.payload["variants"][0]["conversions"]) == (13, 8)
-    CohortSum.objects.all().delete()
+    CohortPair.objects.all().delete()
     assert recompute(row)
 
 
@@ -232,10 +232,11 @@ def test_measure__from_sums_and_from_users__agree(with_metric, metric, analysis)
     _send(experiment, {"control": [[None], [3.0, 1.0], []]}, event_name="view", is_exposed=False)
     _send(experiment, {"control": [[4.0], [1.5]], "treatment": [[0.25, 8.0]]}, at=SEEN - DAY, is_exposed=False)
     _send(experiment, {"treatment": [[2.0]]}, at=SEEN - 15 * DAY, is_exposed=False)
-    source = Source(experiment, window_of(experiment, now=LATER))
-    everybody = source.narrowed(source.people(source.window.until).places.keys())
-    found = measure(source, experiment.primary_metric, variants=["control", "treatment"])
-    others = measure(everybody, experiment.primary_metric, variants=["control", "treatment"])
+    data = WindowData(experiment, window_of(experiment, now=LATER))
+    everybody = data.narrowed(data.units().places.keys())
+    kind = metric_type(experiment.primary_metric)
+    found = kind.measure(data, ["control", "treatment"])
+    others = kind.measure(everybody, ["control", "treatment"])
 
     assert found.notes == others.notes
     for key, arm in found.arms.items():

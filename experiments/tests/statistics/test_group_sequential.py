@@ -12,8 +12,8 @@ from experiments.statistics.group_sequential import (
     crossing_probabilities,
     inflation_factor,
     repeated_interval,
-    spent_alpha,
 )
+from experiments.statistics.spending import SPENDING, spent_alpha
 
 LOOKS = (0.1, 0.25, 0.5, 0.8, 1.0)
 
@@ -100,7 +100,7 @@ def test_inflation__spending__is_close_to_the_classical_design() -> None:
 
 
 def test_spending__ends__are_nothing_and_everything() -> None:
-    for spending in ("obf", "pocock", "power"):
+    for spending in SPENDING:
         assert spent_alpha(1.0, 0.05, spending) == 0.05
         assert spent_alpha(1e-9, 0.05, spending) < 1e-7
 
