@@ -9,7 +9,7 @@ from scipy import special
 
 from experiments.statistics import always_valid, cuped, group_sequential, means, proportions, quantiles, ratios, srm
 from experiments.statistics.power import sample_size_proportions
-from experiments.statistics.simulation import Outcome, SimulatedDesign, simulate
+from experiments.statistics.simulation import Outcome, DailyDesign, simulate
 from experiments.statistics.summaries import Moments, PairedMoments, Proportion
 
 Z99 = 3.0
@@ -113,8 +113,8 @@ def daily_looks(runs: int) -> tuple[list[Check], dict[str, Outcome], dict[str, O
     size = sample_size_proportions(0.1, 0.11).n_control or 0
     users = 2 * math.ceil(size / 14)
     methods = ("fixed", "obf", "pocock", "always_valid", "peeking", "bayes")
-    null = {name: simulate(SimulatedDesign(users, 14, 0.1, 0.0, name), runs, seed=14) for name in methods}
-    effect = {name: simulate(SimulatedDesign(users, 14, 0.1, 0.01, name), runs, seed=15) for name in methods}
+    null = {name: simulate(DailyDesign(users, 14, 0.1, 0.0, name), runs, seed=14) for name in methods}
+    effect = {name: simulate(DailyDesign(users, 14, 0.1, 0.01, name), runs, seed=15) for name in methods}
     error = math.sqrt(0.05 * 0.95 / runs)
     honest = {"fixed": "one look at the end", "obf": "O'Brien-Fleming spending (default)", "pocock": "Pocock spending"}
     honest["always_valid"] = "asymptotic confidence sequence"

@@ -20,7 +20,6 @@ from tenancy.models import Environment
 _MOST_DAYS = 60
 _MOST_USERS_PER_DAY = 10_000_000
 # The check compares means and rates; it knows no test for these.
-_NOT_CHECKED = (Metric.Type.RATIO, Metric.Type.QUANTILE)
 _FIELDS = {
     "usersPerDay": ("Users a day, both variants", "1000"),
     "days": ("Days", "14"),

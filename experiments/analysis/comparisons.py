@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from experiments.analysis.arms import Measure
-from experiments.analysis.looks import Look, PreviousLooks, bound_at, running_minimum, spending_of, tuned_users
+from experiments.analysis.looks import Look, PreviousLooks, bound_at, running_minimum, tuned_users
+from experiments.analysis.methods import METHODS
 from experiments.analysis.metric_types import metric_type
 from experiments.models import Experiment, Metric
 from experiments.payloads import ComparisonResult
@@ -104,7 +105,7 @@ def compare_all(
 
 
 def _significant(experiment: Experiment, often: _Sequential, adjusted: float | None) -> bool | None:
-    if experiment.method in {Experiment.Method.POCOCK, Experiment.Method.OBRIEN_FLEMING}:
+    if METHODS[experiment.method].spending is not None:
         if often.is_significant is None or adjusted is None:
             return None
         return often.is_significant and adjusted < experiment.alpha
@@ -129,7 +130,7 @@ def _sequential(experiment: Experiment, entry: MetricAtLook, control: str, key: 
         return _Sequential(
             None, None, None, "too few users with a complete conversion window for a sequential interval"
         )
-    spending = spending_of(experiment)
+    spending = METHODS[experiment.method].spending
     if spending is None:
         weights = entry.at_look.arms
         pair, everybody = arm_c.users + arm_t.users, sum(arm.users for arm in weights.values())

@@ -23,7 +23,7 @@ _NO_PART_IN_THE_SPLIT = frozenset({"version", "metadata"})
 
 
 @dataclass(frozen=True, slots=True)
-class _Split:
+class _PromisedSplit:
     """Shares (0 to 1) by variant that have applied since then; None, and why, where no shares are promised."""
 
     since: datetime
@@ -72,7 +72,7 @@ def _found(
     return events.flag_exposures_between(environment_id, key, since, until)
 
 
-def _split(config: FlagConfig, since: datetime, until: datetime) -> _Split:
+def _split(config: FlagConfig, since: datetime, until: datetime) -> _PromisedSplit:
     """The split in force at the end of the window, and since when, looking back as far as the window goes."""
     steps = flag_changes(config.environment, config.flag.key).filter(created_at__lt=until)
     current: dict[str, Any] | None = None
@@ -80,7 +80,7 @@ def _split(config: FlagConfig, since: datetime, until: datetime) -> _Split:
     for step in steps.iterator():
         if current is None:
             if step.document is None:
-                return _Split(step.created_at, None, "The flag was archived, so nothing was promised.")
+                return _PromisedSplit(step.created_at, None, "The flag was archived, so nothing was promised.")
             current = step.document
         elif step.document is None or not _are_alike(step.document, current):
             break
@@ -88,17 +88,17 @@ def _split(config: FlagConfig, since: datetime, until: datetime) -> _Split:
         if began <= since:
             break
     if current is None:
-        return _Split(since, None, "The flag was not served in this window.")
+        return _PromisedSplit(since, None, "The flag was not served in this window.")
     promised = impact(current, current)
     if promised.basis != "everyone":
-        return _Split(
+        return _PromisedSplit(
             max(began, since),
             None,
             "Targets, rules, prerequisites or an audience decide for some users, so no one split is promised to all: "
             "see the results of an experiment.",
         )
     shares = {key: share for key, share in promised.before.items() if key is not None}
-    return _Split(max(began, since), shares)
+    return _PromisedSplit(max(began, since), shares)
 
 
 def _are_alike(document: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
@@ -106,7 +106,7 @@ def _are_alike(document: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return all(document.get(name) == other.get(name) for name in names)
 
 
-def _sample_ratio(split: _Split, users: Mapping[str, int]) -> FlagRatio:
+def _sample_ratio(split: _PromisedSplit, users: Mapping[str, int]) -> FlagRatio:
     """`expected` and `observed` in users; null with a reason where the ratio cannot be judged."""
     if split.shares is None:
         return _not_judged(split)
@@ -126,7 +126,7 @@ def _sample_ratio(split: _Split, users: Mapping[str, int]) -> FlagRatio:
     }
 
 
-def _not_judged(split: _Split) -> FlagRatio:
+def _not_judged(split: _PromisedSplit) -> FlagRatio:
     return {
         "since": split.since,
         "chiSquare": None,

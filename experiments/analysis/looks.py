@@ -32,10 +32,6 @@ class Look:
         return len(self.fractions)
 
 
-def spending_of(experiment: Experiment) -> str | None:
-    return METHODS[experiment.method].spending
-
-
 def tuned_users(experiment: Experiment) -> int:
     return experiment.planned_users or DEFAULT_TUNED_USERS
 
@@ -46,7 +42,7 @@ def look_of(
     """Return this moment's look, or None with the reason why no sequential statement can be made."""
     if window.since != window.phase.started_at:
         return None, "sequential statements are about the phase from its start; leave the window out"
-    if spending_of(experiment) is None:
+    if METHODS[experiment.method].spending is None:
         cutoff = min(window.until, window.now - conversion_window)
         if cutoff <= window.since:
             return None, "no user's conversion window is complete yet"

@@ -7,9 +7,15 @@ from datetime import date
 from analytics.selectors import ExposureSummary
 from experiments.analysis.window import Window
 from experiments.payloads import CrossoverShare, DailyRatio, RatioResult
-from experiments.statistics.srm import DAILY_ALPHA, EVIDENCE_LIMIT, GATE_ALPHA, srm_monitor, srm_test
+from experiments.statistics.srm import (
+    CROSSOVER_WARNING_SHARE,
+    DAILY_ALPHA,
+    EVIDENCE_LIMIT,
+    GATE_ALPHA,
+    srm_monitor,
+    srm_test,
+)
 
-CROSSOVER_WARNING_SHARE = 0.01
 _PLANNED_DAYS = 14
 
 

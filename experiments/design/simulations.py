@@ -14,7 +14,7 @@ from experiments.analysis.metric_types import per_user_type
 from experiments.design.past_users import past_figures
 from experiments.models import Metric
 from experiments.statistics.distributions import Floats
-from experiments.statistics.simulation import Outcome, SimulatedDesign, Tally, tally
+from experiments.statistics.simulation import Outcome, DailyDesign, Tally, tally
 from experiments.statistics.summaries import Moments
 from tenancy.errors import Invalid
 from tenancy.models import Environment
@@ -64,7 +64,7 @@ def run(
     effect = baseline * lift
 
     def of(change: float) -> Tally:
-        design = SimulatedDesign(
+        design = DailyDesign(
             users_per_day=users_per_day,
             days=days,
             baseline=baseline,

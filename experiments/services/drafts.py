@@ -7,6 +7,7 @@ from typing import Any
 
 from openflagship.engine import DecodeError, decode_flag
 
+from experiments.analysis.methods import METHODS
 from experiments.documents import experiment_section
 from experiments.models import Experiment, ExperimentMetric, Metric
 from flags.documents import flag_document, weights_of
@@ -29,7 +30,6 @@ LIVE_FIELDS = frozenset({"name", "hypothesis", "trafficPercent", "breakdowns", "
 _ANALYSIS = frozenset({"method", "alpha", "correction", "cuped", "winsorizePercent", "plannedUsers"})
 MOST_BREAKDOWNS = 10
 _LONGEST_ATTRIBUTE = 100
-_SEQUENTIAL_WITH_PLAN = (Experiment.Method.POCOCK, Experiment.Method.OBRIEN_FLEMING)
 
 
 @dataclass(slots=True)
@@ -181,7 +181,8 @@ def check(draft: Draft) -> None:
     ):
         if value not in choices:
             draft.refuse(f"analysis.{name}", "invalid_choice", f"Choose one of: {', '.join(choices)}.")
-    if experiment.method in _SEQUENTIAL_WITH_PLAN and not experiment.planned_users:
+    method = METHODS.get(experiment.method)
+    if method is not None and method.needs_planned_users and not experiment.planned_users:
         draft.refuse(
             "analysis.plannedUsers",
             "required",

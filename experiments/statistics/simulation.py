@@ -18,7 +18,7 @@ METHODS = ("fixed", "peeking", *SPENDING, "always_valid", "bayes")
 
 
 @dataclass(frozen=True, slots=True)
-class SimulatedDesign:
+class DailyDesign:
     """A daily-read experiment. `sd` None means a conversion rate, else a mean with that standard deviation a user.
 
     effect: treatment minus control in the metric's unit; 0 is an A/A test. method: fixed (one look at the end), peeking
@@ -87,12 +87,12 @@ class Tally:
         )
 
 
-def simulate(design: SimulatedDesign, replications: int = 10_000, seed: int = 1) -> Outcome:
+def simulate(design: DailyDesign, replications: int = 10_000, seed: int = 1) -> Outcome:
     """`tally` as shares and means of the runs: the whole design, `replications` times."""
     return tally(design, replications, seed).outcome
 
 
-def tally(design: SimulatedDesign, replications: int, seed: int | Sequence[int]) -> Tally:
+def tally(design: DailyDesign, replications: int, seed: int | Sequence[int]) -> Tally:
     """Runs the design `replications` times; memory grows as replications times days. Tallies of other seeds add up."""
     _check(design, replications)
     effects, errors = _paths(design, replications, np.random.default_rng(seed))
@@ -110,7 +110,7 @@ def tally(design: SimulatedDesign, replications: int, seed: int | Sequence[int])
     )
 
 
-def _check(design: SimulatedDesign, replications: int) -> None:
+def _check(design: DailyDesign, replications: int) -> None:
     require_alpha(design.alpha)
     if design.method not in METHODS:
         raise ValueError(f"unknown method {design.method!r}: {', '.join(METHODS)}")
@@ -122,12 +122,12 @@ def _check(design: SimulatedDesign, replications: int) -> None:
         raise ValueError(f"the standard deviation must be above 0, got {design.sd}")
 
 
-def _daily_users(design: SimulatedDesign) -> tuple[int, int]:
+def _daily_users(design: DailyDesign) -> tuple[int, int]:
     treatment = round(design.users_per_day * design.treatment_share)
     return design.users_per_day - treatment, treatment
 
 
-def _paths(design: SimulatedDesign, replications: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
+def _paths(design: DailyDesign, replications: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Running differences and their standard errors, each of shape (replications, days)."""
     days = np.arange(1, design.days + 1)
     daily_c, daily_t = _daily_users(design)
@@ -144,7 +144,7 @@ def _paths(design: SimulatedDesign, replications: int, rng: np.random.Generator)
     return converted_t / users_t - converted_c / users_c, np.sqrt(pooled * (1 - pooled) * (1 / users_c + 1 / users_t))
 
 
-def _limits(design: SimulatedDesign, errors: Floats) -> Floats:
+def _limits(design: DailyDesign, errors: Floats) -> Floats:
     """The size of effect that each look needs to claim; infinite where it may not claim."""
     critical = normal_critical(design.alpha)
     if design.method == "fixed":

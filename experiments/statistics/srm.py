@@ -20,6 +20,8 @@ DAILY_ALPHA = 0.005
 EVIDENCE_LIMIT = 200.0
 CONCENTRATION = 2500.0
 SMALLEST_EXPECTED_CELL = 5.0
+# Above this share of users with several variants, leaving them out can bias a result.
+CROSSOVER_WARNING_SHARE = 0.01
 
 
 @dataclass(frozen=True, slots=True)

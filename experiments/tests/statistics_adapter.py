@@ -9,7 +9,7 @@ from experiments.statistics import (
     always_valid,
     bayes,
     cuped,
-    events,
+    event_reference,
     group_sequential,
     guardrails,
     means,
@@ -241,7 +241,7 @@ def analyze_events(
     weights: tuple[float, ...] = (0.5, 0.5),
 ) -> Case:
     at = datetime.fromisoformat
-    phase = events.Phase(
+    phase = event_reference.ReferencePhase(
         start=at(start),
         end=at(end),
         variants=tuple(variants),
@@ -249,10 +249,10 @@ def analyze_events(
         window=None if window_days is None else timedelta(days=window_days),
         late=timedelta(days=late_days),
     )
-    result = events.analyse_phase(
-        (events.Exposure(user, variant, at(time)) for user, variant, time in exposures),
+    result = event_reference.analyse_phase(
+        (event_reference.ReferenceExposure(user, variant, at(time)) for user, variant, time in exposures),
         (
-            events.Conversion(event_id, user, at(time), value, at(received))
+            event_reference.ReferenceConversion(event_id, user, at(time), value, at(received))
             for event_id, user, time, value, received in conversions
         ),
         phase,

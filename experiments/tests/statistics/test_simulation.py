@@ -5,15 +5,15 @@ import pytest
 
 from experiments.statistics.always_valid import asymptotic_sequence
 from experiments.statistics.proportions import proportion_test
-from experiments.statistics.simulation import METHODS, SimulatedDesign, _limits, _paths, simulate
+from experiments.statistics.simulation import METHODS, DailyDesign, _limits, _paths, simulate
 from experiments.statistics.summaries import Proportion
 
-AA = SimulatedDesign(users_per_day=2000, days=14, baseline=0.1, effect=0.0)
+AA = DailyDesign(users_per_day=2000, days=14, baseline=0.1, effect=0.0)
 
 
 def _rate(**changes: object) -> float:
     design = {name: getattr(AA, name) for name in AA.__slots__} | changes
-    return simulate(SimulatedDesign(**design), replications=8000, seed=3).claim_rate
+    return simulate(DailyDesign(**design), replications=8000, seed=3).claim_rate
 
 
 def test_aa__fixed_test_read_daily__calls_a_fifth() -> None:
@@ -31,7 +31,7 @@ def test_aa__bayes_without_care__is_peeking_too() -> None:
 
 
 def test_effect__early_stops__are_biased_upward_and_reported() -> None:
-    outcome = simulate(SimulatedDesign(2100, 14, 0.1, 0.01, "pocock"), replications=8000)
+    outcome = simulate(DailyDesign(2100, 14, 0.1, 0.01, "pocock"), replications=8000)
     assert outcome.mean_claimed_effect is not None
     assert outcome.mean_claimed_effect > 0.012
     assert sum(outcome.stop_days) == pytest.approx(1)
@@ -45,7 +45,7 @@ def test_seed__same__same_digits() -> None:
 
 
 def test_shortcuts__last_look__are_the_public_tests() -> None:
-    design = SimulatedDesign(1000, 5, 0.2, 0.05, "always_valid")
+    design = DailyDesign(1000, 5, 0.2, 0.05, "always_valid")
     effects, errors = _paths(design, 3, np.random.default_rng(1))
     rng = np.random.default_rng(1)
     control, treatment = (rng.binomial(500, rate, (3, 5)).sum(axis=1) for rate in (0.2, 0.25))

@@ -9,23 +9,22 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from experiments.statistics.srm import SrmTest, srm_test
+from experiments.statistics.srm import CROSSOVER_WARNING_SHARE, SrmTest, srm_test
 from experiments.statistics.summaries import Moments, Proportion
 
 CONVERSION_WINDOW = timedelta(days=7)
 LATE_ALLOWANCE = timedelta(days=7)
-CROSSOVER_WARNING_SHARE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Exposure:
+class ReferenceExposure:
     user: str
     variant: str
     time: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Conversion:
+class ReferenceConversion:
     """An event; `value` None is 0 for sums, and still converts its user."""
 
     event_id: str
@@ -36,7 +35,7 @@ class Conversion:
 
 
 @dataclass(frozen=True, slots=True)
-class Phase:
+class ReferencePhase:
     """Exposures in [start, end) count; a changed split, targeting or salt opens another phase."""
 
     start: datetime
@@ -101,9 +100,9 @@ class _User:
 
 
 def analyse_phase(
-    exposures: Iterable[Exposure],
-    conversions: Iterable[Conversion],
-    phase: Phase,
+    exposures: Iterable[ReferenceExposure],
+    conversions: Iterable[ReferenceConversion],
+    phase: ReferencePhase,
     bots: AbstractSet[str] = frozenset(),
     *,
     complete_by: datetime | None = None,
@@ -118,20 +117,20 @@ def analyse_phase(
     users = _first_exposures(exposures, phase)
     known = set(phase.variants)
     strangers = {name for name, user in users.items() if not user.variants <= known}
-    people = {name: user for name, user in users.items() if name not in bots and name not in strangers}
-    crossed = {name for name, user in people.items() if len(user.variants) > 1}
-    is_open = _open_users(people, phase, complete_by)
-    totals, late, repeated = _user_totals(conversions, people, phase)
+    counted = {name: user for name, user in users.items() if name not in bots and name not in strangers}
+    crossed = {name for name, user in counted.items() if len(user.variants) > 1}
+    is_open = _open_users(counted, phase, complete_by)
+    totals, late, repeated = _user_totals(conversions, counted, phase)
 
     def arms(names: Iterable[str]) -> tuple[ArmTotals, ...]:
         by_variant: dict[str, list[str]] = {variant: [] for variant in phase.variants}
         for name in names:
-            by_variant[people[name].variant].append(name)
+            by_variant[counted[name].variant].append(name)
         return tuple(_arm(variant, members, totals) for variant, members in by_variant.items())
 
-    included = [name for name in people if name not in is_open]
+    included = [name for name in counted if name not in is_open]
     steady = [name for name in included if name not in crossed]
-    share = len(crossed) / len(people) if people else None
+    share = len(crossed) / len(counted) if counted else None
     return PhaseTotals(
         arms=arms(steady),
         intention_to_treat=arms(included),
@@ -139,21 +138,21 @@ def analyse_phase(
             n=len(crossed),
             share=share,
             is_warning=share is not None and share > CROSSOVER_WARNING_SHARE,
-            first_variant=_split(phase, [people[name].variant for name in crossed]),
+            first_variant=_split(phase, [counted[name].variant for name in crossed]),
         ),
         n_bots=sum(name in bots for name in users),
         n_late_events=late,
         n_repeated_events=repeated,
         n_incomplete=len(is_open),
         n_unknown_variant=sum(name not in bots for name in strangers),
-        srm=_split(phase, [people[name].variant for name in people if name not in crossed]),
+        srm=_split(phase, [counted[name].variant for name in counted if name not in crossed]),
         srm_with_bots=_split(
             phase, [user.variant for name, user in users.items() if len(user.variants) == 1 and name not in strangers]
         ),
     )
 
 
-def _first_exposures(exposures: Iterable[Exposure], phase: Phase) -> dict[str, _User]:
+def _first_exposures(exposures: Iterable[ReferenceExposure], phase: ReferencePhase) -> dict[str, _User]:
     users: dict[str, _User] = {}
     for exposure in exposures:
         if not phase.start <= exposure.time < phase.end:
@@ -165,18 +164,18 @@ def _first_exposures(exposures: Iterable[Exposure], phase: Phase) -> dict[str, _
     return users
 
 
-def _open_users(people: dict[str, _User], phase: Phase, complete_by: datetime | None) -> set[str]:
+def _open_users(counted: dict[str, _User], phase: ReferencePhase, complete_by: datetime | None) -> set[str]:
     if complete_by is None:
         return set()
-    return {name for name, user in people.items() if _closes_at(user, phase) > complete_by}
+    return {name for name, user in counted.items() if _closes_at(user, phase) > complete_by}
 
 
-def _closes_at(user: _User, phase: Phase) -> datetime:
+def _closes_at(user: _User, phase: ReferencePhase) -> datetime:
     return phase.freezes_at if phase.window is None else min(user.first + phase.window, phase.freezes_at)
 
 
 def _user_totals(
-    conversions: Iterable[Conversion], users: dict[str, _User], phase: Phase
+    conversions: Iterable[ReferenceConversion], users: dict[str, _User], phase: ReferencePhase
 ) -> tuple[dict[str, float], int, int]:
     """Total per user with at least one counted event, late events of exposed users, and repeated copies."""
     totals: dict[str, float] = {}
@@ -209,5 +208,5 @@ def _arm(variant: str, members: Sequence[str], totals: dict[str, float]) -> ArmT
     )
 
 
-def _split(phase: Phase, first_variants: Sequence[str]) -> SrmTest:
+def _split(phase: ReferencePhase, first_variants: Sequence[str]) -> SrmTest:
     return srm_test([first_variants.count(variant) for variant in phase.variants], phase.weights)

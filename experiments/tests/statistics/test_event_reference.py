@@ -4,23 +4,29 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from experiments.statistics.events import Conversion, Exposure, Phase, PhaseTotals, analyse_phase
+from experiments.statistics.event_reference import (
+    PhaseTotals,
+    ReferenceConversion,
+    ReferenceExposure,
+    ReferencePhase,
+    analyse_phase,
+)
 
 START = datetime(2025, 3, 1, tzinfo=UTC)
-PHASE = Phase(START, START + timedelta(days=14), ("control", "treatment"), (0.5, 0.5))
+PHASE = ReferencePhase(START, START + timedelta(days=14), ("control", "treatment"), (0.5, 0.5))
 
 
 def _at(days: float) -> datetime:
     return START + timedelta(days=days)
 
 
-def _seen(user: str, variant: str = "control", days: float = 0.0) -> Exposure:
-    return Exposure(user, variant, _at(days))
+def _seen(user: str, variant: str = "control", days: float = 0.0) -> ReferenceExposure:
+    return ReferenceExposure(user, variant, _at(days))
 
 
-def _event(user: str, days: float, value: float | None = 1.0, *, received: float | None = None) -> Conversion:
+def _event(user: str, days: float, value: float | None = 1.0, *, received: float | None = None) -> ReferenceConversion:
     arrival = _at(days if received is None else received)
-    return Conversion(f"{user}@{days}", user, _at(days), value, arrival)
+    return ReferenceConversion(f"{user}@{days}", user, _at(days), value, arrival)
 
 
 def _control(totals: PhaseTotals) -> tuple[int, int, float]:
@@ -37,7 +43,7 @@ def test_window__event_time__counts_from_first_exposure_until_the_window_closes(
 
 
 def test_window__late_exposure__is_cut_at_the_freeze() -> None:
-    long = Phase(PHASE.start, PHASE.end, PHASE.variants, PHASE.weights, window=timedelta(days=30))
+    long = ReferencePhase(PHASE.start, PHASE.end, PHASE.variants, PHASE.weights, window=timedelta(days=30))
     totals = analyse_phase([_seen("u", days=13)], [_event("u", 20.9), _event("u", 21.0)], long)
     assert _control(totals) == (1, 1, 1.0)
 
