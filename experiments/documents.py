@@ -1,4 +1,4 @@
-"""The shapes of metrics and experiments: the resources of API.md, and the section that a flag's document carries."""
+"""Metrics and experiments as the API answers them, and the section of a flag's document for an experiment."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -32,7 +32,7 @@ def metric_resource(metric: Metric) -> dict[str, Any]:
 
 
 def experiment_resource(experiment: Experiment) -> dict[str, Any]:
-    """Return the experiment in the words of API.md; `phase`, `decision` and dates beside its fields."""
+    """The experiment as the API answers it."""
     metrics = list(experiment.metrics.all())
     phases = list(experiment.phases.all())
     analysis: dict[str, Any] = {
@@ -80,7 +80,7 @@ def experiment_resource(experiment: Experiment) -> dict[str, Any]:
 
 
 def stored_result_resource(row: ExperimentResult) -> StoredResultPoint:
-    """One point of the series: where a result came from, and the figures that are drawn over time."""
+    """One point of the time series: the origin of a result, and the figures that charts show over time."""
     payload: Results = row.payload
     ratio = payload["srm"]
     shown: RatioSummary = {
@@ -108,9 +108,9 @@ def stored_result_resource(row: ExperimentResult) -> StoredResultPoint:
 
 
 def experiment_section(experiment: Experiment, ranges: Sequence[Sequence[int]] | None = None) -> dict[str, Any]:
-    """The part of the flag's document that evaluators read; only while the experiment is running or paused.
+    """The part of the flag's document that evaluators read while the experiment is running or paused.
 
-    `ranges` are those of a shared layer; in a layer of its own an experiment takes the lowest buckets.
+    `ranges` are those of a shared layer. An experiment in a layer of its own takes the lowest buckets.
     """
     layer = experiment.layer
     return {
@@ -124,7 +124,7 @@ def experiment_section(experiment: Experiment, ranges: Sequence[Sequence[int]] |
 
 
 def split_of(config: FlagConfig, control_variant: str) -> dict[str, int]:
-    """Basis points that each of the flag's variants gets in an experiment; what no range covers is the control's."""
+    """Basis points of each variant of the flag. The control variant gets the buckets that no range covers."""
     weights = {variant["key"]: 0 for variant in config.flag.variants}
     weights |= buckets_by_variant(config.allocation)
     weights[control_variant] += 10_000 - sum(weights.values())

@@ -1,6 +1,6 @@
-"""Metrics, experiments with their phases, and the results that were stored; what may never be is a constraint here.
+"""Metrics, experiments with their phases, and stored results. Constraints hold what no service may ever break.
 
-A comparison with NULL satisfies a CHECK, so each says as well that the value is there.
+A comparison with NULL satisfies a CHECK, so each constraint also requires the value.
 """
 
 from django.contrib.postgres.fields import ArrayField
@@ -14,7 +14,7 @@ from tenancy.models import Environment, Project
 
 
 class Metric(models.Model):
-    """What is measured per user, out of the events of one name; a ratio divides by the events of another."""
+    """A measurement per user, from the events of one name. A ratio divides it by the events of another name."""
 
     class Goal(models.TextChoices):
         INCREASE = "increase", "Increase"
@@ -73,7 +73,7 @@ class Metric(models.Model):
 
 
 class Experiment(models.Model):
-    """A question about a flag in one environment. While it runs or pauses, the flag's document carries it."""
+    """A comparison of a flag's variants in one environment. A running or paused one is part of the flag's document."""
 
     class Status(models.TextChoices):
         DRAFT = "draft", "Draft"
@@ -194,7 +194,7 @@ class Experiment(models.Model):
 
 
 class ExperimentMetric(models.Model):
-    """A metric that is looked at beside the primary one, or watched: a guardrail with its margin and what it may do."""
+    """A secondary metric of an experiment, or a guardrail with its margin and its action."""
 
     class Role(models.TextChoices):
         SECONDARY = "secondary", "Secondary"
@@ -235,7 +235,7 @@ class ExperimentMetric(models.Model):
 
 
 class Phase(models.Model):
-    """A stretch of an experiment with one split, one targeting and one salt, analysed by itself."""
+    """A part of an experiment with one split, one targeting and one salt. Each phase is analysed by itself."""
 
     experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="phases")
     number = models.PositiveSmallIntegerField()
@@ -265,7 +265,7 @@ class Phase(models.Model):
 
 
 class ExperimentResult(models.Model):
-    """What was known at a moment, whole: enough to show it again, and to compute it again to the digit."""
+    """A result as it was computed. The row is enough to show it again, and to compute the same digits again."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="results")
@@ -294,7 +294,7 @@ class ExperimentResult(models.Model):
 
 
 class JobRun(models.Model):
-    """The last time a scheduled job looked at an experiment, for the console: when, how long, how it went."""
+    """The last run of a scheduled job on an experiment, for the console: its start, duration and outcome."""
 
     experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="job_runs")
     job = models.CharField(max_length=40)
@@ -311,7 +311,7 @@ class JobRun(models.Model):
 
 
 class Alarm(models.Model):
-    """Something a job found wrong in a phase, said once: the sample ratio, or a guardrail of one variant."""
+    """A fault that a job found in a phase, raised once: the sample ratio, or a guardrail of one variant."""
 
     class Kind(models.TextChoices):
         SRM = "srm", "Sample ratio"

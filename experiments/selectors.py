@@ -1,4 +1,4 @@
-"""Reading metrics, experiments and results: always from an environment that `tenancy.access` has handed out."""
+"""Reads of metrics, experiments and results. Environments and projects come from `tenancy.access`."""
 
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from tenancy.models import Environment, Project
 
 
 def environment_at(path: str) -> Environment:
-    """For commands, which act for the installation: by `organization/project/environment`. Raises NotFound."""
+    """Find an environment by `organization/project/environment`, for commands. Raises NotFound."""
     organization, _, rest = path.partition("/")
     project, _, key = rest.partition("/")
     found = (
@@ -36,7 +36,7 @@ def get_metric(project: Project, key: str) -> Metric:
 
 
 def with_parts(found: QuerySet[Experiment]) -> QuerySet[Experiment]:
-    """With what the resource and the results need, in three queries however many experiments there are."""
+    """Fetch what resources and results need with them. It takes three queries for any number of experiments."""
     return found.select_related(
         "config__flag", "layer", "primary_metric", "environment__project__organization"
     ).prefetch_related("metrics__metric", "phases")
@@ -45,7 +45,7 @@ def with_parts(found: QuerySet[Experiment]) -> QuerySet[Experiment]:
 def experiments(
     environment: Environment, *, status: str | None = None, flag_key: str | None = None, search: str | None = None
 ) -> QuerySet[Experiment]:
-    """The environment's experiments, youngest first."""
+    """The environment's experiments, newest first."""
     found = with_parts(Experiment.objects.filter(environment=environment))
     if status:
         found = found.filter(status=status)
@@ -57,7 +57,7 @@ def experiments(
 
 
 def get_experiment(environment: Environment, pk: str | UUID) -> Experiment:
-    """Raises NotFound, for something that is no id as well."""
+    """Raises NotFound, also for text that is no id."""
     wanted = _uuid(pk)
     experiment = experiments(environment).filter(pk=wanted).first() if wanted else None
     if experiment is None:
@@ -71,7 +71,7 @@ def running_experiments() -> QuerySet[Experiment]:
 
 
 def wanted_attributes() -> dict[tuple[int, str], list[str]]:
-    """What the running and paused experiments want kept with their exposures, by environment and key."""
+    """The attributes that running and paused experiments store with their exposures, by environment and key."""
     rows = Experiment.objects.filter(status__in=Experiment.SERVED).exclude(breakdowns=[])
     return {
         (environment_id, str(pk)): names
@@ -80,12 +80,12 @@ def wanted_attributes() -> dict[tuple[int, str], list[str]]:
 
 
 def stored_results(experiment: Experiment) -> QuerySet[ExperimentResult]:
-    """The time series of stored results, youngest first."""
+    """The time series of stored results, newest first."""
     return ExperimentResult.objects.filter(experiment=experiment).select_related("phase")
 
 
 def get_stored_result(experiment: Experiment, pk: str | UUID) -> ExperimentResult:
-    """Raises NotFound, for something that is no id as well."""
+    """Raises NotFound, also for text that is no id."""
     wanted = _uuid(pk)
     row = stored_results(experiment).filter(pk=wanted).first() if wanted else None
     if row is None:

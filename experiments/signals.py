@@ -1,4 +1,4 @@
-"""What experiments announce upward, inside the transaction of the change: webhooks and the console connect to it."""
+"""Signals for the apps above, sent inside the transaction of the change."""
 
 from django.dispatch import Signal
 

@@ -1,6 +1,6 @@
-"""Celery's entry points: a dispatcher by the clock and one task per experiment, so that one failure stops no other.
+"""Celery tasks: scheduled dispatchers, and one task per experiment, so that one failure stops no other experiment.
 
-A task that was killed runs again (late acknowledgement), and does nothing twice.
+A killed task runs again (late acknowledgement). Running twice has the same effect as running once.
 """
 
 from celery import shared_task

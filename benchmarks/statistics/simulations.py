@@ -9,7 +9,7 @@ from scipy import special
 
 from experiments.statistics import always_valid, cuped, group_sequential, means, proportions, quantiles, ratios, srm
 from experiments.statistics.power import sample_size_proportions
-from experiments.statistics.simulation import Outcome, DailyDesign, simulate
+from experiments.statistics.simulation import DailyDesign, Outcome, simulate
 from experiments.statistics.summaries import Moments, PairedMoments, Proportion
 
 Z99 = 3.0

@@ -1,4 +1,4 @@
-"""From an experiment's events to its results: window, summaries, comparisons, sample ratio, a recommendation."""
+"""Computes an experiment's results from its events: summaries, comparisons, sample ratio, recommendation."""
 
 from experiments.analysis.report import ComputedResults, analyse, results_for
 from experiments.analysis.window import Window, window_of

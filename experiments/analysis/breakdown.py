@@ -1,4 +1,4 @@
-"""The primary metric within segments of an attribute: corrected for being many, and never a decision by itself."""
+"""The primary metric in segments of an attribute. P-values are corrected for many segments; none is a decision."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from experiments.payloads import Breakdown, SegmentComparison, SegmentResult
 from experiments.statistics.multiplicity import benjamini_hochberg
 from tenancy.errors import Invalid
 
-# How many users carried each value, or none (None); and the metric among the users of some values.
+# The number of users by the value they carried (None: no value), and a function that measures some values.
 _Found = tuple[dict[str | None, int], Callable[[list[str]], dict[str, Measure]]]
 MOST_SEGMENTS = 10
 _LONGEST_NAME = 100

@@ -1,10 +1,10 @@
-"""Each variant against the control, for one role's metrics together: tests, intervals, posteriors, one correction."""
+"""Each variant against the control, for the metrics of one role: tests, intervals, posteriors and one correction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from experiments.analysis.arms import Measure
-from experiments.analysis.looks import Look, PreviousLooks, bound_at, running_minimum, tuned_users
+from experiments.analysis.looks import Look, PreviousLooks, bound_at, smallest_over_looks, tuned_users
 from experiments.analysis.methods import METHODS
 from experiments.analysis.metric_types import metric_type
 from experiments.models import Experiment, Metric
@@ -16,7 +16,7 @@ from experiments.statistics.multiplicity import adjust
 
 @dataclass(frozen=True, slots=True)
 class MetricAtLook:
-    """A metric's measure over everybody, and over those whom this moment's look may use (None: there is no look)."""
+    """A metric measured over all users, and over the users that the present look may use (None: there is no look)."""
 
     measure: Measure
     look: Look | None = None
@@ -41,12 +41,12 @@ def compare_all(
     role: str,
     correction: str,
 ) -> tuple[list[ComparisonResult], list[str]]:
-    """Return a comparison per metric and variant, and the caveats; `correction` is over all of them together.
+    """Return a comparison per metric and variant, and the caveats; `correction` covers all of them together.
 
     Always-valid p-values are the smallest of this look and the `previous` ones; intervals are this look's.
     """
     pairs = [(entry, key) for entry in metrics for key in entry.measure.arms if key != control]
-    # Decisions on the primary metric split alpha between the arms; secondary ones go by corrected p-values alone.
+    # The primary metric splits alpha between the arms. Secondary metrics use corrected p-values alone.
     is_split = role == "primary" and correction != Experiment.Correction.NONE
     alpha = experiment.alpha / max(1, len(pairs)) if is_split else experiment.alpha
     fixed = [
@@ -58,7 +58,7 @@ def compare_all(
     notes = []
     for (entry, key), once, often in zip(pairs, fixed, sequential, strict=True):
         looks = previous.get((entry.measure.metric.key, key), ())
-        often.p_value, note = running_minimum(looks, often.p_value, once.diff)
+        often.p_value, note = smallest_over_looks(looks, often.p_value, once.diff)
         notes.append(note)
     is_always_valid = experiment.method == Experiment.Method.ALWAYS_VALID
     raw = [item.p_value for item in (sequential if is_always_valid else fixed)]
@@ -136,7 +136,7 @@ def _sequential(experiment: Experiment, entry: MetricAtLook, control: str, key: 
         pair, everybody = arm_c.users + arm_t.users, sum(arm.users for arm in weights.values())
         tuned = tuned_users(experiment) * pair / everybody
         sequence = asymptotic_sequence(diff, se, pair, tuned, alpha=alpha)
-        # The p-value is for the whole alpha; the correction over arms comes after.
+        # The p-value uses the whole alpha; the correction over arms follows later.
         whole = asymptotic_sequence(diff, se, pair, tuned, alpha=experiment.alpha)
         return _Sequential(_pair(sequence.ci_low, sequence.ci_high), whole.p_value, None, sequence.reason)
     interval = repeated_interval(diff, se, bound_at(entry.look, alpha=alpha, spending=spending))

@@ -1,4 +1,4 @@
-"""Treatment against control for one metric, whatever its type; each metric type says by which method."""
+"""The effect of a treatment against the control. Each metric type computes it by its own method."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""A quantile of single events' values, with what tells how much the events of one user resemble each other."""
+"""A quantile of the values of single events, with the sums that measure how alike the events of one user are."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ _NONE = QuantileSummary(0, 0.0, 0.0, 0.0)
 
 
 def quantile_of_rows(rows: Rows | None, level: float) -> QuantileSummary:
-    """From the storage's distribution of events; None where a variant has no user."""
+    """From the store's distribution of events; None is a variant without users."""
     if rows is None or not rows.size:
         return _NONE
     n, estimate, low, high = _quantiles(np.repeat(rows["value"], rows["events"]), level)

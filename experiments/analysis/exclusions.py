@@ -1,4 +1,4 @@
-"""What leaving users out does to a result: bots to the sample ratio, users of several variants to the figures."""
+"""The effect of leaving users out: bots on the sample ratio, users of several variants on the figures."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ _NOT_ALL_HERE = "not all of the bots' raw events are here any more"
 
 
 def ratio_with_bots(data: WindowData, exposures: ExposureSummary) -> RatioWithBots:
-    """The overall sample ratio before bots were left out: each bot counts in the variant it saw first.
+    """The overall sample ratio with bots included. Each bot counts in the variant that it saw first.
 
     Figures are null, with a `reason`, where raw events have been dropped that the counts rest on.
     """
     weights = data.window.phase.weights
     bots = _bots_by_first_variant(data) if exposures.bots else Counter()
-    # During a pause nobody is enrolled, so there fewer are found than the storage counts.
+    # Bots first seen during a pause are not enrolled, so then there are fewer than the store counts.
     if sum(bots.values()) != exposures.bots and not data.pauses:
         return {"observed": None, "chiSquare": None, "pValue": None, "warning": None, "reason": _NOT_ALL_HERE}
     observed = {key: exposures.users.get(key, 0) + bots[key] for key in weights}
@@ -35,7 +35,7 @@ def ratio_with_bots(data: WindowData, exposures: ExposureSummary) -> RatioWithBo
 
 
 def bot_caveats(before: RatioWithBots, ratio: SampleRatio) -> list[str]:
-    """Say where the verdict on the split depends on the bots: they react to a variant, or the rules catch one arm's."""
+    """Caveats where the bots decide the verdict on the split: bots prefer a variant, or the bot rules do."""
     if before["warning"] is None or before["warning"] == ratio.is_warning:
         return []
     if ratio.is_warning:
@@ -82,6 +82,6 @@ def by_first_variant(
 
 
 def _bots_by_first_variant(data: WindowData) -> Counter[str]:
-    """Units all of whose exposures in the window are flagged, each once."""
+    """Units whose exposures in the window are all flagged, by the variant that they saw first."""
     experiment, window, pauses = data.experiment, data.window, data.pauses
     return Counter(bots_first_seen(experiment.environment_id, experiment.key, window.since, window.until, pauses))

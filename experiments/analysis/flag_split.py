@@ -1,4 +1,4 @@
-"""Who got which variant of a flag in a window, and whether in the proportions that its configuration promised."""
+"""Exposures of a flag by variant in a window, and whether they are in the proportions of its configuration."""
 
 import math
 from collections.abc import Mapping
@@ -18,13 +18,13 @@ from flags.models import FlagConfig
 from flags.versions.history import flag_changes
 
 DEFAULT_WINDOW = "7d"
-# Of a flag's document, what cannot move a unit from one variant to another.
+# Fields of a flag's document that cannot move a unit to another variant.
 _NO_PART_IN_THE_SPLIT = frozenset({"version", "metadata"})
 
 
 @dataclass(frozen=True, slots=True)
 class _PromisedSplit:
-    """Shares (0 to 1) by variant that have applied since then; None, and why, where no shares are promised."""
+    """Shares (0 to 1) by variant since that moment. They are None, with a reason, where no shares are configured."""
 
     since: datetime
     shares: Mapping[str, float] | None
@@ -41,7 +41,7 @@ def exposures_resource(config: FlagConfig, window: str | None, *, now: datetime 
     since, until = bounds(window or DEFAULT_WINDOW, moment)
     found = _found(config, since, until, moment)
     keys = [variant["key"] for variant in config.flag.variants]
-    # A variant that is no more may still have been seen.
+    # Exposures may name a variant that the flag no longer has.
     keys += sorted(found.keys() - set(keys))
     split = _split(config, since, until)
     counted = found if split.since <= since else _found(config, split.since, until, moment, is_exact=True)
@@ -73,7 +73,7 @@ def _found(
 
 
 def _split(config: FlagConfig, since: datetime, until: datetime) -> _PromisedSplit:
-    """The split in force at the end of the window, and since when, looking back as far as the window goes."""
+    """The split at the end of the window, and the moment within the window since which it applies."""
     steps = flag_changes(config.environment, config.flag.key).filter(created_at__lt=until)
     current: dict[str, Any] | None = None
     began = since
@@ -107,7 +107,7 @@ def _are_alike(document: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def _sample_ratio(split: _PromisedSplit, users: Mapping[str, int]) -> FlagRatio:
-    """`expected` and `observed` in users; null with a reason where the ratio cannot be judged."""
+    """`expected` and `observed` count users. They are None, with a reason, where the ratio cannot be tested."""
     if split.shares is None:
         return _not_judged(split)
     shares = [split.shares.get(key, 0.0) for key in users]

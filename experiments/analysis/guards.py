@@ -1,4 +1,4 @@
-"""Guardrails: is it shown that nothing got worse by the margin, and is harm shown already.
+"""Guardrails: whether the data show harm, and whether they show that harm is below the margin.
 
 To pass is to show that harm stays below the margin (one-sided, as planned before the start). To be violated is a
 different claim, made while the experiment runs and read every ten minutes, so it rests on a confidence sequence.
@@ -23,7 +23,7 @@ _NOTHING_YET = "an arm has nothing to compare yet"
 def judge(
     experiment: Experiment, use: ExperimentMetric, measure: Measure, *, control: str
 ) -> tuple[list[GuardrailResult], list[str]]:
-    """Return one judgement per variant; `status`: pass, violated or undecided."""
+    """Return one judgement per variant, and the caveats."""
     judgements: list[GuardrailResult] = []
     caveats: list[str] = [f"Guardrail {use.metric.key}: {note}." for note in measure.notes]
     margin = (use.margin_percent or 0.0) / 100
@@ -80,7 +80,7 @@ def _verdict(base: Estimate, other: Estimate, lift: Lift, margin: float, worse: 
 
 
 def _is_violated(experiment: Experiment, lift: Lift, users: int, margin: float, worse: int) -> bool:
-    """Worse than the control beyond chance at every look together, and by more than the margin as it stands."""
+    """Whether it is worse than the control beyond chance over all looks, and by more than the margin now."""
     if lift.lift is None or lift.se is None:
         return False
     sequence = asymptotic_sequence(lift.lift, lift.se, users, tuned_users(experiment), alpha=GUARDRAIL_ALPHA, sides=1)

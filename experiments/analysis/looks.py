@@ -1,4 +1,4 @@
-"""When a running experiment may be looked at for a decision, whose data a look may use, and what looks showed before.
+"""Looks at a running experiment for a decision: their times, the users they may use, and what earlier ones showed.
 
 The calendar sets the looks, one at each midnight (UTC). A look sees only users whose conversion window is complete.
 """
@@ -15,7 +15,8 @@ from experiments.models import Experiment, ExperimentResult
 from experiments.payloads import ComparisonResult
 from experiments.statistics.group_sequential import boundaries
 
-# N* of the confidence sequence where no size was planned: where it is tightest. Fixed, so nobody tunes it later.
+# N* of the confidence sequence where no size is planned: the users at which it is tightest. It is a constant, so
+# that nobody can tune it after looking at the data.
 DEFAULT_TUNED_USERS = 10_000
 _DAY = timedelta(days=1)
 
@@ -39,7 +40,7 @@ def tuned_users(experiment: Experiment) -> int:
 def look_of(
     experiment: Experiment, window: Window, exposures: ExposureSummary, conversion_window: timedelta
 ) -> tuple[Look | None, str | None]:
-    """Return this moment's look, or None with the reason why no sequential statement can be made."""
+    """Return the present look, or None with the reason why no sequential statement is possible."""
     if window.since != window.phase.started_at:
         return None, "sequential statements are about the phase from its start; leave the window out"
     if METHODS[experiment.method].spending is None:
@@ -55,7 +56,7 @@ def look_of(
             continue
         found = Look(cutoff, (*(found.fractions if found else ()), fraction))
         if fraction >= 1:
-            # The plan is fulfilled: this look spends what is left, and nothing after it may decide.
+            # The planned users are there. This look spends the rest of alpha, and later looks decide nothing.
             break
     return found, None if found else "no user's conversion window was complete at the last midnight"
 
@@ -87,7 +88,7 @@ def _floor(moment: datetime) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class PreviousLook:
-    """One comparison at a stored look: its own p-value, and the difference as it stood."""
+    """One comparison at a stored look: its own p-value and its difference."""
 
     at: datetime
     p_value: float
@@ -100,7 +101,7 @@ PreviousLooks = Mapping[tuple[str, str], Sequence[PreviousLook]]
 def previous_looks(experiment: Experiment, window: Window) -> PreviousLooks:
     """The stored looks of the phase before the window's end, by metric and variant; none for the other methods.
 
-    Only looks that were really made and kept count: a result computed again finds the same ones.
+    Only stored looks count, so a result that is computed again finds the same ones.
     """
     found: dict[tuple[str, str], list[PreviousLook]] = defaultdict(list)
     if experiment.method != Experiment.Method.ALWAYS_VALID or window.since != window.phase.started_at:
@@ -116,13 +117,13 @@ def previous_looks(experiment: Experiment, window: Window) -> PreviousLooks:
     return found
 
 
-def running_minimum(
+def smallest_over_looks(
     looks: Sequence[PreviousLook], p_value: float | None, diff: float | None
 ) -> tuple[float | None, str | None]:
     """The running minimum, and a note where a previous look made it.
 
-    Looks at which the difference pointed the other way are left out: a claim is about a direction, and leaving looks
-    out only makes the minimum larger.
+    Looks with the opposite direction of the difference are left out, because a claim has a direction. Leaving looks
+    out can only make the minimum larger.
     """
     if p_value is None or diff is None:
         return p_value, None

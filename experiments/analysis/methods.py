@@ -1,4 +1,4 @@
-"""The analysis methods of an experiment, and how the statistics know each; a further one is a line here."""
+"""The analysis methods of an experiment, and the names that the statistics have for them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a result rests on: the configuration versions, how fresh the data was, and which code computed it."""
+"""The origin of a result: configuration versions, the watermark of its data, and the version of the code."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def config_versions(experiment: Experiment, window: Window) -> list[int]:
-    """The environment's versions at which the flag's own configuration changed, from the phase's opening on."""
+    """The environment's versions at which the flag's configuration changed, from the opening of the phase."""
     opened = window.phase.config_version
     later = _changes(experiment, window).filter(version__gt=opened)
     return [opened, *later.values_list("version", flat=True)]
@@ -71,7 +71,7 @@ def _changes(experiment: Experiment, window: Window) -> QuerySet[Change]:
 
 
 def watermark(experiment: Experiment, window: Window, event_names: list[str]) -> datetime | None:
-    """When the youngest event that the figures rest on was received; None before the first."""
+    """When the last event behind the figures was received; None before the first."""
     return last_received(
         experiment.environment_id, experiment.key, window.since, window.until, event_names, window.deadline
     )
@@ -79,7 +79,7 @@ def watermark(experiment: Experiment, window: Window, event_names: list[str]) ->
 
 @cache
 def code_version() -> str:
-    """A hash over the source of the analysis and the statistics: the same text computes the same digits."""
+    """A hash of the source of the analysis and the statistics: the same source computes the same digits."""
     digest = hashlib.sha256()
     for path in sorted([*_PACKAGE.glob("analysis/**/*.py"), *_PACKAGE.glob("statistics/*.py")]):
         digest.update(path.name.encode())
@@ -88,7 +88,7 @@ def code_version() -> str:
 
 
 def digest_of(payload: Results) -> str:
-    """SHA-256 of the payload as canonical JSON, without what people may rename or decide afterwards."""
+    """SHA-256 of the payload as canonical JSON, without fields of the experiment that may change afterwards."""
     header = {name: value for name, value in payload["experiment"].items() if name not in _MAY_CHANGE_LATER}
     text = json.dumps({**payload, "experiment": header}, sort_keys=True, separators=(",", ":"), cls=DjangoJSONEncoder)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What to do, in plain words, with the reasons: keep running, ship, stop, or do not trust; sample ratio first."""
+"""The recommendation, with reasons: keep running, ship, stop, or do not trust. The sample ratio comes first."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ DO_NOT_TRUST = "do_not_trust"
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the recommendation is made of."""
+    """The inputs of a recommendation."""
 
     experiment: Experiment
     window: Window
@@ -28,7 +28,6 @@ class Evidence:
 
 
 def recommend(evidence: Evidence) -> Recommendation:
-    """Return `{action, variant, text, reasons}`."""
     ratio = evidence.ratio
     if not evidence.users:
         return _say(KEEP_RUNNING, "Keep running: no user has been seen yet.", [])
@@ -123,7 +122,7 @@ def _words(evidence: Evidence, item: ComparisonResult) -> str:
 def _certainty(evidence: Evidence, item: ComparisonResult) -> str:
     if item["significant"]:
         return "beyond chance"
-    # A p-value for one look may be small here and still be what looking often brings about.
+    # The p-value of a single look may be small here by chance, because looking often makes that likely.
     is_fixed = evidence.experiment.method == Experiment.Method.FIXED
     return "not beyond chance" if is_fixed else "not beyond what chance gives where one looks more than once"
 

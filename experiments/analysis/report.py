@@ -1,4 +1,4 @@
-"""The whole result of an experiment, in the API's words."""
+"""The whole result of an experiment, as the API answers it."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ from experiments.selectors import guardrails, secondary_metrics
 
 @dataclass(frozen=True, slots=True)
 class ComputedResults:
-    """A computed result: the API's payload, and what the stored row and the jobs need beside it."""
+    """A computed result: the API's payload, and further parts for the stored row and the jobs."""
 
     window: Window
     payload: Results
@@ -61,7 +61,7 @@ def analyse(experiment: Experiment, window: Window) -> ComputedResults:
     comparisons, caveats = compare_all(
         experiment, [primary], previous, control=control, role="primary", correction=experiment.correction
     )
-    # Any of several secondary metrics may mislead; the share of false claims among them is what is kept small.
+    # Secondary metrics are many, so the share of false claims among them is controlled.
     lenient = Experiment.Correction.BENJAMINI_HOCHBERG
     further, more = compare_all(
         experiment,
@@ -109,7 +109,7 @@ def analyse(experiment: Experiment, window: Window) -> ComputedResults:
         "excluded": {
             "bots": exposures.bots,
             "crossovers": exposures.crossovers,
-            # Until the results freeze nothing is late: what has not come yet may still come.
+            # Before the results freeze no event is late, because missing events may still arrive.
             "late": primary.measure.late if window.is_frozen else 0,
         },
         "sensitivity": {"byFirstVariant": exclusions.by_first_variant(data, arms, ratio)},
@@ -130,7 +130,7 @@ def analyse(experiment: Experiment, window: Window) -> ComputedResults:
 
 
 def _arms(experiment: Experiment, window: Window) -> list[str]:
-    """The variants that the phase's split gives somebody, the control first."""
+    """The variants with a share of the phase's split, the control first."""
     weights = window.phase.weights
     control = experiment.control_variant
     return [control, *(key for key in weights if weights[key] and key != control)]

@@ -1,4 +1,4 @@
-"""Did users arrive in the proportions the split promised: over the whole window, by day, and sequentially."""
+"""Tests of the sample ratio: over the whole window, by day, and sequentially."""
 
 import math
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _PLANNED_DAYS = 14
 
 @dataclass(frozen=True, slots=True)
 class SampleRatio:
-    """`payload` is the API's; the rest is what the recommendation and the jobs go by."""
+    """`payload` is the API's; the recommendation and the jobs read the rest."""
 
     payload: RatioResult
     is_warning: bool
@@ -31,7 +31,7 @@ class SampleRatio:
 
 
 def sample_ratio(window: Window, exposures: ExposureSummary) -> SampleRatio:
-    """Test the first exposures against the phase's own weights; a day that is not over is shown and never judged."""
+    """Test the first exposures against the phase's weights. A day that is not over is shown and not tested."""
     weights = window.phase.weights
     variants = list(weights)
     shares = [float(weights[key]) for key in variants]

@@ -1,4 +1,4 @@
-"""Which stretch of time, and which phase, a result is about."""
+"""The window of a result: a stretch of time in one phase."""
 
 import re
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _REMEDY = (
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Exposures in [since, until) of one phase; `now` is when it is looked at, and decides which days are complete."""
+    """Exposures in [since, until) of one phase. `now` is the moment of the analysis and decides which days are over."""
 
     phase: Phase
     since: datetime
@@ -33,22 +33,22 @@ class Window:
 
     @property
     def is_frozen(self) -> bool:
-        """The phase has ended, and so has the time in which its users' events count."""
+        """Whether the phase has ended, and the time has passed in which its users' events count."""
         return self.phase.ended_at is not None and self.now >= self.phase.ended_at + GRACE
 
     @property
     def deadline(self) -> datetime:
-        """Events count that happened and were received before it: now, and for good 7 days after the phase's end."""
+        """Events count that happened and were received before it: now, and at most 7 days after the phase's end."""
         return self.now if self.phase.ended_at is None else min(self.now, self.phase.ended_at + GRACE)
 
     @property
     def complete_days_until(self) -> datetime:
-        """The last midnight (UTC) in the window: days before it will not change any more."""
+        """The last midnight (UTC) in the window. Days before it are over."""
         return self.until.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def window_of(experiment: Experiment, text: str | None = None, *, now: datetime | None = None) -> Window:
-    """Read `?window=` (None: the whole of the latest phase). Raises Invalid, and Conflict before anything has started.
+    """Read `?window=` (None: the whole of the latest phase). Raises Invalid, and Conflict before the start.
 
     A window that reaches over several phases is about the last of them: phases are never mixed.
     """

@@ -1,4 +1,4 @@
-"""The shapes of API.md for metrics and experiments. They check form; meaning is decided by the services."""
+"""The API's shapes of metrics and experiments. Serializers check the form; services check the meaning."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Thin views: find the environment through the door, call a service or a selector, show the resource."""
+"""Thin views: find the environment, call a service or a selector, answer the resource."""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,4 +1,4 @@
-"""A flag's users of the last days with what each did, whatever variant it got: for planning, and for A/A checks."""
+"""Figures of a flag's users of the last days, for all variants together: for planning and for A/A checks."""
 
 from datetime import datetime, timedelta
 
@@ -11,7 +11,7 @@ from experiments.statistics.distributions import Floats
 
 
 def past_figures(environment_id: int, flag_key: str, metric: Metric, *, days: int, now: datetime) -> Floats | None:
-    """One figure for each user who saw the flag, from its first exposure in the time on; bots are left out.
+    """One figure for each user who saw the flag, counted from the first exposure in that time, without bots.
 
     None for a metric whose figure is no mean over users. Memory and time grow with the users and their events.
     """

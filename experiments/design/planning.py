@@ -1,4 +1,4 @@
-"""Before the start: how many users, how small an effect, how likely to see it, and how long at the current traffic."""
+"""Planning before the start: sample size, detectable effect, power, and duration at the current traffic."""
 
 import math
 from collections.abc import Mapping
@@ -21,12 +21,12 @@ from experiments.statistics.summaries import Moments
 from experiments.statistics.winsorising import winsorise
 from tenancy.errors import Invalid
 
-# What a pre-flight plans with where nobody said which change would matter.
+# The defaults that a pre-flight check plans with.
 PLANNED_LIFT = 0.1
 PLANNED_POWER = 0.8
 PLANNED_LOOKS = 14
 _RECENT = timedelta(days=7)
-# Users are read one by one; a start must not wait for millions of them.
+# Users are read one by one, and a start must not wait for millions of them.
 _MOST_USERS_READ = 200_000
 
 
@@ -60,7 +60,7 @@ class DurationEstimate:
 
 
 def estimate(experiment: Experiment) -> DurationEstimate:
-    """Users a day, baseline and days to see a relative change of a tenth, from the last 7 days of events."""
+    """Forecast users per day, baseline, and days to see a relative change of 10 %, from the last 7 days."""
     until = timezone.now()
     since = until - _RECENT
     traffic = events.flag_exposures(experiment.environment_id, experiment.config.flag.key, since, until)
@@ -83,7 +83,7 @@ def estimate(experiment: Experiment) -> DurationEstimate:
 
 
 def _past_users(experiment: Experiment, seen: int, now: datetime) -> Moments | None:
-    """The users of the last days as a metric of means sees them; None for others, and where they are too many."""
+    """Moments of the past users' figures; None for a metric without such figures, and for too many users."""
     metric = experiment.primary_metric
     if metric_type(metric).is_rate or not 1 < seen <= _MOST_USERS_READ:
         return None
@@ -108,7 +108,7 @@ def _users_needed(experiment: Experiment, model: PowerModel, population: Populat
 
 
 def _shares(experiment: Experiment) -> tuple[int, float]:
-    """The control's basis points, and how many users the smallest other variant has for each of the control's."""
+    """The control's basis points, and the ratio of the smallest other variant's basis points to them."""
     split = split_of(experiment.config, experiment.control_variant)
     control = split[experiment.control_variant]
     smallest = min(weight for key, weight in split.items() if weight and key != experiment.control_variant)
@@ -116,7 +116,7 @@ def _shares(experiment: Experiment) -> tuple[int, float]:
 
 
 def alpha_of_each(alpha: float, correction: str, treatments: int) -> float:
-    """The error rate that one of several treatments has to itself, as the correction leaves it in the worst case."""
+    """The error rate of one of several treatments that the correction leaves it in the worst case."""
     return alpha if correction == Experiment.Correction.NONE else alpha / max(1, treatments)
 
 
@@ -144,13 +144,13 @@ class _PowerInputs:
         return self.share / (1 - self.share)
 
     def arms(self, users: float) -> tuple[float, float]:
-        """Users of control and treatment that count as if one looked only once."""
+        """Users of control and treatment, reduced to those of a design with a single look."""
         effective = users / self.inflation
         return effective * (1 - self.share), effective * self.share
 
 
 def solve(form: Mapping[str, Any]) -> PowerAnswer:
-    """Answer `POST experiments/power`: of users (all arms), relative effect and power, the one that was left out."""
+    """Answer `POST experiments/power`: the missing one of users (all arms), relative effect and power."""
     inputs = _read(form)
     if inputs.users is None:
         return _solve_users(inputs)

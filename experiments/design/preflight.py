@@ -1,4 +1,4 @@
-"""What is looked at before an experiment starts: what is refused, what is warned of, how long it may take."""
+"""The checks before an experiment starts: refusals, warnings, and a forecast of its duration."""
 
 from dataclasses import dataclass, field
 
@@ -14,7 +14,7 @@ _SHORT_OF_USERS_DAYS = 60
 
 @dataclass(slots=True)
 class Preflight:
-    """`conflicts` and `problems` forbid the start; `warnings` are worth reading; `estimate` is None without traffic."""
+    """`conflicts` and `problems` forbid the start, `warnings` do not. `estimate` is None without traffic."""
 
     conflicts: list[Problem] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)

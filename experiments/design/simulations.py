@@ -1,4 +1,4 @@
-"""What a design would do before it is run, and what the tests do to a project's own users when nothing is different."""
+"""Simulations of a design, and A/A checks of the tests on a flag's own users."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -14,13 +14,13 @@ from experiments.analysis.metric_types import per_user_type
 from experiments.design.past_users import past_figures
 from experiments.models import Metric
 from experiments.statistics.distributions import Floats
-from experiments.statistics.simulation import Outcome, DailyDesign, Tally, tally
+from experiments.statistics.simulation import DailyDesign, Outcome, Tally, tally
 from experiments.statistics.summaries import Moments
 from tenancy.errors import Invalid
 from tenancy.models import Environment
 
 _FEWEST_USERS = 20
-# So many halves are drawn in one go: some 70 MB where each of a million users has another figure.
+# Splits that are drawn together: about 70 MB for a million users with distinct figures.
 _SPLITS_AT_ONCE = 8
 
 
@@ -34,7 +34,7 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """Runs of one design with its effect and without, to be added to more of them."""
+    """Runs of one design with its effect and without. Runs add up."""
 
     with_effect: Tally
     without: Tally
@@ -83,13 +83,13 @@ def run(
 
 
 def forecast(**design: Any) -> Forecast:
-    """`run` in one go, as rates and means."""
+    """As `run`, summarised as rates and means."""
     return run(**design).forecast
 
 
 @dataclass(frozen=True, slots=True)
 class NullCheck:
-    """Random halves of a flag's own users, tested against each other: at most alpha of them should look different."""
+    """Tests of random halves of a flag's users against each other. At most a share alpha should look different."""
 
     users: int
     replications: int
@@ -97,7 +97,7 @@ class NullCheck:
     alpha: float
 
     def __add__(self, more: "NullCheck") -> "NullCheck":
-        """Of the same users, split by another seed."""
+        """Add the tests of the same users with another seed."""
         alarms = self.false_positives + more.false_positives
         return NullCheck(self.users, self.replications + more.replications, alarms, self.alpha)
 
@@ -107,12 +107,12 @@ class NullCheck:
 
     @property
     def simulation_error(self) -> float:
-        """Of the rate if the test keeps its promise exactly."""
+        """The standard error of the rate, if the true rate is alpha."""
         return math.sqrt(self.alpha * (1 - self.alpha) / self.replications)
 
     @property
     def is_healthy(self) -> bool:
-        """Whether the rate is no more above alpha than three of its errors."""
+        """Whether the rate exceeds alpha by at most three standard errors."""
         return self.rate <= self.alpha + 3 * self.simulation_error
 
 
@@ -162,7 +162,7 @@ def split_at_random(
 
 
 def _random_halves(figures: Floats, replications: int, dice: np.random.Generator) -> Iterator[tuple[Moments, Moments]]:
-    """Yield control and treatment, each user in either by a coin of their own.
+    """Yield control and treatment. An independent fair coin assigns each user.
 
     Of users with the same figure only their number in the treatment counts, which is binomial; a bit decides for each
     of the others. So of the many who did nothing nobody is looked at twice.

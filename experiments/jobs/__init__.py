@@ -1,1 +1,1 @@
-"""Scheduled work on experiments, and when it ran."""
+"""Scheduled jobs on experiments, and their timetable."""

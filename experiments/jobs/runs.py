@@ -1,4 +1,4 @@
-"""What is done about experiments by the clock: idempotent jobs, one at a time for each experiment."""
+"""The scheduled jobs. They are idempotent, and each experiment has one job at a time."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -35,12 +35,12 @@ FAILED: Final = "failed"
 GONE: Final = "gone"
 NOTHING_YET: Final = "nothing yet: started after the last midnight"
 BUSY: Final = "busy: another process is at it"
-# Any constant will do that no other advisory lock of ours uses.
+# A constant that no other advisory lock of FlagShip uses.
 _LOCK_SPACE = 0x0E59E1
 
 
 def store_nightly(experiment_id: str | UUID, *, now: datetime | None = None) -> str:
-    """Store the results as of the last midnight (UTC) with their sample ratio; the same night again adds nothing."""
+    """Store the results as of the last midnight (UTC). A second run for the same night adds nothing."""
     midnight = _last_midnight(now)
 
     def work(experiment: Experiment) -> str:
@@ -56,9 +56,9 @@ def store_nightly(experiment_id: str | UUID, *, now: datetime | None = None) -> 
 
 
 def store_breakdowns(experiment_id: str | UUID, *, now: datetime | None = None) -> str:
-    """Keep what breakdowns need of the days up to the last midnight (UTC), so that they need not look at them again.
+    """Refresh the roll-ups that breakdowns read, for the days up to the last midnight (UTC).
 
-    Not in one transaction: whoever opens a phase, or erases a user, waits for one day of exposures at most.
+    Each day has a transaction of its own, so that opening a phase or erasing a user waits for one day at most.
     """
     pk, midnight = UUID(str(experiment_id)), _last_midnight(now)
     with _noted(BREAKDOWNS, pk) as note:
@@ -74,7 +74,7 @@ def store_breakdowns(experiment_id: str | UUID, *, now: datetime | None = None) 
 
 
 def watch(experiment_id: str | UUID, *, now: datetime | None = None) -> str:
-    """Look at guardrails and sample ratio, and act as configured: warn, pause or kill, as an act of the system's."""
+    """Check guardrails and sample ratio, and act as configured: warn, pause or kill. The system is the actor."""
 
     def work(experiment: Experiment) -> str:
         if experiment.status != Experiment.Status.RUNNING:
@@ -86,7 +86,7 @@ def watch(experiment_id: str | UUID, *, now: datetime | None = None) -> str:
 
 
 def keep_schedule(experiment_id: str | UUID, *, now: datetime | None = None) -> str:
-    """Start a draft whose date has come; pause a running one at its end, so that nobody new is taken in undecided."""
+    """Start a draft whose start date has passed, and pause a running experiment whose end date has passed."""
     moment = now or timezone.now()
     actor = system("experiment schedule")
 
@@ -109,7 +109,7 @@ def keep_schedule(experiment_id: str | UUID, *, now: datetime | None = None) -> 
 
 
 def free_layer(experiment_id: str | UUID) -> str:
-    """Give the buckets of an experiment that has rested long enough back to its layer."""
+    """Return the buckets of a completed experiment to its layer after the resting time."""
     actor = system("experiment schedule")
 
     def work(experiment: Experiment) -> str:
@@ -120,7 +120,7 @@ def free_layer(experiment_id: str | UUID) -> str:
 
 
 def rested_ids(now: datetime | None = None) -> list[str]:
-    """Completed experiments that still hold buckets of a layer, and whose events no longer count."""
+    """Completed experiments whose events no longer count and that still have buckets of a layer."""
     until = (now or timezone.now()) - GRACE
     resting = Experiment.objects.filter(status=Experiment.Status.COMPLETED, ended_at__lte=until, layer__isnull=False)
     holding = LayerSlot.objects.filter(experiment_id=OuterRef("pk"))
@@ -128,7 +128,7 @@ def rested_ids(now: datetime | None = None) -> list[str]:
 
 
 def nightly_ids(now: datetime | None = None) -> list[str]:
-    """Experiments whose figures may still change: served ones, and completed ones until their results are frozen."""
+    """Experiments whose figures may still change: running, paused, and completed before their results freeze."""
     since = (now or timezone.now()) - GRACE - timedelta(days=1)
     served = Experiment.objects.filter(status__in=Experiment.SERVED)
     ended = Experiment.objects.filter(status=Experiment.Status.COMPLETED, ended_at__gte=since)
@@ -136,7 +136,7 @@ def nightly_ids(now: datetime | None = None) -> list[str]:
 
 
 def broken_down_ids(now: datetime | None = None) -> list[str]:
-    """Those of `nightly_ids` that name breakdowns."""
+    """The experiments of `nightly_ids` that have breakdowns."""
     found = Experiment.objects.filter(pk__in=nightly_ids(now)).exclude(breakdowns=[])
     return [str(pk) for pk in found.order_by("pk").values_list("pk", flat=True)]
 
@@ -162,7 +162,7 @@ def _had_started(experiment: Experiment, moment: datetime) -> bool:
 
 
 def _raise_alarms(experiment: Experiment, report: ComputedResults) -> int:
-    """Raise what is new; at most one act per look, since a paused experiment cannot be paused again."""
+    """Raise the new alarms and return their number. A paused experiment is not paused again."""
     actor = system("experiment watch")
     raised = 0
     if report.ratio.is_alarming and experiment.status == Experiment.Status.RUNNING:
@@ -193,7 +193,7 @@ def _raise_alarms(experiment: Experiment, report: ComputedResults) -> int:
 
 
 def _alone(job: str, experiment_id: str | UUID, work: Callable[[Experiment], str]) -> str:
-    """Do the work unless somebody is at it: an advisory lock per experiment, held until the transaction ends."""
+    """Do the work unless another process does it. An advisory lock per experiment holds until the transaction ends."""
     pk = UUID(str(experiment_id))
     with _noted(job, pk) as note, transaction.atomic():
         with connection.cursor() as cursor:
@@ -210,7 +210,7 @@ def _alone(job: str, experiment_id: str | UUID, work: Callable[[Experiment], str
 
 @contextmanager
 def _noted(job: str, pk: UUID) -> Iterator[Callable[[Experiment, str], None]]:
-    """Gives what notes an outcome; a failure is noted, too."""
+    """Yield a function that records the outcome of a run. A failure is recorded as well."""
     began, started_at = time.monotonic(), timezone.now()
 
     def note(experiment: Experiment, outcome: str) -> None:
@@ -219,8 +219,7 @@ def _noted(job: str, pk: UUID) -> Iterator[Callable[[Experiment, str], None]]:
     try:
         yield note
     except Exception as error:
-        # Whatever went wrong took the note with it, and whoever looks at the jobs is to see it; unless it is the
-        # database that is away.
+        # The rollback removed any record of this run, so the failure is recorded anew, unless the database is down.
         with suppress(DatabaseError):
             failed = Experiment.objects.filter(pk=pk).first() if not connection.in_atomic_block else None
             if failed is not None:

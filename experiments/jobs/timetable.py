@@ -1,4 +1,4 @@
-"""When the jobs last went and when they go next: from their own notes and Celery's timetable."""
+"""When each job last ran and when it runs next, from the recorded runs and Celery's schedule."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from experiments.jobs import runs
 from experiments.models import Experiment, JobRun
 from tenancy.models import Environment
 
-# Which of the clock's tasks hands out each job.
+# The scheduled task that dispatches each job.
 TASKS: Final = {
     runs.NIGHTLY: "experiments.nightly",
     runs.BREAKDOWNS: "experiments.nightly",
@@ -22,13 +22,13 @@ TASKS: Final = {
     runs.SCHEDULE: "experiments.schedule",
     runs.FREE: "experiments.nightly",
 }
-# A clock that is this late has stopped.
+# A job that is this late counts as stopped.
 _LATE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """One job of one experiment: its last run (None: never), and the next (None: nothing is left for it to do)."""
+    """One job of one experiment: its last run (None: never), and its next (None: it has nothing left to do)."""
 
     job: str
     experiment: Experiment
@@ -42,7 +42,7 @@ class JobState:
 
 
 def job_states(environments: Iterable[Environment], *, now: datetime | None = None) -> list[JobState]:
-    """Every job that has gone, or is to go, for the environments' experiments; the youngest experiments first."""
+    """Every job that has run or will run for the environments' experiments, the newest experiments first."""
     moment = now or timezone.now()
     found = Experiment.objects.filter(environment__in=list(environments)).select_related("environment__project")
     states: list[JobState] = []
@@ -64,16 +64,16 @@ def job_states(environments: Iterable[Environment], *, now: datetime | None = No
 
 
 def next_run(job: str, after: datetime) -> datetime:
-    """The first time after that moment at which the clock hands the job out."""
+    """The first time after that moment at which the job is dispatched."""
     every = next(entry for entry in settings.CELERY_BEAT_SCHEDULE.values() if entry["task"] == TASKS[job])
     timetable = maybe_schedule(every["schedule"])
-    # Celery says how long is left from now on, which is a moment later each time it is asked.
+    # Celery answers the time that is left from now, so the same question has a slightly different answer each time.
     found = timetable.now() + timetable.remaining_estimate(after) + timedelta(seconds=0.5)
     return found.replace(microsecond=0)
 
 
 def _waits_since(experiment: Experiment, job: str, now: datetime) -> datetime | None:
-    """From when on the clock has had something to do for it, None if it has not."""
+    """Since when the job has something to do for the experiment; None where it has nothing to do."""
     if job == runs.SCHEDULE:
         due = {Experiment.Status.DRAFT: experiment.starts_at, Experiment.Status.RUNNING: experiment.ends_at}
         return due.get(Experiment.Status(experiment.status))

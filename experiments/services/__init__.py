@@ -1,4 +1,4 @@
-"""Every write to metrics, experiments and results: validate, write, tell the flag, audit, in one transaction."""
+"""Every write to metrics, experiments and results: validate, write, update the flag, audit, in one transaction."""
 
 from experiments.services.experiments import create_experiment, delete_experiment, update_experiment
 from experiments.services.lifecycle import (

@@ -1,4 +1,4 @@
-"""What the jobs do on their own: raise an alarm once, act on it as configured, and note when they ran."""
+"""Writes of the scheduled jobs: raise an alarm once, act on it as configured, and record a run."""
 
 from datetime import datetime
 
@@ -19,9 +19,9 @@ _ACTION = ExperimentMetric.Action
 def raise_alarm(
     *, actor: Actor, experiment: Experiment, phase: Phase, kind: str, subject: str, action: str, detail: str
 ) -> bool:
-    """Raise an alarm unless this phase has had it: announce it, audit it, and pause or kill where that was chosen.
+    """Raise an alarm that the phase has not had yet: signal it, audit it, and pause or kill where that is configured.
 
-    Returns whether it is new. What people undo afterwards (resume, release) stays undone.
+    Return whether it is new. An old alarm does not pause or kill again after a resume or a release.
     """
     alarm, is_new = Alarm.objects.get_or_create(
         phase=phase,
@@ -55,7 +55,7 @@ def raise_alarm(
 
 
 def note_run(*, experiment: Experiment, job: str, started_at: datetime, duration_ms: int, outcome: str) -> None:
-    """Remember a job's last run for the console; runs are no change of anybody's, so they are not audited."""
+    """Record a job's last run for the console. A run changes nothing that is served, so it is not audited."""
     JobRun.objects.update_or_create(
         experiment=experiment,
         job=job,

@@ -1,4 +1,4 @@
-"""From what was sent to what would be stored: the payload's fields are put onto unsaved rows and checked whole."""
+"""Apply a payload to unsaved rows, and check the rows as a whole."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,11 +21,11 @@ FIELDS = frozenset(
         "secondaryMetrics", "guardrails", "analysis", "breakdowns", "autoPauseOnSrm", "startsAt", "endsAt",
     }
 )  # fmt: skip
-# Shown, never taken: a client may send back what it read.
+# A client may send these back as it read them; they are ignored.
 READ_ONLY_FIELDS = frozenset(
     {"id", "status", "phase", "decision", "startedAt", "endedAt", "version", "createdAt", "updatedAt"}
 )
-# What may change while results are gathered, because no figure's meaning rests on it.
+# Fields that may change while an experiment runs, because no figure depends on them.
 LIVE_FIELDS = frozenset({"name", "hypothesis", "trafficPercent", "breakdowns", "autoPauseOnSrm", "endsAt"})
 _ANALYSIS = frozenset({"method", "alpha", "correction", "cuped", "winsorizePercent", "plannedUsers"})
 MOST_BREAKDOWNS = 10
@@ -34,7 +34,7 @@ _LONGEST_ATTRIBUTE = 100
 
 @dataclass(slots=True)
 class Draft:
-    """An experiment as it would be stored, with its further metrics (None: as they are) and what is wrong with it."""
+    """An unsaved experiment, its secondary metrics and guardrails (None: unchanged), and its problems."""
 
     experiment: Experiment
     uses: list[ExperimentMetric] | None = None
@@ -45,7 +45,7 @@ class Draft:
 
 
 def apply(draft: Draft, payload: Mapping[str, Any], metrics: Mapping[str, Metric]) -> None:
-    """Put the payload onto the draft; `metrics` are the project's, by key. Problems gather in `draft.problems`."""
+    """Apply the payload to the draft. `metrics` are the project's, by key. Problems go into `draft.problems`."""
     experiment = draft.experiment
     draft.problems += unknown_fields(payload, FIELDS | READ_ONLY_FIELDS)
     for name, attribute in (
@@ -160,7 +160,7 @@ def _apply_analysis(draft: Draft, analysis: Mapping[str, Any]) -> None:
 
 
 def check(draft: Draft) -> None:
-    """Add what is wrong with the experiment as a whole: variants, dates, the method's needs, the audience's tree."""
+    """Add the problems of the experiment as a whole: variants, dates, the method's inputs, the audience."""
     experiment = draft.experiment
     variants = [variant["key"] for variant in experiment.config.flag.variants]
     if experiment.control_variant not in variants:
@@ -202,7 +202,7 @@ def _is_backwards(starts_at: datetime | None, ends_at: datetime | None) -> bool:
 
 
 def _check_audience(draft: Draft) -> None:
-    """The engine's decoder judges the audience, as a part of the flag that would carry it."""
+    """Decode the flag's document with the audience in it, so that the engine's own rules apply."""
     experiment = draft.experiment
     document = flag_document(experiment.config)
     document["experiment"] = {**experiment_section(experiment), "status": Experiment.Status.RUNNING}

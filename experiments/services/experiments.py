@@ -1,4 +1,4 @@
-"""Creating, changing and deleting experiments; their lifecycle is next door."""
+"""Creating, changing and deleting experiments. `lifecycle.py` starts, pauses and completes them."""
 
 import secrets
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from tenancy.refusals import refuse_stale
 
 
 def locked_experiment(environment: Environment, pk: Any) -> Experiment:
-    """Lock the environment's row, then the experiment's: the order in which every writer here and in flags goes."""
+    """Lock the environment's row, then the experiment's. Every writer here and in flags locks in this order."""
     version_log.lock_environment(environment)
     found = get_experiment(environment, pk)
     Experiment.objects.select_for_update().get(pk=found.pk)
@@ -31,7 +31,7 @@ def locked_experiment(environment: Environment, pk: Any) -> Experiment:
 
 @transaction.atomic
 def create_experiment(*, actor: Actor, environment: Environment, payload: Mapping[str, Any]) -> Experiment:
-    """Create a draft: nothing is served or counted before it is started. Raises Invalid, and NotFound for the flag."""
+    """Create a draft. Nothing is served or counted before it starts. Raises Invalid, and NotFound for the flag."""
     for name in ("name", "flagKey", "primaryMetric"):
         if not payload.get(name):
             raise Invalid("An experiment needs a name, a flag and a primary metric.", attr=name, code="required")
@@ -58,7 +58,7 @@ def create_experiment(*, actor: Actor, environment: Environment, payload: Mappin
 
 
 def new_layer_salt(flag_key: str) -> str:
-    """Text of its own for each experiment, so that a second one on the same flag does not take the same people."""
+    """A salt of its own for each experiment, so that a second one on the same flag takes other users."""
     return f"layer:{flag_key}:{secrets.token_hex(8)}"
 
 
@@ -72,7 +72,7 @@ def update_experiment(
     version: int | None,
     is_partial: bool = True,
 ) -> Experiment:
-    """Change a draft; of a running or paused experiment only what no figure rests on, and traffic may grow.
+    """Change a draft. A running or paused experiment allows `LIVE_FIELDS` alone, and its traffic may only grow.
 
     Raises Conflict `version_conflict`, or `rollout_conflict` for what a restart or another experiment is needed for.
     """
@@ -153,7 +153,7 @@ def _refuse_locked(draft: drafts.Draft, before: dict[str, Any], traffic_before: 
 
 @transaction.atomic
 def delete_experiment(*, actor: Actor, environment: Environment, pk: Any, reason: str = "") -> None:
-    """Delete a draft; what has ever run stays, with its results."""
+    """Delete a draft. An experiment that has run stays, with its results."""
     experiment = locked_experiment(environment, pk)
     if experiment.status != Experiment.Status.DRAFT:
         raise Conflict(
@@ -173,7 +173,7 @@ def delete_experiment(*, actor: Actor, environment: Environment, pk: Any, reason
 
 
 def serve(actor: Actor, experiment: Experiment, salt: str | None = None) -> FlagConfig:
-    """Put a running or paused experiment into its flag's document, with its share of the layer reserved.
+    """Write a running or paused experiment into its flag's document, and reserve its share of the layer.
 
     Raises Conflict `layer_full`. A layer's bucket once taken is kept: traffic that grows moves nobody out.
     """

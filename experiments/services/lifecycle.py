@@ -1,4 +1,4 @@
-"""Start, pause, resume, restart, complete: each tells the flag's document in the same transaction."""
+"""Start, pause, resume, restart and complete. Each updates the flag's document in the same transaction."""
 
 import secrets
 from collections.abc import Mapping
@@ -65,7 +65,7 @@ def start_experiment(
 def pause_experiment(
     *, actor: Actor, environment: Environment, pk: Any, version: int | None = None, reason: str = ""
 ) -> Experiment:
-    """Take nobody new into the analysis; what is served stays as it is. Pausing again changes nothing."""
+    """Stop enrolling new users. What is served stays as it is. Pausing again changes nothing."""
     experiment = locked_experiment(environment, pk)
     if experiment.status == Experiment.Status.PAUSED:
         return experiment
@@ -85,7 +85,7 @@ def pause_experiment(
 def resume_experiment(
     *, actor: Actor, environment: Environment, pk: Any, version: int | None = None, reason: str = ""
 ) -> Experiment:
-    """Go on enrolling after a pause. On a running experiment nothing happens."""
+    """Enrol new users again after a pause. Resuming a running experiment changes nothing."""
     experiment = locked_experiment(environment, pk)
     if experiment.status == Experiment.Status.RUNNING:
         return experiment
@@ -94,7 +94,7 @@ def resume_experiment(
     _require(experiment, "resume", Experiment.Status.PAUSED)
     experiment.status = Experiment.Status.RUNNING
     if experiment.ends_at is not None and experiment.ends_at <= timezone.now():
-        # It had its effect, the pause; whoever resumes wants to go on.
+        # The end date has caused this pause already; without this it would pause the experiment again.
         experiment.ends_at = None
     _save(experiment)
     phase = current_phase(experiment)
@@ -114,7 +114,7 @@ def restart_experiment(
     version: int | None = None,
     reason: str = "",
 ) -> Experiment:
-    """Begin a new phase with a new salt, so that everybody is dealt anew; earlier phases are analysed apart.
+    """Begin a new phase with a new salt, so that every user is assigned anew. Phases are analysed apart.
 
     `changes` may name `rollout` ([{variant, percent}], the new split), `audience` and `trafficPercent`.
     """
@@ -157,9 +157,9 @@ def restart_experiment(
 
 @transaction.atomic
 def open_next_phase(*, actor: Actor, environment: Environment, pk: Any, moment: datetime, reason: str) -> Experiment:
-    """Analyse what comes from `moment` on apart, with the salt as it is: whoever comes again keeps the variant.
+    """Begin a new phase at `moment` with the same salt, so that every user keeps the variant.
 
-    A pause goes on in the new phase. For a changed targeting; in the transaction that changes it.
+    A pause continues in the new phase. A change of targeting opens a phase in its own transaction.
     """
     experiment = locked_experiment(environment, pk)
     _require(experiment, "begin a phase", *Experiment.SERVED)
@@ -215,7 +215,7 @@ def complete_experiment(
 
 @transaction.atomic
 def free_layer_range(*, actor: Actor, environment: Environment, pk: Any) -> bool:
-    """Give a completed experiment's buckets back to its layer, once they have rested; whether there were any."""
+    """Return a completed experiment's buckets to its layer. Return whether it had any."""
     experiment = locked_experiment(environment, pk)
     layer = experiment.layer
     if layer is None or experiment.status != Experiment.Status.COMPLETED:
@@ -277,7 +277,7 @@ def _now() -> datetime:
 
 
 def _in_milliseconds(moment: datetime) -> datetime:
-    """As events tell the time: a phase must not begin between an event and its own moment."""
+    """Cut to milliseconds, as events carry them: a phase must not begin just after an event of the same millisecond."""
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 

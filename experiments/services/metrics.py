@@ -28,14 +28,14 @@ _FIELDS = {
     "cap": "cap",
 }
 _TEXTS = ("denominator_event_name", "value_property")
-# What a figure means: fixed while an experiment that is running or paused rests on it.
+# Fields that decide what a figure means. They are fixed while a running or paused experiment uses the metric.
 _MEANING = ("type", "event_name", "denominator_event_name", "value_property", "quantile", "goal", "window_hours", "cap")
 _READ_ONLY = {"key", "version"}
 
 
 @transaction.atomic
 def create_metric(*, actor: Actor, environment: Environment, payload: Mapping[str, Any]) -> tuple[Metric, bool]:
-    """Create a metric in the environment's project; the same one again is answered with what is there (False).
+    """Create a metric in the environment's project. Return it and whether it is new: equal content is no new metric.
 
     Raises Invalid, or Conflict `key_exists` where the key has another content.
     """
@@ -82,7 +82,7 @@ def update_metric(
     version: int | None,
     is_partial: bool = True,
 ) -> Metric:
-    """Change a metric; what it means is fixed while a running or paused experiment uses it (Conflict `in_use`)."""
+    """Change a metric. Raises Conflict `in_use` where a running or paused experiment uses what would change."""
     metric = _locked(environment.project, key)
     before = metric_resource(metric)
     meaning = [getattr(metric, field) for field in _MEANING]
@@ -107,7 +107,7 @@ def update_metric(
 
 @transaction.atomic
 def delete_metric(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> None:
-    """Delete a metric that no experiment uses; Conflict `in_use` names those that do."""
+    """Delete a metric. Raises Conflict `in_use` with the names of the experiments that use it."""
     metric = _locked(environment.project, key)
     _refuse_in_use(metric, tuple(Experiment.Status), "delete or change those first")
     before = metric_resource(metric)

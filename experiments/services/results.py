@@ -1,4 +1,4 @@
-"""Storing results: the same window and the same data are the same row."""
+"""Storing results. The same window and the same data give the same row."""
 
 import time
 from datetime import datetime
@@ -19,9 +19,9 @@ from experiments.selectors import guardrails, secondary_metrics, with_parts
 
 
 def store_results(*, experiment: Experiment, window: Window) -> tuple[ExperimentResult, ComputedResults]:
-    """Compute a window's results and keep them; what is kept already (same digest) is returned as it is.
+    """Compute and store a window's results. A stored row with the same digest is returned as it is.
 
-    Not audited: it changes nothing that is served or decided, and the row itself says when and from what.
+    Nothing is audited, because nothing changes that is served or decided.
     """
     began = time.monotonic()
     report = analyse(experiment, window)
@@ -70,9 +70,9 @@ def _refresh(data: WindowData, aggregate: Aggregate) -> int:
 
 
 def recompute(row: ExperimentResult) -> bool:
-    """Compute a stored result again from the events as they are now; whether every digit is the same.
+    """Compute a stored result again from the events as they are now. Return whether every digit is the same.
 
-    It is unless events of its time arrived after its watermark, or the code (`code_version`) has changed since.
+    Digits differ where events of its time arrived after its watermark, or where the code (`code_version`) changed.
     """
     experiment = with_parts(Experiment.objects.filter(pk=row.experiment_id)).get()
     as_of = datetime.fromisoformat(row.payload["window"]["asOf"])
@@ -81,7 +81,7 @@ def recompute(row: ExperimentResult) -> bool:
 
 
 def _as_of(phase: Phase, moment: datetime) -> Phase:
-    """The phase as it looked then: an end that came later had not come."""
+    """The phase as it was at that moment: without an end that came later."""
     if phase.ended_at is not None and phase.ended_at > moment:
         phase.ended_at = None
     return phase

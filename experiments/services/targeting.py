@@ -1,9 +1,9 @@
-"""What a running experiment does when its flag, or a segment, is changed beneath it: another targeting, another phase.
+"""A change of targeting of a running experiment opens a new phase.
 
-Rules, targets, prerequisites and the segments that rules and audience ask for decide who comes to the experiment at
-all. Once they change, users before and after are different people, and pooling them would compare mixtures. On, off,
-kill and release are no new phase: while the flag is off nobody is exposed, and afterwards the same people come back to
-the same variants; results say so as a caveat. So they do of a prerequisite that changed by itself.
+Rules, targets, prerequisites, and the segments that rules and audience use decide who reaches the experiment. After a
+change the users are a different population, and pooled figures would compare mixtures. Turning the flag on or off,
+killing it and releasing it open no phase: while the flag is off nobody is exposed, and afterwards the same users get
+the same variants. Results carry a caveat about it, as they do about a prerequisite that changed by itself.
 """
 
 from typing import Any
@@ -19,21 +19,21 @@ _MEMBERSHIP = ("included", "excluded", "conditions")
 
 
 def follow_flag(*, config: FlagConfig, actor: Actor, before: dict[str, Any], after: dict[str, Any], **_: Any) -> None:
-    """Open a phase where the targeting differs; in the transaction of the flag's change."""
+    """Open a phase where the targeting changed, in the transaction of the flag's change."""
     changed = [name for name in _TARGETING if _meaning(before[name]) != _meaning(after[name])]
     if changed and config.experiment:
         open_next_phase(
             actor=actor,
             environment=config.environment,
             pk=config.experiment["id"],
-            # Before this moment the flag's old document was in force; its change is logged after it.
+            # Until this moment the flag's old document applied.
             moment=config.updated_at,
             reason=f"The flag's {' and '.join(changed)} changed.",
         )
 
 
 def follow_segment(*, segment: Segment, actor: Actor, before: dict[str, Any], after: dict[str, Any], **_: Any) -> None:
-    """Open a phase of each experiment whose users the segment chooses, itself or by a segment that uses it."""
+    """Open a phase of each experiment whose targeting uses the segment, directly or through another segment."""
     if all(before[name] == after[name] for name in _MEMBERSHIP):
         return
     served = Experiment.objects.filter(environment=segment.environment_id, status__in=Experiment.SERVED)
@@ -70,5 +70,5 @@ def _reachable(keys: list[str], graph: dict[str, list[str]]) -> set[str]:
 
 
 def _meaning(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Without what decides about nobody: a rule's name and id, and the very numbers that order the rules."""
+    """The parts without what does not decide who matches: a rule's name, id and priority number."""
     return [{name: value for name, value in part.items() if name not in {"id", "name", "priority"}} for part in parts]

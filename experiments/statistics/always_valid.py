@@ -1,4 +1,4 @@
-"""Confidence sequences and mSPRT: without a planned end, valid at every look and at any stopping.
+"""Confidence sequences and mSPRT: valid at every look and at any stopping time, without a planned end.
 
 The tuning (N*, tau) is fixed before start. A sequence is wider than a fixed interval at every size:
 that is the price.
@@ -101,7 +101,7 @@ def asymptotic_sequence(
 
 
 def running_minimum(p_values: Iterable[float | None]) -> tuple[float | None, ...]:
-    """Always-valid p-values after each look: evidence once seen stays; None until there is a first."""
+    """Always-valid p-values after each look: the smallest one so far stays. None before the first p-value."""
     smallest: float | None = None
     result: list[float | None] = []
     for p_value in p_values:

@@ -1,7 +1,8 @@
-"""Posteriors in place of p-values: chance to beat control, expected losses, credible interval.
+"""Posteriors: the chance to beat the control, expected losses, and the credible interval.
 
-By quadrature, so the same data give the same digits every time. A posterior is no remedy for peeking: a stopping rule
-on "95 % to beat control" calls far more than 5 % of healthy experiments, and every page that shows it says so.
+They come from quadrature, so the same data always give the same digits. A posterior is no remedy for peeking: a
+stopping rule on "95 % to beat control" finds an effect in far more than 5 % of experiments without one. Every page that
+shows a posterior says so.
 """
 
 import math

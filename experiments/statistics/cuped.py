@@ -1,4 +1,4 @@
-"""CUPED: taking out of a metric what the same user's past already explains.
+"""CUPED removes from a metric the variance that the same user's past explains.
 
 The covariate is the same metric in the 14 days before the user's first exposure, 0 where missing, and never anything
 after it: a covariate the treatment can touch would bias the effect.

@@ -1,4 +1,4 @@
-"""What means, ratios, adjusted means and quantiles share: two estimates with errors, compared with Welch's t."""
+"""Comparisons of two estimates with errors by Welch's t, for means, ratios, adjusted means and quantiles."""
 
 import math
 from dataclasses import dataclass

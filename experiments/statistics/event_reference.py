@@ -1,7 +1,7 @@
-"""From events to numbers: the reference for what the storage computes in SQL.
+"""The reference for the figures that the event stores compute from events in SQL.
 
-One phase at a time: bots out, users with several variants out and counted, one row a user from the first exposure on,
-events within the conversion window and received in time, each event id once.
+It takes one phase at a time. Bots and users with several variants are left out and counted. Each user has one row from
+the first exposure on. Events count once per id, within the conversion window, if they are received in time.
 """
 
 from collections.abc import Iterable, Sequence

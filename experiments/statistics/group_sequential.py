@@ -1,7 +1,7 @@
 """Group sequential designs: a planned number of users, several looks, and one alpha spent over them.
 
-The calendar may set the looks, results may not. Boundaries depend on information fractions alone and are cached look by
-look, so that reading tomorrow's costs one more step. An estimate that stopped early is biased upward: say so.
+The calendar may set the looks, results may not. Boundaries depend on information fractions alone. They are cached look
+by look, so each further look costs one more step. Estimates of tests that stopped early are biased upward.
 """
 
 import itertools

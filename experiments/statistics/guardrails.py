@@ -1,7 +1,7 @@
-"""Guardrails: proving that nothing that matters got worse by a margin fixed before the start.
+"""Guardrails: tests that a metric did not get worse by a margin that is fixed before the start.
 
-The hypothesis to reject is "worse by at least the margin", one-sided, so too few users fail a guardrail instead of
-passing it. Every guardrail must pass, so none is corrected for the others.
+The hypothesis to reject is "worse by at least the margin", one-sided, so with too few users a guardrail does not
+pass. Every guardrail must pass, so none is corrected for the others.
 """
 
 import math

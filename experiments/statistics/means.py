@@ -1,4 +1,4 @@
-"""Means per user: Welch's test, and the relative lift by the delta method or Fieller's."""
+"""Tests of means per user by Welch, and the relative lift by the delta method or Fieller's."""
 
 from experiments.statistics.estimates import Comparison, Estimate, Lift, compare, delta_lift, fieller_lift
 from experiments.statistics.summaries import NO_USERS, Moments

@@ -1,4 +1,4 @@
-"""Corrections for asking several questions at once.
+"""Corrections for several tests at once.
 
 Holm over the primary metric's arms (any false claim), Benjamini-Hochberg over secondary metrics (share of false
 claims); guardrails are never corrected, since a correction there would make harm harder to see.

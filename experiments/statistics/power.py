@@ -1,4 +1,4 @@
-"""Before the start: how many users, how small an effect, how likely to see it.
+"""Planning: sample size, smallest detectable effect, and power.
 
 Sizes are real numbers of users (round up); `ratio` is treatment users per control user. Ratios plan with
 `ratios.standard_deviation`, counts and continuous metrics with the users' own, quantiles with `quantiles.planning_sd`.

@@ -1,4 +1,4 @@
-"""Two conversion rates: the test, the interval of their difference, and the relative lift."""
+"""Tests of two conversion rates, the interval of their difference, and the relative lift."""
 
 import math
 from dataclasses import dataclass

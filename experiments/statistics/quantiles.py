@@ -1,7 +1,7 @@
 """Quantiles such as the 95th percentile of latency: each arm's interval, and the difference between arms.
 
-Where events nest in users the events of one user resemble each other; without the cluster factor 23 % of healthy
-experiments would be called.
+Events of one user resemble each other. Without the cluster factor 23 % of experiments without a difference would show
+one.
 """
 
 import math

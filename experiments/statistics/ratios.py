@@ -1,6 +1,6 @@
 """Ratios of two sums per user (clicks per view, revenue per order), analysed with the user as the unit.
 
-Treating every event as independent calls a difference in 9 % of healthy experiments; the delta method does not.
+Tests that treat events as independent find a difference in 9 % of experiments without one. The delta method does not.
 """
 
 import math

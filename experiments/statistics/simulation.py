@@ -1,6 +1,6 @@
-"""What a design would do if it were run thousands of times: power, false positives, and the day it stops.
+"""Simulations of a design over thousands of replications: power, false positives, and the day it stops.
 
-Vectorised over replications, seeded, so a plan can be judged before a single user is spent on it.
+They are vectorised over replications, and seeded.
 """
 
 import math
@@ -54,7 +54,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What a number of replications came to, to be added to others' of the same design run with another seed.
+    """Sums over replications. Tallies of the same design with other seeds add up.
 
     stops: how many stopped on each day, from day 1. claimed: the sum of the estimates of those that claimed.
     """
@@ -93,7 +93,7 @@ def simulate(design: DailyDesign, replications: int = 10_000, seed: int = 1) -> 
 
 
 def tally(design: DailyDesign, replications: int, seed: int | Sequence[int]) -> Tally:
-    """Runs the design `replications` times; memory grows as replications times days. Tallies of other seeds add up."""
+    """Run the design `replications` times. Memory grows as replications times days."""
     _check(design, replications)
     effects, errors = _paths(design, replications, np.random.default_rng(seed))
     crossed = np.abs(effects) >= _limits(design, errors)

@@ -1,4 +1,4 @@
-"""Spending functions: how much of alpha a design has spent by an information fraction; a further one is a line here.
+"""Spending functions: the part of alpha that a design has spent by an information fraction.
 
 Source: Lan and DeMets 1983, Biometrika 70, 659-663; Kim and DeMets 1987, Biometrika 74, 149-154, for the power family.
 """

@@ -1,8 +1,8 @@
-"""Sample ratio mismatch: did the users arrive in the proportions the split promised.
+"""Sample ratio mismatch: tests whether users arrived in the proportions of the split.
 
-A user counts once, on the day of first exposure. The overall test is a gate, computed once when results freeze; while
-an experiment runs, only `srm_monitor` raises an alarm, because daily p-values read as alarms would cry wolf in one
-healthy experiment out of eight.
+A user counts once, on the day of first exposure. The overall test is a gate, computed once when results freeze. While
+an experiment runs, only `srm_monitor` raises an alarm: daily p-values would raise a false one in one experiment of
+eight.
 """
 
 import math
@@ -123,7 +123,7 @@ def srm_daily(daily_counts: Sequence[Sequence[float]], weights: Sequence[float])
 def srm_sequential(
     daily_counts: Sequence[Sequence[float]], weights: Sequence[float], concentration: float = CONCENTRATION
 ) -> SrmSequential:
-    """An e-process for the split: valid however often it is read and whenever one stops.
+    """An e-process for the split, valid at every look and at any stopping time.
 
     Bayes factor of "some other split" (Dirichlet prior, parameters a_i = concentration * weight_i) against the promised
     split w, after each day, with S_i users so far and S their sum:

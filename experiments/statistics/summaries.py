@@ -1,4 +1,4 @@
-"""What the methods take in: small frozen summaries of users, which add over disjoint users.
+"""The inputs of the methods: small frozen summaries that add over disjoint users.
 
 Means and squared deviations are carried instead of raw sums, and merged by Chan's formula, because the difference of
 two huge sums of squares loses its digits: at mean / sd = 1e6 the naive variance errs by 4e-4.

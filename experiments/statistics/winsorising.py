@@ -1,4 +1,4 @@
-"""Capping extreme users: one cap for all arms, from the pooled user totals; capped, never dropped."""
+"""Caps on extreme users: one cap for all arms, from the pooled user totals. Users are capped, not dropped."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

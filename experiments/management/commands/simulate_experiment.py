@@ -1,4 +1,4 @@
-"""Judge a design before a single user is spent on it, or the tests on a project's own data."""
+"""Simulate a design, or check the tests on a project's own data."""
 
 from typing import Any
 
