@@ -1,9 +1,6 @@
-"""What Prometheus sees of the events' way in; each type adds up across the processes of one installation."""
+"""What Prometheus sees of events on their way in; each figure adds up across the processes of one installation."""
 
 from prometheus_client import Counter, Gauge, Histogram
-from redis.exceptions import RedisError
-
-from analytics.pipeline.brokers import redis as stream
 
 EXPOSURE_BUFFER_DEPTH = Gauge(
     "flagship_exposure_buffer_depth", "Exposures in memory, not in the stream yet.", multiprocess_mode="livesum"
@@ -21,20 +18,3 @@ INGEST_BATCH_SECONDS = Histogram(
     "Time to store one batch, commit included.",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-STREAM_LENGTH = Gauge(
-    "flagship_event_stream_length", "Batches in the stream that are not stored yet.", multiprocess_mode="mostrecent"
-)
-INGEST_LAG_SECONDS = Gauge(
-    "flagship_ingest_lag_seconds", "Age of the oldest batch that is not stored yet.", multiprocess_mode="mostrecent"
-)
-
-
-def observe_stream() -> None:
-    """Read the stream's length and lag for a scrape; asked of Redis, so right even while no ingest process runs."""
-    try:
-        STREAM_LENGTH.set(stream.length())
-        INGEST_LAG_SECONDS.set(stream.lag_seconds())
-    except RedisError:
-        # Unknown, which is not zero; readyz says that Redis is away.
-        STREAM_LENGTH.set(float("nan"))
-        INGEST_LAG_SECONDS.set(float("nan"))

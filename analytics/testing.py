@@ -1,4 +1,4 @@
-"""Fixtures for whoever tests with stores of events: each of them, real, and empty again afterwards."""
+"""For whoever tests with events: the stores, each real and empty again afterwards, and what waits in the broker."""
 
 from collections.abc import Callable, Iterator
 
@@ -6,12 +6,28 @@ import clickhouse_connect
 import pytest
 from pytest_django import Settings
 
+from analytics.event_records import Batch, unpack
+from analytics.pipeline.brokers import broker
 from analytics.stores import store
 from analytics.stores.base import EventStore
 from analytics.stores.clickhouse.store import ClickHouseStore
 
 STORES = {"postgresql": "", "clickhouse": "chdb://memory"}
 UseStore = Callable[[str], EventStore]
+
+
+def streamed() -> list[Batch]:
+    """Take what waits in the broker; the next call returns what came since."""
+    return [unpack(delivery.payload) for delivery in broker().take("tests", limit=10_000, wait_seconds=0.01)]
+
+
+def empty_stream() -> None:
+    """Leave nothing in the broker, taken or not."""
+    while found := [
+        *broker().reclaim("tests", limit=1000, idle_seconds=0),
+        *broker().take("tests", limit=1000, wait_seconds=0.01),
+    ]:
+        broker().done(found)
 
 
 @pytest.fixture(scope="session")

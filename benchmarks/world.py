@@ -79,7 +79,7 @@ def _running(folder: Path, *, fsync: bool) -> Iterator[None]:
 def empty_events() -> None:
     from django.db import connection  # noqa: PLC0415 - after setup
 
-    from analytics.pipeline.brokers import redis as stream  # noqa: PLC0415 - likewise
+    from analytics.pipeline.brokers import broker  # noqa: PLC0415 - likewise
     from analytics.stores import store  # noqa: PLC0415 - likewise
 
     with connection.cursor() as cursor:
@@ -89,7 +89,11 @@ def empty_events() -> None:
             "cohort_sizes, cohort_sums, cohort_pairs, cohort_segments, cohort_distributions, "
             "conversion_days, unit_segments, segment_days, experiment_flags"
         )
-    stream.client().delete(stream.key())
+    while found := [
+        *broker().reclaim("emptying", limit=1000, idle_seconds=0),
+        *broker().take("emptying", limit=1000, wait_seconds=0),
+    ]:
+        broker().done(found)
     store().forget()
 
 

@@ -4,7 +4,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, multiprocess
 
-from analytics.prometheus import observe_stream
+from analytics.pipeline.stream_metrics import observe_stream
 from flags.prometheus import EVALUATIONS, SNAPSHOT_AGE_SECONDS, SNAPSHOT_VERSION
 from flags.propagation import readiness
 from flags.propagation.runtime import RUNTIME

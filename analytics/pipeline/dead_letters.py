@@ -8,7 +8,7 @@ from django.db import transaction
 from analytics import prometheus
 from analytics.event_records import Unreadable
 from analytics.models import DeadLetter
-from analytics.pipeline.brokers.redis import PUBLISHER
+from analytics.pipeline.brokers import broker
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +33,7 @@ def put_aside(found: Sequence[Unreadable]) -> None:
 def retry(ids: Sequence[int] | None = None) -> int:
     """Put dead letters (all, or those of `ids`) back into the stream; those that fail again come back as new ones.
 
-    Raises StreamFullError or StreamAwayError, and then keeps those not sent yet.
+    Raises BrokerFullError or BrokerAwayError, and then keeps those not sent yet.
     """
     count = 0
     rows = DeadLetter.objects.order_by("id")
@@ -45,7 +45,7 @@ def retry(ids: Sequence[int] | None = None) -> int:
             if letter is None:
                 continue
             # Sent before it is deleted: a crash in between sends it twice, and ids make that once.
-            PUBLISHER.append([bytes(letter.payload)], patient=True)
+            broker().append([bytes(letter.payload)], patient=True)
             letter.delete()
             count += 1
     return count

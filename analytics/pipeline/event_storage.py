@@ -5,7 +5,8 @@ from django.db import DatabaseError, DataError, IntegrityError
 from analytics import prometheus
 from analytics.event_records import Batch, Unreadable, pack
 from analytics.pipeline import dead_letters
-from analytics.pipeline.brokers.redis import PUBLISHER, StreamAwayError, StreamFullError
+from analytics.pipeline.brokers import broker
+from analytics.pipeline.brokers.base import BrokerAwayError, BrokerFullError
 from analytics.stores import store
 from analytics.stores.base import Stored
 from tenancy.errors import Unavailable
@@ -29,13 +30,13 @@ def accept_events(batch: Batch) -> None:
     ]
     into = "stream"
     try:
-        PUBLISHER.append([pack(piece) for piece in pieces])
-    except StreamFullError as error:
+        broker().append([pack(piece) for piece in pieces])
+    except BrokerFullError as error:
         raise Unavailable(
             "Events arrive faster than they are stored; nothing of this batch was taken. Send it again later.",
             retry_after_seconds=_RETRY_AFTER_SECONDS,
         ) from error
-    except StreamAwayError:
+    except BrokerAwayError:
         into = "store"
         try:
             store_events(batch)

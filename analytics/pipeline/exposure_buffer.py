@@ -22,8 +22,9 @@ from django.db import connection
 from analytics import prometheus
 from analytics.enrichment.attributes import WANTED
 from analytics.event_records import pack, unpack
-from analytics.pipeline.brokers.redis import PUBLISHER, StreamAwayError, StreamFullError
-from analytics.services import store_events
+from analytics.pipeline.brokers import broker
+from analytics.pipeline.brokers.base import BrokerAwayError, BrokerFullError
+from analytics.pipeline.event_storage import store_events
 from tenancy.process_memory import on_reset
 
 _BATCH_EVENTS = 1000
@@ -201,8 +202,8 @@ class ExposureBuffer:
         attempt = 0
         while True:
             try:
-                PUBLISHER.append([packed], patient=True)
-            except (StreamAwayError, StreamFullError) as error:
+                broker().append([packed], patient=True)
+            except (BrokerAwayError, BrokerFullError) as error:
                 if attempt == 0:
                     log.warning("exposures wait in memory", because=str(error), depth=self.depth)
             else:

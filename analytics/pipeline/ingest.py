@@ -1,7 +1,7 @@
-"""The ingest process's loop: read a batch from the stream, store it, and only then acknowledge it.
+"""The ingest process's loop: take a batch from the broker, store it, and only then be done with it.
 
-At-least-once delivery and unique ids together count each event once. A crash between storing and acknowledging repeats
-the batch, to no effect.
+At-least-once delivery and unique ids together count each event once. A crash between the two repeats the batch, to
+no effect.
 """
 
 import gc
@@ -18,19 +18,17 @@ from dataclasses import dataclass, field
 import structlog
 from django.conf import settings
 from django.db import DatabaseError, connection
-from redis import Redis
-from redis.exceptions import RedisError, ResponseError
 
 from analytics import prometheus
 from analytics.event_records import Batch, Unreadable, unpack_leniently
 from analytics.pipeline import dead_letters
-from analytics.pipeline.brokers import redis as stream
-from analytics.services import store_events
+from analytics.pipeline.brokers import broker
+from analytics.pipeline.brokers.base import LONGEST_WAIT_SECONDS, BrokerAwayError, Delivery
+from analytics.pipeline.event_storage import store_events
 from analytics.stores.base import Stored
 
-# An entry is at most one API batch cut into pieces of 500 events, or one flush of a buffer of 1,000.
-_ENTRIES_PER_READ = 32
-_BLOCK_MS = 500
+# A delivery is at most one API batch cut into pieces of 500 events, or one flush of a buffer of 1,000.
+_DELIVERIES_AT_ONCE = 32
 # A batch closes when it is large enough, or this long after its first event: freshness against fewer commits.
 _BATCH_AGE_SECONDS = 0.1
 _FIRST_RETRY_SECONDS = 0.1
@@ -44,35 +42,29 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class _Collected:
-    """Entries on their way to one commit."""
+    """Deliveries on their way to one commit."""
 
-    entry_ids: list[bytes] = field(default_factory=list)
+    deliveries: list[Delivery] = field(default_factory=list)
     batch: Batch = field(default_factory=lambda: Batch([], []))
     unreadable: list[Unreadable] = field(default_factory=list)
 
-    def add(self, entries: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> None:
-        for entry_id, fields in entries:
-            if entry_id is None:
-                continue  # deleted while it was pending; Redis 6 names it as nil
-            self.entry_ids.append(entry_id)
-            if not fields:
-                continue  # likewise, in Redis 7
-            found, unreadable = unpack_leniently(fields.get(stream.FIELD, b""))
+    def add(self, deliveries: Iterable[Delivery]) -> None:
+        for delivery in deliveries:
+            self.deliveries.append(delivery)
+            found, unreadable = unpack_leniently(delivery.payload)
             self.batch.exposures.extend(found.exposures)
             self.batch.conversions.extend(found.conversions)
             self.unreadable.extend(unreadable)
 
 
 class Consumer:
-    """One member of the consumer group; run as many processes as there are cores to spare."""
+    """Takes from the broker under a name of its own; run as many processes as there are cores to spare."""
 
     def __init__(self, *, claim_after_seconds: float | None = None) -> None:
         self.name = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
-        self._claim_after_ms = int(1000 * (claim_after_seconds or settings.INGEST_CLAIM_SECONDS))
+        self._claim_after_seconds = claim_after_seconds or settings.INGEST_CLAIM_SECONDS
         self._stopping = threading.Event()
-        self._redis: Redis = stream.connect(timeout_seconds=settings.REDIS_TIMEOUT_SECONDS + _BLOCK_MS / 1000)
         self._next_claim = 0.0
-        self._has_group = False
 
     def stop(self) -> None:
         """Finish the batch at hand, then return from `run`; safe in a signal handler."""
@@ -85,71 +77,51 @@ class Consumer:
             try:
                 self.run_once()
                 failures = 0
-            except (RedisError, OSError) as error:
-                # After a restart of Redis the group may be gone with its data.
-                self._has_group = False
+            except BrokerAwayError as error:
                 failures += 1
-                self._back_off(failures, "Redis", error)
+                self._back_off(failures, "the broker", error)
         self._leave()
         log.info("ingest stopped", consumer=self.name)
 
     def run_once(self) -> int:
         """Take one batch all the way, waiting for it half a second at most; return its number of events."""
         collected = self._collect()
-        if not collected.entry_ids:
+        if not collected.deliveries:
             return 0
         if not self._store_patiently(collected):
             return 0
-        self._acknowledge(collected.entry_ids)
+        broker().done(collected.deliveries)
         return len(collected.batch)
 
     def _collect(self) -> _Collected:
-        self._ensure_group()
         collected = _Collected()
-        collected.add(self._claim())
-        if not collected.entry_ids:
-            collected.add(self._read(_BLOCK_MS))
+        collected.add(self._reclaim())
+        if not collected.deliveries:
+            collected.add(self._take(LONGEST_WAIT_SECONDS))
         deadline = time.monotonic() + _BATCH_AGE_SECONDS
-        while collected.entry_ids and len(collected.batch) < settings.INGEST_BATCH_EVENTS:
-            remaining_ms = int((deadline - time.monotonic()) * 1000)
-            if remaining_ms <= 0 or self._stopping.is_set():
+        while collected.deliveries and len(collected.batch) < settings.INGEST_BATCH_EVENTS:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0 or self._stopping.is_set():
                 break
-            collected.add(self._read(remaining_ms))
+            collected.add(self._take(remaining))
         return collected
 
-    def _read(self, block_ms: int) -> list[tuple[bytes, dict[bytes, bytes]]]:
-        found = self._redis.xreadgroup(
-            stream.GROUP, self.name, {stream.key(): ">"}, count=_ENTRIES_PER_READ, block=max(1, block_ms)
-        )
-        return _entries_of(found)
+    def _take(self, wait_seconds: float) -> list[Delivery]:
+        return broker().take(self.name, limit=_DELIVERIES_AT_ONCE, wait_seconds=wait_seconds)
 
-    def _claim(self) -> list[tuple[bytes, dict[bytes, bytes]]]:
-        """Now and then, take over what a consumer that died (or hangs) has read and not acknowledged."""
+    def _reclaim(self) -> list[Delivery]:
+        """Now and then, take over what a consumer that died (or hangs) has taken and is not done with."""
         if time.monotonic() < self._next_claim:
             return []
-        answer = self._redis.xautoclaim(
-            stream.key(), stream.GROUP, self.name, min_idle_time=self._claim_after_ms, count=_ENTRIES_PER_READ
-        )
-        entries = list(answer[1])
-        if entries:
-            log.info("took over entries of another consumer", count=len(entries))
+        found = broker().reclaim(self.name, limit=_DELIVERIES_AT_ONCE, idle_seconds=self._claim_after_seconds)
+        if found:
+            log.info("took over batches of another consumer", count=len(found))
         else:
-            self._next_claim = time.monotonic() + self._claim_after_ms / 1000 / 3
-        return entries
-
-    def _ensure_group(self) -> None:
-        if self._has_group:
-            return
-        try:
-            # From the beginning: what was appended before the first ingest process ever ran counts as well.
-            self._redis.xgroup_create(stream.key(), stream.GROUP, id="0", mkstream=True)
-        except ResponseError as error:
-            if "BUSYGROUP" not in str(error):
-                raise
-        self._has_group = True
+            self._next_claim = time.monotonic() + self._claim_after_seconds / 3
+        return found
 
     def _store_patiently(self, collected: _Collected) -> bool:
-        """Store until it works; False when told to stop first (the entries stay pending, somebody claims them)."""
+        """Store until it works; False when told to stop first (somebody reclaims what was taken)."""
         failures = 0
         while True:
             try:
@@ -168,13 +140,6 @@ class Consumer:
                 _count(collected.batch, stored)
                 return True
 
-    def _acknowledge(self, entry_ids: list[bytes]) -> None:
-        """Deleting with the acknowledgement keeps the stream as long as what is not stored, and trims nothing else."""
-        with self._redis.pipeline(transaction=True) as pipeline:
-            pipeline.xack(stream.key(), stream.GROUP, *entry_ids)
-            pipeline.xdel(stream.key(), *entry_ids)
-            pipeline.execute()
-
     def _back_off(self, failures: int, who: str, error: Exception) -> None:
         longest = min(_LONGEST_RETRY_SECONDS, _FIRST_RETRY_SECONDS * 2 ** min(failures, 16))
         delay = random.uniform(0, longest)  # noqa: S311 - spreading load, not secrecy
@@ -182,26 +147,11 @@ class Consumer:
         self._stopping.wait(delay)
 
     def _leave(self) -> None:
-        """Take the name out of the group unless something is pending under it: removing it then would forget that."""
         try:
-            pending = self._redis.xpending_range(stream.key(), stream.GROUP, "-", "+", 1, consumername=self.name)
-            if not pending:
-                self._redis.xgroup_delconsumer(stream.key(), stream.GROUP, self.name)
-        except (RedisError, OSError) as error:
+            broker().leave(self.name)
+        except BrokerAwayError as error:
             log.info("left without a goodbye", because=str(error))
-        self._redis.close()
         connection.close()
-
-
-def _entries_of(answer: object) -> list[tuple[bytes, dict[bytes, bytes]]]:
-    """XREADGROUP answers with a list of (stream, entries), or as a mapping under RESP3; we read one stream."""
-    if not answer:
-        return []
-    if isinstance(answer, dict):
-        (entries,) = answer.values()
-        # RESP3 nests the entries once more.
-        return list(entries[0]) if entries and isinstance(entries[0], list) else list(entries)
-    return list(answer[0][1])  # type: ignore[index]  # redis-py types this answer as Any of both protocols
 
 
 def run_lanes(count: int) -> None:

@@ -9,12 +9,14 @@ from uuid import UUID, uuid4, uuid5
 
 import pytest
 from django.conf import settings
+from django_redis import get_redis_connection
 from openflagship.ids import uuid7
 from pytest_django import Settings
 
-from analytics.event_records import Batch, event_id_of, unpack
+from analytics.event_records import Batch, event_id_of
 from analytics.models import Conversion, Exposure
-from analytics.pipeline.brokers import redis as stream
+from analytics.pipeline.brokers import broker
+from analytics.testing import empty_stream, streamed
 from analytics.tests.conftest import Api
 
 
@@ -27,24 +29,20 @@ def _exposure(**changes: Any) -> dict[str, Any]:
     return {**body, "timestamp": _now(), **changes}
 
 
-def _streamed() -> list[Batch]:
-    return [unpack(fields[b"b"]) for _id, fields in stream.client().xrange(stream.key())]
-
-
 @pytest.fixture
 def away_redis(settings: Settings) -> Iterator[None]:
     """A Redis that nobody answers for: the client of this test points to a socket that does not exist."""
     settings.REDIS_URL = "unix:///nonexistent/redis.sock"
-    stream.client.cache_clear()
+    broker.cache_clear()
     yield
-    stream.client.cache_clear()
+    broker.cache_clear()
 
 
 def test_exposure__single__is_in_the_stream(api: Api, environment: Any) -> None:
     body = _exposure(attributes={"plan": "pro", "userAgent": "x/1"}, experiment="e1", reason="SPLIT", configVersion=7)
     response = api.post("events/exposure", body)
     assert (response.status_code, response.json()) == (202, {"accepted": 1, "rejected": []})
-    ((event,),) = [batch.exposures for batch in _streamed()]
+    ((event,),) = [batch.exposures for batch in streamed()]
     assert (str(event.evaluation_id), event.environment_id) == (body["evaluationId"], environment.pk)
     assert (event.unit_id, event.variant, event.experiment, event.config_version) == ("alice", "treatment", "e1", 7)
     assert (event.user_agent, json.loads(event.attributes)) == ("x/1", body["attributes"])
@@ -53,21 +51,21 @@ def test_exposure__single__is_in_the_stream(api: Api, environment: Any) -> None:
 def test_conversion__without_id_and_time__gets_both(api: Api) -> None:
     response = api.post("events/conversion", {"userId": "alice", "eventName": "purchase", "value": 12})
     assert response.status_code == 202
-    ((event,),) = [batch.conversions for batch in _streamed()]
+    ((event,),) = [batch.conversions for batch in streamed()]
     assert (event.event_name, event.value, event.event_id.version) == ("purchase", 12.0, 7)
     assert event.occurred_ms == event.received_ms
 
 
 def test_metric__by_metric_key__is_a_conversion(api: Api) -> None:
     assert api.post("events/metrics", {"userId": "alice", "metricKey": "latency", "value": 0.2}).status_code == 202
-    ((event,),) = [batch.conversions for batch in _streamed()]
+    ((event,),) = [batch.conversions for batch in streamed()]
     assert (event.event_name, event.value) == ("latency", 0.2)
 
 
 def test_conversion__same_free_text_id__is_the_same_event(api: Api) -> None:
     for _ in range(2):
         api.post("events/conversion", {"id": "order 1234", "userId": "alice", "eventName": "purchase"})
-    first, second = (batch.conversions[0] for batch in _streamed())
+    first, second = (batch.conversions[0] for batch in streamed())
     assert first.event_id == second.event_id
 
 
@@ -86,7 +84,7 @@ def test_conversion__same_idempotency_key__is_the_same_event(api: Api) -> None:
     body = {"events": [{"userId": "alice", "eventName": "a"}, {"userId": "alice", "eventName": "b"}]}
     for _ in range(2):
         api.post("events/conversion", body, **{"Idempotency-Key": "k1"})
-    first, second = ([event.event_id for event in batch.conversions] for batch in _streamed())
+    first, second = ([event.event_id for event in batch.conversions] for batch in streamed())
     assert first == second
     assert len(set(first)) == 2
 
@@ -113,7 +111,7 @@ def test_batch__seven_bad_of_5000__stores_the_others_and_names_the_seven(api: Ap
     assert (response.status_code, response.json()["accepted"]) == (202, 4993)
     rejected = {one["index"]: one["code"] for one in response.json()["rejected"]}
     assert rejected == {index: code for index, (_, code) in bad.items()}
-    assert sum(len(batch) for batch in _streamed()) == 4993
+    assert sum(len(batch) for batch in streamed()) == 4993
 
 
 @pytest.mark.parametrize(
@@ -133,7 +131,7 @@ def test_body__not_acceptable__is_refused_with_a_code(api: Api, body: bytes, sta
     response = api.post("events/exposure", body)
     assert response.status_code == status
     assert response.json()["errors"][0]["code"] == code
-    assert _streamed() == []
+    assert streamed() == []
 
 
 def test_body__gzip_bomb__is_refused(api: Api) -> None:
@@ -150,7 +148,7 @@ def test_key__none_or_unknown__is_401(api: Api) -> None:
 
 def test_environment__is_the_keys__whatever_the_body_says(api: Api, environment: Any, other_environment: Any) -> None:
     api.post("events/exposure", _exposure(environmentId=other_environment.pk))
-    ((event,),) = [batch.exposures for batch in _streamed()]
+    ((event,),) = [batch.exposures for batch in streamed()]
     assert event.environment_id == environment.pk
 
 
@@ -180,9 +178,11 @@ def test_stream_full__refuses_and_keeps_what_is_there(api: Api, settings: Settin
     settings.EVENT_STREAM_MAX_BATCHES = 2
     statuses = [api.post("events/exposure", _exposure()).status_code for _ in range(3)]
     assert statuses == [202, 202, 503]
-    assert stream.length() == 2
+    assert broker().length() == 2
     assert Exposure.objects.count() == 0
 
 
 def test_prefix__of_the_stream__is_the_settings() -> None:
-    assert stream.key() == f"{settings.REDIS_PREFIX}:events"
+    broker().append([b"a"])
+    assert get_redis_connection("default").xlen(f"{settings.REDIS_PREFIX}:events") == 1
+    empty_stream()

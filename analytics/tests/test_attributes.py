@@ -15,7 +15,8 @@ from analytics.enrichment.attributes import WantedAttributes
 from analytics.event_records import unpack
 from analytics.models import EventPolicy
 from analytics.pipeline import exposure_buffer
-from analytics.pipeline.brokers.redis import PUBLISHER, StreamAwayError
+from analytics.pipeline.brokers import broker
+from analytics.pipeline.brokers.base import BrokerAwayError
 from analytics.pipeline.exposure_buffer import ExposureBuffer
 from analytics.services import set_event_policy
 from analytics.tests.conftest import ACTOR
@@ -40,7 +41,7 @@ def wanted(monkeypatch: pytest.MonkeyPatch) -> WantedAttributes:
 @pytest.fixture
 def published(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     found: list[bytes] = []
-    monkeypatch.setattr(PUBLISHER, "append", lambda packed, **_: found.extend(packed))
+    monkeypatch.setattr(broker(), "append", lambda packed, **_: found.extend(packed))
     return found
 
 
@@ -135,10 +136,10 @@ def test_buffer__redis_away__sends_what_it_held_once_it_is_back(
 
     def append(packed: Any, **_: Any) -> None:
         if is_away.is_set():
-            raise StreamAwayError("gone")
+            raise BrokerAwayError("gone")
         found.extend(packed)
 
-    monkeypatch.setattr(PUBLISHER, "append", append)
+    monkeypatch.setattr(broker(), "append", append)
     is_away.set()
     for _ in range(3000):
         _add(exposures, dict(SENT))

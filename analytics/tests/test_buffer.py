@@ -14,16 +14,16 @@ from pytest_django import Settings
 from analytics.event_records import Exposure as Event
 from analytics.event_records import unpack
 from analytics.models import Exposure
-from analytics.pipeline.brokers import redis as stream
-from analytics.pipeline.brokers.redis import PUBLISHER
+from analytics.pipeline.brokers import broker
 from analytics.pipeline.exposure_buffer import ExposureBuffer
+from analytics.testing import empty_stream, streamed
 
 
 @pytest.fixture(autouse=True)
 def _empty_stream() -> Iterator[None]:
     yield
-    stream.client.cache_clear()
-    stream.client().delete(stream.key())
+    broker.cache_clear()
+    empty_stream()
 
 
 @pytest.fixture
@@ -36,9 +36,9 @@ def buffer() -> Iterator[ExposureBuffer]:
 @pytest.fixture
 def no_redis(settings: Settings, tmp_path: Path, embedded_servers: ModuleType) -> Iterator[None]:
     settings.REDIS_URL = embedded_servers.redis_url(tmp_path)
-    stream.client.cache_clear()
+    broker.cache_clear()
     yield
-    stream.client.cache_clear()
+    broker.cache_clear()
 
 
 def _add(buffer: ExposureBuffer, count: int, *, environment_id: int = 1) -> None:
@@ -50,8 +50,7 @@ def _add(buffer: ExposureBuffer, count: int, *, environment_id: int = 1) -> None
 
 
 def _streamed() -> list[Event]:
-    entries = stream.client().xrange(stream.key())
-    return [event for _id, fields in entries for event in unpack(fields[b"b"]).exposures]
+    return [event for batch in streamed() for event in batch.exposures]
 
 
 def test_poison__packed_with_others__leaves_the_thread_alive(buffer: ExposureBuffer) -> None:
@@ -76,7 +75,7 @@ def test_add__while_what_waited_is_sent__waits_for_the_next_turn(monkeypatch: py
         else:
             sent_twice.set()
 
-    monkeypatch.setattr(PUBLISHER, "append", append)
+    monkeypatch.setattr(broker(), "append", append)
     # So many that they do not wait for the turn that never comes.
     _add(buffer, 1001)
     assert sent_twice.wait(90)
@@ -103,7 +102,7 @@ def test_added__in_thousands__travel_in_few_entries_and_none_is_lost(buffer: Exp
     _add(buffer, 4500)
     assert buffer.flush(timeout=90)
     assert {event.unit_id for event in _streamed()} == {f"user-{number}" for number in range(4500)}
-    assert stream.length() < 450
+    assert broker().length() < 450
     assert (buffer.dropped, buffer.depth) == (0, 0)
 
 
@@ -122,7 +121,7 @@ def test_redis_away__kept_and_sent_once_it_is_there(
     settings: Settings, tmp_path: Path, embedded_servers: ModuleType
 ) -> None:
     settings.REDIS_URL = embedded_servers.redis_url(tmp_path)
-    stream.client.cache_clear()
+    broker.cache_clear()
     buffer = ExposureBuffer(capacity=5000, flush_seconds=0.02)
     try:
         _add(buffer, 1500)
@@ -134,7 +133,7 @@ def test_redis_away__kept_and_sent_once_it_is_there(
             assert {event.unit_id for event in _streamed()} == {f"user-{number}" for number in range(1500)}
     finally:
         buffer.close(timeout=0.1)
-        stream.client.cache_clear()
+        broker.cache_clear()
 
 
 def test_close__sends_what_is_left(buffer: ExposureBuffer) -> None:

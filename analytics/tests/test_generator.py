@@ -11,7 +11,7 @@ from analytics import selectors
 from analytics.event_generator import Generator, Plan, default_start
 from analytics.event_records import Conversion, Exposure
 from analytics.models import Exposure as ExposureRow
-from analytics.pipeline.brokers import redis as stream
+from analytics.pipeline.brokers import broker
 from analytics.services import store_events
 from analytics.stores.base import EventStore
 from tenancy.models import Environment
@@ -78,7 +78,7 @@ def test_command__prints_the_truth_and_sends_the_events(
     truth = json.loads(capsys.readouterr().out)
     stored = ExposureRow.objects.filter(environment_id=environment.pk).count()
     assert stored == (truth["exposures"] if to == "store" else 0)
-    assert (stream.length() > 0) == (to == "stream")
+    assert (broker().length() > 0) == (to == "stream")
 
 
 @pytest.mark.django_db

@@ -11,10 +11,10 @@ from django.core.management import CommandError, call_command
 from analytics import selectors
 from analytics.event_records import Batch, pack
 from analytics.models import Conversion, DeadLetter, Exposure, FirstExposure, FlagExposureHour, FlagUnit
-from analytics.pipeline.brokers import redis as stream
-from analytics.pipeline.brokers.redis import PUBLISHER
+from analytics.pipeline.brokers import broker
 from analytics.services import forget_user, open_phase, set_event_policy, store_events
 from analytics.stores import store
+from analytics.testing import empty_stream
 from analytics.tests.conftest import ACTOR, NOON, conversion, exposure
 from audit import services as audit
 from audit.models import Entry
@@ -139,10 +139,10 @@ def test_command__exports_then_erases(environment: Environment, tmp_path: Path) 
 
 
 def test_command__events_still_on_their_way__is_refused(environment: Environment) -> None:
-    PUBLISHER.append([pack(Batch([exposure(environment.pk, "alice", "control")]))])
+    broker().append([pack(Batch([exposure(environment.pk, "alice", "control")]))])
     with pytest.raises(CommandError, match="still not stored"):
         call_command("forget_user", "--organization=acme", "--user-id=alice", "--wait-seconds=0")
-    stream.client().delete(stream.key())
+    empty_stream()
 
 
 def test_command__organization_that_is_not_there__is_refused(db: None) -> None:

@@ -134,8 +134,8 @@ def wait_until_sent() -> None:
 
 def wait_until_stored() -> None:
     """What the closed loops left in the stream is not this table's."""
-    from analytics.pipeline.brokers import redis as stream  # noqa: PLC0415 - after setup
+    from analytics.pipeline.brokers import broker  # noqa: PLC0415 - after setup
 
     deadline = time.monotonic() + 300
-    while stream.length() and time.monotonic() < deadline:
+    while broker().length() and time.monotonic() < deadline:
         time.sleep(0.5)

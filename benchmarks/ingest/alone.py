@@ -75,19 +75,18 @@ def _range(rates: list[float]) -> str:
 def _drained(events: list[Any], variables: dict[str, str], costs: list[list[float]]) -> float:
     """Return the rate, and append what an event took of each process's CPU."""
     from analytics.event_records import Batch, pack  # noqa: PLC0415 - likewise
-    from analytics.pipeline.brokers import redis as stream  # noqa: PLC0415 - after setup
-    from analytics.pipeline.brokers.redis import PUBLISHER  # noqa: PLC0415 - likewise
+    from analytics.pipeline.brokers import broker  # noqa: PLC0415 - after setup
 
     for place in range(0, len(events), BATCH):
-        PUBLISHER.append([pack(Batch(exposures=events[place : place + BATCH]))])
+        broker().append([pack(Batch(exposures=events[place : place + BATCH]))])
     process = start([sys.executable, "manage.py", "ingest"], variables)
     try:
-        entries = stream.length()
-        until(lambda: stream.length() < entries, seconds=120)
+        entries = broker().length()
+        until(lambda: broker().length() < entries, seconds=120)
         processes = [psutil.Process(process.pid), server("postgres"), server("redis-server")]
         used = [cpu_seconds(process) for process in processes]
-        started, first = time.perf_counter(), stream.length()
-        until(lambda: stream.length() == 0, seconds=600)
+        started, first = time.perf_counter(), broker().length()
+        until(lambda: broker().length() == 0, seconds=600)
         rate = first * BATCH / (time.perf_counter() - started)
         found = [cpu_seconds(process) - before for process, before in zip(processes, used, strict=True)]
         costs.append([seconds / (first * BATCH) * 1e6 for seconds in found])

@@ -5,7 +5,7 @@ import pytest
 from analytics.enrichment.attributes import WantedAttributes
 from analytics.event_records import unpack
 from analytics.pipeline import exposure_buffer
-from analytics.pipeline.brokers.redis import PUBLISHER
+from analytics.pipeline.brokers import broker
 from analytics.pipeline.exposure_buffer import ExposureBuffer
 from analytics.services import store_events
 from experiments.models import Experiment
@@ -24,7 +24,7 @@ def evaluate(key, monkeypatch):
     monkeypatch.setattr(names, "refresh", lambda: None)
     monkeypatch.setattr(exposure_buffer, "WANTED", names)
     sent: list[bytes] = []
-    monkeypatch.setattr(PUBLISHER, "append", lambda packed, **_: sent.extend(packed))
+    monkeypatch.setattr(broker(), "append", lambda packed, **_: sent.extend(packed))
     exposures = ExposureBuffer(capacity=5000, flush_seconds=0.02)
     monkeypatch.setattr(answers, "EXPOSURES", exposures)
     RUNTIME.refresh()

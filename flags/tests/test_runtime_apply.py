@@ -33,7 +33,9 @@ def steps(environment, make_flag):
 def runtime_at(environment, steps):
     def _runtime(version):
         runtime = Runtime()
-        runtime._take(environment.pk, loading.Environment.from_document(load_document(environment.pk, version=version)))
+        runtime._take(
+            environment.pk, loading.CompiledEnvironment.from_document(load_document(environment.pk, version=version))
+        )
         return runtime
 
     return _runtime

@@ -8,7 +8,8 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from redis.exceptions import RedisError
 
-from analytics.pipeline.brokers import redis as stream
+from analytics.pipeline.brokers import broker
+from analytics.pipeline.brokers.base import BrokerAwayError
 from flags.models import FlagConfig
 from flags.propagation.kill_status import LATE_AFTER_MS
 from flags.propagation.runtime import RUNTIME
@@ -43,14 +44,14 @@ def lines(environment: Environment) -> list[Line]:
     reach: list[Line] = []
     redis_is_there = True
     try:
-        waiting, lag = stream.length(), stream.lag_seconds()
+        waiting, lag = broker().length(), broker().lag_seconds()
         reach = _reach(environment)
         events = (
             "none waiting" if not waiting else f"{lag:.1f} s behind",
             f"{waiting:,} batches in the stream",
             "good" if lag < _INGEST_LATE_SECONDS else "bad",
         )
-    except (RedisError, OSError):
+    except (BrokerAwayError, RedisError, OSError):
         redis_is_there = False
         events = ("unknown", "Redis is away", "warn")
     return [_configuration(environment), *reach, _events(*events), _postgresql(), _redis(is_there=redis_is_there)]

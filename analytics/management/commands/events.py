@@ -13,7 +13,7 @@ from analytics.enrichment.attributes import DEFAULT_NAMES
 from analytics.management.arguments import positive
 from analytics.models import DeadLetter, EventPolicy
 from analytics.pipeline import dead_letters
-from analytics.pipeline.brokers.redis import StreamAwayError, StreamFullError
+from analytics.pipeline.brokers.base import BrokerAwayError, BrokerFullError
 from analytics.stores.postgres import partitions
 from audit.actors import system
 from tenancy.errors import ServiceError
@@ -113,7 +113,7 @@ class Command(BaseCommand):
             return
         try:
             self.stdout.write(f"Sent {dead_letters.retry(ids)} again.")
-        except (StreamAwayError, StreamFullError) as error:
+        except (BrokerAwayError, BrokerFullError) as error:
             raise CommandError(f"Not all were sent: {error}") from error
 
     def _list(self, ids: list[int], limit: int) -> None:

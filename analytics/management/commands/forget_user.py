@@ -6,10 +6,10 @@ from typing import Any
 
 import orjson
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from redis.exceptions import RedisError
 
 from analytics import services
-from analytics.pipeline.brokers import redis as stream
+from analytics.pipeline.brokers import broker
+from analytics.pipeline.brokers.base import BrokerAwayError
 from audit.actors import system
 from tenancy.models import Organization
 
@@ -49,9 +49,9 @@ class Command(BaseCommand):
         """What is in the stream now would be stored after the erasure: wait until it is stored, or refuse."""
         asked = time.time()
         try:
-            while time.time() - stream.lag_seconds() < asked:
+            while time.time() - broker().lag_seconds() < asked:
                 if time.time() > asked + wait_seconds:
                     raise CommandError("Events of before are still not stored; start an ingest process and try again.")
                 time.sleep(_POLL_SECONDS)
-        except RedisError as error:
+        except BrokerAwayError as error:
             raise CommandError(f"Redis is away, so events may be on their way: {error}") from error

@@ -10,7 +10,8 @@ from tqdm import tqdm
 from analytics.event_generator import Generator, Plan, default_start
 from analytics.event_records import pack
 from analytics.management.arguments import day, positive
-from analytics.pipeline.brokers.redis import PUBLISHER, StreamAwayError, StreamFullError
+from analytics.pipeline.brokers import broker
+from analytics.pipeline.brokers.base import BrokerAwayError, BrokerFullError
 from analytics.services import store_events
 from tenancy.models import Environment
 
@@ -75,10 +76,10 @@ def _environment(path: str) -> Environment:
 def _publish(packed: bytes) -> None:
     while True:
         try:
-            PUBLISHER.append([packed], patient=True)
-        except StreamFullError:
+            broker().append([packed], patient=True)
+        except BrokerFullError:
             time.sleep(_FULL_WAIT_SECONDS)
-        except StreamAwayError as error:
+        except BrokerAwayError as error:
             raise CommandError(f"Redis is away: {error}") from error
         else:
             return

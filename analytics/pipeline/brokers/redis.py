@@ -1,95 +1,153 @@
-"""The Redis Stream between whoever takes events in and the ingest: appended to while there is room, never trimmed."""
+"""The broker on a Redis Stream with one consumer group. The stream is never trimmed: a batch goes once it is done."""
 
 import time
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
 from django.conf import settings
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
-from tenancy.process_memory import on_reset
+from analytics.pipeline.brokers.base import LONGEST_WAIT_SECONDS, BrokerAwayError, BrokerFullError, Delivery
 
-GROUP = "ingest"
-FIELD = b"b"
+Answer = TypeVar("Answer")
+Fields = dict[bytes, bytes]
+
+_GROUP: Final = "ingest"
+_FIELD: Final = b"b"
 # After a failure, callers with another way to go take it at once for so long, instead of each waiting for a timeout.
-_AVOID_SECONDS = 2.0
+_AVOID_SECONDS: Final = 2.0
 
 # Checked and appended in one step, so that no two writers overfill it together.
-_APPEND = """
+_APPEND: Final = """
 if redis.call('XLEN', KEYS[1]) + #ARGV - 1 > tonumber(ARGV[1]) then return 0 end
 for i = 2, #ARGV do redis.call('XADD', KEYS[1], '*', 'b', ARGV[i]) end
 return #ARGV - 1
 """
 
 
-class StreamFullError(Exception):
-    """The ingest is so far behind that the stream holds EVENT_STREAM_MAX_BATCHES; nothing was appended."""
+class RedisBroker:
+    """Two connection pools: one for what is quick, one for takes, which wait for a batch. Both notice a fork."""
+
+    def __init__(self) -> None:
+        self._key = f"{settings.REDIS_PREFIX}:events"
+        self._redis = _connect(settings.REDIS_TIMEOUT_SECONDS)
+        self._waiting_redis = _connect(settings.REDIS_TIMEOUT_SECONDS + LONGEST_WAIT_SECONDS)
+        self._has_group = False
+        self._away_until = 0.0
+
+    def append(self, payloads: Sequence[bytes], *, patient: bool = False) -> None:
+        if not patient and time.monotonic() < self._away_until:
+            raise BrokerAwayError("Redis was away a moment ago.")
+        try:
+            appended = self._redis.eval(_APPEND, 1, self._key, settings.EVENT_STREAM_MAX_BATCHES, *payloads)
+        except (RedisError, OSError) as error:
+            self._away_until = time.monotonic() + _AVOID_SECONDS
+            raise BrokerAwayError(str(error)) from error
+        self._away_until = 0.0
+        if not appended:
+            raise BrokerFullError(f"The event stream holds {settings.EVENT_STREAM_MAX_BATCHES} batches.")
+
+    def take(self, consumer: str, *, limit: int, wait_seconds: float) -> list[Delivery]:
+        found = self._with_group(
+            lambda: self._waiting_redis.xreadgroup(
+                _GROUP, consumer, {self._key: ">"}, count=limit, block=max(1, int(1000 * wait_seconds))
+            )
+        )
+        return self._deliveries(_entries_of(found))
+
+    def reclaim(self, consumer: str, *, limit: int, idle_seconds: float) -> list[Delivery]:
+        answer = self._with_group(
+            lambda: self._redis.xautoclaim(
+                self._key, _GROUP, consumer, min_idle_time=int(1000 * idle_seconds), count=limit
+            )
+        )
+        return self._deliveries(answer[1])
+
+    def done(self, deliveries: Sequence[Delivery]) -> None:
+        if deliveries:
+            receipts = [delivery.receipt for delivery in deliveries]
+            _ask(lambda: self._remove(receipts))
+
+    def length(self) -> int:
+        return int(_ask(lambda: self._redis.xlen(self._key)))
+
+    def lag_seconds(self) -> float:
+        oldest = _ask(lambda: self._redis.xrange(self._key, count=1))
+        if not oldest:
+            return 0.0
+        entry_id: bytes = oldest[0][0]  # type: ignore[assignment]  # bytes, since this client decodes nothing
+        entered_ms = int(entry_id.split(b"-")[0])
+        return max(0.0, time.time() - entered_ms / 1000)
+
+    def leave(self, consumer: str) -> None:
+        _ask(lambda: self._forget(consumer))
+
+    def _forget(self, consumer: str) -> None:
+        # Deleting a consumer would forget what is pending under its name.
+        if not self._redis.xpending_range(self._key, _GROUP, "-", "+", 1, consumername=consumer):
+            self._redis.xgroup_delconsumer(self._key, _GROUP, consumer)
+
+    def _remove(self, receipts: Sequence[bytes]) -> None:
+        with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.xack(self._key, _GROUP, *receipts)
+            pipeline.xdel(self._key, *receipts)
+            pipeline.execute()
+
+    def _with_group(self, command: Callable[[], Answer]) -> Answer:
+        """Run a command that needs the group, and make the group where Redis lost it with its data."""
+        if not self._has_group:
+            _ask(self._make_group)
+        try:
+            return _ask(command)
+        except BrokerAwayError as error:
+            if "NOGROUP" not in str(error):
+                raise
+            _ask(self._make_group)
+            return _ask(command)
+
+    def _make_group(self) -> None:
+        try:
+            # From the beginning: what was appended before the first consumer ever ran counts as well.
+            self._redis.xgroup_create(self._key, _GROUP, id="0", mkstream=True)
+        except ResponseError as error:
+            if "BUSYGROUP" not in str(error):
+                raise
+        self._has_group = True
+
+    def _deliveries(self, entries: Sequence[tuple[bytes, Fields]]) -> list[Delivery]:
+        """Return what is still there; what was deleted while it was pending comes as nil, or without fields."""
+        gone = [entry_id for entry_id, fields in entries if entry_id is not None and not fields]
+        if gone:
+            _ask(lambda: self._remove(gone))
+        return [Delivery(entry_id, fields.get(_FIELD, b"")) for entry_id, fields in entries if fields]
 
 
-class StreamAwayError(Exception):
-    """Redis cannot be reached; whether the entries were appended is unknown, and appending them again does no harm."""
-
-
-def key() -> str:
-    return f"{settings.REDIS_PREFIX}:events"
-
-
-def connect(*, timeout_seconds: float | None = None) -> Redis:
+def _connect(timeout_seconds: float) -> Redis:
     """A client with a pool of its own; one immediate retry replaces connections that a restart of Redis has closed."""
     return Redis.from_url(
         settings.REDIS_URL,
-        socket_timeout=timeout_seconds or settings.REDIS_TIMEOUT_SECONDS,
+        socket_timeout=timeout_seconds,
         socket_connect_timeout=settings.REDIS_TIMEOUT_SECONDS,
         retry=Retry(NoBackoff(), 1),
     )
 
 
-@cache
-def client() -> Redis:
-    """This process's client; redis-py's pool notices a fork by itself."""
-    return connect()
+def _ask(command: Callable[[], Answer]) -> Answer:
+    try:
+        return command()
+    except (RedisError, OSError) as error:
+        raise BrokerAwayError(str(error)) from error
 
 
-class Publisher:
-    """Appends packed batches, remembering for a moment that Redis was away."""
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        self._away_until = 0.0
-
-    def append(self, packed: Sequence[bytes], *, patient: bool = False) -> None:
-        """Append all, or raise StreamFullError or StreamAwayError; `patient` asks Redis even right after a failure."""
-        if not patient and time.monotonic() < self._away_until:
-            raise StreamAwayError("Redis was away a moment ago.")
-        try:
-            appended = client().eval(_APPEND, 1, key(), settings.EVENT_STREAM_MAX_BATCHES, *packed)
-        except (RedisError, OSError) as error:
-            self._away_until = time.monotonic() + _AVOID_SECONDS
-            raise StreamAwayError(str(error)) from error
-        self._away_until = 0.0
-        if not appended:
-            raise StreamFullError(f"The event stream holds {settings.EVENT_STREAM_MAX_BATCHES} batches.")
-
-
-PUBLISHER = Publisher()
-on_reset(PUBLISHER.reset)
-
-
-def length() -> int:
-    """Entries not yet stored: what is acknowledged is deleted. Raises RedisError."""
-    return int(client().xlen(key()))
-
-
-def lag_seconds() -> float:
-    """Age of the oldest entry not yet stored, 0 when there is none. Raises RedisError."""
-    oldest = client().xrange(key(), count=1)
-    if not oldest:
-        return 0.0
-    entry_id: bytes = oldest[0][0]  # type: ignore[assignment]  # bytes, since this client decodes nothing
-    entered_ms = int(entry_id.split(b"-")[0])
-    return max(0.0, time.time() - entered_ms / 1000)
+def _entries_of(answer: object) -> list[tuple[bytes, Fields]]:
+    """XREADGROUP answers with a list of (stream, entries), or as a mapping under RESP3; we read one stream."""
+    if not answer:
+        return []
+    if isinstance(answer, dict):
+        (entries,) = answer.values()
+        # RESP3 nests the entries once more.
+        return list(entries[0]) if entries and isinstance(entries[0], list) else list(entries)
+    return list(answer[0][1])  # type: ignore[index]  # redis-py types this answer as Any of both protocols
