@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from audit.actors import Actor
+from tenancy.models import User
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +29,22 @@ class Principal:
         if self.environment_id is None:
             raise ValueError("Only a server or client key has an environment of its own.")
         return self.environment_id
+
+
+def principal_of_user(
+    user: User,
+    *,
+    request_id: str = "",
+    credential: str = "",
+    organization_id: int | None = None,
+    organization_slug: str = "",
+) -> Principal:
+    """A person: in the console, or by a management token of this prefix, which is bound to its organization."""
+    actor = Actor(kind="user", id=str(user.pk), label=user.get_username(), credential=credential, request_id=request_id)
+    return Principal(
+        kind="user",
+        actor=actor,
+        organization_id=organization_id,
+        organization_slug=organization_slug,
+        user_id=user.pk,
+    )

@@ -14,7 +14,7 @@ from tenancy import tokens
 from tenancy.errors import Forbidden, Invalid
 from tenancy.keyring import KEYRING, Key
 from tenancy.models import Organization, User
-from tenancy.principals import Principal
+from tenancy.principals import Principal, principal_of_user
 
 _REFUSED = "The credential is unknown, expired or revoked. Send `Authorization: Bearer fs_…` with a live one."
 
@@ -38,23 +38,6 @@ def principal_of_key(key: Key, request_id: str = "") -> Principal:
     )
 
 
-def principal_of_user(user: User, *, request_id: str = "", key: Key | None = None) -> Principal:
-    """A person, in the console or through a management token (then bound to the token's organization)."""
-    return Principal(
-        kind="user",
-        actor=Actor(
-            kind="user",
-            id=str(user.pk),
-            label=user.get_username(),
-            credential=key.prefix if key else "",
-            request_id=request_id,
-        ),
-        organization_id=key.organization_id if key else None,
-        organization_slug=key.organization_slug if key else "",
-        user_id=user.pk,
-    )
-
-
 class CredentialAuthentication(BaseAuthentication):
     """Look the bearer credential up in memory; only a person's token or session asks the database for the person."""
 
@@ -72,7 +55,13 @@ class CredentialAuthentication(BaseAuthentication):
             user = User.objects.filter(pk=key.user_id, is_active=True).first()
             if user is None:
                 raise AuthenticationFailed(_REFUSED)
-            principal = principal_of_user(user, request_id=request_id, key=key)
+            principal = principal_of_user(
+                user,
+                request_id=request_id,
+                credential=key.prefix,
+                organization_id=key.organization_id,
+                organization_slug=key.organization_slug,
+            )
         tenant = request.META.get("HTTP_X_TENANT_ID")
         if tenant is not None and tenant != principal.organization_slug:
             raise Forbidden("X-Tenant-ID names another organization than the credential belongs to.")

@@ -7,9 +7,8 @@ from django.http import HttpRequest
 
 from audit.actors import Actor
 from tenancy import access
-from tenancy.api.authentication import principal_of_user
 from tenancy.models import Environment, Membership, Organization, Project, Role, User
-from tenancy.principals import Principal
+from tenancy.principals import Principal, principal_of_user
 
 _SESSION_KEY = "console_environment"
 
