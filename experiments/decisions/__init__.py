@@ -1,0 +1,1 @@
+"""From figures to a decision: pure functions, no database, no clock."""
