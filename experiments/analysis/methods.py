@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from experiments.models import Experiment
-from experiments.statistics.group_sequential import inflation_factor
+from experiments.statistics import always_valid, group_sequential
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,7 @@ class AnalysisMethod:
 
     simulated_as: str
     spending: str | None = None
+    is_always_valid: bool = False
 
     @property
     def needs_planned_users(self) -> bool:
@@ -23,11 +24,15 @@ class AnalysisMethod:
 
     def inflation(self, looks: int, alpha: float, power: float) -> float:
         """How many more users it plans for with several looks than a test with one look at the end."""
-        return inflation_factor(looks, alpha, power, f"{self.spending}_spending") if self.spending else 1.0
+        if self.is_always_valid:
+            return always_valid.inflation_factor(looks, alpha, power)
+        if self.spending is not None:
+            return group_sequential.inflation_factor(looks, alpha, power, f"{self.spending}_spending")
+        return 1.0
 
 
 METHODS: Mapping[str, AnalysisMethod] = {
-    Experiment.Method.ALWAYS_VALID: AnalysisMethod("always_valid"),
+    Experiment.Method.ALWAYS_VALID: AnalysisMethod("always_valid", is_always_valid=True),
     Experiment.Method.POCOCK: AnalysisMethod("pocock", spending="pocock"),
     Experiment.Method.OBRIEN_FLEMING: AnalysisMethod("obf", spending="obf"),
     Experiment.Method.FIXED: AnalysisMethod("fixed"),
