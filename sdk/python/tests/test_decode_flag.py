@@ -115,7 +115,7 @@ PROBLEMS: list[tuple[Any, str, str]] = [
     (flag(rules=[rule([], variant="control", allocation=[])]), "rules[0]", "ambiguous"),
     (flag(rules=[rule([], variant="neither")]), "rules[0].variant", "unknown_variant"),
     (flag(rules=[rule([], allocation=[[0, 5, "neither"]])]), "rules[0].allocation[0][2]", "unknown_variant"),
-    (flag(rules=[rule({})]), "rules[0].conditions", "wrong_type"),
+    (flag(rules=[rule("pro")]), "rules[0].conditions", "wrong_type"),
     (flag(rules=[rule([condition("x", "matches", "(")])]), "rules[0].conditions[0].value", "malformed_value"),
     (flag(allocation={}), "allocation", "wrong_type"),
     (flag(allocation=[[0, 5]]), "allocation[0]", "wrong_type"),

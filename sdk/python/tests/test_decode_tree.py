@@ -61,9 +61,9 @@ def test_decode_tree__one_thing_wrong__is_the_one_problem(document: Any, path: s
         {"all": [FINE], "any": []},
     ],
 )
-def test_evaluate__tree_that_cannot_be_read__is_false(document: Any) -> None:
-    assert evaluate_tree(document, {"x": 1}) is False
-    assert evaluate_tree({"any": [document, FINE]}, {"x": 1}) is True
+def test_evaluate__tree_that_is_not_understood__is_never_passed_over(document: Any) -> None:
+    for tree in (document, {"any": [document, FINE]}, {"not": document}):
+        assert evaluate_tree(tree, {"x": 1}) is None
 
 
 def test_evaluate__deeper_than_we_would_write__is_read_up_to_a_limit() -> None:
@@ -105,8 +105,8 @@ def test_decode_segment__only_a_key__is_an_empty_audience() -> None:
     assert (segment.included, segment.excluded, segment.conditions) == (frozenset(), frozenset(), None)
 
 
-def test_evaluate__segment_tree_that_cannot_be_read__is_false_within_it() -> None:
+def test_evaluate__segment_that_is_not_understood__is_never_passed_over() -> None:
     broken = {"beta": {"key": "beta", "conditions": condition("x", "resembles", 1)}}
     asked = {"operator": "in_segment", "value": ["beta"]}
-    assert evaluate_tree(asked, {"x": 1}, broken) is False
-    assert evaluate_tree({"not": asked}, {"x": 1}, broken) is True
+    assert evaluate_tree(asked, {"x": 1}, broken) is None
+    assert evaluate_tree({"not": asked}, {"x": 1}, broken) is None

@@ -82,8 +82,8 @@ def test_explain__groups__show_all_their_parts() -> None:
 
 
 def test_explain__malformed_condition__says_so() -> None:
-    shown = traced(flag(rules=[rule([condition("x", "resembles", 1)])]), x=1)[3]["conditions"][0]
-    assert (shown["matched"], shown["because"]) == (False, "unknown_operator")
+    shown = traced(flag(rules=[rule([condition("x", "matches", "(")])]), x=1)[3]["conditions"][0]
+    assert (shown["matched"], shown["because"]) == (False, "malformed_condition")
 
 
 def test_explain__segments__are_opened_once() -> None:
@@ -210,8 +210,8 @@ def test_explain__rollout_that_covers_nobody__goes_on_to_the_default() -> None:
 
 
 def test_explain__malformed_condition_in_a_segment__is_shown_there() -> None:
-    segments = [{"key": "beta", "conditions": condition("x", "resembles", 1)}]
+    segments = [{"key": "beta", "conditions": condition("x", "matches", "(")}]
     asked = environment(flag(rules=[rule([{"operator": "in_segment", "value": ["beta"]}])]), segments=segments)
     explained = asked.explain("asked", Context("ann", {"x": 1}))
     shown = explained.to_dict()["steps"][3]["conditions"][0]["segments"][0]["conditions"]
-    assert (shown["because"], explained.answer.detail) == ("unknown_operator", None)
+    assert (shown["because"], explained.answer.detail) == ("malformed_condition", None)

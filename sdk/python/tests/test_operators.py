@@ -130,13 +130,13 @@ def test_condition__malformed__is_false_and_says_so_from_there_on() -> None:
     document = flag(
         rules=[
             rule([condition("country", "equals", "DE")], 1),
-            rule([condition("country", "resembles", "DE")], 2),
-            rule([condition("plan", "matches", "(")], 3),
+            rule([condition("plan", "matches", "(")], 2),
+            rule([condition("plan", "semver_less", "x")], 3),
         ]
     )
     assert answer(document, country="DE").detail is None
     fallen = answer(document, country="FR")
-    assert (fallen.reason, fallen.detail) == ("DEFAULT", "unknown_operator")
+    assert (fallen.reason, fallen.detail) == ("DEFAULT", "malformed_condition")
 
 
 def test_user_id__in_conditions__is_the_requests_and_not_an_attribute() -> None:

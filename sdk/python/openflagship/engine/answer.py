@@ -21,6 +21,7 @@ GENERAL: Final = "GENERAL"
 
 NO_UNIT: Final = "no_unit"
 NOT_IN_EXPERIMENT: Final = "not_in_experiment"
+NOT_UNDERSTOOD: Final = "not_understood"
 
 OPENFEATURE_REASONS: Final = {
     KILL_SWITCH: "DISABLED",
@@ -82,7 +83,8 @@ class Decision:
     experiment: str | None = None
     detail: str | None = None
 
-    def stamp(self, version: int, stale: bool, is_exposure: bool) -> Answer:
+    def stamp(self, version: int, stale: bool, detail: str | None = None, *, is_exposure: bool) -> Answer:
+        """The answer at a configuration version; `detail` takes the place of the decision's own."""
         return Answer(
             self.value,
             self.variant,
@@ -90,7 +92,7 @@ class Decision:
             self.rule_id,
             self.experiment,
             None,
-            self.detail,
+            self.detail if detail is None else detail,
             version,
             stale,
             "STALE" if stale else self.openfeature_reason,

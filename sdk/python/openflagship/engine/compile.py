@@ -24,7 +24,7 @@ from openflagship.engine.answer import (
 )
 from openflagship.engine.bucketing import BUCKETS, AllocationRange
 from openflagship.engine.codegen import Generated, Writer
-from openflagship.engine.model import FlagDefinition, Node, SegmentDefinition, conditions_of
+from openflagship.engine.model import Experiment, FlagDefinition, Node, RuleDefinition, SegmentDefinition, conditions_of
 
 Memo = dict[Any, Any]
 _MOST_BRANCHES: Final = 6
@@ -56,10 +56,12 @@ TOOLS: Final = (mmh3.hash, bisect_right, recall, shared_hash)
 class FlagCode:
     """A flag's functions, each written at its first use and kept for every later version of the environment."""
 
-    __slots__ = ("_careful", "_fast", "config", "prefix")
+    __slots__ = ("_careful", "_fast", "config", "is_held", "prefix")
 
-    def __init__(self, config: FlagDefinition, environment_salt: str) -> None:
+    def __init__(self, config: FlagDefinition, environment_salt: str, *, is_held: bool = False) -> None:
+        """`is_held`: the config is the last that was understood, and a later one is not."""
         self.config = config
+        self.is_held = is_held
         self.prefix = f"{environment_salt}:{config.salt}:" if environment_salt else f"{config.salt}:"
         self._fast: tuple[Generated, tuple[Decision, ...]] | None = None
         self._careful: Generated | None = None
@@ -107,12 +109,18 @@ class _FlagWriter:
         return self.writer.finish("c, m=None" if self.fast else "c, u, A, m"), tuple(self.decisions)
 
     def _unit(self) -> None:
-        if self.config.bucket_by == "userId":
+        names = self.config.bucket_by
+        if names == "userId":
             self.line(0, "u = c.user_id")
             self.line(0, "if not u: return odd(c, m)")
-        else:
-            self.line(0, f"u = c.attributes.get({self.constant(self.config.bucket_by)})")
-            self.line(0, "if u.__class__ is not str or not u or not u.isascii(): return odd(c, m)")
+            return
+        for number, name in enumerate((names,) if isinstance(names, str) else names):
+            indent = 1 if number else 0
+            if number:
+                # Absent or empty: the next name. What else is no plain text is for `odd` to read.
+                self.line(0, 'if u is None or u == "":')
+            self.line(indent, "u = c.user_id" if name == "userId" else f"u = c.attributes.get({self.constant(name)})")
+        self.line(0, "if u.__class__ is not str or not u or not u.isascii(): return odd(c, m)")
 
     def _steps(self) -> None:
         config = self.config
@@ -122,27 +130,33 @@ class _FlagWriter:
         if not config.enabled:
             self._return(0, self._decide(config.off_variant, DISABLED))
             return
-        trees: list[Node] = [rule.conditions for rule in config.rules]
-        if config.experiment is not None and config.experiment.audience is not None:
-            trees.append(config.experiment.audience)
-        self.writer.survey(trees)
+        self.writer.survey(config.trees())
         self._prerequisites()
         self._targets()
-        for rule in config.rules:
-            self._note_faults(rule.conditions)
-            test = self.writer.test(rule.conditions)
-            if test == "False":
-                continue
-            if rule.variant is not None:
-                decision = self._decide(rule.variant, RULE_MATCH, rule_id=rule.id)
-                if test == "True":
-                    self._return(0, decision)
-                    return
-                self.line(0, f"if {test}:")
-                self._return(1, decision)
-            elif rule.allocation:
-                self._allocated_rule(test, rule.allocation, rule.id)
+        # Both functions number their decisions alike, so each writes every step, reachable or not.
+        for step in config.steps():
+            if isinstance(step, Experiment):
+                self._experiment(step)
+            elif self._rule(step):
+                return
         self._split()
+
+    def _rule(self, rule: RuleDefinition) -> bool:
+        """Writes a rule; whether it decides for everybody, so that nothing can follow."""
+        self._note_faults(rule.conditions)
+        test = self.writer.test(rule.conditions)
+        if test == "False":
+            return False
+        if rule.variant is not None:
+            decision = self._decide(rule.variant, RULE_MATCH, rule_id=rule.id)
+            if test == "True":
+                self._return(0, decision)
+                return True
+            self.line(0, f"if {test}:")
+            self._return(1, decision)
+        elif rule.allocation:
+            self._allocated_rule(test, rule.allocation, rule.id)
+        return False
 
     def _prerequisites(self) -> None:
         if not self.config.prerequisites:
@@ -174,17 +188,15 @@ class _FlagWriter:
         self._serve(indent, allocation, RULE_MATCH, rule_id=rule_id)
 
     def _split(self) -> None:
-        """Steps 8 to 10: the experiment or the rollout, and what remains."""
+        """Steps 9 and 10: the rollout, and what remains."""
         config = self.config
-        indent = 0
         default = "DEFAULT" if not config.is_static else "STATIC"
-        if not self.fast and (config.experiment is not None or config.allocation):
-            self.line(0, "if u is not None:")
-            indent = 1
-        if config.experiment is not None:
-            self._experiment(indent)
-            self._return(indent, self._decide(config.default_variant, DEFAULT, detail=NOT_IN_EXPERIMENT))
-        else:
+        serves_units = config.experiment is None or config.experiment.allocation is not None
+        if serves_units:
+            indent = 0
+            if not self.fast and config.allocation:
+                self.line(0, "if u is not None:")
+                indent = 1
             is_covered = self._serve(indent, config.allocation, ROLLOUT)
             served = self._decide(config.default_variant, DEFAULT, openfeature_reason=default)
             if not is_covered and (indent or self.fast):
@@ -196,17 +208,26 @@ class _FlagWriter:
         if not self.fast:
             self._return(0, without_unit)
 
-    def _experiment(self, indent: int) -> None:
-        experiment = self.config.experiment
-        assert experiment is not None  # noqa: S101 asked for only where there is one
-        tests = []
+    def _experiment(self, experiment: Experiment) -> None:
+        """Writes step 8 at the experiment's place."""
         if experiment.audience is not None:
             self._note_faults(experiment.audience)
-            test = self.writer.test(experiment.audience, indent)
-            if test != "True":
-                tests.append(test)
-        if not experiment.ranges or "False" in tests:
+        # Its attributes are loaded ahead of the branch: later rules may ask for them as well.
+        test = "True" if experiment.audience is None else self.writer.test(experiment.audience)
+        indent = 0
+        if not self.fast:
+            self.line(0, "if u is not None:")
+            self.line(1, "pass")
+            indent = 1
+        self._participants(experiment, test, indent)
+        if experiment.allocation is None:
+            self._return(indent, self._decide(self.config.default_variant, DEFAULT, detail=NOT_IN_EXPERIMENT))
+
+    def _participants(self, experiment: Experiment, test: str, indent: int) -> None:
+        """Writes what whoever takes part gets."""
+        if not experiment.ranges or test == "False":
             return
+        tests = [] if test == "True" else [test]
         if _merged(experiment.ranges) != [(0, BUCKETS)]:
             hashed = self._hash(f"{experiment.layer.salt}:")
             if tests:
@@ -216,13 +237,14 @@ class _FlagWriter:
                 self.line(indent, f"l = {hashed}")
             spans = [f"{self.constant(start)} <= l < {self.constant(end)}" for start, end in _merged(experiment.ranges)]
             tests.append(" or ".join(spans))
+        inner = indent
         if tests:
             self.line(indent, f"if {tests[0]}:")
-            indent += 1
-        is_covered = self._serve(indent, self.config.allocation, EXPERIMENT, experiment=experiment.id)
-        if not is_covered:
+            inner = indent + 1
+        allocation = self.config.allocation if experiment.allocation is None else experiment.allocation
+        if not self._serve(inner, allocation, EXPERIMENT, experiment=experiment.id):
             control = self._decide(experiment.control_variant, EXPERIMENT, experiment=experiment.id)
-            self._return(indent, control)
+            self._return(inner, control)
 
     def _serve(self, indent: int, allocation: Sequence[AllocationRange], reason: str, **named: str) -> bool:
         """Writes an allocation's ranges; whether they cover every bucket, so that nothing can follow."""
@@ -276,7 +298,9 @@ class _FlagWriter:
         self.line(indent, f"if b < 0: b = {self._hash(self.prefix)}")
 
     def _bucket_uses(self) -> int:
-        return sum(rule.variant is None for rule in self.config.rules) + 1
+        experiment = self.config.experiment
+        owns_split = experiment is not None and experiment.allocation is not None
+        return sum(rule.variant is None for rule in self.config.rules) + 1 + owns_split
 
     def _hash(self, prefix: str) -> str:
         text = f"{self.constant(prefix)} + u"

@@ -9,8 +9,9 @@ from itertools import pairwise
 from typing import Any, Final
 
 from openflagship.engine.bucketing import BUCKETS, AllocationRange, is_well_formed
-from openflagship.engine.decode_tree import KEY_PATTERN, KEY_REMEDY, read_all, read_tree, read_user_ids
+from openflagship.engine.decode_tree import KEY_PATTERN, KEY_REMEDY, read_rule_conditions, read_tree, read_user_ids
 from openflagship.engine.model import (
+    BucketBy,
     Experiment,
     FlagDefinition,
     LayerReference,
@@ -25,6 +26,7 @@ RESERVED_KEYS: Final = frozenset({"evaluate"})
 FLAG_TYPES: Final = ("boolean", "string", "number", "json")
 SERVED_STATUSES: Final = ("running", "paused")
 MAX_JSON_BYTES: Final = 64 * 1024
+MOST_UNIT_NAMES: Final = 3
 
 
 def read_flag(document: Any, problems: Problems) -> FlagDefinition | None:
@@ -65,7 +67,7 @@ class _FlagReader:
             default_variant=self._variant(self.document.get("defaultVariant", first), ("defaultVariant",)),
             off_variant=self._variant(self.document.get("offVariant", first), ("offVariant",)),
             kill_switch_variant=None if kill_switch is None else self._variant(kill_switch, ("killSwitchVariant",)),
-            bucket_by=self._text("bucketBy", "userId", "Name the attribute that is hashed, such as userId."),
+            bucket_by=self._bucket_by(),
             salt=self._text("salt", key, "Give the text that is hashed before the unit."),
             prerequisites=self._listed("prerequisites", self._prerequisite),
             targets=self._targets(),
@@ -165,6 +167,19 @@ class _FlagReader:
             return value
         self.problems.add((name,), "wrong_type", remedy, fatal=True)
         return default
+
+    def _bucket_by(self) -> BucketBy:
+        names = self.document.get("bucketBy")
+        if not isinstance(names, list):
+            return self._text("bucketBy", "userId", "Name the attribute that is hashed, such as userId.")
+        is_listed = 1 <= len(names) <= MOST_UNIT_NAMES and all(
+            isinstance(name, str) and name and is_well_formed(name) for name in names
+        )
+        if not is_listed or len(set(names)) < len(names):
+            remedy = f"List 1 to {MOST_UNIT_NAMES} different attributes; the first that is there is hashed."
+            self.problems.add(("bucketBy",), "wrong_type", remedy, fatal=True)
+            return "userId"
+        return tuple(names) if len(names) > 1 else str(names[0])
 
     def _version(self) -> int:
         version = self.document.get("version", 0)
@@ -268,7 +283,7 @@ class _FlagReader:
             priority = 0
         if not isinstance(name, str):
             self.problems.add((*path, "name"), "wrong_type", "Give the name as a string.")
-        conditions = read_all(item.get("conditions", []), (*path, "conditions"), self.problems)
+        conditions = read_rule_conditions(item.get("conditions", []), (*path, "conditions"), self.problems)
         variant, ranges = item.get("variant"), item.get("allocation")
         if (variant is None) == (ranges is None):
             self.problems.add(path, "ambiguous", "Give the rule either a variant or an allocation.", fatal=True)
@@ -325,9 +340,28 @@ class _FlagReader:
         ranges = self._layer_ranges(document.get("ranges"), (*path, "ranges"))
         control = self._variant(document.get("controlVariant"), (*path, "controlVariant"))
         tree = None if audience is None else read_tree(audience, (*path, "audience"), self.problems)
+        own = document.get("allocation")
+        allocation = None if own is None else self._allocation(own, (*path, "allocation"))
+        priority = self._experiment_priority(document.get("priority"), (*path, "priority"))
+        if isinstance(self.document.get("bucketBy"), list) and len(self.document["bucketBy"]) > 1:
+            remedy = "An experiment counts one kind of unit; name a single attribute in bucketBy."
+            self.problems.add(("bucketBy",), "one_unit_for_experiments", remedy)
         if not is_served or self.problems.is_fatal:
             return None
-        return Experiment(str(key), str(status), layer, ranges, control, tree)
+        return Experiment(str(key), str(status), layer, ranges, control, tree, allocation, priority)
+
+    def _experiment_priority(self, priority: Any, path: Path) -> int | None:
+        if priority is None:
+            return None
+        if not _is_integer(priority):
+            self.problems.add(path, "wrong_type", "Give a whole number, or leave it out.", fatal=True)
+            return None
+        rules = self.document.get("rules")
+        taken = rules if isinstance(rules, list) else []
+        if any(isinstance(rule, dict) and rule.get("priority") == priority for rule in taken):
+            remedy = f"Priority {priority} is a rule's; give the experiment one of its own."
+            self.problems.add(path, "duplicate", remedy)
+        return int(priority)
 
     def _layer(self, document: Any, path: Path) -> LayerReference:
         salt = document.get("salt") if isinstance(document, dict) else None

@@ -9,6 +9,7 @@ from openflagship.engine.bucketing import is_well_formed
 from openflagship.engine.model import (
     MALFORMED_CONDITION,
     UNKNOWN_OPERATOR,
+    UNKNOWN_SHAPE,
     All,
     AnyOf,
     Condition,
@@ -28,7 +29,7 @@ _GROUPS: Final = ("all", "any", "not")
 
 
 def read_tree(document: Any, path: Path, problems: Problems, depth: int = 0) -> Node:
-    """A condition or an all/any/not group; what cannot be read is a condition that is false for everybody."""
+    """A condition or an all/any/not group; what cannot be read is a condition with a `fault`."""
     if not isinstance(document, dict):
         problems.add(path, "wrong_type", "Give a condition or an all, any or not group, as an object.")
         return _malformed()
@@ -49,20 +50,22 @@ def read_tree(document: Any, path: Path, problems: Problems, depth: int = 0) -> 
     return All(nodes) if name == "all" else AnyOf(nodes)
 
 
-def read_all(document: Any, path: Path, problems: Problems) -> All:
-    """A rule's list of conditions, all of which have to hold."""
+def read_rule_conditions(document: Any, path: Path, problems: Problems) -> Node:
+    """A rule's conditions: a list, all of which have to hold, or a tree."""
+    if isinstance(document, dict):
+        return read_tree(document, path, problems)
     return All(_read_nodes(document, path, problems, 0))
 
 
 def _read_nodes(document: Any, path: Path, problems: Problems, depth: int) -> tuple[Node, ...]:
     if not isinstance(document, list):
-        problems.add(path, "wrong_type", "Give a list of conditions.")
+        problems.add(path, "wrong_type", "Give a list of conditions, or one all, any or not group.")
         return (_malformed(),)
     return tuple(read_tree(item, (*path, number), problems, depth) for number, item in enumerate(document))
 
 
 def _malformed() -> Condition:
-    return Condition(None, "", None, fault=MALFORMED_CONDITION)
+    return Condition(None, "", None, fault=UNKNOWN_SHAPE)
 
 
 def _read_condition(document: dict[str, Any], path: Path, problems: Problems) -> Condition:
@@ -80,7 +83,7 @@ def _read_condition(document: dict[str, Any], path: Path, problems: Problems) ->
             attribute = None
     elif not isinstance(attribute, str) or not attribute or not is_well_formed(attribute):
         problems.add((*path, "attribute"), "required", "Name the attribute to compare, as a string.")
-        return Condition(None, operator.name, value, fault=MALFORMED_CONDITION)
+        return Condition(None, operator.name, value, fault=UNKNOWN_SHAPE)
     prepared = None
     try:
         prepared = operator.prepare(value)

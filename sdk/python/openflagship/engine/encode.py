@@ -26,7 +26,7 @@ def encode_flag(flag: FlagDefinition) -> dict[str, Any]:
         "defaultVariant": flag.default_variant,
         "offVariant": flag.off_variant,
         "killSwitchVariant": flag.kill_switch_variant,
-        "bucketBy": flag.bucket_by,
+        "bucketBy": flag.bucket_by if isinstance(flag.bucket_by, str) else list(flag.bucket_by),
         "salt": flag.salt,
         "prerequisites": [
             {"flagKey": other.flag_key, "variants": list(other.variants)} for other in flag.prerequisites
@@ -62,7 +62,8 @@ def encode_tree(node: Node) -> dict[str, Any]:
 
 def _rule(rule: RuleDefinition) -> dict[str, Any]:
     document: dict[str, Any] = {"id": rule.id, "priority": rule.priority, "name": rule.name}
-    document["conditions"] = [encode_tree(node) for node in rule.conditions.nodes]
+    tree = rule.conditions
+    document["conditions"] = [encode_tree(node) for node in tree.nodes] if isinstance(tree, All) else encode_tree(tree)
     if rule.variant is None:
         document["allocation"] = [list(item) for item in rule.allocation]
     else:
@@ -71,7 +72,7 @@ def _rule(rule: RuleDefinition) -> dict[str, Any]:
 
 
 def _experiment(experiment: Experiment) -> dict[str, Any]:
-    return {
+    document: dict[str, Any] = {
         "id": experiment.id,
         "status": experiment.status,
         "layer": {"key": experiment.layer.key, "salt": experiment.layer.salt},
@@ -79,3 +80,8 @@ def _experiment(experiment: Experiment) -> dict[str, Any]:
         "controlVariant": experiment.control_variant,
         "audience": None if experiment.audience is None else encode_tree(experiment.audience),
     }
+    if experiment.allocation is not None:
+        document["allocation"] = [list(item) for item in experiment.allocation]
+    if experiment.priority is not None:
+        document["priority"] = experiment.priority
+    return document

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -17,8 +18,16 @@ from openflagship.engine.decode_flag import read_flag
 from openflagship.engine.decode_tree import read_segment
 from openflagship.engine.explain import Explanation, TraceStep, explain
 from openflagship.engine.links import prerequisite_graph
+from openflagship.engine.model import (
+    NOT_UNDERSTOOD_FAULTS,
+    BucketBy,
+    FlagDefinition,
+    Node,
+    conditions_of,
+    segment_keys_of,
+)
 from openflagship.engine.problems import DecodeError, DocumentProblem, Problems
-from openflagship.engine.runtime import Evaluator, Evaluators, Links, Segments, unit_of
+from openflagship.engine.runtime import Evaluator, Evaluators, Links, NotUnderstoodError, Segments, unit_of
 
 
 class _Filed:
@@ -56,34 +65,73 @@ def _under(key: str, document: Any) -> Any:
     return {**document, "key": key} if isinstance(document, dict) and document.get("key") != key else document
 
 
+def _is_understood(tree: Node) -> bool:
+    return all(condition.fault not in NOT_UNDERSTOOD_FAULTS for condition in conditions_of(tree))
+
+
 class CompiledFlag(_Filed):
-    """A flag of an environment. Where the document could not be read, `config` and `code` are None; see `problems`."""
+    """A flag of an environment, and what serves it.
 
-    __slots__ = ("bucket_by", "code", "config", "type")
+    A document that is not understood (unknown operator, type or shape) leaves the last version that was: `is_held`.
+    Its kill switch is obeyed all the same. Without such a version `config` and `code` are None; see `problems`.
+    """
 
-    def __init__(self, key: str, document: Any, environment_salt: str) -> None:
+    __slots__ = ("bucket_by", "code", "config", "is_held", "is_understood", "type", "understood")
+
+    def __init__(self, key: str, document: Any, environment_salt: str, previous: CompiledFlag | None = None) -> None:
         document = _under(key, document)
         super().__init__(key, document)
         problems = Problems()
-        self.config = read_flag(document, problems)
+        config = read_flag(document, problems)
         self.problems = tuple(problems.found)
-        self.bucket_by = "userId" if self.config is None else self.config.bucket_by
-        self.type = None if self.config is None else self.config.type
-        self.code = None if self.config is None else FlagCode(self.config, environment_salt)
+        self.is_understood = config is not None and all(map(_is_understood, config.trees()))
+        self.understood: FlagDefinition | None = None if previous is None else previous.understood
+        if self.is_understood:
+            self.understood = config
+        self.is_held = False
+        if config is None:
+            config = _killed(document)
+        elif not self.is_understood and config.kill_switch_variant is None and config.enabled:
+            config = None
+        if config is None and self.understood is not None:
+            self.is_held = True
+            config = replace(self.understood, kill_switch_variant=None)
+        self.config = config
+        self.bucket_by: BucketBy = "userId" if config is None else config.bucket_by
+        self.type = None if config is None else config.type
+        self.code = None if config is None else FlagCode(config, environment_salt, is_held=self.is_held)
+
+
+def _killed(document: Any) -> FlagDefinition | None:
+    """What of an unreadable flag its kill switch needs, where that is on and can be read."""
+    if not isinstance(document, dict) or document.get("killSwitchVariant") is None:
+        return None
+    needed = {name: document.get(name) for name in ("key", "type", "variants", "killSwitchVariant")}
+    return read_flag(needed, Problems())
 
 
 class CompiledSegment(_Filed):
-    """A segment of an environment; without `code` where it could not be read, and then it has no members."""
+    """A segment of an environment, and what serves it.
 
-    __slots__ = ("code",)
+    As for flags, a document that is not understood leaves the last version that was (`is_held`); without one, `code` is
+    None, and a flag that asks for the segment cannot be evaluated.
+    """
 
-    def __init__(self, key: str, document: Any) -> None:
+    __slots__ = ("code", "is_held")
+
+    def __init__(self, key: str, document: Any, previous: CompiledSegment | None = None) -> None:
         document = _under(key, document)
         super().__init__(key, document)
         problems = Problems()
         config = read_segment(document, problems)
         self.problems = tuple(problems.found)
-        self.code = None if config is None else SegmentCode(config)
+        is_understood = config is not None and (config.conditions is None or _is_understood(config.conditions))
+        self.code: SegmentCode | None = None
+        if is_understood and config is not None:
+            self.code = SegmentCode(config)
+        elif previous is not None:
+            self.code = previous.code
+        self.is_held = self.code is not None and not is_understood
 
 
 class CompiledEnvironment:
@@ -115,8 +163,8 @@ class CompiledEnvironment:
         self.stale = evaluators.stale
 
     @classmethod
-    def from_document(cls, document: Any) -> CompiledEnvironment:
-        """Compiles a snapshot. A flag that cannot be read answers PARSE_ERROR, everything else is served.
+    def from_document(cls, document: Any, previous: CompiledEnvironment | None = None) -> CompiledEnvironment:
+        """Compiles a snapshot. A flag that is not understood keeps its version in `previous`, else answers PARSE_ERROR.
 
         Raises DecodeError only where the document as a whole is no snapshot, or needs a later contract.
         """
@@ -125,10 +173,17 @@ class CompiledEnvironment:
             raise DecodeError(problems)
         meta = document.get("environment") or {}
         salt = _salt_of(meta)
-        flags = {key: CompiledFlag(key, flag, salt) for key, flag in document.get("flags", {}).items()}
-        segments = {key: CompiledSegment(key, segment) for key, segment in document.get("segments", {}).items()}
+        old_flags: Mapping[str, CompiledFlag] = {} if previous is None else previous.flags
+        old_segments: Mapping[str, CompiledSegment] = {} if previous is None else previous.segments
+        flags = {
+            key: CompiledFlag(key, flag, salt, old_flags.get(key)) for key, flag in document.get("flags", {}).items()
+        }
+        segments = {
+            key: CompiledSegment(key, segment, old_segments.get(key))
+            for key, segment in document.get("segments", {}).items()
+        }
         codes = _flag_codes(flags)
-        evaluators = Evaluators(codes, Segments(_segment_codes(segments)), _links(codes), document["version"], False)
+        evaluators = Evaluators(codes, _members(segments), _links(codes), document["version"], False)
         return cls(meta, flags, segments, evaluators)
 
     def prepare(self) -> CompiledEnvironment:
@@ -208,7 +263,7 @@ class CompiledEnvironment:
                 if document is None:
                     new_flags.pop(key, None)
                 else:
-                    new_flags[key] = CompiledFlag(key, document, salt)
+                    new_flags[key] = CompiledFlag(key, document, salt, new_flags.get(key))
             codes = _flag_codes(new_flags)
             links = _links(codes)
         new_segments, members = dict(self.segments), old.segments
@@ -217,10 +272,21 @@ class CompiledEnvironment:
                 if document is None:
                     new_segments.pop(key, None)
                 else:
-                    new_segments[key] = CompiledSegment(key, document)
-            members = Segments(_segment_codes(new_segments))
+                    new_segments[key] = CompiledSegment(key, document, new_segments.get(key))
+            members = _members(new_segments)
         return CompiledEnvironment(
             self._meta, new_flags, new_segments, Evaluators(codes, members, links, version, self.stale)
+        )
+
+    @property
+    def not_understood(self) -> tuple[str, ...]:
+        """Keys of the flags whose present version this engine cannot serve, for the acknowledgement to report."""
+        segments = self._evaluators.segments
+        unclear = segments.held | segments.broken
+        return tuple(
+            key
+            for key, flag in sorted(self.flags.items())
+            if not flag.is_understood or not unclear.isdisjoint(_segments_of(flag.config))
         )
 
     def with_staleness(self, stale: bool) -> CompiledEnvironment:
@@ -267,6 +333,8 @@ class CompiledEnvironment:
         if flag.config is None:
             first = flag.problems[0]
             return failure(default, PARSE_ERROR, f"{first.path}: {first.message}", self.version, self.stale)
+        if isinstance(error, NotUnderstoodError):
+            return failure(default, PARSE_ERROR, str(error), self.version, self.stale)
         return failure(default, GENERAL, type(error).__name__, self.version, self.stale)
 
 
@@ -294,6 +362,11 @@ class _Bulk:
         self.linked = tuple(item for item in bound if item[0] in self.linked_keys)
 
 
+def _segments_of(config: FlagDefinition | None) -> Iterator[str]:
+    for tree in () if config is None else config.trees():
+        yield from segment_keys_of(tree)
+
+
 def _salt_of(meta: Mapping[str, Any]) -> str:
     salt = meta.get("salt")
     return salt if isinstance(salt, str) else ""
@@ -303,8 +376,10 @@ def _flag_codes(flags: Mapping[str, CompiledFlag]) -> dict[str, FlagCode]:
     return {key: flag.code for key, flag in flags.items() if flag.code is not None}
 
 
-def _segment_codes(segments: Mapping[str, CompiledSegment]) -> dict[str, SegmentCode]:
-    return {key: segment.code for key, segment in segments.items() if segment.code is not None}
+def _members(segments: Mapping[str, CompiledSegment]) -> Segments:
+    codes = {key: segment.code for key, segment in segments.items() if segment.code is not None}
+    held = [key for key, segment in segments.items() if segment.is_held]
+    return Segments(codes, held, broken=segments.keys() - codes.keys())
 
 
 def _links(codes: Mapping[str, FlagCode]) -> Links:

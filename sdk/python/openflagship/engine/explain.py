@@ -22,7 +22,7 @@ from openflagship.engine.answer import (
 )
 from openflagship.engine.bucketing import AllocationRange, bucket, number_of
 from openflagship.engine.context import Context
-from openflagship.engine.model import All, Condition, FlagDefinition, Node, Not, RuleDefinition
+from openflagship.engine.model import All, BucketBy, Condition, Experiment, FlagDefinition, Node, Not, RuleDefinition
 from openflagship.engine.operators import BOOLEAN, LISTS, NOT_IN_SEGMENT, NUMBER, OPERATORS, TEXT, kind_of
 from openflagship.engine.runtime import Evaluators, Segments, unit_of
 
@@ -91,21 +91,24 @@ class Walk:
         self._note("enabled", enabled=config.enabled)
         if not config.enabled:
             return Conclusion(config.off_variant, DISABLED)
-        self._note("unit", bucketBy=config.bucket_by, unit=self.unit)
+        self._note("unit", bucketBy=_names(config.bucket_by), unit=self.unit)
         if not all(self._is_met(number) for number in range(len(config.prerequisites))):
             return Conclusion(config.off_variant, PREREQUISITE_FAILED)
         target = self._target()
         if target is not None:
             return Conclusion(target, TARGET_MATCH)
-        for rule in config.rules:
-            variant = self._rule(rule)
-            if variant is not None:
-                return Conclusion(variant, RULE_MATCH, rule.id, detail=self.tree.fault)
+        for step in config.steps():
+            if isinstance(step, RuleDefinition):
+                variant = self._rule(step)
+                if variant is not None:
+                    return Conclusion(variant, RULE_MATCH, step.id, detail=self.tree.fault)
+            elif self.unit is not None:
+                conclusion = self._experiment(step, self.unit)
+                if conclusion is not None:
+                    return conclusion
         if self.unit is None:
             self._note("default", variant=config.default_variant, because="There is no unit to put into a bucket.")
             return Conclusion(config.default_variant, DEFAULT, detail=NO_UNIT)
-        if config.experiment is not None:
-            return self._experiment(self.unit)
         if config.allocation:
             facts, variant = self._place(config.allocation, self.unit)
             self._note("rollout", **facts)
@@ -144,10 +147,10 @@ class Walk:
         return variant
 
     def _rule(self, rule: RuleDefinition) -> str | None:
-        holds, conditions = self.tree.nodes(rule.conditions.nodes)
-        is_match = all(holds)
+        is_match, shown = self.tree.node(rule.conditions)
         facts: dict[str, Any] = {"id": rule.id, "name": rule.name, "priority": rule.priority, "matched": is_match}
-        facts["conditions"] = conditions
+        # A plain list is shown as one, the way it is written.
+        facts["conditions"] = shown["all"] if isinstance(rule.conditions, All) else shown
         variant = rule.variant if is_match else None
         if is_match and rule.variant is None:
             if self.unit is None:
@@ -158,9 +161,8 @@ class Walk:
         self._note("rule", **facts)
         return variant
 
-    def _experiment(self, unit: str) -> Conclusion:
-        experiment = self.config.experiment
-        assert experiment is not None  # noqa: S101 asked for only where there is one
+    def _experiment(self, experiment: Experiment, unit: str) -> Conclusion | None:
+        """The experiment's conclusion; None where the unit goes on to the next step."""
         facts: dict[str, Any] = {"experiment": experiment.id, "status": experiment.status}
         is_in = True
         if experiment.audience is not None:
@@ -175,9 +177,12 @@ class Walk:
         facts["participates"] = is_in
         if not is_in:
             self._note("experiment", **facts)
+            if experiment.allocation is not None:
+                return None
             self._note("default", variant=self.config.default_variant, because="The unit is not in the experiment.")
             return Conclusion(self.config.default_variant, DEFAULT, detail=NOT_IN_EXPERIMENT)
-        placed, variant = self._place(self.config.allocation, unit)
+        split = experiment.allocation if experiment.allocation is not None else self.config.allocation
+        placed, variant = self._place(split, unit)
         if variant is None:
             variant = experiment.control_variant
             placed |= {"variant": variant, "because": "No range covers the bucket, so the control variant serves it."}
@@ -263,6 +268,10 @@ class TreeWalk:
             facts["matched"], facts["conditions"] = self.node(config.conditions, key)
         self.memberships[key] = facts["matched"]
         return facts["matched"], facts
+
+
+def _names(bucket_by: BucketBy) -> Any:
+    return bucket_by if isinstance(bucket_by, str) else list(bucket_by)
 
 
 def plain(value: Any) -> Any:

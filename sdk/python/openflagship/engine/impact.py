@@ -14,13 +14,14 @@ from openflagship.engine.compile import FlagCode
 from openflagship.engine.context import Context
 from openflagship.engine.decode import CONTRACT
 from openflagship.engine.environment import CompiledEnvironment, CompiledFlag
+from openflagship.engine.model import BucketBy
 
 EVERYONE: Final = "everyone"
 UNDECIDED: Final = "undecided"
 
 Pair = tuple["str | None", "str | None"]
 # What is hashed: two flags that share both see the same bucket, any others are independent.
-Axis = tuple[str, str]
+Axis = tuple[BucketBy, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +164,12 @@ def _outcome(flag: CompiledFlag | None) -> _Outcome:
     taking_part = tuple((start, end, True) for start, end in experiment.ranges)
     layer = _Reading((config.bucket_by, f"{experiment.layer.salt}:"), taking_part)
     control, default = experiment.control_variant, config.default_variant
+    if experiment.allocation is not None:
+        own = _Reading((config.bucket_by, code.prefix), experiment.allocation)
+        return _Outcome(
+            (split, layer, own),
+            lambda labels: (labels[2] or control) if labels[1] else labels[0] or default,
+        )
     return _Outcome((split, layer), lambda labels: (labels[0] or control) if labels[1] else default)
 
 

@@ -64,6 +64,17 @@ def cyclic_groups(graph: Graph) -> dict[str, int]:
     return groups
 
 
+def reaching(graph: Graph, wanted: Iterable[str]) -> frozenset[str]:
+    """The nodes in `wanted`, and all from which one of them can be reached."""
+    found = set(wanted)
+    while found:
+        more = {node for node, others in graph.items() if node not in found and not found.isdisjoint(others)}
+        if not more:
+            break
+        found |= more
+    return frozenset(found)
+
+
 def depths(graph: Graph) -> dict[str, int]:
     """The longest chain below each node that is not in a cycle; members of cycles count as 0."""
     cyclic = cyclic_groups(graph)

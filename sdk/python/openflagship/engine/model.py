@@ -10,6 +10,9 @@ from openflagship.engine.bucketing import AllocationRange
 
 UNKNOWN_OPERATOR = "unknown_operator"
 MALFORMED_CONDITION = "malformed_condition"
+UNKNOWN_SHAPE = "unknown_shape"
+# A later version of the contract may have written these. A malformed value is a mistake in any version: false.
+NOT_UNDERSTOOD_FAULTS = frozenset({UNKNOWN_OPERATOR, UNKNOWN_SHAPE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +73,18 @@ class Target:
     user_ids: tuple[str, ...]
 
 
+# The attribute that is hashed, or at most three names: the first attribute that is there is the unit.
+BucketBy = str | tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class RuleDefinition:
-    """Its conditions are AND-ed. It serves `variant`, or where that is None its `allocation`."""
+    """Its conditions are AND-ed, or a tree. It serves `variant`, or where that is None its `allocation`."""
 
     id: str
     priority: int
     name: str
-    conditions: All
+    conditions: Node
     variant: str | None
     allocation: tuple[AllocationRange, ...]
 
@@ -90,7 +97,11 @@ class LayerReference:
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """`id` is the key answers report; `ranges` are the half-open layer buckets that take part."""
+    """`id` is the key answers report; `ranges` are the half-open layer buckets that take part.
+
+    With an `allocation` of its own, whoever takes no part goes on to the next step; None: the flag's allocation splits
+    the participants. `priority` is its place among the rules; None: after all of them.
+    """
 
     id: str
     status: str
@@ -98,6 +109,8 @@ class Experiment:
     ranges: tuple[tuple[int, int], ...]
     control_variant: str
     audience: Node | None
+    allocation: tuple[AllocationRange, ...] | None = None
+    priority: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +124,7 @@ class FlagDefinition:
     default_variant: str
     off_variant: str
     kill_switch_variant: str | None
-    bucket_by: str
+    bucket_by: BucketBy
     salt: str
     prerequisites: tuple[Prerequisite, ...]
     targets: tuple[Target, ...]
@@ -125,6 +138,22 @@ class FlagDefinition:
     def is_static(self) -> bool:
         """Whether it can give nothing but the default variant while it is on."""
         return not (self.targets or self.rules or self.experiment or self.allocation)
+
+    def steps(self) -> tuple[RuleDefinition | Experiment, ...]:
+        """The rules and the experiment in the order in which they are asked."""
+        experiment = self.experiment
+        if experiment is None:
+            return self.rules
+        priority = experiment.priority
+        place = sum(1 for rule in self.rules if priority is None or rule.priority < priority)
+        return (*self.rules[:place], experiment, *self.rules[place:])
+
+    def trees(self) -> Iterator[Node]:
+        """Every condition tree of the flag."""
+        for rule in self.rules:
+            yield rule.conditions
+        if self.experiment is not None and self.experiment.audience is not None:
+            yield self.experiment.audience
 
 
 @dataclass(frozen=True, slots=True)

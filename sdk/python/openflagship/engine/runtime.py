@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from openflagship.engine.answer import Answer
+from openflagship.engine.answer import NOT_UNDERSTOOD, Answer
 from openflagship.engine.bucketing import unit_text
 from openflagship.engine.compile import TOOLS, FlagCode, Memo, SegmentCode, recall
 from openflagship.engine.context import Context
-from openflagship.engine.links import cyclic_groups, segment_graph, unmeetable
+from openflagship.engine.links import cyclic_groups, reaching, segment_graph, unmeetable
+from openflagship.engine.model import BucketBy
 
 
 class Evaluator(Protocol):
@@ -20,11 +21,17 @@ class Membership(Protocol):
     def __call__(self, context: Context, memo: Memo | None, /) -> bool: ...
 
 
-def unit_of(bucket_by: str, context: Context) -> str | None:
+class NotUnderstoodError(Exception):
+    """A flag cannot be evaluated, because a segment it asks for cannot be understood."""
+
+
+def unit_of(bucket_by: BucketBy, context: Context) -> str | None:
     """The unit a flag hashes for this context, None where there is none."""
     if bucket_by == "userId":
         return context.user_id or None
-    return unit_text(context.attributes.get(bucket_by))
+    if isinstance(bucket_by, str):
+        return unit_text(context.attributes.get(bucket_by))
+    return next((unit for name in bucket_by if (unit := unit_of(name, context))), None)
 
 
 def _nobody(_context: Context, _memo: Memo | None) -> bool:
@@ -50,10 +57,14 @@ class Segments(dict[str, Membership]):
     Two threads may bind the same segment at once; both results are alike, so nothing is locked.
     """
 
-    def __init__(self, codes: Mapping[str, SegmentCode]) -> None:
+    def __init__(self, codes: Mapping[str, SegmentCode], held: Iterable[str] = (), broken: Iterable[str] = ()) -> None:
+        """`held` serve their last version that was understood; `broken` have none."""
         super().__init__()
         self.codes = codes
-        self.groups = cyclic_groups(segment_graph(code.config for code in codes.values()))
+        graph = segment_graph(code.config for code in codes.values())
+        self.groups = cyclic_groups(graph)
+        self.held = reaching(graph, held)
+        self.broken = reaching(graph, broken)
 
     def is_cut(self, key: str, other: str) -> bool:
         """Whether a segment cannot see another because both are in one cycle: alike wherever an evaluation comes in."""
@@ -118,9 +129,14 @@ class Evaluators(dict[str, Evaluator]):
     def __missing__(self, key: str) -> Evaluator:
         code = self.codes[key]
         fast, decisions = code.fast()
-        answers = tuple(decision.stamp(self.version, self.stale, True) for decision in decisions)
+        broken = next((other for other in fast.segment_keys if other in self.segments.broken), None)
+        if broken is not None:
+            raise NotUnderstoodError(f"segments.{broken}: update the SDK, it does not understand this segment.")
+        is_held = code.is_held or not self.segments.held.isdisjoint(fast.segment_keys)
+        stamp = (self.version, self.stale or is_held, NOT_UNDERSTOOD if is_held else None)
+        answers = tuple(decision.stamp(*stamp, is_exposure=True) for decision in decisions)
         segments = tuple(self.segments[other] for other in fast.segment_keys)
-        careful = Careful(code, self, answers, segments)
+        careful = Careful(code, self, answers, segments, stamp)
         bound: Evaluator = fast.factory(
             *TOOLS,
             careful,
@@ -153,13 +169,18 @@ class Careful:
     __slots__ = ("answers", "bare", "code", "function", "prerequisites", "segments", "stamp")
 
     def __init__(
-        self, code: FlagCode, evaluators: Evaluators, answers: tuple[Answer, ...], segments: tuple[Membership, ...]
+        self,
+        code: FlagCode,
+        evaluators: Evaluators,
+        answers: tuple[Answer, ...],
+        segments: tuple[Membership, ...],
+        stamp: tuple[int, bool, str | None],
     ) -> None:
         self.code = code
         self.answers = answers
         self.segments = segments
         self.prerequisites = evaluators.prerequisites(code)
-        self.stamp = (evaluators.version, evaluators.stale)
+        self.stamp = stamp
         self.function: Any = None
         # The same answers where no exposure is to be logged.
         self.bare: tuple[Answer, ...] = ()
@@ -168,7 +189,7 @@ class Careful:
         function = self.function
         if function is None:
             generated = self.code.careful()
-            self.bare = tuple(decision.stamp(*self.stamp, False) for decision in self.code.fast()[1])
+            self.bare = tuple(decision.stamp(*self.stamp, is_exposure=False) for decision in self.code.fast()[1])
             function = self.function = generated.factory(
                 *TOOLS, None, None, *self.prerequisites, *generated.constants, *self.segments
             )
