@@ -127,8 +127,8 @@ def flags(draw: st.DrawFn, key: str = "alpha") -> dict[str, Any]:
     document["targets"] = [{"variant": draw(variant), "userIds": users[: draw(st.integers(0, 1))]}]
     document["rules"] = []
     for number in range(draw(st.integers(0, 3))):
-        rule: dict[str, Any] = {"id": f"r{number}", "priority": 10 - number}
-        rule["conditions"] = draw(st.lists(trees(2), max_size=3))
+        rule: dict[str, Any] = {"id": f"r{number}", "priority": 10 - 2 * number}
+        rule["conditions"] = draw(st.lists(trees(2), max_size=3) | trees(3))
         if draw(st.booleans()):
             rule["variant"] = draw(variant)
         else:
@@ -145,6 +145,15 @@ def flags(draw: st.DrawFn, key: str = "alpha") -> dict[str, Any]:
             "controlVariant": draw(variant),
             "audience": draw(st.none() | trees(2)),
         }
+        if draw(st.booleans()):
+            document["experiment"]["allocation"] = draw(split)
+        if draw(st.booleans()):
+            # Rules have 10, 8 and 6: before, between and after them.
+            document["experiment"]["priority"] = draw(st.sampled_from([1, 7, 9, 20]))
+    elif draw(st.integers(0, 3)) == 0:
+        document["bucketBy"] = draw(
+            st.lists(st.sampled_from(["userId", "deviceId", "country"]), min_size=2, max_size=3, unique=True)
+        )
     return document
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from documents import answer, condition, environment, experiment, flag, rule, snapshot
-from openflagship.engine import Context, Environment, bucket, decode_flag, encode_flag, impact
+from openflagship.engine import CompiledEnvironment, Context, bucket, decode_flag, encode_flag, impact
 from openflagship.engine.problems import DecodeError
 
 EVERYBODY = [[0, 10_000, "treatment"]]
@@ -175,7 +175,10 @@ def later(**changes: Any) -> dict[str, Any]:
 
 def test_not_understood__with_a_version_before__keeps_it_and_says_so() -> None:
     known = environment(flag(rules=[rule([condition("country", "equals", "US")])]))
-    for changed in (known.replace(8, flags={"asked": later()}), Environment.from_document(snapshot(later()), known)):
+    for changed in (
+        known.replace(8, flags={"asked": later()}),
+        CompiledEnvironment.from_document(snapshot(later()), known),
+    ):
         found = changed.evaluate("asked", Context("ann", {"country": "US"}))
         assert (found.value, found.reason, found.stale, found.detail) == (True, "RULE_MATCH", True, "not_understood")
         assert changed.not_understood == ("asked",)
