@@ -112,9 +112,11 @@ def attributes_asked(compiled: CompiledEnvironment, key: str) -> set[str]:
 
 def _context_of(compiled: CompiledEnvironment, key: str) -> Callable[[str, Mapping[str, Any]], Context]:
     bucket_by = compiled.flags[key].bucket_by
-    if bucket_by == "userId":
+    # An exposure does not tell which of several names was there; the first is the likeliest.
+    name = bucket_by if isinstance(bucket_by, str) else bucket_by[0]
+    if name == "userId":
         return Context
-    return lambda unit, attributes: Context(None, {**attributes, bucket_by: unit})
+    return lambda unit, attributes: Context(None, {**attributes, name: unit})
 
 
 def _experiments(environment: Environment, key: str) -> list[dict[str, Any]]:

@@ -210,6 +210,8 @@ class Runtime:
         with self._applying:
             here = self.environments.get(environment_id)
             if here is None or here.version < loaded.version:
+                if here is not None:
+                    loaded = loaded.keeping(here)
                 ahead = self._flags_killed_ahead(environment_id, loaded.version)
                 self._swap(environment_id, loaded.replace(loaded.version, flags=ahead) if ahead else loaded)
                 self._announce(environment_id, None)

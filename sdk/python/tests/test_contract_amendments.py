@@ -177,7 +177,7 @@ def test_not_understood__with_a_version_before__keeps_it_and_says_so() -> None:
     known = environment(flag(rules=[rule([condition("country", "equals", "US")])]))
     for changed in (
         known.replace(8, flags={"asked": later()}),
-        CompiledEnvironment.from_document(snapshot(later()), known),
+        CompiledEnvironment.from_document(snapshot(later())).keeping(known),
     ):
         found = changed.evaluate("asked", Context("ann", {"country": "US"}))
         assert (found.value, found.reason, found.stale, found.detail) == (True, "RULE_MATCH", True, "not_understood")

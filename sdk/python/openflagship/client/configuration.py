@@ -186,7 +186,7 @@ class Configuration:
         flags[key] = document
 
     def _swap_whole(self, environment: CompiledEnvironment, source: str) -> None:
-        self._swap(environment, source, None)
+        self._swap(environment.keeping(self.environment), source, None)
         if self.tap is not None:
             self.tap(None)
 

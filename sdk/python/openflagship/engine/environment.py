@@ -163,8 +163,9 @@ class CompiledEnvironment:
         self.stale = evaluators.stale
 
     @classmethod
-    def from_document(cls, document: Any, previous: CompiledEnvironment | None = None) -> CompiledEnvironment:
-        """Compiles a snapshot. A flag that is not understood keeps its version in `previous`, else answers PARSE_ERROR.
+    def from_document(cls, document: Any) -> CompiledEnvironment:
+        """Compiles a snapshot. A flag that is not understood answers PARSE_ERROR, everything else is served; a process
+        that served before asks `keeping` for the versions it had.
 
         Raises DecodeError only where the document as a whole is no snapshot, or needs a later contract.
         """
@@ -173,15 +174,8 @@ class CompiledEnvironment:
             raise DecodeError(problems)
         meta = document.get("environment") or {}
         salt = _salt_of(meta)
-        old_flags: Mapping[str, CompiledFlag] = {} if previous is None else previous.flags
-        old_segments: Mapping[str, CompiledSegment] = {} if previous is None else previous.segments
-        flags = {
-            key: CompiledFlag(key, flag, salt, old_flags.get(key)) for key, flag in document.get("flags", {}).items()
-        }
-        segments = {
-            key: CompiledSegment(key, segment, old_segments.get(key))
-            for key, segment in document.get("segments", {}).items()
-        }
+        flags = {key: CompiledFlag(key, flag, salt) for key, flag in document.get("flags", {}).items()}
+        segments = {key: CompiledSegment(key, segment) for key, segment in document.get("segments", {}).items()}
         codes = _flag_codes(flags)
         evaluators = Evaluators(codes, _members(segments), _links(codes), document["version"], False)
         return cls(meta, flags, segments, evaluators)
@@ -277,6 +271,26 @@ class CompiledEnvironment:
         return CompiledEnvironment(
             self._meta, new_flags, new_segments, Evaluators(codes, members, links, version, self.stale)
         )
+
+    def keeping(self, previous: CompiledEnvironment) -> CompiledEnvironment:
+        """This environment, with the versions that `previous` understood of what is not understood here."""
+        salt = _salt_of(self._meta)
+        flags = {
+            key: CompiledFlag(key, flag.document, salt, previous.flags[key])
+            for key, flag in self.flags.items()
+            if not flag.is_understood and key in previous.flags
+        }
+        segments = {
+            key: CompiledSegment(key, segment.document, previous.segments[key])
+            for key, segment in self.segments.items()
+            if segment.code is None and key in previous.segments
+        }
+        if not flags and not segments:
+            return self
+        all_flags, all_segments = {**self.flags, **flags}, {**self.segments, **segments}
+        codes = _flag_codes(all_flags)
+        evaluators = Evaluators(codes, _members(all_segments), _links(codes), self.version, self.stale)
+        return CompiledEnvironment(self._meta, all_flags, all_segments, evaluators)
 
     @property
     def not_understood(self) -> tuple[str, ...]:
