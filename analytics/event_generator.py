@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from analytics.event_records import Batch, Conversion, Exposure
+from analytics.event_records import Batch, ConversionEvent, ExposureEvent
 
 _DAY_MS = 86_400_000
 _WINDOW_MS = 7 * _DAY_MS
@@ -82,7 +82,7 @@ class Generator:
     def batches(self, size: int = 500) -> Iterator[Batch]:
         """Yield batches in order of arrival; a duplicate may come in the same batch as its first copy or later."""
         for first in range(0, self.plan.users, _USERS_PER_CHUNK):
-            arrivals: list[tuple[int, Exposure | Conversion]] = []
+            arrivals: list[tuple[int, ExposureEvent | ConversionEvent]] = []
             for number in range(first, min(first + _USERS_PER_CHUNK, self.plan.users)):
                 arrivals += self._story(number)
             again = self._random.sample(arrivals, int(len(arrivals) * self.plan.duplicate_share))
@@ -92,11 +92,11 @@ class Generator:
             for start in range(0, len(arrivals), size):
                 piece = [event for _, event in arrivals[start : start + size]]
                 yield Batch(
-                    [event for event in piece if isinstance(event, Exposure)],
-                    [event for event in piece if isinstance(event, Conversion)],
+                    [event for event in piece if isinstance(event, ExposureEvent)],
+                    [event for event in piece if isinstance(event, ConversionEvent)],
                 )
 
-    def _story(self, number: int) -> Iterator[tuple[int, Exposure | Conversion]]:
+    def _story(self, number: int) -> Iterator[tuple[int, ExposureEvent | ConversionEvent]]:
         """One unit's events, each with when it arrives (Unix ms, may be out of order)."""
         rng, plan = self._random, self.plan
         is_bot = rng.random() < plan.bot_share
@@ -118,7 +118,7 @@ class Generator:
 
     def _conversions(
         self, unit_id: str, variant: str, first_ms: int, *, is_counted: bool
-    ) -> Iterator[tuple[int, Conversion]]:
+    ) -> Iterator[tuple[int, ConversionEvent]]:
         rng, truth = self._random, self.truth
         if rng.random() >= self._rates[variant]:
             return
@@ -183,8 +183,8 @@ class Generator:
         bits = self._random.getrandbits(74)
         return UUID(int=(unix_ms << 80) | ((bits >> 62) << 64) | _UUID7 | (bits & ((1 << 62) - 1)))
 
-    def _exposure(self, unit_id: str, variant: str, occurred_ms: int) -> Exposure:
-        return Exposure(
+    def _exposure(self, unit_id: str, variant: str, occurred_ms: int) -> ExposureEvent:
+        return ExposureEvent(
             self._id(occurred_ms),
             self.plan.environment_id,
             self.plan.flag_key,
@@ -199,8 +199,8 @@ class Generator:
             "generated",
         )
 
-    def _conversion(self, unit_id: str, value: float, occurred_ms: int, received_ms: int) -> Conversion:
-        return Conversion(
+    def _conversion(self, unit_id: str, value: float, occurred_ms: int, received_ms: int) -> ConversionEvent:
+        return ConversionEvent(
             self._id(occurred_ms),
             self.plan.environment_id,
             unit_id,

@@ -15,7 +15,7 @@ _VERSION_5: Final = (0x5 << 76) | (0x2 << 62)
 _HEXADECIMAL_DIGITS: Final = 32
 
 
-class Exposure(msgspec.Struct, array_like=True, frozen=True, gc=False):
+class ExposureEvent(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """In the column order of the table, instants as Unix milliseconds, attributes as JSON text."""
 
     evaluation_id: UUID
@@ -34,7 +34,7 @@ class Exposure(msgspec.Struct, array_like=True, frozen=True, gc=False):
     attributes: str | None = None
 
 
-class Conversion(msgspec.Struct, array_like=True, frozen=True, gc=False):
+class ConversionEvent(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """In the column order of the table, instants as Unix milliseconds, properties as JSON text."""
 
     event_id: UUID
@@ -50,8 +50,8 @@ class Conversion(msgspec.Struct, array_like=True, frozen=True, gc=False):
 class Batch(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One stream entry. A field added to an event goes last and has a default, so that old entries stay readable."""
 
-    exposures: list[Exposure] = []
-    conversions: list[Conversion] = []
+    exposures: list[ExposureEvent] = []
+    conversions: list[ConversionEvent] = []
 
     def __len__(self) -> int:
         return len(self.exposures) + len(self.conversions)
@@ -80,7 +80,7 @@ class Unreadable:
     @classmethod
     def of_event(cls, batch: Batch, reason: str) -> "Unreadable":
         """For a batch of exactly one event."""
-        event: Exposure | Conversion = (batch.exposures or batch.conversions)[0]
+        event: ExposureEvent | ConversionEvent = (batch.exposures or batch.conversions)[0]
         kind = "exposure" if batch.exposures else "conversion"
         return cls(kind=kind, environment_id=event.environment_id, reason=reason, payload=pack(batch))
 
@@ -103,22 +103,22 @@ def unpack_leniently(packed: bytes) -> tuple[Batch, list[Unreadable]]:
     except msgspec.DecodeError as error:
         try:
             exposures, conversions = msgspec.msgpack.decode(packed)
-            kinds: list[tuple[type[Exposure] | type[Conversion], list[Any]]] = [
-                (Exposure, list(exposures)),
-                (Conversion, list(conversions)),
+            kinds: list[tuple[str, type[ExposureEvent] | type[ConversionEvent], list[Any]]] = [
+                ("exposure", ExposureEvent, list(exposures)),
+                ("conversion", ConversionEvent, list(conversions)),
             ]
         except (msgspec.DecodeError, ValueError, TypeError):
             return Batch(), [Unreadable("entry", None, f"not a batch: {error}", packed)]
     batch, bad = Batch([], []), []
-    for kind, events in kinds:
+    for name, kind, events in kinds:
         for event in events:
             try:
                 good = msgspec.convert(event, kind)
             except msgspec.ValidationError as error:
-                alone = pack(([event], []) if kind is Exposure else ([], [event]))
-                bad.append(Unreadable(kind.__name__.lower(), None, str(error), alone))
+                alone = pack(([event], []) if kind is ExposureEvent else ([], [event]))
+                bad.append(Unreadable(name, None, str(error), alone))
             else:
-                (batch.exposures if isinstance(good, Exposure) else batch.conversions).append(good)  # type: ignore[arg-type]  # mypy joins the two lists
+                (batch.exposures if isinstance(good, ExposureEvent) else batch.conversions).append(good)  # type: ignore[arg-type]  # mypy joins the two lists
     return batch, bad
 
 

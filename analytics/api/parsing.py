@@ -13,7 +13,7 @@ import orjson
 from openflagship.ids import uuid7
 from rest_framework.exceptions import ParseError
 
-from analytics.event_records import Batch, Conversion, Exposure, event_id_of
+from analytics.event_records import Batch, ConversionEvent, ExposureEvent, event_id_of
 from tenancy.errors import Invalid, PayloadTooLarge
 
 MAX_EVENTS = 5000
@@ -71,7 +71,7 @@ class _Envelope(msgspec.Struct):
     events: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
 
 
-class _RefusedError(Exception):
+class _RejectedEventError(Exception):
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
         self.code = code
@@ -96,7 +96,7 @@ class Parsed:
 
 
 In = TypeVar("In", ExposureIn, ConversionIn, MetricIn)
-Event = TypeVar("Event", Exposure, Conversion)
+Event = TypeVar("Event", ExposureEvent, ConversionEvent)
 _Make = Callable[[In, int, int, int, str], Event]
 
 
@@ -122,7 +122,7 @@ class Reader(Generic[In, Event]):
                     self._make(event, environment_id, now_ms, index, idempotency_key)
                     for index, event in enumerate(found)
                 ]
-            except (msgspec.DecodeError, _RefusedError):
+            except (msgspec.DecodeError, _RejectedEventError):
                 pass  # read again, one by one, to tell which and why
             else:
                 return Parsed(self._wrap(events))
@@ -148,7 +148,7 @@ class Reader(Generic[In, Event]):
                 rejected.append(Rejected(index, _code_of(str(error)), f"{error}."))
             except msgspec.DecodeError as error:
                 rejected.append(Rejected(index, "invalid", f"{error}."))
-            except _RefusedError as error:
+            except _RejectedEventError as error:
                 rejected.append(Rejected(index, error.code, str(error)))
         return Parsed(self._wrap(events), rejected, is_single)
 
@@ -163,7 +163,7 @@ def _check_count(count: int) -> None:
 
 def _check_text(raw: bytes) -> None:
     if b"\\u0000" in raw:
-        raise _RefusedError("invalid_text", "Remove the character U+0000; it cannot be stored.")
+        raise _RejectedEventError("invalid_text", "Remove the character U+0000; it cannot be stored.")
 
 
 def _code_of(message: str) -> str:
@@ -175,26 +175,26 @@ def _code_of(message: str) -> str:
 def _moment_ms(timestamp: datetime, now_ms: int) -> int:
     moment = round(timestamp.timestamp() * 1000)
     if moment - now_ms > MAX_AHEAD_MS:
-        raise _RefusedError("timestamp_in_future", "The timestamp is more than 24 h ahead of the server's clock.")
+        raise _RejectedEventError("timestamp_in_future", "The timestamp is more than 24 h ahead of the server's clock.")
     return moment
 
 
 def _json_of(bag: dict[str, Any], name: str) -> str:
     if len(bag) > MAX_ATTRIBUTES:
-        raise _RefusedError("too_many", f"`{name}` has more than {MAX_ATTRIBUTES} entries.")
+        raise _RejectedEventError("too_many", f"`{name}` has more than {MAX_ATTRIBUTES} entries.")
     try:
         encoded = orjson.dumps(bag)
     except orjson.JSONEncodeError as error:
-        raise _RefusedError("invalid", f"`{name}` cannot be stored: {error}.") from error
+        raise _RejectedEventError("invalid", f"`{name}` cannot be stored: {error}.") from error
     if len(encoded) > MAX_ATTRIBUTE_BYTES:
-        raise _RefusedError("too_large", f"`{name}` takes more than 32 KiB.")
+        raise _RejectedEventError("too_large", f"`{name}` takes more than 32 KiB.")
     return encoded.decode()
 
 
-def _exposure(event: ExposureIn, environment_id: int, now_ms: int, _index: int, _idempotency_key: str) -> Exposure:
+def _exposure(event: ExposureIn, environment_id: int, now_ms: int, _index: int, _idempotency_key: str) -> ExposureEvent:
     attributes = event.attributes
     user_agent = attributes.get("userAgent") if attributes else None
-    return Exposure(
+    return ExposureEvent(
         event.evaluation_id,
         environment_id,
         event.flag_key,
@@ -214,7 +214,7 @@ def _exposure(event: ExposureIn, environment_id: int, now_ms: int, _index: int, 
 
 def _conversion(
     event: ConversionIn | MetricIn, environment_id: int, now_ms: int, index: int, idempotency_key: str
-) -> Conversion:
+) -> ConversionEvent:
     if event.id is not None:
         event_id = event_id_of(event.id)
     elif idempotency_key:
@@ -223,8 +223,8 @@ def _conversion(
         event_id = uuid7(now_ms)
     value = event.value
     if value is not None and not -MAX_VALUE <= value <= MAX_VALUE:
-        raise _RefusedError("out_of_range", "`value` must lie between -9e12 and 9e12; send it in a larger unit.")
-    return Conversion(
+        raise _RejectedEventError("out_of_range", "`value` must lie between -9e12 and 9e12; send it in a larger unit.")
+    return ConversionEvent(
         event_id,
         environment_id,
         event.user_id,
@@ -236,11 +236,11 @@ def _conversion(
     )
 
 
-def _exposures(events: list[Exposure]) -> Batch:
+def _exposures(events: list[ExposureEvent]) -> Batch:
     return Batch(exposures=events)
 
 
-def _conversions(events: list[Conversion]) -> Batch:
+def _conversions(events: list[ConversionEvent]) -> Batch:
     return Batch(conversions=events)
 
 

@@ -24,14 +24,14 @@ _MOST_MEMBERS = 20
 
 log = structlog.get_logger(__name__)
 
-Source = Callable[[], Mapping[tuple[int, str], Collection[str]]]
+NamesByExperiment = Callable[[], Mapping[tuple[int, str], Collection[str]]]
 
 
 class WantedAttributes:
     """One per process. Until it has read anything the defaults hold; with PostgreSQL away, what was read last."""
 
     def __init__(self) -> None:
-        self._source: Source = dict
+        self._source: NamesByExperiment = dict
         self.reset()
 
     def reset(self) -> None:
@@ -41,7 +41,7 @@ class WantedAttributes:
         self._next_refresh = 0.0
         self.was_read = False
 
-    def also_from(self, source: Source) -> None:
+    def also_from(self, source: NamesByExperiment) -> None:
         """Register what experiments want, by environment and experiment: the app above knows, this one does not."""
         self._source = source
 

@@ -10,33 +10,33 @@ import msgspec
 from django.db import connection
 
 from analytics.enrichment.bots import flag_bots
-from analytics.event_records import Conversion, Exposure
+from analytics.event_records import ConversionEvent, ExposureEvent
 from analytics.models import BotUnit, EventPolicy
 
-Event = TypeVar("Event", Exposure, Conversion)
+Event = TypeVar("Event", ExposureEvent, ConversionEvent)
 
 
 @dataclass(frozen=True, slots=True)
-class Intake:
+class EnrichmentRules:
     """The rules of one revision: keys of the environments that store pseudonyms, and the units found to be bots."""
 
     pseudonym_keys: dict[int, bytes] = field(default_factory=dict)
     bot_units: frozenset[tuple[int, str]] = frozenset()
 
     @classmethod
-    def load(cls) -> "Intake":
+    def load(cls) -> "EnrichmentRules":
         keys = EventPolicy.objects.filter(pseudonym_key__isnull=False).values_list("environment_id", "pseudonym_key")
         return cls(
             pseudonym_keys={environment_id: bytes(key or b"") for environment_id, key in keys},
             bot_units=frozenset(BotUnit.objects.values_list("environment_id", "unit_id")),
         )
 
-    def exposures(self, events: list[Exposure]) -> list[tuple[Exposure, bool]]:
+    def exposures(self, events: list[ExposureEvent]) -> list[tuple[ExposureEvent, bool]]:
         """Return each exposure as it is to be stored, with whether it is a bot's."""
         flags = flag_bots([event.unit_id for event in events], [event.user_agent for event in events])
         return self._named(events, flags)
 
-    def conversions(self, events: list[Conversion]) -> list[tuple[Conversion, bool]]:
+    def conversions(self, events: list[ConversionEvent]) -> list[tuple[ConversionEvent, bool]]:
         return self._named(events, flag_bots([event.unit_id for event in events], []))
 
     def wants(self, environment_id: int, unit_id: str, *, flag: bool, was: bool) -> bool:

@@ -7,7 +7,7 @@ import structlog
 from django.conf import settings
 from django.utils import timezone
 
-from analytics.enrichment.enrichment import Intake
+from analytics.enrichment.enrichment import EnrichmentRules
 from analytics.models import BotUnit
 from analytics.stores import store
 
@@ -20,7 +20,7 @@ def reclassify_bots(progress: Callable[[int, int], None]) -> tuple[int, int]:
     `progress(done, total)` counts partitions. To be run once the ingest was restarted with other BOT_USER_IDS or
     BOT_USER_AGENTS. Everything derived from the events follows.
     """
-    return store().reclassify(Intake.load(), progress)
+    return store().reclassify(EnrichmentRules.load(), progress)
 
 
 def find_fast_bots(*, hours: int = 2) -> list[BotUnit]:

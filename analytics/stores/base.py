@@ -7,7 +7,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple, Protocol
 
-from analytics.enrichment.enrichment import Intake
+from analytics.enrichment.enrichment import EnrichmentRules
 from analytics.event_records import Batch
 from analytics.stores.distributions import Distributed, Distribution
 from analytics.stores.pairs import Pairing, PairSummary, Segments
@@ -209,7 +209,7 @@ class EventStore(Protocol):
         """Forget whatever the process remembers of the tables, for correctness after they changed behind its back."""
         ...
 
-    def reclassify(self, intake: Intake, progress: Callable[[int, int], None]) -> tuple[int, int]: ...
+    def reclassify(self, rules: EnrichmentRules, progress: Callable[[int, int], None]) -> tuple[int, int]: ...
 
     def reflag_units(self, found: Sequence[Unit]) -> int: ...
 

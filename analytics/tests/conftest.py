@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 from openflagship.ids import uuid7
 
-from analytics.event_records import Conversion, Exposure
+from analytics.event_records import ConversionEvent, ExposureEvent
 from analytics.stores.base import EventStore
 from analytics.testing import STORES, UseStore
 from audit.actors import system
@@ -70,7 +70,7 @@ def milliseconds(moment: datetime) -> int:
     return round(moment.timestamp() * 1000)
 
 
-def exposure(environment_id: int, unit_id: str, variant: str, at: datetime = NOON, **changes: Any) -> Exposure:
+def exposure(environment_id: int, unit_id: str, variant: str, at: datetime = NOON, **changes: Any) -> ExposureEvent:
     fields = {
         "evaluation_id": uuid7(milliseconds(at)),
         "environment_id": environment_id,
@@ -85,10 +85,10 @@ def exposure(environment_id: int, unit_id: str, variant: str, at: datetime = NOO
         "received_ms": milliseconds(at),
         "source": "api",
     }
-    return Exposure(**{**fields, **changes})
+    return ExposureEvent(**{**fields, **changes})
 
 
-def conversion(environment_id: int, unit_id: str, at: datetime, **changes: Any) -> Conversion:
+def conversion(environment_id: int, unit_id: str, at: datetime, **changes: Any) -> ConversionEvent:
     fields = {
         "event_id": uuid7(milliseconds(at)),
         "environment_id": environment_id,
@@ -98,7 +98,7 @@ def conversion(environment_id: int, unit_id: str, at: datetime, **changes: Any) 
         "occurred_ms": milliseconds(at),
         "received_ms": milliseconds(at),
     }
-    return Conversion(**{**fields, **changes})
+    return ConversionEvent(**{**fields, **changes})
 
 
 def week_partition_of(event_id: UUID) -> str:

@@ -11,7 +11,7 @@ import pytest
 from openflagship.ids import uuid7
 from pytest_django import Settings
 
-from analytics.event_records import Exposure as Event
+from analytics.event_records import ExposureEvent as Event
 from analytics.event_records import unpack
 from analytics.models import Exposure
 from analytics.pipeline.brokers import broker

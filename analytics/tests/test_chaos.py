@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from analytics.event_generator import Generator, Plan, default_start
-from analytics.event_records import Batch, Conversion, Exposure, pack
+from analytics.event_records import Batch, ConversionEvent, ExposureEvent, pack
 
 # Planned; some users convert less often than planned for, and 100,000 different ones there shall be.
 EVENTS = 101_000
@@ -85,15 +85,15 @@ class World:
 
 
 def _shuffled_batches(generator: Generator, rng: random.Random) -> list[bytes]:
-    events: list[Exposure | Conversion] = []
+    events: list[ExposureEvent | ConversionEvent] = []
     for batch in generator.batches():
         events += [*batch.exposures, *batch.conversions]
     rng.shuffle(events)
     return [
         pack(
             Batch(
-                [event for event in events[start : start + 100] if isinstance(event, Exposure)],
-                [event for event in events[start : start + 100] if isinstance(event, Conversion)],
+                [event for event in events[start : start + 100] if isinstance(event, ExposureEvent)],
+                [event for event in events[start : start + 100] if isinstance(event, ConversionEvent)],
             )
         )
         for start in range(0, len(events), 100)

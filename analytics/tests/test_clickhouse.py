@@ -9,7 +9,7 @@ from django.db import OperationalError
 from pytest_django import Settings
 
 from analytics import selectors
-from analytics.enrichment.enrichment import Intake
+from analytics.enrichment.enrichment import EnrichmentRules
 from analytics.event_generator import Generator, Plan, default_start
 from analytics.event_records import Batch
 from analytics.models import BotUnit
@@ -119,7 +119,7 @@ def test_reclassified__flags_follow_the_rules_both_ways(clickhouse: EventStore, 
     assert reclassify_bots(lambda _done, _total: None) == (2, 2)
     summary = selectors.exposure_summary(ENV, "checkout-test", NOON, NOON + HOUR)
     assert (dict(summary.users), summary.bots) == ({"control": 1}, 2)
-    assert clickhouse.reclassify(Intake.load(), lambda _done, _total: None) == (0, 0)
+    assert clickhouse.reclassify(EnrichmentRules.load(), lambda _done, _total: None) == (0, 0)
 
 
 def test_unit__too_fast__is_a_bot_from_first_to_last(clickhouse: EventStore, settings: Settings) -> None:

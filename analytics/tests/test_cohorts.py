@@ -10,7 +10,7 @@ from pytest_django import Settings
 
 from analytics import selectors
 from analytics.event_generator import Generator, Plan, default_start
-from analytics.event_records import Batch, Conversion, Exposure
+from analytics.event_records import Batch, ConversionEvent, ExposureEvent
 from analytics.models import CohortSum
 from analytics.services import forget_user, keep_sums, open_phase, reclassify_bots, store_events
 from analytics.stores import store
@@ -43,26 +43,26 @@ def _assert_same(until: datetime, *, env: int = ENV, grace: timedelta = WEEK) ->
     return store().value_summary(period, Counting("purchase", WEEK, grace))
 
 
-def _at(event: Exposure | Conversion) -> int:
+def _at(event: ExposureEvent | ConversionEvent) -> int:
     return event.received_ms
 
 
-def _nights(events: list[Exposure | Conversion]) -> Iterator[tuple[datetime, Batch]]:
+def _nights(events: list[ExposureEvent | ConversionEvent]) -> Iterator[tuple[datetime, Batch]]:
     """What arrives before each midnight."""
     events = sorted(events, key=_at)
     rest, until = iter(events), START
-    waiting: list[Exposure | Conversion] = list(islice(rest, 1))
+    waiting: list[ExposureEvent | ConversionEvent] = list(islice(rest, 1))
     while waiting:
         until += DAY
-        piece: list[Exposure | Conversion] = []
+        piece: list[ExposureEvent | ConversionEvent] = []
         while waiting and _at(waiting[0]) < milliseconds(until):
             piece.append(waiting.pop())
             waiting = list(islice(rest, 1))
         yield (
             until,
             Batch(
-                [event for event in piece if isinstance(event, Exposure)],
-                [event for event in piece if isinstance(event, Conversion)],
+                [event for event in piece if isinstance(event, ExposureEvent)],
+                [event for event in piece if isinstance(event, ConversionEvent)],
             ),
         )
 
@@ -81,8 +81,8 @@ def test_nights__with_late_duplicate_crossing_and_bots_events__sum_up_to_the_who
     events = [event for batch in load.batches() for event in (*batch.exposures, *batch.conversions)]
     # Some exposures arrive days after they happened, and move a unit's first day back.
     for number, event in enumerate(events):
-        if number % 9 == 0 and isinstance(event, Exposure):
-            events[number] = Exposure(**{**_fields(event), "received_ms": event.received_ms + 3 * 86_400_000})
+        if number % 9 == 0 and isinstance(event, ExposureEvent):
+            events[number] = ExposureEvent(**{**_fields(event), "received_ms": event.received_ms + 3 * 86_400_000})
     open_phase(environment_id=ENV, experiment="checkout-test", started_at=START)
     worked_out = []
     for until, batch in _nights(events):
@@ -101,7 +101,7 @@ def test_nights__with_late_duplicate_crossing_and_bots_events__sum_up_to_the_who
     assert worked_out[0] == [1, 1, 0]
 
 
-def _fields(event: Exposure | Conversion) -> dict[str, Any]:
+def _fields(event: ExposureEvent | ConversionEvent) -> dict[str, Any]:
     return {name: getattr(event, name) for name in event.__struct_fields__}
 
 

@@ -11,7 +11,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from analytics import selectors
-from analytics.event_records import Batch, Exposure
+from analytics.event_records import Batch, ExposureEvent
 from analytics.models import FirstExposure, FlagUnitHour
 from analytics.services import open_phase, store_events
 from analytics.stores import store
@@ -26,7 +26,7 @@ RESTART = NOON + 24 * HOUR
 pytestmark = pytest.mark.django_db
 
 
-def _random_events(seed: int, count: int = 600) -> list[Exposure]:
+def _random_events(seed: int, count: int = 600) -> list[ExposureEvent]:
     """Few units and few instants, so that ties, crossovers, bots and repeats are all common."""
     rng = random.Random(seed)
     events = []
@@ -41,7 +41,7 @@ def _random_events(seed: int, count: int = 600) -> list[Exposure]:
     return events
 
 
-def _store_in_batches(events: list[Exposure], rng: random.Random) -> None:
+def _store_in_batches(events: list[ExposureEvent], rng: random.Random) -> None:
     """Shuffled, in batches of any size, a tenth of them twice."""
     sent = [*events, *rng.sample(events, len(events) // 10)]
     rng.shuffle(sent)
@@ -161,7 +161,7 @@ def test_repeated_ids_with_other_content__leave_no_trace(from_raw: Any) -> None:
     assert sum(kept[0].users.values()) == 3
 
 
-def _copy(event: Exposure, **changes: Any) -> Exposure:
+def _copy(event: ExposureEvent, **changes: Any) -> ExposureEvent:
     return msgspec.structs.replace(event, **changes)
 
 

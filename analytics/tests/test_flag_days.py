@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from analytics import selectors, tasks
 from analytics.event_generator import Generator, Plan, default_start
-from analytics.event_records import Batch, Exposure
+from analytics.event_records import Batch, ExposureEvent
 from analytics.models import FlagDayFold, FlagDayStep, FlagUnitDays
 from analytics.services import set_event_policy, store_events
 from analytics.stores import store
@@ -34,7 +34,7 @@ HOUR = timedelta(hours=1)
 pytestmark = pytest.mark.django_db
 
 
-def _events(seed: int, environment_id: int = ENV) -> list[Exposure]:
+def _events(seed: int, environment_id: int = ENV) -> list[ExposureEvent]:
     """In the order of their arrival: few visits of many users, so that all gaps between their days are common."""
     plan = Plan(
         *(environment_id, 150, 700, seed, START),
@@ -48,7 +48,7 @@ def _events(seed: int, environment_id: int = ENV) -> list[Exposure]:
     return list(found.values())
 
 
-def _store(events: list[Exposure]) -> None:
+def _store(events: list[ExposureEvent]) -> None:
     store_events(Batch(exposures=events))
 
 
@@ -90,7 +90,7 @@ def _reads_raw(since: datetime, until: datetime, environment_id: int = ENV) -> b
     return any("FROM exposures" in query["sql"] for query in queries.captured_queries)
 
 
-def _moved(events: list[Exposure], environment_id: int) -> list[Exposure]:
+def _moved(events: list[ExposureEvent], environment_id: int) -> list[ExposureEvent]:
     return [msgspec.structs.replace(event, environment_id=environment_id) for event in events]
 
 

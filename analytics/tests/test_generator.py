@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 
 from analytics import selectors
 from analytics.event_generator import Generator, Plan, default_start
-from analytics.event_records import Conversion, Exposure
+from analytics.event_records import ConversionEvent, ExposureEvent
 from analytics.models import Exposure as ExposureRow
 from analytics.pipeline.brokers import broker
 from analytics.services import store_events
@@ -25,7 +25,7 @@ def _generator(**changes: Any) -> Generator:
     return Generator(Plan(**{**fields, **changes}))
 
 
-def _events(generator: Generator) -> list[Exposure | Conversion]:
+def _events(generator: Generator) -> list[ExposureEvent | ConversionEvent]:
     return [event for batch in generator.batches() for event in [*batch.exposures, *batch.conversions]]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from analytics import selectors
-from analytics.event_records import Batch, Conversion, Exposure
+from analytics.event_records import Batch, ConversionEvent, ExposureEvent
 from analytics.services import store_events
 from analytics.tests.conftest import NOON, conversion, exposure
 
@@ -19,20 +19,20 @@ HOUR = timedelta(hours=1)
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("any_store")]
 
 
-def _store(*events: Exposure | Conversion) -> None:
+def _store(*events: ExposureEvent | ConversionEvent) -> None:
     store_events(
         Batch(
-            [event for event in events if isinstance(event, Exposure)],
-            [event for event in events if isinstance(event, Conversion)],
+            [event for event in events if isinstance(event, ExposureEvent)],
+            [event for event in events if isinstance(event, ConversionEvent)],
         )
     )
 
 
-def _seen(unit: str, variant: str, at: datetime = NOON, **changes: Any) -> Exposure:
+def _seen(unit: str, variant: str, at: datetime = NOON, **changes: Any) -> ExposureEvent:
     return exposure(ENV, unit, variant, at, **changes)
 
 
-def _did(unit: str, at: datetime, **changes: Any) -> Conversion:
+def _did(unit: str, at: datetime, **changes: Any) -> ConversionEvent:
     return conversion(ENV, unit, at, **changes)
 
 
@@ -182,7 +182,7 @@ def test_events__stored_in_any_order__give_the_same_summaries() -> None:
     assert answers[0] == answers[1]
 
 
-def _fields(event: Exposure | Conversion) -> dict[str, Any]:
+def _fields(event: ExposureEvent | ConversionEvent) -> dict[str, Any]:
     return {name: getattr(event, name) for name in event.__struct_fields__}
 
 

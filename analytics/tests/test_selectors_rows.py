@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from analytics import selectors
-from analytics.event_records import Batch, Exposure
+from analytics.event_records import Batch, ExposureEvent
 from analytics.services import store_events
 from analytics.tests.conftest import NOON, conversion, exposure, milliseconds
 
@@ -156,7 +156,7 @@ def test_last_received__is_the_youngest_before_the_deadline() -> None:
 
 
 def test_latest_attributes__of_one_environment__come_latest_first_and_no_older_than_asked() -> None:
-    def seen(unit: str, hours: int, attributes: str | None, environment: int = ENV) -> Exposure:
+    def seen(unit: str, hours: int, attributes: str | None, environment: int = ENV) -> ExposureEvent:
         return exposure(environment, unit, "control", NOON + hours * HOUR, attributes=attributes)
 
     store_events(

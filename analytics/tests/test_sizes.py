@@ -11,7 +11,7 @@ from django.db import connection
 from pytest_django import Settings
 
 from analytics import selectors
-from analytics.event_records import Batch, Exposure
+from analytics.event_records import Batch, ExposureEvent
 from analytics.models import CohortChange, CohortSize, ExposurePhase, FirstExposure
 from analytics.services import forget_user, open_phase, reclassify_bots, store_events
 from analytics.stores.postgres import reads
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.django_db
 def _load(env: int = ENV, seed: int = 1) -> None:
     """In batches and in any order: returning, crossing and automated units, and earlier exposures that come later."""
     rng = random.Random(seed)
-    events: list[Exposure] = []
+    events: list[ExposureEvent] = []
     for number in range(300):
         unit = "bot-1" if number % 50 == 0 else f"user-{rng.randrange(60)}"
         variant = rng.choice("ab") if rng.random() < 0.1 else "ab"[len(unit) % 2]

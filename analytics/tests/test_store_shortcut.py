@@ -15,7 +15,7 @@ from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from openflagship.ids import uuid7
 
-from analytics.event_records import Batch, Conversion, Exposure
+from analytics.event_records import Batch, ConversionEvent, ExposureEvent
 from analytics.models import Conversion as ConversionRow
 from analytics.models import ConversionDay, DeadLetter, FirstExposure, FlagExposureHour, FlagUnit
 from analytics.models import Exposure as ExposureRow
@@ -38,7 +38,7 @@ def _is_staged(batch: Batch) -> bool:
     )
 
 
-def _exposures(environment_id: int, ids: list[UUID]) -> list[Exposure]:
+def _exposures(environment_id: int, ids: list[UUID]) -> list[ExposureEvent]:
     rng = Random(3)
     before_1970 = datetime(1969, 12, 31, 23, 59, 59, 999_000, UTC)
     return [
@@ -60,7 +60,7 @@ def _exposures(environment_id: int, ids: list[UUID]) -> list[Exposure]:
     ]
 
 
-def _conversions(environment_id: int, ids: list[UUID]) -> list[Conversion]:
+def _conversions(environment_id: int, ids: list[UUID]) -> list[ConversionEvent]:
     rng = Random(4)
     return [
         conversion(

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from random import Random
 
 from analytics.event_generator import default_start
-from analytics.event_records import Batch, Conversion, Exposure
+from analytics.event_records import Batch, ConversionEvent, ExposureEvent
 from analytics.services import store_events
 from analytics.tests.conftest import conversion, exposure, milliseconds
 
@@ -18,7 +18,7 @@ class World:
     def __init__(self, environment_id: int, seed: int) -> None:
         self.environment_id = environment_id
         self.random = Random(seed)
-        self.sent: list[Exposure | Conversion] = []
+        self.sent: list[ExposureEvent | ConversionEvent] = []
 
     def day(self, number: int) -> None:
         midnight = START + number * DAY
@@ -31,15 +31,15 @@ class World:
         self.sent += events
         store_events(
             Batch(
-                [event for event in events if isinstance(event, Exposure)],
-                [event for event in events if isinstance(event, Conversion)],
+                [event for event in events if isinstance(event, ExposureEvent)],
+                [event for event in events if isinstance(event, ConversionEvent)],
             )
         )
 
     def _within(self, length: timedelta) -> timedelta:
         return timedelta(milliseconds=self.random.randrange(length // timedelta(milliseconds=1)))
 
-    def _event(self, at: datetime, unit: str, received: datetime | None = None) -> Exposure | Conversion:
+    def _event(self, at: datetime, unit: str, received: datetime | None = None) -> ExposureEvent | ConversionEvent:
         came = {"received_ms": milliseconds(received or at)}
         if self.random.random() < 0.35:
             variant = "treatment" if (hash_of(unit) + (self.random.random() < 0.03)) % 2 else "control"

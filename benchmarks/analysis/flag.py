@@ -32,7 +32,7 @@ _WINDOWS = {
 
 def measure(options: argparse.Namespace, variables: dict[str, str]) -> list[str]:
     """Each answer is compared with the raw events, counted one by one."""
-    from analytics.event_records import Batch, Exposure  # noqa: PLC0415 - after setup
+    from analytics.event_records import Batch, ExposureEvent  # noqa: PLC0415 - after setup
     from analytics.services import store_events  # noqa: PLC0415 - likewise
     from analytics.stores import store  # noqa: PLC0415 - likewise
 
@@ -50,7 +50,7 @@ def measure(options: argparse.Namespace, variables: dict[str, str]) -> list[str]
         for name, (since, until, reads_raw) in _WINDOWS.items():
             ask(name, since, until, 5 if reads_raw else 100)
         unix_ms = round((_WEEK[0] + _NOON).timestamp() * 1000)
-        late = Exposure(
+        late = ExposureEvent(
             *(uuid7(unix_ms), options.tenant.environment_id, FLAG, "user-late", "control", "SPLIT", None),
             *("checkout-test", 1, unix_ms, unix_ms, "bench"),
         )

@@ -96,7 +96,7 @@ def _drained(events: list[Any], variables: dict[str, str], costs: list[list[floa
 
 
 def exposures(count: int, users: int, *, environment_id: int) -> list[Any]:
-    from analytics.event_records import Exposure  # noqa: PLC0415 - after setup
+    from analytics.event_records import ExposureEvent  # noqa: PLC0415 - after setup
 
     rng = random.Random(1)
     now_ms = time.time_ns() // 1_000_000
@@ -106,7 +106,7 @@ def exposures(count: int, users: int, *, environment_id: int) -> list[Any]:
         at = now_ms + number // 50
         variant = "treatment" if user % 2 else "control"
         found.append(
-            Exposure(
+            ExposureEvent(
                 *(uuid7(at), environment_id, "new-checkout", f"user-{user}", variant, "SPLIT", None, "checkout-test"),
                 *(1, at, at, "bench"),
             )

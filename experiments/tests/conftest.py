@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from openflagship.ids import uuid7
 
-from analytics.event_records import Batch, Conversion, Exposure
+from analytics.event_records import Batch, ConversionEvent, ExposureEvent
 from analytics.services import store_events
 from experiments import services
 from experiments.models import Experiment, Metric
@@ -92,9 +92,11 @@ def expose() -> Callable[..., None]:
     return _expose
 
 
-def exposure(experiment: Experiment, unit: str, variant: str, at: datetime, attributes: str | None = None) -> Exposure:
+def exposure(
+    experiment: Experiment, unit: str, variant: str, at: datetime, attributes: str | None = None
+) -> ExposureEvent:
     moment = int(at.timestamp() * 1000)
-    return Exposure(
+    return ExposureEvent(
         evaluation_id=uuid7(moment),
         environment_id=experiment.environment_id,
         flag_key="new-checkout",
@@ -119,9 +121,9 @@ def conversion(
     event_name: str = "purchase",
     value: float | None = None,
     properties: str | None = None,
-) -> Conversion:
+) -> ConversionEvent:
     moment = int(at.timestamp() * 1000)
-    return Conversion(
+    return ConversionEvent(
         event_id=uuid7(moment),
         environment_id=experiment.environment_id,
         unit_id=unit,

@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 from openflagship.ids import uuid7
 
-from analytics.event_records import Batch, Exposure
+from analytics.event_records import Batch, ExposureEvent
 from analytics.services import store_events
 from experiments.analysis.flag_split import exposures_resource
 from experiments.services import create_experiment
@@ -27,7 +27,7 @@ EVEN = {"control": 60, "treatment": 40}
 def _seen(config, counts, at, prefix="user"):
     moment = int(at.timestamp() * 1000)
     rows = [
-        Exposure(
+        ExposureEvent(
             evaluation_id=uuid7(moment),
             environment_id=config.environment_id,
             flag_key=config.flag.key,

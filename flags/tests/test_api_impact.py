@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 from openflagship.ids import uuid7
 
-from analytics.event_records import Batch, Exposure
+from analytics.event_records import Batch, ExposureEvent
 from analytics.models import FlagUnit
 from analytics.services import store_events
 from flags import services
@@ -63,7 +63,7 @@ def _store_exposures(environment, key, seen):
     now_ms = int(timezone.now().timestamp() * 1000)
     store_events(
         Batch([
-            Exposure(
+            ExposureEvent(
                 evaluation_id=uuid7(now_ms + number),
                 environment_id=environment.pk,
                 flag_key=key,

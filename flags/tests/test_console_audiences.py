@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 from openflagship.ids import uuid7
 
-from analytics.event_records import Batch, Exposure
+from analytics.event_records import Batch, ExposureEvent
 from analytics.services import store_events
 from flags import services
 from flags.models import Layer, Segment
@@ -113,7 +113,7 @@ def preview(client, acme, **sent):
 
 def saw(environment, unit, **attributes):
     at = round((timezone.now() - timedelta(minutes=5)).timestamp() * 1000)
-    exposure = Exposure(
+    exposure = ExposureEvent(
         uuid7(at), environment.pk, "new-checkout", unit, "control", "DEFAULT", None, None, 1, at, at, "api", None,
         json.dumps(attributes),
     )  # fmt: skip

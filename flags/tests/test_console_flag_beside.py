@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 from openflagship.ids import uuid7
 
-from analytics.event_records import Batch, Exposure
+from analytics.event_records import Batch, ExposureEvent
 from analytics.services import store_events
 from flags import services
 from flags.admin.flag.snippets import snippets_for
@@ -41,7 +41,7 @@ def url(config, page):
 def saw(environment, unit, *, variant="control", attributes=None):
     at = round((timezone.now() - timedelta(minutes=5)).timestamp() * 1000)
     text = json.dumps(attributes) if attributes else None
-    exposure = Exposure(
+    exposure = ExposureEvent(
         uuid7(at), environment.pk, "new-checkout", unit, variant, "DEFAULT", None, None, 1, at, at, "api", None, text
     )
     store_events(Batch(exposures=[exposure]))

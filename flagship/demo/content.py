@@ -8,7 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 from openflagship.engine import Context
 
-from analytics.event_records import Batch, Conversion, Exposure
+from analytics.event_records import Batch, ConversionEvent, ExposureEvent
 from analytics.services import store_events
 from analytics.stores.base import Stored
 from audit.actors import Actor
@@ -125,7 +125,7 @@ def ensure_events(environment: Environment, experiment: Experiment) -> Stored:
     batch = Batch([], [])
     for visit in visits(phase.started_at, _assigned(environment, experiment)):
         batch.exposures.append(
-            Exposure(
+            ExposureEvent(
                 evaluation_id=visit.evaluation_id,
                 environment_id=environment.pk,
                 flag_key=FLAG,
@@ -143,7 +143,7 @@ def ensure_events(environment: Environment, experiment: Experiment) -> Stored:
         )
         if visit.purchase_id is not None and visit.bought_at is not None:
             batch.conversions.append(
-                Conversion(
+                ConversionEvent(
                     event_id=visit.purchase_id,
                     environment_id=environment.pk,
                     unit_id=visit.user_id,

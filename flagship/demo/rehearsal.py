@@ -13,7 +13,7 @@ from django.utils import timezone
 from openflagship.engine import CompiledEnvironment, Context
 from openflagship.ids import uuid7
 
-from analytics.event_records import Batch, Conversion, Exposure
+from analytics.event_records import Batch, ConversionEvent, ExposureEvent
 from analytics.services import store_events
 from audit.actors import Actor
 from experiments import services
@@ -140,7 +140,7 @@ def _start(scenario: Scenario, actor: Actor, environment: Environment, users: in
 
 def _events(  # noqa: PLR0917 - a story's parts, in the order in which they are told
     scenario: Scenario, experiment: Experiment, compiled: CompiledEnvironment, users: int, seed: int, start: datetime
-) -> Iterator[Exposure | Conversion]:
+) -> Iterator[ExposureEvent | ConversionEvent]:
     """Each user's variant is what the engine answers; what it does then is drawn at that variant's rates."""
     dice = np.random.default_rng(seed)
     arrivals = np.sort(dice.random(users)) * DAYS * 86_400_000
@@ -151,7 +151,7 @@ def _events(  # noqa: PLR0917 - a story's parts, in the order in which they are 
         is_treated = answer.variant == TREATMENT
         if answer.variant is None or (is_treated and luck[number, 2] < scenario.lost_share):
             continue
-        yield Exposure(
+        yield ExposureEvent(
             *(uuid7(seen_ms), experiment.environment_id, scenario.key, user, answer.variant, answer.reason, None),
             *(answer.experiment, answer.config_version, seen_ms, seen_ms, "rehearsal"),
         )
@@ -162,13 +162,13 @@ def _events(  # noqa: PLR0917 - a story's parts, in the order in which they are 
         ):
             if drawn < rate:
                 did_ms = seen_ms + 60_000
-                yield Conversion(uuid7(did_ms), experiment.environment_id, user, event_name, None, did_ms, did_ms)
+                yield ConversionEvent(uuid7(did_ms), experiment.environment_id, user, event_name, None, did_ms, did_ms)
 
 
-def _batch(events: list[Exposure | Conversion]) -> Batch:
+def _batch(events: list[ExposureEvent | ConversionEvent]) -> Batch:
     return Batch(
-        [event for event in events if isinstance(event, Exposure)],
-        [event for event in events if isinstance(event, Conversion)],
+        [event for event in events if isinstance(event, ExposureEvent)],
+        [event for event in events if isinstance(event, ConversionEvent)],
     )
 
 

@@ -16,7 +16,7 @@ from django.db import DataError, OperationalError, transaction
 from django.db import Error as DatabaseError
 
 from analytics.enrichment.bots import flag_bots
-from analytics.enrichment.enrichment import Intake, announce_change, current_revision
+from analytics.enrichment.enrichment import EnrichmentRules, announce_change, current_revision
 from analytics.event_records import Batch
 from analytics.stores.base import (
     BinarySummary,
@@ -54,13 +54,13 @@ class ClickHouseStore(ClickHouseRows, ClickHousePairs, ClickHouseDistributions):
         self._url = url
         self._local = threading.local()
         self._lock = threading.Lock()
-        self._intake = Intake()
+        self._rules = EnrichmentRules()
         self._revision: int | None = None
         self._has_tables = False
 
     def write(self, batch: Batch) -> Stored:
         """Rows whose ids are there already go when ClickHouse merges, and are never seen by a query before."""
-        intake = self._current_intake()
+        rules = self._current_rules()
         precedence = _PRECEDENCE_FROM - time.time_ns()
         exposures = {
             (event.environment_id, event.evaluation_id): (
@@ -68,7 +68,7 @@ class ClickHouseStore(ClickHouseRows, ClickHousePairs, ClickHouseDistributions):
                 *msgspec.structs.astuple(event),
                 is_bot,
             )
-            for event, is_bot in reversed(intake.exposures(batch.exposures))
+            for event, is_bot in reversed(rules.exposures(batch.exposures))
         }
         conversions = {
             (event.environment_id, event.event_id): (
@@ -76,7 +76,7 @@ class ClickHouseStore(ClickHouseRows, ClickHousePairs, ClickHouseDistributions):
                 *msgspec.structs.astuple(event),
                 is_bot,
             )
-            for event, is_bot in reversed(intake.conversions(batch.conversions))
+            for event, is_bot in reversed(rules.conversions(batch.conversions))
         }
         with self._client() as client:
             if exposures:
@@ -173,7 +173,7 @@ class ClickHouseStore(ClickHouseRows, ClickHousePairs, ClickHouseDistributions):
             self._change(f"ALTER TABLE {table} DELETE WHERE {sql.IS_WANTED}", _these(erased))
         return Erased(*counts)
 
-    def reclassify(self, intake: Intake, progress: Callable[[int, int], None]) -> tuple[int, int]:
+    def reclassify(self, rules: EnrichmentRules, progress: Callable[[int, int], None]) -> tuple[int, int]:
         announce_change()
         flagged = unflagged = 0
         for done, table in enumerate(_TABLES):
@@ -187,7 +187,7 @@ class ClickHouseStore(ClickHouseRows, ClickHousePairs, ClickHouseDistributions):
                     changed = [
                         (environment_id, unit_id, user_agent)
                         for (environment_id, unit_id, user_agent, was), flag in zip(piece, flags, strict=True)
-                        if intake.wants(environment_id, unit_id, flag=flag, was=bool(was)) is is_bot
+                        if rules.wants(environment_id, unit_id, flag=flag, was=bool(was)) is is_bot
                         and bool(was) is not is_bot
                     ]
                     count = self._reflag(table, changed, is_bot=is_bot)
@@ -255,18 +255,18 @@ class ClickHouseStore(ClickHouseRows, ClickHousePairs, ClickHouseDistributions):
         self._change(f"ALTER TABLE {table} UPDATE is_bot = {str(is_bot).lower()} WHERE {where}", parameters)
         return count
 
-    def _current_intake(self) -> Intake:
+    def _current_rules(self) -> EnrichmentRules:
         """The rules of now; with PostgreSQL away, those last known, so that events go on being stored."""
         try:
             revision = current_revision()
             if revision != self._revision:
-                intake = Intake.load()
+                rules = EnrichmentRules.load()
                 with self._lock:
-                    self._intake, self._revision = intake, revision
+                    self._rules, self._revision = rules, revision
         except DatabaseError:
             if self._revision is None:
                 raise
-        return self._intake
+        return self._rules
 
     def _rows(self, statement: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
         with self._client() as client:

@@ -8,14 +8,14 @@ from django.db import IntegrityError, connection, transaction
 from msgspec.structs import astuple
 from psycopg.errors import UniqueViolation
 
-from analytics.event_records import Conversion, Exposure
+from analytics.event_records import ConversionEvent, ExposureEvent
 
 # What goes over the wire is the same, and an integer or bytes are cheaper to make than a datetime or an object of JSON.
 _SENT_AS = {"timestamptz": "int8", "jsonb": "bytea"}
 # An instant is sent as microseconds since 2000-01-01.
 _WIRE_EPOCH_MS = 946_684_800_000
 # Fields of an exposure that go as they are.
-_BEFORE_OCCURRED = Exposure.__struct_fields__.index("occurred_ms")
+_BEFORE_OCCURRED = ExposureEvent.__struct_fields__.index("occurred_ms")
 # So many batches at most go by staging before COPY is tried again.
 _LONGEST_PAUSE = 63
 
@@ -105,7 +105,7 @@ def instant(unix_ms: int) -> int:
     return (unix_ms - _WIRE_EPOCH_MS) * 1000
 
 
-def exposure_rows(flagged: Iterable[tuple[Exposure, bool]]) -> list[Row]:
+def exposure_rows(flagged: Iterable[tuple[ExposureEvent, bool]]) -> list[Row]:
     """In the columns of sql.STAGED_EXPOSURES."""
     # Every exposure comes by here: calls that have nothing to do would double its time.
     return [
@@ -122,7 +122,7 @@ def exposure_rows(flagged: Iterable[tuple[Exposure, bool]]) -> list[Row]:
     ]
 
 
-def conversion_rows(flagged: Iterable[tuple[Conversion, bool]]) -> list[Row]:
+def conversion_rows(flagged: Iterable[tuple[ConversionEvent, bool]]) -> list[Row]:
     """In the columns of sql.STAGED_CONVERSIONS."""
     return [
         (*fields[:5], instant(fields[5]), instant(fields[6]), _json(fields[7]), is_bot)

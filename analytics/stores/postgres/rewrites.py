@@ -8,7 +8,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from analytics.enrichment.bots import flag_bots
-from analytics.enrichment.enrichment import Intake, announce_change
+from analytics.enrichment.enrichment import EnrichmentRules, announce_change
 from analytics.stores.base import Erased, Reflag, Unit
 from analytics.stores.postgres import rewrite_statements as units
 from analytics.stores.postgres import write_statements as sql
@@ -102,7 +102,7 @@ def rewriting() -> Iterator[Any]:
 class PostgresRewrites:
     """The part of the store that rewrites."""
 
-    def reclassify(self, intake: Intake, progress: Callable[[int, int], None]) -> tuple[int, int]:
+    def reclassify(self, rules: EnrichmentRules, progress: Callable[[int, int], None]) -> tuple[int, int]:
         """Flag every raw event anew and return how many became bots' and how many ceased to be.
 
         `progress` is told the partitions done and their number. Where ids are stored as pseudonyms, patterns on ids
@@ -112,7 +112,7 @@ class PostgresRewrites:
         flagged = unflagged = 0
         for done, (table, partition) in enumerate(partitions):
             progress(done, len(partitions))
-            for changes in _mistaken(table, partition, intake):
+            for changes in _mistaken(table, partition, rules):
                 more, less = _reflag(table, changes)
                 flagged, unflagged = flagged + more, unflagged + less
         progress(len(partitions), len(partitions))
@@ -181,7 +181,7 @@ def _partitions(table: str) -> list[str]:
         return [name for (name,) in cursor.fetchall()]
 
 
-def _mistaken(table: str, partition: str, intake: Intake) -> Iterator[list[Reflag]]:
+def _mistaken(table: str, partition: str, rules: EnrichmentRules) -> Iterator[list[Reflag]]:
     """Yield, some at a time, the kinds of events of one partition whose flag is not what the rules say now."""
     agent = "user_agent" if table == "exposures" else "NULL::text"
     with transaction.atomic(), connection.chunked_cursor() as cursor:
@@ -194,7 +194,7 @@ def _mistaken(table: str, partition: str, intake: Intake) -> Iterator[list[Refla
             changes = [
                 Reflag(environment_id, unit_id, user_agent, is_bot=wanted)
                 for (environment_id, unit_id, user_agent, is_bot), flag in zip(rows, flags, strict=True)
-                for wanted in [intake.wants(environment_id, unit_id, flag=flag, was=is_bot)]
+                for wanted in [rules.wants(environment_id, unit_id, flag=flag, was=is_bot)]
                 if wanted != is_bot
             ]
             if changes:

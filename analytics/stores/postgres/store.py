@@ -11,8 +11,8 @@ from uuid import UUID
 
 from django.db import DatabaseError, connection, transaction
 
-from analytics.enrichment.enrichment import Intake, current_revision
-from analytics.event_records import Batch, Conversion, Exposure
+from analytics.enrichment.enrichment import EnrichmentRules, current_revision
+from analytics.event_records import Batch, ConversionEvent, ExposureEvent
 from analytics.stores.base import Stored
 from analytics.stores.postgres import write_statements as sql
 from analytics.stores.postgres.event_copy import Row, Shortcut, conversion_rows, exposure_rows, stage
@@ -49,7 +49,7 @@ class PostgresStore(
         self._experiment_flags: set[tuple[int, str, str]] = set()
         self._phases: dict[tuple[int, str], list[int]] = {}
         self._revision: int | None = None
-        self._intake = Intake()
+        self._rules = EnrichmentRules()
         self._new_exposures = Shortcut("exposures", sql.STAGED_EXPOSURES)
         self._new_conversions = Shortcut("conversions", sql.STAGED_CONVERSIONS)
         # Guards what is remembered, not the database: threads store at the same time, each on its own connection.
@@ -88,8 +88,8 @@ class PostgresStore(
         self._new_exposures.reopen()
         self._new_conversions.reopen()
 
-    def _write_exposures(self, cursor: Any, events: list[Exposure], *, aligned: bool) -> int:
-        flagged = self._intake.exposures(events)
+    def _write_exposures(self, cursor: Any, events: list[ExposureEvent], *, aligned: bool) -> int:
+        flagged = self._rules.exposures(events)
         rows = exposure_rows(flagged)
         counts: list[Row] = []
         is_copied = aligned and self._new_exposures.copy(cursor, rows)
@@ -140,11 +140,11 @@ class PostgresStore(
         self._forget()
         cursor.execute(sql.PHASES)
         self._phases = {(environment_id, experiment): list(starts) for environment_id, experiment, starts in cursor}
-        self._intake = Intake.load()
+        self._rules = EnrichmentRules.load()
         self._revision = revision
 
-    def _write_conversions(self, cursor: Any, events: list[Conversion], *, aligned: bool) -> int:
-        rows = conversion_rows(self._intake.conversions(events))
+    def _write_conversions(self, cursor: Any, events: list[ConversionEvent], *, aligned: bool) -> int:
+        rows = conversion_rows(self._rules.conversions(events))
         if aligned and self._new_conversions.copy(cursor, rows):
             counts = _day_counts(events)
         else:
@@ -160,7 +160,7 @@ def _columns(rows: list[tuple[Any, ...]]) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-def _without_contradictions(cursor: Any, flagged: list[tuple[Exposure, bool]]) -> list[tuple[Exposure, bool]]:
+def _without_contradictions(cursor: Any, flagged: list[tuple[ExposureEvent, bool]]) -> list[tuple[ExposureEvent, bool]]:
     """Leave out events whose id was stored with other content: the first copy counts. Equal copies change nothing."""
     cursor.execute(sql.CONTRADICTIONS)
     refused = {(UUID(str(event_id)), environment_id, *rest) for event_id, environment_id, *rest in cursor.fetchall()}
@@ -169,7 +169,7 @@ def _without_contradictions(cursor: Any, flagged: list[tuple[Exposure, bool]]) -
     return [(event, bot) for event, bot in flagged if (*_content(event), bot) not in refused]
 
 
-def _content(event: Exposure) -> tuple[Any, ...]:
+def _content(event: ExposureEvent) -> tuple[Any, ...]:
     """What derived tables are made of, in the order of sql.CONTRADICTIONS."""
     return (
         *(event.evaluation_id, event.environment_id, event.flag_key, event.unit_id, event.variant, event.experiment),
@@ -177,7 +177,7 @@ def _content(event: Exposure) -> tuple[Any, ...]:
     )
 
 
-def _day_counts(events: list[Conversion]) -> list[Row]:
+def _day_counts(events: list[ConversionEvent]) -> list[Row]:
     """As sql.INSERT_CONVERSIONS answers."""
     counts = Counter((event.environment_id, event.event_name, event.occurred_ms // DAY_MS) for event in events)
     return [

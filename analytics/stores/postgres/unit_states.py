@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 
-from analytics.event_records import Exposure
+from analytics.event_records import ExposureEvent
 from analytics.stores.postgres.event_copy import instant
 
 HOUR_MS = 3_600_000
@@ -116,7 +116,7 @@ class Changes:
         self.last_hours: dict[FlagKey, dict[str, int]] = {}
         self._kinds: dict[tuple[int, str, str, str | None, str], _Kind] = {}
 
-    def take(self, events: Iterable[tuple[Exposure, bool]]) -> None:
+    def take(self, events: Iterable[tuple[ExposureEvent, bool]]) -> None:
         """Work through exposures with whether each is a bot's."""
         kinds = self._kinds
         for event, is_bot in events:

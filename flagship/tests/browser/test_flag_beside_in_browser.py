@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 from openflagship.ids import uuid7
 
-from analytics.event_records import Batch, Exposure
+from analytics.event_records import Batch, ExposureEvent
 from analytics.services import store_events
 from flags import services
 from tenancy.testing import ALICE
@@ -22,7 +22,7 @@ def config(acme):
     made = services.create_flag(actor=ALICE, environment=acme.staging, payload=payload)[0]
     at = round((timezone.now() - timedelta(minutes=5)).timestamp() * 1000)
     seen = [
-        Exposure(
+        ExposureEvent(
             uuid7(at), acme.staging.pk, "new-checkout", f"user-{number}", "control", "DEFAULT", None, None, 1, at, at,
             "api", None, f'{{"country": "{country}", "age": {30 + number}}}',
         )
