@@ -1,6 +1,7 @@
 """The registry of actions: one entry a name, labels and tones, and names that are no longer registered."""
 
 import pytest
+from django.core.management import call_command
 
 from audit.actions import Action, Document, all_actions, describe_payload, get_action, label_of, register, tone_of
 
@@ -38,3 +39,11 @@ def test_document__of_each_action__is_in_the_schema_of_the_api():
 
     named = {action.payload.schema for action in all_actions() if isinstance(action.payload, Document)}
     assert sorted(named - schema["components"]["schemas"].keys()) == []
+
+
+def test_command__prints_the_table_of_the_docs(capsys):
+    call_command("audit_actions")
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "| action | what happened | payload |"
+    assert "| `flag.killed` | the kill switch was pressed | `killSwitchVariant`, `killedAt`, `killReason` |" in lines

@@ -119,9 +119,7 @@ class RedisBroker:
 
     def _deliveries(self, entries: Sequence[tuple[bytes, Fields]]) -> list[Delivery]:
         """Return what is still there; what was deleted while it was pending comes as nil, or without fields."""
-        gone = [entry_id for entry_id, fields in entries if entry_id is not None and not fields]
-        if gone:
-            _ask(lambda: self._remove(gone))
+        self.done([Delivery(entry_id, b"") for entry_id, fields in entries if entry_id is not None and not fields])
         return [Delivery(entry_id, fields.get(_FIELD, b"")) for entry_id, fields in entries if fields]
 
 
