@@ -30,7 +30,8 @@ def tenant() -> Tenant:
     from audit.actors import system  # noqa: PLC0415 - after setup
     from flags.services import create_flag  # noqa: PLC0415 - likewise
     from tenancy import services  # noqa: PLC0415 - likewise
-    from tenancy.models import Role, User  # noqa: PLC0415 - likewise
+    from tenancy.models import User  # noqa: PLC0415 - likewise
+    from tenancy.roles import Role  # noqa: PLC0415 - likewise
 
     actor, slug = system("benchmark"), f"bench-{time.time_ns()}"
     organization = services.create_organization(actor=actor, slug=slug, name="Benchmark")

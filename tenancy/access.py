@@ -10,8 +10,9 @@ from typing import TypeVar
 from django.db.models import Q, QuerySet
 
 from tenancy.errors import Forbidden, Invalid, NotFound
-from tenancy.models import Environment, Membership, Organization, Project, Role
+from tenancy.models import Environment, Membership, Organization, Project
 from tenancy.principals import Principal
+from tenancy.roles import Role
 
 Row = TypeVar("Row", Organization, Project, Environment)
 _NOTHING = "There is no such object, or it belongs to another tenant."

@@ -10,7 +10,8 @@ from django.test import Client
 from audit.actors import Actor
 from tenancy import services
 from tenancy.keyring import KEYRING
-from tenancy.models import Environment, Organization, Project, Role, User
+from tenancy.models import Environment, Organization, Project, User
+from tenancy.roles import Role
 
 ALICE = Actor(kind="user", id="1", label="alice")
 

@@ -10,7 +10,7 @@ from experiments.models import Experiment
 from flags.admin import Panel, register_panel
 from flags.models import FlagConfig
 from tenancy.console_kit.context import console_context
-from tenancy.models import Role
+from tenancy.roles import Role
 
 
 def _experiments_of(request: HttpRequest, config: FlagConfig) -> dict[str, Any] | None:

@@ -22,7 +22,8 @@ from tenancy.console_kit.admin import ConsoleAdmin, EmptyList
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.forms import sent_data
 from tenancy.console_kit.removal import RemovableAdmin
-from tenancy.models import Environment, Role
+from tenancy.models import Environment
+from tenancy.roles import Role
 
 _NAMES = {
     "eventName": "event_name",

@@ -12,7 +12,7 @@ from experiments.models import Experiment
 from experiments.selectors import stored_results
 from flags.documents import percent_of
 from tenancy.console_kit.context import console_context
-from tenancy.models import Role
+from tenancy.roles import Role
 
 
 def page(request: HttpRequest, experiment: Experiment) -> HttpResponse:

@@ -16,8 +16,8 @@ from experiments.documents import experiment_resource, metric_resource, stored_r
 from experiments.models import Experiment
 from tenancy.api.request import Request
 from tenancy.api.views import WHERE, EnvironmentView, changed, choice, created, paginated, payload
-from tenancy.models import Role
 from tenancy.refusals import refuse_unknown
+from tenancy.roles import Role
 
 
 class MetricsView(EnvironmentView):

@@ -19,7 +19,8 @@ from tenancy.console_kit.context import console_context
 from tenancy.console_kit.environments import PerEnvironmentAdmin, may_edit
 from tenancy.console_kit.routes import About, Route
 from tenancy.instants import moment
-from tenancy.models import Environment, Role
+from tenancy.models import Environment
+from tenancy.roles import Role
 
 ROUTES = (
     Route("attributes/", "attributes", suggestions.attributes, About.LIST),

@@ -10,7 +10,7 @@ from flags.api import serializers
 from flags.documents import layer_resource, segment_resource
 from tenancy.api.request import Request
 from tenancy.api.views import WHERE, EnvironmentView, changed, created, paginated
-from tenancy.models import Role
+from tenancy.roles import Role
 
 
 class SegmentsView(EnvironmentView):

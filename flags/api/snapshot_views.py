@@ -22,7 +22,8 @@ from tenancy.api.authentication import IsServerKey
 from tenancy.api.request import Request
 from tenancy.api.views import WHERE, EnvironmentView, ManagementView
 from tenancy.errors import Invalid, NotFound, Unavailable
-from tenancy.models import Environment, Role
+from tenancy.models import Environment
+from tenancy.roles import Role
 
 
 class SnapshotView(APIView):

@@ -18,8 +18,9 @@ from tenancy import access
 from tenancy.api.request import Request
 from tenancy.api.views import TENANT, WHERE, EnvironmentView, payload
 from tenancy.errors import Invalid
-from tenancy.models import Environment, Role
+from tenancy.models import Environment
 from tenancy.refusals import refuse_unknown
+from tenancy.roles import Role
 
 _PROJECT = [WHERE[0], TENANT]
 

@@ -21,8 +21,9 @@ from tenancy import access
 from tenancy.api.audit import instant
 from tenancy.api.request import Request
 from tenancy.api.views import WHERE, EnvironmentView, choice, created, paginate, payload, version_of
-from tenancy.models import Environment, Role
+from tenancy.models import Environment
 from tenancy.refusals import refuse_unknown
+from tenancy.roles import Role
 
 
 def with_project_editor(view: EnvironmentView, request: Request) -> Environment:

@@ -29,7 +29,8 @@ import json, sys
 from audit.actors import Actor
 from flags import services as flags
 from tenancy import services as tenancy
-from tenancy.models import Role, User
+from tenancy.models import User
+from tenancy.roles import Role
 actor = Actor(kind="system", id="", label="cluster")
 organization = tenancy.create_organization(actor=actor, slug="acme", name="Acme")
 project = tenancy.create_project(actor=actor, organization=organization, key="web", name="Web")

@@ -11,7 +11,7 @@ from audit.models import Entry
 from flags import services
 from flags.admin.list import bulk
 from flags.models import Flag
-from tenancy.models import Role
+from tenancy.roles import Role
 from tenancy.testing import ALICE
 
 

@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils.module_loading import import_string
 
 from tenancy.console_kit.context import console_context
-from tenancy.models import Role
+from tenancy.roles import Role
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from django.core.management.base import CommandError
 
 from audit.actors import Actor
 from tenancy import credentials
-from tenancy.models import Credential, Environment, Membership, Organization, Role, User
+from tenancy.models import Credential, Environment, Membership, Organization, User
+from tenancy.roles import Role
 from tenancy.services import add_member, issue_credential, revoke_credential
 
 ADMIN = "admin"

@@ -21,7 +21,8 @@ from flags import services
 from flagship.tests.crawling import Page
 from tenancy import services as tenancy_services
 from tenancy.admin.testing import signed_in
-from tenancy.models import Membership, Role, User
+from tenancy.models import Membership, User
+from tenancy.roles import Role
 from tenancy.services.saved_views import save_view
 from tenancy.testing import ALICE
 

@@ -7,7 +7,8 @@ from django.urls import reverse
 
 from audit.models import Entry
 from tenancy import services
-from tenancy.models import Organization, Role, User
+from tenancy.models import Organization, User
+from tenancy.roles import Role
 from tenancy.testing import ALICE
 
 OLD, NEW = "correct horse battery", "staple the horse again"

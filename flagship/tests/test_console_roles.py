@@ -7,7 +7,7 @@ from experiments import services as experiment_services
 from flags import services
 from flagship.tests.crawling import crawl
 from tenancy.admin.testing import signed_in
-from tenancy.models import Role
+from tenancy.roles import Role
 from tenancy.testing import ALICE
 
 

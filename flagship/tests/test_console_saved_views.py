@@ -3,7 +3,8 @@
 import pytest
 from django.urls import reverse
 
-from tenancy.models import Membership, Role, SavedView
+from tenancy.models import Membership, SavedView
+from tenancy.roles import Role
 from tenancy.services.saved_views import save_view
 
 FLAGS = "flags_flagconfig"

@@ -13,7 +13,8 @@ from flagship.tests.providers import know
 from tenancy import services
 from tenancy.group_roles import Grant, Scope, read_group_roles
 from tenancy.group_roles import roles_of as strongest_roles
-from tenancy.models import Membership, Role, User
+from tenancy.models import Membership, User
+from tenancy.roles import Role
 from tenancy.services.sign_on import sign_on
 from tenancy.testing import ALICE
 

@@ -19,7 +19,8 @@ from tenancy.console_kit.forms import form_page, sent_data
 from tenancy.console_kit.instants import FutureInstantField
 from tenancy.console_kit.pages import console_page, list_url
 from tenancy.instants import moment
-from tenancy.models import Credential, Role, User
+from tenancy.models import Credential, User
+from tenancy.roles import Role
 from tenancy.services.credentials import IssuedCredential
 
 

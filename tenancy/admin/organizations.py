@@ -23,7 +23,8 @@ from tenancy.console_kit.pages import list_url
 from tenancy.console_kit.removal import Removal
 from tenancy.documents import environment_resource, project_resource
 from tenancy.instants import moment
-from tenancy.models import Environment, Organization, Project, Role
+from tenancy.models import Environment, Organization, Project
+from tenancy.roles import Role
 
 
 def _document(thing: Project | Environment) -> dict[str, Any]:

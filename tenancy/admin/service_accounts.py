@@ -28,7 +28,8 @@ from tenancy.console_kit.pages import console_page, list_url, object_url
 from tenancy.console_kit.removal import Removal
 from tenancy.console_kit.routes import Route
 from tenancy.instants import moment
-from tenancy.models import Credential, Membership, Role, ServiceAccount, User
+from tenancy.models import Credential, Membership, ServiceAccount, User
+from tenancy.roles import Role
 from tenancy.services.credentials import IssuedCredential
 
 _LIVE = Q(revoked_at__isnull=True)

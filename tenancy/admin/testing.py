@@ -7,7 +7,8 @@ import pytest
 from django.test import Client
 
 from tenancy import services
-from tenancy.models import Environment, Organization, Project, Role, User
+from tenancy.models import Environment, Organization, Project, User
+from tenancy.roles import Role
 from tenancy.testing import ALICE
 
 

@@ -15,9 +15,10 @@ from tenancy.api.organizations import scope_of
 from tenancy.api.request import Request
 from tenancy.api.views import TENANT, ManagementView, choice, paginated, payload
 from tenancy.errors import Forbidden, Invalid, NotFound
-from tenancy.models import Credential, Environment, Membership, Organization, Project, Role, User
+from tenancy.models import Credential, Environment, Membership, Organization, Project, User
 from tenancy.principals import Principal
 from tenancy.refusals import refuse_unknown
+from tenancy.roles import Role
 
 _ORGANIZATION = OpenApiParameter("organization", str, description="Slug; may be left out where there is only one.")
 

@@ -12,8 +12,9 @@ from tenancy.api import serializers
 from tenancy.api.request import Request
 from tenancy.api.views import TENANT, ManagementView, paginated, payload
 from tenancy.errors import Conflict, Forbidden
-from tenancy.models import Environment, Project, Role, User
+from tenancy.models import Environment, Project, User
 from tenancy.refusals import refuse_unknown
+from tenancy.roles import Role
 
 Row = TypeVar("Row", Project, Environment)
 _ORGANIZATION = OpenApiParameter("organization", str, description="Slug; may be left out where there is only one.")

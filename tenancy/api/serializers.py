@@ -5,7 +5,8 @@ from typing import Any
 from rest_framework import serializers
 
 from tenancy.api.fields import ChoiceField
-from tenancy.models import Credential, Role
+from tenancy.models import Credential
+from tenancy.roles import Role
 
 _VERSION = "The version that was read; required to change."
 

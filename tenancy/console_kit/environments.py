@@ -7,7 +7,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 
 from tenancy.console_kit.admin import ConsoleAdmin, ConsoleList
 from tenancy.console_kit.context import console_context
-from tenancy.models import Environment, Role
+from tenancy.models import Environment
+from tenancy.roles import Role
 
 
 class EnvironmentList(ConsoleList):

@@ -11,7 +11,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 
 from tenancy.console_kit.context import console_context
-from tenancy.models import Environment, Role
+from tenancy.models import Environment
+from tenancy.roles import Role
 
 if TYPE_CHECKING:
     from tenancy.console_kit.admin import ConsoleAdmin

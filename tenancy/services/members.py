@@ -12,8 +12,9 @@ import audit.services
 from audit.actors import Actor
 from tenancy.documents import member_resource
 from tenancy.errors import Conflict, Invalid, Problem
-from tenancy.models import Environment, Membership, Organization, Project, Role, User
+from tenancy.models import Environment, Membership, Organization, Project, User
 from tenancy.refusals import refuse_stale
+from tenancy.roles import Role
 from tenancy.services import rows
 from tenancy.services.credentials import IssuedCredential, announce_credentials, issue_credential
 

@@ -10,8 +10,9 @@ import audit.services
 from audit.actors import Actor
 from tenancy.documents import environment_resource, organization_resource, project_resource
 from tenancy.errors import Conflict
-from tenancy.models import Environment, Organization, Project, Role, User
+from tenancy.models import Environment, Organization, Project, User
 from tenancy.refusals import refuse_stale
+from tenancy.roles import Role
 from tenancy.services import rows
 from tenancy.services.credentials import announce_credentials
 from tenancy.services.members import add_member

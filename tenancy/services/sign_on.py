@@ -9,7 +9,8 @@ import audit.services
 from audit.actors import system
 from tenancy.errors import Conflict
 from tenancy.group_roles import GroupRoles, Scope, roles_of
-from tenancy.models import Environment, Membership, Organization, Project, Role, User
+from tenancy.models import Environment, Membership, Organization, Project, User
+from tenancy.roles import Role
 from tenancy.services import rows
 from tenancy.services.members import add_member, change_member, remove_member
 

@@ -5,8 +5,8 @@ import pytest
 from audit.actors import Actor
 from tenancy import access
 from tenancy.errors import Forbidden, Invalid, NotFound
-from tenancy.models import Role
 from tenancy.principals import Principal
+from tenancy.roles import Role
 
 
 def _principal(user=None, organization=None, environment=None):

@@ -5,7 +5,8 @@ from django.urls import reverse
 
 from audit.models import Entry
 from tenancy import services
-from tenancy.models import Membership, Role, User
+from tenancy.models import Membership, User
+from tenancy.roles import Role
 from tenancy.testing import ALICE
 
 

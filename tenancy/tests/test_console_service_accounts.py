@@ -8,7 +8,8 @@ from audit.models import Entry
 from tenancy import services
 from tenancy.admin.testing import signed_in
 from tenancy.keyring import KEYRING
-from tenancy.models import Credential, Membership, Role, User
+from tenancy.models import Credential, Membership, User
+from tenancy.roles import Role
 from tenancy.testing import ALICE
 
 

@@ -5,7 +5,8 @@ import pytest
 from audit.models import Entry
 from tenancy import services
 from tenancy.errors import Conflict, Invalid
-from tenancy.models import Credential, Environment, KeyringRevision, Membership, Organization, Project, Role, User
+from tenancy.models import Credential, Environment, KeyringRevision, Membership, Organization, Project, User
+from tenancy.roles import Role
 from tenancy.testing import ALICE
 
 

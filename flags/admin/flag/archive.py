@@ -10,7 +10,7 @@ from flags.models import FlagConfig
 from tenancy.console_kit.confirm import ConfirmPage
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.pages import object_url
-from tenancy.models import Role
+from tenancy.roles import Role
 
 
 def archive(request: HttpRequest, config: FlagConfig) -> HttpResponse:

@@ -28,7 +28,8 @@ from tenancy.console_kit.context import console_context
 from tenancy.console_kit.environments import may_edit as is_editor
 from tenancy.console_kit.pages import console_page, list_url
 from tenancy.errors import Conflict, ServiceError
-from tenancy.models import Environment, Role
+from tenancy.models import Environment
+from tenancy.roles import Role
 
 
 def create(request: HttpRequest, environment: Environment) -> HttpResponse:

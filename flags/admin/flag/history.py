@@ -16,7 +16,7 @@ from tenancy.console_kit.confirm import ConfirmPage
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.pages import console_page, object_url
 from tenancy.errors import ServiceError
-from tenancy.models import Role
+from tenancy.roles import Role
 
 _PER_PAGE = 25
 # Come and go with every step; a rollback neither takes them back nor should promise to.

@@ -11,7 +11,8 @@ from flags.models import Layer
 from tenancy.console_kit.admin import EmptyList
 from tenancy.console_kit.environments import PerEnvironmentAdmin, environment_ids
 from tenancy.console_kit.routes import Route
-from tenancy.models import Environment, Role
+from tenancy.models import Environment
+from tenancy.roles import Role
 
 
 @admin.register(Layer)

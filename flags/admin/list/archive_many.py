@@ -16,7 +16,7 @@ from flags.models import FlagConfig
 from tenancy.console_kit.confirm import ConfirmPage
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.pages import console_page, list_url
-from tenancy.models import Role
+from tenancy.roles import Role
 
 
 def ask(request: HttpRequest, rows: QuerySet[FlagConfig]) -> HttpResponse:

@@ -6,7 +6,7 @@ from django.contrib.auth.hashers import make_password
 from experiments.models import Experiment
 from flags.models import FlagConfig
 from flagship.tests.browser.conftest import window
-from tenancy.models import Role
+from tenancy.roles import Role
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 

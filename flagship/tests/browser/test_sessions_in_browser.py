@@ -10,7 +10,8 @@ from django.urls import reverse
 from flags import services
 from flagship.tests.providers import know
 from tenancy.admin.testing import signed_in
-from tenancy.models import Role, User
+from tenancy.models import User
+from tenancy.roles import Role
 from tenancy.testing import ALICE
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
