@@ -73,7 +73,7 @@ def analyse(experiment: Experiment, window: Window) -> ComputedResults:
     )
     judged: list[GuardrailResult] = []
     for use in guardrails(experiment):
-        found, reasons = guards.judge(experiment, use, metric_type(use.metric).measure(data, arms), control=control)
+        found, reasons = guards.judge(experiment, use, data, arms, control=control)
         judged += found
         more += reasons
     users = sum(arm.users for arm in primary.measure.arms.values())

@@ -47,9 +47,12 @@ def store_results(*, experiment: Experiment, window: Window) -> tuple[Experiment
 def refresh_rollups(*, experiment: Experiment, window: Window) -> int:
     """Aggregate the days that are over, so that results need not read their users again; return how many were new."""
     data = WindowData(experiment, window)
-    uses = [use.metric for use in guardrails(experiment)]
-    metrics = {metric.pk: metric for metric in [experiment.primary_metric, *secondary_metrics(experiment), *uses]}
-    return sum(_refresh(data, each) for metric in metrics.values() for each in metric_type(metric).aggregates(data))
+    watched = {use.metric.pk: use.metric for use in guardrails(experiment)}
+    measured = {metric.pk: metric for metric in [experiment.primary_metric, *secondary_metrics(experiment)]}
+    wanted = [each for metric in {**measured, **watched}.values() for each in metric_type(metric).aggregates(data)]
+    # A guardrail asks besides how many users have an event at all.
+    wanted += [metric_type(metric).conversion_pairing(data, window.until) for metric in watched.values()]
+    return sum(_refresh(data, each) for each in dict.fromkeys(wanted))
 
 
 def refresh_breakdowns(*, experiment: Experiment, window: Window) -> int:

@@ -8,7 +8,8 @@ import pytest
 from analytics.event_records import Batch
 from analytics.services import store_events
 from experiments.analysis import results_for
-from experiments.statistics.guardrails import noninferiority_lift
+from experiments.statistics.guardrails import noninferiority_contrast
+from experiments.statistics.means import mean_estimate
 from experiments.statistics.summaries import Moments
 from experiments.tests.conftest import START, conversion, exposure
 
@@ -55,11 +56,35 @@ def test_guardrail__figures__are_the_statistics(guarded, expose, goal):
     )
     judgement, _ = _judged(experiment)
     arms = Moments.from_sums(800, 400, 400), Moments.from_sums(800, 410, 410)
-    expected = noninferiority_lift(*arms, 0.1, higher_is_better=goal == "increase")
+    expected = noninferiority_contrast(*map(mean_estimate, arms), 0.1, higher_is_better=goal == "increase")
 
     assert judgement["pValue"] == pytest.approx(expected.p_value)
     assert judgement["bound"] == pytest.approx(expected.bound)
     assert (judgement["relativeLift"], judgement["passed"]) == (pytest.approx(expected.diff), expected.passed)
+
+
+def test_guardrail__five_buyers_against_one__is_no_harm_yet(guarded, expose):
+    """Found P0-2: a flag was killed at 200 users."""
+    experiment = guarded(goal="increase")
+    expose(experiment, {"control": 100, "treatment": 100}, converted={"control": 5, "treatment": 1}, event_name="error")
+    judgement, found = _judged(experiment)
+
+    assert (judgement["violated"], judgement["status"]) == (False, "undecided")
+    assert "Guardrail watched, treatment: harm is judged from 25 conversions an arm on." in found["caveats"]
+
+
+def test_guardrail__harm_of_users_whose_window_is_open__is_no_harm_yet(guarded, expose):
+    experiment = guarded(windowHours=24 * 7)
+    expose(
+        experiment,
+        {"control": 5000, "treatment": 5000},
+        converted={"control": 500, "treatment": 1500},
+        event_name="error",
+    )
+    judgement, found = _judged(experiment)
+
+    assert judgement["violated"] is False
+    assert "Guardrail watched, treatment: no user's conversion window is complete yet." in found["caveats"]
 
 
 def test_guardrail__slower_p90__is_violated(guarded):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar
 
-from analytics.selectors import Distribution, Pairing, PairSummary
+from analytics.selectors import Distribution, Figure, Kind, Pairing, PairSummary
 from experiments.analysis.arms import Arm, Measure
 from experiments.analysis.effects import Effect
 from experiments.analysis.metric_types.fields import TYPE_FIELDS, TypeField
@@ -93,6 +93,18 @@ class MetricType(ABC):
         found = data.pairs(pairing, until)
         arms = {key: self.arm(key, pairing, found.get(key)) for key in variants}
         return Measure(self.metric, arms, self.notes(data))
+
+    def conversion_pairing(self, data: WindowData, until: datetime) -> Pairing:
+        """The sum over users that counts those with at least one of the metric's events."""
+        return Pairing(Figure(Kind.CONVERTED, self.metric.event_name), None, self.window, data.window.deadline - until)
+
+    def conversions(self, data: WindowData, variants: Sequence[str], until: datetime) -> dict[str, float]:
+        """Users first exposed before `until` who have at least one of the metric's events, by variant."""
+        if data.is_narrowed:
+            found = self.unit_figures(data, self.metric.event_name, variants, until)
+            return {key: float((found.counts[key] > 0).sum()) for key in variants}
+        sums = data.pairs(self.conversion_pairing(data, until), until)
+        return {key: sums[key].sum_y if key in sums else 0.0 for key in variants}
 
     @abstractmethod
     def measure_units(self, data: WindowData, variants: Sequence[str], until: datetime) -> Measure:
