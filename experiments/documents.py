@@ -1,18 +1,25 @@
 """Metrics and experiments as the API answers them, and the section of a flag's document for an experiment."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from openflagship.engine import buckets_by_variant
 
 from experiments.models import Experiment, ExperimentMetric, ExperimentResult, Metric
 from experiments.payloads import RatioSummary, Results, StoredResultPoint
+from experiments.resources import (
+    AnalysisResource,
+    DecisionResource,
+    ExperimentResource,
+    GuardrailResource,
+    MetricResource,
+)
 from flags.documents import percent_of
 from flags.models import FlagConfig
 
 
-def metric_resource(metric: Metric) -> dict[str, Any]:
-    resource: dict[str, Any] = {
+def metric_resource(metric: Metric) -> MetricResource:
+    resource: MetricResource = {
         "key": metric.key,
         "name": metric.name,
         "type": metric.type,
@@ -31,11 +38,11 @@ def metric_resource(metric: Metric) -> dict[str, Any]:
     return resource
 
 
-def experiment_resource(experiment: Experiment) -> dict[str, Any]:
+def experiment_resource(experiment: Experiment) -> ExperimentResource:
     """The experiment as the API answers it."""
     metrics = list(experiment.metrics.all())
     phases = list(experiment.phases.all())
-    analysis: dict[str, Any] = {
+    analysis: AnalysisResource = {
         "method": experiment.method,
         "alpha": experiment.alpha,
         "correction": experiment.correction,
@@ -44,7 +51,7 @@ def experiment_resource(experiment: Experiment) -> dict[str, Any]:
     }
     if experiment.winsorize_percent is not None:
         analysis["winsorizePercent"] = experiment.winsorize_percent
-    decision = None
+    decision: DecisionResource | None = None
     if experiment.decision:
         decision = {"decision": experiment.decision, "variant": experiment.shipped_variant or None}
     return {
@@ -57,12 +64,8 @@ def experiment_resource(experiment: Experiment) -> dict[str, Any]:
         "trafficPercent": percent_of(experiment.traffic_bp),
         "audience": experiment.audience,
         "primaryMetric": experiment.primary_metric.key,
-        "secondaryMetrics": [use.metric.key for use in metrics if use.role == ExperimentMetric.Role.SECONDARY],
-        "guardrails": [
-            {"metric": use.metric.key, "marginPercent": use.margin_percent, "action": use.action}
-            for use in metrics
-            if use.role == ExperimentMetric.Role.GUARDRAIL
-        ],
+        "secondaryMetrics": secondary_keys(metrics),
+        "guardrails": guardrail_resources(metrics),
         "analysis": analysis,
         "breakdowns": experiment.breakdowns,
         "autoPauseOnSrm": experiment.auto_pause_on_srm,
@@ -77,6 +80,18 @@ def experiment_resource(experiment: Experiment) -> dict[str, Any]:
         "createdAt": experiment.created_at,
         "updatedAt": experiment.updated_at,
     }
+
+
+def secondary_keys(uses: Iterable[ExperimentMetric]) -> list[str]:
+    return [use.metric.key for use in uses if use.role == ExperimentMetric.Role.SECONDARY]
+
+
+def guardrail_resources(uses: Iterable[ExperimentMetric]) -> list[GuardrailResource]:
+    return [
+        {"metric": use.metric.key, "marginPercent": use.margin_percent, "action": use.action}
+        for use in uses
+        if use.role == ExperimentMetric.Role.GUARDRAIL
+    ]
 
 
 def stored_result_resource(row: ExperimentResult) -> StoredResultPoint:

@@ -71,9 +71,15 @@ class Design:
                 "winsorizePercent": str(analysis.get("winsorizePercent", "")),
                 "breakdowns": ", ".join(resource["breakdowns"]),
             },
-            instants={name: TypedInstant.of(resource[name]) for name in _INSTANTS},
+            instants={
+                "startsAt": TypedInstant.of(resource["startsAt"]),
+                "endsAt": TypedInstant.of(resource["endsAt"]),
+            },
             secondary=resource["secondaryMetrics"],
-            guardrails=[{**row, "marginPercent": str(row["marginPercent"])} for row in resource["guardrails"]],
+            guardrails=[
+                {"metric": row["metric"], "marginPercent": str(row["marginPercent"]), "action": row["action"]}
+                for row in resource["guardrails"]
+            ],
             audience=condition_rows([item for item in audience if "operator" in item]),
             is_cuped=analysis["cuped"],
             auto_pause=resource["autoPauseOnSrm"],

@@ -1,5 +1,6 @@
 """Metrics: what is measured per user, out of which events."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
@@ -106,7 +107,7 @@ class MetricForm(forms.Form):
         }
 
 
-def _form_of(resource: dict[str, Any], data: QueryDict | None = None) -> MetricForm:
+def _form_of(resource: Mapping[str, Any], data: QueryDict | None = None) -> MetricForm:
     form = MetricForm(data, initial={**resource, **{field: resource.get(name) for name, field in _NAMES.items()}})
     form.fields["key"].disabled = True
     return form

@@ -2,14 +2,15 @@
 
 import secrets
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from django.db import transaction
 
 import audit.services
 from audit.actors import Actor
-from experiments.documents import experiment_resource, experiment_section
+from experiments.documents import experiment_resource, experiment_section, guardrail_resources, secondary_keys
 from experiments.models import Experiment, ExperimentMetric
+from experiments.resources import ExperimentResource
 from experiments.selectors import get_experiment, metrics
 from experiments.services import drafts
 from flags.models import FlagConfig
@@ -121,19 +122,14 @@ def _defaults(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def _refuse_locked(draft: drafts.Draft, before: dict[str, Any], traffic_before: int) -> None:
+def _refuse_locked(draft: drafts.Draft, before: ExperimentResource, traffic_before: int) -> None:
     experiment = draft.experiment
     after = experiment_resource(experiment)
     if draft.uses is not None:
-        after["secondaryMetrics"] = [
-            use.metric.key for use in draft.uses if use.role == ExperimentMetric.Role.SECONDARY
-        ]
-        after["guardrails"] = [
-            {"metric": use.metric.key, "marginPercent": use.margin_percent, "action": use.action}
-            for use in draft.uses
-            if use.role == ExperimentMetric.Role.GUARDRAIL
-        ]
-    changed = [name for name in drafts.FIELDS - drafts.LIVE_FIELDS if after[name] != before[name]]
+        after["secondaryMetrics"] = secondary_keys(draft.uses)
+        after["guardrails"] = guardrail_resources(draft.uses)
+    old, new = cast(Mapping[str, object], before), cast(Mapping[str, object], after)
+    changed = [name for name in drafts.FIELDS - drafts.LIVE_FIELDS if new[name] != old[name]]
     if changed:
         raise Conflict(
             f"The experiment has started, and its figures rest on: {', '.join(sorted(changed))}. Complete it and "

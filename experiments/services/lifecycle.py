@@ -14,6 +14,7 @@ from audit.actors import Actor
 from experiments.design.preflight import Preflight, check_before_start
 from experiments.documents import experiment_resource, split_of
 from experiments.models import Experiment, Phase
+from experiments.resources import ExperimentResource
 from experiments.selectors import get_experiment, metrics
 from experiments.services import drafts
 from experiments.services.experiments import locked_experiment, serve
@@ -318,7 +319,7 @@ def _save(experiment: Experiment) -> None:
     experiment.save()
 
 
-def _finish(actor: Actor, experiment: Experiment, change: str, before: dict[str, Any], reason: str) -> Experiment:
+def _finish(actor: Actor, experiment: Experiment, change: str, before: ExperimentResource, reason: str) -> Experiment:
     saved = get_experiment(experiment.environment, experiment.pk)
     experiment_changed.send(sender=Experiment, experiment=saved, actor=actor, change=change)
     audit.services.record(

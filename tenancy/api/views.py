@@ -1,6 +1,6 @@
 """What every management view starts from: the environment behind the door, and a body whose form was checked."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 from django.db.models import QuerySet
@@ -103,7 +103,7 @@ def created(
     request: Request,
     serializer: type[Serializer[Any]],
     create: Callable[..., tuple[Row, bool]],
-    show: Callable[[Row], dict[str, Any]],
+    show: Callable[[Row], Mapping[str, Any]],
 ) -> Response:
     """Answer 201 with what `create` made of the body, or 200 with what is there, where that has the same content."""
     sent = payload(serializer, request)
@@ -117,7 +117,7 @@ def changed(
     request: Request,
     serializer: type[Serializer[Any]],
     update: Callable[..., Row],
-    show: Callable[[Row], dict[str, Any]],
+    show: Callable[[Row], Mapping[str, Any]],
 ) -> Response:
     """Answer with what `update` made of the body, which has to carry the version that was read."""
     sent = payload(serializer, request)

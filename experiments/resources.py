@@ -1,0 +1,67 @@
+"""The shapes of metrics and experiments, as the API answers them and the audit log keeps them."""
+
+from datetime import datetime
+from typing import Any, NotRequired, TypedDict
+
+
+class MetricResource(TypedDict):
+    """A metric. Fields that only some types have are there where they have a value."""
+
+    key: str
+    name: str
+    type: str
+    eventName: str
+    goal: str
+    windowHours: int | None
+    cap: float | None
+    version: int
+    denominatorEventName: NotRequired[str]
+    valueProperty: NotRequired[str]
+    quantile: NotRequired[float]
+
+
+class AnalysisResource(TypedDict):
+    method: str
+    alpha: float
+    correction: str
+    cuped: bool
+    plannedUsers: int | None
+    winsorizePercent: NotRequired[float]
+
+
+class GuardrailResource(TypedDict):
+    metric: str
+    marginPercent: float | None
+    action: str
+
+
+class DecisionResource(TypedDict):
+    decision: str
+    variant: str | None
+
+
+class ExperimentResource(TypedDict):
+    id: str
+    name: str
+    hypothesis: str
+    flagKey: str
+    controlVariant: str
+    layer: str | None
+    trafficPercent: float
+    audience: dict[str, Any] | None
+    primaryMetric: str
+    secondaryMetrics: list[str]
+    guardrails: list[GuardrailResource]
+    analysis: AnalysisResource
+    breakdowns: list[str]
+    autoPauseOnSrm: bool
+    status: str
+    phase: int | None
+    decision: DecisionResource | None
+    startsAt: datetime | None
+    endsAt: datetime | None
+    startedAt: datetime | None
+    endedAt: datetime | None
+    version: int
+    createdAt: datetime
+    updatedAt: datetime
