@@ -8,12 +8,12 @@ from django.urls import reverse
 
 from experiments import selectors
 from experiments.admin.design_form import GUARDRAIL_ROWS, Design
-from experiments.admin.pages import console_page, list_url
 from experiments.models import Experiment, ExperimentMetric
 from flags.admin import conditions
 from flags.admin.flag.form import ConditionRow
 from flags.models import Layer
 from flags.selectors import search_configs, search_segments
+from tenancy.console_kit.pages import console_page, list_url
 from tenancy.models import Environment
 
 _CORRECTIONS = [
@@ -65,6 +65,6 @@ def render_design(
         blank_condition=ConditionRow("__condition__"),
         may_edit=True,
         plan_url=f"{reverse('admin:experiments_experiment_plan')}?environment={environment.pk}",
-        list_url=list_url(),
+        list_url=list_url(Experiment),
         **shown,
     )

@@ -4,7 +4,7 @@ import re
 
 from django.contrib import messages
 from django.db import transaction
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from experiments import services
@@ -18,10 +18,7 @@ from tenancy.errors import ServiceError
 from tenancy.models import Environment
 
 
-def create(request: HttpRequest) -> HttpResponse:
-    environment = console_context(request).environment
-    if environment is None:
-        raise Http404("There is no environment to experiment in.")
+def page(request: HttpRequest, environment: Environment) -> HttpResponse:
     design = Design.empty()
     design.texts["flagKey"] = request.GET.get("flag", "")
     status = 200

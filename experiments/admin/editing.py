@@ -22,7 +22,7 @@ from tenancy.console_kit.context import console_context
 from tenancy.errors import ServiceError
 
 
-def edit(request: HttpRequest, experiment: Experiment) -> HttpResponse:
+def page(request: HttpRequest, experiment: Experiment) -> HttpResponse:
     """Send on what this person changed and nothing else, so that nobody's change is overwritten unseen."""
     is_draft = experiment.status == Experiment.Status.DRAFT
     design = Design.of(experiment)

@@ -9,13 +9,12 @@ from django.urls import reverse
 from experiments.models import Experiment
 from flags.admin import Panel, register_panel
 from flags.models import FlagConfig
-from tenancy.console_kit.context import console_context
-from tenancy.roles import Role
+from tenancy.console_kit.environments import may_edit
 
 
 def _experiments_of(request: HttpRequest, config: FlagConfig) -> dict[str, Any] | None:
     rows = list(Experiment.objects.filter(config=config).order_by("-pk")[:10])
-    may_create = console_context(request).may(Role.EDITOR, config.environment) and not config.flag.is_archived
+    may_create = may_edit(request, config) and not config.flag.is_archived
     if not rows and not may_create:
         return None
     query = urlencode({"environment": config.environment_id, "flag": config.flag.key})

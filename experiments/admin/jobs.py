@@ -2,9 +2,9 @@
 
 from django.http import HttpRequest, HttpResponse
 
-from experiments.admin.pages import console_page
 from experiments.jobs.timetable import job_states
 from tenancy.console_kit.context import console_context
+from tenancy.console_kit.pages import console_page
 
 
 def page(request: HttpRequest) -> HttpResponse:

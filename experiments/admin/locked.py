@@ -1,40 +1,50 @@
 """What is fixed once an experiment has started, with the reason of each."""
 
-from experiments.models import Experiment
+from typing import NamedTuple
+
+from experiments.documents import split_of
+from experiments.models import Experiment, ExperimentMetric
 from flags.documents import percent_of
 
+_ANOTHER = "The experiment is about it. Create another one."
+_BASELINE = "Every comparison is with it."
+_ENROLLED = "It enrolled the users so far. A restart assigns everybody anew, as a phase of its own."
+_CHOSEN_LATE = "Metrics chosen after a look at the figures would be chosen by them."
+_COUNTED_LATE = "What counts for a user, chosen after a look at the figures, would be chosen by them."
+_PROMISED = "The error rate is promised for the plan made before the first look."
 
-def locked(experiment: Experiment) -> list[tuple[str, str, str]]:
-    """`(what, as it is, why)` of all that is fixed once an experiment has started."""
-    split = ", ".join(f"{key} {percent_of(weight)} %" for key, weight in _weights(experiment).items())
+
+class LockedField(NamedTuple):
+    what: str
+    value: str
+    why: str
+
+
+def locked(experiment: Experiment) -> list[LockedField]:
+    split = ", ".join(f"{key} {percent} %" for key, percent in split_shown(experiment))
+    method = f"{experiment.get_method_display()}, error rate {experiment.alpha:g}"
     uses = list(experiment.metrics.all())
-    of_role = {
-        role: ", ".join(
-            f"{use.metric.name} (margin {use.margin_percent} %, then {use.get_action_display().lower()})"
-            if use.margin_percent
-            else use.metric.name
-            for use in uses
-            if use.role == role
-        )
-        for role in {use.role for use in uses}
-    }
-    counted = "Metrics chosen after a look at the figures would be chosen by them."
-    enrolled = "Those enrolled so far came by it. A restart deals everybody anew, as a phase of its own."
-    counted_so = "What counts for a user, chosen after a look at the figures, would be chosen by them."
-    judged = "The error rate is promised for the plan made before the first look."
+    secondary = [use.metric.name for use in uses if use.role == ExperimentMetric.Role.SECONDARY]
+    guardrails = [
+        f"{use.metric.name} (margin {use.margin_percent} %, then {use.get_action_display().lower()})"
+        for use in uses
+        if use.role == ExperimentMetric.Role.GUARDRAIL
+    ]
     return [
-        ("Flag", experiment.config.flag.key, "The experiment is about it. Create another one."),
-        ("Control", experiment.control_variant, "Every comparison is with it."),
-        ("Split", split, enrolled),
-        ("Audience", "limited" if experiment.audience else "everybody", enrolled),
-        ("Layer", experiment.layer.name if experiment.layer else "its own", enrolled),
-        ("Primary metric", experiment.primary_metric.name, counted),
-        ("Secondary metrics", of_role.get("secondary", "none"), counted),
-        ("Guardrails", of_role.get("guardrail", "none"), counted),
-        ("Method", f"{experiment.get_method_display()}, error rate {experiment.alpha:g}", judged),
-        ("Correction", experiment.get_correction_display(), judged),
-        ("Most extreme users", capping(experiment), counted_so),
-        ("Adjusted for what users did before", "yes (CUPED)" if experiment.is_cuped else "no", counted_so),
+        LockedField("Flag", experiment.config.flag.key, _ANOTHER),
+        LockedField("Control", experiment.control_variant, _BASELINE),
+        LockedField("Split", split, _ENROLLED),
+        LockedField("Audience", "limited" if experiment.audience else "everybody", _ENROLLED),
+        LockedField("Layer", experiment.layer.name if experiment.layer else "its own", _ENROLLED),
+        LockedField("Primary metric", experiment.primary_metric.name, _CHOSEN_LATE),
+        LockedField("Secondary metrics", ", ".join(secondary) or "none", _CHOSEN_LATE),
+        LockedField("Guardrails", ", ".join(guardrails) or "none", _CHOSEN_LATE),
+        LockedField("Method", method, _PROMISED),
+        LockedField("Correction", experiment.get_correction_display(), _PROMISED),
+        LockedField("Most extreme users", capping(experiment), _COUNTED_LATE),
+        LockedField(
+            "Adjusted for what users did before", "yes (CUPED)" if experiment.is_cuped else "no", _COUNTED_LATE
+        ),
     ]
 
 
@@ -45,6 +55,8 @@ def capping(experiment: Experiment) -> str:
     return f"the top {share:g} % of those who have any count as much as the next below them"
 
 
-def _weights(experiment: Experiment) -> dict[str, int]:
+def split_shown(experiment: Experiment) -> list[tuple[str, int | float]]:
+    """Return `(variant, percent)` of the last phase, or what a start would begin with."""
     phases = list(experiment.phases.all())
-    return dict(phases[-1].weights) if phases else {}
+    weights = phases[-1].weights if phases else split_of(experiment.config, experiment.control_variant)
+    return [(key, percent_of(weight)) for key, weight in weights.items()]

@@ -7,34 +7,31 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from audit.actors import Actor
 from audit.models import Entry
 from experiments import services
 from experiments.analysis.metric_types import CHOICES, metric_type
 from experiments.documents import metric_resource
 from experiments.models import Metric
 from tenancy import access
-from tenancy.console_kit import conflicts
 from tenancy.console_kit.admin import ConsoleAdmin, EmptyList
+from tenancy.console_kit.conflicts import merge
 from tenancy.console_kit.context import console_context
-from tenancy.console_kit.forms import sent_data
-from tenancy.console_kit.removal import RemovableAdmin
+from tenancy.console_kit.forms import form_page, sent_data
+from tenancy.console_kit.pages import list_url
+from tenancy.console_kit.removal import Removal
 from tenancy.models import Environment
 from tenancy.roles import Role
 
-_NAMES = {
-    "eventName": "event_name",
-    "denominatorEventName": "denominator_event_name",
-    "valueProperty": "value_property",
-    "windowHours": "window_hours",
-}
-
 
 class MetricForm(forms.Form):
+    """The fields have the API's names, and the service checks what they mean."""
+
     key = forms.CharField(
         max_length=100,
         widget=UnfoldAdminTextInputWidget,
@@ -47,7 +44,7 @@ class MetricForm(forms.Form):
         help_text="As result pages call it; empty is the key.",
     )
     type = forms.ChoiceField(label="Measures", choices=CHOICES, widget=UnfoldAdminSelectWidget)
-    event_name = forms.CharField(
+    eventName = forms.CharField(
         label="Event",
         max_length=200,
         widget=UnfoldAdminTextInputWidget,
@@ -58,17 +55,19 @@ class MetricForm(forms.Form):
         choices=[(Metric.Goal.INCREASE, "more of it"), (Metric.Goal.DECREASE, "less of it")],
         widget=UnfoldAdminSelectWidget,
     )
-    value_property = forms.CharField(
+    valueProperty = forms.CharField(
         label="Value",
         max_length=200,
         required=False,
+        empty_value=None,
         widget=UnfoldAdminTextInputWidget,
         help_text="The event's property that is its value, such as total; empty is the value it was sent with.",
     )
-    denominator_event_name = forms.CharField(
+    denominatorEventName = forms.CharField(
         label="Divided by the event",
         max_length=200,
         required=False,
+        empty_value=None,
         widget=UnfoldAdminTextInputWidget,
         help_text="For a ratio only.",
     )
@@ -77,10 +76,9 @@ class MetricForm(forms.Form):
         widget=UnfoldAdminDecimalFieldWidget,
         help_text="For a quantile only: 0.95 is the 95th percentile.",
     )
-    window_hours = forms.IntegerField(
+    windowHours = forms.IntegerField(
         label="Counts for (hours)",
         required=False,
-        min_value=1,
         widget=UnfoldAdminTextInputWidget,
         help_text="How long after a user's first exposure an event counts; empty is 7 days.",
     )
@@ -88,33 +86,116 @@ class MetricForm(forms.Form):
         label="At most, per user",
         required=False,
         widget=UnfoldAdminDecimalFieldWidget,
-        help_text="What a user's total is above it is left out, so that one order cannot decide; empty is no limit.",
+        help_text="A user's total above it is left out, so that one order cannot decide; empty is no limit.",
     )
     version = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
     def payload(self) -> dict[str, Any]:
-        sent = self.cleaned_data
-        return {
-            "name": sent["name"] or sent["key"],
-            "type": sent["type"],
-            "eventName": sent["event_name"],
-            "goal": sent["goal"],
-            "windowHours": sent["window_hours"],
-            "cap": sent["cap"],
-            "denominatorEventName": sent["denominator_event_name"] or None,
-            "valueProperty": sent["value_property"] or None,
-            "quantile": sent["quantile"],
-        }
+        return {name: value for name, value in self.cleaned_data.items() if name != "version"}
+
+
+def create(request: HttpRequest) -> HttpResponse:
+    environment = _environment_for_new(request)
+    if environment is None:
+        raise PermissionDenied
+    form = MetricForm(sent_data(request), initial={"goal": Metric.Goal.INCREASE})
+
+    def perform(sent: dict[str, Any]) -> HttpResponse:
+        actor = console_context(request).actor
+        services.create_metric(actor=actor, environment=environment, payload=form.payload())
+        messages.success(request, f"{sent['key']} is there; experiments can use it.")
+        return redirect(list_url(Metric))
+
+    title = f"New metric in {environment.project}"
+    return form_page(request, form, perform, title=title, submit="Create metric", cancel_url=list_url(Metric))
+
+
+def edit(request: HttpRequest, metric: Metric) -> HttpResponse:
+    environment = _environment_of(request, metric)
+    if request.method == "POST" and environment is None:
+        raise PermissionDenied
+    form = _form_of(metric_resource(metric), sent_data(request))
+    for field in form.fields.values():
+        field.disabled = field.disabled or environment is None
+
+    def perform(sent: dict[str, Any]) -> HttpResponse:
+        if environment is None:
+            raise PermissionDenied
+        services.update_metric(
+            actor=console_context(request).actor,
+            environment=environment,
+            key=metric.key,
+            payload=form.payload(),
+            version=sent["version"],
+        )
+        messages.success(request, "Saved.")
+        return redirect(list_url(Metric))
+
+    def merged(sent: dict[str, Any]) -> tuple[forms.Form, dict[str, Any]]:
+        entries = Entry.objects.filter(
+            organization_id=metric.project.organization_id,
+            entity_type="metric",
+            entity_key=metric.key,
+            project=metric.project.key,
+        )
+        metric.refresh_from_db()
+        resource, notice = merge(entries, form.payload(), metric_resource(metric), version=sent["version"])
+        return _form_of(resource), notice
+
+    return form_page(
+        request,
+        form,
+        perform,
+        merge=merged,
+        title=metric.name,
+        submit="Save",
+        cancel_url=list_url(Metric),
+        is_readonly=environment is None,
+        remove_url=_REMOVAL.url(request, metric),
+    )
 
 
 def _form_of(resource: Mapping[str, Any], data: QueryDict | None = None) -> MetricForm:
-    form = MetricForm(data, initial={**resource, **{field: resource.get(name) for name, field in _NAMES.items()}})
+    form = MetricForm(data, initial=resource)
     form.fields["key"].disabled = True
     return form
 
 
+def _environment_for_new(request: HttpRequest) -> Environment | None:
+    """The environment in view, or else the first that this person may edit: the new metric is its project's."""
+    context = console_context(request)
+    candidates = [context.environment, *context.environments]
+    return next((row for row in candidates if row is not None and context.may(Role.EDITOR, row)), None)
+
+
+def _environment_of(request: HttpRequest, metric: Metric) -> Environment | None:
+    """An environment of the metric's project that this person may edit."""
+    context = console_context(request)
+    rows = (row for row in context.environments if row.project_id == metric.project_id)
+    return next((row for row in rows if context.may(Role.EDITOR, row)), None)
+
+
+def _may_delete(request: HttpRequest, metric: Metric) -> bool:
+    return _environment_of(request, metric) is not None
+
+
+def _consequence(metric: Metric) -> str:
+    return f"Its events stay; experiments of {metric.project} can no longer count by it. It cannot be brought back."
+
+
+def _delete(actor: Actor, metric: Metric, reason: str) -> None:
+    # The metric is the project's, so any of its environments leads to it.
+    environment = Environment.objects.filter(project=metric.project_id).select_related("project").first()
+    if environment is None:
+        raise PermissionDenied
+    services.delete_metric(actor=actor, environment=environment, key=metric.key, reason=reason)
+
+
+_REMOVAL: Removal[Metric] = Removal(_may_delete, _consequence, _delete)
+
+
 @admin.register(Metric)
-class MetricAdmin(RemovableAdmin, ConsoleAdmin):
+class MetricAdmin(ConsoleAdmin):
     """Metrics belong to a project; whoever edits in one of its environments may add them."""
 
     list_display = ["name", "key", "type_label", "event_name", "goal_label", "project"]
@@ -127,6 +208,7 @@ class MetricAdmin(RemovableAdmin, ConsoleAdmin):
         "Experiments are decided by one, and guarded by others.",
         "Create the first metric",
     )
+    removal = _REMOVAL
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Metric]:
         projects = access.projects(console_context(request).principal)
@@ -140,103 +222,11 @@ class MetricAdmin(RemovableAdmin, ConsoleAdmin):
     def goal_label(self, metric: Metric) -> tuple[str, str]:
         return metric.goal, "more" if metric.goal == Metric.Goal.INCREASE else "less"
 
-    def _environment(self, request: HttpRequest, metric: Metric | None = None) -> Environment | None:
-        """Where the change is made from: an environment of the metric's project that this person may edit."""
-        looking = console_context(request)
-        here = [looking.environment, *looking.environments] if metric is None else looking.environments
-        for environment in here:
-            is_of_project = metric is None or (environment and environment.project_id == metric.project_id)
-            if environment is not None and is_of_project and looking.may(Role.EDITOR, environment):
-                return environment
-        return None
-
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return self._environment(request) is not None
+        return _environment_for_new(request) is not None
 
-    def changeform_view(
-        self,
-        request: HttpRequest,
-        object_id: str | None = None,
-        form_url: str = "",  # noqa: ARG002 - Django's signature
-        extra_context: dict[str, Any] | None = None,  # noqa: ARG002 - likewise
-    ) -> HttpResponse:
-        return self._create(request) if object_id is None else self._edit(request, object_id)
+    def create(self, request: HttpRequest) -> HttpResponse:
+        return create(request)
 
-    def _create(self, request: HttpRequest) -> HttpResponse:
-        environment = self._environment(request)
-        if environment is None:
-            raise PermissionDenied
-        form = MetricForm(sent_data(request), initial={"goal": Metric.Goal.INCREASE})
-
-        def perform(sent: dict[str, Any]) -> HttpResponse:
-            services.create_metric(
-                actor=console_context(request).actor,
-                environment=environment,
-                payload={**form.payload(), "key": sent["key"]},
-            )
-            messages.success(request, f"{sent['key']} is there; experiments can use it.")
-            return redirect(self.list_url())
-
-        title = f"New metric in {environment.project}"
-        return self.form_page(request, form, perform, title=title, submit="Create metric", names=_NAMES)
-
-    def _edit(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        metric: Metric | None = self.get_object(request, object_id)
-        if metric is None:
-            raise Http404("There is no such metric, or it belongs to another tenant.")
-        environment = self._environment(request, metric)
-        if request.method == "POST" and environment is None:
-            raise PermissionDenied
-        form = _form_of(metric_resource(metric), sent_data(request))
-        for field in form.fields.values():
-            field.disabled = field.disabled or environment is None
-
-        def perform(sent: dict[str, Any]) -> HttpResponse:
-            if environment is None:
-                raise PermissionDenied
-            services.update_metric(
-                actor=console_context(request).actor,
-                environment=environment,
-                key=metric.key,
-                payload=form.payload(),
-                version=sent["version"],
-            )
-            messages.success(request, "Saved.")
-            return redirect(self.list_url())
-
-        def merge(sent: dict[str, Any]) -> tuple[forms.Form, dict[str, Any]]:
-            entries = Entry.objects.filter(
-                organization_id=metric.project.organization_id,
-                entity_type="metric",
-                entity_key=metric.key,
-                project=metric.project.key,
-            )
-            metric.refresh_from_db()
-            merged, notice = conflicts.merge(entries, form.payload(), metric_resource(metric), version=sent["version"])
-            return _form_of(merged), notice
-
-        return self.form_page(
-            request,
-            form,
-            perform,
-            merge=merge,
-            title=metric.name,
-            submit="Save",
-            names=_NAMES,
-            is_readonly=environment is None,
-            remove_url=self.remove_url(request, metric),
-        )
-
-    def may_remove(self, request: HttpRequest, thing: Metric) -> bool:
-        return self._environment(request, thing) is not None
-
-    def consequence(self, thing: Metric) -> str:
-        return f"Its events stay; experiments of {thing.project} can no longer count by it. It cannot be brought back."
-
-    def remove_thing(self, request: HttpRequest, thing: Metric, reason: str) -> None:
-        environment = self._environment(request, thing)
-        if environment is None:
-            raise PermissionDenied
-        services.delete_metric(
-            actor=console_context(request).actor, environment=environment, key=thing.key, reason=reason
-        )
+    def show(self, request: HttpRequest, thing: Metric) -> HttpResponse:
+        return edit(request, thing)

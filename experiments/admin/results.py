@@ -11,12 +11,12 @@ from django.urls import reverse
 
 from analytics.selectors import flag_exposures
 from experiments.admin import charts
-from experiments.admin.pages import console_page
 from experiments.admin.results_csv import csv_response, figures_by_metric
 from experiments.analysis import results_for, window_of
 from experiments.models import Experiment, ExperimentResult
 from experiments.payloads import ComparisonResult, Results
 from experiments.selectors import stored_results
+from tenancy.console_kit.pages import console_page
 from tenancy.errors import ServiceError
 
 # A banner's colour and icon for each recommendation.

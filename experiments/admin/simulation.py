@@ -1,25 +1,24 @@
 """The simulation page: a design run thousands of times by every method, and an A/A check on one's own users."""
 
-import math
 from typing import Any, TypedDict
 from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 
-from experiments.admin.pages import console_page, list_url
 from experiments.admin.simulation_slices import REPLICATIONS, SPLITS, ForecastSlices, NullSlices, SimulatedDesign
+from experiments.admin.typed_numbers import typed_number
 from experiments.analysis.metric_types import per_user_type
 from experiments.design.simulations import Runs
 from experiments.models import Experiment
 from experiments.selectors import get_metric, metrics
 from tenancy.console_kit.context import console_context
+from tenancy.console_kit.pages import console_page, list_url
 from tenancy.errors import Invalid, ServiceError
 from tenancy.models import Environment
 
 _MOST_DAYS = 60
 _MOST_USERS_PER_DAY = 10_000_000
-# The check compares means and rates; it knows no test for these.
 _FIELDS = {
     "usersPerDay": ("Users a day, both variants", "1000"),
     "days": ("Days", "14"),
@@ -43,7 +42,7 @@ def page(request: HttpRequest) -> HttpResponse:
     """Show the results of a first slice. The page then asks for further slices of one part by itself."""
     sent, environment = request.GET, console_context(request).environment
     part = sent.get("part", "") if request.headers.get("HX-Request") else ""
-    shown: dict[str, Any] = {"url": request.path, "list_url": list_url(), "environment": environment}
+    shown: dict[str, Any] = {"url": request.path, "list_url": list_url(Experiment), "environment": environment}
     is_null_asked = bool(sent.get("flag") or sent.get("metric"))
     if part != "null" and (not is_null_asked or _FIELDS.keys() & sent.keys()):
         shown |= _forecast(sent)
@@ -85,7 +84,7 @@ def _forecast(sent: QueryDict) -> dict[str, Any]:
 
 def _design(texts: dict[str, str]) -> SimulatedDesign:
     """Raises Invalid, with everything that is wrong."""
-    numbers = {name: _number(text) for name, text in texts.items()}
+    numbers = {name: typed_number(text) for name, text in texts.items()}
     given = {name: value for name, value in numbers.items() if value is not None}
     if len(given) < len(numbers):
         wrong = [_FIELDS[name][0] for name, value in numbers.items() if value is None]
@@ -145,11 +144,3 @@ def _day_of_half(stop_days: tuple[float, ...]) -> int:
         if total >= 0.5:
             return day
     return len(stop_days)
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text.replace(",", "."))
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None

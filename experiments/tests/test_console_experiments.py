@@ -164,7 +164,7 @@ def test_start__flag_off__says_why_not(console_editor, draft):
 
     answer = console_editor.post(url(draft, "start"))
 
-    assert answer.status_code == 409
+    assert answer.status_code == 422
     assert "switch it on first" in answer.text
     draft.refresh_from_db()
     assert draft.status == Experiment.Status.DRAFT
@@ -183,7 +183,7 @@ def test_complete__ship__rolls_out_and_says_so(console_editor, running):
 def test_complete__no_choice__asks_for_one(console_editor, running):
     answer = console_editor.post(url(running, "complete"), {})
 
-    assert answer.status_code == 409
+    assert answer.status_code == 422
     running.refresh_from_db()
     assert running.status == Experiment.Status.RUNNING
 

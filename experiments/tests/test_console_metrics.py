@@ -9,7 +9,7 @@ from experiments.models import Metric
 from flags import services as flag_services
 from tenancy.testing import ALICE
 
-PURCHASE = {"key": "purchase-rate", "name": "Purchases", "type": "binary", "event_name": "purchase", "goal": "increase"}
+PURCHASE = {"key": "purchase-rate", "name": "Purchases", "type": "binary", "eventName": "purchase", "goal": "increase"}
 
 
 @pytest.fixture
@@ -33,10 +33,10 @@ def test_metric__created_and_listed__works(console_editor, acme):
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"value_property": "total"}, "value_property"),
-        ({"event_name": ""}, "event_name"),
+        ({"valueProperty": "total"}, "valueProperty"),
+        ({"eventName": ""}, "eventName"),
         ({"type": "quantile"}, "quantile"),
-        ({"window_hours": "0"}, "window_hours"),
+        ({"windowHours": "0"}, "windowHours"),
     ],
 )
 def test_metric__wrong_input__says_so_beside_the_field(console_editor, acme, changes, field):
@@ -48,11 +48,11 @@ def test_metric__wrong_input__says_so_beside_the_field(console_editor, acme, cha
 
 
 def test_metric__of_a_property__keeps_it_when_saved_again(console_editor, acme):
-    revenue = {**PURCHASE, "type": "continuous", "value_property": "total"}
+    revenue = {**PURCHASE, "type": "continuous", "valueProperty": "total"}
     console_editor.post(reverse("admin:experiments_metric_add"), revenue)
     metric = Metric.objects.get()
     shown = console_editor.get(change_url(metric)).context["form"].initial
-    assert (metric.value_property, shown["value_property"]) == ("total", "total")
+    assert (metric.value_property, shown["valueProperty"]) == ("total", "total")
     assert console_editor.post(change_url(metric), {**revenue, "version": metric.version}).status_code == 302
     metric.refresh_from_db()
     assert metric.value_property == "total"
@@ -75,14 +75,14 @@ def test_metric__changed_meanwhile__shows_their_change_and_keeps_both(console_ed
         version=metric.version,
     )
 
-    sent = {**PURCHASE, "name": "Mine", "window_hours": "24", "version": metric.version}
+    sent = {**PURCHASE, "name": "Mine", "windowHours": "24", "version": metric.version}
     answer = console_editor.post(change_url(metric), sent)
 
     assert answer.status_code == 409
     conflict, form = answer.context["conflict"], answer.context["form"]
     assert (conflict["who"], conflict["both"]) == ("alice", ["name"])
     assert {"cap", "name"} <= {change["path"] for change in conflict["changes"]}
-    assert (form.initial["name"], form.initial["cap"], form.initial["window_hours"]) == ("Mine", 100.0, 24)
+    assert (form.initial["name"], form.initial["cap"], form.initial["windowHours"]) == ("Mine", 100.0, 24)
     assert "alice changed this page while you were editing" in answer.text
 
     again = {**sent, "cap": "100", "version": form.initial["version"]}
