@@ -3,11 +3,13 @@
 Percentages are shown with two decimals and kept as ranges of 10,000 buckets; nothing below the API counts in percent.
 """
 
+from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from openflagship.engine import BUCKETS, buckets_by_variant, deal, reallocate
 
+from flags.fields import ABOUT_FIELDS, DOCUMENT_FIELDS, EXPORTED_FIELDS, RESOURCE_FIELDS
 from flags.models import Change, Flag, FlagConfig, Layer, Rule, Segment
 from tenancy.errors import Problem
 from tenancy.models import Environment
@@ -26,32 +28,16 @@ def environment_header(environment: Environment) -> dict[str, Any]:
     }
 
 
-def flag_document(config: FlagConfig, rules: list[Rule] | None = None) -> dict[str, Any]:
+def flag_document(config: FlagConfig, rules: Iterable[Rule] | None = None) -> dict[str, Any]:
     """Return the FlagDoc of the snapshot; `rules` when they are not saved yet."""
-    flag = config.flag
-    return {
-        "key": flag.key,
-        "type": flag.type,
-        "variants": flag.variants,
-        "enabled": config.is_enabled,
-        "defaultVariant": config.default_variant,
-        "offVariant": config.off_variant,
-        "killSwitchVariant": config.kill_switch_variant or None,
-        "bucketBy": config.bucket_by,
-        "salt": config.salt,
-        "prerequisites": config.prerequisites,
-        "targets": config.targets,
-        "rules": [rule_document(rule) for rule in (config.rules.all() if rules is None else rules)],
-        "experiment": config.experiment,
-        "allocation": config.allocation,
-        "metadata": flag.metadata,
-        "version": config.version,
-    }
+    listed = config.rules.all() if rules is None else rules
+    worked_out = {"rules": [rule_document(rule) for rule in listed]}
+    return {field.name: field.read(config) if field.column else worked_out[field.name] for field in DOCUMENT_FIELDS}
 
 
 def flag_about(flag: Flag) -> dict[str, Any]:
     """Return what belongs to the flag but to no evaluation, kept beside each step of the version log."""
-    return {"name": flag.name, "description": flag.description, "tags": flag.tags}
+    return {field.name: getattr(flag, field.column) for field in ABOUT_FIELDS}
 
 
 def rule_document(rule: Rule) -> dict[str, Any]:
@@ -63,79 +49,51 @@ def _rule_head(rule: Rule) -> dict[str, Any]:
     return {"id": str(rule.pk), "priority": rule.priority, "name": rule.name, "conditions": rule.conditions}
 
 
-def flag_resource(config: FlagConfig, rules: list[Rule] | None = None) -> dict[str, Any]:
+def flag_resource(config: FlagConfig, rules: Iterable[Rule] | None = None) -> dict[str, Any]:
     """Return the flag as one environment sees it, in the words of API.md; `rules` when they are not saved yet."""
     flag = config.flag
-    return {
-        **flag_head(config),
-        "killSwitchVariant": config.kill_switch_variant or None,
-        "bucketBy": config.bucket_by,
-        "prerequisites": config.prerequisites,
-        "targets": config.targets,
+    worked_out = {
+        "status": status_of(is_archived=flag.is_archived),
         "rules": [_rule_resource(rule) for rule in (config.rules.all() if rules is None else rules)],
         "rollout": rollout_of(config.allocation),
-        "version": config.version,
         "createdAt": flag.created_at,
         "updatedAt": max(flag.updated_at, config.updated_at) if config.updated_at else None,
     }
+    return {field.name: field.read(config) if field.column else worked_out[field.name] for field in RESOURCE_FIELDS}
 
 
-def flag_head(config: FlagConfig) -> dict[str, Any]:
-    """Return the fields with which the resource and an exported flag begin."""
-    flag = config.flag
-    return {
-        "key": flag.key,
-        "name": flag.name,
-        "description": flag.description,
-        "type": flag.type,
-        "tags": flag.tags,
-        "metadata": flag.metadata,
-        "variants": flag.variants,
-        "status": "archived" if flag.is_archived else "active",
-        "enabled": config.is_enabled,
-        "defaultVariant": config.default_variant,
-        "offVariant": config.off_variant,
+def flag_export(config: FlagConfig) -> dict[str, Any]:
+    """Return the flag as an export carries it, with its ranges and its salt."""
+    worked_out = {
+        "status": status_of(is_archived=config.flag.is_archived),
+        "rules": [rule_document(rule) for rule in config.rules.all()],
     }
+    columns = {field.name: field.read(config) for field in EXPORTED_FIELDS if field.column}
+    return columns | worked_out
+
+
+def status_of(*, is_archived: bool) -> str:
+    return "archived" if is_archived else "active"
 
 
 def past_resource(flag: Flag, step: Change, document: dict[str, Any], *, is_archived: bool) -> dict[str, Any]:
     """Return a step of the version log in the words of the API, as `flag_resource` shows the present."""
-    key, about = flag.key, step.about
-    rules = []
-    for rule in document["rules"]:
-        shown = {name: rule[name] for name in ("id", "priority", "name", "conditions")}
-        if "variant" in rule:
-            shown["variant"] = rule["variant"]
-        else:
-            shown["rollout"] = rollout_of(rule["allocation"])
-        rules.append(shown)
-    return {
-        "key": key,
-        "name": about.get("name", key),
-        "description": about.get("description", ""),
-        "type": document["type"],
-        "tags": about.get("tags", []),
-        "metadata": document["metadata"],
-        "variants": document["variants"],
-        "status": "archived" if is_archived else "active",
-        **{
-            name: document[name]
-            for name in (
-                "enabled",
-                "defaultVariant",
-                "offVariant",
-                "killSwitchVariant",
-                "bucketBy",
-                "prerequisites",
-                "targets",
-            )
-        },
-        "rules": rules,
+    worked_out = {
+        "key": flag.key,
+        "status": status_of(is_archived=is_archived),
+        "rules": [_past_rule(rule) for rule in document["rules"]],
         "rollout": rollout_of(document["allocation"]),
-        "version": document["version"],
         "createdAt": flag.created_at,
         "updatedAt": step.created_at,
     }
+    stored = {**document, **step.about, **worked_out}
+    return {field.name: field.find(stored, flag) for field in RESOURCE_FIELDS}
+
+
+def _past_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
+    shown = {name: rule[name] for name in ("id", "priority", "name", "conditions")}
+    served = {"variant": rule["variant"]} if "variant" in rule else {"rollout": rollout_of(rule["allocation"])}
+    return shown | served
 
 
 def _rule_resource(rule: Rule) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from flags.exchange.export import export_environment
 from flags.models import Layer, LayerSlot
 from flags.propagation.runtime import load_environment
 from flags.selectors import get_layer
+from flags.services.imports import import_environment
 from flags.services.layers import create_layer, delete_layer, update_layer
-from flags.services.transfer import import_environment
 from tenancy.errors import Conflict, Invalid
 from tenancy.testing import ALICE
 

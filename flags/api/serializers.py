@@ -1,11 +1,14 @@
 """The shapes of API.md. They check form; what a flag may mean is decided by the services."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail
 
+from flags.fields import RESOURCE_FIELDS
 from flags.models import Flag
 from tenancy.api.fields import ChoiceField
 from tenancy.refusals import unknown_field
@@ -72,29 +75,34 @@ class RuleSerializer(Part):
     rollout = ShareSerializer(many=True, required=False)
 
 
+# By the name that `flags.fields` gives them: the forms that a flag's fields have in the API.
+FORMS: dict[str, Callable[[], serializers.Field[Any, Any, Any, Any]]] = {
+    "key": partial(serializers.CharField, max_length=100, required=False),
+    "name": partial(serializers.CharField, max_length=200, required=False),
+    "text": partial(serializers.CharField, required=False, allow_blank=True, max_length=10_000),
+    "type": partial(ChoiceField, choices=Flag.Type.choices, required=False),
+    "tags": lambda: serializers.ListField(child=serializers.CharField(max_length=60), required=False),
+    "object": partial(serializers.DictField, required=False),
+    "variants": partial(VariantSerializer, many=True, required=False),
+    "boolean": partial(TrueOrFalse, required=False),
+    "prerequisites": partial(PrerequisiteSerializer, many=True, required=False),
+    "targets": partial(TargetSerializer, many=True, required=False),
+    "rules": partial(RuleSerializer, many=True, required=False),
+    "rollout": partial(ShareSerializer, many=True, required=False),
+    "version": partial(
+        serializers.IntegerField, required=False, help_text="The version that was read; required to change."
+    ),
+    "shown": partial(serializers.CharField, read_only=True),
+    "shown_or_null": partial(serializers.CharField, read_only=True, allow_null=True),
+    "moment": partial(serializers.DateTimeField, read_only=True),
+}
+
+
 class FlagSerializer(serializers.Serializer[Any]):
     """A flag as one environment sees it."""
 
-    key = serializers.CharField(max_length=100, required=False)
-    name = serializers.CharField(max_length=200, required=False)
-    description = serializers.CharField(required=False, allow_blank=True, max_length=10_000)
-    type = ChoiceField(choices=Flag.Type.choices, required=False)
-    tags = serializers.ListField(child=serializers.CharField(max_length=60), required=False)
-    metadata = serializers.DictField(required=False)
-    variants = VariantSerializer(many=True, required=False)
-    status = serializers.CharField(read_only=True)
-    enabled = TrueOrFalse(required=False)
-    defaultVariant = serializers.CharField(max_length=100, required=False)
-    offVariant = serializers.CharField(max_length=100, required=False)
-    killSwitchVariant = serializers.CharField(read_only=True, allow_null=True)
-    bucketBy = serializers.CharField(max_length=100, required=False)
-    prerequisites = PrerequisiteSerializer(many=True, required=False)
-    targets = TargetSerializer(many=True, required=False)
-    rules = RuleSerializer(many=True, required=False)
-    rollout = ShareSerializer(many=True, required=False)
-    version = serializers.IntegerField(required=False, help_text="The version that was read; required to change.")
-    createdAt = serializers.DateTimeField(read_only=True)
-    updatedAt = serializers.DateTimeField(read_only=True)
+    def get_fields(self) -> dict[str, Any]:
+        return {field.name: FORMS[field.form]() for field in RESOURCE_FIELDS} | super().get_fields()
 
 
 class KillSerializer(serializers.Serializer[Any]):

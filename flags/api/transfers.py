@@ -13,7 +13,7 @@ from flags.documents import flag_resource
 from flags.evaluation import impact
 from flags.exchange import export
 from flags.exchange.formats import FORMATS, convert
-from flags.services.transfer import Report
+from flags.services.imports import Report
 from tenancy import access
 from tenancy.api.request import Request
 from tenancy.api.views import TENANT, WHERE, EnvironmentView, payload

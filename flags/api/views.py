@@ -14,8 +14,8 @@ from flags import selectors, services, staleness
 from flags.api import serializers
 from flags.documents import flag_resource
 from flags.evaluation import preview
+from flags.fields import SHARED_FIELDS
 from flags.models import Flag, FlagConfig
-from flags.services.drafts import SHARED_FIELDS
 from flags.versions import history
 from tenancy import access
 from tenancy.api.audit import instant
@@ -140,10 +140,11 @@ class FlagView(EnvironmentView):
     @staticmethod
     def _is_shared_changed(environment: Environment, key: str, sent: dict[str, Any]) -> bool:
         """Whether the change reaches the other environments, where the caller may have no role."""
-        if not any(name in sent for name in SHARED_FIELDS):
+        asked = [field for field in SHARED_FIELDS if field.name in sent]
+        if not asked:
             return False
-        there = flag_resource(selectors.get_config(environment, key))
-        return any(name in sent and not is_same(sent[name], there[name]) for name in SHARED_FIELDS)
+        there = selectors.get_config(environment, key)
+        return any(not is_same(sent[field.name], field.read(there)) for field in asked)
 
 
 class RestoreView(EnvironmentView):

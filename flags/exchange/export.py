@@ -4,8 +4,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from flags.documents import environment_header, flag_head, percent_of, rule_document
-from flags.models import FlagConfig
+from flags.documents import environment_header, flag_export, percent_of
 from flags.selectors import configs, layers, search_segments
 from tenancy.models import Environment
 
@@ -20,7 +19,7 @@ def export_environment(environment: Environment) -> dict[str, Any]:
         "formatVersion": FORMAT_VERSION,
         "exportedAt": timezone.now(),
         "environment": {**environment_header(environment), "configVersion": environment.config_version},
-        "flags": [flag_item(config) for config in configs(environment)],
+        "flags": [flag_export(config) for config in configs(environment)],
         "segments": [
             {
                 "key": segment.key,
@@ -35,16 +34,4 @@ def export_environment(environment: Environment) -> dict[str, Any]:
             {"key": layer.key, "name": layer.name, "holdoutPercent": percent_of(layer.holdout_buckets)}
             for layer in layers(environment)
         ],
-    }
-
-
-def flag_item(config: FlagConfig) -> dict[str, Any]:
-    return {
-        **flag_head(config),
-        "bucketBy": config.bucket_by,
-        "salt": config.salt,
-        "prerequisites": config.prerequisites,
-        "targets": config.targets,
-        "rules": [rule_document(rule) for rule in config.rules.all()],
-        "allocation": config.allocation,
     }

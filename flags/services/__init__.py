@@ -1,12 +1,13 @@
 """Every write to flags: validate, write, append to the version log and audit, in one transaction."""
 
-from flags.services.flags import archive_flag, create_flag, restore_flag, set_experiment, update_flag
-from flags.services.history import rollback_flag
+from flags.services.archiving import archive_flag, purge_flags, restore_flag
+from flags.services.copying import copy_flag
+from flags.services.flags import create_flag, set_experiment, update_flag
+from flags.services.imports import import_environment
 from flags.services.kill import kill_flag, kill_flags, kill_tag, release_flag, release_flags, release_tag
 from flags.services.layers import create_layer, delete_layer, release_range, reserve_range, update_layer
-from flags.services.purging import purge_flags
+from flags.services.rollback import rollback_flag
 from flags.services.segments import create_segment, delete_segment, update_segment
-from flags.services.transfer import copy_flag, import_environment
 from flags.services.version_log_retention import prune_version_log
 
 __all__ = [

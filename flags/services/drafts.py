@@ -1,39 +1,27 @@
 """From what was sent to what would be stored: a draft holds unsaved rows, checked whole before anything is written."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
-from django.db.models import Model
-from openflagship.engine import DecodeError, decode_flag, links
+from django.db.models import JSONField, Model
+from openflagship.engine import DecodeError, decode_flag
 from openflagship.ids import uuid7
 
 from flags.documents import allocate, flag_document, rollout_of, weights_of
+from flags.fields import PLAIN_FIELDS, RESOURCE_FIELDS, RESTORED_FIELDS
 from flags.models import Flag, FlagConfig, Rule
 from flags.selectors import get_config
+from flags.services.prerequisites import prerequisite_problems
 from tenancy.errors import Conflict, Invalid, Problem
 from tenancy.models import Environment
 from tenancy.refusals import refuse_if_any, unknown_fields
 from tenancy.services.rows import camel
 
 BOOLEAN_VARIANTS = [{"key": "control", "value": False}, {"key": "treatment", "value": True}]
-# What belongs to the project, the same in every environment.
-SHARED_FIELDS = ("name", "description", "tags", "metadata", "variants")
-CONFIG_FIELDS = (
-    "enabled",
-    "defaultVariant",
-    "offVariant",
-    "bucketBy",
-    "prerequisites",
-    "targets",
-    "rules",
-    "rollout",
-)
-# Shown, never taken: a client may send back what it read.
-READ_ONLY_FIELDS = ("status", "killSwitchVariant", "version", "createdAt", "updatedAt")
 
 
 @dataclass(slots=True)
@@ -57,7 +45,7 @@ def draft_of(environment: Environment, key: str, payload: Mapping[str, Any]) -> 
     split_before = split_of(config)
     refuse_immutable(config.flag, payload)
     refuse_if_any(apply(draft, payload))
-    refuse_if_any(check(draft) or check_prerequisites(draft))
+    refuse_if_any(check(draft))
     refuse_split_change(draft, split_before)
     return draft
 
@@ -73,23 +61,12 @@ def apply(draft: Draft, payload: Mapping[str, Any]) -> list[Problem]:
     A changed split moves the fewest buckets possible, from the ranges the draft had.
     """
     flag, config = draft.flag, draft.config
-    known = {"key", "type", *SHARED_FIELDS, *CONFIG_FIELDS, *READ_ONLY_FIELDS}
-    problems = unknown_fields(payload, known)
-    for name in SHARED_FIELDS:
-        if name in payload:
-            setattr(flag, name, payload[name])
+    problems = unknown_fields(payload, (field.name for field in RESOURCE_FIELDS))
+    for field in PLAIN_FIELDS:
+        if field.name in payload:
+            field.write(config, payload[field.name])
     # Once each, in the order given.
     flag.tags = list(dict.fromkeys(flag.tags))
-    for name, field in (
-        ("enabled", "is_enabled"),
-        ("defaultVariant", "default_variant"),
-        ("offVariant", "off_variant"),
-        ("bucketBy", "bucket_by"),
-        ("prerequisites", "prerequisites"),
-        ("targets", "targets"),
-    ):
-        if name in payload:
-            setattr(config, field, payload[name])
     variants = [variant["key"] for variant in flag.variants]
     if "rollout" in payload:
         weights, found = weights_of(payload["rollout"], variants=variants, attr="rollout")
@@ -145,21 +122,27 @@ def _rules(draft: Draft, sent: list[dict[str, Any]], variants: list[str]) -> tup
 
 
 def check(draft: Draft) -> list[Problem]:
-    """Return everything the contract and the tables have against the draft, with each field's path as it was sent."""
+    """Return everything that stands against the draft, with each field's path as it was sent."""
+    return check_alone(draft) or prerequisite_problems(draft.config)
+
+
+def check_alone(draft: Draft) -> list[Problem]:
+    """Return what the contract and the columns have against the draft; other flags are not looked at."""
     try:
         decode_flag(draft.document)
     except DecodeError as error:
         return [Problem(_as_sent(found.path), found.code, found.message) for found in error.problems]
-    problems = _column_problems(draft.flag, ("name", "description", "tags"))
-    problems += _column_problems(draft.config, ("bucket_by", "default_variant", "off_variant"))
+    problems = _column_problems(draft.flag, [field.column for field in PLAIN_FIELDS if field.is_shared])
+    problems += _column_problems(draft.config, [field.column for field in PLAIN_FIELDS if not field.is_shared])
     for index, rule in enumerate(draft.rules):
         problems += _column_problems(rule, ("name", "priority", "variant"), prefix=f"rules[{index}].")
     return problems
 
 
-def _column_problems(row: Model, fields: tuple[str, ...], prefix: str = "") -> list[Problem]:
-    """What no evaluation cares about, but the row's columns do: lengths, ranges."""
-    others = [field.name for field in row._meta.fields if field.name not in fields]  # noqa: SLF001 - Django's documented API
+def _column_problems(row: Model, columns: Collection[str], prefix: str = "") -> list[Problem]:
+    """What the columns have against the row and the contract has not: lengths and ranges. JSON has neither."""
+    fields = row._meta.fields  # noqa: SLF001 - Django's documented API
+    others = [field.name for field in fields if field.name not in columns or isinstance(field, JSONField)]
     try:
         row.clean_fields(exclude=others)
     except ValidationError as error:
@@ -173,60 +156,6 @@ def _column_problems(row: Model, fields: tuple[str, ...], prefix: str = "") -> l
 
 def _as_sent(path: str) -> str:
     return re.sub(r"(^|\.)allocation\b", r"\1rollout", path)
-
-
-def check_prerequisites(draft: Draft) -> list[Problem]:
-    """Prerequisites must exist, be served, name variants that are there, close no cycle, and be at most 10 deep."""
-    wanted = draft.config.prerequisites
-    if not wanted:
-        return []
-    key_of_draft = draft.flag.key
-    others = draft.config.environment.flag_configs.filter(flag__is_archived=False).exclude(flag__key=key_of_draft)
-    asked_for = {item["flagKey"] for item in wanted}
-    variants = dict(others.filter(flag__key__in=asked_for).values_list("flag__key", "flag__variants"))
-    problems: list[Problem] = []
-    for index, prerequisite in enumerate(wanted):
-        key = prerequisite["flagKey"]
-        if key in variants:
-            known = {variant["key"] for variant in variants[key]}
-            problems += [
-                Problem(
-                    f"prerequisites[{index}].variants",
-                    "unknown_variant",
-                    f"{key!r} has no variant {variant!r}; it has: {', '.join(sorted(known))}.",
-                )
-                for variant in prerequisite["variants"]
-                if variant not in known
-            ]
-        elif key != key_of_draft:
-            problems.append(
-                Problem(f"prerequisites[{index}].flagKey", "unknown_flag", f"There is no active flag {key!r} here.")
-            )
-    if problems:
-        return problems
-    # Flags without prerequisites, which most are, end a chain, and need not be read.
-    asking = others.exclude(prerequisites=[]).values_list("flag__key", "prerequisites")
-    graph = {key: [item["flagKey"] for item in prerequisites] for key, prerequisites in asking}
-    graph[key_of_draft] = [item["flagKey"] for item in wanted]
-    cycle = links.find_cycle(graph)
-    if cycle:
-        return [
-            Problem(
-                "prerequisites",
-                "prerequisite_cycle",
-                f"These would wait for each other: {' → '.join(cycle)}. Remove one of them.",
-            )
-        ]
-    deepest = max(links.depths(graph).values())
-    if deepest > links.MAX_PREREQUISITE_DEPTH:
-        return [
-            Problem(
-                "prerequisites",
-                "prerequisite_depth",
-                f"This would make a chain of {deepest} prerequisites; keep it to {links.MAX_PREREQUISITE_DEPTH}.",
-            )
-        ]
-    return []
 
 
 def refuse_immutable(flag: Flag, payload: Mapping[str, Any]) -> None:
@@ -256,19 +185,10 @@ def restore(draft: Draft, document: Mapping[str, Any]) -> None:
 
     The kill switch and the experiment stay as they are now; each has an act of its own.
     """
-    flag, config = draft.flag, draft.config
-    flag.variants, flag.metadata = document["variants"], document["metadata"]
-    for name, field in (
-        ("enabled", "is_enabled"),
-        ("defaultVariant", "default_variant"),
-        ("offVariant", "off_variant"),
-        ("bucketBy", "bucket_by"),
-        ("salt", "salt"),
-        ("prerequisites", "prerequisites"),
-        ("targets", "targets"),
-        ("allocation", "allocation"),
-    ):
-        setattr(config, field, document[name])
+    config = draft.config
+    for field in RESTORED_FIELDS:
+        if field.column:
+            field.write(config, field.find(document, draft.flag))
     draft.rules = [
         Rule(
             pk=UUID(rule["id"]),

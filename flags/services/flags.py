@@ -4,16 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 
 import audit.services
 from audit.actors import Actor
 from audit.services import is_same
-from flags.documents import flag_about, flag_resource, rule_document
-from flags.models import Change, Flag, FlagConfig, Rule
+from flags.documents import flag_resource, rule_document
+from flags.fields import EDITABLE_FIELDS, READ_ONLY_FIELDS, SHARED_FIELDS, defaults_of
+from flags.models import Flag, FlagConfig, Rule
 from flags.selectors import configs, get_config
 from flags.services import drafts, version_log
-from flags.services.recording import append_flag
 from flags.signals import flag_changed_under_experiment
 from tenancy.errors import Conflict, Invalid, Problem
 from tenancy.models import Environment, Project
@@ -45,7 +44,7 @@ def insert_draft(
     Raises Invalid, or Conflict `key_exists`.
     """
     flag, environment_id = draft.flag, draft.config.environment_id
-    refuse_if_any(drafts.check(draft) or drafts.check_prerequisites(draft))
+    refuse_if_any(drafts.check(draft))
     try:
         with transaction.atomic():
             flag.save(force_insert=True)
@@ -58,7 +57,7 @@ def insert_draft(
         config.version = 1
         config.save(force_insert=True)
     for config in FlagConfig.objects.filter(flag=flag).select_related("flag").prefetch_related("rules"):
-        append_flag(actor, config, environments[config.environment_id])
+        version_log.append_flag(actor, config, environments[config.environment_id])
     config = get_config(draft.config.environment, flag.key)
     audit.services.record(
         actor=actor,
@@ -107,7 +106,8 @@ def _same_or_conflict(existing: FlagConfig, draft: drafts.Draft, payload: Mappin
         )
     there = flag_resource(existing)
     wanted = flag_resource(draft.config, sorted(draft.rules, key=lambda rule: rule.priority))
-    named = [name for name in payload if name not in drafts.READ_ONLY_FIELDS]
+    read_only = {field.name for field in READ_ONLY_FIELDS}
+    named = [name for name in payload if name not in read_only]
     if any(not is_same(_without_ids(there[name]), _without_ids(wanted[name])) for name in named):
         raise Conflict(
             f"There is already a flag {existing.flag.key!r} with other content.",
@@ -148,7 +148,7 @@ def update_flag(
     flag = config.flag
     drafts.refuse_archived(flag)
     drafts.refuse_immutable(flag, payload)
-    full = payload if is_partial else {**_defaults(config), **payload}
+    full = payload if is_partial else {**defaults_of(flag, EDITABLE_FIELDS), **payload}
     draft = drafts.Draft(flag, config, list(config.rules.all()))
     split_before = drafts.split_of(config)
     refuse_if_any(drafts.apply(draft, full))
@@ -170,19 +170,19 @@ def commit_draft(
     What belongs to the project goes into the other environments' logs as well. Raises Invalid.
     """
     flag, config = draft.flag, draft.config
-    refuse_if_any(drafts.check(draft) or drafts.check_prerequisites(draft))
-    shared_changed = any(not is_same(getattr(flag, name), before[name]) for name in drafts.SHARED_FIELDS)
+    refuse_if_any(drafts.check(draft))
+    shared_changed = any(not is_same(field.read(config), before[field.name]) for field in SHARED_FIELDS)
     if shared_changed:
         _check_elsewhere(flag, config)
         flag.save()
     _save(draft)
     saved = get_config(config.environment, flag.key)
-    append_flag(actor, saved, environments[config.environment_id])
+    version_log.append_flag(actor, saved, environments[config.environment_id])
     if shared_changed:
         for other in flag.configs.exclude(pk=config.pk).select_related("flag").prefetch_related("rules"):
             other.version += 1
             other.save(update_fields=["version", "updated_at"])
-            append_flag(actor, other, environments[other.environment_id])
+            version_log.append_flag(actor, other, environments[other.environment_id])
     audit.services.record(
         actor=actor,
         action=action,
@@ -199,114 +199,17 @@ def commit_draft(
     return saved
 
 
-def _defaults(config: FlagConfig) -> dict[str, Any]:
-    first = config.flag.variants[0]["key"]
-    return {
-        "name": config.flag.key,
-        "description": "",
-        "tags": [],
-        "metadata": {},
-        "enabled": False,
-        "defaultVariant": first,
-        "offVariant": first,
-        "bucketBy": "userId",
-        "prerequisites": [],
-        "targets": [],
-        "rules": [],
-        "rollout": [],
-    }
-
-
 def _check_elsewhere(flag: Flag, config: FlagConfig) -> None:
     """Changed variants must still fit what the other environments do with them."""
     problems: list[Problem] = []
     for other in flag.configs.exclude(pk=config.pk).select_related("environment").prefetch_related("rules"):
         other.flag = flag
-        found = drafts.check(drafts.Draft(flag, other, list(other.rules.all())))
+        found = drafts.check_alone(drafts.Draft(flag, other, list(other.rules.all())))
         problems += [
             Problem("variants", problem.code, f"In {other.environment.key}, {problem.attr}: {problem.detail}")
             for problem in found
         ]
     refuse_if_any(problems)
-
-
-@transaction.atomic
-def archive_flag(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> FlagConfig:
-    """Stop serving the flag in every environment; it keeps its key, history and events. Again: nothing happens."""
-    environments = version_log.lock_project(environment.project)
-    config = get_config(environments[environment.pk], key)
-    flag = config.flag
-    if flag.is_archived:
-        return config
-    _refuse_in_use(flag)
-    before = flag_resource(config)
-    flag.is_archived, flag.archived_at = True, timezone.now()
-    flag.save(update_fields=["is_archived", "archived_at", "updated_at"])
-    for row in flag.configs.all():
-        row.version += 1
-        row.save(update_fields=["version", "updated_at"])
-        version_log.append(
-            environment=environments[row.environment_id],
-            actor=actor,
-            kind=Change.Kind.FLAG_ARCHIVED,
-            key=flag.key,
-            document=None,
-            about=flag_about(flag),
-        )
-    saved = get_config(config.environment, key)
-    audit.services.record(
-        actor=actor,
-        action="flag.archived",
-        at=saved.environment,
-        key=saved.flag.key,
-        before=before,
-        after=flag_resource(saved),
-        reason=reason,
-    )
-    return saved
-
-
-def _refuse_in_use(flag: Flag) -> None:
-    dependents = FlagConfig.objects.filter(
-        flag__project=flag.project, flag__is_archived=False, prerequisites__contains=[{"flagKey": flag.key}]
-    ).select_related("flag", "environment")
-    users = [f"{config.flag.key} ({config.environment.key}, prerequisite)" for config in dependents]
-    users += [
-        f"an experiment ({config.environment.key})"
-        for config in flag.configs.filter(experiment__isnull=False).select_related("environment")
-    ]
-    if users:
-        raise Conflict(
-            f"{flag.key!r} is still used by: {', '.join(users)}. Take it out there first.", code="in_use", attr="key"
-        )
-
-
-@transaction.atomic
-def restore_flag(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> FlagConfig:
-    """Serve an archived flag again, as it was configured. On an active one: nothing happens."""
-    environments = version_log.lock_project(environment.project)
-    config = get_config(environments[environment.pk], key)
-    flag = config.flag
-    if not flag.is_archived:
-        return config
-    before = flag_resource(config)
-    flag.is_archived, flag.archived_at = False, None
-    flag.save(update_fields=["is_archived", "archived_at", "updated_at"])
-    for row in flag.configs.select_related("flag").prefetch_related("rules"):
-        row.version += 1
-        row.save(update_fields=["version", "updated_at"])
-        append_flag(actor, row, environments[row.environment_id])
-    saved = get_config(config.environment, key)
-    audit.services.record(
-        actor=actor,
-        action="flag.restored",
-        at=saved.environment,
-        key=saved.flag.key,
-        before=before,
-        after=flag_resource(saved),
-        reason=reason,
-    )
-    return saved
 
 
 def set_experiment(
@@ -329,7 +232,7 @@ def set_experiment(
         config.salt = salt
     config.version += 1
     config.save()
-    append_flag(actor, config, locked)
+    version_log.append_flag(actor, config, locked)
     return config
 
 
@@ -343,7 +246,7 @@ def configure_environment(*, actor: Actor, environment: Environment) -> None:
         config.version = 1
         config.save(force_insert=True)
         if not flag.is_archived:
-            append_flag(actor, config, locked)
+            version_log.append_flag(actor, config, locked)
 
 
 def _save(draft: drafts.Draft) -> None:

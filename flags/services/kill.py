@@ -15,7 +15,6 @@ from flags.models import Change, FlagConfig
 from flags.selectors import configs, get_config
 from flags.services import version_log
 from flags.services.drafts import refuse_archived
-from flags.services.recording import flag_change
 from tenancy.errors import Conflict, Invalid
 from tenancy.models import Environment
 
@@ -113,7 +112,7 @@ def _switch(actor: Actor, environment: Environment, wanted: list[tuple[FlagConfi
             setattr(config, name, value)
         config.version += 1
         alike[forced].append(config.pk)
-        changes.append(flag_change(config, Change.Kind.KILL_SWITCH))
+        changes.append(version_log.flag_change(config, Change.Kind.KILL_SWITCH))
         acts.append(
             Act(
                 action="flag.killed" if forced else "flag.released",

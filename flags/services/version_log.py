@@ -7,7 +7,8 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from audit.actors import Actor
-from flags.models import Change
+from flags.documents import flag_about, flag_document
+from flags.models import Change, FlagConfig
 from flags.propagation import publishing
 from tenancy.errors import Invalid, NotFound
 from tenancy.models import Environment, Project
@@ -70,6 +71,26 @@ def append_each(*, environment: Environment, actor: Actor, changes: Sequence[Cha
     Change.objects.bulk_create(changes)
     # Committed is committed: whatever goes wrong from here is logged, and the sweep publishes the steps.
     transaction.on_commit(lambda: publishing.publish_changes(changes), robust=True)
+
+
+def append_flag(
+    actor: Actor, config: FlagConfig, environment: Environment, kind: Change.Kind = Change.Kind.FLAG_UPDATED
+) -> Change:
+    """Log the flag as evaluators get it now, in an environment that `lock` has locked."""
+    change = flag_change(config, kind)
+    append_each(environment=environment, actor=actor, changes=[change])
+    return change
+
+
+def flag_change(config: FlagConfig, kind: Change.Kind) -> Change:
+    """Return the flag's step, yet without its version."""
+    return Change(
+        kind=kind,
+        entity=Change.Entity.FLAG,
+        key=config.flag.key,
+        document=flag_document(config),
+        about=flag_about(config.flag),
+    )
 
 
 def refuse_unsendable(document: Any, path: str = "") -> None:

@@ -57,7 +57,7 @@ def preview_new(environment: Environment, payload: Mapping[str, Any]) -> Preview
     # What has no name yet will be called by its key.
     content["name"] = content.get("name") or key
     problems = drafts.apply(draft, content)
-    problems = problems or drafts.check(draft) or drafts.check_prerequisites(draft)
+    problems = problems or drafts.check(draft)
     if problems:
         return Preview(problems=problems)
     return Preview(describe(draft.document), [], [], True, _strangers(environment, draft.document))

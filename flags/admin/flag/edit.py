@@ -20,9 +20,9 @@ from flags.admin.flag.snippets import snippets_for
 from flags.admin.flag.suggestions import BUILT_IN
 from flags.admin.panels import panels_for
 from flags.documents import flag_resource
+from flags.fields import SHARED_FIELDS
 from flags.models import Flag, FlagConfig, Segment
 from flags.selectors import search_segments, segments_in
-from flags.services.drafts import SHARED_FIELDS
 from tenancy.console_kit.conflicts import notice_of
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.environments import may_edit as is_editor
@@ -112,7 +112,7 @@ def _save(
             shown |= {"confirm": foreseen, "confirmed": _fingerprint(changed)}
             return 200, None
     try:
-        if changed.keys() & set(SHARED_FIELDS):
+        if changed.keys() & {field.name for field in SHARED_FIELDS}:
             console_context(request).require_in_project(Role.EDITOR, environment.project)
         services.update_flag(
             actor=console_context(request).actor,

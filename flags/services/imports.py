@@ -1,38 +1,28 @@
-"""Configuration from elsewhere: a flag copied between environments, an environment imported with a report."""
+"""Importing a whole environment: each flag, segment and layer goes in whole, or the report says why not."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 from django.db import transaction
 from openflagship.engine import DecodeError, decode_flag, decode_segment
-from openflagship.ids import uuid7
 
 from audit.actors import Actor
-from audit.services import is_same
-from flags.documents import flag_about, flag_document, flag_resource
-from flags.models import Flag, FlagConfig, Rule
-from flags.selectors import configs, get_config
+from flags.fields import RESTORED_FIELDS, defaults_of
+from flags.models import Flag, FlagConfig
+from flags.selectors import configs
 from flags.services import drafts, version_log
-from flags.services.flags import archive_flag, commit_draft, insert_draft
+from flags.services.archiving import archive_flag
+from flags.services.copying import apply_elsewhere, overwrite, with_ids
+from flags.services.flags import insert_draft
 from flags.services.layers import create_layer, update_layer
 from flags.services.segments import create_segment, update_segment
-from tenancy.errors import Conflict, Invalid, Problem, ServiceError
+from tenancy.errors import Conflict, Invalid, ServiceError
 from tenancy.models import Environment
 
 _SEGMENT_FIELDS: tuple[str, ...] = ("key", "name", "included", "excluded", "conditions")
 _LAYER_FIELDS: tuple[str, ...] = ("key", "name", "holdoutPercent")
-_DEFAULTS: dict[str, Any] = {
-    "metadata": {},
-    "enabled": False,
-    "bucketBy": "userId",
-    "prerequisites": [],
-    "targets": [],
-    "rules": [],
-    "allocation": [],
-}
 
 
 @dataclass(slots=True)
@@ -49,7 +39,7 @@ class Report:
 def import_environment(
     *, actor: Actor, environment: Environment, data: Mapping[str, Any], is_dry_run: bool = False
 ) -> Report:
-    """Import what `transfers.export_environment` gave: create what is missing, change what differs, delete nothing.
+    """Import what `export_environment` gave: create what is missing, change what differs, delete nothing.
 
     Each thing goes in whole or is skipped with its problems; the others go in all the same. Raises Invalid where the
     document as a whole is none of ours.
@@ -162,7 +152,7 @@ def _put_flag(actor: Actor, environment: Environment, item: dict[str, Any]) -> s
         flag = Flag(project=environment.project, key=item["key"], type=item["type"])
         config = FlagConfig(flag=flag, environment=environments[environment.pk])
         draft = drafts.Draft(flag, config, [])
-        _apply(draft, item, document)
+        apply_elsewhere(draft, item, document)
         insert_draft(actor=actor, draft=draft, environments=environments, action="flag.imported")
         if is_archived:
             archive_flag(actor=actor, environment=environment, key=flag.key, reason="imported as archived")
@@ -173,44 +163,11 @@ def _put_flag(actor: Actor, environment: Environment, item: dict[str, Any]) -> s
         raise Conflict("It is archived here; restore it first.", code="flag_archived", attr="status")
     if existing.flag.type != item["type"]:
         raise Conflict(f"Its type here is {existing.flag.type}.", code="immutable", attr="type")
-    is_changed = _overwrite(actor, environments, existing, item, document, reason="imported", action="flag.imported")
+    is_changed = overwrite(actor, environments, existing, item, document, reason="imported", action="flag.imported")
     if is_archived:
         archive_flag(actor=actor, environment=environment, key=item["key"], reason="imported as archived")
         return "updated"
     return "updated" if is_changed else "unchanged"
-
-
-def _overwrite(
-    actor: Actor,
-    environments: Mapping[int, Environment],
-    existing: FlagConfig,
-    item: Mapping[str, Any],
-    document: Mapping[str, Any],
-    *,
-    reason: str,
-    action: str,
-) -> bool:
-    """Give the flag the document's configuration unless it has it already; return whether anything changed."""
-    flag = existing.flag
-    existing.environment = environments[existing.environment_id]
-    before, there = flag_resource(existing), [flag_document(existing), flag_about(flag)]
-    draft = drafts.Draft(flag, existing, [])
-    split_before = drafts.split_of(existing)
-    _apply(draft, item, document)
-    wanted = [flag_document(existing, sorted(draft.rules, key=lambda rule: rule.priority)), flag_about(flag)]
-    if is_same(wanted, there):
-        return False
-    drafts.refuse_split_change(draft, split_before)
-    commit_draft(actor=actor, draft=draft, environments=environments, before=before, reason=reason, action=action)
-    return True
-
-
-def _apply(draft: drafts.Draft, item: Mapping[str, Any], document: Mapping[str, Any]) -> None:
-    flag = draft.flag
-    flag.name = item.get("name") or flag.name or flag.key
-    flag.description = item.get("description", flag.description)
-    flag.tags = item.get("tags", flag.tags)
-    drafts.restore(draft, document)
 
 
 def _document_of(item: Mapping[str, Any], existing: FlagConfig | None) -> dict[str, Any]:
@@ -219,62 +176,10 @@ def _document_of(item: Mapping[str, Any], existing: FlagConfig | None) -> dict[s
     first = (
         variants[0].get("key") if isinstance(variants, list) and variants and isinstance(variants[0], dict) else None
     )
-    document: dict[str, Any] = {"defaultVariant": first, "offVariant": first, "salt": item["key"], **_DEFAULTS}
-    names = ("type", "variants", "defaultVariant", "offVariant", "salt", *_DEFAULTS)
+    document = defaults_of(Flag(key=item["key"], variants=[{"key": first}]), RESTORED_FIELDS)
+    names = ("type", *(field.name for field in RESTORED_FIELDS))
     document |= {name: item[name] for name in names if name in item} | {"key": item["key"]}
     rules = document["rules"]
     if isinstance(rules, list):
-        document["rules"] = _with_ids(rules, existing)
+        document["rules"] = with_ids(rules, existing)
     return document
-
-
-def _with_ids(rules: list[Any], existing: FlagConfig | None) -> list[Any]:
-    """Name each rule by the id of the one it replaces, at its priority; else by its own, unless another flag has it."""
-    there = {rule.priority: str(rule.pk) for rule in existing.rules.all()} if existing is not None else {}
-    own = {str(rule.get("id")) for rule in rules if isinstance(rule, dict) and _is_uuid(rule.get("id"))}
-    taken = {str(pk) for pk in Rule.objects.filter(pk__in=own).exclude(config=existing).values_list("pk", flat=True)}
-    found: list[Any] = []
-    for rule in rules:
-        if not isinstance(rule, dict):
-            found.append(rule)
-            continue
-        priority, wanted = rule.get("priority"), str(rule.get("id"))
-        fallback = wanted if wanted in own - taken - set(there.values()) else str(uuid7())
-        kept = there.get(priority, fallback) if isinstance(priority, int) else fallback
-        found.append({"name": "", "conditions": [], **rule, "id": kept})
-    return found
-
-
-def _is_uuid(value: Any) -> bool:
-    try:
-        UUID(str(value))
-    except ValueError:
-        return False
-    return True
-
-
-@transaction.atomic
-def copy_flag(*, actor: Actor, source: Environment, target: Environment, key: str, reason: str = "") -> FlagConfig:
-    """Do in `target` what the flag does in `source`, another environment of the project, to the byte.
-
-    The kill switch and the experiment of each stay its own. Nothing to change: nothing happens. Raises NotFound,
-    Invalid, Conflict `rollout_conflict` or `flag_archived`.
-    """
-    if source.project_id != target.project_id or source.pk == target.pk:
-        raise Invalid([Problem("to", "other_project", "Copy to another environment of the same project.")])
-    environments = version_log.lock_project(source.project)
-    from_config, to_config = get_config(source, key), get_config(target, key)
-    if to_config.flag.is_archived:
-        raise Conflict(f"{key!r} is archived; restore it before copying it.", code="flag_archived")
-    document = flag_document(from_config)
-    document["rules"] = _with_ids(document["rules"], to_config)
-    _overwrite(
-        actor,
-        environments,
-        to_config,
-        {},
-        document,
-        reason=reason or f"copied from {source.key}",
-        action="flag.copied",
-    )
-    return get_config(target, key)

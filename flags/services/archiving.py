@@ -1,0 +1,133 @@
+"""Archiving flags and restoring them, and deleting for good what was archived long ago."""
+
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import ProtectedError
+from django.utils import timezone
+
+import audit.services
+from audit.actors import Actor
+from flags.documents import flag_about, flag_resource
+from flags.models import Change, Flag, FlagConfig
+from flags.selectors import get_config
+from flags.services import version_log
+from tenancy.errors import Conflict
+from tenancy.models import Environment
+
+
+@transaction.atomic
+def archive_flag(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> FlagConfig:
+    """Stop serving the flag in every environment; it keeps its key, history and events. Again: nothing happens."""
+    environments = version_log.lock_project(environment.project)
+    config = get_config(environments[environment.pk], key)
+    flag = config.flag
+    if flag.is_archived:
+        return config
+    _refuse_in_use(flag)
+    before = flag_resource(config)
+    flag.is_archived, flag.archived_at = True, timezone.now()
+    flag.save(update_fields=["is_archived", "archived_at", "updated_at"])
+    for row in flag.configs.all():
+        row.version += 1
+        row.save(update_fields=["version", "updated_at"])
+        version_log.append(
+            environment=environments[row.environment_id],
+            actor=actor,
+            kind=Change.Kind.FLAG_ARCHIVED,
+            key=flag.key,
+            document=None,
+            about=flag_about(flag),
+        )
+    saved = get_config(config.environment, key)
+    audit.services.record(
+        actor=actor,
+        action="flag.archived",
+        at=saved.environment,
+        key=saved.flag.key,
+        before=before,
+        after=flag_resource(saved),
+        reason=reason,
+    )
+    return saved
+
+
+def _refuse_in_use(flag: Flag) -> None:
+    dependents = FlagConfig.objects.filter(
+        flag__project=flag.project, flag__is_archived=False, prerequisites__contains=[{"flagKey": flag.key}]
+    ).select_related("flag", "environment")
+    users = [f"{config.flag.key} ({config.environment.key}, prerequisite)" for config in dependents]
+    users += [
+        f"an experiment ({config.environment.key})"
+        for config in flag.configs.filter(experiment__isnull=False).select_related("environment")
+    ]
+    if users:
+        raise Conflict(
+            f"{flag.key!r} is still used by: {', '.join(users)}. Take it out there first.", code="in_use", attr="key"
+        )
+
+
+@transaction.atomic
+def restore_flag(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> FlagConfig:
+    """Serve an archived flag again, as it was configured. On an active one: nothing happens."""
+    environments = version_log.lock_project(environment.project)
+    config = get_config(environments[environment.pk], key)
+    flag = config.flag
+    if not flag.is_archived:
+        return config
+    before = flag_resource(config)
+    flag.is_archived, flag.archived_at = False, None
+    flag.save(update_fields=["is_archived", "archived_at", "updated_at"])
+    for row in flag.configs.select_related("flag").prefetch_related("rules"):
+        row.version += 1
+        row.save(update_fields=["version", "updated_at"])
+        version_log.append_flag(actor, row, environments[row.environment_id])
+    saved = get_config(config.environment, key)
+    audit.services.record(
+        actor=actor,
+        action="flag.restored",
+        at=saved.environment,
+        key=saved.flag.key,
+        before=before,
+        after=flag_resource(saved),
+        reason=reason,
+    )
+    return saved
+
+
+def purge_flags(*, actor: Actor, archived_before: datetime) -> tuple[list[str], list[str]]:
+    """Delete flags archived before that moment, each in a transaction of its own.
+
+    Returns (purged, kept): those that something still stands on, such as an experiment's results, are kept.
+    """
+    purged: list[str] = []
+    kept: list[str] = []
+    found = Flag.objects.filter(is_archived=True, archived_at__lt=archived_before).order_by("pk")
+    for pk, key in found.values_list("pk", "key"):
+        try:
+            is_purged = _purge(actor, pk, archived_before)
+        except ProtectedError:
+            kept.append(key)
+        else:
+            purged += [key] if is_purged else []
+    return purged, kept
+
+
+@transaction.atomic
+def _purge(actor: Actor, pk: int, archived_before: datetime) -> bool:
+    flag = Flag.objects.select_related("project__organization").get(pk=pk)
+    version_log.lock_project(flag.project)
+    # It may have been restored since it was listed.
+    locked = Flag.objects.filter(pk=pk, is_archived=True, archived_at__lt=archived_before).first()
+    if locked is None:
+        return False
+    audit.services.record(
+        actor=actor,
+        action="flag.purged",
+        at=flag.project,
+        key=flag.key,
+        before={"key": flag.key, "type": flag.type, "variants": flag.variants, **flag_about(flag)},
+        reason=f"archived at {flag.archived_at:%Y-%m-%d}",
+    )
+    locked.delete()
+    return True
