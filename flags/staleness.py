@@ -1,6 +1,6 @@
 """Which flags are stale: unchanged for long, and they give everybody one variant or nobody evaluates them any more."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -35,36 +35,31 @@ class _Unchanged:
 def stale_pks(environment: Environment, found: QuerySet[FlagConfig]) -> set[int]:
     """The ids of the stale ones among `found`. It takes one query and one look at the exposures, and makes no row."""
     last_change = _last_change()
-    return set(_stale_among(environment, _unchanged(found, last_change), last_change))
+    return set(_stale_among(environment, _read(_unchanged(found, last_change)), last_change))
 
 
 def longest_unchanged(environment: Environment, most: int) -> list[int]:
     """The ids of stale flags, those first that nobody changed for longest; at most `most` of them.
 
-    It looks at a part of the flags first and at the rest only where that part has too few stale ones.
+    It reads a small part of the flags first, and more of them only while that has too few stale ones.
     """
     last_change = _last_change()
     rows = _unchanged(FlagConfig.objects.filter(environment=environment).order_by("updated_at", "pk"), last_change)
     stale: list[int] = []
-    for part in _growing_parts(rows):
+    start, size = 0, _FIRST_LOOK
+    while part := _read(rows[start : start + size]):
         stale += _stale_among(environment, part, last_change)
-        if len(stale) >= most:
+        if len(stale) >= most or len(part) < size:
             break
+        start, size = start + size, size * 4
     return stale[:most]
 
 
-def _growing_parts(rows: Sequence[_Unchanged]) -> Iterator[Sequence[_Unchanged]]:
-    start, size = 0, _FIRST_LOOK
-    while start < len(rows):
-        yield rows[start : start + size]
-        start, size = start + size, size * 4
-
-
-def _unchanged(found: QuerySet[FlagConfig], since: datetime) -> list[_Unchanged]:
+def _unchanged(found: QuerySet[FlagConfig], since: datetime) -> QuerySet[FlagConfig, tuple[Any, ...]]:
     has_rule = Exists(Rule.objects.filter(config=OuterRef("pk")))
     is_plain = Q(prerequisites=[], targets=[], experiment__isnull=True) & ~has_rule
     rows = found.filter(updated_at__lt=since, flag__updated_at__lt=since, flag__is_archived=False)
-    listed = rows.annotate(is_plain=is_plain).values_list(
+    return rows.annotate(is_plain=is_plain).values_list(
         "pk",
         "flag__key",
         "is_enabled",
@@ -74,12 +69,16 @@ def _unchanged(found: QuerySet[FlagConfig], since: datetime) -> list[_Unchanged]
         "default_variant",
         "allocation",
     )
-    return [_Unchanged(*row) for row in listed]
+
+
+def _read(rows: Iterable[tuple[Any, ...]]) -> list[_Unchanged]:
+    return [_Unchanged(*row) for row in rows]
 
 
 def _stale_among(environment: Environment, rows: Sequence[_Unchanged], last_change: datetime) -> list[int]:
     deciding = {row.pk for row in rows if _served_to_everybody(row, is_plain=row.is_plain) is None}
-    last = analytics.last_exposures(environment.pk, [row.key for row in rows if row.pk in deciding])
+    asked = [row.key for row in rows if row.pk in deciding]
+    last = analytics.last_exposures(environment.pk, asked) if asked else {}
     return [row.pk for row in rows if row.pk not in deciding or not _is_evaluated(last.get(row.key), last_change)]
 
 

@@ -11,9 +11,10 @@ from flags.admin.flag import affected_users, archive, comparison, edit, exposure
 from flags.admin.killing import kill, kill_many, kill_tag
 from flags.admin.list import archive_many
 from flags.admin.list.bulk import visible_flags
-from flags.admin.list.filters import FlagList, StateFilter, TagFilter, TypeFilter, matching
-from flags.documents import percent_of
+from flags.admin.list.filters import FlagList, StateFilter, TagFilter, TypeFilter
+from flags.documents import rollout_of
 from flags.models import FlagConfig
+from flags.selectors import flags_matching
 from tenancy.console_kit.admin import EmptyList
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.environments import PerEnvironmentAdmin, may_edit
@@ -77,7 +78,7 @@ class FlagConfigAdmin(PerEnvironmentAdmin):
         queryset: QuerySet[FlagConfig],
         search_term: str,
     ) -> tuple[QuerySet[FlagConfig], bool]:
-        return matching(queryset, search_term), False
+        return queryset.filter(flags_matching(search_term)), False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         return super().changelist_view(request, {"may_kill": may_edit(request), **(extra_context or {})})
@@ -97,9 +98,7 @@ class FlagConfigAdmin(PerEnvironmentAdmin):
         label={"killed": "danger", "archived": "warning", "on": "success", "off": "default"},
     )
     def state(self, config: FlagConfig) -> str:
-        if config.flag.is_archived:
-            return "archived"
-        return "killed" if config.is_killed else "on" if config.is_enabled else "off"
+        return config.state
 
     @display(description="Gives")
     def serves(self, config: FlagConfig) -> str:
@@ -107,10 +106,7 @@ class FlagConfigAdmin(PerEnvironmentAdmin):
             return f"everybody {config.kill_switch_variant}"
         if not config.is_enabled:
             return f"everybody {config.off_variant}"
-        buckets: dict[str, int] = {}
-        for start, end, variant in config.allocation:
-            buckets[variant] = buckets.get(variant, 0) + end - start
-        shares = ", ".join(f"{percent_of(count)} % {variant}" for variant, count in buckets.items())
+        shares = ", ".join(f"{share['percent']} % {share['variant']}" for share in rollout_of(config.allocation))
         prefix = "experiment: " if config.experiment else ""
         return prefix + (shares or f"everybody {config.default_variant}")
 

@@ -1,10 +1,9 @@
 """The console's home page: is everything well, what needs a person, what runs, what was changed lately."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
-from django.db.models import Count, Q
+from django.db.models import Count
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -13,7 +12,9 @@ from audit.actions import label_of
 from audit.models import Entry
 from experiments.jobs.timetable import JobState, job_states
 from experiments.models import Experiment, ExperimentResult
+from flags import staleness
 from flags.models import FlagConfig
+from flags.selectors import configs_of, in_state
 from flagship.console import health, timetable
 from flagship.console.navigation import may_make_flags
 from tenancy.admin.audit_log import visible_entries
@@ -21,8 +22,6 @@ from tenancy.console_kit.context import console_context
 from tenancy.models import Environment
 
 _MOST_ROWS = 10
-# A flag that has given everybody one variant for so long is a decision taken: the code may lose the question.
-_STALE_AFTER = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +82,9 @@ def fill(request: HttpRequest, shown: dict[str, Any]) -> dict[str, Any]:
 
 
 def _flag_tiles(environment: Environment) -> list[Tile]:
-    live = Q(flag__is_archived=False)
+    states = ("on", "off", "killed", "archived")
     found = FlagConfig.objects.filter(environment=environment).aggregate(
-        on=Count("pk", filter=live & Q(is_enabled=True, kill_switch_variant="")),
-        off=Count("pk", filter=live & Q(is_enabled=False, kill_switch_variant="")),
-        killed=Count("pk", filter=live & ~Q(kill_switch_variant="")),
-        archived=Count("pk", filter=~live),
+        **{state: Count("pk", filter=in_state(state)) for state in states}
     )
     url = reverse("admin:flags_flagconfig_changelist")
     return [
@@ -120,34 +116,35 @@ def _tasks(environment: Environment, experiments: list[Experiment], latest: dict
             row.kill_reason or "no reason given",
             "bad",
         )
-        for row in FlagConfig.objects.filter(environment=environment, flag__is_archived=False)
-        .exclude(kill_switch_variant="")
+        for row in FlagConfig.objects.filter(in_state("killed"), environment=environment)
         .select_related("flag")
         .order_by("-killed_at")[:_MOST_ROWS]
     ]
     for experiment in experiments:
         tasks += _experiment_tasks(experiment, latest.get(experiment.pk))
-    stale = FlagConfig.objects.filter(
-        environment=environment,
-        flag__is_archived=False,
-        is_enabled=True,
-        kill_switch_variant="",
-        rules__isnull=True,
-        targets=[],
-        experiment__isnull=True,
-        allocation__0__0=0,
-        allocation__0__1=10_000,
-        updated_at__lt=timezone.now() - _STALE_AFTER,
-    ).select_related("flag")
-    tasks += [
-        Task(
-            f"{row.flag.key} gives everybody {row.allocation[0][2]}",
-            reverse("admin:flags_flagconfig_change", args=[row.pk]),
-            f"unchanged since {row.updated_at:%d %b %Y}: take the question out of the code, and archive it",
-            "info",
+    return [*tasks, *_stale_tasks(environment)]
+
+
+def _stale_tasks(environment: Environment) -> list[Task]:
+    """Ask for the removal of flags that decide nothing or that nobody evaluates, the longest unchanged first."""
+    pks = staleness.longest_unchanged(environment, _MOST_ROWS)
+    if not pks:
+        return []
+    configs = configs_of(environment, pks)
+    evidence = staleness.evidence_of(environment, configs)
+    tasks = []
+    for config, _ in configs:
+        served = [reason["variant"] for reason in evidence[config.pk]["reasons"] if reason["variant"] is not None]
+        title = f"gives everybody {served[0]}" if served else "is no longer evaluated"
+        tasks.append(
+            Task(
+                f"{config.flag.key} {title}",
+                reverse("admin:flags_flagconfig_change", args=[config.pk]),
+                f"unchanged since {evidence[config.pk]['lastChangedAt']:%d %b %Y}: take the flag out of the code, and "
+                "archive it",
+                "info",
+            )
         )
-        for row in stale.order_by("updated_at")[:_MOST_ROWS]
-    ]
     return tasks
 
 

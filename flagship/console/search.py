@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django.contrib import admin
@@ -11,6 +13,7 @@ from django.urls import reverse
 
 from experiments.models import Experiment, Metric
 from flags.models import FlagConfig, Layer, Segment
+from flags.selectors import flags_matching, segments_matching
 from flagship.console.navigation import pages
 from tenancy.console_kit.context import console_context
 from tenancy.models import Credential, Environment, Membership, Project, ServiceAccount
@@ -40,7 +43,8 @@ class Source:
     fields: tuple[str, ...]
     title: Callable[[Any], str]
     detail: Callable[[Any], str]
-    has_tags: bool = False
+    # The condition for a search, where the app has one of its own; else each word is in one of the fields.
+    matching: Callable[[str], Q] | None = None
     per_environment: bool = False
     # A row that says the same as one before it, in another environment, is left out.
     sameness: Callable[[Any], Any] = lambda row: row.pk
@@ -50,7 +54,7 @@ _SOURCES = (
     Source(
         "Flags", "flag", FlagConfig, ("flag__key", "flag__name"),
         lambda row: row.flag.key, lambda row: f"{row.flag.name} · {row.environment}",
-        has_tags=True, per_environment=True, sameness=lambda row: row.flag_id,
+        matching=flags_matching, per_environment=True, sameness=lambda row: row.flag_id,
     ),
     Source(
         "Experiments", "science", Experiment, ("name", "config__flag__key"),
@@ -58,7 +62,8 @@ _SOURCES = (
     ),
     Source(
         "Segments", "groups", Segment, ("key", "name"),
-        lambda row: row.key, lambda row: f"{row.name} · {row.environment}", per_environment=True,
+        lambda row: row.key, lambda row: f"{row.name} · {row.environment}",
+        matching=segments_matching, per_environment=True,
     ),
     Source(
         "Metrics", "monitoring", Metric, ("key", "name", "event_name"),
@@ -122,12 +127,17 @@ def _hits(request: HttpRequest, source: Source, words: list[str]) -> Iterator[Hi
             return
 
 
-def _ranked(request: HttpRequest, source: Source, rows: QuerySet[Any], words: list[str]) -> QuerySet[Any]:
+def _matching(source: Source, words: list[str]) -> Q:
+    if source.matching is not None:
+        return source.matching(" ".join(words))
+    found = Q()
     for word in words:
-        found = Q()
-        for field in source.fields:
-            found |= Q(**{f"{field}__icontains": word})
-        rows = rows.filter(found | Q(flag__tags__contains=[word]) if source.has_tags else found)
+        found &= reduce(or_, (Q(**{f"{field}__icontains": word}) for field in source.fields))
+    return found
+
+
+def _ranked(request: HttpRequest, source: Source, rows: QuerySet[Any], words: list[str]) -> QuerySet[Any]:
+    rows = rows.filter(_matching(source, words))
     first, whole = source.fields[0], " ".join(words)
     rank = Case(
         When(**{f"{first}__iexact": whole}, then=Value(0)),

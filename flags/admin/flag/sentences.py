@@ -3,7 +3,7 @@
 from typing import Any
 
 from flags.admin.conditions import NOTHING, OPERATORS, WITHOUT_ATTRIBUTE
-from flags.documents import percent_of
+from flags.documents import percent_of, rollout_of
 
 _MOST_NAMED = 3
 # A sentence is for reading: of long lists and texts it has the beginning; the form has all.
@@ -106,7 +106,4 @@ def _named(user_ids: list[str]) -> str:
 
 
 def _shares(allocation: list[list[Any]]) -> str:
-    buckets: dict[str, int] = {}
-    for start, end, variant in allocation:
-        buckets[variant] = buckets.get(variant, 0) + end - start
-    return ", ".join(f"{percent_of(count)} % get {variant}" for variant, count in buckets.items())
+    return ", ".join(f"{share['percent']} % get {share['variant']}" for share in rollout_of(allocation))

@@ -3,11 +3,12 @@
 from typing import Any
 
 from django.contrib.admin import SimpleListFilter
-from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 
 from flags.models import Flag, FlagConfig, Rule
+from flags.selectors import in_state
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.environments import EnvironmentList
 from tenancy.models import Environment
@@ -40,16 +41,7 @@ class StateFilter(SimpleListFilter):
             )
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[FlagConfig]) -> QuerySet[FlagConfig]:  # noqa: ARG002 - Django's signature
-        match self.value():
-            case "all":
-                return queryset
-            case "archived":
-                return queryset.filter(flag__is_archived=True)
-            case "on" | "off" as state:
-                return queryset.filter(flag__is_archived=False, is_enabled=state == "on", kill_switch_variant="")
-            case "killed":
-                return queryset.filter(flag__is_archived=False).exclude(kill_switch_variant="")
-        return queryset.filter(flag__is_archived=False)
+        return queryset.filter(in_state(self.value() or "active"))
 
 
 class TypeFilter(SimpleListFilter):
@@ -75,15 +67,6 @@ class TagFilter(SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[FlagConfig]) -> QuerySet[FlagConfig]:  # noqa: ARG002 - likewise
         return queryset.filter(flag__tags__contains=[self.value()]) if self.value() else queryset
-
-
-def matching(queryset: QuerySet[FlagConfig], words: str) -> QuerySet[FlagConfig]:
-    """Every word must occur in the key or the name, or be a tag."""
-    for word in words.split():
-        queryset = queryset.filter(
-            Q(flag__key__icontains=word) | Q(flag__name__icontains=word) | Q(flag__tags__contains=[word])
-        )
-    return queryset
 
 
 def tags_in(environment: Environment) -> list[str]:
