@@ -13,7 +13,7 @@ from audit.services import is_same
 from flags import selectors, services, staleness
 from flags.api import serializers
 from flags.documents import flag_resource
-from flags.evaluation import preview
+from flags.evaluation.explanation import explain_evaluation
 from flags.fields import SHARED_FIELDS
 from flags.models import Flag, FlagConfig
 from flags.versions import history
@@ -39,7 +39,7 @@ class PreviewView(EnvironmentView):
     @extend_schema(parameters=WHERE, request=serializers.PreviewSerializer, responses=serializers.PreviewedSerializer)
     def post(self, request: Request) -> Response:
         environment = self.environment(request)
-        return Response(preview.preview(environment, payload(serializers.PreviewSerializer, request)))
+        return Response(explain_evaluation(environment, payload(serializers.PreviewSerializer, request)))
 
 
 class FlagsView(EnvironmentView):

@@ -10,7 +10,7 @@ from openflagship.engine.impact import EVERYONE
 
 from analytics import selectors as analytics
 from analytics.models import EventPolicy
-from flags.evaluation.preview import before_and_after
+from flags.evaluation.compiled import before_and_after
 from flags.models import FlagConfig
 from flags.selectors import conditions_in, segments_in
 from tenancy.models import Environment

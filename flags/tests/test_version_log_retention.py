@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from audit.models import Entry
 from flags import services, tasks
-from flags.evaluation.preview import preview
+from flags.evaluation.explanation import explain_evaluation
 from flags.models import Change, FlagConfig, LogFloor
 from flags.propagation.kill_status import kill_status
 from flags.selectors import get_config
@@ -66,7 +66,7 @@ def _versions():
 
 
 def _preview(environment, **asked):
-    return preview(environment, {"flagKey": "a", "userId": "u", **asked})
+    return explain_evaluation(environment, {"flagKey": "a", "userId": "u", **asked})
 
 
 def test_prune__works(environment, story):

@@ -11,7 +11,8 @@ from openflagship.engine import CompiledEnvironment, Context
 from flags.admin.flag.changes import base_of, changes_in
 from flags.admin.flag.form import FlagForm
 from flags.admin.flag.trace import readable
-from flags.evaluation.preview import before_and_after, compiled_at, preview
+from flags.evaluation.compiled import before_and_after, compiled_at
+from flags.evaluation.explanation import explain_evaluation
 from flags.models import FlagConfig
 from flags.versions.history import version_at
 from tenancy.console_kit.instants import TypedInstant
@@ -35,7 +36,7 @@ def page(request: HttpRequest, config: FlagConfig) -> HttpResponse:
         elif "user" in sent:
             body = _body(config, sent.get("user", ""), sent.get("attributes", ""))
             body |= _when(at, sent.get("configVersion", ""))
-            shown["answer"] = preview(config.environment, body)
+            shown["answer"] = explain_evaluation(config.environment, body)
             shown["lines"] = readable(shown["answer"]["trace"])
     except ServiceError as error:
         shown["at_errors"] = [problem.detail for problem in error.problems if problem.attr == "at"]
@@ -70,7 +71,7 @@ def fragment(request: HttpRequest, config: FlagConfig) -> HttpResponse:
                 body = _body(config, request.POST.get("try-user", ""), attributes)
                 if changed:
                     body["config"] = changed
-                shown["answer"] = preview(config.environment, body)
+                shown["answer"] = explain_evaluation(config.environment, body)
                 shown["lines"] = readable(shown["answer"]["trace"])
         except ServiceError as error:
             shown["problems"] = [problem.detail for problem in error.problems]

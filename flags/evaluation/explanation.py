@@ -1,15 +1,13 @@
-"""What would somebody get: now, back then, or with a change that nobody has made yet; nothing is logged."""
+"""Explaining an evaluation: as it is now, as it was, or with a change that is not saved. Nothing is logged."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from openflagship.engine import CompiledEnvironment, Context
 
 from flags.evaluation.answers import check_attributes
-from flags.propagation.runtime import RUNTIME
-from flags.services.drafts import draft_of
-from flags.versions.history import document_for, version_at
-from flags.versions.loading import floor_of, load_document
+from flags.evaluation.compiled import before_and_after, compiled_at
+from flags.versions.history import version_at
 from tenancy.errors import Invalid, NotFound, Problem
 from tenancy.models import Environment
 from tenancy.refusals import unknown_fields
@@ -17,7 +15,7 @@ from tenancy.refusals import unknown_fields
 _FIELDS = {"flagKey", "userId", "attributes", "defaultValue", "configVersion", "at", "config"}
 
 
-def preview(environment: Environment, body: Mapping[str, Any]) -> dict[str, Any]:
+def explain_evaluation(environment: Environment, body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the answer with every step that led to it. Raises Invalid and NotFound."""
     problems: list[Problem] = []
     user_id, attributes = body.get("userId"), body.get("attributes") or {}
@@ -60,35 +58,3 @@ def _chosen(environment: Environment, body: Mapping[str, Any]) -> CompiledEnviro
     if body.get("config") is None:
         return compiled_at(environment, environment.config_version, [key])
     return before_and_after(environment, key, body["config"])[1]
-
-
-def before_and_after(
-    environment: Environment, key: str, payload: Mapping[str, Any]
-) -> tuple[CompiledEnvironment, CompiledEnvironment]:
-    """Return the environment as it is, and with the flag changed as a PATCH would change it. Raises as that would."""
-    draft = draft_of(environment, key, payload)
-    asked_for = [item["flagKey"] for item in draft.config.prerequisites]
-    current = compiled_at(environment, environment.config_version, [key, *asked_for])
-    return current, current.replace(current.version, flags={key: draft.document})
-
-
-def compiled_at(
-    environment: Environment, version: int, keys: Iterable[str] | None = None, *, attr: str = "configVersion"
-) -> CompiledEnvironment:
-    """Return the environment as of a version: from memory where that is the one, else what `keys` need, or all.
-
-    Raises Invalid `unknown_version`, naming `attr`, where the version log no longer goes back so far.
-    """
-    here = RUNTIME.environments.get(environment.pk)
-    if here is not None and here.version == version:
-        return here.with_staleness(False)
-    document = (
-        load_document(environment.pk, version=version) if keys is None else document_for(environment, version, keys)
-    )
-    # Asked afterwards: steps may have gone while they were read.
-    floor = floor_of(environment.pk)
-    if version < floor:
-        raise Invalid(f"The version log goes back to version {floor}.", attr=attr, code="unknown_version")
-    if document is None:
-        raise NotFound("The environment is gone.")
-    return CompiledEnvironment.from_document(document)
