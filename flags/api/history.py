@@ -7,7 +7,7 @@ from audit.documents import entry_resource
 from audit.models import Entry
 from flags import selectors, services
 from flags.api import serializers
-from flags.api.views import with_project_editor
+from flags.api.flags import with_project_editor
 from flags.documents import flag_resource
 from flags.versions import history
 from tenancy.api.request import Request

@@ -131,6 +131,33 @@ class TaggedSerializer(serializers.Serializer[Any]):
     configVersion = serializers.IntegerField(help_text="Whoever has applied this version obeys.")
 
 
+class KillServiceSerializer(serializers.Serializer[Any]):
+    instance = serializers.CharField()
+    sdk = serializers.CharField()
+    version = serializers.IntegerField(allow_null=True)
+    status = serializers.ChoiceField(["applied", "late", "waiting", "not_heard"])
+    tookMs = serializers.IntegerField(source="took_ms", allow_null=True)
+    seenAt = serializers.DateTimeField(source="seen_at")
+
+
+class KillStatusSerializer(serializers.Serializer[Any]):
+    flagKey = serializers.CharField(source="flag_key")
+    killSwitchVariant = serializers.CharField(source="kill_switch_variant", allow_null=True)
+    reason = serializers.CharField(allow_blank=True)
+    configVersion = serializers.IntegerField(source="config_version", allow_null=True)
+    at = serializers.DateTimeField(allow_null=True)
+    isAvailable = serializers.BooleanField(source="is_available")
+    isComplete = serializers.BooleanField(source="is_complete")
+    applied = serializers.IntegerField()
+    late = serializers.IntegerField()
+    waiting = serializers.IntegerField()
+    notHeard = serializers.IntegerField(source="not_heard")
+    p50Ms = serializers.IntegerField(source="p50_ms", allow_null=True)
+    p99Ms = serializers.IntegerField(source="p99_ms", allow_null=True)
+    lateAfterMs = serializers.IntegerField(source="late_after_ms")
+    services = KillServiceSerializer(many=True)
+
+
 class RollbackSerializer(serializers.Serializer[Any]):
     version = serializers.IntegerField(help_text="The flag's version to go back to.")
     reason = serializers.CharField(required=False, allow_blank=True, max_length=2000)
@@ -188,85 +215,6 @@ class LayerSerializer(serializers.Serializer[Any]):
     version = serializers.IntegerField(required=False, help_text="The version that was read; required to change.")
     createdAt = serializers.DateTimeField(read_only=True)
     updatedAt = serializers.DateTimeField(read_only=True)
-
-
-class PreviewSerializer(serializers.Serializer[Any]):
-    flagKey = serializers.CharField()
-    userId = serializers.CharField(required=False, allow_null=True)
-    attributes = serializers.DictField(required=False, allow_null=True)
-    defaultValue = serializers.JSONField(required=False, allow_null=True)
-    configVersion = serializers.IntegerField(required=False, allow_null=True, help_text="The environment's, back then.")
-    at = serializers.DateTimeField(required=False, allow_null=True, help_text="What was served at that moment.")
-    config = FlagSerializer(required=False, allow_null=True, help_text="What a PATCH would carry, not stored.")
-
-
-class PreviewedSerializer(serializers.Serializer[Any]):
-    flagKey = serializers.CharField()
-    userId = serializers.CharField(allow_null=True)
-    variant = serializers.CharField(allow_null=True)
-    value = serializers.JSONField(allow_null=True)
-    reason = serializers.CharField()
-    ruleId = serializers.CharField(required=False)
-    experiment = serializers.CharField(required=False)
-    errorCode = serializers.CharField(required=False)
-    detail = serializers.CharField(required=False)
-    configVersion = serializers.IntegerField()
-    stale = serializers.BooleanField()
-    unit = serializers.CharField(allow_null=True)
-    trace = serializers.ListField(child=serializers.DictField(), help_text="Every step that was taken, in order.")
-
-
-class ImpactRequestSerializer(serializers.Serializer[Any]):
-    config = FlagSerializer(help_text="What a PATCH would carry.")
-
-
-class MoveSerializer(serializers.Serializer[Any]):
-    def get_fields(self) -> dict[str, Any]:
-        # `from` is a keyword of Python, so it cannot be an attribute.
-        return {
-            "from": serializers.CharField(allow_null=True),
-            "to": serializers.CharField(allow_null=True),
-            "share": serializers.FloatField(required=False, help_text="0 to 1."),
-            "users": serializers.IntegerField(required=False),
-        }
-
-
-class VariantShareSerializer(serializers.Serializer[Any]):
-    variant = serializers.CharField(allow_null=True)
-    share = serializers.FloatField(help_text="0 to 1.")
-
-
-class RecentlyExposedSerializer(serializers.Serializer[Any]):
-    days = serializers.IntegerField()
-    users = serializers.IntegerField(help_text="Who saw the flag in these days.")
-    examined = serializers.IntegerField(help_text="Of these, evaluated before and after.")
-    changed = serializers.IntegerField(allow_null=True, help_text="Of the examined, would get another variant.")
-    known = serializers.IntegerField(
-        help_text="Of the examined, those for whom every attribute that is asked for is known."
-    )
-    undetermined = serializers.IntegerField(
-        allow_null=True, help_text="Of the others, those for whom the known ones do not explain what they saw."
-    )
-    moves = MoveSerializer(many=True, required=False)
-    caveat = serializers.CharField(allow_null=True)
-
-
-class TouchedExperimentSerializer(serializers.Serializer[Any]):
-    id = serializers.CharField()
-    flagKey = serializers.CharField()
-    relation = serializers.CharField()
-
-
-class ImpactSerializer(serializers.Serializer[Any]):
-    flagKey = serializers.CharField()
-    configVersion = serializers.IntegerField()
-    basis = serializers.CharField(help_text="everyone, or undecided: those whom no target and no rule decides.")
-    changed = serializers.FloatField(help_text="0 to 1, exact.")
-    moves = MoveSerializer(many=True)
-    before = VariantShareSerializer(many=True)
-    after = VariantShareSerializer(many=True)
-    recentlyExposed = RecentlyExposedSerializer()
-    experiments = TouchedExperimentSerializer(many=True)
 
 
 class CopySerializer(serializers.Serializer[Any]):
@@ -367,3 +315,12 @@ class AnswersSerializer(serializers.Serializer[Any]):
     userId = serializers.CharField(allow_null=True)
     configVersion = serializers.IntegerField()
     flags = serializers.DictField(child=AnswerOfManySerializer())
+
+
+class SigningKeySerializer(serializers.Serializer[Any]):
+    generation = serializers.IntegerField()
+    secret = serializers.CharField(help_text="The key of the HMAC, as text.")
+
+
+class SigningKeysSerializer(serializers.Serializer[Any]):
+    keys = SigningKeySerializer(many=True, help_text="The one in use first; the one before it while it is valid.")

@@ -11,19 +11,11 @@ from rest_framework.permissions import AllowAny
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from flags import selectors
-from flags.propagation import signing
 from flags.propagation.acknowledgements import ACKNOWLEDGEMENTS, parse
-from flags.propagation.kill_status import kill_status
 from flags.propagation.snapshots import snapshot_of
-from flags.services.signing import retire_previous_signing_key, rotate_signing_key
-from tenancy import access
 from tenancy.api.authentication import IsServerKey
 from tenancy.api.request import Request
-from tenancy.api.views import WHERE, EnvironmentView, ManagementView
 from tenancy.errors import Invalid, NotFound, Unavailable
-from tenancy.models import Environment
-from tenancy.roles import Role
 
 
 class SnapshotView(APIView):
@@ -109,84 +101,3 @@ class AcknowledgeView(APIView):
         ACKNOWLEDGEMENTS.add(request.user.environment_id, instance, sdk, version)
         ACKNOWLEDGEMENTS.flush()
         return Response({"instance": instance, "version": version}, status=202)
-
-
-class KillServiceSerializer(serializers.Serializer[Any]):
-    instance = serializers.CharField()
-    sdk = serializers.CharField()
-    version = serializers.IntegerField(allow_null=True)
-    status = serializers.ChoiceField(["applied", "late", "waiting", "not_heard"])
-    tookMs = serializers.IntegerField(source="took_ms", allow_null=True)
-    seenAt = serializers.DateTimeField(source="seen_at")
-
-
-class KillStatusSerializer(serializers.Serializer[Any]):
-    flagKey = serializers.CharField(source="flag_key")
-    killSwitchVariant = serializers.CharField(source="kill_switch_variant", allow_null=True)
-    reason = serializers.CharField(allow_blank=True)
-    configVersion = serializers.IntegerField(source="config_version", allow_null=True)
-    at = serializers.DateTimeField(allow_null=True)
-    isAvailable = serializers.BooleanField(source="is_available")
-    isComplete = serializers.BooleanField(source="is_complete")
-    applied = serializers.IntegerField()
-    late = serializers.IntegerField()
-    waiting = serializers.IntegerField()
-    notHeard = serializers.IntegerField(source="not_heard")
-    p50Ms = serializers.IntegerField(source="p50_ms", allow_null=True)
-    p99Ms = serializers.IntegerField(source="p99_ms", allow_null=True)
-    lateAfterMs = serializers.IntegerField(source="late_after_ms")
-    services = KillServiceSerializer(many=True)
-
-
-class KillStatusView(EnvironmentView):
-    """How far the flag's last kill, or its release, has come."""
-
-    @extend_schema(parameters=WHERE, responses=KillStatusSerializer)
-    def get(self, request: Request, key: str) -> Response:
-        status = kill_status(selectors.get_config(self.environment(request), key))
-        return Response(KillStatusSerializer(status).data)
-
-
-class SigningKeySerializer(serializers.Serializer[Any]):
-    generation = serializers.IntegerField()
-    secret = serializers.CharField(help_text="The key of the HMAC, as text.")
-
-
-class SigningKeysSerializer(serializers.Serializer[Any]):
-    keys = SigningKeySerializer(many=True, help_text="The one in use first; the one before it while it is valid.")
-
-
-class SigningKeysView(ManagementView):
-    """The secrets that sign an environment's snapshots; for admins."""
-
-    @extend_schema(parameters=WHERE[:1] + WHERE[2:], responses=SigningKeysSerializer)
-    def get(self, request: Request, environment_key: str) -> Response:
-        return Response(_signing_keys(self._environment(request, environment_key)))
-
-    @extend_schema(parameters=WHERE[:1] + WHERE[2:], request=None, responses={201: SigningKeysSerializer})
-    def post(self, request: Request, environment_key: str) -> Response:
-        """Rotates: a new secret signs from now on, the one in use so far stays valid beside it."""
-        environment = self._environment(request, environment_key)
-        rotate_signing_key(actor=request.user.actor, environment=environment)
-        return Response(_signing_keys(environment), status=201)
-
-    @extend_schema(parameters=WHERE[:1] + WHERE[2:], request=None, responses={200: SigningKeysSerializer})
-    def delete(self, request: Request, environment_key: str) -> Response:
-        """Retires the secret before the one in use."""
-        environment = self._environment(request, environment_key)
-        retire_previous_signing_key(actor=request.user.actor, environment=environment)
-        return Response(_signing_keys(environment))
-
-    def _environment(self, request: Request, environment_key: str) -> Environment:
-        return access.get_environment(
-            request.user,
-            project=request.query_params.get("project"),
-            environment=environment_key,
-            needs=Role.ADMIN,
-        )
-
-
-def _signing_keys(environment: Environment) -> dict[str, Any]:
-    row = signing.SnapshotSigning.objects.filter(pk=environment.pk).first()
-    keys = [signing.signing_key(environment.pk, generation) for generation in (row.generations if row else (1,))]
-    return {"keys": [{"generation": key.generation, "secret": key.secret} for key in keys]}

@@ -1,6 +1,5 @@
-"""Thin views: find the environment through the door, call a service, show the resource."""
+"""Flags: the list, one flag, archiving and restoring."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -13,16 +12,14 @@ from audit.services import is_same
 from flags import selectors, services, staleness
 from flags.api import serializers
 from flags.documents import flag_resource
-from flags.evaluation.explanation import explain_evaluation
 from flags.fields import SHARED_FIELDS
-from flags.models import Flag, FlagConfig
+from flags.models import Flag
 from flags.versions import history
 from tenancy import access
 from tenancy.api.audit import instant
 from tenancy.api.request import Request
 from tenancy.api.views import WHERE, EnvironmentView, choice, created, paginate, payload, version_of
 from tenancy.models import Environment
-from tenancy.refusals import refuse_unknown
 from tenancy.roles import Role
 
 
@@ -31,15 +28,6 @@ def with_project_editor(view: EnvironmentView, request: Request) -> Environment:
     environment = view.environment(request, Role.EDITOR)
     access.require(request.user, environment.project, Role.EDITOR)
     return environment
-
-
-class PreviewView(EnvironmentView):
-    """What somebody would get, or got, and why; nothing is logged."""
-
-    @extend_schema(parameters=WHERE, request=serializers.PreviewSerializer, responses=serializers.PreviewedSerializer)
-    def post(self, request: Request) -> Response:
-        environment = self.environment(request)
-        return Response(explain_evaluation(environment, payload(serializers.PreviewSerializer, request)))
 
 
 class FlagsView(EnvironmentView):
@@ -154,64 +142,3 @@ class RestoreView(EnvironmentView):
         reason = payload(serializers.ReasonSerializer, request).get("reason", "")
         config = services.restore_flag(actor=request.user.actor, environment=environment, key=key, reason=reason)
         return Response(flag_resource(config))
-
-
-class KillView(EnvironmentView):
-    @extend_schema(parameters=WHERE, request=serializers.KillSerializer, responses={202: serializers.KilledSerializer})
-    def post(self, request: Request, key: str) -> Response:
-        environment = self.environment(request, Role.EDITOR)
-        sent = payload(serializers.KillSerializer, request)
-        config = services.kill_flag(
-            actor=request.user.actor,
-            environment=environment,
-            key=key,
-            variant=sent.get("variant"),
-            reason=sent.get("reason", ""),
-        )
-        return Response(_killed(config), status=202)
-
-
-class ReleaseView(EnvironmentView):
-    @extend_schema(
-        parameters=WHERE, request=serializers.ReasonSerializer, responses={202: serializers.KilledSerializer}
-    )
-    def post(self, request: Request, key: str) -> Response:
-        environment = self.environment(request, Role.EDITOR)
-        reason = payload(serializers.ReasonSerializer, request).get("reason", "")
-        config = services.release_flag(actor=request.user.actor, environment=environment, key=key, reason=reason)
-        return Response(_killed(config), status=202)
-
-
-class KillTagView(EnvironmentView):
-    @extend_schema(parameters=WHERE, request=serializers.TagSerializer, responses={202: serializers.TaggedSerializer})
-    def post(self, request: Request) -> Response:
-        """Every flag with the tag, each to its off variant."""
-        return _by_tag(self, request, services.kill_tag)
-
-
-class ReleaseTagView(EnvironmentView):
-    @extend_schema(parameters=WHERE, request=serializers.TagSerializer, responses={202: serializers.TaggedSerializer})
-    def post(self, request: Request) -> Response:
-        return _by_tag(self, request, services.release_tag)
-
-
-def _by_tag(view: EnvironmentView, request: Request, act: Callable[..., list[FlagConfig]]) -> Response:
-    environment = view.environment(request, Role.EDITOR)
-    sent = payload(serializers.TagSerializer, request)
-    refuse_unknown(sent, ("tag", "reason"))
-    configs = act(actor=request.user.actor, environment=environment, tag=sent["tag"], reason=sent.get("reason", ""))
-    environment.refresh_from_db(fields=["config_version"])
-    body = {
-        "tag": sent["tag"],
-        "flags": [config.flag.key for config in configs],
-        "configVersion": environment.config_version,
-    }
-    return Response(body, status=202)
-
-
-def _killed(config: FlagConfig) -> dict[str, Any]:
-    return {
-        "flagKey": config.flag.key,
-        "killSwitchVariant": config.kill_switch_variant or None,
-        "configVersion": config.environment.config_version,
-    }

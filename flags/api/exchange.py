@@ -1,4 +1,4 @@
-"""Before a change and beyond one environment: impact, copies, export and import."""
+"""Configuration that crosses environments: copies, export and import."""
 
 from dataclasses import asdict
 from typing import Any
@@ -10,7 +10,6 @@ from rest_framework.response import Response
 from flags import services
 from flags.api import serializers
 from flags.documents import flag_resource
-from flags.evaluation import impact
 from flags.exchange import export
 from flags.exchange.formats import FORMATS, convert
 from flags.services.imports import Report
@@ -23,19 +22,6 @@ from tenancy.refusals import refuse_unknown
 from tenancy.roles import Role
 
 _PROJECT = [WHERE[0], TENANT]
-
-
-class ImpactView(EnvironmentView):
-    """What a change would do, before it is saved."""
-
-    @extend_schema(
-        parameters=WHERE, request=serializers.ImpactRequestSerializer, responses=serializers.ImpactSerializer
-    )
-    def post(self, request: Request, key: str) -> Response:
-        environment = self.environment(request)
-        sent = payload(serializers.ImpactRequestSerializer, request)
-        refuse_unknown(sent, ("config",))
-        return Response(impact.impact_of(environment, key, sent["config"]))
 
 
 class CopyView(EnvironmentView):

@@ -1,0 +1,86 @@
+"""The kill switch of a flag or a tag, its release, and how far either has come."""
+
+from collections.abc import Callable
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.response import Response
+
+from flags import selectors, services
+from flags.api import serializers
+from flags.models import FlagConfig
+from flags.propagation.kill_status import kill_status
+from tenancy.api.request import Request
+from tenancy.api.views import WHERE, EnvironmentView, payload
+from tenancy.refusals import refuse_unknown
+from tenancy.roles import Role
+
+
+class KillView(EnvironmentView):
+    @extend_schema(parameters=WHERE, request=serializers.KillSerializer, responses={202: serializers.KilledSerializer})
+    def post(self, request: Request, key: str) -> Response:
+        environment = self.environment(request, Role.EDITOR)
+        sent = payload(serializers.KillSerializer, request)
+        config = services.kill_flag(
+            actor=request.user.actor,
+            environment=environment,
+            key=key,
+            variant=sent.get("variant"),
+            reason=sent.get("reason", ""),
+        )
+        return Response(_killed(config), status=202)
+
+
+class ReleaseView(EnvironmentView):
+    @extend_schema(
+        parameters=WHERE, request=serializers.ReasonSerializer, responses={202: serializers.KilledSerializer}
+    )
+    def post(self, request: Request, key: str) -> Response:
+        environment = self.environment(request, Role.EDITOR)
+        reason = payload(serializers.ReasonSerializer, request).get("reason", "")
+        config = services.release_flag(actor=request.user.actor, environment=environment, key=key, reason=reason)
+        return Response(_killed(config), status=202)
+
+
+class KillTagView(EnvironmentView):
+    @extend_schema(parameters=WHERE, request=serializers.TagSerializer, responses={202: serializers.TaggedSerializer})
+    def post(self, request: Request) -> Response:
+        """Every flag with the tag, each to its off variant."""
+        return _by_tag(self, request, services.kill_tag)
+
+
+class ReleaseTagView(EnvironmentView):
+    @extend_schema(parameters=WHERE, request=serializers.TagSerializer, responses={202: serializers.TaggedSerializer})
+    def post(self, request: Request) -> Response:
+        return _by_tag(self, request, services.release_tag)
+
+
+def _by_tag(view: EnvironmentView, request: Request, act: Callable[..., list[FlagConfig]]) -> Response:
+    environment = view.environment(request, Role.EDITOR)
+    sent = payload(serializers.TagSerializer, request)
+    refuse_unknown(sent, ("tag", "reason"))
+    configs = act(actor=request.user.actor, environment=environment, tag=sent["tag"], reason=sent.get("reason", ""))
+    environment.refresh_from_db(fields=["config_version"])
+    body = {
+        "tag": sent["tag"],
+        "flags": [config.flag.key for config in configs],
+        "configVersion": environment.config_version,
+    }
+    return Response(body, status=202)
+
+
+def _killed(config: FlagConfig) -> dict[str, Any]:
+    return {
+        "flagKey": config.flag.key,
+        "killSwitchVariant": config.kill_switch_variant or None,
+        "configVersion": config.environment.config_version,
+    }
+
+
+class KillStatusView(EnvironmentView):
+    """How far the flag's last kill, or its release, has come."""
+
+    @extend_schema(parameters=WHERE, responses=serializers.KillStatusSerializer)
+    def get(self, request: Request, key: str) -> Response:
+        status = kill_status(selectors.get_config(self.environment(request), key))
+        return Response(serializers.KillStatusSerializer(status).data)
