@@ -1,6 +1,6 @@
 """The three shapes of a flag: rows, the document that evaluators compile, and the resource that the API shows.
 
-Percentages are shown with two decimals and kept as ranges of 10,000 buckets; nothing below the API counts in percent.
+The API shows percentages with two decimals. Everything else works with ranges of 10,000 buckets.
 """
 
 from collections.abc import Iterable, Mapping
@@ -29,14 +29,14 @@ def environment_header(environment: Environment) -> dict[str, Any]:
 
 
 def flag_document(config: FlagConfig, rules: Iterable[Rule] | None = None) -> dict[str, Any]:
-    """Return the FlagDoc of the snapshot; `rules` when they are not saved yet."""
+    """Return the flag's part of the snapshot. Give `rules` if they are not saved yet."""
     listed = config.rules.all() if rules is None else rules
     worked_out = {"rules": [rule_document(rule) for rule in listed]}
     return {field.name: field.read(config) if field.column else worked_out[field.name] for field in DOCUMENT_FIELDS}
 
 
 def flag_about(flag: Flag) -> dict[str, Any]:
-    """Return what belongs to the flag but to no evaluation, kept beside each step of the version log."""
+    """Return what no evaluator needs, which is stored beside each step of the version log."""
     return {field.name: getattr(flag, field.column) for field in ABOUT_FIELDS}
 
 
@@ -50,7 +50,7 @@ def _rule_head(rule: Rule) -> dict[str, Any]:
 
 
 def flag_resource(config: FlagConfig, rules: Iterable[Rule] | None = None) -> dict[str, Any]:
-    """Return the flag as one environment sees it, in the words of API.md; `rules` when they are not saved yet."""
+    """Return the flag as one environment sees it, in the form of the API. Give `rules` if they are not saved yet."""
     flag = config.flag
     worked_out = {
         "status": status_of(is_archived=flag.is_archived),
@@ -63,7 +63,7 @@ def flag_resource(config: FlagConfig, rules: Iterable[Rule] | None = None) -> di
 
 
 def flag_export(config: FlagConfig) -> dict[str, Any]:
-    """Return the flag as an export carries it, with its ranges and its salt."""
+    """Return the flag as an export has it, with its ranges and its salt."""
     worked_out = {
         "status": status_of(is_archived=config.flag.is_archived),
         "rules": [rule_document(rule) for rule in config.rules.all()],
@@ -77,7 +77,7 @@ def status_of(*, is_archived: bool) -> str:
 
 
 def past_resource(flag: Flag, step: Change, document: dict[str, Any], *, is_archived: bool) -> dict[str, Any]:
-    """Return a step of the version log in the words of the API, as `flag_resource` shows the present."""
+    """Return a step of the version log in the form of `flag_resource`."""
     worked_out = {
         "key": flag.key,
         "status": status_of(is_archived=is_archived),
@@ -102,7 +102,7 @@ def _rule_resource(rule: Rule) -> dict[str, Any]:
 
 
 def rollout_of(allocation: Ranges) -> list[dict[str, Any]]:
-    """Sum ranges up to `[{variant, percent}]`, in the order in which the variants first appear."""
+    """Return the shares of ranges as `[{variant, percent}]`, in the order in which the variants first appear."""
     shares = buckets_by_variant(allocation)
     return [{"variant": variant, "percent": percent_of(buckets)} for variant, buckets in shares.items()]
 
@@ -114,7 +114,7 @@ def percent_of(buckets: int) -> int | float:
 def weights_of(
     rollout: list[dict[str, Any]], *, variants: list[str], attr: str
 ) -> tuple[list[tuple[str, int]], list[Problem]]:
-    """Turn `[{variant, percent}]` into basis points, in the order the variants are defined; name each problem."""
+    """Turn `[{variant, percent}]` into basis points, in the order of the flag's variants. Return the problems too."""
     weights: dict[str, int] = {}
     problems: list[Problem] = []
     for index, share in enumerate(rollout):
@@ -165,13 +165,13 @@ def _basis_points(percent: Any) -> int | None:
 
 
 def allocate(before: Ranges, weights: list[tuple[str, int]]) -> Ranges:
-    """Lay weights out: afresh where there was nothing, else moving the fewest buckets possible."""
+    """Turn weights into ranges. Where there were ranges before, the fewest buckets move."""
     after = reallocate(before, weights) if before else deal(weights)
     return [[start, end, variant] for start, end, variant in after]
 
 
 def segment_document(segment: Segment) -> dict[str, Any]:
-    """Return the segment as the snapshot carries it."""
+    """Return the segment's part of the snapshot."""
     return {
         "key": segment.key,
         "name": segment.name,
@@ -187,7 +187,7 @@ def segment_resource(segment: Segment) -> dict[str, Any]:
 
 
 def layer_resource(layer: Layer) -> dict[str, Any]:
-    """Return the layer with one entry for each range of an experiment; `holdout` is the range that none may have."""
+    """Return the layer with an entry for each range of an experiment. No experiment may have the range `holdout`."""
     slots = sorted(
         (slot for slot in layer.slots.all() if slot.experiment_id is not None), key=lambda slot: slot.buckets.lower
     )

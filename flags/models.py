@@ -1,4 +1,4 @@
-"""Flags, segments, layers, and the environment's version log, which is the truth about what is served."""
+"""Flags, segments, layers, and the environment's version log, from which everything is served."""
 
 from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import ArrayField, BigIntegerRangeField, IntegerRangeField, RangeOperators
@@ -18,7 +18,7 @@ key_syntax = RegexValidator(
 
 
 class Flag(models.Model):
-    """A named decision of a project. Its key never changes: code refers to it, and it is the default salt."""
+    """A named decision of a project. Its key never changes, because code refers to it and it is the default salt."""
 
     class Type(models.TextChoices):
         BOOLEAN = "boolean", "Boolean"
@@ -51,7 +51,7 @@ class Flag(models.Model):
 
 
 class FlagConfig(models.Model):
-    """What a flag does in one environment. Bucket ranges are explicit: evaluation never computes them from weights."""
+    """A flag's configuration in one environment. It stores bucket ranges, so that no evaluation works with weights."""
 
     flag = models.ForeignKey(Flag, on_delete=models.CASCADE, related_name="configs")
     environment = models.ForeignKey(Environment, on_delete=models.CASCADE, related_name="flag_configs")
@@ -90,14 +90,14 @@ class FlagConfig(models.Model):
 
     @property
     def state(self) -> str:
-        """The one state that the flag is in: archived, killed, on or off; `flags.selectors` finds flags by it."""
+        """The state of the flag: archived, killed, on or off. `flags.selectors.in_state` finds flags by it."""
         if self.flag.is_archived:
             return "archived"
         return "killed" if self.is_killed else "on" if self.is_enabled else "off"
 
 
 class Rule(models.Model):
-    """A targeting rule: all conditions true gives its variant, or its own percentage allocation."""
+    """A targeting rule. If all its conditions hold, it gives its variant, or a variant by its own allocation."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     config = models.ForeignKey(FlagConfig, on_delete=models.CASCADE, related_name="rules")
@@ -123,7 +123,7 @@ class Rule(models.Model):
 
 
 class Segment(models.Model):
-    """A named audience of an environment: ids included and excluded, else a tree of conditions."""
+    """A named audience of an environment: ids that are included or excluded, and a tree of conditions for the rest."""
 
     environment = models.ForeignKey(Environment, on_delete=models.CASCADE, related_name="segments")
     key = models.CharField(max_length=100, validators=[key_syntax])
@@ -144,7 +144,7 @@ class Segment(models.Model):
 
 
 class Layer(models.Model):
-    """A set of mutually exclusive experiments in an environment: whoever is in one of them is in no other."""
+    """A set of mutually exclusive experiments in an environment: a unit takes part in at most one of them."""
 
     environment = models.ForeignKey(Environment, on_delete=models.CASCADE, related_name="layers")
     key = models.CharField(max_length=100, validators=[key_syntax])
@@ -169,7 +169,7 @@ class Layer(models.Model):
 
 
 class LayerSlot(models.Model):
-    """Buckets of a layer that belong to one experiment, or are held out; no two overlap, which the database holds."""
+    """Buckets of a layer that belong to one experiment or to the holdout. The database refuses an overlap."""
 
     layer = models.ForeignKey(Layer, on_delete=models.PROTECT, related_name="slots")
     experiment_id = models.UUIDField(null=True, blank=True, db_index=True, help_text="Nobody's is the layer's holdout.")
@@ -178,7 +178,7 @@ class LayerSlot(models.Model):
     class Meta:
         ordering = ["layer", "buckets"]
         constraints = [
-            # One number line for all layers, 10,000 buckets each: so GiST alone holds it, without the btree_gist
+            # Each layer has 10,000 numbers of one number line. So GiST suffices, and the constraint needs no btree_gist
             # extension, which the embedded server does not have.
             ExclusionConstraint(
                 name="layer_slots_never_overlap",
@@ -206,7 +206,7 @@ class LayerSlot(models.Model):
 
 
 class Change(models.Model):
-    """One step of an environment's version log: the whole document of what changed, as every evaluator hears it."""
+    """One step of an environment's version log, with the whole document of the flag or segment that changed."""
 
     class Kind(models.TextChoices):
         FLAG_UPDATED = stream_kinds.FLAG_UPDATED
@@ -238,10 +238,10 @@ class Change(models.Model):
 
 
 class LogFloor(models.Model):
-    """How far back an environment's version log is whole; without a row, to its beginning.
+    """How far back an environment's version log is complete. Without a row it is complete to its beginning.
 
-    From the floor on every step is there, and the state at each version can be had. Below it are only steps that
-    something still rests on.
+    From the floor on, every step is there and the state at each version is known. Below it, only steps that something
+    still needs are there.
     """
 
     environment = models.OneToOneField(
@@ -255,7 +255,7 @@ class LogFloor(models.Model):
 
 
 class SnapshotSigning(models.Model):
-    """Which generations of an environment's signing secret are valid; without a row that is the first, alone."""
+    """Which generations of an environment's signing secret are valid. Without a row only the first one is."""
 
     environment = models.OneToOneField(
         Environment, on_delete=models.CASCADE, primary_key=True, related_name="snapshot_signing"

@@ -9,7 +9,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 
 class Tally:
-    """Counts evaluations in a dict, which costs a tenth of what the shared memory of /metrics does, until harvested."""
+    """Counts evaluations in a dict until `harvest`. That costs a tenth of counting in the shared memory of /metrics."""
 
     def __init__(self, counter: Counter) -> None:
         self._counts = dict.fromkeys(OPENFEATURE_REASONS, 0)
@@ -18,11 +18,11 @@ class Tally:
         self._harvesting = threading.Lock()
 
     def add(self, reason: str) -> None:
-        # No call happens between reading and writing, so no other thread does either.
+        # Nothing is called between reading and writing, so no other thread runs in between.
         self._counts[reason] += 1
 
     def harvest(self) -> None:
-        """Tell Prometheus what came since the last time."""
+        """Add what was counted since the last time to the Prometheus counters."""
         with self._harvesting:
             for reason, count in self._counts.items():
                 if count != self._told[reason]:
@@ -30,7 +30,7 @@ class Tally:
                     self._told[reason] = count
 
     def after_fork(self) -> None:
-        """In the child: what was counted so far is the parent's to tell."""
+        """In a child process: leave what was counted so far to the parent."""
         self._told = dict(self._counts)
         self._harvesting = threading.Lock()
 

@@ -1,4 +1,4 @@
-"""Reading flags: always from an environment that `tenancy.access` has handed out."""
+"""Reading flags, segments and layers of an environment that came from `tenancy.access`."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -26,20 +26,20 @@ _MOST_WORDS = 10
 def configs(environment: Environment) -> QuerySet[FlagConfig]:
     """The environment's flags with what their resource needs, in two queries however many there are.
 
-    Each has the very `environment` that was given for its own.
+    Each row refers to the object `environment` itself.
     """
     found = environment.flag_configs.select_related("flag").prefetch_related("rules")
-    # The project follows from the environment; saying it lets the key's index do the ordering.
+    # The project follows from the environment. Naming it lets the index on the key do the ordering.
     return found.filter(flag__project=environment.project_id).order_by("flag__key")
 
 
 def configs_of(environment: Environment, pks: Sequence[int]) -> list[tuple[FlagConfig, list[Rule]]]:
-    """One page of flags with their rules, in the order of `pks`: two plain queries, and little work for each row."""
+    """One page of flags with their rules, in the order of `pks`, by two plain queries."""
     rows = environment.flag_configs.select_related("flag").in_bulk(pks)
     rules: dict[int, list[Rule]] = {}
     for rule in Rule.objects.filter(config__in=pks).order_by("priority"):
         rules.setdefault(rule.config_id, []).append(rule)
-    # A flag that was deleted since its page was counted is left out.
+    # A flag that was deleted meanwhile is left out.
     return [(rows[pk], rules.get(pk, [])) for pk in pks if pk in rows]
 
 
@@ -128,7 +128,7 @@ def get_layer(environment: Environment, key: str) -> Layer:
 
 
 def conditions_in(tree: Any) -> Iterator[dict[str, Any]]:
-    """Yield the single conditions of a stored tree, or of a list of trees."""
+    """Yield each condition of a stored tree, or of a list of trees."""
     waiting = [tree]
     while waiting:
         node = waiting.pop()
@@ -149,7 +149,7 @@ def segments_in(tree: Any) -> list[str]:
 
 
 def segment_users(segment: Segment) -> list[str]:
-    """Name everything that asks for the segment: rules (of archived flags too), experiments' audiences, segments."""
+    """Name what uses the segment: rules (of archived flags too), audiences of experiments, and segments."""
     environment, named = segment.environment_id, f'"{segment.key}"'
 
     def asking(rows: QuerySet[Any], field: str) -> QuerySet[Any]:

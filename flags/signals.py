@@ -3,7 +3,7 @@
 from django.dispatch import Signal
 
 # kwargs: config (FlagConfig, saved), actor, before and after (API resources). Sent inside the transaction that changes
-# a flag whose document carries an experiment, by whatever way: an edit, a rollback, a copy from another environment.
+# a flag whose document has an experiment: an edit, a rollback, or a copy from another environment.
 flag_changed_under_experiment = Signal()
 # kwargs: segment (saved), actor, before and after (API resources). Sent inside the transaction that changes a segment.
 segment_changed = Signal()

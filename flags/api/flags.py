@@ -24,7 +24,7 @@ from tenancy.roles import Role
 
 
 def with_project_editor(view: EnvironmentView, request: Request) -> Environment:
-    """Return the environment of a change that reaches the project's other environments as well."""
+    """Return the environment of a change that reaches the project's other environments too."""
     environment = view.environment(request, Role.EDITOR)
     access.require(request.user, environment.project, Role.EDITOR)
     return environment
@@ -103,7 +103,7 @@ class FlagView(EnvironmentView):
 
     @extend_schema(parameters=WHERE, request=None, responses={200: serializers.FlagSerializer})
     def delete(self, request: Request, key: str) -> Response:
-        """Archives: nothing is lost, and `restore` brings it back."""
+        """Archives the flag. `restore` brings it back."""
         environment = self.environment(request, Role.EDITOR)
         access.require(request.user, environment.project, Role.EDITOR)
         config = services.archive_flag(actor=request.user.actor, environment=environment, key=key)

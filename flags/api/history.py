@@ -1,4 +1,4 @@
-"""What a flag was and who changed it: versions, going back, its part of the audit log."""
+"""The history of a flag: its versions, rollback, and its part of the audit log."""
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response

@@ -1,4 +1,4 @@
-"""The kill switch of a flag or a tag, its release, and how far either has come."""
+"""The kill switch of a flag or a tag, its release, and who has applied either."""
 
 from collections.abc import Callable
 from typing import Any
@@ -78,7 +78,7 @@ def _killed(config: FlagConfig) -> dict[str, Any]:
 
 
 class KillStatusView(EnvironmentView):
-    """How far the flag's last kill, or its release, has come."""
+    """Who has applied the flag's last kill or release."""
 
     @extend_schema(parameters=WHERE, responses=serializers.KillStatusSerializer)
     def get(self, request: Request, key: str) -> Response:

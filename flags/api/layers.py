@@ -14,7 +14,7 @@ from tenancy.roles import Role
 
 
 class LayersView(EnvironmentView):
-    """The environment's layers, with who has which buckets."""
+    """The environment's layers, with the buckets of each experiment."""
 
     @extend_schema(parameters=WHERE, responses=serializers.LayerSerializer(many=True))
     def get(self, request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""The shapes of API.md. They check form; what a flag may mean is decided by the services."""
+"""The forms of requests and answers. The services check what a valid form may not say."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +15,7 @@ from tenancy.refusals import unknown_field
 
 
 class Part(serializers.Serializer[Any]):
-    """A part of a flag: a field it does not have is refused, for a rule whose `condition` was left out matches all."""
+    """A part of a flag. It refuses unknown fields: a rule with `condition` for `conditions` would match everybody."""
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, dict):
@@ -28,7 +28,7 @@ class Part(serializers.Serializer[Any]):
 
 
 class TrueOrFalse(serializers.BooleanField):
-    """JSON's own booleans alone."""
+    """Takes JSON booleans only."""
 
     def to_internal_value(self, data: Any) -> bool:
         if not isinstance(data, bool):
@@ -37,7 +37,7 @@ class TrueOrFalse(serializers.BooleanField):
 
 
 class PercentField(serializers.FloatField):
-    """JSON's own numbers alone."""
+    """Takes JSON numbers only."""
 
     def to_internal_value(self, data: Any) -> float:
         if isinstance(data, (bool, str)):
@@ -75,7 +75,7 @@ class RuleSerializer(Part):
     rollout = ShareSerializer(many=True, required=False)
 
 
-# By the name that `flags.fields` gives them: the forms that a flag's fields have in the API.
+# The forms of a flag's fields in the API, by the names that `flags.fields` uses.
 FORMS: dict[str, Callable[[], serializers.Field[Any, Any, Any, Any]]] = {
     "key": partial(serializers.CharField, max_length=100, required=False),
     "name": partial(serializers.CharField, max_length=200, required=False),

@@ -1,4 +1,4 @@
-"""What somebody would get, and what a change would do: nothing is stored, nothing is logged."""
+"""What a unit would get, and what a change would do. Nothing is stored and nothing is logged."""
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
@@ -12,7 +12,7 @@ from tenancy.refusals import refuse_unknown
 
 
 class PreviewView(EnvironmentView):
-    """What somebody would get, or got, and why; nothing is logged."""
+    """What a unit would get, or got, and why. Nothing is logged."""
 
     @extend_schema(parameters=WHERE, request=serializers.PreviewSerializer, responses=serializers.PreviewedSerializer)
     def post(self, request: Request) -> Response:

@@ -1,1 +1,1 @@
-"""Answers over HTTP, and what a change would do before it is saved."""
+"""Answers to evaluations, their explanation, and the impact of a change that is not saved."""

@@ -16,7 +16,7 @@ from tenancy.models import Environment
 def before_and_after(
     environment: Environment, key: str, payload: Mapping[str, Any]
 ) -> tuple[CompiledEnvironment, CompiledEnvironment]:
-    """Return the environment as it is, and with the flag changed as a PATCH would change it. Raises as that would."""
+    """Return the environment as it is, and with the flag as a PATCH would change it. Raises what the PATCH raises."""
     draft = draft_of(environment, key, payload)
     asked_for = [item["flagKey"] for item in draft.config.prerequisites]
     current = compiled_at(environment, environment.config_version, [key, *asked_for])
@@ -26,9 +26,9 @@ def before_and_after(
 def compiled_at(
     environment: Environment, version: int, keys: Iterable[str] | None = None, *, attr: str = "configVersion"
 ) -> CompiledEnvironment:
-    """Return the environment as of a version: from memory where that is the one, else what `keys` need, or all.
+    """Return the environment as of a version: from memory if it is current, else with what `keys` need, or all of it.
 
-    Raises Invalid `unknown_version`, naming `attr`, where the version log no longer goes back so far.
+    Raises Invalid `unknown_version`, naming `attr`, if the version log no longer goes back so far.
     """
     here = RUNTIME.environments.get(environment.pk)
     if here is not None and here.version == version:
@@ -36,7 +36,7 @@ def compiled_at(
     document = (
         load_document(environment.pk, version=version) if keys is None else document_for(environment, version, keys)
     )
-    # Asked afterwards: steps may have gone while they were read.
+    # The floor is read last, because steps may be pruned while they are read.
     floor = floor_of(environment.pk)
     if version < floor:
         raise Invalid(f"The version log goes back to version {floor}.", attr=attr, code="unknown_version")

@@ -1,4 +1,4 @@
-"""What a change would do before it is made: to everybody by arithmetic, to last week's users one by one."""
+"""The impact of a change that is not saved: on all units by arithmetic, on last week's users one by one."""
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -16,14 +16,14 @@ from flags.selectors import conditions_in, segments_in
 from tenancy.models import Environment
 
 RECENT_DAYS = 7
-# So many users are evaluated anew, the latest first.
+# At most so many users are evaluated again, the latest first.
 MOST_USERS_EXAMINED = 20_000
-# So many of the installation's latest exposures are looked through for the attributes of these users.
+# At most so many of the latest exposures are searched for the attributes of these users.
 MOST_EXPOSURES_READ = 300_000
 
 
 def impact_of(environment: Environment, key: str, payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the flag changed as a PATCH would change it does to whom. Raises as that would."""
+    """Return whom a PATCH with this payload would give another variant. Raises what the PATCH raises."""
     current, changed = before_and_after(environment, key, payload)
     found = impact(current, changed, key=key)
     asked = set() if found.basis == EVERYONE else attributes_asked(current, key) | attributes_asked(changed, key)
@@ -42,10 +42,10 @@ def _recently_exposed(
     before_and_after: tuple[CompiledEnvironment, CompiledEnvironment],
     asked: set[str],
 ) -> dict[str, Any]:
-    """Evaluate last week's users under both configurations, with the attributes that their exposures kept.
+    """Evaluate last week's users under both configurations, with the attributes of their exposures.
 
-    Where some of those that are asked for are not known, a user counts by what is known if that gives the variant last
-    seen, and as undetermined if it does not.
+    If an attribute that decides is unknown, a user counts by the known ones when these give the variant that the user
+    last saw, and else as undetermined.
     """
     before, after = before_and_after
     since = timezone.now() - timedelta(days=RECENT_DAYS)
@@ -75,7 +75,7 @@ def _recently_exposed(
     is_sample = MOST_USERS_EXAMINED <= examined < users
     return {
         **body,
-        # The counts kept by the hour count a user once for each variant; those examined are told apart.
+        # The hourly counts count a user once for each variant. The examined users are counted once.
         "users": users if is_sample else examined,
         "examined": examined,
         "known": known,
@@ -87,9 +87,9 @@ def _recently_exposed(
 
 
 def attributes_asked(compiled: CompiledEnvironment, key: str) -> set[str]:
-    """Name the attributes that may decide what the flag gives, its prerequisites' and segments' too; not the user's id.
+    """Name the attributes that may decide the flag, its prerequisites and its segments, except the user's id.
 
-    What the flag itself buckets by is not among them: exposures know the unit.
+    The attribute that the flag buckets by is not among them, because an exposure has the unit.
     """
     found: set[str] = set()
     flags, segments = [key], list[str]()
@@ -120,7 +120,7 @@ def _context_of(compiled: CompiledEnvironment, key: str) -> Callable[[str, Mappi
 
 
 def _experiments(environment: Environment, key: str) -> list[dict[str, Any]]:
-    """Running experiments that the change touches: on the flag itself, or on one that has it as a prerequisite."""
+    """The running experiments that the change touches: on the flag, or on a flag that has it as a prerequisite."""
     rows = FlagConfig.objects.filter(environment=environment, experiment__isnull=False, flag__is_archived=False)
     found = []
     for row in rows.select_related("flag").order_by("flag__key"):

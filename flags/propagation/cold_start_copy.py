@@ -1,7 +1,7 @@
 """A copy of every environment and credential in Redis, for processes that start while PostgreSQL is away.
 
-Publishing a step also puts it into the copy, in the same script; the sweep writes a copy that is missing or behind.
-Kills are noted apart from it, so that a cold start obeys them even where the copy is not up to date.
+The script that publishes a step also puts it into the copy. The sweep writes a copy that is missing or behind. Kills
+are noted separately, so that a cold start obeys them even if the copy is behind.
 """
 
 import re
@@ -36,7 +36,7 @@ _KILL_NOTE = re.compile(rb"(\d+) (.*)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class ColdStartCopy:
-    """What Redis could tell: documents by environment, and how many seconds ago the database last confirmed them."""
+    """What Redis has: documents by environment, and how many seconds ago the database last confirmed them."""
 
     documents: dict[int, dict[str, Any]]
     age_seconds: float
@@ -44,7 +44,7 @@ class ColdStartCopy:
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """What Redis has that a process has not: steps that follow on its version, else whole documents; and kills."""
+    """What a process lacks and Redis has: the steps after its version, or else whole documents, and kills."""
 
     steps: dict[int, list[Step]]
     documents: dict[int, dict[str, Any]]
@@ -52,7 +52,7 @@ class Missed:
 
 
 def keep_up(environments: Mapping[int, CompiledEnvironment]) -> None:
-    """Write the copies that are missing or behind; one process does it at a time. Raises RedisError."""
+    """Write the copies that are missing or behind. Only one process does it at a time. Raises RedisError."""
     redis = client()
     pipeline = redis.pipeline(transaction=False)
     for environment_id in environments:
@@ -69,7 +69,7 @@ def keep_up(environments: Mapping[int, CompiledEnvironment]) -> None:
 
 
 def _write(environment_id: int, environment: CompiledEnvironment) -> None:
-    """Write beside and rename: a reader sees one copy or the other, never half of one."""
+    """Write the new copy under another key and rename it, so that a reader never sees half of it."""
     fields: dict[Any, Any] = {"@version": environment.version, "@environment": orjson.dumps(environment.header)}
     fields |= {f"flag:{key}": flag.text for key, flag in environment.flags.items()}
     fields |= {f"segment:{key}": segment.text for key, segment in environment.segments.items()}
@@ -82,7 +82,7 @@ def _write(environment_id: int, environment: CompiledEnvironment) -> None:
 
 
 def load() -> ColdStartCopy:
-    """Everything Redis has; the keyring is put in place. Raises RedisError, or ValueError where it is damaged."""
+    """Read everything from Redis and restore the keyring. Raises RedisError, or ValueError for damaged data."""
     published = {name.decode(): value for name, value in read_hash(PUBLISHED).items()}
     confirmed = float(published.pop(CONFIRMED_FIELD, 0))
     kills = read_hash(KILLS)
@@ -100,10 +100,10 @@ def load() -> ColdStartCopy:
 
 
 def newer_than(versions: Mapping[int, int]) -> Missed:
-    """What was published that a process at these versions has not heard. Raises RedisError.
+    """What was published after these versions. Raises RedisError.
 
-    For a process that cannot ask PostgreSQL, and was not listening when these were published. Step by step where that
-    can be had, so that its stream clients are still told each change.
+    It serves a process that cannot ask PostgreSQL and was not listening at that time. Where Redis still has the single
+    steps they are returned, so that the stream clients of the process hear each change.
     """
     published, kills = read_hash(PUBLISHED), read_hash(KILLS)
     missed = Missed({}, {}, [])
@@ -133,7 +133,7 @@ def recent_steps(environment_id: int) -> list[Step]:
 
 
 def steps_since(environment_id: int, version: int) -> list[Step] | None:
-    """The published steps after `version`, without a gap; None where Redis does not go back so far."""
+    """The published steps after `version`, without a gap; None where Redis no longer has them all."""
     steps = [step for step in recent_steps(environment_id) if step.version > version]
     return steps if steps and steps[0].version == version + 1 else None
 

@@ -1,4 +1,4 @@
-"""The kill status: which connected services have applied a kill, how long each took, who is late, who was not heard."""
+"""The kill status: which connected services have applied a kill, how long each took, which are late or silent."""
 
 import math
 import time
@@ -14,7 +14,7 @@ from flags.propagation.acknowledgements import applied_key, services_key
 from flags.propagation.publishing import client, read_hash
 
 LATE_AFTER_MS = 2_000
-# Clients on a stream are seen with each keep-alive (15 s), our own processes with a poll at least every 30 s.
+# A client on a stream is seen with each keep-alive (15 s), a process of ours with each poll (at least every 30 s).
 GONE_AFTER_MS = 60_000
 FORGOTTEN_AFTER_MS = 86_400_000
 
@@ -23,7 +23,7 @@ APPLIED, LATE, WAITING, NOT_HEARD = "applied", "late", "waiting", "not_heard"
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One connected service. `took_ms` is None where it has not applied the kill, or connected only after it."""
+    """One connected service. `took_ms` is None if it has not applied the kill, or connected after the kill."""
 
     instance: str
     sdk: str
@@ -35,7 +35,7 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class KillStatus:
-    """A kill (or its release) and how far it has come. `is_complete`: every connected service has applied it."""
+    """A kill or its release, and who has applied it. It `is_complete` once every connected service has."""
 
     flag_key: str
     kill_switch_variant: str | None
@@ -55,7 +55,7 @@ class KillStatus:
 
 
 def kill_status(config: FlagConfig) -> KillStatus:
-    """How far the flag's last kill or release has come; `is_available` is False while Redis cannot tell."""
+    """Who has applied the flag's last kill or release. `is_available` is False while Redis is away."""
     change = _last_kill(config)
     is_available = True
     services: list[Service] = []
@@ -85,7 +85,7 @@ def kill_status(config: FlagConfig) -> KillStatus:
 
 
 def percentile(ascending: list[int], percent: int) -> int | None:
-    """Nearest rank: the smallest value that at least `percent` of them do not exceed."""
+    """The percentile by nearest rank: the smallest value that at least `percent` of the values do not exceed."""
     return ascending[math.ceil(len(ascending) * percent / 100) - 1] if ascending else None
 
 

@@ -1,4 +1,4 @@
-"""The thread that hears steps on Redis pub/sub and applies them as they come. It never asks PostgreSQL anything."""
+"""The thread that receives steps on Redis pub/sub and applies them at once. It never asks PostgreSQL."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _SILENCE_SECONDS = 5.0
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.1, 5.0
 
 
-class Hearer(Protocol):
-    """What the listener tells: the process's runtime."""
+class StepReceiver(Protocol):
+    """What the listener hands steps to: the process's runtime."""
 
     is_redis_there: bool
 
@@ -39,9 +39,9 @@ class Hearer(Protocol):
 
 
 class Listener:
-    """One subscription for the whole process."""
+    """Holds the process's one subscription."""
 
-    def __init__(self, runtime: Hearer) -> None:
+    def __init__(self, runtime: StepReceiver) -> None:
         self._runtime = runtime
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -68,20 +68,20 @@ class Listener:
                 if self._runtime.is_redis_there:
                     log.warning("listener_lost_redis", error=type(error).__name__)
                 self._runtime.is_redis_there = False
-                # What is published while nobody listens is in the version log.
+                # Steps that are published meanwhile are in the version log.
                 self._runtime.check_staleness()
-                # Full jitter, so that the processes of a fleet do not all come back in the same instant.
+                # The wait is random, so that the processes of a fleet do not all reconnect in the same instant.
                 self._stop.wait(random.uniform(0, wait))  # noqa: S311 - jitter, not a secret
                 wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
 
     def _hear(self, subscription: Any) -> float:
-        """Listen until told to stop; returns how long to wait before the next try. Raises RedisError."""
+        """Listen until `stop` is called. Return how long to wait before the next try. Raises RedisError."""
         heard_at = time.monotonic()
         while not self._stop.is_set():
             message = subscription.get_message(timeout=_TICK_SECONDS)
             self._runtime.check_staleness()
             if message is None:
-                # A peer that vanished without a word would otherwise leave us listening to nobody for ever.
+                # Without this check a lost connection that was never closed would go unnoticed.
                 if time.monotonic() - heard_at > _SILENCE_SECONDS:
                     raise RedisTimeoutError("Redis has not answered a PING on the subscription.")
                 subscription.ping()
@@ -100,7 +100,7 @@ class Listener:
             if message["kind"] == KEYRING_CHANGED or not self._runtime.apply(Step.of_message(message)):
                 self._runtime.ask_now()
         except Exception:
-            # Somebody else's message on our channel must not end the thread that hears kill switches.
+            # A foreign message on the channel must not end the thread that receives kill switches.
             log.exception("message_not_understood")
 
     def _redis(self) -> Redis:

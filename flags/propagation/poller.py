@@ -1,4 +1,4 @@
-"""The thread behind the listener: every few seconds, or when woken, it asks PostgreSQL and mends what is amiss."""
+"""The thread that asks PostgreSQL every few seconds, or when woken, and repairs what the listener missed."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from flags.propagation.acknowledgements import ACKNOWLEDGEMENTS
 
 log = structlog.get_logger(__name__)
 
-# Never longer than the setting says, and spread so that the processes of a fleet do not ask in step.
+# A wait is never longer than the setting, and random, so that the processes of a fleet do not all ask at once.
 _SPREAD = (0.7, 1.0)
 _STARTING_SECONDS = 1.0
 _SIGN_OF_LIFE_SECONDS = 25.0
 OWN_SDK = "flagship"
 
 
-class Polled(Protocol):
+class PolledRuntime(Protocol):
     """What the poller keeps current: the process's runtime."""
 
     is_database_there: bool
@@ -47,14 +47,14 @@ class Polled(Protocol):
 
 
 class Poller:
-    """Asks, and publishes or copies what a writer that crashed or a Redis that was away has left undone."""
+    """Refreshes the runtime, and publishes or copies what a crash or an absent Redis left undone."""
 
-    def __init__(self, runtime: Polled) -> None:
+    def __init__(self, runtime: PolledRuntime) -> None:
         self._runtime = runtime
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
-        # By environment: the version last told to the kill status, and when.
+        # By environment: the version that was last reported for the kill status, and when.
         self._told: dict[int, tuple[int, float]] = {}
 
     def start(self) -> None:
@@ -76,14 +76,14 @@ class Poller:
         while not self._stop.is_set():
             seconds = settings.POLL_SECONDS if self._runtime.is_ready else min(settings.POLL_SECONDS, _STARTING_SECONDS)
             self._wake.wait(seconds * random.uniform(*_SPREAD))  # noqa: S311 - jitter, not a secret
-            # Cleared before asking: what wakes us from here on is asked about again.
+            # It is cleared before asking, so that a wake-up during the query leads to another query.
             self._wake.clear()
             if not self._stop.is_set():
                 self.poll()
         connections.close_all()
 
     def poll(self) -> None:
-        """Once, whatever is away: each failure is logged when it begins."""
+        """Refresh once. A failure is logged when it begins, and never raised."""
         try:
             self._runtime.refresh()
             self._mend()
@@ -93,7 +93,7 @@ class Poller:
             self._runtime.is_database_there = False
             self._catch_up_from_copy()
         except Exception:
-            # The next round may do better; without this thread nothing would ever be mended.
+            # This thread must go on: nothing else repairs what was missed.
             log.exception("poll_failed")
         finally:
             EVALUATIONS.harvest()
@@ -105,11 +105,11 @@ class Poller:
         except RedisError as error:
             log.debug("catch_up_lost_redis", error=type(error).__name__)
         except Exception:
-            # What is damaged there may be mended by the time PostgreSQL is back; until then this thread has to live.
+            # The data in Redis may be damaged. This thread must go on until PostgreSQL is back.
             log.exception("catch_up_failed")
 
     def _report(self) -> None:
-        """Tell the kill status what this process has applied: when that changes, and now and then as a sign of life."""
+        """Report which versions this process has applied: after a change, and regularly as a sign of life."""
         now = time.monotonic()
         for environment_id, environment in self._runtime.environments.items():
             version, told_at = self._told.get(environment_id, (-1, 0.0))
@@ -125,5 +125,5 @@ class Poller:
             self._report()
             cold_start_copy.keep_up(environments)
         except RedisError as error:
-            # The listener says when Redis goes; here it only means that there is nothing to mend.
+            # The listener logs the loss of Redis. Here it only means that nothing can be repaired.
             log.debug("mending_lost_redis", error=type(error).__name__)

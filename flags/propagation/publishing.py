@@ -1,8 +1,8 @@
-"""What travels on Redis pub/sub: each step of the version log with its document inline, in the order of the log.
+"""Publishing the steps of the version log on Redis pub/sub, each with its document, in the order of the log.
 
-A script in Redis holds a watermark for each environment: a step goes out once, and only after the one before it,
-whoever publishes it. So two writers that commit one after the other and publish the other way round are still heard in
-order, and what a crashed writer left unpublished goes out with the next step, or with the sweep.
+A script in Redis keeps a watermark for each environment: a step is published once, and only after the step before it.
+So two writers that publish in the wrong order are still heard in the order of their commits. What a crashed writer left
+unpublished is published with the next step, or by the sweep.
 """
 
 import time
@@ -28,13 +28,13 @@ log = structlog.get_logger(__name__)
 CHANNEL = f"{settings.REDIS_PREFIX}:changes"
 PUBLISHED = f"{settings.REDIS_PREFIX}:published"
 KILLS = f"{settings.REDIS_PREFIX}:kills"
-# The one message on the channel that is no step of a version log: a credential or a signing key has changed.
+# The only message on the channel that is not a step: a credential or a signing key has changed.
 KEYRING_CHANGED = "keyring"
 CONFIRMED_FIELD = "@confirmed"
-# Past this many, hearing them one by one is slower than fetching what is missing at once.
+# With more steps than this, a process is faster when it fetches all of them from PostgreSQL.
 MOST_STEPS_PUBLISHED_AT_ONCE = 500
 _STEPS_SENT_AT_ONCE = 100
-# What Redis keeps of an environment's latest steps, beside STREAM_CATCH_UP_STEPS.
+# Redis keeps STREAM_CATCH_UP_STEPS of an environment's latest steps, within this size.
 MOST_BYTES_OF_RECENT_STEPS = 4 * 1024 * 1024
 
 
@@ -44,12 +44,12 @@ def cold_start_copy_key(environment_id: int) -> str:
 
 
 def recent_steps_key(environment_id: int) -> str:
-    """A list: the environment's latest steps without a gap, each as `version running-size message`."""
+    """The list of the environment's latest steps without a gap, each as `version running-size message`."""
     return f"{settings.REDIS_PREFIX}:steps:{environment_id}"
 
 
 def kill_versions_key(environment_id: int) -> str:
-    """A sorted set: the versions of the environment's latest kills and releases, for crediting who has applied them."""
+    """The sorted set of the versions of the environment's latest kills and releases."""
     return f"{settings.REDIS_PREFIX}:kill-versions:{environment_id}"
 
 
@@ -96,13 +96,13 @@ return version
 
 
 def client() -> Redis:
-    """A client that gives up early: the writer's change is committed, and the poll brings what is not published."""
+    """A client with short timeouts: the change is committed, and polling brings what is not published."""
     return _client(settings.REDIS_URL)
 
 
 def read_hash(key: str) -> dict[bytes, bytes]:
-    """The whole of a hash; raises RedisError."""
-    # The library types a reply by what a client may have been told to decode; this one decodes nothing.
+    """Return a whole hash. Raises RedisError."""
+    # The library's types allow for decoding clients. This client decodes nothing.
     return cast("dict[bytes, bytes]", client().hgetall(key))
 
 
@@ -118,9 +118,9 @@ def _script(url: str) -> Script:
 
 
 def publish_changes(changes: Iterable[Change]) -> None:
-    """Publish committed changes, consecutive steps of one environment, after whatever was committed before them.
+    """Publish committed changes, which are consecutive steps of one environment, and unpublished steps before them.
 
-    Never raises for a server that is away.
+    It does not raise when a server is away.
     """
     for steps in _batches(steps_of(changes)):
         try:
@@ -128,13 +128,13 @@ def publish_changes(changes: Iterable[Change]) -> None:
             if last < steps[-1].version:
                 _publish_since(steps[-1].environment_id, last, upto=steps[-1].version, fallback=steps)
         except RedisError as error:
-            # The next batch would meet the same server; the sweep brings all of it.
+            # The next batch would fail too. The sweep publishes all of it later.
             log.warning("publish_failed", kind=steps[-1].kind, version=steps[0].version, error=type(error).__name__)
             return
 
 
 def publish_keyring() -> None:
-    """Some credential or signing key changed: look again."""
+    """Tell every process that a credential or a signing key has changed."""
     try:
         client().publish(CHANNEL, orjson.dumps({"kind": KEYRING_CHANGED}))
     except RedisError as error:
@@ -142,9 +142,9 @@ def publish_keyring() -> None:
 
 
 def sweep(versions: Mapping[int, int]) -> None:
-    """Publish what was committed and never published, by `{environment id: version}` as the database has it now.
+    """Publish steps that were committed and not published. `versions` are the database's, by environment id.
 
-    Any process may call it at any time: the watermark sees to it that each step goes out once.
+    Any process may call this at any time: because of the watermark each step is published once.
     """
     published = {name.decode(): value for name, value in read_hash(PUBLISHED).items()}
     for environment_id, version in versions.items():
@@ -161,9 +161,9 @@ def sweep(versions: Mapping[int, int]) -> None:
 
 
 def _database_is_behind(environment_id: int, published: int) -> bool:
-    """Whether what was published is not in the database: it was restored from a backup.
+    """Whether published steps are missing from the database, because it was restored from a backup.
 
-    Asked after the watermark was read, so that a change committed and published meanwhile does not look like that.
+    This is asked after the watermark was read. So a change that was published meanwhile is not mistaken for that.
     """
     row = Environment.objects.filter(pk=environment_id).values_list("config_version", flat=True).first()
     return row is not None and row < published
@@ -183,12 +183,12 @@ def _publish_since(environment_id: int, last: int, *, upto: int, fallback: Seque
     except DatabaseError:
         if not fallback:
             raise
-        # Out of order is better than not at all: a kill is obeyed on hearing, for the rest the hearers see the gap.
+        # Publish without the missing steps: a kill is obeyed at once, and for other steps the processes notice the gap.
         for step in fallback:
             client().publish(CHANNEL, step.message())
         return
     if upto - last > MOST_STEPS_PUBLISHED_AT_ONCE:
-        # Hearers notice the gap and fetch the rest from the log.
+        # The processes notice the gap and fetch the rest from the version log.
         client().hset(PUBLISHED, str(environment_id), missing[0].version - 1)
     for steps in _batches(missing):
         _publish(steps)
@@ -205,7 +205,7 @@ def _batches(steps: Sequence[Step]) -> Iterator[Sequence[Step]]:
 
 
 def _publish(steps: Sequence[Step]) -> int:
-    """Send the steps in one round trip; return the version published last, which each step before it had to await."""
+    """Send the steps in one round trip and return the version that was published last."""
     pipeline = client().pipeline(transaction=False)
     for step in steps:
         _script(settings.REDIS_URL)(

@@ -1,4 +1,4 @@
-"""Whether this process can answer evaluations, told from memory: asking never waits for a server that is away."""
+"""Whether this process can answer evaluations. The answer comes from memory and never waits for a server."""
 
 from typing import Any
 
@@ -8,9 +8,9 @@ from flags.propagation.runtime import RUNTIME
 
 
 def report() -> tuple[int, dict[str, Any]]:
-    """Status and body of `/readyz`: 200 once the configuration was had, whichever dependency is away by now.
+    """Status and body of `/readyz`: 200 once the configuration was loaded, even if a dependency is away now.
 
-    What is said of the dependencies is at most one poll old.
+    The state of the dependencies is at most one poll old.
     """
     age = RUNTIME.age_seconds
     return (200 if RUNTIME.is_ready else 503), {

@@ -1,8 +1,8 @@
-"""What this process evaluates from: each environment compiled, immutable and swapped whole, kept current from outside.
+"""The compiled environments that this process evaluates from. Each is immutable and is replaced as a whole.
 
-Two threads keep it so. The listener hears steps on Redis pub/sub and applies them; it asks nobody, so that nothing
-holds up a kill switch. The poller asks PostgreSQL for all versions every few seconds, or at once when the listener has
-missed something, and fetches what is not here. Evaluation only reads a dict.
+Two threads keep them current. The listener applies the steps that it receives on Redis pub/sub. It asks no server, so
+nothing delays a kill switch. The poller asks PostgreSQL for all versions every few seconds, or at once when the
+listener has missed a step, and fetches what is missing. An evaluation only reads a dict.
 """
 
 import os
@@ -35,13 +35,13 @@ __all__ = ["RUNTIME", "Observer", "Runtime", "load_document", "load_environment"
 
 log = structlog.get_logger(__name__)
 
-# Called with an environment's id; the steps just applied, in order, or None when it was loaded afresh; and whether this
-# is a kill obeyed ahead of the steps before it, which will come again in its turn.
+# An observer gets the environment's id, the steps that were applied in order (None after a fresh load), and whether
+# this is a kill that was obeyed before earlier steps arrived. Such a kill comes again in its turn.
 Observer = Callable[[int, Sequence[Step] | None, bool], None]
 
 
 class Runtime:
-    """The compiled environments of one process. Public state: `environments`, read without a lock."""
+    """The compiled environments of one process. `environments` is public and is read without a lock."""
 
     def __init__(self) -> None:
         self.reset()
@@ -51,22 +51,20 @@ class Runtime:
         self.is_database_there = self.is_redis_there = False
         self._confirmed_at: float | None = None
         self._observers: tuple[Observer, ...] = ()
-        # By environment and flag: kills that were heard ahead of the steps before them.
+        # By environment and flag: kills that arrived before earlier steps.
         self._kills_ahead: dict[tuple[int, str], Step] = {}
         self._inherited: list[object] = []
         self._pid = 0
         self._forget_threads()
 
     def _forget_threads(self) -> None:
-        """Locks and threads belong to one process: a fork must not inherit a lock that nobody will release."""
+        """Make locks and threads anew: a child process must not inherit a lock that nobody releases."""
         self._applying = threading.RLock()
         self._listener = Listener(self)
         self._poller = Poller(self)
 
-    # -- Life ----------------------------------------------------------------------------------------------------
-
     def start(self) -> None:
-        """Load everything and begin to listen; safe to call again, and again after a fork."""
+        """Load everything and begin to listen. A second call does nothing, except in a child process."""
         if self._pid == os.getpid():
             return
         self._pid = os.getpid()
@@ -85,12 +83,12 @@ class Runtime:
         self._poller.start()
 
     def after_fork(self) -> None:
-        """In the child: keep the parent's configuration, none of its locks or sockets, and hear for oneself."""
+        """In a child process: keep the configuration, and make locks, connections and threads anew."""
         if not self._pid:
             return
         self._pid = os.getpid()
         for connection in connections.all(initialized_only=True):
-            # The socket is the parent's: neither used here nor closed, so it is only kept from being collected.
+            # The socket belongs to the parent. It is kept here so that it is neither used nor closed.
             self._inherited.append(connection.connection)
             connection.connection = None
         self._forget_threads()
@@ -105,21 +103,21 @@ class Runtime:
 
     @property
     def instance(self) -> str:
-        """What the kill status calls this process."""
+        """The name of this process in the kill status."""
         return f"{settings.PROCESS_NAME}@{socket.gethostname()}:{self._pid}"
 
     @property
     def is_ready(self) -> bool:
-        """Whether the configuration was ever had."""
+        """Whether the configuration was loaded at least once."""
         return self._confirmed_at is not None
 
     @property
     def age_seconds(self) -> float:
-        """Seconds since the configuration was last known to be current; infinite before the first time."""
+        """Seconds since the configuration was last known to be current, or infinity before it was loaded."""
         return float("inf") if self._confirmed_at is None else time.monotonic() - self._confirmed_at
 
     def observe(self, observer: Observer) -> None:
-        """Have `observer` called, from whichever thread applies, for every change from now on."""
+        """Call `observer` for every change from now on, from the thread that applies the change."""
         with self._applying:
             self._observers = (*self._observers, observer)
 
@@ -127,10 +125,8 @@ class Runtime:
         with self._applying:
             self._observers = tuple(known for known in self._observers if known != observer)
 
-    # -- Applying ------------------------------------------------------------------------------------------------
-
     def apply(self, step: Step) -> bool:
-        """Apply one step that was heard; False when steps before it are missing (a kill is obeyed all the same)."""
+        """Apply one step. Return False when steps before it are missing; a kill is obeyed even then."""
         with self._applying:
             current = self.environments.get(step.environment_id)
             if current is None:
@@ -149,14 +145,14 @@ class Runtime:
             return False
 
     def _report(self, step: Step) -> None:
-        """Tell the kill status when this process obeyed; the poller carries the message, so that nothing waits here."""
+        """Report that this process obeyed a kill. The poller sends the report, so that nothing waits here."""
         ACKNOWLEDGEMENTS.add(step.environment_id, self.instance, OWN_SDK, step.version)
         self.ask_now()
 
     def refresh(self) -> None:
-        """Ask for every environment's version and the keyring's, and fetch what differs. Raises DatabaseError.
+        """Ask for the version of every environment and of the keyring, and fetch what differs. Raises DatabaseError.
 
-        Nothing is asked while the lock is held: what is heard meanwhile is applied at once.
+        No query runs while the lock is held, so steps that arrive meanwhile are applied at once.
         """
         asked_at = time.monotonic()
         known = self.environments
@@ -169,7 +165,7 @@ class Runtime:
             if current is None or current.version < version:
                 self._fetch(environment_id, current)
             elif environment_id in known and known[environment_id].version > version:
-                # What was here before we asked is not in the database: it was restored from a backup.
+                # The version here is not in the database: the database was restored from a backup.
                 self._go_back(environment_id)
         with self._applying:
             gone = known.keys() - versions.environments.keys()
@@ -189,7 +185,7 @@ class Runtime:
             self._take(environment_id, loaded)
 
     def _follow(self, environment_id: int, steps: Sequence[Step]) -> None:
-        """Apply what is new of steps that were fetched; nothing where they no longer follow on what is here."""
+        """Apply the new ones of these steps, unless a step between the current version and them is missing."""
         with self._applying:
             here = self.environments.get(environment_id)
             fresh = [step for step in steps if here is not None and step.version > here.version]
@@ -217,7 +213,7 @@ class Runtime:
                 self._announce(environment_id, None)
 
     def _advance(self, current: CompiledEnvironment, steps: Sequence[Step]) -> None:
-        """Recompile what the steps touch, once each, and share the rest; they follow on `current` without a gap."""
+        """Compile what the steps change, once each, and share the rest. The steps follow on `current` without a gap."""
         if not steps:
             return
         environment_id, version = steps[-1].environment_id, steps[-1].version
@@ -229,7 +225,7 @@ class Runtime:
         self._announce(environment_id, steps)
 
     def _flags_killed_ahead(self, environment_id: int, version: int) -> dict[str, Any]:
-        """Documents of the kills that `version` does not include yet; those that it includes are forgotten."""
+        """The documents of kills that `version` does not include yet. Kills that it includes are forgotten."""
         found = {}
         for (owner, key), kill in list(self._kills_ahead.items()):
             if owner == environment_id and kill.version <= version:
@@ -239,7 +235,7 @@ class Runtime:
         return found
 
     def _obey_ahead(self, current: CompiledEnvironment, step: Step) -> None:
-        """Put the kill's document over what is here, and keep it there until the version log has come that far."""
+        """Obey a kill at once, and keep its document until the steps before it have arrived."""
         noted = self._kills_ahead.get((step.environment_id, step.key))
         if noted is None or noted.version < step.version:
             self._kills_ahead[step.environment_id, step.key] = step
@@ -247,7 +243,7 @@ class Runtime:
             self._announce(step.environment_id, [step], is_ahead=True)
 
     def kills_ahead(self, environment_id: int) -> list[Step]:
-        """Kills that are obeyed here before the steps below them have come; read without the lock."""
+        """Kills that are obeyed although earlier steps have not arrived. They are read without the lock."""
         return [kill for (owner, _), kill in list(self._kills_ahead.items()) if owner == environment_id]
 
     def _swap(self, environment_id: int, environment: CompiledEnvironment) -> None:
@@ -258,10 +254,8 @@ class Runtime:
             observer(environment_id, steps, is_ahead)
 
     def ask_now(self) -> None:
-        """Have the poller ask the database without waiting for its next round."""
+        """Let the poller ask the database now."""
         self._poller.wake()
-
-    # -- When something is away ------------------------------------------------------------------------------------
 
     def check_staleness(self) -> None:
         if self.age_seconds > settings.STALE_AFTER_SECONDS:
@@ -274,9 +268,9 @@ class Runtime:
             self.environments = {pk: env.with_staleness(is_stale) for pk, env in self.environments.items()}
 
     def catch_up_from_copy(self) -> None:
-        """While PostgreSQL is away: take from Redis what was published when this process was not listening.
+        """Take from Redis, while PostgreSQL is away, what was published when this process was not listening.
 
-        Raises RedisError. It confirms nothing: whether there is anything newer, only the database knows.
+        Raises RedisError. This does not confirm the configuration: only the database knows the newest version.
         """
         versions = {pk: environment.version for pk, environment in self.environments.items()}
         missed = cold_start_copy.newer_than(versions)

@@ -1,7 +1,7 @@
 """The HMAC-SHA256 signature of an environment's snapshots, with two secrets valid at once while they are rotated.
 
-A secret is derived from SECRET_KEY, the environment and a generation number, so that a copy of the database forges
-nothing; a new generation says nothing about the ones before it.
+A secret is derived from SECRET_KEY, the environment and a generation number. So a copy of the database is not enough to
+forge a signature, and a secret reveals nothing about the secrets before it.
 """
 
 import base64
@@ -17,13 +17,13 @@ from tenancy.process_memory import on_reset
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """One generation's secret, as the verifying side is given it."""
+    """The secret of one generation, as the verifying side has it."""
 
     generation: int
     secret: str
 
     def sign(self, body: bytes) -> str:
-        """The value of `X-Signature` for these bytes; the HMAC's key is the secret's text."""
+        """The value of `X-Signature` for these bytes. The key of the HMAC is the text of the secret."""
         return "sha256=" + hmac.new(self.secret.encode(), body, hashlib.sha256).hexdigest()
 
 
@@ -34,7 +34,7 @@ def signing_key(environment_id: int, generation: int) -> SigningKey:
 
 
 class SigningRing:
-    """Which generations are valid, in memory: an immutable dict, swapped whole by `refresh`."""
+    """The valid generations in memory: an immutable dict that `refresh` replaces as a whole."""
 
     def __init__(self) -> None:
         self.reset()
@@ -43,7 +43,7 @@ class SigningRing:
         self._generations: dict[int, tuple[int, ...]] = {}
 
     def keys(self, environment_id: int) -> tuple[SigningKey, ...]:
-        """The valid keys, the one to use first; the one before it as well while it is still honoured."""
+        """The valid keys: first the one in use, then the previous one while it is still valid."""
         generations = self._generations.get(environment_id, (1,))
         return tuple(signing_key(environment_id, generation) for generation in generations)
 
@@ -52,7 +52,7 @@ class SigningRing:
         self.restore({row.environment_id: row.generations for row in SnapshotSigning.objects.all()})
 
     def dump(self) -> dict[str, list[int]]:
-        """As JSON may hold it; there is no secret in it."""
+        """The generations as JSON holds them. They contain no secret."""
         return {str(pk): list(generations) for pk, generations in self._generations.items()}
 
     def restore(self, generations: dict[int, tuple[int, ...]]) -> None:

@@ -18,7 +18,7 @@ from tenancy.models import Environment
 
 @transaction.atomic
 def archive_flag(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> FlagConfig:
-    """Stop serving the flag in every environment; it keeps its key, history and events. Again: nothing happens."""
+    """Stop serving the flag in every environment. It keeps its key, its history and its events."""
     environments = version_log.lock_project(environment.project)
     config = get_config(environments[environment.pk], key)
     flag = config.flag
@@ -69,7 +69,7 @@ def _refuse_in_use(flag: Flag) -> None:
 
 @transaction.atomic
 def restore_flag(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> FlagConfig:
-    """Serve an archived flag again, as it was configured. On an active one: nothing happens."""
+    """Serve an archived flag again, as it was configured."""
     environments = version_log.lock_project(environment.project)
     config = get_config(environments[environment.pk], key)
     flag = config.flag
@@ -98,7 +98,7 @@ def restore_flag(*, actor: Actor, environment: Environment, key: str, reason: st
 def purge_flags(*, actor: Actor, archived_before: datetime) -> tuple[list[str], list[str]]:
     """Delete flags archived before that moment, each in a transaction of its own.
 
-    Returns (purged, kept): those that something still stands on, such as an experiment's results, are kept.
+    Returns the keys (purged, kept). A flag is kept while something refers to it, such as an experiment's results.
     """
     purged: list[str] = []
     kept: list[str] = []
@@ -117,7 +117,7 @@ def purge_flags(*, actor: Actor, archived_before: datetime) -> tuple[list[str], 
 def _purge(actor: Actor, pk: int, archived_before: datetime) -> bool:
     flag = Flag.objects.select_related("project__organization").get(pk=pk)
     version_log.lock_project(flag.project)
-    # It may have been restored since it was listed.
+    # It may have been restored since the list was read.
     locked = Flag.objects.filter(pk=pk, is_archived=True, archived_at__lt=archived_before).first()
     if locked is None:
         return False

@@ -21,10 +21,10 @@ from tenancy.models import Environment
 
 @transaction.atomic
 def copy_flag(*, actor: Actor, source: Environment, target: Environment, key: str, reason: str = "") -> FlagConfig:
-    """Do in `target` what the flag does in `source`, another environment of the project, to the byte.
+    """Copy the flag's configuration from `source` to `target`, another environment of the project, with its ranges.
 
-    The kill switch and the experiment of each stay its own. Nothing to change: nothing happens. Raises NotFound,
-    Invalid, Conflict `rollout_conflict` or `flag_archived`.
+    Each keeps its own kill switch and experiment. Where nothing differs, nothing is written. Raises NotFound, Invalid,
+    Conflict `rollout_conflict` or `flag_archived`.
     """
     if source.project_id != target.project_id or source.pk == target.pk:
         raise Invalid([Problem("to", "other_project", "Copy to another environment of the same project.")])
@@ -56,7 +56,7 @@ def overwrite(
     reason: str,
     action: str,
 ) -> bool:
-    """Give the flag the document's configuration unless it has it already; return whether anything changed."""
+    """Give the flag the document's configuration. Return whether anything changed."""
     flag = existing.flag
     existing.environment = environments[existing.environment_id]
     before, there = flag_resource(existing), [flag_document(existing), flag_about(flag)]
@@ -81,7 +81,7 @@ def apply_elsewhere(draft: drafts.Draft, item: Mapping[str, Any], document: Mapp
 
 
 def with_ids(rules: list[Any], existing: FlagConfig | None) -> list[Any]:
-    """Name each rule by the id of the one it replaces, at its priority; else by its own, unless another flag has it."""
+    """Give each rule the id of the one with its priority here, else its own id, unless another flag has that id."""
     there = {rule.priority: str(rule.pk) for rule in existing.rules.all()} if existing is not None else {}
     own = {str(rule.get("id")) for rule in rules if isinstance(rule, dict) and _is_uuid(rule.get("id"))}
     taken = {str(pk) for pk in Rule.objects.filter(pk__in=own).exclude(config=existing).values_list("pk", flat=True)}

@@ -1,4 +1,4 @@
-"""From what was sent to what would be stored: a draft holds unsaved rows, checked whole before anything is written."""
+"""Drafts: a flag's unsaved rows, made from what was sent, and checked as a whole before anything is written."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -26,7 +26,7 @@ BOOLEAN_VARIANTS = [{"key": "control", "value": False}, {"key": "treatment", "va
 
 @dataclass(slots=True)
 class Draft:
-    """A flag, its configuration and its rules as they would be stored; the rules in the order they were sent."""
+    """A flag, its configuration and its rules as they would be stored. The rules are in the order they were sent."""
 
     flag: Flag
     config: FlagConfig
@@ -38,7 +38,7 @@ class Draft:
 
 
 def draft_of(environment: Environment, key: str, payload: Mapping[str, Any]) -> Draft:
-    """Return the flag as a PATCH with this payload would leave it, checked and not stored. Raises as `update_flag`."""
+    """Return the flag as a PATCH would leave it, checked and not stored. Raises what `update_flag` raises."""
     config = get_config(environment, key)
     refuse_archived(config.flag)
     draft = Draft(config.flag, config, list(config.rules.all()))
@@ -56,16 +56,16 @@ def refuse_archived(flag: Flag) -> None:
 
 
 def apply(draft: Draft, payload: Mapping[str, Any]) -> list[Problem]:
-    """Put the payload's fields onto the draft's unsaved rows; return what cannot even be understood.
+    """Put the payload's fields onto the draft's unsaved rows. Return the problems that prevent that.
 
-    A changed split moves the fewest buckets possible, from the ranges the draft had.
+    A changed split moves the fewest buckets from the ranges that the draft had.
     """
     flag, config = draft.flag, draft.config
     problems = unknown_fields(payload, (field.name for field in RESOURCE_FIELDS))
     for field in PLAIN_FIELDS:
         if field.name in payload:
             field.write(config, payload[field.name])
-    # Once each, in the order given.
+    # Each tag once, in the order given.
     flag.tags = list(dict.fromkeys(flag.tags))
     variants = [variant["key"] for variant in flag.variants]
     if "rollout" in payload:
@@ -90,7 +90,7 @@ def _rules(draft: Draft, sent: list[dict[str, Any]], variants: list[str]) -> tup
     is_new_flag = draft.flag._state.adding  # noqa: SLF001 - Django's documented state
     for index, item in enumerate(sent):
         rule = existing.get(UUID(str(item["id"]))) if item.get("id") and not is_new_flag else None
-        # A new flag's rules get ids of their own, so that what was read elsewhere can be created here.
+        # The rules of a new flag get new ids, so that a flag that was read elsewhere can be created here.
         if item.get("id") and rule is None and not is_new_flag:
             problems.append(
                 Problem(
@@ -122,12 +122,12 @@ def _rules(draft: Draft, sent: list[dict[str, Any]], variants: list[str]) -> tup
 
 
 def check(draft: Draft) -> list[Problem]:
-    """Return everything that stands against the draft, with each field's path as it was sent."""
+    """Return every problem of the draft, each with the path of the field as it was sent."""
     return check_alone(draft) or prerequisite_problems(draft.config)
 
 
 def check_alone(draft: Draft) -> list[Problem]:
-    """Return what the contract and the columns have against the draft; other flags are not looked at."""
+    """Return the problems that the draft has by itself, by the contract and by its columns."""
     try:
         decode_flag(draft.document)
     except DecodeError as error:
@@ -140,7 +140,7 @@ def check_alone(draft: Draft) -> list[Problem]:
 
 
 def _column_problems(row: Model, columns: Collection[str], prefix: str = "") -> list[Problem]:
-    """What the columns have against the row and the contract has not: lengths and ranges. JSON has neither."""
+    """Check the lengths and ranges of columns, which the contract does not limit. JSON columns have none."""
     fields = row._meta.fields  # noqa: SLF001 - Django's documented API
     others = [field.name for field in fields if field.name not in columns or isinstance(field, JSONField)]
     try:
@@ -165,12 +165,12 @@ def refuse_immutable(flag: Flag, payload: Mapping[str, Any]) -> None:
 
 
 def split_of(config: FlagConfig) -> tuple[Any, ...]:
-    """Return everything that decides which unit gets which variant of a split."""
+    """Return what decides which unit gets which variant of a split."""
     return (config.allocation, config.salt, config.bucket_by)
 
 
 def refuse_split_change(draft: Draft, before: tuple[Any, ...]) -> None:
-    """While an experiment uses the flag its split is locked: new weights would mix two assignments in one result."""
+    """Refuse a new split while an experiment uses the flag: it would mix two assignments in one result."""
     if draft.config.experiment and split_of(draft.config) != before:
         raise Conflict(
             "An experiment is running on this flag, so its split is locked. Complete the experiment, or restart it "
@@ -181,9 +181,9 @@ def refuse_split_change(draft: Draft, before: tuple[Any, ...]) -> None:
 
 
 def restore(draft: Draft, document: Mapping[str, Any]) -> None:
-    """Put a document of the version log onto the draft, to the byte: its ranges, salt and rule ids too.
+    """Put a document of the version log onto the draft, with its ranges, its salt and the ids of its rules.
 
-    The kill switch and the experiment stay as they are now; each has an act of its own.
+    The kill switch and the experiment stay as they are: other acts change those.
     """
     config = draft.config
     for field in RESTORED_FIELDS:

@@ -1,4 +1,4 @@
-"""Creating, changing, archiving and restoring flags."""
+"""Creating and changing flags, and configuring them in a new environment."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,10 +21,10 @@ from tenancy.refusals import refuse_if_any, refuse_stale
 
 @transaction.atomic
 def create_flag(*, actor: Actor, environment: Environment, payload: Mapping[str, Any]) -> tuple[FlagConfig, bool]:
-    """Create a flag in the environment's project, configured as sent here and switched off in the other environments.
+    """Create a flag in the environment's project. It is configured as sent here, and off in the other environments.
 
-    Returns the configuration and whether it is new: a key that exists with the same content is answered with what is
-    there. Raises Invalid, or Conflict `key_exists`.
+    Returns the configuration and whether it is new. A flag that exists with the same content is returned as it is.
+    Raises Invalid, or Conflict `key_exists`.
     """
     project = environment.project
     environments = version_log.lock_project(project)
@@ -39,7 +39,7 @@ def create_flag(*, actor: Actor, environment: Environment, payload: Mapping[str,
 def insert_draft(
     *, actor: Actor, draft: drafts.Draft, environments: Mapping[int, Environment], action: str = "flag.created"
 ) -> FlagConfig:
-    """Check a new flag, store it with a configuration in each of the project's (locked) environments, log and audit it.
+    """Check a new flag, store it with a configuration in each of the (locked) environments, log and audit it.
 
     Raises Invalid, or Conflict `key_exists`.
     """
@@ -97,7 +97,7 @@ def _name_default_variants(config: FlagConfig) -> None:
 
 
 def _same_or_conflict(existing: FlagConfig, draft: drafts.Draft, payload: Mapping[str, Any]) -> FlagConfig:
-    """The fields that were sent decide, each as it would be stored; a rule's id only where the caller sent one."""
+    """Return the flag that exists if the fields that were sent are the same there. Ids of rules are not compared."""
     if existing.flag.is_archived:
         raise Conflict(
             f"{existing.flag.key!r} is archived and keeps its key; restore it, or choose another key.",
@@ -135,10 +135,10 @@ def update_flag(
     is_partial: bool = True,
     reason: str = "",
 ) -> FlagConfig:
-    """Change a flag as one environment sees it. `version` is the one that was read; None skips the check.
+    """Change a flag as one environment sees it. `version` is the version that was read; None skips the check.
 
-    With `is_partial` what is not named stays as it is; else it returns to its default. What belongs to the project
-    (name, tags, variants …) changes in every environment. Raises Invalid, NotFound, Conflict `version_conflict` or
+    With `is_partial`, a field that was not sent keeps its value; otherwise it gets its default. Fields of the project
+    (name, tags, variants …) change in every environment. Raises Invalid, NotFound, Conflict `version_conflict` or
     `rollout_conflict`.
     """
     environments = version_log.lock_project(environment.project)
@@ -165,9 +165,9 @@ def commit_draft(
     reason: str,
     action: str = "flag.updated",
 ) -> FlagConfig:
-    """Check a changed flag, store it, log it and audit it; `environments` are the project's, locked.
+    """Check a changed flag, store it, log it and audit it. `environments` are those of the project, locked.
 
-    What belongs to the project goes into the other environments' logs as well. Raises Invalid.
+    A change of the project's fields goes into the logs of the other environments too. Raises Invalid.
     """
     flag, config = draft.flag, draft.config
     refuse_if_any(drafts.check(draft))
@@ -200,7 +200,7 @@ def commit_draft(
 
 
 def _check_elsewhere(flag: Flag, config: FlagConfig) -> None:
-    """Changed variants must still fit what the other environments do with them."""
+    """Check that the other environments still fit the changed variants."""
     problems: list[Problem] = []
     for other in flag.configs.exclude(pk=config.pk).select_related("environment").prefetch_related("rules"):
         other.flag = flag
@@ -215,9 +215,9 @@ def _check_elsewhere(flag: Flag, config: FlagConfig) -> None:
 def set_experiment(
     *, actor: Actor, environment: Environment, key: str, section: dict[str, Any] | None, salt: str | None = None
 ) -> FlagConfig:
-    """Put an experiment's part into the flag's document, or take it out, in the experiments app's transaction.
+    """Put an experiment's section into the flag's document, or remove it, in the experiments app's transaction.
 
-    The caller audits: what happened is an act on the experiment. `salt` reshuffles (a restarted experiment).
+    The caller audits, because this is an act on the experiment. A new `salt`, for a restart, assigns every unit anew.
     """
     locked = version_log.lock_environment(environment)
     config = get_config(locked, key)
@@ -238,7 +238,7 @@ def set_experiment(
 
 @transaction.atomic
 def configure_environment(*, actor: Actor, environment: Environment) -> None:
-    """Give every flag of the project a configuration, switched off, in a new environment."""
+    """Give every flag of the project a configuration in a new environment, where it is off."""
     locked = version_log.lock_environment(environment)
     for flag in Flag.objects.filter(project=environment.project):
         config = _new_config(flag, locked)
@@ -250,7 +250,7 @@ def configure_environment(*, actor: Actor, environment: Environment) -> None:
 
 
 def _save(draft: drafts.Draft) -> None:
-    """Store the draft; of the rules, only those that differ from what is there."""
+    """Store the draft. Of the rules, only those that differ are written."""
     config = draft.config
     config.version += 1
     config.save()

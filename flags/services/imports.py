@@ -27,7 +27,7 @@ _LAYER_FIELDS: tuple[str, ...] = ("key", "name", "holdoutPercent")
 
 @dataclass(slots=True)
 class Report:
-    """What an import did, or as a dry run would do; `skipped` names the fields that stood in the way."""
+    """What an import did, or would do in a dry run. `skipped` names the fields that prevented an import."""
 
     created: list[str] = field(default_factory=list)
     updated: list[str] = field(default_factory=list)
@@ -41,8 +41,8 @@ def import_environment(
 ) -> Report:
     """Import what `export_environment` gave: create what is missing, change what differs, delete nothing.
 
-    Each thing goes in whole or is skipped with its problems; the others go in all the same. Raises Invalid where the
-    document as a whole is none of ours.
+    Each flag, segment and layer is imported as a whole, or skipped with its problems. Raises Invalid if the document is
+    not an export of FlagShip.
     """
     lists = {name: _list_of(data, name) for name in ("segments", "layers", "flags")}
     report = Report()
@@ -92,7 +92,7 @@ def _shown(attr: str | None, code: str, detail: str) -> dict[str, Any]:
 
 
 def _in_order(items: list[Any]) -> list[Any]:
-    """Put each flag after its prerequisites, as far as there is such an order."""
+    """Put each flag after its prerequisites, unless they wait for each other."""
     waiting = {item["key"]: item for item in items if isinstance(item, dict) and isinstance(item.get("key"), str)}
     ordered = [item for item in items if not (isinstance(item, dict) and isinstance(item.get("key"), str))]
     while waiting:
@@ -171,7 +171,7 @@ def _put_flag(actor: Actor, environment: Environment, item: dict[str, Any]) -> s
 
 
 def _document_of(item: Mapping[str, Any], existing: FlagConfig | None) -> dict[str, Any]:
-    """Return the flag's document; rules keep their ids unless another flag has them."""
+    """Return the flag's document. Rules keep their ids unless another flag has them."""
     variants = item.get("variants")
     first = (
         variants[0].get("key") if isinstance(variants, list) and variants and isinstance(variants[0], dict) else None

@@ -1,4 +1,4 @@
-"""The kill switch: one variant for everybody, from the moment it is heard, until it is released."""
+"""The kill switch: everybody gets one variant, from the moment a process hears of it until it is released."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -23,9 +23,9 @@ from tenancy.models import Environment
 def kill_flag(
     *, actor: Actor, environment: Environment, key: str, variant: str | None = None, reason: str = ""
 ) -> FlagConfig:
-    """Force `variant` (the off variant when not named) on everybody in this environment, whatever else is configured.
+    """Give everybody in this environment `variant`, whatever else is configured; by default the off variant.
 
-    Killing to the same variant again changes nothing, so that a nervous second click is free.
+    A second kill to the same variant changes nothing.
     """
     locked = version_log.lock_environment(environment)
     config = get_config(locked, key)
@@ -45,9 +45,9 @@ def kill_flag(
 
 @transaction.atomic
 def release_flag(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> FlagConfig:
-    """Take the kill switch off: the flag does again what its configuration says. Not killed: nothing happens.
+    """Release the kill switch, so that the configuration decides again. A flag that is not killed stays as it is.
 
-    Raises Conflict `flag_archived` for a killed one that was archived: its document must not be heard again.
+    Raises Conflict `flag_archived` for a killed flag that was archived: a release would serve it again.
     """
     locked = version_log.lock_environment(environment)
     config = get_config(locked, key)
@@ -59,9 +59,9 @@ def release_flag(*, actor: Actor, environment: Environment, key: str, reason: st
 
 @transaction.atomic
 def kill_flags(*, actor: Actor, environment: Environment, keys: Iterable[str], reason: str = "") -> list[FlagConfig]:
-    """Kill these flags, each to its off variant, all in one transaction; the archived ones, served to nobody, stay out.
+    """Kill these flags, each to its off variant, in one transaction. Archived flags are left out.
 
-    Returns those that are killed now, the ones that were killed before included.
+    Returns those that are killed now, including those that were killed before.
     """
     locked = version_log.lock_environment(environment)
     found = list(configs(locked).filter(flag__key__in=set(keys), flag__is_archived=False))
@@ -71,9 +71,9 @@ def kill_flags(*, actor: Actor, environment: Environment, keys: Iterable[str], r
 
 @transaction.atomic
 def release_flags(*, actor: Actor, environment: Environment, keys: Iterable[str], reason: str = "") -> list[FlagConfig]:
-    """Release these flags, all in one transaction; the archived ones, served to nobody, stay out.
+    """Release these flags in one transaction. Archived flags are left out.
 
-    Returns them, the ones that were not killed included.
+    Returns them, including those that were not killed.
     """
     locked = version_log.lock_environment(environment)
     found = list(configs(locked).filter(flag__key__in=set(keys), flag__is_archived=False))
@@ -82,12 +82,12 @@ def release_flags(*, actor: Actor, environment: Environment, keys: Iterable[str]
 
 
 def kill_tag(*, actor: Actor, environment: Environment, tag: str, reason: str = "") -> list[FlagConfig]:
-    """Kill every active flag with the tag, as `kill_flags` does. Raises Invalid `unknown_tag` where there is none."""
+    """Kill every active flag with the tag, as `kill_flags` does. Raises Invalid `unknown_tag` if there is none."""
     return kill_flags(actor=actor, environment=environment, keys=_tagged(environment, tag), reason=reason)
 
 
 def release_tag(*, actor: Actor, environment: Environment, tag: str, reason: str = "") -> list[FlagConfig]:
-    """Release every active flag with the tag, whoever killed it. Raises Invalid `unknown_tag` where there is none."""
+    """Release every active flag with the tag, whoever killed it. Raises Invalid `unknown_tag` if there is none."""
     return release_flags(actor=actor, environment=environment, keys=_tagged(environment, tag), reason=reason)
 
 
@@ -100,7 +100,7 @@ def _tagged(environment: Environment, tag: str) -> list[str]:
 
 
 def _switch(actor: Actor, environment: Environment, wanted: list[tuple[FlagConfig, str]], reason: str) -> None:
-    """Force on each flag its variant, or release it where that is empty, at the cost of one; and log and audit it."""
+    """Kill each flag to its variant, or release it where that is empty; log and audit all of them at once."""
     now = timezone.now()
     acts, changes = [], []
     alike: defaultdict[str, list[int]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""Layers: mutually exclusive experiments, each with bucket ranges that no other has."""
+"""Layers of mutually exclusive experiments, each with bucket ranges that no other experiment has."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,7 +27,7 @@ _READ_ONLY_FIELDS = {"salt", "experiments", "holdout", "version", "createdAt", "
 
 @transaction.atomic
 def create_layer(*, actor: Actor, environment: Environment, payload: Mapping[str, Any]) -> tuple[Layer, bool]:
-    """Create a layer; one that exists with the same name is answered with what is there. Raises Invalid, Conflict."""
+    """Create a layer. A layer that exists with the same name is returned as it is. Raises Invalid, Conflict."""
     locked = version_log.lock_environment(environment)
     refuse_unknown(payload, _FIELDS | _READ_ONLY_FIELDS)
     key = payload.get("key", "")
@@ -43,7 +43,7 @@ def create_layer(*, actor: Actor, environment: Environment, payload: Mapping[str
                 current=layer_resource(existing),
             )
         return existing, False
-    # A flag's key, which is its salt, never holds a colon: the two hashes cannot meet.
+    # A flag's salt is its key, which never holds a colon. So no flag has the salt of a layer.
     layer = Layer(environment=locked, key=key, name=name, salt=f"layer:{key}", holdout_buckets=holdout, version=1)
     clean(layer)
     layer.save(force_insert=True)
@@ -58,7 +58,7 @@ def update_layer(
 ) -> Layer:
     """Rename a layer, or set its holdout. Raises NotFound, Invalid, or Conflict `version_conflict`, `holdout_conflict`.
 
-    A holdout that shrinks gives its lowest buckets free: whoever was held out there may be enrolled from then on.
+    A smaller holdout frees its lowest buckets: units in those may be enrolled from then on.
     """
     version_log.lock_environment(environment)
     layer = get_layer(environment, key)
@@ -102,10 +102,10 @@ def delete_layer(*, actor: Actor, environment: Environment, key: str, reason: st
 
 
 def reserve_range(layer: Layer, experiment_id: UUID, buckets: int) -> list[tuple[int, int]]:
-    """Give the experiment `buckets` buckets of the layer in all; return its half-open ranges, ascending.
+    """Give the experiment `buckets` buckets of the layer in all. Return its half-open ranges, ascending.
 
-    What it has it keeps, as far as that goes: more are taken from the lowest free ones, fewer give up the highest. In
-    the caller's transaction, under the environment's lock; the caller audits. Raises Conflict `layer_full`.
+    It keeps the buckets that it has. More buckets are the lowest free ones; with fewer it gives up its highest. This
+    runs in the caller's transaction, under the environment's lock, and the caller audits. Raises Conflict `layer_full`.
     """
     if not 0 < buckets <= BUCKETS:
         raise Invalid(f"Reserve from 1 to {BUCKETS} buckets.", attr="trafficPercent", code="out_of_range")
@@ -134,12 +134,12 @@ def reserve_range(layer: Layer, experiment_id: UUID, buckets: int) -> list[tuple
 
 
 def release_range(layer: Layer, experiment_id: UUID) -> None:
-    """Give the experiment's buckets back to the layer, in the caller's transaction. Having none: nothing happens."""
+    """Give the experiment's buckets, if it has any, back to the layer in the caller's transaction."""
     LayerSlot.objects.filter(layer=layer, experiment_id=experiment_id).delete()
 
 
 def _hold_out(layer: Layer, buckets: int) -> None:
-    """Reserve the layer's highest buckets for nobody; refused where an experiment has (or has just had) one of them."""
+    """Hold out the layer's highest buckets. Raises Conflict if an experiment has, or has just had, one of them."""
     first = BUCKETS - buckets
     users = _experiments_in(layer, beyond=first)
     if users:
@@ -157,7 +157,7 @@ def _hold_out(layer: Layer, buckets: int) -> None:
 
 
 def _experiments_in(layer: Layer, *, beyond: int = 0) -> list[str]:
-    """The experiments that have, or had a while ago, buckets of the layer above that one."""
+    """The experiments that have, or had until lately, buckets of the layer above `beyond`."""
     found = LayerSlot.objects.filter(layer=layer, experiment_id__isnull=False)
     return sorted({str(slot.experiment_id) for slot in found if slot.buckets.upper > beyond})
 

@@ -1,4 +1,4 @@
-"""What stands against a flag's prerequisites in its environment."""
+"""Checking a flag's prerequisites in its environment."""
 
 from openflagship.engine import links
 
@@ -7,7 +7,7 @@ from tenancy.errors import Problem
 
 
 def prerequisite_problems(config: FlagConfig) -> list[Problem]:
-    """Prerequisites must exist, be served, name variants that are there, close no cycle, and be at most 10 deep."""
+    """Prerequisites must be active, name variants that exist, make no cycle and be at most 10 deep."""
     wanted = config.prerequisites
     if not wanted:
         return []
@@ -35,7 +35,7 @@ def prerequisite_problems(config: FlagConfig) -> list[Problem]:
             )
     if problems:
         return problems
-    # Flags without prerequisites, which most are, end a chain, and need not be read.
+    # Most flags have no prerequisites. They end a chain, so they are not read.
     asking = others.exclude(prerequisites=[]).values_list("flag__key", "prerequisites")
     graph = {key: [item["flagKey"] for item in prerequisites] for key, prerequisites in asking}
     graph[own_key] = [item["flagKey"] for item in wanted]

@@ -1,4 +1,4 @@
-"""Going back: an earlier version of a flag made current again, as a new version."""
+"""Rollback: an earlier version of a flag becomes current again, as a new version."""
 
 from django.db import transaction
 
@@ -15,10 +15,11 @@ from tenancy.models import Environment
 
 @transaction.atomic
 def rollback_flag(*, actor: Actor, environment: Environment, key: str, version: int, reason: str = "") -> FlagConfig:
-    """Make what evaluators got at the flag's `version` current again; an archived flag must be restored first.
+    """Make what evaluators got at the flag's `version` current again. An archived flag must be restored first.
 
-    Ranges, salt and rule ids come back to the byte. Name, description and tags are no evaluator's, and stay; so do the
-    kill switch and a running experiment, whose split stays locked. Raises NotFound, Invalid, Conflict.
+    Ranges, salt and rule ids come back exactly. Name, description and tags stay, since evaluators do not get them. The
+    kill switch and a running experiment stay too, and the experiment's split stays locked. Raises NotFound, Invalid,
+    Conflict.
     """
     environments = version_log.lock_project(environment.project)
     config = get_config(environments[environment.pk], key)

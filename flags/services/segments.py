@@ -1,4 +1,4 @@
-"""Creating, changing and deleting segments; each change travels to every evaluator like a flag's."""
+"""Creating, changing and deleting segments. Each change reaches every evaluator, as a flag's does."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,7 +25,7 @@ _READ_ONLY_FIELDS = ("version", "createdAt", "updatedAt")
 
 @transaction.atomic
 def create_segment(*, actor: Actor, environment: Environment, payload: Mapping[str, Any]) -> tuple[Segment, bool]:
-    """Create a segment. One that exists with the same content is answered with what is there.
+    """Create a segment. A segment that exists with the same content is returned as it is.
 
     Raises Invalid (code `segment_cycle` for segments that use each other), or Conflict `key_exists`.
     """
@@ -61,7 +61,7 @@ def update_segment(
     is_partial: bool = True,
     reason: str = "",
 ) -> Segment:
-    """Change a segment; what is not named stays with `is_partial`, else becomes empty. Raises as `create_segment`."""
+    """Change a segment. With `is_partial` a field that was not sent stays, else it is emptied."""
     locked = version_log.lock_environment(environment)
     segment = get_segment(environment, key)
     before = segment_resource(segment)
@@ -114,7 +114,7 @@ def _apply(segment: Segment, payload: Mapping[str, Any]) -> None:
         if name in payload:
             setattr(segment, name, payload[name])
     segment.name = segment.name or segment.key
-    # Once each, in the order given: a list of ids is a set that people read.
+    # Each id once, in the order given, since people read these lists.
     for name in ("included", "excluded"):
         ids = getattr(segment, name)
         if all(isinstance(user_id, str) for user_id in ids):

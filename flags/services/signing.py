@@ -12,7 +12,7 @@ from tenancy.services.credentials import announce_credentials
 
 @transaction.atomic
 def rotate_signing_key(*, actor: Actor, environment: Environment, reason: str = "") -> SnapshotSigning:
-    """Sign with a new secret from now on, and with the one before it as well until that is retired."""
+    """Sign with a new secret from now on, and with the previous one too until it is retired."""
     row = _locked(environment)
     before = _state(row)
     row.generation += 1
@@ -23,7 +23,7 @@ def rotate_signing_key(*, actor: Actor, environment: Environment, reason: str = 
 
 @transaction.atomic
 def retire_previous_signing_key(*, actor: Actor, environment: Environment, reason: str = "") -> SnapshotSigning:
-    """Stop signing with the secret before the current one; where it is retired already, nothing happens."""
+    """Stop signing with the previous secret. If it is retired already, nothing is written."""
     row = _locked(environment)
     if row.is_previous_valid:
         before = _state(row)
@@ -54,5 +54,5 @@ def _save(actor: Actor, row: SnapshotSigning, action: str, before: dict[str, obj
         after=_state(row),
         reason=reason,
     )
-    # Processes look at keyring and signing keys together, by one revision.
+    # One revision tells processes to read both the keyring and the signing keys.
     announce_credentials()

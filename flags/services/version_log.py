@@ -1,4 +1,4 @@
-"""The environment's version log: one step per change, monotonic, appended under the environment's row lock."""
+"""Appending to an environment's version log: one step for each change, under the lock of the environment's row."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -15,15 +15,15 @@ from tenancy.models import Environment, Project
 
 
 def lock(environment_ids: Iterable[int]) -> dict[int, Environment]:
-    """Lock the environments' rows until the transaction ends, always in one order so that two writers never deadlock.
+    """Lock the environments' rows until the transaction ends. One fixed order prevents deadlocks between writers.
 
-    Whoever holds the lock is the only writer there: version n commits before anyone can take n + 1.
+    A writer that holds the lock is the only one there, so version n is committed before another writer can use n + 1.
     """
     return _lock(Environment.objects.filter(pk__in=set(environment_ids)))
 
 
 def lock_environment(environment: Environment) -> Environment:
-    """As `lock`, of one; returns its row as it is now. Raises NotFound where it has been deleted meanwhile."""
+    """Lock one environment and return its row as it is now. Raises NotFound if it has been deleted meanwhile."""
     locked = lock([environment.pk])
     if environment.pk not in locked:
         raise NotFound(f"The environment {environment.key!r} has been deleted meanwhile.")
@@ -31,7 +31,7 @@ def lock_environment(environment: Environment) -> Environment:
 
 
 def lock_project(project: Project) -> dict[int, Environment]:
-    """As `lock`, all environments of a project."""
+    """Lock all environments of a project."""
     return _lock(Environment.objects.filter(project=project))
 
 
@@ -50,9 +50,9 @@ def append(
     entity: Change.Entity = Change.Entity.FLAG,
     about: dict[str, Any] | None = None,
 ) -> Change:
-    """Append one step for an environment that `lock` has locked, and publish it once the transaction has committed.
+    """Append one step for an environment that `lock` has locked, and publish it after the commit.
 
-    Raises Invalid for what could be stored and never published.
+    Raises Invalid for a document that could be stored but not published.
     """
     change = Change(kind=kind, entity=entity, key=key, document=document, about=about or {})
     append_each(environment=environment, actor=actor, changes=[change])
@@ -60,7 +60,7 @@ def append(
 
 
 def append_each(*, environment: Environment, actor: Actor, changes: Sequence[Change]) -> None:
-    """As `append`, a step for each of many changes in their order, at the cost of one."""
+    """Append a step for each of many changes, in their order, with as many queries as for one."""
     if not connection.in_atomic_block:
         raise RuntimeError("The log must be appended to inside the transaction of the change it describes.")
     for version, change in enumerate(changes, environment.config_version + 1):
@@ -69,21 +69,21 @@ def append_each(*, environment: Environment, actor: Actor, changes: Sequence[Cha
     environment.config_version += len(changes)
     environment.save(update_fields=["config_version"])
     Change.objects.bulk_create(changes)
-    # Committed is committed: whatever goes wrong from here is logged, and the sweep publishes the steps.
+    # The change is committed, so an error from here on is only logged. The sweep publishes the steps.
     transaction.on_commit(lambda: publishing.publish_changes(changes), robust=True)
 
 
 def append_flag(
     actor: Actor, config: FlagConfig, environment: Environment, kind: Change.Kind = Change.Kind.FLAG_UPDATED
 ) -> Change:
-    """Log the flag as evaluators get it now, in an environment that `lock` has locked."""
+    """Append the flag as evaluators get it now, in an environment that `lock` has locked."""
     change = flag_change(config, kind)
     append_each(environment=environment, actor=actor, changes=[change])
     return change
 
 
 def flag_change(config: FlagConfig, kind: Change.Kind) -> Change:
-    """Return the flag's step, yet without its version."""
+    """Return the flag's step, which has no version yet."""
     return Change(
         kind=kind,
         entity=Change.Entity.FLAG,
@@ -94,9 +94,9 @@ def flag_change(config: FlagConfig, kind: Change.Kind) -> Change:
 
 
 def refuse_unsendable(document: Any, path: str = "") -> None:
-    """Raise Invalid for a number that no 64 bits hold: the database keeps it, and then no process can read the log.
+    """Raise Invalid for a number beyond 64 bits: the database would store it, and no process could read the log.
 
-    Such a float counts as well: jsonb gives 1e21 back as an integer.
+    This includes floats, because jsonb gives 1e21 back as an integer.
     """
     if isinstance(document, dict):
         for name, value in document.items():

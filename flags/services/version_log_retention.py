@@ -1,4 +1,4 @@
-"""How long the version log is kept: below a floor, steps go that nothing rests on; from it on, nothing is missing."""
+"""Pruning the version log: steps below a floor are deleted unless something needs them. Above it none is missing."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _DELETED_AT_ONCE = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What went from one environment's log: so many steps, all of them below the floor."""
+    """How many steps were deleted from one environment's log. All of them are below the floor."""
 
     environment: str
     floor: int
@@ -32,9 +32,9 @@ class Pruned:
 def prune_version_log(
     *, actor: Actor, before: datetime, environments: Iterable[Environment] | None = None, dry_run: bool = False
 ) -> list[Pruned]:
-    """Drop what was written before that moment; with `dry_run`, say what would go.
+    """Delete steps that were written before that moment. With `dry_run`, only count them.
 
-    The latest STREAM_CATCH_UP_STEPS steps stay however old they are, so that who reconnects can catch up.
+    The latest STREAM_CATCH_UP_STEPS steps stay even if they are older, so that clients that reconnect can catch up.
     """
     chosen = Environment.objects.select_related("project__organization")
     if environments is not None:
@@ -51,9 +51,9 @@ def _prune(actor: Actor, environment: Environment, before: datetime, dry_run: bo
     if dry_run or not going:
         return pruned
     with transaction.atomic():
-        # As every writer does, before it audits; they wait for this row and its audit, not for the deleting.
+        # Every writer takes this lock before it audits. Others wait for the audit here, and not for the deletion.
         version_log.lock_environment(environment)
-        # The floor first: from here on nobody reads what is half gone. Another run may have set a higher one meanwhile.
+        # The floor rises first, so that nobody reads an incomplete part. Another run may have set a higher one.
         row, _ = LogFloor.objects.get_or_create(environment=environment)
         row.version = max(row.version, floor)
         row.save()
@@ -78,10 +78,10 @@ def _floor(environment: Environment, before: datetime) -> int:
 
 
 def _droppable(environment: Environment, floor: int) -> QuerySet[Change, int]:
-    """Ids of the steps up to the floor that nothing rests on.
+    """Ids of the steps up to the floor that nothing needs.
 
-    The latest of each kind stays for each flag and segment: the state at the floor, what an archived flag last was, its
-    last kill. Of a flag that had an experiment all stays from then on, since the results name those versions.
+    The latest step of each kind stays for each flag and segment. It is the state at the floor, the last state of an
+    archived flag, or the last kill. From a flag's first experiment on all its steps stay, because results name them.
     """
     thing = [F("entity"), F("key")]
     has_experiment = Q(document__experiment__id__isnull=False)

@@ -1,1 +1,1 @@
-"""The stream: server-sent events and WebSockets from one hub, catch-up, acknowledgements, the kill status."""
+"""The stream: server-sent events and WebSockets from one hub, with catch-up and acknowledgements."""

@@ -1,4 +1,4 @@
-"""One listener on a stream, from the hub's side: a bounded queue, and a place to wait."""
+"""One client of a stream, as the hub sees it: a bounded queue of events."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MOST_BYTES_WAITING = 4 * 1024 * 1024
 
 
 class Client:
-    """Lives on the event loop. Whoever does not read fast enough is closed, and comes back with its `Last-Event-ID`."""
+    """Lives on the event loop. A client that reads too slowly is closed, and reconnects with its `Last-Event-ID`."""
 
     __slots__ = (
         "_abort",
@@ -34,7 +34,7 @@ class Client:
     def __init__(self, key: Key, *, instance: str = "", sdk: str = "", abort: Callable[[], None] | None = None) -> None:
         self.key = key
         self.instance, self.sdk = instance, sdk
-        # The last version handed to it; -1 before the first.
+        # The last version that was queued for it; -1 before the first.
         self.version = -1
         self.is_closed = self.is_slow = self.needs_keep_alive = False
         self.retry_milliseconds: int | None = None
@@ -45,14 +45,14 @@ class Client:
         self._waiter: asyncio.Future[None] | None = None
 
     def offer(self, event: StreamEvent) -> None:
-        """Queue an event, unless the client has had it."""
+        """Queue an event that the client does not have."""
         if self.is_closed or event.version <= self.version:
             return
         if not event.is_ahead:
             self.version = event.version
         self._events.append(event)
         self._waiting_bytes += len(event.sse)
-        # A single event may be larger than the bound: an environment's first snapshot.
+        # A single event, such as the first snapshot, may be larger than the bound.
         if len(self._events) > 1 and (
             len(self._events) > MOST_EVENTS_WAITING or self._waiting_bytes > MOST_BYTES_WAITING
         ):
@@ -61,7 +61,7 @@ class Client:
             self._wake()
 
     def keep_alive(self) -> None:
-        """Have a comment sent if nothing else is; called again before anything was taken, nobody reads there."""
+        """Ask for a comment if nothing else is queued. A client that took nothing since the last call is closed."""
         if self.is_closed:
             return
         if self._is_behind:
@@ -73,7 +73,7 @@ class Client:
             self._wake()
 
     def close(self, *, retry_milliseconds: int | None = None) -> None:
-        """End the stream after what is queued; `retry_milliseconds` tells the client when to come back."""
+        """End the stream after what is queued. `retry_milliseconds` tells the client when to reconnect."""
         if not self.is_closed:
             self.is_closed = True
             self.retry_milliseconds = retry_milliseconds
@@ -85,7 +85,7 @@ class Client:
         self._waiting_bytes = 0
         self._wake()
         if self._abort is not None:
-            # The writer may be waiting for a peer that never reads; without this it would wait for ever.
+            # The writer may be waiting for a peer that never reads, and would wait for ever.
             self._abort()
 
     def _wake(self) -> None:
@@ -93,7 +93,7 @@ class Client:
             self._waiter.set_result(None)
 
     async def take(self) -> list[StreamEvent]:
-        """Wait for what is to be sent. Empty: a keep-alive is due (`needs_keep_alive`), or it is over (`is_closed`)."""
+        """Wait for events to send. An empty list means `needs_keep_alive` or `is_closed`."""
         if not self._events and not self.needs_keep_alive and not self.is_closed:
             self._waiter = asyncio.get_running_loop().create_future()
             try:

@@ -1,4 +1,4 @@
-"""An environment's recent events in memory, contiguous up to its current version, and who listens to it."""
+"""An environment's recent events in memory, without a gap up to its current version, and its clients."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ MOST_BYTES_KEPT = 16 * 1024 * 1024
 
 
 class Feed:
-    """Lives on the event loop, so that joining and broadcasting never overlap."""
+    """Lives on the event loop, so that joining and broadcasting do not overlap."""
 
     def __init__(self, environment_id: int, version: int, *, most_events: int) -> None:
         self.environment_id = environment_id
         self.version = version
         self.clients: set[Client] = set()
-        # Whether the version log was asked for what came before; what it could not give then, it cannot give later.
+        # Whether earlier events were read from the version log, which is done once.
         self.has_history = False
         self._most_events = most_events
         self._events: deque[StreamEvent] = deque()
@@ -26,18 +26,18 @@ class Feed:
 
     @property
     def oldest(self) -> int:
-        """The version from which on every later event is here."""
+        """The version after which every event is here."""
         return self._events[0].version - 1 if self._events else self.version
 
     def covers(self, version: int) -> bool:
         return self.oldest <= version <= self.version
 
     def since(self, version: int) -> list[StreamEvent]:
-        """The events after `version`, which `covers` has said yes to."""
+        """The events after `version`, for which `covers` is true."""
         return [self._events[index] for index in range(len(self._events) - (self.version - version), len(self._events))]
 
     def broadcast(self, event: StreamEvent) -> None:
-        """Keep the next event and offer it to everybody; one that is here already is passed over."""
+        """Keep a new event and offer it to every client."""
         if event.version <= self.version:
             return
         if not event.is_ahead:
@@ -50,7 +50,7 @@ class Feed:
             client.offer(event)
 
     def prepend(self, history: Iterable[StreamEvent]) -> None:
-        """Put earlier events, in order, before those that are here, as far as they join on and there is room."""
+        """Put earlier events before those that are here, as long as there is no gap and there is room."""
         for event in sorted(history, key=lambda event: -event.version):
             if len(self._events) >= self._most_events or self._bytes + len(event.sse) > MOST_BYTES_KEPT:
                 return
@@ -59,7 +59,7 @@ class Feed:
                 self._bytes += len(event.sse)
 
     def restart(self, snapshot: StreamEvent) -> None:
-        """The environment was loaded afresh: nobody can be told step by step how it came there."""
+        """Begin again from a snapshot, after the environment was loaded afresh and its steps are not known."""
         self._events.clear()
         self._bytes = 0
         self.has_history = False

@@ -1,4 +1,4 @@
-"""The process's one hub: hears the runtime, keeps each environment's recent events, and hands them to its clients."""
+"""The hub of the process: it observes the runtime, keeps each environment's recent events and sends them to clients."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class UnknownEnvironmentError(LookupError):
 
 
 class Hub:
-    """Lives on the event loop it was started on; only `_applied` is called from elsewhere."""
+    """Lives on the event loop on which it was started. Only `_applied` is called from other threads."""
 
     def __init__(self) -> None:
         self.reset()
@@ -48,12 +48,12 @@ class Hub:
         self._snapshots: dict[int, StreamEvent] = {}
         self._histories: dict[int, asyncio.Task[None]] = {}
         self._refreshing: asyncio.Task[bool] | None = None
-        # Who was told a version that this process has not heard of and nobody could confirm, and since when it waits.
+        # Clients that name a version which this process does not know and could not confirm, and since when they wait.
         self._unconfirmed: dict[Client, float] = {}
         self._keyring_revision = -1
         self._ticking: asyncio.Task[None] | None = None
         self._reporting: asyncio.Task[None] | None = None
-        # Who is due a keep-alive, the longest silent first; closed clients are passed over when their turn comes.
+        # Clients in the order in which keep-alives are due. Closed ones are skipped when their turn comes.
         self._due: deque[tuple[float, Client]] = deque()
 
     def start(self) -> None:
@@ -82,7 +82,7 @@ class Hub:
     # -- Changes -----------------------------------------------------------------------------------------------------
 
     def _applied(self, environment_id: int, steps: Sequence[Step] | None, is_ahead: bool) -> None:
-        """Called by the runtime's threads, in the order of the version log."""
+        """Called from the runtime's threads, in the order of the version log."""
         events = None if steps is None else [event_of(step, is_ahead=is_ahead) for step in steps]
         self._loop.call_soon_threadsafe(self._broadcast, environment_id, events)
 
@@ -101,12 +101,12 @@ class Hub:
     async def join(self, client: Client, last_version: int | None) -> None:
         """Queue for `client` what it missed since `last_version`, or a snapshot, and everything from then on.
 
-        Nothing is lost or doubled between the two: whatever happens between here and the loop's next turn waits for it.
-        Raises UnknownEnvironmentError.
+        No event is lost or sent twice in between, because a change waits for the event loop's next turn. Raises
+        UnknownEnvironmentError.
         """
         feed = self._feed(client.key.environment_id)
         joined_at = time.monotonic()
-        # Another process told it, a few milliseconds ahead of this one; or a database that is lost since.
+        # The version may come from a process that is some milliseconds ahead, or from a database that was lost since.
         is_confirmed = last_version is None or await self._hear_up_to(feed, last_version)
         if last_version is not None and not feed.has_history and self._may_reach(feed, last_version):
             await self._load_history(feed)
@@ -122,13 +122,13 @@ class Hub:
         for kill in RUNTIME.kills_ahead(feed.environment_id):
             client.offer(event_of(kill, is_ahead=True))
         if self.is_draining:
-            # Since this client was admitted; nobody else will tell it.
+            # Draining began after this client was admitted.
             client.close(retry_milliseconds=self._drain_milliseconds())
         if not client.is_closed:
             feed.clients.add(client)
             self._due.append((time.monotonic(), client))
             if client.instance:
-                # What it says it was told last, it has applied; of a snapshot that is only known once it says so.
+                # It has applied the version that it names. Whether it applies a snapshot is known once it acknowledges.
                 had = -1 if last_version is None else last_version
                 ACKNOWLEDGEMENTS.add(feed.environment_id, client.instance, client.sdk, had)
             STREAM_CLIENTS.set(self.client_count)
@@ -155,9 +155,9 @@ class Hub:
         return feed
 
     def _snapshot(self, environment_id: int) -> StreamEvent:
-        """The snapshot, encoded once per version and signed as `GET snapshot` is; once more when keys are rotated.
+        """The snapshot, encoded and signed once for each version and each rotation of keys, as `GET snapshot` is.
 
-        Of the feed's events the client is then spared what is in it.
+        A client that gets it does not get the events that it includes.
         """
         made = self._snapshots.get(environment_id)
         snapshot = snapshot_of(environment_id)
@@ -170,7 +170,7 @@ class Hub:
         return made
 
     async def _load_history(self, feed: Feed) -> None:
-        """Fetch what happened before this process began to listen: once, for however many clients come back."""
+        """Fetch events from before this process listened. One fetch serves all clients that reconnect."""
         task = self._histories.get(feed.environment_id)
         if task is None:
             task = self._loop.create_task(self._fetch_history(feed))
@@ -185,9 +185,9 @@ class Hub:
         feed.has_history = is_whole
 
     async def _hear_up_to(self, feed: Feed, version: int) -> bool:
-        """Look for what this process has not heard; False where `version` is still ahead and nobody could tell why."""
+        """Fetch what this process lacks. False if `version` is still ahead and the database did not answer."""
         is_confirmed = True
-        # The second time, because a look that was under way already may have asked before `version` was written.
+        # It asks twice, because a query that was running already may have begun before `version` was written.
         for _ in range(2):
             if version <= feed.version:
                 return True
@@ -204,7 +204,7 @@ class Hub:
             try:
                 self.tick()
             except Exception:
-                # Keep-alives and revocations must go on for everybody else.
+                # Keep-alives and revocations must go on for the other clients.
                 log.exception("stream_tick_failed")
 
     async def _report_for_ever(self) -> None:
@@ -213,7 +213,7 @@ class Hub:
             await asyncio.to_thread(ACKNOWLEDGEMENTS.flush)
 
     def tick(self) -> None:
-        """Send the keep-alives that are due, and end the streams whose credential is no longer live."""
+        """Send the keep-alives that are due, and end the streams whose credential is no longer valid."""
         now = time.monotonic()
         while self._due and now - self._due[0][0] >= settings.STREAM_KEEP_ALIVE_SECONDS:
             _, client = self._due.popleft()
@@ -236,10 +236,10 @@ class Hub:
         self._settle(now)
 
     def _settle(self, now: float) -> None:
-        """Tell who waits for a version that it never was, once the database has said so."""
+        """Send a snapshot to clients that wait for a version which, as the database confirms, does not exist."""
         for client, since in tuple(self._unconfirmed.items()):
             is_confirmed = RUNTIME.age_seconds < now - since
-            # Asked for after that: what the database said is in there, though it may be on its way to the feed still.
+            # This is read after the confirmation, so it includes what the database had.
             environment = RUNTIME.environments.get(client.key.environment_id or 0)
             if client.is_closed or environment is None or environment.version >= client.version:
                 del self._unconfirmed[client]
@@ -249,7 +249,7 @@ class Hub:
                 client.offer(self._snapshot(client.key.environment_id or 0))
 
     def drain(self) -> None:
-        """End every stream; each client is told to come back at a moment of its own within the window."""
+        """End every stream. Each client is told a random time within the window at which to reconnect."""
         self.is_draining = True
         for feed in self._feeds.values():
             for client in tuple(feed.clients):
@@ -261,7 +261,7 @@ class Hub:
 
 
 def _refresh() -> bool:
-    """In a worker thread: look for what was missed, in Redis where PostgreSQL is away; whether PostgreSQL answered."""
+    """In a worker thread: fetch what was missed, or ask Redis. Return whether PostgreSQL answered."""
     try:
         RUNTIME.refresh()
     except (DatabaseError, InterfaceError) as error:
@@ -272,15 +272,15 @@ def _refresh() -> bool:
             log.debug("stream_lost_redis", error=type(also).__name__)
         return False
     finally:
-        # The worker thread may never be asked again; its connection would stay open for as long as the process.
+        # The worker thread may not run again, and its connection would stay open.
         connections.close_all()
     return True
 
 
 def _history(environment_id: int, after: int) -> tuple[list[Step], bool]:
-    """In a worker thread: the latest steps, and whether that is all there is.
+    """In a worker thread: the latest steps, and whether they are complete.
 
-    From the version log; from Redis where PostgreSQL is away.
+    They come from the version log, or from Redis if PostgreSQL is away.
     """
     try:
         return loading.recent_steps(environment_id, after), True

@@ -1,4 +1,4 @@
-"""uvicorn, taught to send clients away before it waits for them, and to hang up on one that does not read."""
+"""uvicorn for streams: it ends streams before a shutdown waits for them, and can abort a connection."""
 
 import asyncio
 import socket
@@ -18,7 +18,7 @@ _GRACE_SECONDS = 3
 
 
 class StreamProtocol(H11Protocol):
-    """Puts the connection's transport into `scope["state"]`: ASGI has no word for hanging up."""
+    """Puts the connection's transport into `scope["state"]`, because ASGI cannot abort a connection."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         self.app_state = {**self.app_state, "transport": transport}
@@ -26,7 +26,7 @@ class StreamProtocol(H11Protocol):
 
 
 class StreamServer(uvicorn.Server):
-    """A server whose responses have no end of their own, so that waiting for them would take for ever."""
+    """A server whose responses do not end by themselves, so a shutdown has to end them first."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         HUB.drain()
@@ -50,7 +50,7 @@ def configure(application: Any, **address: Any) -> uvicorn.Config:
         backlog=_BACKLOG,
         limit_concurrency=settings.STREAM_MAX_CONNECTIONS,
         timeout_graceful_shutdown=_GRACE_SECONDS,
-        # structlog is set up already; a line for each connection would be one for each reconnect of each client.
+        # structlog is set up already. A line for each connection would be one for each reconnect of each client.
         log_config=None,
         log_level="warning",
         access_log=False,

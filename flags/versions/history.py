@@ -1,4 +1,4 @@
-"""Reading the version log: what a flag was, when, and what changed from one version to the next."""
+"""Reading the version log: what a flag was at a time, and what changed from one version to the next."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -14,7 +14,7 @@ from flags.versions.loading import floor_of
 from tenancy.errors import Invalid, NotFound
 from tenancy.models import Environment
 
-# Part of each step, and no change that anybody made.
+# These differ in every step, so they are not shown as changes.
 _BOOKKEEPING = frozenset({"version", "updatedAt"})
 
 
@@ -35,11 +35,11 @@ def document_of_version(environment: Environment, key: str, version: int) -> dic
 
 
 def resource_at(environment: Environment, key: str, moment: datetime) -> dict[str, Any]:
-    """Return the flag as it was at that moment. Raises NotFound where it did not exist yet, or the log is not kept."""
+    """Return the flag as it was at that moment. Raises NotFound if it did not exist or the log was pruned since."""
     flag = get_config(environment, key).flag
     version = version_at(environment, moment)
     step = flag_changes(environment, key).filter(created_at__lte=moment).first()
-    # Asked afterwards: steps may have gone while they were read.
+    # The floor is read last, because steps may be pruned while they are read.
     if version < floor_of(environment.pk):
         raise NotFound("The version log no longer goes back so far.", attr="at")
     if step is None:
@@ -62,9 +62,9 @@ def version_at(environment: Environment, moment: datetime) -> int:
 
 
 def document_for(environment: Environment, version: int, keys: Iterable[str]) -> dict[str, Any]:
-    """Return a snapshot as of a version with what these flags need alone: themselves, their prerequisites, segments.
+    """Return a snapshot as of a version with these flags, their prerequisites and the segments alone.
 
-    So that asking about one flag of 10,000 takes milliseconds.
+    A question about one flag of 10,000 takes milliseconds this way.
     """
     steps = Change.objects.filter(environment=environment, version__lte=version).order_by("entity", "key", "-version")
     newest = steps.distinct("entity", "key").values_list("key", "document")
@@ -86,14 +86,14 @@ def document_for(environment: Environment, version: int, keys: Iterable[str]) ->
 
 
 def version_resources(environment: Environment, flag: Flag, steps: Iterable[Change]) -> Iterator[dict[str, Any]]:
-    """Show steps that are in order, the newest first, each with its difference from the one before it."""
+    """Show steps, which come newest first and without a gap, each with its difference from the step before it."""
     listed = list(steps)
     if not listed:
         return
     before_last = flag_changes(environment, flag.key).filter(version__lt=listed[-1].version).first()
     for step, previous in zip(listed, [*listed[1:], before_last], strict=True):
         after, before = _shown(flag, step), _shown(flag, previous) if previous else None
-        # Where retention took the steps between, the difference would be several people's.
+        # If steps between them were pruned, the difference would be that of several changes.
         is_known = before is not None and after is not None and after["version"] - before["version"] <= 1
         changes = list(diff(before, after)) if is_known else []
         yield {

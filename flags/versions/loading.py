@@ -1,4 +1,4 @@
-"""From the version log to documents, steps and compiled environments: everything the runtime asks PostgreSQL for."""
+"""Everything that the runtime asks PostgreSQL for: versions, steps, documents and compiled environments."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,20 +11,20 @@ from flags.models import Change, LogFloor
 from flags.versions.steps import Step, steps_of
 from tenancy.models import Environment, KeyringRevision
 
-# A process that is further behind than this loads the environment afresh.
+# A process that is further behind loads the whole environment.
 MOST_STEPS_FETCHED = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """What the database is at: each environment's version, and the keyring's."""
+    """The versions in the database: one for each environment, and the keyring's."""
 
     environments: dict[int, int]
     keyring: int
 
 
 def current_versions() -> Versions:
-    """One query, however many environments there are."""
+    """Read them in one query, however many environments there are."""
     revision = Subquery(KeyringRevision.objects.values("value")[:1])
     rows = list(
         Environment.objects.annotate(keyring=revision).order_by().values_list("pk", "config_version", "keyring")
@@ -33,7 +33,7 @@ def current_versions() -> Versions:
 
 
 def steps_since(environment_id: int, version: int) -> list[Step] | None:
-    """The steps after `version`, without a gap; None where the log cannot give them, or they are too many."""
+    """The steps after `version`, without a gap. None if the log no longer has them all, or they are too many."""
     changes = Change.objects.filter(environment_id=environment_id, version__gt=version).order_by("version")
     steps = steps_of(changes[: MOST_STEPS_FETCHED + 1])
     if len(steps) > MOST_STEPS_FETCHED or (steps and steps[-1].version - version != len(steps)):
@@ -42,7 +42,7 @@ def steps_since(environment_id: int, version: int) -> list[Step] | None:
 
 
 def floor_of(environment_id: int) -> int:
-    """The version from which on the log is whole: catch-up, history and time travel reach back to it."""
+    """The version from which on the log is complete. Catch-up, history and time travel reach back to it."""
     return LogFloor.objects.filter(pk=environment_id).values_list("version", flat=True).first() or 0
 
 
@@ -53,22 +53,22 @@ def recent_steps(environment_id: int, after: int) -> list[Step]:
 
 
 def load_document(environment_id: int, *, version: int | None = None) -> dict[str, Any] | None:
-    """Fold the version log into a snapshot document, as of `version` (the current one by default).
+    """Build the snapshot document as of `version`, which is the current version by default.
 
-    None where the environment is gone, or the log no longer goes back to that version.
+    None if the environment was deleted, or the log no longer goes back to that version.
     """
     row = Environment.objects.select_related("project__organization").filter(pk=environment_id).first()
     if row is None:
         return None
     upto = row.config_version if version is None else version
-    document = _fold(row, upto)
-    # Asked afterwards: steps may have gone while they were read.
+    document = _document_at(row, upto)
+    # The floor is read last, because steps may be pruned while they are read.
     if floor_of(environment_id) > upto:
         return load_document(environment_id) if version is None else None
     return document
 
 
-def _fold(row: Environment, upto: int) -> dict[str, Any]:
+def _document_at(row: Environment, upto: int) -> dict[str, Any]:
     latest = (
         Change.objects.filter(environment_id=row.pk, version__lte=upto)
         .order_by("entity", "key", "-version")
@@ -90,5 +90,5 @@ def _fold(row: Environment, upto: int) -> dict[str, Any]:
 
 def load_environment(environment_id: int) -> CompiledEnvironment | None:
     document = load_document(environment_id)
-    # Written and bound here, so that no request pays for the first use of a flag.
+    # The code is generated here, so that no request has to wait for the first use of a flag.
     return CompiledEnvironment.from_document(document).prepare() if document else None

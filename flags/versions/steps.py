@@ -1,4 +1,4 @@
-"""One step of an environment's version log, as rows, messages and every process hold it."""
+"""A step of an environment's version log: read from a row, sent as a message, applied by every process."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from flags.models import Change
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of an environment's version log, as every process hears it. `at` is Unix milliseconds."""
+    """One step of an environment's version log. `at` is its time in Unix milliseconds."""
 
     environment_id: int
     version: int
@@ -35,7 +35,7 @@ class Step:
 
     @classmethod
     def of_message(cls, message: Mapping[str, Any]) -> "Step":
-        """Raises KeyError, TypeError or ValueError for what is no step."""
+        """Read a message. Raises KeyError, TypeError or ValueError if it is not a step."""
         return cls(
             environment_id=int(message["environment"]),
             version=int(message["version"]),
@@ -48,7 +48,7 @@ class Step:
 
     @property
     def is_kill(self) -> bool:
-        """A kill, or the release of one."""
+        """Whether this is a kill or the release of one."""
         return self.kind == Change.Kind.KILL_SWITCH
 
     def message(self) -> bytes:
