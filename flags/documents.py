@@ -9,7 +9,7 @@ from typing import Any
 
 from openflagship.engine import BUCKETS, buckets_by_variant, deal, reallocate
 
-from flags.fields import ABOUT_FIELDS, DOCUMENT_FIELDS, EXPORTED_FIELDS, RESOURCE_FIELDS
+from flags.fields import DOCUMENT_FIELDS, EXPORTED_FIELDS, PRESENTATION_FIELDS, RESOURCE_FIELDS
 from flags.models import Change, Flag, FlagConfig, Layer, Rule, Segment
 from tenancy.errors import Problem
 from tenancy.models import Environment
@@ -35,9 +35,9 @@ def flag_document(config: FlagConfig, rules: Iterable[Rule] | None = None) -> di
     return {field.name: field.read(config) if field.column else worked_out[field.name] for field in DOCUMENT_FIELDS}
 
 
-def flag_about(flag: Flag) -> dict[str, Any]:
+def flag_presentation(flag: Flag) -> dict[str, Any]:
     """Return what no evaluator needs, which is stored beside each step of the version log."""
-    return {field.name: getattr(flag, field.column) for field in ABOUT_FIELDS}
+    return {field.name: getattr(flag, field.column) for field in PRESENTATION_FIELDS}
 
 
 def rule_document(rule: Rule) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def past_resource(flag: Flag, step: Change, document: dict[str, Any], *, is_arch
         "createdAt": flag.created_at,
         "updatedAt": step.created_at,
     }
-    stored = {**document, **step.about, **worked_out}
+    stored = {**document, **step.presentation, **worked_out}
     return {field.name: field.find(stored, flag) for field in RESOURCE_FIELDS}
 
 

@@ -133,7 +133,7 @@ FLAG_FIELDS = (
 # What a flag is in its project, the same in every environment, and may be changed.
 SHARED_FIELDS = tuple(field for field in FLAG_FIELDS if field.is_shared and field.editable is Editable.ALWAYS)
 # Kept beside each step of the version log: it belongs to the flag and to no evaluation.
-ABOUT_FIELDS = tuple(field for field in FLAG_FIELDS if field.is_shared and not field.in_document)
+PRESENTATION_FIELDS = tuple(field for field in FLAG_FIELDS if field.is_shared and not field.in_document)
 # A client may send back what it read, so these are accepted and not taken.
 READ_ONLY_FIELDS = tuple(field for field in FLAG_FIELDS if field.in_resource and field.editable is Editable.NEVER)
 EDITABLE_FIELDS = tuple(field for field in FLAG_FIELDS if field.editable is Editable.ALWAYS)
@@ -144,7 +144,9 @@ DOCUMENT_FIELDS = tuple(field for field in FLAG_FIELDS if field.in_document)
 RESOURCE_FIELDS = tuple(field for field in FLAG_FIELDS if field.in_resource)
 # What an export carries: kills and experiments are acts, and versions belong to an environment.
 EXPORTED_FIELDS = tuple(
-    field for field in FLAG_FIELDS if field.is_restored or field in ABOUT_FIELDS or field.editable is Editable.ONCE
+    field
+    for field in FLAG_FIELDS
+    if field.is_restored or field in PRESENTATION_FIELDS or field.editable is Editable.ONCE
 )
 
 

@@ -224,7 +224,9 @@ class Change(models.Model):
     entity = models.CharField(max_length=10, choices=Entity.choices)
     key = models.CharField(max_length=100)
     document = models.JSONField(null=True, help_text="Empty where the thing is no longer served.")
-    about = models.JSONField(default=dict, help_text="What evaluators need not know: name, description, tags.")
+    presentation = models.JSONField(
+        default=dict, db_column="about", help_text="What evaluators need not know: name, description, tags."
+    )
     actor_label = models.CharField(max_length=254)
     created_at = models.DateTimeField(auto_now_add=True)
 

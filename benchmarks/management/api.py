@@ -63,7 +63,7 @@ def seed(count: int) -> tuple[str, str]:
     from django.db import connection  # noqa: PLC0415 - after setup
 
     from audit.actors import system  # noqa: PLC0415 - likewise
-    from flags.documents import flag_about, flag_document  # noqa: PLC0415 - likewise
+    from flags.documents import flag_document, flag_presentation  # noqa: PLC0415 - likewise
     from flags.models import Change, Flag, FlagConfig, Rule  # noqa: PLC0415 - likewise
     from flags.services.drafts import BOOLEAN_VARIANTS  # noqa: PLC0415 - likewise
     from tenancy import services  # noqa: PLC0415 - likewise
@@ -115,7 +115,7 @@ def seed(count: int) -> tuple[str, str]:
             entity=Change.Entity.FLAG,
             key=config.flag.key,
             document=flag_document(config, rules[2 * number - 2 : 2 * number]),
-            about=flag_about(config.flag),
+            presentation=flag_presentation(config.flag),
             actor_label="bench",
         )
         for number, config in enumerate(configs, 1)

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 import audit.services
 from audit.actors import Actor
-from flags.documents import flag_about, flag_resource
+from flags.documents import flag_presentation, flag_resource
 from flags.models import Change, Flag, FlagConfig
 from flags.selectors import get_config
 from flags.services import version_log
@@ -37,7 +37,7 @@ def archive_flag(*, actor: Actor, environment: Environment, key: str, reason: st
             kind=Change.Kind.FLAG_ARCHIVED,
             key=flag.key,
             document=None,
-            about=flag_about(flag),
+            presentation=flag_presentation(flag),
         )
     saved = get_config(config.environment, key)
     audit.services.record(
@@ -126,7 +126,7 @@ def _purge(actor: Actor, pk: int, archived_before: datetime) -> bool:
         action="flag.purged",
         at=flag.project,
         key=flag.key,
-        before={"key": flag.key, "type": flag.type, "variants": flag.variants, **flag_about(flag)},
+        before={"key": flag.key, "type": flag.type, "variants": flag.variants, **flag_presentation(flag)},
         reason=f"archived at {flag.archived_at:%Y-%m-%d}",
     )
     locked.delete()

@@ -9,8 +9,8 @@ from openflagship.ids import uuid7
 
 from audit.actors import Actor
 from audit.services import is_same
-from flags.documents import flag_about, flag_document, flag_resource
-from flags.fields import ABOUT_FIELDS
+from flags.documents import flag_document, flag_presentation, flag_resource
+from flags.fields import PRESENTATION_FIELDS
 from flags.models import FlagConfig, Rule
 from flags.selectors import get_config
 from flags.services import drafts, version_log
@@ -59,11 +59,11 @@ def overwrite(
     """Give the flag the document's configuration. Return whether anything changed."""
     flag = existing.flag
     existing.environment = environments[existing.environment_id]
-    before, there = flag_resource(existing), [flag_document(existing), flag_about(flag)]
+    before, there = flag_resource(existing), [flag_document(existing), flag_presentation(flag)]
     draft = drafts.Draft(flag, existing, [])
     split_before = drafts.split_of(existing)
     apply_elsewhere(draft, item, document)
-    wanted = [flag_document(existing, sorted(draft.rules, key=lambda rule: rule.priority)), flag_about(flag)]
+    wanted = [flag_document(existing, sorted(draft.rules, key=lambda rule: rule.priority)), flag_presentation(flag)]
     if is_same(wanted, there):
         return False
     drafts.refuse_split_change(draft, split_before)
@@ -74,7 +74,7 @@ def overwrite(
 def apply_elsewhere(draft: drafts.Draft, item: Mapping[str, Any], document: Mapping[str, Any]) -> None:
     flag, config = draft.flag, draft.config
     name = item.get("name") or flag.name or flag.key
-    for field in ABOUT_FIELDS:
+    for field in PRESENTATION_FIELDS:
         field.write(config, item.get(field.name, field.read(config)))
     flag.name = name
     drafts.restore(draft, document)

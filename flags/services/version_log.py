@@ -7,7 +7,7 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from audit.actors import Actor
-from flags.documents import flag_about, flag_document
+from flags.documents import flag_document, flag_presentation
 from flags.models import Change, FlagConfig
 from flags.propagation import publishing
 from tenancy.errors import Invalid, NotFound
@@ -48,13 +48,13 @@ def append(
     key: str,
     document: dict[str, Any] | None,
     entity: Change.Entity = Change.Entity.FLAG,
-    about: dict[str, Any] | None = None,
+    presentation: dict[str, Any] | None = None,
 ) -> Change:
     """Append one step for an environment that `lock` has locked, and publish it after the commit.
 
     Raises Invalid for a document that could be stored but not published.
     """
-    change = Change(kind=kind, entity=entity, key=key, document=document, about=about or {})
+    change = Change(kind=kind, entity=entity, key=key, document=document, presentation=presentation or {})
     append_each(environment=environment, actor=actor, changes=[change])
     return change
 
@@ -89,7 +89,7 @@ def flag_change(config: FlagConfig, kind: Change.Kind) -> Change:
         entity=Change.Entity.FLAG,
         key=config.flag.key,
         document=flag_document(config),
-        about=flag_about(config.flag),
+        presentation=flag_presentation(config.flag),
     )
 
 

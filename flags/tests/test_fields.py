@@ -8,13 +8,13 @@ from openflagship.engine import decode_flag, encode_flag, snapshot_schema
 
 from flags import services
 from flags.api.serializers import FORMS, FlagSerializer
-from flags.documents import flag_about, flag_document, flag_export, flag_resource
+from flags.documents import flag_document, flag_export, flag_presentation, flag_resource
 from flags.fields import (
-    ABOUT_FIELDS,
     DOCUMENT_FIELDS,
     EDITABLE_FIELDS,
     EXPORTED_FIELDS,
     FLAG_FIELDS,
+    PRESENTATION_FIELDS,
     READ_ONLY_FIELDS,
     RESOURCE_FIELDS,
     RESTORED_FIELDS,
@@ -75,7 +75,7 @@ def test_table__document_resource_export_and_about__have_its_fields(make_flag):
     assert flag_document(config).keys() == names(DOCUMENT_FIELDS)
     assert list(flag_resource(config)) == [field.name for field in RESOURCE_FIELDS]
     assert flag_export(config).keys() == names(EXPORTED_FIELDS) | {"status"}
-    assert flag_about(config.flag).keys() == names(ABOUT_FIELDS)
+    assert flag_presentation(config.flag).keys() == names(PRESENTATION_FIELDS)
 
 
 def test_table__serializer__has_its_fields_in_their_forms():
@@ -109,9 +109,9 @@ def test_table__every_editable_field__is_stored_shown_restored_and_reset(environ
     restored = flag_resource(
         services.rollback_flag(actor=ALICE, environment=environment, key="checkout", version=first)
     )
-    about = names(ABOUT_FIELDS)
+    presented = names(PRESENTATION_FIELDS)
     for name in OTHER:
-        assert restored[name] == (changed[name] if name in about else before[name]), name
+        assert restored[name] == (changed[name] if name in presented else before[name]), name
 
     editor.patch("flags/checkout", {**OTHER, "version": restored["version"]})
     there = editor.get("flags/checkout").json()
