@@ -26,7 +26,8 @@ def test_kinds__version_log__writes_each_that_is_no_whole_environment() -> None:
 def test_kinds__sdk__applies_each(kind) -> None:
     configuration = Configuration(30)
 
-    assert configuration.apply([ServerEvent(kind.name, json.dumps(_DATA[kind.subject]), "1")])
+    configuration.apply([ServerEvent(kind.name, json.dumps(_DATA[kind.subject]), "1")])
+
     assert configuration.version == 1
 
 
