@@ -9,23 +9,22 @@ from django.utils import timezone
 
 from analytics.stores import store
 from analytics.stores.base import (
-    BinarySummary,
-    Counting,
     EventRow,
     ExposureSummary,
     FirstExposure,
     FlagExposures,
     Pauses,
     Period,
-    ValueSummary,
     full_millisecond,
 )
 from analytics.stores.distributions import Distributed, Distribution, Rows, Scope
-from analytics.stores.pairs import Figure, Kind, Pairing, PairSummary, Segments, segment_name
+from analytics.stores.pairs import Breakdown, Figure, Kind, Pairing, PairSummary, Segments, segment_name
+from analytics.stores.protocols import Aggregate
 
 __all__ = [
     "GRACE",
-    "BinarySummary",
+    "Aggregate",
+    "Breakdown",
     "Distributed",
     "Distribution",
     "EventRow",
@@ -37,31 +36,29 @@ __all__ = [
     "PairSummary",
     "Pairing",
     "Pauses",
+    "Period",
     "Rows",
     "Scope",
     "Segments",
-    "ValueSummary",
     "attribute_values",
-    "binary_summary",
     "bots_first_seen",
     "distribution",
     "event_counts",
     "events",
+    "exact_flag_exposures",
     "exposure_summary",
     "first_exposures",
     "flag_exposures",
-    "flag_exposures_between",
     "flag_units",
     "last_exposures",
     "last_received",
     "latest_attributes",
-    "next_counted",
     "pair_summary",
     "recent_attributes",
     "recent_units",
     "segment_name",
     "segment_summary",
-    "value_summary",
+    "whole_days",
 ]
 
 # How long after an experiment's end its users' events still count.
@@ -69,90 +66,29 @@ GRACE = timedelta(days=7)
 _JUST_NOW = timedelta(seconds=5)
 
 
-def first_exposures(
-    environment_id: int, experiment: str, since: datetime, until: datetime | None, *, pauses: Pauses = ()
-) -> Iterator[FirstExposure]:
-    """Yield one row per unit that was first exposed in [since, until), ordered by unit; crossovers are marked."""
-    return store().first_exposures(Period(environment_id, experiment, since, until, pauses))
+def first_exposures(period: Period) -> Iterator[FirstExposure]:
+    """Yield one row per unit that was first exposed in the period, ordered by unit; crossovers are marked."""
+    return store().first_exposures(period)
 
 
-def exposure_summary(
-    environment_id: int, experiment: str, since: datetime, until: datetime | None, *, pauses: Pauses = ()
-) -> ExposureSummary:
+def exposure_summary(period: Period) -> ExposureSummary:
     """Units per variant, in all and per UTC day of first exposure, with crossovers and bots apart."""
-    return store().exposure_summary(Period(environment_id, experiment, since, until, pauses))
+    return store().exposure_summary(period)
 
 
-def binary_summary(  # noqa: PLR0917 - the order reads as a sentence: where, what, when
-    environment_id: int,
-    experiment: str,
-    event_name: str,
-    since: datetime,
-    until: datetime | None,
-    window: timedelta | None,
-    grace: timedelta = GRACE,
-    *,
-    pauses: Pauses = (),
-) -> dict[str, BinarySummary]:
-    """Per variant: units, and those with at least one event that counts (see `Counting`); a unit converts once."""
-    period = Period(environment_id, experiment, since, until, pauses)
-    return store().binary_summary(period, Counting(event_name, window, grace))
+def pair_summary(period: Period, pairing: Pairing) -> dict[str, PairSummary]:
+    """Per variant: one or two figures of each unit, summed up (see `Pairing`)."""
+    return store().pair_summary(period, pairing)
 
 
-def value_summary(  # noqa: PLR0917 - as above
-    environment_id: int,
-    experiment: str,
-    event_name: str,
-    since: datetime,
-    until: datetime | None,
-    window: timedelta | None,
-    grace: timedelta = GRACE,
-    *,
-    pauses: Pauses = (),
-) -> dict[str, ValueSummary]:
-    """Per variant: n, sum and sum of squares of the units' total values and event counts."""
-    period = Period(environment_id, experiment, since, until, pauses)
-    return store().value_summary(period, Counting(event_name, window, grace))
-
-
-def pair_summary(
-    environment_id: int,
-    experiment: str,
-    since: datetime,
-    until: datetime | None,
-    pairing: Pairing,
-    *,
-    pauses: Pauses = (),
-) -> dict[str, PairSummary]:
-    """Per variant: two figures of each unit side by side, summed up (see `Pairing`)."""
-    return store().pair_summary(Period(environment_id, experiment, since, until, pauses), pairing)
-
-
-def distribution(
-    environment_id: int,
-    experiment: str,
-    since: datetime,
-    until: datetime | None,
-    asked: Distribution,
-    *,
-    pauses: Pauses = (),
-) -> dict[str, Distributed]:
+def distribution(period: Period, asked: Distribution) -> dict[str, Distributed]:
     """Per variant: the figures of events or of units, each with how often it is there (see `Distribution`)."""
-    return store().distribution(Period(environment_id, experiment, since, until, pauses), asked)
+    return store().distribution(period, asked)
 
 
-def segment_summary(  # noqa: PLR0917 - as above
-    environment_id: int,
-    experiment: str,
-    since: datetime,
-    until: datetime | None,
-    pairing: Pairing,
-    attribute: str,
-    *,
-    pauses: Pauses = (),
-) -> Segments:
-    """As `pair_summary`, by the value of an attribute at the unit's first exposure that had one; None: the rest."""
-    return store().segment_summary(Period(environment_id, experiment, since, until, pauses), pairing, attribute)
+def segment_summary(period: Period, breakdown: Breakdown) -> Segments:
+    """As `pair_summary`, by the value that a unit's first exposure with the attribute carried; None: the rest."""
+    return store().segment_summary(period, breakdown)
 
 
 def flag_exposures(
@@ -160,19 +96,26 @@ def flag_exposures(
 ) -> dict[str, FlagExposures]:
     """Per variant of a flag: exposures and unique units in [since, until), `since` taken back to its full UTC hour.
 
-    Up to now (`until` is None, or no earlier) this reads hourly counts, else counts of the full hours that are folded:
-    milliseconds at any number of exposures. Of the rest, as of an hour that the window cuts, it reads the raw events.
+    Units of whole UTC days are exact. In any other window that has a full hour they are an estimate from hourly
+    sketches, with its `relative_error`; so is every window up to now (`until` is None, or no earlier). Exposures are
+    exact always. Raw events are read of an hour that the window cuts.
     """
     is_until_now = until is None or until >= timezone.now() - _JUST_NOW
     start = _full_hour(since) if since else None
     return store().flag_exposures(environment_id, flag_key, start, None if is_until_now else until)
 
 
-def flag_exposures_between(
+def exact_flag_exposures(
     environment_id: int, flag_key: str, since: datetime, until: datetime
 ) -> dict[str, FlagExposures]:
-    """As `flag_exposures`, and exact at both ends: of hours that are not whole in it the raw events are read."""
-    return store().flag_exposures(environment_id, flag_key, full_millisecond(since), full_millisecond(until))
+    """As `flag_exposures`, exact in any window. A window that is not of whole UTC days costs its raw events."""
+    return store().exact_flag_exposures(environment_id, flag_key, full_millisecond(since), full_millisecond(until))
+
+
+def whole_days(since: datetime, until: datetime) -> tuple[datetime, datetime] | None:
+    """Return the whole UTC days within [since, until), as their bounds; None if there is none."""
+    first, end = _midnight(since + timedelta(days=1) - timedelta.resolution), _midnight(until)
+    return (first, end) if first < end else None
 
 
 def recent_units(environment_id: int, flag_key: str, since: datetime, *, limit: int) -> list[tuple[str, str]]:
@@ -225,38 +168,23 @@ def flag_units(environment_id: int, flag_key: str, since: datetime, until: datet
     return store().flag_units(environment_id, flag_key, since, until)
 
 
-def attribute_values(
-    environment_id: int, experiment: str, since: datetime, until: datetime, name: str
-) -> Iterator[tuple[str, Any]]:
+def attribute_values(period: Period, name: str) -> Iterator[tuple[str, Any]]:
     """Yield each unit with its value of an attribute at the first exposure that had one; nested values are none."""
-    return store().attribute_values(Period(environment_id, experiment, since, until), name)
+    return store().attribute_values(period, name)
 
 
-def bots_first_seen(
-    environment_id: int, experiment: str, since: datetime, until: datetime, pauses: Pauses = ()
-) -> dict[str, int]:
+def bots_first_seen(period: Period) -> dict[str, int]:
     """Units that are bots by all of their exposures, by the variant they saw first; none first seen in a pause."""
-    return store().bots_first_seen(Period(environment_id, experiment, since, until, pauses))
+    return store().bots_first_seen(period)
 
 
-def last_received(  # noqa: PLR0917 - as above
-    environment_id: int,
-    experiment: str,
-    since: datetime,
-    until: datetime,
-    event_names: Sequence[str],
-    deadline: datetime,
-) -> datetime | None:
+def last_received(period: Period, event_names: Sequence[str], deadline: datetime) -> datetime | None:
     """When the youngest event received before `deadline` that such an analysis may rest on was received."""
-    return store().last_received(Period(environment_id, experiment, since, until), event_names, deadline)
+    return store().last_received(period, event_names, deadline)
 
 
-def next_counted(moment: datetime) -> datetime:
-    """The earliest start, from `moment` on, that `flag_exposures` takes as it is: a full hour, or midnight long ago."""
-    start = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    while start < moment or _full_hour(start) < start:
-        start += timedelta(hours=1)
-    return start
+def _midnight(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def _full_hour(moment: datetime) -> datetime:

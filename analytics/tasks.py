@@ -22,6 +22,6 @@ def find_fast_bots() -> int:
     return len(services.find_fast_bots())
 
 
-@shared_task(name="analytics.fold_flag_days")
-def fold_flag_days() -> int:
-    return services.fold_flag_days(days=3)
+@shared_task(name="analytics.aggregate_flags")
+def aggregate_flags() -> int:
+    return services.aggregate_flags(days=3)

@@ -9,8 +9,8 @@ from pytest_django import Settings
 from analytics.event_records import Batch, unpack
 from analytics.pipeline.brokers import broker
 from analytics.stores import store
-from analytics.stores.base import EventStore
 from analytics.stores.clickhouse.store import ClickHouseStore
+from analytics.stores.protocols import EventStore
 
 STORES = {"postgresql": "", "clickhouse": "chdb://memory"}
 UseStore = Callable[[str], EventStore]

@@ -84,9 +84,9 @@ def empty_events() -> None:
 
     with connection.cursor() as cursor:
         cursor.execute(
-            "TRUNCATE exposures, conversions, first_exposures, exposure_phases, flag_exposure_hours, flag_units, "
-            "flag_unit_hours, flag_unit_days, flag_day_steps, flag_day_folds, event_dead_letters, cohort_changes, "
-            "cohort_sizes, cohort_sums, cohort_pairs, cohort_segments, cohort_distributions, "
+            "TRUNCATE exposures, conversions, first_exposures, exposure_phases, flag_exposure_hours, "
+            "flag_hour_sketches, flag_unit_days, flag_day_steps, flag_day_folds, event_dead_letters, cohort_changes, "
+            "cohort_sizes, cohort_pairs, cohort_segments, cohort_distributions, "
             "conversion_days, unit_segments, segment_days, experiment_flags"
         )
     while found := [

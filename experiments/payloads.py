@@ -309,17 +309,22 @@ class TimeSpan(TypedDict):
 
 
 class VariantExposures(TypedDict):
-    """Exposures of one variant of a flag, and the unique users behind them."""
+    """Exposures of one variant of a flag, and the unique users behind them; None: `users` is exact."""
 
     key: str
     exposures: int
     users: int
+    usersRelativeError: float | None
 
 
 class FlagRatio(TypedDict):
-    """Whether a flag's split was kept. Figures are None where `reason` says why it cannot be judged."""
+    """Whether a flag's split was kept. Figures are None where `reason` says why it cannot be judged.
+
+    `judged` is the time whose users are counted for it, exactly.
+    """
 
     since: datetime
+    judged: TimeSpan | None
     chiSquare: float | None
     pValue: float | None
     warning: bool

@@ -214,7 +214,7 @@ CELERY_BEAT_SCHEDULE = {
     "flags version log": {"task": "flags.prune_version_log", "schedule": crontab(hour="3", minute="35")},
     "events partitions": {"task": "analytics.make_partitions", "schedule": crontab(hour="1", minute="5")},
     "events retention": {"task": "analytics.apply_retention", "schedule": crontab(hour="2", minute="5")},
-    "events flag days": {"task": "analytics.fold_flag_days", "schedule": crontab(minute="20")},
+    "events flag days": {"task": "analytics.aggregate_flags", "schedule": crontab(minute="20")},
     "events bots": {"task": "analytics.find_fast_bots", "schedule": 900},
 }
 

@@ -27,7 +27,7 @@ def apply_retention(*, actor: Actor, dry_run: bool = False) -> list[Dropped]:
     if dry_run:
         return list(store().drop_before(cuts, dry_run=True))
     # What goes is counted first, the rest last: that may take hours after an upgrade, and old events go all the same.
-    store().fold_flag_days(until=max(cuts.values(), default=today))
+    store().aggregate_flags(until=max(cuts.values(), default=today))
     # Then, so that nobody works anything out again from events that are half gone; keeping more brings none back.
     for environment_id, cut in cuts.items():
         former = policies[environment_id].raw_since if environment_id in policies else None
@@ -47,5 +47,5 @@ def apply_retention(*, actor: Actor, dry_run: bool = False) -> list[Dropped]:
                 key="raw",
                 after={"dropped": [str(step) for step in dropped]},
             )
-    store().fold_flag_days()
+    store().aggregate_flags()
     return dropped

@@ -4,7 +4,7 @@ from functools import cache
 
 from django.conf import settings
 
-from analytics.stores.base import EventStore
+from analytics.stores.protocols import EventStore
 from tenancy.process_memory import on_reset
 
 

@@ -1,16 +1,9 @@
-"""What an event store does, and the frozen summaries it answers with."""
+"""What an event store is asked about, and the frozen summaries that it answers with."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from decimal import Decimal
-from fractions import Fraction
-from typing import Any, NamedTuple, Protocol
-
-from analytics.enrichment.enrichment import EnrichmentRules
-from analytics.event_records import Batch
-from analytics.stores.distributions import Distributed, Distribution
-from analytics.stores.pairs import Pairing, PairSummary, Segments
+from typing import Any, NamedTuple
 
 # Stretches [since, until) during which nobody new was enrolled.
 Pauses = Sequence[tuple[datetime, datetime]]
@@ -50,50 +43,15 @@ class ExposureSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class BinarySummary:
-    """Of `users`, how many converted; `late` are events of theirs that came after the deadline and do not count."""
-
-    users: int
-    conversions: int
-    late: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ValueSummary:
-    """Sums over users of y = the user's total value and c = the user's number of events; a user without events adds 0.
-
-    Values count in whole millionths, so that the sums are exact and the same on every store.
-    `n` users. y² is summed after the user's total: sums add over users, never over days.
-    """
-
-    n: int
-    sum: float
-    sum_of_squares: float
-    count: int
-    count_sum_of_squares: int
-    late: int = 0
-
-    @classmethod
-    def from_micros(  # noqa: PLR0917 - the columns of one row of the stores' queries
-        cls, n: int, total: int | Decimal, squares: int | Decimal, count: int, count_squares: int, late: int
-    ) -> "ValueSummary":
-        """From sums of millionths (and of their squares), rounded to floats once and at the end."""
-        return cls(
-            n=n,
-            sum=float(Fraction(int(total), 10**6)),
-            sum_of_squares=float(Fraction(int(squares), 10**12)),
-            count=count,
-            count_sum_of_squares=count_squares,
-            late=late,
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class FlagExposures:
-    """All exposures of a flag to one variant, bots left out, and the units behind them."""
+    """All exposures of a flag to one variant, bots left out, and the units behind them.
+
+    `relative_error` is the standard error of `users`, as a share of it; None: they are exact.
+    """
 
     exposures: int
     users: int
+    relative_error: float | None = field(default=None, compare=False)
 
 
 def full_millisecond(moment: datetime) -> datetime:
@@ -120,15 +78,6 @@ class Period:
         object.__setattr__(self, "until", full_millisecond(self.until) if self.until else None)
         pauses = sorted((full_millisecond(since), full_millisecond(until)) for since, until in self.pauses)
         object.__setattr__(self, "pauses", tuple(pause for pause in pauses if pause[0] < pause[1]))
-
-
-@dataclass(frozen=True, slots=True)
-class Counting:
-    """Which of a unit's events count: from t0 on, within `window` of it, before until + grace and received by then."""
-
-    event_name: str
-    window: timedelta | None
-    grace: timedelta
 
 
 class EventRow(NamedTuple):
@@ -196,146 +145,3 @@ def summarise_exposures(rows: list[tuple[Any, ...]], bots: int) -> ExposureSumma
         crossovers_by_first_variant=crossed,
         bots=bots,
     )
-
-
-class EventStore(Protocol):
-    """Writes are idempotent per event id and environment, so at-least-once delivery counts once."""
-
-    def write(self, batch: Batch) -> Stored:
-        """Store a batch whole or not at all."""
-        ...
-
-    def forget(self) -> None:
-        """Forget whatever the process remembers of the tables, for correctness after they changed behind its back."""
-        ...
-
-    def reclassify(self, rules: EnrichmentRules, progress: Callable[[int, int], None]) -> tuple[int, int]: ...
-
-    def reflag_units(self, found: Sequence[Unit]) -> int: ...
-
-    def erase_units(self, erased: Sequence[Unit]) -> Erased: ...
-
-    def make_pseudonymous(self, environment_id: int, key: bytes) -> None: ...
-
-    def drop_before(self, cuts: Mapping[int, datetime], *, dry_run: bool) -> Iterator[Dropped]: ...
-
-    def merge_hours(self, before: Mapping[int, datetime]) -> None: ...
-
-    def raw_events(self, units: Sequence[Unit]) -> Iterator[dict[str, Any]]:
-        """Yield everything stored about the units, exposures first, in order of time."""
-        ...
-
-    def fast_units(self, since: datetime, exposures_per_hour: int) -> list[tuple[Unit, int]]:
-        """Return units with more exposures than that in some hour of those received since, and the most they had."""
-        ...
-
-    def open_phase(self, environment_id: int, experiment: str, started_at: datetime) -> None: ...
-
-    def first_exposures(self, period: Period) -> Iterator[FirstExposure]: ...
-
-    def exposure_summary(self, period: Period) -> ExposureSummary: ...
-
-    def binary_summary(self, period: Period, counting: Counting) -> dict[str, BinarySummary]: ...
-
-    def value_summary(self, period: Period, counting: Counting) -> dict[str, ValueSummary]: ...
-
-    def keep_sums(self, period: Period, counting: Counting) -> int:
-        """Sum up days of first exposures that are over but not kept, or no longer hold; return how many those were.
-
-        Both summaries are the same before and after; after, they need not look at those days' units again.
-        """
-        ...
-
-    def pair_summary(self, period: Period, pairing: Pairing) -> dict[str, PairSummary]: ...
-
-    def distribution(self, period: Period, distribution: Distribution) -> dict[str, Distributed]: ...
-
-    def keep_distribution(self, period: Period, distribution: Distribution) -> int:
-        """As `keep_sums`, for what `distribution` answers."""
-        ...
-
-    def segment_summary(self, period: Period, pairing: Pairing, attribute: str) -> Segments:
-        """As `pair_summary`, by the text, number or boolean of that name that the first exposure with one carried."""
-        ...
-
-    def keep_segments(self, period: Period, pairing: Pairing, attribute: str) -> int:
-        """As `keep_sums`, for what `segment_summary` answers."""
-        ...
-
-    def keep_pairs(self, period: Period, pairing: Pairing) -> int:
-        """As `keep_sums`, for what `pair_summary` answers."""
-        ...
-
-    def flag_exposures(
-        self, environment_id: int, flag_key: str, since: datetime | None, until: datetime | None
-    ) -> dict[str, FlagExposures]: ...
-
-    def fold_flag_days(self, since: datetime | None = None, until: datetime | None = None) -> int:
-        """Prepare each flag's days that are over, in [since, until) alone if given, and return how many had to be.
-
-        `flag_exposures` is the same before and after; after, it need not look at those days' exposures again.
-        """
-        ...
-
-    def recent_units(self, environment_id: int, flag_key: str, since: datetime, limit: int) -> list[tuple[str, str]]:
-        """(unit, the variant it saw last), for at most `limit` units seen since, the latest first."""
-        ...
-
-    def recent_attributes(
-        self, environment_id: int, flag_key: str, since: datetime, most_exposures: int
-    ) -> dict[str, dict[str, Any]]:
-        """What units carried at their last exposure to the flag that kept attributes, bots left out.
-
-        Looks at the installation's latest `most_exposures` exposures, by their ids, and no further back than `since`.
-        """
-        ...
-
-    def latest_attributes(
-        self, environment_id: int, since: datetime, most_exposures: int, limit: int
-    ) -> list[tuple[str, dict[str, Any]]]:
-        """(unit, what it carried) of the environment's latest exposures that kept attributes, the latest first.
-
-        Looks no further back than `since`, and may leave out what is not among the installation's latest exposures.
-        """
-        ...
-
-    def last_exposures(self, environment_id: int, flag_keys: Sequence[str]) -> dict[str, datetime]:
-        """The UTC hour of each flag's last exposure; flags that never had one are left out."""
-        ...
-
-    def events(
-        self, environment_id: int, event_name: str, since: datetime, until: datetime | None, value_property: str
-    ) -> Iterator[EventRow]:
-        """Yield events of one name in [since, until), bots left out, in the order of their ids.
-
-        With `value_property` a number of that name in the event's properties is its value.
-        """
-        ...
-
-    def event_counts(self, environment_id: int, event_name: str, since: datetime) -> tuple[int, int]:
-        """Events of one name since then and the units behind them, bots left out."""
-        ...
-
-    def flag_units(
-        self, environment_id: int, flag_key: str, since: datetime, until: datetime
-    ) -> Iterator[tuple[str, datetime]]:
-        """Yield each unit that saw the flag in [since, until) with when it first did, bots left out, by unit."""
-        ...
-
-    def attribute_values(self, period: Period, name: str) -> Iterator[tuple[str, Any]]:
-        """Yield each unit with the text, number or boolean of that name its first exposure that had one carried."""
-        ...
-
-    def bots_first_seen(self, period: Period) -> dict[str, int]:
-        """Units all of whose exposures are bots', by the variant they saw first; in a pause nobody counts."""
-        ...
-
-    def raw_rows(
-        self, table: str, environment_id: int, since: datetime | None, until: datetime | None
-    ) -> Iterator[tuple[Any, ...]]:
-        """Yield stored events, bots' too, in no order: the fields of `analytics.event_records`, then `is_bot`."""
-        ...
-
-    def last_received(self, period: Period, event_names: Sequence[str], deadline: datetime) -> datetime | None:
-        """When the youngest of the period's exposures, and of those events since its start, was received."""
-        ...

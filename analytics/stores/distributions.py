@@ -20,9 +20,9 @@ class Scope(StrEnum):
     UNITS = "units"
 
 
-# As they are kept: the figures, then counts, which add. Of an event's value besides how many events have it: the units
-# whose least value it is, and of the k-th least of a unit's b values the sums of 2k - 1 and of b. Up to any value these
-# make, with a the unit's events up to it, the sums over units of a * a and of a * b.
+# As they are stored: the figures, then counts, which add. Of an event's value besides how many events have it: the
+# units whose least value it is, and of the k-th least of a unit's b values the sums of 2k - 1 and of b. Up to any value
+# these make, with a the unit's events up to it, the sums over units of a * a and of a * b.
 _STORED = {
     Scope.EVENTS: [("value", ">f8"), ("events", ">i8"), ("units", ">i8"), ("squares", ">i8"), ("products", ">i8")],
     Scope.UNITS: [("y", ">f8"), ("x", ">f8"), ("units", ">i8")],
@@ -32,7 +32,7 @@ FIGURES = {Scope.EVENTS: ("value",), Scope.UNITS: ("y", "x")}
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """A question for the values of the y of a pairing, event by event, or for both figures unit by unit.
+    """The values of a pairing's y, event by event, or both figures, unit by unit.
 
     There is no cap on them, and events have no x. Units whose figures are 0 are in no row, but in the number of units.
     """
@@ -41,8 +41,8 @@ class Distribution:
     pairing: Pairing
 
     @property
-    def question(self) -> str:
-        return json.dumps([self.scope, self.pairing.question], separators=(",", ":"))
+    def cache_key(self) -> str:
+        return json.dumps([self.scope, self.pairing.cache_key], separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,4 +1,4 @@
-"""Two figures of each unit side by side: what ratios, caps and CUPED's look back need beyond sums of one event."""
+"""One or two figures of each unit, summed up: rates, counts and totals, and what ratios, caps and CUPED need."""
 
 import json
 from collections.abc import Iterable
@@ -51,14 +51,26 @@ class Pairing:
         return sorted({figure.event_name for figure in (self.y, self.x) if figure is not None})
 
     @property
-    def question(self) -> str:
-        """One text for whatever decides the figures, by which kept sums are found again."""
+    def cache_key(self) -> str:
+        """One text for whatever decides the figures, by which a roll-up of them is found again."""
         figures = [
             None if figure is None else [figure.kind, figure.event_name, figure.value_property, figure.cap_micros]
             for figure in (self.y, self.x)
         ]
         lengths = [length // timedelta(milliseconds=1) for length in (self.window, self.before)]
         return json.dumps([*figures, *lengths], ensure_ascii=False, separators=(",", ":"))
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """A pairing by the text, number or boolean of that name at the unit's first exposure that carried one."""
+
+    pairing: Pairing
+    attribute: str
+
+    @property
+    def cache_key(self) -> str:
+        return json.dumps([self.attribute, self.pairing.cache_key], ensure_ascii=False, separators=(",", ":"))
 
 
 # By the name of an attribute's value, None for units that carried none, then by variant.
@@ -69,7 +81,7 @@ Segments = dict[str | None, dict[str, "PairSummary"]]
 class PairSummary:
     """Over `n` units: sums, means and (co)variation around the means of y and x; a unit without events has zeros.
 
-    Worked out exactly from whole millionths and rounded once, so that it is the same on every store.
+    The figures come exactly from whole millionths and are rounded once, so every store gives the same.
     """
 
     n: int

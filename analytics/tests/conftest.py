@@ -8,8 +8,10 @@ import pytest
 from django.test import Client
 from openflagship.ids import uuid7
 
+from analytics import selectors
 from analytics.event_records import ConversionEvent, ExposureEvent
-from analytics.stores.base import EventStore
+from analytics.stores.base import Period
+from analytics.stores.protocols import EventStore
 from analytics.testing import STORES, UseStore
 from audit.actors import system
 from tenancy import services as tenancy
@@ -106,3 +108,34 @@ def week_partition_of(event_id: UUID) -> str:
 
     (number,) = weeks_of([event_id])
     return Week(number).name("exposures")
+
+
+def converted(
+    environment_id: int,
+    since: datetime,
+    until: datetime | None,
+    *,
+    window: timedelta = timedelta(days=7),
+    grace: timedelta = selectors.GRACE,
+    pauses: selectors.Pauses = (),
+) -> dict[str, tuple[int, int, int]]:
+    """By variant: units, those that purchased, and events that came late."""
+    rates = selectors.Pairing(selectors.Figure(selectors.Kind.CONVERTED, "purchase"), None, window, grace)
+    found = selectors.pair_summary(Period(environment_id, "checkout-test", since, until, pauses), rates)
+    return {variant: (one.n, round(one.sum_y), one.late) for variant, one in found.items()}
+
+
+def purchases(
+    environment_id: int, since: datetime, until: datetime | None, *, window: timedelta = timedelta(days=7)
+) -> dict[str, tuple[int, float, float, int, float]]:
+    """By variant: units; the sum and sum of squares of their totals, and of their numbers of purchases."""
+    total, count = (selectors.Figure(kind, "purchase") for kind in (selectors.Kind.TOTAL, selectors.Kind.COUNT))
+    asked = selectors.Pairing(total, count, window, selectors.GRACE)
+    found = selectors.pair_summary(Period(environment_id, "checkout-test", since, until), asked)
+    return {
+        variant: (
+            *(one.n, one.sum_y, one.m2_y + one.n * one.mean_y**2),
+            *(round(one.n * one.mean_x), one.m2_x + one.n * one.mean_x**2),
+        )
+        for variant, one in found.items()
+    }

@@ -155,7 +155,7 @@ def test_everything_killed__nothing_is_lost_and_nothing_doubled(tmp_path: Path, 
         assert world.query(
             "SELECT count(*) FILTER (WHERE crossed_at IS NULL) FROM first_exposures WHERE variant <> ''"
         ) == (sum(truth.users.values()),)
-        assert world.query("SELECT sum(units) FROM flag_unit_hours") == world.query("SELECT count(*) FROM flag_units")
+        assert world.query("SELECT sum(events) FROM flag_hour_sketches") == (truth.exposures,)
         assert world.query("SELECT count(*) FROM event_dead_letters") == (0,)
 
 

@@ -13,6 +13,7 @@ from analytics.enrichment.enrichment import EnrichmentRules
 from analytics.event_generator import Generator, Plan, default_start
 from analytics.event_records import Batch
 from analytics.models import BotUnit
+from analytics.selectors import GRACE, Figure, Kind, Pairing
 from analytics.services import (
     apply_retention,
     export_user,
@@ -22,10 +23,11 @@ from analytics.services import (
     set_event_policy,
     store_events,
 )
-from analytics.stores.base import EventStore, Unit
+from analytics.stores.base import Period, Unit
 from analytics.stores.clickhouse.store import ClickHouseStore
+from analytics.stores.protocols import EventStore
 from analytics.testing import STORES, UseStore
-from analytics.tests.conftest import ACTOR, NOON, conversion, exposure
+from analytics.tests.conftest import ACTOR, NOON, conversion, converted, exposure, purchases
 from tenancy.models import Environment
 
 ENV = 7
@@ -43,13 +45,14 @@ def _answers() -> list[Any]:
     """Every question, for a whole period and for part of one, with and without a window."""
     found: list[Any] = [selectors.flag_exposures(ENV, "new-checkout", START, END)]
     for since, until in ((START, END), (START + timedelta(days=3, microseconds=1500), END - timedelta(hours=7))):
-        found += [
-            selectors.exposure_summary(ENV, "checkout-test", since, until),
-            list(selectors.first_exposures(ENV, "checkout-test", since, until)),
-        ]
-        for window in (timedelta(days=7), timedelta(hours=5), None):
-            asked = (ENV, "checkout-test", "purchase", since, until, window)
-            found += [selectors.binary_summary(*asked), selectors.value_summary(*asked)]
+        period = Period(ENV, "checkout-test", since, until)
+        found += [selectors.exposure_summary(period), list(selectors.first_exposures(period))]
+        for window in (timedelta(days=7), timedelta(hours=5), timedelta(days=365)):
+            found += [
+                converted(ENV, since, until, window=window),
+                selectors.pair_summary(period, Pairing(Figure(Kind.TOTAL, "purchase"), None, window, GRACE)),
+                selectors.pair_summary(period, Pairing(Figure(Kind.COUNT, "purchase"), None, window, GRACE)),
+            ]
     return found
 
 
@@ -76,10 +79,7 @@ def test_same_id_with_other_content__the_first_one_counts(any_store: EventStore)
         ),
     ):
         any_store.write(batch)
-    summary = selectors.value_summary(ENV, "checkout-test", "purchase", NOON, NOON + 3 * HOUR, None)
-    assert summary == {
-        "control": selectors.ValueSummary(n=1, sum=10.0, sum_of_squares=100.0, count=1, count_sum_of_squares=1)
-    }
+    assert purchases(ENV, NOON, NOON + 3 * HOUR) == {"control": (1, 10.0, 100.0, 1, 1)}
 
 
 def test_odd_texts_and_numbers__come_back_as_they_were(clickhouse: EventStore) -> None:
@@ -117,7 +117,7 @@ def test_reclassified__flags_follow_the_rules_both_ways(clickhouse: EventStore, 
     )
     settings.BOT_USER_IDS, settings.BOT_USER_AGENTS = "^carol$", "^acme"
     assert reclassify_bots(lambda _done, _total: None) == (2, 2)
-    summary = selectors.exposure_summary(ENV, "checkout-test", NOON, NOON + HOUR)
+    summary = selectors.exposure_summary(Period(ENV, "checkout-test", NOON, NOON + HOUR))
     assert (dict(summary.users), summary.bots) == ({"control": 1}, 2)
     assert clickhouse.reclassify(EnrichmentRules.load(), lambda _done, _total: None) == (0, 0)
 
@@ -141,8 +141,7 @@ def test_pseudonyms__turned_on_later__join_old_events_with_new_ones(
     set_event_policy(actor=ACTOR, environment=environment, retention_days=None, stores_pseudonyms=True)
     clickhouse.write(Batch([exposure(environment.pk, "alice", "control")], [conversion(environment.pk, "alice", NOON)]))
     assert list(clickhouse.raw_events([Unit(environment.pk, "alice")])) == []
-    found = selectors.binary_summary(environment.pk, "checkout-test", "purchase", NOON, NOON + HOUR, None)
-    assert found == {"control": selectors.BinarySummary(users=1, conversions=1)}
+    assert converted(environment.pk, NOON, NOON + HOUR) == {"control": (1, 1, 0)}
 
 
 def test_retention__drops_months_and_single_environments_rows(

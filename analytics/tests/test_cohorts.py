@@ -1,4 +1,4 @@
-"""Sums kept from night to night are those of the whole, to the digit, whatever came in between."""
+"""Rates, counts and totals rolled up from night to night are those of the whole, whatever came in between."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,11 +11,10 @@ from pytest_django import Settings
 from analytics import selectors
 from analytics.event_generator import Generator, Plan, default_start
 from analytics.event_records import Batch, ConversionEvent, ExposureEvent
-from analytics.models import CohortSum
-from analytics.services import forget_user, keep_sums, open_phase, reclassify_bots, store_events
-from analytics.stores import store
-from analytics.stores.base import Counting, Period
-from analytics.stores.postgres.reads import PostgresReads
+from analytics.models import CohortPair
+from analytics.selectors import Figure, Kind, Pairing, PairSummary, Period
+from analytics.services import forget_user, open_phase, reclassify_bots, refresh_rollups, store_events
+from analytics.stores.postgres.rollups.pairs import whole_pair_summary
 from analytics.tests.conftest import ACTOR, conversion, exposure, milliseconds
 from tenancy.models import Environment
 
@@ -24,23 +23,31 @@ START = default_start(14)
 DAY = timedelta(days=1)
 WEEK = timedelta(days=7)
 HOUR = timedelta(hours=1)
-WINDOWS = (WEEK, timedelta(hours=30), None)
+WINDOWS = (WEEK, timedelta(hours=30), timedelta(days=365))
+KINDS = (Kind.CONVERTED, Kind.COUNT, Kind.TOTAL)
 
 pytestmark = pytest.mark.django_db
 
 
-def _keep(until: datetime, *, window: timedelta | None = WEEK, env: int = ENV) -> int:
-    return keep_sums(env, "checkout-test", "purchase", START, until, window)
+def _pairing(kind: Kind, window: timedelta = WEEK, grace: timedelta = WEEK) -> Pairing:
+    return Pairing(Figure(kind, "purchase"), None, window, grace)
 
 
-def _assert_same(until: datetime, *, env: int = ENV, grace: timedelta = WEEK) -> dict[str, Any]:
-    """Beside the reads that know nothing of what is kept."""
-    reads, period = PostgresReads(), Period(env, "checkout-test", START, until)
+def _refresh(until: datetime, *, window: timedelta = WEEK, env: int = ENV) -> int:
+    """Return the days of one figure; those of the others are as many."""
+    period = Period(env, "checkout-test", START, until)
+    (days,) = {refresh_rollups(period, _pairing(kind, window)) for kind in KINDS}
+    return days
+
+
+def _assert_same(until: datetime, *, env: int = ENV, grace: timedelta = WEEK) -> dict[str, PairSummary]:
+    """Compare with the reads that know nothing of roll-ups; return the numbers of purchases."""
+    period = Period(env, "checkout-test", START, until)
     for window in WINDOWS:
-        counting = Counting("purchase", window, grace)
-        assert store().binary_summary(period, counting) == reads.binary_summary(period, counting)
-        assert store().value_summary(period, counting) == reads.value_summary(period, counting)
-    return store().value_summary(period, Counting("purchase", WEEK, grace))
+        for kind in KINDS:
+            pairing = _pairing(kind, window, grace)
+            assert selectors.pair_summary(period, pairing) == whole_pair_summary(period, pairing)
+    return selectors.pair_summary(period, _pairing(Kind.COUNT, grace=grace))
 
 
 def _at(event: ExposureEvent | ConversionEvent) -> int:
@@ -89,12 +96,12 @@ def test_nights__with_late_duplicate_crossing_and_bots_events__sum_up_to_the_who
         store_events(batch)
         end = min(until, START + 8 * DAY)
         _assert_same(end)
-        worked_out.append([_keep(end, window=window) for window in WINDOWS])
-        assert [_keep(end, window=window) for window in WINDOWS] == [0, 0, 0]
+        worked_out.append([_refresh(end, window=window) for window in WINDOWS])
+        assert [_refresh(end, window=window) for window in WINDOWS] == [0, 0, 0]
         found = _assert_same(end)
     truth = load.truth
     assert {variant: summary.n for variant, summary in found.items()} == truth.users
-    assert {variant: summary.count for variant, summary in found.items()} == truth.counts
+    assert {variant: summary.sum_y for variant, summary in found.items()} == truth.counts
     assert {variant: summary.late for variant, summary in found.items()} == truth.late
     assert sum(truth.late.values()) > 0
     assert truth.crossovers > 5
@@ -120,47 +127,47 @@ def _ten_days(env: int = ENV) -> None:
 
 def test_a_new_day__works_out_no_day_whose_window_is_over() -> None:
     _ten_days()
-    assert _keep(START + 10 * DAY) == 10
-    assert _keep(START + 10 * DAY) == 0
+    assert _refresh(START + 10 * DAY) == 10
+    assert _refresh(START + 10 * DAY) == 0
     at = START + 10 * DAY + HOUR
     store_events(Batch([exposure(ENV, "new", "control", at)], [conversion(ENV, "user-9-1", at)]))
     # Days 3 to 9 may still convert on day 10; day 10 itself is new.
-    assert _keep(START + 11 * DAY) == 8
+    assert _refresh(START + 11 * DAY) == 8
     assert _assert_same(START + 11 * DAY)["control"].n == 21
 
 
 def test_days__whose_units_may_still_convert__are_not_kept() -> None:
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     store_events(Batch([exposure(ENV, f"user-{day}", "control", today - day * DAY) for day in range(1, 11)]))
-    assert keep_sums(ENV, "checkout-test", "purchase", today - 20 * DAY, today, WEEK) == 3
+    assert refresh_rollups(Period(ENV, "checkout-test", today - 20 * DAY, today), _pairing(Kind.TOTAL)) == 3
 
 
 def test_a_late_conversion__works_out_the_days_it_may_belong_to() -> None:
     _ten_days()
-    _keep(START + 10 * DAY, window=HOUR * 30)
+    _refresh(START + 10 * DAY, window=HOUR * 30)
     store_events(Batch([], [conversion(ENV, "user-4-0", START + 4 * DAY + 20 * HOUR, value=7.0)]))
     _assert_same(START + 10 * DAY)
-    assert _keep(START + 10 * DAY, window=HOUR * 30) == 3
+    assert _refresh(START + 10 * DAY, window=HOUR * 30) == 3
 
 
 def test_a_late_exposure__that_moves_a_unit_to_an_earlier_day__works_out_both() -> None:
     _ten_days()
-    _keep(START + 10 * DAY)
+    _refresh(START + 10 * DAY)
     store_events(Batch([exposure(ENV, "user-6-0", "treatment", START + 2 * DAY)]))
     assert _assert_same(START + 10 * DAY).keys() == {"control"}
     store_events(Batch([exposure(ENV, "user-7-0", "control", START + 2 * DAY)]))
     _assert_same(START + 10 * DAY)
-    assert _keep(START + 10 * DAY) == 3
+    assert _refresh(START + 10 * DAY) == 3
 
 
 def test_a_unit__that_crosses_over_later__is_taken_off_from_then_on_without_working_out_its_day() -> None:
     _ten_days()
-    _keep(START + 10 * DAY)
+    _refresh(START + 10 * DAY)
     crossed_at = START + 10 * DAY + HOUR
     store_events(Batch([exposure(ENV, "user-0-0", "treatment", crossed_at)]))
     assert _assert_same(START + 10 * DAY)["control"].n == 20
     assert _assert_same(crossed_at + HOUR)["control"].n == 19
-    assert _keep(START + 10 * DAY) == 0
+    assert _refresh(START + 10 * DAY) == 0
 
 
 def test_events__received_past_the_deadline__are_late_even_if_kept_sums_know_them() -> None:
@@ -168,7 +175,7 @@ def test_events__received_past_the_deadline__are_late_even_if_kept_sums_know_the
     end = START + 10 * DAY
     late = milliseconds(end + WEEK)
     store_events(Batch([], [conversion(ENV, "user-9-0", end - HOUR, value=3.0, received_ms=late)]))
-    _keep(end + 8 * DAY)
+    _refresh(end + 8 * DAY)
     assert _assert_same(end)["control"].late == 1
     assert _assert_same(end, grace=WEEK + HOUR)["control"].late == 0
 
@@ -177,7 +184,7 @@ def test_events__received_past_the_deadline__are_late_even_if_kept_sums_know_the
 def test_rewriting__is_seen_by_what_is_kept(environment: Environment, settings: Settings, change: str) -> None:
     env = environment.pk
     _ten_days(env)
-    _keep(START + 10 * DAY, env=env)
+    _refresh(START + 10 * DAY, env=env)
     before = _assert_same(START + 10 * DAY, env=env)["control"]
     if change == "forget":
         forget_user(actor=ACTOR, organization=environment.project.organization, user_id="user-3-1")
@@ -188,8 +195,10 @@ def test_rewriting__is_seen_by_what_is_kept(environment: Environment, settings: 
         open_phase(environment_id=env, experiment="checkout-test", started_at=START + 5 * DAY)
         end = START + 5 * DAY
         assert _assert_same(end, env=env)["control"].n == 10
-        assert selectors.value_summary(env, "checkout-test", "purchase", end, end + DAY, WEEK)["control"].n == 2
+        assert (
+            selectors.pair_summary(Period(env, "checkout-test", end, end + DAY), _pairing(Kind.COUNT))["control"].n == 2
+        )
         return
     after = _assert_same(START + 10 * DAY, env=env)["control"]
-    assert (after.n, after.count) == (before.n - 1, before.count - 2)
-    assert CohortSum.objects.filter(environment_id=env).count() == 10
+    assert (after.n, after.sum_y) == (before.n - 1, before.sum_y - 2)
+    assert CohortPair.objects.filter(environment_id=env).count() == 10 * len(KINDS)

@@ -12,7 +12,8 @@ from django.test.utils import CaptureQueriesContext
 
 from analytics import selectors
 from analytics.event_records import Batch, ExposureEvent
-from analytics.models import FirstExposure, FlagUnitHour
+from analytics.models import FirstExposure
+from analytics.selectors import Period
 from analytics.services import open_phase, store_events
 from analytics.stores import store
 from analytics.stores.postgres import reads
@@ -53,8 +54,8 @@ def _store_in_batches(events: list[ExposureEvent], rng: random.Random) -> None:
 
 def _summaries(since: datetime, until: datetime) -> list[Any]:
     return [
-        selectors.exposure_summary(ENV, "checkout-test", since, until),
-        list(selectors.first_exposures(ENV, "checkout-test", since, until)),
+        selectors.exposure_summary(Period(ENV, "checkout-test", since, until)),
+        list(selectors.first_exposures(Period(ENV, "checkout-test", since, until))),
     ]
 
 
@@ -123,7 +124,7 @@ def test_whole_phase__does_not_read_the_raw_events() -> None:
     _store_in_batches(_random_events(2), random.Random(2))
     open_phase(environment_id=ENV, experiment="checkout-test", started_at=NOON)
     with CaptureQueriesContext(connection) as queries:
-        selectors.exposure_summary(ENV, "checkout-test", NOON, END)
+        selectors.exposure_summary(Period(ENV, "checkout-test", NOON, END))
     assert not any("FROM exposures" in query["sql"] for query in queries.captured_queries)
 
 
@@ -163,10 +164,3 @@ def test_repeated_ids_with_other_content__leave_no_trace(from_raw: Any) -> None:
 
 def _copy(event: ExposureEvent, **changes: Any) -> ExposureEvent:
     return msgspec.structs.replace(event, **changes)
-
-
-def test_last_hours__of_a_unit_that_returns__count_it_once_in_all() -> None:
-    for hours in (0, 5, 3, 9):
-        store_events(Batch(exposures=[exposure(ENV, "alice", "control", NOON + hours * HOUR)]))
-    counts = {row.last_hour: row.units for row in FlagUnitHour.objects.all() if row.units}
-    assert counts == {NOON + 9 * HOUR: 1}

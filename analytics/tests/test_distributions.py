@@ -13,7 +13,7 @@ from analytics import selectors
 from analytics.event_records import Batch
 from analytics.models import CohortDistribution
 from analytics.selectors import Distributed, Distribution, Figure, Kind, Pairing, Scope
-from analytics.services import forget_user, keep_distribution, open_phase, reclassify_bots, store_events
+from analytics.services import forget_user, open_phase, reclassify_bots, refresh_rollups, store_events
 from analytics.stores.base import Period
 from analytics.stores.postgres.rollups.distributions import whole_distribution
 from analytics.testing import STORES, UseStore
@@ -43,8 +43,9 @@ pytestmark = pytest.mark.django_db
 def _assert_same(
     env: int, asked: Distribution, until: datetime, pauses: selectors.Pauses = ()
 ) -> dict[str, Distributed]:
-    found = selectors.distribution(env, "checkout-test", START, until, asked, pauses=pauses)
-    assert found == whole_distribution(Period(env, "checkout-test", START, until, pauses), asked)
+    period = Period(env, "checkout-test", START, until, pauses)
+    found = selectors.distribution(period, asked)
+    assert found == whole_distribution(period, asked)
     return found
 
 
@@ -52,8 +53,8 @@ def _without_grace(asked: Distribution) -> Distribution:
     return replace(asked, pairing=replace(asked.pairing, grace=timedelta(0)))
 
 
-def _keep(env: int, asked: Distribution, until: datetime, pauses: selectors.Pauses = ()) -> int:
-    return keep_distribution(env, "checkout-test", START, until, asked, pauses=pauses)
+def _refresh(env: int, asked: Distribution, until: datetime, pauses: selectors.Pauses = ()) -> int:
+    return refresh_rollups(Period(env, "checkout-test", START, until, pauses), asked)
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -80,8 +81,8 @@ def test_nights__random_days_of_events__make_up_the_whole(
         for asked in DISTRIBUTIONS.values():
             for pauses in ((), PAUSES):
                 _assert_same(env, asked, until, pauses)
-                _keep(env, asked, until, pauses)
-                assert _keep(env, asked, until, pauses) == 0
+                _refresh(env, asked, until, pauses)
+                assert _refresh(env, asked, until, pauses) == 0
                 found = _assert_same(env, asked, until, pauses)
                 _assert_same(env, asked, max(until - 2 * DAY, START + HOUR), pauses)
             # What came in the last two days is late then, though what is kept knows it.
@@ -99,7 +100,7 @@ def test_rows__of_single_events__are_what_each_of_them_adds(environment: Environ
     until = START + 6 * DAY
     units = {
         unit.unit_id: unit
-        for unit in selectors.first_exposures(env, "checkout-test", START, until)
+        for unit in selectors.first_exposures(selectors.Period(env, "checkout-test", START, until))
         if not unit.is_crossover
     }
     values: dict[str, list[float]] = defaultdict(list)
@@ -107,7 +108,7 @@ def test_rows__of_single_events__are_what_each_of_them_adds(environment: Environ
         unit = units.get(event.unit_id)
         if unit and unit.first_at <= event.occurred_at < unit.first_at + WEEK and event.value is not None:
             values[event.unit_id].append(event.value)
-    found = selectors.distribution(env, "checkout-test", START, until, DISTRIBUTIONS["events"])
+    found = selectors.distribution(Period(env, "checkout-test", START, until), DISTRIBUTIONS["events"])
     assert {variant: one.units for variant, one in found.items()} == Counter(unit.variant for unit in units.values())
     for variant, one in found.items():
         mine = [its for unit_id, its in values.items() if units[unit_id].variant == variant]
@@ -136,7 +137,9 @@ def test_rows__of_units__are_their_figures_and_what_was_before(environment: Envi
             ],
         )
     )
-    found = selectors.distribution(env, "checkout-test", START, END, DISTRIBUTIONS["units with what was before"])
+    found = selectors.distribution(
+        Period(env, "checkout-test", START, END), DISTRIBUTIONS["units with what was before"]
+    )
     assert found["control"].units == 4
     assert [row.tolist() for row in found["control"].rows] == [(0.0, 7.0, 1), (3.75, 0.0, 2)]
 
@@ -147,9 +150,9 @@ def test_a_new_day__works_out_the_days_whose_window_is_open_and_no_other(environ
         at = START + day * DAY + 9 * HOUR
         events = [conversion(env, f"user-{day}", at + HOUR, properties='{"tax": 2}')]
         store_events(Batch([exposure(env, f"user-{day}", "control", at)], events))
-    assert _keep(env, asked, END) == 10
+    assert _refresh(env, asked, END) == 10
     store_events(Batch([exposure(env, "new", "control", END)], [conversion(env, "user-9", END + HOUR)]))
-    assert _keep(env, asked, END + DAY) == 3
+    assert _refresh(env, asked, END + DAY) == 3
     assert _assert_same(env, asked, END + DAY)["control"].units == 11
 
 
@@ -159,7 +162,7 @@ def test_erasure__of_a_unit__takes_its_figures_out_of_what_is_kept(environment: 
         at = START + day * DAY
         bought = [conversion(env, f"user-{day}", at + HOUR, value=day + 1.0)]
         store_events(Batch([exposure(env, f"user-{day}", "control", at)], bought))
-    _keep(env, asked, START + 3 * DAY)
+    _refresh(env, asked, START + 3 * DAY)
     forget_user(actor=ACTOR, organization=environment.project.organization, user_id="user-1")
     days = CohortDistribution.objects.filter(environment_id=env).order_by("day").values_list("day", flat=True)
     assert [(day - START.date()).days for day in days] == [0, 2]
@@ -178,7 +181,7 @@ def test_both_stores__same_random_days__answer_alike_figure_for_figure(
         store_events(Batch([], [conversion(env, "user-3", START + 5 * DAY, value=8e12 + 0.1)] * 2))
         answers.append(
             [
-                selectors.distribution(env, "checkout-test", since, START + 4 * DAY, asked, pauses=pauses)
+                selectors.distribution(Period(env, "checkout-test", since, START + 4 * DAY, pauses), asked)
                 for since in (START, START + 2 * DAY)
                 for pauses in ((), PAUSES)
                 for one in DISTRIBUTIONS.values()

@@ -1,4 +1,4 @@
-"""Users of past windows from folded days are those of the raw events, whatever came before, between and after folds."""
+"""Users of past windows are those of the raw events, whatever came before, between and after days are aggregated."""
 
 import random
 import threading
@@ -14,12 +14,12 @@ from django.test.utils import CaptureQueriesContext
 from analytics import selectors, tasks
 from analytics.event_generator import Generator, Plan, default_start
 from analytics.event_records import Batch, ExposureEvent
-from analytics.models import FlagDayFold, FlagDayStep, FlagUnitDays
+from analytics.models import FlagDayRollup, FlagDayStep, FlagUnitDays
 from analytics.services import set_event_policy, store_events
 from analytics.stores import store
 from analytics.stores.postgres import write_statements as sql
-from analytics.stores.postgres.reads import PostgresReads
-from analytics.stores.postgres.store.rollups import flag_aggregation, flag_days
+from analytics.stores.postgres.rollups import flag_aggregation, flag_days
+from analytics.stores.postgres.rollups.flag_days import count_one_by_one
 from analytics.tests.conftest import ACTOR, exposure
 from tenancy.models import Environment
 
@@ -52,8 +52,8 @@ def _store(events: list[ExposureEvent]) -> None:
     store_events(Batch(exposures=events))
 
 
-def _fold() -> int:
-    return store().fold_flag_days(None)
+def _aggregate() -> int:
+    return store().aggregate_flags(None)
 
 
 def _windows(rng: random.Random) -> Iterator[tuple[datetime, datetime]]:
@@ -76,12 +76,10 @@ def hour_windows(rng: random.Random) -> Iterator[tuple[datetime, datetime]]:
 
 
 def _assert_same(environment_id: int = ENV, flag_key: str = FLAG, seed: int = 0) -> None:
-    """Beside the reads that know of raw events alone."""
-    reads = PostgresReads()
+    """Compare with the raw events; sketches of so few units are exact."""
     for window in _windows(random.Random(seed)):
-        assert store().flag_exposures(environment_id, flag_key, *window) == reads.flag_exposures(
-            environment_id, flag_key, *window
-        ), window
+        found = store().flag_exposures(environment_id, flag_key, *window)
+        assert found == count_one_by_one(environment_id, flag_key, *window), window
 
 
 def _reads_raw(since: datetime, until: datetime, environment_id: int = ENV) -> bool:
@@ -95,7 +93,7 @@ def _moved(events: list[ExposureEvent], environment_id: int) -> list[ExposureEve
 
 
 def _tables(environment_id: int) -> list[Any]:
-    models = (FlagUnitDays, FlagDayStep, FlagDayFold)
+    models = (FlagUnitDays, FlagDayStep, FlagDayRollup)
     found: list[Any] = []
     for model in models:
         names = [field.name for field in model._meta.concrete_fields if field.name not in {"pk", "environment_id"}]
@@ -105,7 +103,7 @@ def _tables(environment_id: int) -> list[Any]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_windows__folded_between_batches_in_any_order__equal_the_raw_events(seed: int) -> None:
+def test_windows__aggregated_between_batches_in_any_order__equal_the_raw_events(seed: int) -> None:
     rng = random.Random(seed)
     events = _events(seed)
     rng.shuffle(events)
@@ -114,34 +112,33 @@ def test_windows__folded_between_batches_in_any_order__equal_the_raw_events(seed
         _store(events[:size])
         events = events[size:]
         if rng.random() < 0.6:
-            store().fold_flag_days(START + rng.randrange(DAYS) * DAY)
+            store().aggregate_flags(START + rng.randrange(DAYS) * DAY)
             _assert_same(seed=seed)
-    assert _fold() > 0
+    assert _aggregate() > 0
     _assert_same(seed=seed)
     assert not _reads_raw(START, END)
-    assert _fold() == 0
+    assert _aggregate() == 0
 
 
-def test_days__folded_in_any_order__leave_the_same_tables() -> None:
+def test_days__aggregated_in_any_order__leave_the_same_tables() -> None:
     for environment_id in (ENV, ENV + 1):
         _store(_moved(_events(5), environment_id))
         for number in reversed(range(DAYS)) if environment_id == ENV else [0]:
-            store().fold_flag_days(START + number * DAY)
+            store().aggregate_flags(START + number * DAY)
     assert _tables(ENV) == _tables(ENV + 1)
     assert len(_tables(ENV)[2]) == DAYS
 
 
-def test_late_exposure__makes_its_hour_be_read_until_it_is_folded_again() -> None:
+def test_late_exposure__makes_its_day_be_read_until_it_is_aggregated_again() -> None:
     _store(_events(1))
-    assert _fold() == DAYS
+    assert _aggregate() == DAYS
     late = [exposure(ENV, unit, "control", START + 3 * DAY + HOUR) for unit in ("late", "user-1", "bot-1")]
     _store(late)
     assert _reads_raw(START, END)
-    assert _reads_raw(START + 3 * DAY + HOUR, START + 3 * DAY + 2 * HOUR)
-    assert not _reads_raw(START + 3 * DAY + 2 * HOUR, END)
+    assert not _reads_raw(START, START + 3 * DAY)
     assert not _reads_raw(START + DAY, START + 3 * DAY + HOUR)
     _assert_same()
-    assert _fold() == 1
+    assert _aggregate() == 1
     assert not _reads_raw(START, END)
     _assert_same()
 
@@ -150,7 +147,7 @@ def test_exposure__that_comes_between_question_and_answer__is_asked_about_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     _store(_events(1))
-    _fold()
+    _aggregate()
     late = [exposure(ENV, "late", "control", START + 3 * DAY)]
     answer = flag_days._answer
 
@@ -160,26 +157,24 @@ def test_exposure__that_comes_between_question_and_answer__is_asked_about_again(
 
     monkeypatch.setattr(flag_days, "_answer", slow)
     found = store().flag_exposures(ENV, FLAG, START, END)
-    assert found == PostgresReads().flag_exposures(ENV, FLAG, START, END)
+    assert found == count_one_by_one(ENV, FLAG, START, END)
 
 
-def test_today_and_the_window_up_to_now__are_as_without_folds() -> None:
+def test_today_and_the_window_up_to_now__are_as_without_roll_ups() -> None:
     now = datetime.now(UTC)
     _store([exposure(ENV, unit, "control", now - hours * HOUR) for unit, hours in (("a", 0), ("a", 30), ("b", 30))])
     before = selectors.flag_exposures(ENV, FLAG, now - 3 * DAY, None)
-    assert tasks.fold_flag_days() == 1
+    assert tasks.aggregate_flags() == 1
     assert selectors.flag_exposures(ENV, FLAG, now - 3 * DAY, None) == before
     until = now - timedelta(minutes=1)
-    assert store().flag_exposures(ENV, FLAG, now - 3 * DAY, until) == PostgresReads().flag_exposures(
-        ENV, FLAG, now - 3 * DAY, until
-    )
+    assert store().flag_exposures(ENV, FLAG, now - 3 * DAY, until) == count_one_by_one(ENV, FLAG, now - 3 * DAY, until)
 
 
 def test_flags_and_environments__of_one_day__are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flag_aggregation, "_MOST_AT_ONCE", 150)
     for number, (environment_id, flag_key) in enumerate([(ENV, FLAG), (ENV, "other"), (ENV, "third"), (ENV + 1, FLAG)]):
         _store([msgspec.structs.replace(event, flag_key=flag_key) for event in _events(number, environment_id)])
-    assert _fold() == 4 * DAYS
+    assert _aggregate() == 4 * DAYS
     for place in [(ENV, FLAG), (ENV, "other"), (ENV, "third"), (ENV + 1, FLAG), (ENV + 1, "other")]:
         _assert_same(*place)
 
@@ -193,7 +188,7 @@ def test_past_windows__on_either_store__count_who_was_seen_in_them() -> None:
     for since, until in _windows(random.Random(6)):
         first, end = (round(moment.timestamp() * 1000) for moment in (since, until))
         seen = [event for event in shown if first <= event.occurred_ms < end]
-        found = selectors.flag_exposures_between(ENV, FLAG, since, until)
+        found = store().flag_exposures(ENV, FLAG, since, until)
         assert {key: (row.exposures, row.users) for key, row in found.items()} == {
             key: (
                 sum(event.variant == key for event in seen),
@@ -204,45 +199,45 @@ def test_past_windows__on_either_store__count_who_was_seen_in_them() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_folders__at_once__count_each_user_once() -> None:
+def test_aggregations__at_once__count_each_user_once() -> None:
     _store(_events(11))
     ready = threading.Barrier(3)
-    folded: list[int] = []
+    aggregated: list[int] = []
 
-    def fold() -> None:
+    def aggregate() -> None:
         ready.wait()
-        folded.append(_fold())
+        aggregated.append(_aggregate())
         connection.close()
 
-    threads = [threading.Thread(target=fold) for _ in range(3)]
+    threads = [threading.Thread(target=aggregate) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sum(folded) == DAYS
+    assert sum(aggregated) == DAYS
     _assert_same()
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("holding", [sql.HOLD_DERIVED, "SELECT FROM event_policies FOR UPDATE"])
-def test_folding__while_events_are_rewritten_or_let_go__waits(environment: Environment, holding: str) -> None:
+def test_aggregation__while_events_are_rewritten_or_let_go__waits(environment: Environment, holding: str) -> None:
     set_event_policy(actor=ACTOR, environment=environment, retention_days=None, stores_pseudonyms=False)
     _store([exposure(environment.pk, "alice", "control", START)])
     refused: list[OperationalError] = []
 
-    def fold() -> None:
+    def aggregate() -> None:
         with connection.cursor() as cursor:
             cursor.execute("SET lock_timeout = '100ms'")
         try:
-            _fold()
+            _aggregate()
         except OperationalError as error:
             refused.append(error)
         connection.close()
 
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(holding)
-        thread = threading.Thread(target=fold)
+        thread = threading.Thread(target=aggregate)
         thread.start()
         thread.join()
     assert "lock timeout" in str(refused[0])
-    assert _fold() == 1
+    assert _aggregate() == 1

@@ -13,7 +13,8 @@ from analytics.event_records import ConversionEvent, ExposureEvent
 from analytics.models import Exposure as ExposureRow
 from analytics.pipeline.brokers import broker
 from analytics.services import store_events
-from analytics.stores.base import EventStore
+from analytics.stores.protocols import EventStore
+from analytics.tests.conftest import converted, purchases
 from tenancy.models import Environment
 
 START = default_start(14)
@@ -52,16 +53,16 @@ def test_truth__is_what_the_analysis_finds(seed: int, any_store: EventStore) -> 
     for batch in generator.batches():
         store_events(batch)
     truth, end = generator.truth, START + timedelta(days=14)
-    summary = selectors.exposure_summary(7, "checkout-test", START, end)
+    summary = selectors.exposure_summary(selectors.Period(7, "checkout-test", START, end))
     assert summary.users == dict(truth.users)
     assert dict(summary.daily) == {day: dict(counts) for day, counts in truth.daily.items()}
     assert (summary.crossovers, summary.bots) == (truth.crossovers, truth.bots)
-    binary = selectors.binary_summary(7, "checkout-test", "purchase", START, end, WEEK)
-    assert {variant: found.conversions for variant, found in binary.items()} == dict(truth.converted)
-    assert {variant: found.late for variant, found in binary.items()} == dict(truth.late)
-    values = selectors.value_summary(7, "checkout-test", "purchase", START, end, WEEK)
-    assert {variant: found.count for variant, found in values.items()} == dict(truth.counts)
-    assert {variant: found.sum for variant, found in values.items()} == pytest.approx(dict(truth.totals))
+    binary = converted(7, START, end)
+    assert {variant: count for variant, (_, count, _) in binary.items()} == dict(truth.converted)
+    assert {variant: late for variant, (*_, late) in binary.items()} == dict(truth.late)
+    values = purchases(7, START, end)
+    assert {variant: found[3] for variant, found in values.items()} == dict(truth.counts)
+    assert {variant: found[1] for variant, found in values.items()} == pytest.approx(dict(truth.totals))
     flag = selectors.flag_exposures(7, "new-checkout", None, None)
     assert {variant: found.exposures for variant, found in flag.items()} == dict(truth.flag_exposures)
 

@@ -12,7 +12,7 @@ from analytics import selectors
 from analytics.event_records import Batch
 from analytics.models import CohortPair
 from analytics.selectors import Figure, Kind, Pairing, PairSummary
-from analytics.services import forget_user, keep_pairs, open_phase, reclassify_bots, store_events
+from analytics.services import forget_user, open_phase, reclassify_bots, refresh_rollups, store_events
 from analytics.stores.base import Period
 from analytics.stores.postgres.rollups.pairs import whole_pair_summary
 from analytics.testing import STORES, UseStore
@@ -29,6 +29,9 @@ RATIO = Pairing(Figure(Kind.AMOUNT, "purchase"), Figure(Kind.AMOUNT, "visit"), W
 PAIRINGS = {
     "ratio": RATIO,
     "ratio of a property": replace(RATIO, y=Figure(Kind.AMOUNT, "purchase", "tax"), window=WEEK),
+    "rate": Pairing(Figure(Kind.CONVERTED, "purchase"), None, WINDOW, WEEK),
+    "count": Pairing(Figure(Kind.COUNT, "purchase"), None, WINDOW, WEEK),
+    "total": Pairing(REVENUE, None, WEEK, WEEK),
     "capped": Pairing(replace(REVENUE, cap=20.5), None, WINDOW, WEEK),
     "capped count": Pairing(Figure(Kind.COUNT, "visit", cap=2), None, WEEK, WEEK),
     "cuped": Pairing(REVENUE, REVENUE, WINDOW, WEEK, before=14 * DAY),
@@ -45,13 +48,14 @@ def pairing(request: pytest.FixtureRequest) -> Pairing:
 
 
 def _assert_same(environment_id: int, pairing: Pairing, until: datetime) -> dict[str, PairSummary]:
-    found = selectors.pair_summary(environment_id, "checkout-test", START, until, pairing)
-    assert found == whole_pair_summary(Period(environment_id, "checkout-test", START, until), pairing)
+    period = Period(environment_id, "checkout-test", START, until)
+    found = selectors.pair_summary(period, pairing)
+    assert found == whole_pair_summary(period, pairing)
     return found
 
 
-def _keep(environment_id: int, pairing: Pairing, until: datetime) -> int:
-    return keep_pairs(environment_id, "checkout-test", START, until, pairing)
+def _refresh(environment_id: int, pairing: Pairing, until: datetime) -> int:
+    return refresh_rollups(Period(environment_id, "checkout-test", START, until), pairing)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -77,8 +81,8 @@ def test_nights__random_days_of_events__sum_up_to_the_whole(
         until = START + (number + 1) * DAY
         for one in PAIRINGS.values():
             _assert_same(env, one, until)
-            _keep(env, one, until)
-            assert _keep(env, one, until) == 0
+            _refresh(env, one, until)
+            assert _refresh(env, one, until) == 0
             found = _assert_same(env, one, until)
             # A look at units whose window was over, and one whose grace has not begun.
             _assert_same(env, one, max(until - 2 * DAY, START + HOUR))
@@ -96,7 +100,7 @@ def test_a_new_day__works_out_the_days_whose_window_is_open_and_no_other(
         bought = [conversion(env, f"user-{day}", at + hours * HOUR, value=25.0) for hours in (-10, 1)]
         seen = [conversion(env, f"user-{day}", at + HOUR, event_name="visit")]
         store_events(Batch([exposure(env, f"user-{day}", "control", at)], bought + seen))
-    assert _keep(env, pairing, END) == 10
+    assert _refresh(env, pairing, END) == 10
     store_events(
         Batch(
             [exposure(env, "new", "control", END + HOUR)],
@@ -104,7 +108,7 @@ def test_a_new_day__works_out_the_days_whose_window_is_open_and_no_other(
         )
     )
     open_days = -(-pairing.window // DAY)
-    assert _keep(env, pairing, END + DAY) == open_days + 1
+    assert _refresh(env, pairing, END + DAY) == open_days + 1
     assert _assert_same(env, pairing, END + DAY)["control"].n == 11
 
 
@@ -114,11 +118,11 @@ def test_an_event_of_the_time_before__that_comes_late__works_out_the_days_that_l
     env, pairing = environment.pk, PAIRINGS["cuped rate"]
     for day in range(10):
         store_events(Batch([exposure(env, f"user-{day}", "control", START + day * DAY + 9 * HOUR)]))
-    _keep(env, pairing, END)
+    _refresh(env, pairing, END)
     store_events(Batch([], [conversion(env, "user-6", START + 4 * DAY, event_name="visit")]))
     assert _assert_same(env, pairing, END)["control"].mean_x == pytest.approx(0.1)
     # Two days before it, whose windows it may be in, its own, and three that look back.
-    assert _keep(env, pairing, END) == 6
+    assert _refresh(env, pairing, END) == 6
 
 
 def test_both_stores__same_random_days__answer_alike_to_the_digit(
@@ -132,7 +136,7 @@ def test_both_stores__same_random_days__answer_alike_to_the_digit(
             world.day(number)
         answers.append(
             [
-                selectors.pair_summary(env, "checkout-test", since, START + 5 * DAY, one)
+                selectors.pair_summary(Period(env, "checkout-test", since, START + 5 * DAY), one)
                 for since in (START, START + 2 * DAY)
                 for one in PAIRINGS.values()
             ]

@@ -10,9 +10,8 @@ from analytics import selectors
 from analytics.event_records import Batch
 from analytics.models import FirstExposure
 from analytics.selectors import Figure, Kind, Pairing
-from analytics.services import keep_pairs, keep_sums, open_phase, store_events
-from analytics.stores.base import Counting, Period
-from analytics.stores.postgres.reads import PostgresReads
+from analytics.services import open_phase, refresh_rollups, store_events
+from analytics.stores.base import Period
 from analytics.stores.postgres.rollups.pairs import whole_pair_summary
 from analytics.testing import STORES, UseStore
 from analytics.tests.conftest import conversion, exposure
@@ -29,6 +28,9 @@ PAUSES = (
 )
 CUPED = Pairing(Figure(Kind.TOTAL, "purchase", cap=30), Figure(Kind.TOTAL, "purchase"), WEEK, WEEK, before=36 * HOUR)
 WINDOW = 30 * HOUR
+RATE = Pairing(Figure(Kind.CONVERTED, "purchase"), None, WINDOW, WEEK)
+TOTAL = Pairing(Figure(Kind.TOTAL, "purchase"), None, WINDOW, WEEK)
+PAIRINGS = (RATE, TOTAL, CUPED)
 
 pytestmark = pytest.mark.django_db
 
@@ -38,42 +40,31 @@ def _is_enrolled(moment: datetime) -> bool:
 
 
 def _figures(env: int, until: datetime) -> tuple[Any, ...]:
-    asked = (env, "checkout-test", "purchase", START, until, WINDOW)
-    return (
-        selectors.binary_summary(*asked, pauses=PAUSES),
-        selectors.value_summary(*asked, pauses=PAUSES),
-        selectors.pair_summary(env, "checkout-test", START, until, CUPED, pauses=PAUSES),
-    )
+    period = Period(env, "checkout-test", START, until, PAUSES)
+    return tuple(selectors.pair_summary(period, pairing) for pairing in PAIRINGS)
 
 
 def _assert_same(env: int, until: datetime) -> None:
     """Beside the reads that know nothing of what is kept, and beside units counted one by one."""
     period = Period(env, "checkout-test", START, until, PAUSES)
-    reads, counting = PostgresReads(), Counting("purchase", WINDOW, selectors.GRACE)
     found = _figures(env, until)
-    assert found == (
-        reads.binary_summary(period, counting),
-        reads.value_summary(period, counting),
-        whole_pair_summary(period, CUPED),
-    )
+    assert found == tuple(whole_pair_summary(period, pairing) for pairing in PAIRINGS)
     units = [
-        unit for unit in selectors.first_exposures(env, "checkout-test", START, until) if _is_enrolled(unit.first_at)
+        unit
+        for unit in selectors.first_exposures(Period(env, "checkout-test", START, until))
+        if _is_enrolled(unit.first_at)
     ]
     users = Counter(unit.variant for unit in units if not unit.is_crossover)
-    assert [{variant: summary.users for variant, summary in found[0].items()}] == [users]
-    assert [{variant: summary.n for variant, summary in figures.items()} for figures in found[1:]] == [users] * 2
-    exposures = selectors.exposure_summary(env, "checkout-test", START, until, pauses=PAUSES)
+    assert [{variant: summary.n for variant, summary in figures.items()} for figures in found] == [users] * 3
+    exposures = selectors.exposure_summary(Period(env, "checkout-test", START, until, PAUSES))
     assert exposures.users == users
     assert exposures.crossovers == len(units) - users.total()
     assert sum((Counter(day) for _, day in exposures.daily), Counter()) == users
 
 
-def _keep(env: int, until: datetime) -> list[int]:
-    place = (env, "checkout-test")
-    return [
-        keep_sums(*place, "purchase", START, until, WINDOW, pauses=PAUSES),
-        keep_pairs(*place, START, until, CUPED, pauses=PAUSES),
-    ]
+def _refresh(env: int, until: datetime) -> list[int]:
+    period = Period(env, "checkout-test", START, until, PAUSES)
+    return [refresh_rollups(period, pairing) for pairing in (TOTAL, CUPED)]
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -87,8 +78,8 @@ def test_nights__with_pauses__sum_up_to_the_whole_without_them(environment: Envi
             open_phase(environment_id=env, experiment="checkout-test", started_at=START)
         until = START + (number + 1) * DAY
         _assert_same(env, until)
-        _keep(env, until)
-        assert _keep(env, until) == [0, 0]
+        _refresh(env, until)
+        assert _refresh(env, until) == [0, 0]
         _assert_same(env, until)
         _assert_same(env, max(until - 2 * DAY - HOUR, START + HOUR))
 
@@ -100,10 +91,10 @@ def test_a_new_day__after_a_pause__works_out_no_day_whose_window_is_over(environ
         events = [conversion(env, f"user-{day}", at + HOUR, value=2.0)]
         store_events(Batch([exposure(env, f"user-{day}", "control", at)], events))
     # The pauses leave days 5 and 6 without anyone.
-    assert _keep(env, START + 10 * DAY) == [8, 8]
+    assert _refresh(env, START + 10 * DAY) == [8, 8]
     store_events(Batch([], [conversion(env, "user-9", START + 10 * DAY + HOUR)]))
     # Units of day 8 may buy for 30 hours, which day 10 is in; those of days 3 and 4, in the week of the pairs, as well.
-    assert _keep(env, START + 10 * DAY) == [2, 5]
+    assert _refresh(env, START + 10 * DAY) == [2, 5]
     _assert_same(env, START + 10 * DAY)
 
 
@@ -111,21 +102,21 @@ def test_a_unit__first_seen_in_a_pause__is_not_taken_off_when_it_crosses_over(en
     env, at = environment.pk, START + 2 * DAY + 10 * HOUR
     seen = {"in it": at, "after it": at + 8 * HOUR, "later": at + 9 * HOUR, "crossing": at + 9 * HOUR}
     store_events(Batch([exposure(env, unit, "control", moment) for unit, moment in seen.items()]))
-    _keep(env, START + 5 * DAY)
+    _refresh(env, START + 5 * DAY)
     crossed_at = START + 3 * DAY
     store_events(Batch([exposure(env, unit, "treatment", crossed_at) for unit in ("in it", "crossing")]))
     _assert_same(env, START + 5 * DAY)
-    assert _keep(env, START + 5 * DAY) == [0, 0]
+    assert _refresh(env, START + 5 * DAY) == [0, 0]
 
 
 def test_pauses__change__is_seen_by_what_is_kept(environment: Environment) -> None:
     env = environment.pk
     for day in range(4):
         store_events(Batch([exposure(env, f"user-{day}", "control", START + day * DAY + 10 * HOUR)]))
-    keep_sums(env, "checkout-test", "purchase", START, START + 4 * DAY, WINDOW)
-    asked = (env, "checkout-test", "purchase", START, START + 4 * DAY, WINDOW)
-    assert selectors.binary_summary(*asked)["control"].users == 4
-    assert selectors.binary_summary(*asked, pauses=PAUSES)["control"].users == 3
+    whole, paused = (Period(env, "checkout-test", START, START + 4 * DAY, pauses) for pauses in ((), PAUSES))
+    refresh_rollups(whole, RATE)
+    assert selectors.pair_summary(whole, RATE)["control"].n == 4
+    assert selectors.pair_summary(paused, RATE)["control"].n == 3
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -137,10 +128,10 @@ def test_units_by_day__with_pauses__are_those_of_the_units_themselves(environmen
         until = START + hours * HOUR
         units = [
             unit
-            for unit in selectors.first_exposures(env, "checkout-test", START, until, pauses=PAUSES)
+            for unit in selectors.first_exposures(Period(env, "checkout-test", START, until, PAUSES))
             if not unit.is_crossover
         ]
-        found = selectors.exposure_summary(env, "checkout-test", START, until, pauses=PAUSES)
+        found = selectors.exposure_summary(Period(env, "checkout-test", START, until, PAUSES))
         expected = Counter((unit.first_at.date(), unit.variant) for unit in units)
         assert {(day, variant): n for day, row in found.daily for variant, n in row.items()} == expected
 
@@ -150,13 +141,13 @@ def test_units_by_day__with_pauses__are_counted_one_by_one_on_the_days_they_cut_
     for day in range(8):
         store_events(Batch([exposure(env, f"user-{day}", "control", START + day * DAY + 4 * HOUR)]))
     until = START + 8 * DAY
-    before = selectors.exposure_summary(env, "checkout-test", START, until, pauses=PAUSES)
+    before = selectors.exposure_summary(Period(env, "checkout-test", START, until, PAUSES))
     assert before.users == {"control": 6}
     cut = [(START + number * DAY).date() for number in (2, 4, 5, 6)]
     FirstExposure.objects.exclude(first_at__date__in=cut).delete()
-    assert selectors.exposure_summary(env, "checkout-test", START, until, pauses=PAUSES) == before
+    assert selectors.exposure_summary(Period(env, "checkout-test", START, until, PAUSES)) == before
     FirstExposure.objects.filter(first_at__date=cut[0]).delete()
-    assert selectors.exposure_summary(env, "checkout-test", START, until, pauses=PAUSES).users == {"control": 5}
+    assert selectors.exposure_summary(Period(env, "checkout-test", START, until, PAUSES)).users == {"control": 5}
 
 
 def test_both_stores__with_pauses__answer_alike_to_the_digit(use_store: UseStore, environment: Environment) -> None:
@@ -166,13 +157,13 @@ def test_both_stores__with_pauses__answer_alike_to_the_digit(use_store: UseStore
         world = World(env, seed=5)
         for number in range(-2, 8):
             world.day(number)
-        periods = [(since, START + 8 * DAY) for since in (START, START + 3 * DAY)]
+        periods = [Period(env, "checkout-test", since, START + 8 * DAY, PAUSES) for since in (START, START + 3 * DAY)]
         answers.append(
             [
                 *_figures(env, START + 8 * DAY),
-                *(selectors.exposure_summary(env, "checkout-test", *period, pauses=PAUSES) for period in periods),
-                *(selectors.bots_first_seen(env, "checkout-test", *period, PAUSES) for period in periods),
-                *(list(selectors.first_exposures(env, "checkout-test", *period, pauses=PAUSES)) for period in periods),
+                *(selectors.exposure_summary(period) for period in periods),
+                *(selectors.bots_first_seen(period) for period in periods),
+                *(list(selectors.first_exposures(period)) for period in periods),
             ]
         )
     assert answers[0] == answers[1]

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from analytics import selectors
-from analytics.selectors import Pairing
+from analytics.selectors import Breakdown, Pairing, Period
 from analytics.services import open_phase
 from analytics.testing import STORES, UseStore
 from analytics.tests.test_pairs import PAIRINGS
@@ -19,10 +19,10 @@ pytestmark = pytest.mark.django_db
 
 
 def _assert_adds_up(env: int, pairing: Pairing) -> None:
-    place = (env, "checkout-test", START, END)
-    found = selectors.segment_summary(*place, pairing, "country", pauses=PAUSES)
-    carried = dict(selectors.attribute_values(*place, "country"))
-    units = selectors.first_exposures(*place, pauses=PAUSES)
+    period = Period(env, "checkout-test", START, END, PAUSES)
+    found = selectors.segment_summary(period, Breakdown(pairing, "country"))
+    carried = dict(selectors.attribute_values(period, "country"))
+    units = selectors.first_exposures(period)
     expected = Counter(
         (selectors.segment_name(carried[unit.unit_id]) if unit.unit_id in carried else None, unit.variant)
         for unit in units
@@ -30,7 +30,7 @@ def _assert_adds_up(env: int, pairing: Pairing) -> None:
     )
     assert {(name, variant): one.n for name, sums in found.items() for variant, one in sums.items()} == expected
     assert {name for name, _ in expected} == {None, "DE", "1"}
-    for variant, whole in selectors.pair_summary(*place, pairing, pauses=PAUSES).items():
+    for variant, whole in selectors.pair_summary(period, pairing).items():
         parts = [sums[variant] for sums in found.values() if variant in sums]
         assert sum(one.n * one.mean_x for one in parts) == pytest.approx(whole.n * whole.mean_x)
         assert sum(one.sum_y for one in parts) == pytest.approx(whole.sum_y)
@@ -61,7 +61,7 @@ def test_both_stores__by_segment__answer_alike_to_the_digit(use_store: UseStore,
             world.day(number)
         answers.append(
             [
-                selectors.segment_summary(env, "checkout-test", START, END, pairing, name, pauses=PAUSES)
+                selectors.segment_summary(Period(env, "checkout-test", START, END, PAUSES), Breakdown(pairing, name))
                 for name in ("country", "planet")
                 for pairing in PAIRINGS.values()
             ]

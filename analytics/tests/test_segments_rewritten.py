@@ -8,7 +8,7 @@ from pytest_django import Settings
 from analytics.models import CohortSegment, SegmentDay, UnitSegment
 from analytics.services import forget_user, reclassify_bots, set_event_policy
 from analytics.tests.conftest import ACTOR
-from analytics.tests.test_segments_kept import assert_same, keep, see, six_days, users_of
+from analytics.tests.test_segment_rollups import assert_same, refresh, see, six_days, users_of
 from analytics.tests.world import DAY, START
 from tenancy.models import Environment
 
@@ -23,7 +23,7 @@ def test_rewriting__is_seen_by_what_is_kept(environment: Environment, settings: 
     six_days(env)
     see(env, "user-3", START + 4 * DAY + HOUR, "US")
     see(env, "undecided", START + HOUR)
-    keep(env)
+    refresh(env)
     if change == "forget":
         forget_user(actor=ACTOR, organization=environment.project.organization, user_id="user-3")
         assert not UnitSegment.objects.filter(unit_id="user-3").exists()
@@ -41,7 +41,7 @@ def test_rewriting__is_seen_by_what_is_kept(environment: Environment, settings: 
         set_event_policy(actor=ACTOR, environment=environment, retention_days=None, stores_pseudonyms=True)
         assert users_of(assert_same(env)) == {"DE": 6, None: 1}
         assert not UnitSegment.objects.filter(unit_id__startswith="user").exists()
-    keep(env)
+    refresh(env)
     assert_same(env)
 
 
@@ -51,10 +51,10 @@ def test_exposures_of_a_bot__among_others__decide_nothing_from_then_on(
     env = environment.pk
     see(env, "alice", START + HOUR, "DE", user_agent="Reader/1")
     see(env, "alice", START + DAY, "US")
-    keep(env)
+    refresh(env)
     assert users_of(assert_same(env)) == {"DE": 1}
     settings.BOT_USER_AGENTS = "^Reader"
     reclassify_bots(lambda _done, _total: None)
     assert users_of(assert_same(env)) == {"US": 1}
-    keep(env)
+    refresh(env)
     assert users_of(assert_same(env)) == {"US": 1}

@@ -12,7 +12,7 @@ from analytics.enrichment.bots import flag_bots
 from analytics.event_records import Batch
 from analytics.models import BotUnit, Conversion, Exposure
 from analytics.services import find_fast_bots, reclassify_bots, set_event_policy, store_events
-from analytics.tests.conftest import ACTOR, NOON, conversion, exposure
+from analytics.tests.conftest import ACTOR, NOON, conversion, converted, exposure
 from analytics.tests.test_derived import _random_events
 from tenancy.models import Environment
 
@@ -34,8 +34,8 @@ def _meet(unit: str, count: int = 1, environment_id: int = ENV, **changes: Any) 
 
 def _figures(environment_id: int = ENV) -> tuple[Any, ...]:
     return (
-        selectors.exposure_summary(environment_id, "checkout-test", NOON, END),
-        selectors.binary_summary(environment_id, "checkout-test", "purchase", NOON, END, None),
+        selectors.exposure_summary(selectors.Period(environment_id, "checkout-test", NOON, END)),
+        converted(environment_id, NOON, END),
         selectors.flag_exposures(environment_id, "new-checkout", None, None),
     )
 

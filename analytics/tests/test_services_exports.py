@@ -10,7 +10,7 @@ from pyarrow import parquet
 
 from analytics.event_records import Batch
 from analytics.services import exports, store_events
-from analytics.stores.base import EventStore
+from analytics.stores.protocols import EventStore
 from analytics.tests.conftest import NOON, conversion, exposure
 from audit.models import Entry
 from tenancy.models import Environment

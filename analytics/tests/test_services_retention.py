@@ -9,6 +9,7 @@ from django.core.management import call_command
 from analytics import selectors, tasks
 from analytics.event_records import Batch
 from analytics.models import EventPolicy, Exposure, FlagExposureHour
+from analytics.selectors import Period
 from analytics.services import apply_retention, forget_user, set_event_policy, store_events
 from analytics.stores.postgres import partitions
 from analytics.tests.conftest import ACTOR, conversion, exposure
@@ -45,7 +46,7 @@ def test_old_partitions__are_dropped_and_counts_stay(environment: Environment) -
     assert len(partitions.existing("exposures")) == weeks - 2
     assert {step.whose for step in dropped} == {"all"}
     assert selectors.flag_exposures(environment.pk, "new-checkout", None, None) == before
-    assert selectors.exposure_summary(environment.pk, "checkout-test", _at(200), NOW).users == {"control": 4}
+    assert selectors.exposure_summary(Period(environment.pk, "checkout-test", _at(200), NOW)).users == {"control": 4}
     assert apply_retention(actor=ACTOR) == []
 
 

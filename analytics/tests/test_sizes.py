@@ -13,6 +13,7 @@ from pytest_django import Settings
 from analytics import selectors
 from analytics.event_records import Batch, ExposureEvent
 from analytics.models import CohortChange, CohortSize, ExposurePhase, FirstExposure
+from analytics.selectors import Period
 from analytics.services import forget_user, open_phase, reclassify_bots, store_events
 from analytics.stores.postgres import reads
 from analytics.tests.conftest import ACTOR, NOON, exposure
@@ -44,13 +45,17 @@ def _load(env: int = ENV, seed: int = 1) -> None:
 def _by_counts_and_by_units(env: int, since: Any = NOON) -> list[tuple[Any, Any]]:
     """Summaries up to several ends, each as it is answered and as the units themselves say."""
     ends = [end for end in ENDS if end > since]
-    counted = [selectors.exposure_summary(env, "checkout-test", since, end) for end in ends]
+    counted = [selectors.exposure_summary(Period(env, "checkout-test", since, end)) for end in ends]
     ExposurePhase.objects.filter(environment_id=env).update(is_counted=False)
     if not ExposurePhase.objects.filter(environment_id=env).exists():
         # Some phase after all of this, of an older release: then counts are not asked.
         ExposurePhase.objects.create(environment_id=env, experiment="checkout-test", started_at=END + DAY)
     return list(
-        zip(counted, [selectors.exposure_summary(env, "checkout-test", since, end) for end in ends], strict=True)
+        zip(
+            counted,
+            [selectors.exposure_summary(Period(env, "checkout-test", since, end)) for end in ends],
+            strict=True,
+        )
     )
 
 
@@ -86,9 +91,9 @@ def test_counts__after_events_in_any_order__are_the_units(seed: int) -> None:
 
 def test_days_that_hold__are_not_counted_again() -> None:
     _load()
-    before = selectors.exposure_summary(ENV, "checkout-test", NOON, END)
+    before = selectors.exposure_summary(Period(ENV, "checkout-test", NOON, END))
     FirstExposure.objects.filter(crossed_at=None, bot_at=None).delete()
-    assert selectors.exposure_summary(ENV, "checkout-test", NOON, END) == before
+    assert selectors.exposure_summary(Period(ENV, "checkout-test", NOON, END)) == before
 
 
 @pytest.mark.parametrize("started_at", [NOON, NOON + 30 * HOUR, MIDNIGHT + DAY])
@@ -118,7 +123,7 @@ def test_a_day__an_older_release_added_to__is_counted_unit_by_unit() -> None:
     _as_the_former_release_adds("late", NOON + DAY)
     assert not _held()
     _assert_exact()
-    summary = selectors.exposure_summary(ENV, "checkout-test", NOON, NOON + DAY + HOUR)
+    summary = selectors.exposure_summary(Period(ENV, "checkout-test", NOON, NOON + DAY + HOUR))
     assert "stranger" in summary.users
     # And goes on being, however many steps are counted from then on.
     ExposurePhase.objects.all().delete()
@@ -129,8 +134,8 @@ def test_a_day__an_older_release_added_to__is_counted_unit_by_unit() -> None:
 def test_a_day__that_an_older_release_alone_knows__is_counted_unit_by_unit() -> None:
     _as_the_former_release_adds("first", NOON)
     _as_the_former_release_adds("second", NOON + 2 * DAY)
-    assert selectors.exposure_summary(ENV, "checkout-test", NOON, END).users == {"stranger": 2}
-    assert selectors.exposure_summary(ENV, "checkout-test", NOON, NOON + 2 * DAY).users == {"stranger": 1}
+    assert selectors.exposure_summary(Period(ENV, "checkout-test", NOON, END)).users == {"stranger": 2}
+    assert selectors.exposure_summary(Period(ENV, "checkout-test", NOON, NOON + 2 * DAY)).users == {"stranger": 1}
 
 
 def test_a_phase__that_an_older_release_opened__is_counted_unit_by_unit() -> None:
@@ -138,7 +143,7 @@ def test_a_phase__that_an_older_release_opened__is_counted_unit_by_unit() -> Non
     ExposurePhase.objects.create(**place, started_at=NOON)
     FirstExposure.objects.create(**place, phase=NOON, unit_id="eve", variant="a", first_at=NOON)
     store_events(Batch(exposures=[exposure(ENV, "alice", "a", NOON)]))
-    assert selectors.exposure_summary(ENV, "checkout-test", NOON, END).users == {"a": 2}
+    assert selectors.exposure_summary(Period(ENV, "checkout-test", NOON, END)).users == {"a": 2}
 
 
 def _as_the_former_release_adds(unit: str, at: Any) -> None:
@@ -172,7 +177,7 @@ def test_migration__counts_what_is_there_so_that_it_holds() -> None:
 
 
 def _bots() -> dict[str, int]:
-    return selectors.bots_first_seen(ENV, "checkout-test", NOON, END)
+    return selectors.bots_first_seen(Period(ENV, "checkout-test", NOON, END))
 
 
 def _bot(unit: str, variant: str, at: Any) -> None:
@@ -203,7 +208,7 @@ def test_bots__stored_by_an_older_release__have_their_variant_looked_up(kept: di
     assert _bots() == {"a": 1}
     _bot("1", "c", NOON)
     _bot("1", "d", NOON - HOUR)
-    assert selectors.bots_first_seen(ENV, "checkout-test", NOON - DAY, END) == {"d": 1}
+    assert selectors.bots_first_seen(Period(ENV, "checkout-test", NOON - DAY, END)) == {"d": 1}
 
 
 def test_bots__found_later__count_by_what_they_saw_first(environment: Environment, settings: Settings) -> None:
@@ -211,10 +216,10 @@ def test_bots__found_later__count_by_what_they_saw_first(environment: Environmen
         store_events(Batch(exposures=[exposure(environment.pk, "crawler", variant, at)]))
     settings.BOT_USER_IDS = "^crawler$"
     reclassify_bots(lambda _done, _total: None)
-    assert selectors.bots_first_seen(environment.pk, "checkout-test", NOON, END) == {"b": 1}
+    assert selectors.bots_first_seen(Period(environment.pk, "checkout-test", NOON, END)) == {"b": 1}
     started_at = NOON + 2 * HOUR
     open_phase(environment_id=environment.pk, experiment="checkout-test", started_at=started_at)
-    assert selectors.bots_first_seen(environment.pk, "checkout-test", NOON, started_at) == {"b": 1}
-    assert selectors.bots_first_seen(environment.pk, "checkout-test", started_at, END) == {"a": 1}
+    assert selectors.bots_first_seen(Period(environment.pk, "checkout-test", NOON, started_at)) == {"b": 1}
+    assert selectors.bots_first_seen(Period(environment.pk, "checkout-test", started_at, END)) == {"a": 1}
     known = FirstExposure.objects.order_by("phase").values_list("bot_variant", "bot_variant_at")
     assert list(known) == [("b", NOON + HOUR), ("a", started_at)]

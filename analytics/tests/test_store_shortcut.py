@@ -17,11 +17,12 @@ from openflagship.ids import uuid7
 
 from analytics.event_records import Batch, ConversionEvent, ExposureEvent
 from analytics.models import Conversion as ConversionRow
-from analytics.models import ConversionDay, DeadLetter, FirstExposure, FlagExposureHour, FlagUnit
+from analytics.models import ConversionDay, DeadLetter, FirstExposure, FlagExposureHour, FlagHourSketch
 from analytics.models import Exposure as ExposureRow
 from analytics.services import store_events
 from analytics.stores import store
 from analytics.stores.postgres.partitions import PARTITIONS
+from analytics.stores.sketches import UnitSketch
 from analytics.tests.conftest import NOON, conversion, exposure, milliseconds
 from analytics.tests.test_ingest import _until
 
@@ -77,12 +78,16 @@ def _conversions(environment_id: int, ids: list[UUID]) -> list[ConversionEvent]:
 
 
 def _kept(environment_id: int) -> list[list[tuple[Any, ...]]]:
-    models = (ExposureRow, ConversionRow, FlagExposureHour, ConversionDay, FirstExposure, FlagUnit)
+    models = (ExposureRow, ConversionRow, FlagExposureHour, ConversionDay, FirstExposure, FlagHourSketch)
     rows = []
     for model in models:
         names = [field.name for field in model._meta.fields if field.name not in ("pk", "environment_id")]
         found = model._default_manager.filter(environment_id=environment_id).values_list(*names)
-        rows.append(sorted(found, key=repr))
+        # The same units may be listed in another order.
+        plain = [
+            tuple(UnitSketch(one).users if isinstance(one, bytes | memoryview) else one for one in row) for row in found
+        ]
+        rows.append(sorted(plain, key=repr))
     return rows
 
 

@@ -49,7 +49,7 @@ def _settle(store: Any) -> None:
 
 
 def measure(exposures: int, units: int, conversions: int, rounds: int) -> list[str]:
-    from analytics.stores.base import Counting, Period  # noqa: PLC0415 - after setup
+    from analytics.stores.base import Period  # noqa: PLC0415 - after setup
     from analytics.stores.clickhouse.store import ClickHouseStore  # noqa: PLC0415 - likewise
     from analytics.stores.pairs import Figure, Kind, Pairing  # noqa: PLC0415 - likewise
 
@@ -62,14 +62,14 @@ def measure(exposures: int, units: int, conversions: int, rounds: int) -> list[s
     _settle(store)
     period = Period(1, "checkout-test", START, END)
     week = timedelta(days=7)
-    counting = Counting("purchase", week, week)
+    rate = Pairing(Figure(Kind.CONVERTED, "purchase"), None, week, week)
     amount, revenue = Figure(Kind.AMOUNT, "purchase"), Figure(Kind.TOTAL, "purchase")
     ratio = Pairing(amount, amount, week, week)
     cuped = Pairing(revenue, revenue, week, week, before=2 * week)
     calls: dict[str, Callable[[], Any]] = {
         "units by variant and day, crossovers, bots": lambda: store.exposure_summary(period),
-        "binary metric: users and conversions": lambda: store.binary_summary(period, counting),
-        "value and count metric: n, sums, sums of squares": lambda: store.value_summary(period, counting),
+        "binary metric: users and conversions": lambda: store.pair_summary(period, rate),
+        "sum metric: n, sums, sums of squares": lambda: store.pair_summary(period, Pairing(revenue, None, week, week)),
         "ratio: means, variances, covariance of two figures": lambda: store.pair_summary(period, ratio),
         "CUPED: the same with the 14 days before": lambda: store.pair_summary(period, cuped),
         "part of a phase: units by variant and day": lambda: store.exposure_summary(

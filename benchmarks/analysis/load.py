@@ -43,17 +43,6 @@ SELECT environment_id, flag_key, date_trunc('hour', occurred_at, 'UTC') AS hour,
        count(*) FILTER (WHERE NOT is_bot), count(*) FILTER (WHERE is_bot)
 FROM exposures GROUP BY environment_id, flag_key, hour, variant, reason
 """
-_UNITS = """
-WITH units AS (
-    INSERT INTO flag_units (environment_id, flag_key, variant, unit_id, last_hour)
-    SELECT environment_id, flag_key, variant, unit_id, date_trunc('hour', max(occurred_at), 'UTC')
-    FROM exposures WHERE NOT is_bot GROUP BY environment_id, flag_key, variant, unit_id
-    RETURNING environment_id, flag_key, variant, last_hour
-)
-INSERT INTO flag_unit_hours (environment_id, flag_key, last_hour, variant, units)
-SELECT environment_id, flag_key, last_hour, variant, count(*) FROM units
-GROUP BY environment_id, flag_key, last_hour, variant
-"""
 
 
 def fill(*, exposures: int, units: int, conversions: int, environment_id: int = 1) -> None:
@@ -76,7 +65,6 @@ def fill(*, exposures: int, units: int, conversions: int, environment_id: int = 
             print(f"{begin + step - 1:,} exposures", flush=True)
         cursor.execute(_CONVERSIONS, values)
         cursor.execute(_HOURS)
-        cursor.execute(_UNITS)
     started = time.perf_counter()
     open_phase(environment_id=environment_id, experiment="checkout-test", started_at=START)
     print(f"first exposures filled in {time.perf_counter() - started:.1f} s", flush=True)

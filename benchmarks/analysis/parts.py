@@ -1,6 +1,6 @@
 """The analysis queries at size: `python -m benchmarks.analysis [PART…] [--exposures N]`.
 
-postgresql: beside the same written by hand. nightly: with sums kept. flag: `GET flags/{key}/exposures`, for which 50
+postgresql: beside the same written by hand. nightly: with roll-ups. flag: `GET flags/{key}/exposures`, for which 50
 million are wanted. clickhouse: on the embedded engine.
 """
 
@@ -115,71 +115,63 @@ def _nightly(options: argparse.Namespace) -> list[str]:
     from django.db import connection  # noqa: PLC0415 - after setup
 
     from analytics import selectors  # noqa: PLC0415 - likewise
-    from analytics.services import keep_distribution, keep_pairs, keep_segments, keep_sums  # noqa: PLC0415 - likewise
+    from analytics.services import refresh_rollups  # noqa: PLC0415 - likewise
 
     week = timedelta(days=7)
-    place = (options.tenant.environment_id, "checkout-test")
-    asked = (*place, "purchase", START, END)
+    period = selectors.Period(options.tenant.environment_id, "checkout-test", START, END)
+    paused = replace(period, pauses=[(START + timedelta(days=3, hours=6), START + timedelta(days=4, hours=18))])
     amount = selectors.Figure(selectors.Kind.AMOUNT, "purchase")
     revenue = selectors.Figure(selectors.Kind.TOTAL, "purchase")
+    plain = selectors.Pairing(revenue, None, week, week)
+    rate = replace(plain, y=selectors.Figure(selectors.Kind.CONVERTED, "purchase"))
     ratio = selectors.Pairing(amount, amount, week, week)
     cuped = selectors.Pairing(replace(revenue, cap=500), revenue, week, week, before=2 * week)
-    single = selectors.Distribution(selectors.Scope.EVENTS, selectors.Pairing(revenue, None, week, week))
+    single = selectors.Distribution(selectors.Scope.EVENTS, plain)
     each = selectors.Distribution(selectors.Scope.UNITS, selectors.Pairing(revenue, revenue, week, week, 2 * week))
-    paused = {"pauses": [(START + timedelta(days=3, hours=6), START + timedelta(days=4, hours=18))]}
-    by_country = (*place, START, END, ratio, "country")
     questions: list[tuple[str, Callable[[], Any], Callable[[], int]]] = [
-        (
-            name,
-            partial(selectors.value_summary, *asked, week, **pauses),
-            partial(keep_sums, *asked, week, **pauses),
-        )
-        for name, pauses in (("sum", {}), ("sum, paused for a day and a half", paused))
-    ]
-    questions += [
-        (name, partial(read, *place, START, END, what), partial(keep, *place, START, END, what))
-        for name, read, keep, what in (
-            ("ratio", selectors.pair_summary, keep_pairs, ratio),
-            ("capped sum with CUPED", selectors.pair_summary, keep_pairs, cuped),
-            ("events' values, for a quantile", selectors.distribution, keep_distribution, single),
-            ("users' totals with CUPED, to winsorise", selectors.distribution, keep_distribution, each),
+        (name, partial(read, where, what), partial(refresh_rollups, where, what))
+        for name, read, where, what in (
+            ("rate", selectors.pair_summary, period, rate),
+            ("sum", selectors.pair_summary, period, plain),
+            ("sum, paused for a day and a half", selectors.pair_summary, paused, plain),
+            ("ratio", selectors.pair_summary, period, ratio),
+            ("capped sum with CUPED", selectors.pair_summary, period, cuped),
+            ("events' values, for a quantile", selectors.distribution, period, single),
+            ("users' totals with CUPED, to winsorise", selectors.distribution, period, each),
+            ("ratio by country", selectors.segment_summary, period, selectors.Breakdown(ratio, "country")),
         )
     ]
 
-    questions.append(
-        ("ratio by country", partial(selectors.segment_summary, *by_country), partial(keep_segments, *by_country))
-    )
-
-    def young(days: int, *tables: str) -> None:
+    def forget(days: int, *tables: str) -> None:
         since = END - timedelta(days=days)
         with connection.cursor() as cursor:
-            for table in ("cohort_sums", "cohort_pairs", "cohort_distributions", "cohort_segments", *tables):
+            for table in ("cohort_pairs", "cohort_distributions", "cohort_segments", *tables):
                 cursor.execute(f"DELETE FROM {table} WHERE day >= %s", [since.date()])
             if tables:
                 cursor.execute("DELETE FROM unit_segments WHERE carried_at >= %s", [since])
 
     lines = ["| seconds | " + " | ".join(name for name, *_ in questions) + " |", "|---" * (len(questions) + 1) + "|"]
     rows: dict[str, list[str]] = defaultdict(list)
-    for _, read, keep in questions:
+    for _, read, refresh in questions:
 
-        def one_more(keep: Callable[[], int] = keep) -> float:
-            young(1, "segment_days")
+        def one_more(refresh: Callable[[], int] = refresh) -> float:
+            forget(1, "segment_days")
             started = time.perf_counter()
-            assert keep() == 1
+            assert refresh() == 1
             return time.perf_counter() - started
 
         whole = read()
-        rows["whole, nothing kept"].append(_median(read, options.rounds))
+        rows["whole, no roll-ups"].append(_median(read, options.rounds))
         started = time.perf_counter()
-        assert keep() == DAYS
-        rows["keeping all days"].append(f"{time.perf_counter() - started:.3f}")
-        rows["keeping one more day"].append(_range([one_more() for _ in range(options.rounds)]))
+        assert refresh() == DAYS
+        rows["aggregating all days"].append(f"{time.perf_counter() - started:.3f}")
+        rows["aggregating one more day"].append(_range([one_more() for _ in range(options.rounds)]))
         assert read() == whole
-        rows["read, all days kept"].append(_median(read, options.rounds))
-        young(7)
+        rows["read, all days aggregated"].append(_median(read, options.rounds))
+        forget(7)
         assert read() == whole
         rows["read, the last 7 days worked out"].append(_median(read, options.rounds))
-        young(DAYS)
+        forget(DAYS)
     return [*lines, *(f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items())]
 
 
@@ -196,41 +188,45 @@ def _measure(options: argparse.Namespace) -> list[str]:
     from analytics import selectors  # noqa: PLC0415 - after setup
 
     week = timedelta(days=7)
-    experiment = (options.tenant.environment_id, "checkout-test")
+    environment_id = options.tenant.environment_id
+    period = selectors.Period(environment_id, "checkout-test", START, END)
+    revenue = selectors.Pairing(selectors.Figure(selectors.Kind.TOTAL, "purchase"), None, week, week)
+    count, rate = (
+        replace(revenue, y=selectors.Figure(kind, "purchase"))
+        for kind in (selectors.Kind.COUNT, selectors.Kind.CONVERTED)
+    )
     calls: list[tuple[str, Callable[[], Any]]] = [
-        ("units by variant and day, crossovers, bots", lambda: selectors.exposure_summary(*experiment, START, END)),
+        ("units by variant and day, crossovers, bots", lambda: selectors.exposure_summary(period)),
         (
             "binary metric: users and conversions",
-            lambda: selectors.binary_summary(*experiment, "purchase", START, END, week),
+            lambda: selectors.pair_summary(period, rate),
         ),
         ("the same by hand, `count(DISTINCT)`", lambda: _by_hand(_BY_HAND, options)),
         ("the same by hand, grouped by unit first", lambda: _by_hand(_BY_HAND_GROUPED, options)),
-        (
-            "value and count metric: n, sums, sums of squares",
-            lambda: selectors.value_summary(*experiment, "purchase", START, END, week),
-        ),
+        ("count metric: n, sums, sums of squares", lambda: selectors.pair_summary(period, count)),
+        ("sum metric: n, sums, sums of squares", lambda: selectors.pair_summary(period, revenue)),
         ("the same by hand, grouped by unit first", lambda: _by_hand(_BY_HAND_VALUES, options)),
         (
             "part of a phase, from the raw events: units by variant and day",
-            lambda: selectors.exposure_summary(*experiment, START + timedelta(days=7), END),
+            lambda: selectors.exposure_summary(replace(period, since=START + timedelta(days=7))),
         ),
         (
-            "exposures and exact users of a flag, last days",
-            lambda: selectors.flag_exposures(experiment[0], FLAG, START + timedelta(days=3), None),
+            "exposures and users of a flag, last days",
+            lambda: selectors.flag_exposures(environment_id, FLAG, START + timedelta(days=3), None),
         ),
         (
-            "the same of a window that ends in the past, from the raw events of ten days",
+            "the same of ten past days, from their raw events",
             lambda: selectors.flag_exposures(
-                experiment[0], FLAG, START + timedelta(days=3), START + timedelta(days=13)
+                environment_id, FLAG, START + timedelta(days=3), START + timedelta(days=13)
             ),
         ),
         (
-            "beside a result: the bots' first variants, from what is kept",
-            lambda: list(selectors.bots_first_seen(*experiment, START, END)),
+            "beside a result: the bots' first variants, from the derived tables",
+            lambda: list(selectors.bots_first_seen(period)),
         ),
         (
             "beside a result: when its youngest event was received",
-            lambda: selectors.last_received(*experiment, START, END, ["purchase"], END + timedelta(days=7)),
+            lambda: selectors.last_received(period, ["purchase"], END + timedelta(days=7)),
         ),
     ]
     lines = [

@@ -59,17 +59,6 @@ SELECT environment_id, flag_key, date_trunc('hour', occurred_at, 'UTC') AS hour,
        count(*) FILTER (WHERE NOT is_bot), count(*) FILTER (WHERE is_bot)
 FROM exposures GROUP BY environment_id, flag_key, hour, variant, reason
 """
-_UNITS = """
-WITH units AS (
-    INSERT INTO flag_units (environment_id, flag_key, variant, unit_id, last_hour)
-    SELECT environment_id, flag_key, variant, unit_id, date_trunc('hour', max(occurred_at), 'UTC')
-    FROM exposures WHERE NOT is_bot GROUP BY environment_id, flag_key, variant, unit_id
-    RETURNING environment_id, flag_key, variant, last_hour
-)
-INSERT INTO flag_unit_hours (environment_id, flag_key, last_hour, variant, units)
-SELECT environment_id, flag_key, last_hour, variant, count(*) FROM units
-GROUP BY environment_id, flag_key, last_hour, variant
-"""
 
 
 class Figures(NamedTuple):
@@ -219,7 +208,6 @@ def _add_events(place: dict[str, Any], options: argparse.Namespace) -> None:
             print(f"{min(begin + step - 1, exposures):,} exposures", flush=True)
         cursor.execute(_CONVERSIONS, values)
         cursor.execute(_HOURS)
-        cursor.execute(_UNITS)
         cursor.execute("RESET work_mem")
         # The phase was opened over no events, and asking again would change nothing: these came past the ingest.
         cursor.execute("DELETE FROM exposure_phases")

@@ -49,11 +49,9 @@ def _from_sums(data: WindowData, attribute: str, variants: list[str]) -> _Found 
 
 
 def _from_units(data: WindowData, attribute: str, variants: list[str]) -> _Found:
-    experiment, window = data.experiment, data.window
-    carried = attribute_values(experiment.environment_id, experiment.key, window.since, window.until, attribute)
-    known = {unit: segment_name(value) for unit, value in carried}
+    known = {unit: segment_name(value) for unit, value in attribute_values(data.period(), attribute)}
     units = data.units()
-    kind = metric_type(experiment.primary_metric)
+    kind = metric_type(data.experiment.primary_metric)
 
     def measures_of(wanted: list[str]) -> dict[str, Measure]:
         members = {value: {unit for unit in units.places if known.get(unit) == value} for value in wanted}

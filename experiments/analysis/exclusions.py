@@ -83,5 +83,4 @@ def by_first_variant(
 
 def _bots_by_first_variant(data: WindowData) -> Counter[str]:
     """Units whose exposures in the window are all flagged, by the variant that they saw first."""
-    experiment, window, pauses = data.experiment, data.window, data.pauses
-    return Counter(bots_first_seen(experiment.environment_id, experiment.key, window.since, window.until, pauses))
+    return Counter(bots_first_seen(data.period()))

@@ -12,7 +12,7 @@ from openflagship.engine import impact
 from analytics import selectors as events
 from analytics.selectors import FlagExposures
 from experiments.analysis.window import bounds
-from experiments.payloads import FlagRatio, FlagSplit
+from experiments.payloads import FlagRatio, FlagSplit, TimeSpan
 from experiments.statistics.srm import GATE_ALPHA, srm_test
 from flags.models import FlagConfig
 from flags.versions.history import flag_changes
@@ -35,22 +35,26 @@ def exposures_resource(config: FlagConfig, window: str | None, *, now: datetime 
     """Return what `GET flags/{key}/exposures` answers. Raises Invalid at a window that cannot be read.
 
     The counts are those of the whole window, bots left out, a unit once per variant that it saw. The sample ratio is
-    that of the units since the split last changed, where that was in the window.
+    that of the units since the split last changed, where that was in the window. It takes exact numbers.
     """
     moment = now or timezone.now()
     since, until = bounds(window or DEFAULT_WINDOW, moment)
-    found = _found(config, since, until, moment)
+    place = (config.environment_id, config.flag.key)
+    found = events.flag_exposures(*place, since, until)
     keys = [variant["key"] for variant in config.flag.variants]
     # Exposures may name a variant that the flag no longer has.
     keys += sorted(found.keys() - set(keys))
     split = _split(config, since, until)
-    counted = found if split.since <= since else _found(config, split.since, until, moment, is_exact=True)
-    users = {key: counted[key].users if key in counted else 0 for key in keys}
-    ratio = _sample_ratio(split, users)
+    if split.shares is None:
+        ratio = _not_judged(split)
+    else:
+        judged, counted = _exact(place, max(split.since, since), until)
+        users = {key: counted[key].users if key in counted else 0 for key in keys}
+        ratio = _sample_ratio(split.since, split.shares, judged, users)
     return {
         "window": {"since": since, "until": until},
         "variants": [
-            {"key": key, "exposures": row.exposures, "users": row.users}
+            {"key": key, "exposures": row.exposures, "users": row.users, "usersRelativeError": row.relative_error}
             for key in keys
             for row in [found.get(key, FlagExposures(0, 0))]
         ],
@@ -59,17 +63,15 @@ def exposures_resource(config: FlagConfig, window: str | None, *, now: datetime 
     }
 
 
-def _found(
-    config: FlagConfig, since: datetime, until: datetime, now: datetime, *, is_exact: bool = False
-) -> dict[str, FlagExposures]:
-    """Read hourly counts: exactly, by leaving out the rest of the hour that had begun, or by the events within it."""
-    key, environment_id = config.flag.key, config.environment_id
-    if not is_exact:
-        return events.flag_exposures(environment_id, key, since, until)
-    start = events.next_counted(since)
-    if start < now:
-        return events.flag_exposures(environment_id, key, start, until)
-    return events.flag_exposures_between(environment_id, key, since, until)
+def _exact(place: tuple[int, str], since: datetime, until: datetime) -> tuple[TimeSpan, dict[str, FlagExposures]]:
+    """Count whole UTC days, which costs no raw events; where nobody was there then, the last day until now."""
+    days = events.whole_days(since, until)
+    if days is not None:
+        found = events.exact_flag_exposures(*place, *days)
+        if found or days[1] >= until:
+            return {"since": days[0], "until": days[1]}, found
+        since = days[1]
+    return {"since": since, "until": until}, events.exact_flag_exposures(*place, since, until)
 
 
 def _split(config: FlagConfig, since: datetime, until: datetime) -> _PromisedSplit:
@@ -106,16 +108,17 @@ def _are_alike(document: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return all(document.get(name) == other.get(name) for name in names)
 
 
-def _sample_ratio(split: _PromisedSplit, users: Mapping[str, int]) -> FlagRatio:
-    """`expected` and `observed` count users. They are None, with a reason, where the ratio cannot be tested."""
-    if split.shares is None:
-        return _not_judged(split)
-    shares = [split.shares.get(key, 0.0) for key in users]
+def _sample_ratio(
+    since: datetime, promised: Mapping[str, float], judged: TimeSpan, users: Mapping[str, int]
+) -> FlagRatio:
+    """`expected` and `observed` in users; null with a reason where the ratio cannot be judged."""
+    shares = [promised.get(key, 0.0) for key in users]
     test = srm_test(list(users.values()), shares)
     total = math.fsum(count for count, share in zip(users.values(), shares, strict=True) if share)
     expected = {key: total * share for key, share in zip(users, shares, strict=True)}
     return {
-        "since": split.since,
+        "since": since,
+        "judged": judged,
         "chiSquare": test.chi2,
         "pValue": test.p_value,
         "warning": test.p_value is not None and test.p_value < GATE_ALPHA,
@@ -129,6 +132,7 @@ def _sample_ratio(split: _PromisedSplit, users: Mapping[str, int]) -> FlagRatio:
 def _not_judged(split: _PromisedSplit) -> FlagRatio:
     return {
         "since": split.since,
+        "judged": None,
         "chiSquare": None,
         "pValue": None,
         "warning": False,

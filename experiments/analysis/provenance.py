@@ -9,7 +9,7 @@ from pathlib import Path
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import QuerySet
 
-from analytics.selectors import last_received
+from analytics.selectors import Period, last_received
 from experiments.analysis.window import Window
 from experiments.models import Experiment
 from experiments.payloads import Results
@@ -72,9 +72,8 @@ def _changes(experiment: Experiment, window: Window) -> QuerySet[Change]:
 
 def watermark(experiment: Experiment, window: Window, event_names: list[str]) -> datetime | None:
     """When the last event behind the figures was received; None before the first."""
-    return last_received(
-        experiment.environment_id, experiment.key, window.since, window.until, event_names, window.deadline
-    )
+    period = Period(experiment.environment_id, experiment.key, window.since, window.until)
+    return last_received(period, event_names, window.deadline)
 
 
 @cache

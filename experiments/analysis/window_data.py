@@ -38,19 +38,19 @@ class WindowData:
         ]
 
     def exposures(self) -> events.ExposureSummary:
-        return events.exposure_summary(*self.place(self.window.until), pauses=self.pauses)
+        return events.exposure_summary(self.period())
 
     def pairs(self, pairing: events.Pairing, until: datetime) -> Mapping[str, events.PairSummary]:
         """Of units first exposed before `until`, by variant."""
-        return events.pair_summary(*self.place(until), pairing, pauses=self.pauses)
+        return events.pair_summary(self.period(until), pairing)
 
     def distribution(self, asked: events.Distribution, until: datetime) -> Mapping[str, events.Distributed]:
         """Of units first exposed before `until`, by variant."""
-        return events.distribution(*self.place(until), asked, pauses=self.pauses)
+        return events.distribution(self.period(until), asked)
 
     def segments(self, pairing: events.Pairing, attribute: str) -> events.Segments:
         """By the value of the attribute that the units carried, None for those without, then by variant."""
-        return events.segment_summary(*self.place(self.window.until), pairing, attribute, pauses=self.pauses)
+        return events.segment_summary(self.period(), events.Breakdown(pairing, attribute))
 
     def units(self, until: datetime | None = None) -> Units:
         """The units first exposed before `until`, which is the window's end unless given."""
@@ -61,13 +61,16 @@ class WindowData:
 
     def _read_units(self, until: datetime) -> Units:
         found = Units(self.experiment.environment_id, self.window.since)
-        for unit in events.first_exposures(*self.place(until), pauses=self.pauses):
+        for unit in events.first_exposures(self.period(until)):
             if self.has_crossovers or not unit.is_crossover:
                 found.add(unit.unit_id, unit.variant, unit.first_at)
         return found
 
-    def place(self, until: datetime) -> tuple[int, str, datetime, datetime]:
-        return self.experiment.environment_id, self.experiment.key, self.window.since, until
+    def period(self, until: datetime | None = None) -> events.Period:
+        """The window's units, or those first exposed before `until`."""
+        experiment, window = self.experiment, self.window
+        end = until or window.until
+        return events.Period(experiment.environment_id, experiment.key, window.since, end, self.pauses)
 
     def by_first_variant(self) -> "WindowData":
         """The same window, with units that saw several variants kept in the one they saw first."""

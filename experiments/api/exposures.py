@@ -21,10 +21,20 @@ class VariantExposuresSerializer(serializers.Serializer[Any]):
     key = serializers.CharField()
     exposures = serializers.IntegerField()
     users = serializers.IntegerField(help_text="Unique ones; who saw two variants counts for both.")
+    usersRelativeError = serializers.FloatField(
+        allow_null=True,
+        help_text="The standard error of `users` as a share of it, where the window is not of whole UTC days and "
+        "`users` is an estimate; null: exact.",
+    )
 
 
 class FlagRatioSerializer(serializers.Serializer[Any]):
     since = serializers.DateTimeField(help_text="The window's start, or when the split last changed in it.")
+    judged = SpanSerializer(
+        allow_null=True,
+        help_text="The time since then whose users are judged, exact ones: its whole UTC days, the last day until now "
+        "if nobody was there in those, or all of it if it has no whole day.",
+    )
     chiSquare = serializers.FloatField(allow_null=True)
     pValue = serializers.FloatField(allow_null=True)
     warning = serializers.BooleanField()

@@ -6,11 +6,10 @@ from datetime import datetime
 from django.db import transaction
 from django.utils import timezone
 
-from analytics.selectors import Distribution
-from analytics.services import keep_distribution, keep_pairs, keep_segments
+from analytics import services as events
+from analytics.selectors import Breakdown
 from experiments.analysis import ComputedResults, Window, analyse
 from experiments.analysis.metric_types import metric_type
-from experiments.analysis.metric_types.base import Aggregate
 from experiments.analysis.provenance import code_version, digest_of
 from experiments.analysis.window_data import WindowData
 from experiments.models import Experiment, ExperimentResult, Phase
@@ -52,7 +51,7 @@ def refresh_rollups(*, experiment: Experiment, window: Window) -> int:
     wanted = [each for metric in {**measured, **watched}.values() for each in metric_type(metric).aggregates(data)]
     # A guardrail asks besides how many users have an event at all.
     wanted += [metric_type(metric).conversion_pairing(data, window.until) for metric in watched.values()]
-    return sum(_refresh(data, each) for each in dict.fromkeys(wanted))
+    return sum(events.refresh_rollups(data.period(), each) for each in dict.fromkeys(wanted))
 
 
 def refresh_breakdowns(*, experiment: Experiment, window: Window) -> int:
@@ -61,15 +60,8 @@ def refresh_breakdowns(*, experiment: Experiment, window: Window) -> int:
     pairing = metric_type(experiment.primary_metric).segment_pairing(data)
     if pairing is None:
         return 0
-    place, pauses = data.place(window.until), data.pauses
-    return sum(keep_segments(*place, pairing, attribute, pauses=pauses) for attribute in experiment.breakdowns)
-
-
-def _refresh(data: WindowData, aggregate: Aggregate) -> int:
-    place = data.place(data.window.until)
-    if isinstance(aggregate, Distribution):
-        return keep_distribution(*place, aggregate, pauses=data.pauses)
-    return keep_pairs(*place, aggregate, pauses=data.pauses)
+    found = [Breakdown(pairing, attribute) for attribute in experiment.breakdowns]
+    return sum(events.refresh_rollups(data.period(), each) for each in found)
 
 
 def recompute(row: ExperimentResult) -> bool:

@@ -9,6 +9,7 @@ from openflagship.ids import uuid7
 
 from analytics.event_records import Batch, ExposureEvent
 from analytics.services import store_events
+from analytics.stores.sketches import RELATIVE_ERROR
 from experiments.analysis.flag_split import exposures_resource
 from experiments.services import create_experiment
 from experiments.tests.conftest import HALF, START
@@ -75,8 +76,8 @@ def test_exposures__over_http__are_counts_users_and_the_sample_ratio(split, view
     body = answer.json()
     assert set(body) == {"window", "variants", "expected", "srm"}
     assert body["variants"] == [
-        {"key": "control", "exposures": 120, "users": 60},
-        {"key": "treatment", "exposures": 40, "users": 40},
+        {"key": "control", "exposures": 120, "users": 60, "usersRelativeError": RELATIVE_ERROR},
+        {"key": "treatment", "exposures": 40, "users": 40, "usersRelativeError": RELATIVE_ERROR},
     ]
     assert body["expected"] == {"control": 50, "treatment": 50}
     assert body["srm"]["observed"] == {"control": 60, "treatment": 40}
@@ -96,7 +97,7 @@ def test_exposures__far_from_the_promise__warn(split):
 def test_exposures__a_split_changed_in_the_window__is_judged_since_then(split):
     _seen(split, {"control": 100, "treatment": 100}, START + HOUR)
     _changed(split, {"rollout": [{"variant": "treatment", "percent": 90}]}, START + 2 * HOUR + MINUTE)
-    # Of what had begun (a day, of so long ago), nothing is judged; it may hold users of both splits.
+    # Whole days are judged: of the day that the change cuts nothing is.
     _seen(split, {"control": 50}, START + 2 * HOUR + 2 * MINUTE, "early")
     _seen(split, {"control": 10, "treatment": 90}, START + DAY, "late")
     found = exposures_resource(split, TWO_DAYS)
@@ -104,6 +105,8 @@ def test_exposures__a_split_changed_in_the_window__is_judged_since_then(split):
     assert found["expected"] == {"control": pytest.approx(10), "treatment": pytest.approx(90)}
     assert found["srm"]["observed"] == {"control": 10, "treatment": 90}
     assert found["srm"]["since"] == START + 2 * HOUR + MINUTE
+    assert found["srm"]["judged"] == {"since": START + DAY, "until": START + 2 * DAY}
+    assert {row["usersRelativeError"] for row in found["variants"]} == {None}
 
 
 def test_exposures__a_split_changed_within_the_hour__is_judged_from_that_moment(split):

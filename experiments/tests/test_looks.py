@@ -29,10 +29,10 @@ def planned(make_experiment, start, expose):
 
 
 def _look(experiment, now, window_hours=24):
-    from analytics.selectors import exposure_summary  # noqa: PLC0415 - beside its only use
+    from analytics.selectors import Period, exposure_summary  # noqa: PLC0415 - beside its only use
 
     window = window_of(experiment, now=now)
-    exposures = exposure_summary(experiment.environment_id, experiment.key, window.since, window.until)
+    exposures = exposure_summary(Period(experiment.environment_id, experiment.key, window.since, window.until))
     return look_of(experiment, window, exposures, timedelta(hours=window_hours))
 
 

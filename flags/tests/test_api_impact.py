@@ -1,13 +1,10 @@
 """What a change would do before it is made, over HTTP: shares, last week's users, experiments."""
 
-from datetime import UTC
-
 import pytest
 from django.utils import timezone
 from openflagship.ids import uuid7
 
 from analytics.event_records import Batch, ExposureEvent
-from analytics.models import FlagUnit
 from analytics.services import store_events
 from flags import services
 from flags.evaluation import impact
@@ -36,11 +33,7 @@ def _problem(response):
 
 
 def _saw(environment, key, units, variant):
-    hour = timezone.now().astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    FlagUnit.objects.bulk_create(
-        FlagUnit(environment_id=environment.pk, flag_key=key, unit_id=unit, variant=variant, last_hour=hour)
-        for unit in units
-    )
+    _store_exposures(environment, key, [(unit, variant, None) for unit in units])
 
 
 def test_impact__larger_rollout__is_exact_and_counts_last_weeks_users(viewer, environment, make_flag):

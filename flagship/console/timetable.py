@@ -20,7 +20,7 @@ _UPKEEP: Final = {
     "flags.prune_version_log": "Version log shortened",
     "analytics.make_partitions": "Room made for the next events",
     "analytics.apply_retention": "Old events removed",
-    "analytics.fold_flag_days": "Flags' past days counted",
+    "analytics.aggregate_flags": "Flags' past days counted",
     "analytics.find_fast_bots": "Bots looked for",
 }
 # beat writes down every three minutes when it handed a task out.

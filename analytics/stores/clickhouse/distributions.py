@@ -35,10 +35,6 @@ class ClickHouseDistributions:
             for variant, units, _, late in found
         }
 
-    def keep_distribution(self, period: Period, distribution: Distribution) -> int:  # noqa: ARG002 - the interface's
-        """Nothing to do: every answer is read from the raw events' columns."""
-        return 0
-
 
 def _of_events(is_of_property: bool) -> str:
     """By value: its events, the units whose least value it is, and their sums of 2k - 1 and of b."""

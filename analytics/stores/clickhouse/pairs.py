@@ -6,7 +6,7 @@ from typing import Any
 from analytics.stores.base import Period
 from analytics.stores.clickhouse import statements as sql
 from analytics.stores.clickhouse.moments import NO_END_MS, period_of, unix_ms
-from analytics.stores.pairs import Figure, Kind, Pairing, PairSummary, Segments, summaries_by_segment
+from analytics.stores.pairs import Breakdown, Figure, Kind, Pairing, PairSummary, Segments, summaries_by_segment
 
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -21,17 +21,9 @@ class ClickHousePairs:
         rows = self._rows(pair_statement(pairing), pair_parameters(period, pairing))
         return {variant: PairSummary.from_micros(*(int(figure) for figure in figures)) for variant, *figures in rows}
 
-    def segment_summary(self, period: Period, pairing: Pairing, attribute: str) -> Segments:
-        parameters = pair_parameters(period, pairing) | {"name": attribute}
-        return summaries_by_segment(self._rows(pair_statement(pairing, by=sql.ATTRIBUTE), parameters))
-
-    def keep_pairs(self, period: Period, pairing: Pairing) -> int:  # noqa: ARG002 - the interface's
-        """Nothing to do: every answer is read from the raw events' columns."""
-        return 0
-
-    def keep_segments(self, period: Period, pairing: Pairing, attribute: str) -> int:  # noqa: ARG002 - likewise
-        """Nothing to do, as for pairs."""
-        return 0
+    def segment_summary(self, period: Period, breakdown: Breakdown) -> Segments:
+        parameters = pair_parameters(period, breakdown.pairing) | {"name": breakdown.attribute}
+        return summaries_by_segment(self._rows(pair_statement(breakdown.pairing, by=sql.ATTRIBUTE), parameters))
 
 
 _SUMS = "sum(y), sum(y * y), sum(x), sum(x * x), sum(x * y), sum(above), sum(late)"

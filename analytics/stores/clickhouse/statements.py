@@ -116,20 +116,11 @@ def figures(*, event: str, kind: str, names: str, since: str, columns: str, sums
 IN_TIME = "occurred_ms < {deadline:Int64} AND received_ms < {deadline:Int64}"
 # Whole millionths, as on PostgreSQL: values fit 64 bits, squares of their totals need 256.
 MICROS = "toInt64(round(ifNull({value}, 0) * 1000000))"
-_ITS = "arrayFilter(event -> event.1 >= first_ms AND event.1 < first_ms + {window:Int64}, done) AS its"
-TOTALS = figures(
-    event=f"(occurred_ms, {IN_TIME}, {MICROS.format(value='value')})",
-    kind="Tuple(Int64, UInt8, Int64)",
-    names="event_name = {event_name:String}",
-    since="{since:Int64}",
-    columns=f"""{_ITS}, arrayCount(event -> event.2 = 1, its) AS events, length(its) - events AS late,
-        arraySum(event -> if(event.2 = 1, toInt256(event.3), toInt256(0)), its) AS total""",
-    sums="countIf(events > 0), sum(total), sum(total * total), sum(events), sum(events * events), sum(late)",
-)
+# `users` is uniqExact, or a sketch that ClickHouse fills while it reads.
 FLAG = """
-SELECT variant, count(), uniqExact(unit_id) FROM exposures FINAL
-WHERE environment_id = {environment_id:Int64} AND flag_key = {flag_key:String} AND NOT is_bot
-  AND occurred_ms >= {since:Int64} AND occurred_ms < {until:Int64}
+SELECT variant, count(), {users}(unit_id) FROM exposures FINAL
+WHERE environment_id = {{environment_id:Int64}} AND flag_key = {{flag_key:String}} AND NOT is_bot
+  AND occurred_ms >= {{since:Int64}} AND occurred_ms < {{until:Int64}}
 GROUP BY variant ORDER BY variant
 """
 # By the hour, as PostgreSQL keeps it: within an hour the variant that sorts first is taken for the last one seen.

@@ -19,8 +19,6 @@ from analytics.enrichment.bots import flag_bots
 from analytics.enrichment.enrichment import EnrichmentRules, announce_change, current_revision
 from analytics.event_records import Batch
 from analytics.stores.base import (
-    BinarySummary,
-    Counting,
     Dropped,
     Erased,
     ExposureSummary,
@@ -29,7 +27,6 @@ from analytics.stores.base import (
     Period,
     Stored,
     Unit,
-    ValueSummary,
     summarise_exposures,
 )
 from analytics.stores.clickhouse import statements as sql
@@ -37,17 +34,21 @@ from analytics.stores.clickhouse.distributions import ClickHouseDistributions
 from analytics.stores.clickhouse.moments import NO_END_MS, moment_of, period_of, unix_ms
 from analytics.stores.clickhouse.pairs import ClickHousePairs
 from analytics.stores.clickhouse.rows import ClickHouseRows
+from analytics.stores.protocols import EventStore
+from analytics.stores.sketches import RELATIVE_ERROR
 
 _NO_MONTH = date(1970, 1, 1)
 _FIRST_DAY = date(1970, 1, 1)
 _READ_AT_ONCE = 20_000
+_HOUR_MS = 3_600_000
+_DAY_MS = 24 * _HOUR_MS
 # What came first has precedence, so it counts down.
 _PRECEDENCE_FROM = 2**63
 _WAIT = {"mutations_sync": 2}
 _TABLES = ("exposures", "conversions")
 
 
-class ClickHouseStore(ClickHouseRows, ClickHousePairs, ClickHouseDistributions):
+class ClickHouseStore(ClickHouseRows, ClickHousePairs, ClickHouseDistributions, EventStore):
     """A client a thread; tables are made on first use, with ANALYTICS_CLICKHOUSE_ENGINE."""
 
     def __init__(self, url: str) -> None:
@@ -96,36 +97,37 @@ class ClickHouseStore(ClickHouseRows, ClickHousePairs, ClickHouseDistributions):
         self._has_tables = False
 
     def first_exposures(self, period: Period) -> Iterator[FirstExposure]:
-        for unit_id, variant, first_ms, is_crossover in self._rows(sql.UNITS, _of(period)):
+        for unit_id, variant, first_ms, is_crossover in self._rows(sql.UNITS, period_of(period)):
             yield FirstExposure(unit_id, variant, moment_of(first_ms), bool(is_crossover))
 
     def exposure_summary(self, period: Period) -> ExposureSummary:
-        rows = self._rows(sql.SUMMARY, _of(period))
+        rows = self._rows(sql.SUMMARY, period_of(period))
         bots = sum(int(units) for is_bot, *_, units in rows if is_bot)
         seen = [(_FIRST_DAY + timedelta(days=int(day)), *rest) for is_bot, day, *rest in rows if not is_bot]
         return summarise_exposures(seen, bots)
 
-    def binary_summary(self, period: Period, counting: Counting) -> dict[str, BinarySummary]:
-        rows = self._rows(sql.TOTALS, _of(period, counting))
-        return {row[0]: BinarySummary(int(row[1]), int(row[2]), int(row[7])) for row in rows}
-
-    def value_summary(self, period: Period, counting: Counting) -> dict[str, ValueSummary]:
-        rows = self._rows(sql.TOTALS, _of(period, counting))
-        return {
-            variant: ValueSummary.from_micros(*(int(figure) for figure in (users, *figures)))
-            for variant, users, _, *figures in rows
-        }
-
     def flag_exposures(
         self, environment_id: int, flag_key: str, since: datetime | None, until: datetime | None
     ) -> dict[str, FlagExposures]:
-        parameters = {
-            "environment_id": environment_id,
-            "flag_key": flag_key,
-            "since": unix_ms(since) if since else 0,
-            "until": unix_ms(until) if until else NO_END_MS,
+        bounds = (unix_ms(since) if since else 0, unix_ms(until) if until else NO_END_MS)
+        # As on PostgreSQL, windows of whole days and those without a full hour are exact.
+        is_exact = all(bound % _DAY_MS == 0 for bound in bounds) or -(-bounds[0] // _HOUR_MS) >= bounds[1] // _HOUR_MS
+        return self._flag_exposures(environment_id, flag_key, bounds, is_exact=is_exact)
+
+    def exact_flag_exposures(
+        self, environment_id: int, flag_key: str, since: datetime, until: datetime
+    ) -> dict[str, FlagExposures]:
+        return self._flag_exposures(environment_id, flag_key, (unix_ms(since), unix_ms(until)), is_exact=True)
+
+    def _flag_exposures(
+        self, environment_id: int, flag_key: str, bounds: tuple[int, int], *, is_exact: bool
+    ) -> dict[str, FlagExposures]:
+        parameters = {"environment_id": environment_id, "flag_key": flag_key, "since": bounds[0], "until": bounds[1]}
+        statement = sql.FLAG.format(users="uniqExact" if is_exact else "uniqCombined64")
+        error = None if is_exact else RELATIVE_ERROR
+        return {
+            variant: FlagExposures(int(n), int(users), error) for variant, n, users in self._rows(statement, parameters)
         }
-        return {variant: FlagExposures(int(n), int(users)) for variant, n, users in self._rows(sql.FLAG, parameters)}
 
     def recent_units(self, environment_id: int, flag_key: str, since: datetime, limit: int) -> list[tuple[str, str]]:
         parameters = {"environment_id": environment_id, "flag_key": flag_key, "since": unix_ms(since), "limit": limit}
@@ -150,20 +152,6 @@ class ClickHouseStore(ClickHouseRows, ClickHousePairs, ClickHouseDistributions):
                 moments = {name: moment_of(row.pop(f"{name[:-3]}_ms")) for name in ("occurred_at", "received_at")}
                 plain = {name: value for name, value in row.items() if name not in {"month", "precedence"}}
                 yield {"table": table, **plain, **moments}
-
-    def open_phase(self, environment_id: int, experiment: str, started_at: datetime) -> None:
-        """Nothing to do: a period's first exposures are found in its raw events."""
-
-    def keep_sums(self, period: Period, counting: Counting) -> int:  # noqa: ARG002 - the interface's
-        """Nothing to do: every answer is read from the raw events' columns."""
-        return 0
-
-    def fold_flag_days(self, since: datetime | None = None, until: datetime | None = None) -> int:  # noqa: ARG002 - likewise
-        """Nothing to do, as for sums."""
-        return 0
-
-    def merge_hours(self, before: Mapping[int, datetime]) -> None:
-        """Nothing to do: no hours are kept."""
 
     def erase_units(self, erased: Sequence[Unit]) -> Erased:
         counts = []
@@ -308,15 +296,6 @@ class ClickHouseStore(ClickHouseRows, ClickHousePairs, ClickHouseDistributions):
 
 # Duplicates share a partition, so FINAL need not look across them.
 _READ_SETTINGS = {"do_not_merge_across_partitions_select_final": 1}
-
-
-def _of(period: Period, counting: Counting | None = None) -> dict[str, Any]:
-    found = period_of(period)
-    if counting is not None:
-        found["event_name"] = counting.event_name
-        found["window"] = round(counting.window.total_seconds() * 1000) if counting.window else NO_END_MS
-        found["deadline"] = unix_ms(period.until + counting.grace) if period.until else NO_END_MS
-    return found
 
 
 def _these(units: Sequence[Unit]) -> dict[str, Any]:

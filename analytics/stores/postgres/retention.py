@@ -12,6 +12,7 @@ from analytics.stores.postgres import partitions
 from analytics.stores.postgres.partitions import TABLES
 from analytics.stores.postgres.rewrites import rewriting
 from analytics.stores.postgres.rollups.flag_days import shorten_days
+from analytics.stores.postgres.rollups.flag_sketches import merge_sketches
 
 # Dropping needs every reader out for a moment; waiting for it must not queue everybody up behind us.
 _LOCK_TIMEOUT = "2s"
@@ -29,18 +30,6 @@ SELECT environment_id, flag_key, date_trunc('day', hour, 'UTC') AS day, variant,
 FROM old GROUP BY environment_id, flag_key, day, variant, reason
 ON CONFLICT (environment_id, flag_key, hour, variant, reason) DO UPDATE
 SET exposures = known.exposures + excluded.exposures, bots = known.bots + excluded.bots
-"""
-_MERGE_UNIT_HOURS = """
-WITH old AS (
-    DELETE FROM flag_unit_hours AS known
-    USING unnest(%s::bigint[], %s::timestamptz[]) AS cut (environment_id, before)
-    WHERE known.environment_id = cut.environment_id
-      AND last_hour < cut.before AND last_hour <> date_trunc('day', last_hour, 'UTC') RETURNING known.*
-)
-INSERT INTO flag_unit_hours AS known (environment_id, flag_key, last_hour, variant, units)
-SELECT environment_id, flag_key, date_trunc('day', last_hour, 'UTC') AS day, variant, sum(units)
-FROM old GROUP BY environment_id, flag_key, day, variant
-ON CONFLICT (environment_id, flag_key, last_hour, variant) DO UPDATE SET units = known.units + excluded.units
 """
 
 
@@ -75,7 +64,8 @@ class PostgresRetention:
         cuts = [list(before.keys()), list(before.values())]
         with rewriting() as cursor:
             cursor.execute(_MERGE_HOURS, cuts)
-            cursor.execute(_MERGE_UNIT_HOURS, cuts)
+            for environment_id, midnight in sorted(before.items()):
+                merge_sketches(cursor, environment_id, midnight)
 
 
 def _delete(partition: str, cuts: Mapping[int, datetime], *, dry_run: bool) -> Iterator[Dropped]:

@@ -5,7 +5,7 @@ They work on the units in the temporary table `affected_units`. What was derived
 dropped since cannot be worked out again, and stays as it is.
 """
 
-from analytics.stores.postgres.rollups.flag_steps import HOUR_BIT, NO_DAY, RAW_SINCE, STORE_STEPS, hours_of
+from analytics.stores.postgres.rollups.flag_aggregation import NO_DAY, RAW_SINCE
 
 CREATE_AFFECTED = "CREATE TEMPORARY TABLE affected_units (environment_id bigint, unit_id text) ON COMMIT DROP"
 DROP_AFFECTED = "DROP TABLE affected_units"
@@ -54,42 +54,30 @@ NOT EXISTS (
     WHERE policy.environment_id = known.environment_id AND {moment} < policy.raw_since
 )
 """
-_STEP = """
-INSERT INTO flag_unit_hours AS known (environment_id, flag_key, last_hour, variant, units)
-SELECT environment_id, flag_key, last_hour, variant, {sign} count(*) FROM moved
-GROUP BY environment_id, flag_key, last_hour, variant ORDER BY environment_id, flag_key, last_hour, variant
-ON CONFLICT (environment_id, flag_key, last_hour, variant) DO UPDATE SET units = known.units + excluded.units
-"""
 
-# The days of `postgres_flag_days` that a unit was seen on, with their hours: those from the raw events that are there.
+# The days on which a unit saw a flag (`flag_days`): those from the raw events that are there.
 _STEP_DAYS = f"""
-, links AS (
-    SELECT environment_id, flag_key, variant, days[place] AS day, coalesce(hours[place], 0) AS hours,
-           coalesce(days[place - 1], '{NO_DAY}') AS former_day, coalesce(hours[place - 1], 0) AS former_hours,
-           true AS is_day, {{sign}} count(*) AS units
-    FROM unit_days LEFT JOIN event_policies AS policy USING (environment_id)
-    CROSS JOIN LATERAL generate_subscripts(days, 1) AS place
-    WHERE days[place] >= coalesce({RAW_SINCE}, '{NO_DAY}')
-    GROUP BY environment_id, flag_key, variant, 4, 5, 6, 7
-)
+INSERT INTO flag_day_steps AS known (environment_id, flag_key, day, former_day, variant, units)
+SELECT environment_id, flag_key, days[place] AS day, coalesce(days[place - 1], '{NO_DAY}') AS former_day, variant,
+       {{sign}} count(*)
+FROM unit_days LEFT JOIN event_policies AS policy USING (environment_id)
+CROSS JOIN LATERAL generate_subscripts(days, 1) AS place
+WHERE days[place] >= coalesce({RAW_SINCE}, '{NO_DAY}')
+GROUP BY environment_id, flag_key, 3, 4, variant
+ON CONFLICT (environment_id, flag_key, day, former_day, variant) DO UPDATE SET units = known.units + excluded.units
 """
-_TAKE_OUT_DAYS = (
-    f"""
-    WITH unit_days AS (
-        UPDATE flag_unit_days AS known
-        SET days = known.days[:width_bucket(affected.raw_since - 1, known.days)],
-            hours = known.hours[:width_bucket(affected.raw_since - 1, known.days)]
-        FROM (
-            SELECT environment_id, unit_id, coalesce({RAW_SINCE}, '{NO_DAY}') AS raw_since
-            FROM affected_units LEFT JOIN event_policies AS policy USING (environment_id)
-        ) AS affected
-        WHERE known.environment_id = affected.environment_id AND known.unit_id = affected.unit_id
-        RETURNING known.environment_id, known.flag_key, known.variant, old.days AS days, old.hours AS hours
-    )
-    """
-    + _STEP_DAYS.format(sign="-")
-    + STORE_STEPS
+_TAKE_OUT_DAYS = f"""
+WITH unit_days AS (
+    UPDATE flag_unit_days AS known
+    SET days = known.days[:width_bucket(coalesce(affected.raw_since, '{NO_DAY}') - 1, known.days)]
+    FROM (
+        SELECT environment_id, unit_id, {RAW_SINCE} AS raw_since
+        FROM affected_units LEFT JOIN event_policies AS policy USING (environment_id)
+    ) AS affected
+    WHERE known.environment_id = affected.environment_id AND known.unit_id = affected.unit_id
+    RETURNING known.environment_id, known.flag_key, known.variant, old.days AS days
 )
+""" + _STEP_DAYS.format(sign="-")
 
 TAKE_OUT = (
     """
@@ -97,17 +85,6 @@ TAKE_OUT = (
     WHERE known.environment_id = affected.environment_id AND known.unit_id = affected.unit_id
       AND """
     + _IS_RAW_THERE.format(moment="least(known.first_at, known.bot_at)"),
-    """
-    WITH moved AS (
-        DELETE FROM flag_units AS known USING affected_units AS affected
-        WHERE known.environment_id = affected.environment_id AND known.unit_id = affected.unit_id
-          AND """
-    + _IS_RAW_THERE.format(moment="known.last_hour")
-    + """
-        RETURNING known.environment_id, known.flag_key, known.variant, known.last_hour
-    )
-    """
-    + _STEP.format(sign="-"),
     _TAKE_OUT_DAYS,
 )
 # With the phase that each fell into.
@@ -142,35 +119,21 @@ PUT_BACK = (
     ORDER BY environment_id, experiment, phase, unit_id
     ON CONFLICT DO NOTHING
     """,
-    # Days and last hours in one pass over the events.
     f"""
-    WITH seen AS MATERIALIZED (
-        SELECT environment_id, flag_key, variant, unit_id, (occurred_at AT TIME ZONE 'UTC')::date AS day,
-               max(occurred_at) AS last_at, bit_or({HOUR_BIT}) AS hours
-        FROM exposures JOIN affected_units USING (environment_id, unit_id)
-        WHERE NOT is_bot
-        GROUP BY environment_id, flag_key, variant, unit_id, day
-    ), moved AS (
-        INSERT INTO flag_units (environment_id, flag_key, variant, unit_id, last_hour)
-        SELECT environment_id, flag_key, variant, unit_id, date_trunc('hour', max(last_at), 'UTC')
-        FROM seen
-        GROUP BY environment_id, flag_key, variant, unit_id
-        ORDER BY environment_id, flag_key, variant, unit_id
-        ON CONFLICT DO NOTHING
-        RETURNING environment_id, flag_key, variant, last_hour
-    ), unit_days AS (
-        INSERT INTO flag_unit_days AS known (environment_id, flag_key, variant, unit_id, days, hours)
-        SELECT environment_id, flag_key, variant, unit_id, array_agg(day ORDER BY day), array_agg(hours ORDER BY day)
-        FROM seen LEFT JOIN event_policies AS policy USING (environment_id)
+    WITH unit_days AS (
+        INSERT INTO flag_unit_days AS known (environment_id, flag_key, variant, unit_id, days)
+        SELECT environment_id, flag_key, variant, unit_id, array_agg(day ORDER BY day)
+        FROM (
+            SELECT DISTINCT environment_id, flag_key, variant, unit_id, (occurred_at AT TIME ZONE 'UTC')::date AS day
+            FROM exposures JOIN affected_units USING (environment_id, unit_id) WHERE NOT is_bot
+        ) AS seen LEFT JOIN event_policies AS policy USING (environment_id)
         WHERE day >= coalesce({RAW_SINCE}, '{NO_DAY}')
         GROUP BY environment_id, flag_key, variant, unit_id
-        ON CONFLICT (environment_id, flag_key, variant, unit_id) DO UPDATE
-        SET days = known.days || excluded.days, hours = {hours_of("known")} || excluded.hours
-        RETURNING environment_id, flag_key, variant, days, hours
-    ), last_hours AS ({_STEP.format(sign="")})
+        ON CONFLICT (environment_id, flag_key, variant, unit_id) DO UPDATE SET days = known.days || excluded.days
+        RETURNING environment_id, flag_key, variant, days
+    )
     """
-    + _STEP_DAYS.format(sign="")
-    + STORE_STEPS,
+    + _STEP_DAYS.format(sign=""),
     """
     DELETE FROM flag_unit_days AS known USING affected_units AS affected
     WHERE known.environment_id = affected.environment_id AND known.unit_id = affected.unit_id AND known.days = '{}'
@@ -188,6 +151,18 @@ UPDATE flag_exposure_hours AS known SET {change} FROM by_hour
 WHERE known.environment_id = by_hour.environment_id AND known.flag_key = by_hour.flag_key
   AND known.hour = by_hour.hour AND known.variant = by_hour.variant AND known.reason = by_hour.reason
 """
+# No unit can be taken out of a sketch: it is made anew from what is left of its hour.
+_DROP_SKETCHES = """
+DELETE FROM flag_hour_sketches AS known USING by_hour
+WHERE known.environment_id = by_hour.environment_id AND known.flag_key = by_hour.flag_key
+  AND known.hour = by_hour.hour AND known.variant = by_hour.variant
+"""
+DROP_SKETCHES_WITH_RAW_EVENTS = """
+DELETE FROM flag_hour_sketches
+WHERE environment_id = %(environment_id)s AND hour >= coalesce(
+    (SELECT raw_since FROM event_policies WHERE environment_id = %(environment_id)s), '-infinity'
+)
+"""
 REFLAG_EXPOSURES = (
     """
     WITH changed AS (
@@ -203,6 +178,8 @@ REFLAG_EXPOSURES = (
         change="bots = known.bots + by_hour.bots - by_hour.exposures, "
         "exposures = known.exposures + by_hour.exposures - by_hour.bots"
     )
+    + "), sketches AS ("
+    + _DROP_SKETCHES
     + """)
     SELECT count(*) FILTER (WHERE is_bot), count(*) FILTER (WHERE NOT is_bot) FROM changed
     """
@@ -226,20 +203,13 @@ DELETE_EXPOSURES = (
     + _BY_HOUR
     + "), moved AS ("
     + _MOVE_HOURS.format(change="bots = known.bots - by_hour.bots, exposures = known.exposures - by_hour.exposures")
+    + "), sketches AS ("
+    + _DROP_SKETCHES
     + """), folds AS (
-        UPDATE flag_day_folds AS known
-        SET events = known.events - gone.events, hour_events = ARRAY(
-            SELECT events - coalesce(gone.hour_events[array_position(gone.places, place::integer)], 0)
-            FROM unnest(known.hour_events) WITH ORDINALITY AS hours (events, place) ORDER BY place
-        )
+        UPDATE flag_day_folds AS known SET events = known.events - gone.events
         FROM (
-            SELECT environment_id, flag_key, day, sum(events) AS events, array_agg(events) AS hour_events,
-                   array_agg(place) AS places
-            FROM (
-                SELECT environment_id, flag_key, (hour AT TIME ZONE 'UTC')::date AS day,
-                       date_part('hour', hour AT TIME ZONE 'UTC')::integer + 1 AS place, sum(exposures + bots) AS events
-                FROM by_hour GROUP BY environment_id, flag_key, hour
-            ) AS by_place GROUP BY environment_id, flag_key, day
+            SELECT environment_id, flag_key, (hour AT TIME ZONE 'UTC')::date AS day, sum(exposures + bots) AS events
+            FROM by_hour GROUP BY environment_id, flag_key, day
         ) AS gone
         WHERE known.environment_id = gone.environment_id AND known.flag_key = gone.flag_key AND known.day = gone.day
     ), segment_days AS (
@@ -262,23 +232,15 @@ WHERE conversions.environment_id = affected.environment_id AND conversions.unit_
 DELETE_DERIVED = (
     # Figures of single units or events, without names: what is left of the days is worked out anew.
     """
-    DELETE FROM cohort_distributions AS kept
+    DELETE FROM cohort_distributions AS rollup
     USING affected_units AS affected JOIN first_exposures AS known USING (environment_id, unit_id)
-    WHERE kept.environment_id = known.environment_id AND kept.experiment = known.experiment
-      AND kept.phase = known.phase AND kept.day = (known.first_at AT TIME ZONE 'UTC')::date
+    WHERE rollup.environment_id = known.environment_id AND rollup.experiment = known.experiment
+      AND rollup.phase = known.phase AND rollup.day = (known.first_at AT TIME ZONE 'UTC')::date
     """,
     """
     DELETE FROM first_exposures AS known USING affected_units AS affected
     WHERE known.environment_id = affected.environment_id AND known.unit_id = affected.unit_id
     """,
-    """
-    WITH moved AS (
-        DELETE FROM flag_units AS known USING affected_units AS affected
-        WHERE known.environment_id = affected.environment_id AND known.unit_id = affected.unit_id
-        RETURNING known.environment_id, known.flag_key, known.variant, known.last_hour
-    )
-    """
-    + _STEP.format(sign="-"),
     _TAKE_OUT_DAYS,
     """
     DELETE FROM flag_unit_days AS known USING affected_units AS affected

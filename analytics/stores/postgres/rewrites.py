@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
@@ -13,8 +13,7 @@ from analytics.stores.base import Erased, Reflag, Unit
 from analytics.stores.postgres import rewrite_statements as units
 from analytics.stores.postgres import write_statements as sql
 from analytics.stores.postgres.rollups import segment_units as segments
-
-FIRST_PHASE = datetime(1970, 1, 1, tzinfo=UTC)
+from analytics.stores.postgres.unit_states import FIRST_PHASE
 
 _INSERT_PHASE = """
 INSERT INTO exposure_phases (environment_id, experiment, started_at, is_counted)
@@ -76,7 +75,6 @@ _UNIT_TABLES = (
     "exposures",
     "conversions",
     "first_exposures",
-    "flag_units",
     "flag_unit_days",
     "unit_segments",
     "bot_units",
@@ -151,6 +149,8 @@ class PostgresRewrites:
                     f"UPDATE {table} SET unit_id = {_PSEUDONYM} WHERE environment_id = %(environment_id)s",  # noqa: S608 - names are ours
                     parameters,
                 )
+            # An id and its pseudonym would be two units of one sketch. Sketches beyond the raw events stay as they are.
+            cursor.execute(units.DROP_SKETCHES_WITH_RAW_EVENTS, parameters)
 
     def open_phase(self, environment_id: int, experiment: str, started_at: datetime) -> None:
         parameters: dict[str, Any] = {

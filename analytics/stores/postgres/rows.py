@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from analytics.stores.base import EventRow, Period
-from analytics.stores.postgres.reads import KEPT, parameters_of, source_of
+from analytics.stores.postgres.reads import DERIVED, parameters_of, source_of
 
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _END = datetime(9000, 1, 1, tzinfo=UTC)
@@ -51,7 +51,7 @@ FROM exposures WHERE {_SEEN} GROUP BY unit_id HAVING bool_and(is_bot)
 """  # noqa: S608 - likewise
 # The same from what the ingest keeps up. A variant that is not `bot_at`'s was kept, or is missing, because an older
 # release stored the first exposure: it is looked up in the index by experiment and time.
-_KEPT_BOTS = """
+_DERIVED_BOTS = """
 SELECT bot_at, CASE WHEN bot_variant_at = bot_at THEN bot_variant ELSE (
     SELECT min(seen.variant) FROM exposures AS seen
     WHERE seen.environment_id = %(environment_id)s AND seen.experiment = %(experiment)s
@@ -165,7 +165,7 @@ class PostgresRows:
 
     def bots_first_seen(self, period: Period) -> dict[str, int]:
         parameters = parameters_of(period)
-        bots = _KEPT_BOTS if source_of(parameters) is KEPT else _BOTS
+        bots = _DERIVED_BOTS if source_of(parameters) is DERIVED else _BOTS
         with connection.cursor() as cursor:
             cursor.execute(_BY_VARIANT.format(bots=bots), parameters)
             return dict(cursor.fetchall())

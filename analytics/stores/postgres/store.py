@@ -1,11 +1,11 @@
 """Events in PostgreSQL: COPY into their table, or into staging and then INSERT, leaving out what is there already.
 
-In the same transaction the derived tables are kept up: first exposures, hours, units.
+The same transaction updates the derived tables: first exposures, hours and their sketches, sizes of cohorts.
 """
 
 import threading
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,34 +13,27 @@ from django.db import DatabaseError, connection, transaction
 
 from analytics.enrichment.enrichment import EnrichmentRules, current_revision
 from analytics.event_records import Batch, ConversionEvent, ExposureEvent
-from analytics.stores.base import Stored
+from analytics.stores.base import Period, Stored
+from analytics.stores.distributions import Distributed, Distribution
+from analytics.stores.pairs import Breakdown, Pairing, PairSummary, Segments
 from analytics.stores.postgres import write_statements as sql
 from analytics.stores.postgres.event_copy import Row, Shortcut, conversion_rows, exposure_rows, stage
+from analytics.stores.postgres.flags import PostgresFlags
 from analytics.stores.postgres.partitions import PARTITIONS
+from analytics.stores.postgres.reads import PostgresReads
 from analytics.stores.postgres.retention import PostgresRetention
 from analytics.stores.postgres.rewrites import PostgresRewrites
-from analytics.stores.postgres.rollups.distributions import PostgresDistributions
-from analytics.stores.postgres.rollups.flag_days import PostgresFlagDays
-from analytics.stores.postgres.rollups.pairs import PostgresPairs
-from analytics.stores.postgres.rollups.segments import PostgresSegments
-from analytics.stores.postgres.rollups.sums import PostgresCohorts
+from analytics.stores.postgres.rollups import distributions, pairs, segments
+from analytics.stores.postgres.rollups.flag_sketches import SketchKey, add_units
 from analytics.stores.postgres.rows import PostgresRows
 from analytics.stores.postgres.unit_states import DAY_MS, EPOCH, Changes, ExperimentKey, FlagKey, Remembered, UnitState
+from analytics.stores.protocols import Aggregate, EventStore
 
 # About 100 bytes a unit: 50 MB at most in an ingest process.
 _REMEMBERED_UNITS = 250_000
 
 
-class PostgresStore(
-    PostgresCohorts,
-    PostgresPairs,
-    PostgresDistributions,
-    PostgresSegments,
-    PostgresFlagDays,
-    PostgresRows,
-    PostgresRewrites,
-    PostgresRetention,
-):
+class PostgresStore(PostgresReads, PostgresFlags, PostgresRows, PostgresRewrites, PostgresRetention, EventStore):
     """The default store; uses Django's connection of the calling thread."""
 
     def __init__(self) -> None:
@@ -79,6 +72,22 @@ class PostgresStore(
         with self._lock:
             self._forget()
 
+    def pair_summary(self, period: Period, pairing: Pairing) -> dict[str, PairSummary]:
+        return pairs.pair_summary(period, pairing)
+
+    def segment_summary(self, period: Period, breakdown: Breakdown) -> Segments:
+        return segments.segment_summary(period, breakdown)
+
+    def distribution(self, period: Period, distribution: Distribution) -> dict[str, Distributed]:
+        return distributions.distribution(period, distribution)
+
+    def refresh_rollups(self, period: Period, aggregate: Aggregate) -> int:
+        if isinstance(aggregate, Distribution):
+            return distributions.refresh_distribution(period, aggregate)
+        if isinstance(aggregate, Breakdown):
+            return segments.refresh_segments(period, aggregate)
+        return pairs.refresh_pairs(period, aggregate)
+
     def _forget(self) -> None:
         self._experiments.clear()
         self._flags.clear()
@@ -112,14 +121,12 @@ class PostgresStore(
             cursor.execute(sql.MERGE_UNITS)
             cohorts = cursor.fetchall()
         # Counters that every process writes to come last: their locks are held until the commit.
-        if changes.last_hours:
-            stage(cursor, sql.STAGED_HOURS, changes.hour_rows())
-            cursor.execute(sql.MERGE_LAST_HOURS)
         if cohorts:
             cursor.execute(sql.COUNT_COHORTS, _columns(cohorts))
             cursor.execute(sql.COUNT_SIZES, _columns(cohorts))
         if counts:
             cursor.execute(sql.COUNT_HOURS, _columns(counts))
+            add_units(cursor, _events_of(counts), changes.units_by_hour())
         if new_flags := changes.experiment_flags - self._experiment_flags:
             cursor.execute(sql.NAME_FLAGS, _columns(sorted(new_flags)))
         transaction.on_commit(lambda: self._remember(changes, revision))
@@ -175,6 +182,15 @@ def _content(event: ExposureEvent) -> tuple[Any, ...]:
         *(event.evaluation_id, event.environment_id, event.flag_key, event.unit_id, event.variant, event.experiment),
         event.occurred_ms,
     )
+
+
+def _events_of(counts: list[Row]) -> dict[SketchKey, int]:
+    """All exposures by hour and variant, bots' too."""
+    found: dict[SketchKey, int] = {}
+    for environment_id, flag_key, hour, variant, _, exposures, bots in counts:
+        key = (environment_id, flag_key, hour.astimezone(UTC), variant)
+        found[key] = found.get(key, 0) + exposures + bots
+    return found
 
 
 def _day_counts(events: list[ConversionEvent]) -> list[Row]:

@@ -1,6 +1,6 @@
-"""What a batch may change in the tables kept up beside the raw events, worked out in memory before PostgreSQL is asked.
+"""What a batch may change in the derived tables, worked out in memory before PostgreSQL is asked.
 
-States only ever move one way (a first exposure to an earlier time, a last hour to a later one), so an event that
+States only ever move one way (a first exposure to an earlier time; a unit stays in an hour's sketch), so an event that
 changes nothing in a state known to be committed changes nothing in the table, whoever else writes to it. In steady
 state that is nearly every event. Knowing less than what is committed does no harm: what changes nothing in a part
 of the events seen changes nothing in all of them. So several threads may share what is known.
@@ -19,6 +19,7 @@ HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # The phase before an experiment's first registered one.
+FIRST_PHASE = EPOCH
 FIRST_PHASE_MS = 0
 
 # first variant and its time, when it saw another one, its first exposure as a bot and what it saw then; times in Unix
@@ -39,23 +40,23 @@ class Remembered(Generic[Key, State]):
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._size = 0
-        self._young: dict[Key, dict[str, State]] = {}
+        self._recent: dict[Key, dict[str, State]] = {}
         self._old: dict[Key, dict[str, State]] = {}
 
     def groups(self, key: Key) -> tuple[dict[str, State], dict[str, State]]:
         empty: dict[str, State] = {}
-        return self._young.get(key, empty), self._old.get(key, empty)
+        return self._recent.get(key, empty), self._old.get(key, empty)
 
     def update(self, key: Key, states: dict[str, State]) -> None:
-        group = self._young.setdefault(key, {})
+        group = self._recent.setdefault(key, {})
         before = len(group)
         group.update(states)
         self._size += len(group) - before
         if self._size > self._capacity:
-            self._old, self._young, self._size = self._young, {}, 0
+            self._old, self._recent, self._size = self._recent, {}, 0
 
     def clear(self) -> None:
-        self._young, self._old, self._size = {}, {}, 0
+        self._recent, self._old, self._size = {}, {}, 0
 
 
 def phase_of(phases: Phases, environment_id: int, experiment: str, occurred_ms: int) -> int:
@@ -95,7 +96,9 @@ class _Kind:
 
     environment_id: int
     experiment: str | None
+    # An hour of each unit, and units by hours since the epoch.
     hours: _Layers[int]
+    seen: dict[int, set[str]]
     # By hour since the epoch.
     exposures: dict[int, int] = field(default_factory=dict)
     bots: dict[int, int] = field(default_factory=dict)
@@ -113,7 +116,9 @@ class Changes:
         # Of each environment's experiments.
         self.experiment_flags: set[tuple[int, str, str]] = set()
         self.units: dict[ExperimentKey, dict[str, UnitState]] = {}
-        self.last_hours: dict[FlagKey, dict[str, int]] = {}
+        # Of units that are not known to be in the hour's sketch.
+        self._seen: dict[FlagKey, dict[int, set[str]]] = {}
+        self._last_hours: dict[FlagKey, dict[str, int]] = {}
         self._kinds: dict[tuple[int, str, str, str | None, str], _Kind] = {}
 
     def take(self, events: Iterable[tuple[ExposureEvent, bool]]) -> None:
@@ -131,28 +136,36 @@ class Changes:
             counted = kind.bots if is_bot else kind.exposures
             counted[hour] = counted.get(hour, 0) + 1
             if not is_bot:
-                hours, young_hours, old_hours = kind.hours
-                last = hours.get(unit_id) or young_hours.get(unit_id) or old_hours.get(unit_id)
-                if last is None or hour > last:
+                hours, recent_hours, old_hours = kind.hours
+                if (hours.get(unit_id) or recent_hours.get(unit_id) or old_hours.get(unit_id)) != hour:
                     hours[unit_id] = hour
+                    seen = kind.seen.get(hour)
+                    if seen is None:
+                        kind.seen[hour] = {unit_id}
+                    else:
+                        seen.add(unit_id)
             if experiment is None:
                 continue
             states = kind.states
             if states is None:
                 states = self._states(phase_of(self._phases, wanted[0], experiment, occurred_ms), kind)
-            pending, young, old = states
-            known = pending.get(unit_id) or young.get(unit_id) or old.get(unit_id) or _NOTHING
+            pending, recent, old = states
+            known = pending.get(unit_id) or recent.get(unit_id) or old.get(unit_id) or _NOTHING
             if known[0] == variant and not is_bot and occurred_ms >= known[1]:  # type: ignore[operator]  # a variant has a time
                 continue
             state = with_event(known, variant, occurred_ms, is_bot=is_bot)
             if state != known:
                 pending[unit_id] = state
         self.units = {key: states for key, states in self.units.items() if states}
-        self.last_hours = {flag: hours for flag, hours in self.last_hours.items() if hours}
 
     def _kind(self, environment_id: int, flag_key: str, variant: str, experiment: str | None) -> "_Kind":
         flag = (environment_id, flag_key, variant)
-        kind = _Kind(environment_id, experiment, (self.last_hours.setdefault(flag, {}), *self._flags.groups(flag)))
+        kind = _Kind(
+            environment_id,
+            experiment,
+            (self._last_hours.setdefault(flag, {}), *self._flags.groups(flag)),
+            self._seen.setdefault(flag, {}),
+        )
         if experiment is not None:
             self.experiment_flags.add((environment_id, experiment, flag_key))
         if experiment is not None and not self._phases.get((environment_id, experiment)):
@@ -180,11 +193,13 @@ class Changes:
                     bot_variant,
                 )
 
-    def hour_rows(self) -> Iterator[tuple[int, str, str, str, int]]:
-        """In the columns of sql.STAGED_HOURS."""
-        for (environment_id, flag_key, variant), hours in self.last_hours.items():
-            for unit_id, hour in hours.items():
-                yield environment_id, flag_key, variant, unit_id, instant(hour * HOUR_MS)
+    def units_by_hour(self) -> dict[tuple[int, str, datetime, str], set[str]]:
+        """Units to add to the sketches of hours."""
+        return {
+            (environment_id, flag_key, EPOCH + timedelta(hours=hour), variant): units
+            for (environment_id, flag_key, variant), hours in self._seen.items()
+            for hour, units in hours.items()
+        }
 
     def hour_counts(self) -> list[tuple[int, str, datetime, str, str, int, int]]:
         """What was taken, as sql.INSERT_EXPOSURES answers."""
@@ -202,5 +217,5 @@ class Changes:
     def commit(self) -> None:
         for key, states in self.units.items():
             self._experiments.update(key, states)
-        for flag, hours in self.last_hours.items():
+        for flag, hours in self._last_hours.items():
             self._flags.update(flag, hours)

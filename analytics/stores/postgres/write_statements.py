@@ -1,8 +1,8 @@
 """The statements of the PostgreSQL store's writing half.
 
-Two processes never deadlock: each takes the tables in the same order (exposures, units, last hours, counters,
+Two processes never deadlock: each takes the tables in the same order (exposures, units, counters, sketches,
 conversions) and each table's rows in one order: the events' by id, the units' by unit, which sorts cheapest. COPY
-straight into a table (`postgres_copy`) keeps to it as well, and one that gives up holds nothing of what it entered.
+straight into a table (`event_copy`) keeps to it as well, and one that gives up holds nothing of what it entered.
 """
 
 from analytics.stores.postgres.event_copy import Staging
@@ -22,9 +22,6 @@ STAGED_UNITS = Staging.of(
     "staged_units",
     "environment_id int8, experiment text, phase timestamptz, unit_id text, variant text, first_at timestamptz,"
     "crossed_at timestamptz, bot_at timestamptz, bot_variant text",
-)
-STAGED_HOURS = Staging.of(
-    "staged_hours", "environment_id int8, flag_key text, variant text, unit_id text, last_hour timestamptz"
 )
 
 # Whoever rewrites derived tables (a new phase, erasure, reclassification) takes this lock alone.
@@ -156,25 +153,4 @@ RETURNING environment_id, experiment, phase, old.first_at AS former_at, old.vari
 SELECT environment_id, experiment, phase, (day AT TIME ZONE 'UTC')::date, variant, sum(units)::bigint,
        sum(changes)::bigint
 FROM steps WHERE day IS NOT NULL GROUP BY environment_id, experiment, phase, day, variant
-"""  # noqa: S608 - fixed text
-MERGE_LAST_HOURS = f"""
-WITH moved AS (
-    INSERT INTO flag_units AS known ({STAGED_HOURS.names})
-    SELECT {STAGED_HOURS.names} FROM staged_hours ORDER BY unit_id, environment_id, flag_key, variant
-    ON CONFLICT (environment_id, flag_key, variant, unit_id) DO UPDATE SET last_hour = excluded.last_hour
-    WHERE known.last_hour < excluded.last_hour
-    RETURNING environment_id, flag_key, variant, old.last_hour AS former_hour, new.last_hour AS last_hour
-), counted AS (
-    SELECT environment_id, flag_key, variant, former_hour, last_hour, count(*) AS units FROM moved
-    GROUP BY environment_id, flag_key, variant, former_hour, last_hour
-), steps AS (
-    SELECT environment_id, flag_key, variant, last_hour, units AS step FROM counted
-    UNION ALL
-    SELECT environment_id, flag_key, variant, former_hour, -units FROM counted WHERE former_hour IS NOT NULL
-)
-INSERT INTO flag_unit_hours AS known (environment_id, flag_key, last_hour, variant, units)
-SELECT environment_id, flag_key, last_hour, variant, sum(step) FROM steps
-GROUP BY environment_id, flag_key, last_hour, variant
-ORDER BY environment_id, flag_key, last_hour, variant
-ON CONFLICT (environment_id, flag_key, last_hour, variant) DO UPDATE SET units = known.units + excluded.units
 """  # noqa: S608 - fixed text

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar
 
-from analytics.selectors import Distribution, Figure, Kind, Pairing, PairSummary
+from analytics.selectors import Aggregate, Distribution, Figure, Kind, Pairing, PairSummary
 from experiments.analysis.arms import Arm, Measure
 from experiments.analysis.effects import Effect
 from experiments.analysis.metric_types.fields import TYPE_FIELDS, TypeField
@@ -21,8 +21,6 @@ from tenancy.errors import Problem
 DEFAULT_WINDOW = timedelta(days=7)
 # A covariate is the same metric in this time before a user's first exposure.
 COVARIATE_TIME = timedelta(days=14)
-# What the event store sums up for a metric, and can prepare in roll-ups.
-Aggregate = Pairing | Distribution
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from analytics.selectors import Distribution, Figure, Kind, Pairing, PairSummary, Scope
+from analytics.selectors import Aggregate, Distribution, Figure, Kind, Pairing, PairSummary, Scope
 from experiments.analysis.arms import Arm, Measure
 from experiments.analysis.effects import Effect, effect_of_comparison
 from experiments.analysis.event_quantiles import quantile_of_rows, quantile_of_units
-from experiments.analysis.metric_types.base import Aggregate, MetricType, paired_moments
+from experiments.analysis.metric_types.base import MetricType, paired_moments
 from experiments.analysis.metric_types.fields import QUANTILE_LEVEL, VALUE_PROPERTY
 from experiments.analysis.window_data import WindowData
 from experiments.statistics.estimates import Estimate

@@ -1,8 +1,8 @@
 """Units of whole phases by variant and day, from what the ingest counts of them in `cohort_sizes`.
 
-A day's counts hold while they were stepped as often as the day changed; an ingest of an older release changes days
-without counting them. The units of such a day, and of one that a pause cuts, are counted one by one, and so is nothing
-else: crossovers are found in their own index, and of the last day only those first exposed after the end.
+A day's counts are valid while they were stepped as often as the day changed; an ingest of an older release changes days
+without counting them. The units of such a day, and of one that a pause cuts, are counted one by one. Nothing else is:
+crossovers are found in their own index, and of the last day only those first exposed after the end.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ WITH sizes AS MATERIALIZED (
 ),
 days AS MATERIALIZED (
     SELECT day, day <> ALL (%(cut_days)s::date[]) AND coalesce(counted.changes, 0) = coalesce(known.changes, 0)
-               AS is_held
+               AS is_valid
     FROM (SELECT day, sum(changes) AS changes FROM sizes GROUP BY day) AS counted
     FULL JOIN (SELECT day, changes FROM cohort_changes WHERE {_PLACE} AND day <= %(last_day)s) AS known USING (day)
 ),
@@ -34,17 +34,17 @@ crossed AS MATERIALIZED (
     WHERE {_PLACE} AND crossed_at < %(until)s AND first_at < %(until)s AND {ENROLLED} GROUP BY 1, 2
 ),
 parts AS (
-    SELECT day, variant, false AS is_crossover, units FROM sizes JOIN days USING (day) WHERE is_held
+    SELECT day, variant, false AS is_crossover, units FROM sizes JOIN days USING (day) WHERE is_valid
     UNION ALL
     SELECT day, variant, false, -units FROM days CROSS JOIN LATERAL (
         SELECT variant, count(*) AS units FROM first_exposures
         WHERE {_PLACE} AND first_at >= %(until)s AND first_at < %(next_day)s
         GROUP BY variant
-    ) AS after WHERE day = %(last_day)s AND is_held
+    ) AS after WHERE day = %(last_day)s AND is_valid
     UNION ALL
     SELECT single.day, variant, false, units
     FROM (
-        SELECT min(day) AS first_day, max(day) AS last_day, array_agg(day) AS days FROM days WHERE NOT is_held
+        SELECT min(day) AS first_day, max(day) AS last_day, array_agg(day) AS days FROM days WHERE NOT is_valid
         HAVING count(*) > 0
     ) AS open
     CROSS JOIN LATERAL (

@@ -1,18 +1,18 @@
 # ruff: noqa: S608 - fixed text put together from fixed parts; values are always parameters
-"""Distributions of figures on PostgreSQL: rows packed by the server, kept by cohort (see `postgres_kept`).
+"""Distributions of figures on PostgreSQL: rows packed by the server, rolled up by cohort (`valid_rollups`).
 
-Read again they cost a sort of numbers, where the units and their events had to be joined.
+Reading a roll-up costs a sort of numbers, where the units and their events had to be joined.
 """
 
 from typing import Any
 
 from analytics.stores.base import Period
 from analytics.stores.distributions import Distributed, Distribution, Scope, merged, packed_rows
-from analytics.stores.postgres.reads import IN_TIME, KEPT, source_of
-from analytics.stores.postgres.rollups.pairs import ITS_EVENTS, every_unit, pair_parameters, unit_figures, value_of
-from analytics.stores.postgres.rollups.valid_rollups import ALL_YOUNG, COUNTERS, CROSSED, YOUNG, Kept, reading
+from analytics.stores.postgres.reads import DERIVED, IN_TIME, source_of
+from analytics.stores.postgres.rollups.pairs import every_unit, its_events, pair_parameters, unit_figures, value_of
+from analytics.stores.postgres.rollups.valid_rollups import ALL_OPEN, COUNTERS, CROSSED, OPEN, Rollup, reading
 
-_KEPT = Kept("cohort_distributions", "sums.question = %(question)s")
+_ROLLUP = Rollup("cohort_distributions", "sums.question = %(question)s")
 _SENT = {
     Scope.EVENTS: "float8send(value) || int8send(events) || int8send(units) || int8send(squares) || int8send(products)",
     Scope.UNITS: "float8send(y) || float8send(x) || int8send(units)",
@@ -20,7 +20,7 @@ _SENT = {
 
 
 def whole_distribution(period: Period, distribution: Distribution) -> dict[str, Distributed]:
-    """From every unit, whatever is kept."""
+    """Collect the figures of every unit, whatever roll-ups there are."""
     parameters = _parameters(period, distribution)
     common, units = every_unit(source_of(parameters), day="(first_at AT TIME ZONE 'UTC')::date")
     parts = _parts(distribution, {"counting": "events_from"})
@@ -59,7 +59,7 @@ def _of_events(distribution: Distribution, units: str, events_from: str) -> str:
     SELECT units.unit_id, units.variant, units.day, units.sign, {value_of("y", distribution.pairing.y)} AS value,
            {IN_TIME} AS is_in_time, (NOT ({IN_TIME}))::int AS late,
            greatest(event.occurred_at, event.received_at) AS last_event_at
-    FROM {units} AS units JOIN conversions AS event ON {ITS_EVENTS.format(events_from=events_from)}
+    FROM {units} AS units JOIN conversions AS event ON {its_events(distribution.pairing, events_from)}
     """
 
 
@@ -86,26 +86,26 @@ _COUNTED = {
 
 
 def _read(distribution: Distribution) -> str:
-    parts = _parts(distribution, {"young": "events_open_from", "crossed": "events_from"})
+    parts = _parts(distribution, {"open_units": "events_open_from", "crossed": "events_from"})
     return f"""
-    WITH holding AS MATERIALIZED ({_KEPT.holding} AND sums.day = ANY (%(held)s::date[])),
-    young AS MATERIALIZED ({YOUNG}),
+    WITH valid AS MATERIALIZED ({_ROLLUP.valid} AND sums.day = ANY (%(valid_days)s::date[])),
+    open_units AS MATERIALIZED ({OPEN}),
     crossed AS MATERIALIZED ({CROSSED}),
     {parts}
-    SELECT variant, sign, units, late, packed, (SELECT count(DISTINCT day) FROM holding) FROM (
-        SELECT variant, 1 AS sign, units, 0 AS late, packed FROM holding
+    SELECT variant, sign, units, late, packed, (SELECT count(DISTINCT day) FROM valid) FROM (
+        SELECT variant, 1 AS sign, units, 0 AS late, packed FROM valid
         UNION ALL SELECT variant, sign, units, late, packed FROM parts
     ) AS all_parts
     """
 
 
-def _keep(distribution: Distribution) -> str:
+def _refresh(distribution: Distribution) -> str:
     return f"""
-    WITH young AS MATERIALIZED ({ALL_YOUNG}),
-    {_parts(distribution, {"young": "events_open_from"})},
+    WITH open_units AS MATERIALIZED ({ALL_OPEN}),
+    {_parts(distribution, {"open_units": "events_open_from"})},
     ends AS (SELECT day, max(last_event_at) AS last_event_at FROM parts GROUP BY day),
     counters AS ({COUNTERS}),
-    kept AS (
+    stored AS (
         INSERT INTO cohort_distributions (
             environment_id, experiment, phase, question, day, variant, changes, arrived, cut, last_event_at,
             units, packed
@@ -115,13 +115,13 @@ def _keep(distribution: Distribution) -> str:
         FROM parts JOIN counters USING (day) JOIN ends USING (day)
         RETURNING day
     )
-    SELECT count(DISTINCT day) FROM kept
+    SELECT count(DISTINCT day) FROM stored
     """
 
 
 def _parameters(period: Period, distribution: Distribution) -> dict[str, Any]:
-    question = distribution.question
-    return pair_parameters(period, distribution.pairing) | {"question": question, "lock": question}
+    key = distribution.cache_key
+    return pair_parameters(period, distribution.pairing) | {"question": key, "lock": key}
 
 
 def _distributed(scope: Scope, rows: list[tuple[Any, ...]]) -> dict[str, Distributed]:
@@ -140,17 +140,15 @@ def _distributed(scope: Scope, rows: list[tuple[Any, ...]]) -> dict[str, Distrib
     }
 
 
-class PostgresDistributions:
-    """The part of the store that answers with distributions."""
+def distribution(period: Period, asked: Distribution) -> dict[str, Distributed]:
+    """Collect valid roll-ups and the open rest; the figures of every unit where no roll-up is valid."""
+    parameters = _parameters(period, asked)
+    rows = _ROLLUP.read(_read(asked), parameters) if source_of(parameters) is DERIVED else None
+    return whole_distribution(period, asked) if rows is None else _distributed(asked.scope, rows)
 
-    def distribution(self, period: Period, distribution: Distribution) -> dict[str, Distributed]:
-        """From what is kept and the rest; from every unit where nothing is."""
-        parameters = _parameters(period, distribution)
-        rows = _KEPT.read(_read(distribution), parameters) if source_of(parameters) is KEPT else None
-        return whole_distribution(period, distribution) if rows is None else _distributed(distribution.scope, rows)
 
-    def keep_distribution(self, period: Period, distribution: Distribution) -> int:
-        parameters = _parameters(period, distribution)
-        if source_of(parameters) is not KEPT:
-            return 0
-        return _KEPT.keep(_keep(distribution), parameters, distribution.pairing.window)
+def refresh_distribution(period: Period, asked: Distribution) -> int:
+    parameters = _parameters(period, asked)
+    if source_of(parameters) is not DERIVED:
+        return 0
+    return _ROLLUP.refresh(_refresh(asked), parameters, asked.pairing.window)

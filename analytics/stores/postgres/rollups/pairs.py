@@ -1,32 +1,40 @@
 # ruff: noqa: S608 - fixed text put together from fixed parts; values are always parameters
-"""Pairs of figures on PostgreSQL: one row per unit, then sums over units, kept by cohort (see `postgres_kept`)."""
+"""Pairs of figures on PostgreSQL: one row per unit, then sums over units, rolled up by cohort (`valid_rollups`)."""
 
 from typing import Any
 
-from analytics.stores.base import Counting, Period
+from analytics.stores.base import Period
 from analytics.stores.pairs import Figure, Kind, Pairing, PairSummary
-from analytics.stores.postgres.reads import IN_TIME, KEPT, Source, parameters_of, source_of
-from analytics.stores.postgres.rollups.sums import cohort_days
-from analytics.stores.postgres.rollups.valid_rollups import ALL_YOUNG, COUNTERS, CROSSED, DAY, YOUNG, Kept, reading
+from analytics.stores.postgres.reads import DERIVED, IN_TIME, NO_END, Source, parameters_of, source_of
+from analytics.stores.postgres.rollups.valid_rollups import (
+    ALL_OPEN,
+    COUNTERS,
+    CROSSED,
+    DAY,
+    OPEN,
+    Rollup,
+    cohort_days,
+    reading,
+)
 
-_PAIRS = Kept("cohort_pairs", "sums.question = %(question)s")
+_PAIRS = Rollup("cohort_pairs", "sums.question = %(question)s")
 
-# A number of that name, as large as a value may be (as `postgres_rows` reads it).
+# A number of that name, as large as a value may be (as `postgres.rows` reads it).
 _OF_PROPERTY = """
 CASE WHEN jsonb_typeof(jsonb_extract_path(event.properties, %({name}_property)s)) = 'number' THEN
     CASE WHEN abs(jsonb_extract_path(event.properties, %({name}_property)s)::numeric) <= 9e12
          THEN jsonb_extract_path(event.properties, %({name}_property)s)::float8 END
 END"""
-ITS_EVENTS = """
+_ITS_EVENTS = """
 event.unit_id = units.unit_id AND event.environment_id = %(environment_id)s
-AND event.event_name IN (%(y_event)s, %(x_event)s) AND NOT event.is_bot
+AND event.event_name {names} AND NOT event.is_bot
 AND event.occurred_at >= %({events_from})s
 AND event.occurred_at >= units.first_at - %(before)s::interval AND event.occurred_at < units.first_at + %(window)s
 """
-FIGURE_SUMS = """
-sum({sign}y) AS y, sum({sign}y * y) AS yy, sum({sign}x) AS x, sum({sign}x * x) AS xx, sum({sign}x * y) AS xy,
-coalesce(sum({sign}1) FILTER (WHERE is_above), 0) AS above
-"""
+_SUMS_OF_Y = "sum({sign}y) AS y, sum({sign}y * y) AS yy"
+_SUMS_WITH_X = "sum({sign}x) AS x, sum({sign}x * x) AS xx, sum({sign}x * y) AS xy"
+_NO_SUMS_WITH_X = "0::numeric AS x, 0::numeric AS xx, 0::numeric AS xy"
+_ABOVE = "coalesce(sum({sign}1) FILTER (WHERE is_above), 0) AS above"
 # Of the `users` and those sums, beside them what came late.
 WHOLE_FIGURES = """
 users, coalesce(y, 0), coalesce(yy, 0), coalesce(x, 0), coalesce(xx, 0), coalesce(xy, 0), coalesce(above, 0)::bigint,
@@ -35,14 +43,14 @@ coalesce(late, 0)::bigint
 
 
 def whole_pair_summary(period: Period, pairing: Pairing) -> dict[str, PairSummary]:
-    """From every unit, whatever is kept."""
+    """Summarise every unit, whatever roll-ups there are."""
     parameters = pair_parameters(period, pairing)
     common, units = every_unit(source_of(parameters))
     statement = f"""
     {common} each AS ({unit_figures(pairing, units, "events_from")})
     SELECT variant, {WHOLE_FIGURES}
     FROM (SELECT variant, count(*) AS users FROM {units} AS units GROUP BY variant) AS users
-    LEFT JOIN (SELECT variant, {FIGURE_SUMS.format(sign="")}, sum(late) AS late FROM each GROUP BY variant) AS sums
+    LEFT JOIN (SELECT variant, {figure_sums(pairing)}, sum(late) AS late FROM each GROUP BY variant) AS sums
     USING (variant) ORDER BY variant
     """
     with reading() as cursor:
@@ -51,46 +59,46 @@ def whole_pair_summary(period: Period, pairing: Pairing) -> dict[str, PairSummar
 
 
 def every_unit(source: Source, day: str = "NULL::date") -> tuple[str, str]:
-    """What comes before a common table, and a FROM of all units that count, in the columns of `young`."""
+    """Return what comes before a common table, and a FROM of all units that count, in the columns of `OPEN`."""
     units = f"(SELECT units.*, 1 AS sign, {day} AS day FROM {source.units} WHERE NOT is_crossover)"
     return f"{source.common}," if source.common else "WITH", units
 
 
 def _summary(pairing: Pairing) -> str:
     return f"""
-    WITH holding AS MATERIALIZED ({_PAIRS.holding} AND sums.day = ANY (%(held)s::date[])),
-    young AS MATERIALIZED ({YOUNG}),
+    WITH valid AS MATERIALIZED ({_PAIRS.valid} AND sums.day = ANY (%(valid_days)s::date[])),
+    open_units AS MATERIALIZED ({OPEN}),
     crossed AS MATERIALIZED ({CROSSED}),
     each AS (
-        {unit_figures(pairing, "young", "events_open_from")} UNION ALL
+        {unit_figures(pairing, "open_units", "events_open_from")} UNION ALL
         {unit_figures(pairing, "crossed", "events_from")}
     ),
     parts AS (
         SELECT variant, users, sum_y AS y, sum_yy AS yy, sum_x AS x, sum_xx AS xx, sum_xy AS xy, above_cap AS above,
                0 AS late
-        FROM holding
+        FROM valid
         UNION ALL
         SELECT variant, sum(sign), 0, 0, 0, 0, 0, 0, 0
-        FROM (SELECT * FROM young UNION ALL SELECT * FROM crossed) AS units GROUP BY variant
+        FROM (SELECT * FROM open_units UNION ALL SELECT * FROM crossed) AS units GROUP BY variant
         UNION ALL
-        SELECT variant, 0, {FIGURE_SUMS.format(sign="sign * ")}, coalesce(sum(late) FILTER (WHERE sign > 0), 0)
+        SELECT variant, 0, {figure_sums(pairing, "sign * ")}, coalesce(sum(late) FILTER (WHERE sign > 0), 0)
         FROM each GROUP BY variant
     )
     SELECT variant, sum(users)::bigint, sum(y), sum(yy), sum(x), sum(xx), sum(xy), sum(above)::bigint,
-           sum(late)::bigint, (SELECT count(DISTINCT day) FROM holding)
+           sum(late)::bigint, (SELECT count(DISTINCT day) FROM valid)
     FROM parts GROUP BY variant HAVING sum(users) > 0 ORDER BY variant
     """
 
 
-def _keep(pairing: Pairing) -> str:
+def _refresh(pairing: Pairing) -> str:
     return f"""
-    WITH young AS MATERIALIZED ({ALL_YOUNG}),
-    each AS ({unit_figures(pairing, "young", "events_open_from")}),
-    users AS (SELECT day, variant, count(*) AS users FROM young GROUP BY day, variant),
-    sums AS (SELECT day, variant, {FIGURE_SUMS.format(sign="")} FROM each GROUP BY day, variant),
+    WITH open_units AS MATERIALIZED ({ALL_OPEN}),
+    each AS ({unit_figures(pairing, "open_units", "events_open_from")}),
+    users AS (SELECT day, variant, count(*) AS users FROM open_units GROUP BY day, variant),
+    sums AS (SELECT day, variant, {figure_sums(pairing)} FROM each GROUP BY day, variant),
     ends AS (SELECT day, max(last_event_at) AS last_event_at FROM each GROUP BY day),
     counters AS ({COUNTERS}),
-    kept AS (
+    stored AS (
         INSERT INTO cohort_pairs (
             environment_id, experiment, phase, question, day, variant, changes, arrived, cut, last_event_at, users,
             sum_y, sum_yy, sum_x, sum_xx, sum_xy, above_cap
@@ -101,12 +109,24 @@ def _keep(pairing: Pairing) -> str:
         FROM users JOIN counters USING (day) LEFT JOIN sums USING (day, variant) LEFT JOIN ends USING (day)
         RETURNING day
     )
-    SELECT count(DISTINCT day) FROM kept
+    SELECT count(DISTINCT day) FROM stored
     """
 
 
+def figure_sums(pairing: Pairing, sign: str = "") -> str:
+    """Sum both figures, their squares and their product; without an x the sums with it cost nothing."""
+    parts = [_SUMS_OF_Y, _NO_SUMS_WITH_X if pairing.x is None else _SUMS_WITH_X, _ABOVE]
+    return ", ".join(part.format(sign=sign) for part in parts)
+
+
+def its_events(pairing: Pairing, events_from: str) -> str:
+    """Condition: the event is one of the unit's that may count. One name alone is found in the index in its order."""
+    names = "= %(y_event)s" if len(pairing.event_names) == 1 else "IN (%(y_event)s, %(x_event)s)"
+    return _ITS_EVENTS.format(names=names, events_from=events_from)
+
+
 def unit_figures(pairing: Pairing, units: str, events_from: str) -> str:
-    """A row for each unit that did anything: y, x, events that came late, and when the last one happened or came."""
+    """Select a row for each unit that did anything: y, x, late events, and when the last one happened or came."""
     after = "event.event_name = %(y_event)s AND event.occurred_at >= units.first_at"
     late = f"count(*) FILTER (WHERE {after} AND NOT ({IN_TIME}))"
     y, x = _figure("y", pairing.y, after), "0::numeric"
@@ -121,14 +141,14 @@ def unit_figures(pairing: Pairing, units: str, events_from: str) -> str:
     SELECT unit_id, variant, day, sign, {capped} AS y, x, {is_above} AS is_above, late, last_event_at FROM (
         SELECT units.unit_id, units.variant, units.day, units.sign, {y} AS y, {x} AS x, {late} AS late,
                max(greatest(event.occurred_at, event.received_at)) AS last_event_at
-        FROM {units} AS units JOIN conversions AS event ON {ITS_EVENTS.format(events_from=events_from)}
+        FROM {units} AS units JOIN conversions AS event ON {its_events(pairing, events_from)}
         GROUP BY units.unit_id, units.variant, units.day, units.sign
     ) AS figures
     """
 
 
 def _figure(name: str, figure: Figure, when: str) -> str:
-    """In whole millionths, whatever it is, as numeric: squares of 64 bits would not fit."""
+    """Express the figure in whole millionths, as numeric: squares of 64 bits would not fit."""
     counted = f"FILTER (WHERE {when} AND {IN_TIME})"
     if figure.kind is Kind.CONVERTED:
         return f"(CASE WHEN count(*) {counted} > 0 THEN 1000000 ELSE 0 END)::numeric"
@@ -145,10 +165,11 @@ def value_of(name: str, figure: Figure) -> str:
 
 
 def pair_parameters(period: Period, pairing: Pairing) -> dict[str, Any]:
-    counting = Counting(pairing.y.event_name, pairing.window, pairing.grace)
-    parameters = parameters_of(period, counting)
+    parameters = parameters_of(period)
     x = pairing.x or pairing.y
     return parameters | {
+        "window": pairing.window,
+        "deadline": period.until + pairing.grace if period.until else NO_END,
         "y_event": pairing.y.event_name,
         "x_event": x.event_name,
         "y_property": pairing.y.value_property,
@@ -156,8 +177,8 @@ def pair_parameters(period: Period, pairing: Pairing) -> dict[str, Any]:
         "cap": pairing.y.cap_micros,
         "before": pairing.before,
         "events_from": period.since - pairing.before,
-        "question": pairing.question,
-        "lock": pairing.question,
+        "question": pairing.cache_key,
+        "lock": pairing.cache_key,
         "event_names": pairing.event_names,
         "before_days": -(-pairing.before // DAY) if pairing.before else 0,
         "span_days": -(-pairing.window // DAY),
@@ -169,17 +190,15 @@ def _summaries(rows: list[tuple[Any, ...]]) -> dict[str, PairSummary]:
     return {variant: PairSummary.from_micros(*figures) for variant, *figures in rows}
 
 
-class PostgresPairs:
-    """The part of the store that answers with pairs of figures."""
+def pair_summary(period: Period, pairing: Pairing) -> dict[str, PairSummary]:
+    """Summarise valid roll-ups and the open rest; every unit where no roll-up is valid."""
+    parameters = pair_parameters(period, pairing)
+    rows = _PAIRS.read(_summary(pairing), parameters) if source_of(parameters) is DERIVED else None
+    return whole_pair_summary(period, pairing) if rows is None else _summaries(rows)
 
-    def pair_summary(self, period: Period, pairing: Pairing) -> dict[str, PairSummary]:
-        """From what is kept and the rest; from every unit where nothing is."""
-        parameters = pair_parameters(period, pairing)
-        rows = _PAIRS.read(_summary(pairing), parameters) if source_of(parameters) is KEPT else None
-        return whole_pair_summary(period, pairing) if rows is None else _summaries(rows)
 
-    def keep_pairs(self, period: Period, pairing: Pairing) -> int:
-        parameters = pair_parameters(period, pairing)
-        if source_of(parameters) is not KEPT:
-            return 0
-        return _PAIRS.keep(_keep(pairing), parameters, pairing.window)
+def refresh_pairs(period: Period, pairing: Pairing) -> int:
+    parameters = pair_parameters(period, pairing)
+    if source_of(parameters) is not DERIVED:
+        return 0
+    return _PAIRS.refresh(_refresh(pairing), parameters, pairing.window)

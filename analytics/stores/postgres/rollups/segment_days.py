@@ -1,8 +1,8 @@
 # ruff: noqa: S608 - fixed text put together from fixed parts; values are always parameters
-"""What units' first exposures that carried an attribute carried, folded from the raw events a UTC day at a time.
+"""What units' first exposures that carried an attribute carried, aggregated from the raw events by UTC day.
 
-A day is folded as long as as many exposures are counted in it as when it was: of all flags that the experiment's
-exposures were of, since that is what the ingest counts. It names such a flag when it first stores one.
+A day's aggregation is valid while as many exposures are counted in the day as then. The count is of all flags that the
+experiment's exposures were of, since that is what the ingest counts. It names such a flag when it first stores one.
 """
 
 from collections.abc import Collection
@@ -45,9 +45,9 @@ FROM (
     SELECT moment::date AS day
     FROM generate_series(%(first_day)s::timestamp, %(end_day)s::timestamp - interval '1 day', '1 day') AS moment
 ) AS wanted
-LEFT JOIN (SELECT day, events FROM segment_days WHERE {OF_ATTRIBUTE}) AS folded USING (day)
+LEFT JOIN (SELECT day, events FROM segment_days WHERE {OF_ATTRIBUTE}) AS aggregated USING (day)
 LEFT JOIN ({_COUNTED}) AS counted USING (day)
-WHERE folded.events IS DISTINCT FROM coalesce(counted.events, 0)
+WHERE aggregated.events IS DISTINCT FROM coalesce(counted.events, 0)
 """
 
 _LOCK = f"SELECT pg_advisory_xact_lock({_LOCK_SPACE}, hashtext(%(experiment)s || '/' || %(attribute)s))"
@@ -66,7 +66,7 @@ ON CONFLICT (environment_id, experiment, phase, attribute, day) DO UPDATE
 SET events = excluded.events, folds = known.folds + 1
 """
 # Of one instant the day's exposures tell better now than they did.
-_FOLD = f"""
+_AGGREGATE = f"""
 INSERT INTO unit_segments AS known (
     environment_id, experiment, phase, attribute, unit_id, value, carried_at, is_late
 )
@@ -92,7 +92,7 @@ WHERE {OF_ATTRIBUTE} AND known.unit_id = units.unit_id AND known.carried_at >= %
 
 
 def stale_days(cursor: Any, parameters: dict[str, Any]) -> list[date]:
-    """Days of the parameters' cohorts that are not folded, or have exposures that were not there then."""
+    """Return the days of the parameters' cohorts that are not aggregated, or have gained exposures since."""
     cursor.execute(STALE, parameters | midnights(parameters))
     return list(cursor.fetchone()[0])
 
@@ -104,8 +104,8 @@ def midnights(parameters: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def fold(parameters: dict[str, Any], days: Collection[date]) -> None:
-    """Fold the days, each in a transaction of its own: whoever rewrites waits for one at most."""
+def aggregate_days(parameters: dict[str, Any], days: Collection[date]) -> None:
+    """Aggregate the days, each in a transaction of its own: whoever rewrites waits for one at most."""
     for day in days:
         first, end = bounds_of(day)
         of_day = parameters | {"first_day": day, "first_midnight": first, "end_midnight": end}
@@ -115,5 +115,5 @@ def fold(parameters: dict[str, Any], days: Collection[date]) -> None:
         with reading() as cursor:
             cursor.execute(sql.SHARE_DERIVED)
             cursor.execute(_LOCK, of_day)
-            for statement in (_COUNT, _FOLD, _MARK_LATE):
+            for statement in (_COUNT, _AGGREGATE, _MARK_LATE):
                 cursor.execute(statement, of_day)

@@ -1,7 +1,7 @@
 # ruff: noqa: S608 - fixed text put together from fixed parts; values are always parameters
-"""Statements that take units out of what was folded of their attributes, and put them back from their raw events.
+"""Statements that take units out of what was aggregated of their attributes, and put them back from raw events.
 
-They work on the units in the temporary table `affected_units`, as those of `postgres_units` do.
+They work on the units in the temporary table `affected_units`, as those of `rewrite_statements` do.
 """
 
 from analytics.stores.postgres.rewrite_statements import AFFECTED_EXPOSURES
@@ -31,16 +31,16 @@ WHERE {IS_PLAIN}
 ORDER BY environment_id, experiment, phase, attribute, unit_id, occurred_at, evaluation_id
 ON CONFLICT DO NOTHING
 """
-# Whatever their age; and what is kept of the days they came on, where one value may be one unit's.
+# Whatever their age; and the roll-ups of the days they came on, where one value may be one unit's.
 ERASE = (
     """
     DELETE FROM unit_segments AS known USING affected_units AS affected
     WHERE known.environment_id = affected.environment_id AND known.unit_id = affected.unit_id
     """,
     """
-    DELETE FROM cohort_segments AS kept
+    DELETE FROM cohort_segments AS rollup
     USING affected_units AS affected JOIN first_exposures AS known USING (environment_id, unit_id)
-    WHERE kept.environment_id = known.environment_id AND kept.experiment = known.experiment
-      AND kept.phase = known.phase AND kept.day = (known.first_at AT TIME ZONE 'UTC')::date
+    WHERE rollup.environment_id = known.environment_id AND rollup.experiment = known.experiment
+      AND rollup.phase = known.phase AND rollup.day = (known.first_at AT TIME ZONE 'UTC')::date
     """,
 )

@@ -1,32 +1,38 @@
 # ruff: noqa: S608 - fixed text put together from fixed parts; values are always parameters
-"""Pairs of figures by an attribute that units carried, on PostgreSQL, kept by cohort (see `postgres_kept`).
+"""Pairs of figures by an attribute that units carried, on PostgreSQL, rolled up by cohort (`valid_rollups`).
 
-A unit may carry the attribute for the first time long after its first day. So a cohort's sums are kept by what its
-units carried on that day, as far as it was folded; of those that carried it later, or whose exposures that are not
-folded yet say otherwise, the figures are moved to where they belong at each reading.
+A unit may carry the attribute for the first time long after its first day. So a roll-up sorts a cohort's units by what
+they carried on that day, as far as the day is aggregated. Other units carried it later, or have exposures that are not
+aggregated yet and say otherwise. Each reading moves their figures to where they belong.
 """
 
-import json
 from typing import Any
 
 from analytics.stores.base import Period
-from analytics.stores.pairs import Pairing, Segments, summaries_by_segment
-from analytics.stores.postgres.reads import KEPT, source_of
+from analytics.stores.pairs import Breakdown, Pairing, Segments, summaries_by_segment
+from analytics.stores.postgres.reads import DERIVED, source_of
 from analytics.stores.postgres.rollups.cohort_sizes import ENROLLED
 from analytics.stores.postgres.rollups.pairs import (
-    FIGURE_SUMS,
     WHOLE_FIGURES,
     every_unit,
+    figure_sums,
     pair_parameters,
     unit_figures,
 )
-from analytics.stores.postgres.rollups.segment_days import OF_ATTRIBUTE, SEGMENTS, STALE, fold, midnights, stale_days
+from analytics.stores.postgres.rollups.segment_days import (
+    OF_ATTRIBUTE,
+    SEGMENTS,
+    STALE,
+    aggregate_days,
+    midnights,
+    stale_days,
+)
 from analytics.stores.postgres.rollups.valid_rollups import (
-    ALL_YOUNG,
+    ALL_OPEN,
     COUNTERS,
     CROSSED,
-    YOUNG,
-    Kept,
+    OPEN,
+    Rollup,
     days_of,
     open_stretches,
     reading,
@@ -34,7 +40,7 @@ from analytics.stores.postgres.rollups.valid_rollups import (
 )
 
 _FOLDS = f"SELECT day, folds FROM segment_days WHERE {OF_ATTRIBUTE}"
-_SUMS = Kept(
+_SUMS = Rollup(
     "cohort_segments",
     "sums.question = %(question)s",
     f"sums.folds = (SELECT folds FROM ({_FOLDS}) AS folded WHERE folded.day = sums.day)",
@@ -48,15 +54,16 @@ _BEFORE_END = """coalesce(CASE
 END, '')"""
 
 
-def whole_segment_summary(period: Period, pairing: Pairing, attribute: str) -> Segments:
-    """From every unit and every exposure, whatever is kept."""
-    parameters = pair_parameters(period, pairing) | {"attribute": attribute}
+def whole_segment_summary(period: Period, breakdown: Breakdown) -> Segments:
+    """Summarise every unit and every exposure, whatever roll-ups there are."""
+    pairing = breakdown.pairing
+    parameters = pair_parameters(period, pairing) | {"attribute": breakdown.attribute}
     common, units = every_unit(source_of(parameters))
     statement = f"""
     {common} each AS ({unit_figures(pairing, units, "events_from")}),
     segments AS ({SEGMENTS.format(within="true")})
     SELECT segments.value, variant, {WHOLE_FIGURES} FROM (
-        SELECT segments.value, units.variant, count(*) AS users, {FIGURE_SUMS.format(sign="")}, sum(late) AS late
+        SELECT segments.value, units.variant, count(*) AS users, {figure_sums(pairing)}, sum(late) AS late
         FROM {units} AS units LEFT JOIN segments USING (unit_id) LEFT JOIN each USING (unit_id)
         GROUP BY segments.value, units.variant
     ) AS segments
@@ -67,10 +74,10 @@ def whole_segment_summary(period: Period, pairing: Pairing, attribute: str) -> S
 
 
 def _read(pairing: Pairing, within: str) -> str:
-    """`within` says when the exposures happened that are not folded."""
+    """`within` says when the exposures happened that are not aggregated."""
     return f"""
-    WITH holding AS MATERIALIZED ({_SUMS.holding} AND sums.day = ANY (%(held)s::date[])),
-    young AS MATERIALIZED ({YOUNG}),
+    WITH valid AS MATERIALIZED ({_SUMS.valid} AND sums.day = ANY (%(valid_days)s::date[])),
+    open_units AS MATERIALIZED ({OPEN}),
     crossed AS MATERIALIZED ({CROSSED}),
     fresh AS MATERIALIZED ({SEGMENTS.format(within=within)}),
     movable AS MATERIALIZED (
@@ -85,7 +92,7 @@ def _read(pairing: Pairing, within: str) -> str:
               )
         ) AS units
         LEFT JOIN {_KNOWN} USING (unit_id) LEFT JOIN fresh USING (unit_id)
-        WHERE units.day = ANY (%(held)s::date[])
+        WHERE units.day = ANY (%(valid_days)s::date[])
     ),
     corrections AS MATERIALIZED (
         SELECT unit_id, variant, first_at, day, sign, {_THAT_DAY} AS segment
@@ -97,47 +104,47 @@ def _read(pairing: Pairing, within: str) -> str:
     ),
     placed AS MATERIALIZED (
         SELECT unit_id, variant, sign, {_BEFORE_END} AS segment
-        FROM young AS units LEFT JOIN {_KNOWN} USING (unit_id) LEFT JOIN fresh USING (unit_id)
+        FROM open_units AS units LEFT JOIN {_KNOWN} USING (unit_id) LEFT JOIN fresh USING (unit_id)
         UNION ALL
         SELECT unit_id, variant, sign, segment FROM corrections
     ),
     each AS (
-        {unit_figures(pairing, "young", "events_open_from")} UNION ALL
+        {unit_figures(pairing, "open_units", "events_open_from")} UNION ALL
         {unit_figures(pairing, "corrections", "events_from")}
     ),
     parts AS (
         SELECT segment, variant, users, sum_y AS y, sum_yy AS yy, sum_x AS x, sum_xx AS xx, sum_xy AS xy,
                above_cap AS above, 0 AS late
-        FROM holding
+        FROM valid
         UNION ALL
         SELECT segment, variant, sum(sign), 0, 0, 0, 0, 0, 0, 0 FROM placed GROUP BY segment, variant
         UNION ALL
-        SELECT segment, placed.variant, 0, {FIGURE_SUMS.format(sign="sign * ")},
+        SELECT segment, placed.variant, 0, {figure_sums(pairing, "sign * ")},
                coalesce(sum(late) FILTER (WHERE sign > 0), 0)
         FROM each JOIN placed USING (unit_id, sign) GROUP BY segment, placed.variant
     )
     SELECT segment, variant, sum(users)::bigint, sum(y), sum(yy), sum(x), sum(xx), sum(xy), sum(above)::bigint,
            sum(late)::bigint,
-           (SELECT count(DISTINCT day) FROM holding CROSS JOIN ({STALE}) AS now WHERE now.days = %(stale)s::date[])
+           (SELECT count(DISTINCT day) FROM valid CROSS JOIN ({STALE}) AS now WHERE now.days = %(stale)s::date[])
     FROM parts GROUP BY segment, variant HAVING sum(users) > 0
     """
 
 
-def _keep(pairing: Pairing) -> str:
+def _refresh(pairing: Pairing) -> str:
     return f"""
-    WITH young AS MATERIALIZED ({ALL_YOUNG}),
-    each AS ({unit_figures(pairing, "young", "events_open_from")}),
+    WITH open_units AS MATERIALIZED ({ALL_OPEN}),
+    each AS ({unit_figures(pairing, "open_units", "events_open_from")}),
     placed AS MATERIALIZED (
-        SELECT unit_id, variant, day, {_THAT_DAY} AS segment FROM young AS units LEFT JOIN {_KNOWN} USING (unit_id)
+        SELECT unit_id, variant, day, {_THAT_DAY} AS segment FROM open_units AS units LEFT JOIN {_KNOWN} USING (unit_id)
     ),
     users AS (SELECT day, variant, segment, count(*) AS users FROM placed GROUP BY day, variant, segment),
     sums AS (
-        SELECT placed.day, placed.variant, segment, {FIGURE_SUMS.format(sign="")}
+        SELECT placed.day, placed.variant, segment, {figure_sums(pairing)}
         FROM each JOIN placed USING (unit_id) GROUP BY placed.day, placed.variant, segment
     ),
     ends AS (SELECT day, max(last_event_at) AS last_event_at FROM each GROUP BY day),
     counters AS ({COUNTERS}),
-    kept AS (
+    stored AS (
         INSERT INTO cohort_segments (
             environment_id, experiment, phase, question, day, variant, segment, changes, arrived, cut, folds,
             last_event_at, users, sum_y, sum_yy, sum_x, sum_xx, sum_xy, above_cap
@@ -149,35 +156,33 @@ def _keep(pairing: Pairing) -> str:
         LEFT JOIN sums USING (day, variant, segment) LEFT JOIN ends USING (day)
         RETURNING day
     )
-    SELECT count(DISTINCT day) FROM kept
+    SELECT count(DISTINCT day) FROM stored
     """
 
 
-def _parameters(period: Period, pairing: Pairing, attribute: str) -> dict[str, Any]:
-    question = json.dumps([attribute, pairing.question], ensure_ascii=False, separators=(",", ":"))
-    return pair_parameters(period, pairing) | {"attribute": attribute, "question": question, "lock": question}
+def _parameters(period: Period, breakdown: Breakdown) -> dict[str, Any]:
+    key = breakdown.cache_key
+    return pair_parameters(period, breakdown.pairing) | {"attribute": breakdown.attribute, "question": key, "lock": key}
 
 
-class PostgresSegments:
-    """The part of the store that answers by segment."""
-
-    def segment_summary(self, period: Period, pairing: Pairing, attribute: str) -> Segments:
-        """From what is kept and the rest; from every unit and every exposure where nothing is."""
-        parameters = _parameters(period, pairing, attribute)
-        rows = None
-        if source_of(parameters) is KEPT:
-            with reading() as cursor:
-                stale = parameters["stale"] = stale_days(cursor, parameters)
-            folded = [day for day in days_of(parameters) if day not in stale]
-            within, bounds = within_stretches("occurred_at", open_stretches(parameters, folded, ()))
-            rows = _SUMS.read(_read(pairing, within), parameters | bounds | midnights(parameters))
-        return whole_segment_summary(period, pairing, attribute) if rows is None else summaries_by_segment(rows)
-
-    def keep_segments(self, period: Period, pairing: Pairing, attribute: str) -> int:
-        parameters = _parameters(period, pairing, attribute)
-        if source_of(parameters) is not KEPT:
-            return 0
+def segment_summary(period: Period, breakdown: Breakdown) -> Segments:
+    """Summarise valid roll-ups and the open rest; every unit and every exposure where no roll-up is valid."""
+    parameters = _parameters(period, breakdown)
+    rows = None
+    if source_of(parameters) is DERIVED:
         with reading() as cursor:
-            stale = stale_days(cursor, parameters)
-        fold(parameters, stale)
-        return _SUMS.keep(_keep(pairing), parameters, pairing.window)
+            stale = parameters["stale"] = stale_days(cursor, parameters)
+        aggregated = [day for day in days_of(parameters) if day not in stale]
+        within, bounds = within_stretches("occurred_at", open_stretches(parameters, aggregated, ()))
+        rows = _SUMS.read(_read(breakdown.pairing, within), parameters | bounds | midnights(parameters))
+    return whole_segment_summary(period, breakdown) if rows is None else summaries_by_segment(rows)
+
+
+def refresh_segments(period: Period, breakdown: Breakdown) -> int:
+    parameters = _parameters(period, breakdown)
+    if source_of(parameters) is not DERIVED:
+        return 0
+    with reading() as cursor:
+        stale = stale_days(cursor, parameters)
+    aggregate_days(parameters, stale)
+    return _SUMS.refresh(_refresh(breakdown.pairing), parameters, breakdown.pairing.window)

@@ -12,17 +12,17 @@ from pytest_django import Settings
 from analytics import selectors
 from analytics.event_records import Batch
 from analytics.models import CohortSegment, ExperimentFlag, Exposure, SegmentDay, UnitSegment
-from analytics.selectors import Pairing, Segments
+from analytics.selectors import Breakdown, Pairing, Segments
 from analytics.services import (
     forget_user,
-    keep_segments,
     open_phase,
     reclassify_bots,
+    refresh_rollups,
     store_events,
 )
 from analytics.stores.base import Period
+from analytics.stores.postgres.rollups import segment_days, segments
 from analytics.stores.postgres.rollups.segments import whole_segment_summary
-from analytics.stores.postgres.store.rollups import segment_days, segments
 from analytics.tests.conftest import ACTOR, conversion, exposure
 from analytics.tests.test_pairs import PAIRINGS
 from analytics.tests.test_pauses import PAUSES
@@ -38,14 +38,14 @@ pytestmark = pytest.mark.django_db
 
 
 def assert_same(env: int, until: datetime = END, pairing: Pairing = RATIO, **pauses: Any) -> Segments:
-    place = (env, "checkout-test", START, until)
-    found = selectors.segment_summary(*place, pairing, "country", **pauses)
-    assert found == whole_segment_summary(Period(*place, **pauses), pairing, "country")
+    period, breakdown = Period(env, "checkout-test", START, until, **pauses), Breakdown(pairing, "country")
+    found = selectors.segment_summary(period, breakdown)
+    assert found == whole_segment_summary(period, breakdown)
     return found
 
 
-def keep(env: int, until: datetime = END, pairing: Pairing = RATIO, **pauses: Any) -> int:
-    return keep_segments(env, "checkout-test", START, until, pairing, "country", **pauses)
+def refresh(env: int, until: datetime = END, pairing: Pairing = RATIO, **pauses: Any) -> int:
+    return refresh_rollups(Period(env, "checkout-test", START, until, **pauses), Breakdown(pairing, "country"))
 
 
 def see(env: int, unit: str, at: datetime, country: str | None = None, **fields: Any) -> None:
@@ -89,8 +89,8 @@ def test_nights__random_days_of_events__sum_up_to_one_pass(
         until = START + (number + 1) * DAY
         for one in (RATIO, PAIRINGS["cuped and capped"]):
             assert_same(env, until, one, **pauses)
-            keep(env, until, one, **pauses)
-            assert keep(env, until, one, **pauses) == 0
+            refresh(env, until, one, **pauses)
+            assert refresh(env, until, one, **pauses) == 0
             found = assert_same(env, until, one, **pauses)
             assert_same(env, max(until - 2 * DAY - HOUR, START + HOUR), one, **pauses)
             assert_same(env, until, replace(one, grace=timedelta(0)), **pauses)
@@ -100,19 +100,19 @@ def test_nights__random_days_of_events__sum_up_to_one_pass(
 
 def test_a_night__with_nothing_new__works_out_nothing(environment: Environment) -> None:
     six_days(environment.pk)
-    assert keep(environment.pk) == 6
-    assert keep(environment.pk) == 0
+    assert refresh(environment.pk) == 6
+    assert refresh(environment.pk) == 0
     assert set(SegmentDay.objects.values_list("folds", flat=True)) == {1}
 
 
 def test_a_new_day__works_out_the_days_whose_window_is_open_and_folds_no_other(environment: Environment) -> None:
     env = environment.pk
     six_days(env)
-    keep(env)
+    refresh(env)
     see(env, "new", END + HOUR, "US")
     store_events(Batch([], [conversion(env, "new", END + 2 * HOUR, event_name=name) for name in ("purchase", "visit")]))
     # Two days before it may convert on it.
-    assert keep(env, END + DAY) == 3
+    assert refresh(env, END + DAY) == 3
     assert users_of(assert_same(env, END + DAY)) == {"DE": 6, "US": 1}
     assert list(SegmentDay.objects.order_by("day").values_list("folds", flat=True)) == [1] * 7
 
@@ -120,14 +120,14 @@ def test_a_new_day__works_out_the_days_whose_window_is_open_and_folds_no_other(e
 def test_days_that_are_kept__are_read_without_their_events(environment: Environment) -> None:
     env = environment.pk
     six_days(env)
-    keep(env)
+    refresh(env)
     before = assert_same(env)
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL flagship.rewrite = 'allowed'")
         cursor.execute("DELETE FROM exposures")
         cursor.execute("DELETE FROM conversions")
         cursor.execute("SET LOCAL flagship.rewrite = ''")
-    assert selectors.segment_summary(env, "checkout-test", START, END, RATIO, "country") == before
+    assert selectors.segment_summary(Period(env, "checkout-test", START, END), Breakdown(RATIO, "country")) == before
     assert not Exposure.objects.exists()
 
 
@@ -140,10 +140,10 @@ def test_a_night__interrupted_while_folding__goes_on_with_the_days_that_are_left
     with monkeypatch.context() as patched:
         patched.setattr(segment_days, "_MARK_LATE", "SELECT 1 / (count(*) - 3) FROM segment_days")
         with pytest.raises(DataError):
-            keep(env)
+            refresh(env)
     assert (SegmentDay.objects.count(), UnitSegment.objects.count()) == (2, 2)
     assert_same(env)
-    assert keep(env) == 6
+    assert refresh(env) == 6
     assert set(SegmentDay.objects.values_list("folds", flat=True)) == {1}
     assert users_of(assert_same(env)) == {"DE": 6}
 
@@ -154,14 +154,14 @@ def test_a_night__interrupted_before_sums_are_kept__folds_nothing_again(
 ) -> None:
     env = environment.pk
     six_days(env)
-    keep(env, START + 2 * DAY)
+    refresh(env, START + 2 * DAY)
     with monkeypatch.context() as patched:
         patched.setattr(segments, "_FOLDS", "SELECT day, 1 / 0 AS folds FROM segment_days")
         with pytest.raises(DataError):
-            keep(env)
+            refresh(env)
     assert (SegmentDay.objects.count(), CohortSegment.objects.count()) == (6, 2)
     assert_same(env)
-    assert keep(env) == 4
+    assert refresh(env) == 4
     assert set(SegmentDay.objects.values_list("folds", flat=True)) == {1}
     assert users_of(assert_same(env)) == {"DE": 6}
 
@@ -171,27 +171,27 @@ def test_a_new_phase__has_what_was_carried_in_it(environment: Environment) -> No
     six_days(env)
     for unit, hours, country in (("user-0", 1, "US"), ("user-2", 1, "FR"), ("user-0", 30, "FR"), ("user-1", 30, None)):
         see(env, unit, at + hours * HOUR, country)
-    keep(env)
+    refresh(env)
     open_phase(environment_id=env, experiment="checkout-test", started_at=at)
     asked = ((START, at, {"DE": 3}), (at, END, {"DE": 3, "US": 1, "FR": 1, None: 1}))
     for _ in range(2):
         for since, until, expected in asked:
-            place = (env, "checkout-test", since, until)
-            found = selectors.segment_summary(*place, RATIO, "country")
-            assert found == whole_segment_summary(Period(*place), RATIO, "country")
+            period, breakdown = Period(env, "checkout-test", since, until), Breakdown(RATIO, "country")
+            found = selectors.segment_summary(period, breakdown)
+            assert found == whole_segment_summary(period, breakdown)
             assert users_of(found) == expected
-            keep_segments(*place, RATIO, "country")
+            refresh_rollups(period, breakdown)
 
 
 @pytest.mark.parametrize("country", ["US", None])
 def test_a_late_exposure__of_a_kept_day__has_it_worked_out_again(environment: Environment, country: str | None) -> None:
     env = environment.pk
     six_days(env)
-    keep(env)
+    refresh(env)
     see(env, "user-3", START + 3 * DAY + 8 * HOUR, country)
     expected = {"DE": 6} if country is None else {"DE": 5, "US": 1}
     assert users_of(assert_same(env)) == expected
-    assert keep(env) == 1
+    assert refresh(env) == 1
     assert users_of(assert_same(env)) == expected
 
 
@@ -199,11 +199,11 @@ def test_a_late_exposure__that_is_no_first_one__may_decide_all_the_same(environm
     env = environment.pk
     see(env, "alice", START + HOUR)
     see(env, "alice", START + 3 * HOUR, "DE")
-    keep(env)
+    refresh(env)
     assert users_of(assert_same(env)) == {"DE": 1}
     see(env, "alice", START + 2 * HOUR, "US")
     assert users_of(assert_same(env)) == {"US": 1}
-    assert keep(env) == 1
+    assert refresh(env) == 1
     assert users_of(assert_same(env)) == {"US": 1}
 
 
@@ -211,11 +211,11 @@ def test_a_late_exposure__at_the_same_instant__may_decide(environment: Environme
     env, at = environment.pk, START + 9 * HOUR
     early, late = sorted((exposure(env, "alice", "control", at) for _ in range(2)), key=lambda one: one.evaluation_id)
     see(env, "alice", at, "DE", evaluation_id=late.evaluation_id)
-    keep(env)
+    refresh(env)
     assert users_of(assert_same(env)) == {"DE": 1}
     see(env, "alice", at, "US", evaluation_id=early.evaluation_id)
     assert users_of(assert_same(env)) == {"US": 1}
-    keep(env)
+    refresh(env)
     assert users_of(assert_same(env)) == {"US": 1}
 
 
@@ -223,7 +223,7 @@ def test_an_attribute__carried_days_later__moves_the_unit_and_works_out_no_day_a
     env = environment.pk
     see(env, "alice", START + HOUR)
     store_events(Batch([], [conversion(env, "alice", START + 2 * HOUR, value=4.0)]))
-    keep(env, START + 3 * DAY)
+    refresh(env, START + 3 * DAY)
     assert users_of(assert_same(env, START + 3 * DAY)) == {None: 1}
     see(env, "alice", START + 4 * DAY, "DE")
     # Today's, before any night has seen it; and after one.
@@ -231,18 +231,18 @@ def test_an_attribute__carried_days_later__moves_the_unit_and_works_out_no_day_a
         found = assert_same(env)
         assert (users_of(found), found["DE"]["control"].sum_y) == ({"DE": 1}, 4.0)
         assert users_of(assert_same(env, START + 3 * DAY)) == {None: 1}
-        assert keep(env) == 0
+        assert refresh(env) == 0
     assert UnitSegment.objects.get().is_late
 
 
 def test_a_unit__that_turns_out_to_have_been_there_before__is_moved_to_that_day(environment: Environment) -> None:
     env = environment.pk
     six_days(env)
-    keep(env)
+    refresh(env)
     assert not UnitSegment.objects.get(unit_id="user-4").is_late
     see(env, "user-4", START + DAY)
     assert users_of(assert_same(env)) == {"DE": 6}
-    assert keep(env) == 1
+    assert refresh(env) == 1
     assert UnitSegment.objects.get(unit_id="user-4").is_late
     assert users_of(assert_same(env)) == {"DE": 6}
     assert users_of(assert_same(env, START + 3 * DAY)) == {"DE": 3, None: 1}
@@ -251,7 +251,7 @@ def test_a_unit__that_turns_out_to_have_been_there_before__is_moved_to_that_day(
 def test_a_flag__new_to_the_experiment__is_noticed(environment: Environment) -> None:
     env = environment.pk
     six_days(env)
-    keep(env)
+    refresh(env)
     see(env, "user-3", START + 3 * DAY + HOUR, "US", flag_key="other")
     assert users_of(assert_same(env)) == {"DE": 5, "US": 1}
     see(env, "user-4", START + 4 * DAY + HOUR, "US", flag_key="another", experiment="another")
@@ -265,7 +265,7 @@ def test_exposures__of_an_older_release__are_folded_with_their_flags(environment
     env = environment.pk
     six_days(env)
     ExperimentFlag.objects.all().delete()
-    keep(env)
+    refresh(env)
     assert ExperimentFlag.objects.count() == 1
     see(env, "user-3", START + 3 * DAY + HOUR, "US")
     assert users_of(assert_same(env)) == {"DE": 5, "US": 1}

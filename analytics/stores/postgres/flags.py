@@ -1,0 +1,86 @@
+"""Who saw a flag, on PostgreSQL: whole UTC days exactly, other windows by sketches of their hours."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from analytics.stores.base import FlagExposures
+from analytics.stores.postgres.reads import NO_END
+from analytics.stores.postgres.rollups.flag_aggregation import aggregate_days
+from analytics.stores.postgres.rollups.flag_days import count_days, count_one_by_one, rows_of, whole_days
+from analytics.stores.postgres.rollups.flag_sketches import HOUR, estimate_users, full_hour, renew_sketches
+from analytics.stores.postgres.unit_states import FIRST_PHASE
+
+_DAY = timedelta(days=1)
+# So many of the installation's latest exposures tell which units were seen since the last aggregated day.
+_MOST_EXPOSURES = 300_000
+# Ids of exposures begin with their time, so the latest ones are an index's end. Of days that are over the aggregated
+# days tell more: each unit's last one. A unit has a row for each variant that it saw.
+_RECENT = """
+SELECT unit_id, (array_agg(variant ORDER BY last_hour DESC, variant))[1] FROM (
+    SELECT unit_id, variant, max(date_bin('1 hour', occurred_at, 'epoch')) AS last_hour FROM (
+        SELECT environment_id, flag_key, unit_id, variant, occurred_at, is_bot FROM exposures
+        WHERE evaluation_id >= %(first)s ORDER BY evaluation_id DESC LIMIT %(most)s
+    ) AS latest
+    WHERE environment_id = %(environment_id)s AND flag_key = %(flag_key)s AND NOT is_bot AND occurred_at >= %(since)s
+    GROUP BY unit_id, variant
+    UNION ALL
+    (SELECT unit_id, variant, days[cardinality(days)]::timestamp AT TIME ZONE 'UTC' AS last_hour FROM flag_unit_days
+     WHERE environment_id = %(environment_id)s AND flag_key = %(flag_key)s
+       AND days[cardinality(days)] >= %(first_day)s
+     ORDER BY last_hour DESC, unit_id, variant LIMIT 3 * %(limit)s)
+) AS seen GROUP BY unit_id ORDER BY max(last_hour) DESC, unit_id LIMIT %(limit)s
+"""
+# One look into the index for each flag, however many hours each has.
+_LAST = """
+SELECT wanted.flag_key, last.hour FROM unnest(%(flag_keys)s::text[]) AS wanted (flag_key),
+LATERAL (SELECT max(hour) AS hour FROM flag_exposure_hours AS known
+         WHERE known.environment_id = %(environment_id)s AND known.flag_key = wanted.flag_key) AS last
+WHERE last.hour IS NOT NULL
+"""
+
+
+class PostgresFlags:
+    """The part of the store that answers about flags."""
+
+    def flag_exposures(
+        self, environment_id: int, flag_key: str, since: datetime | None, until: datetime | None
+    ) -> dict[str, FlagExposures]:
+        start = since or FIRST_PHASE
+        # A window without a full hour in it, or of whole days.
+        is_short = until is not None and full_hour(start + HOUR - timedelta.resolution) >= full_hour(until)
+        if until is None or not (is_short or whole_days(start, until)):
+            found = estimate_users(environment_id, flag_key, start, until)
+            if found is not None:
+                return found
+        return self.exact_flag_exposures(environment_id, flag_key, start, until or NO_END)
+
+    def exact_flag_exposures(
+        self, environment_id: int, flag_key: str, since: datetime, until: datetime
+    ) -> dict[str, FlagExposures]:
+        days = whole_days(since, until)
+        found = count_days(environment_id, flag_key, *days) if days else None
+        return count_one_by_one(environment_id, flag_key, since, until) if found is None else found
+
+    def aggregate_flags(self, since: datetime | None = None, until: datetime | None = None) -> int:
+        """Aggregate each flag's days that are over, and renew sketches that are gone; return the number of days."""
+        renew_sketches(since, until)
+        return aggregate_days(since, until)
+
+    def recent_units(self, environment_id: int, flag_key: str, since: datetime, limit: int) -> list[tuple[str, str]]:
+        start = since.astimezone(UTC)
+        parameters: dict[str, Any] = {
+            "environment_id": environment_id,
+            "flag_key": flag_key,
+            "since": start,
+            # Of a day that `since` cuts nothing is known but the day.
+            "first_day": (start + _DAY - timedelta.resolution).date(),
+            "first": UUID(int=max(int((start - _DAY).timestamp() * 1000), 0) << 80),
+            "most": _MOST_EXPOSURES,
+            "limit": limit,
+        }
+        return [(unit_id, variant) for unit_id, variant in rows_of(_RECENT, parameters)]
+
+    def last_exposures(self, environment_id: int, flag_keys: Sequence[str]) -> dict[str, datetime]:
+        return dict(rows_of(_LAST, {"environment_id": environment_id, "flag_keys": list(flag_keys)}))
