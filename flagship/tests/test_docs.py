@@ -107,3 +107,23 @@ def test_index__of_the_docs__lists_every_page():
     text = _read("docs/index.md")
     pages = [page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md") if page.name != "index.md"]
     assert sorted(page for page in pages if f"({page})" not in text) == []
+
+
+def test_development__what_is_changed_in_one_place__is_there():
+    """Paths and names of the table of `docs/development.md`; a name in backticks after a path stands in that file."""
+    text = _read("docs/development.md")
+    table = re.search(r"### One place each\n(.*?)\n\n##", text, re.DOTALL)
+    assert table is not None
+    rows = re.findall(r"^\| ([^|]+) \| (.*`.*) \|$", table[1], re.MULTILINE)
+    wanted = {"an operator", "a column in the flags list", "a stream event kind", "how a lift's interval is computed"}
+    wanted |= {"a metric type", "a role", "a rate-limit header", "the retention of raw events", "an audit action"}
+    wanted |= {"a store backend", "a broker", "a webhook event"}
+    assert {what for what, _ in rows} == wanted
+    wrong = []
+    for what, where in rows:
+        paths = [name for name in re.findall(r"`([^`]+)`", where) if "/" in name]
+        names = [name for name in re.findall(r"`([^`]+)`", where) if "/" not in name and not name.endswith(".py")]
+        wrong += [f"{what}: {path}" for path in paths if not (ROOT / path).exists()]
+        last = [path for path in paths if path.endswith(".py") and (ROOT / path).exists()]
+        wrong += [f"{what}: {name}" for name in names if not any(name in _read(path) for path in last)]
+    assert wrong == []
