@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
 
+from benchmarks.many_flags import add_flags
 from benchmarks.world import ROOT, empty_servers, machine, report
 
 VAR_DIR = ROOT / "var" / "bench-console"
@@ -28,7 +29,6 @@ _BUSY = (
 )
 KILL_ALL = "kill every flag, asked"
 FIGURES = "its figures"
-WORDS = ("checkout", "search", "banner", "payment", "profile", "upload", "invite", "export", "theme", "login")
 # One unit in a hundred is a bot; times are spread over the fortnight.
 _EXPOSURES = """
 INSERT INTO exposures (
@@ -143,32 +143,8 @@ def _add_flags(place: dict[str, Any], first: int, count: int) -> None:
     from django.db import connection  # noqa: PLC0415 - after setup
 
     from flags.models import Flag, FlagConfig, Rule  # noqa: PLC0415 - likewise
-    from flags.services.drafts import BOOLEAN_VARIANTS  # noqa: PLC0415 - likewise
 
-    flags = Flag.objects.bulk_create(
-        Flag(
-            project=place["project"],
-            key=f"{WORDS[number % len(WORDS)]}-{number:05d}",
-            name=f"The {WORDS[number % len(WORDS)]} of team {number % 37}",
-            tags=[f"team-{number % 37}"],
-            variants=BOOLEAN_VARIANTS,
-        )
-        for number in range(first, count)
-    )
-    configs = FlagConfig.objects.bulk_create(
-        FlagConfig(
-            flag=flag,
-            environment=environment,
-            is_enabled=True,
-            default_variant="control",
-            off_variant="control",
-            salt=flag.key,
-            allocation=[[0, 2500, "treatment"]],
-            version=1,
-        )
-        for environment in place["project"].environments.all()
-        for flag in flags
-    )
+    flags, configs = add_flags(place["project"], place["project"].environments.all(), range(first, count))
     condition = {"attribute": "plan", "operator": "in", "value": ["pro", "team"]}
     Rule.objects.bulk_create(
         Rule(config=config, priority=10, variant="treatment", conditions=[condition]) for config in configs

@@ -8,9 +8,9 @@ import orjson
 
 from benchmarks.http.load import Target
 from benchmarks.http.servers import EDGE, FLOOR_DJANGO, FLOOR_GRANIAN, FLOOR_UVICORN, FLOOR_WSGI, SMALL, WEB
+from benchmarks.many_flags import WORDS
 
 USERS = 1_000
-_NAMES = ("checkout", "search", "banner", "payment", "profile", "upload", "invite", "export", "theme", "login")
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Line:
 
 
 def rows_of(servers: dict[int, int], key: str, small_key: str) -> list[Line]:
-    names = [f"{_NAMES[number % 10]}-{number:05d}" for number in range(100)]
+    names = [f"{WORDS[number % 10]}-{number:05d}" for number in range(100)]
     people = [f"user-{number}" for number in range(USERS)]
     attributes = {"country": "DE", "plan": "free"}
 

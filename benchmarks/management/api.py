@@ -21,13 +21,13 @@ from typing import Any
 
 import orjson
 
+from benchmarks.many_flags import WORDS, add_flags
 from benchmarks.world import ROOT, empty_servers, machine, report
 
 VAR_DIR = ROOT / "var" / "bench-management"
 PORT = 8141
 TENANT = "bench"
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
-WORDS = ("checkout", "search", "banner", "payment", "profile", "upload", "invite", "export", "theme", "login")
 
 
 def main() -> None:
@@ -65,7 +65,6 @@ def seed(count: int) -> tuple[str, str]:
     from audit.actors import system  # noqa: PLC0415 - likewise
     from flags.documents import flag_document, flag_presentation  # noqa: PLC0415 - likewise
     from flags.models import Change, Flag, FlagConfig, Rule  # noqa: PLC0415 - likewise
-    from flags.services.drafts import BOOLEAN_VARIANTS  # noqa: PLC0415 - likewise
     from tenancy import services  # noqa: PLC0415 - likewise
     from tenancy.models import Environment, User  # noqa: PLC0415 - likewise
 
@@ -74,29 +73,7 @@ def seed(count: int) -> tuple[str, str]:
     organization = services.create_organization(actor=actor, slug=TENANT, name="Bench", owner=user)
     project = services.create_project(actor=actor, organization=organization, key="web", name="Web")
     environment = services.create_environment(actor=actor, project=project, key="production", name="Production")
-    flags = Flag.objects.bulk_create(
-        Flag(
-            project=project,
-            key=f"{WORDS[number % len(WORDS)]}-{number:05d}",
-            name=f"The {WORDS[number % len(WORDS)]} of team {number % 37}",
-            tags=[f"team-{number % 37}"],
-            variants=BOOLEAN_VARIANTS,
-        )
-        for number in range(count)
-    )
-    configs = FlagConfig.objects.bulk_create(
-        FlagConfig(
-            flag=flag,
-            environment=environment,
-            is_enabled=True,
-            default_variant="control",
-            off_variant="control",
-            salt=flag.key,
-            allocation=[[0, 2500, "treatment"]],
-            version=1,
-        )
-        for flag in flags
-    )
+    flags, configs = add_flags(project, [environment], range(count))
     rules = Rule.objects.bulk_create(
         Rule(
             config=config,
