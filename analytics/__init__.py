@@ -1,1 +1,1 @@
-"""Events in (exposures and conversions), counted once, and the aggregates that experiments ask for."""
+"""Takes events in (exposures and conversions), counts each once, and aggregates them for experiments."""

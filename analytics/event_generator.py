@@ -1,8 +1,8 @@
-"""A realistic load of events with known truth, the same for the same seed: for tests, benchmarks and demonstrations.
+"""A realistic load of events with known truth, for tests, benchmarks and demonstrations. A seed gives one load.
 
-Users arrive by the hour of day and come back; some convert, some late; some events are sent twice or out of order; bots
-and units that see two variants are among them. The truth is counted while the load is made, from each unit's own story,
-not by the queries that are to be checked against it.
+Users arrive by the hour of day and come back. Some convert, some of them late. Some events are sent twice or out of
+order. There are bots, and units that see two variants. The truth is counted from each unit's own events while the load
+is made, not by the queries that it checks.
 """
 
 import math
@@ -25,7 +25,7 @@ _UUID7 = (0x7 << 76) | (0x2 << 62)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to make; `events` counts different exposures and conversions, duplicates come on top."""
+    """What to make. `events` counts different exposures and conversions; duplicates come on top."""
 
     environment_id: int
     users: int
@@ -45,7 +45,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Truth:
-    """What any correct analysis of the whole period, with a window and a grace of 7 days, must find."""
+    """What a correct analysis of the whole period finds, with a window and a grace of 7 days."""
 
     exposures: int = 0
     conversion_events: int = 0
@@ -97,7 +97,7 @@ class Generator:
                 )
 
     def _story(self, number: int) -> Iterator[tuple[int, ExposureEvent | ConversionEvent]]:
-        """One unit's events, each with when it arrives (Unix ms, may be out of order)."""
+        """Return one unit's events, each with its arrival in Unix milliseconds, possibly out of order."""
         rng, plan = self._random, self.plan
         is_bot = rng.random() < plan.bot_share
         unit_id = f"bot-{number}" if is_bot else f"user-{number}"
@@ -162,7 +162,7 @@ class Generator:
         truth.daily[datetime.fromtimestamp(first_ms / 1000, UTC).date()][variant] += 1
 
     def _visit_ms(self) -> int:
-        """A moment of the period; by day, evenings are three times as busy as nights."""
+        """Return a moment of the period. Evenings are three times as busy as nights."""
         while True:
             moment = self._start_ms + self._random.randrange(self._end_ms - self._start_ms)
             hour = moment % _DAY_MS / 3_600_000
@@ -170,7 +170,7 @@ class Generator:
                 return moment
 
     def _poisson(self, mean: float) -> int:
-        """Knuth's method below 30, the normal approximation above: counts per unit, not a statistic."""
+        """Return a Poisson number: Knuth's method below 30, the normal approximation above."""
         if mean > 30:
             return max(0, round(self._random.gauss(mean, math.sqrt(mean))))
         limit, product, count = math.exp(-mean), self._random.random(), 0
@@ -212,6 +212,6 @@ class Generator:
 
 
 def default_start(days: int) -> datetime:
-    """Midnight (UTC) so long ago that the whole period, its conversions and its grace are over."""
+    """Return a midnight (UTC) so long ago that the period, its conversions and its grace are over."""
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     return today - timedelta(days=days + 15)

@@ -1,4 +1,4 @@
-"""What travels through the stream: events as positional msgpack, and the ids that make each of them count once."""
+"""Events on their way through the broker, as positional msgpack, and the ids by which each counts once."""
 
 import hashlib
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-# A client's own id for a conversion may be any text; this namespace makes one UUID of it, the same one each time.
+# A client's own id for a conversion may be any text. This namespace makes the same UUID of it each time.
 _EVENT_ID_NAMESPACE: Final = UUID("7b0e3a86-0f0d-5a44-9f57-2f1c5d1d6a2e")
 _NAMESPACE_HASH: Final = hashlib.sha1(_EVENT_ID_NAMESPACE.bytes, usedforsecurity=False)
 _OF_VERSION_5: Final = ~((0xF << 76) | (0x3 << 62))
@@ -16,7 +16,7 @@ _HEXADECIMAL_DIGITS: Final = 32
 
 
 class ExposureEvent(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """In the column order of the table, instants as Unix milliseconds, attributes as JSON text."""
+    """An exposure in the table's column order, with instants as Unix milliseconds and attributes as JSON text."""
 
     evaluation_id: UUID
     environment_id: int
@@ -35,7 +35,7 @@ class ExposureEvent(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class ConversionEvent(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """In the column order of the table, instants as Unix milliseconds, properties as JSON text."""
+    """A conversion in the table's column order, with instants as Unix milliseconds and properties as JSON text."""
 
     event_id: UUID
     environment_id: int
@@ -48,7 +48,7 @@ class ConversionEvent(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Batch(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One stream entry. A field added to an event goes last and has a default, so that old entries stay readable."""
+    """What the broker holds. A new field of an event goes last and has a default, so old batches stay readable."""
 
     exposures: list[ExposureEvent] = []
     conversions: list[ConversionEvent] = []
@@ -57,7 +57,7 @@ class Batch(msgspec.Struct, array_like=True, frozen=True, gc=False):
         return len(self.exposures) + len(self.conversions)
 
     def halves(self) -> tuple["Batch", "Batch"]:
-        """Two parts with all of its two or more events."""
+        """Split two or more events into two batches."""
         exposures, conversions = len(self.exposures), len(self.conversions)
         if exposures and conversions:
             return Batch(exposures=self.exposures), Batch(conversions=self.conversions)
@@ -70,7 +70,7 @@ class Batch(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """What cannot be stored and why; `payload` is a packed batch of one event, or a whole entry that is none."""
+    """What cannot be stored, and why. `payload` is a packed batch of one event, or a payload that is no batch."""
 
     kind: str
     environment_id: int | None
@@ -79,7 +79,7 @@ class Unreadable:
 
     @classmethod
     def of_event(cls, batch: Batch, reason: str) -> "Unreadable":
-        """For a batch of exactly one event."""
+        """Make it from a batch of exactly one event."""
         event: ExposureEvent | ConversionEvent = (batch.exposures or batch.conversions)[0]
         kind = "exposure" if batch.exposures else "conversion"
         return cls(kind=kind, environment_id=event.environment_id, reason=reason, payload=pack(batch))
@@ -92,12 +92,12 @@ pack = _encoder.encode
 
 
 def unpack(packed: bytes) -> Batch:
-    """Raises msgspec.DecodeError (ValidationError included) when the entry is not a batch."""
+    """Return the batch. Raises msgspec.DecodeError (ValidationError included) when the payload is not a batch."""
     return _decoder.decode(packed)
 
 
 def unpack_leniently(packed: bytes) -> tuple[Batch, list[Unreadable]]:
-    """Return the events that are well-formed, and the others one by one: a bad one must not take good ones along."""
+    """Return the events that can be read as a batch, and each of the others as Unreadable."""
     try:
         return unpack(packed), []
     except msgspec.DecodeError as error:
@@ -123,17 +123,17 @@ def unpack_leniently(packed: bytes) -> tuple[Batch, list[Unreadable]]:
 
 
 def event_id_of(text: str) -> UUID:
-    """A UUID stays itself, whatever its version; any other text becomes a UUIDv5 of ours."""
+    """Return the UUID that the text is, of any version. Other texts become a UUIDv5 in our namespace."""
     if len(text) >= _HEXADECIMAL_DIGITS:
         try:
             return UUID(text)
         except ValueError:
-            pass  # a text like any other
+            pass  # not a UUID
     return _uuid5(text)
 
 
 def _uuid5(text: str) -> UUID:
-    """What uuid.uuid5 makes of the namespace and `text`, in a third of its time: a batch has thousands."""
+    """Return `uuid.uuid5` of the namespace and the text, in a third of its time."""
     digest = _NAMESPACE_HASH.copy()
     digest.update(text.encode())
     number = int.from_bytes(digest.digest()[:16], "big")

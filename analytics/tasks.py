@@ -1,4 +1,4 @@
-"""Celery's entry points: partitions ahead of time, retention, bots found by how fast they go."""
+"""Celery tasks: make partitions ahead of time, apply retention, find bots by their rate."""
 
 from celery import shared_task
 

@@ -1,4 +1,4 @@
-"""For whoever tests with events: the stores, each real and empty again afterwards, and what waits in the broker."""
+"""For tests with events: each store, real and emptied afterwards, and what waits in the broker."""
 
 from collections.abc import Callable, Iterator
 
@@ -17,12 +17,12 @@ UseStore = Callable[[str], EventStore]
 
 
 def streamed() -> list[Batch]:
-    """Take what waits in the broker; the next call returns what came since."""
+    """Take the batches that wait in the broker. The next call returns those that came since."""
     return [unpack(delivery.payload) for delivery in broker().take("tests", limit=10_000, wait_seconds=0.01)]
 
 
 def empty_stream() -> None:
-    """Leave nothing in the broker, taken or not."""
+    """Remove every batch from the broker, taken or not."""
     while found := [
         *broker().reclaim("tests", limit=1000, idle_seconds=0),
         *broker().take("tests", limit=1000, wait_seconds=0.01),
@@ -32,7 +32,7 @@ def empty_stream() -> None:
 
 @pytest.fixture(scope="session")
 def _clickhouse_engine() -> Iterator[None]:
-    """Keep the embedded ClickHouse up once a test wants it: each time it ends it leaves open files and threads."""
+    """Keep the embedded ClickHouse running once a test needs it. Each stop leaves open files and threads."""
     client = clickhouse_connect.get_client(dsn=STORES["clickhouse"])
     yield
     client.close()
@@ -40,7 +40,7 @@ def _clickhouse_engine() -> Iterator[None]:
 
 @pytest.fixture
 def use_store(request: pytest.FixtureRequest, db: None, settings: Settings) -> Iterator[UseStore]:
-    """Have events stored and aggregated by one of STORES from here on."""
+    """Use one of STORES for events from here on."""
     used = []
 
     def _use(kind: str) -> EventStore:

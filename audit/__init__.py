@@ -1,1 +1,1 @@
-"""The append-only, hash-chained log of every change. It knows no other app: whoever writes names the things."""
+"""The append-only, hash-chained log of every change. It knows no other app; the caller names the things."""

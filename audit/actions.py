@@ -1,7 +1,7 @@
-"""The registry of what can be done: an action has a name, a label, a payload and a sentence for the docs.
+"""The registry of audit actions: an action has a name, a label, a payload and a sentence for the docs.
 
-Each app registers its own in a module `audit_actions`, which is imported at the start. A row of any other action is
-refused.
+Each app registers its own in a module `audit_actions`, which Django imports at the start. `audit.services` refuses a
+row of any other action.
 """
 
 from collections.abc import Iterable, Mapping
@@ -83,7 +83,7 @@ def tone_of(name: str) -> Tone:
 
 
 def check_payload(action: Action, *states: Mapping[str, Any] | None) -> None:
-    """Raise PayloadError for a field that the action's TypedDict does not have. A document of the API is not read."""
+    """Raise PayloadError for a field that the action's TypedDict lacks. A document of the API is not checked."""
     if isinstance(action.payload, Document):
         return
     known: Iterable[str] = action.payload.__annotations__ if action.payload else ()

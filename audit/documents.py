@@ -57,14 +57,14 @@ def json_lines(entries: Iterable[Entry]) -> Iterator[bytes]:
 
 
 class _Echo:
-    """A file that hands each written line straight back, for `csv` to stream into."""
+    """A file whose `write` returns the line, so that `csv` can stream."""
 
     def write(self, line: str) -> str:
         return line
 
 
 def csv_lines(entries: Iterable[Entry]) -> Iterator[str]:
-    """A header, then a line for each row; objects as JSON, and nothing that a spreadsheet would run as a formula."""
+    """Yield a header, then a line for each row. Objects are JSON; a cell like a formula gets a quote before it."""
     writer = csv.writer(_Echo())
     yield writer.writerow(COLUMNS)
     for entry in entries:

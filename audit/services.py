@@ -1,4 +1,4 @@
-"""The only way a row enters the log, and the check that none was altered since."""
+"""Every write to the log, and the check that nobody altered a row afterwards."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from audit.models import Entry
 from audit.places import PLATFORM, HasPlace
 
 _encoder = DjangoJSONEncoder()
-# Any constant will do that no other advisory lock of ours uses; it keeps the chains' locks apart from them.
+# A constant that no other advisory lock of ours uses.
 _LOCK_SPACE = 0x0A0D17
 
 
@@ -51,7 +51,7 @@ def record(
 
 
 def record_each(*, actor: Actor, at: HasPlace | None, acts: Iterable[Act]) -> list[Entry]:
-    """As `record`, a row for each of many acts of one moment in one place, at the cost of one."""
+    """Append a row for each of many acts in one place, with one lock and one insert. Otherwise as `record`."""
     if not connection.in_atomic_block:
         raise RuntimeError("What is audited must be audited inside the transaction of the change it records.")
     place = PLATFORM if at is None else at.audit_place
@@ -94,7 +94,7 @@ def record_each(*, actor: Actor, at: HasPlace | None, acts: Iterable[Act]) -> li
 
 
 def _plain(value: Mapping[str, Any] | None) -> Any:
-    """Return what JSON will give back, so that the hash of the row written is the hash of the row read."""
+    """Return the value as JSON will return it, so that a row has the same hash before and after it is stored."""
     return None if value is None else json.loads(_encoder.encode(value))
 
 
@@ -108,14 +108,14 @@ def diff(before: Any, after: Any, path: str = "") -> Iterator[dict[str, Any]]:
 
 
 def is_same(one: Any, other: Any) -> bool:
-    """Whether two values are the same JSON: to Python alone, true is 1."""
+    """Whether two values are the same JSON. In Python `True == 1`; in JSON they differ."""
     if one != other:
         return False
     return isinstance(one, str) or canonical(one) == canonical(other)
 
 
 def canonical(value: Any) -> str:
-    """Return JSON with one spelling for each value; instants and the like as Django writes them."""
+    """Return canonical JSON: each value has one spelling. Django's encoder writes instants, UUIDs and decimals."""
     return json.dumps(_whole(value), sort_keys=True, separators=(",", ":"), default=_encoder.default)
 
 
@@ -145,7 +145,7 @@ def digest(entry: Entry) -> str:
 
 
 def _whole(value: Any) -> Any:
-    """Whole floats become integers: jsonb gives 1e16 back as 10000000000000000."""
+    """Turn whole floats into integers, because jsonb returns 1e16 as 10000000000000000."""
     if isinstance(value, dict):
         return {key: _whole(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -155,7 +155,7 @@ def _whole(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """The first row of a chain that does not hold, and why."""
+    """The first broken row of a chain, and the reason."""
 
     entry_id: int
     position: int

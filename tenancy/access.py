@@ -1,7 +1,7 @@
-"""The one door to a tenant's objects: whatever a request may touch, it gets here, or a 404.
+"""The only door to a tenant's objects: a request gets each object here, or a 404.
 
-Another tenant's object is never told apart from one that does not exist; a role too low for an act on an object one may
-see is 403.
+The answer for another tenant's object is the same as for one that does not exist. A caller who sees the object, but
+whose role is too low for the act, gets a 403.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def memberships(principal: Principal) -> QuerySet[Membership]:
 
 
 def organizations(principal: Principal) -> QuerySet[Organization]:
-    """Organizations in which the caller has any role; a key sees the one it belongs to."""
+    """Return the organizations in which the caller has any role. A key sees its own organization."""
     if principal.is_key:
         return Organization.objects.filter(projects__environments__pk=principal.own_environment_id)
     found = Organization.objects.filter(memberships__in=memberships(principal)).distinct()
@@ -54,7 +54,7 @@ def environments(principal: Principal) -> QuerySet[Environment]:
 
 
 def role_on(principal: Principal, thing: Environment | Project | Organization) -> Role | None:
-    """The highest of the caller's roles that reach this thing: on it, or on what it lies in."""
+    """Return the highest of the caller's roles on this thing or on what contains it."""
     if principal.is_key:
         return None
     match thing:
@@ -75,7 +75,7 @@ def role_on(principal: Principal, thing: Environment | Project | Organization) -
 
 
 def require(principal: Principal, thing: Environment | Project | Organization, needs: Role | None) -> None:
-    """Raise Forbidden unless the caller has at least the role `needs` on a thing it may see; None asks for none."""
+    """Raise Forbidden unless the caller has at least the role `needs` on the thing. None asks for no role."""
     if needs is None:
         return
     role = role_on(principal, thing)
@@ -90,7 +90,7 @@ def require(principal: Principal, thing: Environment | Project | Organization, n
 def get_organization(
     principal: Principal, slug: str | None = None, *, needs: Role | None = Role.VIEWER
 ) -> Organization:
-    """Return the organization a request is about, implied where there is only one. With `needs` None: if it is seen.
+    """Return the organization of a request, implied where there is only one. With `needs` None any role will do.
 
     Raises NotFound, Forbidden, or Invalid (code `ambiguous`, naming the choices).
     """
@@ -104,7 +104,7 @@ def get_organization(
 
 
 def get_project(principal: Principal, key: str | None = None, *, needs: Role | None = Role.VIEWER) -> Project:
-    """Return the project a request is about, implied where there is only one. Raises as `get_organization`."""
+    """Return the project of a request, which may be left out where there is only one. Raises as `get_organization`."""
     found = projects(principal).select_related("organization")
     row = _only(
         found if key is None else found.filter(key=key), lambda rows: ("project", sorted({row.key for row in rows}))
@@ -142,7 +142,7 @@ def _environment_choices(rows: list[Environment]) -> tuple[str, list[str]]:
 
 
 def _only(found: QuerySet[Row], choices: Callable[[list[Row]], tuple[str, list[str]]]) -> Row:
-    """Return the one row there is; `choices` says which parameter would tell several apart, and its values."""
+    """Return the one row there is; `choices` names the parameter that tells several rows apart, and its values."""
     rows = list(found[:51])
     if not rows:
         raise NotFound(_NOTHING)

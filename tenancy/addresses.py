@@ -1,4 +1,4 @@
-"""Whose request it is, by network address: the peer's, or behind a trusted proxy what the proxy says."""
+"""The caller's network address: the peer's, or the one that a trusted proxy reports."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from django.conf import settings
 def address_of(meta: Mapping[str, Any]) -> str:
     """Return the caller's address from a request's META or a WSGI environ.
 
-    A proxy appends, so only the last entry is its word; the others are the caller's.
+    A proxy appends its entry, so only the last one can be trusted; the caller may have sent the others.
     """
     if settings.TRUST_PROXY_HEADERS:
         forwarded = meta.get("HTTP_X_FORWARDED_FOR", "")

@@ -1,4 +1,4 @@
-"""Wrong passwords and secrets are counted in Redis per name and per address, so that nobody can go on guessing."""
+"""Counts wrong passwords and secrets in Redis, per name and per address, to stop guessing."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """Those of one name from one address. Without Redis nobody is counted: an outage must not lock everybody out."""
+    """Wrong attempts of one name from one address. Without Redis nothing is counted: an outage must lock nobody out."""
 
     name: str
     address: str
@@ -48,13 +48,13 @@ class Attempts:
             )
 
     def failed(self) -> None:
-        """Count it. The one that locks the name out is audited, so that a lock-out leaves one row."""
+        """Count a wrong attempt. The attempt that locks the name out is audited, so each lock-out has one row."""
         try:
             for key in self.keys:
                 cache.add(key, 0, timeout=settings.LOGIN_LOCKOUT_SECONDS)
             of_name, _ = (cache.incr(key) for key in self.keys)
         except (RedisError, ValueError) as error:
-            # ValueError: the key ran out between the two lines, and with it the count.
+            # ValueError: the key expired between the two commands, and its count with it.
             log.warning("login_attempts_not_counted", error=type(error).__name__)
             return
         if of_name == settings.LOGIN_ATTEMPTS:
@@ -62,7 +62,7 @@ class Attempts:
             record_lock_out(actor=door, name=self.name, attempts=of_name, address=self.address)
 
     def succeeded(self) -> None:
-        """Forget the name's wrong attempts; the address keeps its own, which other names may have added to."""
+        """Forget the name's wrong attempts. The address keeps its count, because other names may have added to it."""
         try:
             cache.delete(self.keys[0])
         except RedisError as error:

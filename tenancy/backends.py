@@ -1,4 +1,4 @@
-"""Signing in to the console: Django's own check, slowed down for whoever guesses; a service account never gets in."""
+"""Signing in to the console: Django's own check, with a limit on wrong attempts. A service account cannot sign in."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from tenancy.models import User
 
 
 class ThrottledBackend(ModelBackend):
-    """After too many wrong passwords even the right one is refused, until the lock-out is over."""
+    """After too many wrong passwords the right one is refused too, until the lock-out ends."""
 
     def authenticate(  # type: ignore[override]  # Django's backends name the credentials they know, the stubs none
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any

@@ -1,4 +1,4 @@
-"""The form of a secret, `fs_<kind>_<8 characters for look-up><43 random characters>`: made, hashed, compared here."""
+"""Makes, hashes and compares secrets of the form `fs_<kind>_<8 characters for look-up><43 random characters>`."""
 
 import hashlib
 import hmac
@@ -11,7 +11,7 @@ _FORM = re.compile(r"fs_(server|client|manage)_([A-Za-z0-9]{8})[A-Za-z0-9_-]{43}
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A freshly made secret: `text` is shown once, `prefix` and `digest` are stored."""
+    """A new secret: `text` is shown once, `prefix` and `digest` are stored."""
 
     text: str
     prefix: str
@@ -26,7 +26,7 @@ def generate(kind: str) -> Secret:
 
 
 def prefix_of(text: str) -> str | None:
-    """Return the public prefix of something that has a secret's form, else None."""
+    """Return the public prefix of a text that has the form of a secret, else None."""
     match = _FORM.match(text)
     return f"fs_{match[1]}_{match[2]}" if match else None
 
@@ -36,5 +36,5 @@ def digest(text: str) -> bytes:
 
 
 def matches(text: str, stored: bytes) -> bool:
-    """Compare in constant time."""
+    """Compare a secret with a stored digest, in constant time."""
     return hmac.compare_digest(digest(text), stored)

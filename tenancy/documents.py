@@ -1,4 +1,4 @@
-"""The shapes of API.md for what tenancy holds; the audit log keeps the same ones."""
+"""What the API answers for organizations, projects and the rest. The audit log stores the same documents."""
 
 from typing import Any
 
@@ -54,7 +54,7 @@ def service_account_resource(account: User) -> dict[str, Any]:
 
 
 def credential_resource(credential: Credential) -> dict[str, Any]:
-    """What may be shown of a credential for ever; its secret is shown once, by whoever issued it."""
+    """Return a credential without its secret, which only the answer to its creation has."""
     environment = credential.environment
     return {
         "id": str(credential.pk),

@@ -1,4 +1,4 @@
-"""What a service refuses, and why: the one handler turns these into the API's body, the console into messages."""
+"""The errors by which services refuse. One handler makes the API's body of them; the console makes messages."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with what was sent: the field's path, a stable code, and a message with its remedy."""
+    """One problem of what was sent: the field's path, a stable code, and a message that names the remedy."""
 
     attr: str | None
     code: str
@@ -28,7 +28,7 @@ class ServiceError(Exception):
 
 
 class Invalid(ServiceError):
-    """What was sent cannot be stored; nothing was written."""
+    """What was sent is invalid; nothing was written."""
 
     type = "validation_error"
 
@@ -39,7 +39,7 @@ class Invalid(ServiceError):
 
 
 class Conflict(ServiceError):
-    """The request is sound, but the object's present state forbids it; `current` is that state."""
+    """The request is valid, but the object's current state forbids it. `current` is that state."""
 
     status = 409
     code = "conflict"
@@ -51,14 +51,14 @@ class Conflict(ServiceError):
 
 
 class Unauthenticated(ServiceError):
-    """What was presented proves nobody's identity."""
+    """The credential is missing, unknown or no longer valid."""
 
     status = 401
     code = "authentication_failed"
 
 
 class NotFound(ServiceError):
-    """Not there, or another tenant's: the caller cannot tell which."""
+    """The object does not exist or belongs to another tenant; the caller cannot tell which."""
 
     status = 404
     code = "not_found"
@@ -77,7 +77,7 @@ class PayloadTooLarge(ServiceError):
 
 
 class Unavailable(ServiceError):
-    """A server we depend on is away; the same request may be sent again."""
+    """A server that we depend on is away. The caller may send the same request again."""
 
     status = 503
     type = "server_error"
@@ -89,7 +89,7 @@ class Unavailable(ServiceError):
 
 
 class RateLimited(ServiceError):
-    """Too much, too fast; the same request may be sent again later."""
+    """The caller sent too many requests. It may send this one again later."""
 
     status = 429
     code = "rate_limited"

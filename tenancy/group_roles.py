@@ -1,4 +1,4 @@
-"""Which role a group of the identity provider gives, and where: `OIDC_GROUP_ROLES`, read and checked."""
+"""Reads and checks `OIDC_GROUP_ROLES`: the role that a group of the identity provider gives, and where."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A role somewhere."""
+    """A role on an organization, a project or an environment."""
 
     scope: Scope
     role: Role
@@ -52,7 +52,7 @@ def _read(text: str) -> Grant:
 
 
 def roles_of(groups: Iterable[str], mapping: GroupRoles) -> dict[Scope, Role | None]:
-    """For each place the mapping knows, the strongest role those groups give there; None where they give none."""
+    """Return the strongest role that those groups give in each place of the mapping; None where they give none."""
     member_of = set(groups)
     found: dict[Scope, Role | None] = {}
     for group, grants in mapping.items():

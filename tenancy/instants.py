@@ -1,4 +1,4 @@
-"""Instants on a page: UTC in the markup and the tooltip, the viewer's own zone once the page's script has run."""
+"""Instants on a page: UTC in the markup and the tooltip. The page's script shows them in the viewer's zone."""
 
 from datetime import UTC, datetime
 

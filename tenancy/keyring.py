@@ -1,4 +1,4 @@
-"""Every live credential, in memory: looking one up on the evaluate path touches neither database nor Redis nor lock."""
+"""Every live credential, in memory. A look-up on the evaluate path needs no database, no Redis and no lock."""
 
 import os
 import threading
@@ -40,7 +40,7 @@ class Keyring:
 
     def reset(self) -> None:
         self._keys: dict[str, Key] = {}
-        # Secrets that were found, as they were presented, so that each is hashed once; begun anew with the keys.
+        # By secret as it was sent, so that each is hashed once. It begins anew with the keys.
         self._found: dict[str, Key] = {}
         self.revision = -1
         self._refreshing = threading.Lock()
@@ -50,7 +50,7 @@ class Keyring:
 
     def find(self, text: str) -> Key | None:
         """Return the key of a presented secret, or None when it is malformed, unknown, revoked, expired or wrong."""
-        # Taken before the keys are asked: a refresh renews it after them, so nothing revoked is noted in a new one.
+        # Read before the keys: a refresh replaces the keys first, so no revoked key gets into the new `_found`.
         found = self._found
         key = found.get(text)
         if key is None:
@@ -62,7 +62,7 @@ class Keyring:
         return self._live(key)
 
     def find_prefix(self, prefix: str) -> Key | None:
-        """Return the live key behind a token that was derived from it (a JWT); its secret was checked back then."""
+        """Return the live key from which a JWT was derived. Its secret was checked when the JWT was made."""
         key = self._keys.get(prefix)
         return self._live(key) if key is not None else None
 
@@ -79,9 +79,9 @@ class Keyring:
         return current is not None and current.id == key.id and not (key.expires_at and key.expires_at <= time.time())
 
     def refresh(self, *, revision: int | None = None) -> None:
-        """Load the live credentials unless `revision` (the database's, asked now when not given) is already here.
+        """Load the live credentials, unless `revision` (by default the database's) is loaded already.
 
-        Once a minute it also writes down which credentials were used: whoever refreshes is at the database anyway.
+        Once a minute it also writes when each credential was last used.
         """
         with self._refreshing:
             if self._used and time.monotonic() - self._used_written_at > LAST_USED_SECONDS:
@@ -110,7 +110,7 @@ class Keyring:
             self.revision = current
 
     def dump(self) -> list[dict[str, Any]]:
-        """Every key as JSON may hold it, for `restore` in a process that starts while the database is away."""
+        """Return every key as JSON values, for `restore` in a process that starts while the database is away."""
         return [{**asdict(key), "id": str(key.id), "digest": key.digest.hex()} for key in self._keys.values()]
 
     def restore(self, revision: int, dumped: list[dict[str, Any]]) -> None:
@@ -122,7 +122,7 @@ class Keyring:
             self.revision = revision
 
     def after_fork(self) -> None:
-        """In the child: nobody is left to release a lock that a thread of the parent held."""
+        """Make a new lock in the child: a thread of the parent may have held the old one."""
         self._refreshing = threading.Lock()
 
     def take_used(self) -> dict[UUID, float]:

@@ -1,4 +1,4 @@
-"""Rate limits: token buckets in this process's memory, so that checking one costs a microsecond and asks no server.
+"""Rate limits: token buckets in this process's memory. A check takes a microsecond and asks no server.
 
 The limit is therefore per process: with four workers a caller may send up to four times as much.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tenancy.process_memory import on_reset
 
-# More callers than this at once, and the buckets begin anew: memory stays bounded, nobody is refused for it.
+# With more callers than this the buckets begin anew: memory stays bounded, and no caller is refused for it.
 _MAX_BUCKETS = 50_000
 
 
@@ -33,7 +33,7 @@ class Verdict:
 
 
 class Buckets:
-    """One bucket per caller, refilled evenly over a minute; threads may race, and then a request more gets through."""
+    """One bucket per caller, refilled evenly over a minute. Threads may race, and then one request more may pass."""
 
     def __init__(self) -> None:
         self.reset()
@@ -60,7 +60,7 @@ class Buckets:
         return is_allowed, level
 
     def take(self, caller: str, limit_per_minute: int) -> Verdict:
-        """Spend a token, and say it in full."""
+        """Spend a token, and return the verdict with what the headers need."""
         is_allowed, level = self.spend(caller, limit_per_minute)
         rate = limit_per_minute / 60
         return Verdict(

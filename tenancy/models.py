@@ -1,4 +1,4 @@
-"""Who there is: users, organizations with their projects and environments, memberships with roles, credentials."""
+"""Users, organizations with their projects and environments, memberships with roles, credentials."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ slug_syntax = RegexValidator(
 
 
 class User(AbstractUser):
-    """A person who signs in to the console, or a service account, which cannot; memberships say what either may do."""
+    """A person, who can sign in to the console, or a service account, which cannot. Both have memberships."""
 
     service_of = models.ForeignKey(
         "Organization",
@@ -44,7 +44,7 @@ class User(AbstractUser):
 
 
 class ServiceAccount(User):
-    """The same rows as users, under a name of their own: the console lists those that are of an organization."""
+    """The users that are service accounts, as a model of their own for the console's list."""
 
     class Meta:
         proxy = True

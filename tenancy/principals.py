@@ -1,4 +1,4 @@
-"""Who is calling, whatever they presented: an environment's key, a person's token, or a console session."""
+"""The caller, whatever it presented: an environment's key, a person's token, or a console session."""
 
 from dataclasses import dataclass
 

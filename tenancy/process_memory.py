@@ -1,7 +1,7 @@
-"""What a process remembers from one request to the next: each singleton registers how it begins anew.
+"""The registry of singletons that remember something between requests: each registers how it is reset.
 
-Tests call `reset_all` between them. A test's database goes back to its beginning and counts its revisions anew, so what
-an earlier test left in memory could be taken for the present one's.
+`reset_all` runs before each test. Each test's database counts its revisions from the beginning. A revision that an
+earlier test left in memory could be taken for one of the present test.
 """
 
 from collections.abc import Callable
@@ -10,11 +10,11 @@ _resets: list[Callable[[], object]] = []
 
 
 def on_reset(reset: Callable[[], object]) -> None:
-    """Register the function that makes a memory of this process as empty as at the start."""
+    """Register a function that resets a memory of this process to its state at the start."""
     _resets.append(reset)
 
 
 def reset_all() -> None:
-    """Make this process as one that has just begun."""
+    """Reset every memory that is registered."""
     for reset in _resets:
         reset()

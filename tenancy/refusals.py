@@ -37,5 +37,5 @@ def unknown_fields(sent: Iterable[str], known: Iterable[str], *, within: str = "
 
 
 def unknown_field(name: str) -> str:
-    """Return the sentence that says so."""
+    """Return the message for a field that does not exist."""
     return f"There is no field {name!r}; leave it out."

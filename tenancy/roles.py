@@ -1,4 +1,4 @@
-"""The registry of roles: their names, ranks and tones. A role that is added here is one everywhere."""
+"""The registry of roles: their names, ranks and tones. A new role is one line here."""
 
 from django.db.models import TextChoices
 

@@ -1,4 +1,4 @@
-"""What tenancy announces upward, after commit; the apps above connect to it in `ready()`."""
+"""What tenancy announces to the apps above, which connect to it in `ready()`."""
 
 from django.dispatch import Signal
 

@@ -25,7 +25,7 @@ _DISCOVERED = {
 
 @lru_cache(maxsize=4)
 def discover(issuer: str) -> dict[str, Any]:
-    """The provider's own description, asked for once. Raises requests.RequestException or SuspiciousOperation."""
+    """Ask once for the provider's own description. Raises requests.RequestException or SuspiciousOperation."""
     answer = requests.get(f"{issuer}/.well-known/openid-configuration", timeout=settings.OIDC_TIMEOUT)
     answer.raise_for_status()
     found: dict[str, Any] = answer.json()
@@ -35,14 +35,14 @@ def discover(issuer: str) -> dict[str, Any]:
 
 
 def oidc_setting(attr: str, *args: Any) -> Any:
-    """What mozilla-django-oidc asks for: endpoints from the provider's description, the rest from our settings."""
+    """The settings of mozilla-django-oidc: endpoints from the provider's description, the rest from our settings."""
     if attr in _DISCOVERED:
         return discover(settings.OIDC_ISSUER)[_DISCOVERED[attr]]
     return getattr(settings, attr, *args)
 
 
 class SingleSignOnBackend(OIDCAuthenticationBackend):
-    """Refuses whatever does not check out, logs why, and lets the login page say no more than that it failed."""
+    """Refuses and logs each sign-on that fails a check. The login page says only that it failed."""
 
     def __init__(self) -> None:
         # The library asks for endpoints here, and Django makes a backend for every session it reads: ask at a login.
@@ -66,7 +66,7 @@ class SingleSignOnBackend(OIDCAuthenticationBackend):
         return found
 
     def retrieve_matching_jwk(self, token: str) -> jwt.PyJWK:
-        """The key that the token names, or the only one; the library fails on a token that names none."""
+        """Return the key that the token names, or the only key. The library fails on a token that names none."""
         answer = requests.get(self.OIDC_OP_JWKS_ENDPOINT, timeout=settings.OIDC_TIMEOUT)
         answer.raise_for_status()
         keys = [key for key in jwt.PyJWKSet.from_dict(answer.json()).keys if key.public_key_use in {None, "sig"}]

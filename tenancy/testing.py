@@ -135,7 +135,7 @@ def owner(environment: Environment, person: Any, token: Any) -> Caller:
 
 @pytest.fixture
 def globex(db: None) -> Environment:
-    """Another tenant's only environment, named as ours is so that keys alone give nobody away."""
+    """Another tenant's only environment. It has the same keys as ours, so that a look-up by key alone would show."""
     organization = services.create_organization(actor=ALICE, slug="globex", name="Globex")
     project = services.create_project(actor=ALICE, organization=organization, key="web", name="Web")
     return services.create_environment(actor=ALICE, project=project, key="production", name="Production")

@@ -1,4 +1,4 @@
-"""JWTs for service accounts: signed here, one hour long, worth nothing once the secret behind them is revoked."""
+"""JWTs for service accounts. They are signed here, last one hour, and end when the secret behind them is revoked."""
 
 import hashlib
 import time
@@ -16,14 +16,14 @@ _ISSUER = "flagship"
 
 @dataclass(frozen=True, slots=True)
 class IssuedToken:
-    """A token and how long it is good for."""
+    """A token and how long it is valid."""
 
     text: str
     expires_in_seconds: int
 
 
 def issue(key: Key) -> IssuedToken:
-    """Make a token that stands for a service account's secret."""
+    """Make a token for the holder of a service account's secret."""
     now = int(time.time())
     lifetime = LIFETIME_SECONDS if key.expires_at is None else max(0, min(LIFETIME_SECONDS, int(key.expires_at) - now))
     claims = {
@@ -42,7 +42,7 @@ def looks_like_one(text: str) -> bool:
 
 
 def find(text: str) -> Key | None:
-    """Return the key a token stands for; None when it is forged, expired, or the key behind it is no longer live."""
+    """Return the key behind a token; None when the token is forged or expired, or the key is no longer live."""
     try:
         claims = jwt.decode(
             text,
@@ -58,5 +58,5 @@ def find(text: str) -> Key | None:
 
 
 def _signing_key() -> bytes:
-    # Derived, so that a token is never valid as anything else that Django signs, nor the other way round.
+    # A derived key: a token is not valid as anything else that Django signs, and the other way round.
     return hashlib.sha256(b"flagship.jwt:" + settings.SECRET_KEY.encode()).digest()

@@ -1,4 +1,4 @@
-"""From a body to events: typed decoding at C speed, and where something is wrong, one event at a time to say which."""
+"""Reads events from a body by typed decoding. Where that fails it reads one event at a time, to name the bad one."""
 
 import time
 import zlib
@@ -18,7 +18,7 @@ from tenancy.errors import Invalid, PayloadTooLarge
 
 MAX_EVENTS = 5000
 MAX_AHEAD_MS = 24 * 3600 * 1000
-# In millionths it still is a 64-bit integer, which is how values are summed up.
+# In millionths, which is how values are added up, it still fits a 64-bit integer.
 MAX_VALUE = 9e12
 MAX_ATTRIBUTES = 100
 MAX_ATTRIBUTE_BYTES = 32 * 1024
@@ -30,7 +30,7 @@ _Bag = dict[str, Any] | None
 
 
 class ExposureIn(msgspec.Struct, rename="camel", frozen=True, gc=False):
-    """The body of one exposure; fields this version does not know are ignored, so that newer SDKs may send more."""
+    """The body of one exposure. Unknown fields are ignored, so that newer SDKs may send more."""
 
     evaluation_id: UUID
     flag_key: _Key
@@ -79,7 +79,7 @@ class _RejectedEventError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """One event that was refused: its place in the batch, a stable code, and what to change."""
+    """One event that was refused: its index in the batch, a stable code, and what to change."""
 
     index: int
     code: str
@@ -88,7 +88,7 @@ class Rejected:
 
 @dataclass(slots=True)
 class Parsed:
-    """What of a body can be stored, what cannot, and whether it was a single event without an envelope."""
+    """The events of a body, the refused ones, and whether it was a single event without an envelope."""
 
     batch: Batch
     rejected: list[Rejected] = field(default_factory=list)
@@ -111,9 +111,9 @@ class Reader(Generic[In, Event]):
         self._wrap: Callable[[list[Event]], Batch] = wrap
 
     def read(self, body: bytes, *, environment_id: int, idempotency_key: str = "") -> Parsed:
-        """Raises ParseError for what is no JSON, Invalid for what is no event, PayloadTooLarge above 5,000 events."""
+        """Return the events. Raises ParseError (no JSON), Invalid (no event), PayloadTooLarge (over 5,000)."""
         now_ms = time.time_ns() // 1_000_000
-        # JSON can bring a NUL only by this escape, and PostgreSQL cannot store one: look closely at such a body.
+        # JSON can contain a NUL only by this escape, and PostgreSQL cannot store one: check such a body event by event.
         if b"\\u0000" not in body:
             try:
                 found = self._many.decode(body).events
@@ -123,7 +123,7 @@ class Reader(Generic[In, Event]):
                     for index, event in enumerate(found)
                 ]
             except (msgspec.DecodeError, _RejectedEventError):
-                pass  # read again, one by one, to tell which and why
+                pass  # read event by event below, to name the bad ones
             else:
                 return Parsed(self._wrap(events))
         return self._read_each(body, environment_id, now_ms, idempotency_key)
@@ -250,7 +250,7 @@ METRICS = Reader(MetricIn, _conversion, _conversions)
 
 
 def decompressed(body: bytes, encoding: str, *, limit: int) -> bytes:
-    """Undo `Content-Encoding`; raises PayloadTooLarge above `limit` bytes, without inflating more than that."""
+    """Undo `Content-Encoding`. Raises PayloadTooLarge above `limit` bytes, and inflates no more than that."""
     if encoding in {"", "identity"}:
         return body
     if encoding != "gzip":

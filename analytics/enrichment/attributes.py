@@ -1,6 +1,6 @@
-"""Which attributes of an evaluation are kept with its exposure: those an environment or an experiment names, no others.
+"""Chooses the attributes that are stored with an exposure: those that its environment or experiment names.
 
-Looked up by the exposures' thread, which reads the names again every few seconds: no evaluation waits for that.
+The exposures' thread reads the names again every few seconds; no evaluation waits for that.
 """
 
 import math
@@ -16,7 +16,7 @@ from django.db import connection
 from analytics.models import EventPolicy
 from tenancy.process_memory import on_reset
 
-# The contract's own attributes, coarse enough to name nobody; an environment may choose others, or none.
+# The contract's own attributes, too coarse to identify a person. An environment may choose others, or none.
 DEFAULT_NAMES: Final = ("country", "plan", "platform")
 REFRESH_SECONDS = 10.0
 _LONGEST_TEXT = 256
@@ -28,25 +28,25 @@ NamesByExperiment = Callable[[], Mapping[tuple[int, str], Collection[str]]]
 
 
 class WantedAttributes:
-    """One per process. Until it has read anything the defaults hold; with PostgreSQL away, what was read last."""
+    """One per process. Before the first reading the defaults hold; while PostgreSQL is away, the last reading."""
 
     def __init__(self) -> None:
         self._source: NamesByExperiment = dict
         self.reset()
 
     def reset(self) -> None:
-        """Forget what was read; who is asked stays."""
+        """Forget the names that were read. The registered source stays."""
         self._by_environment: dict[int, tuple[str, ...]] = {}
         self._by_experiment: dict[tuple[int, str], tuple[str, ...]] = {}
         self._next_refresh = 0.0
         self.was_read = False
 
     def also_from(self, source: NamesByExperiment) -> None:
-        """Register what experiments want, by environment and experiment: the app above knows, this one does not."""
+        """Register the source of the names that experiments need, by environment and experiment."""
         self._source = source
 
     def refresh(self, *, force: bool = False) -> None:
-        """Read the names again if that is due; never raises. For a thread with a connection of its own."""
+        """Read the names again if that is due. Never raises; closes the thread's connection."""
         now = time.monotonic()
         if now < self._next_refresh and not force:
             return
@@ -72,21 +72,21 @@ class WantedAttributes:
         self._by_environment, self._by_experiment = by_environment, by_experiment
 
     def text_of(self, environment_id: int, experiment: str | None, attributes: Mapping[str, Any]) -> str | None:
-        """The attributes to keep as JSON, None where there are none; whatever could not be stored is left out."""
+        """Return the attributes to store, as JSON, or None. Values that cannot be stored are left out."""
         names = self._by_environment.get(environment_id, DEFAULT_NAMES)
         if experiment is not None:
             names = self._by_experiment.get((environment_id, experiment), names)
-        kept = {name: attributes[name] for name in names if name in attributes and _is_kept(attributes[name])}
-        if not kept:
+        chosen = {name: attributes[name] for name in names if name in attributes and _is_storable(attributes[name])}
+        if not chosen:
             return None
         try:
-            return orjson.dumps(kept).decode()
-        except TypeError:  # numbers beyond 64 bits, text that is no Unicode
+            return orjson.dumps(chosen).decode()
+        except TypeError:  # a number beyond 64 bits, or text that is not Unicode
             return None
 
 
-def _is_kept(value: Any) -> bool:
-    """What conditions see: scalars and lists of them, of a sensible size."""
+def _is_storable(value: Any) -> bool:
+    """Whether conditions can use the value: scalars and lists of them, of limited size."""
     if isinstance(value, list):
         return len(value) <= _MOST_MEMBERS and all(_is_scalar(member) for member in value)
     return _is_scalar(value)

@@ -1,4 +1,4 @@
-"""Which events come from machines: flagged as they are stored, left out of every analysis, counted."""
+"""Finds events of bots. They are flagged when stored, counted, and left out of every analysis."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -6,7 +6,7 @@ from functools import cache
 import re2
 from django.conf import settings
 
-# Below this many texts, asking one by one is cheaper than halving on.
+# Below this many texts, searching each is cheaper than halving again.
 _FEW = 8
 
 
@@ -19,9 +19,9 @@ def flag_bots(unit_ids: Sequence[str], user_agents: Sequence[str | None]) -> lis
 
 
 def _mark(matches: Callable[[str], bool] | None, texts: Sequence[str], flags: list[bool], start: int, end: int) -> None:
-    """Ask about many texts at once, a line each, and look closer only where the answer is yes.
+    """Search many texts at once, one a line, and search the halves only where something matches.
 
-    Calling RE2 costs far more than its search: this way a batch without bots costs one call.
+    A call of RE2 costs far more than its search. So a batch without bots costs one call.
     """
     if matches is None or start == end:
         return
@@ -38,6 +38,6 @@ def _mark(matches: Callable[[str], bool] | None, texts: Sequence[str], flags: li
 def _matcher(pattern: str) -> Callable[[str], bool] | None:
     if not pattern:
         return None
-    # RE2: a pattern of an administrator's must not be able to stop the ingest by backtracking.
+    # RE2, because an administrator's pattern must not stop the ingest by backtracking.
     expression = re2.compile(f"(?im){pattern}")
     return lambda text: expression.search(text) is not None

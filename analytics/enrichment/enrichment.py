@@ -1,4 +1,4 @@
-"""What happens to an event just before it is stored: bots are flagged, ids become pseudonyms where asked for."""
+"""Enriches an event just before it is stored: flags bots, and makes pseudonyms of ids where the policy asks for it."""
 
 import hashlib
 import hmac
@@ -32,7 +32,7 @@ class EnrichmentRules:
         )
 
     def exposures(self, events: list[ExposureEvent]) -> list[tuple[ExposureEvent, bool]]:
-        """Return each exposure as it is to be stored, with whether it is a bot's."""
+        """Return each exposure as it will be stored, and whether it is a bot's."""
         flags = flag_bots([event.unit_id for event in events], [event.user_agent for event in events])
         return self._named(events, flags)
 
@@ -40,12 +40,12 @@ class EnrichmentRules:
         return self._named(events, flag_bots([event.unit_id for event in events], []))
 
     def wants(self, environment_id: int, unit_id: str, *, flag: bool, was: bool) -> bool:
-        """The flag a stored event is to have, from what the patterns say of it; a pseudonym's flag can come, not go."""
+        """Return whether a stored event is a bot's, given what the patterns say. A pseudonym keeps the flag it had."""
         is_bot = flag or (environment_id, unit_id) in self.bot_units
         return is_bot or (was and environment_id in self.pseudonym_keys)
 
     def _named(self, events: Iterable[Event], flags: Iterable[bool]) -> list[tuple[Event, bool]]:
-        # Patterns are about the id that came, behaviour about the one that is stored.
+        # Patterns match the id that came; units found by behaviour have the id that is stored.
         if self.pseudonym_keys:
             events = [self._pseudonymous(event) for event in events]
         if not self.bot_units:
@@ -67,7 +67,7 @@ def current_revision() -> int:
 
 
 def announce_change() -> None:
-    """Count the revision up in the caller's transaction; every process looks again with its next batch."""
+    """Count the revision up in the caller's transaction. Every process reads the rules again with its next batch."""
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO derived_revision (id, value) VALUES (1, 1) "
@@ -76,5 +76,5 @@ def announce_change() -> None:
 
 
 def pseudonym(key: bytes, unit_id: str) -> str:
-    """HMAC-SHA256 in hexadecimal: equal for equal ids, so both sides of a join still meet."""
+    """Return HMAC-SHA256 in hexadecimal. Equal ids have equal pseudonyms, so exposures and conversions still join."""
     return hmac.new(key, unit_id.encode(), hashlib.sha256).hexdigest()

@@ -1,1 +1,1 @@
-"""Commands of the events' way in and out."""
+"""Management commands for events."""

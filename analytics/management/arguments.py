@@ -1,4 +1,4 @@
-"""What several commands read from their command line."""
+"""Argument types that several commands share."""
 
 from argparse import ArgumentTypeError
 from datetime import date

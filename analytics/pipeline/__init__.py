@@ -1,1 +1,1 @@
-"""The way of an event: buffer, broker, ingest, storage, dead letters."""
+"""The event pipeline: buffer, broker, ingest, storage, dead letters."""

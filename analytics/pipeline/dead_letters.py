@@ -1,4 +1,4 @@
-"""Events that could not be stored: kept with the reason, until somebody sends them again or throws them away."""
+"""Events that could not be stored, with the reason, until somebody retries or discards them."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ def put_aside(found: Sequence[Unreadable]) -> None:
         DeadLetter(
             environment_id=event.environment_id,
             kind=event.kind,
-            # PostgreSQL stores no NUL, and the message may quote the very value that had one.
+            # PostgreSQL stores no NUL, and the message may quote a value that has one.
             reason=event.reason.replace("\x00", "\\x00")[:2000],
             payload=event.payload,
         )
@@ -31,9 +31,9 @@ def put_aside(found: Sequence[Unreadable]) -> None:
 
 
 def retry(ids: Sequence[int] | None = None) -> int:
-    """Put dead letters (all, or those of `ids`) back into the stream; those that fail again come back as new ones.
+    """Append dead letters (all, or those of `ids`) to the broker again. Those that fail again become new dead letters.
 
-    Raises BrokerFullError or BrokerAwayError, and then keeps those not sent yet.
+    Raises BrokerFullError or BrokerAwayError; the letters that were not sent stay.
     """
     count = 0
     rows = DeadLetter.objects.order_by("id")
@@ -44,7 +44,7 @@ def retry(ids: Sequence[int] | None = None) -> int:
             letter = DeadLetter.objects.select_for_update(skip_locked=True).filter(pk=pk).first()
             if letter is None:
                 continue
-            # Sent before it is deleted: a crash in between sends it twice, and ids make that once.
+            # Sent before it is deleted. A crash in between sends it twice, and its ids make it count once.
             broker().append([bytes(letter.payload)], patient=True)
             letter.delete()
             count += 1

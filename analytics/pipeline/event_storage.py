@@ -1,4 +1,4 @@
-"""Every way an event is written: accepted into something durable, and stored without one bad event stopping others."""
+"""Accepts events into something durable, and stores them so that a bad event does not stop the others."""
 
 from django.db import DatabaseError, DataError, IntegrityError
 
@@ -11,18 +11,18 @@ from analytics.stores import store
 from analytics.stores.base import Stored
 from tenancy.errors import Unavailable
 
-# Entries of this many events let several ingest processes share one large API batch.
+# Pieces of this many events let several ingest processes share one large API batch.
 _EVENTS_PER_ENTRY = 500
 _RETRY_AFTER_SECONDS = 5
-# What is wrong with one event's data, as opposed to the server or the schema: storing it again would fail again.
+# Errors of an event's data, as opposed to the server or the schema: a second attempt would fail too.
 _POISON = (DataError, IntegrityError, ValueError, TypeError, OverflowError)
 
 
 def accept_events(batch: Batch) -> None:
-    """Return once no crash of a single process can lose the batch; raises Unavailable when nothing durable is there.
+    """Return once no crash of a single process can lose the batch. Raises Unavailable when nothing durable takes it.
 
-    Durable is the Redis Stream, and PostgreSQL itself while Redis is away. A full stream means that the ingest does not
-    keep up: then storing here as well would only make it slower.
+    The broker is durable; while it is away the store takes the batch. A full broker means that the ingest does not keep
+    up. Storing here as well would make it slower, so the batch is refused.
     """
     pieces = [
         Batch(batch.exposures[start : start + _EVENTS_PER_ENTRY], batch.conversions[start : start + _EVENTS_PER_ENTRY])
@@ -51,9 +51,9 @@ def accept_events(batch: Batch) -> None:
 
 
 def store_events(batch: Batch) -> Stored:
-    """Store a batch; where an event in it cannot be stored, halve until that one stands alone and is set aside.
+    """Store a batch. Where an event cannot be stored, halve the batch until that event is alone, and set it aside.
 
-    Raises DatabaseError when the store is away; parts may then be stored, which storing again does not double.
+    Raises DatabaseError when the store is away. Parts may then be stored; storing again does not double them.
     """
     if not len(batch):
         return Stored(0, 0)

@@ -1,6 +1,6 @@
-"""Exposures on their way out of an evaluating process: a bounded queue, emptied into the stream by a thread.
+"""The exposures of an evaluating process: a bounded queue, which a thread empties into the broker.
 
-Adding costs the evaluation one append to a deque; Redis, PostgreSQL and locks are the background thread's concern.
+Adding costs the evaluation one append to a deque. Only the thread uses the broker, PostgreSQL and locks.
 """
 
 import atexit
@@ -28,32 +28,32 @@ from analytics.pipeline.event_storage import store_events
 from tenancy.process_memory import on_reset
 
 _BATCH_EVENTS = 1000
-# A context may be 32 KiB of JSON, and several times that as objects: this few are a megabyte or two, at worst some 40.
-_HOLDS_CONTEXTS = 64
+# A context may be 32 KiB of JSON, and several times that as objects. So many take a megabyte or two, at worst 40.
+_MOST_WAITING_CONTEXTS = 64
 # The more exposures wait, the shorter a text may be: each at most this by their number, so that the sum grows with its
 # logarithm alone: of a hundred thousand to some 60 MiB, whatever callers send.
 _WAITING_TEXT_BUDGET = 8 * 1024 * 1024
 _FIRST_RETRY_SECONDS = 0.05
 _LONGEST_RETRY_SECONDS = 5.0
-# Less than a process manager usually waits between asking and killing.
+# Shorter than a process manager usually waits between SIGTERM and SIGKILL.
 _SHUTDOWN_SECONDS = 3.0
 
 log = structlog.get_logger(__name__)
 
-# The context's own attributes until the thread has made JSON of those that are kept.
+# The context's attributes, until the thread has made JSON of those that will be stored.
 _Attributes = Mapping[str, Any] | str | None
 _Row = tuple[UUID | str, int, str, str, str, str, str | None, str | None, int, int, int, str, str | None, _Attributes]
 
 
 class ExposureBuffer:
-    """One per process; its thread starts with the first exposure added, again after a fork."""
+    """One per process. Its thread starts with the first exposure, and again after a fork."""
 
     def __init__(self, *, capacity: int | None = None, flush_seconds: float | None = None) -> None:
         self._wanted_capacity, self._wanted_flush_seconds = capacity, flush_seconds
         self._capacity = 0
         self._flush_seconds = 0.0
         self.reset()
-        # What is queued at a fork is the parent's to send; its locks may be held by threads that are not here.
+        # The parent sends what was queued at a fork. Its locks may be held by threads that do not exist here.
         os.register_at_fork(after_in_child=self.reset)
 
     def reset(self) -> None:
@@ -70,7 +70,7 @@ class ExposureBuffer:
 
     @property
     def depth(self) -> int:
-        """Exposures that are not in the stream yet."""
+        """Exposures that are not in the broker yet."""
         return len(self._queue) + self._in_flight
 
     def add(  # noqa: PLR0917 - the hot path: keywords would cost a third more
@@ -89,10 +89,10 @@ class ExposureBuffer:
         user_agent: str | None,
         attributes: Mapping[str, Any] | None = None,
     ) -> None:
-        """Queue one exposure. Never blocks and never raises; a full buffer drops it and counts.
+        """Queue one exposure. Never blocks and never raises; a full buffer drops it and counts it.
 
-        `attributes` are the context's, of which a few are kept (see `analytics.enrichment.attributes`):
-        picked out by the thread, or here once more than a handful of contexts wait.
+        `attributes` are the context's; `analytics.enrichment.attributes` chooses those to store. The thread picks them
+        out, or this call once more than a handful of contexts wait.
         """
         if self._thread is None:
             self._start()
@@ -101,34 +101,34 @@ class ExposureBuffer:
         if waiting >= self._capacity:
             self._drop(1)
             return
-        kept = self._kept(environment_id, experiment, attributes, waiting) if attributes else None
-        # In the order of events.Exposure; it was received the moment it happened.
+        chosen = self._chosen(environment_id, experiment, attributes, waiting) if attributes else None
+        # In the order of ExposureEvent. It was received at the moment it happened.
         queue.append((
             evaluation_id, environment_id, flag_key, unit_id, variant, reason, rule_id, experiment, config_version,
-            occurred_ms, occurred_ms, source, user_agent, kept,
+            occurred_ms, occurred_ms, source, user_agent, chosen,
         ))  # fmt: skip
         if waiting >= _BATCH_EVENTS and not self._wake.is_set():
             self._wake.set()
 
-    def _kept(
+    def _chosen(
         self, environment_id: int, experiment: str | None, attributes: Mapping[str, Any], waiting: int
     ) -> _Attributes:
-        """What of a context waits with its exposure: all of it, the text of what is kept, or nothing."""
-        context, environment, of, kept = self._last_context
-        # All flags of one request come one after the other, with the very same attributes.
-        if context is attributes and (kept is attributes or (environment == environment_id and of == experiment)):
-            return kept
-        if waiting < _HOLDS_CONTEXTS:
-            kept = attributes
+        """Return what waits with an exposure: its whole context, the JSON of the chosen attributes, or nothing."""
+        context, environment, of, chosen = self._last_context
+        # All flags of one request come in a row, with the same attributes object.
+        if context is attributes and (chosen is attributes or (environment == environment_id and of == experiment)):
+            return chosen
+        if waiting < _MOST_WAITING_CONTEXTS:
+            chosen = attributes
         elif WANTED.was_read:
-            kept = WANTED.text_of(environment_id, experiment, attributes)
-            if kept is not None and len(kept) * waiting > _WAITING_TEXT_BUDGET:
-                kept = None
+            chosen = WANTED.text_of(environment_id, experiment, attributes)
+            if chosen is not None and len(chosen) * waiting > _WAITING_TEXT_BUDGET:
+                chosen = None
         else:
-            kept = None  # nobody has asked yet what this environment refuses; the thread does with its next batch
+            chosen = None  # the names were not read yet; the thread reads them with its next batch
             self._wake.set()
-        self._last_context = (attributes, environment_id, experiment, kept)
-        return kept
+        self._last_context = (attributes, environment_id, experiment, chosen)
+        return chosen
 
     def _drop(self, count: int) -> None:
         with self._lock:
@@ -143,12 +143,12 @@ class ExposureBuffer:
             self._flush_seconds = self._wanted_flush_seconds or settings.EXPOSURE_FLUSH_SECONDS
             self._thread = threading.Thread(target=self._run, name="exposures", daemon=True)
             self._thread.start()
-        # A worker that multiprocessing forked ends without atexit, one it spawned with it; closing twice does no harm.
+        # A worker that multiprocessing forked ends without atexit, a spawned one with it. Closing twice does no harm.
         atexit.register(self.close)
         multiprocessing_util.Finalize(None, self.close, exitpriority=10)
 
     def close(self, timeout: float = _SHUTDOWN_SECONDS) -> None:
-        """Send what is left, to PostgreSQL if Redis is away; give up after `timeout` seconds. Closed for good."""
+        """Send what is left, to the store if the broker is away. Give up after `timeout` seconds. Final."""
         thread = self._thread
         self._deadline = time.monotonic() + timeout
         self._closing.set()
@@ -157,7 +157,7 @@ class ExposureBuffer:
             thread.join(timeout + 1)
 
     def flush(self, timeout: float = _SHUTDOWN_SECONDS) -> bool:
-        """Wait until everything added so far is in the stream; False when it was not by then."""
+        """Wait until everything added so far is in the broker. False when `timeout` came first."""
         deadline = time.monotonic() + timeout
         while self.depth and time.monotonic() < deadline:
             self._wake.set()
@@ -178,15 +178,15 @@ class ExposureBuffer:
             prometheus.EXPOSURE_BUFFER_DEPTH.set(0)
 
     def _send(self, count: int) -> None:
-        """Send so many. What comes meanwhile waits until it is many, too: at full load there is always some."""
+        """Send the oldest `count`. Newer exposures wait for the next turn, or at full load it would never end."""
         queue = self._queue
         while count > 0 and queue:
-            # Said before they leave the queue: whoever waits until there are none must not look in between.
+            # Set before they leave the queue, so that `depth` never misses them.
             self._in_flight = min(count, len(queue), _BATCH_EVENTS)
             count -= self._in_flight
             batch = [queue.popleft() for _ in range(self._in_flight)]
-            packed, left_out = _pack_what_can_be(_with_kept_attributes(batch))
-            batch.clear()  # its contexts must not wait for Redis
+            packed, left_out = _pack_what_can_be(_with_chosen_attributes(batch))
+            batch.clear()  # frees the contexts before the broker answers
             if left_out:
                 self._drop(left_out)
                 log.error("exposures lost: they could not be packed", count=left_out)
@@ -198,7 +198,7 @@ class ExposureBuffer:
             self._in_flight = 0
 
     def _append(self, packed: bytes) -> bool:
-        """Try until it is in the stream; while closing, PostgreSQL will do, and the deadline ends it (False)."""
+        """Try until it is in the broker. While closing, the store will do; False when the deadline comes first."""
         attempt = 0
         while True:
             try:
@@ -214,14 +214,14 @@ class ExposureBuffer:
                 if time.monotonic() > self._deadline:
                     return False
             elif self._last_context[0] is not None:
-                WANTED.refresh()  # what comes meanwhile goes by names as fresh as PostgreSQL lets them be
+                WANTED.refresh()  # for the exposures that are queued meanwhile
             longest = min(_LONGEST_RETRY_SECONDS, _FIRST_RETRY_SECONDS * 2**attempt)
             attempt = min(attempt + 1, 16)
-            # Full jitter, so that the processes of a fleet do not come back together.
+            # Full jitter, so that the processes do not retry at the same moment.
             self._closing.wait(random.uniform(0, longest))  # noqa: S311 - spreading load, not secrecy
 
 
-def _with_kept_attributes(rows: list[_Row]) -> list[_Row]:
+def _with_chosen_attributes(rows: list[_Row]) -> list[_Row]:
     if any(row[-1] is not None for row in rows):
         WANTED.refresh()
     finished: list[_Row] = []
@@ -232,7 +232,7 @@ def _with_kept_attributes(rows: list[_Row]) -> list[_Row]:
         if attributes is None or isinstance(attributes, str):
             finished.append(row)
             continue
-        # All flags of one request come one after the other, with the very same attributes.
+        # All flags of one request come in a row, with the same attributes object.
         if attributes is not of[2] or row[1] != of[0] or row[7] != of[1]:
             of = (row[1], row[7], attributes)
             text = WANTED.text_of(*of[:2], attributes)
@@ -241,7 +241,7 @@ def _with_kept_attributes(rows: list[_Row]) -> list[_Row]:
 
 
 def _pack_what_can_be(rows: list[_Row]) -> tuple[bytes, int]:
-    """Return the packed batch and how many rows are not in it: the thread must outlive what one row brings along."""
+    """Return the packed batch, and how many rows could not be packed: a bad row must not end the thread."""
     try:
         return pack((rows, ())), 0
     except (TypeError, ValueError, OverflowError):  # UnicodeEncodeError is a ValueError

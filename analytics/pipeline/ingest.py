@@ -29,12 +29,12 @@ from analytics.stores.base import Stored
 
 # A delivery is at most one API batch cut into pieces of 500 events, or one flush of a buffer of 1,000.
 _DELIVERIES_AT_ONCE = 32
-# A batch closes when it is large enough, or this long after its first event: freshness against fewer commits.
+# A batch closes when it is large enough, or this long after its first event. Shorter is fresher, with more commits.
 _BATCH_AGE_SECONDS = 0.1
 _FIRST_RETRY_SECONDS = 0.1
 _LONGEST_RETRY_SECONDS = 10.0
-# A batch is tens of thousands of objects that go without a cycle: looking for cycles at every 700th of them, as Python
-# does by default, takes a third of the process's time.
+# A batch is tens of thousands of objects without cycles. Python looks for cycles at every 700th by default, which
+# takes a third of the process's time.
 _OBJECTS_BETWEEN_COLLECTIONS = 500_000
 
 log = structlog.get_logger(__name__)
@@ -42,7 +42,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class _Collected:
-    """Deliveries on their way to one commit."""
+    """Deliveries that one commit will store."""
 
     deliveries: list[Delivery] = field(default_factory=list)
     batch: Batch = field(default_factory=lambda: Batch([], []))
@@ -84,7 +84,7 @@ class Consumer:
         log.info("ingest stopped", consumer=self.name)
 
     def run_once(self) -> int:
-        """Take one batch all the way, waiting for it half a second at most; return its number of events."""
+        """Take, store and finish one batch; wait for it half a second at most. Return its number of events."""
         collected = self._collect()
         if not collected.deliveries:
             return 0
@@ -110,7 +110,7 @@ class Consumer:
         return broker().take(self.name, limit=_DELIVERIES_AT_ONCE, wait_seconds=wait_seconds)
 
     def _reclaim(self) -> list[Delivery]:
-        """Now and then, take over what a consumer that died (or hangs) has taken and is not done with."""
+        """Now and then, take over what a dead or hanging consumer has taken and is not done with."""
         if time.monotonic() < self._next_claim:
             return []
         found = broker().reclaim(self.name, limit=_DELIVERIES_AT_ONCE, idle_seconds=self._claim_after_seconds)
@@ -121,7 +121,7 @@ class Consumer:
         return found
 
     def _store_patiently(self, collected: _Collected) -> bool:
-        """Store until it works; False when told to stop first (somebody reclaims what was taken)."""
+        """Try until it is stored. False when told to stop first; somebody reclaims the batch."""
         failures = 0
         while True:
             try:
@@ -155,9 +155,9 @@ class Consumer:
 
 
 def run_lanes(count: int) -> None:
-    """Run consumers side by side until SIGTERM or SIGINT: while one waits for PostgreSQL, another decodes.
+    """Run consumers in threads until SIGTERM or SIGINT. While one waits for PostgreSQL, another decodes.
 
-    An error that a lane does not expect stops all of them, and is raised.
+    An unexpected error in one stops all of them, and is raised.
     """
     consumers = [Consumer() for _ in range(count)]
     gc.freeze()

@@ -14,11 +14,11 @@ INGEST_LAG_SECONDS = Gauge(
 
 
 def observe_stream() -> None:
-    """Read length and lag for a scrape; asked of the broker, so right even while no ingest process runs."""
+    """Read length and lag for a scrape. The broker tells them, so they are right even while no ingest process runs."""
     try:
         STREAM_LENGTH.set(broker().length())
         INGEST_LAG_SECONDS.set(broker().lag_seconds())
     except BrokerAwayError:
-        # Unknown, which is not zero; readyz says that Redis is away.
+        # Unknown, which is not zero; readyz says that the broker is away.
         STREAM_LENGTH.set(float("nan"))
         INGEST_LAG_SECONDS.set(float("nan"))

@@ -1,4 +1,4 @@
-"""Every write to events and to what is kept beside them, by noun."""
+"""Every write to events and to what is derived from them."""
 
 from analytics.pipeline.event_storage import accept_events, store_events
 from analytics.services.bots import find_fast_bots, reclassify_bots

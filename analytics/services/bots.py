@@ -1,4 +1,4 @@
-"""Bots found after their events were stored: by new patterns, or by how fast they go."""
+"""Finds bots after their events were stored, by new patterns or by their rate."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,16 +15,16 @@ log = structlog.get_logger(__name__)
 
 
 def reclassify_bots(progress: Callable[[int, int], None]) -> tuple[int, int]:
-    """Flag all raw events by the present rules; return how many events became bots' and how many ceased to be.
+    """Flag all raw events by the current rules. Return how many events became bots', and how many no longer are.
 
-    `progress(done, total)` counts partitions. To be run once the ingest was restarted with other BOT_USER_IDS or
+    `progress(done, total)` counts partitions. Run it after the ingest restarted with other BOT_USER_IDS or
     BOT_USER_AGENTS. Everything derived from the events follows.
     """
     return store().reclassify(EnrichmentRules.load(), progress)
 
 
 def find_fast_bots(*, hours: int = 2) -> list[BotUnit]:
-    """Make bots of units with more than BOT_EXPOSURES_PER_HOUR exposures in some hour of the last ones."""
+    """Flag units as bots that had more than BOT_EXPOSURES_PER_HOUR exposures in one of the last hours."""
     limit = settings.BOT_EXPOSURES_PER_HOUR
     if not limit:
         return []
@@ -38,7 +38,7 @@ def find_fast_bots(*, hours: int = 2) -> list[BotUnit]:
         for unit, most in found
     ]
     if rows:
-        # Known before the events are flagged: reflagging makes every ingest process look again.
+        # Stored before the events are flagged, because flagging makes every ingest process read the rules again.
         BotUnit.objects.bulk_create(rows, ignore_conflicts=True)
         flagged = store().reflag_units([unit for unit, _ in found])
         log.info("units found to be bots", units=len(rows), events=flagged)

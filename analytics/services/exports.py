@@ -1,4 +1,4 @@
-"""Raw events as a Parquet file, for whoever analyses them with tools of their own."""
+"""Exports raw events as a Parquet file, for analysis with other tools."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -17,9 +17,9 @@ from tenancy.models import Environment
 if TYPE_CHECKING:
     import pyarrow
 
-# A row group: what is held in memory at a time, and what a reader can skip by its minima and maxima.
+# A row group: the rows in memory at a time, and the unit that a reader can skip by its minima and maxima.
 _ROWS_AT_A_TIME: Final = 50_000
-# Column -> type, in the order in which the stores give them; `ms` are instants.
+# Column -> type, in the order of the stores; `ms` is an instant.
 _COLUMNS: Final = {
     "exposures": {
         "evaluation_id": "id",
@@ -61,10 +61,10 @@ def export_events(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> int:
-    """Write an environment's `exposures` or `conversions` of [since, until) to a file; return how many there were.
+    """Write an environment's `exposures` or `conversions` of [since, until) to a file. Return their number.
 
-    The file appears whole or not at all, and memory does not grow with it. Bots' events are in it, marked. Raises
-    Unavailable without pyarrow, and whatever the disk raises.
+    The file appears whole or not at all; memory does not grow with it. It has bots' events, marked as such. Raises
+    Unavailable without pyarrow, and OSError of the disk.
     """
     try:
         from pyarrow import parquet  # noqa: PLC0415 - 150 MB that nothing else needs

@@ -1,4 +1,4 @@
-"""How an environment's events are kept: for how long, and under which ids."""
+"""Event policies: how long an environment's events are stored, under which ids, with which attributes."""
 
 import secrets
 from collections.abc import Sequence
@@ -26,9 +26,10 @@ def set_event_policy(
     stores_pseudonyms: bool,
     exposure_attributes: Sequence[str] | None = None,
 ) -> EventPolicy:
-    """Set all; ids that are there become pseudonyms at once, and pseudonyms can never become ids again (409).
+    """Set an environment's policy. Stored ids become pseudonyms at once; pseudonyms never become ids again (409).
 
-    `exposure_attributes` are kept with the server's exposures from now on; None: the defaults. Invalid for a user id.
+    `exposure_attributes` are stored with the server's exposures from now on; None means the defaults. A user id among
+    them is Invalid.
     """
     EventPolicy.objects.get_or_create(environment=environment)
     policy = EventPolicy.objects.select_for_update().get(environment=environment)

@@ -124,8 +124,8 @@ def test_buffer__thread_kept_waiting__holds_few_whole_contexts(waiting: Exposure
     for _ in range(500):
         _add(waiting, dict(SENT))
     held = _waiting(waiting)
-    assert sum(isinstance(kept, dict) for kept in held) == exposure_buffer._HOLDS_CONTEXTS
-    assert set(held[exposure_buffer._HOLDS_CONTEXTS :]) == {'{"country":"DE","plan":"pro"}'}
+    assert sum(isinstance(kept, dict) for kept in held) == exposure_buffer._MOST_WAITING_CONTEXTS
+    assert set(held[exposure_buffer._MOST_WAITING_CONTEXTS :]) == {'{"country":"DE","plan":"pro"}'}
 
 
 def test_buffer__redis_away__sends_what_it_held_once_it_is_back(
@@ -175,9 +175,9 @@ def test_buffer__names_not_asked_for_yet__keeps_none_beyond_the_few(
     wanted: WantedAttributes, waiting: ExposureBuffer
 ) -> None:
     wanted.was_read = False
-    for _ in range(exposure_buffer._HOLDS_CONTEXTS + 3):
+    for _ in range(exposure_buffer._MOST_WAITING_CONTEXTS + 3):
         _add(waiting, dict(SENT))
-    assert [kept is None for kept in _waiting(waiting)] == [False] * exposure_buffer._HOLDS_CONTEXTS + [True] * 3
+    assert [kept is None for kept in _waiting(waiting)] == [False] * exposure_buffer._MOST_WAITING_CONTEXTS + [True] * 3
     assert waiting._wake.is_set()
 
 

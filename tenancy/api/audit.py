@@ -1,4 +1,4 @@
-"""The audit log over HTTP: filtered, paged, exported; each caller sees the rows of what they have a role on."""
+"""The audit log over HTTP: filtered, paged, exported. A caller sees the rows of what it has a role on."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -52,7 +52,7 @@ class AuditView(ManagementView):
 
 
 class AuditExportView(ManagementView):
-    """Everything the filters let through, the oldest first, as a file."""
+    """All rows that match the filters, the oldest first, as a file."""
 
     @extend_schema(
         parameters=[*FILTERS, OpenApiParameter("as", str, enum=["csv", "jsonl"], description="csv by default.")],
@@ -83,7 +83,7 @@ def entries(request: Request) -> QuerySet[Entry]:
 
 
 def _seen(principal: Principal, organization: Organization) -> Q:
-    """A role on the organization sees all of it; a narrower one what happened in its project or environment."""
+    """A role on the organization sees every row; a narrower role sees the rows of its project or environment."""
     if access.role_on(principal, organization) is not None:
         return Q()
     seen = Q(pk__in=[])
@@ -106,7 +106,7 @@ def instant(request: Request, name: str) -> datetime | None:
     try:
         moment = parse_datetime(text.replace(" ", "+") if "T" in text else text)
         if moment is not None and moment.tzinfo is not None:
-            # In UTC, because PostgreSQL knows fewer zones than Python; at the ends of time that overflows.
+            # In UTC, because PostgreSQL knows fewer zones than Python. Conversion overflows near the years 1 and 9999.
             return moment.astimezone(UTC)
     except (ValueError, OverflowError):
         pass

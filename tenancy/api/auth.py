@@ -21,7 +21,7 @@ class TokenView(APIView):
 
     @extend_schema(request=serializers.TokenRequestSerializer, responses=serializers.TokenSerializer, auth=[])
     def post(self, request: Request) -> Response:
-        """One answer for a wrong id, a wrong secret and a revoked one; too many wrong ones are slowed down."""
+        """A wrong id, a wrong secret and a revoked one get one answer. Too many attempts are refused for a while."""
         sent = payload(serializers.TokenRequestSerializer, request)
         attempts = Attempts.of(request, sent["clientId"])
         attempts.refuse_if_too_many()

@@ -39,7 +39,7 @@ def principal_of_key(key: Key, request_id: str = "") -> Principal:
 
 
 class CredentialAuthentication(BaseAuthentication):
-    """Look the bearer credential up in memory; only a person's token or session asks the database for the person."""
+    """Looks the bearer credential up in memory. Only a person's token or session needs the database."""
 
     def authenticate(self, request: Request) -> tuple[Principal, Key | None] | None:
         request_id = request.META.get("flagship.request_id", "")
@@ -86,7 +86,7 @@ class CredentialAuthentication(BaseAuthentication):
         tenant = request.META.get("HTTP_X_TENANT_ID")
         if tenant is not None:
             found = Organization.objects.filter(slug=tenant).values_list("pk", flat=True).first()
-            # An unknown one is narrowed to nothing, as another tenant's is: the caller cannot tell which.
+            # An unknown organization gives no rows, as another tenant's does: the caller cannot tell which.
             principal = replace(principal, organization_id=found or -1, organization_slug=tenant)
         return principal, None
 
@@ -95,7 +95,7 @@ class CredentialAuthentication(BaseAuthentication):
 
 
 class IsServerKey(BasePermission):
-    """Server keys alone: a snapshot or stream has the rules in it, which stay private."""
+    """Allows server keys only: a snapshot or stream contains the rules, which stay private."""
 
     message = "This route needs a server key of one environment."
 
@@ -104,7 +104,7 @@ class IsServerKey(BasePermission):
 
 
 class IsEnvironmentKey(BasePermission):
-    """Server and client keys: what evaluates and sends events for one environment."""
+    """Allows server and client keys, which evaluate and send events for one environment."""
 
     message = "This route needs a server key or a client key of one environment."
 

@@ -1,4 +1,4 @@
-"""Serializer fields that say what would have been right."""
+"""Serializer fields whose refusals name the allowed values."""
 
 from typing import Any
 

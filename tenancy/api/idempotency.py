@@ -1,6 +1,6 @@
-"""`Idempotency-Key`: a POST sent again within 24 hours is answered with what the first one was answered, and done once.
+"""`Idempotency-Key`: a POST sent again within 24 hours gets the first answer again, and its work is done once.
 
-The answer is stored in the transaction of what was done, so there is no moment in which one exists without the other.
+The answer is stored in the transaction of the work, so neither exists without the other.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from tenancy.models import IdempotentRequest
 from tenancy.principals import Principal
 
 KEPT = timedelta(hours=24)
-# Shown once means once: these never go into the store, so a repeated answer says null.
+# A secret is shown once: it is not stored with the answer, so a repeated answer has null.
 _SECRETS = ("secret", "clientSecret")
 
 
@@ -44,7 +44,7 @@ def _once(request: Request, key: str, act: Callable[[], Response]) -> Response:
     actor = request.user.actor
     scope = f"{actor.kind}:{actor.id}:{request.user.organization_id or ''}"
     with connection.cursor() as cursor:
-        # Two at once: the second waits here until the first has committed, and then finds its answer.
+        # Of two at once the second waits here until the first has committed, and then finds its answer.
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{scope}:{key}"])
     IdempotentRequest.objects.filter(created_at__lt=timezone.now() - KEPT).delete()
     fingerprint = _fingerprint(request)

@@ -24,7 +24,7 @@ _ORGANIZATION = OpenApiParameter("organization", str, description="Slug; may be 
 
 
 def _refuse_above_own(principal: Principal, thing: Organization | Project | Environment, *roles: Role) -> None:
-    """Nobody gives or takes a role above their own."""
+    """Refuse to give or take a role above the caller's own."""
     own = access.role_on(principal, thing)
     if own is None or not all(own.covers(role) for role in roles):
         raise Forbidden(f"Your role here is {own.value if own else 'none'}; that needs one at least as high.")
@@ -36,7 +36,7 @@ def _innermost(scope: dict[str, Any]) -> Organization | Project | Environment:
 
 
 class MembersView(ManagementView):
-    """Who has which role on the organization and on what lies in it."""
+    """The members of the organization, its projects and environments, with their roles."""
 
     @extend_schema(parameters=[_ORGANIZATION, TENANT], responses=serializers.MemberSerializer(many=True))
     def get(self, request: Request) -> Response:
@@ -51,7 +51,7 @@ class MembersView(ManagementView):
     )
     @transaction.atomic
     def post(self, request: Request) -> Response:
-        """A person who exists, or with `password` a new one who may then sign in to the console."""
+        """Add a person who exists, or with `password` a new person, who can then sign in to the console."""
         sent = payload(serializers.NewMemberSerializer, request)
         refuse_unknown(sent, ("username", "role", "project", "environment", "password", "email"))
         scope, role = scope_of(request, sent, Role.ADMIN), Role(sent["role"])
@@ -80,7 +80,7 @@ class MembersView(ManagementView):
 
 
 def members_seen(principal: Principal, organization: Organization) -> QuerySet[Membership]:
-    """All, for who has a role on the whole organization; for anybody else their own roles."""
+    """Return all memberships to a caller with a role on the whole organization, else the caller's own."""
     found = Membership.objects.filter(organization=organization).select_related("user", "project", "environment")
     if access.role_on(principal, organization) is None:
         found = found.filter(pk__in=access.memberships(principal))
@@ -89,7 +89,7 @@ def members_seen(principal: Principal, organization: Organization) -> QuerySet[M
 
 class MemberView(ManagementView):
     def _membership(self, request: Request, member_id: int) -> Membership:
-        """Return a membership that the caller may change: seen, and with a role of admin over its scope."""
+        """Return a membership that the caller sees and, as an admin of its scope, may change."""
         organization = access.get_organization(request.user, request.query_params.get("organization"), needs=None)
         found = Membership.objects.filter(organization=organization, pk=member_id)
         membership = found.select_related("user", "organization", "project", "environment__project").first()
@@ -136,7 +136,7 @@ class MemberView(ManagementView):
 
 
 class ServiceAccountsView(ManagementView):
-    """Accounts for programs."""
+    """The accounts for programs."""
 
     @extend_schema(parameters=[_ORGANIZATION, TENANT], responses=serializers.ServiceAccountSerializer(many=True))
     def get(self, request: Request) -> Response:
@@ -185,7 +185,7 @@ class ServiceAccountView(ManagementView):
 
 
 def credentials_seen(principal: Principal, organization: Organization) -> QuerySet[Credential]:
-    """For an admin of the organization all; for anybody else their own tokens and the keys of what they administer."""
+    """List all to an admin of the organization, else the caller's own tokens and the keys of what it administers."""
     found = Credential.objects.filter(organization=organization).select_related("environment__project", "user")
     own = access.role_on(principal, organization)
     if own is not None and own.covers(Role.ADMIN):
@@ -232,7 +232,7 @@ class CredentialsView(ManagementView):
         responses={201: serializers.IssuedCredentialSerializer},
     )
     def post(self, request: Request) -> Response:
-        """A key needs admin on its environment; a token is one's own, or for an admin a service account's."""
+        """Make a key, as admin of its environment, or a token: one's own, or as admin a service account's."""
         sent = payload(serializers.NewCredentialSerializer, request)
         refuse_unknown(sent, ("kind", "name", "project", "environment", "username", "expiresAt"))
         expires_at = sent.get("expiresAt")
@@ -294,7 +294,7 @@ class CredentialView(ManagementView):
 
     @extend_schema(parameters=[_ORGANIZATION, TENANT], responses={200: serializers.CredentialSerializer})
     def delete(self, request: Request, credential_id: UUID) -> Response:
-        """Revokes for good; the row stays, so that the audit log has something to point at."""
+        """Revoke for good. The row stays, because the audit log refers to it."""
         credential = self._credential(request, credential_id)
         revoked = services.revoke_credential(actor=request.user.actor, credential=credential)
         return Response(documents.credential_resource(revoked))

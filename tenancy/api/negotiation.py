@@ -1,4 +1,4 @@
-"""Content negotiation that takes the usual short cut: JSON asked for by nobody or by its name, and sent as such."""
+"""Content negotiation with a fast path for JSON, which is what most requests send and ask for."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ _ANY = frozenset({"*/*", _JSON, "application/*"})
 
 
 class JsonNegotiation(DefaultContentNegotiation):
-    """Answers as DRF's own does; that one parses every media type anew with each request."""
+    """Answers as DRF's own does, which parses every media type again with each request."""
 
     def select_parser(self, request: Request, parsers: Any) -> BaseParser | None:
         if request.content_type == _JSON and parsers[0].media_type == _JSON:

@@ -24,7 +24,7 @@ _PROJECT = OpenApiParameter("project", str, description="Project key; may be lef
 def _made(
     create: Callable[[], Row], there: QuerySet[Row], show: Callable[[Row], dict[str, Any]], sent: dict[str, Any]
 ) -> Response:
-    """201 with what was created; 200 where it exists with the same content. Raises as `create`."""
+    """Answer 201 with what was created, or 200 where it exists with the same content. Raises as `create`."""
     try:
         return Response(show(create()), status=201)
     except Conflict as error:
@@ -39,7 +39,7 @@ def _made(
 
 
 class OrganizationsView(ManagementView):
-    """Those in which the caller has a role."""
+    """The organizations in which the caller has a role."""
 
     @extend_schema(parameters=[TENANT], responses=serializers.OrganizationSerializer(many=True))
     def get(self, request: Request) -> Response:
@@ -51,7 +51,7 @@ class OrganizationsView(ManagementView):
         responses={201: serializers.OrganizationSerializer},
     )
     def post(self, request: Request) -> Response:
-        """For administrators of the platform; whoever creates it is its owner."""
+        """Only administrators of the platform create organizations. The creator becomes the owner."""
         user = User.objects.filter(pk=request.user.user_id or 0, is_superuser=True).first()
         if user is None:
             raise Forbidden("Only an administrator of the platform may create organizations.")
@@ -207,7 +207,7 @@ class EnvironmentDetailView(ManagementView):
 
 
 def scope_of(request: Request, sent: dict[str, Any], needs: Role) -> dict[str, Any]:
-    """Return `{organization, project, environment}` as a body names them, checking the role on the innermost."""
+    """Return `{organization, project, environment}` as the body names them; check the role on the innermost."""
     project_key, environment_key = sent.get("project"), sent.get("environment")
     if environment_key:
         environment = access.get_environment(

@@ -1,4 +1,4 @@
-"""DRF's request with its caller's true type, for the views to be written against."""
+"""DRF's request with the true type of its caller."""
 
 from rest_framework import request
 
@@ -6,6 +6,6 @@ from tenancy.principals import Principal
 
 
 class Request(request.Request):
-    """`user` is what our authentication puts there; the stubs know Django's users alone."""
+    """`user` is the principal that our authentication sets; the stubs know only Django's users."""
 
     user: Principal  # type: ignore[assignment]  # the very point

@@ -1,4 +1,4 @@
-"""DRF's throttle over the token buckets: one per credential. Addresses are limited before, by the middleware."""
+"""DRF's throttle over the token buckets, one per credential. The middleware limits addresses before."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from rest_framework.throttling import BaseThrottle
 from tenancy.limits import BUCKETS, Verdict
 from tenancy.principals import Principal
 
-# Where the verdict waits for the middleware that writes the headers.
+# The verdict, for the middleware that writes the headers.
 VERDICT = "flagship.rate_limit"
 
 

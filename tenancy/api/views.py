@@ -42,7 +42,7 @@ class ManagementView(APIView):
     Text with NUL, which PostgreSQL cannot hold, is refused at its door.
     """
 
-    # Read by the OpenAPI document: whatever answers with a list answers with a page.
+    # For the OpenAPI document: every list is answered in pages.
     pagination_class = api_settings.DEFAULT_PAGINATION_CLASS
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -53,7 +53,7 @@ class ManagementView(APIView):
     def initial(self, request: BaseRequest, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         if isinstance(request.user, Principal) and request.user.is_key:
-            # At the door, so that no view can forget it: a key has no person whose role could be asked.
+            # Here, so that no view can forget it: a key belongs to no person, so it has no role.
             raise Forbidden("This key may evaluate and send events; use a management token to read or change anything.")
         refuse_if_any([
             Problem(name, "null_characters_not_allowed", NUL_REFUSAL)
@@ -119,7 +119,7 @@ def changed(
     update: Callable[..., Row],
     show: Callable[[Row], Mapping[str, Any]],
 ) -> Response:
-    """Answer with what `update` made of the body, which has to carry the version that was read."""
+    """Answer with what `update` made of the body, which must have the version that was read."""
     sent = payload(serializer, request)
     return Response(show(update(actor=request.user.actor, payload=sent, version=version_of(sent))))
 

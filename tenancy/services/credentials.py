@@ -22,7 +22,7 @@ from tenancy.signals import credentials_changed
 
 @dataclass(frozen=True, slots=True)
 class IssuedCredential:
-    """A new credential, with its secret for the only time it can be shown."""
+    """A new credential with its secret, which is not stored and can be shown only now."""
 
     credential: Credential
     secret: str
@@ -76,7 +76,7 @@ def _refuse_foreign(kind: str, organization: Organization, environment: Environm
 
 @transaction.atomic
 def revoke_credential(*, actor: Actor, credential: Credential, reason: str = "") -> Credential:
-    """Revoke for good, in effect everywhere within the propagation time; revoking again changes nothing."""
+    """Revoke a credential for good. Every process refuses it within the propagation time. Again: nothing happens."""
     locked = (
         Credential.objects.select_for_update(of=("self",))
         .select_related("environment__project", "user")
@@ -101,7 +101,7 @@ def revoke_credential(*, actor: Actor, credential: Credential, reason: str = "")
 
 
 def write_last_used(used: Mapping[UUID, float]) -> None:
-    """Note when each credential was last used (Unix seconds): one statement for all, never one per request."""
+    """Write when each credential was last used (Unix seconds), in one statement for all."""
     if not used:
         return
     with connection.cursor() as cursor:
@@ -114,12 +114,12 @@ def write_last_used(used: Mapping[UUID, float]) -> None:
 
 
 def announce_credentials() -> None:
-    """Count the keyring's revision up in this transaction, and tell every process once it has committed."""
+    """Count the keyring's revision up in this transaction, and announce it on commit."""
     if not KeyringRevision.objects.filter(pk=1).update(value=F("value") + 1):
         KeyringRevision(value=1).save()
     transaction.on_commit(lambda: credentials_changed.send_robust(sender=Credential))
 
 
 def _state(credential: Credential) -> dict[str, Any]:
-    # When it was last used is no part of a change.
+    # The time of the last use is not part of a change.
     return {name: value for name, value in credential_resource(credential).items() if name != "lastUsedAt"}

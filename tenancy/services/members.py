@@ -49,7 +49,7 @@ def add_member(
 
 
 def _refuse_foreign(organization: Organization, project: Project | None, environment: Environment | None) -> None:
-    """A scope must lie inside the organization, and an environment inside the project that is named with it."""
+    """Refuse a project outside the organization, and an environment outside the project."""
     if project is not None and project.organization_id != organization.pk:
         raise Invalid("There is no such project in this organization.", attr="project", code="not_found")
     if environment is not None and (project is None or environment.project_id != project.pk):
@@ -58,7 +58,7 @@ def _refuse_foreign(organization: Organization, project: Project | None, environ
 
 @transaction.atomic
 def change_member(*, actor: Actor, membership: Membership, role: Role, version: int | None) -> Membership:
-    """Raises Conflict `version_conflict` or, for the organization's last owner, `last_owner`."""
+    """Change a role. Raises Conflict `version_conflict` or, for the organization's last owner, `last_owner`."""
     row = _locked(membership)
     current, before = member_resource(row), _state(row)
     refuse_stale("member", current, version)
@@ -135,7 +135,7 @@ def create_person(*, actor: Actor, organization: Organization, username: str, pa
 
 @transaction.atomic
 def change_password(*, actor: Actor, user: User, password: str) -> None:
-    """Give somebody a new password, which ends their sessions elsewhere; noted in each of their organizations' logs.
+    """Give somebody a new password, which ends their other sessions. Each of their organizations' logs has a row.
 
     Raises Invalid.
     """
@@ -156,9 +156,9 @@ def change_password(*, actor: Actor, user: User, password: str) -> None:
 
 @transaction.atomic
 def record_lock_out(*, actor: Actor, name: str, attempts: int, address: str) -> None:
-    """Note that an account takes no password or secret for a while, in each of its organizations' logs.
+    """Record in each of the account's organizations that it is locked out for a while.
 
-    Of a name that nobody has nothing is noted: whoever makes names up could fill the log.
+    A name that nobody has leaves no row, because invented names could fill the log.
     """
     for account in User.objects.filter(username__iexact=name):
         mine = Q(pk=account.service_of_id) if account.is_service else Q(memberships__user=account)

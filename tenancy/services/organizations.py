@@ -1,4 +1,4 @@
-"""Organizations, projects and environments: created, renamed, and deleted once nothing stands on them."""
+"""Organizations, projects and environments: created, renamed, and deleted once nothing uses them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -112,7 +112,7 @@ def delete_project(*, actor: Actor, project: Project, reason: str = "") -> None:
 def create_environment(
     *, actor: Actor, project: Project, key: str, name: str, is_production: bool = False, salt: str = ""
 ) -> Environment:
-    """Create an environment; flags gives each of the project's flags a configuration in it, in this transaction."""
+    """Create an environment. The flags app configures each of the project's flags there, in this transaction."""
     environment = Environment(project=project, key=key, name=name, is_production=is_production, salt=salt)
     rows.insert(environment, key=key, noun="an environment")
     environment_created.send(sender=Environment, environment=environment, actor=actor)
@@ -131,7 +131,7 @@ def create_environment(
 def update_environment(
     *, actor: Actor, environment: Environment, payload: Mapping[str, Any], version: int | None
 ) -> Environment:
-    """Change the name or whether it is production; the salt, fixed at creation, decides who gets what."""
+    """Change the name, or whether it is production. The salt is fixed, because it decides which variant a user gets."""
     row = _locked(environment)
     before = environment_resource(row)
     refuse_stale("environment", before, version)
@@ -155,7 +155,7 @@ def update_environment(
 def delete_environment(*, actor: Actor, environment: Environment, reason: str = "") -> None:
     """Delete an environment with its flags' configurations and their history. Raises Conflict `in_use`.
 
-    It must have no live key any more, so that no service is left asking, and no experiment.
+    It must have no live key, so that no service still asks for it, and no experiment.
     """
     row = _locked(environment)
     live = row.credentials.filter(revoked_at__isnull=True)

@@ -1,4 +1,4 @@
-"""How a row of tenancy is checked, inserted, changed and deleted: each refusal names the field or the users."""
+"""Checks, inserts, changes and deletes a row of tenancy. Each refusal names the field, or what uses the row."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from tenancy.refusals import unknown_field
 
 
 def clean(instance: models.Model) -> None:
-    """Run `full_clean` and turn what it finds into problems with the field's name."""
+    """Run `full_clean`, and raise Invalid with the problems it finds, by field."""
     try:
         instance.full_clean(validate_unique=False, validate_constraints=False)
     except ValidationError as error:
@@ -30,7 +30,7 @@ def camel(field: str) -> str:
 
 
 def insert(instance: models.Model, *, key: str, noun: str, attr: str = "key") -> None:
-    """Raises Invalid, or Conflict `key_exists`."""
+    """Check and insert a row. Raises Invalid, or Conflict `key_exists`."""
     clean(instance)
     try:
         with transaction.atomic():
@@ -40,7 +40,7 @@ def insert(instance: models.Model, *, key: str, noun: str, attr: str = "key") ->
 
 
 def apply(instance: models.Model, payload: Mapping[str, Any], fields: Mapping[str, str], *, fixed: str) -> None:
-    """Put the payload's fields onto the row, count its version up and check it.
+    """Set the payload's fields on the row, count its version up and check it.
 
     `fields` maps the API's names to the model's. The field `fixed` and every unknown one are refused by name.
     """
@@ -60,7 +60,7 @@ def apply(instance: models.Model, payload: Mapping[str, Any], fields: Mapping[st
 
 
 def delete(instance: models.Model, *, noun: str) -> None:
-    """Raises Conflict `in_use` naming what stands in the way."""
+    """Delete a row. Raises Conflict `in_use` naming what uses it."""
     try:
         with transaction.atomic():
             instance.delete()

@@ -1,4 +1,4 @@
-"""Saved views of lists: a convenience, so not in the audit log; the owner's alone to change."""
+"""Saved views of lists. They are not audited, and only their owner can change them."""
 
 from urllib.parse import parse_qsl, urlencode
 
@@ -7,7 +7,7 @@ from django.db import transaction
 from tenancy.models import Organization, SavedView, User
 from tenancy.services import rows
 
-# Where somebody was on the page is no part of a view.
+# The page number and the like are not part of a view.
 _PASSING = frozenset({"p", "e", "environment"})
 
 
@@ -15,7 +15,7 @@ _PASSING = frozenset({"p", "e", "environment"})
 def save_view(
     *, user: User, organization: Organization, page: str, name: str, query: str, is_shared: bool = False
 ) -> SavedView:
-    """Keep a list's filters; a view of that name is replaced. Raises Invalid."""
+    """Save a list's filters; a view of that name is replaced. Raises Invalid."""
     kept = urlencode([(key, value) for key, value in parse_qsl(query) if key not in _PASSING])
     found = SavedView.objects.filter(user=user, organization=organization, page=page, name=name).first()
     view = found or SavedView(user=user, organization=organization, page=page, name=name)
@@ -27,5 +27,5 @@ def save_view(
 
 @transaction.atomic
 def delete_view(*, user: User, pk: int) -> None:
-    """Delete a view of one's own; nobody else's is touched."""
+    """Delete one of the user's own views."""
     SavedView.objects.filter(pk=pk, user=user).delete()

@@ -1,4 +1,4 @@
-"""People whom single sign-on brings: an account at the first time, the roles of their groups each time."""
+"""Single sign-on: a person gets an account at the first sign-on, and the roles of their groups at each."""
 
 from collections.abc import Iterable
 
@@ -20,11 +20,11 @@ _ACTOR = system("single sign-on")
 
 @transaction.atomic
 def sign_on(*, subject: str, username: str, email: str, groups: Iterable[str], mapping: GroupRoles) -> User | None:
-    """Give the person with that subject the roles of their groups; None for somebody who has no role anywhere.
+    """Give the person with that subject the roles of their groups. Returns None for a person without any role.
 
-    In each place the mapping names, the groups decide: a role is given, changed or taken away. Roles elsewhere stay.
-    The account is found by the provider's subject alone, never by name or address: anybody could have made a local
-    account of that name before.
+    In each place of the mapping the groups decide: they give, change or remove the role. Roles elsewhere stay. The
+    account is found by the provider's subject alone, because anybody could have made a local account with that name
+    or address before.
     """
     wanted = roles_of(groups, mapping)
     user = User.objects.select_for_update().filter(sso_subject=subject).first()
@@ -93,7 +93,7 @@ def _find(scope: Scope) -> tuple[Organization, Project | None, Environment | Non
 
 
 def _record_first_sight(user: User, organization: Organization) -> None:
-    """An account belongs to no organization; the log of each that it enters says where it came from."""
+    """Record the new person in the log of an organization that it enters for the first time."""
     if Membership.objects.filter(user=user, organization=organization).exists():
         return
     audit.services.record(

@@ -1,4 +1,4 @@
-"""`manage.py events …`: dead letters, retention, partitions, bots found later, and how an environment's are kept."""
+"""`manage.py events …`: dead letters, retention, partitions, bots found later, and event policies."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any

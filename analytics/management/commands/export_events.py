@@ -51,7 +51,7 @@ def _environment(path: str) -> Environment:
 
 
 def _moment(text: str) -> datetime:
-    """A day means its midnight; what names no offset is meant in UTC."""
+    """Read an instant. A date is its midnight; without an offset it is UTC."""
     found = parse_datetime(text)
     if found is None:
         day = parse_date(text)

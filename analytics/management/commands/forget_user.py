@@ -1,4 +1,4 @@
-"""`manage.py forget_user`: hand one user's events out, erase them, or both."""
+"""`manage.py forget_user`: export one user's events, erase them, or both."""
 
 import time
 from pathlib import Path
@@ -46,7 +46,7 @@ class Command(BaseCommand):
             self.stdout.write(f"Erased {erased.exposures:,} exposures and {erased.conversions:,} conversions.")
 
     def _let_events_arrive(self, wait_seconds: float) -> None:
-        """What is in the stream now would be stored after the erasure: wait until it is stored, or refuse."""
+        """Wait until the batches in the broker are stored, or refuse: they would be stored after the erasure."""
         asked = time.time()
         try:
             while time.time() - broker().lag_seconds() < asked:

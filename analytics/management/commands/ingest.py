@@ -1,4 +1,4 @@
-"""`manage.py ingest`: a consumer process, from the event stream into the store; run several for more throughput."""
+"""`manage.py ingest`: a process that stores events from the broker. Several share the work."""
 
 import os
 from typing import Any
@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from analytics.pipeline.ingest import run_lanes
 
-# An event may wait in the stream for a moment; an evaluation is waited for.
+# An event may wait for a moment; an evaluation has a caller who waits.
 _NICENESS = 10
 
 

@@ -1,4 +1,4 @@
-"""`manage.py verify_audit`: does every row of every chain still hold."""
+"""`manage.py verify_audit`: check every row of every chain."""
 
 from typing import Any
 
