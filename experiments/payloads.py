@@ -48,7 +48,7 @@ class ExpectedLoss(TypedDict):
 class ComparisonResult(TypedDict):
     """One metric of one variant against the control.
 
-    `lookPValue` is missing in results that were stored before looks were kept apart.
+    `lookPValue` is missing in results that were stored before the field existed.
     """
 
     metric: str

@@ -5,5 +5,5 @@ from django.dispatch import Signal
 # kwargs: experiment, actor, change ("started", "paused", "resumed", "restarted", "phase_opened",
 # "completed").
 experiment_changed = Signal()
-# kwargs: experiment, kind ("srm" or "guardrail"), action ("warn", "pause" or "kill"), detail (words for people).
+# kwargs: experiment, kind ("srm" or "guardrail"), action ("warn", "pause" or "kill"), detail (a sentence).
 experiment_alarmed = Signal()

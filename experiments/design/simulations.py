@@ -165,7 +165,7 @@ def _random_halves(figures: Floats, replications: int, dice: np.random.Generator
     """Yield control and treatment. An independent fair coin assigns each user.
 
     Of users with the same figure only their number in the treatment counts, which is binomial; a bit decides for each
-    of the others. So of the many who did nothing nobody is looked at twice.
+    of the others. So the cost does not grow with the users who did nothing.
     """
     centre = float(figures.mean())
     values, counts = np.unique(figures, return_counts=True)

@@ -171,7 +171,7 @@ def delete_experiment(*, actor: Actor, environment: Environment, pk: Any, reason
 def serve(actor: Actor, experiment: Experiment, salt: str | None = None) -> FlagConfig:
     """Write a running or paused experiment into its flag's document, and reserve its share of the layer.
 
-    Raises Conflict `layer_full`. A layer's bucket once taken is kept: traffic that grows moves nobody out.
+    Raises Conflict `layer_full`. An experiment keeps the buckets that it has: growing traffic moves no user out.
     """
     layer = experiment.layer
     ranges = reserve_range(layer, experiment.pk, experiment.traffic_bp) if layer else None

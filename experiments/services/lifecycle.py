@@ -190,7 +190,7 @@ def complete_experiment(
     """End the experiment with a decision: `ship` rolls `variant` out to everybody, `stop` the control variant.
 
     The flag's targets and rules stay. Events go on counting for those who were enrolled, until 7 days after the end;
-    until then its buckets of a shared layer rest, so that nobody goes from one experiment straight into the next.
+    until then its buckets of a shared layer rest, so that no user goes from one experiment straight into the next.
     """
     experiment = locked_experiment(environment, pk)
     before = experiment_resource(experiment)

@@ -18,7 +18,7 @@ from experiments.statistics.spending import spent_alpha
 
 # Beyond this many standard deviations a path carries no mass worth integrating (1e-32).
 REACH = 12.0
-# Below this a look's alpha is spent as if no earlier look could have stopped the path: conservative by a hair.
+# Below this a look's alpha is spent as if no earlier look could have stopped the path: which is slightly conservative.
 SMALLEST_SOLVED = 1e-25
 # A look this close to the one before (a millionth of the plan) is no look: skipping one only waits.
 SMALLEST_STEP = 1e-6

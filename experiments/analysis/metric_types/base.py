@@ -34,7 +34,7 @@ class Segment:
 class MetricType(ABC):
     """A type of metric, bound to one metric of it."""
 
-    # As the database and the API name it, and as people read it.
+    # Its name in the database and the API, and in the console.
     key: ClassVar[str]
     label: ClassVar[str]
     # The fields that this type takes, and those among them that it cannot do without.
@@ -80,7 +80,7 @@ class MetricType(ABC):
     def measure(self, data: WindowData, variants: Sequence[str], until: datetime | None = None) -> Measure:
         """Sum the metric up for users first exposed in the window, or before `until` if that is earlier.
 
-        A variant that nobody saw is an arm without users.
+        A variant without exposures is an arm without users.
         """
         end = until or data.window.until
         return self.measure_units(data, variants, end) if data.is_narrowed else self.measure_sums(data, variants, end)
@@ -110,7 +110,7 @@ class MetricType(ABC):
 
     @abstractmethod
     def arm(self, key: str, pairing: Pairing, found: PairSummary | None) -> Arm:
-        """One variant from the store's sums; None is a variant that nobody saw."""
+        """One variant from the store's sums; None is a variant without users."""
 
     def segments(self, data: WindowData, attribute: str, variants: Sequence[str]) -> dict[str | None, Segment] | None:
         """The arms by the value of an attribute that users carried; None where sums do not answer the metric.
