@@ -156,7 +156,7 @@ def edit(request: HttpRequest, metric: Metric) -> HttpResponse:
 
 
 def _form_of(resource: Mapping[str, Any], data: QueryDict | None = None) -> MetricForm:
-    form = MetricForm(data, initial=resource)
+    form = MetricForm(data, initial=dict(resource))
     form.fields["key"].disabled = True
     return form
 
