@@ -10,9 +10,9 @@ from typing import Any
 
 from django.http import QueryDict
 
+from experiments.admin.audience_rows import ConditionRow, condition_rows, conditions_of, sent_rows
 from experiments.documents import experiment_resource
 from experiments.models import Experiment, ExperimentMetric
-from flags.admin.flag.form import ConditionRow, FlagForm, condition_rows, conditions_of
 from tenancy.console_kit.instants import TypedInstant
 from tenancy.errors import Invalid, Problem
 
@@ -87,7 +87,6 @@ class Design:
 
     @classmethod
     def sent(cls, post: QueryDict) -> "Design":
-        rules = FlagForm.sent(post).rules
         return cls(
             texts={name: (post.get(name) or "").strip() for name in (*_TEXTS, *_MORE_TEXTS)},
             instants={name: TypedInstant.sent(post, name) for name in _INSTANTS},
@@ -99,7 +98,7 @@ class Design:
                 }
                 for row in range(_rows_sent(post))
             ],
-            audience=[row for rule in rules for row in rule.conditions if row.attribute or row.value],
+            audience=[row for row in sent_rows(post) if row.attribute or row.value],
             is_cuped="cuped" in post,
             auto_pause="autoPauseOnSrm" in post,
             plan={name: (post.get(f"plan-{name}") or "").strip() for name in _PLAN},

@@ -7,10 +7,10 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from experiments import selectors
+from experiments.admin.audience_rows import ConditionRow
 from experiments.admin.design_form import GUARDRAIL_ROWS, Design
 from experiments.models import Experiment, ExperimentMetric
 from flags.admin import conditions
-from flags.admin.flag.form import ConditionRow
 from flags.models import Layer
 from flags.selectors import search_configs, search_segments
 from tenancy.console_kit.pages import console_page, list_url

@@ -9,13 +9,13 @@ from django.shortcuts import redirect
 
 from audit.models import Entry
 from experiments import services
+from experiments.admin.changes import base_of, changes_in
 from experiments.admin.design_form import Design
 from experiments.admin.design_page import render_design
 from experiments.admin.locked import locked
 from experiments.models import Experiment
 from experiments.selectors import get_experiment
 from experiments.services.drafts import LIVE_FIELDS
-from flags.admin.flag.changes import base_of, changes_in
 from flags.documents import percent_of
 from tenancy.console_kit.conflicts import notice_of
 from tenancy.console_kit.context import console_context

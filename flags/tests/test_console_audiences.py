@@ -12,6 +12,7 @@ from analytics.event_records import Batch, ExposureEvent
 from analytics.services import store_events
 from flags import services
 from flags.models import Layer, Segment
+from flags.tests.console_documents import sent_by
 from tenancy.testing import ALICE
 
 TREE = {"all": [{"attribute": "plan", "operator": "in", "value": ["pro"]}]}
@@ -32,9 +33,9 @@ def change_url(row):
 
 
 def test_segment__created_and_listed__works(console_editor, acme):
-    sent = {"key": "beta", "name": "Beta testers", "included": "alice\nbob\n", "conditions": json.dumps(TREE)}
+    document = {"key": "beta", "name": "Beta testers", "included": ["alice", "bob"], "conditions": TREE}
 
-    answer = console_editor.post(add_url("segment", acme), sent)
+    answer = console_editor.post(add_url("segment", acme), {"document": json.dumps(document)})
 
     assert answer.status_code == 302
     made = Segment.objects.get()
@@ -43,12 +44,13 @@ def test_segment__created_and_listed__works(console_editor, acme):
     assert "Beta testers" in page.text
 
 
-@pytest.mark.parametrize("tree", ["{", '{"all": [{"attribute": "plan", "operator": "resembles", "value": "pro"}]}'])
+@pytest.mark.parametrize("tree", ["{", {"all": [{"attribute": "plan", "operator": "resembles", "value": "pro"}]}])
 def test_segment__conditions_nobody_can_read__says_so_beside_them(console_editor, acme, tree):
-    answer = console_editor.post(add_url("segment", acme), {"key": "beta", "conditions": tree})
+    document = {"key": "beta", "name": "Beta", "conditions": tree}
+    answer = console_editor.post(add_url("segment", acme), {"document": json.dumps(document)})
 
     assert answer.status_code == 422
-    assert answer.context["form"].errors["conditions"]
+    assert all(problem.attr.startswith("conditions") for problem in answer.context["edit"].problems)
     assert not Segment.objects.exists()
 
 
@@ -58,26 +60,27 @@ def test_segment__changed_meanwhile__is_not_overwritten(console_editor, acme, se
     )
 
     base = {"name": "Beta testers", "included": ["alice"], "excluded": [], "conditions": TREE}
-    sent = {"name": "Mine", "included": "alice", "conditions": json.dumps(TREE)}
-    answer = console_editor.post(change_url(segment), {**sent, "version": segment.version, "base": json.dumps(base)})
+    answer = console_editor.post(
+        change_url(segment),
+        {"document": json.dumps({**base, "name": "Mine"}), "version": segment.version, "base": json.dumps(base)},
+    )
 
     assert answer.status_code == 409
     segment.refresh_from_db()
     assert (segment.name, segment.included) == ("Beta testers", ["carol"])
-    conflict, form = answer.context["conflict"], answer.context["form"]
-    assert conflict["who"] == "alice"
-    assert [change["path"].partition("[")[0] for change in conflict["changes"]] == ["included"]
-    assert (form.name, form.included) == ("Mine", "carol")
+    merged = answer.context["edit"]
+    assert merged.conflict["who"] == "alice"
+    assert [change["path"].partition("[")[0] for change in merged.conflict["changes"]] == ["included"]
+    assert (merged.document["name"], merged.document["included"]) == ("Mine", ["carol"])
 
-    again = {"name": form.name, "included": form.included, "conditions": form.conditions}
-    kept = {"version": answer.context["version"], "base": answer.context["base"]}
-    assert console_editor.post(change_url(segment), {**again, **kept}).status_code == 302
+    assert console_editor.post(change_url(segment), sent_by(merged, merged.document)).status_code == 302
     segment.refresh_from_db()
     assert (segment.name, segment.included) == ("Mine", ["carol"])
 
 
 def test_segment__saved__works(console_editor, segment):
-    sent = {"name": "Beta", "included": "", "excluded": "mallory", "conditions": "", "version": segment.version}
+    document = {"name": "Beta", "included": [], "excluded": ["mallory"], "conditions": None}
+    sent = sent_by(console_editor.get(change_url(segment)).context["edit"], document)
 
     assert console_editor.post(change_url(segment), sent).status_code == 302
     segment.refresh_from_db()
@@ -106,9 +109,9 @@ def test_outsider__finds_nothing(console_outsider, segment):
     assert console_outsider.post(change_url(segment)).status_code == 404
 
 
-def preview(client, acme, **sent):
+def preview(client, acme, **document):
     url = f"{reverse('admin:flags_segment_preview')}?environment={acme.staging.pk}"
-    return client.post(url, {"key": "beta", "included": "", "excluded": "", **sent})
+    return client.post(url, {"key": "beta", "document": json.dumps(document)})
 
 
 def saw(environment, unit, **attributes):
@@ -131,15 +134,15 @@ def test_segment_preview__nested_groups__are_said_and_people_counted(console_vie
         ]
     }
 
-    answer = preview(console_viewer, acme, included="alice", conditions=json.dumps(tree))
+    answer = preview(console_viewer, acme, included=["alice"], conditions=tree)
 
     assert answer.context["sentence"] == "plan is team or not (age is less than 30)"
     found = answer.context["found"]
-    assert (found.people, found.before, found.after, found.joined, found.left) == (3, 2, 2, 1, 1)
+    assert (found.units, found.before, found.after, found.joined, found.left) == (3, 2, 2, 1, 1)
     assert "1 come in, 1 leave" in answer.text
 
 
-@pytest.mark.parametrize("conditions", ["{", '{"all": [{"attribute": "age", "operator": "resembles", "value": 1}]}'])
+@pytest.mark.parametrize("conditions", ["{", {"all": [{"attribute": "age", "operator": "resembles", "value": 1}]}])
 def test_segment_preview__what_cannot_be_read__says_so(console_viewer, acme, conditions):
     answer = preview(console_viewer, acme, conditions=conditions)
 

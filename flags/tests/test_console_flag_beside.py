@@ -16,6 +16,7 @@ from analytics.services import store_events
 from flags import services
 from flags.admin.flag.snippets import snippets_for
 from flags.models import FlagConfig
+from flags.tests.console_documents import fields, shares
 from tenancy.testing import ALICE
 
 RULE = {
@@ -47,16 +48,6 @@ def saw(environment, unit, *, variant="control", attributes=None):
     store_events(Batch(exposures=[exposure]))
 
 
-def sent(client, config, **changes):
-    context = client.get(url(config, "change")).context
-    fields = {
-        "version": context["version"], "base": context["base"], "name": "new-checkout", "enabled": "on",
-        "defaultVariant": "0", "offVariant": "0", "bucketBy": "userId", "variants-0-key": "control",
-        "variants-0-value": "false", "variants-1-key": "treatment", "variants-1-value": "true",
-    }  # fmt: skip
-    return {**fields, **changes}
-
-
 def test_people__change_without_rules__are_counted_by_where_they_go(console_editor, acme):
     config = services.create_flag(
         actor=ALICE, environment=acme.staging, payload={"key": "new-checkout", "enabled": True}
@@ -64,7 +55,9 @@ def test_people__change_without_rules__are_counted_by_where_they_go(console_edit
     for number in range(3):
         saw(acme.staging, f"user-{number}")
 
-    answer = console_editor.post(url(config, "affected_users"), sent(console_editor, config, defaultVariant="1"))
+    answer = console_editor.post(
+        url(config, "affected_users"), fields(console_editor, config, defaultVariant="treatment")
+    )
 
     assert "3 people seen in the last 7 days" in answer.text
     assert "(3 from control to treatment)" in answer.text
@@ -74,23 +67,29 @@ def test_people__nothing_changed__says_nothing(console_editor, acme):
     config = services.create_flag(
         actor=ALICE, environment=acme.staging, payload={"key": "new-checkout", "enabled": True}
     )[0]
-    assert console_editor.post(url(config, "affected_users"), sent(console_editor, config)).text.strip() == ""
+    assert console_editor.post(url(config, "affected_users"), fields(console_editor, config)).text.strip() == ""
 
 
 def test_preview__rules__have_a_sentence_each_though_one_is_unfinished(console_editor, config):
-    rules = {
-        "rules-0-serve": "1", "rules-0-conditions-0-attribute": "plan", "rules-0-conditions-0-operator": "equals",
-        "rules-0-conditions-0-value": "pro", "rules-1-serve": "rollout", "rules-1-percent-1": "12.5",
-        "rules-1-conditions-0-attribute": "age", "rules-1-conditions-0-operator": "less_than",
-        "rules-1-conditions-0-value": "x",
-    }  # fmt: skip
-    answer = console_editor.post(url(config, "preview"), sent(console_editor, config, **rules))
+    rules = [
+        {
+            "priority": 10,
+            "variant": "treatment",
+            "conditions": [{"attribute": "plan", "operator": "equals", "value": "pro"}],
+        },
+        {
+            "priority": 20,
+            "rollout": shares(treatment=12.5),
+            "conditions": [{"attribute": "age", "operator": "less_than", "value": "x"}],
+        },
+    ]
+    answer = console_editor.post(url(config, "preview"), fields(console_editor, config, rules=rules))
 
     assert json.loads(answer.context["rules"]) == [
         "If plan is pro: treatment.",
         "",
     ]
-    assert "no number" in answer.text
+    assert "number" in answer.text
 
 
 def test_compare__environments__marks_what_differs(console_viewer, config):
@@ -192,7 +191,7 @@ def test_try__list_of_users__at_an_earlier_version(console_viewer, config):
 
 
 def test_try_draft__list_of_users__gets_what_the_unsaved_form_says(console_editor, config):
-    form = sent(console_editor, config, defaultVariant="1", **{"try-users": "bob\ncarol"})
+    form = fields(console_editor, config, defaultVariant="treatment", rules=[]) | {"try-users": "bob\ncarol"}
 
     answer = console_editor.post(url(config, "try_draft"), form)
 

@@ -7,7 +7,10 @@ from django.urls import reverse
 
 from audit.models import Entry
 from flags import services
-from flags.models import Change, FlagConfig
+from flags.admin.flag.form import SHAPE, WITHOUT_FIELD
+from flags.fields import EDITABLE_FIELDS
+from flags.models import Change, FlagConfig, Rule
+from flags.tests.console_documents import change_url, fields, sent_by, shares
 from tenancy.testing import ALICE
 
 RULE = {
@@ -19,6 +22,8 @@ RULE = {
         {"attribute": "plan", "operator": "in", "value": ["pro", "team"]},
     ],
 }
+MATCHES = {"attribute": "country", "operator": "matches", "value": "("}
+LESS = {"attribute": "age", "operator": "less_than", "value": "ten"}
 
 
 @pytest.fixture
@@ -31,35 +36,6 @@ def config(acme):
         "targets": [{"variant": "treatment", "userIds": ["alice"]}],
     }
     return services.create_flag(actor=ALICE, environment=acme.staging, payload=payload)[0]
-
-
-def change_url(config):
-    return reverse("admin:flags_flagconfig_change", args=[config.pk])
-
-
-def fields(client, config, **changes):
-    """What a browser would send back from the flag's page, with some fields typed over."""
-    context = client.get(change_url(config)).context
-    form = context["form"]
-    sent = {
-        "version": context["version"], "base": context["base"], "name": form.name, "tags": form.tags,
-        "description": form.description, "defaultVariant": form.default_variant, "offVariant": form.off_variant,
-        "bucketBy": form.bucket_by,
-    }  # fmt: skip
-    if form.is_enabled:
-        sent["enabled"] = "on"
-    for row in form.variants:
-        sent |= {f"variants-{row.ref}-{name}": getattr(row, name) for name in ("key", "value", "percent", "users")}
-    for rule in form.rules:
-        prefix = f"rules-{rule.ref}"
-        sent |= {f"{prefix}-id": rule.id, f"{prefix}-priority": rule.priority, f"{prefix}-name": rule.name}
-        sent |= {f"{prefix}-serve": rule.serve}
-        sent |= {f"{prefix}-percent-{ref}": percent for ref, percent in rule.percents.items()}
-        for row in rule.conditions:
-            for name in ("attribute", "operator", "value", "kind"):
-                sent[f"{prefix}-conditions-{row.ref}-{name}"] = getattr(row, name)
-    sent |= changes
-    return {name: value for name, value in sent.items() if value is not None}
 
 
 def test_list__works(console_editor, acme, config):
@@ -116,7 +92,7 @@ def test_page__untouched__saves_nothing(console_editor, config):
 
 def test_page__share_changed__changes_that_and_nothing_else(console_editor, config):
     answer = console_editor.post(
-        change_url(config), fields(console_editor, config, **{"variants-1-percent": "33.33"}, reason="Ramp up")
+        change_url(config), fields(console_editor, config, rollout=shares(treatment=33.33), reason="Ramp up")
     )
 
     assert answer.status_code == 302
@@ -130,12 +106,12 @@ def test_page__share_changed__changes_that_and_nothing_else(console_editor, conf
 
 
 def test_page__rule_added__is_stored_after_the_others(console_editor, config):
-    added = {
-        "rules-1000-name": "Adults", "rules-1000-serve": "rollout", "rules-1000-percent-1": "12.5",
-        "rules-1000-conditions-1001-attribute": "age", "rules-1000-conditions-1001-operator": "greater_or_equal",
-        "rules-1000-conditions-1001-value": "18", "rules-1000-conditions-1001-kind": "text",
-    }  # fmt: skip
-    answer = console_editor.post(change_url(config), fields(console_editor, config, **added))
+    sent = fields(console_editor, config)
+    document = json.loads(sent["document"])
+    condition = {"attribute": "age", "operator": "greater_or_equal", "value": 18}
+    added = {"name": "Adults", "priority": 20, "rollout": shares(treatment=12.5), "conditions": [condition]}
+    document["rules"].append(added)
+    answer = console_editor.post(change_url(config), sent | {"document": json.dumps(document)})
 
     assert answer.status_code == 302
     first, second = config.rules.order_by("priority")
@@ -145,26 +121,83 @@ def test_page__rule_added__is_stored_after_the_others(console_editor, config):
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "path", "said"),
     [
-        ({"variants-1-percent": "101"}, "from 0 to 100"),
-        ({"variants-1-percent": "much"}, "is no number"),
-        ({"variants-1-value": "maybe"}, "Write true or false."),
-        ({"rules-0-conditions-0-operator": "matches", "rules-0-conditions-0-value": "("}, "RE2"),
-        ({"rules-0-conditions-0-operator": "less_than", "rules-0-conditions-0-value": "ten"}, "is no number"),
+        ({"rollout": shares(treatment=101)}, "rollout[0].percent", "from 0 to 100"),
+        ({"rollout": shares(treatment="much")}, "rollout[0].percent", "A valid number is required."),
+        ({"variants": [{"key": "control", "value": "maybe"}]}, "variants[0].value", "boolean"),
+        ({"rules": [{**RULE, "conditions": [MATCHES]}]}, "rules[0].conditions[0].value", "RE2"),
+        ({"rules": [{**RULE, "conditions": [LESS]}]}, "rules[0].conditions[0].value", "number"),
+        ({"rules": [{**RULE, "priority": None}]}, "rules[0].priority", "null"),
+        ({"rules": "all of them"}, "rules", "list"),
+        ({"colour": "green"}, "colour", "There is no field"),
     ],
 )
-def test_page__wrong_input__says_so_beside_the_field_and_saves_nothing(console_editor, config, changes, said):
+def test_page__wrong_input__is_said_with_its_path_and_saves_nothing(console_editor, config, changes, path, said):
     answer = console_editor.post(change_url(config), fields(console_editor, config, **changes))
 
     assert answer.status_code == 422
+    assert f'<li data-path="{path}">' in answer.text
     assert said in answer.text
     config.refresh_from_db()
     assert config.version == 1
 
 
+def test_page__without_its_script__says_what_editing_needs(console_editor, config):
+    sent = fields(console_editor, config)
+    del sent["document"]
+
+    answer = console_editor.post(change_url(config), sent)
+
+    assert answer.status_code == 422
+    assert "Editing needs JavaScript" in answer.text
+    assert "<noscript>" in console_editor.get(change_url(config)).text
+
+
+def test_page__largest_flag__is_saved_whole(console_editor, acme):
+    values = [{"key": f"variant-{index}", "value": f"value {index}"} for index in range(30)]
+    payload = {
+        "key": "large",
+        "type": "string",
+        "variants": values,
+        "defaultVariant": "variant-0",
+        "offVariant": "variant-0",
+    }
+    config = services.create_flag(actor=ALICE, environment=acme.staging, payload=payload)[0]
+    conditions = [{"attribute": f"a{index}", "operator": "in", "value": ["x", "y"]} for index in range(10)]
+    rollout = shares(**{f"variant-{index}": 3 for index in range(30)})
+    rules = [{"priority": number, "conditions": conditions, "rollout": rollout} for number in range(50)]
+
+    answer = console_editor.post(change_url(config), fields(console_editor, config, rules=rules))
+
+    assert answer.status_code == 302
+    assert Rule.objects.filter(config=config).count() == 50
+    assert console_editor.get(change_url(config)).text.count('data-item="rules[].conditions[]"') >= 500
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "[]",
+        "{",
+        "null",
+        '{"rules": [1], "variants": {"a": 1}, "rollout": [[]], "tags": 5}',
+        '{"rules": [{"conditions": "x"}]}',
+    ],
+)
+def test_page__hostile_document__is_refused_and_shown(console_editor, config, document):
+    sent = fields(console_editor, config) | {"document": document}
+
+    for page in ("change", "preview", "affected_users", "try_draft"):
+        answer = console_editor.post(reverse(f"admin:flags_flagconfig_{page}", args=[config.pk]), sent)
+        assert answer.status_code in {200, 422}
+
+    config.refresh_from_db()
+    assert config.version == 1
+
+
 def test_page__changed_meanwhile__shows_the_other_change_and_keeps_both(console_editor, acme, config):
-    mine = fields(console_editor, config, **{"variants-1-percent": "50"})
+    mine = fields(console_editor, config, rollout=shares(treatment=50))
     services.update_flag(
         actor=ALICE, environment=acme.staging, key="new-checkout", payload={"bucketBy": "companyId"}, version=1
     )
@@ -175,8 +208,8 @@ def test_page__changed_meanwhile__shows_the_other_change_and_keeps_both(console_
     assert "alice changed this flag while you were editing" in answer.text
     config.refresh_from_db()
     assert config.allocation == [[0, 2500, "treatment"]]
-    again = mine | {"version": answer.context["version"], "base": answer.context["base"]}
-    again |= {"bucketBy": answer.context["form"].bucket_by}
+    merged = answer.context["edit"]
+    again = sent_by(merged, merged.document)
     assert console_editor.post(change_url(config), again).status_code == 302
     config.refresh_from_db()
     assert (config.bucket_by, config.allocation) == ("companyId", [[0, 5000, "treatment"]])
@@ -184,7 +217,7 @@ def test_page__changed_meanwhile__shows_the_other_change_and_keeps_both(console_
 
 def test_page__large_change_in_production__asks_once_more(console_owner, acme, config):
     production = FlagConfig.objects.get(flag=config.flag, environment=acme.production)
-    sent = fields(console_owner, production, enabled="on", **{"variants-1-percent": "100"})
+    sent = fields(console_owner, production, enabled=True, rollout=shares(treatment=100))
 
     asked = console_owner.post(change_url(production), sent)
 
@@ -201,12 +234,11 @@ def test_page__large_change_in_production__asks_once_more(console_owner, acme, c
 
 def test_page__confirmation_of_another_change__is_asked_for_again(console_owner, acme, config):
     production = FlagConfig.objects.get(flag=config.flag, environment=acme.production)
-    sent = fields(console_owner, production, enabled="on", **{"variants-1-percent": "20"})
+    sent = fields(console_owner, production, enabled=True, rollout=shares(treatment=20))
     asked = console_owner.post(change_url(production), sent)
 
-    answer = console_owner.post(
-        change_url(production), sent | {"confirmed": asked.context["confirmed"], "variants-1-percent": "100"}
-    )
+    other = fields(console_owner, production, enabled=True, rollout=shares(treatment=100))
+    answer = console_owner.post(change_url(production), other | {"confirmed": asked.context["confirmed"]})
 
     assert answer.status_code == 200
     production.refresh_from_db()
@@ -216,7 +248,7 @@ def test_page__confirmation_of_another_change__is_asked_for_again(console_owner,
 def test_preview__share_raised__counts_who_moves(console_editor, config):
     url = reverse("admin:flags_flagconfig_preview", args=[config.pk])
 
-    answer = console_editor.post(url, fields(console_editor, config, **{"variants-1-percent": "28.1"}))
+    answer = console_editor.post(url, fields(console_editor, config, rollout=shares(treatment=28.1)))
 
     assert "3.10 %" in answer.text
     assert "from <code>control</code> to <code>treatment</code>" in answer.text
@@ -225,7 +257,7 @@ def test_preview__share_raised__counts_who_moves(console_editor, config):
 
 
 def test_preview__segment_there_is_not__is_said_to_be_nobody(console_editor, config):
-    asked = {"rules-0-conditions-0-operator": "in_segment", "rules-0-conditions-0-value": "beta"}
+    asked = {"rules": [{**RULE, "conditions": [{"operator": "in_segment", "value": ["beta"]}]}]}
 
     answer = console_editor.post(
         reverse("admin:flags_flagconfig_preview", args=[config.pk]), fields(console_editor, config, **asked)
@@ -239,29 +271,21 @@ def test_preview__rule_of_a_flag_that_is_off__changes_nothing_for_anybody(consol
     services.update_flag(
         actor=ALICE, environment=acme.production, key="new-checkout", payload={"rules": [RULE]}, version=1
     )
-    sent = fields(console_editor, production, **{"rules-0-conditions-0-value": "FR"})
+    elsewhere = {"attribute": "country", "operator": "equals", "value": "FR"}
+    stored = console_editor.get(change_url(production)).context["edit"].document["rules"]
+    rules = [{**rule, "conditions": [elsewhere]} for rule in stored]
+    sent = fields(console_editor, production, rules=rules)
 
     answer = console_editor.post(reverse("admin:flags_flagconfig_preview", args=[production.pk]), sent)
 
     assert "nobody gets anything else" in answer.text
-    assert "data-people" not in answer.text
+    assert "data-affected-users" not in answer.text
 
 
 def test_create__works(console_editor, acme):
     url = f"{reverse('admin:flags_flagconfig_add')}?environment={acme.staging.pk}"
-    sent = {
-        "key": "dark-mode",
-        "type": "boolean",
-        "name": "",
-        "defaultVariant": "0",
-        "offVariant": "0",
-        "bucketBy": "userId",
-        "variants-0-key": "control",
-        "variants-0-value": "false",
-        "variants-1-key": "treatment",
-        "variants-1-value": "true",
-        "variants-1-percent": "10",
-    }
+    edit = console_editor.get(url).context["edit"]
+    sent = sent_by(edit, {**edit.document, "key": "dark-mode", "name": "dark-mode", "rollout": shares(treatment=10)})
 
     answer = console_editor.post(url, sent)
 
@@ -273,12 +297,9 @@ def test_create__works(console_editor, acme):
 
 def test_create__nothing_typed_yet__previews_what_the_new_flag_does(console_editor, acme):
     page = console_editor.get(reverse("admin:flags_flagconfig_add"), {"environment": acme.staging.pk})
-    form = page.context["form"]
-    sent = {"type": form.type, "defaultVariant": form.default_variant, "offVariant": form.off_variant}
-    for row in form.variants:
-        sent |= {f"variants-{row.ref}-key": row.key, f"variants-{row.ref}-value": row.value}
+    edit = page.context["edit"]
 
-    answer = console_editor.post(reverse("admin:flags_flagconfig_preview_new"), {**sent, "bucketBy": "userId"})
+    answer = console_editor.post(reverse("admin:flags_flagconfig_preview_new"), sent_by(edit, edit.document))
 
     assert answer.context["preview"].problems == []
     assert answer.context["preview"].sentences
@@ -286,15 +307,14 @@ def test_create__nothing_typed_yet__previews_what_the_new_flag_does(console_edit
 
 def test_create__key_taken__says_so_beside_the_key(console_editor, acme, config):
     url = f"{reverse('admin:flags_flagconfig_add')}?environment={acme.staging.pk}"
-    sent = {
-        "key": "new-checkout", "type": "string", "defaultVariant": "0", "offVariant": "0", "variants-0-key": "a",
-        "variants-0-value": "x", "variants-1-key": "b", "variants-1-value": "y",
-    }  # fmt: skip
+    variants = [{"key": "a", "value": "x"}, {"key": "b", "value": "y"}]
+    document = {"key": "new-checkout", "type": "string", "defaultVariant": "a", "offVariant": "a", "variants": variants}
+    sent = {"document": json.dumps(document)}
 
     answer = console_editor.post(url, sent)
 
-    assert answer.status_code == 422
-    assert "already a flag" in answer.context["form"].errors["key"][0]
+    assert answer.status_code == 409
+    assert [(one.attr, "already a flag" in one.detail) for one in answer.context["edit"].problems] == [("key", True)]
 
 
 def test_viewer__sees_the_flag_and_no_button_that_would_fail(console_viewer, config):
@@ -306,7 +326,7 @@ def test_viewer__sees_the_flag_and_no_button_that_would_fail(console_viewer, con
         assert f"/{act}/" not in page.text
     assert 'type="submit" class="fs-button fs-button--primary"' not in page.text
     before = json.dumps(FlagConfig.objects.filter(pk=config.pk).values().get(), default=str)
-    console_viewer.post(change_url(config), fields(console_viewer, config, **{"variants-1-percent": "50"}))
+    console_viewer.post(change_url(config), fields(console_viewer, config, rollout=shares(treatment=50)))
     assert json.dumps(FlagConfig.objects.filter(pk=config.pk).values().get(), default=str) == before
     for act in ("kill", "release", "archive", "restore"):
         assert console_viewer.post(reverse(f"admin:flags_flagconfig_{act}", args=[config.pk])).status_code == 403
@@ -319,3 +339,12 @@ def test_outsider__finds_nothing(console_outsider, config, page):
 
     assert console_outsider.get(url).status_code == 404
     assert console_outsider.post(url).status_code == 404
+
+
+def test_form__every_field_that_may_change__has_a_place_on_the_page(console_editor, config):
+    page = console_editor.get(change_url(config)).text
+
+    for field in EDITABLE_FIELDS:
+        if field.name not in WITHOUT_FIELD:
+            assert field.name in SHAPE
+            assert f'data-field="{field.name}"' in page or f'data-list="{field.name}"' in page

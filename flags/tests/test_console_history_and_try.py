@@ -12,6 +12,7 @@ from flags.admin.flag.trace import readable
 from flags.admin.flag.tryout import read_attributes
 from flags.admin.list import bulk
 from flags.models import FlagConfig
+from flags.tests.console_documents import fields
 from tenancy.errors import Invalid
 from tenancy.testing import ALICE
 
@@ -123,23 +124,8 @@ def test_try__list_of_users__answers_each(console_viewer, config):
 
 
 def test_try_draft__unsaved_change__answers_as_it_would_be(console_editor, config):
-    form = console_editor.get(url(config, "change")).context
-    sent = {
-        "version": form["version"],
-        "base": form["base"],
-        "defaultVariant": "1",
-        "offVariant": "0",
-        "enabled": "on",
-        "name": "new-checkout",
-        "tags": "payments",
-        "bucketBy": "userId",
-        "variants-0-key": "control",
-        "variants-0-value": "false",
-        "variants-1-key": "treatment",
-        "variants-1-value": "true",
-        "try-user": "bob",
-        "try-attributes": "age=3",
-    }
+    sent = fields(console_editor, config, defaultVariant="treatment", rules=[])
+    sent |= {"try-user": "bob", "try-attributes": "age=3"}
 
     answer = console_editor.post(url(config, "try_draft"), sent)
 

@@ -4,7 +4,8 @@ import pytest
 from django.urls import reverse
 
 from flags.models import Flag, FlagConfig
-from flags.tests.test_console_flags import change_url, config, fields  # noqa: F401 - `config` is a fixture
+from flags.tests.console_documents import change_url, fields, shares
+from flags.tests.test_console_flags import config  # noqa: F401 - a fixture
 from tenancy.admin.testing import signed_in
 
 
@@ -16,7 +17,7 @@ def staging_editor(acme, person):
 
 
 def test_edit__own_environment__works(staging_editor, config):  # noqa: F811 - the fixture
-    response = staging_editor.post(change_url(config), fields(staging_editor, config, **{"variants-1-percent": "50"}))
+    response = staging_editor.post(change_url(config), fields(staging_editor, config, rollout=shares(treatment=50)))
 
     assert response.status_code == 302
     config.refresh_from_db()

@@ -55,10 +55,10 @@ def test_suggestions__redis_away__are_worked_out_anew(console_editor, config, ac
 def test_counts__store_away__say_so(console_editor, config, acme):
     assert console_editor.get(reverse("admin:flags_flagconfig_change", args=[config.pk])).status_code == 200
     exposures = console_editor.get(reverse("admin:flags_flagconfig_exposures", args=[config.pk]))
-    conditions = json.dumps({"attribute": "plan", "operator": "in", "value": ["pro"]})
+    conditions = {"attribute": "plan", "operator": "in", "value": ["pro"]}
     segment = console_editor.post(
         f"{reverse('admin:flags_segment_preview')}?environment={acme.staging.pk}",
-        {"key": "beta", "name": "Beta", "conditions": conditions},
+        {"document": json.dumps({"key": "beta", "name": "Beta", "conditions": conditions})},
     )
 
     assert "cannot be reached at present" in exposures.text

@@ -284,6 +284,8 @@ def _chosen(action: str, *names: str) -> Callable[[World], dict[str, str]]:
 
 _FLAG, _EXPERIMENT = "admin:flags_flagconfig", "admin:experiments_experiment"
 _STALE = {"version": "1"}
+_WRONG_FLAG = '{"variants": [{"key": "", "value": false}]}'
+_LARGE_CHANGE = '{"enabled": true, "rollout": [{"variant": "treatment", "percent": 90}]}'
 STATES = [
     State("flags of a tag, a view kept", f"{_FLAG}_changelist", query={"tag": "pay"}),
     State("flags archived", f"{_FLAG}_changelist", query={"state": "archived"}),
@@ -293,28 +295,28 @@ STATES = [
     State("archive chosen flags?", f"{_FLAG}_changelist", sends=_chosen("archive_selected", "plain")),
     State(
         "a flag refused", f"{_FLAG}_change", "plain",
-        sends=_sent(**{"variants-0-key": "", "reason": "x"}), status=422,
+        sends=_sent(document=_WRONG_FLAG, reason="x"), status=422,
     ),
-    State("a large change", f"{_FLAG}_change", "plain", sends=_sent(**{"variants-1-percent": "90"})),
+    State("a large change", f"{_FLAG}_change", "plain", sends=_sent(document=_LARGE_CHANGE)),
     State(
         "a flag changed meanwhile", f"{_FLAG}_change", "changed",
-        sends=_sent(name="Mine", base="{}", **_STALE), status=409,
+        sends=_sent(document='{"name": "Mine"}', base="{}", **_STALE), status=409,
     ),
     State("a flag killed", f"{_FLAG}_change", "killed"),
     State("a flag archived", f"{_FLAG}_change", "gone"),
     State("a flag with a prerequisite", f"{_FLAG}_change", "dependent"),
     State("a flag for a viewer", f"{_FLAG}_change", who="viewer"),
     State("a flag that is needed is not archived", f"{_FLAG}_archive", "plain", sends=_sent(), status=409),
-    State("a new flag refused", f"{_FLAG}_add", sends=_sent(key="No key"), status=422),
+    State("a new flag refused", f"{_FLAG}_add", sends=_sent(document='{"key": "No key"}'), status=422),
     State("a kill without a reason", f"{_FLAG}_kill", "plain", sends=_sent(reason=""), status=422),
     State("kill by tag", f"{_FLAG}_kill_tag", query={"tag": "pay"}),
     State("kill by tag without a reason", f"{_FLAG}_kill_tag", query={"tag": "pay"}, sends=_sent(kill="1"), status=422),
     State("tried for one", f"{_FLAG}_try", query={"user": "ann", "attributes": "plan=pro"}),
     State("tried for several", f"{_FLAG}_try", query={"users": "ann\nbob"}),
-    State("a segment refused", "admin:flags_segment_change", sends=_sent(conditions="{"), status=422),
+    State("a segment refused", "admin:flags_segment_change", sends=_sent(document='{"conditions": "x"}'), status=422),
     State(
         "a segment changed meanwhile", "admin:flags_segment_change",
-        sends=_sent(name="Mine", base="{}", **_STALE), status=409,
+        sends=_sent(document='{"name": "Mine"}', base="{}", **_STALE), status=409,
     ),
     State("a segment for a viewer", "admin:flags_segment_change", who="viewer"),
     State("a layer's other holdout", "admin:flags_layer_edit", sends=_sent(holdout="20")),

@@ -1,7 +1,6 @@
-"""One flag's page: create, edit with the change shown before it is saved, archive, restore."""
+"""One flag's page: made, and edited with the change shown before it is saved."""
 
 import hashlib
-import json
 from typing import Any
 
 from django.contrib import messages
@@ -10,203 +9,163 @@ from django.shortcuts import redirect
 from django.urls import reverse
 
 from audit.models import Entry
+from audit.services import canonical
 from flags import services
 from flags.admin import conditions
-from flags.admin.flag.changes import base_of, changes_in
 from flags.admin.flag.comparison import siblings
-from flags.admin.flag.draft_preview import preview_change
-from flags.admin.flag.form import ConditionRow, FlagForm, PrerequisiteRow, RuleRow, VariantRow
+from flags.admin.flag.draft_preview import Preview, preview_change
+from flags.admin.flag.form import condition_fields, document_of, fields_of, new_document
 from flags.admin.flag.snippets import snippets_for
 from flags.admin.flag.suggestions import BUILT_IN
 from flags.admin.panels import panels_for
+from flags.api.serializers import FlagSerializer
 from flags.documents import flag_resource
 from flags.fields import SHARED_FIELDS
 from flags.models import Flag, FlagConfig, Segment
 from flags.selectors import search_segments, segments_in
-from tenancy.console_kit.conflicts import notice_of
 from tenancy.console_kit.context import console_context
+from tenancy.console_kit.documents import DocumentEdit
 from tenancy.console_kit.environments import may_edit as is_editor
-from tenancy.console_kit.pages import console_page, list_url
+from tenancy.console_kit.pages import console_page, list_url, object_url
 from tenancy.errors import Conflict, ServiceError
-from tenancy.models import Environment
-from tenancy.roles import Role
+from tenancy.models import Environment, Role
 
 
 def create(request: HttpRequest, environment: Environment) -> HttpResponse:
-    form = FlagForm.empty()
-    status = 200
+    edit = DocumentEdit(new_document())
     if request.method == "POST":
-        form = FlagForm.sent(request.POST)
-        payload, problems = form.payload()
-        status = 422
-        if not problems:
-            try:
-                console_context(request).require_in_project(Role.EDITOR, environment.project)
-                config, is_new = services.create_flag(
-                    actor=console_context(request).actor,
-                    environment=environment,
-                    payload={**payload, "key": form.key, "type": form.type},
-                )
-            except ServiceError as error:
-                problems = error.problems
-            else:
-                messages.success(
-                    request,
-                    f"{form.key} is there, off in every other environment."
-                    if is_new
-                    else f"{form.key} was there already.",
-                )
-                return redirect("admin:flags_flagconfig_change", config.pk)
-        form.place(problems)
-    return _render(request, environment, form, status=status, title=f"New flag in {environment}")
+        edit = DocumentEdit.sent(request)
+        context = console_context(request)
+        try:
+            payload = edit.checked(FlagSerializer)
+            context.require_in_project(Role.EDITOR, environment.project)
+            config, is_new = services.create_flag(actor=context.actor, environment=environment, payload=payload)
+        except ServiceError as error:
+            edit.refuse(error)
+        else:
+            key = config.flag.key
+            said = f"{key} is there, off in every other environment." if is_new else f"{key} was there already."
+            messages.success(request, said)
+            return redirect(object_url(config))
+    return console_page(
+        request,
+        "flags/flag.html",
+        title=f"New flag in {environment}",
+        status=edit.status,
+        **_shown(request, environment, edit),
+    )
 
 
 def edit(request: HttpRequest, config: FlagConfig) -> HttpResponse:
     may_edit = is_editor(request, config) and not config.flag.is_archived
-    resource = flag_resource(config)
-    form = FlagForm.of(resource)
-    base = form.payload()[0]
-    shown: dict[str, Any] = {"version": config.version, "base": base}
-    status = 200
+    stored = document_of(flag_resource(config))
+    editing = DocumentEdit.opened(stored, config.version)
+    confirm: Preview | None = None
+    confirmed = ""
     if request.method == "POST" and may_edit:
-        form = FlagForm.sent(request.POST)
-        form.key, form.type = config.flag.key, config.flag.type
-        shown = {
-            "version": _version(request),
-            "base": base_of(request.POST, base),
-            "reason": request.POST.get("reason", ""),
-        }
-        status, saved = _save(request, config, form, shown)
-        if saved is not None:
-            return saved
-        form = shown.pop("form", form)
-    return _render(
-        request,
-        config.environment,
-        form,
-        status=status,
-        title=config.flag.key,
-        config=config,
-        may_edit=may_edit,
-        **shown,
-    )
-
-
-def _save(
-    request: HttpRequest, config: FlagConfig, form: FlagForm, shown: dict[str, Any]
-) -> tuple[int, HttpResponse | None]:
-    """Save what was changed and nothing else; return `(status, None)`, `shown` filled, where the page comes again."""
-    payload, problems = form.payload()
-    base = shown["base"]
-    changed = changes_in(payload, base)
-    if problems:
-        form.place(problems)
-        return 422, None
-    if not changed:
-        messages.info(request, "Nothing was different, so nothing was saved.")
-        return 200, redirect("admin:flags_flagconfig_change", config.pk)
-    environment = config.environment
-    if environment.is_production and not _is_confirmed(request, changed):
-        foreseen = preview_change(environment, config.flag.key, changed)
-        if foreseen.is_large:
-            shown |= {"confirm": foreseen, "confirmed": _fingerprint(changed)}
-            return 200, None
-    try:
-        if changed.keys() & {field.name for field in SHARED_FIELDS}:
-            console_context(request).require_in_project(Role.EDITOR, environment.project)
-        services.update_flag(
-            actor=console_context(request).actor,
-            environment=environment,
-            key=config.flag.key,
-            payload=changed,
-            version=shown["version"],
-            reason=shown["reason"],
-        )
-    except Conflict as error:
-        if error.problems[0].code == "version_conflict":
-            _merge(config, form, changed, shown, error.extra["current"])
-        else:
-            form.place(error.problems)
-        return 409, None
-    except ServiceError as error:
-        form.place(error.problems)
-        return 422, None
-    messages.success(request, f"Saved. {config.flag.key} serves it within a second.")
-    return 200, redirect("admin:flags_flagconfig_change", config.pk)
-
-
-def _merge(
-    config: FlagConfig, form: FlagForm, changed: dict[str, Any], shown: dict[str, Any], current: dict[str, Any]
-) -> None:
-    """Somebody saved in between: lay this person's changes over what is there now, and show what the other one did."""
-    theirs = FlagForm.of(current).payload()[0]
-    base = shown["base"]
-    entries = Entry.objects.filter(
-        organization_id=config.environment.project.organization_id, entity_type="flag", entity_key=config.flag.key,
-        project=config.environment.project.key,
-    )  # fmt: skip
-    merged = FlagForm.of({**current, **{name: value for name, value in changed.items() if name != "rules"}})
-    if "rules" in changed:
-        merged.rules = form.rules
-    shown |= {
-        "form": merged,
-        "version": current["version"],
-        "base": theirs,
-        "conflict": notice_of(entries, base, theirs, changed),
-    }
-
-
-def _render(
-    request: HttpRequest,
-    environment: Environment,
-    form: FlagForm,
-    *,
-    title: str,
-    status: int,
-    config: FlagConfig | None = None,
-    may_edit: bool = True,
-    **shown: Any,
-) -> HttpResponse:
-    base = shown.pop("base", None)
+        editing = DocumentEdit.sent(request, stored)
+        try:
+            changed = editing.changes(FlagSerializer)
+            if not changed:
+                messages.info(request, "Nothing was different, so nothing was saved.")
+                return redirect(object_url(config))
+            confirm, confirmed = _to_confirm(request, config, changed)
+            if confirm is None:
+                _save(request, config, editing, changed)
+                messages.success(request, f"Saved. {config.flag.key} serves it within a second.")
+                return redirect(object_url(config))
+        except Conflict as error:
+            if error.problems[0].code == "version_conflict":
+                current = error.extra["current"]
+                editing.merge(document_of(current), current["version"], changed, _entries(config))
+            else:
+                editing.refuse(error)
+        except ServiceError as error:
+            editing.refuse(error)
     return console_page(
         request,
         "flags/flag.html",
-        title=title,
-        status=status,
-        config=config,
-        place=environment,
-        form=form,
-        may_edit=may_edit,
-        may_archive=config is not None and console_context(request).may_in_project(Role.EDITOR, environment.project),
-        base=json.dumps(base) if base is not None else "",
-        siblings=siblings(request, config) if config is not None else [],
-        dependents=_dependents(config),
-        asked_segments=_asked_segments(config),
-        panels=panels_for(request, config) if config is not None else [],
-        operators=conditions.offered(),
-        kinds=conditions.KINDS.items(),
-        flag_types=Flag.Type.choices,
-        attributes=BUILT_IN,
-        attributes_url=f"{reverse('admin:flags_flagconfig_attributes')}?environment={environment.pk}",
-        segments=list(search_segments(environment).values_list("key", flat=True)[:500]),
-        flag_keys=_other_flags(environment, config),
-        blank_rule=RuleRow("__rule__", serve=form.variants[-1].ref if form.variants else ""),
-        blank_condition=ConditionRow("__condition__"),
-        blank_variant=VariantRow("__variant__", "", ""),
-        blank_prerequisite=PrerequisiteRow("__prerequisite__"),
-        preview_url=reverse("admin:flags_flagconfig_preview", args=[config.pk])
-        if config is not None
-        else reverse("admin:flags_flagconfig_preview_new"),
-        list_url=list_url(FlagConfig),
-        people_url=reverse("admin:flags_flagconfig_affected_users", args=[config.pk]) if config is not None else "",
-        snippets=snippets_for(config) if config is not None else [],
-        **shown,
+        title=config.flag.key,
+        status=editing.status,
+        confirm=confirm,
+        confirmed=confirmed,
+        **{**_shown(request, config.environment, editing, config), **_beside(request, config, may_edit=may_edit)},
     )
 
 
-def _dependents(config: FlagConfig | None) -> list[FlagConfig]:
-    if config is None:
-        return []
+def _save(request: HttpRequest, config: FlagConfig, editing: DocumentEdit, changed: dict[str, Any]) -> None:
+    """Save what this person changed and nothing else. Raises ServiceError."""
+    context = console_context(request)
+    if changed.keys() & {field.name for field in SHARED_FIELDS}:
+        context.require_in_project(Role.EDITOR, config.environment.project)
+    services.update_flag(
+        actor=context.actor,
+        environment=config.environment,
+        key=config.flag.key,
+        payload=changed,
+        version=editing.version,
+        reason=editing.reason,
+    )
+
+
+def _to_confirm(request: HttpRequest, config: FlagConfig, changed: dict[str, Any]) -> tuple[Preview | None, str]:
+    """Return a large change of production, to be asked about, and its fingerprint; a confirmed one is not asked again.
+
+    A confirmation holds for exactly the change that was shown.
+    """
+    fingerprint = hashlib.sha256(canonical(changed).encode()).hexdigest()
+    if not config.environment.is_production or request.POST.get("confirmed") == fingerprint:
+        return None, ""
+    foreseen = preview_change(config.environment, config.flag.key, changed)
+    return (foreseen, fingerprint) if foreseen.is_large else (None, "")
+
+
+def _entries(config: FlagConfig) -> Any:
+    """The flag's in the audit log."""
+    project = config.environment.project
+    return Entry.objects.filter(
+        organization_id=project.organization_id, entity_type="flag", entity_key=config.flag.key, project=project.key
+    )
+
+
+def _shown(
+    request: HttpRequest, environment: Environment, editing: DocumentEdit, config: FlagConfig | None = None
+) -> dict[str, Any]:
+    """What the form needs, of a flag that is there or a new one."""
+    return {
+        "config": config,
+        "place": environment,
+        "edit": editing,
+        "form": fields_of(editing.document, config),
+        "may_edit": True,
+        "may_archive": config is not None and console_context(request).may_in_project(Role.EDITOR, environment.project),
+        "operators": conditions.offered(),
+        "kinds": conditions.KINDS.items(),
+        "blank_condition": condition_fields({"attribute": "", "operator": "equals"}),
+        "flag_types": Flag.Type.choices,
+        "attributes": BUILT_IN,
+        "attributes_url": f"{reverse('admin:flags_flagconfig_attributes')}?environment={environment.pk}",
+        "segments": list(search_segments(environment).values_list("key", flat=True)[:500]),
+        "flag_keys": _other_flags(environment, config),
+        "preview_url": object_url(config, "preview") if config else reverse("admin:flags_flagconfig_preview_new"),
+        "list_url": list_url(FlagConfig),
+    }
+
+
+def _beside(request: HttpRequest, config: FlagConfig, *, may_edit: bool) -> dict[str, Any]:
+    """What stands around the form of a flag that is there."""
+    return {
+        "may_edit": may_edit,
+        "siblings": siblings(request, config),
+        "dependents": _dependents(config),
+        "asked_segments": _asked_segments(config),
+        "panels": panels_for(request, config),
+        "affected_users_url": object_url(config, "affected_users"),
+        "snippets": snippets_for(config),
+    }
+
+
+def _dependents(config: FlagConfig) -> list[FlagConfig]:
     rows = FlagConfig.objects.filter(
         environment=config.environment_id,
         flag__is_archived=False,
@@ -215,10 +174,8 @@ def _dependents(config: FlagConfig | None) -> list[FlagConfig]:
     return list(rows.select_related("flag")[:20])
 
 
-def _asked_segments(config: FlagConfig | None) -> list[Segment]:
+def _asked_segments(config: FlagConfig) -> list[Segment]:
     """The segments that the flag's stored rules ask for."""
-    if config is None:
-        return []
     keys = segments_in([rule.conditions for rule in config.rules.all()])
     return list(Segment.objects.filter(environment=config.environment_id, key__in=keys).order_by("key"))
 
@@ -228,17 +185,3 @@ def _other_flags(environment: Environment, config: FlagConfig | None) -> list[st
     if config is not None:
         rows = rows.exclude(pk=config.flag_id)
     return list(rows.order_by("key").values_list("key", flat=True)[:500])
-
-
-def _version(request: HttpRequest) -> int:
-    sent = request.POST.get("version", "")
-    return int(sent) if sent.isascii() and sent.isdigit() and len(sent) < 19 else 0
-
-
-def _fingerprint(changed: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()
-
-
-def _is_confirmed(request: HttpRequest, changed: dict[str, Any]) -> bool:
-    """A confirmation holds for exactly the change that was shown."""
-    return request.POST.get("confirmed") == _fingerprint(changed)

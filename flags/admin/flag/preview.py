@@ -6,36 +6,40 @@ import re
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from flags.admin.flag.changes import base_of, changes_in
 from flags.admin.flag.draft_preview import Preview, preview_change, preview_new
-from flags.admin.flag.form import FlagForm
+from flags.admin.flag.form import rules_of, sent_document
 from flags.admin.flag.sentences import describe_sent
+from flags.api.serializers import FlagSerializer
 from flags.models import FlagConfig
+from tenancy.console_kit.documents import DocumentEdit
+from tenancy.errors import ServiceError
 from tenancy.models import Environment
 
 _RULE_AT = re.compile(r"rules\[(\d+)\]")
 
 
 def of_new(request: HttpRequest, environment: Environment) -> HttpResponse:
-    return _fragment(request, environment, None)
+    editing = DocumentEdit.sent(request)
+    try:
+        payload = editing.checked(FlagSerializer)
+    except ServiceError as error:
+        return _fragment(request, editing, Preview(problems=error.problems))
+    return _fragment(request, editing, preview_new(environment, payload))
 
 
 def of_change(request: HttpRequest, config: FlagConfig) -> HttpResponse:
-    return _fragment(request, config.environment, config)
+    editing = sent_document(request, config)
+    try:
+        changed = editing.changes(FlagSerializer)
+    except ServiceError as error:
+        return _fragment(request, editing, Preview(problems=error.problems), config)
+    return _fragment(request, editing, preview_change(config.environment, config.flag.key, changed), config)
 
 
-def _fragment(request: HttpRequest, environment: Environment, config: FlagConfig | None) -> HttpResponse:
-    form = FlagForm.sent(request.POST)
-    if config is not None:
-        form.key, form.type = config.flag.key, config.flag.type
-    payload, problems = form.payload()
-    foreseen = Preview(problems=problems)
-    if not problems:
-        if config is None:
-            foreseen = preview_new(environment, {**payload, "key": form.key, "type": form.type})
-        else:
-            foreseen = preview_change(environment, config.flag.key, changes_in(payload, base_of(request.POST, {})))
-    # A rule that cannot be read yet says nothing, rather than what its readable half would do.
-    unread = {int(found[1]) for item in problems if (found := _RULE_AT.match(item.attr or ""))}
-    said = ["" if index in unread else describe_sent(rule) for index, rule in enumerate(payload["rules"])]
+def _fragment(
+    request: HttpRequest, editing: DocumentEdit, foreseen: Preview, config: FlagConfig | None = None
+) -> HttpResponse:
+    # A rule that is refused says nothing, rather than what its valid half would do.
+    refused = {int(found[1]) for item in foreseen.problems if (found := _RULE_AT.match(item.attr or ""))}
+    said = ["" if index in refused else describe_sent(rule) for index, rule in enumerate(rules_of(editing.document))]
     return render(request, "flags/preview.html", {"preview": foreseen, "config": config, "rules": json.dumps(said)})

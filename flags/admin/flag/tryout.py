@@ -8,9 +8,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from openflagship.engine import CompiledEnvironment, Context
 
-from flags.admin.flag.changes import base_of, changes_in
-from flags.admin.flag.form import FlagForm
+from flags.admin.flag.form import sent_document
 from flags.admin.flag.trace import readable
+from flags.api.serializers import FlagSerializer
 from flags.evaluation.compiled import before_and_after, compiled_at
 from flags.evaluation.explanation import explain_evaluation
 from flags.models import FlagConfig
@@ -54,27 +54,23 @@ def page(request: HttpRequest, config: FlagConfig) -> HttpResponse:
 
 def fragment(request: HttpRequest, config: FlagConfig) -> HttpResponse:
     """The answer for the form as it stands, saved or not."""
-    form = FlagForm.sent(request.POST)
-    form.key, form.type = config.flag.key, config.flag.type
-    payload, problems = form.payload()
-    shown: dict[str, Any] = {"problems": [problem.detail for problem in problems]}
-    if not problems:
-        try:
-            changed = changes_in(payload, base_of(request.POST, {}))
-            attributes = request.POST.get("try-attributes", "")
-            users = _listed(request.POST.get("try-users", ""))
-            shown["is_draft"] = bool(changed)
-            if users:
-                compiled = before_and_after(config.environment, config.flag.key, changed)[1]
-                shown |= _many(config, compiled, users, attributes)
-            else:
-                body = _body(config, request.POST.get("try-user", ""), attributes)
-                if changed:
-                    body["config"] = changed
-                shown["answer"] = explain_evaluation(config.environment, body)
-                shown["lines"] = readable(shown["answer"]["trace"])
-        except ServiceError as error:
-            shown["problems"] = [problem.detail for problem in error.problems]
+    shown: dict[str, Any] = {}
+    try:
+        changed = sent_document(request, config).changes(FlagSerializer)
+        attributes = request.POST.get("try-attributes", "")
+        users = _listed(request.POST.get("try-users", ""))
+        shown["is_draft"] = bool(changed)
+        if users:
+            compiled = before_and_after(config.environment, config.flag.key, changed)[1]
+            shown |= _many(config, compiled, users, attributes)
+        else:
+            body = _body(config, request.POST.get("try-user", ""), attributes)
+            if changed:
+                body["config"] = changed
+            shown["answer"] = explain_evaluation(config.environment, body)
+            shown["lines"] = readable(shown["answer"]["trace"])
+    except ServiceError as error:
+        shown["problems"] = [problem.detail for problem in error.problems]
     return render(request, "flags/answer.html", {"config": config, **shown})
 
 

@@ -1,4 +1,4 @@
-"""Who would come into a segment, or leave it, by a change that is not saved yet: among people seen lately."""
+"""Who would come into a segment, or leave it, by a change that is not saved yet: among units seen lately."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,9 +17,9 @@ _PROBE = "membership"
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """People looked at, and how many of them are in the segment before and after, came in, or left."""
+    """Units looked at, and how many of them are in the segment before and after, came in, or left."""
 
-    people: int
+    units: int
     before: int
     after: int
     joined: int
@@ -28,8 +28,8 @@ class Membership:
 
 
 def membership(environment: Environment, before: dict[str, Any] | None, after: dict[str, Any]) -> Membership:
-    """Each person by the attributes of the latest exposure that carried any."""
-    people = dict(reversed(recent(environment)))
+    """Each unit by the attributes of its latest exposure that carried any."""
+    units = dict(reversed(recent(environment)))
     others = {
         segment.key: segment_document(segment)
         for segment in Segment.objects.filter(environment=environment).exclude(key=after["key"])
@@ -37,11 +37,11 @@ def membership(environment: Environment, before: dict[str, Any] | None, after: d
     old = _probe(environment, others, before, after["key"])
     new = _probe(environment, others, after, after["key"])
     pairs = []
-    for unit, attributes in people.items():
+    for unit, attributes in units.items():
         context = Context(unit, attributes)
         pairs.append((bool(old.evaluate(_PROBE, context, None).value), bool(new.evaluate(_PROBE, context, None).value)))
     return Membership(
-        people=len(pairs),
+        units=len(pairs),
         before=sum(was for was, _ in pairs),
         after=sum(will for _, will in pairs),
         joined=sum(will and not was for was, will in pairs),

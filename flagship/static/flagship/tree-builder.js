@@ -6,73 +6,13 @@
   const json = document.getElementById("id_conditions");
   const $ = (selector, root) => root.querySelector(selector);
   const copyOf = (name) => document.getElementById(name).content.firstElementChild.cloneNode(true);
-  const takesOf = (row) => $("[data-operator]", row).selectedOptions[0]?.dataset.takes;
-
-  // From a stored value to text and back, each way exact: 10 is not "10". What text cannot say stands as JSON.
-  const scalar = (text, kind) => {
-    if (kind === "number") {
-      const number = text.trim() === "" ? NaN : Number(text);
-      if (!Number.isFinite(number)) throw new Error(`“${text}” is no number; write it like 18 or 2.5.`);
-      return number;
-    }
-    if (kind === "yesno") {
-      const said = text.trim().toLowerCase();
-      if (["yes", "true"].includes(said)) return true;
-      if (["no", "false"].includes(said)) return false;
-      throw new Error("Write yes or no.");
-    }
-    return text;
-  };
-  const split = (text) =>
-    text
-      .split(/[,\n]/)
-      .map((part) => part.trim())
-      .filter(Boolean);
-  const toValue = (text, takes, kind) => {
-    if (kind === "json") {
-      try {
-        return JSON.parse(text);
-      } catch {
-        throw new Error('Give JSON, for example ["a", "b"].');
-      }
-    }
-    if (takes === "list" || takes === "segments")
-      return split(text).map((part) => scalar(part, takes === "list" ? kind : "text"));
-    if (takes === "texts") return split(text).length > 1 ? split(text) : text;
-    return scalar(text, takes === "number" ? "number" : takes === "text" ? "text" : kind);
-  };
-  const kindOf = (value) => (typeof value === "boolean" ? "yesno" : typeof value === "number" ? "number" : "text");
-  const textOf = (value) => (typeof value === "boolean" ? (value ? "yes" : "no") : String(value));
-  const toText = (value, takes) => {
-    const isList = Array.isArray(value) && value.length > 0;
-    const text = isList ? value.map(textOf).join(", ") : value === undefined || value === null ? "" : textOf(value);
-    const kind = isList ? kindOf(value[0]) : kindOf(value);
-    try {
-      if (text === text.trim() && JSON.stringify(toValue(text, takes, kind)) === JSON.stringify(value))
-        return [text, kind];
-    } catch {
-      /* JSON says it instead */
-    }
-    return value === undefined ? ["", "text"] : [JSON.stringify(value), "json"];
-  };
-
-  const fit = (row) => {
-    const takes = takesOf(row);
-    const [attribute, value, kind] = ["attribute", "value", "kind"].map((name) => $(`[data-${name}]`, row));
-    attribute.hidden = takes === "segments";
-    value.hidden = takes === "nothing";
-    kind.hidden = !["scalar", "list"].includes(takes) && kind.value !== "json";
-    value.placeholder = { list: "a, b, c", segments: "segment keys", number: "number" }[takes] ?? "value";
-  };
+  const { fit, read: readValue, show } = window.flagshipConditions;
 
   const drawCondition = (node) => {
     const row = copyOf("tree-condition-template");
     $("[data-attribute]", row).value = node.attribute ?? "";
     $("[data-operator]", row).value = node.operator ?? "equals";
-    const [text, kind] = toText(node.value, takesOf(row));
-    $("[data-value]", row).value = text;
-    $("[data-kind]", row).value = kind;
-    fit(row);
+    show(row, node.value);
     return row;
   };
   const groupIn = (node) => ["all", "any"].find((name) => Array.isArray(node[name]));
@@ -93,28 +33,37 @@
     return isRoot ? drawGroup("all", [node], true) : drawCondition(node);
   };
 
-  const readCondition = (row) => {
-    const takes = takesOf(row);
-    const input = $("[data-value]", row);
-    const node = { operator: $("[data-operator]", row).value };
-    if (takes !== "segments") node.attribute = $("[data-attribute]", row).value.trim();
-    input.setCustomValidity("");
-    input.removeAttribute("aria-invalid");
-    if (takes === "nothing") return node;
+  // Each field knows its path in the document, so that what is wrong with it can be said beside it.
+  const readCondition = (row, path) => {
+    const [operator, attribute, value] = ["operator", "attribute", "value"].map((name) => $(`[data-${name}]`, row));
+    row.dataset.path = path;
+    attribute.dataset.path = `${path}.attribute`;
+    value.dataset.path = `${path}.value`;
+    delete value.dataset.unreadable;
+    value.removeAttribute("aria-invalid");
+    const node = { operator: operator.value };
+    if (!attribute.hidden) node.attribute = attribute.value.trim();
+    if (value.hidden) return node;
     try {
-      node.value = toValue(input.value, takes, $("[data-kind]", row).value);
+      node.value = readValue(row);
     } catch (error) {
-      input.setCustomValidity(error.message);
-      input.setAttribute("aria-invalid", "true");
-      node.value = input.value;
+      value.dataset.unreadable = error.message;
+      value.setAttribute("aria-invalid", "true");
+      node.value = value.value;
     }
     return node;
   };
-  const read = (element) => {
-    if (!element.matches("[data-group]")) return readCondition(element);
-    const kind = $("[data-group-kind]", element).value;
-    const items = [...$("[data-items]", element).children].map(read);
-    return kind.startsWith("not-") ? { not: { [kind.slice(4)]: items } } : { [kind]: items };
+  const read = (element, path) => {
+    if (!element.matches("[data-group]")) return readCondition(element, path);
+    const [, not, kind] = $("[data-group-kind]", element).value.match(/^(not-)?(.+)$/);
+    const inside = `${path}${not ? ".not" : ""}.${kind}`;
+    const items = [...$("[data-items]", element).children].map((item, index) => read(item, `${inside}[${index}]`));
+    return not ? { not: { [kind]: items } } : { [kind]: items };
+  };
+  window.flagshipDocument.types.tree = (field) => {
+    const wrong = [...holder.querySelectorAll("[data-unreadable]")].find((input) => !input.hidden);
+    if (wrong) throw Object.assign(new Error(wrong.dataset.unreadable), { path: wrong.dataset.path });
+    return window.flagshipDocument.types.json(field);
   };
 
   const redraw = () => {
@@ -129,32 +78,10 @@
   const write = () => {
     const root = holder.firstElementChild;
     const isEmpty = $("[data-items]", root).children.length === 0;
-    json.value = isEmpty ? "" : JSON.stringify(read(root), null, 2);
+    json.value = isEmpty ? "" : JSON.stringify(read(root, "conditions"), null, 2);
   };
 
-  let timer = 0;
-  let request = null;
-  const fields = form.querySelector("fieldset");
-  const preview = async () => {
-    request?.abort();
-    request = new AbortController();
-    const wasDisabled = fields.disabled;
-    fields.disabled = false;
-    const body = new FormData(form);
-    fields.disabled = wasDisabled;
-    try {
-      const response = await fetch(form.dataset.previewUrl, { method: "POST", body, signal: request.signal });
-      if (response.ok) document.getElementById("preview").innerHTML = await response.text();
-    } catch (error) {
-      if (error.name !== "AbortError")
-        document.getElementById("preview").textContent = "The server cannot be reached at present.";
-    }
-  };
-  const changed = () => {
-    clearTimeout(timer);
-    timer = setTimeout(preview, 250);
-  };
-
+  let changed = () => {};
   holder.addEventListener("click", (event) => {
     const button = event.target.closest("[data-tree]");
     if (!button) return;
@@ -182,13 +109,11 @@
   form.addEventListener("input", (event) => {
     if (!holder.contains(event.target) && event.target.name !== "reason") changed();
   });
-  form.addEventListener("submit", (event) => {
-    const wrong = [...holder.querySelectorAll("[data-value]")].find((input) => !input.hidden && !input.validity.valid);
-    if (!wrong) return;
-    event.preventDefault();
-    wrong.reportValidity();
-  });
 
   redraw();
-  preview();
+  if (holder.firstElementChild) write();
+  const prepare = (segment) => {
+    segment.name ||= segment.key ?? form.elements.key.value;
+  };
+  changed = window.flagshipPreview(form, window.flagshipDocument.begin(form, prepare));
 })();

@@ -21,7 +21,7 @@ PRESS_TWICE_AND_WATCH = """
   button.click();
   button.click();
   new MutationObserver(() => {
-    const bar = document.querySelector("#live-form [role=progressbar]");
+    const bar = document.querySelector("#flag-form [role=progressbar]");
     if (bar) resolve(bar.ariaLabel);
   }).observe(document.body, { childList: true, subtree: true });
 })

@@ -1,0 +1,140 @@
+"""Editors of a document: the page sends it as JSON, as the API takes it, and the API's own validation answers.
+
+`document-form.js` collects the document from the fields by the paths in their `data-field`, and puts each problem
+back to its field by its path. docs/development.md tells how to mark up a form.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from drf_standardized_errors.formatter import flatten_errors
+from rest_framework.exceptions import ValidationError
+from rest_framework.serializers import Serializer
+
+from audit.models import Entry
+from audit.services import is_same
+from tenancy.api.documents import checked
+from tenancy.console_kit.conflicts import notice_of
+from tenancy.errors import Invalid, Problem, ServiceError, path_as_sent
+
+# In a shape: any value may stand there.
+ANY: Final = object()
+
+
+@dataclass(slots=True)
+class DocumentEdit:
+    """One person's editing: the document in the fields, what it was opened with, and what the page says of it.
+
+    `base` is None for a document that does not exist yet.
+    """
+
+    document: dict[str, Any]
+    base: dict[str, Any] | None = None
+    version: int | None = None
+    reason: str = ""
+    problems: list[Problem] = field(default_factory=list)
+    conflict: dict[str, Any] | None = None
+    status: int = 200
+
+    @classmethod
+    def opened(cls, document: Mapping[str, Any], version: int | None = None) -> "DocumentEdit":
+        return cls(dict(document), dict(document), version)
+
+    @classmethod
+    def sent(cls, request: HttpRequest, base: Mapping[str, Any] | None = None) -> "DocumentEdit":
+        """What a page sent. `base` stands in for what the page was opened with, where that cannot be read.
+
+        A document that cannot be read is empty, with the problem that says so.
+        """
+        post = request.POST
+        edit = cls({}, _object(post.get("base", ""), base), _number(post.get("version", "")))
+        edit.reason = post.get("reason", "").strip()
+        document = _object(post.get("document", ""), None)
+        if document is None:
+            problem = "The page's script did not send the form. Editing needs JavaScript: switch it on and try again."
+            edit.problems, edit.status = [Problem(None, "no_document", problem)], 422
+        else:
+            edit.document = document
+        return edit
+
+    @property
+    def base_text(self) -> str:
+        return json.dumps(self.base, ensure_ascii=False, default=str) if self.base is not None else ""
+
+    def checked(self, serializer: type[Serializer[Any]]) -> dict[str, Any]:
+        """Return the whole document as the service takes it. Raises Invalid, with each problem's path."""
+        if self.problems:
+            raise Invalid(self.problems)
+        return check_document(serializer, self.document)
+
+    def changes(self, serializer: type[Serializer[Any]]) -> dict[str, Any]:
+        """Return the fields that this person changed, as the service takes them. Raises as `checked`."""
+        sent = self.checked(serializer)
+        try:
+            base = check_document(serializer, self.base or {})
+        except Invalid:
+            # Stored before the rules of today: then its fields are compared as they are.
+            base = dict(self.base or {})
+        return {name: value for name, value in sent.items() if name not in base or not is_same(base[name], value)}
+
+    def refuse(self, error: ServiceError) -> None:
+        """Show what is wrong: 409 where the present state forbids it, else 422."""
+        self.problems = error.problems
+        self.status = 409 if error.status == 409 else 422
+
+    def merge(self, current: Mapping[str, Any], version: int, changed: Iterable[str], entries: QuerySet[Entry]) -> None:
+        """Somebody saved in between: lay this person's changes over what is there now, and say what the other did."""
+        names = set(changed)
+        self.conflict = notice_of(entries, self.base or {}, current, names)
+        self.document = {**current, **{name: self.document[name] for name in names if name in self.document}}
+        self.base, self.version, self.status = dict(current), version, 409
+
+
+def check_document(serializer: type[Serializer[Any]], document: Mapping[str, Any]) -> dict[str, Any]:
+    """Check a document as the API checks a body. Raises Invalid, with each problem's path."""
+    try:
+        return checked(serializer, dict(document))
+    except ValidationError as error:
+        found = flatten_errors(error.detail)
+        raise Invalid([Problem(path_as_sent(one.attr), one.code, str(one.detail)) for one in found]) from error
+
+
+def shaped(value: Any, shape: Any) -> Any:
+    """Return `value` in the shape of `shape`, so that a template may show whatever was sent.
+
+    A shape is a document of defaults; a list in it holds the shape of each item. What does not fit becomes the default.
+    """
+    if shape is ANY:
+        return value
+    if isinstance(shape, dict):
+        given = value if isinstance(value, dict) else {}
+        return {name: shaped(given.get(name), part) for name, part in shape.items()}
+    if isinstance(shape, list):
+        return [shaped(item, shape[0]) for item in value] if isinstance(value, list) else []
+    if isinstance(shape, bool):
+        return value if isinstance(value, bool) else shape
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return shape
+    return str(value) if isinstance(shape, str) else value
+
+
+def as_json(value: Any) -> str:
+    """A value as JSON in a field: on one line, unless it is an object or a list with something in it."""
+    indent = 2 if isinstance(value, (dict, list)) and value else None
+    return json.dumps(value, ensure_ascii=False, indent=indent, default=str)
+
+
+def _object(text: str, fallback: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    return found if isinstance(found, dict) else dict(fallback) if fallback is not None else None
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
