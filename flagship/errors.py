@@ -1,5 +1,6 @@
 """The one error handler: each refusal leaves as `{type, errors: [{code, detail, attr}], requestId}`, no stack trace."""
 
+import re
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
@@ -14,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from rest_framework import exceptions
 
-from tenancy.errors import PayloadTooLarge, ServiceError, Unavailable, path_as_sent
+from tenancy.errors import PayloadTooLarge, ServiceError, Unavailable
 
 _AWAY = (OperationalError, InterfaceError, RedisConnectionError, RedisTimeoutError)
 # DRF's codes, in the words of the API.
@@ -70,9 +71,7 @@ class Formatter(ExceptionFormatter):
             return [Error(problem.code, problem.detail, problem.attr) for problem in self.exc.error.problems]
         return [
             Error(
-                _CODES.get(error.code, error.code),
-                f"{error.detail}{_REMEDIES.get(error.code, '')}",
-                path_as_sent(error.attr),
+                _CODES.get(error.code, error.code), f"{error.detail}{_REMEDIES.get(error.code, '')}", _path(error.attr)
             )
             for error in super().get_errors()
         ]
@@ -81,6 +80,14 @@ class Formatter(ExceptionFormatter):
         request = self.context.get("request")
         extra = self.exc.error.extra if isinstance(self.exc, _Refusal) else {}
         return {**asdict(error_response), "requestId": _request_id(request), **extra}
+
+
+def _path(attr: str | None) -> str | None:
+    """`rules.0.priority`, as DRF says it, in the words of the services: `rules[0].priority`."""
+    if attr is None:
+        return None
+    # What is wrong with a field as a whole, such as a list that is none.
+    return re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", attr.removesuffix("non_field_errors").removesuffix(".")) or None
 
 
 def _request_id(request: Any) -> str:

@@ -1,6 +1,5 @@
 """The errors by which services refuse. One handler makes the API's body of them; the console makes messages."""
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,11 +97,3 @@ class RateLimited(ServiceError):
     def __init__(self, detail: str, *, retry_after_seconds: int = 1) -> None:
         super().__init__(detail)
         self.retry_after_seconds = retry_after_seconds
-
-
-def path_as_sent(attr: str | None) -> str | None:
-    """Return `rules.0.priority`, as DRF says it, in the words of the services: `rules[0].priority`."""
-    if attr is None:
-        return None
-    # What is wrong with a field as a whole, such as a list that is none.
-    return re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", attr.removesuffix("non_field_errors").removesuffix(".")) or None

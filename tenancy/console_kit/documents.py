@@ -11,15 +11,13 @@ from typing import Any, Final
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from drf_standardized_errors.formatter import flatten_errors
-from rest_framework.exceptions import ValidationError
 from rest_framework.serializers import Serializer
 
 from audit.models import Entry
 from audit.services import is_same
 from tenancy.api.documents import checked
 from tenancy.console_kit.conflicts import notice_of
-from tenancy.errors import Invalid, Problem, ServiceError, path_as_sent
+from tenancy.errors import Invalid, Problem, ServiceError
 
 # In a shape: any value may stand there.
 ANY: Final = object()
@@ -69,13 +67,13 @@ class DocumentEdit:
         """Return the whole document as the service takes it. Raises Invalid, with each problem's path."""
         if self.problems:
             raise Invalid(self.problems)
-        return check_document(serializer, self.document)
+        return checked(serializer, self.document)
 
     def changes(self, serializer: type[Serializer[Any]]) -> dict[str, Any]:
         """Return the fields that this person changed, as the service takes them. Raises as `checked`."""
         sent = self.checked(serializer)
         try:
-            base = check_document(serializer, self.base or {})
+            base = checked(serializer, self.base or {})
         except Invalid:
             # Stored before the rules of today: then its fields are compared as they are.
             base = dict(self.base or {})
@@ -92,15 +90,6 @@ class DocumentEdit:
         self.conflict = notice_of(entries, self.base or {}, current, names)
         self.document = {**current, **{name: self.document[name] for name in names if name in self.document}}
         self.base, self.version, self.status = dict(current), version, 409
-
-
-def check_document(serializer: type[Serializer[Any]], document: Mapping[str, Any]) -> dict[str, Any]:
-    """Check a document as the API checks a body. Raises Invalid, with each problem's path."""
-    try:
-        return checked(serializer, dict(document))
-    except ValidationError as error:
-        found = flatten_errors(error.detail)
-        raise Invalid([Problem(path_as_sent(one.attr), one.code, str(one.detail)) for one in found]) from error
 
 
 def shaped(value: Any, shape: Any) -> Any:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
@@ -14,10 +14,18 @@ from tenancy.console_kit.context import console_context
 from tenancy.models import Environment
 from tenancy.roles import Role
 
-if TYPE_CHECKING:
-    from tenancy.console_kit.admin import ConsoleAdmin
-
 Page = Callable[..., HttpResponse]
+
+
+class Family(Protocol):
+    """What routes ask of the admin that declares them: a ConsoleAdmin."""
+
+    opts: Any
+    admin_site: Any
+
+    def find(self, request: HttpRequest, object_id: str) -> Any: ...
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool: ...
 
 
 class About(Enum):
@@ -43,27 +51,27 @@ class Route:
     in_project: bool = False
 
 
-def patterns(model_admin: "ConsoleAdmin", routes: Sequence[Route]) -> list[URLPattern]:
-    names = model_admin.opts
+def patterns(family: Family, routes: Sequence[Route]) -> list[URLPattern]:
+    names = family.opts
     return [
         path(
             route.path,
-            model_admin.admin_site.admin_view(_view(model_admin, route)),
+            family.admin_site.admin_view(_view(family, route)),
             name=f"{names.app_label}_{names.model_name}_{route.name}",
         )
         for route in routes
     ]
 
 
-def _view(model_admin: "ConsoleAdmin", route: Route) -> Page:
+def _view(family: Family, route: Route) -> Page:
     """Find what the page is about, check the role, run the page."""
 
     def run(request: HttpRequest, **given: Any) -> HttpResponse:
         if route.about is About.OBJECT:
-            thing = model_admin.find(request, given.pop("object_id"))
+            thing = family.find(request, given.pop("object_id"))
             _require(request, route, thing)
             return route.page(request, thing, **given)
-        if not model_admin.has_view_permission(request):
+        if not family.has_view_permission(request):
             raise PermissionDenied
         environment = console_context(request).environment
         _require(request, route, environment)
