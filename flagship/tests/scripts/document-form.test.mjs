@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { JSDOM } from "jsdom";
 
-const source = (name) => readFileSync(new URL(`../../../static/flagship/${name}.js`, import.meta.url), "utf8");
+const source = (name) => readFileSync(new URL(`../../static/flagship/${name}.js`, import.meta.url), "utf8");
 
 const pageWith = (html) => {
   const { window } = new JSDOM(
