@@ -1,4 +1,4 @@
-"""A whole environment as one JSON document: ranges and salts too, so that nobody changes variant on the way."""
+"""A whole environment as one JSON document. It has ranges and salts, so that an import keeps every unit's variant."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ FORMAT_VERSION = 1
 
 
 def export_environment(environment: Environment) -> dict[str, Any]:
-    """Return flags (archived ones too), segments and layers. Kills and experiments are acts, not configuration."""
+    """Return the flags (archived ones too), segments and layers. Kills and experiments are not part of an export."""
     return {
         "format": FORMAT,
         "formatVersion": FORMAT_VERSION,

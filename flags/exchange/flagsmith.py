@@ -1,13 +1,14 @@
 """Flagsmith: its environment document (`feature_states`, `project.segments`, `identity_overrides`).
 
-A feature there has a switch and a value; here it is a flag whose variants are the values.
+A feature of Flagsmith has a switch and a value. It becomes a flag whose variants are the values.
 """
 
 import math
 from collections.abc import Mapping
 from typing import Any
 
-from flags.exchange.notes import Notes, NotExpressibleError, basis_points, key_of, lay_out, objects, unique
+from flags.exchange.foreign_values import basis_points, key_of, lay_out, objects, unique
+from flags.exchange.notes import Notes, NotExpressibleError
 from tenancy.errors import Invalid
 
 _OPERATORS = {
@@ -61,7 +62,7 @@ def _name_of(state: Mapping[str, Any]) -> str:
 
 
 class _Variants:
-    """The values a feature has anywhere, each as a variant; `off` stands for its being switched off."""
+    """The values that a feature has anywhere, each as a variant. `off` is the variant of a feature that is off."""
 
     def __init__(self, is_boolean: bool) -> None:
         self.is_boolean = is_boolean
@@ -69,7 +70,7 @@ class _Variants:
         self._taken = {"off"}
 
     def of(self, state: Mapping[str, Any]) -> str:
-        """Return the variant of a state: switched off, or its value."""
+        """Return the variant of a state: `off`, or that of its value."""
         if state.get("enabled") is not True:
             return "control" if self.is_boolean else "off"
         return "treatment" if self.is_boolean else self.of_value(state.get("feature_state_value"))
@@ -121,7 +122,7 @@ def _flag(
     allocation = _allocation(name, options, variants, notes)
     is_enabled = state.get("enabled") is True
     if not is_enabled and (rules or targets):
-        # There an override switches on for its own; here a flag that is off is off for all.
+        # An override of Flagsmith switches a feature on for some. A flag of FlagShip that is off is off for everybody.
         notes.add(
             "flag", name, "It is off but for some: it comes switched on, with its off variant for everybody else."
         )
@@ -205,7 +206,7 @@ def _condition(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _typed(text: str) -> Any:
-    """There a value takes the type of the trait it meets; here it has one, the one it looks like."""
+    """Flagsmith compares by the type of the trait. A condition of FlagShip has one type, so the text decides it."""
     if text.lower() in {"true", "false"}:
         return text.lower() == "true"
     try:

@@ -1,7 +1,7 @@
-"""Export files of other products, turned into an export of ours and a list of what could not be carried over.
+"""Export files of other products, converted to an export of FlagShip and a list of what was lost.
 
-Every other product hashes users in a way of its own, so a percentage keeps its size and not its members. What cannot be
-said in our terms is left out so that nobody gets more than before, and noted.
+Every product hashes users in its own way, so a percentage keeps its size, and other users are in it. What has no
+counterpart is left out and noted, so that nobody gets more than before.
 """
 
 from collections.abc import Callable, Mapping

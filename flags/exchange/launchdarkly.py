@@ -1,9 +1,10 @@
-"""LaunchDarkly: flags as its REST API lists them (`items` with `environments`), segments likewise."""
+"""LaunchDarkly: flags and segments as its REST API lists them (`items` with `environments`)."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from flags.exchange.notes import Notes, NotExpressibleError, basis_points, key_of, lay_out, objects, texts, unique
+from flags.exchange.foreign_values import basis_points, key_of, lay_out, objects, texts, unique
+from flags.exchange.notes import Notes, NotExpressibleError
 from tenancy.errors import Invalid
 
 _WEIGHTS = 100_000
@@ -114,7 +115,7 @@ class _Config:
         return self.keys[index] if is_index else None
 
     def serve(self, decision: Any, where: str) -> tuple[list[list[Any]], str | None]:
-        """Return (allocation, variant): the one or the other says what is served."""
+        """Return (allocation, variant), of which one is empty."""
         if not isinstance(decision, Mapping):
             return [], None
         rollout = decision.get("rollout")
@@ -184,7 +185,7 @@ class _Config:
 
 
 def condition_of(clause: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a clause as a condition of ours. Several values of one clause are alternatives."""
+    """Convert a clause to a condition. Several values of one clause are alternatives."""
     operator, values = clause.get("op"), clause.get("values")
     values = values if isinstance(values, list) else []
     if clause.get("contextKind", "user") != "user":
@@ -206,7 +207,7 @@ def condition_of(clause: Mapping[str, Any]) -> dict[str, Any]:
         raise NotExpressibleError(f"the operator {operator!r} has no counterpart")
     if not is_negated:
         return positive
-    # Nobody is targeted for what is not known about them, there as here.
+    # A missing attribute matches no clause, in both products.
     return {"all": [{"attribute": attribute, "operator": "exists"}, {"not": positive}]}
 
 
@@ -229,7 +230,7 @@ def _segment(segment: Mapping[str, Any], notes: Notes) -> dict[str, Any]:
         "key": key,
         "name": segment.get("name") or key,
         "included": included,
-        # There an included user is in, whatever else is said; here the excluded one is out.
+        # LaunchDarkly includes a user that is in both lists. FlagShip excludes that user.
         "excluded": [user for user in excluded if user not in set(included)],
         "conditions": {"any": rules} if rules else None,
     }

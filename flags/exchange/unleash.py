@@ -1,12 +1,13 @@
-"""Unleash: its export (`features`, `featureStrategies`, `featureEnvironments`, `segments`), one environment of it.
+"""Unleash: one environment of its export (`features`, `featureStrategies`, `featureEnvironments`, `segments`).
 
-A feature there is on or off, with strategies that are alternatives: here each is a rule that gives `treatment`.
+A feature of Unleash is on or off, with alternative strategies. Each strategy becomes a rule that gives `treatment`.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from flags.exchange.notes import Notes, NotExpressibleError, basis_points, key_of, lay_out, objects, texts, unique
+from flags.exchange.foreign_values import basis_points, key_of, lay_out, objects, texts, unique
+from flags.exchange.notes import Notes, NotExpressibleError
 from tenancy.errors import Invalid
 
 _TEXT = {"STR_STARTS_WITH": "starts_with", "STR_ENDS_WITH": "ends_with"}
@@ -213,7 +214,7 @@ class _Feature:
 
 
 def condition_of(constraint: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a constraint as a condition of ours."""
+    """Convert a constraint to a condition."""
     operator, attribute = str(constraint.get("operator")), str(constraint.get("contextName") or "")
     values, value = texts(constraint.get("values")), constraint.get("value")
     is_inverted = constraint.get("inverted") is True
@@ -244,5 +245,5 @@ def condition_of(constraint: Mapping[str, Any]) -> dict[str, Any]:
         raise NotExpressibleError(f"the operator {operator!r} has no counterpart")
     if not is_inverted:
         return positive
-    # An inverted constraint holds there for a missing attribute too.
+    # In Unleash, an inverted constraint holds for a missing attribute too.
     return {"not": positive}

@@ -49,9 +49,9 @@ print(json.dumps({{"server_key": issue("server", environment=environment), "toke
 
 
 def free_port() -> int:
-    """A port that nobody else is given until this process ends; a server may take it, and take it again.
+    """A port that nobody else gets until this process ends. A server may use it, also more than once.
 
-    It stays bound here without listening, which is no hindrance to whoever sets SO_REUSEADDR, as servers do.
+    It stays bound here without listening. That does not prevent a server with SO_REUSEADDR from using it.
     """
     holder = socket.socket()
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -16,7 +16,7 @@ from django.utils.module_loading import import_string
 from flags.streaming.hub import HUB
 from flags.streaming.server import StreamServer, configure
 
-# For when nothing ever comes; a busy machine takes its time.
+# How long a test waits for what never comes. A busy machine is slow.
 SECONDS = 90
 
 
@@ -92,7 +92,7 @@ class Stream:
             return b""  # cut in the middle of a chunk: what came of it is no whole event
 
     def next_event(self) -> Received:
-        # Keep-alives would let a test wait for ever for an event that does not come.
+        # Without a deadline, keep-alives would let a test wait for ever.
         deadline = time.monotonic() + 2 * SECONDS
         while (found := self.next()) is not None:
             if found.event:

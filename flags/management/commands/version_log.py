@@ -1,4 +1,4 @@
-"""`manage.py version_log prune`: let old steps of the version log go now, or say what would go."""
+"""`manage.py version_log prune`: delete old steps of the version log now, or count them."""
 
 from datetime import timedelta
 from typing import Any

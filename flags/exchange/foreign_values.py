@@ -1,0 +1,64 @@
+"""Reading the values of another product's file: keys, lists, texts and weights."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from tenancy.errors import Invalid
+
+
+def key_of(text: Any, fallback: str) -> str:
+    """Return the text as a key. Characters that a key may not have become hyphens."""
+    key = re.sub(r"[^A-Za-z0-9._-]+", "-", str(text or "")).strip("-._")[:100]
+    return key or fallback
+
+
+def unique(key: str, taken: set[str]) -> str:
+    """Return the key, with a number if it is taken, and add it to `taken`."""
+    found, number = key, 2
+    while found in taken:
+        suffix = f"-{number}"
+        found, number = key[: 100 - len(suffix)] + suffix, number + 1
+    taken.add(found)
+    return found
+
+
+def objects(value: Any, attr: str) -> list[dict[str, Any]]:
+    """Return a list of objects, empty if it is missing. Raises Invalid if it is anything else."""
+    if value is None:
+        return []
+    items = list(value.values()) if isinstance(value, Mapping) else value
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise Invalid(
+            "The file does not have the form of that product's export.", attr=f"data.{attr}", code="unreadable"
+        )
+    return items
+
+
+def texts(value: Any) -> list[str]:
+    """Return the items of a list as text. Anything else has no items."""
+    return [str(item) for item in value if item not in (None, "")] if isinstance(value, list) else []
+
+
+def basis_points(value: Any, per: float) -> int | None:
+    """Return a weight as basis points of `per`, or None if it is not a weight."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= per:
+        return None
+    return round(value * 10_000 / per)
+
+
+def lay_out(shares: list[tuple[str, int]]) -> list[list[Any]]:
+    """Turn (variant, basis points) into ranges from bucket 0 on. What rounding made too large is cut off at the end."""
+    ranges: list[list[Any]] = []
+    start = 0
+    for variant, width in shares:
+        end = min(10_000, start + width)
+        if end > start:
+            ranges.append([start, end, variant])
+            start = end
+    return ranges
