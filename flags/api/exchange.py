@@ -12,7 +12,7 @@ from flags.api import serializers
 from flags.documents import flag_resource
 from flags.exchange import export
 from flags.exchange.formats import FORMATS, convert
-from flags.services.imports import Report
+from flags.services.imports import ImportReport
 from tenancy import access
 from tenancy.api.request import Request
 from tenancy.api.views import TENANT, WHERE, EnvironmentView, payload
@@ -94,5 +94,5 @@ def _native(kind: str, sent: dict[str, Any]) -> tuple[dict[str, Any], list[dict[
     return data, []
 
 
-def _shown(report: Report, *, is_dry_run: bool) -> dict[str, Any]:
+def _shown(report: ImportReport, *, is_dry_run: bool) -> dict[str, Any]:
     return {"dryRun": is_dry_run, **asdict(report)}

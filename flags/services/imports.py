@@ -26,7 +26,7 @@ _LAYER_FIELDS: tuple[str, ...] = ("key", "name", "holdoutPercent")
 
 
 @dataclass(slots=True)
-class Report:
+class ImportReport:
     """What an import did, or would do in a dry run. `skipped` names the fields that prevented an import."""
 
     created: list[str] = field(default_factory=list)
@@ -38,14 +38,14 @@ class Report:
 
 def import_environment(
     *, actor: Actor, environment: Environment, data: Mapping[str, Any], is_dry_run: bool = False
-) -> Report:
+) -> ImportReport:
     """Import what `export_environment` gave: create what is missing, change what differs, delete nothing.
 
     Each flag, segment and layer is imported as a whole, or skipped with its problems. Raises Invalid if the document is
     not an export of FlagShip.
     """
     lists = {name: _list_of(data, name) for name in ("segments", "layers", "flags")}
-    report = Report()
+    report = ImportReport()
     with transaction.atomic():
         version_log.lock_project(environment.project)
         for entity, items, put in (
@@ -67,7 +67,7 @@ def _list_of(data: Mapping[str, Any], name: str) -> list[Any]:
     return items
 
 
-def _put_one(report: Report, entity: str, item: Any, put: Callable[[Any], str]) -> None:
+def _put_one(report: ImportReport, entity: str, item: Any, put: Callable[[Any], str]) -> None:
     key = item.get("key") if isinstance(item, dict) else None
     if not isinstance(key, str):
         report.skipped.append(

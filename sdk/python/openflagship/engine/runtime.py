@@ -17,7 +17,7 @@ class Evaluator(Protocol):
     def __call__(self, context: Context, memo: Memo | None = None, /) -> Answer: ...
 
 
-class Membership(Protocol):
+class SegmentMembership(Protocol):
     def __call__(self, context: Context, memo: Memo | None, /) -> bool: ...
 
 
@@ -51,8 +51,8 @@ def _unmet(_context: Context, _memo: Memo | None) -> Any:
     return _UNMET
 
 
-class Segments(dict[str, Membership]):
-    """Membership functions by segment key, bound at first use. Unknown segments have no members.
+class Segments(dict[str, SegmentMembership]):
+    """SegmentMembership functions by segment key, bound at first use. Unknown segments have no members.
 
     Two threads may bind the same segment at once; both results are alike, so nothing is locked.
     """
@@ -71,27 +71,27 @@ class Segments(dict[str, Membership]):
         group = self.groups.get(key)
         return group is not None and self.groups.get(other) == group
 
-    def __missing__(self, key: str) -> Membership:
+    def __missing__(self, key: str) -> SegmentMembership:
         code = self.codes.get(key)
         if code is None:
             return _nobody
         fast = code.fast()
         others = tuple(_nobody if self.is_cut(key, other) else self[other] for other in fast.segment_keys)
         careful = _CarefulSegment(code, others)
-        bound: Membership = fast.factory(recall, careful, *fast.constants, *others)
+        bound: SegmentMembership = fast.factory(recall, careful, *fast.constants, *others)
         self[key] = bound
         return bound
 
 
 class _CarefulSegment:
-    """Membership for attributes of unusual types; written out only if one ever comes."""
+    """SegmentMembership for attributes of unusual types; written out only if one ever comes."""
 
     __slots__ = ("code", "function", "others")
 
-    def __init__(self, code: SegmentCode, others: tuple[Membership, ...]) -> None:
+    def __init__(self, code: SegmentCode, others: tuple[SegmentMembership, ...]) -> None:
         self.code = code
         self.others = others
-        self.function: Membership | None = None
+        self.function: SegmentMembership | None = None
 
     def __call__(self, context: Context, memo: Memo | None) -> bool:
         if self.function is None:
@@ -173,7 +173,7 @@ class Careful:
         code: FlagCode,
         evaluators: Evaluators,
         answers: tuple[Answer, ...],
-        segments: tuple[Membership, ...],
+        segments: tuple[SegmentMembership, ...],
         stamp: tuple[int, bool, str | None],
     ) -> None:
         self.code = code
