@@ -14,6 +14,7 @@ django.setup()
 
 from channels.routing import ProtocolTypeRouter  # noqa: E402 - Django's apps must be loaded first
 from django.db import connections  # noqa: E402 - likewise
+from openflagship.wire.asgi import respond  # noqa: E402 - likewise
 
 from flags.propagation.runtime import RUNTIME  # noqa: E402 - likewise
 from flags.streaming import http  # noqa: E402 - likewise
@@ -25,7 +26,7 @@ from flagship.health import metrics_text  # noqa: E402 - likewise
 async def _http(scope: Any, receive: Any, send: Any) -> None:
     if scope["path"] == "/metrics":
         content, content_type = await asyncio.to_thread(metrics_text)
-        await http.respond(send, 200, content, content_type=content_type)
+        await respond(send, 200, content, content_type=content_type.encode())
         return
     await http.application(scope, receive, send)
 

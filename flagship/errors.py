@@ -1,7 +1,6 @@
 """The one error handler: each refusal leaves as `{type, errors: [{code, detail, attr}], requestId}`, no stack trace."""
 
 import re
-from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
 
@@ -11,32 +10,34 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from drf_standardized_errors.formatter import ExceptionFormatter
 from drf_standardized_errors.handler import ExceptionHandler
 from drf_standardized_errors.types import Error, ErrorResponse
+from openflagship.wire import credentials
+from openflagship.wire.bodies import SEND_JSON
+from openflagship.wire.errors import AUTHENTICATE, RefusedError, code_of, error_body
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from rest_framework import exceptions
 
 from tenancy.errors import PayloadTooLarge, ServiceError, Unavailable
+from tenancy.request_ids import request_id_of
 
 _AWAY = (OperationalError, InterfaceError, RedisConnectionError, RedisTimeoutError)
 # DRF's codes, in the words of the API.
-_CODES = {"throttled": "rate_limited", "error": "internal_error", "required": "required", "null": "required"}
-# What DRF says is wrong, it does not say how to mend.
+_CODES = {"error": "internal_error", "null": "required"}
+# DRF says what is wrong; these say what to do about it.
 _REMEDIES = {
-    "not_authenticated": " Send `Authorization: Bearer fs_…`: a server or client key, a management token or a JWT.",
-    "unsupported_media_type": " Send JSON, with `Content-Type: application/json`.",
+    "not_authenticated": f" {credentials.HOW_TO_SEND}",
+    "unsupported_media_type": f" {SEND_JSON}",
 }
 
 
 class _Refusal(exceptions.APIException):
-    """A service's refusal on its way through DRF."""
+    """A refusal of a service or of the wire format on its way through DRF."""
 
-    def __init__(self, error: ServiceError) -> None:
-        super().__init__(str(error), code=error.code)
-        self.error = error
-        self.status_code = error.status
-        self.wait = error.retry_after_seconds
-        if error.status == HTTPStatus.UNAUTHORIZED:
-            self.auth_header = 'Bearer realm="flagship"'
+    def __init__(self, status: int, kind: str, errors: list[Error], headers: dict[str, str]) -> None:
+        super().__init__(errors[0].detail, code=errors[0].code)
+        self.status_code, self.kind, self.errors, self.headers = status, kind, errors, headers
+        # Further members of the body.
+        self.extra: dict[str, Any] = {}
 
 
 class Handler(ExceptionHandler):
@@ -48,27 +49,25 @@ class Handler(ExceptionHandler):
         elif isinstance(exc, _AWAY):
             exc = Unavailable("A server this needs is away at the moment; nothing was written. Try again shortly.")
         if isinstance(exc, ServiceError):
-            return _Refusal(exc)
+            return _of_service(exc)
+        if isinstance(exc, RefusedError):
+            errors = [Error(code, detail, attr) for attr, code, detail in exc.problems]
+            return _Refusal(exc.status, exc.kind, errors, dict(exc.headers))
         return super().convert_known_exceptions(exc)
 
     def get_headers(self, exc: exceptions.APIException) -> dict[str, str]:
-        headers = super().get_headers(exc)
-        if isinstance(exc, exceptions.Throttled):
-            headers["Retry-After"] = str(max(1, round(getattr(exc, "wait", None) or 1)))
-        return headers
+        return exc.headers if isinstance(exc, _Refusal) else super().get_headers(exc)
 
 
 class Formatter(ExceptionFormatter):
     """The body of API.md around the library's list of errors."""
 
     def get_error_type(self) -> Any:
-        if isinstance(self.exc, _Refusal):
-            return self.exc.error.type
-        return super().get_error_type()
+        return self.exc.kind if isinstance(self.exc, _Refusal) else super().get_error_type()
 
     def get_errors(self) -> list[Error]:
         if isinstance(self.exc, _Refusal):
-            return [Error(problem.code, problem.detail, problem.attr) for problem in self.exc.error.problems]
+            return self.exc.errors
         return [
             Error(
                 _CODES.get(error.code, error.code), f"{error.detail}{_REMEDIES.get(error.code, '')}", _path(error.attr)
@@ -78,33 +77,45 @@ class Formatter(ExceptionFormatter):
 
     def format_error_response(self, error_response: ErrorResponse) -> dict[str, Any]:
         request = self.context.get("request")
-        extra = self.exc.error.extra if isinstance(self.exc, _Refusal) else {}
-        return {**asdict(error_response), "requestId": _request_id(request), **extra}
+        problems = [(error.attr, error.code, error.detail) for error in error_response.errors]
+        extra = self.exc.extra if isinstance(self.exc, _Refusal) else {}
+        request_id = request_id_of(request) if request is not None else ""
+        return {**error_body(error_response.type, problems, request_id), **extra}
+
+
+def _of_service(error: ServiceError) -> _Refusal:
+    headers = {}
+    if error.retry_after_seconds is not None:
+        headers["Retry-After"] = str(error.retry_after_seconds)
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = AUTHENTICATE
+    errors = [Error(problem.code, problem.detail, problem.attr) for problem in error.problems]
+    refusal = _Refusal(error.status, error.type, errors, headers)
+    refusal.extra = error.extra
+    return refusal
 
 
 def _path(attr: str | None) -> str | None:
-    """`rules.0.priority`, as DRF says it, in the words of the services: `rules[0].priority`."""
+    """DRF's `rules.0.priority` as the services write it: `rules[0].priority`."""
     if attr is None:
         return None
-    # What is wrong with a field as a whole, such as a list that is none.
+    # DRF's name for an error of a field as a whole, such as a value that is no list.
     return re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", attr.removesuffix("non_field_errors").removesuffix(".")) or None
 
 
-def _request_id(request: Any) -> str:
-    return request.META.get("flagship.request_id", "") if request is not None else ""
+def refused(request: HttpRequest, error: RefusedError) -> HttpResponse:
+    """The response to a request that is refused outside DRF."""
+    return _response(error.body(request_id_of(request)), error.status, dict(error.headers))
 
 
 def plain_error(request: HttpRequest, status: int) -> HttpResponse:
-    """Return the error body for what never reached a DRF view: an unknown route, a refused host, a crash outside."""
-    codes = {
-        404: "not_found",
-        403: "permission_denied",
-        413: "payload_too_large",
-        405: "method_not_allowed",
-        429: "rate_limited",
-    }
+    """The error body for what never reached a DRF view: an unknown route, a refused host, a crash outside."""
     detail = "No such route; see /api/docs/." if status == 404 else f"{HTTPStatus(status).phrase}."
-    is_ours = status >= 500
-    error = Error(codes.get(status, "internal_error" if is_ours else "invalid"), detail, None)
-    response = ErrorResponse("server_error" if is_ours else "client_error", [error])
-    return JsonResponse({**asdict(response), "requestId": _request_id(request)}, status=status)
+    kind = "server_error" if status >= 500 else "client_error"
+    body = error_body(kind, [(None, code_of(status), detail)], request_id_of(request))
+    return _response(body, status, {})
+
+
+def _response(body: dict[str, Any], status: int, headers: dict[str, str]) -> HttpResponse:
+    # Such a response does not pass Django's security middleware.
+    return JsonResponse(body, status=status, headers={**headers, "X-Content-Type-Options": "nosniff"})

@@ -1,30 +1,22 @@
-"""What wraps every request: its id, and answers without a stack trace when something outside DRF goes wrong."""
+"""What wraps every request: its id, the limit of its address, and JSON errors where Django would answer in HTML."""
 
-import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import structlog
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from openflagship.ids import uuid7
+from openflagship.wire import request_ids
+from openflagship.wire.limits import too_many_requests
+from openflagship.wire.routes import JSON_PREFIXES
 
-from flagship.errors import plain_error
+from flagship.errors import plain_error, refused
 from tenancy.addresses import address_of
 from tenancy.api.throttling import VERDICT
 from tenancy.limits import BUCKETS
-
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,100}\Z")
-_API_PREFIXES = ("/api/", "/v1/", "/ofrep/")
+from tenancy.request_ids import META_KEY
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
-
-
-def request_id_of(meta: Mapping[str, Any], otherwise: str | None = None) -> str:
-    """Return the caller's `X-Request-ID` where it is fit to be logged, else `otherwise`, else a new one."""
-    given = meta.get("HTTP_X_REQUEST_ID", "")
-    return given if _REQUEST_ID.match(given) else otherwise or str(uuid7())
 
 
 class RequestIdMiddleware:
@@ -34,35 +26,34 @@ class RequestIdMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        request_id = request_id_of(request.META)
-        request.META["flagship.request_id"] = request_id
+        request_id = request_ids.request_id_of(request.META.get("HTTP_X_REQUEST_ID", ""))
+        request.META[META_KEY] = request_id
         structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
             response = self.get_response(request)
         finally:
             structlog.contextvars.unbind_contextvars("request_id")
-        response["X-Request-ID"] = request_id
+        response[request_ids.HEADER] = request_id
         return response
 
 
 class RateLimitMiddleware:
-    """Limit each address before anything else is asked, and say in the headers how much is left to the caller."""
+    """Limit each address before all other checks. The headers say how many requests the caller has left."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if not request.path.startswith(_API_PREFIXES):
+        if not request.path.startswith(JSON_PREFIXES):
             return self.get_response(request)
         verdict = BUCKETS.take(address_of(request.META), settings.RATE_LIMIT_ADDRESS)
-        if not verdict.is_allowed:
-            response: HttpResponseBase = plain_error(request, 429)
-            response["Retry-After"] = str(verdict.retry_after_seconds)
-        else:
+        if verdict.is_allowed:
             response = self.get_response(request)
             # The credential's own limit, where one was checked, is the nearer one.
             verdict = request.META.get(VERDICT, verdict)
-        for name, value in verdict.headers.items():
+        else:
+            response = refused(request, too_many_requests(verdict))
+        for name, value in verdict.headers:
             response[name] = value
         return response
 
@@ -78,7 +69,7 @@ class PlainErrorsMiddleware:
         if (
             isinstance(response, HttpResponse)
             and response.status_code >= 400
-            and request.path.startswith(_API_PREFIXES)
+            and request.path.startswith(JSON_PREFIXES)
             and response.headers.get("Content-Type", "").startswith("text/html")
         ):
             return plain_error(request, response.status_code)

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from audit.actors import Actor
 from tenancy.addresses import address_of
 from tenancy.errors import RateLimited
+from tenancy.request_ids import request_id_of
 from tenancy.services import record_lock_out
 
 log = structlog.get_logger(__name__)
@@ -27,7 +28,7 @@ class Attempts:
 
     @classmethod
     def of(cls, request: HttpRequest | Any, name: str) -> "Attempts":
-        return cls(name.lower(), address_of(request.META), request.META.get("flagship.request_id", ""))
+        return cls(name.lower(), address_of(request.META), request_id_of(request))
 
     @property
     def keys(self) -> tuple[str, str]:

@@ -1,11 +1,12 @@
 """Routes of the analytics API, relative to `/api/`."""
 
-from django.urls import path
+from openflagship.wire import routes
 
 from analytics.api import views
+from tenancy.api.data_plane import urls_of
 
 urlpatterns = [
-    path("events/exposure", views.ExposureView.as_view(), name="events-exposure"),
-    path("events/conversion", views.ConversionView.as_view(), name="events-conversion"),
-    path("events/metrics", views.MetricView.as_view(), name="events-metrics"),
+    *urls_of(routes.EXPOSURES, views.ExposureView.as_view(), name="events-exposure"),
+    *urls_of(routes.CONVERSIONS, views.ConversionView.as_view(), name="events-conversion"),
+    *urls_of(routes.METRICS, views.MetricView.as_view(), name="events-metrics"),
 ]

@@ -8,16 +8,16 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import ParseError
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from analytics import prometheus, services
 from analytics.api import parsing
 from tenancy.api.authentication import IsEnvironmentKey
+from tenancy.api.data_plane import DataPlaneView
 from tenancy.api.request import Request
 from tenancy.errors import Invalid, PayloadTooLarge, Problem
 
 
-class _EventsView(APIView):
+class _EventsView(DataPlaneView):
     permission_classes = [IsEnvironmentKey]
     reader: parsing.Reader[Any, Any]
 

@@ -3,21 +3,19 @@
 import orjson
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from flags.api import serializers
 from flags.evaluation import answers
 from flags.prometheus import EVALUATION_SECONDS
 from tenancy.api.authentication import IsEnvironmentKey
-from tenancy.api.negotiation import JsonNegotiation
+from tenancy.api.data_plane import DataPlaneView
 from tenancy.api.request import Request
 
 
-class EvaluateView(APIView):
+class EvaluateView(DataPlaneView):
     """One flag for one user."""
 
     permission_classes = [IsEnvironmentKey]
-    content_negotiation_class = JsonNegotiation
 
     @extend_schema(
         request=serializers.EvaluateSerializer,
@@ -25,20 +23,19 @@ class EvaluateView(APIView):
     )
     def post(self, request: Request) -> Response:
         with EVALUATION_SECONDS.time():
-            status, body, _ = answers.evaluate(_caller(request), request.data)
+            status, body, _ = answers.evaluate(_caller(request), self.sent(request))
         return Response(orjson.Fragment(body), status=status)
 
 
-class EvaluateAllView(APIView):
+class EvaluateAllView(DataPlaneView):
     """Every flag, or those named, for one user."""
 
     permission_classes = [IsEnvironmentKey]
-    content_negotiation_class = JsonNegotiation
 
     @extend_schema(request=serializers.EvaluateAllSerializer, responses=serializers.AnswersSerializer)
     def post(self, request: Request) -> Response:
         with EVALUATION_SECONDS.time():
-            body = answers.evaluate_all(_caller(request), request.data)
+            body = answers.evaluate_all(_caller(request), self.sent(request))
         return Response(orjson.Fragment(body))
 
 

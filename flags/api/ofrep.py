@@ -7,12 +7,11 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from rest_framework import serializers
 from rest_framework.exceptions import ParseError
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from flags.evaluation import ofrep
 from flags.evaluation.answers import Caller
 from tenancy.api.authentication import IsEnvironmentKey
-from tenancy.api.negotiation import JsonNegotiation
+from tenancy.api.data_plane import DataPlaneView
 from tenancy.api.request import Request
 
 _REQUEST = inline_serializer("OfrepRequest", {"context": serializers.DictField(required=False)})
@@ -42,11 +41,10 @@ _ALL = inline_serializer(
 )
 
 
-class OfrepView(APIView):
+class OfrepView(DataPlaneView):
     """What both routes share: the caller, and refusals in the protocol's own form."""
 
     permission_classes = [IsEnvironmentKey]
-    content_negotiation_class = JsonNegotiation
 
     def caller(self, request: Request) -> Caller:
         user = request.user
@@ -54,12 +52,12 @@ class OfrepView(APIView):
 
     def sent(self, request: Request) -> Any:
         try:
-            return request.data
+            return super().sent(request)
         except ParseError as error:
             raise ofrep.OfrepError("PARSE_ERROR", str(error.detail)) from error
 
-    def refusal(self, error: ofrep.OfrepError, **key: str) -> Response:
-        return Response({**key, "errorCode": error.code, "errorDetails": str(error)}, status=400)
+    def refusal(self, error: ofrep.OfrepError, key: str = "") -> Response:
+        return Response(error.body(key), status=400)
 
 
 class OfrepFlagView(OfrepView):
@@ -74,7 +72,7 @@ class OfrepFlagView(OfrepView):
         try:
             status, body = ofrep.evaluate(self.caller(request), key, self.sent(request))
         except ofrep.OfrepError as error:
-            return self.refusal(error, key=key)
+            return self.refusal(error, key)
         return Response(orjson.Fragment(body), status=status)
 
 

@@ -1,10 +1,11 @@
 """Routes below `/ofrep/v1/`."""
 
-from django.urls import path
+from openflagship.wire import routes
 
 from flags.api.ofrep import OfrepFlagsView, OfrepFlagView
+from tenancy.api.data_plane import urls_of
 
 urlpatterns = [
-    path("evaluate/flags", OfrepFlagsView.as_view()),
-    path("evaluate/flags/<str:key>", OfrepFlagView.as_view()),
+    *urls_of(routes.OFREP_FLAGS, OfrepFlagsView.as_view()),
+    *urls_of(routes.OFREP_FLAG, OfrepFlagView.as_view()),
 ]

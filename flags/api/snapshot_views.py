@@ -6,19 +6,21 @@ from django.conf import settings
 from django.http import HttpResponse, HttpResponseRedirect
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
+from openflagship.wire import conditional, credentials
+from openflagship.wire.acknowledgements import MAX_BODY_BYTES, acknowledgement_of
 from rest_framework import serializers
 from rest_framework.permissions import AllowAny
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from flags.propagation.acknowledgements import ACKNOWLEDGEMENTS, parse
+from flags.propagation.acknowledgements import ACKNOWLEDGEMENTS
 from flags.propagation.snapshots import snapshot_of
 from tenancy.api.authentication import IsServerKey
+from tenancy.api.data_plane import DataPlaneView
 from tenancy.api.request import Request
-from tenancy.errors import Invalid, NotFound, Unavailable
+from tenancy.errors import Unavailable
 
 
-class SnapshotView(APIView):
+class SnapshotView(DataPlaneView):
     """The environment that the server key belongs to, from memory."""
 
     permission_classes = [IsServerKey]
@@ -38,15 +40,11 @@ class SnapshotView(APIView):
         environment_id = request.user.environment_id or 0
         snapshot = snapshot_of(environment_id)
         if snapshot is None:
-            raise Unavailable(
-                "This process has not heard of the environment's configuration yet.", retry_after_seconds=1
-            )
-        if environment_key is not None and environment_key != snapshot.environment_key:
-            raise NotFound(f"There is no environment {environment_key!r}, or it belongs to another tenant.")
+            raise Unavailable(credentials.NOT_READY, retry_after_seconds=1)
+        credentials.check_environment(environment_key or "", snapshot.environment_key)
         is_gzip = "gzip" in request.META.get("HTTP_ACCEPT_ENCODING", "")
         etag = snapshot.gzip_etag if is_gzip else snapshot.etag
-        wanted = {part.strip().removeprefix("W/") for part in request.META.get("HTTP_IF_NONE_MATCH", "").split(",")}
-        if wanted & {snapshot.etag, snapshot.gzip_etag, "*"}:
+        if conditional.is_known(request.META.get("HTTP_IF_NONE_MATCH", ""), snapshot.etag, snapshot.gzip_etag):
             response = HttpResponse(status=304)
         else:
             response = HttpResponse(snapshot.gzipped if is_gzip else snapshot.body, content_type="application/json")
@@ -62,7 +60,7 @@ class SnapshotView(APIView):
         return response
 
 
-class StreamView(APIView):
+class StreamView(DataPlaneView):
     """Streams are held by a process of their own; this names it."""
 
     authentication_classes: list[Any] = []
@@ -87,17 +85,15 @@ class AcknowledgementSerializer(serializers.Serializer[Any]):
     sdk = serializers.CharField(max_length=100, required=False, allow_blank=True)
 
 
-class AcknowledgeView(APIView):
+class AcknowledgeView(DataPlaneView):
     """A service tells which version it has applied; the kill status shows who is up to date."""
 
     permission_classes = [IsServerKey]
+    max_body_bytes = MAX_BODY_BYTES
 
     @extend_schema(request=AcknowledgementSerializer, responses={202: AcknowledgementSerializer})
     def post(self, request: Request) -> Response:
-        try:
-            instance, version, sdk = parse(request.data)
-        except ValueError as error:
-            raise Invalid(str(error)) from error
-        ACKNOWLEDGEMENTS.add(request.user.environment_id, instance, sdk, version)
+        said = acknowledgement_of(self.sent(request))
+        ACKNOWLEDGEMENTS.add(request.user.environment_id, said.instance, said.sdk, said.version)
         ACKNOWLEDGEMENTS.flush()
-        return Response({"instance": instance, "version": version}, status=202)
+        return Response(said.answer, status=202)

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from flags.api import (
-    evaluate,
+    data_plane_urls,
     exchange,
     flags,
     history,
@@ -11,19 +11,11 @@ from flags.api import (
     layers,
     segments,
     signing_keys,
-    snapshot_views,
     what_if,
 )
 
 urlpatterns = [
-    path("evaluate", evaluate.EvaluateView.as_view()),
-    path("flags/evaluate", evaluate.EvaluateView.as_view()),
-    path("flags/evaluate/all", evaluate.EvaluateAllView.as_view()),
-    path("snapshot", snapshot_views.SnapshotView.as_view()),
-    path("configs/<str:environment_key>", snapshot_views.SnapshotView.as_view()),
-    path("stream", snapshot_views.StreamView.as_view()),
-    path("stream/ack", snapshot_views.AcknowledgeView.as_view()),
-    path("stream/<str:environment_key>", snapshot_views.NamedStreamView.as_view()),
+    *data_plane_urls.urlpatterns,
     path("flags/evaluate/preview", what_if.PreviewView.as_view()),
     path("flags", flags.FlagsView.as_view()),
     path("flags/<str:key>", flags.FlagView.as_view()),

@@ -6,18 +6,20 @@ The DRF views and the fast lane call these same functions, which wrap those the 
 from typing import Any
 
 from openflagship.engine import Answer, CompiledEnvironment, Context
-from openflagship.serving import MAX_ATTRIBUTE_BYTES, Desk, Desks, InvalidError, attribute_problems
+from openflagship.wire.answers import Responder, Responders
+from openflagship.wire.bodies import MAX_ATTRIBUTE_BYTES, attribute_problems
+from openflagship.wire.credentials import NOT_READY
 
 from analytics.pipeline.exposure_buffer import EXPOSURES
 from flags.prometheus import EVALUATIONS
 from flags.propagation.runtime import RUNTIME
-from tenancy.errors import Invalid, Problem, Unavailable
+from tenancy.errors import Problem, Unavailable
 
-_DESKS = Desks()
+_RESPONDERS = Responders()
 
 
 class Caller:
-    """Who asks, as far as an exposure needs to know; it is what a desk tells its answers to."""
+    """Who asks, as far as an exposure needs to know; it is the recorder of a responder."""
 
     __slots__ = ("credential", "environment_id", "source", "user_agent")
 
@@ -54,38 +56,28 @@ class Caller:
 def evaluate(caller: Caller, body: Any, size: int = MAX_ATTRIBUTE_BYTES) -> tuple[int, bytes, str]:
     """Evaluate one flag for one user, log the exposure, and return status, JSON and the evaluation's id.
 
-    `size` is that of the body as it was sent; a small one is checked less. Raises Invalid and Unavailable.
+    `size` is that of the body as it was sent; a small one is checked less. Raises InvalidError and Unavailable.
     """
-    try:
-        return desk_of(caller).evaluate(body, caller, size)
-    except InvalidError as error:
-        raise _invalid(error) from error
+    return responder_of(caller).evaluate(body, caller, size)
 
 
 def evaluate_all(caller: Caller, body: Any, size: int = MAX_ATTRIBUTE_BYTES) -> bytes:
     """Evaluate the named flags (all by default) for one user; each answer is an exposure of its own."""
-    try:
-        return desk_of(caller).evaluate_all(body, caller, size)
-    except InvalidError as error:
-        raise _invalid(error) from error
+    return responder_of(caller).evaluate_all(body, caller, size)
 
 
-def desk_of(caller: Caller) -> Desk:
-    """Where the caller's environment is answered for. Raises Unavailable."""
-    return _DESKS.of(caller.environment_id, live_environment(caller))
+def responder_of(caller: Caller) -> Responder:
+    """The responder of the caller's environment. Raises Unavailable."""
+    return _RESPONDERS.of(caller.environment_id, live_environment(caller))
 
 
 def live_environment(caller: Caller) -> CompiledEnvironment:
     environment = RUNTIME.environments.get(caller.environment_id)
     if environment is None:
-        raise Unavailable("This process has not heard of the environment's configuration yet.", retry_after_seconds=1)
+        raise Unavailable(NOT_READY, retry_after_seconds=1)
     return environment
 
 
 def check_attributes(user_id: str | None, attributes: dict[str, Any], problems: list[Problem]) -> None:
     """Add what exceeds the documented limits."""
     problems += [Problem(attr, code, detail) for attr, code, detail in attribute_problems(user_id, attributes)]
-
-
-def _invalid(error: InvalidError) -> Invalid:
-    return Invalid([Problem(attr, code, detail) for attr, code, detail in error.problems])

@@ -7,9 +7,10 @@ protocol has no reason for it.
 from typing import Any
 
 import orjson
-from openflagship.serving import MAX_ATTRIBUTE_BYTES, OfrepBulk, OfrepError
+from openflagship.wire.answers import OfrepBulk
+from openflagship.wire.bodies import MAX_ATTRIBUTE_BYTES, OfrepError
 
-from flags.evaluation.answers import Caller, desk_of
+from flags.evaluation.answers import Caller, responder_of
 from flags.streaming.ofrep import url_for
 
 __all__ = ["OfrepError", "bulk", "evaluate", "send"]
@@ -17,7 +18,7 @@ __all__ = ["OfrepError", "bulk", "evaluate", "send"]
 
 def evaluate(caller: Caller, key: str, body: Any, size: int = MAX_ATTRIBUTE_BYTES) -> tuple[int, bytes]:
     """Evaluate one flag, log the exposure, return status and JSON. Raises OfrepError for a body that cannot be used."""
-    return desk_of(caller).ofrep(key, body, caller, size)
+    return responder_of(caller).ofrep(key, body, caller, size)
 
 
 def send(caller: Caller, found: OfrepBulk) -> bytes:
@@ -28,4 +29,4 @@ def send(caller: Caller, found: OfrepBulk) -> bytes:
 
 def bulk(caller: Caller, body: Any, size: int = MAX_ATTRIBUTE_BYTES) -> OfrepBulk:
     """Every flag for one context; exposures are logged once it is really sent. Raises OfrepError."""
-    return desk_of(caller).ofrep_all(body, size)
+    return responder_of(caller).ofrep_all(body, size)

@@ -1,37 +1,50 @@
-"""The routes that can be answered without Django, each by the function its DRF view calls."""
+"""The operations that can be answered without Django, each by the function that its DRF view calls."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
+
+from openflagship.wire import routes
 
 from flags.evaluation import answers, ofrep
 
-OFREP = "/ofrep/v1/evaluate/flags"
-# JSON, the evaluation's id where there is one alone, and headers of this answer; None for DRF to say what is wrong.
+# JSON, the evaluation's id where there is exactly one, and headers of this answer. None: DRF says what is wrong.
 Answered = tuple[bytes, str | None, list[tuple[str, str]]] | None
 
 
-def one(caller: answers.Caller, _flag_key: str | None, sent: Any, size: int) -> Answered:
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One route's answer, from the caller, the flag's key in the path, the parsed body and its size in bytes."""
+
+    answer: Callable[[answers.Caller, str, Any, int], Answered]
+    source: str
+    is_of_one_flag: bool
+
+
+def _evaluate(caller: answers.Caller, _flag_key: str, sent: Any, size: int) -> Answered:
     status, body, evaluation_id = answers.evaluate(caller, sent, size)
     return (body, evaluation_id, []) if status == 200 else None
 
 
-def every(caller: answers.Caller, _flag_key: str | None, sent: Any, size: int) -> Answered:
+def _evaluate_all(caller: answers.Caller, _flag_key: str, sent: Any, size: int) -> Answered:
     return answers.evaluate_all(caller, sent, size), None, []
 
 
-def ofrep_one(caller: answers.Caller, flag_key: str | None, sent: Any, size: int) -> Answered:
-    status, body = ofrep.evaluate(caller, flag_key or "", sent, size)
+def _ofrep_flag(caller: answers.Caller, flag_key: str, sent: Any, size: int) -> Answered:
+    status, body = ofrep.evaluate(caller, flag_key, sent, size)
     return (body, None, []) if status == 200 else None
 
 
-def ofrep_every(caller: answers.Caller, _flag_key: str | None, sent: Any, size: int) -> Answered:
+def _ofrep_flags(caller: answers.Caller, _flag_key: str, sent: Any, size: int) -> Answered:
     bulk = ofrep.bulk(caller, sent, size)
     return ofrep.send(caller, bulk), None, [("ETag", bulk.etag)]
 
 
-# OFREP's single route has the flag in its path.
-ROUTES = {
-    OFREP: ofrep_every,
-    **{f"/{prefix}/{name}": one for prefix in ("api", "v1") for name in ("flags/evaluate", "evaluate")},
-    **{f"/{prefix}/flags/evaluate/all": every for prefix in ("api", "v1")},
-}
-OF_ONE_FLAG = (one, ofrep_one)
+ROUTES = routes.RouteMap(
+    [
+        (routes.EVALUATE, Operation(_evaluate, "api", is_of_one_flag=True)),
+        (routes.EVALUATE_ALL, Operation(_evaluate_all, "api", is_of_one_flag=False)),
+        (routes.OFREP_FLAGS, Operation(_ofrep_flags, "ofrep", is_of_one_flag=False)),
+        (routes.OFREP_FLAG, Operation(_ofrep_flag, "ofrep", is_of_one_flag=True)),
+    ]
+)

@@ -7,7 +7,6 @@ write. They are information, not configuration: where Redis is away they are dro
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 from django.conf import settings
@@ -115,17 +114,3 @@ class Acknowledgements:
 
 ACKNOWLEDGEMENTS = Acknowledgements()
 on_reset(ACKNOWLEDGEMENTS.reset)
-
-
-def parse(message: Any) -> tuple[str, int, str]:
-    """Return instance, version and SDK of a `POST stream/ack` body. Raises ValueError saying what is wrong."""
-    if not isinstance(message, dict):
-        raise ValueError("Send a JSON object {instance, version}.")  # noqa: TRY004 - one error for the caller to catch
-    instance, version, sdk = message.get("instance"), message.get("version"), message.get("sdk", "")
-    if not isinstance(instance, str) or not 0 < len(instance) <= 100:
-        raise ValueError("Name the instance: 1 to 100 characters, such as host and process id.")
-    if isinstance(version, bool) or not isinstance(version, int) or not 0 <= version < 2**53:
-        raise ValueError("Send the version that is applied, as a whole number.")
-    if not isinstance(sdk, str) or len(sdk) > 100:
-        raise ValueError("Name the SDK in at most 100 characters.")
-    return instance, version, sdk

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import structlog
 from openflagship.engine import CompiledEnvironment
+from openflagship.wire.conditional import gzip_etag
 
 from flags.propagation.runtime import RUNTIME
 from flags.propagation.signing import SIGNING
@@ -34,7 +35,7 @@ class Snapshot:
 
     @cached_property
     def gzip_etag(self) -> str:
-        return f'{self.etag[:-1]}-gzip"'
+        return gzip_etag(self.etag)
 
     @cached_property
     def gzipped(self) -> bytes:

@@ -2,81 +2,45 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
-import re
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Callable, Iterable
 
-import orjson
-import structlog
-from openflagship.ids import uuid7
+from openflagship.wire import acknowledgements, credentials, routes, sse
+from openflagship.wire.asgi import (
+    AsgiRequest,
+    GoneError,
+    Receive,
+    Scope,
+    Send,
+    answer_options,
+    refusal,
+    respond,
+    send_part,
+    start_stream,
+    takes_method,
+    watching,
+)
+from openflagship.wire.errors import RefusedError, method_not_allowed
 
 from flags.propagation import readiness
-from flags.propagation.acknowledgements import ACKNOWLEDGEMENTS, parse
+from flags.propagation.acknowledgements import ACKNOWLEDGEMENTS
 from flags.propagation.runtime import RUNTIME
 from flags.streaming import ofrep
 from flags.streaming.client import Client
 from flags.streaming.hub import HUB, UnknownEnvironmentError
-from flags.streaming.stream_events import KEEP_ALIVE, StreamEvent, retry
-from tenancy.api.authentication import presented_secret
+from flags.streaming.stream_events import StreamEvent
 from tenancy.keyring import KEYRING, Key
 
-log = structlog.get_logger(__name__)
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-_STREAM_HEADERS = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache, no-transform"),
-    # nginx would otherwise hold events back until a buffer is full.
-    (b"x-accel-buffering", b"no"),
-]
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,100}\Z")
-_ROUTE = re.compile(r"/(?:api|v1)/stream(?P<rest>/[^/]+)?")
-_RETRY_MILLISECONDS = (1_000, 3_000)
-_ACKNOWLEDGEMENT_BYTES = 4_096
-_CODES = {
-    400: "invalid",
-    401: "not_authenticated",
-    403: "permission_denied",
-    404: "not_found",
-    405: "method_not_allowed",
-    413: "payload_too_large",
-    503: "unavailable",
-}
-# Of a body that is no JSON: nothing in it could be validated.
-_UNREADABLE = "parse_error"
-
-
-class RefusedError(Exception):
-    """A refusal with its status; the message is for the caller to read."""
-
-    def __init__(self, status: int, detail: str, *, code: str | None = None, attr: str | None = None) -> None:
-        super().__init__(detail)
-        self.status, self.code, self.attr = status, code or _CODES[status], attr
-
-
-def header(scope: Scope, name: bytes) -> str:
-    for found, value in scope["headers"]:
-        if found == name:
-            return str(value.decode("latin-1"))
-    return ""
-
-
-def authenticate(scope: Scope) -> Key:
+def authenticate(request: AsgiRequest) -> Key:
     """The live server key that was presented. Raises RefusedError; needs no database and no Redis."""
-    secret = presented_secret(header(scope, b"authorization"), header(scope, b"x-api-key"))
+    secret = credentials.presented_secret(request.header(b"authorization"), request.header(b"x-api-key"))
     key = KEYRING.find(secret) if secret else None
     if key is None:
-        raise RefusedError(401, "The credential is unknown, expired or revoked. Send `Authorization: Bearer fs_…`.")
+        raise credentials.unauthenticated(secret)
+    if b"x-tenant-id" in request.headers:
+        credentials.check_tenant(request.header(b"x-tenant-id"), key.organization_slug)
     if key.kind != "server" or key.environment_id is None:
-        raise RefusedError(403, "Streams are for server keys: with them come the rules, which stay private.")
-    tenant = header(scope, b"x-tenant-id")
-    if tenant and tenant != key.organization_slug:
-        raise RefusedError(403, "X-Tenant-ID names another organization than the credential belongs to.")
+        raise RefusedError(403, credentials.NEEDS_SERVER_KEY)
     return key
 
 
@@ -84,173 +48,130 @@ def admit(key: Key, named: str) -> None:
     """Refuse while this process has nothing to tell, and a path that names another environment than the key's."""
     environment = RUNTIME.environments.get(key.environment_id or 0)
     if environment is None:
-        raise RefusedError(503, "This process has not heard of the environment's configuration yet.")
+        raise RefusedError(503, credentials.NOT_READY)
     if HUB.is_draining:
         raise RefusedError(503, "This process is being replaced; connect again.")
-    if named and environment.header.get("key") != named:
-        raise RefusedError(404, f"There is no environment {named!r}, or it belongs to another tenant.")
+    credentials.check_environment(named, str(environment.header.get("key", "")))
 
 
-def last_version(text: str) -> int | None:
-    """A `Last-Event-ID` as a version; None, which asks for a snapshot, for what is none."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
-
-
-async def respond(
-    send: Send,
-    status: int,
-    body: Any,
-    *,
-    content_type: str = "application/json",
-    headers: tuple[tuple[bytes, bytes], ...] = (),
-) -> None:
-    """Send a whole response: bytes as they are, anything else as JSON."""
-    content = body if isinstance(body, bytes) else orjson.dumps(body)
-    start = [(b"content-type", content_type.encode()), (b"content-length", b"%d" % len(content)), *headers]
-    await send({"type": "http.response.start", "status": status, "headers": start})
-    await send({"type": "http.response.body", "body": content})
-
-
-async def refuse(send: Send, error: RefusedError, request_id: str) -> None:
-    kind = "server_error" if error.status >= 500 else "client_error"
-    if error.status == 400 and error.code != _UNREADABLE:
-        kind = "validation_error"
-    problem = {"code": error.code, "detail": str(error), "attr": error.attr}
-    retry_after = ((b"retry-after", b"1"),) if error.status == 503 else ()
-    await respond(
-        send,
-        error.status,
-        {"type": kind, "errors": [problem], "requestId": request_id},
-        headers=((b"x-request-id", request_id.encode()), *retry_after),
-    )
-
-
-async def stream(scope: Scope, receive: Receive, send: Send, *, named: str, request_id: str) -> None:
-    """Answer `GET stream` for as long as both sides want to."""
-    key = authenticate(scope)
-    admit(key, named)
-    client = Client(
+def client_of(request: AsgiRequest, key: Key) -> Client:
+    """The hub's side of a stream that this request opens."""
+    transport = request.scope.get("state", {}).get("transport")
+    return Client(
         key,
-        instance=header(scope, b"x-flagship-instance")[:100],
-        sdk=header(scope, b"x-flagship-sdk")[:100],
-        abort=_abort(scope),
-    )
-    await _follow(
-        client,
-        last_version(header(scope, b"last-event-id")),
-        lambda events: b"".join([event.sse for event in events]),
-        [*_STREAM_HEADERS, (b"x-request-id", request_id.encode())],
-        receive,
-        send,
+        instance=request.header(b"x-flagship-instance")[:100],
+        sdk=request.header(b"x-flagship-sdk")[:100],
+        abort=transport.abort if transport is not None else None,
     )
 
 
-async def ofrep_stream(scope: Scope, receive: Receive, send: Send, *, request_id: str) -> None:
-    """Answer `GET /ofrep/v1/stream?token=`: to server and client keys alike, since it tells no rules."""
-    key = ofrep.key_of(scope["query_string"])
+async def _stream(request: AsgiRequest, send: Send, key: Key, named: str) -> None:
+    """Answer `GET stream` for as long as both sides want to."""
+    admit(key, named)
+    last = sse.last_event_id(request.header(b"last-event-id"))
+    await _follow(request, send, client_of(request, key), last, _content_of)
+
+
+async def _ofrep_stream(request: AsgiRequest, send: Send) -> None:
+    """Answer OFREP's event stream: for server and client keys alike, because it tells no rules."""
+    key = ofrep.key_of(request.query)
     if key is None:
-        raise RefusedError(401, "The token is unknown or too old. A bulk evaluation names a stream with a new one.")
+        raise RefusedError(401, credentials.UNKNOWN_EVENT_STREAM)
     admit(key, "")
-    last = last_version(header(scope, b"last-event-id"))
+    last = sse.last_event_id(request.header(b"last-event-id"))
     if last is None:
-        # Whoever comes for the first time has just evaluated.
+        # A caller without a last event has just evaluated.
         last = RUNTIME.environments[key.environment_id or 0].version
-    await _follow(
-        Client(key, abort=_abort(scope)),
-        last,
-        ofrep.content_of,
-        [*_STREAM_HEADERS, (b"access-control-allow-origin", b"*"), (b"x-request-id", request_id.encode())],
-        receive,
-        send,
-    )
+    await _follow(request, send, client_of(request, key), last, ofrep.content_of, (_ANY_ORIGIN,))
 
 
-def _abort(scope: Scope) -> Callable[[], None] | None:
-    transport = scope.get("state", {}).get("transport")
-    return transport.abort if transport is not None else None
+_ANY_ORIGIN = (b"access-control-allow-origin", b"*")
+
+
+def _content_of(events: list[StreamEvent]) -> bytes:
+    return b"".join([event.sse for event in events])
 
 
 async def _follow(  # noqa: PLR0917 - two callers, and each names what it gives
+    request: AsgiRequest,
+    send: Send,
     client: Client,
     last: int | None,
     content_of: Callable[[list[StreamEvent]], bytes],
-    headers: list[tuple[bytes, bytes]],
-    receive: Receive,
-    send: Send,
+    headers: Iterable[tuple[bytes, bytes]] = (),
 ) -> None:
     """Send what `client` is offered after version `last`, for as long as both sides want to."""
     try:
         await HUB.join(client, last)
     except UnknownEnvironmentError as error:
-        raise RefusedError(503, "This process has not heard of the environment's configuration yet.") from error
-    watcher = asyncio.ensure_future(_close_when_gone(receive, client))
+        raise RefusedError(503, credentials.NOT_READY) from error
     try:
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        # Spread, so that the clients of a process that dies do not all come back in the same instant.
-        first = retry(random.randint(*_RETRY_MILLISECONDS))  # noqa: S311 - jitter, not a secret
-        await send({"type": "http.response.body", "body": first, "more_body": True})
-        while not client.is_closed:
-            content = content_of(await client.take()) or (KEEP_ALIVE if client.needs_keep_alive else b"")
-            client.needs_keep_alive = False
-            if content:
-                await send({"type": "http.response.body", "body": content, "more_body": True})
-        if not client.is_slow:
-            told = b"" if client.retry_milliseconds is None else retry(client.retry_milliseconds)
-            await send({"type": "http.response.body", "body": told, "more_body": False})
+        async with watching(request, client.close):
+            await start_stream(
+                send, (*sse.HEADERS, *headers, (b"x-request-id", request.identify().encode())), sse.first_retry()
+            )
+            if request.method == "HEAD":
+                client.close()
+            while not client.is_closed:
+                content = content_of(await client.take()) or (sse.KEEP_ALIVE if client.needs_keep_alive else b"")
+                client.needs_keep_alive = False
+                if content:
+                    await send_part(send, content)
+            if not client.is_slow:
+                told = b"" if client.retry_milliseconds is None else sse.retry(client.retry_milliseconds)
+                await send_part(send, told, is_last=True)
     finally:
         client.close()
         HUB.leave(client)
-        watcher.cancel()
 
 
-async def acknowledge(scope: Scope, receive: Receive, send: Send) -> None:
+async def _acknowledge(request: AsgiRequest, send: Send, key: Key, _named: str) -> None:
     """Answer `POST stream/ack`."""
-    key = authenticate(scope)
-    body, is_more = b"", True
-    while is_more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return
-        body, is_more = body + message.get("body", b""), message.get("more_body", False)
-        if len(body) > _ACKNOWLEDGEMENT_BYTES:
-            raise RefusedError(413, "An acknowledgement takes less than 4 KiB.")
-    try:
-        instance, version, sdk = parse(orjson.loads(body))
-    except orjson.JSONDecodeError as error:
-        raise RefusedError(400, f"The body is not valid JSON: {error}.", code=_UNREADABLE) from error
-    except ValueError as error:
-        raise RefusedError(400, str(error)) from error
-    ACKNOWLEDGEMENTS.add(key.environment_id, instance, sdk, version)
-    await respond(send, 202, {"instance": instance, "version": version})
+    sent, _ = await request.json(acknowledgements.MAX_BODY_BYTES)
+    said = acknowledgements.acknowledgement_of(sent)
+    ACKNOWLEDGEMENTS.add(key.environment_id, said.instance, said.sdk, said.version)
+    await respond(send, 202, said.answer, headers=((b"x-request-id", request.identify().encode()),))
 
 
-async def _close_when_gone(receive: Receive, client: Client) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    client.close()
+_ROUTES = routes.RouteMap(
+    [
+        (routes.STREAM, (routes.STREAM, _stream)),
+        (routes.ACKNOWLEDGE, (routes.ACKNOWLEDGE, _acknowledge)),
+    ]
+)
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """Every HTTP route of the stream process."""
-    given = header(scope, b"x-request-id")
-    request_id = given if _REQUEST_ID.match(given) else str(uuid7())
-    path, method = scope["path"], scope["method"]
-    match = _ROUTE.fullmatch(path)
+    request = AsgiRequest(scope, receive)
     try:
-        if path == "/healthz":
-            await respond(send, 200, {"status": "ok"})
-        elif path == "/readyz":
-            status, body = readiness.report()
-            await respond(send, status, body)
-        elif path == ofrep.PATH and method == "GET":
-            await ofrep_stream(scope, receive, send, request_id=request_id)
-        elif match is None:
-            await refuse(send, RefusedError(404, "Here is /api/stream, and nothing else."), request_id)
-        elif method != ("POST" if match["rest"] == "/ack" else "GET"):
-            await refuse(send, RefusedError(405, "Streams are read with GET, acknowledged with POST."), request_id)
-        elif method == "POST":
-            await acknowledge(scope, receive, send)
-        else:
-            await stream(scope, receive, send, named=(match["rest"] or "")[1:], request_id=request_id)
+        await _answer(request, send)
     except RefusedError as error:
-        await refuse(send, error, request_id)
+        status, body, headers = refusal(error, request.identify())
+        await respond(send, status, body, headers=(*headers, (b"x-request-id", request.identify().encode())))
+    except GoneError:
+        pass  # the caller hung up within its body, so nobody is left to answer
+
+
+async def _answer(request: AsgiRequest, send: Send) -> None:
+    found = _ROUTES.find(request.path)
+    if found is not None:
+        (route, handle), named = found
+        key = authenticate(request)
+        if request.method == "OPTIONS":
+            await answer_options(send, route, request)
+        elif takes_method(route, request.method):
+            await handle(request, send, key, named)
+        else:
+            raise method_not_allowed(request.method, route.allow)
+    elif request.path == "/healthz":
+        await respond(send, 200, {"status": "ok"})
+    elif request.path == "/readyz":
+        status, body = readiness.report()
+        await respond(send, status, body)
+    elif request.path not in routes.OFREP_STREAM.paths:
+        raise RefusedError(404, "Here is /api/stream, and nothing else.")
+    elif takes_method(routes.OFREP_STREAM, request.method):
+        await _ofrep_stream(request, send)
+    else:
+        raise method_not_allowed(request.method, routes.OFREP_STREAM.allow)

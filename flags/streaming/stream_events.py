@@ -4,10 +4,9 @@ from functools import cached_property
 from typing import Any
 
 import orjson
+from openflagship.wire import sse
 
 from flags.versions.steps import Step
-
-KEEP_ALIVE = b": keep-alive\n\n"
 
 
 class StreamEvent:
@@ -25,9 +24,7 @@ class StreamEvent:
         self.kind = kind
         self.is_ahead = is_ahead
         self.signatures = signatures
-        header = b"" if is_ahead else b"id: %d\n" % version
-        header += b"".join([b"signature: %s\n" % signature.encode() for signature in signatures])
-        self.sse = b"%sevent: %s\ndata: %s\n\n" % (header, kind.encode(), data)
+        self.sse = sse.event(kind, data, event_id=None if is_ahead else version, signatures=signatures)
         self.body = data
 
     @cached_property
@@ -41,7 +38,3 @@ def event_of(step: Step, *, is_ahead: bool = False) -> StreamEvent:
     """The changed flag or segment itself; of one that is no longer served, its key."""
     data: dict[str, Any] = step.document if step.document is not None else {"key": step.key, "deleted": True}
     return StreamEvent(step.version, step.kind, orjson.dumps(data), is_ahead=is_ahead)
-
-
-def retry(milliseconds: int) -> bytes:
-    return b"retry: %d\n\n" % milliseconds

@@ -10,10 +10,13 @@ import orjson
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.routing import URLRouter
 from django.urls import path
+from openflagship.wire import routes, sse
+from openflagship.wire.asgi import AsgiRequest
+from openflagship.wire.errors import RefusedError
 
 from flags.propagation.acknowledgements import ACKNOWLEDGEMENTS
 from flags.streaming.client import Client
-from flags.streaming.http import RefusedError, admit, authenticate, header, last_version
+from flags.streaming.http import admit, authenticate, client_of
 from flags.streaming.hub import HUB, UnknownEnvironmentError
 
 # Close codes: 1012 is "service restart"; those from 4000 on carry the HTTP status they stand for.
@@ -29,18 +32,13 @@ class StreamConsumer(AsyncWebsocketConsumer):
     _writer: asyncio.Task[None] | None = None
 
     async def connect(self) -> None:
+        request = AsgiRequest(self.scope)
         try:
-            key = authenticate(self.scope)
+            key = authenticate(request)
             admit(key, "")
-            query = parse_qs(self.scope["query_string"].decode("latin-1"))
-            transport = self.scope.get("state", {}).get("transport")
-            client = Client(
-                key,
-                instance=header(self.scope, b"x-flagship-instance")[:100],
-                sdk=header(self.scope, b"x-flagship-sdk")[:100],
-                abort=transport.abort if transport is not None else None,
-            )
-            await HUB.join(client, last_version(query.get("lastEventId", [header(self.scope, b"last-event-id")])[0]))
+            client = client_of(request, key)
+            sent = parse_qs(request.query.decode("latin-1")).get("lastEventId", [request.header(b"last-event-id")])
+            await HUB.join(client, sse.last_event_id(sent[0]))
         except (RefusedError, UnknownEnvironmentError) as error:
             await self.accept()
             await self.close(4000 + getattr(error, "status", 503), str(error)[:120])
@@ -79,4 +77,4 @@ class StreamConsumer(AsyncWebsocketConsumer):
             await self.close(_RESTART, reason)
 
 
-websocket = URLRouter([path("ws/stream", StreamConsumer.as_asgi())])
+websocket = URLRouter([path(each[1:], StreamConsumer.as_asgi()) for each in routes.WEBSOCKET.paths])

@@ -150,7 +150,7 @@ def test_evaluate__no_user__is_served_without_bucketing_and_without_exposure(pos
 @pytest.mark.parametrize(
     ("sent", "attr"),
     [
-        ({"content": b""}, "flagKey"),
+        ({"content": b""}, None),
         ({"content": b"{flagKey"}, None),
         ({"content": b'"text"'}, None),
         ({"content": b"\xff\xfe"}, None),

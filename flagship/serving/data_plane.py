@@ -1,7 +1,7 @@
 """Django for callers with a key on the data plane's routes: the same views, without what only the console needs.
 
-Sessions, CSRF tokens, messages, static files and the route table of the management API cost a request as much as its
-view does. Whoever sends no credential, or any other path, gets all of Django and so the same refusals.
+Sessions, CSRF tokens, messages, static files and the URLs of the management API cost as much as the view itself. A
+request without a credential, or to another path, goes to all of Django and so gets the same refusal.
 """
 
 from collections.abc import Callable, Iterable
@@ -10,38 +10,32 @@ from typing import Any
 from django.core.handlers.exception import convert_exception_to_response
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 from django.http import HttpResponse
-from django.urls import URLPattern, path, set_urlconf
+from django.urls import URLPattern, URLResolver, include, path, set_urlconf
 from django.utils.module_loading import import_string
+from openflagship.wire import routes
 
-from flags.api.evaluate import EvaluateAllView, EvaluateView
-from flags.api.ofrep import OfrepFlagsView, OfrepFlagView
-from flags.api.snapshot_views import SnapshotView
+from flags.api import data_plane_urls, ofrep_urls
 
 Environ = dict[str, Any]
 Application = Callable[[Environ, Any], Iterable[bytes]]
 
-# In settings' order. None of the others acts on a request with a credential to these routes.
+# In the order of the settings. None of the others acts on a request with a credential to these routes.
 MIDDLEWARE = (
     "flagship.middleware.RequestIdMiddleware",
     "flagship.middleware.RateLimitMiddleware",
     "flagship.middleware.PlainErrorsMiddleware",
     "django.middleware.security.SecurityMiddleware",
 )
-# For those who say where they come from, as browsers do.
+# For callers that name their origin, as browsers do.
 CROSS_ORIGIN = "corsheaders.middleware.CorsMiddleware"
-_VIEWS = {
-    "flags/evaluate": EvaluateView,
-    "evaluate": EvaluateView,
-    "flags/evaluate/all": EvaluateAllView,
-    "snapshot": SnapshotView,
-}
-_OFREP = "/ofrep/v1/evaluate/flags"
-_PATHS = frozenset({_OFREP, *(f"/{prefix}/{route}" for prefix in ("api", "v1") for route in _VIEWS)})
+_ROUTES = routes.RouteMap(
+    (route, True)
+    for route in (routes.EVALUATE, routes.EVALUATE_ALL, routes.OFREP_FLAGS, routes.OFREP_FLAG, routes.SNAPSHOT)
+)
 
-urlpatterns: list[URLPattern] = [
-    *(path(f"{prefix}/{route}", view.as_view()) for prefix in ("api", "v1") for route, view in _VIEWS.items()),
-    path(_OFREP[1:], OfrepFlagsView.as_view()),
-    path(f"{_OFREP[1:]}/<str:key>", OfrepFlagView.as_view()),
+urlpatterns: list[URLPattern | URLResolver] = [
+    *(path(prefix[1:], include(data_plane_urls)) for prefix in routes.API_PREFIXES),
+    path(routes.OFREP_PREFIX[1:], include(ofrep_urls)),
 ]
 
 
@@ -60,7 +54,7 @@ class _Handler(WSGIHandler):
         try:
             response = super().get_response(request)
         finally:
-            # Django leaves a request's own route table with the thread, and whoever has no request finds it there.
+            # Django leaves the request's own URLs with the thread; code outside a request would find them there.
             set_urlconf(None)
         if isinstance(response, HttpResponse):
             response.headers.setdefault("Content-Length", str(len(response.content)))
@@ -87,9 +81,7 @@ class DataPlane:
         self._browsers: Application = _Handler((*MIDDLEWARE, CROSS_ORIGIN))
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
-        route = environ["PATH_INFO"]
-        if (route in _PATHS or route.startswith(f"{_OFREP}/")) and (
-            "HTTP_AUTHORIZATION" in environ or "HTTP_X_API_KEY" in environ
-        ):
+        has_credential = "HTTP_AUTHORIZATION" in environ or "HTTP_X_API_KEY" in environ
+        if has_credential and _ROUTES.find(environ["PATH_INFO"]) is not None:
             return (self._browsers if "HTTP_ORIGIN" in environ else self._handler)(environ, start_response)
         return self._django(environ, start_response)

@@ -1,10 +1,9 @@
 """The plain case of evaluate, answered before Django: a live key, well-formed JSON, a flag that is known, or all flags.
 
-The answer comes from the functions the DRF views call. Whatever is not plain goes on to Django untouched, so every
+The answer comes from the functions that the DRF views call. Everything else goes on to Django untouched, so every
 refusal has one author.
 """
 
-import math
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -14,13 +13,15 @@ from typing import Any
 import orjson
 from django.conf import settings
 from django.core.signals import setting_changed
-from openflagship.ids import uuid7_text
+from openflagship.wire.bodies import OfrepError
+from openflagship.wire.errors import RefusedError
+from openflagship.wire.limits import rate_limit_headers
+from openflagship.wire.request_ids import request_id_of
 
-from flags.evaluation import answers, ofrep
-from flags.evaluation.plain import OF_ONE_FLAG, OFREP, ROUTES, ofrep_one
+from flags.evaluation import answers
+from flags.evaluation.plain import ROUTES, Operation
 from flags.prometheus import EVALUATION_SECONDS, EVALUATIONS
 from flags.propagation.runtime import RUNTIME
-from flagship.middleware import request_id_of
 from tenancy.addresses import address_of
 from tenancy.errors import ServiceError
 from tenancy.keyring import KEYRING, Key
@@ -31,7 +32,8 @@ Headers = list[tuple[str, str]]
 StartResponse = Callable[[str, Headers], Any]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
-# Writing to the shared memory of /metrics costs a tenth of a request: one in this many is timed and tells the counts.
+# A write to the shared memory of /metrics costs a tenth of a request. One request in this many is timed, and has the
+# counts written.
 SAMPLE = 16
 _JSON = re.compile(r"application/json\s*(;\s*charset=utf-8\s*)?\Z", re.IGNORECASE)
 _TYPE, _NO_SNIFFING = ("Content-Type", "application/json"), ("X-Content-Type-Options", "nosniff")
@@ -47,24 +49,24 @@ class FastLane:
         setting_changed.connect(self._read_settings)
 
     def _read_settings(self, **_changed: Any) -> None:
-        # Django's settings cost a function call each.
+        # Each of Django's settings costs a function call.
         self._most_bytes = settings.MAX_BODY_BYTES
         self._key_limit, self._address_limit = settings.RATE_LIMIT_KEY, settings.RATE_LIMIT_ADDRESS
-        self._limit = ("RateLimit-Limit", str(self._key_limit))
         self._trusts_proxy = settings.TRUST_PROXY_HEADERS
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        path = environ["PATH_INFO"]
-        if environ["REQUEST_METHOD"] == "POST" and (path in ROUTES or path.startswith(f"{OFREP}/")):
+        found = ROUTES.find(environ["PATH_INFO"]) if environ["REQUEST_METHOD"] == "POST" else None
+        if found is not None:
             key = self._plain_key(environ)
             if key is not None and key.environment_id is not None:
+                operation, flag_key = found
                 content = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
                 self._count += 1
                 if self._count % SAMPLE:
-                    answered = self._answer(environ, path, key, key.environment_id, content)
+                    answered = self._answer(environ, operation, flag_key, key, content)
                 else:
                     started = time.perf_counter()
-                    answered = self._answer(environ, path, key, key.environment_id, content)
+                    answered = self._answer(environ, operation, flag_key, key, content)
                     EVALUATION_SECONDS.observe(time.perf_counter() - started)
                     EVALUATIONS.harvest()
                 if answered is not None:
@@ -77,8 +79,13 @@ class FastLane:
     def _plain_key(self, environ: Environ) -> Key | None:
         """Return the live credential of a request that is plain so far."""
         get = environ.get
-        # What asks for something the lane does not do: cross-origin rules, tenants, conditions, packed bodies.
-        if get("HTTP_ORIGIN") or get("HTTP_X_TENANT_ID") or get("HTTP_IF_NONE_MATCH") or get("HTTP_CONTENT_ENCODING"):
+        # These ask for something that the lane does not do: cross-origin rules, tenants, conditions, packed bodies.
+        if (
+            get("HTTP_ORIGIN")
+            or "HTTP_X_TENANT_ID" in environ
+            or get("HTTP_IF_NONE_MATCH")
+            or get("HTTP_CONTENT_ENCODING")
+        ):
             return None
         length, content_type = get("CONTENT_LENGTH") or "", get("CONTENT_TYPE", "")
         if not length.isdigit() or not 0 < int(length) <= self._most_bytes:
@@ -91,9 +98,10 @@ class FastLane:
         return KEYRING.find(authorization[7:]) if authorization.startswith("Bearer fs_") else None
 
     def _answer(
-        self, environ: Environ, path: str, key: Key, environment_id: int, content: bytes
+        self, environ: Environ, operation: Operation, flag_key: str, key: Key, content: bytes
     ) -> tuple[bytes, Headers] | None:
         """Return body and headers, or None for Django to refuse or to answer in its own way."""
+        environment_id = key.environment_id or 0
         environment = RUNTIME.environments.get(environment_id)
         try:
             sent = orjson.loads(content)
@@ -101,37 +109,30 @@ class FastLane:
             return None
         if environment is None or sent.__class__ is not dict:
             return None
-        answer = ROUTES.get(path, ofrep_one)
-        flag_key = path[len(OFREP) + 1 :] if answer is ofrep_one else sent.get("flagKey")
-        if answer in OF_ONE_FLAG and (flag_key.__class__ is not str or flag_key not in environment.flags):
-            return None
+        if operation.is_of_one_flag:
+            wanted = flag_key or sent.get("flagKey")
+            if wanted.__class__ is not str or wanted not in environment.flags:
+                return None
         address = address_of(environ) if self._trusts_proxy else environ["REMOTE_ADDR"]
         if not BUCKETS.spend(address, self._address_limit)[0]:
             return None
-        is_allowed, left = BUCKETS.spend(key.prefix, self._key_limit)
+        is_allowed, level = BUCKETS.spend(key.prefix, self._key_limit)
         if not is_allowed:
             return None
-        source = "ofrep" if path.startswith(OFREP) else "api"
-        caller = answers.Caller(environment_id, source, environ.get("HTTP_USER_AGENT"), key.prefix)
+        caller = answers.Caller(environment_id, operation.source, environ.get("HTTP_USER_AGENT"), key.prefix)
         try:
-            answered = answer(caller, flag_key, sent, len(content))
-        except (ServiceError, ofrep.OfrepError):
+            answered = operation.answer(caller, flag_key, sent, len(content))
+        except (ServiceError, RefusedError, OfrepError):
             return None
         if answered is None:
             return None
-        body, request_id, more = answered
-        if request_id is None:
-            # An evaluation's own id is as good a request id as another new one; many have none.
-            request_id = uuid7_text(time.time_ns() // 1_000_000)
-        if "HTTP_X_REQUEST_ID" in environ:
-            request_id = request_id_of(environ, request_id)
+        body, evaluation_id, more = answered
         return body, [
             _TYPE,
             ("Content-Length", str(len(body))),
-            ("X-Request-ID", request_id),
+            # An evaluation's own id is as good a request id as another new one; a bulk answer has none.
+            ("X-Request-ID", request_id_of(environ.get("HTTP_X_REQUEST_ID", ""), evaluation_id)),
             _NO_SNIFFING,
-            self._limit,
-            ("RateLimit-Remaining", str(int(left))),
-            ("RateLimit-Reset", str(math.ceil((self._key_limit - left) * 60 / self._key_limit))),
+            *rate_limit_headers(self._key_limit, level),
             *more,
         ]

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from django.core.management import get_commands
 from django.urls import Resolver404, resolve
+from openflagship.wire.routes import DATA_PLANE
 
 from flagship.runner.processes import read_procfile
 
@@ -131,6 +132,37 @@ def test_proxy__path_of_the_data_plane__is_a_route(path):
         resolve(path)
     except Resolver404:
         pytest.fail(f"the proxy sends {path} to the data plane, and nothing answers there")
+
+
+SAMPLES = {"{key:path}": ("checkout", "a/b"), "{environment_key}": ("production",)}
+ROUTE_PATHS = [
+    (path.replace(parameter, value) if parameter in path else path, route.process)
+    for route in DATA_PLANE
+    for path in route.paths
+    for parameter, values in (SAMPLES.items() if "{" in path else [("", ("",))])
+    if parameter in path
+    for value in values
+]
+
+
+def is_matched(path: str, pattern: str) -> bool:
+    """As Caddy's `path` matcher does: exactly, or with a `*` at the end for any rest."""
+    return path.startswith(pattern[:-1]) if pattern.endswith("*") else path == pattern
+
+
+@pytest.mark.parametrize(("path", "process"), ROUTE_PATHS)
+def test_proxy__route_of_the_table__goes_to_its_group_of_processes(path, process):
+    # In the file's order: what the stream's matcher takes does not reach the other.
+    groups = [name for name in ("stream", "data") if any(is_matched(path, pattern) for pattern in matched_by(name))]
+
+    assert groups[:1] == [process]
+
+
+@pytest.mark.parametrize("pattern", [*matched_by("stream"), *matched_by("data")])
+def test_proxy__pattern__stands_for_a_route_of_the_table(pattern):
+    process = "stream" if pattern in matched_by("stream") else "data"
+
+    assert [path for path, group in ROUTE_PATHS if group == process and is_matched(path, pattern)]
 
 
 def test_proxy__stream__is_not_buffered():

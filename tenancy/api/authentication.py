@@ -4,6 +4,14 @@ from dataclasses import replace
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
+from openflagship.wire.credentials import (
+    FOREIGN_TENANT,
+    NEEDS_ENVIRONMENT_KEY,
+    NEEDS_SERVER_KEY,
+    UNKNOWN_CREDENTIAL,
+    presented_secret,
+)
+from openflagship.wire.errors import AUTHENTICATE
 from rest_framework.authentication import BaseAuthentication, CSRFCheck
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import BasePermission
@@ -15,16 +23,7 @@ from tenancy.errors import Forbidden, Invalid
 from tenancy.keyring import KEYRING, Key
 from tenancy.models import Organization, User
 from tenancy.principals import Principal, principal_of_user
-
-_REFUSED = "The credential is unknown, expired or revoked. Send `Authorization: Bearer fs_…` with a live one."
-
-
-def presented_secret(authorization: str, api_key: str = "") -> str | None:
-    """Return the bearer secret of an Authorization (or X-API-Key) header, or None where none was sent."""
-    scheme, _, rest = authorization.partition(" ")
-    if scheme.lower() == "bearer" and rest:
-        return rest.strip()
-    return api_key or None
+from tenancy.request_ids import request_id_of
 
 
 def principal_of_key(key: Key, request_id: str = "") -> Principal:
@@ -42,19 +41,19 @@ class CredentialAuthentication(BaseAuthentication):
     """Looks the bearer credential up in memory. Only a person's token or session needs the database."""
 
     def authenticate(self, request: Request) -> tuple[Principal, Key | None] | None:
-        request_id = request.META.get("flagship.request_id", "")
+        request_id = request_id_of(request)
         secret = presented_secret(request.META.get("HTTP_AUTHORIZATION", ""), request.META.get("HTTP_X_API_KEY", ""))
         if secret is None:
             return self._session(request, request_id)
         key = tokens.find(secret) if tokens.looks_like_one(secret) else KEYRING.find(secret)
         if key is None:
-            raise AuthenticationFailed(_REFUSED)
+            raise AuthenticationFailed(UNKNOWN_CREDENTIAL)
         if key.user_id is None:
             principal = principal_of_key(key, request_id)
         else:
             user = User.objects.filter(pk=key.user_id, is_active=True).first()
             if user is None:
-                raise AuthenticationFailed(_REFUSED)
+                raise AuthenticationFailed(UNKNOWN_CREDENTIAL)
             principal = principal_of_user(
                 user,
                 request_id=request_id,
@@ -64,7 +63,7 @@ class CredentialAuthentication(BaseAuthentication):
             )
         tenant = request.META.get("HTTP_X_TENANT_ID")
         if tenant is not None and tenant != principal.organization_slug:
-            raise Forbidden("X-Tenant-ID names another organization than the credential belongs to.")
+            raise Forbidden(FOREIGN_TENANT)
         if tenant is None and key.user_id is not None:
             raise Invalid(
                 "Send the header X-Tenant-ID with the organization's slug along with a management token or a JWT.",
@@ -91,13 +90,13 @@ class CredentialAuthentication(BaseAuthentication):
         return principal, None
 
     def authenticate_header(self, request: Request) -> str:  # noqa: ARG002 - DRF's signature
-        return 'Bearer realm="flagship"'
+        return AUTHENTICATE
 
 
 class IsServerKey(BasePermission):
     """Allows server keys only: a snapshot or stream contains the rules, which stay private."""
 
-    message = "This route needs a server key of one environment."
+    message = NEEDS_SERVER_KEY
 
     def has_permission(self, request: Request, view: Any) -> bool:  # noqa: ARG002 - DRF's signature
         return isinstance(request.user, Principal) and request.user.kind == "server"
@@ -106,7 +105,7 @@ class IsServerKey(BasePermission):
 class IsEnvironmentKey(BasePermission):
     """Allows server and client keys, which evaluate and send events for one environment."""
 
-    message = "This route needs a server key or a client key of one environment."
+    message = NEEDS_ENVIRONMENT_KEY
 
     def has_permission(self, request: Request, view: Any) -> bool:  # noqa: ARG002 - DRF's signature
         return isinstance(request.user, Principal) and request.user.is_key

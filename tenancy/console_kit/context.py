@@ -9,6 +9,7 @@ from audit.actors import Actor
 from tenancy import access
 from tenancy.models import Environment, Membership, Organization, Project, User
 from tenancy.principals import Principal, principal_of_user
+from tenancy.request_ids import request_id_of
 from tenancy.roles import Role
 
 _SESSION_KEY = "console_environment"
@@ -24,9 +25,7 @@ class ConsoleContext:
 
     @cached_property
     def principal(self) -> Principal:
-        return principal_of_user(
-            cast(User, self._request.user), request_id=self._request.META.get("flagship.request_id", "")
-        )
+        return principal_of_user(cast(User, self._request.user), request_id=request_id_of(self._request))
 
     @property
     def actor(self) -> Actor:

@@ -41,9 +41,8 @@ class EdgeProcess:
     def ask(self, method: str, path: str, body: Any = None, *, key: str = KEY, **headers: str) -> tuple[int, Any, Any]:
         content = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        request = urllib.request.Request(
-            self.url + path, content, {"Authorization": f"Bearer {key}", **named}, method=method
-        )
+        sent = {"Authorization": f"Bearer {key}", "Content-Type": "application/json", **named}
+        request = urllib.request.Request(self.url + path, content, sent, method=method)
         try:
             with urllib.request.urlopen(request, timeout=60) as response:
                 return response.status, _decoded(response.read()), response.headers

@@ -141,7 +141,7 @@ def test_edge__ofrep_stream__says_refetch_after_a_change_to_whoever_has_its_toke
     path = named["endpoint"]["requestUri"]
     assert (named["type"], KEY in path) == ("sse", False)
     name, until, signature = path.partition("token=")[2].split(".")
-    too_old = hmac.new(KEY.encode(), b"ofrep.stream.1", "sha256").hexdigest()[:32]
+    too_old = hmac.new(KEY.encode(), f"ofrep.stream.{name}.1".encode(), "sha256").hexdigest()[:32]
     for wrong in ("", "a.b.c", f"{name}.{int(until) + 1}.{signature}", f"{name}.1.{too_old}"):
         assert edge.ask("GET", f"/ofrep/v1/stream?token={wrong}")[0] == 401
 

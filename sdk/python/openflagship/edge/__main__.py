@@ -15,12 +15,12 @@ from openflagship.edge.application import Edge
 from openflagship.edge.settings import EdgeSettings
 
 _GRACE_SECONDS = 3
-# Longer than callers keep idle connections: whoever closes second never sends a request to a closed one.
+# Longer than callers keep idle connections, so that the caller is the one that closes.
 _KEEP_ALIVE_SECONDS = 75
 
 
 class EdgeServer(uvicorn.Server):
-    """Ends the streams before it waits for requests to end."""
+    """Ends the streams before it waits for the other requests."""
 
     def __init__(self, config: uvicorn.Config, edge: Edge) -> None:
         super().__init__(config)
@@ -32,14 +32,14 @@ class EdgeServer(uvicorn.Server):
 
 
 def _settle() -> None:
-    """What was loaded stays: no collection looks through ten thousand flags again and holds up requests for it."""
+    """Exclude the loaded flags from garbage collection: a pass over ten thousand flags would delay requests."""
     gc.unfreeze()
     gc.collect()
     gc.freeze()
 
 
 def main() -> None:
-    """Addresses by options, the rest by variables: see docs/guides/edge.md."""
+    """Options set the address, variables all else: see docs/guides/edge.md."""
     parser = argparse.ArgumentParser(prog="openflagship-edge", description=__doc__)
     parser.add_argument("--host", default=os.environ.get("FLAGSHIP_EDGE_HOST", "127.0.0.1"))
     parser.add_argument("--port", type=int, default=int(os.environ.get("FLAGSHIP_EDGE_PORT", "8090")))
@@ -55,7 +55,7 @@ def main() -> None:
         port=arguments.port,
         lifespan="on",
         access_log=False,
-        # Nothing here asks who the caller is but by the key.
+        # The edge identifies callers by their key alone.
         proxy_headers=False,
         server_header=False,
         date_header=False,

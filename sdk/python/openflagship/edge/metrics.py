@@ -1,4 +1,4 @@
-"""The edge's metrics, in a registry of their own; what is counted with each request is a dict's until it is scraped."""
+"""The edge's metrics, in their own registry. Requests count in a dict, which is read only when it is scraped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from openflagship.client import Status
 
 
 class Metrics(Collector):
-    """Counts requests and evaluations; asks each environment's client the rest when it is scraped."""
+    """Counts requests and evaluations. The other figures come from each environment's client at a scrape."""
 
     def __init__(self, sources: Callable[[], Iterable[tuple[str, Status, int]]]) -> None:
         """`sources`: for each environment a name, its client's status and the number of its streams."""

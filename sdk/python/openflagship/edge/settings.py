@@ -1,4 +1,4 @@
-"""What an edge is told by its environment's variables."""
+"""The settings of an edge, from environment variables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EdgeEnvironment:
-    """One environment: its server key, and the client keys that may ask this edge too."""
+    """One environment: its server key, and the client keys that this edge accepts."""
 
     server_key: str
     client_keys: tuple[str, ...] = ()
@@ -19,7 +19,7 @@ class EdgeEnvironment:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EdgeSettings:
-    """`data_dir`: where snapshots are kept for a start without the server. `options`: those of the client."""
+    """`data_dir` holds snapshots for a start without the server. `options` are those of the client."""
 
     url: str
     environments: tuple[EdgeEnvironment, ...]

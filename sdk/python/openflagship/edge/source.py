@@ -1,4 +1,4 @@
-"""One environment on an edge: the client that follows it, its snapshot as bytes, and who listens to it here."""
+"""One environment on an edge: the client that follows it, its snapshot as bytes, and its listeners."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import gzip
 import hashlib
 import hmac
 import ssl
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -15,21 +14,21 @@ from typing import Any
 from openflagship.client import AsyncFlagShip
 from openflagship.client.sse import ServerEvent
 from openflagship.engine import Answer, CompiledEnvironment, Context
-from openflagship.serving import Desk
 from openflagship.stream_kinds import SNAPSHOT
+from openflagship.wire import ofrep_tokens, sse
+from openflagship.wire.answers import Responder
 
 MOST_EVENTS_KEPT = 1_000
 MOST_EVENTS_WAITING = 1_024
-OFREP_TOKEN_SECONDS = 3_600
 
 
 def name_of(server_key: str) -> str:
-    """Names an environment where its key may not be shown: in metrics, and as a file's name."""
+    """A public name for an environment whose key is secret: for metrics and file names."""
     return hashlib.sha256(server_key.encode()).hexdigest()[:16]
 
 
 class Listener:
-    """One stream; closed where it does not read fast enough, to come back with its Last-Event-ID."""
+    """One stream. A slow reader is closed, and comes back with its Last-Event-ID."""
 
     __slots__ = ("is_closed", "queue")
 
@@ -47,11 +46,11 @@ class Listener:
 
 
 class EdgeClient(AsyncFlagShip):
-    """A client whose events and changes pass through to others."""
+    """A client that passes events and changes on to others."""
 
     @property
     def expose_each(self) -> Callable[[str, str, str, Answer, int], None]:
-        """What records an exposure under the id that the caller was given."""
+        """Records an exposure under the id that the caller was given."""
         return self._queue.expose_each
 
     def relay_acknowledgement(self, instance: str, version: int, sdk: str) -> None:
@@ -67,9 +66,9 @@ class EdgeClient(AsyncFlagShip):
 
 
 class Source:
-    """Lives on the event loop, as the client's tasks do: joining and passing on never overlap.
+    """Lives on the event loop, like the client's tasks, so that `join` and `changed` never overlap.
 
-    It is also what its desk tells its answers to.
+    It is also the recorder of its responder.
     """
 
     def __init__(
@@ -80,36 +79,48 @@ class Source:
         count: Callable[[str], None],
         settled: Callable[[], None],
     ) -> None:
-        """`settled` is called after each configuration that was taken as a whole."""
+        """`settled` is called whenever the configuration was replaced as a whole."""
         self.client = client
         self.count = count
         self._expose_each = client.expose_each
         self._settled = settled
-        self._desk = Desk(client.environment)
+        self._responder = Responder(client.environment)
         self.server_key = server_key
         self.name = name_of(server_key)
         self.listeners: set[Listener] = set()
-        # Of OFREP's event stream: they are told that something has changed, and never what.
+        # Listeners to OFREP's event stream hear that something has changed, and never what.
         self.ofrep_listeners: set[Listener] = set()
         self._signing_secret = signing_secret
         self._events: deque[tuple[int, bytes]] = deque(maxlen=MOST_EVENTS_KEPT)
-        # From which version on every later event is kept.
+        # The buffer holds every event after this version.
         self._kept_from = client.environment.version
         self._made: tuple[CompiledEnvironment, bytes, bytes, str] | None = None
         client.pass_changes_to(self)
 
     @property
-    def desk(self) -> Desk:
+    def responder(self) -> Responder:
         environment = self.client.environment
-        if self._desk.environment is not environment:
-            self._desk = Desk(environment)
-        return self._desk
+        if self._responder.environment is not environment:
+            self._responder = Responder(environment)
+        return self._responder
+
+    @property
+    def has_configuration(self) -> bool:
+        return self.client.environment.version != 0 or self.client.status().is_ready
+
+    @property
+    def organization(self) -> str:
+        return str(self.client.environment.header.get("organization", ""))
+
+    @property
+    def environment_key(self) -> str:
+        return str(self.client.environment.header.get("key", ""))
 
     def expose(self, evaluation_id: str, key: str, unit: str, answer: Answer, _context: Context, unix_ms: int) -> None:
         self._expose_each(evaluation_id, key, unit, answer, unix_ms)
 
     def changed(self, events: list[ServerEvent] | None) -> None:
-        """The client's configuration has changed: by these events, or as a whole."""
+        """Pass on a change of the client's configuration: these events, or None for a whole new one."""
         for listener in tuple(self.ofrep_listeners):
             listener.offer(self._refetch())
         if events is None:
@@ -120,7 +131,7 @@ class Source:
             self._settled()
             return
         for event in events:
-            data = _sse(event.id, event.kind, event.data.encode())
+            data = sse.event(event.kind, event.data.encode(), event_id=event.id)
             if event.id is not None:
                 if len(self._events) == MOST_EVENTS_KEPT:
                     self._kept_from = self._events[0][0]
@@ -128,7 +139,7 @@ class Source:
             self._broadcast(data)
 
     def join(self, last: int | None) -> Listener:
-        """A stream that begins with what is missing after version `last`, or with the whole."""
+        """Open a stream. It starts with the events after version `last`, or with a snapshot."""
         listener = Listener()
         if last is None or not self._kept_from <= last <= self.client.environment.version:
             listener.offer(self.snapshot_event())
@@ -140,7 +151,7 @@ class Source:
         return listener
 
     def join_ofrep(self, last: int | None) -> Listener:
-        """A stream that says when to evaluate again; at once where something has changed since version `last`."""
+        """Open a stream that says when to evaluate again: at once where something changed after version `last`."""
         listener = Listener()
         if last is not None and last != self.client.environment.version:
             listener.offer(self._refetch())
@@ -152,33 +163,20 @@ class Source:
         self.ofrep_listeners.discard(listener)
 
     def _refetch(self) -> bytes:
-        # Unnamed: OFREP's clients hear no named events.
-        return b'id: %d\ndata: {"type":"refetchEvaluation"}\n\n' % self.client.environment.version
+        return sse.refetch_event(self.client.environment.version)
 
     def ofrep_token(self) -> str:
-        """For the stream's address, since EventSource sends no headers; edges with the same server key take it too."""
-        until = int(time.time()) + OFREP_TOKEN_SECONDS
-        return f"{self.name}.{until}.{self._ofrep_signature(until)}"
+        """A token for the stream's address. Edges with the same server key accept it too."""
+        return ofrep_tokens.make_token(self.name, self.server_key)
 
     def takes_ofrep_token(self, token: str) -> bool:
-        name, _, rest = token.partition(".")
-        until, _, signature = rest.partition(".")
-        if (
-            name != self.name
-            or not (until.isascii() and until.isdigit() and len(until) <= 12)
-            or int(until) < time.time()
-        ):
-            return False
-        return hmac.compare_digest(signature.encode(), self._ofrep_signature(int(until)).encode())
-
-    def _ofrep_signature(self, until: int) -> str:
-        return hmac.new(self.server_key.encode(), b"ofrep.stream.%d" % until, hashlib.sha256).hexdigest()[:32]
+        return ofrep_tokens.subject_of(token) == self.name and ofrep_tokens.is_valid(token, self.server_key)
 
     def snapshot_event(self) -> bytes:
-        return _sse(str(self.client.environment.version), SNAPSHOT, self.snapshot()[0])
+        return sse.event(SNAPSHOT, self.snapshot()[0], event_id=self.client.environment.version)
 
     def snapshot(self) -> tuple[bytes, bytes, str]:
-        """Body, packed body and ETag; made once for each version."""
+        """Body, compressed body and ETag, made once for each version."""
         environment = self.client.environment
         if self._made is None or self._made[0] is not environment:
             body = environment.text().encode()
@@ -211,9 +209,3 @@ class Source:
     def _broadcast(self, data: bytes | None) -> None:
         for listener in tuple(self.listeners):
             listener.offer(data)
-
-
-def _sse(event_id: str | None, kind: str, data: bytes) -> bytes:
-    head = b"" if event_id is None else b"id: %s\n" % event_id.encode()
-    lines = b"\n".join(b"data: " + line for line in data.split(b"\n"))
-    return b"%sevent: %s\n%s\n\n" % (head, kind.encode(), lines)

@@ -10,7 +10,8 @@ from uuid import UUID
 import pytest
 from openflagship.engine import CompiledEnvironment
 from openflagship.ids import uuid7_text
-from openflagship.serving import Desk, Desks, InvalidError, OfrepError
+from openflagship.wire.answers import Responder, Responders
+from openflagship.wire.bodies import InvalidError, OfrepError
 from sdk_fixtures import treatment
 
 
@@ -36,16 +37,16 @@ def _environment(**flags: Any) -> CompiledEnvironment:
 
 
 @pytest.fixture
-def desk() -> Desk:
+def responder() -> Responder:
     large = {"key": "large", "variants": [{"key": "treatment", "value": 2**70}, {"key": "control", "value": 0}]}
     device = treatment("device", bucketBy="deviceId", allocation=[[0, 10_000, "treatment"]])
-    return Desk(_environment(asked=treatment(), large=treatment(type="number", **large), device=device, broken={}))
+    return Responder(_environment(asked=treatment(), large=treatment(type="number", **large), device=device, broken={}))
 
 
-def test_evaluate__the_same_answer_for_two_users__differs_in_user_and_id_alone(desk: Desk) -> None:
+def test_evaluate__the_same_answer_for_two_users__differs_in_user_and_id_alone(responder: Responder) -> None:
     told = Told()
-    status, first, first_id = desk.evaluate({"flagKey": "asked", "userId": 'ü"1'}, told, 50)
-    _, second, _ = desk.evaluate({"flagKey": "asked", "userId": "2"}, told, 50)
+    status, first, first_id = responder.evaluate({"flagKey": "asked", "userId": 'ü"1'}, told, 50)
+    _, second, _ = responder.evaluate({"flagKey": "asked", "userId": "2"}, told, 50)
     one, two = json.loads(first), json.loads(second)
 
     assert (status, one["userId"], one["evaluationId"]) == (200, 'ü"1', first_id)
@@ -54,23 +55,23 @@ def test_evaluate__the_same_answer_for_two_users__differs_in_user_and_id_alone(d
     assert len(told.reasons) == len(told.exposures) == 2
 
 
-def test_evaluate__bucket_by_an_attribute__exposes_that_unit_or_nobody(desk: Desk) -> None:
+def test_evaluate__bucket_by_an_attribute__exposes_that_unit_or_nobody(responder: Responder) -> None:
     told = Told()
-    desk.evaluate({"flagKey": "device", "userId": "u", "attributes": {"deviceId": 42}}, told)
-    desk.evaluate({"flagKey": "device", "userId": "u"}, told)
+    responder.evaluate({"flagKey": "device", "userId": "u", "attributes": {"deviceId": 42}}, told)
+    responder.evaluate({"flagKey": "device", "userId": "u"}, told)
 
     assert [said[2] for said in told.exposures] == ["42"]
 
 
-def test_evaluate__integer_past_64_bits__is_written_whole(desk: Desk) -> None:
-    assert json.loads(desk.evaluate({"flagKey": "large", "userId": "u"}, Told())[1])["value"] == 2**70
-    assert json.loads(desk.ofrep("large", {"context": {"targetingKey": "u"}}, Told())[1])["value"] == 2**70
+def test_evaluate__integer_past_64_bits__is_written_whole(responder: Responder) -> None:
+    assert json.loads(responder.evaluate({"flagKey": "large", "userId": "u"}, Told())[1])["value"] == 2**70
+    assert json.loads(responder.ofrep("large", {"context": {"targetingKey": "u"}}, Told())[1])["value"] == 2**70
 
 
-def test_all__flag_that_cannot_be_read__is_an_error_among_answers(desk: Desk) -> None:
+def test_all__flag_that_cannot_be_read__is_an_error_among_answers(responder: Responder) -> None:
     told = Told()
-    answer = json.loads(desk.evaluate_all({"userId": "u"}, told))
-    bulk = desk.ofrep_all({"context": {"targetingKey": "u"}})
+    answer = json.loads(responder.evaluate_all({"userId": "u"}, told))
+    bulk = responder.ofrep_all({"context": {"targetingKey": "u"}})
     found = {flag["key"]: flag.get("errorCode") for flag in json.loads(bulk.send(told))["flags"]}
 
     assert answer["flags"]["broken"]["errorCode"] == found["broken"] == "PARSE_ERROR"
@@ -78,11 +79,11 @@ def test_all__flag_that_cannot_be_read__is_an_error_among_answers(desk: Desk) ->
     assert "broken" not in {said[1] for said in told.exposures}
 
 
-def test_bulk__etag__follows_the_result_and_not_the_version(desk: Desk) -> None:
+def test_bulk__etag__follows_the_result_and_not_the_version(responder: Responder) -> None:
     sent = {"context": {"targetingKey": "u"}}
-    first = desk.ofrep_all(dict(sent))
-    later = Desk(desk.environment.replace(9)).ofrep_all({"context": {"targetingKey": "u"}})
-    other = Desk(desk.environment.replace(9, flags={"asked": treatment(enabled=False)})).ofrep_all(
+    first = responder.ofrep_all(dict(sent))
+    later = Responder(responder.environment.replace(9)).ofrep_all({"context": {"targetingKey": "u"}})
+    other = Responder(responder.environment.replace(9, flags={"asked": treatment(enabled=False)})).ofrep_all(
         {"context": {"targetingKey": "u"}}
     )
 
@@ -104,28 +105,28 @@ def test_bulk__etag__follows_the_result_and_not_the_version(desk: Desk) -> None:
     ],
 )
 def test_evaluate__body_beyond_the_limits__is_refused_whatever_its_size(
-    desk: Desk, sent: Any, code: str, size: int
+    responder: Responder, sent: Any, code: str, size: int
 ) -> None:
     with pytest.raises(InvalidError) as caught:
-        desk.evaluate(sent, Told(), size)
+        responder.evaluate(sent, Told(), size)
 
     assert caught.value.problems[0][1] == code
 
 
-def test_attributes__past_32_kib__are_refused(desk: Desk) -> None:
+def test_attributes__past_32_kib__are_refused(responder: Responder) -> None:
     attributes = {"a": "x" * 40_000}
     with pytest.raises(InvalidError):
-        desk.evaluate({"flagKey": "asked", "attributes": attributes}, Told(), 40_100)
+        responder.evaluate({"flagKey": "asked", "attributes": attributes}, Told(), 40_100)
     with pytest.raises(OfrepError):
-        desk.ofrep("asked", {"context": attributes}, Told(), 40_100)
+        responder.ofrep("asked", {"context": attributes}, Told(), 40_100)
 
 
-def test_desks__environment_changed__is_another_desk() -> None:
-    desks, environment = Desks(), _environment(asked=treatment())
-    desk = desks.of(1, environment)
+def test_responders__environment_changed__is_another_responder() -> None:
+    responders, environment = Responders(), _environment(asked=treatment())
+    responder = responders.of(1, environment)
 
-    assert desks.of(1, environment) is desk
-    assert desks.of(1, environment.with_staleness(True)) is not desk
+    assert responders.of(1, environment) is responder
+    assert responders.of(1, environment.with_staleness(True)) is not responder
 
 
 def test_uuid7_text__many_at_one_moment__are_unlike_and_of_version_seven() -> None:

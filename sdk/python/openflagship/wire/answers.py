@@ -1,0 +1,173 @@
+"""Evaluation over HTTP: from a parsed body to a status and JSON, for the server and for the edge."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import Any, Final, Protocol
+
+import orjson
+
+from openflagship.engine import Answer, CompiledEnvironment, Context
+from openflagship.engine.runtime import unit_of
+from openflagship.ids import uuid7_text
+from openflagship.wire.bodies import MAX_ATTRIBUTE_BYTES, InvalidError, context_of, ofrep_context_of, write_json
+from openflagship.wire.conditional import is_known
+from openflagship.wire.rendering import RenderedAnswer, RenderedOfrep, ofrep_failure
+
+_OFREP_STATUS: Final = {"FLAG_NOT_FOUND": 404, "PARSE_ERROR": 400, "GENERAL": 400}
+
+
+class Recorder(Protocol):
+    """Counts the answers and records the exposures."""
+
+    def count(self, reason: str) -> None:
+        """Count one answer with this reason."""
+
+    def expose(  # noqa: PLR0917 the hot path: keywords would cost a third more
+        self, evaluation_id: str, key: str, unit: str, answer: Answer, context: Context, unix_ms: int
+    ) -> None:
+        """Record one exposure."""
+
+
+class Responder:
+    """Answers for one environment at one version. Another environment object needs another responder."""
+
+    __slots__ = ("_keys", "_ofrep", "_own", "environment")
+
+    def __init__(self, environment: CompiledEnvironment) -> None:
+        self.environment = environment
+        # By the answer's `id()`. The environment owns its answers; all evaluations that end alike share one.
+        self._own: dict[int, RenderedAnswer] = {}
+        self._ofrep: dict[int, RenderedOfrep] = {}
+        self._keys: list[str] | None = None
+
+    def evaluate(self, sent: Any, recorder: Recorder, size: int = MAX_ATTRIBUTE_BYTES) -> tuple[int, bytes, str]:
+        """One flag: status, body and the evaluation's id. `size`: of the body that was sent. Raises InvalidError."""
+        context, problems = context_of(sent, size)
+        key = sent.get("flagKey")
+        if key.__class__ is not str or not key:
+            problems = [*problems, ("flagKey", "required", 'Name the flag: a string such as "new-checkout".')]
+        if problems:
+            raise InvalidError(*problems)
+        answer = self.environment.evaluate(key, context, sent.get("defaultValue"))
+        unix_ms = time.time_ns() // 1_000_000
+        evaluation_id = uuid7_text(unix_ms)
+        recorder.count(answer.reason)
+        if answer.error_code is not None:
+            said = {"flagKey": key, "userId": context.user_id, "evaluationId": evaluation_id, **answer.to_dict()}
+            return 404 if answer.error_code == "FLAG_NOT_FOUND" else 200, write_json(said), evaluation_id
+        rendered = self._own.get(id(answer)) or self._render(key, answer)
+        _expose(rendered, context, evaluation_id, unix_ms, recorder)
+        user_id = b"null" if context.user_id is None else orjson.dumps(context.user_id)
+        body = b'%b%b,"evaluationId":"%b%b' % (rendered.head, user_id, evaluation_id.encode(), rendered.tail)
+        return 200, body, evaluation_id
+
+    def evaluate_all(self, sent: Any, recorder: Recorder, size: int = MAX_ATTRIBUTE_BYTES) -> bytes:
+        """The flags named by `flagKeys`, or all; each answer is an exposure of its own. Raises InvalidError."""
+        context, problems = context_of(sent, size)
+        keys = sent.get("flagKeys")
+        if keys is not None and not (isinstance(keys, list) and all(isinstance(key, str) for key in keys)):
+            problems = [*problems, ("flagKeys", "invalid", "Send a list of flag keys, or leave it out for all flags.")]
+        if problems:
+            raise InvalidError(*problems)
+        parts = []
+        unix_ms = time.time_ns() // 1_000_000
+        for key, answer in self.environment.evaluate_all(context, keys).items():
+            evaluation_id = uuid7_text(unix_ms)
+            recorder.count(answer.reason)
+            if answer.error_code is not None:
+                said = {"flagKey": key, "evaluationId": evaluation_id, **answer.to_dict()}
+                parts.append(write_json(key) + b":" + write_json(said))
+                continue
+            rendered = self._own.get(id(answer)) or self._render(key, answer)
+            _expose(rendered, context, evaluation_id, unix_ms, recorder)
+            parts.append(b"%b%b%b" % (rendered.named_head, evaluation_id.encode(), rendered.tail))
+        user_id = write_json(context.user_id)
+        version = self.environment.version
+        return b'{"userId":%b,"configVersion":%d,"flags":{%b}}' % (user_id, version, b",".join(parts))
+
+    def ofrep(self, key: str, sent: Any, recorder: Recorder, size: int = MAX_ATTRIBUTE_BYTES) -> tuple[int, bytes]:
+        """One flag in OFREP's form: status and body. Raises OfrepError."""
+        context = ofrep_context_of(sent, size)
+        answer = self.environment.evaluate(key, context)
+        recorder.count(answer.reason)
+        if answer.error_code is not None:
+            return _OFREP_STATUS[answer.error_code], write_json({"key": key, **ofrep_failure(answer)})
+        rendered = self._ofrep.get(id(answer)) or self._render_ofrep(key, answer)
+        unix_ms = time.time_ns() // 1_000_000
+        _expose(rendered, context, uuid7_text(unix_ms), unix_ms, recorder)
+        return 200, rendered.body
+
+    def ofrep_all(self, sent: Any, size: int = MAX_ATTRIBUTE_BYTES) -> OfrepBulk:
+        """Every flag in OFREP's form. Raises OfrepError."""
+        context = ofrep_context_of(sent, size)
+        answers = self.environment.evaluate_all(context)
+        if self._keys is None:
+            self._keys = sorted(answers)
+        parts = []
+        found: list[RenderedOfrep] = []
+        for key in self._keys:
+            answer = answers[key]
+            if answer.error_code is not None:
+                parts.append(write_json({"key": key, **ofrep_failure(answer)}))
+                continue
+            rendered = self._ofrep.get(id(answer)) or self._render_ofrep(key, answer)
+            found.append(rendered)
+            parts.append(rendered.body)
+        return OfrepBulk(self.environment.version, context, b",".join(parts), found)
+
+    def _render(self, key: str, answer: Answer) -> RenderedAnswer:
+        rendered = self._own[id(answer)] = RenderedAnswer(self.environment, key, answer)
+        return rendered
+
+    def _render_ofrep(self, key: str, answer: Answer) -> RenderedOfrep:
+        rendered = self._ofrep[id(answer)] = RenderedOfrep(self.environment, key, answer)
+        return rendered
+
+
+def _expose(
+    rendered: RenderedAnswer | RenderedOfrep, context: Context, evaluation_id: str, unix_ms: int, recorder: Recorder
+) -> None:
+    if rendered.answer.is_exposure:
+        by = rendered.bucket_by
+        unit = context.user_id if by == "userId" else unit_of(by, context)
+        if unit:
+            recorder.expose(evaluation_id, rendered.key, unit, rendered.answer, context, unix_ms)
+
+
+class OfrepBulk:
+    """Every flag for one context. Whether the caller has this result already is for `is_known` to say."""
+
+    __slots__ = ("_context", "_flags", "_found", "_version", "etag")
+
+    def __init__(self, version: int, context: Context, flags: bytes, found: list[RenderedOfrep]) -> None:
+        self._version, self._context, self._flags, self._found = version, context, flags, found
+        # A hash of the result, not of the configuration: web clients keep the ETag when only attributes change.
+        self.etag = f'"{hashlib.blake2b(flags, digest_size=16).hexdigest()}"'
+
+    def is_known(self, if_none_match: str) -> bool:
+        return is_known(if_none_match, self.etag)
+
+    def send(self, recorder: Recorder, more: bytes = b"") -> bytes:
+        """Record one exposure for each answer and return the body. Not called for a 304. `more`: further members."""
+        unix_ms = time.time_ns() // 1_000_000
+        for rendered in self._found:
+            recorder.count(rendered.answer.reason)
+            _expose(rendered, self._context, uuid7_text(unix_ms), unix_ms, recorder)
+        return b'{"flags":[%b],"metadata":{"configVersion":%d}%b}' % (self._flags, self._version, more)
+
+
+class Responders:
+    """The responder of each environment. A changed environment gets a new one."""
+
+    __slots__ = ("_responders",)
+
+    def __init__(self) -> None:
+        self._responders: dict[Any, Responder] = {}
+
+    def of(self, name: Any, environment: CompiledEnvironment) -> Responder:
+        responder = self._responders.get(name)
+        if responder is None or responder.environment is not environment:
+            responder = self._responders[name] = Responder(environment)
+        return responder

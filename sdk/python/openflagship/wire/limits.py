@@ -1,0 +1,84 @@
+"""Rate limits: token buckets in the memory of one process. A check costs a microsecond and asks no server.
+
+The limit is therefore per process: with four workers a caller may send up to four times as much.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from openflagship.wire.errors import RefusedError
+
+# Above so many callers all buckets start anew. Memory stays bounded, and no request is refused for it.
+_MAX_BUCKETS: Final = 50_000
+
+
+def rate_limit_headers(limit_per_minute: int, level: float) -> list[tuple[str, str]]:
+    """The headers for a bucket with this many tokens left."""
+    return [
+        ("RateLimit-Limit", str(limit_per_minute)),
+        ("RateLimit-Remaining", str(int(level))),
+        ("RateLimit-Reset", str(math.ceil((limit_per_minute - level) * 60 / limit_per_minute))),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a request may pass. `level` is the number of tokens left in its caller's bucket."""
+
+    is_allowed: bool
+    limit_per_minute: int
+    level: float
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        return rate_limit_headers(self.limit_per_minute, self.level)
+
+    @property
+    def retry_after_seconds(self) -> int:
+        """After how many whole seconds the caller may send again; 0 for a request that may pass."""
+        return 0 if self.is_allowed else max(1, math.ceil((1 - self.level) * 60 / self.limit_per_minute))
+
+
+def too_many_requests(verdict: Verdict) -> RefusedError:
+    """The refusal of a request for which there was no token."""
+    seconds = verdict.retry_after_seconds
+    detail = f"The limit is {verdict.limit_per_minute:,} requests a minute. Send the next one in {seconds} s."
+    return RefusedError(429, detail, retry_after_seconds=seconds, headers=verdict.headers)
+
+
+class Buckets:
+    """One bucket per caller, refilled evenly over a minute. Threads may race; then one more request gets through."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget every caller."""
+        self._levels: dict[str, tuple[float, float]] = {}
+
+    def spend(self, caller: str, limit_per_minute: int) -> tuple[bool, float]:
+        """Take one token from the caller's bucket. Returns whether there was one, and how many are left."""
+        now = time.monotonic()
+        found = self._levels.get(caller)
+        if found is None:
+            level = float(limit_per_minute)
+            if len(self._levels) >= _MAX_BUCKETS:
+                self._levels = {}
+        else:
+            level = found[0] + (now - found[1]) * limit_per_minute / 60
+            if level > limit_per_minute:
+                level = float(limit_per_minute)
+        is_allowed = level >= 1
+        if is_allowed:
+            level -= 1
+        self._levels[caller] = (level, now)
+        return is_allowed, level
+
+    def take(self, caller: str, limit_per_minute: int) -> Verdict:
+        """`spend` with everything that an answer says about it."""
+        is_allowed, level = self.spend(caller, limit_per_minute)
+        return Verdict(is_allowed, limit_per_minute, level)

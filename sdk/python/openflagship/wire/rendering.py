@@ -1,0 +1,67 @@
+"""Answers as JSON. Everything that does not depend on the user is rendered once per configuration."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from openflagship.engine import Answer, CompiledEnvironment
+from openflagship.engine.answer import OPENFEATURE_REASONS
+from openflagship.wire.bodies import write_json
+
+
+class RenderedAnswer:
+    """An answer in our own form, without the user and the evaluation's id."""
+
+    __slots__ = ("answer", "bucket_by", "head", "key", "named_head", "tail")
+
+    def __init__(self, environment: CompiledEnvironment, key: str, answer: Answer) -> None:
+        # The reference keeps the answer alive: its `id()` is the key under which this object is found.
+        self.answer = answer
+        self.key = key
+        self.bucket_by = environment.flags[key].bucket_by
+        name = write_json(key)
+        self.head = b'{"flagKey":' + name + b',"userId":'
+        self.named_head = name + b':{"flagKey":' + name + b',"evaluationId":"'
+        self.tail = b'",' + write_json(answer.to_dict())[1:]
+
+
+class RenderedOfrep:
+    """An answer in OFREP's form, which says nothing about the user."""
+
+    __slots__ = ("answer", "body", "bucket_by", "key")
+
+    def __init__(self, environment: CompiledEnvironment, key: str, answer: Answer) -> None:
+        flag = environment.flags[key]
+        self.answer = answer
+        self.key = key
+        self.bucket_by = flag.bucket_by
+        self.body = write_json(_ofrep_success(flag.document.get("metadata") or {}, key, answer))
+
+
+def _ofrep_success(found: dict[str, Any], key: str, answer: Answer) -> dict[str, Any]:
+    """A switched-off flag is a success with reason DISABLED. OFREP has no reason for staleness; metadata carries it."""
+    metadata: dict[str, Any] = {name: value for name, value in found.items() if _is_scalar(value)}
+    for name, value in (("ruleId", answer.rule_id), ("experiment", answer.experiment)):
+        if value is not None:
+            metadata[name] = value
+    if answer.stale:
+        metadata["stale"] = True
+    reason = OPENFEATURE_REASONS[answer.reason] if answer.stale else answer.openfeature_reason
+    return {
+        "key": key,
+        "reason": reason,
+        "variant": answer.variant or "",
+        "value": answer.value,
+        "metadata": metadata,
+    }
+
+
+def ofrep_failure(answer: Answer) -> dict[str, Any]:
+    """The members that say why there is no answer."""
+    details = answer.detail or "There is no such flag in this environment."
+    return {"errorCode": answer.error_code, "errorDetails": details}
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, (str, bool, int)) or (isinstance(value, float) and math.isfinite(value))

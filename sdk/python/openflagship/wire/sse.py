@@ -1,0 +1,45 @@
+"""Server-sent events: the response's headers, and events as bytes."""
+
+from __future__ import annotations
+
+import random
+from typing import Final
+
+HEADERS: Final = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache, no-transform"),
+    # nginx would otherwise hold events back until a buffer is full.
+    (b"x-accel-buffering", b"no"),
+)
+KEEP_ALIVE: Final = b": keep-alive\n\n"
+_RETRY_MILLISECONDS: Final = (1_000, 3_000)
+
+
+def event(kind: str, data: bytes, *, event_id: int | str | None = None, signatures: tuple[str, ...] = ()) -> bytes:
+    """One event. `signatures` go into a field that other clients ignore, as the HTML standard says."""
+    head = b"" if event_id is None else b"id: %s\n" % str(event_id).encode()
+    head += b"".join([b"signature: %s\n" % signature.encode() for signature in signatures])
+    if b"\n" in data:
+        data = data.replace(b"\n", b"\ndata: ")
+    return b"%sevent: %s\ndata: %s\n\n" % (head, kind.encode(), data)
+
+
+def refetch_event(version: int | None) -> bytes:
+    """Tell OFREP's clients to evaluate again. The event has no name, because they hear no named ones."""
+    head = b"" if version is None else b"id: %d\n" % version
+    return head + b'data: {"type":"refetchEvaluation"}\n\n'
+
+
+def retry(milliseconds: int) -> bytes:
+    """Tell the client how long to wait before it connects again."""
+    return b"retry: %d\n\n" % milliseconds
+
+
+def first_retry() -> bytes:
+    """`retry` with jitter: the clients of a process that ends do not all come back in the same instant."""
+    return retry(random.randint(*_RETRY_MILLISECONDS))  # noqa: S311 - jitter, not a secret
+
+
+def last_event_id(text: str) -> int | None:
+    """A `Last-Event-ID` as a version. None asks for a snapshot: no id was sent, or one that is no version."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
