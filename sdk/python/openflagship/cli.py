@@ -1,4 +1,4 @@
-"""The `flagship` command: look at flags, evaluate, kill, watch changes, keep a snapshot."""
+"""The `flagship` command: look at flags, evaluate, kill, watch changes, save a snapshot."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LOOK_SECONDS = 0.05
 
 
 class CommandError(Exception):
-    """What went wrong, for the person at the terminal."""
+    """A failure, with a message for the person at the terminal."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -182,7 +182,7 @@ def _watch(given: argparse.Namespace) -> None:
 
 
 def watch(client: FlagShip, say: Callable[[str], None], *, count: int = 0) -> None:
-    """Say where the client is, then a line for each change; end after `count`, with 0 never."""
+    """Print the client's state, then a line for each change. End after `count` changes; 0 means never."""
     changes: queue.SimpleQueue[tuple[CompiledEnvironment, frozenset[str] | None]] = queue.SimpleQueue()
     # Listen first and look then: what changes in between is in what is seen, and is heard once more.
     end = client.on_change(lambda keys: changes.put((client.environment, keys)))

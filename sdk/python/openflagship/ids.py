@@ -9,7 +9,7 @@ _VERSION_AND_VARIANT = (0x7 << 76) | (0x2 << 62)
 
 
 def uuid7(unix_ms: int | None = None) -> UUID:
-    """Return a new UUIDv7 of the given moment (Unix milliseconds), now by default; the other 74 bits are random."""
+    """Return a new UUIDv7 of the given moment (Unix milliseconds), now by default. The other 74 bits are random."""
     milliseconds = time.time_ns() // 1_000_000 if unix_ms is None else unix_ms
     random_bits = int.from_bytes(os.urandom(10), "big")
     low = random_bits & ((1 << 62) - 1)
@@ -18,7 +18,7 @@ def uuid7(unix_ms: int | None = None) -> UUID:
 
 
 class _Texts:
-    """Ids as text at a tenth of the cost: a counter in the 12 bits after the version, 62 random bits for each 4,096."""
+    """Ids as text at a tenth of the cost. The 12 bits after the version count; every 4,096 ids get new random bits."""
 
     __slots__ = ("_count", "_tail")
 
@@ -26,12 +26,12 @@ class _Texts:
         self.renew()
 
     def renew(self) -> None:
-        """Begin anew; in a child, where the parent's ids would come again."""
+        """Start anew. A child process calls it, because it would repeat the parent's ids."""
         self._count = count()
         self._tail = ""
 
     def __call__(self, unix_ms: int) -> str:
-        """A new UUIDv7 of that moment, unlike any other: no two of one tail have one counter. For any thread."""
+        """A new unique UUIDv7 of that moment: ids with the same tail differ in the counter. Any thread may call it."""
         number = next(self._count) & 0xFFF
         if not number or not self._tail:
             random_hex = os.urandom(8).hex()

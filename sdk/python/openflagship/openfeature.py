@@ -28,7 +28,7 @@ _CODES = {
 
 
 class FlagShipProvider(AbstractProvider):
-    """Answers from a client's memory. Set one for each domain that has an environment of its own.
+    """Answers from a client's memory. Each domain with its own environment needs its own provider.
 
     The provider closes a `FlagShip` when it is shut down; an `AsyncFlagShip` is started and closed by whoever made it.
     """
@@ -79,7 +79,7 @@ class FlagShipProvider(AbstractProvider):
         evaluation_context: EvaluationContext | None = None,
         tracking_event_details: TrackingEventDetails | None = None,
     ) -> None:
-        """A conversion of the context's targeting key; its details' attributes travel as properties."""
+        """Record a conversion of the context's targeting key. The attributes of its details become properties."""
         details = tracking_event_details
         self.client.track(
             tracking_event_name,
@@ -137,7 +137,7 @@ class FlagShipProvider(AbstractProvider):
         return metadata
 
     def _own_metadata(self, flag_key: str) -> dict[str, bool | int | float | str]:
-        """The flag's own, read out of its document once; as many are kept as there are flags."""
+        """The flag's own metadata, read from its document once and remembered for each flag."""
         flag = self.client.environment.flags.get(flag_key)
         if flag is None or flag.config is None:
             return {}
@@ -180,7 +180,7 @@ def _context(given: EvaluationContext | None) -> Context:
 
 
 def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Moments as the contract's conditions read them; a naive one is taken as UTC."""
+    """Instants in the form that conditions read. A naive datetime counts as UTC."""
     return {
         name: (value if value.tzinfo else value.replace(tzinfo=timezone.utc)).isoformat()  # noqa: UP017 - Python 3.10
         if isinstance(value, datetime)

@@ -1,4 +1,4 @@
-"""For the tests of services: flags without a platform, and answers of your choice.
+"""For the tests of services: flags without a server, and answers of your choice.
 
 `pytest_plugins = ["openflagship.testing"]` in a conftest brings the fixture `flagship_override`.
 """
@@ -20,11 +20,11 @@ _UNSET: Any = object()
 
 
 class UnknownVariantError(LookupError):
-    """The flag is there, and has no such variant: the test would test what cannot happen."""
+    """The flag exists and has no such variant, so the test would test an impossible answer."""
 
 
 def offline(flags: Mapping[str, Any] | None = None) -> FlagShip:
-    """A client that asks nobody; `flags` maps keys to the values everybody gets."""
+    """A client without a server. `flags` maps keys to the values that every user gets."""
     client = FlagShip("", "http://offline.invalid", is_offline=True)
     for key, value in (flags or {}).items():
         client.overrides[key] = _override(None, value)
@@ -33,7 +33,7 @@ def offline(flags: Mapping[str, Any] | None = None) -> FlagShip:
 
 @contextmanager
 def override(client: Evaluation, flag_key: str, variant: str | None = None, *, value: Any = _UNSET) -> Iterator[None]:
-    """While it lasts, the client answers `variant` of the flag, or `value`, to everybody, and logs no exposure of it.
+    """Within the block, every user gets this `variant` of the flag, or `value`. No exposure is logged for it.
 
     Raises UnknownVariantError for a variant that a known flag does not have. Nests; the innermost counts.
     """
@@ -54,7 +54,7 @@ def override(client: Evaluation, flag_key: str, variant: str | None = None, *, v
 
 @pytest.fixture
 def flagship_override() -> Iterator[Callable[..., None]]:
-    """`flagship_override(client, "new-checkout", "treatment")`, until the test is over."""
+    """`flagship_override(client, "new-checkout", "treatment")` holds until the end of the test."""
     with ExitStack() as stack:
 
         def _begin(client: Evaluation, flag_key: str, variant: str | None = None, *, value: Any = _UNSET) -> None:

@@ -1,4 +1,4 @@
-"""The SDK's clients: configuration kept current in the background, evaluation from memory, events on their way out."""
+"""The SDK's clients: they follow the configuration in the background, evaluate from memory, and send events."""
 
 from openflagship.client.blocking import FlagShip
 from openflagship.client.evaluation import AnyContext

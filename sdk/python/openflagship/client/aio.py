@@ -29,7 +29,7 @@ async def perform(logic: Logic[Answered], tls: ssl.SSLContext | None) -> Answere
 
 
 class AsyncDriver:
-    """One logic, one task, the few connections it has open. `wake` may be called from any thread."""
+    """One logic, one task, and its few open connections. Any thread may call `wake`."""
 
     def __init__(self, name: str, make_logic: Callable[[], Logic[Any]], tls: ssl.SSLContext | None) -> None:
         self._name = name
@@ -49,7 +49,7 @@ class AsyncDriver:
             self._loop.call_soon_threadsafe(self._woken.set)
 
     async def stop(self) -> None:
-        """End the logic where it stands."""
+        """Stop the logic at its present step."""
         # Again and again: before Python 3.12 `wait_for` swallows a cancellation that comes as its awaitable is done.
         while self._task is not None and not self._task.done():
             self._task.cancel()
@@ -64,7 +64,7 @@ class AsyncDriver:
         return self._task is not None and not self._task.done() and not self._loop.is_closed()
 
     def abandon(self) -> None:
-        """After a fork, in the child: the loop is the parent's, and so is what is open on it."""
+        """Call it in the child after a fork. The loop and its open connections belong to the parent."""
         self._task = None
         self._open = set()
 
@@ -87,7 +87,7 @@ class AsyncDriver:
             self._close(left)
 
     async def drive(self, logic: Logic[Answered]) -> Answered:
-        """Do what the logic asks until it ends; its result. Raises what it raises."""
+        """Do what the logic asks until it ends, and return its result. Raises what the logic raises."""
         result: Any = None
         failure: OSError | None = None
         while True:
@@ -133,7 +133,7 @@ class AsyncDriver:
         return pair
 
     async def _secure(self, plain: _Pair, host: str) -> _Pair:
-        """Raises OSError; the connection that was there is then closed with the others."""
+        """Raises OSError. The connection is then closed with the others."""
         reader, writer = plain
         tls = self._tls or ssl.create_default_context()
         if hasattr(writer, "start_tls"):

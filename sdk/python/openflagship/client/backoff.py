@@ -1,4 +1,4 @@
-"""How long to wait after failures: full jitter, so that the clients of a restarted server do not all come at once."""
+"""How long to wait after failures. Full jitter keeps the clients of a restarted server from coming all at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MOST_SECONDS = 30.0
 
 
 class Backoff:
-    """Doubles its ceiling with each failure; a wait is anything up to the ceiling, but not less than a tenth of it."""
+    """Each failure doubles the ceiling. A wait is random: between a tenth of the ceiling and all of it."""
 
     def __init__(
         self,

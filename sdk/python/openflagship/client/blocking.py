@@ -1,4 +1,4 @@
-"""The client for ordinary programs: two daemon threads, one that follows the configuration, one that sends."""
+"""The client for ordinary programs. One daemon thread follows the configuration, another one sends events."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ class FlagShip(ClientCore):
             self.wait_until_ready(self.options.start_wait_seconds)
 
     def wait_until_ready(self, seconds: float) -> bool:
-        """Whether a configuration was had within that time."""
+        """Wait for a configuration; false where none came within that time."""
         return self._configuration.is_had or self._ready.wait(seconds)
 
     def flush(self, seconds: float = 5.0) -> bool:
-        """Send what waits; true if that was all within the time."""
+        """Send the waiting events; true where all were sent within the time."""
         sending = self._sending
         if sending is None or self._is_closed:
             # Nobody sends: before uWSGI's fork, or any more.
@@ -64,7 +64,7 @@ class FlagShip(ClientCore):
         return self._sender.pending == 0
 
     def close(self) -> None:
-        """Send what waits, at most `close_wait_seconds`, and end. Evaluation goes on from memory."""
+        """Send the waiting events for at most `close_wait_seconds`, and end. Evaluation goes on from memory."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -117,7 +117,7 @@ class FlagShip(ClientCore):
             self._start()
 
     def _wait_for_fork(self) -> None:
-        """Have a configuration for all workers, and no thread; those begin in each worker."""
+        """Fetch a configuration for all workers, without a thread. Each worker starts its own threads."""
         if not self._configuration.is_had and self.options.start_wait_seconds > 0:
             perform(self._synchroniser.run_once(), self._tls)
         # No process's: so the first question in any worker begins what was put off, hook or no hook.
@@ -132,7 +132,7 @@ class FlagShip(ClientCore):
         uwsgi.after_fork(begin)
 
     def begin_worker(self) -> None:
-        """In a worker of uWSGI's, before its first request: follow, and wait as at the start."""
+        """Start the threads in a uWSGI worker before its first request, and wait for a configuration."""
         if self._pid != os.getpid():
             self._restart_after_fork()
         deadline = time.monotonic() + self.options.start_wait_seconds
@@ -163,7 +163,7 @@ class FlagShip(ClientCore):
 
 
 def _at_exit(client: FlagShip) -> Any:
-    """Flush at the end of the process, and at that of worker processes, which end without `atexit`."""
+    """Flush when the process ends. Worker processes end without `atexit`, so they have a hook of their own."""
     reference = weakref.ref(client)
 
     def close() -> None:

@@ -1,4 +1,4 @@
-"""The configuration a client evaluates from: one immutable environment, swapped whole when it changes."""
+"""The configuration that a client evaluates from: one immutable environment. A change replaces it as a whole."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ from openflagship.stream_kinds import FLAG_KINDS, KILL_SWITCH, SEGMENT_KINDS, SN
 
 log = logging.getLogger("openflagship")
 
-# Called with the keys of the flags that changed, None where it may be any of them; none at all where only the answers'
-# staleness did.
+# Called with the keys of the changed flags. None stands for any flag; an empty set says that only staleness changed.
 Listener: TypeAlias = Callable[[frozenset[str] | None], None]
-# Called with the events just applied, in their order; None where the whole was replaced.
+# Called with the events just applied, in their order; None where the whole configuration was replaced.
 Tap: TypeAlias = Callable[[list[ServerEvent] | None], None]
 
 
 class SnapshotError(ValueError):
-    """What came is no snapshot that may be used; the message says why."""
+    """The received snapshot cannot be used; the message says why."""
 
 
 class ResyncNeededError(Exception):
-    """A change came that cannot be applied by itself: fetch the whole."""
+    """A change cannot be applied by itself, so the client has to fetch the whole snapshot."""
 
 
 def parse_snapshot(body: bytes) -> CompiledEnvironment:
@@ -49,11 +48,11 @@ def check_signature(body: bytes, secret: str, *signatures: str) -> None:
 
 
 class Configuration:
-    """Public state: `environment`, read by every evaluation without a lock. Everything else is its one writer's."""
+    """Every evaluation reads `environment` without a lock. All other state belongs to the one writer."""
 
     def __init__(self, stale_after_seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.environment = CompiledEnvironment.from_document({"contract": 1, "version": 0, "flags": {}, "segments": {}})
-        # Where it came from: "", "bootstrap", "stored", "server".
+        # One of "", "bootstrap", "stored", "server".
         self.source = ""
         self.etag: str | None = None
         self._stale_after_seconds = stale_after_seconds
@@ -62,7 +61,7 @@ class Configuration:
         self._is_lasting = False
         self._ahead: dict[str, Any] = {}
         self._listeners: tuple[Listener, ...] = ()
-        # For whoever passes changes on; at most one.
+        # At most one observer, which passes the changes on.
         self.tap: Tap | None = None
 
     @property
@@ -75,7 +74,7 @@ class Configuration:
 
     @property
     def age_seconds(self) -> float | None:
-        """Since the server last said that this is current; None where it never did."""
+        """Seconds since the server last confirmed the configuration; None where it never did."""
         return None if self._confirmed_at is None else self._clock() - self._confirmed_at
 
     @property
@@ -86,7 +85,7 @@ class Configuration:
         return max(0.0, self._stale_after_seconds - age)
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener` after every change, in the thread that applied it; call what is returned to end that."""
+        """Call `listener` after every change, in the thread that applied it. The returned function ends that."""
         self._listeners = (*self._listeners, listener)
 
         def end() -> None:
@@ -97,7 +96,7 @@ class Configuration:
     def adopt(
         self, environment: CompiledEnvironment, source: str, *, age_seconds: float = 0.0, is_lasting: bool = False
     ) -> None:
-        """Take a configuration from elsewhere than the server; `is_lasting`: it never goes stale."""
+        """Use a configuration that did not come from the server. One that `is_lasting` never goes stale."""
         self._is_lasting = is_lasting
         self._confirmed_at = self._clock() - age_seconds
         self._swap_whole(environment, source)
@@ -105,10 +104,10 @@ class Configuration:
     def replace(
         self, environment: CompiledEnvironment, etag: str | None = None, *, is_from_stream: bool = False
     ) -> None:
-        """Take the server's snapshot.
+        """Use the server's snapshot.
 
-        One that was fetched and is earlier than what is here came from a process that lags behind, and is passed over.
-        The stream sends an earlier one only where the server itself went back, to a backup.
+        A fetched snapshot that is older than the present one came from a process that lags behind; it is ignored. The
+        stream sends an older one only where the server itself went back to a backup.
         """
         self.confirm()
         if self.source == "server" and environment.version < self.version and not is_from_stream:
@@ -118,14 +117,14 @@ class Configuration:
         self._swap_whole(environment, "server")
 
     def confirm(self) -> None:
-        """The server has said that what is here is current."""
+        """Note that the server has confirmed the configuration as current."""
         self._confirmed_at = self._clock()
         self._is_lasting = False
         if self.environment.stale:
             self._swap(self.environment.with_staleness(False), self.source, frozenset())
 
     def check_staleness(self) -> bool:
-        """Mark the answers stale if it is time; true where they have just become so."""
+        """Mark the answers stale when it is time; true where they have just become stale."""
         left = self.seconds_to_stale
         if left is None or left > 0:
             return False
@@ -134,7 +133,7 @@ class Configuration:
         return True
 
     def apply(self, events: Iterable[ServerEvent]) -> bool:
-        """Apply a stream's events as one change; true where anything was. Raises SnapshotError, ResyncNeededError."""
+        """Apply a stream's events as one change; true where any applied. Raises SnapshotError, ResyncNeededError."""
         flags: dict[str, Any] = {}
         segments: dict[str, Any] = {}
         version = before = self.version
@@ -177,7 +176,7 @@ class Configuration:
 
     def _note_flag(self, flags: dict[str, Any], kind: str, key: str, document: Any, *, is_ahead: bool) -> None:
         if is_ahead:
-            # A kill that overtook the steps before it. Those come next and must not undo it; it comes again itself.
+            # A kill arrived before the steps that precede it. They must not undo it; the kill comes again after them.
             self._ahead[key] = document
         elif key in self._ahead:
             if kind != KILL_SWITCH:
@@ -197,7 +196,7 @@ class Configuration:
             try:
                 listener(keys)
             except Exception:
-                # Somebody else's code; following changes must go on.
+                # The listener is not our code; the client must go on following changes.
                 log.exception("a listener to configuration changes failed")
 
 

@@ -1,4 +1,4 @@
-"""What both clients are made of: configuration, synchroniser, event queue and sender, put together alike."""
+"""What both clients consist of: configuration, synchroniser, event queue and sender."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _MOST_INSTANCE_CHARACTERS = 100
 _clients: weakref.WeakSet[ClientCore] = weakref.WeakSet()
 
 
-# Where a server forks without telling Python, the first threads of the child that ask may be several.
+# Where a server forks without telling Python, several threads of the child may notice at once.
 _restarting = threading.Lock()
 
 
@@ -50,20 +50,20 @@ if hasattr(os, "register_at_fork"):
 
 
 class ClientCore(Evaluation):
-    """A client without anything that runs; a subclass brings the drivers."""
+    """A client without threads or tasks; a subclass adds the drivers."""
 
     def __init__(self, server_key: str, url: str, options: Options | None, settings: Mapping[str, Any]) -> None:
-        """Raises ValueError for settings that cannot work, and for a bootstrap that is no snapshot."""
+        """Raises ValueError for settings that cannot work, and for a bootstrap that is not a snapshot."""
         super().__init__()
         if options is not None and settings:
             raise TypeError("Give the options as an object or by name, not both.")
         self.options = options if options is not None else Options(**settings)
-        # Keys come out of files and variables, with a newline at their end as often as not.
+        # Keys come from files and variables, often with a newline at the end.
         server_key = (server_key or "").strip()
         if not self.options.is_offline and not server_key:
             raise ValueError("Give the environment's server key, or is_offline=True.")
         if not _is_plain(server_key):
-            # Without saying it: it ends up in logs.
+            # The message must not contain the key, because it ends up in logs.
             raise ValueError("The server key holds a character that no key has.")
         Endpoint.of(url, self.options.proxy)
         if self.options.stream_url is not None:
@@ -82,10 +82,10 @@ class ClientCore(Evaluation):
         _clients.add(self)
 
     def _assemble(self) -> None:
-        """Make whatever belongs to one process."""
+        """Make the objects that belong to one process."""
         pid = os.getpid()
         instance = self.options.instance or f"{platform.node() or socket.gethostname()}-{pid}-{uuid.uuid4().hex[:8]}"
-        # It travels in a header.
+        # The instance's name is sent in a header.
         self.instance = "".join(
             character if _is_plain(character) else "?" for character in instance[:_MOST_INSTANCE_CHARACTERS]
         )
@@ -110,11 +110,11 @@ class ClientCore(Evaluation):
         )
         if self._configuration.source == "stored":
             self._sender.note_stored()
-        # Last: a thread that finds its own process here uses what was made above.
+        # Set last: a thread that finds its own process id here uses the objects made above.
         self._pid = pid
 
     def status(self) -> Status:
-        """What the client is doing, from memory."""
+        """The client's present state, from memory."""
         if self._pid != os.getpid():
             self._restart_after_fork()
         configuration, sender = self._configuration, self._sender
@@ -145,7 +145,7 @@ class ClientCore(Evaluation):
         )
 
     def restart_after_fork(self) -> None:
-        """In the child: nothing of the parent's threads, sockets or unsent events is used, the configuration is."""
+        """Start anew in a child process with the parent's configuration, without its threads, sockets and events."""
         raise NotImplementedError
 
     def _restart_after_fork(self) -> None:
@@ -181,8 +181,8 @@ class ClientCore(Evaluation):
                 return
             body, age = found
             environment = parse_snapshot(body)
-        except Exception as error:  # noqa: BLE001 - a store may be anybody's code; without it we start empty
-            log.warning("the kept snapshot could not be read: %s", error)
+        except Exception as error:  # noqa: BLE001 - a store may be foreign code; without it the client starts empty
+            log.warning("the stored snapshot could not be read: %s", error)
             return
         if self._configuration.is_had and environment.version < self._configuration.version:
             return

@@ -1,7 +1,7 @@
-"""What the client's logic asks its surroundings to do. The logic is generators that yield these; a driver does them.
+"""The steps that the client's logic asks for. The logic is generators that yield them; a driver carries them out.
 
-There are two drivers, one on threads and one on asyncio, and nothing of the logic is in either. A driver sends the
-result back into the generator, or throws what went wrong: OSError (TimeoutError included) and nothing else.
+There are two drivers, one on threads and one on asyncio; neither contains any logic. A driver sends the result back
+into the generator, or throws OSError (TimeoutError included) and nothing else.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from openflagship.client.proxies import Proxy, proxy_for
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a server listens; `prefix` is the path below which its routes are, `proxy` leads there."""
+    """The address of a server. Its routes stand below the path `prefix`; `proxy` leads to it."""
 
     host: str
     port: int
@@ -26,7 +26,7 @@ class Endpoint:
 
     @classmethod
     def of(cls, url: str, proxy: str | None = None) -> Endpoint:
-        """`proxy` as in `Options`. Raises ValueError for what is no http or https address."""
+        """`proxy` as in `Options`. Raises ValueError for an address that is neither http nor https."""
         parts: SplitResult = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError(f"Give an address such as https://flags.example.com, not {url!r}.")
@@ -43,7 +43,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """Open a connection, past any proxy, with TLS where the endpoint has it; the result is a handle for the others."""
+    """Open a connection, through a proxy where there is one. The result is a handle for the other steps."""
 
     endpoint: Endpoint
     timeout_seconds: float
@@ -51,7 +51,7 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class Secure:
-    """Speak TLS on a connection from here on; the result is the handle to use instead."""
+    """Start TLS on a connection. The result is the handle to use from then on."""
 
     handle: Any
     host: str
@@ -67,7 +67,7 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Read what has come, at least one byte; the result is empty at the end."""
+    """Wait for at least one byte and read what has come. The result is empty at the end of the connection."""
 
     handle: Any
     timeout_seconds: float
@@ -80,14 +80,14 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Wait until the time is over or the logic is woken; the result says whether it was woken."""
+    """Wait until the time is over or the logic is woken. The result says whether it was woken."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Call what may take a while, such as writing a file; the result is its own. It raises nothing but OSError."""
+    """Call a slow function, such as one that writes a file, and return its result. It raises only OSError."""
 
     function: Callable[[], Any]
 

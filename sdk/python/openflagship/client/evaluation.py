@@ -1,4 +1,4 @@
-"""What a service calls: evaluation from memory, the same for both clients. Nothing here raises."""
+"""Evaluation from memory, which services call; the same for both clients. Nothing here raises."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def context_of(context: AnyContext) -> Context:
 
 
 class Evaluation:
-    """The shared half of both clients."""
+    """The methods that both clients share."""
 
     _configuration: Configuration
     _queue: EventQueue
@@ -48,16 +48,16 @@ class Evaluation:
         *,
         default: bool = False,
     ) -> bool:
-        """Whether a boolean flag is true for this user; the default where that cannot be told."""
+        """Whether a boolean flag is true for this user; the default where there is no boolean answer."""
         value = self.variation_detail(flag_key, Context(user_id, attributes), default).value
         return value if isinstance(value, bool) else default
 
     def variation(self, flag_key: str, context: AnyContext, default: _Value) -> _Value | Any:
-        """The flag's value for this user. A json value is the configuration's own: do not change it."""
+        """The flag's value for this user. Do not change a json value: it belongs to the configuration."""
         return self.variation_detail(flag_key, context, default).value
 
     def variation_detail(self, flag_key: str, context: AnyContext, default: Any = None) -> Answer:
-        """The value, and why it is that. Never raises, never waits."""
+        """The value and its reason. Never raises, never waits."""
         try:
             if self._pid != getpid():
                 self._restart_after_fork()
@@ -82,11 +82,11 @@ class Evaluation:
         return answer
 
     def all_flags(self, context: AnyContext, keys: Iterable[str] | None = None) -> dict[str, Any]:
-        """The values of all flags, or of those named. Logs no exposures: nobody has seen them yet."""
+        """The values of all flags, or of the named ones. Logs no exposures, because no user has seen them yet."""
         return {key: answer.value for key, answer in self.all_flags_detail(context, keys).items()}
 
     def all_flags_detail(self, context: AnyContext, keys: Iterable[str] | None = None) -> dict[str, Answer]:
-        """As `all_flags`, with reasons."""
+        """Like `all_flags`, with reasons."""
         try:
             if self._pid != getpid():
                 self._restart_after_fork()
@@ -107,7 +107,7 @@ class Evaluation:
         value: float | None = None,
         properties: Mapping[str, Any] | None = None,
     ) -> None:
-        """Record a conversion. It is sent later; one that the server would refuse is logged and dropped."""
+        """Record a conversion, which is sent later. One that the server would refuse is logged and dropped."""
         try:
             if self._pid != getpid():
                 self._restart_after_fork()
@@ -125,7 +125,7 @@ class Evaluation:
 
     @property
     def environment(self) -> CompiledEnvironment:
-        """The configuration that is evaluated from, immutable."""
+        """The immutable configuration that evaluations use."""
         return self._configuration.environment
 
     def _overridden(self, environment: CompiledEnvironment, flag_key: str, context: Context, default: Any) -> Answer:

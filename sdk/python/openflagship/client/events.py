@@ -1,4 +1,4 @@
-"""Exposures and conversions on their way out: collapsed, bounded, and cheap where an evaluation pays for them."""
+"""The queue of exposures and conversions: bounded, without repeats, and cheap for the evaluation that adds to it."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _to_json: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encod
 
 
 class EventQueue:
-    """Filled by any thread without a lock or I/O, emptied by the sender. Past its bound, new events are dropped."""
+    """Any thread adds events without a lock or I/O; the sender takes them. A full queue drops new events."""
 
     def __init__(self, options: Options, *, source: str = "sdk-python", wake: Callable[[], None]) -> None:
-        """`wake` is called when a batch is full, in whichever thread filled it."""
+        """The thread that fills a batch calls `wake`."""
         self.dropped = 0
         self._options = options
         # Of each kind, so that asking costs an evaluation nothing.
@@ -56,11 +56,11 @@ class EventQueue:
         return len(self._exposures) + len(self._conversions)
 
     def counts(self) -> dict[str, int]:
-        """How many wait of each kind, in the order in which they are to be sent."""
+        """The number of waiting events of each kind, in the order of sending."""
         return {EXPOSURE: len(self._exposures), CONVERSION: len(self._conversions)}
 
     def expose(self, mark: Mark, answer: Answer) -> None:
-        """Queue an exposure; call it for marks that are not in `seen`."""
+        """Queue an exposure. Call it only for marks that are not in `seen`."""
         if not self._is_on:
             return
         exposures = self._exposures
@@ -75,7 +75,7 @@ class EventQueue:
             self._wake_once()
 
     def expose_each(self, evaluation_id: str, flag_key: str, unit: str, answer: Answer, unix_ms: int) -> None:
-        """As `expose`, under an id that was given away already, so nothing is collapsed."""
+        """Like `expose`, under an id that a caller has already; repeats are not left out."""
         if not self._is_on:
             return
         exposures = self._exposures
@@ -88,7 +88,7 @@ class EventQueue:
             self._wake_once()
 
     def track(self, event_name: str, unit: str, value: float | None, properties: Mapping[str, Any] | None) -> None:
-        """Raises ValueError for what the server would refuse."""
+        """Queue a conversion. Raises ValueError for one that the server would refuse."""
         if not event_name or len(event_name) > _MOST_NAME_CHARACTERS:
             raise ValueError(f"an event's name has 1 to {_MOST_NAME_CHARACTERS} characters")
         if not unit or len(unit) > _MOST_UNIT_CHARACTERS:
@@ -110,14 +110,14 @@ class EventQueue:
         self._wake()
 
     def begin_window(self) -> None:
-        """From here on an exposure that was seen before counts as new."""
+        """Start a new window: an exposure that was seen before counts as new again."""
         if self.seen:
             self.seen = set()
         # Answers of configurations that are gone must not stay for it.
         self._written.clear()
 
     def forget(self) -> None:
-        """Drop everything: after a fork it is the parent's to send."""
+        """Drop all events. After a fork the parent sends them."""
         self._exposures = deque()
         self._conversions = deque()
         self.seen = set()
@@ -125,7 +125,7 @@ class EventQueue:
         self.dropped = 0
 
     def take(self, kind: str, most: int) -> list[str]:
-        """The first `most` events as the API wants them, each as JSON in ASCII, `before_send` and hashing done."""
+        """The first `most` events in the API's form, each as ASCII JSON, after `before_send` and hashing."""
         self._is_woken = False
         if len(self.seen) > self._most_events:
             # Within one window as many marks as there are users may pass; memory is worth more than a repeat.
@@ -133,7 +133,7 @@ class EventQueue:
         return self._take_exposures(most) if kind == EXPOSURE else self._take_conversions(most)
 
     def _take_exposures(self, most: int) -> list[str]:
-        """One loop without calls: an edge does this on its event loop, for as many as it has answered."""
+        """One loop without calls, because an edge runs it on its event loop for all its answers."""
         exposures, all_written, hash_key = self._exposures, self._written, self._hash_key
         texts, last_ms, instant = [], -1, ""
         for _ in range(min(most, len(exposures))):
@@ -193,7 +193,7 @@ class EventQueue:
 
 
 class _Written:
-    """What the exposures of one answer have in common, written once."""
+    """What the exposures of one answer have in common, encoded once."""
 
     __slots__ = ("answer", "flag", "flag_key", "tail", "variant")
 
@@ -212,7 +212,7 @@ class _Written:
 
 
 def _sayable(event: dict[str, Any]) -> str:
-    """The event as JSON; empty where there is none, or where it holds what JSON has no word for."""
+    """The event as JSON; empty where there is no event, or where JSON cannot express it."""
     if not event:
         return ""
     try:
@@ -223,7 +223,7 @@ def _sayable(event: dict[str, Any]) -> str:
 
 
 def _asked(before_send: BeforeSend, event: dict[str, Any]) -> dict[str, Any]:
-    """What is to be sent; empty where nothing is. An event that the hook fails on stays here: it may hold secrets."""
+    """The event after the hook; empty where none is to be sent. A failed hook stops the event: it may hold secrets."""
     try:
         return before_send(event) or {}
     except Exception:

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as logic: h11 speaks it, the driver moves the bytes. One connection for each request, or for one stream."""
+"""HTTP/1.1 as logic: h11 speaks the protocol, the driver moves the bytes. Each request has its own connection."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _MOST_HEAD_BYTES = 64 * 1024
 
 
 class HttpError(OSError):
-    """The other side does not speak HTTP, or says more than we would keep."""
+    """The other side does not speak HTTP, or sends more than the limits allow."""
 
 
 class Response:
-    """Status, headers by their lower-case names, and the body (of a stream: empty)."""
+    """Status, headers by lower-case name, and the body, which is empty for a stream."""
 
     __slots__ = ("body", "headers", "status")
 
@@ -32,7 +32,7 @@ class Response:
 
 
 class Exchange:
-    """One request and its answer, read piece by piece. Close it, whatever happens."""
+    """One request and its answer, read piece by piece. The caller must close it in any case."""
 
     def __init__(self, endpoint: Endpoint, timeout_seconds: float) -> None:
         self._endpoint = endpoint
@@ -41,7 +41,7 @@ class Exchange:
         self._handle: Any = None
 
     def send(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> Logic[Response]:
-        """Send the request and read the answer's head. Raises OSError."""
+        """Send the request and read the head of the answer. Raises OSError."""
         endpoint, proxy = self._endpoint, self._endpoint.proxy
         target = endpoint.prefix + path
         head = [("Host", endpoint.authority), ("Connection", "close"), *headers.items()]
@@ -67,7 +67,7 @@ class Exchange:
         )
 
     def read(self, timeout_seconds: float) -> Logic[bytes]:
-        """The next piece of the body, empty at its end. Raises OSError."""
+        """The next piece of the body; empty at the end. Raises OSError."""
         while True:
             event = yield from self._next_event(self._protocol, timeout_seconds)
             if not isinstance(event, h11.Data):
@@ -131,7 +131,7 @@ def request(
     *,
     timeout_seconds: float,
 ) -> Logic[Response]:
-    """One request and its whole answer, unpacked. Raises OSError."""
+    """One request and its whole answer, decompressed. Raises OSError."""
     exchange = Exchange(endpoint, timeout_seconds)
     try:
         response = yield from exchange.send(method, path, headers, body)

@@ -1,4 +1,4 @@
-"""The client for asyncio programs: the same logic as the threaded one's, as two tasks of the running loop."""
+"""The client for asyncio programs: the logic of the threaded client, as two tasks of the running loop."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FLUSH_LOOKS_SECONDS = 0.005
 
 
 class AsyncFlagShip(ClientCore):
-    """As `FlagShip`; evaluation is the same plain call. Use `async with`, or `await start()` and `await close()`."""
+    """Like `FlagShip`; evaluation is the same plain call. Use `async with`, or `await start()` and `await close()`."""
 
     def __init__(self, server_key: str, url: str, options: Options | None = None, **settings: Any) -> None:
         self._following: AsyncDriver | None = None
@@ -27,7 +27,7 @@ class AsyncFlagShip(ClientCore):
         super().__init__(server_key, url, options, settings)
 
     async def start(self) -> None:
-        """Begin to follow; wait up to `start_wait_seconds` for a first configuration, unless there is one."""
+        """Start to follow. Wait up to `start_wait_seconds` for a first configuration, unless there is one."""
         if self._following is not None or self.options.is_offline or self._is_closed:
             return
         self._start()
@@ -35,7 +35,7 @@ class AsyncFlagShip(ClientCore):
             await self.wait_until_ready(self.options.start_wait_seconds)
 
     async def wait_until_ready(self, seconds: float) -> bool:
-        """Whether a configuration was had within that time."""
+        """Wait for a configuration; false where none came within that time."""
         if not self._configuration.is_had and self._ready is not None:
             waiting = asyncio.ensure_future(self._ready.wait())
             await asyncio.wait([waiting], timeout=seconds)
@@ -43,7 +43,7 @@ class AsyncFlagShip(ClientCore):
         return self._configuration.is_had
 
     async def flush(self, seconds: float = 5.0) -> bool:
-        """Send what waits; true if that was all within the time."""
+        """Send the waiting events; true where all were sent within the time."""
         sending = self._sending
         if sending is None or self._is_closed:
             return self._sender.pending == 0
@@ -56,7 +56,7 @@ class AsyncFlagShip(ClientCore):
         return self._sender.pending == 0
 
     async def close(self) -> None:
-        """Send what waits, at most `close_wait_seconds`, and end. Evaluation goes on from memory."""
+        """Send the waiting events for at most `close_wait_seconds`, and end. Evaluation goes on from memory."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -78,7 +78,7 @@ class AsyncFlagShip(ClientCore):
         await self.close()
 
     def restart_after_fork(self) -> None:
-        """The child has no loop yet; the first evaluation or `start()` on one begins anew."""
+        """Wait for a loop: the first evaluation or `start()` on one starts the client in the child."""
         self._following = self._sending = self._ready = None
         parent = self._pid
         self._assemble()

@@ -1,4 +1,4 @@
-"""Everything that can be set about a client, checked once."""
+"""All settings of a client, checked once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which HTTP proxy leads to a server: the one that is set, or what HTTPS_PROXY, HTTP_PROXY and NO_PROXY say."""
+"""The HTTP proxy to a server: from the options, or from HTTPS_PROXY, HTTP_PROXY and NO_PROXY."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger("openflagship")
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """`authorization` is the header's value, None where the proxy asks for none."""
+    """`authorization` is the value of the header; None for a proxy that asks for none."""
 
     host: str
     port: int
@@ -25,7 +25,7 @@ class Proxy:
 
     @classmethod
     def of(cls, url: str) -> Proxy:
-        """Raises ValueError for what is no address of a proxy that is spoken to in the clear."""
+        """Raises ValueError for an address that is not a plain http proxy's."""
         parts = urlsplit(url if "://" in url else f"http://{url}")
         if parts.scheme != "http" or not parts.hostname:
             # Not the address itself: it may hold a password.

@@ -1,4 +1,4 @@
-"""Sends events in batches, acknowledges versions, keeps the last good snapshot; nobody waits for it."""
+"""Sends events in batches, acknowledges versions, and stores the last good snapshot, in the background."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Batch:
 
 
 class Sender:
-    """`run` is the logic for a driver. A flush is asked for with `ask_flush` and seen done in `flushed`."""
+    """`run` is the logic for a driver. `ask_flush` requests a flush; `flushes_done` says which are done."""
 
     def __init__(
         self,
@@ -79,25 +79,25 @@ class Sender:
         return len(self._queue) + sum(len(batch.events) for batch in self._waiting)
 
     def ask_flush(self) -> int:
-        """Ask for everything to be tried now; `flushes_done` reaches the number returned when it has been."""
+        """Request an attempt to send everything now. `flushes_done` reaches the returned number after the attempt."""
         self.flushes_asked += 1
         return self.flushes_asked
 
     def ask_close(self, within_seconds: float) -> None:
-        """Have `run` send what there is and end, giving up after that long."""
+        """Make `run` send the remaining events and end; it gives up after that time."""
         self._close_by = self._clock() + within_seconds
 
     def relay_acknowledgement(self, instance: str, version: int, sdk: str) -> None:
-        """Pass on what a client of ours has applied; only its latest version matters."""
+        """Pass on which version a client of this edge has applied. Only its latest version matters."""
         if len(self._relayed) < _MOST_RELAYED or instance in self._relayed:
             self._relayed[instance] = {"instance": instance, "version": version, "sdk": sdk}
 
     def note_stored(self) -> None:
-        """What is here came from the store: no need to write it back."""
+        """Note that the configuration came from the store and need not be written back."""
         self._saved_version = self._configuration.version
 
     def run(self) -> Logic[None]:
-        """Ends once it was asked to close."""
+        """Run until `ask_close`."""
         while self._close_by is None:
             asked = self.flushes_asked
             if self._is_flush_due(asked):
@@ -123,8 +123,7 @@ class Sender:
         if self._waiting:
             times = [max(self._retry_at, now)]
         if not self._queue and not self._waiting:
-            # Nothing to send: sleep until something comes. Whoever adds the first event does not wake us, so look
-            # again when the window is over.
+            # There is nothing to send. The first event does not wake the sender, so look again after the window.
             times = [now + self._options.flush_seconds]
         if self._store is not None and self._saved_version != self._configuration.version:
             times.append(self._save_at)
@@ -134,15 +133,16 @@ class Sender:
         return max(0.01, min(times) - now)
 
     def _flush(self, *, is_asked: bool) -> Logic[None]:
-        """Send the batches that wait, then what is queued; stop at the first failure.
+        """Send the waiting batches, then the queued events; stop at the first failure.
 
-        What comes meanwhile waits until it is many, too, unless somebody asked: at full load there is always some.
+        Events that arrive meanwhile wait for the next batch, unless a flush was requested: at full load there are
+        always some.
         """
         now = self._clock()
         if now >= self._flush_at:
             if not self._waiting:
-                # What could not be sent belongs to its window still: while the server is away, repeats do not take the
-                # room of what is new.
+                # Unsent events still belong to their window: while the server is away, repeats must not take the room
+                # of new events.
                 self._queue.begin_window()
             self._flush_at = now + self._options.flush_seconds
         self._say_dropped()
@@ -159,7 +159,7 @@ class Sender:
             is_enough = not (is_asked and self._queue)
 
     def _say_dropped(self) -> None:
-        """Once when it begins, and once more when events can be sent again."""
+        """Warn once when the queue starts to drop events, and once when events can be sent again."""
         dropped = self._queue.dropped - self._dropped_said
         if dropped and (self.error is None or not self._is_dropping):
             log.warning("%d events found no room and were dropped", dropped)
@@ -169,7 +169,7 @@ class Sender:
             self._is_dropping = False
 
     def _next_batch(self, queued: dict[str, int]) -> Batch | None:
-        """What waits, or else the next of so many of each kind that are `queued`."""
+        """The waiting batch, or else the next one of the `queued` events of each kind."""
         if self._waiting:
             return self._waiting[0]
         for kind, left in queued.items():
@@ -186,7 +186,7 @@ class Sender:
         return None
 
     def _send(self, batch: Batch) -> Logic[bool]:
-        """True where the batch is done with: accepted, or not to be accepted ever."""
+        """Send the batch; true where it is finished: accepted, or refused for good."""
         try:
             response = yield from self._post(batch)
         except OSError as error:
@@ -211,7 +211,7 @@ class Sender:
         body = f'{{"events":[{",".join(batch.events)}]}}'.encode()
         headers = dict(self._headers)
         if len(body) >= _GZIP_FROM_BYTES:
-            # The fastest level: it holds up an event loop, and events in one batch are much alike.
+            # The fastest level, because this may run on an event loop; events in one batch are alike anyway.
             body = gzip.compress(body, compresslevel=1)
             headers["Content-Encoding"] = "gzip"
         seconds = self._options.connect_seconds
@@ -233,7 +233,7 @@ class Sender:
         self.error, self.is_open = None, False
         self._backoff.reset()
         self._retry_at = self._clock()
-        # Last: whoever sees the events counted sees the breaker closed too.
+        # Counted last: a reader that sees the events counted also sees the breaker closed.
         self.rejected += rejected
         self.sent += len(batch.events) - rejected
 
@@ -243,7 +243,7 @@ class Sender:
         self.error = text
         seconds = self._backoff.next_seconds()
         if self._backoff.failures >= self._options.breaker_failures:
-            # Open: nothing is tried for a while, then one batch is; its success closes the breaker.
+            # The breaker is open: after a pause one batch is tried, and its success closes the breaker.
             self.is_open = True
             seconds = max(seconds, self._options.breaker_seconds)
         if retry_after is not None and retry_after.isascii() and retry_after.isdigit():
@@ -251,7 +251,7 @@ class Sender:
         self._retry_at = self._clock() + seconds
 
     def _acknowledge(self) -> Logic[None]:
-        """Tell the server which version is applied; only the latest matters, so a failure is tried again later."""
+        """Tell the server which version is applied. Only the latest matters, so a failure is retried later."""
         version = self._configuration.version
         if self._configuration.source != "server" or self._clock() < self._ack_at:
             return
@@ -279,7 +279,7 @@ class Sender:
         except OSError:
             self._ack_at = self._clock() + _ACK_AGAIN_SECONDS
             return False
-        # A server that has no such route, or refuses, would do so again: leave it at that until the next version.
+        # A server without this route, or one that refuses, would do so again: wait for the next version.
         if response.status < 500 and response.status != 429:
             return True
         self._ack_at = self._clock() + _ACK_AGAIN_SECONDS
@@ -297,8 +297,8 @@ class Sender:
         def save() -> bool:
             try:
                 store.save(environment.text().encode(), environment.version)
-            except Exception as error:  # noqa: BLE001 - a store may be anybody's code; the copy is a precaution
-                log.warning("the snapshot could not be kept: %s", error)
+            except Exception as error:  # noqa: BLE001 - a store may be foreign code; the copy is a precaution
+                log.warning("the snapshot could not be stored: %s", error)
                 return False
             return True
 

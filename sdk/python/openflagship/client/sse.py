@@ -1,4 +1,4 @@
-"""Server-sent events from bytes, as the HTML standard reads them; an event without an end is bounded in memory."""
+"""Server-sent events from bytes, as the HTML standard reads them. The size of one event is limited."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ MOST_EVENT_BYTES = 256 * 1024 * 1024
 
 
 class EventTooLargeError(ValueError):
-    """One event took more than is kept of it."""
+    """One event is larger than the limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerEvent:
-    """`id` is the event's own, None where it has none (the standard would repeat the last one).
+    """`id` is None for an event without an id (the standard would repeat the last one).
 
-    `signatures` come in a field of FlagShip's, which the standard has others pass over.
+    `signatures` come in a field of FlagShip's own; other clients ignore it, as the standard says.
     """
 
     kind: str
@@ -25,7 +25,7 @@ class ServerEvent:
 
 
 class EventParser:
-    """Feed it bytes as they come. `retry_milliseconds` is what the server asked for last."""
+    """Takes bytes as they come. `retry_milliseconds` is the pause that the server asked for last."""
 
     def __init__(self, most_bytes: int = MOST_EVENT_BYTES) -> None:
         self.retry_milliseconds: int | None = None
@@ -37,9 +37,9 @@ class EventParser:
         self._forget()
 
     def feed(self, data: bytes) -> list[ServerEvent]:
-        """The events that are complete by now. Raises EventTooLargeError."""
+        """Add bytes; return the events that are now complete. Raises EventTooLargeError."""
         if self._ends_in_cr and data:
-            # The second half of a CR LF whose first half ended the piece before.
+            # The LF of a CR LF whose CR ended the previous piece.
             self._ends_in_cr = False
             data = data.removeprefix(b"\n")
         if not data:

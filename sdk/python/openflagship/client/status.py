@@ -1,4 +1,4 @@
-"""What a client says about itself."""
+"""The state of a client, for health checks and people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the last good snapshot is kept between runs: a file, the memory, or Redis for a whole fleet."""
+"""Stores for the last good snapshot: a file, memory, or Redis for a whole fleet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 
 class SnapshotStore(Protocol):
-    """Both may take a while and may fail; a failure costs a warning. `load` also says how old it is, in seconds."""
+    """Both methods may be slow and may fail; a failure costs a warning. `load` also returns the age in seconds."""
 
     def load(self) -> tuple[bytes, float] | None: ...
 
@@ -19,7 +19,7 @@ class SnapshotStore(Protocol):
 
 
 class FileStore:
-    """A file, replaced whole: whoever reads it finds the old snapshot or the new one, never half of one."""
+    """A file that is replaced as a whole: a reader finds the old snapshot or the new one, never half of one."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -49,7 +49,7 @@ class FileStore:
 
 
 class MemoryStore:
-    """Shared by the clients of one process, such as those of a test."""
+    """Memory that the clients of one process share, such as those of a test."""
 
     def __init__(self) -> None:
         self._saved: tuple[bytes, int, float] | None = None
@@ -71,7 +71,7 @@ end
 
 
 class RedisStore:
-    """A hash in Redis, shared by a fleet; a later version is never replaced by an earlier one."""
+    """A hash in Redis that a fleet shares. An earlier version never replaces a later one."""
 
     def __init__(self, redis: Any, key: str = "openflagship:snapshot") -> None:
         """`redis`: a `redis.Redis` that does not decode responses, with timeouts of its own."""

@@ -1,4 +1,4 @@
-"""Keeps a configuration current: a snapshot, then the stream; polling while there is none, and back again."""
+"""Follows the configuration: first a snapshot, then the stream. It polls while there is no stream."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MOST_RETRY_AFTER_SECONDS = 600.0
 
 
 class RefusedError(OSError):
-    """The server answered, and not with what was asked for."""
+    """The server answered with a status that was not asked for."""
 
     def __init__(self, response: Response, what: str) -> None:
         super().__init__(f"the server answered {response.status} to {what}")
@@ -44,7 +44,7 @@ class RefusedError(OSError):
 
 
 class Synchroniser:
-    """`run` is the logic for a driver; `state` and `error` say what it is at, for people."""
+    """`run` is the logic for a driver. `state` and `error` tell people its progress."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Synchroniser:
         changed: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`changed` is called after every applied change, in the driver's thread, and must not wait."""
+        """The driver's thread calls `changed` after every applied change; `changed` must not wait."""
         self.state = STARTING
         self.error: str | None = None
         self.reconnects = 0
@@ -75,7 +75,7 @@ class Synchroniser:
         self._next_poll_at = self._lost_at + options.poll_after_seconds
 
     def run(self) -> Logic[None]:
-        """Never ends by itself."""
+        """Run until the driver stops it."""
         while True:
             try:
                 if not self.is_fetched or not self._options.is_streaming:
@@ -87,14 +87,14 @@ class Synchroniser:
             yield from self._wait()
 
     def run_once(self) -> Logic[None]:
-        """Ask for the snapshot, once; `error` says what was wrong."""
+        """Ask for the snapshot once; `error` says what was wrong."""
         try:
             yield from self._fetch()
         except (OSError, SnapshotError) as error:
             self._note_failure(error)
 
     def _wait(self) -> Logic[None]:
-        """Until the next attempt at a stream, polling meanwhile when it is time."""
+        """Wait for the next attempt at a stream, and poll meanwhile when it is due."""
         if not self._options.is_streaming:
             seconds = self._poll_seconds() if self.error is None else self._backoff.next_seconds()
         else:
@@ -114,7 +114,7 @@ class Synchroniser:
             yield from self._poll()
 
     def _poll(self) -> Logic[None]:
-        """Ask for the snapshot; while that is answered the client is polling, whatever becomes of the stream."""
+        """Ask for the snapshot. The client counts as polling while that succeeds, whatever happens to the stream."""
         self.state = POLLING
         self._next_poll_at = self._clock() + self._poll_seconds()
         try:
@@ -127,7 +127,7 @@ class Synchroniser:
         return self._options.poll_seconds * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, not a secret
 
     def _fetch(self) -> Logic[None]:
-        """Ask for the snapshot, unless it is the one that is here. Raises OSError, SnapshotError."""
+        """Fetch the snapshot, unless the present one is current. Raises OSError, SnapshotError."""
         headers = {**self._headers, "Accept": "application/json", "Accept-Encoding": "gzip"}
         etag = self._configuration.etag
         if etag is not None:
@@ -200,7 +200,7 @@ class Synchroniser:
                 yield from self._fetch()
 
     def _is_signed(self, events: list[ServerEvent], secret: str) -> bool:
-        """Whether this is one signed snapshot, and no earlier one that somebody has kept and sends again."""
+        """Whether this is one signed snapshot, and not an old one that somebody replays."""
         if len(events) != 1 or events[0].kind != SNAPSHOT:
             return False
         body = events[0].data.encode()

@@ -1,4 +1,4 @@
-"""Runs a client's logic on a thread of its own, with plain blocking sockets; gevent's patches make greenlets of it."""
+"""Runs a client's logic on its own thread with plain blocking sockets. Under gevent's patches it is a greenlet."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def perform(logic: Logic[Answered], tls: ssl.SSLContext | None = None) -> Answer
 
 
 class StoppedError(Exception):
-    """The driver was told to end."""
+    """The driver was told to stop."""
 
 
 class ThreadDriver:
-    """One logic, one thread, the few connections it has open. `wake` may be called from signal handlers too."""
+    """One logic, one thread, and its few open connections. Signal handlers may call `wake` too."""
 
     def __init__(self, name: str, make_logic: Callable[[], Logic[Any]], tls: ssl.SSLContext | None) -> None:
         self._make_logic = make_logic
@@ -51,7 +51,7 @@ class ThreadDriver:
         self._woken.put(None)
 
     def stop(self) -> None:
-        """End the logic where it stands, without waiting for it."""
+        """Stop the logic at its present step, without waiting for it."""
         self._is_stopping = True
         self.wake()
         for found in tuple(self._sockets):
@@ -67,7 +67,7 @@ class ThreadDriver:
         return self._thread.is_alive()
 
     def abandon(self) -> None:
-        """After a fork, in the child: let go of the parent's connections without a word on them."""
+        """Call it in the child after a fork. It drops the parent's connections without sending anything on them."""
         found, self._sockets = self._sockets, set()
         for inherited in found:
             with suppress(OSError):
@@ -95,7 +95,7 @@ class ThreadDriver:
             self._close(left)
 
     def drive(self, logic: Logic[Answered]) -> Answered:
-        """Do what the logic asks until it ends; its result. Raises what it raises, and StoppedError."""
+        """Do what the logic asks until it ends; return its result. Raises what the logic raises, and StoppedError."""
         result: Any = None
         failure: OSError | None = None
         while not self._is_stopping:

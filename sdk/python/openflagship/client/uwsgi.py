@@ -1,4 +1,4 @@
-"""uWSGI loads the application in a process that it then forks in C, whatever Python's threads are at."""
+"""uWSGI: it loads the application in one process and then forks it in C, without regard to Python's threads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def _uwsgi() -> Any:
-    """uWSGI's own module, which is there in its processes alone; else None."""
+    """uWSGI's own module, which exists only in its processes; else None."""
     try:
         return import_module("uwsgi")
     except ImportError:
@@ -27,7 +27,7 @@ def is_to_be_forked() -> bool:
 
 
 def after_fork(call: Callable[[], None]) -> None:
-    """Have each worker call that before its first request, after what was to be called anyway."""
+    """Make each worker call the function before its first request, after the hooks that are there already."""
     uwsgi = _uwsgi()
     before = getattr(uwsgi, "post_fork_hook", None)
 

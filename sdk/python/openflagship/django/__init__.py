@@ -22,7 +22,7 @@ _client: FlagShip | None = None
 
 
 def get_client() -> FlagShip:
-    """The process's one client, made at first use. Raises ImproperlyConfigured."""
+    """The one client of the process, made at first use. Raises ImproperlyConfigured."""
     global _client  # noqa: PLW0603 - one for each process, as the threads behind it are
     if _client is None:
         with _lock:
@@ -32,7 +32,7 @@ def get_client() -> FlagShip:
 
 
 def set_client(client: FlagShip | None) -> None:
-    """Use this client, such as an offline one in tests; None makes a new one at the next use."""
+    """Use this client, such as an offline one in tests. After None the next use makes a new one."""
     global _client  # noqa: PLW0603 - as above
     _client = client
 
@@ -55,7 +55,7 @@ def default_context(request: HttpRequest) -> Context:
 
 
 class RequestFlags:
-    """`request.flags`: the client with the request's user, who is looked up at the first question."""
+    """`request.flags`: the client with the request's user, who is looked up at the first evaluation."""
 
     def __init__(self, request: HttpRequest, context_of: Callable[[HttpRequest], Context]) -> None:
         self._request = request

@@ -1,4 +1,4 @@
-"""The evaluation engine: one document in, the same answer everywhere out. Knows no storage, no network, no clock."""
+"""The evaluation engine: the same document gives the same answer everywhere. It knows no storage, network or clock."""
 
 from openflagship.engine.answer import Answer
 from openflagship.engine.bucketing import (

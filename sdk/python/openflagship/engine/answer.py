@@ -1,4 +1,4 @@
-"""What an evaluation gives back, and the decisions it is stamped from."""
+"""The answer of an evaluation, and the decisions it is made from."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ OPENFEATURE_REASONS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One evaluation's outcome; shared by every evaluation that ends alike, so it holds nothing of the user's.
+    """The outcome of an evaluation. All evaluations that end alike share it, so it holds nothing about the user.
 
     `value` of a json flag is the very object of the configuration: do not change it. `config_version` is the
     environment's version. `is_exposure` says whether the evaluation has to be logged.
@@ -57,7 +57,7 @@ class Answer:
     is_exposure: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """The answer as JSON, by the names of the contract; what does not apply is left out."""
+        """The answer as JSON, by the names of the contract, without the members that do not apply."""
         body: dict[str, Any] = {"value": self.value, "variant": self.variant, "reason": self.reason}
         optional = {
             "errorCode": self.error_code,
@@ -73,7 +73,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """An answer before it is stamped with a configuration version; part of a compiled flag."""
+    """An answer without its configuration version; part of a compiled flag."""
 
     variant: str
     value: Any

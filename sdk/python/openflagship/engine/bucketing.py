@@ -1,4 +1,4 @@
-"""Buckets and the ranges laid over them: the hash, a fresh deal of weights, a change that moves the fewest buckets."""
+"""Buckets and their ranges: the hash, a fresh layout of weights, and the change that moves the fewest buckets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def bucket(salt: str, unit: str) -> int:
 
 
 def unit_text(value: object) -> str | None:
-    """The text that is hashed for an attribute's value, or None where the value is no unit.
+    """The text that is hashed for an attribute's value; None where the value is not a unit.
 
     Strings stand as they are, integral numbers as decimal text (42 and 42.0 are both "42"). Anything else, an empty
     string, and text that is not well-formed Unicode (it has no UTF-8) is no unit.
@@ -32,14 +32,14 @@ def unit_text(value: object) -> str | None:
     if isinstance(value, str):
         return str.__str__(value) if value and is_well_formed(value) else None
     number = number_of(value)
-    # NaN is no number, and infinity is beyond every magnitude.
+    # Neither NaN nor infinity names a unit.
     if number is None or abs(number) > MAX_EXACT_INTEGER or number != int(number):
         return None
     return str(int(number))
 
 
 def number_of(value: object) -> int | float | None:
-    """The number a value stands for in every language, None for what is none: integers past 2^53 become doubles."""
+    """The number that a value is in every language: integers past 2^53 become doubles. None for other values."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:  # noqa: PLR0124 NaN alone differs from itself
         return None
     if isinstance(value, int) and abs(value) > MAX_EXACT_INTEGER:
@@ -51,7 +51,7 @@ def number_of(value: object) -> int | float | None:
 
 
 def is_well_formed(text: str) -> bool:
-    """Whether text can be written as UTF-8: it holds no lone surrogate."""
+    """Whether text can be encoded as UTF-8, which lone surrogates cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -60,7 +60,7 @@ def is_well_formed(text: str) -> bool:
 
 
 def deal(weights: Iterable[Sequence[object]]) -> Allocation:
-    """A fresh layout of (variant, basis points) pairs, laid out in the order they are given.
+    """A fresh layout of (variant, basis points) pairs, in the given order.
 
     Raises ValueError for a weight that is no whole number of basis points, a variant given twice, or more than 10000.
     """
@@ -102,7 +102,7 @@ def reallocate(before: Iterable[Sequence[object]], weights: Iterable[Sequence[ob
 
 
 def moved_buckets(before: Iterable[Sequence[object]], after: Iterable[Sequence[object]]) -> int:
-    """How many of the 10000 buckets have another variant (or none, or one for the first time) afterwards."""
+    """How many of the 10000 buckets change: to another variant, to none, or from none to one."""
     return sum(old != new for old, new in zip(_owners(before), _owners(after), strict=True))
 
 
@@ -115,7 +115,7 @@ def buckets_by_variant(ranges: Iterable[Sequence[Any]]) -> dict[str, int]:
 
 
 def checked_weights(weights: Iterable[Sequence[object]]) -> dict[str, int]:
-    """The weights by variant, in order; ValueError says what is wrong with them."""
+    """The weights by variant, in order. Raises ValueError, which says what is wrong with them."""
     checked: dict[str, int] = {}
     for variant, weight in weights:
         if not isinstance(variant, str):

@@ -1,4 +1,4 @@
-"""Writes one Python function per flag or segment. The source holds structure only: names, operators, jumps.
+"""Generates one Python function per flag or segment. The source holds structure only: names, operators, jumps.
 
 Everything that comes from a document, keys, values, salts, ranges, is bound as an object. So no text of a user's ever
 becomes code, and flags of one shape share one code object.
@@ -33,7 +33,7 @@ _COMPARISONS: Final = {
     "less_or_equal": "<=",
 }
 _AFFIXES: Final = {"starts_with": "startswith", "ends_with": "endswith"}
-# Leaves the generated function for the careful one where an attribute is neither absent nor of the usual type.
+# Leave the generated function for the general one where an attribute has an unusual type.
 _GATES: Final = {
     TEXT: "if {0}.__class__ is not str and {0} is not None: return odd(c, m)",
     NUMBER: "if {0}.__class__ is not int and {0}.__class__ is not float and {0} is not None: return odd(c, m)",
@@ -51,14 +51,14 @@ def _factory(source: str) -> Callable[..., Any]:
     if factory is None:
         namespace: dict[str, Any] = {}
         exec(compile(source, "<openflagship>", "exec"), namespace)  # noqa: S102 structure only, no user text: see above
-        # Two threads may both get here: either factory is as good.
+        # Two threads may both get here; the two factories are equal.
         factory = _FACTORIES[shape] = namespace["make"]
     return factory
 
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """A factory of functions and the objects it binds; segments and prerequisites are bound later, by key."""
+    """A factory of functions and the objects that it binds. Segments and prerequisites are bound later, by key."""
 
     factory: Callable[..., Any]
     constants: tuple[Any, ...]
@@ -81,7 +81,7 @@ class Writer:
         self.lines: list[str] = []
         self.constants: list[Any] = []
         self.segments: dict[str, str] = {}
-        # A local that is known to be the user id, as text that is not empty.
+        # The local variable that is known to hold the user id as non-empty text.
         self.user_id = user_id
         self.locals: dict[str, str] = {}
         self.kinds: dict[str, str | None] = {}
@@ -111,7 +111,7 @@ class Writer:
                         self.kinds[condition.attribute] = None
 
     def test(self, node: Node, indent: int = 0) -> str:
-        """An expression, true where the tree holds ("True" or "False" if constant); writes the loads it needs."""
+        """An expression that is true where the tree holds; "True" or "False" if constant. Adds the loads it needs."""
         if isinstance(node, Condition):
             return self._condition(node, indent)
         if isinstance(node, Not):
@@ -163,9 +163,9 @@ class Writer:
 
     def _inline(self, condition: Condition, name: str, kind: str) -> str:
         operator, value = condition.operator, condition.prepared
-        # What an absent attribute (None) would pass or fail with an exception.
+        # Tests that an absent attribute (None) would pass, or fail with an exception.
         present = "" if name == self.user_id else f"{name} is not None and "
-        # NaN is no number, and differs from everything.
+        # NaN is not a number, and differs from everything.
         different = f"{present}{name} == {name} and " if kind == NUMBER else present
         if operator == "equals":
             return f"{name} == {self.constant(value)}"
@@ -197,7 +197,7 @@ def _children(node: All | AnyOf | Not) -> tuple[Node, ...]:
 
 
 def _cost(node: Node) -> int:
-    """How long a test takes, roughly: a comparison 0, a method's call 1, a predicate 2, groups and segments more."""
+    """A rough cost of a test: comparison 0, method call 1, predicate 2, groups and segments more."""
     if not isinstance(node, Condition):
         return 4 + sum(_cost(child) for child in _children(node))
     if node.attribute is None:
@@ -208,7 +208,7 @@ def _cost(node: Node) -> int:
 
 
 def inline_kind(condition: Condition) -> str | None:
-    """The type of attribute for which a condition can be written out, None where its predicate has to be called."""
+    """The attribute type for which the condition becomes inline code; None where its predicate has to be called."""
     if condition.fault is not None or condition.operator in (IN_SEGMENT, NOT_IN_SEGMENT):
         return None
     value = condition.prepared
@@ -224,7 +224,7 @@ def inline_kind(condition: Condition) -> str | None:
 
 
 def _is_past_doubles(value: Any) -> bool:
-    # There a Python integer has to be rounded to a double first, to compare as it does in other languages.
+    # Past it, a Python integer must first be rounded to a double, to compare as in other languages.
     return kind_of(value) == NUMBER and abs(value) >= MAX_EXACT_INTEGER
 
 

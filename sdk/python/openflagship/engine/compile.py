@@ -1,4 +1,4 @@
-"""Turns decoded flags and segments into functions: the order of evaluation, written out once for each."""
+"""Turns decoded flags and segments into functions that follow the order of evaluation."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MOST_BRANCHES: Final = 6
 
 
 def recall(function: Any, context: Any, memo: Memo) -> Any:
-    """What the function gives for this context, worked out once per memo."""
+    """The function's result for this context, computed once per memo."""
     try:
         return memo[function]
     except KeyError:
@@ -40,7 +40,7 @@ def recall(function: Any, context: Any, memo: Memo) -> Any:
 
 
 def shared_hash(memo: Memo, text: str) -> int:
-    """The hash of a text, worked out once per memo."""
+    """The hash of a text, computed once per memo."""
     try:
         return memo[text]  # type: ignore[no-any-return] # texts map to hashes
     except KeyError:
@@ -48,13 +48,13 @@ def shared_hash(memo: Memo, text: str) -> int:
         return result
 
 
-# What every generated flag function may use; prerequisites R0.. and answers A0.. come after the constants' turn.
+# Names that every generated flag function may use. Prerequisites R0.. and answers A0.. follow the constants.
 _FLAG_NAMES: Final = ("h", "bisect", "recall", "shared", "odd", "A")
 TOOLS: Final = (mmh3.hash, bisect_right, recall, shared_hash)
 
 
 class FlagCode:
-    """A flag's functions, each written at its first use and kept for every later version of the environment."""
+    """A flag's functions. Each is generated at its first use and serves every later version of the environment."""
 
     __slots__ = ("_careful", "_fast", "config", "is_held", "prefix")
 
@@ -80,7 +80,7 @@ class FlagCode:
 
     @property
     def salts(self) -> tuple[str, ...]:
-        """What is hashed before the unit, one entry for each hash the flag may need."""
+        """The text before the unit, for each hash that the flag may need."""
         experiment = self.config.experiment
         return (self.prefix,) if experiment is None else (self.prefix, f"{experiment.layer.salt}:")
 
@@ -104,7 +104,7 @@ class _FlagWriter:
             self._unit()
         self._steps()
         if self.fast:
-            # Answers are bound like constants, but known only when the version is.
+            # Answers are bound like constants, once the version is known.
             self.writer.names += tuple(f"A{number}" for number in range(len(self.decisions)))
         return self.writer.finish("c, m=None" if self.fast else "c, u, A, m"), tuple(self.decisions)
 
@@ -247,7 +247,7 @@ class _FlagWriter:
             self._return(inner, control)
 
     def _serve(self, indent: int, allocation: Sequence[AllocationRange], reason: str, **named: str) -> bool:
-        """Writes an allocation's ranges; whether they cover every bucket, so that nothing can follow."""
+        """Add an allocation's ranges. Returns whether they cover every bucket, so that no code can follow."""
         pieces = [
             (start, end, self._decide(variant, reason, is_split=True, **named))
             for start, end, variant in _merged_allocation(allocation)
@@ -293,7 +293,7 @@ class _FlagWriter:
             return
         if not self.has_bucket:
             self.has_bucket = True
-            # Ahead of every branch, so that each of them can tell whether another has hashed already.
+            # Before every branch, so that each branch can tell whether another one has hashed already.
             self.writer.lines.insert(0, "  b = -1")
         self.line(indent, f"if b < 0: b = {self._hash(self.prefix)}")
 
@@ -322,7 +322,7 @@ class _FlagWriter:
         detail: str | None = None,
     ) -> int:
         openfeature_reason = openfeature_reason or ("SPLIT" if is_split else OPENFEATURE_REASONS[reason])
-        # A condition nobody could satisfy may have changed every later outcome, so these say so.
+        # An unreadable condition is false for everybody and may change every later outcome; the answer says so.
         detail = detail or self.fault
         decision = Decision(variant, self.values[variant], reason, openfeature_reason, rule_id, experiment, detail)
         self.decisions.append(decision)
@@ -347,7 +347,7 @@ def _merged_allocation(allocation: Iterable[AllocationRange]) -> list[Allocation
 
 
 class SegmentCode:
-    """A segment's membership functions, `f(context, memo)`, written like a flag's."""
+    """A segment's membership functions, `f(context, memo)`, generated like a flag's."""
 
     __slots__ = ("_careful", "_fast", "config")
 

@@ -1,4 +1,4 @@
-"""Who an evaluation is for: a user id and attributes."""
+"""The input of an evaluation: a user id and attributes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from openflagship.engine.bucketing import unit_text
 
 
 class Context:
-    """A user id and the attributes conditions may ask for; cheap to build, kept by nobody.
+    """A user id and the attributes for conditions. It is cheap to build, and nothing stores it.
 
     A dict of attributes is kept, not copied: leave it alone while it is evaluated. Ids are text: an integral number
     becomes its decimal text, and what cannot be an id (see `unit_text`) is no user. An `userId` among the attributes

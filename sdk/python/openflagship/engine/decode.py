@@ -1,4 +1,4 @@
-"""Strict reading, for whoever writes configurations: everything that is wrong with a document at once, or its model."""
+"""Strict reading for writers of configurations: a document's model, or all of its problems at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from openflagship.engine.links import link_problems
 from openflagship.engine.model import FlagDefinition, Node, SegmentDefinition
 from openflagship.engine.problems import DecodeError, DocumentProblem, Problems
 
-# The evaluation contract this engine follows. A document says in `contract` which one it needs at least.
+# The version of the evaluation contract. A document's `contract` names the least version that it needs.
 CONTRACT: Final = 1
 
 
@@ -51,7 +51,7 @@ def decode_tree(document: Any) -> Node:
 
 
 def snapshot_problems(document: Any) -> list[DocumentProblem]:
-    """Why a document is no snapshot this engine can serve at all; empty where it is one."""
+    """Why this engine cannot serve the document at all; empty where it can."""
     if not isinstance(document, dict):
         return [DocumentProblem("", "wrong_type", "Give a snapshot, as an object.")]
     problems = []
@@ -90,7 +90,7 @@ def environment_problems(document: Any) -> list[DocumentProblem]:
 
 
 def validate_environment(document: Any) -> None:
-    """Raises DecodeError with everything `environment_problems` finds."""
+    """Raises DecodeError with everything that `environment_problems` finds."""
     problems = environment_problems(document)
     if problems:
         raise DecodeError(problems)

@@ -1,4 +1,4 @@
-"""Reads flags out of JSON documents: every check there is on a flag by itself, each with its path and remedy."""
+"""Reads flags from JSON documents, with every check on a single flag, its path and its remedy."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MOST_UNIT_NAMES: Final = 3
 
 
 def read_flag(document: Any, problems: Problems) -> FlagDefinition | None:
-    """A flag, None where a fatal problem leaves nothing to evaluate."""
+    """A flag; None where a fatal problem leaves nothing to evaluate."""
     if not isinstance(document, dict):
         problems.add((), "wrong_type", "Give a flag, as an object.", fatal=True)
         return None
@@ -42,7 +42,7 @@ def _is_integer(value: Any) -> bool:
 
 
 class _FlagReader:
-    """One document's reading; every method reads one field and names what is wrong with it."""
+    """The reader of one document. Each method reads one field and names what is wrong with it."""
 
     def __init__(self, document: dict[str, Any], problems: Problems) -> None:
         self.document = document
@@ -54,7 +54,7 @@ class _FlagReader:
         key = self._key()
         kind = self._type()
         self.variants = self._variants(kind)
-        # Without knowing the variants nobody can say that one is unknown; the rest is still looked at.
+        # Where the variants cannot be read, none can be called unknown; the other checks still apply.
         if not self.problems.is_fatal:
             self.variant_keys = frozenset(variant.key for variant in self.variants)
         first = self.variants[0].key if self.variants else ""

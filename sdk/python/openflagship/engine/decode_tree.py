@@ -1,4 +1,4 @@
-"""Reads condition trees and segments out of JSON documents."""
+"""Reads condition trees and segments from JSON documents."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from openflagship.engine.problems import Path, Problems
 KEY_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 KEY_REMEDY: Final = "Use 1 to 100 letters, digits, dots, underscores or hyphens, a letter or digit first."
 MAX_TREE_DEPTH: Final = 5
-# A document from elsewhere may be deeper than we would write one; past this it is not read at all.
+# A foreign document may be deeper than ours ever are. Past this depth it is not read.
 MAX_READABLE_DEPTH: Final = 25
 _GROUPS: Final = ("all", "any", "not")
 
@@ -96,7 +96,7 @@ def _read_condition(document: dict[str, Any], path: Path, problems: Problems) ->
 
 
 def read_segment(document: Any, problems: Problems) -> SegmentDefinition | None:
-    """A segment, None where nothing of it can be read."""
+    """A segment; None where nothing of it can be read."""
     if not isinstance(document, dict):
         problems.add((), "wrong_type", "Give a segment, as an object.", fatal=True)
         return None
@@ -113,7 +113,7 @@ def read_segment(document: Any, problems: Problems) -> SegmentDefinition | None:
 
 
 def read_user_ids(document: Any, path: Path, problems: Problems) -> tuple[str, ...]:
-    """User ids, those left out that could never be anybody's."""
+    """User ids, without those that no user can have."""
     if not isinstance(document, list):
         problems.add(path, "wrong_type", "Give a list of user ids.")
         return ()

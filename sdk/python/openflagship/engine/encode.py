@@ -1,4 +1,4 @@
-"""Writes models back as canonical documents: every field named, so that decoding one gives an equal model."""
+"""Turns models into canonical documents with every field, so that decoding gives an equal model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A compiled environment: immutable, readable from any thread, replaced whole when anything changes."""
+"""A compiled environment: immutable and readable from any thread. A change makes a new one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from openflagship.engine.runtime import Evaluator, Evaluators, Links, NotUnderst
 
 
 class _Filed:
-    """A document filed under a key, kept as text: a tenth of the memory it takes as objects."""
+    """A document under its key, stored as text: that takes a tenth of the memory of objects."""
 
     __slots__ = ("key", "problems", "text")
 
@@ -41,17 +41,17 @@ class _Filed:
         try:
             self.text = canonical(document)
         except (TypeError, ValueError, RecursionError):
-            # Nothing a snapshot could hold; whoever reads it finds it broken.
+            # A snapshot cannot hold this value; reading it reports it as broken.
             self.text = "null"
 
     @property
     def document(self) -> Any:
-        """The document as it was given, unknown fields included; the caller's own copy."""
+        """A copy of the given document, with unknown fields."""
         return json.loads(self.text)
 
 
 def canonical(document: Any) -> str:
-    """JSON with sorted keys and no spaces, escaping only what it must; half of a surrogate pair is such a thing."""
+    """JSON with sorted keys and no spaces. It escapes only what it must, such as half of a surrogate pair."""
     text = json.dumps(document, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
     try:
         text.encode()
@@ -61,7 +61,7 @@ def canonical(document: Any) -> str:
 
 
 def _under(key: str, document: Any) -> Any:
-    """The document under the key it is filed under, should it name another."""
+    """The document with the key under which it stands, in case it names another."""
     return {**document, "key": key} if isinstance(document, dict) and document.get("key") != key else document
 
 
@@ -181,7 +181,7 @@ class CompiledEnvironment:
         return cls(meta, flags, segments, evaluators)
 
     def prepare(self) -> CompiledEnvironment:
-        """Writes and binds every flag's function now rather than at its first evaluation; gives itself back.
+        """Generate and bind every flag's function now, not at its first evaluation. Returns the environment.
 
         Worth it ahead of traffic: a flag of ten rules takes up to a millisecond the first time, a new version of the
         environment some microseconds per flag.
@@ -190,14 +190,14 @@ class CompiledEnvironment:
         return self
 
     def evaluate(self, key: str, context: Context, default: Any = None) -> Answer:
-        """The answer for one flag; the caller's default with reason ERROR where there is none. Never raises."""
+        """The answer for one flag; without one, the caller's default with reason ERROR. Never raises."""
         try:
             return self._evaluators[key](context)
         except Exception as error:  # noqa: BLE001 the contract: any exception gives the caller's default
             return self._failure(key, default, error)
 
     def evaluate_all(self, context: Context, keys: Iterable[str] | None = None) -> dict[str, Answer]:
-        """The answers of all flags, or of those named; every (salt, unit) is hashed once. Never raises.
+        """The answers of all flags, or of the named ones. Each (salt, unit) is hashed once. Never raises.
 
         A key that is no text can name no flag, and is left out.
         """
@@ -226,7 +226,7 @@ class CompiledEnvironment:
         return answers
 
     def explain(self, key: str, context: Context, default: Any = None) -> Explanation:
-        """The answer, and every step that led to it; an evaluation that failed says where. Never raises."""
+        """The answer and every step to it. A failed evaluation names the step that failed. Never raises."""
         answer = self.evaluate(key, context, default)
         flag = self.flags.get(key) if isinstance(key, str) else None
         facts = {"errorCode": answer.error_code, "detail": answer.detail}
@@ -238,7 +238,7 @@ class CompiledEnvironment:
         return Explanation(str(key), None, answer, (TraceStep("error", True, facts),))
 
     def unit(self, key: str, context: Context) -> str | None:
-        """The unit the flag hashes for this context; None for an unknown flag too."""
+        """The unit that the flag hashes for this context; None without one, or for an unknown flag."""
         flag = self.flags.get(key)
         return None if flag is None else unit_of(flag.bucket_by, context)
 
@@ -248,7 +248,7 @@ class CompiledEnvironment:
         flags: Mapping[str, Any] | None = None,
         segments: Mapping[str, Any] | None = None,
     ) -> CompiledEnvironment:
-        """The environment with the documents given in place of the old ones, None removing one; all else is shared."""
+        """A new environment with these documents in place of the old ones; None removes one. All else is shared."""
         old = self._evaluators
         new_flags, codes, links = dict(self.flags), old.codes, old.links
         if flags:
@@ -304,7 +304,7 @@ class CompiledEnvironment:
         )
 
     def with_staleness(self, stale: bool) -> CompiledEnvironment:
-        """The same configuration, its answers marked stale or not."""
+        """The same configuration with answers that are marked stale, or not."""
         if stale == self.stale:
             return self
         old = self._evaluators
@@ -312,7 +312,7 @@ class CompiledEnvironment:
         return CompiledEnvironment(self._meta, dict(self.flags), dict(self.segments), evaluators)
 
     def document(self) -> dict[str, Any]:
-        """The snapshot this environment stands for: `from_document` of it gives an equal one."""
+        """The environment's snapshot: `from_document` makes an equal environment from it."""
         return {
             "contract": CONTRACT,
             "environment": self.header,
@@ -323,11 +323,11 @@ class CompiledEnvironment:
 
     @property
     def header(self) -> dict[str, Any]:
-        """The `environment` member of `document`, without reading the rest of it."""
+        """The `environment` member of `document`; the rest is not read."""
         return dict(self._meta)
 
     def text(self) -> str:
-        """`document` as canonical JSON, from the parts' own texts: nothing is parsed."""
+        """`document` as canonical JSON, joined from the stored texts without parsing."""
         flags = ",".join(f"{canonical(key)}:{self.flags[key].text}" for key in sorted(self.flags))
         segments = ",".join(f"{canonical(key)}:{self.segments[key].text}" for key in sorted(self.segments))
         return (
@@ -353,7 +353,7 @@ class CompiledEnvironment:
 
 
 class _Bulk:
-    """What all flags at once need: who can be called alone, and who shares a hash or an answer with another."""
+    """The plan for all flags at once: which are called alone, and which share a hash or an answer."""
 
     __slots__ = ("linked", "linked_keys", "plain")
 
@@ -369,7 +369,7 @@ class _Bulk:
         )
         bound: list[tuple[str, Evaluator]] = []
         for key in codes:
-            # A flag that cannot even be bound is left to answer GENERAL by itself.
+            # A flag that cannot be bound answers GENERAL by itself.
             with suppress(Exception):
                 bound.append((key, evaluators[key]))
         self.plain = tuple(item for item in bound if item[0] not in self.linked_keys)

@@ -1,4 +1,4 @@
-"""Walks an evaluation step by step and writes down what it saw; tests hold it to the answer of the fast path."""
+"""Walks an evaluation step by step and records what it saw. Tests compare it with the answer of the fast path."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class TraceStep:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The answer the fast path gave, and how it came about; steps that were not reached are left out."""
+    """The answer of the fast path and the steps to it, without the steps that were not reached."""
 
     flag_key: str
     unit: str | None
@@ -54,7 +54,7 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """What the walk itself arrives at."""
+    """The result of the walk."""
 
     variant: str
     reason: str
@@ -206,11 +206,11 @@ class TreeWalk:
         self.segments = segments
         self.context = context
         self.fault: str | None = None
-        # Segments already shown, so that one used everywhere is written out once.
+        # Segments shown already; a segment is shown in full once.
         self.memberships: dict[str, bool] = {}
 
     def nodes(self, nodes: Sequence[Node], inside: str | None = None) -> tuple[list[bool], list[dict[str, Any]]]:
-        # Every condition is shown, also those an evaluation would not have needed any more.
+        # Every condition is shown, also those that the evaluation did not need.
         results = [self.node(node, inside) for node in nodes]
         return [holds for holds, _ in results], [shown for _, shown in results]
 
@@ -275,7 +275,7 @@ def _names(bucket_by: BucketBy) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON shows it, long text cut short."""
+    """A value as JSON; long text is shortened."""
     if isinstance(value, LISTS):
         return [plain(item) for item in value]
     if isinstance(value, str):

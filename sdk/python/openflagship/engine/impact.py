@@ -1,4 +1,4 @@
-"""What a change does before it is made: the exact share of units that get another variant, by interval arithmetic."""
+"""The impact of a change before it is made: the exact share of units that get another variant, from the ranges."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The whole of both configurations over contexts that were given: how many of `size` change variant, by pair."""
+    """Both configurations evaluated over the given contexts: how many of `size` change variant, by pair."""
 
     size: int
     changed: int
@@ -44,7 +44,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Impact:
-    """What changes for whom.
+    """The shares of units whose variant changes.
 
     `moves` are exact for the units they speak of. These are all units (`basis` "everyone") where attributes play no
     part; else ("undecided") those with a unit whom no target and no rule decides, whose prerequisites are met and who
@@ -79,7 +79,7 @@ class Impact:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """Labels over one axis: half-open ranges with a label, None elsewhere."""
+    """Labels over one axis: half-open ranges with a label, and None elsewhere."""
 
     axis: Axis
     ranges: tuple[tuple[int, int, Any], ...]
@@ -87,7 +87,7 @@ class _Reading:
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """A flag for a unit nothing else decides: what it reads, and the variant these readings give."""
+    """A flag for a unit that only buckets decide: the axes it reads, and the variant for each reading."""
 
     readings: tuple[_Reading, ...]
     decide: Callable[[Sequence[Any]], str | None]
@@ -100,7 +100,7 @@ def impact(
     *,
     key: str | None = None,
 ) -> Impact:
-    """What changes for the flag `key` between two environments, or between two documents of one flag.
+    """The changes for the flag `key` between two environments, or between two documents of one flag.
 
     Documents are taken without an environment: no salt, segments or prerequisites. Raises ValueError where the key is
     needed and missing.
@@ -193,7 +193,7 @@ def _pairs(before: _Outcome, after: _Outcome) -> dict[Pair, Fraction]:
 
 
 def _cells(readings: Sequence[_Reading]) -> list[tuple[tuple[Any, ...], int]]:
-    """One axis cut at every boundary, pieces with the same labels taken together: (a label per reading, buckets)."""
+    """One axis split at every boundary: (a label per reading, buckets). Pieces with equal labels are merged."""
     edges = sorted(
         {0, BUCKETS, *(edge for reading in readings for start, end, _ in reading.ranges for edge in (start, end))}
     )

@@ -15,7 +15,7 @@ _LONGEST_REMEMBERED = 40
 
 
 def instant_ms(text: str) -> int | None:
-    """Unix milliseconds of an ISO 8601 instant with a zone; None where text is none, or its date does not exist.
+    """Unix milliseconds of an ISO 8601 instant with a zone; None for other text, or a date that does not exist.
 
     Digits past the milliseconds are ignored, as they are in other languages.
     """

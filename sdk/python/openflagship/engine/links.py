@@ -1,4 +1,4 @@
-"""How flags and segments depend on one another: cycles, depth, and what a broken dependency cuts off."""
+"""How flags and segments depend on one another: cycles, depth, and the effects of a broken dependency."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Graph = Mapping[str, Sequence[str]]
 
 
 def prerequisite_graph(flags: Iterable[FlagDefinition]) -> dict[str, list[str]]:
-    """For every flag with prerequisites, the keys of the flags it asks for."""
+    """For every flag with prerequisites, the keys of those flags."""
     return {flag.key: [other.flag_key for other in flag.prerequisites] for flag in flags if flag.prerequisites}
 
 
@@ -96,7 +96,7 @@ def depths(graph: Graph) -> dict[str, int]:
 
 
 def unmeetable(graph: Graph) -> frozenset[str]:
-    """Flags whose prerequisites count as failed whatever the input: in a cycle, or over a chain deeper than 10."""
+    """Flags whose prerequisites fail for every input: those in a cycle, or above a chain deeper than 10."""
     cyclic = cyclic_groups(graph)
     deep = {key for key, depth in depths(graph).items() if depth > MAX_PREREQUISITE_DEPTH}
     return frozenset(deep.union(cyclic))
@@ -110,7 +110,7 @@ def find_cycle(graph: Graph) -> tuple[str, ...] | None:
     start = next(key for key in graph if key in cyclic)
     path, seen = [start], {start}
     while True:
-        # Inside a group every node has a way on, and sooner or later it comes back to one already passed.
+        # In such a group every node has a successor, so the walk comes back to a node that it has passed.
         following = next(other for other in graph[path[-1]] if cyclic.get(other) == cyclic[start])
         if following in seen:
             return (*path[path.index(following) :], following)
@@ -131,7 +131,7 @@ def find_segment_cycle(segments: Mapping[str, SegmentDefinition]) -> tuple[str, 
 def link_problems(
     flags: Mapping[str, FlagDefinition], segments: Mapping[str, SegmentDefinition]
 ) -> list[DocumentProblem]:
-    """What is wrong between flags and between segments, which no single document shows."""
+    """Problems between flags and between segments, which no single document shows."""
     problems = []
     cycle = find_prerequisite_cycle(flags)
     if cycle is not None:

@@ -1,4 +1,4 @@
-"""The decoded configuration: flags, rules, condition trees and segments, validated, prepared, never changed again."""
+"""The decoded configuration: flags, rules, condition trees and segments, validated, prepared and immutable."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOT_UNDERSTOOD_FAULTS = frozenset({UNKNOWN_OPERATOR, UNKNOWN_SHAPE})
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One test. `prepared` is the value made ready once; a condition with a `fault` is false for everybody."""
+    """One test. `prepared` is the value in its ready form. A condition with a `fault` is false for everybody."""
 
     attribute: str | None
     operator: str
@@ -45,7 +45,7 @@ Node = Condition | All | AnyOf | Not
 
 
 def conditions_of(node: Node) -> Iterator[Condition]:
-    """Every condition of a tree, in the order they are written."""
+    """Every condition of a tree, in document order."""
     if isinstance(node, Condition):
         yield node
     elif isinstance(node, Not):
@@ -136,7 +136,7 @@ class FlagDefinition:
 
     @property
     def is_static(self) -> bool:
-        """Whether it can give nothing but the default variant while it is on."""
+        """Whether the flag, while it is on, always gives the default variant."""
         return not (self.targets or self.rules or self.experiment or self.allocation)
 
     def steps(self) -> tuple[RuleDefinition | Experiment, ...]:
@@ -167,7 +167,7 @@ class SegmentDefinition:
 
 
 def segment_keys_of(node: Node | None) -> Iterator[str]:
-    """The keys of every segment a tree asks for, repeats included."""
+    """The keys of every segment that a tree uses, with repeats."""
     if node is not None:
         for condition in conditions_of(node):
             if condition.attribute is None and condition.fault is None:

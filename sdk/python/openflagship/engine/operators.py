@@ -1,4 +1,4 @@
-"""The operators' truth table: what a condition's value may be, how it is prepared, which attributes satisfy it."""
+"""The operators: which values a condition may have, how they are prepared, and which attributes satisfy them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BOOLEAN: Final = "boolean"
 
 
 class MalformedValueError(ValueError):
-    """A condition's value the operator cannot work with; the message says what to give instead."""
+    """The operator cannot use the condition's value; the message says what to give instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Operator:
     element_test: Callable[[Any], Test] | None = None
     is_negated: bool = False
     takes_attribute: bool = True
-    # Unix milliseconds are understood as an instant, but configurations are written with readable ones.
+    # Unix milliseconds are accepted as an instant, but configurations have readable instants.
     is_written_as_text: bool = False
 
     def predicate(self, prepared: Any) -> Predicate:
@@ -71,7 +71,7 @@ class Operator:
         return predicate
 
     def is_wrong_type(self, prepared: Any, value: Any) -> bool:
-        """Whether an attribute that is there cannot be compared at all."""
+        """Whether a present attribute cannot be compared at all."""
         if self.element_test is not None and isinstance(value, LISTS):
             return False
         return self.test(prepared)(value) is None
@@ -86,7 +86,7 @@ def kind_of(value: object) -> str | None:
     return None if number_of(value) is None else NUMBER
 
 
-# What a value may be, and what it is prepared to.
+# The values an operator accepts, and their prepared forms.
 
 
 def _scalar(value: Any) -> str | int | float | bool:
@@ -113,7 +113,7 @@ _NONE: Final[frozenset[Any]] = frozenset()
 
 
 def _frozen(items: Iterable[Any]) -> frozenset[Any]:
-    # Most lists are of one type; the two empty sets of all of them are one object.
+    # Most lists have one type; their two empty sets are one shared object.
     return frozenset(items) or _NONE
 
 

@@ -10,7 +10,7 @@ Path = tuple["str | int", ...]
 
 @dataclass(frozen=True, slots=True)
 class DocumentProblem:
-    """One thing wrong: the field, as in `rules[2].conditions[0].value` (empty: the whole document), and what to do."""
+    """One problem: the field, as in `rules[2].conditions[0].value` (empty: the whole document), and the remedy."""
 
     path: str
     code: str
@@ -26,7 +26,7 @@ class DecodeError(ValueError):
 
 
 class Problems:
-    """Collects problems while a document is read. Fatal ones leave nothing that could be evaluated."""
+    """Collects problems while a document is read. After a fatal one there is nothing to evaluate."""
 
     __slots__ = ("found", "is_fatal")
 

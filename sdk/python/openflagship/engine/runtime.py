@@ -39,7 +39,7 @@ def _nobody(_context: Context, _memo: Memo | None) -> bool:
 
 
 class _Unmet:
-    """Stands in for the answer of a flag that can meet no prerequisite."""
+    """The answer in place of a flag that can meet no prerequisite."""
 
     variant = None
 
@@ -67,7 +67,7 @@ class Segments(dict[str, SegmentMembership]):
         self.broken = reaching(graph, broken)
 
     def is_cut(self, key: str, other: str) -> bool:
-        """Whether a segment cannot see another because both are in one cycle: alike wherever an evaluation comes in."""
+        """Whether a segment cannot see another because both are in one cycle, wherever an evaluation starts."""
         group = self.groups.get(key)
         return group is not None and self.groups.get(other) == group
 
@@ -101,7 +101,7 @@ class _CarefulSegment:
 
 
 class Links:
-    """What prerequisites mean for an environment's flags, worked out when any flag with one changes."""
+    """The prerequisites of an environment's flags, computed when a flag with one changes."""
 
     __slots__ = ("asked_for", "unmeetable")
 
@@ -150,7 +150,7 @@ class Evaluators(dict[str, Evaluator]):
         return bound
 
     def prerequisites(self, code: FlagCode) -> tuple[Any, ...]:
-        """For each prerequisite, what evaluates it."""
+        """For each prerequisite, the function that evaluates it."""
         return tuple(
             self[prerequisite.flag_key] if self._can_meet(code, prerequisite.flag_key) else _unmet
             for prerequisite in code.config.prerequisites
@@ -164,7 +164,7 @@ class Evaluators(dict[str, Evaluator]):
 
 
 class Careful:
-    """A flag's evaluation for attributes of any type and contexts without a unit; written out at its first call."""
+    """A flag's evaluation for attributes of any type and contexts without a unit, generated at its first call."""
 
     __slots__ = ("answers", "bare", "code", "function", "prerequisites", "segments", "stamp")
 
@@ -182,7 +182,7 @@ class Careful:
         self.prerequisites = evaluators.prerequisites(code)
         self.stamp = stamp
         self.function: Any = None
-        # The same answers where no exposure is to be logged.
+        # The same answers, for evaluations without an exposure.
         self.bare: tuple[Answer, ...] = ()
 
     def __call__(self, context: Context, memo: Memo | None = None) -> Answer:

@@ -11,7 +11,7 @@ _PATTERN = re.compile(
     r"(?:-([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?"
     r"(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?"
 )
-# A number is kept as (digits, text): the same order as the number itself, without a limit on its length.
+# A number is stored as (digits, text), which sorts like the number and has no limit on its length.
 Number = tuple[int, str]
 Identifier = tuple[int, int, str]
 VersionKey = tuple[Number, Number, Number, tuple[Identifier, ...]]
@@ -22,11 +22,11 @@ _LONGEST_REMEMBERED = 64
 
 
 def version_key(text: str) -> VersionKey | None:
-    """A key that sorts as the version does, None where text is no version.
+    """A key that sorts like the version; None where the text is not a version.
 
     A leading v or V is allowed, missing minor and patch numbers are 0, build metadata is ignored.
     """
-    # Few versions are in use at a time; a long text is more likely an attack on the memory than a version.
+    # Few versions are in use at a time. A long text is more likely an attack on memory than a version.
     return _remembered_key(text) if len(text) <= _LONGEST_REMEMBERED else _key(text)
 
 
