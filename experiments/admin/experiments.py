@@ -5,7 +5,10 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from unfold.decorators import display
 
-from experiments.admin import designer, editing, jobs, lifecycle, overview, plan, results, simulation
+from experiments.admin import jobs, lifecycle, overview
+from experiments.admin.designer import editing, new_experiment, plan
+from experiments.admin.results import results_page
+from experiments.admin.simulation import simulation_page
 from experiments.models import Experiment
 from experiments.selectors import with_parts
 from flags.documents import percent_of
@@ -20,7 +23,7 @@ _STORED = "<path:object_id>/results/<uuid:result_id>"
 ROUTES = (
     Route("plan/", "plan", plan.fragment, About.ENVIRONMENT, Role.EDITOR),
     # Simulating reads no tenant's data beyond what a viewer may see.
-    Route("simulate/", "simulate", simulation.page, About.LIST),
+    Route("simulate/", "simulate", simulation_page.page, About.LIST),
     Route("jobs/", "jobs", jobs.page, About.LIST),
     Route("<path:object_id>/edit/", "edit", editing.page, role=Role.EDITOR),
     Route("<path:object_id>/start/", "start", lifecycle.start, role=Role.EDITOR),
@@ -28,12 +31,12 @@ ROUTES = (
     Route("<path:object_id>/resume/", "resume", lifecycle.resume, role=Role.EDITOR),
     Route("<path:object_id>/restart/", "restart", lifecycle.restart, role=Role.EDITOR),
     Route("<path:object_id>/complete/", "complete", lifecycle.complete, role=Role.EDITOR),
-    Route("<path:object_id>/results/", "results", results.page),
-    Route("<path:object_id>/results.csv", "export", results.export),
-    Route("<path:object_id>/results/charts/<slug:name>.svg", "chart", results.chart),
-    Route(f"{_STORED}/", "stored", results.page),
-    Route(f"{_STORED}.csv", "stored_export", results.export),
-    Route(f"{_STORED}/charts/<slug:name>.svg", "stored_chart", results.chart),
+    Route("<path:object_id>/results/", "results", results_page.page),
+    Route("<path:object_id>/results.csv", "export", results_page.export),
+    Route("<path:object_id>/results/charts/<slug:name>.svg", "chart", results_page.chart),
+    Route(f"{_STORED}/", "stored", results_page.page),
+    Route(f"{_STORED}.csv", "stored_export", results_page.export),
+    Route(f"{_STORED}/charts/<slug:name>.svg", "stored_chart", results_page.chart),
 )
 
 
@@ -80,7 +83,7 @@ class ExperimentAdmin(PerEnvironmentAdmin):
         return f"{experiment.get_decision_display()} ({experiment.shipped_variant})" if experiment.decision else "-"
 
     def create_in(self, request: HttpRequest, environment: Environment) -> HttpResponse:
-        return designer.page(request, environment)
+        return new_experiment.page(request, environment)
 
     def show(self, request: HttpRequest, thing: Experiment) -> HttpResponse:
         return overview.page(request, thing)

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 
 from audit.actors import Actor
 from experiments import services
-from experiments.admin.results import recommended
+from experiments.admin.results.results_page import recommended
 from experiments.design.preflight import check_before_start
 from experiments.models import Experiment
 from tenancy.console_kit.confirm import ConfirmPage, ReasonForm

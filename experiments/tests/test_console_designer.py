@@ -1,5 +1,7 @@
 """The designer: a draft from one page, what it refuses, and the plan beside it."""
 
+import json
+
 import pytest
 from django.urls import reverse
 
@@ -15,24 +17,33 @@ def config(acme):
     return flag_services.create_flag(actor=ALICE, environment=acme.staging, payload={"key": "new-checkout"})[0]
 
 
-def design(**changes):
+def document(**changes):
     return {
         "name": "One page sells more",
         "hypothesis": "Fewer steps",
         "flagKey": "new-checkout",
         "controlVariant": "control",
-        "split": "even",
-        "trafficPercent": "50",
-        "newEvent": "order placed",
-        "method": "obrien_fleming",
-        "alpha": "0.05",
-        "plannedUsers": "2000",
-        "rules-0-conditions-7-attribute": "country",
-        "rules-0-conditions-7-operator": "equals",
-        "rules-0-conditions-7-value": "US",
-        "rules-0-conditions-7-kind": "text",
+        "trafficPercent": 50,
+        "audience": {"all": [{"attribute": "country", "operator": "equals", "value": "US"}]},
+        "analysis": {"method": "obrien_fleming", "alpha": 0.05, "plannedUsers": 2000},
         **changes,
     }
+
+
+def design(*, new_event="order placed", split="even", **changes):
+    """What the designer's page sends: the document, and what is no part of it."""
+    return {"document": json.dumps(document(**changes)), "newEvent": new_event, "split": split}
+
+
+def edited(page, **changes):
+    """What the editor's page sends with these fields changed."""
+    edit = page.context["edit"]
+    sent = {**edit.document, **changes}
+    return {"version": edit.version, "base": edit.base_text, "document": json.dumps(sent, default=str)}
+
+
+def analysis(**changes):
+    return {"analysis": {**document()["analysis"], **changes}}
 
 
 def add_url(acme):
@@ -62,31 +73,46 @@ def test_create__works(console_editor, acme, config):
 
 
 @pytest.mark.parametrize(
-    ("changes", "field"),
+    ("changes", "path"),
     [
         ({"name": ""}, "name"),
-        ({"newEvent": ""}, "primaryMetric"),
+        ({"new_event": ""}, "primaryMetric"),
         ({"trafficPercent": "much"}, "trafficPercent"),
-        ({"trafficPercent": "0"}, "trafficPercent"),
-        ({"plannedUsers": ""}, "plannedUsers"),
-        ({"plannedUsers": "-1"}, "plannedUsers"),
-        ({"alpha": "2"}, "alpha"),
+        ({"trafficPercent": 0}, "trafficPercent"),
+        (analysis(plannedUsers=None), "analysis.plannedUsers"),
+        (analysis(plannedUsers=-1), "analysis.plannedUsers"),
+        (analysis(alpha=2), "analysis.alpha"),
+        (analysis(winsorizePercent=50), "analysis.winsorizePercent"),
+        (analysis(winsorizePercent="few"), "analysis.winsorizePercent"),
+        (analysis(correction="bonferroni"), "analysis.correction"),
+        (analysis(method="bayes"), "analysis.method"),
         ({"endsAt": "soon"}, "endsAt"),
-        ({"winsorizePercent": "50"}, "winsorizePercent"),
-        ({"winsorizePercent": "few"}, "winsorizePercent"),
-        ({"correction": "bonferroni"}, "correction"),
-        ({"method": "bayes"}, "method"),
-        ({"rules-0-conditions-7-operator": "less_than", "rules-0-conditions-7-value": "ten"}, "audience"),
+        (
+            {"audience": {"all": [{"attribute": "age", "operator": "less_than", "value": "ten"}]}},
+            "audience.all[0].value",
+        ),
+        ({"guardrails": [{"metric": "errors", "marginPercent": 1}]}, "guardrails[0].metric"),
+        ({"colour": "red"}, "colour"),
     ],
 )
-def test_create__wrong_input__says_so_beside_the_field_and_leaves_nothing(console_editor, acme, config, changes, field):
+def test_create__wrong_input__says_so_by_its_path_and_leaves_nothing(console_editor, acme, config, changes, path):
     answer = console_editor.post(add_url(acme), design(**changes))
 
     assert answer.status_code == 422
-    assert answer.context["design"].errors[field]
+    assert path in [problem.attr for problem in answer.context["edit"].problems]
+    assert f'data-path="{path}"' in answer.text
     assert not Experiment.objects.exists()
     assert not Metric.objects.exists()
     assert not FlagConfig.objects.get(pk=config.pk).is_enabled
+
+
+@pytest.mark.parametrize("sent", ["", "no JSON", "[]", '{"guardrails": 3, "analysis": [], "startsAt": {}}'])
+def test_create__document_of_another_shape__is_refused_and_shown(console_editor, acme, config, sent):
+    answer = console_editor.post(add_url(acme), {**design(), "document": sent})
+
+    assert answer.status_code == 422
+    assert answer.context["edit"].problems
+    assert not Experiment.objects.exists()
 
 
 def test_create__without_a_word_on_the_analysis__corrects_by_holm_and_caps_nobody(console_editor, acme, config):
@@ -97,17 +123,16 @@ def test_create__without_a_word_on_the_analysis__corrects_by_holm_and_caps_nobod
 
 
 def test_edit__correction_and_cap__are_saved_and_shown(console_editor, acme, config):
-    console_editor.post(add_url(acme), design(correction="bh", winsorizePercent="0,5"))
+    console_editor.post(add_url(acme), design(**analysis(correction="bh", winsorizePercent=0.5)))
     made = Experiment.objects.get()
     assert (made.correction, made.winsorize_percent) == (Experiment.Correction.BENJAMINI_HOCHBERG, 0.5)
     url = reverse("admin:experiments_experiment_edit", args=[made.pk])
     shown = console_editor.get(url)
 
-    sent = design(version=made.version, primaryMetric="order-placed", newEvent="", correction="none")
-    assert console_editor.post(url, {**sent, "base": shown.context["base"], "winsorizePercent": ""}).status_code == 302
+    assert console_editor.post(url, edited(shown, **analysis(correction="none"))).status_code == 302
 
-    texts = shown.context["design"].texts
-    assert (texts["correction"], texts["winsorizePercent"]) == ("bh", "0.5")
+    fields = shown.context["design"]["analysis"]
+    assert (fields["correction"], fields["winsorizePercent"]) == ("bh", "0.5")
     made.refresh_from_db()
     assert (made.correction, made.winsorize_percent) == (Experiment.Correction.NONE, None)
     page = console_editor.get(reverse("admin:experiments_experiment_change", args=[made.pk])).text
@@ -118,14 +143,12 @@ def test_edit__draft__saves_what_was_changed(console_editor, acme, config):
     console_editor.post(add_url(acme), design())
     made = Experiment.objects.get()
     url = reverse("admin:experiments_experiment_edit", args=[made.pk])
-    shown = console_editor.get(url).context["design"]
+    shown = console_editor.get(url)
 
-    answer = console_editor.post(
-        url, design(version=made.version, primaryMetric="order-placed", newEvent="", trafficPercent="75")
-    )
+    answer = console_editor.post(url, edited(shown, trafficPercent=75))
 
-    assert shown.texts["trafficPercent"] == "50"
-    assert shown.audience[0].attribute == "country"
+    assert shown.context["design"]["trafficPercent"] == "50"
+    assert shown.context["conditions"][0]["attribute"] == "country"
     assert answer.status_code == 302
     made.refresh_from_db()
     assert made.traffic_bp == 7500
@@ -134,25 +157,27 @@ def test_edit__draft__saves_what_was_changed(console_editor, acme, config):
 def test_edit__changed_meanwhile__says_so_and_overwrites_nothing(console_editor, acme, config):
     console_editor.post(add_url(acme), design())
     made = Experiment.objects.get()
+    url = reverse("admin:experiments_experiment_edit", args=[made.pk])
+    shown = console_editor.get(url)
     services.update_experiment(
         actor=ALICE, environment=acme.staging, pk=made.pk, payload={"trafficPercent": 20}, version=made.version
     )
 
-    answer = console_editor.post(
-        reverse("admin:experiments_experiment_edit", args=[made.pk]),
-        design(version=made.version, primaryMetric="order-placed", newEvent=""),
-    )
+    answer = console_editor.post(url, edited(shown, trafficPercent=75))
 
     assert answer.status_code == 409
     made.refresh_from_db()
     assert made.traffic_bp == 2000
 
 
+FIXED = analysis(method="fixed")
+
+
 def test_plan__rate_and_effect__gives_users(console_editor, acme, config):
     url = f"{reverse('admin:experiments_experiment_plan')}?environment={acme.staging.pk}"
 
     answer = console_editor.post(
-        url, design(method="fixed", **{"plan-baseline": "10", "plan-effect": "20", "plan-power": "80"})
+        url, {**design(**FIXED), "plan-baseline": "10", "plan-effect": "20", "plan-power": "80"}
     )
 
     # R: power.prop.test(p1=.1, p2=.12, power=.8) says 3841 in each arm.
@@ -160,9 +185,10 @@ def test_plan__rate_and_effect__gives_users(console_editor, acme, config):
     assert "not known before there is traffic" in answer.text
 
 
-def plan_of(client, acme, **changes):
+def plan_of(client, acme, *, split="even", plan, **changes):
     url = f"{reverse('admin:experiments_experiment_plan')}?environment={acme.staging.pk}"
-    return client.post(url, design(method="fixed", **{"plan-effect": "20", "plan-power": "80", **changes}))
+    typed = {f"plan-{name}": text for name, text in {"effect": "20", "power": "80", **plan}.items()}
+    return client.post(url, {**design(split=split, **{**FIXED, **changes}), **typed})
 
 
 def test_plan__three_variants__takes_users_for_the_third_too(console_editor, acme):
@@ -170,9 +196,11 @@ def test_plan__three_variants__takes_users_for_the_third_too(console_editor, acm
     payload = {"key": "colour", "type": "string", "variants": variants}
     flag_services.create_flag(actor=ALICE, environment=acme.staging, payload=payload)
 
-    asked = {"flagKey": "colour", "split": "even", "plan-baseline": "10"}
-    corrected = plan_of(console_editor, acme, **asked)
-    uncorrected = plan_of(console_editor, acme, correction="none", **asked)
+    plan = {"baseline": "10"}
+    corrected = plan_of(console_editor, acme, flagKey="colour", plan=plan)
+    uncorrected = plan_of(
+        console_editor, acme, flagKey="colour", plan=plan, **analysis(method="fixed", correction="none")
+    )
 
     # R: power.prop.test(p1=.1, p2=.12, power=.8, sig.level=.05 and .025) says 3841 and 4652 in each of the three arms.
     assert uncorrected.context["users"] == 3 * 3841
@@ -185,7 +213,7 @@ def test_plan__uneven_split__is_the_flags_own(console_editor, acme, config):
         actor=ALICE, environment=acme.staging, key="new-checkout", payload={"rollout": rollout}, version=None
     )
 
-    answer = plan_of(console_editor, acme, split="keep", **{"plan-baseline": "10"})
+    answer = plan_of(console_editor, acme, split="keep", plan={"baseline": "10"})
 
     assert answer.context["answer"]["usersPerArm"]["control"] == pytest.approx(
         9 * answer.context["answer"]["usersPerArm"]["treatment"], rel=0.001
@@ -209,7 +237,7 @@ def test_plan__other_metrics__by_mean_and_deviation_or_not_at_all(  # noqa: PLR0
     more = {"denominatorEventName": "visit"} if kind == "ratio" else {}
     services.create_metric(actor=ALICE, environment=acme.staging, payload={**metric, **more})
 
-    answer = plan_of(console_editor, acme, primaryMetric="revenue", **{"plan-baseline": "10", "plan-sd": sd})
+    answer = plan_of(console_editor, acme, primaryMetric="revenue", plan={"baseline": "10", "sd": sd})
 
     assert answer.context.get("users") == pytest.approx(users, abs=4) if users else "users" not in answer.context
     assert said in " ".join(answer.text.split())

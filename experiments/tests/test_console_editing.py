@@ -1,5 +1,6 @@
 """Editing in the console: what a started experiment lets change, and two people who edit the same one."""
 
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -44,17 +45,17 @@ def url(experiment):
     return reverse("admin:experiments_experiment_edit", args=[experiment.pk])
 
 
-def live(client, experiment, **changes):
-    context = client.get(url(experiment)).context
-    texts = context["design"].texts
-    names = ("name", "hypothesis", "trafficPercent", "breakdowns")
-    return {"version": context["version"], "base": context["base"], **{name: texts[name] for name in names}, **changes}
+def sent(client, experiment, **changes):
+    """What the page sends: what it shows, with these fields changed."""
+    edit = client.get(url(experiment)).context["edit"]
+    document = {**edit.document, **changes}
+    return {"version": edit.version, "base": edit.base_text, "document": json.dumps(document)}
 
 
 def test_live__name_traffic_and_breakdowns__are_saved_and_all_else_stays(console_editor, running):
-    sent = live(console_editor, running, name="Checkout 2", trafficPercent="35", breakdowns="country, plan")
+    changes = {"name": "Checkout 2", "trafficPercent": 35, "breakdowns": ["country", "plan"]}
 
-    assert console_editor.post(url(running), sent).status_code == 302
+    assert console_editor.post(url(running), sent(console_editor, running, **changes)).status_code == 302
 
     running.refresh_from_db()
     assert (running.name, running.traffic_bp, running.breakdowns) == ("Checkout 2", 3500, ["country", "plan"])
@@ -72,23 +73,28 @@ def test_live__what_is_locked__is_shown_with_its_reason(console_editor, running)
     assert locked["Correction"] == "Benjamini-Hochberg"
     assert locked["Most extreme users"].startswith("the top 0.1 %")
     assert "Locked since it started" in page.text
-    assert 'name="primaryMetric"' not in page.text
+    assert 'data-field="primaryMetric"' not in page.text
 
 
-def test_live__locked_field_sent_all_the_same__changes_nothing(console_editor, running):
-    sent = live(console_editor, running, name="Checkout 2", alpha="0.5", primaryMetric="errors", cuped="on")
+@pytest.mark.parametrize("locked", [{"analysis": {"alpha": 0.5}}, {"primaryMetric": "errors"}])
+def test_live__locked_field_sent_all_the_same__is_refused_by_name(console_editor, running, locked):
+    changes = {"name": "Checkout 2", **locked}
 
-    assert console_editor.post(url(running), sent).status_code == 302
+    answer = console_editor.post(url(running), sent(console_editor, running, **changes))
 
+    assert answer.status_code == 409
+    assert [problem.attr for problem in answer.context["edit"].problems] == list(locked)
     running.refresh_from_db()
-    assert (running.alpha, running.primary_metric.key, running.is_cuped) == (0.05, "purchase-rate", False)
+    assert (running.name, running.alpha, running.primary_metric.key) == ("Checkout", 0.05, "purchase-rate")
 
 
-def test_live__traffic_shrinks__says_why_not_beside_the_field(console_editor, running):
-    answer = console_editor.post(url(running), live(console_editor, running, trafficPercent="5"))
+def test_live__traffic_shrinks__says_why_not_by_its_path(console_editor, running):
+    answer = console_editor.post(url(running), sent(console_editor, running, trafficPercent=5))
 
-    assert answer.status_code == 422
-    assert "grow, not shrink" in answer.context["design"].errors["trafficPercent"][0]
+    assert answer.status_code == 409
+    (problem,) = answer.context["edit"].problems
+    assert problem.attr == "trafficPercent"
+    assert "grow, not shrink" in problem.detail
 
 
 def test_live__viewer_or_outsider__may_not(console_viewer, console_outsider, running):
@@ -100,12 +106,7 @@ def test_live__viewer_or_outsider__may_not(console_viewer, console_outsider, run
 def test_edit__somebody_else_saved__shows_their_change_and_keeps_both(console_editor, draft, is_started):
     if is_started:
         draft, _ = services.start_experiment(actor=ALICE, environment=draft.environment, pk=draft.pk)
-    context = console_editor.get(url(draft)).context
-    texts = context["design"].texts
-    sent = {
-        **texts, "version": context["version"], "base": context["base"], "hypothesis": "Mine", "name": "My name",
-        "guardrail-0-metric": "errors", "guardrail-0-marginPercent": "2.0", "guardrail-0-action": "pause",
-    }  # fmt: skip
+    mine = sent(console_editor, draft, hypothesis="Mine", name="My name")
     services.update_experiment(
         actor=ALICE,
         environment=draft.environment,
@@ -114,34 +115,28 @@ def test_edit__somebody_else_saved__shows_their_change_and_keeps_both(console_ed
         version=draft.version,
     )
 
-    answer = console_editor.post(url(draft), sent)
+    answer = console_editor.post(url(draft), mine)
 
     assert answer.status_code == 409
-    conflict, design = answer.context["conflict"], answer.context["design"]
-    assert conflict["who"] == "alice"
-    assert {change["path"] for change in conflict["changes"]} == {"name", "trafficPercent"}
-    assert conflict["both"] == ["name"]
-    assert (design.texts["name"], design.texts["hypothesis"], design.texts["trafficPercent"]) == (
-        "My name",
-        "Mine",
-        "40",
-    )
+    edit, design = answer.context["edit"], answer.context["design"]
+    assert edit.conflict["who"] == "alice"
+    assert {change["path"] for change in edit.conflict["changes"]} == {"name", "trafficPercent"}
+    assert edit.conflict["both"] == ["name"]
+    assert "alice changed this experiment while you were editing" in answer.text
+    assert (design["name"], design["hypothesis"], design["trafficPercent"]) == ("My name", "Mine", "40")
 
-    again = {**sent, "version": answer.context["version"], "base": answer.context["base"], "trafficPercent": "40"}
+    again = {"version": edit.version, "base": edit.base_text, "document": json.dumps(edit.document)}
     assert console_editor.post(url(draft), again).status_code == 302
     draft.refresh_from_db()
     assert (draft.name, draft.hypothesis, draft.traffic_bp) == ("My name", "Mine", 4000)
 
 
-def test_edit__draft_with_more_than_the_page_can_show__keeps_it(console_editor, draft):
-    context = console_editor.get(url(draft)).context
-    sent = {
-        **context["design"].texts, "version": context["version"], "base": context["base"], "name": "Renamed",
-        "guardrail-0-metric": "errors", "guardrail-0-marginPercent": "2.0", "guardrail-0-action": "pause",
-    }  # fmt: skip
+def test_edit__audience_that_rows_cannot_show__is_json_and_stays(console_editor, draft):
+    page = console_editor.get(url(draft))
 
-    assert console_editor.post(url(draft), sent).status_code == 302
-
+    assert page.context["conditions"] is None
+    assert 'data-field="audience" data-type="json"' in " ".join(page.text.split())
+    assert console_editor.post(url(draft), sent(console_editor, draft, name="Renamed")).status_code == 302
     draft.refresh_from_db()
     assert draft.name == "Renamed"
     assert draft.audience == {"any": [{"attribute": "plan", "operator": "equals", "value": "pro"}]}
@@ -149,14 +144,10 @@ def test_edit__draft_with_more_than_the_page_can_show__keeps_it(console_editor, 
 
 
 def test_edit__draft__takes_a_start_by_date_and_keeps_what_was_not_touched(console_editor, draft):
-    context = console_editor.get(url(draft)).context
-    sent = {
-        **context["design"].texts, "version": context["version"], "base": context["base"],
-        "startsAt": "2031-05-06T07:08", "alpha": "0.01",
-        "guardrail-0-metric": "errors", "guardrail-0-marginPercent": "2.0", "guardrail-0-action": "pause",
-    }  # fmt: skip
+    analysis = {"correction": "bh", "winsorizePercent": 0.1, "alpha": 0.01}
+    changed = sent(console_editor, draft, startsAt="2031-05-06T07:08:00Z", analysis=analysis)
 
-    assert console_editor.post(url(draft), sent).status_code == 302
+    assert console_editor.post(url(draft), changed).status_code == 302
 
     draft.refresh_from_db()
     assert draft.starts_at == datetime(2031, 5, 6, 7, 8, tzinfo=UTC)
@@ -167,35 +158,25 @@ def test_edit__draft__takes_a_start_by_date_and_keeps_what_was_not_touched(conso
 
 @pytest.mark.parametrize("is_started", [True, False])
 def test_edit__end_left_as_it_was__stays_to_the_second(console_editor, draft, is_started):
-    # The second half past two of that night in Berlin.
     end = datetime(2031, 10, 26, 1, 30, 15, tzinfo=UTC)
     draft = services.update_experiment(
         actor=ALICE, environment=draft.environment, pk=draft.pk, payload={"endsAt": end}, version=draft.version
     )
     if is_started:
         services.start_experiment(actor=ALICE, environment=draft.environment, pk=draft.pk)
-    context = console_editor.get(url(draft)).context
-    sent = {
-        **context["design"].texts, "version": context["version"], "base": context["base"], "hypothesis": "Mine",
-        "endsAt": "2031-10-26T02:30", "endsAt_zone": "Europe/Berlin",
-        "guardrail-0-metric": "errors", "guardrail-0-marginPercent": "2.0", "guardrail-0-action": "pause",
-    }  # fmt: skip
 
-    shown = context["design"].instants["endsAt"].shown
-    assert console_editor.post(url(draft), {**sent, "endsAt_shown": shown}).status_code == 302
+    assert console_editor.post(url(draft), sent(console_editor, draft, hypothesis="Mine")).status_code == 302
 
     draft.refresh_from_db()
     assert (draft.hypothesis, draft.ends_at) == ("Mine", end)
+    assert 'name="endsAt_shown" value="2031-10-26T01:30:15+00:00"' in console_editor.get(url(draft)).text
 
 
-def test_edit__start_that_is_no_moment__says_so_beside_the_field(console_editor, draft):
-    context = console_editor.get(url(draft)).context
-    sent = {**context["design"].texts, "version": context["version"], "base": context["base"], "startsAt": "soon"}
-
-    answer = console_editor.post(url(draft), sent)
+def test_edit__start_that_is_no_moment__says_so_by_its_path(console_editor, draft):
+    answer = console_editor.post(url(draft), sent(console_editor, draft, startsAt="soon"))
 
     assert answer.status_code == 422
-    assert "Give a moment" in answer.context["design"].errors["startsAt"][0]
+    assert [problem.attr for problem in answer.context["edit"].problems] == ["startsAt"]
 
 
 def test_page__started__says_to_anybody_what_is_locked_and_why(console_viewer, running):

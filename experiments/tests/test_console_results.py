@@ -10,8 +10,8 @@ from django.urls import reverse
 from analytics.event_records import Batch
 from analytics.services import store_events
 from experiments import services
-from experiments.admin import results
-from experiments.admin.charts import lift_over_time
+from experiments.admin.results import results_page as results
+from experiments.admin.results.charts import lift_over_time
 from experiments.analysis import window_of
 from flags import services as flag_services
 from tenancy.testing import ALICE

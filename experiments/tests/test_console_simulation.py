@@ -6,7 +6,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from experiments.admin import simulation_slices as slices
+from experiments.admin.simulation import simulation_slices as slices
 from experiments.models import Experiment
 
 DESIGN = {"usersPerDay": "1000", "days": "7", "baseline": "10", "lift": "20"}

@@ -30,6 +30,26 @@
     const isSecond = shown && +new Date(shown) >= +later && clock(new Date(shown)) === text;
     return `${utc(isSecond ? later : typed)}: your clock shows this time twice, and the ${isSecond ? "second" : "first"} is meant.`;
   };
+  // A typed instant as ISO text. One that nobody touched stays what the field was filled with, to the second.
+  const readInstant = (input) => {
+    const part = (name) => input.parentElement.querySelector(`[name="${input.name}_${name}"]`).value;
+    const shown = part("shown");
+    const isUtc = part("zone") === "UTC";
+    const written = (date) => (isUtc ? date.toISOString().slice(0, 16) : clock(date));
+    if (shown && written(new Date(shown)) === input.value) return shown;
+    const instant = new Date(isUtc ? `${input.value}Z` : input.value);
+    const gap = Date.parse(`${written(instant)}Z`) - Date.parse(`${input.value}Z`);
+    if (gap) {
+      const [day, time] = input.value.split("T");
+      const times = [new Date(+instant - gap), instant].map((date) => written(date).slice(11));
+      throw new Error(
+        `There is no ${time} on ${day} in ${ZONE}, where clocks are put forward then. Give ${times.join(" or ")}.`,
+      );
+    }
+    return instant.toISOString();
+  };
+  window.flagshipInstants = { read: readInstant };
+
   const typedInstants = () => {
     for (const input of document.querySelectorAll("input[data-instant]")) {
       const part = (name) => input.parentElement.querySelector(`[name="${input.name}_${name}"]`);

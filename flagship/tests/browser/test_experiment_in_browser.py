@@ -8,10 +8,10 @@ from django.core.cache import cache
 from django.urls import reverse
 from openflagship.ids import uuid7
 
-from analytics.event_records import Batch, ConversionEvent, ExposureEvent
+from analytics.event_records import Batch, Conversion, Exposure
 from analytics.services import store_events
 from experiments import services as experiment_services
-from experiments.admin import results
+from experiments.admin.results import results_page as results
 from experiments.models import Experiment
 from flags import services
 from tenancy.testing import ALICE
@@ -35,14 +35,14 @@ def feed(experiment):
         for number in range(USERS):
             unit, country = f"{variant}-{number}", "DE" if number % 4 else "FR"
             exposures.append(
-                ExposureEvent(
+                Exposure(
                     uuid7(at), experiment.environment_id, "new-checkout", unit, variant, "EXPERIMENT", None,
                     experiment.key, 1, at, at, "api", None, json.dumps({"country": country}),
                 )
             )  # fmt: skip
             if number < bought:
                 conversions.append(
-                    ConversionEvent(uuid7(at), experiment.environment_id, unit, "purchase", None, at + 1, at + 1)
+                    Conversion(uuid7(at), experiment.environment_id, unit, "purchase", None, at + 1, at + 1)
                 )
     store_events(Batch(exposures, conversions))
     cache.delete(f"console:attributes:{experiment.environment_id}")
@@ -120,7 +120,7 @@ def test_experiment__running__shows_what_is_locked_and_saves_what_is_not(open_se
     page.get_by_role("row", name="Primary metric").wait_for()
     page.get_by_label("Share of users").fill("10")
     page.get_by_role("button", name="Save").click()
-    page.get_by_text("may grow, not shrink").wait_for()
+    page.get_by_role("alert").get_by_text("may grow, not shrink").wait_for()
     page.get_by_label("Share of users").fill("60")
     page.get_by_role("button", name="Save").click()
     page.get_by_text("Saved.").wait_for()

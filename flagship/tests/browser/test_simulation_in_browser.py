@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from django.urls import reverse
 
-from experiments.admin import simulation_slices as slices
+from experiments.admin.simulation import simulation_slices as slices
 from flagship.tests.browser.test_pages_in_browser import serious
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]

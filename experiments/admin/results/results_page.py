@@ -10,8 +10,8 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from analytics.selectors import flag_exposures
-from experiments.admin import charts
-from experiments.admin.results_csv import csv_response, figures_by_metric
+from experiments.admin.results import charts
+from experiments.admin.results.results_csv import csv_response, figures_by_metric
 from experiments.analysis import results_for, window_of
 from experiments.models import Experiment, ExperimentResult
 from experiments.payloads import ComparisonResult, Results

@@ -8,48 +8,48 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from experiments import services
-from experiments.admin.design_form import Design
-from experiments.admin.design_page import render_design
+from experiments.admin.designer.design_document import new_document
+from experiments.admin.designer.design_page import design_page
+from experiments.api.serializers import ExperimentSerializer
 from experiments.models import Experiment
 from flags import services as flag_services
 from flags.selectors import get_config
 from tenancy.console_kit.context import console_context
+from tenancy.console_kit.documents import DocumentEdit
+from tenancy.console_kit.pages import object_url
 from tenancy.errors import ServiceError
 from tenancy.models import Environment
 
 
 def page(request: HttpRequest, environment: Environment) -> HttpResponse:
-    design = Design.empty()
-    design.texts["flagKey"] = request.GET.get("flag", "")
-    status = 200
+    edit = DocumentEdit(new_document(request.GET.get("flag", "")))
     if request.method == "POST":
-        design, status = Design.sent(request.POST), 422
-        experiment = _create(request, environment, design)
-        if experiment is not None:
-            messages.success(request, f"{experiment.name} is a draft. Look it over, and start it.")
-            return redirect("admin:experiments_experiment_change", experiment.pk)
-    return render_design(request, environment, design, status=status, title=f"New experiment in {environment}")
-
-
-def _create(request: HttpRequest, environment: Environment, design: Design) -> Experiment | None:
-    payload, problems = design.payload()
-    if not problems:
-        actor = console_context(request).actor
+        edit = DocumentEdit.sent(request)
         try:
-            with transaction.atomic():
-                if design.texts["newEvent"]:
-                    payload["primaryMetric"] = _new_metric(request, environment, design.texts["newEvent"])
-                if design.texts["split"] == "even":
-                    _split_evenly(request, environment, payload["flagKey"])
-                return services.create_experiment(actor=actor, environment=environment, payload=payload)
+            experiment = _create(request, environment, edit)
         except ServiceError as error:
-            problems = error.problems
-    design.place(problems)
-    return None
+            edit.refuse(error)
+        else:
+            messages.success(request, f"{experiment.name} is a draft. Look it over, and start it.")
+            return redirect(object_url(experiment))
+    return design_page(request, environment, edit, title=f"New experiment in {environment}")
+
+
+@transaction.atomic
+def _create(request: HttpRequest, environment: Environment, edit: DocumentEdit) -> Experiment:
+    """Create the draft, with a metric of a new event and an even split of the flag where the page asks for them."""
+    payload = edit.checked(ExperimentSerializer)
+    event = request.POST.get("newEvent", "").strip()
+    if event:
+        payload["primaryMetric"] = _new_metric(request, environment, event)
+    if request.POST.get("split") == "even":
+        _split_evenly(request, environment, payload.get("flagKey", ""))
+    actor = console_context(request).actor
+    return services.create_experiment(actor=actor, environment=environment, payload=payload)
 
 
 def _new_metric(request: HttpRequest, environment: Environment, event: str) -> str:
-    """Users with at least one such event, named after it; the one that is there where there is one."""
+    """Return the key of the metric "users with at least one such event", which is named after the event."""
     key = re.sub(r"[^A-Za-z0-9._-]+", "-", event).strip("-._")[:100] or "metric"
     metric, _ = services.create_metric(
         actor=console_context(request).actor,

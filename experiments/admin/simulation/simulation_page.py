@@ -6,7 +6,13 @@ from urllib.parse import urlencode
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 
-from experiments.admin.simulation_slices import REPLICATIONS, SPLITS, ForecastSlices, NullSlices, SimulatedDesign
+from experiments.admin.simulation.simulation_slices import (
+    REPLICATIONS,
+    SPLITS,
+    ForecastSlices,
+    NullSlices,
+    SimulatedDesign,
+)
 from experiments.admin.typed_numbers import typed_number
 from experiments.analysis.metric_types import per_user_type
 from experiments.design.simulations import Runs

@@ -1,4 +1,4 @@
-"""Beside the designer's form: sample size and duration, computed as one types, for the split and metric at hand."""
+"""Beside the designer's form: sample size and duration for the split and the metric, computed while somebody types."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from experiments import selectors
-from experiments.admin.design_form import Design, plain_number
+from experiments.admin.designer.design_document import design_of
+from experiments.admin.typed_numbers import typed_number, typed_share
 from experiments.analysis.metric_types import METRIC_TYPES
 from experiments.analysis.metric_types.binary import Binary
 from experiments.design import planning
@@ -16,6 +17,7 @@ from experiments.documents import split_of
 from experiments.models import Experiment, Metric
 from flags.models import FlagConfig
 from flags.selectors import get_config
+from tenancy.console_kit.documents import DocumentEdit
 from tenancy.errors import NotFound, ServiceError
 from tenancy.models import Environment
 
@@ -35,73 +37,77 @@ class _Split:
 
 
 def fragment(request: HttpRequest, environment: Environment) -> HttpResponse:
-    design = Design.sent(request.POST)
-    shown: dict[str, Any] = {"plan": design.plan}
+    design = design_of(DocumentEdit.sent(request).document)
+    typed = {name: request.POST.get(f"plan-{name}", "").strip() for name in ("baseline", "sd", "effect", "power")}
+    is_even = request.POST.get("split") == "even"
+    shown: dict[str, Any] = {}
     try:
-        shown |= _planned(environment, design)
+        shown |= _planned(environment, design, typed, is_even=is_even)
     except ServiceError as error:
         shown["problems"] = [problem.detail for problem in error.problems]
     return render(request, "experiments/plan.html", shown)
 
 
-def _planned(environment: Environment, design: Design) -> dict[str, Any]:
-    texts = design.texts
+def _planned(
+    environment: Environment, design: dict[str, Any], typed: dict[str, str], *, is_even: bool
+) -> dict[str, Any]:
     config, metric = _chosen(environment, design)
-    found = _recent(environment, design, config, metric)
+    recent = _recent(environment, design, config, metric)
     kind = METRIC_TYPES[metric.type] if metric else Binary
-    shown: dict[str, Any] = {"recent": found, "kind": kind.key, "is_binary": kind.is_rate}
+    shown: dict[str, Any] = {"recent": recent, "kind": kind.key, "is_binary": kind.is_rate}
     if kind.power is None:
         return {**shown, "is_unplannable": True}
     inputs: dict[str, Any] = {"type": kind.power.key}
     if kind.is_rate:
-        shown["baseline"] = _share(design.plan["baseline"]) or (found.baseline_rate if found else None)
+        shown["baseline"] = typed_share(typed["baseline"]) or (recent.baseline_rate if recent else None)
     else:
-        shown["baseline"] = plain_number(design.plan["baseline"])
-        inputs["standardDeviation"] = plain_number(design.plan["sd"])
+        shown["baseline"] = typed_number(typed["baseline"])
+        inputs["standardDeviation"] = typed_number(typed["sd"])
         if inputs["standardDeviation"] is None:
             return shown
-    effect, power = _share(design.plan["effect"]), _share(design.plan["power"])
+    analysis = design["analysis"]
+    effect, power = typed_share(typed["effect"]), typed_share(typed["power"])
     if shown["baseline"] is None or effect is None or power is None:
         return shown
-    split = _split(design, config)
+    split = _split(design, config, is_even=is_even)
     answer = planning.solve(
         {
             **inputs,
             "baseline": shown["baseline"],
             "treatmentShare": split.treatment_share,
             "alpha": planning.alpha_of_each(
-                plain_number(texts["alpha"]) or 0.05, texts["correction"], split.treatments
+                typed_number(analysis["alpha"]) or 0.05, analysis["correction"], split.treatments
             ),
             "power": power,
             "minimumDetectableEffect": effect,
-            "method": texts["method"] or Experiment.Method.ALWAYS_VALID,
+            "method": analysis["method"] or Experiment.Method.ALWAYS_VALID,
             "looks": planning.PLANNED_LOOKS,
         }
     )
     # Further treatments take their share of the traffic as well.
     users = math.ceil(answer["usersPerArm"]["control"] / split.control) if answer["usersPerArm"] else None
-    per_day = found.users_per_day if found else 0
+    per_day = recent.users_per_day if recent else 0
     days = math.ceil(users / per_day) if users and per_day else None
     return {**shown, "answer": answer, "users": users, "days": days, "effect": effect, "power": power}
 
 
-def _chosen(environment: Environment, design: Design) -> tuple[FlagConfig | None, Metric | None]:
+def _chosen(environment: Environment, design: dict[str, Any]) -> tuple[FlagConfig | None, Metric | None]:
     """The flag and the metric, as far as they are chosen and there."""
     config, metric = None, None
     try:
-        config = get_config(environment, design.texts["flagKey"])
-        metric = selectors.get_metric(environment.project, design.texts["primaryMetric"])
+        config = get_config(environment, design["flagKey"])
+        metric = selectors.get_metric(environment.project, design["primaryMetric"])
     except NotFound:
         pass  # the form says so where it is sent
     return config, metric
 
 
-def _split(design: Design, config: FlagConfig | None) -> _Split:
+def _split(design: dict[str, Any], config: FlagConfig | None, *, is_even: bool) -> _Split:
     if config is None:
         return _Split()
     names = [variant["key"] for variant in config.flag.variants]
-    control = design.texts["controlVariant"] if design.texts["controlVariant"] in names else names[0]
-    if design.texts["split"] == "even":
+    control = design["controlVariant"] if design["controlVariant"] in names else names[0]
+    if is_even:
         return _Split(1 / len(names), 1 / len(names), len(names) - 1)
     weights = split_of(config, control)
     treatments = [weight for key, weight in weights.items() if weight and key != control]
@@ -111,12 +117,12 @@ def _split(design: Design, config: FlagConfig | None) -> _Split:
 
 
 def _recent(
-    environment: Environment, design: Design, config: FlagConfig | None, metric: Metric | None
+    environment: Environment, design: dict[str, Any], config: FlagConfig | None, metric: Metric | None
 ) -> planning.DurationEstimate | None:
     """Last week's traffic and rate, once a flag and a metric are chosen."""
     if config is None or metric is None:
         return None
-    traffic = plain_number(design.texts["trafficPercent"]) or 100
+    traffic = typed_number(design["trafficPercent"]) or 100
     unsaved = Experiment(
         environment=environment,
         config=config,
@@ -126,9 +132,3 @@ def _recent(
         planned_users=1,
     )
     return planning.estimate(unsaved)
-
-
-def _share(text: str) -> float | None:
-    """A percentage as it is typed, as a share; None for what is none."""
-    value = plain_number(text)
-    return value / 100 if value is not None and 0 < value < 100 else None

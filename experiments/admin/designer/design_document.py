@@ -1,0 +1,87 @@
+"""The document of a design, as the API takes it: of a new experiment, of a stored one, and in the shape of the page."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from experiments.documents import experiment_resource
+from experiments.models import Experiment, ExperimentMetric
+from tenancy.console_kit.documents import ANY, as_json, shaped
+from tenancy.console_kit.instants import TypedInstant
+
+# The page shows so many rows for guardrails, or more where there are more.
+_GUARDRAIL_ROWS = 3
+_GUARDRAIL: Final = {"metric": "", "marginPercent": "", "action": ExperimentMetric.Action.WARN.value}
+_CONDITION: Final = {"attribute": "", "operator": "equals", "value": ANY}
+_SHAPE: Final = {
+    "name": "",
+    "hypothesis": "",
+    "flagKey": "",
+    "controlVariant": "",
+    "layer": "",
+    "trafficPercent": "",
+    "audience": ANY,
+    "primaryMetric": "",
+    "secondaryMetrics": [""],
+    "guardrails": [_GUARDRAIL],
+    "analysis": {
+        "method": Experiment.Method.ALWAYS_VALID.value,
+        "alpha": "",
+        "correction": Experiment.Correction.HOLM.value,
+        "cuped": False,
+        "plannedUsers": "",
+        "winsorizePercent": "",
+    },
+    "breakdowns": [""],
+    "autoPauseOnSrm": False,
+    "startsAt": "",
+    "endsAt": "",
+}
+
+
+def new_document(flag_key: str = "") -> dict[str, Any]:
+    return {"flagKey": flag_key, "trafficPercent": 100, "analysis": {"alpha": 0.05}}
+
+
+def document_of(experiment: Experiment, names: Iterable[str]) -> dict[str, Any]:
+    """Return these fields of a stored experiment, with instants as ISO text."""
+    resource: Mapping[str, Any] = experiment_resource(experiment)
+    return {name: _plain(resource[name]) for name in sorted(names)}
+
+
+def design_of(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a document as the template shows it, whatever was sent: every field is there.
+
+    `conditions` are the rows of the audience. Where rows cannot show it, they are None and `audience` is JSON.
+    """
+    design: dict[str, Any] = shaped(document, _SHAPE)
+    design["conditions"] = _conditions(design["audience"])
+    design["audience"] = as_json(design["audience"])
+    design["breakdowns"] = ", ".join(design["breakdowns"])
+    empty = _GUARDRAIL_ROWS - len(design["guardrails"])
+    design["guardrails"] += [dict(_GUARDRAIL) for _ in range(empty)]
+    for name in ("startsAt", "endsAt"):
+        design[name] = _typed(design[name])
+    return design
+
+
+def _conditions(audience: Any) -> list[dict[str, Any]] | None:
+    """Rows show conditions that must all hold; groups of conditions they cannot show."""
+    if audience is None:
+        return []
+    items = audience.get("all") if isinstance(audience, dict) and audience.keys() == {"all"} else None
+    if not isinstance(items, list) or not all(isinstance(item, dict) and "operator" in item for item in items):
+        return None
+    rows: list[dict[str, Any]] = shaped(items, [_CONDITION])
+    return rows
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _typed(text: str) -> TypedInstant:
+    try:
+        return TypedInstant.of(datetime.fromisoformat(text)) if text else TypedInstant()
+    except ValueError:
+        return TypedInstant(text)

@@ -1,0 +1,79 @@
+"""What the designer and the editor both show: the form of a design, and what there is to choose from."""
+
+import json
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+
+from experiments import selectors
+from experiments.admin.designer.design_document import design_of
+from experiments.models import Experiment, ExperimentMetric, Metric
+from flags.admin import conditions
+from flags.admin.flag.form import condition_fields
+from flags.models import FlagConfig, Layer
+from flags.selectors import search_configs, search_segments
+from tenancy.console_kit.documents import DocumentEdit
+from tenancy.console_kit.pages import console_page, list_url
+from tenancy.models import Environment
+
+_MOST_OFFERED = 500
+_CORRECTIONS = [
+    (Experiment.Correction.HOLM, "Holm: no false claim at all (default)"),
+    (Experiment.Correction.BENJAMINI_HOCHBERG, "Benjamini-Hochberg: few false claims among many"),
+    (Experiment.Correction.NONE, "None: each claim for itself"),
+]
+# What the plan beside the form starts out from: a smallest relative change, and the chance to see it, in percent.
+_PLAN = {"baseline": "", "sd": "", "effect": "10", "power": "80"}
+
+
+def design_page(
+    request: HttpRequest,
+    environment: Environment,
+    edit: DocumentEdit,
+    *,
+    title: str,
+    template: str = "experiments/designer.html",
+    **shown: Any,
+) -> HttpResponse:
+    design = design_of(edit.document)
+    rows = design["conditions"]
+    return console_page(
+        request,
+        template,
+        title=title,
+        status=edit.status,
+        edit=edit,
+        design=design,
+        conditions=None if rows is None else [condition_fields(row) for row in rows],
+        plan={name: request.POST.get(f"plan-{name}", default) for name, default in _PLAN.items()},
+        new_event=request.POST.get("newEvent", ""),
+        split=request.POST.get("split", ""),
+        flags=[_choice_of(config) for config in search_configs(environment)[:_MOST_OFFERED]],
+        metrics=_metrics(selectors.metrics(environment.project), design["secondaryMetrics"]),
+        layers=list(Layer.objects.filter(environment=environment)),
+        methods=Experiment.Method.choices,
+        corrections=_CORRECTIONS,
+        actions=ExperimentMetric.Action.choices,
+        operators=conditions.offered(),
+        kinds=conditions.KINDS.items(),
+        blank_condition=condition_fields({"attribute": "", "operator": "equals"}),
+        segments=list(search_segments(environment).values_list("key", flat=True)[:_MOST_OFFERED]),
+        attributes_url=f"{reverse('admin:flags_flagconfig_attributes')}?environment={environment.pk}",
+        plan_url=f"{reverse('admin:experiments_experiment_plan')}?environment={environment.pk}",
+        list_url=list_url(Experiment),
+        may_edit=True,
+        **shown,
+    )
+
+
+def _choice_of(config: FlagConfig) -> dict[str, str]:
+    return {"key": config.flag.key, "variants": json.dumps([variant["key"] for variant in config.flag.variants])}
+
+
+def _metrics(rows: QuerySet[Metric], chosen: list[str]) -> list[Metric]:
+    """The chosen ones first and in their order, so that a form that nobody touches sends the same list."""
+    metrics = list(rows[:_MOST_OFFERED])
+    places = {key: place for place, key in enumerate(chosen)}
+    return sorted(metrics, key=lambda metric: places.get(metric.key, len(places)))

@@ -1,0 +1,1 @@
+"""The results page, its charts, and the same figures as CSV."""

@@ -1,0 +1,1 @@
+"""The simulation page and the slices that it runs in."""
