@@ -99,7 +99,7 @@ def _configuration(environment: Environment) -> Line:
 def _reach(environment: Environment) -> list[Line]:
     found = reach_of(environment)
     config = FlagConfig.objects.filter(environment=environment, flag__key=found.last_kill).first()
-    board = reverse("admin:flags_flagconfig_kill_status", args=[config.pk]) if config is not None else ""
+    kill_status_url = reverse("admin:flags_flagconfig_kill_status", args=[config.pk]) if config is not None else ""
     behind = found.connected - found.current
     p99 = found.p99_ms
     return [
@@ -117,7 +117,7 @@ def _reach(environment: Environment) -> list[Line]:
             "they are on. Services that ask over HTTP are not among them: each of their answers is current.",
             "A service that stays behind answers by its last version. Look at its log for refused keys, and if it "
             "reaches the stream's address.",
-            board,
+            kill_status_url,
             "The board of the last kill",
         ),
         Line(
@@ -130,7 +130,7 @@ def _reach(environment: Environment) -> list[Line]:
             "" if p99 is None else "bad" if p99 > LATE_AFTER_MS else "good",
             "From the moment a kill was saved to the moment a service applied it, over the kills of the last week.",
             "Slow kills come of services that poll because they cannot hold a stream open, or of clocks that differ.",
-            board,
+            kill_status_url,
             "The board of the last kill",
         ),
     ]

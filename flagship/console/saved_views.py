@@ -1,4 +1,4 @@
-"""Saved views: the routes by which a list's filters are kept under a name and forgotten again."""
+"""Saved views: the routes that store a list's filters under a name, and delete them again."""
 
 from typing import cast
 

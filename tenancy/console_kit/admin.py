@@ -1,22 +1,18 @@
 """What every model's pages stand on: permissions by role, objects through the door, pages as plain functions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
-from django.forms import BaseForm
 from django.http import Http404, HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.urls import URLPattern
 from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 
 from tenancy.console_kit.context import console_context
-from tenancy.console_kit.forms import form_page
-from tenancy.console_kit.pages import console_page, list_url
 from tenancy.console_kit.removal import Removal
 from tenancy.console_kit.routes import Route, patterns
 
@@ -124,19 +120,3 @@ class ConsoleAdmin(ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002 - likewise
         return False
-
-    def page(
-        self, request: HttpRequest, template: str, *, title: str, status: int = 200, **context: Any
-    ) -> TemplateResponse:
-        """Goes once no page calls it: `console_page` takes no admin."""
-        return console_page(request, template, title=title, status=status, **context)
-
-    def form_page(
-        self, request: HttpRequest, form: BaseForm, perform: Callable[[dict[str, Any]], HttpResponse], **shown: Any
-    ) -> HttpResponse:
-        """Goes once no page calls it, likewise."""
-        return form_page(request, form, perform, **{"cancel_url": self.list_url(), **shown})
-
-    def list_url(self) -> str:
-        """Goes once no page calls it, likewise."""
-        return list_url(self.model)

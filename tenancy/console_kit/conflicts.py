@@ -1,4 +1,4 @@
-"""Two people at once: what somebody else saved meanwhile stands beside one's own change, and neither is lost."""
+"""Two persons edit one thing at once: the page shows the other's change beside one's own, and neither is lost."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from audit.services import diff
 def notice_of(
     entries: QuerySet[Entry], base: Mapping[str, Any], theirs: Mapping[str, Any], mine: Collection[str]
 ) -> dict[str, Any]:
-    """What `flags/conflict.html` shows: who saved, what they changed since `base`, and which fields both changed.
+    """Return what `console/conflict.html` shows: who saved, what they changed since `base`, and what both changed.
 
     `entries` are the thing's in the audit log; `mine` are the names of the fields that this person changed.
     """

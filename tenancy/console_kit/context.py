@@ -1,4 +1,4 @@
-"""Who is looking at a console page, in which environment, and what their roles allow there; asked once per request."""
+"""Who opens a console page, in which environment, and what their roles allow there. Worked out once a request."""
 
 from functools import cached_property
 from typing import Any, cast

@@ -15,7 +15,7 @@ Merge = Callable[[dict[str, Any]], tuple[BaseForm, dict[str, Any]]]
 
 
 def sent_data(request: HttpRequest) -> QueryDict | None:
-    """What a form is bound to: what was sent, though it were nothing; None where a page is only asked for."""
+    """Return what a form is bound to: the sent fields on POST, even if there are none, and None on GET."""
     return request.POST if request.method == "POST" else None
 
 

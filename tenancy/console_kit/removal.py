@@ -45,28 +45,3 @@ class Removal(Generic[Thing]):
             intro=self.consequence(thing),
             tone="danger",
         ).answer(request)
-
-
-class RemovableAdmin:
-    """Goes once no page uses it: `removal` on a ConsoleAdmin takes its place."""
-
-    def remove_url(self, request: HttpRequest, thing: Any) -> str:
-        if not self.may_remove(request, thing):
-            return ""
-        return object_url(thing, "delete")
-
-    def may_remove(self, request: HttpRequest, thing: Any) -> bool:
-        raise NotImplementedError
-
-    def remove_thing(self, request: HttpRequest, thing: Any, reason: str) -> None:
-        raise NotImplementedError
-
-    def consequence(self, thing: Any) -> str:
-        raise NotImplementedError
-
-    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:  # noqa: ARG002 - Django's signature
-        def delete(_: Actor, thing: Any, reason: str) -> None:
-            self.remove_thing(request, thing, reason)
-
-        removal: Removal[Any] = Removal(self.may_remove, self.consequence, delete)
-        return removal.page(request, self.find(request, object_id))  # type: ignore[attr-defined]  # mixed into an admin

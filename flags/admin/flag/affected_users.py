@@ -12,7 +12,7 @@ from tenancy.errors import ServiceError
 
 
 def fragment(request: HttpRequest, config: FlagConfig) -> HttpResponse:
-    """Asked for once the form has rested: it takes up to a second where many users were seen."""
+    """The page asks for it once nobody types any more: it takes up to a second where many users were seen."""
     found, is_away = None, False
     try:
         changed = sent_document(request, config).changes(FlagSerializer)

@@ -1,4 +1,4 @@
-"""What a change would do, before it is saved: the same drafts and checks as the services, and nothing written."""
+"""What a change would do, before it is saved. Uses the drafts and checks of the services, and writes nothing."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from flags.services import drafts
 from tenancy.errors import Problem, ServiceError
 from tenancy.models import Environment
 
-# From this share of a group on, a change in production is asked about once more.
+# A change in production that moves this share of a group needs a second confirmation.
 LARGE_SHARE = 0.10
 
 
@@ -64,6 +64,6 @@ def preview_new(environment: Environment, payload: Mapping[str, Any]) -> Preview
 
 
 def _strangers(environment: Environment, document: Mapping[str, Any]) -> list[str]:
-    asked = segments_in([rule["conditions"] for rule in document["rules"]])
-    known = set(Segment.objects.filter(environment=environment, key__in=asked).values_list("key", flat=True))
-    return [key for key in asked if key not in known]
+    used = segments_in([rule["conditions"] for rule in document["rules"]])
+    known = set(Segment.objects.filter(environment=environment, key__in=used).values_list("key", flat=True))
+    return [key for key in used if key not in known]

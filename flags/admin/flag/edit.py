@@ -109,7 +109,7 @@ def _save(request: HttpRequest, config: FlagConfig, editing: DocumentEdit, chang
 
 
 def _to_confirm(request: HttpRequest, config: FlagConfig, changed: dict[str, Any]) -> tuple[Preview | None, str]:
-    """Return a large change of production, to be asked about, and its fingerprint; a confirmed one is not asked again.
+    """Return a large change of production that needs confirmation, and its fingerprint; None once it is confirmed.
 
     A confirmation holds for exactly the change that was shown.
     """

@@ -63,7 +63,7 @@ def _gather(pairs: Iterable[tuple[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def _offered(name: str, known: dict[str, Any]) -> list[str]:
-    """None of an attribute with a value for nearly everybody: it names people, and helps nobody to choose."""
+    """Return no value of an attribute that differs for nearly every user: such values identify users."""
     return [] if name == "userId" or len(known) > _MOST_VALUES else sorted(known)
 
 
@@ -94,11 +94,11 @@ def recent(environment: Environment) -> list[tuple[str, dict[str, Any]]]:
 
 def _seen(environment: Environment) -> Iterator[tuple[str, Any]]:
     try:
-        people = recent(environment)
+        units = recent(environment)
     except OperationalError:
         # The store of events is another server: without it there is still what rules ask for.
         return
-    for _, attributes in people:
+    for _, attributes in units:
         yield from attributes.items()
 
 

@@ -24,7 +24,7 @@ def ask(request: HttpRequest, rows: QuerySet[FlagConfig]) -> HttpResponse:
 
 
 def archive(request: HttpRequest) -> HttpResponse:
-    """Do what was asked about: at once, or a part with each request where there are too many for one."""
+    """Archive the confirmed flags: at once, or a part with each request where there are too many for one."""
     if request.method != "POST":
         return redirect(list_url(FlagConfig))
     return _confirm_page(request, sent_selection(request)).answer(request)

@@ -1,4 +1,4 @@
-"""Acts on many flags at once: what was asked about is what is done, with progress to see where it takes long.
+"""Acts on many flags at once: the confirmed flags and no others, with progress where it takes long.
 
 A slice of the work is done with each request, and the page carries what is left to do. So it needs no memory of its
 own between the requests, no proxy waits long, and nothing is lost when the page is closed: the rest is left as it was.
@@ -73,7 +73,7 @@ class SelectionForm(ReasonForm):
 
 @dataclass(slots=True)
 class Run:
-    """How far the work is; `failures` are `(key, why)`, and of very many of them the first are kept."""
+    """How far the work is. `failures` are `(key, why)`, at most the first 200."""
 
     total: int
     waiting: list[int]

@@ -24,7 +24,7 @@ class FlagList(EnvironmentList):
 
 
 class StateFilter(SimpleListFilter):
-    """Archived flags are out of the way until they are asked for."""
+    """Archived flags are shown only where this filter asks for them."""
 
     title = "state"
     parameter_name = "state"
