@@ -1,4 +1,4 @@
-"""The jobs' page: for each experiment what the clock last did about it, how long that took, and when it comes again."""
+"""The jobs page: each scheduled job of each experiment, with its last run, its duration and its next run."""
 
 from django.http import HttpRequest, HttpResponse
 

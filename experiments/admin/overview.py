@@ -1,4 +1,4 @@
-"""An experiment's own page: its design, what stands in its way, its phases and stored results, and what may be done."""
+"""An experiment's own page: its design, what prevents a start, its phases, stored results and possible acts."""
 
 from django.http import HttpRequest, HttpResponse
 

@@ -1,1 +1,1 @@
-"""Designing an experiment: the page of a new one, the editor of one that is there, and the plan beside them."""
+"""Designing an experiment: the page of a new one, the editor of a stored one, and the plan beside both."""

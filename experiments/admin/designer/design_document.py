@@ -1,4 +1,4 @@
-"""The document of a design, as the API takes it: of a new experiment, of a stored one, and in the shape of the page."""
+"""A design as the document that the API takes: of a new experiment, of a stored one, and as the page shows it."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -9,7 +9,7 @@ from experiments.models import Experiment, ExperimentMetric
 from tenancy.console_kit.documents import ANY, as_json, shaped
 from tenancy.console_kit.instants import TypedInstant
 
-# The page shows so many rows for guardrails, or more where there are more.
+# The page shows at least so many rows for guardrails.
 _GUARDRAIL_ROWS = 3
 _GUARDRAIL: Final = {"metric": "", "marginPercent": "", "action": ExperimentMetric.Action.WARN.value}
 _CONDITION: Final = {"attribute": "", "operator": "equals", "value": ANY}
@@ -50,9 +50,9 @@ def document_of(experiment: Experiment, names: Iterable[str]) -> dict[str, Any]:
 
 
 def design_of(document: dict[str, Any]) -> dict[str, Any]:
-    """Return a document as the template shows it, whatever was sent: every field is there.
+    """Return a document as the template shows it. Every field is there, whatever was sent.
 
-    `conditions` are the rows of the audience. Where rows cannot show it, they are None and `audience` is JSON.
+    `conditions` are the rows of the audience; None where rows cannot show it. `audience` is its JSON.
     """
     design: dict[str, Any] = shaped(document, _SHAPE)
     design["conditions"] = _conditions(design["audience"])
@@ -66,7 +66,7 @@ def design_of(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _conditions(audience: Any) -> list[dict[str, Any]] | None:
-    """Rows show conditions that must all hold; groups of conditions they cannot show."""
+    """Rows can show conditions that must all hold. They cannot show groups of conditions."""
     if audience is None:
         return []
     items = audience.get("all") if isinstance(audience, dict) and audience.keys() == {"all"} else None

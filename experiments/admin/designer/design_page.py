@@ -1,4 +1,4 @@
-"""What the designer and the editor both show: the form of a design, and what there is to choose from."""
+"""The page that the designer and the editor share: the form of a design, and the choices it offers."""
 
 import json
 from typing import Any
@@ -24,7 +24,7 @@ _CORRECTIONS = [
     (Experiment.Correction.BENJAMINI_HOCHBERG, "Benjamini-Hochberg: few false claims among many"),
     (Experiment.Correction.NONE, "None: each claim for itself"),
 ]
-# What the plan beside the form starts out from: a smallest relative change, and the chance to see it, in percent.
+# What the plan beside the form begins with: the smallest relative change and the chance to see it, in percent.
 _PLAN = {"baseline": "", "sd": "", "effect": "10", "power": "80"}
 
 
@@ -73,7 +73,7 @@ def _choice_of(config: FlagConfig) -> dict[str, str]:
 
 
 def _metrics(rows: QuerySet[Metric], chosen: list[str]) -> list[Metric]:
-    """The chosen ones first and in their order, so that a form that nobody touches sends the same list."""
+    """The chosen ones come first and in their order, so that an untouched form sends the same list."""
     metrics = list(rows[:_MOST_OFFERED])
     places = {key: place for place, key in enumerate(chosen)}
     return sorted(metrics, key=lambda metric: places.get(metric.key, len(places)))

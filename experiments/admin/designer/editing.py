@@ -1,4 +1,4 @@
-"""Editing an experiment: every field of a draft, and the fields of a started one that no figure rests on."""
+"""Editing an experiment: every field of a draft, and those fields of a started one that no figure depends on."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ from tenancy.errors import ServiceError
 
 
 def page(request: HttpRequest, experiment: Experiment) -> HttpResponse:
-    """Send on what this person changed and nothing else, so that nobody's change is overwritten unseen."""
+    """Save the fields that this person changed and no other, so that nobody's change is overwritten unseen."""
     is_draft = experiment.status == Experiment.Status.DRAFT
     names = FIELDS if is_draft else LIVE_FIELDS
     stored = document_of(experiment, names)

@@ -1,4 +1,4 @@
-"""The designer: a draft put together on one page."""
+"""The designer: one page that creates a draft."""
 
 import re
 
@@ -60,7 +60,7 @@ def _new_metric(request: HttpRequest, environment: Environment, event: str) -> s
 
 
 def _split_evenly(request: HttpRequest, environment: Environment, key: str) -> None:
-    """Give each variant the same share, to the hundredth of a percent; the first take what does not divide."""
+    """Give each variant the same share, to the hundredth of a percent; the first ones get the remainder."""
     config = get_config(environment, key)
     names = [variant["key"] for variant in config.flag.variants]
     share, extra = divmod(10_000, len(names))

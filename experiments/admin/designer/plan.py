@@ -1,4 +1,4 @@
-"""Beside the designer's form: sample size and duration for the split and the metric, computed while somebody types."""
+"""The plan beside the designer's form: sample size and duration, computed while somebody types."""
 
 import math
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from tenancy.models import Environment
 
 @dataclass(frozen=True, slots=True)
 class _Split:
-    """Shares of all enrolled users: the control's, and that of the treatment with the fewest; how many treatments."""
+    """Shares of all enrolled users: that of the control and that of the smallest treatment."""
 
     control: float = 0.5
     smallest: float = 0.5
@@ -32,7 +32,7 @@ class _Split:
 
     @property
     def treatment_share(self) -> float:
-        """Of the two alone."""
+        """The treatment's share of the two together."""
         return self.smallest / (self.control + self.smallest)
 
 
@@ -84,7 +84,7 @@ def _planned(
             "looks": planning.PLANNED_LOOKS,
         }
     )
-    # Further treatments take their share of the traffic as well.
+    # Further treatments need users as well.
     users = math.ceil(answer["usersPerArm"]["control"] / split.control) if answer["usersPerArm"] else None
     per_day = recent.users_per_day if recent else 0
     days = math.ceil(users / per_day) if users and per_day else None
@@ -92,13 +92,13 @@ def _planned(
 
 
 def _chosen(environment: Environment, design: dict[str, Any]) -> tuple[FlagConfig | None, Metric | None]:
-    """The flag and the metric, as far as they are chosen and there."""
+    """The flag and the metric, each None until it is chosen and exists."""
     config, metric = None, None
     try:
         config = get_config(environment, design["flagKey"])
         metric = selectors.get_metric(environment.project, design["primaryMetric"])
     except NotFound:
-        pass  # the form says so where it is sent
+        pass  # sending the form refuses it
     return config, metric
 
 

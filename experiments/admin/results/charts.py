@@ -1,4 +1,4 @@
-"""The charts of the results page: described from the results, drawn by the console's kit, each also an SVG file."""
+"""The charts of the results page. This module describes them; the console's kit draws them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ def svg(request: HttpRequest, experiment: Experiment, figures: Mapping[str, Figu
 
 
 def users_per_day(results: Results) -> BarChart:
-    """New users per day and variant; days on which users did not arrive in the split's proportions stand out."""
+    """New users per day and variant. Days whose users did not arrive in the split's proportions are flagged."""
     days, variants = results["srm"]["daily"], _variants(results)
     return {
         "title": "New users per day",
@@ -89,7 +89,7 @@ def users_per_day(results: Results) -> BarChart:
 
 
 def users_so_far(results: Results) -> LineChart:
-    """Users so far per variant, beside what the split would give of the same total."""
+    """Users so far per variant, beside the numbers that the split would give of the same total."""
     days, variants, weights = results["srm"]["daily"], _variants(results), results["window"]["weights"]
     whole = sum(weights.values())
     sums = {key: list(accumulate(day["observed"].get(key, 0) for day in days)) for key in variants}

@@ -8,7 +8,7 @@ from django.core.cache import cache
 from django.urls import reverse
 from openflagship.ids import uuid7
 
-from analytics.event_records import Batch, Conversion, Exposure
+from analytics.event_records import Batch, ConversionEvent, ExposureEvent
 from analytics.services import store_events
 from experiments import services as experiment_services
 from experiments.admin.results import results_page as results
@@ -35,14 +35,14 @@ def feed(experiment):
         for number in range(USERS):
             unit, country = f"{variant}-{number}", "DE" if number % 4 else "FR"
             exposures.append(
-                Exposure(
+                ExposureEvent(
                     uuid7(at), experiment.environment_id, "new-checkout", unit, variant, "EXPERIMENT", None,
                     experiment.key, 1, at, at, "api", None, json.dumps({"country": country}),
                 )
             )  # fmt: skip
             if number < bought:
                 conversions.append(
-                    Conversion(uuid7(at), experiment.environment_id, unit, "purchase", None, at + 1, at + 1)
+                    ConversionEvent(uuid7(at), experiment.environment_id, unit, "purchase", None, at + 1, at + 1)
                 )
     store_events(Batch(exposures, conversions))
     cache.delete(f"console:attributes:{experiment.environment_id}")
