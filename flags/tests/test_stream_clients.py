@@ -139,6 +139,10 @@ def test_websocket__process_is_stopped__closes_and_says_when_to_come_back(secret
     assert 0 <= int(closed.value.rcvd.reason.removeprefix("retry=")) <= 10_000
 
 
+def _json_headers(secret):
+    return {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
+
+
 def test_sse__named_client_that_acknowledges__is_on_the_board(environment, secret, listen, stream_port):
     stream = listen(secret, last=1, X_FlagShip_Instance="pod-1", X_FlagShip_SDK="node/2")
     service = eventually(lambda: _service(environment, "pod-1"))
@@ -148,7 +152,7 @@ def test_sse__named_client_that_acknowledges__is_on_the_board(environment, secre
     version = stream.next_event().id
     connection = http.client.HTTPConnection("127.0.0.1", stream_port, timeout=SECONDS)
     body = orjson.dumps({"instance": "pod-1", "version": version})
-    connection.request("POST", "/api/stream/ack", body, headers={"Authorization": f"Bearer {secret}"})
+    connection.request("POST", "/api/stream/ack", body, headers=_json_headers(secret))
     assert connection.getresponse().status == 202
     connection.close()
 
@@ -165,7 +169,7 @@ def test_sse__named_client_that_acknowledges__is_on_the_board(environment, secre
 )
 def test_acknowledge__bad_body__is_refused(secret, stream_port, body, refusal):
     connection = http.client.HTTPConnection("127.0.0.1", stream_port, timeout=SECONDS)
-    connection.request("POST", "/api/stream/ack", body, headers={"Authorization": f"Bearer {secret}"})
+    connection.request("POST", "/api/stream/ack", body, headers=_json_headers(secret))
     response = connection.getresponse()
     answer = orjson.loads(response.read())
     connection.close()

@@ -173,7 +173,7 @@ def test_stream__process_is_stopped__tells_each_client_when_to_come_back(environ
 @pytest.mark.parametrize(
     ("given", "refusal"),
     [
-        ({"secret": "fs_server_nobody"}, (401, "not_authenticated")),
+        ({"secret": "fs_server_nobody"}, (401, "authentication_failed")),
         ({"kind": "client"}, (403, "permission_denied")),
         ({"path": "/api/stream/staging"}, (404, "not_found")),
         ({"path": "/api/elsewhere"}, (404, "not_found")),
