@@ -266,13 +266,8 @@ def _ahead_but_not_safe(case: _Case, winners: list[Effect], unsafe: dict[str, li
             arm=best.variant,
             reasons=reasons,
         )
-    return case.says(
-        Act.KEEP_RUNNING,
-        Reason.GUARDRAIL,
-        _on(case, f"{best.variant} is better, and not every guardrail has passed yet"),
-        arm=best.variant,
-        reasons=reasons,
-    )
+    text = _on(case, f"{best.variant} is better, and not every guardrail has passed yet")
+    return case.says(Act.KEEP_RUNNING, Reason.GUARDRAIL, text, arm=best.variant, reasons=reasons)
 
 
 def _worse(case: _Case) -> Decision | None:
