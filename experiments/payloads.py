@@ -48,7 +48,10 @@ class ExpectedLoss(TypedDict):
 class ComparisonResult(TypedDict):
     """One metric of one variant against the control.
 
-    `lookPValue` is missing in results that were stored before the field existed.
+    Fields that begin with `look` are about the users who decide: those with complete conversion windows at the present
+    look, for a fixed horizon the planned ones. `lookCi` is the deciding interval; always-valid experiments intersect it
+    over all looks. `constant` is False where that is empty, or where the present interval holds 0 although
+    an earlier look was significant. They are missing in results that were stored before they existed.
     """
 
     metric: str
@@ -65,6 +68,11 @@ class ComparisonResult(TypedDict):
     sequentialCiLevel: float
     sequentialPValue: float | None
     lookPValue: NotRequired[float | None]
+    lookLift: float | None
+    lookRelativeLift: float | None
+    lookControl: float | None
+    lookCi: Limits
+    constant: bool | None
     adjustedPValue: float | None
     adjustedFrom: str
     correction: str
@@ -194,12 +202,14 @@ class Sensitivity(TypedDict):
 
 
 class Recommendation(TypedDict):
-    """What to do: `action` is keep_running, ship, stop or do_not_trust."""
+    """What to do: `action` is an `Act`, `reason` the `Reason` (experiments.decisions) that decided."""
 
     action: str
+    reason: NotRequired[str]
     variant: str | None
     text: str
     reasons: list[str]
+    caveats: NotRequired[list[str]]
 
 
 class SegmentComparison(TypedDict):

@@ -1,10 +1,18 @@
 """Each variant against the control, for the metrics of one role: tests, intervals, posteriors and one correction."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from experiments.analysis.arms import Measure
-from experiments.analysis.looks import Look, PreviousLooks, bound_at, smallest_over_looks, tuned_users
+from experiments.analysis.looks import (
+    Look,
+    PreviousLook,
+    PreviousLooks,
+    bound_at,
+    intersection,
+    smallest_over_looks,
+    tuned_users,
+)
 from experiments.analysis.methods import METHODS
 from experiments.analysis.metric_types import metric_type
 from experiments.models import Experiment, Metric
@@ -25,11 +33,16 @@ class MetricAtLook:
 
 
 @dataclass(slots=True)
-class _Sequential:
-    ci: list[float] | None
-    p_value: float | None
-    is_significant: bool | None
-    reason: str | None
+class _AtLook:
+    """One comparison over the users who decide. `ci` is this look's interval at the level that decides."""
+
+    diff: float | None = None
+    lift: float | None = None
+    control: float | None = None
+    ci: list[float] | None = None
+    p_value: float | None = None
+    is_significant: bool | None = None
+    reason: str | None = None
 
 
 def compare_all(
@@ -53,23 +66,26 @@ def compare_all(
         metric_type(entry.measure.metric).effect(entry.measure.arms[control], entry.measure.arms[key], experiment.alpha)
         for entry, key in pairs
     ]
-    sequential = [_sequential(experiment, entry, control, key, alpha) for entry, key in pairs]
-    own = [item.p_value for item in sequential]
+    at_looks = [_at_look(experiment, entry, control, key, alpha) for entry, key in pairs]
+    own = [item.p_value for item in at_looks]
+    looks = [previous.get((entry.measure.metric.key, key), ()) for entry, key in pairs]
     notes = []
-    for (entry, key), once, often in zip(pairs, fixed, sequential, strict=True):
-        looks = previous.get((entry.measure.metric.key, key), ())
-        often.p_value, note = smallest_over_looks(looks, often.p_value, once.diff)
+    for earlier, item in zip(looks, at_looks, strict=True):
+        item.p_value, note = smallest_over_looks(earlier, item.p_value, item.diff)
         notes.append(note)
-    is_always_valid = experiment.method == Experiment.Method.ALWAYS_VALID
-    raw = [item.p_value for item in (sequential if is_always_valid else fixed)]
+    method = METHODS[experiment.method]
+    # Alpha spending decides by its interval; its corrected p-values are those of one look.
+    raw = [item.p_value for item in (at_looks if method.spending is None else fixed)]
     adjusted = tuple(raw) if correction == Experiment.Correction.NONE else adjust(raw, correction)
     comparisons: list[ComparisonResult] = []
     caveats: list[str] = []
-    for (entry, key), once, often, p_value, at_look, note in zip(
-        pairs, fixed, sequential, adjusted, own, notes, strict=True
+    for (entry, key), once, item, earlier, p_value, own_p_value, note in zip(
+        pairs, fixed, at_looks, looks, adjusted, own, notes, strict=True
     ):
         metric = entry.measure.metric
-        significant = _significant(experiment, often, p_value)
+        deciding, is_constant = _over_looks(item, earlier, p_value, experiment.alpha)
+        is_sequential = experiment.method != Experiment.Method.FIXED
+        significant = _significant(experiment, item, p_value, is_constant=is_constant)
         comparisons.append(
             {
                 "metric": metric.key,
@@ -82,15 +98,20 @@ def compare_all(
                 "relativeCi": once.lift_ci,
                 "ciLevel": 1 - experiment.alpha,
                 "pValue": once.p_value,
-                "sequentialCi": often.ci,
+                "sequentialCi": item.ci if is_sequential else None,
                 "sequentialCiLevel": 1 - alpha,
-                "sequentialPValue": often.p_value,
-                "lookPValue": at_look,
+                "sequentialPValue": item.p_value if is_sequential else None,
+                "lookPValue": own_p_value,
+                "lookLift": item.diff,
+                "lookRelativeLift": item.lift,
+                "lookControl": item.control,
+                "lookCi": deciding,
+                "constant": is_constant,
                 "adjustedPValue": p_value,
-                "adjustedFrom": "sequentialPValue" if is_always_valid else "pValue",
+                "adjustedFrom": "sequentialPValue" if method.is_always_valid else "pValue",
                 "correction": correction,
                 "significant": significant,
-                "direction": _direction(metric, once.diff),
+                "direction": _direction(metric, once.diff if item.diff is None else item.diff),
                 "probabilityToBeat": once.prob_beat,
                 "expectedLoss": {"ship": once.losses[0], "keep": once.losses[1]},
                 "credibleInterval": once.credible,
@@ -98,18 +119,35 @@ def compare_all(
                 "varianceReduction": once.variance_reduction,
             }
         )
-        reasons = [*once.reasons, *(words for words in (often.reason, note) if words)]
+        reasons = [*once.reasons, *(words for words in (item.reason, note) if words)]
         caveats += [f"{metric.key}, {key}: {reason}." for reason in dict.fromkeys(reasons)]
     caveats += [f"{item.measure.metric.key}: {note}." for item in metrics for note in item.measure.notes]
     return comparisons, caveats
 
 
-def _significant(experiment: Experiment, often: _Sequential, adjusted: float | None) -> bool | None:
+def _over_looks(
+    item: _AtLook, earlier: Sequence[PreviousLook], p_value: float | None, alpha: float
+) -> tuple[list[float] | None, bool | None]:
+    """The deciding interval, and whether the effect was the same over time; None where nothing can be said."""
+    if item.ci is None:
+        return None, None
+    common = intersection([item.ci, *(look.ci for look in earlier if look.ci is not None)])
+    if common is None:
+        return item.ci, False
+    was_significant = bool(earlier) and p_value is not None and p_value < alpha
+    return common, not (was_significant and item.ci[0] <= 0 <= item.ci[1])
+
+
+def _significant(
+    experiment: Experiment, item: _AtLook, adjusted: float | None, *, is_constant: bool | None
+) -> bool | None:
+    if item.diff is None or adjusted is None:
+        return None
     if METHODS[experiment.method].spending is not None:
-        if often.is_significant is None or adjusted is None:
-            return None
-        return often.is_significant and adjusted < experiment.alpha
-    return None if adjusted is None else adjusted < experiment.alpha
+        return None if item.is_significant is None else item.is_significant and adjusted < experiment.alpha
+    # A claim rests on the present interval as well: a running minimum alone never ships.
+    holds_zero = item.ci is not None and item.ci[0] <= 0 <= item.ci[1]
+    return adjusted < experiment.alpha and not holds_zero and is_constant is not False
 
 
 def _direction(metric: Metric, diff: float | None) -> str | None:
@@ -118,18 +156,18 @@ def _direction(metric: Metric, diff: float | None) -> str | None:
     return "better" if (diff > 0) == (metric.goal == Metric.Goal.INCREASE) else "worse"
 
 
-def _sequential(experiment: Experiment, entry: MetricAtLook, control: str, key: str, alpha: float) -> _Sequential:
-    if experiment.method == Experiment.Method.FIXED:
-        return _Sequential(None, None, None, None)
+def _at_look(experiment: Experiment, entry: MetricAtLook, control: str, key: str, alpha: float) -> _AtLook:
     if entry.look is None or entry.at_look is None:
-        return _Sequential(None, None, None, entry.why_no_look)
+        return _AtLook(reason=entry.why_no_look)
     arm_c, arm_t = entry.at_look.arms[control], entry.at_look.arms[key]
     found = metric_type(entry.measure.metric).effect(arm_c, arm_t, alpha)
     diff, se = found.diff, found.se
+    here = _AtLook(diff, found.lift, arm_c.figure)
+    if experiment.method == Experiment.Method.FIXED:
+        return replace(here, ci=found.ci, p_value=found.p_value)
     if diff is None or not se:
-        return _Sequential(
-            None, None, None, "too few users with a complete conversion window for a sequential interval"
-        )
+        reason = "too few users with a complete conversion window for a sequential interval"
+        return replace(here, diff=None, reason=reason)
     spending = METHODS[experiment.method].spending
     if spending is None:
         weights = entry.at_look.arms
@@ -138,9 +176,11 @@ def _sequential(experiment: Experiment, entry: MetricAtLook, control: str, key: 
         sequence = asymptotic_sequence(diff, se, pair, tuned, alpha=alpha)
         # The p-value uses the whole alpha; the correction over arms follows later.
         whole = asymptotic_sequence(diff, se, pair, tuned, alpha=experiment.alpha)
-        return _Sequential(_pair(sequence.ci_low, sequence.ci_high), whole.p_value, None, sequence.reason)
+        ci = _pair(sequence.ci_low, sequence.ci_high)
+        return replace(here, ci=ci, p_value=whole.p_value, reason=sequence.reason)
     interval = repeated_interval(diff, se, bound_at(entry.look, alpha=alpha, spending=spending))
-    return _Sequential(_pair(interval.ci_low, interval.ci_high), None, interval.is_significant, interval.reason)
+    ci = _pair(interval.ci_low, interval.ci_high)
+    return replace(here, ci=ci, is_significant=interval.is_significant, reason=interval.reason)
 
 
 def _pair(low: float | None, high: float | None) -> list[float] | None:

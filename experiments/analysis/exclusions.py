@@ -7,7 +7,8 @@ from analytics.selectors import ExposureSummary, bots_first_seen
 from experiments.analysis.metric_types import metric_type
 from experiments.analysis.sample_ratio import SampleRatio
 from experiments.analysis.window_data import WindowData
-from experiments.payloads import FirstVariantComparison, RatioWithBots
+from experiments.decisions.evidence import DataCheck
+from experiments.payloads import ComparisonResult, FirstVariantComparison, RatioWithBots
 from experiments.statistics.srm import GATE_ALPHA, srm_test
 
 _NOT_ALL_HERE = "not all of the bots' raw events are here any more"
@@ -79,6 +80,31 @@ def by_first_variant(
             }
         )
     return rows
+
+
+def crossover_checks(
+    ratio: SampleRatio,
+    comparisons: Sequence[ComparisonResult],
+    by_first_variant: Sequence[FirstVariantComparison] | None,
+) -> list[DataCheck]:
+    """What blocks a verdict: crossovers of one variant above all, or a result that changes when they are kept in."""
+    crossovers = ratio.payload["crossovers"]
+    if by_first_variant is None:
+        return []
+    share = f"{crossovers['share']:.1%} of users saw more than one variant"
+    checks = []
+    if crossovers["pValue"] is not None and crossovers["pValue"] < GATE_ALPHA:
+        checks.append(DataCheck("crossovers", f"{share}, and more of them saw one variant first than the split gives."))
+    primary = {item["variant"]: item for item in comparisons if item["role"] == "primary"}
+    for row in by_first_variant:
+        item, ci = primary[row["variant"]], row["ci"]
+        if not item["significant"] or item["lookLift"] is None or ci is None:
+            continue
+        agrees = ci[0] > 0 if item["lookLift"] > 0 else ci[1] < 0
+        if not agrees:
+            text = f"{share}. Kept in the variant they saw first, they make the result of {row['variant']} disappear."
+            checks.append(DataCheck("crossovers", text))
+    return checks
 
 
 def _bots_by_first_variant(data: WindowData) -> Counter[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from analytics.selectors import ExposureSummary
+from experiments.analysis.arms import Measure
 from experiments.analysis.methods import METHODS
 from experiments.analysis.window import Window
 from experiments.models import Experiment, ExperimentResult
@@ -43,7 +44,10 @@ def look_of(
     """Return the present look, or None with the reason why no sequential statement is possible."""
     if window.since != window.phase.started_at:
         return None, "sequential statements are about the phase from its start; leave the window out"
-    if METHODS[experiment.method].spending is None:
+    is_fixed = experiment.method == Experiment.Method.FIXED
+    if METHODS[experiment.method].spending is None and not (is_fixed and experiment.planned_users):
+        if is_fixed and window.phase.ended_at is None:
+            return None, "a fixed-horizon test without a planned size is read once, after the end"
         cutoff = min(window.until, window.now - conversion_window)
         if cutoff <= window.since:
             return None, "no user's conversion window is complete yet"
@@ -58,6 +62,8 @@ def look_of(
         if fraction >= 1:
             # The planned users are there. This look spends the rest of alpha, and later looks decide nothing.
             break
+    if is_fixed and not window.is_frozen and (found is None or found.fractions[-1] < 1):
+        return None, "a fixed-horizon test is read once, when the planned users are complete"
     return found, None if found else "no user's conversion window was complete at the last midnight"
 
 
@@ -93,6 +99,7 @@ class PreviousLook:
     at: datetime
     p_value: float
     diff: float
+    ci: list[float] | None = None
 
 
 PreviousLooks = Mapping[tuple[str, str], Sequence[PreviousLook]]
@@ -112,9 +119,23 @@ def previous_looks(experiment: Experiment, window: Window) -> PreviousLooks:
         for item in stored:
             # Results stored before `lookPValue` existed carry their own p-value under the other name.
             own = item.get("lookPValue", item["sequentialPValue"])
-            if own is not None and item["absoluteLift"] is not None:
-                found[item["metric"], item["variant"]].append(PreviousLook(until, own, item["absoluteLift"]))
+            # Likewise, older rows have the difference over all users alone.
+            diff = item.get("lookLift", item["absoluteLift"])
+            if own is not None and diff is not None:
+                ci = item["sequentialCi"]
+                found[item["metric"], item["variant"]].append(PreviousLook(until, own, diff, ci))
     return found
+
+
+def intersection(intervals: Sequence[list[float]]) -> list[float] | None:
+    """What all intervals hold; None where that is nothing, so that no single effect explains them."""
+    low, high = max(found[0] for found in intervals), min(found[1] for found in intervals)
+    return [low, high] if low <= high else None
+
+
+def users_at_look(at_look: Measure | None) -> int:
+    """The users whose figures decide; none where there is no look."""
+    return 0 if at_look is None else sum(arm.users for arm in at_look.arms.values())
 
 
 def smallest_over_looks(

@@ -7,10 +7,10 @@ from analytics import selectors as events
 from experiments.analysis import exclusions, guards, provenance
 from experiments.analysis.breakdown import break_down
 from experiments.analysis.comparisons import MetricAtLook, compare_all
-from experiments.analysis.looks import look_of, previous_looks
+from experiments.analysis.looks import look_of, previous_looks, users_at_look
 from experiments.analysis.metric_types import metric_type
-from experiments.analysis.recommendation import Evidence, recommend
 from experiments.analysis.sample_ratio import SampleRatio, sample_ratio
+from experiments.analysis.verdict import recommend
 from experiments.analysis.window import Window, window_of
 from experiments.analysis.window_data import WindowData
 from experiments.models import Experiment, Metric
@@ -77,12 +77,13 @@ def analyse(experiment: Experiment, window: Window) -> ComputedResults:
         judged += found
         more += reasons
     users = sum(arm.users for arm in primary.measure.arms.values())
-    incomplete = users - _users_at(primary, users)
+    incomplete = users - users_at_look(primary.at_look)
     names = sorted({entry.measure.metric.event_name for entry in [primary, *secondary]})
     watermark = provenance.watermark(experiment, window, names)
     versions = provenance.config_versions(experiment, window)
     with_bots = exclusions.ratio_with_bots(data, exposures)
-    evidence = Evidence(experiment, window, ratio, comparisons, judged, users, incomplete)
+    by_first_variant = exclusions.by_first_variant(data, arms, ratio)
+    checks = [*ratio.checks, *exclusions.crossover_checks(ratio, comparisons, by_first_variant)]
     payload: Results = {
         "experiment": _header(experiment),
         "window": _window(window),
@@ -112,8 +113,15 @@ def analyse(experiment: Experiment, window: Window) -> ComputedResults:
             # Before the results freeze no event is late, because missing events may still arrive.
             "late": primary.measure.late if window.is_frozen else 0,
         },
-        "sensitivity": {"byFirstVariant": exclusions.by_first_variant(data, arms, ratio)},
-        "recommendation": recommend(evidence),
+        "sensitivity": {"byFirstVariant": by_first_variant},
+        "recommendation": recommend(
+            experiment=experiment,
+            window=window,
+            primary=primary,
+            comparisons=comparisons + further,
+            guardrails=judged,
+            checks=checks,
+        ),
         "caveats": list(
             dict.fromkeys(
                 [
@@ -141,18 +149,10 @@ def _metric_at_look(
 ) -> MetricAtLook:
     kind = metric_type(metric)
     everybody = kind.measure(data, arms)
-    if data.experiment.method == Experiment.Method.FIXED:
-        return MetricAtLook(everybody)
     look, reason = look_of(data.experiment, data.window, exposures, kind.window)
     if look is None:
         return MetricAtLook(everybody, why_no_look=reason)
     return MetricAtLook(everybody, look, kind.measure(data, arms, look.cutoff))
-
-
-def _users_at(entry: MetricAtLook, users: int) -> int:
-    if entry.at_look is None:
-        return users if entry.why_no_look is None else 0
-    return sum(arm.users for arm in entry.at_look.arms.values())
 
 
 def _header(experiment: Experiment) -> ResultHeader:

@@ -6,6 +6,7 @@ from datetime import date
 
 from analytics.selectors import ExposureSummary
 from experiments.analysis.window import Window
+from experiments.decisions.evidence import DataCheck
 from experiments.payloads import CrossoverShare, DailyRatio, RatioResult
 from experiments.statistics.srm import (
     CROSSOVER_WARNING_SHARE,
@@ -17,6 +18,8 @@ from experiments.statistics.srm import (
 )
 
 _PLANNED_DAYS = 14
+# An arm without users is a fault of the data once this many are expected: a chance below one in 10^8.
+_SILENT_BELOW = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,7 @@ class SampleRatio:
     is_alarming: bool
     flagged_days: tuple[date, ...]
     caveats: tuple[str, ...]
+    checks: tuple[DataCheck, ...]
 
 
 def sample_ratio(window: Window, exposures: ExposureSummary) -> SampleRatio:
@@ -78,9 +82,44 @@ def sample_ratio(window: Window, exposures: ExposureSummary) -> SampleRatio:
         },
         "crossovers": _crossovers(exposures, users, variants, shares),
     }
+    first = monitor.first_evidence_day
     return SampleRatio(
-        payload, is_warning, monitor.is_alarming, tuple(flagged), _caveats(exposures, overall.reason, users, payload)
+        payload,
+        is_warning,
+        monitor.is_alarming,
+        tuple(flagged),
+        _caveats(exposures, overall.reason, users, payload),
+        _checks(window, payload, None if first is None else complete[first][0]),
     )
+
+
+def _checks(window: Window, payload: RatioResult, evidence_day: date | None) -> tuple[DataCheck, ...]:
+    """While the experiment runs, the sequential check alone blocks; the overall test does once the figures freeze."""
+    checks = []
+    observed, expected = payload["observed"], payload["expected"]
+    counts = f"{_ratio(list(observed.values()))} users where the split gives {_ratio(list(expected.values()))}"
+    p_value = payload["pValue"]
+    if evidence_day is not None:
+        text = f"Sample ratio: {counts}. The sequential check passed its limit on {evidence_day.isoformat()}."
+        checks.append(DataCheck("sample_ratio", text))
+    elif payload["warning"] and window.is_frozen:
+        checks.append(DataCheck("sample_ratio", f"Sample ratio: {counts}, over the whole phase (p = {p_value:.2g})."))
+    elif payload["warning"]:
+        text = f"The overall sample ratio has p = {p_value:.2g}. The sequential check, which decides, is quiet."
+        checks.append(DataCheck("sample_ratio", text, is_blocking=False))
+    for day in payload["daily"]:
+        if day["warning"]:
+            text = f"On {day['date']} users arrived as {_ratio(list(day['observed'].values()))}: look into that day."
+            checks.append(DataCheck("sample_ratio_day", text, is_blocking=False))
+    for key, count in observed.items():
+        if not count and expected[key] >= _SILENT_BELOW:
+            text = f"No user of {key} has been seen, where the split gives {expected[key]:,.0f}."
+            checks.append(DataCheck("silent_arm", text))
+    return tuple(checks)
+
+
+def _ratio(counts: list[int] | list[float]) -> str:
+    return " : ".join(f"{count:,.0f}" for count in counts)
 
 
 def _crossovers(exposures: ExposureSummary, users: int, variants: list[str], shares: list[float]) -> CrossoverShare:

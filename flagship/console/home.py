@@ -217,7 +217,7 @@ def _experiment_tasks(experiment: Experiment, result: dict[str, Any] | None) -> 
     violated = sorted({item["metric"] for item in result["guardrails"] if item["violated"]})
     if violated:
         tasks.append(Task(f"{experiment.name}: harm", url, f"guardrail {', '.join(violated)}", "bad"))
-    if result["recommendation"]["action"] in {"ship", "stop"}:
+    if result["recommendation"]["action"] in {"ship", "stop", "drop_arm", "hold"}:
         tasks.append(Task(f"{experiment.name}: decide", url, result["recommendation"]["text"], "info"))
     return tasks
 

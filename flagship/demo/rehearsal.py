@@ -17,7 +17,7 @@ from analytics.event_records import Batch, ConversionEvent, ExposureEvent
 from analytics.services import store_events
 from audit.actors import Actor
 from experiments import services
-from experiments.analysis.recommendation import DO_NOT_TRUST, SHIP, STOP
+from experiments.decisions.decision import Act
 from experiments.jobs import runs
 from experiments.models import Alarm, Experiment
 from experiments.selectors import get_experiment, latest_results
@@ -50,10 +50,10 @@ class Scenario:
 BASE_PURCHASE_RATE = 0.10
 BASE_ERROR_RATE = 0.05
 SCENARIOS: Final = (
-    Scenario("rehearsal-lift", "4 points more purchases, no harm", 0.14, 0.05, 0.0, SHIP, "running"),
-    Scenario("rehearsal-split", "one treated user in eight is lost", 0.14, 0.15, 0.125, DO_NOT_TRUST, "paused"),
-    Scenario("rehearsal-harm", "4 points more purchases, three times the errors", 0.14, 0.15, 0.0, STOP, "paused"),
-    Scenario("rehearsal-null", "no difference", 0.10, 0.05, 0.0, STOP, "running"),
+    Scenario("rehearsal-lift", "4 points more purchases, no harm", 0.14, 0.05, 0.0, Act.SHIP, "running"),
+    Scenario("rehearsal-split", "one treated user in eight is lost", 0.14, 0.15, 0.125, Act.DO_NOT_TRUST, "paused"),
+    Scenario("rehearsal-harm", "4 points more purchases, three times the errors", 0.14, 0.15, 0.0, Act.STOP, "paused"),
+    Scenario("rehearsal-null", "no difference", 0.10, 0.05, 0.0, Act.STOP, "running"),
 )
 
 
@@ -75,7 +75,7 @@ class Outcome:
     @property
     def is_right(self) -> bool:
         expected = self.scenario
-        shipped = TREATMENT if expected.expected_action == SHIP else None
+        shipped = TREATMENT if expected.expected_action == Act.SHIP else None
         told = (self.recommendation["action"], self.recommendation["variant"], self.experiment.status)
         return told == (expected.expected_action, shipped, expected.expected_status)
 

@@ -24,6 +24,8 @@ _BANNERS = {
     "ship": ("good", "rocket_launch"),
     "keep_running": ("info", "hourglass_top"),
     "stop": ("warn", "stop_circle"),
+    "drop_arm": ("warn", "call_split"),
+    "hold": ("warn", "front_hand"),
     "do_not_trust": ("bad", "report"),
 }
 _METHODS = {
