@@ -44,7 +44,9 @@ def test_running_minimum__evidence_fades__keeps_the_earlier_look(faded):
     assert comparison["absoluteLift"] > 0
     assert comparison["sequentialPValue"] == first["lookPValue"]
     assert comparison["lookPValue"] > 0.05
-    assert comparison["significant"] is True
+    # Found P0-5: the present interval holds 0, so the running minimum alone ships nothing.
+    assert (comparison["significant"], comparison["constant"]) == (False, False)
+    assert (found["recommendation"]["action"], found["recommendation"]["reason"]) == ("hold", "effect_changed")
     assert any("smallest sequential p-value is that of 2026-03-04" in caveat for caveat in found["caveats"])
 
 

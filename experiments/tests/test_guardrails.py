@@ -13,7 +13,7 @@ from experiments.statistics.means import mean_estimate
 from experiments.statistics.summaries import Moments
 from experiments.tests.conftest import START, conversion, exposure
 
-LATER = START + timedelta(days=6)
+LATER = START + timedelta(days=8)
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_guardrail__five_buyers_against_one__is_no_harm_yet(guarded, expose):
 
 
 def test_guardrail__harm_of_users_whose_window_is_open__is_no_harm_yet(guarded, expose):
-    experiment = guarded(windowHours=24 * 7)
+    experiment = guarded(windowHours=24 * 10)
     expose(
         experiment,
         {"control": 5000, "treatment": 5000},

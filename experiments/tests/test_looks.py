@@ -79,11 +79,38 @@ def test_results__group_sequential__interval_is_the_boundary_times_the_error(pla
     assert found["significant"] is (low > 0)
 
 
+def test_results__fixed_horizon__is_judged_once_on_the_planned_users(make_experiment, start, expose):
+    """Found P1-4: what was inconclusive at the plan became a winner two weeks later."""
+    experiment = start(make_experiment(analysis={"method": "fixed", "plannedUsers": 1000}), at=START)
+    expose(experiment, {"control": 500, "treatment": 500}, converted={"control": 50, "treatment": 50})
+    expose(
+        experiment,
+        {"control": 2000, "treatment": 2000},
+        converted={"control": 200, "treatment": 400},
+        at=START + 9 * DAY,
+        prefix="late",
+    )
+    at_plan, later = (results_for(experiment, now=START + days * DAY) for days in (8, 20))
+
+    assert [found["comparisons"][0]["significant"] for found in (at_plan, later)] == [False, False]
+    assert [found["recommendation"]["action"] for found in (at_plan, later)] == ["stop", "stop"]
+    assert later["comparisons"][0]["lookLift"] == 0
+    assert later["comparisons"][0]["pValue"] < 0.01
+
+
+def test_results__chosen_window__has_no_verdict(planned):
+    found = results_for(planned, "8d", now=START + 9 * DAY)
+
+    assert found["comparisons"][0]["significant"] is None
+    assert found["recommendation"]["action"] == "hold"
+    assert "whole phase" in found["recommendation"]["text"]
+
+
 def test_results__fixed_horizon__says_to_read_it_once(make_experiment, start, expose):
     experiment = start(make_experiment(analysis={"method": "fixed", "plannedUsers": 100_000}), at=START)
     expose(experiment, {"control": 3000, "treatment": 3000}, converted={"control": 300, "treatment": 480})
     found = results_for(experiment, now=START + 3 * DAY)
 
-    assert found["comparisons"][0]["significant"] is True
+    assert found["comparisons"][0]["significant"] is None
     assert found["recommendation"]["action"] == "keep_running"
     assert any("one look" in caveat for caveat in found["caveats"])

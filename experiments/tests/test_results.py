@@ -14,7 +14,7 @@ from tenancy.testing import ALICE
 
 DAY = timedelta(days=1)
 NOON = timedelta(hours=12)
-LATER = START + timedelta(days=6)
+LATER = START + timedelta(days=8)
 
 
 def _figures(found):
@@ -77,7 +77,7 @@ def test_results__split_went_wrong__are_not_to_be_trusted_however_good(running, 
     assert found["recommendation"]["action"] == "do_not_trust"
 
 
-def test_results__one_bad_day__is_flagged_and_holds_a_verdict_back(running, expose):
+def test_results__one_bad_day__is_named_and_no_verdict_is_held_back_for_it(running, expose):
     for day in range(4):
         counts = {"control": 700, "treatment": 500} if day == 2 else {"control": 600, "treatment": 650}
         expose(
@@ -92,8 +92,8 @@ def test_results__one_bad_day__is_flagged_and_holds_a_verdict_back(running, expo
     assert found["srm"]["warning"] is False
     assert [day["warning"] for day in found["srm"]["daily"]] == [False, False, True, False]
     assert found["comparisons"][0]["significant"] is True
-    assert found["recommendation"]["action"] == "do_not_trust"
-    assert any("2026-03-04" in reason for reason in found["recommendation"]["reasons"])
+    assert found["recommendation"]["action"] == "ship"
+    assert "On 2026-03-04 users arrived as 700 : 500: look into that day." in found["recommendation"]["caveats"]
 
 
 def test_results__day_that_is_not_over__is_shown_and_not_judged(running, expose):

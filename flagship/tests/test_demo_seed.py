@@ -63,7 +63,7 @@ def test_seed_demo__recommendation__is_to_keep_running_and_names_the_day(results
     recommendation = results["recommendation"]
 
     assert recommendation["action"] == "keep_running"
-    assert any(results["srm"]["daily"][ANOMALOUS_DAY]["date"] in reason for reason in recommendation["reasons"])
+    assert any(results["srm"]["daily"][ANOMALOUS_DAY]["date"] in caveat for caveat in recommendation["caveats"])
     assert results["comparisons"][0]["sequentialCi"] is not None
 
 

@@ -44,7 +44,7 @@ def test_lift_of_four_points__is_to_be_shipped(environment, heard):
     (comparison,) = outcome.results["comparisons"]
 
     assert outcome.is_right, outcome.recommendation
-    assert outcome.recommendation["text"] == "Ship treatment."
+    assert outcome.recommendation["text"] == "Ship treatment: it is better than control."
     assert comparison["sequentialCi"][0] < 0.04 < comparison["sequentialCi"][1]
     assert comparison["sequentialCi"][0] > 0
     assert (outcome.cycles, heard) == (("no new alarm", "no new alarm"), [])
@@ -78,9 +78,7 @@ def test_no_difference__has_no_winner(environment, heard):
 
     assert outcome.is_right, outcome.recommendation
     assert (comparison["significant"], outcome.recommendation["variant"]) == (False, None)
-    assert outcome.recommendation["text"] == (
-        "Stop: the experiment has come to its end without a difference it could show."
-    )
+    assert outcome.recommendation["text"].startswith("Inconclusive: the experiment has reached its planned size")
     assert heard == []
 
 
@@ -90,7 +88,7 @@ def test_command__says_what_each_was_told_and_leaves_nothing_behind(db, monkeypa
     said = capsys.readouterr().out
 
     assert "watched    no new alarm, then 1 new alarms; paused" in said
-    assert "told       stop: Stop: a guardrail shows harm.\n  right" in said
+    assert "told       stop: Stop: a guardrail shows harm in treatment. Serve control.\n  right" in said
     assert not Organization.objects.exists()
     assert not Exposure.objects.exists()
 
