@@ -202,7 +202,7 @@ class Sensitivity(TypedDict):
 
 
 class Recommendation(TypedDict):
-    """What to do: `action` is an `Act`, `reason` the `Reason` (experiments.decisions) that decided."""
+    """What to do: `action` is an `Act`, `reason` the `Reason` (experiments.decisions.outcome) that decided."""
 
     action: str
     reason: NotRequired[str]

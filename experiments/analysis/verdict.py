@@ -9,10 +9,10 @@ from experiments.analysis.comparisons import MetricAtLook
 from experiments.analysis.looks import users_at_look
 from experiments.analysis.metric_types import metric_type
 from experiments.analysis.window import Window
-from experiments.decisions.decision import Act, decide
+from experiments.decisions.decision import decide
 from experiments.decisions.evidence import (
     DataCheck,
-    Effect,
+    DecidingEffect,
     Evidence,
     GuardrailEvidence,
     GuardrailStatus,
@@ -20,6 +20,7 @@ from experiments.decisions.evidence import (
     Scale,
     Status,
 )
+from experiments.decisions.outcome import Act
 from experiments.models import Experiment, Metric
 from experiments.payloads import ComparisonResult, GuardrailResult, Recommendation
 
@@ -85,10 +86,10 @@ def _guardrail(item: GuardrailResult) -> GuardrailEvidence:
     )
 
 
-def _effect(experiment: Experiment, item: ComparisonResult) -> Effect:
+def _effect(experiment: Experiment, item: ComparisonResult) -> DecidingEffect:
     metric = _metric_of(experiment, item["metric"])
     interval = item["lookCi"]
-    return Effect(
+    return DecidingEffect(
         metric=item["metric"],
         variant=item["variant"],
         scale=Scale.RATE if metric_type(metric).is_rate else Scale.VALUE,

@@ -6,54 +6,14 @@ notification and a CSV. Each step either decides or hands on to the next one.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from experiments.decisions import wording
-from experiments.decisions.evidence import Effect, Evidence, GuardrailStatus, Status
+from experiments.decisions.evidence import DecidingEffect, Evidence, GuardrailStatus, Status
+from experiments.decisions.outcome import Act, Decision, Reason
 
 SHORTEST_DAYS = 7
 # A lift beyond this is more often a fault in the data than an effect (Twyman's law).
 IMPLAUSIBLE_LIFT = 1.0
-
-
-class Act(StrEnum):
-    """What a person should do now."""
-
-    KEEP_RUNNING = "keep_running"
-    SHIP = "ship"
-    STOP = "stop"
-    HOLD = "hold"
-    DROP_ARM = "drop_arm"
-    DO_NOT_TRUST = "do_not_trust"
-
-
-class Reason(StrEnum):
-    """Which step of the order decided."""
-
-    NO_USERS = "no_users"
-    NO_VERDICT = "no_verdict"
-    DATA = "data"
-    GUARDRAIL = "guardrail"
-    TIME = "time"
-    EFFECT_CHANGED = "effect_changed"
-    BETTER = "better"
-    WORSE = "worse"
-    EQUAL = "equal"
-    INCONCLUSIVE = "inconclusive"
-    NOT_SEPARABLE = "not_separable"
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """`text` is the one sentence every surface shows; `reasons` support it; `caveats` limit it."""
-
-    act: Act
-    reason: Reason
-    text: str
-    arm: str | None = None
-    dropped: tuple[str, ...] = ()
-    reasons: tuple[str, ...] = ()
-    caveats: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +36,7 @@ class _Case:
         progress = self.evidence.progress
         return self.is_over or progress.is_frozen or progress.is_planned_size_reached
 
-    def effects(self) -> list[Effect]:
+    def effects(self) -> list[DecidingEffect]:
         found = (self.evidence.primary_of(arm) for arm in self.arms)
         return [effect for effect in found if effect is not None]
 
@@ -244,7 +204,7 @@ def _better(case: _Case) -> Decision | None:
     )
 
 
-def _of_winner(evidence: Evidence, effect: Effect) -> list[str]:
+def _of_winner(evidence: Evidence, effect: DecidingEffect) -> list[str]:
     return [*_implausible(effect), *_secondary_harm(evidence, effect.variant)]
 
 
@@ -253,7 +213,7 @@ def _unsafe(case: _Case, arm: str) -> list[str]:
     return [item.metric for item in case.evidence.guardrails_of(arm) if item.status is GuardrailStatus.UNDECIDED]
 
 
-def _ahead_but_not_safe(case: _Case, winners: list[Effect], unsafe: dict[str, list[str]]) -> Decision:
+def _ahead_but_not_safe(case: _Case, winners: list[DecidingEffect], unsafe: dict[str, list[str]]) -> Decision:
     best = winners[0]
     missing = wording.listed(unsafe[best.variant])
     reasons = [*_figures(case), f"Not shown to be safe for {best.variant}: {missing}."]
@@ -336,7 +296,7 @@ def _inconclusive(case: _Case) -> Decision:
     )
 
 
-def _is_within(effect: Effect, smallest: float) -> bool:
+def _is_within(effect: DecidingEffect, smallest: float) -> bool:
     """The whole interval lies within the minimum effect of interest, either side of 0."""
     if effect.interval is None or not effect.control_figure:
         return False
@@ -349,7 +309,7 @@ def _is_apart(evidence: Evidence, one: str, other: str) -> bool:
     return evidence.apart.get((first, second), False)
 
 
-def _implausible(effect: Effect) -> list[str]:
+def _implausible(effect: DecidingEffect) -> list[str]:
     if effect.control_figure == 0:
         return [f"{effect.metric} is 0 for the control: check that its events arrive."]
     if effect.lift is not None and abs(effect.lift) > IMPLAUSIBLE_LIFT:

@@ -37,7 +37,7 @@ class DataCheck:
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
+class DecidingEffect:
     """One metric, one treatment against the control.
 
     Every figure comes from the users whose p-value decides: for sequential methods those with complete windows, for a
@@ -124,15 +124,15 @@ class Evidence:
     progress: Progress
     checks: tuple[DataCheck, ...] = ()
     guardrails: tuple[GuardrailEvidence, ...] = ()
-    primary: tuple[Effect, ...] = ()
-    secondary: tuple[Effect, ...] = ()
+    primary: tuple[DecidingEffect, ...] = ()
+    secondary: tuple[DecidingEffect, ...] = ()
     apart: Mapping[tuple[str, str], bool] = field(default_factory=dict)
     minimum_effect: float | None = None
     is_fixed_horizon: bool = False
     has_verdict: bool = True
     why_no_verdict: str = ""
 
-    def primary_of(self, variant: str) -> Effect | None:
+    def primary_of(self, variant: str) -> DecidingEffect | None:
         return next((effect for effect in self.primary if effect.variant == variant), None)
 
     def guardrails_of(self, variant: str) -> tuple[GuardrailEvidence, ...]:

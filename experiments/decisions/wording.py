@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from experiments.decisions.evidence import Effect, GuardrailEvidence, Interval, Progress, Scale
+from experiments.decisions.evidence import DecidingEffect, GuardrailEvidence, Interval, Progress, Scale
 
 
 def percent(fraction: float) -> str:
@@ -21,26 +21,25 @@ def interval(found: Interval, scale: Scale) -> str:
     return f"{low:+,.4g} to {high:+,.4g}"
 
 
-def effect(found: Effect, control: str) -> str:
+def effect(found: DecidingEffect, control: str) -> str:
     """One sentence without its full stop: metric, variant, difference, lift, interval."""
     if found.difference is None:
         why = f": {found.reason}" if found.reason else ""
         return f"{found.metric}: {found.variant} cannot be compared with {control} yet{why}"
-    words = f"{found.metric}: {found.variant} {difference(found.difference, found.scale)} against {control}"
-    if found.lift is not None:
-        words += f" (lift {percent(found.lift)})"
+    lift = "" if found.lift is None else f" (lift {percent(found.lift)})"
+    words = f"{found.metric}: {found.variant} {difference(found.difference, found.scale)}{lift} against {control}"
     if found.interval is not None:
         words += f", interval {interval(found.interval, found.scale)}"
     return words
 
 
-def significance(found: Effect) -> str:
+def significance(found: DecidingEffect) -> str:
     if found.is_significant is None:
         return "no test is possible yet" + (f": {found.reason}" if found.reason else "")
     return "significant" if found.is_significant else "not significant"
 
 
-def effect_with_significance(found: Effect, control: str) -> str:
+def effect_with_significance(found: DecidingEffect, control: str) -> str:
     if found.difference is None:
         return f"{effect(found, control)}."
     return f"{effect(found, control)}; {significance(found)}."

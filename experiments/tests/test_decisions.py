@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from experiments.decisions.decision import Act, Decision, Reason, decide
+from experiments.decisions.decision import decide
 from experiments.decisions.evidence import (
     DataCheck,
-    Effect,
+    DecidingEffect,
     Evidence,
     GuardrailEvidence,
     GuardrailStatus,
@@ -20,13 +20,16 @@ from experiments.decisions.evidence import (
     Scale,
     Status,
 )
+from experiments.decisions.outcome import Act, Decision, Reason
 
 GOLDEN = Path(__file__).parent / "golden" / "decisions.txt"
 RUNNING, PAUSED, COMPLETED = Status.RUNNING, Status.PAUSED, Status.COMPLETED
 PASS, VIOLATED, UNDECIDED = GuardrailStatus.PASS, GuardrailStatus.VIOLATED, GuardrailStatus.UNDECIDED
 
 
-def effect(variant="B", *, diff=0.01, reach=0.004, control=0.1, significant=True, metric="purchase", **more) -> Effect:
+def effect(
+    variant="B", *, diff=0.01, reach=0.004, control=0.1, significant=True, metric="purchase", **more
+) -> DecidingEffect:
     given = {
         "metric": metric,
         "variant": variant,
@@ -38,7 +41,7 @@ def effect(variant="B", *, diff=0.01, reach=0.004, control=0.1, significant=True
         "control_figure": control,
         "is_significant": significant,
     }
-    return Effect(**{**given, **more})
+    return DecidingEffect(**{**given, **more})
 
 
 def guardrail(variant="B", status=PASS, metric="latency", lift=0.01) -> GuardrailEvidence:
@@ -49,7 +52,7 @@ def progress(days=14.0, users=20_000, complete=18_000, **more) -> Progress:
     return Progress(days, users, complete, **more)
 
 
-def evidence(*effects: Effect, status=RUNNING, control="A", **more) -> Evidence:
+def evidence(*effects: DecidingEffect, status=RUNNING, control="A", **more) -> Evidence:
     arms = tuple(item.variant for item in effects)
     given = {"progress": progress(), "primary": effects, "arms": arms}
     return Evidence(status, control, **{**given, **more})

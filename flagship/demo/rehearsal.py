@@ -17,7 +17,7 @@ from analytics.event_records import Batch, ConversionEvent, ExposureEvent
 from analytics.services import store_events
 from audit.actors import Actor
 from experiments import services
-from experiments.decisions.decision import Act
+from experiments.decisions.outcome import Act
 from experiments.jobs import runs
 from experiments.models import Alarm, Experiment
 from experiments.selectors import get_experiment, latest_results
