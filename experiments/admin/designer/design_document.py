@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypedDict, cast
 
 from experiments.documents import experiment_resource
 from experiments.models import Experiment, ExperimentMetric
@@ -39,6 +39,45 @@ _SHAPE: Final = {
 }
 
 
+class ShownGuardrail(TypedDict):
+    metric: str
+    marginPercent: str
+    action: str
+
+
+class ShownAnalysis(TypedDict):
+    method: str
+    alpha: str
+    correction: str
+    cuped: bool
+    plannedUsers: str
+    winsorizePercent: str
+
+
+class ShownDesign(TypedDict):
+    """A document as the template shows it: numbers and lists as text.
+
+    `conditions` are the rows of the audience; None where rows cannot show it. `audience` is its JSON.
+    """
+
+    name: str
+    hypothesis: str
+    flagKey: str
+    controlVariant: str
+    layer: str
+    trafficPercent: str
+    audience: str
+    conditions: list[dict[str, Any]] | None
+    primaryMetric: str
+    secondaryMetrics: list[str]
+    guardrails: list[ShownGuardrail]
+    analysis: ShownAnalysis
+    breakdowns: str
+    autoPauseOnSrm: bool
+    startsAt: TypedInstant
+    endsAt: TypedInstant
+
+
 def new_document(flag_key: str = "") -> dict[str, Any]:
     return {"flagKey": flag_key, "trafficPercent": 100, "analysis": {"alpha": 0.05}}
 
@@ -49,20 +88,20 @@ def document_of(experiment: Experiment, names: Iterable[str]) -> dict[str, Any]:
     return {name: _plain(resource[name]) for name in sorted(names)}
 
 
-def design_of(document: dict[str, Any]) -> dict[str, Any]:
-    """Return a document as the template shows it. Every field is there, whatever was sent.
-
-    `conditions` are the rows of the audience; None where rows cannot show it. `audience` is its JSON.
-    """
-    design: dict[str, Any] = shaped(document, _SHAPE)
-    design["conditions"] = _conditions(design["audience"])
-    design["audience"] = as_json(design["audience"])
-    design["breakdowns"] = ", ".join(design["breakdowns"])
-    empty = _GUARDRAIL_ROWS - len(design["guardrails"])
-    design["guardrails"] += [dict(_GUARDRAIL) for _ in range(empty)]
-    for name in ("startsAt", "endsAt"):
-        design[name] = _typed(design[name])
-    return design
+def design_of(document: dict[str, Any]) -> ShownDesign:
+    """Return a document as the template shows it. Every field is there, whatever was sent."""
+    found: dict[str, Any] = shaped(document, _SHAPE)
+    empty = [dict(_GUARDRAIL) for _ in range(_GUARDRAIL_ROWS - len(found["guardrails"]))]
+    shown: dict[str, Any] = {
+        **found,
+        "conditions": _conditions(found["audience"]),
+        "audience": as_json(found["audience"]),
+        "breakdowns": ", ".join(found["breakdowns"]),
+        "guardrails": [*found["guardrails"], *empty],
+        "startsAt": _typed(found["startsAt"]),
+        "endsAt": _typed(found["endsAt"]),
+    }
+    return cast(ShownDesign, shown)
 
 
 def _conditions(audience: Any) -> list[dict[str, Any]] | None:

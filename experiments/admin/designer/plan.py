@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from experiments import selectors
-from experiments.admin.designer.design_document import design_of
+from experiments.admin.designer.design_document import ShownDesign, design_of
 from experiments.admin.typed_numbers import typed_number, typed_share
 from experiments.analysis.metric_types import METRIC_TYPES
 from experiments.analysis.metric_types.binary import Binary
@@ -48,9 +48,7 @@ def fragment(request: HttpRequest, environment: Environment) -> HttpResponse:
     return render(request, "experiments/plan.html", shown)
 
 
-def _planned(
-    environment: Environment, design: dict[str, Any], typed: dict[str, str], *, is_even: bool
-) -> dict[str, Any]:
+def _planned(environment: Environment, design: ShownDesign, typed: dict[str, str], *, is_even: bool) -> dict[str, Any]:
     config, metric = _chosen(environment, design)
     recent = _recent(environment, design, config, metric)
     kind = METRIC_TYPES[metric.type] if metric else Binary
@@ -91,7 +89,7 @@ def _planned(
     return {**shown, "answer": answer, "users": users, "days": days, "effect": effect, "power": power}
 
 
-def _chosen(environment: Environment, design: dict[str, Any]) -> tuple[FlagConfig | None, Metric | None]:
+def _chosen(environment: Environment, design: ShownDesign) -> tuple[FlagConfig | None, Metric | None]:
     """The flag and the metric, each None until it is chosen and exists."""
     config, metric = None, None
     try:
@@ -102,7 +100,7 @@ def _chosen(environment: Environment, design: dict[str, Any]) -> tuple[FlagConfi
     return config, metric
 
 
-def _split(design: dict[str, Any], config: FlagConfig | None, *, is_even: bool) -> _Split:
+def _split(design: ShownDesign, config: FlagConfig | None, *, is_even: bool) -> _Split:
     if config is None:
         return _Split()
     names = [variant["key"] for variant in config.flag.variants]
@@ -117,7 +115,7 @@ def _split(design: dict[str, Any], config: FlagConfig | None, *, is_even: bool) 
 
 
 def _recent(
-    environment: Environment, design: dict[str, Any], config: FlagConfig | None, metric: Metric | None
+    environment: Environment, design: ShownDesign, config: FlagConfig | None, metric: Metric | None
 ) -> planning.DurationEstimate | None:
     """Last week's traffic and rate, once a flag and a metric are chosen."""
     if config is None or metric is None:
