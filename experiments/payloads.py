@@ -48,10 +48,9 @@ class ExpectedLoss(TypedDict):
 class ComparisonResult(TypedDict):
     """One metric of one variant against the control.
 
-    Fields that begin with `look` are about the users who decide: those with complete conversion windows at the present
-    look, for a fixed horizon the planned ones. `lookCi` is the deciding interval; always-valid experiments intersect it
-    over all looks. `constant` is False where that is empty, or where the present interval holds 0 although
-    an earlier look was significant. They are missing in results that were stored before they existed.
+    Fields that begin with `look` are about the users who decide: those with complete windows, or the planned ones.
+    `lookCi` decides; always-valid experiments intersect it over all looks. `constant` is False where that is empty, or
+    where the present interval holds 0 after a significant look. Older stored results lack these fields.
     """
 
     metric: str
