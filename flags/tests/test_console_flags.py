@@ -151,7 +151,7 @@ def test_page__without_its_script__says_what_editing_needs(console_editor, confi
 
     assert answer.status_code == 422
     assert "Editing needs JavaScript" in answer.text
-    assert "<noscript>" in console_editor.get(change_url(config)).text
+    assert "data-needs-script" in console_editor.get(change_url(config)).text
 
 
 def test_page__largest_flag__is_saved_whole(console_editor, acme):

@@ -83,6 +83,8 @@ ELSEWHERE = {
     "flags/bulk_part.html": "test_long_acts_in_browser",
     "flags/exposures.html": "fetched into a flag's page",
     "flags/affected_users.html": "fetched into a flag's page",
+    "flags/affected_moves.html": "fetched into a flag's page",
+    "flags/move.html": "fetched into a flag's page",
     "flags/preview.html": "fetched into a flag's page",
     "flags/segment_preview.html": "fetched into a segment's page",
 }
@@ -339,7 +341,7 @@ STATES = [
     State("a started experiment is not deleted", f"{_EXPERIMENT}_delete", "paused", sends=_sent(), status=409),
     State("an experiment completed", f"{_EXPERIMENT}_change", "completed"),
     State("an experiment paused", f"{_EXPERIMENT}_change", "paused"),
-    State("an experiment completed without a choice", f"{_EXPERIMENT}_complete", sends=_sent(choice=""), status=409),
+    State("an experiment completed without a choice", f"{_EXPERIMENT}_complete", sends=_sent(choice=""), status=422),
     State("an experiment for a viewer", f"{_EXPERIMENT}_change", who="viewer"),
     State("results by country", f"{_EXPERIMENT}_results", query={"segment": "country"}),
     State("results of nobody", f"{_EXPERIMENT}_results", "paused"),

@@ -164,6 +164,7 @@ window.flagshipDocument = (() => {
   const mark = (field, detail) => {
     const said = document.createElement("p");
     said.className = "fs-error";
+    said.role = "alert";
     said.id = `problem-${serial++}`;
     said.dataset.problem = "";
     said.textContent = detail;
@@ -206,6 +207,7 @@ window.flagshipDocument = (() => {
 
   // `prepare` may complete the document before it is sent.
   const begin = (form, prepare = () => {}) => {
+    document.querySelector("[data-needs-script]")?.remove();
     const read = () => {
       const found = collect(form);
       prepare(found.document);

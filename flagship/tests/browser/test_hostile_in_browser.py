@@ -132,16 +132,16 @@ def test_session_ended_meanwhile__what_is_beside_the_form_says_so(open_session, 
     page.get_by_text("You are signed out").wait_for()
 
 
-def test_without_scripts__a_flag_is_edited_all_the_same(open_session, console_owner, acme):
-    made, _ = services.create_flag(
-        actor=ALICE,
-        environment=acme.staging,
-        payload={"key": "plain", "enabled": True, "rollout": [{"variant": "treatment", "percent": 10}]},
-    )
+def test_without_scripts__a_flag_is_shown_and_says_what_editing_needs(open_session, console_owner, acme):
+    rollout = [{"variant": "treatment", "percent": 10}]
+    payload = {"key": "plain", "enabled": True, "rollout": rollout}
+    made, _ = services.create_flag(actor=ALICE, environment=acme.staging, payload=payload)
     page = open_session(console_owner, java_script_enabled=False).visit(of(made, "change"))
+    page.get_by_text("Editing needs JavaScript: this page cannot save without it.").wait_for()
+    assert page.locator("#rollout [data-percent]").last.input_value() == "10"
     page.locator("#rollout [data-percent]").last.fill("15.5")
     page.get_by_role("button", name="Save").click()
-    page.get_by_text("Saved.").wait_for()
+    page.get_by_text("switch it on and try again").wait_for()
 
     made.refresh_from_db()
-    assert made.allocation == [[0, 1550, "treatment"]]
+    assert made.allocation == [[0, 1000, "treatment"]]
