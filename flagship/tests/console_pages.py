@@ -336,7 +336,7 @@ STATES = [
     State("a draft being edited", f"{_EXPERIMENT}_edit", "draft"),
     State(
         "a draft changed meanwhile", f"{_EXPERIMENT}_edit", "draft",
-        sends=_sent(name="Mine", base="{}", version="0"), status=409,
+        sends=_sent(document='{"name": "Mine"}', base="{}", version="0"), status=409,
     ),
     State("a started experiment is not deleted", f"{_EXPERIMENT}_delete", "paused", sends=_sent(), status=409),
     State("an experiment completed", f"{_EXPERIMENT}_change", "completed"),
