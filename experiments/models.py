@@ -246,6 +246,9 @@ class Phase(models.Model):
     weights = models.JSONField(help_text="Basis points by variant, all variants of the flag; SRM tests against these.")
     audience = models.JSONField(null=True, blank=True)
     config_version = models.BigIntegerField(help_text="The environment's version that opened it.")
+    tuned_users = models.PositiveIntegerField(
+        null=True, help_text="N*: the users at which its confidence sequences are tightest, fixed at the start."
+    )
     pauses = models.JSONField(default=list, blank=True, help_text="[[since, until or null], …], ISO 8601.")
 
     class Meta:

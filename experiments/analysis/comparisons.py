@@ -11,7 +11,6 @@ from experiments.analysis.looks import (
     bound_at,
     intersection,
     smallest_over_looks,
-    tuned_users,
 )
 from experiments.analysis.methods import METHODS
 from experiments.analysis.metric_types import metric_type
@@ -172,7 +171,7 @@ def _at_look(experiment: Experiment, entry: MetricAtLook, control: str, key: str
     if spending is None:
         weights = entry.at_look.arms
         pair, everybody = arm_c.users + arm_t.users, sum(arm.users for arm in weights.values())
-        tuned = tuned_users(experiment) * pair / everybody
+        tuned = entry.look.tuned_users * pair / everybody
         sequence = asymptotic_sequence(diff, se, pair, tuned, alpha=alpha)
         # The p-value uses the whole alpha; the correction over arms follows later.
         whole = asymptotic_sequence(diff, se, pair, tuned, alpha=experiment.alpha)

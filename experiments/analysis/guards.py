@@ -12,7 +12,7 @@ from experiments.analysis.looks import tuned_users
 from experiments.analysis.metric_types import metric_type
 from experiments.analysis.metric_types.base import MetricType
 from experiments.analysis.window_data import WindowData
-from experiments.models import Experiment, ExperimentMetric, Metric
+from experiments.models import ExperimentMetric, Metric
 from experiments.payloads import GuardrailResult
 from experiments.statistics.guardrails import (
     GuardedArm,
@@ -28,7 +28,7 @@ _NO_COMPLETE_WINDOW = "no user's conversion window is complete yet"
 
 
 def judge(
-    experiment: Experiment, use: ExperimentMetric, data: WindowData, variants: Sequence[str], *, control: str
+    use: ExperimentMetric, data: WindowData, variants: Sequence[str], *, control: str
 ) -> tuple[list[GuardrailResult], list[str]]:
     """Return one judgement per variant, and the caveats."""
     kind = metric_type(use.metric)
@@ -40,7 +40,7 @@ def judge(
         if key == control:
             continue
         safety = _safety(use, kind, measure.arms[control], arm)
-        harm = _harm(experiment, use, complete, control, key)
+        harm = _harm(use, complete, tuned_users(data.window.phase), control, key)
         for reason in (safety.reason, harm.reason):
             if reason is not None:
                 caveats.append(f"Guardrail {use.metric.key}, {key}: {reason}.")
@@ -88,16 +88,14 @@ def _safety(use: ExperimentMetric, kind: MetricType, control: Arm, treatment: Ar
     )
 
 
-def _harm(
-    experiment: Experiment, use: ExperimentMetric, complete: dict[str, GuardedArm], control: str, variant: str
-) -> Harm:
+def _harm(use: ExperimentMetric, complete: dict[str, GuardedArm], tuned: int, control: str, variant: str) -> Harm:
     if control not in complete or variant not in complete:
         return Harm(None, None, _NO_COMPLETE_WINDOW)
     return harm_shown(
         complete[control],
         complete[variant],
         _margin(use),
-        tuned_users(experiment),
+        tuned,
         higher_is_better=_higher_is_better(use),
         alpha=GUARDRAIL_ALPHA,
     )

@@ -12,30 +12,34 @@ from analytics.selectors import ExposureSummary
 from experiments.analysis.arms import Measure
 from experiments.analysis.methods import METHODS
 from experiments.analysis.window import Window
-from experiments.models import Experiment, ExperimentResult
+from experiments.models import Experiment, ExperimentResult, Phase
 from experiments.payloads import ComparisonResult
 from experiments.statistics.group_sequential import boundaries
 
-# N* of the confidence sequence where no size is planned: the users at which it is tightest. It is a constant, so
-# that nobody can tune it after looking at the data.
+# N* of the confidence sequence where neither a plan nor traffic says how many users to expect.
 DEFAULT_TUNED_USERS = 10_000
 _DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Users first exposed before `cutoff` count. `fractions` of the planned users at each look, this one last."""
+    """Users first exposed before `cutoff` count. `fractions` of the planned users at each look, this one last.
+
+    Confidence sequences are tightest at `tuned_users`.
+    """
 
     cutoff: datetime
     fractions: tuple[float, ...] = ()
+    tuned_users: int = DEFAULT_TUNED_USERS
 
     @property
     def number(self) -> int:
         return len(self.fractions)
 
 
-def tuned_users(experiment: Experiment) -> int:
-    return experiment.planned_users or DEFAULT_TUNED_USERS
+def tuned_users(phase: Phase) -> int:
+    """N*: what the start has stored; phases that are older than the field go by the plan."""
+    return phase.tuned_users or phase.experiment.planned_users or DEFAULT_TUNED_USERS
 
 
 def look_of(
@@ -51,7 +55,7 @@ def look_of(
         cutoff = min(window.until, window.now - conversion_window)
         if cutoff <= window.since:
             return None, "no user's conversion window is complete yet"
-        return Look(cutoff), None
+        return Look(cutoff, tuned_users=tuned_users(window.phase)), None
     planned = experiment.planned_users or 0
     found: Look | None = None
     for cutoff in _cutoffs(window, conversion_window):

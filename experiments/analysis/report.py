@@ -7,7 +7,7 @@ from analytics import selectors as events
 from experiments.analysis import exclusions, guards, provenance
 from experiments.analysis.breakdown import break_down
 from experiments.analysis.comparisons import MetricAtLook, compare_all
-from experiments.analysis.looks import look_of, previous_looks, users_at_look
+from experiments.analysis.looks import look_of, previous_looks, tuned_users, users_at_look
 from experiments.analysis.metric_types import metric_type
 from experiments.analysis.sample_ratio import SampleRatio, sample_ratio
 from experiments.analysis.verdict import recommend
@@ -73,7 +73,7 @@ def analyse(experiment: Experiment, window: Window) -> ComputedResults:
     )
     judged: list[GuardrailResult] = []
     for use in guardrails(experiment):
-        found, reasons = guards.judge(experiment, use, data, arms, control=control)
+        found, reasons = guards.judge(use, data, arms, control=control)
         judged += found
         more += reasons
     users = sum(arm.users for arm in primary.measure.arms.values())
@@ -85,7 +85,7 @@ def analyse(experiment: Experiment, window: Window) -> ComputedResults:
     by_first_variant = exclusions.by_first_variant(data, arms, ratio)
     checks = [*ratio.checks, *exclusions.crossover_checks(ratio, comparisons, by_first_variant)]
     payload: Results = {
-        "experiment": _header(experiment),
+        "experiment": _header(experiment, window),
         "window": _window(window),
         "configVersions": versions,
         "watermark": watermark,
@@ -155,7 +155,7 @@ def _metric_at_look(
     return MetricAtLook(everybody, look, kind.measure(data, arms, look.cutoff))
 
 
-def _header(experiment: Experiment) -> ResultHeader:
+def _header(experiment: Experiment, window: Window) -> ResultHeader:
     return {
         "id": experiment.key,
         "name": experiment.name,
@@ -169,6 +169,7 @@ def _header(experiment: Experiment) -> ResultHeader:
         "alpha": experiment.alpha,
         "correction": experiment.correction,
         "plannedUsers": experiment.planned_users,
+        "tunedUsers": tuned_users(window.phase),
         "startedAt": experiment.started_at,
         "endedAt": experiment.ended_at,
     }

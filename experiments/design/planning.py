@@ -14,9 +14,9 @@ from experiments.analysis.methods import METHODS
 from experiments.analysis.metric_types import POWER_MODELS, metric_type
 from experiments.analysis.metric_types.power import Population, PowerModel
 from experiments.design.past_users import past_figures
+from experiments.design.payloads import DurationForecast, PowerAnswer, UsersPerArm
 from experiments.documents import split_of
 from experiments.models import Experiment
-from experiments.payloads import DurationForecast, PowerAnswer, UsersPerArm
 from experiments.statistics.summaries import Moments
 from experiments.statistics.winsorising import winsorise
 from tenancy.errors import Invalid

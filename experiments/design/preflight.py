@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 
 from experiments.design import planning
+from experiments.design.payloads import PreflightResult, Refusal
 from experiments.documents import split_of
 from experiments.models import Experiment
-from experiments.payloads import PreflightResult, Refusal
 from flags.documents import percent_of
 from tenancy.errors import Problem
 

@@ -1,5 +1,6 @@
 """Start, pause, resume, restart and complete. Each updates the flag's document in the same transaction."""
 
+import math
 import secrets
 from collections.abc import Mapping
 from datetime import datetime
@@ -26,6 +27,8 @@ from tenancy.errors import Conflict, Invalid
 from tenancy.models import Environment
 from tenancy.refusals import refuse_stale
 
+# What an experiment without a plan is tuned to, where its need is not known either.
+_EXPECTED_DAYS = 28
 _RESTART_FIELDS = frozenset({"rollout", "audience", "trafficPercent", "reason", "version"})
 
 
@@ -58,8 +61,16 @@ def start_experiment(
     experiment.status, experiment.started_at = Experiment.Status.RUNNING, moment
     _save(experiment)
     config = serve(actor, experiment)
-    _open_phase(experiment, config, moment)
+    _open_phase(experiment, config, moment, tuned_users=_expected_users(experiment, preflight))
     return _finish(actor, experiment, "started", before, reason), preflight
+
+
+def _expected_users(experiment: Experiment, preflight: Preflight) -> int | None:
+    """How many users the experiment is expected to end with: the plan, else the need, else four weeks of traffic."""
+    estimate = preflight.estimate
+    if experiment.planned_users or estimate is None:
+        return experiment.planned_users
+    return estimate.users_needed or math.ceil(estimate.users_per_day * _EXPECTED_DAYS) or None
 
 
 @transaction.atomic
@@ -288,17 +299,23 @@ def _moment(at: datetime | None) -> datetime:
     return _now() if at is None else _in_milliseconds(at)
 
 
-def _open_phase(experiment: Experiment, config: FlagConfig, moment: datetime) -> None:
+def _open_phase(
+    experiment: Experiment, config: FlagConfig, moment: datetime, *, tuned_users: int | None = None
+) -> None:
+    """Open the next phase. Later phases keep the `tuned_users` of the first, which the start has fixed."""
     experiment.environment.refresh_from_db(fields=["config_version"])
+    earlier = Phase.objects.filter(experiment=experiment)
+    first = earlier.order_by("number").first()
     Phase.objects.create(
         experiment=experiment,
-        number=Phase.objects.filter(experiment=experiment).count() + 1,
+        number=earlier.count() + 1,
         started_at=moment,
         salt=config.salt,
         bucket_by=config.bucket_by,
         weights=split_of(config, experiment.control_variant),
         audience=experiment.audience,
         config_version=experiment.environment.config_version,
+        tuned_users=tuned_users if first is None else first.tuned_users,
     )
     open_phase(environment_id=experiment.environment_id, experiment=experiment.key, started_at=moment)
 

@@ -3,11 +3,16 @@
 from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
+from experiments import services
 from experiments.analysis import results_for, window_of
 from experiments.analysis.looks import look_of
+from experiments.models import Phase
 from experiments.statistics.group_sequential import boundaries
 from experiments.tests.conftest import START
+from flags.services import update_flag
+from tenancy.testing import ALICE
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
@@ -114,3 +119,18 @@ def test_results__fixed_horizon__says_to_read_it_once(make_experiment, start, ex
     assert found["comparisons"][0]["significant"] is None
     assert found["recommendation"]["action"] == "keep_running"
     assert any("one look" in caveat for caveat in found["caveats"])
+
+
+def test_start__traffic_is_known__fixes_what_the_sequence_is_tuned_to(environment, make_experiment, start, expose):
+    """Found P1-3: N* was 10,000 whatever the traffic."""
+    earlier = start(make_experiment(), at=START)
+    expose(earlier, {"control": 350, "treatment": 350}, at=timezone.now() - DAY)
+    services.complete_experiment(actor=ALICE, environment=environment, pk=earlier.pk, decision="stop")
+    split = [{"variant": "control", "percent": 50}, {"variant": "treatment", "percent": 50}]
+    update_flag(actor=ALICE, environment=environment, key="new-checkout", payload={"rollout": split}, version=None)
+    found = results_for(start(make_experiment()))
+    phase = Phase.objects.latest("started_at")
+
+    assert phase.tuned_users == found["experiment"]["tunedUsers"]
+    # 700 users in the last 7 days, as the hourly sketches estimate them.
+    assert phase.tuned_users == pytest.approx(28 * 100, rel=0.05)

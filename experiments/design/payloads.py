@@ -1,0 +1,51 @@
+"""The shapes of what is answered before an experiment starts: the pre-flight check and the power calculator."""
+
+from typing import TypedDict
+
+
+class Refusal(TypedDict):
+    """Why an experiment may not start."""
+
+    attr: str | None
+    code: str
+    detail: str
+
+
+class DurationForecast(TypedDict):
+    """How long an experiment takes at the traffic of the last 7 days."""
+
+    usersPerDay: float
+    recentEvents: int
+    baselineRate: float | None
+    baselineMean: float | None
+    baselineStandardDeviation: float | None
+    assumedLift: float
+    assumedPower: float
+    usersNeeded: int | None
+    days: int | None
+
+
+class PreflightResult(TypedDict):
+    """What `GET experiments/{id}/preflight` answers."""
+
+    mayStart: bool
+    refusals: list[Refusal]
+    warnings: list[str]
+    estimate: DurationForecast | None
+
+
+class UsersPerArm(TypedDict):
+    control: int
+    treatment: int
+
+
+class PowerAnswer(TypedDict):
+    """What `POST experiments/power` answers; `users` counts both arms."""
+
+    users: int | None
+    usersPerArm: UsersPerArm | None
+    minimumDetectableEffect: float | None
+    absoluteEffect: float | None
+    power: float | None
+    inflation: float
+    reason: str | None
