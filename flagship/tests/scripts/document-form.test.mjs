@@ -151,3 +151,23 @@ test("a condition that takes no value has none", () => {
 
   assert.deepEqual(plain(read().document.conditions), [{ attribute: "a", operator: "exists" }]);
 });
+
+for (const [operator, kind, text] of [
+  ["less_than", "text", "ten"],
+  ["equals", "yesno", "maybe"],
+  ["equals", "number", "true"],
+  ["in", "json", "[1"],
+]) {
+  test(`a condition ${operator} of the kind ${kind} refuses ${text}`, () => {
+    const { window, form, read } = pageWith(`<div data-list="conditions">${ROW}</div>`);
+    form.querySelector("[data-operator]").value = operator;
+    window.flagshipConditions.begin(form, () => {});
+    form.querySelector("[data-value]").value = text;
+    form.querySelector("[data-kind]").value = kind;
+
+    assert.deepEqual(
+      plain(read().problems).map(({ path }) => path),
+      ["conditions[0].value"],
+    );
+  });
+}
