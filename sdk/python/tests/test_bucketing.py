@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from openflagship.engine import bucket, deal, moved_buckets, reallocate, unit_text
+from openflagship.engine import bucket, buckets_by_variant, deal, moved_buckets, reallocate, unit_text
 from strategies import weights
 
 USERS = [f"user-{number}" for number in range(10_000)]
@@ -154,3 +154,8 @@ def test_reallocate__a_rollout_that_grows__takes_it_from_nobody(steps: list[int]
         after = reallocate(ranges, [("treatment", percent)])
         assert after == ([(0, percent, "treatment")] if percent else [])
         ranges = after
+
+
+def test_buckets_by_variant__several_ranges__are_added_up_in_order() -> None:
+    assert buckets_by_variant([(0, 100, "b"), (100, 150, "a"), (200, 300, "b")]) == {"b": 200, "a": 50}
+    assert buckets_by_variant([]) == {}

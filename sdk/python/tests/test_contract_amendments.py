@@ -231,3 +231,12 @@ def test_not_understood__segment__keeps_its_version_or_fails_whoever_asks_for_it
     none = environment(uses, flag(key="other"), segments=[outer, unclear])
     assert none.evaluate("asked", Context("bob"), "mine").error_code == "PARSE_ERROR"
     assert none.evaluate_all(Context("bob"))["other"].reason == "DEFAULT"
+
+
+def test_experiment__priority_that_is_no_number__is_refused() -> None:
+    assert codes(flag(experiment=experiment(priority="first"))) == [("experiment.priority", "wrong_type")]
+
+
+def test_keeping__everything_understood__is_the_same_environment() -> None:
+    known = environment(flag(), segments=[{"key": "beta", "included": ["ann"]}])
+    assert known.keeping(environment(later())) is known

@@ -62,15 +62,16 @@ def test_segment__unknown_or_none__matches_nobody() -> None:
     assert is_in(using(operator="not_in_segment"), []) is True
 
 
-def test_segment__unreadable__matches_nobody_and_says_why() -> None:
+def test_segment__unreadable__fails_whoever_asks_for_it_and_says_why() -> None:
     broken: Any = {"key": "beta", "conditions": {"all": "everyone"}}
     asked = environment(flag(rules=[rule([using("beta")])]), segments=[broken])
-    assert asked.evaluate("asked", Context("x")).value is False
+    failed = asked.evaluate("asked", Context("x"))
+    assert (failed.error_code, "segments.beta" in (failed.detail or "")) == ("PARSE_ERROR", True)
     assert asked.segments["beta"].problems[0].path == "conditions.all"
     listed = environment(flag(rules=[rule([using("beta")])]), segments=None)
     replaced = listed.replace(8, segments={"beta": "not even an object"})
     assert replaced.segments["beta"].code is None
-    assert replaced.evaluate("asked", Context("x")).value is False
+    assert replaced.evaluate("asked", Context("x")).error_code == "PARSE_ERROR"
 
 
 def test_segment__within_segments__is_followed() -> None:
