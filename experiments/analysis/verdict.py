@@ -1,7 +1,7 @@
 """From computed figures to the evidence of a decision, and from the decision to the API's words."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import combinations
 
 from analytics.selectors import GRACE
@@ -42,7 +42,7 @@ def recommend(
     arms = tuple(key for key in primary.measure.arms if key != control)
     found = decide(
         Evidence(
-            status=Status(experiment.status),
+            status=_status(window),
             control=control,
             arms=arms,
             progress=_progress(experiment, window, primary),
@@ -64,6 +64,18 @@ def recommend(
         "reasons": list(found.reasons),
         "caveats": list(found.caveats),
     }
+
+
+def _status(window: Window) -> Status:
+    """As of the window's moment, from its phase: a result that is computed again later says the same."""
+    phase = window.phase
+    if phase.ended_at is not None:
+        return Status.COMPLETED
+    is_paused = any(
+        datetime.fromisoformat(since) <= window.now and (until is None or datetime.fromisoformat(until) > window.now)
+        for since, until in phase.pauses
+    )
+    return Status.PAUSED if is_paused else Status.RUNNING
 
 
 def _progress(experiment: Experiment, window: Window, primary: MetricAtLook) -> Progress:
