@@ -82,7 +82,7 @@ def test_breakdowns__interrupted__have_what_was_done_and_say_so(experiment, monk
         raise RuntimeError("out of luck")
 
     with monkeypatch.context() as patched:
-        patched.setattr("analytics.stores.postgres.rollups.valid_rollups.Kept.keep", fail)
+        patched.setattr("analytics.stores.postgres.rollups.valid_rollups.Rollup.refresh", fail)
         with pytest.raises(RuntimeError):
             runs.store_breakdowns(experiment.pk, now=NIGHT)
     assert JobRun.objects.get(job=runs.BREAKDOWNS).outcome == "failed: RuntimeError: out of luck"

@@ -138,7 +138,7 @@ def test_append__publishing_fails__leaves_the_change_committed(environment, make
     def fail(_change):
         raise TypeError("whatever")
 
-    monkeypatch.setattr(version_log.propagation, "publish_changes", fail)
+    monkeypatch.setattr(version_log.publishing, "publish_changes", fail)
     make_flag("a")
 
     assert Change.objects.count() == 1
