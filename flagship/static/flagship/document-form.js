@@ -164,7 +164,6 @@ window.flagshipDocument = (() => {
   const mark = (field, detail) => {
     const said = document.createElement("p");
     said.className = "fs-error";
-    said.role = "alert";
     said.id = `problem-${serial++}`;
     said.dataset.problem = "";
     said.textContent = detail;

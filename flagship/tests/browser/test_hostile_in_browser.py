@@ -101,7 +101,9 @@ def test_names_of_a_thousand_characters__are_refused_beside_their_field_and_brea
     page.evaluate("document.getElementById('id_name').removeAttribute('maxlength')")
     page.get_by_label("Name", exact=True).fill("n" * 1000)
     page.get_by_role("button", name="Save").click()
-    page.locator(".fs-field", has=page.locator("#id_name")).get_by_role("alert").wait_for()
+    said = page.locator(".fs-field", has=page.locator("#id_name")).locator(".fs-error")
+    said.wait_for()
+    page.get_by_role("alert").get_by_role("link", name=said.text_content(), exact=True).wait_for()
     assert page.get_by_label("Name", exact=True).input_value() == "n" * 1000
 
 
