@@ -91,6 +91,6 @@ def test_redis_store__redis_away__costs_a_warning(
     client = connect(store=RedisStore(nobody))
 
     assert client.is_enabled("asked", "user-1")
-    assert "kept snapshot could not be read" in caplog.text
-    eventually(lambda: "the snapshot could not be kept" in caplog.text)
+    assert "stored snapshot could not be read" in caplog.text
+    eventually(lambda: "the snapshot could not be stored" in caplog.text)
     nobody.close()
