@@ -63,7 +63,7 @@ def test_snapshot_path__cannot_be_written__costs_a_warning(
     caplog.set_level(logging.WARNING, "openflagship")
     client = connect(snapshot_path=tmp_path / "file" / "flags.json")
     assert client.is_enabled("asked", "user-1")
-    eventually(lambda: "could not be kept" in caplog.text)
+    eventually(lambda: "could not be stored" in caplog.text)
     assert client.flush(60)
 
     assert len(platform.exposures()) == 1
