@@ -17,8 +17,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from rest_framework import exceptions
 
+from tenancy.callers.request_ids import request_id_of
 from tenancy.errors import PayloadTooLarge, ServiceError, Unavailable
-from tenancy.request_ids import request_id_of
 
 _AWAY = (OperationalError, InterfaceError, RedisConnectionError, RedisTimeoutError)
 # DRF's codes, in the words of the API.

@@ -11,10 +11,10 @@ from openflagship.wire.limits import too_many_requests
 from openflagship.wire.routes import JSON_PREFIXES
 
 from flagship.errors import plain_error, refused
-from tenancy.addresses import address_of
 from tenancy.api.throttling import VERDICT
-from tenancy.limits import BUCKETS
-from tenancy.request_ids import META_KEY
+from tenancy.callers.addresses import address_of
+from tenancy.callers.limits import BUCKETS
+from tenancy.callers.request_ids import META_KEY
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 

@@ -9,9 +9,9 @@ from typing import TypeVar
 
 from django.db.models import Q, QuerySet
 
+from tenancy.callers.principals import Principal
 from tenancy.errors import Forbidden, Invalid, NotFound
 from tenancy.models import Environment, Membership, Organization, Project
-from tenancy.principals import Principal
 from tenancy.roles import Role
 
 Row = TypeVar("Row", Organization, Project, Environment)

@@ -7,7 +7,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
-from tenancy.attempts import Attempts
+from tenancy.authentication.attempts import Attempts
 from tenancy.errors import RateLimited
 from tenancy.models import User
 

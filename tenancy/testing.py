@@ -9,7 +9,7 @@ from django.test import Client
 
 from audit.actors import Actor
 from tenancy import services
-from tenancy.keyring import KEYRING
+from tenancy.authentication.keyring import KEYRING
 from tenancy.models import Environment, Organization, Project, User
 from tenancy.roles import Role
 

@@ -15,7 +15,7 @@ from analytics.stores.protocols import EventStore
 from analytics.testing import STORES, UseStore
 from audit.actors import system
 from tenancy import services as tenancy
-from tenancy.keyring import KEYRING
+from tenancy.authentication.keyring import KEYRING
 from tenancy.models import Environment
 
 ACTOR = system("tests")

@@ -73,7 +73,7 @@ def _set_up() -> None:
 
 def _key() -> str:
     from tenancy import credentials  # noqa: PLC0415 - after setup
-    from tenancy.keyring import KEYRING  # noqa: PLC0415 - likewise
+    from tenancy.authentication.keyring import KEYRING  # noqa: PLC0415 - likewise
 
     secret = credentials.generate("server")
     row = {

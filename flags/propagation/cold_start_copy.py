@@ -27,7 +27,7 @@ from flags.propagation.publishing import (
 )
 from flags.propagation.signing import SIGNING
 from flags.versions.steps import Step
-from tenancy.keyring import KEYRING
+from tenancy.authentication.keyring import KEYRING
 
 _KEYRING = f"{settings.REDIS_PREFIX}:keyring"
 _LOCK_SECONDS = 30

@@ -28,7 +28,7 @@ from flags.propagation.signing import SIGNING
 from flags.versions import loading
 from flags.versions.loading import load_document, load_environment
 from flags.versions.steps import Step
-from tenancy.keyring import KEYRING
+from tenancy.authentication.keyring import KEYRING
 from tenancy.process_memory import on_reset
 
 __all__ = ["RUNTIME", "Observer", "Runtime", "load_document", "load_environment"]

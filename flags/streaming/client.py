@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from flags.streaming.stream_events import StreamEvent
-from tenancy.keyring import Key
+from tenancy.authentication.keyring import Key
 
 MOST_EVENTS_WAITING = 1_024
 MOST_BYTES_WAITING = 4 * 1024 * 1024

@@ -28,7 +28,7 @@ from flags.streaming import ofrep
 from flags.streaming.client import Client
 from flags.streaming.hub import HUB, UnknownEnvironmentError
 from flags.streaming.stream_events import StreamEvent
-from tenancy.keyring import KEYRING, Key
+from tenancy.authentication.keyring import KEYRING, Key
 
 
 def authenticate(request: AsgiRequest) -> Key:

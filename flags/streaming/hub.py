@@ -24,7 +24,7 @@ from flags.streaming.feed import Feed
 from flags.streaming.stream_events import StreamEvent, event_of
 from flags.versions import loading
 from flags.versions.steps import Step
-from tenancy.keyring import KEYRING
+from tenancy.authentication.keyring import KEYRING
 from tenancy.process_memory import on_reset
 
 log = structlog.get_logger(__name__)

@@ -9,7 +9,7 @@ from django.utils.crypto import salted_hmac
 from openflagship.wire import ofrep_tokens, routes, sse
 
 from flags.streaming.stream_events import StreamEvent
-from tenancy.keyring import KEYRING, Key
+from tenancy.authentication.keyring import KEYRING, Key
 from tenancy.process_memory import on_reset
 
 PATH = routes.OFREP_STREAM.paths[0]

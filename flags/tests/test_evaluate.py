@@ -13,7 +13,7 @@ from audit.actors import Actor
 from flags import services
 from flags.propagation.runtime import RUNTIME
 from tenancy import services as tenancy
-from tenancy.keyring import KEYRING
+from tenancy.authentication.keyring import KEYRING
 
 ACTOR = Actor(kind="user", id="1", label="alice")
 

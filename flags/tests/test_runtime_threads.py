@@ -15,7 +15,7 @@ from flags.propagation.publishing import CHANNEL, client
 from flags.propagation.runtime import RUNTIME, Runtime
 from flags.versions import loading
 from tenancy import services as tenancy
-from tenancy.keyring import KEYRING
+from tenancy.authentication.keyring import KEYRING
 from tenancy.models import Credential
 from tenancy.testing import ALICE
 

@@ -6,7 +6,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from unfold.forms import AdminOwnPasswordChangeForm, AuthenticationForm
 
-from tenancy.attempts import Attempts
+from tenancy.authentication.attempts import Attempts
 from tenancy.errors import RateLimited
 
 

@@ -22,10 +22,10 @@ from flags.evaluation import answers
 from flags.evaluation.plain import ROUTES, Operation
 from flags.prometheus import EVALUATION_SECONDS, EVALUATIONS
 from flags.propagation.runtime import RUNTIME
-from tenancy.addresses import address_of
+from tenancy.authentication.keyring import KEYRING, Key
+from tenancy.callers.addresses import address_of
+from tenancy.callers.limits import BUCKETS
 from tenancy.errors import ServiceError
-from tenancy.keyring import KEYRING, Key
-from tenancy.limits import BUCKETS
 
 Environ = dict[str, Any]
 Headers = list[tuple[str, str]]

@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from flags.propagation.runtime import RUNTIME
-from tenancy.keyring import KEYRING
+from tenancy.authentication.keyring import KEYRING
 from tenancy.models import Credential, User
 from tenancy.testing import Caller
 

@@ -7,8 +7,8 @@ from analytics.pipeline.exposure_buffer import EXPOSURES
 from experiments.selectors import wanted_attributes
 from flags.propagation.runtime import RUNTIME
 from tenancy import process_memory
-from tenancy.keyring import KEYRING
-from tenancy.limits import BUCKETS
+from tenancy.authentication.keyring import KEYRING
+from tenancy.callers.limits import BUCKETS
 
 APPS = ("audit", "tenancy", "analytics", "flags", "experiments", "flagship")
 

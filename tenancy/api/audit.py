@@ -16,9 +16,9 @@ from tenancy import access
 from tenancy.api import serializers
 from tenancy.api.request import Request
 from tenancy.api.views import TENANT, ManagementView, choice, paginated
+from tenancy.callers.principals import Principal
 from tenancy.errors import Invalid
 from tenancy.models import Organization
-from tenancy.principals import Principal
 
 FILTERS = [
     OpenApiParameter("organization", str, description="Slug; may be left out where there is only one."),

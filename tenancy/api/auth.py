@@ -5,13 +5,13 @@ from rest_framework.permissions import AllowAny
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from tenancy import tokens
 from tenancy.api import serializers
 from tenancy.api.request import Request
 from tenancy.api.views import payload
-from tenancy.attempts import Attempts
+from tenancy.authentication import tokens
+from tenancy.authentication.attempts import Attempts
+from tenancy.authentication.keyring import KEYRING
 from tenancy.errors import Unauthenticated
-from tenancy.keyring import KEYRING
 from tenancy.models import User
 
 

@@ -18,12 +18,12 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from audit.actors import Actor
-from tenancy import tokens
+from tenancy.authentication import tokens
+from tenancy.authentication.keyring import KEYRING, Key
+from tenancy.callers.principals import Principal, principal_of_user
+from tenancy.callers.request_ids import request_id_of
 from tenancy.errors import Forbidden, Invalid
-from tenancy.keyring import KEYRING, Key
 from tenancy.models import Organization, User
-from tenancy.principals import Principal, principal_of_user
-from tenancy.request_ids import request_id_of
 
 
 def principal_of_key(key: Key, request_id: str = "") -> Principal:

@@ -15,9 +15,9 @@ from django.utils import timezone
 from rest_framework.response import Response
 
 from tenancy.api.request import Request
+from tenancy.callers.principals import Principal
 from tenancy.errors import Conflict, Invalid
 from tenancy.models import IdempotentRequest
-from tenancy.principals import Principal
 
 KEPT = timedelta(hours=24)
 # A secret is shown once: it is not stored with the answer, so a repeated answer has null.

@@ -14,9 +14,9 @@ from tenancy.api import serializers
 from tenancy.api.organizations import scope_of
 from tenancy.api.request import Request
 from tenancy.api.views import TENANT, ManagementView, choice, paginated, payload
+from tenancy.callers.principals import Principal
 from tenancy.errors import Forbidden, Invalid, NotFound
 from tenancy.models import Credential, Environment, Membership, Organization, Project, User
-from tenancy.principals import Principal
 from tenancy.refusals import refuse_unknown
 from tenancy.roles import Role
 

@@ -2,7 +2,7 @@
 
 from rest_framework import request
 
-from tenancy.principals import Principal
+from tenancy.callers.principals import Principal
 
 
 class Request(request.Request):

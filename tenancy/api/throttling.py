@@ -7,8 +7,8 @@ from openflagship.wire.limits import too_many_requests
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
-from tenancy.limits import BUCKETS
-from tenancy.principals import Principal
+from tenancy.callers.limits import BUCKETS
+from tenancy.callers.principals import Principal
 
 # The key in `request.META` under which the middleware finds the verdict for the headers.
 VERDICT = "flagship.rate_limit"

@@ -16,9 +16,9 @@ from tenancy import access
 from tenancy.api.documents import NUL_REFUSAL, checked
 from tenancy.api.idempotency import idempotent
 from tenancy.api.request import Request
+from tenancy.callers.principals import Principal
 from tenancy.errors import Forbidden, Invalid, Problem
 from tenancy.models import Environment
-from tenancy.principals import Principal
 from tenancy.refusals import refuse_if_any
 from tenancy.roles import Role
 

@@ -7,9 +7,9 @@ from django.http import HttpRequest
 
 from audit.actors import Actor
 from tenancy import access
+from tenancy.callers.principals import Principal, principal_of_user
+from tenancy.callers.request_ids import request_id_of
 from tenancy.models import Environment, Membership, Organization, Project, User
-from tenancy.principals import Principal, principal_of_user
-from tenancy.request_ids import request_id_of
 from tenancy.roles import Role
 
 _SESSION_KEY = "console_environment"

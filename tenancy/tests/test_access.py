@@ -4,8 +4,8 @@ import pytest
 
 from audit.actors import Actor
 from tenancy import access
+from tenancy.callers.principals import Principal
 from tenancy.errors import Forbidden, Invalid, NotFound
-from tenancy.principals import Principal
 from tenancy.roles import Role
 
 

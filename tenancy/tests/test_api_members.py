@@ -8,8 +8,8 @@ from django.core.cache import cache
 from django.test import Client
 
 from audit.models import Entry
-from tenancy import tokens
-from tenancy.keyring import KEYRING
+from tenancy.authentication import tokens
+from tenancy.authentication.keyring import KEYRING
 from tenancy.models import Credential, Membership, Organization, User
 from tenancy.testing import Caller
 from tenancy.tests.test_api_organizations import problem

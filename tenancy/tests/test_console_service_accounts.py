@@ -7,7 +7,7 @@ from django.urls import reverse
 from audit.models import Entry
 from tenancy import services
 from tenancy.admin.testing import signed_in
-from tenancy.keyring import KEYRING
+from tenancy.authentication.keyring import KEYRING
 from tenancy.models import Credential, Membership, User
 from tenancy.roles import Role
 from tenancy.testing import ALICE

@@ -8,7 +8,7 @@ from django.utils import timezone
 from audit.actors import Actor
 from audit.models import Entry
 from tenancy import credentials, services
-from tenancy.keyring import Keyring
+from tenancy.authentication.keyring import Keyring
 from tenancy.models import Credential
 
 ACTOR = Actor(kind="user", id="1", label="alice")

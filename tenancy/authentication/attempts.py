@@ -10,9 +10,9 @@ from django.http import HttpRequest
 from redis.exceptions import RedisError
 
 from audit.actors import Actor
-from tenancy.addresses import address_of
+from tenancy.callers.addresses import address_of
+from tenancy.callers.request_ids import request_id_of
 from tenancy.errors import RateLimited
-from tenancy.request_ids import request_id_of
 from tenancy.services import record_lock_out
 
 log = structlog.get_logger(__name__)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import jwt
 from django.conf import settings
 
-from tenancy.keyring import KEYRING, Key
+from tenancy.authentication.keyring import KEYRING, Key
 
 LIFETIME_SECONDS = 3600
 _ALGORITHM = "HS256"
