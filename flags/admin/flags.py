@@ -18,8 +18,8 @@ from flags.selectors import flags_matching
 from tenancy.console_kit.admin import EmptyList
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.environments import PerEnvironmentAdmin, may_edit
+from tenancy.console_kit.moments import moment
 from tenancy.console_kit.routes import About, Route
-from tenancy.instants import moment
 from tenancy.models import Environment
 from tenancy.roles import Role
 

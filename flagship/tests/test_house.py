@@ -23,7 +23,6 @@ GENERATED = ("flagship/static/flagship/vendor/", "package-lock.json")
 LARGER_FOLDERS = {
     "sdk/python/openflagship/engine": "one subject, closed by the evaluation contract",
     "sdk/python/openflagship/client": "the threaded and the asyncio client beside what they share",
-    "tenancy": "what every app stands on: one small module for each need",
     "experiments/analysis": "one step of an analysis a module",
     "experiments/statistics": "one method a module",
     "flags/api": "one noun a module",

@@ -19,10 +19,10 @@ from tenancy.console_kit import conflicts
 from tenancy.console_kit.admin import ConsoleAdmin, EmptyList
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.forms import form_page, sent_data
+from tenancy.console_kit.moments import moment
 from tenancy.console_kit.pages import list_url
 from tenancy.console_kit.removal import Removal
 from tenancy.documents import environment_resource, project_resource
-from tenancy.instants import moment
 from tenancy.models import Environment, Organization, Project
 from tenancy.roles import Role
 

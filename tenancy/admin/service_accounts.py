@@ -24,10 +24,10 @@ from tenancy.console_kit.confirm import ConfirmPage
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.forms import form_page, sent_data
 from tenancy.console_kit.instants import FutureInstantField
+from tenancy.console_kit.moments import moment
 from tenancy.console_kit.pages import console_page, list_url, object_url
 from tenancy.console_kit.removal import Removal
 from tenancy.console_kit.routes import Route
-from tenancy.instants import moment
 from tenancy.models import Credential, Membership, ServiceAccount, User
 from tenancy.roles import Role
 from tenancy.services.credentials import IssuedCredential

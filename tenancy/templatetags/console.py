@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from django.utils.timezone import now as current_time
 
 from tenancy.console_kit import charts
-from tenancy.instants import moment
+from tenancy.console_kit.moments import moment
 
 register = template.Library()
 # Written by every change, and said elsewhere on the page.
