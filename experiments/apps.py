@@ -10,9 +10,15 @@ class ExperimentsConfig(AppConfig):
     def ready(self) -> None:
         from analytics.enrichment.attributes import WANTED  # noqa: PLC0415 - models are not there before
         from experiments.selectors import wanted_attributes  # noqa: PLC0415 - likewise
+        from experiments.services.phases import phases_begun  # noqa: PLC0415 - likewise
         from experiments.services.targeting import follow_flag, follow_segment  # noqa: PLC0415 - likewise
-        from flags.signals import flag_changed_under_experiment, segment_changed  # noqa: PLC0415 - likewise
+        from flags.signals import (  # noqa: PLC0415 - likewise
+            flag_change_asked,
+            flag_changed_under_experiment,
+            segment_changed,
+        )
 
         flag_changed_under_experiment.connect(follow_flag, dispatch_uid="experiments.follow_flag")
+        flag_change_asked.connect(phases_begun, dispatch_uid="experiments.phases_begun")
         segment_changed.connect(follow_segment, dispatch_uid="experiments.follow_segment")
         WANTED.also_from(wanted_attributes)

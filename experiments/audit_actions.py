@@ -47,7 +47,7 @@ register(
     Action(
         "experiment.phase_opened",
         "Experiment phase opened",
-        "the flag's rules, targets or prerequisites changed, so a new phase began; everybody keeps the variant",
+        "the flag's split, rules, prerequisites or audience changed, so a new phase began; everybody keeps the variant",
         _EXPERIMENT,
     ),
     Action(

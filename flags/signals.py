@@ -2,8 +2,11 @@
 
 from django.dispatch import Signal
 
-# kwargs: config (FlagConfig, saved), actor, before and after (API resources). Sent inside the transaction that changes
-# a flag whose document has an experiment: an edit, a rollback, or a copy from another environment.
+# kwargs: config (FlagConfig, saved), actor, before and after (documents). Sent inside the transaction that changes a
+# flag whose document has an experiment: an edit, a rollback, or a copy from another environment.
 flag_changed_under_experiment = Signal()
+# kwargs: environment, before and after (documents of one flag). Sent as the impact of a change is asked for; receivers
+# answer what the API shows under `beginsPhase`.
+flag_change_asked = Signal()
 # kwargs: segment (saved), actor, before and after (API resources). Sent inside the transaction that changes a segment.
 segment_changed = Signal()

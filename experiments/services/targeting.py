@@ -1,9 +1,7 @@
-"""A change of targeting of a running experiment opens a new phase.
+"""A change beneath a running experiment opens a new phase where `phases.begins_phase` says so.
 
-Rules, targets, prerequisites, and the segments that rules and audience use decide who reaches the experiment. After a
-change the users are a different population, and pooled figures would compare mixtures. Turning the flag on or off,
-killing it and releasing it open no phase: while the flag is off nobody is exposed, and afterwards the same users get
-the same variants. Results carry a caveat about it, as they do about a prerequisite that changed by itself.
+The segments that rules and audience use decide who reaches the experiment as well. Results carry a caveat about
+what opens no phase and may matter: the flag switched off, and a prerequisite that changed by itself.
 """
 
 from typing import Any
@@ -11,24 +9,24 @@ from typing import Any
 from audit.actors import Actor
 from experiments.models import Experiment
 from experiments.services.lifecycle import open_next_phase
+from experiments.services.phases import begins_phase
 from flags.models import FlagConfig, Segment
 from flags.selectors import segments_in
 
-_TARGETING = ("targets", "rules", "prerequisites")
 _MEMBERSHIP = ("included", "excluded", "conditions")
 
 
 def follow_flag(*, config: FlagConfig, actor: Actor, before: dict[str, Any], after: dict[str, Any], **_: Any) -> None:
-    """Open a phase where the targeting changed, in the transaction of the flag's change."""
-    changed = [name for name in _TARGETING if _meaning(before[name]) != _meaning(after[name])]
-    if changed and config.experiment:
+    """Open a phase where the change of the flag's document begins one, in the transaction of the change."""
+    reason = begins_phase(before, after)
+    if reason is not None:
         open_next_phase(
             actor=actor,
             environment=config.environment,
-            pk=config.experiment["id"],
+            pk=after["experiment"]["id"],
             # Until this moment the flag's old document applied.
             moment=config.updated_at,
-            reason=f"The flag's {' and '.join(changed)} changed.",
+            reason=reason,
         )
 
 
@@ -67,8 +65,3 @@ def _reachable(keys: list[str], graph: dict[str, list[str]]) -> set[str]:
             found.add(key)
             waiting += graph.get(key, [])
     return found
-
-
-def _meaning(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The parts without what does not decide who matches: a rule's name, id and priority number."""
-    return [{name: value for name, value in part.items() if name not in {"id", "name", "priority"}} for part in parts]

@@ -35,11 +35,8 @@ def change(environment):
     return _change
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("rules", [RULE]), ("targets", [{"variant": "treatment", "values": ["alice"]}])]
-)
-def test_targeting__changed__opens_a_phase_with_the_same_salt(running, environment, change, name, value):
-    change(**{name: value})
+def test_targeting__changed__opens_a_phase_with_the_same_salt(running, environment, change):
+    change(rules=[RULE])
 
     first, second = Phase.objects.all()
     assert (first.ended_at, second.ended_at, second.number) == (second.started_at, None, 2)
@@ -50,7 +47,14 @@ def test_targeting__changed__opens_a_phase_with_the_same_salt(running, environme
     opened = ExposurePhase.objects.filter(experiment=running.key).latest("started_at")
     assert opened.started_at == second.started_at
     entry = Entry.objects.get(action="experiment.phase_opened")
-    assert (entry.before["phase"], entry.after["phase"], entry.reason) == (1, 2, f"The flag's {name} changed.")
+    assert (entry.before["phase"], entry.after["phase"], entry.reason) == (1, 2, "The flag's rules changed.")
+
+
+def test_targeting__a_single_user_targeted_or_no_more__opens_none(running, change):
+    change(targets=[{"variant": "treatment", "userIds": ["alice"]}])
+    change(targets=[])
+
+    assert Phase.objects.count() == 1
 
 
 def test_targeting__changed__phases_are_analysed_apart(running, environment, change):

@@ -74,6 +74,14 @@ class TouchedExperimentSerializer(serializers.Serializer[Any]):
     relation = serializers.CharField()
 
 
+class PhaseCostSerializer(serializers.Serializer[Any]):
+    experiment = serializers.CharField(help_text="The running or paused experiment's id.")
+    name = serializers.CharField()
+    reason = serializers.CharField(help_text="What of the flag changed.")
+    usersSoFar = serializers.IntegerField(help_text="Of its present phase: the next one counts anew.")
+    days = serializers.FloatField(help_text="Since its present phase began.")
+
+
 class ImpactSerializer(serializers.Serializer[Any]):
     flagKey = serializers.CharField()
     configVersion = serializers.IntegerField()
@@ -84,3 +92,6 @@ class ImpactSerializer(serializers.Serializer[Any]):
     after = VariantShareSerializer(many=True)
     recentlyExposed = RecentlyExposedSerializer()
     experiments = TouchedExperimentSerializer(many=True)
+    beginsPhase = PhaseCostSerializer(
+        many=True, help_text="Experiments of which the change begins a phase; their users are then counted anew."
+    )

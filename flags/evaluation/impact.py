@@ -13,6 +13,7 @@ from analytics.models import EventPolicy
 from flags.evaluation.compiled import before_and_after
 from flags.models import FlagConfig
 from flags.selectors import conditions_in, segments_in
+from flags.signals import flag_change_asked
 from tenancy.models import Environment
 
 RECENT_DAYS = 7
@@ -33,6 +34,7 @@ def impact_of(environment: Environment, key: str, payload: Mapping[str, Any]) ->
         **found.to_dict(),
         "recentlyExposed": _recently_exposed(environment, key, (current, changed), asked),
         "experiments": _experiments(environment, key),
+        "beginsPhase": _begins_phase(environment, current.flags[key].document, changed.flags[key].document),
     }
 
 
@@ -117,6 +119,12 @@ def _context_of(compiled: CompiledEnvironment, key: str) -> Callable[[str, Mappi
     if name == "userId":
         return Context
     return lambda unit, attributes: Context(None, {**attributes, name: unit})
+
+
+def _begins_phase(environment: Environment, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Any]:
+    """The running experiments that the change would begin a phase of."""
+    answers = flag_change_asked.send(sender=FlagConfig, environment=environment, before=before, after=after)
+    return [item for _, answer in answers for item in answer or ()]
 
 
 def _experiments(environment: Environment, key: str) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 import audit.services
 from audit.actors import Actor
 from audit.services import is_same
-from flags.documents import flag_resource, rule_document
+from flags.documents import flag_document, flag_resource, rule_document
 from flags.fields import EDITABLE_FIELDS, READ_ONLY_FIELDS, SHARED_FIELDS, defaults_of
 from flags.models import Flag, FlagConfig, Rule
 from flags.selectors import configs, get_config
@@ -171,6 +171,7 @@ def commit_draft(
     """
     flag, config = draft.flag, draft.config
     refuse_if_any(drafts.check(draft))
+    document_before = flag_document(get_config(config.environment, flag.key)) if config.experiment else None
     shared_changed = any(not is_same(field.read(config), before[field.name]) for field in SHARED_FIELDS)
     if shared_changed:
         _check_elsewhere(flag, config)
@@ -192,9 +193,9 @@ def commit_draft(
         after=flag_resource(saved),
         reason=reason,
     )
-    if saved.experiment:
+    if document_before is not None:
         flag_changed_under_experiment.send(
-            sender=FlagConfig, config=saved, actor=actor, before=before, after=flag_resource(saved)
+            sender=FlagConfig, config=saved, actor=actor, before=document_before, after=flag_document(saved)
         )
     return saved
 
