@@ -3,7 +3,7 @@
 The API shows percentages with two decimals. Everything else works with ranges of 10,000 buckets.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -70,6 +70,11 @@ def flag_export(config: FlagConfig) -> dict[str, Any]:
     }
     columns = {field.name: field.read(config) for field in EXPORTED_FIELDS if field.column}
     return columns | worked_out
+
+
+def unit_names(bucket_by: str | Sequence[str]) -> list[str]:
+    """Return the attributes of a `bucketBy`, the first to be asked first."""
+    return [bucket_by] if isinstance(bucket_by, str) else list(bucket_by)
 
 
 def status_of(*, is_archived: bool) -> str:

@@ -116,7 +116,7 @@ FLAG_FIELDS = (
         is_restored=False,
         is_null_if_empty=True,
     ),
-    FlagField("bucketBy", "key", "bucket_by", default=lambda _: "userId"),
+    FlagField("bucketBy", "unit_names", "bucket_by", default=lambda _: "userId"),
     _hidden("salt", default=_key),
     FlagField("prerequisites", "prerequisites", "prerequisites", default=lambda _: []),
     FlagField("targets", "targets", "targets", default=lambda _: []),

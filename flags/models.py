@@ -1,7 +1,11 @@
 """Flags, segments, layers, and the environment's version log, from which everything is served."""
 
+import json
+from typing import Any
+
 from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import ArrayField, BigIntegerRangeField, IntegerRangeField, RangeOperators
+from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Func, Q
@@ -11,10 +15,37 @@ from psycopg.types.range import Range
 
 from tenancy.models import Environment, Project
 
+MAX_UNIT_NAME_CHARACTERS = 100
+
 key_syntax = RegexValidator(
     r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z",
     "Use letters, digits, dot, underscore and hyphen, beginning with a letter or digit, at most 100.",
 )
+
+
+class UnitNamesField(models.CharField):
+    """The name of an attribute, or a list of up to three. The column holds one name as it is, and a list as JSON."""
+
+    def from_db_value(self, value: str | None, _expression: Any, _connection: Any) -> str | list[str] | None:
+        if value is None or not value.startswith("["):
+            return value
+        names: list[str] = json.loads(value)
+        return names if len(names) > 1 else names[0]
+
+    def to_python(self, value: Any) -> Any:
+        return value if isinstance(value, list) else super().to_python(value)
+
+    def get_prep_value(self, value: Any) -> Any:
+        names = [value] if isinstance(value, str) and value.startswith("[") else value
+        return json.dumps(names, ensure_ascii=False) if isinstance(names, list) else super().get_prep_value(names)
+
+    def run_validators(self, value: Any) -> None:
+        """Each name alone, as long as a single one may be."""
+        for name in value if isinstance(value, list) else [value]:
+            if len(name) > MAX_UNIT_NAME_CHARACTERS:
+                raise ValidationError(
+                    f"Name an attribute in at most {MAX_UNIT_NAME_CHARACTERS} characters.", code="max_length"
+                )
 
 
 class Flag(models.Model):
@@ -61,7 +92,8 @@ class FlagConfig(models.Model):
     kill_switch_variant = models.CharField(max_length=100, blank=True)
     killed_at = models.DateTimeField(null=True, blank=True, editable=False)
     kill_reason = models.TextField(blank=True, editable=False)
-    bucket_by = models.CharField(max_length=100, default="userId")
+    # Room for three names as JSON, in which a character may take six.
+    bucket_by = UnitNamesField(max_length=2_000, default="userId")
     salt = models.CharField(max_length=150)
     prerequisites = models.JSONField(default=list, blank=True)
     targets = models.JSONField(default=list, blank=True)
@@ -97,7 +129,10 @@ class FlagConfig(models.Model):
 
 
 class Rule(models.Model):
-    """A targeting rule. If all its conditions hold, it gives its variant, or a variant by its own allocation."""
+    """A targeting rule. If its conditions hold, it gives its variant, or a variant by its own allocation.
+
+    The conditions are a list, all of which have to hold, or a tree as a segment has one.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     config = models.ForeignKey(FlagConfig, on_delete=models.CASCADE, related_name="rules")

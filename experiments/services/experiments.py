@@ -15,7 +15,7 @@ from experiments.selectors import get_experiment, metrics
 from experiments.services import drafts
 from flags.models import FlagConfig
 from flags.selectors import get_config
-from flags.services import set_experiment, version_log
+from flags.services import refuse_several_units, set_experiment, version_log
 from flags.services.layers import reserve_range
 from tenancy.errors import Conflict, Invalid
 from tenancy.models import Environment
@@ -37,6 +37,7 @@ def create_experiment(*, actor: Actor, environment: Environment, payload: Mappin
         if not payload.get(name):
             raise Invalid("An experiment needs a name, a flag and a primary metric.", attr=name, code="required")
     config = get_config(environment, payload["flagKey"])
+    refuse_several_units(config, attr="flagKey")
     experiment = Experiment(
         environment=environment,
         config=config,

@@ -166,3 +166,13 @@ def test_experiment__second_one_served_on_a_flag__is_refused_by_the_database(mak
     other = make_experiment(name="Another")
     with pytest.raises(IntegrityError, match="experiment_one_at_a_time"), transaction.atomic():
         Experiment.objects.filter(pk=other.pk).update(status="running", started_at=running.started_at)
+
+
+def test_create_experiment__on_a_flag_with_several_units__is_refused(environment, make_flag, make_experiment):
+    make_flag("listed", bucketBy=["deviceId", "userId"])
+
+    with pytest.raises(Invalid) as refused:
+        make_experiment(flagKey="listed")
+
+    (problem,) = refused.value.problems
+    assert (problem.attr, problem.code) == ("flagKey", "one_unit_for_experiments")

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from drf_spectacular.utils import extend_schema_serializer
+from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail
 
 from flags.fields import RESOURCE_FIELDS
-from flags.models import Flag
+from flags.models import MAX_UNIT_NAME_CHARACTERS, Flag
 from tenancy.api.fields import ChoiceField
 from tenancy.refusals import unknown_field
 
@@ -66,11 +66,64 @@ class ShareSerializer(Part):
     percent = PercentField(help_text="0 to 100, at most two decimals.")
 
 
+_CONDITION_SCHEMA = {
+    "type": "object",
+    "description": "A condition {attribute, operator, value}, or a group {all: […]}, {any: […]} or {not: …}.",
+    "additionalProperties": {},
+}
+
+
+@extend_schema_field({"oneOf": [{"type": "array", "items": _CONDITION_SCHEMA}, _CONDITION_SCHEMA]})
+class ConditionsField(serializers.JSONField):
+    """A rule's conditions: a list, all of which have to hold, or a tree. The contract's own reader checks the rest."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, (list, dict)):
+            raise serializers.ValidationError(
+                "Give a list of conditions, or one all, any or not group.", code="wrong_type"
+            )
+        return super().to_internal_value(data)
+
+
+_NAME_SCHEMA = {"type": "string", "minLength": 1, "maxLength": MAX_UNIT_NAME_CHARACTERS}
+
+
+@extend_schema_field({
+    "oneOf": [_NAME_SCHEMA, {"type": "array", "items": _NAME_SCHEMA, "minItems": 1, "maxItems": 3}],
+    "description": "The attribute that is hashed, or up to three distinct ones: the first that is there.",
+})  # fmt: skip
+class UnitNamesField(serializers.CharField):
+    """The name of an attribute, or a list of them. A list of one is its name."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, list):
+            return super().to_internal_value(data)
+        problems: dict[Any, Any] = {}
+        for index, name in enumerate(data):
+            try:
+                if not isinstance(name, str):
+                    self.fail("invalid")
+                self.run_validation(name)
+            except serializers.ValidationError as error:
+                problems[index] = error.detail
+        if problems:
+            raise serializers.ValidationError(problems)
+        names = [super(UnitNamesField, self).to_internal_value(name) for name in data]
+        return names[0] if len(names) == 1 else names
+
+    def run_validators(self, value: Any) -> None:
+        if not isinstance(value, list):
+            super().run_validators(value)
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
 class RuleSerializer(Part):
     id = serializers.UUIDField(required=False)
     priority = serializers.IntegerField(min_value=0, max_value=2**31 - 1)
     name = serializers.CharField(max_length=200, required=False, allow_blank=True)
-    conditions = serializers.ListField(child=serializers.JSONField(), required=False)
+    conditions = ConditionsField(required=False)
     variant = serializers.CharField(max_length=100, required=False)
     rollout = ShareSerializer(many=True, required=False)
 
@@ -80,6 +133,7 @@ FORMS: dict[str, Callable[[], serializers.Field[Any, Any, Any, Any]]] = {
     "key": partial(serializers.CharField, max_length=100, required=False),
     "name": partial(serializers.CharField, max_length=200, required=False),
     "text": partial(serializers.CharField, required=False, allow_blank=True, max_length=10_000),
+    "unit_names": partial(UnitNamesField, max_length=MAX_UNIT_NAME_CHARACTERS, required=False),
     "type": partial(ChoiceField, choices=Flag.Type.choices, required=False),
     "tags": lambda: serializers.ListField(child=serializers.CharField(max_length=60), required=False),
     "object": partial(serializers.DictField, required=False),

@@ -1,15 +1,16 @@
 """The impact of a change that is not saved: on all units by arithmetic, on last week's users one by one."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
-from openflagship.engine import CompiledEnvironment, Context, impact
+from openflagship.engine import CompiledEnvironment, Context, impact, unit_text
 from openflagship.engine.impact import EVERYONE
 
 from analytics import selectors as analytics
 from analytics.models import EventPolicy
+from flags.documents import unit_names
 from flags.evaluation.compiled import before_and_after
 from flags.models import FlagConfig
 from flags.selectors import conditions_in, segments_in
@@ -102,7 +103,7 @@ def attributes_asked(compiled: CompiledEnvironment, key: str) -> set[str]:
         trees = [rule["conditions"] for rule in document["rules"]]
         trees.append((document["experiment"] or {}).get("audience"))
         found |= {str(node.get("attribute")) for node in conditions_in(trees) if "attribute" in node}
-        found |= {document["bucketBy"]} if name != key else set()
+        found |= set(unit_names(document["bucketBy"])) if name != key else set()
         segments += segments_in(trees)
         flags += [item["flagKey"] for item in document["prerequisites"] if item["flagKey"] not in flags]
     for name in segments:
@@ -114,11 +115,22 @@ def attributes_asked(compiled: CompiledEnvironment, key: str) -> set[str]:
 
 def _context_of(compiled: CompiledEnvironment, key: str) -> Callable[[str, Mapping[str, Any]], Context]:
     bucket_by = compiled.flags[key].bucket_by
-    # An exposure does not tell which of several names was there; the first is the likeliest.
-    name = bucket_by if isinstance(bucket_by, str) else bucket_by[0]
-    if name == "userId":
+    if bucket_by == "userId":
         return Context
-    return lambda unit, attributes: Context(None, {**attributes, name: unit})
+    names = unit_names(bucket_by)
+
+    def context(unit: str, attributes: Mapping[str, Any]) -> Context:
+        others = {name: value for name, value in attributes.items() if name not in names}
+        name = _name_of(unit, names, attributes)
+        return Context(unit, others) if name == "userId" else Context(None, {**others, name: unit})
+
+    return context
+
+
+def _name_of(unit: str, names: Sequence[str], attributes: Mapping[str, Any]) -> str:
+    """Which of a flag's names the unit of an exposure came from: the one that has it, else the user's id."""
+    found = next((name for name in names if unit_text(attributes.get(name)) == unit), None)
+    return found or ("userId" if "userId" in names else names[0])
 
 
 def _begins_phase(environment: Environment, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from flags.services.archiving import archive_flag, purge_flags, restore_flag
 from flags.services.copying import copy_flag
+from flags.services.drafts import refuse_several_units
 from flags.services.flags import create_flag, set_experiment, update_flag
 from flags.services.imports import import_environment
 from flags.services.kill import kill_flag, kill_flags, kill_tag, release_flag, release_flags, release_tag
@@ -24,6 +25,7 @@ __all__ = [
     "kill_tag",
     "prune_version_log",
     "purge_flags",
+    "refuse_several_units",
     "release_flag",
     "release_flags",
     "release_range",

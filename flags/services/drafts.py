@@ -171,12 +171,26 @@ def split_of(config: FlagConfig) -> tuple[Any, ...]:
 
 def refuse_split_change(draft: Draft, before: tuple[Any, ...]) -> None:
     """Refuse a new split while an experiment uses the flag: it would mix two assignments in one result."""
-    if draft.config.experiment and split_of(draft.config) != before:
+    if not draft.config.experiment:
+        return
+    refuse_several_units(draft.config, attr="bucketBy")
+    if split_of(draft.config) != before:
         raise Conflict(
             "An experiment is running on this flag, so its split is locked. Complete the experiment, or restart it "
             "with the new split.",
             code="rollout_conflict",
             attr="bucketBy" if draft.config.bucket_by != before[2] else "rollout",
+        )
+
+
+def refuse_several_units(config: FlagConfig, *, attr: str) -> None:
+    """Refuse an experiment on a flag with several names in `bucketBy`. Raises Invalid."""
+    if not isinstance(config.bucket_by, str):
+        raise Invalid(
+            f"An experiment counts one kind of unit, and {config.flag.key!r} buckets by the first of "
+            f"{', '.join(config.bucket_by)}; name a single attribute in its bucketBy.",
+            attr=attr,
+            code="one_unit_for_experiments",
         )
 
 

@@ -222,6 +222,8 @@ def set_experiment(
     """
     locked = version_log.lock_environment(environment)
     config = get_config(locked, key)
+    if section is not None:
+        drafts.refuse_several_units(config, attr="flagKey")
     if section is not None and config.experiment and config.experiment["id"] != section["id"]:
         raise Conflict(
             f"Another experiment is running on {key!r} here; complete it first.",

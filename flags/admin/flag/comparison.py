@@ -6,7 +6,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 
 from flags.admin.flag.sentences import describe_rule
-from flags.documents import flag_document, flag_resource
+from flags.documents import flag_document, flag_resource, unit_names
 from flags.models import FlagConfig
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.pages import console_page
@@ -76,7 +76,7 @@ def _column(config: FlagConfig) -> dict[str, list[str]]:
         "Shares of everyone else": [f"{item['percent']:g} % {item['variant']}" for item in resource["rollout"]],
         "Default variant": [document["defaultVariant"]],
         "Off variant": [document["offVariant"]],
-        "Divided by": [document["bucketBy"]],
+        "Divided by": [", else ".join(unit_names(document["bucketBy"]))],
         "Experiment": ["running"] if document.get("experiment") else [],
         "Version": [str(config.version)],
     }

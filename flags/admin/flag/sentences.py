@@ -49,9 +49,10 @@ def describe_rule(rule: dict[str, Any]) -> str:
     return _rule_sentence(rule["conditions"], served)
 
 
-def _rule_sentence(conditions: list[dict[str, Any]], served: str) -> str:
-    asked = " and ".join(describe_condition(item) for item in conditions) or "always"
-    return f"{'If ' if conditions else ''}{asked}: {served}."
+def _rule_sentence(conditions: list[dict[str, Any]] | dict[str, Any], served: str) -> str:
+    tree = {"all": conditions} if isinstance(conditions, list) else conditions
+    asked = describe_tree(tree)
+    return f"{'' if asked in {'always', 'never'} else 'If '}{asked}: {served}."
 
 
 def describe_sent(rule: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 
 from flags.models import Flag, FlagConfig, Rule
+from flags.selectors import conditions_in
 
 _MOST_ATTRIBUTES = 4
 _USER = "alice"
@@ -71,7 +72,7 @@ def sample_attributes(rules: list[Rule]) -> dict[str, Any]:
     """An attribute with a value for each that the rules ask for, or a country where they ask for none."""
     found: dict[str, Any] = {}
     for rule in rules:
-        for condition in rule.conditions:
+        for condition in conditions_in(rule.conditions):
             name, value = condition.get("attribute"), condition.get("value")
             first = value[0] if isinstance(value, list) and value else value
             if name and name != "userId" and isinstance(first, (str, int, float)):

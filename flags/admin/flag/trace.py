@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flags.admin.flag.sentences import describe_condition
-from flags.documents import percent_of
+from flags.documents import percent_of, unit_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,7 @@ def _step(step: Mapping[str, Any]) -> Iterator[Line]:
         case "enabled":
             yield Line(f"The flag is {'on' if step['enabled'] else 'off'}.", decides=decides)
         case "unit":
-            unit = step["unit"]
-            yield Line(f"Divided by {step['bucketBy']}: {unit if unit is not None else 'not given'}.", decides=decides)
+            yield Line(_unit(step), decides=decides)
         case "prerequisite":
             gave = f", gave {step['variant']}" if step.get("variant") is not None else ""
             wanted = " or ".join(step["wanted"])
@@ -58,11 +57,20 @@ def _step(step: Mapping[str, Any]) -> Iterator[Line]:
             yield Line(str(other).replace("_", " ").capitalize() + ".", 0, None, decides, why)
 
 
+def _unit(step: Mapping[str, Any]) -> str:
+    names = unit_names(step["bucketBy"])
+    if step["unit"] is None:
+        return f"Divided by {' or '.join(names)}: not given."
+    found = f"{step['attribute']}, the first there of {', '.join(names)}" if len(names) > 1 else names[0]
+    return f"Divided by {found}: {step['unit']}."
+
+
 def _rule(step: Mapping[str, Any], *, decides: bool, why: str) -> Iterator[Line]:
     name = f"Rule “{step['name']}”" if step["name"] else f"Rule {step['priority']}"
     matched = bool(step["matched"])
     yield Line(f"{name} {'applies' if matched else 'does not apply'}.{_placed(step)}", 0, matched, decides, why)
-    for condition in step["conditions"]:
+    shown = step["conditions"]
+    for condition in shown if isinstance(shown, list) else [shown]:
         yield from _condition(condition, 1)
 
 

@@ -91,7 +91,8 @@ class Walk:
         self._note("enabled", enabled=config.enabled)
         if not config.enabled:
             return Conclusion(config.off_variant, DISABLED)
-        self._note("unit", bucketBy=_names(config.bucket_by), unit=self.unit)
+        names = _names(config.bucket_by)
+        self._note("unit", bucketBy=names, attribute=self._unit_attribute(), unit=self.unit)
         if not all(self._is_met(number) for number in range(len(config.prerequisites))):
             return Conclusion(config.off_variant, PREREQUISITE_FAILED)
         target = self._target()
@@ -116,6 +117,11 @@ class Walk:
                 return Conclusion(variant, ROLLOUT, detail=self.tree.fault)
         self._note("default", variant=config.default_variant)
         return Conclusion(config.default_variant, DEFAULT, detail=self.tree.fault)
+
+    def _unit_attribute(self) -> str | None:
+        """The attribute that the unit came from; None without a unit."""
+        by = self.config.bucket_by
+        return next((name for name in ((by,) if isinstance(by, str) else by) if unit_of(name, self.context)), None)
 
     def _is_met(self, number: int) -> bool:
         prerequisite = self.config.prerequisites[number]
