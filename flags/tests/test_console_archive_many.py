@@ -33,9 +33,9 @@ def ask(client, acme, configs, **more):
     )
 
 
-def archive(client, configs, reason="Clean-up", **more):
-    flags = ",".join(str(config.pk) for config in configs)
-    return client.post(reverse("admin:flags_flagconfig_archive_many"), {"flags": flags, "reason": reason}, **more)
+def archive(client, configs, reason="Clean-up", *, follow=False, **fields):
+    sent = {"flags": ",".join(str(config.pk) for config in configs), "reason": reason, **fields}
+    return client.post(reverse("admin:flags_flagconfig_archive_many"), sent, follow=follow)
 
 
 def test_archive_selected__says_where_each_is_served_then_archives(console_editor, acme, configs):
@@ -105,7 +105,7 @@ def test_archive_selected__too_many_for_one_request__goes_on_page_by_page(consol
     seen = [(bar(page)["aria-valuenow"], bar(page)["aria-valuemax"])]
     while 'name="flags"' in page.text:
         fields = dict(
-            re.findall(r'<input type="hidden" name="(flags|done|failed|failures|reason)" value="([^"]*)">', page.text)
+            re.findall(r'<input type="hidden" name="(flags|done|failed|failures|reason)" value="([^"]*)"', page.text)
         )
         sent = {name: html.unescape(value) for name, value in fields.items()} | {"list": "//evil.example/?"}
         page = console_editor.post(reverse("admin:flags_flagconfig_archive_many"), sent, headers={"HX-Request": "true"})
@@ -117,6 +117,17 @@ def test_archive_selected__too_many_for_one_request__goes_on_page_by_page(consol
     assert "three (production, prerequisite)" in page.text
     assert set(Flag.objects.filter(is_archived=True).values_list("key", flat=True)) == {"two", "three"}
     assert Entry.objects.filter(action="flag.archived", reason="Clean-up").count() == 2
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"flags": "1,x"}, {"done": "-1"}, {"failed": "many"}, {"failures": "[[1]]"}, {"failures": "{"}]
+)
+def test_archive_selected__carried_fields_that_cannot_be_read__archive_nothing(console_editor, configs, wrong):
+    page = archive(console_editor, configs, **wrong)
+
+    assert page.status_code == 422
+    assert 'class="fs-error"' in page.text
+    assert not Flag.objects.filter(is_archived=True).exists()
 
 
 def bar(page):

@@ -9,7 +9,7 @@ from django.utils import timezone
 from audit.models import Entry
 from flags import services
 from flags.admin.flag.trace import readable
-from flags.admin.flag.tryout import read_attributes
+from flags.admin.flag.try_form import read_attributes
 from flags.admin.list import bulk
 from flags.models import FlagConfig
 from flags.tests.console_documents import fields
@@ -110,8 +110,26 @@ def test_try__time_of_ones_own_clock__is_that_instant_or_says_why_not(console_vi
 
     assert now.context["answer"]["variant"] == "treatment"
     assert "There is no flag" in earlier.text
-    assert "There is no 02:30" in skipped.context["at_errors"][0]
+    assert "There is no 02:30" in skipped.context["form"].errors["at"][0]
     assert 'value="2026-03-29T02:30"' in skipped.text
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "expected"),
+    [
+        ("attributes", "country", "Write &#x27;country&#x27; as name=value"),
+        ("attributes", '{"age": ' * 5000, "The attributes are no JSON object"),
+        ("configVersion", "two", "A configuration version is a whole number."),
+        ("configVersion", "9" * 30, "Ensure this value is less than or equal to"),
+        ("configVersion", "99", "The environment has the versions 0 to"),
+        ("user", "b\x00b", "Null characters are not allowed."),
+    ],
+)
+def test_try__field_that_cannot_be_read__says_so(console_viewer, config, field, text, expected):
+    page = console_viewer.get(url(config, "try"), {"users": "bob", field: text})
+
+    assert page.status_code == 200
+    assert expected in page.text
 
 
 def test_try__list_of_users__answers_each(console_viewer, config):
@@ -147,7 +165,7 @@ def test_attributes__as_people_write_them__are_read(text, expected):
     assert read_attributes(text) == expected
 
 
-@pytest.mark.parametrize("text", ["country", "=US", "{country: US}"])
+@pytest.mark.parametrize("text", ["country", "=US", "{country: US}", '{"a": NaN}', '{"a":' * 5000])
 def test_attributes__unreadable__are_refused_with_what_to_write(text):
     with pytest.raises(Invalid):
         read_attributes(text)

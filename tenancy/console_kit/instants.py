@@ -106,20 +106,29 @@ class InstantWidget(forms.Widget):
         return render_to_string("console/instant.html", {"name": name, "typed": typed, "errors": is_wrong})
 
 
-class FutureInstantField(forms.Field):
-    """An instant to come, or None where nothing is typed."""
+class InstantField(forms.Field):
+    """An instant, or None where nothing is typed."""
 
     widget = InstantWidget
 
-    def __init__(self, *, label: str, help_text: str) -> None:
-        zoned = format_html("{} (<span data-zone>UTC</span>)", label)
-        super().__init__(required=False, label=zoned, help_text=help_text)
+    def __init__(self, **given: Any) -> None:
+        super().__init__(required=False, **given)
 
     def clean(self, value: TypedInstant) -> datetime | None:
         try:
-            instant = value.read("")
+            return value.read("")
         except Invalid as refusal:
             raise forms.ValidationError(str(refusal)) from refusal
+
+
+class FutureInstantField(InstantField):
+    """An instant to come, or None where nothing is typed."""
+
+    def __init__(self, *, label: str, help_text: str) -> None:
+        super().__init__(label=format_html("{} (<span data-zone>UTC</span>)", label), help_text=help_text)
+
+    def clean(self, value: TypedInstant) -> datetime | None:
+        instant = super().clean(value)
         if instant is not None and instant <= timezone.now():
             raise forms.ValidationError("Give a moment in the future.")
         return instant

@@ -11,7 +11,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 
 from flags import services
-from flags.admin.list.bulk import Run, Selection, SelectionForm, select, sent_selection
+from flags.admin.list.bulk import ProgressForm, Run, Selection, select, sent_selection
 from flags.models import FlagConfig
 from tenancy.console_kit.confirm import ConfirmPage
 from tenancy.console_kit.context import console_context
@@ -36,23 +36,23 @@ def _confirm_page(request: HttpRequest, rows: QuerySet[FlagConfig]) -> ConfirmPa
     return ConfirmPage(
         title=f"Archive {_flags(len(chosen.pks))}?",
         submit=f"Archive {len(chosen.pks)}",
-        act=lambda sent: _archive(request, rows, sent["reason"]),
+        act=lambda sent: _archive(request, rows, sent),
         cancel_url=_list_url(chosen.shown),
         action_url=reverse("admin:flags_flagconfig_archive_many"),
         reason_label="Why?",
         tone="danger",
-        form=partial(SelectionForm, is_reason_needed=True),
+        form=partial(ProgressForm, is_reason_needed=True),
         initial={"flags": chosen.as_text},
         template="flags/archive_many.html",
         shown={"chosen": chosen, "rows": _everywhere(chosen)},
     )
 
 
-def _archive(request: HttpRequest, rows: QuerySet[FlagConfig], reason: str) -> HttpResponse:
+def _archive(request: HttpRequest, rows: QuerySet[FlagConfig], sent: dict[str, Any]) -> HttpResponse:
     configs = {config.pk: config for config in rows}
     _require(request, list(configs.values()))
-    actor = console_context(request).actor
-    run = Run.sent(request.POST, list(configs))
+    actor, reason = console_context(request).actor, sent["reason"]
+    run = Run.resumed(sent, list(configs))
     run.work(
         configs,
         lambda config: services.archive_flag(
@@ -60,17 +60,13 @@ def _archive(request: HttpRequest, rows: QuerySet[FlagConfig], reason: str) -> H
         ),
     )
     url = _list_url(list(configs.values()))
-    is_first = "done" not in request.POST
-    if is_first and not run.waiting:
+    if sent["done"] is None and not run.waiting:
         for _, why in run.failures:
             messages.error(request, why)
         if run.done:
             messages.success(request, f"{_flags(run.done)} archived.")
         return redirect(url)
-    # The page carries it, since in the end none of its flags may be there to tell the environment; a link of ours only.
-    sent = request.POST.get("list", "")
-    back = sent if sent.startswith(f"{list_url(FlagConfig)}?") else url
-    shown: dict[str, Any] = {"run": run, "reason": reason, "list_url": back}
+    shown: dict[str, Any] = {"run": run, "form": run.form(reason), "list_url": url}
     if request.headers.get("HX-Request"):
         return render(request, "flags/bulk_part.html", shown)
     return console_page(request, "flags/bulk.html", title=f"Archiving {_flags(run.total)}", **shown)

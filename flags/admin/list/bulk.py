@@ -4,15 +4,14 @@ A slice of the work is done with each request, and the page carries what is left
 own between the requests, no proxy waits long, and nothing is lost when the page is closed: the rest is left as it was.
 """
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
 from django import forms
 from django.db.models import QuerySet
-from django.http import HttpRequest, QueryDict
+from django.http import HttpRequest
 
 from flags.models import FlagConfig
 from tenancy.console_kit.confirm import ReasonForm, RequiredReasonForm
@@ -38,8 +37,12 @@ class Selection:
 
     @property
     def as_text(self) -> str:
-        """For one field of a form: as a field for each, thousands would be refused."""
-        return ",".join(str(pk) for pk in self.pks)
+        """What `NumbersField` reads."""
+        return as_text(self.pks)
+
+
+def as_text(pks: Iterable[int]) -> str:
+    return ",".join(str(pk) for pk in pks)
 
 
 def select(rows: QuerySet[FlagConfig]) -> Selection:
@@ -54,16 +57,23 @@ def visible_flags(request: HttpRequest) -> QuerySet[FlagConfig]:
     return found.select_related("flag", "environment__project__organization")
 
 
-def sent_selection(request: HttpRequest) -> QuerySet[FlagConfig]:
-    """What a page was shown for, as far as it is still there for whoever sends it back."""
-    found = visible_flags(request).filter(pk__in=_numbers(request.POST.get("flags", "")))
-    return found.order_by("flag__key")
+class NumbersField(forms.CharField):
+    """Ids in one hidden field of the page's own making. A field for each would be refused where there are thousands."""
+
+    def __init__(self) -> None:
+        super().__init__(required=False, widget=forms.HiddenInput)
+
+    def clean(self, value: Any) -> list[int]:
+        parts = [part for part in super().clean(value).split(",") if part]
+        if not all(part.isascii() and part.isdigit() and len(part) < 19 for part in parts):
+            raise forms.ValidationError("The list of flags cannot be read. Choose them in the list again.")
+        return [int(part) for part in parts]
 
 
 class SelectionForm(ReasonForm):
     """The flags that a page was shown for, carried to its act, and why."""
 
-    flags = forms.CharField(required=False, widget=forms.HiddenInput)
+    flags = NumbersField()
 
     def __init__(self, *args: Any, is_reason_needed: bool = False, **given: Any) -> None:
         super().__init__(*args, **given)
@@ -71,27 +81,55 @@ class SelectionForm(ReasonForm):
             self.fields["reason"] = RequiredReasonForm.base_fields["reason"]
 
 
+class FailuresField(forms.JSONField):
+    """Keys of flags, each with why it was left as it is."""
+
+    def clean(self, value: Any) -> list[tuple[str, str]]:
+        pairs = super().clean(value) or []
+        if not isinstance(pairs, list) or not all(_is_pair(pair) for pair in pairs):
+            raise forms.ValidationError("The flags that were left cannot be read. Choose the flags in the list again.")
+        return [(key, why) for key, why in pairs]
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(part, str) for part in value)
+
+
+class ProgressForm(SelectionForm):
+    """A selection of which a part is done. `done` is None with the first request."""
+
+    done = forms.IntegerField(required=False, min_value=0, widget=forms.HiddenInput)
+    failed = forms.IntegerField(required=False, min_value=0, widget=forms.HiddenInput)
+    failures = FailuresField(required=False, widget=forms.HiddenInput)
+
+
+def sent_selection(request: HttpRequest) -> QuerySet[FlagConfig]:
+    """What a page was shown for, as far as it is still there for whoever sends it back."""
+    form = SelectionForm(request.POST)
+    form.is_valid()  # the page that asks shows what is wrong, the reason's problems too
+    found = visible_flags(request).filter(pk__in=form.cleaned_data.get("flags", []))
+    return found.order_by("flag__key")
+
+
 @dataclass(slots=True)
 class Run:
     """How far the work is. `failures` are `(key, why)`, at most the first 200."""
 
-    total: int
     waiting: list[int]
     done: int = 0
     failed: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
 
     @classmethod
-    def sent(cls, post: QueryDict, waiting: list[int]) -> "Run":
-        """As the page carried it; nothing is decided by it but what that page says."""
-        run = cls(total=len(waiting), waiting=waiting)
-        run.done, run.failed = (sum(_numbers(post.get(name, ""))) for name in ("done", "failed"))
-        run.total += run.done + run.failed
-        try:
-            run.failures = [(str(key), str(why)) for key, why in json.loads(post.get("failures", "[]"))]
-        except (ValueError, TypeError):
-            run.failures = []
-        return run
+    def resumed(cls, sent: dict[str, Any], waiting: list[int]) -> "Run":
+        """Go on from what a ProgressForm holds. Nothing is decided by it but what the page says."""
+        return cls(waiting, sent["done"] or 0, sent["failed"] or 0, sent["failures"])
+
+    def form(self, reason: str) -> ProgressForm:
+        """What the page carries to the next request."""
+        flags = as_text(self.waiting)
+        carried = {"flags": flags, "done": self.done, "failed": self.failed, "failures": self.failures}
+        return ProgressForm(initial={**carried, "reason": reason})
 
     def work(self, configs: dict[int, FlagConfig], act: Callable[[FlagConfig], object]) -> None:
         """Go on for a second, by one flag at least, and past a flag that refuses."""
@@ -110,21 +148,13 @@ class Run:
                 return
 
     @property
+    def total(self) -> int:
+        return self.handled + len(self.waiting)
+
+    @property
     def handled(self) -> int:
         return self.done + self.failed
 
     @property
     def share(self) -> float:
         return self.handled / self.total if self.total else 1.0
-
-    @property
-    def waiting_text(self) -> str:
-        return ",".join(str(pk) for pk in self.waiting)
-
-    @property
-    def failures_text(self) -> str:
-        return json.dumps(self.failures)
-
-
-def _numbers(text: str) -> list[int]:
-    return [int(part) for part in text.split(",") if part.isascii() and part.isdigit() and len(part) < 19]
