@@ -152,12 +152,17 @@ window.flagshipDocument = (() => {
     return null;
   };
 
+  // What else describes a field, such as its help text, stays.
   const forget = (form) => {
-    for (const said of form.querySelectorAll("[data-problem]")) said.remove();
+    const problems = [...form.querySelectorAll("[data-problem]")];
+    const ids = new Set(problems.map(({ id }) => id));
     for (const field of form.querySelectorAll("[aria-invalid=true]")) {
       field.removeAttribute("aria-invalid");
-      field.removeAttribute("aria-describedby");
+      const others = split(field.getAttribute("aria-describedby") ?? "", " ").filter((id) => !ids.has(id));
+      if (others.length) field.setAttribute("aria-describedby", others.join(" "));
+      else field.removeAttribute("aria-describedby");
     }
+    for (const said of problems) said.remove();
   };
 
   let serial = 0;

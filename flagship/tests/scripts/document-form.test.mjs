@@ -102,6 +102,24 @@ test("a problem of the server comes to the field at its path, or to the nearest 
   );
 });
 
+test("what describes a field stays when its problem goes", () => {
+  const { window, form } = pageWith(`<p id="help">Lower case.</p><div><p id="earlier" data-problem>Taken.</p>
+    <input id="key" data-field="key" aria-invalid="true" aria-describedby="help  earlier"></div>
+    <input id="name" data-field="name">`);
+  const describedBy = (id) => window.document.getElementById(id).getAttribute("aria-describedby");
+
+  window.flagshipDocument.showProblems(form, [
+    { path: "key", detail: "Too long." },
+    { path: "name", detail: "Empty." },
+  ]);
+  assert.match(describedBy("key"), /^help problem-\d+$/);
+  window.flagshipDocument.showProblems(form, []);
+
+  assert.equal(describedBy("key"), "help");
+  assert.equal(describedBy("name"), null);
+  assert.equal(form.querySelector("[data-problem], [aria-invalid]"), null);
+});
+
 const ROW = `<div data-item="conditions[]"><div class="fs-condition"><span data-word></span>
   <input data-attribute data-field="conditions[].attribute" value="a">
   <select data-operator data-field="conditions[].operator">
