@@ -7,7 +7,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from unfold.decorators import display
 
-from flags.admin.flag import affected_users, archive, comparison, edit, exposures, history, preview, suggestions, tryout
+from flags.admin.flag import affected_users, archive, comparison, edit, exposures, history, preview, suggestions
+from flags.admin.flag.tryout import try_pages
 from flags.admin.killing import kill, kill_many, kill_tag
 from flags.admin.list import archive_many
 from flags.admin.list.bulk import visible_flags
@@ -36,8 +37,8 @@ ROUTES = (
     Route("<path:object_id>/kill/", "kill", kill.kill, role=Role.EDITOR),
     Route("<path:object_id>/release/", "release", kill.release, role=Role.EDITOR),
     Route("<path:object_id>/board/", "kill_status", kill.status),
-    Route("<path:object_id>/try/", "try", tryout.page),
-    Route("<path:object_id>/try/draft/", "try_draft", tryout.fragment),
+    Route("<path:object_id>/try/", "try", try_pages.page),
+    Route("<path:object_id>/try/draft/", "try_draft", try_pages.fragment),
     Route("<path:object_id>/exposures/", "exposures", exposures.fragment),
     Route("<path:object_id>/history/", "history", history.history),
     Route("<path:object_id>/versions/<int:version>/", "rollback", history.rollback, role=Role.EDITOR),

@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from audit.models import Entry
 from flags import services
-from flags.admin.flag.trace import readable
-from flags.admin.flag.try_form import read_attributes
+from flags.admin.flag.tryout.trace import readable
+from flags.admin.flag.tryout.try_form import read_attributes
 from flags.admin.list import bulk
 from flags.models import FlagConfig
 from flags.tests.console_documents import fields

@@ -7,7 +7,7 @@ import pytest
 from flags import services
 from flags.admin.flag.sentences import describe
 from flags.admin.flag.snippets import sample_attributes
-from flags.admin.flag.trace import readable
+from flags.admin.flag.tryout.trace import readable
 from flags.documents import flag_document
 from flags.models import FlagConfig
 from flags.selectors import segment_users

@@ -8,8 +8,8 @@ from django.shortcuts import render
 from openflagship.engine import CompiledEnvironment, Context
 
 from flags.admin.flag.form import sent_document
-from flags.admin.flag.trace import readable
-from flags.admin.flag.try_form import TryForm
+from flags.admin.flag.tryout.trace import readable
+from flags.admin.flag.tryout.try_form import TryForm
 from flags.api.serializers import FlagSerializer
 from flags.evaluation.compiled import before_and_after, compiled_at
 from flags.evaluation.explanation import explain_evaluation
