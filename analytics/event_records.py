@@ -2,17 +2,22 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
+from django.conf import settings
 
-# A client's own id for a conversion may be any text. This namespace makes the same UUID of it each time.
-_EVENT_ID_NAMESPACE: Final = UUID("7b0e3a86-0f0d-5a44-9f57-2f1c5d1d6a2e")
-_NAMESPACE_HASH: Final = hashlib.sha1(_EVENT_ID_NAMESPACE.bytes, usedforsecurity=False)
-_OF_VERSION_5: Final = ~((0xF << 76) | (0x3 << 62))
-_VERSION_5: Final = (0x5 << 76) | (0x2 << 62)
+# Hashes keyed by a secret of the installation: an id, which is stored, must not tell whose event it is.
+_KEYED_FOR: Final = b"flagship conversion id"
 _HEXADECIMAL_DIGITS: Final = 32
+_TIME_BITS: Final = 48
+_RANDOM: Final = (0xFFF << 64) | ((1 << 62) - 1)
+_VARIANT: Final = 0x2 << 62
+# Made of a client's own text; a UUIDv7 stays one, since its time says where it is stored.
+CHOSEN_VERSION: Final = 8
+_TIMED_VERSION: Final = 7
 
 
 class ExposureEvent(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -122,19 +127,30 @@ def unpack_leniently(packed: bytes) -> tuple[Batch, list[Unreadable]]:
     return batch, bad
 
 
-def event_id_of(text: str) -> UUID:
-    """Return the UUID that the text is, of any version. Other texts become a UUIDv5 in our namespace."""
+def event_id_of(text: str, event_name: str, unit_id: str) -> UUID:
+    """Return the id of a unit's event of that name that its sender calls `text`: always the same, and no other's.
+
+    Two names, or two units, may use the same text. A UUIDv7 gives a UUIDv7 of the same time, all else a UUIDv8.
+    """
+    moment, version = None, CHOSEN_VERSION
     if len(text) >= _HEXADECIMAL_DIGITS:
         try:
-            return UUID(text)
+            own = UUID(text)
         except ValueError:
             pass  # not a UUID
-    return _uuid5(text)
+        else:
+            text = own.hex
+            if own.version == _TIMED_VERSION:
+                moment, version = own.int >> (128 - _TIME_BITS), _TIMED_VERSION
+    digest = _keyed().copy()
+    # Lengths first, so that no two different triples give the same bytes.
+    digest.update(f"{len(event_name)} {len(unit_id)} {event_name}{unit_id}{text}".encode())
+    number = int.from_bytes(digest.digest(), "big")
+    time = number >> (128 - _TIME_BITS) if moment is None else moment
+    return UUID(int=time << (128 - _TIME_BITS) | version << 76 | _VARIANT | number & _RANDOM)
 
 
-def _uuid5(text: str) -> UUID:
-    """Return `uuid.uuid5` of the namespace and the text, in a third of its time."""
-    digest = _NAMESPACE_HASH.copy()
-    digest.update(text.encode())
-    number = int.from_bytes(digest.digest()[:16], "big")
-    return UUID(int=number & _OF_VERSION_5 | _VERSION_5)
+@cache
+def _keyed() -> "hashlib.blake2b":
+    secret = hashlib.blake2b(settings.SECRET_KEY.encode(), person=b"flagship", digest_size=32).digest()
+    return hashlib.blake2b(_KEYED_FOR, key=secret, digest_size=16)

@@ -10,6 +10,7 @@ EVENTS_ACCEPTED = Counter(
     "flagship_events_accepted", "Events taken in by the API, by where they were made durable.", ["kind", "into"]
 )
 EVENTS_REJECTED = Counter("flagship_events_rejected", "Events refused by the API, by code.", ["code"])
+EVENTS_WARNED = Counter("flagship_events_warned", "Warnings in the API's answers to events, by code.", ["code"])
 EVENTS_INGESTED = Counter("flagship_events_ingested", "Events read from the stream, stored or known already.", ["kind"])
 EVENTS_DUPLICATE = Counter("flagship_events_duplicate", "Events whose id was stored before.", ["kind"])
 DEAD_LETTERS = Counter("flagship_dead_letters", "Events put aside because they could not be stored.")

@@ -9,7 +9,8 @@ class ExperimentsConfig(AppConfig):
 
     def ready(self) -> None:
         from analytics.enrichment.attributes import WANTED  # noqa: PLC0415 - models are not there before
-        from experiments.selectors import wanted_attributes  # noqa: PLC0415 - likewise
+        from analytics.enrichment.known_names import KNOWN_NAMES  # noqa: PLC0415 - likewise
+        from experiments.selectors import event_names, wanted_attributes  # noqa: PLC0415 - likewise
         from experiments.services.phases import phases_begun  # noqa: PLC0415 - likewise
         from experiments.services.targeting import follow_flag, follow_segment  # noqa: PLC0415 - likewise
         from flags.signals import (  # noqa: PLC0415 - likewise
@@ -22,3 +23,4 @@ class ExperimentsConfig(AppConfig):
         flag_change_asked.connect(phases_begun, dispatch_uid="experiments.phases_begun")
         segment_changed.connect(follow_segment, dispatch_uid="experiments.follow_segment")
         WANTED.also_from(wanted_attributes)
+        KNOWN_NAMES.metrics_from(event_names)

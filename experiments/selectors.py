@@ -1,8 +1,9 @@
 """Reads of metrics, experiments and results. Environments and projects come from `tenancy.access`."""
 
+from collections.abc import Collection
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from experiments.models import Experiment, ExperimentMetric, ExperimentResult, Metric
 from tenancy.errors import NotFound
@@ -25,6 +26,17 @@ def environment_at(path: str) -> Environment:
 
 def metrics(project: Project) -> QuerySet[Metric]:
     return Metric.objects.filter(project=project)
+
+
+def event_names(environment_id: int, keys: Collection[str]) -> dict[str, str]:
+    """The event name that each key stands for: a metric's own event, or else the name of an event that one counts."""
+    is_counted = Q(event_name__in=keys) | Q(denominator_event_name__in=keys)
+    rows = Metric.objects.filter(Q(key__in=keys) | is_counted, project__environments=environment_id)
+    by_key, counted = {}, set[str]()
+    for key, event_name, denominator in rows.values_list("key", "event_name", "denominator_event_name"):
+        by_key[key] = event_name
+        counted |= {event_name, denominator}
+    return {key: by_key.get(key, key) for key in keys if key in by_key or key in counted}
 
 
 def get_metric(project: Project, key: str) -> Metric:

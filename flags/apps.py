@@ -12,10 +12,13 @@ class FlagsConfig(AppConfig):
     verbose_name = "Flags"
 
     def ready(self) -> None:
+        from analytics.enrichment.known_names import KNOWN_NAMES  # noqa: PLC0415 - apps must be set up first
+        from flags.propagation.served_names import served_flags, served_units  # noqa: PLC0415 - likewise
         from tenancy.signals import credentials_changed, environment_created  # noqa: PLC0415 - apps must be set up first
 
         environment_created.connect(_configure_flags, dispatch_uid="flags.configure")
         credentials_changed.connect(_announce_keyring, dispatch_uid="flags.keyring")
+        KNOWN_NAMES.flags_from(served_flags, served_units)
 
 
 def _configure_flags(*, environment: Any, actor: Actor, **_: Any) -> None:

@@ -5,15 +5,16 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Any, Generic, TypeVar
-from uuid import UUID
+from typing import Any, Generic, TypeVar
 
 import msgspec
 import orjson
 from openflagship.ids import uuid7
 from rest_framework.exceptions import ParseError
 
-from analytics.event_records import Batch, ConversionEvent, ExposureEvent, event_id_of
+from analytics.api.bodies import ConversionIn, ExposureIn, MetricIn, Remark
+from analytics.api.names import under_event_names
+from analytics.event_records import ConversionEvent, ExposureEvent, event_id_of
 from tenancy.errors import Invalid, PayloadTooLarge
 
 MAX_EVENTS = 5000
@@ -22,49 +23,6 @@ MAX_AHEAD_MS = 24 * 3600 * 1000
 MAX_VALUE = 9e12
 MAX_ATTRIBUTES = 100
 MAX_ATTRIBUTE_BYTES = 32 * 1024
-
-_Key = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-_Unit = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
-_Instant = Annotated[datetime, msgspec.Meta(tz=True)]
-_Bag = dict[str, Any] | None
-
-
-class ExposureIn(msgspec.Struct, rename="camel", frozen=True, gc=False):
-    """The body of one exposure. Unknown fields are ignored, so that newer SDKs may send more."""
-
-    evaluation_id: UUID
-    flag_key: _Key
-    user_id: _Unit
-    variant: _Key
-    timestamp: _Instant
-    attributes: _Bag = None
-    source: Annotated[str, msgspec.Meta(max_length=100)] | None = None
-    experiment: _Key | None = None
-    reason: Annotated[str, msgspec.Meta(max_length=50)] | None = None
-    rule_id: _Key | None = None
-    config_version: Annotated[int, msgspec.Meta(ge=0, le=2**62)] | None = None
-
-
-class ConversionIn(msgspec.Struct, rename="camel", frozen=True, gc=False):
-    """The body of one conversion."""
-
-    user_id: _Unit
-    event_name: _Key
-    id: _Key | None = None
-    value: float | None = None
-    timestamp: _Instant | None = None
-    properties: _Bag = None
-
-
-class MetricIn(msgspec.Struct, rename={"event_name": "metricKey", "user_id": "userId"}, frozen=True, gc=False):
-    """A conversion under the name of a metric."""
-
-    user_id: _Unit
-    event_name: _Key
-    id: _Key | None = None
-    value: float | None = None
-    timestamp: _Instant | None = None
-    properties: _Bag = None
 
 
 class _Envelope(msgspec.Struct):
@@ -77,40 +35,42 @@ class _RejectedEventError(Exception):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """One event that was refused: its index in the batch, a stable code, and what to change."""
-
-    index: int
-    code: str
-    detail: str
-
-
-@dataclass(slots=True)
-class Parsed:
-    """The events of a body, the refused ones, and whether it was a single event without an envelope."""
-
-    batch: Batch
-    rejected: list[Rejected] = field(default_factory=list)
-    is_single: bool = False
-
-
 In = TypeVar("In", ExposureIn, ConversionIn, MetricIn)
 Event = TypeVar("Event", ExposureEvent, ConversionEvent)
 _Make = Callable[[In, int, int, int, str], Event]
+Sent = list[tuple[int, In]]
+
+
+@dataclass(slots=True)
+class Parsed(Generic[In, Event]):
+    """The events of a body, the refused ones, and whether it was a single event without an envelope.
+
+    `sent` has each event as it came, with its index in the batch; `events` has what is to be stored of it.
+    """
+
+    sent: Sent[In]
+    events: list[Event]
+    rejected: list[Remark] = field(default_factory=list)
+    warnings: list[Remark] = field(default_factory=list)
+    is_single: bool = False
 
 
 class Reader(Generic[In, Event]):
     """Reads bodies of one kind of event."""
 
-    def __init__(self, kind: type[In], make: "_Make[In, Event]", wrap: Callable[[list[Event]], Batch]) -> None:
+    def __init__(
+        self,
+        kind: type[In],
+        make: "_Make[In, Event]",
+        resolved: Callable[[int, Sent[In]], tuple[Sent[In], list[Remark]]] = lambda _, sent: (sent, []),
+    ) -> None:
         self._one: msgspec.json.Decoder[In] = msgspec.json.Decoder(kind)
         many = msgspec.defstruct(f"{kind.__name__}Envelope", [("events", list[kind])])  # type: ignore[valid-type]  # a type made at run time
         self._many: msgspec.json.Decoder[Any] = msgspec.json.Decoder(many)
         self._make: _Make[In, Event] = make
-        self._wrap: Callable[[list[Event]], Batch] = wrap
+        self._resolved: Callable[[int, Sent[In]], tuple[Sent[In], list[Remark]]] = resolved
 
-    def read(self, body: bytes, *, environment_id: int, idempotency_key: str = "") -> Parsed:
+    def read(self, body: bytes, *, environment_id: int, idempotency_key: str = "") -> Parsed[In, Event]:
         """Return the events. Raises ParseError (no JSON), Invalid (no event), PayloadTooLarge (over 5,000)."""
         now_ms = time.time_ns() // 1_000_000
         # JSON can contain a NUL only by this escape, and PostgreSQL cannot store one: check such a body event by event.
@@ -118,17 +78,15 @@ class Reader(Generic[In, Event]):
             try:
                 found = self._many.decode(body).events
                 _check_count(len(found))
-                events = [
-                    self._make(event, environment_id, now_ms, index, idempotency_key)
-                    for index, event in enumerate(found)
-                ]
+                sent, warnings = self._resolved(environment_id, list(enumerate(found)))
+                events = [self._make(event, environment_id, now_ms, index, idempotency_key) for index, event in sent]
             except (msgspec.DecodeError, _RejectedEventError):
                 pass  # read event by event below, to name the bad ones
             else:
-                return Parsed(self._wrap(events))
+                return Parsed(sent, events, warnings=warnings)
         return self._read_each(body, environment_id, now_ms, idempotency_key)
 
-    def _read_each(self, body: bytes, environment_id: int, now_ms: int, idempotency_key: str) -> Parsed:
+    def _read_each(self, body: bytes, environment_id: int, now_ms: int, idempotency_key: str) -> Parsed[In, Event]:
         try:
             envelope = _envelope.decode(body)
         except msgspec.ValidationError as error:
@@ -138,19 +96,30 @@ class Reader(Generic[In, Event]):
         is_single = envelope.events is msgspec.UNSET
         raw: list[Any] = [body] if envelope.events is msgspec.UNSET else envelope.events
         _check_count(len(raw))
-        events: list[Event] = []
-        rejected: list[Rejected] = []
+        decoded: Sent[In] = []
+        rejected: list[Remark] = []
         for index, one in enumerate(raw):
             try:
                 _check_text(bytes(one))
-                events.append(self._make(self._one.decode(one), environment_id, now_ms, index, idempotency_key))
+                decoded.append((index, self._one.decode(one)))
             except msgspec.ValidationError as error:
-                rejected.append(Rejected(index, _code_of(str(error)), f"{error}."))
+                rejected.append(Remark(index, _code_of(str(error)), f"{error}."))
             except msgspec.DecodeError as error:
-                rejected.append(Rejected(index, "invalid", f"{error}."))
+                rejected.append(Remark(index, "invalid", f"{error}."))
             except _RejectedEventError as error:
-                rejected.append(Rejected(index, error.code, str(error)))
-        return Parsed(self._wrap(events), rejected, is_single)
+                rejected.append(Remark(index, error.code, str(error)))
+        decoded, warnings = self._resolved(environment_id, decoded)
+        parsed: Parsed[In, Event] = Parsed([], [], rejected, warnings, is_single)
+        for index, event in decoded:
+            try:
+                made = self._make(event, environment_id, now_ms, index, idempotency_key)
+            except _RejectedEventError as error:
+                rejected.append(Remark(index, error.code, str(error)))
+            else:
+                parsed.sent.append((index, event))
+                parsed.events.append(made)
+        rejected.sort(key=lambda remark: remark.index)
+        return parsed
 
 
 _envelope = msgspec.json.Decoder(_Envelope)
@@ -216,9 +185,9 @@ def _conversion(
     event: ConversionIn | MetricIn, environment_id: int, now_ms: int, index: int, idempotency_key: str
 ) -> ConversionEvent:
     if event.id is not None:
-        event_id = event_id_of(event.id)
+        event_id = event_id_of(event.id, event.event_name, event.user_id)
     elif idempotency_key:
-        event_id = event_id_of(f"Idempotency-Key {idempotency_key} {index}")
+        event_id = event_id_of(f"Idempotency-Key {idempotency_key} {index}", event.event_name, event.user_id)
     else:
         event_id = uuid7(now_ms)
     value = event.value
@@ -236,17 +205,9 @@ def _conversion(
     )
 
 
-def _exposures(events: list[ExposureEvent]) -> Batch:
-    return Batch(exposures=events)
-
-
-def _conversions(events: list[ConversionEvent]) -> Batch:
-    return Batch(conversions=events)
-
-
-EXPOSURES = Reader(ExposureIn, _exposure, _exposures)
-CONVERSIONS = Reader(ConversionIn, _conversion, _conversions)
-METRICS = Reader(MetricIn, _conversion, _conversions)
+EXPOSURES: Reader[ExposureIn, ExposureEvent] = Reader(ExposureIn, _exposure)
+CONVERSIONS: Reader[ConversionIn, ConversionEvent] = Reader(ConversionIn, _conversion)
+METRICS: Reader[MetricIn, ConversionEvent] = Reader(MetricIn, _conversion, under_event_names)
 
 
 def decompressed(body: bytes, encoding: str, *, limit: int) -> bytes:

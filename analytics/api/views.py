@@ -10,7 +10,9 @@ from rest_framework.exceptions import ParseError
 from rest_framework.response import Response
 
 from analytics import prometheus, services
-from analytics.api import parsing
+from analytics.api import names, parsing
+from analytics.api.bodies import Remark
+from analytics.event_records import Batch, ConversionEvent, ExposureEvent
 from tenancy.api.authentication import IsEnvironmentKey
 from tenancy.api.data_plane import DataPlaneView
 from tenancy.api.request import Request
@@ -21,22 +23,40 @@ class _EventsView(DataPlaneView):
     permission_classes = [IsEnvironmentKey]
     reader: parsing.Reader[Any, Any]
 
+    def batch(self, parsed: parsing.Parsed[Any, Any], environment_id: int) -> Batch:
+        """What is to be stored; `parsed` gets further remarks."""
+        raise NotImplementedError
+
     def post(self, request: Request) -> Response:
-        caller = request.user
+        environment_id = cast(int, request.user.environment_id)
         parsed = self.reader.read(
             _body(request),
-            environment_id=cast(int, caller.environment_id),
+            environment_id=environment_id,
             idempotency_key=request.META.get("HTTP_IDEMPOTENCY_KEY", ""),
         )
+        batch = self.batch(parsed, environment_id)
         for refused in parsed.rejected:
             prometheus.EVENTS_REJECTED.labels(refused.code).inc()
+        for remark in parsed.warnings:
+            prometheus.EVENTS_WARNED.labels(remark.code).inc()
         if parsed.is_single and parsed.rejected:
             raise Invalid([Problem(None, refused.code, refused.detail) for refused in parsed.rejected])
-        if len(parsed.batch):
-            services.accept_events(parsed.batch)
-        return Response(
-            {"accepted": len(parsed.batch), "rejected": [asdict(refused) for refused in parsed.rejected]}, status=202
-        )
+        if len(batch):
+            services.accept_events(batch)
+        answer: dict[str, Any] = {
+            "accepted": len(parsed.events),
+            "rejected": [asdict(refused) for refused in parsed.rejected],
+        }
+        if parsed.warnings:
+            answer["warnings"] = [asdict(remark) for remark in parsed.warnings]
+        return Response(answer, status=202)
+
+
+class _ConversionsView(_EventsView):
+    def batch(self, parsed: parsing.Parsed[Any, ConversionEvent], environment_id: int) -> Batch:
+        _refuse_reused_ids(parsed)
+        beside = names.for_units_beside(environment_id, parsed.sent, parsed.events)
+        return Batch(conversions=[*parsed.events, *beside])
 
 
 class ExposureView(_EventsView):
@@ -44,12 +64,16 @@ class ExposureView(_EventsView):
 
     reader = parsing.EXPOSURES
 
+    def batch(self, parsed: parsing.Parsed[Any, ExposureEvent], environment_id: int) -> Batch:
+        parsed.warnings += names.unknown_flags(environment_id, parsed.sent)
+        return Batch(exposures=parsed.events)
+
     @extend_schema(operation_id="events_exposure", request=OpenApiTypes.OBJECT, responses={202: OpenApiTypes.OBJECT})
     def post(self, request: Request) -> Response:
         return super().post(request)
 
 
-class ConversionView(_EventsView):
+class ConversionView(_ConversionsView):
     """Conversions: one, or {"events": [...]} up to 5,000 and 5 MB."""
 
     reader = parsing.CONVERSIONS
@@ -59,7 +83,7 @@ class ConversionView(_EventsView):
         return super().post(request)
 
 
-class MetricView(_EventsView):
+class MetricView(_ConversionsView):
     """Conversions under `metricKey` instead of `eventName`."""
 
     reader = parsing.METRICS
@@ -67,6 +91,24 @@ class MetricView(_EventsView):
     @extend_schema(operation_id="events_metrics", request=OpenApiTypes.OBJECT, responses={202: OpenApiTypes.OBJECT})
     def post(self, request: Request) -> Response:
         return super().post(request)
+
+
+def _refuse_reused_ids(parsed: parsing.Parsed[Any, ConversionEvent]) -> None:
+    """Take out events whose id stands for other content already: which of the two counts must be no matter of luck."""
+    dated = [event.timestamp is not None for _, event in parsed.sent]
+    reused = services.reused_ids(list(zip(parsed.events, dated, strict=True)))
+    if not reused:
+        return
+    for place in sorted(reused):
+        index, event = parsed.sent[place]
+        text = (
+            f"{event.event_name!r} of {event.user_id!r} with this id came before with other content, which counts; "
+            "give each event an id of its own."
+        )
+        parsed.rejected.append(Remark(index, "id_reused", text))
+    kept = [place for place in range(len(parsed.events)) if place not in reused]
+    parsed.sent[:], parsed.events[:] = [parsed.sent[place] for place in kept], [parsed.events[place] for place in kept]
+    parsed.rejected.sort(key=lambda remark: remark.index)
 
 
 def _body(request: Request) -> bytes:

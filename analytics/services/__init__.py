@@ -7,6 +7,7 @@ from analytics.services.flags import aggregate_flags
 from analytics.services.phases import open_phase
 from analytics.services.policies import set_event_policy
 from analytics.services.retention import apply_retention
+from analytics.services.reused_ids import reused_ids
 from analytics.services.rollups import refresh_rollups
 from analytics.services.users import export_user, forget_user
 
@@ -21,6 +22,7 @@ __all__ = [
     "open_phase",
     "reclassify_bots",
     "refresh_rollups",
+    "reused_ids",
     "set_event_policy",
     "store_events",
 ]

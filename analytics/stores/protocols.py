@@ -5,8 +5,9 @@ A method has a body where an answer holds for every store that prepares nothing:
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Protocol
+from uuid import UUID
 
 from analytics.enrichment.enrichment import EnrichmentRules
 from analytics.event_records import Batch
@@ -81,6 +82,16 @@ class ExperimentReader(Protocol):
 
         With `value_property`, the number of that name in an event's properties is its value.
         """
+        ...
+
+    def conversions_by_id(
+        self, environment_id: int, ids: Sequence[UUID]
+    ) -> list[tuple[UUID, float | None, int, str | None]]:
+        """Return (id, value, Unix milliseconds, properties as JSON) of those of the conversions that are stored."""
+        ...
+
+    def last_conversions(self, environment_id: int, event_names: Sequence[str]) -> dict[str, date]:
+        """Return the UTC day of each event name's latest conversion; names that never had one are left out."""
         ...
 
     def event_counts(self, environment_id: int, event_name: str, since: datetime) -> tuple[int, int]:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4, uuid5
+from uuid import UUID, uuid4
 
 import pytest
 from django.conf import settings
@@ -69,15 +69,25 @@ def test_conversion__same_free_text_id__is_the_same_event(api: Api) -> None:
     assert first.event_id == second.event_id
 
 
-@pytest.mark.parametrize("text", ["", "order 1234", "ü" * 50, "7b0e3a86-0f0d-5a44-9f57-2f1c5d1d6a2", "z" * 36])
-def test_event_id__of_free_text__is_the_standards_uuid5(text: str) -> None:
-    # As stored events have it: another way of making it would count a conversion that is sent again twice.
-    assert event_id_of(text) == uuid5(UUID("7b0e3a86-0f0d-5a44-9f57-2f1c5d1d6a2e"), text)
+@pytest.mark.parametrize(
+    "text", ["order-7", "ü" * 50, "7b0e3a86-0f0d-5a44-9f57-2f1c5d1d6a2e", str(uuid4()), str(uuid7())]
+)
+def test_conversion_id__same_text_of_another_name_or_unit__is_another_event(text: str) -> None:
+    triples = [("purchase", "alice"), ("revenue", "alice"), ("purchase", "bob"), ("purchaseal", "ice"), ("a", "b")]
+    ids = {event_id_of(text, name, unit) for name, unit in triples}
+    assert len(ids) == len(triples)
+    assert ids == {event_id_of(text, name, unit) for name, unit in triples}
+    # A UUIDv7's time says where the event is stored; of any other text the version says that it was chosen.
+    own = UUID(text) if len(text) == 36 else None
+    timed = own is not None and own.version == 7
+    assert {each.version for each in ids} == {7 if timed else 8}
+    assert not timed or {each.int >> 80 for each in ids} == {own.int >> 80}
 
 
-def test_event_id__of_a_uuid__is_itself() -> None:
+def test_conversion_id__a_uuid_written_in_other_ways__is_the_same() -> None:
     own = uuid4()
-    assert {event_id_of(text) for text in (str(own), own.hex, f"{{{own}}}", own.urn, str(own).upper())} == {own}
+    written = (str(own), own.hex, f"{{{own}}}", own.urn, str(own).upper())
+    assert len({event_id_of(text, "purchase", "alice") for text in written}) == 1
 
 
 def test_conversion__same_idempotency_key__is_the_same_event(api: Api) -> None:

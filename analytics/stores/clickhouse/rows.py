@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from analytics.stores.base import EventRow, Period
 from analytics.stores.clickhouse import statements as sql
 from analytics.stores.clickhouse.moments import NO_END_MS, moment_of, period_of, unix_ms
+
+_EPOCH = date(1970, 1, 1)
 
 
 class ClickHouseRows:
@@ -32,6 +35,19 @@ class ClickHouseRows:
         rows = self._rows(sql.EVENTS, parameters)
         for unit_id, occurred_ms, received_ms, value in rows:
             yield EventRow(unit_id, moment_of(occurred_ms), moment_of(received_ms), value)
+
+    def conversions_by_id(
+        self, environment_id: int, ids: Sequence[UUID]
+    ) -> list[tuple[UUID, float | None, int, str | None]]:
+        if not ids:
+            return []
+        rows = self._rows(sql.BY_ID, {"environment_id": environment_id, "ids": [str(each) for each in ids]})
+        return [(UUID(str(event_id)), value, int(at), properties) for event_id, value, at, properties in rows]
+
+    def last_conversions(self, environment_id: int, event_names: Sequence[str]) -> dict[str, date]:
+        parameters = {"environment_id": environment_id, "event_names": list(event_names)}
+        rows = self._rows(sql.LAST_CONVERSIONS, parameters)
+        return {event_name: _EPOCH + timedelta(days=int(day)) for event_name, day in rows}
 
     def event_counts(self, environment_id: int, event_name: str, since: datetime) -> tuple[int, int]:
         parameters = {"environment_id": environment_id, "event_name": event_name, "since": unix_ms(since)}

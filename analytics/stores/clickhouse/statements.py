@@ -161,6 +161,17 @@ SELECT count(), uniqExact(unit_id) FROM conversions FINAL
 WHERE environment_id = {environment_id:Int64} AND event_name = {event_name:String} AND NOT is_bot
   AND occurred_ms >= {since:Int64}
 """
+# By the whole key, whose first part tells where to look.
+BY_ID = """
+SELECT event_id, value, occurred_ms, properties FROM conversions FINAL
+WHERE environment_id = {environment_id:Int64} AND event_id IN {ids:Array(UUID)}
+  AND bitShiftRight(toUInt128(event_id), 80) IN
+      (SELECT bitShiftRight(toUInt128(arrayJoin({ids:Array(UUID)})), 80))
+"""
+LAST_CONVERSIONS = """
+SELECT event_name, intDiv(max(occurred_ms), 86400000) FROM conversions
+WHERE environment_id = {environment_id:Int64} AND event_name IN {event_names:Array(String)} GROUP BY event_name
+"""
 FIRST_SEEN = """
 SELECT unit_id, min(occurred_ms) FROM exposures FINAL
 WHERE environment_id = {environment_id:Int64} AND flag_key = {flag_key:String} AND NOT is_bot

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -101,6 +101,15 @@ SELECT count(*), count(DISTINCT unit_id) FROM conversions
 WHERE environment_id = %(environment_id)s AND event_name = %(event_name)s AND NOT is_bot AND occurred_at >= %(since)s
 """
 
+_BY_ID = """
+SELECT event_id, value, (extract(epoch FROM occurred_at) * 1000)::bigint, properties::text FROM conversions
+WHERE event_id = ANY (%(ids)s) AND environment_id = %(environment_id)s
+"""
+# What the ingest counts for good.
+_LAST_CONVERSIONS = """
+SELECT event_name, max(day) FROM conversion_days
+WHERE environment_id = %(environment_id)s AND event_name = ANY (%(event_names)s) AND events > 0 GROUP BY event_name
+"""
 # In the order of the fields of `analytics.event_records`, then the flag; instants as Unix milliseconds.
 _RAW = {
     "exposures": """
@@ -128,6 +137,20 @@ class PostgresRows:
         parameters = {"environment_id": environment_id, "event_name": event_name, "name": value_property}
         for row in _stream(_EVENTS, {**parameters, "since": since, "until": until or _END}):
             yield EventRow(*row)
+
+    def conversions_by_id(
+        self, environment_id: int, ids: Sequence[UUID]
+    ) -> list[tuple[UUID, float | None, int, str | None]]:
+        if not ids:
+            return []
+        with connection.cursor() as cursor:
+            cursor.execute(_BY_ID, {"environment_id": environment_id, "ids": list(ids)})
+            return list(cursor.fetchall())
+
+    def last_conversions(self, environment_id: int, event_names: Sequence[str]) -> dict[str, date]:
+        with connection.cursor() as cursor:
+            cursor.execute(_LAST_CONVERSIONS, {"environment_id": environment_id, "event_names": list(event_names)})
+            return dict(cursor.fetchall())
 
     def event_counts(self, environment_id: int, event_name: str, since: datetime) -> tuple[int, int]:
         parameters = {"environment_id": environment_id, "event_name": event_name, "since": since}
