@@ -59,6 +59,7 @@ lint: $(VENV)/.dev-installed
 	@$(MAKE) --no-print-directory types
 	$(BIN)/lint-imports
 	$(BIN)/djlint --lint --quiet templates
+	$(BIN)/djhtml --check --tabwidth 2 templates
 	@$(MAKE) --no-print-directory lint-scripts
 	$(TEST_ENV) $(BIN)/python manage.py makemigrations --check --dry-run
 	$(TEST_ENV) $(BIN)/python manage.py check --fail-level WARNING
@@ -101,6 +102,7 @@ suite: $(VENV)/.dev-installed
 format: $(VENV)/.dev-installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/djhtml --tabwidth 2 templates
 	@if command -v npm >/dev/null 2>&1; then \
 		$(MAKE) --no-print-directory node_modules/.installed && npm run --silent format; \
 	else \
