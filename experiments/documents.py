@@ -1,41 +1,20 @@
-"""Metrics and experiments as the API answers them, and the section of a flag's document for an experiment."""
+"""Experiments as the API answers them, and the section of a flag's document for an experiment."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from openflagship.engine import buckets_by_variant
 
-from experiments.models import Experiment, ExperimentMetric, ExperimentResult, Metric
+from experiments.models import Experiment, ExperimentMetric, ExperimentResult
 from experiments.payloads import RatioSummary, Results, StoredResultPoint
 from experiments.resources import (
     AnalysisResource,
     DecisionResource,
     ExperimentResource,
     GuardrailResource,
-    MetricResource,
 )
 from flags.documents import percent_of
 from flags.models import FlagConfig
-
-
-def metric_resource(metric: Metric) -> MetricResource:
-    resource: MetricResource = {
-        "key": metric.key,
-        "name": metric.name,
-        "type": metric.type,
-        "eventName": metric.event_name,
-        "goal": metric.goal,
-        "windowHours": metric.window_hours,
-        "cap": metric.cap,
-        "version": metric.version,
-    }
-    if metric.denominator_event_name:
-        resource["denominatorEventName"] = metric.denominator_event_name
-    if metric.value_property:
-        resource["valueProperty"] = metric.value_property
-    if metric.quantile is not None:
-        resource["quantile"] = metric.quantile
-    return resource
 
 
 def experiment_resource(experiment: Experiment) -> ExperimentResource:

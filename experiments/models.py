@@ -213,6 +213,9 @@ class ExperimentMetric(models.Model):
         null=True, blank=True, help_text="Harm below it, of the control's figure, passes."
     )
     action = models.CharField(max_length=5, choices=Action.choices, blank=True)
+    exploratory_since = models.DateTimeField(
+        null=True, blank=True, help_text="When it was added, if the experiment had started; it decides nothing."
+    )
 
     class Meta:
         ordering = ["role", "position"]
@@ -249,6 +252,10 @@ class Phase(models.Model):
     tuned_users = models.PositiveIntegerField(
         null=True, help_text="N*: the users at which its confidence sequences are tightest, fixed at the start."
     )
+    definitions = models.JSONField(
+        null=True, help_text="Its metrics as they were defined when it began; its figures go by them for good."
+    )
+    reason = models.TextField(default="", db_default="", blank=True, help_text="Why it began.")
     pauses = models.JSONField(default=list, blank=True, help_text="[[since, until or null], …], ISO 8601.")
 
     class Meta:

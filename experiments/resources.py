@@ -40,6 +40,39 @@ class DecisionResource(TypedDict):
     variant: str | None
 
 
+class OlderDefinition(TypedDict):
+    """A running or paused experiment whose present phase keeps an older definition of a metric."""
+
+    id: str
+    name: str
+    phase: int
+
+
+class SecondaryDefinition(TypedDict):
+    """A secondary metric of a phase. `exploratorySince` is when it was added, where that was after the start."""
+
+    metric: MetricResource
+    exploratorySince: str | None
+
+
+class GuardrailDefinition(TypedDict):
+    """A guardrail of a phase; as `SecondaryDefinition`."""
+
+    metric: MetricResource
+    marginPercent: float | None
+    action: str
+    exploratorySince: str | None
+
+
+class PhaseDefinitions(TypedDict):
+    """What a phase measures, as it was defined when the phase began."""
+
+    primaryMetric: MetricResource
+    secondaryMetrics: list[SecondaryDefinition]
+    guardrails: list[GuardrailDefinition]
+    winsorizePercent: float | None
+
+
 class ExperimentResource(TypedDict):
     id: str
     name: str

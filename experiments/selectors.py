@@ -1,11 +1,13 @@
 """Reads of metrics, experiments and results. Environments and projects come from `tenancy.access`."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
-from experiments.models import Experiment, ExperimentMetric, ExperimentResult, Metric
+from experiments.definitions import definitions_in, is_same_definition, metric_resource
+from experiments.models import Experiment, ExperimentResult, Metric, Phase
+from experiments.resources import MetricResource, OlderDefinition
 from tenancy.errors import NotFound
 from tenancy.models import Environment, Project
 
@@ -45,6 +47,31 @@ def get_metric(project: Project, key: str) -> Metric:
     if metric is None:
         raise NotFound(f"There is no metric {key!r} in {project.key}.", attr="metric")
     return metric
+
+
+def phases_of(metric: Metric) -> QuerySet[Phase]:
+    """The phases of experiments that the metric is a part of."""
+    parts = Q(experiment__primary_metric=metric) | Q(experiment__metrics__metric=metric)
+    return Phase.objects.filter(parts).distinct().select_related("experiment")
+
+
+def experiments_with_older(metric: Metric, environments: Iterable[Environment]) -> list[OlderDefinition]:
+    """The running and paused experiments there whose present phase counts by another definition of the metric."""
+    now = metric_resource(metric)
+    served = phases_of(metric).filter(
+        ended_at__isnull=True,
+        experiment__status__in=Experiment.SERVED,
+        experiment__environment__in=list(environments),
+    )
+    return [
+        {"id": phase.experiment.key, "name": phase.experiment.name, "phase": phase.number}
+        for phase in served.order_by("experiment__name")
+        if not all(is_same_definition(kept, now) for kept in _kept(phase) if kept["key"] == metric.key)
+    ]
+
+
+def _kept(phase: Phase) -> Iterable[MetricResource]:
+    return definitions_in(phase.definitions) if phase.definitions else ()
 
 
 def with_parts(found: QuerySet[Experiment]) -> QuerySet[Experiment]:
@@ -107,14 +134,6 @@ def get_stored_result(experiment: Experiment, pk: str | UUID) -> ExperimentResul
 
 def latest_results(experiment: Experiment) -> ExperimentResult | None:
     return stored_results(experiment).first()
-
-
-def secondary_metrics(experiment: Experiment) -> list[Metric]:
-    return [use.metric for use in experiment.metrics.all() if use.role == ExperimentMetric.Role.SECONDARY]
-
-
-def guardrails(experiment: Experiment) -> list[ExperimentMetric]:
-    return [use for use in experiment.metrics.all() if use.role == ExperimentMetric.Role.GUARDRAIL]
 
 
 def _uuid(text: str | UUID) -> UUID | None:

@@ -16,8 +16,9 @@ from audit.actors import Actor
 from audit.models import Entry
 from experiments import services
 from experiments.analysis.metric_types import CHOICES, metric_type
-from experiments.documents import metric_resource
+from experiments.definitions import metric_resource
 from experiments.models import Metric
+from experiments.selectors import experiments_with_older
 from tenancy import access
 from tenancy.console_kit.admin import ConsoleAdmin, EmptyList
 from tenancy.console_kit.conflicts import merge
@@ -121,14 +122,14 @@ def edit(request: HttpRequest, metric: Metric) -> HttpResponse:
     def perform(sent: dict[str, Any]) -> HttpResponse:
         if environment is None:
             raise PermissionDenied
-        services.update_metric(
+        saved = services.update_metric(
             actor=console_context(request).actor,
             environment=environment,
             key=metric.key,
             payload=form.payload(),
             version=sent["version"],
         )
-        messages.success(request, "Saved.")
+        messages.success(request, f"Saved. {_older_definition(request, saved)}".strip())
         return redirect(list_url(Metric))
 
     def merged(sent: dict[str, Any]) -> tuple[forms.Form, dict[str, Any]]:
@@ -152,7 +153,17 @@ def edit(request: HttpRequest, metric: Metric) -> HttpResponse:
         cancel_url=list_url(Metric),
         is_readonly=environment is None,
         remove_url=_REMOVAL.url(request, metric),
+        intro=_older_definition(request, metric),
     )
+
+
+def _older_definition(request: HttpRequest, metric: Metric) -> str:
+    """Which running experiments count by an older definition; empty where none does."""
+    found = experiments_with_older(metric, console_context(request).environments)
+    if not found:
+        return ""
+    names = ", ".join(item["name"] for item in found)
+    return f"Running with the older definition, which their phases keep: {names}. A restart takes the new one."
 
 
 def _form_of(resource: Mapping[str, Any], data: QueryDict | None = None) -> MetricForm:

@@ -33,7 +33,7 @@ def break_down(experiment: Experiment, window: Window, attribute: str, variants:
     return {
         "attribute": attribute,
         "correction": Experiment.Correction.BENJAMINI_HOCHBERG,
-        "segments": _segments(experiment, measures_of(largest), variants),
+        "segments": _segments(data, measures_of(largest), variants),
         "unknownUsers": sizes.get(None, 0),
         "otherUsers": sum(known.values()) - sum(known[value] for value in largest),
     }
@@ -41,7 +41,7 @@ def break_down(experiment: Experiment, window: Window, attribute: str, variants:
 
 def _from_sums(data: WindowData, attribute: str, variants: list[str]) -> _Found | None:
     """As the event store sums them up; None for a metric that needs each user."""
-    found = metric_type(data.experiment.primary_metric).segments(data, attribute, variants)
+    found = metric_type(data.plan.primary).segments(data, attribute, variants)
     if found is None:
         return None
     sizes = {value: segment.users for value, segment in found.items()}
@@ -51,7 +51,7 @@ def _from_sums(data: WindowData, attribute: str, variants: list[str]) -> _Found 
 def _from_units(data: WindowData, attribute: str, variants: list[str]) -> _Found:
     known = {unit: segment_name(value) for unit, value in attribute_values(data.period(), attribute)}
     units = data.units()
-    kind = metric_type(data.experiment.primary_metric)
+    kind = metric_type(data.plan.primary)
 
     def measures_of(wanted: list[str]) -> dict[str, Measure]:
         members = {value: {unit for unit in units.places if known.get(unit) == value} for value in wanted}
@@ -60,8 +60,9 @@ def _from_units(data: WindowData, attribute: str, variants: list[str]) -> _Found
     return dict(Counter(known.get(unit) for unit in units.places)), measures_of
 
 
-def _segments(experiment: Experiment, measures: dict[str, Measure], variants: list[str]) -> list[SegmentResult]:
-    kind, control = metric_type(experiment.primary_metric), experiment.control_variant
+def _segments(data: WindowData, measures: dict[str, Measure], variants: list[str]) -> list[SegmentResult]:
+    experiment, kind = data.experiment, metric_type(data.plan.primary)
+    control = experiment.control_variant
     pairs = [(value, key) for value in measures for key in variants if key != control]
     effects = [
         kind.effect(measures[value].arms[control], measures[value].arms[key], experiment.alpha) for value, key in pairs

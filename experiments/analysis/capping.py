@@ -4,13 +4,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from experiments.models import Experiment, Metric
+from experiments.models import Metric
 from experiments.statistics.distributions import Floats
 from experiments.statistics.winsorising import winsorise
 
 
 def capped(
-    experiment: Experiment, metric: Metric, figures: Mapping[str, Floats]
+    winsorize_percent: float | None, metric: Metric, figures: Mapping[str, Floats]
 ) -> tuple[dict[str, Floats], tuple[str, ...]]:
     """Cap each user's figure, by variant, and return notes; the same cap holds in every arm.
 
@@ -20,8 +20,8 @@ def capped(
     if metric.cap is not None:
         notes.append(note_of_cap(metric.cap, _share_above(found, metric.cap)))
         found = {key: np.minimum(values, metric.cap) for key, values in found.items()}
-    if experiment.winsorize_percent is not None:
-        winsorised = winsorise(list(found.values()), upper_q=1 - experiment.winsorize_percent / 100)
+    if winsorize_percent is not None:
+        winsorised = winsorise(list(found.values()), upper_q=1 - winsorize_percent / 100)
         cap = winsorised.cap_high
         if cap is None:
             notes.append(winsorised.reason or "nothing is capped")

@@ -57,7 +57,7 @@ def by_first_variant(
     if not ratio.payload["crossovers"]["warning"]:
         return None
     experiment = data.experiment
-    metric, control = experiment.primary_metric, experiment.control_variant
+    metric, control = data.plan.primary, experiment.control_variant
     kind = metric_type(metric)
     arms = kind.measure(data.by_first_variant(), variants).arms
     rows: list[FirstVariantComparison] = []

@@ -15,7 +15,6 @@ from experiments.analysis.window import Window, window_of
 from experiments.analysis.window_data import WindowData
 from experiments.models import Experiment, Metric
 from experiments.payloads import GuardrailResult, ResultHeader, Results, ResultWindow
-from experiments.selectors import guardrails, secondary_metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +54,8 @@ def analyse(experiment: Experiment, window: Window) -> ComputedResults:
     exposures = data.exposures()
     ratio = sample_ratio(window, exposures)
     arms = _arms(experiment, window)
-    primary = _metric_at_look(data, exposures, experiment.primary_metric, arms)
-    secondary = [_metric_at_look(data, exposures, metric, arms) for metric in secondary_metrics(experiment)]
+    primary = _metric_at_look(data, exposures, data.plan.primary, arms)
+    secondary = [_metric_at_look(data, exposures, use.metric, arms) for use in data.plan.secondary]
     control, previous = experiment.control_variant, previous_looks(experiment, window)
     comparisons, caveats = compare_all(
         experiment, [primary], previous, control=control, role="primary", correction=experiment.correction
@@ -72,7 +71,7 @@ def analyse(experiment: Experiment, window: Window) -> ComputedResults:
         correction=experiment.correction if experiment.correction == Experiment.Correction.NONE else lenient,
     )
     judged: list[GuardrailResult] = []
-    for use in guardrails(experiment):
+    for use in data.plan.guardrails:
         found, reasons = guards.judge(use, data, arms, control=control)
         judged += found
         more += reasons
@@ -85,7 +84,7 @@ def analyse(experiment: Experiment, window: Window) -> ComputedResults:
     by_first_variant = exclusions.by_first_variant(data, arms, ratio)
     checks = [*ratio.checks, *exclusions.crossover_checks(ratio, comparisons, by_first_variant)]
     payload: Results = {
-        "experiment": _header(experiment, window),
+        "experiment": _header(data),
         "window": _window(window),
         "configVersions": versions,
         "watermark": watermark,
@@ -116,6 +115,7 @@ def analyse(experiment: Experiment, window: Window) -> ComputedResults:
         "sensitivity": {"byFirstVariant": by_first_variant},
         "recommendation": recommend(
             experiment=experiment,
+            plan=data.plan,
             window=window,
             primary=primary,
             comparisons=comparisons + further,
@@ -155,7 +155,8 @@ def _metric_at_look(
     return MetricAtLook(everybody, look, kind.measure(data, arms, look.cutoff))
 
 
-def _header(experiment: Experiment, window: Window) -> ResultHeader:
+def _header(data: WindowData) -> ResultHeader:
+    experiment = data.experiment
     return {
         "id": experiment.key,
         "name": experiment.name,
@@ -163,13 +164,13 @@ def _header(experiment: Experiment, window: Window) -> ResultHeader:
         "flagKey": experiment.config.flag.key,
         "status": experiment.status,
         "controlVariant": experiment.control_variant,
-        "primaryMetric": experiment.primary_metric.key,
-        "goal": experiment.primary_metric.goal,
+        "primaryMetric": data.plan.primary.key,
+        "goal": data.plan.primary.goal,
         "method": experiment.method,
         "alpha": experiment.alpha,
         "correction": experiment.correction,
         "plannedUsers": experiment.planned_users,
-        "tunedUsers": tuned_users(window.phase),
+        "tunedUsers": tuned_users(data.window.phase),
         "startedAt": experiment.started_at,
         "endedAt": experiment.ended_at,
     }

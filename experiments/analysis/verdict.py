@@ -21,6 +21,7 @@ from experiments.decisions.evidence import (
     Status,
 )
 from experiments.decisions.outcome import Act
+from experiments.definitions import Plan
 from experiments.models import Experiment, Metric
 from experiments.payloads import ComparisonResult, GuardrailResult, Recommendation
 
@@ -31,6 +32,7 @@ _NO_VERDICT = "a verdict is about the whole phase, not about a chosen window"
 def recommend(
     *,
     experiment: Experiment,
+    plan: Plan,
     window: Window,
     primary: MetricAtLook,
     comparisons: Sequence[ComparisonResult],
@@ -48,8 +50,8 @@ def recommend(
             progress=_progress(experiment, window, primary),
             checks=tuple(checks),
             guardrails=tuple(_guardrail(item) for item in guardrails),
-            primary=tuple(_effect(experiment, item) for item in comparisons if item["role"] == "primary"),
-            secondary=tuple(_effect(experiment, item) for item in comparisons if item["role"] == "secondary"),
+            primary=tuple(_effect(plan, item) for item in comparisons if item["role"] == "primary"),
+            secondary=tuple(_effect(plan, item) for item in comparisons if item["role"] == "secondary"),
             apart=_apart(experiment, primary, arms),
             is_fixed_horizon=experiment.method == Experiment.Method.FIXED,
             has_verdict=window.is_whole_phase,
@@ -98,8 +100,8 @@ def _guardrail(item: GuardrailResult) -> GuardrailEvidence:
     )
 
 
-def _effect(experiment: Experiment, item: ComparisonResult) -> DecidingEffect:
-    metric = _metric_of(experiment, item["metric"])
+def _effect(plan: Plan, item: ComparisonResult) -> DecidingEffect:
+    metric = plan.metrics[item["metric"]]
     interval = item["lookCi"]
     return DecidingEffect(
         metric=item["metric"],
@@ -113,11 +115,6 @@ def _effect(experiment: Experiment, item: ComparisonResult) -> DecidingEffect:
         is_significant=item["significant"],
         is_constant=item["constant"] is not False,
     )
-
-
-def _metric_of(experiment: Experiment, key: str) -> Metric:
-    metrics = [experiment.primary_metric, *(use.metric for use in experiment.metrics.all())]
-    return next(metric for metric in metrics if metric.key == key)
 
 
 def _apart(experiment: Experiment, primary: MetricAtLook, arms: Sequence[str]) -> dict[tuple[str, str], bool]:

@@ -8,6 +8,7 @@ from datetime import datetime
 from analytics import selectors as events
 from experiments.analysis.units import Units
 from experiments.analysis.window import Window
+from experiments.definitions import Plan, plan_of
 from experiments.models import Experiment
 
 
@@ -23,6 +24,14 @@ class WindowData:
     _units: dict[datetime, Units] = field(default_factory=dict)
     is_narrowed: bool = False
     has_crossovers: bool = False
+    _plan: Plan | None = None
+
+    @property
+    def plan(self) -> Plan:
+        """What the phase measures, as it was defined when the phase began."""
+        if self._plan is None:
+            self._plan = plan_of(self.experiment, self.window.phase)
+        return self._plan
 
     @property
     def pauses(self) -> events.Pauses:

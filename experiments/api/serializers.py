@@ -28,6 +28,20 @@ class MetricSerializer(serializers.Serializer[Any]):
     version = serializers.IntegerField(required=False, help_text="The version that was read; required to change.")
 
 
+class OlderDefinitionSerializer(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    name = serializers.CharField()
+    phase = serializers.IntegerField()
+
+
+class MetricAnswerSerializer(MetricSerializer):
+    olderDefinitionIn = OlderDefinitionSerializer(
+        many=True,
+        required=False,
+        help_text="Running and paused experiments whose phase keeps an older definition; absent if there are none.",
+    )
+
+
 class GuardrailSerializer(serializers.Serializer[Any]):
     metric = serializers.CharField(max_length=100)
     marginPercent = serializers.FloatField(help_text="Harm of the control's figure that would still be acceptable.")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.response import Response
@@ -10,10 +10,12 @@ from rest_framework.response import Response
 from experiments import selectors, services
 from experiments.analysis import results_for
 from experiments.api import serializers
+from experiments.definitions import metric_resource
 from experiments.design import planning
 from experiments.design.preflight import check_before_start
-from experiments.documents import experiment_resource, metric_resource, stored_result_resource
-from experiments.models import Experiment
+from experiments.documents import experiment_resource, stored_result_resource
+from experiments.models import Experiment, Metric
+from tenancy import access
 from tenancy.api.request import Request
 from tenancy.api.views import WHERE, EnvironmentView, changed, choice, created, paginated, payload
 from tenancy.refusals import refuse_unknown
@@ -42,15 +44,16 @@ class MetricsView(EnvironmentView):
 class MetricView(EnvironmentView):
     """One metric."""
 
-    @extend_schema(parameters=WHERE, responses=serializers.MetricSerializer)
+    @extend_schema(parameters=WHERE, responses=serializers.MetricAnswerSerializer)
     def get(self, request: Request, key: str) -> Response:
-        return Response(metric_resource(selectors.get_metric(self.environment(request).project, key)))
+        metric = selectors.get_metric(self.environment(request).project, key)
+        return Response(_metric_answer(request, metric))
 
-    @extend_schema(parameters=WHERE, request=serializers.MetricSerializer, responses=serializers.MetricSerializer)
+    @extend_schema(parameters=WHERE, request=serializers.MetricSerializer, responses=serializers.MetricAnswerSerializer)
     def put(self, request: Request, key: str) -> Response:
         return self._update(request, key, is_partial=False)
 
-    @extend_schema(parameters=WHERE, request=serializers.MetricSerializer, responses=serializers.MetricSerializer)
+    @extend_schema(parameters=WHERE, request=serializers.MetricSerializer, responses=serializers.MetricAnswerSerializer)
     def patch(self, request: Request, key: str) -> Response:
         return self._update(request, key, is_partial=True)
 
@@ -63,7 +66,13 @@ class MetricView(EnvironmentView):
     def _update(self, request: Request, key: str, *, is_partial: bool) -> Response:
         environment = self.environment(request, Role.EDITOR)
         update = partial(services.update_metric, environment=environment, key=key, is_partial=is_partial)
-        return changed(request, serializers.MetricSerializer, update, metric_resource)
+        return changed(request, serializers.MetricSerializer, update, partial(_metric_answer, request))
+
+
+def _metric_answer(request: Request, metric: Metric) -> dict[str, Any]:
+    """The metric, and the experiments that keep an older definition of it, as far as the caller may see them."""
+    older = selectors.experiments_with_older(metric, access.environments(request.user))
+    return {**metric_resource(metric), **({"olderDefinitionIn": older} if older else {})}
 
 
 class ExperimentsView(EnvironmentView):

@@ -12,6 +12,7 @@ from django.utils import timezone
 import audit.services
 from analytics.services import open_phase
 from audit.actors import Actor
+from experiments.definitions import definitions_of
 from experiments.design.preflight import Preflight, check_before_start
 from experiments.documents import experiment_resource, split_of
 from experiments.models import Experiment, Phase
@@ -19,6 +20,7 @@ from experiments.resources import ExperimentResource
 from experiments.selectors import get_experiment, metrics
 from experiments.services import drafts
 from experiments.services.experiments import locked_experiment, serve
+from experiments.services.phases import STARTED, restarted_because
 from experiments.signals import experiment_changed
 from flags.models import FlagConfig
 from flags.services import set_experiment, update_flag
@@ -61,7 +63,7 @@ def start_experiment(
     experiment.status, experiment.started_at = Experiment.Status.RUNNING, moment
     _save(experiment)
     config = serve(actor, experiment)
-    _open_phase(experiment, config, moment, tuned_users=_expected_users(experiment, preflight))
+    _open_phase(experiment, config, moment, reason=STARTED, tuned_users=_expected_users(experiment, preflight))
     return _finish(actor, experiment, "started", before, reason), preflight
 
 
@@ -163,7 +165,7 @@ def restart_experiment(
     experiment.status = Experiment.Status.RUNNING
     _save(experiment)
     config = serve(actor, experiment, salt=f"{flag_key}:{secrets.token_hex(8)}")
-    _open_phase(experiment, config, moment)
+    _open_phase(experiment, config, moment, reason=restarted_because(changes, reason))
     return _finish(actor, experiment, "restarted", before, reason)
 
 
@@ -179,7 +181,7 @@ def open_next_phase(*, actor: Actor, environment: Environment, pk: Any, moment: 
     since = max(_in_milliseconds(moment), current_phase(experiment).started_at)
     _close_phase(experiment, since)
     _save(experiment)
-    _open_phase(experiment, experiment.config, since)
+    _open_phase(experiment, experiment.config, since, reason=reason)
     if experiment.status == Experiment.Status.PAUSED:
         phase = current_phase(experiment)
         phase.pauses = [[since.isoformat(), None]]
@@ -300,9 +302,12 @@ def _moment(at: datetime | None) -> datetime:
 
 
 def _open_phase(
-    experiment: Experiment, config: FlagConfig, moment: datetime, *, tuned_users: int | None = None
+    experiment: Experiment, config: FlagConfig, moment: datetime, *, reason: str, tuned_users: int | None = None
 ) -> None:
-    """Open the next phase. Later phases keep the `tuned_users` of the first, which the start has fixed."""
+    """Open the next phase, with a copy of its metrics' definitions.
+
+    Later phases keep the `tuned_users` of the first, which the start has fixed.
+    """
     experiment.environment.refresh_from_db(fields=["config_version"])
     earlier = Phase.objects.filter(experiment=experiment)
     first = earlier.order_by("number").first()
@@ -316,6 +321,8 @@ def _open_phase(
         audience=experiment.audience,
         config_version=experiment.environment.config_version,
         tuned_users=tuned_users if first is None else first.tuned_users,
+        definitions=definitions_of(experiment),
+        reason=reason,
     )
     open_phase(environment_id=experiment.environment_id, experiment=experiment.key, started_at=moment)
 

@@ -8,29 +8,18 @@ from django.db import IntegrityError, transaction
 import audit.services
 from audit.actors import Actor
 from experiments.analysis.metric_types import METRIC_TYPES, metric_type
-from experiments.documents import metric_resource
+from experiments.definitions import METRIC_COLUMNS, definitions_of, metric_resource
 from experiments.models import Experiment, Metric
-from experiments.selectors import get_metric
+from experiments.selectors import get_metric, phases_of
 from tenancy.errors import Conflict, Invalid, Problem
 from tenancy.models import Environment, Project
 from tenancy.refusals import refuse_stale, unknown_fields
 from tenancy.services import clean
 
-_FIELDS = {
-    "name": "name",
-    "type": "type",
-    "eventName": "event_name",
-    "denominatorEventName": "denominator_event_name",
-    "valueProperty": "value_property",
-    "quantile": "quantile",
-    "goal": "goal",
-    "windowHours": "window_hours",
-    "cap": "cap",
-}
 _TEXTS = ("denominator_event_name", "value_property")
-# Fields that decide what a figure means. They are fixed while a running or paused experiment uses the metric.
-_MEANING = ("type", "event_name", "denominator_event_name", "value_property", "quantile", "goal", "window_hours", "cap")
-_READ_ONLY = {"key", "version"}
+# Columns that decide what a figure means.
+_MEANING = tuple(column for name, column in METRIC_COLUMNS.items() if name != "name")
+_READ_ONLY = {"key", "version", "olderDefinitionIn"}
 
 
 @transaction.atomic
@@ -82,7 +71,10 @@ def update_metric(
     version: int | None,
     is_partial: bool = True,
 ) -> Metric:
-    """Change a metric. Raises Conflict `in_use` where a running or paused experiment uses what would change."""
+    """Change a metric. Phases that have begun keep the definition that they began with.
+
+    Raises Invalid, NotFound, and Conflict `version_conflict`.
+    """
     metric = _locked(environment.project, key)
     before = metric_resource(metric)
     meaning = [getattr(metric, field) for field in _MEANING]
@@ -91,7 +83,7 @@ def update_metric(
         raise Invalid("The key of a metric never changes; create another metric.", attr="key", code="immutable")
     _apply(metric, payload, is_partial=is_partial)
     if [getattr(metric, field) for field in _MEANING] != meaning:
-        _refuse_in_use(metric, Experiment.SERVED, "its figures would change their meaning half way")
+        _keep_definitions(metric)
     metric.version += 1
     metric.save()
     audit.services.record(
@@ -109,7 +101,7 @@ def update_metric(
 def delete_metric(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> None:
     """Delete a metric. Raises Conflict `in_use` with the names of the experiments that use it."""
     metric = _locked(environment.project, key)
-    _refuse_in_use(metric, tuple(Experiment.Status), "delete or change those first")
+    _refuse_in_use(metric)
     before = metric_resource(metric)
     metric.delete()
     audit.services.record(
@@ -128,9 +120,9 @@ def _locked(project: Project, key: str) -> Metric:
 
 
 def _apply(metric: Metric, payload: Mapping[str, Any], *, is_partial: bool) -> None:
-    problems = unknown_fields(payload, _FIELDS.keys() | _READ_ONLY)
+    problems = unknown_fields(payload, METRIC_COLUMNS.keys() | _READ_ONLY)
     blank = Metric()
-    for name, field in _FIELDS.items():
+    for name, field in METRIC_COLUMNS.items():
         if name in payload:
             value = payload[name]
             setattr(metric, field, "" if value is None and field in _TEXTS else value)
@@ -150,9 +142,18 @@ def _apply(metric: Metric, payload: Mapping[str, Any], *, is_partial: bool) -> N
     clean(metric)
 
 
-def _refuse_in_use(metric: Metric, statuses: tuple[str, ...], why: str) -> None:
-    primary = Experiment.objects.filter(primary_metric=metric, status__in=statuses)
-    others = Experiment.objects.filter(metrics__metric=metric, status__in=statuses)
+def _keep_definitions(metric: Metric) -> None:
+    """Copy the present definitions into phases that have none: a process of an older release opened them."""
+    for phase in phases_of(metric).filter(definitions__isnull=True):
+        phase.definitions = definitions_of(phase.experiment)
+        phase.save(update_fields=["definitions"])
+
+
+def _refuse_in_use(metric: Metric) -> None:
+    primary = Experiment.objects.filter(primary_metric=metric)
+    others = Experiment.objects.filter(metrics__metric=metric)
     names = sorted({experiment.name for experiment in primary.union(others)})
     if names:
-        raise Conflict(f"{metric.key!r} is used by: {', '.join(names)}; {why}.", code="in_use", attr="key")
+        raise Conflict(
+            f"{metric.key!r} is used by: {', '.join(names)}; delete or change those first.", code="in_use", attr="key"
+        )

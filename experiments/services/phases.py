@@ -18,6 +18,7 @@ from experiments.models import Experiment
 from experiments.selectors import with_parts
 from tenancy.models import Environment
 
+STARTED = "The experiment started."
 _SECONDS_A_DAY = 86_400
 # Parts of a rule that do not decide who matches.
 _LABELS = frozenset({"id", "name", "priority"})
@@ -51,6 +52,14 @@ def begins_phase(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | N
         if not is_same
     ]
     return f"The flag's {' and '.join(changed)} changed." if changed else None
+
+
+def restarted_because(changes: Mapping[str, Any], reason: str) -> str:
+    """Why a restart began a phase, with what it changed and what the person gave as the reason."""
+    named = {"rollout": "split", "audience": "audience", "trafficPercent": "traffic"}
+    changed = [word for name, word in named.items() if name in changes]
+    text = f"Restarted with another {' and '.join(changed)}." if changed else "Restarted: everybody was assigned anew."
+    return f"{text} {reason}".strip()
 
 
 def phases_begun(

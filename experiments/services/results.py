@@ -14,7 +14,7 @@ from experiments.analysis.provenance import code_version, digest_of
 from experiments.analysis.window_data import WindowData
 from experiments.models import Experiment, ExperimentResult, Phase
 from experiments.payloads import Instant, ResultHeader, Results, ResultWindow
-from experiments.selectors import guardrails, secondary_metrics, with_parts
+from experiments.selectors import with_parts
 
 
 def store_results(*, experiment: Experiment, window: Window) -> tuple[ExperimentResult, ComputedResults]:
@@ -46,18 +46,17 @@ def store_results(*, experiment: Experiment, window: Window) -> tuple[Experiment
 def refresh_rollups(*, experiment: Experiment, window: Window) -> int:
     """Aggregate the days that are over, so that results need not read their users again; return how many were new."""
     data = WindowData(experiment, window)
-    watched = {use.metric.pk: use.metric for use in guardrails(experiment)}
-    measured = {metric.pk: metric for metric in [experiment.primary_metric, *secondary_metrics(experiment)]}
-    wanted = [each for metric in {**measured, **watched}.values() for each in metric_type(metric).aggregates(data)]
+    watched = [use.metric for use in data.plan.guardrails]
+    wanted = [each for metric in data.plan.metrics.values() for each in metric_type(metric).aggregates(data)]
     # A guardrail asks besides how many users have an event at all.
-    wanted += [metric_type(metric).conversion_pairing(data, window.until) for metric in watched.values()]
+    wanted += [metric_type(metric).conversion_pairing(data, window.until) for metric in watched]
     return sum(events.refresh_rollups(data.period(), each) for each in dict.fromkeys(wanted))
 
 
 def refresh_breakdowns(*, experiment: Experiment, window: Window) -> int:
     """As `refresh_rollups`, for the experiment's `breakdowns`; it commits as it goes, unless within a transaction."""
     data = WindowData(experiment, window)
-    pairing = metric_type(experiment.primary_metric).segment_pairing(data)
+    pairing = metric_type(data.plan.primary).segment_pairing(data)
     if pairing is None:
         return 0
     found = [Breakdown(pairing, attribute) for attribute in experiment.breakdowns]

@@ -91,18 +91,6 @@ def test_update_metric__stale_version__is_refused_with_the_current(environment, 
     assert refused.value.extra["current"]["version"] == 1
 
 
-def test_update_metric__meaning_while_an_experiment_runs__is_refused(environment, running):
-    with pytest.raises(Conflict, match="Checkout"):
-        services.update_metric(
-            actor=ALICE, environment=environment, key="purchase-rate", payload={"windowHours": 48}, version=None
-        )
-    renamed = services.update_metric(
-        actor=ALICE, environment=environment, key="purchase-rate", payload={"name": "Bought"}, version=None
-    )
-
-    assert (renamed.name, renamed.window_hours) == ("Bought", 24)
-
-
 def test_delete_metric__works(environment, make_metric):
     make_metric("a")
     services.delete_metric(actor=ALICE, environment=environment, key="a")

@@ -42,7 +42,7 @@ class PerUserType(MetricType):
         return Pairing(figure, None, self.window, grace)
 
     def distribution(self, data: WindowData, until: datetime) -> Distribution | None:
-        if data.experiment.winsorize_percent is None or not self.has_caps:
+        if data.plan.winsorize_percent is None or not self.has_caps:
             return None
         pairing = self.pairing(data, until)
         return Distribution(Scope.UNITS, replace(pairing, y=replace(pairing.y, cap=None)))
@@ -74,7 +74,7 @@ class PerUserType(MetricType):
         self, data: WindowData, figures: Mapping[str, Floats], before: Mapping[str, Floats], late: Mapping[str, int]
     ) -> Measure:
         """From each user's figure, beside the same from before."""
-        counted, notes = capped(data.experiment, self.metric, figures) if self.has_caps else (figures, ())
+        counted, notes = capped(data.plan.winsorize_percent, self.metric, figures) if self.has_caps else (figures, ())
         arms = {
             key: self.arm_of_users(
                 Arm(
