@@ -128,16 +128,16 @@ def get_layer(environment: Environment, key: str) -> Layer:
 
 
 def conditions_in(tree: Any) -> Iterator[dict[str, Any]]:
-    """Yield each condition of a stored tree, or of a list of trees."""
+    """Yield each condition of a stored tree, or of a list of trees, in the order in which they are written."""
     waiting = [tree]
     while waiting:
         node = waiting.pop()
         if isinstance(node, list):
-            waiting += node
+            waiting += reversed(node)
         elif isinstance(node, dict):
             groups = [node[name] for name in ("all", "any", "not") if name in node]
             if groups and "operator" not in node:
-                waiting += groups
+                waiting += reversed(groups)
             else:
                 yield node
 
