@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -71,7 +71,9 @@ class Cluster:
         web_workers: int = 2,
         flags: int = 1,
         variables: Mapping[str, str] | None = None,
+        processes: Sequence[str] = ("web", "stream"),
     ) -> None:
+        self._first = processes
         self._embedded, self._folder, self._flags = embedded, folder, flags
         self._layout = embedded.layout.Layout.of(folder)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -103,7 +105,7 @@ class Cluster:
             found = json.loads(seeded.splitlines()[-1])
             self.server_key, self.token = found["server_key"], found["token"]
             self.environment_id, self.seeded_version = found["environment_id"], found["version"]
-            for name in ("web", "stream"):
+            for name in self._first:
                 self.start(name)
             self._exits = starting.pop_all()
         return self
@@ -115,13 +117,23 @@ class Cluster:
 
     # -- Processes ---------------------------------------------------------------------------------------------------
 
-    def start(self, name: str, *, line: str | None = None) -> int:
+    def start(
+        self,
+        name: str,
+        *,
+        line: str | None = None,
+        host: str = "127.0.0.1",
+        port: int | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> int:
         """Start one of the Procfile's processes and wait until it is ready; gives its port.
 
         Under another name than the `line`'s, it is one more of that kind, on a port of its own.
         """
         line = line or name
-        port = {"web": self.web_port, "stream": self.stream_port}[line] if line == name else free_port()
+        own = {"web": self.web_port, "stream": self.stream_port}
+        if port is None:
+            port = own.get(line, 0) if line == name else free_port()
         commands = dict(line.split(":", 1) for line in (settings.BASE_DIR / "Procfile").read_text().splitlines())
         with (self._folder / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(
@@ -130,15 +142,18 @@ class Cluster:
                 cwd=settings.BASE_DIR,
                 env={
                     **self._variables,
+                    f"{line.upper()}_HOST": host,
                     f"{line.upper()}_PORT": str(port),
                     "PROCESS_NAME": name,
+                    **(variables or {}),
                     "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
                 },
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
-        eventually(lambda: self._is_ready(name, port), seconds=READY_SECONDS)
+        if line in own:
+            eventually(lambda: self._is_ready(name, host, port), seconds=READY_SECONDS)
         return port
 
     def stop(self, name: str) -> None:
@@ -150,6 +165,12 @@ class Cluster:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait(STOP_SECONDS)
 
+    def kill(self, name: str) -> None:
+        """End a process and its workers at once, as the kernel does."""
+        process = self._processes.pop(name)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(STOP_SECONDS)
+
     def pid(self, name: str) -> int:
         return self._processes[name].pid
 
@@ -157,12 +178,12 @@ class Cluster:
         for name in list(self._processes):
             self.stop(name)
 
-    def _is_ready(self, name: str, port: int) -> bool:
+    def _is_ready(self, name: str, host: str, port: int) -> bool:
         process = self._processes[name]
         if process.poll() is not None:
             raise RuntimeError(f"{name} ended with {process.returncode}:\n{(self._folder / f'{name}.log').read_text()}")
         try:
-            return self.request("GET", "/readyz", port=port)[0] == 200
+            return self.request("GET", "/readyz", host=host, port=port)[0] == 200
         except OSError:
             return False
 
@@ -200,10 +221,17 @@ class Cluster:
     # -- Requests ----------------------------------------------------------------------------------------------------
 
     def request(
-        self, method: str, path: str, body: Any = None, *, secret: str = "", port: int | None = None
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        secret: str = "",
+        host: str = "127.0.0.1",
+        port: int | None = None,
     ) -> tuple[int, Any]:
         """One request on a connection of its own, so that any worker may answer. Raises OSError."""
-        connection = http.client.HTTPConnection("127.0.0.1", port or self.web_port, timeout=REQUEST_SECONDS)
+        connection = http.client.HTTPConnection(host, port or self.web_port, timeout=REQUEST_SECONDS)
         try:
             headers = {"Content-Type": "application/json", "X-Tenant-ID": "acme"}
             if secret:
@@ -220,5 +248,7 @@ class Cluster:
     def evaluate(self, key: str, user: str = "user-1") -> tuple[int, Any]:
         return self.request("POST", "/api/evaluate", {"flagKey": key, "userId": user}, secret=self.server_key)
 
-    def manage(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        return self.request(method, f"/api/{path}", body, secret=self.token)
+    def manage(
+        self, method: str, path: str, body: Any = None, *, host: str = "127.0.0.1", port: int | None = None
+    ) -> tuple[int, Any]:
+        return self.request(method, f"/api/{path}", body, secret=self.token, host=host, port=port)

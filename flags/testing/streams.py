@@ -49,7 +49,14 @@ class Stream:
     """A client of the stream over a real socket."""
 
     def __init__(
-        self, port: int, secret: str, *, last: int | None = None, path: str = "/api/stream", **headers: str
+        self,
+        port: int,
+        secret: str,
+        *,
+        last: int | None = None,
+        path: str = "/api/stream",
+        host: str = "127.0.0.1",
+        **headers: str,
     ) -> None:
         sent = {
             "Authorization": f"Bearer {secret}",
@@ -57,7 +64,7 @@ class Stream:
         }
         if last is not None:
             sent["Last-Event-ID"] = str(last)
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
+        self._connection = http.client.HTTPConnection(host, port, timeout=SECONDS)
         self._connection.request("GET", path, headers=sent)
         # Kept apart: of a response without an end the connection forgets its socket.
         self._socket = self._connection.sock
