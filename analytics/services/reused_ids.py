@@ -10,8 +10,8 @@ import structlog
 from django.db import DatabaseError
 
 from analytics.event_records import CHOSEN_VERSION, ConversionEvent
+from analytics.pipeline.claims import others
 from analytics.stores import store
-from tenancy.claims import others
 
 # What was accepted is stored by then, unless the ingest is behind.
 _CLAIM_SECONDS = 120
