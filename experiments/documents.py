@@ -1,6 +1,6 @@
 """Experiments as the API answers them, and the section of a flag's document for an experiment."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from openflagship.engine import buckets_by_variant
@@ -12,9 +12,9 @@ from experiments.resources import (
     DecisionResource,
     ExperimentResource,
     GuardrailResource,
+    ShareResource,
 )
 from flags.documents import percent_of
-from flags.models import FlagConfig
 
 
 def experiment_resource(experiment: Experiment) -> ExperimentResource:
@@ -33,8 +33,11 @@ def experiment_resource(experiment: Experiment) -> ExperimentResource:
     decision: DecisionResource | None = None
     if experiment.decision:
         decision = {"decision": experiment.decision, "variant": experiment.shipped_variant or None}
+        if experiment.shipped_to == Experiment.Scope.AUDIENCE:
+            decision["to"] = experiment.shipped_to
     return {
         "id": experiment.key,
+        "key": experiment.slug or experiment.key,
         "name": experiment.name,
         "hypothesis": experiment.hypothesis,
         "flagKey": experiment.config.flag.key,
@@ -42,6 +45,8 @@ def experiment_resource(experiment: Experiment) -> ExperimentResource:
         "layer": experiment.layer.key if experiment.layer else None,
         "trafficPercent": percent_of(experiment.traffic_bp),
         "audience": experiment.audience,
+        "allocation": shares_of(split_of(experiment)) if experiment.owns_split else None,
+        "priority": experiment.priority,
         "primaryMetric": experiment.primary_metric.key,
         "secondaryMetrics": secondary_keys(metrics),
         "guardrails": guardrail_resources(metrics),
@@ -107,7 +112,7 @@ def experiment_section(experiment: Experiment, ranges: Sequence[Sequence[int]] |
     `ranges` are those of a shared layer. An experiment in a layer of its own takes the lowest buckets.
     """
     layer = experiment.layer
-    return {
+    section: dict[str, Any] = {
         "id": experiment.key,
         "status": experiment.status,
         "layer": {"key": layer.key, "salt": layer.salt} if layer else {"key": None, "salt": experiment.layer_salt},
@@ -115,11 +120,26 @@ def experiment_section(experiment: Experiment, ranges: Sequence[Sequence[int]] |
         "controlVariant": experiment.control_variant,
         "audience": experiment.audience,
     }
+    # Absent is not the same as empty: without a split of its own the flag's allocation splits the users.
+    if experiment.allocation is not None:
+        section["allocation"] = experiment.allocation
+    if experiment.priority is not None:
+        section["priority"] = experiment.priority
+    return section
 
 
-def split_of(config: FlagConfig, control_variant: str) -> dict[str, int]:
-    """Basis points of each variant of the flag. The control variant gets the buckets that no range covers."""
+def shares_of(weights: Mapping[str, int]) -> list[ShareResource]:
+    """Basis points by variant as the API shows shares; variants without one are left out."""
+    return [{"variant": key, "percent": percent_of(weight)} for key, weight in weights.items() if weight]
+
+
+def split_of(experiment: Experiment) -> dict[str, int]:
+    """Basis points of each variant of the flag. The control variant gets the buckets that no range covers.
+
+    They are the experiment's own, or the flag's where it was started before experiments owned their split.
+    """
+    config, control = experiment.config, experiment.control_variant
     weights = {variant["key"]: 0 for variant in config.flag.variants}
-    weights |= buckets_by_variant(config.allocation)
-    weights[control_variant] += 10_000 - sum(weights.values())
+    weights |= buckets_by_variant(config.allocation if experiment.allocation is None else experiment.allocation)
+    weights[control] = weights.get(control, 0) + 10_000 - sum(weights.values())
     return weights

@@ -94,7 +94,11 @@ class Experiment(models.Model):
 
     class Decision(models.TextChoices):
         SHIP = "ship", "Ship a variant"
-        STOP = "stop", "Stop: the control variant for everybody"
+        STOP = "stop", "Stop"
+
+    class Scope(models.TextChoices):
+        EVERYONE = "everyone", "Everyone"
+        AUDIENCE = "audience", "The audience"
 
     # Statuses in which the flag's document carries the experiment.
     SERVED = (Status.RUNNING, Status.PAUSED)
@@ -102,6 +106,16 @@ class Experiment(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="experiments")
     config = models.ForeignKey(FlagConfig, on_delete=models.PROTECT, related_name="experiments", verbose_name="flag")
+    # Rows that an earlier release wrote have none, until the id is what they are asked for by.
+    slug = models.CharField(
+        "key",
+        max_length=100,
+        blank=True,
+        default="",
+        db_default="",
+        validators=[key_syntax],
+        help_text="What people and routes call it; made from the name where none is given, and never changed.",
+    )
     name = models.CharField(max_length=200)
     hypothesis = models.TextField(blank=True)
     control_variant = models.CharField(max_length=100)
@@ -123,6 +137,16 @@ class Experiment(models.Model):
         help_text="Basis points of the layer's buckets that take part.",
     )
     audience = models.JSONField(null=True, blank=True, help_text="Conditions a unit must meet to take part, if any.")
+    allocation = models.JSONField(
+        "split",
+        null=True,
+        blank=True,
+        help_text="[[start, end, variant], …] of 10,000 buckets. Empty: started before experiments owned their split, "
+        "so the flag's allocation splits its users.",
+    )
+    priority = models.IntegerField(
+        null=True, blank=True, help_text="Its place among the flag's rules; empty is after all of them."
+    )
     primary_metric = models.ForeignKey(Metric, on_delete=models.PROTECT, related_name="primary_of")
     method = models.CharField(max_length=20, choices=Method.choices, default=Method.ALWAYS_VALID)
     alpha = models.FloatField(default=0.05)
@@ -143,6 +167,7 @@ class Experiment(models.Model):
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.DRAFT)
     decision = models.CharField(max_length=4, choices=Decision.choices, blank=True)
     shipped_variant = models.CharField(max_length=100, blank=True)
+    shipped_to = models.CharField(max_length=10, choices=Scope.choices, blank=True, default="", db_default="")
     starts_at = models.DateTimeField(null=True, blank=True, help_text="When to start by itself.")
     ends_at = models.DateTimeField(null=True, blank=True, help_text="When to pause by itself, for a decision.")
     started_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -160,6 +185,7 @@ class Experiment(models.Model):
                 name="experiment_one_at_a_time",
                 violation_error_message="Another experiment is running on this flag; complete it first.",
             ),
+            models.UniqueConstraint(fields=["environment", "slug"], condition=~Q(slug=""), name="experiment_key_once"),
             models.CheckConstraint(condition=Q(traffic_bp__gte=1, traffic_bp__lte=10_000), name="experiment_traffic"),
             models.CheckConstraint(condition=Q(alpha__gt=0, alpha__lt=1), name="experiment_alpha"),
             models.CheckConstraint(
@@ -185,8 +211,12 @@ class Experiment(models.Model):
 
     @property
     def key(self) -> str:
-        """The id as answers and exposures name it."""
+        """The id as text: what documents, answers and exposures name it by. `slug` is what people do."""
         return str(self.pk)
+
+    @property
+    def owns_split(self) -> bool:
+        return self.allocation is not None
 
     @property
     def is_served(self) -> bool:

@@ -36,8 +36,16 @@ class GuardrailResource(TypedDict):
 
 
 class DecisionResource(TypedDict):
+    """A decision. `to` is there where a variant was shipped to the audience alone."""
+
     decision: str
     variant: str | None
+    to: NotRequired[str]
+
+
+class ShareResource(TypedDict):
+    variant: str
+    percent: float
 
 
 class OlderDefinition(TypedDict):
@@ -74,7 +82,10 @@ class PhaseDefinitions(TypedDict):
 
 
 class ExperimentResource(TypedDict):
+    """An experiment. `allocation` is None where the flag's allocation splits its users."""
+
     id: str
+    key: str
     name: str
     hypothesis: str
     flagKey: str
@@ -82,6 +93,8 @@ class ExperimentResource(TypedDict):
     layer: str | None
     trafficPercent: float
     audience: dict[str, Any] | None
+    allocation: list[ShareResource] | None
+    priority: int | None
     primaryMetric: str
     secondaryMetrics: list[str]
     guardrails: list[GuardrailResource]

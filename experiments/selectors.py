@@ -91,14 +91,15 @@ def experiments(
     if flag_key:
         found = found.filter(config__flag__key=flag_key)
     if search:
-        found = found.filter(name__icontains=search)
+        found = found.filter(Q(name__icontains=search) | Q(slug__icontains=search))
     return found
 
 
 def get_experiment(environment: Environment, pk: str | UUID) -> Experiment:
-    """Raises NotFound, also for text that is no id."""
+    """The experiment with this id or key. Raises NotFound."""
     wanted = _uuid(pk)
-    experiment = experiments(environment).filter(pk=wanted).first() if wanted else None
+    named = Q(slug=str(pk)) & ~Q(slug="")
+    experiment = experiments(environment).filter(Q(pk=wanted) | named if wanted else named).first()
     if experiment is None:
         raise NotFound(f"There is no experiment {pk} in {environment.key}.", attr="id")
     return experiment

@@ -58,5 +58,5 @@ def capping(experiment: Experiment) -> str:
 def split_shown(experiment: Experiment) -> list[tuple[str, int | float]]:
     """Return `(variant, percent)` of the last phase, or what a start would begin with."""
     phases = list(experiment.phases.all())
-    weights = phases[-1].weights if phases else split_of(experiment.config, experiment.control_variant)
+    weights = phases[-1].weights if phases else split_of(experiment)
     return [(key, percent_of(weight)) for key, weight in weights.items()]

@@ -61,13 +61,32 @@ class AnalysisSerializer(serializers.Serializer[Any]):
 
 class DecisionSerializer(serializers.Serializer[Any]):
     decision = ChoiceField(choices=Experiment.Decision.choices)
-    variant = serializers.CharField(max_length=100, required=False, allow_null=True, help_text="What `ship` rolls out.")
-    reason = serializers.CharField(required=False, allow_blank=True, max_length=2000)
+    variant = serializers.CharField(max_length=100, required=False, allow_null=True, help_text="What `ship` gives.")
+    to = ChoiceField(
+        choices=Experiment.Scope.choices,
+        required=False,
+        allow_null=True,
+        help_text="To whom `ship` gives it: everyone (the flag's rollout; the default) or the audience (a rule).",
+    )
+    reason = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        max_length=2000,
+        help_text="Required where the results speak against shipping the variant.",
+    )
     version = serializers.IntegerField(required=False)
+
+
+class ShareSerializer(serializers.Serializer[Any]):
+    variant = serializers.CharField(max_length=100)
+    percent = serializers.FloatField(help_text="0 to 100, at most two decimals.")
 
 
 class ExperimentSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField(read_only=True)
+    key = serializers.CharField(
+        max_length=100, required=False, help_text="Stands for the id in routes; made from the name when left out."
+    )
     name = serializers.CharField(max_length=200, required=False)
     hypothesis = serializers.CharField(required=False, allow_blank=True)
     flagKey = serializers.CharField(max_length=100, required=False)
@@ -75,6 +94,26 @@ class ExperimentSerializer(serializers.Serializer[Any]):
     layer = serializers.CharField(max_length=100, required=False, allow_null=True)
     trafficPercent = serializers.FloatField(required=False, help_text="Above 0, up to 100, at most two decimals.")
     audience = serializers.JSONField(required=False, allow_null=True)
+    allocation = ShareSerializer(
+        many=True,
+        required=False,
+        allow_null=True,
+        help_text="The experiment's own split; even when left out. A control that is not named gets the rest. Null of "
+        "an experiment started before splits of their own: the flag's allocation splits its users.",
+    )
+    priority = serializers.IntegerField(
+        required=False,
+        allow_null=True,
+        min_value=-(2**31),
+        max_value=2**31 - 1,
+        help_text="Its place among the flag's rules, whose priorities are others; null is after all of them.",
+    )
+    fromRule = serializers.UUIDField(
+        required=False,
+        write_only=True,
+        allow_null=True,
+        help_text="A rule of the flag to take audience, place and shares from, at creation.",
+    )
     primaryMetric = serializers.CharField(max_length=100, required=False)
     secondaryMetrics = serializers.ListField(child=serializers.CharField(max_length=100), required=False)
     guardrails = GuardrailSerializer(many=True, required=False)
@@ -104,13 +143,17 @@ class ActionSerializer(serializers.Serializer[Any]):
     )
 
 
-class ShareSerializer(serializers.Serializer[Any]):
-    variant = serializers.CharField(max_length=100)
-    percent = serializers.FloatField()
+class StartSerializer(ActionSerializer):
+    enableFlag = serializers.BooleanField(
+        required=False,
+        default=False,
+        help_text="Switch on a flag that is off; the preflight check says what those who take no part then get.",
+    )
 
 
 class RestartSerializer(ActionSerializer):
-    rollout = ShareSerializer(many=True, required=False, help_text="A new split.")
+    allocation = ShareSerializer(many=True, required=False, help_text="A new split.")
+    rollout = ShareSerializer(many=True, required=False, help_text="The former name of allocation.")
     audience = serializers.JSONField(required=False, allow_null=True)
     trafficPercent = serializers.FloatField(required=False)
 
@@ -121,11 +164,27 @@ class RefusalSerializer(serializers.Serializer[Any]):
     detail = serializers.CharField()
 
 
+class ServedShareSerializer(serializers.Serializer[Any]):
+    variant = serializers.CharField(allow_null=True)
+    share = serializers.FloatField(help_text="0 to 1.")
+
+
+class EnablingSerializer(serializers.Serializer[Any]):
+    before = ServedShareSerializer(many=True)
+    after = ServedShareSerializer(many=True, help_text="Of those whom no target and no rule decides.")
+    changed = serializers.FloatField(help_text="0 to 1: the share of them who get another variant.")
+    decidedByRules = serializers.BooleanField(help_text="Whether targets or rules decide for some users.")
+    text = serializers.CharField()
+
+
 class PreflightSerializer(serializers.Serializer[Any]):
     mayStart = serializers.BooleanField()
     refusals = RefusalSerializer(many=True)
     warnings = serializers.ListField(child=serializers.CharField())
     estimate = serializers.DictField(allow_null=True)
+    enabling = EnablingSerializer(
+        allow_null=True, help_text="What switching the flag on would do to those who take no part; null where it is on."
+    )
 
 
 class PowerSerializer(serializers.Serializer[Any]):

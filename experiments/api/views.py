@@ -99,13 +99,17 @@ class ExperimentsView(EnvironmentView):
     @extend_schema(
         parameters=WHERE,
         request=serializers.ExperimentSerializer,
-        responses={201: serializers.ExperimentSerializer},
+        responses={200: serializers.ExperimentSerializer, 201: serializers.ExperimentSerializer},
     )
     def post(self, request: Request) -> Response:
+        """A draft, which changes nothing that is served. 200 with what is there, where its key has the same content."""
         environment = self.environment(request, Role.EDITOR)
-        sent = payload(serializers.ExperimentSerializer, request)
-        experiment = services.create_experiment(actor=request.user.actor, environment=environment, payload=sent)
-        return Response(experiment_resource(experiment), status=201)
+        experiment, is_new = services.find_or_create_experiment(
+            actor=request.user.actor,
+            environment=environment,
+            payload=payload(serializers.ExperimentSerializer, request),
+        )
+        return Response(experiment_resource(experiment), status=201 if is_new else 200)
 
 
 class ExperimentView(EnvironmentView):
@@ -152,16 +156,17 @@ class PreflightView(EnvironmentView):
 class StartView(EnvironmentView):
     """Starts a draft; the pre-flight check's warnings come back beside the experiment."""
 
-    @extend_schema(parameters=WHERE, request=serializers.ActionSerializer, responses=serializers.ExperimentSerializer)
+    @extend_schema(parameters=WHERE, request=serializers.StartSerializer, responses=serializers.ExperimentSerializer)
     def post(self, request: Request, pk: str) -> Response:
         environment = self.environment(request, Role.EDITOR)
-        sent = payload(serializers.ActionSerializer, request)
+        sent = payload(serializers.StartSerializer, request)
         experiment, preflight = services.start_experiment(
             actor=request.user.actor,
             environment=environment,
             pk=pk,
             version=sent.get("version"),
             reason=sent.get("reason", ""),
+            enable_flag=sent["enableFlag"],
         )
         return Response({**experiment_resource(experiment), "preflight": preflight.as_payload()})
 
@@ -212,7 +217,7 @@ class RestartView(EnvironmentView):
 
 
 class CompleteView(EnvironmentView):
-    """Ends the experiment with a decision, which sets the flag's rollout."""
+    """Ends the experiment: `ship` gives a variant to everyone or the audience, `stop` what everybody else gets."""
 
     @extend_schema(parameters=WHERE, request=serializers.DecisionSerializer, responses=serializers.ExperimentSerializer)
     def post(self, request: Request, pk: str) -> Response:
@@ -224,6 +229,7 @@ class CompleteView(EnvironmentView):
             pk=pk,
             decision=sent["decision"],
             variant=sent.get("variant"),
+            to=sent.get("to"),
             version=sent.get("version"),
             reason=sent.get("reason", ""),
         )

@@ -25,6 +25,21 @@ class DurationForecast(TypedDict):
     days: int | None
 
 
+class ServedShare(TypedDict):
+    variant: str | None
+    share: float
+
+
+class EnablingForecast(TypedDict):
+    """What switching the flag on does to those who take no part and whom no target and no rule decides."""
+
+    before: list[ServedShare]
+    after: list[ServedShare]
+    changed: float
+    decidedByRules: bool
+    text: str
+
+
 class PreflightResult(TypedDict):
     """What `GET experiments/{id}/preflight` answers."""
 
@@ -32,6 +47,7 @@ class PreflightResult(TypedDict):
     refusals: list[Refusal]
     warnings: list[str]
     estimate: DurationForecast | None
+    enabling: EnablingForecast | None
 
 
 class UsersPerArm(TypedDict):

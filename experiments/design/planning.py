@@ -109,7 +109,7 @@ def _users_needed(experiment: Experiment, model: PowerModel, population: Populat
 
 def _shares(experiment: Experiment) -> tuple[int, float]:
     """The control's basis points, and the ratio of the smallest other variant's basis points to them."""
-    split = split_of(experiment.config, experiment.control_variant)
+    split = split_of(experiment)
     control = split[experiment.control_variant]
     smallest = min(weight for key, weight in split.items() if weight and key != experiment.control_variant)
     return control, smallest / control
@@ -121,7 +121,7 @@ def alpha_of_each(alpha: float, correction: str, treatments: int) -> float:
 
 
 def _own_alpha(experiment: Experiment) -> float:
-    split = split_of(experiment.config, experiment.control_variant)
+    split = split_of(experiment)
     treatments = sum(1 for key, weight in split.items() if weight and key != experiment.control_variant)
     return alpha_of_each(experiment.alpha, experiment.correction, treatments)
 

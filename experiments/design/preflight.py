@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 
 from experiments.design import planning
-from experiments.design.payloads import PreflightResult, Refusal
+from experiments.design.enabling import enabling_of
+from experiments.design.payloads import EnablingForecast, PreflightResult, Refusal
+from experiments.design.splits import document_problems, split_problems
 from experiments.documents import split_of
 from experiments.models import Experiment
 from flags.documents import percent_of
@@ -14,12 +16,16 @@ _SHORT_OF_USERS_DAYS = 60
 
 @dataclass(slots=True)
 class Preflight:
-    """`conflicts` and `problems` forbid the start, `warnings` do not. `estimate` is None without traffic."""
+    """`conflicts` and `problems` forbid the start, `warnings` do not. `estimate` is None without traffic.
+
+    `enabling` is there for a flag that is off: what switching it on changes for those who take no part.
+    """
 
     conflicts: list[Problem] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     estimate: planning.DurationEstimate | None = None
+    enabling: EnablingForecast | None = None
 
     @property
     def may_start(self) -> bool:
@@ -35,10 +41,12 @@ class Preflight:
             "refusals": refusals,
             "warnings": self.warnings,
             "estimate": self.estimate.as_payload() if self.estimate else None,
+            "enabling": self.enabling,
         }
 
 
-def check_before_start(experiment: Experiment) -> Preflight:
+def check_before_start(experiment: Experiment, *, enable_flag: bool = False) -> Preflight:
+    """What forbids the start and what it should be known of. `enable_flag` is to switch on a flag that is off."""
     found = Preflight()
     config = experiment.config
     flag = config.flag
@@ -54,9 +62,15 @@ def check_before_start(experiment: Experiment) -> Preflight:
     if flag.is_archived:
         found.conflicts.append(Problem("flagKey", "flag_archived", f"{flag.key!r} is archived; restore it first."))
     if not config.is_enabled:
-        found.problems.append(
-            Problem("flagKey", "flag_off", f"{flag.key!r} is off here, so nobody would take part; switch it on first.")
-        )
+        found.enabling = enabling_of(config)
+        if enable_flag:
+            found.warnings.append(found.enabling["text"])
+        else:
+            detail = (
+                f"{flag.key!r} is off here, so nobody would take part. Switch it on first, or start with `enableFlag`. "
+                f"{found.enabling['text']}"
+            )
+            found.problems.append(Problem("flagKey", "flag_off", detail))
     if config.is_killed:
         found.problems.append(
             Problem(
@@ -73,25 +87,10 @@ def check_before_start(experiment: Experiment) -> Preflight:
 
 
 def _check_split(found: Preflight, experiment: Experiment) -> None:
-    split = split_of(experiment.config, experiment.control_variant)
-    taking_part = [variant for variant, weight in split.items() if weight]
-    if len(taking_part) < 2:
-        found.problems.append(
-            Problem(
-                "flagKey",
-                "invalid_split",
-                f"Everybody would get {taking_part[0]!r}: give at least one more variant a share of the rollout.",
-            )
-        )
-    elif not split[experiment.control_variant]:
-        found.problems.append(
-            Problem(
-                "controlVariant",
-                "invalid_split",
-                f"The control {experiment.control_variant!r} gets nobody; leave it a share of the flag's rollout.",
-            )
-        )
-    elif any(0 < weight < 500 for weight in split.values()):
+    wrong = [*split_problems(experiment), *document_problems(experiment)]
+    if wrong:
+        found.problems += wrong
+    elif any(0 < weight < 500 for weight in split_of(experiment).values()):
         found.warnings.append("A variant gets less than 5 % of the users; it will decide how long everything takes.")
 
 
@@ -113,7 +112,8 @@ def _check_layer(found: Preflight, experiment: Experiment) -> None:
 
 def _warn_of_rules(found: Preflight, experiment: Experiment) -> None:
     config = experiment.config
-    rules = len(config.rules.all())
+    place = experiment.priority
+    rules = sum(1 for rule in config.rules.all() if place is None or rule.priority < place)
     if rules:
         found.warnings.append(
             f"{rules} targeting {'rule comes' if rules == 1 else 'rules come'} before the experiment: "

@@ -1,8 +1,13 @@
 """Every write to metrics, experiments and results: validate, write, update the flag, audit, in one transaction."""
 
-from experiments.services.experiments import create_experiment, delete_experiment, update_experiment
+from experiments.services.completion import complete_experiment
+from experiments.services.experiments import (
+    create_experiment,
+    delete_experiment,
+    find_or_create_experiment,
+    update_experiment,
+)
 from experiments.services.lifecycle import (
-    complete_experiment,
     free_layer_range,
     pause_experiment,
     restart_experiment,
@@ -18,6 +23,7 @@ __all__ = [
     "create_metric",
     "delete_experiment",
     "delete_metric",
+    "find_or_create_experiment",
     "free_layer_range",
     "pause_experiment",
     "recompute",

@@ -5,20 +5,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from openflagship.engine import DecodeError, decode_flag
-
 from experiments.analysis.methods import METHODS
-from experiments.documents import experiment_section
+from experiments.design.splits import document_problems, own_split, split_problems
 from experiments.models import Experiment, ExperimentMetric, Metric
-from flags.documents import flag_document, weights_of
+from flags.documents import weights_of
 from flags.models import Layer
 from tenancy.errors import Problem
 from tenancy.refusals import unknown_fields
 
 FIELDS = frozenset(
     {
-        "name", "hypothesis", "flagKey", "controlVariant", "layer", "trafficPercent", "audience", "primaryMetric",
-        "secondaryMetrics", "guardrails", "analysis", "breakdowns", "autoPauseOnSrm", "startsAt", "endsAt",
+        "key", "name", "hypothesis", "flagKey", "controlVariant", "layer", "trafficPercent", "audience", "allocation",
+        "priority", "primaryMetric", "secondaryMetrics", "guardrails", "analysis", "breakdowns", "autoPauseOnSrm",
+        "startsAt", "endsAt",
     }
 )  # fmt: skip
 # A client may send these back as it read them; they are ignored.
@@ -53,12 +52,15 @@ def apply(draft: Draft, payload: Mapping[str, Any], metrics: Mapping[str, Metric
         ("hypothesis", "hypothesis"),
         ("controlVariant", "control_variant"),
         ("audience", "audience"),
+        ("priority", "priority"),
         ("autoPauseOnSrm", "auto_pause_on_srm"),
         ("startsAt", "starts_at"),
         ("endsAt", "ends_at"),
     ):
         if name in payload:
             setattr(experiment, attribute, payload[name])
+    if "allocation" in payload:
+        _apply_split(draft, payload["allocation"])
     if "breakdowns" in payload:
         _apply_breakdowns(draft, payload["breakdowns"])
     if "layer" in payload:
@@ -87,6 +89,17 @@ def _apply_layer(draft: Draft, key: str | None) -> None:
     experiment.layer = Layer.objects.filter(environment=experiment.environment_id, key=key).first() if key else None
     if key and experiment.layer is None:
         draft.refuse("layer", "unknown_layer", f"There is no layer {key!r} here; null gives it one of its own.")
+
+
+def _apply_split(draft: Draft, shares: Any) -> None:
+    experiment = draft.experiment
+    if shares is None and not experiment.owns_split:
+        # What is there: an experiment from before experiments owned their split.
+        return
+    ranges, wrong = own_split(experiment, shares)
+    draft.problems += wrong
+    if not wrong:
+        experiment.allocation = ranges
 
 
 def _apply_breakdowns(draft: Draft, names: Any) -> None:
@@ -169,8 +182,9 @@ def check(draft: Draft) -> None:
             "unknown_variant",
             f"The flag has no variant {experiment.control_variant!r}; use one of: {', '.join(variants)}.",
         )
-    elif experiment.audience is not None:
-        _check_audience(draft)
+    else:
+        draft.problems += split_problems(experiment) if experiment.owns_split else []
+        draft.problems += document_problems(experiment)
     if not experiment.name:
         draft.refuse("name", "required", "Give the experiment a name that people recognise.")
     if not 0 < experiment.alpha < 1:
@@ -199,18 +213,3 @@ def check(draft: Draft) -> None:
 
 def _is_backwards(starts_at: datetime | None, ends_at: datetime | None) -> bool:
     return starts_at is not None and ends_at is not None and ends_at <= starts_at
-
-
-def _check_audience(draft: Draft) -> None:
-    """Decode the flag's document with the audience in it, so that the engine's own rules apply."""
-    experiment = draft.experiment
-    document = flag_document(experiment.config)
-    document["experiment"] = {**experiment_section(experiment), "status": Experiment.Status.RUNNING}
-    try:
-        decode_flag(document)
-    except DecodeError as error:
-        draft.problems += [
-            Problem(found.path.removeprefix("experiment."), found.code, found.message)
-            for found in error.problems
-            if found.path.startswith("experiment.")
-        ]

@@ -8,11 +8,13 @@ from django.db import transaction
 
 import audit.services
 from audit.actors import Actor
+from experiments.design.splits import even_split
 from experiments.documents import experiment_resource, experiment_section, guardrail_resources, secondary_keys
 from experiments.models import Experiment, ExperimentMetric
 from experiments.resources import ExperimentResource
 from experiments.selectors import get_experiment, metrics
-from experiments.services import drafts
+from experiments.services import drafts, keys
+from experiments.services.from_rule import design_from_rule
 from flags.models import FlagConfig
 from flags.selectors import get_config
 from flags.services import refuse_several_units, set_experiment, version_log
@@ -30,25 +32,46 @@ def locked_experiment(environment: Environment, pk: Any) -> Experiment:
     return get_experiment(environment, found.pk)
 
 
-@transaction.atomic
 def create_experiment(*, actor: Actor, environment: Environment, payload: Mapping[str, Any]) -> Experiment:
-    """Create a draft. Nothing is served or counted before it starts. Raises Invalid, and NotFound for the flag."""
+    """As `find_or_create_experiment`, for those who need not know whether it is new."""
+    return find_or_create_experiment(actor=actor, environment=environment, payload=payload)[0]
+
+
+@transaction.atomic
+def find_or_create_experiment(
+    *, actor: Actor, environment: Environment, payload: Mapping[str, Any]
+) -> tuple[Experiment, bool]:
+    """Create a draft. Nothing is served or counted before it starts, and the flag stays as it is.
+
+    `fromRule` takes audience, place and shares from a rule of the flag, where the payload does not name them. Returns
+    whether it is new: a key that exists with the same content is found. Raises Invalid, NotFound for the flag, and
+    Conflict `key_exists`.
+    """
     for name in ("name", "flagKey", "primaryMetric"):
         if not payload.get(name):
             raise Invalid("An experiment needs a name, a flag and a primary metric.", attr=name, code="required")
-    config = get_config(environment, payload["flagKey"])
+    locked = version_log.lock_environment(environment)
+    config = get_config(locked, payload["flagKey"])
     refuse_several_units(config, attr="flagKey")
+    design = {name: value for name, value in payload.items() if name != "fromRule"}
+    if payload.get("fromRule") is not None:
+        design = {**design_from_rule(config, payload["fromRule"]), **design}
     experiment = Experiment(
-        environment=environment,
+        environment=locked,
         config=config,
+        slug=keys.wanted_key(locked, design),
         control_variant=config.flag.variants[0]["key"],
         layer_salt=new_layer_salt(config.flag.key),
     )
+    experiment.allocation = even_split(experiment)
     draft = drafts.Draft(experiment, [])
-    _check(draft, environment, payload)
+    _check(draft, locked, design)
+    existing = keys.with_key(locked, experiment.slug)
+    if existing is not None:
+        return keys.same_or_conflict(existing, _resource_of(draft), drafts.FIELDS & design.keys()), False
     experiment.save(force_insert=True)
     _save_uses(draft)
-    saved = get_experiment(environment, experiment.pk)
+    saved = get_experiment(locked, experiment.pk)
     audit.services.record(
         actor=actor,
         action="experiment.created",
@@ -56,7 +79,7 @@ def create_experiment(*, actor: Actor, environment: Environment, payload: Mappin
         key=saved.key,
         after=experiment_resource(saved),
     )
-    return saved
+    return saved, True
 
 
 def new_layer_salt(flag_key: str) -> str:
@@ -83,6 +106,8 @@ def update_experiment(
     refuse_stale("experiment", before, version)
     if payload.get("flagKey", before["flagKey"]) != before["flagKey"]:
         raise Invalid("The flag of an experiment never changes; create another.", attr="flagKey", code="immutable")
+    if payload.get("key", before["key"]) != before["key"]:
+        raise Invalid("The key of an experiment never changes; create another.", attr="key", code="immutable")
     full = dict(payload) if is_partial else {**_defaults(experiment), **payload}
     traffic_before = experiment.traffic_bp
     draft = drafts.Draft(experiment)
@@ -113,6 +138,8 @@ def _defaults(experiment: Experiment) -> dict[str, Any]:
         "layer": None,
         "trafficPercent": 100,
         "audience": None,
+        "allocation": None,
+        "priority": None,
         "secondaryMetrics": [],
         "guardrails": [],
         "analysis": {},
@@ -125,10 +152,7 @@ def _defaults(experiment: Experiment) -> dict[str, Any]:
 
 def _refuse_locked(draft: drafts.Draft, before: ExperimentResource, traffic_before: int) -> None:
     experiment = draft.experiment
-    after = experiment_resource(experiment)
-    if draft.uses is not None:
-        after["secondaryMetrics"] = secondary_keys(draft.uses)
-        after["guardrails"] = guardrail_resources(draft.uses)
+    after = _resource_of(draft)
     old, new = cast(Mapping[str, object], before), cast(Mapping[str, object], after)
     changed = [name for name in drafts.FIELDS - drafts.LIVE_FIELDS if new[name] != old[name]]
     if changed:
@@ -146,6 +170,15 @@ def _refuse_locked(draft: drafts.Draft, before: ExperimentResource, traffic_befo
             code="rollout_conflict",
             attr="trafficPercent",
         )
+
+
+def _resource_of(draft: drafts.Draft) -> ExperimentResource:
+    """The draft as it would be answered once it is stored."""
+    resource = experiment_resource(draft.experiment)
+    if draft.uses is not None:
+        resource["secondaryMetrics"] = secondary_keys(draft.uses)
+        resource["guardrails"] = guardrail_resources(draft.uses)
+    return resource
 
 
 @transaction.atomic
@@ -169,7 +202,7 @@ def delete_experiment(*, actor: Actor, environment: Environment, pk: Any, reason
     )
 
 
-def serve(actor: Actor, experiment: Experiment, salt: str | None = None) -> FlagConfig:
+def serve(actor: Actor, experiment: Experiment, salt: str | None = None, *, enable_flag: bool = False) -> FlagConfig:
     """Write a running or paused experiment into its flag's document, and reserve its share of the layer.
 
     Raises Conflict `layer_full`. An experiment keeps the buckets that it has: growing traffic moves no user out.
@@ -182,6 +215,7 @@ def serve(actor: Actor, experiment: Experiment, salt: str | None = None) -> Flag
         key=experiment.config.flag.key,
         section=experiment_section(experiment, ranges),
         salt=salt,
+        enable_flag=enable_flag,
     )
 
 

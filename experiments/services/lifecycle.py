@@ -1,4 +1,4 @@
-"""Start, pause, resume, restart and complete. Each updates the flag's document in the same transaction."""
+"""Start, pause, resume and restart; `completion.py` has the end. Each updates the flag's document with it."""
 
 import math
 import secrets
@@ -14,6 +14,7 @@ from analytics.services import open_phase
 from audit.actors import Actor
 from experiments.definitions import definitions_of
 from experiments.design.preflight import Preflight, check_before_start
+from experiments.design.splits import split_problems
 from experiments.documents import experiment_resource, split_of
 from experiments.models import Experiment, Phase
 from experiments.resources import ExperimentResource
@@ -25,13 +26,14 @@ from experiments.signals import experiment_changed
 from flags.models import FlagConfig
 from flags.services import set_experiment, update_flag
 from flags.services.layers import release_range
-from tenancy.errors import Conflict, Invalid
+from tenancy.errors import Conflict, Invalid, Problem
 from tenancy.models import Environment
 from tenancy.refusals import refuse_stale
 
 # What an experiment without a plan is tuned to, where its need is not known either.
 _EXPECTED_DAYS = 28
-_RESTART_FIELDS = frozenset({"rollout", "audience", "trafficPercent", "reason", "version"})
+# `rollout` is the former name of `allocation`, and what an experiment without a split of its own calls it.
+_RESTART_FIELDS = frozenset({"allocation", "rollout", "audience", "trafficPercent"})
 
 
 @transaction.atomic
@@ -43,17 +45,20 @@ def start_experiment(
     version: int | None = None,
     reason: str = "",
     at: datetime | None = None,
+    enable_flag: bool = False,
 ) -> tuple[Experiment, Preflight]:
     """Start a draft after the pre-flight check, whose warnings come back. Raises Invalid (what it refuses), Conflict.
 
+    It enters the flag's document with its split, audience and place; whoever takes no part is served as before. Only
+    with `enable_flag` is a flag that is off switched on, which changes what the others get: the check says to what.
     `at` dates the start back, for data that was gathered before (the demo, an import); never ahead.
     """
     experiment = locked_experiment(environment, pk)
     before = experiment_resource(experiment)
     refuse_stale("experiment", before, version)
-    _require(experiment, "start", Experiment.Status.DRAFT)
+    require_status(experiment, "start", Experiment.Status.DRAFT)
     moment = _moment(at)
-    preflight = check_before_start(experiment)
+    preflight = check_before_start(experiment, enable_flag=enable_flag)
     if preflight.conflicts:
         raise Conflict(
             preflight.conflicts[0].detail, code=preflight.conflicts[0].code, attr=preflight.conflicts[0].attr
@@ -61,10 +66,10 @@ def start_experiment(
     if preflight.problems:
         raise Invalid(preflight.problems)
     experiment.status, experiment.started_at = Experiment.Status.RUNNING, moment
-    _save(experiment)
-    config = serve(actor, experiment)
+    save_next_version(experiment)
+    config = serve(actor, experiment, enable_flag=enable_flag)
     _open_phase(experiment, config, moment, reason=STARTED, tuned_users=_expected_users(experiment, preflight))
-    return _finish(actor, experiment, "started", before, reason), preflight
+    return finish(actor, experiment, "started", before, reason), preflight
 
 
 def _expected_users(experiment: Experiment, preflight: Preflight) -> int | None:
@@ -85,14 +90,14 @@ def pause_experiment(
         return experiment
     before = experiment_resource(experiment)
     refuse_stale("experiment", before, version)
-    _require(experiment, "pause", Experiment.Status.RUNNING)
+    require_status(experiment, "pause", Experiment.Status.RUNNING)
     experiment.status = Experiment.Status.PAUSED
-    _save(experiment)
+    save_next_version(experiment)
     phase = current_phase(experiment)
     phase.pauses = [*phase.pauses, [timezone.now().isoformat(), None]]
     phase.save(update_fields=["pauses"])
     serve(actor, experiment)
-    return _finish(actor, experiment, "paused", before, reason)
+    return finish(actor, experiment, "paused", before, reason)
 
 
 @transaction.atomic
@@ -105,17 +110,17 @@ def resume_experiment(
         return experiment
     before = experiment_resource(experiment)
     refuse_stale("experiment", before, version)
-    _require(experiment, "resume", Experiment.Status.PAUSED)
+    require_status(experiment, "resume", Experiment.Status.PAUSED)
     experiment.status = Experiment.Status.RUNNING
     if experiment.ends_at is not None and experiment.ends_at <= timezone.now():
         # The end date has caused this pause already; without this it would pause the experiment again.
         experiment.ends_at = None
-    _save(experiment)
+    save_next_version(experiment)
     phase = current_phase(experiment)
     _end_pause(phase, timezone.now())
     phase.save(update_fields=["pauses"])
     serve(actor, experiment)
-    return _finish(actor, experiment, "resumed", before, reason)
+    return finish(actor, experiment, "resumed", before, reason)
 
 
 @transaction.atomic
@@ -130,43 +135,31 @@ def restart_experiment(
 ) -> Experiment:
     """Begin a new phase with a new salt, so that every user is assigned anew. Phases are analysed apart.
 
-    `changes` may name `rollout` ([{variant, percent}], the new split), `audience` and `trafficPercent`.
+    `changes` may name `allocation` ([{variant, percent}], the new split), `audience` and `trafficPercent`. The salt is
+    the flag's, so its rollout and the shares of its rules are dealt anew as well.
     """
     experiment = locked_experiment(environment, pk)
     before = experiment_resource(experiment)
     refuse_stale("experiment", before, version)
-    _require(experiment, "restart", *Experiment.SERVED)
-    changes = dict(changes or {})
-    unknown = sorted(changes.keys() - _RESTART_FIELDS)
-    if unknown:
-        raise Invalid(
-            "A restart may change rollout, audience and trafficPercent.", attr=unknown[0], code="unknown_field"
-        )
-    moment, flag_key = _now(), experiment.config.flag.key
-    _close_phase(experiment, moment)
-    if "rollout" in changes:
-        set_experiment(actor=actor, environment=environment, key=flag_key, section=None)
-        update_flag(
-            actor=actor,
-            environment=environment,
-            key=flag_key,
-            payload={"rollout": changes["rollout"]},
-            version=None,
-            reason=f"Restart of the experiment {experiment.name}",
-        )
-        experiment.config.refresh_from_db()
+    require_status(experiment, "restart", *Experiment.SERVED)
+    changes = _restart_changes(changes or {})
+    moment, flag_key = now_in_milliseconds(), experiment.config.flag.key
+    close_phase(experiment, moment)
+    parts = dict(changes)
+    if "allocation" in parts and not experiment.owns_split:
+        _change_rollout(actor, experiment, parts.pop("allocation"), f"Restart of the experiment {experiment.name}")
     draft = drafts.Draft(experiment)
-    parts: dict[str, Any] = {name: changes[name] for name in ("audience", "trafficPercent") if name in changes}
     drafts.apply(draft, parts, {metric.key: metric for metric in metrics(environment.project)})
     drafts.check(draft)
     if draft.problems:
         raise Invalid(draft.problems)
-    _require_split(experiment)
+    if not experiment.owns_split and split_problems(experiment):
+        raise Invalid([Problem("rollout", found.code, found.detail) for found in split_problems(experiment)])
     experiment.status = Experiment.Status.RUNNING
-    _save(experiment)
+    save_next_version(experiment)
     config = serve(actor, experiment, salt=f"{flag_key}:{secrets.token_hex(8)}")
     _open_phase(experiment, config, moment, reason=restarted_because(changes, reason))
-    return _finish(actor, experiment, "restarted", before, reason)
+    return finish(actor, experiment, "restarted", before, reason)
 
 
 @transaction.atomic
@@ -176,55 +169,17 @@ def open_next_phase(*, actor: Actor, environment: Environment, pk: Any, moment: 
     A pause continues in the new phase. A change of targeting opens a phase in its own transaction.
     """
     experiment = locked_experiment(environment, pk)
-    _require(experiment, "begin a phase", *Experiment.SERVED)
+    require_status(experiment, "begin a phase", *Experiment.SERVED)
     before = experiment_resource(experiment)
     since = max(_in_milliseconds(moment), current_phase(experiment).started_at)
-    _close_phase(experiment, since)
-    _save(experiment)
+    close_phase(experiment, since)
+    save_next_version(experiment)
     _open_phase(experiment, experiment.config, since, reason=reason)
     if experiment.status == Experiment.Status.PAUSED:
         phase = current_phase(experiment)
         phase.pauses = [[since.isoformat(), None]]
         phase.save(update_fields=["pauses"])
-    return _finish(actor, experiment, "phase_opened", before, reason)
-
-
-@transaction.atomic
-def complete_experiment(
-    *,
-    actor: Actor,
-    environment: Environment,
-    pk: Any,
-    decision: str,
-    variant: str | None = None,
-    version: int | None = None,
-    reason: str = "",
-) -> Experiment:
-    """End the experiment with a decision: `ship` rolls `variant` out to everybody, `stop` the control variant.
-
-    The flag's targets and rules stay. Events go on counting for those who were enrolled, until 7 days after the end;
-    until then its buckets of a shared layer rest, so that no user goes from one experiment straight into the next.
-    """
-    experiment = locked_experiment(environment, pk)
-    before = experiment_resource(experiment)
-    refuse_stale("experiment", before, version)
-    _require(experiment, "complete", *Experiment.SERVED)
-    shipped = _decided(experiment, decision, variant)
-    moment, flag_key = _now(), experiment.config.flag.key
-    _close_phase(experiment, moment)
-    experiment.status, experiment.ended_at = Experiment.Status.COMPLETED, moment
-    experiment.decision, experiment.shipped_variant = decision, shipped
-    _save(experiment)
-    set_experiment(actor=actor, environment=environment, key=flag_key, section=None)
-    update_flag(
-        actor=actor,
-        environment=environment,
-        key=flag_key,
-        payload={"rollout": [{"variant": shipped, "percent": 100}]},
-        version=None,
-        reason=f"Decision of the experiment {experiment.name}: {decision}",
-    )
-    return _finish(actor, experiment, "completed", before, reason)
+    return finish(actor, experiment, "phase_opened", before, reason)
 
 
 @transaction.atomic
@@ -252,22 +207,7 @@ def current_phase(experiment: Experiment) -> Phase:
     return Phase.objects.get(experiment=experiment, ended_at__isnull=True)
 
 
-def _decided(experiment: Experiment, decision: str, variant: str | None) -> str:
-    known = [item["key"] for item in experiment.config.flag.variants]
-    if decision == Experiment.Decision.STOP:
-        if variant not in (None, experiment.control_variant):
-            raise Invalid(
-                "Stopping gives everybody the control variant; to ship another, decide `ship`.", attr="variant"
-            )
-        return experiment.control_variant
-    if decision != Experiment.Decision.SHIP:
-        raise Invalid("Decide `ship` (with a variant) or `stop`.", attr="decision", code="invalid_choice")
-    if variant is None or variant not in known:
-        raise Invalid(f"Name the variant to ship, one of: {', '.join(known)}.", attr="variant", code="unknown_variant")
-    return variant
-
-
-def _require(experiment: Experiment, verb: str, *statuses: str) -> None:
+def require_status(experiment: Experiment, verb: str, *statuses: str) -> None:
     if experiment.status not in statuses:
         raise Conflict(
             f"The experiment is {experiment.status}; only one that is {' or '.join(statuses)} can {verb}.",
@@ -276,17 +216,26 @@ def _require(experiment: Experiment, verb: str, *statuses: str) -> None:
         )
 
 
-def _require_split(experiment: Experiment) -> None:
-    split = split_of(experiment.config, experiment.control_variant)
-    if sum(weight > 0 for weight in split.values()) < 2 or not split[experiment.control_variant]:
+def _restart_changes(changes: Mapping[str, Any]) -> dict[str, Any]:
+    unknown = sorted(changes.keys() - _RESTART_FIELDS)
+    if unknown:
         raise Invalid(
-            "The control and at least one other variant need a share of the flag's rollout.",
-            attr="rollout",
-            code="invalid_split",
+            "A restart may change allocation, audience and trafficPercent.", attr=unknown[0], code="unknown_field"
         )
+    if changes.keys() >= {"allocation", "rollout"}:
+        raise Invalid("Send the new split as allocation alone.", attr="rollout", code="ambiguous")
+    return {"allocation" if name == "rollout" else name: value for name, value in changes.items()}
 
 
-def _now() -> datetime:
+def _change_rollout(actor: Actor, experiment: Experiment, rollout: Any, reason: str) -> None:
+    """Change the flag's rollout, which its experiment has locked until here."""
+    where: dict[str, Any] = {"actor": actor, "environment": experiment.environment, "key": experiment.config.flag.key}
+    set_experiment(**where, section=None)
+    update_flag(**where, payload={"rollout": rollout}, version=None, reason=reason)
+    experiment.config.refresh_from_db()
+
+
+def now_in_milliseconds() -> datetime:
     return _in_milliseconds(timezone.now())
 
 
@@ -298,7 +247,7 @@ def _in_milliseconds(moment: datetime) -> datetime:
 def _moment(at: datetime | None) -> datetime:
     if at is not None and at > timezone.now():
         raise Invalid("A start can be dated back, not ahead; use startsAt.", attr="at", code="out_of_range")
-    return _now() if at is None else _in_milliseconds(at)
+    return now_in_milliseconds() if at is None else _in_milliseconds(at)
 
 
 def _open_phase(
@@ -317,7 +266,7 @@ def _open_phase(
         started_at=moment,
         salt=config.salt,
         bucket_by=config.bucket_by,
-        weights=split_of(config, experiment.control_variant),
+        weights=split_of(experiment),
         audience=experiment.audience,
         config_version=experiment.environment.config_version,
         tuned_users=tuned_users if first is None else first.tuned_users,
@@ -327,7 +276,7 @@ def _open_phase(
     open_phase(environment_id=experiment.environment_id, experiment=experiment.key, started_at=moment)
 
 
-def _close_phase(experiment: Experiment, moment: datetime) -> None:
+def close_phase(experiment: Experiment, moment: datetime) -> None:
     phase = current_phase(experiment)
     _end_pause(phase, moment)
     phase.ended_at = moment
@@ -338,12 +287,21 @@ def _end_pause(phase: Phase, moment: datetime) -> None:
     phase.pauses = [[since, until or moment.isoformat()] for since, until in phase.pauses]
 
 
-def _save(experiment: Experiment) -> None:
+def save_next_version(experiment: Experiment) -> None:
     experiment.version += 1
     experiment.save()
 
 
-def _finish(actor: Actor, experiment: Experiment, change: str, before: ExperimentResource, reason: str) -> Experiment:
+def finish(
+    actor: Actor,
+    experiment: Experiment,
+    change: str,
+    before: ExperimentResource,
+    reason: str,
+    *,
+    evidence: Mapping[str, Any] | None = None,
+) -> Experiment:
+    """Announce and audit the change; the log keeps the `evidence` that a decision rests on."""
     saved = get_experiment(experiment.environment, experiment.pk)
     experiment_changed.send(sender=Experiment, experiment=saved, actor=actor, change=change)
     audit.services.record(
@@ -352,7 +310,7 @@ def _finish(actor: Actor, experiment: Experiment, change: str, before: Experimen
         at=saved.environment,
         key=saved.key,
         before=before,
-        after=experiment_resource(saved),
+        after=experiment_resource(saved) if evidence is None else {**experiment_resource(saved), "evidence": evidence},
         reason=reason,
     )
     return saved

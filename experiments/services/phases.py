@@ -56,7 +56,7 @@ def begins_phase(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | N
 
 def restarted_because(changes: Mapping[str, Any], reason: str) -> str:
     """Why a restart began a phase, with what it changed and what the person gave as the reason."""
-    named = {"rollout": "split", "audience": "audience", "trafficPercent": "traffic"}
+    named = {"allocation": "split", "audience": "audience", "trafficPercent": "traffic"}
     changed = [word for name, word in named.items() if name in changes]
     text = f"Restarted with another {' and '.join(changed)}." if changed else "Restarted: everybody was assigned anew."
     return f"{text} {reason}".strip()

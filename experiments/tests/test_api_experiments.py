@@ -48,9 +48,12 @@ def test_experiments__from_draft_to_decision__works(editor, body):
     assert started.json()["preflight"]["warnings"]
     assert editor.post(f"{path}/pause").json()["status"] == "paused"
     assert editor.post(f"{path}/resume").json()["status"] == "running"
-    restarted = editor.post(f"{path}/restart", {"rollout": [{"variant": "treatment", "percent": 20}]})
+    restarted = editor.post(f"{path}/restart", {"allocation": [{"variant": "treatment", "percent": 20}]})
     assert (restarted.status_code, restarted.json()["phase"]) == (200, 2)
-    completed = editor.post(f"{path}/complete", {"decision": "ship", "variant": "treatment"}).json()
+    ship = {"decision": "ship", "variant": "treatment"}
+    refused = editor.post(f"{path}/complete", ship)
+    assert (refused.status_code, refused.json()["errors"][0]["attr"]) == (400, "reason")
+    completed = editor.post(f"{path}/complete", {**ship, "reason": "A rehearsal."}).json()
     assert (completed["status"], completed["decision"]) == (
         "completed",
         {"decision": "ship", "variant": "treatment"},

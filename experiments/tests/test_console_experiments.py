@@ -165,7 +165,7 @@ def test_start__flag_off__says_why_not(console_editor, draft):
     answer = console_editor.post(url(draft, "start"))
 
     assert answer.status_code == 422
-    assert "switch it on first" in answer.text
+    assert "Switch it on first" in answer.text
     draft.refresh_from_db()
     assert draft.status == Experiment.Status.DRAFT
 

@@ -64,7 +64,7 @@ def test_holdout__set__is_reserved_and_audited(layer, hold_out):
     assert layer_resource(hold_out(0))["holdout"] is None
 
 
-def test_holdout__its_users__get_the_default_of_every_experiment(environment, hold_out, draft, start):
+def test_holdout__its_users__get_what_others_do_of_every_flag(environment, hold_out, draft, start):
     hold_out(20)
     first, second = start(draft("a", 50)), start(draft("b", 30))
     engine = load_environment(environment.pk)
@@ -73,7 +73,7 @@ def test_holdout__its_users__get_the_default_of_every_experiment(environment, ho
     held_out = [pair for pair in answers if not any(answer.experiment for answer in pair)]
 
     assert 0.17 < len(held_out) / 2000 < 0.23
-    assert {(answer.variant, answer.reason) for pair in held_out for answer in pair} == {("control", "DEFAULT")}
+    assert {answer.reason for pair in held_out for answer in pair} == {"ROLLOUT", "DEFAULT"}
     ranges = LayerSlot.objects.order_by("buckets").values_list("experiment_id", "buckets")
     assert [(pk, item.lower, item.upper) for pk, item in ranges] == [
         (first.pk, 0, 5000),

@@ -77,7 +77,7 @@ def test_estimate__two_treatments__leaves_each_its_share_of_the_error_rate(
     config = experiment.config
     config.flag.variants = [*config.flag.variants, {"key": "third", "value": True}]
     config.flag.type = "string"
-    config.allocation = [[0, 4000, "control"], [4000, 7000, "treatment"], [7000, 10_000, "third"]]
+    experiment.allocation = [[0, 4000, "control"], [4000, 7000, "treatment"], [7000, 10_000, "third"]]
     week(experiment)
 
     users = np.tile(AMOUNTS, 100)

@@ -3,7 +3,7 @@
 from flags.services.archiving import archive_flag, purge_flags, restore_flag
 from flags.services.copying import copy_flag
 from flags.services.drafts import refuse_several_units
-from flags.services.flags import create_flag, set_experiment, update_flag
+from flags.services.flags import create_flag, end_experiment, set_experiment, update_flag
 from flags.services.imports import import_environment
 from flags.services.kill import kill_flag, kill_flags, kill_tag, release_flag, release_flags, release_tag
 from flags.services.layers import create_layer, delete_layer, release_range, reserve_range, update_layer
@@ -19,6 +19,7 @@ __all__ = [
     "create_segment",
     "delete_layer",
     "delete_segment",
+    "end_experiment",
     "import_environment",
     "kill_flag",
     "kill_flags",

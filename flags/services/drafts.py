@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db.models import JSONField, Model
-from openflagship.engine import DecodeError, decode_flag
+from openflagship.engine import BUCKETS, DecodeError, decode_flag
 from openflagship.ids import uuid7
 
 from flags.documents import allocate, flag_document, rollout_of, weights_of
@@ -131,7 +131,7 @@ def check_alone(draft: Draft) -> list[Problem]:
     try:
         decode_flag(draft.document)
     except DecodeError as error:
-        return [Problem(_as_sent(found.path), found.code, found.message) for found in error.problems]
+        return [_as_sent(draft, found.path, found.code, found.message) for found in error.problems]
     problems = _column_problems(draft.flag, [field.column for field in PLAIN_FIELDS if field.is_shared])
     problems += _column_problems(draft.config, [field.column for field in PLAIN_FIELDS if not field.is_shared])
     for index, rule in enumerate(draft.rules):
@@ -154,8 +154,17 @@ def _column_problems(row: Model, columns: Collection[str], prefix: str = "") -> 
     return []
 
 
-def _as_sent(path: str) -> str:
-    return re.sub(r"(^|\.)allocation\b", r"\1rollout", path)
+def _as_sent(draft: Draft, path: str, code: str, detail: str) -> Problem:
+    """A problem of the document as one of the fields that were sent; the running experiment's are not among them."""
+    experiment = draft.config.experiment or {}
+    if path == "experiment.priority":
+        priority = experiment["priority"]
+        index = next(index for index, rule in enumerate(draft.rules) if rule.priority == priority)
+        detail = f"Priority {priority} is the running experiment's place; give the rule another."
+        return Problem(f"rules[{index}].priority", code, detail)
+    if path.startswith("experiment.") and code == "unknown_variant":
+        return Problem("variants", code, f"The running experiment needs its variants: {detail}")
+    return Problem(re.sub(r"(^|\.)allocation\b", r"\1rollout", path), code, detail)
 
 
 def refuse_immutable(flag: Flag, payload: Mapping[str, Any]) -> None:
@@ -170,17 +179,30 @@ def split_of(config: FlagConfig) -> tuple[Any, ...]:
 
 
 def refuse_split_change(draft: Draft, before: tuple[Any, ...]) -> None:
-    """Refuse a new split while an experiment uses the flag: it would mix two assignments in one result."""
-    if not draft.config.experiment:
+    """Refuse a new split while an experiment uses the flag: it would mix two assignments in one result.
+
+    The rollout may change beneath an experiment that has a split of its own, for those who take no part.
+    """
+    experiment, after = draft.config.experiment, split_of(draft.config)
+    if not experiment:
         return
     refuse_several_units(draft.config, attr="bucketBy")
-    if split_of(draft.config) != before:
-        raise Conflict(
-            "An experiment is running on this flag, so its split is locked. Complete the experiment, or restart it "
-            "with the new split.",
-            code="rollout_conflict",
-            attr="bucketBy" if draft.config.bucket_by != before[2] else "rollout",
-        )
+    if after == before:
+        return
+    if after[1:] == before[1:] and experiment.get("allocation") is not None and not _takes_everybody(experiment):
+        return
+    raise Conflict(
+        "An experiment is running on this flag, so its split is locked. Complete the experiment, or restart it "
+        "with the new split.",
+        code="rollout_conflict",
+        attr="bucketBy" if draft.config.bucket_by != before[2] else "rollout",
+    )
+
+
+def _takes_everybody(experiment: Mapping[str, Any]) -> bool:
+    """Whether the rollout serves nobody while the experiment runs, so that a change of it must mean the experiment."""
+    buckets = sum(end - start for start, end in experiment["ranges"])
+    return buckets == BUCKETS and experiment["audience"] is None
 
 
 def refuse_several_units(config: FlagConfig, *, attr: str) -> None:

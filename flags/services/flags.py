@@ -214,11 +214,18 @@ def _check_elsewhere(flag: Flag, config: FlagConfig) -> None:
 
 
 def set_experiment(
-    *, actor: Actor, environment: Environment, key: str, section: dict[str, Any] | None, salt: str | None = None
+    *,
+    actor: Actor,
+    environment: Environment,
+    key: str,
+    section: dict[str, Any] | None,
+    salt: str | None = None,
+    enable_flag: bool = False,
 ) -> FlagConfig:
     """Put an experiment's section into the flag's document, or remove it, in the experiments app's transaction.
 
     The caller audits, because this is an act on the experiment. A new `salt`, for a restart, assigns every unit anew.
+    With `enable_flag` a flag that is off is switched on in the same step, which is audited as a change of the flag.
     """
     locked = version_log.lock_environment(environment)
     config = get_config(locked, key)
@@ -230,13 +237,39 @@ def set_experiment(
             code="experiment_conflict",
             attr="flagKey",
         )
+    before = flag_resource(config)
+    is_switched_on = enable_flag and not config.is_enabled
     config.experiment = section
+    config.is_enabled = config.is_enabled or enable_flag
     if salt is not None:
         config.salt = salt
     config.version += 1
     config.save()
     version_log.append_flag(actor, config, locked)
+    if is_switched_on:
+        audit.services.record(
+            actor=actor,
+            action="flag.updated",
+            at=locked,
+            key=key,
+            before=before,
+            after=flag_resource(config),
+            reason="Switched on at the start of an experiment",
+        )
     return config
+
+
+def end_experiment(
+    *, actor: Actor, environment: Environment, key: str, change: Mapping[str, Any] | None, reason: str
+) -> FlagConfig:
+    """Remove the experiment's section, and make the change that was decided, in one step of the version log.
+
+    Evaluators so go from the experiment straight to the decision. It runs in the experiments app's transaction.
+    """
+    if change is None:
+        return set_experiment(actor=actor, environment=environment, key=key, section=None)
+    FlagConfig.objects.filter(environment=environment, flag__key=key).update(experiment=None)
+    return update_flag(actor=actor, environment=environment, key=key, payload=change, version=None, reason=reason)
 
 
 @transaction.atomic

@@ -107,7 +107,7 @@ def _split(design: ShownDesign, config: FlagConfig | None, *, is_even: bool) -> 
     control = design["controlVariant"] if design["controlVariant"] in names else names[0]
     if is_even:
         return _Split(1 / len(names), 1 / len(names), len(names) - 1)
-    weights = split_of(config, control)
+    weights = split_of(Experiment(config=config, control_variant=control))
     treatments = [weight for key, weight in weights.items() if weight and key != control]
     if not treatments or not weights[control]:
         return _Split()

@@ -1,0 +1,116 @@
+"""The end of an experiment: its decision, what that rests on, and what it changes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import transaction
+
+from audit.actors import Actor
+from experiments.analysis.ship_evidence import evidence_of, evidence_summary, objections_to
+from experiments.design.completion import flag_change
+from experiments.documents import experiment_resource
+from experiments.models import Experiment
+from experiments.selectors import get_experiment
+from experiments.services.experiments import locked_experiment
+from experiments.services.lifecycle import close_phase, finish, now_in_milliseconds, require_status, save_next_version
+from flags.services import end_experiment
+from tenancy.errors import Invalid
+from tenancy.models import Environment
+from tenancy.refusals import refuse_stale
+
+
+def complete_experiment(
+    *,
+    actor: Actor,
+    environment: Environment,
+    pk: Any,
+    decision: str,
+    variant: str | None = None,
+    to: str | None = None,
+    version: int | None = None,
+    reason: str = "",
+) -> Experiment:
+    """End the experiment with a decision. `stop` returns its participants to what everybody else gets.
+
+    `ship` gives `variant` to everyone, as the flag's rollout, or `to` the audience, as a rule in its place. Where the
+    results speak against shipping it, the `reason` is required. The flag's targets and rules stay. Events go on
+    counting for those who were enrolled, until 7 days after the end; until then its buckets of a shared layer rest, so
+    that no user goes from one experiment straight into the next.
+    """
+    asked = get_experiment(environment, pk)
+    require_status(asked, "complete", *Experiment.SERVED)
+    shipped, scope = decided(asked, decision, variant, to)
+    # The results are read before the lock, because other writers would wait for them.
+    results = evidence_of(asked)
+    against = objections_to(asked, results, shipped) if shipped else []
+    if against and not reason.strip():
+        raise Invalid(
+            f"Say in `reason` why {shipped} is shipped all the same. {' '.join(against)}",
+            attr="reason",
+            code="reason_required",
+        )
+    evidence = {**evidence_summary(results), "objections": against}
+    return _complete(
+        actor=actor,
+        environment=environment,
+        pk=asked.pk,
+        outcome=(decision, shipped, scope),
+        version=version,
+        reason=reason,
+        evidence=evidence,
+    )
+
+
+@transaction.atomic
+def _complete(
+    *,
+    actor: Actor,
+    environment: Environment,
+    pk: Any,
+    outcome: tuple[str, str, str],
+    version: int | None,
+    reason: str,
+    evidence: Mapping[str, Any],
+) -> Experiment:
+    decision, shipped, scope = outcome
+    experiment = locked_experiment(environment, pk)
+    before = experiment_resource(experiment)
+    refuse_stale("experiment", before, version)
+    require_status(experiment, "complete", *Experiment.SERVED)
+    moment = now_in_milliseconds()
+    close_phase(experiment, moment)
+    experiment.status, experiment.ended_at = Experiment.Status.COMPLETED, moment
+    experiment.decision, experiment.shipped_variant = decision, shipped
+    experiment.shipped_to = scope if shipped else ""
+    save_next_version(experiment)
+    end_experiment(
+        actor=actor,
+        environment=environment,
+        key=experiment.config.flag.key,
+        change=flag_change(experiment, shipped, scope),
+        reason=f"Decision of the experiment {experiment.name}: {decision}",
+    )
+    return finish(actor, experiment, "completed", before, reason, evidence=evidence)
+
+
+def decided(experiment: Experiment, decision: str, variant: str | None, to: str | None) -> tuple[str, str]:
+    """The variant that is shipped ("" for none) and to whom. Raises Invalid for an unclear decision."""
+    known = [item["key"] for item in experiment.config.flag.variants]
+    control = experiment.control_variant
+    if decision == Experiment.Decision.STOP:
+        if variant not in (None, control) or to is not None:
+            raise Invalid(
+                "Stopping ships nothing: to ship a variant, decide `ship`.", attr="variant" if to is None else "to"
+            )
+        # Without a split of its own the flag's allocation is the experiment's, and must not outlive it.
+        return ("" if experiment.owns_split else control), ""
+    if decision != Experiment.Decision.SHIP:
+        raise Invalid("Decide `ship` (with a variant) or `stop`.", attr="decision", code="invalid_choice")
+    if variant is None or variant not in known:
+        raise Invalid(f"Name the variant to ship, one of: {', '.join(known)}.", attr="variant", code="unknown_variant")
+    scope = Experiment.Scope.EVERYONE.value if to is None else to
+    if scope not in Experiment.Scope.values:
+        raise Invalid("Ship to `everyone` or to the `audience`.", attr="to", code="invalid_choice")
+    if scope == Experiment.Scope.AUDIENCE and experiment.audience is None:
+        raise Invalid("The experiment has no audience; ship to everyone.", attr="to", code="no_audience")
+    return variant, scope
