@@ -9,7 +9,7 @@ from unfold.decorators import display
 
 from flags.admin.flag import affected_users, archive, comparison, edit, exposures, history, preview, suggestions
 from flags.admin.flag.tryout import try_pages
-from flags.admin.killing import kill, kill_many, kill_tag
+from flags.admin.killing import kill, kill_all, kill_many, kill_tag
 from flags.admin.list import archive_many
 from flags.admin.list.bulk import visible_flags
 from flags.admin.list.filters import FlagList, StateFilter, TagFilter, TypeFilter
@@ -30,6 +30,7 @@ ROUTES = (
     Route("release-many/", "release_many", kill_many.release, About.LIST),
     Route("archive-many/", "archive_many", archive_many.archive, About.LIST),
     Route("kill-tag/", "kill_tag", kill_tag.choose, About.ENVIRONMENT, Role.EDITOR),
+    Route("kill-all/", "kill_all", kill_all.kill_all, About.ENVIRONMENT, Role.OWNER),
     Route("new/preview/", "preview_new", preview.of_new, About.ENVIRONMENT, Role.EDITOR, in_project=True),
     Route("<path:object_id>/preview/", "preview", preview.of_change),
     Route("<path:object_id>/people/", "affected_users", affected_users.fragment),
@@ -82,7 +83,12 @@ class FlagConfigAdmin(PerEnvironmentAdmin):
         return queryset.filter(flags_matching(search_term)), False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        return super().changelist_view(request, {"may_kill": may_edit(request), **(extra_context or {})})
+        environment = console_context(request).environment
+        rights = {
+            "may_kill": may_edit(request),
+            "may_kill_all": console_context(request).may(Role.OWNER, environment),
+        }
+        return super().changelist_view(request, {**rights, **(extra_context or {})})
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """A new flag is one of the whole project's, in each of its environments."""

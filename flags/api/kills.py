@@ -42,27 +42,43 @@ class ReleaseView(EnvironmentView):
         return Response(_killed(config), status=202)
 
 
-class KillTagView(EnvironmentView):
-    @extend_schema(parameters=WHERE, request=serializers.TagSerializer, responses={202: serializers.TaggedSerializer})
+class KillManyView(EnvironmentView):
+    @extend_schema(
+        parameters=WHERE, request=serializers.KillManySerializer, responses={202: serializers.KilledManySerializer}
+    )
     def post(self, request: Request) -> Response:
-        """Every flag with the tag, each to its off variant."""
-        return _by_tag(self, request, services.kill_tag)
+        """Every flag with the tag, or every active flag of the environment, each to its off variant."""
+        return _switch_many(self, request, services.kill_tag, services.kill_everything)
 
 
-class ReleaseTagView(EnvironmentView):
-    @extend_schema(parameters=WHERE, request=serializers.TagSerializer, responses={202: serializers.TaggedSerializer})
+class ReleaseManyView(EnvironmentView):
+    @extend_schema(
+        parameters=WHERE, request=serializers.KillManySerializer, responses={202: serializers.KilledManySerializer}
+    )
     def post(self, request: Request) -> Response:
-        return _by_tag(self, request, services.release_tag)
+        """Every flag with the tag, or every killed flag of the environment, whoever killed it."""
+        return _switch_many(self, request, services.release_tag, services.release_everything)
 
 
-def _by_tag(view: EnvironmentView, request: Request, act: Callable[..., list[FlagConfig]]) -> Response:
+def _switch_many(
+    view: EnvironmentView,
+    request: Request,
+    by_tag: Callable[..., list[FlagConfig]],
+    everything: Callable[..., list[FlagConfig]],
+) -> Response:
     environment = view.environment(request, Role.EDITOR)
-    sent = payload(serializers.TagSerializer, request)
-    refuse_unknown(sent, ("tag", "reason"))
-    configs = act(actor=request.user.actor, environment=environment, tag=sent["tag"], reason=sent.get("reason", ""))
+    sent = payload(serializers.KillManySerializer, request)
+    refuse_unknown(sent, ("tag", "all", "confirm", "reason"))
+    actor, reason = request.user.actor, sent.get("reason", "")
+    if sent.get("all"):
+        environment = view.environment(request, Role.OWNER)
+        confirm = sent.get("confirm", "")
+        configs = everything(actor=actor, environment=environment, confirm=confirm, reason=reason)
+    else:
+        configs = by_tag(actor=actor, environment=environment, tag=sent["tag"], reason=reason)
     environment.refresh_from_db(fields=["config_version"])
     body = {
-        "tag": sent["tag"],
+        **({"tag": sent["tag"]} if "tag" in sent else {}),
         "flags": [config.flag.key for config in configs],
         "configVersion": environment.config_version,
     }

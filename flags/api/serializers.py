@@ -174,14 +174,27 @@ class KilledSerializer(serializers.Serializer[Any]):
     configVersion = serializers.IntegerField(help_text="Whoever has applied this version obeys.")
 
 
-class TagSerializer(serializers.Serializer[Any]):
-    tag = serializers.CharField(max_length=60)
+class KillManySerializer(serializers.Serializer[Any]):
+    """Either `tag`, or `all` with `confirm`."""
+
+    tag = serializers.CharField(required=False, max_length=60)
+    all = serializers.BooleanField(required=False, help_text="Every active flag. An owner alone may do it.")
+    confirm = serializers.CharField(required=False, max_length=200, help_text="With `all`: the environment's key.")
     reason = serializers.CharField(required=False, allow_blank=True, max_length=2000)
 
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if bool(attrs.get("all")) == ("tag" in attrs):
+            raise serializers.ValidationError(
+                {"tag": "Name a tag, or send all: true with confirm: <the environment's key>; not both."}, "required"
+            )
+        if "tag" in attrs and "confirm" in attrs:
+            raise serializers.ValidationError({"confirm": "It belongs to all: true; leave it out."}, "unknown_field")
+        return attrs
 
-class TaggedSerializer(serializers.Serializer[Any]):
-    tag = serializers.CharField()
-    flags = serializers.ListField(child=serializers.CharField(), help_text="The keys of the flags with the tag.")
+
+class KilledManySerializer(serializers.Serializer[Any]):
+    tag = serializers.CharField(required=False, help_text="The tag that was sent.")
+    flags = serializers.ListField(child=serializers.CharField(), help_text="The keys of the flags it concerns.")
     configVersion = serializers.IntegerField(help_text="Whoever has applied this version obeys.")
 
 

@@ -5,7 +5,16 @@ from flags.services.copying import copy_flag
 from flags.services.drafts import refuse_several_units
 from flags.services.flags import create_flag, end_experiment, set_experiment, update_flag
 from flags.services.imports import import_environment
-from flags.services.kill import kill_flag, kill_flags, kill_tag, release_flag, release_flags, release_tag
+from flags.services.kill import (
+    kill_everything,
+    kill_flag,
+    kill_flags,
+    kill_tag,
+    release_everything,
+    release_flag,
+    release_flags,
+    release_tag,
+)
 from flags.services.layers import create_layer, delete_layer, release_range, reserve_range, update_layer
 from flags.services.rollback import rollback_flag
 from flags.services.segments import create_segment, delete_segment, update_segment
@@ -21,12 +30,14 @@ __all__ = [
     "delete_segment",
     "end_experiment",
     "import_environment",
+    "kill_everything",
     "kill_flag",
     "kill_flags",
     "kill_tag",
     "prune_version_log",
     "purge_flags",
     "refuse_several_units",
+    "release_everything",
     "release_flag",
     "release_flags",
     "release_range",

@@ -91,6 +91,43 @@ def release_tag(*, actor: Actor, environment: Environment, tag: str, reason: str
     return release_flags(actor=actor, environment=environment, keys=_tagged(environment, tag), reason=reason)
 
 
+def kill_everything(*, actor: Actor, environment: Environment, confirm: str, reason: str) -> list[FlagConfig]:
+    """Kill every active flag of the environment, as `kill_flags` does; `confirm` is the environment's key.
+
+    Raises Invalid: `confirmation_mismatch`; `required` where no reason is given.
+    """
+    _refuse_unconfirmed(environment, confirm)
+    if not reason.strip():
+        raise Invalid("Say why every flag is killed: the audit log keeps it.", attr="reason", code="required")
+    return kill_flags(actor=actor, environment=environment, keys=_all_keys(environment), reason=reason)
+
+
+def release_everything(*, actor: Actor, environment: Environment, confirm: str, reason: str = "") -> list[FlagConfig]:
+    """Release every killed flag of the environment, whoever killed it; `confirm` is the environment's key.
+
+    Returns the flags that were killed. Raises Invalid `confirmation_mismatch`.
+    """
+    _refuse_unconfirmed(environment, confirm)
+    killed = _all_keys(environment, is_killed=True)
+    return release_flags(actor=actor, environment=environment, keys=killed, reason=reason)
+
+
+def _refuse_unconfirmed(environment: Environment, confirm: str) -> None:
+    if confirm != environment.key:
+        raise Invalid(
+            f"This changes every flag of {environment.key}. Confirm it with the environment's key: {environment.key}.",
+            attr="confirm",
+            code="confirmation_mismatch",
+        )
+
+
+def _all_keys(environment: Environment, *, is_killed: bool = False) -> list[str]:
+    found = FlagConfig.objects.filter(environment=environment, flag__is_archived=False)
+    if is_killed:
+        found = found.exclude(kill_switch_variant="")
+    return list(found.values_list("flag__key", flat=True))
+
+
 def _tagged(environment: Environment, tag: str) -> list[str]:
     found = FlagConfig.objects.filter(environment=environment, flag__is_archived=False, flag__tags__contains=[tag])
     keys = list(found.values_list("flag__key", flat=True))

@@ -199,6 +199,47 @@ def test_kill_by_tag__kills_and_releases_every_flag_with_it(editor, make_flag):
     assert _problem(editor.post("kill", {"tag": "nope"})) == (400, "tag", "unknown_tag")
 
 
+def test_kill_all__owner_confirms_by_key__kills_and_releases_everything(owner, environment, make_flag):
+    make_flag("a", tags=["pay"])
+    make_flag("b")
+    where = {"all": True, "confirm": environment.key}
+
+    killed = owner.post("kill", {**where, "reason": "Database is lost"})
+
+    assert (killed.status_code, killed.json()["flags"], "tag" in killed.json()) == (202, ["a", "b"], False)
+    assert owner.get("flags", state="killed").json()["count"] == 2
+    assert owner.post("kill/release", where).json()["flags"] == ["a", "b"]
+    assert owner.get("flags", state="killed").json()["count"] == 0
+
+
+@pytest.mark.parametrize(
+    ("sent", "attr", "code"),
+    [
+        ({"all": True, "reason": "x"}, "confirm", "confirmation_mismatch"),
+        ({"all": True, "confirm": "Production", "reason": "x"}, "confirm", "confirmation_mismatch"),
+        ({"all": True, "confirm": "production"}, "reason", "required"),
+        ({"all": True, "tag": "pay", "confirm": "production", "reason": "x"}, "tag", "required"),
+        ({"all": False}, "tag", "required"),
+        ({}, "tag", "required"),
+        ({"tag": "pay", "confirm": "production"}, "confirm", "unknown_field"),
+    ],
+)
+def test_kill_all__not_confirmed_or_not_clear__changes_nothing(owner, make_flag, sent, attr, code):
+    make_flag("a", tags=["pay"])
+
+    assert _problem(owner.post("kill", sent)) == (400, attr, code)
+    assert owner.get("flags", state="killed").json()["count"] == 0
+
+
+def test_kill_all__not_an_owner__may_not(editor, environment, make_flag):
+    make_flag("a")
+
+    refused = editor.post("kill", {"all": True, "confirm": environment.key, "reason": "x"})
+
+    assert refused.status_code == 403
+    assert editor.get("flags", state="killed").json()["count"] == 0
+
+
 def test_flag_audit__is_the_flags_own_in_this_environment(viewer, story):
     rows = viewer.get("flags/a/audit").json()["results"]
 

@@ -10,6 +10,8 @@ from audit.models import Entry
 from flags import services
 from flags.models import Flag, FlagConfig
 from flags.services.drafts import BOOLEAN_VARIANTS
+from tenancy.admin.testing import signed_in
+from tenancy.roles import Role
 from tenancy.testing import ALICE
 
 
@@ -168,3 +170,33 @@ def test_archive_and_restore__work(console_editor, config):
     console_editor.post(url(config, "restore"))
     config.flag.refresh_from_db()
     assert not config.flag.is_archived
+
+
+def test_kill_all__key_typed__kills_then_releases_every_flag(person, acme, config):
+    client = signed_in(person(Role.OWNER, acme.organization, "olga"))
+    services.create_flag(actor=ALICE, environment=acme.staging, payload={"key": "other"})
+    services.create_flag(actor=ALICE, environment=acme.production, payload={"key": "elsewhere"})
+    page = f"{reverse('admin:flags_flagconfig_kill_all')}?environment={acme.staging.pk}"
+
+    asked = client.get(page).text
+    unconfirmed = client.post(page, {"kill": "", "reason": "Outage", "confirm": "production"})
+    unexplained = client.post(page, {"kill": "", "reason": "", "confirm": "staging"})
+
+    assert "Kill all 3" in asked
+    assert (unconfirmed.status_code, unexplained.status_code) == (422, 422)
+    assert not FlagConfig.objects.exclude(kill_switch_variant="").exists()
+    client.post(page, {"kill": "", "reason": "Outage", "confirm": "staging"})
+    killed = FlagConfig.objects.exclude(kill_switch_variant="")
+    assert set(killed.values_list("flag__key", "environment__key")) == {
+        (key, "staging") for key in ("new-checkout", "other", "elsewhere")
+    }
+    client.post(page, {"release": "", "confirm": "staging"})
+    assert not killed.all().exists()
+
+
+def test_kill_all__editor__may_not(console_editor, acme, config):
+    page = f"{reverse('admin:flags_flagconfig_kill_all')}?environment={acme.staging.pk}"
+
+    assert console_editor.post(page, {"kill": "", "reason": "x", "confirm": "staging"}).status_code == 403
+    listed = f"{reverse('admin:flags_flagconfig_changelist')}?environment={acme.staging.pk}"
+    assert "Kill every flag" not in console_editor.get(listed).text

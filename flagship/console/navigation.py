@@ -32,6 +32,11 @@ def may_edit(request: HttpRequest) -> bool:
     return console_context(request).may(Role.EDITOR, console_context(request).environment)
 
 
+def is_owner(request: HttpRequest) -> bool:
+    """In the environment in view."""
+    return console_context(request).may(Role.OWNER, console_context(request).environment)
+
+
 def may_make_flags(request: HttpRequest) -> bool:
     """In the project in view: a flag is there in each of its environments."""
     environment = console_context(request).environment
@@ -53,6 +58,8 @@ def pages(request: HttpRequest) -> Iterator[Page]:
         yield Page("New experiment", "add", reverse("admin:experiments_experiment_add"))
         yield Page("New segment", "add", reverse("admin:flags_segment_add"))
         yield Page("Kill by tag", "emergency_home", reverse("admin:flags_flagconfig_kill_tag"))
+    if is_owner(request):
+        yield Page("Kill every flag", "emergency_home", reverse("admin:flags_flagconfig_kill_all"))
     yield Page("Health", "monitor_heart", reverse("console_health"))
     yield Page("Jobs", "schedule", reverse("admin:experiments_experiment_jobs"))
     yield Page("Change password", "password", reverse("admin:password_change"))

@@ -313,6 +313,7 @@ STATES = [
     State("a kill without a reason", f"{_FLAG}_kill", "plain", sends=_sent(reason=""), status=422),
     State("kill by tag", f"{_FLAG}_kill_tag", query={"tag": "pay"}),
     State("kill by tag without a reason", f"{_FLAG}_kill_tag", query={"tag": "pay"}, sends=_sent(kill="1"), status=422),
+    State("kill all without a key", f"{_FLAG}_kill_all", sends=_sent(kill="1", reason="x"), status=422),
     State("tried for one", f"{_FLAG}_try", query={"user": "ann", "attributes": "plan=pro"}),
     State("tried for several", f"{_FLAG}_try", query={"users": "ann\nbob"}),
     State("a segment refused", "admin:flags_segment_change", sends=_sent(document='{"conditions": "x"}'), status=422),
