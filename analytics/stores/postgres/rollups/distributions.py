@@ -9,7 +9,14 @@ from typing import Any
 from analytics.stores.base import Period
 from analytics.stores.distributions import Distributed, Distribution, Scope, merged, packed_rows
 from analytics.stores.postgres.reads import DERIVED, IN_TIME, source_of
-from analytics.stores.postgres.rollups.pairs import every_unit, its_events, pair_parameters, unit_figures, value_of
+from analytics.stores.postgres.rollups.pairs import (
+    every_unit,
+    figure_steps,
+    its_events,
+    pair_parameters,
+    unit_figures,
+    value_of,
+)
 from analytics.stores.postgres.rollups.valid_rollups import ALL_OPEN, COUNTERS, CROSSED, OPEN, Rollup, reading
 
 _ROLLUP = Rollup("cohort_distributions", "sums.question = %(question)s")
@@ -37,7 +44,7 @@ def _parts(distribution: Distribution, events_from: dict[str, str]) -> str:
     every = " UNION ALL ".join(f"SELECT variant, day, sign FROM {units}" for units in events_from)
     return f"""
     each AS MATERIALIZED ({" UNION ALL ".join(of_each)}),
-    counted AS ({_COUNTED[distribution.scope]}),
+    counted AS ({_COUNTED[distribution.scope].format(**figure_steps(distribution.pairing))}),
     parts AS (
         SELECT variant, sign, day, units, coalesce(late, 0) AS late, packed, last_event_at
         FROM (SELECT variant, sign, day, count(*) AS units FROM ({every}) AS every GROUP BY variant, sign, day) AS sizes
@@ -79,7 +86,7 @@ _COUNTED = {
     """,
     # A product with a decimal fraction is exact, a quotient need not be.
     Scope.UNITS: """
-    SELECT variant, sign, day, (y * 0.000001)::float8 AS y, (x * 0.000001)::float8 AS x, count(*) AS units
+    SELECT variant, sign, day, (y * {y} * 0.000001)::float8 AS y, (x * {x} * 0.000001)::float8 AS x, count(*) AS units
     FROM each WHERE y <> 0 OR x <> 0 GROUP BY variant, sign, day, y, x
     """,
 }

@@ -29,10 +29,10 @@ _ITS_EVENTS = """
 event.unit_id = units.unit_id AND event.environment_id = %(environment_id)s
 AND event.event_name {names} AND NOT event.is_bot
 AND event.occurred_at >= %({events_from})s
-AND event.occurred_at >= units.first_at - %(before)s::interval AND event.occurred_at < units.first_at + %(window)s
+AND event.occurred_at >= {first} AND event.occurred_at < units.first_at + %(window)s
 """
-_SUMS_OF_Y = "sum({sign}y) AS y, sum({sign}y * y) AS yy"
-_SUMS_WITH_X = "sum({sign}x) AS x, sum({sign}x * x) AS xx, sum({sign}x * y) AS xy"
+_SUMS_OF_Y = "sum({sign}y) * {y} AS y, sum({sign}y * y) * {y} * {y} AS yy"
+_SUMS_WITH_X = "sum({sign}x) * {x} AS x, sum({sign}x * x) * {x} * {x} AS xx, sum({sign}x * y) * {x} * {y} AS xy"
 _NO_SUMS_WITH_X = "0::numeric AS x, 0::numeric AS xx, 0::numeric AS xy"
 _ABOVE = "coalesce(sum({sign}1) FILTER (WHERE is_above), 0) AS above"
 # Of the `users` and those sums, beside them what came late.
@@ -114,27 +114,31 @@ def _refresh(pairing: Pairing) -> str:
 
 
 def figure_sums(pairing: Pairing, sign: str = "") -> str:
-    """Sum both figures, their squares and their product; without an x the sums with it cost nothing."""
+    """Sum both figures, their squares and their product, in millionths; without an x its sums cost nothing."""
     parts = [_SUMS_OF_Y, _NO_SUMS_WITH_X if pairing.x is None else _SUMS_WITH_X, _ABOVE]
-    return ", ".join(part.format(sign=sign) for part in parts)
+    return ", ".join(part.format(sign=sign, **figure_steps(pairing)) for part in parts)
 
 
 def its_events(pairing: Pairing, events_from: str) -> str:
     """Condition: the event is one of the unit's that may count. One name alone is found in the index in its order."""
     names = "= %(y_event)s" if len(pairing.event_names) == 1 else "IN (%(y_event)s, %(x_event)s)"
-    return _ITS_EVENTS.format(names=names, events_from=events_from)
+    first = "units.first_at - %(before)s::interval" if pairing.before else "units.first_at"
+    return _ITS_EVENTS.format(names=names, events_from=events_from, first=first)
 
 
 def unit_figures(pairing: Pairing, units: str, events_from: str) -> str:
     """Select a row for each unit that did anything: y, x, late events, and when the last one happened or came."""
-    after = "event.event_name = %(y_event)s AND event.occurred_at >= units.first_at"
-    late = f"count(*) FILTER (WHERE {after} AND NOT ({IN_TIME}))"
+    after = ["event.occurred_at >= units.first_at"] if pairing.before else []
+    if len(pairing.event_names) > 1:
+        after.append("event.event_name = %(y_event)s")
+    late = _late(after)
     y, x = _figure("y", pairing.y, after), "0::numeric"
     if pairing.x is not None:
-        when = f"event.event_name = %(x_event)s AND event.occurred_at {'<' if pairing.before else '>='} units.first_at"
+        when = ["event.event_name = %(x_event)s"]
+        when.append(f"event.occurred_at {'<' if pairing.before else '>='} units.first_at")
         x = _figure("x", pairing.x, when)
         # What came late of the time before is left out as well; nobody waits for it.
-        late += "" if pairing.before else f" + count(*) FILTER (WHERE {when} AND NOT ({IN_TIME}))"
+        late += "" if pairing.before else f" + {_late(when)}"
     capped = "least(y, %(cap)s::numeric)" if pairing.y.cap is not None else "y"
     is_above = "y > %(cap)s::numeric" if pairing.y.cap is not None else "false"
     return f"""
@@ -147,17 +151,32 @@ def unit_figures(pairing: Pairing, units: str, events_from: str) -> str:
     """
 
 
-def _figure(name: str, figure: Figure, when: str) -> str:
-    """Express the figure in whole millionths, as numeric: squares of 64 bits would not fit."""
-    counted = f"FILTER (WHERE {when} AND {IN_TIME})"
-    if figure.kind is Kind.CONVERTED:
-        return f"(CASE WHEN count(*) {counted} > 0 THEN 1000000 ELSE 0 END)::numeric"
-    if figure.kind is Kind.COUNT:
-        return f"(count(*) {counted} * 1000000)::numeric"
+def _late(conditions: list[str]) -> str:
+    return f"count(*) FILTER (WHERE {' AND '.join([*conditions, f'NOT ({IN_TIME})'])})"
+
+
+def _figure(name: str, figure: Figure, conditions: list[str]) -> str:
+    """Express the figure in steps of `figure_steps`: bigint where it is a number of events, else numeric."""
+    counted = f"FILTER (WHERE {' AND '.join([*conditions, IN_TIME])})"
+    if figure.kind in {Kind.CONVERTED, Kind.COUNT}:
+        events = f"count(*) {counted}"
+        events = f"least({events}, 1)" if figure.kind is Kind.CONVERTED else events
+        return events if _is_in_events(figure) else f"({events} * 1000000)::numeric"
     micros = f"round({value_of(name, figure)} * 1000000)::bigint"
     if figure.kind is Kind.AMOUNT and not figure.value_property:
         micros = f"coalesce({micros}, 1000000)"
     return f"coalesce(sum({micros}) {counted}, 0)::numeric"
+
+
+def _is_in_events(figure: Figure) -> bool:
+    """Whether the figure is a number of events. Their squares fit 64 bits; those of millionths would not."""
+    return figure.kind in {Kind.CONVERTED, Kind.COUNT} and figure.cap is None
+
+
+def figure_steps(pairing: Pairing) -> dict[str, int]:
+    """Return how many millionths one step of y and of x in `unit_figures` is."""
+    figures = {"y": pairing.y, "x": pairing.x}
+    return {name: 1_000_000 if figure and _is_in_events(figure) else 1 for name, figure in figures.items()}
 
 
 def value_of(name: str, figure: Figure) -> str:
