@@ -1,6 +1,7 @@
-"""Answering over HTTP in memory alone: from a parsed body to a status and JSON, and what was answered on its way out.
+"""Answers of evaluations over HTTP, from memory alone: a parsed body becomes a status and JSON.
 
-The DRF views and the fast lane call these same functions, which wrap those the edge answers by.
+Both the DRF views and the fast lane call these functions. They wrap the functions by which the edge answers. They also
+log what was answered.
 """
 
 from typing import Any
@@ -19,7 +20,7 @@ _RESPONDERS = Responders()
 
 
 class Caller:
-    """Who asks, as far as an exposure needs to know; it is the recorder of a responder."""
+    """The caller, as far as an exposure needs to know. It is the recorder of a responder."""
 
     __slots__ = ("credential", "environment_id", "source", "user_agent")
 
@@ -56,18 +57,18 @@ class Caller:
 def evaluate(caller: Caller, body: Any, size: int = MAX_ATTRIBUTE_BYTES) -> tuple[int, bytes, str]:
     """Evaluate one flag for one user, log the exposure, and return status, JSON and the evaluation's id.
 
-    `size` is that of the body as it was sent; a small one is checked less. Raises InvalidError and Unavailable.
+    `size` is the body's size as sent; a small body is checked less. Raises InvalidError and Unavailable.
     """
     return responder_of(caller).evaluate(body, caller, size)
 
 
 def evaluate_all(caller: Caller, body: Any, size: int = MAX_ATTRIBUTE_BYTES) -> bytes:
-    """Evaluate the named flags (all by default) for one user; each answer is an exposure of its own."""
+    """Evaluate the named flags, by default all, for one user. Each answer is an exposure of its own."""
     return responder_of(caller).evaluate_all(body, caller, size)
 
 
 def responder_of(caller: Caller) -> Responder:
-    """The responder of the caller's environment. Raises Unavailable."""
+    """Return the responder of the caller's environment. Raises Unavailable."""
     return _RESPONDERS.of(caller.environment_id, live_environment(caller))
 
 
@@ -79,5 +80,5 @@ def live_environment(caller: Caller) -> CompiledEnvironment:
 
 
 def check_attributes(user_id: str | None, attributes: dict[str, Any], problems: list[Problem]) -> None:
-    """Add what exceeds the documented limits."""
+    """Add a problem for each attribute that exceeds the documented limits."""
     problems += [Problem(attr, code, detail) for attr, code, detail in attribute_problems(user_id, attributes)]

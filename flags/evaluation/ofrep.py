@@ -1,7 +1,7 @@
-"""OpenFeature's remote evaluation protocol (OFREP 0.3) over the same evaluation as our own API.
+"""OpenFeature's remote evaluation protocol (OFREP 0.3), with the evaluation of our own API.
 
-A switched-off flag is a success with reason DISABLED and its off variant. Staleness travels in the metadata, since the
-protocol has no reason for it.
+A flag that is off is a success with reason DISABLED and its off variant. The protocol has no reason for staleness, so
+the metadata carries it.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ __all__ = ["OfrepError", "bulk", "evaluate", "send"]
 
 
 def evaluate(caller: Caller, key: str, body: Any, size: int = MAX_ATTRIBUTE_BYTES) -> tuple[int, bytes]:
-    """Evaluate one flag, log the exposure, return status and JSON. Raises OfrepError for a body that cannot be used."""
+    """Evaluate one flag, log the exposure, and return status and JSON. Raises OfrepError for an unusable body."""
     return responder_of(caller).ofrep(key, body, caller, size)
 
 
@@ -28,5 +28,5 @@ def send(caller: Caller, found: OfrepBulk) -> bytes:
 
 
 def bulk(caller: Caller, body: Any, size: int = MAX_ATTRIBUTE_BYTES) -> OfrepBulk:
-    """Every flag for one context; exposures are logged once it is really sent. Raises OfrepError."""
+    """Evaluate every flag for one context. Exposures are logged once the answer is really sent. Raises OfrepError."""
     return responder_of(caller).ofrep_all(body, size)

@@ -1,4 +1,4 @@
-"""The operations that can be answered without Django, each by the function that its DRF view calls."""
+"""The operations that need no Django to be answered. Each is answered by the function that its DRF view calls."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,13 +8,14 @@ from openflagship.wire import routes
 
 from flags.evaluation import answers, ofrep
 
-# JSON, the evaluation's id where there is exactly one, and headers of this answer. None: DRF says what is wrong.
+# An answer's JSON, the evaluation's id where there is exactly one, and the answer's headers. With None, DRF answers and
+# says what is wrong.
 Answered = tuple[bytes, str | None, list[tuple[str, str]]] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One route's answer, from the caller, the flag's key in the path, the parsed body and its size in bytes."""
+    """Answers one route, from the caller, the flag's key in the path, the parsed body and its size in bytes."""
 
     answer: Callable[[answers.Caller, str, Any, int], Answered]
     source: str

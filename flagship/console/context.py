@@ -1,4 +1,4 @@
-"""What every page of the console is given beside its own content, the login page included."""
+"""The context that every console page gets beside its own content, the login page included."""
 
 from typing import Any
 from urllib.parse import urlencode

@@ -1,4 +1,4 @@
-"""The console's frame for django-unfold: name, colours, navigation. Nothing is fetched from outside."""
+"""The console's frame for django-unfold: name, colours and navigation. The browser fetches nothing from other hosts."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,7 @@ def _link(title: str, icon: str, route: str, *, needs: str | None = None) -> dic
 
 
 def _file(path: str) -> Callable[[HttpRequest], str]:
-    """What unfold takes for a file of ours: a callable, since addresses are known only once static files are."""
+    """Return a callable that gives a static file's address. unfold calls it once the addresses are known."""
     return lambda _request: static(f"flagship/{path}")
 
 

@@ -1,4 +1,4 @@
-"""Is everything well: a line for each part of the platform, and the page that says what each line means."""
+"""The health page: one line for each part of the platform, with what the line means and what to do."""
 
 from dataclasses import dataclass
 
@@ -151,7 +151,7 @@ def _events(value: str, note: str, tone: str) -> Line:
 
 
 def _postgresql() -> Line:
-    # Who reads this page has been found in it a moment ago.
+    # The access check found this person's membership a moment ago.
     return Line(
         "postgresql",
         "PostgreSQL",

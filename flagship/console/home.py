@@ -1,4 +1,4 @@
-"""The console's home page: is everything well, what needs a person, what runs, what was changed lately."""
+"""The console's home page: health, tasks for people, running experiments and the latest changes."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +26,7 @@ _MOST_ROWS = 10
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A figure with its name, and where it leads."""
+    """A figure with its name and the page it leads to."""
 
     name: str
     value: str
@@ -37,7 +37,7 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Something that waits for a person."""
+    """A task that waits for a person."""
 
     text: str
     url: str
@@ -46,7 +46,7 @@ class Task:
 
 
 def fill(request: HttpRequest, shown: dict[str, Any]) -> dict[str, Any]:
-    """unfold's DASHBOARD_CALLBACK: in a constant number of queries, whatever the number of flags."""
+    """Fill the home page as unfold's DASHBOARD_CALLBACK. The number of queries does not grow with the flags."""
     context = console_context(request)
     environment = context.environment
     shown = {
@@ -149,7 +149,7 @@ def _stale_tasks(environment: Environment) -> list[Task]:
 
 
 def _job_tasks(states: list[JobState], upkeep: list[timetable.Upkeep]) -> list[Task]:
-    """Each failure by itself; what is overdue in one line, since all of it has one cause."""
+    """List each failure by itself. All overdue jobs share one line, because they have one cause."""
     url = reverse("admin:experiments_experiment_jobs")
     tasks = [
         Task(f"{state.experiment.name}: {state.job} failed", url, state.last.outcome, "bad")
@@ -173,7 +173,7 @@ def _job_tasks(states: list[JobState], upkeep: list[timetable.Upkeep]) -> list[T
 
 
 def _changes(request: HttpRequest) -> list[dict[str, Any]]:
-    """The latest entries; an experiment's with its name and page, which an entry on its alarms does not hold."""
+    """List the latest entries. An entry about an experiment's alarm gets the experiment's name and page."""
     entries: list[Entry] = list(visible_entries(request)[:_MOST_ROWS])
     keys = {entry.entity_key for entry in entries if entry.entity_type == "experiment"}
     seen = Experiment.objects.filter(pk__in=keys, environment__in=console_context(request).environments)
@@ -193,11 +193,11 @@ def _changes(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _name_in(entry: Entry) -> str:
-    """An id or a prefix says nothing to anybody: experiments and keys go by the name that the entry has."""
+    """Return the name that the entry holds for an experiment or a key. Its id or prefix would tell a reader nothing."""
     state = entry.after or entry.before or {}
     if entry.entity_type in {"experiment", "credential"} and state.get("name"):
         return str(state["name"])
-    # A user whose events were erased or handed out stands in the log as a hash, whole on the entry's own page.
+    # A user whose events were erased or exported stands in the log as a hash. The entry's own page has all of it.
     return f"{entry.entity_key[:8]}…" if entry.entity_type == "user" else entry.entity_key
 
 

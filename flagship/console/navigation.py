@@ -1,4 +1,4 @@
-"""The console's pages, and which of them a person sees: none that would answer with a refusal."""
+"""The console's pages, and which of them a person sees. A page that would refuse the person is left out."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ def may_see_service_accounts(request: HttpRequest) -> bool:
 
 
 def may_edit(request: HttpRequest) -> bool:
-    """In the environment in view."""
+    """Return whether the person may edit in the environment in view."""
     return console_context(request).may(Role.EDITOR, console_context(request).environment)
 
 
@@ -38,14 +38,14 @@ def is_owner(request: HttpRequest) -> bool:
 
 
 def may_make_flags(request: HttpRequest) -> bool:
-    """In the project in view: a flag is there in each of its environments."""
+    """Return whether the person may make flags in the project in view. A flag exists in each of its environments."""
     environment = console_context(request).environment
     return environment is not None and console_context(request).may_in_project(Role.EDITOR, environment.project)
 
 
 def pages(request: HttpRequest) -> Iterator[Page]:
-    """What the navigation leads to, and what one may begin, for the search to find by title."""
-    # Settings build the navigation before there are apps; here there are.
+    """List the pages of the navigation, and the acts that create something, for the search to find by title."""
+    # Settings build the navigation before the apps are loaded. They are loaded when this runs.
     from flagship.console.frame import SECTIONS  # noqa: PLC0415 - see above
 
     for section in SECTIONS:

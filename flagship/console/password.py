@@ -1,4 +1,4 @@
-"""One's own password: unfold's page and form, the change itself by the service, which audits it."""
+"""The page on which people change their own password. The form is unfold's; the service changes and audits it."""
 
 from typing import Any, cast
 
@@ -28,7 +28,7 @@ class PasswordView(PasswordChangeView):
         change_password(
             actor=console_context(self.request).actor, user=user, password=form.cleaned_data["new_password1"]
         )
-        # This session goes on; the others bear the old password's mark.
+        # This session goes on. The person's other sessions carry the old password's hash and end.
         update_session_auth_hash(self.request, user)
         return redirect(self.get_success_url())
 

@@ -1,4 +1,4 @@
-"""The forms that ask for a password: guesses are counted together, and who is locked out is told so."""
+"""The forms that ask for a password. All of them count wrong guesses together, and tell a person who is locked out."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def _refuse_if_too_many(attempts: Attempts) -> None:
 
 
 class SignInForm(AuthenticationForm):
-    """The backend counts; a name that is locked out says so, whether or not somebody has it."""
+    """The sign-in form. The backend counts; the form says that a name is locked out, whether or not anybody has it."""
 
     def get_invalid_login_error(self) -> ValidationError:
         try:
@@ -29,7 +29,7 @@ class SignInForm(AuthenticationForm):
 
 
 class OwnPasswordForm(AdminOwnPasswordChangeForm):
-    """Whoever holds somebody's open session guesses their password here no faster than at the door."""
+    """Changes a password. A person with somebody's open session can guess no faster here than at sign-in."""
 
     def __init__(self, *args: Any, request: HttpRequest, **given: Any) -> None:
         super().__init__(*args, **given)

@@ -1,4 +1,4 @@
-"""What a browser may do with our pages: nothing but load our own files, and send forms to ourselves."""
+"""The content security policy of the console: a page loads only our own files and sends forms only to us."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ CONTENT_SECURITY_POLICY: dict[str, Any] = {
         "script-src": [SELF, NONCE],
         "script-src-attr": [NONE],
         "style-src": [SELF, NONCE],
-        # Scripts set styles one by one (the CSSOM), which no policy is about; no template has a style attribute.
+        # Scripts set single styles through the CSSOM, which no policy limits. No template has a style attribute.
         "style-src-attr": [NONE],
         "img-src": [SELF, "data:"],
         "font-src": [SELF],

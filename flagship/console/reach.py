@@ -1,4 +1,4 @@
-"""Who is connected to an environment, on which version, and how fast kills have reached them lately."""
+"""The services that are connected to an environment, the versions they run, and how fast kills reach them."""
 
 import time
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _WEEK_MS = 7 * 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Services seen within the last minute; `p99_ms` over the last kills' acknowledgements, None without any."""
+    """The services seen in the last minute. `p99_ms` covers the last kills' acknowledgements; None without any."""
 
     connected: int
     current: int
@@ -27,7 +27,7 @@ class Reach:
 
 
 def reach_of(environment: Environment) -> Reach:
-    """One query and at most 21 hashes. Raises RedisError."""
+    """Read the reach with one query and at most 21 hashes. Raises RedisError."""
     now = time.time_ns() // 1_000_000
     states = [orjson.loads(content) for content in read_hash(services_key(environment.pk)).values()]
     here = [state for state in states if now - state["seenAt"] <= GONE_AFTER_MS]
@@ -39,7 +39,7 @@ def reach_of(environment: Environment) -> Reach:
     took = []
     for kill in kills:
         at = int(kill.created_at.timestamp() * 1000)
-        # Acknowledgements are kept for a week.
+        # Redis stores acknowledgements for a week.
         if now - at <= _WEEK_MS:
             took += [
                 max(0, int(applied) - at) for applied in read_hash(applied_key(environment.pk, kill.version)).values()

@@ -1,4 +1,4 @@
-"""Saved views: the routes that store a list's filters under a name, and delete them again."""
+"""Saved views: the routes that store a list's filters under a name, and that delete a view."""
 
 from typing import cast
 

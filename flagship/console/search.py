@@ -1,4 +1,4 @@
-"""Search everywhere (Ctrl-K): what the lists would show this person, found by name; nothing past their own door."""
+"""Search everywhere (Ctrl-K): it finds by name what the lists show this person, and nothing else."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -35,7 +35,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is searched, through its own list's door: the first field is the one shown and ranked by."""
+    """A kind of things to search, through the access rules of its own list. Its first field is shown and ranked by."""
 
     kind: str
     icon: str
@@ -43,10 +43,10 @@ class Source:
     fields: tuple[str, ...]
     title: Callable[[Any], str]
     detail: Callable[[Any], str]
-    # The condition for a search, where the app has one of its own; else each word is in one of the fields.
+    # The condition of a search, if the app defines one. Otherwise each word must be in one of the fields.
     matching: Callable[[str], Q] | None = None
     per_environment: bool = False
-    # A row that says the same as one before it, in another environment, is left out.
+    # Two rows with the same value are one thing in two environments; the search shows one of them.
     sameness: Callable[[Any], Any] = lambda row: row.pk
 
 
@@ -98,7 +98,7 @@ _SOURCES = (
 
 
 def find(request: HttpRequest) -> JsonResponse:
-    """Answer `{"results": [...]}` for `?q=`: pages first, then a few of each kind, best match first."""
+    """Answer `{"results": [...]}` for `?q=`: pages first, then a few of each kind, the best match first."""
     words = request.GET.get("q", "").split()[:_MOST_WORDS]
     hits = [*_pages(request, words), *(hit for source in _SOURCES for hit in _hits(request, source, words))]
     answer = JsonResponse({"results": [asdict(hit) for hit in hits]})
@@ -148,6 +148,6 @@ def _ranked(request: HttpRequest, source: Source, rows: QuerySet[Any], words: li
     order: list[Any] = [rank, first]
     environment = console_context(request).environment
     if source.per_environment and environment is not None:
-        # The one in view comes first, and so is the one that remains.
+        # The environment in view comes first, so its row is the one that stays.
         order.append(Case(When(environment=environment, then=Value(0)), default=Value(1), output_field=IntegerField()))
     return rows.order_by(*order, "pk")

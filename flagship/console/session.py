@@ -1,4 +1,4 @@
-"""Whether somebody is still signed in: what a page asks before it sends a form, so that nothing typed is lost."""
+"""Whether somebody is still signed in. A page asks this before it sends a form, so that no typed text is lost."""
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -9,7 +9,7 @@ from django.views.decorators.cache import never_cache
 
 @never_cache
 def now(request: HttpRequest) -> HttpResponse:
-    """Who is signed in in this browser, and the token that forms sent by them need; no user where nobody is."""
+    """Return who is signed in in this browser and the CSRF token for their forms. The user is null if nobody is."""
     if not admin.site.has_permission(request):
         return JsonResponse({"user": None})
     return JsonResponse(
@@ -18,7 +18,7 @@ def now(request: HttpRequest) -> HttpResponse:
 
 
 def signed_in(request: HttpRequest) -> HttpResponse:
-    """Where signing in leads to in the tab that a page opened for it."""
+    """Show the page to which signing in leads in a tab that another page opened for it."""
     request.current_app = admin.site.name
     context = {**admin.site.each_context(request), "title": "You are signed in"}
     return TemplateResponse(request, "console/signed_in.html", context)

@@ -1,4 +1,4 @@
-"""The two addresses of single sign-on: there to the provider, and back."""
+"""The two addresses of single sign-on: one leads to the provider, the other takes its answer."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ _FAILED = "Single sign-on did not work. Try again, or ask an administrator wheth
 
 
 class _Configured:
-    """Not there unless single sign-on is configured."""
+    """Answers 404 unless single sign-on is configured."""
 
     @staticmethod
     def get_settings(attr: str, *args: Any) -> Any:
@@ -30,7 +30,7 @@ class _Configured:
 
 class SignOnView(_Configured, OIDCAuthenticationRequestView):
     def __init__(self, **kwargs: Any) -> None:
-        # The library asks the provider for its endpoints here, before anybody could answer for its absence.
+        # The library asks the provider for its endpoints here. Nothing could handle the provider's absence before this.
         super(OIDCAuthenticationRequestView, self).__init__(**kwargs)
 
     def get(self, request: HttpRequest) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""What the clock did last: the jobs on an environment's experiments by kind, and the upkeep of the installation."""
+"""What the scheduler did last: jobs on an environment's experiments by kind, and upkeep of the installation."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,13 +23,13 @@ _UPKEEP: Final = {
     "analytics.aggregate_flags": "Flags' past days counted",
     "analytics.find_fast_bots": "Bots looked for",
 }
-# beat writes down every three minutes when it handed a task out.
+# Every three minutes beat stores when it handed a task out.
 _LATE: Final = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A job over all experiments of an environment: its latest run (None: never), and what went wrong."""
+    """A job over all experiments of an environment: its latest run (None: never) and what failed."""
 
     job: str
     last_at: datetime | None
@@ -49,7 +49,7 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Upkeep:
-    """A task of the whole installation: when it was last handed out (None: not yet), and when it will be."""
+    """A task of the whole installation: when it was last handed out (None: never), and when it is due next."""
 
     task: str
     name: str
@@ -63,7 +63,7 @@ class Upkeep:
 
 
 def kinds_of_jobs(environment: Environment, states: Iterable[JobState] | None = None) -> list[Kind]:
-    """In the order of the timetable; a job that has nothing to do and never had is left out."""
+    """List the kinds in the order of the timetable. A job that never ran and has nothing to do is left out."""
     order = list(TASKS)
     found = sorted(job_states([environment]) if states is None else states, key=lambda state: order.index(state.job))
     return [_kind(job, list(group)) for job, group in groupby(found, key=lambda state: state.job)]
@@ -83,14 +83,14 @@ def _kind(job: str, states: list[JobState]) -> Kind:
 
 
 def upkeep(*, now: datetime | None = None) -> list[Upkeep]:
-    """From beat's own notes, in one query. A task that beat does not know yet has not been handed out."""
+    """Read beat's records in one query. A task that beat does not know yet has not been handed out."""
     moment = now or timezone.now()
     known = {row.task: row for row in PeriodicTask.objects.filter(task__in=_UPKEEP, enabled=True)}
     schedules = {entry["task"]: entry["schedule"] for entry in settings.CELERY_BEAT_SCHEDULE.values()}
     found = []
     for task, name in _UPKEEP.items():
         row = known.get(task)
-        # Until its first run beat counts from when it learnt of the task.
+        # Before a task's first run, beat counts from the moment at which it learnt of the task.
         since = (row.last_run_at or row.date_changed) if row else None
         next_at = None
         if since is not None:

@@ -1,4 +1,4 @@
-"""Distributions of figures on ClickHouse, from the raw events: the same rows as PostgreSQL's."""
+"""Distributions of figures on ClickHouse, from the raw events. The rows equal PostgreSQL's."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ class ClickHouseDistributions:
             found = self._rows(_of_events(bool(pairing.y.value_property)), parameters)
             columns = {variant: counted for variant, _, counted, _ in found}
         else:
-            # Of each unit that has any figure but 0 both, in whole millionths.
+            # Both figures, in whole millionths, of each unit that has a figure other than 0.
             figures = "groupArrayIf((y, x), y <> 0 OR x <> 0)"
             found = self._rows(pair_statement(pairing, sums=f"{figures}, sum(late)"), parameters)
             columns = {
@@ -37,7 +37,7 @@ class ClickHouseDistributions:
 
 
 def _of_events(is_of_property: bool) -> str:
-    """By value: its events, the units whose least value it is, and their sums of 2k - 1 and of b."""
+    """Group by value: the number of events, the units whose least value it is, and the sums of 2k - 1 and of b."""
     value = sql.PROPERTY.format(name="{y_property:String}") if is_of_property else "value"
     return sql.figures(
         event=f"(occurred_ms, {sql.IN_TIME}, {value})",

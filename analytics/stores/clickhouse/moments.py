@@ -1,4 +1,4 @@
-"""Instants and periods as the ClickHouse store keeps them: in Unix milliseconds."""
+"""Instants and periods in the ClickHouse store, as Unix milliseconds."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -11,12 +11,16 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 def unix_ms(moment: datetime) -> int:
-    """Rounded up: stored instants are whole milliseconds, so `>= since` and `< until` then say the same as before."""
+    """Return the instant in Unix milliseconds, rounded up.
+
+    Stored instants are whole milliseconds. So `>= since` and `< until` select the same events as with the exact
+    instant.
+    """
     return -((-(moment - _EPOCH)) // _MILLISECOND)
 
 
 def period_of(period: Period) -> dict[str, Any]:
-    """The parameters of statements about a period."""
+    """Return the parameters of statements about a period."""
     return {
         "environment_id": period.environment_id,
         "experiment": period.experiment,

@@ -1,4 +1,4 @@
-"""Pairs of figures on ClickHouse, from the raw events: the same whole millionths as on PostgreSQL."""
+"""Pairs of figures on ClickHouse, from the raw events, in the same whole millionths as on PostgreSQL."""
 
 from datetime import timedelta
 from typing import Any
@@ -65,7 +65,7 @@ def pair_statement(pairing: Pairing, *, by: str = "", sums: str = _SUMS) -> str:
 
 
 def _micros(name: str, figure: Figure) -> str:
-    """An event's value, or what it counts for without one."""
+    """Express an event's value, or the 1 that an event without a value counts for."""
     value = sql.PROPERTY.format(name=f"{{{name}_property:String}}") if figure.value_property else "value"
     if figure.kind is Kind.AMOUNT and not figure.value_property:
         value = f"ifNull({value}, 1)"
@@ -73,7 +73,7 @@ def _micros(name: str, figure: Figure) -> str:
 
 
 def _figure(kind: Kind, when: str, micros: str) -> str:
-    """Of the events of one unit in `its`, those that came in time."""
+    """Express a figure of the events of one unit in `its` that came in time."""
     counts = f"{when} AND event.2 = 1"
     if kind is Kind.CONVERTED:
         return f"toInt256(arrayExists(event -> {counts}, its)) * 1000000"

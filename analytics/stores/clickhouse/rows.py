@@ -1,4 +1,4 @@
-"""What an analysis reads row by row on ClickHouse: the same rows, in the same order, as on PostgreSQL."""
+"""The rows that an analysis reads one by one on ClickHouse, in the same order as on PostgreSQL."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -100,5 +100,5 @@ class ClickHouseRows:
     def last_received(self, period: Period, event_names: Sequence[str], deadline: datetime) -> datetime | None:
         parameters = {**period_of(period), "event_names": list(event_names), "deadline": unix_ms(deadline)}
         ((last_ms,),) = self._rows(sql.LAST_RECEIVED, parameters)
-        # The largest of no rows is 0 there.
+        # ClickHouse gives 0 as the largest value of no rows.
         return moment_of(last_ms) if last_ms else None

@@ -1,8 +1,8 @@
-"""Tables and statements of the ClickHouse store; instants are Unix milliseconds, so that no time zone is involved."""
+"""Tables and statements of the ClickHouse store. Instants are Unix milliseconds, so no time zone is involved."""
 
-# Of rows with the same key the one with the highest precedence stays: the first that came. Duplicates meet only within
-# a partition, so the partition is worked out from the id, as on PostgreSQL. The time in the id comes first in the key:
-# then parts written one after the other hardly overlap, and there is next to nothing to merge while reading.
+# Of rows with the same key, ClickHouse keeps the one with the highest precedence: the first that came. Duplicates meet
+# only within a partition, so the partition follows from the id, as on PostgreSQL. The id begins with its time and leads
+# the key. So parts that are written one after the other hardly overlap, and a read has next to nothing to merge.
 _ENGINE = """
 ENGINE = {engine}(precedence) PARTITION BY month ORDER BY (environment_id, bitShiftRight(toUInt128({key}), 80), {key})
 TTL toDateTime(intDiv(occurred_ms, 1000)) + INTERVAL {days} DAY
@@ -45,9 +45,10 @@ FROM exposures FINAL
 WHERE environment_id = {environment_id:Int64} AND experiment = {experiment:String}
   AND occurred_ms >= {since:Int64} AND occurred_ms < {until:Int64}
 """
-# Ten million exposures are grouped by unit in one pass over numbers: the time and, in the last 16 bits, the variant's
-# place among the experiment's, in their order. So the least is the first, and of equal times the variant sorted first.
-# Smallest of tuples and sets of texts say the same and take five times as long.
+# One pass over numbers groups ten million exposures by unit. A number holds the time and, in its last 16 bits, the
+# place of the variant in the experiment's sorted variants. So the least number is the first exposure; of equal times,
+# the variant that sorts first wins. The smallest of tuples and sets of texts give the same, and take five times as
+# long.
 VARIANTS = """
 (SELECT arraySort(groupUniqArray(toString(variant))) FROM exposures
  WHERE environment_id = {environment_id:Int64} AND experiment = {experiment:String}) AS variants
@@ -60,9 +61,9 @@ SELECT unit_id, if(is_bot, {_NEVER}, occurred_ms * 65536 + indexOf(variants, var
 """
 FIRST_MS = "intDiv(code, 65536)"
 FIRST_VARIANT = "variants[bitAnd(code, 65535)]"
-# Of units only bots' exposures are known of, nothing else is.
+# The code of a unit of which only bots' exposures are known.
 IS_BOT = f"code = {_NEVER}"
-# Whoever was first exposed during a pause is not enrolled.
+# A unit that was first exposed during a pause is not enrolled.
 _ENROLLED = (
     f"NOT arrayExists(pause -> {FIRST_MS} >= pause.1 AND {FIRST_MS} < pause.2, {{pauses:Array(Tuple(Int64, Int64))}})"
 )
@@ -84,12 +85,13 @@ SELECT is_bot, day, if(is_bot, '', variants[place]) AS first_variant, is_crossov
 
 
 def figures(*, event: str, kind: str, names: str, since: str, columns: str, sums: str, by: str = "") -> str:
-    """A statement that groups exposures and events by unit in the same pass, and sums figures up by variant.
+    """Return a statement that groups exposures and events by unit in one pass, and sums figures by variant.
 
-    With `by`, a SELECT of units and their JSON texts, it does so for each text, and the empty one, which then comes
-    first of the columns.
-    `event` is a tuple of type `kind`; `names` says which events count, from `since` on. `columns` are worked out for
-    each unit out of the array `done` of them, beside `first_ms`; `sums` add them up.
+    `event` is a tuple of type `kind`; `names` says which events count, from `since` on. `columns` are computed for each
+    unit from the array `done` of those tuples, beside `first_ms`; `sums` add them up.
+
+    `by` is a SELECT of units and their JSON texts. With it the sums are made for each text too, and for the empty text.
+    The text is then the first column.
     """
     return f"""
     WITH {VARIANTS}
@@ -114,7 +116,7 @@ def figures(*, event: str, kind: str, names: str, since: str, columns: str, sums
 
 
 IN_TIME = "occurred_ms < {deadline:Int64} AND received_ms < {deadline:Int64}"
-# Whole millionths, as on PostgreSQL: values fit 64 bits, squares of their totals need 256.
+# Figures are whole millionths, as on PostgreSQL. Values fit 64 bits; squares of their totals need 256.
 MICROS = "toInt64(round(ifNull({value}, 0) * 1000000))"
 # `users` is uniqExact, or a sketch that ClickHouse fills while it reads.
 FLAG = """
@@ -123,7 +125,8 @@ WHERE environment_id = {{environment_id:Int64}} AND flag_key = {{flag_key:String
   AND occurred_ms >= {{since:Int64}} AND occurred_ms < {{until:Int64}}
 GROUP BY variant ORDER BY variant
 """
-# By the hour, as PostgreSQL keeps it: within an hour the variant that sorts first is taken for the last one seen.
+# Exposures are counted by the hour, as on PostgreSQL. Within an hour, the variant that sorts first counts as the last
+# one seen.
 RECENT = """
 SELECT unit_id, argMin(variant, (-hour, variant)) FROM (
     SELECT unit_id, variant, intDiv(max(occurred_ms), 3600000) AS hour FROM exposures FINAL
@@ -143,12 +146,13 @@ SELECT environment_id, unit_id, max(exposures) FROM (
     GROUP BY environment_id, unit_id, intDiv(occurred_ms, 3600000) HAVING exposures > {limit:Int64}
 ) GROUP BY environment_id, unit_id ORDER BY environment_id, unit_id
 """
-# A number of that name, as large as a value may be.
+# A number of that name, within the largest value that the stores take.
 PROPERTY = """if(
     JSONType(ifNull(properties, ''), {name}) IN ('Int64', 'UInt64', 'Double')
     AND abs(JSONExtractFloat(ifNull(properties, ''), {name})) <= 9e12,
     JSONExtractFloat(ifNull(properties, ''), {name}), NULL)"""
-# In the order of PostgreSQL's UUIDs, which ClickHouse itself sorts by their second half first: floats add up alike.
+# The order of PostgreSQL's UUIDs, so that floats add up in the same order. ClickHouse sorts by a UUID's second half
+# first.
 EVENTS = f"""
 SELECT unit_id, occurred_ms, received_ms, if({{name:String}} = '', value, {PROPERTY.format(name="{name:String}")})
 FROM conversions FINAL
@@ -161,7 +165,7 @@ SELECT count(), uniqExact(unit_id) FROM conversions FINAL
 WHERE environment_id = {environment_id:Int64} AND event_name = {event_name:String} AND NOT is_bot
   AND occurred_ms >= {since:Int64}
 """
-# By the whole key, whose first part tells where to look.
+# The whole key is compared. Its first part tells ClickHouse where to look.
 BY_ID = """
 SELECT event_id, value, occurred_ms, properties FROM conversions FINAL
 WHERE environment_id = {environment_id:Int64} AND event_id IN {ids:Array(UUID)}
@@ -220,7 +224,7 @@ _RAW = """
 SELECT {columns} FROM {table} FINAL
 WHERE environment_id = {{environment_id:Int64}} AND occurred_ms >= {{since:Int64}} AND occurred_ms < {{until:Int64}}
 """
-# Without what only ClickHouse keeps: the partition and the precedence.
+# The columns without those that only ClickHouse stores: the partition and the precedence.
 RAW = {
     table: _RAW.format(table=table, columns=", ".join(columns[2:]))
     for table, columns in (("exposures", EXPOSURE_COLUMNS), ("conversions", CONVERSION_COLUMNS))

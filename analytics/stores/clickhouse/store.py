@@ -1,4 +1,4 @@
-"""Events in ClickHouse, through clickhouse-connect: the same answers as PostgreSQL's, from the raw events alone."""
+"""The ClickHouse store, through clickhouse-connect. It gives PostgreSQL's answers from the raw events alone."""
 
 import threading
 import time
@@ -42,14 +42,14 @@ _FIRST_DAY = date(1970, 1, 1)
 _READ_AT_ONCE = 20_000
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
-# What came first has precedence, so it counts down.
+# The event that came first has precedence, so the precedence counts down.
 _PRECEDENCE_FROM = 2**63
 _WAIT = {"mutations_sync": 2}
 _TABLES = ("exposures", "conversions")
 
 
 class ClickHouseStore(ClickHouseRows, ClickHousePairs, ClickHouseDistributions, EventStore):
-    """A client a thread; tables are made on first use, with ANALYTICS_CLICKHOUSE_ENGINE."""
+    """Each thread has a client. The tables are made on first use, with ANALYTICS_CLICKHOUSE_ENGINE."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -60,7 +60,7 @@ class ClickHouseStore(ClickHouseRows, ClickHousePairs, ClickHouseDistributions, 
         self._has_tables = False
 
     def write(self, batch: Batch) -> Stored:
-        """Rows whose ids are there already go when ClickHouse merges, and are never seen by a query before."""
+        """Store rows. ClickHouse drops a row whose id is stored already when it merges, and no query sees it before."""
         rules = self._current_rules()
         precedence = _PRECEDENCE_FROM - time.time_ns()
         exposures = {
@@ -91,7 +91,7 @@ class ClickHouseStore(ClickHouseRows, ClickHousePairs, ClickHouseDistributions, 
             self._revision = None
 
     def drop_tables(self) -> None:
-        """Everything stored here, for good."""
+        """Delete everything that is stored here, for good."""
         for table in _TABLES:
             self._change(f"DROP TABLE IF EXISTS {table}", {})
         self._has_tables = False
@@ -110,7 +110,7 @@ class ClickHouseStore(ClickHouseRows, ClickHousePairs, ClickHouseDistributions, 
         self, environment_id: int, flag_key: str, since: datetime | None, until: datetime | None
     ) -> dict[str, FlagExposures]:
         bounds = (unix_ms(since) if since else 0, unix_ms(until) if until else NO_END_MS)
-        # As on PostgreSQL, windows of whole days and those without a full hour are exact.
+        # As on PostgreSQL, windows of whole days and windows without a full hour are exact.
         is_exact = all(bound % _DAY_MS == 0 for bound in bounds) or -(-bounds[0] // _HOUR_MS) >= bounds[1] // _HOUR_MS
         return self._flag_exposures(environment_id, flag_key, bounds, is_exact=is_exact)
 
@@ -193,7 +193,7 @@ class ClickHouseStore(ClickHouseRows, ClickHousePairs, ClickHouseDistributions, 
         return count
 
     def make_pseudonymous(self, environment_id: int, key: bytes) -> None:
-        """Once the key is committed, so that no event stored from then on comes under its id; the ids there follow."""
+        """Replace the units' ids once the key is committed. No event that is stored later has a replaced id."""
         announce_change()
         inner, outer = (bytes(byte ^ pad for byte in key.ljust(64, b"\x00")).hex() for pad in (0x36, 0x5C))
         digest = "SHA256(concat(unhex({outer:String}), SHA256(concat(unhex({inner:String}), unit_id))))"
@@ -244,7 +244,7 @@ class ClickHouseStore(ClickHouseRows, ClickHousePairs, ClickHouseDistributions, 
         return count
 
     def _current_rules(self) -> EnrichmentRules:
-        """The rules of now; with PostgreSQL away, those last known, so that events go on being stored."""
+        """Return the current rules. With PostgreSQL away, the last known ones let the ingest go on storing events."""
         try:
             revision = current_revision()
             if revision != self._revision:
@@ -274,7 +274,10 @@ class ClickHouseStore(ClickHouseRows, ClickHousePairs, ClickHouseDistributions, 
 
     @contextmanager
     def _client(self) -> Iterator[Any]:
-        """This thread's client, its errors in Django's words, which the ingest tells poison from an outage by."""
+        """Return this thread's client. Its errors become Django's.
+
+        By them the ingest tells bad data from an outage.
+        """
         try:
             client = getattr(self._local, "client", None)
             if client is None:
@@ -294,7 +297,7 @@ class ClickHouseStore(ClickHouseRows, ClickHousePairs, ClickHouseDistributions, 
             raise OperationalError(f"ClickHouse: {error}") from error
 
 
-# Duplicates share a partition, so FINAL need not look across them.
+# Duplicates share a partition, so FINAL need not look across partitions.
 _READ_SETTINGS = {"do_not_merge_across_partitions_select_final": 1}
 
 
@@ -306,7 +309,7 @@ def _these(units: Sequence[Unit]) -> dict[str, Any]:
 
 
 def _month_of(event_id: UUID) -> date:
-    """Of the id alone, whenever it is asked: both copies of an event must come into one partition."""
+    """Return the partition, which follows from the id alone. Both copies of an event must reach the same one."""
     milliseconds = event_id.int >> 80
     if event_id.version != 7 or not _FIRST_MS <= milliseconds < _LAST_MS:
         return _NO_MONTH
@@ -317,6 +320,6 @@ def _day_ms(day: date) -> int:
     return unix_ms(datetime(day.year, day.month, day.day, tzinfo=UTC))
 
 
-# Ids from outside go to a partition of their own: a client's clock must not make any number of them.
+# Ids from outside share a partition of their own. A client's clock must not make any number of partitions.
 _FIRST_MS = _day_ms(date(2020, 1, 1))
 _LAST_MS = _day_ms(date(2050, 1, 1))

@@ -1,4 +1,4 @@
-"""Rows into PostgreSQL by binary COPY: into staging, or straight into their table as long as none of them is there."""
+"""Binary COPY of rows into PostgreSQL: into staging tables, or straight into their own table if all rows are new."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from psycopg.errors import UniqueViolation
 
 from analytics.event_records import ConversionEvent, ExposureEvent
 
-# What goes over the wire is the same, and an integer or bytes are cheaper to make than a datetime or an object of JSON.
+# Both forms are the same bytes on the wire. An integer or bytes cost less to make than a datetime or a JSON object.
 _SENT_AS = {"timestamptz": "int8", "jsonb": "bytea"}
 # An instant is sent as microseconds since 2000-01-01.
 _WIRE_EPOCH_MS = 946_684_800_000
-# Fields of an exposure that go as they are.
+# Fields of an exposure that are sent unchanged.
 _BEFORE_OCCURRED = ExposureEvent.__struct_fields__.index("occurred_ms")
-# So many batches at most go by staging before COPY is tried again.
+# At most this many batches go through staging before COPY is tried again.
 _LONGEST_PAUSE = 63
 
 Row = tuple[Any, ...]
@@ -24,7 +24,7 @@ Row = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Staging:
-    """A temporary table of one connection: it writes no log, and is empty outside a transaction."""
+    """A temporary table of one connection. It writes no log, and is empty outside a transaction."""
 
     table: str
     columns: tuple[tuple[str, str], ...]
@@ -49,16 +49,17 @@ class Staging:
 
 
 def stage(cursor: Any, staging: Staging, rows: Iterable[Row]) -> None:
-    # Empty already unless the caller stores twice in one transaction. Together, since each answer costs a turn.
+    # The tables are empty already, unless the caller stores twice in one transaction. One statement empties them all,
+    # because each statement costs a round trip.
     cursor.execute(f"{staging.create}; DELETE FROM {staging.table}")  # noqa: S608 - the name is ours
     _copy(cursor, staging.table, staging, rows)
 
 
 class Shortcut:
-    """COPY of events straight into their table, which staging's columns name, as long as batches hold new ones alone.
+    """COPY of events straight into their table, with the columns of staging, while batches hold only new events.
 
-    After a batch with an event that is stored, which costs the rows it has copied, the next ones are refused: each time
-    for longer. Threads may share one: what gets lost between them is a try.
+    A batch with a stored event costs the rows that it has copied. After it, the next batches are refused, each time
+    more of them. Threads may share one object: what they overwrite of each other costs one try.
     """
 
     def __init__(self, table: str, staging: Staging) -> None:
@@ -69,11 +70,11 @@ class Shortcut:
         self._pause = self._left = 0
 
     def copy(self, cursor: Any, rows: Sequence[Row]) -> bool:
-        """Whether the rows are stored, all of them new; otherwise nothing is done.
+        """Store the rows and return True if all of them are new; otherwise do nothing and return False.
 
-        They go in by their ids, as by staging: each way waits for a transaction that has put the same id in, and no two
-        wait for each other. COPY enters a thousand rows at a time one partition after the other, so the caller sees to
-        it that the order of the ids is that of their partitions too.
+        Rows go in by the order of their ids, as through staging. Each way waits for a transaction that has inserted the
+        same id, and no two wait for each other. COPY fills one partition after the other, a thousand rows at a time. So
+        the caller ensures that the order of ids is the order of their partitions too.
         """
         if self._left > 0:
             self._left -= 1
@@ -94,7 +95,8 @@ class Shortcut:
 
 def _copy(cursor: Any, table: str, staging: Staging, rows: Iterable[Row]) -> None:
     statement = f"COPY {table} ({staging.names}) FROM STDIN (FORMAT BINARY)"
-    # Django wraps execute() alone; what COPY raises must look the same to whoever tells poison from an outage.
+    # Django wraps execute() alone. COPY's errors must have the same type, by which the caller tells bad data from an
+    # outage.
     with connection.wrap_database_errors, cursor.copy(statement) as copy:
         copy.set_types(staging.sent_as)
         for row in rows:
@@ -106,8 +108,8 @@ def instant(unix_ms: int) -> int:
 
 
 def exposure_rows(flagged: Iterable[tuple[ExposureEvent, bool]]) -> list[Row]:
-    """In the columns of sql.STAGED_EXPOSURES."""
-    # Every exposure comes by here: calls that have nothing to do would double its time.
+    """Return rows in the columns of sql.STAGED_EXPOSURES."""
+    # Every exposure passes through here. Function calls that do nothing would double its time.
     return [
         (
             *astuple(event)[:_BEFORE_OCCURRED],
@@ -123,7 +125,7 @@ def exposure_rows(flagged: Iterable[tuple[ExposureEvent, bool]]) -> list[Row]:
 
 
 def conversion_rows(flagged: Iterable[tuple[ConversionEvent, bool]]) -> list[Row]:
-    """In the columns of sql.STAGED_CONVERSIONS."""
+    """Return rows in the columns of sql.STAGED_CONVERSIONS."""
     return [
         (*fields[:5], instant(fields[5]), instant(fields[6]), _json(fields[7]), is_bot)
         for event, is_bot in flagged
@@ -132,5 +134,5 @@ def conversion_rows(flagged: Iterable[tuple[ConversionEvent, bool]]) -> list[Row
 
 
 def _json(text: str | None) -> bytes | None:
-    """As jsonb is sent: the version of its format, then the text."""
+    """Return a value as jsonb is sent: the version of its format, then the text."""
     return None if text is None else b"\x01" + text.encode()

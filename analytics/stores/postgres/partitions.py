@@ -1,6 +1,6 @@
-"""Weekly partitions on the ids themselves: a UUIDv7 sorts by its time, so ids are unique globally, inserts local.
+"""Weekly partitions by id. A UUIDv7 sorts by its time, so ids are unique in all partitions, and inserts stay local.
 
-Ids of other versions, and of times far off, live in each table's default partition.
+Ids of other versions, and ids whose time is far off, live in each table's default partition.
 """
 
 import re
@@ -15,15 +15,15 @@ from django.utils import timezone
 
 from tenancy.process_memory import on_reset
 
-# table -> the id it is partitioned by
+# The tables, each with the id that it is partitioned by.
 TABLES = {"exposures": "evaluation_id", "conversions": "event_id"}
 WEEK_MS = 7 * 86_400_000
-# The Unix epoch was a Thursday; weeks begin on Monday.
+# The Unix epoch was a Thursday, and weeks begin on Monday.
 _MONDAY_OFFSET_MS = 4 * 86_400_000
-# Ids from outside these weeks cannot make a partition: a client's clock must not fill the catalog.
+# An id from outside these weeks makes no partition. A client's clock must not fill the catalog.
 PAST_WEEKS = 30
 FUTURE_WEEKS = 2
-# Of the ids that say when they were made.
+# The version of UUIDs that hold the time at which they were made.
 _VERSION = 7
 _LOCK_SPACE = 0x0F1A65
 _NAME = re.compile(r"\A(exposures|conversions)_from_(\d{8})\Z")
@@ -31,7 +31,7 @@ _NAME = re.compile(r"\A(exposures|conversions)_from_(\d{8})\Z")
 
 @dataclass(frozen=True, slots=True)
 class Week:
-    """Weeks counted from the Monday of 1970-01-05; `number` of a UUIDv7 comes from its first 48 bits."""
+    """A week, counted from the Monday of 1970-01-05. The first 48 bits of a UUIDv7 give its `number`."""
 
     number: int
 
@@ -68,7 +68,7 @@ def weeks_of(ids: Iterable[UUID]) -> set[int]:
 
 
 def _places_of(ids: Iterable[UUID]) -> set[int | None]:
-    """As `weeks_of`, with None if there are ids of other versions."""
+    """Return what `weeks_of` returns, with None added if there are ids of other versions."""
     beginnings = {value.int >> 76 for value in ids}
     return {
         ((beginning >> 4) - _MONDAY_OFFSET_MS) // WEEK_MS if beginning & 0xF == _VERSION else None
@@ -77,16 +77,16 @@ def _places_of(ids: Iterable[UUID]) -> set[int | None]:
 
 
 class Partitions:
-    """Which partitions this process knows to exist; asks the catalog only about weeks it has not met."""
+    """The partitions that this process knows to exist. It asks the catalog only about weeks that are new to it."""
 
     def __init__(self) -> None:
-        # week -> whether it has a partition of its own for sure
+        # For each week, whether it certainly has a partition of its own.
         self._known: dict[str, dict[int | None, bool]] = {table: {None: False} for table in TABLES}
 
     def ensure_for(self, table: str, ids: Iterable[UUID]) -> bool:
-        """Make what is missing; return whether the ids, in order, come to one partition after the other.
+        """Make missing partitions; return whether the ids, in order, reach one partition after the other.
 
-        Those of the default partition may lie between any others.
+        Ids of the default partition may lie between any others.
         """
         known = self._known[table]
         places = _places_of(ids)
@@ -101,7 +101,7 @@ class Partitions:
         return places == {None} or all(known[place] for place in places)
 
     def forget(self) -> None:
-        """After a partition was dropped elsewhere, or a test's transaction rolled back."""
+        """Forget the known weeks. A partition was dropped elsewhere, or a test's transaction was rolled back."""
         for table in TABLES:
             self._known[table] = {None: False}
 
@@ -111,7 +111,7 @@ on_reset(PARTITIONS.forget)
 
 
 def existing(table: str) -> list[Week]:
-    """Weeks of the table that have a partition, earliest first."""
+    """List the weeks of the table that have a partition, earliest first."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT relname FROM pg_inherits JOIN pg_class ON oid = inhrelid WHERE inhparent = %s::regclass",
@@ -129,10 +129,10 @@ def existing(table: str) -> list[Week]:
 
 @transaction.atomic
 def create(table: str, week: Week) -> bool:
-    """Make one week's partition; False when it is there already.
+    """Make one week's partition; return False if it exists.
 
-    Attached rather than created in place: that lets readers and writers of the other partitions go on. Rows of that
-    week which the default partition took in meanwhile move over in the same transaction.
+    The partition is attached rather than created in place, so that readers and writers of other partitions go on. Rows
+    of that week in the default partition move over in the same transaction.
     """
     column, name = TABLES[table], week.name(table)
     low, high = week.bounds()
@@ -157,7 +157,7 @@ def create(table: str, week: Week) -> bool:
 
 
 def _exists(cursor: Any, name: str) -> bool:
-    """Read the catalog itself: to_regclass() may answer from what this session had looked up before it waited."""
+    """Read the catalog itself. to_regclass() may answer from what this session looked up before it waited."""
     cursor.execute(
         "SELECT EXISTS (SELECT FROM pg_class WHERE relname = %s AND relnamespace = current_schema()::regnamespace)",
         [name],

@@ -1,4 +1,4 @@
-"""What an analysis reads row by row on PostgreSQL: events one by one, and what single exposures carried."""
+"""The rows that an analysis reads one by one on PostgreSQL: events, and what single exposures carried."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ SELECT DISTINCT ON (unit_id) unit_id, value::text FROM (
 WHERE jsonb_typeof(value) IN ('string', 'number', 'boolean')
 ORDER BY unit_id, occurred_at, evaluation_id
 """  # noqa: S608 - fixed text put together from fixed parts
-# The primary key alone finds them, backwards: bounded, however rarely this flag is asked.
+# The primary key alone finds the rows, backwards. So the cost is bounded, however rarely this flag is evaluated.
 _CARRIED = """
 SELECT DISTINCT ON (unit_id) unit_id, attributes::text FROM (
     SELECT evaluation_id, environment_id, flag_key, unit_id, occurred_at, is_bot, attributes FROM exposures
@@ -37,7 +37,8 @@ WHERE environment_id = %(environment_id)s AND flag_key = %(flag_key)s AND occurr
   AND NOT is_bot AND attributes IS NOT NULL
 ORDER BY unit_id, occurred_at DESC, evaluation_id DESC
 """
-# Ids of exposures begin with their time, so the latest ones are an index's end; then this environment's among them.
+# Ids of exposures begin with their time, so the latest ones are at the index's end. The statement then picks those of
+# the environment.
 _LATEST_CARRIED = """
 SELECT unit_id, attributes::text FROM (
     SELECT evaluation_id, environment_id, unit_id, attributes FROM exposures
@@ -49,8 +50,9 @@ _BOTS = f"""
 SELECT (array_agg(variant ORDER BY occurred_at, variant))[1] AS variant, min(occurred_at) AS bot_at
 FROM exposures WHERE {_SEEN} GROUP BY unit_id HAVING bool_and(is_bot)
 """  # noqa: S608 - likewise
-# The same from what the ingest keeps up. A variant that is not `bot_at`'s was kept, or is missing, because an older
-# release stored the first exposure: it is looked up in the index by experiment and time.
+# The same rows from the tables that the ingest maintains. An older release may have stored a unit's first exposure.
+# Then its variant is missing, or is not that of `bot_at`, and the statement looks it up in the index by experiment and
+# time.
 _DERIVED_BOTS = """
 SELECT bot_at, CASE WHEN bot_variant_at = bot_at THEN bot_variant ELSE (
     SELECT min(seen.variant) FROM exposures AS seen
@@ -61,7 +63,7 @@ FROM first_exposures AS known
 WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s AND phase = %(phase)s
   AND bot_at < %(until)s AND (first_at < %(until)s) IS NOT TRUE
 """
-# Of some the variant may be gone with the raw events.
+# The variant of some units may be gone together with the raw events.
 _BY_VARIANT = """
 SELECT variant, count(*) FROM ({bots}) AS bots
 WHERE variant IS NOT NULL AND (%(pauses)s::tstzmultirange IS NULL OR NOT bot_at <@ %(pauses)s::tstzmultirange)
@@ -75,9 +77,10 @@ _RECEIVED = (
       AND occurred_at >= %(since)s AND received_at >= %(from)s AND received_at < %(deadline)s
     """,
 )
-# The youngest is nearly always in the last hour or day, which the indexes by arrival find without reading the rest.
+# The latest event nearly always came in the last hour or day. The indexes by arrival find it there without reading the
+# rest.
 _LOOK_BACK = [timedelta(hours=1), timedelta(days=1), timedelta(days=8), timedelta(days=64)]
-# As large as a value may be, which every store's floats and sums hold.
+# The largest value that every store's floats and sums hold.
 _EVENTS = """
 SELECT unit_id, occurred_at, received_at,
        CASE WHEN %(name)s = '' THEN value
@@ -105,12 +108,12 @@ _BY_ID = """
 SELECT event_id, value, (extract(epoch FROM occurred_at) * 1000)::bigint, properties::text FROM conversions
 WHERE event_id = ANY (%(ids)s) AND environment_id = %(environment_id)s
 """
-# What the ingest counts for good.
+# The events that the ingest counts for good.
 _LAST_CONVERSIONS = """
 SELECT event_name, max(day) FROM conversion_days
 WHERE environment_id = %(environment_id)s AND event_name = ANY (%(event_names)s) AND events > 0 GROUP BY event_name
 """
-# In the order of the fields of `analytics.event_records`, then the flag; instants as Unix milliseconds.
+# The columns follow the fields of `analytics.event_records`, then comes the flag. Instants are Unix milliseconds.
 _RAW = {
     "exposures": """
     SELECT evaluation_id, environment_id, flag_key, unit_id, variant, reason, rule_id, experiment, config_version,
@@ -221,7 +224,7 @@ def _of(period: Period) -> dict[str, Any]:
 
 
 def _stream(statement: str, parameters: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
-    """Through a cursor of the server's, so that memory does not grow with the answer."""
+    """Read through a cursor of the server, so that memory does not grow with the answer."""
     with transaction.atomic(), connection.chunked_cursor() as cursor:
         cursor.execute(statement, parameters)
         while rows := cursor.fetchmany(_ROWS_AT_A_TIME):

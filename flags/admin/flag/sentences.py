@@ -1,4 +1,4 @@
-"""A flag's configuration in plain English, in the order in which it decides."""
+"""A flag's configuration in plain English, in the order in which the flag decides."""
 
 from typing import Any
 
@@ -6,13 +6,13 @@ from flags.admin.conditions import NOTHING, OPERATORS, WITHOUT_ATTRIBUTE
 from flags.documents import percent_of, rollout_of
 
 _MOST_NAMED = 3
-# A sentence is for reading: of long lists and texts it has the beginning; the form has all.
+# A sentence shows the beginning of a long list or text. The form has all of it.
 _MOST_LISTED = 10
 _LONGEST = 80
 
 
 def describe(document: dict[str, Any]) -> list[str]:
-    """Return one sentence per step of a flag's document that can decide, the first that applies winning."""
+    """Return one sentence for each step of a flag's document that can decide. The first step that applies wins."""
     if document["killSwitchVariant"]:
         return [f"The kill switch is on: everybody gets {document['killSwitchVariant']}."]
     if not document["enabled"]:
@@ -56,7 +56,7 @@ def _rule_sentence(conditions: list[dict[str, Any]] | dict[str, Any], served: st
 
 
 def describe_sent(rule: dict[str, Any]) -> str:
-    """The same for a rule in the words of the API, as a form sends it."""
+    """Return the sentence of a rule in the API's words, as a form sends it."""
     shares = [f"{item['percent']} % get {item['variant']}" for item in rule.get("rollout", [])]
     served = rule.get("variant") or f"{', '.join(shares) or 'nobody'}, the rest go on"
     return _rule_sentence(rule["conditions"], served)
@@ -74,7 +74,7 @@ def describe_condition(condition: dict[str, Any]) -> str:
 
 
 def describe_tree(node: dict[str, Any], *, is_inner: bool = False) -> str:
-    """A tree of conditions as one sentence, groups within groups in brackets."""
+    """Return a tree of conditions as one sentence, with groups within groups in brackets."""
     for group, word in (("all", " and "), ("any", " or ")):
         if group in node:
             parts = [describe_tree(item, is_inner=True) for item in node[group]]

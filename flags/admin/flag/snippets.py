@@ -1,4 +1,4 @@
-"""How code asks for the flag at hand: snippets that run as they stand, once a key is in the environment."""
+"""Snippets of code that ask for a flag. Each runs as it stands once a key is in the environment."""
 
 import json
 import shlex
@@ -18,7 +18,7 @@ _OFREP_TYPES = {"boolean": "Boolean", "string": "String", "number": "Number", "j
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
-    """A text to copy; `needs` is what has to be installed or set first."""
+    """A text to copy. `needs` is what has to be installed or set first."""
 
     id: str
     name: str
@@ -27,7 +27,7 @@ class Snippet:
 
 
 def snippets_for(config: FlagConfig, *, base_url: str | None = None, stream_url: str | None = None) -> list[Snippet]:
-    """Snippets with the flag's key, the type of its values, its off value as default, and attributes its rules ask."""
+    """Return snippets with the flag's key, the type of its values, its off value and attributes of its rules."""
     base_url = base_url or settings.BASE_URL
     stream_url = stream_url or settings.STREAM_URL
     flag, attributes = config.flag, sample_attributes(list(config.rules.all()))
@@ -69,7 +69,7 @@ def snippets_for(config: FlagConfig, *, base_url: str | None = None, stream_url:
 
 
 def sample_attributes(rules: list[Rule]) -> dict[str, Any]:
-    """An attribute with a value for each that the rules ask for, or a country where they ask for none."""
+    """Return each attribute that the rules ask for with a value, or a country if they ask for none."""
     found: dict[str, Any] = {}
     for rule in rules:
         for condition in conditions_in(rule.conditions):

@@ -1,4 +1,4 @@
-"""An evaluation's trace, step by step, in words a product manager reads."""
+"""An evaluation's trace, step by step, in words for product managers."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from flags.documents import percent_of, unit_names
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line; `depth` is how far it is indented, `holds` None where there was nothing to hold."""
+    """One line. `depth` is its indentation; `holds` is None if the step tests nothing."""
 
     text: str
     depth: int = 0
@@ -20,7 +20,7 @@ class Line:
 
 
 def readable(steps: Sequence[Mapping[str, Any]]) -> list[Line]:
-    """Return the lines of a trace, in the order in which it was decided."""
+    """Return the lines of a trace, in the order of the decision."""
     return [line for step in steps for line in _step(step)]
 
 
@@ -75,7 +75,7 @@ def _rule(step: Mapping[str, Any], *, decides: bool, why: str) -> Iterator[Line]
 
 
 def _placed(step: Mapping[str, Any]) -> str:
-    """Where the unit's bucket lies, for steps that divide users."""
+    """Say where the unit's bucket lies, for steps that divide users."""
     if "bucket" not in step:
         return ""
     bucket, found = step["bucket"], step.get("range")
