@@ -23,7 +23,7 @@ _INGEST_LATE_SECONDS = 10
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One part's state; `means` and `remedy` are for whoever sees it for the first time, or sees it red."""
+    """The state of one part. `means` and `remedy` help whoever sees the line, or a red line, for the first time."""
 
     anchor: str
     name: str
