@@ -1,4 +1,4 @@
-"""What is done to organizations, projects, environments, people, their roles and their credentials."""
+"""The audit actions on organizations, projects, environments, people, their roles and their credentials."""
 
 from typing import TypedDict
 
@@ -11,7 +11,7 @@ class MemberState(TypedDict):
 
 
 class PersonState(TypedDict, total=False):
-    """`subject` is the identity provider's, for whom single sign-on brought."""
+    """`subject` is the identity provider's subject of a person who came by single sign-on."""
 
     username: str
     email: str

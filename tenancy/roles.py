@@ -13,7 +13,7 @@ class Role(TextChoices):
 
     @property
     def rank(self) -> int:
-        """0 for the weakest role."""
+        """Return the rank; 0 is the weakest role."""
         return len(Role) - 1 - list(Role).index(self)
 
     def covers(self, needed: "Role") -> bool:
@@ -21,12 +21,12 @@ class Role(TextChoices):
 
     @property
     def is_for_organizations_alone(self) -> bool:
-        """Whether nobody can have it on a single project or environment where groups give roles."""
+        """Return whether groups can give the role only on a whole organization."""
         return self is Role.OWNER
 
     @property
     def tone(self) -> str:
-        """The console's color of its label."""
+        """Return the console's color of the role's label."""
         return _TONES[self]
 
 

@@ -1,8 +1,8 @@
-"""What tenancy announces to the apps above, which connect to it in `ready()`."""
+"""The signals of tenancy. Apps above connect to them in `ready()`."""
 
 from django.dispatch import Signal
 
-# kwargs: none. Some credential was made, revoked or changed: every process must look again.
+# No kwargs. A credential was created, revoked or changed, so every process must read them again.
 credentials_changed = Signal()
-# kwargs: environment. A new environment exists: the flags of its project need a configuration there.
+# The kwarg is `environment`. It is new, so the flags of its project need a configuration there.
 environment_created = Signal()

@@ -1,4 +1,4 @@
-"""Signing in by OpenID Connect: mozilla-django-oidc's flow (state, nonce, PKCE), what it leaves out, and our roles."""
+"""Sign-on by OpenID Connect: mozilla-django-oidc's flow (state, nonce, PKCE), more checks, and our roles."""
 
 from functools import lru_cache
 from typing import Any
@@ -25,7 +25,7 @@ _DISCOVERED = {
 
 @lru_cache(maxsize=4)
 def discover(issuer: str) -> dict[str, Any]:
-    """Ask once for the provider's own description. Raises requests.RequestException or SuspiciousOperation."""
+    """Ask once for the provider's description. Raises requests.RequestException or SuspiciousOperation."""
     answer = requests.get(f"{issuer}/.well-known/openid-configuration", timeout=settings.OIDC_TIMEOUT)
     answer.raise_for_status()
     found: dict[str, Any] = answer.json()
@@ -35,7 +35,7 @@ def discover(issuer: str) -> dict[str, Any]:
 
 
 def oidc_setting(attr: str, *args: Any) -> Any:
-    """The settings of mozilla-django-oidc: endpoints from the provider's description, the rest from our settings."""
+    """Return a setting of mozilla-django-oidc. The provider's description gives endpoints, our settings the rest."""
     if attr in _DISCOVERED:
         return discover(settings.OIDC_ISSUER)[_DISCOVERED[attr]]
     return getattr(settings, attr, *args)
@@ -45,7 +45,8 @@ class SingleSignOnBackend(OIDCAuthenticationBackend):
     """Refuses and logs each sign-on that fails a check. The login page says only that it failed."""
 
     def __init__(self) -> None:
-        # The library asks for endpoints here, and Django makes a backend for every session it reads: ask at a login.
+        # The library asks for endpoints here, and Django makes a backend for every session it reads. So they are asked
+        # for at a sign-on.
         self.UserModel = User
 
     @staticmethod
@@ -53,7 +54,7 @@ class SingleSignOnBackend(OIDCAuthenticationBackend):
         return oidc_setting(attr, *args)
 
     def authenticate(self, request: HttpRequest | None, **kwargs: Any) -> User | None:
-        # Without the nonce that the callback took from the session this is no single sign-on: a password, say.
+        # Without the nonce that the callback took from the session, this is no single sign-on. It may be a password.
         if request is None or not settings.OIDC_ISSUER or not kwargs.get("nonce"):
             return None
         try:

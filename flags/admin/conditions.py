@@ -1,6 +1,6 @@
-"""The operators that the console offers, in words; `condition-rows.js` reads and writes their values as text."""
+"""The operators that the console offers, in words. `condition-rows.js` reads and writes their values as text."""
 
-# Which kinds of value an operator takes; the form offers no other.
+# The kinds of value that each operator takes. The form offers no other kind.
 SCALAR, LIST, NUMBER, TEXT, TEXTS, NOTHING, SEGMENTS = (
     "scalar",
     "list",
@@ -37,7 +37,7 @@ OPERATORS: dict[str, tuple[str, str]] = {
     "in_segment": ("user is in segment", SEGMENTS),
     "not_in_segment": ("user is not in segment", SEGMENTS),
 }
-# Which kinds of attribute an operator says something about; those not named here fit any.
+# The kinds of attribute that an operator fits. Operators not named here fit any attribute.
 _FITS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("greater_than", "greater_or_equal", "less_than", "less_or_equal"), ("number",)),
     **dict.fromkeys(("contains", "not_contains", "starts_with", "ends_with", "matches"), ("text", "version", "moment")),
@@ -46,10 +46,10 @@ _FITS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("in", "not_in"), ("text", "number", "version", "moment")),
 }
 WITHOUT_ATTRIBUTE = frozenset({"in_segment", "not_in_segment"})
-# How the text of a scalar is to be read.
+# How the text of a scalar is read.
 KINDS = {"text": "text", "number": "number", "yesno": "yes or no", "json": "JSON"}
 
 
 def offered() -> list[tuple[str, str, str, str]]:
-    """Return `(name, words, takes, fits)` of each operator; `fits` is empty where it fits every attribute."""
+    """Return `(name, words, takes, fits)` of each operator. `fits` is empty if it fits every attribute."""
     return [(name, words, takes, " ".join(_FITS.get(name, ()))) for name, (words, takes) in OPERATORS.items()]

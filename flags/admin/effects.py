@@ -1,7 +1,7 @@
-"""What a change does to whom, in exact shares: a user's bucket stays the same, so who moves can be counted beforehand.
+"""The exact shares of users whom a change moves. A user's bucket stays the same, so they can be counted beforehand.
 
-Nobody knows beforehand how many users match a rule. So shares are given among the users who come to each step, and
-never added up over steps.
+Nobody knows beforehand how many users match a rule. So shares are of the users who come to each step, and are never
+added up over steps.
 """
 
 from collections import Counter
@@ -12,7 +12,7 @@ from typing import Any
 from openflagship.engine import BUCKETS, impact
 
 ALL_USERS = "all users"
-# The engine's word for it is "undecided": who is left for shares, experiment and default.
+# The engine calls these users "undecided": those who are left for shares, experiment and default.
 OTHER_USERS = "users no target or rule applies to"
 _GOES_ON = "the next step"
 
@@ -28,7 +28,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What happens to one group of users; `moved` is the share of them whose variant changes."""
+    """What happens to one group of users. `moved` is the share of them whose variant changes."""
 
     group: str
     moves: Sequence[Move]
@@ -36,10 +36,10 @@ class Effect:
 
 
 def effects(before: dict[str, Any], after: dict[str, Any]) -> list[Effect]:
-    """Compare two documents of one flag: users nothing else decides first, then each rule that both documents have.
+    """Compare two documents of one flag: users whom nothing else decides first, then each rule that both have.
 
-    Groups in which nobody moves are left out; so are rules that are new, gone or ask something else now: whom those
-    reach depends on attributes. Of a flag that is off or killed, before or after, no rule says who gets what.
+    Groups in which nobody moves are left out. So are rules that are new, gone, or have other conditions now: attributes
+    decide whom those reach. If a flag is off or killed before or after, its rules decide nothing and are left out.
     """
     whole = impact(before, after)
     group = ALL_USERS if whole.basis == "everyone" else OTHER_USERS
@@ -59,7 +59,7 @@ def asks_rules(document: dict[str, Any]) -> bool:
 
 
 def served(document: dict[str, Any]) -> dict[str, float]:
-    """Share by variant among users no target or rule applies to."""
+    """Return the share by variant among users whom no target or rule applies to."""
     return {str(variant): share for variant, share in impact(document, document).after.items()}
 
 
@@ -70,7 +70,7 @@ def _of_rule(group: str, before: dict[str, Any], after: dict[str, Any]) -> Effec
 
 
 def _owners(rule: dict[str, Any]) -> list[str]:
-    """What the rule gives each bucket; what its shares leave uncovered goes on."""
+    """Return what the rule gives each bucket. Buckets outside its shares go on to the next step."""
     owners = [rule.get("variant") or _GOES_ON] * BUCKETS
     for start, end, variant in rule.get("allocation", []):
         owners[start:end] = [variant] * (end - start)

@@ -91,7 +91,7 @@ class FlagConfigAdmin(PerEnvironmentAdmin):
         return super().changelist_view(request, {**rights, **(extra_context or {})})
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """A new flag is one of the whole project's, in each of its environments."""
+        """Return whether the person may edit the whole project, because a new flag exists in each environment."""
         environment = console_context(request).environment
         return environment is not None and console_context(request).may_in_project(Role.EDITOR, environment.project)
 
@@ -119,7 +119,7 @@ class FlagConfigAdmin(PerEnvironmentAdmin):
 
     @display(description="Rules")
     def rule_count(self, config: FlagConfig) -> int:
-        return getattr(config, "rules_total", 0)  # the list's own annotation
+        return getattr(config, "rules_total", 0)  # The list adds this annotation.
 
     @display(description="Tags")
     def tags(self, config: FlagConfig) -> str:

@@ -1,4 +1,4 @@
-"""What the apps above show beside a flag, without flags knowing them: they register a panel when they are loaded."""
+"""The registry of panels that apps above show beside a flag. They register when Django loads them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from flags.models import FlagConfig
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A template and what fills it; `context` returns None where there is nothing to show."""
+    """A template with the function that fills it. `context` returns None if there is nothing to show."""
 
     template: str
     context: Callable[[HttpRequest, FlagConfig], dict[str, Any] | None]

@@ -1,4 +1,4 @@
-"""The audit log in the console: read only, filtered, with a readable diff, narrowed to what this person may see."""
+"""The audit log in the console: read only, with filters and a readable diff, limited to what this person may see."""
 
 import csv
 from collections.abc import Iterator
@@ -72,7 +72,10 @@ class EnvironmentFilter(_SeenValuesFilter):
 
 
 def visible_entries(request: HttpRequest) -> QuerySet[Entry]:
-    """Members of an organization read its whole log, members of a project or an environment what happened there."""
+    """Return the rows that this person may see.
+
+    Members of an organization read its whole log. Members of a project or an environment read what happened there.
+    """
     context = console_context(request)
     seen = Q(organization_id__in=context.organization_roles)
     for environment in context.environments:
@@ -138,7 +141,7 @@ class EntryAdmin(ConsoleAdmin):
 
     @action(description="Export as CSV", icon="download")
     def export(self, request: HttpRequest) -> StreamingHttpResponse:
-        """Stream the rows this person may see, narrowed by whatever filters came along in the address."""
+        """Stream the rows that this person may see, filtered by the address's parameters."""
         changelist = self.get_changelist_instance(request)
         rows = changelist.get_queryset(request).values_list(*_EXPORTED)
         response = StreamingHttpResponse(_csv_lines(rows.iterator(chunk_size=2000)), content_type="text/csv")
@@ -147,7 +150,7 @@ class EntryAdmin(ConsoleAdmin):
 
 
 class _Echo:
-    """A file that hands each written line straight back, for `csv` to stream into."""
+    """A file whose `write` returns the line, so that `csv` can stream."""
 
     def write(self, line: str) -> str:
         return line
@@ -161,6 +164,6 @@ def _csv_lines(rows: Iterator[tuple[Any, ...]]) -> Iterator[str]:
 
 
 def _safe_cell(value: Any) -> str:
-    """A cell that begins like a formula would be run by a spreadsheet; a leading quote keeps it text."""
+    """Return the cell with a leading quote if it begins like a formula, so that no spreadsheet runs it."""
     text = str(value)
     return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text

@@ -1,4 +1,4 @@
-"""Keys and tokens: made here, shown once, revoked here."""
+"""The pages of keys and tokens: they are created here, shown once, and revoked here."""
 
 from typing import Any, cast
 
@@ -39,7 +39,7 @@ class CredentialForm(forms.Form):
         ],
         widget=UnfoldAdminSelectWidget,
     )
-    # The browser checks one thing, which it alone knows: a date half typed would be sent as none.
+    # The browser checks one thing that it alone knows: it would send a half-typed date as no date.
     use_required_attribute = False
     expires_at = FutureInstantField(label="Expires", help_text="Leave empty to keep it until it is revoked.")
 
@@ -177,7 +177,7 @@ class CredentialAdmin(ConsoleAdmin):
 def secret_page(
     request: HttpRequest, issued: IssuedCredential, *, done_url: str = "", client_id: str = ""
 ) -> HttpResponse:
-    """The one page that shows the secret; no browser keeps it."""
+    """Show the secret once, on a page that no browser stores."""
     response = console_page(
         request,
         "tenancy/secret.html",

@@ -1,4 +1,4 @@
-"""Who has which role where."""
+"""The pages of members: who has which role where."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ from tenancy.roles import Role
 
 
 class PlaceForm(forms.Form):
-    """A role, and where it holds: what one may give no higher than one's own, within what one administers."""
+    """A role and its place. People give roles up to their own, in places that they administer."""
 
     role = forms.ChoiceField(
         widget=UnfoldAdminSelectWidget,
@@ -163,7 +163,7 @@ class MembershipAdmin(ConsoleAdmin):
         return membership is not None and self._may_manage(request, membership)
 
     def _may_manage(self, request: HttpRequest, membership: Membership) -> bool:
-        """Admins manage whoever stands no higher than they do; owners are made and unmade by owners."""
+        """Return whether the actor may manage the member. Admins manage roles up to their own; owners manage owners."""
         needed = Role.OWNER if membership.role == Role.OWNER else Role.ADMIN
         return console_context(request).may_in(needed, membership.organization_id)
 

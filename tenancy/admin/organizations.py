@@ -1,4 +1,4 @@
-"""Organizations, projects and environments: what there is, and new ones for those whose role allows it."""
+"""The pages of organizations, projects and environments, and of new ones for people whose role allows it."""
 
 from collections.abc import Callable
 from functools import partial
@@ -32,7 +32,7 @@ def _document(thing: Project | Environment) -> dict[str, Any]:
 
 
 def _entries(thing: Project | Environment) -> QuerySet[Entry]:
-    """The thing's own in the audit log."""
+    """Return the audit log's entries about the thing."""
     environment = thing if isinstance(thing, Environment) else None
     project = thing.project if isinstance(thing, Environment) else thing
     return Entry.objects.filter(
@@ -52,7 +52,7 @@ def _edit_page(
     intro: str,
     remove_url: str,
 ) -> HttpResponse:
-    """The form's fields are named as the thing's document names them; `update` raises ServiceError."""
+    """Edit a thing in a form whose fields have the names of its document. `update` raises ServiceError."""
     form = form_class(sent_data(request), initial=_document(thing))
 
     def perform(sent: dict[str, Any]) -> HttpResponse:
@@ -88,7 +88,7 @@ def _add_page(
     *,
     noun: str,
 ) -> HttpResponse:
-    """Something new inside one of the `choices`, which the form's field `inside` offers."""
+    """Create a thing inside one of the `choices`, which the form's field `inside` offers."""
     form = form_class(sent_data(request), initial={inside: choices.first()})
     form.fields[inside].queryset = choices  # type: ignore[attr-defined]  # it is a ModelChoiceField
     return form_page(
@@ -102,7 +102,7 @@ def _add_page(
 
 
 def _administered(request: HttpRequest) -> list[int]:
-    """The organizations that this person is an admin of."""
+    """Return the organizations that this person is an admin of."""
     context = console_context(request)
     return [pk for pk in context.organization_roles if context.may_in(Role.ADMIN, pk)]
 
@@ -115,7 +115,7 @@ class _Dated(ConsoleAdmin):
 
 @admin.register(Organization)
 class OrganizationAdmin(_Dated):
-    """A tenant is made by whoever runs the installation; here its members see it."""
+    """Shows an organization to its members. Only administrators of the installation create organizations."""
 
     list_display = ["name", "slug", "created"]
     search_fields = ["name", "slug"]

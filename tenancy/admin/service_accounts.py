@@ -1,4 +1,4 @@
-"""Accounts for programs: made with a role and a secret shown once, given further roles and secrets, taken away."""
+"""Accounts for programs. A page creates one with a role and a secret shown once, gives it more, or deletes it."""
 
 from typing import Any
 
@@ -50,7 +50,7 @@ class SecretForm(forms.Form):
         widget=UnfoldAdminTextInputWidget,
         help_text="Where it will be kept, for example: deploy pipeline.",
     )
-    # The browser checks one thing, which it alone knows: a date half typed would be sent as none.
+    # The browser checks one thing that it alone knows: it would send a half-typed date as no date.
     use_required_attribute = False
     expires_at = FutureInstantField(label="Expires", help_text="Leave empty to keep it until it is revoked.")
 
@@ -118,7 +118,7 @@ def add_role(request: HttpRequest, account: ServiceAccount) -> HttpResponse:
 
 def add_secret(request: HttpRequest, account: ServiceAccount) -> HttpResponse:
     if not _covers_roles(request, account):
-        # Whoever holds a secret does what its roles allow: nobody gets there by making one.
+        # A person with a secret can do what its roles allow. So nobody creates a secret for a role above their own.
         raise PermissionDenied
 
     def perform(sent: dict[str, Any]) -> HttpResponse:
@@ -214,7 +214,7 @@ def _count(number: int, noun: str) -> str:
 
 @admin.register(ServiceAccount)
 class ServiceAccountAdmin(ConsoleAdmin):
-    """For admins of the whole organization, as over the API."""
+    """Pages for admins of the whole organization, as over the API."""
 
     list_display = ["username", "roles", "secrets", "used", "organization_name", "created"]
     search_fields = ["username"]

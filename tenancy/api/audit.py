@@ -44,7 +44,7 @@ _EQUALS = {
 
 
 class AuditView(ManagementView):
-    """The newest first."""
+    """Lists the newest rows first."""
 
     @extend_schema(parameters=FILTERS, responses=serializers.AuditEntrySerializer(many=True))
     def get(self, request: Request) -> Response:
@@ -52,7 +52,7 @@ class AuditView(ManagementView):
 
 
 class AuditExportView(ManagementView):
-    """All rows that match the filters, the oldest first, as a file."""
+    """Sends all rows that match the filters as a file, the oldest first."""
 
     @extend_schema(
         parameters=[*FILTERS, OpenApiParameter("as", str, enum=["csv", "jsonl"], description="csv by default.")],
@@ -83,7 +83,7 @@ def entries(request: Request) -> QuerySet[Entry]:
 
 
 def _seen(principal: Principal, organization: Organization) -> Q:
-    """A role on the organization sees every row; a narrower role sees the rows of its project or environment."""
+    """Return the rows that a role shows: all of an organization, or those of a project or environment."""
     if access.role_on(principal, organization) is not None:
         return Q()
     seen = Q(pk__in=[])

@@ -1,4 +1,4 @@
-"""`POST auth/token`: a service account's id and secret for a JWT."""
+"""`POST auth/token`: exchanges a service account's id and secret for a JWT."""
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import AllowAny
@@ -21,7 +21,10 @@ class TokenView(APIView):
 
     @extend_schema(request=serializers.TokenRequestSerializer, responses=serializers.TokenSerializer, auth=[])
     def post(self, request: Request) -> Response:
-        """A wrong id, a wrong secret and a revoked one get one answer. Too many attempts are refused for a while."""
+        """Return a JWT. A wrong id, a wrong secret and a revoked one get one answer.
+
+        Too many attempts are refused for a while.
+        """
         sent = payload(serializers.TokenRequestSerializer, request)
         attempts = Attempts.of(request, sent["clientId"])
         attempts.refuse_if_too_many()

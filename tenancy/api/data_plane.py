@@ -1,4 +1,4 @@
-"""What the views of the data plane share: one media type, a body that must be there, and URLs from the route table."""
+"""What the views of the data plane share: one media type, a required body, and URLs from the route table."""
 
 import re
 from collections.abc import Callable
@@ -22,7 +22,7 @@ _PARAMETER = re.compile(r"\{(\w+)(:path)?\}")
 
 
 class JsonNegotiation(DefaultContentNegotiation):
-    """Answers are JSON, whatever the caller accepts; DRF's own negotiation parses every media type anew."""
+    """Answers are JSON, whatever the caller accepts. DRF's own negotiation parses every media type anew."""
 
     def select_parser(self, request: BaseRequest, parsers: Any) -> BaseParser | None:
         if request.content_type == _JSON and parsers[0].media_type == _JSON:
@@ -50,14 +50,14 @@ class DataPlaneView(APIView):
     metadata_class = RouteMetadata
 
     def sent(self, request: Request) -> Any:
-        """The parsed body. Raises ParseError: an empty body is not JSON."""
+        """Return the parsed body. Raises ParseError for an empty body, which is not JSON."""
         if request.stream is None:
             raise ParseError(EMPTY)
         return request.data
 
 
 def urls_of(route: routes.Route, *views: Callable[..., Any], name: str | None = None) -> list[URLPattern]:
-    """Django's patterns of a route, relative to its prefixes: one view for all templates, or one for each."""
+    """Return Django's patterns of a route, relative to its prefixes: one view for all templates, or one for each."""
     each = views if len(views) == len(route.templates) else views * len(route.templates)
     return [path(_pattern(template), view, name=name) for template, view in zip(route.templates, each, strict=True)]
 

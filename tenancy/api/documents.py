@@ -15,7 +15,7 @@ from tenancy.refusals import refuse_if_any
 
 _MOST_LEVELS = 64
 NUL_REFUSAL = "The character U+0000 cannot be stored; leave it out."
-# DRF's codes, in the words of the API.
+# DRF's codes, translated to the API's.
 _CODES = {"null": "required"}
 
 

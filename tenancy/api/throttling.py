@@ -16,7 +16,7 @@ VERDICT = "flagship.rate_limit"
 
 class CredentialThrottle(BaseThrottle):
     def allow_request(self, request: Request, view: Any) -> bool:  # noqa: ARG002 - DRF's signature
-        """Raises RefusedError in place of DRF's own exception, so that every 429 reads alike."""
+        """Return whether the request may pass. Raises RefusedError, not DRF's exception, so that all 429 look alike."""
         principal = request.user
         if not isinstance(principal, Principal):
             return True

@@ -1,4 +1,4 @@
-"""What every management view starts from: the environment behind the door, and a body whose form was checked."""
+"""What every management view starts from: the environment that the caller may reach, and a body with a checked form."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
@@ -37,9 +37,9 @@ WHERE = [
 
 
 class ManagementView(APIView):
-    """A view for people and service accounts; each POST honours `Idempotency-Key`.
+    """A view for people and service accounts. Each POST honours `Idempotency-Key`.
 
-    Text with NUL, which PostgreSQL cannot hold, is refused at its door.
+    Text with NUL is refused first, because PostgreSQL cannot store it.
     """
 
     # For the OpenAPI document: every list is answered in pages.
@@ -53,7 +53,7 @@ class ManagementView(APIView):
     def initial(self, request: BaseRequest, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         if isinstance(request.user, Principal) and request.user.is_key:
-            # Here, so that no view can forget it: a key belongs to no person, so it has no role.
+            # The check stands here, so that no view can forget it. A key belongs to no person, so it has no role.
             raise Forbidden("This key may evaluate and send events; use a management token to read or change anything.")
         refuse_if_any([
             Problem(name, "null_characters_not_allowed", NUL_REFUSAL)

@@ -35,7 +35,7 @@ class Attempts:
         return f"login:name:{self.name}", f"login:address:{self.address}"
 
     def refuse_if_too_many(self) -> None:
-        """Raises RateLimited."""
+        """Raise RateLimited after too many wrong attempts."""
         try:
             counts = cache.get_many(self.keys)
         except RedisError as error:

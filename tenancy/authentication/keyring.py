@@ -12,7 +12,7 @@ from tenancy.models import Credential, KeyringRevision
 from tenancy.process_memory import on_reset
 from tenancy.services.credentials import write_last_used
 
-# How often a process writes down when its credentials were last used.
+# How often a process stores when its credentials were last used.
 LAST_USED_SECONDS = 60.0
 
 
@@ -33,18 +33,18 @@ class Key:
 
 
 class Keyring:
-    """An immutable dict, swapped whole by `refresh`; readers take no lock."""
+    """The live credentials as an immutable dict. `refresh` replaces it whole, so readers take no lock."""
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
         self._keys: dict[str, Key] = {}
-        # By secret as it was sent, so that each is hashed once. It begins anew with the keys.
+        # Keys by the secret as sent, so that each secret is hashed once. It starts empty with each set of keys.
         self._found: dict[str, Key] = {}
         self.revision = -1
         self._refreshing = threading.Lock()
-        # By prefix: the key, and when it was last found.
+        # For each prefix, its key and when it was last found.
         self._used: dict[str, tuple[Key, float]] = {}
         self._used_written_at = time.monotonic()
 
@@ -74,7 +74,7 @@ class Keyring:
         return key
 
     def holds(self, key: Key) -> bool:
-        """Whether a key that was found earlier is still live."""
+        """Return whether a key that was found earlier is still live."""
         current = self._keys.get(key.prefix)
         return current is not None and current.id == key.id and not (key.expires_at and key.expires_at <= time.time())
 

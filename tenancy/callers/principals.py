@@ -25,7 +25,7 @@ class Principal:
 
     @property
     def own_environment_id(self) -> int:
-        """The environment of a key; for views that only keys may call."""
+        """Return the environment of a key, for views that only keys may call."""
         if self.environment_id is None:
             raise ValueError("Only a server or client key has an environment of its own.")
         return self.environment_id
@@ -39,7 +39,7 @@ def principal_of_user(
     organization_id: int | None = None,
     organization_slug: str = "",
 ) -> Principal:
-    """A person: in the console, or by a management token of this prefix, which is bound to its organization."""
+    """Return a person's principal: of the console, or of a management token, which is bound to its organization."""
     actor = Actor(kind="user", id=str(user.pk), label=user.get_username(), credential=credential, request_id=request_id)
     return Principal(
         kind="user",

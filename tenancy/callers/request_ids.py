@@ -8,5 +8,5 @@ META_KEY = "flagship.request_id"
 
 
 def request_id_of(request: HttpRequest | Request) -> str:
-    """Empty outside the middleware."""
+    """Return the request's id; outside the middleware it is empty."""
     return str(request.META.get(META_KEY, ""))

@@ -1,1 +1,1 @@
-"""What every console page is built from: context, lists, charts, conflicts. Importing it registers nothing."""
+"""The building blocks of console pages: context, lists, charts, conflicts. Importing the package registers nothing."""

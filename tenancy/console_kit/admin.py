@@ -1,4 +1,4 @@
-"""What every model's pages stand on: permissions by role, objects through the door, pages as plain functions."""
+"""The base of every model's pages: permissions by role, objects through `access`, and pages as plain functions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ from tenancy.console_kit.routes import Route, patterns
 
 @dataclass(frozen=True, slots=True)
 class EmptyList:
-    """What an empty list says: what the things are for, and how to begin.
+    """The text of an empty list: what the things are for, and how to begin.
 
-    `act` is the button of whoever may create one; `otherwise` is for everybody else.
+    `act` is the button for people who may create one. Everybody else reads `otherwise`.
     """
 
     title: str
@@ -31,9 +31,9 @@ class EmptyList:
 
 
 class ConsoleList(ChangeList):
-    """Counts what fits the filters, and nothing else: a second count over the whole table is slow and says little."""
+    """Counts the rows that match the filters. A second count over the whole table would be slow and say little."""
 
-    # A list that needs an environment has nothing to teach where there is none.
+    # A list that needs an environment shows no such text where there is none.
     may_teach = True
 
     def get_results(self, request: HttpRequest) -> None:
@@ -42,11 +42,10 @@ class ConsoleList(ChangeList):
 
 
 class ConsoleAdmin(ModelAdmin):
-    """Members may look. Nothing may be added, changed or deleted unless a page says who may.
+    """Members may look. Nothing may be added, changed or deleted unless a page allows it.
 
-    `create` and `show` are the page of a new object and the page of one that is there; `routes` are all others, and
-    `removal` the one to delete it. Roles decide, not Django's model permissions: a superuser without a membership
-    sees no tenant.
+    `create` is the page of a new object and `show` that of an existing one. `routes` are all other pages, and `removal`
+    deletes the object. Roles decide, not Django's model permissions: a superuser without a membership sees no tenant.
     """
 
     show_full_result_count = False
@@ -55,19 +54,19 @@ class ConsoleAdmin(ModelAdmin):
     routes: ClassVar[Sequence[Route]] = ()
     removal: ClassVar[Removal[Any] | None] = None
     empty: ClassVar[EmptyList | None] = None
-    # Whether opening an object brings its environment into view.
+    # Whether opening an object makes its environment the one in view.
     remembers_environment = False
 
     def create(self, request: HttpRequest) -> HttpResponse:  # noqa: ARG002 - a hook
-        """For whoever `has_add_permission` lets in."""
+        """Show the page of a new object to people whom `has_add_permission` lets in."""
         raise Http404("Nothing is added here.")
 
     def show(self, request: HttpRequest, thing: Any) -> HttpResponse:
-        """Django's own page of fields, read only, unless a page of ours takes its place."""
+        """Show Django's own page of fields, read only, unless a page of ours replaces it."""
         return cast(HttpResponse, super().changeform_view(request, str(thing.pk)))
 
     def find(self, request: HttpRequest, object_id: str) -> Any:
-        """Raises Http404 for what is not there, or another tenant's."""
+        """Return the object. Raises Http404 if it does not exist or is another tenant's."""
         thing: Model | None = self.get_object(request, unquote(object_id))
         if thing is None:
             raise Http404(f"There is no such {self.opts.verbose_name}, or it belongs to another tenant.")

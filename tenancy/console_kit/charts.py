@@ -1,6 +1,6 @@
-"""Charts as geometry: plain data in, coordinates out, drawn on the server as SVG, the same figures in a table beside.
+"""Charts as geometry. The server turns plain data into coordinates and draws SVG, with the figures in a table beside.
 
-A chart is described by a plain mapping of one of the types below, and drawn by the function that goes with it.
+A plain mapping of one of the types below describes a chart. The function that goes with the type draws it.
 """
 
 import math
@@ -16,7 +16,7 @@ _MOST_LABELS = 10
 
 
 class Table(TypedDict):
-    """A chart's figures as text, for whoever reads rather than looks."""
+    """A chart's figures as text, for people who read the table."""
 
     head: list[str]
     rows: list[list[str]]
@@ -33,7 +33,7 @@ class Series(TypedDict):
 
 
 class Chart(TypedDict):
-    """What every chart says about itself."""
+    """The words that every chart has."""
 
     title: str
     description: str
@@ -76,7 +76,7 @@ class ForestChart(Chart):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A bar, a point or a rule: whatever of x, y, width and height it needs; `text` is what a pointer over it says."""
+    """A bar, a point or a rule, with those of x, y, width and height that it needs. `text` is its tooltip."""
 
     x: float
     y: float
@@ -97,7 +97,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """What a template writes down as SVG elements."""
+    """The elements that a template writes as SVG."""
 
     height: int
     bars: Sequence[Mark] = ()
@@ -111,7 +111,7 @@ class Drawing:
 
 
 def ticks(low: float, high: float, wanted: int = 4) -> list[float]:
-    """Round values that span [low, high], about `wanted` steps apart, the first and last at or beyond its ends."""
+    """Return round values that span [low, high] in about `wanted` steps. The outer ones reach its ends or pass them."""
     if not high > low:
         high = low + 1
     raw = (high - low) / wanted
@@ -215,7 +215,7 @@ def draw_forest(chart: ForestChart) -> Drawing:
 
 
 class _Scale:
-    """From values to heights, over round ticks."""
+    """Converts values to heights, over round ticks."""
 
     def __init__(self, low: float, high: float, *, unit: str = "number") -> None:
         self._ticks = ticks(low, high)
@@ -233,7 +233,7 @@ class _Scale:
 
 
 def _thinned(positions: Sequence[float], labels: Sequence[str]) -> list[Label]:
-    """At most so many labels that they do not run into each other, the last one always among them."""
+    """Return so few labels that they do not overlap. The last one is always among them."""
     every = max(1, math.ceil(len(labels) / _MOST_LABELS))
     last = len(labels) - 1
     return [
@@ -274,13 +274,13 @@ def number(value: float) -> str:
 
 
 def share(value: float) -> str:
-    """A share from 0 to 1 in percent."""
+    """Return a share from 0 to 1 in percent."""
     return f"{100 * value:.4g} %"
 
 
 @dataclass(frozen=True, slots=True)
 class _Unit:
-    """How a figure is written beside an axis, where there is little room, and where a pointer asks for it."""
+    """How a figure is written: short beside an axis, in full in a tooltip."""
 
     axis: Callable[[float], str]
     said: Callable[[float], str]
@@ -289,6 +289,6 @@ class _Unit:
 UNITS = {
     "number": _Unit(number, number),
     "percent": _Unit(share, share),
-    # Of percent, between two shares from 0 to 1; the chart's words name them.
+    # Percentage points between two shares from 0 to 1. The chart's words name the shares.
     "points": _Unit(lambda value: f"{100 * value:.4g}", lambda value: f"{100 * value:+.4g} points"),
 }

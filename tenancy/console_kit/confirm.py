@@ -54,7 +54,7 @@ class ConfirmPage:
     shown: Mapping[str, Any] = field(default_factory=dict)
 
     def answer(self, request: HttpRequest) -> HttpResponse:
-        """Ask on GET and act on POST. A refusal of what was sent answers 422, and one by the present state 409."""
+        """Ask on GET and act on POST. An invalid form answers 422; a refusal by the present state answers 409."""
         if request.method != "POST":
             return self.ask(request)
         form = self.form(request.POST)

@@ -1,4 +1,4 @@
-"""Two persons edit one thing at once: the page shows the other's change beside one's own, and neither is lost."""
+"""Two people edit one thing at once. The page shows the other's change beside one's own, and neither is lost."""
 
 from collections.abc import Collection, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Who opens a console page, in which environment, and what their roles allow there. Worked out once a request."""
+"""Who opens a console page, in which environment, and what their roles allow there. It is computed once a request."""
 
 from functools import cached_property
 from typing import Any, cast
@@ -16,7 +16,7 @@ _SESSION_KEY = "console_environment"
 
 
 class ConsoleContext:
-    """One request's view of the tenants: everything it offers has come through `tenancy.access`."""
+    """The tenants as one request sees them. Everything it offers comes from `tenancy.access`."""
 
     def __init__(self, request: HttpRequest) -> None:
         self._request = request
@@ -37,7 +37,7 @@ class ConsoleContext:
 
     @cached_property
     def environment(self) -> Environment | None:
-        """The environment in view: named in the address, else the one last looked at, else the first."""
+        """Return the environment in view: the address's, else the one viewed last, else the first."""
         by_id = {str(environment.pk): environment for environment in self.environments}
         wanted = self._request.GET.get("environment") or self._request.session.get(_SESSION_KEY)
         return by_id.get(str(wanted)) or next(iter(self.environments), None)
@@ -56,20 +56,23 @@ class ConsoleContext:
         return role is not None and role.covers(needed)
 
     def may_on(self, needed: Role, thing: Any) -> bool:
-        """On an environment, on a project, or on what stands in an environment."""
+        """Return whether the role allows it on an environment, a project, or a thing in an environment."""
         if isinstance(thing, Project):
             return self.may_in_project(needed, thing)
         return self.may(needed, thing if isinstance(thing, Environment) else thing.environment)
 
     def may_in_project(self, needed: Role, project: Project) -> bool:
-        """Whether the role reaches all of the project: what a change needs that is felt in each of its environments."""
+        """Return whether the role covers the whole project.
+
+        A change that reaches each of its environments needs this.
+        """
         if project.pk not in self._project_roles:
             self._project_roles[project.pk] = access.role_on(self.principal, project)
         role = self._project_roles[project.pk]
         return role is not None and role.covers(needed)
 
     def require_in_project(self, needed: Role, project: Project) -> None:
-        """Raises Forbidden, as the API does for the same change."""
+        """Raise Forbidden, as the API does for the same change."""
         access.require(self.principal, project, needed)
 
     @cached_property
@@ -78,12 +81,12 @@ class ConsoleContext:
 
     @cached_property
     def organization_roles(self) -> dict[int, Role]:
-        """Roles on whole organizations, by the organization's id."""
+        """Return the roles on whole organizations, by the organization's id."""
         rows = Membership.objects.filter(user=self.principal.user_id, project__isnull=True)
         return {row.organization_id: Role(row.role) for row in rows}
 
     def may_in(self, needed: Role, organization_id: int | None = None) -> bool:
-        """Whether the role covers `needed` on that organization, or on any where none is named."""
+        """Return whether the role covers `needed` on that organization, or on any if none is named."""
         roles = self.organization_roles
         found = (
             roles.values() if organization_id is None else [roles[organization_id]] if organization_id in roles else []

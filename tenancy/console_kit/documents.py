@@ -1,7 +1,7 @@
-"""Editors of a document: the page sends it as JSON, as the API takes it, and the API's own validation answers.
+"""Editors of a document. The page sends it as JSON, as the API takes it, and the API's own validation answers.
 
-`document-form.js` collects the document from the fields by the paths in their `data-field`, and puts each problem
-back to its field by its path. docs/development.md tells how to mark up a form.
+`document-form.js` collects the document from the fields by the paths in their `data-field`. It puts each problem back
+to its field by its path. docs/development.md tells how to mark up a form.
 """
 
 import json
@@ -19,13 +19,13 @@ from tenancy.api.documents import checked
 from tenancy.console_kit.conflicts import notice_of
 from tenancy.errors import Invalid, Problem, ServiceError
 
-# In a shape: any value may stand there.
+# Stands for any value in a shape.
 ANY: Final = object()
 
 
 @dataclass(slots=True)
 class DocumentEdit:
-    """One person's editing: the document in the fields, what it was opened with, and what the page says of it.
+    """One person's edit: the sent document, the document that the page was opened with, and the page's messages.
 
     `base` is None for a document that does not exist yet.
     """
@@ -44,9 +44,9 @@ class DocumentEdit:
 
     @classmethod
     def sent(cls, request: HttpRequest, base: Mapping[str, Any] | None = None) -> "DocumentEdit":
-        """What a page sent. `base` stands in for what the page was opened with, where that cannot be read.
+        """Read what a page sent. `base` replaces the document that the page was opened with if that cannot be read.
 
-        A document that cannot be read is empty, with the problem that says so.
+        A document that cannot be read becomes empty, with the problem that says so.
         """
         post = request.POST
         edit = cls({}, _object(post.get("base", ""), base), _number(post.get("version", "")))
@@ -75,17 +75,17 @@ class DocumentEdit:
         try:
             base = checked(serializer, self.base or {})
         except Invalid:
-            # Stored before the rules of today: then its fields are compared as they are.
+            # The base was stored under older rules. Its fields are then compared as they are.
             base = dict(self.base or {})
         return {name: value for name, value in sent.items() if name not in base or not is_same(base[name], value)}
 
     def refuse(self, error: ServiceError) -> None:
-        """Show what is wrong: 409 where the present state forbids it, else 422."""
+        """Show what is wrong: 409 if the present state forbids the change, else 422."""
         self.problems = error.problems
         self.status = 409 if error.status == 409 else 422
 
     def merge(self, current: Mapping[str, Any], version: int, changed: Iterable[str], entries: QuerySet[Entry]) -> None:
-        """Somebody saved in between: lay this person's changes over what is there now, and say what the other did."""
+        """Apply this person's changes to the current document, which somebody saved meanwhile, and show the other's."""
         names = set(changed)
         self.conflict = notice_of(entries, self.base or {}, current, names)
         self.document = {**current, **{name: self.document[name] for name in names if name in self.document}}
@@ -93,9 +93,10 @@ class DocumentEdit:
 
 
 def shaped(value: Any, shape: Any) -> Any:
-    """Return `value` in the shape of `shape`, so that a template may show whatever was sent.
+    """Return `value` in the shape of `shape`, so that a template can show whatever was sent.
 
-    A shape is a document of defaults; a list in it holds the shape of each item. What does not fit becomes the default.
+    A shape is a document of defaults; a list in it holds the shape of each item. A part that does not fit becomes the
+    default.
     """
     if shape is ANY:
         return value
@@ -112,7 +113,7 @@ def shaped(value: Any, shape: Any) -> Any:
 
 
 def as_json(value: Any) -> str:
-    """A value as JSON in a field: on one line, unless it is an object or a list with something in it."""
+    """Return a value as JSON for a field, on one line unless it is a filled object or list."""
     indent = 2 if isinstance(value, (dict, list)) and value else None
     return json.dumps(value, ensure_ascii=False, indent=indent, default=str)
 

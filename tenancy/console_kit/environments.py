@@ -1,4 +1,4 @@
-"""What lists and pages of one environment's things have in common: its tabs, its members' roles, its door."""
+"""What lists and pages of an environment's things share: tabs, members' roles and access."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ class EnvironmentList(ConsoleList):
 
 
 class PerEnvironmentAdmin(ConsoleAdmin):
-    """Lists the environment in view; its editors may add, by the page `create_in`."""
+    """Lists the environment in view. Its editors may add things, on the page `create_in`."""
 
     list_before_template = "console/environment_tabs.html"
 
@@ -59,13 +59,13 @@ class PerEnvironmentAdmin(ConsoleAdmin):
 
 
 def may_edit(request: HttpRequest, thing: Any = None) -> bool:
-    """Whether this person is an editor where the thing stands, or in the environment in view."""
+    """Return whether this person is an editor in the thing's environment, or in the environment in view."""
     context = console_context(request)
     return context.may(Role.EDITOR, thing.environment if thing is not None else context.environment)
 
 
 def environment_in_view(request: HttpRequest) -> Environment:
-    """Raises Http404 for somebody who has none."""
+    """Return the environment in view. Raises Http404 for a person who has none."""
     environment = console_context(request).environment
     if environment is None:
         raise Http404("There is no environment here.")
@@ -73,5 +73,5 @@ def environment_in_view(request: HttpRequest) -> Environment:
 
 
 def environment_ids(request: HttpRequest) -> list[int]:
-    """The environments that this person may see."""
+    """Return the environments that this person may see."""
     return [environment.pk for environment in console_context(request).environments]

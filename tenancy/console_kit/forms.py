@@ -1,4 +1,4 @@
-"""Small forms: one page that shows them, and a service's problems beside their fields."""
+"""Small forms: one page shows them, with a service's problems beside their fields."""
 
 import re
 from collections.abc import Callable
@@ -31,10 +31,10 @@ def form_page(
     merge: Merge | None = None,
     **shown: Any,
 ) -> HttpResponse:
-    """Show a form; once it is sent and valid, hand its data to `perform`. What that refuses comes back at its field.
+    """Show a form. Once it is sent and valid, hand its data to `perform`, and show what that refuses at the fields.
 
-    `names` maps the service's name of a field to the form's. Where somebody else saved in between, `merge` returns
-    a form that holds both changes, and the notice of theirs.
+    `names` maps the service's name of a field to the form's. If somebody else saved meanwhile, `merge` returns a form
+    with both changes, and the notice of theirs.
     """
     status = 200
     if request.method == "POST":
@@ -58,7 +58,7 @@ def add_problems(form: BaseForm, error: ServiceError, names: dict[str, str] | No
         # A path such as conditions.all[0].value is about the field it begins with.
         first = re.split(r"[.\[]", problem.attr or "", maxsplit=1)[0]
         name = (names or {}).get(first, first)
-        # Nobody would see it beside a field that is hidden.
+        # A problem beside a hidden field would not be seen.
         is_shown = name in form.fields and not form[name].is_hidden
         form.add_error(name if is_shown else None, problem.detail)
 

@@ -1,7 +1,7 @@
-"""Instants that somebody types: in the viewer's own zone where the page's script runs, in UTC where it does not.
+"""Instants that people type, in their own zone if the page's script runs, else in UTC.
 
-A field is the three inputs of templates/console/instant.html: what is typed, by which zone's clock, and which instant
-the field was filled with. So what is sent means one instant, whoever opens the address it stands in.
+A field is the three inputs of templates/console/instant.html: the typed text, the zone of its clock, and the instant
+that the field was filled with. So what is sent means one instant, whoever opens the address that holds it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,9 +27,9 @@ _TO_THE_MINUTE = "%Y-%m-%dT%H:%M"
 
 @dataclass(frozen=True, slots=True)
 class TypedInstant:
-    """`shown` is the instant that the field was filled with: it stays that one, to the second, while it is untouched.
+    """`shown` is the instant that the field was filled with. An untouched field keeps it, to the second.
 
-    Without it a time that a clock shows twice would become the first of the two on its way over the page.
+    Without it, a time that a clock shows twice would become the first of the two on its way over the page.
     """
 
     text: str = ""
@@ -50,14 +50,14 @@ class TypedInstant:
 
     @property
     def on_page(self) -> "TypedInstant":
-        """In UTC, from where the page's script takes it into the viewer's zone; what cannot be read, as it is."""
+        """Return the field in UTC; the page's script converts it. A text that cannot be read stays as it is."""
         try:
             return TypedInstant.of(self.read(""))
         except Invalid:
             return TypedInstant(self.text, self.zone)
 
     def read(self, attr: str) -> datetime | None:
-        """Return the instant in UTC, of a time that comes twice the first. Raises Invalid about `attr`."""
+        """Return the instant in UTC; a time that comes twice means the first. Raises Invalid about `attr`."""
         if not self.text:
             return None
         if self.zone not in _zones():
@@ -72,7 +72,7 @@ class TypedInstant:
         except (ValueError, OverflowError) as error:
             raise Invalid("Give a moment like 2026-11-20T14:05.", attr=attr) from error
         if before > after:
-            # By the clock before the change and by the one after it: both are on a clock, and the typed one is not.
+            # The instants by the clock before the change and after it. Both exist on a clock; the typed one does not.
             times = (moment.astimezone(zone).strftime("%H:%M") for moment in (after, before))
             raise Invalid(
                 f"There is no {typed:%H:%M} on {typed:%Y-%m-%d} in {self.zone}, where clocks are put forward then. "
@@ -82,7 +82,7 @@ class TypedInstant:
         return untouched or before
 
     def _shown_at(self, typed: datetime, zone: ZoneInfo) -> datetime | None:
-        """What the field was filled with, if that is still what is typed."""
+        """Return what the field was filled with, if the typed text is still the same."""
         shown = datetime.fromisoformat(self.shown).astimezone(UTC) if self.shown else None
         return (
             shown if shown and shown.astimezone(zone).strftime(_TO_THE_MINUTE) == f"{typed:{_TO_THE_MINUTE}}" else None
@@ -135,7 +135,7 @@ class FutureInstantField(InstantField):
 
 
 class InstantRangeFilter(admin.FieldListFilter):
-    """Rows from one typed minute to the end of another, either of them left out at will."""
+    """Selects rows from one typed minute to the end of another. Either may be left out."""
 
     template = "console/instant_range.html"
     _ENDS = {"from": "From", "to": "Until"}
@@ -144,7 +144,7 @@ class InstantRangeFilter(admin.FieldListFilter):
         return [f"{self.field_path}_{end}{part}" for end in self._ENDS for part in ("", "_zone", "_shown")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002 - Django's signature
-        """None of them where an end cannot be read: all of them would look like an answer."""
+        """Select no rows if an end cannot be read. All rows would look like an answer."""
         try:
             since, until = (typed.read("") for typed in self._typed().values())
         except Invalid:
@@ -161,7 +161,7 @@ class InstantRangeFilter(admin.FieldListFilter):
             yield {"name": name, "label": self._ENDS[end], "typed": typed, "errors": _refusals(typed)}
 
     def _typed(self) -> dict[str, TypedInstant]:
-        # As Django keeps them: the values of each name in the address.
+        # Django stores the values of each name in the address as lists.
         sent = {name: cast(list[str], values)[-1] for name, values in self.used_parameters.items()}
         names = [f"{self.field_path}_{end}" for end in self._ENDS]
         return {name: TypedInstant.sent(sent, name) for name in names}

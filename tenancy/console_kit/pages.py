@@ -1,4 +1,4 @@
-"""Pages of our own inside the console's frame, and the addresses of lists and objects."""
+"""Our own pages inside the console's frame, and the addresses of lists and objects."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def console_page(
 
 
 def route_name(model: type[Model] | Model, page: str) -> str:
-    """The name of a model's page among the admin's routes."""
+    """Return the name of a model's page among the admin's routes."""
     options = model._meta  # noqa: SLF001 - Django's own way to a model's names
     return f"admin:{options.app_label}_{options.model_name}_{page}"
 

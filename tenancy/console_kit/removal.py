@@ -1,4 +1,4 @@
-"""Deleting an object in the console: who may, what goes with it, and the service that does it."""
+"""Deletes an object in the console: who may delete it, what goes with it, and which service does it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Removal(Generic[Thing]):
     delete: Callable[[Actor, Thing, str], None]
 
     def url(self, request: HttpRequest, thing: Thing) -> str:
-        """Where to delete it; empty for whoever may not."""
+        """Return the address of the delete page; it is empty for people who may not delete."""
         return object_url(thing, "delete") if self.may(request, thing) else ""
 
     def page(self, request: HttpRequest, thing: Thing) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""The routes of a family of pages, declared in one list, and turned into the admin's URLs by the kit."""
+"""The routes of a family of pages, declared in one list. The kit makes the admin's URLs from it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Page = Callable[..., HttpResponse]
 
 
 class Family(Protocol):
-    """What routes ask of the admin that declares them: a ConsoleAdmin."""
+    """What routes need of the admin that declares them: a ConsoleAdmin."""
 
     opts: Any
     admin_site: Any
@@ -38,9 +38,9 @@ class About(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`name` follows the model's in the route's name; `role` is the one that the page needs, if it needs any.
+    """One page. `name` follows the model's name in the route's name; `role` is the role that the page needs, if any.
 
-    With `in_project` the role must reach the whole project.
+    With `in_project` the role must cover the whole project.
     """
 
     path: str
@@ -64,7 +64,7 @@ def patterns(family: Family, routes: Sequence[Route]) -> list[URLPattern]:
 
 
 def _view(family: Family, route: Route) -> Page:
-    """Find what the page is about, check the role, run the page."""
+    """Find what the page is about, check the role and run the page."""
 
     def run(request: HttpRequest, **given: Any) -> HttpResponse:
         if route.about is About.OBJECT:
@@ -85,7 +85,7 @@ def _view(family: Family, route: Route) -> Page:
 
 
 def _require(request: HttpRequest, route: Route, thing: Model | None) -> None:
-    """Raises PermissionDenied."""
+    """Raise PermissionDenied unless the role allows it."""
     if route.role is None:
         return
     if thing is None:

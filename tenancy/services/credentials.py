@@ -1,4 +1,4 @@
-"""Issuing and revoking credentials; every process hears of it on commit."""
+"""Issues and revokes credentials. Every process learns of it on commit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How the console writes things down: instants, percentages, values, differences and charts."""
+"""How the console writes instants, percentages, values, differences and charts."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from tenancy.console_kit import charts
 from tenancy.console_kit.moments import moment
 
 register = template.Library()
-# Written by every change, and said elsewhere on the page.
+# Every change sets these fields, and the page shows them elsewhere.
 _BOOKKEEPING = frozenset({"version", "updatedAt", "createdAt"})
 
 
@@ -23,7 +23,7 @@ register.filter("moment", moment)
 
 @register.filter
 def route(options: Any, page: str) -> str:
-    """The name of a model's page among the admin's routes, from the model's options."""
+    """Return the name of a model's page among the admin's routes, from the model's options."""
     return f"admin:{options.app_label}_{options.model_name}_{page}"
 
 
@@ -41,7 +41,7 @@ def ago(value: datetime | None) -> str:
 
 @register.filter
 def since(value: datetime | None) -> SafeString | str:
-    """`ago`, with the moment itself on hover."""
+    """Return "… ago", with the moment itself as tooltip."""
     if value is None:
         return "never"
     utc = value.astimezone(UTC)
@@ -50,7 +50,7 @@ def since(value: datetime | None) -> SafeString | str:
 
 @register.filter
 def pretty(value: Any) -> str:
-    """JSON as a person reads it: text without quotes, lists and objects indented, nothing as a dash."""
+    """Return JSON as people read it: text without quotes, indented lists and objects, and a dash for null."""
     if value is None or value in ("", [], {}):
         return "-"
     if isinstance(value, bool):
@@ -65,13 +65,13 @@ def pretty(value: Any) -> str:
 
 @register.filter
 def percent(value: float | None, digits: int = 2) -> str:
-    """A share from 0 to 1 as a percentage; what is not known is a dash, never a zero."""
+    """Return a share from 0 to 1 as a percentage. An unknown share is a dash, never a zero."""
     return "-" if value is None else f"{100 * value:.{digits}f} %"
 
 
 @register.filter
 def points(value: float | None) -> str:
-    """A difference of shares in percentage points, with its sign."""
+    """Return a difference of shares in percentage points, with its sign."""
     return "-" if value is None else f"{100 * value:+.2f} points"
 
 
@@ -82,7 +82,7 @@ def signed_percent(value: float | None) -> str:
 
 @register.filter
 def figure(value: float | None) -> str:
-    """A plain number with as many digits as it deserves."""
+    """Return a plain number with a fitting number of digits."""
     if value is None:
         return "-"
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
@@ -90,37 +90,37 @@ def figure(value: float | None) -> str:
 
 @register.filter
 def signed_figure(value: float | None) -> str:
-    """A difference in a metric's own unit."""
+    """Return a difference in a metric's own unit."""
     return "-" if value is None else f"{value:+,.4g}"
 
 
 @register.filter
 def of(values: Mapping[str, str], name: str) -> str:
-    """A mapping's value, or nothing."""
+    """Return a mapping's value, or an empty text."""
     return values.get(name, "")
 
 
 @register.filter
 def item(values: Mapping[str, Any], name: str) -> Any:
-    """A mapping's value, or None."""
+    """Return a mapping's value, or None."""
     return values.get(name)
 
 
 @register.filter
 def instant(value: datetime | str | None) -> SafeString | str:
-    """`moment`, for instants that a stored document holds as text."""
+    """Return what `moment` returns, for instants that a stored document holds as text."""
     return moment(datetime.fromisoformat(value) if isinstance(value, str) else value)
 
 
 @register.filter
 def width(value: float) -> str:
-    """A share as a CSS length."""
+    """Return a share as a CSS length."""
     return f"{100 * value:.2f}%"
 
 
 @register.filter
 def add_number(value: float, other: float) -> str:
-    """A coordinate, written with a point whatever the language."""
+    """Return a coordinate with a decimal point in every language."""
     return f"{value + other:.2f}"
 
 
@@ -133,7 +133,7 @@ def p_value(value: float | None) -> str:
 
 @register.inclusion_tag("console/diff.html")
 def entry_table(entry: Any) -> dict[str, Any]:
-    """What an audit row changed; where something was made or removed, all that it was."""
+    """Show what an audit row changed. If the act created or deleted something, show all of it."""
     changes = entry.changes
     if entry.before is None:
         changes = [{"path": path, "before": None, "after": value} for path, value in (entry.after or {}).items()]
@@ -148,7 +148,7 @@ def diff_table(changes: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 _DRAWN: dict[str, Any] = {"bars": charts.draw_bars, "lines": charts.draw_lines, "forest": charts.draw_forest}
-# About what a character of the legend takes, in the units of the drawing.
+# The width of one character of the legend, roughly, in the drawing's units.
 _CHARACTER = 7
 
 
@@ -158,7 +158,7 @@ def _chart(chart: Mapping[str, Any], kind: str, file: str) -> dict[str, Any]:
 
 @register.inclusion_tag("console/chart.html")
 def bar_chart(chart: Mapping[str, Any], file: str = "") -> dict[str, Any]:
-    """`file` is the address of the same chart as SVG, where it may be downloaded."""
+    """Draw a bar chart. `file` is the address of the same chart as SVG, if it can be downloaded."""
     return _chart(chart, "bars", file)
 
 
@@ -174,7 +174,7 @@ def forest_plot(chart: Mapping[str, Any], file: str = "") -> dict[str, Any]:
 
 @register.inclusion_tag("console/chart_file.svg", takes_context=True)
 def chart_file(context: template.Context, chart: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """A chart as a picture of its own: its colours in it, its title and legend drawn."""
+    """Draw a chart as a file of its own, with its colours, title and legend."""
     legend, x = [], 16
     for position, one in enumerate(() if kind == "forest" else chart["series"]):
         legend.append({"name": one["name"], "css": f"fs-series-{position % 6}", "x": x})

@@ -1,4 +1,4 @@
-"""The saved views of a list: one's own, and those that others of the organization share."""
+"""The saved views of a list: one's own, and those that others in the organization share."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ register = template.Library()
 
 @register.inclusion_tag("console/saved_views.html", takes_context=True)
 def saved_views(context: dict[str, Any], changelist: Any) -> dict[str, Any]:
-    # Tag libraries are read while the admin itself is being imported.
+    # Django reads tag libraries while the admin itself is still being imported.
     from tenancy.console_kit.context import console_context  # noqa: PLC0415 - see above
 
     request = context["request"]

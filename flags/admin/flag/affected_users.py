@@ -1,4 +1,4 @@
-"""What an unsaved change would do to the users who got the flag in the last 7 days, counted one by one."""
+"""What an unsaved change does to the users who got the flag in the last 7 days, counted one by one."""
 
 from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
@@ -12,13 +12,13 @@ from tenancy.errors import ServiceError
 
 
 def fragment(request: HttpRequest, config: FlagConfig) -> HttpResponse:
-    """The page asks for it once nobody types any more: it takes up to a second where many users were seen."""
+    """Count the affected users. The page asks once typing has stopped, because many users take up to a second."""
     found, is_away = None, False
     try:
         changed = sent_document(request, config).changes(FlagSerializer)
         found = impact_of(config.environment, config.flag.key, changed) if changed else None
     except ServiceError:
-        found = None  # what is wrong stands in the preview above
+        found = None  # The preview above says what is wrong.
     except OperationalError:
         is_away = True
     return render(request, "flags/affected_users.html", {"found": found, "is_away": is_away, "config": config})

@@ -1,4 +1,4 @@
-"""One flag in each environment side by side, each as it decides, with what differs marked."""
+"""One flag in each environment side by side, in the order of its decision, with differences marked."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ _MOST_SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one thing is in each environment: a list of lines for each, in the environments' order."""
+    """One property in each environment: a list of lines for each, in the environments' order."""
 
     name: str
     cells: list[list[str]]
@@ -27,7 +27,7 @@ class Row:
 
 
 def siblings(request: HttpRequest, config: FlagConfig) -> list[FlagConfig]:
-    """The same flag in the environments this person may see, production first."""
+    """Return the same flag in the environments that this person may see, production first."""
     mine = [environment.pk for environment in console_context(request).environments]
     rows = FlagConfig.objects.filter(flag=config.flag_id, environment__in=mine).select_related("environment", "flag")
     return list(rows.order_by("-environment__is_production", "environment__key"))

@@ -1,4 +1,4 @@
-"""What a change would do, before it is saved. Uses the drafts and checks of the services, and writes nothing."""
+"""What a change would do, before it is saved. It uses the services' drafts and checks, and writes nothing."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ LARGE_SHARE = 0.10
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """`sentences` describe the configuration as it would be, `effects` who is moved, `problems` why it cannot be.
+    """`sentences` describe the changed configuration, `effects` the users it moves, `problems` why it is refused.
 
     `strangers` are segments that rules ask for and that do not exist.
     """
@@ -36,25 +36,25 @@ class Preview:
 
 
 def preview_change(environment: Environment, key: str, payload: Mapping[str, Any]) -> Preview:
-    """Raises NotFound."""
+    """Preview a change of an existing flag. Raises NotFound."""
     before = flag_document(get_config(environment, key))
     try:
         after = drafts.draft_of(environment, key, payload).document
     except ServiceError as error:
         return Preview(problems=error.problems)
-    # Of a flag that is off or killed before and after, `effects` say all.
+    # If the flag is off or killed before and after, `effects` is complete.
     is_different = before != after and (asks_rules(before) or asks_rules(after))
     return Preview(describe(after), effects(before, after), [], is_different, _strangers(environment, after))
 
 
 def preview_new(environment: Environment, payload: Mapping[str, Any]) -> Preview:
-    """The same for a flag that does not exist yet: nobody is moved."""
+    """Preview a flag that does not exist yet. It moves nobody."""
     key = str(payload.get("key") or "new-flag")
     flag = Flag(project=environment.project, key=key, name=key, type=payload["type"], variants=payload["variants"])
     config = FlagConfig(flag=flag, environment=environment, salt=key)
     draft = drafts.Draft(flag, config, [])
     content = {name: value for name, value in payload.items() if name not in {"key", "type"}}
-    # What has no name yet will be called by its key.
+    # A flag without a name takes its key as name.
     content["name"] = content.get("name") or key
     problems = drafts.apply(draft, content)
     problems = problems or drafts.check(draft)

@@ -1,4 +1,4 @@
-"""One flag's page: made, and edited with the change shown before it is saved."""
+"""The pages that create and edit one flag. They show what a change does before it is saved."""
 
 import hashlib
 from typing import Any
@@ -94,7 +94,7 @@ def edit(request: HttpRequest, config: FlagConfig) -> HttpResponse:
 
 
 def _save(request: HttpRequest, config: FlagConfig, editing: DocumentEdit, changed: dict[str, Any]) -> None:
-    """Save what this person changed and nothing else. Raises ServiceError."""
+    """Save the fields that this person changed, and no others. Raises ServiceError."""
     context = console_context(request)
     if changed.keys() & {field.name for field in SHARED_FIELDS}:
         context.require_in_project(Role.EDITOR, config.environment.project)
@@ -111,7 +111,7 @@ def _save(request: HttpRequest, config: FlagConfig, editing: DocumentEdit, chang
 def _to_confirm(request: HttpRequest, config: FlagConfig, changed: dict[str, Any]) -> tuple[Preview | None, str]:
     """Return a large change of production that needs confirmation, and its fingerprint; None once it is confirmed.
 
-    A confirmation holds for exactly the change that was shown.
+    A confirmation is valid for exactly the change that was shown.
     """
     fingerprint = hashlib.sha256(canonical(changed).encode()).hexdigest()
     if not config.environment.is_production or request.POST.get("confirmed") == fingerprint:
@@ -121,7 +121,7 @@ def _to_confirm(request: HttpRequest, config: FlagConfig, changed: dict[str, Any
 
 
 def _entries(config: FlagConfig) -> Any:
-    """The flag's in the audit log."""
+    """Return the audit log's entries about the flag."""
     project = config.environment.project
     return Entry.objects.filter(
         organization_id=project.organization_id, entity_type="flag", entity_key=config.flag.key, project=project.key
@@ -131,7 +131,7 @@ def _entries(config: FlagConfig) -> Any:
 def _shown(
     request: HttpRequest, environment: Environment, editing: DocumentEdit, config: FlagConfig | None = None
 ) -> dict[str, Any]:
-    """What the form needs, of a flag that is there or a new one."""
+    """Return what the form needs, for a new or an existing flag."""
     return {
         "config": config,
         "place": environment,
@@ -153,7 +153,7 @@ def _shown(
 
 
 def _beside(request: HttpRequest, config: FlagConfig, *, may_edit: bool) -> dict[str, Any]:
-    """What stands around the form of a flag that is there."""
+    """Return what the page shows around the form of an existing flag."""
     return {
         "may_edit": may_edit,
         "siblings": siblings(request, config),
@@ -175,7 +175,7 @@ def _dependents(config: FlagConfig) -> list[FlagConfig]:
 
 
 def _asked_segments(config: FlagConfig) -> list[Segment]:
-    """The segments that the flag's stored rules ask for."""
+    """Return the segments that the flag's stored rules ask for."""
     keys = segments_in([rule.conditions for rule in config.rules.all()])
     return list(Segment.objects.filter(environment=config.environment_id, key__in=keys).order_by("key"))
 

@@ -1,4 +1,4 @@
-"""Who got what lately: exposures per day and variant, from the hourly counts, for the chart on the flag's page."""
+"""The chart on a flag's page: exposures per day and variant, from the hourly counts."""
 
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -23,17 +23,17 @@ def fragment(request: HttpRequest, config: FlagConfig) -> HttpResponse:
 
 
 def exposures_chart(config: FlagConfig) -> dict[str, Any] | None:
-    """Bars per day (UTC) and variant; None where nobody got the flag. One query a day, over hourly counts."""
+    """Return bars per day (UTC) and variant; None without exposures. Each day takes one query over hourly counts."""
     today = datetime.combine(timezone.now().date(), time(), UTC)
     days = [today - timedelta(days=back) for back in reversed(range(_DAYS))]
-    # Counts from a moment up to now are cheap; a day is what its own count has over the next day's.
+    # Counting from a moment up to now is cheap. A day's count is that from its start minus that from the next day's.
     since = [events.flag_exposures(config.environment_id, config.flag.key, day, None) for day in days]
     totals = [{key: row.exposures for key, row in found.items()} for found in since]
     variants = [variant["key"] for variant in config.flag.variants if variant["key"] in totals[0]]
     variants += sorted(totals[0].keys() - set(variants))
     if not variants:
         return None
-    # What arrives between two of the questions is in the later count alone: a day never has less than nobody.
+    # An event that arrives between the two queries is in the later count alone, so no day gets less than 0.
     per_day = {
         key: [max(0, now.get(key, 0) - later.get(key, 0)) for now, later in zip(totals, [*totals[1:], {}], strict=True)]
         for key in variants

@@ -30,14 +30,14 @@ SHAPE = {
     "rules": [_RULE],
     "prerequisites": [{"flagKey": "", "variants": [""]}],
 }
-# Set over the API alone; the page has no field for it.
+# Only the API sets these fields; the page has no input for them.
 WITHOUT_FIELD = frozenset({"metadata"})
-# Stand for a row's own number in the templates that the page's script copies.
+# These stand for a row's own number in the templates that the page's script copies.
 _BLANK = {"rule": "__rule__", "variant": "__variant__"}
 
 
 def new_document() -> dict[str, Any]:
-    """A new boolean flag."""
+    """Return the document of a new boolean flag."""
     return {
         "type": "boolean",
         "variants": BOOLEAN_VARIANTS,
@@ -47,7 +47,7 @@ def new_document() -> dict[str, Any]:
 
 
 def document_of(resource: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the page would collect of a stored flag: shares and targets in the variants' order."""
+    """Return what the page would collect from a stored flag, with shares and targets in the variants' order."""
     order = [variant["key"] for variant in resource["variants"]]
     document = {field.name: resource[field.name] for field in EDITABLE_FIELDS if field.name not in WITHOUT_FIELD}
     document["rollout"] = _ordered(resource["rollout"], order)
@@ -60,18 +60,18 @@ def document_of(resource: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def sent_document(request: HttpRequest, config: FlagConfig) -> DocumentEdit:
-    """The form of a stored flag as it stands, saved or not."""
+    """Read the form of a stored flag, saved or not."""
     return DocumentEdit.sent(request, document_of(flag_resource(config)))
 
 
 def rules_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The rules of whatever was sent, each with all that a rule has."""
+    """Return the rules of whatever was sent, each with all the fields of a rule."""
     rules: list[dict[str, Any]] = shaped(document.get("rules"), [_RULE])
     return rules
 
 
 def fields_of(document: Mapping[str, Any], config: FlagConfig | None) -> dict[str, Any]:
-    """Return what `flags/flag.html` fills its fields with, whatever was sent."""
+    """Return the values of the fields in `flags/flag.html`, whatever was sent."""
     flag: dict[str, Any] = shaped(dict(document), SHAPE)
     if config is not None:
         flag |= {"key": config.flag.key, "type": config.flag.type}
@@ -104,7 +104,7 @@ def _rule_fields(ref: str, rule: dict[str, Any], variants: list[dict[str, Any]])
         **rule,
         "ref": ref,
         "is_shared": not rule["variant"] and bool(rule["rollout"]),
-        # A rule that is new gives the last variant, which is the one to try.
+        # A new rule gives the last variant, which is the one to try.
         "variant": rule["variant"] or (variants[-1]["key"] if variants else ""),
         "conditions": [condition_fields(condition) for condition in rule["conditions"]],
         "shares": [{"ref": row["ref"], "key": row["key"], "percent": percents.get(row["key"], "")} for row in variants],

@@ -1,4 +1,4 @@
-"""A flag's versions in one environment, each with its difference from the one before, and the way back to it."""
+"""A flag's versions in one environment, each with its difference from the one before, and the rollback to it."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from tenancy.errors import ServiceError
 from tenancy.roles import Role
 
 _PER_PAGE = 25
-# Come and go with every step; a rollback neither takes them back nor should promise to.
+# These fields change with every step. A rollback does not restore them, so the page does not show them.
 _NOT_ROLLED_BACK = frozenset({"version", "killSwitchVariant", "experiment"})
 
 
@@ -47,7 +47,7 @@ def history(request: HttpRequest, config: FlagConfig) -> HttpResponse:
 
 
 def _reasons(config: FlagConfig) -> dict[int, str]:
-    """Why, by the flag's version, from the audit rows that say so."""
+    """Return the reasons from the audit log, by the flag's version."""
     environment = config.environment
     rows = Entry.objects.filter(
         organization_id=environment.project.organization_id,
@@ -61,7 +61,7 @@ def _reasons(config: FlagConfig) -> dict[int, str]:
 
 
 def rollback(request: HttpRequest, config: FlagConfig, version: int) -> HttpResponse:
-    """Show what going back would do, then do it as a new version."""
+    """Show what the rollback would do, then do it as a new version."""
     environment = config.environment
     try:
         document = document_of_version(environment, config.flag.key, version)

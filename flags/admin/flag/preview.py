@@ -1,4 +1,4 @@
-"""Beside the flag's form: the configuration in words, and whom saving it would move."""
+"""The preview beside a flag's form: the configuration in words, and the users whom saving would move."""
 
 import json
 import re
@@ -39,7 +39,7 @@ def of_change(request: HttpRequest, config: FlagConfig) -> HttpResponse:
 def _fragment(
     request: HttpRequest, editing: DocumentEdit, foreseen: Preview, config: FlagConfig | None = None
 ) -> HttpResponse:
-    # A rule that is refused says nothing, rather than what its valid half would do.
+    # A refused rule gets no sentence. The sentence of its valid half would mislead.
     refused = {int(found[1]) for item in foreseen.problems if (found := _RULE_AT.match(item.attr or ""))}
     said = ["" if index in refused else describe_sent(rule) for index, rule in enumerate(rules_of(editing.document))]
     return render(request, "flags/preview.html", {"preview": foreseen, "config": config, "rules": json.dumps(said)})

@@ -1,6 +1,7 @@
-"""Attributes to suggest while somebody writes a condition: those of recent exposures, and those rules ask for already.
+"""Suggestions of attributes for conditions, from recent exposures and from the conditions of existing rules.
 
-Bounded whatever the number of events: the latest exposures alone are looked at, once in five minutes an environment.
+The cost is bounded, whatever the number of events: only the latest exposures are read, once in five minutes for each
+environment.
 """
 
 import re
@@ -31,13 +32,13 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\d([T ].+)?")
 
 
 def attributes(request: HttpRequest) -> HttpResponse:
-    """What to suggest in conditions, for whoever may see the environment in view."""
+    """Answer with the suggestions, for anybody who may see the environment in view."""
     environment = console_context(request).environment
     return JsonResponse(attributes_of(environment) if environment is not None else {})
 
 
 def attributes_of(environment: Environment) -> dict[str, dict[str, Any]]:
-    """Return `{name: {kind, values}}`; `kind` is text, number, yesno, version, moment, or "" where it is not known."""
+    """Return `{name: {kind, values}}`. `kind` is text, number, yesno, version, moment, or "" if unknown."""
     name = f"console:attributes:{environment.pk}"
     try:
         found: dict[str, dict[str, Any]] | None = cache.get(name)
@@ -45,7 +46,7 @@ def attributes_of(environment: Environment) -> dict[str, dict[str, Any]]:
         found = None
     if found is None:
         found = _gather([*_seen(environment), *_asked_for(environment)])
-        with suppress(RedisError):  # without it each question is worked out anew
+        with suppress(RedisError):  # Without the cache, each request computes the suggestions anew.
             cache.set(name, found, _CACHED_SECONDS)
     return found
 
@@ -63,7 +64,7 @@ def _gather(pairs: Iterable[tuple[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def _offered(name: str, known: dict[str, Any]) -> list[str]:
-    """Return no value of an attribute that differs for nearly every user: such values identify users."""
+    """Return no value of an attribute that differs for nearly every user. Such values identify users."""
     return [] if name == "userId" or len(known) > _MOST_VALUES else sorted(known)
 
 
@@ -87,7 +88,7 @@ def _kind_of(value: Any) -> str:
 
 
 def recent(environment: Environment) -> list[tuple[str, dict[str, Any]]]:
-    """`(unit, attributes)` of the environment's exposures among the latest of all that carried any; 2,000 at most."""
+    """Return `(unit, attributes)` of at most 2,000 of the latest exposures that carried attributes."""
     since = timezone.now() - _LOOK_BACK
     return latest_attributes(environment.pk, since, most_exposures=_LOOKED_AT, limit=_MOST_UNITS)
 
@@ -96,14 +97,14 @@ def _seen(environment: Environment) -> Iterator[tuple[str, Any]]:
     try:
         units = recent(environment)
     except OperationalError:
-        # The store of events is another server: without it there is still what rules ask for.
+        # The store of events is another server. Without it, the rules' conditions still give suggestions.
         return
     for _, attributes in units:
         yield from attributes.items()
 
 
 def _asked_for(environment: Environment) -> Iterator[tuple[str, Any]]:
-    """What conditions of this environment's rules and segments compare, without patterns and parts of texts."""
+    """Return the values in conditions of this environment's rules and segments, without patterns and parts of texts."""
     configs = FlagConfig.objects.filter(environment=environment, rules__isnull=False)
     waiting: list[Any] = list(configs.values_list("rules__conditions", flat=True)[:500])
     waiting += Segment.objects.filter(environment=environment).values_list("conditions", flat=True)[:200]

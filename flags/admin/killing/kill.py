@@ -1,4 +1,4 @@
-"""The kill switch in the console: one deliberate act that says beforehand what it does, to whom and where."""
+"""The kill switch in the console. The page says beforehand what it does, to whom and where."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from tenancy.console_kit.pages import console_page, object_url
 
 
 class KillForm(RequiredReasonForm):
-    """Nothing chosen means the off variant."""
+    """Without a choice, the variant is the off variant."""
 
     variant = forms.CharField(required=False)
 
@@ -91,7 +91,7 @@ def release(request: HttpRequest, config: FlagConfig) -> HttpResponse:
 
 
 def status(request: HttpRequest, config: FlagConfig) -> HttpResponse:
-    """Who has applied the last kill or release; with `?part` the live part alone, which the page asks for again."""
+    """Show who has applied the last kill or release. With `?part` it answers with the live part alone."""
     shown: dict[str, Any] = {"config": config, "heard": kill_status(config)}
     if "part" in request.GET:
         return render(request, "flags/kill_status_part.html", shown)
@@ -105,7 +105,7 @@ def status(request: HttpRequest, config: FlagConfig) -> HttpResponse:
 
 
 def affected_by(config: FlagConfig, variant: str) -> float:
-    """The share of users no target or rule applies to who would get another variant than now."""
+    """Return the share of users whom no target or rule applies to, and whose variant would change."""
     return max(0.0, 1 - served(flag_document(config)).get(variant, 0.0))
 
 

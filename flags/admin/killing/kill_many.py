@@ -1,4 +1,4 @@
-"""Killing and releasing several flags at once: a page that lists what it does, then all of them in one transaction."""
+"""Killing and releasing several flags at once. A page lists what it does; then one transaction does all of it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ _RELEASE = _Act("release", "released", "Release them", "None of these flags is k
 
 
 def ask_kill(request: HttpRequest, rows: QuerySet[FlagConfig]) -> HttpResponse | None:
-    """Each selected flag to its off variant; None where none of them is there."""
+    """Ask before each selected flag is killed to its off variant. Returns None if none of them exists."""
     page = _confirm_page(request, rows, _KILL)
     return page.ask(request) if page else None
 
@@ -61,7 +61,10 @@ def release(request: HttpRequest) -> HttpResponse:
 
 
 def _confirm_page(request: HttpRequest, rows: QuerySet[FlagConfig], act: _Act) -> ConfirmPage | None:
-    """None, and said, where no flag is left. Raises PermissionDenied; a list shows one environment, so one role."""
+    """Return the page, or None with a message if no flag is left. Raises PermissionDenied.
+
+    A list shows one environment, so one role decides.
+    """
     chosen = select(rows)
     if not chosen.pks:
         messages.info(request, act.none_left)
@@ -96,7 +99,7 @@ def _row(config: FlagConfig, act: _Act) -> dict[str, Any]:
 
 
 def _switch_all(request: HttpRequest, rows: QuerySet[FlagConfig], act: _Act, reason: str) -> HttpResponse:
-    """All at once and in one transaction; what is archived stays out, and the others do not wait for it."""
+    """Switch all flags in one transaction. Archived flags stay as they are, and the others do not wait for them."""
     configs = list(rows)
     environment = configs[0].environment
     keys = [config.flag.key for config in configs if config.environment_id == environment.pk]

@@ -1,4 +1,4 @@
-"""Kill or release everything with a tag: a kill category, such as every flag that calls the payment provider."""
+"""Kills or releases every flag with a tag, such as every flag that calls the payment provider."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from tenancy.models import Environment
 
 
 class TagForm(ReasonForm):
-    """A kill needs a reason, a release does not."""
+    """The form of both acts. A kill needs a reason; a release does not."""
 
     tag = forms.CharField(required=False, widget=forms.HiddenInput)
 
@@ -33,7 +33,7 @@ class TagForm(ReasonForm):
 
 
 def choose(request: HttpRequest, environment: Environment) -> HttpResponse:
-    """First the tag, then what it means for each flag, then the act, with a reason."""
+    """Ask for the tag, show what the act means for each flag, then do it with a reason."""
     tag = request.POST.get("tag") or request.GET.get("tag") or ""
     tagged = search_configs(environment, tag=tag) if tag else FlagConfig.objects.none()
     chosen = select(tagged)

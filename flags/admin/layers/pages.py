@@ -1,4 +1,4 @@
-"""Layers: which experiments must never meet, and which of them has which share of users."""
+"""The pages of layers: which experiments exclude each other, and which share of users each one has."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ class LayerChangeForm(forms.Form):
     name = forms.CharField(max_length=200, widget=UnfoldAdminTextInputWidget)
     holdout = forms.FloatField(min_value=0, max_value=100, widget=UnfoldAdminTextInputWidget)
     version = forms.IntegerField(required=False, widget=forms.HiddenInput)
-    # The holdout whose consequence was shown and is meant.
+    # The holdout that the person confirmed after reading its consequence.
     confirmed = forms.FloatField(required=False, widget=forms.HiddenInput)
 
 
@@ -59,7 +59,7 @@ def create(request: HttpRequest, environment: Environment) -> HttpResponse:
 
 
 def show(request: HttpRequest, layer: Layer) -> HttpResponse:
-    """The occupancy map: which experiment has which buckets, and what is free."""
+    """Show which experiment has which buckets, and which buckets are free."""
     slots = layer_resource(layer)["experiments"]
     parts, end, free_until = [], 0, 10_000 - layer.holdout_buckets
     ids = sorted({slot["id"] for slot in slots})
@@ -89,7 +89,7 @@ def show(request: HttpRequest, layer: Layer) -> HttpResponse:
 
 
 def edit(request: HttpRequest, layer: Layer) -> HttpResponse:
-    """Name and holdout; a holdout that changes is saved once its consequence has been read."""
+    """Edit the name and the holdout. A changed holdout is saved once the person has confirmed its consequence."""
     most = _most_to_hold_out(layer)
     before = percent_of(layer.holdout_buckets)
     title = f"Change layer {layer.name}"
@@ -168,7 +168,7 @@ REMOVAL: Removal[Layer] = Removal(
 
 
 def _most_to_hold_out(layer: Layer) -> int:
-    """The buckets above all that experiments have, or had a while ago."""
+    """Return the buckets above all those that experiments have, or had a while ago."""
     return 10_000 - max((slot.buckets.upper for slot in layer.slots.all() if slot.experiment_id), default=0)
 
 

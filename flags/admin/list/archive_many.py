@@ -1,4 +1,4 @@
-"""Archiving several flags at once, after a page that says where each is served and what archiving does."""
+"""Archiving several flags at once. A page first says where each is served and what archiving does."""
 
 from functools import partial
 from typing import Any
@@ -24,7 +24,7 @@ def ask(request: HttpRequest, rows: QuerySet[FlagConfig]) -> HttpResponse:
 
 
 def archive(request: HttpRequest) -> HttpResponse:
-    """Archive the confirmed flags: at once, or a part with each request where there are too many for one."""
+    """Archive the confirmed flags: all at once, or a part with each request if there are too many for one."""
     if request.method != "POST":
         return redirect(list_url(FlagConfig))
     return _confirm_page(request, sent_selection(request)).answer(request)
@@ -73,14 +73,14 @@ def _archive(request: HttpRequest, rows: QuerySet[FlagConfig], sent: dict[str, A
 
 
 def _require(request: HttpRequest, configs: list[FlagConfig]) -> None:
-    """Raises PermissionDenied: an archived flag is served in no environment, so the role must reach all of them."""
+    """Raise PermissionDenied unless the role covers every environment. An archived flag is served in none."""
     projects = {config.environment.project_id: config.environment.project for config in configs}
     if not all(console_context(request).may_in_project(Role.EDITOR, project) for project in projects.values()):
         raise PermissionDenied
 
 
 def _everywhere(chosen: Selection) -> list[dict[str, object]]:
-    """Each flag that is shown with what it does in every environment."""
+    """Return each shown flag with what it does in every environment."""
     found: dict[int, list[FlagConfig]] = {config.flag_id: [] for config in chosen.shown}
     rows = FlagConfig.objects.filter(flag__in=found).select_related("environment", "flag")
     for row in rows.order_by("-environment__is_production", "environment__key"):

@@ -1,7 +1,7 @@
-"""Acts on many flags at once: the confirmed flags and no others, with progress where it takes long.
+"""Acts on many flags at once: on the confirmed flags and no others, with progress if it takes long.
 
-A slice of the work is done with each request, and the page carries what is left to do. So it needs no memory of its
-own between the requests, no proxy waits long, and nothing is lost when the page is closed: the rest is left as it was.
+Each request does a slice of the work, and the page carries what is left to do. So the server stores nothing between the
+requests, and no proxy waits long. When the page is closed, the other flags stay as they were.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,7 +18,7 @@ from tenancy.console_kit.confirm import ReasonForm, RequiredReasonForm
 from tenancy.console_kit.environments import environment_ids
 from tenancy.errors import ServiceError
 
-# As many are shown one by one; the others are counted.
+# The page lists this many flags and counts the others.
 MOST_SHOWN = 200
 _MOST_FAILURES = 200
 SLICE_SECONDS = 1.0
@@ -26,7 +26,7 @@ SLICE_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Flags of one environment: their ids, and the first of them to be shown."""
+    """Flags of one environment: the ids of all, and the first ones with their rows."""
 
     pks: list[int]
     shown: list[FlagConfig]
@@ -37,7 +37,7 @@ class Selection:
 
     @property
     def as_text(self) -> str:
-        """What `NumbersField` reads."""
+        """Return the ids as `NumbersField` reads them."""
         return as_text(self.pks)
 
 
@@ -46,19 +46,19 @@ def as_text(pks: Iterable[int]) -> str:
 
 
 def select(rows: QuerySet[FlagConfig]) -> Selection:
-    """Three queries, however many there are."""
+    """Select the rows with three queries, however many there are."""
     pks = list(rows.values_list("pk", flat=True))
     return Selection(pks, list(rows.prefetch_related("rules")[:MOST_SHOWN]))
 
 
 def visible_flags(request: HttpRequest) -> QuerySet[FlagConfig]:
-    """The flags of every environment that this person may see."""
+    """Return the flags of every environment that this person may see."""
     found = FlagConfig.objects.filter(environment__in=environment_ids(request))
     return found.select_related("flag", "environment__project__organization")
 
 
 class NumbersField(forms.CharField):
-    """Ids in one hidden field of the page's own making. A field for each would be refused where there are thousands."""
+    """Ids in one hidden field of the page. Django would refuse thousands of fields."""
 
     def __init__(self) -> None:
         super().__init__(required=False, widget=forms.HiddenInput)
@@ -71,7 +71,7 @@ class NumbersField(forms.CharField):
 
 
 class SelectionForm(ReasonForm):
-    """The flags that a page was shown for, carried to its act, and why."""
+    """The flags that a page was shown for, carried to its act, and the reason."""
 
     flags = NumbersField()
 
@@ -82,7 +82,7 @@ class SelectionForm(ReasonForm):
 
 
 class FailuresField(forms.JSONField):
-    """Keys of flags, each with why it was left as it is."""
+    """Keys of flags, each with the reason why it was left as it is."""
 
     def clean(self, value: Any) -> list[tuple[str, str]]:
         pairs = super().clean(value) or []
@@ -104,16 +104,16 @@ class ProgressForm(SelectionForm):
 
 
 def sent_selection(request: HttpRequest) -> QuerySet[FlagConfig]:
-    """What a page was shown for, as far as it is still there for whoever sends it back."""
+    """Return the flags that a page was shown for, without those that are gone or that the sender may not see."""
     form = SelectionForm(request.POST)
-    form.is_valid()  # the page that asks shows what is wrong, the reason's problems too
+    form.is_valid()  # The page shows what is wrong, together with problems of the reason.
     found = visible_flags(request).filter(pk__in=form.cleaned_data.get("flags", []))
     return found.order_by("flag__key")
 
 
 @dataclass(slots=True)
 class Run:
-    """How far the work is. `failures` are `(key, why)`, at most the first 200."""
+    """The progress of the work. `failures` are `(key, why)`, at most the first 200."""
 
     waiting: list[int]
     done: int = 0
@@ -122,17 +122,17 @@ class Run:
 
     @classmethod
     def resumed(cls, sent: dict[str, Any], waiting: list[int]) -> "Run":
-        """Go on from what a ProgressForm holds. Nothing is decided by it but what the page says."""
+        """Go on from what a ProgressForm holds. The page's figures are only displayed."""
         return cls(waiting, sent["done"] or 0, sent["failed"] or 0, sent["failures"])
 
     def form(self, reason: str) -> ProgressForm:
-        """What the page carries to the next request."""
+        """Return the form that the page carries to the next request."""
         flags = as_text(self.waiting)
         carried = {"flags": flags, "done": self.done, "failed": self.failed, "failures": self.failures}
         return ProgressForm(initial={**carried, "reason": reason})
 
     def work(self, configs: dict[int, FlagConfig], act: Callable[[FlagConfig], object]) -> None:
-        """Go on for a second, by one flag at least, and past a flag that refuses."""
+        """Work for a second, on one flag at least. A flag that refuses does not stop the others."""
         until = monotonic() + SLICE_SECONDS
         while self.waiting:
             config = configs[self.waiting.pop(0)]

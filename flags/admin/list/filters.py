@@ -24,7 +24,7 @@ class FlagList(EnvironmentList):
 
 
 class StateFilter(SimpleListFilter):
-    """Archived flags are shown only where this filter asks for them."""
+    """Hides archived flags unless this filter asks for them."""
 
     title = "state"
     parameter_name = "state"
@@ -70,6 +70,6 @@ class TagFilter(SimpleListFilter):
 
 
 def tags_in(environment: Environment) -> list[str]:
-    """The tags of the project's active flags."""
+    """Return the tags of the project's active flags."""
     rows = Flag.objects.filter(project=environment.project_id, is_archived=False).exclude(tags=[])
     return sorted({tag for tags in rows.order_by().values_list("tags", flat=True).distinct() for tag in tags})

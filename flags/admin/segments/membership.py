@@ -1,4 +1,4 @@
-"""Who would come into a segment, or leave it, by a change that is not saved yet: among units seen lately."""
+"""The units that would come into a segment, or leave it, by an unsaved change. Only units seen lately are counted."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -31,7 +31,7 @@ class LinesField(forms.CharField):
 
 
 class TryForm(forms.Form):
-    """Nothing is required: a user without an id, and no attributes, can be tried too."""
+    """No field is required. A user without an id, and no attributes, can be tried too."""
 
     user = forms.CharField(required=False, label="User id", widget=forms.TextInput({"class": _CODE}))
     attributes = AttributesField(
@@ -56,14 +56,14 @@ class TryForm(forms.Form):
     )
 
     def when(self) -> dict[str, Any]:
-        """Return what an explanation takes as its moment: the version if there is one, else the instant."""
+        """Return the moment in an explanation's words: the version if there is one, else the instant."""
         sent = {name: self.cleaned_data[name] for name in ("configVersion", "at")}
         chosen = [name for name, value in sent.items() if value is not None][:1]
         return {name: sent[name] for name in chosen}
 
 
 def read_attributes(text: str) -> dict[str, Any]:
-    """Read a JSON object, or lines of `name=value` in which numbers, true and false are what they look like.
+    """Read a JSON object, or lines of `name=value`. Numbers, true and false in lines are read as such.
 
     Raises Invalid, naming the line.
     """

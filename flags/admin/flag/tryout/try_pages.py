@@ -1,4 +1,4 @@
-"""Try it: what would somebody get, now or back then, and by which steps; also for a list of users. Logs nothing."""
+"""Try it: what a user, or each of a list of users, gets now or got earlier, and by which steps. It logs nothing."""
 
 from collections import Counter
 from typing import Any
@@ -22,7 +22,7 @@ _MOST_USERS = 500
 
 
 def page(request: HttpRequest, config: FlagConfig) -> HttpResponse:
-    """The page of its own: one user with the trace, or many users in a table; the form's fields are in the address."""
+    """Show the page: one user with the trace, or many users in a table. The address holds the form's fields."""
     form = TryForm(request.GET if TryForm.base_fields.keys() & request.GET.keys() else None)
     shown: dict[str, Any] = {}
     if form.is_valid():
@@ -39,7 +39,7 @@ def page(request: HttpRequest, config: FlagConfig) -> HttpResponse:
 
 
 def fragment(request: HttpRequest, config: FlagConfig) -> HttpResponse:
-    """The answer for the flag's form as it stands, saved or not."""
+    """Answer for the flag's form as it stands, saved or not."""
     form = TryForm(request.POST, prefix="try")
     shown: dict[str, Any] = {}
     try:
@@ -58,7 +58,7 @@ def fragment(request: HttpRequest, config: FlagConfig) -> HttpResponse:
 
 
 def _one(config: FlagConfig, form: TryForm, more: dict[str, Any]) -> dict[str, Any]:
-    """One user's answer with its steps."""
+    """Return one user's answer with its steps."""
     sent = form.cleaned_data
     body = {"flagKey": config.flag.key, "userId": sent["user"] or None, "attributes": sent["attributes"]}
     answer = explain_evaluation(config.environment, body | more)
@@ -66,7 +66,7 @@ def _one(config: FlagConfig, form: TryForm, more: dict[str, Any]) -> dict[str, A
 
 
 def _many(config: FlagConfig, compiled: CompiledEnvironment, form: TryForm) -> dict[str, Any]:
-    """Answers for at most 500 users, how many of them get each variant, and how many users are left out."""
+    """Return answers for at most 500 users, how many get each variant, and how many users are left out."""
     key = config.flag.key
     if key not in compiled.flags:
         raise NotFound(f"There is no flag {key!r} at version {compiled.version}.", attr="configVersion")
