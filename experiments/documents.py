@@ -5,8 +5,9 @@ from typing import Any
 
 from openflagship.engine import buckets_by_variant
 
+from experiments.analysis import results_of
 from experiments.models import Experiment, ExperimentMetric, ExperimentResult
-from experiments.payloads import RatioSummary, Results, StoredResultPoint
+from experiments.payloads import RatioSummary, StoredResultPoint
 from experiments.resources import (
     AnalysisResource,
     DecisionResource,
@@ -80,7 +81,7 @@ def guardrail_resources(uses: Iterable[ExperimentMetric]) -> list[GuardrailResou
 
 def stored_result_resource(row: ExperimentResult) -> StoredResultPoint:
     """One point of the time series: the origin of a result, and the figures that charts show over time."""
-    payload: Results = row.payload
+    payload = results_of(row)
     ratio = payload["srm"]
     shown: RatioSummary = {
         "chiSquare": ratio["chiSquare"],
@@ -100,6 +101,8 @@ def stored_result_resource(row: ExperimentResult) -> StoredResultPoint:
         "durationMs": row.duration_ms,
         "codeVersion": row.code_version,
         "digest": row.digest,
+        "final": row.is_final,
+        "intact": payload.get("intact", True),
         "comparisons": [item for item in payload["comparisons"] if item["role"] == "primary"],
         "srm": shown,
         "recommendation": payload["recommendation"],

@@ -319,12 +319,16 @@ class ExperimentResult(models.Model):
     digest = models.CharField(max_length=64, help_text="SHA-256 of the payload as canonical JSON.")
     computed_at = models.DateTimeField()
     duration_ms = models.PositiveIntegerField()
+    is_final = models.BooleanField(
+        default=False, db_default=False, help_text="Of a whole phase, once nothing that counts can arrive any more."
+    )
 
     class Meta:
         ordering = ["-until", "-computed_at"]
         get_latest_by = ["until", "computed_at"]
         constraints = [
             models.UniqueConstraint(fields=["phase", "since", "until", "digest"], name="result_once"),
+            models.UniqueConstraint(fields=["phase"], condition=Q(is_final=True), name="result_final_once"),
             models.CheckConstraint(condition=Q(until__gte=F("since")), name="result_window_forward"),
         ]
         indexes = [models.Index(fields=["experiment", "-until", "-computed_at"], name="result_by_experiment")]

@@ -275,7 +275,10 @@ class ResultWindow(TypedDict):
 
 
 class Results(TypedDict):
-    """What `GET experiments/{id}/results` answers, and what a stored row keeps."""
+    """What `GET experiments/{id}/results` answers, and what a stored row keeps.
+
+    `intact` is there, and False, where a stored row was changed: then every figure is null.
+    """
 
     experiment: ResultHeader
     window: ResultWindow
@@ -291,10 +294,14 @@ class Results(TypedDict):
     recommendation: Recommendation
     caveats: list[str]
     breakdown: NotRequired[Breakdown]
+    intact: NotRequired[bool]
 
 
 class StoredResultPoint(TypedDict):
-    """One point of the time series of stored results; `comparisons` are those of the primary metric."""
+    """One point of the time series of stored results; `comparisons` are those of the primary metric.
+
+    `final`: nothing that counts can arrive any more. Not `intact`: the row was changed after it was stored.
+    """
 
     id: str
     phase: int
@@ -306,6 +313,8 @@ class StoredResultPoint(TypedDict):
     durationMs: int
     codeVersion: str
     digest: str
+    final: bool
+    intact: bool
     comparisons: list[ComparisonResult]
     srm: RatioSummary
     recommendation: Recommendation

@@ -81,6 +81,22 @@ class PhaseDefinitions(TypedDict):
     winsorizePercent: float | None
 
 
+class PhaseResource(TypedDict):
+    """A phase of an experiment. `results` is the path of its results."""
+
+    number: int
+    reason: str
+    startedAt: datetime
+    endedAt: datetime | None
+    configVersion: int
+    split: list[ShareResource]
+    users: int
+    crossovers: int
+    metrics: PhaseDefinitions
+    final: bool
+    results: str
+
+
 class ExperimentResource(TypedDict):
     """An experiment. `allocation` is None where the flag's allocation splits its users."""
 

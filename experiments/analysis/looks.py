@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from analytics.selectors import ExposureSummary
 from experiments.analysis.arms import Measure
 from experiments.analysis.methods import METHODS
+from experiments.analysis.stored import is_intact
 from experiments.analysis.window import Window
 from experiments.models import Experiment, ExperimentResult, Phase
 from experiments.payloads import ComparisonResult
@@ -118,8 +119,9 @@ def previous_looks(experiment: Experiment, window: Window) -> PreviousLooks:
     if experiment.method != Experiment.Method.ALWAYS_VALID or window.since != window.phase.started_at:
         return found
     rows = ExperimentResult.objects.filter(phase=window.phase, since=window.since, until__lt=window.until)
-    for until, comparisons in rows.order_by("until", "computed_at").values_list("until", "payload__comparisons"):
-        stored: list[ComparisonResult] = comparisons
+    for row in rows.order_by("until", "computed_at"):
+        # A row that was changed is no look that anybody took.
+        stored: list[ComparisonResult] = row.payload["comparisons"] if is_intact(row) else []
         for item in stored:
             # Results stored before `lookPValue` existed carry their own p-value under the other name.
             own = item.get("lookPValue", item["sequentialPValue"])
@@ -127,7 +129,7 @@ def previous_looks(experiment: Experiment, window: Window) -> PreviousLooks:
             diff = item.get("lookLift", item["absoluteLift"])
             if own is not None and diff is not None:
                 ci = item["sequentialCi"]
-                found[item["metric"], item["variant"]].append(PreviousLook(until, own, diff, ci))
+                found[item["metric"], item["variant"]].append(PreviousLook(row.until, own, diff, ci))
     return found
 
 

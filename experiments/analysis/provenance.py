@@ -5,6 +5,7 @@ import json
 from datetime import datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import QuerySet
@@ -16,6 +17,8 @@ from experiments.payloads import Results
 from flags.models import Change
 
 _MAY_CHANGE_LATER = frozenset({"name", "hypothesis", "status", "endedAt"})
+# Python writes larger whole floats with an exponent.
+_NO_EXPONENT = 1e16
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -84,6 +87,18 @@ def code_version() -> str:
         digest.update(path.name.encode())
         digest.update(path.read_bytes())
     return f"analysis-{digest.hexdigest()[:16]}"
+
+
+def as_stored(value: Any) -> Any:
+    """The value with its numbers as PostgreSQL hands them back, so that a stored row has the digest it was given."""
+    if isinstance(value, dict):
+        return {key: as_stored(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [as_stored(item) for item in value]
+    if isinstance(value, float):
+        # `jsonb` knows no negative zero, and writes large floats without an exponent.
+        return int(value) if value.is_integer() and abs(value) >= _NO_EXPONENT else value + 0.0
+    return value
 
 
 def digest_of(payload: Results) -> str:

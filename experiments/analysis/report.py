@@ -38,15 +38,20 @@ def results_for(
     """
     found = window_of(experiment, window, now=now)
     payload = analyse(experiment, found).payload
-    if segment is not None:
-        payload["breakdown"] = break_down(experiment, found, segment, _arms(experiment, found))
-        if not payload["breakdown"]["segments"]:
-            payload["caveats"].append(
-                f"No exposure carries {segment!r}: name it in the experiment's breakdowns, and from then on the server "
-                "keeps it."
-            )
-        payload["caveats"].append("Segments suggest what to ask next; they do not decide, corrected as they are.")
-    return payload
+    return payload if segment is None else with_breakdown(experiment, found, payload, segment)
+
+
+def with_breakdown(experiment: Experiment, window: Window, payload: Results, segment: str) -> Results:
+    """The results with the primary metric broken down by an attribute. Raises Invalid."""
+    found = break_down(experiment, window, segment, _arms(experiment, window))
+    caveats = list(payload["caveats"])
+    if not found["segments"]:
+        caveats.append(
+            f"No exposure carries {segment!r}: name it in the experiment's breakdowns, and from then on the server "
+            "keeps it."
+        )
+    caveats.append("Segments suggest what to ask next; they do not decide, corrected as they are.")
+    return {**payload, "breakdown": found, "caveats": caveats}
 
 
 def analyse(experiment: Experiment, window: Window) -> ComputedResults:
@@ -134,7 +139,7 @@ def analyse(experiment: Experiment, window: Window) -> ComputedResults:
             )
         ),
     }
-    return ComputedResults(window, payload, ratio, judged, watermark, versions)
+    return ComputedResults(window, provenance.as_stored(payload), ratio, judged, watermark, versions)
 
 
 def _arms(experiment: Experiment, window: Window) -> list[str]:

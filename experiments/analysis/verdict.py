@@ -56,6 +56,7 @@ def recommend(
             is_fixed_horizon=experiment.method == Experiment.Method.FIXED,
             has_verdict=window.is_whole_phase,
             why_no_verdict="" if window.is_whole_phase else _NO_VERDICT,
+            ended_because=window.ended_because if window.is_whole_phase else "",
         )
     )
     return {

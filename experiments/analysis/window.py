@@ -19,13 +19,17 @@ _REMEDY = (
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Exposures in [since, until) of one phase. `now` is the moment of the analysis and decides which days are over."""
+    """Exposures in [since, until) of one phase. `now` is the moment of the analysis and decides which days are over.
+
+    `ended_because` is why the next phase began; empty for the latest phase.
+    """
 
     phase: Phase
     since: datetime
     until: datetime
     now: datetime
     phases_touched: int = 1
+    ended_because: str = ""
 
     @property
     def is_whole_phase(self) -> bool:
@@ -35,6 +39,11 @@ class Window:
     def is_frozen(self) -> bool:
         """Whether the phase has ended, and the time has passed in which its users' events count."""
         return self.phase.ended_at is not None and self.now >= self.phase.ended_at + GRACE
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it is about a whole phase, and its figures can change no more."""
+        return self.is_whole_phase and self.is_frozen
 
     @property
     def deadline(self) -> datetime:
@@ -47,9 +56,12 @@ class Window:
         return self.until.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def window_of(experiment: Experiment, text: str | None = None, *, now: datetime | None = None) -> Window:
-    """Read `?window=` (None: the whole of the latest phase). Raises Invalid, and Conflict before the start.
+def window_of(
+    experiment: Experiment, text: str | None = None, *, phase: str | int | None = None, now: datetime | None = None
+) -> Window:
+    """Read `?window=` or `?phase=` (neither: the whole of the latest phase).
 
+    Raises Invalid, and Conflict before the start.
     A window that reaches over several phases is about the last of them: phases are never mixed.
     """
     moment = now or timezone.now()
@@ -58,23 +70,44 @@ def window_of(experiment: Experiment, text: str | None = None, *, now: datetime 
         raise Conflict(
             "The experiment has not started, so there is nothing to analyse.", code="not_started", attr="status"
         )
+    if text and phase not in (None, ""):
+        raise Invalid("Give a phase or a window, not both.", attr="phase", code="invalid")
     if not text:
-        phase = phases[-1]
-        return Window(phase, phase.started_at, min(phase.ended_at or moment, moment), moment)
+        return whole_phase(phases[-1] if phase in (None, "") else _numbered(phases, str(phase)), moment)
     since, until = bounds(text, moment)
-    touched = [
-        phase for phase in phases if phase.started_at < until and (phase.ended_at is None or since < phase.ended_at)
-    ]
+    touched = [row for row in phases if row.started_at < until and (row.ended_at is None or since < row.ended_at)]
     if not touched:
         raise Invalid("The experiment did not run in that window.", attr="window", code="out_of_range")
-    phase = touched[-1]
+    last = touched[-1]
     return Window(
-        phase,
-        max(since, phase.started_at),
-        min(until, phase.ended_at or moment, moment),
+        last,
+        max(since, last.started_at),
+        min(until, last.ended_at or moment, moment),
         moment,
         len(touched),
+        ended_because(last, moment),
     )
+
+
+def whole_phase(phase: Phase, now: datetime) -> Window:
+    """The whole of the phase, as far as it has come."""
+    until = min(phase.ended_at or now, now)
+    return Window(phase, phase.started_at, until, now, ended_because=ended_because(phase, now))
+
+
+def ended_because(phase: Phase, now: datetime) -> str:
+    """Why the next phase had begun by that moment; empty where there was none."""
+    following = Phase.objects.filter(experiment=phase.experiment_id, number=phase.number + 1, started_at__lte=now)
+    reason = following.values_list("reason", flat=True).first()
+    return "" if reason is None else reason or "another phase began."
+
+
+def _numbered(phases: list[Phase], text: str) -> Phase:
+    found = next((row for row in phases if str(row.number) == text), None)
+    if found is None:
+        known = "phase 1 alone" if len(phases) == 1 else f"phases 1 to {phases[-1].number}"
+        raise Invalid(f"There is {known}.", attr="phase", code="unknown_phase")
+    return found
 
 
 def bounds(text: str, now: datetime) -> tuple[datetime, datetime]:

@@ -216,7 +216,7 @@ class PowerAnswerSerializer(serializers.Serializer[Any]):
 
 class VariantResultSerializer(serializers.Serializer[Any]):
     key = serializers.CharField()
-    users = serializers.IntegerField()
+    users = serializers.IntegerField(allow_null=True)
     conversions = serializers.IntegerField(allow_null=True)
     rate = serializers.FloatField(allow_null=True)
     mean = serializers.FloatField(allow_null=True)
@@ -233,6 +233,8 @@ class StoredResultSerializer(serializers.Serializer[Any]):
     durationMs = serializers.IntegerField()
     codeVersion = serializers.CharField()
     digest = serializers.CharField()
+    final = serializers.BooleanField(help_text="Of a whole phase, once nothing that counts can arrive any more.")
+    intact = serializers.BooleanField(help_text="Whether its content still has its digest; if not, figures are null.")
     comparisons = serializers.ListField(child=serializers.DictField(), help_text="Of the primary metric.")
     srm = serializers.DictField()
     recommendation = serializers.DictField()
@@ -247,8 +249,25 @@ class ResultsSerializer(serializers.Serializer[Any]):
     comparisons = serializers.ListField(child=serializers.DictField())
     srm = serializers.DictField()
     guardrails = serializers.ListField(child=serializers.DictField())
-    excluded = serializers.DictField(child=serializers.IntegerField())
+    excluded = serializers.DictField(child=serializers.IntegerField(allow_null=True))
     sensitivity = serializers.DictField(help_text="`byFirstVariant`: crossovers kept in; null up to 1 % of them.")
     recommendation = serializers.DictField()
     caveats = serializers.ListField(child=serializers.CharField())
     breakdown = serializers.DictField(required=False, help_text="With `segment`: the primary metric per value.")
+    intact = serializers.BooleanField(
+        required=False, help_text="False where the stored row was changed: every figure is null; else left out."
+    )
+
+
+class PhaseSerializer(serializers.Serializer[Any]):
+    number = serializers.IntegerField()
+    reason = serializers.CharField(help_text="Why it began; empty where an older release began it.")
+    startedAt = serializers.DateTimeField()
+    endedAt = serializers.DateTimeField(allow_null=True)
+    configVersion = serializers.IntegerField(help_text="The environment's version that opened it.")
+    split = ShareSerializer(many=True)
+    users = serializers.IntegerField(help_text="Who count in its figures.")
+    crossovers = serializers.IntegerField(help_text="Who saw several variants in it, and are left out.")
+    metrics = serializers.DictField(help_text="Its metrics as they were defined when it began.")
+    final = serializers.BooleanField(help_text="Whether its figures can change no more.")
+    results = serializers.CharField(help_text="The path of its results.")

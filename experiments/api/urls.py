@@ -17,6 +17,7 @@ urlpatterns = [
     path("experiments/<str:pk>/resume", views.ResumeView.as_view()),
     path("experiments/<str:pk>/restart", views.RestartView.as_view()),
     path("experiments/<str:pk>/complete", views.CompleteView.as_view()),
+    path("experiments/<str:pk>/phases", views.PhasesView.as_view()),
     path("experiments/<str:pk>/results", views.ResultsView.as_view()),
     path("experiments/<str:pk>/results/history", views.StoredResultsView.as_view()),
     path("experiments/<str:pk>/results/history/<str:result>", views.StoredResultView.as_view()),

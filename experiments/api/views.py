@@ -8,7 +8,8 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.response import Response
 
 from experiments import selectors, services
-from experiments.analysis import results_for
+from experiments.analysis import results_of
+from experiments.analysis.phase_list import phase_resource
 from experiments.api import serializers
 from experiments.definitions import metric_resource
 from experiments.design import planning
@@ -236,8 +237,19 @@ class CompleteView(EnvironmentView):
         return Response(experiment_resource(experiment))
 
 
+class PhasesView(EnvironmentView):
+    """The experiment's phases, the first one first, each with why it began."""
+
+    @extend_schema(
+        operation_id="experiments_phases", parameters=WHERE, responses=serializers.PhaseSerializer(many=True)
+    )
+    def get(self, request: Request, pk: str) -> Response:
+        experiment = selectors.get_experiment(self.environment(request), pk)
+        return paginated(self, request, experiment.phases.all(), partial(phase_resource, experiment))
+
+
 class ResultsView(EnvironmentView):
-    """Computed now, from what has been stored of the events."""
+    """Computed now, from what has been stored of the events; a final result is the stored one, for good."""
 
     @extend_schema(
         parameters=[
@@ -245,6 +257,7 @@ class ResultsView(EnvironmentView):
             OpenApiParameter(
                 "window", str, description="`7d`, `24h`, or `<instant>/<instant>`; the current phase when left out."
             ),
+            OpenApiParameter("phase", int, description="A phase by its number, whole; the latest when left out."),
             OpenApiParameter(
                 "segment", str, description="An attribute of the exposures to break the primary metric down by."
             ),
@@ -254,7 +267,13 @@ class ResultsView(EnvironmentView):
     def get(self, request: Request, pk: str) -> Response:
         experiment = selectors.get_experiment(self.environment(request), pk)
         query = request.query_params
-        return Response(results_for(experiment, query.get("window"), segment=query.get("segment")))
+        results = services.read_results(
+            experiment=experiment,
+            window=query.get("window"),
+            phase=query.get("phase"),
+            segment=query.get("segment"),
+        )
+        return Response(results)
 
 
 class StoredResultsView(EnvironmentView):
@@ -277,7 +296,7 @@ class StoredResultView(EnvironmentView):
     def get(self, request: Request, pk: str, result: str) -> Response:
         experiment = selectors.get_experiment(self.environment(request), pk)
         row = selectors.get_stored_result(experiment, result)
-        return Response({**stored_result_resource(row), "results": row.payload})
+        return Response({**stored_result_resource(row), "results": results_of(row)})
 
 
 class PowerView(EnvironmentView):

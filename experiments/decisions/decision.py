@@ -70,6 +70,15 @@ def decide(evidence: Evidence) -> Decision:
     raise AssertionError("the last step always decides")
 
 
+def _earlier_phase(case: _Case) -> Decision | None:
+    why = case.evidence.ended_because
+    if not why:
+        return None
+    return case.says(
+        Act.HOLD, Reason.NO_VERDICT, f"This phase ended because {why[0].lower()}{why[1:]}", reasons=_figures(case)
+    )
+
+
 def _no_users(case: _Case) -> Decision | None:
     if case.evidence.progress.users:
         return None
@@ -354,5 +363,5 @@ def _or_drop(case: _Case, act: Act, reason: Reason, text: str, *, reasons: Seque
 
 
 _Step = Callable[[_Case], Decision | None]
-_FIRST_STEPS: tuple[_Step, ...] = (_no_users, _no_verdict, _data)
+_FIRST_STEPS: tuple[_Step, ...] = (_earlier_phase, _no_users, _no_verdict, _data)
 _LATER_STEPS: tuple[_Step, ...] = (_all_dropped, _time, _constancy, _better, _worse, _equal, _inconclusive)

@@ -115,7 +115,8 @@ class Evidence:
 
     `arms` are the treatments in the flag's order, `primary` has one effect an arm, `secondary` any number. `apart`
     holds, for a pair of treatments in the order of `arms`, whether their primary figures differ beyond chance.
-    `minimum_effect` is the smallest lift worth shipping, a fraction; None: nobody named one.
+    `minimum_effect` is the smallest lift worth shipping, a fraction; None: nobody named one. `ended_because` is why the
+    next phase began; empty for the latest phase.
     """
 
     status: Status
@@ -131,6 +132,7 @@ class Evidence:
     is_fixed_horizon: bool = False
     has_verdict: bool = True
     why_no_verdict: str = ""
+    ended_because: str = ""
 
     def primary_of(self, variant: str) -> DecidingEffect | None:
         return next((effect for effect in self.primary if effect.variant == variant), None)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -16,7 +16,8 @@ from analytics.selectors import GRACE
 from audit.actors import system
 from experiments import selectors
 from experiments.analysis import ComputedResults, analyse, window_of
-from experiments.models import Alarm, Experiment, ExperimentMetric
+from experiments.analysis.window import whole_phase
+from experiments.models import Alarm, Experiment, ExperimentMetric, ExperimentResult
 from experiments.services.alarms import note_run, raise_alarm
 from experiments.services.lifecycle import free_layer_range, pause_experiment, start_experiment
 from experiments.services.results import refresh_breakdowns, refresh_rollups, store_results
@@ -50,7 +51,11 @@ def store_nightly(experiment_id: str | UUID, *, now: datetime | None = None) -> 
         refresh_rollups(experiment=experiment, window=window)
         row, report = store_results(experiment=experiment, window=window)
         alarms = _raise_alarms(experiment, report)
-        return f"stored {row.digest[:12]}{f', {alarms} new alarms' if alarms else ''}"
+        earlier = _store_earlier_phases(experiment, midnight)
+        return (
+            f"stored {row.digest[:12]}{f', {alarms} new alarms' if alarms else ''}"
+            f"{f', {earlier} earlier phases for good' if earlier else ''}"
+        )
 
     return _alone(NIGHTLY, experiment_id, work)
 
@@ -127,17 +132,17 @@ def rested_ids(now: datetime | None = None) -> list[str]:
     return [str(pk) for pk in resting.filter(Exists(holding)).order_by("pk").values_list("pk", flat=True)]
 
 
-def nightly_ids(now: datetime | None = None) -> list[str]:
-    """Experiments whose figures may still change: running, paused, and completed before their results freeze."""
-    since = (now or timezone.now()) - GRACE - timedelta(days=1)
+def nightly_ids() -> list[str]:
+    """Experiments whose figures may still change: running, paused, and completed without final results."""
     served = Experiment.objects.filter(status__in=Experiment.SERVED)
-    ended = Experiment.objects.filter(status=Experiment.Status.COMPLETED, ended_at__gte=since)
+    final = ExperimentResult.objects.filter(phase__ended_at=OuterRef("ended_at"), phase__experiment=OuterRef("pk"))
+    ended = Experiment.objects.filter(~Exists(final.filter(is_final=True)), status=Experiment.Status.COMPLETED)
     return [str(pk) for pk in (served | ended).order_by("pk").values_list("pk", flat=True)]
 
 
-def broken_down_ids(now: datetime | None = None) -> list[str]:
+def broken_down_ids() -> list[str]:
     """The experiments of `nightly_ids` that have breakdowns."""
-    found = Experiment.objects.filter(pk__in=nightly_ids(now)).exclude(breakdowns=[])
+    found = Experiment.objects.filter(pk__in=nightly_ids()).exclude(breakdowns=[])
     return [str(pk) for pk in found.order_by("pk").values_list("pk", flat=True)]
 
 
@@ -159,6 +164,16 @@ def _last_midnight(now: datetime | None) -> datetime:
 def _had_started(experiment: Experiment, moment: datetime) -> bool:
     phases = list(experiment.phases.all())
     return bool(phases) and phases[-1].started_at < moment
+
+
+def _store_earlier_phases(experiment: Experiment, midnight: datetime) -> int:
+    """Store the final results of phases that others followed; return how many were not stored yet."""
+    waiting = experiment.phases.filter(ended_at__lte=midnight - GRACE).exclude(results__is_final=True)
+    found = [whole_phase(phase, midnight) for phase in waiting]
+    for window in found:
+        refresh_rollups(experiment=experiment, window=window)
+        store_results(experiment=experiment, window=window)
+    return len(found)
 
 
 def _raise_alarms(experiment: Experiment, report: ComputedResults) -> int:

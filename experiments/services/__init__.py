@@ -15,7 +15,7 @@ from experiments.services.lifecycle import (
     start_experiment,
 )
 from experiments.services.metrics import create_metric, delete_metric, update_metric
-from experiments.services.results import recompute, store_results
+from experiments.services.results import read_results, recompute, store_results
 
 __all__ = [
     "complete_experiment",
@@ -26,6 +26,7 @@ __all__ = [
     "find_or_create_experiment",
     "free_layer_range",
     "pause_experiment",
+    "read_results",
     "recompute",
     "restart_experiment",
     "resume_experiment",

@@ -58,8 +58,8 @@ def restarted_because(changes: Mapping[str, Any], reason: str) -> str:
     """Why a restart began a phase, with what it changed and what the person gave as the reason."""
     named = {"allocation": "split", "audience": "audience", "trafficPercent": "traffic"}
     changed = [word for name, word in named.items() if name in changes]
-    text = f"Restarted with another {' and '.join(changed)}." if changed else "Restarted: everybody was assigned anew."
-    return f"{text} {reason}".strip()
+    how = f" with another {' and '.join(changed)}" if changed else ": everybody was assigned anew"
+    return f"The experiment was restarted{how}. {reason}".strip()
 
 
 def phases_begun(

@@ -2,35 +2,69 @@
 
 import time
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
 from analytics import services as events
 from analytics.selectors import Breakdown
-from experiments.analysis import ComputedResults, Window, analyse
+from experiments.analysis import ComputedResults, Window, analyse, results_of, window_of
 from experiments.analysis.metric_types import metric_type
 from experiments.analysis.provenance import code_version, digest_of
+from experiments.analysis.report import with_breakdown
+from experiments.analysis.window import ended_because
 from experiments.analysis.window_data import WindowData
 from experiments.models import Experiment, ExperimentResult, Phase
 from experiments.payloads import Instant, ResultHeader, Results, ResultWindow
 from experiments.selectors import with_parts
 
 
+def read_results(
+    *,
+    experiment: Experiment,
+    window: str | None = None,
+    phase: str | int | None = None,
+    segment: str | None = None,
+    now: datetime | None = None,
+) -> Results:
+    """The results that were asked for: computed now, or the stored row once they are final.
+
+    `window` and `phase` as in `window_of`; `segment` is an attribute to break the primary metric down by. A final row
+    that is not there yet is stored by its first reading. Raises Invalid, and Conflict `not_started`.
+    """
+    found = window_of(experiment, window, phase=phase, now=now)
+    payload = results_of(final_result(experiment, found)) if found.is_final else analyse(experiment, found).payload
+    return payload if segment is None else with_breakdown(experiment, found, payload, segment)
+
+
+def final_result(experiment: Experiment, window: Window) -> ExperimentResult:
+    """The stored row of a final window: whatever changes later, it is what was found."""
+    rows = ExperimentResult.objects.filter(phase=window.phase, is_final=True).select_related("phase")
+    row = rows.first()
+    if row is None:
+        store_results(experiment=experiment, window=window)
+        row = rows.get()
+    row.experiment = experiment
+    return row
+
+
 def store_results(*, experiment: Experiment, window: Window) -> tuple[ExperimentResult, ComputedResults]:
-    """Compute and store a window's results. A stored row with the same digest is returned as it is.
+    """Compute and store a window's results. A stored row with the same digest, or a final one, stays as it is.
 
     Nothing is audited, because nothing changes that is served or decided.
     """
     began = time.monotonic()
     report = analyse(experiment, window)
+    digest = digest_of(report.payload)
+    same: dict[str, Any] = {"since": window.since, "until": window.until, "digest": digest}
+    key: dict[str, Any] = {"is_final": True} if window.is_final else same
     with transaction.atomic():
         row, _ = ExperimentResult.objects.get_or_create(
             phase=window.phase,
-            since=window.since,
-            until=window.until,
-            digest=digest_of(report.payload),
+            **key,
             defaults={
+                **same,
                 "experiment": experiment,
                 "watermark": report.watermark,
                 "config_versions": report.config_versions,
@@ -70,7 +104,8 @@ def recompute(row: ExperimentResult) -> bool:
     """
     experiment = with_parts(Experiment.objects.filter(pk=row.experiment_id)).get()
     as_of = datetime.fromisoformat(row.payload["window"]["asOf"])
-    window = Window(phase=_as_of(row.phase, as_of), since=row.since, until=row.until, now=as_of)
+    phase = _as_of(row.phase, as_of)
+    window = Window(phase, row.since, row.until, as_of, ended_because=ended_because(phase, as_of))
     return digest_of(analyse(experiment, window).payload) == row.digest
 
 

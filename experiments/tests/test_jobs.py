@@ -122,8 +122,10 @@ def test_nightly_ids__are_what_may_still_change(running, make_experiment, enviro
     assert runs.nightly_ids() == [running.key]
     Experiment.objects.filter(pk=running.pk).update(status="completed", decision="stop", ended_at=START + DAY)
 
-    assert runs.nightly_ids(START + 8 * DAY) == [running.key]
-    assert runs.nightly_ids(START + 10 * DAY) == []
+    running.phases.update(ended_at=START + DAY)
+    assert runs.nightly_ids() == [running.key]
+    runs.store_nightly(running.pk, now=START + 10 * DAY)
+    assert runs.nightly_ids() == []
 
 
 @pytest.mark.django_db(transaction=True)

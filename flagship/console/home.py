@@ -10,8 +10,10 @@ from django.utils import timezone
 
 from audit.actions import label_of
 from audit.models import Entry
+from experiments.analysis import results_of
 from experiments.jobs.timetable import JobState, job_states
 from experiments.models import Experiment, ExperimentResult
+from experiments.payloads import Results
 from flags import staleness
 from flags.models import FlagConfig
 from flags.selectors import configs_of, in_state
@@ -98,17 +100,17 @@ def _flag_tiles(environment: Environment) -> list[Tile]:
     ]
 
 
-def _latest_results(experiments: list[Experiment]) -> dict[Any, dict[str, Any]]:
+def _latest_results(experiments: list[Experiment]) -> dict[Any, Results]:
     rows = (
         ExperimentResult.objects.filter(experiment__in=experiments)
+        .select_related("phase")
         .order_by("experiment_id", "-until", "-computed_at")
         .distinct("experiment_id")
-        .values_list("experiment_id", "payload")
     )
-    return dict(rows)
+    return {row.experiment_id: results_of(row) for row in rows}
 
 
-def _tasks(environment: Environment, experiments: list[Experiment], latest: dict[Any, dict[str, Any]]) -> list[Task]:
+def _tasks(environment: Environment, experiments: list[Experiment], latest: dict[Any, Results]) -> list[Task]:
     tasks = [
         Task(
             f"{row.flag.key} is killed",
@@ -201,13 +203,15 @@ def _name_in(entry: Entry) -> str:
     return f"{entry.entity_key[:8]}…" if entry.entity_type == "user" else entry.entity_key
 
 
-def _experiment_tasks(experiment: Experiment, result: dict[str, Any] | None) -> list[Task]:
+def _experiment_tasks(experiment: Experiment, result: Results | None) -> list[Task]:
     url = reverse("admin:experiments_experiment_results", args=[experiment.pk])
     tasks = []
     if experiment.status == Experiment.Status.PAUSED:
         tasks.append(Task(f"{experiment.name} is paused", url, "resume it, or decide"))
     if result is None:
         return tasks
+    if not result.get("intact", True):
+        return [*tasks, Task(f"{experiment.name}: stored result was changed", url, result["caveats"][0], "bad")]
     ratio = result["srm"]
     if ratio["warning"]:
         tasks.append(Task(f"{experiment.name}: sample ratio mismatch", url, "its figures cannot be trusted", "bad"))

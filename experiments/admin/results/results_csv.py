@@ -39,6 +39,8 @@ def figures_by_metric(results: Results) -> dict[str, Sequence[VariantFigures]]:
 
 def _blocks(experiment: Experiment, results: Results) -> Iterator[Iterable[Row]]:
     yield [_window(experiment, results["window"])]
+    if not results.get("intact", True):
+        yield [[caveat] for caveat in results["caveats"]]
     yield _variants(figures_by_metric(results))
     yield _comparisons(results["comparisons"])
     if results["guardrails"]:
@@ -49,7 +51,8 @@ def _blocks(experiment: Experiment, results: Results) -> Iterator[Iterable[Row]]
 
 
 def _window(experiment: Experiment, window: ResultWindow) -> Row:
-    return ["experiment", experiment.pk, "since", window["since"], "until", window["until"]]
+    span = ["since", window["since"], "until", window["until"]]
+    return ["experiment", experiment.pk, *span, "phase", window["phase"]]
 
 
 def _variants(figures: Mapping[str, Sequence[VariantFigures]]) -> Iterator[Row]:

@@ -12,10 +12,11 @@ from django.urls import reverse
 from analytics.selectors import flag_exposures
 from experiments.admin.results import charts
 from experiments.admin.results.results_csv import csv_response, figures_by_metric
-from experiments.analysis import results_for, window_of
+from experiments.analysis import is_intact, results_of, window_of
 from experiments.models import Experiment, ExperimentResult
 from experiments.payloads import ComparisonResult, Results
 from experiments.selectors import stored_results
+from experiments.services import read_results
 from tenancy.console_kit.pages import console_page
 from tenancy.errors import ServiceError
 
@@ -53,13 +54,13 @@ class ShownComparison(ComparisonResult):
 
 
 def page(request: HttpRequest, experiment: Experiment, result_id: UUID | None = None) -> HttpResponse:
-    """Show results of now, of `?window=`, broken down by `?segment=`; or stored results at a permanent address.
+    """Show results of now, of `?window=` or `?phase=`, broken down by `?segment=`; or stored ones, for good.
 
     The page asks for the figures of very many users as `?part=figures`. Without scripts it goes on to `?whole=1`,
     which has them.
     """
     stored = _stored_result(experiment, result_id)
-    latest = list(stored_results(experiment)[:_MOST_STORED])
+    latest = _latest(request, experiment)
     context: dict[str, Any] = {
         "experiment": experiment,
         "stored": stored,
@@ -68,6 +69,8 @@ def page(request: HttpRequest, experiment: Experiment, result_id: UUID | None = 
         "method_words": _METHODS[Experiment.Method(experiment.method)],
         "window": request.GET.get("window", ""),
         "segment": request.GET.get("segment", ""),
+        "chosen_phase": request.GET.get("phase", ""),
+        "phases": list(experiment.phases.all()),
         "attributes_url": f"{reverse('admin:flags_flagconfig_attributes')}?environment={experiment.environment_id}",
         "export_url": _export_url(request, experiment, stored),
     }
@@ -87,7 +90,7 @@ def chart(request: HttpRequest, experiment: Experiment, name: str, result_id: UU
     """One of the page's charts as an SVG file, for the same window and breakdown."""
     stored = _stored_result(experiment, result_id)
     results = _results_or_404(request, experiment, stored)
-    latest = list(stored_results(experiment)[:_MOST_STORED])
+    latest = _latest(request, experiment)
     return charts.svg(request, experiment, _figures(request, experiment, results, latest, stored), name)
 
 
@@ -103,7 +106,7 @@ def recommended(experiment: Experiment) -> dict[str, Any]:
         address = reverse("admin:experiments_experiment_results", args=[experiment.pk])
         return {"recommendation_url": f"{address}?part=recommendation"}
     try:
-        return {"payload": results_for(experiment)}
+        return {"payload": read_results(experiment=experiment)}
     except ServiceError:
         return {}
 
@@ -122,12 +125,13 @@ def users_to_wait_for(experiment: Experiment) -> int:
 def _waiting(request: HttpRequest, experiment: Experiment, users: int) -> dict[str, Any]:
     """What is known before the figures are computed, and the address that computes them."""
     try:
-        window = window_of(experiment, request.GET.get("window") or None)
+        window = window_of(experiment, request.GET.get("window") or None, phase=request.GET.get("phase") or None)
     except ServiceError as error:
         return {"problem": error.problems[0].detail}
     query = _query(request)
     return {
         "phase": {"phase": window.phase.number, "frozen": window.is_frozen},
+        "shown_phase": window.phase.number,
         "awaited": {
             "users": users,
             "part_url": f"?{urlencode({**query, 'part': 'figures'})}",
@@ -143,6 +147,7 @@ def _computed(
         results = _results(request, experiment, stored)
     except ServiceError as error:
         return {"problem": error.problems[0].detail}
+    has_figures = results.get("intact", True)
     variants = figures_by_metric(results)
     comparisons: list[ShownComparison] = [
         {**row, "is_rate": charts.is_rate(variants[row["metric"]])} for row in results["comparisons"]
@@ -157,7 +162,8 @@ def _computed(
     return {
         "payload": results,
         "phase": results["window"],
-        "figures": _figures(request, experiment, results, latest, stored),
+        "shown_phase": results["window"]["phase"],
+        "figures": _figures(request, experiment, results, latest, stored) if has_figures else {},
         "tone": tone,
         "icon": icon,
         "ratio_tone": ratio_tone,
@@ -168,6 +174,12 @@ def _computed(
         "flagged": flagged,
         "users": sum(results["srm"]["observed"].values()),
     }
+
+
+def _latest(request: HttpRequest, experiment: Experiment) -> list[ExperimentResult]:
+    """The youngest stored results: of the phase that was chosen, or of all."""
+    rows, phase = stored_results(experiment), request.GET.get("phase", "")
+    return list((rows.filter(phase__number=phase) if phase.isdecimal() else rows)[:_MOST_STORED])
 
 
 def _stored_result(experiment: Experiment, result_id: UUID | None) -> ExperimentResult | None:
@@ -182,9 +194,9 @@ def _stored_result(experiment: Experiment, result_id: UUID | None) -> Experiment
 def _results(request: HttpRequest, experiment: Experiment, stored: ExperimentResult | None) -> Results:
     """Raises ServiceError where there are no results to show."""
     if stored is not None:
-        results: Results = stored.payload
-        return results
-    return results_for(experiment, request.GET.get("window") or None, segment=request.GET.get("segment") or None)
+        return results_of(stored)
+    window, phase, segment = (request.GET.get(name) or None for name in ("window", "phase", "segment"))
+    return read_results(experiment=experiment, window=window, phase=phase, segment=segment)
 
 
 def _results_or_404(request: HttpRequest, experiment: Experiment, stored: ExperimentResult | None) -> Results:
@@ -203,11 +215,12 @@ def _figures(
 ) -> dict[str, charts.Figure]:
     """The charts. Lift over time is drawn from the same phase's stored results, up to the results on the page."""
     until = stored.until if stored else None
-    history: list[Results] = [
-        row.payload
+    of_phase = [
+        row
         for row in reversed(latest)
         if row.phase.number == results["window"]["phase"] and (until is None or row.until <= until)
     ]
+    history = [row.payload for row in of_phase if is_intact(row)]
     stored_id = stored.pk if stored else None
     return charts.figures_of(results, history, experiment, query=_query(request), stored=stored_id)
 
@@ -221,5 +234,5 @@ def _export_url(request: HttpRequest, experiment: Experiment, stored: Experiment
 
 
 def _query(request: HttpRequest) -> dict[str, str]:
-    """What the figures are asked for: the window and the attribute to break them down by."""
-    return {name: request.GET[name] for name in ("window", "segment") if request.GET.get(name)}
+    """What the figures are asked for: the window or the phase, and the attribute to break them down by."""
+    return {name: request.GET[name] for name in ("window", "phase", "segment") if request.GET.get(name)}
