@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.http import HttpRequest
+from openflagship.engine.decode_tree import MAX_READABLE_DEPTH
 
 from flags.documents import flag_resource
 from flags.fields import EDITABLE_FIELDS
@@ -13,7 +14,7 @@ from tenancy.console_kit.documents import ANY, DocumentEdit, as_json, shaped
 
 _SHARE = {"variant": "", "percent": ANY}
 _CONDITION = {"attribute": "", "operator": "equals", "value": ANY}
-_RULE = {"id": "", "priority": "", "name": "", "conditions": [_CONDITION], "variant": "", "rollout": [_SHARE]}
+_RULE = {"id": "", "priority": "", "name": "", "conditions": ANY, "variant": "", "rollout": [_SHARE]}
 SHAPE = {
     "key": "",
     "type": "boolean",
@@ -23,13 +24,15 @@ SHAPE = {
     "enabled": False,
     "defaultVariant": "",
     "offVariant": "",
-    "bucketBy": "userId",
+    "bucketBy": ANY,
     "variants": [{"key": "", "value": ANY}],
     "rollout": [_SHARE],
     "targets": [{"variant": "", "userIds": [""]}],
     "rules": [_RULE],
     "prerequisites": [{"flagKey": "", "variants": [""]}],
 }
+# One label for each name that a flag may bucket by.
+_UNITS = ("Attribute", "Where that is absent", "Where both are absent")
 # Only the API sets these fields; the page has no input for them.
 WITHOUT_FIELD = frozenset({"metadata"})
 # These stand for a row's own number in the templates that the page's script copies.
@@ -52,11 +55,23 @@ def document_of(resource: Mapping[str, Any]) -> dict[str, Any]:
     document = {field.name: resource[field.name] for field in EDITABLE_FIELDS if field.name not in WITHOUT_FIELD}
     document["rollout"] = _ordered(resource["rollout"], order)
     document["targets"] = [item for item in _ordered(resource["targets"], order) if item["userIds"]]
-    document["rules"] = [
-        {**rule, "rollout": _ordered(rule["rollout"], order)} if "rollout" in rule else rule
-        for rule in resource["rules"]
-    ]
+    document["rules"] = [_collected_rule(rule, order) for rule in resource["rules"]]
     return document
+
+
+def _collected_rule(rule: Mapping[str, Any], order: list[str]) -> dict[str, Any]:
+    collected = dict(rule)
+    if "rollout" in rule:
+        collected["rollout"] = _ordered(rule["rollout"], order)
+    # Rows show conditions alone. A list with a group in it is edited as the tree that it says.
+    if isinstance(rule["conditions"], list) and not _are_rows(rule["conditions"]):
+        collected["conditions"] = {"all": rule["conditions"]}
+    return collected
+
+
+def _are_rows(conditions: Any) -> bool:
+    """Whether the conditions are a list without groups."""
+    return isinstance(conditions, list) and not any(isinstance(item, dict) and _group_in(item) for item in conditions)
 
 
 def sent_document(request: HttpRequest, config: FlagConfig) -> DocumentEdit:
@@ -67,7 +82,26 @@ def sent_document(request: HttpRequest, config: FlagConfig) -> DocumentEdit:
 def rules_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the rules of whatever was sent, each with all the fields of a rule."""
     rules: list[dict[str, Any]] = shaped(document.get("rules"), [_RULE])
-    return rules
+    return [{**rule, "conditions": _shaped_tree(rule["conditions"])} for rule in rules]
+
+
+def _group_in(node: Mapping[str, Any]) -> str | None:
+    return next((name for name in ("all", "any", "not") if name in node), None)
+
+
+def _shaped_tree(value: Any, depth: int = 0) -> dict[str, Any]:
+    """Whatever was sent for conditions, as a tree in which each group and condition is whole."""
+    if isinstance(value, list) or value is None:
+        value = {"all": value or []}
+    group = _group_in(value) if isinstance(value, dict) else None
+    if group is None or depth > MAX_READABLE_DEPTH:
+        condition: dict[str, Any] = shaped(value, _CONDITION)
+        return condition
+    inner = value[group]
+    if group == "not":
+        return {"not": _shaped_tree(inner, depth + 1)}
+    items = inner if isinstance(inner, list) else []
+    return {group: [_shaped_tree(item, depth + 1) for item in items]}
 
 
 def fields_of(document: Mapping[str, Any], config: FlagConfig | None) -> dict[str, Any]:
@@ -89,6 +123,7 @@ def fields_of(document: Mapping[str, Any], config: FlagConfig | None) -> dict[st
     ]
     return {
         **flag,
+        "units": _unit_fields(flag["bucketBy"]),
         "tags": ", ".join(flag["tags"]),
         "variants": variants,
         "rules": [_rule_fields(str(index), rule, variants) for index, rule in enumerate(flag["rules"])],
@@ -106,9 +141,28 @@ def _rule_fields(ref: str, rule: dict[str, Any], variants: list[dict[str, Any]])
         "is_shared": not rule["variant"] and bool(rule["rollout"]),
         # A new rule gives the last variant, which is the one to try.
         "variant": rule["variant"] or (variants[-1]["key"] if variants else ""),
-        "conditions": [condition_fields(condition) for condition in rule["conditions"]],
+        **_condition_fields(rule["conditions"]),
         "shares": [{"ref": row["ref"], "key": row["key"], "percent": percents.get(row["key"], "")} for row in variants],
     }
+
+
+def _condition_fields(conditions: Any) -> dict[str, Any]:
+    """Rows for a list of conditions; for anything else the JSON of a tree."""
+    if conditions is None or _are_rows(conditions):
+        rows: list[dict[str, Any]] = shaped(conditions, [_CONDITION])
+        return {"conditions": [condition_fields(row) for row in rows], "tree": ""}
+    return {"conditions": [], "tree": as_json(conditions)}
+
+
+def _unit_fields(bucket_by: Any) -> list[dict[str, str]]:
+    """A field for each name that `bucketBy` may have, the first with the plain id."""
+    names = bucket_by if isinstance(bucket_by, list) else ["userId" if bucket_by is None else bucket_by]
+    shown = [name if isinstance(name, str) else as_json(name) for name in names[: len(_UNITS)]]
+    shown += [""] * (len(_UNITS) - len(shown))
+    return [
+        {"ref": f"_{index}" if index else "", "label": label, "name": name}
+        for index, (label, name) in enumerate(zip(_UNITS, shown, strict=True))
+    ]
 
 
 def condition_fields(condition: Mapping[str, Any]) -> dict[str, Any]:

@@ -88,10 +88,10 @@ window.flagshipDocument = (() => {
     return Boolean(element.closest("[hidden]")) || (item !== null && !items.has(item));
   };
 
-  const readField = (field) => {
+  const readField = (field, path) => {
     const { type = "text", empty } = field.dataset;
     if (empty && !field.value.trim()) return empty === "null" ? null : undefined;
-    return types[type](field);
+    return types[type](field, path);
   };
 
   // The document, what cannot be read of it, and which element stands at which path.
@@ -122,7 +122,7 @@ window.flagshipDocument = (() => {
       }
       places.set(path, field);
       try {
-        const value = readField(field);
+        const value = readField(field, path);
         if (value !== undefined) put(found, path, value);
       } catch (error) {
         problems.push({ path: error.path ?? path, detail: error.message });

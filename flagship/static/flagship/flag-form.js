@@ -205,9 +205,11 @@
     });
   };
 
-  // What has no name yet is called by its key. Priorities stay as they are while they ascend.
+  // One name of an attribute stands alone, several are a list. What has no name yet is called by its key. Priorities stay as they are while they ascend.
   const prepare = (flag) => {
     flag.name ||= flag.key ?? form.dataset.flagKey;
+    const names = flag.bucketBy.map(({ name }) => name);
+    flag.bucketBy = names.length > 1 ? names : (names[0] ?? "");
     const given = flag.rules.map(({ priority }) => priority);
     const isKept = given.every((priority, index) => priority !== undefined && (!index || priority > given[index - 1]));
     if (!isKept) {
@@ -229,6 +231,7 @@
   };
 
   window.flagshipConditions.begin(form, changed);
+  window.flagshipTrees.begin(form);
   sync();
   askAgain = window.flagshipPreview(form, window.flagshipDocument.begin(form, prepare), saySentences);
 })();
