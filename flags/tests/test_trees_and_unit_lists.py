@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from flags import services
-from flags.admin.flag.sentences import describe
+from flags.admin.flag.form import fields_of, rules_of
+from flags.admin.flag.sentences import describe, describe_sent
 from flags.admin.flag.snippets import sample_attributes
 from flags.admin.flag.tryout.trace import readable
 from flags.documents import flag_document
@@ -152,3 +153,26 @@ def test_tree__is_described_and_searched(environment, beta, rich, editor):
     assert segment_users(beta) == ["flag rich, rule 10"]
     assert editor.delete("segments/beta").status_code == 409
     assert sample_attributes(list(rich.rules.all())) == {"plan": "pro", "country": "US"}
+
+
+def nested(depth: int) -> dict[str, Any]:
+    return {"not": nested(depth - 1)} if depth else US
+
+
+@pytest.mark.parametrize(
+    ("sent", "sentence"),
+    [
+        ({"any": [US, {"not": PRO}]}, "If country is US or not (plan is pro): treatment."),
+        ([US, {"any": [PRO]}], "If country is US and plan is pro: treatment."),
+        ({"any": 5}, "never: treatment."),
+        (None, "always: treatment."),
+        ("x", "If … is …: treatment."),
+        ({"not": None}, "If not (always): treatment."),
+    ],
+)
+def test_form__whatever_was_sent__is_shown_and_said(sent, sentence):
+    document = {"rules": [{"variant": "treatment", "conditions": sent}], "bucketBy": sent}
+
+    assert [describe_sent(rule) for rule in rules_of(document)] == [sentence]
+    assert len(fields_of(document, None)["units"]) == 3
+    assert rules_of({"rules": [{"conditions": nested(200)}]})
