@@ -52,7 +52,7 @@ class Migration(migrations.Migration):
     safe_because = {
         "AddConstraint result_final_once": "A table of a few thousand rows: the lock lasts milliseconds.",
     }
-    dependencies = [("experiments", "0010_copy_definitions_into_phases")]
+    dependencies = [("experiments", "0011_own_split")]
     operations = [
         migrations.AddField(
             model_name="experimentresult",
