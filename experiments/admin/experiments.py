@@ -5,7 +5,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from unfold.decorators import display
 
-from experiments.admin import jobs, lifecycle, overview
+from experiments.admin import decision, jobs, lifecycle, overview
 from experiments.admin.designer import editing, new_experiment, plan
 from experiments.admin.results import results_page
 from experiments.admin.simulation import simulation_page
@@ -30,7 +30,7 @@ ROUTES = (
     Route("<path:object_id>/pause/", "pause", lifecycle.pause, role=Role.EDITOR),
     Route("<path:object_id>/resume/", "resume", lifecycle.resume, role=Role.EDITOR),
     Route("<path:object_id>/restart/", "restart", lifecycle.restart, role=Role.EDITOR),
-    Route("<path:object_id>/complete/", "complete", lifecycle.complete, role=Role.EDITOR),
+    Route("<path:object_id>/complete/", "complete", decision.page, role=Role.EDITOR),
     Route("<path:object_id>/results/", "results", results_page.page),
     Route("<path:object_id>/results.csv", "export", results_page.export),
     Route("<path:object_id>/results/charts/<slug:name>.svg", "chart", results_page.chart),
@@ -80,7 +80,8 @@ class ExperimentAdmin(PerEnvironmentAdmin):
 
     @display(description="Decision")
     def decision_label(self, experiment: Experiment) -> str:
-        return f"{experiment.get_decision_display()} ({experiment.shipped_variant})" if experiment.decision else "-"
+        shipped = f" ({experiment.shipped_variant})" if experiment.shipped_variant else ""
+        return f"{experiment.get_decision_display()}{shipped}" if experiment.decision else "-"
 
     def create_in(self, request: HttpRequest, environment: Environment) -> HttpResponse:
         return new_experiment.page(request, environment)

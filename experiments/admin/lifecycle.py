@@ -1,4 +1,4 @@
-"""The pages that ask before an experiment is started, paused, resumed, restarted, completed or deleted."""
+"""The pages that ask before an experiment is started, paused, resumed, restarted or deleted."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 
 from audit.actors import Actor
 from experiments import services
-from experiments.admin.results.results_page import recommended
+from experiments.design.act_impact import impact_of_start
 from experiments.design.preflight import check_before_start
 from experiments.models import Experiment
 from tenancy.console_kit.confirm import ConfirmPage, ReasonForm
@@ -20,23 +20,35 @@ from tenancy.console_kit.removal import Removal
 Act = Callable[[dict[str, Any]], str]
 
 
-class DecisionForm(ReasonForm):
-    """`choice` is `stop`, or `ship:` and a variant."""
-
-    choice = forms.CharField(required=False)
+class StartForm(ReasonForm):
+    enable_flag = forms.BooleanField(required=False)
 
 
 def start(request: HttpRequest, experiment: Experiment) -> HttpResponse:
+    """Ask first. A flag that is off is switched on only where somebody ticks it, with the consequence beside it."""
+
+    def act(sent: dict[str, Any]) -> str:
+        services.start_experiment(
+            actor=console_context(request).actor,
+            environment=experiment.environment,
+            pk=experiment.pk,
+            reason=sent["reason"],
+            enable_flag=sent["enable_flag"],
+        )
+        return f"{experiment.name} is started."
+
     preflight = check_before_start(experiment)
+    with_flag_on = check_before_start(experiment, enable_flag=True) if preflight.enabling else preflight
     return ConfirmPage(
         title=f"Start {experiment.name}?",
         submit="Start",
-        act=_act(request, experiment, services.start_experiment, "started"),
+        act=act,
         cancel_url=object_url(experiment),
-        intro="From now on users are enrolled and their split is locked.",
+        intro="From now on the experiment serves those who take part, and its split is locked.",
+        form=StartForm,
         template="experiments/start.html",
-        is_possible=preflight.may_start,
-        shown={"preflight": preflight},
+        is_possible=with_flag_on.may_start,
+        shown={"preflight": preflight, "impact": impact_of_start(experiment, enable_flag=bool(preflight.enabling))},
     ).answer(request)
 
 
@@ -66,42 +78,9 @@ def restart(request: HttpRequest, experiment: Experiment) -> HttpResponse:
         submit="Restart",
         act=_act(request, experiment, services.restart_experiment, "restarted"),
         cancel_url=object_url(experiment),
-        intro="A new phase begins and everybody is assigned anew: users may change variant. The figures so far stay, "
-        "as a phase of their own.",
-    ).answer(request)
-
-
-def complete(request: HttpRequest, experiment: Experiment) -> HttpResponse:
-    """The decision: ship a variant to everybody, or go back to the control."""
-
-    def act(sent: dict[str, Any]) -> str:
-        decision, _, variant = sent["choice"].partition(":")
-        services.complete_experiment(
-            actor=console_context(request).actor,
-            environment=experiment.environment,
-            pk=experiment.pk,
-            decision=decision,
-            variant=variant or None,
-            reason=sent["reason"],
-        )
-        return f"{experiment.name} is completed."
-
-    variants = [item["key"] for item in experiment.config.flag.variants]
-    return ConfirmPage(
-        title=f"Complete {experiment.name}",
-        submit="Complete the experiment",
-        act=act,
-        cancel_url=object_url(experiment),
-        done_url=object_url(experiment, "results"),
-        tone="warn",
-        reason_label="Why?",
-        form=DecisionForm,
-        template="experiments/complete.html",
-        shown={
-            "experiment": experiment,
-            "treatments": [key for key in variants if key != experiment.control_variant],
-            **recommended(experiment),
-        },
+        intro="A new phase begins and everybody is assigned anew: users may change variant. So may users whom a share "
+        "of the flag's rollout or of its rules serves, because the salt is the flag's. The figures so far stay, as a "
+        "phase of their own.",
     ).answer(request)
 
 

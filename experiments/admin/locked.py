@@ -34,6 +34,7 @@ def locked(experiment: Experiment) -> list[LockedField]:
         LockedField("Flag", experiment.config.flag.key, _ANOTHER),
         LockedField("Control", experiment.control_variant, _BASELINE),
         LockedField("Split", split, _ENROLLED),
+        LockedField("Place among the rules", place_of(experiment), _ENROLLED),
         LockedField("Audience", "limited" if experiment.audience else "everybody", _ENROLLED),
         LockedField("Layer", experiment.layer.name if experiment.layer else "its own", _ENROLLED),
         LockedField("Primary metric", experiment.primary_metric.name, _CHOSEN_LATE),
@@ -46,6 +47,10 @@ def locked(experiment: Experiment) -> list[LockedField]:
             "Adjusted for what users did before", "yes (CUPED)" if experiment.is_cuped else "no", _COUNTED_LATE
         ),
     ]
+
+
+def place_of(experiment: Experiment) -> str:
+    return "after all of them" if experiment.priority is None else f"priority {experiment.priority}"
 
 
 def capping(experiment: Experiment) -> str:

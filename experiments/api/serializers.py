@@ -177,6 +177,33 @@ class EnablingSerializer(serializers.Serializer[Any]):
     text = serializers.CharField()
 
 
+class ActSerializer(serializers.Serializer[Any]):
+    act = ChoiceField(choices=["start", "pause", "resume", "complete"])
+    enableFlag = serializers.BooleanField(required=False, default=False, help_text="Of `start`.")
+    decision = ChoiceField(choices=Experiment.Decision.choices, required=False, help_text="Of `complete`.")
+    variant = serializers.CharField(max_length=100, required=False, allow_null=True)
+    to = ChoiceField(choices=Experiment.Scope.choices, required=False, allow_null=True)
+
+
+class GroupImpactSerializer(serializers.Serializer[Any]):
+    group = serializers.CharField(help_text="participants, audience (the others of it) or others.")
+    before = ServedShareSerializer(many=True)
+    after = ServedShareSerializer(many=True)
+    changed = serializers.FloatField(help_text="0 to 1: the share of the group that gets another variant.")
+    text = serializers.CharField()
+
+
+class ActImpactSerializer(serializers.Serializer[Any]):
+    act = serializers.CharField()
+    groups = GroupImpactSerializer(
+        many=True, help_text="None where nothing that is served changes. Of those whom no target and no rule decides."
+    )
+    objections = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="What speaks against shipping the variant: with any, a reason is needed.",
+    )
+
+
 class PreflightSerializer(serializers.Serializer[Any]):
     mayStart = serializers.BooleanField()
     refusals = RefusalSerializer(many=True)

@@ -12,6 +12,7 @@ urlpatterns = [
     path("experiments/power", views.PowerView.as_view()),
     path("experiments/<str:pk>", views.ExperimentView.as_view()),
     path("experiments/<str:pk>/preflight", views.PreflightView.as_view()),
+    path("experiments/<str:pk>/impact", views.ImpactView.as_view()),
     path("experiments/<str:pk>/start", views.StartView.as_view()),
     path("experiments/<str:pk>/pause", views.PauseView.as_view()),
     path("experiments/<str:pk>/resume", views.ResumeView.as_view()),

@@ -154,6 +154,17 @@ class PreflightView(EnvironmentView):
         return Response(check_before_start(experiment).as_payload())
 
 
+class ImpactView(EnvironmentView):
+    """Whom an act on the experiment would give another variant, and what speaks against a decision."""
+
+    @extend_schema(parameters=WHERE, request=serializers.ActSerializer, responses=serializers.ActImpactSerializer)
+    def post(self, request: Request, pk: str) -> Response:
+        experiment = selectors.get_experiment(self.environment(request), pk)
+        sent = payload(serializers.ActSerializer, request)
+        refuse_unknown(sent, serializers.ActSerializer().fields)
+        return Response(services.act_impact(experiment, sent))
+
+
 class StartView(EnvironmentView):
     """Starts a draft; the pre-flight check's warnings come back beside the experiment."""
 

@@ -1,6 +1,6 @@
 """What switching a flag on changes for those who take no part in its experiment: the price of `enableFlag`."""
 
-from typing import Any
+from collections.abc import Mapping
 
 from openflagship.engine import impact
 
@@ -15,9 +15,9 @@ def enabling_of(config: FlagConfig) -> EnablingForecast:
     on = {**off, "enabled": True, "experiment": None}
     found = impact(off, on)
     decides = bool(off["targets"] or off["rules"] or off["prerequisites"])
-    after = _shares(found.after)
+    after = shares_of_impact(found.after)
     return {
-        "before": _shares(found.before),
+        "before": shares_of_impact(found.before),
         "after": after,
         "changed": found.changed,
         "decidedByRules": decides,
@@ -35,5 +35,5 @@ def _sentence(config: FlagConfig, after: list[ServedShare], *, decides: bool) ->
     )
 
 
-def _shares(shares: Any) -> list[ServedShare]:
+def shares_of_impact(shares: Mapping[str | None, float]) -> list[ServedShare]:
     return [{"variant": variant, "share": share} for variant, share in shares.items()]

@@ -40,6 +40,23 @@ class EnablingForecast(TypedDict):
     text: str
 
 
+class GroupImpact(TypedDict):
+    """What an act changes for one group, among those whom no target and no rule before decides."""
+
+    group: str
+    before: list[ServedShare]
+    after: list[ServedShare]
+    changed: float
+    text: str
+
+
+class ActImpact(TypedDict):
+    """What `POST experiments/{id}/impact` answers, but for what a decision speaks against."""
+
+    act: str
+    groups: list[GroupImpact]
+
+
 class PreflightResult(TypedDict):
     """What `GET experiments/{id}/preflight` answers."""
 

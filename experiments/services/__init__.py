@@ -1,6 +1,6 @@
 """Every write to metrics, experiments and results: validate, write, update the flag, audit, in one transaction."""
 
-from experiments.services.completion import complete_experiment
+from experiments.services.completion import act_impact, complete_experiment
 from experiments.services.experiments import (
     create_experiment,
     delete_experiment,
@@ -18,6 +18,7 @@ from experiments.services.metrics import create_metric, delete_metric, update_me
 from experiments.services.results import read_results, recompute, store_results
 
 __all__ = [
+    "act_impact",
     "complete_experiment",
     "create_experiment",
     "create_metric",

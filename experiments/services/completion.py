@@ -7,6 +7,7 @@ from django.db import transaction
 
 from audit.actors import Actor
 from experiments.analysis.ship_evidence import evidence_of, evidence_summary, objections_to
+from experiments.design.act_impact import impact_of_completion, impact_of_start, unchanging
 from experiments.design.completion import flag_change
 from experiments.documents import experiment_resource
 from experiments.models import Experiment
@@ -59,6 +60,19 @@ def complete_experiment(
         reason=reason,
         evidence=evidence,
     )
+
+
+def act_impact(experiment: Experiment, sent: Mapping[str, Any]) -> dict[str, Any]:
+    """What an act would change, and what speaks against it; nothing is written. Raises Invalid and Conflict."""
+    if sent["act"] == "start":
+        require_status(experiment, "start", Experiment.Status.DRAFT)
+        return {**impact_of_start(experiment, enable_flag=sent.get("enableFlag", False)), "objections": []}
+    require_status(experiment, sent["act"], *Experiment.SERVED)
+    if sent["act"] != "complete":
+        return {**unchanging(sent["act"]), "objections": []}
+    shipped, scope = decided(experiment, sent.get("decision", ""), sent.get("variant"), sent.get("to"))
+    against = objections_to(experiment, evidence_of(experiment), shipped) if shipped else []
+    return {**impact_of_completion(experiment, shipped, scope), "objections": against}
 
 
 @transaction.atomic

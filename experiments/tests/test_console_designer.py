@@ -9,6 +9,7 @@ from experiments import services
 from experiments.models import Experiment, Metric
 from flags import services as flag_services
 from flags.models import FlagConfig
+from tenancy.console_kit.pages import object_url
 from tenancy.testing import ALICE
 
 
@@ -30,9 +31,9 @@ def document(**changes):
     }
 
 
-def design(*, new_event="order placed", split="even", **changes):
+def design(*, new_event="order placed", **changes):
     """What the designer's page sends: the document, and what is no part of it."""
-    return {"document": json.dumps(document(**changes)), "newEvent": new_event, "split": split}
+    return {"document": json.dumps(document(**changes)), "newEvent": new_event}
 
 
 def edited(page, **changes):
@@ -65,11 +66,34 @@ def test_create__works(console_editor, acme, config):
     )
     assert made.audience == {"all": [{"attribute": "country", "operator": "equals", "value": "US"}]}
     assert (made.primary_metric.key, made.primary_metric.event_name) == ("order-placed", "order placed")
+    assert made.allocation == [[0, 5000, "control"], [5000, 10000, "treatment"]]
     config.refresh_from_db()
-    assert config.is_enabled
-    assert config.allocation == [[0, 5000, "control"], [5000, 10000, "treatment"]]
-    started, _ = services.start_experiment(actor=ALICE, environment=acme.staging, pk=made.pk)
-    assert started.status == Experiment.Status.RUNNING
+    assert (config.is_enabled, config.allocation, config.version) == (False, [], 1), "a draft leaves the flag alone"
+    url = reverse("admin:experiments_experiment_start", args=[made.pk])
+    assert "Switched on, it serves those who take no part 100 % control" in console_editor.get(url).text
+    assert console_editor.post(url, {"reason": ""}).status_code == 422
+    assert console_editor.post(url, {"reason": "", "enable_flag": "on"}).status_code == 302
+    made.refresh_from_db()
+    assert made.status == Experiment.Status.RUNNING
+
+
+def test_design__on_a_rule__is_prefilled_from_it(console_editor, acme, config):
+    conditions = [{"attribute": "plan", "operator": "equals", "value": "pro"}]
+    rule = {
+        "priority": 10,
+        "name": "Pro",
+        "conditions": conditions,
+        "rollout": [{"variant": "treatment", "percent": 25}],
+    }
+    flag_services.update_flag(
+        actor=ALICE, environment=acme.staging, key="new-checkout", payload={"rules": [rule]}, version=None
+    )
+    address = f"{add_url(acme)}&flag=new-checkout&rule={config.rules.get().pk}"
+    assert address.replace("&", "&amp;") in console_editor.get(object_url(config)).text
+    page = console_editor.get(address)
+    shown = page.context["design"]
+    assert (shown["flagKey"], shown["priority"], shown["shares"]) == ("new-checkout", "9", '{"treatment": "25"}')
+    assert page.context["conditions"][0]["attribute"] == "plan"
 
 
 @pytest.mark.parametrize(
@@ -185,10 +209,10 @@ def test_plan__rate_and_effect__gives_users(console_editor, acme, config):
     assert "not known before there is traffic" in answer.text
 
 
-def plan_of(client, acme, *, split="even", plan, **changes):
+def plan_of(client, acme, *, plan, **changes):
     url = f"{reverse('admin:experiments_experiment_plan')}?environment={acme.staging.pk}"
     typed = {f"plan-{name}": text for name, text in {"effect": "20", "power": "80", **plan}.items()}
-    return client.post(url, {**design(split=split, **{**FIXED, **changes}), **typed})
+    return client.post(url, {**design(**{**FIXED, **changes}), **typed})
 
 
 def test_plan__three_variants__takes_users_for_the_third_too(console_editor, acme):
@@ -203,17 +227,15 @@ def test_plan__three_variants__takes_users_for_the_third_too(console_editor, acm
     )
 
     # R: power.prop.test(p1=.1, p2=.12, power=.8, sig.level=.05 and .025) says 3841 and 4652 in each of the three arms.
-    assert uncorrected.context["users"] == 3 * 3841
-    assert corrected.context["users"] == 3 * 4652
+    # Shares have two decimals, so the control has 33.34 % and the others 33.33 %.
+    assert uncorrected.context["users"] == pytest.approx(3 * 3841, abs=2)
+    assert corrected.context["users"] == pytest.approx(3 * 4652, abs=2)
 
 
-def test_plan__uneven_split__is_the_flags_own(console_editor, acme, config):
-    rollout = [{"variant": "treatment", "percent": 10}]
-    flag_services.update_flag(
-        actor=ALICE, environment=acme.staging, key="new-checkout", payload={"rollout": rollout}, version=None
+def test_plan__uneven_split__is_the_experiments_own(console_editor, acme, config):
+    answer = plan_of(
+        console_editor, acme, allocation=[{"variant": "treatment", "percent": 10}], plan={"baseline": "10"}
     )
-
-    answer = plan_of(console_editor, acme, split="keep", plan={"baseline": "10"})
 
     assert answer.context["answer"]["usersPerArm"]["control"] == pytest.approx(
         9 * answer.context["answer"]["usersPerArm"]["treatment"], rel=0.001

@@ -2,7 +2,15 @@
 
 from flags.admin.flags import FlagConfigAdmin
 from flags.admin.layers.admin import LayerAdmin
-from flags.admin.panels import Panel, register_panel
+from flags.admin.panels import Panel, RuleAct, register_panel, register_rule_act
 from flags.admin.segments.admin import SegmentAdmin
 
-__all__ = ["FlagConfigAdmin", "LayerAdmin", "Panel", "SegmentAdmin", "register_panel"]
+__all__ = [
+    "FlagConfigAdmin",
+    "LayerAdmin",
+    "Panel",
+    "RuleAct",
+    "SegmentAdmin",
+    "register_panel",
+    "register_rule_act",
+]

@@ -25,6 +25,28 @@ def register_panel(panel: Panel) -> None:
         _PANELS.append(panel)
 
 
+@dataclass(frozen=True, slots=True)
+class RuleAct:
+    """A link on each stored rule of a flag; the rule's id is appended to `url`, which is "" where it is not offered."""
+
+    label: str
+    url: Callable[[HttpRequest, FlagConfig], str]
+
+
+_RULE_ACTS: list[RuleAct] = []
+
+
+def register_rule_act(act: RuleAct) -> None:
+    if act not in _RULE_ACTS:
+        _RULE_ACTS.append(act)
+
+
+def rule_acts_for(request: HttpRequest, config: FlagConfig) -> list[dict[str, str]]:
+    """Return `{label, url}` of each act that is offered on the flag's rules."""
+    found = ((act.label, act.url(request, config)) for act in _RULE_ACTS)
+    return [{"label": label, "url": url} for label, url in found if url]
+
+
 def panels_for(request: HttpRequest, config: FlagConfig) -> list[dict[str, Any]]:
     """Return `{template, context}` of each panel that has something to show."""
     filled = ((panel, panel.context(request, config)) for panel in _PANELS)

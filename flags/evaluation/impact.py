@@ -35,7 +35,7 @@ def impact_of(environment: Environment, key: str, payload: Mapping[str, Any]) ->
         **found.to_dict(),
         "recentlyExposed": _recently_exposed(environment, key, (current, changed), asked),
         "experiments": _experiments(environment, key),
-        "beginsPhase": _begins_phase(environment, current.flags[key].document, changed.flags[key].document),
+        "beginsPhase": phases_begun_by(environment, current.flags[key].document, changed.flags[key].document),
     }
 
 
@@ -133,7 +133,7 @@ def _name_of(unit: str, names: Sequence[str], attributes: Mapping[str, Any]) -> 
     return found or ("userId" if "userId" in names else names[0])
 
 
-def _begins_phase(environment: Environment, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Any]:
+def phases_begun_by(environment: Environment, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Any]:
     """The running experiments that the change would begin a phase of."""
     answers = flag_change_asked.send(sender=FlagConfig, environment=environment, before=before, after=after)
     return [item for _, answer in answers for item in answer or ()]

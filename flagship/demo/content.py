@@ -66,6 +66,7 @@ EXPERIMENT = {
     "flagKey": FLAG,
     "controlVariant": "control",
     "trafficPercent": 100,
+    "allocation": [{"variant": "control", "percent": 50}, {"variant": "treatment", "percent": 50}],
     "primaryMetric": "purchase-rate",
     "secondaryMetrics": ["revenue"],
     "analysis": {"method": "obrien_fleming", "plannedUsers": 2_000},

@@ -1,5 +1,6 @@
 """A design as the document that the API takes: of a new experiment, of a stored one, and as the page shows it."""
 
+import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, TypedDict, cast
@@ -12,8 +13,10 @@ from tenancy.console_kit.instants import TypedInstant
 # The page shows at least so many rows for guardrails.
 _GUARDRAIL_ROWS = 3
 _GUARDRAIL: Final = {"metric": "", "marginPercent": "", "action": ExperimentMetric.Action.WARN.value}
+_SHARE: Final = {"variant": "", "percent": ""}
 _CONDITION: Final = {"attribute": "", "operator": "equals", "value": ANY}
 _SHAPE: Final = {
+    "key": "",
     "name": "",
     "hypothesis": "",
     "flagKey": "",
@@ -21,6 +24,8 @@ _SHAPE: Final = {
     "layer": "",
     "trafficPercent": "",
     "audience": ANY,
+    "allocation": [_SHARE],
+    "priority": "",
     "primaryMetric": "",
     "secondaryMetrics": [""],
     "guardrails": [_GUARDRAIL],
@@ -45,6 +50,11 @@ class ShownGuardrail(TypedDict):
     action: str
 
 
+class ShownShare(TypedDict):
+    variant: str
+    percent: str
+
+
 class ShownAnalysis(TypedDict):
     method: str
     alpha: str
@@ -57,9 +67,11 @@ class ShownAnalysis(TypedDict):
 class ShownDesign(TypedDict):
     """A document as the template shows it: numbers and lists as text.
 
-    `conditions` are the rows of the audience; None where rows cannot show it. `audience` is its JSON.
+    `conditions` are the rows of the audience; None where rows cannot show it. `audience` is its JSON, and `shares` is
+    that of the split, by variant: its rows follow the variants of the chosen flag.
     """
 
+    key: str
     name: str
     hypothesis: str
     flagKey: str
@@ -68,6 +80,9 @@ class ShownDesign(TypedDict):
     trafficPercent: str
     audience: str
     conditions: list[dict[str, Any]] | None
+    allocation: list[ShownShare]
+    shares: str
+    priority: str
     primaryMetric: str
     secondaryMetrics: list[str]
     guardrails: list[ShownGuardrail]
@@ -96,6 +111,7 @@ def design_of(document: dict[str, Any]) -> ShownDesign:
         **found,
         "conditions": _conditions(found["audience"]),
         "audience": as_json(found["audience"]),
+        "shares": json.dumps({share["variant"]: share["percent"] for share in found["allocation"]}),
         "breakdowns": ", ".join(found["breakdowns"]),
         "guardrails": [*found["guardrails"], *empty],
         "startsAt": _typed(found["startsAt"]),

@@ -49,7 +49,6 @@ def design_page(
         conditions=None if rows is None else [condition_fields(row) for row in rows],
         plan={name: request.POST.get(f"plan-{name}", default) for name, default in _PLAN.items()},
         new_event=request.POST.get("newEvent", ""),
-        split=request.POST.get("split", ""),
         flags=[_choice_of(config) for config in search_configs(environment)[:_MOST_OFFERED]],
         metrics=_metrics(selectors.metrics(environment.project), design["secondaryMetrics"]),
         layers=list(Layer.objects.filter(environment=environment)),
@@ -69,7 +68,12 @@ def design_page(
 
 
 def _choice_of(config: FlagConfig) -> dict[str, str]:
-    return {"key": config.flag.key, "variants": json.dumps([variant["key"] for variant in config.flag.variants])}
+    rules = [{"priority": rule.priority, "name": str(rule)} for rule in config.rules.all()]
+    return {
+        "key": config.flag.key,
+        "variants": json.dumps([variant["key"] for variant in config.flag.variants]),
+        "rules": json.dumps(rules),
+    }
 
 
 def _metrics(rows: QuerySet[Metric], chosen: list[str]) -> list[Metric]:

@@ -12,7 +12,7 @@ from experiments.admin.designer.design_document import new_document
 from experiments.admin.designer.design_page import design_page
 from experiments.api.serializers import ExperimentSerializer
 from experiments.models import Experiment
-from flags import services as flag_services
+from experiments.services.from_rule import design_from_rule
 from flags.selectors import get_config
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.documents import DocumentEdit
@@ -22,7 +22,7 @@ from tenancy.models import Environment
 
 
 def page(request: HttpRequest, environment: Environment) -> HttpResponse:
-    edit = DocumentEdit(new_document(request.GET.get("flag", "")))
+    edit = _opened(request, environment)
     if request.method == "POST":
         edit = DocumentEdit.sent(request)
         try:
@@ -35,15 +35,25 @@ def page(request: HttpRequest, environment: Environment) -> HttpResponse:
     return design_page(request, environment, edit, title=f"New experiment in {environment}")
 
 
+def _opened(request: HttpRequest, environment: Environment) -> DocumentEdit:
+    """An empty design, of the flag and the rule in the address where there are any."""
+    flag_key, rule_id = request.GET.get("flag", ""), request.GET.get("rule", "")
+    edit = DocumentEdit(new_document(flag_key))
+    if rule_id:
+        try:
+            edit.document |= design_from_rule(get_config(environment, flag_key), rule_id)
+        except ServiceError as error:
+            edit.refuse(error)
+    return edit
+
+
 @transaction.atomic
 def _create(request: HttpRequest, environment: Environment, edit: DocumentEdit) -> Experiment:
-    """Create the draft, with a metric of a new event and an even split of the flag where the page asks for them."""
+    """Create the draft, with a metric of a new event where the page asks for one. The flag stays as it is."""
     payload = edit.checked(ExperimentSerializer)
     event = request.POST.get("newEvent", "").strip()
     if event:
         payload["primaryMetric"] = _new_metric(request, environment, event)
-    if request.POST.get("split") == "even":
-        _split_evenly(request, environment, payload.get("flagKey", ""))
     actor = console_context(request).actor
     return services.create_experiment(actor=actor, environment=environment, payload=payload)
 
@@ -57,19 +67,3 @@ def _new_metric(request: HttpRequest, environment: Environment, event: str) -> s
         payload={"key": key, "name": event, "type": "binary", "eventName": event},
     )
     return str(metric.key)
-
-
-def _split_evenly(request: HttpRequest, environment: Environment, key: str) -> None:
-    """Give each variant the same share, to the hundredth of a percent; the first ones get the remainder."""
-    config = get_config(environment, key)
-    names = [variant["key"] for variant in config.flag.variants]
-    share, extra = divmod(10_000, len(names))
-    rollout = [{"variant": name, "percent": (share + (index < extra)) / 100} for index, name in enumerate(names)]
-    flag_services.update_flag(
-        actor=console_context(request).actor,
-        environment=environment,
-        key=key,
-        payload={"rollout": rollout, "enabled": True},
-        version=None,
-        reason="Even split for an experiment",
-    )

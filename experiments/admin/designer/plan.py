@@ -13,6 +13,7 @@ from experiments.admin.typed_numbers import typed_number, typed_share
 from experiments.analysis.metric_types import METRIC_TYPES
 from experiments.analysis.metric_types.binary import Binary
 from experiments.design import planning
+from experiments.design.splits import own_split
 from experiments.documents import split_of
 from experiments.models import Experiment, Metric
 from flags.models import FlagConfig
@@ -39,16 +40,15 @@ class _Split:
 def fragment(request: HttpRequest, environment: Environment) -> HttpResponse:
     design = design_of(DocumentEdit.sent(request).document)
     typed = {name: request.POST.get(f"plan-{name}", "").strip() for name in ("baseline", "sd", "effect", "power")}
-    is_even = request.POST.get("split") == "even"
     shown: dict[str, Any] = {}
     try:
-        shown |= _planned(environment, design, typed, is_even=is_even)
+        shown |= _planned(environment, design, typed)
     except ServiceError as error:
         shown["problems"] = [problem.detail for problem in error.problems]
     return render(request, "experiments/plan.html", shown)
 
 
-def _planned(environment: Environment, design: ShownDesign, typed: dict[str, str], *, is_even: bool) -> dict[str, Any]:
+def _planned(environment: Environment, design: ShownDesign, typed: dict[str, str]) -> dict[str, Any]:
     config, metric = _chosen(environment, design)
     recent = _recent(environment, design, config, metric)
     kind = METRIC_TYPES[metric.type] if metric else Binary
@@ -67,7 +67,7 @@ def _planned(environment: Environment, design: ShownDesign, typed: dict[str, str
     effect, power = typed_share(typed["effect"]), typed_share(typed["power"])
     if shown["baseline"] is None or effect is None or power is None:
         return shown
-    split = _split(design, config, is_even=is_even)
+    split = _split(design, config)
     answer = planning.solve(
         {
             **inputs,
@@ -100,14 +100,18 @@ def _chosen(environment: Environment, design: ShownDesign) -> tuple[FlagConfig |
     return config, metric
 
 
-def _split(design: ShownDesign, config: FlagConfig | None, *, is_even: bool) -> _Split:
+def _split(design: ShownDesign, config: FlagConfig | None) -> _Split:
+    """The split as it is typed; an even one of two until it can be read."""
     if config is None:
         return _Split()
     names = [variant["key"] for variant in config.flag.variants]
     control = design["controlVariant"] if design["controlVariant"] in names else names[0]
-    if is_even:
-        return _Split(1 / len(names), 1 / len(names), len(names) - 1)
-    weights = split_of(Experiment(config=config, control_variant=control))
+    unsaved = Experiment(config=config, control_variant=control)
+    shares = [{**share, "percent": typed_number(share["percent"])} for share in design["allocation"]]
+    unsaved.allocation, problems = own_split(unsaved, shares or None)
+    if problems:
+        return _Split()
+    weights = split_of(unsaved)
     treatments = [weight for key, weight in weights.items() if weight and key != control]
     if not treatments or not weights[control]:
         return _Split()

@@ -7,6 +7,7 @@ from typing import Any
 from flags.admin.effects import Effect, asks_rules, effects
 from flags.admin.flag.sentences import describe
 from flags.documents import flag_document
+from flags.evaluation.impact import phases_begun_by
 from flags.models import Flag, FlagConfig, Segment
 from flags.selectors import get_config, segments_in
 from flags.services import drafts
@@ -21,7 +22,8 @@ LARGE_SHARE = 0.10
 class Preview:
     """`sentences` describe the changed configuration, `effects` the users it moves, `problems` why it is refused.
 
-    `strangers` are segments that rules ask for and that do not exist.
+    `strangers` are segments that rules ask for and that do not exist. `phases` are running experiments in which it
+    begins a phase, with the users and days that the phase so far has gathered.
     """
 
     sentences: Sequence[str] = ()
@@ -29,6 +31,7 @@ class Preview:
     problems: Sequence[Problem] = ()
     is_served_differently: bool = False
     strangers: Sequence[str] = ()
+    phases: Sequence[Mapping[str, Any]] = ()
 
     @property
     def is_large(self) -> bool:
@@ -44,7 +47,14 @@ def preview_change(environment: Environment, key: str, payload: Mapping[str, Any
         return Preview(problems=error.problems)
     # If the flag is off or killed before and after, `effects` is complete.
     is_different = before != after and (asks_rules(before) or asks_rules(after))
-    return Preview(describe(after), effects(before, after), [], is_different, _strangers(environment, after))
+    return Preview(
+        describe(after),
+        effects(before, after),
+        [],
+        is_different,
+        _strangers(environment, after),
+        phases_begun_by(environment, before, after),
+    )
 
 
 def preview_new(environment: Environment, payload: Mapping[str, Any]) -> Preview:

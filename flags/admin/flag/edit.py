@@ -17,7 +17,7 @@ from flags.admin.flag.draft_preview import Preview, preview_change
 from flags.admin.flag.form import condition_fields, document_of, fields_of, new_document
 from flags.admin.flag.snippets import snippets_for
 from flags.admin.flag.suggestions import BUILT_IN
-from flags.admin.panels import panels_for
+from flags.admin.panels import panels_for, rule_acts_for
 from flags.api.serializers import FlagSerializer
 from flags.documents import flag_resource
 from flags.fields import SHARED_FIELDS
@@ -109,15 +109,17 @@ def _save(request: HttpRequest, config: FlagConfig, editing: DocumentEdit, chang
 
 
 def _to_confirm(request: HttpRequest, config: FlagConfig, changed: dict[str, Any]) -> tuple[Preview | None, str]:
-    """Return a large change of production that needs confirmation, and its fingerprint; None once it is confirmed.
+    """Return a change that needs confirmation, and its fingerprint; None once it is confirmed.
 
-    A confirmation is valid for exactly the change that was shown.
+    That is a large one of production, and anywhere one that begins a phase of a running experiment. A confirmation is
+    valid for exactly the change that was shown.
     """
     fingerprint = hashlib.sha256(canonical(changed).encode()).hexdigest()
-    if not config.environment.is_production or request.POST.get("confirmed") == fingerprint:
+    if request.POST.get("confirmed") == fingerprint or not (config.environment.is_production or config.experiment):
         return None, ""
     foreseen = preview_change(config.environment, config.flag.key, changed)
-    return (foreseen, fingerprint) if foreseen.is_large else (None, "")
+    is_asked = foreseen.phases or (foreseen.is_large and config.environment.is_production)
+    return (foreseen, fingerprint) if is_asked else (None, "")
 
 
 def _entries(config: FlagConfig) -> Any:
@@ -160,6 +162,7 @@ def _beside(request: HttpRequest, config: FlagConfig, *, may_edit: bool) -> dict
         "dependents": _dependents(config),
         "asked_segments": _asked_segments(config),
         "panels": panels_for(request, config),
+        "rule_acts": rule_acts_for(request, config),
         "affected_users_url": object_url(config, "affected_users"),
         "snippets": snippets_for(config),
     }

@@ -10,6 +10,7 @@ from flags import services
 from flags.admin.effects import effects
 from flags.admin.flag.sentences import describe
 from flags.documents import flag_document
+from flags.evaluation.impact import phases_begun_by
 from flags.models import FlagConfig
 from flags.versions.history import document_of_version, flag_changes, version_resources
 from tenancy.console_kit.confirm import ConfirmPage
@@ -91,5 +92,6 @@ def rollback(request: HttpRequest, config: FlagConfig, version: int) -> HttpResp
             "changes": list(diff(now, then)),
             "effects": effects(now, then),
             "sentences": describe(then),
+            "phases": phases_begun_by(environment, now, then),
         },
     ).answer(request)

@@ -1,5 +1,6 @@
 """A flag's configuration in plain English, in the order in which the flag decides."""
 
+import math
 from typing import Any
 
 from flags.admin.conditions import NOTHING, OPERATORS, WITHOUT_ATTRIBUTE
@@ -26,22 +27,34 @@ def describe(document: dict[str, Any]) -> list[str]:
         for target in document["targets"]
         if target["userIds"]
     ]
-    steps += [describe_rule(rule) for rule in document["rules"]]
     experiment = document.get("experiment")
     default = document["defaultVariant"]
-    if experiment:
-        share = percent_of(sum(end - start for start, end in experiment["ranges"]))
-        steps.append(
-            f"{share} % of everyone else{' in the audience' if experiment.get('audience') else ''} take part in the "
-            f"running experiment: {_shares(document['allocation']) or 'no split'}, "
-            f"the rest {experiment['controlVariant']}."
-        )
+    steps += _rules_and_experiment(document["rules"], experiment)
+    if experiment and experiment.get("allocation") is None:
+        split = _shares(document["allocation"]) or "no split"
+        steps.append(f"{_taking_part(experiment)}: {split}, the rest {experiment['controlVariant']}.")
         return [*steps, f"Everybody not in the experiment: {default}."]
     if document["allocation"]:
         steps.append(f"Of everyone else, {_shares(document['allocation'])}.")
         if sum(end - start for start, end, _ in document["allocation"]) == 10_000:
             return steps
     return [*steps, f"Otherwise: {default}."]
+
+
+def _rules_and_experiment(rules: list[dict[str, Any]], experiment: dict[str, Any] | None) -> list[str]:
+    """The rules in their order, with an experiment that has a split of its own at its place among them."""
+    said = [(rule["priority"], describe_rule(rule)) for rule in rules]
+    if experiment and experiment.get("allocation") is not None:
+        text = f"{_taking_part(experiment)}: {_shares(experiment['allocation'])}. Everyone else goes on."
+        place = experiment.get("priority")
+        said.append((math.inf if place is None else place, text))
+    return [text for _, text in sorted(said, key=lambda item: item[0])]
+
+
+def _taking_part(experiment: dict[str, Any]) -> str:
+    share = percent_of(sum(end - start for start, end in experiment["ranges"]))
+    audience = " in the audience" if experiment.get("audience") else ""
+    return f"{share} % of everyone else{audience} take part in the running experiment"
 
 
 def describe_rule(rule: dict[str, Any]) -> str:

@@ -61,7 +61,7 @@ def test_product_manager__from_login_to_a_running_experiment__within_25_clicks(c
 
     do.click(page.get_by_role("link", name="New experiment"))
     page.get_by_label("Name", exact=True).fill("One page sells more")
-    do.choose(page.get_by_label("Split", exact=True), "evenly, and switch the flag on")
+    assert page.get_by_label("treatment", exact=True).input_value() == "50"
     page.get_by_label("or count users with the event").fill("purchase")
     do.click(page.get_by_role("button", name="Create draft"))
     page.get_by_text("Nothing stands in its way").wait_for()

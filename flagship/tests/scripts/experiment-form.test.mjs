@@ -13,18 +13,24 @@ const instant = (text, shown) => `
     <input type="hidden" name="endsAt_zone" value="UTC"><input type="hidden" name="endsAt_shown" value="${shown}">
     <output id="id_endsAt_utc"></output></div>`;
 
-async function opened({ text = "", shown = "" } = {}) {
+async function opened({ text = "", shown = "", split = "{}" } = {}) {
   const page = await openPage(
     `<div data-problems hidden><ul></ul></div>
     <form id="experiment-form">
       <select data-field="flagKey" data-flag-variants>
-        <option value="checkout" data-variants='["old", "new"]'>checkout</option>
+        <option value="checkout" data-variants='["old", "new"]' data-rules='[{"priority": 10, "name": "Staff"}]'>
+          checkout</option>
         <option value="colour" data-variants='["red", "blue", "new"]'>colour</option>
       </select>
       <select id="id_control" data-field="controlVariant" data-empty="omit" data-chosen="new"></select>
+      <div data-list="allocation" data-split='${split}'></div>
+      <button type="button" data-split-evenly>Split evenly</button><span data-flag-rules></span>
       <div data-condition-list><div data-conditions data-list="audience.all"></div></div>
       ${instant(text, shown)}
-    </form>`,
+    </form>
+    <template id="split-template"><div data-item="allocation[]" data-needs="percent"><label data-split-label></label>
+      <input type="hidden" data-field="allocation[].variant">
+      <input data-field="allocation[].percent" data-type="number"></div></template>`,
     SCRIPTS,
   );
   const form = page.find("form");
@@ -46,6 +52,29 @@ test("the control is one of the chosen flag's variants", async () => {
     ["red", "blue", "new"],
   );
   assert.equal(sent().controlVariant, "new");
+});
+
+test("the split has a row for each variant, even until somebody says otherwise", async () => {
+  const { find, sent } = await opened();
+  const even = [
+    { variant: "old", percent: 50 },
+    { variant: "new", percent: 50 },
+  ];
+  assert.deepEqual(sent().allocation, even);
+  assert.equal(find("[data-flag-rules]").textContent, "This flag has: 10 Staff.");
+  find("#id_share_1").value = "12.5";
+  find("#id_share_0").value = "";
+  assert.deepEqual(sent().allocation, [{ variant: "new", percent: 12.5 }]);
+  fire(find("[data-split-evenly]"), "click");
+  assert.deepEqual(sent().allocation, even);
+  find("[data-flag-variants]").value = "colour";
+  fire(find("[data-flag-variants]"), "change");
+  assert.deepEqual(
+    sent().allocation.map(({ percent }) => percent),
+    [33.34, 33.33, 33.33],
+  );
+  const stored = await opened({ split: '{"new": "30"}' });
+  assert.deepEqual(stored.sent().allocation, [{ variant: "new", percent: 30 }]);
 });
 
 test("an audience without conditions is everybody", async () => {
