@@ -53,7 +53,7 @@ register(
     Action(
         "experiment.completed",
         "Experiment completed",
-        "the decision: a variant was shipped, or the experiment stopped; the flag's rollout follows",
+        "the decision with its `evidence`: a variant was shipped to everyone or to the audience, or it was stopped",
         _EXPERIMENT,
     ),
     Action(

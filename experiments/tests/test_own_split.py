@@ -3,16 +3,19 @@
 from collections.abc import Callable
 from typing import Any
 
+import jsonschema
 import pytest
-from openflagship.engine import Context
+from openflagship.engine import Context, snapshot_schema
 
 from audit.models import Entry
 from experiments import services
 from experiments.models import Experiment
 from experiments.selectors import get_experiment
+from flags.evaluation.explanation import explain_evaluation
+from flags.exchange.export import export_environment
 from flags.models import Change, FlagConfig
 from flags.propagation.runtime import load_environment
-from flags.services import create_flag, kill_flag, update_flag
+from flags.services import create_flag, kill_flag, rollback_flag, update_flag
 from tenancy.errors import Conflict, Invalid
 from tenancy.testing import ALICE
 
@@ -268,3 +271,21 @@ def test_experiment_from_before__is_served_by_the_flags_allocation(environment, 
     assert [phase.weights["treatment"] for phase in restarted.phases.all()] == [5000, 2000]
     act("complete", started, decision="stop")
     assert {answer[0] for answer in _answers(environment)} == {"control"}
+
+
+def test_other_doors__know_split_and_place(environment, flag_of, draft, act):
+    flag_of(enabled=True, rules=[RULE])
+    act("start", draft(priority=5, trafficPercent=50))
+    config, before = FlagConfig.objects.get(), _answers(environment)
+    environment.refresh_from_db()
+    began = environment.config_version
+    update_flag(actor=ALICE, environment=environment, key="asked", payload={"rules": []}, version=None)
+    rolled = rollback_flag(actor=ALICE, environment=environment, key="asked", version=config.version)
+    assert (rolled.experiment["allocation"], rolled.experiment["priority"]) == (config.experiment["allocation"], 5)
+    assert _answers(environment) == before
+    environment.refresh_from_db()
+    then = explain_evaluation(environment, {"flagKey": "asked", "userId": "user-1", "configVersion": began})
+    assert "experiment" in {step["step"] for step in then["trace"]}
+    exported = export_environment(environment)
+    assert "experiment" not in exported["flags"][0]
+    jsonschema.Draft202012Validator(snapshot_schema()).validate(load_environment(environment.pk).document())
