@@ -36,6 +36,7 @@ class Plan:
     secondary: tuple[ExperimentMetric, ...]
     guardrails: tuple[ExperimentMetric, ...]
     winsorize_percent: float | None
+    minimum_effect: float | None = None
 
     @property
     def metrics(self) -> dict[str, Metric]:
@@ -54,6 +55,7 @@ def plan_of(experiment: Experiment, phase: Phase) -> Plan:
         secondary=tuple(_secondary(item) for item in kept["secondaryMetrics"]),
         guardrails=tuple(_guardrail(item) for item in kept["guardrails"]),
         winsorize_percent=kept["winsorizePercent"],
+        minimum_effect=kept.get("minimumEffect"),
     )
 
 
@@ -78,6 +80,7 @@ def definitions_of(experiment: Experiment) -> PhaseDefinitions:
             if use.role == ExperimentMetric.Role.GUARDRAIL
         ],
         "winsorizePercent": experiment.winsorize_percent,
+        "minimumEffect": experiment.minimum_effect,
     }
 
 

@@ -31,6 +31,10 @@ def experiment_resource(experiment: Experiment) -> ExperimentResource:
     }
     if experiment.winsorize_percent is not None:
         analysis["winsorizePercent"] = experiment.winsorize_percent
+    if experiment.minimum_effect is not None:
+        analysis["minimumEffect"] = experiment.minimum_effect
+    if experiment.lift_prior_sd is not None:
+        analysis["liftPriorStandardDeviation"] = experiment.lift_prior_sd
     decision: DecisionResource | None = None
     if experiment.decision:
         decision = {"decision": experiment.decision, "variant": experiment.shipped_variant or None}

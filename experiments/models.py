@@ -153,6 +153,12 @@ class Experiment(models.Model):
     correction = models.CharField(max_length=4, choices=Correction.choices, default=Correction.HOLM)
     is_cuped = models.BooleanField("CUPED", default=False)
     winsorize_percent = models.FloatField(null=True, blank=True)
+    minimum_effect = models.FloatField(
+        null=True, blank=True, help_text="The smallest lift of interest, a fraction; equal means within it."
+    )
+    lift_prior_sd = models.FloatField(
+        null=True, blank=True, help_text="Standard deviation of lifts expected beforehand; empty is a flat prior."
+    )
     planned_users = models.PositiveIntegerField(
         null=True, blank=True, help_text="All arms together, fixed before start."
     )
@@ -191,6 +197,14 @@ class Experiment(models.Model):
             models.CheckConstraint(
                 condition=Q(winsorize_percent__isnull=True) | Q(winsorize_percent__gt=0, winsorize_percent__lt=50),
                 name="experiment_winsorize",
+            ),
+            models.CheckConstraint(
+                condition=Q(minimum_effect__isnull=True) | Q(minimum_effect__gt=0, minimum_effect__lt=1),
+                name="experiment_minimum_effect",
+            ),
+            models.CheckConstraint(
+                condition=Q(lift_prior_sd__isnull=True) | Q(lift_prior_sd__gt=0, lift_prior_sd__lte=10),
+                name="experiment_lift_prior",
             ),
             models.CheckConstraint(
                 condition=Q(status="draft", started_at__isnull=True, ended_at__isnull=True)

@@ -39,14 +39,48 @@ class MetricFigures(TypedDict):
 
 
 class ExpectedLoss(TypedDict):
-    """What each choice would cost on average, in the metric's unit or as a lift."""
+    """What each choice would cost on average, in the unit that `expectedLossOf` names."""
 
     ship: float | None
     keep: float | None
 
 
+class PriorResult(TypedDict):
+    """What was assumed before the data: nothing ("flat"), or lifts around 0 ("lift", with their standard deviation).
+
+    `weight` is the share of the estimate that comes from it.
+    """
+
+    kind: str
+    standardDeviation: float | None
+    weight: float | None
+
+
+class CupedHealth(TypedDict):
+    """What the users' past explains: its coefficient, its correlation with the figure, and the variance it removes."""
+
+    theta: float
+    correlation: float | None
+    varianceRemoved: float | None
+
+
+class PrePeriod(TypedDict):
+    """The metric in the 14 days before each user's first exposure. `standardErrors` is the difference in its own error.
+
+    `balanced` holds over all looks together; None where too few users did anything.
+    """
+
+    control: float | None
+    treatment: float | None
+    standardErrors: float | None
+    balanced: bool | None
+
+
 class ComparisonResult(TypedDict):
     """One metric of one variant against the control.
+
+    `liftOf` says what is compared: the metric's figure, or `shareAbove`, the share of events above a tied quantile
+    (`lookLiftOf` for the fields of the look). `expectedLoss` and `credibleInterval` are of `credibleIntervalOf`.
 
     Fields that begin with `look` are about the users who decide: those with complete windows, or the planned ones.
     `lookCi` decides; always-valid experiments intersect it over all looks. `constant` is False where that is empty, or
@@ -82,6 +116,12 @@ class ComparisonResult(TypedDict):
     credibleInterval: Limits
     credibleIntervalOf: str
     varianceReduction: float | None
+    liftOf: NotRequired[str]
+    lookLiftOf: NotRequired[str]
+    prior: NotRequired[PriorResult]
+    expectedLossOf: NotRequired[str]
+    cuped: NotRequired[CupedHealth | None]
+    prePeriod: NotRequired[PrePeriod | None]
 
 
 class DailyRatio(TypedDict):
@@ -259,6 +299,7 @@ class ResultHeader(TypedDict):
     correction: str
     plannedUsers: int | None
     tunedUsers: NotRequired[int]
+    minimumEffect: NotRequired[float | None]
     startedAt: Instant | None
     endedAt: Instant | None
 
@@ -318,45 +359,3 @@ class StoredResultPoint(TypedDict):
     comparisons: list[ComparisonResult]
     srm: RatioSummary
     recommendation: Recommendation
-
-
-class TimeSpan(TypedDict):
-    """A stretch of time: `since` belongs to it, `until` does not."""
-
-    since: datetime
-    until: datetime
-
-
-class VariantExposures(TypedDict):
-    """Exposures of one variant of a flag, and the unique users behind them; None: `users` is exact."""
-
-    key: str
-    exposures: int
-    users: int
-    usersRelativeError: float | None
-
-
-class FlagRatio(TypedDict):
-    """Whether a flag's split was kept. Figures are None where `reason` says why it cannot be judged.
-
-    `judged` is the time whose users are counted for it, exactly.
-    """
-
-    since: datetime
-    judged: TimeSpan | None
-    chiSquare: float | None
-    pValue: float | None
-    warning: bool
-    expected: dict[str, float] | None
-    observed: dict[str, int] | None
-    unexpectedUsers: int | None
-    reason: str | None
-
-
-class FlagSplit(TypedDict):
-    """What `GET flags/{key}/exposures` answers."""
-
-    window: TimeSpan
-    variants: list[VariantExposures]
-    expected: dict[str, float] | None
-    srm: FlagRatio

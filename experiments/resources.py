@@ -27,6 +27,8 @@ class AnalysisResource(TypedDict):
     cuped: bool
     plannedUsers: int | None
     winsorizePercent: NotRequired[float]
+    minimumEffect: NotRequired[float]
+    liftPriorStandardDeviation: NotRequired[float]
 
 
 class GuardrailResource(TypedDict):
@@ -79,6 +81,7 @@ class PhaseDefinitions(TypedDict):
     secondaryMetrics: list[SecondaryDefinition]
     guardrails: list[GuardrailDefinition]
     winsorizePercent: float | None
+    minimumEffect: NotRequired[float | None]
 
 
 class PhaseResource(TypedDict):

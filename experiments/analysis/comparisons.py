@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from experiments.analysis.arms import Measure
+from experiments.analysis.arms import Arm, Measure
+from experiments.analysis.balance import Balances
+from experiments.analysis.effects import FIGURE, Effect
 from experiments.analysis.looks import (
     Look,
     PreviousLook,
@@ -12,13 +14,14 @@ from experiments.analysis.looks import (
     intersection,
     smallest_over_looks,
 )
-from experiments.analysis.methods import METHODS
+from experiments.analysis.methods import METHODS, AnalysisMethod
 from experiments.analysis.metric_types import metric_type
 from experiments.models import Experiment, Metric
 from experiments.payloads import ComparisonResult
 from experiments.statistics.always_valid import asymptotic_sequence
 from experiments.statistics.group_sequential import repeated_interval
 from experiments.statistics.multiplicity import adjust
+from experiments.statistics.quantiles import share_above
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +36,16 @@ class MetricAtLook:
 
 @dataclass(slots=True)
 class _AtLook:
-    """One comparison over the users who decide. `ci` is this look's interval at the level that decides."""
+    """One comparison over the users who decide. `ci` is this look's interval at the level that decides.
+
+    `p_value` is a sequential method's; `once` is that of a single look.
+    """
 
     diff: float | None = None
     lift: float | None = None
     control: float | None = None
+    of: str = FIGURE
+    once: float | None = None
     ci: list[float] | None = None
     p_value: float | None = None
     is_significant: bool | None = None
@@ -52,6 +60,7 @@ def compare_all(
     control: str,
     role: str,
     correction: str,
+    balances: Balances,
 ) -> tuple[list[ComparisonResult], list[str]]:
     """Return a comparison per metric and variant, and the caveats; `correction` covers all of them together.
 
@@ -67,14 +76,17 @@ def compare_all(
     ]
     at_looks = [_at_look(experiment, entry, control, key, alpha) for entry, key in pairs]
     own = [item.p_value for item in at_looks]
-    looks = [previous.get((entry.measure.metric.key, key), ()) for entry, key in pairs]
+    looks = [
+        [look for look in previous.get((entry.measure.metric.key, key), ()) if look.of == item.of]
+        for (entry, key), item in zip(pairs, at_looks, strict=True)
+    ]
     notes = []
     for earlier, item in zip(looks, at_looks, strict=True):
         item.p_value, note = smallest_over_looks(earlier, item.p_value, item.diff)
         notes.append(note)
     method = METHODS[experiment.method]
-    # Alpha spending decides by its interval; its corrected p-values are those of one look.
-    raw = [item.p_value for item in (at_looks if method.spending is None else fixed)]
+    # Alpha spending decides by its interval; its corrected p-values are those of the look's users, for one look.
+    raw = [item.p_value if method.spending is None else item.once for item in at_looks]
     adjusted = tuple(raw) if correction == Experiment.Correction.NONE else adjust(raw, correction)
     comparisons: list[ComparisonResult] = []
     caveats: list[str] = []
@@ -82,6 +94,10 @@ def compare_all(
         pairs, fixed, at_looks, looks, adjusted, own, notes, strict=True
     ):
         metric = entry.measure.metric
+        arms = entry.measure.arms
+        posterior = metric_type(metric).posterior(
+            arms[control], arms[key], once, alpha=experiment.alpha, prior_sd=experiment.lift_prior_sd
+        )
         deciding, is_constant = _over_looks(item, earlier, p_value, experiment.alpha)
         is_sequential = experiment.method != Experiment.Method.FIXED
         significant = _significant(experiment, item, p_value, is_constant=is_constant)
@@ -100,25 +116,31 @@ def compare_all(
                 "sequentialCi": item.ci if is_sequential else None,
                 "sequentialCiLevel": 1 - alpha,
                 "sequentialPValue": item.p_value if is_sequential else None,
-                "lookPValue": own_p_value,
+                "lookPValue": own_p_value if method.spending is None else item.once,
                 "lookLift": item.diff,
                 "lookRelativeLift": item.lift,
                 "lookControl": item.control,
                 "lookCi": deciding,
                 "constant": is_constant,
                 "adjustedPValue": p_value,
-                "adjustedFrom": "sequentialPValue" if method.is_always_valid else "pValue",
+                "adjustedFrom": _adjusted_from(method),
                 "correction": correction,
                 "significant": significant,
                 "direction": _direction(metric, once.diff if item.diff is None else item.diff),
-                "probabilityToBeat": once.prob_beat,
-                "expectedLoss": {"ship": once.losses[0], "keep": once.losses[1]},
-                "credibleInterval": once.credible,
-                "credibleIntervalOf": once.credible_of,
-                "varianceReduction": once.variance_reduction,
+                "probabilityToBeat": posterior.prob_beat,
+                "expectedLoss": {"ship": posterior.ship_loss, "keep": posterior.keep_loss},
+                "expectedLossOf": posterior.unit,
+                "credibleInterval": posterior.credible,
+                "credibleIntervalOf": posterior.unit,
+                "prior": posterior.prior,
+                "varianceReduction": None if once.cuped is None else once.cuped["varianceRemoved"],
+                "cuped": once.cuped,
+                "prePeriod": balances.get((metric.key, key)),
+                "liftOf": once.of,
+                "lookLiftOf": item.of,
             }
         )
-        reasons = [*once.reasons, *(words for words in (item.reason, note) if words)]
+        reasons = [*once.reasons, *(words for words in (posterior.reason, item.reason, note) if words)]
         caveats += [f"{metric.key}, {key}: {reason}." for reason in dict.fromkeys(reasons)]
     caveats += [f"{item.measure.metric.key}: {note}." for item in metrics for note in item.measure.notes]
     return comparisons, caveats
@@ -161,7 +183,7 @@ def _at_look(experiment: Experiment, entry: MetricAtLook, control: str, key: str
     arm_c, arm_t = entry.at_look.arms[control], entry.at_look.arms[key]
     found = metric_type(entry.measure.metric).effect(arm_c, arm_t, alpha)
     diff, se = found.diff, found.se
-    here = _AtLook(diff, found.lift, arm_c.figure)
+    here = _AtLook(diff, found.lift, _control_figure(found, arm_c), found.of, found.p_value)
     if experiment.method == Experiment.Method.FIXED:
         return replace(here, ci=found.ci, p_value=found.p_value)
     if diff is None or not se:
@@ -180,6 +202,20 @@ def _at_look(experiment: Experiment, entry: MetricAtLook, control: str, key: str
     interval = repeated_interval(diff, se, bound_at(entry.look, alpha=alpha, spending=spending))
     ci = _pair(interval.ci_low, interval.ci_high)
     return replace(here, ci=ci, is_significant=interval.is_significant, reason=interval.reason)
+
+
+def _control_figure(found: Effect, control: Arm) -> float | None:
+    """What the difference is relative to."""
+    if found.of == FIGURE:
+        return control.figure
+    share = None if control.quantile is None else share_above(control.quantile)
+    return None if share is None else share.value
+
+
+def _adjusted_from(method: AnalysisMethod) -> str:
+    if method.is_always_valid:
+        return "sequentialPValue"
+    return "pValue" if method.spending is None else "lookPValue"
 
 
 def _pair(low: float | None, high: float | None) -> list[float] | None:

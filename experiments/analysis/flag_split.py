@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
 from django.utils import timezone
 from openflagship.engine import impact
@@ -12,7 +12,6 @@ from openflagship.engine import impact
 from analytics import selectors as events
 from analytics.selectors import FlagExposures
 from experiments.analysis.window import bounds
-from experiments.payloads import FlagRatio, FlagSplit, TimeSpan
 from experiments.statistics.srm import GATE_ALPHA, srm_test
 from flags.models import FlagConfig
 from flags.versions.history import flag_changes
@@ -20,6 +19,48 @@ from flags.versions.history import flag_changes
 DEFAULT_WINDOW = "7d"
 # Fields of a flag's document that cannot move a unit to another variant.
 _NO_PART_IN_THE_SPLIT = frozenset({"version", "metadata"})
+
+
+class TimeSpan(TypedDict):
+    """A stretch of time: `since` belongs to it, `until` does not."""
+
+    since: datetime
+    until: datetime
+
+
+class VariantExposures(TypedDict):
+    """Exposures of one variant of a flag, and the unique users behind them; None: `users` is exact."""
+
+    key: str
+    exposures: int
+    users: int
+    usersRelativeError: float | None
+
+
+class FlagRatio(TypedDict):
+    """Whether a flag's split was kept. Figures are None where `reason` says why it cannot be judged.
+
+    `judged` is the time whose users are counted for it, exactly.
+    """
+
+    since: datetime
+    judged: TimeSpan | None
+    chiSquare: float | None
+    pValue: float | None
+    warning: bool
+    expected: dict[str, float] | None
+    observed: dict[str, int] | None
+    unexpectedUsers: int | None
+    reason: str | None
+
+
+class FlagSplit(TypedDict):
+    """What `GET flags/{key}/exposures` answers."""
+
+    window: TimeSpan
+    variants: list[VariantExposures]
+    expected: dict[str, float] | None
+    srm: FlagRatio
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ different claim, made while the experiment runs and read every ten minutes. It r
 with complete conversion windows, and on enough of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from experiments.analysis.arms import Arm
 from experiments.analysis.looks import tuned_users
@@ -14,6 +14,7 @@ from experiments.analysis.metric_types.base import MetricType
 from experiments.analysis.window_data import WindowData
 from experiments.models import ExperimentMetric, Metric
 from experiments.payloads import GuardrailResult
+from experiments.statistics.estimates import Estimate
 from experiments.statistics.guardrails import (
     GuardedArm,
     Harm,
@@ -33,15 +34,17 @@ def judge(
     """Return one judgement per variant, and the caveats."""
     kind = metric_type(use.metric)
     measure = kind.measure(data, variants)
-    complete = _complete_arms(kind, data, variants)
+    complete, conversions = _complete_arms(kind, data, variants)
     judgements: list[GuardrailResult] = []
     caveats: list[str] = [f"Guardrail {use.metric.key}: {note}." for note in measure.notes]
     for key, arm in measure.arms.items():
         if key == control:
             continue
-        safety = _safety(use, kind, measure.arms[control], arm)
-        harm = _harm(use, complete, tuned_users(data.window.phase), control, key)
-        for reason in (safety.reason, harm.reason):
+        base, other, note = kind.guarded(measure.arms[control], arm)
+        safety = _safety(use, base, other)
+        arms = _guarded_arms(kind, complete, conversions, (control, key))
+        harm = _harm(use, arms, tuned_users(data.window.phase))
+        for reason in (note, safety.reason, harm.reason):
             if reason is not None:
                 caveats.append(f"Guardrail {use.metric.key}, {key}: {reason}.")
         judgements.append(
@@ -63,42 +66,44 @@ def judge(
     return judgements, caveats
 
 
-def _complete_arms(kind: MetricType, data: WindowData, variants: Sequence[str]) -> dict[str, GuardedArm]:
-    """Each variant's users whose conversion window is complete; empty where nobody's is."""
+def _complete_arms(
+    kind: MetricType, data: WindowData, variants: Sequence[str]
+) -> tuple[Mapping[str, Arm], Mapping[str, float]]:
+    """Each variant's users whose conversion window is complete, with conversions; empty where nobody's is."""
     window = data.window
     cutoff = min(window.until, window.now - kind.window)
     if cutoff <= window.since:
-        return {}
-    arms = kind.measure(data, variants, until=cutoff).arms
-    conversions = kind.conversions(data, variants, cutoff)
-    found = {}
-    for key, arm in arms.items():
-        estimate = kind.estimate(arm)
-        if estimate is not None:
-            found[key] = GuardedArm(estimate, arm.users, conversions[key])
-    return found
+        return {}, {}
+    return kind.measure(data, variants, until=cutoff).arms, kind.conversions(data, variants, cutoff)
 
 
-def _safety(use: ExperimentMetric, kind: MetricType, control: Arm, treatment: Arm) -> NonInferiority:
-    base, other = kind.estimate(control), kind.estimate(treatment)
+def _guarded_arms(
+    kind: MetricType, complete: Mapping[str, Arm], conversions: Mapping[str, float], pair: tuple[str, str]
+) -> tuple[GuardedArm, GuardedArm] | None:
+    if not complete:
+        return None
+    control, treatment = (complete[key] for key in pair)
+    base, other, _ = kind.guarded(control, treatment)
     if base is None or other is None:
+        return None
+    return (
+        GuardedArm(base, control.users, conversions[control.key]),
+        GuardedArm(other, treatment.users, conversions[treatment.key]),
+    )
+
+
+def _safety(use: ExperimentMetric, control: Estimate | None, treatment: Estimate | None) -> NonInferiority:
+    if control is None or treatment is None:
         return NonInferiority(None, None, None, None, None, _NOTHING_YET)
     return noninferiority_contrast(
-        base, other, _margin(use), higher_is_better=_higher_is_better(use), alpha=GUARDRAIL_ALPHA
+        control, treatment, _margin(use), higher_is_better=_higher_is_better(use), alpha=GUARDRAIL_ALPHA
     )
 
 
-def _harm(use: ExperimentMetric, complete: dict[str, GuardedArm], tuned: int, control: str, variant: str) -> Harm:
-    if control not in complete or variant not in complete:
+def _harm(use: ExperimentMetric, arms: tuple[GuardedArm, GuardedArm] | None, tuned: int) -> Harm:
+    if arms is None:
         return Harm(None, None, _NO_COMPLETE_WINDOW)
-    return harm_shown(
-        complete[control],
-        complete[variant],
-        _margin(use),
-        tuned,
-        higher_is_better=_higher_is_better(use),
-        alpha=GUARDRAIL_ALPHA,
-    )
+    return harm_shown(*arms, _margin(use), tuned, higher_is_better=_higher_is_better(use), alpha=GUARDRAIL_ALPHA)
 
 
 def _margin(use: ExperimentMetric) -> float:

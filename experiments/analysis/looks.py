@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from analytics.selectors import ExposureSummary
 from experiments.analysis.arms import Measure
+from experiments.analysis.effects import FIGURE
 from experiments.analysis.methods import METHODS
 from experiments.analysis.stored import is_intact
 from experiments.analysis.window import Window
@@ -105,6 +106,7 @@ class PreviousLook:
     p_value: float
     diff: float
     ci: list[float] | None = None
+    of: str = FIGURE
 
 
 PreviousLooks = Mapping[tuple[str, str], Sequence[PreviousLook]]
@@ -129,7 +131,8 @@ def previous_looks(experiment: Experiment, window: Window) -> PreviousLooks:
             diff = item.get("lookLift", item["absoluteLift"])
             if own is not None and diff is not None:
                 ci = item["sequentialCi"]
-                found[item["metric"], item["variant"]].append(PreviousLook(row.until, own, diff, ci))
+                of = item.get("lookLiftOf", FIGURE)
+                found[item["metric"], item["variant"]].append(PreviousLook(row.until, own, diff, ci, of))
     return found
 
 

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from analytics import selectors as events
 from experiments.analysis import exclusions, guards, provenance
+from experiments.analysis.balance import balance_checks, pre_period_balance
 from experiments.analysis.breakdown import break_down
 from experiments.analysis.comparisons import MetricAtLook, compare_all
 from experiments.analysis.looks import look_of, previous_looks, tuned_users, users_at_look
@@ -62,8 +63,16 @@ def analyse(experiment: Experiment, window: Window) -> ComputedResults:
     primary = _metric_at_look(data, exposures, data.plan.primary, arms)
     secondary = [_metric_at_look(data, exposures, use.metric, arms) for use in data.plan.secondary]
     control, previous = experiment.control_variant, previous_looks(experiment, window)
+    measured = [entry.measure.metric for entry in (primary, *secondary)]
+    balances = pre_period_balance(data, measured, arms, control=control)
     comparisons, caveats = compare_all(
-        experiment, [primary], previous, control=control, role="primary", correction=experiment.correction
+        experiment,
+        [primary],
+        previous,
+        control=control,
+        role="primary",
+        correction=experiment.correction,
+        balances=balances,
     )
     # Secondary metrics are many, so the share of false claims among them is controlled.
     lenient = Experiment.Correction.BENJAMINI_HOCHBERG
@@ -74,6 +83,7 @@ def analyse(experiment: Experiment, window: Window) -> ComputedResults:
         control=control,
         role="secondary",
         correction=experiment.correction if experiment.correction == Experiment.Correction.NONE else lenient,
+        balances=balances,
     )
     judged: list[GuardrailResult] = []
     for use in data.plan.guardrails:
@@ -87,7 +97,11 @@ def analyse(experiment: Experiment, window: Window) -> ComputedResults:
     versions = provenance.config_versions(experiment, window)
     with_bots = exclusions.ratio_with_bots(data, exposures)
     by_first_variant = exclusions.by_first_variant(data, arms, ratio)
-    checks = [*ratio.checks, *exclusions.crossover_checks(ratio, comparisons, by_first_variant)]
+    checks = [
+        *ratio.checks,
+        *exclusions.crossover_checks(ratio, comparisons, by_first_variant),
+        *balance_checks(comparisons + further, balances),
+    ]
     payload: Results = {
         "experiment": _header(data),
         "window": _window(window),
@@ -176,6 +190,7 @@ def _header(data: WindowData) -> ResultHeader:
         "correction": experiment.correction,
         "plannedUsers": experiment.planned_users,
         "tunedUsers": tuned_users(data.window.phase),
+        "minimumEffect": data.plan.minimum_effect,
         "startedAt": experiment.started_at,
         "endedAt": experiment.ended_at,
     }

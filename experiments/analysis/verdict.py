@@ -6,6 +6,7 @@ from itertools import combinations
 
 from analytics.selectors import GRACE
 from experiments.analysis.comparisons import MetricAtLook
+from experiments.analysis.effects import SHARE_ABOVE
 from experiments.analysis.looks import users_at_look
 from experiments.analysis.metric_types import metric_type
 from experiments.analysis.window import Window
@@ -53,6 +54,7 @@ def recommend(
             primary=tuple(_effect(plan, item) for item in comparisons if item["role"] == "primary"),
             secondary=tuple(_effect(plan, item) for item in comparisons if item["role"] == "secondary"),
             apart=_apart(experiment, primary, arms),
+            minimum_effect=plan.minimum_effect,
             is_fixed_horizon=experiment.method == Experiment.Method.FIXED,
             has_verdict=window.is_whole_phase,
             why_no_verdict="" if window.is_whole_phase else _NO_VERDICT,
@@ -104,10 +106,11 @@ def _guardrail(item: GuardrailResult) -> GuardrailEvidence:
 def _effect(plan: Plan, item: ComparisonResult) -> DecidingEffect:
     metric = plan.metrics[item["metric"]]
     interval = item["lookCi"]
+    is_share = metric_type(metric).is_rate or item.get("lookLiftOf") == SHARE_ABOVE
     return DecidingEffect(
         metric=item["metric"],
         variant=item["variant"],
-        scale=Scale.RATE if metric_type(metric).is_rate else Scale.VALUE,
+        scale=Scale.RATE if is_share else Scale.VALUE,
         higher_is_better=metric.goal == Metric.Goal.INCREASE,
         difference=item["lookLift"],
         interval=None if interval is None else (interval[0], interval[1]),

@@ -22,6 +22,7 @@ class WindowData:
     experiment: Experiment
     window: Window
     _units: dict[datetime, Units] = field(default_factory=dict)
+    _pairs: dict[tuple[events.Pairing, datetime], Mapping[str, events.PairSummary]] = field(default_factory=dict)
     is_narrowed: bool = False
     has_crossovers: bool = False
     _plan: Plan | None = None
@@ -50,8 +51,11 @@ class WindowData:
         return events.exposure_summary(self.period())
 
     def pairs(self, pairing: events.Pairing, until: datetime) -> Mapping[str, events.PairSummary]:
-        """Of units first exposed before `until`, by variant."""
-        return events.pair_summary(self.period(until), pairing)
+        """Of units first exposed before `until`, by variant; read once."""
+        asked = (pairing, until)
+        if asked not in self._pairs:
+            self._pairs[asked] = events.pair_summary(self.period(until), pairing)
+        return self._pairs[asked]
 
     def distribution(self, asked: events.Distribution, until: datetime) -> Mapping[str, events.Distributed]:
         """Of units first exposed before `until`, by variant."""
@@ -92,4 +96,4 @@ class WindowData:
         for unit_id, place in everybody.places.items():
             if unit_id in wanted:
                 some.add(unit_id, place.variant, place.first_at)
-        return WindowData(self.experiment, self.window, {self.window.until: some}, is_narrowed=True)
+        return WindowData(self.experiment, self.window, _units={self.window.until: some}, is_narrowed=True)

@@ -54,6 +54,16 @@ class AnalysisSerializer(serializers.Serializer[Any]):
     correction = ChoiceField(choices=Experiment.Correction.choices, required=False)
     cuped = serializers.BooleanField(required=False)
     winsorizePercent = serializers.FloatField(required=False, allow_null=True)
+    minimumEffect = serializers.FloatField(
+        required=False,
+        allow_null=True,
+        help_text="The smallest lift of interest, a fraction: arms whose interval lies within it are equal.",
+    )
+    liftPriorStandardDeviation = serializers.FloatField(
+        required=False,
+        allow_null=True,
+        help_text="Of lifts expected beforehand, around 0, for the probability to beat; null is a flat prior.",
+    )
     plannedUsers = serializers.IntegerField(
         required=False, allow_null=True, min_value=2, max_value=2**31 - 1, help_text="All arms together."
     )

@@ -26,9 +26,15 @@ READ_ONLY_FIELDS = frozenset(
 )
 # Fields that may change while an experiment runs, because no figure depends on them.
 LIVE_FIELDS = frozenset({"name", "hypothesis", "trafficPercent", "breakdowns", "autoPauseOnSrm", "endsAt"})
-_ANALYSIS = frozenset({"method", "alpha", "correction", "cuped", "winsorizePercent", "plannedUsers"})
+_ANALYSIS = frozenset(
+    {
+        "method", "alpha", "correction", "cuped", "winsorizePercent", "plannedUsers", "minimumEffect",
+        "liftPriorStandardDeviation",
+    }
+)  # fmt: skip
 MOST_BREAKDOWNS = 10
 _LONGEST_ATTRIBUTE = 100
+_LARGEST_PRIOR = 10
 
 
 @dataclass(slots=True)
@@ -170,6 +176,8 @@ def _apply_analysis(draft: Draft, analysis: Mapping[str, Any]) -> None:
     experiment.correction = analysis.get("correction", Experiment.Correction.HOLM)
     experiment.is_cuped = analysis.get("cuped", False)
     experiment.winsorize_percent = analysis.get("winsorizePercent")
+    experiment.minimum_effect = analysis.get("minimumEffect")
+    experiment.lift_prior_sd = analysis.get("liftPriorStandardDeviation")
 
 
 def check(draft: Draft) -> None:
@@ -206,6 +214,18 @@ def check(draft: Draft) -> None:
     if winsorize is not None and not 0 < winsorize < 50:
         draft.refuse(
             "analysis.winsorizePercent", "out_of_range", "Give a share above 0 and below 50 percent, such as 0.1."
+        )
+    if experiment.minimum_effect is not None and not 0 < experiment.minimum_effect < 1:
+        draft.refuse(
+            "analysis.minimumEffect",
+            "out_of_range",
+            "Give the smallest lift that matters as a fraction above 0 and below 1, such as 0.02 for 2 %.",
+        )
+    if experiment.lift_prior_sd is not None and not 0 < experiment.lift_prior_sd <= _LARGEST_PRIOR:
+        draft.refuse(
+            "analysis.liftPriorStandardDeviation",
+            "out_of_range",
+            f"Give a fraction above 0, up to {_LARGEST_PRIOR}, such as 0.05; leave it out for a flat prior.",
         )
     if _is_backwards(experiment.starts_at, experiment.ends_at):
         draft.refuse("endsAt", "out_of_range", "The end must come after the start.")

@@ -82,6 +82,8 @@ def refresh_rollups(*, experiment: Experiment, window: Window) -> int:
     data = WindowData(experiment, window)
     watched = [use.metric for use in data.plan.guardrails]
     wanted = [each for metric in data.plan.metrics.values() for each in metric_type(metric).aggregates(data)]
+    measured = [data.plan.primary, *(use.metric for use in data.plan.secondary)]
+    wanted += [metric_type(metric).pre_period_pairing(data) for metric in measured]
     # A guardrail asks besides how many users have an event at all.
     wanted += [metric_type(metric).conversion_pairing(data, window.until) for metric in watched]
     return sum(events.refresh_rollups(data.period(), each) for each in dict.fromkeys(wanted))

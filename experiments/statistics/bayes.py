@@ -6,6 +6,7 @@ shows a posterior says so.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,7 @@ from experiments.statistics.distributions import (
 from experiments.statistics.estimates import Lift
 from experiments.statistics.summaries import NO_USERS, Proportion
 
-LIFT_PRIOR_SD = 0.05
+FEWEST_FOR_A_PRIOR = 5
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(128)
 SMALLEST_TAIL = 1e-14
 
@@ -175,7 +176,35 @@ def normal_posterior(
     return NormalPosterior(mean, sd, normal_cdf(z), max(0.0, loss), max(0.0, gain), mean - reach, mean + reach)
 
 
-def lift_posterior(lift: Lift, alpha: float = 0.05) -> NormalPosterior:
-    """Posterior of a relative lift with the default prior N(0, 0.05^2): most changes move a metric by a few percent."""
-    se = lift.se if lift.se is not None and math.isfinite(lift.se) else None
-    return normal_posterior(lift.lift, se, prior_var=LIFT_PRIOR_SD**2, alpha=alpha)
+def lift_posterior(lift: Lift, prior_sd: float, alpha: float = 0.05) -> NormalPosterior:
+    """Posterior of a relative lift, a fraction, with the prior N(0, prior_sd^2): most changes move a metric little.
+
+    Half of all lifts are then expected within 0.67 prior_sd. `prior_weight` says how much of the answer is the prior.
+    """
+    return normal_posterior(lift.lift, lift.se, prior_var=prior_sd**2, alpha=alpha)
+
+
+def prior_weight(se: float, prior_sd: float) -> float:
+    """Share of the posterior mean that the prior has: se^2 / (se^2 + prior_sd^2), between 0 and 1."""
+    return se * se / (se * se + prior_sd * prior_sd)
+
+
+def prior_sd_of_history(lifts: Sequence[float], errors: Sequence[float]) -> float | None:
+    """Spread of true lifts among one's own experiments: the s at which sum(lift^2 / (s^2 + se^2)) = their number.
+
+    0 where the lifts vary no more than their errors explain; None below five experiments.
+    Source: Paule and Mandel 1982, J. Res. NBS 87, 377-385, around a mean of 0.
+    """
+    if len(lifts) != len(errors):
+        raise ValueError(f"{len(lifts)} lifts have {len(errors)} errors: each lift needs its own")
+    require_finite(*lifts, *errors)
+    if len(lifts) < FEWEST_FOR_A_PRIOR:
+        return None
+    squares, variances = np.square(lifts), np.square(errors)
+
+    def excess(variance: float) -> float:
+        return float((squares / (variance + variances)).sum()) - len(lifts)
+
+    if excess(0.0) <= 0:
+        return 0.0
+    return math.sqrt(float(optimize.brentq(excess, 0.0, float(squares.sum()))))

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 from experiments.statistics.distributions import t_critical, t_two_sided
-from experiments.statistics.estimates import Estimate, compare
+from experiments.statistics.estimates import Comparison, Estimate, Lift, compare, lift_of_difference
 from experiments.statistics.summaries import NO_USERS, ZERO_CONTROL, PairedMoments
 
 
@@ -42,6 +42,16 @@ def pooled_theta(control: PairedMoments, treatment: PairedMoments) -> float:
 def adjusted_variance(arm: PairedMoments, theta: float) -> float:
     """s_y^2 + theta^2 s_x^2 - 2 theta s_xy of one user, ddof = 1; 0 below two users."""
     return arm.variance_of(1, theta) or 0.0
+
+
+def pooled_correlation(control: PairedMoments, treatment: PairedMoments) -> float | None:
+    """Correlation of y and x over the users of both arms around one grand mean; None where either does not vary.
+
+    Its square is the share of the variance that the past can take away.
+    """
+    both = control + treatment
+    product = both.m2_x * both.m2_y
+    return both.c_xy / math.sqrt(product) if product > 0 else None
 
 
 def cuped_test(control: PairedMoments, treatment: PairedMoments, alpha: float = 0.05) -> CupedTest:
@@ -91,3 +101,17 @@ def cuped_test(control: PairedMoments, treatment: PairedMoments, alpha: float = 
 
 def _adjusted(arm: PairedMoments, theta: float) -> Estimate:
     return Estimate(arm.mean_y - theta * arm.mean_x, adjusted_variance(arm, theta) / arm.n, arm.n)
+
+
+def cuped_lift(control: PairedMoments, treatment: PairedMoments, alpha: float = 0.05) -> Lift:
+    """The adjusted difference over the unadjusted control mean, with Fieller's interval: it agrees with the test.
+
+    cov(difference, y_c) = -(s_y^2 - theta s_xy)_c / n_c. `se` is the delta method's, as in `cuped_test`.
+    """
+    found = cuped_test(control, treatment, alpha)
+    if found.diff is None or found.se is None or found.theta is None or found.lift_se is None:
+        return Lift(found.lift, None, None, None, None, "fieller", found.reason)
+    absolute = Comparison(found.diff, found.se, found.df, found.t, found.p_value, found.ci_low, found.ci_high)
+    baseline = Estimate(control.mean_y, adjusted_variance(control, 0) / control.n, control.n)
+    covariance = -(control.m2_y - found.theta * control.c_xy) / (control.n - 1) / control.n
+    return lift_of_difference(absolute, baseline, covariance, found.lift_se, alpha)

@@ -1,9 +1,7 @@
-"""Tests of means per user by Welch, and the relative lift by the delta method or Fieller's."""
+"""Tests of means per user by Welch, and the relative lift by Fieller's or the delta method."""
 
 from experiments.statistics.estimates import Comparison, Estimate, Lift, compare, delta_lift, fieller_lift
 from experiments.statistics.summaries import NO_USERS, Moments
-
-NOISY_CONTROL = 0.2
 
 
 def mean_estimate(arm: Moments) -> Estimate:
@@ -22,18 +20,15 @@ def welch_test(control: Moments, treatment: Moments, alpha: float = 0.05) -> Com
     return compare(mean_estimate(control), mean_estimate(treatment), alpha)
 
 
-def mean_lift(control: Moments, treatment: Moments, alpha: float = 0.05, method: str = "auto") -> Lift:
+def mean_lift(control: Moments, treatment: Moments, alpha: float = 0.05, method: str = "fieller") -> Lift:
     """Relative lift (m_t - m_c) / |m_c|, a fraction.
 
-    delta: `estimates.delta_lift`; fieller: `estimates.fieller_lift`; auto: fieller where the control mean's standard
-    error is above 0.2 of the mean (there the delta method's symmetric interval misleads), else delta.
+    fieller: `estimates.fieller_lift`, whose interval agrees with Welch's p-value; delta: `estimates.delta_lift`, the
+    symmetric interval that other packages print.
     """
-    if method not in {"auto", "delta", "fieller"}:
-        raise ValueError(f"unknown lift interval {method!r}: auto, delta or fieller")
+    if method not in {"delta", "fieller"}:
+        raise ValueError(f"unknown lift interval {method!r}: delta or fieller")
     if control.n == 0 or treatment.n == 0:
-        return Lift(None, None, None, None, None, "delta" if method == "auto" else method, NO_USERS)
-    estimate_c, estimate_t = mean_estimate(control), mean_estimate(treatment)
-    if method == "auto":
-        is_noisy = estimate_c.variance > (NOISY_CONTROL * estimate_c.value) ** 2
-        method = "fieller" if is_noisy else "delta"
-    return (fieller_lift if method == "fieller" else delta_lift)(estimate_c, estimate_t, alpha)
+        return Lift(None, None, None, None, None, method, NO_USERS)
+    lift = fieller_lift if method == "fieller" else delta_lift
+    return lift(mean_estimate(control), mean_estimate(treatment), alpha)

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from scipy import optimize
+
 from experiments.statistics.distributions import normal_critical, normal_two_sided, require_alpha
 from experiments.statistics.summaries import NO_USERS, NO_VARIANCE, ZERO_CONTROL, Proportion
 
@@ -116,16 +118,19 @@ def proportion_lift(
 
     delta: se^2 = v_t / p_c^2 + v_c p_t^2 / p_c^4 with v = p (1 - p) / n, z critical value.
     log (Katz): se of log(p_t / p_c) = sqrt(1/x_t - 1/n_t + 1/x_c - 1/n_c), limits exponentiated.
+    koopman: the ratios that the score test does not reject; exists wherever the control converts at all.
     auto: log below 30 control conversions, where delta covers .895 (5 conversions) to .943 (30) instead of .95, and
     below 60 expected ones (both arms' rate times the control's users), so that chance in the control's own count hardly
-    ever picks the formula: a switch on that count alone covers .924 where it switches.
-    Source: delta method, Deng, Knoblich and Lu 2018 (KDD); Katz et al. 1978, Biometrics 34, 469-474.
+    ever picks the formula: a switch on that count alone covers .924 where it switches. koopman where neither has an
+    error: no treatment converted, or everybody did.
+    Source: delta method, Deng, Knoblich and Lu 2018 (KDD); Katz et al. 1978, Biometrics 34, 469-474; Koopman 1984,
+    Biometrics 40, 513-517.
     """
     require_alpha(alpha)
-    if method not in {"auto", "delta", "log"}:
-        raise ValueError(f"unknown lift interval {method!r}: auto, delta or log")
+    if method not in {"auto", "delta", "log", "koopman"}:
+        raise ValueError(f"unknown lift interval {method!r}: auto, delta, log or koopman")
     if method == "auto":
-        method = "log" if _has_few_conversions(control, treatment) else "delta"
+        method = _lift_method(control, treatment)
     if control.users == 0 or treatment.users == 0:
         return ProportionLift(None, None, None, None, method, NO_USERS)
     if control.conversions == 0:
@@ -133,6 +138,9 @@ def proportion_lift(
     rate_c, rate_t = control.conversions / control.users, treatment.conversions / treatment.users
     lift = rate_t / rate_c - 1
     critical = normal_critical(alpha)
+    if method == "koopman":
+        low, high = _koopman_limits(control, treatment, critical)
+        return ProportionLift(lift, None, low - 1, high - 1, method)
     if method == "log":
         if treatment.conversions == 0:
             reason = "the treatment has no conversions, so the logarithm of the ratio does not exist"
@@ -151,7 +159,38 @@ def proportion_lift(
     return ProportionLift(lift, se, lift - critical * se, lift + critical * se, method)
 
 
-def _has_few_conversions(control: Proportion, treatment: Proportion) -> bool:
+def _lift_method(control: Proportion, treatment: Proportion) -> str:
     both = control + treatment
-    expected = both.conversions / both.users * control.users if both.users else 0.0
-    return control.conversions < LOG_RATIO_BELOW or expected < EXPECTED_LOG_RATIO_BELOW
+    if treatment.conversions == 0 or both.conversions == both.users:
+        return "koopman"
+    expected = both.conversions / both.users * control.users
+    has_few = control.conversions < LOG_RATIO_BELOW or expected < EXPECTED_LOG_RATIO_BELOW
+    return "log" if has_few else "delta"
+
+
+def _koopman_limits(control: Proportion, treatment: Proportion, critical: float) -> tuple[float, float]:
+    """Ratios p_t / p_c at which the score statistic is critical^2; the control must have conversions."""
+    x_c, n_c, x_t, n_t = control.conversions, control.users, treatment.conversions, treatment.users
+
+    def excess(log_ratio: float) -> float:
+        """Pearson's statistic against the rates that the ratio allows (maximum likelihood), less critical^2."""
+        ratio = math.exp(log_ratio)
+        middle = ratio * (n_t + x_c) + x_t + n_c
+        root = math.sqrt(max(0.0, middle**2 - 4 * ratio * (n_t + n_c) * (x_t + x_c)))
+        # As 2c / (b + root): the difference b - root loses its digits where the ratio is small.
+        rate_c = 2 * (x_t + x_c) / (middle + root)
+        rate_t = ratio * rate_c
+        statistic = 0.0
+        for count, users, rate in ((x_c, n_c, rate_c), (x_t, n_t, rate_t)):
+            spread = users * rate * (1 - rate)
+            statistic += (count - users * rate) ** 2 / spread if spread > 0 else 0.0
+        return statistic - critical**2
+
+    middle = math.log(max(x_t, 0.5) / n_t / (x_c / n_c))
+    if x_t == 0:
+        # The statistic falls to 0 with the ratio, so every smaller one is plausible.
+        return 0.0, math.exp(optimize.brentq(excess, middle - 40, middle + 40))
+    return (
+        math.exp(optimize.brentq(excess, middle - 40, middle)),
+        math.exp(optimize.brentq(excess, middle, middle + 40)),
+    )

@@ -12,11 +12,14 @@ import numpy as np
 from scipy import special
 
 from experiments.statistics.distributions import Floats, finite_floats, normal_critical, require_alpha, require_finite
-from experiments.statistics.estimates import Comparison, Estimate, Lift, compare, delta_lift
-from experiments.statistics.ratios import linearised_variance
+from experiments.statistics.estimates import Comparison, Estimate, Lift, compare, fieller_lift
+from experiments.statistics.ratios import linearised_variance, ratio_estimate
 from experiments.statistics.summaries import NO_USERS, PairedMoments
 
 PROBE_Z = normal_critical(0.05)
+# Mass at the quantile that its error no longer hides, in standard errors of the share. With half of one the quantile's
+# test keeps its level; from about one on, its outer interval steps from one value to the next.
+TIED_FROM = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +31,23 @@ class QuantileInterval:
 
 
 @dataclass(frozen=True, slots=True)
+class Ties:
+    """One arm about `value`, the quantile of all arms' values together: `mass` is the share of them that equal it.
+
+    `users` (y: events above it, x: events, per user).
+    """
+
+    value: float
+    mass: float
+    users: PairedMoments
+
+
+@dataclass(frozen=True, slots=True)
 class QuantileSummary:
     """One arm's n values, their q quantile, and the values at `probe_levels(n, q)`.
 
-    `users` (y: events at or below the quantile, x: events, per user) where several values may come from one user.
+    `users` (y: events at or below the quantile, x: events, per user) where several values may come from one user;
+    `ties` where all arms' values are known.
     """
 
     n: float
@@ -39,6 +55,7 @@ class QuantileSummary:
     q_low: float
     q_high: float
     users: PairedMoments | None = None
+    ties: Ties | None = None
 
     def __post_init__(self) -> None:
         require_finite(self.n, self.q_hat, self.q_low, self.q_high)
@@ -137,11 +154,49 @@ def quantile_test(control: QuantileSummary, treatment: QuantileSummary, q: float
 
 
 def quantile_lift(control: QuantileSummary, treatment: QuantileSummary, q: float, alpha: float = 0.05) -> Lift:
-    """Relative change of the quantile, `estimates.delta_lift` on `quantile_estimate`."""
+    """Relative change of the quantile, `estimates.fieller_lift` on `quantile_estimate`."""
     reason = _reason_to_refuse((control, treatment), q)
     if reason is not None:
         return Lift(None, None, None, None, None, reason=reason)
-    return delta_lift(quantile_estimate(control, q), quantile_estimate(treatment, q), alpha)
+    return fieller_lift(quantile_estimate(control, q), quantile_estimate(treatment, q), alpha)
+
+
+def is_tied(control: QuantileSummary, treatment: QuantileSummary) -> bool:
+    """Whether so many values equal the quantile that its error cannot be read off the values around it.
+
+    More than `TIED_FROM` standard errors of the share above it, of the arm whose share is known better. Then both arms
+    often have the same quantile whatever the effect, and a step apart is no step of chance: the test of the quantile
+    finds a difference in 14 to 37 % of experiments without one, or in none.
+    """
+    if control.ties is None or treatment.ties is None:
+        return False
+    errors = [
+        math.sqrt((linearised_variance(arm.users) or 0.0) / arm.users.n) for arm in (control.ties, treatment.ties)
+    ]
+    return control.ties.mass > TIED_FROM * min(errors)
+
+
+def share_above(arm: QuantileSummary) -> Estimate | None:
+    """Share of an arm's events above the pooled quantile, users as units (delta method); None without events."""
+    return None if arm.ties is None else ratio_estimate(arm.ties.users)
+
+
+def tied_test(
+    control: QuantileSummary, treatment: QuantileSummary, q: float, alpha: float = 0.05
+) -> tuple[Comparison, Lift]:
+    """Difference and lift of the shares above the pooled quantile: what to compare where `is_tied`.
+
+    It has the sign of a difference of the quantiles. Refused where no value of either arm lies above: then the quantile
+    is the largest value. Source: Woodruff 1952, JASA 47, 635-646; the clusters as in `ratios.ratio_test`.
+    """
+    share_c, share_t = share_above(control), share_above(treatment)
+    reason = _reason_to_refuse((control, treatment), q)
+    if reason is None and share_c is not None and share_t is not None and share_c.value == share_t.value == 0:
+        reason = "the quantile is the largest value of both arms, so no share above it can be compared"
+    if reason is not None or share_c is None or share_t is None:
+        undefined = Comparison(None, None, None, None, None, None, None, reason or NO_USERS)
+        return undefined, Lift(None, None, None, None, None)
+    return compare(share_c, share_t, alpha), fieller_lift(share_c, share_t, alpha)
 
 
 def planning_sd(arm: QuantileSummary, q: float) -> float:

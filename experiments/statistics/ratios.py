@@ -6,7 +6,7 @@ Tests that treat events as independent find a difference in 9 % of experiments w
 import math
 from dataclasses import dataclass
 
-from experiments.statistics.estimates import Estimate, compare, delta_lift
+from experiments.statistics.estimates import Estimate, Lift, compare, delta_lift, fieller_lift
 from experiments.statistics.summaries import PairedMoments
 
 NO_DENOMINATOR = "an arm's denominator adds up to 0"
@@ -56,7 +56,8 @@ def ratio_estimate(arm: PairedMoments) -> Estimate | None:
 def ratio_test(control: PairedMoments, treatment: PairedMoments, alpha: float = 0.05) -> RatioTest:
     """Difference and lift of R = sum(y) / sum(x), users as units.
 
-    var(R) = (s_y^2 - 2 R s_xy + R^2 s_x^2) / (n mean(x)^2), Welch's t; lift by a second delta method.
+    var(R) = (s_y^2 - 2 R s_xy + R^2 s_x^2) / (n mean(x)^2), Welch's t; lift by a second delta method. `ratio_lift`
+    has the interval of the lift that agrees with the test.
     Source: Deng, Knoblich and Lu 2018, Applying the delta method in metric analytics (KDD).
     """
     estimate_c, estimate_t = ratio_estimate(control), ratio_estimate(treatment)
@@ -83,6 +84,14 @@ def ratio_test(control: PairedMoments, treatment: PairedMoments, alpha: float = 
         lift_ci_high=lift.ci_high,
         reason=absolute.reason or lift.reason,
     )
+
+
+def ratio_lift(control: PairedMoments, treatment: PairedMoments, alpha: float = 0.05) -> Lift:
+    """Relative change of the ratio, `estimates.fieller_lift` on `ratio_estimate`."""
+    estimate_c, estimate_t = ratio_estimate(control), ratio_estimate(treatment)
+    if estimate_c is None or estimate_t is None:
+        return Lift(None, None, None, None, None, "fieller", NO_DENOMINATOR)
+    return fieller_lift(estimate_c, estimate_t, alpha)
 
 
 def standard_deviation(arm: PairedMoments) -> float | None:

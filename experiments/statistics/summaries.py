@@ -8,12 +8,17 @@ Source: Chan, Golub and LeVeque 1983, Am. Stat. 37, 242-247.
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
 
 from experiments.statistics.distributions import Floats, finite_floats, require_finite
 
+# A sum as it comes; all but floats are exact.
+Sum = float | Decimal | Fraction
+# Whole floats below it are exact as well.
+_EXACT_BELOW = 2.0**53
 NO_USERS = "an arm has no users"
 TOO_FEW_USERS = "an arm has fewer than two users"
 NO_VARIANCE = "neither arm varies, so there is no error to compare the difference with"
@@ -52,12 +57,16 @@ class Moments:
         require_finite(self.n, self.mean, self.m2)
 
     @classmethod
-    def from_sums(cls, n: float, total: float, squares: float) -> "Moments":
-        """From n, the sum and the sum of squares; shift the values by a constant first where mean / sd is large."""
-        require_finite(n, total, squares)
+    def from_sums(cls, n: float, total: Sum, squares: Sum) -> "Moments":
+        """From n, the sum and the sum of squares.
+
+        A float's sum of squares has lost the variance where mean / sd is 1e7: give whole numbers, Decimals or Fractions
+        there, which stay exact, or shift the values by a constant first.
+        """
+        _require_finite(n, total, squares)
         if n <= 0:
             return cls(0, 0.0, 0.0)
-        return cls(n, total / n, _squared_deviations(n, squares, total))
+        return cls(n, _mean(n, total), _deviations(n, squares, total))
 
     @classmethod
     def from_values(cls, values: "Sequence[float] | Floats") -> "Moments":
@@ -106,19 +115,18 @@ class PairedMoments:
         require_finite(self.n, self.mean_y, self.mean_x, self.m2_y, self.m2_x, self.c_xy)
 
     @classmethod
-    def from_sums(
-        cls, *, n: float, sum_y: float, sum_x: float, sum_yy: float, sum_xx: float, sum_xy: float
-    ) -> "PairedMoments":
-        require_finite(n, sum_y, sum_x, sum_yy, sum_xx, sum_xy)
+    def from_sums(cls, *, n: float, sum_y: Sum, sum_x: Sum, sum_yy: Sum, sum_xx: Sum, sum_xy: Sum) -> "PairedMoments":
+        """As `Moments.from_sums`, with the sums of products."""
+        _require_finite(n, sum_y, sum_x, sum_yy, sum_xx, sum_xy)
         if n <= 0:
             return cls(0, 0.0, 0.0, 0.0, 0.0, 0.0)
         return cls(
             n,
-            sum_y / n,
-            sum_x / n,
-            _squared_deviations(n, sum_yy, sum_y),
-            _squared_deviations(n, sum_xx, sum_x),
-            sum_xy - sum_x * (sum_y / n),
+            _mean(n, sum_y),
+            _mean(n, sum_x),
+            _deviations(n, sum_yy, sum_y),
+            _deviations(n, sum_xx, sum_x),
+            _products(n, sum_xy, sum_y, sum_x),
         )
 
     @classmethod
@@ -166,10 +174,31 @@ class PairedMoments:
         return Moments(self.n, self.mean_x, self.m2_x)
 
 
-def _squared_deviations(n: float, squares: float, total: float) -> float:
-    """sum of squares - total^2 / n, subtracted exactly where floats would cancel; 0 where only rounding is left."""
-    deviations = squares - total * total / n
-    if deviations < 1e-6 * squares:
-        deviations = float(Fraction(float(squares)) - Fraction(float(total)) ** 2 / Fraction(float(n)))
+def _require_finite(*values: Sum) -> None:
+    require_finite(*(float(value) for value in values))
+
+
+def _mean(n: float, total: Sum) -> float:
+    return total / n if isinstance(total, float) else float(Fraction(total) / Fraction(n))
+
+
+def _is_exact(value: Sum) -> bool:
+    return not isinstance(value, float) or (value.is_integer() and abs(value) < _EXACT_BELOW)
+
+
+def _products(n: float, products: Sum, left: Sum, right: Sum) -> float:
+    """sum of products - left * right / n, in fractions where floats would cancel."""
+    if isinstance(products, float) and isinstance(left, float) and isinstance(right, float):
+        rough = products - left * (right / n)
+        if abs(rough) > 1e-6 * abs(products):
+            return rough
+    return float(Fraction(products) - Fraction(left) * Fraction(right) / Fraction(n))
+
+
+def _deviations(n: float, squares: Sum, total: Sum) -> float:
+    """`_products` of a value with itself; 0 where only the rounding of a float's sums is left."""
+    deviations = max(0.0, _products(n, squares, total, total))
+    if _is_exact(squares) and _is_exact(total):
+        return deviations
     # Below this the sums' own rounding is larger: a constant arm would otherwise look precise beyond belief.
-    return deviations if deviations > 8 * sys.float_info.epsilon * squares else 0.0
+    return deviations if deviations > 8 * sys.float_info.epsilon * float(squares) else 0.0

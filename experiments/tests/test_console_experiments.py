@@ -60,13 +60,13 @@ def test_results__works(console_viewer, running):
     assert page.status_code == 200
     payload = page.context["payload"]
     assert [row["users"] for row in payload["variants"]] == [500, 500]
-    assert "Sample ratio over the whole window: fine." in page.text
+    assert "The sample ratio was off on single days" in page.text
     assert "2026-03-03 is flagged" in page.text
     assert "4.00 %" in page.text
     assert "5.60 %" in page.text
     assert "+1.60 points" in page.text
     assert payload["recommendation"]["text"] in page.text
-    assert "beside a large lift out of few users it stays low" in page.text
+    assert "The chance to beat the control comes from one prior for all metrics" in page.text
     for caveat in payload["caveats"]:
         assert caveat.split("'")[0] in page.text
 

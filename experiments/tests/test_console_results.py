@@ -12,6 +12,7 @@ from analytics.services import store_events
 from experiments import services
 from experiments.admin.results import results_page as results
 from experiments.admin.results.charts import lift_over_time
+from experiments.admin.results.shown_comparisons import has_results, ratio_banner
 from experiments.analysis import window_of
 from flags import services as flag_services
 from tenancy.testing import ALICE
@@ -241,3 +242,42 @@ def test_lift_over_time__of_a_rate_or_of_values__is_in_points_or_in_their_own_un
     assert chart["unit"] == unit
     assert chart["table"]["rows"][-1][1] == last
     assert chart["description"].endswith(f"the last is {last}.")
+
+
+def test_results__one_row__leads_with_the_interval_that_decides_and_folds_the_others(console_viewer, running):
+    """Found C16: three intervals stood side by side for one difference."""
+    page = console_viewer.get(url(running, "results"))
+
+    (item,) = page.context["primary"]
+    assert item["shown"].interval == (item["lookCi"] or item["sequentialCi"] or item["ci"])
+    names = [other.name for other in item["shown"].others]
+    assert names[0] == "All users so far, as if looked at once"
+    assert "Credible interval, flat prior" in names
+    assert page.text.count("Interval that decides") == 1
+    assert page.text.index("Other intervals of the same differences") > page.text.index("Interval that decides")
+
+
+def _results_with(reason, *, warning=False, alarm=False, flagged=False, reasons=()):
+    day = {"date": "2026-03-04", "warning": flagged}
+    return {
+        "recommendation": {"reason": reason, "reasons": list(reasons)},
+        "srm": {"pValue": 0.5, "warning": warning, "alarm": alarm, "daily": [day]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("results", "tone", "words"),
+    [
+        (_results_with("better"), "good", "fine."),
+        (_results_with("better", flagged=True, alarm=True), "warn", "off on single days"),
+        (_results_with("better", warning=True), "warn", "the sequential check decides"),
+        (_results_with("data", alarm=True, reasons=["Sample ratio: 700 : 500 users"]), "bad", "mismatch"),
+        (_results_with("data", reasons=["No user of B has been seen."]), "good", "fine."),
+    ],
+)
+def test_ratio_banner__says_what_its_colour_says(results, tone, words):
+    """Found C16: "Sample ratio: fine" in orange, and an alarm on the next line."""
+    banner = ratio_banner(results)
+
+    assert (banner.tone, words in banner.text) == (tone, True)
+    assert has_results(results) is (results["recommendation"]["reason"] != "data")

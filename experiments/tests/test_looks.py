@@ -84,6 +84,22 @@ def test_results__group_sequential__interval_is_the_boundary_times_the_error(pla
     assert found["significant"] is (low > 0)
 
 
+def test_results__group_sequential__corrected_p_value_is_of_the_users_who_decide(planned, expose):
+    """It came from all users: those with open windows, and those beyond the plan."""
+    expose(
+        planned,
+        {"control": 500, "treatment": 500},
+        converted={"control": 200, "treatment": 10},
+        at=START + 9 * DAY,
+        prefix="beyond-the-plan",
+    )
+    found = results_for(planned, now=START + 12 * DAY)["comparisons"][0]
+
+    assert (found["lookLift"], found["lookPValue"]) == (pytest.approx(0.2), pytest.approx(3.4e-15, rel=0.1))
+    assert (found["adjustedPValue"], found["adjustedFrom"]) == (found["lookPValue"], "lookPValue")
+    assert found["pValue"] != found["lookPValue"]
+
+
 def test_results__fixed_horizon__is_judged_once_on_the_planned_users(make_experiment, start, expose):
     """Found P1-4: what was inconclusive at the plan became a winner two weeks later."""
     experiment = start(make_experiment(analysis={"method": "fixed", "plannedUsers": 1000}), at=START)

@@ -188,7 +188,7 @@ def test_pause__nightly__keeps_what_it_leaves_of_each_day_and_changes_no_digit(e
             store_events(Batch([exposure(running, unit, "control", at)], bought))
     runs.store_nightly(running.pk, now=LATER)
     row = ExperimentResult.objects.get(experiment=running)
-    days = CohortPair.objects.filter(experiment=running.key).order_by("day").values_list("day", flat=True)
+    days = CohortPair.objects.filter(experiment=running.key).order_by("day").values_list("day", flat=True).distinct()
 
     assert [day.day - START.day for day in days] == [0, 1, 2, 3, 4]
     assert (row.payload["variants"][0]["users"], row.payload["variants"][0]["conversions"]) == (13, 8)

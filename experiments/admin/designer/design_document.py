@@ -36,6 +36,8 @@ _SHAPE: Final = {
         "cuped": False,
         "plannedUsers": "",
         "winsorizePercent": "",
+        "minimumEffect": "",
+        "liftPriorStandardDeviation": "",
     },
     "breakdowns": [""],
     "autoPauseOnSrm": False,
@@ -62,6 +64,8 @@ class ShownAnalysis(TypedDict):
     cuped: bool
     plannedUsers: str
     winsorizePercent: str
+    minimumEffect: str
+    liftPriorStandardDeviation: str
 
 
 class ShownDesign(TypedDict):

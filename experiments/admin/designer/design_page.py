@@ -8,7 +8,9 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from experiments import selectors
-from experiments.admin.designer.design_document import design_of
+from experiments.admin.designer.design_document import ShownDesign, design_of
+from experiments.admin.typed_numbers import typed_number
+from experiments.design.lift_history import own_prior
 from experiments.models import Experiment, ExperimentMetric, Metric
 from flags.admin import conditions
 from flags.admin.flag.form import condition_fields
@@ -47,7 +49,8 @@ def design_page(
         edit=edit,
         design=design,
         conditions=None if rows is None else [condition_fields(row) for row in rows],
-        plan={name: request.POST.get(f"plan-{name}", default) for name, default in _PLAN.items()},
+        plan={name: request.POST.get(f"plan-{name}", default) for name, default in _plan_of(design).items()},
+        own_prior=own_prior(environment.project),
         new_event=request.POST.get("newEvent", ""),
         flags=[_choice_of(config) for config in search_configs(environment)[:_MOST_OFFERED]],
         metrics=_metrics(selectors.metrics(environment.project), design["secondaryMetrics"]),
@@ -65,6 +68,12 @@ def design_page(
         may_edit=True,
         **shown,
     )
+
+
+def _plan_of(design: ShownDesign) -> dict[str, str]:
+    """What the plan begins with; the smallest lift that matters is what to plan for, where it is named."""
+    smallest = typed_number(design["analysis"]["minimumEffect"])
+    return _PLAN if smallest is None else {**_PLAN, "effect": f"{100 * smallest:g}"}
 
 
 def _choice_of(config: FlagConfig) -> dict[str, str]:

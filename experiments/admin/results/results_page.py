@@ -12,9 +12,10 @@ from django.urls import reverse
 from analytics.selectors import flag_exposures
 from experiments.admin.results import charts
 from experiments.admin.results.results_csv import csv_response, figures_by_metric
+from experiments.admin.results.shown_comparisons import has_results, ratio_banner, shown_comparisons
 from experiments.analysis import is_intact, results_of, window_of
 from experiments.models import Experiment, ExperimentResult
-from experiments.payloads import ComparisonResult, Results
+from experiments.payloads import Results
 from experiments.selectors import stored_results
 from experiments.services import read_results
 from tenancy.console_kit.pages import console_page
@@ -45,12 +46,6 @@ _MOST_LISTED = 20
 # about a second for 300,000 users.
 AT_ONCE_USERS = 50_000
 _PARTS = {"figures": "experiments/results_figures.html", "recommendation": "experiments/recommendation.html"}
-
-
-class ShownComparison(ComparisonResult):
-    """A comparison with `is_rate`: whether its differences are percentage points."""
-
-    is_rate: bool
 
 
 def page(request: HttpRequest, experiment: Experiment, result_id: UUID | None = None) -> HttpResponse:
@@ -149,16 +144,9 @@ def _computed(
         return {"problem": error.problems[0].detail}
     has_figures = results.get("intact", True)
     variants = figures_by_metric(results)
-    comparisons: list[ShownComparison] = [
-        {**row, "is_rate": charts.is_rate(variants[row["metric"]])} for row in results["comparisons"]
-    ]
+    comparisons = shown_comparisons(results, variants)
     flagged = [day for day in results["srm"]["daily"] if day["warning"]]
     tone, icon = _BANNERS.get(results["recommendation"]["action"], ("info", "info"))
-    ratio_tone, ratio_icon = ("good", "balance")
-    if results["srm"]["warning"]:
-        ratio_tone, ratio_icon = ("bad", "report")
-    elif flagged or results["srm"]["alarm"]:
-        ratio_tone, ratio_icon = ("warn", "warning")
     return {
         "payload": results,
         "phase": results["window"],
@@ -166,8 +154,8 @@ def _computed(
         "figures": _figures(request, experiment, results, latest, stored) if has_figures else {},
         "tone": tone,
         "icon": icon,
-        "ratio_tone": ratio_tone,
-        "ratio_icon": ratio_icon,
+        "ratio": ratio_banner(results),
+        "is_judged": has_results(results),
         "primary": [row for row in comparisons if row["role"] == "primary"],
         "secondary": [row for row in comparisons if row["role"] == "secondary"],
         "is_binary": charts.is_rate(results["variants"]),

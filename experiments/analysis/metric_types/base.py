@@ -2,13 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import ClassVar
 
 from analytics.selectors import Aggregate, Distribution, Figure, Kind, Pairing, PairSummary
 from experiments.analysis.arms import Arm, Measure
-from experiments.analysis.effects import Effect
+from experiments.analysis.effects import Effect, Posterior, flat_posterior, posterior_of_lift
 from experiments.analysis.metric_types.fields import TYPE_FIELDS, TypeField
 from experiments.analysis.metric_types.power import PowerModel
 from experiments.analysis.units import UnitFigures
@@ -44,6 +44,8 @@ class MetricType(ABC):
     is_rate: ClassVar[bool] = False
     # Why CUPED leaves its figure as it is; empty where CUPED adjusts it.
     unadjusted: ClassVar[str] = ""
+    # Why winsorising leaves its figure as it is; empty where it caps it.
+    uncapped: ClassVar[str] = ""
     # How sample sizes are worked out; None where they are not.
     power: ClassVar[PowerModel | None] = None
 
@@ -92,6 +94,12 @@ class MetricType(ABC):
         arms = {key: self.arm(key, pairing, found.get(key)) for key in variants}
         return Measure(self.metric, arms, self.notes(data))
 
+    def pre_period_pairing(self, data: WindowData) -> Pairing:
+        """The sum over users of what they did before their first exposure (x), by which the arms should not differ."""
+        pairing = self.pairing(data, data.window.until)
+        plain = replace(pairing.y, cap=None)
+        return pairing if pairing.before else replace(pairing, y=plain, x=plain, before=COVARIATE_TIME)
+
     def conversion_pairing(self, data: WindowData, until: datetime) -> Pairing:
         """The sum over users that counts those with at least one of the metric's events."""
         return Pairing(Figure(Kind.CONVERTED, self.metric.event_name), None, self.window, data.window.deadline - until)
@@ -129,7 +137,10 @@ class MetricType(ABC):
         }
 
     def notes(self, data: WindowData) -> tuple[str, ...]:
-        return (self.unadjusted,) if self.unadjusted and data.experiment.is_cuped else ()
+        """What the experiment asks for and this type does not do, with the reason."""
+        is_winsorised = data.plan.winsorize_percent is not None
+        asked = ((self.unadjusted, data.experiment.is_cuped), (self.uncapped, is_winsorised))
+        return tuple(reason for reason, is_asked in asked if reason and is_asked)
 
     def unit_figures(
         self, data: WindowData, event_name: str, variants: Sequence[str], until: datetime, *, value_property: str = ""
@@ -145,17 +156,30 @@ class MetricType(ABC):
 
     # Effect: how a treatment is compared with the control.
 
-    def effect(self, control: Arm, treatment: Arm, alpha: float) -> Effect:
-        found = self.compare(control, treatment, alpha)
-        return found.with_goal_reversed() if self.metric.goal == Metric.Goal.DECREASE else found
-
     @abstractmethod
-    def compare(self, control: Arm, treatment: Arm, alpha: float) -> Effect:
-        """As `effect`, for a metric whose goal is to increase."""
+    def effect(self, control: Arm, treatment: Arm, alpha: float) -> Effect: ...
+
+    def posterior(
+        self, control: Arm, treatment: Arm, found: Effect, *, alpha: float, prior_sd: float | None = None
+    ) -> Posterior:
+        """Of `found`, the effect of these arms; with `prior_sd` of the lift, by the same prior for every type."""
+        flat_or_not = (
+            self.flat_posterior(control, treatment, found, alpha)
+            if prior_sd is None
+            else posterior_of_lift(found, prior_sd, alpha)
+        )
+        return flat_or_not.with_goal_reversed() if self.metric.goal == Metric.Goal.DECREASE else flat_or_not
+
+    def flat_posterior(self, control: Arm, treatment: Arm, found: Effect, alpha: float) -> Posterior:  # noqa: ARG002 - subclasses use them
+        return flat_posterior(found, alpha)
 
     @abstractmethod
     def estimate(self, arm: Arm) -> Estimate | None:
-        """An arm's figure with its variance, None where there is none: what a guardrail compares."""
+        """An arm's figure with its variance, None where there is none."""
+
+    def guarded(self, control: Arm, treatment: Arm) -> tuple[Estimate | None, Estimate | None, str | None]:
+        """What a guardrail compares of the two, and a note where that is another figure than the metric's."""
+        return self.estimate(control), self.estimate(treatment), None
 
     # Validity: what is refused for this type.
 

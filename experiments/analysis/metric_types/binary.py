@@ -6,7 +6,7 @@ import numpy as np
 
 from analytics.selectors import Kind
 from experiments.analysis.arms import Arm
-from experiments.analysis.effects import Effect, distinct, limits
+from experiments.analysis.effects import Effect, Posterior, as_posterior, distinct, flat_posterior, limits
 from experiments.analysis.metric_types.per_user import PerUserType
 from experiments.analysis.metric_types.power import RatePower
 from experiments.statistics.bayes import proportion_posterior
@@ -16,12 +16,13 @@ from experiments.statistics.summaries import Moments, Proportion
 
 
 class Binary(PerUserType):
-    """A rate: pooled z test, intervals for proportions, a beta posterior."""
+    """A rate: pooled z test, intervals for proportions, a beta posterior (flat on each rate)."""
 
     key = "binary"
     label = "Binary (share of users)"
     is_rate = True
     kind = Kind.CONVERTED
+    uncapped = "not winsorised: a user counts 0 or 1"
     power = RatePower()
 
     def user_figures(self, sums: Floats, counts: Floats) -> Floats:  # noqa: ARG002 - of values nothing is asked
@@ -37,20 +38,22 @@ class Binary(PerUserType):
         test = proportion_test(before, after)
         interval = proportion_interval(before, after, alpha)
         lift = proportion_lift(before, after, alpha)
-        posterior = proportion_posterior(before, after, alpha=alpha)
+        lift_se = proportion_lift(before, after, alpha, method="delta").se
         return Effect(
             diff=interval.diff,
             se=unpooled_se(before, after) if control.users and treatment.users else None,
             p_value=test.p_value,
             ci=limits(interval.ci_low, interval.ci_high),
             lift=lift.lift,
+            lift_se=lift_se,
             lift_ci=limits(lift.ci_low, lift.ci_high),
-            prob_beat=posterior.prob_beat,
-            losses=(posterior.loss_treatment, posterior.loss_control),
-            credible=limits(posterior.ci_low, posterior.ci_high),
-            credible_of="absoluteLift",
-            reasons=distinct(test.reason, interval.reason, lift.reason, posterior.reason),
+            reasons=distinct(test.reason, interval.reason, lift.reason),
         )
+
+    def flat_posterior(self, control: Arm, treatment: Arm, found: Effect, alpha: float) -> Posterior:
+        if found.cuped is not None or control.proportion is None or treatment.proportion is None:
+            return flat_posterior(found, alpha)
+        return as_posterior(proportion_posterior(control.proportion, treatment.proportion, alpha=alpha), found)
 
     def p_value(self, control: Moments, treatment: Moments) -> float | None:
         # Sums of differences from the mean come back as whole numbers only nearly.

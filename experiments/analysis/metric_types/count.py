@@ -1,6 +1,7 @@
 """Events per user."""
 
 from analytics.selectors import Kind
+from experiments.analysis.metric_types.fields import CAP
 from experiments.analysis.metric_types.per_user import PerUserType
 from experiments.analysis.metric_types.power import MeanPower
 from experiments.statistics.distributions import Floats
@@ -11,8 +12,8 @@ class Count(PerUserType):
 
     key = "count"
     label = "Count (events per user)"
+    fields = frozenset({CAP})
     kind = Kind.COUNT
-    has_caps = True
     power = MeanPower()
 
     def user_figures(self, sums: Floats, counts: Floats) -> Floats:  # noqa: ARG002 - of values nothing is asked

@@ -51,4 +51,10 @@ QUANTILE_LEVEL = TypeField(
     missing="Give the quantile, between 0 and 1: 0.95 for p95.",
     is_valid=_is_level,
 )
-TYPE_FIELDS = (DENOMINATOR, VALUE_PROPERTY, QUANTILE_LEVEL)
+CAP = TypeField(
+    "cap",
+    "cap",
+    noun="cap on a user's total (the experiment's winsorizePercent caps both sides of a ratio)",
+    missing="Give the most that a user may count.",
+)
+TYPE_FIELDS = (DENOMINATOR, VALUE_PROPERTY, QUANTILE_LEVEL, CAP)

@@ -6,17 +6,17 @@ from dataclasses import replace
 from datetime import datetime
 from typing import ClassVar
 
-import numpy as np
-
-from analytics.selectors import Distributed, Distribution, Figure, Kind, Pairing, PairSummary, Scope
+from analytics.selectors import Distribution, Figure, Kind, Pairing, PairSummary, Scope
 from experiments.analysis.arms import Arm, Measure
-from experiments.analysis.capping import capped, note_of_cap
+from experiments.analysis.capping import capped, figures_of_each_user, note_of_cap
 from experiments.analysis.effects import Effect, effect_of_comparison
 from experiments.analysis.metric_types.base import COVARIATE_TIME, MetricType, paired_moments
+from experiments.analysis.metric_types.fields import CAP
 from experiments.analysis.window_data import WindowData
-from experiments.statistics.cuped import cuped_test
+from experiments.payloads import CupedHealth
+from experiments.statistics.cuped import cuped_lift, cuped_test, pooled_correlation
 from experiments.statistics.distributions import Floats
-from experiments.statistics.estimates import Comparison, Estimate, Lift
+from experiments.statistics.estimates import Comparison, Estimate
 from experiments.statistics.means import mean_estimate, mean_lift, welch_test
 from experiments.statistics.summaries import Moments, PairedMoments
 
@@ -26,8 +26,11 @@ class PerUserType(MetricType):
 
     # The user's figure, as the event store names it.
     kind: ClassVar[Kind]
-    # Whether a cap may limit what one user counts.
-    has_caps: ClassVar[bool] = False
+
+    @property
+    def has_caps(self) -> bool:
+        """Whether a cap may limit what one user counts."""
+        return CAP in self.fields
 
     @abstractmethod
     def user_figures(self, sums: Floats, counts: Floats) -> Floats:
@@ -51,14 +54,14 @@ class PerUserType(MetricType):
         asked = self.distribution(data, until)
         if asked is not None:
             found = data.distribution(asked, until)
-            now, before = ({key: _of_each_user(found.get(key), name) for key in variants} for name in ("y", "x"))
+            now, before = (figures_of_each_user(found, variants, name) for name in ("y", "x"))
             late = {key: found[key].late if key in found else 0 for key in variants}
             return self._from_figures(data, now, before, late)
         pairing = self.pairing(data, until)
         sums = data.pairs(pairing, until)
         arms = {key: self.arm(key, pairing, sums.get(key)) for key in variants}
         if pairing.y.cap is None:
-            return Measure(self.metric, arms)
+            return Measure(self.metric, arms, self.notes(data))
         above = sum(summary.above_cap for key, summary in sums.items() if key in arms)
         users = sum(arm.users for arm in arms.values())
         return Measure(self.metric, arms, (note_of_cap(pairing.y.cap, above / users if users else 0.0),))
@@ -74,7 +77,9 @@ class PerUserType(MetricType):
         self, data: WindowData, figures: Mapping[str, Floats], before: Mapping[str, Floats], late: Mapping[str, int]
     ) -> Measure:
         """From each user's figure, beside the same from before."""
-        counted, notes = capped(data.plan.winsorize_percent, self.metric, figures) if self.has_caps else (figures, ())
+        counted, notes = figures, self.notes(data)
+        if self.has_caps:
+            counted, notes = capped(data.plan.winsorize_percent, self.metric, figures)
         arms = {
             key: self.arm_of_users(
                 Arm(
@@ -98,7 +103,7 @@ class PerUserType(MetricType):
         """The arm with what the type adds to it; `total` is the sum of the users' figures."""
         return arm
 
-    def compare(self, control: Arm, treatment: Arm, alpha: float) -> Effect:
+    def effect(self, control: Arm, treatment: Arm, alpha: float) -> Effect:
         adjusted = None
         if control.covariate is not None and treatment.covariate is not None:
             adjusted = _adjusted_effect(control.covariate, treatment.covariate, alpha)
@@ -106,7 +111,7 @@ class PerUserType(MetricType):
 
     def compare_unadjusted(self, control: Arm, treatment: Arm, alpha: float) -> Effect:
         test = welch_test(control.moments, treatment.moments, alpha)
-        return effect_of_comparison(test, mean_lift(control.moments, treatment.moments, alpha), alpha)
+        return effect_of_comparison(test, mean_lift(control.moments, treatment.moments, alpha))
 
     def p_value(self, control: Moments, treatment: Moments) -> float | None:
         """Of the test alone; None where it cannot be made."""
@@ -116,21 +121,15 @@ class PerUserType(MetricType):
         return mean_estimate(arm.moments) if arm.users else None
 
 
-def _of_each_user(found: Distributed | None, name: str) -> Floats:
-    """Each user's figure, those without events first."""
-    if found is None:
-        return np.zeros(0)
-    counts = found.rows["units"]
-    return np.concatenate([np.zeros(found.units - int(counts.sum())), np.repeat(found.rows[name], counts)])
-
-
 def _adjusted_effect(control: PairedMoments, treatment: PairedMoments, alpha: float) -> Effect | None:
     """By CUPED; None where the adjustment has no error to test with."""
     found = cuped_test(control, treatment, alpha)
-    if found.se is None:
+    if found.se is None or found.theta is None:
         return None
     test = Comparison(found.diff, found.se, found.df, found.t, found.p_value, found.ci_low, found.ci_high)
-    lift = Lift(
-        found.lift, found.lift_se, found.lift_p_value, found.lift_ci_low, found.lift_ci_high, reason=found.reason
-    )
-    return effect_of_comparison(test, lift, alpha, found.variance_reduction)
+    health: CupedHealth = {
+        "theta": found.theta,
+        "correlation": pooled_correlation(control, treatment),
+        "varianceRemoved": found.variance_reduction,
+    }
+    return effect_of_comparison(test, cuped_lift(control, treatment, alpha), cuped=health)

@@ -6,13 +6,21 @@ from datetime import datetime
 
 from analytics.selectors import Aggregate, Distribution, Figure, Kind, Pairing, PairSummary, Scope
 from experiments.analysis.arms import Arm, Measure
-from experiments.analysis.effects import Effect, effect_of_comparison
-from experiments.analysis.event_quantiles import quantile_of_rows, quantile_of_units
+from experiments.analysis.effects import SHARE_ABOVE, Effect, effect_of_comparison
+from experiments.analysis.event_quantiles import quantiles_of_rows, quantiles_of_units
 from experiments.analysis.metric_types.base import MetricType, paired_moments
 from experiments.analysis.metric_types.fields import QUANTILE_LEVEL, VALUE_PROPERTY
 from experiments.analysis.window_data import WindowData
 from experiments.statistics.estimates import Estimate
-from experiments.statistics.quantiles import quantile_estimate, quantile_lift, quantile_test
+from experiments.statistics.quantiles import (
+    QuantileSummary,
+    is_tied,
+    quantile_estimate,
+    quantile_lift,
+    quantile_test,
+    share_above,
+    tied_test,
+)
 from experiments.statistics.summaries import Moments
 
 
@@ -26,6 +34,7 @@ class Quantile(MetricType):
     label = "Quantile (of event values)"
     fields = frozenset({VALUE_PROPERTY, QUANTILE_LEVEL})
     required = frozenset({QUANTILE_LEVEL})
+    uncapped = "not winsorised: extreme values do not move a quantile"
     unadjusted = "not adjusted by CUPED, which is for means of users' figures: a quantile is none"
 
     @property
@@ -49,33 +58,51 @@ class Quantile(MetricType):
     def measure_sums(self, data: WindowData, variants: Sequence[str], until: datetime) -> Measure:
         totals = super().measure_sums(data, variants, until)
         found = data.distribution(self.distribution(data, until), until)
-        arms = {
-            key: replace(arm, quantile=quantile_of_rows(found[key].rows if key in found else None, self.level))
-            for key, arm in totals.arms.items()
-        }
-        return replace(totals, arms=arms)
+        rows = {key: found[key].rows if key in found else None for key in totals.arms}
+        of_arm = quantiles_of_rows(rows, self.level)
+        return replace(totals, arms={key: replace(arm, quantile=of_arm[key]) for key, arm in totals.arms.items()})
 
     def measure_units(self, data: WindowData, variants: Sequence[str], until: datetime) -> Measure:
         metric = self.metric
         found = self.unit_figures(data, metric.event_name, variants, until, value_property=metric.value_property)
+        of_arm = quantiles_of_units({key: found.event_values[key] for key in variants}, self.level)
         arms = {
             key: Arm(
                 key,
                 Moments.from_values(found.sums[key]),
-                quantile=quantile_of_units(found.event_values[key], self.level),
+                quantile=of_arm[key],
                 late=found.late[key],
             )
             for key in variants
         }
         return Measure(metric, arms, self.notes(data))
 
-    def compare(self, control: Arm, treatment: Arm, alpha: float) -> Effect:
+    def effect(self, control: Arm, treatment: Arm, alpha: float) -> Effect:
         if control.quantile is None or treatment.quantile is None:
             raise ValueError("both arms of a quantile metric have a quantile")
+        if is_tied(control.quantile, treatment.quantile):
+            tied, tied_lift = tied_test(control.quantile, treatment.quantile, self.level, alpha)
+            return effect_of_comparison(tied, tied_lift, of=SHARE_ABOVE, note=_of_ties(control.quantile))
         test = quantile_test(control.quantile, treatment.quantile, self.level, alpha)
         lift = quantile_lift(control.quantile, treatment.quantile, self.level, alpha)
-        return effect_of_comparison(test, lift, alpha)
+        return effect_of_comparison(test, lift)
 
     def estimate(self, arm: Arm) -> Estimate | None:
         has_values = arm.quantile is not None and arm.quantile.n > 1
         return quantile_estimate(arm.quantile, self.level) if has_values and arm.quantile else None
+
+    def guarded(self, control: Arm, treatment: Arm) -> tuple[Estimate | None, Estimate | None, str | None]:
+        before, after = control.quantile, treatment.quantile
+        if before is None or after is None or not is_tied(before, after):
+            return super().guarded(control, treatment)
+        return share_above(before), share_above(after), _of_ties(before)
+
+
+def _of_ties(arm: QuantileSummary) -> str | None:
+    if arm.ties is None:
+        return None
+    value = f"{arm.ties.value:g}"
+    return (
+        f"{arm.ties.mass:.1%} of the events are exactly {value}, the quantile, so the share of events above {value} is "
+        "compared in its place"
+    )

@@ -1,16 +1,17 @@
 """The ratio of two sums, such as clicks per view or revenue per order."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from analytics.selectors import Figure, Kind, Pairing, PairSummary
+from analytics.selectors import Distribution, Figure, Kind, Pairing, PairSummary, Scope
 from experiments.analysis.arms import Arm, Measure
+from experiments.analysis.capping import Figures, figures_of_each_user, winsorised
 from experiments.analysis.effects import Effect, effect_of_comparison
 from experiments.analysis.metric_types.base import MetricType, paired_moments
 from experiments.analysis.metric_types.fields import DENOMINATOR, VALUE_PROPERTY
 from experiments.analysis.window_data import WindowData
-from experiments.statistics.estimates import Comparison, Estimate, Lift
-from experiments.statistics.ratios import ratio_estimate, ratio_test
+from experiments.statistics.estimates import Comparison, Estimate
+from experiments.statistics.ratios import ratio_estimate, ratio_lift, ratio_test
 from experiments.statistics.summaries import PairedMoments
 
 
@@ -31,6 +32,18 @@ class Ratio(MetricType):
         below = Figure(Kind.AMOUNT, self.metric.denominator_event_name)
         return Pairing(above, below, self.window, data.window.deadline - until)
 
+    def distribution(self, data: WindowData, until: datetime) -> Distribution | None:
+        return None if data.plan.winsorize_percent is None else Distribution(Scope.UNITS, self.pairing(data, until))
+
+    def measure_sums(self, data: WindowData, variants: Sequence[str], until: datetime) -> Measure:
+        asked = self.distribution(data, until)
+        if asked is None:
+            return super().measure_sums(data, variants, until)
+        found = data.distribution(asked, until)
+        above, below = (figures_of_each_user(found, variants, name) for name in ("y", "x"))
+        late = {key: found[key].late if key in found else 0 for key in variants}
+        return self._from_figures(data, above, below, late)
+
     def arm(self, key: str, pairing: Pairing, found: PairSummary | None) -> Arm:  # noqa: ARG002 - the interface's
         paired = paired_moments(found)
         return Arm(key, paired.y, ratio=paired, late=found.late if found else 0)
@@ -39,21 +52,30 @@ class Ratio(MetricType):
         metric = self.metric
         above = self.unit_figures(data, metric.event_name, variants, until, value_property=metric.value_property)
         below = self.unit_figures(data, metric.denominator_event_name, variants, until)
-        arms = {}
-        for key in variants:
-            paired = PairedMoments.from_values(above.amounts[key], below.amounts[key])
-            arms[key] = Arm(key, paired.y, ratio=paired, late=above.late[key] + below.late[key])
-        return Measure(metric, arms, self.notes(data))
+        late = {key: above.late[key] + below.late[key] for key in variants}
+        return self._from_figures(data, above.amounts, below.amounts, late)
 
-    def compare(self, control: Arm, treatment: Arm, alpha: float) -> Effect:
+    def _from_figures(self, data: WindowData, above: Figures, below: Figures, late: Mapping[str, int]) -> Measure:
+        """From each user's numerator and denominator. Winsorising caps either by itself, as ratios of capped sums."""
+        notes = self.notes(data)
+        if data.plan.winsorize_percent is not None:
+            above, of_above = winsorised(data.plan.winsorize_percent, above)
+            below, of_below = winsorised(data.plan.winsorize_percent, below)
+            notes += (f"numerator: {of_above}", f"denominator: {of_below}")
+        arms = {}
+        for key, values in above.items():
+            paired = PairedMoments.from_values(values, below[key])
+            arms[key] = Arm(key, paired.y, ratio=paired, late=late[key])
+        return Measure(self.metric, arms, notes)
+
+    def effect(self, control: Arm, treatment: Arm, alpha: float) -> Effect:
         if control.ratio is None or treatment.ratio is None:
             raise ValueError("both arms of a ratio metric have a numerator and a denominator")
         found = ratio_test(control.ratio, treatment.ratio, alpha)
         test = Comparison(
             found.diff, found.se, found.df, None, found.p_value, found.ci_low, found.ci_high, found.reason
         )
-        lift = Lift(found.lift, found.lift_se, found.lift_p_value, found.lift_ci_low, found.lift_ci_high)
-        return effect_of_comparison(test, lift, alpha)
+        return effect_of_comparison(test, ratio_lift(control.ratio, treatment.ratio, alpha))
 
     def estimate(self, arm: Arm) -> Estimate | None:
         return None if arm.ratio is None else ratio_estimate(arm.ratio)

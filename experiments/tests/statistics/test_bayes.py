@@ -2,10 +2,17 @@
 
 import math
 
+import numpy as np
 import pytest
 from scipy import special, stats
 
-from experiments.statistics.bayes import lift_posterior, normal_posterior, proportion_posterior
+from experiments.statistics.bayes import (
+    lift_posterior,
+    normal_posterior,
+    prior_sd_of_history,
+    prior_weight,
+    proportion_posterior,
+)
 from experiments.statistics.estimates import Lift
 from experiments.statistics.summaries import Proportion
 
@@ -100,7 +107,17 @@ def test_normal__no_error__is_none_with_a_reason(diff: float | None, se: float |
     assert posterior.reason
 
 
-def test_lift__default_prior__expects_a_few_percent() -> None:
-    surprising = lift_posterior(Lift(0.5, 0.25, 0.05, 0.0, 1.0))
-    assert surprising.post_mean == pytest.approx(0.5 * 0.0025 / (0.0025 + 0.0625))
-    assert lift_posterior(Lift(None, None, None, None, None)).reason
+def test_lift__prior__has_the_weight_that_is_printed() -> None:
+    surprising = lift_posterior(Lift(0.5, 0.25, 0.05, 0.0, 1.0), prior_sd=0.05)
+    assert surprising.post_mean == pytest.approx(0.5 * (1 - prior_weight(0.25, 0.05)))
+    assert prior_weight(0.25, 0.05) == pytest.approx(0.0625 / 0.065)
+    assert lift_posterior(Lift(None, None, None, None, None), prior_sd=0.05).reason
+
+
+def test_prior__of_ones_own_history__is_what_errors_do_not_explain() -> None:
+    rng = np.random.default_rng(31)
+    errors = rng.uniform(0.01, 0.05, 2000)
+    lifts = rng.normal(0, 0.04, 2000) + rng.normal(0, 1, 2000) * errors
+    assert prior_sd_of_history(lifts, errors) == pytest.approx(0.04, rel=0.05)
+    assert prior_sd_of_history([0.01] * 6, [0.02] * 6) == 0
+    assert prior_sd_of_history([0.01] * 4, [0.02] * 4) is None

@@ -17,11 +17,13 @@ MATERIAL = {"__init__", "distributions", "summaries"}
 STEPS = {
     "cuped.adjusted_variance",
     "cuped.pooled_theta",
+    "estimates.lift_of_difference",
     "means.mean_estimate",
     "proportions.unpooled_se",
     "quantiles.has_enough_values",
     "quantiles.order_ranks",
     "quantiles.quantile_estimate",
+    "quantiles.share_above",
     "ratios.linearised_variance",
     "ratios.ratio_estimate",
     "ratios.ratio_of",

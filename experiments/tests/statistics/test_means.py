@@ -52,13 +52,6 @@ def test_lift__zero_control__is_none_with_a_reason() -> None:
     assert result.reason
 
 
-def test_lift__noisy_control__is_by_fieller() -> None:
-    noisy = Moments(50, 1.0, 49 * 50 * 0.25**2)
-    steady = Moments(50, 1.0, 49 * 50 * 0.15**2)
-    assert mean_lift(noisy, steady).method == "fieller"
-    assert mean_lift(steady, noisy).method == "delta"
-
-
 def test_fieller__control_not_told_from_zero__is_unbounded() -> None:
     result = mean_lift(Moments(50, 1.0, 49 * 50 * 0.6**2), Moments(50, 2.0, 49.0), method="fieller")
     assert (result.ci_low, result.ci_high) == (None, None)
@@ -76,6 +69,21 @@ def test_fieller__interval__excludes_no_effect_exactly_when_welch_does(treatment
     assert (interval.ci_low > 0 or interval.ci_high < 0) == (p_value < 0.05)
 
 
+def test_lift__skewed_means_without_an_effect__interval_and_test_agree() -> None:
+    """Found P2-3: they disagreed in 3 to 4 %, and the tails held 4.9 and 0.7 %."""
+    rng = np.random.default_rng(23)
+    tails = np.zeros(2)
+    for _ in range(4000):
+        arms = [Moments.from_values(rng.binomial(1, 0.3, 400) * rng.lognormal(3, 1, 400)) for _ in range(2)]
+        lift, test = mean_lift(*arms), welch_test(*arms)
+        assert lift.ci_low is not None
+        assert lift.ci_high is not None
+        assert test.p_value is not None
+        assert (lift.ci_low > 0 or lift.ci_high < 0) == (test.p_value < 0.05)
+        tails += (lift.ci_low > 0, lift.ci_high < 0)
+    assert tails / 4000 == pytest.approx([0.025, 0.025], abs=0.0075)
+
+
 def test_fieller__precise_control__agrees_with_the_delta_method() -> None:
     control, treatment = Moments(10**6, 10.0, 10.0**6), Moments(10**6, 10.5, 10.0**6)
     delta, fieller = (mean_lift(control, treatment, method=method) for method in ("delta", "fieller"))
@@ -83,5 +91,5 @@ def test_fieller__precise_control__agrees_with_the_delta_method() -> None:
 
 
 def test_lift__unknown_method__is_refused() -> None:
-    with pytest.raises(ValueError, match="auto, delta or fieller"):
+    with pytest.raises(ValueError, match="delta or fieller"):
         mean_lift(Moments(2, 1, 1), Moments(2, 1, 1), method="bootstrap")

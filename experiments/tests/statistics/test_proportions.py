@@ -71,6 +71,23 @@ def test_lift__no_treatment_conversions__keeps_the_estimate_without_an_interval(
         assert result.reason
 
 
+@pytest.mark.parametrize(
+    ("control", "treatment", "low", "high"),
+    [
+        # statsmodels 0.15: confint_proportions_2indep(compare="ratio", method="score", correction=False), less 1.
+        (Proportion(7, 100), Proportion(3, 100), -0.87684526, 0.47460028),
+        # Solved apart: the score statistic of no conversions is 3.8415 there.
+        (Proportion(7, 100), Proportion(0, 100), -1.0, -0.46471659),
+        (Proportion(50, 50), Proportion(60, 60), -0.06017185, 0.07682918),
+    ],
+)
+def test_lift__score_interval__exists_where_the_others_do_not(control, treatment, low, high) -> None:
+    """Found P2-10: 0 of n against 7 had no interval."""
+    result = proportion_lift(control, treatment, method="koopman")
+    assert (result.ci_low, result.ci_high) == pytest.approx((low, high), abs=1e-6)
+    assert proportion_lift(control, treatment).ci_low is not None
+
+
 def test_lift__few_control_conversions__is_by_log_ratio() -> None:
     assert proportion_lift(Proportion(29, 900), Proportion(120, 900)).method == "log"
     assert proportion_lift(Proportion(50, 900), Proportion(60, 900)).method == "log"

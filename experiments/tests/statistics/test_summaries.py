@@ -1,6 +1,8 @@
 """Summaries add like the users behind them, and keep their digits far from zero."""
 
 import math
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -44,6 +46,19 @@ def test_moments__far_from_zero__keep_their_variance() -> None:
     noise = np.random.default_rng(4).normal(0, 1, 1000)
     shifted = Moments.from_values(noise[:500] + 1e9) + Moments.from_values(noise[500:] + 1e9)
     assert shifted.variance == pytest.approx(noise.var(ddof=1), rel=1e-6)
+
+
+@pytest.mark.parametrize("ratio", [10**7, 10**8])
+@pytest.mark.parametrize("kind", [int, Fraction, Decimal])
+def test_moments__exact_sums_far_from_zero__have_the_exact_variance(ratio: int, kind: type) -> None:
+    """Found P2-6: the variance was 1.4 % off at mean / sd = 1e7, and gone at 1e8."""
+    values = [ratio + step for step in (-1, 1) * 500]
+    sums = kind(sum(values)), kind(sum(value * value for value in values))
+    assert Moments.from_sums(1000, *sums).m2 == 1000
+    paired = PairedMoments.from_sums(
+        n=1000, sum_y=sums[0], sum_x=sums[0], sum_yy=sums[1], sum_xx=sums[1], sum_xy=sums[1]
+    )
+    assert (paired.m2_y, paired.m2_x, paired.c_xy) == (1000, 1000, 1000)
 
 
 def test_moments__sums_of_a_constant__have_no_variance_at_all() -> None:
