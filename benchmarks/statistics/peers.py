@@ -1,4 +1,6 @@
-"""The same figures from gbstats and statsmodels: reads cases as JSON on stdin, answers on stdout.
+"""The same figures from gbstats, statsmodels, tea-tasting and spotify-confidence.
+
+Reads cases as JSON on stdin, answers on stdout.
 
 Runs in an environment of its own (they pin other numpy and pandas versions); `python -m benchmarks.statistics --peers`
 makes that environment and calls this.
@@ -9,6 +11,8 @@ import sys
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import tea_tasting as tea
 from gbstats.bayesian.tests import EffectBayesianABTest, EffectBayesianConfig, GaussianPrior
 from gbstats.frequentist.tests import FrequentistConfig, SequentialConfig, SequentialTwoSidedTTest, TwoSidedTTest
 from gbstats.models.statistics import (
@@ -19,6 +23,7 @@ from gbstats.models.statistics import (
     SampleMeanStatistic,
 )
 from gbstats.utils import check_srm
+from spotify_confidence import StudentsTTest, ZTest
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import NormalIndPower
 from statsmodels.stats.proportion import (
@@ -28,6 +33,7 @@ from statsmodels.stats.proportion import (
     test_proportions_2indep,
 )
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
+from tea_tasting.aggr import Aggregates
 
 Figures = dict[str, Any]
 Sums = dict[str, float]
@@ -94,8 +100,56 @@ def _quantile(sums: Sums, q: float) -> QuantileStatistic:
     )
 
 
+def _spread(n: float, left: float, right: float, products: float) -> float:
+    return (products - left * right / n) / (n - 1)
+
+
+def _aggregates(sums: Sums) -> Aggregates:
+    """tea-tasting's summary of one arm: of y and x, or of y alone."""
+    n = sums["n"]
+    y, yy = (sums["sum"], sums["sumsq"]) if "sum" in sums else (sums["sum_y"], sums["sum_yy"])
+    means, variances, covariances = {"y": y / n}, {"y": _spread(n, y, y, yy)}, {}
+    if "sum_x" in sums:
+        means["x"], variances["x"] = sums["sum_x"] / n, _spread(n, sums["sum_x"], sums["sum_x"], sums["sum_xx"])
+        covariances["x", "y"] = _spread(n, y, sums["sum_x"], sums["sum_xy"])
+    return Aggregates(count_=int(n), mean_=means, var_=variances, cov_=covariances)
+
+
+def _by_tea(metric: Any, control: Sums, treatment: Sums) -> Figures:
+    found = metric.analyze_aggregates(_aggregates(control), _aggregates(treatment))
+    return {
+        "diff": found.effect_size,
+        "p_value": found.pvalue,
+        "ci_low": found.effect_size_ci_lower,
+        "ci_high": found.effect_size_ci_upper,
+    }
+
+
+def _by_spotify(test: Any, control: Sums, treatment: Sums, alpha: float) -> Figures:
+    """`test` is a class of theirs, made from the arms' sums."""
+    frame = pd.DataFrame([{"arm": "control", **control}, {"arm": "treatment", **treatment}])
+    found = test(
+        frame,
+        numerator_column="sum",
+        numerator_sum_squares_column="sumsq",
+        denominator_column="n",
+        categorical_group_columns="arm",
+        interval_size=1 - alpha,
+    ).difference(level_1="control", level_2="treatment")
+    return {
+        "diff": float(found["difference"].iloc[0]),
+        "p_value": float(found["p-value"].iloc[0]),
+        "ci_low": float(found["ci_lower"].iloc[0]),
+        "ci_high": float(found["ci_upper"].iloc[0]),
+    }
+
+
 def srm_test(counts: list[float], weights: list[float]) -> dict[str, Figures]:
-    return {"gbstats": {"p_value": check_srm(counts, weights)}}
+    arms = {index: Aggregates(count_=int(count)) for index, count in enumerate(counts)}
+    ratio = tea.SampleRatio(dict(enumerate(weights)), method="norm", correction=False)
+    by_tea = ratio.analyze(arms, 0, 1) if len(counts) == 2 else None
+    found = {"gbstats": {"p_value": check_srm(counts, weights)}}
+    return found if by_tea is None else found | {"tea-tasting": {"p_value": by_tea.pvalue}}
 
 
 def prop_test(x_c: float, n_c: float, x_t: float, n_t: float) -> dict[str, Figures]:
@@ -106,16 +160,30 @@ def prop_test(x_c: float, n_c: float, x_t: float, n_t: float) -> dict[str, Figur
 def prop_ci(*, x_c: float, n_c: float, x_t: float, n_t: float, alpha: float, method: str) -> dict[str, Figures]:
     theirs = {"wald": "wald", "newcombe": "newcomb"}[method]
     low, high = confint_proportions_2indep(x_t, n_t, x_c, n_c, method=theirs, compare="diff", alpha=alpha)
-    return {"statsmodels": {"ci_low": low, "ci_high": high}}
+    found = {"statsmodels": {"ci_low": low, "ci_high": high}}
+    if method != "wald":
+        return found
+    arms = ({"n": n_c, "sum": x_c, "sumsq": x_c}, {"n": n_t, "sum": x_t, "sumsq": x_t})
+    by_spotify = _by_spotify(ZTest, *arms, alpha)
+    # Their p-value is that of the unpooled test, which belongs to this interval and not to our test.
+    del by_spotify["p_value"]
+    return found | {"spotify-confidence": by_spotify}
 
 
 def prop_rel_ci(*, x_c: float, n_c: float, x_t: float, n_t: float, alpha: float, method: str) -> dict[str, Figures]:
-    low, high = confint_proportions_2indep(x_t, n_t, x_c, n_c, method=method, compare="ratio", alpha=alpha)
+    theirs = {"log": "log", "koopman": "score"}[method]
+    low, high = confint_proportions_2indep(
+        x_t, n_t, x_c, n_c, method=theirs, compare="ratio", alpha=alpha, correction=False
+    )
     return {"statsmodels": {"ci_low": low - 1, "ci_high": high - 1}}
 
 
 def welch_test(control: Sums, treatment: Sums, alpha: float) -> dict[str, Figures]:
-    return {"gbstats": _absolute(_t_test(_mean(control), _mean(treatment), "absolute", alpha))}
+    return {
+        "gbstats": _absolute(_t_test(_mean(control), _mean(treatment), "absolute", alpha)),
+        "tea-tasting": _by_tea(tea.Mean("y", alpha=alpha), control, treatment),
+        "spotify-confidence": _by_spotify(StudentsTTest, control, treatment, alpha),
+    }
 
 
 def welch_values(control: list[float], treatment: list[float], alpha: float) -> dict[str, Figures]:
@@ -134,12 +202,16 @@ def ratio_test(control: Sums, treatment: Sums, alpha: float) -> dict[str, Figure
     lift = _t_test(*arms, "relative", alpha)
     figures = _absolute(_t_test(*arms, "absolute", alpha))
     return {
-        "gbstats": figures | {"lift": lift["effect"], "lift_ci_low": lift["ci_low"], "lift_ci_high": lift["ci_high"]}
+        "tea-tasting": _by_tea(tea.RatioOfMeans("y", "x", alpha=alpha), control, treatment),
+        "gbstats": figures | {"lift": lift["effect"], "lift_ci_low": lift["ci_low"], "lift_ci_high": lift["ci_high"]},
     }
 
 
 def cuped_test(control: Sums, treatment: Sums, alpha: float) -> dict[str, Figures]:
-    return {"gbstats": _absolute(_t_test(_adjusted(control), _adjusted(treatment), "absolute", alpha))}
+    return {
+        "gbstats": _absolute(_t_test(_adjusted(control), _adjusted(treatment), "absolute", alpha)),
+        "tea-tasting": _by_tea(tea.Mean("y", covariate="x", alpha=alpha), control, treatment),
+    }
 
 
 def quantile_diff(control: Sums, treatment: Sums, q: float, alpha: float) -> dict[str, Figures]:
