@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
+from analytics.models import EventPolicy
 from analytics.stores import store
 from analytics.stores.base import (
     EventRow,
@@ -54,6 +55,7 @@ __all__ = [
     "last_received",
     "latest_attributes",
     "pair_summary",
+    "raw_events_since",
     "recent_attributes",
     "recent_units",
     "segment_name",
@@ -181,6 +183,11 @@ def bots_first_seen(period: Period) -> dict[str, int]:
 def last_received(period: Period, event_names: Sequence[str], deadline: datetime) -> datetime | None:
     """When the youngest event received before `deadline` that such an analysis may rest on was received."""
     return store().last_received(period, event_names, deadline)
+
+
+def raw_events_since(environment_id: int) -> datetime | None:
+    """The moment before which retention has deleted the environment's raw events; None if it has deleted none."""
+    return EventPolicy.objects.filter(environment_id=environment_id).values_list("raw_since", flat=True).first()
 
 
 def _midnight(moment: datetime) -> datetime:

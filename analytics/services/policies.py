@@ -15,6 +15,9 @@ from tenancy.models import Environment
 
 MOST_ATTRIBUTES: Final = 20
 LONGEST_NAME: Final = 100
+# A conversion counts for up to seven days after its exposure, so both are needed for a day more.
+FEWEST_DAYS: Final = 8
+MOST_DAYS: Final = 36_500
 
 
 @transaction.atomic
@@ -29,8 +32,9 @@ def set_event_policy(
     """Set an environment's policy. Stored ids become pseudonyms at once; pseudonyms never become ids again (409).
 
     `exposure_attributes` are stored with the server's exposures from now on; None means the defaults. A user id among
-    them is Invalid.
+    them is Invalid, and so are fewer than eight days.
     """
+    _refuse_days(retention_days)
     EventPolicy.objects.get_or_create(environment=environment)
     policy = EventPolicy.objects.select_for_update().get(environment=environment)
     before = describe(policy)
@@ -66,6 +70,16 @@ def describe(policy: EventPolicy) -> dict[str, object]:
         "pseudonyms": policy.pseudonym_key is not None,
         "exposureAttributes": policy.exposure_attributes,
     }
+
+
+def _refuse_days(retention_days: int | None) -> None:
+    if retention_days is not None and not FEWEST_DAYS <= retention_days <= MOST_DAYS:
+        raise Invalid(
+            f"Keep raw events for {FEWEST_DAYS} to {MOST_DAYS:,} days: a conversion counts for up to seven days after "
+            "its exposure, and both have to be there. Leave it empty for the installation's own number.",
+            attr="retentionDays",
+            code="out_of_range",
+        )
 
 
 def _attributes(names: Sequence[str] | None) -> list[str] | None:

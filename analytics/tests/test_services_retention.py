@@ -14,6 +14,7 @@ from analytics.services import apply_retention, forget_user, set_event_policy, s
 from analytics.stores.postgres import partitions
 from analytics.tests.conftest import ACTOR, conversion, exposure
 from audit.models import Entry
+from tenancy.errors import Invalid
 from tenancy.models import Environment
 
 NOW = datetime.now(UTC)
@@ -48,6 +49,15 @@ def test_old_partitions__are_dropped_and_counts_stay(environment: Environment) -
     assert selectors.flag_exposures(environment.pk, "new-checkout", None, None) == before
     assert selectors.exposure_summary(Period(environment.pk, "checkout-test", _at(200), NOW)).users == {"control": 4}
     assert apply_retention(actor=ACTOR) == []
+
+
+@pytest.mark.parametrize("days", [0, 1, 7, 36_501, -5])
+def test_policy__fewer_days_than_an_analysis_needs__is_refused(environment: Environment, days: int) -> None:
+    with pytest.raises(Invalid, match="8 to 36,500 days") as refused:
+        set_event_policy(actor=ACTOR, environment=environment, retention_days=days, stores_pseudonyms=False)
+
+    assert refused.value.problems[0].attr == "retentionDays"
+    assert not EventPolicy.objects.filter(environment=environment).exists()
 
 
 def test_hours_beyond_retention__become_days(environment: Environment) -> None:

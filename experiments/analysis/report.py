@@ -213,6 +213,12 @@ def _caveats(data: WindowData, versions: list[int], users: int, incomplete: int)
         caveats.append(
             f"The window reaches over several phases; these figures are about phase {window.phase.number} alone."
         )
+    erased = events.raw_events_since(experiment.environment_id)
+    if erased is not None and window.since < erased:
+        caveats.append(
+            f"Raw events before {erased:%Y-%m-%d} are deleted by retention. Figures of users first seen before that "
+            "day come from what was counted earlier; what was not counted then is missing."
+        )
     if window.since > window.phase.started_at:
         caveats.append(
             "The window begins after the phase did: users seen before count from their first exposure within it."

@@ -5,6 +5,7 @@ from datetime import UTC, timedelta
 import pytest
 
 from analytics.event_records import Batch
+from analytics.models import EventPolicy
 from analytics.services import store_events
 from experiments import services
 from experiments.analysis import results_for
@@ -141,6 +142,16 @@ def test_results__window__is_about_the_users_first_seen_in_it(running, expose):
     assert found["comparisons"][0]["sequentialCi"] is None
     assert any("phase from its start" in caveat for caveat in found["caveats"])
     assert any("begins after the phase" in caveat for caveat in found["caveats"])
+
+
+def test_results__raw_events_of_its_first_days_are_deleted__says_so(running, expose):
+    expose(running, {"control": 10, "treatment": 10})
+    policy = EventPolicy.objects.create(environment=running.environment, raw_since=START + 2 * DAY)
+
+    assert any("before 2026-03-04 are deleted" in caveat for caveat in results_for(running, now=LATER)["caveats"])
+    policy.raw_since = START
+    policy.save()
+    assert not any("deleted" in caveat for caveat in results_for(running, now=LATER)["caveats"])
 
 
 def test_results__restarted__phases_are_apart(environment, running, expose):

@@ -45,6 +45,7 @@ ROUTES = (
     Route("<path:object_id>/versions/<int:version>/", "rollback", history.rollback, role=Role.EDITOR),
     Route("<path:object_id>/archive/", "archive", archive.archive, role=Role.EDITOR),
     Route("<path:object_id>/restore/", "restore", archive.restore, role=Role.EDITOR),
+    Route("<path:object_id>/purge/", "purge", archive.purge, role=Role.ADMIN),
 )
 
 

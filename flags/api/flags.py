@@ -20,6 +20,7 @@ from tenancy.api.audit import instant
 from tenancy.api.request import Request
 from tenancy.api.views import WHERE, EnvironmentView, choice, created, paginate, payload, version_of
 from tenancy.models import Environment
+from tenancy.refusals import refuse_unknown
 from tenancy.roles import Role
 
 
@@ -142,3 +143,21 @@ class RestoreView(EnvironmentView):
         reason = payload(serializers.ReasonSerializer, request).get("reason", "")
         config = services.restore_flag(actor=request.user.actor, environment=environment, key=key, reason=reason)
         return Response(flag_resource(config))
+
+
+class PurgeView(EnvironmentView):
+    @extend_schema(parameters=WHERE, request=serializers.PurgeSerializer, responses={204: None})
+    def post(self, request: Request, key: str) -> Response:
+        """Delete an archived flag for good, in every environment of the project."""
+        environment = self.environment(request, Role.ADMIN)
+        access.require(request.user, environment.project, Role.ADMIN)
+        sent = payload(serializers.PurgeSerializer, request)
+        refuse_unknown(sent, ("confirm", "reason"))
+        services.purge_flag(
+            actor=request.user.actor,
+            environment=environment,
+            key=key,
+            confirm=sent["confirm"],
+            reason=sent.get("reason", ""),
+        )
+        return Response(status=204)

@@ -174,6 +174,11 @@ class KilledSerializer(serializers.Serializer[Any]):
     configVersion = serializers.IntegerField(help_text="Whoever has applied this version obeys.")
 
 
+class PurgeSerializer(serializers.Serializer[Any]):
+    confirm = serializers.CharField(max_length=200, help_text="The flag's key.")
+    reason = serializers.CharField(required=False, allow_blank=True, max_length=2000)
+
+
 class KillManySerializer(serializers.Serializer[Any]):
     """Either `tag`, or `all` with `confirm`."""
 

@@ -20,6 +20,7 @@ urlpatterns = [
     path("flags", flags.FlagsView.as_view()),
     path("flags/<str:key>", flags.FlagView.as_view()),
     path("flags/<str:key>/restore", flags.RestoreView.as_view()),
+    path("flags/<str:key>/purge", flags.PurgeView.as_view()),
     path("flags/<str:key>/impact", what_if.ImpactView.as_view()),
     path("flags/<str:key>/copy", exchange.CopyView.as_view()),
     path("flags/<str:key>/versions", history.VersionsView.as_view()),

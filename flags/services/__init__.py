@@ -1,6 +1,6 @@
 """Every write to flags: validate, write, append to the version log and audit, in one transaction."""
 
-from flags.services.archiving import archive_flag, purge_flags, restore_flag
+from flags.services.archiving import archive_flag, purge_flag, purge_flags, restore_flag
 from flags.services.copying import copy_flag
 from flags.services.drafts import refuse_several_units
 from flags.services.flags import create_flag, end_experiment, set_experiment, update_flag
@@ -35,6 +35,7 @@ __all__ = [
     "kill_flags",
     "kill_tag",
     "prune_version_log",
+    "purge_flag",
     "purge_flags",
     "refuse_several_units",
     "release_everything",

@@ -12,7 +12,7 @@ from flags.documents import flag_presentation, flag_resource
 from flags.models import Change, Flag, FlagConfig
 from flags.selectors import get_config
 from flags.services import version_log
-from tenancy.errors import Conflict
+from tenancy.errors import Conflict, Invalid
 from tenancy.models import Environment
 
 
@@ -95,6 +95,32 @@ def restore_flag(*, actor: Actor, environment: Environment, key: str, reason: st
     return saved
 
 
+def purge_flag(*, actor: Actor, environment: Environment, key: str, confirm: str, reason: str = "") -> None:
+    """Delete an archived flag for good in every environment, so that its key is free; `confirm` is the key.
+
+    Raises Invalid `confirmation_mismatch`; Conflict `not_archived`, and `in_use` where an experiment refers to it.
+    """
+    flag = get_config(environment, key).flag
+    if confirm != key:
+        raise Invalid(
+            f"Nobody can bring the flag back. Confirm it with the flag's key: {key}.",
+            attr="confirm",
+            code="confirmation_mismatch",
+        )
+    if not flag.is_archived:
+        raise Conflict(f"{key!r} is served. Archive it first.", code="not_archived", attr="key")
+    try:
+        is_purged = _purge(actor, flag.pk, timezone.now(), reason)
+    except ProtectedError as error:
+        raise Conflict(
+            f"{key!r} belongs to an experiment, whose results need it. Delete the experiment first.",
+            code="in_use",
+            attr="key",
+        ) from error
+    if not is_purged:
+        raise Conflict(f"{key!r} was restored meanwhile.", code="not_archived", attr="key")
+
+
 def purge_flags(*, actor: Actor, archived_before: datetime) -> tuple[list[str], list[str]]:
     """Delete flags archived before that moment, each in a transaction of its own.
 
@@ -114,7 +140,7 @@ def purge_flags(*, actor: Actor, archived_before: datetime) -> tuple[list[str], 
 
 
 @transaction.atomic
-def _purge(actor: Actor, pk: int, archived_before: datetime) -> bool:
+def _purge(actor: Actor, pk: int, archived_before: datetime, reason: str = "") -> bool:
     flag = Flag.objects.select_related("project__organization").get(pk=pk)
     version_log.lock_project(flag.project)
     # It may have been restored since the list was read.
@@ -127,7 +153,7 @@ def _purge(actor: Actor, pk: int, archived_before: datetime) -> bool:
         at=flag.project,
         key=flag.key,
         before={"key": flag.key, "type": flag.type, "variants": flag.variants, **flag_presentation(flag)},
-        reason=f"archived at {flag.archived_at:%Y-%m-%d}",
+        reason=reason or f"archived at {flag.archived_at:%Y-%m-%d}",
     )
     locked.delete()
     return True

@@ -209,3 +209,29 @@ def test_segments_of_another_file__survive(editor, elsewhere):
     editor.post("environments/live/import", {"data": {**data, "segments": []}}, project="mobile")
 
     assert Segment.objects.get(environment=elsewhere).included == ["u"]
+
+
+def test_purge_now__archived_and_confirmed__frees_the_key(admin, make_flag):
+    make_flag("old", name="Old")
+
+    served = admin.post("flags/old/purge", {"confirm": "old"})
+    assert (served.status_code, served.json()["errors"][0]["code"]) == (409, "not_archived")
+    admin.delete("flags/old")
+    unconfirmed = admin.post("flags/old/purge", {"confirm": "Old"})
+    assert (unconfirmed.status_code, unconfirmed.json()["errors"][0]["attr"]) == (400, "confirm")
+
+    assert admin.post("flags/old/purge", {"confirm": "old", "reason": "Never used"}).status_code == 204
+
+    assert Entry.objects.get(action="flag.purged").reason == "Never used"
+    assert admin.get("flags/old").status_code == 404
+    assert (
+        admin.post("flags", {"key": "old", "type": "string", "variants": [{"key": "a", "value": "x"}]}).status_code
+        == 201
+    )
+
+
+def test_purge_now__editor__may_not(editor, make_flag):
+    make_flag("old")
+    editor.delete("flags/old")
+
+    assert editor.post("flags/old/purge", {"confirm": "old"}).status_code == 403

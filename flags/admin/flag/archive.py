@@ -1,15 +1,17 @@
-"""Archiving one flag, and restoring it."""
+"""Archiving one flag, restoring it, and deleting it for good."""
 
 from collections.abc import Callable
 from typing import Any
 
+from django import forms
 from django.http import HttpRequest, HttpResponse
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from flags import services
 from flags.models import FlagConfig
-from tenancy.console_kit.confirm import ConfirmPage
+from tenancy.console_kit.confirm import ConfirmPage, RequiredReasonForm
 from tenancy.console_kit.context import console_context
-from tenancy.console_kit.pages import object_url
+from tenancy.console_kit.pages import list_url, object_url
 from tenancy.roles import Role
 
 
@@ -32,6 +34,44 @@ def restore(request: HttpRequest, config: FlagConfig) -> HttpResponse:
         intro="It is served again in every environment, as it was configured when it was archived.",
         act=_acting(request, config, services.restore_flag, f"{config.flag.key} is served again."),
         cancel_url=object_url(config),
+    ).answer(request)
+
+
+class PurgeForm(RequiredReasonForm):
+    confirm = forms.CharField(
+        max_length=200,
+        widget=UnfoldAdminTextInputWidget,
+        error_messages={"required": "Type the flag's key. Nothing has been deleted."},
+    )
+
+
+def purge(request: HttpRequest, config: FlagConfig) -> HttpResponse:
+    """Delete an archived flag for good; its key is typed first."""
+
+    def act(sent: dict[str, Any]) -> str:
+        context = console_context(request)
+        context.require_in_project(Role.ADMIN, config.environment.project)
+        services.purge_flag(
+            actor=context.actor,
+            environment=config.environment,
+            key=config.flag.key,
+            confirm=sent["confirm"],
+            reason=sent["reason"],
+        )
+        return f"{config.flag.key} is deleted for good, and its key is free."
+
+    return ConfirmPage(
+        title=f"Delete {config.flag.key} for good?",
+        submit="Delete for good",
+        act=act,
+        cancel_url=object_url(config),
+        done_url=list_url(FlagConfig, environment=config.environment),
+        reason_label="Why?",
+        tone="danger",
+        form=PurgeForm,
+        template="flags/purge.html",
+        is_possible=config.flag.is_archived,
+        shown={"config": config},
     ).answer(request)
 
 
