@@ -178,4 +178,4 @@ def test_complete__of_very_many__says_what_the_results_say(open_session, console
     page = open_session(console_editor).visit(awaited.replace("/results/", "/complete/"))
 
     page.get_by_text("The results say:").wait_for()
-    page.get_by_label("Stop: everybody back").check()
+    page.get_by_label("Stop: those who take part").check()
