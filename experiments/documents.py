@@ -12,6 +12,7 @@ from experiments.resources import (
     AnalysisResource,
     DecisionResource,
     ExperimentResource,
+    ExploratoryResource,
     GuardrailResource,
     ShareResource,
 )
@@ -35,12 +36,17 @@ def experiment_resource(experiment: Experiment) -> ExperimentResource:
         analysis["minimumEffect"] = experiment.minimum_effect
     if experiment.lift_prior_sd is not None:
         analysis["liftPriorStandardDeviation"] = experiment.lift_prior_sd
+    explored: list[ExploratoryResource] = [
+        {"metric": use.metric.key, "role": use.role, "since": use.exploratory_since}
+        for use in metrics
+        if use.exploratory_since is not None
+    ]
     decision: DecisionResource | None = None
     if experiment.decision:
         decision = {"decision": experiment.decision, "variant": experiment.shipped_variant or None}
         if experiment.shipped_to == Experiment.Scope.AUDIENCE:
             decision["to"] = experiment.shipped_to
-    return {
+    resource: ExperimentResource = {
         "id": experiment.key,
         "key": experiment.slug or experiment.key,
         "name": experiment.name,
@@ -69,6 +75,9 @@ def experiment_resource(experiment: Experiment) -> ExperimentResource:
         "createdAt": experiment.created_at,
         "updatedAt": experiment.updated_at,
     }
+    if explored:
+        resource["exploratory"] = explored
+    return resource
 
 
 def secondary_keys(uses: Iterable[ExperimentMetric]) -> list[str]:

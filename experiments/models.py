@@ -280,6 +280,11 @@ class ExperimentMetric(models.Model):
     def __str__(self) -> str:
         return f"{self.metric} ({self.get_role_display()})"
 
+    @property
+    def is_planned(self) -> bool:
+        """Whether it was named before the start; what came later is exploratory."""
+        return self.exploratory_since is None
+
 
 class Phase(models.Model):
     """A part of an experiment with one split, one targeting and one salt. Each phase is analysed by itself."""

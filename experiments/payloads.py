@@ -81,7 +81,7 @@ class ComparisonResult(TypedDict):
 
     `liftOf` says what is compared: the metric's figure, or `shareAbove`, the share of events above a tied quantile
     (`lookLiftOf` for the fields of the look). `expectedLoss` and `credibleInterval` are of `credibleIntervalOf`.
-
+    `exploratory` is True where the metric was added after the start, with `exploratorySince`: it decides nothing.
     Fields that begin with `look` are about the users who decide: those with complete windows, or the planned ones.
     `lookCi` decides; always-valid experiments intersect it over all looks. `constant` is False where that is empty, or
     where the present interval holds 0 after a significant look. Older stored results lack these fields.
@@ -109,6 +109,8 @@ class ComparisonResult(TypedDict):
     adjustedPValue: float | None
     adjustedFrom: str
     correction: str
+    exploratory: NotRequired[bool]
+    exploratorySince: NotRequired[str]
     significant: bool | None
     direction: str | None
     probabilityToBeat: float | None
@@ -209,6 +211,8 @@ class GuardrailResult(TypedDict):
     passed: bool | None
     violated: bool
     status: str
+    exploratory: NotRequired[bool]
+    exploratorySince: NotRequired[str]
 
 
 class Excluded(TypedDict):

@@ -37,6 +37,14 @@ class GuardrailResource(TypedDict):
     action: str
 
 
+class ExploratoryResource(TypedDict):
+    """A metric that was added after the start: it decides nothing."""
+
+    metric: str
+    role: str
+    since: datetime
+
+
 class DecisionResource(TypedDict):
     """A decision. `to` is there where a variant was shipped to the audience alone."""
 
@@ -117,6 +125,7 @@ class ExperimentResource(TypedDict):
     primaryMetric: str
     secondaryMetrics: list[str]
     guardrails: list[GuardrailResource]
+    exploratory: NotRequired[list[ExploratoryResource]]
     analysis: AnalysisResource
     breakdowns: list[str]
     autoPauseOnSrm: bool

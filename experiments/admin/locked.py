@@ -10,6 +10,7 @@ _ANOTHER = "The experiment is about it. Create another one."
 _BASELINE = "Every comparison is with it."
 _ENROLLED = "It enrolled the users so far. A restart assigns everybody anew, as a phase of its own."
 _CHOSEN_LATE = "Metrics chosen after a look at the figures would be chosen by them."
+_EXPLORED = f"{_CHOSEN_LATE} Further ones are exploratory: they decide nothing."
 _COUNTED_LATE = "What counts for a user, chosen after a look at the figures, would be chosen by them."
 _PROMISED = "The error rate is promised for the plan made before the first look."
 
@@ -38,8 +39,8 @@ def locked(experiment: Experiment) -> list[LockedField]:
         LockedField("Audience", "limited" if experiment.audience else "everybody", _ENROLLED),
         LockedField("Layer", experiment.layer.name if experiment.layer else "its own", _ENROLLED),
         LockedField("Primary metric", experiment.primary_metric.name, _CHOSEN_LATE),
-        LockedField("Secondary metrics", ", ".join(secondary) or "none", _CHOSEN_LATE),
-        LockedField("Guardrails", ", ".join(guardrails) or "none", _CHOSEN_LATE),
+        LockedField("Secondary metrics", ", ".join(secondary) or "none", _EXPLORED),
+        LockedField("Guardrails", ", ".join(guardrails) or "none", _EXPLORED),
         LockedField("Method", method, _PROMISED),
         LockedField("Correction", experiment.get_correction_display(), _PROMISED),
         LockedField("Most extreme users", capping(experiment), _COUNTED_LATE),

@@ -47,22 +47,23 @@ def judge(
         for reason in (note, safety.reason, harm.reason):
             if reason is not None:
                 caveats.append(f"Guardrail {use.metric.key}, {key}: {reason}.")
-        judgements.append(
-            {
-                "metric": use.metric.key,
-                "variant": key,
-                "marginPercent": use.margin_percent,
-                "action": use.action,
-                "control": measure.arms[control].figure,
-                "treatment": arm.figure,
-                "relativeLift": safety.diff,
-                "bound": safety.bound,
-                "pValue": safety.p_value,
-                "passed": safety.passed,
-                "violated": bool(harm.is_shown),
-                "status": "violated" if harm.is_shown else "pass" if safety.passed else "undecided",
-            }
-        )
+        found: GuardrailResult = {
+            "metric": use.metric.key,
+            "variant": key,
+            "marginPercent": use.margin_percent,
+            "action": use.action,
+            "control": measure.arms[control].figure,
+            "treatment": arm.figure,
+            "relativeLift": safety.diff,
+            "bound": safety.bound,
+            "pValue": safety.p_value,
+            "passed": safety.passed,
+            "violated": bool(harm.is_shown),
+            "status": "violated" if harm.is_shown else "pass" if safety.passed else "undecided",
+        }
+        if use.exploratory_since is not None:
+            found["exploratory"], found["exploratorySince"] = True, use.exploratory_since.isoformat()
+        judgements.append(found)
     return judgements, caveats
 
 

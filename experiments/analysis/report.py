@@ -61,7 +61,11 @@ def analyse(experiment: Experiment, window: Window) -> ComputedResults:
     ratio = sample_ratio(window, exposures)
     arms = _arms(experiment, window)
     primary = _metric_at_look(data, exposures, data.plan.primary, arms)
-    secondary = [_metric_at_look(data, exposures, use.metric, arms) for use in data.plan.secondary]
+    planned, exploratory = (
+        [_metric_at_look(data, exposures, use.metric, arms) for use in data.plan.secondary if use.is_planned is wanted]
+        for wanted in (True, False)
+    )
+    secondary = planned + exploratory
     control, previous = experiment.control_variant, previous_looks(experiment, window)
     measured = [entry.measure.metric for entry in (primary, *secondary)]
     balances = pre_period_balance(data, measured, arms, control=control)
@@ -78,13 +82,26 @@ def analyse(experiment: Experiment, window: Window) -> ComputedResults:
     lenient = Experiment.Correction.BENJAMINI_HOCHBERG
     further, more = compare_all(
         experiment,
-        secondary,
+        planned,
         previous,
         control=control,
         role="secondary",
         correction=experiment.correction if experiment.correction == Experiment.Correction.NONE else lenient,
         balances=balances,
     )
+    explored, notes = compare_all(
+        experiment, exploratory, previous, control=control, role="secondary", correction=Experiment.Correction.NONE
+    )
+    more += notes
+    since = {use.metric.key: use.exploratory_since for use in data.plan.secondary if use.exploratory_since}
+    for item in explored:
+        item["exploratory"], item["exploratorySince"] = True, since[item["metric"]].isoformat()
+    more += [
+        f"{use.metric.key} was added as a {use.role} on {use.exploratory_since:%Y-%m-%d}, after the start: it is "
+        "exploratory, and decides nothing."
+        for use in (*data.plan.secondary, *data.plan.guardrails)
+        if use.exploratory_since
+    ]
     judged: list[GuardrailResult] = []
     for use in data.plan.guardrails:
         found, reasons = guards.judge(use, data, arms, control=control)
@@ -122,7 +139,7 @@ def analyse(experiment: Experiment, window: Window) -> ComputedResults:
             }
             for entry in secondary
         ],
-        "comparisons": comparisons + further,
+        "comparisons": comparisons + further + explored,
         "srm": {**ratio.payload, "beforeBots": with_bots},
         "guardrails": judged,
         "excluded": {

@@ -50,7 +50,7 @@ def recommend(
             arms=arms,
             progress=_progress(experiment, window, primary),
             checks=tuple(checks),
-            guardrails=tuple(_guardrail(item) for item in guardrails),
+            guardrails=tuple(_guardrail(item) for item in guardrails if not item.get("exploratory")),
             primary=tuple(_effect(plan, item) for item in comparisons if item["role"] == "primary"),
             secondary=tuple(_effect(plan, item) for item in comparisons if item["role"] == "secondary"),
             apart=_apart(experiment, primary, arms),

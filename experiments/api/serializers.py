@@ -69,6 +69,12 @@ class AnalysisSerializer(serializers.Serializer[Any]):
     )
 
 
+class ExploratorySerializer(serializers.Serializer[Any]):
+    metric = serializers.CharField()
+    role = ChoiceField(choices=ExperimentMetric.Role.choices)
+    since = serializers.DateTimeField()
+
+
 class DecisionSerializer(serializers.Serializer[Any]):
     decision = ChoiceField(choices=Experiment.Decision.choices)
     variant = serializers.CharField(max_length=100, required=False, allow_null=True, help_text="What `ship` gives.")
@@ -127,6 +133,11 @@ class ExperimentSerializer(serializers.Serializer[Any]):
     primaryMetric = serializers.CharField(max_length=100, required=False)
     secondaryMetrics = serializers.ListField(child=serializers.CharField(max_length=100), required=False)
     guardrails = GuardrailSerializer(many=True, required=False)
+    exploratory = ExploratorySerializer(
+        many=True,
+        required=False,
+        help_text="Read only: metrics added after the start, which decide nothing; left out where there are none.",
+    )
     analysis = AnalysisSerializer(required=False)
     breakdowns = serializers.ListField(
         child=serializers.CharField(max_length=100),

@@ -22,10 +22,12 @@ FIELDS = frozenset(
 )  # fmt: skip
 # A client may send these back as it read them; they are ignored.
 READ_ONLY_FIELDS = frozenset(
-    {"id", "status", "phase", "decision", "startedAt", "endedAt", "version", "createdAt", "updatedAt"}
+    {"id", "status", "phase", "exploratory", "decision", "startedAt", "endedAt", "version", "createdAt", "updatedAt"}
 )
 # Fields that may change while an experiment runs, because no figure depends on them.
 LIVE_FIELDS = frozenset({"name", "hypothesis", "trafficPercent", "breakdowns", "autoPauseOnSrm", "endsAt"})
+# Lists that may grow while it runs: what is added is exploratory.
+GROWING_FIELDS = frozenset({"secondaryMetrics", "guardrails"})
 _ANALYSIS = frozenset(
     {
         "method", "alpha", "correction", "cuped", "winsorizePercent", "plannedUsers", "minimumEffect",

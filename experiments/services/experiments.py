@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from django.db import transaction
+from django.utils import timezone
 
 import audit.services
 from audit.actors import Actor
@@ -13,7 +14,7 @@ from experiments.documents import experiment_resource, experiment_section, guard
 from experiments.models import Experiment, ExperimentMetric
 from experiments.resources import ExperimentResource
 from experiments.selectors import get_experiment, metrics
-from experiments.services import drafts, keys
+from experiments.services import drafts, exploratory, keys
 from experiments.services.from_rule import design_from_rule
 from flags.models import FlagConfig
 from flags.selectors import get_config
@@ -99,6 +100,7 @@ def update_experiment(
 ) -> Experiment:
     """Change a draft. A running or paused experiment allows `LIVE_FIELDS` alone, and its traffic may only grow.
 
+    Metrics may be added to it; they are exploratory.
     Raises Conflict `version_conflict`, or `rollout_conflict` for what a restart or another experiment is needed for.
     """
     experiment = locked_experiment(environment, pk)
@@ -112,12 +114,16 @@ def update_experiment(
     traffic_before = experiment.traffic_bp
     draft = drafts.Draft(experiment)
     _check(draft, environment, full)
+    added: list[ExperimentMetric] = []
     if experiment.status != Experiment.Status.DRAFT:
         _refuse_locked(draft, before, traffic_before)
+        added = [] if draft.uses is None else exploratory.mark_added(experiment, draft.uses, timezone.now())
     experiment.version += 1
     experiment.save()
     _save_uses(draft)
     saved = get_experiment(environment, experiment.pk)
+    if added:
+        exploratory.keep_in_phase(saved, added)
     if saved.is_served and saved.traffic_bp != traffic_before:
         serve(actor, saved)
     audit.services.record(
@@ -154,7 +160,7 @@ def _refuse_locked(draft: drafts.Draft, before: ExperimentResource, traffic_befo
     experiment = draft.experiment
     after = _resource_of(draft)
     old, new = cast(Mapping[str, object], before), cast(Mapping[str, object], after)
-    changed = [name for name in drafts.FIELDS - drafts.LIVE_FIELDS if new[name] != old[name]]
+    changed = [name for name in drafts.FIELDS - drafts.LIVE_FIELDS - drafts.GROWING_FIELDS if new[name] != old[name]]
     if changed:
         raise Conflict(
             f"The experiment has started, and its figures rest on: {', '.join(sorted(changed))}. Complete it and "

@@ -21,6 +21,7 @@ from experiments.resources import ExperimentResource
 from experiments.selectors import get_experiment, metrics
 from experiments.services import drafts
 from experiments.services.experiments import locked_experiment, serve
+from experiments.services.exploratory import plan_all
 from experiments.services.phases import STARTED, restarted_because
 from experiments.signals import experiment_changed
 from flags.models import FlagConfig
@@ -155,6 +156,7 @@ def restart_experiment(
         raise Invalid(draft.problems)
     if not experiment.owns_split and split_problems(experiment):
         raise Invalid([Problem("rollout", found.code, found.detail) for found in split_problems(experiment)])
+    plan_all(experiment)
     experiment.status = Experiment.Status.RUNNING
     save_next_version(experiment)
     config = serve(actor, experiment, salt=f"{flag_key}:{secrets.token_hex(8)}")

@@ -91,7 +91,7 @@ def _rules_before(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The rules that are asked before the experiment, in their order; later ones see only those who take no part."""
     place = document["experiment"].get("priority")
     rules = sorted(document["rules"], key=lambda rule: rule["priority"])
-    asked = rules if place is None else [rule for rule in rules if rule["priority"] <= place]
+    asked = rules if place is None else [rule for rule in rules if rule["priority"] < place]
     return [{name: value for name, value in rule.items() if name not in _LABELS} for rule in asked]
 
 

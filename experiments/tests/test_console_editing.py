@@ -193,3 +193,12 @@ def test_page__draft__locks_nothing(console_viewer, draft):
     page = console_viewer.get(reverse("admin:experiments_experiment_change", args=[draft.pk]))
 
     assert "What may still change" not in page.text
+
+
+def test_live__metric_added__is_saved_as_exploratory(console_editor, running):
+    page = console_editor.get(url(running))
+    answer = console_editor.post(url(running), sent(console_editor, running, secondaryMetrics=["errors"]))
+
+    assert 'data-field="secondaryMetrics[]"' in page.text
+    assert answer.status_code == 302
+    assert running.metrics.get(role="secondary").exploratory_since is not None

@@ -53,7 +53,7 @@ def test_begins_phase__a_change_of_the_document__says_what_changed(change, word)
     [
         ({"allocation": [[0, 1, "treatment"]]}, None),
         ({"rules": [RULE, {**RULE, "id": "r2", "priority": 30}]}, None),
-        ({"rules": [{**RULE, "priority": 30}]}, "rules"),
+        ({"rules": [{**RULE, "priority": 20}]}, "rules"),
         ({"experiment": {**OWN, "priority": 5}}, "rules"),
         ({"experiment": {**OWN, "allocation": [[0, 6_000, "treatment"]]}}, "split"),
     ],

@@ -26,6 +26,8 @@ def page(request: HttpRequest, experiment: Experiment) -> HttpResponse:
     """Save the fields that this person changed and no other, so that nobody's change is overwritten unseen."""
     is_draft = experiment.status == Experiment.Status.DRAFT
     names = FIELDS if is_draft else LIVE_FIELDS
+    if experiment.is_served:
+        names = LIVE_FIELDS | {"secondaryMetrics"}
     stored = document_of(experiment, names)
     edit = DocumentEdit.opened(stored, experiment.version)
     if request.method == "POST":

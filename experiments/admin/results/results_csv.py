@@ -65,24 +65,26 @@ def _variants(figures: Mapping[str, Sequence[VariantFigures]]) -> Iterator[Row]:
 def _comparisons(comparisons: Sequence[ComparisonResult]) -> Iterator[Row]:
     yield [
         "metric", "role", "variant", "absoluteLift", "relativeLift", "pValue", "adjustedPValue", "significant",
-        "ciLow", "ciHigh", "sequentialLow", "sequentialHigh", "probabilityToBeat",
+        "ciLow", "ciHigh", "sequentialLow", "sequentialHigh", "probabilityToBeat", "exploratorySince",
     ]  # fmt: skip
     for row in comparisons:
         yield [
             row["metric"], row["role"], row["variant"], row["absoluteLift"], row["relativeLift"], row["pValue"],
             row["adjustedPValue"], row["significant"], *_limits(row["ci"]), *_limits(row["sequentialCi"]),
-            row["probabilityToBeat"],
+            row["probabilityToBeat"], row.get("exploratorySince"),
         ]  # fmt: skip
 
 
 def _guardrails(guardrails: Sequence[GuardrailResult]) -> Iterator[Row]:
     yield [
         "guardrail", "variant", "control", "treatment", "relativeLift", "marginPercent", "bound", "pValue", "status",
+        "exploratorySince",
     ]  # fmt: skip
     for row in guardrails:
         yield [
             row["metric"], row["variant"], row["control"], row["treatment"], row["relativeLift"],
             row["marginPercent"], row["bound"], row["pValue"], row["status"],
+            row.get("exploratorySince"),
         ]  # fmt: skip
 
 
