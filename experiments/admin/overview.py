@@ -2,6 +2,7 @@
 
 from django.http import HttpRequest, HttpResponse
 
+from experiments.admin.acts import acts_of, decision_entry
 from experiments.admin.lifecycle import REMOVAL
 from experiments.admin.locked import capping, locked, split_shown
 from experiments.analysis.metric_types import metric_type
@@ -9,18 +10,11 @@ from experiments.design.preflight import check_before_start
 from experiments.models import Experiment
 from experiments.selectors import stored_results
 from flags.documents import percent_of
-from tenancy.console_kit.environments import may_edit
 from tenancy.console_kit.pages import console_page
 
 
 def page(request: HttpRequest, experiment: Experiment) -> HttpResponse:
     is_draft = experiment.status == Experiment.Status.DRAFT
-    acts = {
-        Experiment.Status.DRAFT: ["edit", "start"],
-        Experiment.Status.RUNNING: ["edit", "pause", "restart", "complete"],
-        Experiment.Status.PAUSED: ["edit", "resume", "restart", "complete"],
-        Experiment.Status.COMPLETED: ["edit"],
-    }.get(Experiment.Status(experiment.status), [])
     return console_page(
         request,
         "experiments/experiment.html",
@@ -29,7 +23,8 @@ def page(request: HttpRequest, experiment: Experiment) -> HttpResponse:
         measures=metric_type(experiment.primary_metric).label,
         split=split_shown(experiment),
         traffic=percent_of(experiment.traffic_bp),
-        acts=acts if may_edit(request, experiment) else [],
+        acts=acts_of(request, experiment),
+        decision_entry=decision_entry(experiment),
         preflight=check_before_start(experiment) if is_draft else None,
         remove_url=REMOVAL.url(request, experiment) if is_draft else "",
         stored=stored_results(experiment)[:20],

@@ -98,3 +98,21 @@ def test_results_page__phases__are_chosen_with_their_reasons(environment, person
     assert "phase=1" in page.context["export_url"]
     assert ",phase,1" in browser.get(page.context["export_url"]).text
     assert "There is" in browser.get(address, {"phase": 9}).text
+
+
+def test_results_page__decided__says_who_when_and_why(environment, person, running):
+    address = reverse("admin:experiments_experiment_results", args=[running.pk])
+    organization = environment.project.organization
+    editor, viewer = (
+        signed_in(person("editor", organization, "eddie")),
+        signed_in(person("viewer", organization, "vera")),
+    )
+    for name in ("pause", "complete", "restart"):
+        link = reverse(f"admin:experiments_experiment_{name}", args=[running.pk])
+        assert (link in editor.get(address).text, link in viewer.get(address).text) == (True, False)
+    reason = "No lift after four weeks."
+    services.complete_experiment(actor=ALICE, environment=environment, pk=running.pk, decision="stop", reason=reason)
+    page = viewer.get(address).text
+
+    assert f"By {ALICE.label}" in page
+    assert reason in page

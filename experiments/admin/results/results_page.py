@@ -10,6 +10,7 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from analytics.selectors import flag_exposures
+from experiments.admin.acts import acts_of, decision_entry
 from experiments.admin.results import charts
 from experiments.admin.results.results_csv import csv_response, figures_by_metric
 from experiments.admin.results.shown_comparisons import has_results, ratio_banner, shown_comparisons
@@ -66,6 +67,8 @@ def page(request: HttpRequest, experiment: Experiment, result_id: UUID | None = 
         "segment": request.GET.get("segment", ""),
         "chosen_phase": request.GET.get("phase", ""),
         "phases": list(experiment.phases.all()),
+        "acts": acts_of(request, experiment),
+        "decision_entry": decision_entry(experiment),
         "attributes_url": f"{reverse('admin:flags_flagconfig_attributes')}?environment={experiment.environment_id}",
         "export_url": _export_url(request, experiment, stored),
     }

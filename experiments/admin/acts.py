@@ -1,0 +1,34 @@
+"""What may be done to an experiment from its pages, and the decision that was made about it."""
+
+from typing import Final
+
+from django.http import HttpRequest
+
+from audit.models import Entry
+from experiments.models import Experiment
+from tenancy.console_kit.environments import may_edit
+
+_ACTS: Final = {
+    Experiment.Status.DRAFT: ["edit", "start"],
+    Experiment.Status.RUNNING: ["edit", "pause", "restart", "complete"],
+    Experiment.Status.PAUSED: ["edit", "resume", "restart", "complete"],
+    Experiment.Status.COMPLETED: ["edit"],
+}
+
+
+def acts_of(request: HttpRequest, experiment: Experiment) -> list[str]:
+    """The names of the acts that its status allows; none for those who may not edit."""
+    return _ACTS[Experiment.Status(experiment.status)] if may_edit(request, experiment) else []
+
+
+def decision_entry(experiment: Experiment) -> Entry | None:
+    """The audit entry of the decision: who made it, when and why."""
+    if not experiment.decision:
+        return None
+    entries = Entry.objects.filter(
+        organization_id=experiment.environment.project.organization_id,
+        entity_type="experiment",
+        entity_key=experiment.key,
+        action="experiment.completed",
+    )
+    return entries.order_by("-id").first()
