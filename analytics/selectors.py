@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
+from analytics.enrichment.enrichment import pseudonym
 from analytics.models import EventPolicy
 from analytics.stores import store
 from analytics.stores.base import (
@@ -60,6 +61,7 @@ __all__ = [
     "recent_units",
     "segment_name",
     "segment_summary",
+    "stored_ids",
     "whole_days",
 ]
 
@@ -188,6 +190,16 @@ def last_received(period: Period, event_names: Sequence[str], deadline: datetime
 def raw_events_since(environment_id: int) -> datetime | None:
     """The moment before which retention has deleted the environment's raw events; None if it has deleted none."""
     return EventPolicy.objects.filter(environment_id=environment_id).values_list("raw_since", flat=True).first()
+
+
+def stored_ids(environment_id: int, user_ids: Sequence[str]) -> list[str]:
+    """The ids under which these users are stored: pseudonyms, where the environment stores those."""
+    policies = EventPolicy.objects.filter(environment=environment_id, pseudonym_key__isnull=False)
+    policy = policies.first() if user_ids else None
+    if policy is None:
+        return list(user_ids)
+    key = bytes(policy.pseudonym_key or b"")
+    return [pseudonym(key, user_id) for user_id in user_ids]
 
 
 def _midnight(moment: datetime) -> datetime:

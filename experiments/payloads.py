@@ -216,10 +216,14 @@ class GuardrailResult(TypedDict):
 
 
 class Excluded(TypedDict):
-    """What the figures leave out: bots and crossovers are users, late ones are events."""
+    """What the figures leave out: bots, crossovers and targeted ones are users, late ones are events.
+
+    Targeted users took part, and were on a single target at some time in the phase; absent where there are none.
+    """
 
     bots: int
     crossovers: int
+    targeted: NotRequired[int]
     late: int
 
 

@@ -63,8 +63,9 @@ def full_millisecond(moment: datetime) -> datetime:
 class Period:
     """The units and the time an analysis is about: first exposures in [since, until), in one experiment.
 
-    Units first exposed during one of the `pauses` are left out, whenever they were seen again. Bots are counted all
-    the same.
+    Units first exposed during one of the `pauses` are left out, whenever they were seen again, and so are those of
+    `left_out`, by their stored ids. Bots are counted all the same. From `next_phase` on, a unit's events count until it
+    is exposed anew.
     """
 
     environment_id: int
@@ -72,10 +73,13 @@ class Period:
     since: datetime
     until: datetime | None
     pauses: Pauses = ()
+    next_phase: datetime | None = None
+    left_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "since", full_millisecond(self.since))
         object.__setattr__(self, "until", full_millisecond(self.until) if self.until else None)
+        object.__setattr__(self, "next_phase", full_millisecond(self.next_phase) if self.next_phase else None)
         pauses = sorted((full_millisecond(since), full_millisecond(until)) for since, until in self.pauses)
         object.__setattr__(self, "pauses", tuple(pause for pause in pauses if pause[0] < pause[1]))
 

@@ -25,13 +25,13 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 def config_versions(experiment: Experiment, window: Window) -> list[int]:
     """The environment's versions at which the flag's configuration changed, from the opening of the phase."""
     opened = window.phase.config_version
-    later = _changes(experiment, window).filter(version__gt=opened)
+    later = flag_steps(experiment, window).filter(version__gt=opened)
     return [opened, *later.values_list("version", flat=True)]
 
 
 def interruptions(experiment: Experiment, window: Window) -> int:
     """How many times in the phase the flag was off or killed, so that nobody was exposed."""
-    steps = _changes(experiment, window).filter(version__gte=window.phase.config_version)
+    steps = flag_steps(experiment, window).filter(version__gte=window.phase.config_version)
     found, was_off = 0, False
     for is_enabled, killed_to in steps.values_list("document__enabled", "document__killSwitchVariant"):
         is_off = not is_enabled or killed_to is not None
@@ -59,7 +59,7 @@ def changed_prerequisites(experiment: Experiment, window: Window) -> dict[str, l
     return found
 
 
-def _changes(experiment: Experiment, window: Window) -> QuerySet[Change]:
+def flag_steps(experiment: Experiment, window: Window) -> QuerySet[Change]:
     """The flag's steps in the environment's log until the window's end, or the phase's."""
     phase = window.phase
     found = Change.objects.filter(

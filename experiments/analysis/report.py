@@ -15,7 +15,7 @@ from experiments.analysis.verdict import recommend
 from experiments.analysis.window import Window, window_of
 from experiments.analysis.window_data import WindowData
 from experiments.models import Experiment, Metric
-from experiments.payloads import GuardrailResult, ResultHeader, Results, ResultWindow
+from experiments.payloads import Excluded, GuardrailResult, ResultHeader, Results, ResultWindow
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,13 @@ def analyse(experiment: Experiment, window: Window) -> ComputedResults:
         balances=balances,
     )
     explored, notes = compare_all(
-        experiment, exploratory, previous, control=control, role="secondary", correction=Experiment.Correction.NONE
+        experiment,
+        exploratory,
+        previous,
+        control=control,
+        role="secondary",
+        correction=Experiment.Correction.NONE,
+        balances=balances,
     )
     more += notes
     since = {use.metric.key: use.exploratory_since for use in data.plan.secondary if use.exploratory_since}
@@ -119,6 +125,14 @@ def analyse(experiment: Experiment, window: Window) -> ComputedResults:
         *exclusions.crossover_checks(ratio, comparisons, by_first_variant),
         *balance_checks(comparisons + further, balances),
     ]
+    excluded: Excluded = {
+        "bots": exposures.bots,
+        "crossovers": exposures.crossovers,
+        # Before the results freeze no event is late, because missing events may still arrive.
+        "late": primary.measure.late if window.is_frozen else 0,
+    }
+    if targeted := data.targeted():
+        excluded["targeted"] = targeted
     payload: Results = {
         "experiment": _header(data),
         "window": _window(window),
@@ -142,12 +156,7 @@ def analyse(experiment: Experiment, window: Window) -> ComputedResults:
         "comparisons": comparisons + further + explored,
         "srm": {**ratio.payload, "beforeBots": with_bots},
         "guardrails": judged,
-        "excluded": {
-            "bots": exposures.bots,
-            "crossovers": exposures.crossovers,
-            # Before the results freeze no event is late, because missing events may still arrive.
-            "late": primary.measure.late if window.is_frozen else 0,
-        },
+        "excluded": excluded,
         "sensitivity": {"byFirstVariant": by_first_variant},
         "recommendation": recommend(
             experiment=experiment,

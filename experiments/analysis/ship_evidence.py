@@ -23,7 +23,11 @@ def objections_to(experiment: Experiment, results: Results, variant: str) -> lis
         f"The guardrail {item['metric']} is violated for {item['variant']}, beyond its margin of "
         f"{item['marginPercent']:g} %."
         for item in results["guardrails"]
-        if item["status"] == "violated" and item["variant"] == variant and item["marginPercent"] is not None
+        if item["status"] == "violated"
+        and item["variant"] == variant
+        and item["marginPercent"] is not None
+        # An exploratory guardrail speaks for nothing and against nothing.
+        and not item.get("exploratory")
     )
     return objections(
         Shown(

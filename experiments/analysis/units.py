@@ -15,11 +15,12 @@ from experiments.statistics.distributions import Floats
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a unit's figures are: its variant's arrays, and the row in them."""
+    """Where a unit's figures are: its variant's arrays, and the row in them. Its events count until `again_at`."""
 
     variant: str
     row: int
     first_at: datetime
+    again_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +49,10 @@ class Units:
     size: dict[str, int] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
 
-    def add(self, unit_id: str, variant: str, first_at: datetime) -> None:
+    def add(self, unit_id: str, variant: str, first_at: datetime, again_at: datetime | None = None) -> None:
         row = self.size.get(variant, 0)
         self.size[variant] = row + 1
-        self.places[unit_id] = Place(variant, row, first_at)
+        self.places[unit_id] = Place(variant, row, first_at, again_at)
 
     def figures(
         self,
@@ -78,6 +79,8 @@ class Units:
         for unit_id, at, received_at, value in rows:
             place = self.places.get(unit_id)
             if place is None or place.variant not in found.late:
+                continue
+            if place.again_at is not None and at >= place.again_at:
                 continue
             variant, row = place.variant, place.row
             if place.first_at <= at < place.first_at + window:

@@ -21,7 +21,7 @@ _REMEDY = (
 class Window:
     """Exposures in [since, until) of one phase. `now` is the moment of the analysis and decides which days are over.
 
-    `ended_because` is why the next phase began; empty for the latest phase.
+    `following` is the phase that had begun after it by then.
     """
 
     phase: Phase
@@ -29,7 +29,12 @@ class Window:
     until: datetime
     now: datetime
     phases_touched: int = 1
-    ended_because: str = ""
+    following: Phase | None = None
+
+    @property
+    def ended_because(self) -> str:
+        """Why the next phase began; empty where there is none."""
+        return "" if self.following is None else self.following.reason or "another phase began."
 
     @property
     def is_whole_phase(self) -> bool:
@@ -85,21 +90,19 @@ def window_of(
         min(until, last.ended_at or moment, moment),
         moment,
         len(touched),
-        ended_because(last, moment),
+        following_phase(last, moment),
     )
 
 
 def whole_phase(phase: Phase, now: datetime) -> Window:
     """The whole of the phase, as far as it has come."""
     until = min(phase.ended_at or now, now)
-    return Window(phase, phase.started_at, until, now, ended_because=ended_because(phase, now))
+    return Window(phase, phase.started_at, until, now, following=following_phase(phase, now))
 
 
-def ended_because(phase: Phase, now: datetime) -> str:
-    """Why the next phase had begun by that moment; empty where there was none."""
-    following = Phase.objects.filter(experiment=phase.experiment_id, number=phase.number + 1, started_at__lte=now)
-    reason = following.values_list("reason", flat=True).first()
-    return "" if reason is None else reason or "another phase began."
+def following_phase(phase: Phase, now: datetime) -> Phase | None:
+    """The next phase, if it had begun by that moment."""
+    return Phase.objects.filter(experiment=phase.experiment_id, number=phase.number + 1, started_at__lte=now).first()
 
 
 def _numbered(phases: list[Phase], text: str) -> Phase:

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from analytics import selectors as events
+from experiments.analysis.targeted import targeted_units
 from experiments.analysis.units import Units
 from experiments.analysis.window import Window
 from experiments.definitions import Plan, plan_of
@@ -26,6 +27,7 @@ class WindowData:
     is_narrowed: bool = False
     has_crossovers: bool = False
     _plan: Plan | None = None
+    _left_out: tuple[str, ...] | None = None
 
     @property
     def plan(self) -> Plan:
@@ -74,16 +76,50 @@ class WindowData:
 
     def _read_units(self, until: datetime) -> Units:
         found = Units(self.experiment.environment_id, self.window.since)
+        again = self._seen_again()
         for unit in events.first_exposures(self.period(until)):
             if self.has_crossovers or not unit.is_crossover:
-                found.add(unit.unit_id, unit.variant, unit.first_at)
+                found.add(unit.unit_id, unit.variant, unit.first_at, again.get(unit.unit_id))
         return found
 
     def period(self, until: datetime | None = None) -> events.Period:
         """The window's units, or those first exposed before `until`."""
         experiment, window = self.experiment, self.window
         end = until or window.until
-        return events.Period(experiment.environment_id, experiment.key, window.since, end, self.pauses)
+        return events.Period(
+            experiment.environment_id,
+            experiment.key,
+            window.since,
+            end,
+            self.pauses,
+            None if window.following is None else window.following.started_at,
+            self.left_out,
+        )
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Units on a single target at some time in the phase: what they saw is no matter of chance."""
+        if self._left_out is None:
+            self._left_out = targeted_units(self.experiment, self.window)
+        return self._left_out
+
+    def targeted(self) -> int:
+        """How many of the units that took part are left out for a single target."""
+        if not self.left_out:
+            return 0
+        counted, all_of_them = (
+            events.exposure_summary(period) for period in (self.period(), replace(self.period(), left_out=()))
+        )
+        return _units_of(all_of_them) - _units_of(counted)
+
+    def _seen_again(self) -> dict[str, datetime]:
+        """When each unit was first exposed in the phase that follows."""
+        following = self.window.following
+        if following is None:
+            return {}
+        experiment = self.experiment
+        period = events.Period(experiment.environment_id, experiment.key, following.started_at, self.window.deadline)
+        return {unit.unit_id: unit.first_at for unit in events.first_exposures(period)}
 
     def by_first_variant(self) -> "WindowData":
         """The same window, with units that saw several variants kept in the one they saw first."""
@@ -95,5 +131,9 @@ class WindowData:
         some = Units(everybody.environment_id, everybody.since)
         for unit_id, place in everybody.places.items():
             if unit_id in wanted:
-                some.add(unit_id, place.variant, place.first_at)
+                some.add(unit_id, place.variant, place.first_at, place.again_at)
         return WindowData(self.experiment, self.window, _units={self.window.until: some}, is_narrowed=True)
+
+
+def _units_of(found: events.ExposureSummary) -> int:
+    return sum(found.users.values()) + found.crossovers

@@ -13,7 +13,7 @@ from experiments.analysis import ComputedResults, Window, analyse, results_of, w
 from experiments.analysis.metric_types import metric_type
 from experiments.analysis.provenance import code_version, digest_of
 from experiments.analysis.report import with_breakdown
-from experiments.analysis.window import ended_because
+from experiments.analysis.window import following_phase
 from experiments.analysis.window_data import WindowData
 from experiments.models import Experiment, ExperimentResult, Phase
 from experiments.payloads import Instant, ResultHeader, Results, ResultWindow
@@ -107,7 +107,7 @@ def recompute(row: ExperimentResult) -> bool:
     experiment = with_parts(Experiment.objects.filter(pk=row.experiment_id)).get()
     as_of = datetime.fromisoformat(row.payload["window"]["asOf"])
     phase = _as_of(row.phase, as_of)
-    window = Window(phase, row.since, row.until, as_of, ended_because=ended_because(phase, as_of))
+    window = Window(phase, row.since, row.until, as_of, following=following_phase(phase, as_of))
     return digest_of(analyse(experiment, window).payload) == row.digest
 
 

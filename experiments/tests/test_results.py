@@ -168,12 +168,9 @@ def test_results__restarted__phases_are_apart(environment, running, expose):
     assert (first["window"]["phase"], _figures(first)["control"]) == (1, (10, 0))
 
 
-def test_results__uneven_split__is_expected_unevenly(make_experiment, environment, start, expose, flag):
-    experiment = make_experiment()
-    flag.refresh_from_db()
-    flag.allocation = [[0, 1000, "treatment"]]
-    flag.save()
-    experiment = start(experiment, at=START)
+def test_results__uneven_split__is_expected_unevenly(make_experiment, start, expose):
+    shares = [{"variant": "control", "percent": 90}, {"variant": "treatment", "percent": 10}]
+    experiment = start(make_experiment(allocation=shares), at=START)
     expose(experiment, {"control": 905, "treatment": 95})
     found = results_for(experiment, now=LATER)
 

@@ -136,7 +136,7 @@ def test_update_experiment__running__traffic_grows_in_the_document(environment, 
         {"controlVariant": "treatment"},
         {"audience": {"all": []}},
         {"analysis": {"alpha": 0.1}},
-        {"guardrails": [{"metric": "purchase-rate", "marginPercent": 1}]},
+        {"guardrails": [{"metric": "purchase-rate", "marginPercent": 1, "action": "pause"}]},
     ],
 )
 def test_update_experiment__running__what_figures_rest_on__is_refused(environment, make_experiment, start, payload):

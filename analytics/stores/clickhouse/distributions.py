@@ -18,13 +18,15 @@ class ClickHouseDistributions:
 
     def distribution(self, period: Period, distribution: Distribution) -> dict[str, Distributed]:
         parameters, pairing = pair_parameters(period, distribution.pairing), distribution.pairing
+        is_followed = period.next_phase is not None
         if distribution.scope is Scope.EVENTS:
-            found = self._rows(_of_events(bool(pairing.y.value_property)), parameters)
+            found = self._rows(_of_events(bool(pairing.y.value_property), is_followed=is_followed), parameters)
             columns = {variant: counted for variant, _, counted, _ in found}
         else:
             # Both figures, in whole millionths, of each unit that has a figure other than 0.
             figures = "groupArrayIf((y, x), y <> 0 OR x <> 0)"
-            found = self._rows(pair_statement(pairing, sums=f"{figures}, sum(late)"), parameters)
+            statement = pair_statement(pairing, sums=f"{figures}, sum(late)", is_followed=is_followed)
+            found = self._rows(statement, parameters)
             columns = {
                 variant: (*([int(pair[n]) / _MICROS for pair in pairs] for n in (0, 1)), [1] * len(pairs))
                 for variant, _, pairs, _ in found
@@ -36,7 +38,7 @@ class ClickHouseDistributions:
         }
 
 
-def _of_events(is_of_property: bool) -> str:
+def _of_events(is_of_property: bool, *, is_followed: bool) -> str:
     """Group by value: the number of events, the units whose least value it is, and the sums of 2k - 1 and of b."""
     value = sql.PROPERTY.format(name="{y_property:String}") if is_of_property else "value"
     return sql.figures(
@@ -45,7 +47,9 @@ def _of_events(is_of_property: bool) -> str:
         names="event_name = {y_event:String}",
         since="{since:Int64}",
         columns="""
-            arrayFilter(event -> event.1 >= first_ms AND event.1 < first_ms + {window:Int64}, done) AS its,
+            arrayFilter(
+                event -> event.1 >= first_ms AND event.1 < least(toInt64(first_ms) + {window:Int64}, again_ms), done
+            ) AS its,
             arrayCount(event -> event.2 = 0, its) AS late,
             arraySort(arrayMap(
                 event -> assumeNotNull(event.3), arrayFilter(event -> event.2 = 1 AND isNotNull(event.3), its)
@@ -55,4 +59,5 @@ def _of_events(is_of_property: bool) -> str:
             sumMap(found, arrayMap(k -> toInt64(1), ranks), arrayMap(k -> toInt64(k = 1), ranks),
                    arrayMap(k -> 2 * k - 1, ranks), arrayMap(k -> toInt64(length(found)), ranks)),
             sum(late)""",
+        is_followed=is_followed,
     )

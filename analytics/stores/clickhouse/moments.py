@@ -27,6 +27,8 @@ def period_of(period: Period) -> dict[str, Any]:
         "since": unix_ms(period.since),
         "until": unix_ms(period.until) if period.until else NO_END_MS,
         "pauses": [(unix_ms(since), unix_ms(until)) for since, until in period.pauses],
+        "next_phase": unix_ms(period.next_phase) if period.next_phase else NO_END_MS,
+        "left_out": list(period.left_out),
     }
 
 

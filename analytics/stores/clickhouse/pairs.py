@@ -18,18 +18,20 @@ class ClickHousePairs:
         raise NotImplementedError
 
     def pair_summary(self, period: Period, pairing: Pairing) -> dict[str, PairSummary]:
-        rows = self._rows(pair_statement(pairing), pair_parameters(period, pairing))
+        statement = pair_statement(pairing, is_followed=period.next_phase is not None)
+        rows = self._rows(statement, pair_parameters(period, pairing))
         return {variant: PairSummary.from_micros(*(int(figure) for figure in figures)) for variant, *figures in rows}
 
     def segment_summary(self, period: Period, breakdown: Breakdown) -> Segments:
         parameters = pair_parameters(period, breakdown.pairing) | {"name": breakdown.attribute}
-        return summaries_by_segment(self._rows(pair_statement(breakdown.pairing, by=sql.ATTRIBUTE), parameters))
+        statement = pair_statement(breakdown.pairing, by=sql.ATTRIBUTE, is_followed=period.next_phase is not None)
+        return summaries_by_segment(self._rows(statement, parameters))
 
 
 _SUMS = "sum(y), sum(y * y), sum(x), sum(x * x), sum(x * y), sum(above), sum(late)"
 
 
-def pair_statement(pairing: Pairing, *, by: str = "", sums: str = _SUMS) -> str:
+def pair_statement(pairing: Pairing, *, by: str = "", sums: str = _SUMS, is_followed: bool = False) -> str:
     x = pairing.x or pairing.y
     late = "arrayCount(event -> event.3 = 1 AND event.1 >= first_ms AND event.2 = 0, its)"
     of_x = "toInt256(0)"
@@ -55,12 +57,16 @@ def pair_statement(pairing: Pairing, *, by: str = "", sums: str = _SUMS) -> str:
         names="event_name IN {event_names:Array(String)}",
         since="{since:Int64} - {before:Int64}",
         columns=f"""
-            arrayFilter(event -> event.1 >= first_ms - {{before:Int64}} AND event.1 < first_ms + {{window:Int64}}, done)
-                AS its,
+            arrayFilter(
+                event -> event.1 >= first_ms - {{before:Int64}}
+                    AND event.1 < least(toInt64(first_ms) + {{window:Int64}}, again_ms),
+                done
+            ) AS its,
             {_figure(pairing.y.kind, "event.3 = 1 AND event.1 >= first_ms", "event.5")} AS full,
             {capped} AS y, {of_x} AS x, {is_above} AS above, {late} AS late""",
         sums=sums,
         by=by,
+        is_followed=is_followed,
     )
 
 

@@ -43,7 +43,7 @@ def create_tables(*, engine: str, days: int) -> list[str]:
 _SEEN = """
 FROM exposures FINAL
 WHERE environment_id = {environment_id:Int64} AND experiment = {experiment:String}
-  AND occurred_ms >= {since:Int64} AND occurred_ms < {until:Int64}
+  AND occurred_ms >= {since:Int64} AND occurred_ms < {until:Int64} AND NOT has({left_out:Array(String)}, unit_id)
 """
 # One pass over numbers groups ten million exposures by unit. A number holds the time and, in its last 16 bits, the
 # place of the variant in the experiment's sorted variants. So the least number is the first exposure; of equal times,
@@ -84,11 +84,25 @@ SELECT is_bot, day, if(is_bot, '', variants[place]) AS first_variant, is_crossov
 """  # noqa: S608 - fixed text
 
 
-def figures(*, event: str, kind: str, names: str, since: str, columns: str, sums: str, by: str = "") -> str:
+_EXPOSED_AGAIN = f"""
+UNION ALL
+SELECT unit_id, {_NEVER} AS code, 65535 AS low, 0 AS high, defaultValueOfTypeName('{{kind}}') AS event,
+       false AS is_event, occurred_ms AS again
+FROM exposures FINAL
+WHERE environment_id = {{{{environment_id:Int64}}}} AND experiment = {{{{experiment:String}}}}
+  AND occurred_ms >= {{{{next_phase:Int64}}}} AND NOT is_bot
+"""  # noqa: S608 - fixed text
+
+
+def figures(
+    *, event: str, kind: str, names: str, since: str, columns: str, sums: str, by: str = "", is_followed: bool = False
+) -> str:
     """Return a statement that groups exposures and events by unit in one pass, and sums figures by variant.
 
     `event` is a tuple of type `kind`; `names` says which events count, from `since` on. `columns` are computed for each
     unit from the array `done` of those tuples, beside `first_ms`; `sums` add them up.
+
+    `is_followed`: another phase follows, and `again_ms` is when a unit was exposed in it.
 
     `by` is a SELECT of units and their JSON texts. With it the sums are made for each text too, and for the empty text.
     The text is then the first column.
@@ -100,13 +114,15 @@ def figures(*, event: str, kind: str, names: str, since: str, columns: str, sums
         SELECT {"text, " if by else ""}bitAnd(code, 65535) AS place, {FIRST_MS} AS first_ms, {columns}
         FROM (
             SELECT unit_id, min(code) AS code, min(low) <> max(high) AS is_crossover,
-                   groupArrayIf(event, is_event) AS done
+                   groupArrayIf(event, is_event) AS done, min(again) AS again_ms
             FROM (
-                SELECT unit_id, code, low, high, defaultValueOfTypeName('{kind}') AS event, false AS is_event
+                SELECT unit_id, code, low, high, defaultValueOfTypeName('{kind}') AS event, false AS is_event,
+                       toInt64({_NEVER}) AS again
                 FROM ({SEEN_CODES})
+                {_EXPOSED_AGAIN.format(kind=kind) if is_followed else ""}
                 UNION ALL
                 SELECT unit_id, {_NEVER} AS code, 65535 AS low, 0 AS high, CAST({event}, '{kind}') AS event,
-                       true AS is_event
+                       true AS is_event, toInt64({_NEVER}) AS again
                 FROM conversions FINAL
                 WHERE environment_id = {{environment_id:Int64}} AND {names} AND NOT is_bot AND occurred_ms >= {since}
             ) GROUP BY unit_id HAVING NOT ({IS_BOT}) AND NOT is_crossover AND {_ENROLLED}

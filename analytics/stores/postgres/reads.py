@@ -16,7 +16,7 @@ from analytics.stores.base import (
     summarise_exposures,
 )
 from analytics.stores.postgres.rollups import cohort_sizes
-from analytics.stores.postgres.rollups.cohort_sizes import ENROLLED, days_of
+from analytics.stores.postgres.rollups.cohort_sizes import COUNTS, ENROLLED, days_of
 from analytics.stores.postgres.unit_states import FIRST_PHASE
 
 _BEGINNING = FIRST_PHASE
@@ -39,7 +39,7 @@ SELECT unit_id, first_at, low <> high AS is_crossover, CASE WHEN low = high THEN
     WHERE first.environment_id = %(environment_id)s AND first.experiment = %(experiment)s
       AND first.occurred_at = seen.first_at AND first.unit_id = seen.unit_id AND NOT first.is_bot
 ) END AS variant
-FROM seen WHERE first_at IS NOT NULL AND {ENROLLED}
+FROM seen WHERE first_at IS NOT NULL AND {ENROLLED} AND {COUNTS}
 """
 _RAW_BOTS = "SELECT count(*) FROM seen WHERE first_at IS NULL"
 # The same from what the ingest keeps up; a unit that crossed over after the end had not yet.
@@ -47,7 +47,7 @@ _DERIVED_UNITS = f"""
 SELECT unit_id, variant, first_at, crossed_at IS NOT NULL AND crossed_at < %(until)s AS is_crossover
 FROM first_exposures
 WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s AND phase = %(phase)s
-  AND first_at < %(until)s AND {ENROLLED}
+  AND first_at < %(until)s AND {ENROLLED} AND {COUNTS}
 """
 # Asked the other way round, every unit is looked at: the index by time knows blocks, and most of them hold a bot.
 _DERIVED_BOTS = """
@@ -174,6 +174,8 @@ def parameters_of(period: Period) -> dict[str, Any]:
         "since": period.since,
         "until": period.until or NO_END,
         "pauses": f"{{{','.join(f'[{since},{until})' for since, until in period.pauses)}}}" if period.pauses else None,
+        "next_phase": period.next_phase,
+        "left_out": list(period.left_out),
     }
 
 

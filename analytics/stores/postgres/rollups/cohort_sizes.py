@@ -16,6 +16,8 @@ _DAY = timedelta(days=1)
 
 # Whoever was first exposed during a pause is not enrolled; without pauses the planner leaves the question out.
 ENROLLED = "(%(pauses)s::tstzmultirange IS NULL OR NOT first_at <@ %(pauses)s::tstzmultirange)"
+# Some units are left out by their ids, whenever they were exposed.
+COUNTS = "unit_id <> ALL (%(left_out)s::text[])"
 _PLACE = "environment_id = %(environment_id)s AND experiment = %(experiment)s AND phase = %(phase)s"
 
 # Rows of (day, first variant, is crossover, units), ordered by day. All in one statement, and so of one moment.
@@ -30,8 +32,16 @@ days AS MATERIALIZED (
     FULL JOIN (SELECT day, changes FROM cohort_changes WHERE {_PLACE} AND day <= %(last_day)s) AS known USING (day)
 ),
 crossed AS MATERIALIZED (
-    SELECT (first_at AT TIME ZONE 'UTC')::date AS day, variant, count(*) AS units FROM first_exposures
-    WHERE {_PLACE} AND crossed_at < %(until)s AND first_at < %(until)s AND {ENROLLED} GROUP BY 1, 2
+    SELECT (first_at AT TIME ZONE 'UTC')::date AS day, variant, count(*) AS units, count(*) FILTER (WHERE counts)
+               AS crossovers
+    FROM (
+        SELECT first_at, variant, {COUNTS} AS counts FROM first_exposures
+        WHERE {_PLACE} AND crossed_at < %(until)s AND first_at < %(until)s AND {ENROLLED}
+        UNION ALL
+        SELECT first_at, variant, false FROM first_exposures
+        WHERE {_PLACE} AND unit_id = ANY (%(left_out)s::text[]) AND (crossed_at IS NULL OR crossed_at >= %(until)s)
+          AND first_at < %(until)s AND {ENROLLED}
+    ) AS taken_off GROUP BY 1, 2
 ),
 parts AS (
     SELECT day, variant, false AS is_crossover, units FROM sizes JOIN days USING (day) WHERE is_valid
@@ -57,7 +67,7 @@ parts AS (
     UNION ALL
     SELECT day, variant, false, -units FROM crossed
     UNION ALL
-    SELECT day, variant, true, units FROM crossed
+    SELECT day, variant, true, crossovers FROM crossed
 )
 SELECT day, variant, is_crossover, sum(units)::bigint FROM parts
 GROUP BY day, variant, is_crossover HAVING sum(units) <> 0 ORDER BY day, variant

@@ -30,6 +30,12 @@ event.unit_id = units.unit_id AND event.environment_id = %(environment_id)s
 AND event.event_name {names} AND NOT event.is_bot
 AND event.occurred_at >= %({events_from})s
 AND event.occurred_at >= {first} AND event.occurred_at < units.first_at + %(window)s
+AND (%(next_phase)s::timestamptz IS NULL OR event.occurred_at < %(next_phase)s::timestamptz OR NOT EXISTS (
+    SELECT FROM first_exposures AS again
+    WHERE again.environment_id = %(environment_id)s AND again.experiment = %(experiment)s
+      AND again.phase = %(next_phase)s::timestamptz AND again.unit_id = units.unit_id
+      AND again.first_at <= event.occurred_at
+))
 """
 _SUMS_OF_Y = "sum({sign}y) * {y} AS y, sum({sign}y * y) * {y} * {y} AS yy"
 _SUMS_WITH_X = "sum({sign}x) * {x} AS x, sum({sign}x * x) * {x} * {x} AS xx, sum({sign}x * y) * {x} * {y} AS xy"
@@ -201,7 +207,7 @@ def pair_parameters(period: Period, pairing: Pairing) -> dict[str, Any]:
         "event_names": pairing.event_names,
         "before_days": -(-pairing.before // DAY) if pairing.before else 0,
         "span_days": -(-pairing.window // DAY),
-        **cohort_days(period, parameters["until"]),
+        **cohort_days(period, parameters["until"], pairing.window),
     }
 
 

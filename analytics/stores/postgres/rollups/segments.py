@@ -11,7 +11,7 @@ from typing import Any
 from analytics.stores.base import Period
 from analytics.stores.pairs import Breakdown, Pairing, Segments, summaries_by_segment
 from analytics.stores.postgres.reads import DERIVED, source_of
-from analytics.stores.postgres.rollups.cohort_sizes import ENROLLED
+from analytics.stores.postgres.rollups.cohort_sizes import COUNTS, ENROLLED
 from analytics.stores.postgres.rollups.pairs import (
     WHOLE_FIGURES,
     every_unit,
@@ -85,7 +85,7 @@ def _read(pairing: Pairing, within: str) -> str:
         FROM (
             SELECT unit_id, variant, first_at, (first_at AT TIME ZONE 'UTC')::date AS day FROM first_exposures
             WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s AND phase = %(phase)s
-              AND (crossed_at IS NULL OR crossed_at >= %(until)s) AND {ENROLLED}
+              AND (crossed_at IS NULL OR crossed_at >= %(until)s) AND {ENROLLED} AND {COUNTS}
               AND unit_id IN (
                   SELECT unit_id FROM unit_segments WHERE {OF_ATTRIBUTE} AND is_late
                   UNION ALL SELECT unit_id FROM fresh

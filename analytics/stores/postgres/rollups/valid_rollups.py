@@ -18,7 +18,7 @@ from django.db import connection, transaction
 
 from analytics.stores.base import Period
 from analytics.stores.postgres.reads import NO_END, SET_UP
-from analytics.stores.postgres.rollups.cohort_sizes import ENROLLED
+from analytics.stores.postgres.rollups.cohort_sizes import COUNTS, ENROLLED
 
 DAY = timedelta(days=1)
 Stretch = tuple[datetime, datetime]
@@ -38,22 +38,29 @@ _ARRIVED = """coalesce((
 ), 0)"""
 _PLACE = "sums.environment_id = %(environment_id)s AND sums.experiment = %(experiment)s AND sums.phase = %(phase)s"
 
-# Units of the open cohorts, and those of the valid days that crossed over (`sign` -1). `{open}` says when the former
-# were first exposed, once the valid days are known: the planner then sees how few they are.
+# Units of the open cohorts, and those of the valid days that crossed over or are left out (`sign` -1). `{open}` says
+# when the former were first exposed, once the valid days are known: the planner then sees how few they are.
 _UNITS = """
 SELECT unit_id, variant, first_at, (first_at AT TIME ZONE 'UTC')::date AS day, 1 AS sign
 FROM first_exposures
 WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s AND phase = %(phase)s AND ({open})
 """
 ALL_OPEN = _UNITS
-OPEN = _UNITS + "AND (crossed_at IS NULL OR crossed_at >= %(until)s)"
-CROSSED = f"""
+OPEN = _UNITS + f"AND (crossed_at IS NULL OR crossed_at >= %(until)s) AND {COUNTS}"
+_TAKEN_OFF = """
 SELECT unit_id, variant, first_at, (first_at AT TIME ZONE 'UTC')::date AS day, -1 AS sign
 FROM first_exposures
 WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s AND phase = %(phase)s
-  AND crossed_at IS NOT NULL AND crossed_at < %(until)s AND {ENROLLED}
-  AND (first_at AT TIME ZONE 'UTC')::date = ANY (%(valid_days)s::date[])
+  AND {which} AND {enrolled} AND (first_at AT TIME ZONE 'UTC')::date = ANY (%(valid_days)s::date[])
 """
+# Two searches, so that each has an index of its own.
+CROSSED = " UNION ALL ".join(
+    _TAKEN_OFF.format(which=which, enrolled=ENROLLED)
+    for which in (
+        "crossed_at IS NOT NULL AND crossed_at < %(until)s",
+        "unit_id = ANY (%(left_out)s::text[]) AND (crossed_at IS NULL OR crossed_at >= %(until)s)",
+    )
+)
 COUNTERS = """
 SELECT * FROM unnest(%(days)s::date[], %(changes)s::bigint[], %(arrivals)s::bigint[], %(day_pauses)s::text[])
     AS counters (day, changes, arrived, cut)
@@ -195,9 +202,14 @@ def _paused_hours(parameters: dict[str, Any]) -> dict[str, str]:
     return paused
 
 
-def cohort_days(period: Period, until: datetime) -> dict[str, Any]:
-    """Return the cohorts that are complete: whole days, up to the one of `until`; and when nobody is enrolled."""
+def cohort_days(period: Period, until: datetime, window: timedelta) -> dict[str, Any]:
+    """Return the cohorts that are complete: whole days, up to the one of `until`; and when nobody is enrolled.
+
+    Cohorts whose units may be exposed anew within their `window` are never complete: later exposures change their sums.
+    """
     last = min(until, datetime.now(UTC))
+    if period.next_phase is not None:
+        last = min(last, period.next_phase - window)
     return {
         "first_day": period.since.astimezone(UTC).date(),
         "end_day": last.astimezone(UTC).date(),
