@@ -240,6 +240,7 @@ class FirstVariantComparison(TypedDict):
     relativeCi: Limits
     pValue: float | None
     reasons: list[str]
+    liftOf: NotRequired[str]
 
 
 class Sensitivity(TypedDict):
@@ -270,6 +271,7 @@ class SegmentComparison(TypedDict):
     adjustedPValue: float | None
     significant: bool | None
     reasons: list[str]
+    liftOf: NotRequired[str]
 
 
 class SegmentResult(TypedDict):

@@ -80,6 +80,7 @@ def _segments(data: WindowData, measures: dict[str, Measure], variants: list[str
                 "adjustedPValue": p_value,
                 "significant": None if p_value is None else p_value < experiment.alpha,
                 "reasons": item.reasons,
+                "liftOf": item.of,
             }
         )
     return [

@@ -77,6 +77,7 @@ def by_first_variant(
                 "relativeCi": found.lift_ci,
                 "pValue": found.p_value,
                 "reasons": found.reasons,
+                "liftOf": found.of,
             }
         )
     return rows

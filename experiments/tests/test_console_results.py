@@ -281,3 +281,16 @@ def test_ratio_banner__says_what_its_colour_says(results, tone, words):
 
     assert (banner.tone, words in banner.text) == (tone, True)
     assert has_results(results) is (results["recommendation"]["reason"] != "data")
+
+
+def test_lift_over_time__share_above_a_tied_quantile__is_in_points_and_of_the_users_who_decide():
+    figure = {"role": "primary", "variant": "treatment", "metric": "m", "absoluteLift": 20.0, "sequentialCi": None}
+    share = {**figure, "lookLift": 0.2, "lookLiftOf": "shareAbove", "sequentialCi": [0.1, 0.3]}
+    stored = [
+        {"window": {"until": f"2026-03-0{day}T00:00:00Z"}, "comparisons": [item]}
+        for day, item in enumerate((figure, share, share), start=1)
+    ]
+    chart = lift_over_time(stored, "treatment", "m", is_of_rates=False)
+
+    assert chart["unit"] == "points"
+    assert [row[1:] for row in chart["table"]["rows"]] == [["+20.00 points", "+10.00 points", "+30.00 points"]] * 2

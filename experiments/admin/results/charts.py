@@ -10,6 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
+from experiments.analysis.effects import FIGURE, SHARE_ABOVE
 from experiments.models import Experiment
 from experiments.payloads import ComparisonResult, DailyRatio, Results, SegmentComparison, VariantFigures
 from tenancy.console_kit.charts import BarChart, ForestChart, Interval, LineChart, Series, Table
@@ -143,16 +144,19 @@ def breakdown_forest(results: Results) -> ForestChart | None:
         return None
     sign = 1 if results["experiment"]["goal"] == "increase" else -1
     rows: list[Interval] = []
+    # Where values are many and equal in some segments alone, one axis cannot hold both kinds of difference.
+    kinds = [row.get("liftOf", FIGURE) for segment in breakdown["segments"] for row in segment["comparisons"]]
+    of = kinds[0] if kinds else FIGURE
     for segment in breakdown["segments"]:
         for row in segment["comparisons"]:
             difference, limits = row["absoluteLift"], row["ci"]
-            if difference is not None and limits is not None:
+            if difference is not None and limits is not None and row.get("liftOf", FIGURE) == of:
                 css = _colour_of_segment(row, sign * difference)
                 name = f"{segment['value']}: {row['variant']}"
                 rows.append({"name": name, "estimate": difference, "low": limits[0], "high": limits[1], "css": css})
     if not rows:
         return None
-    is_of_rates = is_rate(results["variants"])
+    is_of_rates = of == SHARE_ABOVE or is_rate(results["variants"])
     write = _points if is_of_rates else _plain
     return {
         "title": f"Difference of {results['experiment']['primaryMetric']} by {breakdown['attribute']}"
@@ -167,19 +171,21 @@ def breakdown_forest(results: Results) -> ForestChart | None:
 def lift_over_time(history: Sequence[Results], variant: str, metric: str, *, is_of_rates: bool) -> LineChart | None:
     """Return the difference in each stored result, with the band that holds however often one looks.
 
-    None where fewer than two results know the difference.
+    Difference and band are of the same users: those who decide, or all until there are any. None where fewer than two
+    results know the difference.
     """
-    points = [
+    every = [
         (str(results["window"]["until"]), row)
         for results in history
         for row in results["comparisons"]
-        if (row["role"], row["variant"], row["metric"]) == ("primary", variant, metric)
-        and row["absoluteLift"] is not None
+        if (row["role"], row["variant"], row["metric"]) == ("primary", variant, metric) and _difference(row) is not None
     ]
+    points = [(until, row) for until, row in every if _kind(row) == _kind(every[-1][1])]
     if len(points) < 2:
         return None
+    is_of_rates = is_of_rates or _kind(points[-1][1]) == SHARE_ABOVE
     write = _points if is_of_rates else _plain
-    differences = [row["absoluteLift"] for _, row in points]
+    differences = [_difference(row) for _, row in points]
     bands = [row["sequentialCi"] or (None, None) for _, row in points]
     return {
         "title": f"Difference of {metric} over time{', in points' if is_of_rates else ''}: {variant}",
@@ -202,6 +208,16 @@ def lift_over_time(history: Sequence[Results], variant: str, metric: str, *, is_
             ],
         },
     }
+
+
+def _difference(row: ComparisonResult) -> float | None:
+    found = row.get("lookLift")
+    return row["absoluteLift"] if found is None else found
+
+
+def _kind(row: ComparisonResult) -> str:
+    """What the difference is of: the metric's figure, or the share of events above a tied quantile."""
+    return row.get("liftOf", FIGURE) if row.get("lookLift") is None else row.get("lookLiftOf", FIGURE)
 
 
 def is_rate(variants: Sequence[VariantFigures]) -> bool:

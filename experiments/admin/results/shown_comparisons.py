@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from experiments.admin.results.charts import is_rate
+from experiments.analysis.effects import RELATIVE, SHARE_ABOVE
 from experiments.decisions.outcome import Reason
 from experiments.models import Experiment
 from experiments.payloads import ComparisonResult, Limits, Results, VariantFigures
 
-_SHARE_ABOVE = "shareAbove"
 _NO_RESULT = {Reason.DATA, Reason.NO_VERDICT}
 
 
@@ -52,7 +52,7 @@ def shown_comparisons(results: Results, variants: Mapping[str, Sequence[VariantF
     return [
         {
             **row,
-            "is_rate": row.get("liftOf") == _SHARE_ABOVE or is_rate(variants[row["metric"]]),
+            "is_rate": row.get("liftOf") == SHARE_ABOVE or is_rate(variants[row["metric"]]),
             "shown": _shown(row, results["experiment"]["method"]),
         }
         for row in results["comparisons"]
@@ -95,7 +95,7 @@ def _shown(row: ComparisonResult, method: str) -> Shown:
         name = "This look alone, before earlier looks narrow it"
         others.append(NamedInterval(name, row.get("lookLift"), row["sequentialCi"]))
     others.append(NamedInterval("The lift, as if looked at once", row["relativeLift"], row["relativeCi"], is_lift=True))
-    is_of_lift = row["credibleIntervalOf"] == "relativeLift"
+    is_of_lift = row["credibleIntervalOf"] == RELATIVE
     posterior = row["relativeLift"] if is_of_lift else row["absoluteLift"]
     others.append(NamedInterval(_credible(row), posterior, row["credibleInterval"], is_lift=is_of_lift))
     if at_look:
