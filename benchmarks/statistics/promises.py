@@ -248,8 +248,8 @@ def main() -> int:
         "",
         f"`python -m benchmarks.statistics --runs {options.runs}{' --peers' if options.peers else ''}`, seed {SEED}, "
         f"{simulated:.0f} s of simulation; slow cases take a quarter of the runs. Python {platform.python_version()}, "
-        f"numpy {np.__version__}, scipy {scipy.__version__}, {os.cpu_count()} cores shared. A promise counts as "
-        "met within three simulation errors (after ±).",
+        f"numpy {np.__version__}, scipy {scipy.__version__}, {os.cpu_count()} cores shared "
+        f"(load {os.getloadavg()[0]:.1f}). A promise counts as met within three simulation errors (after ±).",
         "",
         *_checks_table(checks),
         "",
