@@ -100,7 +100,7 @@ def _past_users(experiment: Experiment, seen: int, now: datetime) -> Moments | N
 def _users_needed(experiment: Experiment, model: PowerModel, population: Population) -> int | None:
     control, ratio = _shares(experiment)
     alpha = _own_alpha(experiment)
-    size = model.sample_size(population, PLANNED_LIFT, alpha=alpha, power=PLANNED_POWER, ratio=ratio)
+    size = model.sample_size(population, planned_lift(experiment), alpha=alpha, power=PLANNED_POWER, ratio=ratio)
     if size.n_control is None:
         return None
     inflation = METHODS[experiment.method].inflation(PLANNED_LOOKS, alpha, PLANNED_POWER)
@@ -113,6 +113,11 @@ def _shares(experiment: Experiment) -> tuple[int, float]:
     control = split[experiment.control_variant]
     smallest = min(weight for key, weight in split.items() if weight and key != experiment.control_variant)
     return control, smallest / control
+
+
+def planned_lift(experiment: Experiment) -> float:
+    """The relative change to plan for: the smallest that matters, where the experiment names it."""
+    return experiment.minimum_effect or PLANNED_LIFT
 
 
 def alpha_of_each(alpha: float, correction: str, treatments: int) -> float:

@@ -26,6 +26,7 @@ class Preflight:
     warnings: list[str] = field(default_factory=list)
     estimate: planning.DurationEstimate | None = None
     enabling: EnablingForecast | None = None
+    assumed_lift: float = planning.PLANNED_LIFT
 
     @property
     def may_start(self) -> bool:
@@ -36,18 +37,19 @@ class Preflight:
             {"attr": problem.attr, "code": problem.code, "detail": problem.detail}
             for problem in [*self.conflicts, *self.problems]
         ]
+        estimate = self.estimate.as_payload() if self.estimate else None
         return {
             "mayStart": self.may_start,
             "refusals": refusals,
             "warnings": self.warnings,
-            "estimate": self.estimate.as_payload() if self.estimate else None,
+            "estimate": None if estimate is None else {**estimate, "assumedLift": self.assumed_lift},
             "enabling": self.enabling,
         }
 
 
 def check_before_start(experiment: Experiment, *, enable_flag: bool = False) -> Preflight:
     """What forbids the start and what it should be known of. `enable_flag` is to switch on a flag that is off."""
-    found = Preflight()
+    found = Preflight(assumed_lift=planning.planned_lift(experiment))
     config = experiment.config
     flag = config.flag
     other = Experiment.objects.filter(config=config, status__in=Experiment.SERVED).exclude(pk=experiment.pk).first()
@@ -144,5 +146,5 @@ def _warn_of_data(found: Preflight, experiment: Experiment) -> None:
     if estimate.days is not None and estimate.days > _SHORT_OF_USERS_DAYS:
         found.warnings.append(
             f"At the current traffic it takes {estimate.days} days to see a relative change of "
-            f"{planning.PLANNED_LIFT:.0%}; a bolder change, more traffic or CUPED would shorten it."
+            f"{100 * found.assumed_lift:g} %; a bolder change, more traffic or CUPED would shorten it."
         )

@@ -93,3 +93,16 @@ def test_estimate__ratio__says_that_it_cannot_be_told(make_metric, make_experime
 
     assert (found.estimate.users_needed, found.estimate.days) == (None, None)
     assert any("How many users it takes cannot be told" in text for text in found.warnings)
+
+
+def test_estimate__smallest_effect_that_matters__is_what_is_planned_for(make_metric, make_experiment, week):
+    make_metric("spent", type="count")
+    analysis = {"method": "fixed", "minimumEffect": 0.2}
+    experiment = make_experiment(primaryMetric="spent", analysis=analysis)
+    week(experiment)
+    found = check_before_start(experiment)
+
+    users = np.tile([0.0, 1.0, 1.0, 1.0], 100)
+    size = sample_size_means(users.std(ddof=1), users.mean() * 0.2, 0.05, 0.8)
+    assert found.estimate.users_needed == pytest.approx(2 * size.n_control, abs=2)
+    assert found.as_payload()["estimate"]["assumedLift"] == 0.2
