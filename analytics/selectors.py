@@ -1,7 +1,7 @@
 """What the apps above may ask of the events; every answer leaves bots out and counts a unit once."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -22,6 +22,7 @@ from analytics.stores.base import (
 from analytics.stores.distributions import Distributed, Distribution, Rows, Scope
 from analytics.stores.pairs import Breakdown, Figure, Kind, Pairing, PairSummary, Segments, segment_name
 from analytics.stores.protocols import Aggregate
+from analytics.stores.time_limit import answer_within
 
 __all__ = [
     "GRACE",
@@ -42,8 +43,10 @@ __all__ = [
     "Rows",
     "Scope",
     "Segments",
+    "answer_within",
     "attribute_values",
     "bots_first_seen",
+    "converted_units",
     "distribution",
     "event_counts",
     "events",
@@ -52,6 +55,7 @@ __all__ = [
     "first_exposures",
     "flag_exposures",
     "flag_units",
+    "last_conversions",
     "last_exposures",
     "last_received",
     "latest_attributes",
@@ -62,6 +66,7 @@ __all__ = [
     "segment_name",
     "segment_summary",
     "stored_ids",
+    "variants_seen",
     "whole_days",
 ]
 
@@ -165,6 +170,23 @@ def events(
 def event_counts(environment_id: int, event_name: str, since: datetime) -> tuple[int, int]:
     """Events of one name since then, and the units behind them."""
     return store().event_counts(environment_id, event_name, since)
+
+
+def last_conversions(environment_id: int, event_names: Sequence[str]) -> dict[str, date]:
+    """The UTC day of each event name's latest conversion; names that never had one are left out."""
+    return store().last_conversions(environment_id, event_names)
+
+
+def converted_units(
+    environment_id: int, flag_key: str, since: datetime, until: datetime, *, event_name: str, window: timedelta
+) -> tuple[int, int]:
+    """Units that saw the flag in [since, until), and those of them with such an event within the window after."""
+    return store().converted_units(environment_id, flag_key, since, until, event_name=event_name, window=window)
+
+
+def variants_seen(environment_id: int, since: datetime) -> list[tuple[str, str, int]]:
+    """(flag, variant, exposures) since that full hour, of whatever names exposures had, known or not."""
+    return store().variants_seen(environment_id, since)
 
 
 def flag_units(environment_id: int, flag_key: str, since: datetime, until: datetime) -> Iterator[tuple[str, datetime]]:

@@ -5,7 +5,7 @@ A method has a body where an answer holds for every store that prepares nothing:
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -129,6 +129,26 @@ class FlagReader(Protocol):
         self, environment_id: int, flag_key: str, since: datetime, until: datetime
     ) -> Iterator[tuple[str, datetime]]:
         """Yield each unit that saw the flag in [since, until) with the time it first did, by unit."""
+        ...
+
+    def converted_units(
+        self,
+        environment_id: int,
+        flag_key: str,
+        since: datetime,
+        until: datetime,
+        *,
+        event_name: str,
+        window: timedelta,
+    ) -> tuple[int, int]:
+        """Return the units that saw the flag in [since, until), and those with such an event after they first did.
+
+        The event lies within the window after the unit's first exposure of that time, and before `until`.
+        """
+        ...
+
+    def variants_seen(self, environment_id: int, since: datetime) -> list[tuple[str, str, int]]:
+        """Return (flag, variant, exposures) since that full hour, of whatever names exposures had."""
         ...
 
     def recent_units(self, environment_id: int, flag_key: str, since: datetime, limit: int) -> list[tuple[str, str]]:

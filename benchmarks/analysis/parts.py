@@ -1,7 +1,7 @@
 """The analysis queries at size: `python -m benchmarks.analysis [PART…] [--exposures N]`.
 
 postgresql: beside the same written by hand. nightly: with roll-ups. flag: `GET flags/{key}/exposures`, for which 50
-million are wanted. clickhouse: on the embedded engine.
+million are wanted. cold: results at once after a load of a new name. clickhouse: on the embedded engine.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from benchmarks.analysis import clickhouse, flag
+from benchmarks.analysis import clickhouse, cold, flag
 from benchmarks.analysis.load import DAYS, END, START, fill
 from benchmarks.processes import FLAG, tenant
 from benchmarks.world import events_world, machine, report
@@ -59,7 +59,9 @@ SELECT variant, count(*), sum(total), sum(total * total), sum(events), sum(event
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help="postgresql, nightly, flag, clickhouse; else all.")
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help="postgresql, nightly, flag, cold, clickhouse; else all."
+    )
     parser.add_argument("--exposures", type=int, default=10_000_000)
     parser.add_argument("--units", type=int, default=1_000_000)
     parser.add_argument("--conversions", type=int, default=2_000_000)
@@ -69,6 +71,7 @@ def main() -> None:
         "postgresql": lambda options, _variables: _measure(options),
         "nightly": lambda options, _variables: _nightly(options),
         "flag": flag.measure,
+        "cold": lambda options, _variables: cold.measure(options),
     }
     wanted = options.parts or [*parts, "clickhouse"]
     if unknown := set(wanted) - {*parts, "clickhouse"}:
@@ -96,6 +99,7 @@ _TITLES = {
     "postgresql": "Analysis on PostgreSQL",
     "nightly": "Analysis: a night's own days",
     "flag": "Analysis: a flag's exposures over HTTP",
+    "cold": "Analysis: a cold start after a load",
     "clickhouse": "Analysis on ClickHouse's embedded engine",
 }
 

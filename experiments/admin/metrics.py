@@ -15,6 +15,7 @@ from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSelectWidge
 from audit.actors import Actor
 from audit.models import Entry
 from experiments import services
+from experiments.analysis.arrivals import missing_events
 from experiments.analysis.metric_types import CHOICES, metric_type
 from experiments.definitions import metric_resource
 from experiments.models import Metric
@@ -153,7 +154,7 @@ def edit(request: HttpRequest, metric: Metric) -> HttpResponse:
         cancel_url=list_url(Metric),
         is_readonly=environment is None,
         remove_url=_REMOVAL.url(request, metric),
-        intro=_older_definition(request, metric),
+        intro=" ".join(filter(None, [_older_definition(request, metric), _arrivals(request, metric)])),
     )
 
 
@@ -164,6 +165,13 @@ def _older_definition(request: HttpRequest, metric: Metric) -> str:
         return ""
     names = ", ".join(item["name"] for item in found)
     return f"Running with the older definition, which their phases keep: {names}. A restart takes the new one."
+
+
+def _arrivals(request: HttpRequest, metric: Metric) -> str:
+    """Say so where none of the metric's events has arrived in any environment that this person sees."""
+    rows = [row for row in console_context(request).environments if row.project_id == metric.project_id]
+    missing = [set(missing_events(row.pk, [metric])) for row in rows]
+    return " ".join(sorted(set.intersection(*missing))) if missing else ""
 
 
 def _form_of(resource: Mapping[str, Any], data: QueryDict | None = None) -> MetricForm:

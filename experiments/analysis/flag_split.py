@@ -17,6 +17,7 @@ from flags.models import FlagConfig
 from flags.versions.history import flag_changes
 
 DEFAULT_WINDOW = "7d"
+_SECONDS = 30.0
 # Fields of a flag's document that cannot move a unit to another variant.
 _NO_PART_IN_THE_SPLIT = frozenset({"version", "metadata"})
 
@@ -78,8 +79,12 @@ def exposures_resource(config: FlagConfig, window: str | None, *, now: datetime 
     The counts are those of the whole window, bots left out, a unit once per variant that it saw. The sample ratio is
     that of the units since the split last changed, where that was in the window. It takes exact numbers.
     """
-    moment = now or timezone.now()
-    since, until = bounds(window or DEFAULT_WINDOW, moment)
+    since, until = bounds(window or DEFAULT_WINDOW, now or timezone.now())
+    with events.answer_within(_SECONDS, what="Counting the exposures"):
+        return _split_of_exposures(config, since, until)
+
+
+def _split_of_exposures(config: FlagConfig, since: datetime, until: datetime) -> FlagSplit:
     place = (config.environment_id, config.flag.key)
     found = events.flag_exposures(*place, since, until)
     keys = [variant["key"] for variant in config.flag.variants]

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from analytics import selectors as events
 from experiments.analysis import exclusions, guards, provenance
+from experiments.analysis.arrivals import arrival_caveats
 from experiments.analysis.balance import balance_checks, pre_period_balance
 from experiments.analysis.breakdown import break_down
 from experiments.analysis.comparisons import MetricAtLook, compare_all
@@ -16,6 +17,9 @@ from experiments.analysis.window import Window, window_of
 from experiments.analysis.window_data import WindowData
 from experiments.models import Experiment, Metric
 from experiments.payloads import Excluded, GuardrailResult, ResultHeader, Results, ResultWindow
+
+# Whoever waits for results waits so long at most. What is stored every night has no such limit.
+RESULTS_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +39,13 @@ def results_for(
 ) -> Results:
     """Compute the results now; `window` as in `window_of`, `segment` an attribute to break the primary metric down by.
 
-    Raises Invalid, and Conflict `not_started`.
+    Raises Invalid, Conflict `not_started`, and Unavailable where it takes longer than RESULTS_SECONDS.
     """
-    found = window_of(experiment, window, now=now)
+    with events.answer_within(RESULTS_SECONDS, what="Working the results out"):
+        return _results_for(experiment, window_of(experiment, window, now=now), segment)
+
+
+def _results_for(experiment: Experiment, found: Window, segment: str | None) -> Results:
     payload = analyse(experiment, found).payload
     return payload if segment is None else with_breakdown(experiment, found, payload, segment)
 
@@ -170,6 +178,7 @@ def analyse(experiment: Experiment, window: Window) -> ComputedResults:
         "caveats": list(
             dict.fromkeys(
                 [
+                    *arrival_caveats(data, primary.measure),
                     *_caveats(data, versions, users, incomplete),
                     *ratio.caveats,
                     *exclusions.bot_caveats(with_bots, ratio),

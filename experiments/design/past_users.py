@@ -1,5 +1,6 @@
 """Figures of a flag's users of the last days, for all variants together: for planning and for A/A checks."""
 
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -10,16 +11,26 @@ from experiments.models import Metric
 from experiments.statistics.distributions import Floats
 
 
-def past_figures(environment_id: int, flag_key: str, metric: Metric, *, days: int, now: datetime) -> Floats | None:
+def past_figures(
+    environment_id: int,
+    flag_key: str,
+    metric: Metric,
+    *,
+    days: int,
+    now: datetime,
+    among: AbstractSet[str] | None = None,
+) -> Floats | None:
     """One figure for each user who saw the flag, counted from the first exposure in that time, without bots.
 
-    None for a metric whose figure is no mean over users. Memory and time grow with the users and their events.
+    `among` leaves all others out. None for a metric whose figure is no mean over users. Memory and time grow with the
+    users and their events.
     """
     kind = per_user_type(metric)
     if kind is None:
         return None
     since = now - timedelta(days=days)
-    first_seen = dict(events.flag_units(environment_id, flag_key, since, now))
+    seen = events.flag_units(environment_id, flag_key, since, now)
+    first_seen = {unit: at for unit, at in seen if among is None or unit in among}
     sums, counts = dict.fromkeys(first_seen, 0.0), dict.fromkeys(first_seen, 0.0)
     rows = events.events(environment_id, metric.event_name, since, now, value_property=metric.value_property)
     for unit_id, at, _, value in rows:

@@ -16,6 +16,7 @@ class DurationForecast(TypedDict):
 
     usersPerDay: float
     recentEvents: int
+    audienceShare: float | None
     baselineRate: float | None
     baselineMean: float | None
     baselineStandardDeviation: float | None

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,6 +20,7 @@ from experiments.documents import split_of
 from experiments.models import Experiment
 from experiments.statistics.summaries import Moments
 from experiments.statistics.winsorising import winsorise
+from flags.evaluation.audience import recent_audience
 from tenancy.errors import Invalid
 
 # The defaults that a pre-flight check plans with.
@@ -44,11 +46,16 @@ class DurationEstimate:
     days: int | None
     baseline_mean: float | None = None
     baseline_sd: float | None = None
+    # Users of these days who had the primary metric's event after they saw the flag.
+    converted: int = 0
+    # The audience's share of the users of whom it is known; None where there is no audience, or nobody is known.
+    audience_share: float | None = None
 
     def as_payload(self) -> DurationForecast:
         return {
             "usersPerDay": self.users_per_day,
             "recentEvents": self.events,
+            "audienceShare": self.audience_share,
             "baselineRate": self.baseline_rate,
             "baselineMean": self.baseline_mean,
             "baselineStandardDeviation": self.baseline_sd,
@@ -60,36 +67,52 @@ class DurationEstimate:
 
 
 def estimate(experiment: Experiment) -> DurationEstimate:
-    """Forecast users per day, baseline, and days to see a relative change of 10 %, from the last 7 days."""
+    """Forecast users per day, baseline, and days to see a relative change of 10 %, from the last 7 days.
+
+    The users are those who saw the flag; with an audience, those of them whom it takes in, as far as that is known.
+    """
     until = timezone.now()
     since = until - _RECENT
-    traffic = events.flag_exposures(experiment.environment_id, experiment.config.flag.key, since, until)
-    seen = sum(row.users for row in traffic.values())
-    users_per_day = seen * experiment.traffic_bp / 10_000 / _RECENT.days
-    recent_events, converted = events.event_counts(
-        experiment.environment_id, experiment.primary_metric.event_name, since
-    )
-    kind = metric_type(experiment.primary_metric)
-    baseline = min(1.0, converted / seen) if seen and converted else None
+    place, metric = (experiment.environment_id, experiment.config.flag.key), experiment.primary_metric
+    kind = metric_type(metric)
+    seen, converted = events.converted_units(*place, since, until, event_name=metric.event_name, window=kind.window)
+    recent_events, _ = events.event_counts(experiment.environment_id, metric.event_name, since)
+    audience = None
+    if experiment.audience and seen:
+        audience = recent_audience(experiment.environment, place[1], experiment.audience, since)
+    share = audience.share if audience else None
+    users_per_day = seen * (1.0 if share is None else share) * experiment.traffic_bp / 10_000 / _RECENT.days
+    among = audience.units if audience and share is not None else None
+    baseline = converted / seen if converted else None
+    if kind.is_rate and among is not None:
+        figures = past_figures(*place, metric, days=_RECENT.days, now=until, among=among)
+        baseline = float(figures.mean()) if figures is not None and figures.any() else None
     needed = experiment.planned_users
     if needed is None and kind.power is not None and kind.is_rate and baseline is not None and baseline < 1:
         needed = _users_needed(experiment, kind.power, Population(baseline))
-    past = _past_users(experiment, seen, until) if needed is None else None
+    past = _past_users(experiment, seen, until, among) if needed is None else None
     if past is not None and kind.power is not None and past.mean and past.variance:
         needed = _users_needed(experiment, kind.power, Population(past.mean, past.variance**0.5))
-    days = math.ceil(needed / users_per_day) if needed and users_per_day else None
+    days = days_for(needed, users_per_day)
     mean, deviation = (past.mean, (past.variance or 0.0) ** 0.5) if past is not None else (None, None)
-    return DurationEstimate(users_per_day, recent_events, baseline, needed, days, mean, deviation)
+    return DurationEstimate(
+        users_per_day, recent_events, baseline, needed, days, mean, deviation, converted=converted, audience_share=share
+    )
 
 
-def _past_users(experiment: Experiment, seen: int, now: datetime) -> Moments | None:
+def days_for(users: int | None, users_per_day: float) -> int | None:
+    """Whole days, to the nearest: the traffic is no more certain than that."""
+    return max(1, round(users / users_per_day)) if users and users_per_day else None
+
+
+def _past_users(experiment: Experiment, seen: int, now: datetime, among: AbstractSet[str] | None) -> Moments | None:
     """Moments of the past users' figures; None for a metric without such figures, and for too many users."""
     metric = experiment.primary_metric
     if metric_type(metric).is_rate or not 1 < seen <= _MOST_USERS_READ:
         return None
     flag_key = experiment.config.flag.key
-    figures = past_figures(experiment.environment_id, flag_key, metric, days=_RECENT.days, now=now)
-    if figures is None:
+    figures = past_figures(experiment.environment_id, flag_key, metric, days=_RECENT.days, now=now, among=among)
+    if figures is None or not figures.size:
         return None
     if experiment.winsorize_percent is not None:
         cap = winsorise([figures], upper_q=1 - experiment.winsorize_percent / 100).cap_high
@@ -104,7 +127,8 @@ def _users_needed(experiment: Experiment, model: PowerModel, population: Populat
     if size.n_control is None:
         return None
     inflation = METHODS[experiment.method].inflation(PLANNED_LOOKS, alpha, PLANNED_POWER)
-    return math.ceil(size.n_control * 10_000 / control * inflation)
+    # Whole users an arm, as the calculator answers.
+    return math.ceil(math.ceil(size.n_control * inflation) * 10_000 / control)
 
 
 def _shares(experiment: Experiment) -> tuple[int, float]:

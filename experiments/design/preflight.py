@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass, field
 
+from django.db import transaction
+
+from analytics import selectors as events
+from experiments.analysis.arrivals import missing_events, without_unit
 from experiments.design import planning
 from experiments.design.enabling import enabling_of
 from experiments.design.payloads import EnablingForecast, PreflightResult, Refusal
@@ -9,9 +13,10 @@ from experiments.design.splits import document_problems, split_problems
 from experiments.documents import split_of
 from experiments.models import Experiment
 from flags.documents import percent_of
-from tenancy.errors import Problem
+from tenancy.errors import Problem, Unavailable
 
 _SHORT_OF_USERS_DAYS = 60
+_ESTIMATE_SECONDS = 15.0
 
 
 @dataclass(slots=True)
@@ -83,7 +88,7 @@ def check_before_start(experiment: Experiment, *, enable_flag: bool = False) -> 
     _check_layer(found, experiment)
     _warn_of_rules(found, experiment)
     if not found.conflicts and not found.problems:
-        found.estimate = planning.estimate(experiment)
+        _estimate(found, experiment)
         _warn_of_data(found, experiment)
     return found
 
@@ -127,16 +132,34 @@ def _warn_of_rules(found: Preflight, experiment: Experiment) -> None:
         )
 
 
+def _estimate(found: Preflight, experiment: Experiment) -> None:
+    """An estimate that takes long must not keep an experiment from its start."""
+    try:
+        with events.answer_within(_ESTIMATE_SECONDS, what="The estimate"), transaction.atomic():
+            found.estimate = planning.estimate(experiment)
+    except Unavailable as error:
+        found.warnings.append(f"How long it takes is not known: {error}")
+
+
 def _warn_of_data(found: Preflight, experiment: Experiment) -> None:
+    measured = [experiment.primary_metric, *(use.metric for use in experiment.metrics.all())]
+    found.warnings += missing_events(experiment.environment_id, measured)
     estimate = found.estimate
     if estimate is None or not estimate.users_per_day:
         found.warnings.append(
             "Nobody evaluated this flag in the last 7 days, so how long the experiment takes cannot be told."
         )
         return
-    if not estimate.events:
+    event_name, unit = experiment.primary_metric.event_name, experiment.config.bucket_by
+    if unit != "userId" and estimate.events and not estimate.converted:
         found.warnings.append(
-            f"No event {experiment.primary_metric.event_name!r} arrived in the last 7 days: check that it is sent."
+            f"{estimate.events:,} events {event_name!r} arrived in the last 7 days, and none is of a unit that saw the "
+            f"flag: {without_unit(unit)}"
+        )
+    if experiment.audience and estimate.audience_share is None:
+        found.warnings.append(
+            "Whom the audience takes in cannot be told, because no exposure carries what it asks for: users and days "
+            "are those of everybody who saw the flag. Keep the audience's attributes with exposures."
         )
     if estimate.users_needed is None:
         found.warnings.append(

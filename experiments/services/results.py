@@ -8,11 +8,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from analytics import services as events
-from analytics.selectors import Breakdown
-from experiments.analysis import ComputedResults, Window, analyse, results_of, window_of
+from analytics.selectors import Breakdown, answer_within
+from experiments.analysis import ComputedResults, Window, analyse, report, results_of, window_of
 from experiments.analysis.metric_types import metric_type
 from experiments.analysis.provenance import code_version, digest_of
-from experiments.analysis.report import with_breakdown
 from experiments.analysis.window import following_phase
 from experiments.analysis.window_data import WindowData
 from experiments.models import Experiment, ExperimentResult, Phase
@@ -31,11 +30,13 @@ def read_results(
     """The results that were asked for: computed now, or the stored row once they are final.
 
     `window` and `phase` as in `window_of`; `segment` is an attribute to break the primary metric down by. A final row
-    that is not there yet is stored by its first reading. Raises Invalid, and Conflict `not_started`.
+    that is not there yet is stored by its first reading. Raises Invalid, Conflict `not_started`, and Unavailable where
+    it takes longer than RESULTS_SECONDS.
     """
-    found = window_of(experiment, window, phase=phase, now=now)
-    payload = results_of(final_result(experiment, found)) if found.is_final else analyse(experiment, found).payload
-    return payload if segment is None else with_breakdown(experiment, found, payload, segment)
+    with answer_within(report.RESULTS_SECONDS, what="Working the results out"):
+        found = window_of(experiment, window, phase=phase, now=now)
+        payload = results_of(final_result(experiment, found)) if found.is_final else analyse(experiment, found).payload
+        return payload if segment is None else report.with_breakdown(experiment, found, payload, segment)
 
 
 def final_result(experiment: Experiment, window: Window) -> ExperimentResult:
@@ -55,8 +56,8 @@ def store_results(*, experiment: Experiment, window: Window) -> tuple[Experiment
     Nothing is audited, because nothing changes that is served or decided.
     """
     began = time.monotonic()
-    report = analyse(experiment, window)
-    digest = digest_of(report.payload)
+    computed = analyse(experiment, window)
+    digest = digest_of(computed.payload)
     same: dict[str, Any] = {"since": window.since, "until": window.until, "digest": digest}
     key: dict[str, Any] = {"is_final": True} if window.is_final else same
     with transaction.atomic():
@@ -66,15 +67,15 @@ def store_results(*, experiment: Experiment, window: Window) -> tuple[Experiment
             defaults={
                 **same,
                 "experiment": experiment,
-                "watermark": report.watermark,
-                "config_versions": report.config_versions,
-                "payload": _plain(report),
+                "watermark": computed.watermark,
+                "config_versions": computed.config_versions,
+                "payload": _plain(computed),
                 "code_version": code_version(),
                 "computed_at": timezone.now(),
                 "duration_ms": int((time.monotonic() - began) * 1000),
             },
         )
-    return row, report
+    return row, computed
 
 
 def refresh_rollups(*, experiment: Experiment, window: Window) -> int:

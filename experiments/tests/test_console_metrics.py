@@ -1,8 +1,13 @@
 """Metrics in the console."""
 
+import time
+
 import pytest
 from django.urls import reverse
+from openflagship.ids import uuid7
 
+from analytics.event_records import Batch, ConversionEvent
+from analytics.services import store_events
 from audit.models import Entry
 from experiments import services
 from experiments.models import Metric
@@ -64,6 +69,14 @@ def test_metric__saved__works(console_editor, metric):
     assert console_editor.post(change_url(metric), sent).status_code == 302
     metric.refresh_from_db()
     assert (metric.name, metric.window_hours) == ("Orders", None)
+
+
+def test_metric__whose_event_never_arrived__says_so_until_one_arrives(console_editor, acme, metric):
+    said = "No event called &#x27;purchase&#x27; has arrived here"
+    assert said in console_editor.get(change_url(metric)).text
+    bought = ConversionEvent(uuid7(), acme.staging.pk, "alice", "purchase", None, time.time_ns() // 10**6, 0)
+    store_events(Batch([], [bought]))
+    assert said not in console_editor.get(change_url(metric)).text
 
 
 def test_metric__changed_meanwhile__shows_their_change_and_keeps_both(console_editor, acme, metric):

@@ -57,7 +57,7 @@ def _recently_exposed(
     body |= {"changed": None, "undetermined": None}
     if EventPolicy.objects.filter(environment=environment, pseudonym_key__isnull=False).exists():
         return {**body, "caveat": "User ids are stored as pseudonyms here, so nobody's bucket can be told."}
-    context_of = _context_of(before, key)
+    context_of = context_maker(before, key)
     carried: dict[str, dict[str, Any]] = {}
     if asked:
         carried = analytics.recent_attributes(environment.pk, key, since, most_exposures=MOST_EXPOSURES_READ)
@@ -113,7 +113,7 @@ def attributes_asked(compiled: CompiledEnvironment, key: str) -> set[str]:
     return found - {"userId"}
 
 
-def _context_of(compiled: CompiledEnvironment, key: str) -> Callable[[str, Mapping[str, Any]], Context]:
+def context_maker(compiled: CompiledEnvironment, key: str) -> Callable[[str, Mapping[str, Any]], Context]:
     bucket_by = compiled.flags[key].bucket_by
     if bucket_by == "userId":
         return Context

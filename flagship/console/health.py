@@ -1,24 +1,29 @@
 """The health page: one line for each part of the platform, with what the line means and what to do."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils import timezone
 from redis.exceptions import RedisError
 
 from analytics.pipeline.brokers import broker
 from analytics.pipeline.brokers.base import BrokerAwayError
+from analytics.selectors import variants_seen
 from flags.models import FlagConfig
 from flags.propagation.kill_status import LATE_AFTER_MS
 from flags.propagation.runtime import RUNTIME
+from flags.propagation.served_names import served_flags
 from flagship.console import timetable
 from flagship.console.reach import reach_of
 from tenancy.console_kit.context import console_context
 from tenancy.models import Environment
 
 _INGEST_LATE_SECONDS = 10
+_MOST_NAMES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,8 @@ def lines(environment: Environment) -> list[Line]:
     except (BrokerAwayError, RedisError, OSError):
         redis_is_there = False
         events = ("unknown", "Redis is away", "warn")
-    return [_configuration(environment), *reach, _events(*events), _postgresql(), _redis(is_there=redis_is_there)]
+    shown = [_configuration(environment), *reach, _events(*events), _unknown(environment)]
+    return [*shown, _postgresql(), _redis(is_there=redis_is_there)]
 
 
 def page(request: HttpRequest) -> HttpResponse:
@@ -147,6 +153,33 @@ def _events(value: str, note: str, tone: str) -> Line:
         "is how old the oldest one is that is not stored yet.",
         "Behind for minutes: the ingest process is down or has more than it can do. Nothing is lost meanwhile; results "
         "are as old as the lag. Start the ingest process, or another one beside it.",
+    )
+
+
+def _unknown(environment: Environment) -> Line:
+    """Exposures of the last day whose flag or variant is not served here, by name."""
+    flags = served_flags(environment.pk) or {}
+    seen = variants_seen(environment.pk, timezone.now() - timedelta(days=1)) if flags else []
+    unknown = [
+        (f"{key} = {variant}" if key in flags else key, count)
+        for key, variant, count in seen
+        if key not in flags or ((variants := flags[key]) is not None and variant not in variants)
+    ]
+    counts: dict[str, int] = {}
+    for name, count in unknown:
+        counts[name] = counts.get(name, 0) + count
+    most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    named = [f"{name}: {count:,}" for name, count in most[:_MOST_NAMES]]
+    more = [f"{len(most) - _MOST_NAMES:,} more"] if len(most) > _MOST_NAMES else []
+    return Line(
+        "unknown",
+        "Exposures of unknown flags or variants",
+        f"{sum(counts.values()):,}" if counts else "none",
+        ", ".join([*named, *more]) or "in the last 24 hours",
+        "warn" if counts else "good",
+        "Exposures of the last 24 hours that name a flag, or a variant of a flag, which is not served in this "
+        "environment. They are stored, and count nowhere. The answer to whoever sent them warns of the names.",
+        "Look which service sends them: a typing error, a key of another environment, or an archived flag.",
     )
 
 

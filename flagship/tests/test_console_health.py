@@ -6,12 +6,16 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
+from openflagship.ids import uuid7
 
 import audit.services
+from analytics.event_records import Batch, ExposureEvent
+from analytics.services import store_events
 from experiments import services as experiment_services
 from experiments.jobs import runs
 from experiments.models import Experiment, JobRun
 from flags import services
+from flags.propagation.runtime import RUNTIME
 from flagship.console import timetable
 from tenancy.testing import ALICE
 
@@ -46,7 +50,7 @@ def test_home__every_health_line__leads_to_its_explanation(console_viewer, acme)
 
     explained = console_viewer.get(reverse("console_health"))
     assert explained.status_code == 200
-    assert len(page.context["health"]) == 6
+    assert len(page.context["health"]) == 7
     for line in page.context["health"]:
         path, _, anchor = line.url.partition("#")
         assert path == reverse("console_health")
@@ -132,3 +136,21 @@ def test_home__alarm__has_the_experiments_name_and_link(console_viewer, acme, ex
     url = reverse("admin:experiments_experiment_change", args=[experiment.pk])
     assert (change["entry"].action, change["name"], change["url"]) == ("experiment.alarmed", "One page", url)
     assert f'<a href="{url}">One page</a>' in page.text
+
+
+def test_health__exposures_of_unknown_flags_and_variants__are_counted_by_name(console_viewer, acme, experiment):
+    at = timezone.now()
+    names = [("new-checkout", "control"), ("new-checkout", "third"), ("gone", "on"), ("gone", "off")]
+    events = [
+        ExposureEvent(
+            *(uuid7(), acme.production.pk, flag, "alice", variant, "SPLIT", None, None, 1),
+            *(int(at.timestamp() * 1000), int(at.timestamp() * 1000), "api"),
+        )
+        for flag, variant in names
+    ]
+    store_events(Batch(events, []))
+    RUNTIME.refresh()
+
+    page = console_viewer.get(reverse("console_health"), {"environment": acme.production.pk})
+    (line,) = [line for line in page.context["lines"] if line.anchor == "unknown"]
+    assert (line.value, line.note, line.tone) == ("3", "gone: 2, new-checkout = third: 1", "warn")

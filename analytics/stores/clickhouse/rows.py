@@ -11,6 +11,7 @@ from analytics.stores.clickhouse import statements as sql
 from analytics.stores.clickhouse.moments import NO_END_MS, moment_of, period_of, unix_ms
 
 _EPOCH = date(1970, 1, 1)
+_HOUR_MS = 3_600_000
 
 
 class ClickHouseRows:
@@ -61,6 +62,26 @@ class ClickHouseRows:
         rows = self._rows(sql.FIRST_SEEN, {**parameters, "since": unix_ms(since), "until": unix_ms(until)})
         for unit_id, first_ms in rows:
             yield unit_id, moment_of(first_ms)
+
+    def converted_units(
+        self,
+        environment_id: int,
+        flag_key: str,
+        since: datetime,
+        until: datetime,
+        *,
+        event_name: str,
+        window: timedelta,
+    ) -> tuple[int, int]:
+        names = {"environment_id": environment_id, "flag_key": flag_key, "event_name": event_name}
+        times = {"since": unix_ms(since), "until": unix_ms(until), "window": window // timedelta(milliseconds=1)}
+        ((users, converted),) = self._rows(sql.CONVERTED, {**names, **times})
+        return int(users), int(converted)
+
+    def variants_seen(self, environment_id: int, since: datetime) -> list[tuple[str, str, int]]:
+        start = unix_ms(since) // _HOUR_MS * _HOUR_MS
+        rows = self._rows(sql.VARIANTS_SEEN, {"environment_id": environment_id, "since": start})
+        return [(flag_key, variant, int(exposures)) for flag_key, variant, exposures in rows]
 
     def recent_attributes(
         self, environment_id: int, flag_key: str, since: datetime, most_exposures: int

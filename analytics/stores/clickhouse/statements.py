@@ -198,6 +198,25 @@ WHERE environment_id = {environment_id:Int64} AND flag_key = {flag_key:String} A
   AND occurred_ms >= {since:Int64} AND occurred_ms < {until:Int64}
 GROUP BY unit_id ORDER BY unit_id
 """
+# Both in one pass by unit.
+CONVERTED = """
+SELECT count(), countIf(arrayExists(at -> at >= first_ms AND at < first_ms + {window:Int64}, done)) FROM (
+    SELECT unit_id, minIf(at, NOT is_event) AS first_ms, groupArrayIf(at, is_event) AS done FROM (
+        SELECT unit_id, occurred_ms AS at, false AS is_event FROM exposures FINAL
+        WHERE environment_id = {environment_id:Int64} AND flag_key = {flag_key:String} AND NOT is_bot
+          AND occurred_ms >= {since:Int64} AND occurred_ms < {until:Int64}
+        UNION ALL
+        SELECT unit_id, occurred_ms AS at, true AS is_event FROM conversions FINAL
+        WHERE environment_id = {environment_id:Int64} AND event_name = {event_name:String} AND NOT is_bot
+          AND occurred_ms >= {since:Int64} AND occurred_ms < {until:Int64}
+    ) GROUP BY unit_id HAVING countIf(NOT is_event) > 0
+)
+"""
+VARIANTS_SEEN = """
+SELECT flag_key, variant, count() FROM exposures FINAL
+WHERE environment_id = {environment_id:Int64} AND occurred_ms >= {since:Int64} AND NOT is_bot
+GROUP BY flag_key, variant ORDER BY flag_key, variant
+"""
 ATTRIBUTE = f"""
 SELECT unit_id, argMin(raw, (occurred_ms, toString(evaluation_id))) AS text FROM (
     SELECT unit_id, occurred_ms, evaluation_id, JSONExtractRaw(assumeNotNull(attributes), {{name:String}}) AS raw,

@@ -36,6 +36,7 @@ from analytics.stores.clickhouse.pairs import ClickHousePairs
 from analytics.stores.clickhouse.rows import ClickHouseRows
 from analytics.stores.protocols import EventStore
 from analytics.stores.sketches import RELATIVE_ERROR
+from analytics.stores.time_limit import seconds_left
 
 _NO_MONTH = date(1970, 1, 1)
 _FIRST_DAY = date(1970, 1, 1)
@@ -258,12 +259,12 @@ class ClickHouseStore(ClickHouseRows, ClickHousePairs, ClickHouseDistributions, 
 
     def _rows(self, statement: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
         with self._client() as client:
-            found = client.query(statement, parameters=parameters, settings=_READ_SETTINGS)
+            found = client.query(statement, parameters=parameters, settings=_read_settings())
         return [tuple(row) for row in found.result_rows]
 
     def _stream(self, statement: str, parameters: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
         with self._client() as client:
-            found = client.query_rows_stream(statement, parameters=parameters, settings=_READ_SETTINGS)
+            found = client.query_rows_stream(statement, parameters=parameters, settings=_read_settings())
             with found as rows:
                 for row in rows:
                     yield tuple(row)
@@ -297,8 +298,11 @@ class ClickHouseStore(ClickHouseRows, ClickHousePairs, ClickHouseDistributions, 
             raise OperationalError(f"ClickHouse: {error}") from error
 
 
-# Duplicates share a partition, so FINAL need not look across partitions.
-_READ_SETTINGS = {"do_not_merge_across_partitions_select_final": 1}
+def _read_settings() -> dict[str, Any]:
+    # Duplicates share a partition, so FINAL need not look across partitions.
+    settings: dict[str, Any] = {"do_not_merge_across_partitions_select_final": 1}
+    left = seconds_left()
+    return settings if left is None else {**settings, "max_execution_time": left}
 
 
 def _these(units: Sequence[Unit]) -> dict[str, Any]:

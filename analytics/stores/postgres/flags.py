@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from analytics.stores.base import FlagExposures
-from analytics.stores.postgres.reads import NO_END
+from analytics.stores.postgres.reads import NO_END, selected
 from analytics.stores.postgres.rollups.flag_aggregation import aggregate_days
 from analytics.stores.postgres.rollups.flag_days import count_days, count_one_by_one, rows_of, whole_days
 from analytics.stores.postgres.rollups.flag_sketches import HOUR, estimate_users, full_hour, renew_sketches
@@ -41,8 +41,59 @@ WHERE last.hour IS NOT NULL
 """
 
 
+# The users are few beside the events, so their first exposures are found once.
+_CONVERTED = """
+WITH seen AS MATERIALIZED (
+    SELECT unit_id, min(occurred_at) AS first_at FROM exposures
+    WHERE environment_id = %(environment_id)s AND flag_key = %(flag_key)s AND NOT is_bot
+      AND occurred_at >= %(since)s AND occurred_at < %(until)s
+    GROUP BY unit_id
+)
+SELECT (SELECT count(*) FROM seen), count(DISTINCT seen.unit_id)
+FROM seen JOIN conversions AS event ON event.unit_id = seen.unit_id
+ AND event.occurred_at >= seen.first_at AND event.occurred_at < seen.first_at + %(window)s
+WHERE event.environment_id = %(environment_id)s AND event.event_name = %(event_name)s AND NOT event.is_bot
+  AND event.occurred_at >= %(since)s AND event.occurred_at < %(until)s
+"""
+# Flag by flag, since hours stand in the index behind the flag.
+_VARIANTS_SEEN = """
+WITH RECURSIVE named AS (
+    SELECT min(flag_key) AS flag_key FROM flag_exposure_hours WHERE environment_id = %(environment_id)s
+    UNION ALL
+    SELECT (SELECT min(flag_key) FROM flag_exposure_hours
+            WHERE environment_id = %(environment_id)s AND flag_key > named.flag_key)
+    FROM named WHERE named.flag_key IS NOT NULL
+)
+SELECT named.flag_key, hours.variant, sum(hours.exposures)::bigint
+FROM named CROSS JOIN LATERAL (
+    SELECT variant, exposures FROM flag_exposure_hours AS known
+    WHERE known.environment_id = %(environment_id)s AND known.flag_key = named.flag_key AND known.hour >= %(since)s
+    OFFSET 0
+) AS hours
+GROUP BY named.flag_key, hours.variant ORDER BY named.flag_key, hours.variant
+"""
+
+
 class PostgresFlags:
     """The part of the store that answers about flags."""
+
+    def converted_units(
+        self,
+        environment_id: int,
+        flag_key: str,
+        since: datetime,
+        until: datetime,
+        *,
+        event_name: str,
+        window: timedelta,
+    ) -> tuple[int, int]:
+        parameters = {"environment_id": environment_id, "flag_key": flag_key, "event_name": event_name}
+        ((users, converted),) = selected(_CONVERTED, {**parameters, "since": since, "until": until, "window": window})
+        return users, converted
+
+    def variants_seen(self, environment_id: int, since: datetime) -> list[tuple[str, str, int]]:
+        found = selected(_VARIANTS_SEEN, {"environment_id": environment_id, "since": full_hour(since)})
+        return [(flag_key, variant, exposures) for flag_key, variant, exposures in found]
 
     def flag_exposures(
         self, environment_id: int, flag_key: str, since: datetime | None, until: datetime | None

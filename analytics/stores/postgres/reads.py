@@ -68,12 +68,18 @@ SELECT EXISTS (
 )
 """
 IN_TIME = "event.occurred_at < %(deadline)s AND event.received_at < %(deadline)s"
-# One hash of a million units beats many on disk; compiling costs more than these queries gain. Tables that were never
-# analysed are planned as if they were empty: a new installation's first load would be joined row by row with itself.
+# One hash of a million units beats many on disk; compiling costs more than these queries gain. What came since a table
+# was analysed is planned as if it were not there: a load of a new name would be joined row by row. So nothing is, while
+# much of any of these tables is new.
 SET_UP = """
 SELECT set_config('work_mem', '256MB', true), set_config('jit', 'off', true),
-       set_config('enable_nestloop', CASE WHEN reltuples > 0 THEN 'on' ELSE 'off' END, true)
-FROM pg_class WHERE oid = 'first_exposures'::regclass
+       set_config('enable_nestloop', CASE WHEN bool_or(
+           reltuples <= 0 AND oid = 'first_exposures'::regclass
+           OR pg_stat_get_mod_since_analyze(oid) > 5000 + greatest(reltuples, 0) / 20
+       ) THEN 'off' ELSE 'on' END, true)
+FROM pg_class WHERE oid = 'first_exposures'::regclass OR oid IN (
+    SELECT inhrelid FROM pg_inherits WHERE inhparent IN ('exposures'::regclass, 'conversions'::regclass)
+)
 """
 
 
@@ -111,10 +117,10 @@ class PostgresReads:
         parameters = parameters_of(period)
         source = source_of(parameters)
         if source is DERIVED and parameters["is_counted"]:
-            ((bots,),) = _rows(source.bots, parameters)
+            ((bots,),) = selected(source.bots, parameters)
             parameters |= days_of(parameters["until"], period.pauses)
-            return summarise_exposures(_rows(cohort_sizes.EXPOSURES, parameters), bots)
-        rows = _rows(
+            return summarise_exposures(selected(cohort_sizes.EXPOSURES, parameters), bots)
+        rows = selected(
             f"""{source.common}
             SELECT (first_at AT TIME ZONE 'UTC')::date, variant, is_crossover, count(*)
             FROM {source.units} GROUP BY 1, 2, 3
@@ -141,7 +147,7 @@ class PostgresReads:
                     yield {"table": table, **dict(zip(names, row, strict=True))}
 
     def fast_units(self, since: datetime, exposures_per_hour: int) -> list[tuple[Unit, int]]:
-        rows = _rows(
+        rows = selected(
             """SELECT environment_id, unit_id, max(exposures) FROM (
                 SELECT environment_id, unit_id, count(*) AS exposures FROM exposures
                 WHERE received_at >= %(since)s AND NOT is_bot
@@ -159,10 +165,10 @@ def source_of(parameters: dict[str, Any]) -> Source:
     What the ingest keeps up is about whole phases. It serves a period that ends in the phase it begins in, before which
     nobody was exposed in that phase; any other period is answered from the raw events, to the same definition.
     """
-    ((phase, next_phase, parameters["is_counted"]),) = _rows(_PHASES, parameters)
+    ((phase, next_phase, parameters["is_counted"]),) = selected(_PHASES, parameters)
     parameters["phase"] = phase or FIRST_PHASE
     is_one_phase = next_phase is None or parameters["until"] <= next_phase
-    if is_one_phase and (phase == parameters["since"] or not _rows(_IS_ANY_EARLIER, parameters)[0][0]):
+    if is_one_phase and (phase == parameters["since"] or not selected(_IS_ANY_EARLIER, parameters)[0][0]):
         return DERIVED
     return _RAW
 
@@ -179,7 +185,7 @@ def parameters_of(period: Period) -> dict[str, Any]:
     }
 
 
-def _rows(sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+def selected(sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(SET_UP)
         cursor.execute(sql, parameters)

@@ -19,6 +19,7 @@ from analytics.stores.pairs import Breakdown, Pairing, PairSummary, Segments
 from analytics.stores.postgres import write_statements as sql
 from analytics.stores.postgres.event_copy import Row, Shortcut, conversion_rows, exposure_rows, stage
 from analytics.stores.postgres.flags import PostgresFlags
+from analytics.stores.postgres.fresh_statistics import FreshStatistics, analyze
 from analytics.stores.postgres.partitions import PARTITIONS
 from analytics.stores.postgres.reads import PostgresReads
 from analytics.stores.postgres.retention import PostgresRetention
@@ -45,6 +46,7 @@ class PostgresStore(PostgresReads, PostgresFlags, PostgresRows, PostgresRewrites
         self._rules = EnrichmentRules()
         self._new_exposures = Shortcut("exposures", sql.STAGED_EXPOSURES)
         self._new_conversions = Shortcut("conversions", sql.STAGED_CONVERSIONS)
+        self._statistics = FreshStatistics()
         # Guards what is remembered, not the database: threads store at the same time, each on its own connection.
         self._lock = threading.Lock()
 
@@ -58,10 +60,13 @@ class PostgresStore(PostgresReads, PostgresFlags, PostgresRows, PostgresRewrites
                 cursor.execute(sql.SHARE_DERIVED)
                 with self._lock:
                     self._look_for_rewrites(cursor)
-                return Stored(
+                stored = Stored(
                     self._write_exposures(cursor, exposures, aligned=exposures_align) if exposures else 0,
                     self._write_conversions(cursor, conversions, aligned=conversions_align) if conversions else 0,
                 )
+                if due := self._statistics.tables_due(exposures, conversions):
+                    transaction.on_commit(lambda: analyze(due))
+                return stored
         except DatabaseError:
             # The server may come back older than what is remembered of it.
             self.forget()

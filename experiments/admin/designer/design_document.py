@@ -124,6 +124,14 @@ def design_of(document: dict[str, Any]) -> ShownDesign:
     return cast(ShownDesign, shown)
 
 
+def audience_of(design: ShownDesign) -> Any:
+    """The audience's conditions; None where there are none, or what stands there is no JSON yet."""
+    try:
+        return json.loads(design["audience"]) if design["audience"] else None
+    except ValueError:
+        return None
+
+
 def _conditions(audience: Any) -> list[dict[str, Any]] | None:
     """Rows can show conditions that must all hold. They cannot show groups of conditions."""
     if audience is None:

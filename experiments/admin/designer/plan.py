@@ -7,8 +7,9 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from analytics.selectors import answer_within
 from experiments import selectors
-from experiments.admin.designer.design_document import ShownDesign, design_of
+from experiments.admin.designer.design_document import ShownDesign, audience_of, design_of
 from experiments.admin.typed_numbers import typed_number, typed_share
 from experiments.analysis.metric_types import METRIC_TYPES
 from experiments.analysis.metric_types.binary import Binary
@@ -21,6 +22,8 @@ from flags.selectors import get_config
 from tenancy.console_kit.documents import DocumentEdit
 from tenancy.errors import NotFound, ServiceError
 from tenancy.models import Environment
+
+_ESTIMATE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ def _planned(environment: Environment, design: ShownDesign, typed: dict[str, str
     # Further treatments need users as well.
     users = math.ceil(answer["usersPerArm"]["control"] / split.control) if answer["usersPerArm"] else None
     per_day = recent.users_per_day if recent else 0
-    days = math.ceil(users / per_day) if users and per_day else None
+    days = planning.days_for(users, per_day)
     return {**shown, "answer": answer, "users": users, "days": days, "effect": effect, "power": power}
 
 
@@ -131,6 +134,8 @@ def _recent(
         primary_metric=metric,
         control_variant=config.flag.variants[0]["key"],
         traffic_bp=max(1, min(10_000, round(traffic * 100))),
+        audience=audience_of(design),
         planned_users=1,
     )
-    return planning.estimate(unsaved)
+    with answer_within(_ESTIMATE_SECONDS, what="The estimate"):
+        return planning.estimate(unsaved)

@@ -1,0 +1,73 @@
+"""A time limit on what is read for one answer: no query outlives whoever waits for it."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from django.db import DatabaseError, OperationalError, connection
+from psycopg.errors import QueryCanceled
+
+from tenancy.errors import Unavailable
+
+_RETRY_AFTER_SECONDS = 60
+# What ClickHouse says when it has stopped a query.
+_STOPPED = "TIMEOUT_EXCEEDED"
+
+_until: ContextVar[float | None] = ContextVar("_until", default=None)
+
+
+@contextmanager
+def answer_within(seconds: float, *, what: str) -> Iterator[None]:
+    """Stop any query of this thread that is still running after so long. Raises Unavailable, which names `what`.
+
+    Both stores keep to it: PostgreSQL by a statement timeout, ClickHouse by its own limit.
+    """
+    if _until.get() is not None:  # the outer limit is the one that somebody waits for
+        yield
+        return
+    token = _until.set(time.monotonic() + seconds)
+    try:
+        with connection.execute_wrapper(_limited):
+            yield
+    except OperationalError as error:
+        if isinstance(error.__cause__, QueryCanceled) or _STOPPED in str(error):
+            raise Unavailable(
+                f"{what} took longer than {seconds:g} s, and the query was stopped. Try again later, or over a shorter "
+                "time; what is worked out every night is ready at once.",
+                retry_after_seconds=_RETRY_AFTER_SECONDS,
+            ) from error
+        raise
+    finally:
+        _until.reset(token)
+        _lift()
+
+
+def seconds_left() -> float | None:
+    """The time that is left, never 0; None without a limit."""
+    until = _until.get()
+    return None if until is None else max(0.001, until - time.monotonic())
+
+
+def _limited(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
+    left = seconds_left()
+    if left is not None:
+        _set(f"SET statement_timeout = {max(1, int(left * 1000))}")
+    return execute(sql, params, many, context)
+
+
+def _set(statement: str) -> None:
+    # Past Django's cursor, which would come by here again.
+    with connection.wrap_database_errors:
+        connection.connection.execute(statement)
+
+
+def _lift() -> None:
+    if connection.connection is None or connection.needs_rollback:
+        return
+    try:
+        _set("RESET statement_timeout")
+    except DatabaseError:
+        # The next request must not inherit the limit.
+        connection.close()
