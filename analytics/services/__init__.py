@@ -6,6 +6,7 @@ from analytics.services.exports import export_events
 from analytics.services.flags import aggregate_flags
 from analytics.services.phases import open_phase
 from analytics.services.policies import set_event_policy
+from analytics.services.resplits import deal, resplit_units
 from analytics.services.retention import apply_retention
 from analytics.services.reused_ids import reused_ids
 from analytics.services.rollups import refresh_rollups
@@ -15,6 +16,7 @@ __all__ = [
     "accept_events",
     "aggregate_flags",
     "apply_retention",
+    "deal",
     "export_events",
     "export_user",
     "find_fast_bots",
@@ -22,6 +24,7 @@ __all__ = [
     "open_phase",
     "reclassify_bots",
     "refresh_rollups",
+    "resplit_units",
     "reused_ids",
     "set_event_policy",
     "store_events",
