@@ -1,11 +1,10 @@
 """A row of the log as it is shown and exported."""
 
-import csv
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
-import orjson
-
+from audit.export_formats import csv_rows, json_bytes
 from audit.models import Entry
 
 COLUMNS = (
@@ -53,25 +52,9 @@ def entry_resource(entry: Entry) -> dict[str, Any]:
 
 def json_lines(entries: Iterable[Entry]) -> Iterator[bytes]:
     for entry in entries:
-        yield orjson.dumps(entry_resource(entry), option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
-
-
-class _Echo:
-    """A file whose `write` returns the line, so that `csv` can stream."""
-
-    def write(self, line: str) -> str:
-        return line
+        yield json_bytes(entry_resource(entry)) + b"\n"
 
 
 def csv_lines(entries: Iterable[Entry]) -> Iterator[str]:
-    """Yield a header, then a line for each row. Objects are JSON; a cell like a formula gets a quote before it."""
-    writer = csv.writer(_Echo())
-    yield writer.writerow(COLUMNS)
-    for entry in entries:
-        yield writer.writerow([_cell(value) for value in entry_resource(entry).values()])
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, str):
-        return f"'{value}" if value[:1] in {"=", "+", "-", "@", "\t", "\r"} else value
-    return orjson.dumps(value, option=orjson.OPT_UTC_Z).decode().strip('"')
+    """Yield a header, then a line for each row."""
+    return csv_rows(chain([COLUMNS], (list(entry_resource(entry).values()) for entry in entries)))

@@ -29,6 +29,9 @@ class Entry(models.Model):
     reason = models.TextField(blank=True)
     previous_hash = models.CharField(max_length=64, blank=True)
     hash = models.CharField(max_length=64)
+    key_id = models.CharField(
+        max_length=16, blank=True, default="", db_default="", help_text="Which key sealed the row; empty: none."
+    )
 
     class Meta:
         verbose_name_plural = "entries"

@@ -8,8 +8,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
+from audit.chain import canonical
 from audit.models import Entry
-from audit.services import canonical
 from flags import services
 from flags.admin import conditions
 from flags.admin.flag.comparison import siblings

@@ -1,0 +1,38 @@
+"""Who owns the log's table: a role that nobody signs in as, so that the application cannot drop the triggers.
+
+The application's role keeps what it needs: to read rows and to append them. A migration of the table needs the
+ownership back for its time.
+"""
+
+from typing import Any, Final
+
+from psycopg import sql
+
+OWNER: Final = "flagship_audit"
+_TABLE = sql.Identifier("audit_entry")
+_SEQUENCE = sql.Identifier("audit_entry_id_seq")
+
+
+def protect(cursor: Any, role: str) -> None:
+    """Take the table away from `role` but for reading and appending. Needs a superuser's cursor."""
+    cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [OWNER])
+    if cursor.fetchone() is None:
+        cursor.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(OWNER)))
+    _give(cursor, OWNER)
+    names = {"table": _TABLE, "sequence": _SEQUENCE, "role": sql.Identifier(role)}
+    cursor.execute(sql.SQL("REVOKE ALL ON {table} FROM {role}").format(**names))
+    cursor.execute(sql.SQL("GRANT SELECT, INSERT ON {table} TO {role}").format(**names))
+    cursor.execute(sql.SQL("GRANT USAGE, SELECT ON SEQUENCE {sequence} TO {role}").format(**names))
+
+
+def release(cursor: Any, role: str) -> None:
+    """Give the table to `role`, for the time of a migration. Needs a superuser's cursor."""
+    cursor.execute("SELECT to_regclass('audit_entry')")
+    if cursor.fetchone()[0] is not None:
+        _give(cursor, role)
+
+
+def _give(cursor: Any, role: str) -> None:
+    owner = sql.Identifier(role)
+    cursor.execute(sql.SQL("ALTER TABLE {} OWNER TO {}").format(_TABLE, owner))
+    cursor.execute(sql.SQL("ALTER FUNCTION audit_refuse_rewrite() OWNER TO {}").format(owner))
