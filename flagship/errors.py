@@ -4,8 +4,9 @@ import re
 from http import HTTPStatus
 from typing import Any
 
+import structlog
 from django.core.exceptions import RequestDataTooBig
-from django.db import InterfaceError, OperationalError
+from django.db import DataError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from drf_standardized_errors.formatter import ExceptionFormatter
 from drf_standardized_errors.handler import ExceptionHandler
@@ -13,13 +14,18 @@ from drf_standardized_errors.types import Error, ErrorResponse
 from openflagship.wire import credentials
 from openflagship.wire.bodies import SEND_JSON
 from openflagship.wire.errors import AUTHENTICATE, RefusedError, code_of, error_body
+from psycopg.errors import QueryCanceled
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from rest_framework import exceptions
 
 from tenancy.callers.request_ids import request_id_of
-from tenancy.errors import PayloadTooLarge, ServiceError, Unavailable
+from tenancy.errors import Invalid, PayloadTooLarge, ServiceError, Unavailable
 
+log = structlog.get_logger(__name__)
+
+UNSTORABLE = "A value that was sent cannot be stored: it is too long, too large, or holds a character that is none."
+TOO_SLOW = "This took the database too long, and was ended. Ask for less: a shorter window, or a narrower filter."
 _AWAY = (OperationalError, InterfaceError, RedisConnectionError, RedisTimeoutError)
 # DRF's codes, in the words of the API.
 _CODES = {"error": "internal_error", "null": "required"}
@@ -28,6 +34,18 @@ _REMEDIES = {
     "not_authenticated": f" {credentials.HOW_TO_SEND}",
     "unsupported_media_type": f" {SEND_JSON}",
 }
+
+
+def is_unstorable(error: Exception) -> bool:
+    """Whether the database, or the way to it, could not take a value. A field's own check should have named it."""
+    return isinstance(error, (DataError, UnicodeEncodeError)) or (
+        isinstance(error, ValueError) and "NUL (0x00)" in str(error)
+    )
+
+
+def is_too_slow(error: Exception) -> bool:
+    """Whether PostgreSQL ended a statement because it took too long."""
+    return isinstance(error, OperationalError) and isinstance(error.__cause__, QueryCanceled)
 
 
 class _Refusal(exceptions.APIException):
@@ -46,6 +64,11 @@ class Handler(ExceptionHandler):
     def convert_known_exceptions(self, exc: Exception) -> Exception:
         if isinstance(exc, RequestDataTooBig):
             exc = PayloadTooLarge("The body is too large; send less, or split it.")
+        elif is_unstorable(exc):
+            log.warning("value_refused_by_database", error=str(exc))
+            exc = Invalid(UNSTORABLE)
+        elif is_too_slow(exc):
+            exc = Unavailable(TOO_SLOW)
         elif isinstance(exc, _AWAY):
             exc = Unavailable("A server this needs is away at the moment; nothing was written. Try again shortly.")
         if isinstance(exc, ServiceError):

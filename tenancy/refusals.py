@@ -1,9 +1,21 @@
-"""Refusals that every service shares: a version that is stale, and fields that do not exist."""
+"""Refusals that every door shares: a stale version, fields that do not exist, values that nothing can carry."""
 
+import json
+import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
 
+from openflagship.wire.text import text_problem
+
+from audit.export_formats import json_bytes
 from tenancy.errors import Conflict, Invalid, Problem
+
+_MOST_LEVELS = 64
+# Beyond it a number is another one in JavaScript, and jsonb returns integers that JSON libraries refuse.
+LARGEST_NUMBER: Final = 2**53 - 1
+MOST_TEXT: Final = 100_000
+_MOST_PROBLEMS = 50
 
 
 def refuse_stale(noun: str, current: Mapping[str, Any], version: int | None) -> None:
@@ -39,3 +51,72 @@ def unknown_fields(sent: Iterable[str], known: Iterable[str], *, within: str = "
 def unknown_field(name: str) -> str:
     """Return the message for a field that does not exist."""
     return f"There is no field {name!r}; leave it out."
+
+
+def refuse_read_only(sent: Mapping[str, Any], current: Mapping[str, Any], remedies: Mapping[str, str]) -> None:
+    """Raise Invalid `read_only` for a field that is only shown and was sent with another value than it has.
+
+    A client may send back what it read. `remedies` names the fields, and for each what changes it. `version` is the
+    version that was read, and no field of this kind.
+    """
+    refuse_if_any([
+        Problem(name, "read_only", remedy or "This is only shown; leave it out.")
+        for name, remedy in remedies.items()
+        if name in sent and name in current and json.loads(json_bytes(current[name])) != sent[name]
+    ])  # fmt: skip
+
+
+def value_problems(data: Any) -> list[Problem]:
+    """Return what no field of a document may hold: text or numbers that cannot be stored, and nesting without end.
+
+    Every store, every reader and every export can carry whatever passes.
+    """
+    problems: list[Problem] = []
+    # By hand: a function that calls itself would exhaust its stack.
+    waiting: list[tuple[str, Any, int]] = [("", data, 0)]
+    while waiting and len(problems) < _MOST_PROBLEMS:
+        path, value, level = waiting.pop()
+        if level > _MOST_LEVELS:
+            raise Invalid(f"Nest at most {_MOST_LEVELS} levels deep.", attr=_top(path), code="too_deep")
+        if isinstance(value, str):
+            problems += text_problems(path, value)
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            problems += number_problems(path, value)
+        elif isinstance(value, list):
+            waiting += [(f"{path}[{index}]", item, level + 1) for index, item in reversed(list(enumerate(value)))]
+        elif isinstance(value, dict):
+            for name in reversed(value):
+                here = f"{path}.{name}" if path else name
+                if problem := text_problem(name):
+                    shown = here.replace("\x00", "�").encode(errors="replace").decode()
+                    problems.append(Problem(shown, *problem))
+                else:
+                    waiting.append((here, value[name], level + 1))
+    return problems
+
+
+def _top(path: str) -> str:
+    return path.partition(".")[0].partition("[")[0]
+
+
+def text_problems(attr: str, text: str) -> list[Problem]:
+    """Return what is wrong with a text, whatever its field."""
+    if problem := text_problem(text):
+        return [Problem(attr, *problem)]
+    if len(text) > MOST_TEXT:
+        return [Problem(attr, "max_length", f"A text has at most {MOST_TEXT:,} characters.")]
+    return []
+
+
+def number_problems(attr: str, value: float) -> list[Problem]:
+    """Return what is wrong with a number, whatever its field."""
+    if math.isfinite(value) and -LARGEST_NUMBER <= value <= LARGEST_NUMBER:
+        return []
+    return [Problem(attr, "out_of_range", f"Use a number from -{LARGEST_NUMBER:,} to {LARGEST_NUMBER:,}.")]
+
+
+def instant_problems(attr: str, value: Any) -> list[Problem]:
+    """Return what is wrong with an instant, whatever its field; other values pass."""
+    if not isinstance(value, datetime) or 1970 <= value.year <= 2100:
+        return []
+    return [Problem(attr, "out_of_range", "Use an instant from 1970 to 2100.")]

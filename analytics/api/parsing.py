@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 import orjson
 from openflagship.ids import uuid7
+from openflagship.wire.text import NUL_REFUSAL
 from rest_framework.exceptions import ParseError
 
 from analytics.api.bodies import ConversionIn, ExposureIn, MetricIn, Remark
@@ -23,6 +24,9 @@ MAX_AHEAD_MS = 24 * 3600 * 1000
 MAX_VALUE = 9e12
 MAX_ATTRIBUTES = 100
 MAX_ATTRIBUTE_BYTES = 32 * 1024
+
+# Of malformed JSON, of bytes that are no UTF-8, and of nesting without end.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class _Envelope(msgspec.Struct):
@@ -80,7 +84,7 @@ class Reader(Generic[In, Event]):
                 _check_count(len(found))
                 sent, warnings = self._resolved(environment_id, list(enumerate(found)))
                 events = [self._make(event, environment_id, now_ms, index, idempotency_key) for index, event in sent]
-            except (msgspec.DecodeError, _RejectedEventError):
+            except (*_UNREADABLE, _RejectedEventError):
                 pass  # read event by event below, to name the bad ones
             else:
                 return Parsed(sent, events, warnings=warnings)
@@ -91,7 +95,7 @@ class Reader(Generic[In, Event]):
             envelope = _envelope.decode(body)
         except msgspec.ValidationError as error:
             raise Invalid(f'Send one event, or {{"events": [...]}}: {error}.', code="invalid_type") from error
-        except msgspec.DecodeError as error:
+        except _UNREADABLE as error:
             raise ParseError(f"The body is not valid JSON: {error}.") from error
         is_single = envelope.events is msgspec.UNSET
         raw: list[Any] = [body] if envelope.events is msgspec.UNSET else envelope.events
@@ -104,7 +108,7 @@ class Reader(Generic[In, Event]):
                 decoded.append((index, self._one.decode(one)))
             except msgspec.ValidationError as error:
                 rejected.append(Remark(index, _code_of(str(error)), f"{error}."))
-            except msgspec.DecodeError as error:
+            except _UNREADABLE as error:
                 rejected.append(Remark(index, "invalid", f"{error}."))
             except _RejectedEventError as error:
                 rejected.append(Remark(index, error.code, str(error)))
@@ -132,7 +136,7 @@ def _check_count(count: int) -> None:
 
 def _check_text(raw: bytes) -> None:
     if b"\\u0000" in raw:
-        raise _RejectedEventError("invalid_text", "Remove the character U+0000; it cannot be stored.")
+        raise _RejectedEventError("invalid_text", NUL_REFUSAL)
 
 
 def _code_of(message: str) -> str:
@@ -145,6 +149,8 @@ def _moment_ms(timestamp: datetime, now_ms: int) -> int:
     moment = round(timestamp.timestamp() * 1000)
     if moment - now_ms > MAX_AHEAD_MS:
         raise _RejectedEventError("timestamp_in_future", "The timestamp is more than 24 h ahead of the server's clock.")
+    if moment < 0:
+        raise _RejectedEventError("out_of_range", "The timestamp lies before 1970; send the moment of the event.")
     return moment
 
 

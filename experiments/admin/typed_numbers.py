@@ -2,9 +2,13 @@
 
 import math
 
+_MOST_CHARACTERS = 40
+
 
 def typed_number(text: str) -> float | None:
-    """None for what is no finite number."""
+    """None for what is no finite number, or one with more characters than anybody types."""
+    if len(text) > _MOST_CHARACTERS:
+        return None
     try:
         value = float(text.replace(",", "."))
     except ValueError:

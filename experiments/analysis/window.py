@@ -10,6 +10,7 @@ from django.utils.dateparse import parse_datetime
 from analytics.selectors import GRACE
 from experiments.models import Experiment, Phase
 from tenancy.errors import Conflict, Invalid
+from tenancy.refusals import instant_problems
 
 _SPAN = re.compile(r"(\d{1,4})([hd])\Z")
 _REMEDY = (
@@ -134,4 +135,6 @@ def _instant(text: str) -> datetime | None:
         found = parse_datetime(text)
     except ValueError:
         return None
-    return found if found is not None and found.tzinfo is not None else None
+    if found is None or found.tzinfo is None or instant_problems("window", found):
+        return None
+    return found

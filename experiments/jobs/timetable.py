@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from celery.schedules import maybe_schedule
@@ -24,6 +24,7 @@ TASKS: Final = {
 }
 # A job that is this late counts as stopped.
 _LATE = timedelta(minutes=5)
+_LAST = datetime(2101, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ def job_states(environments: Iterable[Environment], *, now: datetime | None = No
                 continue
             next_at = None
             if since is not None:
+                # A date that was stored before dates had a range may leave no room for what is added to it.
+                since = min(since, _LAST)
                 seen = max(last.started_at, since) if last else since
                 next_at = max(next_run(job, seen), since)
             is_late = next_at is not None and next_at + _LATE < moment

@@ -11,10 +11,8 @@ from rest_framework.serializers import Serializer
 from rest_framework.settings import api_settings
 
 from tenancy.errors import Invalid, Problem
-from tenancy.refusals import refuse_if_any
+from tenancy.refusals import instant_problems, refuse_if_any, value_problems
 
-_MOST_LEVELS = 64
-NUL_REFUSAL = "The character U+0000 cannot be stored; leave it out."
 # DRF's codes, translated to the API's.
 _CODES = {"null": "required"}
 
@@ -26,14 +24,26 @@ def checked(serializer: type[Serializer[Any]], data: Any, *, is_partial: bool = 
     """
     if not isinstance(data, dict):
         raise Invalid("Send a JSON object.", code="invalid_type")
-    _refuse_deep(data)
-    refuse_if_any([Problem(path, "null_characters_not_allowed", NUL_REFUSAL) for path in _paths_with_nul(data)])
+    refuse_if_any(value_problems(data))
     reader = serializer(data=data, partial=is_partial)
     try:
         reader.is_valid(raise_exception=True)
     except ValidationError as error:
         raise Invalid(list(_problems(error.detail))) from error
-    return {**data, **_plain(reader.validated_data)}
+    found: dict[str, Any] = _plain(reader.validated_data)
+    refuse_if_any([problem for path, value in _leaves(found) for problem in instant_problems(path, value)])
+    return {**data, **found}
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _leaves(item, f"{path}.{name}" if path else str(name))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _leaves(item, f"{path}[{index}]")
+    else:
+        yield path, value
 
 
 def _problems(detail: Any, path: str = "") -> Iterator[Problem]:
@@ -57,33 +67,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list) else value
-
-
-def _refuse_deep(data: dict[str, Any]) -> None:
-    """Functions that call themselves read the document; nesting without end would exhaust their stack."""
-    for name, value in data.items():
-        level, values = 1, [value]
-        while values := [
-            item
-            for value in values
-            if isinstance(value, (dict, list))
-            for item in (value.values() if isinstance(value, dict) else value)
-        ]:
-            level += 1
-            if level > _MOST_LEVELS:
-                raise Invalid(f"Nest at most {_MOST_LEVELS} levels deep.", attr=name, code="too_deep")
-
-
-def _paths_with_nul(value: Any, path: str = "") -> Iterator[str]:
-    if isinstance(value, str) and "\x00" in value:
-        yield path
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _paths_with_nul(item, f"{path}[{index}]")
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            here = f"{path}.{key}" if path else key
-            if "\x00" in key:
-                yield here.replace("\x00", "�")
-            else:
-                yield from _paths_with_nul(item, here)

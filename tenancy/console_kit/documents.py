@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from openflagship.wire.text import text_problem
 from rest_framework.serializers import Serializer
 
 from audit.models import Entry
@@ -21,6 +22,7 @@ from tenancy.errors import Invalid, Problem, ServiceError
 
 # Stands for any value in a shape.
 ANY: Final = object()
+MOST_REASON: Final = 2_000
 
 
 @dataclass(slots=True)
@@ -51,6 +53,9 @@ class DocumentEdit:
         post = request.POST
         edit = cls({}, _object(post.get("base", ""), base), _number(post.get("version", "")))
         edit.reason = post.get("reason", "").strip()
+        if text_problem(edit.reason) or len(edit.reason) > MOST_REASON:
+            edit.problems.append(Problem("reason", "max_length", f"Give a reason of at most {MOST_REASON} characters."))
+            edit.reason, edit.status = "", 422
         document = _object(post.get("document", ""), None)
         if document is None:
             problem = "The page's script did not send the form. Editing needs JavaScript: switch it on and try again."
@@ -120,10 +125,15 @@ def as_json(value: Any) -> str:
 
 def _object(text: str, fallback: Mapping[str, Any] | None) -> dict[str, Any] | None:
     try:
-        found = json.loads(text)
+        found = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         found = None
     return found if isinstance(found, dict) else dict(fallback) if fallback is not None else None
+
+
+def _refuse_constant(name: str) -> Any:
+    """NaN and its kin are no JSON, although Python reads them."""
+    raise ValueError(f"{name} is no JSON.")
 
 
 def _number(text: str) -> int:

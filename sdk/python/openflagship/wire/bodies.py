@@ -9,6 +9,7 @@ import orjson
 
 from openflagship.engine import Context
 from openflagship.wire.errors import PARSE_ERROR, FieldError, RefusedError
+from openflagship.wire.text import first_text_problem, text_problem
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_ATTRIBUTES: Final = 100
@@ -90,6 +91,8 @@ def context_of(sent: Any, size: int) -> tuple[Context, list[FieldError]]:
         and (attributes is None or (attributes.__class__ is dict and len(attributes) <= MAX_ATTRIBUTES))
         and size <= _SURELY_SMALL_BYTES
         and sent.keys() <= _KNOWN
+        and not (user_id and text_problem(user_id))
+        and not (attributes and first_text_problem(attributes))
     ):
         return Context(user_id, attributes), []
     problems: list[FieldError] = [
@@ -112,6 +115,10 @@ def context_of(sent: Any, size: int) -> tuple[Context, list[FieldError]]:
 def attribute_problems(user_id: str | None, attributes: dict[str, Any]) -> list[FieldError]:
     """What exceeds the documented limits."""
     found: list[FieldError] = []
+    if user_id and (problem := text_problem(user_id)):
+        found.append(("userId", *problem))
+    if text := first_text_problem(attributes):
+        found.append((f"attributes.{text[0]}", *text[1:]))
     if user_id is not None and len(user_id) > MAX_USER_ID_CHARACTERS:
         found.append(("userId", "too_long", f"A user id has at most {MAX_USER_ID_CHARACTERS} characters."))
     if len(attributes) > MAX_ATTRIBUTES:
@@ -138,7 +145,8 @@ def ofrep_context_of(sent: Any, size: int) -> Context:
     if (
         size > _SURELY_SMALL_BYTES
         or len(context) > MAX_ATTRIBUTES
-        or (user_id is not None and len(user_id) > MAX_USER_ID_CHARACTERS)
+        or (user_id and (len(user_id) > MAX_USER_ID_CHARACTERS or text_problem(user_id)))
+        or first_text_problem(context)
     ):
         problems = attribute_problems(user_id, context)
         if problems:

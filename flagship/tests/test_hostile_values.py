@@ -1,0 +1,201 @@
+"""Hostile values in every field of every route and of every console form: refused or taken, and never a 500."""
+
+import time
+from urllib.parse import quote
+
+import pytest
+
+from flags.propagation.runtime import RUNTIME
+from flagship.tests.console_pages import NO_PAGE, pages, routes
+from flagship.tests.crawling import Page
+from flagship.tests.hostile import JSON_VALUES, TEXTS, leaves, written
+
+pytestmark = pytest.mark.django_db
+MOMENT, ID = "2026-01-05T09:00:00Z", "0190a1b2-0000-7000-8000-000000000001"
+RULE = {
+    "priority": 1,
+    "name": "n",
+    "conditions": [{"attribute": "country", "operator": "in", "value": ["DE"]}],
+    "rollout": [{"variant": "treatment", "percent": 50}],
+}
+FLAG = {
+    "key": "new",
+    "name": "New",
+    "description": "d",
+    "type": "boolean",
+    "tags": ["a"],
+    "metadata": {"a": 1},
+    "variants": [{"key": "control", "value": False}, {"key": "treatment", "value": True}],
+    "enabled": True,
+    "defaultVariant": "control",
+    "offVariant": "control",
+    "bucketBy": "userId",
+    "prerequisites": [{"flagKey": "a", "variants": ["treatment"]}],
+    "targets": [{"variant": "treatment", "userIds": ["u"]}],
+    "rules": [RULE],
+    "rollout": [{"variant": "treatment", "percent": 25}],
+}
+EXPERIMENT = {
+    "name": "E",
+    "flagKey": "a",
+    "hypothesis": "h",
+    "primaryMetric": "m",
+    "secondaryMetrics": ["m2"],
+    "guardrails": [{"metric": "m2", "marginPercent": 5}],
+    "alpha": 0.05,
+    "trafficPercent": 50,
+    "plannedUsers": 100,
+    "startsAt": "2099-01-01T00:00:00Z",
+    "endsAt": "2099-02-01T00:00:00Z",
+    "tags": ["a"],
+}
+MANAGED = {
+    "post flags": FLAG,
+    "patch flags/a": {"version": 1, "name": "B", "rules": [RULE], "rollout": [{"variant": "treatment", "percent": 1}]},
+    "post flags/a/kill": {"variant": "control", "reason": "r"},
+    "post flags/a/rollback": {"version": 1, "reason": "r"},
+    "post flags/a/copy": {"to": "staging", "reason": "r"},
+    "post flags/evaluate/preview": {"flagKey": "a", "userId": "u", "attributes": {"country": "DE"}, "at": MOMENT},
+    "post flags/a/impact": {"config": {"enabled": True, "rules": [RULE]}},
+    "post segments": {
+        "key": "s", "name": "S", "included": ["u"], "excluded": ["v"],
+        "conditions": {"all": [{"attribute": "a", "operator": "matches", "value": "^a"}]},
+    },
+    "post layers": {"key": "l", "name": "L", "holdoutPercent": 5},
+    "post metrics": {
+        "key": "n", "name": "N", "type": "binary", "eventName": "buy", "windowHours": 24, "cap": 10, "quantile": 0.5,
+        "goal": "increase",
+    },
+    "post experiments": EXPERIMENT,
+    "post experiments/power": {"baseline": 0.1, "effect": 0.1, "alpha": 0.05, "power": 0.8, "variants": 2},
+    "post organizations": {"slug": "x", "name": "X"},
+    "post projects": {"key": "p", "name": "P"},
+    "post environments": {"key": "e", "name": "E", "isProduction": True, "salt": "s"},
+    "post members": {"username": "olga", "role": "viewer", "project": "web", "environment": "production"},
+    "post service-accounts": {"name": "bot", "role": "viewer", "project": "web"},
+    "post credentials": {"kind": "server", "name": "k", "expiresAt": "2099-01-01T00:00:00Z"},
+    "post environments/production/import": {"format": "flagship", "document": {"flags": [FLAG]}, "dryRun": True},
+}  # fmt: skip
+OF_KEYS = {
+    "evaluate": {"flagKey": "a", "userId": "u", "attributes": {"country": "DE"}, "defaultValue": 1},
+    "flags/evaluate/all": {"flagKeys": ["a"], "userId": "u", "attributes": {"country": "DE"}},
+    "events/exposure": {
+        "evaluationId": ID, "flagKey": "a", "userId": "u", "variant": "control", "timestamp": MOMENT,
+        "attributes": {"a": 1}, "source": "s", "configVersion": 1,
+    },
+    "events/conversion": {
+        "userId": "u", "eventName": "e", "id": "i", "value": 1, "timestamp": MOMENT, "properties": {"a": 1},
+    },
+    "events/metrics": {"events": [{"userId": "u", "metricKey": "m", "value": 1, "timestamp": MOMENT}]},
+    "stream/ack": {"instance": "i", "version": 1, "sdk": "s"},
+}  # fmt: skip
+READ = {
+    "flags": ("page", "pageSize", "search", "tag", "state", "type"),
+    "flags/a": ("at",),
+    "flags/a/exposures": ("window",),
+    "audit": ("since", "until", "entity", "actor", "page"),
+    "audit/export": ("as", "since"),
+    "experiments": ("status", "page"),
+    "segments": ("search", "pageSize"),
+    "members": ("organization",),
+    "metrics": ("project", "environment"),
+}
+
+
+@pytest.fixture
+def callers(environment, staging, owner, key, make_flag):
+    make_flag("a", rollout=[{"variant": "treatment", "percent": 25}])
+    for name in ("m", "m2"):
+        owner.post("metrics", {"key": name, "type": "binary", "eventName": name}, environment="production")
+    owner.query = {"environment": "production"}
+    found = owner, key()
+    RUNTIME.refresh()
+    # A failure is to be an answer, as it is to whoever sends it.
+    for caller in found:
+        caller._client.raise_request_exception = False
+    return found
+
+
+def failed(wrong, what, send):
+    began = time.monotonic()
+    answer = send()
+    if answer.status_code >= 500:
+        wrong.append(f"{what}: {answer.status_code} {answer.text[:200]}")
+    elif time.monotonic() - began > 2:
+        wrong.append(f"{what}: took {time.monotonic() - began:.1f} s")
+    return answer
+
+
+def test_routes__hostile_value_in_each_field__is_no_500(callers):
+    owner, service = callers
+    wrong = []
+    doors = [(owner, *route.split(" ", 1), body) for route, body in MANAGED.items()]
+    doors += [(service, "post", path, body) for path, body in OF_KEYS.items()]
+    for caller, method, path, body in doors:
+        for number, place in enumerate(leaves(body)):
+            for index, (name, value) in enumerate(JSON_VALUES.items()):
+                # Each field gets a third of the list; over all fields each kind of field gets all of it.
+                if (index + number) % 3:
+                    continue
+                content = written(body, place, value)
+                failed(wrong, f"{method} {path} {place} {name}", lambda: caller.send(method, path, content))  # noqa: B023
+        for name, value in JSON_VALUES.items():
+            failed(wrong, f"{method} {path} {name}", lambda: caller.send(method, path, value.encode()))  # noqa: B023
+        failed(wrong, f"{method} {path} no UTF-8", lambda: caller.send(method, path, b'{"key": "\xff\xfe"}'))  # noqa: B023
+    assert wrong == []
+    # What was taken can be read, exported and verified.
+    assert owner.get("audit", pageSize=200).status_code == 200
+    assert owner.get("flags", pageSize=200).status_code == 200
+    assert b"error" not in b"".join(owner.get("audit/export", **{"as": "jsonl"}).streaming_content)[-200:]
+
+
+def test_addresses__hostile_value_in_each_parameter__is_no_500(callers):
+    owner, _ = callers
+    wrong = []
+    for path, parameters in READ.items():
+        for name in parameters:
+            for what, value in TEXTS.items():
+                text = value.encode(errors="surrogateescape")[:8_000]
+                address = f"/api/{path}?environment=production&{name}={quote(text)}"
+                headers = {"Authorization": f"Bearer {owner.secret}", "X-Tenant-ID": owner.tenant}
+                failed(wrong, f"{path} {name} {what}", lambda: owner._client.get(address, headers=headers))  # noqa: B023
+    assert wrong == []
+
+
+def test_console__hostile_value_in_each_field_of_each_form__is_no_500(world):
+    wrong, tried = [], 0
+    for state in pages():
+        client = world.people[state.who]
+        client.raise_request_exception = False
+        address = world.url(state.route, state.subject, **state.query)
+        answer = failed(wrong, address, lambda: client.get(address))  # noqa: B023
+        if answer.status_code != 200 or answer.streaming or state.sends is not None:
+            continue
+        for form in Page(answer.text).forms:
+            if not form.is_post or "/logout/" in form.action or "/password_change/" in address:
+                continue
+            target = form.action or address
+            for number, name in enumerate(sorted(form.fields.keys() - {"csrfmiddlewaretoken"})):
+                # Each field gets a part of the list, and over all forms each kind of field gets all of it.
+                for index, (what, value) in enumerate(TEXTS.items()):
+                    if (index + number + tried) % 4 and name != "document":
+                        continue
+                    tried += 1
+                    sent = {**form.fields, name: [value.encode(errors="replace").decode()]}
+                    failed(wrong, f"{address} {name} {what}", lambda: client.post(target, sent))  # noqa: B023
+    assert wrong == []
+    assert tried >= 600
+
+
+def test_console__hostile_value_in_each_address__is_no_500(world):
+    wrong = []
+    for route in [*(state.route for state in pages()), *NO_PAGE]:
+        client = world.people["owner"]
+        client.raise_request_exception = False
+        if route not in routes():
+            continue
+        address = world.url(route)
+        for parameter in ("q", "p", "o", "environment", "window", "segment", "part", "tag", "state", "before", "at"):
+            for value in ("%00", "9" * 40, "0001-01-01T00:00", "1e1000000", "%ff"):
+                failed(wrong, f"{route} {parameter}={value}", lambda: client.get(f"{address}?{parameter}={value}"))  # noqa: B023
+    assert wrong == []
