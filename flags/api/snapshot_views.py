@@ -12,12 +12,14 @@ from rest_framework import serializers
 from rest_framework.permissions import AllowAny
 from rest_framework.response import Response
 
-from flags.propagation.acknowledgements import ACKNOWLEDGEMENTS
+from flags.propagation.acknowledgements import ACKNOWLEDGEMENTS, future_version
+from flags.propagation.runtime import RUNTIME
 from flags.propagation.snapshots import snapshot_of
 from tenancy.api.authentication import IsServerKey
 from tenancy.api.data_plane import DataPlaneView
 from tenancy.api.request import Request
 from tenancy.errors import Unavailable
+from tenancy.models import Environment
 
 
 class SnapshotView(DataPlaneView):
@@ -94,6 +96,18 @@ class AcknowledgeView(DataPlaneView):
     @extend_schema(request=AcknowledgementSerializer, responses={202: AcknowledgementSerializer})
     def post(self, request: Request) -> Response:
         said = acknowledgement_of(self.sent(request))
+        _refuse_future(request.user.own_environment_id, said.version)
         ACKNOWLEDGEMENTS.add(request.user.environment_id, said.instance, said.sdk, said.version)
         ACKNOWLEDGEMENTS.flush()
         return Response(said.answer, status=202)
+
+
+def _refuse_future(environment_id: int, version: int) -> None:
+    """Raise RefusedError for a version that does not exist yet."""
+    environment = RUNTIME.environments.get(environment_id)
+    if environment is None or version <= environment.version:
+        return
+    # Another process may be some milliseconds ahead of this one.
+    known = Environment.objects.values_list("config_version", flat=True).get(pk=environment_id)
+    if version > known:
+        raise future_version(known)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import structlog
 from django.conf import settings
-from redis.exceptions import RedisError
+from openflagship.wire.errors import RefusedError
+from redis.exceptions import RedisError, ResponseError
 
 from flags.propagation.publishing import client, kill_versions_key
 from tenancy.process_memory import on_reset
@@ -107,9 +108,27 @@ class Acknowledgements:
             reports, self._reports = self._reports, {}
         for environment_id, found in reports.items():
             try:
-                record(environment_id, found)
+                _record_each(environment_id, found)
             except RedisError as error:
                 log.debug("acknowledgements_dropped", count=len(found), error=type(error).__name__)
+
+
+def _record_each(environment_id: int, reports: list[Report]) -> None:
+    """Write the reports together; where Redis refuses one of them, each alone, so that no other is lost with it."""
+    try:
+        record(environment_id, reports)
+    except ResponseError as error:
+        if len(reports) == 1:
+            log.warning("acknowledgement_refused", instance=reports[0].instance[:100], error=str(error))
+            return
+        for report in reports:
+            _record_each(environment_id, [report])
+
+
+def future_version(known: int) -> RefusedError:
+    """The refusal of an acknowledgement of a version that does not exist yet."""
+    detail = f"This environment is at version {known}; acknowledge the version that you have applied."
+    return RefusedError(400, "", ("version", "out_of_range", detail))
 
 
 ACKNOWLEDGEMENTS = Acknowledgements()

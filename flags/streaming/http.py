@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 
+from django.conf import settings
+from django.db import connections
 from openflagship.wire import acknowledgements, credentials, routes, sse
 from openflagship.wire.asgi import (
     AsgiRequest,
@@ -20,15 +23,21 @@ from openflagship.wire.asgi import (
     watching,
 )
 from openflagship.wire.errors import RefusedError, method_not_allowed
+from openflagship.wire.limits import too_many_requests
 
 from flags.propagation import readiness
-from flags.propagation.acknowledgements import ACKNOWLEDGEMENTS
+from flags.propagation.acknowledgements import ACKNOWLEDGEMENTS, future_version
 from flags.propagation.runtime import RUNTIME
 from flags.streaming import ofrep
 from flags.streaming.client import Client
 from flags.streaming.hub import HUB, UnknownEnvironmentError
+from flags.streaming.places import PLACES
 from flags.streaming.stream_events import StreamEvent
 from tenancy.authentication.keyring import KEYRING, Key
+from tenancy.callers import addresses
+from tenancy.callers.limits import BUCKETS
+
+BODY_SECONDS = 10.0
 
 
 def authenticate(request: AsgiRequest) -> Key:
@@ -42,6 +51,26 @@ def authenticate(request: AsgiRequest) -> Key:
     if key.kind != "server" or key.environment_id is None:
         raise RefusedError(403, credentials.NEEDS_SERVER_KEY)
     return key
+
+
+async def authenticate_or_ask(request: AsgiRequest) -> Key:
+    """As `authenticate`, but asks the database for a key that is not known here yet. Raises RefusedError."""
+    try:
+        return authenticate(request)
+    except RefusedError as error:
+        secret = credentials.presented_secret(request.header(b"authorization"), request.header(b"x-api-key"))
+        is_new = error.status == 401 and secret and KEYRING.may_be_new(secret)
+        if not is_new or not await asyncio.to_thread(_has_news):
+            raise
+        return authenticate(request)
+
+
+def _has_news() -> bool:
+    """In a worker thread, whose connection would stay open."""
+    try:
+        return KEYRING.has_news()
+    finally:
+        connections.close_all()
 
 
 def admit(key: Key, named: str) -> None:
@@ -77,6 +106,7 @@ async def _ofrep_stream(request: AsgiRequest, send: Send) -> None:
     key = ofrep.key_of(request.query)
     if key is None:
         raise RefusedError(401, credentials.UNKNOWN_EVENT_STREAM)
+    limit(key, request.scope)
     admit(key, "")
     last = sse.last_event_id(request.header(b"last-event-id"))
     if last is None:
@@ -101,6 +131,18 @@ async def _follow(  # noqa: PLR0917 - two callers, and each names what it gives
     headers: Iterable[tuple[bytes, bytes]] = (),
 ) -> None:
     """Send what `client` is offered after version `last`, for as long as both sides want to."""
+    with PLACES.taken(client.key.prefix, address_of(request.scope)):
+        await _send_events(request, send, client, last, content_of, headers)
+
+
+async def _send_events(  # noqa: PLR0917 - as above
+    request: AsgiRequest,
+    send: Send,
+    client: Client,
+    last: int | None,
+    content_of: Callable[[list[StreamEvent]], bytes],
+    headers: Iterable[tuple[bytes, bytes]],
+) -> None:
     try:
         await HUB.join(client, last)
     except UnknownEnvironmentError as error:
@@ -127,10 +169,42 @@ async def _follow(  # noqa: PLR0917 - two callers, and each names what it gives
 
 async def _acknowledge(request: AsgiRequest, send: Send, key: Key, _named: str) -> None:
     """Answer `POST stream/ack`."""
-    sent, _ = await request.json(acknowledgements.MAX_BODY_BYTES)
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            sent, _ = await request.json(acknowledgements.MAX_BODY_BYTES)
+    except TimeoutError:
+        detail = f"The body did not arrive within {BODY_SECONDS:g} seconds. Send it again."
+        headers = [("Connection", "close")]
+        raise RefusedError(408, detail, code="request_timeout", headers=headers) from None
     said = acknowledgements.acknowledgement_of(sent)
+    await refuse_future(key, said.version)
     ACKNOWLEDGEMENTS.add(key.environment_id, said.instance, said.sdk, said.version)
     await respond(send, 202, said.answer, headers=((b"x-request-id", request.identify().encode()),))
+
+
+async def refuse_future(key: Key, version: int) -> None:
+    """Refuse a version that does not exist yet, as far as the database says. Raises RefusedError."""
+    environment = RUNTIME.environments.get(key.environment_id or 0)
+    if environment is not None and version > environment.version:
+        # Another process may be some milliseconds ahead of this one.
+        is_sure, known = await HUB.newest_version(key.environment_id, version)
+        if is_sure and version > known:
+            raise future_version(known)
+
+
+def limit(key: Key, scope: Scope) -> None:
+    """Take one request from the address's and the key's limit. Raises RefusedError."""
+    for caller, most in ((address_of(scope), settings.RATE_LIMIT_ADDRESS), (key.prefix, settings.RATE_LIMIT_KEY)):
+        verdict = BUCKETS.take(caller, most)
+        if not verdict.is_allowed:
+            raise too_many_requests(verdict)
+
+
+def address_of(scope: Scope) -> str:
+    """The caller's network address, as the web process has it."""
+    peer = scope.get("client") or ("", 0)
+    forwarded = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for").decode("latin-1")
+    return addresses.address_of({"REMOTE_ADDR": peer[0], "HTTP_X_FORWARDED_FOR": forwarded})
 
 
 _ROUTES = routes.RouteMap(
@@ -157,7 +231,8 @@ async def _answer(request: AsgiRequest, send: Send) -> None:
     found = _ROUTES.find(request.path)
     if found is not None:
         (route, handle), named = found
-        key = authenticate(request)
+        key = await authenticate_or_ask(request)
+        limit(key, request.scope)
         if request.method == "OPTIONS":
             await answer_options(send, route, request)
         elif takes_method(route, request.method):

@@ -184,6 +184,12 @@ class Hub:
         feed.prepend(event_of(step) for step in steps)
         feed.has_history = is_whole
 
+    async def newest_version(self, environment_id: int | None, version: int) -> tuple[bool, int]:
+        """Whether it is certain, and the version that the environment has; asks the database if `version` is ahead."""
+        feed = self._feed(environment_id)
+        is_certain = await self._hear_up_to(feed, version)
+        return is_certain, max(feed.version, RUNTIME.environments[feed.environment_id].version)
+
     async def _hear_up_to(self, feed: Feed, version: int) -> bool:
         """Fetch what this process lacks. False if `version` is still ahead and the database did not answer."""
         is_confirmed = True

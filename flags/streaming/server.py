@@ -14,6 +14,9 @@ from flags.streaming.hub import HUB
 log = structlog.get_logger(__name__)
 
 _BACKLOG = 4_096
+# A connection whose first request has not arrived whole by then is closed; so is one that sends no further request.
+_HEAD_SECONDS = 15
+_IDLE_SECONDS = 15
 _GRACE_SECONDS = 3
 
 
@@ -23,6 +26,13 @@ class StreamProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         self.app_state = {**self.app_state, "transport": transport}
         super().connection_made(transport)
+        self.loop.call_later(_HEAD_SECONDS, self._close_without_request)
+
+    def _close_without_request(self) -> None:
+        # uvicorn makes a cycle of each request whose head is complete, and hands a WebSocket to another protocol.
+        is_mine = self.transport.get_protocol() is self
+        if is_mine and self.cycle is None and not self.transport.is_closing():
+            self.transport.abort()
 
 
 class StreamServer(uvicorn.Server):
@@ -49,6 +59,7 @@ def configure(application: Any, **address: Any) -> uvicorn.Config:
         loop="asyncio",
         backlog=_BACKLOG,
         limit_concurrency=settings.STREAM_MAX_CONNECTIONS,
+        timeout_keep_alive=_IDLE_SECONDS,
         timeout_graceful_shutdown=_GRACE_SECONDS,
         # structlog is set up already. A line for each connection would be one for each reconnect of each client.
         log_config=None,

@@ -11,16 +11,18 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.routing import URLRouter
 from django.urls import path
 from openflagship.wire import routes, sse
-from openflagship.wire.asgi import AsgiRequest
+from openflagship.wire.acknowledgements import acknowledgement_of
+from openflagship.wire.asgi import JSON, AsgiRequest, refusal
 from openflagship.wire.errors import RefusedError
 
 from flags.propagation.acknowledgements import ACKNOWLEDGEMENTS
 from flags.streaming.client import Client
-from flags.streaming.http import admit, authenticate, client_of
+from flags.streaming.http import address_of, admit, authenticate_or_ask, client_of, limit, refuse_future
 from flags.streaming.hub import HUB, UnknownEnvironmentError
+from flags.streaming.places import PLACES
 
 # Close codes: 1012 is "service restart"; those from 4000 on carry the HTTP status they stand for.
-_RESTART, _TOO_SLOW = 1012, 1008
+_RESTART, _TOO_SLOW, _INVALID, _TOO_MUCH = 1012, 1008, 1007, 4429
 
 
 class StreamConsumer(AsyncWebsocketConsumer):
@@ -30,12 +32,17 @@ class StreamConsumer(AsyncWebsocketConsumer):
     channel_layer_alias = "none"
     _client: Client | None = None
     _writer: asyncio.Task[None] | None = None
+    # The key and the address whose place it has.
+    _place: tuple[str, str] | None = None
 
     async def connect(self) -> None:
         request = AsgiRequest(self.scope)
         try:
-            key = authenticate(request)
+            key = await authenticate_or_ask(request)
+            limit(key, self.scope)
             admit(key, "")
+            PLACES.take(key.prefix, address_of(self.scope))
+            self._place = (key.prefix, address_of(self.scope))
             client = client_of(request, key)
             sent = parse_qs(request.query.decode("latin-1")).get("lastEventId", [request.header(b"last-event-id")])
             await HUB.join(client, sse.last_event_id(sent[0]))
@@ -48,6 +55,9 @@ class StreamConsumer(AsyncWebsocketConsumer):
         self._writer = asyncio.create_task(self._write(client))
 
     async def disconnect(self, code: int) -> None:  # noqa: ARG002 - Channels' signature
+        if self._place is not None:
+            PLACES.give_back(*self._place)
+            self._place = None
         if self._client is not None:
             self._client.close()
             HUB.leave(self._client)
@@ -55,14 +65,23 @@ class StreamConsumer(AsyncWebsocketConsumer):
             self._writer.cancel()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        try:
-            message: Any = orjson.loads(text_data or bytes_data or b"")
-            version = message["ack"]
-        except (ValueError, TypeError, KeyError):
-            await self.close(1007, 'Send {"ack": version}.')
+        client = self._client
+        if client is None:
             return
-        if self._client is not None and self._client.instance and isinstance(version, int) and version >= 0:
-            ACKNOWLEDGEMENTS.add(self._client.key.environment_id, self._client.instance, self._client.sdk, version)
+        try:
+            limit(client.key, self.scope)
+            message: Any = orjson.loads(text_data or bytes_data or b"")
+            said = acknowledgement_of({
+                "instance": client.instance or "unnamed", "sdk": client.sdk, "version": message["ack"]
+            })  # fmt: skip
+            await refuse_future(client.key, said.version)
+        except RefusedError as error:
+            await self.close(_TOO_MUCH if error.status == 429 else _INVALID, str(error)[:120])
+        except (ValueError, TypeError, KeyError):
+            await self.close(_INVALID, 'Send {"ack": version}.')
+        else:
+            if client.instance:
+                ACKNOWLEDGEMENTS.add(client.key.environment_id, client.instance, client.sdk, said.version)
 
     async def _write(self, client: Client) -> None:
         while not client.is_closed:
@@ -77,4 +96,20 @@ class StreamConsumer(AsyncWebsocketConsumer):
             await self.close(_RESTART, reason)
 
 
-websocket = URLRouter([path(each[1:], StreamConsumer.as_asgi()) for each in routes.WEBSOCKET.paths])
+_router = URLRouter([path(each[1:], StreamConsumer.as_asgi()) for each in routes.WEBSOCKET.paths])
+
+
+async def websocket(scope: Any, receive: Any, send: Any) -> None:
+    """Every WebSocket of the stream process; another path is a 404, as it is over HTTP."""
+    if scope["path"] in routes.WEBSOCKET.paths:
+        await _router(scope, receive, send)
+        return
+    await receive()
+    if "websocket.http.response" in scope.get("extensions", {}):
+        error = RefusedError(404, f"Here is {routes.WEBSOCKET.paths[0]}, and nothing else.")
+        status, body, headers = refusal(error, AsgiRequest(scope).identify())
+        start = [(b"content-type", JSON), *headers]
+        await send({"type": "websocket.http.response.start", "status": status, "headers": start})
+        await send({"type": "websocket.http.response.body", "body": orjson.dumps(body)})
+    else:
+        await send({"type": "websocket.close"})

@@ -1,0 +1,99 @@
+"""What a caller of the stream process may not do: hold many places, send half a request, acknowledge nonsense."""
+
+import http.client
+import socket
+import time
+
+import orjson
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+from flags.propagation.kill_status import kill_status
+from flags.streaming import http as stream_http
+from flags.streaming import server
+from flags.testing.streams import SECONDS, eventually
+
+KIND = {"Content-Type": "application/json"}
+
+
+@pytest.fixture
+def secret(transactional_db, make_flag, key):
+    make_flag("a")
+    return key().secret
+
+
+def web_socket(port, secret, path="/ws/stream"):
+    headers = {"Authorization": f"Bearer {secret}", "X-FlagShip-Instance": "pod-7"}
+    return connect(f"ws://127.0.0.1:{port}{path}", additional_headers=headers, open_timeout=SECONDS)
+
+
+@pytest.mark.parametrize(
+    "version", [18446744073709551615, True, -1, 1.5, "1", None, [], {"a": 1}, 2**53, 1_000_000, "\x00"]
+)
+def test_websocket__version_that_cannot_be__closes_it_and_spoils_no_board(environment, secret, stream_port, version):
+    with web_socket(stream_port, secret) as connection:
+        connection.recv(timeout=SECONDS)
+        connection.send(orjson.dumps({"ack": version}).decode())
+        with pytest.raises(ConnectionClosed) as closed:
+            connection.recv(timeout=SECONDS)
+
+    assert closed.value.rcvd.code == 1007
+    assert all(service.version is None for service in kill_status(environment).services)
+
+
+@pytest.mark.parametrize("door", ["stream", "web"])
+def test_acknowledge__version_of_the_future__is_400(secret, stream_port, key, door):
+    body = orjson.dumps({"instance": "pod-1", "version": 99})
+    if door == "web":
+        found = key().send("post", "stream/ack", body).json()
+    else:
+        connection = http.client.HTTPConnection("127.0.0.1", stream_port, timeout=SECONDS)
+        connection.request("POST", "/api/stream/ack", body, {**KIND, "Authorization": f"Bearer {secret}"})
+        found = orjson.loads(connection.getresponse().read())
+
+    (problem,) = found["errors"]
+    assert (problem["attr"], problem["code"]) == ("version", "out_of_range")
+
+
+def test_websocket__at_another_path__is_404(secret, stream_port):
+    with pytest.raises(InvalidStatus) as refused:
+        web_socket(stream_port, secret, "/ws/anything")
+
+    assert refused.value.response.status_code == 404
+    assert orjson.loads(refused.value.response.body)["errors"][0]["code"] == "not_found"
+
+
+@pytest.mark.parametrize("bound", ["STREAM_MAX_PER_KEY", "STREAM_MAX_PER_ADDRESS"])
+def test_stream__more_than_its_places__is_429_until_one_is_free(secret, listen, stream_port, settings, bound):
+    setattr(settings, bound, 2)
+    first = listen(secret)
+    first.next_event()
+    with web_socket(stream_port, secret) as second:
+        second.recv(timeout=SECONDS)
+        third = listen(secret)
+        with web_socket(stream_port, secret) as fourth, pytest.raises(ConnectionClosed) as closed:
+            fourth.recv(timeout=SECONDS)
+
+    assert (third.status, third.response.headers["RateLimit-Limit"]) == (429, "2")
+    assert third.response.headers["Retry-After"]
+    assert closed.value.rcvd.code == 4429
+    eventually(lambda: listen(secret).status == 200)
+
+
+def test_connection__half_a_head_or_half_a_body__is_closed(secret, stream_port, monkeypatch):
+    monkeypatch.setattr(server, "_HEAD_SECONDS", 0.5)
+    monkeypatch.setattr(stream_http, "BODY_SECONDS", 0.5)
+    head = f"POST /api/stream/ack HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {secret}\r\n"
+    whole = f"{head}Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{"
+    for sent in ("", head, whole):
+        with socket.create_connection(("127.0.0.1", stream_port), timeout=SECONDS) as connection:
+            connection.sendall(sent.encode())
+            began, answer = time.monotonic(), b""
+            try:
+                while more := connection.recv(4096):
+                    answer += more
+            except ConnectionResetError:
+                pass  # as good an end
+            assert time.monotonic() - began < 5
+        assert answer.startswith(b"HTTP/1.1 408 " if sent == whole else b"")
