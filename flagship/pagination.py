@@ -7,7 +7,7 @@ from tenancy.errors import Invalid
 
 
 class PageNumbers(PageNumberPagination):
-    """More than 200 asked for gives 200; what is no number of rows is refused."""
+    """What is no number of rows, or more than 200, is refused."""
 
     page_size = 50
     page_size_query_param = "pageSize"
@@ -17,8 +17,8 @@ class PageNumbers(PageNumberPagination):
         asked = request.query_params.get(self.page_size_query_param)
         if asked is None:
             return self.page_size
-        if not asked.isascii() or not asked.isdigit() or not asked.strip("0"):
+        if not asked.isascii() or not asked.isdigit() or not 1 <= int(asked[:9]) <= self.max_page_size:
             raise Invalid(
                 f"Ask for a whole number of rows from 1 to {self.max_page_size}.", attr="pageSize", code="out_of_range"
             )
-        return min(int(asked[:9]), self.max_page_size)
+        return int(asked)

@@ -22,7 +22,7 @@ from flags.services import refuse_several_units, set_experiment, version_log
 from flags.services.layers import reserve_range
 from tenancy.errors import Conflict, Invalid
 from tenancy.models import Environment
-from tenancy.refusals import refuse_stale
+from tenancy.refusals import refuse_read_only, refuse_stale
 
 
 def locked_experiment(environment: Environment, pk: Any) -> Experiment:
@@ -31,6 +31,19 @@ def locked_experiment(environment: Environment, pk: Any) -> Experiment:
     found = get_experiment(environment, pk)
     Experiment.objects.select_for_update().get(pk=found.pk)
     return get_experiment(environment, found.pk)
+
+
+# Fields that are shown, and what changes them.
+_CHANGED_BY = {
+    "status": "Its acts change this: POST experiments/{id}/start, pause, resume, restart and complete.",
+    "decision": "POST experiments/{id}/complete decides.",
+    "phase": "POST experiments/{id}/restart begins a phase.",
+    "id": "",
+    "startedAt": "",
+    "endedAt": "",
+    "createdAt": "",
+    "updatedAt": "",
+}
 
 
 def create_experiment(*, actor: Actor, environment: Environment, payload: Mapping[str, Any]) -> Experiment:
@@ -106,6 +119,7 @@ def update_experiment(
     experiment = locked_experiment(environment, pk)
     before = experiment_resource(experiment)
     refuse_stale("experiment", before, version)
+    refuse_read_only(payload, before, _CHANGED_BY)
     if payload.get("flagKey", before["flagKey"]) != before["flagKey"]:
         raise Invalid("The flag of an experiment never changes; create another.", attr="flagKey", code="immutable")
     if payload.get("key", before["key"]) != before["key"]:

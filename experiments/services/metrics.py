@@ -13,7 +13,7 @@ from experiments.models import Experiment, Metric
 from experiments.selectors import get_metric, phases_of
 from tenancy.errors import Conflict, Invalid, Problem
 from tenancy.models import Environment, Project
-from tenancy.refusals import refuse_stale, unknown_fields
+from tenancy.refusals import refuse_read_only, refuse_stale, unknown_fields
 from tenancy.services import clean
 
 _TEXTS = ("denominator_event_name", "value_property")
@@ -81,6 +81,7 @@ def update_metric(
     refuse_stale("metric", before, version)
     if payload.get("key", key) != key:
         raise Invalid("The key of a metric never changes; create another metric.", attr="key", code="immutable")
+    refuse_read_only(payload, before, {"olderDefinitionIn": ""})
     _apply(metric, payload, is_partial=is_partial)
     if [getattr(metric, field) for field in _MEANING] != meaning:
         _keep_definitions(metric)

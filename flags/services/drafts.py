@@ -15,6 +15,7 @@ from flags.documents import allocate, flag_document, rollout_of, weights_of
 from flags.fields import PLAIN_FIELDS, RESOURCE_FIELDS, RESTORED_FIELDS
 from flags.models import Flag, FlagConfig, Rule
 from flags.selectors import get_config
+from flags.services.costs import cost_problems
 from flags.services.prerequisites import prerequisite_problems
 from tenancy.errors import Conflict, Invalid, Problem
 from tenancy.models import Environment
@@ -132,7 +133,11 @@ def check_alone(draft: Draft) -> list[Problem]:
         decode_flag(draft.document)
     except DecodeError as error:
         return [_as_sent(draft, found.path, found.code, found.message) for found in error.problems]
-    problems = _column_problems(draft.flag, [field.column for field in PLAIN_FIELDS if field.is_shared])
+    problems = [
+        _as_sent(draft, found.attr or "", found.code, found.detail)
+        for found in cost_problems(draft.document["rules"], "rules")
+    ]
+    problems += _column_problems(draft.flag, [field.column for field in PLAIN_FIELDS if field.is_shared])
     problems += _column_problems(draft.config, [field.column for field in PLAIN_FIELDS if not field.is_shared])
     for index, rule in enumerate(draft.rules):
         problems += _column_problems(rule, ("name", "priority", "variant"), prefix=f"rules[{index}].")

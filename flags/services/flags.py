@@ -16,7 +16,16 @@ from flags.services import drafts, version_log
 from flags.signals import flag_changed_under_experiment
 from tenancy.errors import Conflict, Invalid, Problem
 from tenancy.models import Environment, Project
-from tenancy.refusals import refuse_if_any, refuse_stale
+from tenancy.refusals import refuse_if_any, refuse_read_only, refuse_stale
+
+# Fields that are shown, and what changes them.
+_CHANGED_BY = {
+    "killSwitchVariant": "A kill changes this: POST flags/{key}/kill, and POST flags/{key}/kill/release ends it.",
+    "status": "DELETE flags/{key} archives a flag, and POST flags/{key}/restore brings it back.",
+    "createdAt": "",
+    "updatedAt": "",
+}
+_OF_NEW = {"killSwitchVariant": None, "status": "active"}
 
 
 @transaction.atomic
@@ -72,7 +81,10 @@ def insert_draft(
 def _new_draft(project: Project, environment: Environment, payload: Mapping[str, Any]) -> drafts.Draft:
     flag = _new_flag(project, payload)
     draft = drafts.Draft(flag, _new_config(flag, environment), [])
+    refuse_read_only(payload, _OF_NEW, _CHANGED_BY)
     refuse_if_any(drafts.apply(draft, payload))
+    if not flag.variants:
+        raise Invalid("A flag has at least two variants; name them.", attr="variants", code="required")
     _name_default_variants(draft.config)
     flag.name = flag.name or flag.key
     return draft
@@ -146,6 +158,7 @@ def update_flag(
     before = flag_resource(config)
     refuse_stale("flag", before, version)
     flag = config.flag
+    refuse_read_only(payload, before, _CHANGED_BY)
     drafts.refuse_archived(flag)
     drafts.refuse_immutable(flag, payload)
     full = payload if is_partial else {**defaults_of(flag, EDITABLE_FIELDS), **payload}

@@ -17,12 +17,19 @@ from flags.selectors import get_layer
 from flags.services import version_log
 from tenancy.errors import Conflict, Invalid
 from tenancy.models import Environment
-from tenancy.refusals import refuse_stale, refuse_unknown
+from tenancy.refusals import refuse_read_only, refuse_stale, refuse_unknown
 from tenancy.services import clean
 
 _HELD_OUT = "held out"
 _FIELDS = {"key", "name", "holdoutPercent"}
-_READ_ONLY_FIELDS = {"salt", "experiments", "holdout", "version", "createdAt", "updatedAt"}
+_CHANGED_BY = {
+    "salt": "",
+    "experiments": "An experiment names its layer: PATCH experiments/{id}.",
+    "holdout": "The server chooses these buckets; set `holdoutPercent`.",
+    "createdAt": "",
+    "updatedAt": "",
+}
+_READ_ONLY_FIELDS = {*_CHANGED_BY, "version"}
 
 
 @transaction.atomic
@@ -65,6 +72,7 @@ def update_layer(
     before = layer_resource(layer)
     refuse_stale("layer", before, version)
     refuse_unknown(payload, _FIELDS | _READ_ONLY_FIELDS)
+    refuse_read_only(payload, before, _CHANGED_BY)
     if payload.get("key", key) != key:
         raise Invalid("The key of a layer never changes; create another layer.", attr="key", code="immutable")
     layer.name = payload.get("name", layer.name)

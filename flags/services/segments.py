@@ -13,10 +13,11 @@ from flags.documents import segment_document, segment_resource
 from flags.models import Change, Segment
 from flags.selectors import get_segment, segment_users, segments_in
 from flags.services import version_log
+from flags.services.costs import cost_problems
 from flags.signals import segment_changed
 from tenancy.errors import Conflict, Invalid, Problem
 from tenancy.models import Environment
-from tenancy.refusals import refuse_stale, refuse_unknown
+from tenancy.refusals import refuse_if_any, refuse_read_only, refuse_stale, refuse_unknown
 from tenancy.services import clean
 
 _FIELDS = ("key", "name", "included", "excluded", "conditions")
@@ -67,6 +68,7 @@ def update_segment(
     before = segment_resource(segment)
     refuse_stale("segment", before, version)
     refuse_unknown(payload, (*_FIELDS, *_READ_ONLY_FIELDS))
+    refuse_read_only(payload, before, {"createdAt": "", "updatedAt": ""})
     if payload.get("key", key) != key:
         raise Invalid("The key of a segment never changes; create another segment.", attr="key", code="immutable")
     empty: dict[str, Any] = {} if is_partial else {"name": key, "included": [], "excluded": [], "conditions": None}
@@ -126,6 +128,7 @@ def _check(segment: Segment) -> None:
         decode_segment(segment_document(segment))
     except DecodeError as error:
         raise Invalid([Problem(found.path, found.code, found.message) for found in error.problems]) from error
+    refuse_if_any(cost_problems(segment.conditions, "conditions"))
     clean(segment)
     # Without the lists of ids, which may be long.
     others = Segment.objects.filter(environment=segment.environment_id, conditions__isnull=False)

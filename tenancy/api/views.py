@@ -13,13 +13,13 @@ from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
 from tenancy import access
-from tenancy.api.documents import NUL_REFUSAL, checked
+from tenancy.api.documents import checked
 from tenancy.api.idempotency import idempotent
 from tenancy.api.request import Request
 from tenancy.callers.principals import Principal
 from tenancy.errors import Forbidden, Invalid, Problem
 from tenancy.models import Environment
-from tenancy.refusals import refuse_if_any
+from tenancy.refusals import refuse_if_any, text_problems
 from tenancy.roles import Role
 
 Row = TypeVar("Row")
@@ -55,11 +55,31 @@ class ManagementView(APIView):
         if isinstance(request.user, Principal) and request.user.is_key:
             # The check stands here, so that no view can forget it. A key belongs to no person, so it has no role.
             raise Forbidden("This key may evaluate and send events; use a management token to read or change anything.")
+        known = _parameters_of(self, str(request.method).lower())
         refuse_if_any([
-            Problem(name, "null_characters_not_allowed", NUL_REFUSAL)
-            for name, value in [*request.query_params.items(), *kwargs.items()]
-            if "\x00" in str(value)
+            Problem(name, "unknown_parameter", f"There is no parameter {name!r} here; known are: {', '.join(known)}.")
+            for name in request.query_params
+            if name not in known
         ])  # fmt: skip
+        sent = [*request.query_params.items(), *kwargs.items()]
+        refuse_if_any([problem for name, value in sent for problem in text_problems(name, str(value))])
+
+
+# By view and method: the names of the query parameters.
+_parameters: dict[tuple[type[APIView], str], tuple[str, ...]] = {}
+
+
+def _parameters_of(view: APIView, method: str) -> tuple[str, ...]:
+    """The names of the query parameters that a view's method takes, as the OpenAPI document has them."""
+    known = _parameters.get((type(view), method))
+    if known is None:
+        described = getattr(getattr(view, method, None), "kwargs", {}).get("schema")
+        inspector: Any = described() if described is not None else view.schema
+        inspector.view, inspector.method = view, method.upper()
+        names = [each.name for each in inspector.get_override_parameters() if each.location == OpenApiParameter.QUERY]
+        known = (*names, *(("page", "pageSize") if method in {"get", "head"} else ()))
+        _parameters[type(view), method] = known
+    return known
 
 
 class EnvironmentView(ManagementView):
