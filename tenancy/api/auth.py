@@ -28,7 +28,7 @@ class TokenView(APIView):
         sent = payload(serializers.TokenRequestSerializer, request)
         attempts = Attempts.of(request, sent["clientId"])
         attempts.refuse_if_too_many()
-        key = KEYRING.find(sent["clientSecret"])
+        key = KEYRING.find_or_ask(sent["clientSecret"])
         if key is None or key.user_id is None or not _is_of(key.user_id, sent["clientId"]):
             attempts.failed()
             raise Unauthenticated("The client id or its secret is wrong, expired or revoked.")

@@ -45,7 +45,7 @@ class CredentialAuthentication(BaseAuthentication):
         secret = presented_secret(request.META.get("HTTP_AUTHORIZATION", ""), request.META.get("HTTP_X_API_KEY", ""))
         if secret is None:
             return self._session(request, request_id)
-        key = tokens.find(secret) if tokens.looks_like_one(secret) else KEYRING.find(secret)
+        key = tokens.find(secret) if tokens.looks_like_one(secret) else KEYRING.find_or_ask(secret)
         if key is None:
             raise AuthenticationFailed(UNKNOWN_CREDENTIAL)
         if key.user_id is None:

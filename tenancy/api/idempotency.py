@@ -4,19 +4,20 @@ The answer is stored in the transaction of the work, so neither exists without t
 """
 
 import hashlib
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from functools import wraps
 from typing import Any
 
-import orjson
 from django.db import connection, transaction
 from django.utils import timezone
 from rest_framework.response import Response
 
+from audit.export_formats import json_bytes
 from tenancy.api.request import Request
 from tenancy.callers.principals import Principal
-from tenancy.errors import Conflict, Invalid
+from tenancy.errors import Conflict, Forbidden, Invalid, NotFound, ServiceError
 from tenancy.models import IdempotentRequest
 
 KEPT = timedelta(hours=24)
@@ -56,6 +57,7 @@ def _once(request: Request, key: str, act: Callable[[], Response]) -> Response:
                 code="idempotency_conflict",
                 attr="Idempotency-Key",
             )
+        _ask_permission(act)
         return Response(stored.body, status=stored.status, headers={"Idempotency-Replayed": "true"})
     response = act()
     IdempotentRequest.objects.create(
@@ -68,13 +70,26 @@ def _once(request: Request, key: str, act: Callable[[], Response]) -> Response:
     return response
 
 
+def _ask_permission(act: Callable[[], Response]) -> None:
+    """Raise Forbidden or NotFound where the caller may no longer do it. The work is tried, and undone."""
+    try:
+        with transaction.atomic():
+            act()
+            transaction.set_rollback(True)
+    except (Forbidden, NotFound):
+        raise
+    except ServiceError:
+        # It may, or the state has changed since, as the first time brought about.
+        return
+
+
 def _fingerprint(request: Request) -> str:
-    sent = orjson.dumps([request.get_full_path(), request.data], option=orjson.OPT_SORT_KEYS)
+    sent = json_bytes([request.get_full_path(), request.data], is_sorted=True)
     return hashlib.sha256(sent).hexdigest()
 
 
 def _storable(data: Any) -> Any:
-    body = orjson.loads(orjson.dumps(data, default=str, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS))
+    body = json.loads(json_bytes(data))
     if isinstance(body, dict):
         body.update({name: None for name in _SECRETS if name in body})
     return body

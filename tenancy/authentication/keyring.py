@@ -7,11 +7,19 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
+import structlog
+from django.db import DatabaseError, InterfaceError
+
 from tenancy import credentials
+from tenancy.callers.limits import BUCKETS
 from tenancy.models import Credential, KeyringRevision
 from tenancy.process_memory import on_reset
 from tenancy.services.credentials import write_last_used
 
+log = structlog.get_logger(__name__)
+
+# How often a process looks for credentials that it does not know.
+MISSES_A_MINUTE = 600
 # How often a process stores when its credentials were last used.
 LAST_USED_SECONDS = 60.0
 
@@ -60,6 +68,33 @@ class Keyring:
                 return None
             found[text] = key
         return self._live(key)
+
+    def find_or_ask(self, text: str) -> Key | None:
+        """As `find`, but a well-formed secret that is unknown is looked for in the database, if that knows more.
+
+        So a credential works in every process as soon as it is made. Guesses cost a few queries a second at most.
+        """
+        found = self.find(text)
+        if found is None and self.may_be_new(text) and self.has_news():
+            found = self.find(text)
+        return found
+
+    def may_be_new(self, text: str) -> bool:
+        """Whether it has the form of a secret, and is none of a credential that is known here."""
+        prefix = credentials.prefix_of(text)
+        return prefix is not None and prefix not in self._keys
+
+    def has_news(self) -> bool:
+        """Load the credentials that were made since the last time. Asks the database; False where it is away."""
+        if not BUCKETS.spend("keyring", MISSES_A_MINUTE)[0]:
+            return False
+        before = self.revision
+        try:
+            self.refresh()
+        except (DatabaseError, InterfaceError) as error:
+            log.warning("keyring_not_refreshed", error=type(error).__name__)
+            return False
+        return self.revision != before
 
     def find_prefix(self, prefix: str) -> Key | None:
         """Return the live key from which a JWT was derived. Its secret was checked when the JWT was made."""

@@ -8,8 +8,10 @@ from django.utils import timezone
 from audit.actors import Actor
 from audit.models import Entry
 from tenancy import credentials, services
-from tenancy.authentication.keyring import Keyring
+from tenancy.authentication import keyring
+from tenancy.authentication.keyring import KEYRING, Keyring
 from tenancy.models import Credential
+from tenancy.testing import Caller
 
 ACTOR = Actor(kind="user", id="1", label="alice")
 
@@ -105,3 +107,20 @@ def test_issue__over_http_with_an_expiry_that_has_passed__is_refused(admin):
 
     assert (response.status_code, response.json()["errors"][0]["attr"]) == (400, "expiresAt")
     assert not Credential.objects.filter(name="x").exists()
+
+
+@pytest.mark.django_db
+def test_credential__made_a_moment_ago_elsewhere__works_at_once_and_guesses_are_bounded(
+    environment, person, django_assert_max_num_queries, monkeypatch
+):
+    monkeypatch.setattr(keyring, "MISSES_A_MINUTE", 5)
+    organization = environment.project.organization
+    KEYRING.refresh()
+    issued = services.issue_credential(
+        actor=ACTOR, kind="manage", name="new", organization=organization, user=person("viewer", organization)
+    )
+
+    assert Caller(issued.secret, organization.slug).get("flags").status_code == 200
+    with django_assert_max_num_queries(5):
+        guesses = {Caller(credentials.generate("manage").text).get("flags").status_code for _ in range(30)}
+    assert guesses == {401}
