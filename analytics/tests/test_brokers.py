@@ -97,6 +97,17 @@ def test_append__beyond_the_bound__takes_none_of_them(broker: Broker, settings: 
     assert _payloads(_taken(broker)) == [b"a", b"b", b"c"]
 
 
+def test_append__beyond_the_bytes__takes_none_of_them(broker: Broker, settings: Settings) -> None:
+    settings.EVENT_STREAM_MAX_BYTES = 100_000
+    broker.append([b"a" * 60_000])
+
+    with pytest.raises(BrokerFullError, match="bytes"):
+        broker.append([b"b" * 30_000, b"c" * 30_000])
+    assert broker.length() == 1
+    broker.done(_taken(broker))
+    broker.append([b"b" * 60_000])
+
+
 def test_append__taken_but_not_done__still_counts_against_the_bound(broker: Broker, settings: Settings) -> None:
     settings.EVENT_STREAM_MAX_BATCHES = 1
     broker.append([b"a"])

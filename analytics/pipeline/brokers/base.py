@@ -12,7 +12,7 @@ LONGEST_WAIT_SECONDS: Final = 0.5
 
 
 class BrokerFullError(Exception):
-    """The ingest is so far behind that the broker holds EVENT_STREAM_MAX_BATCHES; nothing was appended."""
+    """The ingest is so far behind that the broker holds as many batches or bytes as it may; nothing was appended."""
 
 
 class BrokerAwayError(Exception):
@@ -34,7 +34,7 @@ class Broker(Protocol):
     """
 
     def append(self, payloads: Sequence[bytes], *, patient: bool = False) -> None:
-        """Append all or none, within EVENT_STREAM_MAX_BATCHES; else raise BrokerFullError.
+        """Append all or none, within EVENT_STREAM_MAX_BATCHES and EVENT_STREAM_MAX_BYTES; else raise BrokerFullError.
 
         Right after a failure the broker is not asked again for a moment, unless `patient`: callers with another way to
         go take it at once.

@@ -22,9 +22,12 @@ _AVOID_SECONDS: Final = 2.0
 
 # Checked and appended in one step, so that no two writers overfill it together.
 _APPEND: Final = """
-if redis.call('XLEN', KEYS[1]) + #ARGV - 1 > tonumber(ARGV[1]) then return 0 end
-for i = 2, #ARGV do redis.call('XADD', KEYS[1], '*', 'b', ARGV[i]) end
-return #ARGV - 1
+if redis.call('XLEN', KEYS[1]) + #ARGV - 2 > tonumber(ARGV[1]) then return 0 end
+local bytes = redis.call('EXISTS', KEYS[1]) == 1 and redis.call('MEMORY', 'USAGE', KEYS[1]) or 0
+for i = 3, #ARGV do bytes = bytes + #ARGV[i] end
+if bytes > tonumber(ARGV[2]) then return -1 end
+for i = 3, #ARGV do redis.call('XADD', KEYS[1], '*', 'b', ARGV[i]) end
+return #ARGV - 2
 """
 
 
@@ -42,11 +45,14 @@ class RedisBroker:
         if not patient and time.monotonic() < self._away_until:
             raise BrokerAwayError("Redis was away a moment ago.")
         try:
-            appended = self._redis.eval(_APPEND, 1, self._key, settings.EVENT_STREAM_MAX_BATCHES, *payloads)
+            bounds = settings.EVENT_STREAM_MAX_BATCHES, settings.EVENT_STREAM_MAX_BYTES
+            appended = self._redis.eval(_APPEND, 1, self._key, *bounds, *payloads)
         except (RedisError, OSError) as error:
             self._away_until = time.monotonic() + _AVOID_SECONDS
             raise BrokerAwayError(str(error)) from error
         self._away_until = 0.0
+        if appended == -1:
+            raise BrokerFullError(f"The event stream takes {settings.EVENT_STREAM_MAX_BYTES:,} bytes.")
         if not appended:
             raise BrokerFullError(f"The event stream holds {settings.EVENT_STREAM_MAX_BATCHES} batches.")
 
