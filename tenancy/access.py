@@ -87,6 +87,23 @@ def require(principal: Principal, thing: Environment | Project | Organization, n
         )
 
 
+def audit_scope(principal: Principal) -> Q:
+    """Which rows of the audit log the caller may see: those of what it has a role on.
+
+    A role on the organization sees every row. A role on one environment sees what happened there, and in its project
+    as a whole.
+    """
+    seen = Q(pk__in=[])
+    for membership in memberships(principal).select_related("project", "environment"):
+        scope = Q(organization_id=membership.organization_id)
+        if membership.project is not None:
+            scope &= Q(project=membership.project.key)
+        if membership.environment is not None:
+            scope &= Q(environment__in=["", membership.environment.key])
+        seen |= scope
+    return seen
+
+
 def get_organization(
     principal: Principal, slug: str | None = None, *, needs: Role | None = Role.VIEWER
 ) -> Organization:

@@ -1,17 +1,17 @@
 """The audit log in the console: read only, with filters and a readable diff, limited to what this person may see."""
 
-import csv
-from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import SimpleListFilter
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from unfold.decorators import action, display
 
 from audit.actions import label_of, tone_of
+from audit.export_formats import csv_rows
 from audit.models import Entry
 from tenancy import access
 from tenancy.console_kit.admin import ConsoleAdmin
@@ -72,20 +72,8 @@ class EnvironmentFilter(_SeenValuesFilter):
 
 
 def visible_entries(request: HttpRequest) -> QuerySet[Entry]:
-    """Return the rows that this person may see.
-
-    Members of an organization read its whole log. Members of a project or an environment read what happened there.
-    """
-    context = console_context(request)
-    seen = Q(organization_id__in=context.organization_roles)
-    for environment in context.environments:
-        project = environment.project
-        if project.organization_id not in context.organization_roles:
-            seen |= Q(organization_id=project.organization_id, project=project.key, environment=environment.key)
-    for project in access.projects(context.principal):
-        if project.organization_id not in context.organization_roles:
-            seen |= Q(organization_id=project.organization_id, project=project.key)
-    return Entry.objects.filter(seen).order_by("-id")
+    """Return the rows that this person may see, as over the API."""
+    return Entry.objects.filter(access.audit_scope(console_context(request).principal)).order_by("-id")
 
 
 @admin.register(Entry)
@@ -144,26 +132,8 @@ class EntryAdmin(ConsoleAdmin):
         """Stream the rows that this person may see, filtered by the address's parameters."""
         changelist = self.get_changelist_instance(request)
         rows = changelist.get_queryset(request).values_list(*_EXPORTED)
-        response = StreamingHttpResponse(_csv_lines(rows.iterator(chunk_size=2000)), content_type="text/csv")
+        response = StreamingHttpResponse(
+            csv_rows(chain([_EXPORTED], rows.iterator(chunk_size=2000))), content_type="text/csv"
+        )
         response["Content-Disposition"] = 'attachment; filename="audit.csv"'
         return response
-
-
-class _Echo:
-    """A file whose `write` returns the line, so that `csv` can stream."""
-
-    def write(self, line: str) -> str:
-        return line
-
-
-def _csv_lines(rows: Iterator[tuple[Any, ...]]) -> Iterator[str]:
-    writer = csv.writer(_Echo())
-    yield writer.writerow(_EXPORTED)
-    for row in rows:
-        yield writer.writerow([_safe_cell(value) for value in row])
-
-
-def _safe_cell(value: Any) -> str:
-    """Return the cell with a leading quote if it begins like a formula, so that no spreadsheet runs it."""
-    text = str(value)
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text

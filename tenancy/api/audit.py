@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpResponseBase, StreamingHttpResponse
 from django.utils.dateparse import parse_datetime
 from drf_spectacular.types import OpenApiTypes
@@ -16,9 +16,8 @@ from tenancy import access
 from tenancy.api import serializers
 from tenancy.api.request import Request
 from tenancy.api.views import TENANT, ManagementView, choice, paginated
-from tenancy.callers.principals import Principal
 from tenancy.errors import Invalid
-from tenancy.models import Organization
+from tenancy.refusals import instant_problems, refuse_if_any
 
 FILTERS = [
     OpenApiParameter("organization", str, description="Slug; may be left out where there is only one."),
@@ -71,7 +70,7 @@ def entries(request: Request) -> QuerySet[Entry]:
     """Return the rows that the caller may see and the query asks for."""
     query = request.query_params
     organization = access.get_organization(request.user, query.get("organization"), needs=None)
-    found = Entry.objects.filter(organization_id=organization.pk).filter(_seen(request.user, organization))
+    found = Entry.objects.filter(access.audit_scope(request.user), organization_id=organization.pk)
     found = found.filter(**{field: query[name] for name, field in _EQUALS.items() if query.get(name)})
     if flag_key := query.get("flagKey"):
         found = found.filter(entity_type="flag", entity_key=flag_key)
@@ -80,21 +79,6 @@ def entries(request: Request) -> QuerySet[Entry]:
     if until := instant(request, "until"):
         found = found.filter(occurred_at__lt=until)
     return found.order_by("-id")
-
-
-def _seen(principal: Principal, organization: Organization) -> Q:
-    """Return the rows that a role shows: all of an organization, or those of a project or environment."""
-    if access.role_on(principal, organization) is not None:
-        return Q()
-    seen = Q(pk__in=[])
-    mine = access.memberships(principal).filter(organization=organization)
-    for membership in mine.select_related("project", "environment"):
-        if membership.project is not None:
-            scope = Q(project=membership.project.key)
-            if membership.environment is not None:
-                scope &= Q(environment__in=["", membership.environment.key])
-            seen |= scope
-    return seen
 
 
 def instant(request: Request, name: str) -> datetime | None:
@@ -107,7 +91,9 @@ def instant(request: Request, name: str) -> datetime | None:
         moment = parse_datetime(text.replace(" ", "+") if "T" in text else text)
         if moment is not None and moment.tzinfo is not None:
             # In UTC, because PostgreSQL knows fewer zones than Python. Conversion overflows near the years 1 and 9999.
-            return moment.astimezone(UTC)
+            moment = moment.astimezone(UTC)
+            refuse_if_any(instant_problems(name, moment))
+            return moment
     except (ValueError, OverflowError):
         pass
     raise Invalid("Write an instant in ISO 8601 with a zone, as in 2026-01-31T09:00:00Z.", attr=name)

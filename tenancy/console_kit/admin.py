@@ -1,9 +1,11 @@
 """The base of every model's pages: permissions by role, objects through `access`, and pages as plain functions."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
+from django.contrib.admin import SimpleListFilter
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
@@ -76,6 +78,18 @@ class ConsoleAdmin(ModelAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         return [*patterns(self, self.routes), *super().get_urls()]
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:  # noqa: ARG002 - Django's signature
+        """Only what the list's own filters declare: any other lookup is a query of the caller's making."""
+        return any(pattern.fullmatch(lookup) for pattern in self._declared_lookups(request))
+
+    def _declared_lookups(self, request: HttpRequest | None) -> Iterator[re.Pattern[str]]:
+        for declared in self.get_list_filter(cast(HttpRequest, request)):
+            if isinstance(declared, type) and issubclass(declared, SimpleListFilter):
+                yield re.compile(re.escape(str(declared.parameter_name)))
+            else:
+                path = declared if isinstance(declared, str) else cast(tuple[str, Any], declared)[0]
+                yield re.compile(rf"{re.escape(path)}(__exact|__isnull|_(from|to)(_zone|_shown)?)")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:  # noqa: ARG002 - Django's signature
         return ConsoleList

@@ -1,10 +1,11 @@
 """An experiment's results as CSV, at full precision: one block of rows for each kind of figure."""
 
-import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 
 from django.http import HttpResponse
 
+from audit.export_formats import csv_rows
 from experiments.models import Experiment
 from experiments.payloads import (
     Breakdown,
@@ -23,11 +24,8 @@ Row = Sequence[object]
 def csv_response(experiment: Experiment, results: Results) -> HttpResponse:
     response = HttpResponse(content_type="text/csv")
     response["Content-Disposition"] = f'attachment; filename="results-{experiment.pk}.csv"'
-    writer = csv.writer(response)
     for number, block in enumerate(_blocks(experiment, results)):
-        if number:
-            writer.writerow([])
-        writer.writerows(block)
+        response.writelines(csv_rows(chain([[]] if number else [], block)))
     return response
 
 
