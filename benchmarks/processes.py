@@ -50,12 +50,12 @@ def tenant() -> Tenant:
 
 @contextmanager
 def web(
-    variables: dict[str, str], port: int, *, workers: int = 2, application: str = "flagship.wsgi:application"
+    variables: dict[str, str], port: int, *, workers: int = 2, application: str = "flagship.rsgi:application"
 ) -> Iterator[int]:
     """Web workers as in the Procfile; inside the `with` they answer. Gives the process's id."""
     command = [
-        *(sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)),
-        *("--workers", str(workers), "--blocking-threads", "1", "--no-ws", application),
+        *(sys.executable, "-m", "granian", "--interface", "rsgi", "--host", "127.0.0.1", "--port", str(port)),
+        *("--workers", str(workers), "--http", "1", "--no-ws", application),
     ]
     process = start(command, variables)
     try:

@@ -21,6 +21,7 @@ from flags.streaming import http  # noqa: E402 - likewise
 from flags.streaming.hub import HUB  # noqa: E402 - likewise
 from flags.streaming.websocket import websocket  # noqa: E402 - likewise
 from flagship.health import metrics_text  # noqa: E402 - likewise
+from tenancy.callers.shared_limits import SHARED_LIMITS  # noqa: E402 - likewise
 
 
 async def _http(scope: Any, receive: Any, send: Any) -> None:
@@ -33,6 +34,7 @@ async def _http(scope: Any, receive: Any, send: Any) -> None:
 
 def _start() -> None:
     RUNTIME.start()
+    SHARED_LIMITS.start()
     # The thread this ran in has no further use for its connection.
     connections.close_all()
 
@@ -48,6 +50,7 @@ async def _lifespan(_scope: Any, receive: Any, send: Any) -> None:
         else:
             await HUB.stop()
             await asyncio.to_thread(RUNTIME.stop)
+            await asyncio.to_thread(SHARED_LIMITS.stop)
             await send({"type": "lifespan.shutdown.complete"})
             return
 

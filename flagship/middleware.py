@@ -1,21 +1,30 @@
 """What wraps every request: its id, the limit of its address, and JSON errors where Django would answer in HTML."""
 
 from collections.abc import Callable
+from itertools import chain
 
 import structlog
 from django.conf import settings
+from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.views.defaults import bad_request
 from openflagship.wire import request_ids
 from openflagship.wire.limits import too_many_requests
 from openflagship.wire.routes import JSON_PREFIXES
+from openflagship.wire.text import text_problem
 
-from flagship.errors import plain_error, refused
+from flagship.errors import TOO_SLOW, UNSTORABLE, is_too_slow, is_unstorable, plain_error, refused
 from tenancy.api.throttling import VERDICT
 from tenancy.callers.addresses import address_of
 from tenancy.callers.limits import BUCKETS
 from tenancy.callers.request_ids import META_KEY
 
+log = structlog.get_logger(__name__)
+
+# Asked by whoever watches the process, as often as they like.
+_PROBES = {"/healthz", "/readyz", "/metrics"}
+_CREDENTIALS = ("HTTP_AUTHORIZATION", "HTTP_X_API_KEY", "HTTP_COOKIE")
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 
@@ -44,18 +53,45 @@ class RateLimitMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if not request.path.startswith(JSON_PREFIXES):
+        if request.path in _PROBES or request.path.startswith(settings.STATIC_URL):
             return self.get_response(request)
-        verdict = BUCKETS.take(address_of(request.META), settings.RATE_LIMIT_ADDRESS)
-        if verdict.is_allowed:
+        address, is_json = address_of(request.META), request.path.startswith(JSON_PREFIXES)
+        verdict = BUCKETS.take(address, settings.RATE_LIMIT_ADDRESS)
+        if verdict.is_allowed and not any(name in request.META for name in _CREDENTIALS):
+            # Whoever shows nothing has nothing to evaluate or to send: only pages and refusals.
+            verdict = BUCKETS.take(f"anonymous:{address}", settings.RATE_LIMIT_ANONYMOUS)
+        if not verdict.is_allowed:
+            response: HttpResponseBase = refused(request, too_many_requests(verdict))
+        else:
             response = self.get_response(request)
+            if not is_json:
+                return response
             # The credential's own limit, where one was checked, is the nearer one.
             verdict = request.META.get(VERDICT, verdict)
-        else:
-            response = refused(request, too_many_requests(verdict))
         for name, value in verdict.headers:
             response[name] = value
         return response
+
+
+class UnstorableMiddleware:
+    """Answer 400 where a console page could not take a value, and in the address nothing that no store takes."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if any(text_problem(str(text)) for text in chain([request.path], *request.GET.items())):
+            return bad_request(request, SuspiciousOperation(UNSTORABLE))
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponseBase | None:
+        if is_too_slow(error):
+            log.warning("statement_ended", path=request.path)
+            return HttpResponse(TOO_SLOW, status=503, content_type="text/plain", headers={"Retry-After": "5"})
+        if not is_unstorable(error):
+            return None
+        log.warning("value_refused_by_database", path=request.path, error=str(error))
+        return bad_request(request, SuspiciousOperation(UNSTORABLE))
 
 
 class PlainErrorsMiddleware:

@@ -1,8 +1,16 @@
 """The OpenAPI document: who may call, which refusals every route knows, and `/v1/` left out as the alias it is."""
 
+import threading
 from typing import Any
 
+from django.http import HttpResponse
+from django.utils.encoding import force_bytes
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.utils import extend_schema
+from drf_spectacular.views import SpectacularAPIView
+from rest_framework.request import Request
+
+from tenancy.process_memory import on_reset
 
 _ERROR = {
     "type": "object",
@@ -40,6 +48,33 @@ _WITH_BODY = {
     "415": "The body is not application/json.",
 }
 _METHODS = {"get", "put", "post", "delete", "patch"}
+
+
+class SchemaView(SpectacularAPIView):
+    """The OpenAPI document, made once by each process: it is the same for everybody until the next release."""
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:  # noqa: ARG002 - the library's signature
+        renderer = request.accepted_renderer
+        kind = str(renderer.media_type)
+        with _making:
+            if kind not in _made:
+                answer = self._get_schema_response(request)
+                content = force_bytes(
+                    renderer.render(answer.data, kind, {"view": self, "request": request, "response": answer})
+                )
+                _made[kind] = content, {name: str(value) for name, value in answer.headers.items()}
+        content, headers = _made[kind]
+        return HttpResponse(content, content_type=kind, headers={**headers, "Cache-Control": "max-age=300"})
+
+    def _get_version_parameter(self, request: Request) -> None:
+        """One document, whatever version the address asks for."""
+
+
+_making = threading.Lock()
+# By media type: the document and its headers.
+_made: dict[str, tuple[bytes, dict[str, str]]] = {}
+on_reset(_made.clear)
 
 
 class CredentialScheme(OpenApiAuthenticationExtension):

@@ -3,6 +3,7 @@
 import os
 import secrets
 from contextlib import suppress
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -56,10 +57,19 @@ BASE_URL = env.str("FLAGSHIP_BASE_URL", default="http://127.0.0.1:8000").rstrip(
 STREAM_URL = env.str("FLAGSHIP_STREAM_URL", default="http://127.0.0.1:8001").rstrip("/")
 
 
+# Whoever guesses the key can sign in as anybody.
+LEAST_SECRET_CHARACTERS, LEAST_SECRET_VARIETY = 32, 8
+
+
 def _secret_key() -> str:
     """The configured key; on the embedded default one is made once and kept under var/, readable by its owner alone."""
     key = env.str("SECRET_KEY", default="")
     if key:
+        if len(key) < LEAST_SECRET_CHARACTERS or len(set(key)) < LEAST_SECRET_VARIETY:
+            raise ImproperlyConfigured(
+                f"SECRET_KEY is too easy to guess: use at least {LEAST_SECRET_CHARACTERS} random characters, "
+                "for example from `openssl rand -base64 48`."
+            )
         return key
     if not EMBEDDED:
         raise ImproperlyConfigured("SECRET_KEY must be set when DATABASE_URL and REDIS_URL name servers of your own.")
@@ -82,8 +92,12 @@ def _secret_key() -> str:
 
 
 SECRET_KEY = _secret_key()
+# Former values of SECRET_KEY: what they signed or sealed stays valid.
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
+# Where the heads of the audit log's chains are written, signed: best a disk of another machine.
+AUDIT_HEADS_FILE = env.str("AUDIT_HEADS_FILE", default=str(VAR_DIR / "audit_heads.jsonl"))
 DEBUG = env.bool("DEBUG", default=False)
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]", "testserver"])
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[BASE_URL])
 
 # Applications, lowest layer first (ARCHITECTURE: right may import left).
@@ -125,6 +139,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "flagship.middleware.UnstorableMiddleware",
 ]
 ROOT_URLCONF = "flagship.urls"
 WSGI_APPLICATION = "flagship.wsgi.application"
@@ -157,6 +172,8 @@ DATABASES = {
         "OPTIONS": {"connect_timeout": 5, **_database.get("OPTIONS", {})},
     }
 }
+# PostgreSQL ends a statement of the web process after so long; reports that need longer name it themselves.
+STATEMENT_TIMEOUT_SECONDS = _number("STATEMENT_TIMEOUT_SECONDS", 15, low=1, high=600)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "tenancy.User"
 # Single sign-on by OpenID Connect; off while no issuer is named. With OIDC_ONLY no password lets anybody in.
@@ -210,6 +227,7 @@ CELERY_BEAT_SCHEDULE = {
     "experiments nightly": {"task": "experiments.nightly", "schedule": crontab(hour="0", minute="15")},
     "experiments watch": {"task": "experiments.watch", "schedule": 600},
     "experiments schedule": {"task": "experiments.schedule", "schedule": 60},
+    "audit heads": {"task": "audit.heads", "schedule": 3600},
     "flags purge": {"task": "flags.purge_archived", "schedule": crontab(hour="3", minute="5")},
     "flags version log": {"task": "flags.prune_version_log", "schedule": crontab(hour="3", minute="35")},
     "events partitions": {"task": "analytics.make_partitions", "schedule": crontab(hour="1", minute="5")},
@@ -227,9 +245,13 @@ VERSION_LOG_RETENTION_DAYS = int(_number("VERSION_LOG_RETENTION_DAYS", 0, low=0,
 # Propagation: how a change reaches every process.
 POLL_SECONDS = _number("POLL_SECONDS", 5, low=0.1, high=60)
 STALE_AFTER_SECONDS = _number("STALE_AFTER_SECONDS", 120, low=1, high=86_400)
+# Threads of a web worker for whatever asks the database; evaluations have the event loop for themselves.
+WEB_THREADS = int(_number("WEB_THREADS", 4, low=1, high=64))
 STREAM_HOST = env.str("STREAM_HOST", default="127.0.0.1")
 STREAM_PORT = int(_number("STREAM_PORT", 8001, low=1, high=65_535))
 STREAM_MAX_CONNECTIONS = int(_number("STREAM_MAX_CONNECTIONS", 20_000, low=1, high=1_000_000))
+STREAM_MAX_PER_KEY = int(_number("STREAM_MAX_PER_KEY", 5_000, low=1, high=1_000_000))
+STREAM_MAX_PER_ADDRESS = int(_number("STREAM_MAX_PER_ADDRESS", 1_000, low=1, high=1_000_000))
 STREAM_CATCH_UP_STEPS = int(_number("STREAM_CATCH_UP_STEPS", 1_000, low=1, high=100_000))
 STREAM_KEEP_ALIVE_SECONDS = _number("STREAM_KEEP_ALIVE_SECONDS", 15, low=1, high=300)
 STREAM_DRAIN_WINDOW_SECONDS = _number("STREAM_DRAIN_WINDOW_SECONDS", 10, low=0, high=600)
@@ -238,6 +260,7 @@ STREAM_DRAIN_WINDOW_SECONDS = _number("STREAM_DRAIN_WINDOW_SECONDS", 10, low=0, 
 EXPOSURE_BUFFER_SIZE = int(_number("EXPOSURE_BUFFER_SIZE", 100_000, low=100, high=10_000_000))
 EXPOSURE_FLUSH_SECONDS = _number("EXPOSURE_FLUSH_SECONDS", 0.2, low=0.01, high=60)
 EVENT_STREAM_MAX_BATCHES = int(_number("EVENT_STREAM_MAX_BATCHES", 200_000, low=100, high=100_000_000))
+EVENT_STREAM_MAX_BYTES = int(_number("EVENT_STREAM_MAX_BYTES", 536_870_912, low=65_536, high=10**12))
 INGEST_BATCH_EVENTS = int(_number("INGEST_BATCH_EVENTS", 10_000, low=1, high=1_000_000))
 # After so long without an acknowledgement another ingest process takes a dead one's batch over.
 INGEST_CLAIM_SECONDS = _number("INGEST_CLAIM_SECONDS", 30, low=0.1, high=3600)
@@ -260,14 +283,16 @@ MAX_IMPORT_BODY_BYTES = 64 * 1024 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_EVENTS_BODY_BYTES
 # Pages anywhere may evaluate with a client key (OFREP web providers, browser SDKs); no cookie ever comes along.
 CORS_ALLOW_ALL_ORIGINS = True
-CORS_URLS_REGEX = r"^/(ofrep/v1|api|v1)/(evaluate|flags/evaluate|events)"
+CORS_URLS_REGEX = r"^/(ofrep/v1|api|v1)/(evaluate|flags/evaluate|events)(/|$)"
 CORS_ALLOW_METHODS = ["POST", "OPTIONS"]
 CORS_ALLOW_HEADERS = ["authorization", "content-type", "if-none-match", "x-api-key", "x-request-id"]
 CORS_EXPOSE_HEADERS = ["etag", "retry-after", "x-request-id"]
-# Requests a minute that one process takes from one key, one person or service account, one address.
-RATE_LIMIT_KEY = int(_number("RATE_LIMIT_KEY", 1_200_000, low=1, high=10**9))
-RATE_LIMIT_MANAGEMENT = int(_number("RATE_LIMIT_MANAGEMENT", 30_000, low=1, high=10**9))
-RATE_LIMIT_ADDRESS = int(_number("RATE_LIMIT_ADDRESS", 1_200_000, low=1, high=10**9))
+# Requests a minute that all processes take from one key, one person or service account, one address.
+RATE_LIMIT_KEY = int(_number("RATE_LIMIT_KEY", 600_000, low=1, high=10**9))
+RATE_LIMIT_MANAGEMENT = int(_number("RATE_LIMIT_MANAGEMENT", 6_000, low=1, high=10**9))
+RATE_LIMIT_ADDRESS = int(_number("RATE_LIMIT_ADDRESS", 600_000, low=1, high=10**9))
+# Of these, requests without any credential or cookie.
+RATE_LIMIT_ANONYMOUS = int(_number("RATE_LIMIT_ANONYMOUS", 3_000, low=1, high=10**9))
 
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["flagship.rendering.OrjsonRenderer"],
@@ -324,6 +349,8 @@ WHITENOISE_USE_FINDERS = True
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
 ]
 # Security.
 _https = BASE_URL.startswith("https://")
@@ -337,6 +364,16 @@ SECURE_HSTS_SECONDS = int(_number("SECURE_HSTS_SECONDS", 31_536_000 if _https el
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 TRUST_PROXY_HEADERS = env.bool("TRUST_PROXY_HEADERS", default=False)
+# Where the proxies stand whose X-Forwarded-For is believed: networks of private addresses, if nobody says otherwise.
+_PRIVATE = ["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7"]
+TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=_PRIVATE)
+try:
+    for _network in TRUSTED_PROXIES:
+        ip_network(_network)
+except ValueError as error:
+    raise ImproperlyConfigured(f"TRUSTED_PROXIES must name networks, as in 10.0.0.0/8: {error}.") from error
+# So many proxies, each of which appends an entry to X-Forwarded-For.
+TRUSTED_PROXY_HOPS = int(_number("TRUSTED_PROXY_HOPS", 1, low=1, high=10))
 if TRUST_PROXY_HEADERS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 

@@ -3,12 +3,13 @@
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from flagship import health
 from flagship.console import health as console_health
 from flagship.console import password, saved_views, search, session
 from flagship.console.sign_on import SignedOnView, SignOnView
+from flagship.schema import SchemaView
 
 _api: list[URLPattern | URLResolver] = [
     path("", include("tenancy.api.urls")),
@@ -21,7 +22,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.healthz),
     path("readyz", health.readyz, name="readyz"),
     path("metrics", health.metrics),
-    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/schema/", SchemaView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("api/", include(_api)),
     path("v1/", include(_api)),

@@ -1,4 +1,4 @@
-"""What granian serves as `web`: Django behind the fast lane, one blocking thread a worker (docs/adr/0002)."""
+"""Django behind the fast lane, for WSGI servers. The shipped `web` process is `flagship.rsgi`, which is built on it."""
 
 import gc
 import os
@@ -12,9 +12,14 @@ django = get_wsgi_application()
 from flags.propagation.runtime import RUNTIME  # noqa: E402 - Django's apps must be loaded first
 from flagship.serving.data_plane import DataPlane  # noqa: E402 - likewise
 from flagship.serving.fast_lane import FastLane  # noqa: E402 - likewise
+from tenancy.callers.shared_limits import SHARED_LIMITS  # noqa: E402 - likewise
+from tenancy.callers.statements import limit_statements  # noqa: E402 - likewise
 
-application = FastLane(DataPlane(django))
+limit_statements()
+data_plane = DataPlane(django)
+application = FastLane(data_plane)
 RUNTIME.start()
+SHARED_LIMITS.start()
 # What was loaded stays: a collection need not look through ten thousand flags again and hold up a request for it.
 gc.collect()
 gc.freeze()

@@ -39,7 +39,7 @@ class World:
             "FLAGSHIP_VAR_DIR": str(var_dir),
             "DATABASE_URL": self.database_url,
             "REDIS_URL": servers.redis_url(var_dir),
-            "SECRET_KEY": "tests",
+            "SECRET_KEY": "a-secret-that-only-these-tests-use",
             "REDIS_PREFIX": "flagship",
             "INGEST_CLAIM_SECONDS": "1",
             # Small, so that every kill finds batches in every state.

@@ -143,7 +143,7 @@ def _start_ingest() -> subprocess.Popen[bytes]:
         "DATABASE_URL": url,
         "REDIS_URL": django_settings.REDIS_URL,
         "REDIS_PREFIX": django_settings.REDIS_PREFIX,
-        "SECRET_KEY": "tests",
+        "SECRET_KEY": "a-secret-that-only-these-tests-use",
         "INGEST_CLAIM_SECONDS": "0.5",
         "INGEST_BATCH_EVENTS": "300",
     }

@@ -44,6 +44,7 @@ def all_servers(stack: ExitStack, variables: dict[str, str], edge_keys: str) -> 
     python = [sys.executable, "-m"]
     granian = [*python, "granian", "--host", "127.0.0.1", "--workers", "1", "--no-ws"]
     wsgi = [*granian, "--interface", "wsgi", "--blocking-threads", "1"]
+    rsgi = [*granian, "--interface", "rsgi", "--http", "1"]
     edge = {
         "FLAGSHIP_EDGE_URL": f"http://127.0.0.1:{WEB}",
         "FLAGSHIP_EDGE_STREAM_URL": f"http://127.0.0.1:{STREAM}",
@@ -52,7 +53,7 @@ def all_servers(stack: ExitStack, variables: dict[str, str], edge_keys: str) -> 
     }
     stream = {"STREAM_PORT": str(STREAM), "PROCESS_NAME": "stream"}
     commands: list[tuple[int, list[str], dict[str, str]]] = [
-        (WEB, [*wsgi, "--port", str(WEB), "flagship.wsgi:application"], {"PROCESS_NAME": "web"}),
+        (WEB, [*rsgi, "--port", str(WEB), "flagship.rsgi:application"], {"PROCESS_NAME": "web"}),
         (STREAM, [sys.executable, "manage.py", "stream"], stream),
         (EDGE, [*python, "openflagship.edge"], edge),
         (FLOOR_WSGI, [*wsgi, "--port", str(FLOOR_WSGI), "benchmarks.http.floors:wsgi"], {}),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flagship.wsgi import application
+from flagship.rsgi import application
 
 __all__ = ["application"]
 

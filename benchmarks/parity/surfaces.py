@@ -57,7 +57,7 @@ def _set_up() -> None:
         "DJANGO_SETTINGS_MODULE": "flagship.settings",
         "DATABASE_URL": "postgres://nobody@127.0.0.1:1/none",
         "REDIS_URL": "redis://127.0.0.1:1/0",
-        "SECRET_KEY": "benchmark",
+        "SECRET_KEY": "benchmark-secret-key-of-no-consequence",
         "LOG_LEVEL": "WARNING",
         "RATE_LIMIT_KEY": "1000000000",
         "RATE_LIMIT_ADDRESS": "1000000000",

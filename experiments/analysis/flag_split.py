@@ -15,6 +15,7 @@ from experiments.analysis.window import bounds
 from experiments.statistics.srm import GATE_ALPHA, srm_test
 from flags.models import FlagConfig
 from flags.versions.history import flag_changes
+from tenancy.callers.statements import long_statements
 
 DEFAULT_WINDOW = "7d"
 _SECONDS = 30.0
@@ -73,6 +74,7 @@ class _PromisedSplit:
     reason: str | None = None
 
 
+@long_statements()
 def exposures_resource(config: FlagConfig, window: str | None, *, now: datetime | None = None) -> FlagSplit:
     """Return what `GET flags/{key}/exposures` answers. Raises Invalid at a window that cannot be read.
 

@@ -17,6 +17,7 @@ from experiments.analysis.window import Window, window_of
 from experiments.analysis.window_data import WindowData
 from experiments.models import Experiment, Metric
 from experiments.payloads import Excluded, GuardrailResult, ResultHeader, Results, ResultWindow
+from tenancy.callers.statements import long_statements
 
 # Whoever waits for results waits so long at most. What is stored every night has no such limit.
 RESULTS_SECONDS = 30.0
@@ -34,6 +35,7 @@ class ComputedResults:
     config_versions: list[int]
 
 
+@long_statements()
 def results_for(
     experiment: Experiment, window: str | None = None, *, segment: str | None = None, now: datetime | None = None
 ) -> Results:

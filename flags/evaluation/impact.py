@@ -15,6 +15,7 @@ from flags.evaluation.compiled import before_and_after
 from flags.models import FlagConfig
 from flags.selectors import conditions_in, segments_in
 from flags.signals import flag_change_asked
+from tenancy.callers.statements import long_statements
 from tenancy.models import Environment
 
 RECENT_DAYS = 7
@@ -24,6 +25,7 @@ MOST_USERS_EXAMINED = 20_000
 MOST_EXPOSURES_READ = 300_000
 
 
+@long_statements()
 def impact_of(environment: Environment, key: str, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Return whom a PATCH with this payload would give another variant. Raises what the PATCH raises."""
     current, changed = before_and_after(environment, key, payload)

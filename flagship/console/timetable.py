@@ -22,6 +22,7 @@ _UPKEEP: Final = {
     "analytics.apply_retention": "Old events removed",
     "analytics.aggregate_flags": "Flags' past days counted",
     "analytics.find_fast_bots": "Bots looked for",
+    "audit.heads": "Audit log's heads written down",
 }
 # Every three minutes beat stores when it handed a task out.
 _LATE: Final = timedelta(minutes=10)

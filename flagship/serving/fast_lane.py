@@ -56,25 +56,34 @@ class FastLane:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         found = ROUTES.find(environ["PATH_INFO"]) if environ["REQUEST_METHOD"] == "POST" else None
-        if found is not None:
-            key = self._plain_key(environ)
-            if key is not None and key.environment_id is not None:
-                operation, flag_key = found
-                content = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
-                self._count += 1
-                if self._count % SAMPLE:
-                    answered = self._answer(environ, operation, flag_key, key, content)
-                else:
-                    started = time.perf_counter()
-                    answered = self._answer(environ, operation, flag_key, key, content)
-                    EVALUATION_SECONDS.observe(time.perf_counter() - started)
-                    EVALUATIONS.harvest()
-                if answered is not None:
-                    body, headers = answered
-                    start_response("200 OK", headers)
-                    return (body,)
-                environ["wsgi.input"] = BytesIO(content)
+        length = environ.get("CONTENT_LENGTH") or ""
+        if found is not None and length.isdigit() and int(length) <= self._most_bytes:
+            content = environ["wsgi.input"].read(int(length))
+            answered = self.answer(environ, content)
+            if answered is not None:
+                body, headers = answered
+                start_response("200 OK", headers)
+                return (body,)
+            environ["wsgi.input"] = BytesIO(content)
         return self.application(environ, start_response)
+
+    def answer(self, environ: Environ, content: bytes) -> tuple[bytes, Headers] | None:
+        """Return body and headers of a plain evaluation, or None for whatever is not."""
+        found = ROUTES.find(environ["PATH_INFO"]) if environ["REQUEST_METHOD"] == "POST" else None
+        if found is None:
+            return None
+        key = self._plain_key(environ)
+        if key is None or key.environment_id is None:
+            return None
+        operation, flag_key = found
+        self._count += 1
+        if self._count % SAMPLE:
+            return self._answer(environ, operation, flag_key, key, content)
+        started = time.perf_counter()
+        answered = self._answer(environ, operation, flag_key, key, content)
+        EVALUATION_SECONDS.observe(time.perf_counter() - started)
+        EVALUATIONS.harvest()
+        return answered
 
     def _plain_key(self, environ: Environ) -> Key | None:
         """Return the live credential of a request that is plain so far."""

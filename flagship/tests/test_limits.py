@@ -2,16 +2,22 @@
 
 import threading
 from types import SimpleNamespace
+from uuid import uuid4
 
 import pytest
 from django.db import connection
 from django.test import Client
+from django.urls import reverse
 from openflagship.wire import limits
 from openflagship.wire.limits import Buckets
 
 from flags.models import Flag
 from flags.propagation.runtime import RUNTIME
-from tenancy.models import Credential, IdempotentRequest
+from tenancy.admin.testing import signed_in
+from tenancy.callers import shared_limits
+from tenancy.callers.addresses import address_of
+from tenancy.callers.shared_limits import SharedLimits
+from tenancy.models import Credential, IdempotentRequest, Membership, User
 
 
 def problem(response):
@@ -71,6 +77,17 @@ def test_address__over_its_limit__is_429_before_anything_is_asked(db, settings, 
     assert Client().get("/healthz").status_code == 200
 
 
+def test_address__without_a_credential__has_a_limit_of_its_own(viewer, settings):
+    settings.RATE_LIMIT_ANONYMOUS = 2
+    statuses = [
+        Client().get(path).status_code for path in ("/admin/login/", "/api/docs/", "/api/schema/", "/admin/login/")
+    ]
+
+    assert statuses == [200, 200, 429, 429]
+    assert viewer.get("flags").status_code == 200
+    assert Client().get("/healthz").status_code == 200
+
+
 def test_address__behind_a_trusted_proxy__is_what_the_proxy_says(db, settings):
     settings.RATE_LIMIT_ADDRESS, settings.TRUST_PROXY_HEADERS = 1, True
 
@@ -78,6 +95,49 @@ def test_address__behind_a_trusted_proxy__is_what_the_proxy_says(db, settings):
         return Client().get("/api/flags", headers={"X-Forwarded-For": forwarded}).status_code
 
     assert [status("spoofed, 10.0.0.1"), status("other, 10.0.0.1"), status("10.0.0.2")] == [401, 429, 401]
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "hops", "address"),
+    [
+        ("127.0.0.1", "1.2.3.4, 198.51.100.7", 1, "198.51.100.7"),
+        ("127.0.0.1", "1.2.3.4, 10.1.2.3", 1, "10.1.2.3"),
+        ("127.0.0.1", "1.2.3.4, 198.51.100.7, 10.0.0.2", 2, "198.51.100.7"),
+        ("127.0.0.1", "198.51.100.7", 2, "127.0.0.1"),
+        ("127.0.0.1", "1.2.3.4, nonsense", 1, "127.0.0.1"),
+        ("198.51.100.7", "1.2.3.4", 1, "198.51.100.7"),
+        ("::1", "1.2.3.4, [2001:db8::1]", 1, "2001:db8::1"),
+    ],
+)
+def test_address__of_a_header_that_was_made_up__is_not_believed(settings, peer, forwarded, hops, address):
+    settings.TRUST_PROXY_HEADERS, settings.TRUSTED_PROXY_HOPS = True, hops
+
+    assert address_of({"REMOTE_ADDR": peer, "HTTP_X_FORWARDED_FOR": forwarded}) == address
+
+
+def test_limit__of_two_processes__is_one(monkeypatch):
+    processes = [(Buckets(), SharedLimits()) for _ in range(2)]
+    caller, taken = f"key-{uuid4()}", 0
+    for _ in range(10):
+        for buckets, shared in processes:
+            monkeypatch.setattr(shared_limits, "BUCKETS", buckets)
+            taken += sum(buckets.take(caller, 60).is_allowed for _ in range(10))
+            shared.count()
+
+    # Each count is one interval behind, in which the other process may have let ten through.
+    assert 60 <= taken <= 70
+
+
+def test_usage__of_a_key__is_on_its_page(environment, key, owner):
+    caller = key()
+    for _ in range(3):
+        caller.post("evaluate", {"flagKey": "a"})
+    SharedLimits().count()
+    credential = Credential.objects.get(kind="server")
+    page = signed_in(User.objects.get(username="owner-of-acme"))
+
+    shown = page.get(reverse("admin:tenancy_credential_change", args=[credential.pk])).text
+    assert "3 in this minute, 3 in the last hour, 3 in its busiest minute; the limit is 600,000 a minute" in shown
 
 
 def test_evaluate__limited__asks_no_database(key, make_flag, settings, django_assert_num_queries):
@@ -160,3 +220,13 @@ def test_idempotency_key__two_at_once__are_one_act(editor, environment):
         thread.join(120)
 
     assert sorted(statuses, key=str) == [None, "true"]
+
+
+def test_idempotency_key__sent_again_after_the_role_is_gone__is_403(editor):
+    headers = {"Idempotency-Key": "k-1"}
+    assert editor.post("flags", {"key": "a"}, headers=headers).status_code == 201
+    Membership.objects.update(role="viewer")
+
+    assert problem(editor.post("flags", {"key": "a"}, headers=headers))[0] == 403
+    Membership.objects.all().delete()
+    assert problem(editor.post("flags", {"key": "a"}, headers=headers))[0] == 404

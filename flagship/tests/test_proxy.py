@@ -36,7 +36,7 @@ def site(tmp_path_factory, embedded_servers) -> Iterator[Any]:
                 line="web",
                 host=host,
                 port=DATA_PORT,
-                variables={"WEB_BLOCKING_THREADS": threads, "ALLOWED_HOSTS": "*"},
+                variables={"WEB_THREADS": threads, "ALLOWED_HOSTS": "*"},
             )
         for number, host in enumerate(streams):
             cluster.start(f"stream-{number}", line="stream", host=host, port=STREAM_PORT)

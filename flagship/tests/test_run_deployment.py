@@ -69,14 +69,17 @@ def test_compose__every_process__waits_for_the_migration_and_healthy_servers():
         assert {other: rule["condition"] for other, rule in service["depends_on"].items()} == wanted, name
 
 
+def test_compose__superuser__is_known_to_postgres_and_migrate_alone():
+    text = (REPOSITORY / "docker-compose.yml").read_text()
+    assert text.count("${POSTGRES_ADMIN_PASSWORD") == 2
+    assert "DATABASE_ADMIN_URL" not in SERVICES["web-data"]["environment"]
+    assert "://flagship:" in SERVICES["migrate"]["environment"]["DATABASE_URL"]
+    assert SERVICES["postgres"]["environment"]["POSTGRES_USER"] == "postgres"
+    assert "NOSUPERUSER" in (REPOSITORY / "deploy" / "postgres" / "roles.sh").read_text()
+
+
 def test_compose__only_the_proxy__is_reachable_from_outside():
     assert [name for name, service in SERVICES.items() if "ports" in service] == ["proxy"]
-
-
-def test_compose__groups_of_web__differ_in_their_threads():
-    assert "--blocking-threads=1" in SERVICES["web-data"]["command"]
-    threads = next(word for word in SERVICES["web-control"]["command"] if word.startswith("--blocking-threads="))
-    assert int(threads.partition("=")[2]) > 1
 
 
 def test_compose__redis__keeps_its_data_and_evicts_nothing():
@@ -87,7 +90,7 @@ def test_compose__redis__keeps_its_data_and_evicts_nothing():
 
 def test_compose__no_secret__has_a_default():
     text = (REPOSITORY / "docker-compose.yml").read_text()
-    for secret in ("SECRET_KEY", "POSTGRES_PASSWORD"):
+    for secret in ("SECRET_KEY", "POSTGRES_PASSWORD", "POSTGRES_ADMIN_PASSWORD"):
         assert re.search(rf"\${{{secret}:\?", text)
         assert not re.search(rf"\${{{secret}:-", text)
 

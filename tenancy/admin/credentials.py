@@ -3,15 +3,18 @@
 from typing import Any, cast
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from redis.exceptions import RedisError
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from tenancy import services
+from tenancy.callers.shared_limits import usage_of
 from tenancy.console_kit.admin import ConsoleAdmin, EmptyList
 from tenancy.console_kit.confirm import ConfirmPage
 from tenancy.console_kit.context import ConsoleContext, console_context
@@ -82,7 +85,7 @@ class CredentialAdmin(ConsoleAdmin):
     )
     fields = [
         "name", "kind", "organization", "environment", "user", "prefix", "state",
-        "created", "created_by", "used", "expires", "revoked",
+        "created", "created_by", "used", "usage", "expires", "revoked",
     ]  # fmt: skip
     actions_detail = ["revoke"]
 
@@ -123,6 +126,19 @@ class CredentialAdmin(ConsoleAdmin):
     @display(description="Last used", ordering="last_used_at")
     def used(self, credential: Credential) -> str:
         return moment(credential.last_used_at)
+
+    @display(description="Requests")
+    def usage(self, credential: Credential) -> str:
+        is_token = credential.kind == Credential.Kind.MANAGE
+        limit = settings.RATE_LIMIT_MANAGEMENT if is_token else settings.RATE_LIMIT_KEY
+        try:
+            found = usage_of(credential.prefix)
+        except RedisError:
+            return f"not known while Redis is away; the limit is {limit:,} a minute"
+        return (
+            f"{found.this_minute:,} in this minute, {found.last_hour:,} in the last hour, {found.busiest_minute:,} in "
+            f"its busiest minute; the limit is {limit:,} a minute"
+        )
 
     @display(description="Expires", ordering="expires_at")
     def expires(self, credential: Credential) -> str:

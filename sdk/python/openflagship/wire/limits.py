@@ -1,6 +1,7 @@
 """Rate limits: token buckets in the memory of one process. A check costs a microsecond and asks no server.
 
-The limit is therefore per process: with four workers a caller may send up to four times as much.
+What other processes let through is taken off with `debit`, by whoever counts for all of them. Where nobody does, the
+limit is per process: with four workers a caller may send up to four times as much.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ def rate_limit_headers(limit_per_minute: int, level: float) -> list[tuple[str, s
     """The headers for a bucket with this many tokens left."""
     return [
         ("RateLimit-Limit", str(limit_per_minute)),
-        ("RateLimit-Remaining", str(int(level))),
+        ("RateLimit-Remaining", str(max(0, int(level)))),
         ("RateLimit-Reset", str(math.ceil((limit_per_minute - level) * 60 / limit_per_minute))),
     ]
 
@@ -59,6 +60,18 @@ class Buckets:
     def reset(self) -> None:
         """Forget every caller."""
         self._levels: dict[str, tuple[float, float]] = {}
+        self._spent: dict[str, int] = {}
+
+    def take_spent(self) -> dict[str, int]:
+        """How many tokens each caller has spent since the last call."""
+        spent, self._spent = self._spent, {}
+        return spent
+
+    def debit(self, caller: str, tokens: int) -> None:
+        """Take off what the caller spent elsewhere; it may leave a debt that is refilled first."""
+        found = self._levels.get(caller)
+        if found is not None:
+            self._levels[caller] = (found[0] - tokens, found[1])
 
     def spend(self, caller: str, limit_per_minute: int) -> tuple[bool, float]:
         """Take one token from the caller's bucket. Returns whether there was one, and how many are left."""
@@ -67,7 +80,7 @@ class Buckets:
         if found is None:
             level = float(limit_per_minute)
             if len(self._levels) >= _MAX_BUCKETS:
-                self._levels = {}
+                self._levels, self._spent = {}, {}
         else:
             level = found[0] + (now - found[1]) * limit_per_minute / 60
             if level > limit_per_minute:
@@ -75,6 +88,7 @@ class Buckets:
         is_allowed = level >= 1
         if is_allowed:
             level -= 1
+            self._spent[caller] = self._spent.get(caller, 0) + 1
         self._levels[caller] = (level, now)
         return is_allowed, level
 

@@ -1,0 +1,113 @@
+"""Request bodies on their way in: read by the event loop, with a deadline and a bound, before any thread is taken."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from openflagship.wire.errors import RefusedError
+
+from tenancy.process_memory import on_reset
+
+# A body has so long. After that a large one must go on at this rate, and whatever is slower is dropped.
+DEADLINE_SECONDS = 10.0
+LEAST_BYTES_A_SECOND = 64 * 1024
+# All bodies that one worker holds while they arrive.
+MOST_BYTES_ARRIVING = 256 * 1024 * 1024
+# A body up to here is read in one piece.
+_SMALL_BYTES = 1024 * 1024
+_SWEEP_SECONDS = 0.5
+_CLOSE = [("Connection", "close")]
+
+
+@dataclass(slots=True, eq=False)
+class _Arrival:
+    """A body that is arriving: who waits for it, since when, how much of it is here and how much memory it may take."""
+
+    task: "asyncio.Task[Any]"
+    since: float
+    reserved: int
+    received: int = 0
+    is_late: bool = False
+
+
+class Arrivals:
+    """Every body that is arriving at this process. It lives on the event loop."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self._arriving: set[_Arrival] = set()
+        self.bytes_arriving = 0
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Look for late bodies from now on."""
+
+        def sweep() -> None:
+            self.drop_late(time.monotonic())
+            loop.call_later(_SWEEP_SECONDS, sweep)
+
+        loop.call_later(_SWEEP_SECONDS, sweep)
+
+    def drop_late(self, now: float) -> None:
+        """Interrupt whoever waits for a body that is too slow."""
+        for arrival in self._arriving:
+            over = now - arrival.since - DEADLINE_SECONDS
+            if over >= 0 and not arrival.is_late and arrival.received <= over * LEAST_BYTES_A_SECOND:
+                arrival.is_late = True
+                arrival.task.cancel()
+
+    async def read(self, proto: Any, length: int | None, most: int) -> bytes:
+        """Return the body. `length` is the announced one, None for one in chunks; `most` is the route's bound.
+
+        Raises RefusedError: 408 for a slow body, 413 for a large one, 503 where too many arrive at once.
+        """
+        if length is not None and length > most:
+            raise too_large(most)
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("A body is read in a task.")
+        arrival = _Arrival(task, time.monotonic(), 0)
+        self._arriving.add(arrival)
+        try:
+            if length is not None:
+                self._reserve(arrival, length)
+                if length <= _SMALL_BYTES:
+                    content: bytes = await proto()
+                    return content
+            return await self._in_pieces(proto, arrival, most)
+        except asyncio.CancelledError:
+            if not arrival.is_late:
+                raise
+            detail = f"The body did not arrive within {DEADLINE_SECONDS:g} seconds. Send it again."
+            raise RefusedError(408, detail, code="request_timeout", headers=_CLOSE) from None
+        finally:
+            self._arriving.discard(arrival)
+            self.bytes_arriving -= arrival.reserved
+
+    async def _in_pieces(self, proto: Any, arrival: _Arrival, most: int) -> bytes:
+        pieces = []
+        async for piece in proto:
+            pieces.append(piece)
+            arrival.received += len(piece)
+            if arrival.received > most:
+                raise too_large(most)
+            if arrival.received > arrival.reserved:
+                self._reserve(arrival, arrival.received - arrival.reserved)
+        return b"".join(pieces)
+
+    def _reserve(self, arrival: _Arrival, size: int) -> None:
+        if self.bytes_arriving + size > MOST_BYTES_ARRIVING:
+            raise RefusedError(503, "Too many large bodies arrive at the moment. Try again shortly.", headers=_CLOSE)
+        self.bytes_arriving += size
+        arrival.reserved += size
+
+
+def too_large(most: int) -> RefusedError:
+    """The refusal of a body that is larger than its route takes; the rest of it is not read."""
+    return RefusedError(413, f"The body is larger than {most:,} bytes; send less, or split it.", headers=_CLOSE)
+
+
+ARRIVALS = Arrivals()
+on_reset(ARRIVALS.reset)

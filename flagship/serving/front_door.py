@@ -1,0 +1,186 @@
+"""What granian serves as `web`, over RSGI: bodies arrive on the event loop, evaluations are answered there, pages wait.
+
+The loop answers what asks no database: the fast lane and the data plane. All else runs in threads of its own, so
+neither a slow client nor a slow page holds up an evaluation (docs/adr/0002).
+"""
+
+import asyncio
+import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from io import BytesIO
+from typing import Any
+
+import orjson
+import structlog
+from django.conf import settings
+from granian.rsgi import ProtocolClosed
+from openflagship.wire.errors import RefusedError
+from openflagship.wire.request_ids import HEADER, request_id_of
+from openflagship.wire.routes import API_PREFIXES, CONVERSIONS, EXPOSURES, METRICS
+
+from flagship.serving.bodies import ARRIVALS
+from flagship.serving.data_plane import DataPlane
+from flagship.serving.fast_lane import FastLane
+
+log = structlog.get_logger(__name__)
+
+Environ = dict[str, Any]
+Headers = list[tuple[str, str]]
+Application = Callable[[Environ, Any], Iterable[bytes]]
+
+# A thread that holds the interpreter gives it up after so long; an evaluation waits for it a few times.
+SWITCH_SECONDS = 0.001
+# So many requests may wait for a thread.
+MOST_WAITING = 1_000
+# A reader of a long export that takes nothing for so long is given up.
+READER_SECONDS = 30.0
+_MANY_HEADERS = 1_000
+_PLAIN = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
+_EVENT_PATHS = frozenset(path for route in (EXPOSURES, CONVERSIONS, METRICS) for path in route.paths)
+
+
+class FrontDoor:
+    """RSGI around the lane, the data plane and Django."""
+
+    def __init__(self, lane: FastLane, data_plane: DataPlane, *, threads: int) -> None:
+        self._lane, self._data_plane = lane, data_plane
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="page")
+        self._waiting = 0
+        self._most_bytes = settings.MAX_BODY_BYTES
+        self._names: dict[str, str | None] = dict(_PLAIN)
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        sys.setswitchinterval(SWITCH_SECONDS)
+        ARRIVALS.start(loop)
+
+    async def __rsgi__(self, scope: Any, proto: Any) -> None:
+        environ = self.environ_of(scope)
+        try:
+            content = b""
+            if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
+                content = await self._body(environ, proto)
+            answered = self._lane.answer(environ, content)
+            if answered is not None:
+                proto.response_bytes(200, answered[1], answered[0])
+                return
+            environ["wsgi.input"] = BytesIO(content)
+            environ["CONTENT_LENGTH"] = str(len(content))
+            application = self._data_plane.plain_handler(environ)
+            if application is not None:
+                status, headers, chunks = _run(application, environ)
+                proto.response_bytes(status, headers, b"".join(chunks))
+            else:
+                await self._in_thread(environ, proto)
+        except RefusedError as error:
+            request_id = request_id_of(environ.get("HTTP_X_REQUEST_ID", ""))
+            headers = [("Content-Type", "application/json"), (HEADER, request_id), *error.headers]
+            # The peer may have hung up within its body, and then nobody is left to answer.
+            with suppress(ProtocolClosed):
+                proto.response_bytes(error.status, headers, orjson.dumps(error.body(request_id)))
+
+    async def _body(self, environ: Environ, proto: Any) -> bytes:
+        announced = environ.get("CONTENT_LENGTH")
+        # The server has refused a length that is no number.
+        length = int(announced) if announced is not None else None
+        try:
+            content = await ARRIVALS.read(proto, length, most_bytes(environ["PATH_INFO"]))
+        except (RefusedError, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            # The server's own errors for a peer that hung up or does not speak HTTP.
+            raise RefusedError(400, "The body broke off. Send it again.", code="parse_error") from error
+        # One in chunks has no length of its own, and is no longer in chunks.
+        environ["CONTENT_LENGTH"] = str(len(content))
+        environ.pop("HTTP_TRANSFER_ENCODING", None)
+        return content
+
+    async def _in_thread(self, environ: Environ, proto: Any) -> None:
+        if self._waiting >= MOST_WAITING:
+            raise RefusedError(503, "Too many requests wait at the moment. Try again shortly.", retry_after_seconds=2)
+        loop = asyncio.get_running_loop()
+        self._waiting += 1
+        try:
+            await loop.run_in_executor(self._pool, self._answer, environ, proto, loop)
+        finally:
+            self._waiting -= 1
+
+    def _answer(self, environ: Environ, proto: Any, loop: asyncio.AbstractEventLoop) -> None:
+        """In a thread: run Django and send what it says. What has no length, such as an export, is sent as it comes."""
+        status, headers, chunks = _run(self._data_plane, environ)
+        try:
+            if any(name.lower() == "content-length" for name, _ in headers) or status in {204, 304}:
+                proto.response_bytes(status, headers, b"".join(chunks))
+                return
+            transport = proto.response_stream(status, headers)
+            for chunk in chunks:
+                if chunk:
+                    asyncio.run_coroutine_threadsafe(_send(transport, chunk), loop).result(READER_SECONDS)
+        except TimeoutError:
+            log.warning("reader_given_up", path=environ["PATH_INFO"])
+        except Exception as error:  # noqa: BLE001 - of a streamed answer nothing can be said to the caller any more
+            log.warning("answer_broke_off", path=environ["PATH_INFO"], error=repr(error))
+        finally:
+            close = getattr(chunks, "close", None)
+            if close is not None:
+                close()
+
+    def environ_of(self, scope: Any) -> Environ:
+        """The request as WSGI knows it, without its body.
+
+        A header whose name has an underscore is left out: WSGI would take it for the one with a hyphen.
+        """
+        environ: Environ = {
+            "REQUEST_METHOD": scope.method,
+            "SCRIPT_NAME": "",
+            "PATH_INFO": scope.path.encode("utf-8", "surrogateescape").decode("latin-1"),
+            "QUERY_STRING": scope.query_string,
+            "SERVER_PROTOCOL": f"HTTP/{scope.http_version}",
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": scope.scheme,
+            "wsgi.errors": sys.stderr,
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": True,
+            "wsgi.run_once": False,
+        }
+        environ["SERVER_NAME"], _, environ["SERVER_PORT"] = scope.server.rpartition(":")
+        environ["REMOTE_ADDR"] = scope.client.rpartition(":")[0].strip("[]")
+        names = self._names
+        for name, value in scope.headers.items():
+            key = names.get(name)
+            if key is None:
+                if "_" in name:
+                    continue
+                key = f"HTTP_{name.upper().replace('-', '_')}"
+                if len(names) < _MANY_HEADERS:
+                    names[name] = key
+            if key in environ:
+                environ[key] = f"{environ[key]}{'; ' if name == 'cookie' else ','}{value}"
+            else:
+                environ[key] = value
+        return environ
+
+
+def most_bytes(path: str) -> int:
+    """The largest body that a path takes."""
+    if path in _EVENT_PATHS:
+        return settings.MAX_EVENTS_BODY_BYTES
+    if path.startswith(API_PREFIXES) and path.endswith("/import"):
+        return settings.MAX_IMPORT_BODY_BYTES
+    return max(settings.MAX_BODY_BYTES, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+
+
+async def _send(transport: Any, chunk: bytes) -> None:
+    await transport.send_bytes(chunk)
+
+
+def _run(application: Application, environ: Environ) -> tuple[int, Headers, Iterable[bytes]]:
+    """Run a WSGI application: status, headers, and the body still to be taken."""
+    said: list[Any] = []
+
+    def start_response(status: str, headers: Headers, _error: Any = None) -> None:
+        said[:] = [status, headers]
+
+    chunks = application(environ, start_response)
+    return int(said[0][:3]), said[1], chunks
