@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -12,8 +12,8 @@ from audit.export_formats import json_bytes
 from tenancy.errors import Conflict, Invalid, Problem
 
 _MOST_LEVELS = 64
-# Beyond it a number is another one in JavaScript, and jsonb returns integers that JSON libraries refuse.
-LARGEST_NUMBER: Final = 2**53 - 1
+# jsonb returns larger numbers as integers that 64 bits do not hold, and that JSON libraries refuse.
+LARGEST_NUMBER: Final = 2**63 - 1
 MOST_TEXT: Final = 100_000
 _MOST_PROBLEMS = 50
 
@@ -66,10 +66,11 @@ def refuse_read_only(sent: Mapping[str, Any], current: Mapping[str, Any], remedi
     ])  # fmt: skip
 
 
-def value_problems(data: Any) -> list[Problem]:
+def value_problems(data: Any, *, numbers_unchecked: Collection[str] = ()) -> list[Problem]:
     """Return what no field of a document may hold: text or numbers that cannot be stored, and nesting without end.
 
-    Every store, every reader and every export can carry whatever passes.
+    Every store, every reader and every export can carry whatever passes. `numbers_unchecked` names fields with parts
+    that are checked one by one, so that one of them does not refuse the others.
     """
     problems: list[Problem] = []
     # By hand: a function that calls itself would exhaust its stack.
@@ -81,7 +82,7 @@ def value_problems(data: Any) -> list[Problem]:
         if isinstance(value, str):
             problems += text_problems(path, value)
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            problems += number_problems(path, value)
+            problems += [] if _top(path) in numbers_unchecked else number_problems(path, value)
         elif isinstance(value, list):
             waiting += [(f"{path}[{index}]", item, level + 1) for index, item in reversed(list(enumerate(value)))]
         elif isinstance(value, dict):
@@ -110,9 +111,15 @@ def text_problems(attr: str, text: str) -> list[Problem]:
 
 def number_problems(attr: str, value: float) -> list[Problem]:
     """Return what is wrong with a number, whatever its field."""
-    if math.isfinite(value) and -LARGEST_NUMBER <= value <= LARGEST_NUMBER:
+    # As a float the bound is one more, so a float has to stay below it.
+    is_small = (
+        -LARGEST_NUMBER - 1 <= value < LARGEST_NUMBER
+        if isinstance(value, float)
+        else (-LARGEST_NUMBER - 1 <= value <= LARGEST_NUMBER)
+    )
+    if math.isfinite(value) and is_small:
         return []
-    return [Problem(attr, "out_of_range", f"Use a number from -{LARGEST_NUMBER:,} to {LARGEST_NUMBER:,}.")]
+    return [Problem(attr, "out_of_range", "Use a number that 64 bits hold: between -9.2e18 and 9.2e18.")]
 
 
 def instant_problems(attr: str, value: Any) -> list[Problem]:

@@ -61,7 +61,6 @@ def test_list__pages__are_linked(viewer, make_flag):
     assert [flag["key"] for flag in body["results"]] == ["f2", "f3"]
     assert "page=3" in body["next"]
     assert body["previous"] is not None
-    assert viewer.get("flags", pageSize="9" * 30).json()["count"] == 5
 
 
 @pytest.mark.parametrize(
@@ -70,7 +69,7 @@ def test_list__pages__are_linked(viewer, make_flag):
         ({"state": "sleepy"}, 400, "state"),
         ({"type": "colour"}, 400, "type"),
         ({"page": "99"}, 404, None),
-        *(({"pageSize": size}, 400, "pageSize") for size in ("", "0", "-1", "2.5", "many", "\u0663")),
+        *(({"pageSize": size}, 400, "pageSize") for size in ("", "0", "-1", "2.5", "many", "\u0663", "201", "9" * 30)),
     ],
 )
 def test_list__bad_query__is_refused_by_name(viewer, make_flag, query, status, attr):

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 
 from flags.propagation.runtime import RUNTIME
-from flagship.tests.console_pages import NO_PAGE, pages, routes
+from flagship.tests.console_pages import pages, routes
 from flagship.tests.crawling import Page
 from flagship.tests.hostile import JSON_VALUES, TEXTS, leaves, written
 
@@ -117,12 +117,13 @@ def callers(environment, staging, owner, key, make_flag):
 
 
 def failed(wrong, what, send):
-    began = time.monotonic()
+    # Of this process's own time: the machine may be busy with others.
+    began = time.process_time()
     answer = send()
     if answer.status_code >= 500:
         wrong.append(f"{what}: {answer.status_code} {answer.text[:200]}")
-    elif time.monotonic() - began > 2:
-        wrong.append(f"{what}: took {time.monotonic() - began:.1f} s")
+    elif time.process_time() - began > 2:
+        wrong.append(f"{what}: took {time.process_time() - began:.1f} s")
     return answer
 
 
@@ -163,23 +164,26 @@ def test_addresses__hostile_value_in_each_parameter__is_no_500(callers):
 
 
 def test_console__hostile_value_in_each_field_of_each_form__is_no_500(world):
-    wrong, tried = [], 0
+    wrong, tried, seen = [], 0, set()
     for state in pages():
         client = world.people[state.who]
         client.raise_request_exception = False
         address = world.url(state.route, state.subject, **state.query)
+        if state.sends is not None:
+            continue
         answer = failed(wrong, address, lambda: client.get(address))  # noqa: B023
-        if answer.status_code != 200 or answer.streaming or state.sends is not None:
+        if answer.status_code != 200 or answer.streaming:
             continue
         for form in Page(answer.text).forms:
-            if not form.is_post or "/logout/" in form.action or "/password_change/" in address:
+            names = sorted(form.fields.keys() - {"csrfmiddlewaretoken"})
+            if not form.is_post or "/logout/" in form.action or (state.route, *names) in seen:
                 continue
+            seen.add((state.route, *names))
             target = form.action or address
-            for number, name in enumerate(sorted(form.fields.keys() - {"csrfmiddlewaretoken"})):
-                # Each field gets a part of the list, and over all forms each kind of field gets all of it.
-                for index, (what, value) in enumerate(TEXTS.items()):
-                    if (index + number + tried) % 4 and name != "document":
-                        continue
+            for number, name in enumerate(names):
+                # Each field gets a part of the list; over all forms each kind of field gets all of it.
+                step = 2 if name == "document" else 6
+                for what, value in list(TEXTS.items())[(number + tried) % step :: step]:
                     tried += 1
                     sent = {**form.fields, name: [value.encode(errors="replace").decode()]}
                     failed(wrong, f"{address} {name} {what}", lambda: client.post(target, sent))  # noqa: B023
@@ -188,14 +192,15 @@ def test_console__hostile_value_in_each_field_of_each_form__is_no_500(world):
 
 
 def test_console__hostile_value_in_each_address__is_no_500(world):
-    wrong = []
-    for route in [*(state.route for state in pages()), *NO_PAGE]:
-        client = world.people["owner"]
-        client.raise_request_exception = False
-        if route not in routes():
-            continue
-        address = world.url(route)
-        for parameter in ("q", "p", "o", "environment", "window", "segment", "part", "tag", "state", "before", "at"):
-            for value in ("%00", "9" * 40, "0001-01-01T00:00", "1e1000000", "%ff"):
-                failed(wrong, f"{route} {parameter}={value}", lambda: client.get(f"{address}?{parameter}={value}"))  # noqa: B023
+    wrong, client = [], world.people["owner"]
+    client.raise_request_exception = False
+    values = ("%00", "9" * 40, "0001-01-01T00:00", "1e1000000", "%ff", "9999-12-31T23:59")
+    for number, route in enumerate(routes()):
+        of_list = route.endswith("_changelist")
+        parameters = (
+            ("q", "p", "o", "tag", "state", "kind__exact") if of_list else ("window", "segment", "before", "at")
+        )
+        for index, parameter in enumerate(("environment", *parameters)):
+            query = f"{parameter}={values[(number + index) % len(values)]}"
+            failed(wrong, f"{route} {query}", lambda: client.get(f"{world.url(route)}?{query}"))  # noqa: B023
     assert wrong == []

@@ -24,7 +24,8 @@ def checked(serializer: type[Serializer[Any]], data: Any, *, is_partial: bool = 
     """
     if not isinstance(data, dict):
         raise Invalid("Send a JSON object.", code="invalid_type")
-    refuse_if_any(value_problems(data))
+    unchecked = getattr(serializer, "numbers_unchecked", ())
+    refuse_if_any(value_problems(data, numbers_unchecked=unchecked))
     reader = serializer(data=data, partial=is_partial)
     try:
         reader.is_valid(raise_exception=True)
