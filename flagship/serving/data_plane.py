@@ -30,10 +30,9 @@ MIDDLEWARE = (
 )
 # For callers that name their origin, as browsers do.
 CROSS_ORIGIN = "corsheaders.middleware.CorsMiddleware"
-_ROUTES = routes.RouteMap(
-    (route, True)
-    for route in (routes.EVALUATE, routes.EVALUATE_ALL, routes.OFREP_FLAGS, routes.OFREP_FLAG, routes.SNAPSHOT)
-)
+_EVALUATE = (routes.EVALUATE, routes.EVALUATE_ALL, routes.OFREP_FLAGS, routes.OFREP_FLAG)
+_EVALUATIONS = routes.RouteMap((route, True) for route in _EVALUATE)
+_ROUTES = routes.RouteMap((route, True) for route in (*_EVALUATE, routes.SNAPSHOT))
 
 urlpatterns: list[URLPattern | URLResolver] = [
     *(path(prefix[1:], include(data_plane_urls)) for prefix in routes.API_PREFIXES),
@@ -89,9 +88,12 @@ class DataPlane:
         return self._django(environ, start_response)
 
     def plain_handler(self, environ: Environ) -> Application | None:
-        """The handler of a request that a live key sends to the data plane: it asks no database, so it never waits."""
+        """The handler of an evaluation with a live key: it asks no database, so it never waits.
+
+        A snapshot does not either, but packing a large one takes a while, once for each version.
+        """
         secret = presented_secret(environ.get("HTTP_AUTHORIZATION", ""), environ.get("HTTP_X_API_KEY", ""))
-        if secret is None or _ROUTES.find(environ["PATH_INFO"]) is None:
+        if secret is None or _EVALUATIONS.find(environ["PATH_INFO"]) is None:
             return None
         key = KEYRING.find(secret)
         return self._of(environ) if key is not None and key.environment_id is not None else None
