@@ -16,6 +16,7 @@ from openflagship.wire.text import text_problem
 
 from flagship.errors import TOO_SLOW, UNSTORABLE, is_too_slow, is_unstorable, plain_error, refused
 from tenancy.api.throttling import VERDICT
+from tenancy.authentication.devices import SIGNED_IN, remember
 from tenancy.callers.addresses import address_of
 from tenancy.callers.limits import BUCKETS
 from tenancy.callers.request_ids import META_KEY
@@ -70,6 +71,20 @@ class RateLimitMiddleware:
             verdict = request.META.get(VERDICT, verdict)
         for name, value in verdict.headers:
             response[name] = value
+        return response
+
+
+class DeviceMiddleware:
+    """Give a browser that has just signed in the cookie by which it is known the next time."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        name = request.META.get(SIGNED_IN)
+        if name is not None:
+            remember(response, name)
         return response
 
 

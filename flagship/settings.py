@@ -139,6 +139,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "flagship.middleware.DeviceMiddleware",
     "flagship.middleware.UnstorableMiddleware",
 ]
 ROOT_URLCONF = "flagship.urls"

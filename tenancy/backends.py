@@ -8,6 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
 from tenancy.authentication.attempts import Attempts
+from tenancy.authentication.devices import SIGNED_IN
 from tenancy.errors import RateLimited
 from tenancy.models import User
 
@@ -30,6 +31,7 @@ class ThrottledBackend(ModelBackend):
             attempts.failed()
         else:
             attempts.succeeded()
+            request.META[SIGNED_IN] = attempts.name
         return user
 
     def user_can_authenticate(self, user: Any) -> bool:

@@ -132,7 +132,7 @@ def test_lock_out__by_others__leaves_the_address_known_from_before(db, settings)
     settings.LOGIN_ATTEMPTS = 3
 
     def at(address, name="olga"):
-        return Attempts.of(SimpleNamespace(META={"REMOTE_ADDR": address}), name)
+        return Attempts.of(SimpleNamespace(META={"REMOTE_ADDR": address}, COOKIES={}), name)
 
     at("198.51.100.1").succeeded()
     for number in range(3):
@@ -145,6 +145,24 @@ def test_lock_out__by_others__leaves_the_address_known_from_before(db, settings)
         at("198.51.100.1").failed()
     with pytest.raises(RateLimited):
         at("198.51.100.1").refuse_if_too_many()
+    cache.delete_pattern("*")
+
+
+def test_lock_out__by_others_at_the_same_address__leaves_the_browser_known_from_before(organization, settings):
+    cache.delete_pattern("*")
+    settings.LOGIN_ATTEMPTS = 2
+    password = "correct horse battery"
+    services.create_person(actor=ALICE, organization=organization, username="olga", password=password)
+
+    def sign_in(client, secret):
+        return client.post(reverse("admin:login"), {"username": "olga", "password": secret}).status_code
+
+    known, stranger = Client(), Client()
+    assert sign_in(known, password) == 302
+    known.cookies.pop(settings.SESSION_COOKIE_NAME)
+    for _ in range(3):
+        assert sign_in(stranger, "a guess") == 200
+    assert (sign_in(stranger, password), sign_in(known, password)) == (200, 302)
     cache.delete_pattern("*")
 
 

@@ -1,7 +1,7 @@
 """Counts wrong passwords and secrets in Redis, per name and per address, to stop guessing.
 
-A lock-out is no weapon: an address from which somebody has signed in before has a count of its own. So whoever guesses
-from elsewhere locks the name for everywhere else, and not for its owner.
+A lock-out is no weapon: a browser and an address that have signed in before have a count of their own. So whoever
+guesses from elsewhere locks the name for everywhere else, and not for its owner.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ from django.http import HttpRequest
 from redis.exceptions import RedisError
 
 from audit.actors import Actor
+from tenancy.authentication.devices import KNOWN_SECONDS, device_of
 from tenancy.callers.addresses import address_of
 from tenancy.callers.request_ids import request_id_of
 from tenancy.errors import RateLimited
@@ -23,8 +24,6 @@ from tenancy.services import record_lock_out
 
 log = structlog.get_logger(__name__)
 
-# For so long an address is known as one from which a name signs in.
-KNOWN_SECONDS = 90 * 86_400
 _MOST_NAME_CHARACTERS = 150
 
 
@@ -40,10 +39,13 @@ class Attempts:
     name: str
     address: str
     request_id: str
+    # The browser's, where it has signed in with this name before.
+    device: str | None = None
 
     @classmethod
     def of(cls, request: HttpRequest | Any, name: str) -> "Attempts":
-        return cls(normalised(name), address_of(request.META), request_id_of(request))
+        name = normalised(name)
+        return cls(name, address_of(request.META), request_id_of(request), device_of(request.COOKIES, name))
 
     @property
     def _key_of_name(self) -> str:
@@ -55,7 +57,12 @@ class Attempts:
         return f"login:known:{self._key_of_name}:{self.address}"
 
     def _keys(self) -> tuple[str, str]:
-        """Where this attempt counts: for the name, or for the name at an address it is known from; for the address."""
+        """Where this attempt counts: for the name, or the browser or address it is known from; and for the address.
+
+        A known browser does not count for its address, because others may share that.
+        """
+        if self.device is not None:
+            return f"login:device:{self.device}", f"login:address:{self.address}:{self.device}"
         own = f"login:own:{self._key_of_name}:{self.address}"
         of_name = own if cache.get(self._known_key) else f"login:name:{self._key_of_name}"
         return of_name, f"login:address:{self.address}"
