@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any
 
-from audit.export_formats import csv_rows, json_bytes
+from audit.export_formats import BROKE_OFF, csv_rows, json_bytes, whole_or_said
 from audit.models import Entry
 
 COLUMNS = (
@@ -51,10 +51,11 @@ def entry_resource(entry: Entry) -> dict[str, Any]:
 
 
 def json_lines(entries: Iterable[Entry]) -> Iterator[bytes]:
-    for entry in entries:
-        yield json_bytes(entry_resource(entry)) + b"\n"
+    lines = (json_bytes(entry_resource(entry)) + b"\n" for entry in entries)
+    return whole_or_said(lines, json_bytes({"error": BROKE_OFF}) + b"\n")
 
 
 def csv_lines(entries: Iterable[Entry]) -> Iterator[str]:
     """Yield a header, then a line for each row."""
-    return csv_rows(chain([COLUMNS], (list(entry_resource(entry).values()) for entry in entries)))
+    lines = csv_rows(chain([COLUMNS], (list(entry_resource(entry).values()) for entry in entries)))
+    return whole_or_said(lines, f"{BROKE_OFF}\r\n")

@@ -3,11 +3,16 @@
 import csv
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Final, TypeVar
 
 import orjson
+import structlog
 from django.core.serializers.json import DjangoJSONEncoder
 
+log = structlog.get_logger(__name__)
+Line = TypeVar("Line", str, bytes)
+
+BROKE_OFF: Final = "The export broke off here. The rows before this line are whole; ask again."
 # What a spreadsheet takes for the start of a formula, also after blanks and in their wide forms.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - the wide forms
 
@@ -35,6 +40,15 @@ class _Echo:
 
     def write(self, line: str) -> str:
         return line
+
+
+def whole_or_said(lines: Iterable[Line], broke_off: Line) -> Iterator[Line]:
+    """Pass the lines of a file on. Where they cannot be read to the end, the last line says so: the status was 200."""
+    try:
+        yield from lines
+    except Exception:
+        log.exception("export_broke_off")
+        yield broke_off
 
 
 def csv_rows(rows: Iterable[Sequence[Any]]) -> Iterator[str]:

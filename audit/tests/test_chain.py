@@ -102,6 +102,15 @@ def test_verify_audit__organization_that_is_not__is_refused(tmp_path):
         call_command("verify_audit", organization=999, heads=tmp_path / "none")
 
 
+def test_export__that_breaks_off__says_so():
+    def rows():
+        yield record()[0]
+        raise OSError("the database went away")
+
+    assert json.loads(list(json_lines(rows()))[-1])["error"].startswith("The export broke off")
+    assert list(csv_lines(rows()))[-1].startswith("The export broke off")
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"])),

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from unfold.decorators import action, display
 
 from audit.actions import label_of, tone_of
-from audit.export_formats import csv_rows
+from audit.export_formats import BROKE_OFF, csv_rows, whole_or_said
 from audit.models import Entry
 from tenancy import access
 from tenancy.console_kit.admin import ConsoleAdmin
@@ -132,8 +132,7 @@ class EntryAdmin(ConsoleAdmin):
         """Stream the rows that this person may see, filtered by the address's parameters."""
         changelist = self.get_changelist_instance(request)
         rows = changelist.get_queryset(request).values_list(*_EXPORTED)
-        response = StreamingHttpResponse(
-            csv_rows(chain([_EXPORTED], rows.iterator(chunk_size=2000))), content_type="text/csv"
-        )
+        lines = csv_rows(chain([_EXPORTED], rows.iterator(chunk_size=2000)))
+        response = StreamingHttpResponse(whole_or_said(lines, f"{BROKE_OFF}\r\n"), content_type="text/csv")
         response["Content-Disposition"] = 'attachment; filename="audit.csv"'
         return response
