@@ -39,7 +39,8 @@ class Key:
 
 def keys() -> list[Key]:
     """The key of new rows first, then those of rows from before SECRET_KEY was changed."""
-    return [_key(secret) for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)]
+    former = (*settings.SECRET_KEY_FALLBACKS, *settings.AUDIT_FORMER_SECRET_KEYS)
+    return [_key(secret) for secret in (settings.SECRET_KEY, *former)]
 
 
 def _key(secret: str) -> Key:
@@ -217,7 +218,7 @@ def _altered(entry: Entry, known: Mapping[str, Key], *, has_keyed: bool) -> str:
         return "" if digest(entry, None) == entry.hash else "its content was altered"
     key = known.get(entry.key_id)
     if key is None:
-        return f"is sealed with the key {entry.key_id}, which is not here; add it to SECRET_KEY_FALLBACKS"
+        return f"is sealed with the key {entry.key_id}, which is not here; name its secret in AUDIT_FORMER_SECRET_KEYS"
     return "" if hmac.compare_digest(digest(entry, key), entry.hash) else "its content was altered"
 
 

@@ -94,6 +94,8 @@ def _secret_key() -> str:
 SECRET_KEY = _secret_key()
 # Former values of SECRET_KEY: what they signed or sealed stays valid.
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
+# Former values too, but only to check audit rows that they sealed: after a leak nothing else may trust them.
+AUDIT_FORMER_SECRET_KEYS = env.list("AUDIT_FORMER_SECRET_KEYS", default=[])
 # Where the heads of the audit log's chains are written, signed: best a disk of another machine.
 AUDIT_HEADS_FILE = env.str("AUDIT_HEADS_FILE", default=str(VAR_DIR / "audit_heads.jsonl"))
 DEBUG = env.bool("DEBUG", default=False)

@@ -65,7 +65,9 @@ def test_verify__key_that_was_replaced__holds_while_it_is_named(settings):
     record(1)
     assert not verify(1).broken
 
-    settings.SECRET_KEY_FALLBACKS = []
+    settings.AUDIT_FORMER_SECRET_KEYS, settings.SECRET_KEY_FALLBACKS = settings.SECRET_KEY_FALLBACKS, []
+    assert not verify(1).broken
+    settings.AUDIT_FORMER_SECRET_KEYS = []
     assert [broken.position for broken in verify(1).broken] == [1, 2]
 
 
