@@ -10,9 +10,9 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.views.defaults import bad_request
 from openflagship.wire import request_ids
+from openflagship.wire.bodies import text_problem
 from openflagship.wire.limits import too_many_requests
 from openflagship.wire.routes import JSON_PREFIXES
-from openflagship.wire.text import text_problem
 
 from flagship.errors import TOO_SLOW, UNSTORABLE, is_too_slow, is_unstorable, plain_error, refused
 from tenancy.api.throttling import VERDICT

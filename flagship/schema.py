@@ -65,7 +65,7 @@ class SchemaView(SpectacularAPIView):
                 )
                 _made[kind] = content, {name: str(value) for name, value in answer.headers.items()}
         content, headers = _made[kind]
-        return HttpResponse(content, content_type=kind, headers={**headers, "Cache-Control": "max-age=300"})
+        return HttpResponse(content, headers={**headers, "Content-Type": kind, "Cache-Control": "max-age=300"})
 
     def _get_version_parameter(self, request: Request) -> None:
         """One document, whatever version the address asks for."""

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from openflagship.wire.text import text_problem
+from openflagship.wire.bodies import text_problem
 
 from audit.export_formats import json_bytes
 from tenancy.errors import Conflict, Invalid, Problem

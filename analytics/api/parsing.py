@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 import orjson
 from openflagship.ids import uuid7
-from openflagship.wire.text import NUL_REFUSAL
+from openflagship.wire.bodies import NUL_REFUSAL
 from rest_framework.exceptions import ParseError
 
 from analytics.api.bodies import ConversionIn, ExposureIn, MetricIn, Remark

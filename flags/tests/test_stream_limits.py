@@ -3,6 +3,7 @@
 import http.client
 import socket
 import time
+from contextlib import closing
 
 import orjson
 import pytest
@@ -10,6 +11,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from flags.propagation.kill_status import kill_status
+from flags.selectors import get_config
 from flags.streaming import http as stream_http
 from flags.streaming import server
 from flags.testing.streams import SECONDS, eventually
@@ -39,7 +41,7 @@ def test_websocket__version_that_cannot_be__closes_it_and_spoils_no_board(enviro
             connection.recv(timeout=SECONDS)
 
     assert closed.value.rcvd.code == 1007
-    assert all(service.version is None for service in kill_status(environment).services)
+    assert all(service.version is None for service in kill_status(get_config(environment, "a")).services)
 
 
 @pytest.mark.parametrize("door", ["stream", "web"])
@@ -48,9 +50,9 @@ def test_acknowledge__version_of_the_future__is_400(secret, stream_port, key, do
     if door == "web":
         found = key().send("post", "stream/ack", body).json()
     else:
-        connection = http.client.HTTPConnection("127.0.0.1", stream_port, timeout=SECONDS)
-        connection.request("POST", "/api/stream/ack", body, {**KIND, "Authorization": f"Bearer {secret}"})
-        found = orjson.loads(connection.getresponse().read())
+        with closing(http.client.HTTPConnection("127.0.0.1", stream_port, timeout=SECONDS)) as connection:
+            connection.request("POST", "/api/stream/ack", body, {**KIND, "Authorization": f"Bearer {secret}"})
+            found = orjson.loads(connection.getresponse().read())
 
     (problem,) = found["errors"]
     assert (problem["attr"], problem["code"]) == ("version", "out_of_range")

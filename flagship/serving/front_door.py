@@ -6,6 +6,7 @@ neither a slow client nor a slow page holds up an evaluation (docs/adr/0002).
 
 import asyncio
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -36,6 +37,7 @@ SWITCH_SECONDS = 0.001
 MOST_WAITING = 1_000
 # A reader of a long export that takes nothing for so long is given up.
 READER_SECONDS = 30.0
+_PIECES_WAITING = 4
 _MANY_HEADERS = 1_000
 _PLAIN = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 _EVENT_PATHS = frozenset(path for route in (EXPOSURES, CONVERSIONS, METRICS) for path in route.paths)
@@ -48,7 +50,6 @@ class FrontDoor:
         self._lane, self._data_plane = lane, data_plane
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="page")
         self._waiting = 0
-        self._most_bytes = settings.MAX_BODY_BYTES
         self._names: dict[str, str | None] = dict(_PLAIN)
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -100,28 +101,36 @@ class FrontDoor:
         if self._waiting >= MOST_WAITING:
             raise RefusedError(503, "Too many requests wait at the moment. Try again shortly.", retry_after_seconds=2)
         loop = asyncio.get_running_loop()
+        stream = _Stream(loop)
         self._waiting += 1
         try:
-            await loop.run_in_executor(self._pool, self._answer, environ, proto, loop)
+            working = loop.run_in_executor(self._pool, self._answer, environ, stream)
+            either: set[asyncio.Future[Any]] = {working, stream.head}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if stream.head.done():
+                await stream.send(proto)
+            answer = await working
+            if answer is not None:
+                proto.response_bytes(*answer)
         finally:
             self._waiting -= 1
+            stream.head.cancel()
 
-    def _answer(self, environ: Environ, proto: Any, loop: asyncio.AbstractEventLoop) -> None:
-        """In a thread: run Django and send what it says. What has no length, such as an export, is sent as it comes."""
+    def _answer(self, environ: Environ, stream: "_Stream") -> tuple[int, Headers, bytes] | None:
+        """In a thread: run Django and return what it says. What comes piece by piece goes to `stream`."""
         status, headers, chunks = _run(self._data_plane, environ)
         try:
-            if any(name.lower() == "content-length" for name, _ in headers) or status in {204, 304}:
-                proto.response_bytes(status, headers, b"".join(chunks))
-                return
-            transport = proto.response_stream(status, headers)
+            has_length = any(name.lower() == "content-length" for name, _ in headers)
+            if has_length or not getattr(chunks, "streaming", True):
+                return status, headers, b"".join(chunks)
+            stream.begin(status, headers)
             for chunk in chunks:
-                if chunk:
-                    asyncio.run_coroutine_threadsafe(_send(transport, chunk), loop).result(READER_SECONDS)
-        except TimeoutError:
-            log.warning("reader_given_up", path=environ["PATH_INFO"])
-        except Exception as error:  # noqa: BLE001 - of a streamed answer nothing can be said to the caller any more
-            log.warning("answer_broke_off", path=environ["PATH_INFO"], error=repr(error))
+                if chunk and not stream.put(chunk):
+                    log.warning("reader_given_up", path=environ["PATH_INFO"])
+                    break
+            return None
         finally:
+            stream.end()
             close = getattr(chunks, "close", None)
             if close is not None:
                 close()
@@ -171,8 +180,43 @@ def most_bytes(path: str) -> int:
     return max(settings.MAX_BODY_BYTES, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
 
 
-async def _send(transport: Any, chunk: bytes) -> None:
-    await transport.send_bytes(chunk)
+class _Stream:
+    """An answer that a thread makes piece by piece and the event loop sends; a few pieces wait in between."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.head: asyncio.Future[tuple[int, Headers]] = loop.create_future()
+        self._pieces: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._room = threading.Semaphore(_PIECES_WAITING)
+        self._is_gone = False
+
+    def begin(self, status: int, headers: Headers) -> None:
+        self._loop.call_soon_threadsafe(self._begin, (status, headers))
+
+    def _begin(self, head: tuple[int, Headers]) -> None:
+        if not self.head.done():
+            self.head.set_result(head)
+
+    def put(self, piece: bytes) -> bool:
+        """In the thread: hand a piece over. False once nobody reads any more."""
+        if not self._room.acquire(timeout=READER_SECONDS) or self._is_gone:
+            return False
+        self._loop.call_soon_threadsafe(self._pieces.put_nowait, piece)
+        return True
+
+    def end(self) -> None:
+        self._loop.call_soon_threadsafe(self._pieces.put_nowait, None)
+
+    async def send(self, proto: Any) -> None:
+        """On the loop: the answer ends when this returns, because nothing else holds its transport."""
+        transport = proto.response_stream(*self.head.result())
+        try:
+            while (piece := await self._pieces.get()) is not None:
+                await transport.send_bytes(piece)
+                self._room.release()
+        except ProtocolClosed:
+            self._is_gone = True
+            self._room.release()
 
 
 def _run(application: Application, environ: Environ) -> tuple[int, Headers, Iterable[bytes]]:

@@ -130,6 +130,7 @@ def test_limit__of_two_processes__is_one(monkeypatch):
 
 def test_usage__of_a_key__is_on_its_page(environment, key, owner):
     caller = key()
+    RUNTIME.refresh()
     for _ in range(3):
         caller.post("evaluate", {"flagKey": "a"})
     SharedLimits().count()

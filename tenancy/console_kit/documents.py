@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from openflagship.wire.text import text_problem
+from openflagship.wire.bodies import text_problem
 from rest_framework.serializers import Serializer
 
 from audit.models import Entry

@@ -9,13 +9,14 @@ import orjson
 
 from openflagship.engine import Context
 from openflagship.wire.errors import PARSE_ERROR, FieldError, RefusedError
-from openflagship.wire.text import first_text_problem, text_problem
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_ATTRIBUTES: Final = 100
 MAX_ATTRIBUTE_BYTES: Final = 32 * 1024
 MAX_USER_ID_CHARACTERS: Final = 1024
 SEND_JSON: Final = "Send JSON, with `Content-Type: application/json`."
+NUL_REFUSAL: Final = "The character U+0000 cannot be stored; leave it out."
+SURROGATE_REFUSAL: Final = "Half of a surrogate pair is no character; leave it out."
 EMPTY: Final = "The body is empty; send a JSON object."
 # Encoding a parsed body again makes a number at most five times as long, and nothing else longer.
 _SURELY_SMALL_BYTES: Final = MAX_ATTRIBUTE_BYTES // 8
@@ -48,6 +49,28 @@ class OfrepError(Exception):
         """The body of the 400; `key` of the flag, where one was asked for."""
         named = {"key": key} if key else {}
         return {**named, "errorCode": self.code, "errorDetails": str(self)}
+
+
+def text_problem(text: str) -> tuple[str, str] | None:
+    """The code and the remedy for text that no store takes; None for any other."""
+    if "\x00" in text:
+        return "null_characters_not_allowed", NUL_REFUSAL
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return "surrogate_characters_not_allowed", SURROGATE_REFUSAL
+    return None
+
+
+def first_text_problem(attributes: dict[str, Any]) -> tuple[str, str, str] | None:
+    """The name, the code and the remedy of the first attribute whose text no store takes."""
+    for name, value in attributes.items():
+        if value.__class__ is str and ("\x00" in value or not value.isascii()):
+            problem = text_problem(value)
+            if problem is not None:
+                return name, *problem
+    return None
 
 
 def check_media_type(content_type: str) -> None:
