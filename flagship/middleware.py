@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 # Asked by whoever watches the process, as often as they like.
 _PROBES = {"/healthz", "/readyz", "/metrics"}
 _CREDENTIALS = ("HTTP_AUTHORIZATION", "HTTP_X_API_KEY", "HTTP_COOKIE")
+# Pages that answer whoever asks, whatever is sent along.
+_OPEN = ("/api/schema/", "/api/docs/", "/api/auth/", "/v1/auth/", "/admin/login/", "/sso/")
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 
@@ -58,8 +60,9 @@ class RateLimitMiddleware:
             return self.get_response(request)
         address, is_json = address_of(request.META), request.path.startswith(JSON_PREFIXES)
         verdict = BUCKETS.take(address, settings.RATE_LIMIT_ADDRESS)
-        if verdict.is_allowed and not any(name in request.META for name in _CREDENTIALS):
-            # Whoever shows nothing has nothing to evaluate or to send: only pages and refusals.
+        is_open = request.path.startswith(_OPEN) or not any(request.META.get(name) for name in _CREDENTIALS)
+        if verdict.is_allowed and is_open:
+            # Whoever shows nothing has nothing to evaluate or to send; and these pages ask for nothing.
             verdict = BUCKETS.take(f"anonymous:{address}", settings.RATE_LIMIT_ANONYMOUS)
         if not verdict.is_allowed:
             response: HttpResponseBase = refused(request, too_many_requests(verdict))
