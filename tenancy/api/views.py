@@ -65,6 +65,8 @@ class ManagementView(APIView):
         refuse_if_any([problem for name, value in sent for problem in text_problems(name, str(value))])
 
 
+# They say where, and clients send them with every request; a route that is about another place passes over them.
+_PLACES = ("organization", "project", "environment")
 # By view and method: the names of the query parameters.
 _parameters: dict[tuple[type[APIView], str], tuple[str, ...]] = {}
 
@@ -77,7 +79,7 @@ def _parameters_of(view: APIView, method: str) -> tuple[str, ...]:
         inspector: Any = described() if described is not None else view.schema
         inspector.view, inspector.method = view, method.upper()
         names = [each.name for each in inspector.get_override_parameters() if each.location == OpenApiParameter.QUERY]
-        known = (*names, *(("page", "pageSize") if method in {"get", "head"} else ()))
+        known = tuple(dict.fromkeys((*names, *_PLACES, *(("page", "pageSize") if method in {"get", "head"} else ()))))
         _parameters[type(view), method] = known
     return known
 

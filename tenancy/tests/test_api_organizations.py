@@ -64,10 +64,9 @@ def test_organization__with_projects__is_not_deleted(owner):
     ],
 )
 def test_create__key_that_exists__is_200_with_the_same_content_and_409_with_other(admin, path, body, other):
-    where = {"project": "web"} if path == "environments" else {}
-    made = admin.post(path, body, **where)
-    again = admin.post(path, body, **where)
-    different = admin.post(path, {**body, **other}, **where)
+    made = admin.post(path, body, project="web")
+    again = admin.post(path, body, project="web")
+    different = admin.post(path, {**body, **other}, project="web")
 
     assert (made.status_code, again.status_code, again.json()) == (201, 200, made.json())
     assert problem(different) == (409, "key", "key_exists")
