@@ -105,12 +105,12 @@ _TITLES = {
 
 
 def _head(part: str, options: argparse.Namespace) -> list[str]:
+    how = "each asked once" if part == "cold" else f"median of {options.rounds} warm runs, range in brackets"
     return [
         f"## {_TITLES[part]}",
         "",
         f"`python -m benchmarks.analysis {part} --exposures {options.exposures} --units {options.units} "
-        f"--conversions {options.conversions}`: one experiment of {DAYS} days; median of {options.rounds} warm runs, "
-        f"range in brackets. {machine()}.",
+        f"--conversions {options.conversions}`: one experiment of {DAYS} days; {how}. {machine()}.",
         "",
     ]
 
