@@ -8,6 +8,7 @@ from rest_framework.response import Response
 
 from flags import selectors, services
 from flags.api import serializers
+from flags.api.kill_serializers import KillStatusSerializer
 from flags.models import FlagConfig
 from flags.propagation.kill_status import kill_status
 from tenancy.api.request import Request
@@ -96,7 +97,7 @@ def _killed(config: FlagConfig) -> dict[str, Any]:
 class KillStatusView(EnvironmentView):
     """Who has applied the flag's last kill or release."""
 
-    @extend_schema(parameters=WHERE, responses=serializers.KillStatusSerializer)
+    @extend_schema(parameters=WHERE, responses=KillStatusSerializer)
     def get(self, request: Request, key: str) -> Response:
         status = kill_status(selectors.get_config(self.environment(request), key))
-        return Response(serializers.KillStatusSerializer(status).data)
+        return Response(KillStatusSerializer(status).data)

@@ -203,33 +203,6 @@ class KilledManySerializer(serializers.Serializer[Any]):
     configVersion = serializers.IntegerField(help_text="Whoever has applied this version obeys.")
 
 
-class KillServiceSerializer(serializers.Serializer[Any]):
-    instance = serializers.CharField()
-    sdk = serializers.CharField()
-    version = serializers.IntegerField(allow_null=True)
-    status = serializers.ChoiceField(["applied", "late", "waiting", "not_heard"])
-    tookMs = serializers.IntegerField(source="took_ms", allow_null=True)
-    seenAt = serializers.DateTimeField(source="seen_at")
-
-
-class KillStatusSerializer(serializers.Serializer[Any]):
-    flagKey = serializers.CharField(source="flag_key")
-    killSwitchVariant = serializers.CharField(source="kill_switch_variant", allow_null=True)
-    reason = serializers.CharField(allow_blank=True)
-    configVersion = serializers.IntegerField(source="config_version", allow_null=True)
-    at = serializers.DateTimeField(allow_null=True)
-    isAvailable = serializers.BooleanField(source="is_available")
-    isComplete = serializers.BooleanField(source="is_complete")
-    applied = serializers.IntegerField()
-    late = serializers.IntegerField()
-    waiting = serializers.IntegerField()
-    notHeard = serializers.IntegerField(source="not_heard")
-    p50Ms = serializers.IntegerField(source="p50_ms", allow_null=True)
-    p99Ms = serializers.IntegerField(source="p99_ms", allow_null=True)
-    lateAfterMs = serializers.IntegerField(source="late_after_ms")
-    services = KillServiceSerializer(many=True)
-
-
 class RollbackSerializer(serializers.Serializer[Any]):
     version = serializers.IntegerField(help_text="The flag's version to go back to.")
     reason = serializers.CharField(required=False, allow_blank=True, max_length=2000)

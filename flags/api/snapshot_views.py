@@ -7,11 +7,13 @@ from django.http import HttpResponse, HttpResponseRedirect
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 from openflagship.wire import conditional, credentials
-from openflagship.wire.acknowledgements import MAX_BODY_BYTES, acknowledgement_of
+from openflagship.wire.acknowledgements import MAX_BODY_BYTES, MOST_FEATURES, acknowledgement_of
+from openflagship.wire.features import FEATURES
 from rest_framework import serializers
 from rest_framework.permissions import AllowAny
 from rest_framework.response import Response
 
+from flags.api.kill_serializers import NotUnderstoodSerializer
 from flags.propagation.acknowledgements import ACKNOWLEDGEMENTS, future_version
 from flags.propagation.runtime import RUNTIME
 from flags.propagation.snapshots import snapshot_of
@@ -85,6 +87,18 @@ class AcknowledgementSerializer(serializers.Serializer[Any]):
     instance = serializers.CharField(max_length=100, help_text="Whoever reports, such as host and process id.")
     version = serializers.IntegerField(min_value=0, help_text="The configuration version it has applied.")
     sdk = serializers.CharField(max_length=100, required=False, allow_blank=True)
+    features = serializers.ListField(
+        child=serializers.CharField(max_length=100),
+        max_length=MOST_FEATURES,
+        required=False,
+        help_text=f"What it understands beyond the first form of a flag, such as {', '.join(FEATURES)}.",
+    )
+    notUnderstood = NotUnderstoodSerializer(required=False)
+
+
+class AcknowledgedSerializer(serializers.Serializer[Any]):
+    instance = serializers.CharField()
+    version = serializers.IntegerField()
 
 
 class AcknowledgeView(DataPlaneView):
@@ -93,11 +107,11 @@ class AcknowledgeView(DataPlaneView):
     permission_classes = [IsServerKey]
     max_body_bytes = MAX_BODY_BYTES
 
-    @extend_schema(request=AcknowledgementSerializer, responses={202: AcknowledgementSerializer})
+    @extend_schema(request=AcknowledgementSerializer, responses={202: AcknowledgedSerializer})
     def post(self, request: Request) -> Response:
         said = acknowledgement_of(self.sent(request))
         _refuse_future(request.user.own_environment_id, said.version)
-        ACKNOWLEDGEMENTS.add(request.user.environment_id, said.instance, said.sdk, said.version)
+        ACKNOWLEDGEMENTS.add(request.user.environment_id, said.instance, said.sdk, said.version, said.understanding)
         ACKNOWLEDGEMENTS.flush()
         return Response(said.answer, status=202)
 

@@ -82,6 +82,13 @@ class PhaseCostSerializer(serializers.Serializer[Any]):
     days = serializers.FloatField(help_text="Since its present phase began.")
 
 
+class OutdatedServicesSerializer(serializers.Serializer[Any]):
+    sdk = serializers.CharField()
+    version = serializers.CharField(allow_blank=True, help_text="Of the SDK.")
+    instances = serializers.IntegerField()
+    features = serializers.ListField(child=serializers.CharField(), help_text="What the SDK does not understand.")
+
+
 class ImpactSerializer(serializers.Serializer[Any]):
     flagKey = serializers.CharField()
     configVersion = serializers.IntegerField()
@@ -92,6 +99,9 @@ class ImpactSerializer(serializers.Serializer[Any]):
     after = VariantShareSerializer(many=True)
     recentlyExposed = RecentlyExposedSerializer()
     experiments = TouchedExperimentSerializer(many=True)
+    notUnderstoodBy = OutdatedServicesSerializer(
+        many=True, allow_null=True, help_text="Connected services that are too old for it; null while Redis is away."
+    )
     beginsPhase = PhaseCostSerializer(
         many=True, help_text="Experiments of which the change begins a phase; their users are then counted anew."
     )

@@ -7,12 +7,15 @@ from typing import Any
 from django.utils import timezone
 from openflagship.engine import CompiledEnvironment, Context, impact, unit_text
 from openflagship.engine.impact import EVERYONE
+from openflagship.wire.features import features_used
+from redis.exceptions import RedisError
 
 from analytics import selectors as analytics
 from analytics.models import EventPolicy
 from flags.documents import unit_names
 from flags.evaluation.compiled import before_and_after
 from flags.models import FlagConfig
+from flags.propagation.service_features import outdated_services
 from flags.selectors import conditions_in, segments_in
 from flags.signals import flag_change_asked
 from tenancy.callers.statements import long_statements
@@ -38,7 +41,20 @@ def impact_of(environment: Environment, key: str, payload: Mapping[str, Any]) ->
         "recentlyExposed": _recently_exposed(environment, key, (current, changed), asked),
         "experiments": _experiments(environment, key),
         "beginsPhase": phases_begun_by(environment, current.flags[key].document, changed.flags[key].document),
+        "notUnderstoodBy": not_understood_by(environment, changed.flags[key].document),
     }
+
+
+def not_understood_by(environment: Environment, document: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """Return the connected services that are too old for a flag's document; None while Redis is away."""
+    try:
+        found = outdated_services(environment.pk, features_used(document))
+    except RedisError:
+        return None
+    return [
+        {"sdk": one.sdk, "version": one.version, "instances": one.instances, "features": list(one.features)}
+        for one in found
+    ]
 
 
 def _recently_exposed(

@@ -4,12 +4,14 @@ Reports are collected for a moment and written together, so that a thousand clie
 write. They are information, not configuration: where Redis is away they are dropped.
 """
 
+import json
 import threading
 import time
 from dataclasses import dataclass
 
 import structlog
 from django.conf import settings
+from openflagship.wire.acknowledgements import Understanding
 from openflagship.wire.errors import RefusedError
 from redis.exceptions import RedisError, ResponseError
 
@@ -25,16 +27,20 @@ _KEEP_SECONDS = 7 * 86_400
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one service has applied; `version` -1 says only that it is connected. `at` is Unix milliseconds."""
+    """What one service has applied; `version` -1 says only that it is connected. `at` is Unix milliseconds.
+
+    `understanding` None says nothing of that: what was said before stays.
+    """
 
     instance: str
     sdk: str
     version: int
     at: int
+    understanding: Understanding | None = None
 
 
 def services_key(environment_id: int) -> str:
-    """A hash: instance to JSON `{sdk, version, seenAt}`."""
+    """A hash: instance to JSON `{sdk, version, seenAt, understanding}`, the last as JSON in a text, or empty."""
     return f"{settings.REDIS_PREFIX}:services:{environment_id}"
 
 
@@ -47,8 +53,9 @@ def applied_key(environment_id: int, version: int) -> str:
 # the start, and would only spoil the timing.
 _RECORD = """
 local known = redis.call('HLEN', KEYS[1])
-for i = 4, #ARGV, 4 do
+for i = 4, #ARGV, 5 do
   local instance, sdk, version, at = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
+  local understanding = ARGV[i + 4]
   local before = redis.call('HGET', KEYS[1], instance)
   if before or known < tonumber(ARGV[1]) then
     local had = -1
@@ -56,6 +63,7 @@ for i = 4, #ARGV, 4 do
       local old = cjson.decode(before)
       had = old.version
       if sdk == '' then sdk = old.sdk end
+      if understanding == '' then understanding = old.understanding or '' end
     else
       known = known + 1
     end
@@ -65,7 +73,7 @@ for i = 4, #ARGV, 4 do
         if redis.call('HSETNX', applied, instance, at) == 1 then redis.call('EXPIRE', applied, ARGV[3]) end
       end
     end
-    local now = { sdk = sdk, version = math.max(had, version), seenAt = tonumber(at) }
+    local now = { sdk = sdk, version = math.max(had, version), seenAt = tonumber(at), understanding = understanding }
     redis.call('HSET', KEYS[1], instance, cjson.encode(now))
   end
 end
@@ -78,7 +86,9 @@ def record(environment_id: int, reports: list[Report]) -> None:
     """Write the reports of one environment. Raises RedisError."""
     arguments: list[str | int] = [MOST_SERVICES, applied_key(environment_id, 0)[:-1], _KEEP_SECONDS]
     for report in reports:
-        arguments += [report.instance, report.sdk, report.version, report.at]
+        said = report.understanding
+        members = "" if said is None else json.dumps(said.members, ensure_ascii=False)
+        arguments += [report.instance, report.sdk, report.version, report.at, members]
     client().eval(_RECORD, 2, services_key(environment_id), kill_versions_key(environment_id), *arguments)
 
 
@@ -92,10 +102,17 @@ class Acknowledgements:
         self._reports: dict[int, list[Report]] = {}
         self._lock = threading.Lock()
 
-    def add(self, environment_id: int | None, instance: str, sdk: str, version: int = -1) -> None:
+    def add(
+        self,
+        environment_id: int | None,
+        instance: str,
+        sdk: str,
+        version: int = -1,
+        understanding: Understanding | None = None,
+    ) -> None:
         if environment_id is None:
             return
-        report = Report(instance, sdk, version, time.time_ns() // 1_000_000)
+        report = Report(instance, sdk, version, time.time_ns() // 1_000_000, understanding)
         with self._lock:
             waiting = self._reports.setdefault(environment_id, [])
             if len(waiting) < MOST_REPORTS_WAITING:

@@ -7,15 +7,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+from openflagship.wire.acknowledgements import Understanding
 from redis.exceptions import RedisError
 
 from flags.models import Change, FlagConfig
 from flags.propagation.acknowledgements import applied_key, services_key
 from flags.propagation.publishing import client, read_hash
+from flags.propagation.service_features import GONE_AFTER_MS, understanding_said
 
 LATE_AFTER_MS = 2_000
-# A client on a stream is seen with each keep-alive (15 s), a process of ours with each poll (at least every 30 s).
-GONE_AFTER_MS = 60_000
 FORGOTTEN_AFTER_MS = 86_400_000
 
 APPLIED, LATE, WAITING, NOT_HEARD = "applied", "late", "waiting", "not_heard"
@@ -23,7 +23,10 @@ APPLIED, LATE, WAITING, NOT_HEARD = "applied", "late", "waiting", "not_heard"
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One connected service. `took_ms` is None if it has not applied the kill, or connected after the kill."""
+    """One connected service. `took_ms` is None if it has not applied the kill, or connected after the kill.
+
+    `understanding` is None where the service has not said it.
+    """
 
     instance: str
     sdk: str
@@ -31,6 +34,22 @@ class Service:
     status: str
     took_ms: int | None
     seen_at: datetime
+    understanding: Understanding | None = None
+
+    @property
+    def features(self) -> tuple[str, ...] | None:
+        return None if self.understanding is None else self.understanding.features
+
+    @property
+    def not_understood_keys(self) -> list[str]:
+        """The same in words, of at most 50 flags and 50 segments."""
+        said = self.understanding
+        return [] if said is None else [*said.flags, *(f"segment {key}" for key in said.segments)]
+
+    @property
+    def not_understood(self) -> dict[str, Any] | None:
+        """Keys of flags and segments whose present version it does not understand, and their count."""
+        return None if self.understanding is None else self.understanding.members["notUnderstood"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +155,7 @@ def _service(name: bytes, state: dict[str, Any], applied_at: bytes | None, chang
         status=status,
         took_ms=took,
         seen_at=datetime.fromtimestamp(seen_at / 1000, tz=UTC),
+        understanding=understanding_said(state),
     )
 
 

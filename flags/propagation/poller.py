@@ -12,6 +12,7 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, close_old_connections, connections
 from openflagship.engine import CompiledEnvironment
+from openflagship.wire.acknowledgements import understanding_of
 from redis.exceptions import RedisError
 
 from flags.prometheus import EVALUATIONS
@@ -114,7 +115,8 @@ class Poller:
         for environment_id, environment in self._runtime.environments.items():
             version, told_at = self._told.get(environment_id, (-1, 0.0))
             if environment.version != version or now - told_at > _SIGN_OF_LIFE_SECONDS:
-                ACKNOWLEDGEMENTS.add(environment_id, self._runtime.instance, OWN_SDK, environment.version)
+                understood = understanding_of(environment)
+                ACKNOWLEDGEMENTS.add(environment_id, self._runtime.instance, OWN_SDK, environment.version, understood)
                 self._told[environment_id] = (environment.version, now)
         ACKNOWLEDGEMENTS.flush()
 

@@ -26,7 +26,10 @@ _RESTART, _TOO_SLOW, _INVALID, _TOO_MUCH = 1012, 1008, 1007, 4429
 
 
 class StreamConsumer(AsyncWebsocketConsumer):
-    """`{event, version, data}` out, `{"ack": version}` in. `?lastEventId=` asks for what was missed since."""
+    """`{event, version, data}` out, `{"ack": version, features?, notUnderstood?}` in.
+
+    `?lastEventId=` asks for what was missed since.
+    """
 
     # No channel layer: the hub has the process's one subscription, and a layer would add one for each connection.
     channel_layer_alias = "none"
@@ -72,7 +75,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
             limit(client.key, self.scope)
             message: Any = orjson.loads(text_data or bytes_data or b"")
             said = acknowledgement_of({
-                "instance": client.instance or "unnamed", "sdk": client.sdk, "version": message["ack"]
+                **message, "instance": client.instance or "unnamed", "sdk": client.sdk, "version": message["ack"]
             })  # fmt: skip
             await refuse_future(client.key, said.version)
         except RefusedError as error:
@@ -81,7 +84,8 @@ class StreamConsumer(AsyncWebsocketConsumer):
             await self.close(_INVALID, 'Send {"ack": version}.')
         else:
             if client.instance:
-                ACKNOWLEDGEMENTS.add(client.key.environment_id, client.instance, client.sdk, said.version)
+                environment_id = client.key.environment_id
+                ACKNOWLEDGEMENTS.add(environment_id, client.instance, client.sdk, said.version, said.understanding)
 
     async def _write(self, client: Client) -> None:
         while not client.is_closed:

@@ -164,7 +164,7 @@ def test_sse__named_client_that_acknowledges__is_on_the_board(environment, secre
     [
         (b"{", (400, "client_error", "parse_error")),
         (b"{}", (400, "validation_error", "invalid")),
-        (b"x" * 5_000, (413, "client_error", "payload_too_large")),
+        (b"x" * 40_000, (413, "client_error", "payload_too_large")),
     ],
 )
 def test_acknowledge__bad_body__is_refused(secret, stream_port, body, refusal):

@@ -18,7 +18,7 @@ from flags.propagation.kill_status import LATE_AFTER_MS
 from flags.propagation.runtime import RUNTIME
 from flags.propagation.served_names import served_flags
 from flagship.console import timetable
-from flagship.console.reach import reach_of
+from flagship.console.reach import Reach, reach_of
 from tenancy.console_kit.context import console_context
 from tenancy.models import Environment
 
@@ -109,6 +109,7 @@ def _reach(environment: Environment) -> list[Line]:
     behind = found.connected - found.current
     p99 = found.p99_ms
     return [
+        *([_puzzled(found, kill_status_url)] if found.puzzled else []),
         Line(
             "services",
             "Services connected",
@@ -140,6 +141,23 @@ def _reach(environment: Environment) -> list[Line]:
             "The board of the last kill",
         ),
     ]
+
+
+def _puzzled(found: Reach, kill_status_url: str) -> Line:
+    shown = ", ".join(found.not_understood[:_MOST_NAMES])
+    more = len(found.not_understood) - _MOST_NAMES
+    return Line(
+        "understanding",
+        "Services that do not understand all",
+        f"{found.puzzled:,} of {found.connected:,}",
+        f"{shown}{f' and {more:,} more' if more > 0 else ''}",
+        "warn",
+        "These services are too old for something that these flags or segments use. They answer by the last version "
+        "that they understood, marked stale. They obey a kill all the same.",
+        "Update their SDK or edge, or change the flag back to what they understand.",
+        kill_status_url,
+        "The board of the last kill",
+    )
 
 
 def _events(value: str, note: str, tone: str) -> Line:

@@ -7,8 +7,9 @@ import orjson
 
 from flags.models import Change
 from flags.propagation.acknowledgements import applied_key, services_key
-from flags.propagation.kill_status import GONE_AFTER_MS, percentile
+from flags.propagation.kill_status import percentile
 from flags.propagation.publishing import read_hash
+from flags.propagation.service_features import GONE_AFTER_MS, understanding_said
 from tenancy.models import Environment
 
 _KILLS_LOOKED_AT = 20
@@ -24,6 +25,9 @@ class Reach:
     p99_ms: int | None
     acknowledgements: int
     last_kill: str
+    # Of those connected, how many do not understand some flag or segment, and which.
+    puzzled: int
+    not_understood: tuple[str, ...]
 
 
 def reach_of(environment: Environment) -> Reach:
@@ -44,10 +48,13 @@ def reach_of(environment: Environment) -> Reach:
             took += [
                 max(0, int(applied) - at) for applied in read_hash(applied_key(environment.pk, kill.version)).values()
             ]
+    said = [found for state in here if (found := understanding_said(state)) is not None and found.count]
     return Reach(
         connected=len(here),
         current=sum(state["version"] >= environment.config_version for state in here),
         p99_ms=percentile(sorted(took), 99),
         acknowledgements=len(took),
         last_kill=kills[0].key if kills else "",
+        puzzled=len(said),
+        not_understood=tuple(sorted({key for found in said for key in (*found.flags, *found.segments)})),
     )

@@ -7,7 +7,7 @@ from typing import Any
 from flags.admin.effects import Effect, asks_rules, effects
 from flags.admin.flag.sentences import describe
 from flags.documents import flag_document
-from flags.evaluation.impact import phases_begun_by
+from flags.evaluation.impact import not_understood_by, phases_begun_by
 from flags.models import Flag, FlagConfig, Segment
 from flags.selectors import get_config, segments_in
 from flags.services import drafts
@@ -24,6 +24,7 @@ class Preview:
 
     `strangers` are segments that rules ask for and that do not exist. `phases` are running experiments in which it
     begins a phase, with the users and days that the phase so far has gathered.
+    `outdated` are connected services that are too old for it.
     """
 
     sentences: Sequence[str] = ()
@@ -32,6 +33,7 @@ class Preview:
     is_served_differently: bool = False
     strangers: Sequence[str] = ()
     phases: Sequence[Mapping[str, Any]] = ()
+    outdated: Sequence[Mapping[str, Any]] = ()
 
     @property
     def is_large(self) -> bool:
@@ -45,6 +47,7 @@ def preview_change(environment: Environment, key: str, payload: Mapping[str, Any
         after = drafts.draft_of(environment, key, payload).document
     except ServiceError as error:
         return Preview(problems=error.problems)
+    outdated = not_understood_by(environment, after) or ()
     # If the flag is off or killed before and after, `effects` is complete.
     is_different = before != after and (asks_rules(before) or asks_rules(after))
     return Preview(
@@ -54,6 +57,7 @@ def preview_change(environment: Environment, key: str, payload: Mapping[str, Any
         is_different,
         _strangers(environment, after),
         phases_begun_by(environment, before, after),
+        outdated,
     )
 
 
@@ -70,7 +74,10 @@ def preview_new(environment: Environment, payload: Mapping[str, Any]) -> Preview
     problems = problems or drafts.check(draft)
     if problems:
         return Preview(problems=problems)
-    return Preview(describe(draft.document), [], [], True, _strangers(environment, draft.document))
+    document = draft.document
+    outdated = not_understood_by(environment, document) or ()
+    strangers = _strangers(environment, document)
+    return Preview(describe(document), is_served_differently=True, strangers=strangers, outdated=outdated)
 
 
 def _strangers(environment: Environment, document: Mapping[str, Any]) -> list[str]:

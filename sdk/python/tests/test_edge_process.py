@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from edge_process import CLIENT_KEY, EdgeProcess
 from openflagship import Context, FlagShip
+from openflagship.wire.features import FEATURES
 from sdk_fixtures import FAST, treatment
 from small_platform import KEY, SmallPlatform, eventually
 
@@ -106,8 +107,16 @@ def test_edge__tree_of_edges__passes_changes_events_and_acknowledgements(
         eventually(
             lambda: {"instance": client.instance, "version": 6}.items() <= _last(platform, client.instance).items()
         )
+        later = {"id": "later", "priority": 1, "conditions": [{"attribute": "x", "operator": "resembles"}]}
+        platform.change({**treatment(rules=[{**later, "variant": "treatment"}]), "key": "half"})
+        unclear = ["broken", "half"]
+        eventually(lambda: _last(platform, client.instance).get("notUnderstood", {}).get("flags") == unclear)
+        answer = client.variation_detail("half", "user-1")
+        assert (answer.stale, answer.detail) == (True, "not_understood")
     assert len(platform.conversions()) == 1
-    eventually(lambda: len({said["instance"] for said in platform.acknowledged}) == 3)
+    instances = {said["instance"] for said in platform.acknowledged}
+    assert len(instances) == 3
+    assert all(_last(platform, instance)["features"] == list(FEATURES) for instance in instances)
 
 
 def _last(platform: SmallPlatform, instance: str) -> dict[str, Any]:

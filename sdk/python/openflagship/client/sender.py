@@ -9,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from openflagship.client.backoff import Backoff
 from openflagship.client.configuration import Configuration
@@ -18,6 +17,7 @@ from openflagship.client.events import EventQueue
 from openflagship.client.http import Response, request
 from openflagship.client.options import Options
 from openflagship.client.stores import SnapshotStore
+from openflagship.wire.acknowledgements import Acknowledgement, understanding_of
 
 log = logging.getLogger("openflagship")
 
@@ -65,7 +65,7 @@ class Sender:
         self._clock = clock
         self._backoff = Backoff(options.first_backoff_seconds, options.most_backoff_seconds)
         self._waiting: deque[Batch] = deque()
-        self._relayed: dict[str, dict[str, Any]] = {}
+        self._relayed: dict[str, Acknowledgement] = {}
         self._close_by: float | None = None
         self._dropped_said = 0
         self._is_dropping = False
@@ -87,10 +87,10 @@ class Sender:
         """Make `run` send the remaining events and end; it gives up after that time."""
         self._close_by = self._clock() + within_seconds
 
-    def relay_acknowledgement(self, instance: str, version: int, sdk: str) -> None:
-        """Pass on which version a client of this edge has applied. Only its latest version matters."""
-        if len(self._relayed) < _MOST_RELAYED or instance in self._relayed:
-            self._relayed[instance] = {"instance": instance, "version": version, "sdk": sdk}
+    def relay_acknowledgement(self, said: Acknowledgement) -> None:
+        """Pass on what a client of this edge has applied and understands. Only its latest version matters."""
+        if len(self._relayed) < _MOST_RELAYED or said.instance in self._relayed:
+            self._relayed[said.instance] = said
 
     def note_stored(self) -> None:
         """Note that the configuration came from the store and need not be written back."""
@@ -256,7 +256,8 @@ class Sender:
         if self._configuration.source != "server" or self._clock() < self._ack_at:
             return
         if version != self._acked_version:
-            mine = {"instance": self._instance, "version": version, "sdk": self._headers["X-FlagShip-SDK"]}
+            understood = understanding_of(self._configuration.environment)
+            mine = Acknowledgement(self._instance, version, self._headers["X-FlagShip-SDK"], understood)
             if (yield from self._send_acknowledgement(mine)):
                 self._acked_version = version
         while self._relayed and self._clock() >= self._ack_at:
@@ -265,8 +266,8 @@ class Sender:
             if not (yield from self._send_acknowledgement(said)):
                 self._relayed.setdefault(instance, said)
 
-    def _send_acknowledgement(self, said: dict[str, Any]) -> Logic[bool]:
-        body = json.dumps(said).encode()
+    def _send_acknowledgement(self, said: Acknowledgement) -> Logic[bool]:
+        body = json.dumps(said.body).encode()
         try:
             response = yield from request(
                 self._stream_endpoint,

@@ -340,7 +340,7 @@ class Edge:
     async def _acknowledge(self, call: Call) -> None:
         sent, _ = await call.request.json(acknowledgements.MAX_BODY_BYTES)
         said = acknowledgements.acknowledgement_of(sent)
-        call.source.client.relay_acknowledgement(said.instance, said.version, said.sdk)
+        call.source.client.relay_acknowledgement(said)
         await self._answer(call, 202, said.answer)
 
     async def _forward(self, path: str, call: Call) -> None:

@@ -16,6 +16,7 @@ from openflagship.client.sse import ServerEvent
 from openflagship.engine import Answer, CompiledEnvironment, Context
 from openflagship.stream_kinds import SNAPSHOT
 from openflagship.wire import ofrep_tokens, sse
+from openflagship.wire.acknowledgements import Acknowledgement
 from openflagship.wire.answers import Responder
 
 MOST_EVENTS_KEPT = 1_000
@@ -53,8 +54,8 @@ class EdgeClient(AsyncFlagShip):
         """Records an exposure under the id that the caller was given."""
         return self._queue.expose_each
 
-    def relay_acknowledgement(self, instance: str, version: int, sdk: str) -> None:
-        self._sender.relay_acknowledgement(instance, version, sdk)
+    def relay_acknowledgement(self, said: Acknowledgement) -> None:
+        self._sender.relay_acknowledgement(said)
         self._wake_sender()
 
     @property

@@ -117,7 +117,7 @@ class CompiledSegment(_Filed):
     None, and a flag that asks for the segment cannot be evaluated.
     """
 
-    __slots__ = ("code", "is_held")
+    __slots__ = ("code", "is_held", "is_understood")
 
     def __init__(self, key: str, document: Any, previous: CompiledSegment | None = None) -> None:
         document = _under(key, document)
@@ -125,13 +125,13 @@ class CompiledSegment(_Filed):
         problems = Problems()
         config = read_segment(document, problems)
         self.problems = tuple(problems.found)
-        is_understood = config is not None and (config.conditions is None or _is_understood(config.conditions))
+        self.is_understood = config is not None and (config.conditions is None or _is_understood(config.conditions))
         self.code: SegmentCode | None = None
-        if is_understood and config is not None:
+        if self.is_understood and config is not None:
             self.code = SegmentCode(config)
         elif previous is not None:
             self.code = previous.code
-        self.is_held = self.code is not None and not is_understood
+        self.is_held = self.code is not None and not self.is_understood
 
 
 class CompiledEnvironment:
@@ -300,7 +300,7 @@ class CompiledEnvironment:
         return tuple(
             key
             for key, flag in sorted(self.flags.items())
-            if not flag.is_understood or not unclear.isdisjoint(_segments_of(flag.config))
+            if not flag.is_understood or (unclear and not unclear.isdisjoint(_segments_of(flag.config)))
         )
 
     def with_staleness(self, stale: bool) -> CompiledEnvironment:

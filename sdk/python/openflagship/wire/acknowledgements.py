@@ -1,26 +1,64 @@
-"""The body of `POST stream/ack`: which version a service has applied."""
+"""The body of `POST stream/ack`: which version a service has applied, and what it understands of it."""
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from openflagship.wire.errors import RefusedError
+from openflagship.wire.features import FEATURES
 
-MAX_BODY_BYTES: Final = 4_096
+if TYPE_CHECKING:
+    from openflagship.engine import CompiledEnvironment
+
+MAX_BODY_BYTES: Final = 32_768
 MAX_NAME_CHARACTERS: Final = 100
+MOST_KEYS: Final = 50
+MOST_FEATURES: Final = 50
+
+
+class Understanding(NamedTuple):
+    """What a service understands: features by name, and the flags and segments of its version that it does not.
+
+    `flags` and `segments` have at most 50 keys each; `count` is that of all.
+    """
+
+    features: tuple[str, ...]
+    flags: tuple[str, ...] = ()
+    segments: tuple[str, ...] = ()
+    count: int = 0
+
+    @property
+    def members(self) -> dict[str, Any]:
+        """Its members of a body."""
+        keys = {"flags": list(self.flags), "segments": list(self.segments), "count": self.count}
+        return {"features": list(self.features), "notUnderstood": keys}
 
 
 class Acknowledgement(NamedTuple):
-    """`instance` names the service's process; `sdk` may be empty."""
+    """`instance` names the service's process; `sdk` may be empty. `understanding` is None where nothing is said."""
 
     instance: str
     version: int
     sdk: str
+    understanding: Understanding | None = None
 
     @property
     def answer(self) -> dict[str, Any]:
         """What the sender is told with status 202."""
         return {"instance": self.instance, "version": self.version}
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """What is sent."""
+        said = {"instance": self.instance, "version": self.version, "sdk": self.sdk}
+        return said if self.understanding is None else {**said, **self.understanding.members}
+
+
+def understanding_of(environment: CompiledEnvironment) -> Understanding:
+    """What this package understands of a configuration."""
+    flags = environment.not_understood
+    segments = tuple(key for key, segment in sorted(environment.segments.items()) if not segment.is_understood)
+    return Understanding(FEATURES, flags[:MOST_KEYS], segments[:MOST_KEYS], len(flags) + len(segments))
 
 
 def acknowledgement_of(message: Any) -> Acknowledgement:
@@ -34,4 +72,27 @@ def acknowledgement_of(message: Any) -> Acknowledgement:
         raise RefusedError(400, "Send the version that is applied, as a whole number.")
     if not isinstance(sdk, str) or len(sdk) > MAX_NAME_CHARACTERS:
         raise RefusedError(400, "Name the SDK in at most 100 characters.")
-    return Acknowledgement(instance, version, sdk)
+    return Acknowledgement(instance, version, sdk, understanding_in(message))
+
+
+def understanding_in(message: dict[str, Any]) -> Understanding | None:
+    """What a message says of it; None where it says nothing. Raises RefusedError."""
+    if message.get("features") is None and message.get("notUnderstood") is None:
+        return None
+    features = _names(message.get("features") or [], "features", MOST_FEATURES)
+    keys = message.get("notUnderstood") or {}
+    if not isinstance(keys, dict):
+        raise RefusedError(400, "Send notUnderstood as an object {flags, segments, count}.")
+    flags = _names(keys.get("flags") or [], "notUnderstood.flags", MOST_KEYS)
+    segments = _names(keys.get("segments") or [], "notUnderstood.segments", MOST_KEYS)
+    count = keys.get("count", len(flags) + len(segments))
+    if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count < 2**53:
+        raise RefusedError(400, "Send notUnderstood.count, of all keys, as a whole number.")
+    return Understanding(features, flags, segments, count)
+
+
+def _names(listed: Any, name: str, most: int) -> tuple[str, ...]:
+    is_list = isinstance(listed, list) and len(listed) <= most
+    if not is_list or not all(isinstance(item, str) and 0 < len(item) <= MAX_NAME_CHARACTERS for item in listed):
+        raise RefusedError(400, f"Send {name} as a list of at most {most} names, each of 1 to 100 characters.")
+    return tuple(listed)
