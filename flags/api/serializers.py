@@ -281,7 +281,9 @@ class ImportSerializer(serializers.Serializer[Any]):
     # A flag with a number that nothing can carry is skipped alone.
     numbers_unchecked = frozenset({"data"})
     format = ChoiceField(
-        choices=["flagship", "launchdarkly", "unleash", "flagsmith"], required=False, help_text="flagship by default."
+        choices=["flagship", "launchdarkly", "unleash", "flagsmith", "growthbook"],
+        required=False,
+        help_text="flagship by default.",
     )
     data = serializers.DictField(help_text="The exported document.")  # type: ignore[assignment]  # fields are no attributes
     sourceEnvironment = serializers.CharField(

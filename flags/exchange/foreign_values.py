@@ -62,3 +62,14 @@ def lay_out(shares: list[tuple[str, int]]) -> list[list[Any]]:
             ranges.append([start, end, variant])
             start = end
     return ranges
+
+
+def type_of(values: list[Any]) -> str:
+    """Return the type of a flag that has these values."""
+    if len(values) == 2 and all(isinstance(value, bool) for value in values):
+        return "boolean"
+    if all(isinstance(value, str) for value in values):
+        return "string"
+    if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
+        return "number"
+    return "json"

@@ -7,13 +7,14 @@ counterpart is left out and noted, so that nobody gets more than before.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from flags.exchange import flagsmith, launchdarkly, unleash
+from flags.exchange import flagsmith, growthbook, launchdarkly, unleash
 from flags.exchange.notes import Notes
 
 _CONVERTERS: dict[str, Callable[[Mapping[str, Any], str | None, Notes], dict[str, Any]]] = {
     "launchdarkly": launchdarkly.convert,
     "unleash": unleash.convert,
     "flagsmith": flagsmith.convert,
+    "growthbook": growthbook.convert,
 }
 FORMATS = tuple(_CONVERTERS)
 

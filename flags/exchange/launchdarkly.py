@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from flags.exchange.foreign_values import basis_points, key_of, lay_out, objects, texts, unique
+from flags.exchange.foreign_values import basis_points, key_of, lay_out, objects, texts, type_of, unique
 from flags.exchange.notes import Notes, NotExpressibleError
 from tenancy.errors import Invalid
 
@@ -48,16 +48,6 @@ def _variant_keys(flag: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _type_of(values: list[Any]) -> str:
-    if len(values) == 2 and all(isinstance(value, bool) for value in values):
-        return "boolean"
-    if all(isinstance(value, str) for value in values):
-        return "string"
-    if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
-        return "number"
-    return "json"
-
-
 def _flag(
     flag: Mapping[str, Any], names: Mapping[str, list[str]], environment: str | None, notes: Notes
 ) -> dict[str, Any]:
@@ -88,7 +78,7 @@ def _flag(
         "key": key,
         "name": flag.get("name") or key,
         "description": flag.get("description") or "",
-        "type": _type_of(values),
+        "type": type_of(values),
         "tags": [tag[:60] for tag in texts(flag.get("tags"))],
         "variants": [{"key": name, "value": value} for name, value in zip(keys, values, strict=True)],
         "status": "archived" if flag.get("archived") else "active",

@@ -3,6 +3,7 @@
 A feature of Unleash is on or off, with alternative strategies. Each strategy becomes a rule that gives `treatment`.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,8 @@ from flags.exchange.notes import Notes, NotExpressibleError
 from tenancy.errors import Invalid
 
 _TEXT = {"STR_STARTS_WITH": "starts_with", "STR_ENDS_WITH": "ends_with"}
+# Where a constraint ignores case.
+_PATTERNS = {"STR_STARTS_WITH": "^{}", "STR_ENDS_WITH": "{}$", "STR_CONTAINS": "{}"}
 _NUMBER = {
     "NUM_EQ": "equals",
     "NUM_GT": "greater_than",
@@ -220,16 +223,16 @@ def condition_of(constraint: Mapping[str, Any]) -> dict[str, Any]:
     is_inverted = constraint.get("inverted") is True
     if attribute == "currentTime":
         raise NotExpressibleError("a constraint is on the current time")
-    if constraint.get("caseInsensitive") and operator in {*_TEXT, "STR_CONTAINS"}:
-        raise NotExpressibleError("a constraint ignores case")
-    if operator in {"IN", "NOT_IN"}:
-        return {
-            "attribute": attribute,
-            "operator": "in" if (operator == "IN") != is_inverted else "not_in",
-            "value": values,
-        }
-    if operator in _TEXT:
-        positive: dict[str, Any] = {"attribute": attribute, "operator": _TEXT[operator], "value": values}
+    if operator == "NOT_IN":
+        operator, is_inverted = "IN", not is_inverted
+    positive: dict[str, Any]
+    if operator == "IN":
+        positive = {"attribute": attribute, "operator": "in", "value": values}
+    elif constraint.get("caseInsensitive") and operator in _PATTERNS:
+        each = (f"(?i){_PATTERNS[operator].format(re.escape(text))}" for text in values)
+        positive = {"any": [{"attribute": attribute, "operator": "matches", "value": pattern} for pattern in each]}
+    elif operator in _TEXT:
+        positive = {"attribute": attribute, "operator": _TEXT[operator], "value": values}
     elif operator == "STR_CONTAINS":
         positive = {"any": [{"attribute": attribute, "operator": "contains", "value": text} for text in values]}
     elif operator in _NUMBER:

@@ -48,7 +48,7 @@ def reach_of(environment: Environment) -> Reach:
             took += [
                 max(0, int(applied) - at) for applied in read_hash(applied_key(environment.pk, kill.version)).values()
             ]
-    said = [found for state in here if (found := understanding_said(state)) is not None and found.count]
+    said = [found for state in here if (found := understanding_said(state)) is not None and found.total]
     return Reach(
         connected=len(here),
         current=sum(state["version"] >= environment.config_version for state in here),

@@ -16,7 +16,7 @@ LATER = rule([condition("country", "resembles", "US")])
     ("document", "used"),
     [
         (flag(rules=[rule([PRO])], experiment=experiment()), set()),
-        (flag(rules=[rule({"any": [PRO]})]), {"rule_trees"}),  # type: ignore[arg-type] # a tree where lists stood alone
+        (flag(rules=[rule({"any": [PRO]})]), {"rule_trees"}),
         (flag(rules=[rule([{"not": PRO}])]), {"rule_trees"}),
         (flag(bucketBy=["deviceId", "userId"]), {"bucket_by_list"}),
         (flag(experiment=experiment(allocation=[])), {"experiment_split"}),
@@ -35,7 +35,7 @@ def test_understanding_of__flags_and_segments_of_a_later_version__names_them_and
     unclear = {"key": "beta", "conditions": condition("x", "resembles", 1)}
     said = understanding_of(environment(*later, flag(), segments=[unclear]))
 
-    assert (said.features, said.segments, said.count) == (FEATURES, ("beta",), 61)
+    assert (said.features, said.segments, said.total) == (FEATURES, ("beta",), 61)
     assert said.flags == tuple(f"later-{number:02}" for number in range(50))
     body = Acknowledgement("pod-1", 7, "python/1", said).body
     assert acknowledgement_of(body) == Acknowledgement("pod-1", 7, "python/1", said)

@@ -19,18 +19,18 @@ MOST_FEATURES: Final = 50
 class Understanding(NamedTuple):
     """What a service understands: features by name, and the flags and segments of its version that it does not.
 
-    `flags` and `segments` have at most 50 keys each; `count` is that of all.
+    `flags` and `segments` have at most 50 keys each; `total` is the number of all, in a body `count`.
     """
 
     features: tuple[str, ...]
     flags: tuple[str, ...] = ()
     segments: tuple[str, ...] = ()
-    count: int = 0
+    total: int = 0
 
     @property
     def members(self) -> dict[str, Any]:
         """Its members of a body."""
-        keys = {"flags": list(self.flags), "segments": list(self.segments), "count": self.count}
+        keys = {"flags": list(self.flags), "segments": list(self.segments), "count": self.total}
         return {"features": list(self.features), "notUnderstood": keys}
 
 
