@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 
 from django.db import transaction
+from openflagship.wire.features import EXPERIMENT_SPLIT
+from redis.exceptions import RedisError
 
 from analytics import selectors as events
 from experiments.analysis.arrivals import missing_events, without_unit
@@ -13,6 +15,7 @@ from experiments.design.splits import document_problems, split_problems
 from experiments.documents import split_of
 from experiments.models import Experiment
 from flags.documents import percent_of
+from flags.propagation.service_features import outdated_services
 from tenancy.errors import Problem, Unavailable
 
 _SHORT_OF_USERS_DAYS = 60
@@ -87,6 +90,7 @@ def check_before_start(experiment: Experiment, *, enable_flag: bool = False) -> 
     _check_split(found, experiment)
     _check_layer(found, experiment)
     _warn_of_rules(found, experiment)
+    _warn_of_services(found, experiment)
     if not found.conflicts and not found.problems:
         _estimate(found, experiment)
         _warn_of_data(found, experiment)
@@ -139,6 +143,22 @@ def _estimate(found: Preflight, experiment: Experiment) -> None:
             found.estimate = planning.estimate(experiment)
     except Unavailable as error:
         found.warnings.append(f"How long it takes is not known: {error}")
+
+
+def _warn_of_services(found: Preflight, experiment: Experiment) -> None:
+    try:
+        outdated = outdated_services(experiment.environment_id, [EXPERIMENT_SPLIT])
+    except RedisError:
+        found.warnings.append("Redis is away, so nobody can say whether connected services understand the experiment.")
+        return
+    instances = sum(one.instances for one in outdated)
+    if instances:
+        names = ", ".join(dict.fromkeys(f"{one.sdk} {one.version}".strip() for one in outdated))
+        are, them = ("service is", "it") if instances == 1 else ("services are", "them")
+        found.warnings.append(
+            f"{instances} connected {are} too old for an experiment with a split of its own ({names}). "
+            f"Update {them} before you start."
+        )
 
 
 def _warn_of_data(found: Preflight, experiment: Experiment) -> None:

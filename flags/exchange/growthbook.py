@@ -125,16 +125,17 @@ class _Feature:
             return {**rule, "variant": self._index(row["force"])}
         self._hashed_by(row)
         self.note(f"{name} keeps its share of {(share or 0) / 100:g} %; who is in it is dealt anew.")
-        return {**rule, "allocation": lay_out([(self._index(row["force"]), share or 0)])}
+        return {**rule, "allocation": lay_out([(str(self._index(row["force"])), share or 0)])}
 
     def _split(self, row: Mapping[str, Any], variations: list[Any]) -> list[list[Any]]:
         self._hashed_by(row)
         found = row.get("weights")
-        has_weights = isinstance(found, list) and len(found) == len(variations)
-        weights: list[Any] = found if has_weights else [1 / len(variations)] * len(variations)
+        weights: list[Any] = [1 / len(variations)] * len(variations)
+        if isinstance(found, list) and len(found) == len(variations):
+            weights = found
         coverage = basis_points(row.get("coverage", 1), 1) or 0
         shares = [
-            (self._index(value), (basis_points(weight, 1) or 0) * coverage // 10_000)
+            (str(self._index(value)), (basis_points(weight, 1) or 0) * coverage // 10_000)
             for value, weight in zip(variations, weights, strict=True)
         ]
         return lay_out(shares)
@@ -164,7 +165,7 @@ def _conditions_of(row: Mapping[str, Any], saved: SavedGroups) -> dict[str, Any]
 def _named(rule: dict[str, Any], names: list[str]) -> dict[str, Any]:
     if "variant" in rule:
         return {**rule, "variant": names[rule["variant"]]}
-    return {**rule, "allocation": [[start, end, names[index]] for start, end, index in rule["allocation"]]}
+    return {**rule, "allocation": [[start, end, names[int(index)]] for start, end, index in rule["allocation"]]}
 
 
 def tree_of(condition: Any, saved: SavedGroups) -> dict[str, Any]:
