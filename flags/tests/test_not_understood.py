@@ -17,6 +17,7 @@ from flags.propagation.kill_status import kill_status
 from flags.selectors import get_config
 from flags.services import version_log
 from flags.testing.streams import eventually
+from tenancy import services as tenancy
 from tenancy.testing import ALICE
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -78,11 +79,17 @@ def test_impact__document_that_services_are_too_old_for__counts_them_by_sdk(envi
     assert [one["instances"] for one in preview_change(environment, "a", TREE).outdated] == [2, 1]
 
 
-def test_sdk__flag_of_a_later_release__keeps_its_version_says_so_and_obeys_a_kill(  # noqa: PLR0917 - fixtures
-    environment, config, key, live_server, stream_port, console_viewer
+def test_sdk__flag_of_a_later_release__keeps_its_version_says_so_and_obeys_a_kill(
+    acme, live_server, stream_port, console_viewer
 ):
+    environment = acme.staging
+    payload = {"key": "a", "enabled": True, "rules": [RULE]}
+    config, _ = services.create_flag(actor=ALICE, environment=environment, payload=payload)
+    secret = tenancy.issue_credential(
+        actor=ALICE, kind="server", name="sdk", organization=environment.project.organization, environment=environment
+    ).secret
     stream_url = f"http://127.0.0.1:{stream_port}"
-    with FlagShip(key().secret, live_server.url, stream_url=stream_url, first_backoff_seconds=0.1) as client:
+    with FlagShip(secret, live_server.url, stream_url=stream_url, first_backoff_seconds=0.1) as client:
 
         def answer():
             return client.variation_detail("a", {"userId": "ann", "country": "US"})
