@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from django.db import transaction
-from openflagship.wire.features import EXPERIMENT_SPLIT
+from openflagship.wire.acknowledgements import EXPERIMENT_SPLIT
 from redis.exceptions import RedisError
 
 from analytics import selectors as events

@@ -2,8 +2,7 @@
 
 import time
 
-from openflagship.wire.acknowledgements import Understanding
-from openflagship.wire.features import FEATURES
+from openflagship.wire.acknowledgements import FEATURES, Understanding
 
 from experiments.design.preflight import check_before_start
 from flags.propagation.acknowledgements import Report, record

@@ -7,8 +7,7 @@ from django.http import HttpResponse, HttpResponseRedirect
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 from openflagship.wire import conditional, credentials
-from openflagship.wire.acknowledgements import MAX_BODY_BYTES, MOST_FEATURES, acknowledgement_of
-from openflagship.wire.features import FEATURES
+from openflagship.wire.acknowledgements import FEATURES, MAX_BODY_BYTES, MOST_FEATURES, acknowledgement_of
 from rest_framework import serializers
 from rest_framework.permissions import AllowAny
 from rest_framework.response import Response

@@ -7,7 +7,7 @@ from typing import Any
 from django.utils import timezone
 from openflagship.engine import CompiledEnvironment, Context, impact, unit_text
 from openflagship.engine.impact import EVERYONE
-from openflagship.wire.features import features_used
+from openflagship.wire.acknowledgements import features_used
 from redis.exceptions import RedisError
 
 from analytics import selectors as analytics

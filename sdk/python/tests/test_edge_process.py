@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from edge_process import CLIENT_KEY, EdgeProcess
 from openflagship import Context, FlagShip
-from openflagship.wire.features import FEATURES
+from openflagship.wire.acknowledgements import FEATURES
 from sdk_fixtures import FAST, treatment
 from small_platform import KEY, SmallPlatform, eventually
 

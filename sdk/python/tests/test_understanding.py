@@ -4,9 +4,14 @@ from typing import Any
 
 import pytest
 from documents import condition, environment, experiment, flag, rule
-from openflagship.wire.acknowledgements import Acknowledgement, acknowledgement_of, understanding_of
+from openflagship.wire.acknowledgements import (
+    FEATURES,
+    Acknowledgement,
+    acknowledgement_of,
+    features_used,
+    understanding_of,
+)
 from openflagship.wire.errors import RefusedError
-from openflagship.wire.features import FEATURES, features_used
 
 PRO = condition("plan", "equals", "pro")
 LATER = rule([condition("country", "resembles", "US")])

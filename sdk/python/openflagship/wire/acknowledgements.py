@@ -1,11 +1,14 @@
-"""The body of `POST stream/ack`: which version a service has applied, and what it understands of it."""
+"""The body of `POST stream/ack`: which version a service has applied, and what it understands of it.
+
+Features are what a flag may use that an older evaluator does not understand, by name.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from openflagship.wire.errors import RefusedError
-from openflagship.wire.features import FEATURES
 
 if TYPE_CHECKING:
     from openflagship.engine import CompiledEnvironment
@@ -14,6 +17,14 @@ MAX_BODY_BYTES: Final = 32_768
 MAX_NAME_CHARACTERS: Final = 100
 MOST_KEYS: Final = 50
 MOST_FEATURES: Final = 50
+
+RULE_TREES: Final = "rule_trees"
+BUCKET_BY_LIST: Final = "bucket_by_list"
+EXPERIMENT_SPLIT: Final = "experiment_split"
+# What this package understands.
+FEATURES: Final = (RULE_TREES, BUCKET_BY_LIST, EXPERIMENT_SPLIT)
+
+_GROUPS: Final = ("all", "any", "not")
 
 
 class Understanding(NamedTuple):
@@ -96,3 +107,21 @@ def _names(listed: Any, name: str, most: int) -> tuple[str, ...]:
     if not is_list or not all(isinstance(item, str) and 0 < len(item) <= MAX_NAME_CHARACTERS for item in listed):
         raise RefusedError(400, f"Send {name} as a list of at most {most} names, each of 1 to 100 characters.")
     return tuple(listed)
+
+
+def features_used(flag: Mapping[str, Any]) -> frozenset[str]:
+    """The features that a flag's valid document uses."""
+    found = set()
+    if any(_is_tree(rule.get("conditions")) for rule in flag.get("rules", ())):
+        found.add(RULE_TREES)
+    if isinstance(flag.get("bucketBy"), list):
+        found.add(BUCKET_BY_LIST)
+    experiment = flag.get("experiment") or {}
+    if experiment.get("allocation") is not None or experiment.get("priority") is not None:
+        found.add(EXPERIMENT_SPLIT)
+    return frozenset(found)
+
+
+def _is_tree(conditions: Any) -> bool:
+    nodes: Iterable[Any] = conditions if isinstance(conditions, list) else ()
+    return isinstance(conditions, dict) or any(group in node for node in nodes for group in _GROUPS)
