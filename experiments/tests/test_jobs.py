@@ -215,7 +215,7 @@ def test_schedule__start_is_refused__says_why_and_stays_a_draft(make_experiment,
     experiment = make_experiment(startsAt=START)
     FlagConfig.objects.update(is_enabled=False)
 
-    assert "switch it on" in runs.keep_schedule(experiment.pk, now=START)
+    assert "Switch it on first" in runs.keep_schedule(experiment.pk, now=START)
     assert Experiment.objects.get().status == "draft"
 
 
