@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 from contract import read
-from openflagship.engine import CompiledEnvironment, Context, DecodeError, decode_flag
+from jsonschema import Draft202012Validator
+from openflagship.engine import CompiledEnvironment, Context, DecodeError, decode_flag, snapshot_schema
 from openflagship.wire.acknowledgements import understanding_of
 
 FILES = ("rule_trees", "bucket_by", "experiment_split", "not_understood")
@@ -51,3 +52,11 @@ def test_case__refused_on_write__names_the_field(refused: dict[str, Any]) -> Non
     with pytest.raises(DecodeError) as error:
         decode_flag(refused["flag"])
     assert (refused["path"], refused["code"]) in [(problem.path, problem.code) for problem in error.value.problems]
+
+
+def test_cases__snapshots_that_are_understood__fit_the_schema() -> None:
+    schema = Draft202012Validator(snapshot_schema())
+    steps = [step for name in FILES[:3] for case in CASES[name]["cases"] for step in case["steps"]]
+    snapshots = [step["snapshot"] for step in steps if "snapshot" in step]
+    assert len(snapshots) > 30
+    assert [error.message for snapshot in snapshots for error in schema.iter_errors(snapshot)] == []
