@@ -71,7 +71,7 @@ class AnalysisSerializer(serializers.Serializer[Any]):
 
 class ExploratorySerializer(serializers.Serializer[Any]):
     metric = serializers.CharField()
-    role = ChoiceField(choices=ExperimentMetric.Role.choices)
+    role = serializers.CharField(help_text="secondary or guardrail")
     since = serializers.DateTimeField()
 
 
