@@ -151,6 +151,7 @@ class PurgeView(EnvironmentView):
         """Delete an archived flag for good, in every environment of the project."""
         environment = self.environment(request, Role.ADMIN)
         access.require(request.user, environment.project, Role.ADMIN)
+        selectors.get_config(environment, key)
         sent = payload(serializers.PurgeSerializer, request)
         refuse_unknown(sent, ("confirm", "reason"))
         services.purge_flag(
