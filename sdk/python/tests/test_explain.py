@@ -26,7 +26,7 @@ def test_explain__whole_flag__shows_every_step_until_the_one_that_decides() -> N
     )
     steps = traced(document, "user-1", country="FR")
     assert [step["step"] for step in steps] == ["kill_switch", "enabled", "unit", "targets", "rule", "rollout"]
-    assert steps[2] == {"step": "unit", "decides": False, "bucketBy": "userId", "unit": "user-1"}
+    assert steps[2] == {"step": "unit", "decides": False, "bucketBy": "userId", "attribute": "userId", "unit": "user-1"}
     assert steps[4]["conditions"] == [
         {"operator": "equals", "wanted": "DE", "attribute": "country", "seen": "FR", "matched": False}
     ]
