@@ -8,7 +8,7 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 
 from flags.models import Flag, FlagConfig, Rule
-from flags.selectors import in_state
+from flags.selectors import STATES, in_state
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.environments import EnvironmentList
 from tenancy.models import Environment
@@ -41,7 +41,9 @@ class StateFilter(SimpleListFilter):
             )
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[FlagConfig]) -> QuerySet[FlagConfig]:  # noqa: ARG002 - Django's signature
-        return queryset.filter(in_state(self.value() or "active"))
+        state = self.value() or "active"
+        # None of them for a state that is none: all of them would look like an answer.
+        return queryset.filter(in_state(state)) if state in STATES else queryset.none()
 
 
 class TypeFilter(SimpleListFilter):
