@@ -24,21 +24,30 @@ help:
 	@echo "make bench    measure, as benchmarks/ describes"
 	@echo "make clean    remove .venv and caches; the data under var/ stays"
 
-$(BIN)/python:
+# Marked once it is whole: what an interrupted run left behind is thrown away. One that was filled before is whole.
+$(VENV)/.made:
 	@if [ -z "$(PYTHON)" ]; then \
 		echo "FlagShip needs Python 3.11 or newer; found: $$(python3 --version 2>&1 || echo none)." >&2; \
 		echo "Install one, or name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; \
 		exit 1; \
 	fi
 	@"$(PYTHON)" -c '$(NEWER)' || { echo "$(PYTHON) is older than Python 3.11." >&2; exit 1; }
-	@echo "Making $(VENV) with $(PYTHON)"
-	@# Debian ships Python without ensurepip unless python3-venv is there; pip itself can fill a bare environment.
-	@"$(PYTHON)" -m venv $(VENV) >/dev/null 2>&1 || { \
+	@if [ ! -e $(VENV)/.run-installed ]; then \
 		rm -rf $(VENV); \
-		"$(PYTHON)" -m venv --without-pip $(VENV) && "$(PYTHON)" -m pip --python $(BIN)/python install $(PIP) pip; \
-	} || { rm -rf $(VENV); echo "Cannot make a virtual environment: install pip (on Debian python3-pip)." >&2; exit 1; }
+		echo "Making $(VENV) with $(PYTHON)"; \
+		if ! "$(PYTHON)" -m venv $(VENV) >/dev/null 2>&1; then \
+			: "Debian ships Python without ensurepip unless python3-venv is there; pip itself can fill a bare environment."; \
+			rm -rf $(VENV); \
+			"$(PYTHON)" -m venv --without-pip $(VENV) && "$(PYTHON)" -m pip --python $(BIN)/python install $(PIP) pip || { \
+				rm -rf $(VENV); \
+				echo "Cannot make a virtual environment: install pip (on Debian python3-pip)." >&2; \
+				exit 1; \
+			}; \
+		fi; \
+	fi
+	@touch $@
 
-$(VENV)/.run-installed: requirements.txt sdk/python/pyproject.toml | $(BIN)/python
+$(VENV)/.run-installed: requirements.txt sdk/python/pyproject.toml | $(VENV)/.made
 	@echo "Installing packages into $(VENV), once (a minute or two)"
 	@$(BIN)/python -m pip install $(PIP) -r requirements.txt
 	@touch $@

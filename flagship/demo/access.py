@@ -44,6 +44,13 @@ def read_or_refuse() -> dict[str, Any]:
     return found
 
 
+def addresses(known: Mapping[str, Any]) -> dict[str, str]:
+    """Where the platform is reached: as this process was told, else as before, for a run may use other ports."""
+    found = {"baseUrl": settings.BASE_URL, "streamUrl": settings.STREAM_URL}
+    told = {"baseUrl": "FLAGSHIP_BASE_URL", "streamUrl": "FLAGSHIP_STREAM_URL"}
+    return {name: url if os.environ.get(told[name]) else known.get(name, url) for name, url in found.items()}
+
+
 def write(content: Mapping[str, Any]) -> bool:
     """Write for its owner alone; False where nothing would change."""
     if read() == content:

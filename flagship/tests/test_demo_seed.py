@@ -4,6 +4,7 @@ import itertools
 import json
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from openflagship.engine import Context
 
@@ -15,6 +16,7 @@ from experiments.models import Alarm, Experiment, ExperimentResult
 from experiments.selectors import get_experiment
 from flags.models import Change, FlagConfig
 from flags.propagation.runtime import load_environment
+from flagship.demo import access
 from flagship.demo.plan import ANOMALOUS_DAY, USERS_BY_DAY
 from tenancy import credentials
 from tenancy.models import Credential, Environment, Organization, User
@@ -164,3 +166,13 @@ def test_seed_demo__again__does_not_sound_as_if_there_were_nothing(seed, capsys)
 
     assert first.startswith("Demo ready: 1,000 exposures and 120 conversions stored;")
     assert capsys.readouterr().out.startswith("Demo ready: its events were there already;")
+
+
+def test_addresses__not_told_to_this_process__stay_as_the_run_has_them(monkeypatch):
+    known = {"baseUrl": "http://127.0.0.1:8003", "streamUrl": "http://127.0.0.1:8004"}
+    monkeypatch.delenv("FLAGSHIP_BASE_URL", raising=False)
+    monkeypatch.delenv("FLAGSHIP_STREAM_URL", raising=False)
+    assert access.addresses(known) == known
+    assert access.addresses({})["baseUrl"] == settings.BASE_URL
+    monkeypatch.setenv("FLAGSHIP_BASE_URL", settings.BASE_URL)
+    assert access.addresses(known)["baseUrl"] == settings.BASE_URL

@@ -134,14 +134,31 @@ def test_run__killed_outright__leaves_no_process_and_no_server(start):
     assert run.is_cleared_away(), run.leftovers()
 
 
-def test_run__one_process_killed__names_it_stops_the_others_and_fails(start):
+def test_run__processes_and_servers_killed__are_started_again_and_web_is_never_touched(start):
     run = start("--no-demo")
     run.wait_until_ready()
-    (ingest,) = [p for p in run.below if run.commands[p.pid].endswith("manage.py ingest")]
-    ingest.kill()
-    assert run.process.wait(STOP_SECONDS) == 1
-    assert "Ended by itself: ingest (exit code -9)" in run.log.read_text()
-    assert run.is_cleared_away(), run.leftovers()
+    layout = Layout.of(run.var_dir)
+    postgres_pid = postgres.running_pid(layout)
+    for process in run.below:
+        if run.commands[process.pid].endswith(("manage.py ingest", "beat --loglevel INFO --pidfile=")):
+            process.kill()
+    psutil.Process(postgres_pid).kill()
+
+    def is_whole():
+        commands = [command_of(p) for p in psutil.Process(run.process.pid).children(recursive=True)]
+        return postgres.running_pid(layout) not in {None, postgres_pid} and all(
+            any(command.endswith(end) for command in commands)
+            for end in ("manage.py ingest", "beat --loglevel INFO --pidfile=")
+        )
+
+    assert wait_until(is_whole, seconds=GONE_SECONDS), run.log.read_text()[-4000:]
+    assert run.process.poll() is None
+    for name in ("ingest", "beat"):
+        assert f"{name} ended with exit code -9; it is started again" in run.log.read_text()
+    assert not [line for line in run.log.read_text().splitlines() if "web ended" in line]
+    assert run.get(run.web_port, "/readyz") == 200
+    run.process.send_signal(signal.SIGINT)
+    assert run.process.wait(STOP_SECONDS) == 0, run.log.read_text()[-4000:]
 
 
 def test_run__port_asked_for_is_taken__says_so_and_starts_nothing(tmp_path):

@@ -42,13 +42,18 @@ class Interrupted:
         sys.stdout.flush()
 
 output = Interrupted() if sys.argv[2] == "end-amid-a-line" else sys.stdout
-manager = LeashedManager(Printer(output), on_started=lambda: print("STARTED", flush=True))
+def refuse(name):
+    return "the port is taken" if sys.argv[2] == "refuse" else None
+
+manager = LeashedManager(
+    Printer(output), on_started=lambda: print("STARTED", flush=True), refuse=refuse, first_pause_seconds=0.05
+)
 manager.add_all(json.loads(sys.argv[1]), env=dict(os.environ), cwd=Path.cwd())
 if sys.argv[2] == "end-before-start":
     manager.terminate()
 manager.loop()
 manager.join()
-print("DIED", json.dumps(manager.died), flush=True)
+print("REFUSED", manager.refused, flush=True)
 """
 SLEEPER = "exec sleep 600"
 STUBBORN = (
@@ -80,6 +85,10 @@ class Run:
         assert not awaited
         self.below = psutil.Process(self.process.pid).children(recursive=True)
 
+    def wait_until(self, text: str) -> None:
+        assert self.process.stdout is not None
+        assert any(text in line for line in self.process.stdout), text
+
     def output(self) -> str:
         return self.process.communicate(timeout=GONE_SECONDS)[0]
 
@@ -108,27 +117,34 @@ def start():
                 process.kill()
 
 
-def test_processes__runner_is_told_to_end_amid_a_line__all_end_and_none_is_blamed(start):
-    assert "DIED {}" in start({"one": SLEEPER, "two": f"echo hello; {SLEEPER}"}, "end-amid-a-line").output()
+def test_processes__runner_is_told_to_end_amid_a_line__all_end_and_nothing_is_refused(start):
+    assert "REFUSED None" in start({"one": SLEEPER, "two": f"echo hello; {SLEEPER}"}, "end-amid-a-line").output()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_processes__runner_is_told_to_end__all_end_and_none_is_blamed(start, number):
+def test_processes__runner_is_told_to_end__all_end_and_nothing_is_refused(start, number):
     run = start({"one": SLEEPER, "two": SLEEPER})
     run.wait_until_started()
     assert len(run.below) >= 4  # a relay and a program for each
     run.process.send_signal(number)
-    assert "DIED {}" in run.output()
+    assert "REFUSED None" in run.output()
     assert run.is_cleared_away(), run.leftovers()
 
 
-def test_processes__one_ends_by_itself__is_named_and_the_others_end(start):
-    run = start({"steady": SLEEPER, "failing": "exit 3"})
-    assert 'DIED {"failing": 3}' in run.output()
+@pytest.mark.parametrize("code", [0, 3])
+def test_processes__one_ends_by_itself__is_started_again_with_growing_pauses_and_nothing_else_is_touched(start, code):
+    run = start({"steady": f"echo once; {SLEEPER}", "failing": f"echo again; exit {code}"})
+    for pause in ("0.05", "0.1", "0.2"):
+        run.wait_until(f"failing ended with exit code {code}; it is started again in {pause} s")
+    run.process.send_signal(signal.SIGTERM)
+    output = run.output()
+    assert "REFUSED None" in output
+    assert "steady  | once" not in output  # it was said in the beginning, and not again
+    assert run.is_cleared_away(), run.leftovers()
 
 
-def test_processes__one_ends_by_itself_with_success__is_named_all_the_same(start):
-    assert 'DIED {"done": 0}' in start({"steady": SLEEPER, "done": "exit 0"}).output()
+def test_processes__one_cannot_be_started_again__all_end_with_the_reason(start):
+    assert "REFUSED the port is taken" in start({"steady": SLEEPER, "failing": "exit 3"}, "refuse").output()
 
 
 def test_processes__one_ignores_the_request__is_killed(start):
@@ -151,13 +167,12 @@ def test_processes__runner_killed_outright__leaves_no_orphan(start):
 def test_processes__told_to_end_while_starting__waits_for_the_pids_and_ends_them(start):
     run = start({"one": SLEEPER, "two": SLEEPER}, "end-before-start")
     output = run.output()
-    assert "DIED {}" in output
+    assert "REFUSED None" in output
     assert "STARTED" not in output
 
 
 def test_processes__their_output__is_interleaved_under_their_names(start):
-    output = start({"talker": "echo hello from below; exit 1"}).output()
-    assert "talker | hello from below" in output
+    start({"talker": f"echo hello from below; {SLEEPER}"}).wait_until("talker | hello from below")
 
 
 def test_procfile__of_the_repository__lists_every_process_and_replaces_the_shell():

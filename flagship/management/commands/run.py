@@ -27,6 +27,7 @@ from honcho.printer import Message, Printer
 from flagship.runner.ports import PortError, choose_port
 from flagship.runner.processes import LeashedManager, read_procfile
 from flagship.runner.readiness import wait_until_ready
+from flagship.runner.servers import keep_servers
 
 READY_SECONDS = 120
 DEFAULT_PORTS = {"web": 8000, "stream": 8001}
@@ -34,8 +35,8 @@ DEFAULT_PORTS = {"web": 8000, "stream": 8001}
 
 class Command(BaseCommand):
     help = (
-        "Migrates, seeds the demo and runs every process of the Procfile until Ctrl-C. A default port that is taken "
-        "moves to the next free one; a port asked for by option or variable and taken is an error."
+        "Migrates, seeds the demo and runs every process of the Procfile until Ctrl-C. What ends is started again. A "
+        "default port that is taken moves to the next free one; a port asked for and taken is an error."
     )
     requires_system_checks: list[str] = []
 
@@ -118,6 +119,7 @@ class Command(BaseCommand):
         printer = Printer(sys.stdout)  # not self.stdout, which ends every write with a newline of its own
         cancelled = threading.Event()
         unready: dict[str, str] = {}
+        unusable: list[str] = []
 
         def say(text: str) -> None:
             for line in text.splitlines():
@@ -132,8 +134,26 @@ class Command(BaseCommand):
             else:
                 say(_banner(environment, settings.VAR_DIR / "demo.json" if show_demo else None))
 
-        watcher = threading.Thread(target=watch, name="readiness", daemon=True)
-        manager = LeashedManager(printer, on_started=watcher.start)
+        def refuse(name: str) -> str | None:
+            if name not in endpoints:
+                return None
+            try:
+                choose_port(environment["WEB_HOST"], endpoints[name][1], option=name, is_explicit=True)
+            except PortError as error:
+                return str(error)
+            return None
+
+        def broken(words: str) -> None:
+            unusable.append(words)
+            manager.terminate()
+
+        def started() -> None:
+            threading.Thread(target=watch, name="readiness", daemon=True).start()
+            if settings.EMBEDDED:
+                about = {"ended": cancelled, "say": say, "broken": broken}
+                threading.Thread(target=keep_servers, args=(settings.VAR_DIR,), kwargs=about, daemon=True).start()
+
+        manager = LeashedManager(printer, on_started=started, refuse=refuse)
         manager.add_all(read_procfile(settings.BASE_DIR / "Procfile"), env=environment, cwd=settings.BASE_DIR)
         try:
             manager.loop()
@@ -146,9 +166,8 @@ class Command(BaseCommand):
         if unready:
             missing = "; ".join(f"{name}: {words}" for name, words in unready.items())
             raise CommandError(f"Not ready after {READY_SECONDS} s ({missing}). The log above says why.")
-        if manager.died:
-            died = ", ".join(f"{name} (exit code {code})" for name, code in manager.died.items())
-            raise CommandError(f"Ended by itself: {died}. Everything else was stopped; the log above says why.")
+        if unusable or manager.refused:
+            raise CommandError((unusable or [str(manager.refused)])[0])
         self.stdout.write("Stopped. The data is kept.")
 
 

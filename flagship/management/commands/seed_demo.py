@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import transaction
 
@@ -27,8 +26,7 @@ class Command(BaseCommand):
             keys = access.ensure_credentials(actor, known, user=user, environment=environment)
         is_new = access.write(
             {
-                "baseUrl": settings.BASE_URL,
-                "streamUrl": settings.STREAM_URL,
+                **access.addresses(known),
                 "adminUser": access.ADMIN,
                 "adminPassword": password,
                 "organization": content.ORGANIZATION,
