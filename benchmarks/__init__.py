@@ -1,1 +1,7 @@
-"""What is measured, and how to measure it again; reports go to RESULTS.md."""
+import sys
+
+# `python -m benchmarks.…` measures; an import by a test does not.
+if sys.argv[0] == "-m":
+    from benchmarks.stack import refuse_another
+
+    refuse_another()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from benchmarks.stack import REQUIREMENTS, differences
 from flagship.tests.source_files import ROOT
 
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
@@ -95,3 +96,34 @@ def test_image__tests_and_their_machinery__stay_out():
     # The SDK's fixtures for tests of services are part of the SDK, and in the image with it.
     assert (ROOT / "sdk/python/openflagship/testing.py").exists()
     assert "**/testing.py" not in left_out
+
+
+def test_make__interrupted_while_the_environment_was_made__starts_over(tmp_path):
+    """A half-made .venv has a python and no pip: each later run would fail."""
+    python = tmp_path / "python3"
+    python.write_text('#!/bin/sh\n[ "$2" = venv ] && mkdir -p "$3/bin" && touch "$3/bin/python"\nexit 0\n')
+    python.chmod(0o755)
+    (tmp_path / "Makefile").write_text((ROOT / "Makefile").read_text())
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "half-made").touch()
+
+    def made():
+        command = ["make", f"PYTHON={python}", ".venv/.made"]
+        subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
+        return {path.name for path in (tmp_path / ".venv").iterdir()}
+
+    assert made() == {"bin", ".made"}
+    (tmp_path / ".venv" / ".made").unlink()
+    (tmp_path / ".venv" / ".run-installed").touch()
+    assert made() == {"bin", ".made", ".run-installed"}  # filled before this mark was known
+
+
+def test_benchmarks__on_another_stack_than_the_shipped_one__are_refused(tmp_path):
+    assert differences() == []
+    names = {line.partition("==")[0] for line in REQUIREMENTS.read_text().splitlines()}
+    assert {"uvloop", "httptools", "granian", "uvicorn"} <= names
+    pins = tmp_path / "requirements.txt"
+    pins.write_text('-e ./sdk\n# Others.\nuvloop==0.0.1\nnobody-has-this==1\nuvicorn==0.1; python_version < "3"\n')
+    slower, missing = differences(pins)
+    assert "uvloop is" in slower
+    assert missing == "nobody-has-this is missing"
