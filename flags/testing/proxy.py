@@ -70,7 +70,8 @@ class Proxy:
 
     def __init__(self, folder: Path, groups: Mapping[str, Sequence[str]]) -> None:
         self.names = Names(groups)
-        self.host, self.port = loopback_address(), 8080
+        # Caddy listens on the port of every address, so no two proxies may share one.
+        self.host, self.port = loopback_address(), free_port()
         self.log = folder / "caddy.log"
         caddy = Path(sys.executable).with_name("caddy")
         self._caddy = str(caddy) if caddy.exists() else shutil.which("caddy")

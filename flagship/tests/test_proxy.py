@@ -4,6 +4,7 @@ import json
 import re
 import socket
 import statistics
+import threading
 import time
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -182,6 +183,32 @@ def test_stream__one_of_two_processes_is_gone__every_client_gets_the_other_withi
     assert time.monotonic() - started < 3 * 4
     for one in (vanished, *fillers, *streams):
         one.close()
+
+
+def test_upgrade__a_new_process_beside_the_old_one_which_then_ends__no_evaluation_fails(site):
+    """As the runbook upgrades: two replicas, one after the other."""
+    answers = []
+    is_over = threading.Event()
+
+    def evaluate():
+        while not is_over.is_set():
+            answers.append(evaluated(site)[0])
+
+    caller = threading.Thread(target=evaluate)
+    caller.start()
+    new = loopback_address()
+    site.cluster.start("web-new", line="web", host=new, port=DATA_PORT, variables={"ALLOWED_HOSTS": "*"})
+    site.proxy.names.addresses["web-data"] = [site.data, new]
+    eventually(lambda: len(answers) > 50)
+    site.cluster.stop("web-data")
+    after = len(answers)
+    eventually(lambda: len(answers) > after + 50)
+    site.proxy.names.addresses["web-data"] = [new]
+    eventually(lambda: len(answers) > after + 150)
+    is_over.set()
+    caller.join(60)
+
+    assert set(answers) == {200}
 
 
 def test_proxy__reloaded_and_stopped_with_open_streams__is_done_within_its_grace(site):

@@ -1,0 +1,1 @@
+"""What evaluations, streams, an SDK, events and kills see while each part of the platform fails."""
