@@ -3,7 +3,9 @@
 import atexit
 import os
 import threading
+from collections.abc import Mapping
 
+from openflagship.engine import CompiledEnvironment
 from openflagship.engine.answer import OPENFEATURE_REASONS
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -67,3 +69,10 @@ STREAM_CLOSED = Counter(
     "Streams that ended: the client left, was too slow, or was sent away by a deploy.",
     ["why"],
 )
+
+
+def observe_runtime(age_seconds: float, environments: Mapping[int, CompiledEnvironment]) -> None:
+    """Set this process's gauges; every process that serves sets its own, whichever of them is scraped."""
+    SNAPSHOT_AGE_SECONDS.set(age_seconds)
+    for environment_id, environment in environments.items():
+        SNAPSHOT_VERSION.labels(str(environment_id)).set(environment.version)

@@ -2,10 +2,28 @@
 
 import os
 
-from celery import Celery
+from celery import Celery, signals
+from django.core.management import call_command
+
+from flagship.servers.task_delivery import install
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flagship.settings")
 
 app = Celery("flagship")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+install(app)
+
+
+@signals.worker_init.connect
+@signals.beat_init.connect
+def _serve_figures(**_about: object) -> None:
+    from analytics.pipeline.figures import serve_figures  # noqa: PLC0415 - once the settings are there
+
+    serve_figures()
+
+
+@app.task(name="flagship.clear_sessions")
+def clear_sessions() -> None:
+    """Delete sessions that have expired; nobody can use them any more."""
+    call_command("clearsessions")

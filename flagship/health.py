@@ -1,11 +1,10 @@
 """Is the process alive, is it ready, and what does it measure."""
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, multiprocess
+from prometheus_client import CONTENT_TYPE_LATEST
 
-from analytics.pipeline.stream_metrics import observe_stream
-from flags.prometheus import EVALUATIONS, SNAPSHOT_AGE_SECONDS, SNAPSHOT_VERSION
+from analytics.pipeline.figures import figures
+from flags.prometheus import EVALUATIONS
 from flags.propagation import readiness
 from flags.propagation.runtime import RUNTIME
 
@@ -28,16 +27,10 @@ def metrics(_request: HttpRequest) -> HttpResponse:
 
 
 def metrics_text() -> tuple[bytes, str]:
-    """The figures and their content type; the stream process answers with them without Django's views."""
+    """The figures and their content type; the stream process answers with them without Django's views.
+
+    It asks no server: each process sets its gauges by itself, and its poller those of the event stream.
+    """
     EVALUATIONS.harvest()
-    SNAPSHOT_AGE_SECONDS.set(RUNTIME.age_seconds if RUNTIME.is_ready else -1)
-    for environment_id, environment in RUNTIME.environments.items():
-        SNAPSHOT_VERSION.labels(str(environment_id)).set(environment.version)
-    observe_stream()
-    registry = CollectorRegistry()
-    if settings.PROMETHEUS_MULTIPROC_DIR:
-        multiprocess.MultiProcessCollector(registry)
-        content = generate_latest(registry)
-    else:
-        content = generate_latest()
-    return content, CONTENT_TYPE_LATEST
+    RUNTIME.check_staleness()
+    return figures(), CONTENT_TYPE_LATEST

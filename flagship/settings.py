@@ -5,7 +5,6 @@ import secrets
 from contextlib import suppress
 from ipaddress import ip_network
 from pathlib import Path
-from urllib.parse import unquote
 
 import environ
 import re2
@@ -15,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from flagship import embedded
 from flagship.console.frame import UNFOLD  # noqa: F401 - a setting
 from flagship.console.policy import CONTENT_SECURITY_POLICY  # noqa: F401 - likewise
+from flagship.servers.addresses import checked_redis_url, database_of
 from flagship.telemetry import logging_config
 from tenancy.group_roles import read_group_roles
 
@@ -47,7 +47,7 @@ def _pattern(name: str, default: str) -> str:
 # Where things are.
 VAR_DIR = Path(env.str("FLAGSHIP_VAR_DIR", default=str(BASE_DIR / "var"))).resolve()
 DATABASE_URL = env.str("DATABASE_URL", default="") or embedded.database_url(VAR_DIR)
-REDIS_URL = env.str("REDIS_URL", default="") or embedded.redis_url(VAR_DIR)
+REDIS_URL = checked_redis_url(env.str("REDIS_URL", default="") or embedded.redis_url(VAR_DIR))
 EMBEDDED = not (env.str("DATABASE_URL", default="") and env.str("REDIS_URL", default=""))
 # All keys, channels and streams in Redis start with it, so that several installations may share one server.
 REDIS_PREFIX = env.str("REDIS_PREFIX", default="flagship")
@@ -164,16 +164,10 @@ TEMPLATES = [
 ]
 
 # Data stores.
-_database = env.db_url_config(DATABASE_URL)
 DATABASES = {
-    "default": {
-        **_database,
-        # A socket directory is percent-encoded in a URL, and django-environ leaves it so.
-        "HOST": unquote(_database["HOST"]),
-        "CONN_MAX_AGE": int(_number("DATABASE_CONN_MAX_AGE_SECONDS", 60, low=0, high=86_400)),
-        "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {"connect_timeout": 5, **_database.get("OPTIONS", {})},
-    }
+    "default": database_of(
+        DATABASE_URL, keep_seconds=int(_number("DATABASE_CONN_MAX_AGE_SECONDS", 60, low=0, high=86_400))
+    )
 }
 # PostgreSQL ends a statement of the web process after so long; reports that need longer name it themselves.
 STATEMENT_TIMEOUT_SECONDS = _number("STATEMENT_TIMEOUT_SECONDS", 15, low=1, high=600)
@@ -217,10 +211,11 @@ CACHES = {
 
 # Background work.
 CELERY_BROKER_URL = embedded.celery_broker_url(REDIS_URL)
-CELERY_BROKER_TRANSPORT_OPTIONS = {"global_keyprefix": f"{REDIS_PREFIX}:celery:", "visibility_timeout": 3600}
+# A task that nobody has vouched for so long runs again; see flagship.servers.task_delivery.
+CELERY_BROKER_TRANSPORT_OPTIONS = {"global_keyprefix": f"{REDIS_PREFIX}:celery:", "visibility_timeout": 120}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_ACKS_LATE = CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_TIME_LIMIT = 3600
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CONCURRENCY = int(_number("WORKER_CONCURRENCY", 1, low=1, high=256))
@@ -236,6 +231,7 @@ CELERY_BEAT_SCHEDULE = {
     "events partitions": {"task": "analytics.make_partitions", "schedule": crontab(hour="1", minute="5")},
     "events retention": {"task": "analytics.apply_retention", "schedule": crontab(hour="2", minute="5")},
     "events flag days": {"task": "analytics.aggregate_flags", "schedule": crontab(minute="20")},
+    "sessions": {"task": "flagship.clear_sessions", "schedule": crontab(hour="4", minute="5")},
     "events bots": {"task": "analytics.find_fast_bots", "schedule": 900},
 }
 
@@ -339,6 +335,8 @@ SPECTACULAR_SETTINGS = {
 
 # Where worker processes keep the counts that /metrics sums up; without it this process alone is counted.
 PROMETHEUS_MULTIPROC_DIR = env.str("PROMETHEUS_MULTIPROC_DIR", default="")
+# Where ingest, worker and beat answer scrapes; 0 for nowhere.
+METRICS_PORT = int(_number("METRICS_PORT", 0, low=0, high=65_535))
 
 # Console.
 LOGIN_URL = "admin:login"

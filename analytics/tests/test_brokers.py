@@ -22,6 +22,7 @@ class Server(Protocol):
     """A broker's server of these tests' own, which they may kill."""
 
     def configure(self, settings: Settings) -> None: ...
+    def process(self) -> psutil.Process: ...
     def kill(self) -> None: ...
     def start(self) -> None: ...
     def lose_everything(self) -> None: ...
@@ -37,9 +38,11 @@ class RedisServer:
         settings.REDIS_URL = self._servers.redis_url(self._folder)
         settings.REDIS_PREFIX = uuid.uuid4().hex
 
+    def process(self) -> psutil.Process:
+        return psutil.Process(self._servers.redis.running_pid(self._servers.layout.Layout.of(self._folder)))
+
     def kill(self) -> None:
-        pid = self._servers.redis.running_pid(self._servers.layout.Layout.of(self._folder))
-        process = psutil.Process(pid)
+        process = self.process()
         process.kill()
         process.wait(timeout=120)
 
@@ -314,3 +317,20 @@ def test_data_lost__goes_on_with_what_comes(broker: Broker, server: Server) -> N
 
 def test_broker__of_this_process__is_one(settings: Settings) -> None:
     assert chosen_broker() is chosen_broker()
+
+
+def test_append__of_an_impatient_caller__waits_a_moment_and_then_not_at_all(broker: Broker, server: Server) -> None:
+    """A broker that hangs: who has another way to go loses a moment once, and whoever reaches it again ends that."""
+    process = server.process()
+    process.suspend()
+    try:
+        started = time.monotonic()
+        for _ in range(50):
+            with pytest.raises(BrokerAwayError):
+                broker.append([b"a"])
+        assert time.monotonic() - started < 1.5
+    finally:
+        process.resume()
+    assert broker.length() == 0
+    broker.append([b"b"])
+    assert _payloads(_taken(broker)) == [b"b"]

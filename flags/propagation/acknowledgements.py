@@ -5,8 +5,10 @@ write. They are information, not configuration: where Redis is away they are dro
 """
 
 import json
+import os
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import structlog
@@ -15,14 +17,17 @@ from openflagship.wire.acknowledgements import Understanding
 from openflagship.wire.errors import RefusedError
 from redis.exceptions import RedisError, ResponseError
 
-from flags.propagation.publishing import client, kill_versions_key
+from flags.propagation.publishing import client, kill_versions_key, read_hash
 from tenancy.process_memory import on_reset
 
 log = structlog.get_logger(__name__)
 
+# What our own processes call themselves, where clients name their SDK.
+OWN_SDK = "flagship"
 MOST_SERVICES = 20_000
 MOST_REPORTS_WAITING = 50_000
 _KEEP_SECONDS = 7 * 86_400
+_MOST_AHEAD_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +56,16 @@ def applied_key(environment_id: int, version: int) -> str:
 
 # A kill is credited to whoever was known to be behind it and now is not: a service that connects afterwards has it from
 # the start, and would only spoil the timing.
+#
+# A clock that is far ahead would make its service look alive for as long; there Redis's own clock counts.
 _RECORD = """
+local clock = redis.call('TIME')
+local now_ms = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 local known = redis.call('HLEN', KEYS[1])
-for i = 4, #ARGV, 5 do
-  local instance, sdk, version, at = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
+for i = 5, #ARGV, 5 do
+  local instance, sdk, version, at = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
   local understanding = ARGV[i + 4]
+  if at > now_ms + tonumber(ARGV[4]) then at = now_ms end
   local before = redis.call('HGET', KEYS[1], instance)
   if before or known < tonumber(ARGV[1]) then
     local had = -1
@@ -70,10 +80,11 @@ for i = 4, #ARGV, 5 do
     if had >= 0 and version > had then
       for _, kill in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. had, version)) do
         local applied = ARGV[2] .. kill
-        if redis.call('HSETNX', applied, instance, at) == 1 then redis.call('EXPIRE', applied, ARGV[3]) end
+        local is_new = redis.call('HSETNX', applied, instance, string.format('%.0f', at))
+        if is_new == 1 then redis.call('EXPIRE', applied, ARGV[3]) end
       end
     end
-    local now = { sdk = sdk, version = math.max(had, version), seenAt = tonumber(at), understanding = understanding }
+    local now = { sdk = sdk, version = math.max(had, version), seenAt = at, understanding = understanding }
     redis.call('HSET', KEYS[1], instance, cjson.encode(now))
   end
 end
@@ -84,12 +95,41 @@ return known
 
 def record(environment_id: int, reports: list[Report]) -> None:
     """Write the reports of one environment. Raises RedisError."""
-    arguments: list[str | int] = [MOST_SERVICES, applied_key(environment_id, 0)[:-1], _KEEP_SECONDS]
+    arguments: list[str | int] = [MOST_SERVICES, applied_key(environment_id, 0)[:-1], _KEEP_SECONDS, _MOST_AHEAD_MS]
     for report in reports:
         said = report.understanding
         members = "" if said is None else json.dumps(said.members, ensure_ascii=False)
         arguments += [report.instance, report.sdk, report.version, report.at, members]
     client().eval(_RECORD, 2, services_key(environment_id), kill_versions_key(environment_id), *arguments)
+
+
+def forget(environment_ids: Iterable[int], instances: Iterable[str]) -> None:
+    """Take processes of ours that have ended off the board. Raises RedisError."""
+    names = list(instances)
+    for environment_id in environment_ids:
+        if names:
+            client().hdel(services_key(environment_id), *names)
+
+
+def dead_neighbours(environment_id: int, host: str) -> list[str]:
+    """The instances of this host whose process is gone: killed ones, which took no leave. Raises RedisError."""
+    found = []
+    for name in read_hash(services_key(environment_id)):
+        instance = name.decode()
+        process, _, pid = instance.rpartition(":")
+        if process.endswith(f"@{host}") and pid.isdigit() and not _lives(int(pid)):
+            found.append(instance)
+    return found
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 class Acknowledgements:

@@ -1,7 +1,6 @@
 """The kill status: which connected services have applied a kill, how long each took, which are late or silent."""
 
 import math
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +10,7 @@ from openflagship.wire.acknowledgements import Understanding
 from redis.exceptions import RedisError
 
 from flags.models import Change, FlagConfig
-from flags.propagation.acknowledgements import applied_key, services_key
+from flags.propagation.acknowledgements import OWN_SDK, applied_key, services_key
 from flags.propagation.publishing import client, read_hash
 from flags.propagation.service_features import GONE_AFTER_MS, understanding_said
 
@@ -122,7 +121,8 @@ def _last_kill(config: FlagConfig) -> Change | None:
 
 
 def _services(environment_id: int, change: Change | None) -> list[Service]:
-    now = int(time.time() * 1000)
+    seconds, microseconds = client().time()  # by the clock that the reports are kept by
+    now = seconds * 1000 + microseconds // 1000
     applied = read_hash(applied_key(environment_id, change.version)) if change else {}
     found, forgotten = [], []
     for name, content in read_hash(services_key(environment_id)).items():
@@ -164,4 +164,5 @@ def _has_applied(service: Service, change: Change | None) -> bool:
 
 
 def _is_here(service: Service) -> bool:
-    return service.status != NOT_HEARD
+    """A process of ours that is silent may still answer, by what it heard last. One that ends takes its leave."""
+    return service.status != NOT_HEARD or service.sdk == OWN_SDK

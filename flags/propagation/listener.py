@@ -23,13 +23,15 @@ log = structlog.get_logger(__name__)
 
 _TICK_SECONDS = 1.0
 _SILENCE_SECONDS = 5.0
-_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.1, 5.0
+# After both servers were away a kill is obeyed within seconds, so no wait is long.
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.1, 2.0
 
 
 class StepReceiver(Protocol):
     """What the listener hands steps to: the process's runtime."""
 
     is_redis_there: bool
+    redis_answered_at: float | None
 
     def apply(self, step: Step) -> bool: ...
 
@@ -86,7 +88,7 @@ class Listener:
                     raise RedisTimeoutError("Redis has not answered a PING on the subscription.")
                 subscription.ping()
                 continue
-            heard_at = time.monotonic()
+            heard_at = self._runtime.redis_answered_at = time.monotonic()
             if message["type"] == "subscribe":
                 self._runtime.is_redis_there = True
                 self._runtime.ask_now()

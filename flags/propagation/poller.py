@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -15,17 +16,18 @@ from openflagship.engine import CompiledEnvironment
 from openflagship.wire.acknowledgements import understanding_of
 from redis.exceptions import RedisError
 
+from analytics.pipeline.stream_metrics import observe_stream
 from flags.prometheus import EVALUATIONS
 from flags.propagation import cold_start_copy, publishing
-from flags.propagation.acknowledgements import ACKNOWLEDGEMENTS
+from flags.propagation.acknowledgements import ACKNOWLEDGEMENTS, OWN_SDK, dead_neighbours, forget
 
 log = structlog.get_logger(__name__)
 
 # A wait is never longer than the setting, and random, so that the processes of a fleet do not all ask at once.
 _SPREAD = (0.7, 1.0)
-_STARTING_SECONDS = 1.0
+# While it starts, and while PostgreSQL is away: what comes back is noticed soon.
+_TROUBLED_SECONDS = 1.0
 _SIGN_OF_LIFE_SECONDS = 25.0
-OWN_SDK = "flagship"
 
 
 class PolledRuntime(Protocol):
@@ -57,6 +59,7 @@ class Poller:
         self._thread: threading.Thread | None = None
         # By environment: the version that was last reported for the kill status, and when.
         self._told: dict[int, tuple[int, float]] = {}
+        self._tidied_at = float("-inf")
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="flags-poll", daemon=True)
@@ -75,7 +78,8 @@ class Poller:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            seconds = settings.POLL_SECONDS if self._runtime.is_ready else min(settings.POLL_SECONDS, _STARTING_SECONDS)
+            is_well = self._runtime.is_ready and self._runtime.is_database_there
+            seconds = settings.POLL_SECONDS if is_well else min(settings.POLL_SECONDS, _TROUBLED_SECONDS)
             self._wake.wait(seconds * random.uniform(*_SPREAD))  # noqa: S311 - jitter, not a secret
             # It is cleared before asking, so that a wake-up during the query leads to another query.
             self._wake.clear()
@@ -119,10 +123,22 @@ class Poller:
                 ACKNOWLEDGEMENTS.add(environment_id, self._runtime.instance, OWN_SDK, environment.version, understood)
                 self._told[environment_id] = (environment.version, now)
         ACKNOWLEDGEMENTS.flush()
+        if now - self._tidied_at > _SIGN_OF_LIFE_SECONDS:
+            self._tidied_at = now
+            for environment_id in self._runtime.environments:
+                forget([environment_id], dead_neighbours(environment_id, socket.gethostname()))
+
+    def take_leave(self) -> None:
+        """Say that this process ends, so that the kill status does not wait for it. At the exit of the process."""
+        try:
+            forget(self._told, [self._runtime.instance])
+        except RedisError as error:
+            log.debug("no_leave_taken", error=type(error).__name__)
 
     def _mend(self) -> None:
         environments = self._runtime.environments
         try:
+            observe_stream()
             publishing.sweep({pk: environment.version for pk, environment in environments.items()})
             self._report()
             cold_start_copy.keep_up(environments)

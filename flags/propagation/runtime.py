@@ -5,6 +5,7 @@ nothing delays a kill switch. The poller asks PostgreSQL for all versions every 
 listener has missed a step, and fetches what is missing. An evaluation only reads a dict.
 """
 
+import atexit
 import os
 import socket
 import threading
@@ -19,11 +20,12 @@ from openflagship.engine import CompiledEnvironment
 from redis.exceptions import RedisError
 
 from flags.models import Change
-from flags.prometheus import PROPAGATION_SECONDS
+from flags.prometheus import PROPAGATION_SECONDS, observe_runtime
 from flags.propagation import cold_start_copy
-from flags.propagation.acknowledgements import ACKNOWLEDGEMENTS
+from flags.propagation.acknowledgements import ACKNOWLEDGEMENTS, OWN_SDK
+from flags.propagation.deadlines import DATABASE_SECONDS, broken_off_after
 from flags.propagation.listener import Listener
-from flags.propagation.poller import OWN_SDK, Poller
+from flags.propagation.poller import Poller
 from flags.propagation.signing import SIGNING
 from flags.versions import loading
 from flags.versions.loading import load_document, load_environment
@@ -49,6 +51,9 @@ class Runtime:
     def reset(self) -> None:
         self.environments: dict[int, CompiledEnvironment] = {}
         self.is_database_there = self.is_redis_there = False
+        # When each of them last answered, by the monotonic clock.
+        self.database_answered_at: float | None = None
+        self.redis_answered_at: float | None = None
         self._confirmed_at: float | None = None
         self._observers: tuple[Observer, ...] = ()
         # By environment and flag: kills that arrived before earlier steps.
@@ -77,6 +82,7 @@ class Runtime:
         finally:
             close_old_connections()
         self._start_threads()
+        atexit.register(self._end)
 
     def _start_threads(self) -> None:
         self._listener.start()
@@ -99,7 +105,14 @@ class Runtime:
         self._poller.stop()
         self._listener.join(timeout_seconds)
         self._poller.join(timeout_seconds)
+        if self._pid == os.getpid():
+            self._poller.take_leave()
         self._pid = 0
+
+    def _end(self) -> None:
+        """At the exit of a process that nobody stopped in order, as a web worker's."""
+        if self._pid == os.getpid():
+            self._poller.take_leave()
 
     @property
     def instance(self) -> str:
@@ -156,7 +169,9 @@ class Runtime:
         """
         asked_at = time.monotonic()
         known = self.environments
-        versions = loading.current_versions()
+        with broken_off_after(DATABASE_SECONDS):
+            versions = loading.current_versions()
+        self.database_answered_at = time.monotonic()
         if KEYRING.revision != versions.keyring:
             SIGNING.refresh()
             KEYRING.refresh(revision=versions.keyring)
@@ -258,6 +273,8 @@ class Runtime:
         self._poller.wake()
 
     def check_staleness(self) -> None:
+        """Also tells the gauges: a thread that never waits long calls this, and a scrape may reach another process."""
+        observe_runtime(self.age_seconds if self.is_ready else -1, self.environments)
         if self.age_seconds > settings.STALE_AFTER_SECONDS:
             with self._applying:
                 self._mark_stale(is_stale=self.age_seconds > settings.STALE_AFTER_SECONDS)

@@ -1,14 +1,15 @@
 """uvicorn for streams: it ends streams before a shutdown waits for them, and can abort a connection."""
 
 import asyncio
+import logging
 import socket
 from typing import Any
 
 import structlog
 import uvicorn
-from django.conf import settings
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from flags.streaming.descriptors import REFUSALS, most_connections
 from flags.streaming.hub import HUB
 
 log = structlog.get_logger(__name__)
@@ -38,6 +39,11 @@ class StreamProtocol(H11Protocol):
 class StreamServer(uvicorn.Server):
     """A server whose responses do not end by themselves, so a shutdown has to end them first."""
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        logging.getLogger("uvicorn.error").addFilter(REFUSALS)
+        asyncio.get_running_loop().set_exception_handler(REFUSALS.on_loop_error)
+        await super().startup(sockets)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         HUB.drain()
         await super().shutdown(sockets)
@@ -58,7 +64,7 @@ def configure(application: Any, **address: Any) -> uvicorn.Config:
         lifespan="on",
         loop="asyncio",
         backlog=_BACKLOG,
-        limit_concurrency=settings.STREAM_MAX_CONNECTIONS,
+        limit_concurrency=most_connections(),
         timeout_keep_alive=_IDLE_SECONDS,
         timeout_graceful_shutdown=_GRACE_SECONDS,
         # structlog is set up already. A line for each connection would be one for each reconnect of each client.

@@ -1,5 +1,7 @@
 """The kill status: who applied it and when, who is late, who was not heard; from acknowledgements on every way."""
 
+import socket
+import subprocess
 import time
 
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from flags import services
 from flags.models import Change
 from flags.propagation import kill_status
-from flags.propagation.acknowledgements import Report, record
+from flags.propagation.acknowledgements import OWN_SDK, Report, dead_neighbours, forget, record
 from flags.propagation.kill_status import percentile
 from flags.propagation.runtime import RUNTIME
 from flags.selectors import get_config
@@ -195,3 +197,33 @@ def test_acknowledge__over_http__reaches_the_board(environment, config, key):
 )
 def test_acknowledge__bad_input__is_400(config, key, body):
     assert key().post("stream/ack", body).status_code == 400
+
+
+def test_board__a_process_of_ours_is_silent__is_not_complete_until_it_confirms_or_has_ended(environment, kill):
+    """It may still serve, by what it heard last: cut off from Redis, it answers all the same."""
+    long_ago = int(time.time() * 1000) - 80_000
+    host = socket.gethostname()
+    cut_off, killed = "web@elsewhere:17", f"web@{host}:{_pid_of_nobody()}"
+    for instance in (cut_off, killed, "client"):
+        sdk = "test/1" if instance == "client" else OWN_SDK
+        record(environment.pk, [Report(instance, sdk, 1, long_ago)])
+    kill()
+    assert (_status(environment).is_complete, _status(environment).not_heard) == (False, 3)
+
+    assert dead_neighbours(environment.pk, host) == [killed]
+    forget([environment.pk], [killed])
+    assert not _status(environment).is_complete
+    forget([environment.pk], [cut_off])
+    assert _status(environment).is_complete  # a client that is silent is gone
+
+
+def test_board__a_service_whose_clock_is_hours_ahead__is_not_taken_for_alive_for_hours(environment, kill):
+    _told(environment, "ahead", 1, int(time.time() * 1000) + 7_200_000)
+    (service,) = _status(environment).services
+    assert service.seen_at.timestamp() < time.time() + 60
+
+
+def _pid_of_nobody():
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    return ended.pid

@@ -1,8 +1,10 @@
 """The health page: one line for each part of the platform, with what the line means and what to do."""
 
+import shutil
 from dataclasses import dataclass
 from datetime import timedelta
 
+from django.conf import settings
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -24,6 +26,7 @@ from tenancy.models import Environment
 
 _INGEST_LATE_SECONDS = 10
 _MOST_NAMES = 5
+_LEAST_FREE_BYTES = 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ def lines(environment: Environment) -> list[Line]:
         redis_is_there = False
         events = ("unknown", "Redis is away", "warn")
     shown = [_configuration(environment), *reach, _events(*events), _unknown(environment)]
-    return [*shown, _postgresql(), _redis(is_there=redis_is_there)]
+    return [*shown, _postgresql(), _redis(is_there=redis_is_there), *_disk()]
 
 
 def page(request: HttpRequest) -> HttpResponse:
@@ -229,3 +232,26 @@ def _redis(*, is_there: bool) -> Line:
         reverse("readyz"),
         "What this process says of itself, as JSON",
     )
+
+
+def _disk() -> list[Line]:
+    """How much room the embedded servers have; servers of one's own are watched where they are."""
+    if not settings.EMBEDDED:
+        return []
+    try:
+        free = shutil.disk_usage(settings.VAR_DIR).free
+    except OSError:
+        return []
+    is_short = free < _LEAST_FREE_BYTES
+    return [
+        Line(
+            "disk",
+            "Disk",
+            f"{free / 2**30:,.1f} GiB free",
+            f"less than {_LEAST_FREE_BYTES / 2**30:g} GiB" if is_short else "",
+            "bad" if is_short else "good",
+            "The embedded servers keep all data in the folder of FLAGSHIP_VAR_DIR. On a full disk evaluations and "
+            "streams go on from memory, and changes and events are refused. What cannot write is started again.",
+            "Free the disk, or move the folder to a larger one. Nothing has to be restarted.",
+        )
+    ]

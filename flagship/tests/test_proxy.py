@@ -84,7 +84,7 @@ def test_routes__each_asked_from_outside__is_answered_by_its_own_group_and_figur
         group, port = site.control, CONTROL_PORT
         for route in DATA_PLANE:
             if any(re.fullmatch(re.sub(r"\{.*?\}", ".+", known), path) for known in route.paths):
-                group, port = (site.data, DATA_PORT) if route.process == "data" else (site.streams[0], STREAM_PORT)
+                group, port = (site.data, DATA_PORT) if route.process == "data" else (site.streams[1], STREAM_PORT)
         here = ask(group, port, "GET", path)[0]
         there = outside(site, "GET", path)[0]
         if there != here:
@@ -207,6 +207,7 @@ def test_upgrade__a_new_process_beside_the_old_one_which_then_ends__no_evaluatio
     eventually(lambda: len(answers) > after + 150)
     is_over.set()
     caller.join(60)
+    site.data = new
 
     assert set(answers) == {200}
 

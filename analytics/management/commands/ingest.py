@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from analytics.pipeline.figures import serve_figures
 from analytics.pipeline.ingest import run_lanes
 
 # An event may wait for a moment; an evaluation has a caller who waits.
@@ -26,5 +27,6 @@ class Command(BaseCommand):
         )
 
     def handle(self, *_args: Any, **options: Any) -> None:
+        serve_figures()
         os.nice(options["nice"])
         run_lanes(max(1, options["lanes"]))

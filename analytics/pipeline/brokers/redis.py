@@ -16,9 +16,13 @@ Answer = TypeVar("Answer")
 Fields = dict[bytes, bytes]
 
 _GROUP: Final = "ingest"
+_FORGOTTEN_AFTER_MS: Final = 3_600_000
 _FIELD: Final = b"b"
-# After a failure, callers with another way to go take it at once for so long, instead of each waiting for a timeout.
+# Callers with another way to go wait for Redis no longer than that. After a failure they take that way at once: for
+# so long, and twice as long after each further failure. Whoever reaches Redis meanwhile ends that.
+_IMPATIENT_SECONDS: Final = 0.25
 _AVOID_SECONDS: Final = 2.0
+_LONGEST_AVOID_SECONDS: Final = 30.0
 
 # Checked and appended in one step, so that no two writers overfill it together.
 _APPEND: Final = """
@@ -37,24 +41,30 @@ class RedisBroker:
     def __init__(self) -> None:
         self._key = f"{settings.REDIS_PREFIX}:events"
         self._redis = _connect(settings.REDIS_TIMEOUT_SECONDS)
+        self._impatient_redis = _connect(min(_IMPATIENT_SECONDS, settings.REDIS_TIMEOUT_SECONDS))
         self._waiting_redis = _connect(settings.REDIS_TIMEOUT_SECONDS + LONGEST_WAIT_SECONDS)
         self._has_group = False
-        self._away_until = 0.0
+        self._away_until, self._avoid_seconds = 0.0, _AVOID_SECONDS
 
     def append(self, payloads: Sequence[bytes], *, patient: bool = False) -> None:
         if not patient and time.monotonic() < self._away_until:
             raise BrokerAwayError("Redis was away a moment ago.")
+        redis = self._redis if patient else self._impatient_redis
         try:
             bounds = settings.EVENT_STREAM_MAX_BATCHES, settings.EVENT_STREAM_MAX_BYTES
-            appended = self._redis.eval(_APPEND, 1, self._key, *bounds, *payloads)
+            appended = redis.eval(_APPEND, 1, self._key, *bounds, *payloads)
         except (RedisError, OSError) as error:
-            self._away_until = time.monotonic() + _AVOID_SECONDS
+            self._away_until = time.monotonic() + self._avoid_seconds
+            self._avoid_seconds = min(2 * self._avoid_seconds, _LONGEST_AVOID_SECONDS)
             raise BrokerAwayError(str(error)) from error
-        self._away_until = 0.0
+        self._is_there()
         if appended == -1:
             raise BrokerFullError(f"The event stream takes {settings.EVENT_STREAM_MAX_BYTES:,} bytes.")
         if not appended:
             raise BrokerFullError(f"The event stream holds {settings.EVENT_STREAM_MAX_BATCHES} batches.")
+
+    def _is_there(self) -> None:
+        self._away_until, self._avoid_seconds = 0.0, _AVOID_SECONDS
 
     def take(self, consumer: str, *, limit: int, wait_seconds: float) -> list[Delivery]:
         found = self._with_group(
@@ -78,7 +88,9 @@ class RedisBroker:
             _ask(lambda: self._remove(receipts))
 
     def length(self) -> int:
-        return int(_ask(lambda: self._redis.xlen(self._key)))
+        length = int(_ask(lambda: self._redis.xlen(self._key)))
+        self._is_there()
+        return length
 
     def lag_seconds(self) -> float:
         oldest = _ask(lambda: self._redis.xrange(self._key, count=1))
@@ -92,6 +104,10 @@ class RedisBroker:
         _ask(lambda: self._forget(consumer))
 
     def _forget(self, consumer: str) -> None:
+        # Whoever ended without a word and left nothing behind goes as well.
+        for known in self._redis.xinfo_consumers(self._key, _GROUP):
+            if known["pending"] == 0 and known["idle"] > _FORGOTTEN_AFTER_MS:
+                self._redis.xgroup_delconsumer(self._key, _GROUP, known["name"])
         # Deleting a consumer would forget what is pending under its name.
         if not self._redis.xpending_range(self._key, _GROUP, "-", "+", 1, consumername=consumer):
             self._redis.xgroup_delconsumer(self._key, _GROUP, consumer)
