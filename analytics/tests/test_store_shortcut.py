@@ -16,8 +16,8 @@ from django.test.utils import CaptureQueriesContext
 from openflagship.ids import uuid7
 
 from analytics.event_records import Batch, ConversionEvent, ExposureEvent
+from analytics.models import CohortSize, ConversionDay, DeadLetter, FirstExposure, FlagExposureHour, FlagHourSketch
 from analytics.models import Conversion as ConversionRow
-from analytics.models import ConversionDay, DeadLetter, FirstExposure, FlagExposureHour, FlagHourSketch
 from analytics.models import Exposure as ExposureRow
 from analytics.services import store_events
 from analytics.stores import store
@@ -31,12 +31,11 @@ HOUR = timedelta(hours=1)
 TEXTS = ["", "plain", "a\tb\nc\\N", "naïve ☂ 🜁", "'\"%s{}", "\x01\x7f", "x" * 5000]
 
 
-def _is_staged(batch: Batch) -> bool:
+def _is_staged(batch: Batch, *tables: str) -> bool:
     with CaptureQueriesContext(connection) as queries:
         store().write(batch)
-    return any(
-        "staged_exposures" in query["sql"] or "staged_conv" in query["sql"] for query in queries.captured_queries
-    )
+    wanted = tables or ("staged_exposures", "staged_conversions")
+    return any(table in query["sql"] for query in queries.captured_queries for table in wanted)
 
 
 def _exposures(environment_id: int, ids: list[UUID]) -> list[ExposureEvent]:
@@ -118,6 +117,32 @@ def test_batch_of_which_some_are_stored__stores_the_rest(kind: str) -> None:
     store().write(Batch(_exposures(STAGED, ids), _conversions(STAGED, ids)))
     of = {"exposures": (0, 2, 4, 5), "conversions": (1, 3)}[kind]
     assert [_kept(COPIED)[place] for place in of] == [_kept(STAGED)[place] for place in of]
+
+
+def _sizes(environment_id: int) -> list[tuple[Any, ...]]:
+    rows = CohortSize.objects.filter(environment_id=environment_id, units__gt=0)
+    return sorted(rows.values_list("experiment", "phase", "day", "variant", "units"))
+
+
+@pytest.mark.django_db
+def test_units__all_new_or_some_stored__come_to_the_same() -> None:
+    ids = [uuid7(milliseconds(NOON)) for _ in range(300)]
+    assert not _is_staged(Batch(_exposures(COPIED, ids)), "staged_units")
+
+    every = _exposures(STAGED, ids)
+    experimental = next(event for event in every if event.experiment)
+    store().write(Batch([experimental]))
+    # By another process, so far as this one knows.
+    store().forget()
+    assert _is_staged(Batch(every), "staged_units")
+
+    assert _kept(COPIED) == _kept(STAGED)
+    assert _sizes(COPIED) == _sizes(STAGED) != []
+    # A unit known here is not tried as a new one: its row would be refused after those before it.
+    seen_earlier = msgspec.structs.replace(experimental, occurred_ms=0, evaluation_id=uuid7(milliseconds(NOON)))
+    with CaptureQueriesContext(connection) as queries:
+        store().write(Batch([seen_earlier]))
+    assert not any("ROLLBACK TO" in query["sql"] for query in queries.captured_queries)
 
 
 @pytest.mark.django_db
@@ -251,7 +276,9 @@ def test_writers__of_overlapping_shuffled_batches__never_wait_for_each_other() -
             ids = [uuid5(namespace, str(event_id)) for event_id in ids]
         elif number % 3 == 2:
             ids = [uuid5(namespace, str(event_id)) if rng.random() < 0.5 else event_id for event_id in ids]
-        batches.append([exposure(COPIED, f"user-{rng.randrange(50)}", "a", evaluation_id=event_id) for event_id in ids])
+        batches.append(
+            [exposure(COPIED, f"user-{rng.randrange(3000)}", "a", evaluation_id=event_id) for event_id in ids]
+        )
     ready = threading.Barrier(writers)
 
     def write(seed: int) -> int:

@@ -1,6 +1,6 @@
 """Binary COPY of rows into PostgreSQL: into staging tables, or straight into their own table if all rows are new."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,14 +56,15 @@ def stage(cursor: Any, staging: Staging, rows: Iterable[Row]) -> None:
 
 
 class Shortcut:
-    """COPY of events straight into their table, with the columns of staging, while batches hold only new events.
+    """COPY of rows straight into their table, with the columns of staging, while batches hold only new rows.
 
-    A batch with a stored event costs the rows that it has copied. After it, the next batches are refused, each time
-    more of them. Threads may share one object: what they overwrite of each other costs one try.
+    `key` gives what is unique of a row. A batch with a stored row costs the rows that it has copied. After it, the next
+    batches are refused, each time more of them. Threads may share one object: what they overwrite of each other costs
+    one try.
     """
 
-    def __init__(self, table: str, staging: Staging) -> None:
-        self._table, self._staging = table, staging
+    def __init__(self, table: str, staging: Staging, key: Callable[[Row], Any]) -> None:
+        self._table, self._staging, self._key = table, staging, key
         self.reopen()
 
     def reopen(self) -> None:
@@ -72,18 +73,19 @@ class Shortcut:
     def copy(self, cursor: Any, rows: Sequence[Row]) -> bool:
         """Store the rows and return True if all of them are new; otherwise do nothing and return False.
 
-        Rows go in by the order of their ids, as through staging. Each way waits for a transaction that has inserted the
-        same id, and no two wait for each other. COPY fills one partition after the other, a thousand rows at a time. So
-        the caller ensures that the order of ids is the order of their partitions too.
+        Rows go in by the order of their keys, as through staging. Each way waits for a transaction that has inserted
+        the same key, and no two wait for each other. COPY fills one partition after the other, a thousand rows at a
+        time. So the caller ensures that the order of keys is the order of their partitions too.
         """
         if self._left > 0:
             self._left -= 1
             return False
-        if len({row[0].int for row in rows}) < len(rows):
+        by_key = {self._key(row): row for row in rows}
+        if len(by_key) < len(rows):
             return False
         try:
             with transaction.atomic():
-                _copy(cursor, self._table, self._staging, sorted(rows, key=lambda row: row[0].int))
+                _copy(cursor, self._table, self._staging, (by_key[key] for key in sorted(by_key)))
         except IntegrityError as error:
             if not isinstance(error.__cause__, UniqueViolation):
                 raise
@@ -101,6 +103,11 @@ def _copy(cursor: Any, table: str, staging: Staging, rows: Iterable[Row]) -> Non
         copy.set_types(staging.sent_as)
         for row in rows:
             copy.write_row(row)
+
+
+def id_of(row: Row) -> int:
+    """Return the key of an event's row: its id, in the order in which PostgreSQL sorts ids."""
+    return int(row[0].int)
 
 
 def instant(unix_ms: int) -> int:

@@ -17,7 +17,14 @@ from analytics.stores.base import Period, Stored
 from analytics.stores.distributions import Distributed, Distribution
 from analytics.stores.pairs import Breakdown, Pairing, PairSummary, Segments
 from analytics.stores.postgres import write_statements as sql
-from analytics.stores.postgres.event_copy import Row, Shortcut, conversion_rows, exposure_rows, stage
+from analytics.stores.postgres.event_copy import (
+    Row,
+    Shortcut,
+    conversion_rows,
+    exposure_rows,
+    id_of,
+    stage,
+)
 from analytics.stores.postgres.flags import PostgresFlags
 from analytics.stores.postgres.fresh_statistics import FreshStatistics, analyze
 from analytics.stores.postgres.partitions import PARTITIONS
@@ -27,7 +34,16 @@ from analytics.stores.postgres.rewrites import PostgresRewrites
 from analytics.stores.postgres.rollups import distributions, pairs, segments
 from analytics.stores.postgres.rollups.flag_sketches import SketchKey, add_units
 from analytics.stores.postgres.rows import PostgresRows
-from analytics.stores.postgres.unit_states import DAY_MS, EPOCH, Changes, ExperimentKey, FlagKey, Remembered, UnitState
+from analytics.stores.postgres.unit_states import (
+    DAY_MS,
+    EPOCH,
+    Changes,
+    ExperimentKey,
+    FlagKey,
+    Remembered,
+    UnitState,
+    unit_of,
+)
 from analytics.stores.protocols import Aggregate, EventStore
 
 # About 100 bytes a unit: 50 MB at most in an ingest process.
@@ -44,8 +60,9 @@ class PostgresStore(PostgresReads, PostgresFlags, PostgresRows, PostgresRewrites
         self._phases: dict[tuple[int, str], list[int]] = {}
         self._revision: int | None = None
         self._rules = EnrichmentRules()
-        self._new_exposures = Shortcut("exposures", sql.STAGED_EXPOSURES)
-        self._new_conversions = Shortcut("conversions", sql.STAGED_CONVERSIONS)
+        self._new_exposures = Shortcut("exposures", sql.STAGED_EXPOSURES, id_of)
+        self._new_conversions = Shortcut("conversions", sql.STAGED_CONVERSIONS, id_of)
+        self._new_units = Shortcut("first_exposures", sql.STAGED_UNITS, unit_of)
         self._statistics = FreshStatistics()
         # Guards what is remembered, not the database: threads store at the same time, each on its own connection.
         self._lock = threading.Lock()
@@ -101,6 +118,7 @@ class PostgresStore(PostgresReads, PostgresFlags, PostgresRows, PostgresRewrites
         PARTITIONS.forget()
         self._new_exposures.reopen()
         self._new_conversions.reopen()
+        self._new_units.reopen()
 
     def _write_exposures(self, cursor: Any, events: list[ExposureEvent], *, aligned: bool) -> int:
         flagged = self._rules.exposures(events)
@@ -120,11 +138,7 @@ class PostgresStore(PostgresReads, PostgresFlags, PostgresRows, PostgresRewrites
             changes.take(flagged)
         if is_copied:
             counts = changes.hour_counts()
-        cohorts: list[tuple[Any, ...]] = []
-        if changes.units:
-            stage(cursor, sql.STAGED_UNITS, changes.unit_rows())
-            cursor.execute(sql.MERGE_UNITS)
-            cohorts = cursor.fetchall()
+        cohorts = self._write_units(cursor, changes) if changes.units else []
         # Counters that every process writes to come last: their locks are held until the commit.
         if cohorts:
             cursor.execute(sql.COUNT_COHORTS, _columns(cohorts))
@@ -136,6 +150,15 @@ class PostgresStore(PostgresReads, PostgresFlags, PostgresRows, PostgresRewrites
             cursor.execute(sql.NAME_FLAGS, _columns(sorted(new_flags)))
         transaction.on_commit(lambda: self._remember(changes, revision))
         return new
+
+    def _write_units(self, cursor: Any, changes: Changes) -> list[Row]:
+        """Store what is new about units, and return the cohorts that changed by it."""
+        rows = changes.unit_rows()
+        if not changes.is_any_unit_known() and self._new_units.copy(cursor, rows):
+            return changes.cohort_steps()
+        stage(cursor, sql.STAGED_UNITS, rows)
+        cursor.execute(sql.MERGE_UNITS)
+        return list(cursor.fetchall())
 
     def _remember(self, changes: Changes, revision: int | None) -> None:
         with self._lock:

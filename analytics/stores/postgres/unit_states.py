@@ -7,9 +7,11 @@ of the events seen changes nothing in all of them. So several threads may share 
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
 from analytics.event_records import ExposureEvent
@@ -29,6 +31,9 @@ _NOTHING: UnitState = (None, None, None, None, None)
 ExperimentKey = tuple[int, str, int]
 FlagKey = tuple[int, str, str]
 Phases = Mapping[tuple[int, str], list[int]]
+
+# The unit of a row of `Changes.unit_rows`, in the order of sql.MERGE_UNITS.
+unit_of = itemgetter(3, 0, 1, 2)
 
 State = TypeVar("State")
 Key = TypeVar("Key")
@@ -179,19 +184,39 @@ class Changes:
             found = kind.by_phase[phase_ms] = (self.units.setdefault(key, {}), *self._experiments.groups(key))
         return found
 
-    def unit_rows(self) -> Iterator[tuple[Any, ...]]:
-        """In the columns of sql.STAGED_UNITS."""
+    def unit_rows(self) -> list[tuple[Any, ...]]:
+        """Return rows in the columns of sql.STAGED_UNITS."""
+        rows: list[tuple[Any, ...]] = []
         for (environment_id, experiment, phase_ms), states in self.units.items():
             phase = instant(phase_ms)
-            for unit_id, state in states.items():
-                variant, first_ms, crossed_ms, bot_ms, bot_variant = state
-                yield (
-                    *(environment_id, experiment, phase, unit_id, variant),
-                    None if first_ms is None else instant(first_ms),
-                    None if crossed_ms is None else instant(crossed_ms),
-                    None if bot_ms is None else instant(bot_ms),
-                    bot_variant,
-                )
+            for unit_id, (variant, first_ms, crossed_ms, bot_ms, bot_variant) in states.items():
+                first_at = None if first_ms is None else instant(first_ms)
+                crossed_at = None if crossed_ms is None else instant(crossed_ms)
+                bot_at = None if bot_ms is None else instant(bot_ms)
+                unit = (environment_id, experiment, phase, unit_id)
+                rows.append((*unit, variant, first_at, crossed_at, bot_at, bot_variant, bot_at))
+        return rows
+
+    def is_any_unit_known(self) -> bool:
+        """Whether the table has one of the units for certain."""
+        for key, states in self.units.items():
+            for known in self._experiments.groups(key):
+                if known and not states.keys().isdisjoint(known):
+                    return True
+        return False
+
+    def cohort_steps(self) -> list[tuple[int, str, datetime, date, str, int, int]]:
+        """Return what sql.MERGE_UNITS answers with where all the units are new."""
+        steps: list[tuple[int, str, datetime, date, str, int, int]] = []
+        for (environment_id, experiment, phase_ms), states in self.units.items():
+            phase = EPOCH + timedelta(milliseconds=phase_ms)
+            counts = Counter(
+                (first_ms // DAY_MS, variant) for variant, first_ms, *_ in states.values() if first_ms is not None
+            )
+            for (day, variant), units in counts.items():
+                date_of_day = (EPOCH + timedelta(days=day)).date()
+                steps.append((environment_id, experiment, phase, date_of_day, variant or "", units, units))
+        return steps
 
     def units_by_hour(self) -> dict[tuple[int, str, datetime, str], set[str]]:
         """Units to add to the sketches of hours."""

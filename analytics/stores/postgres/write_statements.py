@@ -1,7 +1,7 @@
 """The statements of the PostgreSQL store's writing half.
 
 Two processes never deadlock: each takes the tables in the same order (exposures, units, counters, sketches,
-conversions) and each table's rows in one order: the events' by id, the units' by unit, which sorts cheapest. COPY
+conversions) and each table's rows in one order: the events' by id, the units' by unit, in the order of bytes. COPY
 straight into a table (`event_copy`) keeps to it as well, and one that gives up holds nothing of what it entered.
 """
 
@@ -21,7 +21,7 @@ STAGED_CONVERSIONS = Staging.of(
 STAGED_UNITS = Staging.of(
     "staged_units",
     "environment_id int8, experiment text, phase timestamptz, unit_id text, variant text, first_at timestamptz,"
-    "crossed_at timestamptz, bot_at timestamptz, bot_variant text",
+    "crossed_at timestamptz, bot_at timestamptz, bot_variant text, bot_variant_at timestamptz",
 )
 
 # Whoever rewrites derived tables (a new phase, erasure, reclassification) takes this lock alone.
@@ -120,8 +120,9 @@ _IS_BOT_EARLIER = """(
 )"""
 MERGE_UNITS = f"""
 WITH merged AS (
-INSERT INTO first_exposures AS known ({STAGED_UNITS.names}, bot_variant_at)
-SELECT {STAGED_UNITS.names}, bot_at FROM staged_units ORDER BY unit_id, environment_id, experiment, phase
+INSERT INTO first_exposures AS known ({STAGED_UNITS.names})
+SELECT {STAGED_UNITS.names} FROM staged_units
+ORDER BY unit_id COLLATE "C", environment_id, experiment COLLATE "C", phase
 ON CONFLICT (environment_id, experiment, phase, unit_id) DO UPDATE
 SET variant = CASE WHEN excluded.first_at IS NOT NULL AND {_IS_EARLIER} THEN excluded.variant ELSE known.variant END,
     first_at = least(known.first_at, excluded.first_at),
