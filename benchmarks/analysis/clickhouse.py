@@ -75,6 +75,12 @@ def measure(exposures: int, units: int, conversions: int, rounds: int) -> list[s
         "part of a phase: units by variant and day": lambda: store.exposure_summary(
             Period(1, "checkout-test", START + timedelta(days=7), END)
         ),
+        "exposures and users of a flag in ten whole days: exact": lambda: store.flag_exposures(
+            1, "new-checkout", START + timedelta(days=3), START + timedelta(days=13)
+        ),
+        "the same in a window that cuts two days: a sketch, filled while it is read": lambda: store.flag_exposures(
+            1, "new-checkout", START + timedelta(days=3, hours=5), START + timedelta(days=13, hours=5)
+        ),
     }
     lines = ["| question | seconds | under 2 s |", "|---|---|---|"]
     for name, call in calls.items():
