@@ -5,7 +5,7 @@ from django.db import models
 
 
 class FlagExposureHour(models.Model):
-    """Exposures of one UTC hour, for good; hours beyond the raw events' retention are merged into days."""
+    """Exposures of one UTC hour, for good. Hours beyond the raw events' retention are merged into days."""
 
     pk = models.CompositePrimaryKey("environment_id", "flag_key", "hour", "variant", "reason")
     environment_id = models.BigIntegerField()
@@ -24,9 +24,9 @@ class FlagExposureHour(models.Model):
 
 
 class FlagHourSketch(models.Model):
-    """The units that saw a variant of a flag in one UTC hour, as a sketch (`analytics.stores.sketches`); bots left out.
+    """The units that saw a variant of a flag in one UTC hour, as a sketch without bots (`analytics.stores.sketches`).
 
-    It is valid while as many exposures are counted in the hour. Beyond the raw events' retention hours become days.
+    It is valid while as many exposures are counted in the hour. Beyond the raw events' retention, hours become days.
     """
 
     pk = models.CompositePrimaryKey("environment_id", "flag_key", "hour", "variant")
@@ -45,7 +45,7 @@ class FlagHourSketch(models.Model):
 
 
 class FlagUnitDays(models.Model):
-    """The UTC days on which a unit saw a variant of a flag, as far as they are aggregated; bots have none."""
+    """The UTC days on which a unit saw a variant of a flag, as far as they are aggregated. Bots have none."""
 
     pk = models.CompositePrimaryKey("environment_id", "flag_key", "variant", "unit_id")
     environment_id = models.BigIntegerField()
@@ -62,9 +62,9 @@ class FlagUnitDays(models.Model):
 
 
 class FlagDayStep(models.Model):
-    """How many units of a day were last seen on a former day: summed over a window's days, its exact users.
+    """How many units of a day were last seen on a certain former day.
 
-    Those are the steps to its days from days before it.
+    The exact users of a window are the sum of the steps to its days from days before it.
     """
 
     pk = models.CompositePrimaryKey("environment_id", "flag_key", "day", "former_day", "variant")
@@ -83,7 +83,7 @@ class FlagDayStep(models.Model):
 
 
 class FlagDayRollup(models.Model):
-    """A day of a flag that is aggregated: its steps are valid while as many exposures are counted in the day."""
+    """An aggregated day of a flag. Its steps are valid while as many exposures are counted in the day."""
 
     pk = models.CompositePrimaryKey("environment_id", "flag_key", "day")
     environment_id = models.BigIntegerField()

@@ -4,7 +4,7 @@ from django.db import models
 
 
 class _CohortRollup(models.Model):
-    """A roll-up of the units first exposed on one UTC day to one variant; `question` is the figures' cache key."""
+    """A roll-up of the units first exposed on one UTC day to one variant. `question` is the figures' cache key."""
 
     pk = models.CompositePrimaryKey("environment_id", "experiment", "phase", "question", "day", "variant")
     environment_id = models.BigIntegerField()
@@ -26,7 +26,7 @@ class _CohortRollup(models.Model):
 
 
 class _CohortFigures(_CohortRollup):
-    """Sums over units of two figures of each, crossovers among them: in millionths, and their squares and products."""
+    """Sums of two figures over units, crossovers included: in millionths, with their squares and products."""
 
     users = models.BigIntegerField()
     sum_y = models.DecimalField(max_digits=40, decimal_places=0)
@@ -41,17 +41,17 @@ class _CohortFigures(_CohortRollup):
 
 
 class CohortPair(_CohortFigures):
-    """Figures that are valid while `changes` and `arrived` are what the counters say."""
+    """Figures that are valid while `changes` and `arrived` equal the counters."""
 
     class Meta:
         db_table = "cohort_pairs"
 
 
 class CohortDistribution(_CohortRollup):
-    """Figures of events, or of units, first exposed on one UTC day to one variant, crossovers among them, and how many.
+    """Figures of events or of units, crossovers included, by first day and variant, with the number of units.
 
-    `packed` is laid out as `analytics.stores.distributions` says; `question` tells which figures. They are valid as a
-    `CohortPair` is, and go when one of the units is erased.
+    `analytics.stores.distributions` says how `packed` is laid out, and `question` which figures it has. They are valid
+    as a `CohortPair` is, and are deleted when one of the units is erased.
     """
 
     units = models.BigIntegerField()
@@ -62,9 +62,9 @@ class CohortDistribution(_CohortRollup):
 
 
 class CohortSegment(_CohortFigures):
-    """As `CohortPair`, of those units alone that carried one value of an attribute first, on that day.
+    """Figures as in `CohortPair`, of the units that carried one value of an attribute first, on that day.
 
-    `question` names the attribute, too. They are valid while `folds` is that of their day in `segment_days` as well.
+    `question` also names the attribute. They are valid while `folds` is that of their day in `segment_days` as well.
     """
 
     pk = models.CompositePrimaryKey("environment_id", "experiment", "phase", "question", "day", "variant", "segment")
@@ -76,7 +76,7 @@ class CohortSegment(_CohortFigures):
 
 
 class UnitSegment(models.Model):
-    """What a unit's first exposure of a phase that carried an attribute carried, as far as days are aggregated."""
+    """What a unit's first exposure with an attribute carried, in a phase, as far as days are aggregated."""
 
     pk = models.CompositePrimaryKey("environment_id", "experiment", "phase", "attribute", "unit_id")
     environment_id = models.BigIntegerField()
@@ -103,7 +103,7 @@ class UnitSegment(models.Model):
 
 
 class SegmentDay(models.Model):
-    """A UTC day whose exposures are in `unit_segments`: so it is while as many of its flags are counted."""
+    """A UTC day whose exposures are in `unit_segments`. It stays so while as many of its flags are counted."""
 
     pk = models.CompositePrimaryKey("environment_id", "experiment", "phase", "attribute", "day")
     environment_id = models.BigIntegerField()

@@ -1,4 +1,4 @@
-"""Past hours and days of flags, aggregated so that a window of them is answered without its exposures."""
+"""Aggregates past hours and days of flags, so that a window of them is answered without its exposures."""
 
 from datetime import timedelta
 

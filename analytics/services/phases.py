@@ -1,4 +1,4 @@
-"""Phases of experiments, as far as first exposures are concerned."""
+"""Phases of experiments, as far as first exposures depend on them."""
 
 from datetime import datetime
 
@@ -7,8 +7,9 @@ from analytics.stores.base import full_millisecond
 
 
 def open_phase(*, environment_id: int, experiment: str, started_at: datetime) -> None:
-    """From `started_at` on, the experiment's units count as first exposed anew; asking again changes nothing.
+    """From `started_at` on, count the experiment's units as first exposed anew. Asking again changes nothing.
 
-    Results of a whole phase then come from what the ingest keeps up; without it they come from the raw events, slower.
+    Results of a whole phase then come from the tables that the ingest maintains. Without it they come from the raw
+    events, which takes longer.
     """
     store().open_phase(environment_id, experiment, full_millisecond(started_at))

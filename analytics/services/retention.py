@@ -1,4 +1,4 @@
-"""Raw events go after their time; what was counted from them stays."""
+"""Deletes raw events after their time. The counts of them stay."""
 
 from datetime import timedelta
 
@@ -15,7 +15,7 @@ from tenancy.models import Environment
 
 
 def apply_retention(*, actor: Actor, dry_run: bool = False) -> list[Dropped]:
-    """Drop what is older than each environment keeps, and say what that was; with `dry_run`, what it would be."""
+    """Delete what is older than each environment keeps, and return what that was; with `dry_run`, what it would be."""
     today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
     policies = {policy.environment_id: policy for policy in EventPolicy.objects.all()}
     kept_days = {environment_id: policy.retention_days for environment_id, policy in policies.items()}
@@ -26,16 +26,18 @@ def apply_retention(*, actor: Actor, dry_run: bool = False) -> list[Dropped]:
     }
     if dry_run:
         return list(store().drop_before(cuts, dry_run=True))
-    # What goes is counted first, the rest last: that may take hours after an upgrade, and old events go all the same.
+    # What is deleted is counted first. The rest is counted last: after an upgrade that may take hours, and old events
+    # are deleted all the same.
     store().aggregate_flags(until=max(cuts.values(), default=today))
-    # Then, so that nobody works anything out again from events that are half gone; keeping more brings none back.
+    # From here on, nobody computes anything anew from events that are half deleted. A longer retention brings none
+    # back.
     for environment_id, cut in cuts.items():
         former = policies[environment_id].raw_since if environment_id in policies else None
         EventPolicy.objects.update_or_create(
             environment_id=environment_id, defaults={"raw_since": max(cut, former or cut)}
         )
     dropped = list(store().drop_before(cuts, dry_run=False))
-    # While raw events are there their hours are, too: erasure and bots found later take single events off them.
+    # While raw events exist, their hours stay apart. Erasure and bots found later subtract single events from them.
     latest = today - timedelta(days=settings.RAW_EVENT_RETENTION_DAYS)
     store().merge_hours({environment_id: min(cut, latest) for environment_id, cut in cuts.items()})
     if dropped:

@@ -1,4 +1,4 @@
-"""One person's data: handed out, or erased from everywhere but the audit log, which holds none of it."""
+"""One person's data: exported, or erased everywhere but in the audit log, which has none of it."""
 
 import hashlib
 import hmac
@@ -21,10 +21,10 @@ from tenancy.models import Environment, Organization
 
 
 def forget_user(*, actor: Actor, organization: Organization, user_id: str) -> Erased:
-    """Erase a user's events in every environment of the organization, what was derived from them, and dead letters.
+    """Erase a user's events in every environment of the organization, with all that was derived from them.
 
-    The audit row tells that it was done and how much it was, with a keyed hash in place of the id: whoever knows the id
-    can find the row, nobody can read the id from it.
+    Dead letters go too. The audit row says that it was done and how much it was, with a keyed hash in place of the id.
+    A person who knows the id can find the row; nobody can read the id from it.
     """
     environments = list(Environment.objects.filter(project__organization=organization))
     found = units_of(environments, user_id)
@@ -42,7 +42,7 @@ def forget_user(*, actor: Actor, organization: Organization, user_id: str) -> Er
 
 
 def export_user(*, actor: Actor, organization: Organization, user_id: str) -> Iterator[dict[str, Any]]:
-    """Yield everything stored about a user, and record that it was handed out."""
+    """Yield everything that is stored about a user, and record the export."""
     environments = list(Environment.objects.filter(project__organization=organization))
     with transaction.atomic():
         audit.services.record(
@@ -55,7 +55,7 @@ def export_user(*, actor: Actor, organization: Organization, user_id: str) -> It
 
 
 def units_of(environments: Sequence[Environment], user_id: str) -> list[Unit]:
-    """The ids under which a user is stored, one an environment."""
+    """Return the ids under which a user is stored, one for each environment."""
     policies = EventPolicy.objects.filter(environment__in=environments, pseudonym_key__isnull=False)
     keys = {policy.environment_id: bytes(policy.pseudonym_key or b"") for policy in policies}
     return [
@@ -69,13 +69,13 @@ def trace_of(user_id: str) -> str:
 
 
 def _erase_dead_letters(environment_ids: Sequence[int], user_id: str) -> int:
-    """Letters keep events as they came, before any id became a pseudonym."""
+    """Erase the user's dead letters. They have events as they came, before ids became pseudonyms."""
     found = []
     for letter in DeadLetter.objects.filter(environment_id__in=environment_ids).iterator():
         try:
             batch = unpack(bytes(letter.payload))
         except msgspec.DecodeError:
-            continue  # names no unit that could be read
+            continue  # The letter names no unit that can be read.
         if user_id in {event.unit_id for event in batch.exposures} | {event.unit_id for event in batch.conversions}:
             found.append(letter.pk)
     return DeadLetter.objects.filter(pk__in=found).delete()[0]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
-# Stretches [since, until) during which nobody new was enrolled.
+# Stretches [since, until) during which no new unit was enrolled.
 Pauses = Sequence[tuple[datetime, datetime]]
 
 
@@ -55,17 +55,17 @@ class FlagExposures:
 
 
 def full_millisecond(moment: datetime) -> datetime:
-    """Up to the next one: events happen at whole milliseconds, so the same ones come before it as before `moment`."""
+    """Round up to a whole millisecond. Events happen at whole milliseconds, so the same ones come before it."""
     return moment + timedelta(microseconds=-moment.microsecond % 1000)
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """The units and the time an analysis is about: first exposures in [since, until), in one experiment.
+    """The units and the time of an analysis: first exposures in [since, until), in one experiment.
 
-    Units first exposed during one of the `pauses` are left out, whenever they were seen again, and so are those of
-    `left_out`, by their stored ids. Bots are counted all the same. From `next_phase` on, a unit's events count until it
-    is exposed anew.
+    Units that were first exposed during one of the `pauses` are left out, whenever they were seen again. So are the
+    units in `left_out`, by their stored ids. Bots are counted all the same. From `next_phase` on, a unit's events count
+    until it is exposed anew.
     """
 
     environment_id: int
@@ -85,7 +85,7 @@ class Period:
 
 
 class EventRow(NamedTuple):
-    """One event of a unit; a tuple, since an analysis may read millions of them."""
+    """One event of a unit. It is a tuple, because an analysis may read millions of them."""
 
     unit_id: str
     occurred_at: datetime
@@ -95,7 +95,7 @@ class EventRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A unit of one environment, by the id it is stored under."""
+    """A unit of one environment, by the id under which it is stored."""
 
     environment_id: int
     unit_id: str
@@ -103,7 +103,7 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Reflag:
-    """The flag that a unit's events with one user agent are to have."""
+    """The bot flag that a unit's events with one user agent are to have."""
 
     environment_id: int
     unit_id: str
@@ -121,7 +121,7 @@ class Erased:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """What retention took away: of which table, whose, and how many rows (of whole partitions: an estimate)."""
+    """What retention deleted: of which table, whose, and how many rows; of whole partitions an estimate."""
 
     table: str
     whose: str
@@ -132,7 +132,7 @@ class Dropped:
 
 
 def summarise_exposures(rows: list[tuple[Any, ...]], bots: int) -> ExposureSummary:
-    """From (day, first variant, is crossover, units), ordered by day."""
+    """Sum up rows of (day, first variant, is crossover, units), ordered by day."""
     users: dict[str, int] = {}
     daily: dict[Any, dict[str, int]] = {}
     crossed: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""How figures are distributed, where no sums will do: quantiles of events, and caps that a share of the units sets."""
+"""Distributions of figures, for questions that sums cannot answer: quantiles, and caps by a share of units."""
 
 import json
 from collections.abc import Iterable
@@ -20,9 +20,9 @@ class Scope(StrEnum):
     UNITS = "units"
 
 
-# As they are stored: the figures, then counts, which add. Of an event's value besides how many events have it: the
-# units whose least value it is, and of the k-th least of a unit's b values the sums of 2k - 1 and of b. Up to any value
-# these make, with a the unit's events up to it, the sums over units of a * a and of a * b.
+# The columns as stored: the figures, then counts, which add up. A value of events has further counts. One is of the
+# units whose least value it is. For the k-th least of a unit's b values, the others sum 2k - 1 and b. Added up to any
+# value, with a the unit's events up to it, they give the sums over units of a * a and of a * b.
 _STORED = {
     Scope.EVENTS: [("value", ">f8"), ("events", ">i8"), ("units", ">i8"), ("squares", ">i8"), ("products", ">i8")],
     Scope.UNITS: [("y", ">f8"), ("x", ">f8"), ("units", ">i8")],
@@ -34,7 +34,8 @@ FIGURES = {Scope.EVENTS: ("value",), Scope.UNITS: ("y", "x")}
 class Distribution:
     """The values of a pairing's y, event by event, or both figures, unit by unit.
 
-    There is no cap on them, and events have no x. Units whose figures are 0 are in no row, but in the number of units.
+    The figures are not capped, and events have no x. Units whose figures are 0 have no row; the number of units
+    includes them.
     """
 
     scope: Scope
@@ -47,7 +48,7 @@ class Distribution:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Distributed:
-    """`rows`, in the order of their figures, each of which is there once: their names are those in `columns_of`."""
+    """`rows` are in the order of their figures, each of which occurs once. `columns_of` names the columns."""
 
     units: int
     rows: Rows
@@ -68,7 +69,7 @@ def columns_of(scope: Scope) -> list[str]:
 
 
 def packed_rows(scope: Scope, packed: bytes | memoryview) -> Rows:
-    """From what PostgreSQL's `float8send` and `int8send` make of the columns, one row after the other."""
+    """Read rows from the columns as PostgreSQL's `float8send` and `int8send` write them, one row after the other."""
     return np.frombuffer(packed, dtype=_STORED[scope])
 
 
@@ -81,7 +82,7 @@ def rows_of(scope: Scope, columns: Iterable[Iterable[Any]]) -> Rows:
 
 
 def merged(scope: Scope, parts: Iterable[tuple[int, Rows]]) -> Rows:
-    """One row for each figure, with the counts of all parts, taken off where a part's sign is -1."""
+    """Return one row for each figure with the counts of all parts. The counts of parts with sign -1 are subtracted."""
     native = np.dtype([(name, kind[1:]) for name, kind in _STORED[scope]])
     signed = [(sign, rows) for sign, rows in parts if rows.size]
     if not signed:

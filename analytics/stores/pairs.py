@@ -1,4 +1,4 @@
-"""One or two figures of each unit, summed up: rates, counts and totals, and what ratios, caps and CUPED need."""
+"""One or two figures of each unit, summed up. Rates, counts and totals need them, as do ratios, caps and CUPED."""
 
 import json
 from collections.abc import Iterable
@@ -11,7 +11,10 @@ from typing import Any
 
 
 class Kind(StrEnum):
-    """A unit's figure. An amount takes an event without a value for 1, unless a property was named to be its value."""
+    """The kind of a unit's figure.
+
+    An amount counts an event without a value as 1, unless a property is named as its value.
+    """
 
     CONVERTED = "converted"
     COUNT = "count"
@@ -35,9 +38,10 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Pairing:
-    """y is about a unit's events within `window` of t0, before until + grace and received by then.
+    """Pairs y and x of a unit. Events count within `window` of t0, before until + grace, if received by then.
 
-    So is x; with `before` it is about those of that time up to t0 instead. The figures of neither depend on `grace`.
+    With `before`, x is about the events of that time before t0 instead. The figures themselves do not depend on
+    `grace`.
     """
 
     y: Figure
@@ -52,7 +56,7 @@ class Pairing:
 
     @property
     def cache_key(self) -> str:
-        """One text for whatever decides the figures, by which a roll-up of them is found again."""
+        """Return a text of everything that decides the figures. A roll-up of them is found by it."""
         figures = [
             None if figure is None else [figure.kind, figure.event_name, figure.value_property, figure.cap_micros]
             for figure in (self.y, self.x)
@@ -63,7 +67,7 @@ class Pairing:
 
 @dataclass(frozen=True, slots=True)
 class Breakdown:
-    """A pairing by the text, number or boolean of that name at the unit's first exposure that carried one."""
+    """A pairing by an attribute: the text, number or boolean at the unit's first exposure that carried it."""
 
     pairing: Pairing
     attribute: str
@@ -73,13 +77,13 @@ class Breakdown:
         return json.dumps([self.attribute, self.pairing.cache_key], ensure_ascii=False, separators=(",", ":"))
 
 
-# By the name of an attribute's value, None for units that carried none, then by variant.
+# Keyed by the name of an attribute's value (None for units without one), then by variant.
 Segments = dict[str | None, dict[str, "PairSummary"]]
 
 
 @dataclass(frozen=True, slots=True)
 class PairSummary:
-    """Over `n` units: sums, means and (co)variation around the means of y and x; a unit without events has zeros.
+    """Over `n` units: sums, means and (co)variation around the means of y and x. A unit without events has zeros.
 
     The figures come exactly from whole millionths and are rounded once, so every store gives the same.
     """
@@ -106,7 +110,7 @@ class PairSummary:
         above_cap: int,
         late: int,
     ) -> "PairSummary":
-        """From sums of millionths, and of their squares and products, over at least one unit."""
+        """Make it from sums of millionths, and of their squares and products, over at least one unit."""
         y, yy, x, xx, xy = (int(value) for value in (y, yy, x, xx, xy))
 
         def around(products: int, left: int, right: int) -> float:
@@ -126,14 +130,14 @@ class PairSummary:
 
 
 def segment_name(value: str | float) -> str:
-    """`1` and `1.0` are the same number, as they are to a condition."""
+    """Return the value's name. `1` and `1.0` are the same number, as in a condition."""
     if isinstance(value, bool):
         return str(value).lower()
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def summaries_by_segment(rows: Iterable[tuple[Any, ...]]) -> Segments:
-    """From (JSON value or nothing, variant, then what `PairSummary.from_micros` takes); values may share a name."""
+    """Sum up rows of (JSON value or nothing, variant, then what `from_micros` takes). Values may share a name."""
     sums: dict[tuple[str | None, str], list[int]] = {}
     for text, variant, *figures in rows:
         key = (segment_name(json.loads(text)) if text else None, variant)

@@ -13,10 +13,10 @@ from analytics.stores.postgres.rollups.flag_sketches import HOUR, estimate_users
 from analytics.stores.postgres.unit_states import FIRST_PHASE
 
 _DAY = timedelta(days=1)
-# So many of the installation's latest exposures tell which units were seen since the last aggregated day.
+# This many of the installation's latest exposures tell which units were seen since the last aggregated day.
 _MOST_EXPOSURES = 300_000
-# Ids of exposures begin with their time, so the latest ones are an index's end. Of days that are over the aggregated
-# days tell more: each unit's last one. A unit has a row for each variant that it saw.
+# Ids of exposures begin with their time, so the latest ones are at an index's end. For days that are over, the
+# aggregated days tell each unit's last one. A unit has a row for each variant that it saw.
 _RECENT = """
 SELECT unit_id, (array_agg(variant ORDER BY last_hour DESC, variant))[1] FROM (
     SELECT unit_id, variant, max(date_bin('1 hour', occurred_at, 'epoch')) AS last_hour FROM (
@@ -32,7 +32,7 @@ SELECT unit_id, (array_agg(variant ORDER BY last_hour DESC, variant))[1] FROM (
      ORDER BY last_hour DESC, unit_id, variant LIMIT 3 * %(limit)s)
 ) AS seen GROUP BY unit_id ORDER BY max(last_hour) DESC, unit_id LIMIT %(limit)s
 """
-# One look into the index for each flag, however many hours each has.
+# The statement looks into the index once for each flag, however many hours each has.
 _LAST = """
 SELECT wanted.flag_key, last.hour FROM unnest(%(flag_keys)s::text[]) AS wanted (flag_key),
 LATERAL (SELECT max(hour) AS hour FROM flag_exposure_hours AS known
@@ -99,7 +99,7 @@ class PostgresFlags:
         self, environment_id: int, flag_key: str, since: datetime | None, until: datetime | None
     ) -> dict[str, FlagExposures]:
         start = since or FIRST_PHASE
-        # A window without a full hour in it, or of whole days.
+        # The window has no full hour, or consists of whole days.
         is_short = until is not None and full_hour(start + HOUR - timedelta.resolution) >= full_hour(until)
         if until is None or not (is_short or whole_days(start, until)):
             found = estimate_users(environment_id, flag_key, start, until)
@@ -125,7 +125,7 @@ class PostgresFlags:
             "environment_id": environment_id,
             "flag_key": flag_key,
             "since": start,
-            # Of a day that `since` cuts nothing is known but the day.
+            # Of a day that `since` cuts, only the day is known.
             "first_day": (start + _DAY - timedelta.resolution).date(),
             "first": UUID(int=max(int((start - _DAY).timestamp() * 1000), 0) << 80),
             "most": _MOST_EXPOSURES,

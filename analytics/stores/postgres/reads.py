@@ -1,5 +1,5 @@
 # ruff: noqa: S608 - fixed text put together from fixed parts; values are always parameters
-"""Where an analysis on PostgreSQL takes its units from, and the questions about units and exposures themselves."""
+"""The source of an analysis's units on PostgreSQL, and the questions about units and exposures themselves."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ from analytics.stores.postgres.unit_states import FIRST_PHASE
 _BEGINNING = FIRST_PHASE
 NO_END = datetime(9000, 1, 1, tzinfo=UTC)
 
-# One row per unit from the raw events, in one pass; a bot has no first exposure. Only of units that saw more variants
-# the first one has to be looked up, in the index by experiment and time; at equal instants the variant that sorts first
+# One row per unit from the raw events, in one pass. A bot has no first exposure. Only for units that saw several
+# variants, the first is looked up in the index by experiment and time. At equal instants the variant that sorts first
 # is the first, as in `unit_states`.
 _RAW_SEEN = """
 SELECT unit_id, min(occurred_at) FILTER (WHERE NOT is_bot) AS first_at, min(variant) FILTER (WHERE NOT is_bot) AS low,
@@ -42,14 +42,16 @@ SELECT unit_id, first_at, low <> high AS is_crossover, CASE WHEN low = high THEN
 FROM seen WHERE first_at IS NOT NULL AND {ENROLLED} AND {COUNTS}
 """
 _RAW_BOTS = "SELECT count(*) FROM seen WHERE first_at IS NULL"
-# The same from what the ingest keeps up; a unit that crossed over after the end had not yet.
+# The same units from the tables that the ingest maintains. A unit that crossed over after the end counts as not
+# crossed.
 _DERIVED_UNITS = f"""
 SELECT unit_id, variant, first_at, crossed_at IS NOT NULL AND crossed_at < %(until)s AS is_crossover
 FROM first_exposures
 WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s AND phase = %(phase)s
   AND first_at < %(until)s AND {ENROLLED} AND {COUNTS}
 """
-# Asked the other way round, every unit is looked at: the index by time knows blocks, and most of them hold a bot.
+# In this order, the index by time finds few rows. The other way round, every unit would be read, because most blocks of
+# that index hold a bot.
 _DERIVED_BOTS = """
 SELECT count(*) FROM first_exposures
 WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s AND phase = %(phase)s

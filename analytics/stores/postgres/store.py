@@ -64,7 +64,7 @@ class PostgresStore(PostgresReads, PostgresFlags, PostgresRows, PostgresRewrites
         self._new_conversions = Shortcut("conversions", sql.STAGED_CONVERSIONS, id_of)
         self._new_units = Shortcut("first_exposures", sql.STAGED_UNITS, unit_of)
         self._statistics = FreshStatistics()
-        # Guards what is remembered, not the database: threads store at the same time, each on its own connection.
+        # Guards what is remembered, not the database. Threads store at the same time, each on its own connection.
         self._lock = threading.Lock()
 
     def write(self, batch: Batch) -> Stored:
@@ -90,7 +90,7 @@ class PostgresStore(PostgresReads, PostgresFlags, PostgresRows, PostgresRewrites
             raise
 
     def forget(self) -> None:
-        """Forget what is remembered of the tables; it is found out again as events come."""
+        """Forget what is remembered of the tables. It is read again as events come."""
         with self._lock:
             self._forget()
 
@@ -139,7 +139,7 @@ class PostgresStore(PostgresReads, PostgresFlags, PostgresRows, PostgresRewrites
         if is_copied:
             counts = changes.hour_counts()
         cohorts = self._write_units(cursor, changes) if changes.units else []
-        # Counters that every process writes to come last: their locks are held until the commit.
+        # Counters that every process writes come last, because their locks are held until the commit.
         if cohorts:
             cursor.execute(sql.COUNT_COHORTS, _columns(cohorts))
             cursor.execute(sql.COUNT_SIZES, _columns(cohorts))
@@ -162,13 +162,13 @@ class PostgresStore(PostgresReads, PostgresFlags, PostgresRows, PostgresRewrites
 
     def _remember(self, changes: Changes, revision: int | None) -> None:
         with self._lock:
-            # A rewrite may have come between the commit and this moment; another thread has noticed it already.
+            # A rewrite may have come between the commit and this moment. Another thread has noticed it then.
             if revision == self._revision:
                 changes.commit()
                 self._experiment_flags |= changes.experiment_flags
 
     def _look_for_rewrites(self, cursor: Any) -> None:
-        """Once the shared lock is held no rewrite can begin; one that happened since the last batch shows here."""
+        """Read what a rewrite since the last batch has changed. While the shared lock is held, no rewrite can begin."""
         revision = current_revision()
         if revision == self._revision:
             return
@@ -196,7 +196,7 @@ def _columns(rows: list[tuple[Any, ...]]) -> list[list[Any]]:
 
 
 def _without_contradictions(cursor: Any, flagged: list[tuple[ExposureEvent, bool]]) -> list[tuple[ExposureEvent, bool]]:
-    """Leave out events whose id was stored with other content: the first copy counts. Equal copies change nothing."""
+    """Leave out events whose id is stored with other content: the first copy counts. Equal copies stay."""
     cursor.execute(sql.CONTRADICTIONS)
     refused = {(UUID(str(event_id)), environment_id, *rest) for event_id, environment_id, *rest in cursor.fetchall()}
     if not refused:
@@ -205,7 +205,7 @@ def _without_contradictions(cursor: Any, flagged: list[tuple[ExposureEvent, bool
 
 
 def _content(event: ExposureEvent) -> tuple[Any, ...]:
-    """What derived tables are made of, in the order of sql.CONTRADICTIONS."""
+    """Return what derived tables are made of, in the order of sql.CONTRADICTIONS."""
     return (
         *(event.evaluation_id, event.environment_id, event.flag_key, event.unit_id, event.variant, event.experiment),
         event.occurred_ms,
@@ -213,7 +213,7 @@ def _content(event: ExposureEvent) -> tuple[Any, ...]:
 
 
 def _events_of(counts: list[Row]) -> dict[SketchKey, int]:
-    """All exposures by hour and variant, bots' too."""
+    """Return the number of exposures by hour and variant, bots' too."""
     found: dict[SketchKey, int] = {}
     for environment_id, flag_key, hour, variant, _, exposures, bots in counts:
         key = (environment_id, flag_key, hour.astimezone(UTC), variant)
@@ -222,7 +222,7 @@ def _events_of(counts: list[Row]) -> dict[SketchKey, int]:
 
 
 def _day_counts(events: list[ConversionEvent]) -> list[Row]:
-    """As sql.INSERT_CONVERSIONS answers."""
+    """Return rows as sql.INSERT_CONVERSIONS does."""
     counts = Counter((event.environment_id, event.event_name, event.occurred_ms // DAY_MS) for event in events)
     return [
         (environment_id, event_name, (EPOCH + timedelta(days=day)).date(), count)

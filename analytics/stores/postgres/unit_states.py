@@ -1,9 +1,9 @@
-"""What a batch may change in the derived tables, worked out in memory before PostgreSQL is asked.
+"""What a batch may change in the derived tables, computed in memory before PostgreSQL is asked.
 
-States only ever move one way (a first exposure to an earlier time; a unit stays in an hour's sketch), so an event that
-changes nothing in a state known to be committed changes nothing in the table, whoever else writes to it. In steady
-state that is nearly every event. Knowing less than what is committed does no harm: what changes nothing in a part
-of the events seen changes nothing in all of them. So several threads may share what is known.
+States only ever move one way: a first exposure moves to an earlier time, and a unit stays in an hour's sketch. So an
+event that changes nothing in a committed state changes nothing in the table, whoever else writes to it. In steady state
+that is nearly every event. Knowing less than what is committed does no harm: an event that changes nothing in a part of
+the events seen changes nothing in all of them. So several threads may share what is known.
 """
 
 from bisect import bisect_right
@@ -24,8 +24,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FIRST_PHASE = EPOCH
 FIRST_PHASE_MS = 0
 
-# first variant and its time, when it saw another one, its first exposure as a bot and what it saw then; times in Unix
-# milliseconds
+# The first variant and its time, the time of another variant, then the first exposure as a bot and its variant. Times
+# are Unix milliseconds.
 UnitState = tuple[str | None, int | None, int | None, int | None, str | None]
 _NOTHING: UnitState = (None, None, None, None, None)
 ExperimentKey = tuple[int, str, int]
@@ -40,7 +40,7 @@ Key = TypeVar("Key")
 
 
 class Remembered(Generic[Key, State]):
-    """Committed states of the units met lately, by group; two generations bound it at about twice `capacity` units."""
+    """Committed states of the units met lately, by group. Two generations bound it at about twice `capacity` units."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
@@ -65,7 +65,7 @@ class Remembered(Generic[Key, State]):
 
 
 def phase_of(phases: Phases, environment_id: int, experiment: str, occurred_ms: int) -> int:
-    """The start (Unix ms) of the phase an exposure falls into; `phases` are the registered starts in order."""
+    """Return the start (Unix ms) of the phase of an exposure. `phases` are the registered starts in order."""
     starts = phases.get((environment_id, experiment))
     if not starts:
         return FIRST_PHASE_MS
@@ -74,7 +74,7 @@ def phase_of(phases: Phases, environment_id: int, experiment: str, occurred_ms: 
 
 
 def with_event(state: UnitState, variant: str, occurred_ms: int, *, is_bot: bool) -> UnitState:
-    """The state after one more exposure; at equal instants the variant that sorts first is the first."""
+    """Return the state after one more exposure. At equal instants the variant that sorts first is the first."""
     first_variant, first_ms, crossed_ms, bot_ms, bot_variant = state
     if is_bot:
         if bot_ms is None or bot_variant is None or (occurred_ms, variant) < (bot_ms, bot_variant):
@@ -97,14 +97,14 @@ _Layers = tuple[dict[str, State], dict[str, State], dict[str, State]]
 
 @dataclass(slots=True)
 class _Kind:
-    """What exposures of one flag, variant, experiment and reason share; `states` where the experiment has one phase."""
+    """What exposures of one flag, variant, experiment and reason share. `states` is for experiments with one phase."""
 
     environment_id: int
     experiment: str | None
-    # An hour of each unit, and units by hours since the epoch.
+    # One hour of each unit, and units by hours since the epoch.
     hours: _Layers[int]
     seen: dict[int, set[str]]
-    # By hour since the epoch.
+    # By hours since the epoch.
     exposures: dict[int, int] = field(default_factory=dict)
     bots: dict[int, int] = field(default_factory=dict)
     states: _Layers[UnitState] | None = None
@@ -112,26 +112,26 @@ class _Kind:
 
 
 class Changes:
-    """States that one batch may change; `commit` remembers them once the batch's transaction has committed."""
+    """States that one batch may change. `commit` remembers them once the batch's transaction has committed."""
 
     def __init__(
         self, experiments: Remembered[ExperimentKey, UnitState], flags: Remembered[FlagKey, int], phases: Phases
     ) -> None:
         self._experiments, self._flags, self._phases = experiments, flags, phases
-        # Of each environment's experiments.
+        # For each environment, the flags of its experiments.
         self.experiment_flags: set[tuple[int, str, str]] = set()
         self.units: dict[ExperimentKey, dict[str, UnitState]] = {}
-        # Of units that are not known to be in the hour's sketch.
+        # Units that are not known to be in the hour's sketch.
         self._seen: dict[FlagKey, dict[int, set[str]]] = {}
         self._last_hours: dict[FlagKey, dict[str, int]] = {}
         self._kinds: dict[tuple[int, str, str, str | None, str], _Kind] = {}
 
     def take(self, events: Iterable[tuple[ExposureEvent, bool]]) -> None:
-        """Work through exposures with whether each is a bot's."""
+        """Work through exposures, each with whether it is a bot's."""
         kinds = self._kinds
         for event, is_bot in events:
             variant, experiment = event.variant, event.experiment
-            # All that events of one kind share is looked up once: this runs for every event that is stored.
+            # What events of one kind share is looked up once, because this runs for every stored event.
             wanted = (event.environment_id, event.flag_key, variant, experiment, event.reason)
             kind = kinds.get(wanted)
             if kind is None:
@@ -198,7 +198,7 @@ class Changes:
         return rows
 
     def is_any_unit_known(self) -> bool:
-        """Whether the table has one of the units for certain."""
+        """Return whether the table certainly has one of the units."""
         for key, states in self.units.items():
             for known in self._experiments.groups(key):
                 if known and not states.keys().isdisjoint(known):
@@ -206,7 +206,7 @@ class Changes:
         return False
 
     def cohort_steps(self) -> list[tuple[int, str, datetime, date, str, int, int]]:
-        """Return what sql.MERGE_UNITS answers with where all the units are new."""
+        """Return the rows that sql.MERGE_UNITS answers with if all units are new."""
         steps: list[tuple[int, str, datetime, date, str, int, int]] = []
         for (environment_id, experiment, phase_ms), states in self.units.items():
             phase = EPOCH + timedelta(milliseconds=phase_ms)
@@ -219,7 +219,7 @@ class Changes:
         return steps
 
     def units_by_hour(self) -> dict[tuple[int, str, datetime, str], set[str]]:
-        """Units to add to the sketches of hours."""
+        """Return the units to add to the sketches of hours."""
         return {
             (environment_id, flag_key, EPOCH + timedelta(hours=hour), variant): units
             for (environment_id, flag_key, variant), hours in self._seen.items()
@@ -227,7 +227,7 @@ class Changes:
         }
 
     def hour_counts(self) -> list[tuple[int, str, datetime, str, str, int, int]]:
-        """What was taken, as sql.INSERT_EXPOSURES answers."""
+        """Return the counts of the events taken, as sql.INSERT_EXPOSURES does."""
         counts: dict[tuple[int, str, int, str, str], tuple[int, int]] = {}
         for (environment_id, flag_key, variant, _, reason), kind in self._kinds.items():
             for hour in kind.exposures.keys() | kind.bots.keys():

@@ -1,8 +1,8 @@
 """The statements of the PostgreSQL store's writing half.
 
-Two processes never deadlock: each takes the tables in the same order (exposures, units, counters, sketches,
-conversions) and each table's rows in one order: the events' by id, the units' by unit, in the order of bytes. COPY
-straight into a table (`event_copy`) keeps to it as well, and one that gives up holds nothing of what it entered.
+Two processes never deadlock. Each takes the tables in the same order: exposures, units, counters, sketches,
+conversions. Each takes a table's rows in one order: events by id, units by the bytes of their ids. COPY straight into a
+table (`event_copy`) keeps these orders, and a COPY that fails holds nothing of what it entered.
 """
 
 from analytics.stores.postgres.event_copy import Staging
@@ -24,7 +24,7 @@ STAGED_UNITS = Staging.of(
     "crossed_at timestamptz, bot_at timestamptz, bot_variant text, bot_variant_at timestamptz",
 )
 
-# Whoever rewrites derived tables (a new phase, erasure, reclassification) takes this lock alone.
+# A rewrite of derived tables (a new phase, erasure, reclassification) takes this lock alone.
 _DERIVED_LOCK = "1001829, 1"
 SHARE_DERIVED = f"SELECT pg_advisory_xact_lock_shared({_DERIVED_LOCK})"
 HOLD_DERIVED = f"SELECT pg_advisory_xact_lock({_DERIVED_LOCK})"
@@ -33,8 +33,8 @@ SELECT environment_id, experiment, array_agg((extract(epoch FROM started_at) * 1
 FROM exposure_phases GROUP BY environment_id, experiment
 """
 
-# Answers with what is new, counted by hour: the rest of the batch had been stored before. `date_bin` from the epoch
-# gives UTC's hours at half the cost of `date_trunc`.
+# Answers with the new exposures, counted by hour. The rest of the batch had been stored before. `date_bin` from the
+# epoch gives UTC's hours at half the cost of `date_trunc`.
 INSERT_EXPOSURES = f"""
 WITH inserted AS (
     INSERT INTO exposures ({STAGED_EXPOSURES.names})
@@ -46,7 +46,7 @@ SELECT environment_id, flag_key, date_bin('1 hour', occurred_at, 'epoch') AS hou
        count(*) FILTER (WHERE NOT is_bot), count(*) FILTER (WHERE is_bot)
 FROM inserted GROUP BY environment_id, flag_key, hour, variant, reason
 """  # noqa: S608 - fixed text
-# One look-up by key a row: OFFSET 0 keeps the planner from reading whole partitions for it.
+# Each row costs one look-up by key. OFFSET 0 keeps the planner from reading whole partitions for it.
 CONTRADICTIONS = """
 SELECT staged.evaluation_id, staged.environment_id, staged.flag_key, staged.unit_id, staged.variant, staged.experiment,
        (extract(epoch FROM staged.occurred_at) * 1000)::bigint, staged.is_bot
@@ -67,13 +67,13 @@ ORDER BY environment_id, flag_key, hour, variant, reason
 ON CONFLICT (environment_id, flag_key, hour, variant, reason) DO UPDATE
 SET exposures = known.exposures + excluded.exposures, bots = known.bots + excluded.bots
 """
-# Which flags' counts tell of new exposures of an experiment; after the counters, and seldom.
+# The flags whose counts tell of new exposures of an experiment. They are written after the counters, and seldom.
 NAME_FLAGS = """
 INSERT INTO experiment_flags (environment_id, experiment, flag_key)
 SELECT * FROM unnest(%s::bigint[], %s::text[], %s::text[]) AS named (environment_id, experiment, flag_key)
 ORDER BY environment_id, experiment, flag_key ON CONFLICT DO NOTHING
 """
-# The rows that MERGE_UNITS answers with: how often each day changed, then which variants' units it gained and lost.
+# The rows that MERGE_UNITS answers with: how often each day changed, and the units that each variant gained or lost.
 _STEPS = """
 unnest(%s::bigint[], %s::text[], %s::timestamptz[], %s::date[], %s::text[], %s::bigint[], %s::bigint[])
     AS counted (environment_id, experiment, phase, day, variant, units, changes)
@@ -90,7 +90,7 @@ SELECT * FROM {_STEPS} ORDER BY environment_id, experiment, phase, day, variant
 ON CONFLICT (environment_id, experiment, phase, day, variant) DO UPDATE
 SET units = known.units + excluded.units, changes = known.changes + excluded.changes
 """  # noqa: S608 - fixed text
-# Answers with what is new, counted by day.
+# Answers with the new conversions, counted by day.
 INSERT_CONVERSIONS = f"""
 WITH inserted AS (
 INSERT INTO conversions ({STAGED_CONVERSIONS.names})
@@ -109,10 +109,11 @@ ORDER BY environment_id, event_name, day
 ON CONFLICT (environment_id, event_name, day) DO UPDATE SET events = known.events + excluded.events
 """
 
-# Answers with the days and variants of first exposures that gained or lost units: by how many, and in how many steps.
-# `unit_states.with_event` for two states: of different first variants the later one is an exposure to another variant.
+# Answers with the days and variants of first exposures that gained or lost units: by how many, in how many steps. It is
+# `unit_states.with_event` for two states. Of different first variants, the later one counts as an exposure to another
+# variant.
 _IS_EARLIER = "(known.first_at IS NULL OR (excluded.first_at, excluded.variant) < (known.first_at, known.variant))"
-# An equal instant decides only where the variant known is that instant's: an ingest of an older release writes none.
+# Equal instants are compared only if the known variant is that instant's. An ingest of an older release writes none.
 _IS_BOT_EARLIER = """(
     excluded.bot_at < coalesce(known.bot_at, 'infinity')
     OR excluded.bot_at = known.bot_at AND known.bot_variant_at = known.bot_at
