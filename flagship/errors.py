@@ -1,4 +1,4 @@
-"""The one error handler: each refusal leaves as `{type, errors: [{code, detail, attr}], requestId}`, no stack trace."""
+"""The one error handler. Each refusal has the body `{type, errors: [{code, detail, attr}], requestId}`, no trace."""
 
 import re
 from http import HTTPStatus
@@ -27,9 +27,9 @@ log = structlog.get_logger(__name__)
 UNSTORABLE = "A value that was sent cannot be stored: it is too long, too large, or holds a character that is none."
 TOO_SLOW = "This took the database too long, and was ended. Ask for less: a shorter window, or a narrower filter."
 _AWAY = (OperationalError, InterfaceError, RedisConnectionError, RedisTimeoutError)
-# DRF's codes, in the words of the API.
+# DRF's codes, translated to the API's.
 _CODES = {"error": "internal_error", "null": "required"}
-# DRF says what is wrong; these say what to do about it.
+# DRF says what is wrong. These texts say what to do about it.
 _REMEDIES = {
     "not_authenticated": f" {credentials.HOW_TO_SEND}",
     "unsupported_media_type": f" {SEND_JSON}",
@@ -59,7 +59,7 @@ class _Refusal(exceptions.APIException):
 
 
 class Handler(ExceptionHandler):
-    """Known refusals with their status; a server that is away as 503; all else as a logged 500."""
+    """Known refusals keep their status. A server that is away is 503, and everything else a logged 500."""
 
     def convert_known_exceptions(self, exc: Exception) -> Exception:
         if isinstance(exc, RequestDataTooBig):
@@ -119,20 +119,20 @@ def _of_service(error: ServiceError) -> _Refusal:
 
 
 def _path(attr: str | None) -> str | None:
-    """DRF's `rules.0.priority` as the services write it: `rules[0].priority`."""
+    """Return DRF's `rules.0.priority` as the services write it: `rules[0].priority`."""
     if attr is None:
         return None
-    # DRF's name for an error of a field as a whole, such as a value that is no list.
+    # DRF's name for an error of a field as a whole, such as a value that is not a list.
     return re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", attr.removesuffix("non_field_errors").removesuffix(".")) or None
 
 
 def refused(request: HttpRequest, error: RefusedError) -> HttpResponse:
-    """The response to a request that is refused outside DRF."""
+    """Return the response to a request that is refused outside DRF."""
     return _response(error.body(request_id_of(request)), error.status, dict(error.headers))
 
 
 def plain_error(request: HttpRequest, status: int) -> HttpResponse:
-    """The error body for what never reached a DRF view: an unknown route, a refused host, a crash outside."""
+    """Return the error body for requests that reach no DRF view: an unknown route, a refused host, a crash outside."""
     detail = "No such route; see /api/docs/." if status == 404 else f"{HTTPStatus(status).phrase}."
     kind = "server_error" if status >= 500 else "client_error"
     body = error_body(kind, [(None, code_of(status), detail)], request_id_of(request))

@@ -1,4 +1,4 @@
-"""The OpenAPI document: who may call, which refusals every route knows, and `/v1/` left out as the alias it is."""
+"""The OpenAPI document: who may call, and which refusals every route shares. The alias `/v1/` is left out."""
 
 import threading
 from typing import Any
@@ -97,7 +97,7 @@ def leave_out_the_alias(endpoints: list[Any], **_: Any) -> list[Any]:
 
 
 def say_anything_once(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Any JSON value includes null: the library's `oneOf` of both would refuse null for fitting twice."""
+    """Any JSON value includes null. The library's `oneOf` of both would refuse null, because it fits twice."""
     _simplify(result)
     return result
 
@@ -114,7 +114,7 @@ def _simplify(node: Any) -> None:
 
 
 def add_refusals(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Document on every operation the refusals it shares with the others, unless it has its own word on them."""
+    """Document the refusals that all operations share, unless an operation documents its own."""
     result["components"].setdefault("schemas", {})["Error"] = _ERROR
     for item in result["paths"].values():
         for method in _METHODS & item.keys():

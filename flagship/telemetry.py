@@ -1,4 +1,4 @@
-"""Logs: structlog over the standard library, one line an event, the request id in each, no secret and no attribute."""
+"""Logs: structlog over the standard library. An event is one line with the request id, without secrets."""
 
 import re
 from typing import Any
@@ -9,7 +9,7 @@ _SECRET = re.compile(r"fs_(?:server|client|manage)_[A-Za-z0-9_-]+|(?i:bearer)\s+
 
 
 def _redact(_logger: Any, _method: str, line: str) -> str:
-    """Replace whatever looks like a credential: a secret that slipped into a line must not outlive it in a log."""
+    """Replace what looks like a credential, so that a secret in a line does not outlive it in a log."""
     return _SECRET.sub("[redacted]", line) if "fs_" in line or "earer" in line else line
 
 
@@ -17,7 +17,7 @@ _SHARED: list[structlog.types.Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
-    # Django's; Celery would add each message once more, with every argument of the task.
+    # Celery would log each message once more, with all arguments of the task.
     structlog.stdlib.ExtraAdder(allow=["request", "status_code"]),
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.StackInfoRenderer(),
@@ -25,7 +25,7 @@ _SHARED: list[structlog.types.Processor] = [
 
 
 def logging_config(*, log_format: str, level: str) -> dict[str, Any]:
-    """Return Django's LOGGING and configure structlog to run through it, so that libraries' lines look like ours."""
+    """Return Django's LOGGING, and configure structlog to run through it, so that libraries' lines look like ours."""
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -37,7 +37,7 @@ def logging_config(*, log_format: str, level: str) -> dict[str, Any]:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    # Where rich is installed structlog would print a traceback's local variables, callers' keys and users among them.
+    # If rich is installed, structlog would print a traceback's local variables, callers' keys and users among them.
     renderers: list[Any] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if log_format == "json"
@@ -62,7 +62,7 @@ def logging_config(*, log_format: str, level: str) -> dict[str, Any]:
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
-            # Django logs each 4xx as a warning and each 503 as an error; their answers explain them to the caller.
+            # Django logs each 4xx as a warning and each 503 as an error. Their answers explain them to the caller.
             "django.request": {"level": "ERROR", "filters": ["unexpected"]},
             "celery.redirected": {"level": "WARNING"},
         },

@@ -24,7 +24,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """With `value_property` a number of that name in an event's properties is its value; `cap` is per unit."""
+    """A unit's figure. With `value_property`, that number in an event's properties is its value; `cap` is per unit."""
 
     kind: Kind
     event_name: str

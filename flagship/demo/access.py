@@ -1,4 +1,4 @@
-"""`var/demo.json`: how scripts and people get into the demo. Secrets that still work are kept, others are made anew."""
+"""`var/demo.json`: the credentials of the demo, for scripts and people. Secrets that still work are kept."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def path() -> Path:
 
 
 def read() -> dict[str, Any]:
-    """What is there, {} where nothing is or it cannot be understood."""
+    """Return the file's content, or {} if there is none or it cannot be read."""
     try:
         found = json.loads(path().read_text())
     except (FileNotFoundError, json.JSONDecodeError):
@@ -52,7 +52,7 @@ def addresses(known: Mapping[str, Any]) -> dict[str, str]:
 
 
 def write(content: Mapping[str, Any]) -> bool:
-    """Write for its owner alone; False where nothing would change."""
+    """Write the file for its owner alone. Returns False if nothing changes."""
     if read() == content:
         path().chmod(0o600)
         return False
@@ -66,7 +66,7 @@ def write(content: Mapping[str, Any]) -> bool:
 
 
 def ensure_admin(known: Mapping[str, Any]) -> tuple[User, str | None]:
-    """The console's user, with its password where that is known: a real installation's account is never taken over."""
+    """Return the console's user, with the password if it is known. An account of a real installation stays as it is."""
     user = User.objects.filter(username=ADMIN).first()
     password = known.get("adminPassword")
     if user is None:
@@ -90,7 +90,7 @@ def ensure_owner(actor: Actor, user: User, organization: Organization) -> None:
 def ensure_credentials(
     actor: Actor, known: Mapping[str, Any], *, user: User, environment: Environment
 ) -> dict[str, str]:
-    """A server key, a client key and a management token; those of `known` where they still work."""
+    """Return a server key, a client key and a management token: those of `known` that still work, else new ones."""
     organization = environment.project.organization
     found = {}
     for field, (kind, name) in _NAMES.items():

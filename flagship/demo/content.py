@@ -1,4 +1,4 @@
-"""What the demo consists of, made through the same services as anybody's; whatever is there already is left alone."""
+"""The content of the demo, made by the same services as everybody's. What exists already is left alone."""
 
 import json
 from collections.abc import Callable
@@ -74,7 +74,7 @@ EXPERIMENT = {
 
 
 def ensure_environments(actor: Actor) -> Environment:
-    """The organization, its project, and production (returned) beside staging."""
+    """Return the production environment. The organization, the project and staging are made with it."""
     organization = Organization.objects.filter(slug=ORGANIZATION).first()
     if organization is None:
         organization = create_organization(actor=actor, slug=ORGANIZATION, name="Acme")
@@ -103,7 +103,7 @@ def ensure_flags_and_metrics(actor: Actor, environment: Environment) -> None:
 
 @transaction.atomic
 def ensure_experiment(actor: Actor, environment: Environment) -> Experiment:
-    """The running experiment, as if started at the beginning of the last seven complete days."""
+    """Return the running experiment, as if it began with the last seven complete days."""
     existing = Experiment.objects.filter(environment=environment, config__flag__key=FLAG, name=EXPERIMENT_NAME).first()
     if existing is not None:
         return existing
@@ -116,9 +116,9 @@ def ensure_experiment(actor: Actor, environment: Environment) -> Experiment:
 
 
 def ensure_events(environment: Environment, experiment: Experiment) -> Stored:
-    """Store the visits of the experiment's first phase; deterministic ids make a second time store nothing.
+    """Store the visits of the experiment's first phase. Their ids are fixed, so a second time stores nothing.
 
-    Once somebody has reshuffled the users (a restart), their old visits stay as they are.
+    After a restart has reshuffled the users, their old visits stay as they are.
     """
     phase = Phase.objects.get(experiment=experiment, number=1)
     if phase.ended_at is not None:
@@ -158,13 +158,13 @@ def ensure_events(environment: Environment, experiment: Experiment) -> Stored:
 
 
 def ensure_results(experiment: Experiment) -> None:
-    """What the nightly job would have stored, had it run after each of the seven days."""
+    """Store the results that the nightly job would have stored after each of the seven days."""
     phase = Phase.objects.get(experiment=experiment, number=1)
     if phase.ended_at is not None or ExperimentResult.objects.filter(experiment=experiment).exists():
         return
     for day in range(1, len(USERS_BY_DAY) + 1):
         store_nightly(experiment.pk, now=phase.started_at + timedelta(days=day))
-    # The clock has had no time to; on the home page it would look as if it stood still.
+    # The scheduler has had no time to run these jobs. The home page would show them as overdue.
     watch(experiment.pk)
 
 

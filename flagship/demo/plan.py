@@ -1,4 +1,4 @@
-"""Whom the demo's experiment saw, when, and who bought: the same each time, on days given from outside."""
+"""The visits of the demo's experiment: who came when, and who bought. They are the same each time, on given days."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-# (control, treatment) first seen on each of seven days: 500 and 500 in all. On the fourth day the split went wrong.
+# (control, treatment) first seen on each of seven days: 500 and 500 in all. On the fourth day the split is wrong.
 USERS_BY_DAY = ((65, 73), (68, 78), (71, 79), (100, 50), (68, 77), (66, 74), (62, 69))
 ANOMALOUS_DAY = 3
 CONVERSIONS = {"control": 50, "treatment": 70}
 VARIANTS = ("control", "treatment")
-# How busy each hour of the day is, from 7 to 22 o'clock: lunch and the evening stand out.
+# How busy each hour of the day is, from 7 to 22 o'clock. Lunch and the evening are the busiest.
 _HOURS = range(7, 23)
 _WEIGHTS = (2, 4, 5, 6, 6, 9, 8, 6, 5, 5, 6, 8, 10, 11, 9, 5)
 _BUY_WITHIN_MINUTES = (2, 55)
@@ -22,7 +22,7 @@ _PLATFORMS = {"web": 55, "ios": 25, "android": 20}
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One user's first exposure, and the purchase that followed if there was one."""
+    """One user's first exposure, and the purchase that followed, if any."""
 
     user_id: str
     variant: str
@@ -37,7 +37,7 @@ class Visit:
 def visits(first_day: datetime, assigned: Callable[[str], str | None]) -> Iterator[Visit]:
     """Yield the 1,000 visits of the seven days from `first_day` (a midnight, UTC).
 
-    `assigned` says which variant the real engine gives a user id: nobody is put where evaluation would not put them.
+    `assigned` returns the variant that the engine gives a user id. So every user has the variant of a real evaluation.
     """
     people = {variant: iter(ids) for variant, ids in _people(assigned).items()}
     buyers = _buyers()
@@ -63,7 +63,7 @@ def _people(assigned: Callable[[str], str | None]) -> dict[str, list[str]]:
 
 
 def _buyers() -> dict[str, Iterator[bool]]:
-    """For each variant whether its first, second, … user buys."""
+    """Return for each variant whether its first, second, … user buys."""
     flags = {}
     for index, variant in enumerate(VARIANTS):
         total = sum(day[index] for day in USERS_BY_DAY)
@@ -92,6 +92,6 @@ def _attributes(user_id: str) -> dict[str, str]:
 
 
 def _uuid7(moment: datetime, dice: random.Random) -> UUID:
-    """A UUIDv7 (RFC 9562) that is the same each time: seeding twice stores nothing twice."""
+    """Return a UUIDv7 (RFC 9562) that is the same each time, so that seeding twice stores nothing twice."""
     unix_ms = int(moment.timestamp() * 1000)
     return UUID(int=unix_ms << 80 | 0x7 << 76 | dice.getrandbits(12) << 64 | 0x2 << 62 | dice.getrandbits(62))

@@ -1,6 +1,6 @@
-"""Four experiments whose truth is known beforehand, run by the real services on real events: what is each one told?
+"""Four experiments with known truth, run by the real services on real events, to see what each is told.
 
-A lift to ship, a loss of users that makes a lift worthless, a guardrail that is harmed, and no difference at all.
+They are a lift to ship, a loss of users that makes a lift worthless, a harmed guardrail, and no difference at all.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ from tenancy.models import Environment
 
 CONTROL, TREATMENT = "control", "treatment"
 DAYS: Final = 14
-# A guardrail is looked at with half of the users there, and ten minutes after all of them have come.
+# A guardrail is judged with half of the users, and ten minutes after the last of them came.
 _HALF_TIME = timedelta(days=DAYS / 2)
 _CYCLE = timedelta(minutes=10)
 _MARGIN_PERCENT = 40
@@ -36,7 +36,7 @@ _BATCH_EVENTS = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What is true: rates of purchase, of errors once half the time is over, and the share of treated users lost."""
+    """The truth: rates of purchase, of errors in the second half, and the share of treated users who are lost."""
 
     key: str
     truth: str
@@ -59,7 +59,7 @@ SCENARIOS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a scenario: `cycles` are the watch's words at half time and at the end."""
+    """The outcome of a scenario. `cycles` are the decisions at half time and at the end."""
 
     scenario: Scenario
     experiment: Experiment
@@ -83,9 +83,9 @@ class Outcome:
 def rehearse(
     scenario: Scenario, *, actor: Actor, environment: Environment, users: int = 8_000, seed: int = 1
 ) -> Outcome:
-    """Make the scenario's flag, metrics and experiment, let its users come, and let the jobs do what they do.
+    """Make the scenario's flag, metrics and experiment, store its users' events, and run the jobs.
 
-    Everything is dated back, so that all is over at the last midnight; the same seed gives the same figures.
+    Everything is dated back, so that it ended at the last midnight. The same seed gives the same figures.
     """
     end = timezone.now().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     start = end - timedelta(days=DAYS + 2)
@@ -141,7 +141,7 @@ def _start(scenario: Scenario, actor: Actor, environment: Environment, users: in
 def _events(  # noqa: PLR0917 - a story's parts, in the order in which they are told
     scenario: Scenario, experiment: Experiment, compiled: CompiledEnvironment, users: int, seed: int, start: datetime
 ) -> Iterator[ExposureEvent | ConversionEvent]:
-    """Each user's variant is what the engine answers; what it does then is drawn at that variant's rates."""
+    """Yield events. The engine decides each user's variant; the acts are drawn at that variant's rates."""
     dice = np.random.default_rng(seed)
     arrivals = np.sort(dice.random(users)) * DAYS * 86_400_000
     luck = dice.random((users, 3))

@@ -1,4 +1,4 @@
-"""A service that uses FlagShip, simulated: it asks what each user gets, and reports who converted. HTTP alone."""
+"""A simulated service that uses FlagShip over HTTP alone: it evaluates users, and reports who converted."""
 
 import random
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ import orjson
 import urllib3
 
 _TIMEOUT = urllib3.Timeout(connect=2.0, read=10.0)
-# Ids make every request safe to repeat; Retry-After is obeyed, else waits double from 0.2 s.
+# Ids make every request safe to repeat. Retry-After is obeyed; else waits double from 0.2 s.
 _RETRIES = urllib3.Retry(
     total=6,
     backoff_factor=0.2,
@@ -25,7 +25,7 @@ _RETRIES = urllib3.Retry(
 
 
 class TrafficError(Exception):
-    """The server refused what was sent, or cannot be reached."""
+    """The server refused the request, or cannot be reached."""
 
 
 class Api:
@@ -60,7 +60,7 @@ class Api:
 
 @dataclass(slots=True)
 class Sent:
-    """What the service did, by variant."""
+    """What the service sent, by variant."""
 
     users: dict[str, int] = field(default_factory=dict)
     conversions: dict[str, int] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`rates` by variant; the same seed sends the same users, who then do and count the same."""
+    """`rates` are by variant. The same seed sends the same users, who then do the same."""
 
     users: int
     rates: Mapping[str, float]

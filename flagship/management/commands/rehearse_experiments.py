@@ -1,4 +1,4 @@
-"""Show that experiments get the recommendation they deserve: four whose truth is known, from flag to verdict."""
+"""`manage.py rehearse_experiments`: run four experiments with known truth, and show what is recommended for each."""
 
 from argparse import ArgumentTypeError
 from typing import Any
@@ -47,7 +47,7 @@ class Command(BaseCommand):
         except ServiceError as refusal:
             raise CommandError(str(refusal)) from refusal
         finally:
-            # What is remembered of the tables may have gone with the transaction.
+            # The process may remember rows that the transaction has rolled back.
             store().forget()
         for outcome in outcomes:
             self._say(outcome)

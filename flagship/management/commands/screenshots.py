@@ -1,4 +1,4 @@
-"""Photograph the console's main pages as the demo's owner sees them, for docs/screenshots/ and for styling a page."""
+"""`manage.py screenshots`: photograph the console's main pages as the demo's owner sees them, for docs/screenshots/."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-# Nothing but the page itself: the browser neither updates nor reports anything.
+# The browser neither updates itself nor reports anything.
 BROWSER_ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -23,7 +23,7 @@ BROWSER_ARGUMENTS = [
     "--disable-sync",
 ]
 _SIZES = {"light": (1440, 900), "dark": (1440, 900), "phone": (390, 844)}
-# Page by page: a name for the file, and what to click from the page before; addresses are found, not guessed.
+# For each page, a name for the file and what to click on the page before. So addresses are found, not guessed.
 _PAGES: list[tuple[str, str, str | None]] = [
     ("home", "/admin/", None),
     ("flags", "/admin/flags/flagconfig/", None),
@@ -76,7 +76,7 @@ class Command(BaseCommand):
         for name, start, click in _PAGES:
             page.goto(found.get(start, start))
             if click is not None:
-                # A link by its text, or the first that a selector finds.
+                # A link by its text, or the first element that a selector finds.
                 link = (
                     page.locator(click)
                     if re.search(r"[\[,.]| a$", click)
@@ -87,7 +87,7 @@ class Command(BaseCommand):
             if wanted and name not in wanted:
                 continue
             page.wait_for_load_state("networkidle")
-            # As tall as the page, so that what sticks to the window's edge is where the page ends.
+            # The window is as tall as the page, so that elements at the window's edge are at the page's end.
             width, height = _SIZES[size]
             tall = page.evaluate("document.documentElement.scrollHeight")
             page.set_viewport_size({"width": width, "height": max(height, int(tall))})
@@ -98,14 +98,14 @@ class Command(BaseCommand):
 
 
 def chromium_path() -> str | None:
-    """Where the system's Chromium is: `CHROMIUM`, or the usual places; None where there is none."""
+    """Return the path of the system's Chromium: `CHROMIUM`, or one of the usual places; None if there is none."""
     usual = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]
     return next((path for path in [os.environ.get("CHROMIUM", ""), *usual] if path and Path(path).exists()), None)
 
 
 @contextmanager
 def browser() -> Iterator[Any]:
-    """A headless Chromium through Playwright. Raises CommandError where there is none."""
+    """Yield a headless Chromium through Playwright. Raises CommandError if there is none."""
     executable = chromium_path()
     if executable is None:
         raise CommandError(

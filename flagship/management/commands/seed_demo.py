@@ -1,4 +1,4 @@
-"""Fill an installation with the demo; again changes nothing."""
+"""`manage.py seed_demo`: fill an installation with the demo. A second run changes nothing."""
 
 from typing import Any
 

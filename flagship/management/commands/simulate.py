@@ -1,4 +1,4 @@
-"""Drive the running installation as a service would, and say what was sent and what arrived."""
+"""`manage.py simulate`: use the running installation as a service would, and report what was sent and what arrived."""
 
 import secrets
 import threading
@@ -116,7 +116,7 @@ def _arrived(
     sent: Sent,
     seconds: int,
 ) -> dict[str, tuple[int, int]]:
-    """What the results have more than before, asked until it is what was sent or patience ends."""
+    """Return what the results have more than before. It asks until that is what was sent, or until time is up."""
     deadline = time.monotonic() + seconds
     pause = threading.Event()
     while True:
