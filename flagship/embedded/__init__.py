@@ -1,4 +1,4 @@
-"""A real PostgreSQL and a real Redis from pip wheels, started under `var/` for as long as a process needs them.
+"""A real PostgreSQL and a real Redis from pip wheels. They run under `var/` for as long as a process needs them.
 
 Nothing here imports Django, so settings and manage.py can use it.
 """

@@ -1,4 +1,4 @@
-"""Stops the servers under the directory named: the last act of `keeper.py`, which holds the locks by then."""
+"""Stops the servers under the given directory. `keeper.py` becomes this at its end, and then holds the locks."""
 
 from __future__ import annotations
 

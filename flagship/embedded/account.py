@@ -1,4 +1,4 @@
-"""As whom the servers run: ourselves, or somebody unprivileged when we are root; and how they are launched so."""
+"""The account that the servers run as: our own, or an unprivileged one if we are root."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ PROBE_TIMEOUT_SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """`reach_everywhere`: directory modes keep this user from the files, so it is launched with CAP_DAC_OVERRIDE."""
+    """An account. With `reach_everywhere`, directory modes keep it from the files, so it gets CAP_DAC_OVERRIDE."""
 
     uid: int
     gid: int
     reach_everywhere: bool = False
 
     def command(self, argv: Sequence[str], *, cwd: Path, new_session: bool = False) -> list[str]:
-        """The argv that runs `argv` as this account in `cwd`, through the launcher script."""
+        """Return the argv that runs `argv` as this account in `cwd`, through the launcher script."""
         options = ["--uid", str(self.uid), "--gid", str(self.gid), "--cwd", str(cwd)]
         if self.reach_everywhere:
             options.append("--reach-everywhere")
         if new_session:
             options.append("--new-session")
-        # -I -S: neither PYTHON* variables nor site-packages are wanted by a script that runs as root for a moment.
+        # -I -S: a script that runs as root for a moment must read neither PYTHON* variables nor site-packages.
         return [sys.executable, "-I", "-S", str(LAUNCHER), *options, "--", *argv]
 
 
 def server_environment() -> dict[str, str]:
-    """A clean one: a PGPORT or PGDATA of the caller's shell must not steer the embedded server."""
+    """Return a clean environment. A PGPORT or PGDATA of the caller's shell must not steer the embedded server."""
     return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 
 
 def private_directory(path: Path, account: Account) -> None:
-    """Make `path` a 0700 directory of the account's, or say why it cannot be one."""
+    """Make `path` a 0700 directory of the account. Raises EmbeddedError with the reason if it cannot be one."""
     try:
         path.mkdir(mode=0o700, exist_ok=True)
         status = path.lstat()
@@ -68,7 +68,10 @@ def unwritable_remedy(path: Path) -> str:
 
 
 def choose_account(var_dir: Path, data_dir: Path) -> Account:
-    """Ourselves; as root the owner of the data (so `sudo make run` after `make run` works), else `nobody`."""
+    """Return our account. For root it is the owner of the data, else `nobody`.
+
+    So `sudo make run` works after `make run`.
+    """
     uid = os.geteuid()
     if uid != 0:
         return Account(uid=uid, gid=os.getegid())
@@ -80,7 +83,7 @@ def choose_account(var_dir: Path, data_dir: Path) -> Account:
             try:
                 entry = pwd.getpwuid(owner)
             except KeyError:
-                continue  # initdb looks its user up by name, so a bare number is of no use
+                continue  # initdb looks its user up by name, so a number without a name is of no use.
             return Account(uid=entry.pw_uid, gid=entry.pw_gid)
     try:
         entry = pwd.getpwnam("nobody")
@@ -93,7 +96,7 @@ def choose_account(var_dir: Path, data_dir: Path) -> Account:
 
 
 def with_reach(account: Account, binary: Path, data_dir: Path) -> Account:
-    """The account, given CAP_DAC_OVERRIDE if and only if it cannot otherwise execute the binary or enter its data."""
+    """Return the account, with CAP_DAC_OVERRIDE only if it cannot otherwise execute the binary or enter its data."""
     if os.geteuid() != 0 or _can_run(account, binary, data_dir)[0]:
         return account
     reaching = Account(uid=account.uid, gid=account.gid, reach_everywhere=True)

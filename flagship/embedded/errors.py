@@ -1,4 +1,4 @@
-"""The one exception of the embedded services, and the words of a failed server's log that explain it."""
+"""The one exception of the embedded services, and the lines of a failed server's log that explain it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class EmbeddedError(RuntimeError):
 
 
 def log_tail(path: Path, *, since_byte: int = 0) -> str:
-    """The last lines of a server's log, indented for a message; a sentence when there are none."""
+    """Return the last lines of a server's log, indented for a message, or a sentence if there are none."""
     try:
         with path.open("rb") as log:
             log.seek(since_byte)

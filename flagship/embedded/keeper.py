@@ -1,7 +1,7 @@
-"""Waits until no session is left, then stops the servers: what a session killed outright can no longer do itself.
+"""Waits until no session is left, then stops the servers. A session that was killed cannot stop them itself.
 
-Run as a script by the session that started the servers. It waits with the standard library alone, so it costs little,
-and only then becomes `python -m flagship.embedded`, which inherits its locks.
+The session that started the servers runs this as a script. It waits with the standard library alone, so it costs
+little. Only then it becomes `python -m flagship.embedded`, which inherits its locks.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ def main() -> None:
         fcntl.flock(keeper_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return
-    # Asking now and then instead of waiting in line: a session that leaves properly must win, for it stops the servers
-    # before it returns.
+    # It polls, and does not wait in line: a session that leaves properly must get the lock first, because it stops the
+    # servers before it returns.
     while True:
         try:
             fcntl.flock(session_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             break
         except BlockingIOError:
             time.sleep(POLL_SECONDS)
-    # Closed by the kernel in this order at the end, so a session that starts afterwards finds the keeper's place free.
+    # The kernel closes these in this order, so a session that starts afterwards finds the keeper's place free.
     for descriptor in (keeper_lock, session_lock):
         os.set_inheritable(descriptor, True)
     os.execv(sys.executable, [sys.executable, "-m", "flagship.embedded", var_dir])  # noqa: S606 - no shell is the point

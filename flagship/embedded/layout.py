@@ -1,4 +1,4 @@
-"""Where the embedded services keep their files, and the URLs that follow from it without anything running."""
+"""The files of the embedded services, and the URLs that follow from them while nothing runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 DATABASE_NAME = "flagship"
 DATABASE_USER = "flagship"
-POSTGRES_PORT = 5432  # names the socket file only: nothing listens on TCP
+POSTGRES_PORT = 5432  # This names the socket file only; nothing listens on TCP.
 POSTGRES_SOCKET_NAME = f".s.PGSQL.{POSTGRES_PORT}"
 REDIS_SOCKET_NAME = "redis.sock"
 REDIS_DATABASES = 64
@@ -67,7 +67,7 @@ class Layout:
 
     @property
     def start_lock(self) -> Path:
-        """Held by the one process that is looking at the servers in order to start them."""
+        """The one process that checks the servers in order to start them holds this lock."""
         return self.var_dir / "start.lock"
 
     @property
@@ -76,18 +76,18 @@ class Layout:
 
 
 def database_url(var_dir: Path, database: str = DATABASE_NAME) -> str:
-    """A libpq URL; the host is the socket directory, percent-encoded, so a reader that does not decode it must."""
+    """Return a libpq URL. The host is the socket directory, percent-encoded, so a reader has to decode it."""
     host = quote(str(Layout.of(var_dir).socket_dir), safe="")
     return f"postgres://{DATABASE_USER}@{host}:{POSTGRES_PORT}/{database}"
 
 
 def redis_url(var_dir: Path, database: int = 0) -> str:
-    """The form redis-py, django-redis and channels_redis read."""
+    """Return the URL as redis-py, django-redis and channels_redis read it."""
     return f"unix://{quote(str(Layout.of(var_dir).redis_socket))}?db={database}"
 
 
 def celery_broker_url(redis_url: str) -> str:
-    """The same Redis as Celery's transport writes it: `unix://` becomes `redis+socket://`; TCP URLs pass unchanged."""
+    """Return the URL as Celery writes it: `unix://` becomes `redis+socket://`. TCP URLs stay as they are."""
     parts = urlsplit(redis_url)
     if parts.scheme != "unix":
         return redis_url

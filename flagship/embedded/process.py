@@ -1,4 +1,4 @@
-"""Finding, starting and stopping a server process without trusting a pid file more than it deserves."""
+"""Finds, starts and stops a server process without trusting a pid file more than it deserves."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def is_server(pid: int | None, name: str, path: Path) -> bool:
 
 
 def lives(process: psutil.Process) -> bool:
-    """Whether this very process is there and no zombie: False where another has its pid, or it vanishes while asked."""
+    """Return whether this very process is alive. False if another process has its pid, or if it ends meanwhile."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -52,7 +52,10 @@ def lives(process: psutil.Process) -> bool:
 
 
 def is_alive(pid: int) -> bool:
-    """False for a zombie too; a server this process started is reaped, as no init may be there to do it."""
+    """Return whether the process is alive; False for a zombie.
+
+    A server that this process started is reaped, because there may be no init to do it.
+    """
     try:
         process = psutil.Process(pid)
     except psutil.NoSuchProcess:
@@ -85,7 +88,7 @@ def start(argv: Sequence[str], *, account: Account, cwd: Path, log: Path) -> tup
         if log.exists() and log.stat().st_size > LOG_ROTATE_BYTES:
             log.replace(log.with_suffix(".log.1"))
         size_before = log.stat().st_size if log.exists() else 0
-        # Not subprocess.Popen: its object warns when it is forgotten while the server lives on, as it may here.
+        # subprocess.Popen is not used: its object warns when it is forgotten while the server lives on, as it may here.
         pid = os.posix_spawn(
             command[0],
             command,

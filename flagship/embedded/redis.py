@@ -36,10 +36,10 @@ def running_pid(layout: Layout) -> int | None:
 
 
 def ensure_running(layout: Layout, account: Account, *, fsync: bool) -> bool:
-    """Start it unless it runs. True when this call started it; the caller holds the start lock."""
+    """Start it unless it runs. Returns True if this call started it. The caller holds the start lock."""
     pid = running_pid(layout)
     if pid is not None and not layout.redis_socket.exists():
-        stop(layout)  # alive, but somebody cleaned its socket away; two servers on one append-only file would ruin it
+        stop(layout)  # It is alive, but its socket is gone. Two servers on one append-only file would ruin it.
         pid = None
     started = pid is None
     log_start = 0
@@ -53,7 +53,7 @@ def ensure_running(layout: Layout, account: Account, *, fsync: bool) -> bool:
 
 
 def stop(layout: Layout) -> None:
-    """SIGTERM writes the append-only file out; killing Redis after that loses nothing that was acknowledged."""
+    """Stop it by SIGTERM, which writes the append-only file. Killing it after that loses nothing acknowledged."""
     pid = running_pid(layout)
     if pid is not None:
         process.stop(pid, signals=((signal.SIGTERM, 30), (signal.SIGKILL, 30)), what=f"Redis in {layout.redis_data}")
@@ -74,7 +74,7 @@ def _command(layout: Layout, *, fsync: bool) -> list[str]:
         "appendonly": "yes",
         "appendfsync": "everysec" if fsync else "no",
         "save": "",
-        # Streams and locks are data, not a cache: no bound to reach, and never an eviction.
+        # Streams and locks are data, not a cache. So there is no memory bound, and no eviction.
         "maxmemory": "0",
         "maxmemory-policy": "noeviction",
         "daemonize": "no",

@@ -1,4 +1,4 @@
-"""Sharing the embedded servers: the first session starts them, the last one to leave stops them, the data stays."""
+"""Shares the embedded servers. The first session starts them, the last one stops them, and the data stays."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ KEEPER_STOP_SECONDS = 30
 def session(
     var_dir: Path, *, fsync: bool = True, with_postgres: bool = True, with_redis: bool = True
 ) -> Iterator[None]:
-    """Inside it both servers run and their database exists; concurrent sessions of any process share them.
+    """Inside it, both servers run and their database exists. Concurrent sessions of any process share them.
 
-    Raises EmbeddedError. The shared lock ends with the process that holds it, so a killed session is no trouble: the
-    keeper stops what it left within a second or two, unless another session has taken it over by then.
+    Raises EmbeddedError. The shared lock ends with the process that holds it. So after a killed session the keeper
+    stops the servers within a second or two, unless another session has taken them over by then.
     """
     layout = Layout.of(var_dir)
     _make_directories(layout)
     owner_pid = os.getpid()
     keeper_pid: int | None = None
     with _opened(layout.session_lock) as lock:
-        # Waits while the last session of a moment ago is still stopping the servers.
+        # The last session of a moment ago may still be stopping the servers; this waits for it.
         fcntl.flock(lock, fcntl.LOCK_SH)
         try:
             with _opened(layout.start_lock) as start_lock:
@@ -43,7 +43,7 @@ def session(
                 _start(layout, fsync=fsync, with_postgres=with_postgres, with_redis=with_redis)
             yield
         finally:
-            # A fork that runs off the end of the block is not the session.
+            # A fork that runs to the end of the block is not the session.
             if os.getpid() == owner_pid and become_alone(lock):
                 stop_servers(layout)
                 if keeper_pid is not None and process.is_alive(keeper_pid):
@@ -55,7 +55,10 @@ def session(
 
 
 def become_alone(session_lock: int) -> bool:
-    """Exchange the shared lock for the exclusive one without waiting; False, and no lock left, when others share it."""
+    """Exchange the shared lock for the exclusive one without waiting.
+
+    Returns False, and holds no lock, if others share it.
+    """
     try:
         fcntl.flock(session_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -64,13 +67,14 @@ def become_alone(session_lock: int) -> bool:
 
 
 def stop_servers(layout: Layout) -> None:
-    """Only for the holder of the exclusive session lock."""
+    """Stop the servers. Only the holder of the exclusive session lock may call this."""
     try:
         redis.stop(layout)
     finally:
         postgres.stop(layout)
     if layout.socket_dir.parent != layout.var_dir:
-        with suppress(OSError):  # gone already, or somebody keeps a file in it: it stays, empty directories are cheap
+        # It is gone already, or has a file of somebody else in it. Then it stays; empty directories are cheap.
+        with suppress(OSError):
             layout.redis_socket.unlink(missing_ok=True)
             layout.socket_dir.rmdir()
 
@@ -90,7 +94,7 @@ def _start(layout: Layout, *, fsync: bool, with_postgres: bool, with_redis: bool
 
 
 def _start_keeper(layout: Layout) -> int | None:
-    """The pid of the keeper this call started; None when one is there already."""
+    """Return the pid of the keeper that this call started, or None if one is there already."""
     with _opened(layout.keeper_lock) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -128,7 +132,7 @@ def _make_logs(layout: Layout, account: Account) -> None:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[int]:
-    """A descriptor for locking. Read-only, so that root and the owner of `var/` can share a lock file either made."""
+    """Open a file for locking. It is opened read-only, so that root and the owner of `var/` can share it."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
