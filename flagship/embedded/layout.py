@@ -62,7 +62,7 @@ class Layout:
 
     @property
     def session_lock(self) -> Path:
-        """Held shared by every session; whoever can hold it exclusively is alone and may stop the servers."""
+        """Every session shares this lock. A session that holds it exclusively is alone and may stop the servers."""
         return self.var_dir / "session.lock"
 
     @property
