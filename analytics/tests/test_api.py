@@ -70,7 +70,15 @@ def test_conversion__same_free_text_id__is_the_same_event(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["order-7", "ü" * 50, "7b0e3a86-0f0d-5a44-9f57-2f1c5d1d6a2e", str(uuid4()), str(uuid7())]
+    "text",
+    [
+        "order-7",
+        "ü" * 50,
+        "7b0e3a86-0f0d-5a44-9f57-2f1c5d1d6a2e",
+        "1f2c55a6-fa9b-468f-a842-d1edc5d8e93e",
+        "01a22575-e61b-79f4-96c1-45b9833e0842",
+    ],
+    ids=["text", "long", "uuid5", "uuid4", "uuid7"],
 )
 def test_conversion_id__same_text_of_another_name_or_unit__is_another_event(text: str) -> None:
     triples = [("purchase", "alice"), ("revenue", "alice"), ("purchase", "bob"), ("purchaseal", "ice"), ("a", "b")]

@@ -30,7 +30,7 @@ def _store() -> None:
         store_events(batch)
 
 
-@pytest.mark.parametrize("text", ["order-7", uuid4(), uuid7()])
+@pytest.mark.parametrize("text", ["order-7", uuid4(), uuid7()], ids=["text", "uuid4", "uuid7"])
 def test_id__of_two_names_and_of_two_units__counts_each_once(
     any_store: EventStore, api: Api, environment: Any, text: Any
 ) -> None:
