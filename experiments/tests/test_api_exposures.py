@@ -150,16 +150,18 @@ def test_exposures__where_not_all_are_split_alike__have_no_sample_ratio_and_say_
     assert "no one split" in found["srm"]["reason"]
 
 
-def test_exposures__in_an_experiment_on_part_of_the_traffic__expect_the_rest_at_the_default(
+def test_exposures__in_an_experiment_on_part_of_the_traffic__expect_the_rest_by_the_flags_rollout(
     split, environment, make_metric, start
 ):
     make_metric()
     content = {"name": "Some", "flagKey": "new-checkout", "primaryMetric": "purchase-rate", "trafficPercent": 20}
+    content["allocation"] = [{"variant": "control", "percent": 90}, {"variant": "treatment", "percent": 10}]
     with patch("django.utils.timezone.now", return_value=START):
         start(create_experiment(actor=ALICE, environment=environment, payload=content), at=START)
-    _seen(split, {"control": 90, "treatment": 10}, START + HOUR)
+    _seen(split, {"control": 60, "treatment": 40}, START + HOUR)
     found = exposures_resource(split, WINDOW)
-    assert found["expected"] == {"control": pytest.approx(90), "treatment": pytest.approx(10)}
+    # A fifth of the users by the experiment's split, the others by the flag's even rollout.
+    assert found["expected"] == {"control": pytest.approx(58), "treatment": pytest.approx(42)}
 
 
 def test_exposures__of_a_flag_nobody_saw__are_zeros_with_a_reason(split):

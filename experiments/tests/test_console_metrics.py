@@ -84,7 +84,7 @@ def test_metric__changed_meanwhile__shows_their_change_and_keeps_both(console_ed
         actor=ALICE,
         environment=acme.staging,
         key="purchase-rate",
-        payload={"cap": 100.0, "name": "Theirs"},
+        payload={"goal": "decrease", "name": "Theirs"},
         version=metric.version,
     )
 
@@ -94,14 +94,14 @@ def test_metric__changed_meanwhile__shows_their_change_and_keeps_both(console_ed
     assert answer.status_code == 409
     conflict, form = answer.context["conflict"], answer.context["form"]
     assert (conflict["who"], conflict["both"]) == ("alice", ["name"])
-    assert {"cap", "name"} <= {change["path"] for change in conflict["changes"]}
-    assert (form.initial["name"], form.initial["cap"], form.initial["windowHours"]) == ("Mine", 100.0, 24)
+    assert {"goal", "name"} <= {change["path"] for change in conflict["changes"]}
+    assert (form.initial["name"], form.initial["goal"], form.initial["windowHours"]) == ("Mine", "decrease", 24)
     assert "alice changed this page while you were editing" in answer.text
 
-    again = {**sent, "cap": "100", "version": form.initial["version"]}
+    again = {**sent, "goal": "decrease", "version": form.initial["version"]}
     assert console_editor.post(change_url(metric), again).status_code == 302
     metric.refresh_from_db()
-    assert (metric.name, metric.cap, metric.window_hours) == ("Mine", 100.0, 24)
+    assert (metric.name, metric.goal, metric.window_hours) == ("Mine", "decrease", 24)
 
 
 def test_metric__viewer_and_outsider__may_not(console_viewer, console_outsider, metric):

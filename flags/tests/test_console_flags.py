@@ -301,7 +301,7 @@ def test_create__nothing_typed_yet__previews_what_the_new_flag_does(console_edit
 
     answer = console_editor.post(reverse("admin:flags_flagconfig_preview_new"), sent_by(edit, edit.document))
 
-    assert answer.context["preview"].problems == []
+    assert not answer.context["preview"].problems
     assert answer.context["preview"].sentences
 
 

@@ -260,6 +260,8 @@ def test_edge__hostile_requests__are_answered_as_by_the_server(environment, secr
     assert not differences, "\n".join([f"{len(differences)} of {len(requests)}", *differences[:12]])
 
 
+# The stream process looks for an unknown credential on a connection of its own.
+@pytest.mark.django_db(transaction=True)
 def test_edge__hostile_requests_to_the_stream__are_answered_as_by_the_stream_process(environment, secrets):
     async def ask_both() -> tuple[list[Got], list[Got]]:
         server = [await ask_asgi(stream_process.application, sent, secrets) for sent in refused]
