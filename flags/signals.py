@@ -8,5 +8,8 @@ flag_changed_under_experiment = Signal()
 # kwargs: environment, before and after (documents of one flag). Sent as the impact of a change is asked for; receivers
 # answer what the API shows under `beginsPhase`.
 flag_change_asked = Signal()
+# kwargs: environment, before and after (API resources of one segment). Sent before a change of it is saved; receivers
+# answer as those of `flag_change_asked` do.
+segment_change_asked = Signal()
 # kwargs: segment (saved), actor, before and after (API resources). Sent inside the transaction that changes a segment.
 segment_changed = Signal()

@@ -73,18 +73,21 @@ def phases_begun(
     experiment = with_parts(served).filter(config__flag__key=before["key"]).first()
     if experiment is None:
         return []
+    return [cost_of_a_phase(experiment, reason)]
+
+
+def cost_of_a_phase(experiment: Experiment, reason: str) -> PhaseCost:
+    """What a phase that begins now would set aside."""
     window = window_of(experiment, now=timezone.now())
     users = exposure_summary(WindowData(experiment, window).period()).users
     elapsed = window.until - window.since
-    return [
-        {
-            "experiment": experiment.key,
-            "name": experiment.name,
-            "reason": reason,
-            "usersSoFar": sum(users.values()),
-            "days": round(elapsed.total_seconds() / _SECONDS_A_DAY, 1),
-        }
-    ]
+    return {
+        "experiment": experiment.key,
+        "name": experiment.name,
+        "reason": reason,
+        "usersSoFar": sum(users.values()),
+        "days": round(elapsed.total_seconds() / _SECONDS_A_DAY, 1),
+    }
 
 
 def _rules_before(document: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -1,12 +1,18 @@
 """A segment changed beneath a running experiment: another phase where it decides who takes part, and only there."""
 
+import json
+
 import pytest
+from django.urls import reverse
 
 from audit.models import Entry
 from experiments.analysis import results_for
 from experiments.models import Phase
 from experiments.selectors import get_experiment
+from flags.models import Segment
 from flags.services import create_segment, update_flag, update_segment
+from tenancy.admin.testing import signed_in
+from tenancy.roles import Role
 from tenancy.testing import ALICE
 
 IN_BETA = {"operator": "in_segment", "value": ["beta"]}
@@ -96,3 +102,28 @@ def test_prerequisite__changed_by_itself__is_said(environment, flag, make_flag, 
 
 def _caveats(environment, experiment):
     return results_for(get_experiment(environment, experiment.pk))["caveats"]
+
+
+@pytest.mark.parametrize("asked", ["beta", "wider"])
+def test_segment_page__change_that_begins_a_phase__asks_first_with_what_it_costs(  # noqa: PLR0917 - fixtures
+    segment, environment, flag, make_experiment, start, asked, person
+):
+    _ask(environment, asked)
+    experiment = start(make_experiment())
+    client = signed_in(person(Role.EDITOR, environment.project.organization, "eddie"))
+    page = reverse("admin:flags_segment_change", args=[Segment.objects.get(key="beta").pk])
+    sent = {"document": json.dumps({"included": ["alice"]}), "base": "{}", "version": 1}
+
+    shown = client.post(
+        f"{reverse('admin:flags_segment_preview')}?environment={environment.pk}", {**sent, "key": "beta"}
+    )
+    asked_first = client.post(page, sent)
+
+    assert f"begins a phase of the experiment {experiment.name}" in shown.text
+    assert f"begins a phase of the experiment {experiment.name}" in asked_first.text
+    assert Phase.objects.count() == 1
+    client.post(page, {**sent, "confirmed": asked_first.context["confirmed"]})
+    assert Phase.objects.count() == 2
+    renamed = {**sent, "document": json.dumps({"name": "Beta users"}), "version": 2}
+    assert client.post(page, renamed).status_code == 302
+    assert Phase.objects.count() == 2

@@ -14,10 +14,10 @@ from analytics import selectors as analytics
 from analytics.models import EventPolicy
 from flags.documents import unit_names
 from flags.evaluation.compiled import before_and_after
-from flags.models import FlagConfig
+from flags.models import FlagConfig, Segment
 from flags.propagation.service_features import outdated_services
 from flags.selectors import conditions_in, segments_in
-from flags.signals import flag_change_asked
+from flags.signals import flag_change_asked, segment_change_asked
 from tenancy.callers.statements import long_statements
 from tenancy.models import Environment
 
@@ -154,6 +154,12 @@ def _name_of(unit: str, names: Sequence[str], attributes: Mapping[str, Any]) -> 
 def phases_begun_by(environment: Environment, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Any]:
     """The running experiments that the change would begin a phase of."""
     answers = flag_change_asked.send(sender=FlagConfig, environment=environment, before=before, after=after)
+    return [item for _, answer in answers for item in answer or ()]
+
+
+def phases_begun_by_segment(environment: Environment, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Any]:
+    """The running experiments that the change of a segment (API resources) would begin a phase of."""
+    answers = segment_change_asked.send(sender=Segment, environment=environment, before=before, after=after)
     return [item for _, answer in answers for item in answer or ()]
 
 

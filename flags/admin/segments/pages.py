@@ -1,5 +1,6 @@
 """Segments: audiences with a name, put together out of lists and nested groups of conditions."""
 
+import hashlib
 from typing import Any
 
 from django.contrib import messages
@@ -11,6 +12,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from openflagship.engine import DecodeError, decode_segment
 
+from audit.chain import canonical
 from audit.models import Entry
 from flags import services
 from flags.admin import conditions
@@ -19,6 +21,7 @@ from flags.admin.flag.suggestions import BUILT_IN
 from flags.admin.segments.membership import membership
 from flags.api.serializers import SegmentSerializer
 from flags.documents import segment_document, segment_resource
+from flags.evaluation.impact import phases_begun_by_segment
 from flags.models import Segment
 from flags.selectors import search_segments, segment_users
 from tenancy.console_kit.context import console_context
@@ -52,6 +55,8 @@ def edit(request: HttpRequest, segment: Segment) -> HttpResponse:
     is_editor = may_edit(request, segment)
     stored = _document_of(segment_resource(segment))
     editing = DocumentEdit.opened(stored, segment.version)
+    phases: list[Any] = []
+    fingerprint = ""
     if request.method == "POST":
         if not is_editor:
             raise PermissionDenied
@@ -59,28 +64,31 @@ def edit(request: HttpRequest, segment: Segment) -> HttpResponse:
         changed: dict[str, Any] = {}
         try:
             changed = editing.changes(SegmentSerializer)
-            services.update_segment(
-                actor=console_context(request).actor,
-                environment=segment.environment,
-                key=segment.key,
-                payload=changed,
-                version=editing.version,
-                reason=editing.reason,
-            )
+            phases, fingerprint = _phases_to_confirm(request, segment, changed)
+            if not phases:
+                services.update_segment(
+                    actor=console_context(request).actor,
+                    environment=segment.environment,
+                    key=segment.key,
+                    payload=changed,
+                    version=editing.version,
+                    reason=editing.reason,
+                )
+                messages.success(request, "Saved. Every rule that asks for it follows within a second.")
+                return redirect(list_url(Segment))
         except ServiceError as error:
             if error.problems[0].code == "version_conflict":
                 current = error.extra["current"]
                 editing.merge(_document_of(current), current["version"], changed, _entries(segment))
             else:
                 editing.refuse(error)
-        else:
-            messages.success(request, "Saved. Every rule that asks for it follows within a second.")
-            return redirect(list_url(Segment))
     return _page(
         request,
         segment.environment,
         editing,
         title=segment.name,
+        phases=phases,
+        confirmed=fingerprint,
         may_edit=is_editor,
         segment=segment,
         users=segment_users(segment),
@@ -110,11 +118,23 @@ def preview(request: HttpRequest, environment: Environment) -> HttpResponse:
             "after": after,
             "is_new": stored is None,
         }
+        if stored is not None:
+            resource = segment_resource(stored)
+            shown["phases"] = phases_begun_by_segment(environment, resource, {**resource, **sent})
         try:
             shown["found"] = membership(environment, before, after)
         except OperationalError:
             shown["is_away"] = True
     return render(request, "flags/segment_preview.html", shown)
+
+
+def _phases_to_confirm(request: HttpRequest, segment: Segment, changed: dict[str, Any]) -> tuple[list[Any], str]:
+    """The phases that the change begins, and the change's fingerprint; none once exactly this change is confirmed."""
+    fingerprint = hashlib.sha256(canonical(changed).encode()).hexdigest()
+    if request.POST.get("confirmed") == fingerprint:
+        return [], ""
+    resource = segment_resource(segment)
+    return phases_begun_by_segment(segment.environment, resource, {**resource, **changed}), fingerprint
 
 
 def _consequence_of_removal(segment: Segment) -> str:
