@@ -28,7 +28,9 @@ def flag_change(experiment: Experiment, shipped: str, scope: str) -> dict[str, A
         "conditions": _conditions(experiment.audience),
         "variant": shipped,
     }
-    return {"rules": [*rules, rule]}
+    change = {"rules": [*rules, rule]}
+    # Without a split of its own the flag's allocation is the experiment's, and must not outlive it.
+    return change if experiment.owns_split else {**change, "rollout": []}
 
 
 def _conditions(audience: Any) -> Any:

@@ -14,10 +14,15 @@ _ALL = 10_000
 
 
 def even_split(experiment: Experiment) -> Ranges:
+    """Lay `even_weights` out in buckets."""
+    return _laid_out(experiment, even_weights(experiment))
+
+
+def even_weights(experiment: Experiment) -> dict[str, int]:
     """Give each variant of the flag the same share, to the hundredth of a percent; the first ones get the remainder."""
     keys = _variants(experiment)
     share, extra = divmod(_ALL, len(keys))
-    return _laid_out(experiment, {key: share + (index < extra) for index, key in enumerate(keys)})
+    return {key: share + (index < extra) for index, key in enumerate(keys)}
 
 
 def own_split(experiment: Experiment, shares: Sequence[Mapping[str, Any]] | None) -> tuple[Ranges, list[Problem]]:
@@ -25,11 +30,19 @@ def own_split(experiment: Experiment, shares: Sequence[Mapping[str, Any]] | None
 
     None is an even split. A control that is not named gets the rest. Shares that are there already keep their buckets.
     """
-    if shares is None:
-        return even_split(experiment), []
-    given, problems = weights_of([dict(share) for share in shares], variants=_variants(experiment), attr="allocation")
+    weights, problems = (even_weights(experiment), []) if shares is None else _weights_given(experiment, shares)
     if problems:
         return [], problems
+    there = experiment.allocation
+    if there is not None and buckets_by_variant(there) == {key: weight for key, weight in weights.items() if weight}:
+        return there, []
+    return _laid_out(experiment, weights), []
+
+
+def _weights_given(experiment: Experiment, shares: Sequence[Mapping[str, Any]]) -> tuple[dict[str, int], list[Problem]]:
+    given, problems = weights_of([dict(share) for share in shares], variants=_variants(experiment), attr="allocation")
+    if problems:
+        return {}, problems
     weights, control = dict(given), experiment.control_variant
     rest = _ALL - sum(weights.values())
     if rest and control in {share.get("variant") for share in shares}:
@@ -37,12 +50,9 @@ def own_split(experiment: Experiment, shares: Sequence[Mapping[str, Any]] | None
             f"The shares sum to {percent_of(_ALL - rest)} %; bring them to 100 %, or leave {control!r} out: it then "
             "gets the rest."
         )
-        return [], [Problem("allocation", "weights_below_100", detail)]
+        return {}, [Problem("allocation", "weights_below_100", detail)]
     weights[control] = weights.get(control, 0) + rest
-    there = experiment.allocation
-    if there is not None and buckets_by_variant(there) == {key: weight for key, weight in weights.items() if weight}:
-        return there, []
-    return _laid_out(experiment, weights), []
+    return weights, []
 
 
 def split_problems(experiment: Experiment) -> list[Problem]:

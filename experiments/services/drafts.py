@@ -1,6 +1,6 @@
 """Apply a payload to unsaved rows, and check the rows as a whole."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -123,11 +123,17 @@ def _apply_breakdowns(draft: Draft, names: Any) -> None:
             draft.refuse(f"breakdowns[{index}]", "invalid", "Name an attribute that users share, such as country.")
 
 
-def _metric(draft: Draft, key: Any, attr: str, metrics: Mapping[str, Metric]) -> Metric | None:
+def _metric(
+    draft: Draft, key: Any, attr: str, metrics: Mapping[str, Metric], named: Sequence[ExperimentMetric] = ()
+) -> Metric | None:
+    """The metric with this key, unless it is `named` in the same list already. Problems go into `draft.problems`."""
     metric = metrics.get(key)
     if metric is None:
         known = ", ".join(sorted(metrics)) or "none yet; create one first"
         draft.refuse(attr, "unknown_metric", f"There is no metric {key!r}. There are: {known}.")
+    elif metric in [use.metric for use in named]:
+        draft.refuse(attr, "duplicate", "Name each metric once.")
+        return None
     return metric
 
 
@@ -137,7 +143,7 @@ def _uses(draft: Draft, payload: Mapping[str, Any], metrics: Mapping[str, Metric
     uses: list[ExperimentMetric] = []
     if "secondaryMetrics" in payload:
         for index, key in enumerate(payload["secondaryMetrics"]):
-            metric = _metric(draft, key, f"secondaryMetrics[{index}]", metrics)
+            metric = _metric(draft, key, f"secondaryMetrics[{index}]", metrics, uses)
             if metric is not None:
                 uses.append(
                     ExperimentMetric(
@@ -147,13 +153,14 @@ def _uses(draft: Draft, payload: Mapping[str, Any], metrics: Mapping[str, Metric
     else:
         uses += [use for use in existing if use.role == ExperimentMetric.Role.SECONDARY]
     if "guardrails" in payload:
+        watched: list[ExperimentMetric] = []
         for index, guardrail in enumerate(payload["guardrails"]):
-            metric = _metric(draft, guardrail["metric"], f"guardrails[{index}].metric", metrics)
+            metric = _metric(draft, guardrail["metric"], f"guardrails[{index}].metric", metrics, watched)
             if guardrail["marginPercent"] <= 0:
                 attr = f"guardrails[{index}].marginPercent"
                 draft.refuse(attr, "out_of_range", "Give the harm that would still be acceptable, above 0.")
             if metric is not None:
-                uses.append(
+                watched.append(
                     ExperimentMetric(
                         experiment=experiment,
                         metric=metric,
@@ -163,6 +170,7 @@ def _uses(draft: Draft, payload: Mapping[str, Any], metrics: Mapping[str, Metric
                         action=guardrail.get("action", ExperimentMetric.Action.WARN),
                     )
                 )
+        uses += watched
     else:
         uses += [use for use in existing if use.role == ExperimentMetric.Role.GUARDRAIL]
     return uses

@@ -8,6 +8,7 @@ from openflagship.engine import Context
 
 from audit.models import Entry
 from experiments import services
+from experiments.models import Experiment
 from experiments.selectors import get_experiment
 from flags.models import FlagConfig
 from flags.propagation.runtime import load_environment
@@ -116,6 +117,23 @@ def test_ship__to_the_audience__is_a_rule_in_the_experiments_place(environment, 
     )
     (rule,) = FlagConfig.objects.get().rules.all()
     assert (rule.priority, rule.conditions, rule.variant) == (7, PRO["all"], "treatment")
+
+
+def test_ship__to_the_audience_of_an_experiment_from_before__leaves_the_others_the_default(
+    editor, environment, make_experiment, start
+):
+    """Its split is the flag's rollout, which would otherwise deal to those outside the audience."""
+    experiment = make_experiment(audience=PRO, trafficPercent=40)
+    Experiment.objects.update(allocation=None)
+    start(experiment)
+    decision = {**SHIP, "to": "audience"}
+    found = editor.post(f"experiments/{experiment.key}/impact", {"act": "complete", **decision}).json()
+    assert {group["group"]: group["changed"] for group in found["groups"]}["others"] == 0
+    outside = _reasons(environment)[1::2]
+    editor.post(f"experiments/{experiment.key}/complete", {**decision, "reason": "Enough."})
+    after = _reasons(environment)
+    assert {answer.variant for answer in outside} == {answer.variant for answer in after[1::2]} == {"control"}
+    assert {answer.variant for answer in after[::2]} == {"treatment"}
 
 
 def test_from_rule__audience_place_and_shares__are_the_rules(editor, flag, make_metric):

@@ -72,6 +72,8 @@ def test_create_experiment__layer_salts__differ_between_experiments(make_experim
             {"guardrails": [{"metric": "purchase-rate", "marginPercent": 0}]},
             ("guardrails[0].marginPercent", "out_of_range"),
         ),
+        ({"secondaryMetrics": ["purchase-rate"] * 2}, ("secondaryMetrics[1]", "duplicate")),
+        ({"guardrails": [{"metric": "purchase-rate", "marginPercent": 1}] * 2}, ("guardrails[1].metric", "duplicate")),
     ],
 )
 def test_create_experiment__makes_no_sense__is_refused_with_the_field(make_experiment, payload, problem):
