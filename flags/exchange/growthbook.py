@@ -109,6 +109,8 @@ class _Feature:
             return None
         try:
             conditions = _conditions_of(row, self.saved)
+            share = _share(row.get("coverage"), "coverage", missing=10_000)
+            weights = _weights(row)
         except NotExpressibleError as error:
             self.note(f"{name} is left out: {error}.")
             self.is_narrowed = True
@@ -117,25 +119,21 @@ class _Feature:
         variations = row.get("variations")
         if isinstance(variations, list) and variations:
             self.note(f"The experiment {name} comes as a rule with its shares; who is in which is dealt anew.")
-            return {**rule, "allocation": self._split(row, variations)}
+            return {**rule, "allocation": self._split(row, variations, weights, share)}
         if "force" not in row:
             return None
-        share = basis_points(row.get("coverage", 1), 1)
-        if share in {None, 10_000}:
+        if share == 10_000:
             return {**rule, "variant": self._index(row["force"])}
         self._hashed_by(row)
-        self.note(f"{name} keeps its share of {(share or 0) / 100:g} %; who is in it is dealt anew.")
-        return {**rule, "allocation": lay_out([(str(self._index(row["force"])), share or 0)])}
+        self.note(f"{name} keeps its share of {share / 100:g} %; who is in it is dealt anew.")
+        return {**rule, "allocation": lay_out([(str(self._index(row["force"])), share)])}
 
-    def _split(self, row: Mapping[str, Any], variations: list[Any]) -> list[list[Any]]:
+    def _split(
+        self, row: Mapping[str, Any], variations: list[Any], weights: list[int], coverage: int
+    ) -> list[list[Any]]:
         self._hashed_by(row)
-        found = row.get("weights")
-        weights: list[Any] = [1 / len(variations)] * len(variations)
-        if isinstance(found, list) and len(found) == len(variations):
-            weights = found
-        coverage = basis_points(row.get("coverage", 1), 1) or 0
         shares = [
-            (str(self._index(value)), (basis_points(weight, 1) or 0) * coverage // 10_000)
+            (str(self._index(value)), weight * coverage // 10_000)
             for value, weight in zip(variations, weights, strict=True)
         ]
         return lay_out(shares)
@@ -151,6 +149,23 @@ class _Feature:
         if any(unit != self.units[0] for unit in self.units):
             self.note("Its rules hash different attributes; here one bucketBy serves all of them: that of the first.")
         return self.units[0] if self.units else "userId"
+
+
+def _share(value: Any, name: str, *, missing: int) -> int:
+    """A share as basis points; `missing` where there is none. Raises NotExpressibleError."""
+    found = missing if value is None else basis_points(value, 1)
+    if found is None:
+        raise NotExpressibleError(f"its {name} {value!r} is no share between 0 and 1")
+    return found
+
+
+def _weights(row: Mapping[str, Any]) -> list[int]:
+    """The variations' weights as basis points; even where none or too few are given. Raises NotExpressibleError."""
+    variations, found = row.get("variations"), row.get("weights")
+    count = len(variations) if isinstance(variations, list) else 0
+    if not isinstance(found, list) or len(found) != count:
+        return [round(10_000 / count)] * count if count else []
+    return [_share(weight, "weight", missing=0) for weight in found]
 
 
 def _conditions_of(row: Mapping[str, Any], saved: SavedGroups) -> dict[str, Any] | list[dict[str, Any]]:

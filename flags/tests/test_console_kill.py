@@ -200,3 +200,14 @@ def test_kill_all__editor__may_not(console_editor, acme, config):
     assert console_editor.post(page, {"kill": "", "reason": "x", "confirm": "staging"}).status_code == 403
     listed = f"{reverse('admin:flags_flagconfig_changelist')}?environment={acme.staging.pk}"
     assert "Kill every flag" not in console_editor.get(listed).text
+
+
+def test_archived_flag__is_deleted_for_good_by_admins_alone(console_editor, console_owner, config):
+    services.archive_flag(actor=ALICE, environment=config.environment, key=config.flag.key)
+
+    assert "Delete for good" not in console_editor.get(url(config, "change")).text
+    assert console_editor.post(url(config, "purge"), {"confirm": config.flag.key, "reason": "x"}).status_code == 403
+    assert "Delete for good" in console_owner.get(url(config, "change")).text
+    assert console_owner.post(url(config, "purge"), {"confirm": "other", "reason": "x"}).status_code == 422
+    assert console_owner.post(url(config, "purge"), {"confirm": config.flag.key, "reason": "x"}).status_code == 302
+    assert not Flag.objects.exists()

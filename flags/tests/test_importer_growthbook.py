@@ -35,6 +35,24 @@ FEATURES: dict[str, Any] = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"id": "r", "force": True, "coverage": "x"},
+        {"id": "r", "force": True, "coverage": 1.5},
+        {"id": "r", "force": True, "coverage": True},
+        {"id": "r", "variations": [False, True], "coverage": -1},
+        {"id": "r", "variations": [False, True], "weights": [0.5, "much"]},
+    ],
+)
+def test_share__that_cannot_be_read__lets_nobody_in(rule):
+    data, notes = convert("growthbook", {"features": {"a": {"defaultValue": False, "rules": [rule]}}}, environment=None)
+
+    (flag,) = data["flags"]
+    assert (flag["enabled"], flag["rules"]) == (False, [])
+    assert any("is no share" in note["detail"] for note in notes)
+
+
 @pytest.fixture(scope="module")
 def converted() -> tuple[dict[str, dict[str, Any]], dict[str, list[str]]]:
     data, notes = convert("growthbook", {"features": FEATURES}, environment=None)

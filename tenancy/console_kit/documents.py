@@ -4,6 +4,7 @@
 to its field by its path. docs/development.md tells how to mark up a form.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from django.http import HttpRequest
 from openflagship.wire.bodies import text_problem
 from rest_framework.serializers import Serializer
 
+from audit.chain import canonical
 from audit.models import Entry
 from audit.services import is_same
 from tenancy.api.documents import checked
@@ -88,6 +90,11 @@ class DocumentEdit:
         """Show what is wrong: 409 if the present state forbids the change, else 422."""
         self.problems = error.problems
         self.status = 409 if error.status == 409 else 422
+
+    def confirmation(self, request: HttpRequest, changed: dict[str, Any]) -> str:
+        """The fingerprint by which exactly this change is confirmed; empty once the person has confirmed it."""
+        fingerprint = hashlib.sha256(canonical(changed).encode()).hexdigest()
+        return "" if request.POST.get("confirmed") == fingerprint else fingerprint
 
     def merge(self, current: Mapping[str, Any], version: int, changed: Iterable[str], entries: QuerySet[Entry]) -> None:
         """Apply this person's changes to the current document, which somebody saved meanwhile, and show the other's."""

@@ -1,6 +1,5 @@
 """The pages that create and edit one flag. They show what a change does before it is saved."""
 
-import hashlib
 from typing import Any
 
 from django.contrib import messages
@@ -8,7 +7,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
-from audit.chain import canonical
 from audit.models import Entry
 from flags import services
 from flags.admin import conditions
@@ -69,7 +67,7 @@ def edit(request: HttpRequest, config: FlagConfig) -> HttpResponse:
             if not changed:
                 messages.info(request, "Nothing was different, so nothing was saved.")
                 return redirect(object_url(config))
-            confirm, confirmed = _to_confirm(request, config, changed)
+            confirm, confirmed = _to_confirm(request, config, editing, changed)
             if confirm is None:
                 _save(request, config, editing, changed)
                 messages.success(request, f"Saved. {config.flag.key} serves it within a second.")
@@ -108,14 +106,16 @@ def _save(request: HttpRequest, config: FlagConfig, editing: DocumentEdit, chang
     )
 
 
-def _to_confirm(request: HttpRequest, config: FlagConfig, changed: dict[str, Any]) -> tuple[Preview | None, str]:
+def _to_confirm(
+    request: HttpRequest, config: FlagConfig, editing: DocumentEdit, changed: dict[str, Any]
+) -> tuple[Preview | None, str]:
     """Return a change that needs confirmation, and its fingerprint; None once it is confirmed.
 
     That is a large one of production, and anywhere one that begins a phase of a running experiment. A confirmation is
     valid for exactly the change that was shown.
     """
-    fingerprint = hashlib.sha256(canonical(changed).encode()).hexdigest()
-    if request.POST.get("confirmed") == fingerprint or not (config.environment.is_production or config.experiment):
+    fingerprint = editing.confirmation(request, changed)
+    if not fingerprint or not (config.environment.is_production or config.experiment):
         return None, ""
     foreseen = preview_change(config.environment, config.flag.key, changed)
     is_asked = foreseen.phases or (foreseen.is_large and config.environment.is_production)
@@ -141,6 +141,7 @@ def _shown(
         "form": fields_of(editing.document, config),
         "may_edit": True,
         "may_archive": config is not None and console_context(request).may_in_project(Role.EDITOR, environment.project),
+        "may_purge": config is not None and console_context(request).may_in_project(Role.ADMIN, environment.project),
         "operators": conditions.offered(),
         "kinds": conditions.KINDS.items(),
         "blank_condition": condition_fields({"attribute": "", "operator": "equals"}),

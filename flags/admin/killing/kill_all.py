@@ -8,7 +8,7 @@ from django.urls import reverse
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from flags import services
-from flags.admin.killing.kill_tag import TagForm
+from flags.admin.killing.kill_tag import SwitchForm
 from flags.models import FlagConfig
 from flags.selectors import configs
 from tenancy.console_kit.confirm import ConfirmPage
@@ -17,7 +17,7 @@ from tenancy.console_kit.pages import list_url
 from tenancy.models import Environment
 
 
-class KillAllForm(TagForm):
+class KillAllForm(SwitchForm):
     """A kill needs a reason, a release does not; both need the environment's key."""
 
     confirm = forms.CharField(

@@ -19,10 +19,8 @@ from tenancy.console_kit.pages import list_url
 from tenancy.models import Environment
 
 
-class TagForm(ReasonForm):
+class SwitchForm(ReasonForm):
     """The form of both acts. A kill needs a reason; a release does not."""
-
-    tag = forms.CharField(required=False, widget=forms.HiddenInput)
 
     def clean(self) -> dict[str, Any]:
         sent = super().clean() or {}
@@ -30,6 +28,10 @@ class TagForm(ReasonForm):
         if not sent["is_release"] and not sent.get("reason"):
             self.add_error("reason", RequiredReasonForm.base_fields["reason"].error_messages["required"])
         return sent
+
+
+class TagForm(SwitchForm):
+    tag = forms.CharField(required=False, widget=forms.HiddenInput)
 
 
 def choose(request: HttpRequest, environment: Environment) -> HttpResponse:

@@ -1,6 +1,5 @@
 """Segments: audiences with a name, put together out of lists and nested groups of conditions."""
 
-import hashlib
 from typing import Any
 
 from django.contrib import messages
@@ -12,7 +11,6 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from openflagship.engine import DecodeError, decode_segment
 
-from audit.chain import canonical
 from audit.models import Entry
 from flags import services
 from flags.admin import conditions
@@ -64,7 +62,10 @@ def edit(request: HttpRequest, segment: Segment) -> HttpResponse:
         changed: dict[str, Any] = {}
         try:
             changed = editing.changes(SegmentSerializer)
-            phases, fingerprint = _phases_to_confirm(request, segment, changed)
+            fingerprint = editing.confirmation(request, changed)
+            if fingerprint:
+                before = segment_resource(segment)
+                phases = phases_begun_by_segment(segment.environment, before, {**before, **changed})
             if not phases:
                 services.update_segment(
                     actor=console_context(request).actor,
@@ -126,15 +127,6 @@ def preview(request: HttpRequest, environment: Environment) -> HttpResponse:
         except OperationalError:
             shown["is_away"] = True
     return render(request, "flags/segment_preview.html", shown)
-
-
-def _phases_to_confirm(request: HttpRequest, segment: Segment, changed: dict[str, Any]) -> tuple[list[Any], str]:
-    """The phases that the change begins, and the change's fingerprint; none once exactly this change is confirmed."""
-    fingerprint = hashlib.sha256(canonical(changed).encode()).hexdigest()
-    if request.POST.get("confirmed") == fingerprint:
-        return [], ""
-    resource = segment_resource(segment)
-    return phases_begun_by_segment(segment.environment, resource, {**resource, **changed}), fingerprint
 
 
 def _consequence_of_removal(segment: Segment) -> str:

@@ -4,7 +4,6 @@
   if (!form) return;
   const $ = (selector, root = form) => root.querySelector(selector);
   const $$ = (selector, root = form) => [...root.querySelectorAll(selector)];
-  const PRIORITY_STEP = 10;
   let serial = 1000;
 
   // A template's copy, its placeholders replaced.
@@ -205,30 +204,15 @@
     });
   };
 
-  // Priorities stay as they are while they ascend; rules that are added at the end come after the last.
-  const givePriorities = (rules) => {
-    const given = rules.map(({ priority }) => priority);
-    const follows = (priority, index) => priority !== undefined && (!index || priority > given[index - 1]);
-    const isNew = (index) => given.slice(index).every((priority) => priority === undefined);
-    const isKept = given.every((priority, index) => follows(priority, index) || isNew(index));
-    // The running experiment's place among the rules is not free.
-    const taken = Number(form.dataset.experimentPriority || Number.NaN);
-    let last = 0;
-    for (const rule of rules) {
-      if (!isKept || rule.priority === undefined) {
-        rule.priority = PRIORITY_STEP * (Math.floor(last / PRIORITY_STEP) + 1);
-        if (rule.priority === taken) rule.priority += 1;
-      }
-      last = rule.priority;
-    }
-  };
-
   // One name of an attribute stands alone, several are a list. What has no name yet is called by its key.
   const prepare = (flag) => {
     flag.name ||= flag.key ?? form.dataset.flagKey;
     const names = flag.bucketBy.map(({ name }) => name);
     flag.bucketBy = names.length > 1 ? names : (names[0] ?? "");
-    givePriorities(flag.rules);
+    const place = Number(form.dataset.experimentPriority || Number.NaN);
+    window.flagshipPriorities(flag.rules, place).forEach((priority, index) => {
+      flag.rules[index].priority = priority;
+    });
   };
 
   let askAgain = () => {};
