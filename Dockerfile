@@ -16,7 +16,9 @@ RUN SECRET_KEY=only-for-the-build-and-of-no-consequence DATABASE_URL=postgres://
     python manage.py collectstatic --noinput --verbosity 0
 
 FROM python:3.11-slim-bookworm
-RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin flagship
+# A volume on /var/lib/flagship takes its owner from here; nothing else may be written to (docker-compose.yml).
+RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin flagship \
+    && install --directory --owner=flagship --mode=0750 /var/lib/flagship
 # /dev/shm: counters shared by the worker processes of one container, gone with it, never on a disk.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \

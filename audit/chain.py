@@ -11,17 +11,20 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
+from os import SEEK_END
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+import structlog
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
-from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from audit.models import Entry
+
+log = structlog.get_logger(__name__)
 
 _encoder = DjangoJSONEncoder()
 # From here on a float has no fraction, and jsonb writes it out by its shortest decimal form.
@@ -123,25 +126,44 @@ class Head:
 def heads() -> list[Head]:
     """The present head of each chain."""
     key, now = keys()[0], timezone.now().isoformat(timespec="seconds")
-    last = Entry.objects.filter(organization_id=OuterRef("organization_id")).order_by("-position").values("pk")[:1]
-    rows = Entry.objects.filter(organization_id__isnull=False, pk=Subquery(last))
-    platform = Entry.objects.filter(organization_id__isnull=True).order_by("-position")[:1]
+    # Both descending: PostgreSQL walks the unique index backwards, and sorts nothing.
+    last = Entry.objects.order_by("-organization_id", "-position").distinct("organization_id")
     found = []
-    for row in [*rows, *platform]:
+    for row in last.only("organization_id", "position", "hash"):
         head = Head(row.organization_id, row.position, row.hash, now, key.id)
         found.append(Head(**{**asdict(head), "signature": _sealed(key, head.text)}))
     return found
 
 
 def append_heads(path: Path) -> list[Head]:
-    """Add to the file each head that is further than its last one there. Returns what was added."""
-    known = read_heads(path)
+    """Add to the file each head that is further than its last one there. Returns what was added.
+
+    Each is logged first: logs usually go to another machine, and the file may refuse. A line that is no head of ours
+    is passed over with a warning; `read_heads` refuses it when the log is verified.
+    """
+    known: dict[int | None, Head] = {}
+    for number, line in enumerate(_lines(path), start=1):
+        try:
+            _keep_furthest(known, _head(path, number, line))
+        except ValueError as error:
+            log.warning("audit_head_unreadable", why=str(error))
     new = [head for head in heads() if _position(known.get(head.organization_id)) < head.position]
+    for head in new:
+        log.info("audit_head", **asdict(head))
     if new:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a") as file:
-            file.writelines(f"{json.dumps(asdict(head))}\n" for head in new)
+        with path.open("a+b") as file:
+            file.write(_end_of_torn_line(file))
+            file.writelines(f"{json.dumps(asdict(head))}\n".encode() for head in new)
     return new
+
+
+def _end_of_torn_line(file: BinaryIO) -> bytes:
+    """What must stand before the next line: a write that broke off left its line without an end."""
+    if not file.seek(0, SEEK_END):
+        return b""
+    file.seek(-1, SEEK_END)
+    return b"" if file.read(1) == b"\n" else b"\n"
 
 
 def _position(head: Head | None) -> int:
@@ -151,17 +173,29 @@ def _position(head: Head | None) -> int:
 def read_heads(path: Path) -> dict[int | None, Head]:
     """The furthest head of each chain in a file. Raises ValueError for a line that no key of ours signed."""
     found: dict[int | None, Head] = {}
-    lines = path.read_text().splitlines() if path.exists() else []
-    for number, line in enumerate(lines, start=1):
-        try:
-            head = Head(**json.loads(line))
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"Line {number} of {path} is no head: {error}.") from error
-        if not head.is_ours:
-            raise ValueError(f"Line {number} of {path} is signed by no key that is known here.")
-        if _position(found.get(head.organization_id)) < head.position:
-            found[head.organization_id] = head
+    for number, line in enumerate(_lines(path), start=1):
+        _keep_furthest(found, _head(path, number, line))
     return found
+
+
+def _lines(path: Path) -> list[bytes]:
+    return path.read_bytes().splitlines() if path.exists() else []
+
+
+def _head(path: Path, number: int, line: bytes) -> Head:
+    try:
+        head = Head(**json.loads(line))
+        is_ours = head.is_ours
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"Line {number} of {path} is no head: {error}.") from error
+    if not is_ours:
+        raise ValueError(f"Line {number} of {path} is signed by no key that is known here.")
+    return head
+
+
+def _keep_furthest(found: dict[int | None, Head], head: Head) -> None:
+    if _position(found.get(head.organization_id)) < head.position:
+        found[head.organization_id] = head
 
 
 # -- The check -------------------------------------------------------------------------------------------------------

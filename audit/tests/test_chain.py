@@ -10,6 +10,7 @@ from django.db import connection, transaction
 from hypothesis import HealthCheck, given
 from hypothesis import settings as of_hypothesis
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 import audit.services
 from audit.actors import Actor
@@ -87,6 +88,45 @@ def test_heads__rows_removed_at_the_end_and_a_whole_chain__are_found(tmp_path):
         call_command("verify_audit", heads=file, stdout=StringIO(), stderr=said)
     assert "rows at its end were removed" in said.getvalue()
     assert "organization 2: there is no row at all" in said.getvalue()
+
+
+def test_heads__line_that_is_no_head__stops_no_later_one(tmp_path):
+    file = tmp_path / "heads.jsonl"
+    record(1)
+    append_heads(file)
+    torn = b'{"organization_id": 1, "posi'
+    file.write_bytes(file.read_bytes() + b"\xff\n{}\n" + torn)
+    record(1)
+
+    with capture_logs() as logs:
+        (added,) = append_heads(file)
+        assert append_heads(file) == []
+
+    assert added.position == 2
+    assert [entry["event"] for entry in logs].count("audit_head_unreadable") == 6
+    assert file.read_bytes().splitlines()[-2] == torn
+    with pytest.raises(ValueError, match=r"Line 2 of .* is no head"):
+        read_heads(file)
+
+
+def test_heads__file_that_cannot_be_written__are_in_the_logs(tmp_path):
+    record(1)
+    (tmp_path / "file").write_text("")
+    with capture_logs() as logs, pytest.raises(OSError, match="file"):
+        append_heads(tmp_path / "file" / "heads.jsonl")
+
+    assert [(entry["event"], entry["position"]) for entry in logs] == [("audit_head", 1)]
+
+
+def test_heads__of_organizations_and_the_platform__take_one_query(django_assert_num_queries):
+    record(3)
+    record(2, at=2)
+    record(4, at=None)
+
+    with django_assert_num_queries(1):
+        found = heads()
+
+    assert {head.organization_id: head.position for head in found} == {1: 3, 2: 2, None: 4}
 
 
 def test_heads__altered_file__is_refused(tmp_path):

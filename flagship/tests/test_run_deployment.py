@@ -78,6 +78,15 @@ def test_compose__superuser__is_known_to_postgres_and_migrate_alone():
     assert "NOSUPERUSER" in (REPOSITORY / "deploy" / "postgres" / "roles.sh").read_text()
 
 
+def test_compose__heads_of_the_audit_log__have_a_disk_that_the_worker_may_write_to():
+    worker = OURS["worker"]
+    folder = str(Path(worker["environment"]["AUDIT_HEADS_FILE"]).parent)
+    (name,) = [volume.partition(":")[0] for volume in worker["volumes"] if volume.endswith(f":{folder}")]
+    assert name in COMPOSE["volumes"]
+    # A new volume has the owner that the folder has in the image.
+    assert re.search(rf"install .*--owner=flagship .*{folder}$", (REPOSITORY / "Dockerfile").read_text(), re.MULTILINE)
+
+
 def test_compose__only_the_proxy__is_reachable_from_outside():
     assert [name for name, service in SERVICES.items() if "ports" in service] == ["proxy"]
 
