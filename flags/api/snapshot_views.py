@@ -121,6 +121,6 @@ def _refuse_future(environment_id: int, version: int) -> None:
     if environment is None or version <= environment.version:
         return
     # Another process may be some milliseconds ahead of this one.
-    known = Environment.objects.values_list("config_version", flat=True).get(pk=environment_id)
-    if version > known:
+    known = Environment.objects.filter(pk=environment_id).values_list("config_version", flat=True).first()
+    if known is not None and version > known:
         raise future_version(known)

@@ -10,10 +10,12 @@ from structlog.testing import capture_logs
 
 from audit.models import Entry
 from flags import services
+from flags.api import snapshot_views
 from flags.propagation import snapshots
 from flags.propagation.runtime import RUNTIME
 from flags.services.signing import retire_previous_signing_key, rotate_signing_key
 from flags.versions.loading import load_document
+from tenancy.models import Environment
 from tenancy.testing import ALICE
 
 
@@ -150,6 +152,13 @@ def test_snapshot__process_does_not_know_it_yet__is_503(caller):
     response = caller.get("snapshot")
 
     assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+
+
+def test_acknowledgement__of_a_deleted_environment__is_no_server_error(caller, monkeypatch):
+    # Another process has deleted it, and this one does not know yet.
+    monkeypatch.setattr(snapshot_views.Environment, "objects", Environment.objects.none())
+
+    assert caller.post("stream/ack", {"instance": "a", "version": 99}).status_code == 202
 
 
 def test_snapshot__larger_than_five_megabytes__is_logged_once_and_served(caller, monkeypatch):
