@@ -10,7 +10,7 @@ from typing import TypeVar
 from django.db.models import Q, QuerySet
 
 from tenancy.callers.principals import Principal
-from tenancy.errors import Forbidden, Invalid, NotFound
+from tenancy.errors import Forbidden, Invalid, OutOfReach
 from tenancy.models import Environment, Membership, Organization, Project
 from tenancy.roles import Role
 
@@ -109,7 +109,7 @@ def get_organization(
 ) -> Organization:
     """Return the organization of a request, implied where there is only one. With `needs` None any role will do.
 
-    Raises NotFound, Forbidden, or Invalid (code `ambiguous`, naming the choices).
+    Raises OutOfReach, Forbidden, or Invalid (code `ambiguous`, naming the choices).
     """
     found = organizations(principal)
     row = _only(
@@ -162,7 +162,7 @@ def _only(found: QuerySet[Row], choices: Callable[[list[Row]], tuple[str, list[s
     """Return the one row there is; `choices` names the parameter that tells several rows apart, and its values."""
     rows = list(found[:51])
     if not rows:
-        raise NotFound(_NOTHING)
+        raise OutOfReach(_NOTHING)
     if len(rows) > 1:
         attr, values = choices(rows)
         raise Invalid(

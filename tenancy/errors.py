@@ -64,6 +64,10 @@ class NotFound(ServiceError):
     code = "not_found"
 
 
+class OutOfReach(NotFound):
+    """The caller has no role on any such organization, project or environment."""
+
+
 class Forbidden(ServiceError):
     """The caller may see the object, but its role does not allow this."""
 

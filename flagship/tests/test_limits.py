@@ -2,6 +2,7 @@
 
 import threading
 from types import SimpleNamespace
+from unittest.mock import Mock
 from uuid import uuid4
 
 import pytest
@@ -10,13 +11,14 @@ from django.test import Client
 from django.urls import reverse
 from openflagship.wire import limits
 from openflagship.wire.limits import Buckets
+from redis import exceptions
 
 from flags.models import Flag
 from flags.propagation.runtime import RUNTIME
 from tenancy.admin.testing import signed_in
 from tenancy.callers import shared_limits
 from tenancy.callers.addresses import address_of
-from tenancy.callers.shared_limits import SharedLimits
+from tenancy.callers.shared_limits import SharedLimits, usage_of
 from tenancy.models import Credential, IdempotentRequest, Membership, User
 
 
@@ -107,6 +109,8 @@ def test_address__behind_a_trusted_proxy__is_what_the_proxy_says(db, settings):
         ("127.0.0.1", "1.2.3.4, nonsense", 1, "127.0.0.1"),
         ("198.51.100.7", "1.2.3.4", 1, "198.51.100.7"),
         ("::1", "1.2.3.4, [2001:db8::1]", 1, "2001:db8::1"),
+        ("::ffff:10.0.0.1", "1.2.3.4, 198.51.100.7", 1, "198.51.100.7"),
+        ("::ffff:198.51.100.7", "1.2.3.4", 1, "::ffff:198.51.100.7"),
     ],
 )
 def test_address__of_a_header_that_was_made_up__is_not_believed(settings, peer, forwarded, hops, address):
@@ -126,6 +130,24 @@ def test_limit__of_two_processes__is_one(monkeypatch):
 
     # Each count is one interval behind, in which the other process may have let ten through.
     assert 60 <= taken <= 70
+
+
+@pytest.mark.parametrize(("error", "counted"), [(exceptions.ConnectionError, 5), (exceptions.TimeoutError, 2)])
+def test_count__redis_fails__is_made_up_for_unless_it_may_have_been_added(monkeypatch, error, counted):
+    buckets, shared, caller = Buckets(), SharedLimits(), f"key-{uuid4()}"
+    monkeypatch.setattr(shared_limits, "BUCKETS", buckets)
+    monkeypatch.setattr(shared_limits, "time", SimpleNamespace(time=lambda: 60_000_000.0))
+    for _ in range(3):
+        buckets.take(caller, 60)
+    with monkeypatch.context() as patched:
+        patched.setattr(shared_limits, "_add", Mock(side_effect=error))
+        with pytest.raises(error):
+            shared.count()
+    for _ in range(2):
+        buckets.take(caller, 60)
+    shared.count()
+
+    assert usage_of(caller).this_minute == counted
 
 
 def test_usage__of_a_key__is_on_its_page(environment, key, owner):
@@ -159,6 +181,16 @@ def test_idempotency_key__sent_again__is_answered_again_and_done_once(editor):
     assert (first.status_code, again.status_code, again.json()) == (201, 201, first.json())
     assert again.headers["Idempotency-Replayed"] == "true"
     assert Flag.objects.count() == 1
+
+
+def test_idempotency_key__object_is_gone_by_the_first_request__is_answered_again(admin, make_flag):
+    make_flag("a")
+    body, headers = {"confirm": "a"}, {"Idempotency-Key": "k-1"}
+    assert admin.delete("flags/a").status_code == 200
+
+    statuses = [admin.post("flags/a/purge", body, headers=headers).status_code for _ in range(2)]
+
+    assert statuses == [204, 204]
 
 
 def test_idempotency_key__other_body__is_409(editor):

@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from audit.export_formats import json_bytes
 from tenancy.api.request import Request
 from tenancy.callers.principals import Principal
-from tenancy.errors import Conflict, Forbidden, Invalid, NotFound, ServiceError
+from tenancy.errors import Conflict, Forbidden, Invalid, OutOfReach, ServiceError
 from tenancy.models import IdempotentRequest
 
 KEPT = timedelta(hours=24)
@@ -71,12 +71,12 @@ def _once(request: Request, key: str, act: Callable[[], Response]) -> Response:
 
 
 def _ask_permission(act: Callable[[], Response]) -> None:
-    """Raise Forbidden or NotFound where the caller may no longer do it. The work is tried, and undone."""
+    """Raise Forbidden or OutOfReach where the caller may no longer do it. The work is tried, and undone."""
     try:
         with transaction.atomic():
             act()
             transaction.set_rollback(True)
-    except (Forbidden, NotFound):
+    except (Forbidden, OutOfReach):
         raise
     except ServiceError:
         # It may, or the state has changed since, as the first time brought about.

@@ -37,7 +37,12 @@ def is_address(text: str) -> bool:
 @lru_cache(maxsize=4_096)
 def is_proxy(address: str) -> bool:
     """Whether a proxy of ours may have this address."""
-    return is_address(address) and any(ip_address(address) in network for network in _networks())
+    if not is_address(address):
+        return False
+    parsed = ip_address(address)
+    # A socket for both families shows an IPv4 peer as ::ffff:10.0.0.1.
+    seen = getattr(parsed, "ipv4_mapped", None) or parsed
+    return any(seen in network for network in _networks())
 
 
 @lru_cache(maxsize=1)

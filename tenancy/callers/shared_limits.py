@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django_redis import get_redis_connection
+from redis import exceptions
 from redis.exceptions import RedisError
 
 from tenancy.callers.limits import BUCKETS
@@ -42,6 +43,8 @@ class SharedLimits:
         self._minute = -1
         # By caller: what all processes had let through in this minute when it was last counted.
         self._seen: dict[str, int] = {}
+        # By caller: what was let through here in this minute and could not be added.
+        self._unsent: dict[str, int] = {}
 
     def start(self) -> None:
         if self._thread is None:
@@ -66,15 +69,28 @@ class SharedLimits:
                 pause = _PAUSE_SECONDS
 
     def count(self) -> None:
-        """Add to Redis what was spent here, and take off here what was spent elsewhere. Raises RedisError."""
-        spent = BUCKETS.take_spent()
-        if not spent:
-            return
+        """Add to Redis what was spent here, and take off here what was spent elsewhere. Raises RedisError.
+
+        What Redis refuses is added the next time within the minute. After it the buckets have refilled.
+        """
         minute = int(time.time() // 60)
         if minute != self._minute:
-            self._minute, self._seen = minute, {}
+            self._minute, self._seen, self._unsent = minute, {}, {}
+        spent = BUCKETS.take_spent()
+        for caller, tokens in self._unsent.items():
+            spent[caller] = spent.get(caller, 0) + tokens
+        self._unsent = {}
+        if not spent:
+            return
         callers = sorted(spent, key=lambda caller: -spent[caller])[:_MOST_CALLERS]
-        totals = _add(minute, [(caller, spent[caller]) for caller in callers])
+        try:
+            totals = _add(minute, [(caller, spent[caller]) for caller in callers])
+        except exceptions.TimeoutError:
+            # Redis may have added them: to add them again could refuse callers below their limit.
+            raise
+        except RedisError:
+            self._unsent = {caller: spent[caller] for caller in callers}
+            raise
         for caller, total in zip(callers, totals, strict=True):
             elsewhere = total - self._seen.get(caller, 0) - spent[caller]
             self._seen[caller] = total
