@@ -2,13 +2,17 @@
 
 import time
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection, transaction
 
 from analytics.event_records import Batch
+from analytics.models import Exposure
 from analytics.services import store_events
-from analytics.stores.postgres import reads
+from analytics.stores import store
+from analytics.stores.postgres import fresh_statistics, reads
+from analytics.stores.postgres import store as postgres_store
 from analytics.stores.postgres.fresh_statistics import FreshStatistics, analyze
 from analytics.stores.postgres.partitions import Week
 from analytics.stores.time_limit import answer_within
@@ -44,6 +48,45 @@ def test_names__that_brought_much__have_their_tables_analysed_ever_more_seldom(e
     assert "first_exposures" in statistics.tables_due([exposure(environment.pk, "a", "control")] * 10_000, [])
     # What was never made, or is gone, is passed over.
     analyze([*due[2], "conversions_from_19990101"])
+
+
+@pytest.mark.parametrize("beginning", ["e677d220-0000", "ffffffff-ffff"])
+def test_names__with_ids_of_no_possible_date__have_the_default_partition_analysed(
+    environment, monkeypatch, django_capture_on_commit_callbacks, beginning
+):
+    analysed = []
+    monkeypatch.setattr(fresh_statistics, "_FIRST_AT", 1)
+    monkeypatch.setattr(postgres_store, "analyze", analysed.append)
+    event_id = UUID(f"{beginning}-7000-8000-000000000000")
+    with django_capture_on_commit_callbacks(execute=True):
+        store().write(Batch([exposure(environment.pk, "a", "control", evaluation_id=event_id)], []))
+    assert analysed == [["first_exposures", "exposures_default"]]
+
+
+def test_batch__whose_tables_cannot_be_analysed__is_stored(
+    environment, monkeypatch, django_capture_on_commit_callbacks
+):
+    def fail(_):
+        raise OperationalError("canceling statement due to lock timeout")
+
+    monkeypatch.setattr(fresh_statistics, "_FIRST_AT", 1)
+    monkeypatch.setattr(postgres_store, "analyze", fail)
+    with django_capture_on_commit_callbacks(execute=True):
+        assert store().write(Batch([exposure(environment.pk, "a", "control")], [])).exposures == 1
+    assert Exposure.objects.count() == 1
+
+
+def test_batch__rolled_back__is_not_counted(environment, monkeypatch, django_capture_on_commit_callbacks):
+    analysed = []
+    monkeypatch.setattr(fresh_statistics, "_FIRST_AT", 2)
+    monkeypatch.setattr(postgres_store, "analyze", analysed.append)
+    events = Batch([exposure(environment.pk, "a", "control"), exposure(environment.pk, "b", "control")], [])
+    with django_capture_on_commit_callbacks(execute=True):
+        with transaction.atomic():
+            store().write(events)
+            transaction.set_rollback(True)
+        assert store().write(events).exposures == 2
+    assert len(analysed) == 1
 
 
 @pytest.mark.django_db(transaction=True)

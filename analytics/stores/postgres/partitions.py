@@ -65,12 +65,12 @@ class Week:
 
 
 def weeks_of(ids: Iterable[UUID]) -> set[int]:
-    """Return the numbers of the weeks that the UUIDv7 among the ids fall into."""
-    return {week for week in _places_of(ids) if week is not None}
+    """Return the numbers of the weeks with a partition that the UUIDv7 among the ids fall into."""
+    return _with_partition(_places_of(ids))
 
 
 def _places_of(ids: Iterable[UUID]) -> set[int | None]:
-    """Return what `weeks_of` returns, with None added if there are ids of other versions."""
+    """Return the numbers of all weeks that the UUIDv7 fall into, and None if there are ids of other versions."""
     beginnings = {value.int >> 76 for value in ids}
     return {
         ((beginning >> 4) - _MONDAY_OFFSET_MS) // WEEK_MS if beginning & 0xF == _VERSION else None
@@ -78,12 +78,18 @@ def _places_of(ids: Iterable[UUID]) -> set[int | None]:
     }
 
 
+def _with_partition(places: set[int | None]) -> set[int]:
+    """Keep the weeks that may have a partition. Of the others, many are not even dates: the id's sender chose them."""
+    current = Week.now().number
+    return {week for week in places if week is not None and current - PAST_WEEKS <= week <= current + FUTURE_WEEKS}
+
+
 class Partitions:
     """The partitions that this process knows to exist. It asks the catalog only about weeks that are new to it."""
 
     def __init__(self) -> None:
-        # For each week, whether it certainly has a partition of its own.
-        self._known: dict[str, dict[int | None, bool]] = {table: {None: False} for table in TABLES}
+        # The weeks that certainly have a partition of their own.
+        self._known: dict[str, set[int | None]] = {table: set() for table in TABLES}
 
     def ensure_for(self, table: str, ids: Iterable[UUID]) -> bool:
         """Make missing partitions; return whether the ids, in order, reach one partition after the other.
@@ -92,20 +98,15 @@ class Partitions:
         """
         known = self._known[table]
         places = _places_of(ids)
-        missing = {week for week in places if week is not None} - known.keys()
-        if missing:
-            current = Week.now().number
-            for number in sorted(missing):
-                is_near = current - PAST_WEEKS <= number <= current + FUTURE_WEEKS
-                if is_near:
-                    create(table, Week(number))
-                known[number] = is_near
-        return places == {None} or all(known[place] for place in places)
+        for number in sorted(_with_partition(places - known)):
+            create(table, Week(number))
+            known.add(number)
+        return places == {None} or places <= known
 
     def forget(self) -> None:
         """Forget the known weeks. A partition was dropped elsewhere, or a test's transaction was rolled back."""
         for table in TABLES:
-            self._known[table] = {None: False}
+            self._known[table] = set()
 
 
 PARTITIONS = Partitions()

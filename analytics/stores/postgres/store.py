@@ -81,8 +81,8 @@ class PostgresStore(PostgresReads, PostgresFlags, PostgresRows, PostgresRewrites
                     self._write_exposures(cursor, exposures, aligned=exposures_align) if exposures else 0,
                     self._write_conversions(cursor, conversions, aligned=conversions_align) if conversions else 0,
                 )
-                if due := self._statistics.tables_due(exposures, conversions):
-                    transaction.on_commit(lambda: analyze(due))
+                # The batch is stored by then, and must not be taken for failed.
+                transaction.on_commit(lambda: self._renew_statistics(batch), robust=True)
                 return stored
         except DatabaseError:
             # The server may come back older than what is remembered of it.
@@ -109,6 +109,10 @@ class PostgresStore(PostgresReads, PostgresFlags, PostgresRows, PostgresRewrites
         if isinstance(aggregate, Breakdown):
             return segments.refresh_segments(period, aggregate)
         return pairs.refresh_pairs(period, aggregate)
+
+    def _renew_statistics(self, batch: Batch) -> None:
+        if due := self._statistics.tables_due(batch.exposures, batch.conversions):
+            analyze(due)
 
     def _forget(self) -> None:
         self._experiments.clear()
