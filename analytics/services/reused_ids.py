@@ -1,7 +1,9 @@
 """Finds conversions whose id, chosen by their sender, stands for an event with other content already."""
 
 import hashlib
+import json
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import NamedTuple
 from uuid import UUID
 
@@ -85,5 +87,14 @@ def _digest(properties: str | None) -> str | None:
     """Of the JSON's meaning: stores may write it in another way."""
     if properties is None:
         return None
-    canonical = orjson.dumps(orjson.loads(properties), option=orjson.OPT_SORT_KEYS)
+    meaning = json.loads(properties, parse_int=_number, parse_float=_number)
+    canonical = orjson.dumps(meaning, option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(canonical, digest_size=12).hexdigest()
+
+
+def _number(text: str) -> int | float:
+    """Read 1e16 and 1.0 as integers, because PostgreSQL writes numbers in full. orjson takes integers of 64 bits."""
+    exact = Decimal(text)
+    if -(2**63) <= exact < 2**64 and exact == exact.to_integral_value():
+        return int(exact)
+    return float(text)
