@@ -5,6 +5,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.conf import settings
+from django_redis import get_redis_connection
 from openflagship.ids import uuid7
 
 from analytics import selectors
@@ -28,6 +30,11 @@ def _purchase(event_id: Any, **changes: Any) -> dict[str, Any]:
 def _store() -> None:
     for batch in streamed():
         store_events(batch)
+
+
+def _let_claims_end() -> None:
+    redis = get_redis_connection("default")
+    redis.delete(*redis.keys(f"{settings.REDIS_PREFIX}:claim:*"))
 
 
 @pytest.mark.parametrize("text", ["order-7", uuid4(), uuid7()], ids=["text", "uuid4", "uuid7"])
@@ -74,6 +81,19 @@ def test_id__twice_in_a_batch_with_other_content__first_counts(api: Api) -> None
 def test_id__sent_again_without_its_time__is_the_same_event(api: Api) -> None:
     for body in (_purchase("a", timestamp=datetime.now(UTC).isoformat()), _purchase("a")):
         assert api.post("events/conversion", body).status_code == 202
+
+
+def test_id__sent_again_with_numbers_that_a_store_writes_otherwise__is_the_same_event(
+    any_store: EventStore, api: Api
+) -> None:
+    numbers = [1e16, 2.0, -0.0, 1.2345678901234568e18, 1e19, -1e19, 1e300, 1e-7, {"deep": 3e17}, 2**64 - 1, "1e16"]
+    body = _purchase("a", properties={"first": 1e16, "all": numbers})
+    for _ in range(2):
+        assert api.post("events/conversion", body).status_code == 202
+        _store()
+        _let_claims_end()
+    close = {"first": 1e16 + 2, "all": numbers}
+    assert api.post("events/conversion", _purchase("a", properties=close)).status_code == 400
 
 
 @pytest.fixture
@@ -127,3 +147,18 @@ def test_conversion__with_a_unit_beside__counts_for_both(api: Api, known: Any, e
         _store()
     units = sorted(Conversion.objects.values_list("unit_id", flat=True))
     assert units == ["7", "acme", "acme", "alice", "bob", "carl", "dora"]
+
+
+def test_conversion__with_a_unit_beside__carries_numbers_alone_to_that_unit(
+    api: Api, known: Any, environment: Any
+) -> None:
+    """Erasing the user leaves the company's events, and figures read numbers alone."""
+    properties = {"companyId": "acme", "email": "alice@example.org", "shipping": 4.5, "items": 2, "gift": True}
+    sent = {"userId": "alice", "eventName": "purchase", "properties": {**properties, "address": {"street": "Elm"}}}
+    assert api.post("events/conversion", sent).status_code == 202
+    assert api.post("events/conversion", {**sent, "properties": {"companyId": "bolt"}}).status_code == 202
+    _store()
+    found = dict(Conversion.objects.exclude(unit_id="alice").values_list("unit_id", "properties"))
+    assert found == {"acme": {"shipping": 4.5, "items": 2}, "bolt": None}
+    shipped = selectors.events(environment.pk, "purchase", NOON, value_property="shipping")
+    assert sorted((row.unit_id, row.value) for row in shipped if row.value) == [("acme", 4.5), ("alice", 4.5)]
