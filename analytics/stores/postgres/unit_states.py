@@ -201,7 +201,8 @@ class Changes:
         """Return whether the table certainly has one of the units."""
         for key, states in self.units.items():
             for known in self._experiments.groups(key):
-                if known and not states.keys().isdisjoint(known):
+                # Of two views of keys, the shorter one is walked.
+                if known and not states.keys().isdisjoint(known.keys()):
                     return True
         return False
 
