@@ -172,3 +172,14 @@ def test_server_away__is_an_outage_to_the_ingest(db: None, settings: Settings) -
     away = ClickHouseStore("clickhouse://127.0.0.1:9/default")
     with pytest.raises(OperationalError):
         away.write(Batch([exposure(ENV, "alice", "control")]))
+
+
+@pytest.mark.parametrize("since", [NOON, NOON + HOUR], ids=["whole phase", "part of it"])
+def test_left_out__bots__are_counted_all_the_same(any_store: EventStore, since: datetime) -> None:
+    seen = [("ada", "control"), ("bob", "treatment"), ("bot-1", "control"), ("bot-2", "treatment")]
+    at = (NOON, NOON + 2 * HOUR)
+    store_events(Batch([exposure(ENV, unit, variant, moment) for unit, variant in seen for moment in at]))
+    period = Period(ENV, "checkout-test", since, None, left_out=("ada", "bot-1"))
+    summary = selectors.exposure_summary(period)
+    assert (summary.bots, [unit.unit_id for unit in selectors.first_exposures(period)]) == (2, ["bob"])
+    assert selectors.bots_first_seen(period) == {"control": 1, "treatment": 1}

@@ -43,7 +43,7 @@ def create_tables(*, engine: str, days: int) -> list[str]:
 _SEEN = """
 FROM exposures FINAL
 WHERE environment_id = {environment_id:Int64} AND experiment = {experiment:String}
-  AND occurred_ms >= {since:Int64} AND occurred_ms < {until:Int64} AND NOT has({left_out:Array(String)}, unit_id)
+  AND occurred_ms >= {since:Int64} AND occurred_ms < {until:Int64}
 """
 # One pass over numbers groups ten million exposures by unit. A number holds the time and, in its last 16 bits, the
 # place of the variant in the experiment's sorted variants. So the least number is the first exposure; of equal times,
@@ -63,9 +63,11 @@ FIRST_MS = "intDiv(code, 65536)"
 FIRST_VARIANT = "variants[bitAnd(code, 65535)]"
 # The code of a unit of which only bots' exposures are known.
 IS_BOT = f"code = {_NEVER}"
-# A unit that was first exposed during a pause is not enrolled.
+# A unit that was first exposed during a pause is not enrolled, nor is one that is left out. Bots are counted all the
+# same.
 _ENROLLED = (
     f"NOT arrayExists(pause -> {FIRST_MS} >= pause.1 AND {FIRST_MS} < pause.2, {{pauses:Array(Tuple(Int64, Int64))}})"
+    " AND NOT has({left_out:Array(String)}, unit_id)"
 )
 _CODES = (
     f"SELECT unit_id, min(code) AS code, min(low) <> max(high) AS is_crossover FROM ({SEEN_CODES}) GROUP BY unit_id"  # noqa: S608 - fixed text
@@ -79,7 +81,7 @@ WITH {VARIANTS}
 SELECT is_bot, day, if(is_bot, '', variants[place]) AS first_variant, is_crossover, units FROM (
     SELECT {IS_BOT} AS is_bot, if(is_bot, 0, intDiv({FIRST_MS}, 86400000)) AS day,
            if(is_bot, 0, bitAnd(code, 65535)) AS place, is_crossover, count() AS units
-    FROM ({_CODES}) WHERE {IS_BOT} OR {_ENROLLED} GROUP BY is_bot, day, place, is_crossover
+    FROM ({_CODES}) WHERE {IS_BOT} OR ({_ENROLLED}) GROUP BY is_bot, day, place, is_crossover
 ) ORDER BY is_bot, day, first_variant
 """  # noqa: S608 - fixed text
 
