@@ -118,7 +118,7 @@ def purge_flag(*, actor: Actor, environment: Environment, key: str, confirm: str
             attr="key",
         ) from error
     if not is_purged:
-        raise Conflict(f"{key!r} was restored meanwhile.", code="not_archived", attr="key")
+        raise Conflict(f"{key!r} was restored or deleted meanwhile.", code="not_archived", attr="key")
 
 
 def purge_flags(*, actor: Actor, archived_before: datetime) -> tuple[list[str], list[str]]:
@@ -141,9 +141,11 @@ def purge_flags(*, actor: Actor, archived_before: datetime) -> tuple[list[str], 
 
 @transaction.atomic
 def _purge(actor: Actor, pk: int, archived_before: datetime, reason: str = "") -> bool:
-    flag = Flag.objects.select_related("project__organization").get(pk=pk)
+    flag = Flag.objects.select_related("project__organization").filter(pk=pk).first()
+    if flag is None:
+        return False
     version_log.lock_project(flag.project)
-    # It may have been restored since the list was read.
+    # It may have been restored, or deleted, since it was read.
     locked = Flag.objects.filter(pk=pk, is_archived=True, archived_at__lt=archived_before).first()
     if locked is None:
         return False

@@ -11,6 +11,7 @@ from flags import services
 from flags.documents import flag_document
 from flags.models import Change, Flag, FlagConfig, Segment
 from flags.selectors import get_config
+from flags.services import archiving
 from flags.tasks import purge_archived
 from tenancy.services import create_environment, create_project
 from tenancy.testing import ALICE
@@ -216,6 +217,7 @@ def test_purge_now__archived_and_confirmed__frees_the_key(admin, make_flag):
 
     served = admin.post("flags/old/purge", {"confirm": "old"})
     assert (served.status_code, served.json()["errors"][0]["code"]) == (409, "not_archived")
+    assert "Archive it first" in served.json()["errors"][0]["detail"]
     admin.delete("flags/old")
     unconfirmed = admin.post("flags/old/purge", {"confirm": "Old"})
     assert (unconfirmed.status_code, unconfirmed.json()["errors"][0]["attr"]) == (400, "confirm")
@@ -225,6 +227,21 @@ def test_purge_now__archived_and_confirmed__frees_the_key(admin, make_flag):
     assert Entry.objects.get(action="flag.purged").reason == "Never used"
     assert admin.get("flags/old").status_code == 404
     assert admin.post("flags", {"key": "old", "name": "Another"}).status_code == 201
+
+
+def test_purge_now__deleted_by_another_meanwhile__is_409(admin, make_flag, monkeypatch):
+    make_flag("old")
+    admin.delete("flags/old")
+
+    def read_and_lose(environment, key):
+        config = get_config(environment, key)
+        Flag.objects.get(pk=config.flag_id).delete()
+        return config
+
+    monkeypatch.setattr(archiving, "get_config", read_and_lose)
+    late = admin.post("flags/old/purge", {"confirm": "old"})
+
+    assert (late.status_code, late.json()["errors"][0]["detail"]) == (409, "'old' was restored or deleted meanwhile.")
 
 
 def test_purge_now__editor__may_not(editor, make_flag):
