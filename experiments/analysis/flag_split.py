@@ -15,7 +15,6 @@ from experiments.analysis.window import bounds
 from experiments.statistics.srm import GATE_ALPHA, srm_test
 from flags.models import FlagConfig
 from flags.versions.history import flag_changes
-from tenancy.callers.statements import long_statements
 
 DEFAULT_WINDOW = "7d"
 _SECONDS = 30.0
@@ -74,7 +73,6 @@ class _PromisedSplit:
     reason: str | None = None
 
 
-@long_statements()
 def exposures_resource(config: FlagConfig, window: str | None, *, now: datetime | None = None) -> FlagSplit:
     """Return what `GET flags/{key}/exposures` answers. Raises Invalid at a window that cannot be read.
 

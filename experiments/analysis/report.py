@@ -1,5 +1,6 @@
 """The whole result of an experiment, as the API answers it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -17,7 +18,6 @@ from experiments.analysis.window import Window, window_of
 from experiments.analysis.window_data import WindowData
 from experiments.models import Experiment, Metric
 from experiments.payloads import Excluded, GuardrailResult, ResultHeader, Results, ResultWindow
-from tenancy.callers.statements import long_statements
 
 # Whoever waits for results waits so long at most. What is stored every night has no such limit.
 RESULTS_SECONDS = 30.0
@@ -35,24 +35,27 @@ class ComputedResults:
     config_versions: list[int]
 
 
-@long_statements()
 def results_for(
-    experiment: Experiment, window: str | None = None, *, segment: str | None = None, now: datetime | None = None
+    experiment: Experiment,
+    window: str | None = None,
+    *,
+    phase: str | int | None = None,
+    segment: str | None = None,
+    now: datetime | None = None,
+    final: Callable[[Experiment, Window], Results] | None = None,
 ) -> Results:
-    """Compute the results now; `window` as in `window_of`, `segment` an attribute to break the primary metric down by.
+    """Compute the results now; `final`, where it is given, answers those of a final window instead.
 
-    Raises Invalid, Conflict `not_started`, and Unavailable where it takes longer than RESULTS_SECONDS.
+    `window` and `phase` as in `window_of`; `segment` is an attribute to break the primary metric down by. Raises
+    Invalid, Conflict `not_started`, and Unavailable where it takes longer than RESULTS_SECONDS.
     """
     with events.answer_within(RESULTS_SECONDS, what="Working the results out"):
-        return _results_for(experiment, window_of(experiment, window, now=now), segment)
+        found = window_of(experiment, window, phase=phase, now=now)
+        payload = final(experiment, found) if final and found.is_final else analyse(experiment, found).payload
+        return payload if segment is None else _with_breakdown(experiment, found, payload, segment)
 
 
-def _results_for(experiment: Experiment, found: Window, segment: str | None) -> Results:
-    payload = analyse(experiment, found).payload
-    return payload if segment is None else with_breakdown(experiment, found, payload, segment)
-
-
-def with_breakdown(experiment: Experiment, window: Window, payload: Results, segment: str) -> Results:
+def _with_breakdown(experiment: Experiment, window: Window, payload: Results, segment: str) -> Results:
     """The results with the primary metric broken down by an attribute. Raises Invalid."""
     found = break_down(experiment, window, segment, _arms(experiment, window))
     caveats = list(payload["caveats"])

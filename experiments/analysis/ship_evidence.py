@@ -2,16 +2,20 @@
 
 from typing import Any
 
-from experiments.analysis.report import results_for
 from experiments.decisions.objections import Shown, objections
 from experiments.models import Experiment
 from experiments.payloads import Results
 
 
-def objections_to(experiment: Experiment, results: Results, variant: str) -> list[str]:
-    """The reasons not to ship the variant, in plain words. Nothing speaks against the control: it is what there was."""
+def objections_to(experiment: Experiment, results: Results | None, variant: str) -> list[str]:
+    """The reasons not to ship the variant, in plain words. Nothing speaks against the control: it is what there was.
+
+    `results` is None where they could not be worked out.
+    """
     if variant == experiment.control_variant:
         return []
+    if results is None:
+        return ["The results could not be worked out."]
     ratio, recommendation = results["srm"], results["recommendation"]
     failure = ""
     if ratio["alarm"] or ratio["warning"]:
@@ -60,11 +64,6 @@ def evidence_summary(results: Results) -> dict[str, Any]:
             if item["role"] == "primary"
         ],
     }
-
-
-def evidence_of(experiment: Experiment) -> Results:
-    """The results of the present phase as they are now."""
-    return results_for(experiment)
 
 
 def _recommended(results: Results) -> set[str | None]:

@@ -1,6 +1,5 @@
 """Reading stored results: a row is trusted while its content has the digest that it was stored with."""
 
-import json
 from datetime import datetime
 from typing import Any, Final, cast
 
@@ -27,7 +26,7 @@ def results_of(row: ExperimentResult) -> Results:
 
 def _with_instants(payload: Any) -> Results:
     """The payload with instants in place of their text, as it was when its digest was computed."""
-    found = json.loads(json.dumps(payload))
+    found = {**payload, **{part: {**payload[part]} for part, _ in _INSTANTS}}
     for part, name in _INSTANTS:
         text = found[part][name]
         found[part][name] = None if text is None else datetime.fromisoformat(text)

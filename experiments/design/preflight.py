@@ -56,7 +56,21 @@ class Preflight:
 
 
 def check_before_start(experiment: Experiment, *, enable_flag: bool = False) -> Preflight:
-    """What forbids the start and what it should be known of. `enable_flag` is to switch on a flag that is off."""
+    """What forbids the start and what it should be known of. `enable_flag` is to switch on a flag that is off.
+
+    It takes up to `_ESTIMATE_SECONDS`, so it is never called under a lock.
+    """
+    found = refusals(experiment, enable_flag=enable_flag)
+    _warn_of_rules(found, experiment)
+    _warn_of_services(found, experiment)
+    if found.may_start:
+        _estimate(found, experiment)
+        _warn_of_data(found, experiment)
+    return found
+
+
+def refusals(experiment: Experiment, *, enable_flag: bool = False) -> Preflight:
+    """What forbids the start, without a forecast."""
     found = Preflight(assumed_lift=planning.planned_lift(experiment))
     config = experiment.config
     flag = config.flag
@@ -89,11 +103,6 @@ def check_before_start(experiment: Experiment, *, enable_flag: bool = False) -> 
         )
     _check_split(found, experiment)
     _check_layer(found, experiment)
-    _warn_of_rules(found, experiment)
-    _warn_of_services(found, experiment)
-    if not found.conflicts and not found.problems:
-        _estimate(found, experiment)
-        _warn_of_data(found, experiment)
     return found
 
 

@@ -3,19 +3,28 @@
 from collections.abc import Mapping
 from typing import Any
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 
 from audit.actors import Actor
-from experiments.analysis.ship_evidence import evidence_of, evidence_summary, objections_to
+from experiments.analysis.ship_evidence import evidence_summary, objections_to
 from experiments.design.act_impact import impact_of_completion, impact_of_start, unchanging
 from experiments.design.completion import flag_change
 from experiments.documents import experiment_resource
 from experiments.models import Experiment
+from experiments.payloads import Results
 from experiments.selectors import get_experiment
 from experiments.services.experiments import locked_experiment
-from experiments.services.lifecycle import close_phase, finish, now_in_milliseconds, require_status, save_next_version
-from flags.services import end_experiment
-from tenancy.errors import Invalid
+from experiments.services.lifecycle import (
+    close_phase,
+    current_phase,
+    finish,
+    now_in_milliseconds,
+    require_status,
+    save_next_version,
+)
+from experiments.services.results import read_results
+from flags.services import end_experiment, version_log
+from tenancy.errors import Conflict, Invalid, Unavailable
 from tenancy.models import Environment
 from tenancy.refusals import refuse_stale
 
@@ -40,9 +49,10 @@ def complete_experiment(
     """
     asked = get_experiment(environment, pk)
     require_status(asked, "complete", *Experiment.SERVED)
-    shipped, scope = decided(asked, decision, variant, to)
+    shipped, _ = decided(asked, decision, variant, to)
+    phase = current_phase(asked).number
     # The results are read before the lock, because other writers would wait for them.
-    results = evidence_of(asked)
+    results, missing = _results_now(asked)
     against = objections_to(asked, results, shipped) if shipped else []
     if against and not reason.strip():
         raise Invalid(
@@ -50,15 +60,16 @@ def complete_experiment(
             attr="reason",
             code="reason_required",
         )
-    evidence = {**evidence_summary(results), "objections": against}
+    found = {"unavailable": missing} if results is None else evidence_summary(results)
     return _complete(
         actor=actor,
         environment=environment,
         pk=asked.pk,
-        outcome=(decision, shipped, scope),
+        outcome=(decision, variant, to),
+        phase=phase,
         version=version,
         reason=reason,
-        evidence=evidence,
+        evidence={**found, "objections": against},
     )
 
 
@@ -71,8 +82,18 @@ def act_impact(experiment: Experiment, sent: Mapping[str, Any]) -> dict[str, Any
     if sent["act"] != "complete":
         return {**unchanging(sent["act"]), "objections": []}
     shipped, scope = decided(experiment, sent.get("decision", ""), sent.get("variant"), sent.get("to"))
-    against = objections_to(experiment, evidence_of(experiment), shipped) if shipped else []
+    against = objections_to(experiment, _results_now(experiment)[0], shipped) if shipped else []
     return {**impact_of_completion(experiment, shipped, scope), "objections": against}
+
+
+def _results_now(experiment: Experiment) -> tuple[Results | None, str]:
+    """The results of the present phase, or None and why: an experiment must not run on for want of its figures."""
+    try:
+        return read_results(experiment=experiment), ""
+    except Unavailable as error:
+        return None, str(error)
+    except OperationalError:
+        return None, "The event store is away."
 
 
 @transaction.atomic
@@ -81,16 +102,25 @@ def _complete(
     actor: Actor,
     environment: Environment,
     pk: Any,
-    outcome: tuple[str, str, str],
+    outcome: tuple[str, str | None, str | None],
+    phase: int,
     version: int | None,
     reason: str,
     evidence: Mapping[str, Any],
 ) -> Experiment:
-    decision, shipped, scope = outcome
+    # A decision may change the flag in every environment: all are locked at once, in their one order.
+    version_log.lock_project(environment.project)
     experiment = locked_experiment(environment, pk)
     before = experiment_resource(experiment)
     refuse_stale("experiment", before, version)
     require_status(experiment, "complete", *Experiment.SERVED)
+    if current_phase(experiment).number != phase:
+        raise Conflict(
+            "A phase has begun meanwhile, which the decision does not rest on. Look at its results, and decide again.",
+            code="phase_begun",
+            attr="phase",
+        )
+    decision, (shipped, scope) = outcome[0], decided(experiment, *outcome)
     moment = now_in_milliseconds()
     close_phase(experiment, moment)
     experiment.status, experiment.ended_at = Experiment.Status.COMPLETED, moment

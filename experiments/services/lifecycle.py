@@ -13,7 +13,7 @@ import audit.services
 from analytics.services import open_phase
 from audit.actors import Actor
 from experiments.definitions import definitions_of
-from experiments.design.preflight import Preflight, check_before_start
+from experiments.design.preflight import Preflight, check_before_start, refusals
 from experiments.design.splits import split_problems
 from experiments.documents import experiment_resource, split_of
 from experiments.models import Experiment, Phase
@@ -25,7 +25,7 @@ from experiments.services.exploratory import plan_all
 from experiments.services.phases import STARTED, restarted_because
 from experiments.signals import experiment_changed
 from flags.models import FlagConfig
-from flags.services import set_experiment, update_flag
+from flags.services import set_experiment, update_flag, version_log
 from flags.services.layers import release_range
 from tenancy.errors import Conflict, Invalid, Problem
 from tenancy.models import Environment
@@ -37,7 +37,6 @@ _EXPECTED_DAYS = 28
 _RESTART_FIELDS = frozenset({"allocation", "rollout", "audience", "trafficPercent"})
 
 
-@transaction.atomic
 def start_experiment(
     *,
     actor: Actor,
@@ -54,23 +53,50 @@ def start_experiment(
     with `enable_flag` is a flag that is off switched on, which changes what the others get: the check says to what.
     `at` dates the start back, for data that was gathered before (the demo, an import); never ahead.
     """
+    asked = get_experiment(environment, pk)
+    require_status(asked, "start", Experiment.Status.DRAFT)
+    # The forecast is worked out before the lock, because other writers would wait for it.
+    preflight = check_before_start(asked, enable_flag=enable_flag)
+    started = _start(
+        actor=actor,
+        environment=environment,
+        pk=asked.pk,
+        version=version,
+        reason=reason,
+        at=at,
+        enable_flag=enable_flag,
+        preflight=preflight,
+    )
+    return started, preflight
+
+
+@transaction.atomic
+def _start(
+    *,
+    actor: Actor,
+    environment: Environment,
+    pk: Any,
+    version: int | None,
+    reason: str,
+    at: datetime | None,
+    enable_flag: bool,
+    preflight: Preflight,
+) -> Experiment:
     experiment = locked_experiment(environment, pk)
     before = experiment_resource(experiment)
     refuse_stale("experiment", before, version)
     require_status(experiment, "start", Experiment.Status.DRAFT)
     moment = _moment(at)
-    preflight = check_before_start(experiment, enable_flag=enable_flag)
-    if preflight.conflicts:
-        raise Conflict(
-            preflight.conflicts[0].detail, code=preflight.conflicts[0].code, attr=preflight.conflicts[0].attr
-        )
-    if preflight.problems:
-        raise Invalid(preflight.problems)
+    found = refusals(experiment, enable_flag=enable_flag)
+    if found.conflicts:
+        raise Conflict(found.conflicts[0].detail, code=found.conflicts[0].code, attr=found.conflicts[0].attr)
+    if found.problems:
+        raise Invalid(found.problems)
     experiment.status, experiment.started_at = Experiment.Status.RUNNING, moment
     save_next_version(experiment)
     config = serve(actor, experiment, enable_flag=enable_flag)
     _open_phase(experiment, config, moment, reason=STARTED, tuned_users=_expected_users(experiment, preflight))
-    return finish(actor, experiment, "started", before, reason), preflight
+    return finish(actor, experiment, "started", before, reason)
 
 
 def _expected_users(experiment: Experiment, preflight: Preflight) -> int | None:
@@ -139,6 +165,8 @@ def restart_experiment(
     `changes` may name `allocation` ([{variant, percent}], the new split), `audience` and `trafficPercent`. The salt is
     the flag's, so its rollout and the shares of its rules are dealt anew as well.
     """
+    # The flag may be changed in every environment: all are locked at once, in their one order.
+    version_log.lock_project(environment.project)
     experiment = locked_experiment(environment, pk)
     before = experiment_resource(experiment)
     refuse_stale("experiment", before, version)

@@ -8,8 +8,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from analytics import services as events
-from analytics.selectors import Breakdown, answer_within
-from experiments.analysis import ComputedResults, Window, analyse, report, results_of, window_of
+from analytics.selectors import Breakdown
+from experiments.analysis import ComputedResults, Window, analyse, results_for, results_of
 from experiments.analysis.metric_types import metric_type
 from experiments.analysis.provenance import code_version, digest_of
 from experiments.analysis.window import following_phase
@@ -33,10 +33,11 @@ def read_results(
     that is not there yet is stored by its first reading. Raises Invalid, Conflict `not_started`, and Unavailable where
     it takes longer than RESULTS_SECONDS.
     """
-    with answer_within(report.RESULTS_SECONDS, what="Working the results out"):
-        found = window_of(experiment, window, phase=phase, now=now)
-        payload = results_of(final_result(experiment, found)) if found.is_final else analyse(experiment, found).payload
-        return payload if segment is None else report.with_breakdown(experiment, found, payload, segment)
+    return results_for(experiment, window, phase=phase, segment=segment, now=now, final=_final_results)
+
+
+def _final_results(experiment: Experiment, window: Window) -> Results:
+    return results_of(final_result(experiment, window))
 
 
 def final_result(experiment: Experiment, window: Window) -> ExperimentResult:
