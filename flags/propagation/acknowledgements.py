@@ -10,14 +10,16 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
 
+import orjson
 import structlog
 from django.conf import settings
 from openflagship.wire.acknowledgements import Understanding
 from openflagship.wire.errors import RefusedError
 from redis.exceptions import RedisError, ResponseError
 
-from flags.propagation.publishing import client, kill_versions_key, read_hash
+from flags.propagation.publishing import client, kill_versions_key
 from tenancy.process_memory import on_reset
 
 log = structlog.get_logger(__name__)
@@ -26,6 +28,8 @@ log = structlog.get_logger(__name__)
 OWN_SDK = "flagship"
 MOST_SERVICES = 20_000
 MOST_REPORTS_WAITING = 50_000
+# A client on a stream is seen with each keep-alive (15 s), a process of ours with each poll (at least every 30 s).
+GONE_AFTER_MS = 60_000
 _KEEP_SECONDS = 7 * 86_400
 _MOST_AHEAD_MS = 60_000
 
@@ -103,6 +107,12 @@ def record(environment_id: int, reports: list[Report]) -> None:
     client().eval(_RECORD, 2, services_key(environment_id), kill_versions_key(environment_id), *arguments)
 
 
+def now_ms() -> int:
+    """The time by Redis's clock, by which all processes judge who is silent. Raises RedisError."""
+    seconds, microseconds = client().time()
+    return seconds * 1000 + microseconds // 1000
+
+
 def forget(environment_ids: Iterable[int], instances: Iterable[str]) -> None:
     """Take processes of ours that have ended off the board. Raises RedisError."""
     names = list(instances)
@@ -112,14 +122,27 @@ def forget(environment_ids: Iterable[int], instances: Iterable[str]) -> None:
 
 
 def dead_neighbours(environment_id: int, host: str) -> list[str]:
-    """The instances of this host whose process is gone: killed ones, which took no leave. Raises RedisError."""
-    found = []
-    for name in read_hash(services_key(environment_id)):
-        instance = name.decode()
-        process, _, pid = instance.rpartition(":")
-        if process.endswith(f"@{host}") and pid.isdigit() and not _lives(int(pid)):
-            found.append(instance)
-    return found
+    """The silent instances of this host whose process is gone: killed ones, which took no leave. Raises RedisError.
+
+    Containers may share a host's name but no process ids, so one that reports lives, whatever its id means here.
+    """
+    key = services_key(environment_id)
+    names = cast("list[bytes]", client().hkeys(key))
+    gone = [instance for instance in map(bytes.decode, names) if _is_gone(instance, host)]
+    if not gone:
+        return []
+    states = cast("list[bytes | None]", client().hmget(key, gone))
+    silent_since = now_ms() - GONE_AFTER_MS
+    return [
+        instance
+        for instance, state in zip(gone, states, strict=True)
+        if state is not None and orjson.loads(state)["seenAt"] < silent_since
+    ]
+
+
+def _is_gone(instance: str, host: str) -> bool:
+    process, _, pid = instance.rpartition(":")
+    return process.endswith(f"@{host}") and pid.isdigit() and not _lives(int(pid))
 
 
 def _lives(pid: int) -> bool:

@@ -10,9 +10,9 @@ from openflagship.wire.acknowledgements import Understanding
 from redis.exceptions import RedisError
 
 from flags.models import Change, FlagConfig
-from flags.propagation.acknowledgements import OWN_SDK, applied_key, services_key
+from flags.propagation.acknowledgements import GONE_AFTER_MS, OWN_SDK, applied_key, now_ms, services_key
 from flags.propagation.publishing import client, read_hash
-from flags.propagation.service_features import GONE_AFTER_MS, understanding_said
+from flags.propagation.service_features import understanding_said
 
 LATE_AFTER_MS = 2_000
 FORGOTTEN_AFTER_MS = 86_400_000
@@ -121,8 +121,7 @@ def _last_kill(config: FlagConfig) -> Change | None:
 
 
 def _services(environment_id: int, change: Change | None) -> list[Service]:
-    seconds, microseconds = client().time()  # by the clock that the reports are kept by
-    now = seconds * 1000 + microseconds // 1000
+    now = now_ms()
     applied = read_hash(applied_key(environment_id, change.version)) if change else {}
     found, forgotten = [], []
     for name, content in read_hash(services_key(environment_id)).items():

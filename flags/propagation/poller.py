@@ -125,8 +125,14 @@ class Poller:
         ACKNOWLEDGEMENTS.flush()
         if now - self._tidied_at > _SIGN_OF_LIFE_SECONDS:
             self._tidied_at = now
-            for environment_id in self._runtime.environments:
-                forget([environment_id], dead_neighbours(environment_id, socket.gethostname()))
+            self._tidy()
+
+    def _tidy(self) -> None:
+        """Take killed processes off the boards. A process is on all of them, so the oldest board is asked for all."""
+        newest_first = sorted(self._runtime.environments, reverse=True)
+        if newest_first:
+            # The oldest comes last, so that a loss of Redis halfway leaves the name there for the next time.
+            forget(newest_first, dead_neighbours(newest_first[-1], socket.gethostname()))
 
     def take_leave(self) -> None:
         """Say that this process ends, so that the kill status does not wait for it. At the exit of the process."""

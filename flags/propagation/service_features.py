@@ -1,6 +1,5 @@
 """What the connected services understand, by their acknowledgements; and which are too old for a document."""
 
-import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,11 +8,8 @@ from typing import Any
 import orjson
 from openflagship.wire.acknowledgements import Understanding, understanding_in
 
-from flags.propagation.acknowledgements import services_key
+from flags.propagation.acknowledgements import GONE_AFTER_MS, now_ms, services_key
 from flags.propagation.publishing import read_hash
-
-# A client on a stream is seen with each keep-alive (15 s), a process of ours with each poll (at least every 30 s).
-GONE_AFTER_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +37,7 @@ def outdated_services(environment_id: int, features: Iterable[str]) -> list[Outd
     needed = frozenset(features)
     if not needed:
         return []
-    now = time.time_ns() // 1_000_000
+    now = now_ms()
     found: Counter[tuple[str, tuple[str, ...]]] = Counter()
     for content in read_hash(services_key(environment_id)).values():
         state = orjson.loads(content)

@@ -13,6 +13,7 @@ from flags.admin.flag.draft_preview import preview_change
 from flags.models import Rule
 from flags.propagation.acknowledgements import Report, record
 from flags.propagation.kill_status import kill_status
+from flags.propagation.service_features import outdated_services
 from flags.selectors import get_config
 from flags.services import version_log
 from flags.testing.streams import eventually
@@ -76,6 +77,13 @@ def test_impact__document_that_services_are_too_old_for__counts_them_by_sdk(envi
     ]
     assert viewer.post("flags/a/impact", {"config": {"rules": [RULE]}}).json()["notUnderstoodBy"] == []
     assert [one["instances"] for one in preview_change(environment, "a", TREE).outdated] == [2, 1]
+
+
+def test_outdated__by_a_process_whose_clock_is_hours_off__are_those_that_redis_heard_lately(environment, monkeypatch):
+    say(environment, "old", "python/0.1.0", Understanding(()))
+    true_time = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: true_time() + 7_200_000_000_000)
+    assert [one.instances for one in outdated_services(environment.pk, ["rule_trees"])] == [1]
 
 
 def test_sdk__flag_of_a_later_release__keeps_its_version_says_so_and_obeys_a_kill(

@@ -3,14 +3,17 @@
 import socket
 import subprocess
 import time
+from unittest.mock import Mock
 
 import pytest
 
 from flags import services
 from flags.models import Change
-from flags.propagation import kill_status
-from flags.propagation.acknowledgements import OWN_SDK, Report, dead_neighbours, forget, record
+from flags.propagation import kill_status, poller
+from flags.propagation.acknowledgements import OWN_SDK, Report, dead_neighbours, forget, record, services_key
 from flags.propagation.kill_status import percentile
+from flags.propagation.poller import Poller
+from flags.propagation.publishing import read_hash
 from flags.propagation.runtime import RUNTIME
 from flags.selectors import get_config
 from flags.testing.streams import eventually
@@ -215,6 +218,25 @@ def test_board__a_process_of_ours_is_silent__is_not_complete_until_it_confirms_o
     assert not _status(environment).is_complete
     forget([environment.pk], [cut_off])
     assert _status(environment).is_complete  # a client that is silent is gone
+
+
+def test_tidying__process_of_another_container_under_this_hosts_name__stays_while_it_reports(environment, kill):
+    host = socket.gethostname()
+    elsewhere = f"web@{host}:{_pid_of_nobody()}"
+    record(environment.pk, [Report(elsewhere, OWN_SDK, 1, int(time.time() * 1000) - 50_000)])
+    assert dead_neighbours(environment.pk, host) == []
+
+
+def test_tidying__killed_process__leaves_every_board_and_one_is_asked(environment, monkeypatch):
+    killed = f"web@{socket.gethostname()}:{_pid_of_nobody()}"
+    environments = {environment.pk + 1: None, environment.pk: None}
+    for pk in environments:
+        record(pk, [Report(killed, OWN_SDK, 1, int(time.time() * 1000) - 80_000)])
+    asked = []
+    monkeypatch.setattr(poller, "dead_neighbours", lambda pk, host: asked.append(pk) or dead_neighbours(pk, host))
+    Poller(Mock(environments=environments))._tidy()
+    assert asked == [min(environments)]
+    assert [killed.encode() in read_hash(services_key(pk)) for pk in environments] == [False, False]
 
 
 def test_board__a_service_whose_clock_is_hours_ahead__is_not_taken_for_alive_for_hours(environment, kill):

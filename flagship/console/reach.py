@@ -1,15 +1,14 @@
 """The services that are connected to an environment, the versions they run, and how fast kills reach them."""
 
-import time
 from dataclasses import dataclass
 
 import orjson
 
 from flags.models import Change
-from flags.propagation.acknowledgements import applied_key, services_key
+from flags.propagation.acknowledgements import GONE_AFTER_MS, applied_key, now_ms, services_key
 from flags.propagation.kill_status import percentile
 from flags.propagation.publishing import read_hash
-from flags.propagation.service_features import GONE_AFTER_MS, understanding_said
+from flags.propagation.service_features import understanding_said
 from tenancy.models import Environment
 
 _KILLS_LOOKED_AT = 20
@@ -32,7 +31,7 @@ class Reach:
 
 def reach_of(environment: Environment) -> Reach:
     """Read the reach with one query and at most 21 hashes. Raises RedisError."""
-    now = time.time_ns() // 1_000_000
+    now = now_ms()
     states = [orjson.loads(content) for content in read_hash(services_key(environment.pk)).values()]
     here = [state for state in states if now - state["seenAt"] <= GONE_AFTER_MS]
     kills = list(
