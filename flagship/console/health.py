@@ -1,11 +1,14 @@
 """The health page: one line for each part of the platform, with what the line means and what to do."""
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
 from django.contrib import admin
+from django.core.cache import cache
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -26,6 +29,7 @@ from tenancy.models import Environment
 
 _INGEST_LATE_SECONDS = 10
 _MOST_NAMES = 5
+_CACHED_SECONDS = 60
 _LEAST_FREE_BYTES = 2**30
 
 
@@ -179,6 +183,38 @@ def _events(value: str, note: str, tone: str) -> Line:
 
 def _unknown(environment: Environment) -> Line:
     """Exposures of the last day whose flag or variant is not served here, by name."""
+    try:
+        value, note, tone = _unknown_names(environment)
+    except OperationalError:
+        # The store of events is another server. Without it, the rest of the page is what one needs.
+        value, note, tone = "unknown", "The store of events is away", "warn"
+    return Line(
+        "unknown",
+        "Exposures of unknown flags or variants",
+        value,
+        note,
+        tone,
+        "Exposures of the last 24 hours that name a flag, or a variant of a flag, which is not served in this "
+        "environment. They are stored, and count nowhere. The answer to whoever sent them warns of the names.",
+        "Look which service sends them: a typing error, a key of another environment, or an archived flag.",
+    )
+
+
+def _unknown_names(environment: Environment) -> tuple[str, str, str]:
+    """Return the line's value, note and tone, at most a minute old: all names of a day are read for them."""
+    name = f"console:unknown-names:{environment.pk}"
+    try:
+        found: tuple[str, str, str] | None = cache.get(name)
+    except RedisError:
+        found = None
+    if found is None:
+        found = _read_unknown_names(environment)
+        with suppress(RedisError):  # Without the cache, each view reads the names anew.
+            cache.set(name, found, _CACHED_SECONDS)
+    return found
+
+
+def _read_unknown_names(environment: Environment) -> tuple[str, str, str]:
     flags = served_flags(environment.pk) or {}
     seen = variants_seen(environment.pk, timezone.now() - timedelta(days=1)) if flags else []
     unknown = [
@@ -192,15 +228,10 @@ def _unknown(environment: Environment) -> Line:
     most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     named = [f"{name}: {count:,}" for name, count in most[:_MOST_NAMES]]
     more = [f"{len(most) - _MOST_NAMES:,} more"] if len(most) > _MOST_NAMES else []
-    return Line(
-        "unknown",
-        "Exposures of unknown flags or variants",
+    return (
         f"{sum(counts.values()):,}" if counts else "none",
         ", ".join([*named, *more]) or "in the last 24 hours",
         "warn" if counts else "good",
-        "Exposures of the last 24 hours that name a flag, or a variant of a flag, which is not served in this "
-        "environment. They are stored, and count nowhere. The answer to whoever sent them warns of the names.",
-        "Look which service sends them: a typing error, a key of another environment, or an archived flag.",
     )
 
 

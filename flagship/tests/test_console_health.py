@@ -1,8 +1,10 @@
 """Health in the console: each line of home leads to its explanation; what the clock did last, and what is amiss."""
 
+import time
 from datetime import timedelta
 
 import pytest
+from django.db import OperationalError
 from django.urls import reverse
 from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
@@ -15,8 +17,10 @@ from experiments import services as experiment_services
 from experiments.jobs import runs
 from experiments.models import Experiment, JobRun
 from flags import services
+from flags.propagation.acknowledgements import Report, record
 from flags.propagation.runtime import RUNTIME
-from flagship.console import timetable
+from flagship.console import health, timetable
+from flagship.console.reach import reach_of
 from tenancy.testing import ALICE
 
 
@@ -154,3 +158,33 @@ def test_health__exposures_of_unknown_flags_and_variants__are_counted_by_name(co
     page = console_viewer.get(reverse("console_health"), {"environment": acme.production.pk})
     (line,) = [line for line in page.context["lines"] if line.anchor == "unknown"]
     assert (line.value, line.note, line.tone) == ("3", "gone: 2, new-checkout = third: 1", "warn")
+
+
+@pytest.mark.parametrize("view", ["admin:index", "console_health"])
+def test_health__store_of_events_away__says_so_and_shows_the_rest(console_viewer, acme, monkeypatch, view):
+    def away(*_):
+        raise OperationalError("ClickHouse: connection refused")
+
+    monkeypatch.setattr(health, "variants_seen", away)
+    monkeypatch.setattr(health, "served_flags", lambda _: {"new-checkout": None})
+    page = console_viewer.get(reverse(view), {"environment": acme.production.pk})
+    (line,) = [
+        line for line in page.context["health" if view == "admin:index" else "lines"] if line.anchor == "unknown"
+    ]
+    assert (page.status_code, line.value, line.note) == (200, "unknown", "The store of events is away")
+
+
+def test_health__viewed_twice_in_a_minute__reads_the_names_once(console_viewer, acme, monkeypatch):
+    asked = []
+    monkeypatch.setattr(health, "variants_seen", lambda *_: asked.append(1) or [("gone", "on", 3)])
+    monkeypatch.setattr(health, "served_flags", lambda _: {"new-checkout": None})
+    lines = [health.lines(acme.production) for _ in range(2)]
+    shown = [(line.value, line.note) for each in lines for line in each if line.anchor == "unknown"]
+    assert (shown, asked) == ([("3", "gone: 3")] * 2, [1])
+
+
+def test_reach__by_a_process_whose_clock_is_hours_off__counts_whom_redis_heard_lately(acme, monkeypatch):
+    record(acme.production.pk, [Report("till-1", "python", 1, time.time_ns() // 1_000_000)])
+    true_time = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: true_time() + 7_200_000_000_000)
+    assert reach_of(acme.production).connected == 1
