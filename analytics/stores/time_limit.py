@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import DatabaseError, OperationalError, connection
 from psycopg.errors import QueryCanceled
+from psycopg.pq import TransactionStatus
 
 from tenancy.errors import Unavailable
 
@@ -52,7 +53,8 @@ def seconds_left() -> float | None:
 
 def _limited(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
     left = seconds_left()
-    if left is not None:
+    # In a failed transaction PostgreSQL takes nothing but the way back to a savepoint.
+    if left is not None and connection.connection.info.transaction_status != TransactionStatus.INERROR:
         _set(f"SET statement_timeout = {max(1, int(left * 1000))}")
     return execute(sql, params, many, context)
 

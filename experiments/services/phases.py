@@ -9,28 +9,35 @@ the same variants. Single targets begin none either: those users are left out of
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
+from django.db import OperationalError, transaction
 from django.utils import timezone
 
-from analytics.selectors import exposure_summary
-from experiments.analysis.window import window_of
+from analytics.selectors import answer_within, exposure_summary
+from experiments.analysis.window import Window, window_of
 from experiments.analysis.window_data import WindowData
 from experiments.models import Experiment
 from experiments.selectors import with_parts
+from tenancy.errors import Unavailable
 from tenancy.models import Environment
 
 STARTED = "The experiment started."
 _SECONDS_A_DAY = 86_400
+# Whoever changes a flag waits so long at most for the number of users.
+_COUNT_SECONDS = 5.0
 # Parts of a rule that do not decide who matches.
 _LABELS = frozenset({"id", "name", "priority"})
 
 
 class PhaseCost(TypedDict):
-    """A running experiment in which a change would begin a phase: its present phase's users and days are set aside."""
+    """A running experiment in which a change would begin a phase: its present phase's users and days are set aside.
+
+    `usersSoFar` is None where they could not be counted.
+    """
 
     experiment: str
     name: str
     reason: str
-    usersSoFar: int
+    usersSoFar: int | None
     days: float
 
 
@@ -79,15 +86,23 @@ def phases_begun(
 def cost_of_a_phase(experiment: Experiment, reason: str) -> PhaseCost:
     """What a phase that begins now would set aside."""
     window = window_of(experiment, now=timezone.now())
-    users = exposure_summary(WindowData(experiment, window).period()).users
     elapsed = window.until - window.since
     return {
         "experiment": experiment.key,
         "name": experiment.name,
         "reason": reason,
-        "usersSoFar": sum(users.values()),
+        "usersSoFar": _users_so_far(experiment, window),
         "days": round(elapsed.total_seconds() / _SECONDS_A_DAY, 1),
     }
+
+
+def _users_so_far(experiment: Experiment, window: Window) -> int | None:
+    """None while the event store is away, and where it takes too long: the change itself needs no count."""
+    try:
+        with answer_within(_COUNT_SECONDS, what="Counting the users"), transaction.atomic():
+            return sum(exposure_summary(WindowData(experiment, window).period()).users.values())
+    except (OperationalError, Unavailable):
+        return None
 
 
 def _rules_before(document: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ import json
 from datetime import timedelta
 
 import pytest
+from django.db import OperationalError
 from django.urls import reverse
 from django.utils import timezone
 
@@ -79,3 +80,18 @@ def test_edit_flag__begins_a_phase__is_asked_first_with_its_cost(console_editor,
     assert Phase.objects.count() == 1
     assert console_editor.post(url, {**sent, "confirmed": asked.context["confirmed"]}).status_code == 302
     assert Phase.objects.count() == 2
+
+
+def test_edit_flag__event_store_is_away__is_asked_all_the_same(console_editor, started, monkeypatch):
+    def away(_):
+        raise OperationalError("ClickHouse: connection refused")
+
+    monkeypatch.setattr("experiments.services.phases.exposure_summary", away)
+    url = object_url(started.config)
+    edit = console_editor.get(url).context["edit"]
+    document = {**edit.document, "rules": [{**edit.document["rules"][0], "variant": "control"}]}
+    sent = {"version": edit.version, "base": edit.base_text, "document": json.dumps(document)}
+    asked = console_editor.post(url, sent)
+    assert "Its unknown number of users of 9.0 days so far are set aside" in " ".join(asked.text.split())
+    assert Phase.objects.count() == 1
+    assert console_editor.post(url, {**sent, "confirmed": asked.context["confirmed"]}).status_code == 302

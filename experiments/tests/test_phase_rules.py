@@ -1,6 +1,7 @@
 """What begins a phase: one pure function, and what the impact of a change says of it beforehand."""
 
 import pytest
+from django.db import OperationalError, connection
 
 from experiments.models import Phase
 from experiments.services.phases import begins_phase
@@ -76,6 +77,27 @@ def test_impact__change_that_begins_a_phase__says_what_it_costs(viewer, running,
     )
     assert found["reason"] == "The flag's rules changed."
     assert Phase.objects.count() == 1
+
+
+def _away(_):
+    raise OperationalError("ClickHouse: connection refused")
+
+
+def _slow(_):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(2)")
+
+
+@pytest.mark.parametrize("count", [_away, _slow])
+def test_impact__users_cannot_be_counted__still_says_that_a_phase_begins(viewer, running, monkeypatch, count):
+    monkeypatch.setattr("experiments.services.phases.exposure_summary", count)
+    monkeypatch.setattr("experiments.services.phases._COUNT_SECONDS", 0.05)
+    sent = {"priority": 1, "conditions": PRO, "variant": "treatment"}
+    answer = viewer.post("flags/new-checkout/impact", {"config": {"rules": [sent]}})
+    assert answer.status_code == 200
+    (found,) = answer.json()["beginsPhase"]
+    assert (found["experiment"], found["usersSoFar"]) == (running.key, None)
+    assert Phase.objects.count() == 1, "the transaction goes on"
 
 
 def test_impact__single_target__begins_none(viewer, running):

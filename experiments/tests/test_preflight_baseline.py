@@ -7,14 +7,17 @@ import pytest
 from django.utils import timezone
 
 from analytics.event_records import Batch
-from analytics.services import store_events
+from analytics.services import set_event_policy, store_events
 from analytics.testing import STORES
 from experiments import services
 from experiments.analysis import results_for
 from experiments.design.preflight import check_before_start
 from experiments.selectors import get_experiment
 from experiments.tests.conftest import conversion, exposure
+from flags.evaluation.audience import Audience, recent_audience
+from flags.services import archive_flag, create_segment
 from tenancy.errors import Unavailable
+from tenancy.testing import ALICE
 
 # Countries of the users of `flag_users`, each in turn.
 COUNTRIES = ["DE", "US", "FR", "US"]
@@ -84,6 +87,32 @@ def test_baseline__audience_that_nobody_carries__is_said(make_experiment, flag_u
     found = check_before_start(experiment)
     assert found.estimate.users_per_day == 1000 / 7
     assert any("Whom the audience takes in cannot be told" in text for text in found.warnings)
+
+
+BY_ID = {"attribute": "userId", "operator": "not_equals", "value": "user-1"}
+IN_LIST = {"attribute": "userId", "operator": "in_segment", "value": ["staff"]}
+
+
+@pytest.mark.parametrize(("asked", "known"), [(BY_ID, 0), (IN_LIST, 0), (GERMANS["all"][0], 1000)])
+def test_audience__by_ids_that_are_stored_as_pseudonyms__is_not_known(
+    environment, make_experiment, flag_users, asked, known
+):
+    create_segment(actor=ALICE, environment=environment, payload={"key": "staff", "included": ["user-1"]})
+    flag_users(make_experiment())
+    environment.refresh_from_db()
+    since = timezone.now() - timedelta(days=7)
+    assert recent_audience(environment, "new-checkout", [asked], since).known == 1000
+    set_event_policy(actor=ALICE, environment=environment, retention_days=None, stores_pseudonyms=True)
+    assert recent_audience(environment, "new-checkout", [asked], since).known == known
+
+
+def test_audience__of_an_archived_flag__is_not_known(environment, make_experiment, flag_users):
+    experiment = make_experiment(audience=GERMANS)
+    flag_users(experiment)
+    archive_flag(actor=ALICE, environment=environment, key="new-checkout")
+    environment.refresh_from_db()
+    since = timezone.now() - timedelta(days=7)
+    assert recent_audience(environment, "new-checkout", GERMANS, since) == Audience(frozenset(), 0)
 
 
 def test_events__that_never_arrived__are_named_by_results(every_store, running, expose):

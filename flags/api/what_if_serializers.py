@@ -78,7 +78,10 @@ class PhaseCostSerializer(serializers.Serializer[Any]):
     experiment = serializers.CharField(help_text="The running or paused experiment's id.")
     name = serializers.CharField()
     reason = serializers.CharField(help_text="What of the flag changed.")
-    usersSoFar = serializers.IntegerField(help_text="Of its present phase: the next one counts anew.")
+    usersSoFar = serializers.IntegerField(
+        allow_null=True,
+        help_text="Of its present phase: the next one counts anew. Null where they could not be counted.",
+    )
     days = serializers.FloatField(help_text="Since its present phase began.")
 
 

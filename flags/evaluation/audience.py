@@ -1,12 +1,18 @@
 """Which of a flag's recent users conditions match, as far as what their exposures kept tells."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from openflagship.engine import CompiledEnvironment
+
 from analytics import selectors as analytics
+from analytics.models import EventPolicy
+from flags.documents import unit_names
 from flags.evaluation.compiled import compiled_at
 from flags.evaluation.impact import MOST_EXPOSURES_READ, MOST_USERS_EXAMINED, attributes_asked, context_maker
+from flags.selectors import conditions_in, segments_in
 from tenancy.models import Environment
 
 _RULE = "audience"
@@ -25,9 +31,15 @@ class Audience:
 
 
 def recent_audience(environment: Environment, flag_key: str, conditions: Any, since: datetime) -> Audience:
-    """Evaluate the conditions for the flag's users since then whose exposures carry the attributes they ask for."""
+    """Evaluate the conditions for the flag's users since then whose exposures carry the attributes they ask for.
+
+    Nothing is known of an archived flag's users, nor of conditions on ids where pseudonyms are stored.
+    """
     current = compiled_at(environment, environment.config_version)
-    flag = current.flags[flag_key].document
+    compiled = current.flags.get(flag_key)
+    if compiled is None or (_has_pseudonyms(environment) and _asks_ids(current, compiled.bucket_by, conditions)):
+        return Audience(frozenset(), 0)
+    flag = compiled.document
     variant = flag["variants"][0]["key"]
     rule = {"id": _RULE, "priority": 1, "name": "", "conditions": conditions, "variant": variant, "rollout": None}
     alone = {"rules": [rule], "experiment": None, "targets": [], "prerequisites": [], "killSwitchVariant": None}
@@ -48,3 +60,22 @@ def recent_audience(environment: Environment, flag_key: str, conditions: Any, si
         if asking.evaluate(flag_key, context_of(unit, attributes)).rule_id == _RULE
     )
     return Audience(frozenset(matched), len(carried))
+
+
+def _has_pseudonyms(environment: Environment) -> bool:
+    return EventPolicy.objects.filter(environment=environment, pseudonym_key__isnull=False).exists()
+
+
+def _asks_ids(compiled: CompiledEnvironment, bucket_by: str | Sequence[str], conditions: Any) -> bool:
+    """Whether the conditions, or segments that they ask for, go by the user's id or by the flag's unit."""
+    ids = {"userId", *unit_names(bucket_by)}
+    trees, segments = [conditions], segments_in(conditions)
+    for name in segments:
+        document = compiled.segments[name].document if name in compiled.segments else None
+        if document is None:
+            continue
+        if document["included"] or document["excluded"]:
+            return True
+        trees.append(document["conditions"])
+        segments += [other for other in segments_in(document["conditions"]) if other not in segments]
+    return any(node.get("attribute") in ids for node in conditions_in(trees))
