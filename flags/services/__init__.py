@@ -17,11 +17,12 @@ from flags.services.kill import (
 )
 from flags.services.layers import create_layer, delete_layer, release_range, reserve_range, update_layer
 from flags.services.rollback import rollback_flag
-from flags.services.segments import create_segment, delete_segment, update_segment
+from flags.services.segments import check_segment_change, create_segment, delete_segment, update_segment
 from flags.services.version_log_retention import prune_version_log
 
 __all__ = [
     "archive_flag",
+    "check_segment_change",
     "copy_flag",
     "create_flag",
     "create_layer",

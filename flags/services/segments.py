@@ -64,21 +64,19 @@ def update_segment(
 ) -> Segment:
     """Change a segment. With `is_partial` a field that was not sent stays, else it is emptied."""
     locked = version_log.lock_environment(environment)
-    segment = get_segment(environment, key)
-    before = segment_resource(segment)
-    refuse_stale("segment", before, version)
-    refuse_unknown(payload, (*_FIELDS, *_READ_ONLY_FIELDS))
-    refuse_read_only(payload, before, {"createdAt": "", "updatedAt": ""})
-    if payload.get("key", key) != key:
-        raise Invalid("The key of a segment never changes; create another segment.", attr="key", code="immutable")
-    empty: dict[str, Any] = {} if is_partial else {"name": key, "included": [], "excluded": [], "conditions": None}
-    _apply(segment, {**empty, **payload})
-    segment.version += 1
-    _check(segment)
+    segment, before = _changed(environment, key, payload, version, is_partial=is_partial)
     segment.save()
     _commit(actor, segment, locked, "segment.updated", before=before, reason=reason)
     segment_changed.send(sender=Segment, segment=segment, actor=actor, before=before, after=segment_resource(segment))
     return segment
+
+
+def check_segment_change(
+    *, environment: Environment, key: str, payload: Mapping[str, Any], version: int | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Refuse what `update_segment` would refuse. Returns the segment before and after the change, as API resources."""
+    segment, before = _changed(environment, key, payload, version, is_partial=True)
+    return before, segment_resource(segment)
 
 
 @transaction.atomic
@@ -109,6 +107,24 @@ def delete_segment(*, actor: Actor, environment: Environment, key: str, reason: 
         before=before,
         reason=reason,
     )
+
+
+def _changed(
+    environment: Environment, key: str, payload: Mapping[str, Any], version: int | None, *, is_partial: bool
+) -> tuple[Segment, dict[str, Any]]:
+    """The segment with the change, checked and not yet saved, and its resource before."""
+    segment = get_segment(environment, key)
+    before = segment_resource(segment)
+    refuse_stale("segment", before, version)
+    refuse_unknown(payload, (*_FIELDS, *_READ_ONLY_FIELDS))
+    refuse_read_only(payload, before, {"createdAt": "", "updatedAt": ""})
+    if payload.get("key", key) != key:
+        raise Invalid("The key of a segment never changes; create another segment.", attr="key", code="immutable")
+    empty: dict[str, Any] = {} if is_partial else {"name": key, "included": [], "excluded": [], "conditions": None}
+    _apply(segment, {**empty, **payload})
+    segment.version += 1
+    _check(segment)
+    return segment, before
 
 
 def _apply(segment: Segment, payload: Mapping[str, Any]) -> None:

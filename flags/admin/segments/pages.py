@@ -64,8 +64,10 @@ def edit(request: HttpRequest, segment: Segment) -> HttpResponse:
             changed = editing.changes(SegmentSerializer)
             fingerprint = editing.confirmation(request, changed)
             if fingerprint:
-                before = segment_resource(segment)
-                phases = phases_begun_by_segment(segment.environment, before, {**before, **changed})
+                before, after = services.check_segment_change(
+                    environment=segment.environment, key=segment.key, payload=changed, version=editing.version
+                )
+                phases = phases_begun_by_segment(segment.environment, before, after)
             if not phases:
                 services.update_segment(
                     actor=console_context(request).actor,
