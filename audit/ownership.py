@@ -13,8 +13,20 @@ _TABLE = sql.Identifier("audit_entry")
 _SEQUENCE = sql.Identifier("audit_entry_id_seq")
 
 
+_WAYS_IN: Final = """
+SELECT rolsuper, pg_has_role(pg_roles.oid, nspowner, 'MEMBER'), pg_has_role(pg_roles.oid, relowner, 'MEMBER')
+FROM pg_roles, pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+WHERE rolname = %s AND pg_class.oid = to_regclass('audit_entry')
+"""
+
+
 def protect(cursor: Any, role: str) -> None:
-    """Take the table away from `role` but for reading and appending. Needs a superuser's cursor."""
+    """Take the table, if there is one, away from `role` but for reading and appending. Needs a superuser's cursor.
+
+    See `way_in` for roles from which nothing can be taken.
+    """
+    if not _is_there(cursor):
+        return
     cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [OWNER])
     if cursor.fetchone() is None:
         cursor.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(OWNER)))
@@ -27,9 +39,24 @@ def protect(cursor: Any, role: str) -> None:
 
 def release(cursor: Any, role: str) -> None:
     """Give the table to `role`, for the time of a migration. Needs a superuser's cursor."""
-    cursor.execute("SELECT to_regclass('audit_entry')")
-    if cursor.fetchone()[0] is not None:
+    if _is_there(cursor):
         _give(cursor, role)
+
+
+def way_in(cursor: Any, role: str) -> str | None:
+    """Why `role` can open a protected table all the same; None where it cannot."""
+    cursor.execute(_WAYS_IN, [role])
+    is_superuser, owns_schema, owns_table = cursor.fetchone() or (False, False, False)
+    if is_superuser:
+        return "is a superuser"
+    if owns_schema:
+        return "owns the schema, and with it may drop the table"
+    return "owns the table" if owns_table else None
+
+
+def _is_there(cursor: Any) -> bool:
+    cursor.execute("SELECT to_regclass('audit_entry')")
+    return cursor.fetchone()[0] is not None
 
 
 def _give(cursor: Any, role: str) -> None:

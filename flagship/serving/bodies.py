@@ -12,22 +12,22 @@ from tenancy.process_memory import on_reset
 # A body has so long. After that a large one must go on at this rate, and whatever is slower is dropped.
 DEADLINE_SECONDS = 10.0
 LEAST_BYTES_A_SECOND = 64 * 1024
-# All bodies that one worker holds while they arrive.
+# All large bodies that one worker holds while they arrive. What a body announces counts for nothing.
 MOST_BYTES_ARRIVING = 256 * 1024 * 1024
-# A body up to here is read in one piece.
-_SMALL_BYTES = 1024 * 1024
+# A body up to here is read in one piece and is not counted: the server's bound on connections bounds these too.
+_SMALL_BYTES = 64 * 1024
 _SWEEP_SECONDS = 0.5
 _CLOSE = [("Connection", "close")]
 
 
 @dataclass(slots=True, eq=False)
 class _Arrival:
-    """A body that is arriving: who waits for it, since when, how much of it is here and how much memory it may take."""
+    """A body that is arriving: who waits for it, since when, and how much of it is here."""
 
     task: "asyncio.Task[Any]"
     since: float
-    reserved: int
     received: int = 0
+    counted: int = 0
     is_late: bool = False
 
 
@@ -68,14 +68,12 @@ class Arrivals:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("A body is read in a task.")
-        arrival = _Arrival(task, time.monotonic(), 0)
+        arrival = _Arrival(task, time.monotonic())
         self._arriving.add(arrival)
         try:
-            if length is not None:
-                self._reserve(arrival, length)
-                if length <= _SMALL_BYTES:
-                    content: bytes = await proto()
-                    return content
+            if length is not None and length <= _SMALL_BYTES:
+                content: bytes = await proto()
+                return content
             return await self._in_pieces(proto, arrival, most)
         except asyncio.CancelledError:
             if not arrival.is_late:
@@ -84,7 +82,7 @@ class Arrivals:
             raise RefusedError(408, detail, code="request_timeout", headers=_CLOSE) from None
         finally:
             self._arriving.discard(arrival)
-            self.bytes_arriving -= arrival.reserved
+            self.bytes_arriving -= arrival.counted
 
     async def _in_pieces(self, proto: Any, arrival: _Arrival, most: int) -> bytes:
         pieces = []
@@ -93,15 +91,14 @@ class Arrivals:
             arrival.received += len(piece)
             if arrival.received > most:
                 raise too_large(most)
-            if arrival.received > arrival.reserved:
-                self._reserve(arrival, arrival.received - arrival.reserved)
+            self._count(arrival, len(piece))
         return b"".join(pieces)
 
-    def _reserve(self, arrival: _Arrival, size: int) -> None:
+    def _count(self, arrival: _Arrival, size: int) -> None:
         if self.bytes_arriving + size > MOST_BYTES_ARRIVING:
             raise RefusedError(503, "Too many large bodies arrive at the moment. Try again shortly.", headers=_CLOSE)
         self.bytes_arriving += size
-        arrival.reserved += size
+        arrival.counted += size
 
 
 def too_large(most: int) -> RefusedError:

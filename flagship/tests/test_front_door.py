@@ -157,8 +157,28 @@ def test_arrival__of_a_body__is_bounded_in_time_and_bytes(sender, length, outcom
 
 def test_arrivals__more_than_the_memory_for_them__are_told_to_come_back(monkeypatch):
     monkeypatch.setattr(bodies, "MOST_BYTES_ARRIVING", 2_500)
+    monkeypatch.setattr(bodies, "_SMALL_BYTES", 100)
 
-    found = read(Sender([b"a" * 1_000], pause=0.05), 1_000, at_once=3)
+    found = read(Sender([b"a" * 1_000, b""], pause=0.05), 1_000, at_once=3)
 
     assert [each.status if isinstance(each, RefusedError) else len(each) for each in found] == [1_000, 1_000, 503]
     assert dict(found[2].headers)["Retry-After"] == "1"
+
+
+def test_arrivals__large_bodies_announced_and_not_sent__take_no_room_from_others(monkeypatch):
+    monkeypatch.setattr(bodies, "DEADLINE_SECONDS", 0.4)
+    monkeypatch.setattr(bodies, "_SWEEP_SECONDS", 0.05)
+    most = bodies.MOST_BYTES_ARRIVING // 4
+
+    async def _read():
+        arrivals = Arrivals()
+        arrivals.start(asyncio.get_running_loop())
+        silent = [asyncio.ensure_future(arrivals.read(Sender([b""], pause=60), most, most)) for _ in range(4)]
+        await asyncio.sleep(0)
+        found = [await arrivals.read(Sender([b"a" * size]), size, most) for size in (1_000, 100_000)]
+        return [len(each) for each in found], await asyncio.gather(*silent, return_exceptions=True)
+
+    sizes, refused = asyncio.run(_read())
+
+    assert sizes == [1_000, 100_000]
+    assert [error.status for error in refused] == [408] * 4

@@ -2,14 +2,16 @@
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from audit.ownership import protect, release
+from audit.ownership import protect, release, way_in
+
+Said = TypeVar("Said")
 
 
 class Command(BaseCommand):
@@ -27,18 +29,29 @@ class Command(BaseCommand):
         url = os.environ.get("DATABASE_ADMIN_URL", "")
         if not url:
             raise CommandError("Set DATABASE_ADMIN_URL to a superuser's address of the database.")
-        if options["migrate"] or options["release"]:
-            self._run(url, release, "given back to")
-        if options["migrate"]:
-            call_command("migrate", interactive=False)
-        if not options["release"]:
-            self._run(url, protect, "out of reach of")
-
-    def _run(self, url: str, act: Callable[[Any, str], None], outcome: str) -> None:
         role = settings.DATABASES["default"]["USER"]
+        if options["migrate"] or options["release"]:
+            _run(url, release, role)
+            self.stdout.write(f"The audit log's table is given back to {role}.")
         try:
-            with psycopg.connect(url) as connection, connection.cursor() as cursor:
-                act(cursor, role)
-        except psycopg.Error as error:
-            raise CommandError(f"PostgreSQL refused: {error}") from error
-        self.stdout.write(f"The audit log's table is {outcome} {role}.")
+            if options["migrate"]:
+                call_command("migrate", interactive=False)
+        finally:
+            # A migration that failed must not leave the log open.
+            if not options["release"]:
+                self._protect(url, role)
+
+    def _protect(self, url: str, role: str) -> None:
+        _run(url, protect, role)
+        why = _run(url, way_in, role)
+        if why is not None:
+            raise CommandError(f"The audit log's table is within reach of {role}, which {why}. Use a role that is not.")
+        self.stdout.write(f"The audit log's table is out of reach of {role}.")
+
+
+def _run(url: str, act: Callable[[Any, str], Said], role: str) -> Said:
+    try:
+        with psycopg.connect(url) as connection, connection.cursor() as cursor:
+            return act(cursor, role)
+    except psycopg.Error as error:
+        raise CommandError(f"PostgreSQL refused: {error}") from error
