@@ -17,6 +17,8 @@ _RETRY_AFTER_SECONDS = 60
 _STOPPED = "TIMEOUT_EXCEEDED"
 
 _until: ContextVar[float | None] = ContextVar("_until", default=None)
+# The limits that were there before the first query was limited: the session's (False) and the transaction's (True).
+_own: ContextVar[dict[bool, str]] = ContextVar("_own")
 
 
 @contextmanager
@@ -28,7 +30,7 @@ def answer_within(seconds: float, *, what: str) -> Iterator[None]:
     if _until.get() is not None:  # the outer limit is the one that somebody waits for
         yield
         return
-    token = _until.set(time.monotonic() + seconds)
+    token, own = _until.set(time.monotonic() + seconds), _own.set({})
     try:
         with connection.execute_wrapper(_limited):
             yield
@@ -43,6 +45,7 @@ def answer_within(seconds: float, *, what: str) -> Iterator[None]:
     finally:
         _until.reset(token)
         _lift()
+        _own.reset(own)
 
 
 def seconds_left() -> float | None:
@@ -55,21 +58,32 @@ def _limited(execute: Callable[..., Any], sql: Any, params: Any, many: bool, con
     left = seconds_left()
     # In a failed transaction PostgreSQL takes nothing but the way back to a savepoint.
     if left is not None and connection.connection.info.transaction_status != TransactionStatus.INERROR:
-        _set(f"SET statement_timeout = {max(1, int(left * 1000))}")
+        own = _own.get()
+        if connection.in_atomic_block not in own:
+            own[connection.in_atomic_block] = _raw("SELECT current_setting('statement_timeout')")
+        _set(str(max(1, int(left * 1000))))
     return execute(sql, params, many, context)
 
 
-def _set(statement: str) -> None:
+def _set(limit: str) -> None:
+    # Within a transaction the setting is the transaction's.
+    _raw("SELECT set_config('statement_timeout', %s, %s)", limit, connection.in_atomic_block)
+
+
+def _raw(statement: str, *values: Any) -> str:
     # Past Django's cursor, which would come by here again.
     with connection.wrap_database_errors:
-        connection.connection.execute(statement)
+        return str(connection.connection.execute(statement, values).fetchone()[0])
 
 
 def _lift() -> None:
-    if connection.connection is None or connection.needs_rollback:
+    own = _own.get().get(connection.in_atomic_block)
+    if own is None or connection.connection is None or connection.needs_rollback:
         return
+    if connection.connection.info.transaction_status == TransactionStatus.INERROR:
+        return  # what follows is a rollback, which takes the limit back
     try:
-        _set("RESET statement_timeout")
+        _set(own)
     except DatabaseError:
         # The next request must not inherit the limit.
         connection.close()

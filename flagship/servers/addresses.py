@@ -18,9 +18,9 @@ CONNECTION_TIMEOUTS = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
-# The longest statement of processes that serve no pages, in seconds; the web process has STATEMENT_TIMEOUT_SECONDS for
-# its requests. Commands and tasks have no limit.
-STATEMENT_SECONDS = {"stream": 5, "ingest": 120}
+# The longest statement of a process, in seconds. The web process adds itself with STATEMENT_TIMEOUT_SECONDS
+# (`limit_requests`). Commands and tasks have no limit.
+STATEMENT_SECONDS: dict[str, float] = {"stream": 5, "ingest": 120}
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 
 

@@ -6,7 +6,7 @@ import structlog
 from django.conf import settings
 from django.db.backends.signals import connection_created
 
-from flagship.servers.addresses import statement_seconds_of
+from flagship.servers.addresses import STATEMENT_SECONDS, statement_seconds_of
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +33,11 @@ def settle(connection: Any, **_more: Any) -> None:
     if backend_pid != pid and not connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
         log.info("database_behind_pooler", remedy="statement time-outs belong into ALTER ROLE … SET statement_timeout")
         connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"] = True
+
+
+def limit_requests() -> None:
+    """Give each connection that this process opens the limit of requests. Called once, before the first connection."""
+    STATEMENT_SECONDS[settings.PROCESS_NAME] = settings.STATEMENT_TIMEOUT_SECONDS
 
 
 def connect() -> None:

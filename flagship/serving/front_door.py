@@ -35,7 +35,8 @@ Application = Callable[[Environ, Any], Iterable[bytes]]
 SWITCH_SECONDS = 0.001
 # So many requests may wait for a thread.
 MOST_WAITING = 1_000
-# A reader of a long export that takes nothing for so long is given up.
+# A reader of a long export that takes nothing for so long is given up. granian 2.8 takes each piece at once and keeps
+# it (its issue 885), so there a slow reader costs memory, and neither waits here nor is cut off.
 READER_SECONDS = 30.0
 _PIECES_WAITING = 4
 _MANY_HEADERS = 1_000

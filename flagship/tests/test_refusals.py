@@ -13,16 +13,19 @@ from django.test import Client
 from django.urls import reverse
 from openflagship.wire import cross_origin
 
+from analytics.selectors import answer_within
 from audit.export_formats import csv_rows
 from audit.models import Entry
 from experiments.models import Experiment
 from flags.services import create_flag
 from flagship import schema
+from flagship.servers.addresses import STATEMENT_SECONDS
+from flagship.servers.database_sessions import limit_requests
 from tenancy import services
 from tenancy.admin.testing import signed_in
 from tenancy.authentication.attempts import Attempts
-from tenancy.callers.statements import limit_statements
-from tenancy.errors import Invalid, RateLimited
+from tenancy.callers.statements import long_statements
+from tenancy.errors import Invalid, RateLimited, Unavailable
 from tenancy.models import User
 from tenancy.roles import Role
 from tenancy.testing import ALICE
@@ -217,11 +220,49 @@ def test_parameter__unknown_or_out_of_range__is_400(viewer, path, query, code):
 def test_statements__of_the_web_process__end_after_their_time(db, monkeypatch, settings):
     settings.STATEMENT_TIMEOUT_SECONDS = 3
     monkeypatch.setitem(connections.settings["default"], "OPTIONS", {"options": "-c application_name=x"})
-    limit_statements()
+    monkeypatch.setitem(STATEMENT_SECONDS, settings.PROCESS_NAME, 0)
+    limit_requests()
     other = connection.copy()
     try:
         with other.cursor() as cursor:
             cursor.execute("SELECT current_setting('statement_timeout'), current_setting('application_name')")
             assert cursor.fetchone() == ("3s", "x")
+        # PgBouncer refuses a connection that asks for it at its start.
+        assert "statement_timeout" not in str(other.settings_dict["OPTIONS"])
     finally:
         other.close()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("own", "within"), [("3s", "1min"), ("0", "0"), ("2min", "2min"), ("500ms", "1min")])
+def test_report__has_more_time_than_a_page__and_leaves_the_pages_limit_behind(own, within):
+    def limit():
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW statement_timeout")
+            return cursor.fetchone()[0]
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('statement_timeout', %s, false)", [own])
+    try:
+        with long_statements():
+            assert limit() == within
+            with answer_within(30, what="The answer"):
+                assert limit() not in {own, within}
+            assert limit() == within
+        assert limit() == own
+        with answer_within(30, what="The answer"):
+            limit()
+        assert limit() == own
+        with answer_within(30, what="The answer"), long_statements():
+            limit()
+        assert limit() == own
+        with (
+            pytest.raises(Unavailable),
+            long_statements(),
+            answer_within(0.1, what="The answer"),
+            connection.cursor() as slow,
+        ):
+            slow.execute("SELECT pg_sleep(30)")
+        assert limit() == own
+    finally:
+        connection.close()
