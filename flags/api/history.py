@@ -5,6 +5,7 @@ from rest_framework.response import Response
 
 from audit.documents import entry_resource
 from audit.models import Entry
+from audit.selectors import rows_about
 from flags import selectors, services
 from flags.api import serializers
 from flags.api.flags import with_project_editor
@@ -45,7 +46,7 @@ class RollbackView(EnvironmentView):
 
 
 class FlagAuditView(EnvironmentView):
-    """Who did what to the flag in this environment, the newest first."""
+    """Who did what to the flag and to its experiments in this environment, the newest first."""
 
     @extend_schema(parameters=WHERE, responses=AuditEntrySerializer(many=True))
     def get(self, request: Request, key: str) -> Response:
@@ -53,9 +54,7 @@ class FlagAuditView(EnvironmentView):
         selectors.get_config(environment, key)
         found = Entry.objects.filter(
             organization_id=environment.project.organization_id,
-            entity_type="flag",
-            entity_key=key,
             project=environment.project.key,
             environment=environment.key,
         )
-        return paginated(self, request, found.order_by("-id"), entry_resource)
+        return paginated(self, request, rows_about(found, "flag", key).order_by("-id"), entry_resource)

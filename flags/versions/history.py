@@ -14,6 +14,8 @@ from flags.versions.loading import floor_of
 from tenancy.errors import Invalid, NotFound
 from tenancy.models import Environment
 
+# What an experiment writes into the flag, which the flag's resource does not show.
+_WRITTEN_BY_EXPERIMENTS = ("experiment", "salt")
 # These differ in every step, so they are not shown as changes.
 _BOOKKEEPING = frozenset({"version", "updatedAt"})
 
@@ -95,7 +97,7 @@ def version_resources(environment: Environment, flag: Flag, steps: Iterable[Chan
         after, before = _shown(flag, step), _shown(flag, previous) if previous else None
         # If steps between them were pruned, the difference would be that of several changes.
         is_known = before is not None and after is not None and after["version"] - before["version"] <= 1
-        changes = list(diff(before, after)) if is_known else []
+        changes = [*diff(before, after), *diff(_hidden(previous), _hidden(step))] if is_known else []
         yield {
             "version": step.document["version"] if step.document else None,
             "configVersion": step.version,
@@ -105,6 +107,11 @@ def version_resources(environment: Environment, flag: Flag, steps: Iterable[Chan
             "flag": after,
             "changes": [change for change in changes if change["path"] not in _BOOKKEEPING],
         }
+
+
+def _hidden(step: Change | None) -> dict[str, Any]:
+    document = (step.document if step else None) or {}
+    return {name: document.get(name) for name in _WRITTEN_BY_EXPERIMENTS}
 
 
 def _shown(flag: Flag, step: Change) -> dict[str, Any] | None:

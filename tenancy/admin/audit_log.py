@@ -13,6 +13,7 @@ from unfold.decorators import action, display
 from audit.actions import label_of, tone_of
 from audit.export_formats import BROKE_OFF, csv_rows, whole_or_said
 from audit.models import Entry
+from audit.selectors import rows_about
 from tenancy import access
 from tenancy.console_kit.admin import ConsoleAdmin
 from tenancy.console_kit.context import console_context
@@ -71,6 +72,20 @@ class EnvironmentFilter(_SeenValuesFilter):
     parameter_name = field = "environment"
 
 
+class FlagFilter(_SeenValuesFilter):
+    """A flag's whole history: its own rows, and those of its experiments."""
+
+    title = parameter_name = "flag"
+    field = "entity_key"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        rows = model_admin.get_queryset(request).filter(entity_type="flag").order_by(self.field)
+        return [(key, key) for key in rows.values_list(self.field, flat=True).distinct()[:200]]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Entry]) -> QuerySet[Entry]:  # noqa: ARG002 - Django's signature
+        return rows_about(queryset, "flag", self.value() or "") if self.value() else queryset
+
+
 def visible_entries(request: HttpRequest) -> QuerySet[Entry]:
     """Return the rows that this person may see, as over the API."""
     return Entry.objects.filter(access.audit_scope(console_context(request).principal)).order_by("-id")
@@ -80,7 +95,14 @@ def visible_entries(request: HttpRequest) -> QuerySet[Entry]:
 class EntryAdmin(ConsoleAdmin):
     list_display = ["when", "who", "what", "entity", "where", "summary"]
     list_display_links = ["when"]
-    list_filter = [ActionFilter, EntityFilter, ActorFilter, EnvironmentFilter, ("occurred_at", InstantRangeFilter)]
+    list_filter = [
+        FlagFilter,
+        ActionFilter,
+        EntityFilter,
+        ActorFilter,
+        EnvironmentFilter,
+        ("occurred_at", InstantRangeFilter),
+    ]
     list_filter_submit = True
     search_fields = ["entity_key", "actor_label", "reason", "request_id", "action"]
     search_help_text = "Search by key, person, reason, action or request id"

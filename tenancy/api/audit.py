@@ -12,6 +12,7 @@ from rest_framework.response import Response
 
 from audit.documents import csv_lines, entry_resource, json_lines
 from audit.models import Entry
+from audit.selectors import rows_about
 from tenancy import access
 from tenancy.api import serializers
 from tenancy.api.request import Request
@@ -22,7 +23,7 @@ from tenancy.refusals import instant_problems, refuse_if_any
 FILTERS = [
     OpenApiParameter("organization", str, description="Slug; may be left out where there is only one."),
     OpenApiParameter("entity", str, description="The kind of thing: flag, segment, layer, environment, member …"),
-    OpenApiParameter("flagKey", str),
+    OpenApiParameter("flagKey", str, description="A flag, with the acts on its experiments."),
     OpenApiParameter("key", str, description="The key of the thing, of whatever kind."),
     OpenApiParameter("actor", str, description="Who: as shown in `actor`."),
     OpenApiParameter("action", str, description="As in flag.killed."),
@@ -73,7 +74,7 @@ def entries(request: Request) -> QuerySet[Entry]:
     found = Entry.objects.filter(access.audit_scope(request.user), organization_id=organization.pk)
     found = found.filter(**{field: query[name] for name, field in _EQUALS.items() if query.get(name)})
     if flag_key := query.get("flagKey"):
-        found = found.filter(entity_type="flag", entity_key=flag_key)
+        found = rows_about(found, "flag", flag_key)
     if since := instant(request, "since"):
         found = found.filter(occurred_at__gte=since)
     if until := instant(request, "until"):
