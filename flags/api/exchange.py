@@ -11,6 +11,7 @@ from flags import services
 from flags.api import serializers
 from flags.documents import flag_resource
 from flags.exchange import export
+from flags.exchange.foreign_values import refuse_other_environment
 from flags.exchange.formats import FORMATS, convert
 from flags.services.imports import ImportReport
 from tenancy import access
@@ -69,12 +70,16 @@ class ImportView(_OneEnvironmentView):
         environment = self.named(request, key, Role.EDITOR)
         access.require(request.user, environment.project, Role.EDITOR)
         sent = payload(serializers.ImportSerializer, request)
-        refuse_unknown(sent, ("format", "data", "sourceEnvironment", "dryRun"))
+        refuse_unknown(sent, ("format", "data", "sourceEnvironment", "dryRun", "keepExisting"))
         kind = sent.get("format", export.FORMAT)
         data, notes = _native(kind, sent)
         is_dry_run = sent.get("dryRun", False)
         report = services.import_environment(
-            actor=request.user.actor, environment=environment, data=data, is_dry_run=is_dry_run
+            actor=request.user.actor,
+            environment=environment,
+            data=data,
+            is_dry_run=is_dry_run,
+            keeps_existing=sent.get("keepExisting", False),
         )
         report.notes = notes
         return Response(_shown(report, is_dry_run=is_dry_run))
@@ -91,6 +96,8 @@ def _native(kind: str, sent: dict[str, Any]) -> tuple[dict[str, Any], list[dict[
             attr="data.format",
             code="unknown_format",
         )
+    own = data.get("environment")
+    refuse_other_environment(sent.get("sourceEnvironment"), [str(own.get("key"))] if isinstance(own, dict) else [])
     return data, []
 
 

@@ -7,10 +7,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from flags.exchange.foreign_values import basis_points, key_of, lay_out, objects, unique
+from flags.exchange.foreign_values import basis_points, key_of, lay_out, objects, refuse_other_environment, unique
+from flags.exchange.left_out import NARROWED, widens
 from flags.exchange.notes import Notes, NotExpressibleError
 from tenancy.errors import Invalid
 
+_WHOLE = 10_000
 _OPERATORS = {
     "EQUAL": "equals",
     "NOT_EQUAL": "not_equals",
@@ -31,7 +33,8 @@ _SEMVER = {
 }
 
 
-def convert(data: Mapping[str, Any], environment: str | None, notes: Notes) -> dict[str, Any]:  # noqa: ARG001 - such a file has one environment
+def convert(data: Mapping[str, Any], environment: str | None, notes: Notes) -> dict[str, Any]:
+    refuse_other_environment(environment, [str(data["name"])] if data.get("name") else [])
     states = objects(data.get("feature_states"), "feature_states")
     if not states:
         raise Invalid(
@@ -50,9 +53,10 @@ def convert(data: Mapping[str, Any], environment: str | None, notes: Notes) -> d
         for state in objects(row.get("feature_states"), "segments.feature_states"):
             overrides.setdefault(_name_of(state), []).append((key, state))
     people = objects(data.get("identity_overrides"), "identity_overrides")
+    empty = frozenset(segment["key"] for segment in segments if segment["conditions"] is None)
     return {
         "segments": segments,
-        "flags": [_flag(state, overrides.get(_name_of(state), []), people, notes) for state in states],
+        "flags": [_flag(state, overrides.get(_name_of(state), []), people, empty, notes) for state in states],
     }
 
 
@@ -91,6 +95,7 @@ def _flag(
     state: Mapping[str, Any],
     overrides: list[tuple[str, Mapping[str, Any]]],
     people: list[dict[str, Any]],
+    empty: frozenset[str],
     notes: Notes,
 ) -> dict[str, Any]:
     name = _name_of(state)
@@ -100,7 +105,7 @@ def _flag(
             if _name_of(own) == name:
                 mine.append((str(person.get("identifier")), own))
     states = [state, *(other for _, other in overrides), *(other for _, other in mine)]
-    options = objects(state.get("multivariate_feature_state_values"), "multivariate_feature_state_values")
+    options = [option for other in states for option in _options(other)]
     is_boolean = not options and all(other.get("feature_state_value") in (None, "") for other in states)
     variants = _Variants(is_boolean)
     if not is_boolean:
@@ -108,18 +113,33 @@ def _flag(
     default = "treatment" if is_boolean else variants.of_value(state.get("feature_state_value"))
     targets: dict[str, list[str]] = {}
     for identifier, override in mine:
+        shares = _shares(override, variants)
+        if override.get("enabled") is True and len(shares) == 1 and shares[0][1] == _WHOLE:
+            targets.setdefault(shares[0][0], []).append(identifier)
+            continue
+        if shares:
+            notes.add("flag", name, f"The percentages of the identity {identifier!r} are left out.")
         targets.setdefault(variants.of(override), []).append(identifier)
     rules = []
+    given: list[tuple[str, str]] = []
     for number, (segment, other) in enumerate(sorted(overrides, key=lambda item: _priority_of(item[1])), 1):
-        rules.append(
-            {
-                "priority": number * 10,
-                "name": f"Segment {segment}"[:200],
-                "conditions": [{"operator": "in_segment", "value": [segment]}],
-                "variant": variants.of(other),
-            }
-        )
-    allocation = _allocation(name, options, variants, notes)
+        rule = {
+            "priority": number * 10,
+            "name": f"Segment {segment}"[:200],
+            "conditions": [{"operator": "in_segment", "value": [segment]}],
+        }
+        served = variants.of(other)
+        given.append((segment, served))
+        shares = _shares(other, variants) if other.get("enabled") is True else []
+        if shares:
+            # Who is in none of the shares gets the override's own value.
+            rest = _WHOLE - sum(width for _, width in shares)
+            rules.append({**rule, "allocation": lay_out([*shares, *([(served, rest)] if rest > 0 else [])])})
+        else:
+            rules.append({**rule, "variant": served})
+    allocation = lay_out(_shares(state, variants))
+    if allocation or any("allocation" in rule for rule in rules):
+        notes.add("flag", name, "Its percentages keep their shares; who is in which is dealt anew.")
     is_enabled = state.get("enabled") is True
     if not is_enabled and (rules or targets):
         # An override of Flagsmith switches a feature on for some. A flag of FlagShip that is off is off for everybody.
@@ -129,12 +149,21 @@ def _flag(
         is_enabled, allocation = True, []
         default = "control" if is_boolean else "off"
     listed = variants.listed()
+    # A segment that comes empty takes nothing away any more.
+    refusing = {"control", "off"}
+    later = {default, *(share[2] for share in allocation)}
+    is_narrowed = False
+    for segment, served in reversed(given):
+        is_narrowed |= segment in empty and widens({served}, later, refusing)
+        later.add(served)
+    if is_narrowed:
+        notes.add("flag", name, NARROWED)
     return {
         "key": name,
         "name": name,
         "type": "boolean" if is_boolean else "string",
         "variants": listed,
-        "enabled": is_enabled,
+        "enabled": is_enabled and not is_narrowed,
         "defaultVariant": default,
         "offVariant": listed[0]["key"],
         "targets": [{"variant": key, "userIds": ids} for key, ids in targets.items()],
@@ -149,22 +178,26 @@ def _priority_of(state: Mapping[str, Any]) -> int:
     return priority if isinstance(priority, int) else 0
 
 
-def _allocation(name: str, options: list[dict[str, Any]], variants: _Variants, notes: Notes) -> list[list[Any]]:
+def _options(state: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return objects(state.get("multivariate_feature_state_values"), "multivariate_feature_state_values")
+
+
+def _shares(state: Mapping[str, Any], variants: _Variants) -> list[tuple[str, int]]:
     shares = []
-    for option in options:
+    for option in _options(state):
         chosen = option.get("multivariate_feature_option")
         width = basis_points(option.get("percentage_allocation"), 100)
         if isinstance(chosen, Mapping) and width:
             shares.append((variants.of_value(chosen.get("value")), width))
-    if shares:
-        notes.add("flag", name, "Its percentages keep their shares; who is in which is dealt anew.")
-    return lay_out(shares)
+    return shares
 
 
 def _segment(row: Mapping[str, Any], key: str, notes: Notes) -> dict[str, Any]:
     conditions: dict[str, Any] | None = None
     try:
         conditions = {"all": [_rule(rule) for rule in objects(row.get("rules"), "segments.rules")]}
+        if _orders(conditions):
+            notes.add("segment", key, "Traits that hold a number as text are not compared with a number.")
     except NotExpressibleError as error:
         notes.add("segment", key, f"It comes empty, so that it matches nobody: {error}.")
     return {"key": key, "name": str(row.get("name") or key), "conditions": conditions}
@@ -191,22 +224,42 @@ def _condition(item: Mapping[str, Any]) -> dict[str, Any]:
         return {"attribute": attribute, "operator": "exists" if operator == "IS_SET" else "not_exists"}
     text = str(value if value is not None else "")
     if operator == "IN":
-        return {
-            "attribute": attribute,
-            "operator": "in",
-            "value": [part.strip() for part in text.split(",") if part.strip()],
-        }
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        return {"attribute": attribute, "operator": "in", "value": [each for part in parts for each in _either(part)]}
     if operator in _SEMVER and text.endswith(":semver"):
         return {"attribute": attribute, "operator": _SEMVER[operator], "value": text.removesuffix(":semver")}
     if operator not in _OPERATORS:
         raise NotExpressibleError(f"the operator {operator!r} has no counterpart")
     if operator in {"CONTAINS", "NOT_CONTAINS", "REGEX"}:
         return {"attribute": attribute, "operator": _OPERATORS[operator], "value": text}
+    if operator == "EQUAL":
+        # Flagsmith compares by the type of the trait, which a segment does not say.
+        return _any_of(attribute, text)
+    if operator == "NOT_EQUAL":
+        return {"all": [{"attribute": attribute, "operator": "exists"}, {"not": _any_of(attribute, text)}]}
     return {"attribute": attribute, "operator": _OPERATORS[operator], "value": _typed(text)}
 
 
+def _any_of(attribute: str, text: str) -> dict[str, Any]:
+    each = [{"attribute": attribute, "operator": "equals", "value": value} for value in _either(text)]
+    return each[0] if len(each) == 1 else {"any": each}
+
+
+def _either(text: str) -> list[Any]:
+    """The text, and what it says where it is a number or a boolean."""
+    return list(dict.fromkeys([_typed(text), text]))
+
+
+def _orders(node: Any) -> bool:
+    """Whether a tree orders numbers: more or less than."""
+    if isinstance(node, list):
+        return any(_orders(inner) for inner in node)
+    groups = [node[name] for name in ("all", "any", "not") if name in node]
+    return any(_orders(group) for group in groups) or str(node.get("operator", "")).startswith(("greater", "less"))
+
+
 def _typed(text: str) -> Any:
-    """Flagsmith compares by the type of the trait. A condition of FlagShip has one type, so the text decides it."""
+    """A comparison of FlagShip has one type, so the text decides it."""
     if text.lower() in {"true", "false"}:
         return text.lower() == "true"
     try:

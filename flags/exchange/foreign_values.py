@@ -1,7 +1,7 @@
 """Reading the values of another product's file: keys, lists, texts and weights."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from tenancy.errors import Invalid
@@ -21,6 +21,28 @@ def unique(key: str, taken: set[str]) -> str:
         found, number = key[: 100 - len(suffix)] + suffix, number + 1
     taken.add(found)
     return found
+
+
+def refuse_other_environment(wanted: str | None, known: Collection[str]) -> None:
+    """Raise Invalid where an environment is asked for that the file does not have."""
+    if wanted is None or wanted in known:
+        return
+    there = f"It has: {', '.join(known)}." if known else "It names no environment; leave sourceEnvironment out."
+    raise Invalid(
+        f"The file has no environment {wanted!r}. {there}", attr="sourceEnvironment", code="unknown_environment"
+    )
+
+
+def chosen_environment(wanted: str | None, known: Sequence[str]) -> str | None:
+    """Return the environment to read from a file: the one asked for, or the only one. Raises Invalid."""
+    refuse_other_environment(wanted, known)
+    if wanted is None and len(known) > 1:
+        raise Invalid(
+            f"The file has the environments {', '.join(known)}; say which with sourceEnvironment.",
+            attr="sourceEnvironment",
+            code="required",
+        )
+    return wanted or (known[0] if known else None)
 
 
 def objects(value: Any, attr: str) -> list[dict[str, Any]]:

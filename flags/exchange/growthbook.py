@@ -6,7 +6,16 @@ A feature has a default value and rules. A rule forces a value, or splits users 
 from collections.abc import Mapping
 from typing import Any
 
-from flags.exchange.foreign_values import basis_points, key_of, lay_out, objects, type_of, unique
+from flags.exchange.foreign_values import (
+    basis_points,
+    key_of,
+    lay_out,
+    objects,
+    refuse_other_environment,
+    type_of,
+    unique,
+)
+from flags.exchange.left_out import NARROWED
 from flags.exchange.notes import Notes, NotExpressibleError
 from tenancy.errors import Invalid
 
@@ -32,7 +41,8 @@ _OPPOSITES = {"$ne": "$eq", "$nin": "$in", "$notRegex": "$regex", "$vne": "$veq"
 SavedGroups = Mapping[str, Any]
 
 
-def convert(data: Mapping[str, Any], environment: str | None, notes: Notes) -> dict[str, Any]:  # noqa: ARG001 - such a file has one environment
+def convert(data: Mapping[str, Any], environment: str | None, notes: Notes) -> dict[str, Any]:
+    refuse_other_environment(environment, ())
     features = data.get("features")
     if not isinstance(features, Mapping) or not all(isinstance(row, Mapping) for row in features.values()):
         raise Invalid(
@@ -70,7 +80,7 @@ class _Feature:
         names = self._names(kind)
         variants = [{"key": name, "value": value} for name, value in zip(names, self.values, strict=True)]
         if self.is_narrowed:
-            self.note("It is imported switched off, because what is left out might deny it to somebody.")
+            self.note(NARROWED)
         return {
             "key": self.key,
             "name": self.key,
@@ -121,6 +131,7 @@ class _Feature:
             self.note(f"The experiment {name} comes as a rule with its shares; who is in which is dealt anew.")
             return {**rule, "allocation": self._split(row, variations, weights, share)}
         if "force" not in row:
+            self.note(f"{name} is left out: it gives no value.")
             return None
         if share == 10_000:
             return {**rule, "variant": self._index(row["force"])}

@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from flags.exchange.foreign_values import basis_points, key_of, lay_out, objects, texts, unique
+from flags.exchange.foreign_values import basis_points, chosen_environment, key_of, lay_out, objects, texts, unique
+from flags.exchange.left_out import NARROWED
 from flags.exchange.notes import Notes, NotExpressibleError
 from tenancy.errors import Invalid
 
@@ -38,33 +39,60 @@ def convert(data: Mapping[str, Any], environment: str | None, notes: Notes) -> d
     strategies = objects(data.get("featureStrategies"), "featureStrategies")
     switches = objects(data.get("featureEnvironments"), "featureEnvironments")
     known = sorted({str(row["environment"]) for row in (*strategies, *switches) if row.get("environment")})
-    chosen = environment or (known[0] if len(known) == 1 else None)
-    if chosen is None and known:
-        raise Invalid(
-            f"The file has the environments {', '.join(known)}; say which with sourceEnvironment.",
-            attr="sourceEnvironment",
-            code="required",
-        )
+    chosen = chosen_environment(environment, known)
     segments, segment_keys = _segments(data, notes)
+    linked: dict[Any, list[Any]] = {}
+    for row in objects(data.get("featureStrategySegments"), "featureStrategySegments"):
+        linked.setdefault(row.get("featureStrategyId"), []).append(row.get("segmentId"))
     tags: dict[str, list[str]] = {}
     for row in objects(data.get("featureTags"), "featureTags"):
         tags.setdefault(str(row.get("featureName")), []).append(str(row.get("tagValue") or row.get("value") or "")[:60])
-    found = []
+    found: dict[str, dict[str, Any]] = {}
     for feature in features:
         name = str(feature.get("name") or "")
+        here = [row for row in switches if row.get("featureName") == name]
+        switch = [row for row in here if row.get("environment", chosen) == chosen]
+        if here and not switch:
+            notes.add("flag", name, f"The file has no configuration of it for {chosen!r}; it is left out.")
+            continue
         mine = [
             row for row in strategies if row.get("featureName") == name and row.get("environment", chosen) == chosen
         ]
-        mine = mine or objects(feature.get("strategies"), "strategies")
+        mine = [_named(row, linked) for row in mine or objects(feature.get("strategies"), "strategies")]
         mine.sort(key=lambda row: row.get("sortOrder") or 0)
-        switch = [row for row in switches if row.get("featureName") == name and row.get("environment") == chosen]
-        reader = _Feature(name, mine, switch[0] if switch else feature, segment_keys, notes)
-        found.append({**reader.flag(feature), "tags": [tag for tag in tags.get(name, []) if tag]})
+        # Older releases have the variants on the feature.
+        config = {"variants": feature.get("variants"), **(switch[0] if switch else feature)}
+        reader = _Feature(name, mine, config, segment_keys, notes)
+        found[name] = {**reader.flag(feature), "tags": [tag for tag in tags.get(name, []) if tag]}
     for row in objects(data.get("dependencies"), "dependencies"):
-        notes.add(
-            "flag", str(row.get("feature")), "Its dependencies on other features are left out; add prerequisites."
-        )
-    return {"flags": found, "segments": segments}
+        child = found.get(str(row.get("feature")))
+        if child is not None:
+            _add_prerequisites(child, objects(row.get("dependencies") or [row], "dependencies"), found, notes)
+    return {"flags": list(found.values()), "segments": segments}
+
+
+def _named(row: dict[str, Any], linked: Mapping[Any, list[Any]]) -> dict[str, Any]:
+    """A strategy in the manner of today. State exports of older releases name it, and its segments, elsewhere."""
+    name = row.get("name") or row.get("strategyName")
+    return {**row, "name": name, "segments": row.get("segments") or linked.get(row.get("id"), [])}
+
+
+def _add_prerequisites(
+    child: dict[str, Any], parents: list[dict[str, Any]], found: Mapping[str, dict[str, Any]], notes: Notes
+) -> None:
+    """Make dependencies on other features prerequisites. What none can express switches the flag off."""
+    for row in parents:
+        parent = str(row.get("parent") or row.get("feature") or "")
+        other = found.get(parent)
+        if other is None or row.get("enabled") is False or parent == child["key"]:
+            why = "the file has no such feature" if other is None else "it asks that the feature is off"
+            notes.add("flag", child["key"], f"Its dependency on {parent!r} is left out: {why}. {NARROWED}")
+            child["enabled"] = False
+            continue
+        given = [variant["key"] for variant in other["variants"] if variant["key"] != other["offVariant"]]
+        wanted = [key_of(name, "variant") for name in texts(row.get("variants"))]
+        prerequisite = {"flagKey": parent, "variants": [name for name in wanted if name in given] or given}
+        child["prerequisites"] = [*child.get("prerequisites", []), prerequisite]
 
 
 def _segments(data: Mapping[str, Any], notes: Notes) -> tuple[list[dict[str, Any]], dict[Any, str]]:
@@ -103,6 +131,11 @@ class _Feature:
         self.stickiness: set[str] = set()
         shared = objects(switch.get("variants"), "variants")
         self.variants_of = [objects(row.get("variants"), "variants") or shared for row in strategies]
+        listed = [variant for variants in self.variants_of for variant in variants]
+        if any(variant.get("overrides") for variant in listed):
+            self.note("The overrides of its variants are left out; add targets.")
+        if {str(variant.get("stickiness") or "default") for variant in listed} - {"default", "userId"}:
+            self.note("Its variants are sticky by an attribute; here one attribute buckets the whole flag.")
 
     def note(self, detail: str) -> None:
         self.notes.add("flag", self.name, detail)

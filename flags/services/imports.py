@@ -6,9 +6,10 @@ from functools import partial
 from typing import Any
 
 from django.db import transaction
-from openflagship.engine import DecodeError, decode_flag, decode_segment
+from openflagship.engine import CompiledEnvironment, DecodeError, decode_flag, decode_segment, impact
 
 from audit.actors import Actor
+from audit.services import diff
 from flags.fields import RESTORED_FIELDS, defaults_of
 from flags.models import Flag, FlagConfig
 from flags.selectors import configs
@@ -18,6 +19,7 @@ from flags.services.copying import apply_elsewhere, overwrite, with_ids
 from flags.services.flags import insert_draft
 from flags.services.layers import create_layer, update_layer
 from flags.services.segments import create_segment, update_segment
+from flags.versions.loading import load_document
 from tenancy.errors import Conflict, Invalid, ServiceError
 from tenancy.models import Environment
 
@@ -32,32 +34,76 @@ class ImportReport:
     created: list[str] = field(default_factory=list)
     updated: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    changes: list[dict[str, Any]] = field(default_factory=list)
     skipped: list[dict[str, Any]] = field(default_factory=list)
     notes: list[dict[str, Any]] = field(default_factory=list)
 
 
 def import_environment(
-    *, actor: Actor, environment: Environment, data: Mapping[str, Any], is_dry_run: bool = False
+    *,
+    actor: Actor,
+    environment: Environment,
+    data: Mapping[str, Any],
+    is_dry_run: bool = False,
+    keeps_existing: bool = False,
 ) -> ImportReport:
     """Import what `export_environment` gave: create what is missing, change what differs, delete nothing.
 
-    Each flag, segment and layer is imported as a whole, or skipped with its problems. Raises Invalid if the document is
-    not an export of FlagShip.
+    Each flag, segment and layer is imported as a whole, or skipped with its problems. With `keeps_existing` what is
+    there stays as it is. The report says of each change what differs, and for which share of the users. Raises Invalid
+    if the document is not an export of FlagShip.
     """
     lists = {name: _list_of(data, name) for name in ("segments", "layers", "flags")}
     report = ImportReport()
     with transaction.atomic():
         version_log.lock_project(environment.project)
+        before = load_document(environment.pk)
         for entity, items, put in (
             ("segment", lists["segments"], _put_segment),
             ("layer", lists["layers"], _put_layer),
             ("flag", _in_order(lists["flags"]), _put_flag),
         ):
+            there = _keys_of(environment, entity) if keeps_existing else frozenset()
             for item in items:
-                _put_one(report, entity, item, partial(put, actor, environment))
+                _put_one(report, entity, item, partial(put, actor, environment), there)
+        if report.updated:
+            report.changes = _changes(report.updated, before or {}, load_document(environment.pk) or {})
         if is_dry_run:
             transaction.set_rollback(True)
     return report
+
+
+def _keys_of(environment: Environment, entity: str) -> frozenset[str]:
+    if entity == "flag":
+        return frozenset(configs(environment).values_list("flag__key", flat=True))
+    rows = environment.segments if entity == "segment" else environment.layers
+    return frozenset(rows.values_list("key", flat=True))
+
+
+def _changes(updated: list[str], before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What differs in each flag and segment that was there, and of a flag the share of users who change variant.
+
+    The share is exact for `basis` "everyone". For "undecided" it is that of the users whom no target or rule decides.
+    """
+    old, new = CompiledEnvironment.from_document(before), CompiledEnvironment.from_document(after)
+    found = []
+    for name in updated:
+        entity, _, key = name.partition(" ")
+        was, now = (document.get(f"{entity}s", {}).get(key) for document in (before, after))
+        differences = [change for change in diff(was or {}, now or {}) if change["path"] != "version"]
+        change: dict[str, Any] = {
+            "entity": entity,
+            "key": key,
+            "changes": differences,
+            "movedPercent": None,
+            "basis": None,
+        }
+        if entity == "flag" and was and now:
+            moved = impact(old, new, key=key)
+            change |= {"movedPercent": round(100 * moved.changed, 2), "basis": moved.basis}
+        found.append(change)
+    return found
 
 
 def _list_of(data: Mapping[str, Any], name: str) -> list[Any]:
@@ -67,12 +113,15 @@ def _list_of(data: Mapping[str, Any], name: str) -> list[Any]:
     return items
 
 
-def _put_one(report: ImportReport, entity: str, item: Any, put: Callable[[Any], str]) -> None:
+def _put_one(report: ImportReport, entity: str, item: Any, put: Callable[[Any], str], there: frozenset[str]) -> None:
     key = item.get("key") if isinstance(item, dict) else None
     if not isinstance(key, str):
         report.skipped.append(
             {"entity": entity, "key": None, "problems": [_shown("key", "required", "It has no key.")]}
         )
+        return
+    if key in there:
+        report.kept.append(f"{entity} {key}")
         return
     try:
         with transaction.atomic():
