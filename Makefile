@@ -1,7 +1,7 @@
 # Needs Python 3.11 or newer, pip and make; everything else arrives in .venv, and all that runs writes under var/.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint lint-scripts types suite cover format bench clean
+.PHONY: help setup run test lint lint-scripts types supply suite cover lock format bench clean
 SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,6 +18,8 @@ help:
 	@echo "make test     lint, types, layers, migrations and every test (ARGS=\"-k name\" passes options to pytest)"
 	@echo "make lint     what 'make test' checks before the tests"
 	@echo "make types    mypy alone"
+	@echo "make supply   bill of materials, licences, secrets; with ARGS=--audit known faults of packages too"
+	@echo "make lock     write requirements*.txt, with hashes, from requirements*.in"
 	@echo "make suite    the tests alone"
 	@echo "make cover    the engine's branches, all of them"
 	@echo "make format   rewrite formatting and fix what can be fixed"
@@ -49,12 +51,13 @@ $(VENV)/.made:
 
 $(VENV)/.run-installed: requirements.txt sdk/python/pyproject.toml | $(VENV)/.made
 	@echo "Installing packages into $(VENV), once (a minute or two)"
-	@$(BIN)/python -m pip install $(PIP) -r requirements.txt
+	@$(BIN)/python -m pip install $(PIP) --require-hashes -r requirements.txt
+	@$(BIN)/python -m pip install $(PIP) --no-deps --no-build-isolation -e ./sdk/python
 	@touch $@
 
 $(VENV)/.dev-installed: requirements-dev.txt $(VENV)/.run-installed
 	@echo "Installing what the tests need into $(VENV), once"
-	@$(BIN)/python -m pip install $(PIP) -r requirements-dev.txt
+	@$(BIN)/python -m pip install $(PIP) --require-hashes -r requirements-dev.txt
 	@touch $@
 
 setup: $(VENV)/.dev-installed
@@ -72,9 +75,13 @@ lint: $(VENV)/.dev-installed
 	@$(MAKE) --no-print-directory lint-scripts
 	$(TEST_ENV) $(BIN)/python manage.py makemigrations --check --dry-run
 	$(TEST_ENV) $(BIN)/python manage.py check --fail-level WARNING
+	@$(MAKE) --no-print-directory supply ARGS=
 
 types: $(VENV)/.dev-installed
 	$(BIN)/mypy .
+
+supply: $(VENV)/.dev-installed
+	$(BIN)/python .ci/supply_chain.py var/supply $(ARGS)
 
 # Scripts and styles need Node.js, which a machine with Python alone lacks: then it is said, and under CI it fails.
 node_modules/.installed: package.json package-lock.json
@@ -107,6 +114,14 @@ test: $(VENV)/.dev-installed
 
 suite: $(VENV)/.dev-installed
 	$(BIN)/python -m pytest -p flagship.tests.tools -n $(WORKERS) $(if $(ARGS),$(ARGS),$(addprefix --ignore=,$(ENGINE_TESTS)))
+
+# Every version with the hashes of its files, for every platform and Python from 3.11 on. The SDK is installed from here.
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-package openflagship \
+	--custom-compile-command "make lock"
+lock: $(VENV)/.dev-installed
+	$(LOCK) requirements.in -o requirements.txt
+	$(LOCK) requirements-dev.in -c requirements.txt -o requirements-dev.txt
+	$(LOCK) requirements-parquet.in -c requirements-dev.txt -o requirements-parquet.txt
 
 format: $(VENV)/.dev-installed
 	$(BIN)/ruff check --fix .

@@ -12,9 +12,9 @@ def differences(requirements: Path = REQUIREMENTS) -> list[str]:
     """What is installed here in another version than `requirements` pins, or not at all."""
     found = []
     for line in requirements.read_text().splitlines():
-        if not line or line.startswith(("#", "-")):
+        if not line or line.startswith(("#", "-", " ")):  # a space: a file's hash
             continue
-        wanted = Requirement(line)
+        wanted = Requirement(line.removesuffix("\\"))
         if wanted.marker is not None and not wanted.marker.evaluate():
             continue
         try:

@@ -37,10 +37,10 @@ def test_licence__is_apache_2__whole():
 
 def test_workflow__every_job__runs_targets_that_the_makefile_has():
     jobs = _yaml(".github/workflows/ci.yml")["jobs"]
-    assert set(jobs) == {"lint", "types", "tests", "coverage", "docker"}
+    assert set(jobs) == {"lint", "types", "supply", "tests", "coverage", "docker"}
     commands = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
     made = {shlex.split(command)[1] for command in commands if command.startswith("make ")}
-    assert made == {"lint", "types", "suite", "cover"}
+    assert made == {"lint", "types", "supply", "suite", "cover"}
     assert made <= TARGETS
     assert all(job["timeout-minutes"] for job in jobs.values())
 
@@ -116,6 +116,22 @@ def test_make__interrupted_while_the_environment_was_made__starts_over(tmp_path)
     (tmp_path / ".venv" / ".made").unlink()
     (tmp_path / ".venv" / ".run-installed").touch()
     assert made() == {"bin", ".made", ".run-installed"}  # filled before this mark was known
+
+
+def test_requirements__every_package__is_locked_with_its_hashes():
+    pins = {}
+    for name in ("requirements.txt", "requirements-dev.txt", "requirements-parquet.txt"):
+        packages = (ROOT / name).read_text().replace("\\\n", "").splitlines()
+        for package in (line for line in packages if not line.startswith("#")):
+            pinned, *hashes = package.split(" --hash=sha256:")
+            pinned = " ".join(pinned.split())
+            assert hashes, f"{pinned} in {name}"
+            assert pins.setdefault(pinned.partition("==")[0], pinned) == pinned
+        wanted = (ROOT / name.replace(".txt", ".in")).read_text().splitlines()
+        for line in (line for line in wanted if line and not line.startswith(("#", "-"))):
+            package, _, version = line.partition(";")[0].partition("==")
+            locked = pins[re.sub(r"[._]", "-", package.lower()).partition("[")[0]]
+            assert locked.partition(";")[0].strip().endswith(f"=={version.strip()}"), f"{line}: run `make lock`"
 
 
 def test_benchmarks__on_another_stack_than_the_shipped_one__are_refused(tmp_path):
