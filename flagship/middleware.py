@@ -15,6 +15,7 @@ from openflagship.wire.limits import too_many_requests
 from openflagship.wire.routes import JSON_PREFIXES
 
 from flagship.errors import TOO_SLOW, UNSTORABLE, is_too_slow, is_unstorable, plain_error, refused
+from flagship.serving.access_log import PROBES
 from tenancy.api.throttling import VERDICT
 from tenancy.authentication.devices import SIGNED_IN, remember
 from tenancy.callers.addresses import address_of
@@ -23,8 +24,6 @@ from tenancy.callers.request_ids import META_KEY
 
 log = structlog.get_logger(__name__)
 
-# Asked by whoever watches the process, as often as they like.
-_PROBES = {"/healthz", "/readyz", "/metrics"}
 _CREDENTIALS = ("HTTP_AUTHORIZATION", "HTTP_X_API_KEY", "HTTP_COOKIE")
 # Pages that answer whoever asks, whatever is sent along.
 _OPEN = ("/api/schema/", "/api/docs/", "/api/auth/", "/v1/auth/", "/admin/login/", "/sso/")
@@ -56,7 +55,7 @@ class RateLimitMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if request.path in _PROBES or request.path.startswith(settings.STATIC_URL):
+        if request.path in PROBES or request.path.startswith(settings.STATIC_URL):
             return self.get_response(request)
         address, is_json = address_of(request.META), request.path.startswith(JSON_PREFIXES)
         verdict = BUCKETS.take(address, settings.RATE_LIMIT_ADDRESS)

@@ -129,6 +129,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "flagship.middleware.RequestIdMiddleware",
+    "flagship.serving.access_log.AccessLogMiddleware",
     "csp.middleware.CSPMiddleware",
     "flagship.middleware.RateLimitMiddleware",
     "flagship.middleware.PlainErrorsMiddleware",
@@ -378,7 +379,8 @@ TRUSTED_PROXY_HOPS = int(_number("TRUSTED_PROXY_HOPS", 1, low=1, high=10))
 if TRUST_PROXY_HEADERS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
-# Logs.
+# Logs. Of the data plane's requests one in so many has a line (0: none); those with an error always have one.
+ACCESS_LOG_SAMPLE = int(_number("ACCESS_LOG_SAMPLE", 1_000, low=0, high=10**9))
 LOG_FORMAT = env.str("LOG_FORMAT", default="console" if EMBEDDED else "json")
 if LOG_FORMAT not in {"console", "json"}:
     raise ImproperlyConfigured(f"LOG_FORMAT is {LOG_FORMAT!r}; it must be console or json.")

@@ -41,7 +41,19 @@ class _RejectedEventError(Exception):
 
 In = TypeVar("In", ExposureIn, ConversionIn, MetricIn)
 Event = TypeVar("Event", ExposureEvent, ConversionEvent)
-_Make = Callable[[In, int, int, int, str], Event]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Where and when events came in. `source` names the sender, for exposures that do not name a service."""
+
+    environment_id: int
+    now_ms: int
+    idempotency_key: str
+    source: str
+
+
+_Make = Callable[[In, Arrival, int], Event]
 Sent = list[tuple[int, In]]
 
 
@@ -74,23 +86,25 @@ class Reader(Generic[In, Event]):
         self._make: _Make[In, Event] = make
         self._resolved: Callable[[int, Sent[In]], tuple[Sent[In], list[Remark]]] = resolved
 
-    def read(self, body: bytes, *, environment_id: int, idempotency_key: str = "") -> Parsed[In, Event]:
+    def read(
+        self, body: bytes, *, environment_id: int, idempotency_key: str = "", source: str = "api"
+    ) -> Parsed[In, Event]:
         """Return the events. Raises ParseError (no JSON), Invalid (no event), PayloadTooLarge (over 5,000)."""
-        now_ms = time.time_ns() // 1_000_000
+        arrival = Arrival(environment_id, time.time_ns() // 1_000_000, idempotency_key, source)
         # JSON can contain a NUL only by this escape, and PostgreSQL cannot store one: check such a body event by event.
         if b"\\u0000" not in body:
             try:
                 found = self._many.decode(body).events
                 _check_count(len(found))
                 sent, warnings = self._resolved(environment_id, list(enumerate(found)))
-                events = [self._make(event, environment_id, now_ms, index, idempotency_key) for index, event in sent]
+                events = [self._make(event, arrival, index) for index, event in sent]
             except (*_UNREADABLE, _RejectedEventError):
                 pass  # read event by event below, to name the bad ones
             else:
                 return Parsed(sent, events, warnings=warnings)
-        return self._read_each(body, environment_id, now_ms, idempotency_key)
+        return self._read_each(body, arrival)
 
-    def _read_each(self, body: bytes, environment_id: int, now_ms: int, idempotency_key: str) -> Parsed[In, Event]:
+    def _read_each(self, body: bytes, arrival: Arrival) -> Parsed[In, Event]:
         try:
             envelope = _envelope.decode(body)
         except msgspec.ValidationError as error:
@@ -112,11 +126,11 @@ class Reader(Generic[In, Event]):
                 rejected.append(Remark(index, "invalid", f"{error}."))
             except _RejectedEventError as error:
                 rejected.append(Remark(index, error.code, str(error)))
-        decoded, warnings = self._resolved(environment_id, decoded)
+        decoded, warnings = self._resolved(arrival.environment_id, decoded)
         parsed: Parsed[In, Event] = Parsed([], [], rejected, warnings, is_single)
         for index, event in decoded:
             try:
-                made = self._make(event, environment_id, now_ms, index, idempotency_key)
+                made = self._make(event, arrival, index)
             except _RejectedEventError as error:
                 rejected.append(Remark(index, error.code, str(error)))
             else:
@@ -166,12 +180,12 @@ def _json_of(bag: dict[str, Any], name: str) -> str:
     return encoded.decode()
 
 
-def _exposure(event: ExposureIn, environment_id: int, now_ms: int, _index: int, _idempotency_key: str) -> ExposureEvent:
+def _exposure(event: ExposureIn, arrival: Arrival, _index: int) -> ExposureEvent:
     attributes = event.attributes
     user_agent = attributes.get("userAgent") if attributes else None
     return ExposureEvent(
         event.evaluation_id,
-        environment_id,
+        arrival.environment_id,
         event.flag_key,
         event.user_id,
         event.variant,
@@ -179,34 +193,32 @@ def _exposure(event: ExposureIn, environment_id: int, now_ms: int, _index: int, 
         event.rule_id,
         event.experiment,
         event.config_version or 0,
-        _moment_ms(event.timestamp, now_ms),
-        now_ms,
-        event.source or "api",
+        _moment_ms(event.timestamp, arrival.now_ms),
+        arrival.now_ms,
+        event.source or arrival.source,
         user_agent[:500] if isinstance(user_agent, str) else None,
         _json_of(attributes, "attributes") if attributes else None,
     )
 
 
-def _conversion(
-    event: ConversionIn | MetricIn, environment_id: int, now_ms: int, index: int, idempotency_key: str
-) -> ConversionEvent:
+def _conversion(event: ConversionIn | MetricIn, arrival: Arrival, index: int) -> ConversionEvent:
     if event.id is not None:
         event_id = event_id_of(event.id, event.event_name, event.user_id)
-    elif idempotency_key:
-        event_id = event_id_of(f"Idempotency-Key {idempotency_key} {index}", event.event_name, event.user_id)
+    elif arrival.idempotency_key:
+        event_id = event_id_of(f"Idempotency-Key {arrival.idempotency_key} {index}", event.event_name, event.user_id)
     else:
-        event_id = uuid7(now_ms)
+        event_id = uuid7(arrival.now_ms)
     value = event.value
     if value is not None and not -MAX_VALUE <= value <= MAX_VALUE:
         raise _RejectedEventError("out_of_range", "`value` must lie between -9e12 and 9e12; send it in a larger unit.")
     return ConversionEvent(
         event_id,
-        environment_id,
+        arrival.environment_id,
         event.user_id,
         event.event_name,
         value,
-        now_ms if event.timestamp is None else _moment_ms(event.timestamp, now_ms),
-        now_ms,
+        arrival.now_ms if event.timestamp is None else _moment_ms(event.timestamp, arrival.now_ms),
+        arrival.now_ms,
         _json_of(event.properties, "properties") if event.properties else None,
     )
 

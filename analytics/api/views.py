@@ -33,6 +33,7 @@ class _EventsView(DataPlaneView):
             _body(request),
             environment_id=environment_id,
             idempotency_key=request.META.get("HTTP_IDEMPOTENCY_KEY", ""),
+            source=request.user.name or "api",
         )
         batch = self.batch(parsed, environment_id)
         for refused in parsed.rejected:

@@ -40,4 +40,5 @@ class EvaluateAllView(DataPlaneView):
 
 
 def _caller(request: Request) -> answers.Caller:
-    return answers.Caller(request.user.own_environment_id, user_agent=request.META.get("HTTP_USER_AGENT"))
+    user, user_agent = request.user, request.META.get("HTTP_USER_AGENT")
+    return answers.Caller(user.own_environment_id, user.name, user_agent, user.actor.credential)

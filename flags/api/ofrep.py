@@ -48,7 +48,7 @@ class OfrepView(DataPlaneView):
 
     def caller(self, request: Request) -> Caller:
         user = request.user
-        return Caller(user.own_environment_id, "ofrep", request.META.get("HTTP_USER_AGENT"), user.actor.credential)
+        return Caller(user.own_environment_id, user.name, request.META.get("HTTP_USER_AGENT"), user.actor.credential)
 
     def sent(self, request: Request) -> Any:
         try:

@@ -345,12 +345,14 @@ class EvaluateSerializer(serializers.Serializer[Any]):
     userId = serializers.CharField(required=False, allow_null=True)
     attributes = serializers.DictField(required=False)
     defaultValue = serializers.JSONField(required=False)
+    source = serializers.CharField(required=False, max_length=100, help_text="Who asks; else the credential's name.")
 
 
 class EvaluateAllSerializer(serializers.Serializer[Any]):
     userId = serializers.CharField(required=False, allow_null=True)
     attributes = serializers.DictField(required=False)
     flagKeys = serializers.ListField(child=serializers.CharField(), required=False)
+    source = serializers.CharField(required=False, max_length=100, help_text="Who asks; else the credential's name.")
 
 
 class AnswerOfManySerializer(serializers.Serializer[Any]):

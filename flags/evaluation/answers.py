@@ -8,7 +8,7 @@ from typing import Any
 
 from openflagship.engine import Answer, CompiledEnvironment, Context
 from openflagship.wire.answers import Responder, Responders
-from openflagship.wire.bodies import MAX_ATTRIBUTE_BYTES, attribute_problems
+from openflagship.wire.bodies import MAX_ATTRIBUTE_BYTES, InvalidError, attribute_problems, text_problem
 from openflagship.wire.credentials import NOT_READY
 
 from analytics.pipeline.exposure_buffer import EXPOSURES
@@ -17,6 +17,8 @@ from flags.propagation.runtime import RUNTIME
 from tenancy.errors import Problem, Unavailable
 
 _RESPONDERS = Responders()
+# As for the source of an exposure that is sent.
+MAX_SOURCE_CHARACTERS = 100
 
 
 class Caller:
@@ -29,6 +31,7 @@ class Caller:
     def __init__(
         self, environment_id: int, source: str = "api", user_agent: str | None = None, credential: str = ""
     ) -> None:
+        # Who asks, as exposures say it: the credential's name, where the request does not name a service.
         self.credential = credential
         self.environment_id = environment_id
         self.source = source
@@ -59,12 +62,26 @@ def evaluate(caller: Caller, body: Any, size: int = MAX_ATTRIBUTE_BYTES) -> tupl
 
     `size` is the body's size as sent; a small body is checked less. Raises InvalidError and Unavailable.
     """
-    return responder_of(caller).evaluate(body, caller, size)
+    return responder_of(caller).evaluate(_named(caller, body), caller, size)
 
 
 def evaluate_all(caller: Caller, body: Any, size: int = MAX_ATTRIBUTE_BYTES) -> bytes:
     """Evaluate the named flags, by default all, for one user. Each answer is an exposure of its own."""
-    return responder_of(caller).evaluate_all(body, caller, size)
+    return responder_of(caller).evaluate_all(_named(caller, body), caller, size)
+
+
+def _named(caller: Caller, body: Any) -> Any:
+    """Take the `source` of a body, the name of the service that asks. Raises InvalidError."""
+    if body.__class__ is not dict or "source" not in body:
+        return body
+    source = body["source"]
+    if source is None:
+        source = caller.source
+    elif not isinstance(source, str) or not 0 < len(source) <= MAX_SOURCE_CHARACTERS or text_problem(source):
+        detail = f"Name the service in 1 to {MAX_SOURCE_CHARACTERS} characters, or leave it out."
+        raise InvalidError(("source", "invalid", detail))
+    caller.source = source
+    return {name: value for name, value in body.items() if name != "source"}
 
 
 def responder_of(caller: Caller) -> Responder:

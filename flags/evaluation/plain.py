@@ -18,7 +18,6 @@ class Operation:
     """Answers one route, from the caller, the flag's key in the path, the parsed body and its size in bytes."""
 
     answer: Callable[[answers.Caller, str, Any, int], Answered]
-    source: str
     is_of_one_flag: bool
 
 
@@ -43,9 +42,9 @@ def _ofrep_flags(caller: answers.Caller, _flag_key: str, sent: Any, size: int) -
 
 ROUTES = routes.RouteMap(
     [
-        (routes.EVALUATE, Operation(_evaluate, "api", is_of_one_flag=True)),
-        (routes.EVALUATE_ALL, Operation(_evaluate_all, "api", is_of_one_flag=False)),
-        (routes.OFREP_FLAGS, Operation(_ofrep_flags, "ofrep", is_of_one_flag=False)),
-        (routes.OFREP_FLAG, Operation(_ofrep_flag, "ofrep", is_of_one_flag=True)),
+        (routes.EVALUATE, Operation(_evaluate, is_of_one_flag=True)),
+        (routes.EVALUATE_ALL, Operation(_evaluate_all, is_of_one_flag=False)),
+        (routes.OFREP_FLAGS, Operation(_ofrep_flags, is_of_one_flag=False)),
+        (routes.OFREP_FLAG, Operation(_ofrep_flag, is_of_one_flag=True)),
     ]
 )

@@ -24,6 +24,7 @@ Application = Callable[[Environ, Any], Iterable[bytes]]
 # In the order of the settings. None of the others acts on a request with a credential to these routes.
 MIDDLEWARE = (
     "flagship.middleware.RequestIdMiddleware",
+    "flagship.serving.access_log.AccessLogMiddleware",
     "flagship.middleware.RateLimitMiddleware",
     "flagship.middleware.PlainErrorsMiddleware",
     "django.middleware.security.SecurityMiddleware",

@@ -16,12 +16,13 @@ from django.core.signals import setting_changed
 from openflagship.wire.bodies import OfrepError
 from openflagship.wire.errors import RefusedError
 from openflagship.wire.limits import rate_limit_headers
-from openflagship.wire.request_ids import request_id_of
+from openflagship.wire.request_ids import HEADER, request_id_of
 
 from flags.evaluation import answers
 from flags.evaluation.plain import ROUTES, Operation
 from flags.prometheus import EVALUATION_SECONDS, EVALUATIONS
 from flags.propagation.runtime import RUNTIME
+from flagship.serving.access_log import Sampler, log
 from tenancy.authentication.keyring import KEYRING, Key
 from tenancy.callers.addresses import address_of
 from tenancy.callers.limits import BUCKETS
@@ -45,6 +46,7 @@ class FastLane:
     def __init__(self, application: Application) -> None:
         self.application = application
         self._count = 0
+        self._sampler = Sampler()
         self._read_settings()
         setting_changed.connect(self._read_settings)
 
@@ -53,6 +55,7 @@ class FastLane:
         self._most_bytes = settings.MAX_BODY_BYTES
         self._key_limit, self._address_limit = settings.RATE_LIMIT_KEY, settings.RATE_LIMIT_ADDRESS
         self._trusts_proxy = settings.TRUST_PROXY_HEADERS
+        self._log_every = settings.ACCESS_LOG_SAMPLE
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         found = ROUTES.find(environ["PATH_INFO"]) if environ["REQUEST_METHOD"] == "POST" else None
@@ -78,11 +81,22 @@ class FastLane:
         operation, flag_key = found
         self._count += 1
         if self._count % SAMPLE:
-            return self._answer(environ, operation, flag_key, key, content)
-        started = time.perf_counter()
-        answered = self._answer(environ, operation, flag_key, key, content)
-        EVALUATION_SECONDS.observe(time.perf_counter() - started)
-        EVALUATIONS.harvest()
+            answered = self._answer(environ, operation, flag_key, key, content)
+        else:
+            started = time.perf_counter()
+            answered = self._answer(environ, operation, flag_key, key, content)
+            EVALUATION_SECONDS.observe(time.perf_counter() - started)
+            EVALUATIONS.harvest()
+        if answered is not None and self._sampler.picks(self._log_every):
+            given = dict(answered[1])
+            log.info(
+                "request",
+                method="POST",
+                path=environ["PATH_INFO"],
+                status=200,
+                caller=key.name,
+                request_id=given[HEADER],
+            )
         return answered
 
     def _plain_key(self, environ: Environ) -> Key | None:
@@ -128,7 +142,7 @@ class FastLane:
         is_allowed, level = BUCKETS.spend(key.prefix, self._key_limit)
         if not is_allowed:
             return None
-        caller = answers.Caller(environment_id, operation.source, environ.get("HTTP_USER_AGENT"), key.prefix)
+        caller = answers.Caller(environment_id, key.name, environ.get("HTTP_USER_AGENT"), key.prefix)
         try:
             answered = operation.answer(caller, flag_key, sent, len(content))
         except (ServiceError, RefusedError, OfrepError):
@@ -140,7 +154,7 @@ class FastLane:
             _TYPE,
             ("Content-Length", str(len(body))),
             # An evaluation's own id is as good a request id as another new one; a bulk answer has none.
-            ("X-Request-ID", request_id_of(environ.get("HTTP_X_REQUEST_ID", ""), evaluation_id)),
+            (HEADER, request_id_of(environ.get("HTTP_X_REQUEST_ID", ""), evaluation_id)),
             _NO_SNIFFING,
             *rate_limit_headers(self._key_limit, level),
             *more,

@@ -78,6 +78,8 @@ class FrontDoor:
         except RefusedError as error:
             request_id = request_id_of(environ.get("HTTP_X_REQUEST_ID", ""))
             headers = [("Content-Type", "application/json"), (HEADER, request_id), *error.headers]
+            refused = {"method": environ["REQUEST_METHOD"], "path": environ["PATH_INFO"], "status": error.status}
+            log.info("request", **refused, request_id=request_id)
             # The peer may have hung up within its body, and then nobody is left to answer.
             with suppress(ProtocolClosed):
                 proto.response_bytes(error.status, headers, orjson.dumps(error.body(request_id)))

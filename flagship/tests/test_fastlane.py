@@ -94,6 +94,7 @@ def _refuse(_environ, _start_response):
 
 
 LANE, DATA_PLANE = FastLane(_refuse), DataPlane(_refuse)
+LANE_BEFORE_DJANGO = FastLane(DJANGO)
 
 
 @pytest.mark.parametrize("shortened", [LANE, DATA_PLANE], ids=["lane", "data plane"])
@@ -110,6 +111,29 @@ def test_plain_request__without_all_of_django__is_answered_as_django_answers(ask
         assert headers[name] == expected_headers[name]
     assert headers["X-Request-ID"]
     assert int(headers["Content-Length"]) > 0
+
+
+@pytest.mark.parametrize("application", [LANE, DATA_PLANE, DJANGO], ids=["lane", "data plane", "django"])
+@pytest.mark.parametrize(
+    ("path", "body", "source"),
+    [
+        (EVALUATE, {"flagKey": "new-checkout", "userId": "u", "source": "checkout"}, "checkout"),
+        ("/v1/flags/evaluate/all", {"userId": "u", "source": "checkout"}, "checkout"),
+        (EVALUATE, {"flagKey": "new-checkout", "userId": "u"}, "a service"),
+        (OFREP, {"context": {"targetingKey": "u"}}, "a service"),
+    ],
+    ids=["named", "named for all", "by its credential", "OFREP"],
+)
+def test_exposure__says_which_service_asked(ask, recorded, *, application, path, body, source):
+    assert ask(application, path, body)[0] == 200
+    assert [call[10] for call in recorded] == [source]
+
+
+@pytest.mark.parametrize("source", ["", 7, "x" * 101, "a\u0000b"])
+def test_source__that_names_nothing__is_refused_by_name(ask, source):
+    status, _, answer = ask(LANE_BEFORE_DJANGO, EVALUATE, {"flagKey": "new-checkout", "source": source})
+
+    assert (status, answer["errors"][0]["attr"]) == (400, "source")
 
 
 @pytest.mark.parametrize("shortened", [LANE, DATA_PLANE], ids=["lane", "data plane"])

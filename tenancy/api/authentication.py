@@ -34,6 +34,7 @@ def principal_of_key(key: Key, request_id: str = "") -> Principal:
         organization_id=key.organization_id,
         organization_slug=key.organization_slug,
         environment_id=key.environment_id,
+        name=key.name,
     )
 
 

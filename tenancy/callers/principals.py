@@ -16,6 +16,8 @@ class Principal:
     organization_slug: str = ""
     environment_id: int | None = None
     user_id: int | None = None
+    # A key's name, which exposures name as their source.
+    name: str = ""
 
     is_authenticated = True
 
