@@ -34,7 +34,8 @@ class SnapshotView(DataPlaneView):
             200: OpenApiResponse(
                 OpenApiTypes.OBJECT,
                 description="Canonical JSON; `X-Signature: sha256=<HMAC of the uncompressed body>`, and "
-                "`X-Signature-Previous` while the secret before it is still valid.",
+                "`X-Signature-Previous` while the secret before it is still valid. `X-FlagShip-Stream` is the address "
+                "of the stream.",
             ),
             304: OpenApiResponse(description="It is what you have."),
         },
@@ -58,6 +59,7 @@ class SnapshotView(DataPlaneView):
             ):
                 response[header] = signature
         response["ETag"] = etag
+        response["X-FlagShip-Stream"] = settings.STREAM_URL
         response["Vary"] = "Accept-Encoding"
         response["Cache-Control"] = "private, no-cache"
         return response

@@ -170,11 +170,21 @@ def test_snapshot__larger_than_five_megabytes__is_logged_once_and_served(caller,
     assert [entry["event"] for entry in logs].count("snapshot_large") == 1
 
 
+def test_snapshot__any_answer__names_the_stream(caller, settings):
+    settings.STREAM_URL = "https://stream.example.com"
+    whole = caller.get("snapshot")
+    unchanged = caller.send("get", "snapshot", headers={"If-None-Match": whole.headers["ETag"]})
+
+    assert (whole.status_code, unchanged.status_code) == (200, 304)
+    assert whole.headers["X-FlagShip-Stream"] == unchanged.headers["X-FlagShip-Stream"] == settings.STREAM_URL
+
+
+@pytest.mark.parametrize("accept", ["*/*", "text/event-stream", "application/xml", "nonsense"])
 @pytest.mark.parametrize("path", ["stream", "stream/production"])
-def test_stream_on_web__redirects_to_the_stream_process(client, settings, path):
+def test_stream_on_web__redirects_to_the_stream_process(client, settings, path, accept):
     settings.STREAM_URL = "https://stream.example.com"
 
-    response = client.get(f"/api/{path}?x=1")
+    response = client.get(f"/api/{path}?x=1", headers={"accept": accept})
 
     assert response.status_code == 307
     assert response.headers["Location"] == f"https://stream.example.com/api/{path}?x=1"

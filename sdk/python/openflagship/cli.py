@@ -185,7 +185,7 @@ def watch(client: FlagShip, say: Callable[[str], None], *, count: int = 0) -> No
     """Print the client's state, then a line for each change. End after `count` changes; 0 means never."""
     changes: queue.SimpleQueue[tuple[CompiledEnvironment, frozenset[str] | None]] = queue.SimpleQueue()
     # Listen first and look then: what changes in between is in what is seen, and is heard once more.
-    end = client.on_change(lambda keys: changes.put((client.environment, keys)))
+    end = client.on_configuration(lambda keys, environment: changes.put((environment, keys)))
     try:
         seen = client.environment
         say(f"{seen.version}\twatching {len(seen.flags)} flags")

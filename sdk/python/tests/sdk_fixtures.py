@@ -14,6 +14,7 @@ from small_platform import KEY, SmallPlatform
 FAST = {
     "first_backoff_seconds": 0.02,
     "most_backoff_seconds": 0.05,
+    "most_refused_seconds": 0.1,
     "flush_seconds": 0.05,
     "start_wait_seconds": 60.0,
     "close_wait_seconds": 60.0,

@@ -64,6 +64,7 @@ class SmallPlatform:
         self.asked: list[tuple[str, str, dict[str, str]]] = []
         self.fail: dict[str, int] = {}
         self.retry_after = "0"
+        self.reason = ""
         self.gates: dict[str, threading.Event] = {}
         self.is_streaming = True
         self._steps: list[tuple[int, bytes]] = []
@@ -218,7 +219,7 @@ class _Handler(BaseHTTPRequestHandler):
             )
             return True
         if self.headers.get("Authorization") != f"Bearer {KEY}":
-            self._answer(401, {"type": "client_error", "errors": []})
+            self._answer(401, {"type": "client_error", "errors": [{"detail": self.owner.reason}]})
             return True
         return False
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from openflagship.cli import watch
 from openflagship.client.sse import ServerEvent
+from openflagship.engine import CompiledEnvironment
 from openflagship.testing import offline
 from sdk_fixtures import treatment
 from small_platform import KEY, SmallPlatform, eventually
@@ -99,12 +100,13 @@ def test_watch__changes_before_and_while_it_begins__are_told_once() -> None:
     """The configuration is followed from the start, so a change may come before the command has asked for changes."""
     client = offline()
     said: list[str] = []
-    listen = client.on_change
+    listen = client.on_configuration
 
     def apply(version: int, flag: dict[str, Any]) -> None:
         client._configuration.apply([ServerEvent("flag_updated", json.dumps(flag), str(version))])
+        client._configuration.announcer.deliver()
 
-    def listen_late(listener: Callable[[frozenset[str] | None], None]) -> Callable[[], None]:
+    def listen_late(listener: Callable[[frozenset[str] | None, CompiledEnvironment], None]) -> Callable[[], None]:
         apply(1, treatment())
         end = listen(listener)
         apply(2, treatment(enabled=False))
@@ -116,7 +118,7 @@ def test_watch__changes_before_and_while_it_begins__are_told_once() -> None:
         if len(said) == 1:
             apply(4, treatment(name="fourth"))
 
-    client.on_change = listen_late  # type: ignore[method-assign]  # the moments between two lines of the command
+    client.on_configuration = listen_late  # type: ignore[method-assign]  # the moments between two lines of the command
     watch(client, say, count=1)
 
     assert said[0] == "3\twatching 1 flags"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from documents import snapshot
+from openflagship.client.announcements import MOST_WAITING
 from openflagship.client.configuration import (
     Configuration,
     ResyncNeededError,
@@ -51,11 +52,13 @@ def value(configuration: Configuration, key: str = "asked") -> Any:
 
 def test_apply__events_after_the_version__are_one_new_environment(configuration: Configuration) -> None:
     heard: list[frozenset[str] | None] = []
-    configuration.listen(heard.append)
+    configuration.announcer.listen(lambda keys, _environment: heard.append(keys))
     changed = configuration.apply([event(8, treatment(enabled=False)), event(9, treatment("other"))])
 
     assert changed
     assert (configuration.version, value(configuration), value(configuration, "other")) == (9, False, True)
+    assert heard == []
+    configuration.announcer.deliver()
     assert heard == [frozenset({"asked", "other"})]
 
 
@@ -106,8 +109,16 @@ def test_apply__an_event_that_cannot_be_read__asks_for_the_whole(configuration: 
     assert value(configuration) is True
 
 
-def test_apply__an_event_of_a_kind_not_known__is_passed_over(configuration: Configuration) -> None:
-    assert not configuration.apply([ServerEvent("moon_phase", "{}", "8")])
+@pytest.mark.parametrize("data", ["{}", "no json", ""])
+def test_apply__an_event_of_a_kind_not_known__is_passed_over_and_its_id_noted(
+    configuration: Configuration, data: str
+) -> None:
+    passed_on: list[ServerEvent] = []
+    configuration.tap = lambda events: passed_on.extend(events or [])
+    configuration.apply([ServerEvent("moon_phase", data, "8"), ServerEvent("moon_phase", data, "full")])
+
+    assert (configuration.version, value(configuration)) == (8, True)
+    assert [event.id for event in passed_on] == ["8"]
 
 
 def test_apply__an_earlier_snapshot_from_the_stream__is_taken(configuration: Configuration) -> None:
@@ -137,18 +148,53 @@ def test_staleness__no_word_for_the_limit__is_marked_until_the_next_word(
     assert (stale.stale, stale.value, fresh.stale) == (True, True, False)
 
 
-def test_listener__that_raises__does_not_stop_the_change(
+def test_listener__that_raises__does_not_stop_the_others(
     configuration: Configuration, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(_keys: frozenset[str] | None) -> None:
+    heard: list[int] = []
+
+    def fail(_keys: frozenset[str] | None, _environment: CompiledEnvironment) -> None:
         raise ZeroDivisionError
 
-    end = configuration.listen(fail)
+    configuration.announcer.listen(fail)
+    configuration.announcer.listen(lambda _keys, environment: heard.append(environment.version))
     configuration.apply([event(8, treatment(enabled=False))])
-    end()
+    configuration.announcer.deliver()
 
     assert value(configuration) is False
+    assert heard == [8]
     assert "listener" in caplog.text
+
+
+def test_announcer__that_nobody_runs__keeps_a_bounded_number_and_loses_no_flag(configuration: Configuration) -> None:
+    heard: list[tuple[frozenset[str] | None, int]] = []
+    states: list[str] = []
+    configuration.announcer.listen(lambda keys, environment: heard.append((keys, environment.version)))
+    configuration.announcer.listen_to_connection(states.append)
+    configuration.announcer.connection_is("streaming")
+    configuration.announcer.connection_is("refused")
+    for version in range(8, 8 + MOST_WAITING + 10):
+        configuration.announcer.changed(frozenset({f"flag-{version}"}), configuration.environment)
+    configuration.announcer.deliver()
+
+    assert len(heard) <= MOST_WAITING
+    assert heard[0] == (None, 7)
+    assert states == ["refused"]
+
+
+@pytest.mark.parametrize(("sender_age", "is_stale"), [(0, False), (119, False), (121, True)])
+def test_staleness__a_sender_that_hears_nothing_itself__counts_from_its_own_silence(
+    configuration: Configuration, clock: Clock, sender_age: float, is_stale: bool
+) -> None:
+    configuration.confirm(sender_age)
+    assert configuration.environment.stale is is_stale
+    clock.now += 2
+    configuration.check_staleness()
+
+    assert configuration.environment.stale is (sender_age >= 119)
+    assert configuration.age_seconds == sender_age + 2
+    configuration.confirm()
+    assert not configuration.environment.stale
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"version": 1}', b'{"contract": 99, "version": 1}', b"[" * 100_000])

@@ -13,7 +13,8 @@ from openflagship.client.http import HttpError, Response, request
 from openflagship.client.sse import EventParser, EventTooLargeError, ServerEvent
 
 STREAM = (
-    '\ufeffretry: 1500\n\n: keep-alive\n\nid: 8\nevent: flag_updated\ndata: {"a":\ndata: 1}\n\n'
+    "\ufeffretry: 1500\n\n: keep-alive\n\n: keep-alive age=31.5\n\n"
+    'id: 8\nevent: flag_updated\ndata: {"a":\ndata: 1}\n\n'
     "data:no space\r\n\r\nevent: lonely\n\nid: 9\rdata: é\r\rdata: unfinished\n"
 )
 EVENTS = [
@@ -33,7 +34,7 @@ def test_event_parser__pieces_of_any_size__give_the_same_events(sizes: list[int]
         data = data[size:]
 
     assert found == EVENTS
-    assert parser.retry_milliseconds == 1500
+    assert (parser.retry_milliseconds, parser.comments, parser.age_seconds) == (1500, 2, 31.5)
 
 
 @pytest.mark.parametrize("text", [b"data: " + b"x" * 200, b"data: 0123456789\n" * 20])
@@ -49,7 +50,7 @@ def test_backoff__failures__double_the_ceiling_up_to_the_most() -> None:
     lowest = Backoff(1, 30, random_fraction=lambda: 0.0)
 
     assert [highest.next_seconds() for _ in range(7)] == [1, 2, 4, 8, 16, 30, 30]
-    assert [lowest.next_seconds() for _ in range(3)] == [0.1, 0.2, 0.4]
+    assert [lowest.next_seconds() for _ in range(3)] == [0.5, 1, 2]
     highest.reset()
     assert highest.next_seconds() == 1
 

@@ -1,4 +1,4 @@
-"""How long to wait after failures. Full jitter keeps the clients of a restarted server from coming all at once."""
+"""How long to wait after failures. Jitter keeps the clients of a restarted server from coming all at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MOST_SECONDS = 30.0
 
 
 class Backoff:
-    """Each failure doubles the ceiling. A wait is random: between a tenth of the ceiling and all of it."""
+    """Each failure doubles the ceiling. A wait is random: between half of the ceiling and all of it."""
 
     def __init__(
         self,
@@ -29,4 +29,4 @@ class Backoff:
     def next_seconds(self) -> float:
         ceiling = min(self._most_seconds, self._first_seconds * 2.0 ** min(self.failures, 16))
         self.failures += 1
-        return max(ceiling * 0.1, ceiling * self._random_fraction())
+        return ceiling * (0.5 + 0.5 * self._random_fraction())

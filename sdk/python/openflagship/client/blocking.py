@@ -1,4 +1,4 @@
-"""The client for ordinary programs. One daemon thread follows the configuration, another one sends events."""
+"""The client for ordinary programs. Daemon threads follow the configuration, send events, and call listeners."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ import sys
 import threading
 import time
 import weakref
+from functools import partial
 from types import TracebackType
 from typing import Any
 
 from openflagship.client import uwsgi
-from openflagship.client.core import ClientCore
+from openflagship.client.core import ClientCore, ServedFrom
+from openflagship.client.on_demand import OnDemand
 from openflagship.client.options import Options
 from openflagship.client.threads import ThreadDriver, perform
 
 log = logging.getLogger("openflagship")
 _FLUSH_LOOKS_SECONDS = 0.005
+_READY_LOOKS_SECONDS = 0.05
+_JOIN_SECONDS = 1.0
 
 
 class FlagShip(ClientCore):
@@ -32,11 +36,18 @@ class FlagShip(ClientCore):
         self._ready = threading.Event()
         self._following: ThreadDriver | None = None
         self._sending: ThreadDriver | None = None
+        self._announcing: ThreadDriver | None = None
+        self._on_demand: OnDemand | None = None
         self._waits_in: int | None = None
         super().__init__(server_key, url, options, settings)
         self._exit = _at_exit(self)
         if self.options.is_offline:
             self._ready.set()
+            return
+        if self.options.mode == "on_demand":
+            # No process's: so that every question comes by `_restart_after_fork`, which refreshes when it is time.
+            self._pid = 0
+            self._on_demand = OnDemand(self._fetch_once, self.options)
             return
         if uwsgi.is_to_be_forked():
             self._wait_for_fork()
@@ -47,11 +58,37 @@ class FlagShip(ClientCore):
 
     def wait_until_ready(self, seconds: float) -> bool:
         """Wait for a configuration; false where none came within that time."""
+        if self._on_demand is not None:
+            self._on_demand.refresh(self._configuration)
         return self._configuration.is_had or self._ready.wait(seconds)
+
+    def ready(self, timeout: float | None = None) -> ServedFrom:
+        """Wait for the network, `start_wait_seconds` unless said otherwise, and say what is served from. Never raises.
+
+        It waits no longer once the server has refused the key.
+        """
+        if self._on_demand is not None:
+            self._on_demand.refresh(self._configuration)
+            return self._served_from
+        deadline = time.monotonic() + self._patience(timeout)
+        while self._following is not None and not self._is_settled and (left := deadline - time.monotonic()) > 0:
+            self._ready.wait(min(left, _READY_LOOKS_SECONDS))
+            if self._ready.is_set() and not self._is_settled:
+                # Set by what another process had before a fork.
+                time.sleep(min(left, _READY_LOOKS_SECONDS))
+        return self._served_from
+
+    def refresh(self) -> bool:
+        """In the mode "on_demand": ask for the configuration now, and say whether it is current."""
+        if self._on_demand is not None:
+            self._on_demand.refresh(self._configuration, is_asked=True)
+        return self._synchroniser.error is None and self._configuration.is_had
 
     def flush(self, seconds: float = 5.0) -> bool:
         """Send the waiting events; true where all were sent within the time."""
         sending = self._sending
+        if self._on_demand is not None and not self._is_closed:
+            return self._flush_here(seconds)
         if sending is None or self._is_closed:
             # Nobody sends: before uWSGI's fork, or any more.
             return self._sender.pending == 0
@@ -72,20 +109,26 @@ class FlagShip(ClientCore):
         if self._waits_in == os.getpid():
             # No fork came, or this is the process that forked: what it has counted is its own to send.
             self._begin()
+        if self._on_demand is not None:
+            self._sender.ask_close(self.options.close_wait_seconds)
+            perform(self._sender.run(), self._tls)
+            return
         if self._pid != os.getpid():
             # A child that was not told of its fork and never asked for a flag: threads and sockets are the parent's.
             self.restart_after_fork()
             return
-        following, sending = self._following, self._sending
-        if following is not None:
-            following.stop()
+        following, sending, announcing = self._following, self._sending, self._announcing
+        for driver in (following, announcing):
+            if driver is not None:
+                driver.stop()
         if sending is not None:
             self._sender.ask_close(self.options.close_wait_seconds)
             sending.wake()
             sending.join(self.options.close_wait_seconds + 1.0)
             sending.stop()
-        if following is not None:
-            following.join(1.0)
+        for driver in (sending, following, announcing):
+            if driver is not None:
+                driver.join(_JOIN_SECONDS)
 
     def __enter__(self) -> FlagShip:
         return self
@@ -95,7 +138,29 @@ class FlagShip(ClientCore):
     ) -> None:
         self.close()
 
+    def _restart_after_fork(self) -> None:
+        if self._on_demand is None:
+            super()._restart_after_fork()
+        elif not self._is_closed:
+            self._on_demand.refresh(self._configuration)
+
+    def _fetch_once(self) -> bool:
+        perform(self._synchroniser.run_once(), self._tls)
+        return self._synchroniser.error is None
+
+    def _flush_here(self, seconds: float) -> bool:
+        """Send what waits in the calling thread."""
+        number = self._sender.ask_flush()
+        perform(self._sender.run_flush(seconds), self._tls)
+        self._sender.flushes_done = max(self._sender.flushes_done, number)
+        return self._sender.pending == 0
+
     def restart_after_fork(self) -> None:
+        if self._on_demand is not None:
+            self._assemble()
+            self._pid = 0
+            self._on_demand = OnDemand(self._fetch_once, self.options)
+            return
         if self._waits_in is not None:
             if uwsgi.is_to_be_forked():
                 return
@@ -105,10 +170,10 @@ class FlagShip(ClientCore):
             self._waits_in = None
             # What the process before the fork has was not refreshed since.
             self._configuration.check_staleness()
-        for driver in (self._following, self._sending):
+        for driver in (self._following, self._sending, self._announcing):
             if driver is not None:
                 driver.abandon()
-        self._following = self._sending = None
+        self._following = self._sending = self._announcing = None
         self._ready = threading.Event()
         if self._configuration.is_had:
             self._ready.set()
@@ -147,8 +212,11 @@ class FlagShip(ClientCore):
         try:
             self._following = ThreadDriver("openflagship-follow", self._synchroniser.run, self._tls)
             self._sending = ThreadDriver("openflagship-send", self._sender.run, self._tls)
+            announce = partial(self._configuration.announcer.run, self._configuration.watch_staleness)
+            self._announcing = ThreadDriver("openflagship-announce", announce, self._tls)
             self._following.start()
             self._sending.start()
+            self._announcing.start()
         except RuntimeError as error:
             # No thread can be had, such as while the interpreter shuts down: evaluate from what is here.
             log.warning("the client's threads could not be started: %s", error)
@@ -156,6 +224,10 @@ class FlagShip(ClientCore):
     def _wake_sender(self) -> None:
         if self._sending is not None:
             self._sending.wake()
+
+    def _wake_announcer(self) -> None:
+        if self._announcing is not None:
+            self._announcing.wake()
 
     def _configuration_changed(self) -> None:
         self._ready.set()

@@ -6,18 +6,19 @@ import hashlib
 import hmac
 import json
 import logging
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from openflagship.client.announcements import Announcer
 from openflagship.client.sse import ServerEvent
 from openflagship.engine import CompiledEnvironment, DecodeError
-from openflagship.stream_kinds import FLAG_KINDS, KILL_SWITCH, SEGMENT_KINDS, SNAPSHOT
+from openflagship.stream_kinds import FLAG_KINDS, KILL_SWITCH, SEGMENT_KINDS, SNAPSHOT, STREAM_KINDS
 
 log = logging.getLogger("openflagship")
 
-# Called with the keys of the changed flags. None stands for any flag; an empty set says that only staleness changed.
-Listener: TypeAlias = Callable[[frozenset[str] | None], None]
 # Called with the events just applied, in their order; None where the whole configuration was replaced.
 Tap: TypeAlias = Callable[[list[ServerEvent] | None], None]
 
@@ -30,7 +31,15 @@ class ResyncNeededError(Exception):
     """A change cannot be applied by itself, so the client has to fetch the whole snapshot."""
 
 
-def parse_snapshot(body: bytes) -> CompiledEnvironment:
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A snapshot as its maker signed it: what is kept with its signatures can be checked again."""
+
+    body: bytes = field(repr=False)
+    signatures: tuple[str, ...]
+
+
+def parse_snapshot(body: bytes | str) -> CompiledEnvironment:
     """Raises SnapshotError."""
     try:
         return CompiledEnvironment.from_document(json.loads(body))
@@ -47,20 +56,49 @@ def check_signature(body: bytes, secret: str, *signatures: str) -> None:
         raise SnapshotError("the snapshot's signature is missing or wrong")
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one or more events of a stream make of the configuration; made apart, because compiling takes long."""
+
+    environment: CompiledEnvironment
+    keys: frozenset[str] | None
+    events: list[ServerEvent]
+    ahead: dict[str, Any]
+    is_snapshot: bool = False
+
+
+def runs_of(events: Iterable[ServerEvent]) -> Iterator[list[ServerEvent]]:
+    """The events in their order, each snapshot by itself."""
+    run: list[ServerEvent] = []
+    for event in events:
+        if event.kind == SNAPSHOT:
+            if run:
+                yield run
+            run = []
+            yield [event]
+        else:
+            run.append(event)
+    if run:
+        yield run
+
+
 class Configuration:
-    """Every evaluation reads `environment` without a lock. All other state belongs to the one writer."""
+    """Every evaluation reads `environment` without a lock. The lock is for the few who write."""
 
     def __init__(self, stale_after_seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.environment = CompiledEnvironment.from_document({"contract": 1, "version": 0, "flags": {}, "segments": {}})
         # One of "", "bootstrap", "stored", "server".
         self.source = ""
         self.etag: str | None = None
+        # The present configuration as it was signed, where a signature was checked.
+        self.proof: Proof | None = None
+        self.announcer = Announcer()
         self._stale_after_seconds = stale_after_seconds
         self._clock = clock
         self._confirmed_at: float | None = None
         self._is_lasting = False
         self._ahead: dict[str, Any] = {}
-        self._listeners: tuple[Listener, ...] = ()
+        self._writing = threading.Lock()
         # At most one observer, which passes the changes on.
         self.tap: Tap | None = None
 
@@ -74,8 +112,17 @@ class Configuration:
 
     @property
     def age_seconds(self) -> float | None:
-        """Seconds since the server last confirmed the configuration; None where it never did."""
+        """Seconds since the configuration was last known to be current; None where it never was.
+
+        It counts from the server on: what an edge says of its own silence is included.
+        """
         return None if self._confirmed_at is None else self._clock() - self._confirmed_at
+
+    @property
+    def confirmed_at_unix(self) -> float | None:
+        """The same as an instant, for a copy that outlives the process."""
+        age = self.age_seconds
+        return None if age is None else time.time() - age
 
     @property
     def seconds_to_stale(self) -> float | None:
@@ -84,105 +131,146 @@ class Configuration:
             return None
         return max(0.0, self._stale_after_seconds - age)
 
-    def listen(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener` after every change, in the thread that applied it. The returned function ends that."""
-        self._listeners = (*self._listeners, listener)
+    def held(self) -> tuple[CompiledEnvironment, Proof | None]:
+        """The configuration and its proof, which belong together."""
+        with self._writing:
+            return self.environment, self.proof
 
-        def end() -> None:
-            self._listeners = tuple(other for other in self._listeners if other is not listener)
-
-        return end
+    def after_fork(self) -> None:
+        """Call it in the child: the lock may have been held by a thread that is not here."""
+        self._writing = threading.Lock()
+        self.announcer.forget()
 
     def adopt(
-        self, environment: CompiledEnvironment, source: str, *, age_seconds: float = 0.0, is_lasting: bool = False
+        self,
+        environment: CompiledEnvironment,
+        source: str,
+        *,
+        age_seconds: float = 0.0,
+        is_lasting: bool = False,
+        proof: Proof | None = None,
     ) -> None:
         """Use a configuration that did not come from the server. One that `is_lasting` never goes stale."""
-        self._is_lasting = is_lasting
-        self._confirmed_at = self._clock() - age_seconds
-        self._swap_whole(environment, source)
+        with self._writing:
+            self._is_lasting = is_lasting
+            self._confirmed_at = self._clock() - age_seconds
+            self.proof = proof
+            self._swap_whole(environment, source)
 
     def replace(
-        self, environment: CompiledEnvironment, etag: str | None = None, *, is_from_stream: bool = False
+        self,
+        environment: CompiledEnvironment,
+        etag: str | None = None,
+        *,
+        age_seconds: float = 0.0,
+        proof: Proof | None = None,
+        is_from_stream: bool = False,
     ) -> None:
-        """Use the server's snapshot.
+        """Use the server's snapshot, whose sender has been without news for `age_seconds`.
 
         A fetched snapshot that is older than the present one came from a process that lags behind; it is ignored. The
         stream sends an older one only where the server itself went back to a backup.
         """
-        self.confirm()
-        if self.source == "server" and environment.version < self.version and not is_from_stream:
-            return
-        self.etag = etag
-        self._ahead.clear()
-        self._swap_whole(environment, "server")
+        with self._writing:
+            if not is_from_stream:
+                self._confirm(age_seconds)
+                if self.source == "server" and environment.version < self.version:
+                    return
+            self.etag = etag
+            self.proof = proof
+            self._ahead = {}
+            self._swap_whole(environment.with_staleness(self._is_past_limit), "server")
 
-    def confirm(self) -> None:
-        """Note that the server has confirmed the configuration as current."""
-        self._confirmed_at = self._clock()
+    def confirm(self, age_seconds: float = 0.0) -> None:
+        """Note that a sender holds the configuration for current; it has been without news for `age_seconds`."""
+        with self._writing:
+            self._confirm(age_seconds)
+
+    def _confirm(self, age_seconds: float) -> None:
+        self._confirmed_at = self._clock() - age_seconds
         self._is_lasting = False
-        if self.environment.stale:
-            self._swap(self.environment.with_staleness(False), self.source, frozenset())
+        self._mark(self._is_past_limit)
+
+    @property
+    def _is_past_limit(self) -> bool:
+        age = self.age_seconds
+        return age is not None and not self._is_lasting and age >= self._stale_after_seconds
 
     def check_staleness(self) -> bool:
         """Mark the answers stale when it is time; true where they have just become stale."""
+        with self._writing:
+            return self._is_past_limit and self._mark(True)
+
+    def watch_staleness(self) -> float:
+        """The same, for whoever watches the clock. Returns after how many seconds to call it again."""
+        self.check_staleness()
         left = self.seconds_to_stale
-        if left is None or left > 0:
+        return self._stale_after_seconds if left is None else left + 0.01
+
+    def _mark(self, is_stale: bool) -> bool:
+        if self.environment.stale is is_stale:
             return False
-        self._swap(self.environment.with_staleness(True), self.source, frozenset())
-        log.warning("the configuration could not be refreshed for %.0f s: answers are marked stale", self.age_seconds)
+        self._swap(self.environment.with_staleness(is_stale), self.source, frozenset())
+        if is_stale:
+            log.warning("no news of the configuration for %.0f s: answers are marked stale", self.age_seconds)
         return True
 
     def apply(self, events: Iterable[ServerEvent]) -> bool:
-        """Apply a stream's events as one change; true where any applied. Raises SnapshotError, ResyncNeededError."""
+        """Apply a stream's events; true where any applied. Raises SnapshotError, ResyncNeededError."""
+        is_changed = False
+        for run in runs_of(events):
+            change = self.prepare(run)
+            if change is not None:
+                self.commit(change)
+                is_changed = True
+        return is_changed
+
+    def prepare(self, run: list[ServerEvent]) -> Change | None:
+        """What `run` (see `runs_of`) makes of the present configuration; None where nothing. Writes nothing.
+
+        Raises SnapshotError, ResyncNeededError.
+        """
+        if run[0].kind == SNAPSHOT:
+            return Change(parse_snapshot(run[0].data), None, [], {}, is_snapshot=True)
         flags: dict[str, Any] = {}
         segments: dict[str, Any] = {}
-        version = before = self.version
+        ahead = dict(self._ahead)
+        version = self.version
         applied: list[ServerEvent] = []
-        for event in events:
-            try:
-                data = json.loads(event.data)
-            except (ValueError, RecursionError) as error:
-                raise ResyncNeededError("an event is no JSON") from error
-            if event.kind == SNAPSHOT:
-                self._apply_snapshot(data)
-                version = before = self.version
-                flags, segments, applied = {}, {}, []
-            elif event.kind in FLAG_KINDS or event.kind in SEGMENT_KINDS:
-                at = _version_of(event)
-                if at is not None and at <= version:
-                    continue
-                key, document = _change(data)
+        for event in run:
+            is_known = event.kind in STREAM_KINDS
+            at = _version_of(event, is_known=is_known)
+            if (at is not None and at <= version) or (at is None and not is_known):
+                continue
+            if is_known:
+                key, document = _changed(event.data)
                 if event.kind in SEGMENT_KINDS:
                     segments[key] = document
-                else:
-                    self._note_flag(flags, event.kind, key, document, is_ahead=at is None)
-                version = version if at is None else at
-                applied.append(event)
-        if not flags and not segments and version == before:
-            return False
+                elif event.kind in FLAG_KINDS:
+                    _note_flag(flags, ahead, event.kind, key, document, is_ahead=at is None)
+            # What a later release tells in a kind of its own is passed over, and passed on; its place is noted.
+            version = version if at is None else at
+            applied.append(event)
+        if not applied:
+            return None
         environment = self.environment.replace(version, flags=flags, segments=segments)
-        self._swap(environment, self.source, None if segments else frozenset(flags))
-        self.etag = None
-        if self.tap is not None:
-            self.tap(applied)
-        return True
+        return Change(environment, None if segments else frozenset(flags), applied, ahead)
 
-    def _apply_snapshot(self, data: Any) -> None:
-        try:
-            environment = CompiledEnvironment.from_document(data)
-        except DecodeError as error:
-            raise SnapshotError(f"this is no snapshot: {error}") from error
-        self.replace(environment, is_from_stream=True)
-
-    def _note_flag(self, flags: dict[str, Any], kind: str, key: str, document: Any, *, is_ahead: bool) -> None:
-        if is_ahead:
-            # A kill arrived before the steps that precede it. They must not undo it; the kill comes again after them.
-            self._ahead[key] = document
-        elif key in self._ahead:
-            if kind != KILL_SWITCH:
-                return
-            del self._ahead[key]
-        flags[key] = document
+    def commit(self, change: Change, *, proof: Proof | None = None) -> None:
+        """Use what `prepare` made, before any other event is prepared."""
+        if change.is_snapshot:
+            self.replace(change.environment, is_from_stream=True, proof=proof)
+            return
+        with self._writing:
+            self._ahead = change.ahead
+            # It may have become stale, or current, since `change` was made.
+            environment = change.environment.with_staleness(self.environment.stale)
+            self.etag = self.proof = None
+            self.environment = environment
+            if change.keys is None or change.keys:
+                self.announcer.changed(change.keys, environment)
+            if self.tap is not None:
+                self.tap(change.events)
 
     def _swap_whole(self, environment: CompiledEnvironment, source: str) -> None:
         self._swap(environment.keeping(self.environment), source, None)
@@ -192,23 +280,37 @@ class Configuration:
     def _swap(self, environment: CompiledEnvironment, source: str, keys: frozenset[str] | None) -> None:
         self.environment = environment
         self.source = source
-        for listener in self._listeners:
-            try:
-                listener(keys)
-            except Exception:
-                # The listener is not our code; the client must go on following changes.
-                log.exception("a listener to configuration changes failed")
+        self.announcer.changed(keys, environment)
 
 
-def _version_of(event: ServerEvent) -> int | None:
+def _note_flag(
+    flags: dict[str, Any], ahead: dict[str, Any], kind: str, key: str, document: Any, *, is_ahead: bool
+) -> None:
+    if is_ahead:
+        # A kill arrived before the steps that precede it. They must not undo it; the kill comes again after them.
+        ahead[key] = document
+    elif key in ahead:
+        if kind != KILL_SWITCH:
+            return
+        del ahead[key]
+    flags[key] = document
+
+
+def _version_of(event: ServerEvent, *, is_known: bool) -> int | None:
     if event.id is None:
         return None
     if not (event.id.isascii() and event.id.isdigit()):
+        if not is_known:
+            return None
         raise ResyncNeededError("an event's id is no version")
     return int(event.id)
 
 
-def _change(data: Any) -> tuple[str, Mapping[str, Any] | None]:
+def _changed(text: str) -> tuple[str, Mapping[str, Any] | None]:
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ResyncNeededError("an event is no JSON") from error
     if not isinstance(data, dict) or not isinstance(data.get("key"), str):
         raise ResyncNeededError("an event names no flag and no segment")
     return data["key"], None if data.get("deleted") is True else data

@@ -13,23 +13,29 @@ import uuid
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal, TypeAlias, cast
 
-from openflagship.client.configuration import Configuration, SnapshotError, parse_snapshot
+from openflagship.client.configuration import Configuration, SnapshotError
+from openflagship.client.copies import Copy, read_copy
 from openflagship.client.effects import Endpoint
 from openflagship.client.evaluation import Evaluation
 from openflagship.client.events import EventQueue
+from openflagship.client.keys import check_server_key, fingerprint_of, is_plain
 from openflagship.client.options import Options
 from openflagship.client.sender import Sender
 from openflagship.client.status import Status
 from openflagship.client.stores import FileStore, SnapshotStore
-from openflagship.client.synchroniser import Synchroniser
+from openflagship.client.synchroniser import REFUSED, Synchroniser
 from openflagship.engine import CompiledEnvironment, DecodeError
 
 log = logging.getLogger("openflagship")
 
 SDK = "python/0.1.0"
 _MOST_INSTANCE_CHARACTERS = 100
+NOT_STARTED: Final = "not_started"
+# What `ready` answers.
+ServedFrom: TypeAlias = Literal["network", "store", "bootstrap", "nothing"]
+_SERVED_FROM: Final = {"server": "network", "stored": "store", "bootstrap": "bootstrap", "": "nothing"}
 
 _clients: weakref.WeakSet[ClientCore] = weakref.WeakSet()
 
@@ -58,26 +64,22 @@ class ClientCore(Evaluation):
         if options is not None and settings:
             raise TypeError("Give the options as an object or by name, not both.")
         self.options = options if options is not None else Options(**settings)
-        # Keys come from files and variables, often with a newline at the end.
-        server_key = (server_key or "").strip()
-        if not self.options.is_offline and not server_key:
-            raise ValueError("Give the environment's server key, or is_offline=True.")
-        if not _is_plain(server_key):
-            # The message must not contain the key, because it ends up in logs.
-            raise ValueError("The server key holds a character that no key has.")
+        server_key = check_server_key(server_key, is_offline=self.options.is_offline)
         Endpoint.of(url, self.options.proxy)
         if self.options.stream_url is not None:
             Endpoint.of(self.options.stream_url, self.options.proxy)
         self._url = url
         self._server_key = server_key
         self._is_closed = False
-        self._tls = ssl.create_default_context(cafile=self.options.ca_file)
+        # Whether somebody has asked the client to follow; a threaded one does so by itself.
+        self._is_started = True
+        self._tls = _tls_of(self.options.ca_file)
         self._store: SnapshotStore | None = self.options.store
         if self._store is None and self.options.snapshot_path is not None:
             self._store = FileStore(self.options.snapshot_path)
         self._configuration = Configuration(self.options.stale_after_seconds)
-        self._take_bootstrap()
-        self._take_stored()
+        if self._loads_at_once():
+            self._take(self._read_bootstrap(), self._read_stored())
         self._assemble()
         _clients.add(self)
 
@@ -87,7 +89,7 @@ class ClientCore(Evaluation):
         instance = self.options.instance or f"{platform.node() or socket.gethostname()}-{pid}-{uuid.uuid4().hex[:8]}"
         # The instance's name is sent in a header.
         self.instance = "".join(
-            character if _is_plain(character) else "?" for character in instance[:_MOST_INSTANCE_CHARACTERS]
+            character if is_plain(character) else "?" for character in instance[:_MOST_INSTANCE_CHARACTERS]
         )
         headers = {
             "Authorization": f"Bearer {self._server_key}",
@@ -95,6 +97,8 @@ class ClientCore(Evaluation):
             "X-FlagShip-Instance": self.instance,
             "X-FlagShip-SDK": SDK,
         }
+        self._configuration.after_fork()
+        self._configuration.announcer.wake = self._wake_announcer
         self._queue = EventQueue(self.options, wake=self._wake_sender)
         self._synchroniser = Synchroniser(
             self._configuration, self._url, headers, self.options, changed=self._configuration_changed
@@ -107,6 +111,7 @@ class ClientCore(Evaluation):
             instance=self.instance,
             options=self.options,
             store=self._store,
+            fingerprint=fingerprint_of(self._server_key),
         )
         if self._configuration.source == "stored":
             self._sender.note_stored()
@@ -115,7 +120,7 @@ class ClientCore(Evaluation):
 
     def status(self) -> Status:
         """The client's present state, from memory."""
-        if self._pid != os.getpid():
+        if self._pid != os.getpid() and self.options.mode != "on_demand":
             self._restart_after_fork()
         configuration, sender = self._configuration, self._sender
         environment = configuration.environment
@@ -124,6 +129,8 @@ class ClientCore(Evaluation):
             connection = "closed"
         elif self.options.is_offline:
             connection = "offline"
+        elif not self._is_started:
+            connection = NOT_STARTED
         age = configuration.age_seconds
         return Status(
             connection=connection,
@@ -159,36 +166,72 @@ class ClientCore(Evaluation):
     def _configuration_changed(self) -> None:
         raise NotImplementedError
 
-    def _take_bootstrap(self) -> None:
+    def _wake_announcer(self) -> None:
+        raise NotImplementedError
+
+    def _loads_at_once(self) -> bool:
+        """Whether the constructor may take the time to read what is kept."""
+        return True
+
+    @property
+    def _served_from(self) -> ServedFrom:
+        return cast("ServedFrom", _SERVED_FROM[self._configuration.source])
+
+    @property
+    def _is_settled(self) -> bool:
+        """Whether waiting for the network is over: it answered, or it will not soon."""
+        is_refused = self._synchroniser.state == REFUSED
+        return self._configuration.source == "server" or is_refused or self._is_closed or self.options.is_offline
+
+    def _patience(self, timeout: float | None) -> float:
+        """Seconds to wait; whatever is no number stands for `start_wait_seconds`."""
+        is_number = isinstance(timeout, (int, float)) and timeout == timeout  # noqa: PLR0124 - not a number is not itself
+        return (
+            max(0.0, min(float(timeout), 1e9)) if is_number and timeout is not None else self.options.start_wait_seconds
+        )
+
+    def _read_bootstrap(self) -> CompiledEnvironment | None:
+        """Raises ValueError."""
         bootstrap = self.options.bootstrap
         if bootstrap is None:
-            return
+            return None
         try:
             if isinstance(bootstrap, Mapping):
-                environment = CompiledEnvironment.from_document(json.loads(json.dumps(bootstrap)))
-            else:
-                environment = parse_snapshot(Path(bootstrap).read_bytes())
+                return CompiledEnvironment.from_document(json.loads(json.dumps(bootstrap)))
+            return read_copy(Path(bootstrap).read_bytes(), None, "").environment
         except (DecodeError, SnapshotError, TypeError, OSError) as error:
             raise ValueError(f"bootstrap: {error}") from error
-        self._configuration.adopt(environment, "bootstrap", is_lasting=self.options.is_offline)
 
-    def _take_stored(self) -> None:
+    def _read_stored(self) -> tuple[Copy, float] | None:
+        """What the store holds for this key, and its age in seconds. It may take its time, and never raises."""
         if self._store is None:
-            return
+            return None
         try:
             found = self._store.load()
             if found is None:
-                return
-            body, age = found
-            environment = parse_snapshot(body)
+                return None
+            content, age = found
+            copy = read_copy(bytes(content), self.options.signing_secret, fingerprint_of(self._server_key))
+            return copy, copy.age_seconds(age)
         except Exception as error:  # noqa: BLE001 - a store may be foreign code; without it the client starts empty
             log.warning("the stored snapshot could not be read: %s", error)
+            return None
+
+    def _take(self, bootstrap: CompiledEnvironment | None, stored: tuple[Copy, float] | None) -> None:
+        """Begin with what was read, the later of the two."""
+        configuration, is_lasting = self._configuration, self.options.is_offline
+        if bootstrap is not None:
+            configuration.adopt(bootstrap, "bootstrap", is_lasting=is_lasting)
+        if stored is None or (configuration.is_had and stored[0].environment.version < configuration.version):
             return
-        if self._configuration.is_had and environment.version < self._configuration.version:
-            return
-        self._configuration.adopt(environment, "stored", age_seconds=age, is_lasting=self.options.is_offline)
-        self._configuration.check_staleness()
+        copy, age = stored
+        configuration.adopt(copy.environment, "stored", age_seconds=age, is_lasting=is_lasting, proof=copy.proof)
+        configuration.check_staleness()
 
 
-def _is_plain(text: str) -> bool:
-    return text.isascii() and text.isprintable()
+def _tls_of(ca_file: str | None) -> ssl.SSLContext:
+    """Raises ValueError."""
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise ValueError(f"ca_file: {ca_file!r} holds no certificates: {error}") from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 from urllib.parse import SplitResult, urlsplit
 
 from openflagship.client.proxies import Proxy, proxy_for
@@ -34,6 +34,11 @@ class Endpoint:
         port = parts.port or (443 if is_tls else 80)
         way = proxy_for(parts.scheme, parts.hostname, port, proxy)
         return cls(parts.hostname, port, is_tls, parts.path.rstrip("/"), way)
+
+    @property
+    def origin(self) -> tuple[str, int, bool]:
+        """What two addresses of one server share."""
+        return self.host, self.port, self.is_tls
 
     @property
     def authority(self) -> str:
@@ -95,3 +100,18 @@ class Call:
 Effect: TypeAlias = Connect | Secure | Write | Read | Close | Pause | Call
 Answered = TypeVar("Answered")
 Logic: TypeAlias = Generator[Effect, Any, Answered]
+
+
+def aside(function: Callable[[], Answered]) -> Logic[Answered]:
+    """Compute what takes long where it holds up no event loop. Raises what the function raises."""
+
+    def attempt() -> tuple[Answered | None, Exception | None]:
+        try:
+            return function(), None
+        except Exception as error:  # noqa: BLE001 - it is raised again below, where the logic can catch it
+            return None, error
+
+    result, error = yield Call(attempt)
+    if error is not None:
+        raise error
+    return cast("Answered", result)

@@ -119,9 +119,20 @@ class Evaluation:
     def on_change(self, listener: Callable[[frozenset[str] | None], None]) -> Callable[[], None]:
         """Call `listener` with the keys of changed flags (None: any; empty: only staleness changed).
 
-        Call what is returned to end that.
+        It is called off the thread that follows the server, so a slow one holds up no change. Call what is returned to
+        end that.
         """
-        return self._configuration.listen(listener)
+        return self.on_configuration(lambda keys, _environment: listener(keys))
+
+    def on_configuration(
+        self, listener: Callable[[frozenset[str] | None, CompiledEnvironment], None]
+    ) -> Callable[[], None]:
+        """Like `on_change`, with the configuration as the change left it."""
+        return self._configuration.announcer.listen(listener)
+
+    def on_connection(self, listener: Callable[[str], None]) -> Callable[[], None]:
+        """Call `listener` with each new `status().connection`, off the thread that follows the server."""
+        return self._configuration.announcer.listen_to_connection(listener)
 
     @property
     def environment(self) -> CompiledEnvironment:

@@ -6,15 +6,17 @@ import asyncio
 import logging
 import os
 import time
+from functools import partial
 from types import TracebackType
 from typing import Any
 
 from openflagship.client.aio import AsyncDriver
-from openflagship.client.core import ClientCore
+from openflagship.client.core import ClientCore, ServedFrom
 from openflagship.client.options import Options
 
 log = logging.getLogger("openflagship")
 _FLUSH_LOOKS_SECONDS = 0.005
+_READY_LOOKS_SECONDS = 0.02
 
 
 class AsyncFlagShip(ClientCore):
@@ -23,16 +25,45 @@ class AsyncFlagShip(ClientCore):
     def __init__(self, server_key: str, url: str, options: Options | None = None, **settings: Any) -> None:
         self._following: AsyncDriver | None = None
         self._sending: AsyncDriver | None = None
+        self._announcing: AsyncDriver | None = None
+        self._is_loaded = self._is_warned = False
+        self._starting: asyncio.Lock | None = None
         self._ready: asyncio.Event | None = None
         super().__init__(server_key, url, options, settings)
+        if self.options.mode == "on_demand":
+            raise ValueError("mode='on_demand' is for FlagShip: a call of AsyncFlagShip may not wait for the network.")
+        self._is_started = False
+        if not self.options.is_offline:
+            # No process's: so that a question before `start` is noticed.
+            self._pid = 0
 
     async def start(self) -> None:
-        """Start to follow. Wait up to `start_wait_seconds` for a first configuration, unless there is one."""
-        if self._following is not None or self.options.is_offline or self._is_closed:
+        """Start to follow. Wait up to `start_wait_seconds` for a first configuration, unless there is one.
+
+        Raises ValueError for a bootstrap that is not a snapshot, where the constructor could not read it.
+        """
+        if self._following is not None or self._is_closed:
             return
-        self._start()
+        if self._starting is None:
+            self._starting = asyncio.Lock()
+        async with self._starting:
+            await self._load()
+            if self._following is not None or self.options.is_offline or self._is_closed:
+                return
+            self._start()
         if not self._configuration.is_had and self.options.start_wait_seconds > 0:
             await self.wait_until_ready(self.options.start_wait_seconds)
+
+    async def ready(self, timeout: float | None = None) -> ServedFrom:  # noqa: ASYNC109 - as the threaded client's
+        """Wait for the network, `start_wait_seconds` unless said otherwise, and say what is served from. Never raises.
+
+        It waits no longer once the server has refused the key.
+        """
+        deadline = time.monotonic() + self._patience(timeout)
+        # Looks rather than waits: a refusal is no event.
+        while self._following is not None and not self._is_settled and time.monotonic() < deadline:  # noqa: ASYNC110 - see above
+            await asyncio.sleep(min(_READY_LOOKS_SECONDS, max(0.0, deadline - time.monotonic())))
+        return self._served_from
 
     async def wait_until_ready(self, seconds: float) -> bool:
         """Wait for a configuration; false where none came within that time."""
@@ -60,8 +91,9 @@ class AsyncFlagShip(ClientCore):
         if self._is_closed:
             return
         self._is_closed = True
-        if self._following is not None:
-            await self._following.stop()
+        for driver in (self._following, self._announcing):
+            if driver is not None:
+                await driver.stop()
         if self._sending is not None:
             self._sender.ask_close(self.options.close_wait_seconds)
             self._sending.wake()
@@ -79,30 +111,70 @@ class AsyncFlagShip(ClientCore):
 
     def restart_after_fork(self) -> None:
         """Wait for a loop: the first evaluation or `start()` on one starts the client in the child."""
-        self._following = self._sending = self._ready = None
-        parent = self._pid
+        self._following = self._sending = self._announcing = self._ready = self._starting = None
         self._assemble()
-        self._pid = parent
+        if not self.options.is_offline:
+            self._pid = 0
 
     def _restart_after_fork(self) -> None:
+        if self._is_closed or self.options.is_offline:
+            self._pid = os.getpid()
+        elif not self._is_started:
+            self._warn_not_started()
+        elif self._following is None or self._pid:
+            try:
+                asyncio.get_running_loop()
+            except RuntimeError:
+                return
+            if self._pid:
+                # Forked without a word to Python: the tasks are the parent's.
+                self.restart_after_fork()
+            self._start()
+
+    def _warn_not_started(self) -> None:
+        if not self._is_warned:
+            self._is_warned = True
+            log.warning("this AsyncFlagShip was not started: use `async with`, or `await client.start()`")
+
+    def _loads_at_once(self) -> bool:
+        """What is kept is read in the constructor, unless that would hold up an event loop; then in `start`."""
         try:
             asyncio.get_running_loop()
         except RuntimeError:
+            self._is_loaded = True
+        else:
+            self._is_loaded = self.options.is_offline and self._store is None
+        return self._is_loaded
+
+    async def _load(self) -> None:
+        if self._is_loaded:
             return
-        if self._following is None and not self._is_closed and not self.options.is_offline:
-            self._start()
+        self._is_loaded = True
+        bootstrap = await asyncio.to_thread(self._read_bootstrap)
+        stored = await asyncio.to_thread(self._read_stored)
+        self._take(bootstrap, stored)
+        if self._configuration.source == "stored":
+            self._sender.note_stored()
 
     def _start(self) -> None:
         self._pid = os.getpid()
+        self._is_started = True
         self._ready = asyncio.Event()
         self._following = AsyncDriver("openflagship-follow", self._synchroniser.run, self._tls)
         self._sending = AsyncDriver("openflagship-send", self._sender.run, self._tls)
+        announce = partial(self._configuration.announcer.run, self._configuration.watch_staleness)
+        self._announcing = AsyncDriver("openflagship-announce", announce, self._tls)
         self._following.start()
         self._sending.start()
+        self._announcing.start()
 
     def _wake_sender(self) -> None:
         if self._sending is not None:
             self._sending.wake()
+
+    def _wake_announcer(self) -> None:
+        if self._announcing is not None:
+            self._announcing.wake()
 
     def _configuration_changed(self) -> None:
         if self._ready is not None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from openflagship.client.stores import SnapshotStore
 
+Mode: TypeAlias = Literal["stream", "poll", "on_demand", "offline"]
 BeforeSend: TypeAlias = Callable[[dict[str, Any]], dict[str, Any] | None]
 
 
@@ -16,31 +17,41 @@ BeforeSend: TypeAlias = Callable[[dict[str, Any]], dict[str, Any] | None]
 class Options:
     """Times in seconds. Raises ValueError for what cannot work; nothing later on does.
 
-    `stream_url` where the stream is served elsewhere than the API. `proxy`: an HTTP proxy's address, empty for none;
-    unset, HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the environment count. `bootstrap`: a snapshot, or the path of one.
-    `snapshot_path`: where the last good snapshot is kept. `store`: a shared place for it instead. `signing_secret`:
-    accept signed snapshots only. `hash_key`: user ids leave the process as HMAC-SHA256 under this key. `before_send`
-    sees each event, and may change it or drop it by returning None.
+    `mode`: "stream", "poll", "on_demand" (nothing runs in the background; a call refreshes what is older than
+    `poll_seconds`) or "offline"; `is_offline` and `is_streaming=False` are older spellings of "offline" and "poll".
+    `stream_url`: the stream's address, where it is not the one that the API names. `proxy`: an HTTP proxy's address,
+    empty for none; unset, HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the environment count. `bootstrap`: a snapshot, or
+    the path of one. `snapshot_path`: where the last good snapshot is kept. `store`: a shared place for it instead.
+    `signing_secret`: accept signed snapshots only. `hash_key`: user ids leave the process as HMAC-SHA256 under this
+    key. `before_send` sees each event, and may change it or drop it by returning None.
+
+    `connect_seconds`: for a connection, and for the head of an answer; `answer_seconds`: for a whole answer;
+    `silence_seconds`: without a keep-alive on the stream. Pauses after failures grow between the two backoffs, and
+    start anew once a stream lasted `healthy_seconds`; `most_refused_seconds` limits those after 401, 403 and 404.
     """
 
     stream_url: str | None = None
     bootstrap: Mapping[str, Any] | str | PathLike[str] | None = None
     snapshot_path: str | PathLike[str] | None = None
     store: SnapshotStore | None = None
+    mode: Mode = "stream"
     is_offline: bool = False
+    is_streaming: bool = True
     signing_secret: str | None = None
     hash_key: str | None = None
     before_send: BeforeSend | None = None
-    is_streaming: bool = True
     is_sending_events: bool = True
     start_wait_seconds: float = 5.0
     poll_seconds: float = 60.0
     poll_after_seconds: float = 30.0
     stale_after_seconds: float = 120.0
     connect_seconds: float = 10.0
-    silence_seconds: float = 45.0
+    answer_seconds: float = 60.0
+    silence_seconds: float = 35.0
     first_backoff_seconds: float = 1.0
     most_backoff_seconds: float = 30.0
+    most_refused_seconds: float = 300.0
+    healthy_seconds: float = 60.0
     flush_seconds: float = 10.0
     flush_count: int = 100
     most_events: int = 10_000
@@ -52,10 +63,13 @@ class Options:
     instance: str | None = None
 
     def __post_init__(self) -> None:
+        self._settle_mode()
         for name in (
             "poll_seconds",
             "stale_after_seconds",
             "connect_seconds",
+            "answer_seconds",
+            "most_refused_seconds",
             "silence_seconds",
             "first_backoff_seconds",
             "flush_seconds",
@@ -68,3 +82,18 @@ class Options:
                 raise ValueError(f"{name} must be at least 1.")
         if self.most_backoff_seconds < self.first_backoff_seconds:
             raise ValueError("most_backoff_seconds must be at least first_backoff_seconds.")
+
+    def _settle_mode(self) -> None:
+        """Make the mode and its older spellings agree."""
+        mode = self.mode
+        if mode not in get_args(Mode):
+            raise ValueError(f"mode must be one of {', '.join(get_args(Mode))}.")
+        if self.is_offline and mode not in {"stream", "offline"}:
+            raise ValueError(f"mode={mode!r} does not go with is_offline=True.")
+        if self.is_offline:
+            mode = "offline"
+        elif not self.is_streaming and mode == "stream":
+            mode = "poll"
+        object.__setattr__(self, "mode", mode)
+        object.__setattr__(self, "is_offline", mode == "offline")
+        object.__setattr__(self, "is_streaming", mode == "stream")

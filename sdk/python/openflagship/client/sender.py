@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from openflagship.client.backoff import Backoff
 from openflagship.client.configuration import Configuration
+from openflagship.client.copies import write_copy
 from openflagship.client.effects import Call, Endpoint, Logic, Pause
 from openflagship.client.events import EventQueue
 from openflagship.client.http import Response, request
@@ -48,6 +49,7 @@ class Sender:
         instance: str,
         options: Options,
         store: SnapshotStore | None,
+        fingerprint: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.sent = self.rejected = self.lost = 0
@@ -62,6 +64,7 @@ class Sender:
         self._instance = instance
         self._options = options
         self._store = store
+        self._fingerprint = fingerprint
         self._clock = clock
         self._backoff = Backoff(options.first_backoff_seconds, options.most_backoff_seconds)
         self._waiting: deque[Batch] = deque()
@@ -108,6 +111,17 @@ class Sender:
             if self._close_by is None and self.flushes_asked <= self.flushes_done:
                 yield Pause(self._idle_seconds())
         yield from self._close()
+
+    def run_flush(self, seconds: float) -> Logic[None]:
+        """Send everything now, for at most that time, and say which version is applied; nothing is left to run."""
+        until = self._clock() + seconds
+        while True:
+            yield from self._flush(is_asked=True)
+            if not self.pending or self._clock() >= until:
+                break
+            yield Pause(min(0.2, max(0.0, until - self._clock())))
+        yield from self._acknowledge()
+        yield from self._save()
 
     def _is_flush_due(self, asked: int) -> bool:
         now = self._clock()
@@ -287,17 +301,19 @@ class Sender:
         return False
 
     def _save(self) -> Logic[None]:
-        environment = self._configuration.environment
+        environment, proof = self._configuration.held()
         is_due = self._clock() >= self._save_at or self._close_by is not None
         if self._store is None or self._configuration.source != "server" or not is_due:
             return
         if environment.version == self._saved_version:
             return
         store = self._store
+        confirmed_at = self._configuration.confirmed_at_unix
 
         def save() -> bool:
             try:
-                store.save(environment.text().encode(), environment.version)
+                copy = write_copy(environment.text(), proof, self._fingerprint, confirmed_at)
+                store.save(copy, environment.version)
             except Exception as error:  # noqa: BLE001 - a store may be foreign code; the copy is a precaution
                 log.warning("the snapshot could not be stored: %s", error)
                 return False

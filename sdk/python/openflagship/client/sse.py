@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 MOST_EVENT_BYTES = 256 * 1024 * 1024
+_AGE = re.compile(r"\bage=(\d{1,9}(?:\.\d{1,6})?)")
 
 
 class EventTooLargeError(ValueError):
@@ -25,16 +27,27 @@ class ServerEvent:
 
 
 class EventParser:
-    """Takes bytes as they come. `retry_milliseconds` is the pause that the server asked for last."""
+    """Takes bytes as they come. `retry_milliseconds` is the pause that the server asked for last.
+
+    `comments` counts the whole comments, which are keep-alives. `age_seconds` is what the last one said of its sender:
+    for how long that has heard nothing from its own source.
+    """
 
     def __init__(self, most_bytes: int = MOST_EVENT_BYTES) -> None:
         self.retry_milliseconds: int | None = None
+        self.comments = 0
+        self.age_seconds: float | None = None
         self._most_bytes = most_bytes
         self._pieces: list[bytes] = []
         self._size = 0
         self._is_start = True
         self._ends_in_cr = False
         self._forget()
+
+    @property
+    def waiting_bytes(self) -> int:
+        """The size of the event that is not complete yet."""
+        return self._size
 
     def feed(self, data: bytes) -> list[ServerEvent]:
         """Add bytes; return the events that are now complete. Raises EventTooLargeError."""
@@ -82,6 +95,11 @@ class EventParser:
             return event
         name, _, value = line.partition(":")
         value = value.removeprefix(" ")
+        if not name:
+            self.comments += 1
+            age = _AGE.search(value)
+            self.age_seconds = None if age is None else float(age[1])
+            return None
         if name == "data":
             self._data.append(value)
         elif name == "event":

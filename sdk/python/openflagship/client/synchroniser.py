@@ -6,21 +6,27 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
+from openflagship.client.addresses import REDIRECTS, STREAM_HEADER, StreamAddress
 from openflagship.client.backoff import Backoff
 from openflagship.client.configuration import (
     Configuration,
+    Proof,
     ResyncNeededError,
     SnapshotError,
     check_signature,
     parse_snapshot,
+    runs_of,
 )
-from openflagship.client.effects import Endpoint, Logic, Pause
-from openflagship.client.http import Exchange, Response, request
+from openflagship.client.effects import Endpoint, Logic, Pause, aside
+from openflagship.client.http import LONG_BYTES, Exchange, Response, request
 from openflagship.client.options import Options
+from openflagship.client.refusals import RefusedError, age_of, origin_of, problem_of
 from openflagship.client.sse import EventParser, EventTooLargeError, ServerEvent
-from openflagship.stream_kinds import SNAPSHOT
+from openflagship.engine import CompiledEnvironment
+from openflagship.stream_kinds import SNAPSHOT, STREAM_KINDS
 
 log = logging.getLogger("openflagship")
 
@@ -29,18 +35,14 @@ STREAMING: Final = "streaming"
 POLLING: Final = "polling"
 RECONNECTING: Final = "reconnecting"
 REFUSED: Final = "refused"
-_MOST_RETRY_AFTER_SECONDS = 600.0
-
-
-class RefusedError(OSError):
-    """The server answered with a status that was not asked for."""
-
-    def __init__(self, response: Response, what: str) -> None:
-        super().__init__(f"the server answered {response.status} to {what}")
-        self.status = response.status
-        said = response.headers.get("retry-after", "")
-        # It may be a date as well, which nobody sends here.
-        self.retry_after_seconds = min(float(said), _MOST_RETRY_AFTER_SECONDS) if said.isdecimal() else 0.0
+_MOST_REDIRECTS = 3
+# An event may take longer than a keep-alive, where it is large; at least this much of it has to come each second.
+_LEAST_BYTES_A_SECOND = 16 * 1024
+# What another try will not soon change: asked again with long pauses. The first is ten times a usual one.
+_REFUSALS = frozenset({401, 403, 404})
+_REFUSAL_FACTOR = 10.0
+_GOOD_POLLS = 2
+_ENDINGS = (OSError, SnapshotError, ResyncNeededError, EventTooLargeError)
 
 
 class Synchroniser:
@@ -57,32 +59,50 @@ class Synchroniser:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """The driver's thread calls `changed` after every applied change; `changed` must not wait."""
-        self.state = STARTING
         self.error: str | None = None
         self.reconnects = 0
         self.is_fetched = False
+        self._state = STARTING
         self._configuration = configuration
         self._api = Endpoint.of(url, options.proxy)
-        self._stream_endpoint = Endpoint.of(options.stream_url or url, options.proxy)
+        self._address = StreamAddress(self._api, options.stream_url, options.proxy)
         self._headers = headers
         self._options = options
+        self._is_streaming = options.mode == "stream"
         self._changed = changed
         self._clock = clock
         self._backoff = Backoff(options.first_backoff_seconds, options.most_backoff_seconds)
-        self._server_retry_seconds: float | None = None
-        self._retry_after_seconds = 0.0
-        self._lost_at = clock()
-        self._next_poll_at = self._lost_at + options.poll_after_seconds
+        first_refusal = min(_REFUSAL_FACTOR * options.first_backoff_seconds, options.most_refused_seconds)
+        self._refusals = Backoff(first_refusal, options.most_refused_seconds)
+        self._pause_seconds = 0.0
+        self._server_retry_seconds = 0.0
+        self._good_polls = 0
+        # Whether the API says how old its news is; then it alone says that it is current.
+        self._says_age = False
+        self._sender_age = 0.0
+        # Whether the present stream has brought anything.
+        self._is_alive = False
+        self._next_poll_at = clock() + options.poll_after_seconds
+
+    @property
+    def state(self) -> str:
+        return self._state
+
+    @state.setter
+    def state(self, state: str) -> None:
+        if state != self._state:
+            self._state = state
+            self._configuration.announcer.connection_is(state)
 
     def run(self) -> Logic[None]:
         """Run until the driver stops it."""
         while True:
             try:
-                if not self.is_fetched or not self._options.is_streaming:
+                if not self.is_fetched or not self._is_streaming:
                     yield from self._fetch()
-                if self._options.is_streaming:
+                if self._is_streaming:
                     yield from self._stream()
-            except (OSError, SnapshotError, ResyncNeededError, EventTooLargeError) as error:
+            except _ENDINGS as error:
                 self._note_failure(error)
             yield from self._wait()
 
@@ -95,22 +115,22 @@ class Synchroniser:
 
     def _wait(self) -> Logic[None]:
         """Wait for the next attempt at a stream, and poll meanwhile when it is due."""
-        if not self._options.is_streaming:
-            seconds = self._poll_seconds() if self.error is None else self._backoff.next_seconds()
+        if not self._is_streaming and self.error is None:
+            seconds = self._poll_seconds()
         else:
-            seconds = self._backoff.next_seconds()
-            if self._server_retry_seconds is not None:
-                seconds, self._server_retry_seconds = self._server_retry_seconds, None
-        # Jittered upwards, so that all who were refused at once do not come back at once.
-        seconds = max(seconds, self._retry_after_seconds * random.uniform(1.0, 1.25))  # noqa: S311 - see _poll_seconds
-        self._retry_after_seconds = 0.0
+            seconds = self._pause_seconds or self._backoff.next_seconds()
+            seconds = max(seconds, self._server_retry_seconds)
+        self._pause_seconds = self._server_retry_seconds = 0.0
         until = self._clock() + seconds
         while (left := until - self._clock()) > 0:
-            to_stale = self._configuration.seconds_to_stale
-            yield Pause(left if to_stale is None else min(left, to_stale + 0.01))
-            self._configuration.check_staleness()
-        self._configuration.check_staleness()
-        if self._options.is_streaming and self.is_fetched and self._clock() >= self._next_poll_at:
+            if self._is_streaming and self.is_fetched:
+                to_poll = self._next_poll_at - self._clock()
+                if to_poll <= 0:
+                    yield from self._poll()
+                    continue
+                left = min(left, to_poll)
+            yield Pause(left)
+        if self._is_streaming and self.is_fetched and self._clock() >= self._next_poll_at:
             yield from self._poll()
 
     def _poll(self) -> Logic[None]:
@@ -122,6 +142,7 @@ class Synchroniser:
         except (OSError, SnapshotError) as error:
             self.state = RECONNECTING
             self._note_failure(error)
+            self._next_poll_at = max(self._next_poll_at, self._clock() + self._pause_seconds)
 
     def _poll_seconds(self) -> float:
         return self._options.poll_seconds * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, not a secret
@@ -133,82 +154,175 @@ class Synchroniser:
         if etag is not None:
             headers["If-None-Match"] = etag
         response = yield from request(
-            self._api, "GET", "/api/snapshot", headers, timeout_seconds=self._options.connect_seconds
+            self._api,
+            "GET",
+            "/api/snapshot",
+            headers,
+            timeout_seconds=self._options.connect_seconds,
+            answer_seconds=self._options.answer_seconds,
         )
-        if response.status == 304:
-            self._configuration.confirm()
-        elif response.status != 200:
+        if response.status in REDIRECTS:
+            raise RefusedError(response, "GET snapshot", f"it is at {origin_of(response)}; give that address")
+        if response.status not in {200, 304}:
             raise RefusedError(response, "GET snapshot")
+        self._address.note(response.headers.get(STREAM_HEADER))
+        age = age_of(response)
+        self._says_age, self._sender_age = age is not None, age or 0.0
+        if response.status == 304:
+            self._configuration.confirm(self._sender_age)
         else:
-            if self._options.signing_secret is not None:
-                # While a secret is being replaced, the server signs with the one before it too.
-                signatures = (response.headers.get(name, "") for name in ("x-signature", "x-signature-previous"))
-                check_signature(response.body, self._options.signing_secret, *signatures)
-            self._configuration.replace(parse_snapshot(response.body), response.headers.get("etag"))
+            proof = self._proof_of(response)
+            environment = yield from _compiled(response.body)
+            self._configuration.replace(
+                environment, response.headers.get("etag"), age_seconds=self._sender_age, proof=proof
+            )
             self._changed()
         self.is_fetched = True
-        if not self._options.is_streaming:
-            self.state, self.error = POLLING, None
+        if not self._is_streaming:
+            self._note_good_poll()
+
+    def _note_good_poll(self) -> None:
+        self.state, self.error = POLLING, None
+        self._good_polls += 1
+        if self._good_polls >= _GOOD_POLLS:
             self._backoff.reset()
+            self._refusals.reset()
+
+    def _proof_of(self, response: Response) -> Proof | None:
+        """The signatures that came with a snapshot, checked; None where none are asked for. Raises SnapshotError."""
+        if self._options.signing_secret is None:
+            return None
+        # While a secret is being replaced, the server signs with the one before it too.
+        found = (response.headers.get(name, "") for name in ("x-signature", "x-signature-previous"))
+        signatures = tuple(signature for signature in found if signature)
+        check_signature(response.body, self._options.signing_secret, *signatures)
+        return Proof(response.body, signatures)
 
     def _stream(self) -> Logic[None]:
         """Follow the stream until it ends. Raises OSError, SnapshotError, ResyncNeededError, EventTooLargeError."""
-        exchange = Exchange(self._stream_endpoint, self._options.connect_seconds)
+        exchange, response = yield from self._open()
+        since = self._clock()
+        try:
+            self._note_stream(response)
+            yield from self._follow(exchange)
+        except _ENDINGS:
+            yield from exchange.close()
+            self._note_end(since)
+            raise
+        yield from exchange.close()
+        self._note_end(since)
+        self._note_lost()
+        log.info("the stream ended; connecting again")
+
+    def _open(self) -> Logic[tuple[Exchange, Response]]:
+        """Ask for the stream where it is, and go where a server that may do so sends us. Raises OSError."""
         headers = {
             **self._headers,
             "Accept": "text/event-stream",
             "Cache-Control": "no-cache",
             "Last-Event-ID": str(self._configuration.version),
         }
-        try:
-            response = yield from exchange.send("GET", "/api/stream", headers)
-            if response.status != 200 or not response.headers.get("content-type", "").startswith("text/event-stream"):
-                raise RefusedError(response, "GET stream")
-            yield from self._follow(exchange)
-        except (OSError, SnapshotError, ResyncNeededError, EventTooLargeError):
-            yield from self._end(exchange)
-            raise
-        yield from self._end(exchange)
-        self._note_lost()
-        log.info("the stream ended; connecting again")
+        endpoint, path = self._address.current(), "/api/stream"
+        for _ in range(_MOST_REDIRECTS):
+            exchange = Exchange(endpoint, self._options.connect_seconds)
+            try:
+                response = yield from exchange.send("GET", path, headers)
+                if response.status >= 400:
+                    yield from exchange.read_refusal(response)
+            except OSError:
+                yield from exchange.close()
+                self._address.failed()
+                raise
+            if response.status == 200 and response.headers.get("content-type", "").startswith("text/event-stream"):
+                return exchange, response
+            yield from exchange.close()
+            target = None
+            if response.status in REDIRECTS:
+                target = self._address.redirected(endpoint, path, response.headers.get("location", ""))
+            if target is None:
+                break
+            endpoint, path = target
+        if response.status not in {401, 403}:
+            self._address.failed()
+        raise RefusedError(response, "GET stream", problem_of(response))
 
-    def _end(self, exchange: Exchange) -> Logic[None]:
-        yield from exchange.close()
-        if self.state == STREAMING:
-            self._lost_at = self._clock()
-            self._next_poll_at = self._lost_at + self._options.poll_after_seconds
+    def _note_stream(self, response: Response) -> None:
+        self.state, self.error = STREAMING, None
+        self._refusals.reset()
+        age = age_of(response)
+        if age is not None or not self._says_age:
+            self._note_age(age or 0.0)
+        log.info("following the stream from version %d", self._configuration.version)
+
+    def _note_age(self, seconds: float) -> None:
+        self._sender_age = seconds
+        self._configuration.confirm(seconds)
+
+    def _note_end(self, since: float) -> None:
+        now = self._clock()
+        if now - since >= self._options.healthy_seconds:
+            self._backoff.reset()
+        if self._is_alive:
+            # It brought something. One that is cut before that leaves the poll where it was due.
+            self._is_alive = False
+            self._next_poll_at = now + self._options.poll_after_seconds
 
     def _follow(self, exchange: Exchange) -> Logic[None]:
         parser = EventParser()
         silence = self._options.silence_seconds
-        while data := (yield from exchange.read(silence)):
-            if self.state != STREAMING:
-                self.state, self.error = STREAMING, None
-                self._backoff.reset()
-                log.info("following the stream from version %d", self._configuration.version)
+        sign_at = self._clock()
+        while True:
+            left = sign_at + silence + parser.waiting_bytes / _LEAST_BYTES_A_SECOND - self._clock()
+            if left <= 0:
+                raise TimeoutError(f"timed out: no sign of life on the stream for {silence:g} s")
+            data = yield from exchange.read(left)
+            if not data:
+                return
+            comments = parser.comments
             events = parser.feed(data)
             if parser.retry_milliseconds is not None:
                 self._server_retry_seconds = min(parser.retry_milliseconds / 1000, self._options.most_backoff_seconds)
-            self._configuration.confirm()
-            if not events:
+            if parser.comments == comments and not events:
+                # Part of an event, or a byte now and then: no sign that its sender is well.
                 continue
-            if self._options.signing_secret is None or self._is_signed(events, self._options.signing_secret):
-                if self._configuration.apply(events):
-                    self._changed()
-            elif any(event.kind == SNAPSHOT or event.id != str(self._configuration.version) for event in events):
-                # What bears no signature is taken as news that there is something to fetch.
-                yield from self._fetch()
+            sign_at, self._is_alive = self._clock(), True
+            if parser.comments != comments:
+                self._note_age(parser.age_seconds or 0.0)
+            elif self._sender_age < self._options.stale_after_seconds:
+                # An event is news. It is no proof where its sender has said that it hears nothing itself.
+                self._configuration.confirm()
+            if events:
+                yield from self._take(events)
 
-    def _is_signed(self, events: list[ServerEvent], secret: str) -> bool:
-        """Whether this is one signed snapshot, and not an old one that somebody replays."""
-        if len(events) != 1 or events[0].kind != SNAPSHOT:
-            return False
-        body = events[0].data.encode()
-        try:
-            check_signature(body, secret, *events[0].signatures)
-        except SnapshotError:
-            return False
-        return parse_snapshot(body).version >= self._configuration.version
+    def _take(self, events: list[ServerEvent]) -> Logic[None]:
+        """Apply the events, or fetch the snapshot. Raises SnapshotError, ResyncNeededError, OSError."""
+        secret = self._options.signing_secret
+        if secret is not None:
+            yield from self._take_signed(events, secret)
+            return
+        for run in runs_of(events):
+            prepare = partial(self._configuration.prepare, run)
+            is_long = sum(len(event.data) for event in run) > LONG_BYTES
+            change = (yield from aside(prepare)) if is_long else prepare()
+            if change is not None:
+                self._configuration.commit(change)
+                self._changed()
+
+    def _take_signed(self, events: list[ServerEvent], secret: str) -> Logic[None]:
+        """Apply one signed snapshot, unless it is an old one that somebody replays."""
+        proof = _signed(events, secret)
+        if proof is not None:
+            environment = yield from _compiled(proof.body)
+            if environment.version >= self._configuration.version:
+                self._configuration.replace(environment, is_from_stream=True, proof=proof)
+                self._changed()
+                return
+        # What bears no signature is taken as news that there is something to fetch.
+        if any(
+            event.kind == SNAPSHOT or (event.kind in STREAM_KINDS and event.id != str(self._configuration.version))
+            for event in events
+        ):
+            yield from self._fetch()
 
     def _note_lost(self) -> None:
         if self.state != POLLING:
@@ -216,14 +330,42 @@ class Synchroniser:
         self.reconnects += 1
 
     def _note_failure(self, error: Exception) -> None:
+        key = self._headers.get("Authorization", "").removeprefix("Bearer ")
         text = str(error) or type(error).__name__
+        if key:
+            # A server may repeat what it was sent.
+            text = text.replace(key, "…")
         if text != self.error:
             log.warning("no connection to FlagShip: %s; evaluating version %d", text, self._configuration.version)
         self.error = text
+        self._good_polls = 0
         if not isinstance(error, OSError):
             self.is_fetched = False
         self._note_lost()
+        is_refusal = isinstance(error, RefusedError) and error.status in _REFUSALS
+        self._pause_seconds = (self._refusals if is_refusal else self._backoff).next_seconds()
         if isinstance(error, RefusedError):
-            self._retry_after_seconds = error.retry_after_seconds
-        if isinstance(error, RefusedError) and error.status in {401, 403}:
-            self.state = REFUSED
+            # Jittered upwards, so that all who were refused at once do not come back at once.
+            after = error.retry_after_seconds * random.uniform(1.0, 1.25)  # noqa: S311 - see _poll_seconds
+            self._pause_seconds = max(self._pause_seconds, after)
+            if error.status in {401, 403}:
+                self.state = REFUSED
+
+
+def _compiled(body: bytes) -> Logic[CompiledEnvironment]:
+    """Raises SnapshotError."""
+    if len(body) > LONG_BYTES:
+        return (yield from aside(partial(parse_snapshot, body)))
+    return parse_snapshot(body)
+
+
+def _signed(events: list[ServerEvent], secret: str) -> Proof | None:
+    """The proof of these events where they are one signed snapshot."""
+    if len(events) != 1 or events[0].kind != SNAPSHOT:
+        return None
+    body = events[0].data.encode()
+    try:
+        check_signature(body, secret, *events[0].signatures)
+    except SnapshotError:
+        return None
+    return Proof(body, events[0].signatures)

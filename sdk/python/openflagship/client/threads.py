@@ -7,16 +7,31 @@ import queue
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
 
-from openflagship.client.effects import Answered, Call, Close, Connect, Effect, Logic, Pause, Read, Secure, Write
+from openflagship.client.effects import (
+    Answered,
+    Call,
+    Close,
+    Connect,
+    Effect,
+    Endpoint,
+    Logic,
+    Pause,
+    Read,
+    Secure,
+    Write,
+)
 
 log = logging.getLogger("openflagship")
 
 _READ_BYTES = 262_144
 _AFTER_BUG_SECONDS = 5.0
+# A timeout of 0 would mean "do not wait", and is an error of another kind.
+_LEAST_SECONDS = 0.001
 
 
 def perform(logic: Logic[Answered], tls: ssl.SSLContext | None = None) -> Answered:
@@ -112,7 +127,7 @@ class ThreadDriver:
 
     def _do(self, effect: Effect) -> Any:
         if isinstance(effect, Read):
-            effect.handle.settimeout(effect.timeout_seconds)
+            effect.handle.settimeout(max(_LEAST_SECONDS, effect.timeout_seconds))
             return effect.handle.recv(_READ_BYTES)
         if isinstance(effect, Pause):
             return self._pause(effect.seconds)
@@ -132,15 +147,38 @@ class ThreadDriver:
 
     def _connect(self, effect: Connect) -> socket.socket:
         endpoint = effect.endpoint
-        try:
-            plain = socket.create_connection((endpoint.host, endpoint.port), effect.timeout_seconds)
-        except UnicodeError as error:
-            raise OSError(f"{endpoint.host!r} is no host name") from error
-        self._sockets.add(plain)
+        until = time.monotonic() + effect.timeout_seconds
+        plain = self._connected(endpoint, until)
         # A peer that vanishes without a word is found out by the read timeout; this spares the NAT's patience too.
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        plain.settimeout(max(_LEAST_SECONDS, until - time.monotonic()))
         return self._secure(plain, endpoint.host) if endpoint.is_tls else plain
+
+    def _connected(self, endpoint: Endpoint, until: float) -> socket.socket:
+        """A connection to one of the host's addresses, all of them tried within the one time. Raises OSError."""
+        try:
+            found = socket.getaddrinfo(endpoint.host, endpoint.port, 0, socket.SOCK_STREAM)
+        except UnicodeError as error:
+            raise OSError(f"{endpoint.host!r} is no host name") from error
+        failure: OSError = OSError(f"{endpoint.host!r} has no address")
+        for number, (family, kind, protocol, _, address) in enumerate(found):
+            left = until - time.monotonic()
+            if left <= 0 or self._is_stopping:
+                break
+            one = socket.socket(family, kind, protocol)
+            # Known before it is connected, so that `stop` ends the attempt.
+            self._sockets.add(one)
+            try:
+                # What is left is shared: a first address that nobody answers must not take the others' time.
+                one.settimeout(max(_LEAST_SECONDS, left / (len(found) - number)))
+                one.connect(address)
+            except OSError as error:
+                failure = error
+                self._close(one)
+            else:
+                return one
+        raise failure
 
     def _secure(self, plain: socket.socket, host: str) -> socket.socket:
         tls = self._tls or ssl.create_default_context()

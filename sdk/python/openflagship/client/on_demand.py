@@ -1,0 +1,52 @@
+"""The mode for hosts that freeze a process between requests: a call refreshes what is too old.
+
+Nothing runs in the background.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from openflagship.client.backoff import Backoff
+from openflagship.client.configuration import Configuration
+from openflagship.client.options import Options
+
+
+class OnDemand:
+    """Of several threads that call at once, one refreshes. The others wait only where nothing is had yet."""
+
+    def __init__(self, fetch: Callable[[], bool], options: Options) -> None:
+        """`fetch` asks the server once, in the calling thread, and says whether that went well."""
+        self._fetch = fetch
+        self._limit_seconds = options.poll_seconds
+        self._backoff = Backoff(options.first_backoff_seconds, options.most_backoff_seconds)
+        self._not_before = 0.0
+        self._refreshing = threading.Lock()
+
+    def refresh(self, configuration: Configuration, *, is_asked: bool = False) -> None:
+        """Ask the server where the configuration is older than the limit, or where that `is_asked`."""
+        if is_asked or self._is_due(configuration):
+            is_mine = self._refreshing.acquire(blocking=is_asked or not configuration.is_had)
+            if is_mine:
+                try:
+                    if is_asked or self._is_due(configuration):
+                        self._ask()
+                finally:
+                    self._refreshing.release()
+        configuration.check_staleness()
+        configuration.announcer.deliver()
+
+    def _is_due(self, configuration: Configuration) -> bool:
+        if time.monotonic() < self._not_before:
+            return False
+        age = configuration.age_seconds
+        return configuration.source != "server" or age is None or age >= self._limit_seconds
+
+    def _ask(self) -> None:
+        if self._fetch():
+            self._backoff.reset()
+            self._not_before = 0.0
+        else:
+            self._not_before = time.monotonic() + self._backoff.next_seconds()

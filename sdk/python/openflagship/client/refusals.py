@@ -1,0 +1,46 @@
+"""What an answer says that is not the one that was asked for, and how old its sender's news is."""
+
+from __future__ import annotations
+
+import math
+from urllib.parse import urlsplit
+
+from openflagship.client.addresses import REDIRECTS
+from openflagship.client.http import Response
+
+_MOST_RETRY_AFTER_SECONDS = 600.0
+_AGE_HEADER = "x-flagship-age"
+
+
+class RefusedError(OSError):
+    """The server answered with a status, or in a form, that was not asked for."""
+
+    def __init__(self, response: Response, what: str, problem: str = "") -> None:
+        problem = problem or response.reason
+        super().__init__(f"the server answered {response.status} to {what}{': ' if problem else ''}{problem}")
+        self.status = response.status
+        said = response.headers.get("retry-after", "")
+        # It may be a date as well, which nobody sends here.
+        self.retry_after_seconds = min(float(said), _MOST_RETRY_AFTER_SECONDS) if said.isdecimal() else 0.0
+
+
+def age_of(response: Response) -> float | None:
+    """For how long the sender has been without news, as it says; None where it says nothing that can be read."""
+    try:
+        seconds = float(response.headers.get(_AGE_HEADER, ""))
+    except ValueError:
+        return None
+    return seconds if 0.0 <= seconds < math.inf else None
+
+
+def origin_of(response: Response) -> str:
+    parts = urlsplit(response.headers.get("location", ""))
+    return f"{parts.scheme}://{parts.hostname}{'' if parts.port is None else f':{parts.port}'}"
+
+
+def problem_of(response: Response) -> str:
+    if response.status in REDIRECTS:
+        return f"it is at {origin_of(response)}, which the snapshot does not name; give it as stream_url"
+    if response.status == 200:
+        return f"it is {response.headers.get('content-type', 'of no type')!r}, and no event stream"
+    return ""
