@@ -5,15 +5,14 @@ from itertools import chain
 
 import structlog
 from django.conf import settings
-from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.views.defaults import bad_request
 from openflagship.wire import request_ids
 from openflagship.wire.bodies import text_problem
 from openflagship.wire.limits import too_many_requests
 from openflagship.wire.routes import JSON_PREFIXES
 
+from flagship.console.error_pages import error_page
 from flagship.errors import TOO_SLOW, UNSTORABLE, is_too_slow, is_unstorable, plain_error, refused
 from flagship.serving.access_log import PROBES
 from tenancy.api.throttling import VERDICT
@@ -100,17 +99,19 @@ class UnstorableMiddleware:
         # The API's own check names the parameter.
         is_page = not request.path.startswith(JSON_PREFIXES)
         if is_page and any(text_problem(str(text)) for text in chain([request.path], *request.GET.items())):
-            return bad_request(request, SuspiciousOperation(UNSTORABLE))
+            return error_page(request, 400, UNSTORABLE)
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponseBase | None:
         if is_too_slow(error):
             log.warning("statement_ended", path=request.path)
-            return HttpResponse(TOO_SLOW, status=503, content_type="text/plain", headers={"Retry-After": "5"})
+            response = error_page(request, 503, TOO_SLOW)
+            response["Retry-After"] = "5"
+            return response
         if not is_unstorable(error):
             return None
         log.warning("value_refused_by_database", path=request.path, error=str(error))
-        return bad_request(request, SuspiciousOperation(UNSTORABLE))
+        return error_page(request, 400, UNSTORABLE)
 
 
 class PlainErrorsMiddleware:

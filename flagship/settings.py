@@ -149,6 +149,7 @@ ROOT_URLCONF = "flagship.urls"
 WSGI_APPLICATION = "flagship.wsgi.application"
 ASGI_APPLICATION = "flagship.asgi.application"
 APPEND_SLASH = False
+CSRF_FAILURE_VIEW = "flagship.console.error_pages.csrf_failure"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",

@@ -6,8 +6,8 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from flagship import health
-from flagship.console import health as console_health
-from flagship.console import password, saved_views, search, session
+from flagship.console import error_pages, home, password, saved_views, search, session
+from flagship.console.health import connected_services, health_page
 from flagship.console.sign_on import SignedOnView, SignOnView
 from flagship.schema import SchemaView
 
@@ -29,13 +29,20 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("ofrep/v1/", include("flags.api.ofrep_urls")),
     path("sso/start", SignOnView.as_view(), name="oidc_authentication_init"),
     path("sso/callback", SignedOnView.as_view(), name="oidc_authentication_callback"),
-    path("admin/health/", admin.site.admin_view(console_health.page), name="console_health"),
+    path("admin/health/", admin.site.admin_view(health_page.page), name="console_health"),
+    path("admin/services/", admin.site.admin_view(connected_services.page), name="console_services"),
     path("admin/session/", session.now, name="console_session"),
     path("admin/session/signed-in/", admin.site.admin_view(session.signed_in), name="console_signed_in"),
     path("admin/search/", admin.site.admin_view(search.find), name="console_search"),
     path("admin/views/", admin.site.admin_view(saved_views.save), name="console_view_save"),
     path("admin/views/<int:pk>/forget/", admin.site.admin_view(saved_views.forget), name="console_view_forget"),
     path("admin/password_change/", admin.site.admin_view(password.change), name="console_password"),
+    path("admin/", admin.site.admin_view(home.page), name="console_home"),
     path("admin/", admin.site.urls),
     path("", RedirectView.as_view(pattern_name="admin:index")),
 ]
+
+handler400 = error_pages.bad_request
+handler403 = error_pages.permission_denied
+handler404 = error_pages.page_not_found
+handler500 = error_pages.server_error

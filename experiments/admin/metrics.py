@@ -21,9 +21,10 @@ from experiments.definitions import metric_resource
 from experiments.models import Metric
 from experiments.selectors import experiments_with_older
 from tenancy import access
-from tenancy.console_kit.admin import ConsoleAdmin, EmptyList
+from tenancy.console_kit.admin import EmptyList
 from tenancy.console_kit.conflicts import merge
 from tenancy.console_kit.context import console_context
+from tenancy.console_kit.environments import EnvironmentList, PerEnvironmentAdmin
 from tenancy.console_kit.forms import form_page, sent_data
 from tenancy.console_kit.pages import list_url
 from tenancy.console_kit.removal import Removal
@@ -96,8 +97,9 @@ class MetricForm(forms.Form):
         return {name: value for name, value in self.cleaned_data.items() if name != "version"}
 
 
-def create(request: HttpRequest) -> HttpResponse:
-    environment = _environment_for_new(request)
+def create(request: HttpRequest, viewed: Environment) -> HttpResponse:
+    """Create a metric in the project of the environment in view."""
+    environment = _editable_in(request, viewed.project_id)
     if environment is None:
         raise PermissionDenied
     form = MetricForm(sent_data(request), initial={"goal": Metric.Goal.INCREASE})
@@ -106,14 +108,16 @@ def create(request: HttpRequest) -> HttpResponse:
         actor = console_context(request).actor
         services.create_metric(actor=actor, environment=environment, payload=form.payload())
         messages.success(request, f"{sent['key']} is there; experiments can use it.")
-        return redirect(list_url(Metric))
+        return redirect(metrics_url)
 
+    metrics_url = list_url(Metric, environment=viewed)
     title = f"New metric in {environment.project}"
-    return form_page(request, form, perform, title=title, submit="Create metric", cancel_url=list_url(Metric))
+    return form_page(request, form, perform, title=title, submit="Create metric", cancel_url=metrics_url)
 
 
 def edit(request: HttpRequest, metric: Metric) -> HttpResponse:
-    environment = _environment_of(request, metric)
+    environment = _editable_in(request, metric.project_id)
+    metrics_url = list_url(Metric, environment=console_context(request).bound)
     if request.method == "POST" and environment is None:
         raise PermissionDenied
     form = _form_of(metric_resource(metric), sent_data(request))
@@ -131,7 +135,7 @@ def edit(request: HttpRequest, metric: Metric) -> HttpResponse:
             version=sent["version"],
         )
         messages.success(request, f"Saved. {_older_definition(request, saved)}".strip())
-        return redirect(list_url(Metric))
+        return redirect(metrics_url)
 
     def merged(sent: dict[str, Any]) -> tuple[forms.Form, dict[str, Any]]:
         entries = Entry.objects.filter(
@@ -151,7 +155,7 @@ def edit(request: HttpRequest, metric: Metric) -> HttpResponse:
         merge=merged,
         title=metric.name,
         submit="Save",
-        cancel_url=list_url(Metric),
+        cancel_url=metrics_url,
         is_readonly=environment is None,
         remove_url=_REMOVAL.url(request, metric),
         intro=" ".join(filter(None, [_older_definition(request, metric), _arrivals(request, metric)])),
@@ -180,22 +184,15 @@ def _form_of(resource: Mapping[str, Any], data: QueryDict | None = None) -> Metr
     return form
 
 
-def _environment_for_new(request: HttpRequest) -> Environment | None:
-    """The environment in view, or else the first that this person may edit: the new metric is its project's."""
+def _editable_in(request: HttpRequest, project_id: int) -> Environment | None:
+    """An environment of the project that this person may edit: a metric is the same in all of them."""
     context = console_context(request)
-    candidates = [context.environment, *context.environments]
-    return next((row for row in candidates if row is not None and context.may(Role.EDITOR, row)), None)
-
-
-def _environment_of(request: HttpRequest, metric: Metric) -> Environment | None:
-    """An environment of the metric's project that this person may edit."""
-    context = console_context(request)
-    rows = (row for row in context.environments if row.project_id == metric.project_id)
+    rows = (row for row in context.environments if row.project_id == project_id)
     return next((row for row in rows if context.may(Role.EDITOR, row)), None)
 
 
 def _may_delete(request: HttpRequest, metric: Metric) -> bool:
-    return _environment_of(request, metric) is not None
+    return _editable_in(request, metric.project_id) is not None
 
 
 def _consequence(metric: Metric) -> str:
@@ -213,11 +210,18 @@ def _delete(actor: Actor, metric: Metric, reason: str) -> None:
 _REMOVAL: Removal[Metric] = Removal(_may_delete, _consequence, _delete)
 
 
+class MetricList(EnvironmentList):
+    """Shows the metrics of the project whose environment `?environment=` names."""
+
+    def narrowed(self, found: QuerySet[Metric], environment: Environment | None) -> QuerySet[Metric]:
+        return found.filter(project=environment.project_id) if environment else found.none()
+
+
 @admin.register(Metric)
-class MetricAdmin(ConsoleAdmin):
+class MetricAdmin(PerEnvironmentAdmin):
     """Metrics belong to a project; whoever edits in one of its environments may add them."""
 
-    list_display = ["name", "key", "type_label", "event_name", "goal_label", "project"]
+    list_display = ["name", "key", "type_label", "event_name", "goal_label"]
     list_select_related = ["project"]
     search_fields = ["key", "name", "event_name"]
     search_help_text = "Search by key, name or event"
@@ -241,11 +245,24 @@ class MetricAdmin(ConsoleAdmin):
     def goal_label(self, metric: Metric) -> tuple[str, str]:
         return metric.goal, "more" if metric.goal == Metric.Goal.INCREASE else "less"
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return _environment_for_new(request) is not None
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[MetricList]:  # noqa: ARG002 - Django's signature
+        return MetricList
 
-    def create(self, request: HttpRequest) -> HttpResponse:
-        return create(request)
+    def find(self, request: HttpRequest, object_id: str) -> Any:
+        """Show the metric in the environment in view, or in one of its project's."""
+        metric = super().find(request, object_id)
+        context = console_context(request)
+        mine = [row for row in context.environments if row.project_id == metric.project_id]
+        if mine:
+            context.bind(context.environment if context.environment in mine else mine[0])
+        return metric
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        environment = console_context(request).environment
+        return environment is not None and _editable_in(request, environment.project_id) is not None
+
+    def create_in(self, request: HttpRequest, environment: Environment) -> HttpResponse:
+        return create(request, environment)
 
     def show(self, request: HttpRequest, thing: Metric) -> HttpResponse:
         return edit(request, thing)

@@ -23,16 +23,20 @@ def metric(acme):
     return services.create_metric(actor=ALICE, environment=acme.staging, payload=content)[0]
 
 
+def add_url(acme):
+    return f"{reverse('admin:experiments_metric_add')}?environment={acme.staging.pk}"
+
+
 def change_url(metric):
     return reverse("admin:experiments_metric_change", args=[metric.pk])
 
 
 def test_metric__created_and_listed__works(console_editor, acme):
-    answer = console_editor.post(reverse("admin:experiments_metric_add"), PURCHASE)
+    answer = console_editor.post(add_url(acme), PURCHASE)
 
     assert answer.status_code == 302
     assert Metric.objects.get().event_name == "purchase"
-    assert "Purchases" in console_editor.get(reverse("admin:experiments_metric_changelist")).text
+    assert "Purchases" in console_editor.get(reverse("admin:experiments_metric_changelist"), follow=True).text
 
 
 @pytest.mark.parametrize(
@@ -45,7 +49,7 @@ def test_metric__created_and_listed__works(console_editor, acme):
     ],
 )
 def test_metric__wrong_input__says_so_beside_the_field(console_editor, acme, changes, field):
-    answer = console_editor.post(reverse("admin:experiments_metric_add"), {**PURCHASE, **changes})
+    answer = console_editor.post(add_url(acme), {**PURCHASE, **changes})
 
     assert answer.status_code == 422
     assert answer.context["form"].errors[field]
@@ -54,7 +58,7 @@ def test_metric__wrong_input__says_so_beside_the_field(console_editor, acme, cha
 
 def test_metric__of_a_property__keeps_it_when_saved_again(console_editor, acme):
     revenue = {**PURCHASE, "type": "continuous", "valueProperty": "total"}
-    console_editor.post(reverse("admin:experiments_metric_add"), revenue)
+    console_editor.post(add_url(acme), revenue)
     metric = Metric.objects.get()
     shown = console_editor.get(change_url(metric)).context["form"].initial
     assert (metric.value_property, shown["valueProperty"]) == ("total", "total")
@@ -104,12 +108,12 @@ def test_metric__changed_meanwhile__shows_their_change_and_keeps_both(console_ed
     assert (metric.name, metric.goal, metric.window_hours) == ("Mine", "decrease", 24)
 
 
-def test_metric__viewer_and_outsider__may_not(console_viewer, console_outsider, metric):
+def test_metric__viewer_and_outsider__may_not(console_viewer, console_outsider, acme, metric):
     assert "purchase" in console_viewer.get(change_url(metric)).text
     assert console_viewer.post(change_url(metric), PURCHASE).status_code == 403
-    assert console_viewer.post(reverse("admin:experiments_metric_add"), PURCHASE).status_code == 403
+    assert console_viewer.post(add_url(acme), PURCHASE).status_code == 403
     assert console_outsider.get(change_url(metric)).status_code == 404
-    assert "purchase-rate" not in console_outsider.get(reverse("admin:experiments_metric_changelist")).text
+    assert "purchase-rate" not in console_outsider.get(reverse("admin:experiments_metric_changelist"), follow=True).text
 
 
 def test_metric__deleted__is_gone_with_its_reason_asked_for(console_editor, metric):

@@ -95,7 +95,7 @@ def test_home__row_of_a_running_experiment_was_broken__goes_on(environment, pers
 
     for path in (reverse("admin:index"), reverse("admin:experiments_experiment_change", args=[running.pk])):
         assert browser.get(path).status_code == 200
-    assert "stored result was changed" in browser.get(reverse("admin:index")).text
+    assert "stored result was changed" in browser.get(reverse("admin:index"), follow=True).text
 
 
 def test_looks__a_changed_row__is_no_look(environment, running, expose):

@@ -25,7 +25,7 @@ from tenancy.models import Environment
 from tenancy.roles import Role
 
 ROUTES = (
-    Route("attributes/", "attributes", suggestions.attributes, About.LIST),
+    Route("attributes/", "attributes", suggestions.attributes, About.ENVIRONMENT),
     Route("kill-many/", "kill_many", kill_many.kill, About.LIST),
     Route("release-many/", "release_many", kill_many.release, About.LIST),
     Route("archive-many/", "archive_many", archive_many.archive, About.LIST),
@@ -65,7 +65,6 @@ class FlagConfigAdmin(PerEnvironmentAdmin):
         "Somebody with the role editor can create one.",
     )
     routes = ROUTES
-    remembers_environment = True
     ordering = ["flag__key"]
     actions = ["kill_selected", "release_selected", "archive_selected"]
 

@@ -34,6 +34,7 @@ class Service:
     took_ms: int | None
     seen_at: datetime
     understanding: Understanding | None = None
+    is_connected: bool = True
 
     @property
     def features(self) -> tuple[str, ...] | None:
@@ -102,6 +103,11 @@ def kill_status(config: FlagConfig) -> KillStatus:
     )
 
 
+def services_of(environment_id: int) -> list[Service]:
+    """Return every service heard from in the last day, by name. Raises RedisError."""
+    return sorted(_services(environment_id, None), key=lambda service: service.instance)
+
+
 def percentile(ascending: list[int], percent: int) -> int | None:
     """The percentile by nearest rank: the smallest value that at least `percent` of the values do not exceed."""
     return ascending[math.ceil(len(ascending) * percent / 100) - 1] if ascending else None
@@ -155,6 +161,7 @@ def _service(name: bytes, state: dict[str, Any], applied_at: bytes | None, chang
         took_ms=took,
         seen_at=datetime.fromtimestamp(seen_at / 1000, tz=UTC),
         understanding=understanding_said(state),
+        is_connected=now - seen_at <= GONE_AFTER_MS,
     )
 
 

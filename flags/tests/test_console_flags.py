@@ -299,7 +299,7 @@ def test_create__nothing_typed_yet__previews_what_the_new_flag_does(console_edit
     page = console_editor.get(reverse("admin:flags_flagconfig_add"), {"environment": acme.staging.pk})
     edit = page.context["edit"]
 
-    answer = console_editor.post(reverse("admin:flags_flagconfig_preview_new"), sent_by(edit, edit.document))
+    answer = console_editor.post(page.context["preview_url"], sent_by(edit, edit.document))
 
     assert not answer.context["preview"].problems
     assert answer.context["preview"].sentences
@@ -330,7 +330,7 @@ def test_viewer__sees_the_flag_and_no_button_that_would_fail(console_viewer, con
     assert json.dumps(FlagConfig.objects.filter(pk=config.pk).values().get(), default=str) == before
     for act in ("kill", "release", "archive", "restore"):
         assert console_viewer.post(reverse(f"admin:flags_flagconfig_{act}", args=[config.pk])).status_code == 403
-    assert console_viewer.get(reverse("admin:flags_flagconfig_add")).status_code == 403
+    assert console_viewer.get(reverse("admin:flags_flagconfig_add"), follow=True).status_code == 403
 
 
 @pytest.mark.parametrize("page", ["change", "history", "kill", "release", "archive", "restore", "preview"])

@@ -8,8 +8,10 @@ from django.templatetags.static import static
 from django.urls import reverse_lazy
 
 
-def _link(title: str, icon: str, route: str, *, needs: str | None = None) -> dict[str, Any]:
-    item: dict[str, Any] = {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{route}")}
+def _link(title: str, icon: str, route: str, *, needs: str | None = None, is_placed: bool = False) -> dict[str, Any]:
+    """Return an item of the navigation. One that `is_placed` leads to the environment of the page that it stands on."""
+    item: dict[str, Any] = {"title": title, "icon": icon, "link": reverse_lazy(route)}
+    item["is_about_environment"] = is_placed
     return {**item, "permission": needs} if needs else item
 
 
@@ -19,41 +21,52 @@ def _file(path: str) -> Callable[[HttpRequest], str]:
 
 
 SECTIONS: list[dict[str, Any]] = [
-    {"items": [_link("Home", "home", "index")]},
+    {"items": [_link("Home", "home", "admin:index", is_placed=True)]},
     {
         "title": "Decide",
         "separator": True,
         "items": [
-            _link("Flags", "flag", "flags_flagconfig_changelist"),
-            _link("Segments", "groups", "flags_segment_changelist"),
-            _link("Experiments", "science", "experiments_experiment_changelist"),
-            _link("Metrics", "monitoring", "experiments_metric_changelist"),
-            _link("Layers", "layers", "flags_layer_changelist"),
+            _link("Flags", "flag", "admin:flags_flagconfig_changelist", is_placed=True),
+            _link("Segments", "groups", "admin:flags_segment_changelist", is_placed=True),
+            _link("Experiments", "science", "admin:experiments_experiment_changelist", is_placed=True),
+            _link("Metrics", "monitoring", "admin:experiments_metric_changelist", is_placed=True),
+            _link("Layers", "layers", "admin:flags_layer_changelist", is_placed=True),
+        ],
+    },
+    {
+        "title": "Operate",
+        "separator": True,
+        "items": [
+            _link("Health", "monitor_heart", "console_health", is_placed=True),
+            _link("Connected services", "hub", "console_services", is_placed=True),
+            _link("Jobs", "schedule", "admin:experiments_experiment_jobs", is_placed=True),
         ],
     },
     {
         "title": "Organization",
         "separator": True,
         "items": [
-            _link("Projects", "folder", "tenancy_project_changelist"),
-            _link("Environments", "dns", "tenancy_environment_changelist"),
-            _link("Members", "group", "tenancy_membership_changelist"),
+            _link("Projects", "folder", "admin:tenancy_project_changelist"),
+            _link("Environments", "dns", "admin:tenancy_environment_changelist"),
+            _link("Members", "group", "admin:tenancy_membership_changelist"),
             _link(
                 "Service accounts",
                 "smart_toy",
-                "tenancy_serviceaccount_changelist",
+                "admin:tenancy_serviceaccount_changelist",
                 needs="flagship.console.navigation.may_see_service_accounts",
             ),
             _link(
                 "Keys and tokens",
                 "key",
-                "tenancy_credential_changelist",
+                "admin:tenancy_credential_changelist",
                 needs="flagship.console.navigation.may_see_keys",
             ),
-            _link("Audit log", "history", "audit_entry_changelist"),
+            _link("Audit log", "history", "admin:audit_entry_changelist"),
         ],
     },
 ]
+
+_STYLES = ("console", "controls", "flag-page", "charts", "frame", "places")
 
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "FlagShip",
@@ -63,7 +76,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "BORDER_RADIUS": "6px",
-    "STYLES": [_file(f"styles/{name}.css") for name in ("console", "controls", "flag-page", "charts", "frame")],
+    "STYLES": [_file(f"styles/{name}.css") for name in _STYLES],
     "SCRIPTS": [_file(f"{name}.js") for name in ("session", "console", "search")],
     "LOGIN": {"form": "flagship.console.password_forms.SignInForm"},
     "DASHBOARD_CALLBACK": "flagship.console.home.fill",

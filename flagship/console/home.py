@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+from django.contrib import admin
 from django.db.models import Count
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 
@@ -17,10 +18,10 @@ from experiments.payloads import Results
 from flags import staleness
 from flags.models import FlagConfig
 from flags.selectors import configs_of, in_state
-from flagship.console import health, timetable
+from flagship.console.health import health_page, timetable
 from flagship.console.navigation import may_make_flags
 from tenancy.admin.audit_log import visible_entries
-from tenancy.console_kit.context import console_context
+from tenancy.console_kit.context import bind_to_address, console_context
 from tenancy.models import Environment
 
 _MOST_ROWS = 10
@@ -47,6 +48,11 @@ class Task:
     tone: str = "warn"
 
 
+def page(request: HttpRequest) -> HttpResponse:
+    """Show the home page of the environment that the address names."""
+    return bind_to_address(request) or admin.site.index(request)
+
+
 def fill(request: HttpRequest, shown: dict[str, Any]) -> dict[str, Any]:
     """Fill the home page as unfold's DASHBOARD_CALLBACK. The number of queries does not grow with the flags."""
     context = console_context(request)
@@ -60,7 +66,6 @@ def fill(request: HttpRequest, shown: dict[str, Any]) -> dict[str, Any]:
     }
     if environment is None:
         return shown
-    context.remember(environment)
     experiments = list(
         Experiment.objects.filter(environment=environment, status__in=Experiment.SERVED)
         .select_related("config__flag", "primary_metric")
@@ -71,7 +76,7 @@ def fill(request: HttpRequest, shown: dict[str, Any]) -> dict[str, Any]:
     upkeep = timetable.upkeep()
     return {
         **shown,
-        "health": health.lines(environment),
+        "health": health_page.lines(environment),
         "jobs": timetable.kinds_of_jobs(environment, states),
         "upkeep": upkeep,
         "tiles": _flag_tiles(environment),

@@ -48,19 +48,19 @@ def pages(request: HttpRequest) -> Iterator[Page]:
     # Settings build the navigation before the apps are loaded. They are loaded when this runs.
     from flagship.console.frame import SECTIONS  # noqa: PLC0415 - see above
 
+    environment = console_context(request).environment
+    here = f"?environment={environment.pk}" if environment is not None else ""
     for section in SECTIONS:
         for item in section["items"]:
             if "permission" not in item or import_string(item["permission"])(request):
-                yield Page(item["title"], item["icon"], str(item["link"]))
+                yield Page(item["title"], item["icon"], f"{item['link']}{here if item['is_about_environment'] else ''}")
     if may_make_flags(request):
-        yield Page("New flag", "add", reverse("admin:flags_flagconfig_add"))
+        yield Page("New flag", "add", f"{reverse('admin:flags_flagconfig_add')}{here}")
     if may_edit(request):
-        yield Page("New experiment", "add", reverse("admin:experiments_experiment_add"))
-        yield Page("New segment", "add", reverse("admin:flags_segment_add"))
-        yield Page("Kill by tag", "emergency_home", reverse("admin:flags_flagconfig_kill_tag"))
+        yield Page("New experiment", "add", f"{reverse('admin:experiments_experiment_add')}{here}")
+        yield Page("New segment", "add", f"{reverse('admin:flags_segment_add')}{here}")
+        yield Page("Kill by tag", "emergency_home", f"{reverse('admin:flags_flagconfig_kill_tag')}{here}")
     if is_owner(request):
-        yield Page("Kill every flag", "emergency_home", reverse("admin:flags_flagconfig_kill_all"))
-    yield Page("Health", "monitor_heart", reverse("console_health"))
-    yield Page("Jobs", "schedule", reverse("admin:experiments_experiment_jobs"))
+        yield Page("Kill every flag", "emergency_home", f"{reverse('admin:flags_flagconfig_kill_all')}{here}")
     yield Page("Change password", "password", reverse("admin:password_change"))
     yield Page("API reference", "api", reverse("docs"))

@@ -7,11 +7,11 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from tenancy.console_kit.context import console_context
+from tenancy.console_kit.context import bind_to_address, console_context
 from tenancy.console_kit.forms import say_problems
+from tenancy.console_kit.pages import in_environment
 from tenancy.errors import ServiceError
 from tenancy.models import User
 from tenancy.services.saved_views import delete_view, save_view
@@ -38,6 +38,8 @@ def _lists() -> set[str]:
 @require_POST
 def save(request: HttpRequest) -> HttpResponse:
     form = ViewForm(request.POST)
+    if "environment" in request.POST:
+        bind_to_address(request)
     context = console_context(request)
     if context.environment is None:
         raise PermissionDenied
@@ -45,19 +47,23 @@ def save(request: HttpRequest) -> HttpResponse:
         messages.error(request, "Give the view a name of at most 60 characters.")
         return redirect("admin:index")
     sent = form.cleaned_data
-    address = reverse(f"admin:{sent['page']}_changelist")
+    address = in_environment(f"admin:{sent['page']}_changelist", context.bound)
+    joint = "&" if "?" in address else "?"
     try:
         view = save_view(user=cast(User, request.user), organization=context.environment.project.organization, **sent)
     except ServiceError as error:
         say_problems(request, error)
-        return redirect(f"{address}?{sent['query']}")
+        return redirect(f"{address}{joint}{sent['query']}")
     messages.success(request, f"The view “{view}” is kept{' for everybody here' if view.is_shared else ''}.")
-    return redirect(f"{address}?{view.query}")
+    return redirect(f"{address}{joint}{view.query}")
 
 
 @require_POST
 def forget(request: HttpRequest, pk: int) -> HttpResponse:
+    if "environment" in request.POST:
+        bind_to_address(request)
     delete_view(user=cast(User, request.user), pk=pk)
     messages.success(request, "The view is forgotten.")
     page = request.POST.get("page", "")
-    return redirect(f"admin:{page}_changelist" if page in _lists() else "admin:index")
+    address = f"admin:{page}_changelist" if page in _lists() else "admin:index"
+    return redirect(in_environment(address, console_context(request).bound))

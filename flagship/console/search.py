@@ -15,7 +15,7 @@ from experiments.models import Experiment, Metric
 from flags.models import FlagConfig, Layer, Segment
 from flags.selectors import flags_matching, segments_matching
 from flagship.console.navigation import pages
-from tenancy.console_kit.context import console_context
+from tenancy.console_kit.context import bind_to_address, console_context
 from tenancy.models import Credential, Environment, Membership, Project, ServiceAccount
 
 _MOST_OF_A_KIND = 6
@@ -99,6 +99,8 @@ _SOURCES = (
 
 def find(request: HttpRequest) -> JsonResponse:
     """Answer `{"results": [...]}` for `?q=`: pages first, then a few of each kind, the best match first."""
+    if "environment" in request.GET:
+        bind_to_address(request)
     words = request.GET.get("q", "").split()[:_MOST_WORDS]
     hits = [*_pages(request, words), *(hit for source in _SOURCES for hit in _hits(request, source, words))]
     answer = JsonResponse({"results": [asdict(hit) for hit in hits]})

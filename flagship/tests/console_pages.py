@@ -18,7 +18,7 @@ from experiments import services as experiment_services
 from experiments.analysis import window_of
 from experiments.tests.conftest import START, conversion, exposure
 from flags import services
-from flagship.tests.crawling import Page
+from flagship.tests.crawling import Page, opened
 from tenancy import services as tenancy_services
 from tenancy.admin.testing import signed_in
 from tenancy.models import Membership, User
@@ -76,6 +76,7 @@ NO_PAGE = {
 # Templates that no page or state below shows, and where they are looked at.
 ELSEWHERE = {
     "admin/login.html": "test_pages_in_browser, signed out",
+    "console/error_alone.html": "test_error_pages, without a person",
     "console/progress.html": "test_long_acts_in_browser",
     "drf_spectacular/swagger_ui.html": "Swagger UI draws it",
     "experiments/plan.html": "fetched into the designer",
@@ -376,6 +377,8 @@ STATES = [
             "tenancy_serviceaccount", "tenancy_credential",
         )
     ),
+    State("an environment that is not there", f"{_FLAG}_changelist", query={"environment": "999999"}, status=404),
+    State("a page for another role", f"{_FLAG}_kill_all", who="viewer", status=403),
     State("no project yet", "admin:tenancy_project_changelist", who="newcomer"),
     State("no environment yet", "admin:tenancy_environment_changelist", who="newcomer"),
     State("home of nobody", "admin:index", who="newcomer"),
@@ -389,6 +392,7 @@ def pages() -> list[State]:
 
 def filled(client: Client, address: str, values: dict[str, str]) -> tuple[str, dict[str, list[str]]]:
     """The page's form as it would be sent: its address, and its fields with `values` over them."""
-    forms = [form for form in Page(client.get(address).text).forms if form.is_post and "/logout/" not in form.action]
+    address, answer = opened(client, address)
+    forms = [form for form in Page(answer.text).forms if form.is_post and "/logout/" not in form.action]
     form = max(forms, key=lambda one: (len(values.keys() & one.fields.keys()), len(one.fields)))
     return urljoin(address, form.action), {**form.fields, **{name: [value] for name, value in values.items()}}

@@ -86,6 +86,14 @@ class Page(HTMLParser):
             self._text = ""
 
 
+def opened(client: Client, address: str):
+    """The whole address and the page: where an address names no environment, the console adds the one viewed last."""
+    answer = client.get(address)
+    if answer.status_code == 302 and answer.url.split("?")[0] == address.split("?", maxsplit=1)[0]:
+        return answer.url, client.get(answer.url)
+    return address, answer
+
+
 def crawl(client: Client) -> tuple[dict[str, int], list[tuple[str, Form]]]:
     """Every console address reached from the home page with its status, one of each route and thing; and what posts.
 
@@ -101,7 +109,7 @@ def crawl(client: Client) -> tuple[dict[str, int], list[tuple[str, Form]]]:
         if identity in seen or match.url_name in _NO_PAGE or len(seen) > 400:
             continue
         seen.add(identity)
-        answer = client.get(address)
+        address, answer = opened(client, address)
         statuses[address] = answer.status_code
         if answer.status_code != 200 or not answer["Content-Type"].startswith("text/html"):
             continue

@@ -16,15 +16,16 @@ PAGES = {
 
 @pytest.mark.parametrize("name", PAGES)
 def test_list__empty__teaches_once_and_offers_to_begin(console_owner, acme, name):
-    text = console_owner.get(reverse(f"admin:{name}_changelist")).text
+    text = console_owner.get(reverse(f"admin:{name}_changelist"), follow=True).text
 
     assert text.count(PAGES[name]) == 1
-    assert f'class="fs-button fs-button--primary" href="{reverse(f"admin:{name}_add")}"' in text
+    place = "" if name.startswith("tenancy") else f"?environment={acme.production.pk}"
+    assert f'class="fs-button fs-button--primary" href="{reverse(f"admin:{name}_add")}{place}"' in text
 
 
 @pytest.mark.parametrize("name", ["flags_flagconfig", "flags_layer", "experiments_experiment", "experiments_metric"])
 def test_list__empty_for_a_viewer__offers_nothing(console_viewer, acme, name):
-    text = console_viewer.get(reverse(f"admin:{name}_changelist")).text
+    text = console_viewer.get(reverse(f"admin:{name}_changelist"), follow=True).text
 
     assert PAGES[name] in text
     assert reverse(f"admin:{name}_add") not in text
@@ -32,7 +33,7 @@ def test_list__empty_for_a_viewer__offers_nothing(console_viewer, acme, name):
 
 @pytest.mark.parametrize("name", PAGES)
 def test_list__search_that_finds_nothing__offers_to_show_all(console_owner, acme, name):
-    text = console_owner.get(reverse(f"admin:{name}_changelist"), {"q": "nothing-like-it"}).text
+    text = console_owner.get(reverse(f"admin:{name}_changelist"), {"q": "nothing-like-it"}, follow=True).text
 
     assert "Nothing matches" in text
     assert PAGES[name] not in text

@@ -19,8 +19,8 @@ from experiments.models import Experiment, JobRun
 from flags import services
 from flags.propagation.acknowledgements import Report, record
 from flags.propagation.runtime import RUNTIME
-from flagship.console import health, timetable
-from flagship.console.reach import reach_of
+from flagship.console.health import health_page, timetable
+from flagship.console.health.reach import reach_of
 from tenancy.testing import ALICE
 
 
@@ -52,7 +52,7 @@ def note(experiment, job, outcome, *, ago=timedelta()):
 def test_home__every_health_line__leads_to_its_explanation(console_viewer, acme):
     page = home(console_viewer, acme.production)
 
-    explained = console_viewer.get(reverse("console_health"))
+    explained = console_viewer.get(reverse("console_health"), follow=True)
     assert explained.status_code == 200
     assert len(page.context["health"]) == 8
     for line in page.context["health"]:
@@ -67,9 +67,8 @@ def test_health__outsider__sees_their_own_environment_only(console_outsider, acm
 
     page = console_outsider.get(reverse("console_health"), {"environment": acme.production.pk})
 
-    assert page.context["current_environment"].project.organization.slug == "rival"
+    assert page.status_code == 404
     assert "secret" not in page.text
-    assert page.context["jobs"] == []
 
 
 def test_home__jobs__show_their_last_run_with_a_link(console_viewer, acme, experiment):
@@ -165,8 +164,8 @@ def test_health__store_of_events_away__says_so_and_shows_the_rest(console_viewer
     def away(*_):
         raise OperationalError("ClickHouse: connection refused")
 
-    monkeypatch.setattr(health, "variants_seen", away)
-    monkeypatch.setattr(health, "served_flags", lambda _: {"new-checkout": None})
+    monkeypatch.setattr(health_page, "variants_seen", away)
+    monkeypatch.setattr(health_page, "served_flags", lambda _: {"new-checkout": None})
     page = console_viewer.get(reverse(view), {"environment": acme.production.pk})
     (line,) = [
         line for line in page.context["health" if view == "admin:index" else "lines"] if line.anchor == "unknown"
@@ -176,9 +175,9 @@ def test_health__store_of_events_away__says_so_and_shows_the_rest(console_viewer
 
 def test_health__viewed_twice_in_a_minute__reads_the_names_once(console_viewer, acme, monkeypatch):
     asked = []
-    monkeypatch.setattr(health, "variants_seen", lambda *_: asked.append(1) or [("gone", "on", 3)])
-    monkeypatch.setattr(health, "served_flags", lambda _: {"new-checkout": None})
-    lines = [health.lines(acme.production) for _ in range(2)]
+    monkeypatch.setattr(health_page, "variants_seen", lambda *_: asked.append(1) or [("gone", "on", 3)])
+    monkeypatch.setattr(health_page, "served_flags", lambda _: {"new-checkout": None})
+    lines = [health_page.lines(acme.production) for _ in range(2)]
     shown = [(line.value, line.note) for each in lines for line in each if line.anchor == "unknown"]
     assert (shown, asked) == ([("3", "gone: 3")] * 2, [1])
 

@@ -5,6 +5,7 @@ from django.conf import settings
 from django.test.signals import template_rendered
 
 from flagship.tests.console_pages import ELSEWHERE, NO_PAGE, STATES, filled, pages, routes
+from flagship.tests.crawling import opened
 
 pytestmark = pytest.mark.django_db
 
@@ -30,7 +31,7 @@ def test_pages__each__answers_as_it_says_and_every_template_is_shown(world):
     for state in pages():
         client, address = world.people[state.who], world.url(state.route, state.subject, **state.query)
         if state.sends is None:
-            answer = client.get(address)
+            _, answer = opened(client, address)
         else:
             answer = client.post(*filled(client, address, state.sends(world)))
         if answer.status_code != state.status or "<html" not in answer.text:

@@ -25,7 +25,7 @@ def test_policy__any_page__allows_our_own_files_only(console_owner, path):
 
 
 def test_policy__nonce__is_new_each_time_and_on_every_inline_element(console_owner):
-    pages = [console_owner.get(reverse("admin:index")) for _ in range(2)]
+    pages = [console_owner.get(reverse("admin:index"), follow=True) for _ in range(2)]
 
     nonces = [re.search(r"'nonce-([^']+)'", page.headers["Content-Security-Policy"]).group(1) for page in pages]
     assert nonces[0] != nonces[1]

@@ -11,7 +11,7 @@ FLAGS = "flags_flagconfig"
 
 
 def listed(client, **query):
-    return client.get(reverse("admin:flags_flagconfig_changelist"), query).text
+    return client.get(reverse("admin:flags_flagconfig_changelist"), query, follow=True).text
 
 
 def keep(client, **sent):
@@ -26,7 +26,7 @@ def test_view__kept__is_offered_without_where_one_was(console_viewer, acme):
     answer = keep(console_viewer)
 
     assert answer.url == f"{reverse('admin:flags_flagconfig_changelist')}?state=killed"
-    assert '<a href="?state=killed">Killed</a>' in listed(console_viewer)
+    assert f'href="?environment={acme.production.pk}&amp;state=killed">Killed</a>' in listed(console_viewer)
 
 
 def test_view__kept_again__is_replaced(console_viewer, acme):

@@ -52,7 +52,7 @@ def test_sign_on__first_time__makes_the_account_with_its_groups_roles(sso, acme)
     answer = sign_in(client, "dana", next="/admin/flags/flagconfig/")
 
     assert answer.url == "/admin/flags/flagconfig/"
-    assert client.get(reverse("admin:index")).status_code == 200
+    assert client.get(reverse("admin:index"), follow=True).status_code == 200
     assert roles_of("dana") == {("", "editor"), ("production", "viewer")}
     assert not User.objects.get(username="dana").has_usable_password()
     rows = Entry.objects.filter(actor_label="system (single sign-on)").order_by("id")

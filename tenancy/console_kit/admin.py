@@ -14,9 +14,10 @@ from django.urls import URLPattern
 from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 
-from tenancy.console_kit.context import console_context
+from tenancy.console_kit.context import bind_to_address, console_context
 from tenancy.console_kit.removal import Removal
 from tenancy.console_kit.routes import Route, patterns
+from tenancy.models import Environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,8 @@ class ConsoleAdmin(ModelAdmin):
     routes: ClassVar[Sequence[Route]] = ()
     removal: ClassVar[Removal[Any] | None] = None
     empty: ClassVar[EmptyList | None] = None
-    # Whether opening an object makes its environment the one in view.
-    remembers_environment = False
+    # Whether a new object is made in an environment, or in its project: the address of the page names it.
+    is_added_in_environment = False
 
     def create(self, request: HttpRequest) -> HttpResponse:  # noqa: ARG002 - a hook
         """Show the page of a new object to people whom `has_add_permission` lets in."""
@@ -72,8 +73,9 @@ class ConsoleAdmin(ModelAdmin):
         thing: Model | None = self.get_object(request, unquote(object_id))
         if thing is None:
             raise Http404(f"There is no such {self.opts.verbose_name}, or it belongs to another tenant.")
-        if self.remembers_environment:
-            console_context(request).remember(cast(Any, thing).environment)
+        environment = getattr(thing, "environment", None)
+        if self.is_added_in_environment and isinstance(environment, Environment):
+            console_context(request).bind(environment)
         return thing
 
     def get_urls(self) -> list[URLPattern]:
@@ -107,6 +109,8 @@ class ConsoleAdmin(ModelAdmin):
     ) -> HttpResponse:
         if object_id is not None:
             return self.show(request, self.find(request, object_id))
+        if self.is_added_in_environment and (moved := bind_to_address(request)) is not None:
+            return moved
         if not self.has_add_permission(request):
             raise PermissionDenied
         return self.create(request)

@@ -3,7 +3,9 @@
 from functools import cached_property
 from typing import Any, cast
 
-from django.http import HttpRequest
+from django.core.exceptions import BadRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 
 from audit.actors import Actor
 from tenancy import access
@@ -22,6 +24,8 @@ class ConsoleContext:
         self._request = request
         self._roles: dict[int, Role | None] = {}
         self._project_roles: dict[int, Role | None] = {}
+        # The environment that this page is about; None where it is about none, or it is not known yet.
+        self.bound: Environment | None = None
 
     @cached_property
     def principal(self) -> Principal:
@@ -35,14 +39,28 @@ class ConsoleContext:
     def environments(self) -> list[Environment]:
         return list(access.environments(self.principal).select_related("project__organization"))
 
-    @cached_property
+    @property
     def environment(self) -> Environment | None:
-        """Return the environment in view: the address's, else the one viewed last, else the first."""
-        by_id = {str(environment.pk): environment for environment in self.environments}
-        wanted = self._request.GET.get("environment") or self._request.session.get(_SESSION_KEY)
-        return by_id.get(str(wanted)) or next(iter(self.environments), None)
+        """Return the environment that the page is about. A page about none offers the one viewed last, else the first.
 
-    def remember(self, environment: Environment) -> None:
+        Only addresses of other pages may be made of the latter. What is written is always bound.
+        """
+        return self.bound or self._viewed_last
+
+    @cached_property
+    def _viewed_last(self) -> Environment | None:
+        last = self._request.session.get(_SESSION_KEY)
+        found = (environment for environment in self.environments if environment.pk == last)
+        return next(found, None) or next(iter(self.environments), None)
+
+    def bind(self, environment: Environment) -> None:
+        """Say which environment the page is about. Raises BadRequest for a form that was opened in another one."""
+        sent = self._request.POST.get("environment") if self._request.method == "POST" else None
+        if sent not in {None, str(environment.pk)}:
+            raise BadRequest(
+                f"This form was opened in another environment than {environment}. Nothing is saved. Load it anew."
+            )
+        self.bound = environment
         if self._request.session.get(_SESSION_KEY) != environment.pk:
             self._request.session[_SESSION_KEY] = environment.pk
 
@@ -100,3 +118,25 @@ def console_context(request: HttpRequest) -> ConsoleContext:
     if not hasattr(holder, "console_context"):
         holder.console_context = ConsoleContext(request)
     return cast(ConsoleContext, holder.console_context)
+
+
+def bind_to_address(request: HttpRequest) -> HttpResponse | None:
+    """Bind the page to the environment that its address names. Return a redirect to the address that names one.
+
+    A page that is only looked at may be asked for without one: then it is that of the environment viewed last. A form
+    names its environment, in its address or in a field. Raises Http404 for one that this person does not see.
+    """
+    context = console_context(request)
+    named = request.GET.get("environment") or request.POST.get("environment")
+    if named:
+        found = next((row for row in context.environments if str(row.pk) == named), None)
+        if found is None:
+            raise Http404("There is no such environment, or you are no member of it.")
+        context.bind(found)
+    elif request.method not in {"GET", "HEAD"}:
+        raise BadRequest("This form does not say which environment it is about. Nothing is saved. Open the page again.")
+    elif context.environment is not None:
+        query = request.GET.copy()
+        query["environment"] = str(context.environment.pk)
+        return redirect(f"{request.path}?{query.urlencode()}")
+    return None

@@ -6,13 +6,13 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 
 from tenancy.console_kit.admin import ConsoleAdmin, ConsoleList
-from tenancy.console_kit.context import console_context
+from tenancy.console_kit.context import bind_to_address, console_context
 from tenancy.models import Environment
 from tenancy.roles import Role
 
 
 class EnvironmentList(ConsoleList):
-    """Shows the environment in view; `?environment=` names another."""
+    """Shows the environment that `?environment=` names."""
 
     def get_filters_params(self, params: Any = None) -> dict[str, Any]:
         found: dict[str, Any] = super().get_filters_params(params)
@@ -21,14 +21,18 @@ class EnvironmentList(ConsoleList):
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
         environment = console_context(request).environment
-        self.may_teach = environment is not None
-        return super().get_queryset(request, exclude_parameters).filter(environment=environment)
+        self.environment, self.may_teach = environment, environment is not None
+        return self.narrowed(super().get_queryset(request, exclude_parameters), environment)
+
+    def narrowed(self, found: QuerySet[Any], environment: Environment | None) -> QuerySet[Any]:
+        return found.filter(environment=environment)
 
 
 class PerEnvironmentAdmin(ConsoleAdmin):
     """Lists the environment in view. Its editors may add things, on the page `create_in`."""
 
     list_before_template = "console/environment_tabs.html"
+    is_added_in_environment = True
 
     def create_in(self, request: HttpRequest, environment: Environment) -> HttpResponse:  # noqa: ARG002 - a hook
         raise Http404("Nothing is added here.")
@@ -40,10 +44,11 @@ class PerEnvironmentAdmin(ConsoleAdmin):
         return EnvironmentList
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        moved = bind_to_address(request)
+        if moved is not None:
+            return moved
         context = console_context(request)
         noun = str(self.opts.verbose_name_plural).capitalize()
-        if context.environment is not None:
-            context.remember(context.environment)
         shown = {
             "title": f"{noun} in {context.environment}" if context.environment else noun,
             "environments": context.environments,

@@ -24,7 +24,21 @@ def route_name(model: type[Model] | Model, page: str) -> str:
 
 
 def list_url(model: type[Model] | Model, *, environment: Model | None = None) -> str:
-    url = reverse(route_name(model, "changelist"))
+    """Return the address of the list: that of the environment given, or of the thing's own."""
+    if environment is None and isinstance(model, Model):
+        environment = _environment_of(model)
+    return in_environment(route_name(model, "changelist"), environment)
+
+
+def _environment_of(thing: Model) -> Model | None:
+    # What may have an environment, such as a key or a role, is listed for the whole organization.
+    fields = (field for field in thing._meta.fields if field.name == "environment" and not field.null)  # noqa: SLF001 - as above
+    return getattr(thing, "environment", None) if next(fields, None) is not None else None
+
+
+def in_environment(route: str, environment: Model | None) -> str:
+    """Return the address of a page that is about an environment."""
+    url = reverse(route)
     return f"{url}?environment={environment.pk}" if environment is not None else url
 
 

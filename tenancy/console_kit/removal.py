@@ -41,7 +41,7 @@ class Removal(Generic[Thing]):
             title=f"Delete {name}?",
             submit="Delete for good",
             act=act,
-            cancel_url=list_url(thing),
+            cancel_url=list_url(thing, environment=console_context(request).bound),
             intro=self.consequence(thing),
             tone="danger",
         ).answer(request)

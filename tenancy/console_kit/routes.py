@@ -10,7 +10,7 @@ from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 
-from tenancy.console_kit.context import console_context
+from tenancy.console_kit.context import bind_to_address, console_context
 from tenancy.models import Environment
 from tenancy.roles import Role
 
@@ -32,7 +32,7 @@ class About(Enum):
     """What a page is about. The kit finds it and hands it to the page as its second argument."""
 
     LIST = "the whole list: the page takes the request alone"
-    ENVIRONMENT = "the environment in view"
+    ENVIRONMENT = "the environment that `?environment=` names"
     OBJECT = "the object whose `object_id` is in the path"
 
 
@@ -71,6 +71,8 @@ def _view(family: Family, route: Route) -> Page:
             thing = family.find(request, given.pop("object_id"))
             _require(request, route, thing)
             return route.page(request, thing, **given)
+        if route.about is About.ENVIRONMENT and (moved := bind_to_address(request)) is not None:
+            return moved
         if not family.has_view_permission(request):
             raise PermissionDenied
         environment = console_context(request).environment
@@ -89,9 +91,9 @@ def _require(request: HttpRequest, route: Route, thing: Model | None) -> None:
     if route.role is None:
         return
     if thing is None:
-        raise PermissionDenied
+        raise PermissionDenied(f"This needs the role {route.role.label.lower()}.")
     context = console_context(request)
     environment: Any = thing if isinstance(thing, Environment) else getattr(thing, "environment", None)
     on = environment.project if route.in_project else thing
     if not context.may_on(route.role, on):
-        raise PermissionDenied
+        raise PermissionDenied(f"This needs the role {route.role.label.lower()} in {on}.")

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from zlib import crc32
 
 from django import template
 from django.utils.html import format_html
@@ -14,6 +15,8 @@ from tenancy.console_kit import charts
 from tenancy.console_kit.moments import moment
 
 register = template.Library()
+# Colours of environments other than production; frame.css has them.
+_COLOURS = 5
 # Every change sets these fields, and the page shows them elsewhere.
 _BOOKKEEPING = frozenset({"version", "updatedAt", "createdAt"})
 
@@ -25,6 +28,12 @@ register.filter("moment", moment)
 def route(options: Any, page: str) -> str:
     """Return the name of a model's page among the admin's routes, from the model's options."""
     return f"admin:{options.app_label}_{options.model_name}_{page}"
+
+
+@register.filter
+def environment_colour(environment: Any) -> str:
+    """Return the name of an environment's colour: one for production, and for others the same one each time."""
+    return "production" if environment.is_production else f"other-{crc32(environment.key.encode()) % _COLOURS}"
 
 
 @register.filter

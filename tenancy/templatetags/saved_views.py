@@ -30,5 +30,6 @@ def saved_views(context: dict[str, Any], changelist: Any) -> dict[str, Any]:
         "page": page,
         "query": request.GET.urlencode(),
         "csrf_token": context.get("csrf_token"),
+        "page_environment": console_context(request).bound,
         "is_filtered": bool(changelist.query or changelist.has_active_filters),
     }

@@ -162,7 +162,7 @@ def test_delete__says_what_goes_with_it_and_does_it(console_admin, bot, client):
 def test_everybody_else__neither_sees_nor_does_anything(request, bot, persona):
     client = request.getfixturevalue(persona)
 
-    assert (url("changelist") in client.get("/admin/").text) == (persona == "console_outsider")
+    assert (url("changelist") in client.get("/admin/", follow=True).text) == (persona == "console_outsider")
     assert "deploy-bot" not in client.get(url("changelist")).text
     for page in ("change", "role", "secret", "off", "delete"):
         for answer in (client.get(url(page, bot.pk)), client.post(url(page, bot.pk), {"reason": "x", "name": "x"})):

@@ -75,7 +75,7 @@ def test_credentials__below_admin__are_not_there(request, key, persona):
 
     assert listed(client, "tenancy_credential").status_code == 403
     assert client.get(reverse("admin:tenancy_credential_add")).status_code == 403
-    assert "Keys and tokens" not in client.get(reverse("admin:index")).text
+    assert "Keys and tokens" not in client.get(reverse("admin:index"), follow=True).text
 
 
 def test_credential__of_another_tenant__is_not_found(console_outsider, key):

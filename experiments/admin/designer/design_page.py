@@ -64,7 +64,7 @@ def design_page(
         segments=list(search_segments(environment).values_list("key", flat=True)[:_MOST_OFFERED]),
         attributes_url=f"{reverse('admin:flags_flagconfig_attributes')}?environment={environment.pk}",
         plan_url=f"{reverse('admin:experiments_experiment_plan')}?environment={environment.pk}",
-        list_url=list_url(Experiment),
+        list_url=list_url(Experiment, environment=environment),
         may_edit=True,
         **shown,
     )

@@ -18,7 +18,7 @@ from experiments.analysis.metric_types import per_user_type
 from experiments.design.simulations import Runs
 from experiments.models import Experiment
 from experiments.selectors import get_metric, metrics
-from tenancy.console_kit.context import console_context
+from tenancy.console_kit.context import bind_to_address, console_context
 from tenancy.console_kit.pages import console_page, list_url
 from tenancy.errors import Invalid, ServiceError
 from tenancy.models import Environment
@@ -46,9 +46,15 @@ class ForecastRow(TypedDict):
 
 def page(request: HttpRequest) -> HttpResponse:
     """Show the results of a first slice. The page then asks for further slices of one part by itself."""
+    if "environment" in request.GET:
+        bind_to_address(request)
     sent, environment = request.GET, console_context(request).environment
     part = sent.get("part", "") if request.headers.get("HX-Request") else ""
-    shown: dict[str, Any] = {"url": request.path, "list_url": list_url(Experiment), "environment": environment}
+    shown: dict[str, Any] = {
+        "url": request.path,
+        "list_url": list_url(Experiment, environment=environment),
+        "environment": environment,
+    }
     is_null_asked = bool(sent.get("flag") or sent.get("metric"))
     if part != "null" and (not is_null_asked or _FIELDS.keys() & sent.keys()):
         shown |= _forecast(sent)

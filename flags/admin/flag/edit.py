@@ -24,7 +24,7 @@ from flags.selectors import search_segments, segments_in
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.documents import DocumentEdit
 from tenancy.console_kit.environments import may_edit as is_editor
-from tenancy.console_kit.pages import console_page, list_url, object_url
+from tenancy.console_kit.pages import console_page, in_environment, list_url, object_url, route_name
 from tenancy.errors import Conflict, ServiceError
 from tenancy.models import Environment, Role
 
@@ -150,8 +150,8 @@ def _shown(
         "attributes_url": f"{reverse('admin:flags_flagconfig_attributes')}?environment={environment.pk}",
         "segments": list(search_segments(environment).values_list("key", flat=True)[:500]),
         "flag_keys": _other_flags(environment, config),
-        "preview_url": object_url(config, "preview") if config else reverse("admin:flags_flagconfig_preview_new"),
-        "list_url": list_url(FlagConfig),
+        "preview_url": _preview_url(environment, config),
+        "list_url": list_url(FlagConfig, environment=environment),
     }
 
 
@@ -182,6 +182,12 @@ def _asked_segments(config: FlagConfig) -> list[Segment]:
     """Return the segments that the flag's stored rules ask for."""
     keys = segments_in([rule.conditions for rule in config.rules.all()])
     return list(Segment.objects.filter(environment=config.environment_id, key__in=keys).order_by("key"))
+
+
+def _preview_url(environment: Environment, config: FlagConfig | None) -> str:
+    if config is not None:
+        return object_url(config, "preview")
+    return in_environment(route_name(FlagConfig, "preview_new"), environment)
 
 
 def _other_flags(environment: Environment, config: FlagConfig | None) -> list[str]:

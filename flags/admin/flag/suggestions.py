@@ -18,7 +18,6 @@ from redis.exceptions import RedisError
 
 from analytics.selectors import latest_attributes
 from flags.models import FlagConfig, Segment
-from tenancy.console_kit.context import console_context
 from tenancy.models import Environment
 
 BUILT_IN = ("userId", "country", "plan", "platform")
@@ -31,10 +30,9 @@ _VERSION = re.compile(r"v?\d+\.\d+(\.\d+)?([-+].+)?")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d([T ].+)?")
 
 
-def attributes(request: HttpRequest) -> HttpResponse:
-    """Answer with the suggestions, for anybody who may see the environment in view."""
-    environment = console_context(request).environment
-    return JsonResponse(attributes_of(environment) if environment is not None else {})
+def attributes(request: HttpRequest, environment: Environment) -> HttpResponse:  # noqa: ARG001 - a page's signature
+    """Answer with the suggestions, for anybody who may see the environment."""
+    return JsonResponse(attributes_of(environment))
 
 
 def attributes_of(environment: Environment) -> dict[str, dict[str, Any]]:

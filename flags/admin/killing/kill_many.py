@@ -70,6 +70,7 @@ def _confirm_page(request: HttpRequest, rows: QuerySet[FlagConfig], act: _Act) -
         messages.info(request, act.none_left)
         return None
     environment = chosen.shown[0].environment
+    console_context(request).bind(environment)
     if not may_edit(request, chosen.shown[0]):
         raise PermissionDenied
     return ConfirmPage(

@@ -46,7 +46,7 @@ def create(request: HttpRequest, environment: Environment) -> HttpResponse:
         payload = {"key": sent["key"], "name": sent["name"] or sent["key"], "holdoutPercent": sent["holdout"] or 0}
         services.create_layer(actor=console_context(request).actor, environment=environment, payload=payload)
         messages.success(request, f"{sent['key']} is there; experiments can be put into it.")
-        return redirect(list_url(Layer))
+        return redirect(list_url(Layer, environment=environment))
 
     return form_page(
         request,
@@ -54,7 +54,7 @@ def create(request: HttpRequest, environment: Environment) -> HttpResponse:
         perform,
         title=f"New layer in {environment}",
         submit="Create layer",
-        cancel_url=list_url(Layer),
+        cancel_url=list_url(Layer, environment=environment),
     )
 
 
@@ -82,7 +82,7 @@ def show(request: HttpRequest, layer: Layer) -> HttpResponse:
         title=layer.name,
         layer=layer,
         parts=parts,
-        list_url=list_url(Layer),
+        list_url=list_url(layer),
         may_edit=may_edit(request, layer),
         remove_url=REMOVAL.url(request, layer),
     )

@@ -32,6 +32,8 @@ def archive(request: HttpRequest) -> HttpResponse:
 
 def _confirm_page(request: HttpRequest, rows: QuerySet[FlagConfig]) -> ConfirmPage:
     chosen = select(rows)
+    if chosen.shown:
+        console_context(request).bind(chosen.shown[0].environment)
     _require(request, chosen.shown)
     return ConfirmPage(
         title=f"Archive {_flags(len(chosen.pks))}?",

@@ -45,7 +45,7 @@ def create(request: HttpRequest, environment: Environment) -> HttpResponse:
             editing.refuse(error)
         else:
             messages.success(request, f"{segment.key} is there; rules can ask for it.")
-            return redirect(list_url(Segment))
+            return redirect(list_url(segment))
     return _page(request, environment, editing, title=f"New segment in {environment}", may_edit=True)
 
 
@@ -78,7 +78,7 @@ def edit(request: HttpRequest, segment: Segment) -> HttpResponse:
                     reason=editing.reason,
                 )
                 messages.success(request, "Saved. Every rule that asks for it follows within a second.")
-                return redirect(list_url(Segment))
+                return redirect(list_url(segment))
         except ServiceError as error:
             if error.problems[0].code == "version_conflict":
                 current = error.extra["current"]
@@ -166,7 +166,7 @@ def _page(
         segments=list(others.values_list("key", flat=True)[:500]),
         attributes_url=f"{reverse('admin:flags_flagconfig_attributes')}?environment={environment.pk}",
         preview_url=f"{reverse('admin:flags_segment_preview')}?environment={environment.pk}",
-        list_url=list_url(Segment),
+        list_url=list_url(Segment, environment=environment),
         **shown,
     )
 

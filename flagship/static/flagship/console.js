@@ -176,7 +176,12 @@
     const button = event.target.closest("[data-copy]");
     if (button) copy(button);
   });
+  const goBack = (button) => {
+    button.hidden = history.length < 2;
+    button.addEventListener("click", () => history.back());
+  };
   document.addEventListener("DOMContentLoaded", () => {
+    document.querySelectorAll("[data-go-back]").forEach(goBack);
     localTimes(document);
     typedInstants();
     // The browser has given up on it by now: the frame hides the page until its own script has run.

@@ -66,9 +66,9 @@ document.addEventListener("DOMContentLoaded", () => {
     asked.abort();
     asked = new AbortController();
     try {
-      const response = await fetch(`${dialog.dataset.search}?q=${encodeURIComponent(input.value)}`, {
-        signal: asked.signal,
-      });
+      const address = new URL(dialog.dataset.search, location.href);
+      address.searchParams.set("q", input.value);
+      const response = await fetch(address, { signal: asked.signal });
       if (!response.ok || response.redirected) throw new Error(response.statusText);
       show((await response.json()).results);
     } catch (error) {

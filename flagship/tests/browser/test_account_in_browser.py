@@ -38,7 +38,7 @@ def test_password__changed__needs_the_old_one_and_ends_other_sessions(open_sessi
     page.get_by_text("This password is too common").wait_for()
     send(OLD, NEW, f"{NEW}!")
     page.get_by_text("The two password fields").wait_for()
-    assert elsewhere.get(reverse("admin:index")).status_code == 200
+    assert elsewhere.get(reverse("admin:index"), follow=True).status_code == 200
     assert not Entry.objects.filter(action="person.password_changed").exists()
 
     send(OLD, NEW, NEW)

@@ -81,6 +81,7 @@ def test_pages__each__are_clean(open_session, world, share):
         if state.who not in sessions:
             sessions[state.who] = open_session(client)
         session = sessions[state.who]
+        session.expected = {state.status}
         page = session.visit(address)
         if state.sends is not None:
             session.settle()

@@ -22,9 +22,9 @@ from flags.models import FlagConfig
 from flags.propagation.kill_status import LATE_AFTER_MS
 from flags.propagation.runtime import RUNTIME
 from flags.propagation.served_names import served_flags
-from flagship.console import timetable
-from flagship.console.reach import Reach, reach_of
-from tenancy.console_kit.context import console_context
+from flagship.console.health import timetable
+from flagship.console.health.reach import Reach, reach_of
+from tenancy.console_kit.context import bind_to_address, console_context
 from tenancy.models import Environment
 
 _INGEST_LATE_SECONDS = 10
@@ -71,10 +71,11 @@ def lines(environment: Environment) -> list[Line]:
 
 
 def page(request: HttpRequest) -> HttpResponse:
+    moved = bind_to_address(request)
+    if moved is not None:
+        return moved
     context = console_context(request)
     environment = context.environment
-    if environment is not None:
-        context.remember(environment)
     request.current_app = admin.site.name  # as Django's own admin views set it
     shown = {
         "title": "Health",
