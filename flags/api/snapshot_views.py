@@ -95,6 +95,7 @@ class AcknowledgementSerializer(serializers.Serializer[Any]):
         help_text=f"What it understands beyond the first form of a flag, such as {', '.join(FEATURES)}.",
     )
     notUnderstood = NotUnderstoodSerializer(required=False)
+    goodbye = serializers.BooleanField(required=False, help_text="The process ends: it leaves the board at once.")
 
 
 class AcknowledgedSerializer(serializers.Serializer[Any]):
@@ -112,7 +113,7 @@ class AcknowledgeView(DataPlaneView):
     def post(self, request: Request) -> Response:
         said = acknowledgement_of(self.sent(request))
         _refuse_future(request.user.own_environment_id, said.version)
-        ACKNOWLEDGEMENTS.add(request.user.environment_id, said.instance, said.sdk, said.version, said.understanding)
+        ACKNOWLEDGEMENTS.take(request.user.environment_id, said)
         ACKNOWLEDGEMENTS.flush()
         return Response(said.answer, status=202)
 

@@ -8,14 +8,14 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import orjson
 import structlog
 from django.conf import settings
-from openflagship.wire.acknowledgements import Understanding
+from openflagship.wire.acknowledgements import Acknowledgement, Understanding
 from openflagship.wire.errors import RefusedError
 from redis.exceptions import RedisError, ResponseError
 
@@ -38,7 +38,8 @@ _MOST_AHEAD_MS = 60_000
 class Report:
     """What one service has applied; `version` -1 says only that it is connected. `at` is Unix milliseconds.
 
-    `understanding` None says nothing of that: what was said before stays.
+    `understanding` None says nothing of that: what was said before stays. `ending` is empty, or how it left: it said
+    goodbye, or its stream ended.
     """
 
     instance: str
@@ -46,10 +47,33 @@ class Report:
     version: int
     at: int
     understanding: Understanding | None = None
+    ending: str = ""
+
+
+# Members of a service's state: when it said goodbye, and when its stream ended.
+GOODBYE = "goodbyeAt"
+STREAM_ENDED = "streamEndedAt"
+
+
+def has_left(state: Mapping[str, Any], now: int) -> bool:
+    """Whether a service that Redis has a state of said goodbye, or ended its stream and did not come back."""
+    seen_at = state["seenAt"]
+    if state.get(GOODBYE, -1) >= seen_at:
+        return True
+    ended_at = state.get(STREAM_ENDED, -1)
+    return bool(ended_at >= seen_at and now - ended_at > GONE_AFTER_MS)
+
+
+def is_connected(state: Mapping[str, Any], now: int) -> bool:
+    """Whether a service that Redis has a state of was heard of lately."""
+    return bool(now - state["seenAt"] <= GONE_AFTER_MS) and not has_left(state, now)
 
 
 def services_key(environment_id: int) -> str:
-    """A hash: instance to JSON `{sdk, version, seenAt, understanding}`, the last as JSON in a text, or empty."""
+    """A hash: instance to JSON `{sdk, version, seenAt, understanding, goodbyeAt?, streamEndedAt?}`.
+
+    `understanding` is JSON in a text, or empty.
+    """
     return f"{settings.REDIS_PREFIX}:services:{environment_id}"
 
 
@@ -66,18 +90,26 @@ _RECORD = """
 local clock = redis.call('TIME')
 local now_ms = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 local known = redis.call('HLEN', KEYS[1])
-for i = 5, #ARGV, 5 do
+for i = 5, #ARGV, 6 do
   local instance, sdk, version, at = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
-  local understanding = ARGV[i + 4]
+  local understanding, ending = ARGV[i + 4], ARGV[i + 5]
   if at > now_ms + tonumber(ARGV[4]) then at = now_ms end
   local before = redis.call('HGET', KEYS[1], instance)
-  if before or known < tonumber(ARGV[1]) then
+  if ending ~= '' then
+    if before then
+      local left = cjson.decode(before)
+      left[ending] = at
+      redis.call('HSET', KEYS[1], instance, cjson.encode(left))
+    end
+  elseif before or known < tonumber(ARGV[1]) then
     local had = -1
+    local goodbye_at, stream_ended_at
     if before then
       local old = cjson.decode(before)
       had = old.version
       if sdk == '' then sdk = old.sdk end
       if understanding == '' then understanding = old.understanding or '' end
+      goodbye_at, stream_ended_at = old.goodbyeAt, old.streamEndedAt
     else
       known = known + 1
     end
@@ -88,7 +120,8 @@ for i = 5, #ARGV, 5 do
         if is_new == 1 then redis.call('EXPIRE', applied, ARGV[3]) end
       end
     end
-    local now = { sdk = sdk, version = math.max(had, version), seenAt = at, understanding = understanding }
+    local now = { sdk = sdk, version = math.max(had, version), seenAt = at, understanding = understanding,
+      goodbyeAt = goodbye_at, streamEndedAt = stream_ended_at }
     redis.call('HSET', KEYS[1], instance, cjson.encode(now))
   end
 end
@@ -103,7 +136,7 @@ def record(environment_id: int, reports: list[Report]) -> None:
     for report in reports:
         said = report.understanding
         members = "" if said is None else json.dumps(said.members, ensure_ascii=False)
-        arguments += [report.instance, report.sdk, report.version, report.at, members]
+        arguments += [report.instance, report.sdk, report.version, report.at, members, report.ending]
     client().eval(_RECORD, 2, services_key(environment_id), kill_versions_key(environment_id), *arguments)
 
 
@@ -172,14 +205,23 @@ class Acknowledgements:
         sdk: str,
         version: int = -1,
         understanding: Understanding | None = None,
+        *,
+        ending: str = "",
     ) -> None:
         if environment_id is None:
             return
-        report = Report(instance, sdk, version, time.time_ns() // 1_000_000, understanding)
+        report = Report(instance, sdk, version, time.time_ns() // 1_000_000, understanding, ending)
         with self._lock:
             waiting = self._reports.setdefault(environment_id, [])
             if len(waiting) < MOST_REPORTS_WAITING:
                 waiting.append(report)
+
+    def take(self, environment_id: int | None, said: Acknowledgement) -> None:
+        """Note what a service has said."""
+        if said.is_goodbye:
+            self.add(environment_id, said.instance, said.sdk, ending=GOODBYE)
+        else:
+            self.add(environment_id, said.instance, said.sdk, said.version, said.understanding)
 
     def flush(self) -> None:
         if not self._reports:

@@ -10,7 +10,14 @@ from openflagship.wire.acknowledgements import Understanding
 from redis.exceptions import RedisError
 
 from flags.models import Change, FlagConfig
-from flags.propagation.acknowledgements import GONE_AFTER_MS, OWN_SDK, applied_key, now_ms, services_key
+from flags.propagation.acknowledgements import (
+    GONE_AFTER_MS,
+    OWN_SDK,
+    applied_key,
+    has_left,
+    now_ms,
+    services_key,
+)
 from flags.propagation.publishing import client, read_hash
 from flags.propagation.service_features import understanding_said
 
@@ -134,6 +141,9 @@ def _services(environment_id: int, change: Change | None) -> list[Service]:
         state = orjson.loads(content)
         if now - state["seenAt"] > FORGOTTEN_AFTER_MS:
             forgotten.append(name)
+        elif has_left(state, now):
+            # Kept for a while: a report from before it left may still be on its way.
+            continue
         else:
             found.append(_service(name, state, applied.get(name), change, now))
     if forgotten:

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from openflagship.wire.acknowledgements import Understanding, understanding_in
 
-from flags.propagation.acknowledgements import GONE_AFTER_MS, now_ms, services_key
+from flags.propagation.acknowledgements import is_connected, now_ms, services_key
 from flags.propagation.publishing import read_hash
 
 
@@ -44,7 +44,7 @@ def outdated_services(environment_id: int, features: Iterable[str]) -> list[Outd
         said = understanding_said(state)
         missing = needed.difference(said.features if said else ())
         is_known = said is not None or state["version"] >= 0
-        if missing and is_known and now - state["seenAt"] <= GONE_AFTER_MS:
+        if missing and is_known and is_connected(state, now):
             found[state["sdk"], tuple(sorted(missing))] += 1
     return [
         OutdatedServices(*_name_and_version(sdk), instances, missing)

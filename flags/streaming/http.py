@@ -178,7 +178,7 @@ async def _acknowledge(request: AsgiRequest, send: Send, key: Key, _named: str) 
         raise RefusedError(408, detail, code="request_timeout", headers=headers) from None
     said = acknowledgements.acknowledgement_of(sent)
     await refuse_future(key, said.version)
-    ACKNOWLEDGEMENTS.add(key.environment_id, said.instance, said.sdk, said.version, said.understanding)
+    ACKNOWLEDGEMENTS.take(key.environment_id, said)
     await respond(send, 202, said.answer, headers=((b"x-request-id", request.identify().encode()),))
 
 

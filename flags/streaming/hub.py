@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from flags.prometheus import STREAM_CLIENTS, STREAM_CLOSED
 from flags.propagation import cold_start_copy
-from flags.propagation.acknowledgements import ACKNOWLEDGEMENTS
+from flags.propagation.acknowledgements import ACKNOWLEDGEMENTS, STREAM_ENDED
 from flags.propagation.runtime import RUNTIME
 from flags.propagation.snapshots import snapshot_of
 from flags.streaming.client import Client
@@ -141,6 +141,9 @@ class Hub:
         feed = self._feeds.get(client.key.environment_id or 0)
         if feed is not None and client in feed.clients:
             feed.clients.discard(client)
+            if client.instance and not self.is_draining:
+                # Whoever comes back within a minute is seen again, and on the board all the while.
+                ACKNOWLEDGEMENTS.add(feed.environment_id, client.instance, client.sdk, ending=STREAM_ENDED)
             STREAM_CLIENTS.set(self.client_count)
             STREAM_CLOSED.labels("slow" if client.is_slow else "drained" if self.is_draining else "left").inc()
 

@@ -10,7 +10,16 @@ import pytest
 from flags import services
 from flags.models import Change
 from flags.propagation import kill_status, poller
-from flags.propagation.acknowledgements import OWN_SDK, Report, dead_neighbours, forget, record, services_key
+from flags.propagation.acknowledgements import (
+    GONE_AFTER_MS,
+    OWN_SDK,
+    STREAM_ENDED,
+    Report,
+    dead_neighbours,
+    forget,
+    record,
+    services_key,
+)
 from flags.propagation.kill_status import percentile
 from flags.propagation.poller import Poller
 from flags.propagation.publishing import read_hash
@@ -196,10 +205,39 @@ def test_acknowledge__over_http__reaches_the_board(environment, config, key):
         {"instance": "pod-1", "version": -1},
         {"instance": "pod-1", "version": 2**53},
         {"instance": "pod-1", "version": 1, "sdk": 3},
+        {"instance": "pod-1", "version": 1, "goodbye": "yes"},
     ],
 )
 def test_acknowledge__bad_input__is_400(config, key, body):
     assert key().post("stream/ack", body).status_code == 400
+
+
+def _names(environment):
+    return [service.instance for service in _status(environment).services]
+
+
+def test_board__goodbye__takes_a_service_off_for_good_until_it_comes_again(environment, config, key):
+    now = int(time.time() * 1000)
+    for name in ("stays", "ends"):
+        _told(environment, name, 1, now - 1_000)
+    said = key().post("stream/ack", {"instance": "ends", "version": 1, "goodbye": True})
+    assert said.status_code == 202
+    assert _names(environment) == ["stays"]
+    _told(environment, "ends", 1, now - 500)
+    assert _names(environment) == ["stays"], "a report from before the goodbye, written after it"
+    _told(environment, "ends", 1, int(time.time() * 1000) + 1_000)
+
+    assert sorted(_names(environment)) == ["ends", "stays"]
+
+
+@pytest.mark.parametrize(("ended_ago", "is_there"), [(1_000, True), (GONE_AFTER_MS + 1_000, False)])
+def test_board__stream_ended__leaves_after_a_minute(environment, config, ended_ago, is_there):
+    now = int(time.time() * 1000)
+    _told(environment, "svc-1", 1, now - ended_ago - 10)
+    record(environment.pk, [Report("svc-1", "", -1, now - ended_ago, ending=STREAM_ENDED)])
+    record(environment.pk, [Report("never-seen", "", -1, now, ending=STREAM_ENDED)])
+
+    assert _names(environment) == ["svc-1"] * is_there
 
 
 def test_board__a_process_of_ours_is_silent__is_not_complete_until_it_confirms_or_has_ended(environment, kill):

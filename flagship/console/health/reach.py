@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import orjson
 
 from flags.models import Change
-from flags.propagation.acknowledgements import GONE_AFTER_MS, applied_key, now_ms, services_key
+from flags.propagation.acknowledgements import applied_key, is_connected, now_ms, services_key
 from flags.propagation.kill_status import percentile
 from flags.propagation.publishing import read_hash
 from flags.propagation.service_features import understanding_said
@@ -33,7 +33,7 @@ def reach_of(environment: Environment) -> Reach:
     """Read the reach with one query and at most 21 hashes. Raises RedisError."""
     now = now_ms()
     states = [orjson.loads(content) for content in read_hash(services_key(environment.pk)).values()]
-    here = [state for state in states if now - state["seenAt"] <= GONE_AFTER_MS]
+    here = [state for state in states if is_connected(state, now)]
     kills = list(
         Change.objects.filter(
             environment=environment, entity=Change.Entity.FLAG, kind=Change.Kind.KILL_SWITCH

@@ -16,10 +16,12 @@ from openfeature.track import TrackingEventDetails
 
 from openflagship.client import AsyncFlagShip, FlagShip
 from openflagship.client.evaluation import NOT_READY
+from openflagship.client.synchroniser import POLLING, REFUSED, STREAMING
 from openflagship.engine import Answer, CompiledFlag, Context
 
 _Value = TypeVar("_Value")
 _Object = Sequence[FlagValueType] | Mapping[str, FlagValueType]
+_WORKING = frozenset({STREAMING, POLLING})
 _CODES = {
     "FLAG_NOT_FOUND": ErrorCode.FLAG_NOT_FOUND,
     "PARSE_ERROR": ErrorCode.PARSE_ERROR,
@@ -37,9 +39,9 @@ class FlagShipProvider(AbstractProvider):
         super().__init__()
         self.client = client
         self._ready_wait_seconds = ready_wait_seconds
-        self._end_listening: Callable[[], None] | None = None
+        self._end_listening: Sequence[Callable[[], None]] = ()
         self._announcing = threading.Lock()
-        self._is_announced = self._is_initializing = False
+        self._is_announced = self._is_initializing = self._is_refused = False
         self._metadata_of: dict[str, tuple[CompiledFlag, dict[str, bool | int | float | str]]] = {}
 
     def get_metadata(self) -> Metadata:
@@ -48,8 +50,8 @@ class FlagShipProvider(AbstractProvider):
     def initialize(self, evaluation_context: EvaluationContext) -> None:  # noqa: ARG002 - the interface's
         """Wait for a first configuration. Raises ProviderNotReadyError, ProviderFatalError for a refused key."""
         self._is_initializing = True
-        self._end_listening = self.client.on_change(self._changed)
         client = self.client
+        self._end_listening = (client.on_change(self._changed), client.on_connection(self._connected))
         is_ready = (
             client.wait_until_ready(self._ready_wait_seconds)
             if isinstance(client, FlagShip)
@@ -59,17 +61,18 @@ class FlagShipProvider(AbstractProvider):
             # What came since the wait was over is told by returning; what comes from here on, by an event.
             self._is_announced = is_ready or client.status().is_ready
             self._is_initializing = False
+            status = client.status()
+            self._is_refused = status.connection == REFUSED and not self._is_announced
         if self._is_announced:
             return
-        status = client.status()
-        if status.connection == "refused":
+        if self._is_refused:
             raise ProviderFatalError(f"FlagShip refuses the key: {status.error}")
         raise ProviderNotReadyError(f"No configuration was had yet: {status.error or status.connection}")
 
     def shutdown(self) -> None:
-        if self._end_listening is not None:
-            self._end_listening()
-            self._end_listening = None
+        for end in self._end_listening:
+            end()
+        self._end_listening = ()
         if isinstance(self.client, FlagShip):
             self.client.close()
 
@@ -155,9 +158,15 @@ class FlagShipProvider(AbstractProvider):
                 return
             is_first = not self._is_announced
             self._is_announced = True
+            if is_first:
+                self._is_refused = False
+            is_refused = self._is_refused
         if is_first:
             self.emit_provider_ready(ProviderEventDetails(message="A first configuration was had."))
         elif keys is not None and not keys:
+            if is_refused:
+                # Whether it is stale besides is told once the key works again.
+                return
             if environment.stale:
                 self.emit_provider_stale(ProviderEventDetails(message="The configuration could not be refreshed."))
             else:
@@ -166,6 +175,25 @@ class FlagShipProvider(AbstractProvider):
             self.emit_provider_configuration_changed(
                 ProviderEventDetails(flags_changed=sorted(environment.flags if keys is None else keys))
             )
+
+    def _connected(self, state: str) -> None:
+        """A key that is refused is fatal, until it works again."""
+        with self._announcing:
+            was_refused = self._is_refused
+            if state == REFUSED:
+                self._is_refused = True
+            elif state in _WORKING:
+                self._is_refused = False
+            is_refused = self._is_refused
+            if self._is_initializing or is_refused is was_refused:
+                return
+        if is_refused:
+            text = f"FlagShip refuses the key: {self.client.status().error}"
+            self.emit_provider_error(ProviderEventDetails(message=text, error_code=ErrorCode.PROVIDER_FATAL))
+        elif self.client.environment.stale:
+            self.emit_provider_stale(ProviderEventDetails(message="The configuration could not be refreshed."))
+        else:
+            self.emit_provider_ready(ProviderEventDetails(message="The key works again."))
 
 
 def _context(given: EvaluationContext | None) -> Context:

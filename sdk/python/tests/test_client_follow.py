@@ -39,6 +39,16 @@ def test_client__a_change__is_applied_and_acknowledged(platform: SmallPlatform, 
     assert client.status().config_version == 2
 
 
+def test_client__closed__says_goodbye_once(platform: SmallPlatform, connect: Connect) -> None:
+    client = connect()
+    eventually(lambda: platform.acknowledged)
+    client.close()
+    client.close()
+
+    assert [said.get("goodbye", False) for said in platform.acknowledged] == [False, True]
+    assert {said["instance"] for said in platform.acknowledged} == {client.instance}
+
+
 def test_client__stream_breaks_while_flags_change__catches_up_by_its_last_id(
     platform: SmallPlatform, connect: Connect
 ) -> None:

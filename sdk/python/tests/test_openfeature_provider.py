@@ -61,6 +61,24 @@ def test_provider__its_life__is_told_in_events(connect: Connect) -> None:
     platform.close()
 
 
+def test_provider__key_revoked_while_running__is_fatal_until_it_works_again(
+    connect: Connect, platform: SmallPlatform
+) -> None:
+    provider = FlagShipProvider(connect(stale_after_seconds=0.3))
+    api.set_provider_and_wait(provider)
+    client = api.get_client()
+    eventually(lambda: platform.stream_count == 1)
+    platform.fail = {"/api/snapshot": 401, "/api/stream": 401}
+    platform.end_streams()
+    eventually(lambda: client.get_provider_status() == ProviderStatus.FATAL)
+    eventually(lambda: provider.client.environment.stale)
+    assert client.get_provider_status() == ProviderStatus.FATAL
+    assert client.get_boolean_details("asked", False, USER).error_code == "PROVIDER_FATAL"
+    platform.fail = {}
+
+    eventually(lambda: client.get_provider_status() == ProviderStatus.READY)
+
+
 def test_provider__platform_comes_later__becomes_ready_by_itself(connect: Connect, platform: SmallPlatform) -> None:
     platform.fail["/api/snapshot"] = 503
     provider = FlagShipProvider(connect(start_wait_seconds=0), ready_wait_seconds=0.1)

@@ -26,6 +26,7 @@ MOST_EVENTS_IN_REQUEST = 1_000
 _SAVE_EVERY_SECONDS = 5.0
 _GZIP_FROM_BYTES = 1_024
 _ACK_AGAIN_SECONDS = 10.0
+_GOODBYE_SECONDS = 1.0
 _MOST_RELAYED = 10_000
 
 
@@ -280,7 +281,7 @@ class Sender:
             if not (yield from self._send_acknowledgement(said)):
                 self._relayed.setdefault(instance, said)
 
-    def _send_acknowledgement(self, said: Acknowledgement) -> Logic[bool]:
+    def _send_acknowledgement(self, said: Acknowledgement, *, timeout_seconds: float | None = None) -> Logic[bool]:
         body = json.dumps(said.body).encode()
         try:
             response = yield from request(
@@ -289,7 +290,7 @@ class Sender:
                 "/api/stream/ack",
                 self._headers,
                 body,
-                timeout_seconds=self._options.connect_seconds,
+                timeout_seconds=timeout_seconds or self._options.connect_seconds,
             )
         except OSError:
             self._ack_at = self._clock() + _ACK_AGAIN_SECONDS
@@ -334,3 +335,13 @@ class Sender:
             self.lost += self.pending
             log.warning("closed with %d events that could not be sent", self.pending)
         yield from self._save()
+        yield from self._say_goodbye(close_by)
+
+    def _say_goodbye(self, close_by: float) -> Logic[None]:
+        """Tell the server that nobody needs to wait for this instance any more, where it has heard of it."""
+        if self._acked_version < 0:
+            return
+        seconds = min(_GOODBYE_SECONDS, max(0.1, close_by - self._clock()))
+        version = self._configuration.version
+        mine = Acknowledgement(self._instance, version, self._headers["X-FlagShip-SDK"], is_goodbye=True)
+        yield from self._send_acknowledgement(mine, timeout_seconds=seconds)

@@ -135,7 +135,6 @@ class Synchroniser:
 
     def _poll(self) -> Logic[None]:
         """Ask for the snapshot. The client counts as polling while that succeeds, whatever happens to the stream."""
-        self.state = POLLING
         self._next_poll_at = self._clock() + self._poll_seconds()
         try:
             yield from self._fetch()
@@ -143,6 +142,8 @@ class Synchroniser:
             self.state = RECONNECTING
             self._note_failure(error)
             self._next_poll_at = max(self._next_poll_at, self._clock() + self._pause_seconds)
+        else:
+            self.state = POLLING
 
     def _poll_seconds(self) -> float:
         return self._options.poll_seconds * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, not a secret

@@ -46,12 +46,16 @@ class Understanding(NamedTuple):
 
 
 class Acknowledgement(NamedTuple):
-    """`instance` names the service's process; `sdk` may be empty. `understanding` is None where nothing is said."""
+    """`instance` names the service's process; `sdk` may be empty. `understanding` is None where nothing is said.
+
+    One that `is_goodbye` says that the process ends, so that nobody waits for it.
+    """
 
     instance: str
     version: int
     sdk: str
     understanding: Understanding | None = None
+    is_goodbye: bool = False
 
     @property
     def answer(self) -> dict[str, Any]:
@@ -61,7 +65,9 @@ class Acknowledgement(NamedTuple):
     @property
     def body(self) -> dict[str, Any]:
         """What is sent."""
-        said = {"instance": self.instance, "version": self.version, "sdk": self.sdk}
+        said: dict[str, Any] = {"instance": self.instance, "version": self.version, "sdk": self.sdk}
+        if self.is_goodbye:
+            said["goodbye"] = True
         return said if self.understanding is None else {**said, **self.understanding.members}
 
 
@@ -83,7 +89,10 @@ def acknowledgement_of(message: Any) -> Acknowledgement:
         raise RefusedError(400, "Send the version that is applied, as a whole number.")
     if not isinstance(sdk, str) or len(sdk) > MAX_NAME_CHARACTERS:
         raise RefusedError(400, "Name the SDK in at most 100 characters.")
-    return Acknowledgement(instance, version, sdk, understanding_in(message))
+    goodbye = message.get("goodbye", False)
+    if not isinstance(goodbye, bool):
+        raise RefusedError(400, "Send goodbye as true or false.")
+    return Acknowledgement(instance, version, sdk, understanding_in(message), goodbye)
 
 
 def understanding_in(message: dict[str, Any]) -> Understanding | None:
