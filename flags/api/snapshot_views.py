@@ -6,7 +6,7 @@ from django.conf import settings
 from django.http import HttpResponse, HttpResponseRedirect
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
-from openflagship.wire import conditional, credentials
+from openflagship.wire import conditional, credentials, sse
 from openflagship.wire.acknowledgements import FEATURES, MAX_BODY_BYTES, MOST_FEATURES, acknowledgement_of
 from rest_framework import serializers
 from rest_framework.permissions import AllowAny
@@ -58,6 +58,8 @@ class SnapshotView(DataPlaneView):
                 ("X-Signature", "X-Signature-Previous"), snapshot.signatures(environment_id), strict=False
             ):
                 response[header] = signature
+        if age := sse.age_text(RUNTIME.age_seconds):
+            response[sse.AGE_HEADER] = age
         response["ETag"] = etag
         response["X-FlagShip-Stream"] = settings.STREAM_URL
         response["Vary"] = "Accept-Encoding"

@@ -150,13 +150,17 @@ async def _send_events(  # noqa: PLR0917 - as above
     try:
         async with watching(request, client.close):
             await start_stream(
-                send, (*sse.HEADERS, *headers, (b"x-request-id", request.identify().encode())), sse.first_retry()
+                send,
+                (*sse.HEADERS, *headers, (b"x-request-id", request.identify().encode())),
+                sse.first_part(RUNTIME.age_seconds),
             )
             if request.method == "HEAD":
                 client.close()
             while not client.is_closed:
-                content = content_of(await client.take()) or (sse.KEEP_ALIVE if client.needs_keep_alive else b"")
-                client.needs_keep_alive = False
+                content = content_of(await client.take())
+                if client.needs_keep_alive:
+                    content += sse.keep_alive(RUNTIME.age_seconds)
+                    client.needs_keep_alive = False
                 if content:
                     await send_part(send, content)
             if not client.is_slow:

@@ -15,6 +15,7 @@ from types import ModuleType, TracebackType
 from typing import Any, Self
 
 import orjson
+import psutil
 from django.conf import settings
 
 from flags.testing.streams import eventually
@@ -217,6 +218,23 @@ class Cluster:
         finally:
             account = self._embedded.account.choose_account(self._layout.var_dir, self._layout.postgres_data)
             module.ensure_running(self._layout, account, fsync=False)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Inside, neither PostgreSQL nor Redis answers or hangs up, as on a machine that hangs."""
+        pids = (module.running_pid(self._layout) for module in (self._embedded.redis, self._embedded.postgres))
+        servers = [psutil.Process(pid) for pid in pids]
+        for server in servers:
+            server.suspend()
+        # Each of PostgreSQL's connections has a process of its own.
+        stopped = [*servers, *(child for server in servers for child in server.children())]
+        try:
+            for process in stopped:
+                process.suspend()
+            yield
+        finally:
+            for process in stopped:
+                process.resume()
 
     # -- Requests ----------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,9 @@ SECONDS = 240
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory, embedded_servers):
     folder = tmp_path_factory.mktemp("cluster")
-    with Cluster(embedded_servers, folder, flags=WRITERS, variables={"POLL_SECONDS": "0.5"}) as made:
+    with Cluster(
+        embedded_servers, folder, flags=WRITERS, variables={"POLL_SECONDS": "0.5", "STREAM_KEEP_ALIVE_SECONDS": "1"}
+    ) as made:
         yield made
 
 
@@ -178,6 +180,23 @@ def test_start__postgresql_away__web_and_stream_serve_from_redis(cluster):
         return answer["configVersion"] if status == 202 else None
 
     _both_workers_are_at(cluster, eventually(written, seconds=SECONDS))
+
+
+def test_stream__postgresql_and_redis_hang__tells_how_long_it_knows_nothing_new(cluster):
+    stream = Stream(cluster.stream_port, cluster.server_key)
+
+    def age():
+        found = stream.next()
+        while not found.comment:
+            found = stream.next()
+        return int(found.comment.removeprefix("keep-alive age="))
+
+    # Before it hangs and again afterwards; a poll takes half of a second.
+    eventually(lambda: age() <= 2, seconds=SECONDS)
+    with cluster.frozen():
+        eventually(lambda: age() >= 4, seconds=SECONDS)
+    eventually(lambda: age() <= 2, seconds=SECONDS)
+    stream.close()
 
 
 def test_stop__stream_process_is_replaced__clients_come_back_and_miss_nothing(cluster):

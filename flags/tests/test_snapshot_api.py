@@ -47,6 +47,15 @@ def test_snapshot__works(caller, environment, admin):
     assert caller.get("configs/production").content == response.content
 
 
+def test_snapshot__tells_the_age_of_what_its_process_knows(caller):
+    RUNTIME._confirmed_at -= 100
+
+    etag = caller.get("snapshot").headers["ETag"]
+
+    for response in (caller.get("snapshot"), caller.get("snapshot", headers={"If-None-Match": etag})):
+        assert 100 <= int(response.headers["X-FlagShip-Age"]) < 160
+
+
 def test_snapshot__asked_twice__is_encoded_once_and_asks_nobody(caller, monkeypatch, django_assert_num_queries):
     first = caller.get("snapshot").content
     monkeypatch.setattr(snapshots, "_make", None)

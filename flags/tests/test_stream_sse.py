@@ -134,15 +134,17 @@ def test_stream__database_was_restored_from_a_backup__is_told_where_it_stands_no
     assert (event.event, event.id) == ("snapshot", 1)
 
 
-def test_stream__silence__is_broken_by_a_comment(secret, settings, listen):
+def test_stream__begins_and_breaks_its_silence__with_its_age(secret, settings, listen, monkeypatch):
     settings.STREAM_KEEP_ALIVE_SECONDS = 0.1
+    # Nothing confirms the configuration any more.
+    monkeypatch.setattr(RUNTIME, "refresh", lambda: None)
     stream = listen(secret, last=1)
 
-    found = stream.next()
-    while not found.comment:
-        found = stream.next()
+    told = [int(stream.next().comment.removeprefix("keep-alive age=")) for _ in range(3)]
+    RUNTIME._confirmed_at -= 100
 
-    assert found.comment == "keep-alive"
+    assert told == sorted(told)
+    eventually(lambda: int(stream.next().comment.removeprefix("keep-alive age=")) > 100)
 
 
 def test_stream__credential_is_revoked__ends(secret, listen):

@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from edge_process import edge, start_edge  # noqa: F401 - needs the path above; fixtures are found by name
+from edge_process import edge, run_edge, start_edge  # noqa: F401 - needs the path above; fixtures are found by name
 from sdk_fixtures import connect, platform  # noqa: F401 - likewise
 
 

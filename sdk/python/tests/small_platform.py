@@ -48,7 +48,8 @@ def free_port() -> int:
 class SmallPlatform:
     """What it was told and asked is in lists; `fail` maps a path to the status it answers instead.
 
-    `gates` maps a path to an event that its answers wait for. `previous_secret` signs beside `secret`.
+    `gates` maps a path to an event that its answers wait for. `previous_secret` signs beside `secret`. `others` are
+    further keys that it takes, each with the secret that signs for it.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class SmallPlatform:
         self.segments: dict[str, Any] = {}
         self.secret = secret
         self.previous_secret = ""
+        self.others: dict[str, str] = {}
         self.events: list[dict[str, Any]] = []
         self.acknowledged: list[dict[str, Any]] = []
         self.asked: list[tuple[str, str, dict[str, str]]] = []
@@ -208,6 +210,10 @@ class _Handler(BaseHTTPRequestHandler):
         if status != 304:
             self.wfile.write(content)
 
+    @property
+    def _key(self) -> str:
+        return self.headers.get("Authorization", "").removeprefix("Bearer ")
+
     def _is_refused(self) -> bool:
         owner = self.owner
         owner.asked.append((self.command, self.path, {name.lower(): value for name, value in self.headers.items()}))
@@ -218,7 +224,7 @@ class _Handler(BaseHTTPRequestHandler):
                 owner.fail[self.path], {"type": "server_error", "errors": []}, Retry_After=self.owner.retry_after
             )
             return True
-        if self.headers.get("Authorization") != f"Bearer {KEY}":
+        if self._key not in {KEY, *owner.others}:
             self._answer(401, {"type": "client_error", "errors": [{"detail": self.owner.reason}]})
             return True
         return False
@@ -240,7 +246,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(304, ETag=etag)
             return
         headers = {"ETag": etag}
-        for name, secret in (("X_Signature", self.owner.secret), ("X_Signature_Previous", self.owner.previous_secret)):
+        own = self.owner.others.get(self._key, self.owner.secret)
+        for name, secret in (("X_Signature", own), ("X_Signature_Previous", self.owner.previous_secret)):
             if secret:
                 headers[name] = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
         if "gzip" in self.headers.get("Accept-Encoding", ""):

@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 import sys
+from typing import Any
 
 import uvicorn
 
@@ -38,6 +39,22 @@ def _settle() -> None:
     gc.freeze()
 
 
+def configure(edge: Edge, **address: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        edge,
+        **address,
+        lifespan="on",
+        access_log=False,
+        # The edge identifies callers by their key alone.
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        log_config=None,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+    )
+
+
 def main() -> None:
     """Options set the address, variables all else: see docs/guides/edge.md."""
     parser = argparse.ArgumentParser(prog="openflagship-edge", description=__doc__)
@@ -49,21 +66,7 @@ def main() -> None:
         edge = Edge(EdgeSettings.from_environ(os.environ), _settle)
     except ValueError as error:
         sys.exit(f"openflagship-edge: {error}")
-    config = uvicorn.Config(
-        edge,
-        host=arguments.host,
-        port=arguments.port,
-        lifespan="on",
-        access_log=False,
-        # The edge identifies callers by their key alone.
-        proxy_headers=False,
-        server_header=False,
-        date_header=False,
-        log_config=None,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-    )
-    EdgeServer(config, edge).run()
+    EdgeServer(configure(edge, host=arguments.host, port=arguments.port), edge).run()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ from openflagship.wire.cross_origin import CrossOrigin
 from openflagship.wire.errors import RefusedError, method_not_allowed
 
 _Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
+_AGE_HEADER = sse.AGE_HEADER.lower().encode()
 _UNKNOWN_ROUTE = "An edge evaluates, streams and forwards; the rest is the server's."
 
 
@@ -114,7 +116,7 @@ class Edge:
                 **{
                     "stream_url": settings.stream_url,
                     "snapshot_path": path,
-                    "signing_secret": settings.signing_secret,
+                    "signing_secret": settings.secret_of(one),
                     "flush_seconds": 1.0,
                     # Encoding so many delays every request by about two milliseconds. Smaller batches would need more
                     # connections and requests, here and at the server.
@@ -124,8 +126,14 @@ class Edge:
                     **settings.options,
                 },
             )
-            count = self.metrics.count_evaluation
-            source = Source(client, one.server_key, settings.signing_secret, count, self._settled)
+            source = Source(
+                client,
+                one.server_key,
+                name=one.name,
+                signing_secret=settings.secret_of(one),
+                count=self.metrics.count_evaluation,
+                settled=self._settled,
+            )
             self.sources.append(source)
             self._by_key[one.server_key] = Credential(one.server_key, source, is_server_key=True)
             self._by_key.update({key: Credential(key, source, is_server_key=False) for key in one.client_keys})
@@ -233,10 +241,19 @@ class Edge:
         await self._respond(request, send, 200, {"status": "ok"})
 
     async def _readyz(self, request: AsgiRequest, send: Send) -> None:
+        """Ready once one environment is and no other may still become so; `?environment=` asks for one by its name."""
         states = [source.status() for source in self.sources]
-        is_ready = bool(states) and all(state["ready"] for state in states)
-        body = {"status": "ready" if is_ready else "starting", "environments": states}
-        await self._respond(request, send, 200 if is_ready else 503, body)
+        named = parse_qs(request.query.decode("latin-1")).get("environment")
+        if named is not None:
+            states = [state for state in states if state["name"] == named[-1]]
+            if not states:
+                raise RefusedError(404, f"No environment is called {named[-1]!r} here.")
+        found = {state["state"] for state in states}
+        status = "starting" if "starting" in found or not found else "failing"
+        if "ready" in found and "starting" not in found:
+            status = "ready" if found == {"ready"} else "degraded"
+        is_ready = status in {"ready", "degraded"}
+        await self._respond(request, send, 200 if is_ready else 503, {"status": status, "environments": states})
 
     async def _metrics(self, request: AsgiRequest, send: Send) -> None:
         content_type = b"text/plain; version=0.0.4"
@@ -291,6 +308,8 @@ class Edge:
             (b"vary", b"accept-encoding"),
             (b"cache-control", b"private, no-cache"),
         ]
+        if age := sse.age_text(source.age_seconds):
+            headers.append((_AGE_HEADER, age.encode()))
         if conditional.is_known(call.request.header(b"if-none-match"), etag, packed_etag):
             await self._answer(call, 304, b"", headers)
             return
@@ -321,17 +340,20 @@ class Edge:
         headers = (*sse.HEADERS, *more, (b"x-request-id", request.identify().encode()))
         try:
             async with watching(request, lambda: listener.offer(None)):
-                await start_stream(send, headers, sse.first_retry())
+                await start_stream(send, headers, sse.first_part(source.age_seconds))
                 if request.method == "HEAD":
                     listener.offer(None)
+                due = time.monotonic() + self.settings.keep_alive_seconds
                 while True:
-                    try:
-                        data = await asyncio.wait_for(listener.queue.get(), self.settings.keep_alive_seconds)
-                    except asyncio.TimeoutError:  # noqa: UP041 - another class than TimeoutError on Python 3.10
-                        data = sse.KEEP_ALIVE
+                    # Also on a stream that is never silent: its keep-alives tell how old the edge's knowledge is.
+                    data = await listener.take(due - time.monotonic())
                     if data is None:
                         break
-                    await send_part(send, data)
+                    if time.monotonic() >= due:
+                        due = time.monotonic() + self.settings.keep_alive_seconds
+                        data += sse.keep_alive(source.age_seconds)
+                    if data:
+                        await send_part(send, data)
                 with suppress(OSError):
                     await send_part(send, b"", is_last=True)
         finally:

@@ -21,6 +21,8 @@ from openflagship.wire.answers import Responder
 
 MOST_EVENTS_KEPT = 1_000
 MOST_EVENTS_WAITING = 1_024
+# Members of `/readyz`, and where a snapshot has them.
+_PARTS = {"organization": "organization", "project": "project", "environment": "key"}
 
 
 def name_of(server_key: str) -> str:
@@ -44,6 +46,15 @@ class Listener:
             self.is_closed = True
             data = None
         self.queue.put_nowait(data)
+
+    async def take(self, seconds: float) -> bytes | None:
+        """The next data; empty where none comes in time, None at the end."""
+        if seconds <= 0 and self.queue.empty():
+            return b""
+        try:
+            return await asyncio.wait_for(self.queue.get(), max(0.001, seconds))
+        except asyncio.TimeoutError:  # noqa: UP041 - another class than TimeoutError on Python 3.10
+            return b""
 
 
 class EdgeClient(AsyncFlagShip):
@@ -76,18 +87,22 @@ class Source:
         self,
         client: EdgeClient,
         server_key: str,
-        signing_secret: str | None,
+        *,
+        name: str = "",
+        signing_secret: str | None = None,
         count: Callable[[str], None],
         settled: Callable[[], None],
     ) -> None:
-        """`settled` is called whenever the configuration was replaced as a whole."""
+        """`name`: what people see of it. `settled` is called whenever the configuration was replaced as a whole."""
         self.client = client
         self.count = count
         self._expose_each = client.expose_each
         self._settled = settled
         self._responder = Responder(client.environment)
         self.server_key = server_key
-        self.name = name_of(server_key)
+        # Public, and alike on every edge with this key.
+        self.id = name_of(server_key)
+        self.name = name or self.id
         self.listeners: set[Listener] = set()
         # Listeners to OFREP's event stream hear that something has changed, and never what.
         self.ofrep_listeners: set[Listener] = set()
@@ -168,13 +183,16 @@ class Source:
 
     def ofrep_token(self) -> str:
         """A token for the stream's address. Edges with the same server key accept it too."""
-        return ofrep_tokens.make_token(self.name, self.server_key)
+        return ofrep_tokens.make_token(self.id, self.server_key)
 
     def takes_ofrep_token(self, token: str) -> bool:
-        return ofrep_tokens.subject_of(token) == self.name and ofrep_tokens.is_valid(token, self.server_key)
+        return ofrep_tokens.subject_of(token) == self.id and ofrep_tokens.is_valid(token, self.server_key)
 
     def snapshot_event(self) -> bytes:
-        return sse.event(SNAPSHOT, self.snapshot()[0], event_id=self.client.environment.version)
+        body = self.snapshot()[0]
+        signature = self.signature(body)
+        signatures = () if signature is None else (signature,)
+        return sse.event(SNAPSHOT, body, event_id=self.client.environment.version, signatures=signatures)
 
     def snapshot(self) -> tuple[bytes, bytes, str]:
         """Body, compressed body and ETag, made once for each version."""
@@ -195,10 +213,20 @@ class Source:
         for listener in tuple(self.ofrep_listeners):
             listener.offer(None)
 
+    @property
+    def age_seconds(self) -> float | None:
+        """How long ago the configuration was last known to be current, by all who passed it on."""
+        return self.client.status().age_seconds
+
     def status(self) -> dict[str, Any]:
+        """For `/readyz`. `state`: ready, starting, or failing where the server is away, refuses, or sends no use."""
         status = self.client.status()
+        header = self.client.environment.header
         return {
+            "name": self.name,
+            "state": "ready" if status.is_ready else "starting" if status.error is None else "failing",
             "ready": status.is_ready,
+            **{part: header.get(name) for part, name in _PARTS.items()},
             "connection": status.connection,
             "source": status.source,
             "configVersion": status.config_version,

@@ -1,7 +1,13 @@
-"""Server-sent events: the response's headers, and events as bytes."""
+"""Server-sent events: the response's headers, events as bytes, and the age that a sender tells of itself.
+
+A sender's age is how many seconds ago it last knew that what it tells is current. A keep-alive comment carries it, and
+so does a header of each snapshot. Whoever passes a configuration on adds its own silence, so the age is honest behind
+any number of processes.
+"""
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Final
 
@@ -11,7 +17,7 @@ HEADERS: Final = (
     # nginx would otherwise hold events back until a buffer is full.
     (b"x-accel-buffering", b"no"),
 )
-KEEP_ALIVE: Final = b": keep-alive\n\n"
+AGE_HEADER: Final = "X-FlagShip-Age"
 _RETRY_MILLISECONDS: Final = (1_000, 3_000)
 
 
@@ -38,6 +44,26 @@ def retry(milliseconds: int) -> bytes:
 def first_retry() -> bytes:
     """`retry` with jitter: the clients of a process that ends do not all come back in the same instant."""
     return retry(random.randint(*_RETRY_MILLISECONDS))  # noqa: S311 - jitter, not a secret
+
+
+def age_text(age_seconds: float | None) -> str:
+    """An age in whole seconds, rounded up; empty where it is not known."""
+    return "" if age_seconds is None or not math.isfinite(age_seconds) else str(max(0, math.ceil(age_seconds)))
+
+
+def keep_alive(age_seconds: float | None) -> bytes:
+    """The comment that breaks a silence, such as `: keep-alive age=12`."""
+    return _age_comment(age_seconds) + b"\n"
+
+
+def first_part(age_seconds: float | None) -> bytes:
+    """What a stream begins with: how old its sender's knowledge is, and when to come back."""
+    return _age_comment(age_seconds) + first_retry()
+
+
+def _age_comment(age_seconds: float | None) -> bytes:
+    age = age_text(age_seconds)
+    return b": keep-alive age=%b\n" % age.encode() if age else b": keep-alive\n"
 
 
 def last_event_id(text: str) -> int | None:
