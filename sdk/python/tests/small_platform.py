@@ -69,6 +69,8 @@ class SmallPlatform:
         self.reason = ""
         self.gates: dict[str, threading.Event] = {}
         self.is_streaming = True
+        # After so long a silence a stream gets a keep-alive; None for never.
+        self.keep_alive_seconds: float | None = None
         self._steps: list[tuple[int, bytes]] = []
         self._streams: set[queue.SimpleQueue[bytes | None]] = set()
         self._connections: set[socket.socket] = set()
@@ -271,12 +273,18 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"retry: 50\n\n")
         try:
-            while (text := mine.get()) is not None:
+            while (text := self._next(mine)) is not None:
                 self.wfile.write(text)
         finally:
             with self.owner._lock:
                 self.owner._streams.discard(mine)
             self.close_connection = True
+
+    def _next(self, mine: queue.SimpleQueue[bytes | None]) -> bytes | None:
+        try:
+            return mine.get(timeout=self.owner.keep_alive_seconds)
+        except queue.Empty:
+            return b": keep-alive age=0\n\n"
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))

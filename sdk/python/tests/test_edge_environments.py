@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from edge_process import EdgeThread
 from openflagship import FlagShip
 from openflagship.edge import EdgeEnvironment, EdgeSettings
+from openflagship.edge.source import name_of
 from sdk_fixtures import FAST
 from small_platform import KEY, SmallPlatform, eventually
 
@@ -70,14 +72,36 @@ def test_edge__no_environment_is_ready__is_not(platform: SmallPlatform, run_edge
     assert edge.ask("GET", "/readyz")[0] == 503
 
 
-def test_edge__keep_alives_and_snapshots__tell_its_age(
-    platform: SmallPlatform, run_edge: RunEdge
+def test_edge__kept_file_was_tampered_with__is_refused_and_signed_by_nobody(
+    platform: SmallPlatform, run_edge: RunEdge, tmp_path: Path
 ) -> None:
+    platform.secret = "secret"
+    one = EdgeEnvironment(server_key=KEY, signing_secret="secret", name="shop")
+    first = run_edge(platform.url, one, data_dir=tmp_path)
+    kept = tmp_path / f"{name_of(KEY)}.json"
+    eventually(kept.exists)
+    first.close()
+    platform.stop()
+
+    again = run_edge(platform.url, one, data_dir=tmp_path)
+    assert eventually(lambda: again.ask("GET", "/api/snapshot"))[0] == 200
+    again.close()
+    content = kept.read_bytes()
+    assert b"10000" in content
+    kept.write_bytes(content.replace(b"10000", b"9000"))
+
+    tampered = run_edge(platform.url, one, data_dir=tmp_path)
+    eventually(lambda: tampered.states() == {"shop": "failing"})
+    for path in ("/api/snapshot", "/api/stream"):
+        assert tampered.ask("GET", path)[0] == 503
+
+
+def test_edge__keep_alives_and_snapshots__tell_its_age(platform: SmallPlatform, run_edge: RunEdge) -> None:
     edge = run_edge(platform.url)
     eventually(edge.is_ready)
     platform.stop()
     (source,) = edge.edge.sources
-    eventually(lambda: (source.age_seconds or 0) > 0.5)
+    eventually(lambda: (source.age_seconds or 0) > 1)
 
     assert int(edge.ask("GET", "/api/snapshot")[2]["X-FlagShip-Age"]) >= 1
     with edge.open("/api/stream") as stream:
@@ -105,3 +129,20 @@ def test_edge__keep_alives_and_snapshots__tell_its_age(
 def test_settings__environment_that_cannot_be__is_refused_by_name(given: dict[str, str], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         EdgeSettings.from_environ({"FLAGSHIP_EDGE_URL": "http://localhost", **given})
+
+
+def test_edge__cut_off_from_its_server__makes_the_sdk_behind_it_stale_within_the_limit_and_current_again(
+    platform: SmallPlatform, run_edge: RunEdge
+) -> None:
+    platform.keep_alive_seconds = 0.1
+    edge = run_edge(platform.url)
+    leaf = run_edge(edge.url)
+    with FlagShip(KEY, leaf.url, **FAST, stale_after_seconds=2.0) as client:
+        eventually(lambda: client.status().connection == "streaming" and not client.status().is_stale)
+        platform.stop()
+        # Its own stream is well: only what comes over it says that nobody knows anything new.
+        eventually(lambda: client.status().is_stale)
+        assert client.status().connection == "streaming"
+        assert client.variation_detail("asked", "user-1").stale
+        platform.start()
+        eventually(lambda: not client.status().is_stale)

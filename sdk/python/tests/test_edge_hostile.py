@@ -100,11 +100,12 @@ def test_edge__configuration_taken_as_a_whole__is_settled_and_a_change_is_not() 
         settings = EdgeSettings(url="http://127.0.0.1:1", environments=environments, options=options)
         edge = Edge(settings, lambda: settled.append(1))
         await edge.start()
-        assert len(settled) == 1
-        edge.sources[0].changed([ServerEvent("flag_updated", "{}", "4")])
-        assert len(settled) == 1
-        edge.sources[0].changed(None)
+        # Once as it starts, and once when the bootstrap is loaded.
         assert len(settled) == 2
+        edge.sources[0].changed([ServerEvent("flag_updated", "{}", "4")])
+        assert len(settled) == 2
+        edge.sources[0].changed(None)
+        assert len(settled) == 3
         await edge.stop()
 
     asyncio.run(live())

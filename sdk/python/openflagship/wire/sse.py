@@ -47,8 +47,8 @@ def first_retry() -> bytes:
 
 
 def age_text(age_seconds: float | None) -> str:
-    """An age in whole seconds, rounded up; empty where it is not known."""
-    return "" if age_seconds is None or not math.isfinite(age_seconds) else str(max(0, math.ceil(age_seconds)))
+    """An age in whole seconds; empty where it is not known."""
+    return "" if age_seconds is None or not math.isfinite(age_seconds) else str(max(0, int(age_seconds)))
 
 
 def keep_alive(age_seconds: float | None) -> bytes:
