@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from analytics import selectors as analytics
 from analytics.models import EventPolicy
 from flags.documents import unit_names
-from flags.evaluation.compiled import before_and_after
+from flags.evaluation.compiled import before_and_after, compiled_at
 from flags.models import FlagConfig, Segment
 from flags.propagation.service_features import outdated_services
 from flags.selectors import conditions_in, segments_in
@@ -26,6 +26,8 @@ RECENT_DAYS = 7
 MOST_USERS_EXAMINED = 20_000
 # At most so many of the latest exposures are searched for the attributes of these users.
 MOST_EXPOSURES_READ = 300_000
+# How a running experiment relates to a change of its own flag.
+ON_FLAG = "on this flag"
 
 
 @long_statements()
@@ -39,10 +41,20 @@ def impact_of(environment: Environment, key: str, payload: Mapping[str, Any]) ->
         "configVersion": environment.config_version,
         **found.to_dict(),
         "recentlyExposed": _recently_exposed(environment, key, (current, changed), asked),
-        "experiments": _experiments(environment, key),
+        "experiments": experiments_touched(environment, key),
         "beginsPhase": phases_begun_by(environment, current.flags[key].document, changed.flags[key].document),
         "notUnderstoodBy": not_understood_by(environment, changed.flags[key].document),
     }
+
+
+@long_statements()
+def affected_users(environment: Environment, before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Count last week's users of a flag under two of its documents, one by one, as an impact does."""
+    key = str(after["key"])
+    needed = [item["flagKey"] for document in (before, after) for item in document["prerequisites"]]
+    stored = compiled_at(environment, environment.config_version, [key, *needed])
+    pair = stored.replace(stored.version, flags={key: before}), stored.replace(stored.version, flags={key: after})
+    return _recently_exposed(environment, key, pair, attributes_asked(pair[0], key) | attributes_asked(pair[1], key))
 
 
 def not_understood_by(environment: Environment, document: Mapping[str, Any]) -> list[dict[str, Any]] | None:
@@ -163,7 +175,7 @@ def phases_begun_by_segment(environment: Environment, before: Mapping[str, Any],
     return [item for _, answer in answers for item in answer or ()]
 
 
-def _experiments(environment: Environment, key: str) -> list[dict[str, Any]]:
+def experiments_touched(environment: Environment, key: str) -> list[dict[str, Any]]:
     """The running experiments that the change touches: on the flag, or on a flag that has it as a prerequisite."""
     rows = FlagConfig.objects.filter(environment=environment, experiment__isnull=False, flag__is_archived=False)
     found = []
@@ -174,7 +186,7 @@ def _experiments(environment: Environment, key: str) -> list[dict[str, Any]]:
                 {
                     "id": (row.experiment or {})["id"],
                     "flagKey": row.flag.key,
-                    "relation": "on this flag" if is_own else "has it as a prerequisite",
+                    "relation": ON_FLAG if is_own else "has it as a prerequisite",
                 }
             )
     return found

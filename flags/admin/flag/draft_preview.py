@@ -6,6 +6,7 @@ from typing import Any
 
 from flags.admin.effects import Effect, asks_rules, effects
 from flags.admin.flag.sentences import describe
+from flags.admin.reach import dependents_of, unknown_reach
 from flags.documents import flag_document
 from flags.evaluation.impact import not_understood_by, phases_begun_by
 from flags.models import Flag, FlagConfig, Segment
@@ -13,9 +14,6 @@ from flags.selectors import get_config, segments_in
 from flags.services import drafts
 from tenancy.errors import Problem, ServiceError
 from tenancy.models import Environment
-
-# A change in production that moves this share of a group needs a second confirmation.
-LARGE_SHARE = 0.10
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +32,8 @@ class Preview:
     strangers: Sequence[str] = ()
     phases: Sequence[Mapping[str, Any]] = ()
     outdated: Sequence[Mapping[str, Any]] = ()
-
-    @property
-    def is_large(self) -> bool:
-        return any(effect.moved >= LARGE_SHARE for effect in self.effects)
+    unknown: Sequence[str] = ()
+    dependents: Sequence[str] = ()
 
 
 def preview_change(environment: Environment, key: str, payload: Mapping[str, Any]) -> Preview:
@@ -58,6 +54,8 @@ def preview_change(environment: Environment, key: str, payload: Mapping[str, Any
         _strangers(environment, after),
         phases_begun_by(environment, before, after),
         outdated,
+        unknown_reach(before, after),
+        dependents_of(environment, key) if is_different else (),
     )
 
 

@@ -11,16 +11,17 @@ from audit.models import Entry
 from flags import services
 from flags.admin import conditions
 from flags.admin.flag.comparison import siblings
-from flags.admin.flag.draft_preview import Preview, preview_change
 from flags.admin.flag.form import condition_fields, document_of, fields_of, new_document
 from flags.admin.flag.snippets import snippets_for
 from flags.admin.flag.suggestions import BUILT_IN
 from flags.admin.panels import panels_for, rule_acts_for
+from flags.admin.reach import Reach, reach_of_flag
 from flags.api.serializers import FlagSerializer
-from flags.documents import flag_resource
+from flags.documents import flag_document, flag_resource
 from flags.fields import SHARED_FIELDS
 from flags.models import Flag, FlagConfig, Segment
 from flags.selectors import search_segments, segments_in
+from flags.services import drafts
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.documents import DocumentEdit
 from tenancy.console_kit.environments import may_edit as is_editor
@@ -58,7 +59,7 @@ def edit(request: HttpRequest, config: FlagConfig) -> HttpResponse:
     may_edit = is_editor(request, config) and not config.flag.is_archived
     stored = document_of(flag_resource(config))
     editing = DocumentEdit.opened(stored, config.version)
-    confirm: Preview | None = None
+    confirm: Reach | None = None
     confirmed = ""
     if request.method == "POST" and may_edit:
         editing = DocumentEdit.sent(request, stored)
@@ -108,18 +109,20 @@ def _save(request: HttpRequest, config: FlagConfig, editing: DocumentEdit, chang
 
 def _to_confirm(
     request: HttpRequest, config: FlagConfig, editing: DocumentEdit, changed: dict[str, Any]
-) -> tuple[Preview | None, str]:
-    """Return a change that needs confirmation, and its fingerprint; None once it is confirmed.
+) -> tuple[Reach | None, str]:
+    """Return the reach of a change that needs confirmation, and its fingerprint; None once it is confirmed.
 
-    That is a large one of production, and anywhere one that begins a phase of a running experiment. A confirmation is
-    valid for exactly the change that was shown.
+    A confirmation is valid for exactly the change that was shown. Raises ServiceError, as saving does.
     """
     fingerprint = editing.confirmation(request, changed)
     if not fingerprint or not (config.environment.is_production or config.experiment):
         return None, ""
-    foreseen = preview_change(config.environment, config.flag.key, changed)
-    is_asked = foreseen.phases or (foreseen.is_large and config.environment.is_production)
-    return (foreseen, fingerprint) if is_asked else (None, "")
+    if editing.version != config.version:
+        return None, ""  # Somebody saved meanwhile: saving merges both first.
+    before = flag_document(config)
+    after = drafts.draft_of(config.environment, config.flag.key, changed).document
+    foreseen = reach_of_flag(config.environment, before, after)
+    return (foreseen, fingerprint) if foreseen.is_asked else (None, "")
 
 
 def _entries(config: FlagConfig) -> Any:

@@ -7,10 +7,9 @@ from django.http import Http404, HttpRequest, HttpResponse
 from audit.models import Entry
 from audit.services import diff
 from flags import services
-from flags.admin.effects import effects
 from flags.admin.flag.sentences import describe
+from flags.admin.reach import reach_of_flag
 from flags.documents import flag_document
-from flags.evaluation.impact import phases_begun_by
 from flags.models import FlagConfig
 from flags.versions.history import document_of_version, flag_changes, version_resources
 from tenancy.console_kit.confirm import ConfirmPage
@@ -80,8 +79,8 @@ def rollback(request: HttpRequest, config: FlagConfig, version: int) -> HttpResp
     now = flag_document(config)
     then: dict[str, Any] = {**document, **{name: now[name] for name in _NOT_ROLLED_BACK}}
     return ConfirmPage(
-        title=f"Go back to version {version} of {config.flag.key}?",
-        submit="Go back",
+        title=f"Restore version {version} of {config.flag.key}?",
+        submit=f"Restore version {version}",
         act=act,
         cancel_url=object_url(config, "history"),
         done_url=object_url(config),
@@ -90,8 +89,7 @@ def rollback(request: HttpRequest, config: FlagConfig, version: int) -> HttpResp
         shown={
             "config": config,
             "changes": list(diff(now, then)),
-            "effects": effects(now, then),
+            "reach": reach_of_flag(environment, now, then),
             "sentences": describe(then),
-            "phases": phases_begun_by(environment, now, then),
         },
     ).answer(request)

@@ -10,6 +10,7 @@ from django.shortcuts import redirect, render
 from flags import services
 from flags.admin.effects import served
 from flags.admin.flag.sentences import describe
+from flags.admin.reach import reach_of_many
 from flags.documents import flag_document
 from flags.models import FlagConfig
 from flags.propagation.kill_status import kill_status
@@ -53,6 +54,7 @@ def kill(request: HttpRequest, config: FlagConfig) -> HttpResponse:
             "config": config,
             "choices": [{"key": key, "affected": affected_by(config, key)} for key in variants],
             "has_rules": _has_rules(config),
+            "reach": reach_of_many(config.environment, [config.flag.key]),
         },
     ).answer(request)
 

@@ -16,6 +16,7 @@ from flags import services
 from flags.admin.flag.sentences import describe
 from flags.admin.killing.kill import affected_by
 from flags.admin.list.bulk import SelectionForm, select, sent_selection
+from flags.admin.reach import reach_of_many
 from flags.documents import flag_document
 from flags.models import FlagConfig
 from tenancy.console_kit.confirm import ConfirmPage
@@ -88,6 +89,7 @@ def _confirm_page(request: HttpRequest, rows: QuerySet[FlagConfig], act: _Act) -
             "is_kill": act is _KILL,
             "place": environment,
             "chosen": chosen,
+            "reach": reach_of_many(environment, [config.flag.key for config in chosen.shown]),
             "rows": [_row(config, act) for config in chosen.shown],
         },
     )

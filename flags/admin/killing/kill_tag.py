@@ -10,6 +10,7 @@ from flags.admin.effects import served
 from flags.admin.flag.sentences import describe
 from flags.admin.list.bulk import Selection, select
 from flags.admin.list.filters import tags_in
+from flags.admin.reach import reach_of_many
 from flags.documents import flag_document
 from flags.models import FlagConfig
 from flags.selectors import search_configs
@@ -64,6 +65,7 @@ def choose(request: HttpRequest, environment: Environment) -> HttpResponse:
             "tags": tags_in(environment),
             "tag": tag,
             "chosen": chosen,
+            "reach": reach_of_many(environment, [config.flag.key for config in chosen.shown]),
             "has_killed": tagged.exclude(kill_switch_variant="").exists(),
             "rows": _rows(chosen),
         },

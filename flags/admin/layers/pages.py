@@ -114,7 +114,7 @@ def edit(request: HttpRequest, layer: Layer) -> HttpResponse:
                 title=title,
                 form=ready(LayerChangeForm(initial=shown)),
                 submit=f"Hold out {percent_of(wanted)} %",
-                intro=_consequence_of(layer.holdout_buckets, wanted),
+                intro=f"{_consequence_of(layer.holdout_buckets, wanted)}{_running_in(layer)}",
                 is_dangerous=wanted < layer.holdout_buckets,
                 cancel_url=object_url(layer),
             )
@@ -174,6 +174,14 @@ def _most_to_hold_out(layer: Layer) -> int:
 
 def _payload(sent: dict[str, Any]) -> dict[str, Any]:
     return {"name": sent["name"], "holdoutPercent": sent["holdout"]}
+
+
+def _running_in(layer: Layer) -> str:
+    """Name the flags whose experiments run in the layer: their users stay with them."""
+    ids = [str(slot.experiment_id) for slot in layer.slots.all() if slot.experiment_id]
+    rows = FlagConfig.objects.filter(environment=layer.environment_id, experiment__id__in=ids)
+    keys = list(rows.order_by("flag__key").values_list("flag__key", flat=True))
+    return f" Experiments run in it on {', '.join(keys)}: their users stay with them." if keys else ""
 
 
 def _consequence_of(before: int, after: int) -> str:

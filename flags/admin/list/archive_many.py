@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from flags import services
 from flags.admin.list.bulk import ProgressForm, Run, Selection, select, sent_selection
+from flags.admin.reach import Reach, reach_of_many
 from flags.models import FlagConfig
 from tenancy.console_kit.confirm import ConfirmPage
 from tenancy.console_kit.context import console_context
@@ -46,7 +47,7 @@ def _confirm_page(request: HttpRequest, rows: QuerySet[FlagConfig]) -> ConfirmPa
         form=partial(ProgressForm, is_reason_needed=True),
         initial={"flags": chosen.as_text},
         template="flags/archive_many.html",
-        shown={"chosen": chosen, "rows": _everywhere(chosen)},
+        shown={"chosen": chosen, "rows": _everywhere(chosen), "reach": _reach(chosen)},
     )
 
 
@@ -88,6 +89,12 @@ def _everywhere(chosen: Selection) -> list[dict[str, object]]:
     for row in rows.order_by("-environment__is_production", "environment__key"):
         found[row.flag_id].append(row)
     return [{"flag": configs[0].flag, "configs": configs} for configs in found.values() if configs]
+
+
+def _reach(chosen: Selection) -> Reach | None:
+    if not chosen.shown:
+        return None
+    return reach_of_many(chosen.shown[0].environment, [config.flag.key for config in chosen.shown])
 
 
 def _list_url(configs: list[FlagConfig]) -> str:

@@ -16,7 +16,9 @@ from flags import services
 from flags.admin import conditions
 from flags.admin.flag.sentences import describe_tree
 from flags.admin.flag.suggestions import BUILT_IN
+from flags.admin.reach import Reach
 from flags.admin.segments.membership import membership
+from flags.admin.segments.segment_reach import reach_of_segment
 from flags.api.serializers import SegmentSerializer
 from flags.documents import segment_document, segment_resource
 from flags.evaluation.impact import phases_begun_by_segment
@@ -53,7 +55,7 @@ def edit(request: HttpRequest, segment: Segment) -> HttpResponse:
     is_editor = may_edit(request, segment)
     stored = _document_of(segment_resource(segment))
     editing = DocumentEdit.opened(stored, segment.version)
-    phases: list[Any] = []
+    confirm: Reach | None = None
     fingerprint = ""
     if request.method == "POST":
         if not is_editor:
@@ -67,8 +69,9 @@ def edit(request: HttpRequest, segment: Segment) -> HttpResponse:
                 before, after = services.check_segment_change(
                     environment=segment.environment, key=segment.key, payload=changed, version=editing.version
                 )
-                phases = phases_begun_by_segment(segment.environment, before, after)
-            if not phases:
+                foreseen = reach_of_segment(segment, before, after)
+                confirm = foreseen if foreseen.is_asked else None
+            if confirm is None:
                 services.update_segment(
                     actor=console_context(request).actor,
                     environment=segment.environment,
@@ -90,7 +93,7 @@ def edit(request: HttpRequest, segment: Segment) -> HttpResponse:
         segment.environment,
         editing,
         title=segment.name,
-        phases=phases,
+        confirm=confirm,
         confirmed=fingerprint,
         may_edit=is_editor,
         segment=segment,

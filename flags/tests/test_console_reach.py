@@ -1,0 +1,152 @@
+"""Before production changes, the page says whom it reaches: shares, people, what is unknown, what depends on it."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+from openflagship.ids import uuid7
+
+from analytics.event_records import Batch, ExposureEvent
+from analytics.services import store_events
+from flags import services
+from flags.admin.reach import unknown_reach
+from flags.documents import flag_document
+from flags.models import FlagConfig
+from flags.tests.console_documents import change_url, fields
+from tenancy.testing import ALICE
+
+EVERYBODY = [{"attribute": "userId", "operator": "exists"}]
+NOBODY = [{"attribute": "userId", "operator": "equals", "value": "nobody"}]
+
+
+def rule(conditions, **changes):
+    return {"priority": 10, "name": "Live ones", "variant": "treatment", "conditions": conditions, **changes}
+
+
+@pytest.fixture
+def config(acme):
+    return services.create_flag(actor=ALICE, environment=acme.production, payload={"key": "pay", "enabled": True})[0]
+
+
+def seen(environment, *units):
+    at = round((timezone.now() - timedelta(minutes=5)).timestamp() * 1000)
+    rows = [
+        ExposureEvent(
+            uuid7(at), environment.pk, "pay", unit, "control", "DEFAULT", None, None, 1, at, at, "api", None, None
+        )
+        for unit in units
+    ]
+    store_events(Batch(exposures=rows))
+
+
+def save(client, config, **changes):
+    sent = fields(client, config, **changes)
+    return sent, client.post(change_url(config), sent)
+
+
+def test_rule__whose_reach_is_unknown__asks_before_production_and_not_elsewhere(console_owner, acme, config):
+    sent, asked = save(console_owner, config, rules=[rule(EVERYBODY)])
+
+    assert asked.status_code == 200
+    assert "This changes Production, which is production." in asked.text
+    assert "We cannot tell how many users this reaches: the rule “Live ones” is new." in asked.text
+    assert not FlagConfig.objects.get(pk=config.pk).rules.exists()
+    confirmed = {**sent, "confirmed": asked.context["confirmed"]}
+    assert console_owner.post(change_url(config), confirmed).status_code == 302
+    staging = FlagConfig.objects.get(flag=config.flag, environment=acme.staging)
+    assert save(console_owner, staging, enabled=True, rules=[rule(EVERYBODY)])[1].status_code == 302
+
+
+def test_rule__counted_people_decide(console_owner, acme, config):
+    seen(acme.production, *(f"user-{number}" for number in range(20)))
+
+    _, few = save(console_owner, config, rules=[rule(NOBODY)])
+    assert few.status_code == 302
+
+    config.refresh_from_db()
+    _, many = save(console_owner, config, rules=[rule(EVERYBODY)])
+    assert many.status_code == 200
+    said = " ".join(many.text.split())
+    assert "20 people seen in the last 7 days: <strong>20</strong> of them would get something else" in said
+
+
+def test_flag__that_another_needs__says_so(console_owner, acme, config):
+    needed = {"key": "later", "prerequisites": [{"flagKey": "pay", "variants": ["treatment"]}]}
+    services.create_flag(actor=ALICE, environment=acme.production, payload=needed)
+
+    _, asked = save(console_owner, config, rollout=[{"variant": "treatment", "percent": 1}])
+
+    assert asked.status_code == 200
+    assert "Flags that need what changes may answer differently too: later." in asked.text
+    assert save(console_owner, config, name="Another name")[1].status_code == 302
+    kill = console_owner.get(reverse("admin:flags_flagconfig_kill", args=[config.pk]))
+    assert "Flags that need what changes may answer differently too: later." in kill.text
+
+
+def test_rollback__says_what_is_unknown(console_owner, acme, config):
+    services.update_flag(
+        actor=ALICE, environment=acme.production, key="pay", payload={"rules": [rule(EVERYBODY)]}, version=1
+    )
+
+    page = console_owner.get(reverse("admin:flags_flagconfig_rollback", args=[config.pk, 1]))
+
+    assert "We cannot tell how many users this reaches: the rule “Live ones” is gone." in page.text
+
+
+def test_segment__that_production_uses__asks_with_what_uses_it(console_owner, acme, config):
+    content = {"key": "beta", "included": ["ann"]}
+    segment, _ = services.create_segment(actor=ALICE, environment=acme.production, payload=content)
+    page = reverse("admin:flags_segment_change", args=[segment.pk])
+    sent = {"document": json.dumps({"included": ["ann", "bob"]}), "base": "{}", "version": 1}
+    assert console_owner.post(page, sent).status_code == 302
+    asks = rule([{"operator": "in_segment", "value": ["beta"]}])
+    services.update_flag(actor=ALICE, environment=acme.production, key="pay", payload={"rules": [asks]}, version=1)
+
+    sent = {"document": json.dumps({"included": ["ann", "bob", "cy"]}), "base": "{}", "version": 2}
+    asked = console_owner.post(page, sent)
+
+    assert asked.status_code == 200
+    assert "We cannot tell how many users come in or leave. It is used by: flag pay, rule 10." in asked.text
+    segment.refresh_from_db()
+    assert segment.included == ["ann", "bob"]
+    assert console_owner.post(page, {**sent, "confirmed": asked.context["confirmed"]}).status_code == 302
+
+
+def test_unknown_reach__each_part__is_named(config):
+    before = {**flag_document(config), "rules": [{**rule(EVERYBODY), "id": "a"}, {**rule(NOBODY, name=""), "id": "b"}]}
+
+    def said(**changes):
+        found = unknown_reach(before, {**before, **changes})
+        return [text.removeprefix("We cannot tell how many users this reaches: ") for text in found]
+
+    first, second = before["rules"]
+    assert said() == []
+    assert said(rules=[first]) == ["the rule with priority 10 is gone."]
+    assert said(rules=[second, first]) == ["the rules are in another order."]
+    assert said(rules=[{**first, "conditions": NOBODY}, second]) == ["the rule “Live ones” has other conditions."]
+    assert said(rules=[{**first, "variant": "control"}, second]) == []
+    assert len(said(enabled=False)) == 2
+    assert said(targets=[{"variant": "treatment", "userIds": ["ann", "bob"]}]) == [
+        "Single targets change; up to 2 users are named in them."
+    ]
+    assert said(prerequisites=[{"flagKey": "x", "variants": ["on"]}])[0].startswith("Prerequisites change")
+    assert said(bucketBy="companyId") == ["Users are dealt anew, by another attribute."]
+
+
+def test_many_flags__say_what_depends_on_them_with_the_same_queries(
+    console_owner, acme, config, django_assert_max_num_queries
+):
+    needed = {"key": "later", "prerequisites": [{"flagKey": "pay", "variants": ["treatment"]}]}
+    services.create_flag(actor=ALICE, environment=acme.production, payload=needed)
+    for number in range(10):
+        services.create_flag(actor=ALICE, environment=acme.production, payload={"key": f"other-{number}"})
+    chosen = FlagConfig.objects.filter(environment=acme.production).exclude(flag__key="later")
+    listed = f"{reverse('admin:flags_flagconfig_changelist')}?environment={acme.production.pk}"
+    sent = {"action": "kill_selected", "_selected_action": [row.pk for row in chosen]}
+
+    with django_assert_max_num_queries(40):
+        asked = console_owner.post(listed, sent)
+
+    assert "Flags that need what changes may answer differently too: later." in asked.text
