@@ -14,7 +14,7 @@ from experiments.selectors import with_parts
 from flags.documents import percent_of
 from tenancy.console_kit.admin import EmptyList
 from tenancy.console_kit.environments import PerEnvironmentAdmin, environment_ids
-from tenancy.console_kit.moments import moment
+from tenancy.console_kit.formats import moment
 from tenancy.console_kit.routes import About, Route
 from tenancy.models import Environment
 from tenancy.roles import Role

@@ -54,7 +54,7 @@ class MetricForm(forms.Form):
         help_text="Its name as services send it, for example purchase.",
     )
     goal = forms.ChoiceField(
-        label="Better is",
+        label="Goal",
         choices=[(Metric.Goal.INCREASE, "more of it"), (Metric.Goal.DECREASE, "less of it")],
         widget=UnfoldAdminSelectWidget,
     )
@@ -67,7 +67,7 @@ class MetricForm(forms.Form):
         help_text="The event's property that is its value, such as total; empty is the value it was sent with.",
     )
     denominatorEventName = forms.CharField(
-        label="Divided by the event",
+        label="Denominator event",
         max_length=200,
         required=False,
         empty_value=None,
@@ -241,7 +241,7 @@ class MetricAdmin(PerEnvironmentAdmin):
     def type_label(self, metric: Metric) -> str:
         return metric_type(metric).label
 
-    @display(description="Better is", label={"increase": "success", "decrease": "info"})
+    @display(description="Goal", label={"increase": "success", "decrease": "info"})
     def goal_label(self, metric: Metric) -> tuple[str, str]:
         return metric.goal, "more" if metric.goal == Metric.Goal.INCREASE else "less"
 

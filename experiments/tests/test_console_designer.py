@@ -271,3 +271,12 @@ def test_viewer__may_not_design(console_viewer, acme, config, page):
 
     assert console_viewer.post(url, design()).status_code == 403
     assert not Experiment.objects.exists()
+
+
+@pytest.mark.parametrize("typed", ["0", "-5", "abc", "100", ""])
+def test_plan__input_that_is_no_share__is_named_beside_its_field(console_editor, acme, config, typed):
+    answer = plan_of(console_editor, acme, plan={"effect": typed})
+
+    assert list(answer.context["unreadable"]) == ["effect"]
+    assert 'data-about="plan-effect">Give a percentage above 0 and below 100.' in answer.text
+    assert "answer" not in answer.context

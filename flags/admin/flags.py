@@ -19,7 +19,7 @@ from flags.selectors import flags_matching
 from tenancy.console_kit.admin import EmptyList
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.environments import PerEnvironmentAdmin, may_edit
-from tenancy.console_kit.moments import moment
+from tenancy.console_kit.formats import moment
 from tenancy.console_kit.routes import About, Route
 from tenancy.models import Environment
 from tenancy.roles import Role
@@ -107,7 +107,7 @@ class FlagConfigAdmin(PerEnvironmentAdmin):
     def state(self, config: FlagConfig) -> str:
         return config.state
 
-    @display(description="Gives")
+    @display(description="Serves")
     def serves(self, config: FlagConfig) -> str:
         if config.is_killed:
             return f"everybody {config.kill_switch_variant}"

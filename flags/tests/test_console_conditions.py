@@ -57,7 +57,7 @@ def test_describe__says_each_step_in_its_order():
     assert describe(document(rules=rules, targets=targets)) == [
         "alice always gets treatment.",
         "If plan is one of pro or team: treatment.",
-        "Of everyone else, 25 % get treatment.",
+        "Default rollout: 25 % get treatment.",
         "Otherwise: control.",
     ]
     assert describe(document(enabled=False)) == ["The flag is off: everybody gets control."]

@@ -48,7 +48,7 @@ def test_history__works(console_viewer, config):
     assert [version["version"] for version in page.context["versions"]] == [2, 1]
     assert "Ramp up" in page.text
     assert "rollout" in page.text
-    assert "Go back to this" not in page.text
+    assert "Restore version" not in page.text
 
 
 def test_rollback__says_who_moves_then_goes_back_as_a_new_version(console_editor, config):

@@ -138,7 +138,7 @@ def test_preview_and_impact__tree_and_list__say_what_decided(viewer, rich):
     assert (unit["attribute"], unit["unit"], body["unit"]) == ("deviceId", "d-1", "d-1")
     assert (rule["matched"], rule["conditions"][1]["any"][1]["matched"]) == (False, False)
     lines = [line.text for line in readable(body["trace"])]
-    assert "Divided by deviceId, the first there of deviceId, userId: d-1." in lines
+    assert "Bucketed by deviceId, the first there of deviceId, userId: d-1." in lines
     assert "Any of these holds:" in lines
 
     raised = [{"variant": "treatment", "percent": 50}]

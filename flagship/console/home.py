@@ -22,6 +22,7 @@ from flagship.console.health import health_page, timetable
 from flagship.console.navigation import may_make_flags
 from tenancy.admin.audit_log import visible_entries
 from tenancy.console_kit.context import bind_to_address, console_context
+from tenancy.console_kit.formats import counted
 from tenancy.models import Environment
 
 _MOST_ROWS = 10
@@ -170,7 +171,7 @@ def _job_tasks(states: list[JobState], upkeep: list[timetable.Upkeep]) -> list[T
         count = len(names)
         tasks.append(
             Task(
-                f"{count} job{' is' if count == 1 else 's are'} overdue",
+                f"{counted(count, 'job is', 'jobs are')} overdue",
                 url if late else idle[0].url,
                 f"{', '.join(names[:3])}{' and others' if count > 3 else ''}: look whether beat and worker are running",
                 "bad",
@@ -235,7 +236,7 @@ def _days(experiment: Experiment) -> str:
     now = timezone.now()
     if experiment.ends_at is not None and experiment.ends_at > now:
         left = (experiment.ends_at - now).days
-        return f"{left} day{'' if left == 1 else 's'} left"
+        return f"{counted(left, 'day')} left"
     if experiment.started_at is None:
         return ""
     days = (now - experiment.started_at).days

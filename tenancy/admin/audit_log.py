@@ -17,8 +17,8 @@ from audit.selectors import rows_about
 from tenancy import access
 from tenancy.console_kit.admin import ConsoleAdmin
 from tenancy.console_kit.context import console_context
+from tenancy.console_kit.formats import moment
 from tenancy.console_kit.instants import InstantRangeFilter
-from tenancy.console_kit.moments import moment
 from tenancy.console_kit.pages import console_page
 
 _EXPORTED = (

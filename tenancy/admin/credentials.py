@@ -18,9 +18,9 @@ from tenancy.callers.shared_limits import usage_of
 from tenancy.console_kit.admin import ConsoleAdmin, EmptyList
 from tenancy.console_kit.confirm import ConfirmPage
 from tenancy.console_kit.context import ConsoleContext, console_context
+from tenancy.console_kit.formats import moment
 from tenancy.console_kit.forms import form_page, sent_data
 from tenancy.console_kit.instants import FutureInstantField
-from tenancy.console_kit.moments import moment
 from tenancy.console_kit.pages import console_page, list_url
 from tenancy.models import Credential, User
 from tenancy.roles import Role

@@ -18,8 +18,8 @@ from tenancy.console_kit import conflicts
 from tenancy.console_kit.admin import ConsoleAdmin
 from tenancy.console_kit.confirm import ConfirmPage
 from tenancy.console_kit.context import ConsoleContext, console_context
+from tenancy.console_kit.formats import moment
 from tenancy.console_kit.forms import form_page, sent_data
-from tenancy.console_kit.moments import moment
 from tenancy.console_kit.pages import list_url, object_url
 from tenancy.models import Environment, Membership, Organization, Project, User
 from tenancy.roles import Role

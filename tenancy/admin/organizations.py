@@ -18,8 +18,8 @@ from tenancy import access, services
 from tenancy.console_kit import conflicts
 from tenancy.console_kit.admin import ConsoleAdmin, EmptyList
 from tenancy.console_kit.context import console_context
+from tenancy.console_kit.formats import moment
 from tenancy.console_kit.forms import form_page, sent_data
-from tenancy.console_kit.moments import moment
 from tenancy.console_kit.pages import list_url
 from tenancy.console_kit.removal import Removal
 from tenancy.documents import environment_resource, project_resource

@@ -22,9 +22,9 @@ from tenancy.admin.members import PlaceForm
 from tenancy.console_kit.admin import ConsoleAdmin, EmptyList
 from tenancy.console_kit.confirm import ConfirmPage
 from tenancy.console_kit.context import console_context
+from tenancy.console_kit.formats import counted, moment
 from tenancy.console_kit.forms import form_page, sent_data
 from tenancy.console_kit.instants import FutureInstantField
-from tenancy.console_kit.moments import moment
 from tenancy.console_kit.pages import console_page, list_url, object_url
 from tenancy.console_kit.removal import Removal
 from tenancy.console_kit.routes import Route
@@ -158,7 +158,7 @@ def switch_off(request: HttpRequest, account: ServiceAccount) -> HttpResponse:
         cancel_url=list_url(account),
         done_url=object_url(account),
         tone="danger",
-        intro=f"{_count(live.count(), 'secret')} will be revoked for good: whoever sends one, or a token made of it, "
+        intro=f"{counted(live.count(), 'secret')} will be revoked for good: whoever sends one, or a token made of it, "
         "is refused within seconds. Its roles stay; a new secret switches it on again.",
     ).answer(request)
 
@@ -169,8 +169,8 @@ def _consequence(account: ServiceAccount) -> SafeString:
     return format_html(
         "{} and {} are taken away (last used: {}): whatever runs with it is refused within seconds. What it did stays "
         "in the audit log. It cannot be brought back.",
-        _count(live, "secret"),
-        _count(roles, "role"),
+        counted(live, "secret"),
+        counted(roles, "role"),
         moment(last),
     )
 
@@ -206,10 +206,6 @@ def _place(membership: Membership) -> str:
 
 def _said(membership: Membership) -> str:
     return f"{membership.get_role_display().lower()} of {membership.environment or membership.project or 'everything'}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 @admin.register(ServiceAccount)

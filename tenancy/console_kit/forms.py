@@ -45,7 +45,7 @@ def form_page(
             except ServiceError as error:
                 if merge is not None and error.problems[0].code == "version_conflict":
                     form, shown["conflict"] = merge(form.cleaned_data)
-                    submit, status = "Save both", 409
+                    submit, status = "Save mine over theirs", 409
                 else:
                     add_problems(form, error, names)
     shown |= {"form": form, "submit": submit, "cancel_url": cancel_url}

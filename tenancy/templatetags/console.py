@@ -11,8 +11,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import now as current_time
 
-from tenancy.console_kit import charts
-from tenancy.console_kit.moments import moment
+from tenancy.console_kit import charts, formats
+from tenancy.console_kit.formats import moment
 
 register = template.Library()
 # Colours of environments other than production; frame.css has them.
@@ -21,7 +21,16 @@ _COLOURS = 5
 _BOOKKEEPING = frozenset({"version", "updatedAt", "createdAt"})
 
 
-register.filter("moment", moment)
+for written in (
+    formats.moment,
+    formats.figure,
+    formats.counted,
+    formats.duration,
+    formats.days,
+    formats.p_value,
+    formats.p_said,
+):
+    register.filter(written.__name__, written)
 
 
 @register.filter
@@ -44,7 +53,7 @@ def ago(value: datetime | None) -> str:
     for unit, size in (("day", 86_400), ("hour", 3600), ("minute", 60)):
         if seconds >= size:
             count = seconds // size
-            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+            return f"{formats.counted(count, unit)} ago"
     return "just now"
 
 
@@ -90,14 +99,6 @@ def signed_percent(value: float | None) -> str:
 
 
 @register.filter
-def figure(value: float | None) -> str:
-    """Return a plain number with a fitting number of digits."""
-    if value is None:
-        return "-"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
-
-
-@register.filter
 def signed_figure(value: float | None) -> str:
     """Return a difference in a metric's own unit."""
     return "-" if value is None else f"{value:+,.4g}"
@@ -131,13 +132,6 @@ def width(value: float) -> str:
 def add_number(value: float, other: float) -> str:
     """Return a coordinate with a decimal point in every language."""
     return f"{value + other:.2f}"
-
-
-@register.filter
-def p_value(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
 @register.inclusion_tag("console/diff.html")

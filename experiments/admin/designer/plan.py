@@ -56,6 +56,7 @@ def _planned(environment: Environment, design: ShownDesign, typed: dict[str, str
     recent = _recent(environment, design, config, metric)
     kind = METRIC_TYPES[metric.type] if metric else Binary
     shown: dict[str, Any] = {"recent": recent, "kind": kind.key, "is_binary": kind.is_rate}
+    shown["unreadable"] = _unreadable(typed, is_rate=kind.is_rate)
     if kind.power is None:
         return {**shown, "is_unplannable": True}
     inputs: dict[str, Any] = {"type": kind.power.key}
@@ -68,7 +69,7 @@ def _planned(environment: Environment, design: ShownDesign, typed: dict[str, str
             return shown
     analysis = design["analysis"]
     effect, power = typed_share(typed["effect"]), typed_share(typed["power"])
-    if shown["baseline"] is None or effect is None or power is None:
+    if shown["unreadable"] or shown["baseline"] is None or effect is None or power is None:
         return shown
     split = _split(design, config)
     answer = planning.solve(
@@ -90,6 +91,20 @@ def _planned(environment: Environment, design: ShownDesign, typed: dict[str, str
     per_day = recent.users_per_day if recent else 0
     days = planning.days_for(users, per_day)
     return {**shown, "answer": answer, "users": users, "days": days, "effect": effect, "power": power}
+
+
+def _unreadable(typed: dict[str, str], *, is_rate: bool) -> dict[str, str]:
+    """Return what is wrong with each input, by its name. One that is empty is taken from last week, or not needed."""
+    share = "Give a percentage above 0 and below 100."
+    wrong = {name: share for name in ("effect", "power") if typed_share(typed[name]) is None}
+    if typed["baseline"] and is_rate and typed_share(typed["baseline"]) is None:
+        wrong["baseline"] = share
+    if typed["baseline"] and not is_rate and typed_number(typed["baseline"]) is None:
+        wrong["baseline"] = "Give a number, like 12.5."
+    deviation = typed_number(typed["sd"])
+    if typed["sd"] and (deviation is None or deviation <= 0):
+        wrong["sd"] = "Give a number above 0."
+    return wrong
 
 
 def _chosen(environment: Environment, design: ShownDesign) -> tuple[FlagConfig | None, Metric | None]:

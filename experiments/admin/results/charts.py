@@ -14,6 +14,7 @@ from experiments.analysis.effects import FIGURE, SHARE_ABOVE
 from experiments.models import Experiment
 from experiments.payloads import ComparisonResult, DailyRatio, Results, SegmentComparison, VariantFigures
 from tenancy.console_kit.charts import BarChart, ForestChart, Interval, LineChart, Series, Table
+from tenancy.console_kit.formats import p_said, p_value
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -68,7 +69,7 @@ def users_per_day(results: Results) -> BarChart:
         "labels": [_short(day["date"]) for day in days],
         "series": [{"name": key, "values": [day["observed"].get(key, 0) for day in days]} for key in variants],
         "flagged": {
-            _short(day["date"]): f"sample ratio, adjusted p = {_p_value(day['adjustedPValue'])}"
+            _short(day["date"]): f"sample ratio, adjusted {p_said(day['adjustedPValue'])}"
             for day in days
             if day["warning"]
         },
@@ -79,8 +80,8 @@ def users_per_day(results: Results) -> BarChart:
                 [
                     day["date"],
                     *(f"{day['observed'].get(key, 0):,}" for key in variants),
-                    _p_value(day["pValue"]),
-                    _p_value(day["adjustedPValue"]),
+                    p_value(day["pValue"]),
+                    p_value(day["adjustedPValue"]),
                     _verdict(day),
                 ]
                 for day in days
@@ -279,10 +280,6 @@ def _table_of_intervals(name: str, estimate: str, rows: Sequence[Interval], writ
 def _short(day: str) -> str:
     """Write 2026-11-14 as 14 Nov, short enough for an axis."""
     return f"{int(day[8:10])} {_MONTHS[int(day[5:7]) - 1]}"
-
-
-def _p_value(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2g}"
 
 
 def _points(value: float | None) -> str:

@@ -73,10 +73,10 @@ def _column(config: FlagConfig) -> dict[str, list[str]]:
         ],
         "Always for certain users": [*targets[:_MOST_SHOWN], *more],
         "Rules": [describe_rule(rule) for rule in document["rules"]],
-        "Shares of everyone else": [f"{item['percent']:g} % {item['variant']}" for item in resource["rollout"]],
+        "Default rollout": [f"{item['percent']:g} % {item['variant']}" for item in resource["rollout"]],
         "Default variant": [document["defaultVariant"]],
         "Off variant": [document["offVariant"]],
-        "Divided by": [", else ".join(unit_names(document["bucketBy"]))],
+        "Bucketed by": [", else ".join(unit_names(document["bucketBy"]))],
         "Experiment": ["running"] if document.get("experiment") else [],
         "Version": [str(config.version)],
     }

@@ -1,6 +1,7 @@
 """A flag's configuration in plain English, in the order in which the flag decides."""
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flags.admin.conditions import NOTHING, OPERATORS, WITHOUT_ATTRIBUTE
@@ -35,7 +36,7 @@ def describe(document: dict[str, Any]) -> list[str]:
         steps.append(f"{_taking_part(experiment)}: {split}, the rest {experiment['controlVariant']}.")
         return [*steps, f"Everybody not in the experiment: {default}."]
     if document["allocation"]:
-        steps.append(f"Of everyone else, {_shares(document['allocation'])}.")
+        steps.append(f"Default rollout: {_shares(document['allocation'])}.")
         if sum(end - start for start, end, _ in document["allocation"]) == 10_000:
             return steps
     return [*steps, f"Otherwise: {default}."]
@@ -45,7 +46,7 @@ def _rules_and_experiment(rules: list[dict[str, Any]], experiment: dict[str, Any
     """The rules in their order, with an experiment that has a split of its own at its place among them."""
     said = [(rule["priority"], describe_rule(rule)) for rule in rules]
     if experiment and experiment.get("allocation") is not None:
-        text = f"{_taking_part(experiment)}: {_shares(experiment['allocation'])}. Everyone else goes on."
+        text = f"{_taking_part(experiment)}: {_shares(experiment['allocation'])}. Others fall through to the next step."
         place = experiment.get("priority")
         said.append((math.inf if place is None else place, text))
     return [text for _, text in sorted(said, key=lambda item: item[0])]
@@ -54,12 +55,21 @@ def _rules_and_experiment(rules: list[dict[str, Any]], experiment: dict[str, Any
 def _taking_part(experiment: dict[str, Any]) -> str:
     share = percent_of(sum(end - start for start, end in experiment["ranges"]))
     audience = " in the audience" if experiment.get("audience") else ""
-    return f"{share} % of everyone else{audience} take part in the running experiment"
+    return f"{share} % of users whom nothing above decides{audience} take part in the running experiment"
 
 
 def describe_rule(rule: dict[str, Any]) -> str:
-    served = rule.get("variant") or f"{_shares(rule.get('allocation', [])) or 'nobody'}, the rest go on"
+    served = rule.get("variant") or _shared_out(rollout_of(rule.get("allocation", [])))
     return _rule_sentence(rule["conditions"], served)
+
+
+def _shared_out(shares: Sequence[Mapping[str, Any]]) -> str:
+    """Say who gets what of those whom a rule applies to, and how many fall through it."""
+    rest = round(100 - sum(float(item["percent"]) for item in shares), 2)
+    said = ", ".join(f"{item['percent']} % get {item['variant']}" for item in shares)
+    if not said:
+        return "all fall through to the next rule"
+    return f"{said}; the other {rest:g} % fall through to the next rule" if rest > 0 else said
 
 
 def _rule_sentence(conditions: list[dict[str, Any]] | dict[str, Any], served: str) -> str:
@@ -70,8 +80,7 @@ def _rule_sentence(conditions: list[dict[str, Any]] | dict[str, Any], served: st
 
 def describe_sent(rule: dict[str, Any]) -> str:
     """Return the sentence of a rule in the API's words, as a form sends it."""
-    shares = [f"{item['percent']} % get {item['variant']}" for item in rule.get("rollout", [])]
-    served = rule.get("variant") or f"{', '.join(shares) or 'nobody'}, the rest go on"
+    served = rule.get("variant") or _shared_out(rule.get("rollout", []))
     return _rule_sentence(rule["conditions"], served)
 
 

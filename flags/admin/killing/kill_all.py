@@ -13,6 +13,7 @@ from flags.models import FlagConfig
 from flags.selectors import configs
 from tenancy.console_kit.confirm import ConfirmPage
 from tenancy.console_kit.context import console_context
+from tenancy.console_kit.formats import counted
 from tenancy.console_kit.pages import list_url
 from tenancy.models import Environment
 
@@ -37,7 +38,7 @@ def kill_all(request: HttpRequest, environment: Environment) -> HttpResponse:
         actor = console_context(request).actor
         changed = service(actor=actor, environment=environment, confirm=sent["confirm"], reason=sent["reason"])
         done = "released" if sent["is_release"] else "killed"
-        return f"{len(changed):,} {'flag is' if len(changed) == 1 else 'flags are'} {done} in {environment}."
+        return f"{counted(len(changed), 'flag is', 'flags are')} {done} in {environment}."
 
     flags_url = list_url(FlagConfig, environment=environment)
     return ConfirmPage(

@@ -22,6 +22,7 @@ from flags.models import FlagConfig
 from tenancy.console_kit.confirm import ConfirmPage
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.environments import may_edit
+from tenancy.console_kit.formats import counted
 from tenancy.console_kit.pages import list_url
 
 _MOST_NAMED = 20
@@ -30,14 +31,17 @@ _MOST_NAMED = 20
 @dataclass(frozen=True, slots=True)
 class _Act:
     name: str
+    verb: str
     done: str
     submit: str
     none_left: str
     service: Callable[..., list[FlagConfig]]
 
 
-_KILL = _Act("kill", "killed", "Kill them all", "None of these flags is here any more.", services.kill_flags)
-_RELEASE = _Act("release", "released", "Release them", "None of these flags is killed.", services.release_flags)
+_KILL = _Act("kill", "Kill", "killed", "Kill them all", "None of these flags is here any more.", services.kill_flags)
+_RELEASE = _Act(
+    "release", "Release", "released", "Release them", "None of these flags is killed.", services.release_flags
+)
 
 
 def ask_kill(request: HttpRequest, rows: QuerySet[FlagConfig]) -> HttpResponse | None:
@@ -75,7 +79,7 @@ def _confirm_page(request: HttpRequest, rows: QuerySet[FlagConfig], act: _Act) -
     if not may_edit(request, chosen.shown[0]):
         raise PermissionDenied
     return ConfirmPage(
-        title=f"{act.name.capitalize()} {len(chosen.pks):,} flags?",
+        title=f"{act.verb} {counted(len(chosen.pks), 'flag')}?",
         submit=act.submit,
         act=lambda sent: _switch_all(request, rows, act, sent["reason"]),
         cancel_url=list_url(FlagConfig, environment=environment),
@@ -112,5 +116,5 @@ def _switch_all(request: HttpRequest, rows: QuerySet[FlagConfig], act: _Act, rea
         more = f" and {len(left) - _MOST_NAMED:,} more" if len(left) > _MOST_NAMED else ""
         messages.warning(request, f"Archived, so nobody is served them: {', '.join(left[:_MOST_NAMED])}{more}.")
     if changed:
-        messages.success(request, f"{len(changed):,} flag{'s' if len(changed) > 1 else ''} {act.done}.")
+        messages.success(request, f"{counted(len(changed), 'flag')} {act.done}.")
     return redirect(list_url(FlagConfig, environment=environment))

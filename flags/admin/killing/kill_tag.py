@@ -16,6 +16,7 @@ from flags.models import FlagConfig
 from flags.selectors import search_configs
 from tenancy.console_kit.confirm import ConfirmPage, ReasonForm, RequiredReasonForm
 from tenancy.console_kit.context import console_context
+from tenancy.console_kit.formats import counted
 from tenancy.console_kit.pages import list_url
 from tenancy.models import Environment
 
@@ -47,7 +48,7 @@ def choose(request: HttpRequest, environment: Environment) -> HttpResponse:
         actor = console_context(request).actor
         configs = service(actor=actor, environment=environment, tag=tag, reason=sent["reason"])
         done = "released" if sent["is_release"] else "killed"
-        return f"{len(configs)} flags with the tag {tag} are {done} in {environment}."
+        return f"Tag {tag} in {environment}: {counted(len(configs), 'flag is', 'flags are')} {done}."
 
     return ConfirmPage(
         title="Kill by tag",

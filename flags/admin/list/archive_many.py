@@ -16,6 +16,7 @@ from flags.admin.reach import Reach, reach_of_many
 from flags.models import FlagConfig
 from tenancy.console_kit.confirm import ConfirmPage
 from tenancy.console_kit.context import console_context
+from tenancy.console_kit.formats import counted
 from tenancy.console_kit.pages import console_page, list_url
 from tenancy.roles import Role
 
@@ -37,7 +38,7 @@ def _confirm_page(request: HttpRequest, rows: QuerySet[FlagConfig]) -> ConfirmPa
         console_context(request).bind(chosen.shown[0].environment)
     _require(request, chosen.shown)
     return ConfirmPage(
-        title=f"Archive {_flags(len(chosen.pks))}?",
+        title=f"Archive {counted(len(chosen.pks), 'flag')}?",
         submit=f"Archive {len(chosen.pks)}",
         act=lambda sent: _archive(request, rows, sent),
         cancel_url=_list_url(chosen.shown),
@@ -67,12 +68,12 @@ def _archive(request: HttpRequest, rows: QuerySet[FlagConfig], sent: dict[str, A
         for _, why in run.failures:
             messages.error(request, why)
         if run.done:
-            messages.success(request, f"{_flags(run.done)} archived.")
+            messages.success(request, f"{counted(run.done, 'flag')} archived.")
         return redirect(url)
     shown: dict[str, Any] = {"run": run, "form": run.form(reason), "list_url": url}
     if request.headers.get("HX-Request"):
         return render(request, "flags/bulk_part.html", shown)
-    return console_page(request, "flags/bulk.html", title=f"Archiving {_flags(run.total)}", **shown)
+    return console_page(request, "flags/bulk.html", title=f"Archiving {counted(run.total, 'flag')}", **shown)
 
 
 def _require(request: HttpRequest, configs: list[FlagConfig]) -> None:
@@ -99,7 +100,3 @@ def _reach(chosen: Selection) -> Reach | None:
 
 def _list_url(configs: list[FlagConfig]) -> str:
     return list_url(FlagConfig, environment=configs[0].environment if configs else None)
-
-
-def _flags(count: int) -> str:
-    return f"{count:,} flag{'' if count == 1 else 's'}"

@@ -25,6 +25,7 @@ from flags.propagation.served_names import served_flags
 from flagship.console.health import timetable
 from flagship.console.health.reach import Reach, reach_of
 from tenancy.console_kit.context import bind_to_address, console_context
+from tenancy.console_kit.formats import duration
 from tenancy.models import Environment
 
 _INGEST_LATE_SECONDS = 10
@@ -138,7 +139,7 @@ def _reach(environment: Environment) -> list[Line]:
         Line(
             "kills",
             "A kill reaches 99 % of them",
-            "not measured yet" if p99 is None else f"within {p99:,} ms",
+            "not measured yet" if p99 is None else f"within {duration(p99)}",
             f"{found.acknowledgements:,} acknowledgements of the last kills"
             if p99 is not None
             else "no kill this week",

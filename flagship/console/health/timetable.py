@@ -16,13 +16,13 @@ from experiments.jobs.timetable import TASKS, JobState, job_states
 from tenancy.models import Environment
 
 _UPKEEP: Final = {
-    "flags.purge_archived": "Archived flags purged",
-    "flags.prune_version_log": "Version log shortened",
-    "analytics.make_partitions": "Room made for the next events",
-    "analytics.apply_retention": "Old events removed",
-    "analytics.aggregate_flags": "Flags' past days counted",
-    "analytics.find_fast_bots": "Bots looked for",
-    "audit.heads": "Audit log's heads written down",
+    "flags.purge_archived": "Purge archived flags",
+    "flags.prune_version_log": "Prune the version log",
+    "analytics.make_partitions": "Create event partitions",
+    "analytics.apply_retention": "Remove old events",
+    "analytics.aggregate_flags": "Count past days of flags",
+    "analytics.find_fast_bots": "Bot detection",
+    "audit.heads": "Record the audit log's heads",
 }
 # Every three minutes beat stores when it handed a task out.
 _LATE: Final = timedelta(minutes=10)

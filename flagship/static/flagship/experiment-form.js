@@ -74,5 +74,18 @@
   form.addEventListener("input", changed);
   window.flagshipConditions.begin(form, changed);
   const read = window.flagshipDocument.begin(form, prepare);
-  if (form.dataset.previewUrl) askAgain = window.flagshipPreview(form, read);
+  // What is wrong with an input of the plan stands beside it.
+  const placeProblems = (part) => {
+    for (const said of form.querySelectorAll("[data-plan-problem]")) said.remove();
+    for (const input of form.querySelectorAll("[name^=plan-]")) input.removeAttribute("aria-invalid");
+    for (const said of part.querySelectorAll("[data-about]")) {
+      const input = document.getElementById(said.dataset.about);
+      said.dataset.planProblem = "";
+      said.id = `${input.id}-problem`;
+      input.ariaInvalid = "true";
+      input.setAttribute("aria-describedby", said.id);
+      input.closest(".fs-field").append(said);
+    }
+  };
+  if (form.dataset.previewUrl) askAgain = window.flagshipPreview(form, read, placeProblems);
 })();

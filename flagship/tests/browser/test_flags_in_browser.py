@@ -44,7 +44,9 @@ def test_flag__created_with_two_rules__says_what_it_does_and_is_stored(open_sess
     page.locator("#rollout [data-percent]").last.fill("10")
 
     page.locator("#preview").get_by_text("If country is DE: treatment.").wait_for()
-    page.locator("#preview").get_by_text("If age is at least 18: 12.5 % get treatment, the rest go on.").wait_for()
+    page.locator("#preview").get_by_text(
+        "If age is at least 18: 12.5 % get treatment; the other 87.5 % fall through to the next rule."
+    ).wait_for()
     page.get_by_role("button", name="Create flag").click()
     page.get_by_text("new-search is there").wait_for()
 
@@ -152,7 +154,7 @@ def test_two_people__edit_at_once__neither_loses_anything(open_session, console_
     assert theirs_shown.get_by_role("rowheader").all_text_contents() == ["rollout"]
     assert "60" in theirs_shown.get_by_role("cell").last.text_content()
     assert mine.locator("#rollout [data-percent]").last.input_value() == "60"
-    mine.get_by_role("button", name="Save both").click()
+    mine.get_by_role("button", name="Save mine over theirs").click()
     mine.get_by_text("Saved.").wait_for()
     config.refresh_from_db()
     assert config.allocation == [[0, 6000, "treatment"]]

@@ -119,7 +119,7 @@ def test_back_after_saving__shows_what_is_there_now_or_merges(open_session, cons
     page.get_by_role("button", name=re.compile("Save")).click()
     page.get_by_text("Saved.").or_(page.locator("#conflict")).first.wait_for()
     if page.locator("#conflict").count():
-        page.get_by_role("button", name="Save both").click()
+        page.get_by_role("button", name="Save mine over theirs").click()
         page.get_by_text("Saved.").wait_for()
 
     assert FlagConfig.objects.get(pk=config.pk).allocation == [[0, 5000, "b"]]

@@ -55,7 +55,9 @@ def test_product_manager__from_login_to_a_running_experiment__within_25_clicks(c
     do.choose(rule.locator("[data-serve]"), "a share of users…")
     rule.locator("[data-percent]").last.fill("10")
     do.click(page.get_by_role("switch"))
-    rule.get_by_text("If country is US and plan is pro: 10 % get treatment, the rest go on.").wait_for()
+    rule.get_by_text(
+        "If country is US and plan is pro: 10 % get treatment; the other 90 % fall through to the next rule."
+    ).wait_for()
     do.click(page.get_by_role("button", name="Create flag"))
     page.get_by_text("one-page-checkout is there").wait_for()
 

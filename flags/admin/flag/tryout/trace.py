@@ -50,7 +50,7 @@ def _step(step: Mapping[str, Any]) -> Iterator[Line]:
             if "audience" in step:
                 yield from _condition(step["audience"], 1)
         case "rollout":
-            yield Line(f"Shares of everyone else.{_placed(step)}", 0, step["variant"] is not None, decides, why)
+            yield Line(f"Default rollout.{_placed(step)}", 0, step["variant"] is not None, decides, why)
         case "default":
             yield Line(f"The default variant, {step['variant']}.", 0, None, decides, why)
         case other:
@@ -60,9 +60,9 @@ def _step(step: Mapping[str, Any]) -> Iterator[Line]:
 def _unit(step: Mapping[str, Any]) -> str:
     names = unit_names(step["bucketBy"])
     if step["unit"] is None:
-        return f"Divided by {' or '.join(names)}: not given."
+        return f"Bucketed by {' or '.join(names)}: not given."
     found = f"{step['attribute']}, the first there of {', '.join(names)}" if len(names) > 1 else names[0]
-    return f"Divided by {found}: {step['unit']}."
+    return f"Bucketed by {found}: {step['unit']}."
 
 
 def _rule(step: Mapping[str, Any], *, decides: bool, why: str) -> Iterator[Line]:
