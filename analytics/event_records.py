@@ -17,6 +17,8 @@ _RANDOM: Final = (0xFFF << 64) | ((1 << 62) - 1)
 _VARIANT: Final = 0x2 << 62
 # Made of a client's own text; a UUIDv7 stays one, since its time says where it is stored.
 CHOSEN_VERSION: Final = 8
+# Those begin with these bits, so that they stand in a partition of their own (analytics.stores.postgres.partitions).
+CHOSEN_BEGINNING: Final = 0xFF << (_TIME_BITS - 8)
 _TIMED_VERSION: Final = 7
 
 
@@ -146,7 +148,7 @@ def event_id_of(text: str, event_name: str, unit_id: str) -> UUID:
     # Lengths first, so that no two different triples give the same bytes.
     digest.update(f"{len(event_name)} {len(unit_id)} {event_name}{unit_id}{text}".encode())
     number = int.from_bytes(digest.digest(), "big")
-    time = number >> (128 - _TIME_BITS) if moment is None else moment
+    time = CHOSEN_BEGINNING | number >> (128 - _TIME_BITS) if moment is None else moment
     return UUID(int=time << (128 - _TIME_BITS) | version << 76 | _VARIANT | number & _RANDOM)
 
 

@@ -43,7 +43,7 @@ def test_names__that_brought_much__have_their_tables_analysed_ever_more_seldom(e
     week = Week.of_ms(int(NOON.timestamp() * 1000)).name("conversions")
     due = [statistics.tables_due([], purchases) for _ in range(13)]
     assert [place for place, tables in enumerate(due) if tables] == [2, 11]
-    assert due[2] == ["conversions_default", week]
+    assert due[2] == ["conversions_chosen", "conversions_default", week]
     assert statistics.tables_due([], others) == []
     assert "first_exposures" in statistics.tables_due([exposure(environment.pk, "a", "control")] * 10_000, [])
     # What was never made, or is gone, is passed over.

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import InternalError, ProgrammingError, connection, transaction
 
-from analytics.event_records import Batch
+from analytics.event_records import Batch, event_id_of
 from analytics.models import Conversion, DeadLetter, Exposure
 from analytics.services import store_events
 from analytics.stores import store
@@ -16,9 +16,11 @@ from analytics.tests.conftest import NOON, conversion, exposure, week_partition_
 from tenancy.models import Environment
 
 
-def _partition_of(row: Exposure) -> str:
+def _partition_of(row: Exposure | Conversion) -> str:
+    table = row._meta.db_table
+    column = partitions.TABLES[table]
     with connection.cursor() as cursor:
-        cursor.execute("SELECT tableoid::regclass FROM exposures WHERE evaluation_id = %s", [row.evaluation_id])
+        cursor.execute(f"SELECT tableoid::regclass FROM {table} WHERE {column} = %s", [getattr(row, column)])
         return str(cursor.fetchone()[0])
 
 
@@ -73,6 +75,14 @@ def test_partition__uuid7__is_its_weeks(environment: Environment) -> None:
 def test_partition__id_of_no_covered_week__is_the_default(environment: Environment, event_id: UUID) -> None:
     store().write(Batch(exposures=[exposure(environment.pk, "alice", "control", evaluation_id=event_id)]))
     assert _partition_of(Exposure.objects.get()) == "exposures_default"
+
+
+def test_partition__id_that_its_sender_chose__is_one_of_its_own(environment: Environment) -> None:
+    event = conversion(environment.pk, "alice", NOON, event_id=event_id_of("order-7", "purchase", "alice"))
+    store().write(Batch(conversions=[event]))
+    assert _partition_of(Conversion.objects.get()) == "conversions_chosen"
+    (dropped,) = store().drop_before({environment.pk: NOON + timedelta(days=1)}, dry_run=False)
+    assert (dropped.table, dropped.rows) == ("conversions_chosen", 1)
 
 
 def test_partition__made_after_rows_of_its_week_came__takes_them_over(environment: Environment) -> None:

@@ -1,17 +1,21 @@
 """`python -m benchmarks.failures`: a table of failures, with real processes behind the real Caddy.
 
-What needs network namespaces (a host that vanishes without a word) is not tried here.
+Hosts that vanish without a word need network namespaces, and a full disk one of its own: both need root on Linux.
+Without it the rows are named as not tried.
 """
 
 import argparse
 import itertools
 import os
+import platform
+import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,9 +29,12 @@ import psutil  # noqa: E402 - Django's apps must be loaded first
 import psycopg  # noqa: E402 - likewise
 
 from benchmarks.failures.load import Evaluations, Events, Follower  # noqa: E402 - likewise
+from benchmarks.world import report  # noqa: E402 - likewise
 from flags.testing.cluster import Cluster  # noqa: E402 - likewise
+from flags.testing.network import VanishingHost  # noqa: E402 - likewise
 from flags.testing.proxy import Proxy, loopback_address  # noqa: E402 - likewise
 from flagship import embedded  # noqa: E402 - likewise
+from flagship.tests.tools import can_make_namespaces  # noqa: E402 - likewise
 
 DATA, CONTROL, STREAM = 8000, 8000, 8001
 GROUPS = {"web-data": DATA, "web-control": CONTROL, "stream": STREAM}
@@ -46,17 +53,36 @@ class Row:
 
 
 class Site:
-    """Two data processes, a control process, two streams, an ingest; each on an address of its own."""
+    """Two data processes, a control process, two streams, an ingest; each on an address of its own.
 
-    def __init__(self, folder: Path) -> None:
+    With `apart` PostgreSQL has two hosts, of which the first can vanish, and Redis one.
+    """
+
+    def __init__(self, folder: Path, *, apart: bool) -> None:
         self.folder = folder
         self.hosts = {name: loopback_address() for name in ("data-0", "data-1", "control", "stream-0", "stream-1")}
-        self.cluster = Cluster(embedded, folder, web_workers=1, processes=())
         self.layout = embedded.layout.Layout.of(folder)
+        socket = self.layout.socket_dir / embedded.layout.POSTGRES_SOCKET_NAME
+        databases = [VanishingHost({5432: socket}), VanishingHost({5432: socket})]
+        self.apart = [*databases, VanishingHost({6379: self.layout.redis_socket})] if apart else []
+        variables = {}
+        if apart:
+            first, second, redis = (host.host for host in self.apart)
+            address = (
+                f"postgres://{embedded.layout.DATABASE_USER}@{first},{second}:5432/{embedded.layout.DATABASE_NAME}"
+            )
+            variables = {
+                "DATABASE_URL": f"{address}?target_session_attrs=read-write",
+                "REDIS_URL": f"redis://{redis}:6379/0",
+            }
+        self.cluster = Cluster(embedded, folder, web_workers=1, processes=(), variables=variables)
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        with self.cluster:
+        with ExitStack() as stack:
+            for host in self.apart:
+                stack.enter_context(host)
+            stack.enter_context(self.cluster)
             for name in self.hosts:
                 self.start(name)
             self.cluster.start("ingest")
@@ -124,6 +150,27 @@ def failures(site: Site, seconds: float) -> dict[str, Callable[[], None]]:
         with site.cluster.without("redis"), site.cluster.without("postgres"):
             yield
 
+    @contextmanager
+    def vanished(*hosts: VanishingHost) -> Iterator[None]:
+        for host in hosts:
+            host.vanish()
+        try:
+            yield
+        finally:
+            for host in hosts:
+                host.heal()
+
+    @contextmanager
+    def full() -> Iterator[None]:
+        filler = site.folder / "filler"
+        with filler.open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(1 << 20))
+        try:
+            yield
+        finally:
+            filler.unlink()
+
     def deploy() -> None:
         """A new process beside the old ones, the old one out of the names, then told to end; one after the other."""
         for name in ("data-0", "data-1"):
@@ -146,6 +193,16 @@ def failures(site: Site, seconds: float) -> dict[str, Callable[[], None]]:
         "PostgreSQL away": within(lambda: site.cluster.without("postgres")),
         "PostgreSQL stopped": within(lambda: stopped(site.server("postgres"))),
         "both away": within(both),
+        **(
+            {
+                "PostgreSQL's first host vanishes": within(lambda: vanished(site.apart[0])),
+                "Redis vanishes": within(lambda: vanished(site.apart[2])),
+                "both stores vanish": within(lambda: vanished(*site.apart)),
+                "the disk is full": within(full),
+            }
+            if site.apart
+            else {}
+        ),
         "a deploy of both data processes": deploy,
     }
 
@@ -169,6 +226,21 @@ def obeyed_after(site: Site, evaluations: Evaluations) -> float:
     return took
 
 
+@contextmanager
+def small_disk(folder: str, *, wanted: bool) -> Iterator[None]:
+    """A file system of its own, in memory, that can be filled."""
+    if not wanted:
+        print("NOT TRIED: hosts that vanish, a full disk; they need root and network namespaces")
+        yield
+        return
+    mount, umount = shutil.which("mount") or "mount", shutil.which("umount") or "umount"
+    subprocess.run([mount, "-t", "tmpfs", "-o", "size=1g,mode=0755", "tmpfs", folder], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run([umount, "--lazy", folder], check=True)
+
+
 def stored(folder: Path) -> dict[str, int]:
     with psycopg.connect(embedded.database_url(folder)) as connection:
         rows = connection.execute("SELECT unit_id, count(*) FROM conversions GROUP BY unit_id").fetchall()
@@ -181,8 +253,9 @@ def main() -> int:
     parser.add_argument("--only", help="part of the names of the failures to try")
     options = parser.parse_args()
     rows: list[Row] = []
-    with tempfile.TemporaryDirectory() as name:
-        site = Site(Path(name))
+    apart = can_make_namespaces()
+    with tempfile.TemporaryDirectory() as name, small_disk(name, wanted=apart):
+        site = Site(Path(name), apart=apart)
         with site.running():
             about = (site.proxy.host, site.proxy.port, site.cluster.server_key)
             evaluations, events = Evaluations(*about), Events(*about)
@@ -213,10 +286,27 @@ def main() -> int:
             lost = sum(one not in counts for one in events.accepted)
             doubled = sum(count > 1 for count in counts.values())
             gaps = sum(later != earlier + 1 for one in followers for earlier, later in itertools.pairwise(one.versions))
-    print("\n| failure | evaluations | errors | p99 | kill obeyed after |\n|---|---|---|---|---|")
-    for row in rows:
-        print(f"| {row.name} | {row.evaluations} | {row.errors} | {row.p99_ms:.0f} ms | {row.kill_seconds:.1f} s |")
-    print(f"\n{len(events.accepted)} events accepted, {lost} lost, {doubled} doubled; {gaps} gaps in 5 streams.")
+    lines = [
+        "## Failures",
+        "",
+        f"`python -m benchmarks.failures --seconds {options.seconds:g}`; Python {platform.python_version()}, "
+        f"{os.cpu_count()} cores, load {os.getloadavg()[1]:.1f}. Real processes behind the real Caddy: two web "
+        "processes for data, one for control, two streams, an ingest. Meanwhile 50 evaluations a second, events, and "
+        "five streams. The last column is the time from the end of the failure to a kill that every answer obeys.",
+        "",
+        "| failure | evaluations | errors | p99 | kill obeyed after |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {row.name} | {row.evaluations:,} | {row.errors} | {row.p99_ms:.0f} ms | {row.kill_seconds:.1f} s |"
+            for row in rows
+        ),
+        "",
+        f"{len(events.accepted):,} events accepted, {lost} lost, {doubled} doubled; {gaps} gaps in 5 streams.",
+    ]
+    if options.only:
+        print("\n".join(lines))
+    else:
+        report("failures", lines)
     return 1 if lost or doubled or gaps else 0
 
 

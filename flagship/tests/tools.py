@@ -1,24 +1,42 @@
-"""The pytest plugin for tests that need Chromium or Node: skipped aloud where these are missing, an error under CI.
+"""The pytest plugin for tests that need more than Python: they are skipped aloud where it is missing.
 
-Loaded by `make test`; the marks are `browser` and `node`.
+Loaded by `make test`. Chromium (`browser`), Node (`node`) and PgBouncer (`pgbouncer`) must be there under CI. Network
+namespaces (`namespaces`) need root and a container that allows them, which no installation brings.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+from functools import cache
 
 import pytest
 
 TOOLS = {
     "browser": ("Chromium", ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")),
     "node": ("Node.js with npm", ("npm",)),
+    "pgbouncer": ("PgBouncer", ("pgbouncer",)),
 }
+NAMESPACES = "network namespaces"
 
 
 def missing() -> dict[str, str]:
     """Mark to tool, for every tool that is not on the path."""
     return {mark: tool for mark, (tool, programs) in TOOLS.items() if not any(map(shutil.which, programs))}
+
+
+@cache
+def can_make_namespaces() -> bool:
+    """Whether this process may make a network namespace and a link into it."""
+    if shutil.which("ip") is None:
+        return False
+    name = f"probe{os.getpid()}"
+    commands = (["netns", "add", name], ["link", "add", name, "type", "veth", "peer", "name", "inside", "netns", name])
+    try:
+        return all(subprocess.run(["ip", *one], capture_output=True, check=False).returncode == 0 for one in commands)
+    finally:
+        subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -28,6 +46,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    apart = [item for item in items if item.get_closest_marker("namespaces")]
+    if apart and not can_make_namespaces():
+        for item in apart:
+            item.add_marker(pytest.mark.skip(reason=f"no {NAMESPACES} here"))
     for mark, tool in missing().items():
         for item in items:
             if item.get_closest_marker(mark):
@@ -35,7 +57,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for tool in missing().values():
-        reports = terminalreporter.getreports("skipped")
+    reports = terminalreporter.getreports("skipped")
+    for tool in (*missing().values(), NAMESPACES):
         count = sum(f"no {tool} here" in str(report.longrepr) for report in reports)
+        if tool == NAMESPACES and count == 0:
+            continue
         terminalreporter.section(f"NOT RUN: {count} tests need {tool}, which this machine lacks", yellow=True)

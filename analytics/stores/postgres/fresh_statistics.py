@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import connection
 
 from analytics.event_records import ConversionEvent, ExposureEvent
-from analytics.stores.postgres.partitions import Week, weeks_of
+from analytics.stores.postgres.partitions import OTHERS, Week, weeks_of
 
 # Tables are analysed when a name has brought so many rows, and each time it has brought four times as many.
 _FIRST_AT = 10_000
@@ -62,5 +62,5 @@ def analyze(tables: Sequence[str]) -> None:
 
 
 def _partitions(table: str, ids: Iterable[UUID]) -> list[str]:
-    """Those that the batch went to; the default one, too, since ids chosen by senders go there."""
-    return [f"{table}_default", *(Week(number).name(table) for number in sorted(weeks_of(ids)))]
+    """Those that the batch went to, and those beside the weeks."""
+    return [*OTHERS[table], *(Week(number).name(table) for number in sorted(weeks_of(ids)))]

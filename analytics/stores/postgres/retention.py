@@ -54,7 +54,8 @@ class PostgresRetention:
                 else:
                     reached = {environment_id: cut for environment_id, cut in cuts.items() if cut > week.start}
                     yield from _delete(name, reached, dry_run=dry_run)
-            yield from _delete(f"{table}_default", dict(cuts), dry_run=dry_run)
+            for name in partitions.OTHERS[table]:
+                yield from _delete(name, dict(cuts), dry_run=dry_run)
         if not dry_run:
             for environment_id, cut in sorted(cuts.items()):
                 shorten_days(environment_id, cut)
