@@ -1,0 +1,136 @@
+"""The contract's known answers through the whole of an SDK: over the stream, into the configuration, and out."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+from openflagship.engine import CompiledEnvironment, Context
+
+from sdk.conformance.cases.generated import context, environment
+from sdk.conformance.documents import asking, flag
+from sdk.conformance.endpoints import Endpoints
+from sdk.conformance.registry import Run, case, equal
+from sdk.conformance.service import Client
+
+_CONTRACT = Path(__file__).parents[2] / "contract"
+_COMPARED = ("variant", "reason", "ruleId", "experiment", "errorCode")
+_PAIRS = int(os.environ.get("CONFORMANCE_PAIRS", "600"))
+_CONTEXTS = 30
+_NOTHING = {"contract": 1, "environment": {"salt": ""}, "version": 1, "flags": {}, "segments": {}}
+
+
+def _read(name: str) -> Any:
+    return json.loads((_CONTRACT / name).read_text("utf-8"))
+
+
+def _question(flag_key: str, user_id: Any, attributes: dict[str, Any]) -> dict[str, Any]:
+    return {"flag": flag_key, "userId": user_id, "attributes": attributes, "default": None}
+
+
+def _told(run: Run, server: Endpoints, client: Client, document: dict[str, Any]) -> None:
+    """The client has this configuration."""
+    server.replace(document)
+    run.until(lambda: client.version == server.version, "the configuration is applied")
+
+
+@case("vectors", "bucketing: each unit is in its bucket, and in no other")
+def bucketing(run: Run) -> None:
+    vectors = _read("vectors/bucketing.json")
+    flags = [
+        flag(f"flag-{number}", salt=one["salt"], allocation=[[one["bucket"], one["bucket"] + 1, "treatment"]])
+        for number, one in enumerate(vectors)
+    ]
+    server = run.server(*flags)
+    client = run.following(server)
+    questions = [_question(f"flag-{number}", one["unit"], {}) for number, one in enumerate(vectors)]
+    equal([answer["value"] for answer in client.answers(questions)], [True] * len(vectors))
+
+
+@case("vectors", "operators: known outcomes of public suites")
+def operators(run: Run) -> None:
+    found = [one for one in _read("cases/operators.json")["cases"] if not one.get("refusedOnWriteIsFine")]
+    server = run.server(*(asking(one["tree"], f"flag-{number}") for number, one in enumerate(found)))
+    client = run.following(server)
+    questions = [
+        _question(f"flag-{number}", one["context"].get("userId"), one["context"]) for number, one in enumerate(found)
+    ]
+    wrong = [
+        one["id"]
+        for one, answer in zip(found, client.answers(questions), strict=True)
+        if (answer["variant"] == "treatment") is not one["expected"]
+    ]
+    equal(wrong, [])
+
+
+@case("vectors", "whole documents: every answer on file")
+def whole_documents(run: Run) -> None:
+    server = run.server()
+    client = run.following(server)
+    for one in _read("cases/evaluations.json")["cases"]:
+        _told(run, server, client, one["snapshot"])
+        asked = [
+            (_question(key, evaluation["userId"], evaluation["attributes"]), answer)
+            for evaluation in one["evaluations"]
+            for key, answer in evaluation["answers"].items()
+        ]
+        _compare(client, asked)
+
+
+def _compare(client: Client, asked: list[tuple[dict[str, Any], dict[str, Any]]]) -> None:
+    answers = client.answers([question for question, _ in asked])
+    for (question, expected), answer in zip(asked, answers, strict=True):
+        for name in _COMPARED:
+            equal(answer.get(name), expected.get(name), f"{name} of {question}")
+
+
+@case("vectors", "documents in steps: trees, units of several attributes, splits, what is not understood")
+def in_steps(run: Run) -> None:
+    server = run.server()
+    client = run.following(server)
+    for name in ("rule_trees", "bucket_by", "experiment_split", "not_understood"):
+        for one in _read(f"cases/{name}.json")["cases"]:
+            # No flag of the case before has a version that may be kept.
+            _told(run, server, client, _NOTHING)
+            for step in one["steps"]:
+                if "snapshot" in step:
+                    _told(run, server, client, step["snapshot"])
+                else:
+                    _step(run, server, client, step["change"])
+                _compare(
+                    client,
+                    [
+                        (_question(asked["flagKey"], asked["userId"], asked["attributes"]), asked["expected"])
+                        for asked in step["asked"]
+                    ],
+                )
+
+
+def _step(run: Run, server: Endpoints, client: Client, change: dict[str, Any]) -> None:
+    for kind, documents in (("flag_updated", change.get("flags")), ("segment_updated", change.get("segments"))):
+        for key, document in (documents or {}).items():
+            server.change({"key": key, "deleted": True} if document is None else {"key": key, **document}, kind)
+    run.until(lambda: client.version == server.version, "the change is applied")
+
+
+@case("vectors", "generated pairs of flags and contexts: the Python engine's answers")
+def generated(run: Run) -> None:
+    source = random.Random(20_260_101)
+    server = run.server()
+    client = run.following(server)
+    left = _PAIRS
+    while left > 0:
+        document = environment(source)
+        _told(run, server, client, document)
+        engine = CompiledEnvironment.from_document(document)
+        asked = []
+        for _ in range(_CONTEXTS):
+            user_id, attributes = context(source)
+            for key in document["flags"]:
+                expected = engine.evaluate(key, Context(user_id, attributes)).to_dict()
+                asked.append((_question(key, user_id, attributes), expected))
+        _compare(client, asked)
+        left -= len(asked)

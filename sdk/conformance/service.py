@@ -1,0 +1,142 @@
+"""The harness's side of the protocol: a test service as a process, and clients within it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+_PATIENCE_SECONDS = 90
+
+# What a service may be able to do; a case names what it needs.
+EVENTS, STORES, ON_DEMAND, BOOTSTRAP, TLS, PROXY, REFUSES_KEYS, TELLS_SOURCE, RENAMES_NOTHING = (
+    "events", "stores", "on_demand", "bootstrap", "tls", "proxy", "refuses_keys", "tells_source", "own_instance",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One test service: how it is started, and what its SDK has. `why_not` says why it lacks the others."""
+
+    command: tuple[str, ...]
+    capabilities: frozenset[str]
+    why_not: str = ""
+
+
+def _python(name: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", f"sdk.conformance.services.{name}")
+
+
+_SDK = frozenset({EVENTS, STORES, BOOTSTRAP, TLS, PROXY, REFUSES_KEYS, TELLS_SOURCE, RENAMES_NOTHING})
+# By name. A service of another language is one more line here; it runs where its command can be run.
+KINDS: dict[str, Kind] = {
+    "python-threads": Kind(_python("python_threads"), _SDK | {ON_DEMAND}),
+    "python-asyncio": Kind(_python("python_asyncio"), _SDK, "a call of an asyncio client may not wait for the network"),
+    "edge": Kind(_python("edge"), frozenset({STORES, TLS}), "an edge is a server: it has no calls of its own"),
+}
+
+
+class ServiceError(Exception):
+    """The test service answered with an error."""
+
+
+class Service:
+    """A running test service."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.kind = KINDS[name]
+        self._process = subprocess.Popen(self.kind.command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        stdout = self._process.stdout
+        self._url = "" if stdout is None else stdout.readline().strip()
+        if not self._url.startswith("http"):
+            raise ServiceError(f"{name} did not say its address")
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        content = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self._url + path, content, {"Content-Type": "application/json"}, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=_PATIENCE_SECONDS) as response:
+                return json.loads(response.read() or b"null")
+        except urllib.error.HTTPError as error:
+            raise ServiceError(error.read().decode()) from error
+
+    def close(self) -> None:
+        try:
+            self.ask("DELETE", "/")
+            self._process.wait(_PATIENCE_SECONDS)
+        finally:
+            self._process.kill()
+            self._process.wait(_PATIENCE_SECONDS)
+            if self._process.stdout is not None:
+                self._process.stdout.close()
+
+
+class Client:
+    """One client of the SDK under test."""
+
+    def __init__(self, service: Service, url: str, key: str, options: dict[str, Any]) -> None:
+        """Raises ServiceError where the SDK refuses to make one."""
+        self._service = service
+        made = service.ask("POST", "/clients", {"url": url, "key": key, "options": options})
+        self._path = f"/clients/{made['id']}"
+        self.is_closed = False
+
+    def answers(self, questions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Each question is `{flag, userId, attributes, default}`."""
+        found: list[dict[str, Any]] = self._service.ask("POST", f"{self._path}/evaluate", {"questions": questions})[
+            "answers"
+        ]
+        return found
+
+    def answer(
+        self, flag: str = "asked", user: str | None = "user-1", default: Any = None, **attributes: Any
+    ) -> dict[str, Any]:
+        return self.answers([{"flag": flag, "userId": user, "attributes": attributes, "default": default}])[0]
+
+    def value(self, flag: str = "asked", user: str | None = "user-1", default: Any = None) -> Any:
+        return self.answer(flag, user, default)["value"]
+
+    def all(self, user: str = "user-1") -> dict[str, Any]:
+        found: dict[str, Any] = self._service.ask("POST", f"{self._path}/all", {"userId": user, "attributes": {}})
+        return found
+
+    def track(self, event: str, user: str = "user-1", value: float | None = None, **properties: Any) -> None:
+        body = {"event": event, "userId": user, "value": value, "properties": properties}
+        self._service.ask("POST", f"{self._path}/track", body)
+
+    def flush(self, seconds: float = 30.0) -> bool:
+        return bool(self._service.ask("POST", f"{self._path}/flush", {"seconds": seconds})["flushed"])
+
+    def ready(self, seconds: float = 30.0) -> str:
+        return str(self._service.ask("POST", f"{self._path}/ready", {"seconds": seconds})["servedFrom"])
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = self._service.ask("GET", f"{self._path}/status")
+        return found
+
+    @property
+    def version(self) -> int:
+        return int(self.status()["configVersion"])
+
+    @property
+    def is_stale(self) -> bool:
+        return bool(self.status()["stale"])
+
+    def close(self) -> list[str]:
+        """Close it, and return the names of the threads, tasks and timers that it left."""
+        self.is_closed = True
+        found: list[str] = self._service.ask("DELETE", self._path)["left"]
+        return found
+
+    def forget(self) -> None:
+        """Let the service drop it."""
+        if not self.is_closed:
+            self.close()

@@ -1,0 +1,55 @@
+"""The conformance harness as tests: each service of this language through each case that applies to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import sdk.conformance.cases  # noqa: F401 - registers them
+from sdk.conformance.registry import CASES, Case, play
+from sdk.conformance.results import DOCS, HOLDS, NOT_APPLICABLE, names_in, table
+from sdk.conformance.service import KINDS, Service
+
+APPLICABLE = [(name, one) for name, kind in KINDS.items() for one in CASES.values() if one.applies_to(kind)]
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Callable[[str], Service]]:
+    """One of each name, started when it is first asked for."""
+    running: dict[str, Service] = {}
+
+    def _service(name: str) -> Service:
+        if name not in running:
+            running[name] = Service(name)
+        return running[name]
+
+    yield _service
+    for one in running.values():
+        one.close()
+
+
+@pytest.mark.parametrize(("name", "case"), APPLICABLE, ids=[f"{name}: {one.name}" for name, one in APPLICABLE])
+def test_case__holds(service: Callable[[str], Service], name: str, case: Case, tmp_path: Path) -> None:
+    play(case, service(name), tmp_path)
+
+
+def test_docs__the_table__is_of_these_cases_and_services() -> None:
+    page = DOCS.read_text()
+    results = {
+        (one.name, name): HOLDS if one.applies_to(kind) else NOT_APPLICABLE
+        for one in CASES.values()
+        for name, kind in KINDS.items()
+    }
+
+    assert names_in(page) == list(names_in(table(results)))
+    assert page == table(results)
+
+
+def test_services__what_each_lacks__has_a_reason() -> None:
+    needed = frozenset[str]().union(*(one.needs for one in CASES.values()))
+
+    assert {name for name, kind in KINDS.items() if not needed <= kind.capabilities} == {
+        name for name, kind in KINDS.items() if kind.why_not
+    }
