@@ -40,6 +40,15 @@ def _condition(chance: random.Random) -> dict[str, Any]:
     return {"attribute": attribute, "operator": operator, **({} if value is None else {"value": value})}
 
 
+def _tree(chance: random.Random, depth: int = 2) -> dict[str, Any]:
+    if depth == 0:
+        return _condition(chance)
+    kind = chance.choice(["all", "any", "not"])
+    if kind == "not":
+        return {"not": _tree(chance, depth - 1)}
+    return {kind: [_tree(chance, depth - 1) for _ in range(chance.randrange(3))]}
+
+
 def _flag(chance: random.Random, number: int) -> dict[str, Any]:
     variants = ["a", "b", "c"]
     rules = []
@@ -49,7 +58,9 @@ def _flag(chance: random.Random, number: int) -> dict[str, Any]:
             if chance.random() < 0.5
             else {"allocation": deal([("a", chance.randrange(5000)), ("b", chance.randrange(5000))])}
         )
-        conditions = [_condition(chance) for _ in range(chance.randrange(1, 3))]
+        conditions = (
+            _tree(chance) if chance.random() < 0.3 else [_condition(chance) for _ in range(chance.randrange(1, 3))]
+        )
         rules.append({"id": f"r{priority}", "priority": priority, "conditions": conditions, **outcome})
     experiment = {
         "id": f"experiment-{number}",
@@ -65,7 +76,7 @@ def _flag(chance: random.Random, number: int) -> dict[str, Any]:
         "variants": [{"key": key, "value": {"variant": key, "share": 0.5}} for key in variants],
         "enabled": chance.random() < 0.9,
         "killSwitchVariant": "b" if chance.random() < 0.05 else None,
-        "bucketBy": "deviceId" if chance.random() < 0.2 else "userId",
+        "bucketBy": chance.choice(["userId"] * 7 + ["deviceId", "deviceId", ["deviceId", "country"]]),
         "prerequisites": [{"flagKey": f"flag-{number - 1}", "variants": ["a", "b"]}]
         if number and chance.random() < 0.2
         else [],
