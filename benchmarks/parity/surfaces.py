@@ -59,6 +59,7 @@ def _set_up() -> None:
         "REDIS_URL": "redis://127.0.0.1:1/0",
         "SECRET_KEY": "benchmark-secret-key-of-no-consequence",
         "LOG_LEVEL": "WARNING",
+        "ALLOWED_HOSTS": "testserver",
         "RATE_LIMIT_KEY": "1000000000",
         "RATE_LIMIT_ADDRESS": "1000000000",
     }

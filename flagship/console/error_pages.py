@@ -57,7 +57,8 @@ def error_page(request: HttpRequest, status: int, detail: str = "") -> HttpRespo
     title, means = _SAID[status]
     shown = {"title": title, "status": status, "detail": detail or means, "request_id": request_id_of(request)}
     try:
-        if admin.site.has_permission(request):
+        # What is refused before anybody is signed in, such as a wrong Host, has no user.
+        if hasattr(request, "user") and admin.site.has_permission(request):
             page = console_page(request, "console/error.html", **{**shown, **_ways_out(request, status)})
             page.render()
             return page

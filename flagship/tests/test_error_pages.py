@@ -1,6 +1,7 @@
 """What goes wrong is said in the console's frame: what it means, who can help, and a way back."""
 
 import pytest
+import structlog
 from django.test import Client
 from django.urls import reverse
 
@@ -79,3 +80,11 @@ def test_broken__with_the_frame_too__stands_alone(console_viewer, acme, monkeypa
     answer = console_viewer.get(reverse("console_health"), {"environment": acme.production.pk})
 
     assert (answer.status_code, "Something broke here" in answer.text) == (500, True)
+
+
+def test_refused__before_anybody_is_known__stands_alone_and_is_no_failure_of_the_frame(client, db):
+    with structlog.testing.capture_logs() as logged:
+        answer = client.get("/admin/", headers={"host": "elsewhere.example"})
+
+    assert (answer.status_code, "This cannot be read" in answer.text) == (400, True)
+    assert [entry for entry in logged if entry["event"] == "error_page_without_frame"] == []
