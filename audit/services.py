@@ -14,6 +14,7 @@ from audit.actors import Actor
 from audit.chain import canonical, digest, keys
 from audit.models import Entry
 from audit.places import PLATFORM, HasPlace
+from audit.redaction import redact
 
 _encoder = DjangoJSONEncoder()
 # A constant that no other advisory lock of ours uses.
@@ -96,7 +97,7 @@ def record_each(*, actor: Actor, at: HasPlace | None, acts: Iterable[Act]) -> li
 
 def _plain(value: Mapping[str, Any] | None) -> Any:
     """Return the value as JSON will return it, so that a row has the same hash before and after it is stored."""
-    return None if value is None else json.loads(_encoder.encode(value))
+    return None if value is None else redact(json.loads(_encoder.encode(value)))
 
 
 def diff(before: Any, after: Any, path: str = "") -> Iterator[dict[str, Any]]:

@@ -12,6 +12,7 @@ class ExperimentsConfig(AppConfig):
         from analytics.enrichment.known_names import KNOWN_NAMES  # noqa: PLC0415 - likewise
         from experiments.selectors import event_names, wanted_attributes  # noqa: PLC0415 - likewise
         from experiments.services.phases import phases_begun  # noqa: PLC0415 - likewise
+        from experiments.services.privacy import AudiencesPlace  # noqa: PLC0415 - likewise
         from experiments.services.targeting import (  # noqa: PLC0415 - likewise
             follow_flag,
             follow_segment,
@@ -23,7 +24,9 @@ class ExperimentsConfig(AppConfig):
             segment_change_asked,
             segment_changed,
         )
+        from tenancy.privacy.people import register_place  # noqa: PLC0415 - likewise
 
+        register_place(AudiencesPlace())
         flag_changed_under_experiment.connect(follow_flag, dispatch_uid="experiments.follow_flag")
         flag_change_asked.connect(phases_begun, dispatch_uid="experiments.phases_begun")
         segment_change_asked.connect(phases_begun_by_segment, dispatch_uid="experiments.phases_begun_by_segment")

@@ -13,9 +13,13 @@ class FlagsConfig(AppConfig):
 
     def ready(self) -> None:
         from analytics.enrichment.known_names import KNOWN_NAMES  # noqa: PLC0415 - apps must be set up first
+        from flags.privacy import FlagsPlace, SegmentsPlace, VersionLogPlace  # noqa: PLC0415 - likewise
         from flags.propagation.served_names import served_flags, served_units  # noqa: PLC0415 - likewise
+        from tenancy.privacy.people import register_place  # noqa: PLC0415 - likewise
         from tenancy.signals import credentials_changed, environment_created  # noqa: PLC0415 - apps must be set up first
 
+        for place in (FlagsPlace(), SegmentsPlace(), VersionLogPlace()):
+            register_place(place)
         environment_created.connect(_configure_flags, dispatch_uid="flags.configure")
         credentials_changed.connect(_announce_keyring, dispatch_uid="flags.keyring")
         KNOWN_NAMES.flags_from(served_flags, served_units)

@@ -27,6 +27,19 @@ class LockOut(TypedDict):
     lastFrom: str
 
 
+class PersonKind(TypedDict):
+    kind: str
+
+
+class PersonReport(TypedDict):
+    """By place, how much was erased or handed out, and how much remains."""
+
+    kind: str
+    counts: dict[str, int]
+    remaining: dict[str, int]
+    requestedBy: str
+
+
 _ORGANIZATION = Document("Organization")
 _PROJECT = Document("Project")
 _ENVIRONMENT = Document("Environment")
@@ -82,4 +95,28 @@ register(
         _CREDENTIAL,
     ),
     Action("credential.revoked", "Key or token revoked", "a key or token stopped working", _CREDENTIAL),
+    Action(
+        "privacy.erasure_requested",
+        "Erasure requested",
+        "somebody asked to erase what is stored of a person; the row's key is a keyed hash of the id",
+        PersonKind,
+        entity="person",
+        tone="warning",
+    ),
+    Action(
+        "privacy.export_requested",
+        "Export of a person requested",
+        "somebody asked for a copy of what is stored of a person",
+        PersonKind,
+        entity="person",
+    ),
+    Action(
+        "privacy.erased",
+        "Person erased",
+        "what was stored of a person was erased, by place; `remaining` is what has to stay",
+        PersonReport,
+        entity="person",
+        tone="warning",
+    ),
+    Action("privacy.exported", "Person exported", "a copy was made", PersonReport, entity="person"),
 )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tenancy.models import Credential, Environment, Membership, Organization, Project, User
+from tenancy.models import Credential, Environment, Membership, Organization, PrivacyJob, Project, User
 
 
 def organization_resource(organization: Organization) -> dict[str, Any]:
@@ -25,6 +25,7 @@ def environment_resource(environment: Environment) -> dict[str, Any]:
         "name": environment.name,
         "isProduction": environment.is_production,
         "salt": environment.salt,
+        "pseudonyms": environment.stores_pseudonyms,
         "configVersion": environment.config_version,
         "version": environment.version,
         "createdAt": environment.created_at,
@@ -69,4 +70,23 @@ def credential_resource(credential: Credential) -> dict[str, Any]:
         "expiresAt": credential.expires_at,
         "revokedAt": credential.revoked_at,
         "lastUsedAt": credential.last_used_at,
+    }
+
+
+def privacy_job_resource(job: PrivacyJob) -> dict[str, Any]:
+    """Return a job without the id, which is known by its keyed hash alone."""
+    return {
+        "id": str(job.pk),
+        "act": job.act,
+        "kind": job.kind,
+        "trace": job.trace,
+        "state": job.state,
+        "done": job.done,
+        "total": job.total,
+        "report": job.report,
+        "hasFile": job.has_file,
+        "error": job.error,
+        "requestedBy": job.requested_by,
+        "createdAt": job.created_at,
+        "finishedAt": job.finished_at,
     }

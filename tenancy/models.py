@@ -106,6 +106,11 @@ class Environment(models.Model):
         blank=True,
         help_text="With a salt, users are assigned differently here than in other environments. Fixed at creation.",
     )
+    stores_pseudonyms = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Events name users by keyed hashes alone, for good. The policy of events has the key.",
+    )
     config_version = models.BigIntegerField(
         default=0, editable=False, help_text="Grows by one with each change; the version log holds each step."
     )
@@ -258,3 +263,46 @@ class IdempotentRequest(models.Model):
 
     def __str__(self) -> str:
         return f"{self.scope} {self.key}"
+
+
+class PrivacyJob(models.Model):
+    """What is stored of a person, to be erased or exported. The id stands here only until the job has ended."""
+
+    class Act(models.TextChoices):
+        ERASE = "erase"
+        EXPORT = "export"
+
+    class State(models.TextChoices):
+        WAITING = "waiting"
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="privacy_jobs")
+    act = models.CharField(max_length=10, choices=Act.choices)
+    kind = models.CharField(max_length=100)
+    person_id = models.CharField(max_length=1024, blank=True, editable=False)
+    trace = models.CharField(max_length=64, help_text="A keyed hash of the id.")
+    state = models.CharField(max_length=10, choices=State.choices, default=State.WAITING)
+    done = models.PositiveIntegerField(default=0)
+    total = models.PositiveIntegerField(default=0)
+    report = models.JSONField(default=list, help_text="Place by place: how much, and why something remains.")
+    file = models.BinaryField(null=True, editable=False, help_text="JSON lines, compressed; kept for seven days.")
+    file_bytes = models.PositiveIntegerField(default=0)
+    error = models.TextField(blank=True)
+    requested_by = models.CharField(max_length=254)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        verbose_name = "privacy job"
+
+    def __str__(self) -> str:
+        return f"{self.act} {self.trace[:12]}…"
+
+    @property
+    def has_file(self) -> bool:
+        return self.file_bytes > 0

@@ -6,3 +6,5 @@ from django.dispatch import Signal
 credentials_changed = Signal()
 # The kwarg is `environment`. It is new, so the flags of its project need a configuration there.
 environment_created = Signal()
+# No kwargs. A privacy job is waiting for a worker.
+privacy_job_created = Signal()

@@ -10,9 +10,10 @@ from analytics.services.resplits import deal, resplit_units
 from analytics.services.retention import apply_retention
 from analytics.services.reused_ids import reused_ids
 from analytics.services.rollups import refresh_rollups
-from analytics.services.users import export_user, forget_user
+from analytics.services.users import EventsPlace, export_user, forget_user, wait_until_stored
 
 __all__ = [
+    "EventsPlace",
     "accept_events",
     "aggregate_flags",
     "apply_retention",
@@ -28,4 +29,5 @@ __all__ = [
     "reused_ids",
     "set_event_policy",
     "store_events",
+    "wait_until_stored",
 ]

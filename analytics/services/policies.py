@@ -53,6 +53,7 @@ def set_event_policy(
     policy.save()
     if makes_pseudonymous:
         store().make_pseudonymous(environment.pk, bytes(policy.pseudonym_key or b""))
+        Environment.objects.filter(pk=environment.pk).update(stores_pseudonyms=True)
     audit.services.record(
         actor=actor,
         action="events.policy_changed",

@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from experiments.analysis.metric_types import CHOICES, POWER_MODELS
 from experiments.models import Experiment, ExperimentMetric, Metric
-from tenancy.api.fields import ChoiceField
+from tenancy.api.serializers import ChoiceField
 
 
 class MetricSerializer(serializers.Serializer[Any]):

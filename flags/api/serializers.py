@@ -10,7 +10,7 @@ from rest_framework.exceptions import ErrorDetail
 
 from flags.fields import RESOURCE_FIELDS
 from flags.models import MAX_UNIT_NAME_CHARACTERS, Flag
-from tenancy.api.fields import ChoiceField
+from tenancy.api.serializers import ChoiceField
 from tenancy.refusals import unknown_field
 
 

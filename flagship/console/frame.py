@@ -61,6 +61,12 @@ SECTIONS: list[dict[str, Any]] = [
                 "admin:tenancy_credential_changelist",
                 needs="flagship.console.navigation.may_see_keys",
             ),
+            _link(
+                "Privacy",
+                "shield_person",
+                "admin:tenancy_privacyjob_changelist",
+                needs="flagship.console.navigation.may_see_service_accounts",
+            ),
             _link("Audit log", "history", "admin:audit_entry_changelist"),
         ],
     },

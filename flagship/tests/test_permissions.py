@@ -9,9 +9,11 @@ from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from audit.actors import system
 from flags.propagation.runtime import RUNTIME
 from tenancy.authentication.keyring import KEYRING
 from tenancy.models import Credential, User
+from tenancy.privacy.jobs import run_privacy_jobs
 from tenancy.testing import Caller
 
 TABLE = Path(__file__).resolve().parents[2] / "docs" / "permissions.md"
@@ -107,6 +109,8 @@ def things(environment, staging, owner, make_flag):
         {"name": "E", "flagKey": "only-ours", "controlVariant": "control", "primaryMetric": "only-ours"},
     )
     assert made.status_code == 201, made.content
+    asked = owner.post("privacy/export", {"kind": "userId", "id": "ann"}).json()
+    run_privacy_jobs(actor=system("privacy"))
     member = User.objects.get(username="bot@acme").memberships.get()
     credential = owner.post("credentials", {"kind": "client", "name": "x", "environment": "production"}).json()
     return {
@@ -118,6 +122,7 @@ def things(environment, staging, owner, make_flag):
         "{pk}": made.json()["id"],
         "{environment_key}": "production",
         "{result}": "1",
+        "{job_id}": asked["id"],
     }
 
 

@@ -231,6 +231,13 @@ class EnvironmentForm(forms.Form):
         widget=UnfoldAdminTextInputWidget,
         help_text="Leave empty to give a user the same variant here as in the other environments. Fixed at creation.",
     )
+    stores_pseudonyms = forms.BooleanField(
+        required=False,
+        label="Pseudonyms",
+        widget=UnfoldBooleanSwitchWidget,
+        help_text="Events name users by keyed hashes alone. Results stay the same, and nobody can read an id. It never "
+        "ends.",
+    )
 
 
 ENVIRONMENT_REMOVAL: Removal[Environment] = Removal(
@@ -257,7 +264,7 @@ class EnvironmentAdmin(_Dated):
         "Flags are served in environments, such as production and staging: each has its own rules, shares and keys.",
     )
     removal = ENVIRONMENT_REMOVAL
-    fields = ["project", "name", "key", "is_production", "salt", "config_version", "created"]
+    fields = ["project", "name", "key", "is_production", "salt", "stores_pseudonyms", "config_version", "created"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Environment]:
         found = access.environments(console_context(request).principal).select_related("project__organization")

@@ -16,12 +16,12 @@ from audit.selectors import rows_about
 from tenancy import access
 from tenancy.api import serializers
 from tenancy.api.request import Request
-from tenancy.api.views import TENANT, ManagementView, choice, paginated
+from tenancy.api.views import ORGANIZATION, TENANT, ManagementView, choice, paginated
 from tenancy.errors import Invalid
 from tenancy.refusals import instant_problems, refuse_if_any
 
 FILTERS = [
-    OpenApiParameter("organization", str, description="Slug; may be left out where there is only one."),
+    ORGANIZATION,
     OpenApiParameter("entity", str, description="The kind of thing: flag, segment, layer, environment, member …"),
     OpenApiParameter("flagKey", str, description="A flag, with the acts on its experiments."),
     OpenApiParameter("key", str, description="The key of the thing, of whatever kind."),

@@ -160,7 +160,7 @@ class EnvironmentsView(ManagementView):
     def post(self, request: Request) -> Response:
         project = access.get_project(request.user, request.query_params.get("project"), needs=Role.ADMIN)
         sent = payload(serializers.EnvironmentSerializer, request)
-        refuse_unknown(sent, ("key", "name", "isProduction", "salt"))
+        refuse_unknown(sent, ("key", "name", "isProduction", "salt", "pseudonyms"))
         return _made(
             lambda: services.create_environment(
                 actor=request.user.actor,
@@ -169,6 +169,7 @@ class EnvironmentsView(ManagementView):
                 name=sent["name"],
                 is_production=sent.get("isProduction", False),
                 salt=sent.get("salt", ""),
+                stores_pseudonyms=sent.get("pseudonyms", False),
             ),
             project.environments.filter(key=sent["key"]),
             documents.environment_resource,

@@ -4,9 +4,17 @@ from typing import Any
 
 from rest_framework import serializers
 
-from tenancy.api.fields import ChoiceField
-from tenancy.models import Credential
+from tenancy.models import Credential, PrivacyJob
 from tenancy.roles import Role
+
+
+class ChoiceField(serializers.ChoiceField):
+    """A choice whose refusal names the choices."""
+
+    def __init__(self, choices: Any, **kwargs: Any) -> None:
+        super().__init__(choices, **kwargs)
+        self.error_messages["invalid_choice"] = f"Use one of: {', '.join(map(str, self.choices))}."
+
 
 _VERSION = "The version that was read; required to change."
 
@@ -41,6 +49,9 @@ class EnvironmentSerializer(serializers.Serializer[Any]):
     isProduction = serializers.BooleanField(required=False)
     salt = serializers.CharField(
         max_length=64, required=False, allow_blank=True, help_text="Fixed at creation; empty: as in other environments."
+    )
+    pseudonyms = serializers.BooleanField(
+        required=False, help_text="Chosen at creation: events name users by keyed hashes alone. It never ends."
     )
     configVersion = serializers.IntegerField(read_only=True)
     version = serializers.IntegerField(required=False, help_text=_VERSION)
@@ -165,3 +176,30 @@ class AuditEntrySerializer(serializers.Serializer[Any]):
     reason = serializers.CharField(allow_blank=True)
     position = serializers.IntegerField(help_text="In the organization's chain.")
     hash = serializers.CharField()
+
+
+class PersonSerializer(serializers.Serializer[Any]):
+    kind = serializers.CharField(max_length=100, help_text="The attribute that has the id: userId, or another unit.")
+    id = serializers.CharField(max_length=1024)
+
+
+class PlaceReportSerializer(serializers.Serializer[Any]):
+    place = serializers.CharField()
+    count = serializers.IntegerField()
+    remains = serializers.CharField(allow_blank=True, help_text="Why it was not erased; empty where it was.")
+
+
+class PrivacyJobSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    act = serializers.ChoiceField(choices=PrivacyJob.Act.choices)
+    kind = serializers.CharField()
+    trace = serializers.CharField(help_text="A keyed hash of the id, as the audit log has it.")
+    state = serializers.ChoiceField(choices=PrivacyJob.State.choices)
+    done = serializers.IntegerField(help_text="Steps that are over, of `total`.")
+    total = serializers.IntegerField()
+    report = PlaceReportSerializer(many=True)
+    hasFile = serializers.BooleanField()
+    error = serializers.CharField(allow_blank=True)
+    requestedBy = serializers.CharField()
+    createdAt = serializers.DateTimeField()
+    finishedAt = serializers.DateTimeField(allow_null=True)

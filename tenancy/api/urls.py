@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from tenancy.api import audit, auth, members, organizations
+from tenancy.api import audit, auth, members, organizations, privacy
 
 urlpatterns = [
     path("auth/token", auth.TokenView.as_view()),
@@ -20,4 +20,9 @@ urlpatterns = [
     path("credentials/<uuid:credential_id>", members.CredentialView.as_view()),
     path("audit", audit.AuditView.as_view()),
     path("audit/export", audit.AuditExportView.as_view()),
+    path("privacy/erase", privacy.EraseView.as_view()),
+    path("privacy/export", privacy.ExportView.as_view()),
+    path("privacy/jobs", privacy.PrivacyJobsView.as_view()),
+    path("privacy/jobs/<uuid:job_id>", privacy.PrivacyJobView.as_view()),
+    path("privacy/jobs/<uuid:job_id>/file", privacy.PrivacyFileView.as_view()),
 ]

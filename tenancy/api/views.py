@@ -29,6 +29,7 @@ TENANT = OpenApiParameter(
     OpenApiParameter.HEADER,
     description="Organization slug; required with a management token or a JWT.",
 )
+ORGANIZATION = OpenApiParameter("organization", str, description="Slug; may be left out where there is only one.")
 WHERE = [
     OpenApiParameter("project", str, description="Project key; may be left out where there is only one."),
     OpenApiParameter("environment", str, description="Environment key; likewise."),

@@ -110,10 +110,27 @@ def delete_project(*, actor: Actor, project: Project, reason: str = "") -> None:
 
 @transaction.atomic
 def create_environment(
-    *, actor: Actor, project: Project, key: str, name: str, is_production: bool = False, salt: str = ""
+    *,
+    actor: Actor,
+    project: Project,
+    key: str,
+    name: str,
+    is_production: bool = False,
+    salt: str = "",
+    stores_pseudonyms: bool = False,
 ) -> Environment:
-    """Create an environment. The flags app configures each of the project's flags there, in this transaction."""
-    environment = Environment(project=project, key=key, name=name, is_production=is_production, salt=salt)
+    """Create an environment. The flags app configures each of the project's flags there, in this transaction.
+
+    With `stores_pseudonyms` its events name users by keyed hashes from the first one on.
+    """
+    environment = Environment(
+        project=project,
+        key=key,
+        name=name,
+        is_production=is_production,
+        salt=salt,
+        stores_pseudonyms=stores_pseudonyms,
+    )
     rows.insert(environment, key=key, noun="an environment")
     environment_created.send(sender=Environment, environment=environment, actor=actor)
     environment.refresh_from_db(fields=["config_version"])

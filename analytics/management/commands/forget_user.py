@@ -1,6 +1,5 @@
 """`manage.py forget_user`: export one user's events, erase them, or both."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -8,16 +7,16 @@ import orjson
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from analytics import services
-from analytics.pipeline.brokers import broker
-from analytics.pipeline.brokers.base import BrokerAwayError
 from audit.actors import system
+from tenancy.errors import Conflict
 from tenancy.models import Organization
-
-_POLL_SECONDS = 0.5
 
 
 class Command(BaseCommand):
-    help = "Erase a user's events in all environments of an organization, or export them as JSON lines."
+    help = (
+        "Erase a user's events in all environments of an organization, or export them as JSON lines. "
+        "Events alone: `POST privacy/erase` covers targets, segments and history as well."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--organization", required=True, help="Its slug.")
@@ -35,7 +34,10 @@ class Command(BaseCommand):
         actor, user_id = system("forget_user"), options["user_id"]
         if options["export_only"] and not options["export"]:
             raise CommandError("Say where to with --export FILE.")
-        self._let_events_arrive(options["wait_seconds"])
+        try:
+            services.wait_until_stored(options["wait_seconds"])
+        except Conflict as error:
+            raise CommandError(str(error)) from error
         if options["export"]:
             with options["export"].open("wb") as file:
                 for event in services.export_user(actor=actor, organization=organization, user_id=user_id):
@@ -44,14 +46,3 @@ class Command(BaseCommand):
         if not options["export_only"]:
             erased = services.forget_user(actor=actor, organization=organization, user_id=user_id)
             self.stdout.write(f"Erased {erased.exposures:,} exposures and {erased.conversions:,} conversions.")
-
-    def _let_events_arrive(self, wait_seconds: float) -> None:
-        """Wait until the batches in the broker are stored, or refuse: they would be stored after the erasure."""
-        asked = time.time()
-        try:
-            while time.time() - broker().lag_seconds() < asked:
-                if time.time() > asked + wait_seconds:
-                    raise CommandError("Events of before are still not stored; start an ingest process and try again.")
-                time.sleep(_POLL_SECONDS)
-        except BrokerAwayError as error:
-            raise CommandError(f"Redis is away, so events may be on their way: {error}") from error

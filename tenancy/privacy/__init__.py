@@ -1,0 +1,1 @@
+"""Erasing and exporting a person: who is meant, the places that have an id, and the jobs that go through them."""
