@@ -21,6 +21,7 @@ from flags.streaming import http  # noqa: E402 - likewise
 from flags.streaming.hub import HUB  # noqa: E402 - likewise
 from flags.streaming.websocket import websocket  # noqa: E402 - likewise
 from flagship.health import metrics_text  # noqa: E402 - likewise
+from flagship.serving import stream_aliases  # noqa: E402 - likewise
 from tenancy.callers.shared_limits import SHARED_LIMITS  # noqa: E402 - likewise
 
 
@@ -28,6 +29,9 @@ async def _http(scope: Any, receive: Any, send: Any) -> None:
     if scope["path"] == "/metrics":
         content, content_type = await asyncio.to_thread(metrics_text)
         await respond(send, 200, content, content_type=content_type.encode())
+        return
+    if stream_aliases.is_one(scope["path"]):
+        await stream_aliases.answer(scope, receive, send)
         return
     await http.application(scope, receive, send)
 

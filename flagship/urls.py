@@ -20,12 +20,18 @@ _api: list[URLPattern | URLResolver] = [
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.healthz),
+    path("live", health.healthz),
+    path("health", health.healthz),
     path("readyz", health.readyz, name="readyz"),
+    path("ready", health.readyz),
     path("metrics", health.metrics),
     path("api/schema/", SchemaView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("api/", include(_api)),
     path("v1/", include(_api)),
+    # The data plane without a prefix, for clients that were written to other documents.
+    path("", include("flags.api.plain_urls")),
+    path("", include("analytics.api.urls")),
     path("ofrep/v1/", include("flags.api.ofrep_urls")),
     path("sso/start", SignOnView.as_view(), name="oidc_authentication_init"),
     path("sso/callback", SignedOnView.as_view(), name="oidc_authentication_callback"),

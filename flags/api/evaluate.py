@@ -2,12 +2,15 @@
 
 import orjson
 from drf_spectacular.utils import extend_schema
+from openflagship.wire.credentials import check_environment
 from rest_framework.response import Response
 
 from flags.api import serializers
 from flags.evaluation import answers
+from flags.evaluation.aliases import translated
 from flags.prometheus import EVALUATION_SECONDS
-from tenancy.api.authentication import IsEnvironmentKey
+from tenancy import access
+from tenancy.api.authentication import MayEvaluate
 from tenancy.api.data_plane import DataPlaneView
 from tenancy.api.request import Request
 
@@ -15,22 +18,27 @@ from tenancy.api.request import Request
 class EvaluateView(DataPlaneView):
     """One flag for one user."""
 
-    permission_classes = [IsEnvironmentKey]
+    permission_classes = [MayEvaluate]
 
     @extend_schema(
         request=serializers.EvaluateSerializer,
         responses={200: serializers.AnswerSerializer, 404: serializers.AnswerSerializer},
     )
     def post(self, request: Request) -> Response:
+        sent = self.sent(request)
+        other = translated(sent)
+        caller = _caller(request, other.environment_key if other else "")
         with EVALUATION_SECONDS.time():
-            status, body, _ = answers.evaluate(_caller(request), self.sent(request))
-        return Response(orjson.Fragment(body), status=status)
+            status, body, _ = answers.evaluate(caller, other.body if other else sent)
+        if other is None:
+            return Response(orjson.Fragment(body), status=status)
+        return Response(other.write(orjson.loads(body)), status=status)
 
 
 class EvaluateAllView(DataPlaneView):
     """Every flag, or those named, for one user."""
 
-    permission_classes = [IsEnvironmentKey]
+    permission_classes = [MayEvaluate]
 
     @extend_schema(request=serializers.EvaluateAllSerializer, responses=serializers.AnswersSerializer)
     def post(self, request: Request) -> Response:
@@ -39,6 +47,16 @@ class EvaluateAllView(DataPlaneView):
         return Response(orjson.Fragment(body))
 
 
-def _caller(request: Request) -> answers.Caller:
+def _caller(request: Request, environment_key: str = "") -> answers.Caller:
+    """Who asks. A key has its environment; a service account names one in which it has a role."""
     user, user_agent = request.user, request.META.get("HTTP_USER_AGENT")
-    return answers.Caller(user.own_environment_id, user.name, user_agent, user.actor.credential)
+    if user.is_key:
+        caller = answers.Caller(user.own_environment_id, user.name, user_agent, user.actor.credential)
+        if environment_key:
+            own = answers.live_environment(caller).header.get("key", "")
+            check_environment(environment_key, str(own))
+        return caller
+    query = request.query_params
+    named = environment_key or query.get("environment")
+    environment = access.get_environment(user, project=query.get("project"), environment=named)
+    return answers.Caller(environment.pk, user.actor.label, user_agent, user.actor.credential)

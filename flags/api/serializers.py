@@ -340,19 +340,29 @@ class ListedFlagSerializer(FlagSerializer):
     staleness = StalenessSerializer(required=False, help_text="With ?stale=: the evidence.")
 
 
+_SOURCE = "Who asks; else the credential's name."
+
+
+class PublishedSerializer(serializers.Serializer[Any]):
+    flagKey = serializers.CharField()
+    version = serializers.IntegerField()
+    configVersion = serializers.IntegerField()
+    published = serializers.BooleanField(help_text="Whether this request published a change that waited.")
+
+
 class EvaluateSerializer(serializers.Serializer[Any]):
     flagKey = serializers.CharField()
     userId = serializers.CharField(required=False, allow_null=True)
     attributes = serializers.DictField(required=False)
     defaultValue = serializers.JSONField(required=False)
-    source = serializers.CharField(required=False, max_length=100, help_text="Who asks; else the credential's name.")
+    source = serializers.CharField(required=False, max_length=100, help_text=_SOURCE)  # type: ignore[assignment]  # as above
 
 
 class EvaluateAllSerializer(serializers.Serializer[Any]):
     userId = serializers.CharField(required=False, allow_null=True)
     attributes = serializers.DictField(required=False)
     flagKeys = serializers.ListField(child=serializers.CharField(), required=False)
-    source = serializers.CharField(required=False, max_length=100, help_text="Who asks; else the credential's name.")
+    source = serializers.CharField(required=False, max_length=100, help_text=_SOURCE)  # type: ignore[assignment]  # as above
 
 
 class AnswerOfManySerializer(serializers.Serializer[Any]):

@@ -86,6 +86,11 @@ class NamedStreamView(StreamView):
     """The same with the environment in the path, as SDKs of another make ask for it."""
 
 
+@extend_schema_view(get=extend_schema(operation_id="stream_as_events"))
+class EventsStreamView(StreamView):
+    """The same under another name."""
+
+
 class AcknowledgementSerializer(serializers.Serializer[Any]):
     instance = serializers.CharField(max_length=100, help_text="Whoever reports, such as host and process id.")
     version = serializers.IntegerField(min_value=0, help_text="The configuration version it has applied.")

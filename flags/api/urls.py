@@ -3,6 +3,7 @@
 from django.urls import path
 
 from flags.api import (
+    aliases,
     data_plane_urls,
     exchange,
     flags,
@@ -11,12 +12,14 @@ from flags.api import (
     layers,
     segments,
     signing_keys,
+    snapshot_views,
     what_if,
 )
 
 urlpatterns = [
     *data_plane_urls.urlpatterns,
     path("flags/evaluate/preview", what_if.PreviewView.as_view()),
+    path("evaluate/preview", what_if.PreviewView.as_view()),
     path("flags", flags.FlagsView.as_view()),
     path("flags/<str:key>", flags.FlagView.as_view()),
     path("flags/<str:key>/restore", flags.RestoreView.as_view()),
@@ -26,6 +29,7 @@ urlpatterns = [
     path("flags/<str:key>/versions", history.VersionsView.as_view()),
     path("flags/<str:key>/rollback", history.RollbackView.as_view()),
     path("flags/<str:key>/audit", history.FlagAuditView.as_view()),
+    path("flags/<str:key>/publish", aliases.PublishView.as_view()),
     path("flags/<str:key>/kill", kills.KillView.as_view()),
     path("flags/<str:key>/kill/release", kills.ReleaseView.as_view()),
     path("flags/<str:key>/kill/status", kills.KillStatusView.as_view()),
@@ -37,5 +41,6 @@ urlpatterns = [
     path("layers/<str:key>", layers.LayerView.as_view()),
     path("environments/<str:key>/export", exchange.ExportView.as_view()),
     path("environments/<str:key>/import", exchange.ImportView.as_view()),
+    path("events", snapshot_views.EventsStreamView.as_view()),
     path("environments/<str:environment_key>/signing-keys", signing_keys.SigningKeysView.as_view()),
 ]

@@ -211,8 +211,13 @@ def address_of(scope: Scope) -> str:
     return addresses.address_of({"REMOTE_ADDR": peer[0], "HTTP_X_FORWARDED_FOR": forwarded})
 
 
+# The same under other names, for clients that were written to other documents.
+_WITHOUT_PREFIX = routes.Route("GET", ("stream", "stream/{environment_key}"), ("/",), "stream")
+_AS_EVENTS = routes.Route("GET", ("events",), process="stream")
 _ROUTES = routes.RouteMap(
     [
+        (_WITHOUT_PREFIX, (routes.STREAM, _stream)),
+        (_AS_EVENTS, (routes.STREAM, _stream)),
         (routes.STREAM, (routes.STREAM, _stream)),
         (routes.ACKNOWLEDGE, (routes.ACKNOWLEDGE, _acknowledge)),
     ]
@@ -243,9 +248,9 @@ async def _answer(request: AsgiRequest, send: Send) -> None:
             await handle(request, send, key, named)
         else:
             raise method_not_allowed(request.method, route.allow)
-    elif request.path == "/healthz":
+    elif request.path in {"/healthz", "/live", "/health"}:
         await respond(send, 200, {"status": "ok"})
-    elif request.path == "/readyz":
+    elif request.path in {"/readyz", "/ready"}:
         status, body = readiness.report()
         await respond(send, status, body)
     elif request.path not in routes.OFREP_STREAM.paths:

@@ -15,7 +15,7 @@ from tenancy.callers.principals import Principal
 log = structlog.get_logger(__name__)
 
 # Asked by whoever watches the process, as often as they like.
-PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
+PROBES = frozenset({"/healthz", "/readyz", "/metrics", "/live", "/ready", "/health"})
 _SAMPLED = routes.RouteMap((route, True) for route in routes.DATA_PLANE)
 _TOO_MANY_REQUESTS = 429
 

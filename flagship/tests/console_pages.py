@@ -22,6 +22,7 @@ from flagship.tests.crawling import Page, opened
 from tenancy import services as tenancy_services
 from tenancy.admin.testing import signed_in
 from tenancy.models import Membership, User
+from tenancy.privacy.jobs import request_privacy_job
 from tenancy.roles import Role
 from tenancy.services.saved_views import save_view
 from tenancy.testing import ALICE
@@ -62,6 +63,8 @@ NO_PAGE = {
     "admin:flags_segment_preview": _SCRIPTED,
     "admin:tenancy_credential_delete": "a key is revoked",
     "admin:tenancy_membership_delete": "a role is taken away",
+    "admin:tenancy_privacyjob_delete": "a job is kept, as what it did is",
+    "admin:tenancy_privacyjob_file": _FILE,
     "admin:tenancy_organization_add": "whoever runs the installation makes it",
     "admin:tenancy_organization_delete": "whoever runs the installation removes it",
     **{
@@ -69,7 +72,7 @@ NO_PAGE = {
         for model in (
             "audit_entry", "experiments_experiment", "experiments_metric", "flags_layer", "flags_segment",
             "tenancy_credential", "tenancy_environment", "tenancy_membership", "tenancy_organization",
-            "tenancy_project", "tenancy_serviceaccount",
+            "tenancy_privacyjob", "tenancy_project", "tenancy_serviceaccount",
         )
     },
 }  # fmt: skip
@@ -77,7 +80,6 @@ NO_PAGE = {
 ELSEWHERE = {
     "admin/login.html": "test_pages_in_browser, signed out",
     "console/error_alone.html": "test_error_pages, without a person",
-    "console/progress.html": "test_long_acts_in_browser",
     "drf_spectacular/swagger_ui.html": "Swagger UI draws it",
     "experiments/plan.html": "fetched into the designer",
     "flags/bulk.html": "test_long_acts_in_browser",
@@ -239,6 +241,9 @@ def world(acme, console_owner, console_viewer, console_outsider, person):
         "tenancy_membership": Membership.objects.get(user__username="olga"),
         "tenancy_serviceaccount": account,
         "tenancy_credential": issued.credential,
+        "tenancy_privacyjob": request_privacy_job(
+            actor=ALICE, organization=acme.organization, act="erase", kind="userId", person_id="ann"
+        ),
         "audit_entry": Entry.objects.order_by("-id").first(),
         "ids": {"result_id": stored.pk, "pk": view.pk, "app_label": "flags", "content_type_id": 1},
     }

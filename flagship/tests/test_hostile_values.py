@@ -74,7 +74,10 @@ MANAGED = {
     "post members": {"username": "olga", "role": "viewer", "project": "web", "environment": "production"},
     "post service-accounts": {"name": "bot", "role": "viewer", "project": "web"},
     "post credentials": {"kind": "server", "name": "k", "expiresAt": "2099-01-01T00:00:00Z"},
-    "post environments/production/import": {"format": "flagship", "document": {"flags": [FLAG]}, "dryRun": True},
+    "post environments/production/import": {
+        "data": {"format": "flagship", "formatVersion": 1, "flags": [FLAG]}, "dryRun": True, "keepExisting": True,
+    },
+    "post privacy/erase": {"kind": "userId", "id": "u"},
 }  # fmt: skip
 OF_KEYS = {
     "evaluate": {"flagKey": "a", "userId": "u", "attributes": {"country": "DE"}, "defaultValue": 1},
@@ -98,6 +101,7 @@ READ = {
     "experiments": ("status", "page"),
     "segments": ("search", "pageSize"),
     "members": ("organization",),
+    "privacy/jobs": ("organization", "page"),
     "metrics": ("project", "environment"),
 }
 

@@ -18,7 +18,7 @@ from flags.propagation.runtime import RUNTIME
 
 KNOWN = {"key": "a", "environment_key": "production", "slug": "acme", "client_id": "bot@acme"}
 # An SSE stream does not end, so nothing can be said of its end.
-ENDLESS = r"/stream(/\{environment_key\})?$"
+ENDLESS = r"/stream(/\{environment_key\})?$|/api/events$"
 OF_KEYS = (
     "/api/evaluate",
     "/api/flags/evaluate",

@@ -110,3 +110,12 @@ class IsEnvironmentKey(BasePermission):
 
     def has_permission(self, request: Request, view: Any) -> bool:  # noqa: ARG002 - DRF's signature
         return isinstance(request.user, Principal) and request.user.is_key
+
+
+class MayEvaluate(BasePermission):
+    """Allows an environment's keys, and service accounts, whose role the view checks."""
+
+    message = NEEDS_ENVIRONMENT_KEY
+
+    def has_permission(self, request: Request, view: Any) -> bool:  # noqa: ARG002 - DRF's signature
+        return isinstance(request.user, Principal) and (request.user.is_key or request.user.is_service)

@@ -8,6 +8,8 @@ urlpatterns = [
     path("auth/token", auth.TokenView.as_view()),
     path("organizations", organizations.OrganizationsView.as_view()),
     path("organizations/<str:slug>", organizations.OrganizationView.as_view()),
+    path("orgs", organizations.OrganizationsView.as_view()),
+    path("orgs/<str:slug>", organizations.OrganizationView.as_view()),
     path("projects", organizations.ProjectsView.as_view()),
     path("projects/<str:key>", organizations.ProjectView.as_view()),
     path("environments", organizations.EnvironmentsView.as_view()),

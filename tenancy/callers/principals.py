@@ -16,6 +16,8 @@ class Principal:
     organization_slug: str = ""
     environment_id: int | None = None
     user_id: int | None = None
+    # Whether it is an account for a program.
+    is_service: bool = False
     # A key's name, which exposures name as their source.
     name: str = ""
 
@@ -49,4 +51,5 @@ def principal_of_user(
         organization_id=organization_id,
         organization_slug=organization_slug,
         user_id=user.pk,
+        is_service=user.is_service,
     )
