@@ -21,8 +21,7 @@ from flags import services
 from flagship.tests.crawling import Page, opened
 from tenancy import services as tenancy_services
 from tenancy.admin.testing import signed_in
-from tenancy.models import Membership, User
-from tenancy.privacy.jobs import request_privacy_job
+from tenancy.models import Membership, PrivacyJob, User
 from tenancy.roles import Role
 from tenancy.services.saved_views import save_view
 from tenancy.testing import ALICE
@@ -241,9 +240,7 @@ def world(acme, console_owner, console_viewer, console_outsider, person):
         "tenancy_membership": Membership.objects.get(user__username="olga"),
         "tenancy_serviceaccount": account,
         "tenancy_credential": issued.credential,
-        "tenancy_privacyjob": request_privacy_job(
-            actor=ALICE, organization=acme.organization, act="erase", kind="userId", person_id="ann"
-        ),
+        "tenancy_privacyjob": PrivacyJob.objects.create(organization=acme.organization, act="erase", kind="u", total=3),
         "audit_entry": Entry.objects.order_by("-id").first(),
         "ids": {"result_id": stored.pk, "pk": view.pk, "app_label": "flags", "content_type_id": 1},
     }
