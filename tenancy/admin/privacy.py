@@ -15,8 +15,8 @@ from tenancy import access
 from tenancy.api.privacy import export_file
 from tenancy.console_kit.admin import ConsoleAdmin, EmptyList
 from tenancy.console_kit.context import console_context
-from tenancy.console_kit.forms import form_page, sent_data
 from tenancy.console_kit.formats import moment
+from tenancy.console_kit.forms import form_page, sent_data
 from tenancy.console_kit.pages import console_page, list_url, object_url
 from tenancy.console_kit.routes import Route
 from tenancy.models import Organization, PrivacyJob

@@ -12,5 +12,5 @@ def say(apps: Any, _editor: Any) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("analytics", "0021_analyze_by_rows"), ("tenancy", "0007_privacy_jobs")]
+    dependencies = [("analytics", "0022_chosen_ids_apart"), ("tenancy", "0007_privacy_jobs")]
     operations = [migrations.RunPython(say, migrations.RunPython.noop)]
