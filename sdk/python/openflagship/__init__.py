@@ -2,19 +2,21 @@
 
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from openflagship.client import AsyncFlagShip, FlagShip, Options, Status
-    from openflagship.engine import Answer, Context
+from openflagship.version import __version__
 
-__all__ = ["Answer", "AsyncFlagShip", "Context", "FlagShip", "Options", "Status"]
+if TYPE_CHECKING:
+    from openflagship.client import AsyncFlagShip, Context, FlagShip, Options, Status
+    from openflagship.engine import Answer
+
+__all__ = ["Answer", "AsyncFlagShip", "Context", "FlagShip", "Options", "Status", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
     # The engine alone is also used by servers, which have no need of the client's ssl and sockets.
-    if name in {"Answer", "Context"}:
-        from openflagship import engine  # noqa: PLC0415 - loaded at first use, see above
+    if name == "Answer":
+        from openflagship.engine import Answer  # noqa: PLC0415 - loaded at first use, see above
 
-        return getattr(engine, name)
+        return Answer
     if name in __all__:
         from openflagship import client  # noqa: PLC0415 - loaded at first use, see above
 

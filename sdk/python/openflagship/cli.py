@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from openflagship.client import FileStore, FlagShip
+from openflagship.client import Context, FileStore, FlagShip
 from openflagship.client.effects import Endpoint
 from openflagship.client.http import Response, request
 from openflagship.client.threads import perform
-from openflagship.engine import CompiledEnvironment, Context
+from openflagship.engine import CompiledEnvironment
+from openflagship.generate import LANGUAGES, GenerateError, generate
 
 _LOOK_SECONDS = 0.05
 
@@ -86,6 +87,13 @@ def _parser() -> argparse.ArgumentParser:
     save = snapshot.add_parser("save", help="into a file, for bootstrap and offline use")
     save.add_argument("path", type=Path)
     save.set_defaults(run=_save)
+
+    generating = commands.add_parser("generate", help="typed accessors: a flag that is gone is a compile error")
+    generating.add_argument("--lang", choices=LANGUAGES, required=True)
+    generating.add_argument("--snapshot", type=Path, help="a file of `snapshot save`; default: ask the server")
+    generating.add_argument("--out", type=Path, help="default: print it")
+    generating.add_argument("--package", default="flags", help="Go's (flags)")
+    generating.set_defaults(run=_generate)
     return parser
 
 
@@ -233,6 +241,25 @@ def _save(given: argparse.Namespace) -> None:
     except OSError as error:
         raise CommandError(f"{given.path}: {error}") from error
     _say(f"{given.path}: version {environment.version}, {len(environment.flags)} flags")
+
+
+def _generate(given: argparse.Namespace) -> None:
+    if given.snapshot is not None:
+        try:
+            environment = CompiledEnvironment.from_document(json.loads(given.snapshot.read_bytes()))
+        except (OSError, ValueError) as error:
+            raise CommandError(f"{given.snapshot}: {error}") from error
+    else:
+        with _client(given) as client:
+            environment = client.environment
+    try:
+        text = generate(given.lang, environment.document()["flags"], package=given.package)
+        if given.out is None:
+            _say(text.removesuffix("\n"))
+        else:
+            given.out.write_text(text, encoding="utf-8")
+    except (GenerateError, OSError) as error:
+        raise CommandError(str(error)) from error
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timezone
 from typing import Any, TypeVar
 
 from openfeature.evaluation_context import EvaluationContext
@@ -15,9 +14,11 @@ from openfeature.provider import AbstractProvider, Metadata
 from openfeature.track import TrackingEventDetails
 
 from openflagship.client import AsyncFlagShip, FlagShip
+from openflagship.client.context import Context
 from openflagship.client.evaluation import NOT_READY
 from openflagship.client.synchroniser import POLLING, REFUSED, STREAMING
-from openflagship.engine import Answer, CompiledFlag, Context
+from openflagship.engine import Answer, CompiledFlag
+from openflagship.engine.frozen import thawed
 
 _Value = TypeVar("_Value")
 _Object = Sequence[FlagValueType] | Mapping[str, FlagValueType]
@@ -88,7 +89,7 @@ class FlagShipProvider(AbstractProvider):
             tracking_event_name,
             _context(evaluation_context),
             None if details is None else details.value,
-            None if details is None else _plain(details.attributes),
+            None if details is None else details.attributes,
         )
 
     def resolve_boolean_details(
@@ -202,19 +203,8 @@ def _context(given: EvaluationContext | None) -> Context:
     attributes = given.attributes
     user_id = given.targeting_key
     if not user_id:
-        named = attributes.get("userId")
-        user_id = named if isinstance(named, str) else None
-    return Context(user_id, _plain(attributes))
-
-
-def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Instants in the form that conditions read. A naive datetime counts as UTC."""
-    return {
-        name: (value if value.tzinfo else value.replace(tzinfo=timezone.utc)).isoformat()  # noqa: UP017 - Python 3.10
-        if isinstance(value, datetime)
-        else value
-        for name, value in attributes.items()
-    }
+        return Context(attributes.get("userId"), attributes)
+    return Context(user_id, attributes)
 
 
 def _refuse(wanted: str, value: Any) -> TypeError:
@@ -249,4 +239,4 @@ def _float(value: Any) -> float:
 def _structure(value: Any) -> Any:
     if not isinstance(value, (dict, list)):
         raise _refuse("object", value)
-    return value
+    return thawed(value)

@@ -15,7 +15,7 @@ from sdk_fixtures import connect, platform  # noqa: F401 - likewise
 
 def pytest_configure(config: pytest.Config) -> None:
     """The tags of OpenFeature's examples, which the runner takes for marks."""
-    for tag in ("booleans", "strings", "numbers", "objects", "Transaction", "Hooks"):
+    for tag in ("booleans", "strings", "numbers", "objects", "Transaction", "transaction", "Hooks", "hooks"):
         config.addinivalue_line("markers", f"{tag}: a tag in OpenFeature's features")
 
 

@@ -62,6 +62,7 @@ class SmallPlatform:
         self.previous_secret = ""
         self.others: dict[str, str] = {}
         self.events: list[dict[str, Any]] = []
+        self.summaries: list[dict[str, Any]] = []
         self.acknowledged: list[dict[str, Any]] = []
         self.asked: list[tuple[str, str, dict[str, str]]] = []
         self.fail: dict[str, int] = {}
@@ -296,6 +297,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/api/stream/ack":
             self.owner.acknowledged.append(sent)
             self._answer(202, sent)
+        elif self.path == "/api/events/usage":
+            self.owner.summaries.append(sent)
+            self._answer(202, {"accepted": 1, "rejected": []})
         elif self.path.startswith("/api/events/"):
             self.owner.events.extend(sent["events"])
             self._answer(202, {"accepted": len(sent["events"]), "rejected": []})

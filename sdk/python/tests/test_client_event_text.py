@@ -89,7 +89,8 @@ def test_conversion__holds_what_json_cannot_say__is_dropped_alone(value: Any) ->
         nested = [nested]
     queue = _queue()
     queue.track("before", "user-1", 1.0, {"plan": "pro"})
-    queue.track("broken", "user-1", None, {"odd": nested if value == "deep" else value})
+    with pytest.raises(ValueError, match="JSON cannot say"):
+        queue.track("broken", "user-1", None, {"odd": nested if value == "deep" else value})
     queue.track("after", "user-1", None, None)
     found = [json.loads(text) for text in queue.take(CONVERSION, 10)]
 

@@ -132,7 +132,9 @@ def test_multiprocessing__forked_workers__send_what_they_saw_at_their_end(
     assert sorted(event["userId"] for event in platform.exposures()) == ["worker-0", "worker-1", "worker-2"]
 
 
-def test_celery__prefork_workers__evaluate_and_send(platform: SmallPlatform, tmp_path: Path) -> None:
+def test_celery__prefork_workers_that_end_after_ten_tasks__send_what_they_saw(
+    platform: SmallPlatform, tmp_path: Path
+) -> None:
     (tmp_path / "shop.py").write_text(
         textwrap.dedent(
             f"""
@@ -147,7 +149,9 @@ def test_celery__prefork_workers__evaluate_and_send(platform: SmallPlatform, tmp
             }}
             flags = None
             if os.environ.get("IS_WORKER"):
-                flags = FlagShip({KEY!r}, {platform.url!r}, flush_seconds=0.1, start_wait_seconds=60)
+                # Nothing goes before a worker's end: its last events are sent then, or never.
+                later = {{"flush_seconds": 3600, "flush_count": 10_000, "start_wait_seconds": 60}}
+                flags = FlagShip({KEY!r}, {platform.url!r}, **later)
             PARENT = os.getpid()
 
             @app.task(ignore_result=True)
@@ -158,26 +162,27 @@ def test_celery__prefork_workers__evaluate_and_send(platform: SmallPlatform, tmp
         )
     )
     (tmp_path / "queue").mkdir()
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
     # Celery would take it for a Django project, that of the platform's own tests.
     environment.pop("DJANGO_SETTINGS_MODULE", None)
     # Before there is a worker: this broker's files are seen half written by one that looks too early.
-    send = "from shop import check; [check.delay(f'u{n}') for n in range(4)]"
+    send = "from shop import check; [check.delay(f'u{n}') for n in range(20)]"
     done = subprocess.run(
         [sys.executable, "-c", send], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=150,
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     worker = subprocess.Popen(
-        [sys.executable, "-m", "celery", "-A", "shop", "worker", "--pool", "prefork", "-c", "2", "-l", "warning",
+        [sys.executable, "-m", "celery", "-A", "shop", "worker", "--pool", "prefork", "-c", "1", "-l", "warning",
+         "--max-tasks-per-child", "10",
          "--without-mingle", "--without-gossip"],
         cwd=tmp_path, env={**environment, "IS_WORKER": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        eventually(lambda: len(platform.conversions()) == 4, seconds=120)
-        eventually(lambda: {event["userId"] for event in platform.exposures()} == {"u0", "u1", "u2", "u3"})
+        eventually(lambda: len(platform.conversions()) == 20, seconds=120)
     finally:
         worker.terminate()
         worker.wait(90)
 
-    assert [event["properties"] for event in platform.conversions()] == [{"on": True, "forked": True}] * 4
+    assert {event["userId"] for event in platform.exposures()} == {f"u{number}" for number in range(20)}
+    assert [event["properties"] for event in platform.conversions()] == [{"on": True, "forked": True}] * 20

@@ -116,7 +116,9 @@ def running(client: FlagShip) -> bool:
     return any(driver is not None and driver.is_alive for driver in drivers)
 
 
-def test_close__twice_at_once_and_use_after_it__does_no_harm(platform: SmallPlatform, connect: Connect) -> None:
+def test_close__twice_at_once_and_use_after_it__answers_and_refuses_events_with_one_warning(
+    platform: SmallPlatform, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
     client = connect()
     closers = [threading.Thread(target=client.close) for _ in range(8)]
     for closer in closers:
@@ -126,10 +128,11 @@ def test_close__twice_at_once_and_use_after_it__does_no_harm(platform: SmallPlat
     assert client.status().connection == "closed"
     assert client.is_enabled("asked", "user-1")
     client.track("purchase", "user-1")
+    client.track("purchase", "user-1")
     eventually(lambda: not running(client))
 
-    assert not client.flush(1)
-    assert client.status().events_pending == 2
+    assert client.status().events_pending == 0
+    assert caplog.text.count("the client is closed") == 1
 
 
 def test_close__in_a_listener__ends_the_client(platform: SmallPlatform, connect: Connect) -> None:

@@ -240,12 +240,18 @@ def test_evaluate__many_ranges__are_looked_up_alike(first: int, size: int) -> No
         assert (given.variant, given.reason) == (expected or "control", "ROLLOUT" if expected else "DEFAULT")
 
 
-def test_evaluate__values__keep_their_type_and_identity() -> None:
+def test_evaluate__values__keep_their_type_and_are_nobodys_to_change() -> None:
     payload = {"limit": 5}
     variants = [{"key": "a", "value": payload}, {"key": "b", "value": None}]
     document = flag(type="json", variants=variants)
     asked = environment(document)
-    assert asked.evaluate("asked", Context("x")).value is payload
+    served = asked.evaluate("asked", Context("x")).value
+    assert served == payload
+    assert served is asked.evaluate("asked", Context("y")).value
+    payload["limit"] = 6
+    with pytest.raises(TypeError):
+        served["limit"] = 7
+    assert served == {"limit": 5}
     assert answer(flag(), "x").value is False
     numbers = flag(type="number", variants=[{"key": "a", "value": 1.0}, {"key": "b", "value": 2}])
     assert type(answer(numbers).value) is float

@@ -76,7 +76,7 @@ def _status(world: World, status: str) -> None:
     assert world.client.get_provider_status() is ProviderStatus(status)
 
 
-@given(parsers.re(r'an? (?P<kind>\w+)-flag with key "(?P<key>.*?)" and a default value "(?P<default>.*)"'))
+@given(parsers.re(r'an? (?P<kind>\w+)-flag with key "(?P<key>.*?)" and a (default|fallback) value "(?P<default>.*)"'))
 def _flag(world: World, kind: str, key: str, default: str) -> None:
     world.asked = (kind.lower(), key, read(kind, default))
 

@@ -37,7 +37,7 @@ def test_evaluate__any_valid_snapshot__agrees_with_the_step_by_step_walk(documen
         answer = environment.evaluate(key, context, "default")
         assert answer.error_code is None, answer
         assert flag.config is not None
-        walked = Walk(environment._evaluators, flag.config, context).run()
+        walked = Walk(environment.evaluators, flag.config, context).run()
         assert shown(answer) == (
             walked.variant,
             walked.reason,

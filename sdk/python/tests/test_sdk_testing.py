@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
 from documents import snapshot
 from openflagship import FlagShip
-from openflagship.testing import UnknownVariantError, flagship_override, offline, override
+from openflagship.testing import (
+    Event,
+    Exposure,
+    UnknownVariantError,
+    flagship_override,
+    offline,
+    override,
+    ready,
+    record,
+)
 from sdk_fixtures import treatment
 from small_platform import SmallPlatform
 
@@ -62,3 +73,42 @@ def test_offline__values__are_everybodys() -> None:
     assert client.is_enabled("new-checkout", "anybody")
     assert client.variation("limit", None, 0) == 10
     assert client.variation("other", None, "default") == "default"
+
+
+def test_offline__fixed_for_a_user__leaves_the_others(client: FlagShip) -> None:
+    fixed = offline({"limit": 10}, users={"alice": {"limit": 100, "beta": True}})
+
+    assert [fixed.number("limit", user, 0) for user in ("alice", "bob")] == [100, 10]
+    assert [fixed.is_enabled("beta", user) for user in ("alice", "bob")] == [True, False]
+    with override(client, "asked", "control", user="alice"):
+        assert [client.is_enabled("asked", user) for user in ("alice", "bob")] == [False, True]
+
+
+def test_record__evaluations_and_events__are_noted_as_they_were(client: FlagShip) -> None:
+    properties = {"order": 1}
+    with record(client) as recorder:
+        client.is_enabled("asked", "alice")
+        client.is_enabled("asked", "alice")
+        client.track("purchase", "alice", 9.5, properties)
+        client.track("", "alice")
+        properties["order"] = 2
+    client.is_enabled("asked", "bob")
+    client.track("later", "bob")
+
+    assert recorder.exposures == [Exposure("asked", "alice", "treatment", True)]
+    assert recorder.events == [Event("purchase", "alice", 9.5, {"order": 1})]
+
+
+def test_ready__client_without_a_configuration__says_why(client: FlagShip, platform: SmallPlatform) -> None:
+    ready(client)
+    platform.fail["/api/snapshot"] = 401
+    with FlagShip("fs_server_other", platform.url, start_wait_seconds=0) as waiting, pytest.raises(TimeoutError):
+        ready(waiting, 0.05)
+
+
+def test_import__without_pytest__works() -> None:
+    ask = "from openflagship.testing import offline; print(offline({'a': 1}).variation('a', 'u', 0))"
+    script = f"import sys; sys.modules['pytest'] = None; {ask}"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
+
+    assert (done.stdout, done.returncode) == ("1\n", 0), done.stderr

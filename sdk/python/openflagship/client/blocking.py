@@ -5,19 +5,22 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import sys
 import threading
 import time
 import weakref
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING
 
 from openflagship.client import uwsgi
 from openflagship.client.core import ClientCore, ServedFrom
+from openflagship.client.endings import at_end, hook_worker
 from openflagship.client.on_demand import OnDemand
-from openflagship.client.options import Options
+from openflagship.client.options import Options, Settings
 from openflagship.client.threads import ThreadDriver, perform
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 log = logging.getLogger("openflagship")
 _FLUSH_LOOKS_SECONDS = 0.005
@@ -32,7 +35,7 @@ class FlagShip(ClientCore):
     `start_wait_seconds` for a first configuration, unless it has one, and returns with or without it.
     """
 
-    def __init__(self, server_key: str, url: str, options: Options | None = None, **settings: Any) -> None:
+    def __init__(self, server_key: str, url: str, options: Options | None = None, **settings: Unpack[Settings]) -> None:
         self._ready = threading.Event()
         self._following: ThreadDriver | None = None
         self._sending: ThreadDriver | None = None
@@ -40,7 +43,7 @@ class FlagShip(ClientCore):
         self._on_demand: OnDemand | None = None
         self._waits_in: int | None = None
         super().__init__(server_key, url, options, settings)
-        self._exit = _at_exit(self)
+        self._exit = at_end(self)
         if self.options.is_offline:
             self._ready.set()
             return
@@ -85,11 +88,13 @@ class FlagShip(ClientCore):
         return self._synchroniser.error is None and self._configuration.is_had
 
     def flush(self, seconds: float = 5.0) -> bool:
-        """Send the waiting events; true where all were sent within the time."""
+        """Send the waiting events; true where all were sent within the time. A closed client sends none."""
+        if self._is_closed:
+            return False
         sending = self._sending
         if self._on_demand is not None and not self._is_closed:
             return self._flush_here(seconds)
-        if sending is None or self._is_closed:
+        if sending is None:
             # Nobody sends: before uWSGI's fork, or any more.
             return self._sender.pending == 0
         number = self._sender.ask_flush()
@@ -105,6 +110,7 @@ class FlagShip(ClientCore):
         if self._is_closed:
             return
         self._is_closed = True
+        self._queue.end()
         atexit.unregister(self._exit)
         if self._waits_in == os.getpid():
             # No fork came, or this is the process that forked: what it has counted is its own to send.
@@ -173,6 +179,7 @@ class FlagShip(ClientCore):
         for driver in (self._following, self._sending, self._announcing):
             if driver is not None:
                 driver.abandon()
+        hook_worker(self._exit)
         self._following = self._sending = self._announcing = None
         self._ready = threading.Event()
         if self._configuration.is_had:
@@ -232,26 +239,3 @@ class FlagShip(ClientCore):
     def _configuration_changed(self) -> None:
         self._ready.set()
         self._wake_sender()
-
-
-def _at_exit(client: FlagShip) -> Any:
-    """Flush when the process ends. Worker processes end without `atexit`, so they have a hook of their own."""
-    reference = weakref.ref(client)
-
-    def close() -> None:
-        found = reference()
-        if found is not None:
-            found.close()
-
-    def close_in_child(_client: FlagShip) -> None:
-        for name in ("multiprocessing.util", "billiard.util"):
-            module = sys.modules.get(name)
-            if module is not None:
-                module.Finalize(None, close, exitpriority=100)
-
-    atexit.register(close)
-    for name in ("multiprocessing.util", "billiard.util"):
-        if name in sys.modules or name.startswith("multiprocessing"):
-            module = __import__(name, fromlist=["register_after_fork"])
-            module.register_after_fork(client, close_in_child)
-    return close

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, cast
 
 from openflagship.client.configuration import Configuration, SnapshotError
+from openflagship.client.context import say_anew
 from openflagship.client.copies import Copy, read_copy
 from openflagship.client.effects import Endpoint
 from openflagship.client.evaluation import Evaluation
@@ -27,10 +28,11 @@ from openflagship.client.status import Status
 from openflagship.client.stores import FileStore, SnapshotStore
 from openflagship.client.synchroniser import REFUSED, Synchroniser
 from openflagship.engine import CompiledEnvironment, DecodeError
+from openflagship.version import __version__
 
 log = logging.getLogger("openflagship")
 
-SDK = "python/0.1.0"
+SDK = f"python/{__version__}"
 _MOST_INSTANCE_CHARACTERS = 100
 NOT_STARTED: Final = "not_started"
 # What `ready` answers.
@@ -77,6 +79,8 @@ class ClientCore(Evaluation):
         self._store: SnapshotStore | None = self.options.store
         if self._store is None and self.options.snapshot_path is not None:
             self._store = FileStore(self.options.snapshot_path)
+        self.hooks = tuple(self.options.hooks)
+        say_anew()
         self._configuration = Configuration(self.options.stale_after_seconds)
         if self._loads_at_once():
             self._take(self._read_bootstrap(), self._read_stored())
@@ -99,13 +103,17 @@ class ClientCore(Evaluation):
         }
         self._configuration.after_fork()
         self._configuration.announcer.wake = self._wake_announcer
+        self._usage.forget()
         self._queue = EventQueue(self.options, wake=self._wake_sender)
+        if self._is_closed:
+            self._queue.end()
         self._synchroniser = Synchroniser(
             self._configuration, self._url, headers, self.options, changed=self._configuration_changed
         )
         self._sender = Sender(
             configuration=self._configuration,
             queue=self._queue,
+            usage=self._usage,
             url=self._url,
             headers=headers,
             instance=self.instance,

@@ -7,7 +7,7 @@ into the generator, or throws OSError (TimeoutError included) and nothing else.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar, cast
 from urllib.parse import SplitResult, urlsplit
 
@@ -29,7 +29,8 @@ class Endpoint:
         """`proxy` as in `Options`. Raises ValueError for an address that is neither http nor https."""
         parts: SplitResult = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError(f"Give an address such as https://flags.example.com, not {url!r}.")
+            # Not the address itself: it may hold a password.
+            raise ValueError("Give an address such as https://flags.example.com.")
         is_tls = parts.scheme == "https"
         port = parts.port or (443 if is_tls else 80)
         way = proxy_for(parts.scheme, parts.hostname, port, proxy)
@@ -66,7 +67,8 @@ class Secure:
 @dataclass(frozen=True, slots=True)
 class Write:
     handle: Any
-    data: bytes
+    # The key stands in it.
+    data: bytes = field(repr=False)
     timeout_seconds: float
 
 

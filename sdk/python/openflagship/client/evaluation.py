@@ -5,28 +5,30 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from os import getpid
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
+from openflagship import engine
 from openflagship.client.configuration import Configuration
+from openflagship.client.context import AnyContext, Context, context_of, warn_once
 from openflagship.client.events import EventQueue
-from openflagship.engine import Answer, CompiledEnvironment, Context
-from openflagship.engine.answer import FLAG_NOT_FOUND, GENERAL, failure
+from openflagship.client.hooks import Hook, Question, run_hooks
+from openflagship.client.usage import Usage
+from openflagship.engine import Answer, CompiledEnvironment
+from openflagship.engine.answer import FLAG_NOT_FOUND, GENERAL, TYPE_MISMATCH, failure
+from openflagship.engine.frozen import thawed
+from openflagship.engine.natives import plain
 
 log = logging.getLogger("openflagship")
 
-# A user: a Context, a user id, or attributes with the id under `userId`.
-AnyContext: TypeAlias = Context | str | Mapping[str, Any] | None
 _Value = TypeVar("_Value")
 
 NOT_READY = "not_ready"
-
-
-def context_of(context: AnyContext) -> Context:
-    if isinstance(context, Context):
-        return context
-    if isinstance(context, Mapping):
-        return Context(context.get("userId"), context)
-    return Context(context)
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "boolean": bool,
+    "string": str,
+    "number": (int, float),
+    "json": (dict, list),
+}
 
 
 class Evaluation:
@@ -39,46 +41,96 @@ class Evaluation:
     def __init__(self) -> None:
         # For tests of services, see `openflagship.testing`: what answers in a flag's place.
         self.overrides: dict[str, Any] = {}
+        self.hooks: tuple[Hook, ...] = ()
+        # Likewise: who is told of each event that was taken.
+        self.event_tap: Callable[[str, str | None, float | None, Mapping[str, Any] | None], None] | None = None
+        self._usage = Usage()
 
     def is_enabled(
         self,
         flag_key: str,
-        user_id: str | None = None,
-        attributes: Mapping[str, Any] | None = None,
-        *,
+        user_id: AnyContext = None,
+        attributes: Mapping[str, Any] | bool | None = None,
         default: bool = False,
     ) -> bool:
-        """Whether a boolean flag is true for this user; the default where there is no boolean answer."""
-        value = self.variation_detail(flag_key, Context(user_id, attributes), default).value
+        """Whether a boolean flag is true for this user; the default where there is no boolean answer.
+
+        `is_enabled(key, user)`, `is_enabled(key, user, attributes)`, `is_enabled(key, user, default)`, or all four. The
+        user is an id or a `Context`; attributes given beside a context are added to its own.
+        """
+        if attributes.__class__ is bool:
+            attributes, default = None, bool(attributes)
+        user = Context(user_id, attributes) if user_id.__class__ is str else _merged(user_id, attributes)  # type: ignore[arg-type]  # a bool was taken for the default
+        value = self.variation_detail(flag_key, user, default).value
         return value if isinstance(value, bool) else default
 
     def variation(self, flag_key: str, context: AnyContext, default: _Value) -> _Value | Any:
-        """The flag's value for this user. Do not change a json value: it belongs to the configuration."""
+        """The flag's value for this user. A json value is frozen: change a copy of it."""
         return self.variation_detail(flag_key, context, default).value
+
+    def boolean(self, flag_key: str, context: AnyContext, default: bool) -> bool:
+        """The value of a boolean flag; the default where the flag has another type."""
+        value: bool = self.boolean_detail(flag_key, context, default).value
+        return value
+
+    def string(self, flag_key: str, context: AnyContext, default: str) -> str:
+        """The value of a string flag; the default where the flag has another type."""
+        value: str = self.string_detail(flag_key, context, default).value
+        return value
+
+    def number(self, flag_key: str, context: AnyContext, default: float) -> float:
+        """The value of a number flag, an int or a float; the default where the flag has another type."""
+        value: float = self.number_detail(flag_key, context, default).value
+        return value
+
+    def json(self, flag_key: str, context: AnyContext, default: _Value) -> _Value | Any:
+        """The value of a json flag, frozen; the default where the flag has another type."""
+        return self.json_detail(flag_key, context, default).value
+
+    def boolean_detail(self, flag_key: str, context: AnyContext, default: bool) -> Answer:
+        """Like `boolean`, with the reason: ERROR and TYPE_MISMATCH for a flag of another type."""
+        return self._typed("boolean", flag_key, context, default)
+
+    def string_detail(self, flag_key: str, context: AnyContext, default: str) -> Answer:
+        """Like `string`, with the reason."""
+        return self._typed("string", flag_key, context, default)
+
+    def number_detail(self, flag_key: str, context: AnyContext, default: float) -> Answer:
+        """Like `number`, with the reason."""
+        return self._typed("number", flag_key, context, default)
+
+    def json_detail(self, flag_key: str, context: AnyContext, default: Any) -> Answer:
+        """Like `json`, with the reason."""
+        return self._typed("json", flag_key, context, default)
 
     def variation_detail(self, flag_key: str, context: AnyContext, default: Any = None) -> Answer:
         """The value and its reason. Never raises, never waits."""
         try:
             if self._pid != getpid():
                 self._restart_after_fork()
+            if self.overrides or self.hooks:
+                return self._asked_around(flag_key, context, default)
             user = context if context.__class__ is Context else context_of(context)
             environment = self._configuration.environment
-            answer = environment.evaluate(flag_key, user, default)
-            if self.overrides and flag_key in self.overrides:
-                return self._overridden(environment, flag_key, user, default)
+            try:
+                answer = environment.evaluators[flag_key](user)
+            except Exception:  # noqa: BLE001 - the engine says which failure it is
+                return self._failed(environment, flag_key, user, default)
+            # The rest is `_note` without a call: the common unit, the common repeat, the common count.
+            try:
+                self._usage.counts[id(answer)] += 1
+            except KeyError:
+                self._usage.begin(flag_key, answer)
             if answer.is_exposure:
-                # The common unit and the common repeat, without a call for either.
                 bucket_by = environment.flags[flag_key].bucket_by
                 unit = user.user_id if bucket_by == "userId" else environment.unit(flag_key, user)
                 if unit:
                     mark = (flag_key, unit, answer.variant, answer.config_version)
                     if mark not in self._queue.seen:
                         self._queue.expose(mark, answer)
-            elif answer.error_code == FLAG_NOT_FOUND and not self._configuration.is_had:
-                return failure(default, FLAG_NOT_FOUND, NOT_READY, 0, True)
         except Exception as error:
             log.exception("evaluating %r failed: the default is served", flag_key)
-            return failure(default, GENERAL, type(error).__name__, 0, True)
+            return failure(thawed(default), GENERAL, type(error).__name__, 0, True)
         return answer
 
     def all_flags(self, context: AnyContext, keys: Iterable[str] | None = None) -> dict[str, Any]:
@@ -100,21 +152,35 @@ class Evaluation:
             return {}
         return answers
 
+    def track_exposure(self, flag_key: str, context: AnyContext) -> None:
+        """Record that this user was shown what the flag gives them, as after `all_flags`."""
+        try:
+            self.variation_detail(flag_key, context)
+        except Exception as error:  # noqa: BLE001 - the promise: nothing is raised into the caller
+            log.warning("the exposure of %r is dropped: %s", flag_key, error)
+
     def track(
         self,
         event_name: str,
-        user_id: str | Context,
+        user_id: AnyContext,
         value: float | None = None,
         properties: Mapping[str, Any] | None = None,
     ) -> None:
-        """Record a conversion, which is sent later. One that the server would refuse is logged and dropped."""
-        try:
-            if self._pid != getpid():
-                self._restart_after_fork()
-            unit = context_of(user_id).user_id
-            self._queue.track(event_name, unit or "", None if value is None else float(value), properties)
-        except Exception as error:  # noqa: BLE001 - the promise: nothing is raised into the caller
-            log.warning("the event %r is dropped: %s", event_name, error)
+        """Record a conversion, which is sent later: it is written down as it is now.
+
+        One that the server would refuse is logged and dropped.
+        """
+        self._track(event_name, user_id, value, properties, is_metric=False)
+
+    def track_metric(
+        self,
+        metric_key: str,
+        user_id: AnyContext,
+        value: float | None = None,
+        properties: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Like `track`, under a metric's key in place of an event's name."""
+        self._track(metric_key, user_id, value, properties, is_metric=True)
 
     def on_change(self, listener: Callable[[frozenset[str] | None], None]) -> Callable[[], None]:
         """Call `listener` with the keys of changed flags (None: any; empty: only staleness changed).
@@ -134,10 +200,102 @@ class Evaluation:
         """Call `listener` with each new `status().connection`, off the thread that follows the server."""
         return self._configuration.announcer.listen_to_connection(listener)
 
+    def add_hook(self, hook: Hook) -> Callable[[], None]:
+        """Call the hook around every evaluation. Call what is returned to end that."""
+        self.hooks = (*self.hooks, hook)
+
+        def end() -> None:
+            self.hooks = tuple(other for other in self.hooks if other is not hook)
+
+        return end
+
     @property
     def environment(self) -> CompiledEnvironment:
         """The immutable configuration that evaluations use."""
         return self._configuration.environment
+
+    def _typed(self, kind: str, flag_key: str, context: AnyContext, default: Any) -> Answer:
+        try:
+            flag = self._configuration.environment.flags.get(flag_key)
+            is_overridden = flag_key in self.overrides
+        except TypeError:
+            flag, is_overridden = None, False
+        if flag is None or flag.type in (kind, None) or is_overridden:
+            answer = self.variation_detail(flag_key, context, default)
+            if answer.error_code is not None or _is_of(kind, answer.value):
+                return answer
+        # Nobody sees a variant of another type, so no exposure is logged for it.
+        return self._mismatched(kind, flag_key, context, default)
+
+    def _mismatched(self, kind: str, flag_key: str, context: AnyContext, default: Any) -> Answer:
+        environment = self._configuration.environment
+        flag = environment.flags.get(flag_key)
+        detail = f"The flag's type is {'another' if flag is None else flag.type}, asked for was {kind}."
+        answer = failure(thawed(default), TYPE_MISMATCH, detail, environment.version, environment.stale)
+        self._usage.count_failure(flag_key, answer)
+        if self.hooks:
+            run_hooks(self.hooks, Question(flag_key, context_of(context), default, kind), lambda _context: answer)
+        return answer
+
+    def _asked_around(self, flag_key: str, context: AnyContext, default: Any) -> Answer:
+        """An evaluation with overrides or hooks."""
+        environment = self._configuration.environment
+
+        def ask(user: Context) -> Answer:
+            if flag_key in self.overrides:
+                return self._overridden(environment, flag_key, user, default)
+            answer = environment.evaluate(flag_key, user, default)
+            if answer.error_code is not None:
+                return self._failed(environment, flag_key, user, default)
+            self._note(environment, flag_key, user, answer)
+            return answer
+
+        user = context_of(context)
+        if not self.hooks:
+            return ask(user)
+        flag = environment.flags.get(flag_key)
+        kind = "unknown" if flag is None or flag.type is None else flag.type
+        return run_hooks(self.hooks, Question(flag_key, user, default, kind), ask)
+
+    def _note(self, environment: CompiledEnvironment, flag_key: str, user: Context, answer: Answer) -> None:
+        """Count an answer, and queue its exposure where it is one."""
+        self._usage.count(flag_key, answer)
+        unit = environment.unit(flag_key, user) if answer.is_exposure else None
+        if unit:
+            mark = (flag_key, unit, answer.variant, answer.config_version)
+            if mark not in self._queue.seen:
+                self._queue.expose(mark, answer)
+
+    def _failed(self, environment: CompiledEnvironment, flag_key: str, user: Context, default: Any) -> Answer:
+        """What an evaluation without an answer gives: a copy of the caller's default, and why."""
+        answer = environment.evaluate(flag_key, user, thawed(default))
+        if answer.error_code == FLAG_NOT_FOUND and not self._configuration.is_had:
+            return failure(answer.value, FLAG_NOT_FOUND, NOT_READY, 0, True)
+        if answer.error_code is None:
+            self._note(environment, flag_key, user, answer)
+        else:
+            self._usage.count_failure(flag_key, answer)
+        return answer
+
+    def _track(
+        self,
+        name: str,
+        context: AnyContext,
+        value: float | None,
+        properties: Mapping[str, Any] | None,
+        *,
+        is_metric: bool,
+    ) -> None:
+        try:
+            if self._pid != getpid():
+                self._restart_after_fork()
+            user = context if isinstance(context, engine.Context) else context_of(context)
+            number = None if value is None else float(plain(value))
+            self._queue.track(name, user.user_id or "", number, properties, is_metric=is_metric)
+            if self.event_tap is not None:
+                self.event_tap(name, user.user_id, number, properties)
+        except Exception as error:  # noqa: BLE001 - the promise: nothing is raised into the caller
+            log.warning("the event %r is dropped: %s", name, error)
 
     def _overridden(self, environment: CompiledEnvironment, flag_key: str, context: Context, default: Any) -> Answer:
         override = self.overrides[flag_key]
@@ -146,3 +304,20 @@ class Evaluation:
 
     def _restart_after_fork(self) -> None:
         raise NotImplementedError
+
+
+def _is_of(kind: str, value: Any) -> bool:
+    return isinstance(value, _TYPES[kind]) and (kind == "boolean" or not isinstance(value, bool))
+
+
+def _merged(user: AnyContext, attributes: Mapping[str, Any] | bool | None) -> Context:
+    """A user of any kind, with further attributes."""
+    context = context_of(user)
+    if attributes is None:
+        return context
+    if not isinstance(attributes, Mapping):
+        warn_once("", "attributes", "attributes are ignored: give a mapping, not %s", type(attributes).__name__)
+        return context
+    if not context.attributes:
+        return context.with_attributes(dict(attributes))
+    return context.with_attributes({**context.attributes, **attributes})

@@ -14,20 +14,34 @@ from json.encoder import encode_basestring_ascii
 from time import time_ns as _now_ns
 from typing import Any, Final, TypeAlias
 
+from openflagship.client.context import warn_once
 from openflagship.client.options import BeforeSend, Options
 from openflagship.engine import Answer
+from openflagship.engine.natives import plain
 from openflagship.ids import uuid7
 
 log = logging.getLogger("openflagship")
 
 EXPOSURE: Final = "exposure"
+_PREFETCHED: Final = '"prefetched":true,'
 CONVERSION: Final = "conversion"
+METRIC: Final = "metrics"
 # flag, unit, variant, version: what makes two exposures one.
 Mark: TypeAlias = tuple[str, str, str | None, int]
 _MOST_NAME_CHARACTERS = 200
 _MOST_UNIT_CHARACTERS = 1024
 _MOST_WRITTEN = 10_000
-_to_json: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+# What a waiting exposure takes beside its unit: the tuple, its instant, its place in the queue and in `seen`.
+_EXPOSURE_BYTES: Final = 300
+_MOST_BATCH_BYTES: Final = 4_000_000
+
+
+def _native(value: Any) -> Any:
+    found = plain(value)
+    return list(found) if isinstance(found, (set, frozenset)) else found
+
+
+_to_json: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=_native).encode
 
 
 class EventQueue:
@@ -42,8 +56,13 @@ class EventQueue:
         self._flush_count = options.flush_count
         self._source = source
         self._wake = wake
-        self._exposures: deque[tuple[str, str, Answer, int, str | None]] = deque()
-        self._conversions: deque[tuple[str, str, float | None, Mapping[str, Any] | None, int]] = deque()
+        self._exposures: deque[tuple[str, str, Answer, int, str | None, bool]] = deque()
+        # Each as it was at the call: unit, instant, the rest as JSON.
+        self._conversions: deque[tuple[str, int, str]] = deque()
+        self._metrics: deque[tuple[str, int, str]] = deque()
+        self._most_bytes = options.most_bytes
+        self._bytes = 0
+        self._is_closed = False
         self.seen: set[Mark] = set()
         # By the answer's `id()`: it belongs to a configuration and is shared by all evaluations that end alike.
         self._written: dict[int, _Written] = {}
@@ -53,54 +72,99 @@ class EventQueue:
         self._hash_key = None if options.hash_key is None else options.hash_key.encode()
 
     def __len__(self) -> int:
-        return len(self._exposures) + len(self._conversions)
+        return len(self._exposures) + len(self._conversions) + len(self._metrics)
 
     def counts(self) -> dict[str, int]:
         """The number of waiting events of each kind, in the order of sending."""
-        return {EXPOSURE: len(self._exposures), CONVERSION: len(self._conversions)}
+        return {EXPOSURE: len(self._exposures), CONVERSION: len(self._conversions), METRIC: len(self._metrics)}
+
+    def end(self) -> None:
+        """Take no more events: nobody sends them any longer."""
+        self._is_on, self._is_closed = False, True
+
+    def _has_room(self, waiting: int, size: int) -> bool:
+        if waiting >= self._most_events or self._bytes + size > self._most_bytes:
+            self.dropped += 1
+            return False
+        self._bytes += size
+        return True
+
+    def _refuse_late(self) -> None:
+        if self._is_closed:
+            warn_once("", "closed", "the client is closed: exposures and events are no longer recorded")
 
     def expose(self, mark: Mark, answer: Answer) -> None:
         """Queue an exposure. Call it only for marks that are not in `seen`."""
         if not self._is_on:
+            self._refuse_late()
             return
         exposures = self._exposures
         waiting = len(exposures)
-        if waiting >= self._most_events:
-            self.dropped += 1
+        if not self._has_room(waiting, _EXPOSURE_BYTES + len(mark[1])):
             return
         # Adding to a set is atomic; two threads at once may at worst let one repeat through.
         self.seen.add(mark)
-        exposures.append((mark[0], mark[1], answer, _now_ns() // 1_000_000, None))
+        exposures.append((mark[0], mark[1], answer, _now_ns() // 1_000_000, None, False))
         if waiting + 1 >= self._flush_count and not self._is_woken:
             self._wake_once()
 
-    def expose_each(self, evaluation_id: str, flag_key: str, unit: str, answer: Answer, unix_ms: int) -> None:
-        """Like `expose`, under an id that a caller has already; repeats are not left out."""
+    def expose_each(  # noqa: PLR0917 an edge's hot path: keywords would cost a third more
+        self,
+        evaluation_id: str,
+        flag_key: str,
+        unit: str,
+        answer: Answer,
+        unix_ms: int,
+        is_prefetched: bool = False,
+    ) -> None:
+        """Like `expose`, under an id that a caller has already; repeats are not left out.
+
+        `is_prefetched`: of a bulk answer, which its user need not have seen.
+        """
         if not self._is_on:
             return
         exposures = self._exposures
         waiting = len(exposures)
-        if waiting >= self._most_events:
-            self.dropped += 1
+        if not self._has_room(waiting, _EXPOSURE_BYTES + len(unit)):
             return
-        exposures.append((flag_key, unit, answer, unix_ms, evaluation_id))
+        exposures.append((flag_key, unit, answer, unix_ms, evaluation_id, is_prefetched))
         if waiting + 1 >= self._flush_count and not self._is_woken:
             self._wake_once()
 
-    def track(self, event_name: str, unit: str, value: float | None, properties: Mapping[str, Any] | None) -> None:
-        """Queue a conversion. Raises ValueError for one that the server would refuse."""
-        if not event_name or len(event_name) > _MOST_NAME_CHARACTERS:
+    def track(
+        self,
+        name: str,
+        unit: str,
+        value: float | None,
+        properties: Mapping[str, Any] | None,
+        *,
+        is_metric: bool = False,
+    ) -> None:
+        """Queue a conversion, or a metric's value, as it is now. Raises ValueError for what the server would refuse."""
+        if not isinstance(name, str) or not name or len(name) > _MOST_NAME_CHARACTERS:
             raise ValueError(f"an event's name has 1 to {_MOST_NAME_CHARACTERS} characters")
         if not unit or len(unit) > _MOST_UNIT_CHARACTERS:
             raise ValueError(f"a user id has 1 to {_MOST_UNIT_CHARACTERS} characters")
         if value is not None and not math.isfinite(value):
             raise ValueError("a conversion's value must be a finite number")
         if not self._is_on:
+            self._refuse_late()
             return
-        if len(self._conversions) >= self._most_events:
-            self.dropped += 1
+        rest: dict[str, Any] = {"metricKey" if is_metric else "eventName": name}
+        if value is not None:
+            rest["value"] = value
+        if properties:
+            rest["properties"] = dict(properties)
+        try:
+            text = _to_json(rest)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(
+                f"its properties hold what JSON cannot say: {str(error) or type(error).__name__}"
+            ) from None
+        waiting = self._metrics if is_metric else self._conversions
+        if not self._has_room(len(waiting), len(text) + len(unit)):
             return
-        self._conversions.append((event_name, unit, value, properties, _now_ns() // 1_000_000))
+        waiting.append((unit, _now_ns() // 1_000_000, text))
         if len(self) >= self._flush_count and not self._is_woken:
             self._wake_once()
 
@@ -120,6 +184,8 @@ class EventQueue:
         """Drop all events. After a fork the parent sends them."""
         self._exposures = deque()
         self._conversions = deque()
+        self._metrics = deque()
+        self._bytes = 0
         self.seen = set()
         self._is_woken = False
         self.dropped = 0
@@ -130,14 +196,21 @@ class EventQueue:
         if len(self.seen) > self._most_events:
             # Within one window as many marks as there are users may pass; memory is worth more than a repeat.
             self.seen = set()
-        return self._take_exposures(most) if kind == EXPOSURE else self._take_conversions(most)
+        if kind == EXPOSURE:
+            texts = self._take_exposures(most)
+        else:
+            texts = self._take_tracked(self._metrics if kind == METRIC else self._conversions, most)
+        if not len(self):
+            # Sums of several threads may drift; an empty queue is empty.
+            self._bytes = 0
+        return texts
 
     def _take_exposures(self, most: int) -> list[str]:
         """One loop without calls, because an edge runs it on its event loop for all its answers."""
         exposures, all_written, hash_key = self._exposures, self._written, self._hash_key
-        texts, last_ms, instant = [], -1, ""
+        texts, last_ms, instant, freed = [], -1, "", 0
         for _ in range(min(most, len(exposures))):
-            flag_key, unit, answer, unix_ms, evaluation_id = exposures.popleft()
+            flag_key, unit, answer, unix_ms, evaluation_id, is_prefetched = exposures.popleft()
             written = all_written.get(id(answer))
             if written is None or written.flag_key != flag_key:
                 if len(all_written) >= _MOST_WRITTEN:
@@ -145,38 +218,36 @@ class EventQueue:
                 written = all_written[id(answer)] = _Written(flag_key, answer, self._source)
             if unix_ms != last_ms:
                 last_ms, instant = unix_ms, self._instant(unix_ms)
+            freed += _EXPOSURE_BYTES + len(unit)
             user_id = encode_basestring_ascii(unit if hash_key is None else self._unit(unit))
+            named = evaluation_id or uuid7(unix_ms)
+            marked = _PREFETCHED if is_prefetched else ""
             texts.append(
-                f'{{"evaluationId":"{evaluation_id or uuid7(unix_ms)}",{written.flag}{user_id},'
-                f"{written.variant}{instant}{written.tail}"
+                f'{{"evaluationId":"{named}",{marked}{written.flag}{user_id},{written.variant}{instant}{written.tail}'
             )
+        self._bytes -= freed
         before_send = self._options.before_send
         if before_send is None:
             return texts
         return [said for text in texts if (said := _sayable(_asked(before_send, json.loads(text))))]
 
-    def _take_conversions(self, most: int) -> list[str]:
+    def _take_tracked(self, waiting: deque[tuple[str, int, str]], most: int) -> list[str]:
         before_send = self._options.before_send
-        texts = []
-        for _ in range(min(most, len(self._conversions))):
-            event = self._conversion(*self._conversions.popleft())
-            texts.append(_sayable(event if before_send is None else _asked(before_send, event)))
-        return [text for text in texts if text]
-
-    def _conversion(
-        self, event_name: str, unit: str, value: float | None, properties: Mapping[str, Any] | None, unix_ms: int
-    ) -> dict[str, Any]:
-        event: dict[str, Any] = {
-            "id": str(uuid7(unix_ms)),
-            "userId": self._unit(unit),
-            "eventName": event_name,
-            "timestamp": self._instant(unix_ms),
-        }
-        if value is not None:
-            event["value"] = value
-        if properties:
-            event["properties"] = dict(properties)
-        return event
+        texts: list[str] = []
+        size = 0
+        for _ in range(min(most, len(waiting))):
+            unit, unix_ms, rest = waiting.popleft()
+            self._bytes -= len(rest) + len(unit)
+            user_id = encode_basestring_ascii(self._unit(unit))
+            text = f'{{"id":"{uuid7(unix_ms)}","userId":{user_id},"timestamp":"{self._instant(unix_ms)}",{rest[1:]}'
+            if before_send is not None:
+                text = _sayable(_asked(before_send, json.loads(text)))
+            if text:
+                texts.append(text)
+            size += len(text)
+            if size >= _MOST_BATCH_BYTES:
+                break
+        return texts
 
     def _unit(self, unit: str) -> str:
         if self._hash_key is None:

@@ -8,11 +8,14 @@ import os
 import time
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING
 
 from openflagship.client.aio import AsyncDriver
 from openflagship.client.core import ClientCore, ServedFrom
-from openflagship.client.options import Options
+from openflagship.client.options import Options, Settings
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 log = logging.getLogger("openflagship")
 _FLUSH_LOOKS_SECONDS = 0.005
@@ -22,7 +25,7 @@ _READY_LOOKS_SECONDS = 0.02
 class AsyncFlagShip(ClientCore):
     """Like `FlagShip`; evaluation is the same plain call. Use `async with`, or `await start()` and `await close()`."""
 
-    def __init__(self, server_key: str, url: str, options: Options | None = None, **settings: Any) -> None:
+    def __init__(self, server_key: str, url: str, options: Options | None = None, **settings: Unpack[Settings]) -> None:
         self._following: AsyncDriver | None = None
         self._sending: AsyncDriver | None = None
         self._announcing: AsyncDriver | None = None
@@ -74,9 +77,11 @@ class AsyncFlagShip(ClientCore):
         return self._configuration.is_had
 
     async def flush(self, seconds: float = 5.0) -> bool:
-        """Send the waiting events; true where all were sent within the time."""
+        """Send the waiting events; true where all were sent within the time. A closed client sends none."""
+        if self._is_closed:
+            return False
         sending = self._sending
-        if sending is None or self._is_closed:
+        if sending is None:
             return self._sender.pending == 0
         number = self._sender.ask_flush()
         sending.wake()
@@ -91,6 +96,7 @@ class AsyncFlagShip(ClientCore):
         if self._is_closed:
             return
         self._is_closed = True
+        self._queue.end()
         for driver in (self._following, self._announcing):
             if driver is not None:
                 await driver.stop()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from os import PathLike
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, TypedDict, get_args
 
+from openflagship.client.hooks import Hook
+from openflagship.client.sinks import EventSink
 from openflagship.client.stores import SnapshotStore
 
 Mode: TypeAlias = Literal["stream", "poll", "on_demand", "offline"]
@@ -23,7 +25,8 @@ class Options:
     empty for none; unset, HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the environment count. `bootstrap`: a snapshot, or
     the path of one. `snapshot_path`: where the last good snapshot is kept. `store`: a shared place for it instead.
     `signing_secret`: accept signed snapshots only. `hash_key`: user ids leave the process as HMAC-SHA256 under this
-    key. `before_send` sees each event, and may change it or drop it by returning None.
+    key. `before_send` sees each event, and may change it or drop it by returning None. `sink`: where events go in the
+    platform's place. `hooks` are called around every evaluation.
 
     `connect_seconds`: for a connection, and for the head of an answer; `answer_seconds`: for a whole answer;
     `silence_seconds`: without a keep-alive on the stream. Pauses after failures grow between the two backoffs, and
@@ -31,15 +34,17 @@ class Options:
     """
 
     stream_url: str | None = None
-    bootstrap: Mapping[str, Any] | str | PathLike[str] | None = None
+    bootstrap: Mapping[str, Any] | str | PathLike[str] | None = field(default=None, repr=False)
     snapshot_path: str | PathLike[str] | None = None
     store: SnapshotStore | None = None
     mode: Mode = "stream"
     is_offline: bool = False
-    is_streaming: bool = True
-    signing_secret: str | None = None
-    hash_key: str | None = None
+    signing_secret: str | None = field(default=None, repr=False)
+    hash_key: str | None = field(default=None, repr=False)
     before_send: BeforeSend | None = None
+    sink: EventSink | None = None
+    hooks: Sequence[Hook] = ()
+    is_streaming: bool = True
     is_sending_events: bool = True
     start_wait_seconds: float = 5.0
     poll_seconds: float = 60.0
@@ -55,11 +60,13 @@ class Options:
     flush_seconds: float = 10.0
     flush_count: int = 100
     most_events: int = 10_000
+    most_bytes: int = 16_000_000
+    usage_seconds: float = 60.0
     close_wait_seconds: float = 5.0
     breaker_failures: int = 5
     breaker_seconds: float = 30.0
     ca_file: str | None = None
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)
     instance: str | None = None
 
     def __post_init__(self) -> None:
@@ -74,12 +81,17 @@ class Options:
             "first_backoff_seconds",
             "flush_seconds",
             "breaker_seconds",
+            "usage_seconds",
         ):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be more than 0.")
-        for name in ("flush_count", "most_events", "breaker_failures"):
+        for name in ("flush_count", "most_events", "most_bytes", "breaker_failures"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1.")
+        for name in ("signing_secret", "hash_key"):
+            secret = getattr(self, name)
+            if secret is not None and (not isinstance(secret, str) or not secret.strip()):
+                raise ValueError(f"{name} is empty: give a secret, or leave it out.")
         if self.most_backoff_seconds < self.first_backoff_seconds:
             raise ValueError("most_backoff_seconds must be at least first_backoff_seconds.")
 
@@ -97,3 +109,43 @@ class Options:
         object.__setattr__(self, "mode", mode)
         object.__setattr__(self, "is_offline", mode == "offline")
         object.__setattr__(self, "is_streaming", mode == "stream")
+
+
+class Settings(TypedDict, total=False):
+    """The fields of `Options`, as a client takes them by name."""
+
+    stream_url: str | None
+    bootstrap: Mapping[str, Any] | str | PathLike[str] | None
+    snapshot_path: str | PathLike[str] | None
+    store: SnapshotStore | None
+    mode: Mode
+    is_offline: bool
+    signing_secret: str | None
+    hash_key: str | None
+    before_send: BeforeSend | None
+    sink: EventSink | None
+    hooks: Sequence[Hook]
+    is_streaming: bool
+    is_sending_events: bool
+    start_wait_seconds: float
+    poll_seconds: float
+    poll_after_seconds: float
+    stale_after_seconds: float
+    connect_seconds: float
+    answer_seconds: float
+    silence_seconds: float
+    first_backoff_seconds: float
+    most_backoff_seconds: float
+    most_refused_seconds: float
+    healthy_seconds: float
+    flush_seconds: float
+    flush_count: int
+    most_events: int
+    most_bytes: int
+    usage_seconds: float
+    close_wait_seconds: float
+    breaker_failures: int
+    breaker_seconds: float
+    ca_file: str | None
+    proxy: str | None
+    instance: str | None

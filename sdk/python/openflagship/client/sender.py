@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import cast
 
 from openflagship.client.backoff import Backoff
 from openflagship.client.configuration import Configuration
@@ -17,7 +18,12 @@ from openflagship.client.effects import Call, Endpoint, Logic, Pause
 from openflagship.client.events import EventQueue
 from openflagship.client.http import Response, request
 from openflagship.client.options import Options
+from openflagship.client.receipts import Refusal, reason_of, receipt_of, seconds_of, summed_up
+from openflagship.client.sinks import EventSink, HttpSink, delivered
 from openflagship.client.stores import SnapshotStore
+from openflagship.client.summaries import USAGE, Summaries
+from openflagship.client.usage import Usage
+from openflagship.ids import uuid7
 from openflagship.wire.acknowledgements import Acknowledgement, understanding_of
 
 log = logging.getLogger("openflagship")
@@ -35,6 +41,8 @@ class Batch:
     kind: str
     # Each as JSON.
     events: list[str] = field(repr=False)
+    # The same at every attempt, so that the platform takes the batch once.
+    id: str = field(default_factory=lambda: str(uuid7()))
 
 
 class Sender:
@@ -45,6 +53,7 @@ class Sender:
         *,
         configuration: Configuration,
         queue: EventQueue,
+        usage: Usage,
         url: str,
         headers: dict[str, str],
         instance: str,
@@ -59,9 +68,20 @@ class Sender:
         self.flushes_asked = self.flushes_done = 0
         self._configuration = configuration
         self._queue = queue
-        self._api = Endpoint.of(url, options.proxy)
+        self._sink = None if isinstance(options.sink, HttpSink) else options.sink
+        self._events_endpoint = Endpoint.of(
+            options.sink.url if isinstance(options.sink, HttpSink) else url, options.proxy
+        )
         self._stream_endpoint = Endpoint.of(options.stream_url or url, options.proxy)
         self._headers = {**headers, "Content-Type": "application/json"}
+        self._event_headers = dict(self._headers)
+        self._sink = options.sink
+        if isinstance(options.sink, HttpSink):
+            self._sink = None
+            self._events_endpoint = Endpoint.of(options.sink.url, options.proxy)
+            # The key is for the platform's eyes alone.
+            del self._event_headers["Authorization"]
+            self._event_headers.update(options.sink.headers)
         self._instance = instance
         self._options = options
         self._store = store
@@ -76,6 +96,11 @@ class Sender:
         now = clock()
         self._flush_at = now + options.flush_seconds
         self._retry_at = self._save_at = self._ack_at = now
+        # Until then the server wants no events, and gets none, flush or not.
+        self._barred_until = now
+        self._summaries = Summaries(
+            usage, instance, headers["X-FlagShip-SDK"], options.usage_seconds, clock, is_on=options.is_sending_events
+        )
         self._saved_version = self._acked_version = -1
 
     @property
@@ -104,9 +129,11 @@ class Sender:
         """Run until `ask_close`."""
         while self._close_by is None:
             asked = self.flushes_asked
+            self._summaries.sum_up()
             if self._is_flush_due(asked):
                 yield from self._flush(is_asked=asked > self.flushes_done)
                 self.flushes_done = max(self.flushes_done, asked)
+            yield from self._summaries.send(self._post_text, None if self._sink is None else self._hand_over_summary)
             yield from self._acknowledge()
             yield from self._save()
             if self._close_by is None and self.flushes_asked <= self.flushes_done:
@@ -134,12 +161,12 @@ class Sender:
 
     def _idle_seconds(self) -> float:
         now = self._clock()
-        times = [self._flush_at]
+        times = [self._flush_at, self._summaries.due_at]
         if self._waiting:
-            times = [max(self._retry_at, now)]
+            times = [max(self._retry_at, now), self._summaries.due_at]
         if not self._queue and not self._waiting:
             # There is nothing to send. The first event does not wake the sender, so look again after the window.
-            times = [now + self._options.flush_seconds]
+            times = [now + self._options.flush_seconds, self._summaries.due_at]
         if self._store is not None and self._saved_version != self._configuration.version:
             times.append(self._save_at)
         is_told = self._acked_version == self._configuration.version and not self._relayed
@@ -161,7 +188,7 @@ class Sender:
                 self._queue.begin_window()
             self._flush_at = now + self._options.flush_seconds
         self._say_dropped()
-        if not self._options.is_sending_events or (now < self._retry_at and not is_asked):
+        if not self._options.is_sending_events or now < (self._barred_until if is_asked else self._retry_at):
             return
         is_enough = False
         while not is_enough:
@@ -202,13 +229,16 @@ class Sender:
 
     def _send(self, batch: Batch) -> Logic[bool]:
         """Send the batch; true where it is finished: accepted, or refused for good."""
+        if self._sink is not None:
+            return (yield from self._hand_over(batch, self._sink))
         try:
             response = yield from self._post(batch)
         except OSError as error:
             self._note_failure(str(error) or type(error).__name__, None)
             return False
-        if response.status in {200, 202}:
-            self._note_accepted(batch, response)
+        receipt = receipt_of(response)
+        if receipt is not None:
+            self._note_accepted(batch, receipt)
             return True
         if response.status == 413 and len(batch.events) > 1:
             half = len(batch.events) // 2
@@ -217,14 +247,34 @@ class Sender:
             return True
         if response.status in {400, 413, 422}:
             self.lost += len(batch.events)
-            log.warning("the server refused %d events with %d: they are dropped", len(batch.events), response.status)
+            reason = reason_of(response)
+            log.warning(
+                "the server refused %d events with %d%s: they are dropped", len(batch.events), response.status, reason
+            )
             return True
-        self._note_failure(f"the server answered {response.status} to events", response.headers.get("retry-after"))
+        is_no_receipt = " without a receipt" if response.status < 300 else ""
+        text = f"the server answered {response.status}{is_no_receipt} to events{reason_of(response)}"
+        self._note_failure(text, response.headers.get("retry-after"))
         return False
 
+    def _hand_over(self, batch: Batch, sink: EventSink) -> Logic[bool]:
+        error = yield Call(lambda: delivered(sink, batch.kind, batch.events))
+        if error is not None:
+            self._note_failure(f"the sink failed: {type(error).__name__}: {error}", None)
+            return False
+        if batch.kind != USAGE:
+            self._note_accepted(batch, [])
+        return True
+
+    def _hand_over_summary(self, text: str) -> Logic[bool]:
+        return (yield from self._hand_over(Batch(USAGE, [text]), cast("EventSink", self._sink)))
+
     def _post(self, batch: Batch) -> Logic[Response]:
-        body = f'{{"events":[{",".join(batch.events)}]}}'.encode()
-        headers = dict(self._headers)
+        return (yield from self._post_text(batch.kind, batch.id, f'{{"events":[{",".join(batch.events)}]}}'))
+
+    def _post_text(self, kind: str, payload_id: str, text: str) -> Logic[Response]:
+        body = text.encode()
+        headers = {**self._event_headers, "Idempotency-Key": payload_id}
         if len(body) >= _GZIP_FROM_BYTES:
             # The fastest level, because this may run on an event loop; events in one batch are alike anyway.
             body = gzip.compress(body, compresslevel=1)
@@ -232,25 +282,18 @@ class Sender:
         seconds = self._options.connect_seconds
         if self._close_by is not None:
             seconds = max(0.1, min(seconds, self._close_by - self._clock()))
-        return (
-            yield from request(self._api, "POST", f"/api/events/{batch.kind}", headers, body, timeout_seconds=seconds)
-        )
+        path = f"/api/events/{kind}"
+        return (yield from request(self._events_endpoint, "POST", path, headers, body, timeout_seconds=seconds))
 
-    def _note_accepted(self, batch: Batch, response: Response) -> None:
-        rejected = 0
-        try:
-            answer = json.loads(response.body)
-            rejected = len(answer.get("rejected", ())) if isinstance(answer, dict) else 0
-        except ValueError:
-            log.debug("the answer to %d events is no JSON", len(batch.events))
-        if rejected:
-            log.warning("the server rejected %d of %d events", rejected, len(batch.events))
+    def _note_accepted(self, batch: Batch, refused: list[Refusal]) -> None:
+        if refused:
+            log.warning("the server rejected %d of %d events: %s", len(refused), len(batch.events), summed_up(refused))
         self.error, self.is_open = None, False
         self._backoff.reset()
-        self._retry_at = self._clock()
+        self._retry_at = self._barred_until = self._clock()
         # Counted last: a reader that sees the events counted also sees the breaker closed.
-        self.rejected += rejected
-        self.sent += len(batch.events) - rejected
+        self.rejected += len(refused)
+        self.sent += len(batch.events) - len(refused)
 
     def _note_failure(self, text: str, retry_after: str | None) -> None:
         if text != self.error:
@@ -261,8 +304,10 @@ class Sender:
             # The breaker is open: after a pause one batch is tried, and its success closes the breaker.
             self.is_open = True
             seconds = max(seconds, self._options.breaker_seconds)
-        if retry_after is not None and retry_after.isascii() and retry_after.isdigit():
-            seconds = max(seconds, min(float(retry_after), 600.0))
+        wanted = seconds_of(retry_after)
+        if wanted:
+            seconds = max(seconds, wanted)
+            self._barred_until = self._clock() + wanted
         self._retry_at = self._clock() + seconds
 
     def _acknowledge(self) -> Logic[None]:
@@ -334,6 +379,8 @@ class Sender:
         if self.pending and self._options.is_sending_events:
             self.lost += self.pending
             log.warning("closed with %d events that could not be sent", self.pending)
+        self._summaries.sum_up(is_last=True)
+        yield from self._summaries.send(self._post_text, None if self._sink is None else self._hand_over_summary)
         yield from self._save()
         yield from self._say_goodbye(close_by)
 

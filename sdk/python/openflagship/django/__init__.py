@@ -14,8 +14,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
 from django.utils.module_loading import import_string
 
-from openflagship.client import FlagShip
-from openflagship.engine import Answer, Context
+from openflagship.client import Context, FlagShip
+from openflagship.engine import Answer
 
 _lock = threading.Lock()
 _client: FlagShip | None = None

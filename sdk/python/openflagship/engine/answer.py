@@ -18,6 +18,7 @@ ERROR: Final = "ERROR"
 FLAG_NOT_FOUND: Final = "FLAG_NOT_FOUND"
 PARSE_ERROR: Final = "PARSE_ERROR"
 GENERAL: Final = "GENERAL"
+TYPE_MISMATCH: Final = "TYPE_MISMATCH"
 
 NO_UNIT: Final = "no_unit"
 NOT_IN_EXPERIMENT: Final = "not_in_experiment"
@@ -40,8 +41,8 @@ OPENFEATURE_REASONS: Final = {
 class Answer:
     """The outcome of an evaluation. All evaluations that end alike share it, so it holds nothing about the user.
 
-    `value` of a json flag is the very object of the configuration: do not change it. `config_version` is the
-    environment's version. `is_exposure` says whether the evaluation has to be logged.
+    `value` of a json flag is frozen: a copy of it may be changed. `config_version` is the environment's version.
+    `is_exposure` says whether the evaluation has to be logged.
     """
 
     value: Any

@@ -15,6 +15,7 @@ import mmh3
 
 from openflagship.engine.bucketing import MAX_EXACT_INTEGER
 from openflagship.engine.model import All, AnyOf, Condition, Node, Not, conditions_of
+from openflagship.engine.natives import PLAIN
 from openflagship.engine.operators import (
     BOOLEAN,
     IN_SEGMENT,
@@ -39,6 +40,8 @@ _GATES: Final = {
     NUMBER: "if {0}.__class__ is not int and {0}.__class__ is not float and {0} is not None: return odd(c, m)",
     BOOLEAN: "if {0} is not True and {0} is not False and {0} is not None: return odd(c, m)",
 }
+# Where tests are no inline code, they know text, numbers and booleans.
+_GATE: Final = "if {0}.__class__ is not str and {0}.__class__ not in {1}: return odd(c, m)"
 
 
 # One factory per shape, by the hash of its source, for as long as any flag uses it.
@@ -159,6 +162,8 @@ class Writer:
         kind = self.kinds.get(attribute)
         if self.fast and kind is not None:
             self.line(indent, _GATES[kind].format(name))
+        elif self.fast:
+            self.line(indent, _GATE.format(name, self.constant(PLAIN)))
         return name
 
     def _inline(self, condition: Condition, name: str, kind: str) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from openflagship.engine.bucketing import unit_text
+from openflagship.engine.natives import PLAIN, UntakenError, plain
 
 
 class Context:
@@ -33,4 +34,34 @@ class Context:
             self.attributes = dict(attributes) if isinstance(attributes, Mapping) else {}
 
     def __repr__(self) -> str:
-        return f"Context({self.user_id!r}, {self.attributes!r})"
+        return f"{type(self).__name__}({self.user_id!r}, {self.attributes!r})"
+
+    def unit_at(self, attribute: str) -> str | None:
+        """The unit that an attribute names; None where it names none."""
+        return unit_text(self.attributes.get(attribute))
+
+    def taken(self, subject: str, reads: Iterable[str]) -> Context:
+        """This context with values of Python's own types as JSON's, among the attributes that are read.
+
+        `subject` is the flag or segment that reads them. What cannot be taken stays, and matches nothing.
+        """
+        taken = {}
+        for name in reads:
+            value = self.attributes.get(name)
+            if value.__class__ in PLAIN:
+                continue
+            try:
+                found = plain(value)
+            except UntakenError as error:
+                self.refuse(subject, name, str(error))
+            else:
+                if found is not value:
+                    taken[name] = found
+        if not taken:
+            return self
+        other = type(self).__new__(type(self))
+        other.user_id, other.attributes = self.user_id, {**self.attributes, **taken}
+        return other
+
+    def refuse(self, subject: str, attribute: str, kind: str) -> None:
+        """Called for an attribute that cannot be taken. A server's callers send JSON, and know what it holds."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from openflagship.engine.bucketing import BUCKETS, AllocationRange, is_well_formed
 from openflagship.engine.decode_tree import KEY_PATTERN, KEY_REMEDY, read_rule_conditions, read_tree, read_user_ids
+from openflagship.engine.frozen import frozen
 from openflagship.engine.model import (
     BucketBy,
     Experiment,
@@ -135,8 +136,8 @@ class _FlagReader:
 
     def _value(self, value: Any, path: Path, kind: str) -> Any:
         if kind == "json":
-            self._check_json(value, path)
-        elif (
+            return self._frozen_json(value, path)
+        if (
             (kind == "boolean" and not isinstance(value, bool))
             or (kind == "string" and not (isinstance(value, str) and is_well_formed(value)))
             or (kind == "number" and not _is_finite_number(value))
@@ -144,14 +145,16 @@ class _FlagReader:
             self.problems.add(path, "wrong_type", f"Give a {kind} value, as the flag's type says.", fatal=True)
         return value
 
-    def _check_json(self, value: Any, path: Path) -> None:
+    def _frozen_json(self, value: Any, path: Path) -> Any:
         try:
             size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode())
+            value = frozen(value)
         except (TypeError, ValueError, RecursionError):
             self.problems.add(path, "wrong_type", "Give a value that can be written as JSON.", fatal=True)
-            return
-        if size > MAX_JSON_BYTES:
-            self.problems.add(path, "too_large", f"Keep the value within {MAX_JSON_BYTES} bytes; it has {size}.")
+        else:
+            if size > MAX_JSON_BYTES:
+                self.problems.add(path, "too_large", f"Keep the value within {MAX_JSON_BYTES} bytes; it has {size}.")
+        return value
 
     def _enabled(self) -> bool:
         enabled = self.document.get("enabled", False)

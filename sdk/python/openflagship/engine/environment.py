@@ -137,10 +137,10 @@ class CompiledSegment(_Filed):
 class CompiledEnvironment:
     """Evaluates an environment's flags. Build it with `from_document`, follow changes with `replace`.
 
-    Values of json flags are the configuration's own objects; callers must not change them.
+    Values of json flags are the configuration's own objects, and frozen. `evaluators` has each flag's function.
     """
 
-    __slots__ = ("_bulk", "_evaluators", "_meta", "flags", "segments", "stale", "version")
+    __slots__ = ("_bulk", "_meta", "evaluators", "flags", "segments", "stale", "version")
 
     flags: Mapping[str, CompiledFlag]
     segments: Mapping[str, CompiledSegment]
@@ -155,7 +155,7 @@ class CompiledEnvironment:
         evaluators: Evaluators,
     ) -> None:
         self._meta = meta
-        self._evaluators = evaluators
+        self.evaluators = evaluators
         self._bulk: _Bulk | None = None
         self.flags = MappingProxyType(flags)
         self.segments = MappingProxyType(segments)
@@ -192,7 +192,7 @@ class CompiledEnvironment:
     def evaluate(self, key: str, context: Context, default: Any = None) -> Answer:
         """The answer for one flag; without one, the caller's default with reason ERROR. Never raises."""
         try:
-            return self._evaluators[key](context)
+            return self.evaluators[key](context)
         except Exception as error:  # noqa: BLE001 the contract: any exception gives the caller's default
             return self._failure(key, default, error)
 
@@ -219,7 +219,7 @@ class CompiledEnvironment:
             if not isinstance(key, str):
                 continue
             try:
-                function = self._evaluators[key]
+                function = self.evaluators[key]
                 answers[key] = recall(function, context, memo) if key in bulk.linked_keys else function(context)
             except Exception as error:  # noqa: BLE001 as in evaluate
                 answers[key] = self._failure(key, None, error)
@@ -232,7 +232,7 @@ class CompiledEnvironment:
         facts = {"errorCode": answer.error_code, "detail": answer.detail}
         if flag is not None and flag.config is not None and answer.error_code is None:
             try:
-                return explain(self._evaluators, flag.config, context, answer)
+                return explain(self.evaluators, flag.config, context, answer)
             except Exception as error:  # noqa: BLE001 a trace looks at more than the answer needed, and may trip over it
                 facts = {"errorCode": GENERAL, "detail": type(error).__name__}
         return Explanation(str(key), None, answer, (TraceStep("error", True, facts),))
@@ -249,7 +249,7 @@ class CompiledEnvironment:
         segments: Mapping[str, Any] | None = None,
     ) -> CompiledEnvironment:
         """A new environment with these documents in place of the old ones; None removes one. All else is shared."""
-        old = self._evaluators
+        old = self.evaluators
         new_flags, codes, links = dict(self.flags), old.codes, old.links
         if flags:
             salt = _salt_of(self._meta)
@@ -295,7 +295,7 @@ class CompiledEnvironment:
     @property
     def not_understood(self) -> tuple[str, ...]:
         """Keys of the flags whose present version this engine cannot serve, for the acknowledgement to report."""
-        segments = self._evaluators.segments
+        segments = self.evaluators.segments
         unclear = segments.held | segments.broken
         return tuple(
             key
@@ -307,7 +307,7 @@ class CompiledEnvironment:
         """The same configuration with answers that are marked stale, or not."""
         if stale == self.stale:
             return self
-        old = self._evaluators
+        old = self.evaluators
         evaluators = Evaluators(old.codes, old.segments, old.links, old.version, stale)
         return CompiledEnvironment(self._meta, dict(self.flags), dict(self.segments), evaluators)
 
@@ -337,7 +337,7 @@ class CompiledEnvironment:
 
     def _plan(self) -> _Bulk:
         if self._bulk is None:
-            self._bulk = _Bulk(self._evaluators)
+            self._bulk = _Bulk(self.evaluators)
         return self._bulk
 
     def _failure(self, key: Any, default: Any, error: Exception) -> Answer:

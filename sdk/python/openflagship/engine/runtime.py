@@ -6,11 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from openflagship.engine.answer import NOT_UNDERSTOOD, Answer
-from openflagship.engine.bucketing import unit_text
 from openflagship.engine.compile import TOOLS, FlagCode, Memo, SegmentCode, recall
 from openflagship.engine.context import Context
 from openflagship.engine.links import cyclic_groups, reaching, segment_graph, unmeetable
-from openflagship.engine.model import BucketBy
+from openflagship.engine.model import BucketBy, FlagDefinition, Node, conditions_of
 
 
 class Evaluator(Protocol):
@@ -30,8 +29,19 @@ def unit_of(bucket_by: BucketBy, context: Context) -> str | None:
     if bucket_by == "userId":
         return context.user_id or None
     if isinstance(bucket_by, str):
-        return unit_text(context.attributes.get(bucket_by))
+        return context.unit_at(bucket_by)
     return next((unit for name in bucket_by if (unit := unit_of(name, context))), None)
+
+
+def _read_by(trees: Iterable[Node], units: Iterable[str] = ()) -> tuple[str, ...]:
+    """The attributes that conditions and units read, each once."""
+    asked = {condition.attribute for tree in trees for condition in conditions_of(tree)}
+    return tuple(sorted({name for name in asked if name is not None}.union(units) - {"userId"}))
+
+
+def _read_by_flag(config: FlagDefinition) -> tuple[str, ...]:
+    by = config.bucket_by
+    return _read_by(config.trees(), (by,) if isinstance(by, str) else by)
 
 
 def _nobody(_context: Context, _memo: Memo | None) -> bool:
@@ -77,7 +87,7 @@ class Segments(dict[str, SegmentMembership]):
             return _nobody
         fast = code.fast()
         others = tuple(_nobody if self.is_cut(key, other) else self[other] for other in fast.segment_keys)
-        careful = _CarefulSegment(code, others)
+        careful = _CarefulSegment(key, code, others)
         bound: SegmentMembership = fast.factory(recall, careful, *fast.constants, *others)
         self[key] = bound
         return bound
@@ -86,18 +96,22 @@ class Segments(dict[str, SegmentMembership]):
 class _CarefulSegment:
     """SegmentMembership for attributes of unusual types; written out only if one ever comes."""
 
-    __slots__ = ("code", "function", "others")
+    __slots__ = ("code", "function", "key", "others", "reads")
 
-    def __init__(self, code: SegmentCode, others: tuple[SegmentMembership, ...]) -> None:
+    def __init__(self, key: str, code: SegmentCode, others: tuple[SegmentMembership, ...]) -> None:
+        self.key = key
         self.code = code
         self.others = others
         self.function: SegmentMembership | None = None
+        self.reads: tuple[str, ...] = ()
 
     def __call__(self, context: Context, memo: Memo | None) -> bool:
         if self.function is None:
             generated = self.code.careful()
+            conditions = self.code.config.conditions
+            self.reads = () if conditions is None else _read_by([conditions])
             self.function = generated.factory(recall, None, *generated.constants, *self.others)
-        return self.function(context, memo)
+        return self.function(context.taken(f"segment {self.key}", self.reads), memo)
 
 
 class Links:
@@ -166,7 +180,7 @@ class Evaluators(dict[str, Evaluator]):
 class Careful:
     """A flag's evaluation for attributes of any type and contexts without a unit, generated at its first call."""
 
-    __slots__ = ("answers", "bare", "code", "function", "prerequisites", "segments", "stamp")
+    __slots__ = ("answers", "bare", "code", "function", "prerequisites", "reads", "segments", "stamp")
 
     def __init__(
         self,
@@ -184,15 +198,18 @@ class Careful:
         self.function: Any = None
         # The same answers, for evaluations without an exposure.
         self.bare: tuple[Answer, ...] = ()
+        self.reads: tuple[str, ...] = ()
 
     def __call__(self, context: Context, memo: Memo | None = None) -> Answer:
         function = self.function
         if function is None:
             generated = self.code.careful()
+            self.reads = _read_by_flag(self.code.config)
             self.bare = tuple(decision.stamp(*self.stamp, is_exposure=False) for decision in self.code.fast()[1])
             function = self.function = generated.factory(
                 *TOOLS, None, None, *self.prerequisites, *generated.constants, *self.segments
             )
+        context = context.taken(self.code.config.key, self.reads)
         unit = unit_of(self.code.config.bucket_by, context)
         answer: Answer = function(context, unit, self.bare if unit is None else self.answers, memo)
         return answer

@@ -22,7 +22,7 @@ Feature: What an answer says
       | Object  | object-flag       | {}      | {"showImages": true, "title": "Check out these pics!", "imagesPerPage": 100} | template |
 
   Scenario Outline: A flag with a rule
-    Given a <type>-flag with key "<type>-targeted-zero-flag" and a default value "<default>"
+    Given a <type>-flag with key "<type>-targeted-zero-flag" and a fallback value "<default>"
     And a context containing a key "email", with type "String" and with value "<email>"
     When the flag was evaluated with details
     Then the resolved details value should be "<value>"

@@ -1,0 +1,82 @@
+"""What the server says to a batch of events: its receipt, its refusals, and when to come again."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from openflagship.client.http import Response
+
+_MOST_SECONDS = 600.0
+_MOST_CHARACTERS = 300
+_MOST_SAID = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why one event of a batch was refused."""
+
+    code: str
+    detail: str
+
+
+def receipt_of(response: Response) -> list[Refusal] | None:
+    """The refusals of a batch that was taken; None for an answer that is no receipt, such as a login page's."""
+    answer = _object_of(response) if response.status == 202 else {}
+    accepted = answer.get("accepted")
+    if not isinstance(accepted, int) or isinstance(accepted, bool):
+        return None
+    rejected = answer.get("rejected")
+    return [
+        Refusal(_short(item.get("code")), _short(item.get("detail")))
+        for item in (rejected if isinstance(rejected, list) else ())
+        if isinstance(item, dict)
+    ]
+
+
+def summed_up(refused: list[Refusal]) -> str:
+    """The refusals of a batch by code and detail, the most frequent first."""
+    kinds = Counter((refusal.code, refusal.detail) for refusal in refused)
+    return "; ".join(f"{number} x {code}: {detail}" for (code, detail), number in kinds.most_common(_MOST_SAID))
+
+
+def reason_of(response: Response) -> str:
+    """The server's own reason for a refusal, to follow a sentence; empty where it gives none."""
+    errors = _object_of(response).get("errors")
+    found = [
+        f"{_short(error.get('code'))}: {_short(error.get('detail'))}"
+        for error in (errors if isinstance(errors, list) else ())
+        if isinstance(error, dict)
+    ]
+    return f" ({found[0]})" if found else ""
+
+
+def seconds_of(retry_after: str | None) -> float | None:
+    """The pause that `Retry-After` asks for, as seconds or as a date; at most ten minutes."""
+    if retry_after is None:
+        return None
+    if retry_after.isascii() and retry_after.isdigit():
+        return min(float(retry_after), _MOST_SECONDS)
+    try:
+        at = parsedate_to_datetime(retry_after)
+    except (TypeError, ValueError):
+        return None
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=timezone.utc)  # noqa: UP017 - Python 3.10
+    return max(0.0, min((at - datetime.now(at.tzinfo)).total_seconds(), _MOST_SECONDS))
+
+
+def _object_of(response: Response) -> dict[str, Any]:
+    try:
+        answer = json.loads(response.body)
+    except (ValueError, RecursionError):
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _short(value: object) -> str:
+    return str(value)[:_MOST_CHARACTERS]

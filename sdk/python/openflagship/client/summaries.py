@@ -1,0 +1,92 @@
+"""Usage summaries on their way out: one a minute, apart from the events, which must not wait for them."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime, timezone
+
+from openflagship.client.effects import Logic
+from openflagship.client.http import Response
+from openflagship.client.receipts import reason_of, seconds_of
+from openflagship.client.usage import Usage
+from openflagship.ids import uuid7
+
+log = logging.getLogger("openflagship")
+
+USAGE = "usage"
+_MOST_WAITING = 10
+_AGAIN_SECONDS = 30.0
+
+
+class Summaries:
+    """The summaries that wait, oldest first, each with its id. A server without the route is asked once."""
+
+    def __init__(
+        self, usage: Usage, instance: str, sdk: str, every_seconds: float, clock: Callable[[], float], *, is_on: bool
+    ) -> None:
+        self.waiting: deque[tuple[str, str]] = deque(maxlen=_MOST_WAITING)
+        self.due_at = clock() + every_seconds
+        self._usage = usage
+        self._named = {"instance": instance, "sdk": sdk}
+        self._every_seconds = every_seconds
+        self._clock = clock
+        self._is_on = is_on
+        self._retry_at = clock()
+        self._since = _now()
+
+    def sum_up(self, *, is_last: bool = False) -> None:
+        """Add the summary of what was counted since the last one, once it is time."""
+        if self._clock() < self.due_at and not is_last:
+            return
+        self.due_at = self._clock() + self._every_seconds
+        found = self._usage.take()
+        since, self._since = self._since, _now()
+        if found is not None and self._is_on:
+            summary = {**self._named, "since": _text(since), "until": _text(self._since), **found}
+            self.waiting.append((str(uuid7()), json.dumps(summary, separators=(",", ":"))))
+
+    def send(
+        self, post: Callable[[str, str, str], Logic[Response]], hand_over: Callable[[str], Logic[bool]] | None
+    ) -> Logic[None]:
+        """Send what waits, one after the other, until one fails. `hand_over`: to a sink, in place of the server."""
+        while self.waiting and self._clock() >= self._retry_at:
+            payload_id, text = self.waiting[0]
+            try:
+                if hand_over is None:
+                    self.note((yield from post(USAGE, payload_id, text)))
+                elif (yield from hand_over(text)):
+                    self.waiting.popleft()
+                else:
+                    self.note_failure()
+            except OSError:
+                self.note_failure()
+
+    def note_failure(self, seconds: float | None = None) -> None:
+        """Keep what waits for a later attempt."""
+        self._retry_at = self._clock() + max(_AGAIN_SECONDS, seconds or 0.0)
+
+    def note(self, response: Response) -> None:
+        """Note what the server said to the first that waits."""
+        if response.status in {404, 405, 501}:
+            # From before the route was: quiet until the next start.
+            self._is_on = False
+            self.waiting.clear()
+            log.debug("the server has no route for usage: no more summaries are sent")
+            return
+        if response.status == 429 or response.status >= 500 or response.status in {401, 403}:
+            self.note_failure(seconds_of(response.headers.get("retry-after")))
+            return
+        if response.status >= 300:
+            log.warning("the server refused a usage summary with %d%s", response.status, reason_of(response))
+        self.waiting.popleft()
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)  # noqa: UP017 - Python 3.10
+
+
+def _text(instant: datetime) -> str:
+    return instant.isoformat(timespec="milliseconds")
