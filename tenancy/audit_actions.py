@@ -94,6 +94,12 @@ register(
         "a key or token was made (its prefix is in the row, its secret is nowhere)",
         _CREDENTIAL,
     ),
+    Action(
+        "credential.updated",
+        "Edge credential changed",
+        "an edge credential names other environments",
+        _CREDENTIAL,
+    ),
     Action("credential.revoked", "Key or token revoked", "a key or token stopped working", _CREDENTIAL),
     Action(
         "privacy.erasure_requested",

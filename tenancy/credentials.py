@@ -1,4 +1,8 @@
-"""Makes, hashes and compares secrets of the form `fs_<kind>_<8 characters for look-up><43 random characters>`."""
+"""Makes, hashes and compares secrets of the form `fs_<kind>_<8 characters for look-up><43 random characters>`.
+
+An edge credential is sent as it is for the edge's own configuration, and with `~<project>/<environment>` behind it for
+what belongs to one of its environments.
+"""
 
 import hashlib
 import hmac
@@ -6,7 +10,7 @@ import re
 import secrets
 from dataclasses import dataclass
 
-_FORM = re.compile(r"fs_(server|client|manage)_([A-Za-z0-9]{8})[A-Za-z0-9_-]{43}\Z")
+_FORM = re.compile(r"fs_(server|client|manage|edge)_([A-Za-z0-9]{8})[A-Za-z0-9_-]{43}\Z")
 
 
 @dataclass(frozen=True, slots=True)

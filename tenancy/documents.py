@@ -64,6 +64,7 @@ def credential_resource(credential: Credential) -> dict[str, Any]:
         "prefix": credential.prefix,
         "project": environment.project.key if environment else None,
         "environment": environment.key if environment else None,
+        "environments": edge_environments(credential),
         "username": credential.user.username if credential.user else None,
         "createdAt": credential.created_at,
         "createdBy": credential.created_by,
@@ -90,3 +91,15 @@ def privacy_job_resource(job: PrivacyJob) -> dict[str, Any]:
         "createdAt": job.created_at,
         "finishedAt": job.finished_at,
     }
+
+
+def edge_environments(credential: Credential) -> list[str]:
+    """The environments that an edge credential names, each as `project/environment`; none for any other kind."""
+    if credential.kind != Credential.Kind.EDGE:
+        return []
+    return sorted(environment_name(row) for row in credential.environments.all())
+
+
+def environment_name(environment: Environment) -> str:
+    """An environment's name within its organization, as edges have it."""
+    return f"{environment.project.key}/{environment.key}"

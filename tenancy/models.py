@@ -172,6 +172,7 @@ class Credential(models.Model):
         SERVER = "server", "Server key"
         CLIENT = "client", "Client key"
         MANAGE = "manage", "Management token"
+        EDGE = "edge", "Edge credential"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     kind = models.CharField(max_length=10, choices=Kind.choices)
@@ -181,6 +182,12 @@ class Credential(models.Model):
         Environment, on_delete=models.CASCADE, null=True, blank=True, related_name="credentials"
     )
     user = models.ForeignKey(User, on_delete=models.CASCADE, null=True, blank=True, related_name="credentials")
+    environments = models.ManyToManyField(
+        Environment,
+        blank=True,
+        related_name="edge_credentials",
+        help_text="Of an edge credential alone: the environments that the edge serves.",
+    )
     prefix = models.CharField(max_length=32, unique=True, editable=False)
     secret_hash = models.BinaryField(max_length=32, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -198,8 +205,9 @@ class Credential(models.Model):
                 condition=(
                     Q(kind="manage", environment__isnull=True, user__isnull=False)
                     | Q(kind__in=["server", "client"], environment__isnull=False, user__isnull=True)
+                    | Q(kind="edge", environment__isnull=True, user__isnull=True)
                 ),
-                name="credential_belongs_to_environment_or_person",
+                name="credential_belongs_to_environments_or_person",
             )
         ]
 

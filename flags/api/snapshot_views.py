@@ -1,6 +1,6 @@
 """Whole environments for those who evaluate themselves, and what they report back."""
 
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.http import HttpResponse, HttpResponseRedirect
@@ -16,11 +16,16 @@ from flags.api.kill_serializers import NotUnderstoodSerializer
 from flags.propagation.acknowledgements import ACKNOWLEDGEMENTS, future_version
 from flags.propagation.runtime import RUNTIME
 from flags.propagation.snapshots import snapshot_of
-from tenancy.api.authentication import IsServerKey
+from tenancy.api.authentication import IsEdgeCredential, IsServerKey
 from tenancy.api.data_plane import DataPlaneView
 from tenancy.api.request import Request
+from tenancy.authentication.edges import edge_configuration
+from tenancy.authentication.keyring import Key
 from tenancy.errors import Unavailable
 from tenancy.models import Environment
+
+# Where the stream is served.
+_STREAM_HEADER = "X-FlagShip-Stream"
 
 
 class SnapshotView(DataPlaneView):
@@ -61,8 +66,21 @@ class SnapshotView(DataPlaneView):
         if age := sse.age_text(RUNTIME.age_seconds):
             response[sse.AGE_HEADER] = age
         response["ETag"] = etag
-        response["X-FlagShip-Stream"] = settings.STREAM_URL
+        response[_STREAM_HEADER] = settings.STREAM_URL
         response["Vary"] = "Accept-Encoding"
+        response["Cache-Control"] = "private, no-cache"
+        return response
+
+
+class EdgeConfigurationView(DataPlaneView):
+    """What the edge with this credential serves: environments, and the digests of the keys that it takes."""
+
+    permission_classes = [IsEdgeCredential]
+
+    @extend_schema(responses={200: OpenApiTypes.OBJECT})
+    def get(self, request: Request) -> Response:
+        response = Response(edge_configuration(cast(Key, request.auth)))
+        response[_STREAM_HEADER] = settings.STREAM_URL
         response["Cache-Control"] = "private, no-cache"
         return response
 
@@ -89,6 +107,11 @@ class NamedStreamView(StreamView):
 @extend_schema_view(get=extend_schema(operation_id="stream_as_events"))
 class EventsStreamView(StreamView):
     """The same under another name."""
+
+
+@extend_schema_view(get=extend_schema(operation_id="stream_of_edge"))
+class EdgeStreamView(StreamView):
+    """The stream of an edge's own configuration."""
 
 
 class AcknowledgementSerializer(serializers.Serializer[Any]):

@@ -28,7 +28,7 @@ from openflagship.wire.limits import too_many_requests
 from flags.propagation import readiness
 from flags.propagation.acknowledgements import ACKNOWLEDGEMENTS, future_version
 from flags.propagation.runtime import RUNTIME
-from flags.streaming import ofrep
+from flags.streaming import edges, ofrep
 from flags.streaming.client import Client
 from flags.streaming.hub import HUB, UnknownEnvironmentError
 from flags.streaming.places import PLACES
@@ -38,6 +38,7 @@ from tenancy.callers import addresses
 from tenancy.callers.limits import BUCKETS
 
 BODY_SECONDS = 10.0
+DRAINING = "This process is being replaced; connect again."
 
 
 def authenticate(request: AsgiRequest) -> Key:
@@ -48,8 +49,6 @@ def authenticate(request: AsgiRequest) -> Key:
         raise credentials.unauthenticated(secret)
     if b"x-tenant-id" in request.headers:
         credentials.check_tenant(request.header(b"x-tenant-id"), key.organization_slug)
-    if key.kind != "server" or key.environment_id is None:
-        raise RefusedError(403, credentials.NEEDS_SERVER_KEY)
     return key
 
 
@@ -79,7 +78,7 @@ def admit(key: Key, named: str) -> None:
     if environment is None:
         raise RefusedError(503, credentials.NOT_READY)
     if HUB.is_draining:
-        raise RefusedError(503, "This process is being replaced; connect again.")
+        raise RefusedError(503, DRAINING)
     credentials.check_environment(named, str(environment.header.get("key", "")))
 
 
@@ -92,6 +91,12 @@ def client_of(request: AsgiRequest, key: Key) -> Client:
         sdk=request.header(b"x-flagship-sdk")[:100],
         abort=transport.abort if transport is not None else None,
     )
+
+
+def needs_rules(key: Key) -> None:
+    """Refuse a key that may not have the rules. Raises RefusedError."""
+    if not key.reads_rules:
+        raise RefusedError(403, credentials.NEEDS_SERVER_KEY)
 
 
 async def _stream(request: AsgiRequest, send: Send, key: Key, named: str) -> None:
@@ -171,6 +176,14 @@ async def _send_events(  # noqa: PLR0917 - as above
         HUB.leave(client)
 
 
+async def _edge_stream(request: AsgiRequest, send: Send, key: Key, _named: str) -> None:
+    """Answer `GET edge/stream`."""
+    if HUB.is_draining:
+        raise RefusedError(503, DRAINING)
+    with PLACES.taken(key.prefix, address_of(request.scope)):
+        await edges.follow(request, send, key)
+
+
 async def _acknowledge(request: AsgiRequest, send: Send, key: Key, _named: str) -> None:
     """Answer `POST stream/ack`."""
     try:
@@ -220,6 +233,7 @@ _ROUTES = routes.RouteMap(
         (_AS_EVENTS, (routes.STREAM, _stream)),
         (routes.STREAM, (routes.STREAM, _stream)),
         (routes.ACKNOWLEDGE, (routes.ACKNOWLEDGE, _acknowledge)),
+        (routes.EDGE_STREAM, (routes.EDGE_STREAM, _edge_stream)),
     ]
 )
 
@@ -241,6 +255,10 @@ async def _answer(request: AsgiRequest, send: Send) -> None:
     if found is not None:
         (route, handle), named = found
         key = await authenticate_or_ask(request)
+        if route is routes.EDGE_STREAM:
+            edges.needs_edge(key)
+        else:
+            needs_rules(key)
         limit(key, request.scope)
         if request.method == "OPTIONS":
             await answer_options(send, route, request)

@@ -6,7 +6,8 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import structlog
 from django.conf import settings
@@ -32,6 +33,10 @@ TICK_SECONDS = 1.0
 REPORT_SECONDS = 0.25
 
 
+def _nothing() -> None:
+    """Nothing is to be ended."""
+
+
 class UnknownEnvironmentError(LookupError):
     """This process has not heard of the environment's configuration."""
 
@@ -50,7 +55,9 @@ class Hub:
         self._refreshing: asyncio.Task[bool] | None = None
         # Clients that name a version which this process does not know and could not confirm, and since when they wait.
         self._unconfirmed: dict[Client, float] = {}
-        self._keyring_revision = -1
+        # Called on the event loop whenever a credential has changed, and when streams have to end.
+        self._wakers: set[Callable[[], None]] = set()
+        self._stop_observing: Callable[[], None] = _nothing
         self._ticking: asyncio.Task[None] | None = None
         self._reporting: asyncio.Task[None] | None = None
         # Clients in the order in which keep-alives are due. Closed ones are skipped when their turn comes.
@@ -62,13 +69,14 @@ class Hub:
         self._due.clear()
         self._unconfirmed.clear()
         self._loop = asyncio.get_running_loop()
-        self._keyring_revision = KEYRING.revision
         RUNTIME.observe(self._applied)
+        self._stop_observing = KEYRING.observe(self._hear_of_keys)
         self._ticking = self._loop.create_task(self._tick_for_ever())
         self._reporting = self._loop.create_task(self._report_for_ever())
 
     async def stop(self) -> None:
         RUNTIME.unobserve(self._applied)
+        self._stop_observing()
         tasks = [task for task in (self._ticking, self._reporting) if task is not None]
         for task in tasks:
             task.cancel()
@@ -235,14 +243,29 @@ class Hub:
             if client.instance:
                 ACKNOWLEDGEMENTS.add(client.key.environment_id, client.instance, client.sdk)
             self._due.append((now, client))
-        if KEYRING.revision != self._keyring_revision:
-            self._keyring_revision = KEYRING.revision
-            for feed in self._feeds.values():
-                for client in tuple(feed.clients):
-                    if not KEYRING.holds(client.key):
-                        client.close()
-
         self._settle(now)
+
+    def _hear_of_keys(self) -> None:
+        """Called from whichever thread has read the credentials."""
+        self._loop.call_soon_threadsafe(self._keys_changed)
+
+    def _keys_changed(self) -> None:
+        """End the streams whose credential is no longer valid, and tell whoever waits for such news."""
+        for feed in self._feeds.values():
+            for client in tuple(feed.clients):
+                if not KEYRING.holds(client.key):
+                    client.close()
+        for wake in tuple(self._wakers):
+            wake()
+
+    @contextmanager
+    def waking(self, wake: Callable[[], None]) -> Iterator[None]:
+        """Inside, call `wake` whenever a credential has changed, and when streams have to end."""
+        self._wakers.add(wake)
+        try:
+            yield
+        finally:
+            self._wakers.discard(wake)
 
     def _settle(self, now: float) -> None:
         """Send a snapshot to clients that wait for a version which, as the database confirms, does not exist."""
@@ -263,6 +286,8 @@ class Hub:
         for feed in self._feeds.values():
             for client in tuple(feed.clients):
                 client.close(retry_milliseconds=self._drain_milliseconds())
+        for wake in tuple(self._wakers):
+            wake()
 
     @staticmethod
     def _drain_milliseconds() -> int:

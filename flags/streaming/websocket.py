@@ -17,7 +17,7 @@ from openflagship.wire.errors import RefusedError
 
 from flags.propagation.acknowledgements import ACKNOWLEDGEMENTS
 from flags.streaming.client import Client
-from flags.streaming.http import address_of, admit, authenticate_or_ask, client_of, limit, refuse_future
+from flags.streaming.http import address_of, admit, authenticate_or_ask, client_of, limit, needs_rules, refuse_future
 from flags.streaming.hub import HUB, UnknownEnvironmentError
 from flags.streaming.places import PLACES
 
@@ -42,6 +42,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
         request = AsgiRequest(self.scope)
         try:
             key = await authenticate_or_ask(request)
+            needs_rules(key)
             limit(key, self.scope)
             admit(key, "")
             PLACES.take(key.prefix, address_of(self.scope))

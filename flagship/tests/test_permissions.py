@@ -123,6 +123,8 @@ def things(environment, staging, owner, make_flag):
         "{member_id}": str(member.pk),
         "{client_id}": "bot@acme",
         "{credential_id}": credential["id"],
+        "{project}": "web",
+        "{environment}": "production",
         "{pk}": made.json()["id"],
         "{environment_key}": "production",
         "{result}": "1",

@@ -5,7 +5,7 @@ from typing import Any, cast
 from django import forms
 from django.conf import settings
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from redis.exceptions import RedisError
@@ -22,7 +22,8 @@ from tenancy.console_kit.formats import moment
 from tenancy.console_kit.forms import form_page, sent_data
 from tenancy.console_kit.instants import FutureInstantField
 from tenancy.console_kit.pages import console_page, list_url
-from tenancy.models import Credential, User
+from tenancy.documents import edge_environments
+from tenancy.models import Credential, Environment, User
 from tenancy.roles import Role
 from tenancy.services.credentials import IssuedCredential
 
@@ -38,9 +39,16 @@ class CredentialForm(forms.Form):
         choices=[
             (Credential.Kind.SERVER, "Server key: evaluates, reads the whole configuration, sends events"),
             (Credential.Kind.CLIENT, "Client key: evaluates for one user at a time; rules stay private"),
+            (Credential.Kind.EDGE, "Edge credential: an edge follows its environments and their keys with it"),
             (Credential.Kind.MANAGE, "Management token: does over the API what your own role allows"),
         ],
         widget=UnfoldAdminSelectWidget,
+    )
+    further = forms.MultipleChoiceField(
+        label="Further environments of an edge",
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="Only for an edge credential, beside the environment above. Others can be added later over the API.",
     )
     # The browser checks one thing that it alone knows: it would send a half-typed date as no date.
     use_required_attribute = False
@@ -55,9 +63,14 @@ class CredentialForm(forms.Form):
             *((value, f"yourself in {row} (management token)") for value, row in self._organizations.items()),
         ]
 
+        self.fields["further"].choices = [  # type: ignore[attr-defined]  # likewise
+            (value, str(row)) for value, row in self._environments.items()
+        ]
+
     def clean(self) -> dict[str, Any]:
         sent = super().clean() or {}
         place = sent.pop("belongs_to", None)
+        further = [self._environments[value] for value in sent.pop("further", [])]
         if place is None or "kind" not in sent:
             return sent
         is_token = sent["kind"] == Credential.Kind.MANAGE
@@ -66,8 +79,14 @@ class CredentialForm(forms.Form):
         elif is_token:
             sent["organization"] = self._organizations[place]
         else:
-            sent["environment"] = self._environments[place]
-            sent["organization"] = sent["environment"].project.organization
+            environment = self._environments[place]
+            sent["organization"] = environment.project.organization
+            if sent["kind"] == Credential.Kind.EDGE:
+                sent["environments"] = list({row.pk: row for row in (environment, *further)}.values())
+            else:
+                sent["environment"] = environment
+                if further:
+                    self.add_error("further", "Only an edge credential is for several environments.")
         return sent
 
 
@@ -81,10 +100,11 @@ class CredentialAdmin(ConsoleAdmin):
     empty = EmptyList(
         "No keys or tokens yet",
         "A service asks for its flags with a key of its environment: a server key where the code is yours, a client "
-        "key in browsers and apps. A management token lets you use the API as yourself.",
+        "key in browsers and apps. An edge gets one credential for all its environments. A management token lets you "
+        "use the API as yourself.",
     )
     fields = [
-        "name", "kind", "organization", "environment", "user", "prefix", "state",
+        "name", "kind", "organization", "scope", "prefix", "state",
         "created", "created_by", "used", "usage", "expires", "revoked",
     ]  # fmt: skip
     actions_detail = ["revoke"]
@@ -93,8 +113,14 @@ class CredentialAdmin(ConsoleAdmin):
         context = console_context(request)
         organizations = [pk for pk in context.organization_roles if context.may_in(Role.ADMIN, pk)]
         environments = [row.pk for row in context.environments if context.may(Role.ADMIN, row)]
-        rows = super().get_queryset(request)
-        return rows.filter(organization__in=organizations) | rows.filter(environment__in=environments)
+        rows = super().get_queryset(request).prefetch_related("environments__project")
+        elsewhere = Environment.objects.exclude(pk__in=environments)
+        edges = Credential.objects.filter(kind=Credential.Kind.EDGE, environments__in=environments).exclude(
+            environments__in=elsewhere
+        )
+        return rows.filter(
+            Q(organization__in=organizations) | Q(environment__in=environments) | Q(pk__in=edges.values("pk"))
+        )
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         context = console_context(request)
@@ -103,12 +129,14 @@ class CredentialAdmin(ConsoleAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return self.has_module_permission(request)
 
-    @display(description="Kind", label={"server": "info", "client": "success", "manage": "warning"})
+    @display(description="Kind", label={"server": "info", "client": "success", "manage": "warning", "edge": "info"})
     def kind_label(self, credential: Credential) -> tuple[str, str]:
         return credential.kind, credential.get_kind_display()
 
     @display(description="For")
     def scope(self, credential: Credential) -> str:
+        if credential.kind == Credential.Kind.EDGE:
+            return ", ".join(edge_environments(credential)) or "no environment"
         return str(credential.environment or credential.user)
 
     @display(description="Begins with")

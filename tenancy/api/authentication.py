@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib.auth.models import AnonymousUser
 from openflagship.wire.credentials import (
     FOREIGN_TENANT,
+    NEEDS_EDGE_CREDENTIAL,
     NEEDS_ENVIRONMENT_KEY,
     NEEDS_SERVER_KEY,
     UNKNOWN_CREDENTIAL,
@@ -100,7 +101,17 @@ class IsServerKey(BasePermission):
     message = NEEDS_SERVER_KEY
 
     def has_permission(self, request: Request, view: Any) -> bool:  # noqa: ARG002 - DRF's signature
-        return isinstance(request.user, Principal) and request.user.kind == "server"
+        return isinstance(request.auth, Key) and request.auth.reads_rules
+
+
+class IsEdgeCredential(BasePermission):
+    """Allows an edge's credential as it is: which environments it serves, and who may call it."""
+
+    message = NEEDS_EDGE_CREDENTIAL
+
+    def has_permission(self, request: Request, view: Any) -> bool:  # noqa: ARG002 - DRF's signature
+        key = request.auth
+        return isinstance(key, Key) and key.kind == "edge" and key.environment_id is None
 
 
 class IsEnvironmentKey(BasePermission):

@@ -186,16 +186,25 @@ class ServiceAccountView(ManagementView):
 
 def credentials_seen(principal: Principal, organization: Organization) -> QuerySet[Credential]:
     """List all to an admin of the organization, else the caller's own tokens and the keys of what it administers."""
-    found = Credential.objects.filter(organization=organization).select_related("environment__project", "user")
+    found = (
+        Credential.objects.filter(organization=organization)
+        .select_related("environment__project", "user")
+        .prefetch_related("environments__project")
+    )
     own = access.role_on(principal, organization)
     if own is not None and own.covers(Role.ADMIN):
         return found
     rows = access.memberships(principal).filter(organization=organization, role__in=[Role.ADMIN, Role.OWNER])
-    return found.filter(
-        Q(user_id=principal.user_id)
-        | Q(environment__project__in=rows.filter(environment__isnull=True, project__isnull=False).values("project"))
-        | Q(environment__in=rows.filter(environment__isnull=False).values("environment"))
+    administered = Environment.objects.filter(
+        Q(project__in=rows.filter(environment__isnull=True, project__isnull=False).values("project"))
+        | Q(pk__in=rows.filter(environment__isnull=False).values("environment"))
     )
+    elsewhere = Environment.objects.filter(project__organization=organization).exclude(pk__in=administered)
+    # An edge credential, whose every environment the caller administers.
+    edges = Credential.objects.filter(kind=Credential.Kind.EDGE, environments__in=administered).exclude(
+        environments__in=elsewhere
+    )
+    return found.filter(Q(user_id=principal.user_id) | Q(environment__in=administered) | Q(pk__in=edges.values("pk")))
 
 
 class CredentialsView(ManagementView):
@@ -234,12 +243,16 @@ class CredentialsView(ManagementView):
     def post(self, request: Request) -> Response:
         """Make a key, as admin of its environment, or a token: one's own, or as admin a service account's."""
         sent = payload(serializers.NewCredentialSerializer, request)
-        refuse_unknown(sent, ("kind", "name", "project", "environment", "username", "expiresAt"))
+        refuse_unknown(sent, ("kind", "name", "project", "environment", "environments", "username", "expiresAt"))
         expires_at = sent.get("expiresAt")
         if expires_at is not None and expires_at <= timezone.now():
             raise Invalid("Give an instant to come; it is shown once, and would never work.", attr="expiresAt")
+        if sent["kind"] != Credential.Kind.EDGE and "environments" in sent:
+            raise Invalid("Only an edge credential is for several; leave `environments` out.", attr="environments")
         if sent["kind"] == Credential.Kind.MANAGE:
             where = self._for_person(request, sent)
+        elif sent["kind"] == Credential.Kind.EDGE:
+            where = self._for_edge(request, sent)
         else:
             if not sent.get("environment"):
                 raise Invalid("Name the environment that the key is for.", attr="environment", code="required")
@@ -254,6 +267,14 @@ class CredentialsView(ManagementView):
         )
         body = {**documents.credential_resource(issued.credential), "secret": issued.secret}
         return Response(body, status=201)
+
+    def _for_edge(self, request: Request, sent: dict[str, Any]) -> dict[str, Any]:
+        if sent.get("environment") or sent.get("project") or sent.get("username"):
+            raise Invalid("An edge credential is for several environments; name them in `environments`.",
+                          attr="environments")  # fmt: skip
+        organization = access.get_organization(request.user, request.query_params.get("organization"), needs=None)
+        named = [administered(request.user, name) for name in sent.get("environments", ())]
+        return {"organization": organization, "environments": named}
 
     def _for_person(self, request: Request, sent: dict[str, Any]) -> dict[str, Any]:
         if sent.get("environment") or sent.get("project"):
@@ -280,21 +301,50 @@ class CredentialsView(ManagementView):
         return {"organization": organization, "user": user}
 
 
-class CredentialView(ManagementView):
-    def _credential(self, request: Request, credential_id: UUID) -> Credential:
-        organization = access.get_organization(request.user, request.query_params.get("organization"), needs=None)
-        credential = credentials_seen(request.user, organization).filter(pk=credential_id).first()
-        if credential is None:
-            raise NotFound("There is no such credential.")
-        return credential
+def administered(principal: Principal, name: str) -> Environment:
+    """The environment of that name, such as `web/production`, of which the caller is an admin."""
+    project, _, key = name.partition("/")
+    if not project or not key:
+        raise Invalid(f"Name it as project and environment, such as web/production, not {name!r}.", attr="environments")
+    return access.get_environment(principal, project=project, environment=key, needs=Role.ADMIN)
 
+
+def credential_of(request: Request, credential_id: UUID) -> Credential:
+    organization = access.get_organization(request.user, request.query_params.get("organization"), needs=None)
+    credential = credentials_seen(request.user, organization).filter(pk=credential_id).first()
+    if credential is None:
+        raise NotFound("There is no such credential.")
+    return credential
+
+
+class CredentialEnvironmentView(ManagementView):
+    """One of the environments that an edge credential names. Edges with the credential follow at once."""
+
+    @extend_schema(parameters=[_ORGANIZATION, TENANT], request=None, responses=serializers.CredentialSerializer)
+    def put(self, request: Request, credential_id: UUID, project: str, environment: str) -> Response:
+        """Let the edge serve it, as an admin of it and of those served so far. Again: nothing happens."""
+        return self._changed(request, credential_id, f"{project}/{environment}", "add")
+
+    @extend_schema(parameters=[_ORGANIZATION, TENANT], responses={200: serializers.CredentialSerializer})
+    def delete(self, request: Request, credential_id: UUID, project: str, environment: str) -> Response:
+        """Let the edge serve it no longer. The last one cannot go: revoke the credential."""
+        return self._changed(request, credential_id, f"{project}/{environment}", "remove")
+
+    def _changed(self, request: Request, credential_id: UUID, name: str, how: str) -> Response:
+        credential = credential_of(request, credential_id)
+        row = administered(request.user, name)
+        changed = services.change_edge_environments(actor=request.user.actor, credential=credential, **{how: [row]})
+        return Response(documents.credential_resource(changed))
+
+
+class CredentialView(ManagementView):
     @extend_schema(parameters=[_ORGANIZATION, TENANT], responses=serializers.CredentialSerializer)
     def get(self, request: Request, credential_id: UUID) -> Response:
-        return Response(documents.credential_resource(self._credential(request, credential_id)))
+        return Response(documents.credential_resource(credential_of(request, credential_id)))
 
     @extend_schema(parameters=[_ORGANIZATION, TENANT], responses={200: serializers.CredentialSerializer})
     def delete(self, request: Request, credential_id: UUID) -> Response:
         """Revoke for good. The row stays, because the audit log refers to it."""
-        credential = self._credential(request, credential_id)
+        credential = credential_of(request, credential_id)
         revoked = services.revoke_credential(actor=request.user.actor, credential=credential)
         return Response(documents.credential_resource(revoked))

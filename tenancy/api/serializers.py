@@ -116,6 +116,9 @@ class CredentialSerializer(serializers.Serializer[Any]):
     prefix = serializers.CharField(help_text="The secret's beginning, which is public.")
     project = serializers.CharField(allow_null=True)
     environment = serializers.CharField(allow_null=True)
+    environments = serializers.ListField(
+        child=serializers.CharField(), help_text="Of an edge credential, each as `project/environment`; else empty."
+    )
     username = serializers.CharField(allow_null=True)
     createdAt = serializers.DateTimeField()
     createdBy = serializers.CharField(allow_blank=True)
@@ -129,6 +132,12 @@ class NewCredentialSerializer(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=200)
     project = serializers.CharField(max_length=63, required=False, allow_null=True)
     environment = serializers.CharField(max_length=63, required=False, allow_null=True)
+    environments = serializers.ListField(
+        child=serializers.CharField(max_length=127),
+        max_length=200,
+        required=False,
+        help_text="Of an edge credential: what the edge serves, each as `project/environment`.",
+    )
     username = serializers.CharField(
         max_length=150,
         required=False,

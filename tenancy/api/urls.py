@@ -20,6 +20,10 @@ urlpatterns = [
     path("service-accounts/<str:client_id>", members.ServiceAccountView.as_view()),
     path("credentials", members.CredentialsView.as_view()),
     path("credentials/<uuid:credential_id>", members.CredentialView.as_view()),
+    path(
+        "credentials/<uuid:credential_id>/environments/<str:project>/<str:environment>",
+        members.CredentialEnvironmentView.as_view(),
+    ),
     path("audit", audit.AuditView.as_view()),
     path("audit/export", audit.AuditExportView.as_view()),
     path("privacy/erase", privacy.EraseView.as_view()),

@@ -3,12 +3,14 @@
 import os
 import threading
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 from uuid import UUID
 
 import structlog
 from django.db import DatabaseError, InterfaceError
+from openflagship.wire.credentials import EDGE_SCOPE
 
 from tenancy import credentials
 from tenancy.callers.limits import BUCKETS
@@ -38,6 +40,18 @@ class Key:
     environment_id: int | None
     user_id: int | None
     expires_at: float | None
+    # Of an edge credential: the ids of its environments, and their names as `project/environment`.
+    environments: tuple[tuple[int, str], ...] = ()
+
+    @property
+    def reads_rules(self) -> bool:
+        """Whether it may have an environment's snapshot and stream."""
+        return self.environment_id is not None and self.kind in {"server", "edge"}
+
+    def scoped(self, name: str) -> "Key | None":
+        """An edge credential's key for one of its environments; None for any other."""
+        found = next((pk for pk, named in self.environments if named == name), None)
+        return None if found is None else replace(self, environment_id=found)
 
 
 class Keyring:
@@ -52,6 +66,7 @@ class Keyring:
         self._found: dict[str, Key] = {}
         self.revision = -1
         self._refreshing = threading.Lock()
+        self._observers: tuple[Callable[[], None], ...] = ()
         # For each prefix, its key and when it was last found.
         self._used: dict[str, tuple[Key, float]] = {}
         self._used_written_at = time.monotonic()
@@ -62,10 +77,15 @@ class Keyring:
         found = self._found
         key = found.get(text)
         if key is None:
-            prefix = credentials.prefix_of(text)
+            secret, _, scope = text.partition(EDGE_SCOPE)
+            prefix = credentials.prefix_of(secret)
             key = self._keys.get(prefix) if prefix else None
-            if key is None or not credentials.matches(text, key.digest):
+            if key is None or not credentials.matches(secret, key.digest):
                 return None
+            if secret != text:
+                key = key.scoped(scope)
+                if key is None:
+                    return None
             found[text] = key
         return self._live(key)
 
@@ -81,8 +101,12 @@ class Keyring:
 
     def may_be_new(self, text: str) -> bool:
         """Whether it has the form of a secret, and is none of a credential that is known here."""
-        prefix = credentials.prefix_of(text)
-        return prefix is not None and prefix not in self._keys
+        secret, _, scope = text.partition(EDGE_SCOPE)
+        prefix = credentials.prefix_of(secret)
+        if prefix is None:
+            return False
+        known = self._keys.get(prefix)
+        return known is None or (bool(scope) and known.scoped(scope) is None)
 
     def has_news(self) -> bool:
         """Load the credentials that were made since the last time. Asks the database; False where it is away."""
@@ -110,8 +134,28 @@ class Keyring:
 
     def holds(self, key: Key) -> bool:
         """Return whether a key that was found earlier is still live."""
+        current = self.current(key)
+        is_named = current is not None and key.kind == "edge" and key.environment_id in dict(current.environments)
+        return current is not None and (is_named or key.environment_id == current.environment_id)
+
+    def current(self, key: Key) -> Key | None:
+        """A key that was found earlier as it is now; None where it is revoked or has expired."""
         current = self._keys.get(key.prefix)
-        return current is not None and current.id == key.id and not (key.expires_at and key.expires_at <= time.time())
+        is_same = current is not None and current.id == key.id
+        return current if is_same and not (key.expires_at and key.expires_at <= time.time()) else None
+
+    def live_keys(self) -> Iterable[Key]:
+        """Every credential that is not revoked; some may have expired."""
+        return self._keys.values()
+
+    def observe(self, observer: Callable[[], None]) -> Callable[[], None]:
+        """Call `observer` after every change, from the thread that read it. The returned function ends that."""
+        self._observers = (*self._observers, observer)
+
+        def end() -> None:
+            self._observers = tuple(other for other in self._observers if other is not observer)
+
+        return end
 
     def refresh(self, *, revision: int | None = None) -> None:
         """Load the live credentials, unless `revision` (by default the database's) is loaded already.
@@ -126,6 +170,7 @@ class Keyring:
             if current == self.revision:
                 return
             rows = Credential.objects.filter(revoked_at__isnull=True).select_related("organization")
+            named = _environments_of_edges(rows)
             self._keys = {
                 row.prefix: Key(
                     id=row.pk,
@@ -138,11 +183,14 @@ class Keyring:
                     environment_id=row.environment_id,
                     user_id=row.user_id,
                     expires_at=row.expires_at.timestamp() if row.expires_at else None,
+                    environments=named.get(row.pk, ()),
                 )
                 for row in rows
             }
             self._found = {}
             self.revision = current
+        for observer in self._observers:
+            observer()
 
     def dump(self) -> list[dict[str, Any]]:
         """Return every key as JSON values, for `restore` in a process that starts while the database is away."""
@@ -150,7 +198,7 @@ class Keyring:
 
     def restore(self, revision: int, dumped: list[dict[str, Any]]) -> None:
         """Take the keys that another process dumped at `revision`; the next `refresh` asks the database again."""
-        keys = [Key(**{**row, "id": UUID(row["id"]), "digest": bytes.fromhex(row["digest"])}) for row in dumped]
+        keys = [_restored(row) for row in dumped]
         with self._refreshing:
             self._keys = {key.prefix: key for key in keys}
             self._found = {}
@@ -164,6 +212,25 @@ class Keyring:
         """Return and forget when each credential was last used (Unix seconds), for one write now and then."""
         used, self._used = self._used, {}
         return {key.id: at for key, at in used.values()}
+
+
+def _environments_of_edges(rows: Iterable[Credential]) -> dict[UUID, tuple[tuple[int, str], ...]]:
+    edges = [row.pk for row in rows if row.kind == Credential.Kind.EDGE]
+    if not edges:
+        return {}
+    found: dict[UUID, tuple[tuple[int, str], ...]] = {}
+    links = Credential.environments.through.objects.filter(credential__in=edges)
+    for pk, environment_id, project, key in links.order_by("environment_id").values_list(
+        "credential_id", "environment_id", "environment__project__key", "environment__key"
+    ):
+        found[pk] = (*found.get(pk, ()), (environment_id, f"{project}/{key}"))
+    return found
+
+
+def _restored(row: dict[str, Any]) -> Key:
+    # A process of the release before dumped no environments.
+    named = tuple((pk, name) for pk, name in row.get("environments", ()))
+    return Key(**{**row, "id": UUID(row["id"]), "digest": bytes.fromhex(row["digest"]), "environments": named})
 
 
 def current_revision() -> int:

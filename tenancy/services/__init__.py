@@ -2,6 +2,7 @@
 
 from tenancy.services.credentials import (
     IssuedCredential,
+    change_edge_environments,
     issue_credential,
     revoke_credential,
     write_last_used,
@@ -32,6 +33,7 @@ from tenancy.services.rows import clean
 __all__ = [
     "IssuedCredential",
     "add_member",
+    "change_edge_environments",
     "change_member",
     "change_password",
     "clean",

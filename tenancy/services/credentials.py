@@ -1,6 +1,6 @@
 """Issues and revokes credentials. Every process learns of it on commit."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +14,7 @@ import audit.services
 from audit.actors import Actor
 from tenancy import credentials
 from tenancy.documents import credential_resource
-from tenancy.errors import Invalid
+from tenancy.errors import Conflict, Invalid
 from tenancy.models import Credential, Environment, KeyringRevision, Organization, User
 from tenancy.services.rows import clean
 from tenancy.signals import credentials_changed
@@ -36,11 +36,16 @@ def issue_credential(
     name: str,
     organization: Organization,
     environment: Environment | None = None,
+    environments: Sequence[Environment] = (),
     user: User | None = None,
     expires_at: datetime | None = None,
 ) -> IssuedCredential:
-    """Make a server or client key for an environment, or a management token for a person or service account."""
+    """Make a server or client key for an environment, or a management token for a person or service account.
+
+    An edge credential is for one or more `environments`.
+    """
     _refuse_foreign(kind, organization, environment, user)
+    _refuse_environments(kind, organization, environments)
     secret = credentials.generate(kind)
     credential = Credential(
         kind=kind,
@@ -55,6 +60,8 @@ def issue_credential(
     )
     clean(credential)
     credential.save(force_insert=True)
+    if environments:
+        credential.environments.set(environments)
     audit.services.record(
         actor=actor, action="credential.created", at=credential, key=credential.prefix, after=_state(credential)
     )
@@ -70,8 +77,45 @@ def _refuse_foreign(kind: str, organization: Organization, environment: Environm
             raise Invalid("A management token belongs to a person, not to an environment.", attr="environment")
         if user is None:
             raise Invalid("Say whose token it is.", attr="username", code="required")
+    elif kind == Credential.Kind.EDGE:
+        if environment is not None:
+            raise Invalid("An edge credential is for several; name them in `environments`.", attr="environment")
     elif environment is None or environment.project.organization_id != organization.pk:
         raise Invalid("Name one of this organization's environments.", attr="environment", code="required")
+
+
+def _refuse_environments(kind: str, organization: Organization, environments: Sequence[Environment]) -> None:
+    if kind != Credential.Kind.EDGE:
+        if environments:
+            raise Invalid("Only an edge credential is for several; leave `environments` out.", attr="environments")
+    elif not environments:
+        detail = 'Name the environments that the edge serves: ["web/production"].'
+        raise Invalid(detail, attr="environments", code="required")
+    elif any(row.project.organization_id != organization.pk for row in environments):
+        raise Invalid("Name this organization's environments.", attr="environments", code="unknown_environment")
+
+
+@transaction.atomic
+def change_edge_environments(
+    *, actor: Actor, credential: Credential, add: Sequence[Environment] = (), remove: Sequence[Environment] = ()
+) -> Credential:
+    """Let an edge serve other environments. Every edge with the credential follows within the propagation time."""
+    locked = Credential.objects.select_for_update(of=("self",)).select_related("organization").get(pk=credential.pk)
+    if locked.kind != Credential.Kind.EDGE or locked.revoked_at is not None:
+        raise Invalid("Only an edge credential that is not revoked names environments.", attr="credential_id")
+    _refuse_environments(locked.kind, locked.organization, [*add, *remove])
+    before, named = _state(locked), {row.pk for row in locked.environments.all()}
+    wanted = (named | {row.pk for row in add}) - {row.pk for row in remove}
+    if wanted == named:
+        return locked
+    if not wanted:
+        raise Conflict("It is the edge's last environment. Revoke the credential instead.", code="in_use")
+    locked.environments.set(wanted)
+    audit.services.record(
+        actor=actor, action="credential.updated", at=locked, key=locked.prefix, before=before, after=_state(locked)
+    )
+    announce_credentials()
+    return locked
 
 
 @transaction.atomic

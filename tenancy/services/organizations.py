@@ -175,7 +175,7 @@ def delete_environment(*, actor: Actor, environment: Environment, reason: str = 
     It must have no live key, so that no service still asks for it, and no experiment.
     """
     row = _locked(environment)
-    live = row.credentials.filter(revoked_at__isnull=True)
+    live = (row.credentials.all() | row.edge_credentials.all()).filter(revoked_at__isnull=True).distinct()
     names = [str(key) for key in live if key.expires_at is None or key.expires_at > timezone.now()]
     if names:
         raise Conflict(f"The environment is still used by: {', '.join(names)}. Revoke these keys first.", code="in_use")

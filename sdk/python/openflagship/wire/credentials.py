@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypedDict
 
 from openflagship.wire.errors import RefusedError
 
+# Between an edge credential and the environment that a request is about: `fs_edge_…~project/environment`.
+EDGE_SCOPE: Final = "~"
+EDGE_EVENT: Final = "edge_configuration"
+NEEDS_EDGE_CREDENTIAL: Final = "This route needs an edge credential, as it is, without an environment behind it."
 NO_CREDENTIAL: Final = "Authentication credentials were not provided."
 HOW_TO_SEND: Final = "Send `Authorization: Bearer fs_…`: a server or client key, a management token or a JWT."
 UNKNOWN_CREDENTIAL: Final = (
@@ -47,3 +51,34 @@ def check_environment(named: str, environment_key: str) -> None:
 
 def unknown_environment(named: str) -> str:
     return f"There is no environment {named!r}, or it belongs to another tenant."
+
+
+class EdgeKey(TypedDict):
+    """A key that an edge takes: its public prefix and the SHA-256 of the secret, in hexadecimal."""
+
+    prefix: str
+    kind: str
+    digest: str
+    expiresAt: float | None
+
+
+class EdgeEnvironmentConfiguration(TypedDict):
+    """One environment on an edge. `name` is `project/environment`."""
+
+    name: str
+    keys: list[EdgeKey]
+
+
+class FurtherEdge(EdgeKey):
+    """Another edge that may follow this one, and the environments that it serves."""
+
+    environments: list[str]
+
+
+class EdgeConfiguration(TypedDict):
+    """What an edge serves. `revision` grows with each change of a credential."""
+
+    organization: str
+    revision: int
+    environments: list[EdgeEnvironmentConfiguration]
+    edges: list[FurtherEdge]

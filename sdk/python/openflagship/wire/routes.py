@@ -51,6 +51,9 @@ CONVERSIONS: Final = Route("POST", ("events/conversion",))
 METRICS: Final = Route("POST", ("events/metrics",))
 ACKNOWLEDGE: Final = Route("POST", ("stream/ack",), process="stream")
 STREAM: Final = Route("GET", ("stream", "stream/{environment_key}"), process="stream")
+# What an edge serves, by its credential.
+EDGE_CONFIGURATION: Final = Route("GET", ("edge/configuration",))
+EDGE_STREAM: Final = Route("GET", ("edge/stream",), process="stream")
 WEBSOCKET: Final = Route("GET", ("stream",), ("/ws/",), "stream")
 
 # The answer to OPTIONS, beside the `Allow` header.
@@ -68,6 +71,8 @@ DATA_PLANE: Final = (
     METRICS,
     ACKNOWLEDGE,
     STREAM,
+    EDGE_CONFIGURATION,
+    EDGE_STREAM,
     WEBSOCKET,
 )
 
