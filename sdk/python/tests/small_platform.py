@@ -74,6 +74,9 @@ class SmallPlatform:
         self.keep_alive_seconds: float | None = None
         self._steps: list[tuple[int, bytes]] = []
         self._streams: set[queue.SimpleQueue[bytes | None]] = set()
+        self.edge_configuration: dict[str, Any] = {}
+        self._edge_revision = 0
+        self._edge_streams: set[queue.SimpleQueue[bytes | None]] = set()
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._is_up = False
@@ -149,9 +152,23 @@ class SmallPlatform:
     def stream_count(self) -> int:
         return len(self._streams)
 
+    def tell_edges(self, environments: list[dict[str, Any]], edges: list[dict[str, Any]]) -> None:
+        """Serve edges: tell all that follow what they serve, and who may call them."""
+        with self._lock:
+            self._edge_revision += 1
+            self.edge_configuration = {
+                "organization": "acme", "revision": self._edge_revision, "environments": environments, "edges": edges,
+            }  # fmt: skip
+            for stream in self._edge_streams:
+                stream.put(self._edge_event())
+
+    def _edge_event(self) -> bytes:
+        data = json.dumps(self.edge_configuration)
+        return f"id: {self._edge_revision}\nevent: edge_configuration\ndata: {data}\n\n".encode()
+
     def end_streams(self) -> None:
         with self._lock:
-            for stream in self._streams:
+            for stream in (*self._streams, *self._edge_streams):
                 stream.put(None)
 
     def exposures(self) -> list[dict[str, Any]]:
@@ -239,6 +256,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._snapshot()
         elif self.path == "/api/stream" and self.owner.is_streaming:
             self._stream()
+        elif self.path == "/api/edge/configuration":
+            self._answer(200, self.owner.edge_configuration)
+        elif self.path == "/api/edge/stream":
+            self._edge_stream()
         else:
             self._answer(404, {})
 
@@ -268,6 +289,18 @@ class _Handler(BaseHTTPRequestHandler):
             if not self.owner._is_up:
                 mine.put(None)
             self.owner._streams.add(mine)
+        self._send_stream(mine, self.owner._streams)
+
+    def _edge_stream(self) -> None:
+        mine: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        with self.owner._lock:
+            mine.put(self.owner._edge_event() if self.owner._is_up else None)
+            self.owner._edge_streams.add(mine)
+        self._send_stream(mine, self.owner._edge_streams)
+
+    def _send_stream(
+        self, mine: queue.SimpleQueue[bytes | None], streams: set[queue.SimpleQueue[bytes | None]]
+    ) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream; charset=utf-8")
         self.send_header("Connection", "close")
@@ -278,7 +311,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(text)
         finally:
             with self.owner._lock:
-                self.owner._streams.discard(mine)
+                streams.discard(mine)
             self.close_connection = True
 
     def _next(self, mine: queue.SimpleQueue[bytes | None]) -> bytes | None:

@@ -61,12 +61,19 @@ def main() -> None:
     parser.add_argument("--host", default=os.environ.get("FLAGSHIP_EDGE_HOST", "127.0.0.1"))
     parser.add_argument("--port", type=int, default=int(os.environ.get("FLAGSHIP_EDGE_PORT", "8090")))
     arguments = parser.parse_args()
+    certificate, key = (os.environ.get(f"FLAGSHIP_EDGE_TLS_{name}") or None for name in ("CERTIFICATE", "KEY"))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         edge = Edge(EdgeSettings.from_environ(os.environ), _settle)
     except ValueError as error:
         sys.exit(f"openflagship-edge: {error}")
-    EdgeServer(configure(edge, host=arguments.host, port=arguments.port), edge).run()
+    if key and not certificate:
+        sys.exit("openflagship-edge: FLAGSHIP_EDGE_TLS_KEY needs FLAGSHIP_EDGE_TLS_CERTIFICATE beside it.")
+    for path in filter(None, (certificate, key)):
+        if not os.path.isfile(path):
+            sys.exit(f"openflagship-edge: there is no file {path}, which FLAGSHIP_EDGE_TLS_… names.")
+    tls = {"ssl_certfile": certificate, "ssl_keyfile": key} if certificate else {}
+    EdgeServer(configure(edge, host=arguments.host, port=arguments.port, **tls), edge).run()
 
 
 if __name__ == "__main__":

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 from urllib.parse import parse_qs
 
 from openflagship.client.effects import Endpoint
+from openflagship.edge.callers import Caller
+from openflagship.edge.environments import Environments
 from openflagship.edge.forwarding import forward, passed_back
+from openflagship.edge.listeners import Listener
 from openflagship.edge.metrics import Metrics
 from openflagship.edge.settings import EdgeSettings
-from openflagship.edge.source import EdgeClient, Listener, Source, name_of
+from openflagship.edge.source import Source
+from openflagship.edge.streams import follow
 from openflagship.wire import acknowledgements, bodies, conditional, credentials, limits, routes, sse
 from openflagship.wire.asgi import (
     JSON,
@@ -28,10 +30,7 @@ from openflagship.wire.asgi import (
     encoded,
     refusal,
     respond,
-    send_part,
-    start_stream,
     takes_method,
-    watching,
 )
 from openflagship.wire.cross_origin import CrossOrigin
 from openflagship.wire.errors import RefusedError, method_not_allowed
@@ -41,21 +40,13 @@ _AGE_HEADER = sse.AGE_HEADER.lower().encode()
 _UNKNOWN_ROUTE = "An edge evaluates, streams and forwards; the rest is the server's."
 
 
-@dataclass(frozen=True, slots=True)
-class Credential:
-    """A key that this edge takes, and the environment it belongs to."""
-
-    key: str
-    source: Source
-    is_server_key: bool
-
-
 @dataclass(slots=True)
 class Call:
     """One request of a known caller to a known route. `headers` go with every answer to it."""
 
     request: AsgiRequest
     send: Send
+    caller: Caller
     source: Source
     parameter: str
     headers: Headers = ()
@@ -63,10 +54,13 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What answers a route. One that `needs_configuration` is refused until the environment has one."""
+    """What answers a route. One that `needs_configuration` is refused until the environment has one.
+
+    One without `handle` is for the credentials of further edges, and about no one environment.
+    """
 
     route: routes.Route
-    handle: Callable[[Call], Awaitable[None]]
+    handle: Callable[[Call], Awaitable[None]] | None
     needs_server_key: bool = False
     needs_configuration: bool = True
 
@@ -77,14 +71,10 @@ class Edge:
     def __init__(self, settings: EdgeSettings, settled: Callable[[], None] = lambda: None) -> None:
         """`settled` is called at the start, and whenever an environment's configuration was replaced as a whole."""
         self.settings = settings
-        self._settled = settled
-        self.sources: list[Source] = []
         self.metrics = Metrics(
             lambda: [(source.name, source.client.status(), len(source.listeners)) for source in self.sources]
         )
-        self._by_key: dict[str, Credential] = {}
-        # By the whole Authorization header, so that the usual one takes one look-up.
-        self._by_header: dict[bytes, Credential] = {}
+        self.environments = Environments(settings, self.metrics.count_evaluation, settled)
         self._buckets = limits.Buckets()
         self._cross_origin = CrossOrigin(settings.origins)
         self._server = Endpoint.of(settings.url)
@@ -97,6 +87,8 @@ class Edge:
                 Operation(routes.OFREP_FLAG, self._ofrep),
                 Operation(routes.SNAPSHOT, self._snapshot, needs_server_key=True),
                 Operation(routes.STREAM, self._stream, needs_server_key=True),
+                Operation(routes.EDGE_CONFIGURATION, None),
+                Operation(routes.EDGE_STREAM, None),
                 Operation(routes.ACKNOWLEDGE, self._acknowledge, needs_server_key=True, needs_configuration=False),
                 *(
                     Operation(route, partial(self._forward, route.paths[0]), needs_configuration=False)
@@ -106,49 +98,18 @@ class Edge:
         )
         self._open_routes = {"/healthz": self._healthz, "/readyz": self._readyz, "/metrics": self._metrics}
 
+    @property
+    def sources(self) -> list[Source]:
+        return self.environments.sources
+
     async def start(self) -> None:
-        settings = self.settings
-        for one in settings.environments:
-            path = settings.data_dir and settings.data_dir / f"{name_of(one.server_key)}.json"
-            client = EdgeClient(
-                one.server_key,
-                settings.url,
-                **{
-                    "stream_url": settings.stream_url,
-                    "snapshot_path": path,
-                    "signing_secret": settings.secret_of(one),
-                    "flush_seconds": 1.0,
-                    # Encoding so many delays every request by about two milliseconds. Smaller batches would need more
-                    # connections and requests, here and at the server.
-                    "flush_count": 1_000,
-                    "most_events": 100_000,
-                    "start_wait_seconds": 0,
-                    **settings.options,
-                },
-            )
-            source = Source(
-                client,
-                one.server_key,
-                name=one.name,
-                signing_secret=settings.secret_of(one),
-                count=self.metrics.count_evaluation,
-                settled=self._settled,
-            )
-            self.sources.append(source)
-            self._by_key[one.server_key] = Credential(one.server_key, source, is_server_key=True)
-            self._by_key.update({key: Credential(key, source, is_server_key=False) for key in one.client_keys})
-        self._by_header = {b"Bearer " + key.encode(): found for key, found in self._by_key.items()}
-        self._settled()
-        await asyncio.gather(*(source.client.start() for source in self.sources))
+        await self.environments.start()
 
     def drain(self) -> None:
-        """End every stream. Streams have no end of their own that a server could wait for."""
-        for source in self.sources:
-            source.close()
+        self.environments.drain()
 
     async def stop(self) -> None:
-        self.drain()
-        await asyncio.gather(*(source.client.close() for source in self.sources))
+        await self.environments.stop()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -187,10 +148,12 @@ class Edge:
             if headers is not None:
                 await self._respond(request, send, 200, b"", headers)
                 return
-        credential = self._admit(request, operation)
-        call = Call(request, send, credential.source, parameter)
-        if self.settings.rate_limit:
-            call.headers = self._spend(credential.key)
+        caller = self._admit(request, operation)
+        headers = self._spend(caller.name) if self.settings.rate_limit else ()
+        if caller.source is None or operation.handle is None:
+            await self._for_edge(request, send, operation, caller, headers)
+            return
+        call = Call(request, send, caller, caller.source, parameter, headers)
         if method == "OPTIONS":
             allow = (b"allow", operation.route.allow.encode())
             await self._answer(call, 200, routes.OPTIONS_BODY, (allow,))
@@ -199,7 +162,36 @@ class Edge:
             raise method_not_allowed(method, operation.route.allow)
         if operation.needs_configuration and not call.source.has_configuration:
             raise RefusedError(503, credentials.NOT_READY)
+        started = time.perf_counter()
         await operation.handle(call)
+        if operation.route.process == "data":
+            self.metrics.observe(call.source.name, caller.name, time.perf_counter() - started)
+
+    async def _for_edge(
+        self, request: AsgiRequest, send: Send, operation: Operation, caller: Caller, headers: Headers
+    ) -> None:
+        """Tell a further edge what it serves."""
+        route, edge = operation.route, caller.edge
+        if request.method == "OPTIONS":
+            headers = (*headers, (b"allow", route.allow.encode()))
+            await self._respond(request, send, 200, routes.OPTIONS_BODY, headers)
+        elif not takes_method(route, request.method):
+            raise method_not_allowed(request.method, route.allow)
+        elif edge is None or self.environments.directory is None:
+            raise RefusedError(403, credentials.NEEDS_EDGE_CREDENTIAL)
+        elif route is routes.EDGE_CONFIGURATION:
+            found = self.environments.configuration_for(edge)
+            headers = (*headers, (b"cache-control", b"private, no-cache"))
+            await self._respond(request, send, 200, found, headers)
+        else:
+            listener = self.environments.join_edge(edge)
+            try:
+                await follow(
+                    request, send, listener,
+                    age=lambda: None, keep_alive_seconds=self.settings.keep_alive_seconds,
+                )  # fmt: skip
+            finally:
+                self.environments.leave_edge(listener)
 
     async def _without_key(self, request: AsgiRequest, send: Send) -> None:
         """Answer the routes that ask for no key."""
@@ -212,21 +204,16 @@ class Edge:
         else:
             await self._ofrep_stream(request, send)
 
-    def _credential(self, request: AsgiRequest) -> Credential:
-        found = self._by_header.get(request.headers.get(b"authorization", b""))
-        if found is None:
-            secret = credentials.presented_secret(request.header(b"authorization"), request.header(b"x-api-key"))
-            found = self._by_key.get(secret or "")
-            if found is None:
-                raise credentials.unauthenticated(secret)
-        return found
-
-    def _admit(self, request: AsgiRequest, operation: Operation) -> Credential:
-        """The presented key. Raises RefusedError where it may not call the operation."""
-        found = self._credential(request)
-        if b"x-tenant-id" in request.headers and found.source.has_configuration:
-            credentials.check_tenant(request.header(b"x-tenant-id"), found.source.organization)
-        if operation.needs_server_key and not found.is_server_key:
+    def _admit(self, request: AsgiRequest, operation: Operation) -> Caller:
+        """Who calls. Raises RefusedError where the presented key may not call the operation."""
+        found = self.environments.callers.find(request)
+        source = found.source
+        if source is not None and b"x-tenant-id" in request.headers and source.has_configuration:
+            credentials.check_tenant(request.header(b"x-tenant-id"), source.organization)
+        if operation.handle is None:
+            if found.edge is None or source is not None:
+                raise RefusedError(403, credentials.NEEDS_EDGE_CREDENTIAL)
+        elif source is None or (operation.needs_server_key and not found.reads_rules):
             raise RefusedError(403, credentials.NEEDS_SERVER_KEY)
         return found
 
@@ -249,11 +236,15 @@ class Edge:
             if not states:
                 raise RefusedError(404, f"No environment is called {named[-1]!r} here.")
         found = {state["state"] for state in states}
+        directory = self.environments.directory
         status = "starting" if "starting" in found or not found else "failing"
         if "ready" in found and "starting" not in found:
             status = "ready" if found == {"ready"} else "degraded"
         is_ready = status in {"ready", "degraded"}
-        await self._respond(request, send, 200 if is_ready else 503, {"status": status, "environments": states})
+        body: dict[str, Any] = {"status": status, "environments": states}
+        if directory is not None:
+            body["configuration"] = directory.status()
+        await self._respond(request, send, 200 if is_ready else 503, body)
 
     async def _metrics(self, request: AsgiRequest, send: Send) -> None:
         content_type = b"text/plain; version=0.0.4"
@@ -322,7 +313,8 @@ class Edge:
 
     async def _stream(self, call: Call) -> None:
         credentials.check_environment(call.parameter, call.source.environment_key)
-        listener = call.source.join(sse.last_event_id(call.request.header(b"last-event-id")))
+        last = sse.last_event_id(call.request.header(b"last-event-id"))
+        listener = call.source.join(last, partial(self.environments.callers.is_live, call.caller))
         await self._follow(call.request, call.send, call.source, listener, ())
 
     async def _ofrep_stream(self, request: AsgiRequest, send: Send) -> None:
@@ -336,26 +328,15 @@ class Edge:
     async def _follow(
         self, request: AsgiRequest, send: Send, source: Source, listener: Listener, more: _Headers
     ) -> None:
-        """Send what the listener is offered, until one of the two sides ends the stream."""
-        headers = (*sse.HEADERS, *more, (b"x-request-id", request.identify().encode()))
         try:
-            async with watching(request, lambda: listener.offer(None)):
-                await start_stream(send, headers, sse.first_part(source.age_seconds))
-                if request.method == "HEAD":
-                    listener.offer(None)
-                due = time.monotonic() + self.settings.keep_alive_seconds
-                while True:
-                    # Also on a stream that is never silent: its keep-alives tell how old the edge's knowledge is.
-                    data = await listener.take(due - time.monotonic())
-                    if data is None:
-                        break
-                    if time.monotonic() >= due:
-                        due = time.monotonic() + self.settings.keep_alive_seconds
-                        data += sse.keep_alive(source.age_seconds)
-                    if data:
-                        await send_part(send, data)
-                with suppress(OSError):
-                    await send_part(send, b"", is_last=True)
+            await follow(
+                request,
+                send,
+                listener,
+                age=lambda: source.age_seconds,
+                keep_alive_seconds=self.settings.keep_alive_seconds,
+                headers=more,
+            )
         finally:
             source.leave(listener)
 

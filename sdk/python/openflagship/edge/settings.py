@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from openflagship.client.stores import RedisStore, SnapshotStore
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,11 +29,15 @@ class EdgeEnvironment:
 class EdgeSettings:
     """`data_dir` holds snapshots for a start without the server. `options` are those of the client.
 
-    `signing_secret` is that of the only environment; where there are several, each has its own.
+    `signing_secret` is that of the only environment; where there are several, each has its own. With a `credential` the
+    server names the environments, and `signing_secrets` are by their names, such as `web/production`. `store_of` makes
+    the shared store of what has that name, in place of files in `data_dir`.
     """
 
     url: str
-    environments: tuple[EdgeEnvironment, ...]
+    environments: tuple[EdgeEnvironment, ...] = ()
+    credential: str | None = None
+    signing_secrets: Mapping[str, str] = field(default_factory=dict)
     stream_url: str | None = None
     data_dir: Path | None = None
     origins: tuple[str, ...] = ()
@@ -39,18 +45,21 @@ class EdgeSettings:
     keep_alive_seconds: float = 15.0
     # Requests a minute of one credential; 0 for any number.
     rate_limit: int = 0
+    store_of: Callable[[str], SnapshotStore] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.environments:
-            raise ValueError("Give at least one environment's server key.")
+        if not self.environments and self.credential is None:
+            raise ValueError("Give at least one environment's server key, or an edge credential.")
+        if self.credential is not None and (self.environments or not self.credential.startswith("fs_edge_")):
+            raise ValueError("FLAGSHIP_EDGE_CREDENTIAL: give an edge credential (fs_edge_…), and no keys beside it.")
         keys = [key for one in self.environments for key in (one.server_key, *one.client_keys)]
         if len(keys) != len(set(keys)) or not all(keys):
             raise ValueError("Every key must be there once, and none may be empty.")
         names = [one.name for one in self.environments if one.name]
         if len(names) != len(set(names)):
             raise ValueError("Every environment needs a name of its own.")
-        if self.signing_secret == "" or any(one.signing_secret == "" for one in self.environments):
+        if self.signing_secret == "" or "" in (one.signing_secret for one in self.environments):
             raise ValueError("A signing secret is empty; leave it out to take unsigned snapshots.")
         if self.signing_secret is not None and len(self.environments) > 1:
             raise ValueError(
@@ -68,6 +77,10 @@ class EdgeSettings:
         if not url:
             raise ValueError("Set FLAGSHIP_EDGE_URL to the server's address.")
         data_dir = environ.get("FLAGSHIP_EDGE_DATA_DIR", "")
+        redis_url = environ.get("FLAGSHIP_EDGE_REDIS_URL", "")
+        if data_dir and redis_url:
+            raise ValueError("Set FLAGSHIP_EDGE_DATA_DIR or FLAGSHIP_EDGE_REDIS_URL, not both.")
+        ca_file = environ.get("FLAGSHIP_EDGE_CA_FILE", "")
         return cls(
             url=url,
             stream_url=environ.get("FLAGSHIP_EDGE_STREAM_URL") or None,
@@ -75,8 +88,37 @@ class EdgeSettings:
             data_dir=Path(data_dir) if data_dir else None,
             origins=tuple(origin for origin in environ.get("FLAGSHIP_EDGE_ORIGINS", "").split(",") if origin),
             signing_secret=environ.get("FLAGSHIP_EDGE_SIGNING_SECRET") or None,
+            credential=environ.get("FLAGSHIP_EDGE_CREDENTIAL", "").strip() or None,
+            signing_secrets=_secrets(environ.get("FLAGSHIP_EDGE_SIGNING_SECRETS", "")),
+            store_of=_redis_stores(redis_url) if redis_url else None,
+            options={"ca_file": ca_file} if ca_file else {},
             rate_limit=_rate_limit(environ.get("FLAGSHIP_EDGE_RATE_LIMIT", "0")),
         )
+
+
+def _secrets(text: str) -> Mapping[str, str]:
+    """`{"web/production": "fs_sign_…"}`."""
+    try:
+        found = json.loads(text) if text else {}
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(secret, str) and secret for secret in found.values()):
+        raise ValueError('FLAGSHIP_EDGE_SIGNING_SECRETS: give {"<project>/<environment>": "fs_sign_…"}.')
+    return found
+
+
+def _redis_stores(url: str) -> Callable[[str], SnapshotStore]:
+    try:
+        import redis  # noqa: PLC0415 - only where it is asked for
+    except ImportError as error:
+        raise ValueError(
+            'FLAGSHIP_EDGE_REDIS_URL needs the package redis: pip install "openflagship[redis]".'
+        ) from error
+    try:
+        client = redis.Redis.from_url(url, socket_timeout=5.0, socket_connect_timeout=5.0)
+    except ValueError as error:
+        raise ValueError(f"FLAGSHIP_EDGE_REDIS_URL: {error}") from error
+    return lambda name: RedisStore(client, f"openflagship:edge:{name}")
 
 
 def _rate_limit(text: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import hashlib
 import hmac
@@ -13,6 +12,7 @@ from typing import Any
 
 from openflagship.client import AsyncFlagShip
 from openflagship.client.sse import ServerEvent
+from openflagship.edge.listeners import Listener
 from openflagship.engine import Answer, CompiledEnvironment, Context
 from openflagship.stream_kinds import SNAPSHOT
 from openflagship.wire import ofrep_tokens, sse
@@ -20,7 +20,6 @@ from openflagship.wire.acknowledgements import Acknowledgement
 from openflagship.wire.answers import Responder
 
 MOST_EVENTS_KEPT = 1_000
-MOST_EVENTS_WAITING = 1_024
 # Members of `/readyz`, and where a snapshot has them.
 _PARTS = {"organization": "organization", "project": "project", "environment": "key"}
 
@@ -28,33 +27,6 @@ _PARTS = {"organization": "organization", "project": "project", "environment": "
 def name_of(server_key: str) -> str:
     """A public name for an environment whose key is secret: for metrics and file names."""
     return hashlib.sha256(server_key.encode()).hexdigest()[:16]
-
-
-class Listener:
-    """One stream. A slow reader is closed, and comes back with its Last-Event-ID."""
-
-    __slots__ = ("is_closed", "queue")
-
-    def __init__(self) -> None:
-        self.queue: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self.is_closed = False
-
-    def offer(self, data: bytes | None) -> None:
-        if self.is_closed:
-            return
-        if data is None or self.queue.qsize() >= MOST_EVENTS_WAITING:
-            self.is_closed = True
-            data = None
-        self.queue.put_nowait(data)
-
-    async def take(self, seconds: float) -> bytes | None:
-        """The next data; empty where none comes in time, None at the end."""
-        if seconds <= 0 and self.queue.empty():
-            return b""
-        try:
-            return await asyncio.wait_for(self.queue.get(), max(0.001, seconds))
-        except asyncio.TimeoutError:  # noqa: UP041 - another class than TimeoutError on Python 3.10
-            return b""
 
 
 class EdgeClient(AsyncFlagShip):
@@ -154,9 +126,12 @@ class Source:
                 self._events.append((int(event.id), data))
             self._broadcast(data)
 
-    def join(self, last: int | None) -> Listener:
-        """Open a stream. It starts with the events after version `last`, or with a snapshot."""
-        listener = Listener()
+    def join(self, last: int | None, is_live: Callable[[], bool] = lambda: True) -> Listener:
+        """Open a stream. It starts with the events after version `last`, or with a snapshot.
+
+        `is_live` says whether the key that it was opened with is still one.
+        """
+        listener = Listener(is_live)
         if last is None or not self._kept_from <= last <= self.client.environment.version:
             listener.offer(self.snapshot_event())
         else:
@@ -173,6 +148,12 @@ class Source:
             listener.offer(self._refetch())
         self.ofrep_listeners.add(listener)
         return listener
+
+    def end_revoked(self) -> None:
+        """End the streams whose key is live no longer."""
+        for listener in tuple(self.listeners):
+            if not listener.is_live():
+                listener.offer(None)
 
     def leave(self, listener: Listener) -> None:
         self.listeners.discard(listener)

@@ -1,0 +1,151 @@
+"""The environments of an edge: those of its settings, or those that the server names, which come and go."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+from openflagship.client.aio import AsyncDriver
+from openflagship.client.options import Options
+from openflagship.client.stores import FileStore, SnapshotStore
+from openflagship.edge.callers import Callers
+from openflagship.edge.directory import Directory, part_for
+from openflagship.edge.listeners import Listener
+from openflagship.edge.settings import EdgeEnvironment, EdgeSettings
+from openflagship.edge.source import EdgeClient, Source, name_of
+from openflagship.wire import sse
+from openflagship.wire.credentials import EDGE_EVENT, EDGE_SCOPE, EdgeConfiguration, FurtherEdge
+
+
+class Environments:
+    """Lives on the event loop. `sources` are in the order in which they were named."""
+
+    def __init__(self, settings: EdgeSettings, count: Callable[[str], None], settled: Callable[[], None]) -> None:
+        """`settled` is called whenever an environment's configuration was replaced as a whole."""
+        self.sources: list[Source] = []
+        self.callers = Callers()
+        self.directory: Directory | None = None
+        self._settings = settings
+        self._count = count
+        self._settled = settled
+        self._driver: AsyncDriver | None = None
+        # Further edges that follow what this one serves, each with its credential's prefix.
+        self._edges: dict[Listener, str] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_stopped = False
+
+    async def start(self) -> None:
+        settings = self._settings
+        for one in settings.environments:
+            self.callers.give(one, self._add(one))
+        if settings.credential is not None:
+            options = Options(**{"stream_url": settings.stream_url, **settings.options})
+            store = self._store_of(f"edge-configuration-{name_of(settings.credential)}")
+            self.directory = Directory(settings.credential, settings.url, options, store, self._taken)
+            kept = await asyncio.to_thread(self.directory.load)
+            if kept is not None:
+                self.directory.use(kept)
+            tls = ssl.create_default_context(cafile=options.ca_file)
+            if not options.is_offline:
+                self._driver = AsyncDriver("openflagship-directory", self.directory.run, tls)
+                self._driver.start()
+        self._settled()
+        await asyncio.gather(*(source.client.start() for source in self.sources))
+
+    def drain(self) -> None:
+        """End every stream. Streams have no end of their own that a server could wait for."""
+        for source in self.sources:
+            source.close()
+        for listener in tuple(self._edges):
+            listener.offer(None)
+
+    async def stop(self) -> None:
+        self._is_stopped = True
+        if self._driver is not None:
+            await self._driver.stop()
+        self.drain()
+        await asyncio.gather(*self._tasks, *(source.client.close() for source in self.sources))
+
+    def join_edge(self, edge: FurtherEdge) -> Listener:
+        """Open the stream of a further edge's configuration. It starts with the whole of it."""
+        listener = Listener()
+        self._edges[listener] = edge["prefix"]
+        listener.offer(self._event_for(edge))
+        return listener
+
+    def leave_edge(self, listener: Listener) -> None:
+        self._edges.pop(listener, None)
+
+    def configuration_for(self, edge: FurtherEdge) -> EdgeConfiguration:
+        """What a further edge serves."""
+        if self.directory is None or self.directory.configuration is None:
+            raise LookupError("nobody told this edge of other edges")
+        return part_for(edge, self.directory.configuration)
+
+    def _event_for(self, edge: FurtherEdge) -> bytes:
+        found = self.configuration_for(edge)
+        return sse.event(EDGE_EVENT, json.dumps(found).encode(), event_id=found["revision"])
+
+    def _taken(self, configuration: EdgeConfiguration) -> None:
+        """Serve what the server names, and nothing else that it named before."""
+        if self._is_stopped:
+            return
+        credential = self._settings.credential or ""
+        had = {source.name: source for source in self.sources}
+        names = [one["name"] for one in configuration["environments"]]
+        for name in names:
+            if name not in had:
+                secret = self._settings.signing_secrets.get(name)
+                one = EdgeEnvironment(server_key=f"{credential}{EDGE_SCOPE}{name}", name=name, signing_secret=secret)
+                had[name] = self._add(one)
+                self._later(had[name].client.start())
+        self.callers.tell(configuration, had)
+        gone = [source for source in self.sources if source.name not in names]
+        self.sources = [had[name] for name in names]
+        for source in gone:
+            source.close()
+            self._later(source.client.close())
+        for source in self.sources:
+            source.end_revoked()
+        for listener, prefix in tuple(self._edges.items()):
+            edge = self.callers.further_edge(prefix)
+            listener.offer(None if edge is None else self._event_for(edge))
+
+    def _later(self, act: Any) -> None:
+        task = asyncio.ensure_future(act)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _add(self, one: EdgeEnvironment) -> Source:
+        settings = self._settings
+        secret = settings.secret_of(one)
+        client = EdgeClient(
+            one.server_key,
+            settings.url,
+            **{
+                "stream_url": settings.stream_url,
+                "store": self._store_of(name_of(one.server_key)),
+                "signing_secret": secret,
+                "flush_seconds": 1.0,
+                # Encoding so many delays every request by about two milliseconds. Smaller batches would need more
+                # connections and requests, here and at the server.
+                "flush_count": 1_000,
+                "most_events": 100_000,
+                "start_wait_seconds": 0,
+                **settings.options,
+            },
+        )
+        source = Source(
+            client, one.server_key, name=one.name, signing_secret=secret, count=self._count, settled=self._settled
+        )
+        self.sources.append(source)
+        return source
+
+    def _store_of(self, name: str) -> SnapshotStore | None:
+        settings = self._settings
+        if settings.store_of is not None:
+            return settings.store_of(name)
+        return None if settings.data_dir is None else FileStore(settings.data_dir / f"{name}.json")
