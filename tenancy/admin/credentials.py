@@ -62,7 +62,6 @@ class CredentialForm(forms.Form):
             *((value, f"environment {row}") for value, row in self._environments.items()),
             *((value, f"yourself in {row} (management token)") for value, row in self._organizations.items()),
         ]
-
         self.fields["further"].choices = [  # type: ignore[attr-defined]  # likewise
             (value, str(row)) for value, row in self._environments.items()
         ]
@@ -76,6 +75,8 @@ class CredentialForm(forms.Form):
         is_token = sent["kind"] == Credential.Kind.MANAGE
         if is_token != (place in self._organizations):
             self.add_error("belongs_to", "Choose yourself for a management token, and an environment for a key.")
+        elif further and sent["kind"] != Credential.Kind.EDGE:
+            self.add_error("further", "Only an edge credential is for several environments.")
         elif is_token:
             sent["organization"] = self._organizations[place]
         else:
@@ -85,8 +86,6 @@ class CredentialForm(forms.Form):
                 sent["environments"] = list({row.pk: row for row in (environment, *further)}.values())
             else:
                 sent["environment"] = environment
-                if further:
-                    self.add_error("further", "Only an edge credential is for several environments.")
         return sent
 
 
@@ -195,7 +194,7 @@ class CredentialAdmin(ConsoleAdmin):
             title="New key or token",
             submit="Create and show once",
             cancel_url=list_url(Credential),
-            names={"expiresAt": "expires_at"},
+            names={"expiresAt": "expires_at", "environments": "further"},
         )
 
     @action(description="Revoke", icon="key_off", variant=ActionVariant.DANGER)

@@ -48,6 +48,20 @@ def test_credential__issued__is_shown_once_and_never_again(console_owner, acme):
     assert Entry.objects.get(action="credential.created").actor_label == "olga"
 
 
+def test_credential__for_an_edge__names_every_environment_that_is_chosen(console_owner, acme):
+    project = acme.production.project
+    staging = Environment.objects.create(project=project, key="new-one", name="New one")
+    sent = {"name": "Oslo", "belongs_to": f"e{acme.production.pk}", "kind": "edge", "further": [f"e{staging.pk}"]}
+
+    shown = console_owner.post(reverse("admin:tenancy_credential_add"), sent)
+
+    assert shown.context["issued"].secret.startswith("fs_edge_")
+    assert set(Credential.objects.get().environments.all()) == {acme.production, staging}
+    assert f"{project.key}/new-one" in console_owner.get(reverse("admin:tenancy_credential_changelist")).text
+    refused = console_owner.post(reverse("admin:tenancy_credential_add"), {**sent, "kind": "client"})
+    assert "Only an edge credential" in refused.text
+
+
 def test_credential__management_token_for_an_environment__says_what_to_choose(console_owner, acme):
     sent = {"name": "mine", "belongs_to": f"e{acme.production.pk}", "kind": "manage"}
 
