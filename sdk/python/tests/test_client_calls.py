@@ -273,7 +273,7 @@ def test_usage__server_without_the_route__is_asked_once(
 
 def test_usage__counted_by_threads_while_it_is_taken__loses_none() -> None:
     client, usage, total = offline(treatment()), Usage(), 0
-    client._usage = usage
+    client._usage, client._uses = usage, usage.counts
     askers = [
         threading.Thread(target=lambda: [client.is_enabled("asked", "u") for _ in range(5_000)]) for _ in range(4)
     ]

@@ -45,6 +45,7 @@ class Evaluation:
         # Likewise: who is told of each event that was taken.
         self.event_tap: Callable[[str, str | None, float | None, Mapping[str, Any] | None], None] | None = None
         self._usage = Usage()
+        self._uses = self._usage.counts
 
     def is_enabled(
         self,
@@ -118,12 +119,11 @@ class Evaluation:
                 return self._failed(environment, flag_key, user, default)
             # The rest is `_note` without a call: the common unit, the common repeat, the common count.
             try:
-                self._usage.counts[id(answer)] += 1
+                self._uses[id(answer)] += 1
             except KeyError:
                 self._usage.begin(flag_key, answer)
             if answer.is_exposure:
-                bucket_by = environment.flags[flag_key].bucket_by
-                unit = user.user_id if bucket_by == "userId" else environment.unit(flag_key, user)
+                unit = user.user_id if answer.bucket_by == "userId" else environment.unit(flag_key, user)
                 if unit:
                     mark = (flag_key, unit, answer.variant, answer.config_version)
                     if mark not in self._queue.seen:

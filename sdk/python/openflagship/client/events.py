@@ -90,13 +90,13 @@ class EventQueue:
         return True
 
     def _refuse_late(self) -> None:
-        if self._is_closed:
-            warn_once("", "closed", "the client is closed: exposures and events are no longer recorded")
+        warn_once("", "closed", "the client is closed: exposures and events are no longer recorded")
 
     def expose(self, mark: Mark, answer: Answer) -> None:
         """Queue an exposure. Call it only for marks that are not in `seen`."""
         if not self._is_on:
-            self._refuse_late()
+            if self._is_closed:
+                self._refuse_late()
             return
         exposures = self._exposures
         waiting = len(exposures)
@@ -148,7 +148,8 @@ class EventQueue:
         if value is not None and not math.isfinite(value):
             raise ValueError("a conversion's value must be a finite number")
         if not self._is_on:
-            self._refuse_late()
+            if self._is_closed:
+                self._refuse_late()
             return
         rest: dict[str, Any] = {"metricKey" if is_metric else "eventName": name}
         if value is not None:

@@ -50,7 +50,12 @@ class Usage:
 
     def forget(self) -> None:
         """Drop what was counted. After a fork the parent sends it."""
-        self.__init__()  # type: ignore[misc]  # to begin anew is what is meant
+        # Emptied and not replaced: evaluations hold it.
+        self.counts.clear()
+        self._begun.clear()
+        self._failures.clear()
+        self._unknown.clear()
+        self._unnamed = 0
 
     def take(self) -> dict[str, Any] | None:
         """What was counted since the last call, in the API's form; None where nothing was."""

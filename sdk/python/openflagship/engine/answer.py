@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
+
+from openflagship.engine.model import BucketBy
 
 KILL_SWITCH: Final = "KILL_SWITCH"
 DISABLED: Final = "DISABLED"
@@ -56,6 +58,8 @@ class Answer:
     stale: bool
     openfeature_reason: str
     is_exposure: bool
+    # Of the flag: what an exposure is recorded for.
+    bucket_by: BucketBy = field(default="userId", compare=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """The answer as JSON, by the names of the contract, without the members that do not apply."""
@@ -84,7 +88,15 @@ class Decision:
     experiment: str | None = None
     detail: str | None = None
 
-    def stamp(self, version: int, stale: bool, detail: str | None = None, *, is_exposure: bool) -> Answer:
+    def stamp(
+        self,
+        version: int,
+        stale: bool,
+        detail: str | None = None,
+        *,
+        is_exposure: bool,
+        bucket_by: BucketBy = "userId",
+    ) -> Answer:
         """The answer at a configuration version; `detail` takes the place of the decision's own."""
         return Answer(
             self.value,
@@ -98,6 +110,7 @@ class Decision:
             stale,
             "STALE" if stale else self.openfeature_reason,
             is_exposure,
+            bucket_by,
         )
 
 
