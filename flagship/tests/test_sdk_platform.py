@@ -23,10 +23,10 @@ pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("stack")]
 
 @pytest.fixture
 def client(stack: Stack) -> Iterator[FlagShip]:
+    """It finds the stream, which another process serves at another port, by itself."""
     with FlagShip(
         stack.demo["serverKey"],
         stack.demo["baseUrl"],
-        stream_url=stack.demo["streamUrl"],
         flush_seconds=0.2,
         start_wait_seconds=60,
         connect_seconds=60,

@@ -55,7 +55,7 @@ def snippets(acme, stack: Stack) -> Callable[..., dict[str, str]]:
                 lambda: all(stack.call("POST", f"/ofrep/v1/evaluate/flags/{key}", {}).status == 200 for _ in range(20)),
                 what="every worker knows the flag",
             )
-        found = snippets_for(config, base_url=stack.demo["baseUrl"], stream_url=stack.demo["streamUrl"])
+        found = snippets_for(config, base_url=stack.demo["baseUrl"])
         return {snippet.id: snippet.text for snippet in found}
 
     return _snippets

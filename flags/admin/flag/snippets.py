@@ -26,14 +26,13 @@ class Snippet:
     text: str
 
 
-def snippets_for(config: FlagConfig, *, base_url: str | None = None, stream_url: str | None = None) -> list[Snippet]:
+def snippets_for(config: FlagConfig, *, base_url: str | None = None) -> list[Snippet]:
     """Return snippets with the flag's key, the type of its values, its off value and attributes of its rules."""
     base_url = base_url or settings.BASE_URL
-    stream_url = stream_url or settings.STREAM_URL
     flag, attributes = config.flag, sample_attributes(list(config.rules.all()))
     values = {variant["key"]: variant["value"] for variant in flag.variants}
     default = values.get(config.off_variant)
-    where = repr(base_url) if stream_url == base_url else f"{base_url!r}, stream_url={stream_url!r}"
+    where = repr(base_url)
     server_key = "the package openflagship, and a server key in FLAGSHIP_SERVER_KEY"
     context = {"targetingKey": _USER, **attributes}
     asked = {"flagKey": flag.key, "userId": _USER, "attributes": attributes}

@@ -86,8 +86,12 @@ class Announcer:
 
     def deliver(self) -> None:
         """Tell the listeners everything that waits."""
-        while self._waiting:
-            news = self._waiting.popleft()
+        while True:
+            try:
+                news = self._waiting.popleft()
+            except IndexError:
+                # Also where a full queue was reduced at this very moment.
+                return
             if isinstance(news, str):
                 for on_connection in self._on_connection:
                     _call(on_connection, news)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """`connection`: starting, streaming, polling, reconnecting, refused, offline or closed.
+    """`connection`: not_started, starting, streaming, polling, reconnecting, refused, offline or closed.
 
     `source`: where the configuration came from (bootstrap, stored, server; empty: none was had, so callers get their
     defaults). `events_pending` wait to be sent, `events_dropped` found the queue full, `events_rejected` were refused
