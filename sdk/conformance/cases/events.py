@@ -64,6 +64,43 @@ def same_ids(run: Run) -> None:
     expect(server.of(_EXPOSURE)[3].json["events"] != sent[0], "the next event is the one before it")
 
 
+@case("events", "each post has an id of its own, and the same when it is sent again", EVENTS)
+def payload_id(run: Run) -> None:
+    server = run.server()
+    server.scripts[_CONVERSION].extend([status(503)])
+    client = run.following(server, **_BY_HAND)
+    for user in ("user-1", "user-2"):
+        client.track("purchase", user)
+        run.until(client.flush, "it is sent")
+    first, again, second = [one.headers.get("idempotency-key") for one in server.of(_CONVERSION)]
+    expect(first, "Idempotency-Key is missing")
+    equal(again, first)
+    expect(second != first, "two posts have the same id")
+
+
+@case("events", "a summary of what was evaluated is sent, although the queue is full", EVENTS)
+def summary(run: Run) -> None:
+    server = run.server()
+    client = run.following(server, mostEvents=1, usageSeconds=0.1, flushCount=100_000)
+    for number in range(5):
+        client.answer(user=f"user-{number}")
+    client.answer("nobody-knows-it", default=7)
+    counts: dict[tuple[str, str], int] = {}
+
+    def is_summed() -> bool:
+        counts.clear()
+        for one in server.of("/api/events/usage"):
+            for row in one.json["flags"]:
+                key = row["flagKey"], row["reason"]
+                counts[key] = counts.get(key, 0) + row["count"]
+        return counts.get(("asked", "ROLLOUT")) == 5
+
+    run.until(is_summed, "five evaluations are summed up")
+    expect(
+        any("nobody-knows-it" in str(one.json) for one in server.of("/api/events/usage")), "the unknown key is not said"
+    )
+
+
 @case("events", "Retry-After of a refused post is obeyed", EVENTS)
 def retry_after(run: Run) -> None:
     server = run.server()
