@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from experiments.documents import split_of
 from experiments.models import Experiment, ExperimentMetric
+from flags.admin.flag.sentences import describe_tree
 from flags.documents import percent_of
 
 _ANOTHER = "The experiment is about it. Create another one."
@@ -36,7 +37,7 @@ def locked(experiment: Experiment) -> list[LockedField]:
         LockedField("Control", experiment.control_variant, _BASELINE),
         LockedField("Split", split, _ENROLLED),
         LockedField("Place among the rules", place_of(experiment), _ENROLLED),
-        LockedField("Audience", "limited" if experiment.audience else "everybody", _ENROLLED),
+        LockedField("Audience", describe_tree(experiment.audience) if experiment.audience else "everybody", _ENROLLED),
         LockedField("Layer", experiment.layer.name if experiment.layer else "its own", _ENROLLED),
         LockedField("Primary metric", experiment.primary_metric.name, _CHOSEN_LATE),
         LockedField("Secondary metrics", ", ".join(secondary) or "none", _EXPLORED),

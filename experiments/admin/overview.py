@@ -9,6 +9,7 @@ from experiments.analysis.metric_types import metric_type
 from experiments.design.preflight import check_before_start
 from experiments.models import Experiment
 from experiments.selectors import stored_results
+from flags.admin.flag.sentences import describe_tree
 from flags.documents import percent_of
 from tenancy.console_kit.pages import console_page
 
@@ -22,6 +23,7 @@ def page(request: HttpRequest, experiment: Experiment) -> HttpResponse:
         experiment=experiment,
         measures=metric_type(experiment.primary_metric).label,
         split=split_shown(experiment),
+        audience=f"Users for whom {describe_tree(experiment.audience)}" if experiment.audience else "everybody",
         traffic=percent_of(experiment.traffic_bp),
         acts=acts_of(request, experiment),
         decision_entry=decision_entry(experiment),

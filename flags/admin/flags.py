@@ -115,7 +115,10 @@ class FlagConfigAdmin(PerEnvironmentAdmin):
             return f"everybody {config.off_variant}"
         shares = ", ".join(f"{share['percent']} % {share['variant']}" for share in rollout_of(config.allocation))
         prefix = "experiment: " if config.experiment else ""
-        return prefix + (shares or f"everybody {config.default_variant}")
+        # The list adds the annotation.
+        decides = config.experiment or config.targets or getattr(config, "rules_total", 0)
+        only = "" if shares or decides else "only its default: "
+        return prefix + (shares or f"{only}everybody {config.default_variant}")
 
     @display(description="Rules")
     def rule_count(self, config: FlagConfig) -> int:
@@ -128,6 +131,9 @@ class FlagConfigAdmin(PerEnvironmentAdmin):
     @display(description="Changed", ordering="updated_at")
     def updated(self, config: FlagConfig) -> str:
         return moment(config.updated_at)
+
+    def crumb(self, thing: FlagConfig) -> str:
+        return thing.flag.key
 
     def create_in(self, request: HttpRequest, environment: Environment) -> HttpResponse:
         return edit.create(request, environment)

@@ -117,7 +117,8 @@ def _rules(draft: Draft, sent: list[dict[str, Any]], variants: list[str]) -> tup
         elif "rollout" in item:
             weights, found = weights_of(item["rollout"], variants=variants, attr=f"rules[{index}].rollout")
             problems += found
-            rule.allocation = before if weights == _weights(before, variants) else allocate(before, weights)
+            if not found:
+                rule.allocation = before if weights == _weights(before, variants) else allocate(before, weights)
         rules.append(rule)
     return rules, problems
 
@@ -202,6 +203,12 @@ def refuse_split_change(draft: Draft, before: tuple[Any, ...]) -> None:
         code="rollout_conflict",
         attr="bucketBy" if draft.config.bucket_by != before[2] else "rollout",
     )
+
+
+def is_rollout_locked(config: FlagConfig) -> bool:
+    """Whether every change of the rollout would be refused, because a running experiment uses it."""
+    experiment = config.experiment
+    return experiment is not None and (experiment.get("allocation") is None or _takes_everybody(experiment))
 
 
 def _takes_everybody(experiment: Mapping[str, Any]) -> bool:

@@ -282,6 +282,24 @@ def test_preview__rule_of_a_flag_that_is_off__changes_nothing_for_anybody(consol
     assert "data-affected-users" not in answer.text
 
 
+def test_list__search__finds_archived_flags_too(console_editor, acme, config):
+    services.archive_flag(actor=ALICE, environment=acme.staging, key="new-checkout", reason="Done")
+    listed = f"{reverse('admin:flags_flagconfig_changelist')}?environment={acme.staging.pk}"
+
+    assert [list(console_editor.get(f"{listed}{query}").context["cl"].queryset) for query in ("", "&q=checkout")] == [
+        [],
+        [config],
+    ]
+
+
+def test_list__on_and_nothing_decides__says_that_only_the_default_is_served(console_editor, acme):
+    services.create_flag(actor=ALICE, environment=acme.staging, payload={"key": "bare", "enabled": True})
+
+    page = console_editor.get(reverse("admin:flags_flagconfig_changelist"), {"environment": acme.staging.pk})
+
+    assert "only its default: everybody control" in page.text
+
+
 def test_create__works(console_editor, acme):
     url = f"{reverse('admin:flags_flagconfig_add')}?environment={acme.staging.pk}"
     edit = console_editor.get(url).context["edit"]

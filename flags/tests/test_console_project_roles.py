@@ -52,3 +52,13 @@ def test_create__in_a_project_where_one_has_a_single_environment__is_forbidden(s
 
     assert staging_editor.get(url).status_code == 403
     assert not FlagConfig.objects.exists()
+
+
+def test_page__what_would_be_refused__is_read_only_with_the_reason(staging_editor, console_editor, config):  # noqa: F811 - the fixture
+    reason = "need the role editor in the whole project; yours covers Staging"
+
+    theirs, whole = (client.get(change_url(config)).content.decode() for client in (staging_editor, console_editor))
+
+    assert (theirs.count(reason), whole.count(reason)) == (2, 0)
+    assert 'data-add="variant"' not in theirs
+    assert theirs.count(" disabled>") == whole.count(" disabled>") + 1

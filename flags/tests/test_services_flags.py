@@ -169,6 +169,24 @@ def test_create_flag__malformed_condition__is_refused_by_name(environment, condi
     assert refused.value.problems[0].attr == f"rules[1].conditions[0].{field}"
 
 
+@pytest.mark.parametrize(("percents", "code"), [((95, 20), "weights_exceed_100"), ((-1, 20), "invalid_percent")])
+def test_update_flag__shares_of_a_rule_that_had_some__are_refused_by_name(environment, make_flag, percents, code):
+    def rollout(*percents):
+        return [
+            {"variant": name, "percent": percent}
+            for name, percent in zip(("control", "treatment"), percents, strict=True)
+        ]
+
+    config = make_flag("a", rules=[{"priority": 7, "conditions": [], "rollout": rollout(10, 20)}])
+    rule = {"id": str(config.rules.get().pk), "priority": 7, "conditions": [], "rollout": rollout(*percents)}
+
+    with pytest.raises(Invalid) as refused:
+        services.update_flag(actor=ALICE, environment=environment, key="a", payload={"rules": [rule]}, version=1)
+
+    assert refused.value.problems[0].code == code
+    assert (refused.value.problems[0].attr or "").startswith("rules[0].rollout")
+
+
 def test_update_flag__works(environment, make_flag, published, committing):
     with committing():
         make_flag("a", description="kept", rollout=[{"variant": "treatment", "percent": 25}])

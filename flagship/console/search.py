@@ -12,7 +12,7 @@ from django.http import HttpRequest, JsonResponse
 from django.urls import reverse
 
 from experiments.models import Experiment, Metric
-from flags.models import FlagConfig, Layer, Segment
+from flags.models import Flag, FlagConfig, Layer, Segment
 from flags.selectors import flags_matching, segments_matching
 from flagship.console.navigation import pages
 from tenancy.console_kit.context import bind_to_address, console_context
@@ -50,10 +50,14 @@ class Source:
     sameness: Callable[[Any], Any] = lambda row: row.pk
 
 
+def _archived(flag: Flag) -> str:
+    return " · archived" if flag.is_archived else ""
+
+
 _SOURCES = (
     Source(
         "Flags", "flag", FlagConfig, ("flag__key", "flag__name"),
-        lambda row: row.flag.key, lambda row: f"{row.flag.name} · {row.environment}",
+        lambda row: row.flag.key, lambda row: f"{row.flag.name}{_archived(row.flag)} · {row.environment}",
         matching=flags_matching, per_environment=True, sameness=lambda row: row.flag_id,
     ),
     Source(

@@ -61,6 +61,7 @@ NO_PAGE = {
     "admin:flags_flagconfig_delete": "a flag is archived",
     "admin:flags_segment_preview": _SCRIPTED,
     "admin:tenancy_credential_delete": "a key is revoked",
+    "admin:tenancy_credential_secret": "shown once, after it was made",
     "admin:tenancy_membership_delete": "a role is taken away",
     "admin:tenancy_privacyjob_delete": "a job is kept, as what it did is",
     "admin:tenancy_privacyjob_file": _FILE,

@@ -33,7 +33,7 @@ def test_pages__each__answers_as_it_says_and_every_template_is_shown(world):
         if state.sends is None:
             _, answer = opened(client, address)
         else:
-            answer = client.post(*filled(client, address, state.sends(world)))
+            answer = client.post(*filled(client, address, state.sends(world)), follow=True)
         if answer.status_code != state.status or "<html" not in answer.text:
             wrong.append(f"{state.name}: {answer.status_code} {answer.headers.get('Location', '')}")
     template_rendered.disconnect(note)

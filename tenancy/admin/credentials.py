@@ -14,6 +14,7 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from tenancy import services
+from tenancy.admin.shown_once import secret_page, to_secret_page
 from tenancy.callers.shared_limits import usage_of
 from tenancy.console_kit.admin import ConsoleAdmin, EmptyList
 from tenancy.console_kit.confirm import ConfirmPage
@@ -21,11 +22,11 @@ from tenancy.console_kit.context import ConsoleContext, console_context
 from tenancy.console_kit.formats import moment
 from tenancy.console_kit.forms import form_page, sent_data
 from tenancy.console_kit.instants import FutureInstantField
-from tenancy.console_kit.pages import console_page, list_url
+from tenancy.console_kit.pages import list_url
+from tenancy.console_kit.routes import Route
 from tenancy.documents import edge_environments
 from tenancy.models import Credential, Environment, User
 from tenancy.roles import Role
-from tenancy.services.credentials import IssuedCredential
 
 
 class CredentialForm(forms.Form):
@@ -107,6 +108,7 @@ class CredentialAdmin(ConsoleAdmin):
         "created", "created_by", "used", "usage", "expires", "revoked",
     ]  # fmt: skip
     actions_detail = ["revoke"]
+    routes = (Route("<path:object_id>/secret/", "secret", secret_page),)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Credential]:
         context = console_context(request)
@@ -185,7 +187,7 @@ class CredentialAdmin(ConsoleAdmin):
         def perform(sent: dict[str, Any]) -> HttpResponse:
             if sent["kind"] == Credential.Kind.MANAGE:
                 sent["user"] = cast(User, request.user)
-            return secret_page(request, services.issue_credential(actor=context.actor, **sent))
+            return to_secret_page(request, services.issue_credential(actor=context.actor, **sent))
 
         return form_page(
             request,
@@ -215,20 +217,3 @@ class CredentialAdmin(ConsoleAdmin):
             "Make the new key first, if a service still needs one.",
             tone="danger",
         ).answer(request)
-
-
-def secret_page(
-    request: HttpRequest, issued: IssuedCredential, *, done_url: str = "", client_id: str = ""
-) -> HttpResponse:
-    """Show the secret once, on a page that no browser stores."""
-    response = console_page(
-        request,
-        "tenancy/secret.html",
-        title="Copy the secret now",
-        issued=issued,
-        client_id=client_id,
-        tenant=issued.credential.organization.slug,
-        list_url=done_url or list_url(Credential),
-    )
-    response["Cache-Control"] = "no-store"
-    return response

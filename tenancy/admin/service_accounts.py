@@ -9,7 +9,6 @@ from django.db import transaction
 from django.db.models import Count, Max, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -17,8 +16,8 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from tenancy import services
-from tenancy.admin.credentials import secret_page
 from tenancy.admin.members import PlaceForm
+from tenancy.admin.shown_once import to_secret_page
 from tenancy.console_kit.admin import ConsoleAdmin, EmptyList
 from tenancy.console_kit.confirm import ConfirmPage
 from tenancy.console_kit.context import console_context
@@ -28,9 +27,8 @@ from tenancy.console_kit.instants import FutureInstantField
 from tenancy.console_kit.pages import console_page, list_url, object_url
 from tenancy.console_kit.removal import Removal
 from tenancy.console_kit.routes import Route
-from tenancy.models import Credential, Membership, ServiceAccount, User
+from tenancy.models import Credential, Membership, ServiceAccount
 from tenancy.roles import Role
-from tenancy.services.credentials import IssuedCredential
 
 _LIVE = Q(revoked_at__isnull=True)
 
@@ -65,7 +63,7 @@ def create(request: HttpRequest) -> HttpResponse:
                 actor=context.actor, organization=sent["organization"], name=sent["name"]
             )
             services.add_member(actor=context.actor, user=account, role=Role(sent["role"]), **where)
-        return _secret(request, issued, account)
+        return to_secret_page(request, issued)
 
     return form_page(
         request,
@@ -129,7 +127,7 @@ def add_secret(request: HttpRequest, account: ServiceAccount) -> HttpResponse:
             user=account,
             **sent,
         )
-        return _secret(request, issued, account)
+        return to_secret_page(request, issued)
 
     return form_page(
         request,
@@ -189,15 +187,6 @@ REMOVAL: Removal[ServiceAccount] = Removal(
 def _covers_roles(request: HttpRequest, account: ServiceAccount) -> bool:
     roles = [Role(row.role) for row in account.memberships.all()]
     return all(console_context(request).may_in(role, account.service_of_id) for role in roles)
-
-
-def _secret(request: HttpRequest, issued: IssuedCredential, account: User) -> HttpResponse:
-    return secret_page(
-        request,
-        issued,
-        done_url=reverse("admin:tenancy_serviceaccount_change", args=[account.pk]),
-        client_id=account.username,
-    )
 
 
 def _place(membership: Membership) -> str:

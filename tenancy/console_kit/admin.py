@@ -15,6 +15,7 @@ from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 
 from tenancy.console_kit.context import bind_to_address, console_context
+from tenancy.console_kit.pages import list_url, object_url
 from tenancy.console_kit.removal import Removal
 from tenancy.console_kit.routes import Route, patterns
 from tenancy.models import Environment
@@ -76,7 +77,22 @@ class ConsoleAdmin(ModelAdmin):
         environment = getattr(thing, "environment", None)
         if self.is_added_in_environment and isinstance(environment, Environment):
             console_context(request).bind(environment)
+        self._lead_here(request, self.crumb(thing), object_url(thing))
         return thing
+
+    def crumb(self, thing: Any) -> str:
+        """Return what an object is called on the way to its pages."""
+        return str(thing)
+
+    def _lead_here(self, request: HttpRequest, *last: str) -> None:
+        """Note the way to a page: the list as it was filtered, and the object."""
+        context = console_context(request)
+        address = list_url(self.model, environment=context.bound if self.is_added_in_environment else None)
+        kept = request.GET.get("_changelist_filters", "")
+        title = str(self.opts.verbose_name_plural).capitalize()
+        context.trail = [(title, f"{address.partition('?')[0]}?{kept}" if kept else address)]
+        if last:
+            context.trail.append((last[0], last[1]))
 
     def get_urls(self) -> list[URLPattern]:
         return [*patterns(self, self.routes), *super().get_urls()]
@@ -113,6 +129,7 @@ class ConsoleAdmin(ModelAdmin):
             return moved
         if not self.has_add_permission(request):
             raise PermissionDenied
+        self._lead_here(request)
         return self.create(request)
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:  # noqa: ARG002 - likewise

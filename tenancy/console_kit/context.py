@@ -26,6 +26,8 @@ class ConsoleContext:
         self._project_roles: dict[int, Role | None] = {}
         # The environment that this page is about; None where it is about none, or it is not known yet.
         self.bound: Environment | None = None
+        # The way to this page: titles and addresses, the list first. It is shown above the page.
+        self.trail: list[tuple[str, str]] = []
 
     @cached_property
     def principal(self) -> Principal:

@@ -8,12 +8,15 @@ from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
+from tenancy.console_kit.context import console_context
+
 
 def console_page(
     request: HttpRequest, template: str, *, title: str, status: int = 200, **shown: Any
 ) -> TemplateResponse:
     request.current_app = admin.site.name  # as Django's own admin views set it
-    shown = {**admin.site.each_context(request), "title": title, **shown}
+    trail = [step for step in console_context(request).trail if step[1] != request.path]
+    shown = {**admin.site.each_context(request), "title": title, "trail": trail, **shown}
     return TemplateResponse(request, template, shown, status=status)
 
 

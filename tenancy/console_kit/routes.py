@@ -7,14 +7,15 @@ from typing import Any, Protocol
 
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest
+from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
 
 from tenancy.console_kit.context import bind_to_address, console_context
 from tenancy.models import Environment
 from tenancy.roles import Role
 
-Page = Callable[..., HttpResponse]
+Page = Callable[..., HttpResponseBase]
 
 
 class Family(Protocol):
@@ -66,7 +67,7 @@ def patterns(family: Family, routes: Sequence[Route]) -> list[URLPattern]:
 def _view(family: Family, route: Route) -> Page:
     """Find what the page is about, check the role and run the page."""
 
-    def run(request: HttpRequest, **given: Any) -> HttpResponse:
+    def run(request: HttpRequest, **given: Any) -> HttpResponseBase:
         if route.about is About.OBJECT:
             thing = family.find(request, given.pop("object_id"))
             _require(request, route, thing)

@@ -12,13 +12,12 @@ from django.utils.safestring import SafeString
 from django.utils.timezone import now as current_time
 
 from tenancy.console_kit import charts, formats
+from tenancy.console_kit.changes import BOOKKEEPING, sentences
 from tenancy.console_kit.formats import moment
 
 register = template.Library()
 # Colours of environments other than production; frame.css has them.
 _COLOURS = 5
-# Every change sets these fields, and the page shows them elsewhere.
-_BOOKKEEPING = frozenset({"version", "updatedAt", "createdAt"})
 
 
 for written in (
@@ -147,7 +146,8 @@ def entry_table(entry: Any) -> dict[str, Any]:
 
 @register.inclusion_tag("console/diff.html")
 def diff_table(changes: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    return {"changes": [change for change in changes if change["path"] not in _BOOKKEEPING]}
+    shown = [change for change in changes if change["path"] not in BOOKKEEPING]
+    return {"changes": shown, "sentences": sentences(shown)}
 
 
 _DRAWN: dict[str, Any] = {"bars": charts.draw_bars, "lines": charts.draw_lines, "forest": charts.draw_forest}

@@ -65,7 +65,9 @@ def test_list__many__asks_no_more_often(console_admin, acme, bot, django_assert_
 
 
 def test_add__makes_the_account_its_role_and_a_secret_shown_once(console_admin, acme, client):
-    answer = console_admin.post(url("add"), {"name": "ci", "role": "editor", "scope": f"e{acme.production.pk}"})
+    answer = console_admin.post(
+        url("add"), {"name": "ci", "role": "editor", "scope": f"e{acme.production.pk}"}, follow=True
+    )
 
     assert answer.status_code == 200
     assert "no-store" in answer["Cache-Control"]
@@ -112,7 +114,7 @@ def test_role__is_given(console_admin, acme, bot):
 
 
 def test_secret__second_one__works_beside_the_first(console_admin, bot, client):
-    answer = console_admin.post(url("secret", bot.pk), {"name": "pipeline"})
+    answer = console_admin.post(url("secret", bot.pk), {"name": "pipeline"}, follow=True)
 
     assert exchange(client, bot, answer.context["issued"].secret) == 200
     assert exchange(client, bot, bot.secret) == 200

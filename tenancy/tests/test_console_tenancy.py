@@ -36,15 +36,23 @@ def test_lists__member__sees_the_own_tenant_alone(console_viewer, console_outsid
 def test_credential__issued__is_shown_once_and_never_again(console_owner, acme):
     sent = {"name": "checkout service", "belongs_to": f"e{acme.production.pk}", "kind": "server"}
 
-    shown = console_owner.post(reverse("admin:tenancy_credential_add"), sent)
+    made = console_owner.post(reverse("admin:tenancy_credential_add"), sent)
+    assert made.status_code == 302
+    stored = dict(console_owner.session)
+    shown = console_owner.get(made.url)
 
     secret = shown.context["issued"].secret
+    assert secret not in str(stored)
     assert secret in shown.text
     assert "no-store" in shown["Cache-Control"]
     credential = Credential.objects.get()
     for page in ("changelist", "change"):
         arguments = [credential.pk] if page == "change" else []
         assert secret not in console_owner.get(reverse(f"admin:tenancy_credential_{page}", args=arguments)).text
+    again = console_owner.get(made.url, follow=True)
+    assert "was shown once" in again.text
+    assert secret not in again.text
+    assert Credential.objects.count() == 1
     assert Entry.objects.get(action="credential.created").actor_label == "olga"
 
 
@@ -160,7 +168,10 @@ def test_audit__member__reads_the_own_log_with_its_diffs(console_viewer, console
 
 
 def test_audit__exported__holds_what_the_list_held(console_viewer, console_outsider, acme, key):
-    answer = console_viewer.get(reverse("admin:audit_entry_export"), {"q": key.credential.prefix})
+    listed = console_viewer.get(reverse("admin:audit_entry_changelist"), {"q": key.credential.prefix}).text
+    link = f"{reverse('admin:audit_entry_export')}?q={key.credential.prefix}"
+    assert f'href="{link}"' in listed
+    answer = console_viewer.get(link)
 
     text = b"".join(answer.streaming_content).decode()
     assert text.splitlines()[0].startswith("occurred_at,actor_label")

@@ -162,6 +162,10 @@ def _beside(request: HttpRequest, config: FlagConfig, *, may_edit: bool) -> dict
     """Return what the page shows around the form of an existing flag."""
     return {
         "may_edit": may_edit,
+        # What the role does not cover, and what a running experiment holds, is read only.
+        "is_shared_locked": may_edit
+        and not console_context(request).may_in_project(Role.EDITOR, config.environment.project),
+        "is_split_locked": may_edit and drafts.is_rollout_locked(config),
         "siblings": siblings(request, config),
         "dependents": _dependents(config),
         "asked_segments": _asked_segments(config),

@@ -24,7 +24,7 @@ class FlagList(EnvironmentList):
 
 
 class StateFilter(SimpleListFilter):
-    """Hides archived flags unless this filter asks for them."""
+    """Hides archived flags, unless this filter asks for them or a search may mean one."""
 
     title = "state"
     parameter_name = "state"
@@ -40,8 +40,8 @@ class StateFilter(SimpleListFilter):
                 else choice
             )
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[FlagConfig]) -> QuerySet[FlagConfig]:  # noqa: ARG002 - Django's signature
-        state = self.value() or "active"
+    def queryset(self, request: HttpRequest, queryset: QuerySet[FlagConfig]) -> QuerySet[FlagConfig]:
+        state = self.value() or ("all" if request.GET.get("q", "").strip() else "active")
         # None of them for a state that is none: all of them would look like an answer.
         return queryset.filter(in_state(state)) if state in STATES else queryset.none()
 

@@ -72,8 +72,34 @@
     }
   };
 
+  // What was typed and not saved is asked about before the page is left. Cancel and Discard are meant.
+  const EDITED = "#content form[method=post]:not([hx-post], #changelist-form, .fs-views form)";
+  const WITHOUT_CONTENT = /^(try|plan)-/;
+  let hasUnsaved = false;
+  const noteEdit = ({ target }) => {
+    if (target.closest(EDITED) && !WITHOUT_CONTENT.test(target.name ?? "")) hasUnsaved = true;
+  };
+  const ROW_BUTTONS =
+    "[data-add], [data-remove], [data-move], [data-tree], [data-group-rows], [data-split-evenly], [data-serve-all]";
+  const noteClick = ({ target }) => {
+    const row = target.closest(ROW_BUTTONS);
+    if (row?.closest(EDITED)) hasUnsaved = true;
+    if (target.closest(`form[method=post] .fs-buttons a`)) hasUnsaved = false;
+  };
+  // A page that shows again what was refused holds it unsaved.
+  const isRefused = () =>
+    document.querySelector(
+      "[data-form-problems], #conflict, [data-problems]:not([hidden]), form [name=confirmed][value]",
+    ) !== null;
+  const askToLeave = (event) => {
+    if (hasUnsaved) event.preventDefault();
+  };
+
   // What is wrong is said with its field, and the first of them has the keyboard.
   const wrongFields = () => {
+    const first = document.querySelector("#content .fs-page > form [aria-invalid=true]:not([type=hidden])");
+    first?.focus();
+    first?.scrollIntoView({ block: "center" });
     document.querySelectorAll(".fs-field > .fs-error").forEach((said, index) => {
       const field = said.parentElement.querySelector("input:not([type=hidden]), select, textarea");
       if (!field) return;
@@ -149,6 +175,7 @@
       return;
     }
     form.ariaBusy = "true";
+    hasUnsaved = false;
     form.sentTimer = setTimeout(() => {
       const bar = document.createElement("div");
       bar.className = "fs-progress fs-progress--unknown";
@@ -165,6 +192,10 @@
       form.querySelector(":scope > .fs-progress--unknown")?.remove();
     }
   };
+  document.addEventListener("input", noteEdit);
+  document.addEventListener("change", noteEdit);
+  document.addEventListener("click", noteClick);
+  window.addEventListener("beforeunload", askToLeave);
   // After every other listener, which may yet take the sending back.
   window.addEventListener("submit", sendOnce);
   window.addEventListener("pageshow", release);
@@ -176,16 +207,28 @@
     const button = event.target.closest("[data-copy]");
     if (button) copy(button);
   });
+  // The way back leads to the list as this tab last saw it, filtered and searched, in the same environment.
+  const keepLists = () => {
+    const environmentOf = (address) => new URL(address, location.href).searchParams.get("environment");
+    if (document.getElementById("changelist")) sessionStorage.setItem(`list:${location.pathname}`, location.href);
+    for (const link of document.querySelectorAll("a[data-list]")) {
+      const seen = sessionStorage.getItem(`list:${new URL(link.href).pathname}`);
+      if (seen && environmentOf(seen) === environmentOf(link.href)) link.href = seen;
+    }
+  };
+
   const goBack = (button) => {
     button.hidden = history.length < 2;
     button.addEventListener("click", () => history.back());
   };
   document.addEventListener("DOMContentLoaded", () => {
     document.querySelectorAll("[data-go-back]").forEach(goBack);
+    keepLists();
     localTimes(document);
     typedInstants();
     // The browser has given up on it by now: the frame hides the page until its own script has run.
     document.querySelector("#content [autofocus]")?.focus();
+    hasUnsaved = isRefused();
     wrongFields();
     for (const element of document.querySelectorAll("[data-load]")) load(element);
   });

@@ -206,7 +206,10 @@ window.flagshipDocument = (() => {
     });
     summary.querySelector("ul").replaceChildren(...lines.map(({ line }) => line));
     summary.hidden = !problems.length;
-    lines.find(({ field }) => field)?.field.focus();
+    const first = lines.find(({ field }) => field)?.field;
+    first?.focus();
+    // In the middle: at the edge the bar with the buttons would cover it.
+    first?.scrollIntoView({ block: "center" });
   };
 
   // `prepare` may complete the document before it is sent.

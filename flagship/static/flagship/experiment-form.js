@@ -73,6 +73,7 @@
 
   form.addEventListener("input", changed);
   window.flagshipConditions.begin(form, changed);
+  window.flagshipTrees?.begin(form);
   const read = window.flagshipDocument.begin(form, prepare);
   // What is wrong with an input of the plan stands beside it.
   const placeProblems = (part) => {

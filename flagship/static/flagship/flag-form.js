@@ -82,6 +82,30 @@
     window.flagshipConditions.sayWords(form);
   };
 
+  // A flag that is on and has nothing to decide gives everybody its default: that is said, with the other variant at hand.
+  const offerAll = () => {
+    const notice = $("[data-serves-default]");
+    const isDecided =
+      $$("[data-rule]").length > 0 || $$("#rollout [data-percent]").some((input) => percentOf(input) > 0);
+    const hasTargets = $$("[data-item='targets[]'] textarea").some(({ value }) => value.trim());
+    const other = variants().findLast(({ ref }) => ref !== $("#id_default").value);
+    const isOn = $("[data-field=enabled]").checked;
+    notice.hidden = !isOn || isDecided || hasTargets || !other || Boolean(form.dataset.hasExperiment);
+    if (notice.hidden) return;
+    const name = $("#id_default").selectedOptions[0]?.textContent ?? "";
+    $("[data-serves-default-text]", notice).textContent =
+      `It is on, and serves everybody its default variant, ${name}.`;
+    const button = $("[data-serve-all]", notice);
+    if (button) button.textContent = `Serve ${other.key} to 100 %`;
+  };
+  const serveAll = () => {
+    const other = variants().findLast(({ ref }) => ref !== $("#id_default").value);
+    const share = $(`#rollout [data-share="${other.ref}"]`);
+    $("[data-percent]", share).value = "100";
+    $("[data-slider]", share).value = "100";
+    $("[data-percent]", share).focus();
+  };
+
   const add = {
     rule: () => {
       const rule = copyOf("rule", { __rule__: String(serial++) });
@@ -120,12 +144,13 @@
   };
 
   form.addEventListener("click", ({ target }) => {
-    const button = target.closest("button[data-add], button[data-remove], button[data-move]");
+    const button = target.closest("button[data-add], button[data-remove], button[data-move], button[data-serve-all]");
     if (!button) return;
     const { add: added, remove } = button.dataset;
     if (added && add[added]) add[added]();
     else if (remove && ROWS[remove]) button.closest(ROWS[remove]).remove();
     else if (button.dataset.move) move(button);
+    else if ("serveAll" in button.dataset) serveAll();
     else return;
     changed();
   });
@@ -220,6 +245,7 @@
     readValuesAs(typeOf());
     syncRules();
     syncVariants();
+    offerAll();
   };
   const changed = () => {
     sync();

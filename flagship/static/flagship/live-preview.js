@@ -19,13 +19,16 @@ window.flagshipPreview = (form, read, shown = () => {}) => {
     }
   };
 
-  // What is drawn anew leaves the keyboard where it was.
+  // What is drawn anew leaves the keyboard where it was, and the field that has it where it is on the screen.
   const show = (html) => {
+    const held = form.contains(document.activeElement) ? document.activeElement : null;
+    const top = held?.getBoundingClientRect().top;
     const stops = () => [...part.querySelectorAll("a[href], button, summary")];
     const place = stops().indexOf(document.activeElement);
     part.innerHTML = html;
     stops()[place]?.focus({ preventScroll: true });
     shown(part);
+    if (held?.isConnected) scrollBy({ top: held.getBoundingClientRect().top - top, behavior: "instant" });
   };
 
   const showUnreadable = (problems) => {

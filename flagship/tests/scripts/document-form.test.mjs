@@ -11,6 +11,8 @@ const pageWith = (html) => {
     `<div data-problems hidden><ul></ul></div><form id="form" method="post" action="/">${html}</form>`,
     { runScripts: "outside-only" },
   );
+  // jsdom has no layout to scroll.
+  window.HTMLElement.prototype.scrollIntoView = () => {};
   window.eval(source("document-form"));
   window.eval(source("condition-rows"));
   const form = window.document.getElementById("form");
