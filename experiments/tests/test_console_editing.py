@@ -131,11 +131,11 @@ def test_edit__somebody_else_saved__shows_their_change_and_keeps_both(console_ed
     assert (draft.name, draft.hypothesis, draft.traffic_bp) == ("My name", "Mine", 4000)
 
 
-def test_edit__audience_that_rows_cannot_show__is_json_and_stays(console_editor, draft):
+def test_edit__audience_that_rows_cannot_show__is_edited_as_groups_and_stays(console_editor, draft):
     page = console_editor.get(url(draft))
 
     assert page.context["conditions"] is None
-    assert 'data-field="audience" data-type="json"' in " ".join(page.text.split())
+    assert 'data-field="audience" data-type="tree"' in " ".join(page.text.split())
     assert console_editor.post(url(draft), sent(console_editor, draft, name="Renamed")).status_code == 302
     draft.refresh_from_db()
     assert draft.name == "Renamed"
