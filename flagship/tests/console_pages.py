@@ -77,6 +77,7 @@ NO_PAGE = {
     },
 }  # fmt: skip
 # Templates that no page or state below shows, and where they are looked at.
+_PARTS = [f"flags/{part}.html" for part in ("affected_users", "affected_moves", "move", "preview")]
 ELSEWHERE = {
     "admin/login.html": "test_pages_in_browser, signed out",
     "console/error_alone.html": "test_error_pages, without a person",
@@ -85,10 +86,7 @@ ELSEWHERE = {
     "flags/bulk.html": "test_long_acts_in_browser",
     "flags/bulk_part.html": "test_long_acts_in_browser",
     "flags/exposures.html": "fetched into a flag's page",
-    "flags/affected_users.html": "fetched into a flag's page",
-    "flags/affected_moves.html": "fetched into a flag's page",
-    "flags/move.html": "fetched into a flag's page",
-    "flags/preview.html": "fetched into a flag's page",
+    **dict.fromkeys(_PARTS, "fetched into a flag's page"),
     "flags/segment_preview.html": "fetched into a segment's page",
 }
 

@@ -61,7 +61,7 @@ def test_credential__for_an_edge__names_every_environment_that_is_chosen(console
     staging = Environment.objects.create(project=project, key="new-one", name="New one")
     sent = {"name": "Oslo", "belongs_to": f"e{acme.production.pk}", "kind": "edge", "further": [f"e{staging.pk}"]}
 
-    shown = console_owner.post(reverse("admin:tenancy_credential_add"), sent)
+    shown = console_owner.post(reverse("admin:tenancy_credential_add"), sent, follow=True)
 
     assert shown.context["issued"].secret.startswith("fs_edge_")
     assert set(Credential.objects.get().environments.all()) == {acme.production, staging}
