@@ -9,7 +9,7 @@ class FlagShipConfig(AppConfig):
 
     def ready(self) -> None:
         # Registers with the library how a credential is presented.
-        from flagship import schema  # noqa: F401, PLC0415 - importing is the registration, and apps must be loaded first
+        from flagship.openapi import document  # noqa: F401, PLC0415 - importing is the registration, and apps must be loaded first
         from flagship.servers.database_sessions import connect  # noqa: PLC0415 - likewise
 
         connect()

@@ -328,11 +328,12 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "CAMELIZE_NAMES": False,
-    "PREPROCESSING_HOOKS": ["flagship.schema.leave_out_the_alias"],
+    "PREPROCESSING_HOOKS": ["flagship.openapi.document.leave_out_the_alias"],
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "flagship.schema.say_anything_once",
-        "flagship.schema.add_refusals",
+        "flagship.openapi.document.say_anything_once",
+        "flagship.openapi.document.add_refusals",
+        "flagship.openapi.document.finish",
     ],
 }
 

@@ -9,7 +9,7 @@ from flagship import health
 from flagship.console import error_pages, home, password, saved_views, search, session
 from flagship.console.health import connected_services, health_page
 from flagship.console.sign_on import SignedOnView, SignOnView
-from flagship.schema import SchemaView
+from flagship.openapi.document import SchemaView
 
 _api: list[URLPattern | URLResolver] = [
     path("", include("tenancy.api.urls")),

@@ -4,7 +4,6 @@ from dataclasses import asdict
 from typing import Any, cast
 
 from django.conf import settings
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import ParseError
 from rest_framework.response import Response
@@ -17,6 +16,18 @@ from tenancy.api.authentication import IsEnvironmentKey
 from tenancy.api.data_plane import DataPlaneView
 from tenancy.api.request import Request
 from tenancy.errors import Invalid, PayloadTooLarge, Problem
+
+# The OpenAPI document has these under the names of its components.
+_REF = "#/components/schemas/"
+_ACCEPTED = {"$ref": f"{_REF}EventsAccepted"}
+
+
+def _body_of(name: str) -> dict[str, Any]:
+    """One event, or a batch."""
+    event = {"$ref": f"{_REF}{name}"}
+    events = {"type": "array", "maxItems": parsing.MAX_EVENTS, "items": event}
+    batch = {"type": "object", "required": ["events"], "properties": {"events": events}}
+    return {"application/json": {"anyOf": [event, batch]}}
 
 
 class _EventsView(DataPlaneView):
@@ -69,7 +80,7 @@ class ExposureView(_EventsView):
         parsed.warnings += names.unknown_flags(environment_id, parsed.sent)
         return Batch(exposures=parsed.events)
 
-    @extend_schema(operation_id="events_exposure", request=OpenApiTypes.OBJECT, responses={202: OpenApiTypes.OBJECT})
+    @extend_schema(operation_id="events_exposure", request=_body_of("ExposureEvent"), responses={202: _ACCEPTED})
     def post(self, request: Request) -> Response:
         return super().post(request)
 
@@ -79,7 +90,7 @@ class ConversionView(_ConversionsView):
 
     reader = parsing.CONVERSIONS
 
-    @extend_schema(operation_id="events_conversion", request=OpenApiTypes.OBJECT, responses={202: OpenApiTypes.OBJECT})
+    @extend_schema(operation_id="events_conversion", request=_body_of("ConversionEvent"), responses={202: _ACCEPTED})
     def post(self, request: Request) -> Response:
         return super().post(request)
 
@@ -89,7 +100,7 @@ class MetricView(_ConversionsView):
 
     reader = parsing.METRICS
 
-    @extend_schema(operation_id="events_metrics", request=OpenApiTypes.OBJECT, responses={202: OpenApiTypes.OBJECT})
+    @extend_schema(operation_id="events_metrics", request=_body_of("MetricEvent"), responses={202: _ACCEPTED})
     def post(self, request: Request) -> Response:
         return super().post(request)
 

@@ -4,7 +4,6 @@ from typing import Any, cast
 
 from django.conf import settings
 from django.http import HttpResponse, HttpResponseRedirect
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 from openflagship.wire import conditional, credentials, sse
 from openflagship.wire.acknowledgements import FEATURES, MAX_BODY_BYTES, MOST_FEATURES, acknowledgement_of
@@ -37,7 +36,7 @@ class SnapshotView(DataPlaneView):
         parameters=[OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER)],
         responses={
             200: OpenApiResponse(
-                OpenApiTypes.OBJECT,
+                {"$ref": "#/components/schemas/Snapshot"},
                 description="Canonical JSON; `X-Signature: sha256=<HMAC of the uncompressed body>`, and "
                 "`X-Signature-Previous` while the secret before it is still valid. `X-FlagShip-Stream` is the address "
                 "of the stream.",
@@ -93,7 +92,10 @@ class StreamView(DataPlaneView):
 
     @extend_schema(
         parameters=[OpenApiParameter("Last-Event-ID", str, OpenApiParameter.HEADER)],
-        responses={307: OpenApiResponse(description="`Location` is the stream process; send the credential to it.")},
+        responses={
+            (200, "text/event-stream"): {"$ref": "#/components/schemas/StreamEvent"},
+            307: OpenApiResponse(description="`Location` is the stream process; send the credential to it."),
+        },
     )
     def get(self, request: Request, environment_key: str | None = None) -> HttpResponse:  # noqa: ARG002 - it is in the path
         return HttpResponseRedirect(settings.STREAM_URL + request.get_full_path(), preserve_request=True)

@@ -18,7 +18,7 @@ from audit.export_formats import csv_rows
 from audit.models import Entry
 from experiments.models import Experiment
 from flags.services import create_flag
-from flagship import schema
+from flagship.openapi import document as schema
 from flagship.servers.addresses import STATEMENT_SECONDS
 from flagship.servers.database_sessions import limit_requests
 from tenancy import services

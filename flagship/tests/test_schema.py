@@ -1,5 +1,8 @@
 """The OpenAPI document is valid, and a live server does what it says, whatever is sent to it."""
 
+import json
+import os
+import re
 import zlib
 
 import pytest
@@ -19,6 +22,7 @@ from flags.propagation.runtime import RUNTIME
 KNOWN = {"key": "a", "environment_key": "production", "slug": "acme", "client_id": "bot@acme"}
 # An SSE stream does not end, so nothing can be said of its end.
 ENDLESS = r"/stream(/\{environment_key\})?$|/api/events$"
+METHODS = {"get", "put", "post", "delete", "patch"}
 OF_KEYS = (
     "/api/evaluate",
     "/api/flags/evaluate",
@@ -35,8 +39,9 @@ CHECKS = [
     content_type_conformance,
     response_schema_conformance,
 ]
+# Three find what is wrong with a form within a minute. More, before a release: SCHEMA_EXAMPLES=100.
 _bounded = settings(
-    max_examples=5,
+    max_examples=int(os.environ.get("SCHEMA_EXAMPLES", "3")),
     deadline=None,
     derandomize=True,
     database=None,
@@ -96,6 +101,50 @@ def test_schema__openapi_3_1__is_valid_without_a_warning(db, tmp_path, capsys):
     call_command("spectacular", "--validate", "--fail-on-warn", "--file", str(target))
 
     assert target.read_text().startswith("openapi: 3.1")
+
+
+def _operations(client):
+    document = json.loads(client.get("/api/schema/", headers={"Accept": "application/json"}).content)
+    found = [
+        (path, method, item[method]) for path, item in document["paths"].items() for method in METHODS & item.keys()
+    ]
+    return document, found
+
+
+def test_document__credentials__are_alternatives_and_each_noun_has_one_tag(client, db):
+    document, operations = _operations(client)
+    tags = {tag["name"] for tag in document["tags"]}
+
+    assert len(operations) > 90
+    for path, method, operation in operations:
+        assert all(len(each) == 1 for each in operation["security"]), path
+        assert len(operation["tags"]) == 1, path
+        assert set(operation["tags"]) <= tags, path
+        own = operation["responses"]
+        assert all("X-Request-ID" in response["headers"] for response in own.values()), (path, method)
+        assert "Retry-After" in own["429"]["headers"], path
+    asked = {path for path, method, operation in operations if "IdempotencyKey" in json.dumps(operation)}
+    assert {"/api/flags", "/api/privacy/erase", "/api/events/exposure"} <= asked
+    assert not asked & {"/api/evaluate", "/api/auth/token"}
+
+
+def test_document__events_snapshot_and_stream__are_typed_and_every_reference_leads_somewhere(client, db):
+    document, operations = _operations(client)
+    schemas = document["components"]["schemas"]
+    text = json.dumps(document)
+
+    assert {"evaluationId", "flagKey", "userId"} <= set(schemas["ExposureEvent"]["required"])
+    assert {"flags", "segments"} <= schemas["Snapshot"]["properties"].keys()
+    assert schemas["StreamEvent"]["properties"]["event"]["enum"][0] == "snapshot"
+    assert set(re.findall(r'"#/components/schemas/([^"]+)"', text)) <= schemas.keys()
+    names = [operation["operationId"] for _, _, operation in operations]
+    assert len(names) == len(set(names))
+    untyped = [
+        path
+        for path, method, operation in operations
+        if method == "post" and operation.get("requestBody", {}).get("content") == {"application/json": {"schema": {}}}
+    ]
+    assert untyped == []
 
 
 def test_docs__are_browsable_without_an_asset_from_outside(client, db):

@@ -1,4 +1,7 @@
-"""The OpenAPI document: who may call, and which refusals every route shares. The alias `/v1/` is left out."""
+"""The OpenAPI document: who may call, what every route shares, and types for what no serializer describes.
+
+The alias `/v1/` is left out.
+"""
 
 import threading
 from typing import Any
@@ -10,6 +13,7 @@ from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularAPIView
 from rest_framework.request import Request
 
+from flagship.openapi import parts
 from tenancy.process_memory import on_reset
 
 _ERROR = {
@@ -113,6 +117,29 @@ def _simplify(node: Any) -> None:
     elif isinstance(node, list):
         for child in node:
             _simplify(child)
+
+
+def finish(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Add types, headers, tags, and the credentials as alternatives: a client presents one of them."""
+    components = result["components"]
+    components.setdefault("schemas", {}).update(parts.schemas())
+    components["headers"] = parts.HEADERS
+    components["securitySchemes"]["apiKey"] = parts.API_KEY
+    components.setdefault("parameters", {})["IdempotencyKey"] = parts.IDEMPOTENCY_KEY
+    used: dict[str, str] = {}
+    for path, item in result["paths"].items():
+        for method in _METHODS & item.keys():
+            operation = item[method]
+            tag = parts.tag_of(path)
+            operation["tags"] = [tag]
+            used[tag] = parts.TAGS[tag]
+            operation["security"] = parts.alternatives(path, operation.get("security", []))
+            if method == "post" and parts.is_idempotent(path):
+                operation.setdefault("parameters", []).append({"$ref": "#/components/parameters/IdempotencyKey"})
+            for status, response in operation["responses"].items():
+                response.setdefault("headers", {}).update(parts.headers_of(path, method, status))
+    result["tags"] = [{"name": name, "description": text} for name, text in sorted(used.items())]
+    return result
 
 
 def add_refusals(result: dict[str, Any], **_: Any) -> dict[str, Any]:
