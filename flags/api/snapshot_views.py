@@ -4,6 +4,7 @@ from typing import Any, cast
 
 from django.conf import settings
 from django.http import HttpResponse, HttpResponseRedirect
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 from openflagship.wire import conditional, credentials, sse
 from openflagship.wire.acknowledgements import FEATURES, MAX_BODY_BYTES, MOST_FEATURES, acknowledgement_of

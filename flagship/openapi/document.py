@@ -132,7 +132,7 @@ def finish(result: dict[str, Any], **_: Any) -> dict[str, Any]:
             operation = item[method]
             tag = parts.tag_of(path)
             operation["tags"] = [tag]
-            used[tag] = parts.TAGS[tag]
+            used[tag] = parts.TAGS.get(tag, "")
             operation["security"] = parts.alternatives(path, operation.get("security", []))
             if method == "post" and parts.is_idempotent(path):
                 operation.setdefault("parameters", []).append({"$ref": "#/components/parameters/IdempotencyKey"})

@@ -75,6 +75,7 @@ TAGS = {
     "auth": "Tokens of service accounts.",
     "configs": "A whole environment, for evaluators.",
     "credentials": "Keys and tokens.",
+    "edge": "What an edge asks the server for.",
     "environments": "Where flags are served.",
     "evaluate": "Answers for a user.",
     "events": "Exposures and conversions.",
