@@ -1,9 +1,10 @@
-"""Celery tasks: make partitions ahead of time, apply retention, find bots by their rate."""
+"""Celery tasks: make partitions ahead of time, apply retention, find bots by their rate, fold usage."""
 
 from celery import shared_task
 
 from analytics import services
 from analytics.stores.postgres import partitions
+from analytics.usage import retention
 from audit.actors import system
 
 
@@ -25,3 +26,8 @@ def find_fast_bots() -> int:
 @shared_task(name="analytics.aggregate_flags")
 def aggregate_flags() -> int:
     return services.aggregate_flags(days=3)
+
+
+@shared_task(name="analytics.fold_usage")
+def fold_usage() -> None:
+    retention.apply_retention()

@@ -3,42 +3,42 @@
 import atexit
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from openflagship.engine import CompiledEnvironment
 from openflagship.engine.answer import OPENFEATURE_REASONS
 from prometheus_client import Counter, Gauge, Histogram
 
+from analytics.usage.tally import USAGE
+from tenancy.process_memory import on_reset
+
 
 class Tally:
-    """Counts evaluations in a dict until `harvest`. That costs a tenth of counting in the shared memory of /metrics."""
+    """Tells Prometheus what evaluations are counted as elsewhere, at `harvest`: shared memory would cost a tenth."""
 
-    def __init__(self, counter: Counter) -> None:
-        self._counts = dict.fromkeys(OPENFEATURE_REASONS, 0)
-        self._told = dict(self._counts)
-        self._counters = {reason: counter.labels(reason) for reason in self._counts}
+    def __init__(self, counter: Counter, counted: Callable[[], Mapping[str, int]]) -> None:
+        self._counters = {reason: counter.labels(reason) for reason in OPENFEATURE_REASONS}
+        self._counted = counted
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin as what is counted does: with nothing, and in a child process too."""
+        self._told = dict.fromkeys(self._counters, 0)
         self._harvesting = threading.Lock()
-
-    def add(self, reason: str) -> None:
-        # Nothing is called between reading and writing, so no other thread runs in between.
-        self._counts[reason] += 1
 
     def harvest(self) -> None:
         """Add what was counted since the last time to the Prometheus counters."""
         with self._harvesting:
-            for reason, count in self._counts.items():
-                if count != self._told[reason]:
-                    self._counters[reason].inc(count - self._told[reason])
-                    self._told[reason] = count
-
-    def after_fork(self) -> None:
-        """In a child process: leave what was counted so far to the parent."""
-        self._told = dict(self._counts)
-        self._harvesting = threading.Lock()
+            for reason, count in self._counted().items():
+                self._counters[reason].inc(count - self._told[reason])
+                self._told[reason] = count
 
 
-EVALUATIONS = Tally(Counter("flagship_evaluations", "Evaluations answered, by the contract's reason.", ["reason"]))
-os.register_at_fork(after_in_child=EVALUATIONS.after_fork)
+EVALUATIONS = Tally(
+    Counter("flagship_evaluations", "Evaluations answered, by the contract's reason.", ["reason"]), USAGE.by_reason
+)
+on_reset(EVALUATIONS.reset)
+os.register_at_fork(after_in_child=EVALUATIONS.reset)
 atexit.register(EVALUATIONS.harvest)
 EVALUATION_SECONDS = Histogram(
     "flagship_evaluation_request_seconds",

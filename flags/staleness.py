@@ -11,11 +11,14 @@ from django.utils import timezone
 from openflagship.engine import BUCKETS, buckets_by_variant
 
 from analytics import selectors as analytics
+from analytics.usage import reading
 from flags.documents import Ranges
 from flags.models import FlagConfig, Rule
 from tenancy.models import Environment
 
 _FIRST_LOOK = 100
+# A flag that was asked for in this time is never called unused, however early flags may be stale here.
+_ASKED_FOR_DAYS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,7 @@ class _Unchanged:
 
 def stale_pks(environment: Environment, found: QuerySet[FlagConfig]) -> set[int]:
     """The ids of the stale ones among `found`. It takes one query and one look at the exposures, and makes no row."""
-    last_change = _last_change()
-    return set(_stale_among(environment, _read(_unchanged(found, last_change)), last_change))
+    return set(_stale_among(environment, _read(_unchanged(found, _last_change()))))
 
 
 def longest_unchanged(environment: Environment, most: int) -> list[int]:
@@ -43,12 +45,12 @@ def longest_unchanged(environment: Environment, most: int) -> list[int]:
 
     It reads a small part of the flags first, and more of them only while that has too few stale ones.
     """
-    last_change = _last_change()
-    rows = _unchanged(FlagConfig.objects.filter(environment=environment).order_by("updated_at", "pk"), last_change)
+    oldest_first = FlagConfig.objects.filter(environment=environment).order_by("updated_at", "pk")
+    rows = _unchanged(oldest_first, _last_change())
     stale: list[int] = []
     start, size = 0, _FIRST_LOOK
     while part := _read(rows[start : start + size]):
-        stale += _stale_among(environment, part, last_change)
+        stale += _stale_among(environment, part)
         if len(stale) >= most or len(part) < size:
             break
         start, size = start + size, size * 4
@@ -75,22 +77,29 @@ def _read(rows: Iterable[tuple[Any, ...]]) -> list[_Unchanged]:
     return [_Unchanged(*row) for row in rows]
 
 
-def _stale_among(environment: Environment, rows: Sequence[_Unchanged], last_change: datetime) -> list[int]:
+def _stale_among(environment: Environment, rows: Sequence[_Unchanged]) -> list[int]:
     deciding = {row.pk for row in rows if _served_to_everybody(row, is_plain=row.is_plain) is None}
     asked = [row.key for row in rows if row.pk in deciding]
-    last = analytics.last_exposures(environment.pk, asked) if asked else {}
-    return [row.pk for row in rows if row.pk not in deciding or not _is_evaluated(last.get(row.key), last_change)]
+    last = last_evaluations(environment, asked)
+    return [row.pk for row in rows if row.pk not in deciding or not _is_evaluated(last.get(row.key))]
+
+
+def last_evaluations(environment: Environment, keys: Sequence[str]) -> dict[str, datetime]:
+    """When each of the flags was evaluated last, with a unit or without: by its usage and by its exposures."""
+    if not keys:
+        return {}
+    last = {key: use.at for key, use in reading.last_uses(environment.pk, keys).items()}
+    for key, at in analytics.last_exposures(environment.pk, keys).items():
+        last[key] = max(at, last.get(key, at))
+    return last
 
 
 def evidence_of(
     environment: Environment, configs: Iterable[tuple[FlagConfig, list[Rule]]]
 ) -> dict[int, dict[str, Any]]:
-    """For each flag, by its row's id: why it is stale (no reason: it is not), its last change and its last evaluation.
-
-    An evaluation without a unit leaves no exposure, so it does not count here.
-    """
+    """For each flag, by its row's id: why it is stale, its last change and evaluation. Without a reason it is not."""
     listed = list(configs)
-    last = analytics.last_exposures(environment.pk, [config.flag.key for config, _ in listed])
+    last = last_evaluations(environment, [config.flag.key for config, _ in listed])
     last_change = _last_change()
     found = {}
     for config, rules in listed:
@@ -102,7 +111,7 @@ def evidence_of(
             if served is not None:
                 code = "fully_rolled_out" if config.is_enabled else "switched_off"
                 reasons.append({"code": code, "variant": served, "since": changed_at})
-            if not _is_evaluated(seen_at, last_change):
+            if not _is_evaluated(seen_at):
                 reasons.append({"code": "not_evaluated", "variant": None, "since": seen_at})
         found[config.pk] = {"reasons": reasons, "lastChangedAt": changed_at, "lastEvaluatedAt": seen_at}
     return found
@@ -131,5 +140,6 @@ def _last_change() -> datetime:
     return timezone.now() - timedelta(days=settings.STALE_FLAG_DAYS)
 
 
-def _is_evaluated(seen_at: datetime | None, since: datetime) -> bool:
-    return seen_at is not None and seen_at >= since
+def _is_evaluated(seen_at: datetime | None) -> bool:
+    days = max(_ASKED_FOR_DAYS, settings.STALE_FLAG_DAYS)
+    return seen_at is not None and seen_at >= timezone.now() - timedelta(days=days)

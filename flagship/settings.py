@@ -234,6 +234,7 @@ CELERY_BEAT_SCHEDULE = {
     "events retention": {"task": "analytics.apply_retention", "schedule": crontab(hour="2", minute="5")},
     "events flag days": {"task": "analytics.aggregate_flags", "schedule": crontab(minute="20")},
     "privacy jobs": {"task": "tenancy.run_privacy_jobs", "schedule": 60},
+    "events usage": {"task": "analytics.fold_usage", "schedule": crontab(minute="50")},
     "sessions": {"task": "flagship.clear_sessions", "schedule": crontab(hour="4", minute="5")},
     "events bots": {"task": "analytics.find_fast_bots", "schedule": 900},
 }

@@ -1,4 +1,4 @@
-"""Raw events, append-only and partitioned by the time in their ids; what is derived from them; dead letters."""
+"""Raw events, append-only and partitioned by the time in their ids; what is derived from them; dead letters; usage."""
 
 from analytics.models.events import Conversion, DeadLetter, Exposure
 from analytics.models.experiments import (
@@ -12,6 +12,7 @@ from analytics.models.experiments import (
 from analytics.models.flags import FlagDayRollup, FlagDayStep, FlagExposureHour, FlagHourSketch, FlagUnitDays
 from analytics.models.policies import BotUnit, DerivedRevision, EventPolicy
 from analytics.models.rollups import CohortDistribution, CohortPair, CohortSegment, SegmentDay, UnitSegment
+from analytics.models.usage import FlagUsage, FlagUsageDay, FlagUsageMonth, UnknownFlag, UsageReceipt, UsageSource
 
 __all__ = [
     "BotUnit",
@@ -34,6 +35,12 @@ __all__ = [
     "FlagExposureHour",
     "FlagHourSketch",
     "FlagUnitDays",
+    "FlagUsage",
+    "FlagUsageDay",
+    "FlagUsageMonth",
     "SegmentDay",
     "UnitSegment",
+    "UnknownFlag",
+    "UsageReceipt",
+    "UsageSource",
 ]

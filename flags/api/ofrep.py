@@ -9,7 +9,7 @@ from rest_framework.exceptions import ParseError
 from rest_framework.response import Response
 
 from flags.evaluation import ofrep
-from flags.evaluation.answers import Caller
+from flags.evaluation.answers import OfrepCaller
 from tenancy.api.authentication import IsEnvironmentKey
 from tenancy.api.data_plane import DataPlaneView
 from tenancy.api.request import Request
@@ -46,9 +46,11 @@ class OfrepView(DataPlaneView):
 
     permission_classes = [IsEnvironmentKey]
 
-    def caller(self, request: Request) -> Caller:
+    def caller(self, request: Request) -> OfrepCaller:
         user = request.user
-        return Caller(user.own_environment_id, user.name, request.META.get("HTTP_USER_AGENT"), user.actor.credential)
+        return OfrepCaller(
+            user.own_environment_id, user.name, request.META.get("HTTP_USER_AGENT"), user.actor.credential
+        )
 
     def sent(self, request: Request) -> Any:
         try:

@@ -12,7 +12,8 @@ from openflagship.wire.bodies import MAX_ATTRIBUTE_BYTES, InvalidError, attribut
 from openflagship.wire.credentials import NOT_READY
 
 from analytics.pipeline.exposure_buffer import EXPOSURES
-from flags.prometheus import EVALUATIONS
+from analytics.usage.batches import API, OFREP, Source
+from analytics.usage.tally import USAGE
 from flags.propagation.runtime import RUNTIME
 from tenancy.errors import Problem, Unavailable
 
@@ -22,11 +23,12 @@ MAX_SOURCE_CHARACTERS = 100
 
 
 class Caller:
-    """The caller, as far as an exposure needs to know. It is the recorder of a responder."""
+    """The caller, as far as an exposure and its usage need to know. It is the recorder of a responder."""
 
     __slots__ = ("credential", "environment_id", "source", "user_agent")
 
-    count = staticmethod(EVALUATIONS.add)
+    kind = API
+    counted = USAGE.counted[API]
 
     def __init__(
         self, environment_id: int, source: str = "api", user_agent: str | None = None, credential: str = ""
@@ -36,6 +38,12 @@ class Caller:
         self.environment_id = environment_id
         self.source = source
         self.user_agent = user_agent
+
+    def count(self, key: str, answer: Answer) -> None:
+        try:
+            self.counted[self.environment_id][self.source][id(answer)][0] += 1
+        except KeyError:
+            USAGE.begin(Source(self.environment_id, self.kind, self.source), key, answer)
 
     def expose(  # noqa: PLR0917 - as its protocol has it
         self, evaluation_id: str, key: str, unit: str, answer: Answer, context: Context, unix_ms: int
@@ -55,6 +63,15 @@ class Caller:
             self.user_agent,
             context.attributes,
         )
+
+
+class OfrepCaller(Caller):
+    """One that asks by OpenFeature's protocol."""
+
+    __slots__ = ()
+
+    kind = OFREP
+    counted = USAGE.counted[OFREP]
 
 
 def evaluate(caller: Caller, body: Any, size: int = MAX_ATTRIBUTE_BYTES) -> tuple[int, bytes, str]:

@@ -19,6 +19,7 @@ class Operation:
 
     answer: Callable[[answers.Caller, str, Any, int], Answered]
     is_of_one_flag: bool
+    caller: type[answers.Caller] = answers.Caller
 
 
 def _evaluate(caller: answers.Caller, _flag_key: str, sent: Any, size: int) -> Answered:
@@ -44,7 +45,7 @@ ROUTES = routes.RouteMap(
     [
         (routes.EVALUATE, Operation(_evaluate, is_of_one_flag=True)),
         (routes.EVALUATE_ALL, Operation(_evaluate_all, is_of_one_flag=False)),
-        (routes.OFREP_FLAGS, Operation(_ofrep_flags, is_of_one_flag=False)),
-        (routes.OFREP_FLAG, Operation(_ofrep_flag, is_of_one_flag=True)),
+        (routes.OFREP_FLAGS, Operation(_ofrep_flags, is_of_one_flag=False, caller=answers.OfrepCaller)),
+        (routes.OFREP_FLAG, Operation(_ofrep_flag, is_of_one_flag=True, caller=answers.OfrepCaller)),
     ]
 )

@@ -17,9 +17,11 @@ from openflagship.wire.acknowledgements import understanding_of
 from redis.exceptions import RedisError
 
 from analytics.pipeline.stream_metrics import observe_stream
+from analytics.usage.tally import USAGE
 from flags.prometheus import EVALUATIONS
 from flags.propagation import cold_start_copy, publishing
 from flags.propagation.acknowledgements import ACKNOWLEDGEMENTS, OWN_SDK, dead_neighbours, forget
+from flags.propagation.deadlines import DATABASE_SECONDS, broken_off_after
 
 log = structlog.get_logger(__name__)
 
@@ -85,6 +87,8 @@ class Poller:
             self._wake.clear()
             if not self._stop.is_set():
                 self.poll()
+        with broken_off_after(DATABASE_SECONDS):
+            USAGE.close()
         connections.close_all()
 
     def poll(self) -> None:
@@ -92,6 +96,9 @@ class Poller:
         try:
             self._runtime.refresh()
             self._mend()
+            if USAGE.is_due:
+                with broken_off_after(DATABASE_SECONDS):
+                    USAGE.flush()
         except (DatabaseError, InterfaceError) as error:
             if self._runtime.is_database_there:
                 log.warning("poll_lost_database", error=type(error).__name__)

@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from multiprocessing import util as multiprocessing_util
 from typing import Any
 
 import structlog
@@ -19,6 +20,7 @@ from django.db import DatabaseError, close_old_connections, connections
 from openflagship.engine import CompiledEnvironment
 from redis.exceptions import RedisError
 
+from analytics.usage.tally import USAGE
 from flags.models import Change
 from flags.prometheus import PROPAGATION_SECONDS, observe_runtime
 from flags.propagation import cold_start_copy
@@ -83,6 +85,8 @@ class Runtime:
             close_old_connections()
         self._start_threads()
         atexit.register(self._end)
+        # A worker that multiprocessing forked ends without atexit. Ending twice does no harm.
+        multiprocessing_util.Finalize(None, self._end, exitpriority=10)
 
     def _start_threads(self) -> None:
         self._listener.start()
@@ -112,6 +116,8 @@ class Runtime:
     def _end(self) -> None:
         """At the exit of a process that nobody stopped in order, as a web worker's."""
         if self._pid == os.getpid():
+            with broken_off_after(DATABASE_SECONDS):
+                USAGE.close()
             self._poller.take_leave()
 
     @property

@@ -18,9 +18,8 @@ from openflagship.wire.errors import RefusedError
 from openflagship.wire.limits import rate_limit_headers
 from openflagship.wire.request_ids import HEADER, request_id_of
 
-from flags.evaluation import answers
 from flags.evaluation.plain import ROUTES, Operation
-from flags.prometheus import EVALUATION_SECONDS, EVALUATIONS
+from flags.prometheus import EVALUATION_SECONDS
 from flags.propagation.runtime import RUNTIME
 from flagship.serving.access_log import Sampler, log
 from tenancy.authentication.keyring import KEYRING, Key
@@ -33,8 +32,7 @@ Headers = list[tuple[str, str]]
 StartResponse = Callable[[str, Headers], Any]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
-# A write to the shared memory of /metrics costs a tenth of a request. One request in this many is timed, and has the
-# counts written.
+# A write to the shared memory of /metrics costs a tenth of a request. One request in this many is timed.
 SAMPLE = 16
 _JSON = re.compile(r"application/json\s*(;\s*charset=utf-8\s*)?\Z", re.IGNORECASE)
 _TYPE, _NO_SNIFFING = ("Content-Type", "application/json"), ("X-Content-Type-Options", "nosniff")
@@ -86,7 +84,6 @@ class FastLane:
             started = time.perf_counter()
             answered = self._answer(environ, operation, flag_key, key, content)
             EVALUATION_SECONDS.observe(time.perf_counter() - started)
-            EVALUATIONS.harvest()
         if answered is not None and self._sampler.picks(self._log_every):
             given = dict(answered[1])
             log.info(
@@ -142,7 +139,7 @@ class FastLane:
         is_allowed, level = BUCKETS.spend(key.prefix, self._key_limit)
         if not is_allowed:
             return None
-        caller = answers.Caller(environment_id, key.name, environ.get("HTTP_USER_AGENT"), key.prefix)
+        caller = operation.caller(environment_id, key.name, environ.get("HTTP_USER_AGENT"), key.prefix)
         try:
             answered = operation.answer(caller, flag_key, sent, len(content))
         except (ServiceError, RefusedError, OfrepError):

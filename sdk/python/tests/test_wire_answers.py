@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from openflagship.engine import CompiledEnvironment
+from openflagship.engine import Answer, CompiledEnvironment
 from openflagship.ids import uuid7_text
 from openflagship.wire.answers import Responder, Responders
 from openflagship.wire.bodies import InvalidError, OfrepError
@@ -19,11 +19,13 @@ class Told:
     """A recorder that keeps what it is told."""
 
     def __init__(self) -> None:
+        self.counted: list[str] = []
         self.reasons: list[str] = []
         self.exposures: list[tuple[Any, ...]] = []
 
-    def count(self, reason: str) -> None:
-        self.reasons.append(reason)
+    def count(self, key: str, answer: Answer) -> None:
+        self.counted.append(key)
+        self.reasons.append(answer.reason)
 
     def expose(self, *said: Any) -> None:
         self.exposures.append(said)

@@ -14,6 +14,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from openflagship.client import Status
+from openflagship.engine import Answer
 
 # Above so many keys the others count together.
 MOST_KEYS: Final = 1_000
@@ -46,8 +47,8 @@ class Metrics(Collector):
         self._by_key: Counter[tuple[str, str]] = Counter()
         self._registry.register(self)
 
-    def count_evaluation(self, reason: str) -> None:
-        self._evaluations[reason] += 1
+    def count_evaluation(self, _key: str, answer: Answer) -> None:
+        self._evaluations[answer.reason] += 1
 
     def observe(self, environment: str, key: str, seconds: float) -> None:
         """Note an answered request of the data plane. `key` is the public name of a live key."""

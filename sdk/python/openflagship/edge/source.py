@@ -62,7 +62,7 @@ class Source:
         *,
         name: str = "",
         signing_secret: str | None = None,
-        count: Callable[[str], None],
+        count: Callable[[str, Answer], None],
         settled: Callable[[], None],
     ) -> None:
         """`name`: what people see of it. `settled` is called whenever the configuration was replaced as a whole."""

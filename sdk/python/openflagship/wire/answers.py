@@ -21,8 +21,8 @@ _OFREP_STATUS: Final = {"FLAG_NOT_FOUND": 404, "PARSE_ERROR": 400, "GENERAL": 40
 class Recorder(Protocol):
     """Counts the answers and records the exposures."""
 
-    def count(self, reason: str) -> None:
-        """Count one answer with this reason."""
+    def count(self, key: str, answer: Answer) -> None:
+        """Count one answer of the flag with this key."""
 
     def expose(  # noqa: PLR0917 the hot path: keywords would cost a third more
         self, evaluation_id: str, key: str, unit: str, answer: Answer, context: Context, unix_ms: int
@@ -53,7 +53,7 @@ class Responder:
         answer = self.environment.evaluate(key, context, sent.get("defaultValue"))
         unix_ms = time.time_ns() // 1_000_000
         evaluation_id = uuid7_text(unix_ms)
-        recorder.count(answer.reason)
+        recorder.count(key, answer)
         if answer.error_code is not None:
             said = {"flagKey": key, "userId": context.user_id, "evaluationId": evaluation_id, **answer.to_dict()}
             return 404 if answer.error_code == "FLAG_NOT_FOUND" else 200, write_json(said), evaluation_id
@@ -75,7 +75,7 @@ class Responder:
         unix_ms = time.time_ns() // 1_000_000
         for key, answer in self.environment.evaluate_all(context, keys).items():
             evaluation_id = uuid7_text(unix_ms)
-            recorder.count(answer.reason)
+            recorder.count(key, answer)
             if answer.error_code is not None:
                 said = {"flagKey": key, "evaluationId": evaluation_id, **answer.to_dict()}
                 parts.append(write_json(key) + b":" + write_json(said))
@@ -91,7 +91,7 @@ class Responder:
         """One flag in OFREP's form: status and body. Raises OfrepError."""
         context = ofrep_context_of(sent, size)
         answer = self.environment.evaluate(key, context)
-        recorder.count(answer.reason)
+        recorder.count(key, answer)
         if answer.error_code is not None:
             return _OFREP_STATUS[answer.error_code], write_json({"key": key, **ofrep_failure(answer)})
         rendered = self._ofrep.get(id(answer)) or self._render_ofrep(key, answer)
@@ -153,7 +153,7 @@ class OfrepBulk:
         """Record one exposure for each answer and return the body. Not called for a 304. `more`: further members."""
         unix_ms = time.time_ns() // 1_000_000
         for rendered in self._found:
-            recorder.count(rendered.answer.reason)
+            recorder.count(rendered.key, rendered.answer)
             _expose(rendered, self._context, uuid7_text(unix_ms), unix_ms, recorder)
         return b'{"flags":[%b],"metadata":{"configVersion":%d}%b}' % (self._flags, self._version, more)
 

@@ -1,0 +1,1 @@
+"""What counting usage costs an evaluation."""

@@ -1,0 +1,68 @@
+"""What the server evaluates is counted by flag, variant, reason and source, with a unit and without."""
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from analytics.models import FlagUsage, UsageSource
+from analytics.usage import reading
+from analytics.usage.batches import API, OFREP
+from analytics.usage.tally import USAGE
+from flags import staleness
+from flags.models import Flag, FlagConfig
+from flags.propagation.runtime import RUNTIME
+
+
+@pytest.fixture
+def ask(make_flag, key):
+    make_flag("kill-old-jobs")
+    headers = {"Authorization": f"Bearer {key('server').secret}"}
+    RUNTIME.refresh()
+    return lambda path, body: Client().post(path, body, content_type="application/json", headers=headers)
+
+
+def test_evaluations__each_surface__are_counted_by_source_without_a_unit_too(environment, ask):
+    for path, body in (
+        ("/api/evaluate", {"flagKey": "kill-old-jobs"}),
+        ("/api/evaluate", {"flagKey": "kill-old-jobs", "userId": "u", "source": "nightly-job"}),
+        ("/api/flags/evaluate/all", {"userId": "u"}),
+        ("/ofrep/v1/evaluate/flags/kill-old-jobs", {}),
+        ("/ofrep/v1/evaluate/flags", {"context": {"targetingKey": "u"}}),
+    ):
+        assert ask(path, body).status_code == 200, path
+    assert ask("/api/evaluate", {"flagKey": "no-such-flag"}).status_code == 404
+    USAGE.flush()
+
+    now = timezone.now()
+    found = reading.usage(environment.pk, "kill-old-jobs", now - timedelta(hours=1), now + timedelta(hours=1))
+    name = "a service"  # the credential's
+    assert {(row.source.kind, row.source.service): row.evaluations for row in found} == {
+        (API, name): 2,
+        (API, "nightly-job"): 1,
+        (OFREP, name): 2,
+    }
+    assert {row.variant for row in found} == {"control"}
+    (unknown,) = reading.unknown_flags(environment.pk)
+    assert (unknown.flag_key, unknown.evaluations, unknown.source.service) == ("no-such-flag", 1, name)
+
+
+@pytest.mark.parametrize(("days", "is_unused"), [(6, False), (40, True)], ids=["lately", "long-ago"])
+def test_stale__asked_for_without_a_unit__is_not_called_unused(environment, make_flag, settings, days, is_unused):
+    settings.STALE_FLAG_DAYS = 5
+    config = make_flag("split", enabled=True, rollout=[{"variant": "treatment", "percent": 50}])
+    long_ago = timezone.now() - timedelta(days=90)
+    Flag.objects.update(updated_at=long_ago)
+    FlagConfig.objects.update(updated_at=long_ago)
+    config = FlagConfig.objects.select_related("flag", "environment").get(pk=config.pk)
+    used = FlagUsage.objects.create
+    at = timezone.now() - timedelta(days=days)
+    source = UsageSource.objects.create(environment_id=environment.pk, kind=API, service="job", sdk="")
+    used(environment_id=environment.pk, flag_key="split", source=source, variant="", reason="ROLLOUT", last_at=at)
+
+    evidence = staleness.evidence_of(environment, [(config, [])])[config.pk]
+    assert evidence["lastEvaluatedAt"] == at
+    assert [reason["code"] for reason in evidence["reasons"]] == (["not_evaluated"] if is_unused else [])
+    found = FlagConfig.objects.filter(environment=environment)
+    assert staleness.stale_pks(environment, found) == ({config.pk} if is_unused else set())
