@@ -2,12 +2,12 @@
 
 import orjson
 from drf_spectacular.utils import extend_schema
+from openflagship.wire.aliases import translated
 from openflagship.wire.credentials import check_environment
 from rest_framework.response import Response
 
 from flags.api import serializers
 from flags.evaluation import answers
-from flags.evaluation.aliases import translated
 from flags.prometheus import EVALUATION_SECONDS
 from tenancy import access
 from tenancy.api.authentication import MayEvaluate

@@ -26,6 +26,7 @@ LARGER_FOLDERS = {
     "experiments/analysis": "one step of an analysis a module",
     "experiments/statistics": "one method a module",
     "flags/api": "one noun a module",
+    "sdk/python/openflagship/wire": "one part of a request or an answer a module, shared by server and edge",
 }
 
 

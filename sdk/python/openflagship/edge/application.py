@@ -19,6 +19,7 @@ from openflagship.edge.settings import EdgeSettings
 from openflagship.edge.source import Source
 from openflagship.edge.streams import follow
 from openflagship.wire import acknowledgements, bodies, conditional, credentials, limits, routes, sse
+from openflagship.wire.aliases import translated
 from openflagship.wire.asgi import (
     JSON,
     AsgiRequest,
@@ -252,8 +253,14 @@ class Edge:
 
     async def _evaluate(self, call: Call) -> None:
         sent, size = await call.request.json()
+        other = translated(sent)
+        if other is not None:
+            sent = other.body
+            credentials.check_environment(other.environment_key, call.source.environment_key)
         status, body, evaluation_id = call.source.responder.evaluate(sent, call.source, size)
         call.request.identify(evaluation_id)
+        if other is not None:
+            body = bodies.write_json(other.write(bodies.read_json(body)))
         await self._answer(call, status, body)
 
     async def _evaluate_all(self, call: Call) -> None:
