@@ -13,9 +13,13 @@ Tone = Literal["", "success", "warning", "danger"]
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A payload that has a name in the API's schema: `Flag` is what the API answers for a flag."""
+    """A payload that has a name in the API's schema: `Flag` is what the API answers for a flag.
+
+    `names` are the kinds of things that it belongs to; it names a flag as `flagKey`.
+    """
 
     schema: str
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,15 @@ def get_action(name: str) -> Action:
 def all_actions() -> list[Action]:
     """Return every action, the lower app's first, in the order of registration."""
     return list(_actions.values())
+
+
+def kinds_naming(entity: str) -> set[str]:
+    """Return the kinds of things whose documents name the thing that they belong to, of the kind `entity`."""
+    return {
+        action.entity_type
+        for action in _actions.values()
+        if isinstance(action.payload, Document) and entity in action.payload.names
+    }
 
 
 def label_of(name: str) -> str:

@@ -1,8 +1,11 @@
 """Reading the log: the rows about one thing, with the acts on what belongs to it."""
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from audit.actions import kinds_naming
 from audit.models import Entry
+
+_SAME = ("organization_id", "project", "environment", "entity_type", "entity_key")
 
 
 def rows_about(rows: QuerySet[Entry], entity: str, key: str) -> QuerySet[Entry]:
@@ -12,9 +15,8 @@ def rows_about(rows: QuerySet[Entry], entity: str, key: str) -> QuerySet[Entry]:
     whose payload does not name the flag.
     """
     named = {f"{entity}Key": key}
-    naming = rows.filter(Q(after__contains=named) | Q(before__contains=named)).exclude(entity_type=entity)
-    # No app has more than one kind of thing that names another.
-    kinds = naming.order_by().values("entity_type")
-    keys = naming.order_by().values("entity_key")
-    own = Q(entity_type=entity, entity_key=key)
-    return rows.filter(own | Q(entity_type__in=kinds, entity_key__in=keys))
+    naming = Entry.objects.filter(Q(after__contains=named) | Q(before__contains=named))
+    same = naming.filter(**{field: OuterRef(field) for field in _SAME})
+    return rows.filter(
+        Q(entity_type=entity, entity_key=key) | Q(Exists(same), entity_type__in=sorted(kinds_naming(entity)))
+    )

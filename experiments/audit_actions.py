@@ -20,7 +20,7 @@ class RaisedAlarm(TypedDict):
 
 
 _METRIC = Document("Metric")
-_EXPERIMENT = Document("Experiment")
+_EXPERIMENT = Document("Experiment", names=("flag",))
 
 register(
     Action("metric.created", "Metric created", "a metric was made", _METRIC),

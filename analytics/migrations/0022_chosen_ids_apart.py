@@ -7,6 +7,7 @@ from django.db import migrations
 
 _FROM = "ff000000-0000-0000-0000-000000000000"
 _APART = f"""
+SET LOCAL lock_timeout = '10s';
 CREATE TABLE conversions_chosen (LIKE conversions INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)
     WITH (autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 50000);
 SET LOCAL flagship.rewrite = 'allowed';
@@ -14,6 +15,7 @@ WITH moved AS (DELETE FROM conversions_default WHERE event_id >= '{_FROM}' RETUR
 INSERT INTO conversions_chosen SELECT * FROM moved;
 SET LOCAL flagship.rewrite = '';
 ALTER TABLE conversions ATTACH PARTITION conversions_chosen FOR VALUES FROM ('{_FROM}') TO (MAXVALUE);
+SET LOCAL lock_timeout = 0;
 """
 _TOGETHER = """
 ALTER TABLE conversions DETACH PARTITION conversions_chosen;

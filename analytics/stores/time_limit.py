@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from django.db import DatabaseError, OperationalError, connection
+from django.db import DatabaseError, OperationalError, connection, transaction
 from psycopg.errors import QueryCanceled
 from psycopg.pq import TransactionStatus
 
@@ -17,8 +17,8 @@ _RETRY_AFTER_SECONDS = 60
 _STOPPED = "TIMEOUT_EXCEEDED"
 
 _until: ContextVar[float | None] = ContextVar("_until", default=None)
-# The limits that were there before the first query was limited: the session's (False) and the transaction's (True).
-_own: ContextVar[dict[bool, str]] = ContextVar("_own")
+# The limit of the transaction around, before its first query was limited.
+_own: ContextVar[str | None] = ContextVar("_own", default=None)
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def answer_within(seconds: float, *, what: str) -> Iterator[None]:
     if _until.get() is not None:  # the outer limit is the one that somebody waits for
         yield
         return
-    token, own = _until.set(time.monotonic() + seconds), _own.set({})
+    token, own = _until.set(time.monotonic() + seconds), _own.set(None)
     try:
         with connection.execute_wrapper(_limited):
             yield
@@ -57,17 +57,22 @@ def seconds_left() -> float | None:
 def _limited(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
     left = seconds_left()
     # In a failed transaction PostgreSQL takes nothing but the way back to a savepoint.
-    if left is not None and connection.connection.info.transaction_status != TransactionStatus.INERROR:
-        own = _own.get()
-        if connection.in_atomic_block not in own:
-            own[connection.in_atomic_block] = _raw("SELECT current_setting('statement_timeout')")
-        _set(str(max(1, int(left * 1000))))
+    if left is None or connection.connection.info.transaction_status == TransactionStatus.INERROR:
+        return execute(sql, params, many, context)
+    if not connection.in_atomic_block:
+        # A setting of the session would stay with a pooler's connection, which others use next.
+        with transaction.atomic():
+            _set(str(max(1, int(left * 1000))))
+            return execute(sql, params, many, context)
+    if _own.get() is None:
+        _own.set(_raw("SELECT current_setting('statement_timeout')"))
+    _set(str(max(1, int(left * 1000))))
     return execute(sql, params, many, context)
 
 
 def _set(limit: str) -> None:
-    # Within a transaction the setting is the transaction's.
-    _raw("SELECT set_config('statement_timeout', %s, %s)", limit, connection.in_atomic_block)
+    """Limit the statements of this transaction."""
+    _raw("SELECT set_config('statement_timeout', %s, true)", limit)
 
 
 def _raw(statement: str, *values: Any) -> str:
@@ -77,8 +82,8 @@ def _raw(statement: str, *values: Any) -> str:
 
 
 def _lift() -> None:
-    own = _own.get().get(connection.in_atomic_block)
-    if own is None or connection.connection is None or connection.needs_rollback:
+    own = _own.get()
+    if own is None or not connection.in_atomic_block or connection.needs_rollback or connection.connection is None:
         return
     if connection.connection.info.transaction_status == TransactionStatus.INERROR:
         return  # what follows is a rollback, which takes the limit back

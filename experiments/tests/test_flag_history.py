@@ -1,7 +1,11 @@
 """A flag's history is one: what its experiments did to it stands in its audit log and in its versions."""
 
+import copy
+import functools
+
 import pytest
 
+import audit.services
 from experiments import services
 from experiments.tests.conftest import START
 from tenancy.admin.testing import signed_in
@@ -42,3 +46,14 @@ def test_console__of_a_flag__lists_the_acts_on_its_experiments(environment, pers
 
     assert "Experiment started" in page
     assert "flag beside" not in page
+
+
+def test_audit_of_a_flag__experiment_of_the_same_key_elsewhere__is_left_out(environment, viewer, running, flag):
+    elsewhere = copy.copy(environment)
+    elsewhere.key = "other"
+    record = functools.partial(audit.services.record, actor=ALICE, action="experiment.created", key=running.key)
+    record(at=elsewhere, after={"flagKey": "banner"})
+
+    rows = viewer.get("audit", flagKey="new-checkout").json()["results"]
+    assert {row["environment"] for row in rows} == {environment.key}
+    assert [row["key"] for row in viewer.get("audit", flagKey="banner").json()["results"]] == [running.key]

@@ -57,6 +57,18 @@ def objects(value: Any, attr: str) -> list[dict[str, Any]]:
     return items
 
 
+def id_of(value: Any) -> str | int | None:
+    """Return an id that other parts of the file name: text, a whole number, or None where it is missing.
+
+    Raises Invalid for anything else.
+    """
+    if value is None or (isinstance(value, (str, int)) and not isinstance(value, bool)):
+        return value
+    raise Invalid(
+        f"An id in the file is {str(value)[:40]!r}; it has to be text or a number.", attr="data", code="unreadable"
+    )
+
+
 def texts(value: Any) -> list[str]:
     """Return the items of a list as text. Anything else has no items."""
     return [str(item) for item in value if item not in (None, "")] if isinstance(value, list) else []

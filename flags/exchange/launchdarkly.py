@@ -174,13 +174,13 @@ class _Config:
         if kind != "user":
             detail = f"The rollout in {where} deals by the context kind {kind!r}; here it deals by {self.bucket_by}."
             self.notes.add("flag", self.key, detail)
-        bucket_by = (rollout.get("bucketBy") or "key") if kind == "user" else "key"
+        bucket_by = str(rollout.get("bucketBy") or "key") if kind == "user" else "key"
         if bucket_by != "key":
             if self.bucket_by not in {"userId", bucket_by}:
                 self.notes.add(
                     "flag", self.key, f"{where} buckets by {bucket_by}, others by {self.bucket_by}; one is kept."
                 )
-            self.bucket_by = str(bucket_by)
+            self.bucket_by = bucket_by
         shares = []
         for item in objects(rollout.get("variations"), "rollout.variations"):
             name, width = self.variant(item.get("variation")), basis_points(item.get("weight"), _WEIGHTS)
@@ -241,7 +241,7 @@ class _Config:
 
 def condition_of(clause: Mapping[str, Any]) -> dict[str, Any]:
     """Convert a clause to a condition. Several values of one clause are alternatives."""
-    operator, values = clause.get("op"), clause.get("values")
+    operator, values = str(clause.get("op")), clause.get("values")
     values = values if isinstance(values, list) else []
     if clause.get("contextKind", "user") != "user":
         raise NotExpressibleError(f"a clause is on the context kind {clause['contextKind']!r}")

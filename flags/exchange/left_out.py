@@ -48,5 +48,6 @@ def _asks(node: Any, positive: set[str], negative: set[str]) -> bool:
         return _asks(node["not"], negative, positive)
     if "all" in node or "any" in node:
         return _asks(node.get("all") or node.get("any"), positive, negative)
-    asked = {"in_segment": positive, "not_in_segment": negative}.get(str(node.get("operator")), set())
-    return bool(asked.intersection(node.get("value") or []))
+    asked = {"in_segment": positive, "not_in_segment": negative}.get(str(node.get("operator")))
+    # Segments are named by text; what an operator of another kind compares with may be anything.
+    return asked is not None and not asked.isdisjoint(node.get("value") or ())

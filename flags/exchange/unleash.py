@@ -3,11 +3,21 @@
 A feature of Unleash is on or off, with alternative strategies. Each strategy becomes a rule that gives `treatment`.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from flags.exchange.foreign_values import basis_points, chosen_environment, key_of, lay_out, objects, texts, unique
+from flags.exchange.foreign_values import (
+    basis_points,
+    chosen_environment,
+    id_of,
+    key_of,
+    lay_out,
+    objects,
+    texts,
+    unique,
+)
 from flags.exchange.left_out import NARROWED
 from flags.exchange.notes import Notes, NotExpressibleError
 from tenancy.errors import Invalid
@@ -43,7 +53,7 @@ def convert(data: Mapping[str, Any], environment: str | None, notes: Notes) -> d
     segments, segment_keys = _segments(data, notes)
     linked: dict[Any, list[Any]] = {}
     for row in objects(data.get("featureStrategySegments"), "featureStrategySegments"):
-        linked.setdefault(row.get("featureStrategyId"), []).append(row.get("segmentId"))
+        linked.setdefault(id_of(row.get("featureStrategyId")), []).append(row.get("segmentId"))
     tags: dict[str, list[str]] = {}
     for row in objects(data.get("featureTags"), "featureTags"):
         tags.setdefault(str(row.get("featureName")), []).append(str(row.get("tagValue") or row.get("value") or "")[:60])
@@ -59,7 +69,7 @@ def convert(data: Mapping[str, Any], environment: str | None, notes: Notes) -> d
             row for row in strategies if row.get("featureName") == name and row.get("environment", chosen) == chosen
         ]
         mine = [_named(row, linked) for row in mine or objects(feature.get("strategies"), "strategies")]
-        mine.sort(key=lambda row: row.get("sortOrder") or 0)
+        mine.sort(key=_place_of)
         # Older releases have the variants on the feature.
         config = {"variants": feature.get("variants"), **(switch[0] if switch else feature)}
         reader = _Feature(name, mine, config, segment_keys, notes)
@@ -73,8 +83,14 @@ def convert(data: Mapping[str, Any], environment: str | None, notes: Notes) -> d
 
 def _named(row: dict[str, Any], linked: Mapping[Any, list[Any]]) -> dict[str, Any]:
     """A strategy in the manner of today. State exports of older releases name it, and its segments, elsewhere."""
-    name = row.get("name") or row.get("strategyName")
-    return {**row, "name": name, "segments": row.get("segments") or linked.get(row.get("id"), [])}
+    name = str(row.get("name") or row.get("strategyName") or "")
+    return {**row, "name": name, "segments": row.get("segments") or linked.get(id_of(row.get("id")), [])}
+
+
+def _place_of(row: Mapping[str, Any]) -> float:
+    """Where a strategy stands among a feature's. One without a place comes first."""
+    place = row.get("sortOrder")
+    return place if isinstance(place, int) or (isinstance(place, float) and math.isfinite(place)) else 0
 
 
 def _add_prerequisites(
@@ -91,7 +107,15 @@ def _add_prerequisites(
             continue
         given = [variant["key"] for variant in other["variants"] if variant["key"] != other["offVariant"]]
         wanted = [key_of(name, "variant") for name in texts(row.get("variants"))]
-        prerequisite = {"flagKey": parent, "variants": [name for name in wanted if name in given] or given}
+        known = [name for name in wanted if name in given]
+        if len(known) < len(wanted):
+            lost = ", ".join(repr(name) for name in wanted if name not in given)
+            said = f"Its dependency on {parent!r} names variants that the file does not have: {lost}."
+            notes.add("flag", child["key"], said if known else f"{said} {NARROWED}")
+        if wanted and not known:
+            child["enabled"] = False
+            continue
+        prerequisite = {"flagKey": parent, "variants": known or given}
         child["prerequisites"] = [*child.get("prerequisites", []), prerequisite]
 
 
@@ -101,7 +125,7 @@ def _segments(data: Mapping[str, Any], notes: Notes) -> tuple[list[dict[str, Any
     found = []
     for row in objects(data.get("segments"), "segments"):
         key = unique(key_of(row.get("name"), f"segment-{row.get('id')}"), taken)
-        keys[row.get("id")] = key
+        keys[id_of(row.get("id"))] = key
         conditions: dict[str, Any] | None = None
         if isinstance(row.get("constraints"), list):
             try:
@@ -230,8 +254,11 @@ class _Feature:
 
     def _segments_of(self, row: Mapping[str, Any]) -> list[dict[str, Any]]:
         found = []
-        for number in row.get("segments") or []:
-            key = self.segment_keys.get(number)
+        listed = row.get("segments") or []
+        if not isinstance(listed, list):
+            raise NotExpressibleError("its segments are no list")
+        for number in listed:
+            key = self.segment_keys.get(id_of(number))
             if key is None:
                 raise NotExpressibleError(f"the segment {number!r} is not in the file")
             found.append({"operator": "in_segment", "value": [key]})

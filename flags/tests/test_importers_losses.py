@@ -164,8 +164,10 @@ def _unleash(**dependency):
         ({}, [{"flagKey": "parent", "variants": ["treatment"]}]),
         ({"enabled": False}, None),
         ({"feature": "elsewhere"}, None),
+        ({"variants": ["treatment"]}, [{"flagKey": "parent", "variants": ["treatment"]}]),
+        ({"variants": ["beta"]}, None),
     ],
-    ids=["on", "off", "in no file"],
+    ids=["on", "off", "in no file", "a variant", "a variant in no file"],
 )
 def test_unleash__dependency__is_a_prerequisite_or_switches_the_flag_off(editor, dependency, prerequisites):
     report = editor.post(ROUTE, {"format": "unleash", "data": _unleash(**dependency)}).json()

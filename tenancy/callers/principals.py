@@ -51,5 +51,6 @@ def principal_of_user(
         organization_id=organization_id,
         organization_slug=organization_slug,
         user_id=user.pk,
-        is_service=user.is_service,
+        # The page for signing in asks for nobody yet.
+        is_service=user.is_authenticated and user.is_service,
     )

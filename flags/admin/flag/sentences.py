@@ -79,8 +79,11 @@ def _rule_sentence(conditions: list[dict[str, Any]] | dict[str, Any], served: st
 
 
 def describe_sent(rule: dict[str, Any]) -> str:
-    """Return the sentence of a rule in the API's words, as a form sends it."""
-    served = rule.get("variant") or _shared_out(rule.get("rollout", []))
+    """Return the sentence of a rule in the API's words, as a form sends it; none while a share is no number."""
+    shares = rule.get("rollout", [])
+    if any(not isinstance(item.get("percent"), (int, float)) for item in shares):
+        return ""
+    served = rule.get("variant") or _shared_out(shares)
     return _rule_sentence(rule["conditions"], served)
 
 
