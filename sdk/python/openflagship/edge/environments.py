@@ -16,6 +16,7 @@ from openflagship.edge.directory import Directory, part_for
 from openflagship.edge.listeners import Listener
 from openflagship.edge.settings import EdgeEnvironment, EdgeSettings
 from openflagship.edge.source import EdgeClient, Source, name_of
+from openflagship.engine import Answer
 from openflagship.wire import sse
 from openflagship.wire.credentials import EDGE_EVENT, EDGE_SCOPE, EdgeConfiguration, FurtherEdge
 
@@ -23,7 +24,9 @@ from openflagship.wire.credentials import EDGE_EVENT, EDGE_SCOPE, EdgeConfigurat
 class Environments:
     """Lives on the event loop. `sources` are in the order in which they were named."""
 
-    def __init__(self, settings: EdgeSettings, count: Callable[[str], None], settled: Callable[[], None]) -> None:
+    def __init__(
+        self, settings: EdgeSettings, count: Callable[[str, Answer], None], settled: Callable[[], None]
+    ) -> None:
         """`settled` is called whenever an environment's configuration was replaced as a whole."""
         self.sources: list[Source] = []
         self.callers = Callers()
