@@ -41,6 +41,17 @@ def lagging(run: Run) -> None:
     equal((client.value(), client.version), (True, 9))
 
 
+@case("poll", "earlier snapshots for as long as answers may go without news: the server went back to a backup")
+def went_back(run: Run) -> None:
+    server = run.server()
+    server.version = 9
+    client = run.client(server, mode="poll", staleAfterSeconds=1.0)
+    run.until(lambda: client.value() is True, "the first snapshot is served")
+    server.version, server.flags = 3, {"asked": off()}
+    run.until(lambda: client.version == 3, "the earlier snapshot is applied")
+    equal(client.value(), False)
+
+
 @case("poll", "after failures the pauses grow, and are normal after two good polls")
 def back_to_normal(run: Run) -> None:
     server = run.server()

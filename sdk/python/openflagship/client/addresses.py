@@ -46,8 +46,10 @@ class StreamAddress:
     def redirected(self, endpoint: Endpoint, path: str, location: str) -> tuple[Endpoint, str] | None:
         """Where `location` leads from there; None where the credential may not follow."""
         scheme = "https" if endpoint.is_tls else "http"
-        target = urljoin(f"{scheme}://{endpoint.authority}{endpoint.prefix}{path}", location)
-        parts = urlsplit(target)
+        try:
+            parts = urlsplit(urljoin(f"{scheme}://{endpoint.authority}{endpoint.prefix}{path}", location))
+        except ValueError:
+            return None
         found = self._endpoint_of(f"{parts.scheme}://{parts.netloc}")
         known = {one.origin for one in (self._api, self._given, self._named) if one is not None}
         if found is None or found.origin not in known or (endpoint.is_tls and not found.is_tls):

@@ -75,12 +75,12 @@ class AsyncDriver:
                 await self.drive(logic)
             except Exception:
                 log.exception("a bug in openflagship; it goes on in %.0f s", _AFTER_BUG_SECONDS)
-                await asyncio.sleep(_AFTER_BUG_SECONDS)
             else:
                 return
             finally:
                 logic.close()
                 self.close_all()
+            await asyncio.sleep(_AFTER_BUG_SECONDS)
 
     def close_all(self) -> None:
         for left in tuple(self._open):

@@ -41,6 +41,8 @@ class FlagShip(ClientCore):
         self._sending: ThreadDriver | None = None
         self._announcing: ThreadDriver | None = None
         self._on_demand: OnDemand | None = None
+        # Of several threads that flush without a sender's thread, one sends at a time.
+        self._sending_here = threading.Lock()
         self._waits_in: int | None = None
         super().__init__(server_key, url, options, settings)
         self._exit = at_end(self)
@@ -116,8 +118,9 @@ class FlagShip(ClientCore):
             # No fork came, or this is the process that forked: what it has counted is its own to send.
             self._begin()
         if self._on_demand is not None:
-            self._sender.ask_close(self.options.close_wait_seconds)
-            perform(self._sender.run(), self._tls)
+            with self._sending_here:
+                self._sender.ask_close(self.options.close_wait_seconds)
+                perform(self._sender.run(), self._tls)
             return
         if self._pid != os.getpid():
             # A child that was not told of its fork and never asked for a flag: threads and sockets are the parent's.
@@ -156,14 +159,16 @@ class FlagShip(ClientCore):
 
     def _flush_here(self, seconds: float) -> bool:
         """Send what waits in the calling thread."""
-        number = self._sender.ask_flush()
-        perform(self._sender.run_flush(seconds), self._tls)
-        self._sender.flushes_done = max(self._sender.flushes_done, number)
+        with self._sending_here:
+            number = self._sender.ask_flush()
+            perform(self._sender.run_flush(seconds), self._tls)
+            self._sender.flushes_done = max(self._sender.flushes_done, number)
         return self._sender.pending == 0
 
     def restart_after_fork(self) -> None:
         if self._on_demand is not None:
             self._assemble()
+            self._sending_here = threading.Lock()
             self._pid = 0
             self._on_demand = OnDemand(self._fetch_once, self.options)
             return

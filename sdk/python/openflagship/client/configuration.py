@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from openflagship.client.announcements import Announcer
-from openflagship.client.sse import ServerEvent
+from openflagship.client.sse import MOST_DIGITS, ServerEvent
 from openflagship.engine import CompiledEnvironment, DecodeError
 from openflagship.stream_kinds import FLAG_KINDS, KILL_SWITCH, SEGMENT_KINDS, SNAPSHOT, STREAM_KINDS
 
@@ -97,6 +97,9 @@ class Configuration:
         self._clock = clock
         self._confirmed_at: float | None = None
         self._is_lasting = False
+        # The newest version that was told of and not proved, and since when every fetched snapshot was an older one.
+        self._heard = 0
+        self._older_since: float | None = None
         self._ahead: dict[str, Any] = {}
         self._writing = threading.Lock()
         # At most one observer, which passes the changes on.
@@ -168,14 +171,15 @@ class Configuration:
     ) -> None:
         """Use the server's snapshot, whose sender has been without news for `age_seconds`.
 
-        A fetched snapshot that is older than the present one came from a process that lags behind; it is ignored. The
-        stream sends an older one only where the server itself went back to a backup.
+        A fetched snapshot that is older than the present one came from a process that lags behind; it is ignored,
+        unless all are older for as long as answers may go without news: then the server itself went back to a backup.
+        The stream sends an older one only there.
         """
         with self._writing:
-            if not is_from_stream:
-                self._confirm(age_seconds)
-                if self.source == "server" and environment.version < self.version:
-                    return
+            if is_from_stream:
+                self._heard, self._older_since = 0, None
+            elif self._is_lagging(environment.version, age_seconds) and environment.version < self.version:
+                return
             self.etag = etag
             self.proof = proof
             self._ahead = {}
@@ -184,7 +188,39 @@ class Configuration:
     def confirm(self, age_seconds: float = 0.0) -> None:
         """Note that a sender holds the configuration for current; it has been without news for `age_seconds`."""
         with self._writing:
+            if self._heard > self.version:
+                return
+            if self.proof is None:
+                # Where signatures are asked for, a fetched snapshot says it, and nothing else.
+                self._older_since = None
             self._confirm(age_seconds)
+
+    def confirm_fetched(self, age_seconds: float) -> None:
+        """Note that the snapshot which was asked for is the present one."""
+        with self._writing:
+            self._is_lagging(self.version, age_seconds)
+
+    def hear(self, version: int) -> None:
+        """Note that there is this version, as somebody says; until it is had, no older one is taken for current."""
+        with self._writing:
+            self._heard = max(self._heard, version)
+
+    @property
+    def is_behind(self) -> bool:
+        return self._heard > self.version or self._older_since is not None
+
+    def _is_lagging(self, version: int, age_seconds: float) -> bool:
+        """Whether the sender of a fetched version lags behind. The one that does not confirms the configuration."""
+        if self.source == "server" and version < max(self.version, self._heard):
+            now = self._clock()
+            self._older_since = now if self._older_since is None else self._older_since
+            if now - self._older_since < self._stale_after_seconds:
+                return True
+            log.warning("the server went back from version %d to %d", max(self.version, self._heard), version)
+            self._heard = 0
+        self._older_since = None
+        self._confirm(age_seconds)
+        return False
 
     def _confirm(self, age_seconds: float) -> None:
         self._confirmed_at = self._clock() - age_seconds
@@ -239,7 +275,7 @@ class Configuration:
         applied: list[ServerEvent] = []
         for event in run:
             is_known = event.kind in STREAM_KINDS
-            at = _version_of(event, is_known=is_known)
+            at = version_of(event, is_known=is_known)
             if (at is not None and at <= version) or (at is None and not is_known):
                 continue
             if is_known:
@@ -262,7 +298,7 @@ class Configuration:
             self.replace(change.environment, is_from_stream=True, proof=proof)
             return
         with self._writing:
-            self._ahead = change.ahead
+            self._ahead, self._older_since = change.ahead, None
             # It may have become stale, or current, since `change` was made.
             environment = change.environment.with_staleness(self.environment.stale)
             self.etag = self.proof = None
@@ -296,10 +332,11 @@ def _note_flag(
     flags[key] = document
 
 
-def _version_of(event: ServerEvent, *, is_known: bool) -> int | None:
+def version_of(event: ServerEvent, *, is_known: bool) -> int | None:
+    """Raises ResyncNeededError for the id of a known kind that is no version."""
     if event.id is None:
         return None
-    if not (event.id.isascii() and event.id.isdigit()):
+    if not (event.id.isascii() and event.id.isdigit()) or len(event.id) > MOST_DIGITS:
         if not is_known:
             return None
         raise ResyncNeededError("an event's id is no version")

@@ -81,7 +81,7 @@ class Exchange:
             if body:
                 sent += self._protocol.send(h11.Data(data=body)) or b""
             sent += self._protocol.send(h11.EndOfMessage()) or b""
-        except h11.LocalProtocolError as error:
+        except (h11.LocalProtocolError, UnicodeError) as error:
             # Without the error's own words: they repeat the header, and that may be the key.
             raise HttpError("the request cannot be sent: it holds what HTTP forbids") from error
         yield from self._connect()

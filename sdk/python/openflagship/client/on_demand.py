@@ -26,27 +26,27 @@ class OnDemand:
         self._refreshing = threading.Lock()
 
     def refresh(self, configuration: Configuration, *, is_asked: bool = False) -> None:
-        """Ask the server where the configuration is older than the limit, or where that `is_asked`."""
-        if is_asked or self._is_due(configuration):
+        """Ask the server where the last question is older than the limit, or where that `is_asked`.
+
+        However old the server says that its own news is, it is asked no more often.
+        """
+        if is_asked or self._is_due():
             is_mine = self._refreshing.acquire(blocking=is_asked or not configuration.is_had)
             if is_mine:
                 try:
-                    if is_asked or self._is_due(configuration):
+                    if is_asked or self._is_due():
                         self._ask()
                 finally:
                     self._refreshing.release()
         configuration.check_staleness()
         configuration.announcer.deliver()
 
-    def _is_due(self, configuration: Configuration) -> bool:
-        if time.monotonic() < self._not_before:
-            return False
-        age = configuration.age_seconds
-        return configuration.source != "server" or age is None or age >= self._limit_seconds
+    def _is_due(self) -> bool:
+        return time.monotonic() >= self._not_before
 
     def _ask(self) -> None:
         if self._fetch():
             self._backoff.reset()
-            self._not_before = 0.0
+            self._not_before = time.monotonic() + self._limit_seconds
         else:
             self._not_before = time.monotonic() + self._backoff.next_seconds()

@@ -24,6 +24,10 @@ class RefusedError(OSError):
         self.retry_after_seconds = min(float(said), _MOST_RETRY_AFTER_SECONDS) if said.isdecimal() else 0.0
 
 
+class StreamRefusedError(RefusedError):
+    """The same, of the stream: whether the key works, the snapshot's answer says."""
+
+
 def age_of(response: Response) -> float | None:
     """For how long the sender has been without news, as it says; None where it says nothing that can be read."""
     try:
@@ -34,8 +38,12 @@ def age_of(response: Response) -> float | None:
 
 
 def origin_of(response: Response) -> str:
-    parts = urlsplit(response.headers.get("location", ""))
-    return f"{parts.scheme}://{parts.hostname}{'' if parts.port is None else f':{parts.port}'}"
+    try:
+        parts = urlsplit(response.headers.get("location", ""))
+        port = "" if parts.port is None else f":{parts.port}"
+    except ValueError:
+        return "what is no address"
+    return f"{parts.scheme}://{parts.hostname}{port}"
 
 
 def problem_of(response: Response) -> str:

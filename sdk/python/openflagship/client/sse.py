@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 
 MOST_EVENT_BYTES = 256 * 1024 * 1024
+# More is no number that anybody means.
+MOST_DIGITS = 15
 _AGE = re.compile(r"\bage=(\d{1,9}(?:\.\d{1,6})?)")
 
 
@@ -108,6 +110,6 @@ class EventParser:
             self._id = value
         elif name == "signature":
             self._signatures.append(value)
-        elif name == "retry" and value.isascii() and value.isdigit():
+        elif name == "retry" and value.isascii() and value.isdigit() and len(value) <= MOST_DIGITS:
             self.retry_milliseconds = int(value)
         return None

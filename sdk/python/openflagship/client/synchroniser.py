@@ -19,11 +19,12 @@ from openflagship.client.configuration import (
     check_signature,
     parse_snapshot,
     runs_of,
+    version_of,
 )
 from openflagship.client.effects import Endpoint, Logic, Pause, aside
 from openflagship.client.http import LONG_BYTES, Exchange, Response, request
 from openflagship.client.options import Options
-from openflagship.client.refusals import RefusedError, age_of, origin_of, problem_of
+from openflagship.client.refusals import RefusedError, StreamRefusedError, age_of, origin_of, problem_of
 from openflagship.client.sse import EventParser, EventTooLargeError, ServerEvent
 from openflagship.engine import CompiledEnvironment
 from openflagship.stream_kinds import SNAPSHOT, STREAM_KINDS
@@ -42,7 +43,9 @@ _LEAST_BYTES_A_SECOND = 16 * 1024
 _REFUSALS = frozenset({401, 403, 404})
 _REFUSAL_FACTOR = 10.0
 _GOOD_POLLS = 2
-_ENDINGS = (OSError, SnapshotError, ResyncNeededError, EventTooLargeError)
+_KEY_REFUSALS = frozenset({401, 403})
+# What cannot be applied: the whole is fetched again.
+_UNUSABLE = (SnapshotError, ResyncNeededError, EventTooLargeError)
 
 
 class Synchroniser:
@@ -99,10 +102,10 @@ class Synchroniser:
         while True:
             try:
                 if not self.is_fetched or not self._is_streaming:
-                    yield from self._fetch()
+                    yield from self._resync()
                 if self._is_streaming:
                     yield from self._stream()
-            except _ENDINGS as error:
+            except Exception as error:  # noqa: BLE001 - a bug must not keep the client from polling
                 self._note_failure(error)
             yield from self._wait()
 
@@ -110,7 +113,7 @@ class Synchroniser:
         """Ask for the snapshot once; `error` says what was wrong."""
         try:
             yield from self._fetch()
-        except (OSError, SnapshotError) as error:
+        except Exception as error:  # noqa: BLE001 - a bug must not reach the caller, who is served from memory
             self._note_failure(error)
 
     def _wait(self) -> Logic[None]:
@@ -138,15 +141,21 @@ class Synchroniser:
         self._next_poll_at = self._clock() + self._poll_seconds()
         try:
             yield from self._fetch()
-        except (OSError, SnapshotError) as error:
-            self.state = RECONNECTING
-            self._note_failure(error)
+        except Exception as error:  # noqa: BLE001 - see run
+            self._note_failure(error, is_poll=True)
             self._next_poll_at = max(self._next_poll_at, self._clock() + self._pause_seconds)
         else:
             self.state = POLLING
 
     def _poll_seconds(self) -> float:
         return self._options.poll_seconds * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, not a secret
+
+    def _resync(self) -> Logic[None]:
+        """As `_fetch`. Raises ResyncNeededError too, where events prove nothing and the snapshot is older than they."""
+        yield from self._fetch()
+        is_bound = self._is_streaming and self._options.signing_secret is not None
+        if is_bound and self._configuration.is_behind:
+            raise ResyncNeededError("the snapshot is older than what the stream tells")
 
     def _fetch(self) -> Logic[None]:
         """Fetch the snapshot, unless the present one is current. Raises OSError, SnapshotError."""
@@ -170,7 +179,7 @@ class Synchroniser:
         age = age_of(response)
         self._says_age, self._sender_age = age is not None, age or 0.0
         if response.status == 304:
-            self._configuration.confirm(self._sender_age)
+            self._configuration.confirm_fetched(self._sender_age)
         else:
             proof = self._proof_of(response)
             environment = yield from _compiled(response.body)
@@ -181,6 +190,8 @@ class Synchroniser:
         self.is_fetched = True
         if not self._is_streaming:
             self._note_good_poll()
+        elif self.state == REFUSED:
+            self.state = RECONNECTING
 
     def _note_good_poll(self) -> None:
         self.state, self.error = POLLING, None
@@ -206,7 +217,7 @@ class Synchroniser:
         try:
             self._note_stream(response)
             yield from self._follow(exchange)
-        except _ENDINGS:
+        except Exception:
             yield from exchange.close()
             self._note_end(since)
             raise
@@ -243,9 +254,9 @@ class Synchroniser:
             if target is None:
                 break
             endpoint, path = target
-        if response.status not in {401, 403}:
+        if response.status not in _KEY_REFUSALS:
             self._address.failed()
-        raise RefusedError(response, "GET stream", problem_of(response))
+        raise StreamRefusedError(response, "GET stream", problem_of(response))
 
     def _note_stream(self, response: Response) -> None:
         self.state, self.error = STREAMING, None
@@ -319,38 +330,49 @@ class Synchroniser:
                 self._changed()
                 return
         # What bears no signature is taken as news that there is something to fetch.
-        if any(
-            event.kind == SNAPSHOT or (event.kind in STREAM_KINDS and event.id != str(self._configuration.version))
-            for event in events
-        ):
-            yield from self._fetch()
+        told = [version_of(event, is_known=True) for event in events if event.kind in STREAM_KINDS]
+        if any(version != self._configuration.version for version in told):
+            self._configuration.hear(max(version or 0 for version in told))
+            yield from self._resync()
 
-    def _note_lost(self) -> None:
-        if self.state != POLLING:
+    def _note_lost(self, *, is_polling: bool = True) -> None:
+        if self.state != POLLING or not is_polling:
             self.state = RECONNECTING
         self.reconnects += 1
 
-    def _note_failure(self, error: Exception) -> None:
+    def _note_refused(self, *, is_stream: bool) -> None:
+        """The key is refused. Where that is by the stream alone, the snapshot decides whether it works."""
+        self.reconnects += 1
+        if not is_stream:
+            self.state = REFUSED
+        elif self.state not in {POLLING, REFUSED}:
+            self.state = RECONNECTING
+            self._next_poll_at = self._clock()
+
+    def _note_failure(self, error: Exception, *, is_poll: bool = False) -> None:
         key = self._headers.get("Authorization", "").removeprefix("Bearer ")
         text = str(error) or type(error).__name__
         if key:
             # A server may repeat what it was sent.
             text = text.replace(key, "…")
         if text != self.error:
-            log.warning("no connection to FlagShip: %s; evaluating version %d", text, self._configuration.version)
+            is_bug = not isinstance(error, (OSError, *_UNUSABLE))
+            version = self._configuration.version
+            log.warning("no connection to FlagShip: %s; evaluating version %d", text, version, exc_info=is_bug)
         self.error = text
         self._good_polls = 0
-        if not isinstance(error, OSError):
+        if isinstance(error, _UNUSABLE):
             self.is_fetched = False
-        self._note_lost()
+        if isinstance(error, RefusedError) and error.status in _KEY_REFUSALS:
+            self._note_refused(is_stream=isinstance(error, StreamRefusedError))
+        else:
+            self._note_lost(is_polling=not is_poll)
         is_refusal = isinstance(error, RefusedError) and error.status in _REFUSALS
         self._pause_seconds = (self._refusals if is_refusal else self._backoff).next_seconds()
         if isinstance(error, RefusedError):
             # Jittered upwards, so that all who were refused at once do not come back at once.
             after = error.retry_after_seconds * random.uniform(1.0, 1.25)  # noqa: S311 - see _poll_seconds
             self._pause_seconds = max(self._pause_seconds, after)
-            if error.status in {401, 403}:
-                self.state = REFUSED
 
 
 def _compiled(body: bytes) -> Logic[CompiledEnvironment]:

@@ -98,12 +98,12 @@ class ThreadDriver:
                 return
             except Exception:
                 log.exception("a bug in openflagship; it goes on in %.0f s", _AFTER_BUG_SECONDS)
-                self._pause(_AFTER_BUG_SECONDS)
             else:
                 return
             finally:
                 logic.close()
                 self.close_all()
+            self._pause(_AFTER_BUG_SECONDS)
 
     def close_all(self) -> None:
         for left in tuple(self._sockets):
