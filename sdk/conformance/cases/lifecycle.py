@@ -51,6 +51,7 @@ def after_close(run: Run) -> None:
     equal(client.value(), True)
     client.track("purchase")
     asked = len(server.asked)
+    equal(client.status()["eventsPending"], 0, "events that wait after close")
     client.flush(0.1)
     equal(len(server.asked), asked, "requests after close")
     equal(client.status()["connection"], "closed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 from openfeature import api
 from openfeature.provider import ProviderStatus
 from openflagship import FlagShip
+from openflagship.client import MemoryStore
 from openflagship.client.configuration import Configuration, Proof, ResyncNeededError
-from openflagship.client.sse import EventParser, ServerEvent
+from openflagship.client.sse import EventParser, EventTooLargeError, ServerEvent
 from openflagship.client.synchroniser import Synchroniser
 from openflagship.engine import CompiledEnvironment
 from openflagship.openfeature import FlagShipProvider
@@ -200,3 +202,71 @@ def test_on_demand__many_threads_flush__each_event_is_sent_once(server: Endpoint
 
     assert len(server.of("/api/events/exposure")) == 1
     assert len(server.of("/api/events/conversion")) == 1
+
+
+def test_on_demand__flush__sends_usage_before_the_end(server: Endpoints, join: Join) -> None:
+    client = join(mode="on_demand", poll_seconds=0.01, usage_seconds=0.01)
+    for version in (2, 3, 4):
+        client.is_enabled("asked", "user-1")
+        server.version = version
+        assert client.refresh()
+    # What was counted of a configuration that was replaced is a number, and holds none of its answers.
+    assert len(client._usage.counts) == 0
+    assert client.flush(60)
+    summary = eventually(lambda: server.of("/api/events/usage"))[0].json
+
+    assert sum(row["count"] for row in summary["flags"]) == 3
+    assert len(summary["flags"]) == 1
+
+
+def test_stream_ends_in_order__after_a_poll_that_was_put_off__is_asked_for_soon(server: Endpoints, join: Join) -> None:
+    def refuse(call: Call) -> None:
+        server.always[SNAPSHOT] = status(503, Retry_After="600")
+        status(500)(call)
+
+    server.scripts[STREAM].append(refuse)
+    join(poll_after_seconds=0.001)
+    eventually(lambda: server.streams)
+    assert len(server.of(SNAPSHOT)) > 1
+    server.end_streams()
+
+    eventually(lambda: len(server.of(STREAM)) == 3)
+
+
+def test_store__fails_once__is_written_to_again(server: Endpoints, join: Join) -> None:
+    class Flaky(MemoryStore):
+        is_full = True
+
+        def save(self, body: bytes, version: int) -> None:
+            if self.is_full:
+                self.is_full = False
+                raise OSError("no room")
+            super().save(body, version)
+
+    store = Flaky()
+    client = join(store=store)
+    eventually(lambda: not store.is_full)
+    client.close()
+
+    assert store.load()
+
+
+def test_configuration__a_sender_tells_an_older_age__wakes_the_clocks_watcher() -> None:
+    woken: list[bool] = []
+    configuration = Configuration(100.0)
+    configuration.announcer.wake = lambda: woken.append(True)
+    configuration.confirm()
+    assert not woken
+    configuration.confirm(50.0)
+
+    assert woken
+
+
+@pytest.mark.parametrize("line", ["signature: sha256=abcdef\n", "data:\n", "event: a-kind-of-event\n", "id: 1\n"])
+def test_event_parser__an_event_that_never_ends__is_too_large_whatever_it_is_made_of(line: str) -> None:
+    parser = EventParser(most_bytes=1_000)
+    for _ in range(100):
+        parser.feed(b": a comment takes no room\n")
+    assert parser.waiting_bytes == 0
+    with pytest.raises(EventTooLargeError):
+        deque(parser.feed(line.encode()) for _ in range(1_000))

@@ -155,6 +155,7 @@ class FlagShip(ClientCore):
 
     def _fetch_once(self) -> bool:
         perform(self._synchroniser.run_once(), self._tls)
+        self._usage.settle()
         return self._synchroniser.error is None
 
     def _flush_here(self, seconds: float) -> bool:

@@ -224,6 +224,9 @@ class Configuration:
 
     def _confirm(self, age_seconds: float) -> None:
         self._confirmed_at = self._clock() - age_seconds
+        if age_seconds > 0.0:
+            # It may be stale sooner than the clock's watcher, who sleeps, knows.
+            self.announcer.wake()
         self._is_lasting = False
         self._mark(self._is_past_limit)
 

@@ -9,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import cast
 
 from openflagship.client.backoff import Backoff
 from openflagship.client.configuration import Configuration
@@ -30,6 +29,8 @@ log = logging.getLogger("openflagship")
 
 MOST_EVENTS_IN_REQUEST = 1_000
 _SAVE_EVERY_SECONDS = 5.0
+# The same version is kept again with a later time, so that the next start knows how old it is.
+_CONFIRM_EVERY_SECONDS = 60.0
 _GZIP_FROM_BYTES = 1_024
 _ACK_AGAIN_SECONDS = 10.0
 _GOODBYE_SECONDS = 1.0
@@ -75,10 +76,7 @@ class Sender:
         self._stream_endpoint = Endpoint.of(options.stream_url or url, options.proxy)
         self._headers = {**headers, "Content-Type": "application/json"}
         self._event_headers = dict(self._headers)
-        self._sink = options.sink
         if isinstance(options.sink, HttpSink):
-            self._sink = None
-            self._events_endpoint = Endpoint.of(options.sink.url, options.proxy)
             # The key is for the platform's eyes alone.
             del self._event_headers["Authorization"]
             self._event_headers.update(options.sink.headers)
@@ -102,6 +100,7 @@ class Sender:
             usage, instance, headers["X-FlagShip-SDK"], options.usage_seconds, clock, is_on=options.is_sending_events
         )
         self._saved_version = self._acked_version = -1
+        self._saved_at: float | None = None
 
     @property
     def pending(self) -> int:
@@ -124,6 +123,7 @@ class Sender:
     def note_stored(self) -> None:
         """Note that the configuration came from the store and need not be written back."""
         self._saved_version = self._configuration.version
+        self._saved_at = self._configuration.confirmed_at_unix
 
     def run(self) -> Logic[None]:
         """Run until `ask_close`."""
@@ -133,7 +133,7 @@ class Sender:
             if self._is_flush_due(asked):
                 yield from self._flush(is_asked=asked > self.flushes_done)
                 self.flushes_done = max(self.flushes_done, asked)
-            yield from self._summaries.send(self._post_text, None if self._sink is None else self._hand_over_summary)
+            yield from self._send_summaries()
             yield from self._acknowledge()
             yield from self._save()
             if self._close_by is None and self.flushes_asked <= self.flushes_done:
@@ -148,8 +148,15 @@ class Sender:
             if not self.pending or self._clock() >= until:
                 break
             yield Pause(min(0.2, max(0.0, until - self._clock())))
+        self._summaries.sum_up()
+        yield from self._send_summaries()
         yield from self._acknowledge()
         yield from self._save()
+
+    def _send_summaries(self) -> Logic[None]:
+        sink = self._sink
+        hand_over = None if sink is None else lambda text: self._hand_over(Batch(USAGE, [text]), sink)
+        yield from self._summaries.send(self._post_text, hand_over)
 
     def _is_flush_due(self, asked: int) -> bool:
         now = self._clock()
@@ -266,9 +273,6 @@ class Sender:
             self._note_accepted(batch, [])
         return True
 
-    def _hand_over_summary(self, text: str) -> Logic[bool]:
-        return (yield from self._hand_over(Batch(USAGE, [text]), cast("EventSink", self._sink)))
-
     def _post(self, batch: Batch) -> Logic[Response]:
         return (yield from self._post_text(batch.kind, batch.id, f'{{"events":[{",".join(batch.events)}]}}'))
 
@@ -351,10 +355,12 @@ class Sender:
         is_due = self._clock() >= self._save_at or self._close_by is not None
         if self._store is None or self._configuration.source != "server" or not is_due:
             return
-        if environment.version == self._saved_version:
+        confirmed_at = self._configuration.confirmed_at_unix
+        least = 1.0 if self._close_by is not None else _CONFIRM_EVERY_SECONDS
+        is_newer = (confirmed_at or 0.0) > (self._saved_at or 0.0) + least
+        if environment.version == self._saved_version and not is_newer:
             return
         store = self._store
-        confirmed_at = self._configuration.confirmed_at_unix
 
         def save() -> bool:
             try:
@@ -365,8 +371,8 @@ class Sender:
                 return False
             return True
 
-        yield Call(save)
-        self._saved_version = environment.version
+        if (yield Call(save)):
+            self._saved_version, self._saved_at = environment.version, confirmed_at
         self._save_at = self._clock() + _SAVE_EVERY_SECONDS
 
     def _close(self) -> Logic[None]:
@@ -380,7 +386,7 @@ class Sender:
             self.lost += self.pending
             log.warning("closed with %d events that could not be sent", self.pending)
         self._summaries.sum_up(is_last=True)
-        yield from self._summaries.send(self._post_text, None if self._sink is None else self._hand_over_summary)
+        yield from self._send_summaries()
         yield from self._save()
         yield from self._say_goodbye(close_by)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 MOST_EVENT_BYTES = 256 * 1024 * 1024
 # More is no number that anybody means.
 MOST_DIGITS = 15
+_MOST_SIGNATURES = 4
 _AGE = re.compile(r"\bage=(\d{1,9}(?:\.\d{1,6})?)")
 
 
@@ -69,7 +70,7 @@ class EventParser:
         lines = (b"".join(self._pieces) + data).split(b"\n")
         self._pieces = [lines.pop()]
         events = [event for line in lines if (event := self._line(line)) is not None]
-        self._size = len(self._pieces[0]) + sum(map(len, self._data))
+        self._size = len(self._pieces[0]) + self._kept_bytes
         self._check_size()
         return events
 
@@ -82,6 +83,8 @@ class EventParser:
         self._data: list[str] = []
         self._id: str | None = None
         self._signatures: list[str] = []
+        # Of all fields since the last event, whatever is kept of them.
+        self._kept_bytes = 0
 
     def _line(self, raw: bytes) -> ServerEvent | None:
         line = raw.decode("utf-8", "replace")
@@ -102,13 +105,14 @@ class EventParser:
             age = _AGE.search(value)
             self.age_seconds = None if age is None else float(age[1])
             return None
+        self._kept_bytes += len(raw) + 1
         if name == "data":
             self._data.append(value)
         elif name == "event":
             self._kind = value
         elif name == "id" and "\0" not in value:
             self._id = value
-        elif name == "signature":
+        elif name == "signature" and len(self._signatures) < _MOST_SIGNATURES:
             self._signatures.append(value)
         elif name == "retry" and value.isascii() and value.isdigit() and len(value) <= MOST_DIGITS:
             self.retry_milliseconds = int(value)

@@ -135,6 +135,7 @@ class Synchroniser:
             yield Pause(left)
         if self._is_streaming and self.is_fetched and self._clock() >= self._next_poll_at:
             yield from self._poll()
+        self._pause_seconds = 0.0
 
     def _poll(self) -> Logic[None]:
         """Ask for the snapshot. The client counts as polling while that succeeds, whatever happens to the stream."""
@@ -261,6 +262,8 @@ class Synchroniser:
     def _note_stream(self, response: Response) -> None:
         self.state, self.error = STREAMING, None
         self._refusals.reset()
+        # What an earlier failure asked for is no pause after this stream.
+        self._pause_seconds = 0.0
         age = age_of(response)
         if age is not None or not self._says_age:
             self._note_age(age or 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from typing import Any, Final
 
@@ -19,6 +20,9 @@ class Usage:
         self.counts: dict[int, int] = {}
         # Kept alive, so that nothing else can come to have their `id()`.
         self._begun: dict[int, tuple[str, Answer]] = {}
+        # By flag, variant and reason: what was counted of answers that are let go of.
+        self._rows: Counter[tuple[str, str | None, str]] = Counter()
+        self._settling = threading.Lock()
         self._failures: Counter[tuple[str, str]] = Counter()
         self._unknown: Counter[str] = Counter()
         self._unnamed = 0
@@ -53,20 +57,28 @@ class Usage:
         # Emptied and not replaced: evaluations hold it.
         self.counts.clear()
         self._begun.clear()
+        self._rows.clear()
+        self._settling = threading.Lock()
         self._failures.clear()
         self._unknown.clear()
         self._unnamed = 0
 
+    def settle(self) -> None:
+        """Keep the numbers and let go of the answers, whose configuration may be an old one."""
+        with self._settling:
+            for key in list(self.counts):
+                known = self._begun.pop(key, None)
+                # `pop` is one step: what is counted before it is in the number, what comes after it begins anew.
+                number = self.counts.pop(key, 0)
+                if known is not None:
+                    flag_key, answer = known
+                    self._rows[flag_key, answer.variant, answer.reason] += number
+
     def take(self) -> dict[str, Any] | None:
         """What was counted since the last call, in the API's form; None where nothing was."""
-        rows: Counter[tuple[str, str | None, str]] = Counter()
-        for key in list(self.counts):
-            known = self._begun.pop(key, None)
-            # `pop` is one step: what is counted before it is in the number, what comes after it begins anew.
-            number = self.counts.pop(key, 0)
-            if known is not None:
-                flag_key, answer = known
-                rows[flag_key, answer.variant, answer.reason] += number
+        self.settle()
+        with self._settling:
+            rows, self._rows = self._rows, Counter()
         failures, self._failures = self._failures, Counter()
         unknown, self._unknown = self._unknown, Counter()
         unnamed, self._unnamed = self._unnamed, 0
