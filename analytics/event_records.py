@@ -39,6 +39,8 @@ class ExposureEvent(msgspec.Struct, array_like=True, frozen=True, gc=False):
     source: str
     user_agent: str | None = None
     attributes: str | None = None
+    # Of a bulk answer: its user need not have seen it.
+    is_prefetched: bool = False
 
 
 class ConversionEvent(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -60,6 +60,7 @@ __all__ = [
     "last_received",
     "latest_attributes",
     "pair_summary",
+    "prefetched_exposures",
     "raw_events_since",
     "recent_attributes",
     "recent_units",
@@ -83,6 +84,11 @@ def first_exposures(period: Period) -> Iterator[FirstExposure]:
 def exposure_summary(period: Period) -> ExposureSummary:
     """Units per variant, in all and per UTC day of first exposure, with crossovers and bots apart."""
     return store().exposure_summary(period)
+
+
+def prefetched_exposures(period: Period) -> int:
+    """The period's exposures that bulk answers logged: their users need not have seen the variant."""
+    return store().prefetched_exposures(period)
 
 
 def pair_summary(period: Period, pairing: Pairing) -> dict[str, PairSummary]:

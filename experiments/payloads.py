@@ -328,7 +328,8 @@ class ResultWindow(TypedDict):
 class Results(TypedDict):
     """What `GET experiments/{id}/results` answers, and what a stored row keeps.
 
-    `intact` is there, and False, where a stored row was changed: then every figure is null.
+    `prefetched` are the window's exposures of bulk answers, bots left out; a row stored before they were told apart
+    has none. `intact` is there, and False, where a stored row was changed: then every figure is null.
     """
 
     experiment: ResultHeader
@@ -341,6 +342,7 @@ class Results(TypedDict):
     srm: RatioBeforeAndAfterBots
     guardrails: list[GuardrailResult]
     excluded: Excluded
+    prefetched: NotRequired[int]
     sensitivity: Sensitivity
     recommendation: Recommendation
     caveats: list[str]

@@ -29,6 +29,7 @@ class ExposureIn(msgspec.Struct, rename="camel", frozen=True, gc=False):
     reason: Annotated[str, msgspec.Meta(max_length=50)] | None = None
     rule_id: _Key | None = None
     config_version: Annotated[int, msgspec.Meta(ge=0, le=2**62)] | None = None
+    prefetched: bool = False
 
 
 class ConversionIn(msgspec.Struct, rename="camel", frozen=True, gc=False):

@@ -198,6 +198,7 @@ def _exposure(event: ExposureIn, arrival: Arrival, _index: int) -> ExposureEvent
         event.source or arrival.source,
         user_agent[:500] if isinstance(user_agent, str) else None,
         _json_of(attributes, "attributes") if attributes else None,
+        event.prefetched,
     )
 
 

@@ -22,6 +22,9 @@ class Exposure(models.Model):
     user_agent = models.TextField(null=True)  # noqa: DJ001 - likewise
     is_bot = models.BooleanField(default=False)
     attributes = models.JSONField(null=True)
+    is_prefetched = models.BooleanField(
+        db_default=False, help_text="Of a bulk answer: its user need not have seen the variant."
+    )
 
     class Meta:
         db_table = "exposures"

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from multiprocessing import util as multiprocessing_util
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import structlog
@@ -42,7 +42,12 @@ log = structlog.get_logger(__name__)
 
 # The context's attributes, until the thread has made JSON of those that will be stored.
 _Attributes = Mapping[str, Any] | str | None
-_Row = tuple[UUID | str, int, str, str, str, str, str | None, str | None, int, int, int, str, str | None, _Attributes]
+_Row = tuple[
+    UUID | str, int, str, str, str, str, str | None, str | None, int, int, int, str, str | None, _Attributes, bool
+]
+# Places in a row.
+_ATTRIBUTES: Final = 13
+_IS_PREFETCHED: Final = 14
 
 
 class ExposureBuffer:
@@ -88,6 +93,7 @@ class ExposureBuffer:
         source: str,
         user_agent: str | None,
         attributes: Mapping[str, Any] | None = None,
+        is_prefetched: bool = False,
     ) -> None:
         """Queue one exposure. Never blocks and never raises; a full buffer drops it and counts it.
 
@@ -105,7 +111,7 @@ class ExposureBuffer:
         # In the order of ExposureEvent. It was received at the moment it happened.
         queue.append((
             evaluation_id, environment_id, flag_key, unit_id, variant, reason, rule_id, experiment, config_version,
-            occurred_ms, occurred_ms, source, user_agent, chosen,
+            occurred_ms, occurred_ms, source, user_agent, chosen, is_prefetched,
         ))  # fmt: skip
         if waiting >= _BATCH_EVENTS and not self._wake.is_set():
             self._wake.set()
@@ -222,13 +228,13 @@ class ExposureBuffer:
 
 
 def _with_chosen_attributes(rows: list[_Row]) -> list[_Row]:
-    if any(row[-1] is not None for row in rows):
+    if any(row[_ATTRIBUTES] is not None for row in rows):
         WANTED.refresh()
     finished: list[_Row] = []
     of: tuple[int, str | None, _Attributes] = (0, None, None)
     text: str | None = None
     for row in rows:
-        attributes = row[-1]
+        attributes = row[_ATTRIBUTES]
         if attributes is None or isinstance(attributes, str):
             finished.append(row)
             continue
@@ -236,7 +242,7 @@ def _with_chosen_attributes(rows: list[_Row]) -> list[_Row]:
         if attributes is not of[2] or row[1] != of[0] or row[7] != of[1]:
             of = (row[1], row[7], attributes)
             text = WANTED.text_of(*of[:2], attributes)
-        finished.append((*row[:-1], text))
+        finished.append((*row[:_ATTRIBUTES], text, row[_IS_PREFETCHED]))
     return finished
 
 

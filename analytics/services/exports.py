@@ -36,6 +36,7 @@ _COLUMNS: Final = {
         "source": "name",
         "user_agent": "text",
         "attributes": "text",
+        "is_prefetched": "bool",
         "is_bot": "bool",
     },
     "conversions": {

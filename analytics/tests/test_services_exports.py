@@ -28,7 +28,13 @@ def test_exposures__exported__read_back_as_they_were_stored(
     any_store: EventStore, environment: Environment, other_environment: Environment, tmp_path: Path
 ) -> None:
     odd = exposure(
-        environment.pk, 'it\'s "\U0001f600"', "control", experiment=None, rule_id="r", attributes='{"plan": "pro"}'
+        environment.pk,
+        'it\'s "\U0001f600"',
+        "control",
+        experiment=None,
+        rule_id="r",
+        attributes='{"plan": "pro"}',
+        is_prefetched=True,
     )
     bot = exposure(environment.pk, "bot-1", "treatment", NOON + timedelta(milliseconds=1), user_agent="Googlebot")
     store_events(Batch([odd, bot, exposure(other_environment.pk, "alice", "control")]))
@@ -50,9 +56,11 @@ def test_exposures__exported__read_back_as_they_were_stored(
         "source": "api",
         "user_agent": None,
         "attributes": '{"plan": "pro"}',
+        "is_prefetched": True,
         "is_bot": False,
     }
     assert (second["unit_id"], second["is_bot"], second["user_agent"]) == ("bot-1", True, "Googlebot")
+    assert second["is_prefetched"] is False
     assert second["occurred_at"] == NOON + timedelta(milliseconds=1)
 
 

@@ -133,6 +133,7 @@ def analyse(experiment: Experiment, window: Window) -> ComputedResults:
     versions = provenance.config_versions(experiment, window)
     with_bots = exclusions.ratio_with_bots(data, exposures)
     by_first_variant = exclusions.by_first_variant(data, arms, ratio)
+    prefetched = events.prefetched_exposures(data.period())
     checks = [
         *ratio.checks,
         *exclusions.crossover_checks(ratio, comparisons, by_first_variant),
@@ -170,6 +171,7 @@ def analyse(experiment: Experiment, window: Window) -> ComputedResults:
         "srm": {**ratio.payload, "beforeBots": with_bots},
         "guardrails": judged,
         "excluded": excluded,
+        "prefetched": prefetched,
         "sensitivity": {"byFirstVariant": by_first_variant},
         "recommendation": recommend(
             experiment=experiment,
@@ -185,6 +187,7 @@ def analyse(experiment: Experiment, window: Window) -> ComputedResults:
                 [
                     *arrival_caveats(data, primary.measure),
                     *_caveats(data, versions, users, incomplete),
+                    *_prefetched_caveats(prefetched),
                     *ratio.caveats,
                     *exclusions.bot_caveats(with_bots, ratio),
                     *caveats,
@@ -245,6 +248,16 @@ def _window(window: Window) -> ResultWindow:
         "weights": window.phase.weights,
         "frozen": window.is_frozen,
     }
+
+
+def _prefetched_caveats(count: int) -> list[str]:
+    if not count:
+        return []
+    what = "1 exposure comes" if count == 1 else f"{count:,} exposures come"
+    return [
+        f"{what} from bulk answers (prefetched): these users were given the variant, and need not have seen it, which "
+        "dilutes the effect. Clients that report what they show ask for exposures=none."
+    ]
 
 
 def _caveats(data: WindowData, versions: list[int], users: int, incomplete: int) -> list[str]:

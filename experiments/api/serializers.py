@@ -298,6 +298,10 @@ class ResultsSerializer(serializers.Serializer[Any]):
     srm = serializers.DictField()
     guardrails = serializers.ListField(child=serializers.DictField())
     excluded = serializers.DictField(child=serializers.IntegerField(allow_null=True))
+    prefetched = serializers.IntegerField(
+        required=False,
+        help_text="Exposures of bulk answers, whose users need not have seen the variant; absent in older rows.",
+    )
     sensitivity = serializers.DictField(help_text="`byFirstVariant`: crossovers kept in; null up to 1 % of them.")
     recommendation = serializers.DictField()
     caveats = serializers.ListField(child=serializers.CharField())

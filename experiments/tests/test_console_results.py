@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 from django.urls import reverse
+from msgspec.structs import replace
 
 from analytics.event_records import Batch
 from analytics.services import store_events
@@ -43,13 +44,20 @@ def running(acme):
                 exposures.append(exposure(experiment, unit, variant, at, f'{{"country": "{country}"}}'))
                 if number < bought:
                     conversions.append(conversion(experiment, unit, at + timedelta(minutes=1)))
-    exposures.append(exposure(experiment, "nobody-knows", "control", at))
+    exposures.append(replace(exposure(experiment, "nobody-knows", "control", at), is_prefetched=True))
     store_events(Batch(exposures, conversions))
     return experiment
 
 
 def url(experiment, page, *more):
     return reverse(f"admin:experiments_experiment_{page}", args=[experiment.pk, *more])
+
+
+def test_results__prefetched_exposures__are_counted_apart(console_viewer, running):
+    text = console_viewer.get(url(running, "results")).content.decode()
+
+    assert re.search(r"<dt>Exposures prefetched in bulk answers</dt><dd>1</dd>", text)
+    assert "1 exposure comes from bulk answers (prefetched)" in text
 
 
 def test_results__segment__are_broken_down_with_a_chart(console_viewer, running):

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import orjson
+from msgspec.structs import replace
 
 from analytics.event_records import Batch
 from analytics.services import store_events
@@ -34,6 +35,9 @@ def _send(experiment):
             conversions.append(conversion(experiment, f"user-{number}", later, event_name="page", value=times + 0.3))
     exposures += [exposure(experiment, f"bot-{number}", "control", SEEN) for number in range(12)]
     exposures += [exposure(experiment, "user-0", "treatment", NOW - timedelta(days=1))]
+    # Of bulk answers: seven users, and a bot.
+    exposures[:7] = [replace(event, is_prefetched=True) for event in exposures[:7]]
+    exposures[300] = replace(exposures[300], is_prefetched=True)
     store_events(Batch(exposures, conversions))
 
 
@@ -74,5 +78,7 @@ def test_results__from_either_store__are_the_same_to_the_digit(
     assert answers[0] == answers[1]
     found = answers[1][0]
     assert (found["excluded"]["bots"], found["excluded"]["crossovers"]) == (12, 1)
+    assert found["prefetched"] == 7
+    assert any(caveat.startswith("7 exposures come from bulk answers (prefetched)") for caveat in found["caveats"])
     assert [row["users"] for row in found["breakdown"]["segments"]] == [200, 99]
     assert all(item["absoluteLift"] is not None for item in found["comparisons"])

@@ -1,8 +1,9 @@
 """Evaluation over HTTP, for whatever the fast lane leaves to DRF; the answers are written by the same functions."""
 
 import orjson
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from openflagship.wire.aliases import translated
+from openflagship.wire.answers import EXPOSURES, exposures_asked
 from openflagship.wire.credentials import check_environment
 from rest_framework.response import Response
 
@@ -13,6 +14,14 @@ from tenancy import access
 from tenancy.api.authentication import MayEvaluate
 from tenancy.api.data_plane import DataPlaneView
 from tenancy.api.request import Request
+
+# Bulk answers alone: one flag that is asked for is one that is shown.
+WHICH_EXPOSURES = OpenApiParameter(
+    "exposures",
+    str,
+    enum=EXPOSURES,
+    description="Which answers are logged as exposures, marked prefetched. By default those of running experiments.",
+)
 
 
 class EvaluateView(DataPlaneView):
@@ -40,10 +49,15 @@ class EvaluateAllView(DataPlaneView):
 
     permission_classes = [MayEvaluate]
 
-    @extend_schema(request=serializers.EvaluateAllSerializer, responses=serializers.AnswersSerializer)
+    @extend_schema(
+        request=serializers.EvaluateAllSerializer,
+        parameters=[WHICH_EXPOSURES],
+        responses=serializers.AnswersSerializer,
+    )
     def post(self, request: Request) -> Response:
         with EVALUATION_SECONDS.time():
-            body = answers.evaluate_all(_caller(request), self.sent(request))
+            exposures = exposures_asked(request.query_params.get("exposures"))
+            body = answers.evaluate_all(_caller(request), self.sent(request), exposures=exposures)
         return Response(orjson.Fragment(body))
 
 

@@ -4,10 +4,12 @@ from typing import Any
 
 import orjson
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, inline_serializer
+from openflagship.wire.answers import ofrep_exposures_asked
 from rest_framework import serializers
 from rest_framework.exceptions import ParseError
 from rest_framework.response import Response
 
+from flags.api.evaluate import WHICH_EXPOSURES
 from flags.evaluation import ofrep
 from flags.evaluation.answers import OfrepCaller
 from tenancy.api.authentication import IsEnvironmentKey
@@ -84,15 +86,16 @@ class OfrepFlagsView(OfrepView):
     @extend_schema(
         operation_id="ofrep_evaluate_flags",
         request=_REQUEST,
-        parameters=[OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER)],
+        parameters=[OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER), WHICH_EXPOSURES],
         responses={200: _ALL, 304: OpenApiResponse(description="The result has not changed."), 400: _FAILURE},
     )
     def post(self, request: Request) -> Response:
         try:
             caller = self.caller(request)
+            exposures = ofrep_exposures_asked(request.query_params.get("exposures"))
             bulk = ofrep.bulk(caller, self.sent(request))
         except ofrep.OfrepError as error:
             return self.refusal(error)
         if bulk.is_known(request.META.get("HTTP_IF_NONE_MATCH", "")):
             return Response(status=304, headers={"ETag": bulk.etag})
-        return Response(orjson.Fragment(ofrep.send(caller, bulk)), headers={"ETag": bulk.etag})
+        return Response(orjson.Fragment(ofrep.send(caller, bulk, exposures=exposures)), headers={"ETag": bulk.etag})

@@ -7,7 +7,7 @@ log what was answered.
 from typing import Any
 
 from openflagship.engine import Answer, CompiledEnvironment, Context
-from openflagship.wire.answers import Responder, Responders
+from openflagship.wire.answers import EXPOSURES_OF_EXPERIMENTS, Responder, Responders
 from openflagship.wire.bodies import MAX_ATTRIBUTE_BYTES, InvalidError, attribute_problems, text_problem
 from openflagship.wire.credentials import NOT_READY
 
@@ -46,7 +46,14 @@ class Caller:
             USAGE.begin(Source(self.environment_id, self.kind, self.source), key, answer)
 
     def expose(  # noqa: PLR0917 - as its protocol has it
-        self, evaluation_id: str, key: str, unit: str, answer: Answer, context: Context, unix_ms: int
+        self,
+        evaluation_id: str,
+        key: str,
+        unit: str,
+        answer: Answer,
+        context: Context,
+        unix_ms: int,
+        is_prefetched: bool = False,
     ) -> None:
         EXPOSURES.add(
             self.environment_id,
@@ -62,6 +69,7 @@ class Caller:
             self.source,
             self.user_agent,
             context.attributes,
+            is_prefetched,
         )
 
 
@@ -82,9 +90,15 @@ def evaluate(caller: Caller, body: Any, size: int = MAX_ATTRIBUTE_BYTES) -> tupl
     return responder_of(caller).evaluate(_named(caller, body), caller, size)
 
 
-def evaluate_all(caller: Caller, body: Any, size: int = MAX_ATTRIBUTE_BYTES) -> bytes:
-    """Evaluate the named flags, by default all, for one user. Each answer is an exposure of its own."""
-    return responder_of(caller).evaluate_all(_named(caller, body), caller, size)
+def evaluate_all(
+    caller: Caller,
+    body: Any,
+    size: int = MAX_ATTRIBUTE_BYTES,
+    *,
+    exposures: str = EXPOSURES_OF_EXPERIMENTS,
+) -> bytes:
+    """Evaluate the named flags, by default all, for one user. `exposures` says which answers are logged."""
+    return responder_of(caller).evaluate_all(_named(caller, body), caller, size, exposures=exposures)
 
 
 def _named(caller: Caller, body: Any) -> Any:

@@ -7,7 +7,7 @@ the metadata carries it.
 from typing import Any
 
 import orjson
-from openflagship.wire.answers import OfrepBulk
+from openflagship.wire.answers import EXPOSURES_OF_EXPERIMENTS, OfrepBulk
 from openflagship.wire.bodies import MAX_ATTRIBUTE_BYTES, OfrepError
 
 from flags.evaluation.answers import Caller, responder_of
@@ -21,10 +21,10 @@ def evaluate(caller: Caller, key: str, body: Any, size: int = MAX_ATTRIBUTE_BYTE
     return responder_of(caller).ofrep(key, body, caller, size)
 
 
-def send(caller: Caller, found: OfrepBulk) -> bytes:
-    """Log the exposures and return the body, which names the stream that tells of changes."""
+def send(caller: Caller, found: OfrepBulk, *, exposures: str = EXPOSURES_OF_EXPERIMENTS) -> bytes:
+    """Log the exposures that are asked for and return the body, which names the stream that tells of changes."""
     url = orjson.dumps(url_for(caller.credential))
-    return found.send(caller, b',"eventStreams":[{"type":"sse","url":' + url + b"}]")
+    return found.send(caller, b',"eventStreams":[{"type":"sse","url":' + url + b"}]", exposures=exposures)
 
 
 def bulk(caller: Caller, body: Any, size: int = MAX_ATTRIBUTE_BYTES) -> OfrepBulk:

@@ -258,7 +258,22 @@ def test_evaluate_all__works(post, recorded):
     body = post({"userId": "user-1"}, path="/api/flags/evaluate/all").json()
 
     assert body["flags"]["new-checkout"]["variant"] == "treatment"
-    assert len(recorded) == 1
+    # The flag belongs to no experiment.
+    assert recorded == []
+
+
+@pytest.mark.parametrize(("exposures", "logged"), [("none", 0), ("experiments", 0), ("all", 1)])
+def test_evaluate_all__logs_the_exposures_that_are_asked_for(post, recorded, exposures, logged):
+    body = post({"userId": "user-1"}, path=f"/api/flags/evaluate/all?exposures={exposures}").json()
+
+    assert body["flags"]["new-checkout"]["variant"] == "treatment"
+    assert [call[13] for call in recorded] == [True] * logged
+
+
+def test_evaluate_all__other_exposures__are_refused_by_name(post):
+    response = post({"userId": "user-1"}, path="/api/flags/evaluate/all?exposures=some")
+
+    assert (response.status_code, response.json()["errors"][0]["attr"]) == (400, "exposures")
 
 
 def test_evaluate_all__named_flags__gives_those_alone(post):

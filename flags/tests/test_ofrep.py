@@ -45,8 +45,8 @@ def ask(environment, make_flag, key, recorded):
     RUNTIME.refresh()
     client = Client()
 
-    def _ask(flag=None, body=None, *, content=None, **headers):
-        path = "/ofrep/v1/evaluate/flags" + (f"/{flag}" if flag else "")
+    def _ask(flag=None, body=None, *, content=None, asked="", **headers):
+        path = "/ofrep/v1/evaluate/flags" + (f"/{flag}" if flag else "") + asked
         return client.post(
             path,
             orjson.dumps(body or {}) if content is None else content,
@@ -67,6 +67,7 @@ def test_one__every_row_of_the_evaluation_features__answers_as_expected(ask):
             seen = {"errorCode": body["errorCode"]}
             wanted = {"errorCode": expected["errorCode"]}
         else:
+            body["metadata"].pop("evaluationId")
             seen = {name: body.get(name) for name in expected}
             wanted = expected
         if seen != wanted:
@@ -85,7 +86,7 @@ def test_one__works(ask, recorded):
         "reason": "DEFAULT",
         "variant": "external",
         "value": "EXTERNAL",
-        "metadata": {},
+        "metadata": {"evaluationId": recorded[0][1]},
     }
     assert recorded[0][2:5] == ("complex-targeted", "user-1", "external")
 
@@ -146,18 +147,40 @@ def test_bulk__works(ask, recorded):
     response = ask(body={"context": {"targetingKey": "user-1"}})
 
     flags = {flag["key"]: flag for flag in response.json()["flags"]}
-    assert len(flags) == len(FLAGS) == len(recorded)
+    assert len(flags) == len(FLAGS)
     assert flags["boolean-flag"]["value"] is True
+    # None of them belongs to an experiment.
+    assert recorded == []
+
+
+def test_bulk__all_exposures_asked_for__logs_each_under_its_id_as_prefetched(ask, recorded):
+    response = ask(body={"context": {"targetingKey": "user-1"}}, asked="?exposures=all")
+
+    ids = {flag["key"]: flag["metadata"]["evaluationId"] for flag in response.json()["flags"]}
+    assert {call[2]: call[1] for call in recorded} == ids
+    assert len(recorded) == len(FLAGS)
+    assert all(call[13] is True for call in recorded)
+
+
+def test_bulk__other_exposures_asked_for__is_400_that_names_the_parameter(ask):
+    response = ask(body={"context": {"targetingKey": "user-1"}}, asked="?exposures=some")
+
+    assert (response.status_code, response.json()["errorCode"]) == (400, "GENERAL")
+    assert response.json()["errorDetails"].startswith("exposures: Ask for one of none, experiments, all")
 
 
 def test_bulk__etag_sent_back__is_304_until_the_result_changes(ask, recorded):
     first = ask(body={"context": {"targetingKey": "u", "email": "someone@example.com"}})
     recorded.clear()
     again = ask(
-        body={"context": {"targetingKey": "u", "email": "someone@example.com"}}, **{"If-None-Match": first["ETag"]}
+        body={"context": {"targetingKey": "u", "email": "someone@example.com"}},
+        asked="?exposures=all",
+        **{"If-None-Match": first["ETag"]},
     )
     other = ask(
-        body={"context": {"targetingKey": "u", "email": "ballmer@macrosoft.com"}}, **{"If-None-Match": first["ETag"]}
+        body={"context": {"targetingKey": "u", "email": "ballmer@macrosoft.com"}},
+        asked="?exposures=all",
+        **{"If-None-Match": first["ETag"]},
     )
 
     assert (again.status_code, again.content, again["ETag"]) == (304, b"", first["ETag"])

@@ -106,6 +106,11 @@ REQUESTS = {
     **{path: hostile("POST", path, EVALUATE_BODY) for path in routes.EVALUATE.paths},
     **{path: hostile("POST", path, {"userId": "user-1"}) for path in routes.EVALUATE_ALL.paths},
     routes.OFREP_FLAGS.paths[0]: hostile("POST", routes.OFREP_FLAGS.paths[0], OFREP_BODY),
+    "which exposures": [
+        Sent("POST", f"{path}?exposures={asked}", body)
+        for asked in ("none", "experiments", "all", "some", "", "all&exposures=none")
+        for path, body in ((routes.EVALUATE_ALL.paths[0], {"userId": "u"}), (routes.OFREP_FLAGS.paths[0], OFREP_BODY))
+    ],
     "an OFREP flag": [
         *hostile("POST", "/ofrep/v1/evaluate/flags/asked", OFREP_BODY),
         *(Sent("POST", f"/ofrep/v1/evaluate/flags/{key}", OFREP_BODY) for key in OFREP_KEYS),
@@ -215,7 +220,7 @@ def _without_ids(body: Any) -> Any:
             for name, value in body.items()
             if name not in {"requestId", "evaluationId", "eventStreams"}
         }
-    return body
+    return [_without_ids(value) for value in body] if isinstance(body, list) else body
 
 
 @pytest.fixture

@@ -108,6 +108,10 @@ class ClickHouseRows:
         rows = self._rows(sql.BOTS_FIRST_SEEN, period_of(period))
         return {variant: int(units) for variant, units in rows}
 
+    def prefetched_exposures(self, period: Period) -> int:
+        ((count,),) = self._rows(sql.PREFETCHED, period_of(period))
+        return int(count)
+
     def raw_rows(
         self, table: str, environment_id: int, since: datetime | None, until: datetime | None
     ) -> Iterator[tuple[Any, ...]]:

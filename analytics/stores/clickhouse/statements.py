@@ -12,7 +12,8 @@ CREATE TABLE IF NOT EXISTS exposures (
     month Date, precedence UInt64, evaluation_id UUID, environment_id Int64, flag_key LowCardinality(String),
     unit_id String, variant LowCardinality(String), reason LowCardinality(String), rule_id Nullable(String),
     experiment LowCardinality(Nullable(String)), config_version Int64, occurred_ms Int64, received_ms Int64,
-    source LowCardinality(String), user_agent Nullable(String), attributes Nullable(String), is_bot Bool
+    source LowCardinality(String), user_agent Nullable(String), attributes Nullable(String),
+    is_prefetched Bool DEFAULT false, is_bot Bool
 )
 """
 _CONVERSIONS = """
@@ -25,7 +26,7 @@ CREATE TABLE IF NOT EXISTS conversions (
 EXPOSURE_COLUMNS = [
     *("month", "precedence", "evaluation_id", "environment_id", "flag_key", "unit_id", "variant", "reason"),
     *("rule_id", "experiment", "config_version", "occurred_ms", "received_ms", "source", "user_agent"),
-    *("attributes", "is_bot"),
+    *("attributes", "is_prefetched", "is_bot"),
 ]
 CONVERSION_COLUMNS = [
     *("month", "precedence", "event_id", "environment_id", "unit_id", "event_name", "value", "occurred_ms"),
@@ -36,6 +37,8 @@ CONVERSION_COLUMNS = [
 def create_tables(*, engine: str, days: int) -> list[str]:
     return [
         _EXPOSURES + _ENGINE.format(engine=engine, key="evaluation_id", days=days),
+        # For tables of earlier releases.
+        "ALTER TABLE exposures ADD COLUMN IF NOT EXISTS is_prefetched Bool DEFAULT false AFTER attributes",
         _CONVERSIONS + _ENGINE.format(engine=engine, key="event_id", days=days),
     ]
 
@@ -86,6 +89,7 @@ SELECT is_bot, day, if(is_bot, '', variants[place]) AS first_variant, is_crossov
 """  # noqa: S608 - fixed text
 
 
+PREFETCHED = f"SELECT count() {_SEEN} AND is_prefetched AND NOT is_bot"
 _EXPOSED_AGAIN = f"""
 UNION ALL
 SELECT unit_id, {_NEVER} AS code, 65535 AS low, 0 AS high, defaultValueOfTypeName('{{kind}}') AS event,

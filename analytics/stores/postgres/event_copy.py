@@ -125,6 +125,7 @@ def exposure_rows(flagged: Iterable[tuple[ExposureEvent, bool]]) -> list[Row]:
             event.source,
             event.user_agent,
             None if event.attributes is None else _json(event.attributes),
+            event.is_prefetched,
             is_bot,
         )
         for event, is_bot in flagged

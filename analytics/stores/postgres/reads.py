@@ -20,6 +20,12 @@ from analytics.stores.postgres.rollups.cohort_sizes import COUNTS, ENROLLED, day
 from analytics.stores.postgres.unit_states import FIRST_PHASE
 
 _BEGINNING = FIRST_PHASE
+# Answered by the index of those exposures alone; see 0026_find_prefetched.
+_PREFETCHED = """
+SELECT count(*) FROM exposures
+WHERE environment_id = %(environment_id)s AND experiment = %(experiment)s
+  AND occurred_at >= %(since)s AND occurred_at < %(until)s AND is_prefetched AND NOT is_bot
+"""
 NO_END = datetime(9000, 1, 1, tzinfo=UTC)
 
 # One row per unit from the raw events, in one pass. A bot has no first exposure. Only for units that saw several
@@ -132,6 +138,18 @@ class PostgresReads:
         )
         *seen, (*_, bots) = rows
         return summarise_exposures(seen, bots)
+
+    def prefetched_exposures(self, period: Period) -> int:
+        ((count,),) = selected(
+            _PREFETCHED,
+            {
+                "environment_id": period.environment_id,
+                "experiment": period.experiment,
+                "since": period.since,
+                "until": period.until or NO_END,
+            },
+        )
+        return int(count)
 
     def raw_events(self, units: Sequence[Unit]) -> Iterator[dict[str, Any]]:
         wanted: Any = [[unit.environment_id for unit in units], [unit.unit_id for unit in units]]

@@ -118,7 +118,7 @@ _RAW = {
     "exposures": """
     SELECT evaluation_id, environment_id, flag_key, unit_id, variant, reason, rule_id, experiment, config_version,
            (extract(epoch FROM occurred_at) * 1000)::bigint, (extract(epoch FROM received_at) * 1000)::bigint, source,
-           user_agent, attributes::text, is_bot
+           user_agent, attributes::text, is_prefetched, is_bot
     FROM exposures
     WHERE environment_id = %(environment_id)s AND occurred_at >= %(since)s AND occurred_at < %(until)s
     """,

@@ -11,7 +11,7 @@ STAGED_EXPOSURES = Staging.of(
     "staged_exposures",
     "evaluation_id uuid, environment_id int8, flag_key text, unit_id text, variant text, reason text, rule_id text,"
     "experiment text, config_version int8, occurred_at timestamptz, received_at timestamptz, source text,"
-    "user_agent text, attributes jsonb, is_bot bool",
+    "user_agent text, attributes jsonb, is_prefetched bool, is_bot bool",
 )
 STAGED_CONVERSIONS = Staging.of(
     "staged_conversions",

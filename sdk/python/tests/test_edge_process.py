@@ -61,6 +61,22 @@ def test_edge__evaluate_all_and_its_refusals__are_the_servers(edge: EdgeProcess)
     assert edge.ask("DELETE", "/api/evaluate")[0] == 405
 
 
+def test_edge__bulk_answers__send_the_exposures_that_are_asked_for_as_prefetched(
+    edge: EdgeProcess, platform: SmallPlatform
+) -> None:
+    body, context = {"userId": "user-1"}, {"context": {"targetingKey": "user-1"}}
+    for asked in ("", "?exposures=none", "?exposures=all"):
+        assert edge.ask("POST", f"/api/flags/evaluate/all{asked}", body)[0] == 200
+        status, bulk, _ = edge.ask("POST", f"/ofrep/v1/evaluate/flags{asked}", context)
+        assert status == 200
+    ids = {flag["metadata"]["evaluationId"] for flag in bulk["flags"] if "metadata" in flag}
+    # No flag has an experiment, so by default nothing is sent.
+    eventually(lambda: len(platform.exposures()) >= 4)
+    assert sorted(event["flagKey"] for event in platform.exposures()) == ["asked", "asked", "half", "half"]
+    assert all(event["prefetched"] is True for event in platform.exposures())
+    assert ids <= {event["evaluationId"] for event in platform.exposures()}
+
+
 def test_edge__rules__stay_private_from_client_keys(edge: EdgeProcess) -> None:
     for path in ("/api/snapshot", "/api/stream"):
         assert edge.ask("GET", path, key=CLIENT_KEY)[0] == 403
@@ -73,7 +89,8 @@ def test_edge__rules__stay_private_from_client_keys(edge: EdgeProcess) -> None:
 def test_edge__ofrep__answers_single_and_bulk(edge: EdgeProcess) -> None:
     path, context = "/ofrep/v1/evaluate/flags", {"context": {"targetingKey": "user-1"}}
     status, one, _ = edge.ask("POST", f"{path}/half", context, key=CLIENT_KEY)
-    assert (status, one["key"], one["reason"], one["metadata"]) == (200, "half", "DEFAULT", {"team": "web"})
+    metadata = {"team": "web", "evaluationId": one["metadata"]["evaluationId"]}
+    assert (status, one["key"], one["reason"], one["metadata"]) == (200, "half", "DEFAULT", metadata)
     assert edge.ask("POST", f"{path}/asked", context)[1]["reason"] == "SPLIT"
     assert edge.ask("POST", f"{path}/nope", context)[1]["errorCode"] == "FLAG_NOT_FOUND"
     assert edge.ask("POST", f"{path}/half", {"context": []})[1]["errorCode"] == "INVALID_CONTEXT"

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from documents import experiment
 from openflagship.engine import Answer, CompiledEnvironment
 from openflagship.ids import uuid7_text
 from openflagship.wire.answers import Responder, Responders
@@ -79,6 +80,26 @@ def test_all__flag_that_cannot_be_read__is_an_error_among_answers(responder: Res
     assert answer["flags"]["broken"]["errorCode"] == found["broken"] == "PARSE_ERROR"
     assert list(found) == ["asked", "broken", "device", "large"]
     assert "broken" not in {said[1] for said in told.exposures}
+
+
+@pytest.mark.parametrize(
+    ("exposures", "logged"), [("none", []), ("experiments", ["tried"]), ("all", ["plain", "tried"])]
+)
+def test_bulk__logs_the_exposures_asked_for_as_prefetched(exposures: str, logged: list[str]) -> None:
+    tried = treatment("tried", experiment=experiment())
+    responder, told = Responder(_environment(plain=treatment("plain"), tried=tried)), Told()
+    answer = json.loads(responder.evaluate_all({"userId": "u"}, told, exposures=exposures))
+    ids = {key: one["evaluationId"] for key, one in answer["flags"].items()}
+    assert [said[:2] for said in told.exposures] == [(ids[key], key) for key in logged]
+    assert all(said[6] is True for said in told.exposures)
+
+    told = Told()
+    bulk = responder.ofrep_all({"context": {"targetingKey": "u"}})
+    flags = json.loads(bulk.send(told, exposures=exposures))["flags"]
+    ids = {one["key"]: one["metadata"]["evaluationId"] for one in flags}
+    assert [said[:2] for said in told.exposures] == [(ids[key], key) for key in logged]
+    assert all(said[6] is True for said in told.exposures)
+    assert len(told.reasons) == 2
 
 
 def test_bulk__etag__follows_the_result_and_not_the_version(responder: Responder) -> None:

@@ -20,6 +20,7 @@ from openflagship.edge.source import Source
 from openflagship.edge.streams import follow
 from openflagship.wire import acknowledgements, bodies, conditional, credentials, limits, routes, sse
 from openflagship.wire.aliases import translated
+from openflagship.wire.answers import exposures_asked, ofrep_exposures_asked
 from openflagship.wire.asgi import (
     JSON,
     AsgiRequest,
@@ -264,8 +265,9 @@ class Edge:
         await self._answer(call, status, body)
 
     async def _evaluate_all(self, call: Call) -> None:
+        exposures = exposures_asked(_parameter(call.request, "exposures"))
         sent, size = await call.request.json()
-        body = call.source.responder.evaluate_all(sent, call.source, size)
+        body = call.source.responder.evaluate_all(sent, call.source, size, exposures=exposures)
         await self._answer(call, 200, body)
 
     async def _ofrep(self, call: Call) -> None:
@@ -281,6 +283,7 @@ class Edge:
     async def _ofrep_all(self, call: Call) -> None:
         source = call.source
         try:
+            exposures = ofrep_exposures_asked(_parameter(call.request, "exposures"))
             sent, size = await _ofrep_json(call.request)
             bulk = source.responder.ofrep_all(sent, size)
         except bodies.OfrepError as error:
@@ -292,7 +295,7 @@ class Edge:
             return
         # Relative to where the caller found this edge, which does not know its own address.
         url = b'{"requestUri":"%b?token=%b"}' % (routes.OFREP_STREAM.paths[0].encode(), source.ofrep_token().encode())
-        body = bulk.send(source, b',"eventStreams":[{"type":"sse","endpoint":%b}]' % url)
+        body = bulk.send(source, b',"eventStreams":[{"type":"sse","endpoint":%b}]' % url, exposures=exposures)
         await self._answer(call, 200, body, (etag,))
 
     async def _snapshot(self, call: Call) -> None:
@@ -385,3 +388,12 @@ async def _ofrep_json(request: AsgiRequest) -> tuple[Any, int]:
         return await request.json()
     except RefusedError as error:
         raise bodies.OfrepError.of(error) from error
+
+
+def _parameter(request: AsgiRequest, name: str) -> str | None:
+    """A query parameter's value; None where it is not given."""
+    return (
+        parse_qs(request.query.decode("latin-1"), keep_blank_values=True).get(name, [None])[0]
+        if request.query
+        else None
+    )

@@ -33,7 +33,7 @@ class EdgeClient(AsyncFlagShip):
     """A client that passes events and changes on to others."""
 
     @property
-    def expose_each(self) -> Callable[[str, str, str, Answer, int], None]:
+    def expose_each(self) -> Callable[[str, str, str, Answer, int, bool], None]:
         """Records an exposure under the id that the caller was given."""
         return self._queue.expose_each
 
@@ -104,8 +104,17 @@ class Source:
     def environment_key(self) -> str:
         return str(self.client.environment.header.get("key", ""))
 
-    def expose(self, evaluation_id: str, key: str, unit: str, answer: Answer, _context: Context, unix_ms: int) -> None:
-        self._expose_each(evaluation_id, key, unit, answer, unix_ms)
+    def expose(  # noqa: PLR0917 as its protocol has it
+        self,
+        evaluation_id: str,
+        key: str,
+        unit: str,
+        answer: Answer,
+        _context: Context,
+        unix_ms: int,
+        is_prefetched: bool = False,
+    ) -> None:
+        self._expose_each(evaluation_id, key, unit, answer, unix_ms, is_prefetched)
 
     def changed(self, events: list[ServerEvent] | None) -> None:
         """Pass on a change of the client's configuration: these events, or None for a whole new one."""

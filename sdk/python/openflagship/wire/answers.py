@@ -11,7 +11,14 @@ import orjson
 from openflagship.engine import Answer, CompiledEnvironment, Context
 from openflagship.engine.runtime import unit_of
 from openflagship.ids import uuid7_text
-from openflagship.wire.bodies import MAX_ATTRIBUTE_BYTES, InvalidError, context_of, ofrep_context_of, write_json
+from openflagship.wire.bodies import (
+    MAX_ATTRIBUTE_BYTES,
+    InvalidError,
+    OfrepError,
+    context_of,
+    ofrep_context_of,
+    write_json,
+)
 from openflagship.wire.conditional import is_known
 from openflagship.wire.rendering import RenderedAnswer, RenderedOfrep, ofrep_failure
 
@@ -25,9 +32,44 @@ class Recorder(Protocol):
         """Count one answer of the flag with this key."""
 
     def expose(  # noqa: PLR0917 the hot path: keywords would cost a third more
-        self, evaluation_id: str, key: str, unit: str, answer: Answer, context: Context, unix_ms: int
+        self,
+        evaluation_id: str,
+        key: str,
+        unit: str,
+        answer: Answer,
+        context: Context,
+        unix_ms: int,
+        is_prefetched: bool = False,
     ) -> None:
-        """Record one exposure."""
+        """Record one exposure; `is_prefetched`: of a bulk answer, which its user need not have seen."""
+
+
+EXPOSURES_NONE: Final = "none"
+EXPOSURES_OF_EXPERIMENTS: Final = "experiments"
+EXPOSURES_ALL: Final = "all"
+EXPOSURES: Final = (EXPOSURES_NONE, EXPOSURES_OF_EXPERIMENTS, EXPOSURES_ALL)
+_WHICH_EXPOSURES: Final = f"Ask for one of {', '.join(EXPOSURES)}; experiments is the default."
+
+
+def exposures_asked(given: str | None) -> str:
+    """Which exposures a bulk answer is to log, by the query parameter `exposures`. Raises InvalidError."""
+    if given is None:
+        return EXPOSURES_OF_EXPERIMENTS
+    if given not in EXPOSURES:
+        raise InvalidError(("exposures", "invalid", _WHICH_EXPOSURES))
+    return given
+
+
+def ofrep_exposures_asked(given: str | None) -> str:
+    """The same, refused in OFREP's words. Raises OfrepError."""
+    try:
+        return exposures_asked(given)
+    except InvalidError as error:
+        raise OfrepError("GENERAL", f"exposures: {_WHICH_EXPOSURES}") from error
+
+
+def _is_logged(answer: Answer, exposures: str) -> bool:
+    return exposures == EXPOSURES_ALL or (exposures == EXPOSURES_OF_EXPERIMENTS and answer.experiment is not None)
 
 
 class Responder:
@@ -63,8 +105,15 @@ class Responder:
         body = b'%b%b,"evaluationId":"%b%b' % (rendered.head, user_id, evaluation_id.encode(), rendered.tail)
         return 200, body, evaluation_id
 
-    def evaluate_all(self, sent: Any, recorder: Recorder, size: int = MAX_ATTRIBUTE_BYTES) -> bytes:
-        """The flags named by `flagKeys`, or all; each answer is an exposure of its own. Raises InvalidError."""
+    def evaluate_all(
+        self,
+        sent: Any,
+        recorder: Recorder,
+        size: int = MAX_ATTRIBUTE_BYTES,
+        *,
+        exposures: str = EXPOSURES_OF_EXPERIMENTS,
+    ) -> bytes:
+        """The flags named by `flagKeys`, or all; `exposures` says which of them are logged. Raises InvalidError."""
         context, problems = context_of(sent, size)
         keys = sent.get("flagKeys")
         if keys is not None and not (isinstance(keys, list) and all(isinstance(key, str) for key in keys)):
@@ -81,7 +130,8 @@ class Responder:
                 parts.append(write_json(key) + b":" + write_json(said))
                 continue
             rendered = self._own.get(id(answer)) or self._render(key, answer)
-            _expose(rendered, context, evaluation_id, unix_ms, recorder)
+            if _is_logged(answer, exposures):
+                _expose(rendered, context, evaluation_id, unix_ms, recorder, is_prefetched=True)
             parts.append(b"%b%b%b" % (rendered.named_head, evaluation_id.encode(), rendered.tail))
         user_id = write_json(context.user_id)
         version = self.environment.version
@@ -96,8 +146,9 @@ class Responder:
             return _OFREP_STATUS[answer.error_code], write_json({"key": key, **ofrep_failure(answer)})
         rendered = self._ofrep.get(id(answer)) or self._render_ofrep(key, answer)
         unix_ms = time.time_ns() // 1_000_000
-        _expose(rendered, context, uuid7_text(unix_ms), unix_ms, recorder)
-        return 200, rendered.body
+        evaluation_id = uuid7_text(unix_ms)
+        _expose(rendered, context, evaluation_id, unix_ms, recorder)
+        return 200, rendered.named(evaluation_id)
 
     def ofrep_all(self, sent: Any, size: int = MAX_ATTRIBUTE_BYTES) -> OfrepBulk:
         """Every flag in OFREP's form. Raises OfrepError."""
@@ -105,17 +156,14 @@ class Responder:
         answers = self.environment.evaluate_all(context)
         if self._keys is None:
             self._keys = sorted(answers)
-        parts = []
-        found: list[RenderedOfrep] = []
+        found: list[RenderedOfrep | bytes] = []
         for key in self._keys:
             answer = answers[key]
             if answer.error_code is not None:
-                parts.append(write_json({"key": key, **ofrep_failure(answer)}))
-                continue
-            rendered = self._ofrep.get(id(answer)) or self._render_ofrep(key, answer)
-            found.append(rendered)
-            parts.append(rendered.body)
-        return OfrepBulk(self.environment.version, context, b",".join(parts), found)
+                found.append(write_json({"key": key, **ofrep_failure(answer)}))
+            else:
+                found.append(self._ofrep.get(id(answer)) or self._render_ofrep(key, answer))
+        return OfrepBulk(self.environment.version, context, found)
 
     def _render(self, key: str, answer: Answer) -> RenderedAnswer:
         rendered = self._own[id(answer)] = RenderedAnswer(self.environment, key, answer)
@@ -127,35 +175,49 @@ class Responder:
 
 
 def _expose(
-    rendered: RenderedAnswer | RenderedOfrep, context: Context, evaluation_id: str, unix_ms: int, recorder: Recorder
+    rendered: RenderedAnswer | RenderedOfrep,
+    context: Context,
+    evaluation_id: str,
+    unix_ms: int,
+    recorder: Recorder,
+    *,
+    is_prefetched: bool = False,
 ) -> None:
     if rendered.answer.is_exposure:
         by = rendered.bucket_by
         unit = context.user_id if by == "userId" else unit_of(by, context)
         if unit:
-            recorder.expose(evaluation_id, rendered.key, unit, rendered.answer, context, unix_ms)
+            recorder.expose(evaluation_id, rendered.key, unit, rendered.answer, context, unix_ms, is_prefetched)
 
 
 class OfrepBulk:
     """Every flag for one context. Whether the caller has this result already is for `is_known` to say."""
 
-    __slots__ = ("_context", "_flags", "_found", "_version", "etag")
+    __slots__ = ("_context", "_found", "_version", "etag")
 
-    def __init__(self, version: int, context: Context, flags: bytes, found: list[RenderedOfrep]) -> None:
-        self._version, self._context, self._flags, self._found = version, context, flags, found
+    def __init__(self, version: int, context: Context, found: list[RenderedOfrep | bytes]) -> None:
+        self._version, self._context, self._found = version, context, found
+        flags = b",".join([each if isinstance(each, bytes) else each.body for each in found])
         # A hash of the result, not of the configuration: web clients keep the ETag when only attributes change.
         self.etag = f'"{hashlib.blake2b(flags, digest_size=16).hexdigest()}"'
 
     def is_known(self, if_none_match: str) -> bool:
         return is_known(if_none_match, self.etag)
 
-    def send(self, recorder: Recorder, more: bytes = b"") -> bytes:
-        """Record one exposure for each answer and return the body. Not called for a 304. `more`: further members."""
+    def send(self, recorder: Recorder, more: bytes = b"", *, exposures: str = EXPOSURES_OF_EXPERIMENTS) -> bytes:
+        """Record the exposures asked for and return the body, with `more` members. Not called for a 304."""
         unix_ms = time.time_ns() // 1_000_000
-        for rendered in self._found:
-            recorder.count(rendered.key, rendered.answer)
-            _expose(rendered, self._context, uuid7_text(unix_ms), unix_ms, recorder)
-        return b'{"flags":[%b],"metadata":{"configVersion":%d}%b}' % (self._flags, self._version, more)
+        parts = []
+        for each in self._found:
+            if isinstance(each, bytes):
+                parts.append(each)
+                continue
+            evaluation_id = uuid7_text(unix_ms)
+            recorder.count(each.key, each.answer)
+            if _is_logged(each.answer, exposures):
+                _expose(each, self._context, evaluation_id, unix_ms, recorder, is_prefetched=True)
+            parts.append(each.named(evaluation_id))
+        return b'{"flags":[%b],"metadata":{"configVersion":%d}%b}' % (b",".join(parts), self._version, more)
 
 
 class Responders:

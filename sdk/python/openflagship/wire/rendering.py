@@ -29,19 +29,28 @@ class RenderedAnswer:
 class RenderedOfrep:
     """An answer in OFREP's form, which says nothing about the user."""
 
-    __slots__ = ("answer", "body", "bucket_by", "key")
+    __slots__ = ("_head", "answer", "body", "bucket_by", "key")
 
     def __init__(self, environment: CompiledEnvironment, key: str, answer: Answer) -> None:
         flag = environment.flags[key]
         self.answer = answer
         self.key = key
         self.bucket_by = flag.bucket_by
-        self.body = write_json(_ofrep_success(flag.document.get("metadata") or {}, key, answer))
+        said = _ofrep_success(flag.document.get("metadata") or {}, key, answer)
+        self.body = write_json(said)
+        # Its metadata is the last member and still open.
+        self._head = self.body[:-2] + (b',"evaluationId":"' if said["metadata"] else b'"evaluationId":"')
+
+    def named(self, evaluation_id: str) -> bytes:
+        """The body with the evaluation's id in its metadata."""
+        return b'%b%b"}}' % (self._head, evaluation_id.encode())
 
 
 def _ofrep_success(found: dict[str, Any], key: str, answer: Answer) -> dict[str, Any]:
     """A switched-off flag is a success with reason DISABLED. OFREP has no reason for staleness; metadata carries it."""
-    metadata: dict[str, Any] = {name: value for name, value in found.items() if _is_scalar(value)}
+    metadata: dict[str, Any] = {
+        name: value for name, value in found.items() if name != "evaluationId" and _is_scalar(value)
+    }
     for name, value in (("ruleId", answer.rule_id), ("experiment", answer.experiment)):
         if value is not None:
             metadata[name] = value
