@@ -249,12 +249,14 @@ class MetricAdmin(PerEnvironmentAdmin):
         return MetricList
 
     def find(self, request: HttpRequest, object_id: str) -> Any:
-        """Show the metric in the environment in view, or in one of its project's."""
+        """Bind the environment of its project that the form or the address names, else the one viewed last."""
         metric = super().find(request, object_id)
         context = console_context(request)
         mine = [row for row in context.environments if row.project_id == metric.project_id]
         if mine:
-            context.bind(context.environment if context.environment in mine else mine[0])
+            named = request.POST.get("environment") or request.GET.get("environment")
+            found = next((row for row in mine if str(row.pk) == named), None)
+            context.bind(found or (context.environment if context.environment in mine else mine[0]))
         return metric
 
     def has_add_permission(self, request: HttpRequest) -> bool:

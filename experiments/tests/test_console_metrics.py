@@ -145,3 +145,25 @@ def test_metric__deleted_by_viewer_or_outsider__is_not(console_viewer, console_o
     assert console_viewer.post(address).status_code == 403
     assert console_outsider.post(address).status_code == 404
     assert Metric.objects.exists()
+
+
+@pytest.mark.parametrize("page", ["change", "delete"])
+@pytest.mark.parametrize("named_in", ["form", "address"])
+def test_metric__another_tab_looks_elsewhere__is_saved_where_it_was_opened(console_owner, acme, metric, page, named_in):
+    url = reverse(f"admin:experiments_metric_{page}", args=[metric.pk])
+    metrics = reverse("admin:experiments_metric_changelist")
+    console_owner.get(metrics, {"environment": acme.production.pk})
+    opened = console_owner.get(url)
+    assert opened.context["page_environment"] == acme.production
+    console_owner.get(metrics, {"environment": acme.staging.pk})
+
+    named = {"environment": acme.production.pk}
+    sent = {"eventName": "order", "type": "binary", "goal": "increase", "version": metric.version, "reason": "gone"}
+    if named_in == "form":
+        answer = console_owner.post(url, {**sent, **named})
+    else:
+        answer = console_owner.post(f"{url}?environment={acme.production.pk}", sent)
+
+    assert answer.status_code == 302
+    assert f"environment={acme.production.pk}" in answer.url
+    assert Metric.objects.filter(event_name="purchase").count() == 0

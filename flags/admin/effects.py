@@ -5,11 +5,13 @@ added up over steps.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from openflagship.engine import BUCKETS, impact
+
+from flags.evaluation.impact import revalued
 
 ALL_USERS = "all users"
 # The engine calls these users "undecided": those who are left for shares, experiment and default.
@@ -28,7 +30,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What happens to one group of users. `moved` is the share of them whose variant changes."""
+    """What happens to one group of users. `moved` is the share of them whose variant changes, or its value."""
 
     group: str
     moves: Sequence[Move]
@@ -43,14 +45,24 @@ def effects(before: dict[str, Any], after: dict[str, Any]) -> list[Effect]:
     """
     whole = impact(before, after)
     group = ALL_USERS if whole.basis == "everyone" else OTHER_USERS
+    other_values = revalued(before, after)
     moves = [Move(str(move.before), str(move.after), move.share) for move in whole.moves]
-    found = [Effect(group, moves, whole.changed)]
+    kept = {
+        str(key): share - sum(move.share for move in moves if move.after == key)
+        for key, share in whole.after.items()
+        if key in other_values
+    }
+    # Less than one bucket is what floating point leaves over.
+    moves += [_with_another_value(key, share) for key, share in kept.items() if share * BUCKETS > 0.5]
+    found = [_effect(group, moves)]
     are_rules_asked = asks_rules(before) and asks_rules(after)
     rules_before = {rule["id"]: rule for rule in before["rules"]} if are_rules_asked else {}
     for number, rule in enumerate(after["rules"], start=1):
         old = rules_before.get(rule["id"])
         if old is not None and old["conditions"] == rule["conditions"]:
-            found.append(_of_rule(f"users whom {rule.get('name') or f'rule {number}'} applies to", old, rule))
+            found.append(
+                _of_rule(f"users whom {rule.get('name') or f'rule {number}'} applies to", old, rule, other_values)
+            )
     return [effect for effect in found if effect.moves]
 
 
@@ -63,9 +75,18 @@ def served(document: dict[str, Any]) -> dict[str, float]:
     return {str(variant): share for variant, share in impact(document, document).after.items()}
 
 
-def _of_rule(group: str, before: dict[str, Any], after: dict[str, Any]) -> Effect:
-    pairs = Counter(zip(_owners(before), _owners(after), strict=True))
-    moves = [Move(*pair, count / BUCKETS) for pair, count in pairs.most_common() if pair[0] != pair[1]]
+def _of_rule(group: str, before: dict[str, Any], after: dict[str, Any], other_values: Collection[str]) -> Effect:
+    pairs = Counter(zip(_owners(before), _owners(after), strict=True)).most_common()
+    moves = [Move(*pair, count / BUCKETS) for pair, count in pairs if pair[0] != pair[1]]
+    kept = [(new, count / BUCKETS) for (old, new), count in pairs if old == new and new in other_values]
+    return _effect(group, [*moves, *(_with_another_value(*pair) for pair in kept)])
+
+
+def _with_another_value(variant: str, share: float) -> Move:
+    return Move(variant, f"{variant} with another value", share)
+
+
+def _effect(group: str, moves: Sequence[Move]) -> Effect:
     return Effect(group, moves, sum(move.share for move in moves))
 
 

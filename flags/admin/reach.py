@@ -3,14 +3,15 @@
 Every page that changes what is served shows it with `flags/reach.html`, and asks once more by `is_asked`.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
 
-from django.db import OperationalError
+from django.db import OperationalError, transaction
 
+from analytics.selectors import answer_within
 from flags.admin.effects import Effect, asks_rules, effects
-from flags.evaluation.impact import ON_FLAG, affected_users, experiments_touched, phases_begun_by
+from flags.evaluation.impact import ON_FLAG, affected_users, experiments_touched, phases_begun_by, revalued
 from flags.models import FlagConfig
 from tenancy.errors import ServiceError
 from tenancy.models import Environment
@@ -18,6 +19,10 @@ from tenancy.models import Environment
 # A change in production that moves this share of a group, or of those counted, needs a second confirmation.
 LARGE_SHARE = 0.10
 _MOST_NAMED = 20
+# Whoever saves waits so long at most for people to be counted.
+_COUNT_SECONDS = 5.0
+
+Found = TypeVar("Found")
 
 
 class Crowd(Protocol):
@@ -84,22 +89,29 @@ class Reach:
         return bool(found.get("users")) and found.get("changed") is not None and not found.get("undetermined")
 
 
-def reach_of_flag(environment: Environment, before: Mapping[str, Any], after: Mapping[str, Any]) -> Reach:
-    """Compare two documents of one flag. The people are counted one by one, which may take a second."""
+def reach_of_flag(
+    environment: Environment, before: Mapping[str, Any], after: Mapping[str, Any], *, is_shown: bool = False
+) -> Reach:
+    """Compare two documents of one flag.
+
+    The people are counted one by one, which may take seconds: only where it `is_shown` or asked about, or may be.
+    """
     old, new = dict(before), dict(after)
     is_served_differently = served_part(old) != served_part(new) and (asks_rules(old) or asks_rules(new))
     moved = effects(old, new)
     if not (is_served_differently or moved):
         return Reach(environment, phases=phases_begun_by(environment, before, after))
-    return Reach(
+    found = Reach(
         environment,
         effects=moved,
         unknown=unknown_reach(old, new),
-        counted=_counted(environment, before, after),
         dependents=dependents_of(environment, str(after["key"])),
         experiments=experiments_touched(environment, str(after["key"])),
         phases=phases_begun_by(environment, before, after),
     )
+    if not (is_shown or found.is_asked or environment.is_production):
+        return found
+    return replace(found, counted=counted_in_time(lambda: affected_users(environment, before, after)))
 
 
 def reach_of_many(environment: Environment, keys: Sequence[str]) -> Reach:
@@ -142,6 +154,10 @@ def unknown_reach(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     if was["targets"] != now["targets"]:
         units = {unit for target in [*was["targets"], *now["targets"]] for unit in target["userIds"]}
         found.append(f"Single targets change; up to {len(units):,} users are named in them.")
+    found += [
+        f"The variant “{key}” has another value: we cannot tell how many users get it past the shares."
+        for key in sorted(revalued(before, after) & _given_past_shares(now))
+    ]
     if was["prerequisites"] != now["prerequisites"]:
         found.append("Prerequisites change: whom they let through depends on the flags that are named in them.")
     if before.get("bucketBy") != after.get("bucketBy"):
@@ -150,9 +166,19 @@ def unknown_reach(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
 
 
 def _asked(document: dict[str, Any]) -> dict[str, Any]:
-    """The parts that a flag that is off or killed does not ask."""
-    names = ("rules", "targets", "prerequisites")
-    return {name: list(document[name]) if asks_rules(document) else [] for name in names}
+    """The document without the parts that a flag that is off or killed does not ask."""
+    if asks_rules(document):
+        return document
+    return {**document, "rules": [], "targets": [], "prerequisites": [], "experiment": None}
+
+
+def _given_past_shares(document: Mapping[str, Any]) -> set[str]:
+    """The variants that single targets, prerequisites and an audience give to users whom `effects` does not count."""
+    given = {target["variant"] for target in document["targets"]}
+    given |= {document["offVariant"]} if document["prerequisites"] else set()
+    if (document["experiment"] or {}).get("audience") is not None:
+        given |= {document["defaultVariant"], *(variant for *_, variant in document["allocation"])}
+    return given
 
 
 def _named(rule: Mapping[str, Any]) -> str:
@@ -167,8 +193,10 @@ def dependents_of(environment: Environment, key: str) -> list[str]:
     return list(rows.order_by("flag__key").values_list("flag__key", flat=True)[:_MOST_NAMED])
 
 
-def _counted(environment: Environment, before: Mapping[str, Any], after: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def counted_in_time(count: Callable[[], Found]) -> Found | None:
+    """What `count` returns; None where the event store is away or takes too long: what is unknown then stays so."""
     try:
-        return affected_users(environment, before, after)
+        with answer_within(_COUNT_SECONDS, what="Counting the people"), transaction.atomic():
+            return count()
     except (OperationalError, ServiceError):
-        return None  # The store of events is away: then what is unknown stays unknown.
+        return None

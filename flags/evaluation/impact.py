@@ -1,5 +1,6 @@
 """The impact of a change that is not saved: on all units by arithmetic, on last week's users one by one."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -57,6 +58,15 @@ def affected_users(environment: Environment, before: Mapping[str, Any], after: M
     return _recently_exposed(environment, key, pair, attributes_asked(pair[0], key) | attributes_asked(pair[1], key))
 
 
+def revalued(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
+    """Name the variants that both documents have, with another value: whoever keeps one gets something else."""
+    old, new = (
+        {item["key"]: json.dumps(item["value"], sort_keys=True) for item in document["variants"]}
+        for document in (before, after)
+    )
+    return {key for key, value in new.items() if key in old and old[key] != value}
+
+
 def not_understood_by(environment: Environment, document: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     """Return the connected services that are too old for a flag's document; None while Redis is away."""
     try:
@@ -78,7 +88,7 @@ def _recently_exposed(
     """Evaluate last week's users under both configurations, with the attributes of their exposures.
 
     If an attribute that decides is unknown, a user counts by the known ones when these give the variant that the user
-    last saw, and else as undetermined.
+    last saw, and else as undetermined. A user whose variant has another value is changed too.
     """
     before, after = before_and_after
     since = timezone.now() - timedelta(days=RECENT_DAYS)
@@ -88,6 +98,7 @@ def _recently_exposed(
     if EventPolicy.objects.filter(environment=environment, pseudonym_key__isnull=False).exists():
         return {**body, "caveat": "User ids are stored as pseudonyms here, so nobody's bucket can be told."}
     context_of = context_maker(before, key)
+    other_values = revalued(before.flags[key].document, after.flags[key].document)
     carried: dict[str, dict[str, Any]] = {}
     if asked:
         carried = analytics.recent_attributes(environment.pk, key, since, most_exposures=MOST_EXPOSURES_READ)
@@ -102,7 +113,7 @@ def _recently_exposed(
         known += is_known
         if not is_known and old != seen:
             undetermined += 1
-        elif old != new:
+        elif old != new or old in other_values:
             changed += 1
             moves[old, new] = moves.get((old, new), 0) + 1
     is_sample = MOST_USERS_EXAMINED <= examined < users

@@ -4,6 +4,7 @@ import json
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
 from openflagship.ids import uuid7
@@ -11,6 +12,8 @@ from openflagship.ids import uuid7
 from analytics.event_records import Batch, ExposureEvent
 from analytics.services import store_events
 from flags import services
+from flags.admin import reach
+from flags.admin.effects import effects
 from flags.admin.reach import unknown_reach
 from flags.documents import flag_document
 from flags.models import FlagConfig
@@ -19,6 +22,9 @@ from tenancy.testing import ALICE
 
 EVERYBODY = [{"attribute": "userId", "operator": "exists"}]
 NOBODY = [{"attribute": "userId", "operator": "equals", "value": "nobody"}]
+
+
+TARGETS = [{"variant": "treatment", "userIds": ["ann"]}]
 
 
 def rule(conditions, **changes):
@@ -85,6 +91,66 @@ def test_flag__that_another_needs__says_so(console_owner, acme, config):
     assert "Flags that need what changes may answer differently too: later." in kill.text
 
 
+def test_variant__another_value__moves_whoever_gets_it(console_owner, acme):
+    payload = {
+        "key": "pay",
+        "type": "string",
+        "enabled": True,
+        "variants": [{"key": "control", "value": "old"}, {"key": "treatment", "value": "blue"}],
+        "defaultVariant": "control",
+        "offVariant": "control",
+        "rules": [rule(EVERYBODY)],
+        "rollout": [{"variant": "control", "percent": 95}, {"variant": "treatment", "percent": 5}],
+    }
+    config = services.create_flag(actor=ALICE, environment=acme.production, payload=payload)[0]
+    before = flag_document(config)
+    seen(acme.production, "ann", "bob")
+
+    _, asked = save(
+        console_owner, config, variants=[{"key": "control", "value": "old"}, {"key": "treatment", "value": "red"}]
+    )
+
+    assert asked.status_code == 200
+    said = " ".join(asked.text.split())
+    assert "from treatment to treatment with another value" in said
+    assert "<strong>2</strong> of them would get something else (2 from treatment to treatment with another" in said
+    few = {**before, "rules": [], "variants": [before["variants"][0], {"key": "treatment", "value": "red"}]}
+    (effect,) = effects({**before, "rules": []}, few)
+    assert (effect.moved, effect.moves[0].after) == (pytest.approx(0.05), "treatment with another value")
+    assert effects(before, before) == []
+
+
+@pytest.fixture
+def slow_store(monkeypatch):
+    """A count that the event store needs longer for than anybody waits; the list says how often it was asked."""
+    asked = []
+
+    def count(*_arguments):
+        asked.append(True)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_sleep(30)")
+
+    monkeypatch.setattr(reach, "affected_users", count)
+    monkeypatch.setattr(reach, "_COUNT_SECONDS", 0.2)
+    return asked
+
+
+def test_save_and_rollback__slow_event_store__is_not_waited_for(console_owner, acme, config, slow_store):
+    sent, asked = save(console_owner, config, rules=[rule(EVERYBODY)])
+    assert "People cannot be counted at present." in asked.text
+    assert len(slow_store) == 1
+    assert console_owner.post(change_url(config), {**sent, "confirmed": asked.context["confirmed"]}).status_code == 302
+    staging = FlagConfig.objects.get(flag=config.flag, environment=acme.staging)
+    assert save(console_owner, staging, enabled=True, rules=[rule(EVERYBODY)])[1].status_code == 302
+    assert len(slow_store) == 1
+
+    page = reverse("admin:flags_flagconfig_rollback", args=[config.pk, 1])
+    assert "People cannot be counted at present." in console_owner.get(page).text
+    assert len(slow_store) == 2
+    assert console_owner.post(page, {"reason": ""}).status_code == 302
+    assert len(slow_store) == 2
+
+
 def test_rollback__says_what_is_unknown(console_owner, acme, config):
     services.update_flag(
         actor=ALICE, environment=acme.production, key="pay", payload={"rules": [rule(EVERYBODY)]}, version=1
@@ -133,6 +199,10 @@ def test_unknown_reach__each_part__is_named(config):
     ]
     assert said(prerequisites=[{"flagKey": "x", "variants": ["on"]}])[0].startswith("Prerequisites change")
     assert said(bucketBy="companyId") == ["Users are dealt anew, by another attribute."]
+    other = [{**item, "value": f"{item['value']} anew"} for item in before["variants"]]
+    assert said(variants=other) == []
+    (told,) = unknown_reach({**before, "targets": TARGETS}, {**before, "targets": TARGETS, "variants": other})
+    assert told.startswith("The variant “treatment” has another value")
 
 
 def test_many_flags__say_what_depends_on_them_with_the_same_queries(

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.functional import SimpleLazyObject
 
 from audit.models import Entry
 from audit.services import diff
@@ -89,7 +90,8 @@ def rollback(request: HttpRequest, config: FlagConfig, version: int) -> HttpResp
         shown={
             "config": config,
             "changes": list(diff(now, then)),
-            "reach": reach_of_flag(environment, now, then),
+            # Lazy: people are counted for the page, and nobody waits for that who confirms.
+            "reach": SimpleLazyObject(lambda: reach_of_flag(environment, now, then, is_shown=True)),
             "sentences": describe(then),
         },
     ).answer(request)

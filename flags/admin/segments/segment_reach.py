@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from django.db import OperationalError
-
-from flags.admin.reach import Reach
+from flags.admin.reach import Reach, counted_in_time
 from flags.admin.segments.membership import membership
 from flags.documents import segment_document
 from flags.evaluation.impact import phases_begun_by_segment
@@ -22,9 +20,6 @@ def reach_of_segment(segment: Segment, before: Mapping[str, Any], after: Mapping
     if not users or all(before[name] == after[name] for name in parts):
         return Reach(environment, phases=phases)
     changed = {**segment_document(segment), **{name: after[name] for name in parts}}
-    try:
-        found = membership(environment, segment_document(segment), changed)
-    except OperationalError:
-        found = None
+    found = counted_in_time(lambda: membership(environment, segment_document(segment), changed))
     unknown = [f"We cannot tell how many users come in or leave. It is used by: {', '.join(users)}."]
     return Reach(environment, unknown=unknown, membership=found, phases=phases)
