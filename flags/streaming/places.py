@@ -5,12 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.conf import settings
-from openflagship.wire.errors import RefusedError
+from openflagship.wire.limits import too_many_streams
 
 from tenancy.process_memory import on_reset
-
-# When to try again: streams end when their clients go, not at a fixed moment.
-_RETRY_SECONDS = 30
 
 
 class Places:
@@ -39,13 +36,7 @@ class Places:
         }
         for holder, (kind, most) in limits.items():
             if self._taken[holder] >= most:
-                headers = [
-                    ("RateLimit-Limit", str(most)),
-                    ("RateLimit-Remaining", "0"),
-                    ("RateLimit-Reset", str(_RETRY_SECONDS)),
-                ]
-                detail = f"One {kind} may hold {most:,} streams open here. Close one, or connect to another process."
-                raise RefusedError(429, detail, retry_after_seconds=_RETRY_SECONDS, headers=headers)
+                raise too_many_streams(kind, most)
         self._taken.update(limits.keys())
 
     def give_back(self, key: str, address: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from openflagship.edge import Edge, EdgeEnvironment, EdgeSettings
-from openflagship.edge.__main__ import EdgeServer, configure
+from openflagship.edge.server import EdgeServer, configure
 from sdk_fixtures import FAST, treatment
 from small_platform import KEY, SmallPlatform, eventually, free_port
 

@@ -177,6 +177,11 @@ class ClientCore(Evaluation):
     def _wake_announcer(self) -> None:
         raise NotImplementedError
 
+    @property
+    def _is_lasting(self) -> bool:
+        """Whether what was read at the start never becomes stale: nobody expects news."""
+        return self.options.is_offline
+
     def _loads_at_once(self) -> bool:
         """Whether the constructor may take the time to read what is kept."""
         return True
@@ -227,7 +232,7 @@ class ClientCore(Evaluation):
 
     def _take(self, bootstrap: CompiledEnvironment | None, stored: tuple[Copy, float] | None) -> None:
         """Begin with what was read, the later of the two."""
-        configuration, is_lasting = self._configuration, self.options.is_offline
+        configuration, is_lasting = self._configuration, self._is_lasting
         if bootstrap is not None:
             configuration.adopt(bootstrap, "bootstrap", is_lasting=is_lasting)
         if stored is None or (configuration.is_had and stored[0].environment.version < configuration.version):

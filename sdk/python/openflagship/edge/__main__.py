@@ -3,56 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import gc
-import logging
 import os
 import socket
 import sys
-from typing import Any
 
-import uvicorn
+from openflagship.edge import processes
+from openflagship.edge.server import configure, edge_of, log_plainly, run, serve, tls_of
 
-from openflagship.edge.application import Edge
-from openflagship.edge.settings import EdgeSettings
-
-_GRACE_SECONDS = 3
-# Longer than callers keep idle connections, so that the caller is the one that closes.
-_KEEP_ALIVE_SECONDS = 75
-
-
-class EdgeServer(uvicorn.Server):
-    """Ends the streams before it waits for the other requests."""
-
-    def __init__(self, config: uvicorn.Config, edge: Edge) -> None:
-        super().__init__(config)
-        self._edge = edge
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._edge.drain()
-        await super().shutdown(sockets)
-
-
-def _settle() -> None:
-    """Exclude the loaded flags from garbage collection: a pass over ten thousand flags would delay requests."""
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()
-
-
-def configure(edge: Edge, **address: Any) -> uvicorn.Config:
-    return uvicorn.Config(
-        edge,
-        **address,
-        lifespan="on",
-        access_log=False,
-        # The edge identifies callers by their key alone.
-        proxy_headers=False,
-        server_header=False,
-        date_header=False,
-        log_config=None,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-    )
+_MOST_PROCESSES = 256
 
 
 def main() -> None:
@@ -61,19 +19,25 @@ def main() -> None:
     parser.add_argument("--host", default=os.environ.get("FLAGSHIP_EDGE_HOST", "127.0.0.1"))
     parser.add_argument("--port", type=int, default=int(os.environ.get("FLAGSHIP_EDGE_PORT", "8090")))
     arguments = parser.parse_args()
-    certificate, key = (os.environ.get(f"FLAGSHIP_EDGE_TLS_{name}") or None for name in ("CERTIFICATE", "KEY"))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    log_plainly()
     try:
-        edge = Edge(EdgeSettings.from_environ(os.environ), _settle)
-    except ValueError as error:
+        # Made here too, so that a variable that is wrong is said once, before any process starts.
+        count, edge, tls = _processes(), edge_of(), tls_of()
+        if count > 1:
+            del edge
+            sys.exit(processes.run(arguments.host, arguments.port, count, serve))
+    except (ValueError, OSError) as error:
         sys.exit(f"openflagship-edge: {error}")
-    if key and not certificate:
-        sys.exit("openflagship-edge: FLAGSHIP_EDGE_TLS_KEY needs FLAGSHIP_EDGE_TLS_CERTIFICATE beside it.")
-    for path in filter(None, (certificate, key)):
-        if not os.path.isfile(path):
-            sys.exit(f"openflagship-edge: there is no file {path}, which FLAGSHIP_EDGE_TLS_… names.")
-    tls = {"ssl_certfile": certificate, "ssl_keyfile": key} if certificate else {}
-    EdgeServer(configure(edge, host=arguments.host, port=arguments.port, **tls), edge).run()
+    run(edge, configure(edge, host=arguments.host, port=arguments.port, **tls))
+
+
+def _processes() -> int:
+    text = os.environ.get("FLAGSHIP_EDGE_PROCESSES") or "1"
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _MOST_PROCESSES):
+        raise ValueError(f"FLAGSHIP_EDGE_PROCESSES: give a number of processes from 1 to {_MOST_PROCESSES}.")
+    if int(text) > 1 and not hasattr(socket, "SO_REUSEPORT"):
+        raise ValueError("FLAGSHIP_EDGE_PROCESSES: this system cannot share a port; leave it out.")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -7,17 +7,17 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
-from urllib.parse import parse_qs
 
 from openflagship.client.effects import Endpoint
 from openflagship.edge.callers import Caller
 from openflagship.edge.environments import Environments
 from openflagship.edge.forwarding import forward, passed_back
 from openflagship.edge.listeners import Listener
-from openflagship.edge.metrics import Metrics
+from openflagship.edge.metrics import Metrics, render
+from openflagship.edge.processes import Peers, Place
 from openflagship.edge.settings import EdgeSettings
 from openflagship.edge.source import Source
-from openflagship.edge.streams import follow
+from openflagship.edge.streams import Places, follow
 from openflagship.wire import acknowledgements, bodies, conditional, credentials, limits, routes, sse
 from openflagship.wire.aliases import translated
 from openflagship.wire.answers import exposures_asked, ofrep_exposures_asked
@@ -34,12 +34,14 @@ from openflagship.wire.asgi import (
     respond,
     takes_method,
 )
+from openflagship.wire.credentials import FurtherEdge
 from openflagship.wire.cross_origin import CrossOrigin
 from openflagship.wire.errors import RefusedError, method_not_allowed
 
 _Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
 _AGE_HEADER = sse.AGE_HEADER.lower().encode()
 _UNKNOWN_ROUTE = "An edge evaluates, streams and forwards; the rest is the server's."
+_NO_SERVER = "This edge is offline: it serves from a file, and has no server that could take this. Keep it."
 
 
 @dataclass(slots=True)
@@ -70,13 +72,21 @@ class Operation:
 class Edge:
     """An ASGI application. Its clients start with the lifespan and end with it."""
 
-    def __init__(self, settings: EdgeSettings, settled: Callable[[], None] = lambda: None) -> None:
-        """`settled` is called at the start, and whenever an environment's configuration was replaced as a whole."""
+    def __init__(
+        self, settings: EdgeSettings, settled: Callable[[], None] = lambda: None, place: Place | None = None
+    ) -> None:
+        """`settled` is called at the start, and whenever an environment's configuration was replaced as a whole.
+
+        `place`: which one this is of several processes on a port.
+        """
         self.settings = settings
         self.metrics = Metrics(
             lambda: [(source.name, source.client.status(), len(source.listeners)) for source in self.sources]
         )
         self.environments = Environments(settings, self.metrics.count_evaluation, settled)
+        self._peers = None if place is None else Peers(place, self.metrics)
+        self._places = Places(settings.most_streams, settings.most_streams_per_key)
+        self._most_bytes = min(bodies.MAX_BODY_BYTES, settings.most_body_bytes or bodies.MAX_BODY_BYTES)
         self._buckets = limits.Buckets()
         self._cross_origin = CrossOrigin(settings.origins)
         self._server = Endpoint.of(settings.url)
@@ -105,6 +115,8 @@ class Edge:
         return self.environments.sources
 
     async def start(self) -> None:
+        if self._peers is not None:
+            await self._peers.start()
         await self.environments.start()
 
     def drain(self) -> None:
@@ -112,6 +124,8 @@ class Edge:
 
     async def stop(self) -> None:
         await self.environments.stop()
+        if self._peers is not None:
+            await self._peers.stop()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -167,7 +181,7 @@ class Edge:
         started = time.perf_counter()
         await operation.handle(call)
         if operation.route.process == "data":
-            self.metrics.observe(call.source.name, caller.name, time.perf_counter() - started)
+            self.metrics.series(call.source.name, caller.name).observe(time.perf_counter() - started)
 
     async def _for_edge(
         self, request: AsgiRequest, send: Send, operation: Operation, caller: Caller, headers: Headers
@@ -186,14 +200,15 @@ class Edge:
             headers = (*headers, (b"cache-control", b"private, no-cache"))
             await self._respond(request, send, 200, found, headers)
         else:
-            listener = self.environments.join_edge(edge)
-            try:
-                await follow(
-                    request, send, listener,
-                    age=lambda: None, keep_alive_seconds=self.settings.keep_alive_seconds,
-                )  # fmt: skip
-            finally:
-                self.environments.leave_edge(listener)
+            with self._places.taken(caller.name):
+                await self._follow_edge(request, send, edge)
+
+    async def _follow_edge(self, request: AsgiRequest, send: Send, edge: FurtherEdge) -> None:
+        listener = self.environments.join_edge(edge)
+        try:
+            await follow(request, send, listener, age=lambda: None, keep_alive_seconds=self.settings.keep_alive_seconds)
+        finally:
+            self.environments.leave_edge(listener)
 
     async def _without_key(self, request: AsgiRequest, send: Send) -> None:
         """Answer the routes that ask for no key."""
@@ -231,29 +246,16 @@ class Edge:
 
     async def _readyz(self, request: AsgiRequest, send: Send) -> None:
         """Ready once one environment is and no other may still become so; `?environment=` asks for one by its name."""
-        states = [source.status() for source in self.sources]
-        named = parse_qs(request.query.decode("latin-1")).get("environment")
-        if named is not None:
-            states = [state for state in states if state["name"] == named[-1]]
-            if not states:
-                raise RefusedError(404, f"No environment is called {named[-1]!r} here.")
-        found = {state["state"] for state in states}
-        directory = self.environments.directory
-        status = "starting" if "starting" in found or not found else "failing"
-        if "ready" in found and "starting" not in found:
-            status = "ready" if found == {"ready"} else "degraded"
-        is_ready = status in {"ready", "degraded"}
-        body: dict[str, Any] = {"status": status, "environments": states}
-        if directory is not None:
-            body["configuration"] = directory.status()
-        await self._respond(request, send, 200 if is_ready else 503, body)
+        body = self.environments.readiness(request.parameter("environment"))
+        await self._respond(request, send, 200 if body["status"] in {"ready", "degraded"} else 503, body)
 
     async def _metrics(self, request: AsgiRequest, send: Send) -> None:
         content_type = b"text/plain; version=0.0.4"
-        await self._respond(request, send, 200, self.metrics.render(), content_type=content_type)
+        told = {"": self.metrics.figures()} if self._peers is None else await self._peers.figures()
+        await self._respond(request, send, 200, render(told), content_type=content_type)
 
     async def _evaluate(self, call: Call) -> None:
-        sent, size = await call.request.json()
+        sent, size = await call.request.json(self._most_bytes)
         other = translated(sent)
         if other is not None:
             sent = other.body
@@ -265,15 +267,15 @@ class Edge:
         await self._answer(call, status, body)
 
     async def _evaluate_all(self, call: Call) -> None:
-        exposures = exposures_asked(_parameter(call.request, "exposures"))
-        sent, size = await call.request.json()
+        exposures = exposures_asked(call.request.parameter("exposures"))
+        sent, size = await call.request.json(self._most_bytes)
         body = call.source.responder.evaluate_all(sent, call.source, size, exposures=exposures)
         await self._answer(call, 200, body)
 
     async def _ofrep(self, call: Call) -> None:
         key = call.parameter
         try:
-            sent, size = await _ofrep_json(call.request)
+            sent, size = await _ofrep_json(call.request, self._most_bytes)
             status, body = call.source.responder.ofrep(key, sent, call.source, size)
         except bodies.OfrepError as error:
             await self._answer(call, 400, error.body(key))
@@ -283,8 +285,8 @@ class Edge:
     async def _ofrep_all(self, call: Call) -> None:
         source = call.source
         try:
-            exposures = ofrep_exposures_asked(_parameter(call.request, "exposures"))
-            sent, size = await _ofrep_json(call.request)
+            exposures = ofrep_exposures_asked(call.request.parameter("exposures"))
+            sent, size = await _ofrep_json(call.request, self._most_bytes)
             bulk = source.responder.ofrep_all(sent, size)
         except bodies.OfrepError as error:
             await self._answer(call, 400, error.body())
@@ -324,16 +326,19 @@ class Edge:
     async def _stream(self, call: Call) -> None:
         credentials.check_environment(call.parameter, call.source.environment_key)
         last = sse.last_event_id(call.request.header(b"last-event-id"))
-        listener = call.source.join(last, partial(self.environments.callers.is_live, call.caller))
-        await self._follow(call.request, call.send, call.source, listener, ())
+        with self._places.taken(call.caller.name):
+            listener = call.source.join(last, partial(self.environments.callers.is_live, call.caller))
+            await self._follow(call.request, call.send, call.source, listener, ())
 
     async def _ofrep_stream(self, request: AsgiRequest, send: Send) -> None:
-        token = parse_qs(request.query.decode("latin-1")).get("token", [""])[0]
+        token = request.parameter("token") or ""
         source = next((source for source in self.sources if source.takes_ofrep_token(token)), None)
         if source is None:
             raise RefusedError(401, credentials.UNKNOWN_EVENT_STREAM)
-        listener = source.join_ofrep(sse.last_event_id(request.header(b"last-event-id")))
-        await self._follow(request, send, source, listener, self._cross_origin.allow(request.headers.get(b"origin")))
+        origin = self._cross_origin.allow(request.headers.get(b"origin"))
+        with self._places.taken(""):
+            listener = source.join_ofrep(sse.last_event_id(request.header(b"last-event-id")))
+            await self._follow(request, send, source, listener, origin)
 
     async def _follow(
         self, request: AsgiRequest, send: Send, source: Source, listener: Listener, more: _Headers
@@ -351,13 +356,17 @@ class Edge:
             source.leave(listener)
 
     async def _acknowledge(self, call: Call) -> None:
+        if self.settings.is_offline:
+            raise RefusedError(503, _NO_SERVER)
         sent, _ = await call.request.json(acknowledgements.MAX_BODY_BYTES)
         said = acknowledgements.acknowledgement_of(sent)
         call.source.client.relay_acknowledgement(said)
         await self._answer(call, 202, said.answer)
 
     async def _forward(self, path: str, call: Call) -> None:
-        answer = await forward(self._server, path, call.source, call.request)
+        if self.settings.is_offline:
+            raise RefusedError(503, _NO_SERVER)
+        answer = await forward(self._server, path, call.source, call.request, self.settings.most_body_bytes)
         await self._answer(call, answer.status, answer.body, passed_back(answer))
 
     def _answer(self, call: Call, status: int, body: Any, headers: _Headers = ()) -> Awaitable[None]:
@@ -382,18 +391,9 @@ class Edge:
         return respond(send, status, body, content_type=content_type, headers=headers)
 
 
-async def _ofrep_json(request: AsgiRequest) -> tuple[Any, int]:
+async def _ofrep_json(request: AsgiRequest, most_bytes: int) -> tuple[Any, int]:
     """The parsed body and its size. Raises OfrepError for one that is no JSON."""
     try:
-        return await request.json()
+        return await request.json(most_bytes)
     except RefusedError as error:
         raise bodies.OfrepError.of(error) from error
-
-
-def _parameter(request: AsgiRequest, name: str) -> str | None:
-    """A query parameter's value; None where it is not given."""
-    return (
-        parse_qs(request.query.decode("latin-1"), keep_blank_values=True).get(name, [None])[0]
-        if request.query
-        else None
-    )

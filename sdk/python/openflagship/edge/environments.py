@@ -19,6 +19,7 @@ from openflagship.edge.source import EdgeClient, Source, name_of
 from openflagship.engine import Answer
 from openflagship.wire import sse
 from openflagship.wire.credentials import EDGE_EVENT, EDGE_SCOPE, EdgeConfiguration, FurtherEdge
+from openflagship.wire.errors import RefusedError
 
 
 class Environments:
@@ -38,6 +39,7 @@ class Environments:
         # Further edges that follow what this one serves, each with its credential's prefix.
         self._edges: dict[Listener, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._watches: list[asyncio.Future[None]] = []
         self._is_stopped = False
 
     async def start(self) -> None:
@@ -57,6 +59,8 @@ class Environments:
                 self._driver.start()
         self._settled()
         await asyncio.gather(*(source.client.start() for source in self.sources))
+        if settings.is_offline:
+            self._watches = [asyncio.ensure_future(source.client.watch_staleness()) for source in self.sources]
 
     def drain(self) -> None:
         """End every stream. Streams have no end of their own that a server could wait for."""
@@ -70,7 +74,24 @@ class Environments:
         if self._driver is not None:
             await self._driver.stop()
         self.drain()
+        for task in self._watches:
+            task.cancel()
+        await asyncio.gather(*self._watches, return_exceptions=True)
         await asyncio.gather(*self._tasks, *(source.client.close() for source in self.sources))
+
+    def readiness(self, name: str | None) -> dict[str, Any]:
+        """For `/readyz`: of all environments, or of the one with this name. Raises RefusedError."""
+        states = [source.status() for source in self.sources if name in {None, source.name}]
+        if name is not None and not states:
+            raise RefusedError(404, f"No environment is called {name!r} here.")
+        found = {state["state"] for state in states}
+        status = "starting" if "starting" in found or not found else "failing"
+        if "ready" in found and "starting" not in found:
+            status = "ready" if found == {"ready"} else "degraded"
+        body: dict[str, Any] = {"status": status, "environments": states}
+        if self.directory is not None:
+            body["configuration"] = self.directory.status()
+        return body
 
     def join_edge(self, edge: FurtherEdge) -> Listener:
         """Open the stream of a further edge's configuration. It starts with the whole of it."""
@@ -130,7 +151,7 @@ class Environments:
             settings.url,
             **{
                 "stream_url": settings.stream_url,
-                "store": self._store_of(name_of(one.server_key)),
+                "store": FileStore(one.snapshot) if one.snapshot else self._store_of(name_of(one.server_key)),
                 "signing_secret": secret,
                 "flush_seconds": 1.0,
                 # Encoding so many delays every request by about two milliseconds. Smaller batches would need more
@@ -138,6 +159,8 @@ class Environments:
                 "flush_count": 1_000,
                 "most_events": 100_000,
                 "start_wait_seconds": 0,
+                "is_offline": settings.is_offline,
+                "is_sending_events": not settings.is_offline,
                 **settings.options,
             },
         )

@@ -14,9 +14,9 @@ _TIMEOUT_SECONDS = 10.0
 _PASSED_ON = ("content-type", "content-encoding", "idempotency-key")
 
 
-async def forward(server: Endpoint, path: str, source: Source, asked: AsgiRequest) -> Response:
+async def forward(server: Endpoint, path: str, source: Source, asked: AsgiRequest, most_bytes: int = 0) -> Response:
     """Send the request on with the environment's server key. Raises RefusedError while the server is away."""
-    body = await asked.body(MAX_EVENTS_BYTES)
+    body = await asked.body(min(MAX_EVENTS_BYTES, most_bytes or MAX_EVENTS_BYTES))
     headers = {"Authorization": f"Bearer {source.server_key}", "x-request-id": asked.identify()}
     for name in _PASSED_ON:
         value = asked.headers.get(name.encode())

@@ -1,12 +1,12 @@
-"""The edge's metrics, in their own registry. Requests count in a dict, which is read only when it is scraped."""
+"""The edge's metrics. Requests count in plain numbers, which are read only when they are scraped."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import accumulate
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -20,6 +20,9 @@ from openflagship.engine import Answer
 MOST_KEYS: Final = 1_000
 _BOUNDS: Final = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 
+# What one process tells of itself; it can be written as JSON.
+Figures: TypeAlias = dict[str, Any]
+
 
 class _Latency:
     __slots__ = ("counts", "total")
@@ -28,72 +31,105 @@ class _Latency:
         self.counts = [0] * (len(_BOUNDS) + 1)
         self.total = 0.0
 
-    def buckets(self) -> list[tuple[str, float]]:
-        """Each bound with the number of answers up to it."""
-        bounds = (*(str(bound) for bound in _BOUNDS), "+Inf")
-        return list(zip(bounds, accumulate(self.counts), strict=True))
+
+class Series:
+    """The answered requests of one key in one environment, whose latency the keys share."""
+
+    __slots__ = ("_latency", "requests")
+
+    def __init__(self, latency: _Latency) -> None:
+        self.requests = 0
+        self._latency = latency
+
+    def observe(self, seconds: float) -> None:
+        self.requests += 1
+        latency = self._latency
+        latency.counts[bisect_left(_BOUNDS, seconds)] += 1
+        latency.total += seconds
 
 
-class Metrics(Collector):
+class Metrics:
     """Counts requests and evaluations. The other figures come from each environment's client at a scrape."""
 
     def __init__(self, sources: Callable[[], Iterable[tuple[str, Status, int]]]) -> None:
         """`sources`: for each environment a name, its client's status and the number of its streams."""
         self._sources = sources
-        self._registry = CollectorRegistry()
         self._evaluations: Counter[str] = Counter()
         self.requests: Counter[int] = Counter()
         self._latencies: dict[str, _Latency] = {}
-        self._by_key: Counter[tuple[str, str]] = Counter()
-        self._registry.register(self)
+        self._by_key: dict[tuple[str, str], Series] = {}
 
     def count_evaluation(self, _key: str, answer: Answer) -> None:
         self._evaluations[answer.reason] += 1
 
-    def observe(self, environment: str, key: str, seconds: float) -> None:
-        """Note an answered request of the data plane. `key` is the public name of a live key."""
-        latency = self._latencies.get(environment)
-        if latency is None:
-            latency = self._latencies[environment] = _Latency()
-        latency.counts[bisect_left(_BOUNDS, seconds)] += 1
-        latency.total += seconds
+    def series(self, environment: str, key: str) -> Series:
+        """Where requests of the data plane are noted. `key` is the public name of a live key."""
         label = (environment, key)
         if label not in self._by_key and len(self._by_key) >= MOST_KEYS:
             label = (environment, "other")
-        self._by_key[label] += 1
+        if label not in self._by_key:
+            self._by_key[label] = Series(self._latencies.setdefault(environment, _Latency()))
+        return self._by_key[label]
 
-    def render(self) -> bytes:
-        return generate_latest(self._registry)
+    def figures(self) -> Figures:
+        return {
+            "evaluations": list(self._evaluations.items()),
+            "requests": [(str(status), count) for status, count in self.requests.items()],
+            "keys": [(*label, series.requests) for label, series in self._by_key.items()],
+            "latencies": [(name, latency.counts, latency.total) for name, latency in self._latencies.items()],
+            "environments": [
+                (name, [float(read(status, streams)) for _, _, read in _GAUGES])
+                for name, status, streams in self._sources()
+            ],
+        }
+
+
+def render(told: Mapping[str, Figures]) -> bytes:
+    """What is scraped: each process's figures by its number. One that is alone has no number, and no label."""
+    registry = CollectorRegistry()
+    registry.register(_Told(told))
+    return generate_latest(registry)
+
+
+class _Told(Collector):
+    def __init__(self, told: Mapping[str, Figures]) -> None:
+        # The value of the label `process`, in a list that is empty where there is one process only.
+        self._told = [([number] if number else [], figures) for number, figures in told.items()]
+        self._labels = ["process"] if self._told[0][0] else []
 
     def collect(self) -> Iterable[Metric]:
-        for name, text, label, counts in (
-            ("flagship_edge_evaluations", "Evaluations answered, by reason.", "reason", self._evaluations),
-            ("flagship_edge_requests", "Requests answered, by status.", "status", self.requests),
+        for member, text, labels in (
+            ("evaluations", "Evaluations answered, by reason.", ["reason"]),
+            ("requests", "Requests answered, by status.", ["status"]),
+            ("keys", "Requests answered, by environment and key (its public prefix).", ["environment", "key"]),
         ):
-            counter = CounterMetricFamily(name, text, labels=[label])
-            for value, count in counts.items():
-                counter.add_metric([str(value)], count)
+            name = "flagship_edge_key_requests" if member == "keys" else f"flagship_edge_{member}"
+            counter = CounterMetricFamily(name, text, labels=[*labels, *self._labels])
+            for process, figures in self._told:
+                for *values, count in figures[member]:
+                    counter.add_metric([*values, *process], count)
             yield counter
-        by_key = CounterMetricFamily(
-            "flagship_edge_key_requests",
-            "Requests answered, by environment and key (its public prefix).",
-            labels=["environment", "key"],
-        )
-        for (environment, key), count in self._by_key.items():
-            by_key.add_metric([environment, key], count)
-        yield by_key
         histogram = HistogramMetricFamily(
-            "flagship_edge_request_seconds", "How long an answer took, by environment.", labels=["environment"]
+            "flagship_edge_request_seconds",
+            "How long an answer took, by environment.",
+            labels=["environment", *self._labels],
         )
-        for environment, latency in self._latencies.items():
-            histogram.add_metric([environment], latency.buckets(), latency.total)
+        for process, figures in self._told:
+            for environment, counts, total in figures["latencies"]:
+                histogram.add_metric([environment, *process], _buckets(counts), total)
         yield histogram
-        found = list(self._sources())
-        for name, text, read in _GAUGES:
-            gauge = GaugeMetricFamily(name, text, labels=["environment"])
-            for environment, status, streams in found:
-                gauge.add_metric([environment], float(read(status, streams)))
+        for index, (name, text, _) in enumerate(_GAUGES):
+            gauge = GaugeMetricFamily(name, text, labels=["environment", *self._labels])
+            for process, figures in self._told:
+                for environment, values in figures["environments"]:
+                    gauge.add_metric([environment, *process], values[index])
             yield gauge
+
+
+def _buckets(counts: list[int]) -> list[tuple[str, float]]:
+    """Each bound with the number of answers up to it."""
+    bounds = (*(str(bound) for bound in _BOUNDS), "+Inf")
+    return list(zip(bounds, accumulate(counts), strict=True))
 
 
 _GAUGES: tuple[tuple[str, str, Callable[[Status, int], float]], ...] = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import hashlib
 import hmac
@@ -40,6 +41,18 @@ class EdgeClient(AsyncFlagShip):
     def relay_acknowledgement(self, said: Acknowledgement) -> None:
         self._sender.relay_acknowledgement(said)
         self._wake_sender()
+
+    @property
+    def _is_lasting(self) -> bool:
+        """An edge that serves from a file says how old that is, and marks it stale like any other."""
+        return False
+
+    async def watch_staleness(self) -> None:
+        """Do, without a follower, what it would: mark answers stale when it is time."""
+        pause = self._configuration.watch_staleness()
+        while pause > 0:
+            await asyncio.sleep(pause)
+            pause = self._configuration.watch_staleness()
 
     @property
     def tls(self) -> ssl.SSLContext:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeAlias
+from urllib.parse import parse_qs
 
 from openflagship.wire.bodies import MAX_BODY_BYTES, check_media_type, encoding_problem, read_json, write_json
 from openflagship.wire.errors import PARSE_ERROR, RefusedError
@@ -44,6 +45,12 @@ class AsgiRequest:
     def header(self, name: bytes) -> str:
         """A header's value by its lower-case name; empty where it was not sent."""
         return self.headers.get(name, b"").decode("latin-1")
+
+    def parameter(self, name: str) -> str | None:
+        """A query parameter's value; None where it is not given."""
+        if not self.query:
+            return None
+        return parse_qs(self.query.decode("latin-1"), keep_blank_values=True).get(name, [None])[0]
 
     def identify(self, otherwise: str | None = None) -> str:
         """The request's id: the caller's, or `otherwise`, or a new one."""

@@ -15,6 +15,8 @@ from openflagship.wire.errors import RefusedError
 
 # Above so many callers all buckets start anew. Memory stays bounded, and no request is refused for it.
 _MAX_BUCKETS: Final = 50_000
+# When to try again: streams end when their clients go, not at a fixed moment.
+_STREAM_RETRY_SECONDS: Final = 30
 
 
 def rate_limit_headers(limit_per_minute: int, level: float) -> list[tuple[str, str]]:
@@ -49,6 +51,17 @@ def too_many_requests(verdict: Verdict) -> RefusedError:
     seconds = verdict.retry_after_seconds
     detail = f"The limit is {verdict.limit_per_minute:,} requests a minute. Send the next one in {seconds} s."
     return RefusedError(429, detail, retry_after_seconds=seconds, headers=verdict.headers)
+
+
+def too_many_streams(kind: str, most: int) -> RefusedError:
+    """The refusal of a stream for which there was no place. `kind`: key, address or process."""
+    headers = [
+        ("RateLimit-Limit", str(most)),
+        ("RateLimit-Remaining", "0"),
+        ("RateLimit-Reset", str(_STREAM_RETRY_SECONDS)),
+    ]
+    detail = f"One {kind} may hold {most:,} streams open here. Close one, or connect to another process."
+    return RefusedError(429, detail, retry_after_seconds=_STREAM_RETRY_SECONDS, headers=headers)
 
 
 class Buckets:

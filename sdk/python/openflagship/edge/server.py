@@ -1,0 +1,88 @@
+"""The server of an edge, alone or as one of several processes."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import socket
+import sys
+from typing import Any
+
+import uvicorn
+
+from openflagship.edge.application import Edge
+from openflagship.edge.processes import START_FAILED, Place, sharing
+from openflagship.edge.settings import EdgeSettings
+
+_GRACE_SECONDS = 3
+# Longer than callers keep idle connections, so that the caller is the one that closes.
+_KEEP_ALIVE_SECONDS = 75
+
+
+class EdgeServer(uvicorn.Server):
+    """Ends the streams before it waits for the other requests."""
+
+    def __init__(self, config: uvicorn.Config, edge: Edge) -> None:
+        super().__init__(config)
+        self._edge = edge
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._edge.drain()
+        await super().shutdown(sockets)
+
+
+def _settle() -> None:
+    """Exclude the loaded flags from garbage collection: a pass over ten thousand flags would delay requests."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+
+
+def configure(edge: Edge, **address: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        edge,
+        **address,
+        lifespan="on",
+        access_log=False,
+        # The edge identifies callers by their key alone.
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        log_config=None,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+    )
+
+
+def serve(host: str, port: int, place: Place) -> None:
+    """Serve as one of several processes."""
+    log_plainly()
+    edge = edge_of(place)
+    run(edge, configure(edge, host=host, port=port, **tls_of()), [sharing(host, port)])
+
+
+def run(edge: Edge, config: uvicorn.Config, sockets: list[socket.socket] | None = None) -> None:
+    server = EdgeServer(config, edge)
+    server.run(sockets)
+    if not server.started:
+        sys.exit(START_FAILED)
+
+
+def log_plainly() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+
+
+def edge_of(place: Place | None = None) -> Edge:
+    return Edge(EdgeSettings.from_environ(os.environ), _settle, place)
+
+
+def tls_of() -> dict[str, str]:
+    certificate, key = (os.environ.get(f"FLAGSHIP_EDGE_TLS_{name}") or None for name in ("CERTIFICATE", "KEY"))
+    if key and not certificate:
+        raise ValueError("FLAGSHIP_EDGE_TLS_KEY needs FLAGSHIP_EDGE_TLS_CERTIFICATE beside it.")
+    found = {"ssl_certfile": certificate, "ssl_keyfile": key} if certificate else {}
+    for path in filter(None, found.values()):
+        if not os.path.isfile(path):
+            raise ValueError(f"there is no file {path}, which FLAGSHIP_EDGE_TLS_… names.")
+    return {name: path for name, path in found.items() if path}
