@@ -41,7 +41,7 @@ class _EventsView(DataPlaneView):
     def post(self, request: Request) -> Response:
         environment_id = cast(int, request.user.environment_id)
         parsed = self.reader.read(
-            _body(request),
+            sent_body(request),
             environment_id=environment_id,
             idempotency_key=request.META.get("HTTP_IDEMPOTENCY_KEY", ""),
             source=request.user.name or "api",
@@ -123,7 +123,7 @@ def _refuse_reused_ids(parsed: parsing.Parsed[Any, ConversionEvent]) -> None:
     parsed.rejected.sort(key=lambda remark: remark.index)
 
 
-def _body(request: Request) -> bytes:
+def sent_body(request: Request) -> bytes:
     limit = settings.MAX_EVENTS_BODY_BYTES
     body: bytes = request._request.body  # noqa: SLF001 - the raw bytes: msgspec parses them, DRF's parsers do not
     if len(body) > limit:

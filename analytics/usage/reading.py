@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from django.db import connection
+from django.db.models import QuerySet
 
 from analytics.models import UnknownFlag
 from analytics.usage.batches import Source
@@ -86,10 +87,10 @@ def usage(environment_id: int, flag_key: str, since: datetime, until: datetime) 
         ]
 
 
-def unknown_flags(environment_id: int) -> list[UnknownFlag]:
+def unknown_flags(environment_id: int) -> QuerySet[UnknownFlag]:
     """The keys that were asked for and that no flag had then, the latest first."""
     found = UnknownFlag.objects.filter(environment_id=environment_id).select_related("source")
-    return list(found.order_by("-last_at", "flag_key", "source_id"))
+    return found.order_by("-last_at", "flag_key", "source_id")
 
 
 def _day(moment: datetime) -> date:

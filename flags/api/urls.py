@@ -13,6 +13,7 @@ from flags.api import (
     segments,
     signing_keys,
     snapshot_views,
+    usage,
     what_if,
 )
 
@@ -26,6 +27,7 @@ urlpatterns = [
     path("flags/<str:key>/purge", flags.PurgeView.as_view()),
     path("flags/<str:key>/impact", what_if.ImpactView.as_view()),
     path("flags/<str:key>/copy", exchange.CopyView.as_view()),
+    path("flags/<str:key>/usage", usage.FlagUsageView.as_view()),
     path("flags/<str:key>/versions", history.VersionsView.as_view()),
     path("flags/<str:key>/rollback", history.RollbackView.as_view()),
     path("flags/<str:key>/audit", history.FlagAuditView.as_view()),
@@ -35,6 +37,7 @@ urlpatterns = [
     path("flags/<str:key>/kill/status", kills.KillStatusView.as_view()),
     path("kill", kills.KillManyView.as_view()),
     path("kill/release", kills.ReleaseManyView.as_view()),
+    path("unknown-flags", usage.UnknownFlagsView.as_view()),
     path("segments", segments.SegmentsView.as_view()),
     path("segments/<str:key>", segments.SegmentView.as_view()),
     path("layers", layers.LayersView.as_view()),

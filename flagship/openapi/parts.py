@@ -10,6 +10,7 @@ from openflagship.stream_kinds import STREAM_KINDS
 from openflagship.wire import routes
 
 from analytics.api.bodies import ConversionIn, ExposureIn, MetricIn
+from analytics.api.usage import UsageIn
 
 _REF = "#/components/schemas/"
 _REMARK = {
@@ -104,6 +105,7 @@ def schemas() -> dict[str, Any]:
     kinds = {"ExposureEvent": ExposureIn, "ConversionEvent": ConversionIn, "MetricEvent": MetricIn}
     _, found = msgspec.json.schema_components(kinds.values(), ref_template=f"{_REF}{{name}}")
     events = {name: {**found[kind.__name__], "title": name} for name, kind in kinds.items()}
+    events |= _usage()
     contract = json.loads(files("openflagship.engine").joinpath("snapshot.schema.json").read_text())
     parts = {f"Snapshot{name[0].upper()}{name[1:]}": part for name, part in contract.pop("$defs").items()}
     whole = {name: part for name, part in contract.items() if not name.startswith("$")}
@@ -114,6 +116,11 @@ def schemas() -> dict[str, Any]:
         "StreamEvent": _STREAM_EVENT,
         **{name: _renamed(part) for name, part in {"Snapshot": whole, **parts}.items()},
     }
+
+
+def _usage() -> dict[str, Any]:
+    (summary,), parts = msgspec.json.schema_components([UsageIn], ref_template=f"{_REF}{{name}}")
+    return {"UsageSummary": {**parts.pop(summary["$ref"].removeprefix(_REF)), "title": "UsageSummary"}, **parts}
 
 
 def _renamed(node: Any) -> Any:

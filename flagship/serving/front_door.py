@@ -19,7 +19,7 @@ from django.conf import settings
 from granian.rsgi import ProtocolClosed
 from openflagship.wire.errors import RefusedError
 from openflagship.wire.request_ids import HEADER, request_id_of
-from openflagship.wire.routes import API_PREFIXES, CONVERSIONS, EXPOSURES, METRICS
+from openflagship.wire.routes import API_PREFIXES, CONVERSIONS, EXPOSURES, METRICS, USAGE
 
 from flagship.serving.bodies import ARRIVALS
 from flagship.serving.data_plane import DataPlane
@@ -41,7 +41,7 @@ READER_SECONDS = 30.0
 _PIECES_WAITING = 4
 _MANY_HEADERS = 1_000
 _PLAIN = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
-_EVENT_PATHS = frozenset(path for route in (EXPOSURES, CONVERSIONS, METRICS) for path in route.paths)
+_EVENT_PATHS = frozenset(path for route in (EXPOSURES, CONVERSIONS, METRICS, USAGE) for path in route.paths)
 
 
 class FrontDoor:

@@ -127,7 +127,7 @@ REQUESTS = {
               if method != "POST" or key is None),
             *(Sent("POST", path, {}, headers, None) for headers in HEADERS),
         ]
-        for route in (routes.EXPOSURES, routes.CONVERSIONS, routes.METRICS) for path in route.paths
+        for route in (routes.EXPOSURES, routes.CONVERSIONS, routes.METRICS, routes.USAGE) for path in route.paths
     },
     "no route": [
         Sent(method, path, b"", {}, key)

@@ -90,12 +90,19 @@ OF_KEYS = {
         "userId": "u", "eventName": "e", "id": "i", "value": 1, "timestamp": MOMENT, "properties": {"a": 1},
     },
     "events/metrics": {"events": [{"userId": "u", "metricKey": "m", "value": 1, "timestamp": MOMENT}]},
+    "events/usage": {
+        "sdk": "python/0.1.0", "until": MOMENT, "service": "s", "source": "edge",
+        "unknownFlags": [{"flagKey": "b", "count": 1}],
+        "flags": [{"flagKey": "a", "variant": "control", "reason": "DEFAULT", "count": 1}],
+    },
     "stream/ack": {"instance": "i", "version": 1, "sdk": "s"},
 }  # fmt: skip
 READ = {
     "flags": ("page", "pageSize", "search", "tag", "state", "type"),
     "flags/a": ("at",),
     "flags/a/exposures": ("window",),
+    "flags/a/usage": ("window",),
+    "unknown-flags": ("page",),
     "audit": ("since", "until", "entity", "actor", "page"),
     "audit/export": ("as", "since"),
     "experiments": ("status", "page"),

@@ -104,7 +104,7 @@ class Edge:
                 Operation(routes.ACKNOWLEDGE, self._acknowledge, needs_server_key=True, needs_configuration=False),
                 *(
                     Operation(route, partial(self._forward, route.paths[0]), needs_configuration=False)
-                    for route in (routes.EXPOSURES, routes.CONVERSIONS, routes.METRICS)
+                    for route in (routes.EXPOSURES, routes.CONVERSIONS, routes.METRICS, routes.USAGE)
                 ),
             )
         )

@@ -49,6 +49,7 @@ SNAPSHOT: Final = Route("GET", ("snapshot", "configs/{environment_key}"))
 EXPOSURES: Final = Route("POST", ("events/exposure",))
 CONVERSIONS: Final = Route("POST", ("events/conversion",))
 METRICS: Final = Route("POST", ("events/metrics",))
+USAGE: Final = Route("POST", ("events/usage",))
 ACKNOWLEDGE: Final = Route("POST", ("stream/ack",), process="stream")
 STREAM: Final = Route("GET", ("stream", "stream/{environment_key}"), process="stream")
 # What an edge serves, by its credential.
@@ -69,6 +70,7 @@ DATA_PLANE: Final = (
     EXPOSURES,
     CONVERSIONS,
     METRICS,
+    USAGE,
     ACKNOWLEDGE,
     STREAM,
     EDGE_CONFIGURATION,
