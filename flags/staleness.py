@@ -18,7 +18,7 @@ from tenancy.models import Environment
 
 _FIRST_LOOK = 100
 # A flag that was asked for in this time is never called unused, however early flags may be stale here.
-_ASKED_FOR_DAYS = 7
+ASKED_FOR_DAYS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,5 +141,5 @@ def _last_change() -> datetime:
 
 
 def _is_evaluated(seen_at: datetime | None) -> bool:
-    days = max(_ASKED_FOR_DAYS, settings.STALE_FLAG_DAYS)
+    days = max(ASKED_FOR_DAYS, settings.STALE_FLAG_DAYS)
     return seen_at is not None and seen_at >= timezone.now() - timedelta(days=days)

@@ -5,9 +5,10 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
 from unfold.decorators import display
 
-from flags.admin.flag import affected_users, archive, comparison, edit, exposures, history, preview, suggestions
+from flags.admin.flag import affected_users, archive, comparison, edit, exposures, history, preview, suggestions, usage
 from flags.admin.flag.tryout import try_pages
 from flags.admin.killing import kill, kill_all, kill_many, kill_tag
 from flags.admin.list import archive_many
@@ -41,6 +42,7 @@ ROUTES = (
     Route("<path:object_id>/try/", "try", try_pages.page),
     Route("<path:object_id>/try/draft/", "try_draft", try_pages.fragment),
     Route("<path:object_id>/exposures/", "exposures", exposures.fragment),
+    Route("<path:object_id>/usage/", "usage", usage.fragment),
     Route("<path:object_id>/history/", "history", history.history),
     Route("<path:object_id>/versions/<int:version>/", "rollback", history.rollback, role=Role.EDITOR),
     Route("<path:object_id>/archive/", "archive", archive.archive, role=Role.EDITOR),
@@ -53,7 +55,7 @@ ROUTES = (
 class FlagConfigAdmin(PerEnvironmentAdmin):
     """A flag as one environment sees it."""
 
-    list_display = ["flag_header", "state", "serves", "rule_count", "tags", "updated"]
+    list_display = ["flag_header", "state", "serves", "rule_count", "tags", "evaluated", "updated"]
     list_filter = [StateFilter, TypeFilter, TagFilter]
     search_fields = ["flag__key"]
     search_help_text = "Search by key, name or tag"
@@ -127,6 +129,11 @@ class FlagConfigAdmin(PerEnvironmentAdmin):
     @display(description="Tags")
     def tags(self, config: FlagConfig) -> str:
         return ", ".join(config.flag.tags) or "-"
+
+    @display(description="Evaluated")
+    def evaluated(self, config: FlagConfig) -> str:
+        at, by = getattr(config, "used_at", None), getattr(config, "used_by", "")  # The list adds these annotations.
+        return format_html("{} by {}", moment(at), by or "another service") if at else moment(at)
 
     @display(description="Changed", ordering="updated_at")
     def updated(self, config: FlagConfig) -> str:

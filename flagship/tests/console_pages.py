@@ -54,6 +54,7 @@ NO_PAGE = {
     "admin:flags_flagconfig_preview": _SCRIPTED,
     "admin:flags_flagconfig_affected_users": _SCRIPTED,
     "admin:flags_flagconfig_exposures": _SCRIPTED,
+    "admin:flags_flagconfig_usage": _SCRIPTED,
     "admin:flags_flagconfig_try_draft": _SCRIPTED,
     "admin:flags_flagconfig_kill_many": _FORM,
     "admin:flags_flagconfig_release_many": _FORM,
@@ -86,6 +87,9 @@ ELSEWHERE = {
     "flags/bulk.html": "test_long_acts_in_browser",
     "flags/bulk_part.html": "test_long_acts_in_browser",
     "flags/exposures.html": "fetched into a flag's page",
+    "flags/usage.html": "fetched into a flag's page",
+    "flags/used_by.html": "a part of it",
+    "flags/archive_used.html": "asks before a flag is archived that is evaluated",
     **dict.fromkeys(_PARTS, "fetched into a flag's page"),
     "flags/segment_preview.html": "fetched into a segment's page",
 }

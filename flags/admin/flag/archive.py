@@ -1,29 +1,56 @@
 """Archiving one flag, restoring it, and deleting it for good."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from django import forms
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from flags import services
+from flags.admin.flag.usage import last_use_anywhere
 from flags.models import FlagConfig
-from tenancy.console_kit.confirm import ConfirmPage, RequiredReasonForm
+from flags.staleness import ASKED_FOR_DAYS
+from tenancy.console_kit.confirm import ConfirmPage, ReasonForm, RequiredReasonForm
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.pages import list_url, object_url
+from tenancy.errors import Invalid
 from tenancy.roles import Role
 
 
+class UsedForm(ReasonForm):
+    """Archives a flag that somebody evaluates: its key is typed."""
+
+    confirm = forms.CharField(
+        max_length=200,
+        widget=UnfoldAdminTextInputWidget,
+        error_messages={"required": "Type the flag's key. Nothing has been archived."},
+    )
+
+
 def archive(request: HttpRequest, config: FlagConfig) -> HttpResponse:
+    found = last_use_anywhere(config.flag)
+    is_used = found is not None and found[1].at >= timezone.now() - timedelta(days=ASKED_FOR_DAYS)
+    act = _acting(request, config, services.archive_flag, f"{config.flag.key} is archived.")
+
+    def act_on_used(sent: dict[str, Any]) -> str:
+        if sent["confirm"] != config.flag.key:
+            raise Invalid(f"Type the flag's key: {config.flag.key}.", attr="confirm", code="confirmation_mismatch")
+        return act(sent)
+
     return ConfirmPage(
         title=f"Archive {config.flag.key}?",
         submit="Archive",
         intro="It stops being served in every environment: callers get their own default. Its key, history and events "
         "stay, and it can be restored as it is now.",
-        act=_acting(request, config, services.archive_flag, f"{config.flag.key} is archived."),
+        act=act_on_used if is_used else act,
         cancel_url=object_url(config),
         tone="danger",
+        form=UsedForm if is_used else ReasonForm,
+        template="flags/archive_used.html" if is_used else "console/confirm.html",
+        shown={"used": found[0], "use": found[1]} if found else {},
     ).answer(request)
 
 

@@ -7,6 +7,7 @@ from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 
+from analytics.models import FlagUsage
 from flags.models import Flag, FlagConfig, Rule
 from flags.selectors import STATES, in_state
 from tenancy.console_kit.context import console_context
@@ -20,7 +21,13 @@ class FlagList(EnvironmentList):
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[FlagConfig]:
         found = super().get_queryset(request, exclude_parameters)
         rules = Rule.objects.filter(config=OuterRef("pk")).order_by().values("config").annotate(total=Count("pk"))
-        return found.annotate(rules_total=Coalesce(Subquery(rules.values("total")), 0))
+        used = FlagUsage.objects.filter(environment_id=OuterRef("environment_id"), flag_key=OuterRef("flag__key"))
+        last = used.order_by("-last_at")[:1]
+        return found.annotate(
+            rules_total=Coalesce(Subquery(rules.values("total")), 0),
+            used_at=Subquery(last.values("last_at")),
+            used_by=Subquery(last.values("source__service")),
+        )
 
 
 class StateFilter(SimpleListFilter):

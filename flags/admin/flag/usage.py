@@ -1,0 +1,61 @@
+"""Who asks for a flag, and how often by the hour, with a unit or without."""
+
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+
+from analytics.usage import reading
+from flags.models import Flag, FlagConfig
+
+_HOURS = 24
+_MOST_SOURCES = 5
+_NO_VARIANT = "no variant"
+
+
+def fragment(request: HttpRequest, config: FlagConfig) -> HttpResponse:
+    uses = reading.uses_by_source(config.environment_id, config.flag.key)
+    return render(
+        request,
+        "flags/usage.html",
+        {"uses": uses[:_MOST_SOURCES], "more": len(uses[_MOST_SOURCES:]), "chart": usage_chart(config)},
+    )
+
+
+def usage_chart(config: FlagConfig) -> dict[str, Any] | None:
+    """Return bars per hour (UTC) and variant; None without evaluations in that time."""
+    this_hour = timezone.now().astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    hours = [this_hour - timedelta(hours=back) for back in reversed(range(_HOURS))]
+    found: defaultdict[str, defaultdict[datetime, int]] = defaultdict(lambda: defaultdict(int))
+    for row in reading.usage(config.environment_id, config.flag.key, hours[0], this_hour + timedelta(hours=1)):
+        found[row.variant or _NO_VARIANT][row.since] += row.evaluations
+    if not found:
+        return None
+    names = [variant["key"] for variant in config.flag.variants if variant["key"] in found]
+    names += sorted(found.keys() - set(names))
+    labels = [f"{hour:%H}:00" for hour in hours]
+    totals = {name: sum(found[name].values()) for name in names}
+    return {
+        "title": "Evaluations per hour",
+        "description": f"Over {_HOURS} hours: " + ", ".join(f"{name} {totals[name]:,}" for name in names) + ".",
+        "labels": labels,
+        "series": [{"name": name, "values": [found[name][hour] for hour in hours]} for name in names],
+        "table": {
+            "head": ["Hour (UTC)", *names],
+            "rows": [
+                [label, *(f"{found[name][hour]:,}" for name in names)]
+                for label, hour in zip(labels, hours, strict=True)
+            ],
+        },
+    }
+
+
+def last_use_anywhere(flag: Flag) -> tuple[FlagConfig, reading.LastUse] | None:
+    """The last evaluation of the flag in any of its environments: archiving takes it from all of them."""
+    rows = FlagConfig.objects.filter(flag=flag).select_related("environment", "flag").order_by("pk")
+    found = [(row, reading.last_uses(row.environment_id, [flag.key]).get(flag.key)) for row in rows]
+    used = [(row, use) for row, use in found if use is not None]
+    return max(used, key=lambda each: each[1].at, default=None)

@@ -1,0 +1,49 @@
+"""Who evaluates a flag: in the list, on its page, and before it is archived."""
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from analytics.usage import folding
+from analytics.usage.batches import SDK, Counted, Source, UsageBatch
+from flags import services
+from tenancy.testing import ALICE
+
+
+@pytest.fixture
+def config(acme):
+    made = services.create_flag(actor=ALICE, environment=acme.staging, payload={"key": "new-checkout"})[0]
+    source = Source(acme.staging.pk, SDK, "checkout-service", "python/0.1.0")
+    used = {Counted(source, "new-checkout", "control", "DEFAULT"): 41, Counted(source, "new-checkout", "", "ERROR"): 1}
+    folding.fold(UsageBatch("first", timezone.now(), used))
+    return made
+
+
+def address(config, act):
+    return reverse(f"admin:flags_flagconfig_{act}", args=[config.pk])
+
+
+def test_usage__of_a_job_without_users__is_said_in_list_and_page(config, console_editor):
+    page = console_editor.get(address(config, "usage")).text
+    listed = console_editor.get(
+        f"{reverse('admin:flags_flagconfig_changelist')}?environment={config.environment_id}"
+    ).text
+
+    assert "Last evaluated by checkout-service (python/0.1.0)" in page
+    assert "control 41, no variant 1" in page
+    assert "by checkout-service" in listed
+
+
+def test_archive__flag_that_is_evaluated__asks_twice(config, console_editor):
+    url = address(config, "archive")
+    sent = {"reason": "old", "environment": config.environment_id}
+
+    assert "type its key: new-checkout" in console_editor.get(url).text
+    for confirm in ("", "other"):
+        assert console_editor.post(url, {**sent, "confirm": confirm}).status_code == 422
+    config.flag.refresh_from_db()
+    assert not config.flag.is_archived
+
+    assert console_editor.post(url, {**sent, "confirm": "new-checkout"}).status_code == 302
+    config.flag.refresh_from_db()
+    assert config.flag.is_archived
