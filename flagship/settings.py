@@ -318,6 +318,8 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "FlagTypeEnum": "flags.models.Flag.Type",
         "MetricTypeEnum": "experiments.analysis.metric_types.CHOICES",
+        "CredentialKindEnum": "tenancy.models.Credential.Kind",
+        "UsageKindEnum": "flags.api.usage.SOURCE_KINDS",
     },
     "TITLE": "FlagShip",
     "VERSION": "1",

@@ -11,10 +11,10 @@ from openflagship.engine import impact
 
 from analytics import selectors as events
 from analytics.selectors import FlagExposures
+from analytics.windows import bounds
 from experiments.statistics.srm import GATE_ALPHA, srm_test
 from flags.models import FlagConfig
 from flags.versions.history import flag_changes
-from tenancy.windows import bounds
 
 DEFAULT_WINDOW = "7d"
 _SECONDS = 30.0

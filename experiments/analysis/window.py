@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from django.utils import timezone
 
 from analytics.selectors import GRACE
+from analytics.windows import bounds
 from experiments.models import Experiment, Phase
 from tenancy.errors import Conflict, Invalid
-from tenancy.windows import bounds
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,18 +11,21 @@ from rest_framework.response import Response
 from analytics.models import UnknownFlag
 from analytics.usage import reading
 from analytics.usage.retention import DAYS_KEPT_DAYS, HOURS_KEPT_DAYS
+from analytics.windows import bounds
 from flags.models import Flag
 from flags.selectors import get_config
 from tenancy.api.request import Request
 from tenancy.api.views import WHERE, EnvironmentView, paginated
 from tenancy.errors import Invalid
-from tenancy.windows import bounds
 
 DEFAULT_WINDOW = "24h"
 
+# The doors that an evaluation comes through.
+SOURCE_KINDS = ["api", "ofrep", "sdk", "edge"]
+
 
 class UsageSourceSerializer(serializers.Serializer[Any]):
-    kind = serializers.ChoiceField(choices=["api", "ofrep", "sdk", "edge"])
+    kind = serializers.ChoiceField(choices=SOURCE_KINDS)
     service = serializers.CharField(help_text="The service, else its credential's name; empty: the rest.")
     sdk = serializers.CharField(allow_null=True, help_text="Name and version, such as python/0.1.0.")
 

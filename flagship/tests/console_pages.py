@@ -78,7 +78,7 @@ NO_PAGE = {
     },
 }  # fmt: skip
 # Templates that no page or state below shows, and where they are looked at.
-_PARTS = [f"flags/{part}.html" for part in ("affected_users", "affected_moves", "move", "preview")]
+_PARTS = ["affected_users", "affected_moves", "move", "preview", "exposures", "usage", "used_by"]
 ELSEWHERE = {
     "admin/login.html": "test_pages_in_browser, signed out",
     "console/error_alone.html": "test_error_pages, without a person",
@@ -86,11 +86,8 @@ ELSEWHERE = {
     "experiments/plan.html": "fetched into the designer",
     "flags/bulk.html": "test_long_acts_in_browser",
     "flags/bulk_part.html": "test_long_acts_in_browser",
-    "flags/exposures.html": "fetched into a flag's page",
-    "flags/usage.html": "fetched into a flag's page",
-    "flags/used_by.html": "a part of it",
     "flags/archive_used.html": "asks before a flag is archived that is evaluated",
-    **dict.fromkeys(_PARTS, "fetched into a flag's page"),
+    **dict.fromkeys((f"flags/{part}.html" for part in _PARTS), "fetched into a flag's page"),
     "flags/segment_preview.html": "fetched into a segment's page",
 }
 
