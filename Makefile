@@ -98,7 +98,7 @@ lint-scripts:
 	fi
 
 # Every branch of the engine, by the tests that leave nothing to chance (the generated ones run with the rest).
-ENGINE_TESTS = $(shell ls sdk/python/tests/test_*.py | grep -vE '/test_(client_|edge_|openfeature_|sdk_|properties)')
+ENGINE_TESTS = $(shell ls sdk/python/tests/test_*.py | grep -vE '/test_(client_|conformance|edge_|openfeature_|sdk_|properties)')
 cover: $(VENV)/.dev-installed
 	@mkdir -p var
 	$(BIN)/python -m coverage run -m pytest -q -n 0 $(ENGINE_TESTS)
