@@ -94,7 +94,7 @@ def test_home__row_of_a_running_experiment_was_broken__goes_on(environment, pers
     browser = signed_in(person("viewer", environment.project.organization, "vera"))
 
     for path in (reverse("admin:index"), reverse("admin:experiments_experiment_change", args=[running.pk])):
-        assert browser.get(path).status_code == 200
+        assert browser.get(path, follow=True).status_code == 200
     assert "stored result was changed" in browser.get(reverse("admin:index"), follow=True).text
 
 

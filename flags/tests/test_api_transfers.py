@@ -172,7 +172,7 @@ def test_stale__says_which_and_why(viewer, environment, make_flag, django_assert
         FlagExposureHour.objects.create(
             environment_id=environment.pk, flag_key=key, hour=hour, variant="x", reason="ROLLOUT", exposures=1, bots=0
         )
-    with django_assert_max_num_queries(16):
+    with django_assert_max_num_queries(17):
         rows = viewer.get("flags", stale="true").json()["results"]
 
     found = {row["key"]: [reason["code"] for reason in row["staleness"]["reasons"]] for row in rows}

@@ -30,8 +30,8 @@ def test_read__leaves_a_line_with_its_request_id_and_its_caller(viewer, lines):
     assert "alice" not in str(line)
 
 
-def test_console__page__leaves_a_line(console_owner, lines):
-    (line,) = lines(lambda: console_owner.get("/admin/health/"))
+def test_console__page__leaves_a_line(console_owner, acme, lines):
+    (line,) = lines(lambda: console_owner.get("/admin/health/", {"environment": acme.production.pk}))
 
     assert (line["caller"], line["status"], line["request_id"] != "") == ("olga", 200, True)
 
