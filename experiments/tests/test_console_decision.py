@@ -76,7 +76,7 @@ def test_edit_flag__begins_a_phase__is_asked_first_with_its_cost(console_editor,
     asked = console_editor.post(url, sent)
     text = " ".join(asked.text.split())
     assert "This begins a phase of the experiment Checkout." in text
-    assert "Its 1000 users of 9.0 days so far are set aside" in text
+    assert "Its 1,000 users of 9.0 days so far are set aside" in text
     assert Phase.objects.count() == 1
     assert console_editor.post(url, {**sent, "confirmed": asked.context["confirmed"]}).status_code == 302
     assert Phase.objects.count() == 2

@@ -97,7 +97,7 @@ def test_names_of_a_thousand_characters__are_refused_beside_their_field_and_brea
         assert wide == [], address
 
     page = session.visit(of(made, "change"))
-    page.get_by_text("Name, description, tags").click()
+    page.locator("strong", has_text="Name, description, tags").click()
     page.evaluate("document.getElementById('id_name').removeAttribute('maxlength')")
     page.get_by_label("Name", exact=True).fill("n" * 1000)
     page.get_by_role("button", name="Save").click()
