@@ -1,6 +1,6 @@
 """A person in flags, segments and their history: handed out, or taken out of targets, lists and conditions."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ from flags.selectors import configs
 from flags.services import version_log
 from flags.services.flags import update_flag
 from flags.services.segments import update_segment
+from tenancy.errors import ServiceError
 from tenancy.models import Environment
 from tenancy.privacy.people import USER_ID, Found, Person
 from tenancy.privacy.places import containing
@@ -40,23 +41,15 @@ class FlagsPlace:
 
     def erase(self, person: Person, scope: Environment, actor: Actor) -> list[Found]:
         targets = rules = 0
-        for config in _configs(scope, person):
-            resource = flag_resource(config)
-            change: dict[str, Any] = {}
-            for name in ("targets", "rules"):
-                changed = without(resource[name], person)
-                if changed != resource[name]:
-                    change[name] = changed
-            if not change:
-                continue
-            if config.flag.is_archived:
-                _change_archived(actor, config, change)
+        refused = []
+        for key in [config.flag.key for config in _configs(scope, person)]:
+            try:
+                changed = _erase_from_flag(actor, scope, key, person)
+            except ServiceError as error:
+                refused.append(Found("flags", 1, f"{key} in {scope.key}: {error.problems[0].detail}"))
             else:
-                update_flag(
-                    actor=actor, environment=scope, key=config.flag.key, payload=change, version=None, reason=_REASON
-                )
-            targets, rules = targets + ("targets" in change), rules + ("rules" in change)
-        return [Found("targets", targets), Found("rules", rules)]
+                targets, rules = targets + ("targets" in changed), rules + ("rules" in changed)
+        return [Found("targets", targets), Found("rules", rules), *refused]
 
 
 class SegmentsPlace:
@@ -73,15 +66,13 @@ class SegmentsPlace:
 
     def erase(self, person: Person, scope: Environment, actor: Actor) -> list[Found]:
         count = 0
-        for segment in _segments(scope, person):
-            now = {name: getattr(segment, name) for name in (*_LISTS, "conditions")}
-            changed = without(now, person)
-            if changed != now:
-                update_segment(
-                    actor=actor, environment=scope, key=segment.key, payload=changed, version=None, reason=_REASON
-                )
-                count += 1
-        return [Found("segments", count)]
+        refused = []
+        for key in [segment.key for segment in _segments(scope, person)]:
+            try:
+                count += _erase_from_segment(actor, scope, key, person)
+            except ServiceError as error:
+                refused.append(Found("segments", 1, f"{key} in {scope.key}: {error.problems[0].detail}"))
+        return [Found("segments", count), *refused]
 
 
 class VersionLogPlace:
@@ -179,9 +170,41 @@ def _steps(environment: Environment, person: Person) -> QuerySet[Change]:
 
 
 @transaction.atomic
+def _erase_from_flag(actor: Actor, environment: Environment, key: str, person: Person) -> Collection[str]:
+    """Return the fields that had the id. The flag is read under its writers' lock: no change made meanwhile is lost."""
+    version_log.lock_project(environment.project)
+    config = configs(environment).filter(flag__key=key).first()
+    if config is None:
+        return ()
+    change, resource = {}, flag_resource(config)
+    for name in ("targets", "rules"):
+        changed = without(resource[name], person)
+        if changed != resource[name]:
+            change[name] = changed
+    if change and config.flag.is_archived:
+        _change_archived(actor, config, change)
+    elif change:
+        update_flag(actor=actor, environment=environment, key=key, payload=change, version=None, reason=_REASON)
+    return change.keys()
+
+
+@transaction.atomic
+def _erase_from_segment(actor: Actor, environment: Environment, key: str, person: Person) -> bool:
+    """Return whether the segment had the id. It is read under its writers' lock, as a flag is."""
+    version_log.lock_environment(environment)
+    segment = Segment.objects.filter(environment=environment, key=key).first()
+    if segment is None:
+        return False
+    now = {name: getattr(segment, name) for name in (*_LISTS, "conditions")}
+    changed = without(now, person)
+    if changed == now:
+        return False
+    update_segment(actor=actor, environment=environment, key=key, payload=changed, version=None, reason=_REASON)
+    return True
+
+
 def _change_archived(actor: Actor, config: FlagConfig, change: dict[str, Any]) -> None:
-    """Change an archived flag, which no service may change and nobody is served."""
-    locked = version_log.lock_environment(config.environment)
+    """Change an archived flag, which no service may change and nobody is served. Its project is locked."""
     before = flag_resource(config)
     config.targets = change.get("targets", config.targets)
     config.version += 1
@@ -193,7 +216,7 @@ def _change_archived(actor: Actor, config: FlagConfig, change: dict[str, Any]) -
     audit.services.record(
         actor=actor,
         action="flag.updated",
-        at=locked,
+        at=config.environment,
         key=config.flag.key,
         before=before,
         after=flag_resource(config),

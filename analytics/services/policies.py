@@ -54,6 +54,7 @@ def set_event_policy(
     if makes_pseudonymous:
         store().make_pseudonymous(environment.pk, bytes(policy.pseudonym_key or b""))
         Environment.objects.filter(pk=environment.pk).update(stores_pseudonyms=True)
+        environment.stores_pseudonyms = True
     audit.services.record(
         actor=actor,
         action="events.policy_changed",

@@ -27,6 +27,7 @@ _NOT_SEARCHED = (
     "What services send in the properties of other units' events is not searched. It goes with those events, when "
     "their retention is over."
 )
+_ANY_KIND = "Events do not say of which kind their unit is. Those of every unit with this id are meant."
 
 
 def forget_user(*, actor: Actor, organization: Organization, user_id: str) -> Erased:
@@ -109,6 +110,7 @@ class EventsPlace:
             Found("exposures", erased.exposures),
             Found("conversions", erased.conversions),
             Found("deadLetters", letters),
+            Found("kinds of units in events", 0, _ANY_KIND),
             Found("properties of other units' events", 0, _NOT_SEARCHED),
         ]
 

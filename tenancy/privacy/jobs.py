@@ -1,12 +1,14 @@
 """Jobs that erase or export what is stored of a person, place by place."""
 
 import gzip
+from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 from io import BytesIO
 from typing import Any, Final
 
 import structlog
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
@@ -23,8 +25,6 @@ from tenancy.signals import privacy_job_created
 
 log = structlog.get_logger(__name__)
 
-# A job whose process has said nothing for so long goes on in another one.
-SILENT_SECONDS: Final = 300
 KEPT_DAYS: Final = 7
 MOST_FILE_BYTES: Final = 64 * 1024 * 1024
 _MOST_ID_CHARACTERS = 1024
@@ -70,7 +70,8 @@ def run_privacy_jobs(*, actor: Actor) -> int:
 
 @transaction.atomic
 def _claim() -> PrivacyJob | None:
-    silent = timezone.now() - timedelta(seconds=SILENT_SECONDS)
+    # No task lives longer, so the process that had the job is gone. A single step may take long.
+    silent = timezone.now() - timedelta(seconds=settings.CELERY_TASK_TIME_LIMIT)
     due = Q(state=PrivacyJob.State.WAITING) | Q(state=PrivacyJob.State.RUNNING, updated_at__lt=silent)
     job = PrivacyJob.objects.select_for_update(skip_locked=True).filter(due).order_by("created_at").first()
     if job is not None:
@@ -97,18 +98,19 @@ def _run(job: PrivacyJob, actor: Actor) -> None:
 
 
 def _erase(job: PrivacyJob, person: Person, actor: Actor) -> None:
-    # A job that was begun before goes on where it stopped.
-    for place, scope in _steps(job)[job.done :]:
+    # One that was begun before starts over: environments may have come or gone, and erasing again does no harm. What
+    # was erased then stays counted; what remains is counted anew.
+    for place, scope in _begun(job, [row for row in job.report if not row["remains"]]):
         for found in place.erase(person, scope, actor):
             _note(job, found)
         _step_done(job)
 
 
 def _export(job: PrivacyJob, person: Person) -> None:
-    job.done, job.report = 0, []
+    steps = _begun(job, [])
     buffer = BytesIO()
     with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as file:
-        for place, scope in _steps(job):
+        for place, scope in steps:
             for line in _where(place.read(person, scope), scope):
                 file.write(json_bytes(line) + b"\n")
                 _note(job, Found(str(line["place"]), 1))
@@ -137,6 +139,14 @@ def _steps(job: PrivacyJob) -> list[tuple[Place, Any]]:
     return each
 
 
+def _begun(job: PrivacyJob, report: list[dict[str, Any]]) -> list[tuple[Place, Any]]:
+    """The steps of a job that begins, for the first time or again."""
+    steps = _steps(job)
+    job.done, job.total, job.report = 0, len(steps), report
+    job.save(update_fields=["done", "total", "report", "updated_at"])
+    return steps
+
+
 def _note(job: PrivacyJob, found: Found) -> None:
     for row in job.report:
         if (row["place"], row["remains"]) == (found.place, found.remains):
@@ -152,16 +162,27 @@ def _step_done(job: PrivacyJob) -> None:
 
 @transaction.atomic
 def _finish(job: PrivacyJob, person: Person, actor: Actor) -> None:
+    if job.act == PrivacyJob.Act.ERASE:
+        _note(job, Found("exports", _erase_exports(job)))
     counts = {row["place"]: row["count"] for row in job.report if not row["remains"]}
-    remaining = {row["place"]: row["count"] for row in job.report if row["remains"]}
+    remaining: Counter[str] = Counter()
+    for row in job.report:
+        if row["remains"]:
+            remaining[row["place"]] += row["count"]
     _end(job, PrivacyJob.State.DONE)
     audit.services.record(
         actor=actor,
         action=_FINISHED[PrivacyJob.Act(job.act)],
         at=job.organization,
         key=person.trace,
-        after={"kind": job.kind, "counts": counts, "remaining": remaining, "requestedBy": job.requested_by},
+        after={"kind": job.kind, "counts": counts, "remaining": dict(remaining), "requestedBy": job.requested_by},
     )
+
+
+def _erase_exports(job: PrivacyJob) -> int:
+    """Delete the files that were made for the person before."""
+    same = PrivacyJob.objects.filter(organization=job.organization_id, kind=job.kind, trace=job.trace)
+    return same.filter(file_bytes__gt=0).update(file=None, file_bytes=0)
 
 
 def _end(job: PrivacyJob, state: str, *, why: str = "") -> None:
