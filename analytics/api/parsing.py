@@ -26,7 +26,7 @@ MAX_ATTRIBUTES = 100
 MAX_ATTRIBUTE_BYTES = 32 * 1024
 
 # Of malformed JSON, of bytes that are no UTF-8, and of nesting without end.
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class _Envelope(msgspec.Struct):
@@ -98,7 +98,7 @@ class Reader(Generic[In, Event]):
                 _check_count(len(found))
                 sent, warnings = self._resolved(environment_id, list(enumerate(found)))
                 events = [self._make(event, arrival, index) for index, event in sent]
-            except (*_UNREADABLE, _RejectedEventError):
+            except (*UNREADABLE, _RejectedEventError):
                 pass  # read event by event below, to name the bad ones
             else:
                 return Parsed(sent, events, warnings=warnings)
@@ -109,7 +109,7 @@ class Reader(Generic[In, Event]):
             envelope = _envelope.decode(body)
         except msgspec.ValidationError as error:
             raise Invalid(f'Send one event, or {{"events": [...]}}: {error}.', code="invalid_type") from error
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise ParseError(f"The body is not valid JSON: {error}.") from error
         is_single = envelope.events is msgspec.UNSET
         raw: list[Any] = [body] if envelope.events is msgspec.UNSET else envelope.events
@@ -121,8 +121,8 @@ class Reader(Generic[In, Event]):
                 _check_text(bytes(one))
                 decoded.append((index, self._one.decode(one)))
             except msgspec.ValidationError as error:
-                rejected.append(Remark(index, _code_of(str(error)), f"{error}."))
-            except _UNREADABLE as error:
+                rejected.append(Remark(index, code_of(str(error)), f"{error}."))
+            except UNREADABLE as error:
                 rejected.append(Remark(index, "invalid", f"{error}."))
             except _RejectedEventError as error:
                 rejected.append(Remark(index, error.code, str(error)))
@@ -153,7 +153,7 @@ def _check_text(raw: bytes) -> None:
         raise _RejectedEventError("invalid_text", NUL_REFUSAL)
 
 
-def _code_of(message: str) -> str:
+def code_of(message: str) -> str:
     if "missing required field" in message:
         return "required"
     return "invalid_type" if message.startswith("Expected `") and ", got `" in message else "invalid"

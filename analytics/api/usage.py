@@ -14,7 +14,8 @@ from openflagship.wire.bodies import NUL_REFUSAL
 from rest_framework.exceptions import ParseError
 from rest_framework.response import Response
 
-from analytics.api.views import sent_body
+from analytics.api.parsing import UNREADABLE, code_of
+from analytics.api.views import ACCEPTED, sent_body
 from analytics.enrichment.known_names import KNOWN_NAMES
 from analytics.usage.batches import Counted, Source, UsageBatch
 from analytics.usage.folding import fold, moment_of
@@ -66,7 +67,6 @@ class UsageIn(msgspec.Struct, rename="camel", frozen=True, gc=False):
 
 
 _decoder = msgspec.json.Decoder(UsageIn)
-_REF = "#/components/schemas/"
 
 
 class UsageView(DataPlaneView):
@@ -76,8 +76,8 @@ class UsageView(DataPlaneView):
 
     @extend_schema(
         operation_id="events_usage",
-        request={"application/json": {"$ref": f"{_REF}UsageSummary"}},
-        responses={202: {"$ref": f"{_REF}EventsAccepted"}},
+        request={"application/json": {"$ref": "#/components/schemas/UsageSummary"}},
+        responses={202: ACCEPTED},
     )
     def post(self, request: Request) -> Response:
         sent = _read(sent_body(request))
@@ -112,9 +112,8 @@ def _read(body: bytes) -> UsageIn:
             raise PayloadTooLarge(
                 f"`{at[1]}` has too many rows: at most {MAX_ROWS:,}, and {MAX_UNKNOWN} unknown."
             ) from error
-        code = "required" if "missing required field" in text else "invalid"
-        raise Invalid(f"{text}.", attr=at[1] if at is not None and at[1] else None, code=code) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Invalid(f"{text}.", attr=at[1] if at is not None and at[1] else None, code=code_of(text)) from error
+    except UNREADABLE as error:
         raise ParseError(f"The body is not valid JSON: {error}.") from error
     now = timezone.now()
     if not now - MAX_AGE <= sent.until <= now + MAX_AHEAD:
@@ -127,13 +126,20 @@ def _read(body: bytes) -> UsageIn:
 
 
 def _batch(sent: UsageIn, environment_id: int, key: str, name: str) -> UsageBatch:
-    """What is not served here counts as an unknown flag, so that callers cannot invent rows without end."""
+    """What is not served here counts as an unknown flag, so that callers cannot invent rows without end.
+
+    Raises Unavailable while this process does not know what is served.
+    """
     source = Source(environment_id, sent.source, sent.service or name, sent.sdk)
     known = KNOWN_NAMES.flags(environment_id)
+    if known is None:
+        raise Unavailable(
+            "The configuration is not loaded yet. Send the summary again.", retry_after_seconds=_RETRY_AFTER_SECONDS
+        )
     flags: Counter[Counted] = Counter()
     unknown: Counter[tuple[Source, str]] = Counter()
     for row in sent.flags:
-        if known is None or row.flag_key not in known:
+        if row.flag_key not in known:
             unknown[source, row.flag_key] += row.count
             continue
         variants = known[row.flag_key]

@@ -19,7 +19,7 @@ from tenancy.errors import Invalid, PayloadTooLarge, Problem
 
 # The OpenAPI document has these under the names of its components.
 _REF = "#/components/schemas/"
-_ACCEPTED = {"$ref": f"{_REF}EventsAccepted"}
+ACCEPTED = {"$ref": f"{_REF}EventsAccepted"}
 
 
 def _body_of(name: str) -> dict[str, Any]:
@@ -80,7 +80,7 @@ class ExposureView(_EventsView):
         parsed.warnings += names.unknown_flags(environment_id, parsed.sent)
         return Batch(exposures=parsed.events)
 
-    @extend_schema(operation_id="events_exposure", request=_body_of("ExposureEvent"), responses={202: _ACCEPTED})
+    @extend_schema(operation_id="events_exposure", request=_body_of("ExposureEvent"), responses={202: ACCEPTED})
     def post(self, request: Request) -> Response:
         return super().post(request)
 
@@ -90,7 +90,7 @@ class ConversionView(_ConversionsView):
 
     reader = parsing.CONVERSIONS
 
-    @extend_schema(operation_id="events_conversion", request=_body_of("ConversionEvent"), responses={202: _ACCEPTED})
+    @extend_schema(operation_id="events_conversion", request=_body_of("ConversionEvent"), responses={202: ACCEPTED})
     def post(self, request: Request) -> Response:
         return super().post(request)
 
@@ -100,7 +100,7 @@ class MetricView(_ConversionsView):
 
     reader = parsing.METRICS
 
-    @extend_schema(operation_id="events_metrics", request=_body_of("MetricEvent"), responses={202: _ACCEPTED})
+    @extend_schema(operation_id="events_metrics", request=_body_of("MetricEvent"), responses={202: ACCEPTED})
     def post(self, request: Request) -> Response:
         return super().post(request)
 

@@ -23,7 +23,9 @@ def build(_apps: Any, editor: Any) -> None:
         cursor.execute(PARTITIONS)
         for (partition,) in cursor.fetchall():
             name = f"{partition}_prefetched"
-            cursor.execute(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON {partition} {INDEX}")
+            # A build that broke off leaves an index that is never used.
+            cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+            cursor.execute(f"CREATE INDEX CONCURRENTLY {name} ON {partition} {INDEX}")
             cursor.execute(f"ALTER INDEX exposures_prefetched ATTACH PARTITION {name}")
 
 

@@ -1,9 +1,11 @@
 """Evaluations by the hour: counted once, bounded, folded into days, and small."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 from openflagship.engine import Answer
 
 from analytics.models import FlagUsage, FlagUsageDay, FlagUsageMonth, UnknownFlag, UsageSource
@@ -88,6 +90,47 @@ def test_retention__hours__become_days_of_their_month_and_keep_their_sums(enviro
 
     retention.apply_retention(now=NOON + timedelta(days=500))
     assert not any(model.objects.exists() for model in (FlagUsage, FlagUsageMonth, UnknownFlag, UsageSource))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_retention__while_a_batch_is_halfway__waits_for_it_and_both_go_on():
+    later, unknown = NOON + timedelta(days=40), {(CHECKOUT, "typo"): 1}
+    folding.fold(batch("old", {}, unknown=unknown))
+
+    def retain():
+        try:
+            retention.apply_retention(now=later)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        with transaction.atomic(), connection.cursor() as cursor:
+            sources = folding._source_ids({CHECKOUT})
+            waiting = pool.submit(retain)
+            deadline, waits = time.monotonic() + 60, False
+            while not waits and time.monotonic() < deadline:
+                cursor.execute(
+                    "SELECT FROM pg_locks WHERE NOT granted AND relation = 'usage_sources'::regclass "
+                    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+                )
+                waits = cursor.rowcount > 0
+            folding._fold_unknown(batch("new", {}, at=later, unknown=unknown), sources)
+        waiting.result(timeout=60)
+
+    assert waits
+
+
+@pytest.mark.django_db
+def test_retention__what_nothing_asks_for__goes_run_by_run(monkeypatch):
+    monkeypatch.setattr(retention, "_MOST_LEFT_OVER", 2)
+    folding.fold(batch("gone", {on(key=key): 1 for key in "abc"}, unknown={(CHECKOUT, key): 1 for key in "xyz"}))
+
+    left = []
+    for _ in range(2):
+        retention.apply_retention(now=NOON)
+        left.append([model.objects.count() for model in (FlagUsage, FlagUsageDay, UnknownFlag, UsageSource)])
+
+    assert left == [[1, 1, 1, 1], [0, 0, 0, 0]]
 
 
 @pytest.mark.django_db

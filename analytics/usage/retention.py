@@ -35,15 +35,29 @@ _OLD = (
     ("DELETE FROM unknown_flags WHERE last_at < %s", UNKNOWN_KEPT_DAYS),
     ("DELETE FROM usage_receipts WHERE received_at < %s", _RECEIPTS_KEPT_DAYS),
 )
+# Of each kind in one run: batches wait meanwhile. What is left goes with the next run.
+_MOST_LEFT_OVER = 20_000
 # Without a row of days and without an environment nothing asks for it any more.
+_GONE = """
+SELECT id FROM flag_usage
+WHERE last_at < %s OR NOT EXISTS (SELECT FROM tenancy_environment WHERE id = flag_usage.environment_id) LIMIT %s
+"""
 _LEFT_OVER = (
-    "DELETE FROM flag_usage_days WHERE usage_id IN (SELECT id FROM flag_usage WHERE {gone})",
-    "DELETE FROM flag_usage_months WHERE usage_id IN (SELECT id FROM flag_usage WHERE {gone})",
-    "DELETE FROM flag_usage WHERE {gone}",
-    "DELETE FROM unknown_flags WHERE NOT EXISTS (SELECT FROM tenancy_environment WHERE id = environment_id)",
+    "DELETE FROM flag_usage_days WHERE usage_id = ANY(%(gone)s)",
+    "DELETE FROM flag_usage_months WHERE usage_id = ANY(%(gone)s)",
+    "DELETE FROM flag_usage WHERE id = ANY(%(gone)s)",
     """
-    DELETE FROM usage_sources WHERE NOT EXISTS (SELECT FROM flag_usage WHERE source_id = usage_sources.id)
-    AND NOT EXISTS (SELECT FROM unknown_flags WHERE source_id = usage_sources.id)
+    DELETE FROM unknown_flags WHERE (environment_id, flag_key, source_id) IN (
+        SELECT environment_id, flag_key, source_id FROM unknown_flags AS each
+        WHERE NOT EXISTS (SELECT FROM tenancy_environment WHERE id = each.environment_id) LIMIT %(most)s
+    )
+    """,
+    """
+    DELETE FROM usage_sources WHERE id IN (
+        SELECT id FROM usage_sources AS each
+        WHERE NOT EXISTS (SELECT FROM flag_usage WHERE source_id = each.id)
+        AND NOT EXISTS (SELECT FROM unknown_flags WHERE source_id = each.id) LIMIT %(most)s
+    )
     """,
 )
 
@@ -57,9 +71,10 @@ def apply_retention(*, now: datetime | None = None) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         for statement, days in _OLD:
             cursor.execute(statement, [now - timedelta(days=days)])
-        # `fold` begins with the sources, so no batch is halfway.
+    with transaction.atomic(), connection.cursor() as cursor:
+        # `fold` begins with the sources, so no batch is halfway. This holds no row that a batch may have waited for.
         cursor.execute("LOCK TABLE usage_sources IN EXCLUSIVE MODE")
-        oldest = now - timedelta(days=DAYS_KEPT_DAYS)
+        cursor.execute(_GONE, [now - timedelta(days=DAYS_KEPT_DAYS), _MOST_LEFT_OVER])
+        gone = [pk for (pk,) in cursor.fetchall()]
         for statement in _LEFT_OVER:
-            gone = "last_at < %s OR NOT EXISTS (SELECT FROM tenancy_environment WHERE id = flag_usage.environment_id)"
-            cursor.execute(statement.format(gone=gone), [oldest] if "{gone}" in statement else [])
+            cursor.execute(statement, {"gone": gone, "most": _MOST_LEFT_OVER})

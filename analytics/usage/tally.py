@@ -105,11 +105,13 @@ class UsageTally:
     def flush(self) -> None:
         """Store what was counted so far. Raises DatabaseError; nothing is lost then, and more is counted meanwhile."""
         with self._flushing:
-            # What could not be stored the last time comes first.
-            self._store()
-            self._taken.extend(list(self._take()))
-            self._store()
-            self._flush_at = time.monotonic() + _FLUSH_SECONDS
+            try:
+                # What could not be stored the last time comes first.
+                self._store()
+                self._taken.extend(list(self._take()))
+                self._store()
+            finally:
+                self._flush_at = time.monotonic() + _FLUSH_SECONDS
 
     def _store(self) -> None:
         while self._taken:

@@ -10,6 +10,7 @@ from rest_framework.response import Response
 
 from analytics.models import UnknownFlag
 from analytics.usage import reading
+from analytics.usage.batches import API, EDGE, OFREP, SDK
 from analytics.usage.retention import DAYS_KEPT_DAYS, HOURS_KEPT_DAYS
 from analytics.windows import bounds
 from flags.models import Flag
@@ -21,7 +22,7 @@ from tenancy.errors import Invalid
 DEFAULT_WINDOW = "24h"
 
 # The doors that an evaluation comes through.
-SOURCE_KINDS = ["api", "ofrep", "sdk", "edge"]
+SOURCE_KINDS = [API, OFREP, SDK, EDGE]
 
 
 class UsageSourceSerializer(serializers.Serializer[Any]):
@@ -115,7 +116,7 @@ class UnknownFlagsView(EnvironmentView):
     def get(self, request: Request) -> Response:
         environment = self.environment(request)
         # A flag may have been made since.
-        there = list(Flag.objects.filter(project=environment.project_id).values_list("key", flat=True))
+        there = Flag.objects.filter(project=environment.project_id).values("key")
         return paginated(self, request, reading.unknown_flags(environment.pk).exclude(flag_key__in=there), _unknown)
 
 

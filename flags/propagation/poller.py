@@ -96,9 +96,6 @@ class Poller:
         try:
             self._runtime.refresh()
             self._mend()
-            if USAGE.is_due:
-                with broken_off_after(DATABASE_SECONDS):
-                    USAGE.flush()
         except (DatabaseError, InterfaceError) as error:
             if self._runtime.is_database_there:
                 log.warning("poll_lost_database", error=type(error).__name__)
@@ -108,8 +105,23 @@ class Poller:
             # This thread must go on: nothing else repairs what was missed.
             log.exception("poll_failed")
         finally:
+            self._store_usage()
             EVALUATIONS.harvest()
             close_old_connections()
+
+    def _store_usage(self) -> None:
+        """What cannot be stored waits for its next time. It says nothing about the configuration."""
+        if not (self._runtime.is_database_there and USAGE.is_due):
+            return
+        try:
+            with broken_off_after(DATABASE_SECONDS):
+                USAGE.flush()
+        except Exception as error:
+            log.warning(
+                "usage_waits",
+                error=type(error).__name__,
+                exc_info=not isinstance(error, (DatabaseError, InterfaceError)),
+            )
 
     def _catch_up_from_copy(self) -> None:
         try:

@@ -14,6 +14,7 @@ def sent(environment, make_flag, key):
     """Send a summary as an SDK does; returns the answer."""
     make_flag("new-checkout")
     sender = key("client")
+    sender._client.raise_request_exception = False
     RUNTIME.refresh()
 
     def _send(name="first", **changes):
@@ -95,3 +96,14 @@ def test_usage__window_that_cannot_be_answered__is_refused(sent, viewer, window)
     answer = viewer.get("flags/new-checkout/usage", window=window)
 
     assert (answer.status_code, answer.json()["errors"][0]["attr"]) == (400, "window")
+
+
+def test_summary__before_the_configuration_is_loaded__is_to_be_sent_again(sent, viewer, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(RUNTIME, "environments", {})
+        answer = sent()
+    assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+    assert not UsageReceipt.objects.exists()
+
+    assert sent().status_code == 202
+    assert viewer.get("flags/new-checkout/usage").json()["evaluations"] == 15

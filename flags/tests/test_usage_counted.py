@@ -3,15 +3,17 @@
 from datetime import timedelta
 
 import pytest
+from django.db import DatabaseError
 from django.test import Client
 from django.utils import timezone
 
 from analytics.models import FlagUsage, UsageSource
-from analytics.usage import reading
+from analytics.usage import reading, tally
 from analytics.usage.batches import API, OFREP
 from analytics.usage.tally import USAGE
 from flags import staleness
 from flags.models import Flag, FlagConfig
+from flags.propagation import poller
 from flags.propagation.runtime import RUNTIME
 
 
@@ -66,3 +68,21 @@ def test_stale__asked_for_without_a_unit__is_not_called_unused(environment, make
     assert [reason["code"] for reason in evidence["reasons"]] == (["not_evaluated"] if is_unused else [])
     found = FlagConfig.objects.filter(environment=environment)
     assert staleness.stale_pks(environment, found) == ({config.pk} if is_unused else set())
+
+
+def test_poll__usage_that_cannot_be_stored__keeps_the_configuration_current(ask, monkeypatch):
+    def fold(_):
+        raise DatabaseError("canceling statement due to statement timeout")
+
+    assert ask("/api/evaluate", {"flagKey": "kill-old-jobs"}).status_code == 200
+    monkeypatch.setattr(tally, "fold", fold)
+    # It would close the connection that this test's transaction stands on.
+    monkeypatch.setattr(poller, "close_old_connections", lambda: None)
+    monkeypatch.setattr(USAGE, "_flush_at", 0.0)
+    poller.Poller(RUNTIME).poll()
+
+    assert RUNTIME.is_database_there
+    assert not USAGE.is_due
+    monkeypatch.undo()
+    USAGE.flush()
+    assert FlagUsage.objects.get().flag_key == "kill-old-jobs"
