@@ -8,7 +8,6 @@ from typing import Any
 from openflagship.engine import CompiledEnvironment
 
 from analytics import selectors as analytics
-from analytics.models import EventPolicy
 from flags.documents import unit_names
 from flags.evaluation.compiled import compiled_at
 from flags.evaluation.impact import MOST_EXPOSURES_READ, MOST_USERS_EXAMINED, attributes_asked, context_maker
@@ -37,7 +36,7 @@ def recent_audience(environment: Environment, flag_key: str, conditions: Any, si
     """
     current = compiled_at(environment, environment.config_version)
     compiled = current.flags.get(flag_key)
-    if compiled is None or (_has_pseudonyms(environment) and _asks_ids(current, compiled.bucket_by, conditions)):
+    if compiled is None or (environment.stores_pseudonyms and _asks_ids(current, compiled.bucket_by, conditions)):
         return Audience(frozenset(), 0)
     flag = compiled.document
     variant = flag["variants"][0]["key"]
@@ -60,10 +59,6 @@ def recent_audience(environment: Environment, flag_key: str, conditions: Any, si
         if asking.evaluate(flag_key, context_of(unit, attributes)).rule_id == _RULE
     )
     return Audience(frozenset(matched), len(carried))
-
-
-def _has_pseudonyms(environment: Environment) -> bool:
-    return EventPolicy.objects.filter(environment=environment, pseudonym_key__isnull=False).exists()
 
 
 def _asks_ids(compiled: CompiledEnvironment, bucket_by: str | Sequence[str], conditions: Any) -> bool:

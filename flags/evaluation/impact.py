@@ -12,7 +12,6 @@ from openflagship.wire.acknowledgements import features_used
 from redis.exceptions import RedisError
 
 from analytics import selectors as analytics
-from analytics.models import EventPolicy
 from flags.documents import unit_names
 from flags.evaluation.compiled import before_and_after, compiled_at
 from flags.models import FlagConfig, Segment
@@ -95,7 +94,7 @@ def _recently_exposed(
     users = sum(figures.users for figures in analytics.flag_exposures(environment.pk, key, since, None).values())
     body: dict[str, Any] = {"days": RECENT_DAYS, "users": users, "examined": 0, "known": 0}
     body |= {"changed": None, "undetermined": None}
-    if EventPolicy.objects.filter(environment=environment, pseudonym_key__isnull=False).exists():
+    if environment.stores_pseudonyms:
         return {**body, "caveat": "User ids are stored as pseudonyms here, so nobody's bucket can be told."}
     context_of = context_maker(before, key)
     other_values = revalued(before.flags[key].document, after.flags[key].document)

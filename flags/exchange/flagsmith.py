@@ -10,6 +10,7 @@ from typing import Any
 from flags.exchange.foreign_values import basis_points, key_of, lay_out, objects, refuse_other_environment, unique
 from flags.exchange.left_out import NARROWED, widens
 from flags.exchange.notes import Notes, NotExpressibleError
+from flags.selectors import conditions_in
 from tenancy.errors import Invalid
 
 _WHOLE = 10_000
@@ -250,12 +251,9 @@ def _either(text: str) -> list[Any]:
     return list(dict.fromkeys([_typed(text), text]))
 
 
-def _orders(node: Any) -> bool:
+def _orders(tree: Any) -> bool:
     """Whether a tree orders numbers: more or less than."""
-    if isinstance(node, list):
-        return any(_orders(inner) for inner in node)
-    groups = [node[name] for name in ("all", "any", "not") if name in node]
-    return any(_orders(group) for group in groups) or str(node.get("operator", "")).startswith(("greater", "less"))
+    return any(str(node.get("operator", "")).startswith(("greater", "less")) for node in conditions_in(tree))
 
 
 def _typed(text: str) -> Any:

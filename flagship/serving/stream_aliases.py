@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from asgiref.wsgi import WsgiToAsgi
 from django.conf import settings
-from django.core.wsgi import get_wsgi_application
+from django.core.handlers.wsgi import WSGIHandler
 from openflagship.wire.asgi import Receive, Scope, Send, refusal, respond
 from openflagship.wire.errors import RefusedError
 from openflagship.wire.request_ids import HEADER, request_id_of
@@ -28,7 +28,7 @@ def is_one(path: str) -> bool:
 @cache
 def _application() -> Any:
     # Made with the first request of this kind: most stream processes never have one.
-    return WsgiToAsgi(get_wsgi_application())
+    return WsgiToAsgi(WSGIHandler())
 
 
 async def answer(scope: Scope, receive: Receive, send: Send) -> None:

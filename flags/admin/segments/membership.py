@@ -5,7 +5,6 @@ from typing import Any
 
 from openflagship.engine import CompiledEnvironment, Context
 
-from analytics.models import EventPolicy
 from flags.admin.flag.suggestions import recent
 from flags.documents import CONTRACT_VERSION, environment_header, segment_document
 from flags.models import Segment
@@ -46,7 +45,7 @@ def membership(environment: Environment, before: dict[str, Any] | None, after: d
         after=sum(will for _, will in pairs),
         joined=sum(will and not was for was, will in pairs),
         left=sum(was and not will for was, will in pairs),
-        has_pseudonyms=EventPolicy.objects.filter(environment=environment, pseudonym_key__isnull=False).exists(),
+        has_pseudonyms=environment.stores_pseudonyms,
     )
 
 
