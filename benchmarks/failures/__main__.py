@@ -31,7 +31,7 @@ import psycopg  # noqa: E402 - likewise
 from benchmarks.failures.load import Evaluations, Events, Follower  # noqa: E402 - likewise
 from benchmarks.world import report  # noqa: E402 - likewise
 from flags.testing.cluster import Cluster  # noqa: E402 - likewise
-from flags.testing.network import VanishingHost  # noqa: E402 - likewise
+from flags.testing.network import VanishingHost, vanished  # noqa: E402 - likewise
 from flags.testing.proxy import Proxy, loopback_address  # noqa: E402 - likewise
 from flagship import embedded  # noqa: E402 - likewise
 from flagship.tests.tools import can_make_namespaces  # noqa: E402 - likewise
@@ -149,16 +149,6 @@ def failures(site: Site, seconds: float) -> dict[str, Callable[[], None]]:
     def both() -> Iterator[None]:
         with site.cluster.without("redis"), site.cluster.without("postgres"):
             yield
-
-    @contextmanager
-    def vanished(*hosts: VanishingHost) -> Iterator[None]:
-        for host in hosts:
-            host.vanish()
-        try:
-            yield
-        finally:
-            for host in hosts:
-                host.heal()
 
     @contextmanager
     def full() -> Iterator[None]:

@@ -6,7 +6,8 @@ Needs root, and iproute2.
 import random
 import subprocess
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -86,6 +87,17 @@ class VanishingHost:
 
     def heal(self) -> None:
         _ip("-n", self._name, "route", "del", "blackhole", f"{self._ours}/32")
+
+
+@contextmanager
+def vanished(*hosts: VanishingHost) -> Iterator[None]:
+    for host in hosts:
+        host.vanish()
+    try:
+        yield
+    finally:
+        for host in hosts:
+            host.heal()
 
 
 def _ip(*arguments: str) -> None:

@@ -8,13 +8,15 @@ from urllib.parse import urlsplit
 import pytest
 
 from flags.testing.cluster import Cluster
-from flags.testing.network import VanishingHost
+from flags.testing.network import VanishingHost, vanished
 from flags.testing.streams import eventually
 
 pytestmark = [pytest.mark.processes, pytest.mark.namespaces]
 
 CUT_SECONDS = float(os.environ.get("FLAGSHIP_TEST_CUT_SECONDS", "15"))
-KILL_SECONDS, FAILOVER_SECONDS = 6, 20
+# Left to itself, TCP notices after minutes. An idle machine needs a few seconds; a loaded one has room here.
+KILL_SECONDS = float(os.environ.get("FLAGSHIP_TEST_KILL_SECONDS", "30"))
+FAILOVER_SECONDS = 20
 
 
 @pytest.fixture(scope="module")
@@ -61,15 +63,11 @@ def kill(cluster):
 
 def test_both_stores__vanish_and_come_back__stale_meanwhile_and_a_kill_soon_after(site):
     cluster, *hosts = site
-    assert kill(cluster) < KILL_SECONDS
-    for host in hosts:
-        host.vanish()
-    cut_at, answers = time.monotonic(), []
-    while time.monotonic() - cut_at < CUT_SECONDS:
-        answers.append(cluster.evaluate("flag-0"))
-        time.sleep(0.2)
-    for host in hosts:
-        host.heal()
+    with vanished(*hosts):
+        cut_at, answers = time.monotonic(), []
+        while time.monotonic() - cut_at < CUT_SECONDS:
+            answers.append(cluster.evaluate("flag-0"))
+            time.sleep(0.2)
     took = kill(cluster)
     assert {status for status, _ in answers} == {200}
     assert answers[-1][1]["stale"] is True
@@ -78,8 +76,5 @@ def test_both_stores__vanish_and_come_back__stale_meanwhile_and_a_kill_soon_afte
 
 def test_postgresql__first_host_vanishes__the_second_serves_within_seconds(site):
     cluster, first, *_ = site
-    first.vanish()
-    try:
+    with vanished(first):
         assert kill(cluster) < FAILOVER_SECONDS
-    finally:
-        first.heal()

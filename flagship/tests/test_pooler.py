@@ -15,7 +15,7 @@ from flags.testing.streams import eventually
 
 pytestmark = [pytest.mark.processes, pytest.mark.pgbouncer]
 
-CHANGES = 40
+CHANGES = 10
 
 
 @pytest.fixture
@@ -40,8 +40,7 @@ def cluster(tmp_path, embedded_servers):
         url = f"postgres://{embedded_servers.layout.DATABASE_USER}@127.0.0.1:{port}/{name}"
         try:
             eventually(lambda: _answers(url, bouncer), seconds=30)
-            for line in ("web", "stream"):
-                made.start(line, variables={"DATABASE_URL": url})
+            made.start("web", variables={"DATABASE_URL": url})
             yield made
         finally:
             bouncer.terminate()

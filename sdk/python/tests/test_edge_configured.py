@@ -96,7 +96,11 @@ def test_edge__key_is_revoked__is_refused_within_a_second(configured: SmallPlatf
 
 def test_edge__key_expires__is_refused_from_that_moment_on(configured: SmallPlatform, run_edge: RunEdge) -> None:
     edge = run_edge(configured.url, credential=EDGE)
-    eventually(lambda: _status(edge, CLIENT) == 200)
+    eventually(lambda: _status(edge, SERVER) == 200)
+    configured.tell_edges([{"name": WEB, "keys": [_told(CLIENT, expiresAt=time.time() + 3600)]}], [])
+    # The server key is gone once the edge goes by what it was told; the other one expires in an hour.
+    eventually(lambda: _status(edge, SERVER) == 401)
+    assert _status(edge, CLIENT) == 200
     configured.tell_edges([{"name": WEB, "keys": [_told(CLIENT, expiresAt=time.time() + 1)]}], [])
     eventually(lambda: _status(edge, CLIENT) == 401)
 
