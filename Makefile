@@ -15,8 +15,8 @@ TEST_ENV := FLAGSHIP_VAR_DIR="$(TEST_VAR)"
 
 help:
 	@echo "make run      set up, start everything, load the demo (ARGS=\"--port 9000\" passes options on)"
-	@echo "make test     lint, types, layers, migrations and every test (ARGS=\"-k name\" passes options to pytest)"
-	@echo "make lint     what 'make test' checks before the tests"
+	@echo "make test     lint, types, layers, migrations, supply chain and every test (ARGS=\"-k name\" passes options to pytest)"
+	@echo "make lint     code, types, layers, templates, scripts and migrations, without tests"
 	@echo "make types    mypy alone"
 	@echo "make supply   bill of materials, licences, secrets; with ARGS=--audit known faults of packages too"
 	@echo "make lock     write requirements*.txt, with hashes, from requirements*.in"
@@ -75,7 +75,6 @@ lint: $(VENV)/.dev-installed
 	@$(MAKE) --no-print-directory lint-scripts
 	$(TEST_ENV) $(BIN)/python manage.py makemigrations --check --dry-run
 	$(TEST_ENV) $(BIN)/python manage.py check --fail-level WARNING
-	@$(MAKE) --no-print-directory supply ARGS=
 
 types: $(VENV)/.dev-installed
 	$(BIN)/mypy .
@@ -109,7 +108,7 @@ cover: $(VENV)/.dev-installed
 WORKERS = $(shell $(BIN)/python -c 'import os; cores = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count()))(0); print(min(8, len(cores) + 1))')
 # What `cover` has run is not run again, unless certain tests are asked for.
 test: $(VENV)/.dev-installed
-	@$(MAKE) --no-print-directory -j 2 lint cover
+	@$(MAKE) --no-print-directory -j 2 lint cover supply ARGS=
 	@$(MAKE) --no-print-directory suite
 
 suite: $(VENV)/.dev-installed
