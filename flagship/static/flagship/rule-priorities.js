@@ -23,7 +23,9 @@ window.flagshipPriorities = (rules, experimentPlace = Number.NaN) => {
   });
   if (dealt.every(Number.isInteger)) return dealt;
   // Without room between two of them, all are numbered anew, each on its side of the experiment.
-  const before = dealt.filter((place) => place < experimentPlace).length;
+  const here = dealt.filter((place) => place < experimentPlace).length;
+  // No number is below 0, so no more rules fit before the experiment than its place says. The others go after it.
+  const before = here > experimentPlace ? experimentPlace : here;
   const beyond = Number.isNaN(experimentPlace) ? 0 : Math.floor(experimentPlace / STEP);
   return dealt.map((_, index) =>
     index < before ? Math.floor((experimentPlace * (index + 1)) / (before + 1)) : STEP * (beyond + index - before + 1),

@@ -33,3 +33,8 @@ test("without room the rules are numbered anew on their sides of the experiment"
   assert.deepEqual(numbered([10, null, 11, 30], 25), [6, 12, 18, 30]);
   assert.deepEqual(numbered([1, null, 2]), [10, 20, 30]);
 });
+
+test("more rules before the experiment than there are numbers", () => {
+  assert.deepEqual(numbered([0, null, 1, 30], 2), [0, 1, 10, 20]);
+  assert.deepEqual(numbered([0, null, 1, 30], 3), [0, 1, 2, 10]);
+});
