@@ -23,8 +23,8 @@ _STORED = "<path:object_id>/results/<uuid:result_id>"
 ROUTES = (
     Route("plan/", "plan", plan.fragment, About.ENVIRONMENT, Role.EDITOR),
     # Simulating reads no tenant's data beyond what a viewer may see.
-    Route("simulate/", "simulate", simulation_page.page, About.LIST),
-    Route("jobs/", "jobs", jobs.page, About.LIST),
+    Route("simulate/", "simulate", simulation_page.page, About.PLACED_LIST),
+    Route("jobs/", "jobs", jobs.page, About.PLACED_LIST),
     Route("<path:object_id>/edit/", "edit", editing.page, role=Role.EDITOR),
     Route("<path:object_id>/start/", "start", lifecycle.start, role=Role.EDITOR),
     Route("<path:object_id>/pause/", "pause", lifecycle.pause, role=Role.EDITOR),

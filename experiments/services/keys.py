@@ -30,7 +30,7 @@ def wanted_key(environment: Environment, payload: Mapping[str, Any]) -> str:
         key_syntax(given)
     except ValidationError as error:
         raise Invalid(error.messages[0], attr="key", code="invalid") from error
-    if given in _RESERVED or _is_id(given):
+    if given in _RESERVED or is_id(given):
         raise Invalid(f"{given!r} is reserved; choose another key.", attr="key", code="reserved")
     return given
 
@@ -59,13 +59,13 @@ def _made_from(environment: Environment, name: str) -> str:
         Experiment.objects.filter(environment=environment, slug__startswith=base).values_list("slug", flat=True)
     )
     key, number = base, 1
-    while key in taken or key in _RESERVED or _is_id(key):
+    while key in taken or key in _RESERVED or is_id(key):
         number += 1
         key = f"{base}-{number}"
     return key
 
 
-def _is_id(text: str) -> bool:
+def is_id(text: str) -> bool:
     try:
         UUID(text)
     except ValueError:

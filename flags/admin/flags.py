@@ -44,8 +44,8 @@ ROUTES = (
     Route("<path:object_id>/exposures/", "exposures", exposures.fragment),
     Route("<path:object_id>/usage/", "usage", usage.fragment),
     Route("<path:object_id>/history/", "history", history.history),
-    Route("<path:object_id>/versions/<int:version>/", "rollback", history.rollback, role=Role.EDITOR),
-    Route("<path:object_id>/archive/", "archive", archive.archive, role=Role.EDITOR),
+    Route("<path:object_id>/versions/<int:version>/", "rollback", history.rollback, role=Role.EDITOR, in_project=True),
+    Route("<path:object_id>/archive/", "archive", archive.archive, role=Role.EDITOR, in_project=True),
     Route("<path:object_id>/restore/", "restore", archive.restore, role=Role.EDITOR),
     Route("<path:object_id>/purge/", "purge", archive.purge, role=Role.ADMIN),
 )

@@ -3,7 +3,7 @@
 Every page that changes what is served shows it with `flags/reach.html`, and asks once more by `is_asked`.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
@@ -11,7 +11,8 @@ from django.db import OperationalError, transaction
 
 from analytics.selectors import answer_within
 from flags.admin.effects import Effect, asks_rules, effects
-from flags.evaluation.impact import ON_FLAG, affected_users, experiments_touched, phases_begun_by, revalued
+from flags.documents import flag_document
+from flags.evaluation.impact import affected_users, experiments_touched, phases_begun_by, revalued
 from flags.models import FlagConfig
 from tenancy.errors import ServiceError
 from tenancy.models import Environment
@@ -105,8 +106,8 @@ def reach_of_flag(
         environment,
         effects=moved,
         unknown=unknown_reach(old, new),
-        dependents=dependents_of(environment, str(after["key"])),
-        experiments=experiments_touched(environment, str(after["key"])),
+        dependents=[config.flag.key for config in dependents_of(environment, str(after["key"]))],
+        experiments=experiments_touched(environment, [str(after["key"])]),
         phases=phases_begun_by(environment, before, after),
     )
     if not (is_shown or found.is_asked or environment.is_production):
@@ -114,22 +115,36 @@ def reach_of_flag(
     return replace(found, counted=counted_in_time(lambda: affected_users(environment, before, after)))
 
 
+def reaches_of_flag(
+    config: FlagConfig, before: Mapping[str, Any], after: Mapping[str, Any], *, is_shown: bool = False
+) -> list[Reach]:
+    """Compare two documents of one flag wherever the change is served, its own environment first.
+
+    Variants belong to the project: another value changes every environment. Of the others production comes first.
+    """
+    found = [reach_of_flag(config.environment, before, after, is_shown=is_shown)]
+    if not revalued(before, after):
+        return found
+    others = FlagConfig.objects.filter(flag=config.flag_id).exclude(pk=config.pk).prefetch_related("rules")
+    others = others.select_related("flag", "environment__project__organization")
+    for other in others.order_by("-environment__is_production", "environment__key"):
+        document = flag_document(other)
+        changed = {**document, "variants": after["variants"]}
+        found.append(reach_of_flag(other.environment, document, changed, is_shown=is_shown))
+    return found
+
+
 def reach_of_many(environment: Environment, keys: Sequence[str]) -> Reach:
     """Return what depends on flags that are all to be switched at once, with two queries. Shares are shown by flag."""
     chosen = set(keys)
     here = FlagConfig.objects.filter(environment=environment, flag__is_archived=False).select_related("flag")
-    needing = [row.flag.key for row in here.exclude(prerequisites=[]).order_by("flag__key") if _needs(row, chosen)]
-    running = [row for row in here.filter(experiment__isnull=False) if row.flag.key in chosen or _needs(row, chosen)]
-    touched = [
-        {"flagKey": row.flag.key, "relation": ON_FLAG if row.flag.key in chosen else "has it as a prerequisite"}
-        for row in running[:_MOST_NAMED]
+    dependents = [
+        row.flag.key
+        for row in here.exclude(prerequisites=[]).order_by("flag__key")
+        if row.flag.key not in chosen and any(item["flagKey"] in chosen for item in row.prerequisites)
     ]
-    dependents = [key for key in needing if key not in chosen][:_MOST_NAMED]
-    return Reach(environment, dependents=dependents, experiments=touched)
-
-
-def _needs(config: FlagConfig, keys: Collection[str]) -> bool:
-    return any(item["flagKey"] in keys for item in config.prerequisites)
+    touched = experiments_touched(environment, chosen)
+    return Reach(environment, dependents=dependents[:_MOST_NAMED], experiments=touched[:_MOST_NAMED])
 
 
 def served_part(document: dict[str, Any]) -> dict[str, Any]:
@@ -185,12 +200,12 @@ def _named(rule: Mapping[str, Any]) -> str:
     return f"the rule “{rule['name']}”" if rule.get("name") else f"the rule with priority {rule['priority']}"
 
 
-def dependents_of(environment: Environment, key: str) -> list[str]:
-    """Return the flags that have this one as a prerequisite."""
+def dependents_of(environment: Environment, key: str) -> list[FlagConfig]:
+    """Return the flags that have this one as a prerequisite; at most 20."""
     rows = FlagConfig.objects.filter(
         environment=environment, flag__is_archived=False, prerequisites__contains=[{"flagKey": key}]
     )
-    return list(rows.order_by("flag__key").values_list("flag__key", flat=True)[:_MOST_NAMED])
+    return list(rows.select_related("flag").order_by("flag__key")[:_MOST_NAMED])
 
 
 def counted_in_time(count: Callable[[], Found]) -> Found | None:

@@ -1,7 +1,7 @@
 """The impact of a change that is not saved: on all units by arithmetic, on last week's users one by one."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -41,7 +41,7 @@ def impact_of(environment: Environment, key: str, payload: Mapping[str, Any]) ->
         "configVersion": environment.config_version,
         **found.to_dict(),
         "recentlyExposed": _recently_exposed(environment, key, (current, changed), asked),
-        "experiments": experiments_touched(environment, key),
+        "experiments": experiments_touched(environment, [key]),
         "beginsPhase": phases_begun_by(environment, current.flags[key].document, changed.flags[key].document),
         "notUnderstoodBy": not_understood_by(environment, changed.flags[key].document),
     }
@@ -185,13 +185,13 @@ def phases_begun_by_segment(environment: Environment, before: Mapping[str, Any],
     return [item for _, answer in answers for item in answer or ()]
 
 
-def experiments_touched(environment: Environment, key: str) -> list[dict[str, Any]]:
-    """The running experiments that the change touches: on the flag, or on a flag that has it as a prerequisite."""
+def experiments_touched(environment: Environment, keys: Collection[str]) -> list[dict[str, Any]]:
+    """The running experiments that a change of these flags touches: on one, or on a flag that needs one."""
     rows = FlagConfig.objects.filter(environment=environment, experiment__isnull=False, flag__is_archived=False)
     found = []
     for row in rows.select_related("flag").order_by("flag__key"):
-        is_own = row.flag.key == key
-        if is_own or any(item["flagKey"] == key for item in row.prerequisites):
+        is_own = row.flag.key in keys
+        if is_own or any(item["flagKey"] in keys for item in row.prerequisites):
             found.append(
                 {
                     "id": (row.experiment or {})["id"],

@@ -32,12 +32,17 @@ def test_edit__what_all_environments_share__is_refused_beside_the_form(staging_e
     assert Flag.objects.get().name == "new-checkout"
 
 
-@pytest.mark.parametrize("act", ["archive", "restore"])
-def test_act__felt_everywhere__is_refused(staging_editor, config, act):  # noqa: F811 - the fixture
+@pytest.mark.parametrize(("act", "status"), [("archive", 403), ("restore", 409)])
+def test_act__felt_everywhere__is_refused(staging_editor, config, act, status):  # noqa: F811 - the fixture
     response = staging_editor.post(reverse(f"admin:flags_flagconfig_{act}", args=[config.pk]), {"reason": "mine"})
 
-    assert response.status_code == 409
+    assert response.status_code == status
     assert not Flag.objects.get().is_archived
+
+
+@pytest.mark.parametrize(("page", "more"), [("archive", []), ("rollback", [1])])
+def test_page__names_what_others_run__is_for_the_whole_project(staging_editor, config, page, more):  # noqa: F811 - the fixture
+    assert staging_editor.get(reverse(f"admin:flags_flagconfig_{page}", args=[config.pk, *more])).status_code == 403
 
 
 def test_page__acts_that_would_fail__are_not_offered(staging_editor, console_editor, config):  # noqa: F811 - the fixture

@@ -120,6 +120,30 @@ def test_variant__another_value__moves_whoever_gets_it(console_owner, acme):
     assert effects(before, before) == []
 
 
+def test_variant__another_value_in_staging__asks_before_it_changes_production(console_owner, acme, config):
+    production, staging = config, FlagConfig.objects.get(flag=config.flag, environment=acme.staging)
+    rollout = [{"variant": "control", "percent": 50}, {"variant": "treatment", "percent": 50}]
+    services.update_flag(actor=ALICE, environment=acme.production, key="pay", payload={"rollout": rollout}, version=1)
+    stored = [{"key": "control", "value": False}, {"key": "treatment", "value": True}]
+    swapped = [{"key": "control", "value": True}, {"key": "treatment", "value": False}]
+
+    sent, asked = save(console_owner, staging, variants=swapped)
+
+    assert asked.status_code == 200
+    assert "This changes Production, which is production." in asked.text
+    assert "Yes, change production" in asked.text
+    assert f"In {acme.production} too" in asked.text
+    assert [reach.environment for reach in asked.context["confirm"]][:1] == [acme.staging]
+    production.flag.refresh_from_db()
+    assert production.flag.variants == stored
+    confirmed = {**sent, "confirmed": asked.context["confirmed"]}
+    assert console_owner.post(change_url(staging), confirmed).status_code == 302
+    production.flag.refresh_from_db()
+    assert production.flag.variants == swapped
+    back = console_owner.get(reverse("admin:flags_flagconfig_rollback", args=[staging.pk, 1]))
+    assert "This changes Production, which is production." in back.text
+
+
 @pytest.fixture
 def slow_store(monkeypatch):
     """A count that the event store needs longer for than anybody waits; the list says how often it was asked."""
@@ -220,3 +244,27 @@ def test_many_flags__say_what_depends_on_them_with_the_same_queries(
         asked = console_owner.post(listed, sent)
 
     assert "Flags that need what changes may answer differently too: later." in asked.text
+
+
+@pytest.mark.parametrize(
+    ("module", "page"),
+    [
+        ("killing.kill", "kill"),
+        ("killing.kill_many", "kill_many"),
+        ("killing.kill_tag", "kill_tag"),
+        ("list.archive_many", "archive_many"),
+    ],
+)
+def test_confirmed_kill_and_archive__do_not_wait_for_the_reach(console_owner, config, monkeypatch, module, page):
+    services.update_flag(
+        actor=ALICE, environment=config.environment, key="pay", payload={"tags": ["till"]}, version=config.version
+    )
+    monkeypatch.setattr(f"flags.admin.{module}.reach_of_many", lambda *_: pytest.fail("The reach was looked up."))
+    address = reverse(f"admin:flags_flagconfig_{page}", args=[config.pk] if page == "kill" else [])
+    sent = {"reason": "x", "environment": config.environment_id, "flags": config.pk, "tag": "till", "kill": ""}
+
+    assert console_owner.post(address, sent).status_code == 302
+
+    config.refresh_from_db()
+    config.flag.refresh_from_db()
+    assert config.is_killed or config.flag.is_archived

@@ -1,5 +1,7 @@
 """Who evaluates a flag: in the list, on its page, and before it is archived."""
 
+from datetime import timedelta
+
 import pytest
 from django.urls import reverse
 from django.utils import timezone
@@ -7,6 +9,7 @@ from django.utils import timezone
 from analytics.usage import folding
 from analytics.usage.batches import SDK, Counted, Source, UsageBatch
 from flags import services
+from flags.admin.flag.usage import last_use_anywhere
 from tenancy.testing import ALICE
 
 
@@ -34,11 +37,22 @@ def test_usage__of_a_job_without_users__is_said_in_list_and_page(config, console
     assert "by checkout-service" in listed
 
 
+def test_last_use__of_all_environments__is_one_question(acme, config, django_assert_num_queries):
+    earlier = Source(acme.production.pk, SDK, "till", "python/0.1.0")
+    used = {Counted(earlier, "new-checkout", "control", "DEFAULT"): 1}
+    folding.fold(UsageBatch("second", timezone.now() - timedelta(hours=2), used))
+
+    with django_assert_num_queries(2):
+        where, use = last_use_anywhere(config.flag)
+
+    assert (where, use.source.service) == (config, "checkout-service")
+
+
 def test_archive__flag_that_is_evaluated__asks_twice(config, console_editor):
     url = address(config, "archive")
     sent = {"reason": "old", "environment": config.environment_id}
 
-    assert "type its key: new-checkout" in console_editor.get(url).text
+    assert "Type <code>new-checkout</code> to confirm" in console_editor.get(url).text
     for confirm in ("", "other"):
         assert console_editor.post(url, {**sent, "confirm": confirm}).status_code == 422
     config.flag.refresh_from_db()

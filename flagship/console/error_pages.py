@@ -8,11 +8,10 @@ from django.contrib import admin
 from django.core.exceptions import BadRequest, RequestDataTooBig, TooManyFieldsSent
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
-from django.urls import reverse
 
 from tenancy.callers.request_ids import request_id_of
 from tenancy.console_kit.context import console_context
-from tenancy.console_kit.pages import console_page
+from tenancy.console_kit.pages import console_page, in_environment
 from tenancy.models import Membership
 from tenancy.roles import Role
 
@@ -69,8 +68,7 @@ def error_page(request: HttpRequest, status: int, detail: str = "") -> HttpRespo
 
 def _ways_out(request: HttpRequest, status: int) -> Mapping[str, Any]:
     context = console_context(request)
-    home = reverse("admin:index")
-    found: dict[str, Any] = {"home_url": f"{home}?environment={context.bound.pk}" if context.bound else home}
+    found: dict[str, Any] = {"home_url": in_environment("admin:index", context.bound)}
     if status != 403:
         return found
     environment = context.environment

@@ -10,7 +10,7 @@ from django.urls import reverse_lazy
 
 def _link(title: str, icon: str, route: str, *, needs: str | None = None, is_placed: bool = False) -> dict[str, Any]:
     """Return an item of the navigation. One that `is_placed` leads to the environment of the page that it stands on."""
-    item: dict[str, Any] = {"title": title, "icon": icon, "link": reverse_lazy(route)}
+    item: dict[str, Any] = {"title": title, "icon": icon, "route": route, "link": reverse_lazy(route)}
     item["is_about_environment"] = is_placed
     return {**item, "permission": needs} if needs else item
 

@@ -23,6 +23,7 @@ from flagship.console.navigation import may_make_flags
 from tenancy.admin.audit_log import visible_entries
 from tenancy.console_kit.context import bind_to_address, console_context
 from tenancy.console_kit.formats import counted
+from tenancy.console_kit.pages import in_environment
 from tenancy.models import Environment
 
 _MOST_ROWS = 10
@@ -81,7 +82,7 @@ def fill(request: HttpRequest, shown: dict[str, Any]) -> dict[str, Any]:
         "jobs": timetable.kinds_of_jobs(environment, states),
         "upkeep": upkeep,
         "tiles": _flag_tiles(environment),
-        "tasks": [*_tasks(environment, experiments, latest), *_job_tasks(states, upkeep)],
+        "tasks": [*_tasks(environment, experiments, latest), *_job_tasks(environment, states, upkeep)],
         "experiments": [
             {"experiment": row, "result": latest.get(row.pk), "days": _days(row)} for row in experiments[:_MOST_ROWS]
         ],
@@ -156,9 +157,9 @@ def _stale_tasks(environment: Environment) -> list[Task]:
     return tasks
 
 
-def _job_tasks(states: list[JobState], upkeep: list[timetable.Upkeep]) -> list[Task]:
+def _job_tasks(environment: Environment, states: list[JobState], upkeep: list[timetable.Upkeep]) -> list[Task]:
     """List each failure by itself. All overdue jobs share one line, because they have one cause."""
-    url = reverse("admin:experiments_experiment_jobs")
+    url = in_environment("admin:experiments_experiment_jobs", environment)
     tasks = [
         Task(f"{state.experiment.name}: {state.job} failed", url, state.last.outcome, "bad")
         for state in states

@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.utils.module_loading import import_string
 
 from tenancy.console_kit.context import console_context
+from tenancy.console_kit.pages import in_environment
 from tenancy.roles import Role
 
 
@@ -49,18 +50,18 @@ def pages(request: HttpRequest) -> Iterator[Page]:
     from flagship.console.frame import SECTIONS  # noqa: PLC0415 - see above
 
     environment = console_context(request).environment
-    here = f"?environment={environment.pk}" if environment is not None else ""
     for section in SECTIONS:
         for item in section["items"]:
             if "permission" not in item or import_string(item["permission"])(request):
-                yield Page(item["title"], item["icon"], f"{item['link']}{here if item['is_about_environment'] else ''}")
+                place = environment if item["is_about_environment"] else None
+                yield Page(item["title"], item["icon"], in_environment(item["route"], place))
     if may_make_flags(request):
-        yield Page("New flag", "add", f"{reverse('admin:flags_flagconfig_add')}{here}")
+        yield Page("New flag", "add", in_environment("admin:flags_flagconfig_add", environment))
     if may_edit(request):
-        yield Page("New experiment", "add", f"{reverse('admin:experiments_experiment_add')}{here}")
-        yield Page("New segment", "add", f"{reverse('admin:flags_segment_add')}{here}")
-        yield Page("Kill by tag", "emergency_home", f"{reverse('admin:flags_flagconfig_kill_tag')}{here}")
+        yield Page("New experiment", "add", in_environment("admin:experiments_experiment_add", environment))
+        yield Page("New segment", "add", in_environment("admin:flags_segment_add", environment))
+        yield Page("Kill by tag", "emergency_home", in_environment("admin:flags_flagconfig_kill_tag", environment))
     if is_owner(request):
-        yield Page("Kill every flag", "emergency_home", f"{reverse('admin:flags_flagconfig_kill_all')}{here}")
+        yield Page("Kill every flag", "emergency_home", in_environment("admin:flags_flagconfig_kill_all", environment))
     yield Page("Change password", "password", reverse("admin:password_change"))
     yield Page("API reference", "api", reverse("docs"))

@@ -78,7 +78,8 @@ def test_home__jobs__show_their_last_run_with_a_link(console_viewer, acme, exper
 
     (watch,) = [kind for kind in page.context["jobs"] if kind.job == runs.WATCH]
     assert (watch.outcome, watch.failed, watch.late, watch.tone) == ("no new alarm", 0, 0, "good")
-    assert f'<a href="{reverse("admin:experiments_experiment_jobs")}">{runs.WATCH.capitalize()}</a>' in page.text
+    jobs = f"{reverse('admin:experiments_experiment_jobs')}?environment={acme.production.pk}"
+    assert f'<a href="{jobs}">{runs.WATCH.capitalize()}</a>' in page.text
     assert "2 minutes ago" in page.text
     assert page.context["tasks"] == []
 

@@ -117,6 +117,15 @@ def test_kill_page__another_tab_looks_elsewhere_meanwhile__stays_where_it_was_op
     assert shown.context["place"] == acme.staging
 
 
+@pytest.mark.parametrize("name", ["jobs", "simulate"])
+def test_list__named_environment__is_that_of_the_page(console_owner, console_outsider, acme, name):
+    console_owner.get(reverse("admin:index"), {"environment": acme.production.pk})
+    address = f"{reverse(f'admin:experiments_experiment_{name}')}?environment={acme.staging.pk}"
+
+    assert console_owner.get(address).context["page_environment"] == acme.staging
+    assert console_outsider.get(address).status_code == 404
+
+
 def test_page__says_its_environment__by_name_and_colour_and_in_its_links(console_owner, acme):
     for environment, colour in ((acme.production, "production"), (acme.staging, "other-")):
         text = console_owner.get(reverse("admin:flags_flagconfig_changelist"), {"environment": environment.pk}).text

@@ -33,6 +33,7 @@ class About(Enum):
     """What a page is about. The kit finds it and hands it to the page as its second argument."""
 
     LIST = "the whole list: the page takes the request alone"
+    PLACED_LIST = "the whole list, in the environment that `?environment=` names, where it names one"
     ENVIRONMENT = "the environment that `?environment=` names"
     OBJECT = "the object whose `object_id` is in the path"
 
@@ -72,13 +73,14 @@ def _view(family: Family, route: Route) -> Page:
             thing = family.find(request, given.pop("object_id"))
             _require(request, route, thing)
             return route.page(request, thing, **given)
-        if route.about is About.ENVIRONMENT and (moved := bind_to_address(request)) is not None:
+        is_placed = route.about is About.PLACED_LIST and bool(request.GET.get("environment"))
+        if (is_placed or route.about is About.ENVIRONMENT) and (moved := bind_to_address(request)) is not None:
             return moved
         if not family.has_view_permission(request):
             raise PermissionDenied
         environment = console_context(request).environment
         _require(request, route, environment)
-        if route.about is About.LIST:
+        if route.about in {About.LIST, About.PLACED_LIST}:
             return route.page(request, **given)
         if environment is None:
             raise Http404("There is no environment here.")

@@ -5,7 +5,6 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 
 from experiments import selectors
 from experiments.admin.designer.design_document import ShownDesign, design_of
@@ -17,7 +16,7 @@ from flags.admin.flag.form import condition_fields
 from flags.models import FlagConfig, Layer
 from flags.selectors import search_configs, search_segments
 from tenancy.console_kit.documents import DocumentEdit
-from tenancy.console_kit.pages import console_page, list_url
+from tenancy.console_kit.pages import console_page, in_environment, list_url
 from tenancy.models import Environment
 
 _MOST_OFFERED = 500
@@ -62,8 +61,8 @@ def design_page(
         kinds=conditions.KINDS.items(),
         blank_condition=condition_fields({"attribute": "", "operator": "equals"}),
         segments=list(search_segments(environment).values_list("key", flat=True)[:_MOST_OFFERED]),
-        attributes_url=f"{reverse('admin:flags_flagconfig_attributes')}?environment={environment.pk}",
-        plan_url=f"{reverse('admin:experiments_experiment_plan')}?environment={environment.pk}",
+        attributes_url=in_environment("admin:flags_flagconfig_attributes", environment),
+        plan_url=in_environment("admin:experiments_experiment_plan", environment),
         list_url=list_url(Experiment, environment=environment),
         may_edit=True,
         **shown,

@@ -19,7 +19,7 @@ from experiments.models import Experiment, ExperimentResult
 from experiments.payloads import Results
 from experiments.selectors import stored_results
 from experiments.services import read_results
-from tenancy.console_kit.pages import console_page
+from tenancy.console_kit.pages import console_page, in_environment
 from tenancy.errors import ServiceError
 
 # A banner's colour and icon for each recommendation.
@@ -69,7 +69,7 @@ def page(request: HttpRequest, experiment: Experiment, result_id: UUID | None = 
         "phases": list(experiment.phases.all()),
         "acts": acts_of(request, experiment),
         "decision_entry": decision_entry(experiment),
-        "attributes_url": f"{reverse('admin:flags_flagconfig_attributes')}?environment={experiment.environment_id}",
+        "attributes_url": in_environment("admin:flags_flagconfig_attributes", experiment.environment),
         "export_url": _export_url(request, experiment, stored),
     }
     part = _PARTS.get(request.GET.get("part", ""))

@@ -18,7 +18,7 @@ from experiments.analysis.metric_types import per_user_type
 from experiments.design.simulations import Runs
 from experiments.models import Experiment
 from experiments.selectors import get_metric, metrics
-from tenancy.console_kit.context import bind_to_address, console_context
+from tenancy.console_kit.context import console_context
 from tenancy.console_kit.pages import console_page, list_url
 from tenancy.errors import Invalid, ServiceError
 from tenancy.models import Environment
@@ -46,8 +46,6 @@ class ForecastRow(TypedDict):
 
 def page(request: HttpRequest) -> HttpResponse:
     """Show the results of a first slice. The page then asks for further slices of one part by itself."""
-    if "environment" in request.GET:
-        bind_to_address(request)
     sent, environment = request.GET, console_context(request).environment
     part = sent.get("part", "") if request.headers.get("HX-Request") else ""
     shown: dict[str, Any] = {

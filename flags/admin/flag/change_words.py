@@ -65,9 +65,7 @@ def _name(rule: Mapping[str, Any]) -> str:
 
 
 def _targets(before: list[dict[str, Any]] | None, after: list[dict[str, Any]] | None) -> Iterator[str]:
-    old, new = (
-        {unit: item["variant"] for item in items or [] for unit in item["userIds"]} for items in (before, after)
-    )
+    old, new = _variants_by_unit(before), _variants_by_unit(after)
     for words, units in (
         ("now get their variant always", [unit for unit in new if unit not in old]),
         ("are targeted no more", [unit for unit in old if unit not in new]),

@@ -55,7 +55,7 @@ def preview_change(environment: Environment, key: str, payload: Mapping[str, Any
         phases_begun_by(environment, before, after),
         outdated,
         unknown_reach(before, after),
-        dependents_of(environment, key) if is_different else (),
+        [config.flag.key for config in dependents_of(environment, key)] if is_different else (),
     )
 
 

@@ -5,7 +5,6 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import reverse
 
 from audit.models import Entry
 from flags import services
@@ -15,7 +14,7 @@ from flags.admin.flag.form import condition_fields, document_of, fields_of, new_
 from flags.admin.flag.snippets import snippets_for
 from flags.admin.flag.suggestions import BUILT_IN
 from flags.admin.panels import panels_for, rule_acts_for
-from flags.admin.reach import Reach, reach_of_flag
+from flags.admin.reach import Reach, dependents_of, reaches_of_flag
 from flags.api.serializers import FlagSerializer
 from flags.documents import flag_document, flag_resource
 from flags.fields import SHARED_FIELDS
@@ -59,7 +58,7 @@ def edit(request: HttpRequest, config: FlagConfig) -> HttpResponse:
     may_edit = is_editor(request, config) and not config.flag.is_archived
     stored = document_of(flag_resource(config))
     editing = DocumentEdit.opened(stored, config.version)
-    confirm: Reach | None = None
+    confirm: list[Reach] = []
     confirmed = ""
     if request.method == "POST" and may_edit:
         editing = DocumentEdit.sent(request, stored)
@@ -68,8 +67,9 @@ def edit(request: HttpRequest, config: FlagConfig) -> HttpResponse:
             if not changed:
                 messages.info(request, "Nothing was different, so nothing was saved.")
                 return redirect(object_url(config))
+            _require_role(request, config, changed)
             confirm, confirmed = _to_confirm(request, config, editing, changed)
-            if confirm is None:
+            if not confirm:
                 _save(request, config, editing, changed)
                 messages.success(request, f"Saved. {config.flag.key} serves it within a second.")
                 return redirect(object_url(config))
@@ -87,18 +87,22 @@ def edit(request: HttpRequest, config: FlagConfig) -> HttpResponse:
         title=config.flag.key,
         status=editing.status,
         confirm=confirm,
+        begins_phase=any(reach.phases for reach in confirm),
         confirmed=confirmed,
         **{**_shown(request, config.environment, editing, config), **_beside(request, config, may_edit=may_edit)},
     )
 
 
+def _require_role(request: HttpRequest, config: FlagConfig, changed: dict[str, Any]) -> None:
+    """Raise Forbidden unless the role covers every environment that the change reaches."""
+    if changed.keys() & {field.name for field in SHARED_FIELDS}:
+        console_context(request).require_in_project(Role.EDITOR, config.environment.project)
+
+
 def _save(request: HttpRequest, config: FlagConfig, editing: DocumentEdit, changed: dict[str, Any]) -> None:
     """Save the fields that this person changed, and no others. Raises ServiceError."""
-    context = console_context(request)
-    if changed.keys() & {field.name for field in SHARED_FIELDS}:
-        context.require_in_project(Role.EDITOR, config.environment.project)
     services.update_flag(
-        actor=context.actor,
+        actor=console_context(request).actor,
         environment=config.environment,
         key=config.flag.key,
         payload=changed,
@@ -109,20 +113,21 @@ def _save(request: HttpRequest, config: FlagConfig, editing: DocumentEdit, chang
 
 def _to_confirm(
     request: HttpRequest, config: FlagConfig, editing: DocumentEdit, changed: dict[str, Any]
-) -> tuple[Reach | None, str]:
-    """Return the reach of a change that needs confirmation, and its fingerprint; None once it is confirmed.
+) -> tuple[list[Reach], str]:
+    """Return what needs confirmation, an environment each, and the change's fingerprint; nothing once it is confirmed.
 
     A confirmation is valid for exactly the change that was shown. Raises ServiceError, as saving does.
     """
     fingerprint = editing.confirmation(request, changed)
-    if not fingerprint or not (config.environment.is_production or config.experiment):
-        return None, ""
+    is_felt = config.environment.is_production or config.experiment or "variants" in changed
+    if not fingerprint or not is_felt:
+        return [], ""
     if editing.version != config.version:
-        return None, ""  # Somebody saved meanwhile: saving merges both first.
+        return [], ""  # Somebody saved meanwhile: saving merges both first.
     before = flag_document(config)
     after = drafts.draft_of(config.environment, config.flag.key, changed).document
-    foreseen = reach_of_flag(config.environment, before, after)
-    return (foreseen, fingerprint) if foreseen.is_asked else (None, "")
+    foreseen = reaches_of_flag(config, before, after)
+    return (foreseen, fingerprint) if any(reach.is_asked for reach in foreseen) else ([], "")
 
 
 def _entries(config: FlagConfig) -> Any:
@@ -150,7 +155,7 @@ def _shown(
         "blank_condition": condition_fields({"attribute": "", "operator": "equals"}),
         "flag_types": Flag.Type.choices,
         "attributes": BUILT_IN,
-        "attributes_url": f"{reverse('admin:flags_flagconfig_attributes')}?environment={environment.pk}",
+        "attributes_url": in_environment("admin:flags_flagconfig_attributes", environment),
         "segments": list(search_segments(environment).values_list("key", flat=True)[:500]),
         "flag_keys": _other_flags(environment, config),
         "preview_url": _preview_url(environment, config),
@@ -167,22 +172,13 @@ def _beside(request: HttpRequest, config: FlagConfig, *, may_edit: bool) -> dict
         and not console_context(request).may_in_project(Role.EDITOR, config.environment.project),
         "is_split_locked": may_edit and drafts.is_rollout_locked(config),
         "siblings": siblings(request, config),
-        "dependents": _dependents(config),
+        "dependents": dependents_of(config.environment, config.flag.key),
         "asked_segments": _asked_segments(config),
         "panels": panels_for(request, config),
         "rule_acts": rule_acts_for(request, config),
         "affected_users_url": object_url(config, "affected_users"),
         "snippets": snippets_for(config),
     }
-
-
-def _dependents(config: FlagConfig) -> list[FlagConfig]:
-    rows = FlagConfig.objects.filter(
-        environment=config.environment_id,
-        flag__is_archived=False,
-        prerequisites__contains=[{"flagKey": config.flag.key}],
-    )
-    return list(rows.select_related("flag")[:20])
 
 
 def _asked_segments(config: FlagConfig) -> list[Segment]:

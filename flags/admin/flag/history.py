@@ -9,7 +9,7 @@ from audit.models import Entry
 from audit.services import diff
 from flags import services
 from flags.admin.flag.sentences import describe
-from flags.admin.reach import reach_of_flag
+from flags.admin.reach import reaches_of_flag
 from flags.documents import flag_document
 from flags.models import FlagConfig
 from flags.versions.history import document_of_version, flag_changes, version_resources
@@ -91,7 +91,7 @@ def rollback(request: HttpRequest, config: FlagConfig, version: int) -> HttpResp
             "config": config,
             "changes": list(diff(now, then)),
             # Lazy: people are counted for the page, and nobody waits for that who confirms.
-            "reach": SimpleLazyObject(lambda: reach_of_flag(environment, now, then, is_shown=True)),
+            "reaches": SimpleLazyObject(lambda: reaches_of_flag(config, now, then, is_shown=True)),
             "sentences": describe(then),
         },
     ).answer(request)

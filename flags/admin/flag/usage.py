@@ -55,7 +55,7 @@ def usage_chart(config: FlagConfig) -> dict[str, Any] | None:
 
 def last_use_anywhere(flag: Flag) -> tuple[FlagConfig, reading.LastUse] | None:
     """The last evaluation of the flag in any of its environments: archiving takes it from all of them."""
-    rows = FlagConfig.objects.filter(flag=flag).select_related("environment", "flag").order_by("pk")
-    found = [(row, reading.last_uses(row.environment_id, [flag.key]).get(flag.key)) for row in rows]
-    used = [(row, use) for row, use in found if use is not None]
-    return max(used, key=lambda each: each[1].at, default=None)
+    rows = FlagConfig.objects.filter(flag=flag).select_related("environment", "flag")
+    configs = {row.environment_id: row for row in rows}
+    use = reading.last_use_in(list(configs), flag.key)
+    return (configs[use.source.environment_id], use) if use else None

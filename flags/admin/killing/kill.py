@@ -6,6 +6,7 @@ from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.functional import SimpleLazyObject
 
 from flags import services
 from flags.admin.effects import served
@@ -54,7 +55,7 @@ def kill(request: HttpRequest, config: FlagConfig) -> HttpResponse:
             "config": config,
             "choices": [{"key": key, "affected": affected_by(config, key)} for key in variants],
             "has_rules": _has_rules(config),
-            "reach": reach_of_many(config.environment, [config.flag.key]),
+            "reach": SimpleLazyObject(lambda: reach_of_many(config.environment, [config.flag.key])),
         },
     ).answer(request)
 

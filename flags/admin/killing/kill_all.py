@@ -4,7 +4,6 @@ from typing import Any
 
 from django import forms
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from flags import services
@@ -14,7 +13,7 @@ from flags.selectors import configs
 from tenancy.console_kit.confirm import ConfirmPage
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.formats import counted
-from tenancy.console_kit.pages import list_url
+from tenancy.console_kit.pages import in_environment, list_url
 from tenancy.models import Environment
 
 
@@ -46,7 +45,7 @@ def kill_all(request: HttpRequest, environment: Environment) -> HttpResponse:
         submit=f"Kill all {count:,}",
         act=act,
         cancel_url=flags_url,
-        action_url=f"{reverse('admin:flags_flagconfig_kill_all')}?environment={environment.pk}",
+        action_url=in_environment("admin:flags_flagconfig_kill_all", environment),
         reason_label="Why?",
         tone="danger",
         form=KillAllForm,

@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.functional import SimpleLazyObject
 
 from flags import services
 from flags.admin.flag.sentences import describe
@@ -93,7 +94,7 @@ def _confirm_page(request: HttpRequest, rows: QuerySet[FlagConfig], act: _Act) -
             "is_kill": act is _KILL,
             "place": environment,
             "chosen": chosen,
-            "reach": reach_of_many(environment, [config.flag.key for config in chosen.shown]),
+            "reach": SimpleLazyObject(lambda: reach_of_many(environment, [config.flag.key for config in chosen.shown])),
             "rows": [_row(config, act) for config in chosen.shown],
         },
     )

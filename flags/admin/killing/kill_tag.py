@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 from django.http import HttpRequest, HttpResponse
+from django.utils.functional import SimpleLazyObject
 
 from flags import services
 from flags.admin.effects import served
@@ -66,7 +67,7 @@ def choose(request: HttpRequest, environment: Environment) -> HttpResponse:
             "tags": tags_in(environment),
             "tag": tag,
             "chosen": chosen,
-            "reach": reach_of_many(environment, [config.flag.key for config in chosen.shown]),
+            "reach": SimpleLazyObject(lambda: reach_of_many(environment, [config.flag.key for config in chosen.shown])),
             "has_killed": tagged.exclude(kill_switch_variant="").exists(),
             "rows": _rows(chosen),
         },

@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.functional import SimpleLazyObject
 
 from flags import services
 from flags.admin.list.bulk import ProgressForm, Run, Selection, select, sent_selection
@@ -48,7 +49,7 @@ def _confirm_page(request: HttpRequest, rows: QuerySet[FlagConfig]) -> ConfirmPa
         form=partial(ProgressForm, is_reason_needed=True),
         initial={"flags": chosen.as_text},
         template="flags/archive_many.html",
-        shown={"chosen": chosen, "rows": _everywhere(chosen), "reach": _reach(chosen)},
+        shown={"chosen": chosen, "rows": _everywhere(chosen), "reach": SimpleLazyObject(lambda: _reach(chosen))},
     )
 
 

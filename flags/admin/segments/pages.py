@@ -8,7 +8,6 @@ from django.db import OperationalError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
 from openflagship.engine import DecodeError, decode_segment
 
 from audit.models import Entry
@@ -27,7 +26,7 @@ from flags.selectors import search_segments, segment_users
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.documents import ANY, DocumentEdit, as_json, shaped
 from tenancy.console_kit.environments import may_edit
-from tenancy.console_kit.pages import console_page, list_url
+from tenancy.console_kit.pages import console_page, in_environment, list_url
 from tenancy.console_kit.removal import Removal
 from tenancy.errors import Problem, ServiceError
 from tenancy.models import Environment
@@ -167,8 +166,8 @@ def _page(
         kinds=conditions.KINDS.items(),
         attributes=BUILT_IN,
         segments=list(others.values_list("key", flat=True)[:500]),
-        attributes_url=f"{reverse('admin:flags_flagconfig_attributes')}?environment={environment.pk}",
-        preview_url=f"{reverse('admin:flags_segment_preview')}?environment={environment.pk}",
+        attributes_url=in_environment("admin:flags_flagconfig_attributes", environment),
+        preview_url=in_environment("admin:flags_segment_preview", environment),
         list_url=list_url(Segment, environment=environment),
         **shown,
     )

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
 from experiments.jobs.timetable import TASKS, JobState, job_states
+from tenancy.console_kit.pages import in_environment
 from tenancy.models import Environment
 
 _UPKEEP: Final = {
@@ -32,6 +33,7 @@ _LATE: Final = timedelta(minutes=10)
 class Kind:
     """A job over all experiments of an environment: its latest run (None: never) and what failed."""
 
+    environment: Environment
     job: str
     last_at: datetime | None
     outcome: str
@@ -45,7 +47,7 @@ class Kind:
 
     @property
     def url(self) -> str:
-        return reverse("admin:experiments_experiment_jobs")
+        return in_environment("admin:experiments_experiment_jobs", self.environment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +69,14 @@ def kinds_of_jobs(environment: Environment, states: Iterable[JobState] | None = 
     """List the kinds in the order of the timetable. A job that never ran and has nothing to do is left out."""
     order = list(TASKS)
     found = sorted(job_states([environment]) if states is None else states, key=lambda state: order.index(state.job))
-    return [_kind(job, list(group)) for job, group in groupby(found, key=lambda state: state.job)]
+    return [_kind(environment, job, list(group)) for job, group in groupby(found, key=lambda state: state.job)]
 
 
-def _kind(job: str, states: list[JobState]) -> Kind:
+def _kind(environment: Environment, job: str, states: list[JobState]) -> Kind:
     runs = [state.last for state in states if state.last is not None]
     last = max(runs, key=lambda run: run.started_at, default=None)
     return Kind(
+        environment=environment,
         job=job,
         last_at=last.started_at if last else None,
         outcome=last.outcome if last else "",
