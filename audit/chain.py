@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from os import SEEK_END
@@ -30,6 +31,7 @@ _encoder = DjangoJSONEncoder()
 # From here on a float has no fraction, and jsonb writes it out by its shortest decimal form.
 _WHOLE_FLOATS = 2**53
 _KEY_ID_CHARACTERS = 8
+_MOST_BYTES_SHOWN = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,31 @@ def read_heads(path: Path) -> dict[int | None, Head]:
     for number, line in enumerate(_lines(path), start=1):
         _keep_furthest(found, _head(path, number, line))
     return found
+
+
+def last_head(path: Path, organization_id: int | None) -> Head | None:
+    """The last head of one chain that a key of ours signed, of the file's last megabyte: a page shows it.
+
+    Raises OSError for a file that cannot be read, FileNotFoundError where there is none.
+    """
+    with path.open("rb") as file:
+        file.seek(max(0, file.seek(0, SEEK_END) - _MOST_BYTES_SHOWN))
+        lines = file.read().splitlines()
+    named = f'"organization_id": {json.dumps(organization_id)},'.encode()
+    for line in reversed(lines):
+        if named not in line:
+            continue
+        with suppress(ValueError):
+            head = _head(path, 0, line)
+            if head.organization_id == organization_id:
+                return head
+    return None
+
+
+def is_reached(head: Head) -> bool:
+    """Whether the row that was signed is still there, as it was."""
+    rows = Entry.objects.filter(organization_id=head.organization_id, position=head.position)
+    return rows.filter(hash=head.hash).exists()
 
 
 def _lines(path: Path) -> list[bytes]:

@@ -16,6 +16,7 @@ from audit.export_formats import BROKE_OFF, csv_rows, whole_or_said
 from audit.models import Entry
 from audit.selectors import rows_about
 from tenancy import access
+from tenancy.admin import audit_proof
 from tenancy.admin.named_things import ids_named, names_of
 from tenancy.console_kit.admin import ConsoleAdmin, ConsoleList
 from tenancy.console_kit.changes import sentences
@@ -147,7 +148,10 @@ class EntryAdmin(ConsoleAdmin):
     search_fields = ["entity_key", "actor_label", "reason", "request_id", "action"]
     search_help_text = "Search by key, name, person, reason, action or request id"
     list_before_template = "tenancy/audit_head.html"
-    routes = (Route("export/", "export", _export, About.LIST),)
+    routes = (
+        Route("export/", "export", _export, About.LIST),
+        Route("heads/", "heads", audit_proof.page, About.LIST),
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Entry]:
         return visible_entries(request)
