@@ -87,6 +87,15 @@ node_modules/.installed: package.json package-lock.json
 	@npm ci --no-audit --no-fund --loglevel=error --fetch-retries=5 --fetch-timeout=60000 --prefer-offline
 	@touch $@
 
+# The JavaScript SDKs, whose tests run what was built.
+sdk/node_modules/.installed: sdk/package-lock.json $(wildcard sdk/package.json sdk/*/package.json)
+	@cd sdk && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error --fetch-retries=5 --fetch-timeout=60000 --prefer-offline
+	@touch $@
+
+sdk/node_modules/.built: sdk/node_modules/.installed $(wildcard sdk/*/build.mjs) $(shell find sdk/node/src -name '*.ts')
+	@cd sdk && npm run --silent build
+	@touch $@
+
 lint-scripts:
 	@if command -v npm >/dev/null 2>&1; then \
 		$(MAKE) --no-print-directory node_modules/.installed && echo "npm run lint" && npm run --silent lint; \
