@@ -286,7 +286,7 @@ MAX_IMPORT_BODY_BYTES = 64 * 1024 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_EVENTS_BODY_BYTES
 # Pages anywhere may evaluate with a client key (OFREP web providers, browser SDKs); no cookie ever comes along.
 CORS_ALLOW_ALL_ORIGINS = True
-CORS_URLS_REGEX = r"^/(ofrep/v1|api|v1)/(evaluate|flags/evaluate|events)(/|$)"
+CORS_URLS_REGEX = r"^(/(ofrep/v1|api|v1))?/((flags/)?evaluate(/|$)|events/)"
 CORS_ALLOW_METHODS = ["POST", "OPTIONS"]
 CORS_ALLOW_HEADERS = ["authorization", "content-type", "if-none-match", "x-api-key", "x-request-id"]
 CORS_EXPOSE_HEADERS = ["etag", "retry-after", "x-request-id"]

@@ -117,7 +117,7 @@ def waiting(wanted: WantedAttributes) -> ExposureBuffer:
 
 
 def _waiting(exposures: ExposureBuffer) -> list[Any]:
-    return [row[-1] for row in exposures._queue]
+    return [row[exposure_buffer._ATTRIBUTES] for row in exposures._queue]
 
 
 def test_buffer__thread_kept_waiting__holds_few_whole_contexts(waiting: ExposureBuffer) -> None:

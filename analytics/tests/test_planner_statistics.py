@@ -101,7 +101,14 @@ def test_answers__while_much_is_not_analysed__join_nothing_row_by_row(environmen
         return found
 
     store_events(Batch([exposure(environment.pk, "a", "control")], []))
-    analyze(["first_exposures"])
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT inhrelid::regclass::text FROM pg_inherits"
+            " WHERE inhparent IN ('exposures'::regclass, 'conversions'::regclass)"
+        )
+        # What earlier tests wrote and emptied again counts as new in every part of a table.
+        partitions = [name for (name,) in cursor.fetchall()]
+    analyze(["first_exposures", *partitions])
     assert nested_loops() == "on"
     for start in range(0, 6000, 3000):
         events = [conversion(environment.pk, str(n), NOON + timedelta(seconds=n)) for n in range(start, start + 3000)]

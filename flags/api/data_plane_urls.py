@@ -12,5 +12,10 @@ urlpatterns = [
     *urls_of(routes.ACKNOWLEDGE, snapshot_views.AcknowledgeView.as_view()),
     *urls_of(routes.EDGE_CONFIGURATION, snapshot_views.EdgeConfigurationView.as_view()),
     *urls_of(routes.EDGE_STREAM, snapshot_views.EdgeStreamView.as_view()),
-    *urls_of(routes.STREAM, snapshot_views.StreamView.as_view(), snapshot_views.NamedStreamView.as_view()),
+    *urls_of(
+        routes.STREAM,
+        snapshot_views.StreamView.as_view(),
+        snapshot_views.NamedStreamView.as_view(),
+        snapshot_views.EventsStreamView.as_view(),
+    ),
 ]

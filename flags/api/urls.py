@@ -12,7 +12,6 @@ from flags.api import (
     layers,
     segments,
     signing_keys,
-    snapshot_views,
     usage,
     what_if,
 )
@@ -44,6 +43,5 @@ urlpatterns = [
     path("layers/<str:key>", layers.LayerView.as_view()),
     path("environments/<str:key>/export", exchange.ExportView.as_view()),
     path("environments/<str:key>/import", exchange.ImportView.as_view()),
-    path("events", snapshot_views.EventsStreamView.as_view()),
     path("environments/<str:environment_key>/signing-keys", signing_keys.SigningKeysView.as_view()),
 ]

@@ -224,13 +224,8 @@ def address_of(scope: Scope) -> str:
     return addresses.address_of({"REMOTE_ADDR": peer[0], "HTTP_X_FORWARDED_FOR": forwarded})
 
 
-# The same under other names, for clients that were written to other documents.
-_WITHOUT_PREFIX = routes.Route("GET", ("stream", "stream/{environment_key}"), ("/",), "stream")
-_AS_EVENTS = routes.Route("GET", ("events",), process="stream")
 _ROUTES = routes.RouteMap(
     [
-        (_WITHOUT_PREFIX, (routes.STREAM, _stream)),
-        (_AS_EVENTS, (routes.STREAM, _stream)),
         (routes.STREAM, (routes.STREAM, _stream)),
         (routes.ACKNOWLEDGE, (routes.ACKNOWLEDGE, _acknowledge)),
         (routes.EDGE_STREAM, (routes.EDGE_STREAM, _edge_stream)),

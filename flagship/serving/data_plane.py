@@ -15,7 +15,7 @@ from django.utils.module_loading import import_string
 from openflagship.wire import routes
 from openflagship.wire.credentials import presented_secret
 
-from flags.api import data_plane_urls, ofrep_urls
+from flags.api import data_plane_urls, ofrep_urls, plain_urls
 from tenancy.authentication.keyring import KEYRING
 
 Environ = dict[str, Any]
@@ -38,6 +38,7 @@ _ROUTES = routes.RouteMap((route, True) for route in (*_EVALUATE, routes.SNAPSHO
 urlpatterns: list[URLPattern | URLResolver] = [
     *(path(prefix[1:], include(data_plane_urls)) for prefix in routes.API_PREFIXES),
     path(routes.OFREP_PREFIX[1:], include(ofrep_urls)),
+    path("", include(plain_urls)),
 ]
 
 

@@ -4,6 +4,7 @@ The data plane's own views answer, in a thread. A body is read here, within its 
 """
 
 import asyncio
+from dataclasses import replace
 from functools import cache
 from typing import Any, Final
 
@@ -13,16 +14,17 @@ from django.core.handlers.wsgi import WSGIHandler
 from openflagship.wire.asgi import Receive, Scope, Send, refusal, respond
 from openflagship.wire.errors import RefusedError
 from openflagship.wire.request_ids import HEADER, request_id_of
+from openflagship.wire.routes import CONVERSIONS, EVALUATE, EXPOSURES, METRICS, SNAPSHOT, USAGE, RouteMap
 
 from flags.streaming.http import BODY_SECONDS
 
-_EVENTS: Final = frozenset({"/events/exposure", "/events/conversion", "/events/metrics"})
+_EVENTS: Final = frozenset(path for route in (EXPOSURES, CONVERSIONS, METRICS, USAGE) for path in route.plain)
 _OF_THE_WIRE: Final = frozenset({b"content-length", b"transfer-encoding"})
-_CONFIGS: Final = "/configs/"
+_OTHERS: Final = RouteMap((replace(route, templates=()), True) for route in (EVALUATE, SNAPSHOT))
 
 
 def is_one(path: str) -> bool:
-    return path == "/evaluate" or path in _EVENTS or path.startswith(_CONFIGS)
+    return path in _EVENTS or _OTHERS.find(path) is not None
 
 
 @cache

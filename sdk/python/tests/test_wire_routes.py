@@ -15,6 +15,10 @@ MAP = RouteMap((route, route) for route in DATA_PLANE)
         ("/v1/evaluate", (EVALUATE, "")),
         ("/api/configs/production", (SNAPSHOT, "production")),
         ("/v1/stream/production", (STREAM, "production")),
+        ("/stream/production", (STREAM, "production")),
+        ("/api/events", (STREAM, "")),
+        ("/evaluate", (EVALUATE, "")),
+        ("/configs/production", (SNAPSHOT, "production")),
         ("/ofrep/v1/evaluate/flags", (OFREP_FLAGS, "")),
         ("/ofrep/v1/evaluate/flags/checkout", (OFREP_FLAG, "checkout")),
         # A slash in a key, sent as %2F, stands here decoded.

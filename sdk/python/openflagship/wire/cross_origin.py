@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 # The paths that answer to other origins; the server's CORS settings say the same.
-PATHS: Final = r"^/(ofrep/v1|api|v1)/(evaluate|flags/evaluate|events)(/|$)"
+PATHS: Final = r"^(/(ofrep/v1|api|v1))?/((flags/)?evaluate(/|$)|events/)"
 ALLOW_METHODS: Final = ("POST", "OPTIONS")
 ALLOW_HEADERS: Final = ("authorization", "content-type", "if-none-match", "x-api-key", "x-request-id")
 EXPOSE_HEADERS: Final = ("etag", "retry-after", "x-request-id")

@@ -21,17 +21,20 @@ class Route:
 
     A template is relative to the prefixes. It may end in a parameter: `{name}` stands for one segment of the path,
     `{name:path}` for all that is left. `process` names the group of processes that a proxy sends the paths to.
+    `plain` are whole paths without a prefix, for clients that were written to other documents.
     """
 
     method: Literal["GET", "POST"]
     templates: tuple[str, ...]
     prefixes: tuple[str, ...] = API_PREFIXES
     process: Literal["data", "stream"] = "data"
+    plain: tuple[str, ...] = ()
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Each template below each prefix."""
-        return tuple(f"{prefix}{template}" for prefix in self.prefixes for template in self.templates)
+        """Each template below each prefix, and the plain paths after them."""
+        below = tuple(f"{prefix}{template}" for prefix in self.prefixes for template in self.templates)
+        return below + self.plain
 
     @property
     def allow(self) -> str:
@@ -39,19 +42,24 @@ class Route:
         return "GET, HEAD, OPTIONS" if self.method == "GET" else "POST, OPTIONS"
 
 
-EVALUATE: Final = Route("POST", ("flags/evaluate", "evaluate"))
+EVALUATE: Final = Route("POST", ("flags/evaluate", "evaluate"), plain=("/evaluate",))
 EVALUATE_ALL: Final = Route("POST", ("flags/evaluate/all",))
 OFREP_FLAGS: Final = Route("POST", ("evaluate/flags",), (OFREP_PREFIX,))
 # The whole rest is the key: a key that was sent with %2F in it is an unknown flag, not an unknown route.
 OFREP_FLAG: Final = Route("POST", ("evaluate/flags/{key:path}",), (OFREP_PREFIX,))
 OFREP_STREAM: Final = Route("GET", ("stream",), (OFREP_PREFIX,), "stream")
-SNAPSHOT: Final = Route("GET", ("snapshot", "configs/{environment_key}"))
-EXPOSURES: Final = Route("POST", ("events/exposure",))
-CONVERSIONS: Final = Route("POST", ("events/conversion",))
-METRICS: Final = Route("POST", ("events/metrics",))
-USAGE: Final = Route("POST", ("events/usage",))
+SNAPSHOT: Final = Route("GET", ("snapshot", "configs/{environment_key}"), plain=("/configs/{environment_key}",))
+EXPOSURES: Final = Route("POST", ("events/exposure",), plain=("/events/exposure",))
+CONVERSIONS: Final = Route("POST", ("events/conversion",), plain=("/events/conversion",))
+METRICS: Final = Route("POST", ("events/metrics",), plain=("/events/metrics",))
+USAGE: Final = Route("POST", ("events/usage",), plain=("/events/usage",))
 ACKNOWLEDGE: Final = Route("POST", ("stream/ack",), process="stream")
-STREAM: Final = Route("GET", ("stream", "stream/{environment_key}"), process="stream")
+STREAM: Final = Route(
+    "GET",
+    ("stream", "stream/{environment_key}", "events"),
+    process="stream",
+    plain=("/stream", "/stream/{environment_key}"),
+)
 # What an edge serves, by its credential.
 EDGE_CONFIGURATION: Final = Route("GET", ("edge/configuration",))
 EDGE_STREAM: Final = Route("GET", ("edge/stream",), process="stream")
