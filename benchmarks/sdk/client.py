@@ -21,6 +21,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from openflagship import Context, FlagShip
+from openflagship.client.events import EXPOSURE
 
 from benchmarks.world import report
 
@@ -159,7 +160,8 @@ def fresh_exposures(url: str) -> list[tuple[str, str, str, str]]:
                 call(name, context, False)
             figures.append((time.perf_counter_ns() - start) / CALLS)
         # As a flush would, outside of what is timed; a measurement's events are nobody's.
-        client._queue.forget()  # noqa: SLF001 - there is no public way to drop events
+        client._queue.take(EXPOSURE, CALLS)  # noqa: SLF001 - there is no public way to drop events
+        client._queue.begin_window()  # noqa: SLF001 - likewise
     gc.enable()
     client.close()
     own, all_in = statistics.median(bare), statistics.median(recorded)

@@ -16,6 +16,7 @@ from openfeature.track import TrackingEventDetails
 from openflagship.client import AsyncFlagShip, FlagShip
 from openflagship.client.context import Context
 from openflagship.client.evaluation import NOT_READY
+from openflagship.client.kinds import Kind, is_boolean, is_number, is_string, is_structure
 from openflagship.client.synchroniser import POLLING, REFUSED, STREAMING
 from openflagship.engine import Answer, CompiledFlag
 from openflagship.engine.frozen import thawed
@@ -27,6 +28,7 @@ _CODES = {
     "FLAG_NOT_FOUND": ErrorCode.FLAG_NOT_FOUND,
     "PARSE_ERROR": ErrorCode.PARSE_ERROR,
     "GENERAL": ErrorCode.GENERAL,
+    "TYPE_MISMATCH": ErrorCode.TYPE_MISMATCH,
 }
 
 
@@ -95,42 +97,39 @@ class FlagShipProvider(AbstractProvider):
     def resolve_boolean_details(
         self, flag_key: str, default_value: bool, evaluation_context: EvaluationContext | None = None
     ) -> FlagResolutionDetails[bool]:
-        return self._resolve(flag_key, default_value, evaluation_context, _boolean)
+        return self._resolve(flag_key, default_value, evaluation_context, _BOOLEAN)
 
     def resolve_string_details(
         self, flag_key: str, default_value: str, evaluation_context: EvaluationContext | None = None
     ) -> FlagResolutionDetails[str]:
-        return self._resolve(flag_key, default_value, evaluation_context, _string)
+        return self._resolve(flag_key, default_value, evaluation_context, _STRING)
 
     def resolve_integer_details(
         self, flag_key: str, default_value: int, evaluation_context: EvaluationContext | None = None
     ) -> FlagResolutionDetails[int]:
-        return self._resolve(flag_key, default_value, evaluation_context, _integer)
+        return self._resolve(flag_key, default_value, evaluation_context, _INTEGER)
 
     def resolve_float_details(
         self, flag_key: str, default_value: float, evaluation_context: EvaluationContext | None = None
     ) -> FlagResolutionDetails[float]:
-        return self._resolve(flag_key, default_value, evaluation_context, _float)
+        return self._resolve(flag_key, default_value, evaluation_context, _FLOAT)
 
     def resolve_object_details(
         self, flag_key: str, default_value: _Object, evaluation_context: EvaluationContext | None = None
     ) -> FlagResolutionDetails[_Object]:
-        return self._resolve(flag_key, default_value, evaluation_context, _structure)
+        return self._resolve(flag_key, default_value, evaluation_context, _OBJECT)
 
     def _resolve(
-        self, flag_key: str, default: _Value, given: EvaluationContext | None, read: Callable[[Any], _Value]
+        self, flag_key: str, default: _Value, given: EvaluationContext | None, kind: Kind
     ) -> FlagResolutionDetails[_Value]:
-        answer = self.client.variation_detail(flag_key, _context(given), default)
+        answer = self.client.typed_detail(kind, flag_key, _context(given), default)
         metadata = self._metadata(flag_key, answer)
         if answer.error_code is not None:
             is_early = answer.detail == NOT_READY
             code = ErrorCode.PROVIDER_NOT_READY if is_early else _CODES.get(answer.error_code, ErrorCode.GENERAL)
             message = answer.detail or f"flag {flag_key} not found in this environment"
             return FlagResolutionDetails(default, code, message, Reason.ERROR, None, metadata)
-        try:
-            value = read(answer.value)
-        except TypeError as error:
-            return FlagResolutionDetails(default, ErrorCode.TYPE_MISMATCH, str(error), Reason.ERROR, None, metadata)
+        value: Any = _READ.get(kind.name, _as_it_is)(answer.value)
         return FlagResolutionDetails(value, None, None, Reason(answer.openfeature_reason), answer.variant, metadata)
 
     def _metadata(self, flag_key: str, answer: Answer) -> dict[str, bool | int | float | str]:
@@ -207,36 +206,19 @@ def _context(given: EvaluationContext | None) -> Context:
     return Context(user_id, attributes)
 
 
-def _refuse(wanted: str, value: Any) -> TypeError:
-    return TypeError(f"The flag's value is {type(value).__name__}, asked for was {wanted}.")
-
-
-def _boolean(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise _refuse("boolean", value)
-    return value
-
-
-def _string(value: Any) -> str:
-    if not isinstance(value, str):
-        raise _refuse("string", value)
-    return value
-
-
-def _integer(value: Any) -> int:
+def _is_whole(value: Any) -> bool:
     # JSON does not tell 10 from 10.0.
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or int(value) != value:
-        raise _refuse("integer", value)
-    return int(value)
+    return is_number(value) and (isinstance(value, int) or value.is_integer())
 
 
-def _float(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise _refuse("float", value)
-    return float(value)
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
-def _structure(value: Any) -> Any:
-    if not isinstance(value, (dict, list)):
-        raise _refuse("object", value)
-    return thawed(value)
+# By the value and not by the flag's type, as OpenFeature does.
+_BOOLEAN = Kind("boolean", None, is_boolean)
+_STRING = Kind("string", None, is_string)
+_INTEGER = Kind("integer", None, _is_whole)
+_FLOAT = Kind("float", None, is_number)
+_OBJECT = Kind("object", None, is_structure)
+_READ: dict[str, Callable[[Any], Any]] = {"integer": int, "float": float, "object": thawed}

@@ -1,8 +1,7 @@
-"""Typed getters, hooks, sinks, receipts and usage: what happens around an evaluation and on an event's way out."""
+"""Typed getters, hooks, sinks and receipts: what happens around an evaluation and on an event's way out."""
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -13,14 +12,18 @@ from typing import Any
 import openflagship
 import pytest
 from documents import flag
+from openfeature.evaluation_context import EvaluationContext
+from openfeature.exception import ErrorCode
 from openflagship import Context, FlagShip
 from openflagship.client import FileSink, Hook, HttpSink, MemorySink, Options
 from openflagship.client.http import Response
 from openflagship.client.options import Settings
-from openflagship.client.receipts import receipt_of, seconds_of
-from openflagship.client.usage import Usage
+from openflagship.client.receipts import reason_of, receipt_of, seconds_of
+from openflagship.client.refusals import RefusedError
 from openflagship.engine import Answer
+from openflagship.openfeature import FlagShipProvider
 from openflagship.telemetry import OpenTelemetryHook
+from openflagship.testing import override
 from opentelemetry.sdk.trace import TracerProvider
 from sdk_fixtures import treatment
 from small_platform import SmallPlatform, eventually
@@ -65,8 +68,15 @@ def test_getter__of_each_type__gives_its_own_and_the_default_for_another(asked: 
 
 
 def test_getter__of_another_type__logs_no_exposure(platform: SmallPlatform, connect: Connect) -> None:
+    platform.flags |= {kind: TYPED[kind][0] for kind in ("string", "number")}
     client = connect()
+    provider, user = FlagShipProvider(client), EvaluationContext("u")
     assert client.string("asked", "u", "default") == "default"
+    assert client.is_enabled("string", "u", default=True) is True
+    assert provider.resolve_string_details("asked", "default", user).error_code == ErrorCode.TYPE_MISMATCH
+    assert provider.resolve_integer_details("number", 7, user).value == 7
+    client.add_hook(Hook())
+    assert client.is_enabled("string", "u", default=True) is True
     client.track_exposure("asked", "shown")
     assert client.flush(60)
 
@@ -111,6 +121,39 @@ def test_hooks__around_an_evaluation__are_called_in_order_and_change_no_answer()
         ("error", "FLAG_NOT_FOUND"),
         ("error", "TYPE_MISMATCH"),
     ]
+
+
+@pytest.mark.parametrize("value", [7, "text", True, None])
+def test_getter__of_a_json_flag_that_holds_a_scalar__gives_it(value: Any) -> None:
+    variants = [{"key": "control", "value": value}, {"key": "treatment", "value": [1]}]
+    client = offline(flag(key="asked", type="json", variants=variants))
+    answer = client.json_detail("asked", "u", {})
+
+    assert (answer.value, answer.error_code) == (value, None)
+
+
+def test_hooks__override_of_another_type__are_called_once() -> None:
+    calls: list[tuple[Any, ...]] = []
+    client = offline(treatment(), hooks=[Noting("one", calls)])
+    with override(client, "asked", value=7):
+        assert client.boolean_detail("asked", "u", False).error_code == "TYPE_MISMATCH"
+
+    assert [call[1] for call in calls] == ["before", "error", "finally"]
+
+
+@pytest.mark.parametrize("hooks", [[], [Hook()]], ids=["plain", "hooks"])
+def test_evaluation__fails__is_tried_once(hooks: list[Hook]) -> None:
+    client, asked = offline(treatment(), hooks=hooks), []
+
+    def fail(context: Any, _memo: Any = None) -> Answer:
+        asked.append(context)
+        raise ZeroDivisionError
+
+    client.environment.evaluators["asked"] = fail
+    answer = client.variation_detail("asked", "u", "default")
+
+    assert (answer.value, answer.error_code, answer.detail) == ("default", "GENERAL", "ZeroDivisionError")
+    assert len(asked) == 1
 
 
 def test_telemetry__hook__writes_the_evaluation_on_the_span() -> None:
@@ -229,61 +272,15 @@ def test_retry_after__as_seconds_date_or_nonsense__is_read() -> None:
 
     assert (seconds_of("7"), seconds_of("999999"), seconds_of("soon"), seconds_of(None)) == (7.0, 600.0, None, None)
     assert 90 < (seconds_of(format_datetime(later, usegmt=True)) or 0) <= 100
+    refused = Response(503, {"retry-after": format_datetime(later, usegmt=True)})
+    assert 90 < RefusedError(refused, "the snapshot").retry_after_seconds <= 100
 
 
-def test_usage__of_a_minute__counts_flags_variants_reasons_and_unknown_keys(
-    platform: SmallPlatform, connect: Connect
-) -> None:
-    client = connect(usage_seconds=3600)
-    for _ in range(3):
-        client.is_enabled("asked", "u")
-    client.is_enabled("asked", None)
-    client.string("asked", "u", "")
-    for number in range(150):
-        client.is_enabled(f"unknown-{number}", "u")
-    client.close()
-    (summary,) = platform.summaries
+def test_reason__with_control_characters__is_one_line_of_text() -> None:
+    response = Response(422, {})
+    response.body = b'{"errors": [{"code": "invalid", "detail": "no\\nsuch \\u001b[31m unit"}]}'
 
-    rows = [row for row in summary["flags"] if row["variant"]]
-    assert sorted((row["flagKey"], row["variant"], row["reason"], row["count"]) for row in rows) == [
-        ("asked", "control", "DEFAULT", 1), ("asked", "treatment", "ROLLOUT", 3),
-    ]  # fmt: skip
-    assert [row["errorCode"] for row in summary["flags"] if not row["variant"]] == ["TYPE_MISMATCH"]
-    assert len(summary["unknownFlags"]) == 100
-    assert summary["unknownFlagsUnnamed"] == 50
-
-
-def test_usage__server_without_the_route__is_asked_once(
-    platform: SmallPlatform, connect: Connect, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.DEBUG, "openflagship")
-    platform.fail["/api/events/usage"] = 404
-    client = connect(usage_seconds=0.02)
-
-    def is_said() -> bool:
-        client.is_enabled("asked", "u")
-        return "no route for usage" in caplog.text
-
-    eventually(is_said)
-    client.is_enabled("asked", "u")
-    client.close()
-    assert [path for _, path, _ in platform.asked].count("/api/events/usage") == 1
-    assert client.status().events_lost == 0
-
-
-def test_usage__counted_by_threads_while_it_is_taken__loses_none() -> None:
-    client, usage, total = offline(treatment()), Usage(), 0
-    client._usage, client._uses = usage, usage.counts
-    askers = [
-        threading.Thread(target=lambda: [client.is_enabled("asked", "u") for _ in range(5_000)]) for _ in range(4)
-    ]
-    for asker in askers:
-        asker.start()
-    while any(asker.is_alive() for asker in askers):
-        total += sum(row["count"] for row in (usage.take() or {"flags": []})["flags"])
-    total += sum(row["count"] for row in (usage.take() or {"flags": []})["flags"])
-
-    assert total == 20_000
+    assert reason_of(response) == " (no such  [31m unit)"
 
 
 def test_queue__in_bytes__is_bounded_and_what_is_dropped_is_not_remembered(

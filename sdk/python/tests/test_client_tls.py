@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -66,3 +68,17 @@ def test_tls__another_host_than_the_certificates__is_refused(secure: SmallPlatfo
     eventually(lambda: "certificate verify failed" in (client.status().error or "").lower())
 
     assert secure.asked == []
+
+
+def test_tls__closed_during_the_handshake_of_a_silent_peer__leaves_no_thread(connect: Connect) -> None:
+    before = set(threading.enumerate())
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = connect(url=f"https://127.0.0.1:{silent.getsockname()[1]}", start_wait_seconds=0)
+        peer, _ = silent.accept()
+        with peer:
+            # The handshake has begun.
+            assert peer.recv(1)
+            client.close()
+            left = [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("openflagship")]
+
+    assert left == []

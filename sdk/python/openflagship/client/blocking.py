@@ -94,7 +94,7 @@ class FlagShip(ClientCore):
         if self._is_closed:
             return False
         sending = self._sending
-        if self._on_demand is not None and not self._is_closed:
+        if self._on_demand is not None:
             return self._flush_here(seconds)
         if sending is None:
             # Nobody sends: before uWSGI's fork, or any more.
@@ -155,7 +155,6 @@ class FlagShip(ClientCore):
 
     def _fetch_once(self) -> bool:
         perform(self._synchroniser.run_once(), self._tls)
-        self._usage.settle()
         return self._synchroniser.error is None
 
     def _flush_here(self, seconds: float) -> bool:

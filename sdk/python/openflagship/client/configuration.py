@@ -295,10 +295,10 @@ class Configuration:
         environment = self.environment.replace(version, flags=flags, segments=segments)
         return Change(environment, None if segments else frozenset(flags), applied, ahead)
 
-    def commit(self, change: Change, *, proof: Proof | None = None) -> None:
+    def commit(self, change: Change) -> None:
         """Use what `prepare` made, before any other event is prepared."""
         if change.is_snapshot:
-            self.replace(change.environment, is_from_stream=True, proof=proof)
+            self.replace(change.environment, is_from_stream=True)
             return
         with self._writing:
             self._ahead, self._older_since = change.ahead, None

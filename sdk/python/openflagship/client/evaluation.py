@@ -12,6 +12,7 @@ from openflagship.client.configuration import Configuration
 from openflagship.client.context import AnyContext, Context, context_of, warn_once
 from openflagship.client.events import EventQueue
 from openflagship.client.hooks import Hook, Question, run_hooks
+from openflagship.client.kinds import BOOLEAN, JSON, NUMBER, STRING, Kind
 from openflagship.client.usage import Usage
 from openflagship.engine import Answer, CompiledEnvironment
 from openflagship.engine.answer import FLAG_NOT_FOUND, GENERAL, TYPE_MISMATCH, failure
@@ -23,12 +24,6 @@ log = logging.getLogger("openflagship")
 _Value = TypeVar("_Value")
 
 NOT_READY = "not_ready"
-_TYPES: dict[str, type | tuple[type, ...]] = {
-    "boolean": bool,
-    "string": str,
-    "number": (int, float),
-    "json": (dict, list),
-}
 
 
 class Evaluation:
@@ -45,7 +40,6 @@ class Evaluation:
         # Likewise: who is told of each event that was taken.
         self.event_tap: Callable[[str, str | None, float | None, Mapping[str, Any] | None], None] | None = None
         self._usage = Usage()
-        self._uses = self._usage.counts
 
     def is_enabled(
         self,
@@ -62,8 +56,14 @@ class Evaluation:
         if attributes.__class__ is bool:
             attributes, default = None, bool(attributes)
         user = Context(user_id, attributes) if user_id.__class__ is str else _merged(user_id, attributes)  # type: ignore[arg-type]  # a bool was taken for the default
-        value = self.variation_detail(flag_key, user, default).value
-        return value if isinstance(value, bool) else default
+        if flag_key.__class__ is str:
+            # The common case, without a further call.
+            flag = self._configuration.environment.flags.get(flag_key)
+            if flag is not None and flag.type == "boolean":
+                value = self.variation_detail(flag_key, user, default).value
+                return value if isinstance(value, bool) else default
+        answer: bool = self.typed_detail(BOOLEAN, flag_key, user, default).value
+        return answer
 
     def variation(self, flag_key: str, context: AnyContext, default: _Value) -> _Value | Any:
         """The flag's value for this user. A json value is frozen: change a copy of it."""
@@ -90,19 +90,19 @@ class Evaluation:
 
     def boolean_detail(self, flag_key: str, context: AnyContext, default: bool) -> Answer:
         """Like `boolean`, with the reason: ERROR and TYPE_MISMATCH for a flag of another type."""
-        return self._typed("boolean", flag_key, context, default)
+        return self.typed_detail(BOOLEAN, flag_key, context, default)
 
     def string_detail(self, flag_key: str, context: AnyContext, default: str) -> Answer:
         """Like `string`, with the reason."""
-        return self._typed("string", flag_key, context, default)
+        return self.typed_detail(STRING, flag_key, context, default)
 
     def number_detail(self, flag_key: str, context: AnyContext, default: float) -> Answer:
         """Like `number`, with the reason."""
-        return self._typed("number", flag_key, context, default)
+        return self.typed_detail(NUMBER, flag_key, context, default)
 
     def json_detail(self, flag_key: str, context: AnyContext, default: Any) -> Answer:
         """Like `json`, with the reason."""
-        return self._typed("json", flag_key, context, default)
+        return self.typed_detail(JSON, flag_key, context, default)
 
     def variation_detail(self, flag_key: str, context: AnyContext, default: Any = None) -> Answer:
         """The value and its reason. Never raises, never waits."""
@@ -115,12 +115,12 @@ class Evaluation:
             environment = self._configuration.environment
             try:
                 answer = environment.evaluators[flag_key](user)
-            except Exception:  # noqa: BLE001 - the engine says which failure it is
-                return self._failed(environment, flag_key, user, default)
+            except Exception as error:  # noqa: BLE001 - the engine says which failure it is
+                return self._failed(environment, flag_key, default, error)
             # The rest is `_note` without a call: the common unit, the common repeat, the common count.
             try:
-                self._uses[id(answer)] += 1
-            except KeyError:
+                answer.uses[0] += 1
+            except AttributeError:
                 self._usage.begin(flag_key, answer)
             if answer.is_exposure:
                 unit = user.user_id if answer.bucket_by == "userId" else environment.unit(flag_key, user)
@@ -128,9 +128,8 @@ class Evaluation:
                     mark = (flag_key, unit, answer.variant, answer.config_version)
                     if mark not in self._queue.seen:
                         self._queue.expose(mark, answer)
-        except Exception as error:
-            log.exception("evaluating %r failed: the default is served", flag_key)
-            return failure(thawed(default), GENERAL, type(error).__name__, 0, True)
+        except Exception as error:  # noqa: BLE001 - it logs them
+            return self._broken(flag_key, default, error)
         return answer
 
     def all_flags(self, context: AnyContext, keys: Iterable[str] | None = None) -> dict[str, Any]:
@@ -145,7 +144,14 @@ class Evaluation:
             user = context_of(context)
             environment = self._configuration.environment
             answers = environment.evaluate_all(user, keys)
-            for key in self.overrides.keys() & (answers.keys() if keys is not None else self.overrides.keys()):
+            overridden = self.overrides.keys() & (answers.keys() if keys is not None else self.overrides.keys())
+            for key, answer in answers.items():
+                if key not in overridden:
+                    try:
+                        answer.uses[0] += 1
+                    except AttributeError:
+                        self._count(key, answer)
+            for key in overridden:
                 answers[key] = self._overridden(environment, key, user, None)
         except Exception:
             log.exception("evaluating all flags failed: none is served")
@@ -214,48 +220,68 @@ class Evaluation:
         """The immutable configuration that evaluations use."""
         return self._configuration.environment
 
-    def _typed(self, kind: str, flag_key: str, context: AnyContext, default: Any) -> Answer:
+    def typed_detail(self, kind: Kind, flag_key: str, context: AnyContext, default: Any) -> Answer:
+        """Like `variation_detail` for values of one kind: another gives the default and TYPE_MISMATCH, and no exposure.
+
+        For wrappers of this client; `boolean_detail` and its like are the usual ones.
+        """
         try:
-            flag = self._configuration.environment.flags.get(flag_key)
-            is_overridden = flag_key in self.overrides
-        except TypeError:
-            flag, is_overridden = None, False
-        if flag is None or flag.type in (kind, None) or is_overridden:
-            answer = self.variation_detail(flag_key, context, default)
-            if answer.error_code is not None or _is_of(kind, answer.value):
-                return answer
-        # Nobody sees a variant of another type, so no exposure is logged for it.
-        return self._mismatched(kind, flag_key, context, default)
+            if not self.overrides and not self.hooks and flag_key.__class__ is str:
+                # The common case, at the price of one look at the flag.
+                flag = self._configuration.environment.flags.get(flag_key)
+                if flag is not None and flag.type == kind.flag_type:
+                    answer = self.variation_detail(flag_key, context, default)
+                    if kind is JSON or answer.error_code is not None or kind.is_right(answer.value):
+                        return answer
+                    # The flag has become another one meanwhile.
+            if self._pid != getpid():
+                self._restart_after_fork()
+            return self._asked_around(flag_key, context, default, kind)
+        except Exception as error:  # noqa: BLE001 - it logs them
+            return self._broken(flag_key, default, error)
 
-    def _mismatched(self, kind: str, flag_key: str, context: AnyContext, default: Any) -> Answer:
+    def _asked_around(self, flag_key: str, context: AnyContext, default: Any, kind: Kind | None = None) -> Answer:
+        """An evaluation with overrides, hooks or a kind that is asked for."""
         environment = self._configuration.environment
-        flag = environment.flags.get(flag_key)
-        detail = f"The flag's type is {'another' if flag is None else flag.type}, asked for was {kind}."
-        answer = failure(thawed(default), TYPE_MISMATCH, detail, environment.version, environment.stale)
-        self._usage.count_failure(flag_key, answer)
-        if self.hooks:
-            run_hooks(self.hooks, Question(flag_key, context_of(context), default, kind), lambda _context: answer)
-        return answer
-
-    def _asked_around(self, flag_key: str, context: AnyContext, default: Any) -> Answer:
-        """An evaluation with overrides or hooks."""
-        environment = self._configuration.environment
+        is_key = isinstance(flag_key, str)
+        flag = environment.flags.get(flag_key) if is_key else None
+        flag_type = None if flag is None else flag.type
+        is_overridden = is_key and flag_key in self.overrides
 
         def ask(user: Context) -> Answer:
-            if flag_key in self.overrides:
-                return self._overridden(environment, flag_key, user, default)
-            answer = environment.evaluate(flag_key, user, default)
-            if answer.error_code is not None:
-                return self._failed(environment, flag_key, user, default)
-            self._note(environment, flag_key, user, answer)
+            if is_overridden:
+                answer = self._overridden(environment, flag_key, user, default)
+            elif kind is not None and kind.refuses(flag_type):
+                return self._mismatched(environment, flag_key, default, kind.problem(flag_type, None))
+            else:
+                try:
+                    answer = environment.evaluators[flag_key](user)
+                except Exception as error:  # noqa: BLE001 - the engine says which failure it is
+                    return self._failed(environment, flag_key, default, error)
+            if kind is not None and answer.error_code is None:
+                problem = kind.problem(flag_type, answer.value)
+                if problem is not None:
+                    # Nobody sees a variant of another kind, so no exposure is logged for it.
+                    return self._mismatched(environment, flag_key, default, problem)
+            if not is_overridden:
+                self._note(environment, flag_key, user, answer)
             return answer
 
-        user = context_of(context)
+        user = context if context.__class__ is Context else context_of(context)
         if not self.hooks:
             return ask(user)
-        flag = environment.flags.get(flag_key)
-        kind = "unknown" if flag is None or flag.type is None else flag.type
-        return run_hooks(self.hooks, Question(flag_key, user, default, kind), ask)
+        asked_for = (flag_type or "unknown") if kind is None else kind.name
+        return run_hooks(self.hooks, Question(flag_key, user, default, asked_for), ask)
+
+    def _mismatched(self, environment: CompiledEnvironment, flag_key: str, default: Any, problem: str | None) -> Answer:
+        answer = failure(thawed(default), TYPE_MISMATCH, problem, environment.version, environment.stale)
+        self._usage.count_failure(flag_key, answer)
+        return answer
+
+    def _broken(self, flag_key: str, default: Any, error: Exception) -> Answer:
+        """The answer where a fault is this client's own. Call it where the fault is handled."""
+        log.exception("evaluating %r failed: the default is served", flag_key)
+        return failure(thawed(default), GENERAL, type(error).__name__, 0, True)
 
     def _note(self, environment: CompiledEnvironment, flag_key: str, user: Context, answer: Answer) -> None:
         """Count an answer, and queue its exposure where it is one."""
@@ -266,16 +292,20 @@ class Evaluation:
             if mark not in self._queue.seen:
                 self._queue.expose(mark, answer)
 
-    def _failed(self, environment: CompiledEnvironment, flag_key: str, user: Context, default: Any) -> Answer:
+    def _failed(self, environment: CompiledEnvironment, flag_key: str, default: Any, error: Exception) -> Answer:
         """What an evaluation without an answer gives: a copy of the caller's default, and why."""
-        answer = environment.evaluate(flag_key, user, thawed(default))
+        answer = environment.failure(flag_key, thawed(default), error)
         if answer.error_code == FLAG_NOT_FOUND and not self._configuration.is_had:
             return failure(answer.value, FLAG_NOT_FOUND, NOT_READY, 0, True)
-        if answer.error_code is None:
-            self._note(environment, flag_key, user, answer)
-        else:
-            self._usage.count_failure(flag_key, answer)
+        self._usage.count_failure(flag_key, answer)
         return answer
+
+    def _count(self, flag_key: str, answer: Answer) -> None:
+        """Count one of the answers for all flags, except what is unknown because no configuration came yet."""
+        if answer.error_code is None:
+            self._usage.count(flag_key, answer)
+        elif self._configuration.is_had:
+            self._usage.count_failure(flag_key, answer)
 
     def _track(
         self,
@@ -304,10 +334,6 @@ class Evaluation:
 
     def _restart_after_fork(self) -> None:
         raise NotImplementedError
-
-
-def _is_of(kind: str, value: Any) -> bool:
-    return isinstance(value, _TYPES[kind]) and (kind == "boolean" or not isinstance(value, bool))
 
 
 def _merged(user: AnyContext, attributes: Mapping[str, Any] | bool | None) -> Context:

@@ -181,16 +181,6 @@ class EventQueue:
         # Answers of configurations that are gone must not stay for it.
         self._written.clear()
 
-    def forget(self) -> None:
-        """Drop all events. After a fork the parent sends them."""
-        self._exposures = deque()
-        self._conversions = deque()
-        self._metrics = deque()
-        self._bytes = 0
-        self.seen = set()
-        self._is_woken = False
-        self.dropped = 0
-
     def take(self, kind: str, most: int) -> list[str]:
         """The first `most` events in the API's form, each as ASCII JSON, after `before_send` and hashing."""
         self._is_woken = False

@@ -46,13 +46,8 @@ def summed_up(refused: list[Refusal]) -> str:
 
 def reason_of(response: Response) -> str:
     """The server's own reason for a refusal, to follow a sentence; empty where it gives none."""
-    errors = _object_of(response).get("errors")
-    found = [
-        f"{_short(error.get('code'))}: {_short(error.get('detail'))}"
-        for error in (errors if isinstance(errors, list) else ())
-        if isinstance(error, dict)
-    ]
-    return f" ({found[0]})" if found else ""
+    reason = response.reason
+    return f" ({reason})" if reason else ""
 
 
 def seconds_of(retry_after: str | None) -> float | None:

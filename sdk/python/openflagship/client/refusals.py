@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from openflagship.client.addresses import REDIRECTS
 from openflagship.client.http import Response
+from openflagship.client.receipts import seconds_of
 
-_MOST_RETRY_AFTER_SECONDS = 600.0
 _AGE_HEADER = "x-flagship-age"
 
 
@@ -19,9 +19,7 @@ class RefusedError(OSError):
         problem = problem or response.reason
         super().__init__(f"the server answered {response.status} to {what}{': ' if problem else ''}{problem}")
         self.status = response.status
-        said = response.headers.get("retry-after", "")
-        # It may be a date as well, which nobody sends here.
-        self.retry_after_seconds = min(float(said), _MOST_RETRY_AFTER_SECONDS) if said.isdecimal() else 0.0
+        self.retry_after_seconds = seconds_of(response.headers.get("retry-after")) or 0.0
 
 
 class StreamRefusedError(RefusedError):

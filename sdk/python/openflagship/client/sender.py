@@ -20,7 +20,7 @@ from openflagship.client.options import Options
 from openflagship.client.receipts import Refusal, reason_of, receipt_of, seconds_of, summed_up
 from openflagship.client.sinks import EventSink, HttpSink, delivered
 from openflagship.client.stores import SnapshotStore
-from openflagship.client.summaries import USAGE, Summaries
+from openflagship.client.summaries import Summaries
 from openflagship.client.usage import Usage
 from openflagship.ids import uuid7
 from openflagship.wire.acknowledgements import Acknowledgement, understanding_of
@@ -133,7 +133,7 @@ class Sender:
             if self._is_flush_due(asked):
                 yield from self._flush(is_asked=asked > self.flushes_done)
                 self.flushes_done = max(self.flushes_done, asked)
-            yield from self._send_summaries()
+            yield from self._summaries.send(self._post_text, self._sink)
             yield from self._acknowledge()
             yield from self._save()
             if self._close_by is None and self.flushes_asked <= self.flushes_done:
@@ -149,14 +149,9 @@ class Sender:
                 break
             yield Pause(min(0.2, max(0.0, until - self._clock())))
         self._summaries.sum_up()
-        yield from self._send_summaries()
+        yield from self._summaries.send(self._post_text, self._sink)
         yield from self._acknowledge()
         yield from self._save()
-
-    def _send_summaries(self) -> Logic[None]:
-        sink = self._sink
-        hand_over = None if sink is None else lambda text: self._hand_over(Batch(USAGE, [text]), sink)
-        yield from self._summaries.send(self._post_text, hand_over)
 
     def _is_flush_due(self, asked: int) -> bool:
         now = self._clock()
@@ -269,8 +264,7 @@ class Sender:
         if error is not None:
             self._note_failure(f"the sink failed: {type(error).__name__}: {error}", None)
             return False
-        if batch.kind != USAGE:
-            self._note_accepted(batch, [])
+        self._note_accepted(batch, [])
         return True
 
     def _post(self, batch: Batch) -> Logic[Response]:
@@ -316,14 +310,15 @@ class Sender:
 
     def _acknowledge(self) -> Logic[None]:
         """Tell the server which version is applied. Only the latest matters, so a failure is retried later."""
-        version = self._configuration.version
+        # Read once, so that version and understanding belong together.
+        environment = self._configuration.environment
         if self._configuration.source != "server" or self._clock() < self._ack_at:
             return
-        if version != self._acked_version:
-            understood = understanding_of(self._configuration.environment)
-            mine = Acknowledgement(self._instance, version, self._headers["X-FlagShip-SDK"], understood)
+        if environment.version != self._acked_version:
+            sdk, understood = self._headers["X-FlagShip-SDK"], understanding_of(environment)
+            mine = Acknowledgement(self._instance, environment.version, sdk, understood)
             if (yield from self._send_acknowledgement(mine)):
-                self._acked_version = version
+                self._acked_version = environment.version
         while self._relayed and self._clock() >= self._ack_at:
             instance, said = next(iter(self._relayed.items()))
             del self._relayed[instance]
@@ -386,7 +381,7 @@ class Sender:
             self.lost += self.pending
             log.warning("closed with %d events that could not be sent", self.pending)
         self._summaries.sum_up(is_last=True)
-        yield from self._send_summaries()
+        yield from self._summaries.send(self._post_text, self._sink)
         yield from self._save()
         yield from self._say_goodbye(close_by)
 

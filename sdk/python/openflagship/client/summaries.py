@@ -7,10 +7,13 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timezone
+from functools import partial
 
-from openflagship.client.effects import Logic
+from openflagship.client.context import warn_once
+from openflagship.client.effects import Call, Logic
 from openflagship.client.http import Response
 from openflagship.client.receipts import reason_of, seconds_of
+from openflagship.client.sinks import EventSink, delivered
 from openflagship.client.usage import Usage
 from openflagship.ids import uuid7
 
@@ -19,15 +22,16 @@ log = logging.getLogger("openflagship")
 USAGE = "usage"
 _MOST_WAITING = 10
 _AGAIN_SECONDS = 30.0
+_NO_ROUTE_SECONDS = 3600.0
 
 
 class Summaries:
-    """The summaries that wait, oldest first, each with its id. A server without the route is asked once."""
+    """The summaries that wait, oldest first, each with its id. A server without the route is asked once an hour."""
 
     def __init__(
         self, usage: Usage, instance: str, sdk: str, every_seconds: float, clock: Callable[[], float], *, is_on: bool
     ) -> None:
-        self.waiting: deque[tuple[str, str]] = deque(maxlen=_MOST_WAITING)
+        self.waiting: deque[tuple[str, str]] = deque()
         self.due_at = clock() + every_seconds
         self._usage = usage
         self._named = {"instance": instance, "sdk": sdk}
@@ -38,29 +42,30 @@ class Summaries:
         self._since = _now()
 
     def sum_up(self, *, is_last: bool = False) -> None:
-        """Add the summary of what was counted since the last one, once it is time."""
+        """Add the summary of what was counted since the last one, once it is time.
+
+        While too many wait, counting goes on, into a later summary.
+        """
         if self._clock() < self.due_at and not is_last:
             return
         self.due_at = self._clock() + self._every_seconds
+        if len(self.waiting) >= _MOST_WAITING and not is_last:
+            return
         found = self._usage.take()
         since, self._since = self._since, _now()
         if found is not None and self._is_on:
             summary = {**self._named, "since": _text(since), "until": _text(self._since), **found}
             self.waiting.append((str(uuid7()), json.dumps(summary, separators=(",", ":"))))
 
-    def send(
-        self, post: Callable[[str, str, str], Logic[Response]], hand_over: Callable[[str], Logic[bool]] | None
-    ) -> Logic[None]:
-        """Send what waits, one after the other, until one fails. `hand_over`: to a sink, in place of the server."""
+    def send(self, post: Callable[[str, str, str], Logic[Response]], sink: EventSink | None) -> Logic[None]:
+        """Send what waits, one after the other, until one fails: to the sink, or else to the server."""
         while self.waiting and self._clock() >= self._retry_at:
             payload_id, text = self.waiting[0]
             try:
-                if hand_over is None:
+                if sink is None:
                     self.note((yield from post(USAGE, payload_id, text)))
-                elif (yield from hand_over(text)):
-                    self.waiting.popleft()
                 else:
-                    self.note_failure()
+                    self._note_handed((yield Call(partial(delivered, sink, USAGE, [text]))))
             except OSError:
                 self.note_failure()
 
@@ -68,13 +73,19 @@ class Summaries:
         """Keep what waits for a later attempt."""
         self._retry_at = self._clock() + max(_AGAIN_SECONDS, seconds or 0.0)
 
+    def _note_handed(self, error: Exception | None) -> None:
+        if error is None:
+            self.waiting.popleft()
+            return
+        warn_once("", "usage", "the sink refused a usage summary: %s: %s", type(error).__name__, error)
+        self.note_failure()
+
     def note(self, response: Response) -> None:
         """Note what the server said to the first that waits."""
         if response.status in {404, 405, 501}:
-            # From before the route was: quiet until the next start.
-            self._is_on = False
-            self.waiting.clear()
-            log.debug("the server has no route for usage: no more summaries are sent")
+            # From before the route was; it may be a later release by then.
+            self.note_failure(_NO_ROUTE_SECONDS)
+            log.debug("the server has no route for usage: it is asked again in an hour")
             return
         if response.status == 429 or response.status >= 500 or response.status in {401, 403}:
             self.note_failure(seconds_of(response.headers.get("retry-after")))

@@ -71,7 +71,8 @@ class ThreadDriver:
         self.wake()
         for found in tuple(self._sockets):
             with suppress(OSError):
-                found.shutdown(socket.SHUT_RDWR)
+                # Not a TLS socket's own, which forgets TLS first: a write just then would go in the clear.
+                socket.socket.shutdown(found, socket.SHUT_RDWR)
 
     def join(self, seconds: float) -> None:
         if self._thread.is_alive() and self._thread is not threading.current_thread():
@@ -164,11 +165,15 @@ class ThreadDriver:
         failure: OSError = OSError(f"{endpoint.host!r} has no address")
         for number, (family, kind, protocol, _, address) in enumerate(found):
             left = until - time.monotonic()
-            if left <= 0 or self._is_stopping:
+            if left <= 0:
                 break
             one = socket.socket(family, kind, protocol)
             # Known before it is connected, so that `stop` ends the attempt.
             self._sockets.add(one)
+            if self._is_stopping:
+                # Asked only now: `stop` may have looked before it was known.
+                self._close(one)
+                break
             try:
                 # What is left is shared: a first address that nobody answers must not take the others' time.
                 one.settimeout(max(_LEAST_SECONDS, left / (len(found) - number)))
@@ -183,13 +188,21 @@ class ThreadDriver:
     def _secure(self, plain: socket.socket, host: str) -> socket.socket:
         tls = self._tls or ssl.create_default_context()
         try:
-            wrapped = tls.wrap_socket(plain, server_hostname=host)
+            secured = tls.wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False)
         except OSError:
             self._close(plain)
             raise
+        # Swapped before the handshake, so that `stop` ends it: `plain` has no connection any more.
         self._sockets.discard(plain)
-        self._sockets.add(wrapped)
-        return wrapped
+        self._sockets.add(secured)
+        if self._is_stopping:
+            raise StoppedError
+        try:
+            secured.do_handshake()
+        except OSError:
+            self._close(secured)
+            raise
+        return secured
 
     def _pause(self, seconds: float) -> bool:
         try:

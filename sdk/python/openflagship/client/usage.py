@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from typing import Any, Final
 
@@ -14,38 +13,34 @@ _MOST_KEY_CHARACTERS: Final = 200
 
 
 class Usage:
-    """Any thread counts. `counts[id(answer)] += 1` has no call in it, so no thread switch comes between its steps."""
+    """Any thread counts. `answer.uses[0] += 1` has no call in it, so no thread switch comes between its steps."""
 
     def __init__(self) -> None:
-        self.counts: dict[int, int] = {}
-        # Kept alive, so that nothing else can come to have their `id()`.
-        self._begun: dict[int, tuple[str, Answer]] = {}
-        # By flag, variant and reason: what was counted of answers that are let go of.
-        self._rows: Counter[tuple[str, str | None, str]] = Counter()
-        self._settling = threading.Lock()
+        # By flag, variant and reason: what was counted and not taken yet. Answers of all versions share their cell.
+        self._cells: dict[tuple[str, str | None, str], list[int]] = {}
         self._failures: Counter[tuple[str, str]] = Counter()
         self._unknown: Counter[str] = Counter()
         self._unnamed = 0
 
     def begin(self, flag_key: str, answer: Answer) -> None:
-        """Count the first use of an answer, which the environment owns."""
-        key = id(answer)
-        self._begun[key] = (flag_key, answer)
-        self.counts.setdefault(key, 0)
-        self.count(flag_key, answer)
-        # Once more: `take` may have come between.
-        self._begun[key] = (flag_key, answer)
+        """Count the first use of an answer, and bind its cell to it."""
+        uses = self._cells.setdefault((flag_key, answer.variant, answer.reason), [0])
+        object.__setattr__(answer, "uses", uses)
+        uses[0] += 1
 
     def count(self, flag_key: str, answer: Answer) -> None:
         try:
-            self.counts[id(answer)] += 1
-        except KeyError:
+            answer.uses[0] += 1
+        except AttributeError:
             self.begin(flag_key, answer)
 
     def count_failure(self, flag_key: str, answer: Answer) -> None:
         """Count a default that was served. Of unknown flags at most a hundred keep their names."""
         name = str(flag_key)[:_MOST_KEY_CHARACTERS]
-        if answer.error_code != FLAG_NOT_FOUND:
+        if not name or not name.isprintable():
+            # The server refuses a whole summary for a key that is empty or holds NUL.
+            self._unnamed += 1
+        elif answer.error_code != FLAG_NOT_FOUND:
             self._failures[name, answer.error_code or answer.reason] += 1
         elif name in self._unknown or len(self._unknown) < _MOST_UNKNOWN:
             self._unknown[name] += 1
@@ -54,47 +49,34 @@ class Usage:
 
     def forget(self) -> None:
         """Drop what was counted. After a fork the parent sends it."""
-        # Emptied and not replaced: evaluations hold it.
-        self.counts.clear()
-        self._begun.clear()
-        self._rows.clear()
-        self._settling = threading.Lock()
+        # Set to zero and not replaced: answers hold them.
+        for uses in self._cells.values():
+            uses[0] = 0
         self._failures.clear()
         self._unknown.clear()
         self._unnamed = 0
 
-    def settle(self) -> None:
-        """Keep the numbers and let go of the answers, whose configuration may be an old one."""
-        with self._settling:
-            for key in list(self.counts):
-                known = self._begun.pop(key, None)
-                # `pop` is one step: what is counted before it is in the number, what comes after it begins anew.
-                number = self.counts.pop(key, 0)
-                if known is not None:
-                    flag_key, answer = known
-                    self._rows[flag_key, answer.variant, answer.reason] += number
-
     def take(self) -> dict[str, Any] | None:
         """What was counted since the last call, in the API's form; None where nothing was."""
-        self.settle()
-        with self._settling:
-            rows, self._rows = self._rows, Counter()
+        rows = []
+        # A copy, because other threads begin cells meanwhile.
+        for (flag, variant, reason), uses in list(self._cells.items()):
+            number = uses[0]
+            if number:
+                # Subtracted and not set to zero: what is counted meanwhile stays.
+                uses[0] -= number
+                rows.append({"flagKey": flag, "variant": variant, "reason": reason, "count": number})
         failures, self._failures = self._failures, Counter()
         unknown, self._unknown = self._unknown, Counter()
         unnamed, self._unnamed = self._unnamed, 0
         if not rows and not failures and not unknown and not unnamed:
             return None
+        rows += (
+            {"flagKey": flag, "variant": None, "reason": "ERROR", "errorCode": code, "count": number}
+            for (flag, code), number in failures.items()
+        )
         return {
-            "flags": [
-                *(
-                    {"flagKey": flag, "variant": variant, "reason": reason, "count": number}
-                    for (flag, variant, reason), number in rows.items()
-                ),
-                *(
-                    {"flagKey": flag, "variant": None, "reason": "ERROR", "errorCode": code, "count": number}
-                    for (flag, code), number in failures.items()
-                ),
-            ],
+            "flags": rows,
             "unknownFlags": [{"flagKey": flag, "count": number} for flag, number in unknown.items()],
             "unknownFlagsUnnamed": unnamed,
         }

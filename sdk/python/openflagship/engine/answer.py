@@ -39,8 +39,16 @@ OPENFEATURE_REASONS: Final = {
 }
 
 
+class _Used:
+    """A place for a client's counter. It is no field, so no comparison, no copy and no form of an answer has it."""
+
+    __slots__ = ("uses",)
+
+    uses: list[int]
+
+
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(_Used):
     """The outcome of an evaluation. All evaluations that end alike share it, so it holds nothing about the user.
 
     `value` of a json flag is frozen: a copy of it may be changed. `config_version` is the environment's version.

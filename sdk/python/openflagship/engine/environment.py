@@ -194,7 +194,7 @@ class CompiledEnvironment:
         try:
             return self.evaluators[key](context)
         except Exception as error:  # noqa: BLE001 the contract: any exception gives the caller's default
-            return self._failure(key, default, error)
+            return self.failure(key, default, error)
 
     def evaluate_all(self, context: Context, keys: Iterable[str] | None = None) -> dict[str, Answer]:
         """The answers of all flags, or of the named ones. Each (salt, unit) is hashed once. Never raises.
@@ -222,7 +222,7 @@ class CompiledEnvironment:
                 function = self.evaluators[key]
                 answers[key] = recall(function, context, memo) if key in bulk.linked_keys else function(context)
             except Exception as error:  # noqa: BLE001 as in evaluate
-                answers[key] = self._failure(key, None, error)
+                answers[key] = self.failure(key, None, error)
         return answers
 
     def explain(self, key: str, context: Context, default: Any = None) -> Explanation:
@@ -340,7 +340,7 @@ class CompiledEnvironment:
             self._bulk = _Bulk(self.evaluators)
         return self._bulk
 
-    def _failure(self, key: Any, default: Any, error: Exception) -> Answer:
+    def failure(self, key: Any, default: Any, error: Exception) -> Answer:
         flag = self.flags.get(key) if isinstance(key, str) else None
         if flag is None:
             return failure(default, FLAG_NOT_FOUND, None, self.version, self.stale)
