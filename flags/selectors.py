@@ -6,7 +6,9 @@ from typing import Any
 from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
-from flags.models import FlagConfig, Layer, Rule, Segment
+from analytics.models import UnknownFlag
+from analytics.usage import reading
+from flags.models import Flag, FlagConfig, Layer, Rule, Segment
 from tenancy.errors import NotFound
 from tenancy.models import Environment
 
@@ -170,3 +172,9 @@ def segment_users(segment: Segment) -> list[str]:
     others = asking(Segment.objects.filter(environment=environment).exclude(pk=segment.pk), "conditions")
     users += [f"segment {other.key}" for other in others if segment.key in segments_in(other.conditions)]
     return users
+
+
+def unknown_flags(environment: Environment) -> QuerySet[UnknownFlag]:
+    """The keys that were asked for and that no flag has, by source, the latest first. A flag may be new since."""
+    there = Flag.objects.filter(project=environment.project_id).values("key")
+    return reading.unknown_flags(environment.pk).exclude(flag_key__in=there)

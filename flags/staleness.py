@@ -88,7 +88,7 @@ def last_evaluations(environment: Environment, keys: Sequence[str]) -> dict[str,
     """When each of the flags was evaluated last, with a unit or without: by its usage and by its exposures."""
     if not keys:
         return {}
-    last = {key: use.at for key, use in reading.last_uses(environment.pk, keys).items()}
+    last = {key: use.at for key, use in reading.last_uses([environment.pk], keys).items()}
     for key, at in analytics.last_exposures(environment.pk, keys).items():
         last[key] = max(at, last.get(key, at))
     return last

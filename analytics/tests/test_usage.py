@@ -41,7 +41,7 @@ def test_fold__same_batch_twice__counts_once_and_adds_up_with_others():
         (12, CHECKOUT, 6),
         (23, CHECKOUT, 7),
     ]
-    assert reading.last_uses(1, ["new-checkout", "other"]) == {
+    assert reading.last_uses([1], ["new-checkout", "other"]) == {
         "new-checkout": reading.LastUse(NOON + timedelta(hours=11), CHECKOUT)
     }
     assert [use.source for use in reading.uses_by_source(1, "new-checkout")] == [CHECKOUT, WEB]

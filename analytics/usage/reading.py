@@ -11,14 +11,9 @@ from analytics.models import UnknownFlag
 from analytics.usage.batches import Source
 
 _LAST = """
-SELECT DISTINCT ON (flag_key) flag_key, last_at, kind, service, sdk FROM flag_usage
+SELECT DISTINCT ON (flag_key) flag_key, last_at, flag_usage.environment_id, kind, service, sdk FROM flag_usage
 JOIN usage_sources ON usage_sources.id = source_id
-WHERE flag_usage.environment_id = %s AND flag_key = ANY(%s) ORDER BY flag_key, last_at DESC, source_id
-"""
-_LAST_IN = """
-SELECT last_at, flag_usage.environment_id, kind, service, sdk FROM flag_usage
-JOIN usage_sources ON usage_sources.id = source_id
-WHERE flag_usage.environment_id = ANY(%s) AND flag_key = %s ORDER BY last_at DESC, source_id LIMIT 1
+WHERE flag_usage.environment_id = ANY(%s) AND flag_key = ANY(%s) ORDER BY flag_key, last_at DESC, source_id
 """
 _BY_SOURCE = """
 SELECT kind, service, sdk, max(last_at) FROM flag_usage JOIN usage_sources ON usage_sources.id = source_id
@@ -63,21 +58,13 @@ class UsageSpan:
     evaluations: int
 
 
-def last_uses(environment_id: int, flag_keys: Sequence[str]) -> dict[str, LastUse]:
-    """The last evaluation of each of the flags that has one."""
+def last_uses(environment_ids: Sequence[int], flag_keys: Sequence[str]) -> dict[str, LastUse]:
+    """The last evaluation of each of the flags that has one, in any of the environments."""
     if not flag_keys:
         return {}
     with connection.cursor() as cursor:
-        cursor.execute(_LAST, [environment_id, list(flag_keys)])
-        return {key: LastUse(at, Source(environment_id, *who)) for key, at, *who in cursor.fetchall()}
-
-
-def last_use_in(environment_ids: Sequence[int], flag_key: str) -> LastUse | None:
-    """The last evaluation of the flag in any of the environments."""
-    with connection.cursor() as cursor:
-        cursor.execute(_LAST_IN, [list(environment_ids), flag_key])
-        found = cursor.fetchone()
-    return LastUse(found[0], Source(*found[1:])) if found else None
+        cursor.execute(_LAST, [list(environment_ids), list(flag_keys)])
+        return {key: LastUse(at, Source(*who)) for key, at, *who in cursor.fetchall()}
 
 
 def uses_by_source(environment_id: int, flag_key: str) -> list[LastUse]:

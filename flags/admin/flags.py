@@ -32,6 +32,7 @@ ROUTES = (
     Route("archive-many/", "archive_many", archive_many.archive, About.LIST),
     Route("kill-tag/", "kill_tag", kill_tag.choose, About.ENVIRONMENT, Role.EDITOR),
     Route("kill-all/", "kill_all", kill_all.kill_all, About.ENVIRONMENT, Role.OWNER),
+    Route("unknown/", "unknown", usage.unknown, About.ENVIRONMENT),
     Route("new/preview/", "preview_new", preview.of_new, About.ENVIRONMENT, Role.EDITOR, in_project=True),
     Route("<path:object_id>/preview/", "preview", preview.of_change),
     Route("<path:object_id>/people/", "affected_users", affected_users.fragment),

@@ -13,8 +13,7 @@ from analytics.usage import reading
 from analytics.usage.batches import API, EDGE, OFREP, SDK
 from analytics.usage.retention import DAYS_KEPT_DAYS, HOURS_KEPT_DAYS
 from analytics.windows import bounds
-from flags.models import Flag
-from flags.selectors import get_config
+from flags.selectors import get_config, unknown_flags
 from tenancy.api.request import Request
 from tenancy.api.views import WHERE, EnvironmentView, paginated
 from tenancy.errors import Invalid
@@ -114,10 +113,7 @@ class UnknownFlagsView(EnvironmentView):
 
     @extend_schema(parameters=WHERE, responses=UnknownFlagSerializer(many=True))
     def get(self, request: Request) -> Response:
-        environment = self.environment(request)
-        # A flag may have been made since.
-        there = Flag.objects.filter(project=environment.project_id).values("key")
-        return paginated(self, request, reading.unknown_flags(environment.pk).exclude(flag_key__in=there), _unknown)
+        return paginated(self, request, unknown_flags(self.environment(request)), _unknown)
 
 
 def _unknown(row: UnknownFlag) -> Any:

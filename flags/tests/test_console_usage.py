@@ -61,3 +61,20 @@ def test_archive__flag_that_is_evaluated__asks_twice(config, console_editor):
     assert console_editor.post(url, {**sent, "confirm": "new-checkout"}).status_code == 302
     config.flag.refresh_from_db()
     assert config.flag.is_archived
+
+
+def test_unknown_flags__are_listed_by_who_asked__until_a_flag_has_the_key(config, acme, console_viewer):
+    source = Source(acme.staging.pk, SDK, "till", "python/0.1.0")
+    asked = {(source, "new-chekout"): 7, (source, "made-since"): 1}
+    folding.fold(UsageBatch("second", timezone.now(), {}, asked))
+    services.create_flag(actor=ALICE, environment=acme.staging, payload={"key": "made-since"})
+    url = f"{reverse('admin:flags_flagconfig_unknown')}?environment="
+
+    listed = console_viewer.get(f"{reverse('admin:flags_flagconfig_changelist')}?environment={acme.staging.pk}").text
+    page = console_viewer.get(f"{url}{acme.staging.pk}").text
+
+    assert f"{url}{acme.staging.pk}" in listed
+    assert "<code>new-chekout</code>" in page
+    assert "till (python/0.1.0)" in page
+    assert "made-since" not in page
+    assert "None: every key" in console_viewer.get(f"{url}{acme.production.pk}").text

@@ -1,4 +1,4 @@
-"""Who asks for a flag, and how often by the hour, with a unit or without."""
+"""Who asks for a flag, and how often by the hour, with a unit or without; and for keys that no flag has."""
 
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
@@ -9,10 +9,15 @@ from django.shortcuts import render
 from django.utils import timezone
 
 from analytics.usage import reading
+from analytics.usage.retention import UNKNOWN_KEPT_DAYS
 from flags.models import Flag, FlagConfig
+from flags.selectors import unknown_flags
+from tenancy.console_kit.pages import console_page
+from tenancy.models import Environment
 
 _HOURS = 24
 _MOST_SOURCES = 5
+_MOST_UNKNOWN = 200
 _NO_VARIANT = "no variant"
 
 
@@ -22,6 +27,19 @@ def fragment(request: HttpRequest, config: FlagConfig) -> HttpResponse:
         request,
         "flags/usage.html",
         {"uses": uses[:_MOST_SOURCES], "more": len(uses[_MOST_SOURCES:]), "chart": usage_chart(config)},
+    )
+
+
+def unknown(request: HttpRequest, environment: Environment) -> HttpResponse:
+    """The keys that services ask for and that no flag has: typing errors, other environments' keys, deleted flags."""
+    found = unknown_flags(environment)
+    return console_page(
+        request,
+        "flags/unknown.html",
+        title="Flags asked for that do not exist",
+        rows=found[:_MOST_UNKNOWN],
+        more=max(0, found.count() - _MOST_UNKNOWN),
+        kept_days=UNKNOWN_KEPT_DAYS,
     )
 
 
@@ -57,5 +75,5 @@ def last_use_anywhere(flag: Flag) -> tuple[FlagConfig, reading.LastUse] | None:
     """The last evaluation of the flag in any of its environments: archiving takes it from all of them."""
     rows = FlagConfig.objects.filter(flag=flag).select_related("environment", "flag")
     configs = {row.environment_id: row for row in rows}
-    use = reading.last_use_in(list(configs), flag.key)
+    use = reading.last_uses(list(configs), [flag.key]).get(flag.key)
     return (configs[use.source.environment_id], use) if use else None
