@@ -6,10 +6,9 @@ import gzip
 import json
 import socket
 import struct
-import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -20,7 +19,10 @@ _PATIENCE_SECONDS = 60.0
 
 @dataclass(slots=True, eq=False)
 class Asked:
-    """One request, on a connection of its own. `at` and `ended_at` are of the monotonic clock."""
+    """One request, on a connection of its own.
+
+    `at` and `ended_at` are of the monotonic clock: when it was read, and when we began to end it, if it was us.
+    """
 
     method: str
     path: str
@@ -41,7 +43,11 @@ class Call:
     asked: Asked
     connection: socket.socket
     server: Endpoints
-    is_over: threading.Event = field(default_factory=threading.Event)
+
+    def note_end(self) -> None:
+        """Note the time, before the other side can see the end."""
+        if self.asked.ended_at is None:
+            self.asked.ended_at = time.monotonic()
 
     def send(self, data: bytes) -> bool:
         """Send these bytes; false where nobody listens any more."""
@@ -55,6 +61,7 @@ class Call:
         given = {"Content-Type": "application/json", **(headers or {})}
         if status != 304:
             given.setdefault("Content-Length", str(len(body)))
+        self.note_end()
         self.send(head(status, given) + (b"" if status == 304 else body))
 
     def wait_until_left(self, seconds: float = _PATIENCE_SECONDS) -> bool:
@@ -100,11 +107,13 @@ def silent(call: Call) -> None:
 
 def reset(call: Call) -> None:
     """End the connection as a crash does."""
+    call.note_end()
     call.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def cut(call: Call) -> None:
     """Begin a body, and hang up in the middle."""
+    call.note_end()
     call.send(head(200, {"Content-Type": "application/json", "Content-Length": "1000"}) + b'{"contract": 1, ')
 
 
@@ -128,5 +137,6 @@ def brief_stream(content: bytes = b"", *, is_reset: bool = False) -> Answer:
             if is_reset:
                 time.sleep(0.02)
                 reset(call)
+            call.note_end()
 
     return answer

@@ -41,6 +41,8 @@ class Endpoints:
         # The same for every request until it is taken away.
         self.always: dict[str, Answer] = {}
         self.asked: list[Asked] = []
+        # Posts of events that were taken.
+        self.accepted: list[Asked] = []
         self.open_connections = 0
         self.streams: list[Call] = []
         self.most_streams = 0
@@ -129,7 +131,7 @@ class Endpoints:
     def end_streams(self) -> None:
         with self._lock:
             for stream in tuple(self.streams):
-                stream.is_over.set()
+                stream.note_end()
                 with suppress(OSError):
                     stream.connection.shutdown(socket.SHUT_RDWR)
 
@@ -139,18 +141,15 @@ class Endpoints:
         return [one for one in tuple(self.asked) if one.path == path]
 
     def pauses(self, path: str) -> list[float]:
-        """Seconds from the end of each connection to the beginning of the next."""
-        found = self.of(path)
-        return [later.at - (one.ended_at or later.at) for one, later in pairwise(found)]
+        """Seconds from the end of each request to the next one, never less than its client waited.
+
+        Where the client ended it, nobody here knows when: there it is from one request to the next.
+        """
+        return [later.at - (one.ended_at or one.at) for one, later in pairwise(self.of(path))]
 
     def events(self, kind: str = "") -> list[dict[str, Any]]:
         """The events that were accepted, each once for each time it was."""
-        return [
-            event
-            for one in tuple(self.asked)
-            if one.path.startswith("/api/events/") and one.ended_at is not None and kind in one.path
-            for event in one.json.get("events", ())
-        ]
+        return [event for one in tuple(self.accepted) if kind in one.path for event in one.json.get("events", ())]
 
     def acknowledged(self) -> list[dict[str, Any]]:
         return [one.json for one in self.of(ACKNOWLEDGE)]
@@ -178,6 +177,7 @@ class Endpoints:
             call.respond(202, asked.body)
         elif asked.path.startswith("/api/events/"):
             accepted = len(asked.json.get("events", ()))
+            self.accepted.append(asked)
             call.respond(202, json.dumps({"accepted": accepted, "rejected": []}).encode())
         else:
             status(404, "There is no such route.")(call)
@@ -264,10 +264,7 @@ class _Handler(socketserver.BaseRequestHandler):
                 connection = owner._tls.wrap_socket(plain, server_side=True, suppress_ragged_eofs=True)
             asked = _read(connection)
             if asked is not None:
-                try:
-                    owner.handle(asked, connection)
-                finally:
-                    asked.ended_at = time.monotonic()
+                owner.handle(asked, connection)
         except OSError:
             pass
         finally:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from sdk.conformance.connection import Connection
 
 ROOT = Path(__file__).parents[2]
 _PATIENCE_SECONDS = 90
@@ -55,24 +55,23 @@ class Service:
         self.kind = KINDS[name]
         self._process = subprocess.Popen(self.kind.command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         stdout = self._process.stdout
-        self._url = "" if stdout is None else stdout.readline().strip()
-        if not self._url.startswith("http"):
+        url = "" if stdout is None else stdout.readline().strip()
+        if not url.startswith("http"):
             raise ServiceError(f"{name} did not say its address")
+        self._connection = Connection(url, _PATIENCE_SECONDS)
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
-        content = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self._url + path, content, {"Content-Type": "application/json"}, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=_PATIENCE_SECONDS) as response:
-                return json.loads(response.read() or b"null")
-        except urllib.error.HTTPError as error:
-            raise ServiceError(error.read().decode()) from error
+        status, content = self._connection.ask(method, path, body)
+        if status >= 400:
+            raise ServiceError(content.decode())
+        return json.loads(content or b"null")
 
     def close(self) -> None:
         try:
             self.ask("DELETE", "/")
             self._process.wait(_PATIENCE_SECONDS)
         finally:
+            self._connection.close()
             self._process.kill()
             self._process.wait(_PATIENCE_SECONDS)
             if self._process.stdout is not None:

@@ -91,7 +91,7 @@ _broken("the snapshot is refused with any other status", SNAPSHOT, *_others, mos
 _broken("the stream is refused with any other status", STREAM, *_others, mostBackoffSeconds=0.1)
 
 
-@case("retry", "a silent stream is given up after two missed keep-alives, and not before")
+@case("retry", "a silent stream is given up after two missed keep-alives, and not before", is_slow=True)
 def silent_stream(run: Run) -> None:
     server = run.server()
     client = run.following(server, silenceSeconds=2.0)
@@ -121,8 +121,8 @@ def anew(run: Run) -> None:
     server = run.server()
     server.scripts[STREAM].extend([brief_stream()] * 5)
     client = run.client(server, mostBackoffSeconds=2.0, healthySeconds=0.3)
-    run.until(lambda: len(server.of(STREAM)) == 6 and server.streams, "a stream lasts")
-    time.sleep(0.4)
+    run.until(lambda: len(server.of(STREAM)) == 6 and client.status()["connection"] == "streaming", "a stream lasts")
+    time.sleep(0.6)
     server.end_streams()
     run.until(lambda: len(server.of(STREAM)) == 7, "the stream is asked for again")
     grown, again = server.pauses(STREAM)[4:6]

@@ -22,7 +22,7 @@ def by_the_clock(run: Run) -> None:
     equal(client.value(), True)
 
 
-@case("staleness", "keep-alives hold answers current")
+@case("staleness", "keep-alives hold answers current", is_slow=True)
 def kept_current(run: Run) -> None:
     server = run.server()
     client = run.following(server, staleAfterSeconds=2.0)
@@ -108,7 +108,7 @@ def comes_back(run: Run) -> None:
     run.until(lambda: not client.is_stale, "answers are current again")
 
 
-@case("staleness", "a client behind an edge that is cut off from its server becomes stale with it")
+@case("staleness", "a client behind an edge that is cut off from its server becomes stale with it", is_slow=True)
 def behind_an_edge(run: Run) -> None:
     server = run.server()
     edges = Service("edge")

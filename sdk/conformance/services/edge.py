@@ -6,14 +6,13 @@ import json
 import socket
 import threading
 import time
-import urllib.error
-import urllib.request
 from typing import Any
 
 import uvicorn
 from openflagship.edge.application import Edge
 from openflagship.edge.settings import EdgeEnvironment, EdgeSettings
 
+from sdk.conformance.connection import Connection
 from sdk.conformance.services.serving import options_of, serve
 
 _PATIENCE_SECONDS = 60.0
@@ -25,7 +24,6 @@ class Edged:
         # An edge is asked while it starts.
         found["start_wait_seconds"] = 0
         keep_alive = found.pop("keep_alive_seconds", 15.0)
-        self._key = key
         environment = EdgeEnvironment(server_key=key, signing_secret=found.pop("signing_secret", None))
         settings = EdgeSettings(url=url, environments=(environment,), keep_alive_seconds=keep_alive, options=found)
         self.edge = Edge(settings)
@@ -40,16 +38,10 @@ class Edged:
             time.sleep(0.005)
         if not self._server.started:
             raise ValueError("the edge did not start")
+        self._connection = Connection(self.url, _PATIENCE_SECONDS, {"Authorization": f"Bearer {key}"})
 
     def _ask(self, method: str, path: str, body: Any = None) -> Any:
-        content = None if body is None else json.dumps(body).encode()
-        headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
-        request = urllib.request.Request(self.url + path, content, headers, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=_PATIENCE_SECONDS) as response:
-                return json.loads(response.read())
-        except urllib.error.HTTPError as error:
-            return json.loads(error.read())
+        return json.loads(self._connection.ask(method, path, body)[1])
 
     def evaluate(self, question: dict[str, Any]) -> dict[str, Any]:
         body = {"flagKey": question["flag"], "userId": question["userId"], "attributes": question["attributes"]}
@@ -78,6 +70,7 @@ class Edged:
         return {**found, "edgeUrl": self.url}
 
     def close(self) -> list[str]:
+        self._connection.close()
         self.edge.drain()
         self._server.should_exit = True
         self._thread.join(_PATIENCE_SECONDS)

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from openflagship import AsyncFlagShip, Context
+from openflagship import AsyncFlagShip
 
-from sdk.conformance.services.serving import options_of, serve, status_of
+from sdk.conformance.services.serving import InMemory, options_of, serve
 
 _Result = TypeVar("_Result")
 _loop = asyncio.new_event_loop()
@@ -19,9 +19,9 @@ def _on_loop(work: Coroutine[Any, Any, _Result]) -> _Result:
     return asyncio.run_coroutine_threadsafe(work, _loop).result()
 
 
-class Asynchronous:
+class Asynchronous(InMemory):
     def __init__(self, url: str, key: str, options: dict[str, Any]) -> None:
-        self._client = _on_loop(self._start(url, key, options_of(options)))
+        self._client: AsyncFlagShip = _on_loop(self._start(url, key, options_of(options)))
 
     @staticmethod
     async def _start(url: str, key: str, options: dict[str, Any]) -> AsyncFlagShip:
@@ -29,24 +29,11 @@ class Asynchronous:
         await client.start()
         return client
 
-    def evaluate(self, question: dict[str, Any]) -> dict[str, Any]:
-        context = Context(question["userId"], question["attributes"])
-        return dict(self._client.variation_detail(question["flag"], context, question["default"]).to_dict())
-
-    def all(self, user_id: str, attributes: dict[str, Any]) -> dict[str, Any]:
-        return self._client.all_flags(Context(user_id, attributes))
-
-    def track(self, event: str, user_id: str, value: float | None, properties: dict[str, Any]) -> None:
-        self._client.track(event, user_id, value, properties)
-
     def flush(self, seconds: float) -> bool:
         return _on_loop(self._client.flush(seconds))
 
     def ready(self, seconds: float) -> str:
         return _on_loop(self._client.ready(seconds))
-
-    def status(self) -> dict[str, Any]:
-        return status_of(self._client.status())
 
     def close(self) -> list[str]:
         return _on_loop(self._close())

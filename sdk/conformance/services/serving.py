@@ -10,7 +10,8 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 
-from openflagship.client import FileStore, MemoryStore, RedisStore, Status
+from openflagship import AsyncFlagShip, Context, FlagShip
+from openflagship.client import FileStore, MemoryStore, RedisStore
 
 
 class TestedClient(Protocol):
@@ -54,19 +55,35 @@ def store_of(given: dict[str, Any]) -> Any:
     return RedisStore(redis.Redis(unix_socket_path=given["socket"]), given["key"])
 
 
-def status_of(status: Status) -> dict[str, Any]:
-    return {
-        "connection": status.connection,
-        "configVersion": status.config_version,
-        "stale": status.is_stale,
-        "error": status.error,
-        "eventsSent": status.events_sent,
-        "eventsDropped": status.events_dropped,
-        "eventsRejected": status.events_rejected,
-        "eventsLost": status.events_lost,
-        "eventsPending": status.events_pending,
-        "instance": status.instance,
-    }
+class InMemory:
+    """What both clients of Python answer alike, from memory."""
+
+    _client: FlagShip | AsyncFlagShip
+
+    def evaluate(self, question: dict[str, Any]) -> dict[str, Any]:
+        context = Context(question["userId"], question["attributes"])
+        return dict(self._client.variation_detail(question["flag"], context, question["default"]).to_dict())
+
+    def all(self, user_id: str, attributes: dict[str, Any]) -> dict[str, Any]:
+        return self._client.all_flags(Context(user_id, attributes))
+
+    def track(self, event: str, user_id: str, value: float | None, properties: dict[str, Any]) -> None:
+        self._client.track(event, user_id, value, properties)
+
+    def status(self) -> dict[str, Any]:
+        status = self._client.status()
+        return {
+            "connection": status.connection,
+            "configVersion": status.config_version,
+            "stale": status.is_stale,
+            "error": status.error,
+            "eventsSent": status.events_sent,
+            "eventsDropped": status.events_dropped,
+            "eventsRejected": status.events_rejected,
+            "eventsLost": status.events_lost,
+            "eventsPending": status.events_pending,
+            "instance": status.instance,
+        }
 
 
 def serve(make: Callable[[str, str, dict[str, Any]], TestedClient]) -> None:
@@ -96,6 +113,10 @@ def serve(make: Callable[[str, str, dict[str, Any]], TestedClient]) -> None:
         return client.status()
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        # The head and the body go out together.
+        wbufsize = -1
+
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
             """Say nothing."""
 

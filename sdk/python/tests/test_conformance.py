@@ -12,7 +12,14 @@ from sdk.conformance.registry import CASES, Case, play
 from sdk.conformance.results import DOCS, HOLDS, NOT_APPLICABLE, names_in, table
 from sdk.conformance.service import KINDS, Service
 
-APPLICABLE = [(name, one) for name, kind in KINDS.items() for one in CASES.values() if one.applies_to(kind)]
+# A slow case waits for what the services share: the first one goes through it.
+APPLICABLE = [
+    # One worker has all of a service's cases, so that it is started once.
+    pytest.param(name, one, id=f"{name}: {one.name}", marks=pytest.mark.xdist_group(f"conformance-{name}"))
+    for number, (name, kind) in enumerate(KINDS.items())
+    for one in CASES.values()
+    if one.applies_to(kind) and not (one.is_slow and number)
+]
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +37,7 @@ def service() -> Iterator[Callable[[str], Service]]:
         one.close()
 
 
-@pytest.mark.parametrize(("name", "case"), APPLICABLE, ids=[f"{name}: {one.name}" for name, one in APPLICABLE])
+@pytest.mark.parametrize(("name", "case"), APPLICABLE)
 def test_case__holds(service: Callable[[str], Service], name: str, case: Case, tmp_path: Path) -> None:
     play(case, service(name), tmp_path)
 
