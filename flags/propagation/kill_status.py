@@ -15,6 +15,7 @@ from flags.propagation.acknowledgements import (
     OWN_SDK,
     applied_key,
     has_left,
+    is_connected,
     now_ms,
     services_key,
 )
@@ -171,7 +172,7 @@ def _service(name: bytes, state: dict[str, Any], applied_at: bytes | None, chang
         took_ms=took,
         seen_at=datetime.fromtimestamp(seen_at / 1000, tz=UTC),
         understanding=understanding_said(state),
-        is_connected=now - seen_at <= GONE_AFTER_MS,
+        is_connected=is_connected(state, now),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import orjson
 from django.conf import settings
@@ -31,7 +32,8 @@ async def follow(request: AsgiRequest, send: Send, key: Key) -> None:
         is_gone.set()
         news.set()
 
-    told: bytes | None = None
+    seen: int | None = None
+    said = told = b""
     with HUB.waking(news.set):
         async with watching(request, hang_up):
             headers = (*sse.HEADERS, (b"x-request-id", request.identify().encode()))
@@ -39,17 +41,19 @@ async def follow(request: AsgiRequest, send: Send, key: Key) -> None:
             while not is_gone.is_set() and not HUB.is_draining and request.method != "HEAD":
                 # Cleared before the keys are read: what changes meanwhile leads to another look.
                 news.clear()
-                current = KEYRING.current(key)
+                revision, current = KEYRING.revision, KEYRING.current(key)
                 if current is None:
                     break
-                configuration = edge_configuration(current)
-                said = orjson.dumps({**configuration, "revision": 0})
+                if revision != seen:
+                    seen, configuration = revision, edge_configuration(current)
+                    said = orjson.dumps({**configuration, "revision": 0})
                 if said != told:
                     told = said
                     data = orjson.dumps(configuration)
                     await send_part(send, sse.event(credentials.EDGE_EVENT, data, event_id=configuration["revision"]))
-                try:
-                    await asyncio.wait_for(news.wait(), settings.STREAM_KEEP_ALIVE_SECONDS)
-                except TimeoutError:
+                else:
+                    # Also where keys of others have changed: however often they do, this edge gets its keep-alives.
                     await send_part(send, sse.keep_alive(RUNTIME.age_seconds))
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(news.wait(), settings.STREAM_KEEP_ALIVE_SECONDS)
             await send_part(send, b"", is_last=True)

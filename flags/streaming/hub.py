@@ -33,10 +33,6 @@ TICK_SECONDS = 1.0
 REPORT_SECONDS = 0.25
 
 
-def _nothing() -> None:
-    """Nothing is to be ended."""
-
-
 class UnknownEnvironmentError(LookupError):
     """This process has not heard of the environment's configuration."""
 
@@ -57,7 +53,6 @@ class Hub:
         self._unconfirmed: dict[Client, float] = {}
         # Called on the event loop whenever a credential has changed, and when streams have to end.
         self._wakers: set[Callable[[], None]] = set()
-        self._stop_observing: Callable[[], None] = _nothing
         self._ticking: asyncio.Task[None] | None = None
         self._reporting: asyncio.Task[None] | None = None
         # Clients in the order in which keep-alives are due. Closed ones are skipped when their turn comes.
@@ -70,13 +65,13 @@ class Hub:
         self._unconfirmed.clear()
         self._loop = asyncio.get_running_loop()
         RUNTIME.observe(self._applied)
-        self._stop_observing = KEYRING.observe(self._hear_of_keys)
+        KEYRING.observe(self._hear_of_keys)
         self._ticking = self._loop.create_task(self._tick_for_ever())
         self._reporting = self._loop.create_task(self._report_for_ever())
 
     async def stop(self) -> None:
         RUNTIME.unobserve(self._applied)
-        self._stop_observing()
+        KEYRING.unobserve(self._hear_of_keys)
         tasks = [task for task in (self._ticking, self._reporting) if task is not None]
         for task in tasks:
             task.cancel()

@@ -47,6 +47,20 @@ def test_edge_stream__tells_all_at_the_start_and_with_each_change_of_a_key(envir
     assert listen(edge.secret, path="/api/edge/stream").status == 401
 
 
+def test_edge_stream__keys_of_others_change__has_keep_alives_all_the_same(environment, edge, settings, listen):
+    settings.STREAM_KEEP_ALIVE_SECONDS = 3_600
+    other = services.create_environment(actor=ALICE, project=environment.project, key="other", name="Other")
+    KEYRING.refresh()
+    stream = listen(edge.secret, path="/api/edge/stream")
+    stream.next_event()
+
+    organization = environment.project.organization
+    services.issue_credential(actor=ALICE, kind="client", name="another", organization=organization, environment=other)
+    KEYRING.refresh()
+
+    assert stream.next().comment.startswith("keep-alive")
+
+
 def test_edge_credential__follows_each_of_its_environments_until_it_names_it_no_longer(environment, edge, key, listen):
     other = services.create_environment(actor=ALICE, project=environment.project, key="other", name="Other")
     services.change_edge_environments(actor=ALICE, credential=edge.credential, add=[other])

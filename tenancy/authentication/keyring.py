@@ -148,14 +148,14 @@ class Keyring:
         """Every credential that is not revoked; some may have expired."""
         return self._keys.values()
 
-    def observe(self, observer: Callable[[], None]) -> Callable[[], None]:
-        """Call `observer` after every change, from the thread that read it. The returned function ends that."""
-        self._observers = (*self._observers, observer)
+    def observe(self, observer: Callable[[], None]) -> None:
+        """Call `observer` after every change from now on, from the thread that read it."""
+        with self._refreshing:
+            self._observers = (*self._observers, observer)
 
-        def end() -> None:
-            self._observers = tuple(other for other in self._observers if other is not observer)
-
-        return end
+    def unobserve(self, observer: Callable[[], None]) -> None:
+        with self._refreshing:
+            self._observers = tuple(known for known in self._observers if known != observer)
 
     def refresh(self, *, revision: int | None = None) -> None:
         """Load the live credentials, unless `revision` (by default the database's) is loaded already.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+import urllib.error
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,35 @@ def test_edge__key_expires__is_refused_from_that_moment_on(configured: SmallPlat
     assert _status(edge, CLIENT) == 200
     configured.tell_edges([{"name": WEB, "keys": [_told(CLIENT, expiresAt=time.time() + 1)]}], [])
     eventually(lambda: _status(edge, CLIENT) == 401)
+
+
+@pytest.mark.parametrize("path", ["/api/stream", "/api/edge/stream"])
+def test_edge__key_of_an_open_stream_expires__ends_it(configured: SmallPlatform, run_edge: RunEdge, path: str) -> None:
+    edge = run_edge(configured.url, credential=EDGE)
+    eventually(lambda: edge.states() == {WEB: "ready"})
+    expiry = {"expiresAt": time.time() + 2}
+    leaf = {**_told(LEAF, environments=[WEB]), **expiry}
+    configured.tell_edges([{"name": WEB, "keys": [_told(SERVER, **expiry), _told(CLIENT)]}], [leaf])
+    key = SERVER if path == "/api/stream" else LEAF
+
+    with eventually(lambda: _opened(edge, path, key)) as stream:
+        eventually(lambda: not stream.readline(), seconds=20)
+
+
+def _opened(edge: EdgeThread, path: str, key: str) -> Any:
+    try:
+        return edge.open(path, key=key)
+    except urllib.error.HTTPError:
+        return None
+
+
+def test_edge__server_says_when_to_come_back__is_not_asked_before(configured: SmallPlatform, run_edge: RunEdge) -> None:
+    configured.fail["/api/edge/configuration"], configured.retry_after = 503, "600"
+    edge = run_edge(configured.url, credential=EDGE)
+    eventually(lambda: edge.ask("GET", "/readyz")[1]["configuration"]["error"])
+    time.sleep(0.5)
+
+    assert [path for _, path, _ in configured.asked] == ["/api/edge/configuration"]
 
 
 def test_kill__through_two_edges__reaches_a_service_in_under_a_second(

@@ -7,7 +7,6 @@ import logging
 import os
 import platform
 import socket
-import ssl
 import threading
 import uuid
 import weakref
@@ -27,6 +26,7 @@ from openflagship.client.sender import Sender
 from openflagship.client.status import Status
 from openflagship.client.stores import FileStore, SnapshotStore
 from openflagship.client.synchroniser import REFUSED, Synchroniser
+from openflagship.client.tls import tls_of
 from openflagship.engine import CompiledEnvironment, DecodeError
 from openflagship.version import __version__
 
@@ -75,7 +75,7 @@ class ClientCore(Evaluation):
         self._is_closed = False
         # Whether somebody has asked the client to follow; a threaded one does so by itself.
         self._is_started = True
-        self._tls = _tls_of(self.options.ca_file)
+        self._tls = tls_of(self.options.ca_file)
         self._store: SnapshotStore | None = self.options.store
         if self._store is None and self.options.snapshot_path is not None:
             self._store = FileStore(self.options.snapshot_path)
@@ -240,11 +240,3 @@ class ClientCore(Evaluation):
         copy, age = stored
         configuration.adopt(copy.environment, "stored", age_seconds=age, is_lasting=is_lasting, proof=copy.proof)
         configuration.check_staleness()
-
-
-def _tls_of(ca_file: str | None) -> ssl.SSLContext:
-    """Raises ValueError."""
-    try:
-        return ssl.create_default_context(cafile=ca_file)
-    except OSError as error:
-        raise ValueError(f"ca_file: {ca_file!r} holds no certificates: {error}") from error

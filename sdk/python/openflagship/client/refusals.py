@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
+import random
 from urllib.parse import urlsplit
 
 from openflagship.client.addresses import REDIRECTS
+from openflagship.client.backoff import Backoff
 from openflagship.client.http import Response
+from openflagship.client.options import Options
 from openflagship.client.receipts import seconds_of
 
 _AGE_HEADER = "x-flagship-age"
+# What another try will not soon change: asked again with long pauses. The first is ten times a usual one.
+_LASTING = frozenset({401, 403, 404})
+_LASTING_FACTOR = 10.0
 
 
 class RefusedError(OSError):
@@ -21,9 +27,32 @@ class RefusedError(OSError):
         self.status = response.status
         self.retry_after_seconds = seconds_of(response.headers.get("retry-after")) or 0.0
 
+    @property
+    def is_lasting(self) -> bool:
+        """Whether another try will not soon bring another answer."""
+        return self.status in _LASTING
+
 
 class StreamRefusedError(RefusedError):
     """The same, of the stream: whether the key works, the snapshot's answer says."""
+
+
+class Pauses:
+    """How long to wait after failures, and after refusals that last."""
+
+    def __init__(self, options: Options) -> None:
+        most = options.most_refused_seconds
+        self.usual = Backoff(options.first_backoff_seconds, options.most_backoff_seconds)
+        self.lasting = Backoff(min(_LASTING_FACTOR * options.first_backoff_seconds, most), most)
+
+    def seconds_after(self, error: Exception) -> float:
+        """At least as long as the server asked for."""
+        if not isinstance(error, RefusedError):
+            return self.usual.next_seconds()
+        seconds = (self.lasting if error.is_lasting else self.usual).next_seconds()
+        # Jittered upwards, so that all who were refused at once do not come back at once.
+        after = error.retry_after_seconds * random.uniform(1.0, 1.25)  # noqa: S311 - jitter, not a secret
+        return max(seconds, after)
 
 
 def age_of(response: Response) -> float | None:

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Final
 
 from openflagship.client.addresses import REDIRECTS, STREAM_HEADER, StreamAddress
-from openflagship.client.backoff import Backoff
 from openflagship.client.configuration import (
     Configuration,
     Proof,
@@ -24,7 +23,7 @@ from openflagship.client.configuration import (
 from openflagship.client.effects import Endpoint, Logic, Pause, aside
 from openflagship.client.http import LONG_BYTES, Exchange, Response, request
 from openflagship.client.options import Options
-from openflagship.client.refusals import RefusedError, StreamRefusedError, age_of, origin_of, problem_of
+from openflagship.client.refusals import Pauses, RefusedError, StreamRefusedError, age_of, origin_of, problem_of
 from openflagship.client.sse import EventParser, EventTooLargeError, ServerEvent
 from openflagship.engine import CompiledEnvironment
 from openflagship.stream_kinds import SNAPSHOT, STREAM_KINDS
@@ -39,9 +38,6 @@ REFUSED: Final = "refused"
 _MOST_REDIRECTS = 3
 # An event may take longer than a keep-alive, where it is large; at least this much of it has to come each second.
 _LEAST_BYTES_A_SECOND = 16 * 1024
-# What another try will not soon change: asked again with long pauses. The first is ten times a usual one.
-_REFUSALS = frozenset({401, 403, 404})
-_REFUSAL_FACTOR = 10.0
 _GOOD_POLLS = 2
 _KEY_REFUSALS = frozenset({401, 403})
 # What cannot be applied: the whole is fetched again.
@@ -74,9 +70,7 @@ class Synchroniser:
         self._is_streaming = options.mode == "stream"
         self._changed = changed
         self._clock = clock
-        self._backoff = Backoff(options.first_backoff_seconds, options.most_backoff_seconds)
-        first_refusal = min(_REFUSAL_FACTOR * options.first_backoff_seconds, options.most_refused_seconds)
-        self._refusals = Backoff(first_refusal, options.most_refused_seconds)
+        self._pauses = Pauses(options)
         self._pause_seconds = 0.0
         self._server_retry_seconds = 0.0
         self._good_polls = 0
@@ -121,7 +115,7 @@ class Synchroniser:
         if not self._is_streaming and self.error is None:
             seconds = self._poll_seconds()
         else:
-            seconds = self._pause_seconds or self._backoff.next_seconds()
+            seconds = self._pause_seconds or self._pauses.usual.next_seconds()
             seconds = max(seconds, self._server_retry_seconds)
         self._pause_seconds = self._server_retry_seconds = 0.0
         until = self._clock() + seconds
@@ -198,8 +192,8 @@ class Synchroniser:
         self.state, self.error = POLLING, None
         self._good_polls += 1
         if self._good_polls >= _GOOD_POLLS:
-            self._backoff.reset()
-            self._refusals.reset()
+            self._pauses.usual.reset()
+            self._pauses.lasting.reset()
 
     def _proof_of(self, response: Response) -> Proof | None:
         """The signatures that came with a snapshot, checked; None where none are asked for. Raises SnapshotError."""
@@ -261,7 +255,7 @@ class Synchroniser:
 
     def _note_stream(self, response: Response) -> None:
         self.state, self.error = STREAMING, None
-        self._refusals.reset()
+        self._pauses.lasting.reset()
         # What an earlier failure asked for is no pause after this stream.
         self._pause_seconds = 0.0
         age = age_of(response)
@@ -276,7 +270,7 @@ class Synchroniser:
     def _note_end(self, since: float) -> None:
         now = self._clock()
         if now - since >= self._options.healthy_seconds:
-            self._backoff.reset()
+            self._pauses.usual.reset()
         if self._is_alive:
             # It brought something. One that is cut before that leaves the poll where it was due.
             self._is_alive = False
@@ -370,12 +364,7 @@ class Synchroniser:
             self._note_refused(is_stream=isinstance(error, StreamRefusedError))
         else:
             self._note_lost(is_polling=not is_poll)
-        is_refusal = isinstance(error, RefusedError) and error.status in _REFUSALS
-        self._pause_seconds = (self._refusals if is_refusal else self._backoff).next_seconds()
-        if isinstance(error, RefusedError):
-            # Jittered upwards, so that all who were refused at once do not come back at once.
-            after = error.retry_after_seconds * random.uniform(1.0, 1.25)  # noqa: S311 - see _poll_seconds
-            self._pause_seconds = max(self._pause_seconds, after)
+        self._pause_seconds = self._pauses.seconds_after(error)
 
 
 def _compiled(body: bytes) -> Logic[CompiledEnvironment]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -13,7 +12,8 @@ from openflagship.edge.callers import Caller
 from openflagship.edge.environments import Environments
 from openflagship.edge.forwarding import forward, passed_back
 from openflagship.edge.listeners import Listener
-from openflagship.edge.metrics import Metrics, render
+from openflagship.edge.metrics import Metrics, Series, render
+from openflagship.edge.operations import Call, Operation
 from openflagship.edge.processes import Peers, Place
 from openflagship.edge.settings import EdgeSettings
 from openflagship.edge.source import Source
@@ -23,6 +23,7 @@ from openflagship.wire.aliases import translated
 from openflagship.wire.answers import exposures_asked, ofrep_exposures_asked
 from openflagship.wire.asgi import (
     JSON,
+    NO_SNIFFING,
     AsgiRequest,
     GoneError,
     Headers,
@@ -31,7 +32,7 @@ from openflagship.wire.asgi import (
     Send,
     encoded,
     refusal,
-    respond,
+    send_whole,
     takes_method,
 )
 from openflagship.wire.credentials import FurtherEdge
@@ -42,31 +43,6 @@ _Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
 _AGE_HEADER = sse.AGE_HEADER.lower().encode()
 _UNKNOWN_ROUTE = "An edge evaluates, streams and forwards; the rest is the server's."
 _NO_SERVER = "This edge is offline: it serves from a file, and has no server that could take this. Keep it."
-
-
-@dataclass(slots=True)
-class Call:
-    """One request of a known caller to a known route. `headers` go with every answer to it."""
-
-    request: AsgiRequest
-    send: Send
-    caller: Caller
-    source: Source
-    parameter: str
-    headers: Headers = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """What answers a route. One that `needs_configuration` is refused until the environment has one.
-
-    One without `handle` is for the credentials of further edges, and about no one environment.
-    """
-
-    route: routes.Route
-    handle: Callable[[Call], Awaitable[None]] | None
-    needs_server_key: bool = False
-    needs_configuration: bool = True
 
 
 class Edge:
@@ -84,6 +60,8 @@ class Edge:
             lambda: [(source.name, source.client.status(), len(source.listeners)) for source in self.sources]
         )
         self.environments = Environments(settings, self.metrics.count_evaluation, settled)
+        self._find = self.environments.callers.find
+        self._is_limited = settings.rate_limit > 0
         self._peers = None if place is None else Peers(place, self.metrics)
         self._places = Places(settings.most_streams, settings.most_streams_per_key)
         self._most_bytes = min(bodies.MAX_BODY_BYTES, settings.most_body_bytes or bodies.MAX_BODY_BYTES)
@@ -164,8 +142,10 @@ class Edge:
             if headers is not None:
                 await self._respond(request, send, 200, b"", headers)
                 return
-        caller = self._admit(request, operation)
-        headers = self._spend(caller.name) if self.settings.rate_limit else ()
+        caller = self._find(request)
+        if caller.source is None or operation.is_guarded or b"x-tenant-id" in request.headers:
+            self._check(request, operation, caller)
+        headers = self._spend(caller.name) if self._is_limited else ()
         if caller.source is None or operation.handle is None:
             await self._for_edge(request, send, operation, caller, headers)
             return
@@ -174,14 +154,19 @@ class Edge:
             allow = (b"allow", operation.route.allow.encode())
             await self._answer(call, 200, routes.OPTIONS_BODY, (allow,))
             return
-        if not takes_method(operation.route, method):
+        if method != operation.method and not takes_method(operation.route, method):
             raise method_not_allowed(method, operation.route.allow)
         if operation.needs_configuration and not call.source.has_configuration:
             raise RefusedError(503, credentials.NOT_READY)
         started = time.perf_counter()
         await operation.handle(call)
-        if operation.route.process == "data":
-            self.metrics.series(call.source.name, caller.name).observe(time.perf_counter() - started)
+        if operation.is_timed:
+            (caller.series or self._series_of(caller, call.source)).observe(time.perf_counter() - started)
+
+    def _series_of(self, caller: Caller, source: Source) -> Series:
+        """Where the key's requests are counted. The caller keeps it, so that it is looked for once."""
+        caller.series = self.metrics.series(source.name, caller.name)
+        return caller.series
 
     async def _for_edge(
         self, request: AsgiRequest, send: Send, operation: Operation, caller: Caller, headers: Headers
@@ -221,9 +206,8 @@ class Edge:
         else:
             await self._ofrep_stream(request, send)
 
-    def _admit(self, request: AsgiRequest, operation: Operation) -> Caller:
-        """Who calls. Raises RefusedError where the presented key may not call the operation."""
-        found = self.environments.callers.find(request)
+    def _check(self, request: AsgiRequest, operation: Operation, found: Caller) -> None:
+        """Raises RefusedError where the presented key may not call the operation."""
         source = found.source
         if source is not None and b"x-tenant-id" in request.headers and source.has_configuration:
             credentials.check_tenant(request.header(b"x-tenant-id"), source.organization)
@@ -232,7 +216,6 @@ class Edge:
                 raise RefusedError(403, credentials.NEEDS_EDGE_CREDENTIAL)
         elif source is None or (operation.needs_server_key and not found.reads_rules):
             raise RefusedError(403, credentials.NEEDS_SERVER_KEY)
-        return found
 
     def _spend(self, key: str) -> Headers:
         """Take a token from the key's bucket. Returns the headers that say how many are left."""
@@ -343,14 +326,10 @@ class Edge:
     async def _follow(
         self, request: AsgiRequest, send: Send, source: Source, listener: Listener, more: _Headers
     ) -> None:
+        seconds = self.settings.keep_alive_seconds
         try:
             await follow(
-                request,
-                send,
-                listener,
-                age=lambda: source.age_seconds,
-                keep_alive_seconds=self.settings.keep_alive_seconds,
-                headers=more,
+                request, send, listener, age=lambda: source.age_seconds, keep_alive_seconds=seconds, headers=more
             )
         finally:
             source.leave(listener)
@@ -383,12 +362,14 @@ class Edge:
         content_type: bytes = JSON,
     ) -> Awaitable[None]:
         # No coroutine of its own: each one costs an evaluation about a half of a microsecond.
-        headers = ((b"x-request-id", request.identify().encode()), *headers)
+        content = body if isinstance(body, bytes) else bodies.write_json(body)
+        sent = [(b"content-type", content_type), (b"content-length", b"%d" % len(content)), NO_SNIFFING, *headers]
+        sent.append((b"x-request-id", request.identify().encode()))
         origin = request.headers.get(b"origin")
         if origin is not None:
-            headers = (*headers, *self._cross_origin.headers(request.path, origin))
+            sent.extend(self._cross_origin.headers(request.path, origin))
         self.metrics.requests[status] += 1
-        return respond(send, status, body, content_type=content_type, headers=headers)
+        return send_whole(send, status, sent, content)
 
 
 async def _ofrep_json(request: AsgiRequest, most_bytes: int) -> tuple[Any, int]:

@@ -7,9 +7,10 @@ import hmac
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
+from openflagship.edge.metrics import Series
 from openflagship.edge.settings import EdgeEnvironment
 from openflagship.edge.source import Source, name_of
 from openflagship.wire.asgi import AsgiRequest
@@ -27,9 +28,9 @@ _PREFIX: Final = re.compile(r"fs_(?:server|client|edge)_[A-Za-z0-9]{8}")
 _MOST_HEADERS: Final = 50_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Caller:
-    """A key that this edge takes. `name` is public.
+    """A key that this edge takes. `name` is public. `series` counts its requests, once there was one.
 
     The credential of a further edge has `edge`, and no `source` unless it names one environment.
     """
@@ -39,6 +40,7 @@ class Caller:
     reads_rules: bool
     expires_at: float | None = None
     edge: FurtherEdge | None = None
+    series: Series | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

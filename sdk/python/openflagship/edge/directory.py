@@ -11,14 +11,13 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from openflagship.client.addresses import STREAM_HEADER, StreamAddress
-from openflagship.client.backoff import Backoff
 from openflagship.client.effects import Call, Endpoint, Logic, Pause
 from openflagship.client.http import Exchange, Response, request
 from openflagship.client.options import Options
-from openflagship.client.refusals import RefusedError, problem_of
+from openflagship.client.refusals import Pauses, RefusedError, problem_of
 from openflagship.client.sse import EventParser
 from openflagship.client.stores import SnapshotStore
 from openflagship.wire import routes
@@ -31,8 +30,6 @@ from openflagship.wire.credentials import (
 )
 
 log = logging.getLogger("openflagship.edge")
-
-_REFUSAL_FACTOR: Final = 10.0
 
 
 class Directory:
@@ -56,9 +53,7 @@ class Directory:
         self._server = Endpoint.of(url, options.proxy)
         self._address = StreamAddress(self._server, options.stream_url, options.proxy)
         self._headers = {"Authorization": f"Bearer {credential}"}
-        self._backoff = Backoff(options.first_backoff_seconds, options.most_backoff_seconds)
-        first_refusal = min(_REFUSAL_FACTOR * options.first_backoff_seconds, options.most_refused_seconds)
-        self._refusals = Backoff(first_refusal, options.most_refused_seconds)
+        self._pauses = Pauses(options)
 
     def status(self) -> dict[str, Any]:
         """For `/readyz`."""
@@ -87,20 +82,20 @@ class Directory:
     def run(self) -> Logic[None]:
         """Run until the driver stops it."""
         while True:
-            pause = self._backoff
             try:
                 yield from self._fetch()
                 yield from self._follow()
                 self.connection = "reconnecting"
+                seconds = self._pauses.usual.next_seconds()
             except (OSError, ValueError) as error:
-                is_refusal = isinstance(error, RefusedError) and error.status in {401, 403, 404}
-                pause = self._refusals if is_refusal else self._backoff
-                self.connection = "refused" if is_refusal else "reconnecting"
+                is_lasting = isinstance(error, RefusedError) and error.is_lasting
+                self.connection = "refused" if is_lasting else "reconnecting"
+                seconds = self._pauses.seconds_after(error)
                 text = (str(error) or type(error).__name__).replace(self._credential, "…")
                 if text != self.error:
                     log.warning("no word from the server of what this edge serves: %s", text)
                 self.error = text
-            yield Pause(pause.next_seconds())
+            yield Pause(seconds)
 
     def _fetch(self) -> Logic[None]:
         path = routes.EDGE_CONFIGURATION.paths[0]
@@ -133,9 +128,9 @@ class Directory:
                     # What a later release tells in a kind of its own is passed over.
                     if event.kind == EDGE_EVENT:
                         yield from self._take(read_configuration(json.loads(event.data)))
-                self._refusals.reset()
+                self._pauses.lasting.reset()
                 if time.monotonic() - since >= self._options.healthy_seconds:
-                    self._backoff.reset()
+                    self._pauses.usual.reset()
         except (OSError, ValueError):
             yield from exchange.close()
             raise

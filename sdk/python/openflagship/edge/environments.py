@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
 from collections.abc import Callable
 from typing import Any
 
 from openflagship.client.aio import AsyncDriver
 from openflagship.client.options import Options
 from openflagship.client.stores import FileStore, SnapshotStore
+from openflagship.client.tls import tls_of
 from openflagship.edge.callers import Callers
 from openflagship.edge.directory import Directory, part_for
 from openflagship.edge.listeners import Listener
@@ -53,9 +53,8 @@ class Environments:
             kept = await asyncio.to_thread(self.directory.load)
             if kept is not None:
                 self.directory.use(kept)
-            tls = ssl.create_default_context(cafile=options.ca_file)
             if not options.is_offline:
-                self._driver = AsyncDriver("openflagship-directory", self.directory.run, tls)
+                self._driver = AsyncDriver("openflagship-directory", self.directory.run, tls_of(options.ca_file))
                 self._driver.start()
         self._settled()
         await asyncio.gather(*(source.client.start() for source in self.sources))
@@ -95,8 +94,9 @@ class Environments:
 
     def join_edge(self, edge: FurtherEdge) -> Listener:
         """Open the stream of a further edge's configuration. It starts with the whole of it."""
-        listener = Listener()
-        self._edges[listener] = edge["prefix"]
+        prefix = edge["prefix"]
+        listener = Listener(lambda: self.callers.further_edge(prefix) is not None)
+        self._edges[listener] = prefix
         listener.offer(self._event_for(edge))
         return listener
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from openflagship.client import AsyncFlagShip
+from openflagship.client.configuration import Configuration
 from openflagship.client.sse import ServerEvent
 from openflagship.edge.listeners import Listener
 from openflagship.engine import Answer, CompiledEnvironment, Context
@@ -58,6 +59,10 @@ class EdgeClient(AsyncFlagShip):
     def tls(self) -> ssl.SSLContext:
         return self._tls
 
+    @property
+    def held(self) -> Configuration:
+        return self._configuration
+
     def pass_changes_to(self, source: Source) -> None:
         self._configuration.tap = source.changed
 
@@ -80,6 +85,7 @@ class Source:
     ) -> None:
         """`name`: what people see of it. `settled` is called whenever the configuration was replaced as a whole."""
         self.client = client
+        self._held = client.held
         self.count = count
         self._expose_each = client.expose_each
         self._settled = settled
@@ -100,14 +106,14 @@ class Source:
 
     @property
     def responder(self) -> Responder:
-        environment = self.client.environment
+        environment = self._held.environment
         if self._responder.environment is not environment:
             self._responder = Responder(environment)
         return self._responder
 
     @property
     def has_configuration(self) -> bool:
-        return self.client.environment.version != 0 or self.client.status().is_ready
+        return self._held.environment.version != 0 or self._held.is_had
 
     @property
     def organization(self) -> str:

@@ -59,6 +59,8 @@ async def follow(
             if data is None:
                 break
             if time.monotonic() >= due:
+                if not listener.is_live():
+                    break
                 due = time.monotonic() + keep_alive_seconds
                 data += sse.keep_alive(age())
             if data:

@@ -55,7 +55,11 @@ class AsgiRequest:
     def identify(self, otherwise: str | None = None) -> str:
         """The request's id: the caller's, or `otherwise`, or a new one."""
         if not self.request_id:
-            self.request_id = request_id_of(self.header(b"x-request-id"), otherwise)
+            sent = self.headers.get(b"x-request-id")
+            if sent is None and otherwise:
+                self.request_id = otherwise
+            else:
+                self.request_id = request_id_of((sent or b"").decode("latin-1"), otherwise)
         return self.request_id
 
     async def body(self, most_bytes: int) -> bytes:
@@ -71,7 +75,11 @@ class AsgiRequest:
             problem = encoding_problem(self.header(b"content-encoding"))
             if problem:
                 raise RefusedError(400, problem, code=PARSE_ERROR)
-        content = await read_body(self._receive, most_bytes)
+        # Most bodies come whole in the first message, which spares them a coroutine.
+        message = await self._receive()
+        content: bytes = message.get("body", b"")
+        if message.get("more_body") or message["type"] != "http.request" or len(content) > most_bytes:
+            content = await _read_rest(message, self._receive, most_bytes)
         return read_json(content), len(content)
 
     async def wait_until_gone(self) -> None:
@@ -86,7 +94,10 @@ async def _nothing() -> MutableMapping[str, Any]:
 
 async def read_body(receive: Receive, most_bytes: int) -> bytes:
     """Raises RefusedError for a body that is larger, GoneError where the caller hangs up within it."""
-    message = await receive()
+    return await _read_rest(await receive(), receive, most_bytes)
+
+
+async def _read_rest(message: MutableMapping[str, Any], receive: Receive, most_bytes: int) -> bytes:
     body: bytes = message.get("body", b"")
     while message.get("more_body") and len(body) <= most_bytes:
         message = await receive()
@@ -109,7 +120,12 @@ async def respond(
     """Send a whole response: bytes as they are, anything else as JSON."""
     content = body if isinstance(body, bytes) else write_json(body)
     start = [(b"content-type", content_type), (b"content-length", b"%d" % len(content)), NO_SNIFFING, *headers]
-    await send({"type": "http.response.start", "status": status, "headers": start})
+    await send_whole(send, status, start, content)
+
+
+async def send_whole(send: Send, status: int, headers: list[tuple[bytes, bytes]], content: bytes) -> None:
+    """Send a whole response with all its headers."""
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content})
 
 
