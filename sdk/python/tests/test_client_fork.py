@@ -5,19 +5,16 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import subprocess
 import sys
-import textwrap
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from openflagship import FlagShip
 from openflagship.client import core
 from sdk_fixtures import treatment
-from small_platform import KEY, SmallPlatform, eventually
+from small_platform import SmallPlatform, eventually
 
 Connect = Callable[..., FlagShip]
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -130,59 +127,3 @@ def test_multiprocessing__forked_workers__send_what_they_saw_at_their_end(
 
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     assert sorted(event["userId"] for event in platform.exposures()) == ["worker-0", "worker-1", "worker-2"]
-
-
-def test_celery__prefork_workers_that_end_after_ten_tasks__send_what_they_saw(
-    platform: SmallPlatform, tmp_path: Path
-) -> None:
-    (tmp_path / "shop.py").write_text(
-        textwrap.dedent(
-            f"""
-            import os
-            from celery import Celery
-            from openflagship import FlagShip
-
-            app = Celery("shop", broker="filesystem://")
-            app.conf.broker_transport_options = {{
-                "data_folder_in": "{tmp_path}/queue", "data_folder_out": "{tmp_path}/queue",
-                "control_folder": "{tmp_path}/control",
-            }}
-            flags = None
-            if os.environ.get("IS_WORKER"):
-                # Nothing goes before a worker's end: its last events are sent then, or never.
-                later = {{"flush_seconds": 3600, "flush_count": 10_000, "start_wait_seconds": 60}}
-                flags = FlagShip({KEY!r}, {platform.url!r}, **later)
-            PARENT = os.getpid()
-
-            @app.task(ignore_result=True)
-            def check(user):
-                is_on = flags.is_enabled("asked", user)
-                flags.track("checked", user, properties={{"on": is_on, "forked": os.getpid() != PARENT}})
-            """
-        )
-    )
-    (tmp_path / "queue").mkdir()
-    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
-    # Celery would take it for a Django project, that of the platform's own tests.
-    environment.pop("DJANGO_SETTINGS_MODULE", None)
-    # Before there is a worker: this broker's files are seen half written by one that looks too early.
-    send = "from shop import check; [check.delay(f'u{n}') for n in range(20)]"
-    done = subprocess.run(
-        [sys.executable, "-c", send], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=150,
-        check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "celery", "-A", "shop", "worker", "--pool", "prefork", "-c", "1", "-l", "warning",
-         "--max-tasks-per-child", "10",
-         "--without-mingle", "--without-gossip"],
-        cwd=tmp_path, env={**environment, "IS_WORKER": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        eventually(lambda: len(platform.conversions()) == 20, seconds=120)
-    finally:
-        worker.terminate()
-        worker.wait(90)
-
-    assert {event["userId"] for event in platform.exposures()} == {f"u{number}" for number in range(20)}
-    assert [event["properties"] for event in platform.conversions()] == [{"on": True, "forked": True}] * 20
