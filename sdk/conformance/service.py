@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sdk.conformance import javascript
 from sdk.conformance.connection import Connection
 
 ROOT = Path(__file__).parents[2]
@@ -23,11 +24,16 @@ EVENTS, STORES, ON_DEMAND, BOOTSTRAP, TLS, PROXY, REFUSES_KEYS, TELLS_SOURCE, RE
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One test service: how it is started, and what its SDK has. `why_not` says why it lacks the others."""
+    """One test service: how it is started, and what its SDK has. `why_not` says why it lacks the others.
+
+    `tool` is what its machine has to have besides Python, by the name of the test's mark. `prepare` builds it.
+    """
 
     command: tuple[str, ...]
     capabilities: frozenset[str]
     why_not: str = ""
+    tool: str = ""
+    prepare: Callable[[], None] | None = None
 
 
 def _python(name: str) -> tuple[str, ...]:
@@ -39,6 +45,9 @@ _SDK = frozenset({EVENTS, STORES, BOOTSTRAP, TLS, PROXY, REFUSES_KEYS, TELLS_SOU
 KINDS: dict[str, Kind] = {
     "python-threads": Kind(_python("python_threads"), _SDK | {ON_DEMAND}),
     "python-asyncio": Kind(_python("python_asyncio"), _SDK, "a call of an asyncio client may not wait for the network"),
+    "node": Kind(
+        ("node", "sdk/conformance/services/node.mjs"), _SDK | {ON_DEMAND}, tool="node", prepare=javascript.build
+    ),
     "edge": Kind(_python("edge"), frozenset({STORES, TLS}), "an edge is a server: it has no calls of its own"),
 }
 
@@ -53,6 +62,8 @@ class Service:
     def __init__(self, name: str) -> None:
         self.name = name
         self.kind = KINDS[name]
+        if self.kind.prepare is not None:
+            self.kind.prepare()
         self._process = subprocess.Popen(self.kind.command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         stdout = self._process.stdout
         url = "" if stdout is None else stdout.readline().strip()

@@ -1,20 +1,20 @@
-// Builds dist/: ESM and CommonJS with source maps by esbuild, types for both by TypeScript (with --types).
+// Builds dist/esm and dist/cjs with source maps by esbuild, and with --types the declarations of both by TypeScript.
+//
+// Files stay apart, so that the package's entries share what they import in either form.
 
 import { execFileSync } from "node:child_process";
-import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { build } from "esbuild";
 
-const ENTRIES = ["engine"];
 const here = new URL(".", import.meta.url).pathname;
+const sources = readdirSync(`${here}src`, { recursive: true }).filter((name) => name.endsWith(".ts"));
 
 const shared = {
   absWorkingDir: here,
-  entryPoints: Object.fromEntries(ENTRIES.map((name) => [name, `src/${name}.ts`])),
-  outdir: "dist",
-  bundle: true,
+  entryPoints: sources.map((name) => `src/${name}`),
+  outbase: "src",
   platform: "node",
   target: "node20",
-  packages: "external",
   sourcemap: true,
   sourcesContent: false,
   logLevel: "warning",
@@ -22,24 +22,17 @@ const shared = {
 
 rmSync(`${here}dist`, { recursive: true, force: true });
 await Promise.all([
-  build({ ...shared, format: "esm", splitting: true }),
-  build({
-    ...shared,
-    format: "cjs",
-    outExtension: { ".js": ".cjs" },
-    // What `createRequire` begins at.
-    define: { "import.meta.url": "__filename" },
-    logOverride: { "empty-import-meta": "silent" },
-  }),
+  build({ ...shared, format: "esm", outdir: "dist/esm" }),
+  // What `createRequire` begins at.
+  build({ ...shared, format: "cjs", outdir: "dist/cjs", define: { "import.meta.url": "__filename" } }),
 ]);
+writeFileSync(`${here}dist/cjs/package.json`, '{ "type": "commonjs" }\n');
 
 if (process.argv.includes("--types")) {
-  execFileSync("npx", ["--no-install", "tsc", "-p", "tsconfig.json"], { cwd: here, stdio: "inherit" });
-  // A CommonJS importer needs declarations of its own kind.
-  for (const file of readdirSync(`${here}dist/types`, { recursive: true })) {
-    if (!file.endsWith(".d.ts")) continue;
-    const text = readFileSync(`${here}dist/types/${file}`, "utf8");
-    const asCommonJs = text.replace(/(from |import\()"(\.{1,2}\/[^"]+)\.js"/g, '$1"$2.cjs"');
-    writeFileSync(`${here}dist/types/${file.replace(/\.d\.ts$/, ".d.cts")}`, asCommonJs);
+  for (const form of ["esm", "cjs"]) {
+    execFileSync("npx", ["--no-install", "tsc", "-p", ".", "--outDir", `dist/${form}`], {
+      cwd: here,
+      stdio: "inherit",
+    });
   }
 }

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { bucket, Context, Environment, PrefixHash } from "../dist/engine.js";
+import { bucket, Context, Environment, PrefixHash } from "openflagship/engine";
 import { contract } from "./contract.mjs";
 
 const plain = (value) => JSON.parse(JSON.stringify(value));

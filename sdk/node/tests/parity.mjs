@@ -4,7 +4,7 @@
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { Context, Environment } from "../dist/engine.js";
+import { Context, Environment } from "openflagship/engine";
 
 const MEMBERS = ["value", "variant", "reason", "ruleId", "experiment", "errorCode", "detail", "configVersion", "stale"];
 

@@ -1,4 +1,4 @@
-"""The conformance harness as tests: each service of this language through each case that applies to it."""
+"""The conformance harness as tests: each service through each case that applies to it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,21 @@ import pytest
 import sdk.conformance.cases  # noqa: F401 - registers them
 from sdk.conformance.registry import CASES, Case, play
 from sdk.conformance.results import DOCS, HOLDS, NOT_APPLICABLE, names_in, table
-from sdk.conformance.service import KINDS, Service
+from sdk.conformance.service import KINDS, Kind, Service
 
-# A slow case waits for what the services share: the first one goes through it.
-APPLICABLE = [
+
+def _marks(name: str, kind: Kind) -> list[pytest.MarkDecorator]:
     # One worker has all of a service's cases, so that it is started once.
-    pytest.param(name, one, id=f"{name}: {one.name}", marks=pytest.mark.xdist_group(f"conformance-{name}"))
+    group = pytest.mark.xdist_group(f"conformance-{name}")
+    return [group, getattr(pytest.mark, kind.tool)] if kind.tool else [group]
+
+
+# A slow case waits for what the services of one language share: the first one goes through it.
+APPLICABLE = [
+    pytest.param(name, one, id=f"{name}: {one.name}", marks=_marks(name, kind))
     for number, (name, kind) in enumerate(KINDS.items())
     for one in CASES.values()
-    if one.applies_to(kind) and not (one.is_slow and number)
+    if one.applies_to(kind) and not (one.is_slow and number and not kind.tool)
 ]
 
 

@@ -49,6 +49,12 @@ export interface Decision {
 export class Shown {
   window = 0;
   readonly units = new Set<string>();
+  /** Whether the user id is the unit. */
+  readonly isByUserId: boolean;
+
+  constructor(isByUserId: boolean) {
+    this.isByUserId = isByUserId;
+  }
 }
 
 /** A decision at a configuration version. All evaluations that end alike share it, so it holds nothing of a user's. */

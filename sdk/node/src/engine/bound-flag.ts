@@ -20,7 +20,7 @@ export class BoundFlag {
     this.isLinked = code.isLinked;
     this.#code = code;
     this.#isByUserId = bucketBy.length === 1 && bucketBy[0] === "userId";
-    const shown = new Map([...variants.keys()].map((variant) => [variant, new Shown()]));
+    const shown = new Map([...variants.keys()].map((variant) => [variant, new Shown(this.#isByUserId)]));
     this.#outcomes = code.decisions.map((decision) => stamped(decision, stamp, shown.get(decision.variant)));
     this.#unexposed = code.decisions.map((decision) => stamped(decision, stamp, undefined));
   }

@@ -51,6 +51,11 @@ export class Context {
     return name === "userId" ? this.userId || undefined : unitOf(this.#given(name));
   }
 
+  /** The same user with further attributes, which go before the present ones. */
+  with(attributes: Attributes): Context {
+    return new Context(this.userId, { ...this.#attributes, ...attributes }, this.#refuse);
+  }
+
   #given(name: string): unknown {
     const value = this.#attributes[name];
     // `constructor` and the like are everybody's, and no attributes.

@@ -1,0 +1,273 @@
+/** Evaluation from memory, which services call. Nothing here throws or waits. */
+
+import { failure } from "../engine/answer.js";
+import type { Answer, Context, Environment, Outcome } from "../engine/index.js";
+import type { FlagType } from "../engine/model.js";
+import type { Configuration } from "../following/configuration.js";
+import type { EventQueue, TrackDetails } from "../sending/events.js";
+import type { Usage } from "../sending/usage.js";
+import { Contexts, type UserContext } from "./contexts.js";
+import { type Hook, runHooks } from "./hooks.js";
+import type { Voice } from "./logger.js";
+
+/** A value of JSON, frozen. */
+export type JsonValue = null | boolean | number | string | readonly JsonValue[] | { readonly [key: string]: JsonValue };
+
+/** What answers in a flag's place in tests; undefined for a user that is not meant. */
+export type Override = (context: Context, environment: Environment) => Outcome | undefined;
+
+/** What tests reach into; see `openflagship/testing`. */
+export interface Rigging {
+  /** By flag; the last one that answers counts. */
+  readonly overrides: Map<string, Override[]>;
+  /** Told of each event that was taken. */
+  readonly taps: Set<(name: string, userId: string | undefined, details: TrackDetails) => void>;
+  readonly isHad: () => boolean;
+}
+
+/** The key of the method that gives a client's `Rigging`. */
+export const RIGGING = Symbol("openflagship.rigging");
+
+export interface EvaluationParts {
+  readonly configuration: Configuration;
+  readonly queue: EventQueue;
+  readonly usage: Usage;
+  readonly voice: Voice;
+  readonly hooks: readonly Hook[];
+  /** Called before each evaluation, such as to refresh what is too old. */
+  readonly begin: (() => void) | undefined;
+}
+
+export class Evaluation {
+  readonly #parts: EvaluationParts;
+  readonly #contexts: Contexts;
+  readonly #rigging: Rigging;
+  #hooks: readonly Hook[];
+
+  constructor(parts: EvaluationParts) {
+    this.#parts = parts;
+    this.#contexts = new Contexts(parts.voice);
+    this.#hooks = parts.hooks;
+    this.#rigging = { overrides: new Map(), taps: new Set(), isHad: () => parts.configuration.isHad };
+  }
+
+  /** Whether a boolean flag is true for this user; `otherwise` where there is no boolean answer. */
+  isEnabled(flagKey: string, context?: UserContext, otherwise = false): boolean {
+    return this.#typed("boolean", flagKey, otherwise, context).answer.value as boolean;
+  }
+
+  /** The value of a boolean flag; the default where the flag has another type, or is not there. */
+  getBooleanValue(flagKey: string, defaultValue: boolean, context?: UserContext): boolean {
+    return this.getBooleanDetails(flagKey, defaultValue, context).value;
+  }
+
+  /** The value of a string flag; the default where the flag has another type, or is not there. */
+  getStringValue(flagKey: string, defaultValue: string, context?: UserContext): string {
+    return this.getStringDetails(flagKey, defaultValue, context).value;
+  }
+
+  /** The value of a number flag; the default where the flag has another type, or is not there. */
+  getNumberValue(flagKey: string, defaultValue: number, context?: UserContext): number {
+    return this.getNumberDetails(flagKey, defaultValue, context).value;
+  }
+
+  /** The value of a json flag, frozen; the default where the flag has another type, or is not there. */
+  getObjectValue<Value = JsonValue>(flagKey: string, defaultValue: Value, context?: UserContext): Value {
+    return this.getObjectDetails(flagKey, defaultValue, context).value;
+  }
+
+  /** Like `getBooleanValue`, with the reason: ERROR and TYPE_MISMATCH for a flag of another type. */
+  getBooleanDetails(flagKey: string, defaultValue: boolean, context?: UserContext): Answer<boolean> {
+    return this.#typed("boolean", flagKey, defaultValue, context).answer as Answer<boolean>;
+  }
+
+  /** Like `getStringValue`, with the reason. */
+  getStringDetails(flagKey: string, defaultValue: string, context?: UserContext): Answer<string> {
+    return this.#typed("string", flagKey, defaultValue, context).answer as Answer<string>;
+  }
+
+  /** Like `getNumberValue`, with the reason. */
+  getNumberDetails(flagKey: string, defaultValue: number, context?: UserContext): Answer<number> {
+    return this.#typed("number", flagKey, defaultValue, context).answer as Answer<number>;
+  }
+
+  /** Like `getObjectValue`, with the reason. */
+  getObjectDetails<Value = JsonValue>(flagKey: string, defaultValue: Value, context?: UserContext): Answer<Value> {
+    return this.#typed("json", flagKey, defaultValue, context).answer as Answer<Value>;
+  }
+
+  /** The answer of a flag of any type. */
+  getDetails(flagKey: string, defaultValue: unknown, context?: UserContext): Answer {
+    return this.#asked(flagKey, defaultValue, context).answer;
+  }
+
+  /** The answer and OpenFeature's reason for it. `type`: as the typed getters; undefined for any. */
+  getOutcome(type: FlagType | undefined, flagKey: string, defaultValue: unknown, context?: UserContext): Outcome {
+    return type === undefined
+      ? this.#asked(flagKey, defaultValue, context)
+      : this.#typed(type, flagKey, defaultValue, context);
+  }
+
+  /** The values of all flags, or of the named ones. Records no exposures, because no user has seen them yet. */
+  allFlags(context?: UserContext, keys?: Iterable<string>): Record<string, unknown> {
+    return Object.fromEntries(Object.entries(this.allDetails(context, keys)).map(([key, { value }]) => [key, value]));
+  }
+
+  /** Like `allFlags`, with reasons. */
+  allDetails(context?: UserContext, keys?: Iterable<string>): Record<string, Answer> {
+    return this.#guarded({}, () => {
+      this.#parts.begin?.();
+      const { environment } = this.#parts.configuration;
+      const user = this.#contexts.of(context);
+      const outcomes = environment.evaluateAll(user, keys);
+      for (const key of this.#rigging.overrides.keys()) {
+        const outcome = keys === undefined || outcomes.has(key) ? this.#overridden(key, user) : undefined;
+        if (outcome !== undefined) outcomes.set(key, outcome);
+      }
+      return Object.fromEntries(Array.from(outcomes, ([key, { answer }]) => [key, answer]));
+    });
+  }
+
+  /** Records that this user was shown what the flag gives them, as after `allFlags`. */
+  trackExposure(flagKey: string, context?: UserContext): void {
+    this.#asked(flagKey, null, context);
+  }
+
+  /**
+   * Records a conversion, which is sent later: it is written down as it is now.
+   *
+   * One that the server would refuse is warned about and dropped.
+   */
+  track(eventName: string, context: UserContext, details: TrackDetails = {}): void {
+    this.#track("conversion", eventName, context, details);
+  }
+
+  /** Like `track`, under a metric's key in place of an event's name. */
+  trackMetric(metricKey: string, context: UserContext, details: TrackDetails = {}): void {
+    this.#track("metrics", metricKey, context, details);
+  }
+
+  /** Calls the hook around every evaluation. Call what is returned to end that. */
+  addHook(hook: Hook): () => void {
+    this.#hooks = [...this.#hooks, hook];
+    return () => {
+      this.#hooks = this.#hooks.filter((other) => other !== hook);
+    };
+  }
+
+  /** The immutable configuration that evaluations use. */
+  get environment(): Environment {
+    return this.#parts.configuration.environment;
+  }
+
+  [RIGGING](): Rigging {
+    return this.#rigging;
+  }
+
+  #typed(type: FlagType, flagKey: string, otherwise: unknown, context: UserContext): Outcome {
+    const known = this.environment.flags.get(flagKey)?.definition?.type;
+    const isOverridden = this.#rigging.overrides.size > 0 && this.#rigging.overrides.has(flagKey);
+    if (known === undefined || known === type || isOverridden) {
+      const outcome = this.#asked(flagKey, otherwise, context);
+      const { errorCode, value } = outcome.answer;
+      if (errorCode !== undefined || isOf(type, value)) return outcome;
+    }
+    // Nobody sees a variant of another type, so no exposure is recorded for it.
+    const { version, stale } = this.environment;
+    const detail = `The flag's type is ${known ?? "another"}, asked for was ${type}.`;
+    const outcome = failure(otherwise, "TYPE_MISMATCH", detail, version, stale);
+    return this.#guarded(outcome, () => {
+      this.#parts.usage.countFailure(flagKey, outcome);
+      if (this.#hooks.length === 0) return outcome;
+      const user = this.#contexts.of(context);
+      return runHooks(this.#hooks, this.#question(flagKey, user, otherwise), user, () => outcome, this.#parts.voice);
+    });
+  }
+
+  #asked(flagKey: string, otherwise: unknown, context: UserContext): Outcome {
+    try {
+      this.#parts.begin?.();
+      const user = this.#contexts.of(context);
+      if (this.#hooks.length > 0 || this.#rigging.overrides.size > 0)
+        return this.#askedAround(flagKey, otherwise, user);
+      return this.#answered(flagKey, otherwise, user);
+    } catch (error) {
+      return this.#broken(otherwise, error);
+    }
+  }
+
+  /** An evaluation with hooks or overrides. */
+  #askedAround(flagKey: string, otherwise: unknown, user: Context): Outcome {
+    const ask = (asked: Context) => this.#overridden(flagKey, asked) ?? this.#answered(flagKey, otherwise, asked);
+    if (this.#hooks.length === 0) return ask(user);
+    return runHooks(this.#hooks, this.#question(flagKey, user, otherwise), user, ask, this.#parts.voice);
+  }
+
+  #answered(flagKey: string, otherwise: unknown, user: Context): Outcome {
+    const { configuration, usage, queue } = this.#parts;
+    const { environment } = configuration;
+    const outcome = environment.evaluate(flagKey, user, otherwise);
+    const { answer, shown } = outcome;
+    if (answer.errorCode !== undefined) return this.#failed(flagKey, outcome);
+    usage.count(flagKey, outcome);
+    if (shown !== undefined) {
+      const unit = shown.isByUserId ? user.userId : environment.unit(flagKey, user);
+      if (unit) queue.expose(flagKey, unit, answer, shown);
+    }
+    return outcome;
+  }
+
+  #failed(flagKey: string, outcome: Outcome): Outcome {
+    const { configuration, usage } = this.#parts;
+    const { errorCode, value } = outcome.answer;
+    if (errorCode === "FLAG_NOT_FOUND" && !configuration.isHad) return failure(value, errorCode, "not_ready", 0, true);
+    usage.countFailure(flagKey, outcome);
+    return outcome;
+  }
+
+  #track(kind: "conversion" | "metrics", name: string, context: UserContext, details: TrackDetails): void {
+    try {
+      const { userId } = this.#contexts.of(context);
+      this.#parts.queue.track(kind, name, userId, details);
+      for (const tap of this.#rigging.taps) tap(name, userId, details);
+    } catch (error) {
+      this.#parts.voice.warn(`the event '${String(name)}' is dropped: ${messageOf(error)}`);
+    }
+  }
+
+  #overridden(flagKey: string, user: Context): Outcome | undefined {
+    for (const override of this.#rigging.overrides.get(flagKey)?.toReversed() ?? []) {
+      const outcome = override(user, this.environment);
+      if (outcome !== undefined) return outcome;
+    }
+    return undefined;
+  }
+
+  #question(flagKey: string, { userId }: Context, otherwise: unknown) {
+    return { flagKey, userId, otherwise, type: this.environment.flags.get(flagKey)?.definition?.type };
+  }
+
+  #guarded<Given>(otherwise: Given, call: () => Given): Given {
+    try {
+      return call();
+    } catch (error) {
+      this.#parts.voice.warn(`an evaluation failed: ${messageOf(error)}`);
+      return otherwise;
+    }
+  }
+
+  #broken(otherwise: unknown, error: unknown): Outcome {
+    this.#parts.voice.warn(`an evaluation failed: the default is served: ${messageOf(error)}`);
+    return failure(otherwise, "GENERAL", error instanceof Error ? error.name : typeof error, 0, true);
+  }
+}
+
+const JS_TYPES = { boolean: "boolean", string: "string", number: "number" } as const;
+
+function isOf(type: FlagType, value: unknown): boolean {
+  return type === "json" ? typeof value === "object" : typeof value === JS_TYPES[type];
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message || error.name : String(error);
+}

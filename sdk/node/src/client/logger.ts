@@ -1,0 +1,36 @@
+/** Where the SDK says what went wrong. Neither keys nor secrets are ever in it. */
+
+export interface Logger {
+  warn(message: string): void;
+}
+
+export const consoleLogger: Logger = {
+  warn: (message) => console.warn(`openflagship: ${message}`),
+};
+
+const MOST_SAID = 1_000;
+
+/** The logger of one client. A logger that fails is foreign code, and changes nothing. */
+export class Voice {
+  readonly #logger: Logger | null;
+  readonly #said = new Set<string>();
+
+  constructor(logger: Logger | null) {
+    this.#logger = logger;
+  }
+
+  warn(message: string): void {
+    try {
+      this.#logger?.warn(message);
+    } catch {
+      // There is nobody left to tell.
+    }
+  }
+
+  /** Warns once about one subject. */
+  warnOnce(subject: string, message: string): void {
+    if (this.#said.has(subject) || this.#said.size >= MOST_SAID) return;
+    this.#said.add(subject);
+    this.warn(message);
+  }
+}

@@ -1,0 +1,148 @@
+/** All settings of a client, checked once. */
+
+import { readFileSync } from "node:fs";
+import type { SnapshotStore } from "../keeping/stores.js";
+import type { Hook } from "./hooks.js";
+import { consoleLogger, type Logger } from "./logger.js";
+
+/**
+ * `stream`: changes arrive within a second. `poll`: the snapshot is asked for now and then. `on_demand`: nothing runs in
+ * the background; `await client.refresh()` at the start of a request refreshes what is older than `pollMs`. `offline`:
+ * nobody is asked.
+ */
+export type Mode = "stream" | "poll" | "on_demand" | "offline";
+
+/** An event as it is sent: an exposure, a conversion or a metric's value. */
+export type EventBody = Record<string, unknown>;
+
+/** Times are in milliseconds. */
+export interface Options {
+  readonly mode?: Mode;
+  /** The stream's address, where it is not the one that the API names. */
+  readonly streamUrl?: string;
+  /** A snapshot, or the path of one, to serve from until the network has answered. */
+  readonly bootstrap?: object | string;
+  /** The path of a file where the last good snapshot is kept. */
+  readonly snapshotPath?: string;
+  /** A place for it in place of a file, such as a `RedisStore`. */
+  readonly store?: SnapshotStore;
+  /** Accept signed snapshots only. */
+  readonly signingSecret?: string;
+  /** User ids leave the process as HMAC-SHA256 under this key. */
+  readonly hashKey?: string;
+  /** Sees each event before it is sent, and may change it, or drop it by returning null. */
+  readonly beforeSend?: (event: EventBody) => EventBody | null;
+  readonly isSendingEvents?: boolean;
+  /** Called around every evaluation. */
+  readonly hooks?: readonly Hook[];
+  /** Where warnings go; the console unless said otherwise, null for nowhere. */
+  readonly logger?: Logger | null;
+  /** The name of this process in the list of connected services; host and process id unless said otherwise. */
+  readonly instance?: string;
+  /** A file of authorities in PEM, in place of Node's own. */
+  readonly caFile?: string;
+  /** An HTTP proxy's address, empty for none; without it HTTPS_PROXY, HTTP_PROXY and NO_PROXY count. */
+  readonly proxy?: string;
+  /** How long `ready` waits unless it is told. */
+  readonly startWaitMs?: number;
+  readonly pollMs?: number;
+  /** Without a stream, until the first poll. */
+  readonly pollAfterMs?: number;
+  /** Without news of the configuration, until answers are marked stale. */
+  readonly staleAfterMs?: number;
+  /** For a connection, and for the head of an answer. */
+  readonly connectMs?: number;
+  /** For a whole answer. */
+  readonly answerMs?: number;
+  /** Without a sign of life on the stream. */
+  readonly silenceMs?: number;
+  /** The ceiling of the first pause after a failure; each failure doubles it. */
+  readonly firstBackoffMs?: number;
+  readonly mostBackoffMs?: number;
+  /** The longest pause after 401, 403 and 404. */
+  readonly mostRefusedMs?: number;
+  /** A stream that lasted as long lets pauses start anew. */
+  readonly healthyMs?: number;
+  readonly flushMs?: number;
+  /** So many waiting events are sent at once. */
+  readonly flushCount?: number;
+  /** So many events wait at most; more are dropped and counted. */
+  readonly mostEvents?: number;
+  /** Between summaries of what was evaluated. */
+  readonly usageMs?: number;
+  /** What `close` waits at most. */
+  readonly closeWaitMs?: number;
+}
+
+const DEFAULTS = {
+  mode: "stream" as Mode,
+  isSendingEvents: true,
+  hooks: [] as readonly Hook[],
+  logger: consoleLogger as Logger | null,
+  startWaitMs: 5_000,
+  pollMs: 60_000,
+  pollAfterMs: 30_000,
+  staleAfterMs: 120_000,
+  connectMs: 10_000,
+  answerMs: 60_000,
+  silenceMs: 35_000,
+  firstBackoffMs: 1_000,
+  mostBackoffMs: 30_000,
+  mostRefusedMs: 300_000,
+  healthyMs: 60_000,
+  flushMs: 10_000,
+  flushCount: 100,
+  mostEvents: 10_000,
+  usageMs: 60_000,
+  closeWaitMs: 5_000,
+};
+
+const MODES: readonly Mode[] = ["stream", "poll", "on_demand", "offline"];
+// A pause of no length would ask without end.
+const POSITIVE = [
+  "pollMs",
+  "staleAfterMs",
+  "connectMs",
+  "answerMs",
+  "silenceMs",
+  "firstBackoffMs",
+  "mostRefusedMs",
+  "flushMs",
+  "usageMs",
+] as const;
+const FROM_ZERO = ["startWaitMs", "pollAfterMs", "healthyMs", "closeWaitMs"] as const;
+const COUNTS = ["flushCount", "mostEvents"] as const;
+const SECRETS = ["signingSecret", "hashKey"] as const;
+
+export type Settled = typeof DEFAULTS & Omit<Options, keyof typeof DEFAULTS> & { readonly ca: string | undefined };
+
+/** The options with their defaults. Throws `TypeError` for what cannot work; nothing later on does. */
+export function settled(options: Options): Settled {
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  const found = { ...DEFAULTS, ...given } as Omit<Settled, "ca">;
+  if (!MODES.includes(found.mode)) throw new TypeError(`mode: Give one of ${MODES.join(", ")}.`);
+  for (const name of POSITIVE) if (!(found[name] > 0)) throw new TypeError(`${name}: Give more than 0.`);
+  for (const name of FROM_ZERO) if (!(found[name] >= 0)) throw new TypeError(`${name}: Give 0 or more.`);
+  for (const name of COUNTS) if (!(found[name] >= 1)) throw new TypeError(`${name}: Give 1 or more.`);
+  for (const name of SECRETS) {
+    const secret: unknown = found[name];
+    if (secret !== undefined && (typeof secret !== "string" || secret.trim() === "")) {
+      throw new TypeError(`${name}: It is empty; give a secret, or leave it out.`);
+    }
+  }
+  if (found.mostBackoffMs < found.firstBackoffMs) {
+    throw new TypeError("mostBackoffMs: Give at least firstBackoffMs.");
+  }
+  return { ...found, ca: found.caFile === undefined ? undefined : readAuthorities(found.caFile) };
+}
+
+function readAuthorities(path: string): string {
+  let text = "";
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    throw new TypeError(`caFile: It cannot be read: ${(error as Error).message}`);
+  }
+  if (!text.includes("-----BEGIN CERTIFICATE-----")) throw new TypeError(`caFile: ${path} holds no certificates.`);
+  return text;
+}

@@ -1,0 +1,63 @@
+/** Keeps the last good snapshot in a store, in the background. */
+
+import type { Voice } from "../client/logger.js";
+import type { Configuration } from "../following/configuration.js";
+import { writeCopy } from "./copies.js";
+import type { SnapshotStore } from "./stores.js";
+
+const EVERY_MS = 5_000;
+// The same version is kept again with a later time, so that the next start knows how old it is.
+const CONFIRM_EVERY_MS = 60_000;
+const CONFIRM_LAST_MS = 1_000;
+
+export class Keeper {
+  readonly #store: SnapshotStore | undefined;
+  readonly #configuration: Configuration;
+  readonly #fingerprint: string;
+  readonly #voice: Voice;
+  #savedVersion = -1;
+  #savedAt = 0;
+  #dueAt = 0;
+
+  constructor(store: SnapshotStore | undefined, configuration: Configuration, fingerprint: string, voice: Voice) {
+    this.#store = store;
+    this.#configuration = configuration;
+    this.#fingerprint = fingerprint;
+    this.#voice = voice;
+  }
+
+  /** When something has to be kept; undefined where all is. */
+  get dueAt(): number | undefined {
+    const isKept = this.#savedVersion === this.#configuration.version;
+    return this.#store === undefined || isKept ? undefined : this.#dueAt;
+  }
+
+  /** Notes that the configuration came from the store and need not be written back. */
+  noteStored(): void {
+    this.#savedVersion = this.#configuration.version;
+    this.#savedAt = this.#confirmedAt;
+  }
+
+  /** Keeps what has changed, where it is time. `isLast`: the client ends. */
+  async save(isLast = false): Promise<void> {
+    const { environment, proof, source } = this.#configuration;
+    if (this.#store === undefined || source !== "network" || (performance.now() < this.#dueAt && !isLast)) return;
+    const confirmedAt = this.#confirmedAt;
+    const isNewer = confirmedAt > this.#savedAt + (isLast ? CONFIRM_LAST_MS : CONFIRM_EVERY_MS);
+    if (environment.version === this.#savedVersion && !isNewer) return;
+    try {
+      const text = proof === undefined ? JSON.stringify(environment.document) : "";
+      await this.#store.save(writeCopy(text, proof, this.#fingerprint, confirmedAt), environment.version);
+      this.#savedVersion = environment.version;
+      this.#savedAt = confirmedAt;
+    } catch (error) {
+      // A store may be foreign code; the copy is a precaution.
+      this.#voice.warn(`the snapshot could not be stored: ${String(error)}`);
+    }
+    this.#dueAt = performance.now() + EVERY_MS;
+  }
+
+  get #confirmedAt(): number {
+    return Date.now() - (this.#configuration.ageMs ?? 0);
+  }
+}

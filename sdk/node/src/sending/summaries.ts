@@ -1,0 +1,78 @@
+/** Usage summaries on their way out: one a minute, apart from the events, which must not wait for them. */
+
+import type { Voice } from "../client/logger.js";
+import type { Response } from "../transport/http.js";
+import { reasonIn, retryAfterOf } from "../transport/refusals.js";
+import { uuid7 } from "./ids.js";
+import type { Usage } from "./usage.js";
+
+const MOST_WAITING = 10;
+const AGAIN_MS = 30_000;
+// From before the route was there.
+const WITHOUT_ROUTE: ReadonlySet<number> = new Set([404, 405, 501]);
+const LATER: ReadonlySet<number> = new Set([401, 403, 429]);
+
+/** Who counted. */
+interface Named {
+  readonly instance: string;
+  readonly sdk: string;
+}
+
+/** The summaries that wait, oldest first, each with its id. A server without the route is asked once. */
+export class Summaries {
+  dueAt: number;
+  readonly #usage: Usage;
+  readonly #named: Named;
+  readonly #everyMs: number;
+  readonly #voice: Voice;
+  readonly #waiting: { readonly id: string; readonly text: string }[] = [];
+  #isOn: boolean;
+  #retryAt = 0;
+  #since = new Date();
+
+  constructor(usage: Usage, named: Named, everyMs: number, isOn: boolean, voice: Voice) {
+    this.#usage = usage;
+    this.#named = named;
+    this.#everyMs = everyMs;
+    this.#isOn = isOn;
+    this.#voice = voice;
+    this.dueAt = performance.now() + everyMs;
+  }
+
+  /** Adds the summary of what was counted since the last one, once it is time. */
+  sumUp(isLast = false): void {
+    if (performance.now() < this.dueAt && !isLast) return;
+    this.dueAt = performance.now() + this.#everyMs;
+    const counted = this.#usage.take();
+    const since = this.#since;
+    this.#since = new Date();
+    if (counted === undefined || !this.#isOn) return;
+    const text = JSON.stringify({ ...this.#named, since, until: this.#since, ...counted });
+    this.#waiting.push({ id: uuid7(), text });
+    if (this.#waiting.length > MOST_WAITING) this.#waiting.shift();
+  }
+
+  /** Sends what waits, one after the other, until one fails. */
+  async send(post: (text: string, payloadId: string) => Promise<Response>): Promise<void> {
+    for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
+      if (performance.now() < this.#retryAt) return;
+      try {
+        this.#note(await post(first.text, first.id));
+      } catch {
+        this.#retryAt = performance.now() + AGAIN_MS;
+      }
+    }
+  }
+
+  #note({ status, headers, body }: Response): void {
+    if (WITHOUT_ROUTE.has(status)) {
+      this.#isOn = false;
+      this.#waiting.length = 0;
+    } else if (status >= 500 || LATER.has(status)) {
+      this.#retryAt = performance.now() + Math.max(AGAIN_MS, retryAfterOf(headers) ?? 0);
+    } else {
+      if (status >= 300) this.#voice.warn(`the server refused a usage summary with ${status}: ${reasonIn(body)}`);
+      this.#waiting.shift();
+    }
+  }
+}
