@@ -165,7 +165,7 @@ def test_usage__sink_refuses_it__takes_events_all_the_same(connect: Connect, cap
 
 
 def _summaries(usage: Usage, now: list[float]) -> Summaries:
-    return Summaries(usage, "one", "python/1", 60.0, lambda: now[0], is_on=True)
+    return Summaries(usage, {"instance": "one", "sdk": "python/1"}, 60.0, lambda: now[0], is_on=True)
 
 
 def test_summaries__too_many_wait__go_into_a_later_one() -> None:

@@ -12,7 +12,7 @@ import uuid
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Any, ClassVar, Final, Literal, TypeAlias, cast
 
 from openflagship.client.configuration import Configuration, SnapshotError
 from openflagship.client.context import say_anew
@@ -59,6 +59,9 @@ if hasattr(os, "register_at_fork"):
 
 class ClientCore(Evaluation):
     """A client without threads or tasks; a subclass adds the drivers."""
+
+    # What its usage summaries call what it answered.
+    _source_of_use: ClassVar = "sdk"
 
     def __init__(self, server_key: str, url: str, options: Options | None, settings: Mapping[str, Any]) -> None:
         """Raises ValueError for settings that cannot work, and for a bootstrap that is not a snapshot."""
@@ -120,6 +123,7 @@ class ClientCore(Evaluation):
             options=self.options,
             store=self._store,
             fingerprint=fingerprint_of(self._server_key),
+            source=self._source_of_use,
         )
         if self._configuration.source == "stored":
             self._sender.note_stored()

@@ -61,6 +61,7 @@ class Sender:
         options: Options,
         store: SnapshotStore | None,
         fingerprint: str = "",
+        source: str = "sdk",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.sent = self.rejected = self.lost = 0
@@ -96,9 +97,8 @@ class Sender:
         self._retry_at = self._save_at = self._ack_at = now
         # Until then the server wants no events, and gets none, flush or not.
         self._barred_until = now
-        self._summaries = Summaries(
-            usage, instance, headers["X-FlagShip-SDK"], options.usage_seconds, clock, is_on=options.is_sending_events
-        )
+        named = {"instance": instance, "sdk": headers["X-FlagShip-SDK"], "source": source}
+        self._summaries = Summaries(usage, named, options.usage_seconds, clock, is_on=options.is_sending_events)
         self._saved_version = self._acked_version = -1
         self._saved_at: float | None = None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from functools import partial
 
@@ -29,12 +29,19 @@ class Summaries:
     """The summaries that wait, oldest first, each with its id. A server without the route is asked once an hour."""
 
     def __init__(
-        self, usage: Usage, instance: str, sdk: str, every_seconds: float, clock: Callable[[], float], *, is_on: bool
+        self,
+        usage: Usage,
+        named: Mapping[str, str],
+        every_seconds: float,
+        clock: Callable[[], float],
+        *,
+        is_on: bool,
     ) -> None:
+        """`named`: the members of each summary that say whose it is."""
         self.waiting: deque[tuple[str, str]] = deque()
         self.due_at = clock() + every_seconds
         self._usage = usage
-        self._named = {"instance": instance, "sdk": sdk}
+        self._named = named
         self._every_seconds = every_seconds
         self._clock = clock
         self._is_on = is_on

@@ -59,7 +59,7 @@ class Edge:
         self.metrics = Metrics(
             lambda: [(source.name, source.client.status(), len(source.listeners)) for source in self.sources]
         )
-        self.environments = Environments(settings, self.metrics.count_evaluation, settled)
+        self.environments = Environments(settings, self.metrics.evaluations, settled)
         self._find = self.environments.callers.find
         self._is_limited = settings.rate_limit > 0
         self._peers = None if place is None else Peers(place, self.metrics)
@@ -243,11 +243,12 @@ class Edge:
         if other is not None:
             sent = other.body
             credentials.check_environment(other.environment_key, call.source.environment_key)
-        status, body, evaluation_id = call.source.responder.evaluate(sent, call.source, size)
+        source = call.source
+        status, body, evaluation_id = source.responder.evaluate(sent, source, size)
         call.request.identify(evaluation_id)
         if other is not None:
             body = bodies.write_json(other.write(bodies.read_json(body)))
-        await self._answer(call, status, body)
+        await self._respond(call.request, call.send, status, body, call.headers)
 
     async def _evaluate_all(self, call: Call) -> None:
         exposures = exposures_asked(call.request.parameter("exposures"))

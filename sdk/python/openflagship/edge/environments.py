@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 from openflagship.client.aio import AsyncDriver
@@ -16,7 +16,6 @@ from openflagship.edge.directory import Directory, part_for
 from openflagship.edge.listeners import Listener
 from openflagship.edge.settings import EdgeEnvironment, EdgeSettings
 from openflagship.edge.source import EdgeClient, Source, name_of
-from openflagship.engine import Answer
 from openflagship.wire import sse
 from openflagship.wire.credentials import EDGE_EVENT, EDGE_SCOPE, EdgeConfiguration, FurtherEdge
 from openflagship.wire.errors import RefusedError
@@ -26,14 +25,17 @@ class Environments:
     """Lives on the event loop. `sources` are in the order in which they were named."""
 
     def __init__(
-        self, settings: EdgeSettings, count: Callable[[str, Answer], None], settled: Callable[[], None]
+        self, settings: EdgeSettings, evaluations: MutableMapping[str, int], settled: Callable[[], None]
     ) -> None:
-        """`settled` is called whenever an environment's configuration was replaced as a whole."""
+        """`evaluations` are counted by reason.
+
+        `settled` is called whenever an environment's configuration was replaced as a whole.
+        """
         self.sources: list[Source] = []
         self.callers = Callers()
         self.directory: Directory | None = None
         self._settings = settings
-        self._count = count
+        self._evaluations = evaluations
         self._settled = settled
         self._driver: AsyncDriver | None = None
         # Further edges that follow what this one serves, each with its credential's prefix.
@@ -165,7 +167,12 @@ class Environments:
             },
         )
         source = Source(
-            client, one.server_key, name=one.name, signing_secret=secret, count=self._count, settled=self._settled
+            client,
+            one.server_key,
+            name=one.name,
+            signing_secret=secret,
+            evaluations=self._evaluations,
+            settled=self._settled,
         )
         self.sources.append(source)
         return source

@@ -14,7 +14,6 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from openflagship.client import Status
-from openflagship.engine import Answer
 
 # Above so many keys the others count together.
 MOST_KEYS: Final = 1_000
@@ -54,14 +53,11 @@ class Metrics:
     def __init__(self, sources: Callable[[], Iterable[tuple[str, Status, int]]]) -> None:
         """`sources`: for each environment a name, its client's status and the number of its streams."""
         self._sources = sources
-        # Cheaper to add to than a Counter.
-        self._evaluations: defaultdict[str, int] = defaultdict(int)
+        # By reason and by status; cheaper to add to than a Counter.
+        self.evaluations: defaultdict[str, int] = defaultdict(int)
         self.requests: defaultdict[int, int] = defaultdict(int)
         self._latencies: dict[str, _Latency] = {}
         self._by_key: dict[tuple[str, str], Series] = {}
-
-    def count_evaluation(self, _key: str, answer: Answer) -> None:
-        self._evaluations[answer.reason] += 1
 
     def series(self, environment: str, key: str) -> Series:
         """Where requests of the data plane are noted. `key` is the public name of a live key."""
@@ -74,7 +70,7 @@ class Metrics:
 
     def figures(self) -> Figures:
         return {
-            "evaluations": list(self._evaluations.items()),
+            "evaluations": list(self.evaluations.items()),
             "requests": [(str(status), count) for status, count in self.requests.items()],
             "keys": [(*label, series.requests) for label, series in self._by_key.items()],
             "latencies": [(name, latency.counts, latency.total) for name, latency in self._latencies.items()],

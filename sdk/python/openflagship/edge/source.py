@@ -8,12 +8,13 @@ import hashlib
 import hmac
 import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 from openflagship.client import AsyncFlagShip
 from openflagship.client.configuration import Configuration
 from openflagship.client.sse import ServerEvent
+from openflagship.client.usage import Usage
 from openflagship.edge.listeners import Listener
 from openflagship.engine import Answer, CompiledEnvironment, Context
 from openflagship.stream_kinds import SNAPSHOT
@@ -32,7 +33,14 @@ def name_of(server_key: str) -> str:
 
 
 class EdgeClient(AsyncFlagShip):
-    """A client that passes events and changes on to others."""
+    """A client that passes events and changes on to others, and answers for them."""
+
+    _source_of_use = "edge"
+
+    @property
+    def usage(self) -> Usage:
+        """What this edge answered by itself, for its summaries."""
+        return self._usage
 
     @property
     def expose_each(self) -> Callable[[str, str, str, Answer, int, bool], None]:
@@ -80,13 +88,17 @@ class Source:
         *,
         name: str = "",
         signing_secret: str | None = None,
-        count: Callable[[str, Answer], None],
+        evaluations: MutableMapping[str, int],
         settled: Callable[[], None],
     ) -> None:
-        """`name`: what people see of it. `settled` is called whenever the configuration was replaced as a whole."""
+        """`name`: what people see of it. `evaluations` are counted by reason.
+
+        `settled` is called whenever the configuration was replaced as a whole.
+        """
         self.client = client
         self._held = client.held
-        self.count = count
+        self._evaluations = evaluations
+        self._usage = client.usage
         self._expose_each = client.expose_each
         self._settled = settled
         self._responder = Responder(client.environment)
@@ -122,6 +134,17 @@ class Source:
     @property
     def environment_key(self) -> str:
         return str(self.client.environment.header.get("key", ""))
+
+    def count(self, key: str, answer: Answer) -> None:
+        self._evaluations[answer.reason] += 1
+        # As `Usage.count` does it, without a call.
+        try:
+            answer.uses[0] += 1
+        except AttributeError:
+            if answer.error_code is None:
+                self._usage.begin(key, answer)
+            else:
+                self._usage.count_failure(key, answer)
 
     def expose(  # noqa: PLR0917 as its protocol has it
         self,
