@@ -20,6 +20,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # Fails in a second worker: the group of these tests is there to have one platform, and not one for each.
+        (tmp_path_factory.getbasetemp().parent / "stack").touch(exist_ok=False)
     var_dir = tmp_path_factory.mktemp("run") / "var"
     port, stream_port = free_port(), free_port()
     log = (var_dir.parent / "run.log").open("w+")
