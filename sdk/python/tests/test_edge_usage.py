@@ -64,6 +64,8 @@ def test_edge__paths_without_a_prefix__are_those_with_one(platform: SmallPlatfor
     platform.flags = {"asked": treatment()}
     edge = run_edge(platform.url)
     eventually(edge.is_ready)
+    for path in ("/healthz", "/live", "/health", "/readyz", "/ready"):
+        assert edge.ask("GET", path)[0] == 200
     event = {"events": [{"eventName": "purchase", "userId": "user-1"}]}
 
     assert edge.ask("POST", "/evaluate", _ASKED, key=CLIENT_KEY)[1]["variant"] == "treatment"

@@ -86,7 +86,11 @@ class Edge:
                 ),
             )
         )
-        self._open_routes = {"/healthz": self._healthz, "/readyz": self._readyz, "/metrics": self._metrics}
+        self._open_routes = {
+            **dict.fromkeys(("/healthz", "/live", "/health"), self._healthz),
+            **dict.fromkeys(("/readyz", "/ready"), self._readyz),
+            "/metrics": self._metrics,
+        }
 
     @property
     def sources(self) -> list[Source]:
