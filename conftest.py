@@ -19,6 +19,7 @@ from flagship.testing import RUN, WORKER
 pytest_plugins = [
     "tenancy.testing",
     "tenancy.admin.testing",
+    "integrations.testing",
     "analytics.testing",
     "flags.testing.factories",
     "flags.testing.streams",

@@ -15,6 +15,7 @@ from audit.chain import canonical, digest, keys
 from audit.models import Entry
 from audit.places import PLATFORM, HasPlace
 from audit.redaction import redact
+from audit.signals import recorded
 
 _encoder = DjangoJSONEncoder()
 # A constant that no other advisory lock of ours uses.
@@ -92,7 +93,9 @@ def record_each(*, actor: Actor, at: HasPlace | None, acts: Iterable[Act]) -> li
         )
         entry.hash = previous_hash = digest(entry, key)
         entries.append(entry)
-    return Entry.objects.bulk_create(entries)
+    Entry.objects.bulk_create(entries)
+    recorded.send(sender=Entry, entries=entries)
+    return entries
 
 
 def _plain(value: Mapping[str, Any] | None) -> Any:

@@ -3,8 +3,10 @@
 from collections.abc import Collection, Iterable
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import CharField, Q, QuerySet
+from django.db.models.functions import Cast
 
+from audit.models import Entry
 from experiments.definitions import definitions_in, is_same_definition, metric_resource
 from experiments.models import Experiment, ExperimentResult, Metric, Phase
 from experiments.resources import MetricResource, OlderDefinition
@@ -142,3 +144,10 @@ def _uuid(text: str | UUID) -> UUID | None:
         return UUID(str(text))
     except ValueError:
         return None
+
+
+def experiment_tags(entry: Entry) -> list[str]:
+    """The present tags of the flag of the experiment that an audit row is about; none where it is gone."""
+    rows = Experiment.objects.filter(environment__project__organization=entry.organization_id)
+    named = rows.annotate(called=Cast("id", CharField())).filter(called=entry.entity_key)
+    return named.values_list("config__flag__tags", flat=True).first() or []

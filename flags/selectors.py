@@ -8,6 +8,7 @@ from django.db.models.functions import Cast
 
 from analytics.models import UnknownFlag
 from analytics.usage import reading
+from audit.models import Entry
 from flags.models import Flag, FlagConfig, Layer, Rule, Segment
 from tenancy.errors import NotFound
 from tenancy.models import Environment
@@ -178,3 +179,9 @@ def unknown_flags(environment: Environment) -> QuerySet[UnknownFlag]:
     """The keys that were asked for and that no flag has, by source, the latest first. A flag may be new since."""
     there = Flag.objects.filter(project=environment.project_id).values("key")
     return reading.unknown_flags(environment.pk).exclude(flag_key__in=there)
+
+
+def flag_tags(entry: Entry) -> list[str]:
+    """The present tags of the flag that an audit row is about; none where it is gone."""
+    rows = Flag.objects.filter(project__organization=entry.organization_id, project__key=entry.project)
+    return rows.filter(key=entry.entity_key).values_list("tags", flat=True).first() or []

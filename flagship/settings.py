@@ -3,7 +3,6 @@
 import os
 import secrets
 from contextlib import suppress
-from ipaddress import ip_network
 from pathlib import Path
 
 import environ
@@ -14,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from flagship import embedded
 from flagship.console.frame import UNFOLD  # noqa: F401 - a setting
 from flagship.console.policy import CONTENT_SECURITY_POLICY  # noqa: F401 - likewise
-from flagship.servers.addresses import checked_redis_url, database_of
+from flagship.servers.addresses import checked_networks, checked_redis_url, database_of
 from flagship.telemetry import logging_config
 from tenancy.group_roles import read_group_roles
 
@@ -123,6 +122,7 @@ INSTALLED_APPS = [
     "django_celery_beat",
     "audit",
     "tenancy",
+    "integrations",
     "analytics",
     "flags",
     "experiments",
@@ -237,6 +237,8 @@ CELERY_BEAT_SCHEDULE = {
     "events usage": {"task": "analytics.fold_usage", "schedule": crontab(minute="50")},
     "sessions": {"task": "flagship.clear_sessions", "schedule": crontab(hour="4", minute="5")},
     "events bots": {"task": "analytics.find_fast_bots", "schedule": 900},
+    "webhooks": {"task": "integrations.deliver_webhooks", "schedule": 5},
+    "webhooks log": {"task": "integrations.prune_deliveries", "schedule": crontab(hour="4", minute="35")},
 }
 
 # After so many days without a change a flag may be stale; archived ones are deleted after so many months (0: never).
@@ -319,6 +321,8 @@ SPECTACULAR_SETTINGS = {
         "FlagTypeEnum": "flags.models.Flag.Type",
         "MetricTypeEnum": "experiments.analysis.metric_types.CHOICES",
         "CredentialKindEnum": "tenancy.models.Credential.Kind",
+        "DeliveryKindEnum": "integrations.models.WebhookDelivery.Kind",
+        "DeliveryStateEnum": "integrations.models.WebhookDelivery.State",
         "UsageKindEnum": "flags.api.usage.SOURCE_KINDS",
     },
     "TITLE": "FlagShip",
@@ -374,12 +378,11 @@ X_FRAME_OPTIONS = "DENY"
 TRUST_PROXY_HEADERS = env.bool("TRUST_PROXY_HEADERS", default=False)
 # Where the proxies stand whose X-Forwarded-For is believed: networks of private addresses, if nobody says otherwise.
 _PRIVATE = ["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7"]
-TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=_PRIVATE)
-try:
-    for _network in TRUSTED_PROXIES:
-        ip_network(_network)
-except ValueError as error:
-    raise ImproperlyConfigured(f"TRUSTED_PROXIES must name networks, as in 10.0.0.0/8: {error}.") from error
+TRUSTED_PROXIES = checked_networks("TRUSTED_PROXIES", env.list("TRUSTED_PROXIES", default=_PRIVATE))
+# Inner networks that webhooks may reach; by default none.
+WEBHOOK_ALLOWED_NETWORKS = checked_networks(
+    "WEBHOOK_ALLOWED_NETWORKS", env.list("WEBHOOK_ALLOWED_NETWORKS", default=[])
+)
 # So many proxies, each of which appends an entry to X-Forwarded-For.
 TRUSTED_PROXY_HOPS = int(_number("TRUSTED_PROXY_HOPS", 1, low=1, high=10))
 if TRUST_PROXY_HEADERS:

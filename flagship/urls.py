@@ -13,6 +13,7 @@ from flagship.openapi.document import SchemaView
 
 _api: list[URLPattern | URLResolver] = [
     path("", include("tenancy.api.urls")),
+    path("", include("integrations.api.urls")),
     path("", include("flags.api.urls")),
     path("", include("analytics.api.urls")),
     path("", include("experiments.api.urls")),

@@ -14,6 +14,7 @@ from drf_spectacular.views import SpectacularAPIView
 from rest_framework.request import Request
 
 from flagship.openapi import parts
+from flagship.openapi.webhooks import webhooks
 from tenancy.process_memory import on_reset
 
 _ERROR = {
@@ -124,6 +125,7 @@ def finish(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     components = result["components"]
     components.setdefault("schemas", {}).update(parts.schemas())
     components["headers"] = parts.HEADERS
+    result["webhooks"] = webhooks()
     components["securitySchemes"]["apiKey"] = parts.API_KEY
     components.setdefault("parameters", {})["IdempotencyKey"] = parts.IDEMPOTENCY_KEY
     used: dict[str, str] = {}

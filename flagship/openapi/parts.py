@@ -78,6 +78,7 @@ TAGS = {
     "credentials": "Keys and tokens.",
     "edge": "What an edge asks the server for.",
     "environments": "Where flags are served.",
+    "event-types": "What webhooks can be told of.",
     "evaluate": "Answers for a user.",
     "events": "Exposures and conversions.",
     "experiments": "Questions about flags, and their results.",
@@ -94,6 +95,7 @@ TAGS = {
     "service-accounts": "Accounts for programs.",
     "snapshot": "A whole environment, for evaluators.",
     "stream": "Changes as they happen.",
+    "webhooks": "Addresses that are told of events.",
 }
 _EVALUATE = ("/api/evaluate", "/api/flags/evaluate")
 _NOT_IDEMPOTENT = (*_EVALUATE, "/api/auth", "/api/stream", "/ofrep/")

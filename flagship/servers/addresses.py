@@ -3,6 +3,7 @@
 A host that vanishes says nothing. Without these time-outs a process waits for it for a quarter of an hour.
 """
 
+from ipaddress import ip_network
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -56,3 +57,13 @@ def checked_redis_url(url: str) -> str:
     if "," in parts.netloc:
         raise ImproperlyConfigured(f"REDIS_URL names several hosts, which is not supported. {remedy}")
     return url
+
+
+def checked_networks(name: str, texts: list[str]) -> list[str]:
+    """The networks of a setting, each as in 10.0.0.0/8. The variable's name is in the refusal."""
+    try:
+        for text in texts:
+            ip_network(text)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} must name networks, as in 10.0.0.0/8: {error}.") from error
+    return texts

@@ -10,9 +10,10 @@ from prometheus_client import REGISTRY
 
 from audit.actions import all_actions, markdown_table
 from flagship.tests.source_files import ROOT, source_files
+from integrations.event_types import markdown_tables
 
 DOCS = ROOT / "docs"
-APPS = ("audit", "tenancy", "analytics", "flags", "experiments", "flagship")
+APPS = ("audit", "tenancy", "integrations", "analytics", "flags", "experiments", "flagship")
 
 
 def _read(name: str) -> str:
@@ -77,6 +78,10 @@ def test_metrics__every_one_of_ours__is_documented():
 
 def test_audit_actions__the_table__is_the_registry():
     assert markdown_table() in _read("docs/reference/audit.md")
+
+
+def test_events__the_tables__are_the_registry():
+    assert markdown_tables() in _read("docs/reference/events.md")
 
 
 def test_audit_actions__every_one_that_a_service_names__is_registered():

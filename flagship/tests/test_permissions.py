@@ -11,6 +11,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from audit.actors import system
 from flags.propagation.runtime import RUNTIME
+from integrations.models import WebhookDelivery
 from tenancy.authentication.keyring import KEYRING
 from tenancy.models import Credential, User
 from tenancy.privacy.jobs import run_privacy_jobs
@@ -117,7 +118,11 @@ def things(environment, staging, owner, make_flag):
     run_privacy_jobs(actor=system("privacy"))
     member = User.objects.get(username="bot@acme").memberships.get()
     credential = owner.post("credentials", {"kind": "client", "name": "x", "environment": "production"}).json()
+    hook = owner.post("webhooks", {"name": "CI", "url": "https://93.184.216.34/hook", "events": ["*"]}).json()
+    sent = WebhookDelivery.objects.create(endpoint_id=hook["id"], event_type="flag.created", position=1)
     return {
+        "{webhook_id}": hook["id"],
+        "{delivery_id}": str(sent.pk),
         "{slug}": "acme",
         "{key}": "only-ours",
         "{member_id}": str(member.pk),

@@ -155,7 +155,7 @@ def paginate(
     return paginator, paginator.paginate_queryset(rows, request, view=view) or []
 
 
-def paginated(view: APIView, request: Request, rows: QuerySet[Any], show: Callable[[Any], Any]) -> Response:
+def paginated(view: APIView, request: Request, rows: QuerySet[Any] | list[Any], show: Callable[[Any], Any]) -> Response:
     """Return one page of rows, `{count, next, previous, results}`, each as `show` shows it."""
     paginator, page = paginate(view, request, rows)
     return paginator.get_paginated_response([show(row) for row in page])

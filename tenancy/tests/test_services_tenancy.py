@@ -7,6 +7,7 @@ from tenancy import services
 from tenancy.errors import Conflict, Invalid
 from tenancy.models import Credential, Environment, KeyringRevision, Membership, Organization, Project, User
 from tenancy.roles import Role
+from tenancy.signals import credentials_changed
 from tenancy.testing import ALICE
 
 
@@ -85,16 +86,19 @@ def test_add_member__has_a_role_there__is_refused(organization, person):
 
 def test_issue_and_revoke_credential__tell_every_process_on_commit(environment, django_capture_on_commit_callbacks):
     before = KeyringRevision.objects.values_list("value", flat=True).first() or 0
-    with django_capture_on_commit_callbacks() as callbacks:
+    told = []
+    credentials_changed.connect(lambda **_: told.append(1), weak=False, dispatch_uid="this test")
+    with django_capture_on_commit_callbacks(execute=True):
         issued = services.issue_credential(
             actor=ALICE, kind="server", name="x", organization=environment.project.organization, environment=environment
         )
-    assert len(callbacks) == 1
+    assert len(told) == 1
     assert _entry().action == "credential.created"
-    with django_capture_on_commit_callbacks() as callbacks:
+    with django_capture_on_commit_callbacks(execute=True):
         services.revoke_credential(actor=ALICE, credential=issued.credential, reason="leaked")
+    credentials_changed.disconnect(dispatch_uid="this test")
 
-    assert len(callbacks) == 1
+    assert len(told) == 2
     assert (_entry().action, _entry().reason) == ("credential.revoked", "leaked")
     assert KeyringRevision.objects.get().value == before + 2
 

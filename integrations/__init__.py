@@ -1,0 +1,1 @@
+"""What follows the audit log and tells others: webhooks, notifications, export."""

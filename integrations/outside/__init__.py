@@ -1,0 +1,1 @@
+"""The one room for calls to addresses that people enter: resolved, checked, pinned, bounded."""

@@ -1,0 +1,22 @@
+"""What the apps above know of the things that events are about. Each registers its own in `ready()`."""
+
+from collections.abc import Callable, Iterable
+
+from audit.models import Entry
+
+TagsOf = Callable[[Entry], Iterable[str]]
+_tags: dict[str, TagsOf] = {}
+
+
+def register_tags(entity: str, tags_of: TagsOf) -> None:
+    """Say how the tags of such a thing are found where the event's own documents do not carry them."""
+    _tags[entity] = tags_of
+
+
+def tags_of(entry: Entry) -> set[str]:
+    """The tags of the thing before and after the event; those it has now where the event does not say."""
+    states = [state for state in (entry.before, entry.after) if isinstance(state, dict) and "tags" in state]
+    if states:
+        return {str(tag) for state in states for tag in state["tags"]}
+    find = _tags.get(entry.entity_type)
+    return set(find(entry)) if find is not None else set()
