@@ -62,6 +62,12 @@ SECTIONS: list[dict[str, Any]] = [
                 needs="flagship.console.navigation.may_see_keys",
             ),
             _link(
+                "Webhooks",
+                "webhook",
+                "admin:integrations_webhookendpoint_changelist",
+                needs="flagship.console.navigation.may_see_service_accounts",
+            ),
+            _link(
                 "Privacy",
                 "shield_person",
                 "admin:tenancy_privacyjob_changelist",

@@ -19,77 +19,15 @@ from experiments.analysis import window_of
 from experiments.tests.conftest import START, conversion, exposure
 from flags import services
 from flagship.tests.crawling import Page, opened
+from flagship.tests.pageless_routes import NO_PAGE
+from integrations.models import WebhookDelivery
+from integrations.services import create_webhook
 from tenancy import services as tenancy_services
 from tenancy.admin.testing import signed_in
 from tenancy.models import Membership, PrivacyJob, User
 from tenancy.roles import Role
 from tenancy.services.saved_views import save_view
 from tenancy.testing import ALICE
-
-# Routes that have no page, and why. Whatever is not here has one, and is looked at.
-_SCRIPTED = "what a page's script asks for"
-_FILE = "a file"
-_FORM = "takes a form alone"
-NO_PAGE = {
-    "admin:search": "our own search answers at that address",
-    "admin:login": "for whoever is not signed in; it has a test of its own",
-    "admin:logout": _FORM,
-    "admin:autocomplete": "no list of ours asks it",
-    "admin:jsi18n": "a script",
-    "admin:view_on_site": "nothing has an address outside the console",
-    "console_session": _SCRIPTED,
-    "console_search": _SCRIPTED,
-    "console_view_save": _FORM,
-    "console_view_forget": _FORM,
-    "admin:audit_entry_export": _FILE,
-    "admin:audit_entry_add": "the log is written by what is done",
-    "admin:audit_entry_delete": "the log is for good",
-    "admin:experiments_experiment_export": _FILE,
-    "admin:experiments_experiment_stored_export": _FILE,
-    "admin:experiments_experiment_chart": _FILE,
-    "admin:experiments_experiment_stored_chart": _FILE,
-    "admin:experiments_experiment_plan": _SCRIPTED,
-    "admin:flags_flagconfig_attributes": _SCRIPTED,
-    "admin:flags_flagconfig_preview_new": _SCRIPTED,
-    "admin:flags_flagconfig_preview": _SCRIPTED,
-    "admin:flags_flagconfig_affected_users": _SCRIPTED,
-    "admin:flags_flagconfig_exposures": _SCRIPTED,
-    "admin:flags_flagconfig_usage": _SCRIPTED,
-    "admin:flags_flagconfig_try_draft": _SCRIPTED,
-    "admin:flags_flagconfig_kill_many": _FORM,
-    "admin:flags_flagconfig_release_many": _FORM,
-    "admin:flags_flagconfig_archive_many": _FORM,
-    "admin:flags_flagconfig_delete": "a flag is archived",
-    "admin:flags_segment_preview": _SCRIPTED,
-    "admin:tenancy_credential_delete": "a key is revoked",
-    "admin:tenancy_credential_secret": "shown once, after it was made",
-    "admin:tenancy_membership_delete": "a role is taken away",
-    "admin:tenancy_privacyjob_delete": "a job is kept, as what it did is",
-    "admin:tenancy_privacyjob_file": _FILE,
-    "admin:tenancy_organization_add": "whoever runs the installation makes it",
-    "admin:tenancy_organization_delete": "whoever runs the installation removes it",
-    **{
-        f"admin:{model}_history": "the audit log has it"
-        for model in (
-            "audit_entry", "experiments_experiment", "experiments_metric", "flags_layer", "flags_segment",
-            "tenancy_credential", "tenancy_environment", "tenancy_membership", "tenancy_organization",
-            "tenancy_privacyjob", "tenancy_project", "tenancy_serviceaccount",
-        )
-    },
-}  # fmt: skip
-# Templates that no page or state below shows, and where they are looked at.
-_PARTS = ["affected_users", "affected_moves", "move", "preview", "exposures", "usage", "used_by"]
-ELSEWHERE = {
-    "admin/login.html": "test_pages_in_browser, signed out",
-    "console/error_alone.html": "test_error_pages, without a person",
-    "drf_spectacular/swagger_ui.html": "Swagger UI draws it",
-    "experiments/plan.html": "fetched into the designer",
-    "flags/bulk.html": "test_long_acts_in_browser",
-    "flags/bulk_part.html": "test_long_acts_in_browser",
-    "flags/archive_used.html": "asks before a flag is archived that is evaluated",
-    **dict.fromkeys((f"flags/{part}.html" for part in _PARTS), "fetched into a flag's page"),
-    "flags/segment_preview.html": "fetched into a segment's page",
-}
 
 
 @dataclass(slots=True)
@@ -225,11 +163,19 @@ def world(acme, console_owner, console_viewer, console_outsider, person):
     issued = tenancy_services.issue_credential(
         actor=ALICE, kind="server", name="shop", organization=acme.organization, environment=environment
     )
+    address = {"name": "CI", "url": "https://93.184.216.34/hook", "events": ["flag.*", "experiment.alarmed"]}
+    hook = create_webhook(actor=ALICE, organization=acme.organization, payload=address).endpoint
+    sent = WebhookDelivery.objects.create(
+        endpoint=hook, state="failed", event_type="flag.created", event_id="evt_1", position=1, response_status=500,
+        response_body="Oops", request_headers={"webhook-id": "evt_1"}, duration_ms=12,
+    )  # fmt: skip
     view = save_view(
         user=User.objects.get(username="olga"), organization=acme.organization, page="flags_flagconfig", name="Paying",
         query="tag=pay", is_shared=True,
     )  # fmt: skip
     subjects |= {
+        "integrations_webhookendpoint": hook,
+        "integrations_webhookdelivery": sent,
         "tenancy_organization": acme.organization,
         "tenancy_project": acme.project,
         "empty project": tenancy_services.create_project(
@@ -371,12 +317,26 @@ STATES = [
     State("a key shown once", "admin:tenancy_credential_add", sends=_sent(name="till")),
     State("a service account's secret shown once", "admin:tenancy_serviceaccount_secret", sends=_sent(name="ci")),
     State("a service account refused", "admin:tenancy_serviceaccount_add", sends=_sent(name=""), status=422),
+    State(
+        "a webhook's secret shown once", "admin:integrations_webhookendpoint_add",
+        sends=_sent(name="CI", url="https://93.184.216.34/", single="flag.killed"),
+    ),
+    State(
+        "a webhook refused", "admin:integrations_webhookendpoint_add",
+        sends=_sent(name="CI", url="http://127.1/", single="flag.killed"), status=422,
+    ),
+    State(
+        "a webhook changed meanwhile", "admin:integrations_webhookendpoint_edit",
+        sends=_sent(name="Mine", version="0"), status=409,
+    ),
+    State("a webhook's events again without an instant", "admin:integrations_webhookendpoint_replay",
+          sends=_sent(), status=422),
     State("a password refused", "console_password", sends=_sent(old_password="a guess")),
     *(
         State(f"no {model} yet", f"admin:{model}_changelist", who="founder")
         for model in (
             "flags_flagconfig", "flags_segment", "flags_layer", "experiments_experiment", "experiments_metric",
-            "tenancy_serviceaccount", "tenancy_credential",
+            "tenancy_serviceaccount", "tenancy_credential", "integrations_webhookendpoint",
         )
     ),
     State("an environment that is not there", f"{_FLAG}_changelist", query={"environment": "999999"}, status=404),

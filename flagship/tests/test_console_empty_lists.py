@@ -11,6 +11,7 @@ PAGES = {
     "experiments_metric": "No metrics yet",
     "tenancy_serviceaccount": "No service accounts yet",
     "tenancy_credential": "No keys or tokens yet",
+    "integrations_webhookendpoint": "No webhooks yet",
 }
 
 
@@ -19,7 +20,7 @@ def test_list__empty__teaches_once_and_offers_to_begin(console_owner, acme, name
     text = console_owner.get(reverse(f"admin:{name}_changelist"), follow=True).text
 
     assert text.count(PAGES[name]) == 1
-    place = "" if name.startswith("tenancy") else f"?environment={acme.production.pk}"
+    place = "" if name.startswith(("tenancy", "integrations")) else f"?environment={acme.production.pk}"
     assert f'class="fs-button fs-button--primary" href="{reverse(f"admin:{name}_add")}{place}"' in text
 
 

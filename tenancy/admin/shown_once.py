@@ -9,6 +9,7 @@ import hashlib
 from cryptography.fernet import Fernet, InvalidToken
 from django.conf import settings
 from django.contrib import messages
+from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -24,10 +25,24 @@ def _cipher() -> Fernet:
     return Fernet(base64.urlsafe_b64encode(hashlib.sha256(f"shown once:{settings.SECRET_KEY}".encode()).digest()))
 
 
+def keep_secret(request: HttpRequest, thing: Model, secret: str) -> None:
+    """Keep a new secret for the one page that shows it."""
+    request.session[_KEY.format(pk=thing.pk)] = _cipher().encrypt(secret.encode()).decode()
+
+
+def take_secret(request: HttpRequest, thing: Model, name: str) -> str | None:
+    """The secret, which is forgotten with that; without one, None and a message that says so."""
+    try:
+        sealed = request.session.pop(_KEY.format(pk=thing.pk), "")
+        return _cipher().decrypt(sealed.encode()).decode()
+    except InvalidToken:
+        messages.info(request, f"The secret of {name} was shown once. Make another one if it is lost.")
+        return None
+
+
 def to_secret_page(request: HttpRequest, issued: IssuedCredential) -> HttpResponse:
     """Redirect to the page that shows the secret."""
-    sealed = _cipher().encrypt(issued.secret.encode()).decode()
-    request.session[_KEY.format(pk=issued.credential.pk)] = sealed
+    keep_secret(request, issued.credential, issued.secret)
     return redirect(object_url(issued.credential, "secret"))
 
 
@@ -37,11 +52,8 @@ def secret_page(request: HttpRequest, credential: Credential) -> HttpResponse:
     back_url = list_url(Credential)
     if account is not None:
         back_url = reverse("admin:tenancy_serviceaccount_change", args=[account.pk])
-    try:
-        sealed = request.session.pop(_KEY.format(pk=credential.pk), "")
-        secret = _cipher().decrypt(sealed.encode()).decode()
-    except InvalidToken:
-        messages.info(request, f"The secret of {credential.name} was shown once. Make another one if it is lost.")
+    secret = take_secret(request, credential, credential.name)
+    if secret is None:
         return redirect(back_url)
     response = console_page(
         request,
