@@ -135,7 +135,7 @@ def _list(given: argparse.Namespace) -> None:
 def _evaluate(given: argparse.Namespace) -> None:
     try:
         attributes = json.loads(given.attributes)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CommandError(f"--attributes is no JSON: {error}") from error
     if not isinstance(attributes, dict):
         raise CommandError('--attributes is no object, such as {"country": "DE"}')
@@ -160,6 +160,8 @@ def _kill(given: argparse.Namespace) -> None:
 
 def _off_variant(given: argparse.Namespace, scope: dict[str, str]) -> str:
     flag = _manage(given, "GET", f"/api/flags/{quote(given.flag, safe='')}?{urlencode(scope)}", None)
+    if not isinstance(flag.get("offVariant"), str):
+        raise CommandError(f"{given.url} does not say the flag's off variant: give --variant")
     return str(flag["offVariant"])
 
 
@@ -174,14 +176,15 @@ def _manage(given: argparse.Namespace, method: str, path: str, body: dict[str, A
         )
     except (OSError, ValueError) as error:
         raise CommandError(f"{given.url}: {error}") from error
+    if response.status >= 300:
+        raise CommandError(f"the server answered {response.status}: {response.reason or 'no reason given'}")
     try:
         answer = json.loads(response.body)
-    except ValueError:
-        answer = {}
-    if response.status >= 300:
-        details = "; ".join(problem.get("detail", "") for problem in answer.get("errors", []))
-        raise CommandError(f"the server answered {response.status}: {details or 'no reason given'}")
-    return answer if isinstance(answer, dict) else {}
+    except (ValueError, RecursionError):
+        answer = None
+    if not isinstance(answer, dict):
+        raise CommandError(f"{given.url} answered {response.status} without what was asked for: is it FlagShip?")
+    return answer
 
 
 def _watch(given: argparse.Namespace) -> None:
@@ -247,7 +250,7 @@ def _generate(given: argparse.Namespace) -> None:
     if given.snapshot is not None:
         try:
             environment = CompiledEnvironment.from_document(json.loads(given.snapshot.read_bytes()))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise CommandError(f"{given.snapshot}: {error}") from error
     else:
         with _client(given) as client:
@@ -258,7 +261,7 @@ def _generate(given: argparse.Namespace) -> None:
             _say(text.removesuffix("\n"))
         else:
             given.out.write_text(text, encoding="utf-8")
-    except (GenerateError, OSError) as error:
+    except (GenerateError, OSError, UnicodeError) as error:
         raise CommandError(str(error)) from error
 
 

@@ -168,6 +168,29 @@ def _summaries(usage: Usage, now: list[float]) -> Summaries:
     return Summaries(usage, {"instance": "one", "sdk": "python/1"}, 60.0, lambda: now[0], is_on=True)
 
 
+def _answer(status: int, body: bytes, **headers: str) -> Response:
+    answer = Response(status, headers)
+    answer.body = body
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "left"),
+    [
+        (202, b'{"accepted": 1}', 0), (202, b"", 1), (200, b"<html>log in</html>", 1), (302, b"", 1), (401, b"", 1),
+        (429, b"", 1), (503, b"", 1), (400, b"", 0), (413, b"", 0), (422, b"", 0),
+    ],
+)  # fmt: skip
+def test_summaries__each_answer__is_done_with_by_a_receipt_or_a_refusal(status: int, body: bytes, left: int) -> None:
+    client = offline(treatment())
+    client.is_enabled("asked", "u")
+    summaries = _summaries(client._usage, [0.0])
+    summaries.sum_up(is_last=True)
+    summaries.note(_answer(status, body))
+
+    assert len(summaries.waiting) == left
+
+
 def test_summaries__too_many_wait__go_into_a_later_one() -> None:
     client, now = offline(treatment()), [0.0]
     summaries = _summaries(client._usage, now)
@@ -197,7 +220,7 @@ def test_summaries__server_without_the_route__is_asked_again_in_an_hour() -> Non
     def post(_kind: str, _payload_id: str, _text: str) -> Any:
         status = 404 if now[0] < 3600 else 202
         posted[status] += 1
-        return Response(status, {})
+        return _answer(status, b'{"accepted": 1}')
         yield
 
     for minute in range(1, 90):

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openflagship.cli import watch
+from openflagship.cli import main, watch
 from openflagship.client.sse import ServerEvent
 from openflagship.engine import CompiledEnvironment
 from openflagship.testing import offline
 from sdk_fixtures import treatment
 from small_platform import KEY, SmallPlatform, eventually
+
+from sdk.conformance.endpoints import Endpoints
 
 COMMAND = [sys.executable, "-W", "error", "-m", "openflagship.cli", "--wait", "60"]
 
@@ -64,6 +66,21 @@ def test_command__that_cannot_be_done__says_why_in_one_line(
     assert done.returncode == 1
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize("body", [b"<html>", b"[1]", b'{"errors": ["no"]}', b'{"errors": 7}', b"[" * 100_000, b""])
+def test_kill__another_servers_answer__is_said_in_one_line(
+    status: int, body: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = Endpoints()
+    server.always["/api/flags/asked?"] = lambda call: call.respond(status, body)
+    ended = main(["--url", server.url, "kill", "asked", "--token", "fs_manage_x"])
+    server.close()
+
+    assert ended == 1
+    (said,) = capsys.readouterr().err.splitlines()
+    assert server.url in said or f"{status}: no reason given" in said
 
 
 def test_snapshot_save__file__can_be_bootstrapped_from(platform: SmallPlatform, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ FLAGS = [
     typed("new-checkout", "boolean", False, True, description=HOSTILE),
     typed("class", "string", HOSTILE, "b"),
     typed("2-limit", "number", 10, 1.5),
+    typed("float", "number", 1, 2),
     typed("menu.items", "json", {"text": HOSTILE, "list": [None, True]}, []),
 ]
 
@@ -95,6 +96,25 @@ def test_go__generated__is_vetted_until_a_flag_is_gone(documents: dict[str, Any]
     assert outcomes[0] == (True, "")
     assert not outcomes[1][0]
     assert "Gone" in outcomes[1][1]
+
+
+def test_typescript__names_of_the_class_itself__get_a_mark() -> None:
+    names = ["client", "then", "constructor"]
+    text = generate("ts", snapshot(*(typed(name, "boolean", False, True) for name in names))["flags"])
+
+    assert [name for name in names if f"async {name}_(" in text and f"async {name}(" not in text] == names
+
+
+@pytest.mark.parametrize("language", ["ts", "go"])
+def test_command__text_that_no_file_holds__is_refused_in_one_line(
+    language: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "snapshot.json"
+    path.write_text(json.dumps(snapshot(typed("half", "string", "\ud800", "b"))))
+    status = main(["generate", "--lang", language, "--snapshot", str(path), "--out", str(tmp_path / "out")])
+
+    assert status == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 def test_typescript__generated__has_a_method_for_each_flag(documents: dict[str, Any]) -> None:

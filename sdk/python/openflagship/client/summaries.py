@@ -12,7 +12,7 @@ from functools import partial
 from openflagship.client.context import warn_once
 from openflagship.client.effects import Call, Logic
 from openflagship.client.http import Response
-from openflagship.client.receipts import reason_of, seconds_of
+from openflagship.client.receipts import reason_of, receipt_of, seconds_of
 from openflagship.client.sinks import EventSink, delivered
 from openflagship.client.usage import Usage
 from openflagship.ids import uuid7
@@ -94,11 +94,12 @@ class Summaries:
             self.note_failure(_NO_ROUTE_SECONDS)
             log.debug("the server has no route for usage: it is asked again in an hour")
             return
-        if response.status == 429 or response.status >= 500 or response.status in {401, 403}:
+        if response.status in {400, 413, 422}:
+            log.warning("the server refused a usage summary with %d%s", response.status, reason_of(response))
+        elif receipt_of(response) is None:
+            # As for events: what is no receipt, such as a login page, says nothing of the summary.
             self.note_failure(seconds_of(response.headers.get("retry-after")))
             return
-        if response.status >= 300:
-            log.warning("the server refused a usage summary with %d%s", response.status, reason_of(response))
         self.waiting.popleft()
 
 
