@@ -8,10 +8,11 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from unfold.decorators import display
 
-from flags.admin.flag import affected_users, archive, comparison, edit, exposures, history, preview, suggestions, usage
+from flags.admin.across import comparison, copying
+from flags.admin.flag import affected_users, archive, edit, exposures, history, preview, suggestions, usage
 from flags.admin.flag.tryout import try_pages
 from flags.admin.killing import kill, kill_all, kill_many, kill_tag
-from flags.admin.list import archive_many
+from flags.admin.list import archive_many, copy_many, switch_many, tag_many
 from flags.admin.list.bulk import visible_flags
 from flags.admin.list.filters import FlagList, StateFilter, TagFilter, TypeFilter
 from flags.documents import rollout_of
@@ -21,6 +22,7 @@ from tenancy.console_kit.admin import EmptyList
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.environments import PerEnvironmentAdmin, may_edit
 from tenancy.console_kit.formats import moment
+from tenancy.console_kit.pages import object_url
 from tenancy.console_kit.routes import About, Route
 from tenancy.models import Environment
 from tenancy.roles import Role
@@ -30,6 +32,10 @@ ROUTES = (
     Route("kill-many/", "kill_many", kill_many.kill, About.LIST),
     Route("release-many/", "release_many", kill_many.release, About.LIST),
     Route("archive-many/", "archive_many", archive_many.archive, About.LIST),
+    Route("switch-on-many/", "switch_on_many", switch_many.on, About.LIST),
+    Route("switch-off-many/", "switch_off_many", switch_many.off, About.LIST),
+    Route("tag-many/", "tag_many", tag_many.tag, About.LIST),
+    Route("copy-many/", "copy_many", copy_many.copy, About.LIST),
     Route("kill-tag/", "kill_tag", kill_tag.choose, About.ENVIRONMENT, Role.EDITOR),
     Route("kill-all/", "kill_all", kill_all.kill_all, About.ENVIRONMENT, Role.OWNER),
     Route("unknown/", "unknown", usage.unknown, About.ENVIRONMENT),
@@ -37,6 +43,8 @@ ROUTES = (
     Route("<path:object_id>/preview/", "preview", preview.of_change),
     Route("<path:object_id>/people/", "affected_users", affected_users.fragment),
     Route("<path:object_id>/compare/", "compare", comparison.page),
+    Route("<path:object_id>/copy/", "copy", copying.page),
+    Route("<path:object_id>/switch/", "switch", switch_many.one, role=Role.EDITOR),
     Route("<path:object_id>/kill/", "kill", kill.kill, role=Role.EDITOR),
     Route("<path:object_id>/release/", "release", kill.release, role=Role.EDITOR),
     Route("<path:object_id>/board/", "kill_status", kill.status),
@@ -69,13 +77,25 @@ class FlagConfigAdmin(PerEnvironmentAdmin):
     )
     routes = ROUTES
     ordering = ["flag__key"]
-    actions = ["kill_selected", "release_selected", "archive_selected"]
+    actions = [
+        "switch_on_selected",
+        "switch_off_selected",
+        "kill_selected",
+        "release_selected",
+        "tag_selected",
+        "copy_selected",
+        "archive_selected",
+    ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[FlagConfig]:
         return visible_flags(request)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[FlagList]:  # noqa: ARG002 - Django's signature
         return FlagList
+
+    def get_list_display(self, request: HttpRequest) -> list[str]:
+        columns = list(self.list_display)
+        return [*columns[:2], "switch", *columns[2:]] if may_edit(request) else columns
 
     def get_search_results(
         self,
@@ -98,9 +118,18 @@ class FlagConfigAdmin(PerEnvironmentAdmin):
         environment = console_context(request).environment
         return environment is not None and console_context(request).may_in_project(Role.EDITOR, environment.project)
 
+    def has_copy_permission(self, request: HttpRequest) -> bool:
+        environment = console_context(request).environment
+        return environment is not None and bool(copying.targets_of(request, environment))
+
     @display(description="Flag", header=True, ordering="flag__key")
     def flag_header(self, config: FlagConfig) -> tuple[str, str]:
-        return config.flag.key, config.flag.name if config.flag.name != config.flag.key else ""
+        notes = [
+            config.flag.name if config.flag.name != config.flag.key else "",
+            "in an experiment" if config.experiment else "",
+            "stale" if getattr(config, "is_stale", False) else "",  # The list adds this.
+        ]
+        return config.flag.key, " · ".join(filter(None, notes))
 
     @display(
         description="State",
@@ -109,6 +138,14 @@ class FlagConfigAdmin(PerEnvironmentAdmin):
     )
     def state(self, config: FlagConfig) -> str:
         return config.state
+
+    @display(description="Switch")
+    def switch(self, config: FlagConfig) -> str:
+        if config.is_killed or config.flag.is_archived:
+            return "-"
+        word = "off" if config.is_enabled else "on"
+        link = '<a class="fs-button fs-button--small" href="{}" aria-label="Switch {} {}">Switch {}…</a>'
+        return format_html(link, object_url(config, "switch"), config.flag.key, word, word)
 
     @display(description="Serves")
     def serves(self, config: FlagConfig) -> str:
@@ -156,6 +193,22 @@ class FlagConfigAdmin(PerEnvironmentAdmin):
     @admin.action(description="Release", permissions=["edit"])
     def release_selected(self, request: HttpRequest, queryset: QuerySet[FlagConfig]) -> HttpResponse | None:
         return kill_many.ask_release(request, queryset)
+
+    @admin.action(description="Switch on", permissions=["edit"])
+    def switch_on_selected(self, request: HttpRequest, queryset: QuerySet[FlagConfig]) -> HttpResponse | None:
+        return switch_many.ask_on(request, queryset)
+
+    @admin.action(description="Switch off", permissions=["edit"])
+    def switch_off_selected(self, request: HttpRequest, queryset: QuerySet[FlagConfig]) -> HttpResponse | None:
+        return switch_many.ask_off(request, queryset)
+
+    @admin.action(description="Add or take away tags", permissions=["add"])
+    def tag_selected(self, request: HttpRequest, queryset: QuerySet[FlagConfig]) -> HttpResponse | None:
+        return tag_many.ask(request, queryset)
+
+    @admin.action(description="Copy to another environment", permissions=["copy"])
+    def copy_selected(self, request: HttpRequest, queryset: QuerySet[FlagConfig]) -> HttpResponse | None:
+        return copy_many.ask(request, queryset)
 
     @admin.action(description="Archive", permissions=["add"])
     def archive_selected(self, request: HttpRequest, queryset: QuerySet[FlagConfig]) -> HttpResponse | None:

@@ -120,7 +120,16 @@ def test_archive_selected__too_many_for_one_request__goes_on_page_by_page(consol
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"flags": "1,x"}, {"done": "-1"}, {"failed": "many"}, {"failures": "[[1]]"}, {"failures": "{"}]
+    "wrong",
+    [
+        {"flags": "1,x"},
+        {"done": "-1"},
+        {"failed": "many"},
+        {"failures": "[[1]]"},
+        {"failures": "{"},
+        {"failures": "[" * 5_000 + "]" * 5_000},
+    ],
+    ids=["flags", "done", "failed", "failures", "no JSON", "deep JSON"],
 )
 def test_archive_selected__carried_fields_that_cannot_be_read__archive_nothing(console_editor, configs, wrong):
     page = archive(console_editor, configs, **wrong)

@@ -252,7 +252,7 @@ def test_many_flags__say_what_depends_on_them_with_the_same_queries(
         ("killing.kill", "kill"),
         ("killing.kill_many", "kill_many"),
         ("killing.kill_tag", "kill_tag"),
-        ("list.archive_many", "archive_many"),
+        ("list.many", "archive_many"),
     ],
 )
 def test_confirmed_kill_and_archive__do_not_wait_for_the_reach(console_owner, config, monkeypatch, module, page):

@@ -241,9 +241,10 @@ STATES = [
     State("flags of a tag, a view kept", f"{_FLAG}_changelist", query={"tag": "pay"}),
     State("flags archived", f"{_FLAG}_changelist", query={"state": "archived"}),
     State("no flag found", f"{_FLAG}_changelist", query={"q": "nothing"}),
-    State("kill chosen flags?", f"{_FLAG}_changelist", sends=_chosen("kill_selected", "plain")),
     State("release chosen flags?", f"{_FLAG}_changelist", sends=_chosen("release_selected", "killed")),
-    State("archive chosen flags?", f"{_FLAG}_changelist", sends=_chosen("archive_selected", "plain")),
+    *(State(f"{act}?", f"{_FLAG}_changelist", sends=_chosen(f"{act}_selected", "plain"))
+      for act in ("kill", "archive", "tag", "copy")),
+    State("a flag to copy", f"{_FLAG}_copy", "plain", query={"to": "staging"}),
     State(
         "a flag refused", f"{_FLAG}_change", "plain",
         sends=_sent(document=_WRONG_FLAG, reason="x"), status=422,

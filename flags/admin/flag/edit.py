@@ -9,7 +9,6 @@ from django.shortcuts import redirect
 from audit.models import Entry
 from flags import services
 from flags.admin import conditions
-from flags.admin.flag.comparison import siblings
 from flags.admin.flag.form import condition_fields, document_of, fields_of, new_document
 from flags.admin.flag.snippets import snippets_for
 from flags.admin.flag.suggestions import BUILT_IN
@@ -171,7 +170,7 @@ def _beside(request: HttpRequest, config: FlagConfig, *, may_edit: bool) -> dict
         "is_shared_locked": may_edit
         and not console_context(request).may_in_project(Role.EDITOR, config.environment.project),
         "is_split_locked": may_edit and drafts.is_rollout_locked(config),
-        "siblings": siblings(request, config),
+        "siblings": _siblings(request, config),
         "dependents": dependents_of(config.environment, config.flag.key),
         "asked_segments": _asked_segments(config),
         "panels": panels_for(request, config),
@@ -179,6 +178,13 @@ def _beside(request: HttpRequest, config: FlagConfig, *, may_edit: bool) -> dict
         "affected_users_url": object_url(config, "affected_users"),
         "snippets": snippets_for(config),
     }
+
+
+def _siblings(request: HttpRequest, config: FlagConfig) -> list[FlagConfig]:
+    """Return the same flag in the environments that this person may see, production first."""
+    mine = [environment.pk for environment in console_context(request).environments]
+    rows = FlagConfig.objects.filter(flag=config.flag_id, environment__in=mine).select_related("environment", "flag")
+    return list(rows.order_by("-environment__is_production", "environment__key"))
 
 
 def _asked_segments(config: FlagConfig) -> list[Segment]:

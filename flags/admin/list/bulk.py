@@ -4,6 +4,7 @@ Each request does a slice of the work, and the page carries what is left to do. 
 requests, and no proxy waits long. When the page is closed, the other flags stay as they were.
 """
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from time import monotonic
@@ -81,8 +82,21 @@ class SelectionForm(ReasonForm):
             self.fields["reason"] = RequiredReasonForm.base_fields["reason"]
 
 
+class _Decoder(json.JSONDecoder):
+    """Says of a text that is nested too deeply that it is no JSON, as of any other."""
+
+    def decode(self, s: str, *given: Any) -> Any:
+        try:
+            return super().decode(s, *given)
+        except RecursionError as error:
+            raise json.JSONDecodeError("It is nested too deeply", s, 0) from error
+
+
 class FailuresField(forms.JSONField):
     """Keys of flags, each with the reason why it was left as it is."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(decoder=_Decoder, **given)
 
     def clean(self, value: Any) -> list[tuple[str, str]]:
         pairs = super().clean(value) or []
@@ -125,11 +139,10 @@ class Run:
         """Go on from what a ProgressForm holds. The page's figures are only displayed."""
         return cls(waiting, sent["done"] or 0, sent["failed"] or 0, sent["failures"])
 
-    def form(self, reason: str) -> ProgressForm:
-        """Return the form that the page carries to the next request."""
+    def carried(self) -> dict[str, Any]:
+        """Return what the page's form carries to the next request."""
         flags = as_text(self.waiting)
-        carried = {"flags": flags, "done": self.done, "failed": self.failed, "failures": self.failures}
-        return ProgressForm(initial={**carried, "reason": reason})
+        return {"flags": flags, "done": self.done, "failed": self.failed, "failures": self.failures}
 
     def work(self, configs: dict[int, FlagConfig], act: Callable[[FlagConfig], object]) -> None:
         """Work for a second, on one flag at least. A flag that refuses does not stop the others."""

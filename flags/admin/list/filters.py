@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from analytics.models import FlagUsage
 from flags.models import Flag, FlagConfig, Rule
 from flags.selectors import STATES, in_state
+from flags.staleness import stale_pks
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.environments import EnvironmentList
 from tenancy.models import Environment
@@ -28,6 +29,15 @@ class FlagList(EnvironmentList):
             used_at=Subquery(last.values("last_at")),
             used_by=Subquery(last.values("source__service")),
         )
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Mark the stale ones of the page's rows."""
+        super().get_results(request)
+        if self.environment is not None:
+            rows = FlagConfig.objects.filter(pk__in=[row.pk for row in self.result_list])
+            stale = stale_pks(self.environment, rows)
+            for row in self.result_list:
+                row.is_stale = row.pk in stale
 
 
 class StateFilter(SimpleListFilter):

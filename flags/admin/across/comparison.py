@@ -26,13 +26,6 @@ class Row:
         return any(cell != self.cells[0] for cell in self.cells[1:])
 
 
-def siblings(request: HttpRequest, config: FlagConfig) -> list[FlagConfig]:
-    """Return the same flag in the environments that this person may see, production first."""
-    mine = [environment.pk for environment in console_context(request).environments]
-    rows = FlagConfig.objects.filter(flag=config.flag_id, environment__in=mine).select_related("environment", "flag")
-    return list(rows.order_by("-environment__is_production", "environment__key"))
-
-
 def page(request: HttpRequest, config: FlagConfig) -> HttpResponse:
     environments = [environment.pk for environment in console_context(request).environments]
     rows = FlagConfig.objects.filter(flag=config.flag_id, environment__in=environments)

@@ -1,0 +1,1 @@
+"""A flag in more than one environment: compared, and copied."""

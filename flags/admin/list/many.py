@@ -1,0 +1,110 @@
+"""An act on flags chosen in the list: a page says what it does, then it is done to one after the other."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, cast
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.functional import SimpleLazyObject
+
+from flags.admin.list.bulk import ProgressForm, Run, Selection, select, sent_selection
+from flags.admin.reach import Reach, reach_of_many
+from flags.models import FlagConfig
+from tenancy.console_kit.confirm import ConfirmPage
+from tenancy.console_kit.context import console_context
+from tenancy.console_kit.formats import counted
+from tenancy.console_kit.pages import console_page, list_url
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManyAct:
+    """`name` is that of its route. `act` changes one flag by what the form holds, and may raise ServiceError.
+
+    `may` says whether the person may do it to all of the flags. `shown` returns what the page's template needs.
+    """
+
+    name: str
+    verb: str
+    doing: str
+    done: str
+    act: Callable[[HttpRequest, FlagConfig, Mapping[str, Any]], object]
+    may: Callable[[HttpRequest, list[FlagConfig]], bool]
+    template: str
+    shown: Callable[[HttpRequest, Selection], Mapping[str, Any]]
+    tone: Literal["", "warn", "danger"] = ""
+    form: Callable[..., ProgressForm] = ProgressForm
+    is_reason_needed: bool = False
+
+    @property
+    def url(self) -> str:
+        return reverse(f"admin:flags_flagconfig_{self.name}")
+
+
+def ask(request: HttpRequest, rows: QuerySet[FlagConfig], act: ManyAct) -> HttpResponse:
+    return _confirm_page(request, rows, act).ask(request)
+
+
+def run(request: HttpRequest, act: ManyAct) -> HttpResponse:
+    """Change the confirmed flags: all at once, or a part with each request if there are too many for one."""
+    if request.method != "POST":
+        return redirect(list_url(FlagConfig))
+    page = _confirm_page(request, sent_selection(request), act)
+    # A choice on the page may decide what it has to say first.
+    return page.ask(request) if "look" in request.POST else page.answer(request)
+
+
+def reach_of(chosen: Selection) -> Reach:
+    """Return what depends on the chosen flags. It is looked up for the page, and nobody waits for it who confirms."""
+    keys = [config.flag.key for config in chosen.shown]
+    return cast(Reach, SimpleLazyObject(lambda: reach_of_many(chosen.shown[0].environment, keys) if keys else None))
+
+
+def _confirm_page(request: HttpRequest, rows: QuerySet[FlagConfig], act: ManyAct) -> ConfirmPage:
+    chosen = select(rows)
+    if chosen.shown:
+        console_context(request).bind(chosen.shown[0].environment)
+    if not act.may(request, chosen.shown):
+        raise PermissionDenied
+    return ConfirmPage(
+        title=f"{act.verb} {counted(len(chosen.pks), 'flag')}?",
+        submit=f"{act.verb} {len(chosen.pks)}",
+        act=lambda sent: _run(request, rows, act, sent),
+        cancel_url=_list_url(chosen.shown),
+        action_url=act.url,
+        reason_label="Why?" if act.is_reason_needed else "Reason, for the audit log",
+        tone=act.tone,
+        form=partial(act.form, is_reason_needed=act.is_reason_needed),
+        initial={"flags": chosen.as_text, "to": request.POST.get("to", "")},
+        template=act.template,
+        shown={"chosen": chosen, **act.shown(request, chosen)},
+    )
+
+
+def _run(request: HttpRequest, rows: QuerySet[FlagConfig], act: ManyAct, sent: dict[str, Any]) -> HttpResponse:
+    configs = {config.pk: config for config in rows}
+    if not act.may(request, list(configs.values())):
+        raise PermissionDenied
+    run = Run.resumed(sent, list(configs))
+    run.work(configs, lambda config: act.act(request, config, sent))
+    url = _list_url(list(configs.values()))
+    if sent["done"] is None and not run.waiting:
+        for _, why in run.failures:
+            messages.error(request, why)
+        if run.done:
+            messages.success(request, f"{counted(run.done, 'flag')} {act.done}.")
+        return redirect(url)
+    form = act.form(initial={**sent, **run.carried()})
+    shown: dict[str, Any] = {"run": run, "form": form, "list_url": url, "act": act}
+    if request.headers.get("HX-Request"):
+        return render(request, "flags/bulk_part.html", shown)
+    return console_page(request, "flags/bulk.html", title=f"{act.doing} {counted(run.total, 'flag')}", **shown)
+
+
+def _list_url(configs: list[FlagConfig]) -> str:
+    return list_url(FlagConfig, environment=configs[0].environment if configs else None)
