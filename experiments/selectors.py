@@ -57,6 +57,12 @@ def phases_of(metric: Metric) -> QuerySet[Phase]:
     return Phase.objects.filter(parts).distinct().select_related("experiment")
 
 
+def experiments_by(metric: Metric) -> QuerySet[Experiment]:
+    """The experiments that count by the metric, whichever way."""
+    primary = Experiment.objects.filter(primary_metric=metric)
+    return primary.union(Experiment.objects.filter(metrics__metric=metric))
+
+
 def experiments_with_older(metric: Metric, environments: Iterable[Environment]) -> list[OlderDefinition]:
     """The running and paused experiments there whose present phase counts by another definition of the metric."""
     now = metric_resource(metric)

@@ -16,10 +16,11 @@ from audit.actors import Actor
 from audit.models import Entry
 from experiments import services
 from experiments.analysis.arrivals import missing_events
-from experiments.analysis.metric_types import CHOICES, metric_type
+from experiments.analysis.metric_types import CHOICES, METRIC_TYPES, metric_type
+from experiments.analysis.metric_types.fields import TYPE_FIELDS
 from experiments.definitions import metric_resource
 from experiments.models import Metric
-from experiments.selectors import experiments_with_older
+from experiments.selectors import experiments_by, experiments_with_older
 from tenancy import access
 from tenancy.console_kit.admin import EmptyList
 from tenancy.console_kit.conflicts import merge
@@ -93,6 +94,12 @@ class MetricForm(forms.Form):
     )
     version = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
+    def __init__(self, *args: Any, **given: Any) -> None:
+        super().__init__(*args, **given)
+        for field in TYPE_FIELDS:
+            types = [key for key, each in METRIC_TYPES.items() if field in each.fields]
+            self.fields[field.name].widget.attrs |= {"data-chosen-by": "type", "data-choices": " ".join(types)}
+
     def payload(self) -> dict[str, Any]:
         return {name: value for name, value in self.cleaned_data.items() if name != "version"}
 
@@ -158,8 +165,17 @@ def edit(request: HttpRequest, metric: Metric) -> HttpResponse:
         cancel_url=metrics_url,
         is_readonly=environment is None,
         remove_url=_REMOVAL.url(request, metric),
-        intro=" ".join(filter(None, [_older_definition(request, metric), _arrivals(request, metric)])),
+        intro=" ".join(
+            filter(None, [_users_of(request, metric), _older_definition(request, metric), _arrivals(request, metric)])
+        ),
     )
+
+
+def _users_of(request: HttpRequest, metric: Metric) -> str:
+    """Which experiments count by it, of those that this person sees."""
+    mine = {row.pk for row in console_context(request).environments}
+    names = sorted({row.name for row in experiments_by(metric) if row.environment_id in mine})
+    return f"Used by: {', '.join(names)}." if names else "No experiment uses it."
 
 
 def _older_definition(request: HttpRequest, metric: Metric) -> str:

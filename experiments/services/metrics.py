@@ -9,8 +9,8 @@ import audit.services
 from audit.actors import Actor
 from experiments.analysis.metric_types import METRIC_TYPES, metric_type
 from experiments.definitions import METRIC_COLUMNS, definitions_of, metric_resource
-from experiments.models import Experiment, Metric
-from experiments.selectors import get_metric, phases_of
+from experiments.models import Metric
+from experiments.selectors import experiments_by, get_metric, phases_of
 from tenancy.errors import Conflict, Invalid, Problem
 from tenancy.models import Environment, Project
 from tenancy.refusals import refuse_read_only, refuse_stale, unknown_fields
@@ -151,9 +151,7 @@ def _keep_definitions(metric: Metric) -> None:
 
 
 def _refuse_in_use(metric: Metric) -> None:
-    primary = Experiment.objects.filter(primary_metric=metric)
-    others = Experiment.objects.filter(metrics__metric=metric)
-    names = sorted({experiment.name for experiment in primary.union(others)})
+    names = sorted({experiment.name for experiment in experiments_by(metric)})
     if names:
         raise Conflict(
             f"{metric.key!r} is used by: {', '.join(names)}; delete or change those first.", code="in_use", attr="key"

@@ -56,6 +56,18 @@ def test_metric__wrong_input__says_so_beside_the_field(console_editor, acme, cha
     assert not Metric.objects.exists()
 
 
+def test_metric__page__says_who_uses_it_and_which_types_have_a_field(console_viewer, console_editor, acme, metric):
+    assert "No experiment uses it." in console_viewer.get(change_url(metric)).text
+    flag_services.create_flag(actor=ALICE, environment=acme.staging, payload={"key": "pay"})
+    content = {"name": "Sells more", "flagKey": "pay", "primaryMetric": "purchase-rate"}
+    services.create_experiment(actor=ALICE, environment=acme.staging, payload=content)
+
+    assert "Used by: Sells more." in console_viewer.get(change_url(metric)).text
+    form = console_editor.get(add_url(acme)).context["form"]
+    assert form["denominatorEventName"].field.widget.attrs["data-choices"] == "ratio"
+    assert form["cap"].field.widget.attrs["data-choices"] == "count continuous"
+
+
 def test_metric__of_a_property__keeps_it_when_saved_again(console_editor, acme):
     revenue = {**PURCHASE, "type": "continuous", "valueProperty": "total"}
     console_editor.post(add_url(acme), revenue)

@@ -217,6 +217,20 @@
     }
   };
 
+  // What only some choices have is neither shown nor sent with another one. What is wrong stays in view.
+  const fieldsOfChoices = () => {
+    for (const field of document.querySelectorAll("[data-choices]:enabled")) {
+      const choice = field.form.elements[field.dataset.chosenBy];
+      const show = () => {
+        const isAsked = field.dataset.choices.split(" ").includes(choice.value);
+        field.disabled = !isAsked;
+        field.closest(".group").hidden = !isAsked;
+      };
+      choice.addEventListener("change", show);
+      if (!field.closest(".errors")) show();
+    }
+  };
+
   const goBack = (button) => {
     button.hidden = history.length < 2;
     button.addEventListener("click", () => history.back());
@@ -226,6 +240,7 @@
     keepLists();
     localTimes(document);
     typedInstants();
+    fieldsOfChoices();
     // The browser has given up on it by now: the frame hides the page until its own script has run.
     document.querySelector("#content [autofocus]")?.focus();
     hasUnsaved = isRefused();

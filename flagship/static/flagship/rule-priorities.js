@@ -25,7 +25,7 @@ window.flagshipPriorities = (rules, experimentPlace = Number.NaN) => {
   // Without room between two of them, all are numbered anew, each on its side of the experiment.
   const here = dealt.filter((place) => place < experimentPlace).length;
   // No number is below 0, so no more rules fit before the experiment than its place says. The others go after it.
-  const before = here > experimentPlace ? experimentPlace : here;
+  const before = Math.min(here, experimentPlace || 0);
   const beyond = Number.isNaN(experimentPlace) ? 0 : Math.floor(experimentPlace / STEP);
   return dealt.map((_, index) =>
     index < before ? Math.floor((experimentPlace * (index + 1)) / (before + 1)) : STEP * (beyond + index - before + 1),

@@ -81,3 +81,18 @@ test("without a clipboard what was to be copied is selected", async () => {
   assert.match(page.find("[data-copy-status]").textContent, /Ctrl\+C/);
   assert.equal(page.window.getSelection().toString(), "fs_1");
 });
+
+test("a field that the choice does not have is neither shown nor sent, unless it is wrong", async () => {
+  const field = (name, wrong = "") =>
+    `<div class="group ${wrong}"><input name="${name}" value="1" data-chosen-by="type" data-choices="ratio quantile"></div>`;
+  const { find, window } = await openPage(
+    `<form><select name="type"><option selected>binary</option><option>ratio</option></select>
+      ${field("cap")}${field("level", "errors")}</form>`,
+    ["console.js"],
+  );
+  const sent = () => [...new window.FormData(find("form")).keys()];
+  assert.deepEqual([find("[name=cap]").closest(".group").hidden, sent()], [true, ["type", "level"]]);
+  find("select").value = "ratio";
+  fire(find("select"), "change");
+  assert.deepEqual([find("[name=cap]").closest(".group").hidden, sent()], [false, ["type", "cap", "level"]]);
+});
