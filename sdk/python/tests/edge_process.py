@@ -135,13 +135,13 @@ def run_edge() -> Iterator[Callable[..., EdgeThread]]:
 
 
 @pytest.fixture
-def edge(platform: SmallPlatform, start_edge: Callable[..., EdgeProcess]) -> EdgeProcess:
+def edge(platform: SmallPlatform, run_edge: Callable[..., EdgeThread]) -> EdgeThread:
     """One of the platform's, which is ready."""
     platform.flags = {
         "asked": treatment(),
         "half": treatment("half", allocation=[[0, 5000, "treatment"]], metadata={"team": "web"}),
         "broken": {"key": "broken"},
     }
-    running = start_edge(platform.url, FLAGSHIP_EDGE_ORIGINS="https://shop.example.com")
+    running = run_edge(platform.url, origins=("https://shop.example.com",))
     eventually(running.is_ready)
     return running

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from edge_process import CLIENT_KEY, EdgeProcess
+from edge_process import CLIENT_KEY, EdgeProcess, EdgeThread
 from openflagship.client.sse import ServerEvent
 from openflagship.edge import Edge, EdgeEnvironment, EdgeSettings
 from openflagship.edge.listeners import MOST_EVENTS_WAITING, Listener
@@ -21,7 +21,7 @@ from sdk_fixtures import treatment
 from small_platform import KEY, SmallPlatform, eventually, held_port
 
 ASKED = {"flagKey": "asked", "userId": "user-1"}
-StartEdge = Callable[..., EdgeProcess]
+RunEdge = Callable[..., EdgeThread]
 
 
 def _nobody() -> tuple[str, socket.socket]:
@@ -35,7 +35,7 @@ def _document(key: str, version: int = 3) -> dict[str, Any]:
     return {"contract": 1, "environment": meta, "version": version, "flags": {key: treatment(key)}, "segments": {}}
 
 
-def test_edge__body_that_is_no_request__is_400_everywhere(edge: EdgeProcess) -> None:
+def test_edge__body_that_is_no_request__is_400_everywhere(edge: EdgeThread) -> None:
     bodies = b"", b"{", b"\xff\xfe", b'{"flagKey": NaN}', b'"text"', b"null", b"[" * 2_000, b'{"userId": "\\ud800"}'
     paths = "/api/flags/evaluate", "/api/flags/evaluate/all", "/ofrep/v1/evaluate/flags/asked", "/api/stream/ack"
     for body in bodies:
@@ -46,7 +46,7 @@ def test_edge__body_that_is_no_request__is_400_everywhere(edge: EdgeProcess) -> 
 
 
 def test_edge__acknowledgement_of_nothing__is_400_and_goes_no_further(
-    edge: EdgeProcess, platform: SmallPlatform
+    edge: EdgeThread, platform: SmallPlatform
 ) -> None:
     for said in (
         {}, {"instance": "", "version": 1}, {"instance": "x" * 101, "version": 1}, {"instance": "a", "version": True},
@@ -60,7 +60,7 @@ def test_edge__acknowledgement_of_nothing__is_400_and_goes_no_further(
     assert len({one["instance"] for one in platform.acknowledged}) <= 2
 
 
-def test_edge__slow_caller__holds_up_nobody_and_is_answered_in_the_end(edge: EdgeProcess) -> None:
+def test_edge__slow_caller__holds_up_nobody_and_is_answered_in_the_end(edge: EdgeThread) -> None:
     body = json.dumps(ASKED).encode()
     head = (
         f"POST /api/flags/evaluate HTTP/1.1\r\nHost: edge\r\nAuthorization: Bearer {KEY}\r\n"
@@ -124,7 +124,7 @@ def test_listener__does_not_read__is_closed_and_takes_no_more_memory() -> None:
     assert listener.queue.qsize() == MOST_EVENTS_WAITING + 1
 
 
-def test_edge__unknown_and_odd_credentials__are_401(edge: EdgeProcess) -> None:
+def test_edge__unknown_and_odd_credentials__are_401(edge: EdgeThread) -> None:
     for key in ("", "fs_server_other", KEY + "x", KEY[:-1], "ü"):
         for path in ("/api/flags/evaluate", "/ofrep/v1/evaluate/flags", "/api/events/exposure"):
             assert edge.ask("POST", path, ASKED, key=key)[0] == 401, (key, path)
@@ -137,7 +137,7 @@ def test_edge__unknown_and_odd_credentials__are_401(edge: EdgeProcess) -> None:
 
 
 def test_edge__header_that_cannot_be_passed_on__is_the_callers_mistake(
-    edge: EdgeProcess, platform: SmallPlatform
+    edge: EdgeThread, platform: SmallPlatform
 ) -> None:
     status, answer, _ = edge.ask("POST", "/api/events/exposure", {"events": []}, Idempotency_Key="schlüssel")
 
@@ -146,7 +146,7 @@ def test_edge__header_that_cannot_be_passed_on__is_the_callers_mistake(
 
 
 def test_edge__key_revoked_at_the_server__evaluates_on_says_so_and_passes_the_refusal_of_events_back(
-    edge: EdgeProcess, platform: SmallPlatform
+    edge: EdgeThread, platform: SmallPlatform
 ) -> None:
     eventually(lambda: platform.stream_count == 1)
     platform.fail = {"/api/stream": 401, "/api/snapshot": 401, "/api/events/conversion": 401}
@@ -161,13 +161,12 @@ def test_edge__key_revoked_at_the_server__evaluates_on_says_so_and_passes_the_re
 
 
 def test_edge__server_was_never_there__is_unready_until_it_comes(
-    platform: SmallPlatform, start_edge: StartEdge, tmp_path: Path
+    platform: SmallPlatform, run_edge: RunEdge, tmp_path: Path
 ) -> None:
-    (tmp_path / "edge").mkdir()
-    (tmp_path / "edge" / f"{name_of(KEY)}.json").write_text(json.dumps(_document("asked"))[:-40])
+    (tmp_path / f"{name_of(KEY)}.json").write_text(json.dumps(_document("asked"))[:-40])
     platform.stop()
-    edge = start_edge(platform.url)
-    eventually(lambda: edge.ask("GET", "/healthz")[0] == 200)
+    edge = run_edge(platform.url, data_dir=tmp_path)
+    assert edge.ask("GET", "/healthz")[0] == 200
     for method, path in (
         ("POST", "/api/flags/evaluate"), ("POST", "/ofrep/v1/evaluate/flags/asked"), ("GET", "/api/snapshot"),
         ("GET", "/api/stream"),
@@ -181,16 +180,15 @@ def test_edge__server_was_never_there__is_unready_until_it_comes(
     assert edge.ask("POST", "/api/flags/evaluate", ASKED)[1]["value"] is True
 
 
-def test_edge__two_environments__answer_each_to_their_own_keys(start_edge: StartEdge, tmp_path: Path) -> None:
-    (tmp_path / "edge").mkdir()
-    keys = []
+def test_edge__two_environments__answer_each_to_their_own_keys(run_edge: RunEdge, tmp_path: Path) -> None:
+    environments = []
     for name in ("a", "b"):
         server, client = f"fs_server_{name}", f"fs_client_{name}"
-        keys.append({"serverKey": server, "clientKeys": [client]})
-        (tmp_path / "edge" / f"{name_of(server)}.json").write_text(json.dumps(_document(f"only-{name}")))
+        environments.append(EdgeEnvironment(server_key=server, client_keys=(client,)))
+        (tmp_path / f"{name_of(server)}.json").write_text(json.dumps(_document(f"only-{name}")))
     url, holder = _nobody()
     with holder:
-        edge = start_edge(url, FLAGSHIP_EDGE_KEYS=json.dumps(keys))
+        edge = run_edge(url, *environments, data_dir=tmp_path)
         eventually(edge.is_ready)
         for mine, other in (("a", "b"), ("b", "a")):
             for key in (f"fs_server_{mine}", f"fs_client_{mine}"):
@@ -205,7 +203,12 @@ def test_edge__two_environments__answer_each_to_their_own_keys(start_edge: Start
             assert f'config_version{{environment="{name_of(f"fs_server_{name}")}"}} 3.0'.encode() in metrics
 
 
-def test_edge__sigterm_with_exposures_queued__sends_every_one(edge: EdgeProcess, platform: SmallPlatform) -> None:
+def test_edge__sigterm_with_exposures_queued__sends_every_one(
+    platform: SmallPlatform, start_edge: Callable[..., EdgeProcess]
+) -> None:
+    platform.flags = {"asked": treatment()}
+    edge = start_edge(platform.url)
+    eventually(edge.is_ready)
     given = []
     for number in range(200):
         answer = edge.ask("POST", "/api/flags/evaluate", {**ASKED, "userId": f"user-{number}"})[1]

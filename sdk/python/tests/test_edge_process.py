@@ -1,12 +1,10 @@
-"""The edge as a process between a platform and its services: the same answers, passed-on changes, kept snapshots."""
+"""The edge between a platform and its services: the same answers, passed-on changes, kept snapshots."""
 
 from __future__ import annotations
 
 import hmac
 import json
-import os
 import signal
-import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable
@@ -14,15 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from edge_process import CLIENT_KEY, EdgeProcess
+from edge_process import CLIENT_KEY, EdgeProcess, EdgeThread
 from openflagship import Context, FlagShip
+from openflagship.edge.__main__ import main
 from openflagship.wire.acknowledgements import FEATURES
 from sdk_fixtures import FAST, treatment
 from small_platform import KEY, SmallPlatform, eventually
 
 
 def test_edge__evaluate__answers_as_the_engine_and_sends_the_exposure(
-    edge: EdgeProcess, platform: SmallPlatform
+    edge: EdgeThread, platform: SmallPlatform
 ) -> None:
     with FlagShip(KEY, platform.url, **FAST) as client:
         environment = client.environment
@@ -36,7 +35,7 @@ def test_edge__evaluate__answers_as_the_engine_and_sends_the_exposure(
     assert answer["evaluationId"] in {event["evaluationId"] for event in platform.exposures()}
 
 
-def test_edge__evaluate_all_and_its_refusals__are_the_servers(edge: EdgeProcess) -> None:
+def test_edge__evaluate_all_and_its_refusals__are_the_servers(edge: EdgeThread) -> None:
     status, answer, _ = edge.ask("POST", "/v1/flags/evaluate/all", {"userId": "user-1"})
     assert (status, sorted(answer["flags"]), answer["configVersion"]) == (200, ["asked", "broken", "half"], 1)
     assert answer["flags"]["broken"]["errorCode"] == "PARSE_ERROR"
@@ -62,7 +61,7 @@ def test_edge__evaluate_all_and_its_refusals__are_the_servers(edge: EdgeProcess)
 
 
 def test_edge__bulk_answers__send_the_exposures_that_are_asked_for_as_prefetched(
-    edge: EdgeProcess, platform: SmallPlatform
+    edge: EdgeThread, platform: SmallPlatform
 ) -> None:
     body, context = {"userId": "user-1"}, {"context": {"targetingKey": "user-1"}}
     for asked in ("", "?exposures=none", "?exposures=all"):
@@ -77,7 +76,7 @@ def test_edge__bulk_answers__send_the_exposures_that_are_asked_for_as_prefetched
     assert ids <= {event["evaluationId"] for event in platform.exposures()}
 
 
-def test_edge__rules__stay_private_from_client_keys(edge: EdgeProcess) -> None:
+def test_edge__rules__stay_private_from_client_keys(edge: EdgeThread) -> None:
     for path in ("/api/snapshot", "/api/stream"):
         assert edge.ask("GET", path, key=CLIENT_KEY)[0] == 403
     status, snapshot, headers = edge.ask("GET", "/api/snapshot")
@@ -86,7 +85,7 @@ def test_edge__rules__stay_private_from_client_keys(edge: EdgeProcess) -> None:
     assert edge.ask("GET", "/api/snapshot", If_None_Match=headers["ETag"])[0] == 304
 
 
-def test_edge__ofrep__answers_single_and_bulk(edge: EdgeProcess) -> None:
+def test_edge__ofrep__answers_single_and_bulk(edge: EdgeThread) -> None:
     path, context = "/ofrep/v1/evaluate/flags", {"context": {"targetingKey": "user-1"}}
     status, one, _ = edge.ask("POST", f"{path}/half", context, key=CLIENT_KEY)
     metadata = {"team": "web", "evaluationId": one["metadata"]["evaluationId"]}
@@ -106,9 +105,9 @@ def test_edge__ofrep__answers_single_and_bulk(edge: EdgeProcess) -> None:
 
 
 def test_edge__tree_of_edges__passes_changes_events_and_acknowledgements(
-    edge: EdgeProcess, platform: SmallPlatform, start_edge: Callable[..., EdgeProcess]
+    edge: EdgeThread, platform: SmallPlatform, run_edge: Callable[..., EdgeThread]
 ) -> None:
-    leaf = start_edge(edge.url, "leaf")
+    leaf = run_edge(edge.url)
     eventually(leaf.is_ready)
     with FlagShip(KEY, leaf.url, **FAST) as client:
         eventually(lambda: client.status().connection == "streaming")
@@ -141,8 +140,10 @@ def _last(platform: SmallPlatform, instance: str) -> dict[str, Any]:
 
 
 def test_edge__server_away__starts_from_disk_refuses_events_and_recovers(
-    edge: EdgeProcess, platform: SmallPlatform, start_edge: Callable[..., EdgeProcess], tmp_path: Path
+    platform: SmallPlatform, start_edge: Callable[..., EdgeProcess], tmp_path: Path
 ) -> None:
+    platform.flags = {"asked": treatment()}
+    edge = start_edge(platform.url)
     eventually(lambda: list((tmp_path / "edge").glob("*.json")))
     # uvicorn ends itself by the signal once it has closed in good order.
     assert edge.close() in {0, -signal.SIGTERM}
@@ -160,7 +161,7 @@ def test_edge__server_away__starts_from_disk_refuses_events_and_recovers(
 
 
 def test_edge__ofrep_stream__says_refetch_after_a_change_to_whoever_has_its_token(
-    edge: EdgeProcess, platform: SmallPlatform
+    edge: EdgeThread, platform: SmallPlatform
 ) -> None:
     bulk = edge.ask("POST", "/ofrep/v1/evaluate/flags", {"context": {"targetingKey": "u"}}, key=CLIENT_KEY)[1]
     (named,) = bulk["eventStreams"]
@@ -187,9 +188,9 @@ def test_edge__ofrep_stream__says_refetch_after_a_change_to_whoever_has_its_toke
 
 
 def test_edge__rate_limit_reached__is_429_with_retry_after_for_that_key_alone(
-    edge: EdgeProcess, start_edge: Callable[..., EdgeProcess]
+    edge: EdgeThread, run_edge: Callable[..., EdgeThread]
 ) -> None:
-    leaf = start_edge(edge.url, "limited", FLAGSHIP_EDGE_RATE_LIMIT="2")
+    leaf = run_edge(edge.url, rate_limit=2)
     eventually(leaf.is_ready)
     body = {"flagKey": "asked", "userId": "user-1"}
     # More than a bucket of two lets through, however slow the machine: it fills once in half a minute.
@@ -203,7 +204,7 @@ def test_edge__rate_limit_reached__is_429_with_retry_after_for_that_key_alone(
     assert leaf.ask("POST", "/api/evaluate", body, key=CLIENT_KEY)[0] == 200
 
 
-def test_edge__metrics__count_what_it_does(edge: EdgeProcess) -> None:
+def test_edge__metrics__count_what_it_does(edge: EdgeThread) -> None:
     edge.ask("POST", "/api/evaluate", {"flagKey": "asked", "userId": "user-1"})
     _, content, _ = edge.ask("GET", "/metrics")
 
@@ -215,11 +216,10 @@ def test_edge__metrics__count_what_it_does(edge: EdgeProcess) -> None:
 @pytest.mark.parametrize(
     "environ", [{}, {"FLAGSHIP_EDGE_URL": "http://x"}, {"FLAGSHIP_EDGE_URL": "http://x", "FLAGSHIP_EDGE_KEYS": "[{}]"}]
 )
-def test_edge__settings_missing__says_which(environ: dict[str, str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "openflagship.edge"], capture_output=True, text=True, timeout=150, check=False,
-        env={"PATH": os.environ["PATH"], **environ},
-    )  # fmt: skip
+def test_edge__settings_missing__says_which(monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "argv", ["openflagship-edge"])
 
-    assert done.returncode == 1
-    assert "FLAGSHIP_EDGE" in done.stderr or "server key" in done.stderr
+    with pytest.raises(SystemExit, match=r"FLAGSHIP_EDGE|server key"):
+        main()
