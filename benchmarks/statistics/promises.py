@@ -1,9 +1,9 @@
-"""What the statistics promise, measured: `python -m benchmarks.statistics [--runs 20000] [--peers]`.
+"""What the statistics promise, measured: `python -m benchmarks.statistics [--runs 20000] [--peers] [--data FOLDER]`.
 
 Seeded simulations of error rates, coverage and alarms; the speed of a thousand analyses; with `--peers` the same
-figures from gbstats, statsmodels, tea-tasting and spotify-confidence, in an environment of their own.
-Rewrites its own section of benchmarks/RESULTS.md
-and the plots beside it, and exits with 1 where a promise is missed.
+figures from gbstats, statsmodels, tea-tasting and spotify-confidence, in an environment of their own. `--data` compares
+with them on published experiments instead (`public_data`), and simulates nothing.
+Rewrites its own section of benchmarks/RESULTS.md and the plots beside it, and exits with 1 where a promise is missed.
 """
 
 import argparse
@@ -13,12 +13,13 @@ import platform
 import subprocess
 import time
 import venv
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy
 
-from benchmarks.statistics import decisions, plots, simulations
+from benchmarks.statistics import decisions, plots, public_data, simulations
 from benchmarks.world import PLOTS, ROOT, report
 from experiments.statistics import (
     always_valid,
@@ -172,7 +173,7 @@ def _case(method: str, ours: dict[str, Any], theirs: dict[str, Any] | None = Non
     return {"method": method, "ours": ours, "inputs": ours if theirs is None else theirs}
 
 
-def compare_with_peers(rng: np.random.Generator) -> dict[tuple[str, str], tuple[int, float]]:
+def compare_with_peers(cases: list[dict[str, Any]]) -> dict[tuple[str, str], tuple[int, float]]:
     """(peer, method): figures compared, and the largest difference, relative to figures above 0.001."""
     python = PEERS / "bin" / "python"
     if not python.exists():
@@ -182,8 +183,8 @@ def compare_with_peers(rng: np.random.Generator) -> dict[tuple[str, str], tuple[
     )
     if installed.returncode:
         subprocess.run([python, "-m", "pip", "install", "--quiet", *PEER_PINS], check=True)
-    cases = peer_cases(rng)
-    command = [python, "-m", "benchmarks.statistics.peers"]
+    # As a file: the package refuses an environment with other versions than those that are shipped.
+    command = [python, ROOT / "benchmarks" / "statistics" / "peers.py"]
     answer = subprocess.run(command, cwd=ROOT, input=json.dumps(cases), capture_output=True, text=True, check=True)
     found: dict[tuple[str, str], tuple[int, float]] = {}
     for case, answers in zip(cases, json.loads(answer.stdout), strict=True):
@@ -223,11 +224,30 @@ def _outcomes_table(null: dict[str, Outcome], effect: dict[str, Outcome]) -> lis
     return lines
 
 
+def compare_published(folder: Path) -> int:
+    """Our figures beside the peers' on published experiments; 1 where they differ by more than 1e-6."""
+    lines, worst = ["## Statistics on published experiments", ""], 0.0
+    lines += ["`python -m benchmarks.statistics --data FOLDER`, largest relative difference (promise: 1e-6):", ""]
+    lines += ["| experiment | peer | figures | largest difference |", "|---|---|---|---|"]
+    for name, known in public_data.cases(folder).items():
+        peers: dict[str, tuple[int, float]] = {}
+        for (peer, _), (count, gap) in compare_with_peers([_case(*each) for each in known]).items():
+            figures, largest = peers.get(peer, (0, 0.0))
+            peers[peer] = (figures + count, max(largest, gap))
+        lines += [f"| {name} | {peer} | {count} | {gap:.1e} |" for peer, (count, gap) in sorted(peers.items())]
+        worst = max([worst, *(gap for _, gap in peers.values())])
+    report("statistics_published", lines)
+    return 0 if worst <= 1e-6 else 1
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=20_000, help="replications of each simulation")
     parser.add_argument("--peers", action="store_true", help="compare with four other packages too")
+    parser.add_argument("--data", type=Path, help="a folder with published experiments (see public_data)")
     options = parser.parse_args()
+    if options.data:
+        return compare_published(options.data)
     rng = np.random.default_rng(SEED)
     started = time.perf_counter()
     checks = simulations.fixed_horizon(rng, options.runs)
@@ -239,7 +259,7 @@ def main() -> int:
     reductions, is_square = simulations.variance_reduction(rng)
     simulated = time.perf_counter() - started
     seconds, figures = speed(rng)
-    peers = compare_with_peers(rng) if options.peers else {}
+    peers = compare_with_peers(peer_cases(rng)) if options.peers else {}
     draw(null, curves, covered)
     worst = max((difference for _, difference in peers.values()), default=0.0)
     is_met = all(check.is_met for check in checks) and is_square and seconds < 5 and worst <= 1e-6
