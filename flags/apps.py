@@ -18,11 +18,12 @@ class FlagsConfig(AppConfig):
         from flags.selectors import flag_tags  # noqa: PLC0415 - likewise
         from integrations.subjects import register_tags  # noqa: PLC0415 - likewise
         from tenancy.privacy.people import register_place  # noqa: PLC0415 - likewise
-        from tenancy.signals import credentials_changed, environment_created  # noqa: PLC0415 - apps must be set up first
+        from tenancy.signals import credentials_changed, environment_created, exposures_changed  # noqa: PLC0415 - apps must be set up first
 
         for place in (FlagsPlace(), SegmentsPlace(), VersionLogPlace()):
             register_place(place)
         environment_created.connect(_configure_flags, dispatch_uid="flags.configure")
+        exposures_changed.connect(_log_other_exposures, dispatch_uid="flags.exposures")
         credentials_changed.connect(_announce_keyring, dispatch_uid="flags.keyring")
         register_tags("flag", flag_tags)
         KNOWN_NAMES.flags_from(served_flags, served_units)
@@ -32,6 +33,12 @@ def _configure_flags(*, environment: Any, actor: Actor, **_: Any) -> None:
     from flags.services.flags import configure_environment  # noqa: PLC0415 - models must be loaded first
 
     configure_environment(actor=actor, environment=environment)
+
+
+def _log_other_exposures(*, environment: Any, actor: Actor, **_: Any) -> None:
+    from flags.services.flags import follow_exposures  # noqa: PLC0415 - models must be loaded first
+
+    follow_exposures(actor=actor, environment=environment)
 
 
 def _announce_keyring(**_: Any) -> None:

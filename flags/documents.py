@@ -12,7 +12,7 @@ from openflagship.engine import BUCKETS, buckets_by_variant, deal, reallocate
 from flags.fields import DOCUMENT_FIELDS, EXPORTED_FIELDS, PRESENTATION_FIELDS, RESOURCE_FIELDS
 from flags.models import Change, Flag, FlagConfig, Layer, Rule, Segment
 from tenancy.errors import Problem
-from tenancy.models import Environment
+from tenancy.models import Environment, Exposures
 
 Ranges = list[list[Any]]
 CONTRACT_VERSION = 1
@@ -32,7 +32,10 @@ def flag_document(config: FlagConfig, rules: Iterable[Rule] | None = None) -> di
     """Return the flag's part of the snapshot. Give `rules` if they are not saved yet."""
     listed = config.rules.all() if rules is None else rules
     worked_out = {"rules": [rule_document(rule) for rule in listed]}
-    return {field.name: field.read(config) if field.column else worked_out[field.name] for field in DOCUMENT_FIELDS}
+    document = {field.name: field.read(config) if field.column else worked_out[field.name] for field in DOCUMENT_FIELDS}
+    if (config.exposures or config.environment.exposures) == Exposures.EXPERIMENTS:
+        document["exposures"] = Exposures.EXPERIMENTS.value
+    return document
 
 
 def flag_presentation(flag: Flag) -> dict[str, Any]:

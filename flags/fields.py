@@ -64,6 +64,7 @@ class FlagField:
         return None if self.is_null_if_empty and not value else value
 
     def write(self, config: FlagConfig, value: Any) -> None:
+        value = "" if value is None and self.is_null_if_empty else value
         setattr(config.flag if self.is_shared else config, self.column, value)
 
     def find(self, document: Mapping[str, Any], flag: Flag) -> Any:
@@ -125,6 +126,16 @@ FLAG_FIELDS = (
     _hidden("allocation", default=lambda _: []),
     # The allocation in percent; a PATCH of it moves the fewest buckets.
     FlagField("rollout", "rollout", in_document=False, is_restored=False, default=lambda _: []),
+    # Which evaluations are logged. Documents have what holds here, the environment's choice or the flag's own.
+    FlagField(
+        "exposures",
+        "exposures",
+        "exposures",
+        in_document=False,
+        is_restored=False,
+        default=lambda _: None,
+        is_null_if_empty=True,
+    ),
     FlagField("version", "version", "version", editable=Editable.NEVER, is_restored=False),
     _shown("createdAt", "moment"),
     _shown("updatedAt", "moment"),

@@ -13,7 +13,7 @@ from openflagship import stream_kinds
 from openflagship.ids import uuid7
 from psycopg.types.range import Range
 
-from tenancy.models import Environment, Project
+from tenancy.models import Environment, Exposures, Project
 
 MAX_UNIT_NAME_CHARACTERS = 100
 
@@ -103,6 +103,14 @@ class FlagConfig(models.Model):
         blank=True,
         editable=False,
         help_text="The running experiment's part of the snapshot, if there is one.",
+    )
+    exposures = models.CharField(
+        max_length=12,
+        choices=Exposures.choices,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Which evaluations are logged; empty: as the environment says.",
     )
     version = models.BigIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)

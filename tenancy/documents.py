@@ -26,6 +26,7 @@ def environment_resource(environment: Environment) -> dict[str, Any]:
         "isProduction": environment.is_production,
         "salt": environment.salt,
         "pseudonyms": environment.stores_pseudonyms,
+        "exposures": environment.exposures,
         "configVersion": environment.config_version,
         "version": environment.version,
         "createdAt": environment.created_at,

@@ -94,6 +94,13 @@ class Project(models.Model):
         return Place(self.organization_id, self.key)
 
 
+class Exposures(models.TextChoices):
+    """Which evaluations are logged as exposures."""
+
+    ALL = "all", "Every evaluation of a user"
+    EXPERIMENTS = "experiments", "Only those that a running experiment answers"
+
+
 class Environment(models.Model):
     """Where flags are served: production, staging; each with a configuration and a version counter of its own."""
 
@@ -110,6 +117,13 @@ class Environment(models.Model):
         default=False,
         db_default=False,
         help_text="Events name users by keyed hashes alone, for good. The policy of events has the key.",
+    )
+    exposures = models.CharField(
+        max_length=12,
+        choices=Exposures.choices,
+        default=Exposures.ALL,
+        db_default=Exposures.ALL,
+        help_text="What is logged of flags that have no choice of their own.",
     )
     config_version = models.BigIntegerField(
         default=0, editable=False, help_text="Grows by one with each change; the version log holds each step."

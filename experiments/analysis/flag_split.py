@@ -19,7 +19,7 @@ from flags.versions.history import flag_changes
 DEFAULT_WINDOW = "7d"
 _SECONDS = 30.0
 # Fields of a flag's document that cannot move a unit to another variant.
-_NO_PART_IN_THE_SPLIT = frozenset({"version", "metadata"})
+_NO_PART_IN_THE_SPLIT = frozenset({"version", "metadata", "exposures"})
 
 
 class TimeSpan(TypedDict):

@@ -60,6 +60,7 @@ def test_running_minimum__stored_look__is_computed_again_to_the_digit(faded):
 
 
 def test_running_minimum__difference_turned__earlier_look_does_not_count(faded, expose):
+    """Public report PostHog#72503: a verdict stayed after the effect had turned."""
     expose(
         faded,
         {"control": 3000, "treatment": 3000},

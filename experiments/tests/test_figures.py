@@ -103,7 +103,7 @@ def test_ratio_and_pre_period__nothing_before__says_nothing(measured):
 
 
 def test_pre_period__arms_far_apart_before_the_start__blocks_the_verdict(measured):
-    """Found P2-8: arms 15 standard errors apart before the start went unsaid."""
+    """Found P2-8: arms 15 standard errors apart before the start went unsaid. Public report growthbook#4586."""
     experiment = measured(type="continuous", windowHours=24)
     rng = np.random.default_rng(8)
     before = {
@@ -156,7 +156,7 @@ def test_quantile__many_equal_values__compares_the_share_above(measured):
 
 
 def test_winsorize__ratio__caps_both_sides(measured):
-    """Found P2-7: it was ignored without a word."""
+    """Found P2-7: it was ignored without a word. Public report PostHog PR#60120."""
     experiment = measured({"winsorizePercent": 10}, type="ratio", denominatorEventName="visited", windowHours=24)
     totals = [[value] for value in range(1, 11)]
     _send(experiment, {"control": totals, "treatment": totals})

@@ -14,6 +14,7 @@ from tenancy.testing import ALICE
 
 @pytest.mark.parametrize("path", ["flags/new-checkout/audit", "audit"])
 def test_audit_of_a_flag__has_the_acts_on_its_experiments(environment, viewer, running, make_flag, path):
+    """Public report Flagsmith#2188: a flag's audit log lacked the acts on what belongs to it."""
     make_flag("beside")
     services.pause_experiment(actor=ALICE, environment=environment, pk=running.pk, reason="odd figures")
 

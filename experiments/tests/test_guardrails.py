@@ -64,7 +64,7 @@ def test_guardrail__figures__are_the_statistics(guarded, expose, goal):
 
 
 def test_guardrail__five_buyers_against_one__is_no_harm_yet(guarded, expose):
-    """Found P0-2: a flag was killed at 200 users."""
+    """Found P0-2: a flag was killed at 200 users. Public report: kortix-ai/suna PR#3403."""
     experiment = guarded(goal="increase")
     expose(experiment, {"control": 100, "treatment": 100}, converted={"control": 5, "treatment": 1}, event_name="error")
     judgement, found = _judged(experiment)
@@ -74,6 +74,7 @@ def test_guardrail__five_buyers_against_one__is_no_harm_yet(guarded, expose):
 
 
 def test_guardrail__harm_of_users_whose_window_is_open__is_no_harm_yet(guarded, expose):
+    """Public report growthbook#68: users whose conversion window is open decided."""
     experiment = guarded(windowHours=24 * 10)
     expose(
         experiment,

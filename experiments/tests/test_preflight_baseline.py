@@ -51,6 +51,7 @@ def flag_users():
 
 
 def test_baseline__converters_elsewhere__are_not_the_flags(every_store, make_experiment, flag_users):
+    """Public report PostHog#26815: a baseline counted conversions of users who never saw the flag."""
     experiment = make_experiment(analysis={"method": "fixed"})
     flag_users(experiment)
     found = check_before_start(experiment)

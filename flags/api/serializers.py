@@ -11,6 +11,7 @@ from rest_framework.exceptions import ErrorDetail
 from flags.fields import RESOURCE_FIELDS
 from flags.models import MAX_UNIT_NAME_CHARACTERS, Flag
 from tenancy.api.serializers import ChoiceField
+from tenancy.models import Exposures
 from tenancy.refusals import unknown_field
 
 
@@ -143,6 +144,7 @@ FORMS: dict[str, Callable[[], serializers.Field[Any, Any, Any, Any]]] = {
     "targets": partial(TargetSerializer, many=True, required=False),
     "rules": partial(RuleSerializer, many=True, required=False),
     "rollout": partial(ShareSerializer, many=True, required=False),
+    "exposures": partial(ChoiceField, choices=Exposures.choices, required=False, allow_null=True),
     "version": partial(
         serializers.IntegerField, required=False, help_text="The version that was read; required to change."
     ),

@@ -78,7 +78,7 @@ def restore_flag(*, actor: Actor, environment: Environment, key: str, reason: st
     before = flag_resource(config)
     flag.is_archived, flag.archived_at = False, None
     flag.save(update_fields=["is_archived", "archived_at", "updated_at"])
-    for row in flag.configs.select_related("flag").prefetch_related("rules"):
+    for row in flag.configs.select_related("flag", "environment").prefetch_related("rules"):
         row.version += 1
         row.save(update_fields=["version", "updated_at"])
         version_log.append_flag(actor, row, environments[row.environment_id])

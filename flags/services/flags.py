@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import F
 
 import audit.services
 from audit.actors import Actor
 from audit.services import is_same
 from flags.documents import flag_document, flag_resource, rule_document
 from flags.fields import EDITABLE_FIELDS, READ_ONLY_FIELDS, SHARED_FIELDS, defaults_of
-from flags.models import Flag, FlagConfig, Rule
+from flags.models import Change, Flag, FlagConfig, Rule
 from flags.selectors import configs, get_config
 from flags.services import drafts, version_log
 from flags.signals import flag_changed_under_experiment
@@ -65,7 +66,7 @@ def insert_draft(
         _name_default_variants(config)
         config.version = 1
         config.save(force_insert=True)
-    for config in FlagConfig.objects.filter(flag=flag).select_related("flag").prefetch_related("rules"):
+    for config in FlagConfig.objects.filter(flag=flag).select_related("flag", "environment").prefetch_related("rules"):
         version_log.append_flag(actor, config, environments[config.environment_id])
     config = get_config(draft.config.environment, flag.key)
     audit.services.record(
@@ -193,7 +194,7 @@ def commit_draft(
     saved = get_config(config.environment, flag.key)
     version_log.append_flag(actor, saved, environments[config.environment_id])
     if shared_changed:
-        for other in flag.configs.exclude(pk=config.pk).select_related("flag").prefetch_related("rules"):
+        for other in flag.configs.exclude(pk=config.pk).select_related("flag", "environment").prefetch_related("rules"):
             other.version += 1
             other.save(update_fields=["version", "updated_at"])
             version_log.append_flag(actor, other, environments[other.environment_id])
@@ -296,6 +297,16 @@ def configure_environment(*, actor: Actor, environment: Environment) -> None:
         config.save(force_insert=True)
         if not flag.is_archived:
             version_log.append_flag(actor, config, locked)
+
+
+@transaction.atomic
+def follow_exposures(*, actor: Actor, environment: Environment) -> None:
+    """Serve the environment's new choice of exposures for each flag that has none of its own."""
+    locked = version_log.lock_environment(environment)
+    followers = configs(locked).filter(exposures="", flag__is_archived=False)
+    FlagConfig.objects.filter(pk__in=list(followers.values_list("pk", flat=True))).update(version=F("version") + 1)
+    changes = [version_log.flag_change(config, Change.Kind.FLAG_UPDATED) for config in followers]
+    version_log.append_each(environment=locked, actor=actor, changes=changes)
 
 
 def _save(draft: drafts.Draft) -> None:

@@ -81,6 +81,7 @@ def elsewhere(organization):
 
 
 def test_export_and_import__into_another_project__is_the_same_again(rich, editor, elsewhere):
+    """Public report Flagsmith#7913: a salt made of a row's id gave every user another variant."""
     exported = editor.get("environments/production/export", project="web").json()
     report = editor.post("environments/live/import", {"data": exported}, project="mobile").json()
 

@@ -59,6 +59,7 @@ def test_environment__that_the_file_does_not_have__is_refused_and_nothing_change
     ids=["launchdarkly", "unleash"],
 )  # fmt: skip
 def test_flag__without_a_configuration_in_that_environment__is_left_out_with_a_note(editor, make_flag, kind, data):
+    """Public report Unleash#2186: an import switched flags off."""
     make_flag("search", enabled=True)
 
     report = editor.post(ROUTE, {"format": kind, "data": data, "sourceEnvironment": "production"}).json()

@@ -23,7 +23,7 @@ from tenancy.console_kit.forms import form_page, sent_data
 from tenancy.console_kit.pages import list_url
 from tenancy.console_kit.removal import Removal
 from tenancy.documents import environment_resource, project_resource
-from tenancy.models import Environment, Organization, Project
+from tenancy.models import Environment, Exposures, Organization, Project
 from tenancy.roles import Role
 
 
@@ -129,6 +129,17 @@ class ProjectChangeForm(forms.Form):
     version = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
 
+def _exposures_field() -> forms.ChoiceField:
+    return forms.ChoiceField(
+        choices=Exposures.choices,
+        initial=Exposures.ALL,
+        label="Exposures that are logged",
+        widget=UnfoldAdminSelectWidget,
+        help_text="Of flags without a choice of their own. Experiments alone take less room; a flag then shows who got "
+        "what only while an experiment runs on it.",
+    )
+
+
 class EnvironmentChangeForm(ProjectChangeForm):
     isProduction = forms.BooleanField(  # noqa: N815 - as the service calls it
         required=False,
@@ -136,6 +147,7 @@ class EnvironmentChangeForm(ProjectChangeForm):
         widget=UnfoldBooleanSwitchWidget,
         help_text="Real users are served here: the console asks once more before larger changes.",
     )
+    exposures = _exposures_field()
 
 
 class ProjectForm(forms.Form):
@@ -238,6 +250,7 @@ class EnvironmentForm(forms.Form):
         help_text="Events name users by keyed hashes alone. Results stay the same, and nobody can read an id. It never "
         "ends.",
     )
+    exposures = _exposures_field()
 
 
 ENVIRONMENT_REMOVAL: Removal[Environment] = Removal(
@@ -264,7 +277,17 @@ class EnvironmentAdmin(_Dated):
         "Flags are served in environments, such as production and staging: each has its own rules, shares and keys.",
     )
     removal = ENVIRONMENT_REMOVAL
-    fields = ["project", "name", "key", "is_production", "salt", "stores_pseudonyms", "config_version", "created"]
+    fields = [
+        "project",
+        "name",
+        "key",
+        "is_production",
+        "salt",
+        "stores_pseudonyms",
+        "exposures",
+        "config_version",
+        "created",
+    ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Environment]:
         found = access.environments(console_context(request).principal).select_related("project__organization")

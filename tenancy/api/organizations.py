@@ -12,7 +12,7 @@ from tenancy.api import serializers
 from tenancy.api.request import Request
 from tenancy.api.views import TENANT, ManagementView, paginated, payload
 from tenancy.errors import Conflict, Forbidden
-from tenancy.models import Environment, Project, User
+from tenancy.models import Environment, Exposures, Project, User
 from tenancy.refusals import refuse_unknown
 from tenancy.roles import Role
 
@@ -160,7 +160,7 @@ class EnvironmentsView(ManagementView):
     def post(self, request: Request) -> Response:
         project = access.get_project(request.user, request.query_params.get("project"), needs=Role.ADMIN)
         sent = payload(serializers.EnvironmentSerializer, request)
-        refuse_unknown(sent, ("key", "name", "isProduction", "salt", "pseudonyms"))
+        refuse_unknown(sent, ("key", "name", "isProduction", "salt", "pseudonyms", "exposures"))
         return _made(
             lambda: services.create_environment(
                 actor=request.user.actor,
@@ -170,6 +170,7 @@ class EnvironmentsView(ManagementView):
                 is_production=sent.get("isProduction", False),
                 salt=sent.get("salt", ""),
                 stores_pseudonyms=sent.get("pseudonyms", False),
+                exposures=sent.get("exposures", Exposures.ALL),
             ),
             project.environments.filter(key=sent["key"]),
             documents.environment_resource,

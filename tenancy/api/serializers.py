@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from tenancy.models import Credential, PrivacyJob
+from tenancy.models import Credential, Exposures, PrivacyJob
 from tenancy.roles import Role
 
 
@@ -53,6 +53,9 @@ class EnvironmentSerializer(serializers.Serializer[Any]):
     pseudonyms = serializers.BooleanField(
         required=False, help_text="Chosen at creation: events name users by keyed hashes alone. It never ends."
     )
+    exposures = ChoiceField(
+        choices=Exposures.choices, required=False, help_text="What is logged of flags without a choice of their own."
+    )
     configVersion = serializers.IntegerField(read_only=True)
     version = serializers.IntegerField(required=False, help_text=_VERSION)
     createdAt = serializers.DateTimeField(read_only=True)
@@ -61,6 +64,7 @@ class EnvironmentSerializer(serializers.Serializer[Any]):
 class EnvironmentChangeSerializer(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=200, required=False)
     isProduction = serializers.BooleanField(required=False)
+    exposures = ChoiceField(choices=Exposures.choices, required=False)
     version = serializers.IntegerField(help_text=_VERSION)
 
 

@@ -10,13 +10,13 @@ import audit.services
 from audit.actors import Actor
 from tenancy.documents import environment_resource, organization_resource, project_resource
 from tenancy.errors import Conflict
-from tenancy.models import Environment, Organization, Project, User
+from tenancy.models import Environment, Exposures, Organization, Project, User
 from tenancy.refusals import refuse_stale
 from tenancy.roles import Role
 from tenancy.services import rows
 from tenancy.services.credentials import announce_credentials
 from tenancy.services.members import add_member
-from tenancy.signals import environment_created
+from tenancy.signals import environment_created, exposures_changed
 
 
 @transaction.atomic
@@ -118,6 +118,7 @@ def create_environment(
     is_production: bool = False,
     salt: str = "",
     stores_pseudonyms: bool = False,
+    exposures: str = Exposures.ALL,
 ) -> Environment:
     """Create an environment. The flags app configures each of the project's flags there, in this transaction.
 
@@ -130,6 +131,7 @@ def create_environment(
         is_production=is_production,
         salt=salt,
         stores_pseudonyms=stores_pseudonyms,
+        exposures=exposures,
     )
     rows.insert(environment, key=key, noun="an environment")
     environment_created.send(sender=Environment, environment=environment, actor=actor)
@@ -148,15 +150,23 @@ def create_environment(
 def update_environment(
     *, actor: Actor, environment: Environment, payload: Mapping[str, Any], version: int | None
 ) -> Environment:
-    """Change the name, or whether it is production. The salt is fixed, because it decides which variant a user gets."""
+    """Change the name, whether it is production, or which exposures its flags log.
+
+    The salt is fixed, because it decides which variant a user gets.
+    """
     row = _locked(environment)
     before = environment_resource(row)
     refuse_stale("environment", before, version)
     if payload.get("salt", row.salt) != row.salt:
         raise Conflict("The salt is fixed at creation: another one would reshuffle every user.", code="salt_fixed",
                        attr="salt")  # fmt: skip
-    rows.apply(row, payload, {"name": "name", "isProduction": "is_production"}, fixed="key")
-    row.save(update_fields=["name", "is_production", "version"])
+    logged_before = row.exposures
+    fields = {"name": "name", "isProduction": "is_production", "exposures": "exposures"}
+    rows.apply(row, payload, fields, fixed="key")
+    row.save(update_fields=[*fields.values(), "version"])
+    if row.exposures != logged_before:
+        exposures_changed.send(sender=Environment, environment=row, actor=actor)
+        row.refresh_from_db(fields=["config_version"])
     audit.services.record(
         actor=actor,
         action="environment.updated",

@@ -6,6 +6,7 @@ from typing import Any
 from flags.admin.flag.sentences import describe_rule, describe_sent, describe_tree
 from flags.documents import percent_of
 from tenancy.console_kit.changes import register_words, said
+from tenancy.models import Exposures
 
 Shares = list[Any] | None
 
@@ -112,6 +113,11 @@ def _tree(node: Any, empty: str = "none") -> str:
     return describe_tree(tree) if tree else empty
 
 
+def _exposures(_: Any, after: Any) -> Iterator[str]:
+    logged = Exposures(after).label.lower() if after in Exposures.values else "what the environment says"
+    yield f"Logged as exposures: {logged}."
+
+
 def register() -> None:
     for field, words in {
         "enabled": _enabled,
@@ -124,5 +130,6 @@ def register() -> None:
         "variants": _variants,
         "conditions": _conditions,
         "audience": _audience,
+        "exposures": _exposures,
     }.items():
         register_words(field, words)

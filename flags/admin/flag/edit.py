@@ -25,7 +25,7 @@ from tenancy.console_kit.documents import DocumentEdit
 from tenancy.console_kit.environments import may_edit as is_editor
 from tenancy.console_kit.pages import console_page, in_environment, list_url, object_url, route_name
 from tenancy.errors import Conflict, ServiceError
-from tenancy.models import Environment, Role
+from tenancy.models import Environment, Exposures, Role
 
 
 def create(request: HttpRequest, environment: Environment) -> HttpResponse:
@@ -153,6 +153,7 @@ def _shown(
         "kinds": conditions.KINDS.items(),
         "blank_condition": condition_fields({"attribute": "", "operator": "equals"}),
         "flag_types": Flag.Type.choices,
+        "exposures_choices": Exposures.choices,
         "attributes": BUILT_IN,
         "attributes_url": in_environment("admin:flags_flagconfig_attributes", environment),
         "segments": list(search_segments(environment).values_list("key", flat=True)[:500]),

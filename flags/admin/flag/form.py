@@ -25,6 +25,7 @@ SHAPE = {
     "defaultVariant": "",
     "offVariant": "",
     "bucketBy": ANY,
+    "exposures": "",
     "variants": [{"key": "", "value": ANY}],
     "rollout": [_SHARE],
     "targets": [{"variant": "", "userIds": [""]}],

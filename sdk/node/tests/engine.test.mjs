@@ -135,6 +135,15 @@ describe("what a caller passes", () => {
     assert.equal(answer.errorCode, "FLAG_NOT_FOUND");
   });
 
+  it("logs what a running experiment answers alone, where the flag says so", () => {
+    const experiment = { id: "e", status: "running", layer: { key: null, salt: "s" }, ranges: [[0, 10_000]] };
+    const split = { allocation: [[0, 10_000, "treatment"]], exposures: "experiments" };
+    const shown = (changes) => environmentOf(flag(changes)).evaluate("asked", new Context("user-1")).shown;
+    assert.equal(shown(split), undefined);
+    assert.ok(shown({ ...split, exposures: "all" }));
+    assert.ok(shown({ ...split, experiment: { ...experiment, controlVariant: "control", audience: null } }));
+  });
+
   it("reads patterns in linear time", () => {
     const hostile = `${"a".repeat(50_000)}!`;
     const since = performance.now();

@@ -35,6 +35,7 @@ def test_bucket__ten_thousand_users_and_many_salts__is_uniform() -> None:
 
 @pytest.mark.parametrize("salts", [("one", "two"), ("checkout", "layer:checkout"), ("a", "a:a"), ("x", "x2")])
 def test_bucket__two_salts__are_independent(salts: tuple[str, str]) -> None:
+    """Public report yggdrasil PR#345: one hash for rollout and variants served a square of the traffic."""
     cells = Counter((bucket(salts[0], user) // 2500, bucket(salts[1], user) // 2500) for user in USERS)
     # 15 degrees of freedom, p = 0.001.
     assert chi_squared([cells[row, column] for row in range(4) for column in range(4)], 625) < 37.7
@@ -131,6 +132,7 @@ def sizes(ranges: list[Any]) -> Counter[str]:
 @settings(max_examples=60)
 @given(st.lists(weights(), min_size=2, max_size=4))
 def test_reallocate__any_history__moves_exactly_what_has_to_move(history: list[Any]) -> None:
+    """Public reports GrowthBook#6730 and Flagsmith#7913: a change of weights moved users whom it did not need."""
     ranges: Any = deal(history[0])
     for wanted in history[1:]:
         after = reallocate(ranges, wanted)

@@ -37,6 +37,7 @@ def wait_for(pid: int, seconds: float = 90) -> int:
 def test_fork__child__streams_and_sends_by_itself_and_the_parent_goes_on(
     platform: SmallPlatform, connect: Connect
 ) -> None:
+    """Public reports LaunchDarkly python-server-sdk#174 and Split python#177: a forked worker's flags froze."""
     client = connect(flush_seconds=3600)
     eventually(lambda: platform.stream_count == 1)
     client.is_enabled("asked", "of-the-parent")

@@ -16,12 +16,15 @@ export class BoundFlag {
   readonly #unexposed: readonly Outcome[];
 
   constructor(code: FlagCode, stamp: Stamp) {
-    const { bucketBy, variants } = code.definition;
+    const { bucketBy, variants, logsExperimentsAlone } = code.definition;
     this.isLinked = code.isLinked;
     this.#code = code;
     this.#isByUserId = bucketBy.length === 1 && bucketBy[0] === "userId";
     const shown = new Map([...variants.keys()].map((variant) => [variant, new Shown(this.#isByUserId)]));
-    this.#outcomes = code.decisions.map((decision) => stamped(decision, stamp, shown.get(decision.variant)));
+    this.#outcomes = code.decisions.map((decision) => {
+      const isLogged = !logsExperimentsAlone || decision.experiment !== undefined;
+      return stamped(decision, stamp, isLogged ? shown.get(decision.variant) : undefined);
+    });
     this.#unexposed = code.decisions.map((decision) => stamped(decision, stamp, undefined));
   }
 

@@ -77,6 +77,8 @@ export interface FlagDefinition {
   readonly experiment: Experiment | undefined;
   readonly allocation: readonly AllocationRange[];
   readonly metadata: Readonly<Record<string, string | number | boolean>>;
+  /** Evaluations outside a running experiment are not logged as exposures. */
+  readonly logsExperimentsAlone: boolean;
 }
 
 /** An audience: `excluded` wins over `included`, which wins over `conditions`. */

@@ -46,6 +46,7 @@ export function readFlag(document: unknown): FlagDefinition {
     experiment: readExperiment(document.experiment ?? undefined, variantAt),
     allocation: readAllocation(valueOr(document, "allocation", []), "allocation", variantAt),
     metadata: readMetadata(document.metadata),
+    logsExperimentsAlone: document.exposures === "experiments",
   };
 }
 

@@ -52,7 +52,7 @@ class Answer(_Used):
     """The outcome of an evaluation. All evaluations that end alike share it, so it holds nothing about the user.
 
     `value` of a json flag is frozen: a copy of it may be changed. `config_version` is the environment's version.
-    `is_exposure` says whether the evaluation has to be logged.
+    `is_exposure` says whether the evaluation has to be logged: it has a unit, and the flag logs evaluations like it.
     """
 
     value: Any

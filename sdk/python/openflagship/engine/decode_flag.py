@@ -12,6 +12,7 @@ from openflagship.engine.bucketing import BUCKETS, AllocationRange, is_well_form
 from openflagship.engine.decode_tree import KEY_PATTERN, KEY_REMEDY, read_rule_conditions, read_tree, read_user_ids
 from openflagship.engine.frozen import frozen
 from openflagship.engine.model import (
+    EXPOSURES_OF_EXPERIMENTS,
     BucketBy,
     Experiment,
     FlagDefinition,
@@ -77,6 +78,7 @@ class _FlagReader:
             allocation=self._allocation(self.document.get("allocation", []), ("allocation",)),
             metadata=self._metadata(),
             version=self._version(),
+            logs_experiments_alone=self.document.get("exposures") == EXPOSURES_OF_EXPERIMENTS,
         )
         return None if self.problems.is_fatal else config
 

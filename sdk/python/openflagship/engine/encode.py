@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from openflagship.engine.model import (
+    EXPOSURES_OF_EXPERIMENTS,
     All,
     Condition,
     Experiment,
@@ -37,6 +38,7 @@ def encode_flag(flag: FlagDefinition) -> dict[str, Any]:
         "allocation": [list(item) for item in flag.allocation],
         "metadata": dict(flag.metadata),
         "version": flag.version,
+        **({"exposures": EXPOSURES_OF_EXPERIMENTS} if flag.logs_experiments_alone else {}),
     }
 
 

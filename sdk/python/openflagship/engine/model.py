@@ -8,6 +8,8 @@ from typing import Any
 
 from openflagship.engine.bucketing import AllocationRange
 
+# A flag's `exposures`: only evaluations that a running experiment answers are logged. Whatever else it says, all are.
+EXPOSURES_OF_EXPERIMENTS = "experiments"
 UNKNOWN_OPERATOR = "unknown_operator"
 MALFORMED_CONDITION = "malformed_condition"
 UNKNOWN_SHAPE = "unknown_shape"
@@ -133,6 +135,8 @@ class FlagDefinition:
     allocation: tuple[AllocationRange, ...]
     metadata: Mapping[str, Any]
     version: int
+    # Evaluations outside a running experiment are not logged as exposures.
+    logs_experiments_alone: bool = False
 
     @property
     def is_static(self) -> bool:

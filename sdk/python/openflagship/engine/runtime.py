@@ -148,8 +148,11 @@ class Evaluators(dict[str, Evaluator]):
             raise NotUnderstoodError(f"segments.{broken}: update the SDK, it does not understand this segment.")
         is_held = code.is_held or not self.segments.held.isdisjoint(fast.segment_keys)
         stamp = (self.version, self.stale or is_held, NOT_UNDERSTOOD if is_held else None)
-        by = code.config.bucket_by
-        answers = tuple(decision.stamp(*stamp, is_exposure=True, bucket_by=by) for decision in decisions)
+        by, logs_all = code.config.bucket_by, not code.config.logs_experiments_alone
+        answers = tuple(
+            decision.stamp(*stamp, is_exposure=logs_all or decision.experiment is not None, bucket_by=by)
+            for decision in decisions
+        )
         segments = tuple(self.segments[other] for other in fast.segment_keys)
         careful = Careful(code, self, answers, segments, stamp)
         bound: Evaluator = fast.factory(
