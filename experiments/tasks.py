@@ -5,7 +5,9 @@ A killed task runs again (late acknowledgement). Running twice has the same effe
 
 from celery import shared_task
 
+from experiments.analysis import kept_splits
 from experiments.jobs import runs
+from tenancy.models import Environment
 
 
 @shared_task(name="experiments.nightly")
@@ -42,6 +44,18 @@ def watch() -> None:
 @shared_task(name="experiments.watch_experiment")
 def watch_experiment(experiment_id: str) -> str:
     return runs.watch(experiment_id)
+
+
+@shared_task(name="experiments.watch_splits")
+def watch_splits() -> None:
+    for environment_id in Environment.objects.values_list("pk", flat=True):
+        watch_splits_of.delay(environment_id)
+
+
+@shared_task(name="experiments.watch_splits_of")
+def watch_splits_of(environment_id: int) -> int:
+    environment = Environment.objects.filter(pk=environment_id).first()
+    return len(kept_splits.watch_splits(environment)) if environment is not None else 0
 
 
 @shared_task(name="experiments.schedule")

@@ -227,6 +227,7 @@ CELERY_BEAT_SCHEDULE = {
     "experiments nightly": {"task": "experiments.nightly", "schedule": crontab(hour="0", minute="15")},
     "experiments watch": {"task": "experiments.watch", "schedule": 600},
     "experiments schedule": {"task": "experiments.schedule", "schedule": 60},
+    "experiments splits": {"task": "experiments.watch_splits", "schedule": crontab(hour="1", minute="35")},
     "audit heads": {"task": "audit.heads", "schedule": 3600},
     "flags purge": {"task": "flags.purge_archived", "schedule": crontab(hour="3", minute="5")},
     "flags version log": {"task": "flags.prune_version_log", "schedule": crontab(hour="3", minute="35")},

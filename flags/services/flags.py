@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import structlog
 from django.db import IntegrityError, transaction
 from django.db.models import F
 
@@ -17,7 +18,10 @@ from flags.services import drafts, version_log
 from flags.signals import flag_changed_under_experiment
 from tenancy.errors import Conflict, Invalid, Problem
 from tenancy.models import Environment, Project
+from tenancy.privacy.personal_values import personal_variants
 from tenancy.refusals import refuse_if_any, refuse_read_only, refuse_stale
+
+log = structlog.get_logger(__name__)
 
 # Fields that are shown, and what changes them.
 _CHANGED_BY = {
@@ -55,6 +59,7 @@ def insert_draft(
     """
     flag, environment_id = draft.flag, draft.config.environment_id
     refuse_if_any(drafts.check(draft))
+    _warn_of_personal_values(flag)
     try:
         with transaction.atomic():
             flag.save(force_insert=True)
@@ -189,6 +194,7 @@ def commit_draft(
     shared_changed = any(not is_same(field.read(config), before[field.name]) for field in SHARED_FIELDS)
     if shared_changed:
         _check_elsewhere(flag, config)
+        _warn_of_personal_values(flag)
         flag.save()
     _save(draft)
     saved = get_config(config.environment, flag.key)
@@ -212,6 +218,12 @@ def commit_draft(
             sender=FlagConfig, config=saved, actor=actor, before=document_before, after=flag_document(saved)
         )
     return saved
+
+
+def _warn_of_personal_values(flag: Flag) -> None:
+    """Log which variants have a value that looks personal, and never the value."""
+    for variant, kind in personal_variants(flag.variants).items():
+        log.warning("flag_value_personal", project=flag.project_id, flag=flag.key, variant=variant, looks_like=kind)
 
 
 def _check_elsewhere(flag: Flag, config: FlagConfig) -> None:

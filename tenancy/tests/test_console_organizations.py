@@ -17,7 +17,7 @@ def test_environment__changed__is_saved_and_audited(console_owner, acme):
     staging = acme.staging
     assert "Save" in console_owner.get(url("change", staging)).text
 
-    sent = {"name": "Preview", "isProduction": "on", "version": staging.version}
+    sent = {"name": "Preview", "isProduction": "on", "exposures": "experiments", "version": staging.version}
     assert console_owner.post(url("change", staging), sent).status_code == 302
 
     staging.refresh_from_db()
@@ -36,7 +36,9 @@ def test_environment__changed_meanwhile__shows_their_change_beside_ones_own(cons
     theirs = {"name": "Theirs", "isProduction": True}
     services.update_environment(actor=ALICE, environment=staging, payload=theirs, version=staging.version)
 
-    answer = console_owner.post(url("change", staging), {"name": "Mine", "version": staging.version})
+    answer = console_owner.post(
+        url("change", staging), {"name": "Mine", "exposures": "all", "version": staging.version}
+    )
 
     assert answer.status_code == 409
     conflict = answer.context["conflict"]
@@ -61,7 +63,9 @@ def test_environment__made_anew_under_a_key_that_was__conflicts_with_its_own_pas
     made = services.create_environment(actor=ALICE, project=acme.project, key="staging", name="Anew")
     services.update_environment(actor=ALICE, environment=made, payload={"isProduction": True}, version=1)
 
-    conflict = console_owner.post(url("change", made), {"name": "Mine", "version": 1}).context["conflict"]
+    conflict = console_owner.post(url("change", made), {"name": "Mine", "exposures": "all", "version": 1}).context[
+        "conflict"
+    ]
 
     assert [change["path"] for change in conflict["changes"]] == ["isProduction"]
 

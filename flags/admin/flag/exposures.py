@@ -9,7 +9,10 @@ from django.shortcuts import render
 from django.utils import timezone
 
 from analytics import selectors as events
+from flags.documents import flag_document
+from flags.evaluation.deviations import deviations
 from flags.models import FlagConfig
+from tenancy.models import Exposures
 
 _DAYS = 7
 
@@ -19,6 +22,8 @@ def fragment(request: HttpRequest, config: FlagConfig) -> HttpResponse:
         shown: dict[str, Any] = {"chart": exposures_chart(config)}
     except OperationalError:
         shown = {"is_away": True}
+    shown["deviation"] = deviations(config.environment_id).get(config.flag.key)
+    shown["logs_experiments_alone"] = flag_document(config).get("exposures") == Exposures.EXPERIMENTS
     return render(request, "flags/exposures.html", shown)
 
 

@@ -11,6 +11,7 @@ from flags.fields import EDITABLE_FIELDS
 from flags.models import FlagConfig
 from flags.services.drafts import BOOLEAN_VARIANTS
 from tenancy.console_kit.documents import ANY, DocumentEdit, as_json, shaped
+from tenancy.privacy.personal_values import personal_variants
 
 _SHARE = {"variant": "", "percent": ANY}
 _CONDITION = {"attribute": "", "operator": "equals", "value": ANY}
@@ -112,9 +113,11 @@ def fields_of(document: Mapping[str, Any], config: FlagConfig | None) -> dict[st
         flag |= {"key": config.flag.key, "type": config.flag.type}
     shares = _percents(flag["rollout"])
     users = {item["variant"]: "\n".join(item["userIds"]) for item in flag["targets"]}
+    personal = personal_variants(flag["variants"])
     variants = [
         {
             "ref": str(index),
+            "looks_like": personal.get(item["key"], ""),
             "key": item["key"],
             "value": _value_text(item["value"], flag["type"]),
             "percent": shares.get(item["key"], ""),

@@ -2,7 +2,6 @@
 
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
@@ -23,6 +22,8 @@ from flags.propagation.kill_status import LATE_AFTER_MS
 from flags.propagation.runtime import RUNTIME
 from flags.propagation.served_names import served_flags
 from flagship.console.health import timetable
+from flagship.console.health.cautions import cautions
+from flagship.console.health.line import Line
 from flagship.console.health.reach import Reach, reach_of
 from tenancy.console_kit.context import bind_to_address, console_context
 from tenancy.console_kit.formats import duration
@@ -32,25 +33,6 @@ _INGEST_LATE_SECONDS = 10
 _MOST_NAMES = 5
 _CACHED_SECONDS = 60
 _LEAST_FREE_BYTES = 2**30
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """The state of one part. `means` and `remedy` help whoever sees the line, or a red line, for the first time."""
-
-    anchor: str
-    name: str
-    value: str
-    note: str
-    tone: str
-    means: str
-    remedy: str
-    more_url: str = ""
-    more: str = ""
-
-    @property
-    def url(self) -> str:
-        return f"{reverse('console_health')}#{self.anchor}"
 
 
 def lines(environment: Environment) -> list[Line]:
@@ -68,7 +50,7 @@ def lines(environment: Environment) -> list[Line]:
         redis_is_there = False
         events = ("unknown", "Redis is away", "warn")
     shown = [_configuration(environment), *reach, _events(*events), _unknown(environment)]
-    return [*shown, _postgresql(), _redis(is_there=redis_is_there), *_disk()]
+    return [*shown, *cautions(environment), _postgresql(), _redis(is_there=redis_is_there), *_disk()]
 
 
 def page(request: HttpRequest) -> HttpResponse:

@@ -23,6 +23,7 @@ _UPKEEP: Final = {
     "analytics.apply_retention": "Remove old events",
     "analytics.aggregate_flags": "Count past days of flags",
     "analytics.find_fast_bots": "Bot detection",
+    "experiments.watch_splits": "Look at flags' splits",
     "audit.heads": "Record the audit log's heads",
 }
 # Every three minutes beat stores when it handed a task out.

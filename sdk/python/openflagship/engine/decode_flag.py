@@ -361,16 +361,14 @@ class _FlagReader:
         if not _is_integer(priority):
             self.problems.add(path, "wrong_type", "Give a whole number, or leave it out.", fatal=True)
             return None
-        rules = self.document.get("rules")
-        taken = rules if isinstance(rules, list) else []
+        taken = rules if isinstance(rules := self.document.get("rules"), list) else []
         if any(isinstance(rule, dict) and rule.get("priority") == priority for rule in taken):
             remedy = f"Priority {priority} is a rule's; give the experiment one of its own."
             self.problems.add(path, "duplicate", remedy)
         return int(priority)
 
     def _layer(self, document: Any, path: Path) -> LayerReference:
-        salt = document.get("salt") if isinstance(document, dict) else None
-        key = document.get("key") if isinstance(document, dict) else None
+        salt, key = (document.get("salt"), document.get("key")) if isinstance(document, dict) else (None, None)
         if not isinstance(salt, str) or not salt or not is_well_formed(salt):
             self.problems.add((*path, "salt"), "required", "Give the layer's salt, as text.", fatal=True)
             return LayerReference(None, "")
