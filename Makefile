@@ -92,7 +92,7 @@ sdk/node_modules/.installed: sdk/package-lock.json $(wildcard sdk/package.json s
 	@cd sdk && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error --fetch-retries=5 --fetch-timeout=60000 --prefer-offline
 	@touch $@
 
-sdk/node_modules/.built: sdk/node_modules/.installed $(wildcard sdk/*/build.mjs) $(shell find sdk/node/src -name '*.ts')
+sdk/node_modules/.built: sdk/node_modules/.installed $(wildcard sdk/*/build.mjs) $(shell find sdk/node/src sdk/web/src -name '*.ts')
 	@cd sdk && npm run --silent build
 	@touch $@
 

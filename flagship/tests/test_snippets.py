@@ -13,6 +13,7 @@ import pytest
 from flags.admin.flag.snippets import snippets_for
 from flags.models import Flag, FlagConfig
 from flagship.tests.stack import Stack, eventually
+from sdk.conformance.javascript import SDK, build
 
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("stack"), pytest.mark.django_db]
 
@@ -120,6 +121,24 @@ def test_snippet__javascript_with_each_type__prints_the_flags_value(
     for name, before in (("javascript-server", PRINTS_JSON), ("javascript-web", PRINTS_JSON + CLIENT_KEY)):
         script = packages / f"{name}-{kind}.mjs"
         script.write_text(before + texts[name])
+        assert json.loads(_run(stack, "node", str(script))) == FLAGS[kind]["treatment"], name
+
+
+@pytest.mark.node
+@pytest.mark.parametrize("kind", FLAGS)
+def test_snippet__our_javascript_sdks_with_each_type__print_the_flags_value(
+    stack: Stack, snippets, packages: Path, kind: str
+) -> None:
+    build()
+    for name, folder in (("openflagship", "node"), ("openflagship-web", "web")):
+        link = packages / "node_modules" / name
+        if not link.exists():
+            link.symlink_to(SDK / folder)
+    texts = snippets(f"own-{kind}", kind)
+    for name, before, after in (("node", "", ""), ("browser", CLIENT_KEY, "await flags.close();\n")):
+        script = packages / f"{name}-{kind}.mjs"
+        # As it stands, but that it waits longer for a busy machine than five seconds.
+        script.write_text(PRINTS_JSON + before + texts[name].replace(".ready()", ".ready(60_000)") + after)
         assert json.loads(_run(stack, "node", str(script))) == FLAGS[kind]["treatment"], name
 
 

@@ -45,17 +45,24 @@ def snippets_for(config: FlagConfig, *, base_url: str | None = None) -> list[Sni
             f"openflagship[openfeature]: {server_key}",
             _openfeature(flag, where, attributes, default),
         ),
+        Snippet("node", "Node", server_key, _node(flag, base_url, attributes, default)),
+        Snippet(
+            "browser",
+            "Browser",
+            "the package openflagship-web; a client key, which may be public",
+            _browser(flag, base_url, context, default),
+        ),
         Snippet(
             "javascript-web",
-            "JavaScript, web",
+            "JavaScript, web, OpenFeature",
             "@openfeature/web-sdk and @openfeature/ofrep-web-provider; a client key, which may be public",
             _web(flag, base_url, context, default),
         ),
         Snippet(
             "javascript-server",
-            "JavaScript, server",
+            "JavaScript, server, OpenFeature",
             "@openfeature/server-sdk and @openfeature/ofrep-provider; a key in FLAGSHIP_SERVER_KEY",
-            _node(flag, base_url, context, default),
+            _ofrep(flag, base_url, context, default),
         ),
         Snippet("curl", "curl", "a server key in FLAGSHIP_SERVER_KEY", _curl(base_url, asked)),
         Snippet(
@@ -128,6 +135,26 @@ api.shutdown()
 """
 
 
+def _node(flag: Flag, base_url: str, attributes: dict[str, Any], default: Any) -> str:
+    user = json.dumps({"userId": _USER, **attributes})
+    return f"""import {{ FlagShip }} from "openflagship";
+
+const client = new FlagShip(process.env.FLAGSHIP_SERVER_KEY, {json.dumps(base_url)});
+await client.ready();
+console.log(client.get{_OFREP_TYPES[flag.type]}Value({json.dumps(flag.key)}, {json.dumps(default)}, {user}));
+await client.close();
+"""
+
+
+def _browser(flag: Flag, base_url: str, context: dict[str, Any], default: Any) -> str:
+    return f"""import {{ FlagShip }} from "openflagship-web";
+
+const flags = new FlagShip(clientKey, {json.dumps(base_url)}, {{ context: {json.dumps(context)} }});
+await flags.ready();
+console.log(flags.getValue({json.dumps(flag.key)}, {json.dumps(default)}));
+"""
+
+
 def _web(flag: Flag, base_url: str, context: dict[str, Any], default: Any) -> str:
     return f"""import {{ OpenFeature }} from "@openfeature/web-sdk";
 import {{ OFREPWebProvider }} from "@openfeature/ofrep-web-provider";
@@ -139,7 +166,7 @@ console.log(OpenFeature.getClient().get{_OFREP_TYPES[flag.type]}Value({json.dump
 """
 
 
-def _node(flag: Flag, base_url: str, context: dict[str, Any], default: Any) -> str:
+def _ofrep(flag: Flag, base_url: str, context: dict[str, Any], default: Any) -> str:
     return f"""import {{ OpenFeature }} from "@openfeature/server-sdk";
 import {{ OFREPProvider }} from "@openfeature/ofrep-provider";
 

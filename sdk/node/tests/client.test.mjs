@@ -203,17 +203,19 @@ describe("the package", () => {
   });
 });
 
-describe("the guide", () => {
-  it("has programs that parse, and imports what there is", async () => {
-    const guides = new URL("../../../docs/guides/node-sdk.md", import.meta.url);
-    const programs = readFileSync(guides, "utf8").match(/(?<=```js\n)[\s\S]*?(?=```)/g);
-    assert.ok(programs.length > 6);
-    for (const program of programs) {
-      const parsed = spawnSync(process.execPath, ["--check", "--input-type=module"], { input: program });
-      assert.equal(parsed.status, 0, String(parsed.stderr));
-      for (const [, names, entry] of program.matchAll(/import \{ ([^}]+) \} from "(openflagship[^"]*)"/g)) {
-        const found = await import(entry);
-        for (const name of names.split(", ")) assert.ok(name in found, `${name} of ${entry}`);
+describe("the guides", () => {
+  it("have programs that parse, and import what there is", async () => {
+    for (const guide of ["node-sdk", "web-sdk"]) {
+      const text = readFileSync(new URL(`../../../docs/guides/${guide}.md`, import.meta.url), "utf8");
+      const programs = text.match(/(?<=```js\n)[\s\S]*?(?=```)/g);
+      assert.ok(programs.length > 3);
+      for (const program of programs) {
+        const parsed = spawnSync(process.execPath, ["--check", "--input-type=module"], { input: program });
+        assert.equal(parsed.status, 0, String(parsed.stderr));
+        for (const [, names, entry] of program.matchAll(/import \{ ([^}]+) \} from "(openflagship[^"]*)"/g)) {
+          const found = await import(entry);
+          for (const name of names.split(", ")) assert.ok(name in found, `${name} of ${entry}`);
+        }
       }
     }
   });

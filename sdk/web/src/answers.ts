@@ -1,0 +1,98 @@
+/** One user's answers: as OFREP gives them, and as the browser's storage keeps them. */
+
+/** What the platform knows of a user: `targetingKey` is the user id, everything else are attributes. */
+export interface Context {
+  readonly targetingKey?: string;
+  readonly [attribute: string]: unknown;
+}
+
+/** A flag's answer in OFREP's form. */
+export interface Answer {
+  readonly key: string;
+  readonly value?: unknown;
+  readonly variant?: string;
+  readonly reason?: string;
+  readonly errorCode?: string;
+  readonly metadata?: Readonly<Record<string, string | number | boolean>>;
+}
+
+/** The body of OFREP's bulk answer; what a server-side bootstrap gives as well. */
+export interface Bulk {
+  readonly flags: readonly Answer[];
+  readonly metadata?: Readonly<Record<string, string | number | boolean>>;
+  readonly eventStreams?: readonly {
+    readonly url?: string;
+    readonly endpoint?: { readonly origin?: string; readonly requestUri: string };
+  }[];
+}
+
+/** The answers of one user at one version. They are replaced as a whole. */
+export interface Answers {
+  readonly context: Context;
+  readonly flags: ReadonlyMap<string, Answer>;
+  readonly version: unknown;
+  readonly etag: string | null;
+  readonly source: "network" | "store" | "bootstrap" | "nothing";
+}
+
+export function answersOf(bulk: Bulk, context: Context, source: Answers["source"], etag: string | null): Answers {
+  const flags = new Map(bulk.flags.map((answer) => [answer.key, answer]));
+  return { context, flags, version: bulk.metadata?.configVersion, etag, source };
+}
+
+const PREFIX = "openflagship.";
+
+/** Keeps the last answers in the browser's storage, under a hash of key and user: neither can be read from it. */
+export class Copies {
+  readonly #key: string;
+  readonly #storage: Storage | undefined;
+
+  constructor(key: string, isOn: boolean) {
+    this.#key = key;
+    try {
+      // A browser that forbids storage throws when it is looked at.
+      this.#storage = isOn ? globalThis.localStorage : undefined;
+    } catch {
+      this.#storage = undefined;
+    }
+  }
+
+  load(context: Context): Answers | undefined {
+    try {
+      const [bulk, etag] = JSON.parse(this.#storage?.getItem(this.#name(context)) as string) as [Bulk, string | null];
+      return answersOf(bulk, context, "store", etag);
+    } catch {
+      // There is none, or it is of another form.
+      return undefined;
+    }
+  }
+
+  /** Keeps a bulk answer, and no other user's. */
+  save({ flags, metadata }: Bulk, context: Context, etag: string | null): void {
+    const storage = this.#storage;
+    const name = this.#name(context);
+    try {
+      for (const other of Object.keys(storage ?? {})) {
+        if (other.startsWith(PREFIX) && other !== name) storage?.removeItem(other);
+      }
+      storage?.setItem(name, JSON.stringify([{ flags, metadata }, etag]));
+    } catch {
+      // It is full: the next page starts without.
+    }
+  }
+
+  #name({ targetingKey = "" }: Context): string {
+    return PREFIX + hashed(`${this.#key} ${targetingKey}`);
+  }
+}
+
+/** Two rounds of FNV-1a: short, and enough to tell a few names apart. */
+function hashed(text: string): string {
+  return [2_166_136_261, 84_696_351]
+    .map((start) => {
+      let hash = start;
+      for (let at = 0; at < text.length; at += 1) hash = Math.imul(hash ^ text.charCodeAt(at), 16_777_619);
+      return (hash >>> 0).toString(36);
+    })
+    .join("");
+}

@@ -1,0 +1,127 @@
+/** Exposures and conversions: batched, sent in the background, and once more when the page goes away. */
+
+/** An event's own members, besides its id and instant. */
+export type EventMembers = Record<string, unknown>;
+export type EventKind = "exposure" | "conversion" | "metrics";
+
+interface Waiting {
+  readonly kind: EventKind;
+  readonly body: EventMembers;
+}
+
+const MOST_WAITING = 1_000;
+// A request that outlives its page carries at most 64 KB.
+const MOST_IN_REQUEST = 100;
+const FLUSH_MS = 2_000;
+const AGAIN_MS = 10_000;
+
+/** Sends events to one platform with one key. */
+export class Events {
+  /** They found no room, or were no use to the server. */
+  lost = 0;
+  #waiting: Waiting[] = [];
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #notBefore = 0;
+  readonly #url: string;
+  readonly #key: string;
+
+  constructor(url: string, key: string) {
+    this.#url = url;
+    this.#key = key;
+    globalThis.addEventListener?.("pagehide", this.#leave);
+    globalThis.document?.addEventListener("visibilitychange", this.#leave);
+  }
+
+  get pending(): number {
+    return this.#waiting.length;
+  }
+
+  /** Writes the event down as it is now. Events that JSON cannot say are lost. */
+  add(kind: EventKind, members: EventMembers): void {
+    const id = { [kind === "exposure" ? "evaluationId" : "id"]: uuid7() };
+    const body = jsonOf({ ...id, timestamp: new Date(), ...members });
+    if (body === undefined || this.#waiting.length >= MOST_WAITING) this.lost += 1;
+    else this.#waiting.push({ kind, body });
+    this.#arm(FLUSH_MS);
+  }
+
+  /** Sends what waits; true where nothing waits any more. What cannot be sent waits for the next time. */
+  async flush(): Promise<boolean> {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (Date.now() < this.#notBefore) {
+      this.#arm(this.#notBefore - Date.now());
+      return false;
+    }
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    const batches: Promise<void>[] = [];
+    for (const kind of ["exposure", "conversion", "metrics"] as const) {
+      const own = waiting.filter((one) => one.kind === kind);
+      for (let at = 0; at < own.length; at += MOST_IN_REQUEST) {
+        batches.push(this.#send(kind, own.slice(at, at + MOST_IN_REQUEST)));
+      }
+    }
+    await Promise.all(batches);
+    return this.#waiting.length === 0;
+  }
+
+  async close(): Promise<void> {
+    globalThis.removeEventListener?.("pagehide", this.#leave);
+    globalThis.document?.removeEventListener("visibilitychange", this.#leave);
+    await this.flush();
+    clearTimeout(this.#timer);
+  }
+
+  #leave = ({ type }: Event): void => {
+    if (type === "pagehide" || document.visibilityState === "hidden") void this.flush();
+  };
+
+  #arm(milliseconds: number): void {
+    this.#timer ??= setTimeout(() => void this.flush(), milliseconds);
+  }
+
+  async #send(kind: EventKind, batch: Waiting[]): Promise<void> {
+    let status = 0;
+    let pause = AGAIN_MS;
+    try {
+      const response = await fetch(`${this.#url}/api/events/${kind}`, {
+        method: "POST",
+        keepalive: true,
+        headers: { Authorization: `Bearer ${this.#key}`, "Content-Type": "application/json" },
+        body: JSON.stringify({ events: batch.map(({ body }) => body) }),
+      });
+      status = response.status;
+      pause = Number(response.headers.get("Retry-After")) * 1_000 || pause;
+    } catch {
+      // The network is away: they wait.
+    }
+    if (status === 202) return;
+    if (status >= 400 && status < 500 && status !== 429 && status !== 401 && status !== 403) {
+      this.lost += batch.length;
+      return;
+    }
+    // The same ids, so that an event that came through counts once.
+    this.#waiting = [...batch, ...this.#waiting].slice(0, MOST_WAITING);
+    this.#notBefore = Date.now() + pause;
+    this.#arm(pause);
+  }
+}
+
+function jsonOf(members: EventMembers): EventMembers | undefined {
+  try {
+    return JSON.parse(JSON.stringify(members)) as EventMembers;
+  } catch {
+    return undefined;
+  }
+}
+
+/** An id that sorts by time, as the event store likes it (RFC 9562, version 7). */
+function uuid7(): string {
+  const hex = (number: number, size: number) => number.toString(16).padStart(size, "0");
+  const time = hex(Date.now(), 12);
+  const random = Array.from(crypto.getRandomValues(new Uint16Array(5)));
+  const [first = 0, second = 0, ...rest] = random;
+  const tail = rest.map((one) => hex(one, 4)).join("");
+  return `${time.slice(0, 8)}-${time.slice(8)}-7${hex(first & 0xfff, 3)}-${hex(0x8000 | (second & 0x3fff), 4)}-${tail}`;
+}

@@ -1,0 +1,190 @@
+// The browser's SDK against a platform in miniature; a real browser has its turn in `test_web_sdk_in_browser.py`.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import { gzipSync } from "node:zlib";
+import { OFREPWebProvider } from "@openfeature/ofrep-web-provider";
+import { OpenFeature } from "@openfeature/web-sdk";
+import { FlagShip } from "openflagship-web";
+import { ExposureHook, ofrepFetch } from "openflagship-web/openfeature";
+import { FakeEventSource, FakeStorage, flag, platform, until } from "./platform.mjs";
+
+const KEY = "fs_client_test_key";
+const MOST_BYTES = 4_096;
+
+let server;
+let answers;
+const clients = [];
+
+beforeEach(async () => {
+  answers = ({ targetingKey = "nobody" }) => [flag("greeting", `hello ${targetingKey}`), flag("checkout", true)];
+  server = await platform((context) => answers(context));
+  globalThis.localStorage = new FakeStorage();
+  globalThis.EventSource = FakeEventSource;
+  FakeEventSource.all = [];
+});
+
+afterEach(async () => {
+  for (const client of clients.splice(0)) await client.close();
+  await server.close();
+});
+
+function clientOf(targetingKey, options = {}) {
+  const client = new FlagShip(KEY, server.url, { context: { targetingKey }, ...options });
+  clients.push(client);
+  return client;
+}
+
+describe("size", () => {
+  it("is at most 4 KB, with everything", () => {
+    const bytes = gzipSync(readFileSync(new URL("../dist/index.js", import.meta.url)), { level: 9 }).length;
+    assert.ok(bytes <= MOST_BYTES, `${bytes} bytes`);
+  });
+});
+
+describe("values", () => {
+  it("are this user's, by the default's type, and reading one records that it was shown", async () => {
+    const client = clientOf("ada");
+    assert.equal(client.getValue("greeting", "default"), "default");
+    assert.equal(await client.ready(), "network");
+    for (let time = 0; time < 3; time += 1) assert.equal(client.getStringValue("greeting", ""), "hello ada");
+    assert.equal(client.getNumberValue("greeting", 5), 5);
+    assert.equal(client.getDetails("checkout").variant, "treatment");
+    client.track("purchase", { value: 2, properties: { at: new Date(0) } });
+    assert.equal(await client.flush(), true);
+    const [exposure, ...others] = server.events("exposure");
+    assert.deepEqual(others, []);
+    assert.deepEqual(
+      [exposure.flagKey, exposure.userId, exposure.variant, exposure.configVersion, exposure.source],
+      ["greeting", "ada", "treatment", 7, "sdk-web"],
+    );
+    assert.match(exposure.evaluationId, /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+    const [{ value, properties }] = server.events("conversion");
+    assert.deepEqual([value, properties], [2, { at: "1970-01-01T00:00:00.000Z" }]);
+    assert.equal(server.asked[0].url, "/ofrep/v1/evaluate/flags?exposures=none");
+    assert.equal(server.posts[0].key, `Bearer ${KEY}`);
+  });
+
+  it("of a bootstrap serve at once, and a key of a server's is refused by its kind alone", () => {
+    const client = clientOf("ada", { bootstrap: { flags: [flag("checkout", true)] } });
+    assert.equal(client.isEnabled("checkout"), true);
+    assert.throws(
+      () => new FlagShip("fs_server_hidden", server.url),
+      (error) => !error.message.includes("hidden"),
+    );
+  });
+});
+
+describe("identify", () => {
+  it("changes all values at once, and records nothing under another's name", async () => {
+    const client = clientOf("ada");
+    await client.ready();
+    server.state.delayMs = 100;
+    const changes = [];
+    client.onChange((keys) => changes.push(keys));
+    const before = client.identify({ targetingKey: "bob" });
+    const last = client.identify({ targetingKey: "eve" });
+    assert.equal(client.getValue("greeting", ""), "hello ada");
+    await Promise.all([before, last]);
+    assert.equal(client.getValue("greeting", ""), "hello eve");
+    assert.deepEqual(changes, [["greeting"]]);
+    await client.flush();
+    assert.deepEqual(
+      server.events("exposure").map(({ userId }) => userId),
+      ["ada", "eve"],
+    );
+  });
+
+  it("gives defaults, never the other's values, where the platform is away", async () => {
+    const client = clientOf("ada");
+    await client.ready();
+    server.statuses.push(500);
+    await client.identify({ targetingKey: "bob" });
+    assert.equal(client.getValue("greeting", "default"), "default");
+    assert.match(client.status().error, /500/);
+  });
+});
+
+describe("the kept answers", () => {
+  it("serve the next page of the same user, and no other's", async () => {
+    await clientOf("ada").ready();
+    await until(() => Object.keys(localStorage).length === 1);
+    const text = JSON.stringify(localStorage);
+    assert.ok(!text.includes(KEY) && !Object.keys(localStorage).join().includes("ada"), text);
+    server.statuses.push(503, 503, 503);
+    const [same, other, without] = [clientOf("ada"), clientOf("bob"), clientOf("ada", { isStoring: false })];
+    assert.deepEqual(
+      [same, other, without].map((client) => client.getValue("greeting", "default")),
+      ["hello ada", "default", "default"],
+    );
+    assert.equal(await same.ready(), "store");
+  });
+
+  it("are done without where the browser forbids storage, or it is full", async () => {
+    Object.defineProperty(globalThis, "localStorage", {
+      configurable: true,
+      get: () => {
+        throw new Error("forbidden");
+      },
+    });
+    assert.equal(await clientOf("ada").ready(), "network");
+    Object.defineProperty(globalThis, "localStorage", { configurable: true, writable: true, value: null });
+  });
+});
+
+describe("the stream", () => {
+  it("is asked for a whole answer after each change, and again with a new token once it was refused", async () => {
+    const client = clientOf("ada");
+    await client.ready();
+    const [first] = FakeEventSource.all;
+    assert.equal(first.url, `${server.url}/stream?token=1`);
+    answers = () => [flag("greeting", "good morning")];
+    first.onmessage({});
+    await until(() => client.getValue("greeting", "") === "good morning");
+    assert.equal(server.asked[1].etag !== undefined, true);
+    assert.equal(FakeEventSource.all.length, 1);
+    first.readyState = FakeEventSource.CLOSED;
+    first.onerror({});
+    await until(() => FakeEventSource.all.length === 2);
+    assert.equal(server.asked.at(-1).etag, undefined);
+  });
+});
+
+describe("events", () => {
+  it("that cannot be sent wait with their ids, and those that are of no use are counted", async () => {
+    const client = clientOf("ada");
+    await client.ready();
+    server.statuses.push(500);
+    client.track("purchase");
+    assert.equal(await client.flush(), false);
+    assert.equal(client.status().eventsPending, 1);
+  });
+});
+
+describe("OpenFeature's web SDK with the plain OFREP provider", () => {
+  it("records an exposure of what was shown, and of nothing else", async () => {
+    delete globalThis.EventSource;
+    const hook = new ExposureHook(KEY, server.url);
+    const headers = [["Authorization", `Bearer ${KEY}`]];
+    const provider = new OFREPWebProvider({
+      baseUrl: server.url,
+      headers,
+      pollInterval: 0,
+      fetchImplementation: ofrepFetch,
+    });
+    await OpenFeature.setContext({ targetingKey: "ada" });
+    await OpenFeature.setProviderAndWait(provider);
+    OpenFeature.addHooks(hook);
+    const client = OpenFeature.getClient();
+    for (let time = 0; time < 3; time += 1) assert.equal(client.getStringValue("greeting", ""), "hello ada");
+    client.getBooleanValue("nobody-knows-it", false);
+    await hook.close();
+    assert.deepEqual(
+      server.events("exposure").map(({ flagKey, userId, variant }) => [flagKey, userId, variant]),
+      [["greeting", "ada", "treatment"]],
+    );
+    assert.ok(server.asked.every(({ url }) => url.endsWith("?exposures=none")));
+    await OpenFeature.close();
+  });
+});
