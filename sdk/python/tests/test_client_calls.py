@@ -123,6 +123,17 @@ def test_hooks__around_an_evaluation__are_called_in_order_and_change_no_answer()
     ]
 
 
+@pytest.mark.parametrize("given", [[1], 7, "text", {1: 2}, {"x": object()}])
+def test_hook__gives_no_attributes__changes_no_answer(given: Any) -> None:
+    class Odd(Hook):
+        def before(self, question: Any) -> Any:
+            return given
+
+    client = offline(treatment(), hooks=[Odd()])
+
+    assert client.is_enabled("asked", "u", {"x": 1})
+
+
 @pytest.mark.parametrize("value", [7, "text", True, None])
 def test_getter__of_a_json_flag_that_holds_a_scalar__gives_it(value: Any) -> None:
     variants = [{"key": "control", "value": value}, {"key": "treatment", "value": [1]}]

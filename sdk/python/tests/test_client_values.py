@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import pickle
 from collections.abc import Callable
@@ -269,6 +270,50 @@ def test_default__changed_after_it_was_served__stays_as_it_was_given() -> None:
 def test_secret__empty__is_refused(name: str, given: Any) -> None:
     with pytest.raises(ValueError, match=name):
         Options(**{name: given})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [-1, float("nan"), float("inf"), 10**400, True, "5", None],
+    ids=["negative", "nan", "infinite", "huge", "boolean", "text", "none"],
+)
+@pytest.mark.parametrize("name", [one.name for one in dataclasses.fields(Options) if one.name.endswith("_seconds")])
+def test_seconds__that_no_clock_takes__are_refused_by_name(name: str, given: Any) -> None:
+    with pytest.raises(ValueError, match=name):
+        Options(**{name: given})
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        *((name, given) for name in ("flush_count", "most_events") for given in (0, 1.5, True, "5", None)),
+        ("most_bytes", -1),
+        ("breaker_failures", float("nan")), ("before_send", "no function"), ("sink", object()), ("store", object()),
+        ("hooks", object()), ("hooks", [object()]), ("instance", 7), ("proxy", 7), ("stream_url", b"http://x"),
+    ],
+)  # fmt: skip
+def test_setting__of_another_kind__is_refused_by_name(name: str, given: Any) -> None:
+    with pytest.raises(ValueError, match=name):
+        Options(**{name: given})
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [(0, 0), (-1, 0), (2.5, 2.5), (float("inf"), 1e9), (10**400, 1e9), (float("nan"), 7), ("5", 7), (None, 7), ([], 7)],
+    ids=["none", "negative", "some", "infinite", "huge", "nan", "text", "unsaid", "list"],
+)
+def test_wait__of_any_length__is_one_that_a_clock_takes(given: Any, seconds: float) -> None:
+    client = offline()
+    assert client._patience(given, 7.0) == seconds
+
+    assert (client.flush(given), client.ready(given), client.wait_until_ready(given)) == (True, "bootstrap", True)
+
+
+def test_listeners_and_hooks__that_nobody_can_call__are_refused_at_once() -> None:
+    client: Any = offline()
+    for take in (client.on_change, client.on_configuration, client.on_connection, client.add_hook):
+        with pytest.raises(TypeError, match="NoneType"):
+            take(None)
 
 
 @pytest.mark.parametrize("key", ["", " ", None])

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from openflagship.client import uwsgi
-from openflagship.client.core import ClientCore, ServedFrom
+from openflagship.client.core import FLUSH_SECONDS, ClientCore, ServedFrom
 from openflagship.client.endings import at_end, hook_worker
 from openflagship.client.on_demand import OnDemand
 from openflagship.client.options import Options, Settings
@@ -65,7 +65,7 @@ class FlagShip(ClientCore):
         """Wait for a configuration; false where none came within that time."""
         if self._on_demand is not None:
             self._on_demand.refresh(self._configuration)
-        return self._configuration.is_had or self._ready.wait(seconds)
+        return self._configuration.is_had or self._ready.wait(self._patience(seconds, 0.0))
 
     def ready(self, timeout: float | None = None) -> ServedFrom:
         """Wait for the network, `start_wait_seconds` unless said otherwise, and say what is served from. Never raises.
@@ -75,7 +75,7 @@ class FlagShip(ClientCore):
         if self._on_demand is not None:
             self._on_demand.refresh(self._configuration)
             return self._served_from
-        deadline = time.monotonic() + self._patience(timeout)
+        deadline = time.monotonic() + self._patience(timeout, self.options.start_wait_seconds)
         while self._following is not None and not self._is_settled and (left := deadline - time.monotonic()) > 0:
             self._ready.wait(min(left, _READY_LOOKS_SECONDS))
             if self._ready.is_set() and not self._is_settled:
@@ -89,10 +89,11 @@ class FlagShip(ClientCore):
             self._on_demand.refresh(self._configuration, is_asked=True)
         return self._synchroniser.error is None and self._configuration.is_had
 
-    def flush(self, seconds: float = 5.0) -> bool:
+    def flush(self, seconds: float = FLUSH_SECONDS) -> bool:
         """Send the waiting events; true where all were sent within the time. A closed client sends none."""
         if self._is_closed:
             return False
+        seconds = self._patience(seconds, FLUSH_SECONDS)
         sending = self._sending
         if self._on_demand is not None:
             return self._flush_here(seconds)

@@ -11,6 +11,7 @@ import threading
 import uuid
 import weakref
 from collections.abc import Mapping
+from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, TypeAlias, cast
 
@@ -21,7 +22,7 @@ from openflagship.client.effects import Endpoint
 from openflagship.client.evaluation import Evaluation
 from openflagship.client.events import EventQueue
 from openflagship.client.keys import check_server_key, fingerprint_of, is_plain
-from openflagship.client.options import Options
+from openflagship.client.options import MOST_SECONDS, Options
 from openflagship.client.sender import Sender
 from openflagship.client.status import Status
 from openflagship.client.stores import FileStore, SnapshotStore
@@ -35,6 +36,8 @@ log = logging.getLogger("openflagship")
 SDK = f"python/{__version__}"
 _MOST_INSTANCE_CHARACTERS = 100
 NOT_STARTED: Final = "not_started"
+# How long `flush` tries, unless told otherwise.
+FLUSH_SECONDS: Final = 5.0
 # What `ready` answers.
 ServedFrom: TypeAlias = Literal["network", "store", "bootstrap", "nothing"]
 _SERVED_FROM: Final = {"server": "network", "stored": "store", "bootstrap": "bootstrap", "": "nothing"}
@@ -200,12 +203,10 @@ class ClientCore(Evaluation):
         is_refused = self._synchroniser.state == REFUSED
         return self._configuration.source == "server" or is_refused or self._is_closed or self.options.is_offline
 
-    def _patience(self, timeout: float | None) -> float:
-        """Seconds to wait; whatever is no number stands for `start_wait_seconds`."""
-        is_number = isinstance(timeout, (int, float)) and timeout == timeout  # noqa: PLR0124 - not a number is not itself
-        return (
-            max(0.0, min(float(timeout), 1e9)) if is_number and timeout is not None else self.options.start_wait_seconds
-        )
+    def _patience(self, timeout: Any, otherwise: float) -> float:
+        """Seconds to wait, within what clocks take; whatever is no number stands for `otherwise`."""
+        is_number = isinstance(timeout, Real) and timeout == timeout  # noqa: PLR0124 - not a number is not itself
+        return float(max(0, min(timeout, MOST_SECONDS))) if is_number else otherwise
 
     def _read_bootstrap(self) -> CompiledEnvironment | None:
         """Raises ValueError."""

@@ -194,20 +194,25 @@ class Evaluation:
         It is called off the thread that follows the server, so a slow one holds up no change. Call what is returned to
         end that.
         """
+        _check_listener(listener)
         return self.on_configuration(lambda keys, _environment: listener(keys))
 
     def on_configuration(
         self, listener: Callable[[frozenset[str] | None, CompiledEnvironment], None]
     ) -> Callable[[], None]:
         """Like `on_change`, with the configuration as the change left it."""
+        _check_listener(listener)
         return self._configuration.announcer.listen(listener)
 
     def on_connection(self, listener: Callable[[str], None]) -> Callable[[], None]:
         """Call `listener` with each new `status().connection`, off the thread that follows the server."""
+        _check_listener(listener)
         return self._configuration.announcer.listen_to_connection(listener)
 
     def add_hook(self, hook: Hook) -> Callable[[], None]:
-        """Call the hook around every evaluation. Call what is returned to end that."""
+        """Call the hook around every evaluation. Call what is returned to end that. Raises TypeError for no hook."""
+        if not isinstance(hook, Hook):
+            raise TypeError(f"a hook is an object of a class made from Hook, not {type(hook).__name__}")
         self.hooks = (*self.hooks, hook)
 
         def end() -> None:
@@ -334,6 +339,12 @@ class Evaluation:
 
     def _restart_after_fork(self) -> None:
         raise NotImplementedError
+
+
+def _check_listener(listener: object) -> None:
+    """Raises TypeError: here somebody sees it, on the announcer's thread nobody would."""
+    if not callable(listener):
+        raise TypeError(f"a listener is a function, not {type(listener).__name__}")
 
 
 def _merged(user: AnyContext, attributes: Mapping[str, Any] | bool | None) -> Context:

@@ -43,7 +43,9 @@ def run_hooks(hooks: tuple[Hook, ...], question: Question, ask: Callable[[Contex
     """Ask between the hooks: each stage before in their order, each stage after in reverse."""
     for hook in hooks:
         added = _called(hook, "before", question)
-        if added:
+        if added is not None and not isinstance(added, Mapping):
+            log.warning("the hook %s gave %s in place of attributes", type(hook).__name__, type(added).__name__)
+        elif added:
             context = question.context.with_attributes({**question.context.attributes, **added})
             question = Question(question.flag_key, context, question.default, question.kind)
     answer = ask(question.context)

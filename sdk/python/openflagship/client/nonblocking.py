@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from openflagship.client.aio import AsyncDriver
-from openflagship.client.core import ClientCore, ServedFrom
+from openflagship.client.core import FLUSH_SECONDS, ClientCore, ServedFrom
 from openflagship.client.options import Options, Settings
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class AsyncFlagShip(ClientCore):
 
         It waits no longer once the server has refused the key.
         """
-        deadline = time.monotonic() + self._patience(timeout)
+        deadline = time.monotonic() + self._patience(timeout, self.options.start_wait_seconds)
         # Looks rather than waits: a refusal is no event.
         while self._following is not None and not self._is_settled and time.monotonic() < deadline:  # noqa: ASYNC110 - see above
             await asyncio.sleep(min(_READY_LOOKS_SECONDS, max(0.0, deadline - time.monotonic())))
@@ -72,14 +72,15 @@ class AsyncFlagShip(ClientCore):
         """Wait for a configuration; false where none came within that time."""
         if not self._configuration.is_had and self._ready is not None:
             waiting = asyncio.ensure_future(self._ready.wait())
-            await asyncio.wait([waiting], timeout=seconds)
+            await asyncio.wait([waiting], timeout=self._patience(seconds, 0.0))
             waiting.cancel()
         return self._configuration.is_had
 
-    async def flush(self, seconds: float = 5.0) -> bool:
+    async def flush(self, seconds: float = FLUSH_SECONDS) -> bool:
         """Send the waiting events; true where all were sent within the time. A closed client sends none."""
         if self._is_closed:
             return False
+        seconds = self._patience(seconds, FLUSH_SECONDS)
         sending = self._sending
         if sending is None:
             return self._sender.pending == 0

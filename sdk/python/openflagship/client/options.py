@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from numbers import Real
 from os import PathLike
-from typing import Any, Literal, TypeAlias, TypedDict, get_args
+from typing import Any, Final, Literal, TypeAlias, TypedDict, get_args
 
 from openflagship.client.hooks import Hook
 from openflagship.client.sinks import EventSink
@@ -13,6 +14,11 @@ from openflagship.client.stores import SnapshotStore
 
 Mode: TypeAlias = Literal["stream", "poll", "on_demand", "offline"]
 BeforeSend: TypeAlias = Callable[[dict[str, Any]], dict[str, Any] | None]
+# Some thirty years.
+MOST_SECONDS: Final = 1_000_000_000
+_MAY_BE_ZERO: Final = frozenset({"start_wait_seconds", "poll_after_seconds", "close_wait_seconds", "healthy_seconds"})
+_COUNTS: Final = frozenset({"flush_count", "most_events", "most_bytes", "breaker_failures"})
+_TEXTS: Final = frozenset({"stream_url", "proxy", "instance"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,29 +77,33 @@ class Options:
 
     def __post_init__(self) -> None:
         self._settle_mode()
-        for name in (
-            "poll_seconds",
-            "stale_after_seconds",
-            "connect_seconds",
-            "answer_seconds",
-            "most_refused_seconds",
-            "silence_seconds",
-            "first_backoff_seconds",
-            "flush_seconds",
-            "breaker_seconds",
-            "usage_seconds",
-        ):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be more than 0.")
-        for name in ("flush_count", "most_events", "most_bytes", "breaker_failures"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1.")
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if one.name.endswith("_seconds"):
+                _check_seconds(one.name, value)
+            elif one.name in _COUNTS and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise ValueError(f"{one.name} must be at least 1, and a whole number.")
+            elif one.name in _TEXTS and not isinstance(value, str | None):
+                raise ValueError(f"{one.name} must be text.")
+        self._check_code()
         for name in ("signing_secret", "hash_key"):
             secret = getattr(self, name)
             if secret is not None and (not isinstance(secret, str) or not secret.strip()):
                 raise ValueError(f"{name} is empty: give a secret, or leave it out.")
         if self.most_backoff_seconds < self.first_backoff_seconds:
             raise ValueError("most_backoff_seconds must be at least first_backoff_seconds.")
+
+    def _check_code(self) -> None:
+        """What is called later must be there to be called."""
+        if self.before_send is not None and not callable(self.before_send):
+            raise ValueError("before_send must be a function.")
+        for name, methods in (("sink", ("send",)), ("store", ("load", "save"))):
+            made = getattr(self, name)
+            missing = [method for method in methods if made is not None and not callable(getattr(made, method, None))]
+            if missing:
+                raise ValueError(f"{name} must be an object with the method {missing[0]!r}.")
+        if not isinstance(self.hooks, (list, tuple)) or not all(isinstance(hook, Hook) for hook in self.hooks):
+            raise ValueError("hooks must be a list of Hook objects.")
 
     def _settle_mode(self) -> None:
         """Make the mode and its older spellings agree."""
@@ -109,6 +119,18 @@ class Options:
         object.__setattr__(self, "mode", mode)
         object.__setattr__(self, "is_offline", mode == "offline")
         object.__setattr__(self, "is_streaming", mode == "stream")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _check_seconds(name: str, value: Any) -> None:
+    """A longer pause than the limit is one that no clock of threads or loops takes. Not a number is out of range."""
+    if name not in _MAY_BE_ZERO and (not _is_number(value) or not value > 0):
+        raise ValueError(f"{name} must be more than 0.")
+    if not _is_number(value) or not 0 <= value <= MOST_SECONDS:
+        raise ValueError(f"{name} must be a number of seconds from 0 to {MOST_SECONDS:,}.")
 
 
 class Settings(TypedDict, total=False):
