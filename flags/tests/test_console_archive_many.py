@@ -2,11 +2,15 @@
 
 import html
 import re
+from datetime import timedelta
 
 import pytest
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.urls import reverse
+from django.utils import timezone
 
+from analytics.usage import folding
+from analytics.usage.batches import SDK, Counted, Source, UsageBatch
 from audit.models import Entry
 from flags import services
 from flags.admin.list import bulk
@@ -50,6 +54,35 @@ def test_archive_selected__says_where_each_is_served_then_archives(console_edito
 
     assert Flag.objects.filter(is_archived=True).count() == 2
     assert Entry.objects.filter(action="flag.archived", reason="Clean-up").count() == 2
+
+
+def test_archive_selected__evaluated_ones__are_named_and_asked_about_a_second_time(console_editor, acme, configs):
+    source = Source(acme.staging.pk, SDK, "till", "python/0.1.0")
+    now = timezone.now()
+    folding.fold(UsageBatch("one", now, {Counted(source, key, "control", "DEFAULT"): 1 for key in ("one", "two")}))
+    asked = ask(console_editor, acme, configs)
+    assert "2 of them are evaluated" in html.unescape(re.sub(r"<[^>]+>", "", asked.text))
+    assert "Type <code>2 flags</code> to confirm" in asked.text
+
+    for wrong in ("", "one", "1 flag"):
+        refused = archive(console_editor, configs, confirm=wrong)
+        assert refused.status_code == 422
+        assert "Still evaluated: one, two. Type 2 flags" in refused.text
+    assert not Flag.objects.filter(is_archived=True).exists()
+
+    assert archive(console_editor, configs, confirm="2 flags").status_code == 302
+    assert Flag.objects.filter(is_archived=True).count() == 2
+
+
+def test_archive_selected__one_evaluated__is_typed_and_long_ago_does_not_count(console_editor, acme, configs):
+    source = Source(acme.production.pk, SDK, "till", "python/0.1.0")
+    for key, days in (("one", 0), ("two", 8)):
+        at = timezone.now() - timedelta(days=days)
+        folding.fold(UsageBatch(key, at, {Counted(source, key, "control", "DEFAULT"): 1}))
+
+    assert archive(console_editor, configs, confirm="2 flags").status_code == 422
+    assert archive(console_editor, configs, confirm="one").status_code == 302
+    assert Flag.objects.filter(is_archived=True).count() == 2
 
 
 def test_archive_selected__without_a_reason__asks_again(console_editor, acme, configs):

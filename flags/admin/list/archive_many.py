@@ -1,14 +1,16 @@
-"""Archiving several flags at once. A page first says where each is served and what archiving does."""
+"""Archiving several flags at once. A page first says where each is served, who evaluates it and what archiving does."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.functional import SimpleLazyObject
 
 from flags import services
 from flags.admin.list import many
 from flags.admin.list.bulk import Selection
+from flags.admin.list.used_flags import UsedFlagsForm, refuse_used, used_flags
 from flags.models import FlagConfig
 from tenancy.console_kit.context import console_context
 from tenancy.roles import Role
@@ -44,7 +46,8 @@ def _everywhere(chosen: Selection) -> list[dict[str, object]]:
 
 
 def _shown(request: HttpRequest, chosen: Selection) -> dict[str, Any]:  # noqa: ARG001 - as each act's
-    return {"rows": _everywhere(chosen), "reach": many.reach_of(chosen)}
+    used = SimpleLazyObject(lambda: used_flags(chosen.pks))
+    return {"rows": _everywhere(chosen), "reach": many.reach_of(chosen), "used": used}
 
 
 _ARCHIVE = many.ManyAct(
@@ -56,6 +59,8 @@ _ARCHIVE = many.ManyAct(
     may=may_in_projects,
     template="flags/archive_many.html",
     shown=_shown,
+    check=refuse_used,
     tone="danger",
+    form=UsedFlagsForm,
     is_reason_needed=True,
 )

@@ -27,6 +27,7 @@ class ManyAct:
     """`name` is that of its route. `act` changes one flag by what the form holds, and may raise ServiceError.
 
     `may` says whether the person may do it to all of the flags. `shown` returns what the page's template needs.
+    `check` refuses all of it before the first is changed, by raising ServiceError.
     """
 
     name: str
@@ -37,6 +38,7 @@ class ManyAct:
     may: Callable[[HttpRequest, list[FlagConfig]], bool]
     template: str
     shown: Callable[[HttpRequest, Selection], Mapping[str, Any]]
+    check: Callable[[list[FlagConfig], Mapping[str, Any]], None] = lambda configs, sent: None  # noqa: ARG005 - as each
     tone: Literal["", "warn", "danger"] = ""
     form: Callable[..., ProgressForm] = ProgressForm
     is_reason_needed: bool = False
@@ -90,6 +92,8 @@ def _run(request: HttpRequest, rows: QuerySet[FlagConfig], act: ManyAct, sent: d
     configs = {config.pk: config for config in rows}
     if not act.may(request, list(configs.values())):
         raise PermissionDenied
+    if sent["done"] is None:
+        act.check(list(configs.values()), sent)
     run = Run.resumed(sent, list(configs))
     run.work(configs, lambda config: act.act(request, config, sent))
     url = _list_url(list(configs.values()))
