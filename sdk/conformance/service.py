@@ -80,9 +80,10 @@ class Service:
     def close(self) -> None:
         try:
             self.ask("DELETE", "/")
+            # Some servers end once nobody is connected any more.
+            self._connection.close()
             self._process.wait(_PATIENCE_SECONDS)
         finally:
-            self._connection.close()
             self._process.kill()
             self._process.wait(_PATIENCE_SECONDS)
             if self._process.stdout is not None:
