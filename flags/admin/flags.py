@@ -12,7 +12,7 @@ from flags.admin.across import comparison, copying
 from flags.admin.flag import affected_users, archive, edit, exposures, history, preview, suggestions, usage
 from flags.admin.flag.tryout import try_pages
 from flags.admin.killing import kill, kill_all, kill_many, kill_tag
-from flags.admin.list import archive_many, copy_many, switch_many, tag_many
+from flags.admin.list import archive_many, copy_many, exchange, switch_many, tag_many
 from flags.admin.list.bulk import visible_flags
 from flags.admin.list.filters import FlagList, StateFilter, TagFilter, TypeFilter
 from flags.documents import rollout_of
@@ -36,6 +36,8 @@ ROUTES = (
     Route("switch-off-many/", "switch_off_many", switch_many.off, About.LIST),
     Route("tag-many/", "tag_many", tag_many.tag, About.LIST),
     Route("copy-many/", "copy_many", copy_many.copy, About.LIST),
+    Route("export/", "export", exchange.export_file, About.ENVIRONMENT),
+    Route("import/", "import", exchange.import_page, About.ENVIRONMENT, Role.EDITOR, in_project=True),
     Route("kill-tag/", "kill_tag", kill_tag.choose, About.ENVIRONMENT, Role.EDITOR),
     Route("kill-all/", "kill_all", kill_all.kill_all, About.ENVIRONMENT, Role.OWNER),
     Route("unknown/", "unknown", usage.unknown, About.ENVIRONMENT),
@@ -108,6 +110,7 @@ class FlagConfigAdmin(PerEnvironmentAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         environment = console_context(request).environment
         rights = {
+            "may_import": self.has_add_permission(request),
             "may_kill": may_edit(request),
             "may_kill_all": console_context(request).may(Role.OWNER, environment),
         }

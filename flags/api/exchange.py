@@ -11,13 +11,11 @@ from flags import services
 from flags.api import serializers
 from flags.documents import flag_resource
 from flags.exchange import export
-from flags.exchange.foreign_values import refuse_other_environment
-from flags.exchange.formats import FORMATS, convert
+from flags.exchange.reading import read_export
 from flags.services.imports import ImportReport
 from tenancy import access
 from tenancy.api.request import Request
 from tenancy.api.views import TENANT, WHERE, EnvironmentView, payload
-from tenancy.errors import Invalid
 from tenancy.models import Environment
 from tenancy.refusals import refuse_unknown
 from tenancy.roles import Role
@@ -71,8 +69,7 @@ class ImportView(_OneEnvironmentView):
         access.require(request.user, environment.project, Role.EDITOR)
         sent = payload(serializers.ImportSerializer, request)
         refuse_unknown(sent, ("format", "data", "sourceEnvironment", "dryRun", "keepExisting"))
-        kind = sent.get("format", export.FORMAT)
-        data, notes = _native(kind, sent)
+        data, notes = read_export(sent)
         is_dry_run = sent.get("dryRun", False)
         report = services.import_environment(
             actor=request.user.actor,
@@ -83,22 +80,6 @@ class ImportView(_OneEnvironmentView):
         )
         report.notes = notes
         return Response(_shown(report, is_dry_run=is_dry_run))
-
-
-def _native(kind: str, sent: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    if kind in FORMATS:
-        return convert(kind, sent["data"], environment=sent.get("sourceEnvironment"))
-    data: dict[str, Any] = sent["data"]
-    if data.get("format") != export.FORMAT or data.get("formatVersion") != export.FORMAT_VERSION:
-        raise Invalid(
-            f"This is no export of version {export.FORMAT_VERSION}; for another product's file send the format: "
-            f"{', '.join(FORMATS)}.",
-            attr="data.format",
-            code="unknown_format",
-        )
-    own = data.get("environment")
-    refuse_other_environment(sent.get("sourceEnvironment"), [str(own.get("key"))] if isinstance(own, dict) else [])
-    return data, []
 
 
 def _shown(report: ImportReport, *, is_dry_run: bool) -> dict[str, Any]:

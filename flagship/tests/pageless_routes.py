@@ -23,6 +23,7 @@ NO_PAGE = {
     "admin:experiments_experiment_chart": _FILE,
     "admin:experiments_experiment_stored_chart": _FILE,
     "admin:experiments_experiment_plan": _SCRIPTED,
+    "admin:flags_flagconfig_export": _FILE,
     "admin:flags_flagconfig_attributes": _SCRIPTED,
     "admin:flags_flagconfig_preview_new": _SCRIPTED,
     "admin:flags_flagconfig_preview": _SCRIPTED,
