@@ -26,6 +26,8 @@ class Document:
 class Action:
     """One kind of act. `before` and `after` of its rows have the shape `payload`; None: the row has neither.
 
+    `remedy` says what to do about an alarm, to whoever is told of it.
+
     `payload` is a TypedDict or a document of the API. `entity` is the kind of thing that is acted on, by default the
     first half of the name.
     """
@@ -36,6 +38,7 @@ class Action:
     payload: Document | type | None = None
     entity: str = ""
     tone: Tone = ""
+    remedy: str = ""
 
     @property
     def entity_type(self) -> str:
@@ -93,6 +96,11 @@ def label_of(name: str) -> str:
 def tone_of(name: str) -> Tone:
     action = _actions.get(name)
     return action.tone if action else ""
+
+
+def remedy_of(name: str) -> str:
+    action = _actions.get(name)
+    return action.remedy if action else ""
 
 
 def check_payload(action: Action, *states: Mapping[str, Any] | None) -> None:

@@ -19,6 +19,11 @@ class RaisedAlarm(TypedDict):
     phase: int
 
 
+class FailedJob(TypedDict):
+    job: str
+    why: str
+
+
 _METRIC = Document("Metric")
 _EXPERIMENT = Document("Experiment", names=("flag",))
 
@@ -68,5 +73,16 @@ register(
         "a job found a sample ratio mismatch or a harmful guardrail, and did what was configured",
         RaisedAlarm,
         tone="danger",
+        remedy="Open the experiment's results. Trust none of them after a sample ratio mismatch; after a guardrail's "
+        "alarm, decide whether to pause it.",
+    ),
+    Action(
+        "job.failed",
+        "Job failed",
+        "a scheduled job on an experiment failed, after a run that went well; further failures in a row leave no row",
+        FailedJob,
+        entity="experiment",
+        tone="danger",
+        remedy="The page Jobs and the worker's log say more. Until it runs again, results stay as they are.",
     ),
 )

@@ -43,7 +43,14 @@ register(
     Action("flag.updated", "Flag changed", "a flag's configuration or its shared fields changed", _FLAG),
     Action("flag.archived", "Flag archived", "a flag is no longer served", _FLAG, tone="warning"),
     Action("flag.restored", "Flag restored", "an archived flag is served again", _FLAG),
-    Action("flag.killed", "Flag killed", "the kill switch was pressed", KillSwitchState, tone="danger"),
+    Action(
+        "flag.killed",
+        "Flag killed",
+        "the kill switch was pressed",
+        KillSwitchState,
+        tone="danger",
+        remedy="Everybody gets one variant now. Release the kill switch on the flag's page once the reason is gone.",
+    ),
     Action("flag.released", "Flag released", "the kill switch was released", KillSwitchState, tone="success"),
     Action(
         "flag.rolled_back",

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import environ
 import re2
-from celery.schedules import crontab
 from django.core.exceptions import ImproperlyConfigured
 
 from flagship import embedded
 from flagship.console.frame import UNFOLD  # noqa: F401 - a setting
 from flagship.console.policy import CONTENT_SECURITY_POLICY  # noqa: F401 - likewise
 from flagship.servers.addresses import checked_networks, checked_redis_url, database_of
+from flagship.servers.schedule import CELERY_BEAT_SCHEDULE  # noqa: F401 - likewise
 from flagship.telemetry import logging_config
 from tenancy.group_roles import read_group_roles
 
@@ -223,24 +223,11 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CONCURRENCY = int(_number("WORKER_CONCURRENCY", 1, low=1, high=256))
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_TIMEZONE = "UTC"
-CELERY_BEAT_SCHEDULE = {
-    "experiments nightly": {"task": "experiments.nightly", "schedule": crontab(hour="0", minute="15")},
-    "experiments watch": {"task": "experiments.watch", "schedule": 600},
-    "experiments schedule": {"task": "experiments.schedule", "schedule": 60},
-    "experiments splits": {"task": "experiments.watch_splits", "schedule": crontab(hour="1", minute="35")},
-    "audit heads": {"task": "audit.heads", "schedule": 3600},
-    "flags purge": {"task": "flags.purge_archived", "schedule": crontab(hour="3", minute="5")},
-    "flags version log": {"task": "flags.prune_version_log", "schedule": crontab(hour="3", minute="35")},
-    "events partitions": {"task": "analytics.make_partitions", "schedule": crontab(hour="1", minute="5")},
-    "events retention": {"task": "analytics.apply_retention", "schedule": crontab(hour="2", minute="5")},
-    "events flag days": {"task": "analytics.aggregate_flags", "schedule": crontab(minute="20")},
-    "privacy jobs": {"task": "tenancy.run_privacy_jobs", "schedule": 60},
-    "events usage": {"task": "analytics.fold_usage", "schedule": crontab(minute="50")},
-    "sessions": {"task": "flagship.clear_sessions", "schedule": crontab(hour="4", minute="5")},
-    "events bots": {"task": "analytics.find_fast_bots", "schedule": 900},
-    "webhooks": {"task": "integrations.deliver_webhooks", "schedule": 5},
-    "webhooks log": {"task": "integrations.prune_deliveries", "schedule": crontab(hour="4", minute="35")},
-}
+
+# E-mail to people, as smtp+tls://user:password@host:587; by default it is printed.
+globals().update(env.email_url("EMAIL_URL", default="consolemail://"))
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default="flagship@localhost")
 
 # After so many days without a change a flag may be stale; archived ones are deleted after so many months (0: never).
 STALE_FLAG_DAYS = int(_number("STALE_FLAG_DAYS", 30, low=1, high=3650))
@@ -322,6 +309,7 @@ SPECTACULAR_SETTINGS = {
         "FlagTypeEnum": "flags.models.Flag.Type",
         "MetricTypeEnum": "experiments.analysis.metric_types.CHOICES",
         "CredentialKindEnum": "tenancy.models.Credential.Kind",
+        "NotificationFrequencyEnum": "integrations.models.NotificationSetting.Frequency",
         "DeliveryKindEnum": "integrations.models.WebhookDelivery.Kind",
         "DeliveryStateEnum": "integrations.models.WebhookDelivery.State",
         "UsageKindEnum": "flags.api.usage.SOURCE_KINDS",

@@ -37,6 +37,7 @@ register(
         "the system switched a webhook off: its deliveries failed for 24 hours, or the receiver answered 410",
         DisabledWebhook,
         tone="danger",
+        remedy="See its deliveries for the answers, mend the receiver, and switch the webhook on again.",
     ),
     Action(
         "webhook.secret_rotated",

@@ -1,4 +1,4 @@
-"""What the API answers for webhooks and deliveries. The audit log stores the same document of a webhook."""
+"""What the API answers for webhooks, deliveries and a person's settings. The audit log stores a webhook's document."""
 
 import hashlib
 import hmac
@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
-from integrations.models import WebhookDelivery, WebhookEndpoint
+from integrations.models import Follow, NotificationSetting, WebhookDelivery, WebhookEndpoint
 
 _MARK_CHARACTERS = 8
 
@@ -77,4 +77,24 @@ def whole_delivery(delivery: WebhookDelivery, request_body: str) -> dict[str, An
         "requestBody": request_body,
         "responseHeaders": delivery.response_headers,
         "responseBody": delivery.response_body,
+    }
+
+
+def notification_setting_resource(setting: NotificationSetting) -> dict[str, Any]:
+    return {
+        "channel": setting.channel,
+        "url": setting.url,
+        "mine": setting.mine,
+        "followed": setting.followed,
+        "problem": setting.problem,
+    }
+
+
+def follow_resource(follow: Follow) -> dict[str, Any]:
+    return {
+        "id": str(follow.pk),
+        "kind": follow.kind,
+        "project": follow.project,
+        "key": follow.key,
+        "createdAt": follow.created_at,
     }

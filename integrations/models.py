@@ -1,4 +1,4 @@
-"""Webhook endpoints, how far each has followed the audit log, and the log of their deliveries."""
+"""Cursors over the audit log: webhooks with the log of their deliveries, and people with what they are told of."""
 
 from django.db import models
 from django.db.models import Q
@@ -107,3 +107,108 @@ class WebhookDelivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.event_type} {self.event_id}"
+
+
+class Follow(models.Model):
+    """What a person wants to hear of: a flag, an experiment, or every flag with a tag."""
+
+    class Kind(models.TextChoices):
+        FLAG = "flag", "Flag"
+        EXPERIMENT = "experiment", "Experiment"
+        TAG = "tag", "Tag"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="follows")
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="follows")
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    project = models.CharField(max_length=63, help_text="The project's key.")
+    key = models.CharField(max_length=200, help_text="The flag's or experiment's key, or the tag.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name = "follow"
+        verbose_name_plural = "what you follow"
+        ordering = ["project", "kind", "key"]
+        constraints = [
+            models.UniqueConstraint(fields=["user", "organization", "kind", "project", "key"], name="follow_once")
+        ]
+        indexes = [models.Index(fields=["organization", "kind", "project", "key"], name="follow_by_thing")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.key}"
+
+
+class Notification(models.Model):
+    """A row of the audit log that a person is told of. The inbox lists these; channels follow them by their ids."""
+
+    class Why(models.TextChoices):
+        MINE = "mine", "yours"
+        FOLLOWED = "followed", "followed"
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="notifications")
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="+")
+    position = models.BigIntegerField(help_text="Of the row in the organization's chain.")
+    why = models.CharField(max_length=10, choices=Why.choices)
+    created_at = models.DateTimeField(auto_now_add=True)
+    read_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name_plural = "for you"
+        ordering = ["-id"]
+        constraints = [models.UniqueConstraint(fields=["user", "organization", "position"], name="notification_once")]
+        indexes = [
+            models.Index(fields=["user", "-id"], name="notification_by_user"),
+            models.Index(fields=["created_at"], name="notification_by_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id}: {self.position}"
+
+
+class NotificationCursor(models.Model):
+    """How far an organization's chain was read for people to be told of."""
+
+    organization = models.OneToOneField(
+        Organization, on_delete=models.CASCADE, primary_key=True, related_name="notification_cursor"
+    )
+    position = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.organization_id} at {self.position}"
+
+
+class NotificationSetting(models.Model):
+    """How one person is told through one channel, and how far that has come. The inbox needs none."""
+
+    class Channel(models.TextChoices):
+        EMAIL = "email", "E-mail"
+        SLACK = "slack", "Slack"
+        TEAMS = "teams", "Microsoft Teams"
+        DISCORD = "discord", "Discord"
+
+    class Frequency(models.TextChoices):
+        AT_ONCE = "at_once", "At once"
+        DAILY = "daily", "Once a day"
+        OFF = "off", "Never"
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="notification_settings")
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="+")
+    channel = models.CharField(max_length=10, choices=Channel.choices)
+    url = models.CharField(max_length=2000, blank=True, help_text="Of a chat's incoming webhook; e-mail has none.")
+    mine = models.CharField(max_length=10, choices=Frequency.choices, default=Frequency.AT_ONCE)
+    followed = models.CharField(max_length=10, choices=Frequency.choices, default=Frequency.DAILY)
+    # Per frequency: the last notification that was told, and when the next message may go.
+    told_at_once = models.BigIntegerField(default=0)
+    told_daily = models.BigIntegerField(default=0)
+    daily_due_at = models.DateTimeField(null=True, blank=True)
+    attempts = models.PositiveIntegerField(default=0)
+    due_at = models.DateTimeField(null=True, blank=True)
+    problem = models.CharField(max_length=500, blank=True, help_text="Why the last message did not go.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["user", "organization", "channel"], name="notification_channel_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} by {self.channel}"

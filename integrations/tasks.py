@@ -6,6 +6,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from integrations import services
+from integrations.notifications import fan_out, sending
 from integrations.webhooks import dispatch
 
 
@@ -15,7 +16,16 @@ def deliver_webhooks() -> int:
     return dispatch.run()
 
 
-@shared_task(name="integrations.prune_deliveries")
-def prune_deliveries() -> int:
-    """Forget attempts that are older than the log of deliveries reaches."""
-    return services.prune_deliveries(before=timezone.now() - timedelta(days=services.DELIVERIES_KEPT_DAYS))
+@shared_task(name="integrations.prune")
+def prune() -> int:
+    """Forget deliveries and notifications that are older than their lists reach."""
+    now = timezone.now()
+    deliveries = services.prune_deliveries(before=now - timedelta(days=services.DELIVERIES_KEPT_DAYS))
+    return deliveries + services.prune_notifications(before=now - timedelta(days=services.NOTIFICATIONS_KEPT_DAYS))
+
+
+@shared_task(name="integrations.notify")
+def notify() -> int:
+    """Find whom new events concern, and send each message that is due. Called as `deliver_webhooks` is."""
+    fan_out.fan_out()
+    return sending.send_due()

@@ -18,7 +18,7 @@ from experiments import selectors
 from experiments.analysis import ComputedResults, analyse, window_of
 from experiments.analysis.window import whole_phase
 from experiments.models import Alarm, Experiment, ExperimentMetric, ExperimentResult
-from experiments.services.alarms import note_run, raise_alarm
+from experiments.services.alarms import FAILED, note_failed_run, note_run, raise_alarm
 from experiments.services.lifecycle import free_layer_range, pause_experiment, start_experiment
 from experiments.services.results import refresh_breakdowns, refresh_rollups, store_results
 from flags.models import LayerSlot
@@ -32,7 +32,6 @@ WATCH: Final = "guardrails and sample ratio"
 SCHEDULE: Final = "scheduled start and end"
 FREE: Final = "layer's buckets given back"
 GIVEN_BACK: Final = "given back"
-FAILED: Final = "failed"
 GONE: Final = "gone"
 NOTHING_YET: Final = "nothing yet: started after the last midnight"
 BUSY: Final = "busy: another process is at it"
@@ -238,7 +237,15 @@ def _noted(job: str, pk: UUID) -> Iterator[Callable[[Experiment, str], None]]:
         with suppress(DatabaseError):
             failed = Experiment.objects.filter(pk=pk).first() if not connection.in_atomic_block else None
             if failed is not None:
-                note(failed, f"{FAILED}: {type(error).__name__}: {error}")
+                duration_ms = int((time.monotonic() - began) * 1000)
+                note_failed_run(
+                    actor=system(job),
+                    experiment=failed,
+                    job=job,
+                    started_at=started_at,
+                    duration_ms=duration_ms,
+                    outcome=f"{FAILED}: {type(error).__name__}: {error}",
+                )
         raise
 
 

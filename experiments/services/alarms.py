@@ -1,6 +1,7 @@
 """Writes of the scheduled jobs: raise an alarm once, act on it as configured, and record a run."""
 
 from datetime import datetime
+from typing import Final
 
 from django.db import transaction
 from django.utils import timezone
@@ -54,6 +55,10 @@ def raise_alarm(
     return True
 
 
+# With it the outcome of a run begins that failed.
+FAILED: Final = "failed"
+
+
 def note_run(*, experiment: Experiment, job: str, started_at: datetime, duration_ms: int, outcome: str) -> None:
     """Record a job's last run for the console. A run changes nothing that is served, so it is not audited."""
     JobRun.objects.update_or_create(
@@ -61,3 +66,21 @@ def note_run(*, experiment: Experiment, job: str, started_at: datetime, duration
         job=job,
         defaults={"started_at": started_at, "duration_ms": duration_ms, "outcome": outcome[:200]},
     )
+
+
+@transaction.atomic
+def note_failed_run(
+    *, actor: Actor, experiment: Experiment, job: str, started_at: datetime, duration_ms: int, outcome: str
+) -> None:
+    """Record a failed run. The first one after a run that went well is an event, so that somebody hears of it."""
+    runs = JobRun.objects.select_for_update().filter(experiment=experiment, job=job)
+    last = runs.values_list("outcome", flat=True).first()
+    note_run(experiment=experiment, job=job, started_at=started_at, duration_ms=duration_ms, outcome=outcome)
+    if last is None or not last.startswith(FAILED):
+        audit.services.record(
+            actor=actor,
+            action="job.failed",
+            at=experiment.environment,
+            key=experiment.key,
+            after={"job": job, "why": outcome},
+        )

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.urls import reverse
 
+from audit.models import Entry
 from experiments.jobs import runs
 from experiments.jobs.timetable import job_states, next_run
 from experiments.models import Experiment, JobRun
@@ -77,8 +78,12 @@ def test_job__that_fails__is_noted_as_failed_and_goes_again(running, environment
 
     with monkeypatch.context() as patched:
         patched.setattr(runs, "analyse", fail)
-        with pytest.raises(RuntimeError):
-            runs.watch(running.pk)
+        for _ in range(2):
+            with pytest.raises(RuntimeError):
+                runs.watch(running.pk)
+    # Of failures in a row the first is told.
+    told = Entry.objects.get(action="job.failed")
+    assert (told.entity_key, told.after["job"]) == (running.key, runs.WATCH)
     state = _state(environment, runs.WATCH)
     assert (state.last.outcome, state.is_failed) == ("failed: RuntimeError: out of luck", True)
     runs.watch(running.pk)

@@ -21,7 +21,12 @@ def _file(path: str) -> Callable[[HttpRequest], str]:
 
 
 SECTIONS: list[dict[str, Any]] = [
-    {"items": [_link("Home", "home", "admin:index", is_placed=True)]},
+    {
+        "items": [
+            _link("Home", "home", "admin:index", is_placed=True),
+            _link("For you", "inbox", "admin:integrations_notification_changelist"),
+        ]
+    },
     {
         "title": "Decide",
         "separator": True,

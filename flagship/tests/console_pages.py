@@ -20,8 +20,8 @@ from experiments.tests.conftest import START, conversion, exposure
 from flags import services
 from flagship.tests.crawling import Page, opened
 from flagship.tests.pageless_routes import NO_PAGE
-from integrations.models import WebhookDelivery
-from integrations.services import create_webhook
+from integrations.models import Notification, WebhookDelivery
+from integrations.services import create_webhook, follow
 from tenancy import services as tenancy_services
 from tenancy.admin.testing import signed_in
 from tenancy.models import Membership, PrivacyJob, User
@@ -163,6 +163,7 @@ def world(acme, console_owner, console_viewer, console_outsider, person):
     issued = tenancy_services.issue_credential(
         actor=ALICE, kind="server", name="shop", organization=acme.organization, environment=environment
     )
+    olga = User.objects.get(username="olga")
     address = {"name": "CI", "url": "https://93.184.216.34/hook", "events": ["flag.*", "experiment.alarmed"]}
     hook = create_webhook(actor=ALICE, organization=acme.organization, payload=address).endpoint
     sent = WebhookDelivery.objects.create(
@@ -170,11 +171,15 @@ def world(acme, console_owner, console_viewer, console_outsider, person):
         response_body="Oops", request_headers={"webhook-id": "evt_1"}, duration_ms=12,
     )  # fmt: skip
     view = save_view(
-        user=User.objects.get(username="olga"), organization=acme.organization, page="flags_flagconfig", name="Paying",
+        user=olga, organization=acme.organization, page="flags_flagconfig", name="Paying",
         query="tag=pay", is_shared=True,
     )  # fmt: skip
     subjects |= {
         "integrations_webhookendpoint": hook,
+        "integrations_follow": follow(user=olga, project=acme.project, kind="flag", key="plain")[0],
+        "integrations_notification": Notification.objects.create(
+            user=olga, organization=acme.organization, position=1, why="mine"
+        ),
         "integrations_webhookdelivery": sent,
         "tenancy_organization": acme.organization,
         "tenancy_project": acme.project,
@@ -330,6 +335,8 @@ STATES = [
         "a webhook changed meanwhile", "admin:integrations_webhookendpoint_edit",
         sends=_sent(name="Mine", version="0"), status=409,
     ),
+    State("how one is told, refused", "admin:integrations_notification_settings",
+          sends=_sent(slack_mine="at_once", slack_url="http://127.1/"), status=422),
     State("a webhook's events again without an instant", "admin:integrations_webhookendpoint_replay",
           sends=_sent(), status=422),
     State("a password refused", "console_password", sends=_sent(old_password="a guess")),
@@ -338,6 +345,7 @@ STATES = [
         for model in (
             "flags_flagconfig", "flags_segment", "flags_layer", "experiments_experiment", "experiments_metric",
             "tenancy_serviceaccount", "tenancy_credential", "integrations_webhookendpoint",
+            "integrations_notification", "integrations_follow",
         )
     ),
     State("an environment that is not there", f"{_FLAG}_changelist", query={"environment": "999999"}, status=404),

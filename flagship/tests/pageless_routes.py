@@ -45,6 +45,11 @@ NO_PAGE = {
     "admin:tenancy_membership_delete": "a role is taken away",
     "admin:tenancy_privacyjob_delete": "a job is kept, as what it did is",
     "admin:tenancy_privacyjob_file": _FILE,
+    "admin:integrations_follow_change": "leads to the list",
+    "admin:integrations_notification_change": "leads to the event",
+    "admin:integrations_notification_add": "the log's rows make it",
+    "admin:integrations_notification_delete": "it is marked as read",
+    "admin:integrations_notification_read": _FORM,
     "admin:integrations_webhookendpoint_secret": "shown once, after it was made",
     "admin:integrations_webhookendpoint_test": _FORM,
     "admin:integrations_webhookdelivery_add": "a worker writes it",
@@ -56,7 +61,8 @@ NO_PAGE = {
         f"admin:{model}_history": "the audit log has it"
         for model in (
             "audit_entry", "experiments_experiment", "experiments_metric", "flags_layer", "flags_segment",
-            "integrations_webhookdelivery", "integrations_webhookendpoint", "tenancy_credential",
+            "integrations_follow", "integrations_notification", "integrations_webhookdelivery",
+            "integrations_webhookendpoint", "tenancy_credential",
             "tenancy_environment", "tenancy_membership", "tenancy_organization", "tenancy_privacyjob",
             "tenancy_project", "tenancy_serviceaccount",
         )

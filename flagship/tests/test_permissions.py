@@ -118,9 +118,12 @@ def things(environment, staging, owner, make_flag):
     run_privacy_jobs(actor=system("privacy"))
     member = User.objects.get(username="bot@acme").memberships.get()
     credential = owner.post("credentials", {"kind": "client", "name": "x", "environment": "production"}).json()
+    owner.put("notification-settings/email", {"mine": "daily"})
     hook = owner.post("webhooks", {"name": "CI", "url": "https://93.184.216.34/hook", "events": ["*"]}).json()
     sent = WebhookDelivery.objects.create(endpoint_id=hook["id"], event_type="flag.created", position=1)
     return {
+        "{channel}": "email",
+        "{follow_id}": owner.post("follows", {"kind": "flag", "project": "web", "key": "only-ours"}).json()["id"],
         "{webhook_id}": hook["id"],
         "{delivery_id}": str(sent.pk),
         "{slug}": "acme",

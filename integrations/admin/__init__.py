@@ -1,5 +1,5 @@
-"""The console's pages for webhooks and their deliveries. Importing this package registers them."""
+"""The console's pages for webhooks, and for what a person is told of. Importing this package registers them."""
 
-from integrations.admin import deliveries, webhooks
+from integrations.admin import deliveries, inbox, webhooks
 
-__all__ = ["deliveries", "webhooks"]
+__all__ = ["deliveries", "inbox", "webhooks"]

@@ -1,10 +1,11 @@
-"""The shapes of API.md for webhooks and their deliveries."""
+"""The shapes of API.md for webhooks, their deliveries, and what people are told of."""
 
 from typing import Any
 
 from rest_framework import serializers
 
-from integrations.models import WebhookDelivery
+from integrations.models import Follow, NotificationSetting, WebhookDelivery
+from tenancy.api.serializers import ChoiceField
 
 _EVENTS = "Names of events, as flag.killed; all of a kind, as flag.*; or * for all."
 
@@ -72,3 +73,21 @@ class EventTypeSerializer(serializers.Serializer[Any]):
     states = serializers.JSONField(
         allow_null=True, help_text="The JSON schema of data.before and data.after; null where it has neither."
     )
+
+
+class NotificationSettingSerializer(serializers.Serializer[Any]):
+    channel = serializers.ChoiceField(choices=NotificationSetting.Channel.choices, read_only=True)
+    url = serializers.CharField(
+        max_length=2000, required=False, allow_blank=True, help_text="Of a chat's incoming webhook; e-mail has none."
+    )
+    mine = ChoiceField(choices=NotificationSetting.Frequency.choices, required=False, help_text="Of what is yours.")
+    followed = ChoiceField(choices=NotificationSetting.Frequency.choices, required=False)
+    problem = serializers.CharField(read_only=True, allow_blank=True, help_text="Why the last message did not go.")
+
+
+class FollowSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField(read_only=True)
+    kind = ChoiceField(choices=Follow.Kind.choices)
+    project = serializers.CharField(max_length=63, help_text="The project's key.")
+    key = serializers.CharField(max_length=200, help_text="Of the flag, the id of the experiment, or the tag.")
+    createdAt = serializers.DateTimeField(read_only=True)

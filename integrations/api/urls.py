@@ -2,16 +2,20 @@
 
 from django.urls import path
 
-from integrations.api import views
+from integrations.api import notifications, webhooks
 
 urlpatterns = [
-    path("webhooks", views.WebhooksView.as_view()),
-    path("webhooks/<uuid:webhook_id>", views.WebhookView.as_view()),
-    path("webhooks/<uuid:webhook_id>/rotate-secret", views.RotateSecretView.as_view()),
-    path("webhooks/<uuid:webhook_id>/test", views.TryWebhookView.as_view()),
-    path("webhooks/<uuid:webhook_id>/redeliver", views.RedeliverSinceView.as_view()),
-    path("webhooks/<uuid:webhook_id>/deliveries", views.DeliveriesView.as_view()),
-    path("webhooks/<uuid:webhook_id>/deliveries/<uuid:delivery_id>", views.DeliveryView.as_view()),
-    path("webhooks/<uuid:webhook_id>/deliveries/<uuid:delivery_id>/redeliver", views.RedeliverView.as_view()),
-    path("event-types", views.EventTypesView.as_view()),
+    path("webhooks", webhooks.WebhooksView.as_view()),
+    path("webhooks/<uuid:webhook_id>", webhooks.WebhookView.as_view()),
+    path("webhooks/<uuid:webhook_id>/rotate-secret", webhooks.RotateSecretView.as_view()),
+    path("webhooks/<uuid:webhook_id>/test", webhooks.TryWebhookView.as_view()),
+    path("webhooks/<uuid:webhook_id>/redeliver", webhooks.RedeliverSinceView.as_view()),
+    path("webhooks/<uuid:webhook_id>/deliveries", webhooks.DeliveriesView.as_view()),
+    path("webhooks/<uuid:webhook_id>/deliveries/<uuid:delivery_id>", webhooks.DeliveryView.as_view()),
+    path("webhooks/<uuid:webhook_id>/deliveries/<uuid:delivery_id>/redeliver", webhooks.RedeliverView.as_view()),
+    path("notification-settings", notifications.NotificationSettingsView.as_view()),
+    path("notification-settings/<str:channel>", notifications.NotificationSettingView.as_view()),
+    path("follows", notifications.FollowsView.as_view()),
+    path("follows/<uuid:follow_id>", notifications.FollowView.as_view()),
+    path("event-types", webhooks.EventTypesView.as_view()),
 ]

@@ -1,0 +1,60 @@
+"""Reading the audit log for people: each row that somebody is told of becomes a notification of theirs."""
+
+from datetime import timedelta
+from typing import Final
+
+from django.db import transaction
+from django.db.models import F, OuterRef, Subquery
+from django.utils import timezone
+
+from audit.models import Entry
+from integrations.models import Notification, NotificationCursor
+from integrations.notifications.audience import audience_of
+from tenancy.models import Organization
+
+_READ_AT_ONCE: Final = 200
+# An organization that was never read begins with what is this old.
+_FIRST_READ: Final = timedelta(hours=24)
+
+
+def fan_out() -> int:
+    """Read every organization's chain to its end. Return how many notifications were made."""
+    known = NotificationCursor.objects.values("organization")
+    for organization in Organization.objects.exclude(pk__in=known):
+        _begin(organization)
+    rows = Entry.objects.filter(organization_id=OuterRef("pk")).order_by("-position")
+    behind = NotificationCursor.objects.annotate(head=Subquery(rows.values("position")[:1])).filter(
+        position__lt=F("head")
+    )
+    made = 0
+    for organization_id in list(behind.values_list("pk", flat=True)):
+        while (found := _read(organization_id)) is not None:
+            made += found
+    return made
+
+
+def _begin(organization: Organization) -> None:
+    old = Entry.objects.filter(organization_id=organization.pk, occurred_at__lt=timezone.now() - _FIRST_READ)
+    position = old.order_by("-position").values_list("position", flat=True).first() or 0
+    NotificationCursor.objects.get_or_create(organization=organization, defaults={"position": position})
+
+
+@transaction.atomic
+def _read(organization_id: int) -> int | None:
+    """Read some rows; None once there is nothing more, or another worker is at it."""
+    cursor = NotificationCursor.objects.select_for_update(skip_locked=True).filter(pk=organization_id).first()
+    if cursor is None:
+        return None
+    rows = Entry.objects.filter(organization_id=organization_id, position__gt=cursor.position)
+    entries = list(rows.order_by("position")[:_READ_AT_ONCE])
+    if not entries:
+        return None
+    made = [
+        Notification(user=user, organization_id=organization_id, position=entry.position, why=why)
+        for entry in entries
+        for user, why in audience_of(entry).items()
+    ]
+    Notification.objects.bulk_create(made, ignore_conflicts=True)
+    cursor.position = entries[-1].position
+    cursor.save(update_fields=["position"])
+    return len(made)
