@@ -8,6 +8,7 @@ shows a posterior says so.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy import optimize, special
@@ -131,19 +132,26 @@ def proportion_posterior(
         loss_treatment = float(beta_t.expected_shortfall(points) @ masses)
         loss_control = float(beta_t.expected_excess(points) @ masses)
 
+    @cache
     def chance_below(diff: float) -> float:
         if beta_t.sd < beta_c.sd:
             return float(beta_c.above(points - diff) @ masses)
         return float(beta_t.below(points + diff) @ masses)
 
     mean_diff = beta_t.mean - beta_c.mean
+    sd = math.hypot(beta_t.sd, beta_c.sd)
     # Cantelli: no more than `tail` lies beyond sd / sqrt(tail) from the mean.
-    reach = math.hypot(beta_t.sd, beta_c.sd) / math.sqrt(alpha / 2)
-    bracket = max(-1.0, mean_diff - reach), min(1.0, mean_diff + reach)
-    low, high = (
-        float(optimize.brentq(lambda diff, tail=tail: chance_below(diff) - tail, *bracket, xtol=1e-9 * reach))
-        for tail in (alpha / 2, 1 - alpha / 2)
-    )
+    reach = sd / math.sqrt(alpha / 2)
+
+    def quantile(tail: float, guess: float) -> float:
+        near = max(-1.0, guess - sd / 8), min(1.0, guess + sd / 8)
+        is_near = chance_below(near[0]) < tail < chance_below(near[1])
+        bracket = near if is_near else (max(-1.0, mean_diff - reach), min(1.0, mean_diff + reach))
+        return float(optimize.brentq(lambda diff: chance_below(diff) - tail, *bracket, xtol=1e-9 * reach))
+
+    # Nearly normal with as many users as experiments have, so that few steps lead from the normal's quantiles.
+    low = quantile(alpha / 2, mean_diff - normal_critical(alpha) * sd)
+    high = quantile(1 - alpha / 2, mean_diff + normal_critical(alpha) * sd)
     return ProportionPosterior(prob_beat, loss_treatment, loss_control, mean_diff, low, high)
 
 
