@@ -368,6 +368,10 @@ TRUST_PROXY_HEADERS = env.bool("TRUST_PROXY_HEADERS", default=False)
 # Where the proxies stand whose X-Forwarded-For is believed: networks of private addresses, if nobody says otherwise.
 _PRIVATE = ["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7"]
 TRUSTED_PROXIES = checked_networks("TRUSTED_PROXIES", env.list("TRUSTED_PROXIES", default=_PRIVATE))
+# Where the audit log is streamed to, as JSON lines: a file for a SIEM, a collector that takes POST; by default nowhere.
+AUDIT_EXPORT_FILE = env.str("AUDIT_EXPORT_FILE", default="")
+AUDIT_EXPORT_URL = env.str("AUDIT_EXPORT_URL", default="")
+AUDIT_EXPORT_TOKEN = env.str("AUDIT_EXPORT_TOKEN", default="")
 # Inner networks that webhooks may reach; by default none.
 WEBHOOK_ALLOWED_NETWORKS = checked_networks(
     "WEBHOOK_ALLOWED_NETWORKS", env.list("WEBHOOK_ALLOWED_NETWORKS", default=[])

@@ -212,3 +212,17 @@ class NotificationSetting(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user_id} by {self.channel}"
+
+
+class ExportCursor(models.Model):
+    """How far a chain was streamed to a target outside: see `integrations.export`."""
+
+    target = models.CharField(max_length=64, help_text="SHA-256 of the target's name, which may hold a secret.")
+    chain = models.BigIntegerField(help_text="The organization's id; 0 is the platform.")
+    position = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["target", "chain"], name="export_cursor_once")]
+
+    def __str__(self) -> str:
+        return f"{self.target[:8]} chain {self.chain} at {self.position}"

@@ -6,6 +6,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from integrations import services
+from integrations.export import streaming
 from integrations.notifications import fan_out, sending
 from integrations.webhooks import dispatch
 
@@ -29,3 +30,9 @@ def notify() -> int:
     """Find whom new events concern, and send each message that is due. Called as `deliver_webhooks` is."""
     fan_out.fan_out()
     return sending.send_due()
+
+
+@shared_task(name="integrations.stream_audit")
+def stream_audit() -> int:
+    """Hand the audit log on to the file and the collector that the settings name."""
+    return streaming.stream_audit()

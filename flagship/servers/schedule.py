@@ -21,5 +21,6 @@ CELERY_BEAT_SCHEDULE: Final[dict[str, dict[str, Any]]] = {
     "events bots": {"task": "analytics.find_fast_bots", "schedule": 900},
     "webhooks": {"task": "integrations.deliver_webhooks", "schedule": 5},
     "notifications": {"task": "integrations.notify", "schedule": 30},
+    "audit export": {"task": "integrations.stream_audit", "schedule": 10},
     "webhooks log": {"task": "integrations.prune", "schedule": crontab(hour="4", minute="35")},
 }
