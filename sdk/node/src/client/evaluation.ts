@@ -53,7 +53,7 @@ export class Evaluation {
 
   /** Whether a boolean flag is true for this user; `otherwise` where there is no boolean answer. */
   isEnabled(flagKey: string, context?: UserContext, otherwise = false): boolean {
-    return this.#typed("boolean", flagKey, otherwise, context).answer.value as boolean;
+    return this.#asked("boolean", flagKey, otherwise, context).answer.value as boolean;
   }
 
   /** The value of a boolean flag; the default where the flag has another type, or is not there. */
@@ -78,34 +78,32 @@ export class Evaluation {
 
   /** Like `getBooleanValue`, with the reason: ERROR and TYPE_MISMATCH for a flag of another type. */
   getBooleanDetails(flagKey: string, defaultValue: boolean, context?: UserContext): Answer<boolean> {
-    return this.#typed("boolean", flagKey, defaultValue, context).answer as Answer<boolean>;
+    return this.#asked("boolean", flagKey, defaultValue, context).answer as Answer<boolean>;
   }
 
   /** Like `getStringValue`, with the reason. */
   getStringDetails(flagKey: string, defaultValue: string, context?: UserContext): Answer<string> {
-    return this.#typed("string", flagKey, defaultValue, context).answer as Answer<string>;
+    return this.#asked("string", flagKey, defaultValue, context).answer as Answer<string>;
   }
 
   /** Like `getNumberValue`, with the reason. */
   getNumberDetails(flagKey: string, defaultValue: number, context?: UserContext): Answer<number> {
-    return this.#typed("number", flagKey, defaultValue, context).answer as Answer<number>;
+    return this.#asked("number", flagKey, defaultValue, context).answer as Answer<number>;
   }
 
   /** Like `getObjectValue`, with the reason. */
   getObjectDetails<Value = JsonValue>(flagKey: string, defaultValue: Value, context?: UserContext): Answer<Value> {
-    return this.#typed("json", flagKey, defaultValue, context).answer as Answer<Value>;
+    return this.#asked("json", flagKey, defaultValue, context).answer as Answer<Value>;
   }
 
   /** The answer of a flag of any type. */
   getDetails(flagKey: string, defaultValue: unknown, context?: UserContext): Answer {
-    return this.#asked(flagKey, defaultValue, context).answer;
+    return this.#asked(undefined, flagKey, defaultValue, context).answer;
   }
 
   /** The answer and OpenFeature's reason for it. `type`: as the typed getters; undefined for any. */
   getOutcome(type: FlagType | undefined, flagKey: string, defaultValue: unknown, context?: UserContext): Outcome {
-    return type === undefined
-      ? this.#asked(flagKey, defaultValue, context)
-      : this.#typed(type, flagKey, defaultValue, context);
+    return this.#asked(type, flagKey, defaultValue, context);
   }
 
   /** The values of all flags, or of the named ones. Records no exposures, because no user has seen them yet. */
@@ -130,7 +128,7 @@ export class Evaluation {
 
   /** Records that this user was shown what the flag gives them, as after `allFlags`. */
   trackExposure(flagKey: string, context?: UserContext): void {
-    this.#asked(flagKey, null, context);
+    this.#asked(undefined, flagKey, null, context);
   }
 
   /**
@@ -164,56 +162,53 @@ export class Evaluation {
     return this.#rigging;
   }
 
-  #typed(type: FlagType, flagKey: string, otherwise: unknown, context: UserContext): Outcome {
-    const known = this.environment.flags.get(flagKey)?.definition?.type;
-    const isOverridden = this.#rigging.overrides.size > 0 && this.#rigging.overrides.has(flagKey);
-    if (known === undefined || known === type || isOverridden) {
-      const outcome = this.#asked(flagKey, otherwise, context);
-      const { errorCode, value } = outcome.answer;
-      if (errorCode !== undefined || isOf(type, value)) return outcome;
-    }
-    // Nobody sees a variant of another type, so no exposure is recorded for it.
-    const { version, stale } = this.environment;
-    const detail = `The flag's type is ${known ?? "another"}, asked for was ${type}.`;
-    const outcome = failure(otherwise, "TYPE_MISMATCH", detail, version, stale);
-    return this.#guarded(outcome, () => {
-      this.#parts.usage.countFailure(flagKey, outcome);
-      if (this.#hooks.length === 0) return outcome;
-      const user = this.#contexts.of(context);
-      return runHooks(this.#hooks, this.#question(flagKey, user, otherwise), user, () => outcome, this.#parts.voice);
-    });
-  }
-
-  #asked(flagKey: string, otherwise: unknown, context: UserContext): Outcome {
+  #asked(type: FlagType | undefined, flagKey: string, otherwise: unknown, context: UserContext): Outcome {
     try {
       this.#parts.begin?.();
       const user = this.#contexts.of(context);
-      if (this.#hooks.length > 0 || this.#rigging.overrides.size > 0)
-        return this.#askedAround(flagKey, otherwise, user);
-      return this.#answered(flagKey, otherwise, user);
+      if (this.#hooks.length > 0 || this.#rigging.overrides.size > 0) {
+        return this.#askedAround(type, flagKey, otherwise, user);
+      }
+      return this.#answered(type, flagKey, otherwise, user);
     } catch (error) {
       return this.#broken(otherwise, error);
     }
   }
 
   /** An evaluation with hooks or overrides. */
-  #askedAround(flagKey: string, otherwise: unknown, user: Context): Outcome {
-    const ask = (asked: Context) => this.#overridden(flagKey, asked) ?? this.#answered(flagKey, otherwise, asked);
+  #askedAround(type: FlagType | undefined, flagKey: string, otherwise: unknown, user: Context): Outcome {
+    const ask = (asked: Context) => {
+      const fixed = this.#overridden(flagKey, asked);
+      if (fixed === undefined) return this.#answered(type, flagKey, otherwise, asked);
+      return type === undefined || isOf(type, fixed.answer.value) ? fixed : this.#mismatched(type, flagKey, otherwise);
+    };
     if (this.#hooks.length === 0) return ask(user);
-    return runHooks(this.#hooks, this.#question(flagKey, user, otherwise), user, ask, this.#parts.voice);
+    const { userId } = user;
+    const question = { flagKey, userId, otherwise, type: this.environment.flags.get(flagKey)?.definition?.type };
+    return runHooks(this.#hooks, question, user, ask, this.#parts.voice);
   }
 
-  #answered(flagKey: string, otherwise: unknown, user: Context): Outcome {
+  #answered(type: FlagType | undefined, flagKey: string, otherwise: unknown, user: Context): Outcome {
     const { configuration, usage, queue } = this.#parts;
     const { environment } = configuration;
     const outcome = environment.evaluate(flagKey, user, otherwise);
     const { answer, shown } = outcome;
     if (answer.errorCode !== undefined) return this.#failed(flagKey, outcome);
+    // Nobody sees a variant of another type, so no exposure is recorded for it.
+    if (type !== undefined && outcome.type !== type) return this.#mismatched(type, flagKey, otherwise, outcome.type);
     usage.count(flagKey, outcome);
     if (shown !== undefined) {
       const unit = shown.isByUserId ? user.userId : environment.unit(flagKey, user);
       if (unit) queue.expose(flagKey, unit, answer, shown);
     }
+    return outcome;
+  }
+
+  #mismatched(type: FlagType, flagKey: string, otherwise: unknown, known?: FlagType): Outcome {
+    const { version, stale } = this.environment;
+    const detail = `The flag's type is ${known ?? "another"}, asked for was ${type}.`;
+    const outcome = failure(otherwise, "TYPE_MISMATCH", detail, version, stale);
+    this.#parts.usage.countFailure(flagKey, outcome);
     return outcome;
   }
 
@@ -241,10 +236,6 @@ export class Evaluation {
       if (outcome !== undefined) return outcome;
     }
     return undefined;
-  }
-
-  #question(flagKey: string, { userId }: Context, otherwise: unknown) {
-    return { flagKey, userId, otherwise, type: this.environment.flags.get(flagKey)?.definition?.type };
   }
 
   #guarded<Given>(otherwise: Given, call: () => Given): Given {

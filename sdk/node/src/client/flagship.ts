@@ -320,7 +320,7 @@ class Demand {
 
   /** Begins a refresh where it is due; evaluation does not wait for it. */
   begin(): void {
-    if (performance.now() >= this.#notBefore) void this.refresh();
+    if (this.#refreshing === undefined && performance.now() >= this.#notBefore) void this.refresh();
   }
 
   /** Refreshes where it is due. However many ask at once, the server is asked once. */

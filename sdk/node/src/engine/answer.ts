@@ -1,5 +1,7 @@
 /** The answer of an evaluation, and what the SDK has to know about it. */
 
+import type { FlagType } from "./model.js";
+
 /** Why an answer is what it is, in the order of evaluation. */
 export type Reason =
   | "KILL_SWITCH"
@@ -61,14 +63,17 @@ export class Shown {
 export class Outcome {
   readonly answer: Answer;
   readonly openFeatureReason: OpenFeatureReason;
+  /** The flag's; undefined where no flag answered. */
+  readonly type: FlagType | undefined;
   /** Which units have seen it; undefined where an evaluation is no exposure. Its owner is the client's event queue. */
   readonly shown: Shown | undefined;
   /** How often it was given since it was last counted. Its owner is the client's usage summary. */
   uses = 0;
 
-  constructor(answer: Answer, openFeatureReason: OpenFeatureReason, shown?: Shown) {
+  constructor(answer: Answer, openFeatureReason: OpenFeatureReason, type?: FlagType, shown?: Shown) {
     this.answer = answer;
     this.openFeatureReason = openFeatureReason;
+    this.type = type;
     this.shown = shown;
   }
 }
@@ -81,8 +86,8 @@ export interface Stamp {
   readonly detail: string | undefined;
 }
 
-/** The decision at a configuration version. */
-export function stamped(decision: Decision, stamp: Stamp, shown: Shown | undefined): Outcome {
+/** The decision of a flag at a configuration version. */
+export function stamped(decision: Decision, type: FlagType, stamp: Stamp, shown?: Shown): Outcome {
   const answer: Answer = Object.freeze({
     value: decision.value,
     variant: decision.variant,
@@ -94,7 +99,7 @@ export function stamped(decision: Decision, stamp: Stamp, shown: Shown | undefin
     configVersion: stamp.version,
     stale: stamp.stale,
   });
-  return new Outcome(answer, stamp.stale ? "STALE" : decision.openFeatureReason, shown);
+  return new Outcome(answer, stamp.stale ? "STALE" : decision.openFeatureReason, type, shown);
 }
 
 /** The caller's default with the reason ERROR. */

@@ -16,16 +16,16 @@ export class BoundFlag {
   readonly #unexposed: readonly Outcome[];
 
   constructor(code: FlagCode, stamp: Stamp) {
-    const { bucketBy, variants, logsExperimentsAlone } = code.definition;
+    const { bucketBy, type, variants, logsExperimentsAlone } = code.definition;
     this.isLinked = code.isLinked;
     this.#code = code;
     this.#isByUserId = bucketBy.length === 1 && bucketBy[0] === "userId";
     const shown = new Map([...variants.keys()].map((variant) => [variant, new Shown(this.#isByUserId)]));
     this.#outcomes = code.decisions.map((decision) => {
       const isLogged = !logsExperimentsAlone || decision.experiment !== undefined;
-      return stamped(decision, stamp, isLogged ? shown.get(decision.variant) : undefined);
+      return stamped(decision, type, stamp, isLogged ? shown.get(decision.variant) : undefined);
     });
-    this.#unexposed = code.decisions.map((decision) => stamped(decision, stamp, undefined));
+    this.#unexposed = code.decisions.map((decision) => stamped(decision, type, stamp));
   }
 
   outcome(context: Context, scope: Scope): Outcome {

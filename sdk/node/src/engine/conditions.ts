@@ -51,9 +51,16 @@ function compileGroup(nodes: readonly Node[], neutral: boolean, subject: Subject
   const parts = nodes.map((child) => compileTree(child, subject));
   if (parts.includes(!neutral)) return !neutral;
   const tests = parts.filter((part) => typeof part !== "boolean");
-  const [first, second] = tests;
+  const [first, second, ...others] = tests;
   if (first === undefined) return neutral;
   if (second === undefined) return first;
-  if (neutral) return (context, scope) => tests.every((test) => test(context, scope));
-  return (context, scope) => tests.some((test) => test(context, scope));
+  if (others.length === 0) {
+    return neutral
+      ? (context, scope) => first(context, scope) && second(context, scope)
+      : (context, scope) => first(context, scope) || second(context, scope);
+  }
+  return (context, scope) => {
+    for (const test of tests) if (test(context, scope) !== neutral) return !neutral;
+    return neutral;
+  };
 }

@@ -43,10 +43,12 @@ function listed<Prepared>(
     predicate: (prepared: Prepared) => {
       const holds = test(prepared);
       const holdsForElement = element(prepared);
-      return (value) =>
-        Array.isArray(value)
-          ? value.some((one) => holdsForElement(one) === true) !== isNegated
-          : holds(value) === !isNegated;
+      return (value) => {
+        // No list is of a scalar's type, and lists are rare.
+        const found = holds(value);
+        if (found !== undefined) return found !== isNegated;
+        return Array.isArray(value) && value.some((one) => holdsForElement(one) === true) !== isNegated;
+      };
     },
   };
 }
@@ -113,7 +115,7 @@ function nothing(value: unknown): undefined {
 
 function same(wanted: Scalar): Test {
   const kind = kindOf(wanted);
-  return (value) => (kindOf(value) === kind ? value === wanted : undefined);
+  return (value) => value === wanted || (kindOf(value) === kind ? false : undefined);
 }
 
 function member(wanted: ReadonlySet<Scalar>): Test {
@@ -125,6 +127,8 @@ function part(wanted: Scalar): Test {
 }
 
 function prefixed(prefixes: readonly string[]): Test {
+  const [only = ""] = prefixes;
+  if (prefixes.length === 1) return (value) => (typeof value === "string" ? value.startsWith(only) : undefined);
   return (value) => (typeof value === "string" ? prefixes.some((one) => value.startsWith(one)) : undefined);
 }
 

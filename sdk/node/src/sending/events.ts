@@ -74,6 +74,10 @@ export class EventQueue {
 
   /** Queues an exposure, unless the unit has seen the variant within the window. */
   expose(flagKey: string, unit: string, answer: Answer, shown: Shown): void {
+    if (!this.#isOn) {
+      if (this.#isClosed) this.#refuse();
+      return;
+    }
     if (shown.window !== this.#window) {
       shown.window = this.#window;
       shown.units.clear();
@@ -126,9 +130,7 @@ export class EventQueue {
 
   #put(kind: EventKind, event: Waiting, size: number): boolean {
     if (!this.#isOn) {
-      if (this.#isClosed) {
-        this.#voice.warnOnce("closed", "the client is closed: exposures and events are no longer recorded");
-      }
+      if (this.#isClosed) this.#refuse();
       return false;
     }
     const waiting = this.#waiting[kind];
@@ -144,6 +146,10 @@ export class EventQueue {
       this.wake();
     }
     return true;
+  }
+
+  #refuse(): void {
+    this.#voice.warnOnce("closed", "the client is closed: exposures and events are no longer recorded");
   }
 
   #body({ unit, unixMs, rest }: Waiting): string | undefined {
