@@ -34,6 +34,7 @@ FLAG = {
     "targets": [{"variant": "treatment", "userIds": ["u"]}],
     "rules": [RULE],
     "rollout": [{"variant": "treatment", "percent": 25}],
+    "exposures": "all",
 }
 EXPERIMENT = {
     "name": "E",
@@ -70,7 +71,7 @@ MANAGED = {
     "post experiments/power": {"baseline": 0.1, "effect": 0.1, "alpha": 0.05, "power": 0.8, "variants": 2},
     "post organizations": {"slug": "x", "name": "X"},
     "post projects": {"key": "p", "name": "P"},
-    "post environments": {"key": "e", "name": "E", "isProduction": True, "salt": "s"},
+    "post environments": {"key": "e", "name": "E", "isProduction": True, "salt": "s", "exposures": "all"},
     "post members": {"username": "olga", "role": "viewer", "project": "web", "environment": "production"},
     "post service-accounts": {"name": "bot", "role": "viewer", "project": "web"},
     "post credentials": {"kind": "server", "name": "k", "expiresAt": "2099-01-01T00:00:00Z"},
