@@ -25,6 +25,12 @@ class EventPolicyState(TypedDict):
     exposureAttributes: list[str] | None
 
 
+class DeadLetters(TypedDict):
+    """How many events."""
+
+    count: int
+
+
 class AppliedRetention(TypedDict):
     """Each part that was dropped, in words."""
 
@@ -40,6 +46,20 @@ register(
         "Event policy changed",
         "what happens to events of an environment changed: retention, attributes, pseudonyms",
         EventPolicyState,
+        entity="environment",
+    ),
+    Action(
+        "events.dead_letters_retried",
+        "Events sent again",
+        "events that could not be stored were sent again",
+        DeadLetters,
+        entity="environment",
+    ),
+    Action(
+        "events.dead_letters_discarded",
+        "Events thrown away",
+        "events that could not be stored were thrown away",
+        DeadLetters,
         entity="environment",
     ),
     Action(

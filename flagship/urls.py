@@ -6,7 +6,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from flagship import health
-from flagship.console import error_pages, home, password, saved_views, search, session
+from flagship.console import error_pages, events, home, password, saved_views, search, session
 from flagship.console.health import connected_services, health_page
 from flagship.console.sign_on import SignedOnView, SignOnView
 from flagship.openapi.document import SchemaView
@@ -37,6 +37,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("sso/start", SignOnView.as_view(), name="oidc_authentication_init"),
     path("sso/callback", SignedOnView.as_view(), name="oidc_authentication_callback"),
     path("admin/health/", admin.site.admin_view(health_page.page), name="console_health"),
+    path("admin/events/", admin.site.admin_view(events.page), name="console_events"),
+    path("admin/events/discard/", admin.site.admin_view(events.discard), name="console_events_discard"),
     path("admin/services/", admin.site.admin_view(connected_services.page), name="console_services"),
     path("admin/session/", session.now, name="console_session"),
     path("admin/session/signed-in/", admin.site.admin_view(session.signed_in), name="console_signed_in"),

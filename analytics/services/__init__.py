@@ -4,6 +4,7 @@ from analytics.pipeline.event_storage import accept_events, store_events
 from analytics.services.bots import find_fast_bots, reclassify_bots
 from analytics.services.exports import export_events
 from analytics.services.flags import aggregate_flags
+from analytics.services.letters import discard_dead_letters, retry_dead_letters
 from analytics.services.phases import open_phase
 from analytics.services.policies import set_event_policy
 from analytics.services.resplits import deal, resplit_units
@@ -18,6 +19,7 @@ __all__ = [
     "aggregate_flags",
     "apply_retention",
     "deal",
+    "discard_dead_letters",
     "export_events",
     "export_user",
     "find_fast_bots",
@@ -26,6 +28,7 @@ __all__ = [
     "reclassify_bots",
     "refresh_rollups",
     "resplit_units",
+    "retry_dead_letters",
     "reused_ids",
     "set_event_policy",
     "store_events",

@@ -44,6 +44,7 @@ SECTIONS: list[dict[str, Any]] = [
         "items": [
             _link("Health", "monitor_heart", "console_health", is_placed=True),
             _link("Connected services", "hub", "console_services", is_placed=True),
+            _link("Events", "inbox", "console_events", is_placed=True),
             _link("Jobs", "schedule", "admin:experiments_experiment_jobs", is_placed=True),
         ],
     },
