@@ -278,6 +278,24 @@ def test_receipt__only_202_with_accepted__is_one(status: int, body: bytes, refus
     assert (None if found is None else [f"{one.code}: {one.detail}" for one in found]) == refused
 
 
+def test_sink__ends_its_thread__is_offered_the_events_again(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Leaving(MemorySink):
+        is_left = False
+
+        def send(self, kind: str, events: Any) -> None:
+            if not self.is_left:
+                self.is_left = True
+                raise SystemExit(1)
+            super().send(kind, events)
+
+    monkeypatch.setattr("openflagship.client.threads._AFTER_BUG_SECONDS", 0.01)
+    sink = Leaving()
+    client = connect(sink=sink)
+    client.is_enabled("asked", "u")
+
+    eventually(lambda: sink.of("exposure"))
+
+
 def test_retry_after__as_seconds_date_or_nonsense__is_read() -> None:
     later = datetime.now(UTC) + timedelta(seconds=100)
 

@@ -82,6 +82,33 @@ def test_before_send__sees_the_exposure_as_a_document_and_may_change_it() -> Non
     assert json.loads(sent) == {**seen[0], "userId": "changed"}
 
 
+@pytest.mark.parametrize(
+    "given", [[], "x", 7, {"userId": "\ud800"}, {"a": {"b": ["\x00"]}}, {"a": object()}, {"a": float("nan")}]
+)
+def test_before_send__gives_what_no_server_takes__costs_that_event_alone(given: Any) -> None:
+    queue = _queue(before_send=lambda event: given if event["userId"] == "odd" else event)
+    for unit in ("before", "odd", "after"):
+        queue.expose_each("01-id", "flag-1", unit, _answer(), UNIX_MS)
+        queue.track("purchase", unit, None, None)
+
+    for kind in (EXPOSURE, CONVERSION):
+        assert [json.loads(text)["userId"] for text in queue.take(kind, 10)] == ["before", "after"]
+
+
+@pytest.mark.parametrize("text", ["\ud800", "x\udc00\U0001f600", "zero\x00"])
+def test_conversion__text_that_no_server_reads__is_refused_at_the_call(text: str) -> None:
+    queue = _queue()
+    for name, unit, properties in [
+        (text, "user-1", None), ("purchase", text, None), ("purchase", "user-1", {"a": {"b": [text]}}),
+        ("purchase", "user-1", {text: 1}),
+    ]:  # fmt: skip
+        with pytest.raises(ValueError, match=r"half of a surrogate pair|U\+0000"):
+            queue.track(name, unit, None, properties)
+    queue.track("\U0001f600", "\U0001f600", None, {"\U0001f600": "a\\ud800"})
+
+    assert [json.loads(event)["userId"] for event in queue.take(CONVERSION, 10)] == ["\U0001f600"]
+
+
 @pytest.mark.parametrize("value", [float("nan"), object(), "deep"])
 def test_conversion__holds_what_json_cannot_say__is_dropped_alone(value: Any) -> None:
     nested: list[Any] = []

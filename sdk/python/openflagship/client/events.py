@@ -17,6 +17,7 @@ from typing import Any, Final, TypeAlias
 from openflagship.client.context import warn_once
 from openflagship.client.options import BeforeSend, Options
 from openflagship.engine import Answer
+from openflagship.engine.bucketing import is_well_formed
 from openflagship.engine.natives import plain
 from openflagship.ids import uuid7
 
@@ -42,6 +43,24 @@ def _native(value: Any) -> Any:
 
 
 _to_json: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=_native).encode
+_to_characters: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_native).encode
+
+
+def _json_of(document: Mapping[str, Any]) -> str:
+    """The document as ASCII. Raises ValueError for what JSON or the server cannot take.
+
+    Half of a character in one event would cost the whole batch: no server can read the body.
+    """
+    try:
+        text = _to_json(document)
+        is_whole = "\\ud" not in text or is_well_formed(_to_characters(document))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"it holds what JSON cannot say: {str(error) or type(error).__name__}") from None
+    if not is_whole:
+        raise ValueError("it holds half of a surrogate pair, which is no character")
+    if "\\u0000" in text:
+        raise ValueError("it holds the character U+0000, which cannot be stored")
+    return text
 
 
 class EventQueue:
@@ -145,6 +164,8 @@ class EventQueue:
             raise ValueError(f"an event's name has 1 to {_MOST_NAME_CHARACTERS} characters")
         if not unit or len(unit) > _MOST_UNIT_CHARACTERS:
             raise ValueError(f"a user id has 1 to {_MOST_UNIT_CHARACTERS} characters")
+        if "\x00" in unit or not is_well_formed(unit):
+            raise ValueError("a user id holds neither U+0000 nor half of a surrogate pair")
         if value is not None and not math.isfinite(value):
             raise ValueError("a conversion's value must be a finite number")
         if not self._is_on:
@@ -156,12 +177,7 @@ class EventQueue:
             rest["value"] = value
         if properties:
             rest["properties"] = dict(properties)
-        try:
-            text = _to_json(rest)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise ValueError(
-                f"its properties hold what JSON cannot say: {str(error) or type(error).__name__}"
-            ) from None
+        text = _json_of(rest)
         waiting = self._metrics if is_metric else self._conversions
         if not self._has_room(len(waiting), len(text) + len(unit)):
             return
@@ -278,16 +294,20 @@ def _sayable(event: dict[str, Any]) -> str:
     if not event:
         return ""
     try:
-        return _to_json(event)
-    except (TypeError, ValueError, RecursionError):
-        log.warning("an event is dropped: it holds what JSON cannot say")
+        return _json_of(event)
+    except ValueError as error:
+        log.warning("an event is dropped: %s", error)
         return ""
 
 
 def _asked(before_send: BeforeSend, event: dict[str, Any]) -> dict[str, Any]:
     """The event after the hook; empty where none is to be sent. A failed hook stops the event: it may hold secrets."""
     try:
-        return before_send(event) or {}
+        changed: Any = before_send(event)
     except Exception:
         log.exception("before_send failed; the event is not sent")
         return {}
+    if changed is not None and not isinstance(changed, dict):
+        log.warning("before_send gave %s in place of an event, which is not sent", type(changed).__name__)
+        return {}
+    return changed or {}

@@ -97,7 +97,8 @@ class ThreadDriver:
                 self.drive(logic)
             except StoppedError:
                 return
-            except Exception:
+            except (Exception, SystemExit):
+                # A sink or a listener may call `sys.exit`, which would end this thread without a word.
                 log.exception("a bug in openflagship; it goes on in %.0f s", _AFTER_BUG_SECONDS)
             else:
                 return
