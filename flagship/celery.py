@@ -12,6 +12,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flagship.settings")
 app = Celery("flagship")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+# In a room of its app.
+app.autodiscover_tasks(["tenancy.privacy"])
 install(app)
 
 

@@ -65,5 +65,9 @@ def logging_config(*, log_format: str, level: str) -> dict[str, Any]:
             # Django logs each 4xx as a warning and each 503 as an error. Their answers explain them to the caller.
             "django.request": {"level": "ERROR", "filters": ["unexpected"]},
             "celery.redirected": {"level": "WARNING"},
+            # Some tasks run every few seconds: that one was sent, came and ended well would drown everything else.
+            "celery.beat": {"level": "WARNING"},
+            "celery.worker.strategy": {"level": "WARNING"},
+            "celery.app.trace": {"level": "WARNING"},
         },
     }

@@ -97,3 +97,24 @@ def test_renew__nothing_held__asks_nobody():
             _delivered: dict = {}
 
     assert renew(Idle()) == 0
+
+
+# What a worker does before its first task. In a process of its own: here, tests have imported the tasks already.
+REGISTERED = """
+from flagship.celery import app
+from flagship.servers.schedule import CELERY_BEAT_SCHEDULE
+app.loader.init_worker()
+print(*sorted({entry["task"] for entry in CELERY_BEAT_SCHEDULE.values()} - set(app.tasks)))
+"""
+
+
+def test_schedule__each_of_its_tasks__is_known_to_a_worker():
+    done = subprocess.run(
+        [sys.executable, "-c", REGISTERED],
+        cwd=settings.BASE_DIR,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert done.stdout.split() == []
