@@ -1,13 +1,16 @@
 """Hostile values in every field of every route and of every console form: refused or taken, and never a 500."""
 
+import re
 import time
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
 import pytest
+from django.db import transaction
+from django.utils.html import escape
 
 from flags.propagation.runtime import RUNTIME
 from flagship.tests.console_pages import pages, routes
-from flagship.tests.crawling import Page
+from flagship.tests.crawling import Page, opened
 from flagship.tests.hostile import JSON_VALUES, TEXTS, leaves, written
 
 pytestmark = pytest.mark.django_db
@@ -34,7 +37,6 @@ FLAG = {
     "targets": [{"variant": "treatment", "userIds": ["u"]}],
     "rules": [RULE],
     "rollout": [{"variant": "treatment", "percent": 25}],
-    "exposures": "all",
 }
 EXPERIMENT = {
     "name": "E",
@@ -71,7 +73,7 @@ MANAGED = {
     "post experiments/power": {"baseline": 0.1, "effect": 0.1, "alpha": 0.05, "power": 0.8, "variants": 2},
     "post organizations": {"slug": "x", "name": "X"},
     "post projects": {"key": "p", "name": "P"},
-    "post environments": {"key": "e", "name": "E", "isProduction": True, "salt": "s", "exposures": "all"},
+    "post environments": {"key": "e", "name": "E", "isProduction": True, "salt": "s"},
     "post members": {"username": "olga", "role": "viewer", "project": "web", "environment": "production"},
     "post service-accounts": {"name": "bot", "role": "viewer", "project": "web"},
     "post credentials": {"kind": "server", "name": "k", "expiresAt": "2099-01-01T00:00:00Z"},
@@ -98,6 +100,17 @@ OF_KEYS = {
     },
     "stream/ack": {"instance": "i", "version": 1, "sdk": "s"},
 }  # fmt: skip
+# What a form of the console needs to be right but for one field.
+FILLED = {
+    "key": "hostile",
+    "name": "Hostile",
+    "reason": "tried",
+    "eventName": "buy",
+    "user": "hostile",
+    "password": "correct-horse-battery",
+    "person_id": "u",
+    "user_id": "u",
+}
 READ = {
     "flags": ("page", "pageSize", "search", "tag", "state", "type"),
     "flags/a": ("at",),
@@ -175,32 +188,74 @@ def test_addresses__hostile_value_in_each_parameter__is_no_500(callers):
     assert wrong == []
 
 
-def test_console__hostile_value_in_each_field_of_each_form__is_no_500(world):
+def test_console__hostile_value_in_each_field_of_each_form__is_said_beside_it_and_no_500(world):
     wrong, tried, seen = [], 0, set()
     for state in pages():
         client = world.people[state.who]
         client.raise_request_exception = False
-        address = world.url(state.route, state.subject, **state.query)
         if state.sends is not None:
             continue
-        answer = failed(wrong, address, lambda: client.get(address))  # noqa: B023
+        address, answer = opened(client, world.url(state.route, state.subject, **state.query))
         if answer.status_code != 200 or answer.streaming:
             continue
-        for form in Page(answer.text).forms:
+        text = answer.text
+        for form in Page(text).forms:
             names = sorted(form.fields.keys() - {"csrfmiddlewaretoken"})
             if not form.is_post or "/logout/" in form.action or (state.route, *names) in seen:
                 continue
             seen.add((state.route, *names))
-            target = form.action or address
+            target = urljoin(address, form.action)
+            filled = {**form.fields, **{name: [FILLED[name]] for name in names if name in FILLED}}
+            if "document" in names:
+                filled["document"] = [form.fields.get("base", [""])[0] or '{"key": "hostile", "name": "Hostile"}']
+            if asked := re.search(r"Type <code>(.*?)</code> to confirm", text):
+                filled["confirm"] = [asked[1]]
+            if "url" in names:
+                filled["kinds"] = ["flag.*"]
             for number, name in enumerate(names):
                 # Each field gets a part of the list; over all forms each kind of field gets all of it.
-                step = 2 if name == "document" else 4
+                step = 2 if name == "document" else 8
                 for what, value in list(TEXTS.items())[(number + tried) % step :: step]:
                     tried += 1
-                    sent = {**form.fields, name: [value.encode(errors="replace").decode()]}
-                    failed(wrong, f"{address} {name} {what}", lambda: client.post(target, sent))  # noqa: B023
+                    sent = {**filled, name: [value.encode(errors="replace").decode()]}
+                    answer = failed(wrong, f"{address} {name} {what}", lambda: sent_and_undone(client, target, sent))  # noqa: B023
+                    if answer.status_code != 422 or is_said_beside(answer, name):
+                        continue
+                    # A thing that is in use, or a form that lacks more than one field, refuses whatever is sent.
+                    if said_in(answer) != said_in(sent_and_undone(client, target, filled)):
+                        wrong.append(f"{address} {name} {what}: {said_in(answer)}")
     assert wrong == []
     assert tried >= 600
+
+
+def sent_and_undone(client, target, sent):
+    """Every form is to find its thing, whatever another one did to it."""
+    with transaction.atomic():
+        answer = client.post(target, sent)
+        transaction.set_rollback(True)
+    return answer
+
+
+def said_in(answer):
+    """What is wrong by field, whichever way the page has its form."""
+    if not answer.context:
+        return {}
+    form, edit = answer.context.get("form"), answer.context.get("edit")
+    found = {name: list(messages) for name, messages in form.errors.items()} if hasattr(form, "errors") else {}
+    for problem in edit.problems if edit is not None else ():
+        found.setdefault(problem.attr or "document", []).append(problem.detail)
+    return found
+
+
+def is_said_beside(answer, name):
+    """Whether the answer names the field. A form says each message twice: above all fields, and at its own."""
+    said = said_in(answer)
+    form = (answer.context or {}).get("form")
+    if hasattr(form, "errors"):
+        if name in form.fields and form[name].is_hidden:
+            return bool(said)
+        return bool(said.get(name)) and all(answer.text.count(escape(message)) > 1 for message in said[name])
+    return bool(said) and (name == "document" or any(path.partition(".")[0] == name for path in said))
 
 
 def test_console__hostile_value_in_each_address__is_no_500(world):
