@@ -99,7 +99,9 @@ class WebhookDeliveryAdmin(ConsoleAdmin):
             title=thing.event_type,
             delivery=thing,
             tone=TONES[thing.state],
+            request_headers=_lines(thing.request_headers),
             sent=_indented(request_body(thing)),
+            response_headers=_lines(thing.response_headers),
             webhook_url=object_url(thing.endpoint),
             list_url=deliveries_url(thing.endpoint),
         )
@@ -107,3 +109,7 @@ class WebhookDeliveryAdmin(ConsoleAdmin):
 
 def _indented(body: bytes) -> str:
     return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+
+
+def _lines(headers: dict[str, str]) -> str:
+    return "\n".join(f"{name}: {value}" for name, value in headers.items())
