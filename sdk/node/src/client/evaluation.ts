@@ -117,12 +117,15 @@ export class Evaluation {
       this.#parts.begin?.();
       const { environment } = this.#parts.configuration;
       const user = this.#contexts.of(context);
-      const outcomes = environment.evaluateAll(user, keys);
+      const entries: [string, Answer][] = [];
+      environment.visitAll(user, keys ?? environment.flags.keys(), (key, { answer }) => entries.push([key, answer]));
+      const answers = Object.fromEntries(entries);
       for (const key of this.#rigging.overrides.keys()) {
-        const outcome = keys === undefined || outcomes.has(key) ? this.#overridden(key, user) : undefined;
-        if (outcome !== undefined) outcomes.set(key, outcome);
+        const isAsked = keys === undefined || Object.hasOwn(answers, key);
+        const fixed = isAsked ? this.#overridden(key, user) : undefined;
+        if (fixed !== undefined) answers[key] = fixed.answer;
       }
-      return Object.fromEntries(Array.from(outcomes, ([key, { answer }]) => [key, answer]));
+      return answers;
     });
   }
 

@@ -106,16 +106,25 @@ export class Environment {
 
   /** The outcomes of all flags, or of the named ones. Never throws. */
   evaluateAll(context: Context, keys: Iterable<string> = this.flags.keys()): Map<string, Outcome> {
-    const scope = new Evaluating(this.#lookup);
     const outcomes = new Map<string, Outcome>();
-    for (const key of keys) {
-      try {
-        outcomes.set(key, scope.outcomeOf(key, context) ?? this.evaluate(key, context));
-      } catch (error) {
-        outcomes.set(key, this.#failed(null, error));
-      }
-    }
+    this.visitAll(context, keys, (key, outcome) => outcomes.set(key, outcome));
     return outcomes;
+  }
+
+  /** The same, each told to `visit` in turn: whoever wants another form than a map is spared it. */
+  visitAll(context: Context, keys: Iterable<string>, visit: (key: string, outcome: Outcome) => void): void {
+    const scope = new Evaluating(this.#lookup);
+    for (const key of keys) {
+      let outcome: Outcome | undefined;
+      try {
+        const bound = this.#bound.get(key) ?? this.#bind(key);
+        // What other flags may ask for is kept; most flags are nobody's prerequisite.
+        outcome = bound?.isLinked ? scope.outcomeOf(key, context) : bound?.outcome(context, NO_SCOPE);
+      } catch (error) {
+        outcome = this.#failed(null, error);
+      }
+      visit(key, outcome ?? failure(null, "FLAG_NOT_FOUND", undefined, this.version, this.stale));
+    }
   }
 
   /** The unit that the flag hashes for this context; undefined without one, or for an unknown flag. */

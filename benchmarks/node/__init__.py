@@ -1,0 +1,1 @@
+"""The Node SDK beside the bare hash and the SDKs of others."""

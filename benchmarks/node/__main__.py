@@ -1,0 +1,7 @@
+"""`python -m benchmarks.node`."""
+
+import sys
+
+from benchmarks.node.measurement import main
+
+sys.exit(main())
