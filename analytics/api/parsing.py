@@ -1,5 +1,7 @@
 """Reads events from a body by typed decoding. Where that fails it reads one event at a time, to name the bad one."""
 
+import json
+import re
 import time
 import zlib
 from collections.abc import Callable
@@ -10,7 +12,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 import orjson
 from openflagship.ids import uuid7
-from openflagship.wire.bodies import NUL_REFUSAL
+from openflagship.wire.bodies import NUL_REFUSAL, SURROGATE_REFUSAL
 from rest_framework.exceptions import ParseError
 
 from analytics.api.bodies import ConversionIn, ExposureIn, MetricIn, Remark
@@ -105,14 +107,9 @@ class Reader(Generic[In, Event]):
         return self._read_each(body, arrival)
 
     def _read_each(self, body: bytes, arrival: Arrival) -> Parsed[In, Event]:
-        try:
-            envelope = _envelope.decode(body)
-        except msgspec.ValidationError as error:
-            raise Invalid(f'Send one event, or {{"events": [...]}}: {error}.', code="invalid_type") from error
-        except UNREADABLE as error:
-            raise ParseError(f"The body is not valid JSON: {error}.") from error
-        is_single = envelope.events is msgspec.UNSET
-        raw: list[Any] = [body] if envelope.events is msgspec.UNSET else envelope.events
+        found = _each_of(body)
+        is_single = found is msgspec.UNSET
+        raw: list[Any] = [body] if found is msgspec.UNSET else found
         _check_count(len(raw))
         decoded: Sent[In] = []
         rejected: list[Remark] = []
@@ -123,7 +120,9 @@ class Reader(Generic[In, Event]):
             except msgspec.ValidationError as error:
                 rejected.append(Remark(index, code_of(str(error)), f"{error}."))
             except UNREADABLE as error:
-                rejected.append(Remark(index, "invalid", f"{error}."))
+                is_half = _SURROGATE.search(bytes(one)) is not None
+                remark = ("invalid_text", SURROGATE_REFUSAL) if is_half else ("invalid", f"{error}.")
+                rejected.append(Remark(index, *remark))
             except _RejectedEventError as error:
                 rejected.append(Remark(index, error.code, str(error)))
         decoded, warnings = self._resolved(arrival.environment_id, decoded)
@@ -141,6 +140,36 @@ class Reader(Generic[In, Event]):
 
 
 _envelope = msgspec.json.Decoder(_Envelope)
+# An escape of half a character beyond the basic plane; whether its other half follows is for the decoder to say.
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def _each_of(body: bytes) -> list[Any] | msgspec.UnsetType:
+    """The events of a batch, still JSON; UNSET for a body without an envelope. Raises ParseError, Invalid."""
+    try:
+        return _envelope.decode(body).events
+    except msgspec.ValidationError as error:
+        raise Invalid(f'Send one event, or {{"events": [...]}}: {error}.', code="invalid_type") from error
+    except UNREADABLE as error:
+        # The decoder takes half a pair for malformed JSON. It costs its own event, and not the others of the batch.
+        found = _with_halves(body)
+        if found is None:
+            raise ParseError(f"The body is not valid JSON: {error}.") from error
+        return found
+
+
+def _with_halves(body: bytes) -> list[Any] | msgspec.UnsetType | None:
+    """As `_each_of`, of JSON with half a surrogate pair in some text; None for anything else."""
+    if not _SURROGATE.search(body):
+        return None
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or "events" not in found:
+        return msgspec.UNSET if isinstance(found, dict) else None
+    events = found["events"]
+    return [json.dumps(one).encode() for one in events] if isinstance(events, list) else None
 
 
 def _check_count(count: int) -> None:

@@ -132,6 +132,17 @@ def test_batch__seven_bad_of_5000__stores_the_others_and_names_the_seven(api: Ap
     assert sum(len(batch) for batch in streamed()) == 4993
 
 
+def test_batch__half_a_surrogate_pair__costs_its_own_event_alone(api: Api) -> None:
+    events = [_exposure(), _exposure(userId="\ud83d"), _exposure(userId="\\ud83d"), _exposure(userId="\U0001f600")]
+    response = api.post("events/exposure", json.dumps({"events": events}).encode())
+    assert (response.status_code, response.json()["accepted"]) == (202, 3)
+    assert [(one["index"], one["code"]) for one in response.json()["rejected"]] == [(1, "invalid_text")]
+    (batch,) = streamed()
+    assert [event.unit_id for event in batch.exposures] == ["alice", "\\ud83d", "\U0001f600"]
+    alone = api.post("events/exposure", json.dumps(_exposure(userId="\ud83d")).encode())
+    assert (alone.status_code, alone.json()["errors"][0]["code"]) == (400, "invalid_text")
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [
