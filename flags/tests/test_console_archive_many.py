@@ -160,9 +160,10 @@ def test_archive_selected__too_many_for_one_request__goes_on_page_by_page(consol
         {"failed": "many"},
         {"failures": "[[1]]"},
         {"failures": "{"},
+        {"failures": "9" * 5_000},
         {"failures": "[" * 5_000 + "]" * 5_000},
     ],
-    ids=["flags", "done", "failed", "failures", "no JSON", "deep JSON"],
+    ids=["flags", "done", "failed", "failures", "no JSON", "a huge number", "deep JSON"],
 )
 def test_archive_selected__carried_fields_that_cannot_be_read__archive_nothing(console_editor, configs, wrong):
     page = archive(console_editor, configs, **wrong)

@@ -83,13 +83,15 @@ class SelectionForm(ReasonForm):
 
 
 class _Decoder(json.JSONDecoder):
-    """Says of a text that is nested too deeply that it is no JSON, as of any other."""
+    """Says of a text that is nested too deeply, or has a number too long to read, that it is no JSON."""
 
     def decode(self, s: str, *given: Any) -> Any:
         try:
             return super().decode(s, *given)
-        except RecursionError as error:
-            raise json.JSONDecodeError("It is nested too deeply", s, 0) from error
+        except json.JSONDecodeError:
+            raise
+        except (RecursionError, ValueError) as error:
+            raise json.JSONDecodeError("It is nested too deeply, or has a number too long to read", s, 0) from error
 
 
 class FailuresField(forms.JSONField):
