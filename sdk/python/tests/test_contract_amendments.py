@@ -233,6 +233,22 @@ def test_not_understood__segment__keeps_its_version_or_fails_whoever_asks_for_it
     assert none.evaluate_all(Context("bob"))["other"].reason == "DEFAULT"
 
 
+@pytest.mark.parametrize(
+    ("changes", "reason"), [({"killSwitchVariant": "treatment"}, "KILL_SWITCH"), ({"enabled": False}, "DISABLED")]
+)
+def test_not_understood__segment_of_a_prerequisite__keeps_nobody_from_the_kill(
+    changes: dict[str, Any], reason: str
+) -> None:
+    unclear = {"key": "beta", "conditions": condition("x", "resembles", 1)}
+    first = flag(key="first", rules=[rule([{"operator": "in_segment", "value": ["beta"]}])])
+    asked = flag(prerequisites=[{"flagKey": "first", "variants": ["treatment"]}])
+    found = environment(first, {**asked, **changes}, segments=[unclear])
+    assert found.evaluate("asked", Context("ann")).reason == reason
+    assert found.evaluate_all(Context("ann"))["asked"].reason == reason
+    assert found.explain("asked", Context("ann")).answer.reason == reason
+    assert environment(first, asked, segments=[unclear]).evaluate("asked", Context("ann")).error_code == "PARSE_ERROR"
+
+
 def test_experiment__priority_that_is_no_number__is_refused() -> None:
     assert codes(flag(experiment=experiment(priority="first"))) == [("experiment.priority", "wrong_type")]
 

@@ -175,7 +175,9 @@ class Evaluators(dict[str, Evaluator]):
         )
 
     def _can_meet(self, code: FlagCode, other: str) -> bool:
-        if code.config.key in self.links.unmeetable:
+        config = code.config
+        # A flag that is killed or off asks for none, so that one which cannot be evaluated keeps nobody from the kill.
+        if config.kill_switch_variant is not None or not config.enabled or config.key in self.links.unmeetable:
             return False
         required = self.codes.get(other)
         return required is not None and required.config.enabled
