@@ -115,7 +115,7 @@ def test_project_and_environment__owner__are_created(console_owner, acme):
         reverse("admin:tenancy_project_add"), {"organization": acme.organization.pk, "name": "App", "key": "app"}
     )
     project = Project.objects.get(key="app")
-    sent = {"project": project.pk, "name": "Production", "key": "production", "is_production": "on"}
+    sent = {"project": project.pk, "name": "Production", "key": "production", "is_production": "on", "exposures": "all"}
     console_owner.post(reverse("admin:tenancy_environment_add"), sent)
 
     assert made.status_code == 302
@@ -124,7 +124,7 @@ def test_project_and_environment__owner__are_created(console_owner, acme):
 
 
 def test_environment__key_taken__says_so_beside_the_key(console_owner, acme):
-    sent = {"project": acme.project.pk, "name": "Again", "key": "staging"}
+    sent = {"project": acme.project.pk, "name": "Again", "key": "staging", "exposures": "all"}
 
     answer = console_owner.post(reverse("admin:tenancy_environment_add"), sent)
 
