@@ -253,6 +253,12 @@ def test_environment__made_with_pseudonyms__stores_no_id(environment, admin, per
     console = signed_in(person("admin", environment.project.organization, "ada"))
     console.post(
         reverse("admin:tenancy_environment_add"),
-        {"project": environment.project.pk, "name": "Quiet", "key": "quiet", "stores_pseudonyms": "on"},
+        {
+            "project": environment.project.pk,
+            "name": "Quiet",
+            "key": "quiet",
+            "exposures": "all",
+            "stores_pseudonyms": "on",
+        },
     )
     assert Environment.objects.get(key="quiet").stores_pseudonyms
