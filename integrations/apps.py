@@ -27,6 +27,6 @@ def _on_recorded(**_: Any) -> None:
 def _call_worker(**_: Any) -> None:
     from integrations.tasks import deliver_webhooks, notify  # noqa: PLC0415 - likewise
 
-    # Where the message is lost, the schedule asks within seconds.
+    # Where the message is lost, the schedule asks within a minute.
     deliver_webhooks.apply_async(retry=False)
     notify.apply_async(retry=False)

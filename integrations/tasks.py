@@ -13,8 +13,15 @@ from integrations.webhooks import dispatch
 
 @shared_task(name="integrations.deliver_webhooks")
 def deliver_webhooks() -> int:
-    """Deliver what is due. A commit calls it at once, and the schedule every few seconds for what has to wait."""
+    """Deliver what is due. A commit calls it at once, and `look_for_webhooks` for what has to wait."""
     return dispatch.run()
+
+
+@shared_task(name="integrations.look_for_webhooks")
+def look_for_webhooks() -> None:
+    """Called by the schedule every few seconds. It delivers nothing itself: while a worker is long at a backlog, these
+    would gather in its queue, and each would hold up all other tasks for as long as a delivery run."""
+    dispatch.wake_if_due()
 
 
 @shared_task(name="integrations.prune")
@@ -27,7 +34,7 @@ def prune() -> int:
 
 @shared_task(name="integrations.notify")
 def notify() -> int:
-    """Find whom new events concern, and send each message that is due. Called as `deliver_webhooks` is."""
+    """Find whom new events concern, and send each message that is due. Called by commits, and by the schedule."""
     fan_out.fan_out()
     return sending.send_due()
 

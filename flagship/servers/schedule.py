@@ -19,8 +19,8 @@ CELERY_BEAT_SCHEDULE: Final[dict[str, dict[str, Any]]] = {
     "events usage": {"task": "analytics.fold_usage", "schedule": crontab(minute="50")},
     "sessions": {"task": "flagship.clear_sessions", "schedule": crontab(hour="4", minute="5")},
     "events bots": {"task": "analytics.find_fast_bots", "schedule": 900},
-    "webhooks": {"task": "integrations.deliver_webhooks", "schedule": 5},
+    "webhooks": {"task": "integrations.look_for_webhooks", "schedule": 5},
     "notifications": {"task": "integrations.notify", "schedule": 30},
-    "audit export": {"task": "integrations.stream_audit", "schedule": 10},
+    "audit export": {"task": "integrations.stream_audit", "schedule": 30},
     "webhooks log": {"task": "integrations.prune", "schedule": crontab(hour="4", minute="35")},
 }

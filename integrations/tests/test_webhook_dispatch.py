@@ -16,6 +16,7 @@ from audit.models import Entry
 from integrations.models import WebhookCursor, WebhookDelivery
 from integrations.outside import calls
 from integrations.signals import work_waiting
+from integrations.tasks import look_for_webhooks
 from integrations.webhooks import delivery, dispatch
 from tenancy.testing import ALICE
 
@@ -170,6 +171,33 @@ def test_wake__many_commits__call_one_worker_and_the_next_commit_after_its_last_
     work_waiting.disconnect(dispatch_uid="this test")
 
     assert len(called) == 2
+
+
+def test_wake_if_due__calls_one_worker__and_none_where_nothing_is_due(organization, webhook):
+    called = []
+    work_waiting.connect(lambda **_: called.append(1), weak=False, dispatch_uid="this test")
+    _write(organization, [1])
+    for position, calls_wanted in ((Entry.objects.count(), 0), (0, 1)):
+        get_redis_connection("default").delete(f"{project_settings.REDIS_PREFIX}:webhooks-awake")
+        called.clear()
+        WebhookCursor.objects.update(position=position)
+        for _ in range(3):
+            look_for_webhooks()
+        assert len(called) == calls_wanted
+    work_waiting.disconnect(dispatch_uid="this test")
+
+
+def test_run__more_backlogs_than_threads__each_gets_its_turn(organization, make_webhook, receiver, monkeypatch):
+    monkeypatch.setattr(dispatch, "THREADS", 1)
+    monkeypatch.setattr(dispatch, "_VISIT_SECONDS", 0)
+    for path in ("/first", "/second"):
+        make_webhook(path, events=["organization.*"])
+    _write(organization, range(EVENTS))
+    dispatch.run(60)
+
+    paths = [one.path for one in receiver.received]
+    assert [paths.count(path) for path in ("/first", "/second")] == [EVENTS, EVENTS]
+    assert set(paths[:EVENTS]) == {"/first", "/second"}
 
 
 @pytest.mark.processes
