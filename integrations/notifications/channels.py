@@ -23,6 +23,10 @@ class NotSentError(Exception):
     """The message did not go; the text says why."""
 
 
+class MailAwayError(NotSentError):
+    """The mail server cannot be reached, so no other mail would go either."""
+
+
 def send(setting: NotificationSetting, subject: str, lines: Sequence[Line], more: str) -> None:
     """Send one message with these events. Raises NotSentError."""
     if setting.channel == _Channel.EMAIL:
@@ -43,8 +47,13 @@ def _send_mail(setting: NotificationSetting, subject: str, lines: Sequence[Line]
     body = "\n\n".join([*(line.text for line in lines), *([more] if more else [])])
     try:
         send_mail(" ".join(subject.split()), body, None, [setting.user.email])
-    except (SMTPException, OSError) as error:
+    except SMTPException as error:
         raise NotSentError(f"The mail server did not take it: {type(error).__name__}.") from error
+    except OSError as error:
+        raise MailAwayError(f"The mail server cannot be reached: {type(error).__name__}.") from error
+    except ValueError as error:
+        # A single sign-on may hand over anything for an address.
+        raise NotSentError("Your account's e-mail address is none that mail can be sent to.") from error
 
 
 def _plain(subject: str, lines: Sequence[Line], more: str) -> str:

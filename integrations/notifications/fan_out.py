@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Final
 
+import structlog
 from django.db import transaction
 from django.db.models import F, OuterRef, Subquery
 from django.utils import timezone
@@ -12,7 +13,11 @@ from integrations.models import Notification, NotificationCursor
 from integrations.notifications.audience import audience_of
 from tenancy.models import Organization
 
+log = structlog.get_logger(__name__)
+
 _READ_AT_ONCE: Final = 200
+# Rows can have megabytes each.
+_HELD_AT_ONCE: Final = 20
 # An organization that was never read begins with what is this old.
 _FIRST_READ: Final = timedelta(hours=24)
 
@@ -28,8 +33,12 @@ def fan_out() -> int:
     )
     made = 0
     for organization_id in list(behind.values_list("pk", flat=True)):
-        while (found := _read(organization_id)) is not None:
-            made += found
+        try:
+            while (found := _read(organization_id)) is not None:
+                made += found
+        except Exception:
+            # The others are told all the same; the schedule tries this one again.
+            log.exception("notifications_not_made", organization=organization_id)
     return made
 
 
@@ -46,15 +55,15 @@ def _read(organization_id: int) -> int | None:
     if cursor is None:
         return None
     rows = Entry.objects.filter(organization_id=organization_id, position__gt=cursor.position)
-    entries = list(rows.order_by("position")[:_READ_AT_ONCE])
-    if not entries:
+    before, made = cursor.position, []
+    for entry in rows.order_by("position")[:_READ_AT_ONCE].iterator(chunk_size=_HELD_AT_ONCE):
+        made += [
+            Notification(user=user, organization_id=organization_id, position=entry.position, why=why)
+            for user, why in audience_of(entry).items()
+        ]
+        cursor.position = entry.position
+    if cursor.position == before:
         return None
-    made = [
-        Notification(user=user, organization_id=organization_id, position=entry.position, why=why)
-        for entry in entries
-        for user, why in audience_of(entry).items()
-    ]
     Notification.objects.bulk_create(made, ignore_conflicts=True)
-    cursor.position = entries[-1].position
     cursor.save(update_fields=["position"])
     return len(made)

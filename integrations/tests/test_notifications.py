@@ -13,7 +13,7 @@ from audit.actors import Actor, system
 from audit.models import Entry
 from integrations import services
 from integrations.models import Notification, NotificationCursor, NotificationSetting
-from integrations.notifications import channels
+from integrations.notifications import channels, sending
 from integrations.notifications.fan_out import fan_out
 from integrations.notifications.sending import MOST_LINES, next_digest, send_due
 from integrations.notifications.words import Line, line_of
@@ -134,6 +134,60 @@ def test_send_due__daily__is_one_message_when_its_hour_has_come(happen, environm
     assert next_digest(noon) - noon < timedelta(days=1)
 
 
+def test_send_due__an_address_that_is_none__keeps_nobody_elses_message_back(happen, environment, ann, person):
+    odd = person("viewer", environment.project.organization, "odd")
+    type(odd).objects.filter(pk=odd.pk).update(email=f"odd@{'ü' * 64}.example")
+    for user in (odd, ann):
+        _channel(user, environment)
+    services.follow(user=odd, project=environment.project, kind="flag", key="checkout")
+    NotificationSetting.objects.update(followed="at_once")
+    happen("checkout")
+    fan_out()
+
+    assert send_due() == 1
+    assert mail.outbox[0].to == ["ann@example.com"]
+    assert "none that mail can be sent to" in NotificationSetting.objects.get(user=odd).problem
+
+
+def test_send_due__one_that_breaks_and_a_mail_server_that_is_away__delay_no_other(
+    happen, environment, ann, bob, monkeypatch
+):
+    sent = []
+
+    def send(setting, *_):
+        sent.append((setting.user.username, setting.channel))
+        if setting.channel == "email":
+            raise channels.MailAwayError("away")
+        if setting.user == ann:
+            raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(sending, "send", send)
+    services.follow(user=bob, project=environment.project, kind="flag", key="checkout")
+    for user, channel in ((ann, "email"), (bob, "email"), (ann, "slack"), (bob, "slack")):
+        _channel(
+            user,
+            environment,
+            channel,
+            followed="at_once",
+            **({"url": "https://93.184.216.34/"} if channel == "slack" else {}),
+        )
+    happen("checkout", actor=system("guardrail"))
+    fan_out()
+
+    assert send_due() == 1
+    assert sent == [("ann", "email"), ("ann", "slack"), ("bob", "slack")]
+
+
+def test_send_due__what_waited_for_somebody_who_has_left__goes_nowhere(happen, environment, ann):
+    _channel(ann, environment)
+    happen("checkout")
+    fan_out()
+    ann.memberships.all().delete()
+
+    assert send_due() == 0
+    assert mail.outbox == []
+
+
 @pytest.mark.parametrize("channel", ["slack", "teams", "discord"])
 def test_send_due__to_a_chat__posts_its_form_and_tries_again(happen, environment, ann, receiver, channel):
     _channel(ann, environment, channel, url=f"{receiver.url}/T0")
@@ -181,6 +235,8 @@ def test_line__of_an_event_with_a_name__says_it(happen):
     entry = happen("checkout", after={"name": "New checkout"})
 
     assert line_of(entry).title == "Flag changed: New checkout in web / production, by bob"
+    # Else a chat refuses the message each time, and all that follows.
+    assert len(line_of(happen("checkout", after={"name": "n" * 5000}, reason="r" * 2000)).text) < 1000
 
 
 def test_api__settings_and_follows__are_ones_own(happen, environment, ann, bob, token):
