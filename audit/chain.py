@@ -155,12 +155,12 @@ def append_heads(path: Path) -> list[Head]:
     if new:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a+b") as file:
-            file.write(_end_of_torn_line(file))
+            file.write(end_of_torn_line(file))
             file.writelines(f"{json.dumps(asdict(head))}\n".encode() for head in new)
     return new
 
 
-def _end_of_torn_line(file: BinaryIO) -> bytes:
+def end_of_torn_line(file: BinaryIO) -> bytes:
     """What must stand before the next line: a write that broke off left its line without an end."""
     if not file.seek(0, SEEK_END):
         return b""

@@ -1,12 +1,12 @@
 """Where the audit log is streamed to. A target has taken what it was handed once `write` returns."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
 from django.conf import settings
 
+from audit.chain import end_of_torn_line
 from audit.documents import entry_resource
 from audit.export_formats import json_bytes
 from audit.models import Entry
@@ -23,16 +23,14 @@ class Target(Protocol):
     @property
     def name(self) -> str: ...
 
-    def write(self, entries: Sequence[Entry]) -> None:
+    def write(self, lines: bytes) -> None:
         """Raises NotTakenError."""
         ...
 
 
-def lines_of(entries: Sequence[Entry]) -> bytes:
-    """JSON lines: the rows as the API has them, each with its organization's id; null is the platform itself."""
-    return b"".join(
-        json_bytes({"organizationId": entry.organization_id, **entry_resource(entry)}) + b"\n" for entry in entries
-    )
+def line_of(entry: Entry) -> bytes:
+    """A JSON line: the row as the API has it, with its organization's id; null is the platform itself."""
+    return json_bytes({"organizationId": entry.organization_id, **entry_resource(entry)}) + b"\n"
 
 
 class FileTarget:
@@ -42,11 +40,12 @@ class FileTarget:
         self._path = Path(path)
         self.name: Final = f"file:{path}"
 
-    def write(self, entries: Sequence[Entry]) -> None:
+    def write(self, lines: bytes) -> None:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("ab") as file:
-                file.write(lines_of(entries))
+            with self._path.open("a+b") as file:
+                # Of a write that broke off, the first row would otherwise be lost in the torn line.
+                file.write(end_of_torn_line(file) + lines)
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
@@ -60,12 +59,12 @@ class HttpTarget:
         self._url, self._token = url, token
         self.name: Final = f"http:{url}"
 
-    def write(self, entries: Sequence[Entry]) -> None:
+    def write(self, lines: bytes) -> None:
         headers = {"Content-Type": "application/x-ndjson"}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
         try:
-            answer = post(self._url, lines_of(entries), headers)
+            answer = post(self._url, lines, headers)
         except CallError as error:
             raise NotTakenError(str(error)) from error
         if not 200 <= answer.status < 300:

@@ -7,8 +7,10 @@ from django.db import transaction
 
 import audit.services
 from audit.models import Entry
+from integrations.export import streaming
 from integrations.export.streaming import stream_audit
-from integrations.export.targets import FileTarget, lines_of
+from integrations.export.targets import FileTarget, line_of
+from tenancy.services import create_organization, delete_organization
 from tenancy.testing import ALICE
 
 
@@ -70,5 +72,37 @@ def test_lines__of_the_platform_and_of_large_numbers__are_json(db, tmp_path):
     with transaction.atomic():
         row = audit.services.record(actor=ALICE, action="organization.created", at=None, key="x", after={"n": 2**70})
 
-    assert json.loads(lines_of([row]))["organizationId"] is None
-    FileTarget(str(tmp_path / "a.jsonl")).write([row])
+    assert json.loads(line_of(row))["organizationId"] is None
+    FileTarget(str(tmp_path / "a.jsonl")).write(line_of(row))
+
+
+def test_stream__after_a_write_that_broke_off__loses_no_row_in_the_torn_line(happen, settings, tmp_path):
+    path = tmp_path / "audit.jsonl"
+    settings.AUDIT_EXPORT_FILE = str(path)
+    path.write_bytes(b'{"organizationId": 1, "to')
+    happen("one")
+
+    taken = stream_audit()
+    whole = [json.loads(line) for line in path.read_text().splitlines()[1:]]
+    assert len(whole) == taken == Entry.objects.count()
+
+
+def test_stream__large_rows__go_in_bodies_that_a_collector_takes(happen, receiver, settings, monkeypatch):
+    monkeypatch.setattr(streaming, "_BYTES_AT_ONCE", 1000)
+    settings.AUDIT_EXPORT_URL = f"{receiver.url}/audit"
+    for key in ("one", "two", "x" * 200):
+        happen(key)
+    stream_audit()
+
+    assert sum(one.body.count(b"\n") for one in receiver.received) == Entry.objects.count()
+    assert all(len(one.body) <= 1000 or one.body.count(b"\n") == 1 for one in receiver.received)
+    assert len(receiver.received) > 2
+
+
+def test_stream__of_an_organization_that_was_deleted__has_its_end(environment, settings, tmp_path):
+    settings.AUDIT_EXPORT_FILE = str(tmp_path / "audit.jsonl")
+    short = create_organization(actor=ALICE, slug="short", name="Short")
+    delete_organization(actor=ALICE, organization=short)
+    stream_audit()
+
+    assert '"action":"organization.deleted"' in (tmp_path / "audit.jsonl").read_text()
