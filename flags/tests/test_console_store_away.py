@@ -1,15 +1,18 @@
-"""The flag's and the segment's page while the store of events is away: they work, and say what they cannot count."""
+"""The console's pages while the store of events is away: they work, and say what they cannot count."""
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 from redis.exceptions import ConnectionError  # noqa: A004 - the client's own
 
 from analytics.stores import store
 from flags import services
 from flags.admin.flag import suggestions
+from flags.models import Flag, FlagConfig
 from tenancy.testing import ALICE
 
 
@@ -63,3 +66,16 @@ def test_counts__store_away__say_so(console_editor, config, acme):
 
     assert "cannot be reached at present" in exposures.text
     assert "cannot be reached at present" in segment.text
+
+
+@pytest.mark.usefixtures("away")
+@pytest.mark.parametrize("page", ["admin:flags_flagconfig_changelist", "admin:index"])
+def test_list_and_home__store_away__mark_no_flag_as_stale(console_editor, config, acme, page):
+    for model in (Flag, FlagConfig):
+        model.objects.update(updated_at=timezone.now() - timedelta(days=400))
+
+    answer = console_editor.get(reverse(page), {"environment": acme.staging.pk})
+
+    assert answer.status_code == 200
+    assert "is no longer evaluated" not in answer.text
+    assert config.flag.key in console_editor.get(reverse("admin:flags_flagconfig_changelist"), follow=True).text

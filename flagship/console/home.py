@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import admin
+from django.db import OperationalError
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -135,6 +136,14 @@ def _tasks(environment: Environment, experiments: list[Experiment], latest: dict
 
 
 def _stale_tasks(environment: Environment) -> list[Task]:
+    try:
+        return _removals(environment)
+    except OperationalError:
+        # The store of events is another server. The line of health about it says that it is away.
+        return []
+
+
+def _removals(environment: Environment) -> list[Task]:
     """Ask for the removal of flags that decide nothing or that nobody evaluates, the longest unchanged first."""
     pks = staleness.longest_unchanged(environment, _MOST_ROWS)
     if not pks:

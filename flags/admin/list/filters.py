@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib.admin import SimpleListFilter
+from django.db import OperationalError
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
@@ -31,13 +32,18 @@ class FlagList(EnvironmentList):
         )
 
     def get_results(self, request: HttpRequest) -> None:
-        """Mark the stale ones of the page's rows."""
+        """Mark the stale ones of the page's rows; none while the store of events is away, which is another server."""
         super().get_results(request)
-        if self.environment is not None:
-            rows = FlagConfig.objects.filter(pk__in=[row.pk for row in self.result_list])
+        if self.environment is None:
+            return
+        rows = FlagConfig.objects.filter(pk__in=[row.pk for row in self.result_list])
+        try:
             stale = stale_pks(self.environment, rows)
-            for row in self.result_list:
-                row.is_stale = row.pk in stale
+        except OperationalError:
+            # Flags are killed from this list. The health page says that the store is away.
+            return
+        for row in self.result_list:
+            row.is_stale = row.pk in stale
 
 
 class StateFilter(SimpleListFilter):
