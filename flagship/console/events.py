@@ -3,6 +3,7 @@
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
@@ -12,6 +13,8 @@ from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 from analytics import services
 from analytics.enrichment.attributes import DEFAULT_NAMES
 from analytics.models import DeadLetter, EventPolicy
+from analytics.services.letters import MOST_AT_ONCE
+from analytics.services.policies import FEWEST_DAYS
 from tenancy.console_kit.confirm import ConfirmPage, RequiredReasonForm
 from tenancy.console_kit.context import bind_to_address, console_context
 from tenancy.console_kit.environments import environment_in_view
@@ -46,6 +49,13 @@ class PolicyForm(forms.Form):
         widget=UnfoldBooleanSwitchWidget,
         help_text="Ids that are stored become pseudonyms at once. Nobody can turn this back.",
     )
+    confirm = forms.CharField(
+        label="The environment's key",
+        max_length=200,
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Asked for with pseudonyms and with fewer days, because neither can be taken back.",
+    )
 
     def names(self) -> list[str] | None:
         """Return the attributes; None for the default ones."""
@@ -53,6 +63,23 @@ class PolicyForm(forms.Form):
         if found in (list(DEFAULT_NAMES), []):
             return None
         return [] if found == ["none"] else found
+
+    def confirm_with(self, key: str) -> bool:
+        """Return whether the key was typed, where what is sent cannot be taken back. Without it, that is a problem."""
+        sent, before = self.cleaned_data, self.initial
+        kept, wanted = (
+            days or settings.RAW_EVENT_RETENTION_DAYS for days in (before["retention_days"], sent["retention_days"])
+        )
+        is_final = (sent["pseudonyms"] and not before["pseudonyms"]) or FEWEST_DAYS <= wanted < kept
+        if is_final and sent["confirm"] != key:
+            self.add_error("confirm", f"This cannot be taken back. Type {key} to save it.")
+        return not self.errors
+
+
+class DiscardForm(RequiredReasonForm):
+    """`newest` is the last one that the page counted. What has come since was seen by nobody."""
+
+    newest = forms.IntegerField(min_value=0, max_value=2**63 - 1, widget=forms.HiddenInput)
 
 
 def page(request: HttpRequest) -> HttpResponse:
@@ -70,7 +97,7 @@ def page(request: HttpRequest) -> HttpResponse:
         field.disabled = not may_change
     # The ids behind pseudonyms are not stored anywhere, so they cannot come back.
     form.fields["pseudonyms"].disabled |= bool(form.initial["pseudonyms"])
-    if form.is_bound and form.is_valid():
+    if form.is_bound and form.is_valid() and form.confirm_with(environment.key):
         try:
             _save(request, environment, form)
         except ServiceError as error:
@@ -103,10 +130,12 @@ def discard(request: HttpRequest) -> HttpResponse:
 
     def act(sent: dict[str, Any]) -> str:
         actor = console_context(request).actor
-        count = services.discard_dead_letters(actor=actor, environment=environment, reason=sent["reason"])
+        count = services.discard_dead_letters(actor=actor, environment=environment, **sent)
         return f"{counted(count, 'event')} thrown away."
 
-    total = DeadLetter.objects.filter(environment_id=environment.pk).count()
+    letters = DeadLetter.objects.filter(environment_id=environment.pk)
+    newest = letters.order_by("-pk").values_list("pk", flat=True).first() or 0
+    total = letters.filter(pk__lte=newest).count()
     return ConfirmPage(
         title=f"Throw away {counted(total, 'event')}?",
         submit="Throw away",
@@ -115,7 +144,8 @@ def discard(request: HttpRequest) -> HttpResponse:
         cancel_url=_url(environment),
         reason_label="Why?",
         tone="danger",
-        form=RequiredReasonForm,
+        form=DiscardForm,
+        initial={"newest": newest},
         is_possible=total > 0,
     ).answer(request)
 
@@ -126,7 +156,8 @@ def _retry(request: HttpRequest, environment: Environment) -> HttpResponse:
     except ServiceError as error:
         say_problems(request, error)
     else:
-        messages.success(request, f"{counted(count, 'event')} sent again. What fails again comes back here.")
+        more = " Send the others in the same way." if count == MOST_AT_ONCE else ""
+        messages.success(request, f"{counted(count, 'event')} sent again. What fails again comes back here.{more}")
     return redirect(_url(environment))
 
 
