@@ -10,6 +10,12 @@ from flags import services
 from flags.models import Flag, FlagConfig
 from tenancy.testing import ALICE
 
+# Python's own reader takes it, and no store does.
+NAN = (
+    '{"format": "flagship", "formatVersion": 1, "segments": [{"key": "a", "name": "A", '
+    '"conditions": {"attribute": "age", "operator": "greater_than", "value": NaN}}]}'
+)
+
 
 @pytest.fixture
 def config(acme):
@@ -53,8 +59,8 @@ def test_import__what_was_exported_and_edited__is_shown_then_done(console_owner,
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "[" * 5_000, b"\xff", '{"a": "\\ud800"}', '{"format": "other"}', '{"a": 1e400}'],
-    ids=["empty", "cut", "list", "deep", "bytes", "surrogate", "other", "infinite"],
+    ["", "{", "[]", "[" * 5_000, b"\xff", '{"a": "\\ud800"}', '{"format": "other"}', '{"a": 1e400}', NAN],
+    ids=["empty", "cut", "list", "deep", "bytes", "surrogate", "other", "infinite", "nan"],
 )
 def test_import__what_is_no_export__is_refused_at_the_file(console_owner, acme, text):
     answer = console_owner.post(url(acme.production, "import"), sent(acme.production, text))

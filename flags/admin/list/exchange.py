@@ -1,6 +1,5 @@
 """An environment as a file: exported, and imported after a page has said what that changes."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +7,8 @@ from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
+from openflagship.wire.bodies import read_json, write_json
+from openflagship.wire.errors import RefusedError
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from flags import services
@@ -50,14 +51,15 @@ class ImportForm(forms.Form):
         found: dict[str, Any] = super().clean() or {}
         sent = found.get("file")
         try:
-            text = sent.read().decode() if sent else found.get("text", "")
-            document = json.loads(text) if text else None
-        except (ValueError, RecursionError):
+            content = sent.read() if sent else found.get("text", "").encode()
+            document = read_json(content) if content else None
+        except (RefusedError, UnicodeEncodeError):
             self.add_error("file", "This is no JSON. Choose the file as it was exported.")
             return found
         if not isinstance(document, dict):
             self.add_error("file", "Choose the exported file.")
-        return {**found, "text": text, "document": document}
+        # On one line: browsers make two characters of each end of a line.
+        return {**found, "text": write_json(document).decode(), "document": document}
 
     def body(self) -> dict[str, Any]:
         """Return the import as the API takes it."""
