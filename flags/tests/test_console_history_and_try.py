@@ -65,6 +65,12 @@ def test_rollback__says_who_moves_then_goes_back_as_a_new_version(console_editor
     assert Entry.objects.get(action="flag.rolled_back").reason == "Too early"
 
 
+def test_rollback__exposures__are_not_said_to_change(console_editor, config):
+    update(config, exposures="experiments")
+
+    assert console_editor.get(url(config, "rollback", 1)).context["changes"] == []
+
+
 def test_rollback__unknown_version__is_not_found(console_editor, config):
     assert console_editor.get(url(config, "rollback", 99)).status_code == 404
 

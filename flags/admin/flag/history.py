@@ -21,7 +21,7 @@ from tenancy.roles import Role
 
 _PER_PAGE = 25
 # These fields change with every step. A rollback does not restore them, so the page does not show them.
-_NOT_ROLLED_BACK = frozenset({"version", "killSwitchVariant", "experiment"})
+_NOT_ROLLED_BACK = frozenset({"version", "killSwitchVariant", "experiment", "exposures"})
 
 
 def history(request: HttpRequest, config: FlagConfig) -> HttpResponse:
@@ -78,7 +78,8 @@ def rollback(request: HttpRequest, config: FlagConfig, version: int) -> HttpResp
         return f"{config.flag.key} is as it was in version {version}."
 
     now = flag_document(config)
-    then: dict[str, Any] = {**document, **{name: now[name] for name in _NOT_ROLLED_BACK}}
+    then: dict[str, Any] = {name: value for name, value in document.items() if name not in _NOT_ROLLED_BACK}
+    then |= {name: now[name] for name in _NOT_ROLLED_BACK if name in now}
     return ConfirmPage(
         title=f"Restore version {version} of {config.flag.key}?",
         submit=f"Restore version {version}",
