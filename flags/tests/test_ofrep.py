@@ -189,6 +189,19 @@ def test_bulk__etag_sent_back__is_304_until_the_result_changes(ask, recorded):
     assert len(recorded) == len(FLAGS)
 
 
+def test_both__flag_that_logs_experiments_alone__says_so_and_logs_nothing(ask, make_flag, recorded):
+    make_flag(key="quiet", exposures="experiments")
+    RUNTIME.refresh()
+    body = {"context": {"targetingKey": "u"}}
+
+    one = ask("quiet", body).json()
+    every = {each["key"]: each.get("metadata", {}) for each in ask(body=body, asked="?exposures=none").json()["flags"]}
+
+    assert one["metadata"]["exposures"] == every["quiet"]["exposures"] == "experiments"
+    assert sum("exposures" in metadata for metadata in every.values()) == 1
+    assert recorded == []
+
+
 def test_both__preflight_of_a_browser__is_allowed(ask):
     response = Client().options(
         "/ofrep/v1/evaluate/flags",

@@ -40,6 +40,11 @@ export function answersOf(bulk: Bulk, context: Context, source: Answers["source"
   return { context, flags, version: bulk.metadata?.configVersion, etag, source };
 }
 
+/** Whether a page that shows the answer records it: some flags log nothing but what a running experiment answers. */
+export function isLogged(metadata: Answer["metadata"]): boolean {
+  return metadata?.exposures !== "experiments" || metadata.experiment !== undefined;
+}
+
 const PREFIX = "openflagship.";
 
 /** Keeps the last answers in the browser's storage, under a hash of key and user: neither can be read from it. */

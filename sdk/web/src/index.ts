@@ -4,7 +4,7 @@
  * Rules stay on the platform: a page has a client key, which gets answers and sends events, and nothing else.
  */
 
-import { type Answer, type Answers, answersOf, type Bulk, type Context, Copies } from "./answers.js";
+import { type Answer, type Answers, answersOf, type Bulk, type Context, Copies, isLogged } from "./answers.js";
 import { Events } from "./events.js";
 
 export type { Answer, Bulk, Context } from "./answers.js";
@@ -308,7 +308,7 @@ export class FlagShip {
     const { context, version: configVersion } = this.#answers;
     const userId = context.targetingKey;
     const mark = JSON.stringify([userId, flagKey, variant, configVersion]);
-    if (!userId || !variant || this.#shown.has(mark)) return;
+    if (!userId || !variant || !isLogged(metadata) || this.#shown.has(mark)) return;
     this.#shown.add(mark);
     this.#add("exposure", { flagKey, userId, variant, configVersion, experiment: metadata?.experiment });
   }

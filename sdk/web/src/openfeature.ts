@@ -4,6 +4,7 @@
  * The provider is given every flag at once, and tells nobody which of them a page showed. The hook does.
  */
 
+import { isLogged } from "./answers.js";
 import { Events } from "./events.js";
 
 /** The part of OpenFeature's hooks that is used here, so that no version of its SDK is needed. */
@@ -30,7 +31,7 @@ export class ExposureHook {
   after({ context }: HookContext, { flagKey, variant, errorCode, flagMetadata = {} }: Details): void {
     const userId = context.targetingKey;
     const mark = JSON.stringify([userId, flagKey, variant]);
-    if (!userId || !variant || errorCode || this.#shown.has(mark)) return;
+    if (!userId || !variant || errorCode || !isLogged(flagMetadata) || this.#shown.has(mark)) return;
     this.#shown.add(mark);
     const { experiment } = flagMetadata;
     this.#events.add("exposure", { flagKey, userId, variant, experiment, source: "openfeature-web" });

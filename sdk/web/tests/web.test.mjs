@@ -66,6 +66,18 @@ describe("values", () => {
     assert.equal(server.posts[0].key, `Bearer ${KEY}`);
   });
 
+  it("of a flag that logs experiments alone are recorded only where one answers", async () => {
+    const exposures = "experiments";
+    const tried = flag("tried", true, "treatment", { exposures, experiment: "button" });
+    answers = () => [flag("quiet", true, "treatment", { exposures }), tried];
+    const client = clientOf("ada");
+    await client.ready();
+    assert.deepEqual([client.isEnabled("quiet"), client.isEnabled("tried")], [true, true]);
+    assert.equal(await client.flush(), true);
+    const recorded = server.events("exposure").map(({ flagKey, experiment }) => [flagKey, experiment]);
+    assert.deepEqual(recorded, [["tried", "button"]]);
+  });
+
   it("of a bootstrap serve at once, and a key of a server's is refused by its kind alone", () => {
     const client = clientOf("ada", { bootstrap: { flags: [flag("checkout", true)] } });
     assert.equal(client.isEnabled("checkout"), true);

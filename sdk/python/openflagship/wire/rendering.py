@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from openflagship.engine import Answer, CompiledEnvironment
 from openflagship.engine.answer import OPENFEATURE_REASONS
+from openflagship.engine.model import EXPOSURES_OF_EXPERIMENTS
 from openflagship.wire.bodies import write_json
 
 
@@ -36,7 +38,7 @@ class RenderedOfrep:
         self.answer = answer
         self.key = key
         self.bucket_by = flag.bucket_by
-        said = _ofrep_success(flag.document.get("metadata") or {}, key, answer)
+        said = _ofrep_success(flag.document, key, answer)
         self.body = write_json(said)
         # Its metadata is the last member and still open.
         self._head = self.body[:-2] + (b',"evaluationId":"' if said["metadata"] else b'"evaluationId":"')
@@ -46,11 +48,17 @@ class RenderedOfrep:
         return b'%b%b"}}' % (self._head, evaluation_id.encode())
 
 
-def _ofrep_success(found: dict[str, Any], key: str, answer: Answer) -> dict[str, Any]:
-    """A switched-off flag is a success with reason DISABLED. OFREP has no reason for staleness; metadata carries it."""
+def _ofrep_success(document: Mapping[str, Any], key: str, answer: Answer) -> dict[str, Any]:
+    """A switched-off flag is a success with reason DISABLED. OFREP has no reason for staleness; metadata carries it.
+
+    It says too which exposures the flag logs, for clients that report by themselves what they showed.
+    """
+    found: dict[str, Any] = document.get("metadata") or {}
     metadata: dict[str, Any] = {
         name: value for name, value in found.items() if name != "evaluationId" and _is_scalar(value)
     }
+    if document.get("exposures") == EXPOSURES_OF_EXPERIMENTS:
+        metadata["exposures"] = EXPOSURES_OF_EXPERIMENTS
     for name, value in (("ruleId", answer.rule_id), ("experiment", answer.experiment)):
         if value is not None:
             metadata[name] = value
