@@ -173,6 +173,27 @@ describe("events", () => {
   });
 });
 
+describe("usage", () => {
+  it("goes in parts that the server takes, without the keys that cost it the whole", async () => {
+    const many = Array.from({ length: 10_500 }, (_, number) => flag(`flag-${number}`));
+    const large = await platform(snapshotOf(...many));
+    const client = new FlagShip(KEY, large.url, { flushMs: 3_600_000, logger: { warn() {} } });
+    assert.equal(await client.ready(), "network");
+    for (const { key } of many) client.isEnabled(key, "user-1");
+    for (const key of ["gone", "", "a\0b", "\ud800"]) client.isEnabled(key, "user-1");
+    await client.close();
+    const parts = large.posts.filter(({ path }) => path === "/api/events/usage").map(({ body }) => body);
+    await large.close();
+    assert.deepEqual(
+      parts.map(({ flags, unknownFlags, unknownFlagsUnnamed }) => [flags.length, unknownFlags, unknownFlagsUnnamed]),
+      [
+        [10_000, [{ flagKey: "gone", count: 1 }], 3],
+        [500, undefined, undefined],
+      ],
+    );
+  });
+});
+
 describe("helpers for tests", () => {
   it("fix answers for everybody and for one user, and note what happened", async () => {
     const client = offline({ checkout: true }, { alice: { checkout: false } });

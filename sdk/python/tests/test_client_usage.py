@@ -18,6 +18,7 @@ from openflagship.client import MemorySink
 from openflagship.client.http import Response
 from openflagship.client.summaries import Summaries
 from openflagship.client.usage import Usage
+from openflagship.engine.answer import FLAG_NOT_FOUND, failure
 from sdk_fixtures import treatment
 from small_platform import SmallPlatform, eventually
 from test_client_values import offline
@@ -189,6 +190,21 @@ def test_summaries__each_answer__is_done_with_by_a_receipt_or_a_refusal(status: 
     summaries.note(_answer(status, body))
 
     assert len(summaries.waiting) == left
+
+
+def test_summaries__more_rows_than_the_server_takes__go_in_parts() -> None:
+    usage = Usage()
+    answer = offline(treatment()).variation_detail("asked", "u")
+    for number in range(25_000):
+        usage.begin(f"flag-{number}", answer)
+    usage.count_failure("gone", failure(None, FLAG_NOT_FOUND, None, 1, False))
+    summaries = _summaries(usage, [0.0])
+    summaries.sum_up(is_last=True)
+    parts = [json.loads(text) for _, text in summaries.waiting]
+
+    assert [len(part["flags"]) for part in parts] == [10_000, 10_000, 5_000]
+    assert len({row["flagKey"] for part in parts for row in part["flags"]}) == 25_000
+    assert [len(part["unknownFlags"]) for part in parts] == [1, 0, 0]
 
 
 def test_summaries__too_many_wait__go_into_a_later_one() -> None:

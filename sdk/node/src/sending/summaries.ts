@@ -8,6 +8,8 @@ import type { Usage } from "./usage.js";
 
 const MOST_WAITING = 10;
 const AGAIN_MS = 30_000;
+// The server refuses a summary of more than twice as many as a whole.
+const MOST_ROWS = 10_000;
 // From before the route was there.
 const WITHOUT_ROUTE: ReadonlySet<number> = new Set([404, 405, 501]);
 const LATER: ReadonlySet<number> = new Set([401, 403, 429]);
@@ -39,17 +41,25 @@ export class Summaries {
     this.dueAt = performance.now() + everyMs;
   }
 
-  /** Adds the summary of what was counted since the last one, once it is time. */
+  /**
+   * Adds the summary of what was counted since the last one, once it is time.
+   *
+   * While too many wait, counting goes on, into a later summary.
+   */
   sumUp(isLast = false): void {
     if (performance.now() < this.dueAt && !isLast) return;
     this.dueAt = performance.now() + this.#everyMs;
+    if (this.#waiting.length >= MOST_WAITING && !isLast) return;
     const counted = this.#usage.take();
     const since = this.#since;
     this.#since = new Date();
     if (counted === undefined || !this.#isOn) return;
-    const text = JSON.stringify({ ...this.#named, since, until: this.#since, ...counted });
-    this.#waiting.push({ id: uuid7(), text });
-    if (this.#waiting.length > MOST_WAITING) this.#waiting.shift();
+    const { flags, ...others } = counted;
+    const of = { ...this.#named, since, until: this.#since };
+    for (let start = 0; start === 0 || start < flags.length; start += MOST_ROWS) {
+      const part = { ...of, flags: flags.slice(start, start + MOST_ROWS), ...(start === 0 ? others : {}) };
+      this.#waiting.push({ id: uuid7(), text: JSON.stringify(part) });
+    }
   }
 
   /** Sends what waits, one after the other, until one fails. */

@@ -4,6 +4,7 @@ import type { Outcome } from "../engine/index.js";
 
 const MOST_UNKNOWN = 100;
 const MOST_KEY_CHARACTERS = 200;
+const UNSAYABLE = /^$|\0|\p{Cs}/u;
 
 /** A row of `POST events/usage`. */
 interface Row {
@@ -37,7 +38,9 @@ export class Usage {
   /** Counts a default that was served. Of unknown flags at most a hundred keep their names. */
   countFailure(flagKey: string, { answer }: Outcome): void {
     const name = String(flagKey).slice(0, MOST_KEY_CHARACTERS);
-    if (answer.errorCode !== "FLAG_NOT_FOUND") this.#add(name, null, "ERROR", 1, answer.errorCode);
+    // The server refuses a whole summary for a key that is empty, holds NUL or half of a surrogate pair.
+    if (UNSAYABLE.test(name)) this.#unnamed += 1;
+    else if (answer.errorCode !== "FLAG_NOT_FOUND") this.#add(name, null, "ERROR", 1, answer.errorCode);
     else if (this.#unknown.has(name) || this.#unknown.size < MOST_UNKNOWN) {
       this.#unknown.set(name, (this.#unknown.get(name) ?? 0) + 1);
     } else this.#unnamed += 1;

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from functools import partial
+from typing import Any
 
 from openflagship.client.context import warn_once
 from openflagship.client.effects import Call, Logic
@@ -23,6 +24,8 @@ USAGE = "usage"
 _MOST_WAITING = 10
 _AGAIN_SECONDS = 30.0
 _NO_ROUTE_SECONDS = 3600.0
+# The server refuses a summary of more than twice as many as a whole.
+_MOST_ROWS = 10_000
 
 
 class Summaries:
@@ -62,7 +65,13 @@ class Summaries:
         since, self._since = self._since, _now()
         if found is not None and self._is_on:
             summary = {**self._named, "since": _text(since), "until": _text(self._since), **found}
-            self.waiting.append((str(uuid7()), json.dumps(summary, separators=(",", ":"))))
+            self._add(summary)
+            for start in range(_MOST_ROWS, len(found["flags"]), _MOST_ROWS):
+                self._add({**summary, "flags": found["flags"][start:], "unknownFlags": [], "unknownFlagsUnnamed": 0})
+
+    def _add(self, summary: dict[str, Any]) -> None:
+        part = {**summary, "flags": summary["flags"][:_MOST_ROWS]}
+        self.waiting.append((str(uuid7()), json.dumps(part, separators=(",", ":"))))
 
     def send(self, post: Callable[[str, str, str], Logic[Response]], sink: EventSink | None) -> Logic[None]:
         """Send what waits, one after the other, until one fails: to the sink, or else to the server."""
