@@ -41,22 +41,22 @@ _COMPATIBLE: Final = ip_network("::/96")
 _V4_BITS: Final = 0xFFFFFFFF
 
 
-def refusal(text: str) -> str:
-    """Why the address must not be called; empty where it may be."""
+def refusal(text: str, *, is_operators: bool = False) -> str:
+    """Why the address must not be called; empty where it may be. `is_operators`: it is from a setting, by no tenant."""
     address = ip_address(text.partition("%")[0])
     if "%" in text:
         return f"{text} is an address of one network interface"
     for found in (address, *_embedded(address)):
-        if problem := _problem(found):
+        if problem := _problem(found, is_operators=is_operators):
             return problem if found == address else f"{address} leads to {problem}"
     return ""
 
 
-def _problem(address: Address) -> str:
+def _problem(address: Address, *, is_operators: bool) -> str:
     if any(address in network for network in _NEVER):
         return f"{address}, which no setting allows"
     allowed = [ip_network(text) for text in settings.WEBHOOK_ALLOWED_NETWORKS]
-    if any(address in network for network in allowed):
+    if is_operators or any(address in network for network in allowed):
         return ""
     if not address.is_global or address.is_multicast or any(address in network for network in _NOT_PUBLIC):
         return f"{address}, which is no public address; WEBHOOK_ALLOWED_NETWORKS does not list it"

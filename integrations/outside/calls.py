@@ -57,12 +57,12 @@ class _Deadline:
         return seconds
 
 
-def post(url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-    """Send the body once. Raises CallError."""
+def post(url: str, body: bytes, headers: Mapping[str, str], *, is_operators: bool = False) -> Answer:
+    """Send the body once. Raises CallError. An operator's own address may be in an inner network."""
     deadline = _Deadline()
     try:
         target = read_target(url)
-        return _exchange(target, _connected(target, deadline), deadline, body, headers)
+        return _exchange(target, _connected(target, deadline, is_operators), deadline, body, headers)
     except BadTargetError as error:
         raise CallError(str(error)) from error
     except TimeoutError as error:
@@ -89,7 +89,7 @@ def check(url: str) -> None:
 # -- To the address --------------------------------------------------------------------------------------------------
 
 
-def _resolved(target: Target, deadline: _Deadline) -> list[tuple[Any, ...]]:
+def _resolved(target: Target, deadline: _Deadline, is_operators: bool = False) -> list[tuple[Any, ...]]:
     """The addresses of the name that may be called, as getaddrinfo has them."""
     found: queue.SimpleQueue[list[Any] | Exception] = queue.SimpleQueue()
 
@@ -107,16 +107,16 @@ def _resolved(target: Target, deadline: _Deadline) -> list[tuple[Any, ...]]:
         raise TimeoutError from error
     if isinstance(answer, Exception) or not answer:
         raise CallError(f"DNS knows no host {target.host}.")
-    problems = [refusal(address[0]) for *_, address in answer]
+    problems = [refusal(address[0], is_operators=is_operators) for *_, address in answer]
     allowed = [row for row, problem in zip(answer, problems, strict=True) if not problem]
     if not allowed:
         raise ForbiddenAddressError(f"{target.host} is {problems[0]}.")
     return allowed
 
 
-def _connected(target: Target, deadline: _Deadline) -> socket.socket:
+def _connected(target: Target, deadline: _Deadline, is_operators: bool) -> socket.socket:
     trouble: OSError = OSError("no address")
-    for family, kind, protocol, _, address in _resolved(target, deadline):
+    for family, kind, protocol, _, address in _resolved(target, deadline, is_operators):
         connection = socket.socket(family, kind, protocol)
         try:
             connection.settimeout(deadline.left())

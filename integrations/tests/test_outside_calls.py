@@ -163,3 +163,9 @@ def test_target__in_other_scripts__is_as_dns_has_it():
 
     assert (target.host, target.port, target.path) == ("xn--bcher-kva.example", 8443, "/a?b=c")
     assert target.authority == "xn--bcher-kva.example:8443"
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "[fd00:ec2::254]", "[::ffff:a9fe:a9fe]", "[64:ff9b::a9fe:a9fe]"])
+def test_post__for_an_operator__never_to_metadata_either(host):
+    with pytest.raises(ForbiddenAddressError):
+        post(f"http://{host}/", b"", {}, is_operators=True)
