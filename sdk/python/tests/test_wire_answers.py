@@ -66,6 +66,19 @@ def test_evaluate__bucket_by_an_attribute__exposes_that_unit_or_nobody(responder
     assert [said[2] for said in told.exposures] == ["42"]
 
 
+def test_ofrep__what_a_page_needs_to_record_it__stands_in_the_metadata() -> None:
+    own = {"bucketBy": "x", "exposures": "x", "owner": "shop"}
+    listed = treatment("listed", bucketBy=["deviceId", "userId"], exposures="experiments", metadata=own)
+    responder = Responder(_environment(plain=treatment("plain", metadata=own), listed=listed))
+    flags = json.loads(responder.ofrep_all({"context": {"targetingKey": "u"}}).send(Told()))["flags"]
+    found = {flag["key"]: {name: flag["metadata"].get(name) for name in own} for flag in flags}
+
+    assert found == {
+        "plain": {"bucketBy": None, "exposures": None, "owner": "shop"},
+        "listed": {"bucketBy": "deviceId,userId", "exposures": "experiments", "owner": "shop"},
+    }
+
+
 def test_evaluate__integer_past_64_bits__is_written_whole(responder: Responder) -> None:
     assert json.loads(responder.evaluate({"flagKey": "large", "userId": "u"}, Told())[1])["value"] == 2**70
     assert json.loads(responder.ofrep("large", {"context": {"targetingKey": "u"}}, Told())[1])["value"] == 2**70

@@ -16,6 +16,15 @@ export interface Answer {
   readonly metadata?: Readonly<Record<string, string | number | boolean>>;
 }
 
+/** The unit that the flag hashes for this context; undefined where it has none, and nothing is recorded. */
+export function unitOf(context: Context, metadata: Answer["metadata"] = {}): string | undefined {
+  const units = String(metadata.bucketBy ?? "userId")
+    .split(",")
+    .map((name) => context[name === "userId" ? "targetingKey" : name]);
+  const unit = units.find((one) => (typeof one === "string" && one) || Number.isSafeInteger(one));
+  return unit === undefined ? undefined : String(unit);
+}
+
 /** The body of OFREP's bulk answer; what a server-side bootstrap gives as well. */
 export interface Bulk {
   readonly flags: readonly Answer[];

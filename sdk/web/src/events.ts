@@ -10,8 +10,10 @@ interface Waiting {
 }
 
 const MOST_WAITING = 1_000;
-// A request that outlives its page carries at most 64 KB.
 const MOST_IN_REQUEST = 100;
+// All requests that outlive a page may carry 64 KB together; a browser refuses more.
+const MOST_KEPT_BYTES = 60_000;
+const MOST_PAUSE_MS = 600_000;
 const FLUSH_MS = 2_000;
 const AGAIN_MS = 10_000;
 
@@ -22,6 +24,7 @@ export class Events {
   #waiting: Waiting[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   #notBefore = 0;
+  #keptBytes = 0;
   readonly #url: string;
   readonly #key: string;
 
@@ -84,18 +87,23 @@ export class Events {
   async #send(kind: EventKind, batch: Waiting[]): Promise<void> {
     let status = 0;
     let pause = AGAIN_MS;
+    const content = new TextEncoder().encode(JSON.stringify({ events: batch.map(({ body }) => body) }));
+    const keepalive = this.#keptBytes + content.length <= MOST_KEPT_BYTES;
+    const kept = keepalive ? content.length : 0;
+    this.#keptBytes += kept;
     try {
       const response = await fetch(`${this.#url}/api/events/${kind}`, {
         method: "POST",
-        keepalive: true,
+        keepalive,
         headers: { Authorization: `Bearer ${this.#key}`, "Content-Type": "application/json" },
-        body: JSON.stringify({ events: batch.map(({ body }) => body) }),
+        body: content,
       });
       status = response.status;
-      pause = Number(response.headers.get("Retry-After")) * 1_000 || pause;
+      pause = Math.min(Number(response.headers.get("Retry-After")) * 1_000 || pause, MOST_PAUSE_MS);
     } catch {
       // The network is away: they wait.
     }
+    this.#keptBytes -= kept;
     if (status === 202) return;
     if (status >= 400 && status < 500 && status !== 429 && status !== 401 && status !== 403) {
       this.lost += batch.length;

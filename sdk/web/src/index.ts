@@ -4,7 +4,7 @@
  * Rules stay on the platform: a page has a client key, which gets answers and sends events, and nothing else.
  */
 
-import { type Answer, type Answers, answersOf, type Bulk, type Context, Copies, isLogged } from "./answers.js";
+import { type Answer, type Answers, answersOf, type Bulk, type Context, Copies, isLogged, unitOf } from "./answers.js";
 import { Events } from "./events.js";
 
 export type { Answer, Bulk, Context } from "./answers.js";
@@ -71,7 +71,8 @@ export class FlagShip {
     const kind = /^fs_(server|manage|sign|edge)_/.exec(clientKey)?.[0];
     if (kind) throw new TypeError(`Give a client key (fs_client_…). ${kind}… is secret and belongs on a server.`);
     this.#key = clientKey;
-    this.#url = url.replace(/\/+$/, "");
+    // It may be a path of the page's own origin.
+    this.#url = new URL(url, globalThis.document?.baseURI).href.replace(/\/+$/, "");
     this.#options = options;
     this.#context = { ...options.context };
     this.#copies = new Copies(clientKey, options.isStoring !== false);
@@ -253,7 +254,8 @@ export class FlagShip {
       // Nobody looks: `#look` asks once somebody does.
       if (globalThis.document?.visibilityState !== "hidden") void this.refresh();
     };
-    this.#timer = setTimeout(ask, Math.max(ceiling * (0.5 + Math.random() / 2), leastMs));
+    // More than a timer can wait would ask at once.
+    this.#timer = setTimeout(ask, Math.min(Math.max(ceiling * (0.5 + Math.random() / 2), leastMs), 2 ** 31 - 1));
   }
 
   #take(answers: Answers): void {
@@ -306,7 +308,7 @@ export class FlagShip {
 
   #expose({ key: flagKey, variant, metadata }: Answer): void {
     const { context, version: configVersion } = this.#answers;
-    const userId = context.targetingKey;
+    const userId = unitOf(context, metadata);
     const mark = JSON.stringify([userId, flagKey, variant, configVersion]);
     if (!userId || !variant || !isLogged(metadata) || this.#shown.has(mark)) return;
     this.#shown.add(mark);

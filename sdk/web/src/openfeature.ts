@@ -4,7 +4,7 @@
  * The provider is given every flag at once, and tells nobody which of them a page showed. The hook does.
  */
 
-import { isLogged } from "./answers.js";
+import { type Context, isLogged, unitOf } from "./answers.js";
 import { Events } from "./events.js";
 
 /** The part of OpenFeature's hooks that is used here, so that no version of its SDK is needed. */
@@ -16,7 +16,7 @@ interface Details {
 }
 
 interface HookContext {
-  readonly context: { readonly targetingKey?: string };
+  readonly context: Context;
 }
 
 /** Records an exposure of each flag that a page asks for: `OpenFeature.addHooks(new ExposureHook(key, url))`. */
@@ -29,7 +29,7 @@ export class ExposureHook {
   }
 
   after({ context }: HookContext, { flagKey, variant, errorCode, flagMetadata = {} }: Details): void {
-    const userId = context.targetingKey;
+    const userId = unitOf(context, flagMetadata);
     const mark = JSON.stringify([userId, flagKey, variant]);
     if (!userId || !variant || errorCode || !isLogged(flagMetadata) || this.#shown.has(mark)) return;
     this.#shown.add(mark);

@@ -174,6 +174,56 @@ describe("events", () => {
   });
 });
 
+describe("exposures", () => {
+  it("name the unit that the flag hashes, and leave out what the flag does not log", async () => {
+    answers = () => [
+      flag("by-device", true, "treatment", { bucketBy: "deviceId,userId" }),
+      flag("by-project", true, "treatment", { bucketBy: "projectId" }),
+      flag("unlogged", true, "treatment", { exposures: "experiments" }),
+      flag("in-experiment", true, "treatment", { exposures: "experiments", experiment: "e" }),
+    ];
+    const context = { targetingKey: "ada", deviceId: 42 };
+    const client = clientOf("ada", { context });
+    await client.ready();
+    const hook = new ExposureHook(KEY, server.url);
+    for (const { key, variant, metadata } of answers()) {
+      client.isEnabled(key);
+      hook.after({ context }, { flagKey: key, variant, flagMetadata: metadata });
+    }
+    await client.flush();
+    await hook.close();
+    const found = server.events("exposure").map(({ flagKey, userId, source }) => [source, flagKey, userId]);
+    assert.deepEqual(
+      found,
+      ["sdk-web", "openfeature-web"].flatMap((source) => [
+        [source, "by-device", "42"],
+        [source, "in-experiment", "ada"],
+      ]),
+    );
+  });
+});
+
+describe("what outlives the page", () => {
+  it("is no more than a browser takes, and everything arrives", async (t) => {
+    const client = clientOf("ada");
+    await client.ready();
+    const real = globalThis.fetch;
+    let kept = 0;
+    t.mock.method(globalThis, "fetch", async (url, init) => {
+      const bytes = init.keepalive ? init.body.length : 0;
+      kept += bytes;
+      if (kept > 65_536) throw new TypeError("Failed to fetch");
+      const response = await real(url, init);
+      kept -= bytes;
+      return response;
+    });
+    for (let at = 0; at < 150; at += 1) client.track("purchase", { properties: { note: "x".repeat(1_000) } });
+    client.track("purchase", { properties: { note: "x".repeat(70_000) } });
+    assert.equal(await client.flush(), true);
+    assert.equal(server.events("conversion").length, 151);
+  });
+});
+
 describe("OpenFeature's web SDK with the plain OFREP provider", () => {
   it("records an exposure of what was shown, and of nothing else", async () => {
     delete globalThis.EventSource;

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from openflagship.engine import Answer, CompiledEnvironment
 from openflagship.engine.answer import OPENFEATURE_REASONS
 from openflagship.engine.model import EXPOSURES_OF_EXPERIMENTS
 from openflagship.wire.bodies import write_json
+
+# Of a flag's own metadata, these would be taken for what the platform says.
+_OWN_NAMES: Final = frozenset({"evaluationId", "bucketBy", "exposures"})
 
 
 class RenderedAnswer:
@@ -39,6 +42,11 @@ class RenderedOfrep:
         self.key = key
         self.bucket_by = flag.bucket_by
         said = _ofrep_success(flag.document, key, answer)
+        if flag.bucket_by != "userId":
+            # What a page records what it shows under.
+            said["metadata"]["bucketBy"] = (
+                flag.bucket_by if isinstance(flag.bucket_by, str) else ",".join(flag.bucket_by)
+            )
         self.body = write_json(said)
         # Its metadata is the last member and still open.
         self._head = self.body[:-2] + (b',"evaluationId":"' if said["metadata"] else b'"evaluationId":"')
@@ -55,7 +63,7 @@ def _ofrep_success(document: Mapping[str, Any], key: str, answer: Answer) -> dic
     """
     found: dict[str, Any] = document.get("metadata") or {}
     metadata: dict[str, Any] = {
-        name: value for name, value in found.items() if name != "evaluationId" and _is_scalar(value)
+        name: value for name, value in found.items() if name not in _OWN_NAMES and _is_scalar(value)
     }
     if document.get("exposures") == EXPOSURES_OF_EXPERIMENTS:
         metadata["exposures"] = EXPOSURES_OF_EXPERIMENTS
