@@ -12,9 +12,11 @@ import pytest
 from openflagship import FlagShip
 from openflagship.client import FileStore, MemoryStore, RedisStore, SnapshotStore
 from openflagship.client.copies import read_copy
+from openflagship.client.effects import Pause
 from sdk_fixtures import FAST, treatment
 from small_platform import KEY, SmallPlatform, eventually
 from test_client_redis_store import server  # noqa: F401 - a fixture
+from test_client_values import offline
 
 Connect = Callable[..., FlagShip]
 SECRET = "fs_sign_good"
@@ -49,6 +51,13 @@ def source(platform: SmallPlatform, store: SnapshotStore, key: str = KEY, secret
     gone = {**FAST, "start_wait_seconds": 0, "close_wait_seconds": 0.05}
     with FlagShip(key, platform.url, store=store, signing_secret=secret, **gone) as client:
         return client.status().source
+
+
+def test_store__while_nothing_came_from_the_server__wakes_nobody() -> None:
+    pause = next(offline(treatment(), store=MemoryStore())._sender.run())
+
+    assert isinstance(pause, Pause)
+    assert pause.seconds > 1
 
 
 def test_copy__signed_and_untouched__is_served_with_its_own_bytes(

@@ -36,10 +36,10 @@ export class Announcer {
     for (const listener of this.#onConnection) this.#tell(() => listener(connection));
   }
 
-  #tell(call: () => void): void {
+  #tell(call: () => unknown): void {
     queueMicrotask(() => {
       try {
-        call();
+        this.#voice.heed(call(), "a listener to changes failed");
       } catch (error) {
         this.#voice.warn(`a listener to changes failed: ${String(error)}`);
       }

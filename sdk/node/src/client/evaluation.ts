@@ -118,9 +118,13 @@ export class Evaluation {
       const { environment } = this.#parts.configuration;
       const user = this.#contexts.of(context);
       const entries: [string, Answer][] = [];
-      environment.visitAll(user, keys ?? environment.flags.keys(), (key, { answer }) => entries.push([key, answer]));
+      const { overrides } = this.#rigging;
+      environment.visitAll(user, keys ?? environment.flags.keys(), (key, outcome) => {
+        entries.push([key, outcome.answer]);
+        if (!overrides.has(key)) this.#count(key, outcome);
+      });
       const answers = Object.fromEntries(entries);
-      for (const key of this.#rigging.overrides.keys()) {
+      for (const key of overrides.keys()) {
         const isAsked = keys === undefined || Object.hasOwn(answers, key);
         const fixed = isAsked ? this.#overridden(key, user) : undefined;
         if (fixed !== undefined) answers[key] = fixed.answer;
@@ -213,6 +217,13 @@ export class Evaluation {
     const outcome = failure(otherwise, "TYPE_MISMATCH", detail, version, stale);
     this.#parts.usage.countFailure(flagKey, outcome);
     return outcome;
+  }
+
+  /** Counts one of the answers for all flags, except what is unknown because no configuration came yet. */
+  #count(flagKey: string, outcome: Outcome): void {
+    const { configuration, usage } = this.#parts;
+    if (outcome.answer.errorCode === undefined) usage.count(flagKey, outcome);
+    else if (configuration.isHad) usage.countFailure(flagKey, outcome);
   }
 
   #failed(flagKey: string, outcome: Outcome): Outcome {

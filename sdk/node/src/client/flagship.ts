@@ -287,6 +287,7 @@ export class FlagShip extends Evaluation {
   async #load(store: SnapshotStore | undefined, fingerprint: string, keeper: Keeper, voice: Voice): Promise<void> {
     const take = (kept: Kept | undefined) => {
       if (kept === undefined) return;
+      if (!Number.isFinite(kept.ageMs)) throw new TypeError("the store does not say how old its copy is");
       const { environment, proof, confirmedAt } = readCopy(kept.content, this.#options.signingSecret, fingerprint);
       const { isHad, version, source } = this.#configuration;
       if (source === "network" || (isHad && environment.version < version)) return;

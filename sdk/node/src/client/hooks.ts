@@ -53,7 +53,9 @@ export function runHooks<Result extends Answered>(
 
 function called<Given>(voice: Voice, stage: string, call: () => Given): Given | undefined {
   try {
-    return call();
+    const given = call();
+    voice.heed(given, `a hook failed in ${stage}`);
+    return given;
   } catch (error) {
     voice.warn(`a hook failed in ${stage}: ${String(error)}`);
     return undefined;

@@ -27,6 +27,11 @@ export class Voice {
     }
   }
 
+  /** Warns of the failure of a promise that foreign code gave: nobody waits for it, and it ends no process. */
+  heed(given: unknown, what: string): void {
+    if (given instanceof Promise) given.catch((error: unknown) => this.warn(`${what}: ${String(error)}`));
+  }
+
   /** Warns once about one subject. */
   warnOnce(subject: string, message: string): void {
     if (this.#said.has(subject) || this.#said.size >= MOST_SAID) return;

@@ -112,6 +112,8 @@ const POSITIVE = [
 ] as const;
 const FROM_ZERO = ["startWaitMs", "pollAfterMs", "healthyMs", "closeWaitMs"] as const;
 const COUNTS = ["flushCount", "mostEvents"] as const;
+// What a timer can wait; more would end at once.
+const MOST_MS = 2 ** 30;
 const SECRETS = ["signingSecret", "hashKey"] as const;
 
 export type Settled = typeof DEFAULTS & Omit<Options, keyof typeof DEFAULTS> & { readonly ca: string | undefined };
@@ -132,6 +134,14 @@ export function settled(options: Options): Settled {
   }
   if (found.mostBackoffMs < found.firstBackoffMs) {
     throw new TypeError("mostBackoffMs: Give at least firstBackoffMs.");
+  }
+  if (!Array.isArray(found.hooks)) throw new TypeError("hooks: Give a list.");
+  if (found.beforeSend !== undefined && typeof found.beforeSend !== "function") {
+    throw new TypeError("beforeSend: Give a function.");
+  }
+  // Answers may go unrefreshed for longer than a timer waits.
+  for (const name of [...POSITIVE, ...FROM_ZERO, "mostBackoffMs"] as const) {
+    if (name !== "staleAfterMs") found[name] = Math.min(found[name], MOST_MS);
   }
   return { ...found, ca: found.caFile === undefined ? undefined : readAuthorities(found.caFile) };
 }

@@ -1,7 +1,7 @@
 /** The operators: which values a condition may have, how they are prepared, and which attributes satisfy them. */
 
 import { instantOf } from "./instants.js";
-import { compilePattern } from "./patterns.js";
+import { compilePattern, NoPatternsError } from "./patterns.js";
 import { compareVersions, type Version, versionOf } from "./versions.js";
 import { kindOf, type Scalar } from "./values.js";
 
@@ -88,6 +88,7 @@ function pattern(value: unknown) {
   try {
     return compilePattern(expression);
   } catch (error) {
+    if (error instanceof NoPatternsError) throw error;
     throw new MalformedValueError(`Give a regular expression in RE2 syntax: ${String(error)}`);
   }
 }

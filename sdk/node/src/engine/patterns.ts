@@ -12,11 +12,24 @@ interface Re2 {
   readonly RE2JS: { compile(expression: string): Pattern };
 }
 
-const load = createRequire(import.meta.url);
+/** `re2js` is not there, as in a bundle: what needs a pattern cannot be evaluated. */
+export class NoPatternsError extends Error {
+  override readonly name = "NoPatternsError";
+}
+
 let re2: Re2 | undefined;
 
-/** Throws for an expression that RE2 refuses, and where `re2js` is not installed. */
+/** Throws for an expression that RE2 refuses; `NoPatternsError` where `re2js` is not installed. */
 export function compilePattern(expression: string): Pattern {
-  re2 ??= load("re2js") as Re2;
+  re2 ??= loaded();
   return re2.RE2JS.compile(expression);
+}
+
+function loaded(): Re2 {
+  try {
+    // A bundle has no address of its own modules.
+    return createRequire(import.meta.url)("re2js") as Re2;
+  } catch (error) {
+    throw new NoPatternsError("re2js is not installed", { cause: error });
+  }
 }

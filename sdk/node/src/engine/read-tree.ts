@@ -2,6 +2,7 @@
 
 import type { Node, SegmentDefinition } from "./model.js";
 import { IN_SEGMENT, MalformedValueError, NOT_IN_SEGMENT, OPERATORS } from "./operators.js";
+import { NoPatternsError } from "./patterns.js";
 import { isObject, type JsonObject } from "./values.js";
 
 const GROUPS = ["all", "any", "not"] as const;
@@ -45,6 +46,8 @@ function readCondition(document: JsonObject): Node {
     return { kind: "attribute", attribute, operator, prepared: operator.prepare(value) };
   } catch (error) {
     if (error instanceof MalformedValueError) return MALFORMED;
+    // Nobody may be taken for one who does not match.
+    if (error instanceof NoPatternsError) return UNKNOWN_OPERATOR;
     throw error;
   }
 }

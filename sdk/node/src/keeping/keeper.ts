@@ -26,10 +26,11 @@ export class Keeper {
     this.#voice = voice;
   }
 
-  /** When something has to be kept; undefined where all is. */
+  /** When something has to be kept; undefined where all is, or nothing came from the network yet. */
   get dueAt(): number | undefined {
-    const isKept = this.#savedVersion === this.#configuration.version;
-    return this.#store === undefined || isKept ? undefined : this.#dueAt;
+    const { source, version } = this.#configuration;
+    const isKept = this.#store === undefined || source !== "network" || this.#savedVersion === version;
+    return isKept ? undefined : this.#dueAt;
   }
 
   /** Notes that the configuration came from the store and need not be written back. */

@@ -4,7 +4,7 @@ import { createHmac } from "node:crypto";
 import type { EventBody, Settled } from "../client/options.js";
 import type { Voice } from "../client/logger.js";
 import type { Answer, Shown } from "../engine/answer.js";
-import { taken, UntakenError } from "../engine/values.js";
+import { isObject, taken, UntakenError } from "../engine/values.js";
 import { uuid7 } from "./ids.js";
 
 /** What the routes of events are called. */
@@ -103,6 +103,7 @@ export class EventQueue {
     if (value !== undefined && value !== null && !Number.isFinite(value)) {
       throw new TypeError("an event's value is a finite number");
     }
+    if (unit.includes("\0")) throw new TypeError("a user id holds no U+0000");
     const named = kind === "metrics" ? { metricKey: name } : { eventName: name };
     const rest = written({
       ...named,
@@ -162,8 +163,11 @@ export class EventQueue {
     const { beforeSend } = this.#options;
     if (beforeSend === undefined) return JSON.stringify(body);
     try {
-      const said = beforeSend(body);
-      return said === null || said === undefined ? undefined : JSON.stringify(said);
+      const said: unknown = beforeSend(body);
+      if (said === null || said === undefined) return undefined;
+      this.#voice.heed(said, "beforeSend failed");
+      if (!isObject(said) || said instanceof Promise) throw new TypeError("it gave no event");
+      return written(said);
     } catch (error) {
       // It may hold secrets, which the hook was to take out.
       this.#voice.warn(`beforeSend failed, and the event is not sent: ${String(error)}`);
@@ -189,10 +193,18 @@ function exposureMembers({ flagKey, answer }: ExposureOf): EventBody {
 /** JSON of the members. Throws `TypeError` for what JSON cannot say, which `JSON.stringify` would leave out. */
 function written(members: EventBody): string {
   return JSON.stringify(members, (name, value: unknown) => {
+    if (!isReadable(name) || !isReadable(value)) {
+      throw new TypeError("it holds U+0000 or half of a surrogate pair, which no server takes");
+    }
+    if (value instanceof Map) throw new UntakenError(`${name} is a Map`);
     if (typeof value === "number" && !Number.isFinite(value)) throw new TypeError(`${name} is no finite number`);
     if (value instanceof Set || typeof value === "bigint") return taken(value);
     if (typeof value === "function" || typeof value === "symbol")
       throw new UntakenError(`${name} is a ${typeof value}`);
     return value;
   });
+}
+
+function isReadable(value: unknown): boolean {
+  return typeof value !== "string" || (value.isWellFormed() && !value.includes("\0"));
 }

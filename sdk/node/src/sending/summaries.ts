@@ -4,15 +4,17 @@ import type { Voice } from "../client/logger.js";
 import type { Response } from "../transport/http.js";
 import { reasonIn, retryAfterOf } from "../transport/refusals.js";
 import { uuid7 } from "./ids.js";
+import { receiptOf } from "./receipts.js";
 import type { Usage } from "./usage.js";
 
 const MOST_WAITING = 10;
 const AGAIN_MS = 30_000;
 // The server refuses a summary of more than twice as many as a whole.
 const MOST_ROWS = 10_000;
-// From before the route was there.
+const WITHOUT_ROUTE_MS = 3_600_000;
+// From before the route was there; it may be a later release by then.
 const WITHOUT_ROUTE: ReadonlySet<number> = new Set([404, 405, 501]);
-const LATER: ReadonlySet<number> = new Set([401, 403, 429]);
+const REFUSED_FOR_GOOD: ReadonlySet<number> = new Set([400, 413, 422]);
 
 /** Who counted. */
 interface Named {
@@ -20,7 +22,7 @@ interface Named {
   readonly sdk: string;
 }
 
-/** The summaries that wait, oldest first, each with its id. A server without the route is asked once. */
+/** The summaries that wait, oldest first, each with its id. A server without the route is asked once an hour. */
 export class Summaries {
   dueAt: number;
   readonly #usage: Usage;
@@ -28,7 +30,7 @@ export class Summaries {
   readonly #everyMs: number;
   readonly #voice: Voice;
   readonly #waiting: { readonly id: string; readonly text: string }[] = [];
-  #isOn: boolean;
+  readonly #isOn: boolean;
   #retryAt = 0;
   #since = new Date();
 
@@ -69,20 +71,22 @@ export class Summaries {
       try {
         this.#note(await post(first.text, first.id));
       } catch {
-        this.#retryAt = performance.now() + AGAIN_MS;
+        this.#waitFor(AGAIN_MS);
       }
     }
   }
 
-  #note({ status, headers, body }: Response): void {
-    if (WITHOUT_ROUTE.has(status)) {
-      this.#isOn = false;
-      this.#waiting.length = 0;
-    } else if (status >= 500 || LATER.has(status)) {
-      this.#retryAt = performance.now() + Math.max(AGAIN_MS, retryAfterOf(headers) ?? 0);
-    } else {
-      if (status >= 300) this.#voice.warn(`the server refused a usage summary with ${status}: ${reasonIn(body)}`);
-      this.#waiting.shift();
-    }
+  #note(response: Response): void {
+    const { status, headers, body } = response;
+    const isRefused = REFUSED_FOR_GOOD.has(status);
+    if (isRefused) this.#voice.warn(`the server refused a usage summary with ${status}: ${reasonIn(body)}`);
+    if (WITHOUT_ROUTE.has(status)) this.#waitFor(WITHOUT_ROUTE_MS);
+    else if (isRefused || receiptOf(response) !== undefined) this.#waiting.shift();
+    // As for events: what is no receipt, such as a login page, says nothing of the summary.
+    else this.#waitFor(Math.max(AGAIN_MS, retryAfterOf(headers) ?? 0));
+  }
+
+  #waitFor(milliseconds: number): void {
+    this.#retryAt = performance.now() + milliseconds;
   }
 }

@@ -169,11 +169,12 @@ class Sender:
         if not self._queue and not self._waiting:
             # There is nothing to send. The first event does not wake the sender, so look again after the window.
             times = [now + self._options.flush_seconds, self._summaries.due_at]
-        if self._store is not None and self._saved_version != self._configuration.version:
-            times.append(self._save_at)
-        is_told = self._acked_version == self._configuration.version and not self._relayed
-        if self._configuration.source == "server" and not is_told:
-            times.append(self._ack_at)
+        if self._configuration.source == "server":
+            # What came from elsewhere is neither kept nor acknowledged.
+            if self._store is not None and self._saved_version != self._configuration.version:
+                times.append(self._save_at)
+            if self._acked_version != self._configuration.version or self._relayed:
+                times.append(self._ack_at)
         return max(0.01, min(times) - now)
 
     def _flush(self, *, is_asked: bool) -> Logic[None]:
