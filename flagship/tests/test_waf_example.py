@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from django.conf import settings
-from openflagship.wire.routes import CONVERSIONS, EXPOSURES, METRICS, SNAPSHOT
+from openflagship.wire.routes import CONVERSIONS, EXPOSURES, METRICS, SNAPSHOT, USAGE
 
 from tenancy import credentials
 
@@ -19,7 +19,7 @@ def _one(pattern: str) -> str:
 def test_paths__are_those_of_events_and_no_other():
     pattern = re.compile(_one(r"location ~ (\S+) \{"))
 
-    assert all(pattern.match(path) for route in (EXPOSURES, CONVERSIONS, METRICS) for path in route.paths)
+    assert all(pattern.match(path) for route in (EXPOSURES, CONVERSIONS, METRICS, USAGE) for path in route.paths)
     assert not any(pattern.match(path) for path in SNAPSHOT.paths)
 
 
