@@ -49,7 +49,7 @@ def test_changes_and_cuts__each_change__is_applied_once_and_in_order(server: End
             server.change(flag(f"flag-{number % FLAGS}", name=str(number), enabled=number % 2 == 0))
             if number % (CHANGES // CUTS) == 0:
                 # What is sent and not read is lost with the connection, so it is missed and caught up with.
-                eventually(lambda: any(not stream.is_over.is_set() for stream in server.streams))
+                eventually(lambda: any(stream.asked.ended_at is None for stream in server.streams))
                 server.end_streams()
         eventually(lambda: client.status().config_version == CHANGES + 1, seconds=300)
         eventually(lambda: heard and heard[-1] == CHANGES + 1)
