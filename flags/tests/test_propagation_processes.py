@@ -8,7 +8,7 @@ import pytest
 from flags.testing.cluster import Cluster
 from flags.testing.streams import Stream, eventually
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("propagation")]
 
 WRITERS = 8
 CUTS = 200

@@ -19,7 +19,7 @@ from flags.testing.cluster import Cluster
 from flags.testing.proxy import Proxy, loopback_address
 from flags.testing.streams import Stream, eventually
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("proxy")]
 
 DATA_PORT, CONTROL_PORT, STREAM_PORT = 8000, 8000, 8001
 MEBIBYTE = 1024 * 1024
