@@ -80,6 +80,22 @@ def test_tags__of_several__are_added_and_taken_away(console_editor, acme, config
     assert [flag.tags for flag in Flag.objects.order_by("key") if flag.key != "later"] == [["till", "checkout"]] * 2
 
 
+def test_tags__changed_by_somebody_meanwhile__are_not_lost(console_editor, acme, configs, monkeypatch):
+    update = services.update_flag
+
+    def as_second(**change):
+        theirs = {"payload": {"tags": ["theirs"]}, "version": None, "reason": ""}
+        update(actor=ALICE, environment=acme.staging, key="one", **theirs)
+        return update(**change)
+
+    monkeypatch.setattr(services, "update_flag", as_second)
+
+    answer = send(console_editor, "tag_many", configs[:1], add="till")
+
+    assert Flag.objects.get(key="one").tags == ["theirs"]
+    assert "version" in str(next(iter(answer.wsgi_request._messages)))
+
+
 def test_copy__of_one__says_whom_it_reaches_there_then_does_it(console_editor, acme, configs):
     services.update_flag(actor=ALICE, environment=acme.staging, key="one", payload={"enabled": True}, version=1)
     choices = console_editor.get(page(configs[0], "copy"))

@@ -189,6 +189,16 @@ def test_bulk__etag_sent_back__is_304_until_the_result_changes(ask, recorded):
     assert len(recorded) == len(FLAGS)
 
 
+def test_both__metadata_of_the_flags_own__does_not_pass_for_the_platforms(ask, make_flag, recorded):
+    metadata = {"experiment": "mine", "ruleId": "mine", "stale": True, "exposures": "experiments", "team": "checkout"}
+    make_flag(key="claims", metadata=metadata)
+    RUNTIME.refresh()
+
+    found = ask("claims", {"context": {"targetingKey": "u"}}).json()["metadata"]
+
+    assert found.keys() == {"evaluationId", "team"}
+
+
 def test_both__flag_that_logs_experiments_alone__says_so_and_logs_nothing(ask, make_flag, recorded):
     make_flag(key="quiet", exposures="experiments")
     RUNTIME.refresh()

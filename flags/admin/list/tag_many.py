@@ -60,7 +60,8 @@ def _act(request: HttpRequest, config: FlagConfig, sent: Mapping[str, Any]) -> N
         environment=config.environment,
         key=config.flag.key,
         payload={"tags": list(dict.fromkeys([*kept, *new]))},
-        version=None,
+        # Made from the tags that were read: whoever changed them meanwhile loses nothing.
+        version=config.version,
         reason=sent["reason"],
     )
 

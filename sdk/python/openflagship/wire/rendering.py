@@ -12,7 +12,7 @@ from openflagship.engine.model import EXPOSURES_OF_EXPERIMENTS
 from openflagship.wire.bodies import write_json
 
 # Of a flag's own metadata, these would be taken for what the platform says.
-_OWN_NAMES: Final = frozenset({"evaluationId", "bucketBy", "exposures"})
+_OWN_NAMES: Final = frozenset({"evaluationId", "bucketBy", "exposures", "experiment", "ruleId", "stale"})
 
 
 class RenderedAnswer:
