@@ -35,6 +35,12 @@ def test_home__works(console_viewer, acme):
     assert "New flag" not in page.text
 
 
+def test_models__of_all_apps__are_in_no_page_and_those_of_one_on_its_own(console_viewer, acme):
+    assert home(console_viewer, acme.production).context["available_apps"] == []
+    (app,) = console_viewer.get(reverse("admin:app_list", args=["flags"])).context["app_list"]
+    assert "Flags" in {model["name"] for model in app["models"]}
+
+
 def test_home__several_projects__are_a_menu_beside_the_environments_of_one(console_owner, acme):
     one = console_owner.get(reverse("admin:index"), follow=True).text
     other = create_project(actor=ALICE, organization=acme.project.organization, key="app", name="App")
