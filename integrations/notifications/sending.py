@@ -31,6 +31,8 @@ RUN_SECONDS: Final = 15.0
 _FIRST_PAUSE: Final = timedelta(minutes=1)
 _LONGEST_PAUSE: Final = timedelta(hours=6)
 _Frequency = NotificationSetting.Frequency
+# What a run may change.
+_KEPT: Final = ("told_at_once", "told_daily", "daily_due_at", "attempts", "due_at", "problem")
 
 
 def send_due() -> int:
@@ -68,7 +70,7 @@ def _send_one(pk: int) -> tuple[int, NotSentError | None]:
     if setting is None:
         return 0, None
     problem: NotSentError | None = None
-    now, went = timezone.now(), 0
+    now, went, before = timezone.now(), 0, _state(setting)
     try:
         went += _tell(setting, _Frequency.AT_ONCE, "told_at_once")
         if setting.daily_due_at is None:
@@ -84,8 +86,13 @@ def _send_one(pk: int) -> tuple[int, NotSentError | None]:
         log.warning("notification_not_sent", channel=setting.channel, user=setting.user_id, why=str(error))
     else:
         setting.attempts, setting.due_at, setting.problem = 0, None, ""
-    setting.save()
+    if _state(setting) != before:
+        setting.save(update_fields=_KEPT)
     return went, problem
+
+
+def _state(setting: NotificationSetting) -> list[object]:
+    return [getattr(setting, name) for name in _KEPT]
 
 
 def _tell(setting: NotificationSetting, frequency: str, told: str) -> int:

@@ -116,10 +116,12 @@ def _resolved(target: Target, deadline: _Deadline, is_operators: bool = False) -
 
 def _connected(target: Target, deadline: _Deadline, is_operators: bool) -> socket.socket:
     trouble: OSError = OSError("no address")
-    for family, kind, protocol, _, address in _resolved(target, deadline, is_operators):
+    rows = _resolved(target, deadline, is_operators)
+    for number, (family, kind, protocol, _, address) in enumerate(rows):
         connection = socket.socket(family, kind, protocol)
         try:
-            connection.settimeout(deadline.left())
+            # One that never answers, as IPv6 does in some networks, leaves the others their share.
+            connection.settimeout(deadline.left() / (len(rows) - number))
             connection.connect(address)
             if target.scheme == "https":
                 connection.settimeout(deadline.left())

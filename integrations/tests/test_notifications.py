@@ -117,6 +117,13 @@ def test_send_due__by_mail_at_once__has_the_words_the_link_and_what_to_do(happen
     assert "errors rose. Everybody gets one variant now. Release the kill switch" in message.body
 
 
+def test_send_due__nothing_new__writes_nothing(happen, environment, ann, django_assert_num_queries):
+    _channel(ann, environment)
+    send_due()
+    with django_assert_num_queries(5, info="the settings; one, its lock and a savepoint around; what waits"):
+        assert send_due() == 0
+
+
 def test_send_due__daily__is_one_message_when_its_hour_has_come(happen, environment, ann):
     setting = _channel(ann, environment, mine="daily")
     for _ in range(MOST_LINES + 2):

@@ -100,6 +100,21 @@ def test_post__a_name_with_allowed_and_forbidden_addresses__goes_to_the_allowed_
     assert post(f"http://inner.example:{receiver.port}/", b"{}", {}).status == 200
 
 
+def test_post__first_address_swallows_everything__the_second_has_its_share_of_the_time(receiver, monkeypatch):
+    monkeypatch.setattr(calls, "SECONDS", 2.0)
+    with socket.socket() as full, socket.socket() as one, socket.socket() as two:
+        full.bind(("127.0.0.2", receiver.port))
+        full.listen(0)
+        # Nobody accepts, so that after these the kernel answers no more.
+        for waiting in (one, two):
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        both = [row for address in ("127.0.0.2", "127.0.0.1") for row in resolve(address, receiver.port, type=1)]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
+
+        assert post(f"http://both.example:{receiver.port}/", b"{}", {}).status == 200
+
+
 def test_post__to_a_redirect__follows_it_not(receiver):
     receiver.behave = lambda _number, _path: "redirect"
 

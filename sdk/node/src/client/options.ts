@@ -127,8 +127,8 @@ export function settled(options: Options): Settled {
   for (const name of FROM_ZERO) if (!(found[name] >= 0)) throw new TypeError(`${name}: Give 0 or more.`);
   for (const name of COUNTS) if (!(found[name] >= 1)) throw new TypeError(`${name}: Give 1 or more.`);
   for (const name of SECRETS) {
-    const secret: unknown = found[name];
-    if (secret !== undefined && (typeof secret !== "string" || secret.trim() === "")) {
+    const given: unknown = found[name];
+    if (given !== undefined && (typeof given !== "string" || given.trim() === "")) {
       throw new TypeError(`${name}: It is empty; give a secret, or leave it out.`);
     }
   }
