@@ -1,6 +1,6 @@
 # One image for every process; docker-compose.yml says which command each runs.
 
-FROM python:3.11-slim-bookworm AS build
+FROM python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
@@ -17,7 +17,7 @@ COPY . .
 RUN SECRET_KEY=only-for-the-build-and-of-no-consequence DATABASE_URL=postgres://build/build REDIS_URL=redis://build/0 \
     python manage.py collectstatic --noinput --verbosity 0
 
-FROM python:3.11-slim-bookworm
+FROM python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
 # A volume on /var/lib/flagship takes its owner from here; nothing else may be written to (docker-compose.yml).
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin flagship \
     && install --directory --owner=flagship --mode=0750 /var/lib/flagship

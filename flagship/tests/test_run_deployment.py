@@ -87,6 +87,14 @@ def test_compose__heads_of_the_audit_log__have_a_disk_that_the_worker_may_write_
     assert re.search(rf"install .*--owner=flagship .*{folder}$", (REPOSITORY / "Dockerfile").read_text(), re.MULTILINE)
 
 
+def test_images__that_others_make__are_named_by_version_and_digest():
+    from_lines = re.findall(r"^FROM (\S+)", (REPOSITORY / "Dockerfile").read_text(), re.MULTILINE)
+    named = {service.get("image", "flagship") for service in COMPOSE["services"].values()} | set(from_lines)
+    foreign = {image for image in named if not image.startswith("flagship")}
+    assert len(foreign) == 4
+    assert [image for image in foreign if not re.fullmatch(r"\w+:[\w.-]+@sha256:[0-9a-f]{64}", image)] == []
+
+
 def test_compose__only_the_proxy__is_reachable_from_outside():
     assert [name for name, service in SERVICES.items() if "ports" in service] == ["proxy"]
 
