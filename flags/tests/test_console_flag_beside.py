@@ -111,7 +111,7 @@ def test_snippets__flag__name_its_key_and_what_its_rules_ask_for(console_viewer,
     snippets = {snippet.id: snippet.text for snippet in console_viewer.get(url(config, "change")).context["snippets"]}
 
     assert list(snippets) == [
-        "python", "python-async", "openfeature", "node", "browser", "javascript-web", "javascript-server", "curl",
+        "python", "python-async", "openfeature", "node", "go", "browser", "javascript-web", "javascript-server", "curl",
         "django",
     ]  # fmt: skip
     assert "is_enabled('new-checkout', 'alice', {'country': 'US', 'seats': 5})" in snippets["python"]

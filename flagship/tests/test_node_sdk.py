@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
-import random
 import subprocess
 from pathlib import Path
 
 import pytest
-from openflagship.engine import CompiledEnvironment, Context
 
-from sdk.conformance.cases.generated import context, environment
+from flagship.tests.generated_pairs import write_pairs
 from sdk.conformance.javascript import SDK, build
 
 pytestmark = pytest.mark.node
 
 # `NODE_PARITY_PAIRS=20000 pytest flagship/tests/test_node_sdk.py -k parity` before a release.
 PAIRS = int(os.environ.get("NODE_PARITY_PAIRS", "2000"))
-CONTEXTS = 30
 
 
 def _run(*command: str, folder: Path = SDK) -> str:
@@ -37,22 +33,7 @@ def test_sdks__types__are_strict_and_hold() -> None:
 
 
 def test_engine__parity__every_generated_pair_has_the_python_engines_answer(tmp_path: Path) -> None:
-    source = random.Random(20_260_102)
-    lines, count = [], 0
-    while count < PAIRS:
-        snapshot = environment(source)
-        engine = CompiledEnvironment.from_document(snapshot)
-        asked = []
-        for _ in range(CONTEXTS):
-            user_id, attributes = context(source)
-            given = Context(user_id, attributes)
-            for key in snapshot["flags"]:
-                answer = engine.evaluate(key, given).to_dict()
-                question = {"key": key, "userId": user_id, "attributes": attributes}
-                asked.append({**question, "answer": answer, "unit": engine.unit(key, given)})
-        count += len(asked)
-        lines.append(json.dumps({"snapshot": snapshot, "asked": asked}))
     pairs = tmp_path / "pairs.jsonl"
-    pairs.write_text("\n".join(lines))
+    count = write_pairs(pairs, PAIRS, seed=20_260_102)
 
     assert int(_run("node", "node/tests/parity.mjs", str(pairs))) == count

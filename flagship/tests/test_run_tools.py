@@ -1,4 +1,4 @@
-"""The plugin behind `make test`: what needs Chromium, Node or PgBouncer is never left out in silence."""
+"""The plugin behind `make test`: what needs Chromium, Node, Go or PgBouncer is never left out in silence."""
 
 import os
 import subprocess
@@ -19,6 +19,10 @@ def test_in_a_browser():
 def test_with_node():
     pass
 
+@pytest.mark.go
+def test_with_go():
+    pass
+
 @pytest.mark.pgbouncer
 def test_with_a_pooler():
     pass
@@ -35,7 +39,8 @@ def test_of_python():
 @pytest.fixture
 def run_suite(tmp_path):
     (tmp_path / "test_suite.py").write_text(SUITE)
-    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    browser\n    node\n    pgbouncer\n    namespaces\n")
+    marks = "".join(f"\n    {mark}" for mark in ("browser", "node", "go", "pgbouncer", "namespaces"))
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\nmarkers ={marks}\n")
 
     def run(*programs: str, ci: str) -> subprocess.CompletedProcess[str]:
         folder = tmp_path / "programs"
@@ -58,15 +63,15 @@ def run_suite(tmp_path):
 
 def test_tools__all_there__everything_runs(run_suite):
     # A program called `ip` that does nothing is taken for one that makes namespaces.
-    finished = run_suite("chromium", "npm", "pgbouncer", "ip", ci="true")
-    assert "5 passed" in finished.stdout
+    finished = run_suite("chromium", "npm", "go", "pgbouncer", "ip", ci="true")
+    assert "6 passed" in finished.stdout
     assert "NOT RUN" not in finished.stdout
 
 
 def test_tools__missing_on_a_laptop__says_how_many_tests_did_not_run(run_suite):
-    finished = run_suite("npm", "pgbouncer", ci="")
+    finished = run_suite("npm", "go", "pgbouncer", ci="")
     assert finished.returncode == 0
-    assert "3 passed, 2 skipped" in finished.stdout
+    assert "4 passed, 2 skipped" in finished.stdout
     assert "NOT RUN: 1 tests need Chromium, which this machine lacks" in finished.stdout
     assert "NOT RUN: 1 tests need network namespaces, which this machine lacks" in finished.stdout
 
@@ -74,5 +79,5 @@ def test_tools__missing_on_a_laptop__says_how_many_tests_did_not_run(run_suite):
 def test_tools__missing_under_ci__fails(run_suite):
     finished = run_suite(ci="true")
     assert finished.returncode != 0
-    assert "Chromium and Node.js with npm and PgBouncer cannot be found" in finished.stderr
+    assert "Chromium and Node.js with npm and Go and PgBouncer cannot be found" in finished.stderr
     assert "passed" not in finished.stdout

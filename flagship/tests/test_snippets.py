@@ -13,6 +13,7 @@ import pytest
 from flags.admin.flag.snippets import snippets_for
 from flags.models import Flag, FlagConfig
 from flagship.tests.stack import Stack, eventually
+from sdk.conformance import golang
 from sdk.conformance.javascript import SDK, build
 
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("stack"), pytest.mark.django_db]
@@ -140,6 +141,24 @@ def test_snippet__our_javascript_sdks_with_each_type__print_the_flags_value(
         # As it stands, but that it waits longer for a busy machine than five seconds.
         script.write_text(PRINTS_JSON + before + texts[name].replace(".ready()", ".ready(60_000)") + after)
         assert json.loads(_run(stack, "node", str(script))) == FLAGS[kind]["treatment"], name
+
+
+@pytest.mark.go
+def test_snippet__go_with_each_type__prints_the_flags_value(stack: Stack, snippets, tmp_path: Path) -> None:
+    (tmp_path / "go.mod").write_text(
+        f"module ask\n\ngo 1.22\n\nrequire openflagship v0.0.0\n\nreplace openflagship => {golang.SDK}\n"
+    )
+    for kind in FLAGS:
+        folder = tmp_path / kind
+        folder.mkdir()
+        # As it stands, but that it waits longer for a busy machine than five seconds.
+        text = snippets(f"go-{kind}", kind)["go"]
+        patient = "openflagship.Options{StartWait: time.Minute}"
+        text = text.replace("openflagship.Options{}", patient).replace('"os"\n', '"os"\n\t"time"\n')
+        (folder / "main.go").write_text(text)
+    _run(stack, "go", "build", "-C", str(tmp_path), "-o", "bin/", "./...")
+    for kind, values in FLAGS.items():
+        assert json.loads(_run(stack, str(tmp_path / "bin" / kind))) == values["treatment"], kind
 
 
 def test_snippet__curl__answers(stack: Stack, texts: dict[str, str]) -> None:

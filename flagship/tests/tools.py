@@ -1,7 +1,7 @@
 """The pytest plugin for tests that need more than Python: they are skipped aloud where it is missing.
 
-Loaded by `make test`. Chromium (`browser`), Node (`node`) and PgBouncer (`pgbouncer`) must be there under CI. Network
-namespaces (`namespaces`) need root and a container that allows them, which no installation brings.
+Loaded by `make test`. Chromium (`browser`), Node (`node`), Go (`go`) and PgBouncer (`pgbouncer`) must be there under
+CI. Network namespaces (`namespaces`) need root and a container that allows them, which no installation brings.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import pytest
 TOOLS = {
     "browser": ("Chromium", ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")),
     "node": ("Node.js with npm", ("npm",)),
+    "go": ("Go", ("go",)),
     "pgbouncer": ("PgBouncer", ("pgbouncer",)),
 }
 NAMESPACES = "network namespaces"

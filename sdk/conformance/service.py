@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sdk.conformance import javascript
+from sdk.conformance import golang, javascript
 from sdk.conformance.connection import Connection
 
 ROOT = Path(__file__).parents[2]
@@ -48,6 +48,7 @@ KINDS: dict[str, Kind] = {
     "node": Kind(
         ("node", "sdk/conformance/services/node.mjs"), _SDK | {ON_DEMAND}, tool="node", prepare=javascript.build
     ),
+    "go": Kind((str(golang.PROGRAM),), _SDK | {ON_DEMAND}, tool="go", prepare=golang.build),
     "edge": Kind(_python("edge"), frozenset({STORES, TLS}), "an edge is a server: it has no calls of its own"),
 }
 

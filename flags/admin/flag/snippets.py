@@ -47,6 +47,12 @@ def snippets_for(config: FlagConfig, *, base_url: str | None = None) -> list[Sni
         ),
         Snippet("node", "Node", server_key, _node(flag, base_url, attributes, default)),
         Snippet(
+            "go",
+            "Go",
+            "the module openflagship, and a server key in FLAGSHIP_SERVER_KEY",
+            _go(flag, base_url, attributes, default),
+        ),
+        Snippet(
             "browser",
             "Browser",
             "the package openflagship-web; a client key, which may be public",
@@ -143,6 +149,41 @@ const client = new FlagShip(process.env.FLAGSHIP_SERVER_KEY, {json.dumps(base_ur
 await client.ready();
 console.log(client.get{_OFREP_TYPES[flag.type]}Value({json.dumps(flag.key)}, {json.dumps(default)}, {user}));
 await client.close();
+"""
+
+
+_GO_ASKING = {"boolean": "BoolValue", "string": "StringValue", "number": "NumberValue", "json": "JSONValue"}
+
+
+def _go_value(value: Any) -> str:
+    # Go knows no halves of surrogate pairs.
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _go(flag: Flag, base_url: str, attributes: dict[str, Any], default: Any) -> str:
+    members = ", ".join(f"{_go_value(name)}: {_go_value(value)}" for name, value in attributes.items())
+    otherwise = "nil" if flag.type == Flag.Type.JSON else _go_value(default)
+    return f"""package main
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+
+	"openflagship"
+)
+
+func main() {{
+	ctx := context.Background()
+	client, err := openflagship.New(os.Getenv("FLAGSHIP_SERVER_KEY"), {_go_value(base_url)}, openflagship.Options{{}})
+	if err != nil {{
+		panic(err)
+	}}
+	defer client.Close(ctx)
+	client.Ready(ctx)
+	user := openflagship.User{{ID: {_go_value(_USER)}, Attributes: map[string]any{{{members}}}}}
+	json.NewEncoder(os.Stdout).Encode(client.{_GO_ASKING[flag.type]}({_go_value(flag.key)}, user, {otherwise}))
+}}
 """
 
 

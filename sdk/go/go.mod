@@ -1,0 +1,3 @@
+module openflagship
+
+go 1.22

@@ -1,0 +1,133 @@
+// Package transport has HTTP with a deadline for every step, server-sent events, and pauses.
+package transport
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+const (
+	mostBodyBytes   = 256 << 20
+	mostReasonBytes = 64 << 10
+	mostHeadBytes   = 256 << 10
+	// Direct is the setting for no proxy at all.
+	Direct = "direct"
+)
+
+// Way is how a client reaches servers. Each request has its own connection.
+type Way struct {
+	transport *http.Transport
+	connect   time.Duration
+}
+
+var errProxy = errors.New("proxy: give a proxy's address such as http://proxy.example.com:3128, or direct")
+
+// NewWay is a way with this limit for a connection, and for the head of an answer. Without a proxy's address, those of
+// the environment count; without authorities, those of the system.
+func NewWay(proxy string, authorities *x509.CertPool, connect time.Duration) (*Way, error) {
+	through := http.ProxyFromEnvironment
+	if proxy == Direct {
+		through = nil
+	} else if proxy != "" {
+		if !strings.Contains(proxy, "://") {
+			proxy = "http://" + proxy
+		}
+		address, err := url.Parse(proxy)
+		if err != nil || address.Hostname() == "" {
+			// Not the address itself: it may hold a password.
+			return nil, errProxy
+		}
+		through = http.ProxyURL(address)
+	}
+	dialer := &net.Dialer{Timeout: connect}
+	return &Way{connect: connect, transport: &http.Transport{
+		Proxy:                  through,
+		DialContext:            dialer.DialContext,
+		TLSClientConfig:        &tls.Config{RootCAs: authorities, MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout:    connect,
+		ResponseHeaderTimeout:  connect,
+		MaxResponseHeaderBytes: mostHeadBytes,
+		DisableKeepAlives:      true,
+		TLSNextProto:           map[string]func(string, *tls.Conn) http.RoundTripper{},
+	}}, nil
+}
+
+// Response is an answer with its whole body, unpacked.
+type Response struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// Open sends a request and reads the head of the answer. Redirects are answers like others. The body lives as long as
+// the context.
+func (w *Way) Open(ctx context.Context, method, address string, header http.Header, body []byte) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
+	if err != nil {
+		return nil, ErrAddress
+	}
+	request.Header = header
+	if len(body) == 0 {
+		request.Body, request.ContentLength = http.NoBody, 0
+	}
+	return w.transport.RoundTrip(request)
+}
+
+// Ask sends a request and reads the whole answer, whose body may take so long.
+func (w *Way) Ask(
+	ctx context.Context, method, address string, header http.Header, body []byte, whole time.Duration,
+) (*Response, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, 3*w.connect+whole, errLate)
+	defer cancel()
+	response, err := w.Open(ctx, method, address, header, body)
+	if err != nil {
+		return nil, caused(ctx, err)
+	}
+	defer response.Body.Close()
+	timer := time.AfterFunc(whole, cancel)
+	defer timer.Stop()
+	content, err := ReadWhole(response.Body, mostBodyBytes)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, errLate
+		}
+		return nil, err
+	}
+	return &Response{response.StatusCode, response.Header, content}, nil
+}
+
+var errLate = errors.New("timed out: the answer did not end in time")
+
+func caused(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
+}
+
+// ReadWhole reads all of a body, and no more than the limit.
+func ReadWhole(body io.Reader, most int64) ([]byte, error) {
+	content, err := io.ReadAll(io.LimitReader(body, most+1))
+	if err == nil && int64(len(content)) > most {
+		err = fmt.Errorf("the answer is larger than %d bytes", most)
+	}
+	return content, err
+}
+
+// ReadRefusal is what a refusal says of itself, as far as it comes in time.
+func ReadRefusal(body io.ReadCloser, within time.Duration) []byte {
+	timer := time.AfterFunc(within, func() { _ = body.Close() })
+	defer timer.Stop()
+	content, _ := io.ReadAll(io.LimitReader(body, mostReasonBytes))
+	return content
+}
