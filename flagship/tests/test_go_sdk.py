@@ -23,12 +23,13 @@ def _run(*command: str, folder: Path = SDK) -> str:
     return done.stdout
 
 
-def test_sdk__its_own_tests__pass():
-    _run("go", "test", "-vet=off", "./...")
+@pytest.mark.parametrize("folder", [SDK, SDK / "openfeature"], ids=["sdk", "openfeature"])
+def test_module__its_own_tests_and_vet__find_nothing(folder):
+    _run("go", "test", "-vet=off", "./...", folder=folder)
+    _run("go", "vet", "./...", folder=folder)
 
 
-def test_sdk__vet_and_gofmt__find_nothing():
-    _run("go", "vet", "./...")
+def test_modules__gofmt__finds_nothing():
     assert _run("gofmt", "-l", ".") == ""
 
 

@@ -72,9 +72,7 @@ func (c *Client) JSONInto(key string, user User, target any) Answer {
 			err = json.Unmarshal(text, target)
 		}
 		if err != nil {
-			outcome = engine.Outcome{
-				ErrorCode: engine.TypeMismatch, Problem: err.Error(), Version: outcome.Version, IsStale: outcome.IsStale,
-			}
+			outcome = engine.Failure(c.Environment(), engine.TypeMismatch, err.Error())
 		}
 	}
 	return answerOf(&outcome, nil)
@@ -127,18 +125,18 @@ func (c *Client) All(user User, keys ...string) map[string]Answer {
 		more := c.extras.Load()
 		c.Environment().EvaluateAll(user.Refusing(c.refused), keys, func(key string, outcome engine.Outcome) {
 			if fixed := more.fixed(key, user); fixed != nil {
-				outcome = engine.Outcome{Decision: fixed, Version: outcome.Version}
+				outcome = engine.Fixed(c.Environment(), fixed)
 			} else if outcome.Decision != nil {
 				c.usage.Count(outcome.Decision)
 			} else if c.configuration.IsHad() {
-				c.usage.CountFailure(key, outcome.ErrorCode)
+				c.usage.CountFailure(key, outcome.ErrorCode())
 			}
 			answers[key] = answerOf(&outcome, nil)
 		})
 		if len(keys) == 0 {
 			for _, key := range more.keys() {
 				if fixed := more.fixed(key, user); fixed != nil {
-					outcome := engine.Outcome{Decision: fixed, Version: c.Environment().Version()}
+					outcome := engine.Fixed(c.Environment(), fixed)
 					answers[key] = answerOf(&outcome, nil)
 				}
 			}
@@ -183,7 +181,7 @@ func (c *Client) ask(kind engine.FlagType, key string, user User, otherwise any)
 	defer func() {
 		if problem := recover(); problem != nil {
 			c.voice.Warn("an evaluation failed: the default is served: %v", problem)
-			outcome = engine.Outcome{ErrorCode: engine.General, Problem: fmt.Sprintf("%T", problem), IsStale: true}
+			outcome = engine.Failure(nil, engine.General, fmt.Sprintf("%T", problem))
 		}
 	}()
 	c.demand.begin()
@@ -198,10 +196,10 @@ func (c *Client) evaluate(kind engine.FlagType, key string, user User) engine.Ou
 	outcome := c.configuration.Environment().Evaluate(key, user)
 	switch {
 	case outcome.Decision == nil:
-		if outcome.ErrorCode == engine.FlagNotFound && !c.configuration.IsHad() {
-			return engine.Outcome{ErrorCode: engine.FlagNotFound, Problem: notReady, IsStale: true}
+		if outcome.ErrorCode() == engine.FlagNotFound && !c.configuration.IsHad() {
+			return engine.Failure(nil, engine.FlagNotFound, notReady)
 		}
-		c.usage.CountFailure(key, outcome.ErrorCode)
+		c.usage.CountFailure(key, outcome.ErrorCode())
 	case kind != "" && outcome.Type != kind:
 		// Nobody sees a variant of another type, so no exposure is recorded for it.
 		c.mismatch(&outcome, kind, key)
@@ -218,10 +216,9 @@ func (c *Client) evaluate(kind engine.FlagType, key string, user User) engine.Ou
 const notReady = "not_ready"
 
 func (c *Client) mismatch(outcome *engine.Outcome, kind engine.FlagType, key string) {
-	outcome.ErrorCode = engine.TypeMismatch
-	outcome.Problem = fmt.Sprintf("The flag's type is %s, asked for was %s.", outcome.Type, kind)
-	outcome.Decision = nil
-	c.usage.CountFailure(key, outcome.ErrorCode)
+	problem := fmt.Sprintf("The flag's type is %s, asked for was %s.", outcome.Type, kind)
+	*outcome = engine.Failure(c.Environment(), engine.TypeMismatch, problem)
+	c.usage.CountFailure(key, engine.TypeMismatch)
 }
 
 // refuse warns of an attribute that no condition can read, once for each flag that asks for it.

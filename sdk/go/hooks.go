@@ -64,8 +64,7 @@ func (c *Client) overridden(more *extras, kind engine.FlagType, key string, user
 	if fixed == nil {
 		return c.evaluate(kind, key, user)
 	}
-	environment := c.Environment()
-	outcome := engine.Outcome{Decision: fixed, Version: environment.Version()}
+	outcome := engine.Fixed(c.Environment(), fixed)
 	if kind != "" && fixed.Type != kind {
 		c.mismatch(&outcome, kind, key)
 	}

@@ -47,20 +47,54 @@ type Decision struct {
 	Uses atomic.Int64
 }
 
-// Outcome is what one evaluation gives.
+// Outcome is what one evaluation gives. It fits into registers: an evaluation allocates nothing.
 type Outcome struct {
-	// Decision is nil where the caller's default is to be served; ErrorCode and Problem say why.
+	// Decision is nil where the caller's default is to be served; ErrorCode says why.
 	*Decision
-	ErrorCode ErrorCode
-	Problem   string
 	// Unit is what the flag hashes; empty for none.
 	Unit string
-	// Version is that of the configuration.
-	Version int64
-	// IsStale says whether the configuration is, or the flag has a later version that is not understood.
-	IsStale bool
-	// IsBehind says the latter.
-	IsBehind bool
+
+	environment *Environment
+	failure     *failure
+	isBehind    bool
+}
+
+// failure is why the caller's default is served.
+type failure struct {
+	code    ErrorCode
+	problem string
+}
+
+var flagNotFound = &failure{code: FlagNotFound}
+
+// nothing stands for the configuration of who has none.
+var nothing = &Environment{isStale: true}
+
+// Failure is an outcome without a decision, at this configuration; at none where that is nil.
+func Failure(e *Environment, code ErrorCode, problem string) Outcome {
+	if e == nil {
+		e = nothing
+	}
+	return Outcome{environment: e, failure: &failure{code, problem}}
+}
+
+// Fixed is an outcome with a decision that no flag made, for tests.
+func Fixed(e *Environment, decision *Decision) Outcome {
+	return Outcome{Decision: decision, environment: e}
+}
+
+// Version is that of the configuration.
+func (o *Outcome) Version() int64 { return o.environment.version }
+
+// IsStale says whether the configuration is, or the flag has a later version that is not understood.
+func (o *Outcome) IsStale() bool { return o.isBehind || o.environment.isStale }
+
+// ErrorCode is why the caller's default is to be served; empty where there is a decision.
+func (o *Outcome) ErrorCode() ErrorCode {
+	if o.failure == nil {
+		return ""
+	}
+	return o.failure.code
 }
 
 // Answer is an outcome with all that the contract names. Members that do not apply are empty.
@@ -81,15 +115,15 @@ type Answer struct {
 
 // Answer spells the outcome out.
 func (o *Outcome) Answer() Answer {
-	answer := Answer{ConfigVersion: o.Version, Stale: o.IsStale}
+	answer := Answer{ConfigVersion: o.Version(), Stale: o.IsStale()}
 	d := o.Decision
 	if d == nil {
-		answer.Reason, answer.ErrorCode, answer.Detail = Failed, o.ErrorCode, o.Problem
+		answer.Reason, answer.ErrorCode, answer.Detail = Failed, o.failure.code, o.failure.problem
 		return answer
 	}
 	answer.Value, answer.Variant, answer.Reason = d.Value, d.Variant, d.Reason
 	answer.RuleID, answer.Experiment, answer.Detail = d.RuleID, d.Experiment, d.Detail
-	if o.IsBehind {
+	if o.isBehind {
 		answer.Detail = "not_understood"
 	}
 	return answer
@@ -100,7 +134,7 @@ func (o *Outcome) OpenFeatureReason() string {
 	switch {
 	case o.Decision == nil:
 		return "ERROR"
-	case o.IsStale:
+	case o.IsStale():
 		return "STALE"
 	default:
 		return o.Decision.OpenFeatureReason

@@ -56,8 +56,12 @@ type code struct {
 	steps             []step
 	served            int32
 	servedWithoutUnit int32
-	// The segments that an evaluation may ask for.
+	// The segments that an evaluation may ask for, and whether it asks for any, or for another flag.
 	segmentKeys []string
+	isLinked    bool
+	// Whether a user's bucket among these pieces decides alone, as of most flags: then nothing else is looked at.
+	isPlain bool
+	pieces  []piece
 	// An unreadable condition is false for everybody and may change every later outcome; the answer says so.
 	fault string
 }
@@ -76,6 +80,13 @@ func compile(flag *definition, environmentSalt string) *code {
 		c.serveAll(c.decide(flag.offVariant, naming{reason: Disabled}))
 	default:
 		c.addSteps()
+		c.isLinked = len(flag.prerequisites) > 0 || len(c.segmentKeys) > 0
+	}
+	if c.byUserID && !c.isLinked && len(c.steps) <= 1 {
+		c.isPlain = len(c.steps) == 0
+		if !c.isPlain && c.steps[0].kind == splitStep && c.steps[0].tree == nil {
+			c.isPlain, c.pieces = true, c.steps[0].pieces
+		}
 	}
 	return c
 }
@@ -83,11 +94,6 @@ func compile(flag *definition, environmentSalt string) *code {
 // isFixed says whether nothing but the flag's own switches decides.
 func (c *code) isFixed() bool {
 	return c.definition.killSwitchVariant != "" || !c.definition.isEnabled
-}
-
-// isLinked says whether an evaluation asks for other flags or segments.
-func (c *code) isLinked() bool {
-	return !c.isFixed() && (len(c.definition.prerequisites) > 0 || len(c.segmentKeys) > 0)
 }
 
 func (c *code) serveAll(decision int32) {

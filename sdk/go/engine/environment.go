@@ -115,6 +115,14 @@ func (e *Environment) ValueOf(key, variant string) (any, bool) {
 
 // Evaluate gives the outcome for one flag. It waits for nothing, and changes nothing.
 func (e *Environment) Evaluate(key string, u User) Outcome {
+	if one := e.flags[key]; one != nil && one.isPlain {
+		return one.outcome(e, u.ID)
+	}
+	return e.evaluateLinked(key, u)
+}
+
+// evaluateLinked is apart, so that a plain flag's user stays in registers.
+func (e *Environment) evaluateLinked(key string, u User) Outcome {
 	u.wellFormed()
 	return e.evaluate(key, &u, nil)
 }
@@ -132,30 +140,30 @@ func (e *Environment) EvaluateAll(u User, keys []string, visit func(key string, 
 }
 
 func (e *Environment) evaluate(key string, u *User, s *scope) Outcome {
-	outcome := Outcome{Version: e.version, IsStale: e.isStale}
 	one := e.flags[key]
 	if one == nil {
-		outcome.ErrorCode = FlagNotFound
-		return outcome
+		return Outcome{environment: e, failure: flagNotFound}
 	}
 	c := one.code
 	if c == nil {
-		outcome.ErrorCode, outcome.Problem = ParseError, one.problem
-		return outcome
+		return Failure(e, ParseError, one.problem)
 	}
-	if problem := e.links.brokenFlags[key]; problem != "" {
-		outcome.ErrorCode, outcome.Problem = ParseError, problem
-		return outcome
+	isBehind := one.isHeld
+	// Most flags ask for nothing else; whether one does is known when it is compiled.
+	if c.isLinked {
+		if problem := e.links.brokenFlags[key]; problem != "" {
+			return Failure(e, ParseError, problem)
+		}
+		isBehind = isBehind || e.asksHeld(c)
+		if s == nil {
+			s = &scope{environment: e}
+		}
 	}
-	if s == nil && c.isLinked() {
-		s = &scope{environment: e}
+	unit := u.ID
+	if !c.byUserID {
+		unit = u.unit(c.definition.bucketBy)
 	}
-	outcome.Unit = c.unit(u)
-	outcome.Decision = c.decisions[c.choose(u, outcome.Unit, s)]
-	if one.isHeld || (len(e.links.held) > 0 && e.asksHeld(c)) {
-		outcome.IsBehind, outcome.IsStale = true, true
-	}
-	return outcome
+	return Outcome{Decision: c.decisions[c.choose(u, unit, s)], Unit: unit, environment: e, isBehind: isBehind}
 }
 
 func (e *Environment) asksHeld(c *code) bool {

@@ -1,6 +1,10 @@
 package engine
 
-import "slices"
+import (
+	"slices"
+	"sort"
+	"unicode/utf8"
+)
 
 // scope is one evaluation, or those of all flags for one user: what was asked for before is not computed again.
 type scope struct {
@@ -39,7 +43,7 @@ func (s *scope) variantOf(key string, u *User, from string) string {
 	if one == nil {
 		return ""
 	}
-	if !one.code.isLinked() {
+	if !one.code.isLinked {
 		return one.code.answer(u, s).Variant
 	}
 	if variant, isKnown := s.variants[one]; isKnown {
@@ -85,6 +89,25 @@ func (n *node) test(u *User, s *scope, subject string, from *segment) bool {
 	return n.kind == alwaysNode
 }
 
+// outcome is that of a plain flag.
+func (one *flag) outcome(e *Environment, unit string) Outcome {
+	c := one.code
+	hash, isASCII := c.hash.sum(unit)
+	decision := c.served
+	if unit == "" || (!isASCII && !utf8.ValidString(unit)) {
+		unit, decision = "", c.servedWithoutUnit
+	} else {
+		bucket := int32(hash % Buckets)
+		for i := range c.pieces {
+			if one := &c.pieces[i]; one.start <= bucket && bucket < one.end {
+				decision = one.decision
+				break
+			}
+		}
+	}
+	return Outcome{Decision: c.decisions[decision], Unit: unit, environment: e, isBehind: one.isHeld}
+}
+
 // unit is what is hashed for the user; empty where there is none.
 func (c *code) unit(u *User) string {
 	if c.byUserID {
@@ -100,7 +123,15 @@ func (c *code) answer(u *User, s *scope) *Decision {
 // choose gives the number of the decision. Without a unit nothing is hashed.
 func (c *code) choose(u *User, unit string, s *scope) int32 {
 	for i := range c.steps {
-		if decision := c.take(&c.steps[i], u, unit, s); decision != pass {
+		one := &c.steps[i]
+		if one.kind == splitStep && one.tree == nil {
+			// The most frequent step, without a call of its own.
+			if unit != "" {
+				if decision := find(one.pieces, c.hash.bucket(unit)); decision != pass {
+					return decision
+				}
+			}
+		} else if decision := c.take(one, u, unit, s); decision != pass {
 			return decision
 		}
 	}
@@ -158,24 +189,16 @@ func (c *code) takeExperiment(one *step, u *User, unit string, s *scope) int32 {
 
 // find gives the decision of the range that has the bucket.
 func find(pieces []piece, bucket int32) int32 {
-	at := 0
 	if len(pieces) > mostScanned {
-		low, high := 0, len(pieces)
-		for low < high {
-			if middle := (low + high) / 2; pieces[middle].end <= bucket {
-				low = middle + 1
-			} else {
-				high = middle
-			}
-		}
-		at = low
-	} else {
-		for at < len(pieces) && pieces[at].end <= bucket {
-			at++
-		}
+		pieces = pieces[sort.Search(len(pieces), func(at int) bool { return pieces[at].end > bucket }):]
 	}
-	if at < len(pieces) && pieces[at].start <= bucket {
-		return pieces[at].decision
+	for i := range pieces {
+		if bucket < pieces[i].end {
+			if pieces[i].start <= bucket {
+				return pieces[i].decision
+			}
+			break
+		}
 	}
 	return pass
 }

@@ -14,6 +14,8 @@ type flag struct {
 	isHeld       bool
 	problem      string
 	understood   *definition
+	// Whether the code's pieces decide alone.
+	isPlain bool
 }
 
 func newFlag(key string, raw []byte, document any, salt string, previous *flag) *flag {
@@ -42,6 +44,7 @@ func newFlag(key string, raw []byte, document any, salt string, previous *flag) 
 	}
 	if found != nil {
 		one.code = compile(found, salt)
+		one.isPlain = one.code.isPlain
 	}
 	return one
 }

@@ -26,16 +26,20 @@ func newPrefixHash(prefix string) prefixHash {
 	return h
 }
 
-// sum is the hash of the prefix and this text.
-func (h *prefixHash) sum(text string) uint32 {
+// sum is the hash of the prefix and this text, and whether the text is ASCII.
+func (h *prefixHash) sum(text string) (hash uint32, isASCII bool) {
 	state, rest, shift := h.state, h.rest, h.bits
 	length := h.length + uint32(len(text))
+	var seen uint32
 	for ; len(text) >= 4; text = text[4:] {
-		rest |= uint64(word(text)) << shift
+		block := word(text)
+		seen |= block
+		rest |= uint64(block) << shift
 		state = mixed(state, uint32(rest))
 		rest >>= 32
 	}
 	for i := 0; i < len(text); i++ {
+		seen |= uint32(text[i])
 		rest |= uint64(text[i]) << shift
 		shift += 8
 	}
@@ -46,11 +50,12 @@ func (h *prefixHash) sum(text string) uint32 {
 	state ^= scrambled(uint32(rest)) ^ length
 	state = (state ^ state>>16) * 0x85ebca6b
 	state = (state ^ state>>13) * 0xc2b2ae35
-	return state ^ state>>16
+	return state ^ state>>16, seen&0x80808080 == 0
 }
 
 func (h *prefixHash) bucket(unit string) int32 {
-	return int32(h.sum(unit) % Buckets)
+	hash, _ := h.sum(unit)
+	return int32(hash % Buckets)
 }
 
 // Bucket is the bucket of a unit under a salt, 0 to 9999. The unit must not be empty.

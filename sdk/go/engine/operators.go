@@ -78,7 +78,7 @@ func listed(prepare, prepareElement preparing, isNegated bool) operator {
 				found := holds(v)
 				return found != inapplicable && (found == yes) != isNegated
 			}
-			for _, one := range v.list {
+			for _, one := range *v.list {
 				if element(one) == yes {
 					return !isNegated
 				}

@@ -30,7 +30,7 @@ type value struct {
 	isTrue bool
 	number float64
 	text   string
-	list   []value
+	list   *[]value
 }
 
 func textValue(text string) value { return value{kind: textKind, text: text} }
@@ -147,14 +147,14 @@ func written(given any) (text string, number float64, form kind) {
 }
 
 func listOf(size int, at func(int) any) value {
-	found := value{kind: listKind, list: make([]value, size)}
-	for i := range found.list {
-		found.list[i] = valueOf(at(i))
-		if found.list[i].kind == listKind {
-			found.list[i] = value{kind: otherKind}
+	items := make([]value, size)
+	for i := range items {
+		items[i] = valueOf(at(i))
+		if items[i].kind == listKind {
+			items[i] = value{kind: otherKind}
 		}
 	}
-	return found
+	return value{kind: listKind, list: &items}
 }
 
 // untaken names the type of a value that no condition can read; empty for one that can be read.
@@ -165,9 +165,11 @@ func untaken(found value, given any) string {
 	if found.kind == otherKind {
 		return fmt.Sprintf("%T", given)
 	}
-	for _, element := range found.list {
-		if element.kind == otherKind {
-			return fmt.Sprintf("%T, with an element that is none", given)
+	if found.kind == listKind {
+		for _, element := range *found.list {
+			if element.kind == otherKind {
+				return fmt.Sprintf("%T, with an element that is none", given)
+			}
 		}
 	}
 	return ""

@@ -128,11 +128,11 @@ func (q *Queue) Expose(outcome *engine.Outcome) {
 		q.refuseLate()
 		return
 	}
-	slot, isNew := q.seen.add(markOf(outcome.Decision, outcome.Unit, outcome.Version))
+	slot, isNew := q.seen.add(markOf(outcome.Decision, outcome.Unit, outcome.Version()))
 	if !isNew {
 		return
 	}
-	one := waiting{unit: outcome.Unit, at: time.Now(), decision: outcome.Decision, version: outcome.Version}
+	one := waiting{unit: outcome.Unit, at: time.Now(), decision: outcome.Decision, version: outcome.Version()}
 	// One that is dropped is not remembered as sent.
 	if !q.put(Exposure, one) && slot != nil {
 		slot.Store(givenBack)
