@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,10 +57,9 @@ func TestEvents_OfABodyThatIsTooLarge_AreSentInHalves(t *testing.T) {
 
 func TestEvents_WithoutAReceipt_AreNotTakenForSent(t *testing.T) {
 	server := newPlatform(t, flag("asked", everybody))
-	isLogin := true
+	var isLogin atomic.Bool
 	server.answer = func(post) (int, string) {
-		if isLogin {
-			isLogin = false
+		if isLogin.Swap(false) {
 			return http.StatusOK, "<html>Sign in</html>"
 		}
 		return http.StatusAccepted, `{"accepted":1}`
@@ -68,7 +68,7 @@ func TestEvents_WithoutAReceipt_AreNotTakenForSent(t *testing.T) {
 		FlushInterval: time.Hour, FlushCount: 100_000, FirstPause: time.Millisecond, UsageInterval: time.Hour,
 	})
 	until(t, "the version is acknowledged", func() bool { return len(server.posted("/api/stream/ack")) > 0 })
-	isLogin = true
+	isLogin.Store(true)
 	client.Track("purchase", alice, openflagship.TrackDetails{})
 	if err := flushed(client); err == nil || !strings.Contains(err.Error(), "without a receipt") {
 		t.Error(err)

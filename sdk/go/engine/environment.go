@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"sort"
+	"unicode/utf8"
 )
 
 // Contract is the version of the evaluation contract. A document's "contract" names the least version that it needs.
@@ -25,11 +26,13 @@ type Environment struct {
 	flags    map[string]*flag
 	segments map[string]*segment
 	links    *links
+	index    index
 }
 
 func (e *Environment) link() {
 	e.links = newLinks(e.flags, e.segments)
 	e.links.findBrokenFlags(e)
+	e.index = newIndex(e.flags)
 }
 
 // Replace is a new environment with these documents in place of the old ones. It fails for a document that is no JSON.
@@ -115,10 +118,25 @@ func (e *Environment) ValueOf(key, variant string) (any, bool) {
 
 // Evaluate gives the outcome for one flag. It waits for nothing, and changes nothing.
 func (e *Environment) Evaluate(key string, u User) Outcome {
-	if one := e.flags[key]; one != nil && one.isPlain {
-		return one.outcome(e, u.ID)
+	one := e.index.find(key)
+	if one == nil || !one.isPlain {
+		return e.evaluateLinked(key, u)
 	}
-	return e.evaluateLinked(key, u)
+	c, unit := one.code, u.ID
+	hash, isASCII := c.hash.sum(unit)
+	decision := c.served
+	if unit == "" || (!isASCII && !utf8.ValidString(unit)) {
+		unit, decision = "", c.servedWithoutUnit
+	} else {
+		bucket := int32(hash % Buckets)
+		for i := range c.pieces {
+			if piece := &c.pieces[i]; piece.start <= bucket && bucket < piece.end {
+				decision = piece.decision
+				break
+			}
+		}
+	}
+	return Outcome{Decision: c.decisions[decision], Unit: unit, environment: e, isBehind: one.isHeld}
 }
 
 // evaluateLinked is apart, so that a plain flag's user stays in registers.
@@ -140,7 +158,7 @@ func (e *Environment) EvaluateAll(u User, keys []string, visit func(key string, 
 }
 
 func (e *Environment) evaluate(key string, u *User, s *scope) Outcome {
-	one := e.flags[key]
+	one := e.index.find(key)
 	if one == nil {
 		return Outcome{environment: e, failure: flagNotFound}
 	}

@@ -3,7 +3,6 @@ package engine
 import (
 	"slices"
 	"sort"
-	"unicode/utf8"
 )
 
 // scope is one evaluation, or those of all flags for one user: what was asked for before is not computed again.
@@ -87,25 +86,6 @@ func (n *node) test(u *User, s *scope, subject string, from *segment) bool {
 		return n.isNegated
 	}
 	return n.kind == alwaysNode
-}
-
-// outcome is that of a plain flag.
-func (one *flag) outcome(e *Environment, unit string) Outcome {
-	c := one.code
-	hash, isASCII := c.hash.sum(unit)
-	decision := c.served
-	if unit == "" || (!isASCII && !utf8.ValidString(unit)) {
-		unit, decision = "", c.servedWithoutUnit
-	} else {
-		bucket := int32(hash % Buckets)
-		for i := range c.pieces {
-			if one := &c.pieces[i]; one.start <= bucket && bucket < one.end {
-				decision = one.decision
-				break
-			}
-		}
-	}
-	return Outcome{Decision: c.decisions[decision], Unit: unit, environment: e, isBehind: one.isHeld}
 }
 
 // unit is what is hashed for the user; empty where there is none.

@@ -93,7 +93,7 @@ func benchmark(b *testing.B, key string) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	for i := range b.N {
-		if outcome := environment.Evaluate(key, users[i%len(users)]); outcome.Value == true {
+		if outcome := environment.Evaluate(key, users[i%len(users)]); outcome.Value.(bool) {
 			sink++
 		}
 	}
