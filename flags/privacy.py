@@ -12,7 +12,7 @@ from audit.actors import Actor
 from flags.documents import flag_resource
 from flags.models import Change, FlagConfig, Rule, Segment
 from flags.selectors import configs
-from flags.services import version_log
+from flags.services import gate, version_log
 from flags.services.flags import update_flag
 from flags.services.segments import update_segment
 from tenancy.errors import ServiceError
@@ -44,7 +44,8 @@ class FlagsPlace:
         refused = []
         for key in [config.flag.key for config in _configs(scope, person)]:
             try:
-                changed = _erase_from_flag(actor, scope, key, person)
+                with gate.acting("person.erase"):
+                    changed = _erase_from_flag(actor, scope, key, person)
             except ServiceError as error:
                 refused.append(Found("flags", 1, f"{key} in {scope.key}: {error.problems[0].detail}"))
             else:
@@ -69,7 +70,8 @@ class SegmentsPlace:
         refused = []
         for key in [segment.key for segment in _segments(scope, person)]:
             try:
-                count += _erase_from_segment(actor, scope, key, person)
+                with gate.acting("person.erase"):
+                    count += _erase_from_segment(actor, scope, key, person)
             except ServiceError as error:
                 refused.append(Found("segments", 1, f"{key} in {scope.key}: {error.problems[0].detail}"))
         return [Found("segments", count), *refused]

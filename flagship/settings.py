@@ -126,6 +126,7 @@ INSTALLED_APPS = [
     "analytics",
     "flags",
     "experiments",
+    "approvals",
 ]
 MIDDLEWARE = [
     "flagship.middleware.RequestIdMiddleware",

@@ -17,6 +17,7 @@ _api: list[URLPattern | URLResolver] = [
     path("", include("flags.api.urls")),
     path("", include("analytics.api.urls")),
     path("", include("experiments.api.urls")),
+    path("", include("approvals.api.urls")),
 ]
 
 urlpatterns: list[URLPattern | URLResolver] = [

@@ -125,6 +125,12 @@ class Environment(models.Model):
         db_default=Exposures.ALL,
         help_text="What is logged of flags that have no choice of their own.",
     )
+    is_guarded = models.BooleanField(
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text="Whether a policy or a freeze may refuse a change here; the gate looks no further where none may.",
+    )
     config_version = models.BigIntegerField(
         default=0, editable=False, help_text="Grows by one with each change; the version log holds each step."
     )

@@ -23,12 +23,13 @@ from experiments.services.lifecycle import (
     save_next_version,
 )
 from experiments.services.results import read_results
-from flags.services import end_experiment, version_log
+from flags.services import end_experiment, gate, version_log
 from tenancy.errors import Conflict, Invalid, Unavailable
 from tenancy.models import Environment
 from tenancy.refusals import refuse_stale
 
 
+@gate.act("experiment.complete")
 def complete_experiment(
     *,
     actor: Actor,

@@ -18,7 +18,7 @@ from experiments.services import drafts, exploratory, keys
 from experiments.services.from_rule import design_from_rule
 from flags.models import FlagConfig
 from flags.selectors import get_config
-from flags.services import refuse_several_units, set_experiment, version_log
+from flags.services import gate, refuse_several_units, set_experiment, version_log
 from flags.services.layers import reserve_range
 from tenancy.errors import Conflict, Invalid
 from tenancy.models import Environment
@@ -101,6 +101,7 @@ def new_layer_salt(flag_key: str) -> str:
     return f"layer:{flag_key}:{secrets.token_hex(8)}"
 
 
+@gate.act("experiment.update")
 @transaction.atomic
 def update_experiment(
     *,

@@ -25,7 +25,7 @@ from experiments.services.exploratory import plan_all
 from experiments.services.phases import STARTED, restarted_because
 from experiments.signals import experiment_changed
 from flags.models import FlagConfig
-from flags.services import set_experiment, update_flag, version_log
+from flags.services import gate, set_experiment, update_flag, version_log
 from flags.services.layers import release_range
 from tenancy.errors import Conflict, Invalid, Problem
 from tenancy.models import Environment
@@ -37,6 +37,7 @@ _EXPECTED_DAYS = 28
 _RESTART_FIELDS = frozenset({"allocation", "rollout", "audience", "trafficPercent"})
 
 
+@gate.act("experiment.start")
 def start_experiment(
     *,
     actor: Actor,
@@ -107,6 +108,7 @@ def _expected_users(experiment: Experiment, preflight: Preflight) -> int | None:
     return estimate.users_needed or math.ceil(estimate.users_per_day * _EXPECTED_DAYS) or None
 
 
+@gate.act("experiment.pause")
 @transaction.atomic
 def pause_experiment(
     *, actor: Actor, environment: Environment, pk: Any, version: int | None = None, reason: str = ""
@@ -127,6 +129,7 @@ def pause_experiment(
     return finish(actor, experiment, "paused", before, reason)
 
 
+@gate.act("experiment.resume")
 @transaction.atomic
 def resume_experiment(
     *, actor: Actor, environment: Environment, pk: Any, version: int | None = None, reason: str = ""
@@ -150,6 +153,7 @@ def resume_experiment(
     return finish(actor, experiment, "resumed", before, reason)
 
 
+@gate.act("experiment.restart")
 @transaction.atomic
 def restart_experiment(
     *,
@@ -303,7 +307,9 @@ def _open_phase(
         definitions=definitions_of(experiment),
         reason=reason,
     )
-    open_phase(environment_id=experiment.environment_id, experiment=experiment.key, started_at=moment)
+    if not gate.is_trial():
+        # The event store may have transactions of its own.
+        open_phase(environment_id=experiment.environment_id, experiment=experiment.key, started_at=moment)
 
 
 def close_phase(experiment: Experiment, moment: datetime) -> None:

@@ -10,7 +10,9 @@ from audit.actors import Actor
 from experiments.analysis.metric_types import METRIC_TYPES, metric_type
 from experiments.definitions import METRIC_COLUMNS, definitions_of, metric_resource
 from experiments.models import Metric
+from experiments.resources import MetricResource
 from experiments.selectors import experiments_by, get_metric, phases_of
+from flags.services import gate
 from tenancy.errors import Conflict, Invalid, Problem
 from tenancy.models import Environment, Project
 from tenancy.refusals import refuse_read_only, refuse_stale, unknown_fields
@@ -61,6 +63,7 @@ def _same_or_conflict(existing: Metric, wanted: Metric) -> Metric:
     return existing
 
 
+@gate.act("metric.update")
 @transaction.atomic
 def update_metric(
     *,
@@ -87,6 +90,7 @@ def update_metric(
         _keep_definitions(metric)
     metric.version += 1
     metric.save()
+    _ask(actor, metric, before)
     audit.services.record(
         actor=actor,
         action="metric.updated",
@@ -113,6 +117,16 @@ def delete_metric(*, actor: Actor, environment: Environment, key: str, reason: s
         before=before,
         reason=reason,
     )
+
+
+def _ask(actor: Actor, metric: Metric, before: MetricResource) -> None:
+    """Ask the gate of each environment where a running or paused experiment counts by the metric."""
+    served = {experiment.environment_id for experiment in experiments_by(metric) if experiment.is_served}
+    for environment in Environment.objects.filter(pk__in=served).select_related("project__organization").order_by("pk"):
+        piece = gate.Piece(
+            environment, "metric", metric.key, metric_resource(metric), before=before, since=environment.config_version
+        )
+        gate.ask(actor=actor, pieces=[piece])
 
 
 def _locked(project: Project, key: str) -> Metric:

@@ -3,7 +3,6 @@
 from django.urls import path
 
 from flags.api import (
-    aliases,
     data_plane_urls,
     exchange,
     flags,
@@ -30,7 +29,6 @@ urlpatterns = [
     path("flags/<str:key>/versions", history.VersionsView.as_view()),
     path("flags/<str:key>/rollback", history.RollbackView.as_view()),
     path("flags/<str:key>/audit", history.FlagAuditView.as_view()),
-    path("flags/<str:key>/publish", aliases.PublishView.as_view()),
     path("flags/<str:key>/kill", kills.KillView.as_view()),
     path("flags/<str:key>/kill/release", kills.ReleaseView.as_view()),
     path("flags/<str:key>/kill/status", kills.KillStatusView.as_view()),

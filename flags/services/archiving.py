@@ -11,11 +11,12 @@ from audit.actors import Actor
 from flags.documents import flag_presentation, flag_resource
 from flags.models import Change, Flag, FlagConfig
 from flags.selectors import get_config
-from flags.services import version_log
+from flags.services import gate, version_log
 from tenancy.errors import Conflict, Invalid
 from tenancy.models import Environment
 
 
+@gate.act("flag.archive")
 @transaction.atomic
 def archive_flag(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> FlagConfig:
     """Stop serving the flag in every environment. It keeps its key, its history and its events."""
@@ -67,6 +68,7 @@ def _refuse_in_use(flag: Flag) -> None:
         )
 
 
+@gate.act("flag.restore")
 @transaction.atomic
 def restore_flag(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> FlagConfig:
     """Serve an archived flag again, as it was configured."""

@@ -13,12 +13,13 @@ from flags.documents import flag_document, flag_presentation, flag_resource
 from flags.fields import PRESENTATION_FIELDS
 from flags.models import FlagConfig, Rule
 from flags.selectors import get_config
-from flags.services import drafts, version_log
+from flags.services import drafts, gate, version_log
 from flags.services.flags import commit_draft
 from tenancy.errors import Conflict, Invalid, Problem
 from tenancy.models import Environment
 
 
+@gate.act("flag.copy")
 @transaction.atomic
 def copy_flag(*, actor: Actor, source: Environment, target: Environment, key: str, reason: str = "") -> FlagConfig:
     """Copy the flag's configuration from `source` to `target`, another environment of the project, with its ranges.

@@ -14,7 +14,7 @@ from flags.documents import flag_document, flag_resource, rule_document
 from flags.fields import EDITABLE_FIELDS, READ_ONLY_FIELDS, SHARED_FIELDS, defaults_of
 from flags.models import Change, Flag, FlagConfig, Rule
 from flags.selectors import configs, get_config
-from flags.services import drafts, version_log
+from flags.services import drafts, gate, version_log
 from flags.signals import flag_changed_under_experiment
 from tenancy.errors import Conflict, Invalid, Problem
 from tenancy.models import Environment, Project
@@ -33,6 +33,7 @@ _CHANGED_BY = {
 _OF_NEW = {"killSwitchVariant": None, "status": "active"}
 
 
+@gate.act("flag.create")
 @transaction.atomic
 def create_flag(*, actor: Actor, environment: Environment, payload: Mapping[str, Any]) -> tuple[FlagConfig, bool]:
     """Create a flag in the environment's project. It is configured as sent here, and off in the other environments.
@@ -142,6 +143,7 @@ def _without_ids(value: Any) -> Any:
     return [{k: v for k, v in item.items() if k != "id"} if isinstance(item, dict) else item for item in value]
 
 
+@gate.act("flag.update")
 @transaction.atomic
 def update_flag(
     *,
@@ -298,6 +300,7 @@ def end_experiment(
     return update_flag(actor=actor, environment=environment, key=key, payload=change, version=None, reason=reason)
 
 
+@gate.act("environment.create")
 @transaction.atomic
 def configure_environment(*, actor: Actor, environment: Environment) -> None:
     """Give every flag of the project a configuration in a new environment, where it is off."""
@@ -311,6 +314,7 @@ def configure_environment(*, actor: Actor, environment: Environment) -> None:
             version_log.append_flag(actor, config, locked)
 
 
+@gate.act("environment.update")
 @transaction.atomic
 def follow_exposures(*, actor: Actor, environment: Environment) -> None:
     """Serve the environment's new choice of exposures for each flag that has none of its own."""

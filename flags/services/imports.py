@@ -13,7 +13,7 @@ from audit.services import diff
 from flags.fields import RESTORED_FIELDS, defaults_of
 from flags.models import Flag, FlagConfig
 from flags.selectors import configs
-from flags.services import drafts, version_log
+from flags.services import drafts, gate, version_log
 from flags.services.archiving import archive_flag
 from flags.services.copying import apply_elsewhere, overwrite, with_ids
 from flags.services.flags import insert_draft
@@ -40,6 +40,7 @@ class ImportReport:
     notes: list[dict[str, Any]] = field(default_factory=list)
 
 
+@gate.act("environment.import")
 def import_environment(
     *,
     actor: Actor,
@@ -56,7 +57,7 @@ def import_environment(
     """
     lists = {name: _list_of(data, name) for name in ("segments", "layers", "flags")}
     report = ImportReport()
-    with transaction.atomic():
+    with gate.trial() if is_dry_run else transaction.atomic():
         version_log.lock_project(environment.project)
         before = load_document(environment.pk)
         for entity, items, put in (
@@ -69,8 +70,6 @@ def import_environment(
                 _put_one(report, entity, item, partial(put, actor, environment), there)
         if report.updated:
             report.changes = _changes(report.updated, before or {}, load_document(environment.pk) or {})
-        if is_dry_run:
-            transaction.set_rollback(True)
     return report
 
 
@@ -126,6 +125,9 @@ def _put_one(report: ImportReport, entity: str, item: Any, put: Callable[[Any], 
     try:
         with transaction.atomic():
             outcome = put(item)
+    except gate.Refused:
+        # What needs an approval is the import as a whole.
+        raise
     except DecodeError as error:
         problems = [_shown(found.path, found.code, found.message) for found in error.problems]
         report.skipped.append({"entity": entity, "key": key, "problems": problems})

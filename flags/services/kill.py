@@ -13,12 +13,13 @@ from audit.actors import Actor
 from audit.services import Act, record_each
 from flags.models import Change, FlagConfig
 from flags.selectors import configs, get_config
-from flags.services import version_log
+from flags.services import gate, version_log
 from flags.services.drafts import refuse_archived
 from tenancy.errors import Conflict, Invalid
 from tenancy.models import Environment
 
 
+@gate.act("flag.kill")
 @transaction.atomic
 def kill_flag(
     *, actor: Actor, environment: Environment, key: str, variant: str | None = None, reason: str = ""
@@ -43,6 +44,7 @@ def kill_flag(
     return config
 
 
+@gate.act("flag.release")
 @transaction.atomic
 def release_flag(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> FlagConfig:
     """Release the kill switch, so that the configuration decides again. A flag that is not killed stays as it is.
@@ -57,6 +59,7 @@ def release_flag(*, actor: Actor, environment: Environment, key: str, reason: st
     return config
 
 
+@gate.act("flag.kill")
 @transaction.atomic
 def kill_flags(*, actor: Actor, environment: Environment, keys: Iterable[str], reason: str = "") -> list[FlagConfig]:
     """Kill these flags, each to its off variant, in one transaction. Archived flags are left out.
@@ -69,6 +72,7 @@ def kill_flags(*, actor: Actor, environment: Environment, keys: Iterable[str], r
     return found
 
 
+@gate.act("flag.release")
 @transaction.atomic
 def release_flags(*, actor: Actor, environment: Environment, keys: Iterable[str], reason: str = "") -> list[FlagConfig]:
     """Release these flags in one transaction. Archived flags are left out.

@@ -14,7 +14,7 @@ from audit.actors import Actor
 from flags.documents import layer_resource
 from flags.models import Layer, LayerSlot
 from flags.selectors import get_layer
-from flags.services import version_log
+from flags.services import gate, version_log
 from tenancy.errors import Conflict, Invalid
 from tenancy.models import Environment
 from tenancy.refusals import refuse_read_only, refuse_stale, refuse_unknown
@@ -32,6 +32,7 @@ _CHANGED_BY = {
 _READ_ONLY_FIELDS = {*_CHANGED_BY, "version"}
 
 
+@gate.act("layer.create")
 @transaction.atomic
 def create_layer(*, actor: Actor, environment: Environment, payload: Mapping[str, Any]) -> tuple[Layer, bool]:
     """Create a layer. A layer that exists with the same name is returned as it is. Raises Invalid, Conflict."""
@@ -55,10 +56,13 @@ def create_layer(*, actor: Actor, environment: Environment, payload: Mapping[str
     clean(layer)
     layer.save(force_insert=True)
     _hold_out(layer, holdout)
-    audit.services.record(actor=actor, action="layer.created", at=locked, key=key, after=layer_resource(layer))
+    after = layer_resource(layer)
+    _ask(actor, locked, key, None, after)
+    audit.services.record(actor=actor, action="layer.created", at=locked, key=key, after=after)
     return layer, True
 
 
+@gate.act("layer.update")
 @transaction.atomic
 def update_layer(
     *, actor: Actor, environment: Environment, key: str, payload: Mapping[str, Any], version: int | None
@@ -67,7 +71,7 @@ def update_layer(
 
     A smaller holdout frees its lowest buckets: units in those may be enrolled from then on.
     """
-    version_log.lock_environment(environment)
+    locked = version_log.lock_environment(environment)
     layer = get_layer(environment, key)
     before = layer_resource(layer)
     refuse_stale("layer", before, version)
@@ -81,16 +85,17 @@ def update_layer(
     layer.version += 1
     clean(layer)
     layer.save()
-    audit.services.record(
-        actor=actor, action="layer.updated", at=environment, key=key, before=before, after=layer_resource(layer)
-    )
+    after = layer_resource(layer)
+    _ask(actor, locked, key, before, after)
+    audit.services.record(actor=actor, action="layer.updated", at=environment, key=key, before=before, after=after)
     return layer
 
 
+@gate.act("layer.delete")
 @transaction.atomic
 def delete_layer(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> None:
     """Delete a layer that no experiment uses. Raises NotFound, or Conflict `in_use` naming the experiments."""
-    version_log.lock_environment(environment)
+    locked = version_log.lock_environment(environment)
     layer = get_layer(environment, key)
     users = _experiments_in(layer)
     if users:
@@ -100,6 +105,7 @@ def delete_layer(*, actor: Actor, environment: Environment, key: str, reason: st
             attr="key",
         )
     before = layer_resource(layer)
+    _ask(actor, locked, key, before, None)
     audit.services.record(actor=actor, action="layer.deleted", at=environment, key=key, before=before, reason=reason)
     _hold_out(layer, 0)
     try:
@@ -144,6 +150,18 @@ def reserve_range(layer: Layer, experiment_id: UUID, buckets: int) -> list[tuple
 def release_range(layer: Layer, experiment_id: UUID) -> None:
     """Give the experiment's buckets, if it has any, back to the layer in the caller's transaction."""
     LayerSlot.objects.filter(layer=layer, experiment_id=experiment_id).delete()
+
+
+def _ask(
+    actor: Actor,
+    environment: Environment,
+    key: str,
+    before: Mapping[str, Any] | None,
+    after: Mapping[str, Any] | None,
+) -> None:
+    """Ask the gate: a layer is in no document, and decides who is enrolled next."""
+    piece = gate.Piece(environment, "layer", key, after, before=before, since=environment.config_version)
+    gate.ask(actor=actor, pieces=[piece])
 
 
 def _hold_out(layer: Layer, buckets: int) -> None:

@@ -6,13 +6,14 @@ from audit.actors import Actor
 from flags.documents import flag_resource
 from flags.models import FlagConfig
 from flags.selectors import get_config
-from flags.services import drafts, version_log
+from flags.services import drafts, gate, version_log
 from flags.services.flags import commit_draft
 from flags.versions.history import document_of_version
 from tenancy.errors import Conflict
 from tenancy.models import Environment
 
 
+@gate.act("flag.rollback")
 @transaction.atomic
 def rollback_flag(*, actor: Actor, environment: Environment, key: str, version: int, reason: str = "") -> FlagConfig:
     """Make what evaluators got at the flag's `version` current again. An archived flag must be restored first.

@@ -12,7 +12,7 @@ from audit.services import is_same
 from flags.documents import segment_document, segment_resource
 from flags.models import Change, Segment
 from flags.selectors import get_segment, segment_users, segments_in
-from flags.services import version_log
+from flags.services import gate, version_log
 from flags.services.costs import cost_problems
 from flags.signals import segment_changed
 from tenancy.errors import Conflict, Invalid, Problem
@@ -24,6 +24,7 @@ _FIELDS = ("key", "name", "included", "excluded", "conditions")
 _READ_ONLY_FIELDS = ("version", "createdAt", "updatedAt")
 
 
+@gate.act("segment.create")
 @transaction.atomic
 def create_segment(*, actor: Actor, environment: Environment, payload: Mapping[str, Any]) -> tuple[Segment, bool]:
     """Create a segment. A segment that exists with the same content is returned as it is.
@@ -51,6 +52,7 @@ def create_segment(*, actor: Actor, environment: Environment, payload: Mapping[s
     return segment, True
 
 
+@gate.act("segment.update")
 @transaction.atomic
 def update_segment(
     *,
@@ -79,6 +81,7 @@ def check_segment_change(
     return before, segment_resource(segment)
 
 
+@gate.act("segment.delete")
 @transaction.atomic
 def delete_segment(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> None:
     """Delete a segment that nothing uses. Raises NotFound, or Conflict `in_use` naming each user."""

@@ -10,6 +10,7 @@ from audit.actors import Actor
 from flags.documents import flag_document, flag_presentation
 from flags.models import Change, FlagConfig
 from flags.propagation import publishing
+from flags.services import gate
 from tenancy.errors import Invalid, NotFound
 from tenancy.models import Environment, Project
 
@@ -60,17 +61,33 @@ def append(
 
 
 def append_each(*, environment: Environment, actor: Actor, changes: Sequence[Change]) -> None:
-    """Append a step for each of many changes, in their order, with as many queries as for one."""
+    """Append a step for each of many changes, in their order, with as many queries as for one.
+
+    Nothing else changes what is served, so this asks the gate. Raises Refused.
+    """
     if not connection.in_atomic_block:
         raise RuntimeError("The log must be appended to inside the transaction of the change it describes.")
     for version, change in enumerate(changes, environment.config_version + 1):
         refuse_unsendable(change.document)
         change.environment, change.version, change.actor_label = environment, version, actor.label
+    gate.ask(actor=actor, pieces=[_piece(environment, change) for change in changes])
     environment.config_version += len(changes)
     environment.save(update_fields=["config_version"])
     Change.objects.bulk_create(changes)
     # The change is committed, so an error from here on is only logged. The sweep publishes the steps.
     transaction.on_commit(lambda: publishing.publish_changes(changes), robust=True)
+
+
+def _piece(environment: Environment, change: Change) -> gate.Piece:
+    return gate.Piece(
+        environment=environment,
+        entity=change.entity,
+        key=change.key,
+        document=change.document,
+        presentation=change.presentation,
+        since=environment.config_version,
+        kind=change.kind,
+    )
 
 
 def append_flag(

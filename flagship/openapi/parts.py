@@ -74,6 +74,7 @@ API_KEY: dict[str, Any] = {
 TAGS = {
     "audit": "Who did what.",
     "auth": "Tokens of service accounts.",
+    "change-requests": "Changes that wait for reviews.",
     "configs": "A whole environment, for evaluators.",
     "credentials": "Keys and tokens.",
     "edge": "What an edge asks the server for.",
@@ -84,6 +85,7 @@ TAGS = {
     "experiments": "Questions about flags, and their results.",
     "flags": "Flags and their history.",
     "follows": "What a person wants to hear of.",
+    "freezes": "When nothing is published.",
     "kill": "The kill switch of many flags.",
     "layers": "Experiments that exclude each other.",
     "members": "People and their roles.",

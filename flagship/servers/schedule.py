@@ -19,6 +19,7 @@ CELERY_BEAT_SCHEDULE: Final[dict[str, dict[str, Any]]] = {
     "events usage": {"task": "analytics.fold_usage", "schedule": crontab(minute="50")},
     "sessions": {"task": "flagship.clear_sessions", "schedule": crontab(hour="4", minute="5")},
     "events bots": {"task": "analytics.find_fast_bots", "schedule": 900},
+    "change requests": {"task": "approvals.publish_due", "schedule": 10},
     "webhooks": {"task": "integrations.look_for_webhooks", "schedule": 5},
     "notifications": {"task": "integrations.notify", "schedule": 30},
     "audit export": {"task": "integrations.stream_audit", "schedule": 30},

@@ -182,9 +182,11 @@ def update_environment(
 def delete_environment(*, actor: Actor, environment: Environment, reason: str = "") -> None:
     """Delete an environment with its flags' configurations and their history. Raises Conflict `in_use`.
 
-    It must have no live key, so that no service still asks for it, and no experiment.
+    It must have no live key, so that no service still asks for it, no experiment, and nothing that guards its changes.
     """
     row = _locked(environment)
+    if row.is_guarded:
+        raise Conflict("A policy or a freeze guards the environment. Take these away first.", code="in_use")
     live = (row.credentials.all() | row.edge_credentials.all()).filter(revoked_at__isnull=True).distinct()
     names = [str(key) for key in live if key.expires_at is None or key.expires_at > timezone.now()]
     if names:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import structlog
+from django.contrib.auth.models import Group
 from django.db import transaction
 
 import audit.services
@@ -16,6 +17,8 @@ from tenancy.services.members import add_member, change_member, remove_member
 
 _log = structlog.get_logger(__name__)
 _ACTOR = system("single sign-on")
+_MOST_GROUPS = 200
+_MOST_GROUP_CHARACTERS = 150
 
 
 @transaction.atomic
@@ -24,9 +27,10 @@ def sign_on(*, subject: str, username: str, email: str, groups: Iterable[str], m
 
     In each place of the mapping the groups decide: they give, change or remove the role. Roles elsewhere stay. The
     account is found by the provider's subject alone, because anybody could have made a local account with that name
-    or address before.
+    or address before. The groups are kept, since policies name groups of approvers.
     """
-    wanted = roles_of(groups, mapping)
+    member_of = list(groups)
+    wanted = roles_of(member_of, mapping)
     user = User.objects.select_for_update().filter(sso_subject=subject).first()
     if user is None:
         if not any(wanted.values()):
@@ -37,6 +41,7 @@ def sign_on(*, subject: str, username: str, email: str, groups: Iterable[str], m
         user.save(update_fields=["email"])
     for scope, role in wanted.items():
         _set_role(user, scope, role)
+    _keep_groups(user, member_of)
     return user if Membership.objects.filter(user=user).exists() else None
 
 
@@ -50,6 +55,14 @@ def _create(*, subject: str, username: str, email: str) -> User:
     user.set_unusable_password()
     rows.insert(user, key=free, noun="somebody", attr="username")
     return user
+
+
+def _keep_groups(user: User, names: Iterable[str]) -> None:
+    """Keep the names of the groups that the provider has the person in now."""
+    kept = [name for name in dict.fromkeys(names) if 0 < len(name) <= _MOST_GROUP_CHARACTERS][:_MOST_GROUPS]
+    there = set(Group.objects.filter(name__in=kept).values_list("name", flat=True))
+    Group.objects.bulk_create([Group(name=name) for name in kept if name not in there], ignore_conflicts=True)
+    user.groups.set(Group.objects.filter(name__in=kept))
 
 
 def _set_role(user: User, scope: Scope, role: Role | None) -> None:

@@ -1,0 +1,1 @@
+"""Change requests, policies and freezes over HTTP."""

@@ -1,0 +1,94 @@
+"""The guard of the gate: it refuses a write that a freeze or a policy does not allow."""
+
+from collections.abc import Sequence
+
+from django.utils import timezone
+
+from approvals import needs, people, selectors
+from approvals.models import Freeze, Policy
+from approvals.operations import ready_changes
+from approvals.rules.publishing import Ask
+from audit.actors import Actor
+from flags.services import gate
+from tenancy.models import Environment
+
+_TITLE = 200
+
+
+def guard(*, environment: Environment, actor: Actor, pieces: Sequence[gate.Piece], act: gate.Act | None) -> None:
+    """Raise Refused `frozen` or `approval_required`, the latter with a change request that is ready to be sent."""
+    (touched,) = needs.touched_by(pieces)
+    served = [part for part in touched.parts if part.is_served_changed]
+    if not served:
+        return
+    if not all(gate.is_kill(piece) or gate.is_release(piece) for piece in pieces):
+        refuse_frozen(environment, actor)
+    policy = Policy.objects.filter(environment=environment).first()
+    if policy is None or not policy.is_asking:
+        return
+    ask = needs.ask_of(policy, needs.Touched(environment, touched.since, served))
+    if ask is not None:
+        raise _approval_required(ask, pieces, touched, act)
+
+
+def refuse_frozen(environment: Environment, actor: Actor) -> None:
+    """Raise Refused `frozen` where a freeze holds that this actor is not exempt from."""
+    for freeze, until in selectors.freezes_now(environment, timezone.now()):
+        if is_exempt(freeze, environment, actor):
+            continue
+        refusal = gate.Refused(
+            f"{freeze.name} holds in {environment.key}{f' until {until:%Y-%m-%d %H:%M} UTC' if until else ''}"
+            f"{f': {freeze.reason}' if freeze.reason else ''}. Wait for its end, or ask somebody who may publish all "
+            "the same. A kill is never frozen.",
+            code="frozen",
+        )
+        refusal.extra = {"freeze": selectors.held_by(freeze, until)}
+        raise refusal
+
+
+def is_exempt(freeze: Freeze, environment: Environment, actor: Actor) -> bool:
+    if not freeze.exempt_roles and not freeze.exempt_groups:
+        return False
+    user = people.user_of(actor)
+    return people.is_among(user, environment, roles=freeze.exempt_roles, groups=freeze.exempt_groups)
+
+
+def _approval_required(
+    ask: Ask, pieces: Sequence[gate.Piece], touched: needs.Touched, act: gate.Act | None
+) -> gate.Refused:
+    approvals = f"{ask.approvals} approval{'' if ask.approvals == 1 else 's'}"
+    checks = f"{' and ' if ask.approvals else ''}the check {', '.join(sorted(ask.checks))}" if ask.checks else ""
+    needed = f"{approvals if ask.approvals else ''}{checks}"
+    refusal = gate.Refused(
+        f"{ask.environment} asks for {needed} before this is served ({'; '.join(ask.why)}). Send `changeRequest` to "
+        "POST change-requests.",
+        code="approval_required",
+    )
+    versions = {
+        part.key: (part.before or {}).get("version")
+        for part in touched.parts
+        if part.key in {piece.key for piece in pieces}
+    }
+    changes = ready_changes(act, versions) if act is not None else []
+    refusal.extra = {
+        "asks": [ask_resource(ask)],
+        "changeRequest": {"title": _title(changes), "changes": changes} if changes else None,
+    }
+    return refusal
+
+
+def _title(changes: list[dict[str, object]]) -> str:
+    named = [f"{change['action']} {change['resource']['type']} {change['resource']['key']}" for change in changes]  # type: ignore[index]  # a resource is an object
+    text = ", ".join(named)
+    return text[0].upper() + text[1:_TITLE]
+
+
+def ask_resource(ask: Ask) -> dict[str, object]:
+    """Return what an environment asks, as the API shows it."""
+    return {
+        "environment": ask.environment,
+        "requiredApprovals": ask.approvals,
+        "ownApproval": ask.own_approval,
+        "checks": sorted(ask.checks),
+        "why": list(ask.why),
+    }

@@ -1,0 +1,176 @@
+"""What the policies ask of a change, from what it would serve: always, or by its impact, experiments or tags."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from openflagship.engine import CompiledEnvironment, impact
+from openflagship.engine.impact import EVERYONE
+
+from approvals.models import Policy
+from approvals.rules.content import Part
+from approvals.rules.publishing import Ask
+from flags.evaluation.compiled import compiled_at
+from flags.evaluation.impact import experiments_touched, revalued
+from flags.models import Change, Flag
+from flags.selectors import segments_in
+from flags.services.gate import Piece
+from tenancy.models import Environment
+
+_FLAG: Final = str(Change.Entity.FLAG)
+_SEGMENT: Final = str(Change.Entity.SEGMENT)
+# The parts of a flag that decide by attributes: whom a change of them reaches, arithmetic cannot tell.
+_BY_ATTRIBUTES: Final = ("targets", "rules", "prerequisites", "bucketBy")
+_EVERYBODY: Final = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """The parts of one environment, and its configuration version before them."""
+
+    environment: Environment
+    since: int
+    parts: Sequence[Part]
+
+
+def touched_by(pieces: Iterable[Piece]) -> list[Touched]:
+    """Put together what writes change, by environment: each thing once, as it was and as it will be."""
+    by_environment: dict[int, list[Piece]] = {}
+    for piece in pieces:
+        by_environment.setdefault(piece.environment.pk, []).append(piece)
+    return [_touched(found) for found in by_environment.values()]
+
+
+def _touched(pieces: Sequence[Piece]) -> Touched:
+    environment, since = pieces[0].environment, min(piece.since for piece in pieces)
+    first: dict[tuple[str, str], Piece] = {}
+    last: dict[tuple[str, str], Piece] = {}
+    for piece in pieces:
+        first.setdefault((str(piece.entity), piece.key), piece)
+        last[str(piece.entity), piece.key] = piece
+    logged = {key for entity, key in first if entity in {_FLAG, _SEGMENT}}
+    steps = Change.objects.filter(environment=environment, version__lte=since, key__in=logged)
+    newest = steps.order_by("entity", "key", "-version").distinct("entity", "key")
+    there = {(str(step.entity), step.key): step for step in newest} if logged else {}
+    parts = []
+    for name, piece in last.items():
+        step = there.get(name)
+        before = step.document if step is not None else first[name].before
+        presentation = step.presentation if step is not None else {}
+        parts.append(Part(environment.key, *name, before, piece.document, presentation, piece.presentation))
+    return Touched(environment, since, parts)
+
+
+def asks_of(touched: Iterable[Touched]) -> list[Ask]:
+    """Return what the policies of the environments ask; nothing for those that ask nothing of this change."""
+    found = []
+    for one in touched:
+        served = [part for part in one.parts if part.is_served_changed]
+        if not served or not one.environment.is_guarded:
+            continue
+        policy = Policy.objects.filter(environment=one.environment).first()
+        ask = ask_of(policy, one) if policy is not None and policy.is_asking else None
+        if ask is not None:
+            found.append(ask)
+    return found
+
+
+def ask_of(policy: Policy, touched: Touched) -> Ask | None:
+    """Return what the policy asks of these parts; None: nothing, since none of its conditions holds."""
+    why = _reasons(policy, touched)
+    if why is None:
+        return None
+    return Ask(
+        touched.environment.key,
+        policy.required_approvals,
+        policy.is_own_approval_allowed,
+        frozenset(policy.checks),
+        tuple(why),
+    )
+
+
+def _reasons(policy: Policy, touched: Touched) -> list[str] | None:
+    if policy.impact_percent is None and not policy.asks_for_experiments and not policy.tags:
+        return ["every change"]
+    keys = affected_flags(touched)
+    why = []
+    if policy.impact_percent is not None:
+        moved = most_moved(touched, keys)
+        if moved >= policy.impact_percent:
+            why.append(f"it moves up to {moved:g} % of the users")
+    if policy.asks_for_experiments and _touches_experiment(touched, keys):
+        why.append("it touches an experiment")
+    tags = sorted(_tags_of(touched, keys) & set(policy.tags))
+    if tags:
+        why.append(f"it touches what is tagged {', '.join(tags)}")
+    return why or None
+
+
+def affected_flags(touched: Touched) -> set[str]:
+    """Return the changed flags, those that need one of them, and those that ask for a changed segment."""
+    keys = {part.key for part in touched.parts if part.entity == _FLAG}
+    segments = {part.key for part in touched.parts if part.entity == _SEGMENT}
+    compiled = compiled_at(touched.environment, touched.since)
+    if segments:
+        graph = {key: segments_in(found.document["conditions"]) for key, found in compiled.segments.items()}
+        while more := {key for key, asked in graph.items() if segments & set(asked)} - segments:
+            segments |= more
+        for key, flag in compiled.flags.items():
+            document = flag.document
+            trees = [rule["conditions"] for rule in document["rules"]]
+            trees.append((document["experiment"] or {}).get("audience"))
+            if segments & set(segments_in(trees)):
+                keys.add(key)
+    needing = {
+        key: {item["flagKey"] for item in flag.document["prerequisites"]} for key, flag in compiled.flags.items()
+    }
+    while more := {key for key, asked in needing.items() if keys & asked} - keys:
+        keys |= more
+    return keys
+
+
+def most_moved(touched: Touched, keys: Iterable[str]) -> float:
+    """Return the largest share in percent of users whom the change gives another variant of one flag.
+
+    What attributes decide nobody can tell beforehand; it counts as everybody. Layers and metrics move nobody.
+    """
+    before = compiled_at(touched.environment, touched.since)
+    after = before.replace(
+        before.version,
+        flags={part.key: part.after for part in touched.parts if part.entity == _FLAG},
+        segments={part.key: part.after for part in touched.parts if part.entity == _SEGMENT},
+    )
+    own = {part.key: part for part in touched.parts if part.entity == _FLAG}
+    return max((_moved(before, after, key, own.get(key)) for key in keys), default=0.0)
+
+
+def _moved(before: CompiledEnvironment, after: CompiledEnvironment, key: str, part: Part | None) -> float:
+    if part is None or part.before is None or part.after is None:
+        # It depends on a changed segment or flag; or it is new, or nobody is served it any more.
+        is_new_and_off = part is not None and part.before is None and not (part.after or {}).get("enabled")
+        return 0.0 if is_new_and_off else _EVERYBODY
+    found = impact(before, after, key=key)
+    if revalued(part.before, part.after):
+        return _EVERYBODY
+    if found.basis != EVERYONE and any(part.before[name] != part.after[name] for name in _BY_ATTRIBUTES):
+        return _EVERYBODY
+    return round(100 * found.changed, 2)
+
+
+def _touches_experiment(touched: Touched, keys: set[str]) -> bool:
+    if any(part.entity in {"layer", "metric", "experiment"} for part in touched.parts):
+        return True
+    if any((state or {}).get("experiment") for part in touched.parts for state in (part.before, part.after)):
+        return True
+    return bool(experiments_touched(touched.environment, keys))
+
+
+def _tags_of(touched: Touched, keys: set[str]) -> set[str]:
+    """Return the tags of the flags, those that they had before the change too."""
+    shown: list[Mapping[str, Any]] = [
+        presentation for part in touched.parts for presentation in (part.presentation_before, part.presentation)
+    ]
+    rows = Flag.objects.filter(project=touched.environment.project_id, key__in=keys)
+    return {tag for one in shown for tag in one.get("tags", ())} | {
+        tag for tags in rows.values_list("tags", flat=True) for tag in tags
+    }

@@ -1,0 +1,66 @@
+"""The content that an approval is bound to: the documents that would be served, and their hash."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from audit.chain import canonical
+
+# What differs in every step without meaning anything else.
+_BOOKKEEPING: Final = frozenset({"version", "createdAt", "updatedAt"})
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One thing of an environment before and after a request, as evaluators get it. None: it is not served.
+
+    `environment` is `project/environment`. The presentation is what evaluators do not get: name, description, tags.
+    """
+
+    environment: str
+    entity: str
+    key: str
+    before: Mapping[str, Any] | None
+    after: Mapping[str, Any] | None
+    presentation_before: Mapping[str, Any]
+    presentation: Mapping[str, Any]
+
+    @property
+    def is_changed(self) -> bool:
+        return self.is_served_changed or self.presentation_before != self.presentation
+
+    @property
+    def is_served_changed(self) -> bool:
+        """Whether the document differs by more than its version, or the tags that a policy may ask for."""
+        tags = [shown.get("tags", []) for shown in (self.presentation_before, self.presentation)]
+        return plain(self.before, self.before) != plain(self.after, self.before) or tags[0] != tags[1]
+
+
+def hash_of(parts: Iterable[Part]) -> str:
+    """Return the SHA-256 of what the request would leave behind. The order in which it does so plays no part."""
+    listed = sorted(
+        (
+            [part.environment, part.entity, part.key, plain(part.after, part.before), dict(part.presentation)]
+            for part in parts
+        ),
+        key=lambda row: (row[0], row[1], row[2]),
+    )
+    return hashlib.sha256(canonical(listed).encode()).hexdigest()
+
+
+def plain(document: Mapping[str, Any] | None, before: Mapping[str, Any] | None) -> Any:
+    """Return the document without what is dealt anew whenever the same change is made: versions, ids, fresh salts."""
+    if document is None:
+        return None
+    there = before or {}
+    found = {name: value for name, value in document.items() if name not in _BOOKKEEPING}
+    if "rules" in found:
+        known = {rule.get("id") for rule in there.get("rules", ())}
+        found["rules"] = [
+            rule if rule.get("id") in known else {**rule, "id": f"new {index}"}
+            for index, rule in enumerate(found["rules"])
+        ]
+    if "salt" in found and "salt" in there and found["salt"] != there["salt"]:
+        found["salt"] = "new"
+    return found
