@@ -70,8 +70,10 @@ def _approval_required(
         if part.key in {piece.key for piece in pieces}
     }
     changes = ready_changes(act, versions) if act is not None else []
+    place = act.arguments.get("environment") or act.arguments.get("target") if act is not None else None
     refusal.extra = {
         "asks": [ask_resource(ask)],
+        "environment": (place or touched.environment).key,
         "changeRequest": {"title": _title(changes), "changes": changes} if changes else None,
     }
     return refusal

@@ -36,6 +36,8 @@ SECTIONS: list[dict[str, Any]] = [
             _link("Experiments", "science", "admin:experiments_experiment_changelist", is_placed=True),
             _link("Metrics", "monitoring", "admin:experiments_metric_changelist", is_placed=True),
             _link("Layers", "layers", "admin:flags_layer_changelist", is_placed=True),
+            _link("Change requests", "rule", "admin:approvals_changerequest_changelist", is_placed=True),
+            _link("Freezes", "ac_unit", "admin:approvals_freeze_changelist"),
         ],
     },
     {

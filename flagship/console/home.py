@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 
+from approvals.selectors import reviews_owed, waiting_in
 from audit.actions import label_of
 from audit.models import Entry
 from experiments.analysis import results_of
@@ -24,7 +25,7 @@ from flagship.console.navigation import may_make_flags
 from tenancy.admin.audit_log import visible_entries
 from tenancy.console_kit.context import bind_to_address, console_context
 from tenancy.console_kit.formats import counted
-from tenancy.console_kit.pages import in_environment
+from tenancy.console_kit.pages import in_environment, object_url
 from tenancy.models import Environment
 
 _MOST_ROWS = 10
@@ -132,7 +133,19 @@ def _tasks(environment: Environment, experiments: list[Experiment], latest: dict
     ]
     for experiment in experiments:
         tasks += _experiment_tasks(experiment, latest.get(experiment.pk))
-    return [*tasks, *_stale_tasks(environment)]
+    return [*_reviews(environment), *tasks, *_stale_tasks(environment)]
+
+
+def _reviews(environment: Environment) -> list[Task]:
+    """Name the reviews that are owed after an emergency, and the requests that wait."""
+    found = []
+    for request in reviews_owed([environment])[:_MOST_ROWS]:
+        why = f"published in an emergency: {request.emergency_reason}"
+        found.append(Task(f"{request.title}: a review is owed", object_url(request), why, "bad"))
+    for request in waiting_in([environment])[:_MOST_ROWS]:
+        why = request.held_because or f"proposed by {request.author_label}: review it"
+        found.append(Task(f"{request.title} waits for approval", object_url(request), why, "info"))
+    return found
 
 
 def _stale_tasks(environment: Environment) -> list[Task]:

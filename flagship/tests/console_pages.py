@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode, urljoin
 
@@ -13,6 +13,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from analytics.event_records import Batch
 from analytics.services import store_events
+from approvals.services import create_freeze, create_request
 from audit.models import Entry
 from experiments import services as experiment_services
 from experiments.analysis import window_of
@@ -24,6 +25,7 @@ from integrations.models import Notification, WebhookDelivery
 from integrations.services import create_webhook, follow
 from tenancy import services as tenancy_services
 from tenancy.admin.testing import signed_in
+from tenancy.callers.principals import principal_of_user
 from tenancy.models import Membership, PrivacyJob, User
 from tenancy.roles import Role
 from tenancy.services.saved_views import save_view
@@ -174,7 +176,18 @@ def world(acme, console_owner, console_viewer, console_outsider, person):
         user=olga, organization=acme.organization, page="flags_flagconfig", name="Paying",
         query="tag=pay", is_shared=True,
     )  # fmt: skip
+    request = create_request(
+        principal=principal_of_user(User.objects.get(username="olga")),
+        environment=environment,
+        payload={
+            "title": "Off",
+            "changes": [{"resource": {"type": "flag", "key": "plain"}, "patch": {"enabled": False}}],
+        },
+    )
+    far = {"name": "Holidays", "since": datetime(2099, 12, 24, tzinfo=UTC), "until": datetime(2099, 12, 27, tzinfo=UTC)}
     subjects |= {
+        "approvals_changerequest": request,
+        "approvals_freeze": create_freeze(actor=ALICE, place=acme.staging, payload=far),
         "integrations_webhookendpoint": hook,
         "integrations_follow": follow(user=olga, project=acme.project, kind="flag", key="plain")[0],
         "integrations_notification": Notification.objects.create(
@@ -345,7 +358,7 @@ STATES = [
         for model in (
             "flags_flagconfig", "flags_segment", "flags_layer", "experiments_experiment", "experiments_metric",
             "tenancy_serviceaccount", "tenancy_credential", "integrations_webhookendpoint",
-            "integrations_notification", "integrations_follow",
+            "integrations_notification", "integrations_follow", "approvals_changerequest", "approvals_freeze",
         )
     ),
     State("an environment that is not there", f"{_FLAG}_changelist", query={"environment": "999999"}, status=404),

@@ -55,11 +55,15 @@ NO_PAGE = {
     "admin:integrations_webhookdelivery_add": "a worker writes it",
     "admin:integrations_webhookdelivery_delete": "it goes after 30 days",
     "admin:integrations_webhookdelivery_redeliver": _FORM,
+    "admin:approvals_changerequest_add": "a change is proposed where it is made",
+    "admin:approvals_changerequest_delete": "it is cancelled, and kept",
+    "admin:approvals_changerequest_review": _FORM,
     "admin:tenancy_organization_add": "whoever runs the installation makes it",
     "admin:tenancy_organization_delete": "whoever runs the installation removes it",
     **{
         f"admin:{model}_history": "the audit log has it"
         for model in (
+            "approvals_changerequest", "approvals_freeze",
             "audit_entry", "experiments_experiment", "experiments_metric", "flags_layer", "flags_segment",
             "integrations_follow", "integrations_notification", "integrations_webhookdelivery",
             "integrations_webhookendpoint", "tenancy_credential",

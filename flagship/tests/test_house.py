@@ -12,7 +12,17 @@ import pytest
 
 from flagship.tests.source_files import ROOT, source_files
 
-PRODUCT = ("audit", "tenancy", "integrations", "analytics", "flags", "experiments", "approvals", "flagship", "openflagship")
+PRODUCT = (
+    "audit",
+    "tenancy",
+    "integrations",
+    "analytics",
+    "flags",
+    "experiments",
+    "approvals",
+    "flagship",
+    "openflagship",
+)
 CODE = (".py", ".html", ".js", ".css", ".mjs")
 MOST_LINES = 400
 MOST_MODULES = 14

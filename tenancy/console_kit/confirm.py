@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from tenancy.console_kit import proposals
 from tenancy.console_kit.forms import add_problems
 from tenancy.console_kit.pages import console_page
 from tenancy.errors import Invalid, ServiceError
@@ -60,17 +61,33 @@ class ConfirmPage:
         form = self.form(request.POST)
         if not form.is_valid():
             return self.ask(request, form, status=422)
+        refusal: ServiceError | None = None
         try:
             outcome = self.act(form.cleaned_data)
         except ServiceError as error:
-            add_problems(form, error)
-            return self.ask(request, form, status=422 if isinstance(error, Invalid) else 409)
+            refusal = error
+        if refusal is not None:
+            return self._refused(request, form, refusal)
         if isinstance(outcome, HttpResponse):
             return outcome
         messages.success(request, outcome)
         return redirect(self.done_url or self.cancel_url)
 
-    def ask(self, request: HttpRequest, form: forms.Form | None = None, *, status: int = 200) -> HttpResponse:
+    def _refused(self, request: HttpRequest, form: forms.Form, refusal: ServiceError) -> HttpResponse:
+        """Show the refusal. Where others have to agree, ask them if the person wants that, and offer it otherwise."""
+        try:
+            proposed = proposals.proposed(request, refusal, form.cleaned_data.get("reason"))
+        except ServiceError as error:
+            proposed, refusal = None, error
+        if proposed is not None:
+            return proposed
+        add_problems(form, refusal)
+        status = 422 if isinstance(refusal, Invalid) else 409
+        return self.ask(request, form, status=status, is_proposable=proposals.is_proposable(refusal))
+
+    def ask(
+        self, request: HttpRequest, form: forms.Form | None = None, *, status: int = 200, is_proposable: bool = False
+    ) -> HttpResponse:
         return console_page(
             request,
             self.template,
@@ -78,5 +95,6 @@ class ConfirmPage:
             status=status,
             confirm=self,
             form=form or self.form(initial=dict(self.initial)),
+            is_proposable=is_proposable,
             **self.shown,
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from openflagship.wire.bodies import text_problem
 from rest_framework.serializers import Serializer
 
@@ -19,6 +19,7 @@ from audit.chain import canonical
 from audit.models import Entry
 from audit.services import is_same
 from tenancy.api.documents import checked
+from tenancy.console_kit import proposals
 from tenancy.console_kit.conflicts import notice_of
 from tenancy.errors import Invalid, Problem, ServiceError
 
@@ -41,6 +42,8 @@ class DocumentEdit:
     problems: list[Problem] = field(default_factory=list)
     conflict: dict[str, Any] | None = None
     status: int = 200
+    # Whether what was refused can be proposed to those who have to agree.
+    is_proposable: bool = False
 
     @classmethod
     def opened(cls, document: Mapping[str, Any], version: int | None = None) -> "DocumentEdit":
@@ -90,6 +93,17 @@ class DocumentEdit:
         """Show what is wrong: 409 if the present state forbids the change, else 422."""
         self.problems = error.problems
         self.status = 409 if error.status == 409 else 422
+        self.is_proposable = proposals.is_proposable(error)
+
+    def refused(self, request: HttpRequest, error: ServiceError) -> HttpResponse | None:
+        """Propose what was refused where the person asked for that, and return the answer; else show what is wrong."""
+        try:
+            made = proposals.proposed(request, error, self.reason)
+        except ServiceError as refusal:
+            made, error = None, refusal
+        if made is None:
+            self.refuse(error)
+        return made
 
     def confirmation(self, request: HttpRequest, changed: dict[str, Any]) -> str:
         """The fingerprint by which exactly this change is confirmed; empty once the person has confirmed it."""

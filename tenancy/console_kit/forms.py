@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse, QueryDict
 
+from tenancy.console_kit import proposals
 from tenancy.console_kit.pages import console_page
 from tenancy.errors import ServiceError
 
@@ -47,6 +48,9 @@ def form_page(
                     form, shown["conflict"] = merge(form.cleaned_data)
                     submit, status = "Save mine over theirs", 409
                 else:
+                    if (made := proposals.proposed(request, error)) is not None:
+                        return made
+                    shown["is_proposable"] = proposals.is_proposable(error)
                     add_problems(form, error, names)
     shown |= {"form": form, "submit": submit, "cancel_url": cancel_url}
     return console_page(request, "console/form.html", title=title, status=status, **shown)

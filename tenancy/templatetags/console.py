@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import now as current_time
 
-from tenancy.console_kit import charts, formats
+from tenancy.console_kit import charts, formats, proposals
 from tenancy.console_kit.changes import BOOKKEEPING, sentences
 from tenancy.console_kit.formats import moment
 
@@ -30,6 +30,12 @@ for written in (
     formats.p_said,
 ):
     register.filter(written.__name__, written)
+
+
+@register.simple_tag
+def asked_in(environment: Any) -> proposals.Asked | None:
+    """Return what the environment asks before a change is served; None: nothing."""
+    return proposals.asked_in(environment)
 
 
 @register.filter

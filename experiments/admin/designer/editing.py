@@ -46,8 +46,8 @@ def page(request: HttpRequest, experiment: Experiment) -> HttpResponse:
             if error.problems[0].code == "version_conflict":
                 now = get_experiment(experiment.environment, experiment.pk)
                 edit.merge(document_of(now, names), now.version, changed, _entries(experiment))
-            else:
-                edit.refuse(error)
+            elif (made := edit.refused(request, error)) is not None:
+                return made
         else:
             messages.success(request, "Saved.")
             return redirect(object_url(experiment))

@@ -38,7 +38,8 @@ def create(request: HttpRequest, environment: Environment) -> HttpResponse:
             context.require_in_project(Role.EDITOR, environment.project)
             config, is_new = services.create_flag(actor=context.actor, environment=environment, payload=payload)
         except ServiceError as error:
-            edit.refuse(error)
+            if (made := edit.refused(request, error)) is not None:
+                return made
         else:
             key = config.flag.key
             said = f"{key} is there, off in every other environment." if is_new else f"{key} was there already."
@@ -76,8 +77,8 @@ def edit(request: HttpRequest, config: FlagConfig) -> HttpResponse:
             if error.problems[0].code == "version_conflict":
                 current = error.extra["current"]
                 editing.merge(document_of(current), current["version"], changed, _entries(config))
-            else:
-                editing.refuse(error)
+            elif (made := editing.refused(request, error)) is not None:
+                return made
         except ServiceError as error:
             editing.refuse(error)
     return console_page(

@@ -43,7 +43,8 @@ def create(request: HttpRequest, environment: Environment) -> HttpResponse:
             payload = editing.checked(SegmentSerializer)
             segment, _ = services.create_segment(actor=actor, environment=environment, payload=payload)
         except ServiceError as error:
-            editing.refuse(error)
+            if (made := editing.refused(request, error)) is not None:
+                return made
         else:
             messages.success(request, f"{segment.key} is there; rules can ask for it.")
             return redirect(list_url(segment))
@@ -85,8 +86,8 @@ def edit(request: HttpRequest, segment: Segment) -> HttpResponse:
             if error.problems[0].code == "version_conflict":
                 current = error.extra["current"]
                 editing.merge(_document_of(current), current["version"], changed, _entries(segment))
-            else:
-                editing.refuse(error)
+            elif (made := editing.refused(request, error)) is not None:
+                return made
     return _page(
         request,
         segment.environment,
