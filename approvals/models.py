@@ -65,13 +65,13 @@ class ChangeRequest(models.Model):
     environment = models.ForeignKey(Environment, on_delete=models.CASCADE, related_name="change_requests")
     title = models.CharField(max_length=200)
     description = models.TextField(blank=True)
-    author = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    author = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     author_label = models.CharField(max_length=254)
     state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
     changes = models.JSONField(help_text="In the order in which they are made: resource, action, patch, baseVersion.")
-    bases = models.JSONField(default=list, help_text="What each changed resource was when it was proposed.")
-    parts = models.JSONField(default=list, help_text="Each thing before and after, as evaluators get it.")
-    asks = models.JSONField(default=list, help_text="What the policies ask of this content.")
+    bases = models.JSONField(default=list, blank=True, help_text="What each changed resource was when it was proposed.")
+    parts = models.JSONField(default=list, blank=True, help_text="Each thing before and after, as evaluators get it.")
+    asks = models.JSONField(default=list, blank=True, help_text="What the policies ask of this content.")
     content = models.CharField(max_length=64, help_text="The hash of what publishing it would serve.")
     publish_at = models.DateTimeField(null=True, blank=True)
     due_at = models.DateTimeField(null=True, blank=True, help_text="When the schedule looks at it next.")
@@ -129,11 +129,11 @@ class Review(models.Model):
     verdict = models.CharField(max_length=10, choices=Verdict.choices)
     text = models.TextField(blank=True)
     content = models.CharField(max_length=64, help_text="The hash of the content that was looked at.")
-    bases = models.JSONField(default=list, help_text="The versions that the content was built on.")
+    bases = models.JSONField(default=list, blank=True, help_text="The versions that the content was built on.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        ordering = ["id"]
+        ordering = ["created_at", "id"]
 
     def __str__(self) -> str:
         return f"{self.reviewer_label}: {self.get_verdict_display()}"
