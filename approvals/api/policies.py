@@ -55,7 +55,7 @@ class _FreezeView(ManagementView):
         found = Freeze.objects.filter(reach | Q(environment__in=there), organization=organization)
         return found.select_related("organization", "project__organization", "environment__project__organization")
 
-    def freeze(self, request: Request, freeze_id: UUID, needs: Role) -> Freeze:
+    def freeze(self, request: Request, freeze_id: UUID, needs: Role | None = None) -> Freeze:
         found = self.freezes(request).filter(pk=freeze_id).first()
         if found is None:
             raise NotFound("There is no such freeze.")
@@ -85,7 +85,7 @@ class FreezesView(_FreezeView):
 class FreezeView(_FreezeView):
     @extend_schema(parameters=_ORGANIZATION, responses=serializers.FreezeSerializer)
     def get(self, request: Request, freeze_id: UUID) -> Response:
-        return Response(freeze_resource(self.freeze(request, freeze_id, Role.VIEWER)))
+        return Response(freeze_resource(self.freeze(request, freeze_id)))
 
     @extend_schema(
         parameters=_ORGANIZATION, request=serializers.FreezeSerializer, responses=serializers.FreezeSerializer

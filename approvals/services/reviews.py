@@ -52,11 +52,11 @@ def _review(
             code="content_changed",
             attr="content",
         )
+    if verdict != _Verdict.COMMENT:
+        _require_say(principal, user, row, verdict)
+        _refuse_closed(row)
     if verdict in {_Verdict.OBJECT, _Verdict.COMMENT} and not text.strip():
         raise Invalid("Say in a sentence what you mean.", attr="text", code="required")
-    if verdict != _Verdict.COMMENT:
-        _refuse_closed(row)
-        _require_say(principal, user, row, verdict)
     Review.objects.create(
         request=row,
         reviewer=user,

@@ -84,6 +84,18 @@ MANAGED = {
         "data": {"format": "flagship", "formatVersion": 1, "flags": [FLAG]}, "dryRun": True, "keepExisting": True,
     },
     "post privacy/erase": {"kind": "userId", "id": "u"},
+    "put environments/production/policy": {
+        "requiredApprovals": 0, "approvers": {"roles": ["admin"], "groups": ["g"]}, "ownApproval": False,
+        "when": {"impactPercent": 5, "experiments": True, "tags": ["a"]}, "emergency": {"roles": []}, "version": 1,
+    },
+    "post freezes": {
+        "name": "F", "reason": "r", "since": "2099-01-01T00:00:00Z", "cron": "0 18 * * 5", "durationMinutes": 60,
+        "zone": "UTC", "exempt": {"roles": ["owner"], "groups": ["g"]},
+    },
+    "post change-requests": {
+        "title": "T", "description": "d", "at": "2099-01-01T00:00:00Z", "draft": True,
+        "changes": [{"resource": {"type": "flag", "key": "a"}, "patch": {"enabled": False}, "baseVersion": 1}],
+    },
 }  # fmt: skip
 OF_KEYS = {
     "evaluate": {"flagKey": "a", "userId": "u", "attributes": {"country": "DE"}, "defaultValue": 1},

@@ -47,6 +47,10 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("patch", "flags/{key}"): {"version": 1, "enabled": True},
     ("post", "flags/{key}/rollback"): {"version": 1},
     ("post", "experiments/{pk}/complete"): {"decision": "stop"},
+    ("post", "freezes"): {"name": "x"},
+    ("patch", "freezes/{freeze_id}"): {"name": "x", "version": 1},
+    ("patch", "change-requests/{request_id}"): {"title": "x", "version": 1},
+    ("post", "change-requests/{request_id}/object"): {"text": "x"},
     **{
         (method, route): {"version": 1}
         for method in ("put", "patch")
@@ -121,7 +125,11 @@ def things(environment, staging, owner, make_flag):
     owner.put("notification-settings/email", {"mine": "daily"})
     hook = owner.post("webhooks", {"name": "CI", "url": "https://93.184.216.34/hook", "events": ["*"]}).json()
     sent = WebhookDelivery.objects.create(endpoint_id=hook["id"], event_type="flag.created", position=1)
+    change = {"resource": {"type": "flag", "key": "only-ours"}, "patch": {"enabled": False}}
+    asked_for = owner.post("change-requests", {"title": "Off", "changes": [change]}).json()
     return {
+        "{request_id}": asked_for["id"],
+        "{freeze_id}": owner.post("freezes", {"name": "Holidays", "since": "2099-12-24T00:00:00Z"}).json()["id"],
         "{channel}": "email",
         "{follow_id}": owner.post("follows", {"kind": "flag", "project": "web", "key": "only-ours"}).json()["id"],
         "{webhook_id}": hook["id"],
