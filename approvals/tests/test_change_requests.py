@@ -192,11 +192,11 @@ def test_policy__segment_of_a_tagged_flag__asks_as_the_flag_would(desk, make_fla
 
 def test_policy__of_another_environment__is_asked_where_a_change_reaches_it(desk, staging):
     desk.policy(staging, **ONE)
-    more = [*get_config(desk.environment, "new-checkout").flag.variants, {"key": "third", "value": True}]
+    shared = {"metadata": {"owner": "checkout"}}
 
     error = refused(
         lambda: flags.update_flag(
-            actor=ALICE, environment=desk.environment, key="new-checkout", payload={"variants": more}, version=1
+            actor=ALICE, environment=desk.environment, key="new-checkout", payload=shared, version=1
         ),
         "approval_required",
     )

@@ -36,6 +36,8 @@ LARGER_FOLDERS = {
     "experiments/analysis": "one step of an analysis a module",
     "experiments/statistics": "one method a module",
     "flags/api": "one noun a module",
+    "flags/services": "one act or noun a module, and the gate that each of them asks",
+    "tenancy/console_kit": "one part of a page a module",
     "sdk/python/openflagship/wire": "one part of a request or an answer a module, shared by server and edge",
 }
 
