@@ -125,7 +125,7 @@ class Played:
         flags.kill_flag(actor=ALICE, environment=self.desk.environment, key=KEY)
 
 
-@of_hypothesis(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@of_hypothesis(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(acts=st.lists(ACTS, min_size=4, max_size=14))
 def test_any_sequence__what_is_published__was_approved_and_nobody_objects(desk, acts):
     with transaction.atomic():
