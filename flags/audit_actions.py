@@ -1,4 +1,4 @@
-"""What is done to flags, segments, layers, version logs and signing keys."""
+"""What is done to flags, segments, layers, version logs, signing keys and code references."""
 
 from typing import TypedDict
 
@@ -32,6 +32,17 @@ class PrunedLog(TypedDict, total=False):
 class SigningKeyState(TypedDict):
     generation: int
     isPreviousValid: bool
+
+
+class ScannedCode(TypedDict, total=False):
+    """A branch's totals. `gone` names flags whose last reference there is gone, at most 100 of them."""
+
+    repository: str
+    branch: str
+    isDefault: bool
+    flags: int
+    references: int
+    gone: list[str]
 
 
 _FLAG = Document("Flag")
@@ -85,5 +96,17 @@ register(
         "Signing key retired",
         "the secret before the current one signs no more",
         SigningKeyState,
+    ),
+    Action(
+        "references.scanned",
+        "Code scanned",
+        "a scan of a repository found other references to flags than before",
+        ScannedCode,
+    ),
+    Action(
+        "references.forgotten",
+        "Scanned code forgotten",
+        "a scanned branch was forgotten, with the references there",
+        ScannedCode,
     ),
 )

@@ -13,6 +13,7 @@ from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
 from tenancy import access
+from tenancy.api.authentication import IsServerKey
 from tenancy.api.documents import checked
 from tenancy.api.idempotency import idempotent
 from tenancy.api.request import Request
@@ -45,6 +46,8 @@ class ManagementView(APIView):
 
     # For the OpenAPI document: every list is answered in pages.
     pagination_class = api_settings.DEFAULT_PAGINATION_CLASS
+    # The methods that a server key may use too, for jobs that report what they found.
+    server_key_methods: frozenset[str] = frozenset()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -53,7 +56,7 @@ class ManagementView(APIView):
 
     def initial(self, request: BaseRequest, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        if isinstance(request.user, Principal) and request.user.is_key:
+        if isinstance(request.user, Principal) and request.user.is_key and not self._takes_key(request):
             # The check stands here, so that no view can forget it. A key belongs to no person, so it has no role.
             raise Forbidden("This key may evaluate and send events; use a management token to read or change anything.")
         known = _parameters_of(self, str(request.method).lower())
@@ -64,6 +67,9 @@ class ManagementView(APIView):
         ])  # fmt: skip
         sent = [*request.query_params.items(), *kwargs.items()]
         refuse_if_any([problem for name, value in sent for problem in text_problems(name, str(value))])
+
+    def _takes_key(self, request: BaseRequest) -> bool:
+        return request.method in self.server_key_methods and IsServerKey().has_permission(request, self)
 
 
 # They say where, and clients send them with every request; a route that is about another place passes over them.
