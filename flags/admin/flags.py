@@ -15,6 +15,7 @@ from flags.admin.killing import kill, kill_all, kill_many, kill_tag
 from flags.admin.list import archive_many, copy_many, exchange, switch_many, tag_many
 from flags.admin.list.bulk import visible_flags
 from flags.admin.list.filters import FlagList, StateFilter, TagFilter, TypeFilter
+from flags.admin.references import panel
 from flags.documents import rollout_of
 from flags.models import FlagConfig
 from flags.selectors import flags_matching
@@ -54,6 +55,7 @@ ROUTES = (
     Route("<path:object_id>/try/draft/", "try_draft", try_pages.fragment),
     Route("<path:object_id>/exposures/", "exposures", exposures.fragment),
     Route("<path:object_id>/usage/", "usage", usage.fragment),
+    Route("<path:object_id>/references/", "references", panel.fragment),
     Route("<path:object_id>/history/", "history", history.history),
     Route("<path:object_id>/versions/<int:version>/", "rollback", history.rollback, role=Role.EDITOR, in_project=True),
     Route("<path:object_id>/archive/", "archive", archive.archive, role=Role.EDITOR, in_project=True),

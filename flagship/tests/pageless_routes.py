@@ -30,6 +30,7 @@ NO_PAGE = {
     "admin:flags_flagconfig_affected_users": _SCRIPTED,
     "admin:flags_flagconfig_exposures": _SCRIPTED,
     "admin:flags_flagconfig_usage": _SCRIPTED,
+    "admin:flags_flagconfig_references": _SCRIPTED,
     "admin:flags_flagconfig_try_draft": _SCRIPTED,
     "admin:flags_flagconfig_kill_many": _FORM,
     "admin:flags_flagconfig_release_many": _FORM,

@@ -1,0 +1,1 @@
+"""Where code refers to a flag, in the console."""
