@@ -1,4 +1,4 @@
-"""The `flagship` command: look at flags, evaluate, kill, watch changes, save a snapshot."""
+"""The `openflagship` command: look at flags, evaluate, kill, watch changes, save a snapshot, find flags in code."""
 
 from __future__ import annotations
 
@@ -15,17 +15,12 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from openflagship.client import Context, FileStore, FlagShip
-from openflagship.client.effects import Endpoint
-from openflagship.client.http import Response, request
-from openflagship.client.threads import perform
 from openflagship.engine import CompiledEnvironment
 from openflagship.generate import LANGUAGES, GenerateError, generate
+from openflagship.management import CommandError, Server, say
+from openflagship.references import command as references
 
 _LOOK_SECONDS = 0.05
-
-
-class CommandError(Exception):
-    """A failure, with a message for the person at the terminal."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         given.run(given)
     except CommandError as error:
-        print(f"flagship: {error}", file=sys.stderr)  # noqa: T201 - a command talks to the terminal
+        print(f"openflagship: {error}", file=sys.stderr)  # noqa: T201 - a command talks to the terminal
         return 1
     except KeyboardInterrupt:
         return 130
@@ -46,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="flagship", description=__doc__)
+    parser = argparse.ArgumentParser(prog="openflagship", description=__doc__)
     environ = os.environ
     parser.add_argument("--url", default=environ.get("FLAGSHIP_URL", "http://127.0.0.1:8000"), help="FLAGSHIP_URL")
     parser.add_argument("--stream-url", default=environ.get("FLAGSHIP_STREAM_URL"), help="FLAGSHIP_STREAM_URL")
@@ -71,9 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     kill.add_argument("--variant", help="default: the flag's off variant")
     kill.add_argument("--reason", default="")
     kill.add_argument("--release", action="store_true")
-    kill.add_argument("--token", default=environ.get("FLAGSHIP_TOKEN", ""), help="FLAGSHIP_TOKEN")
-    kill.add_argument("--organization", default=environ.get("FLAGSHIP_ORGANIZATION", ""), help="FLAGSHIP_ORGANIZATION")
-    kill.add_argument("--project", default=environ.get("FLAGSHIP_PROJECT", ""), help="FLAGSHIP_PROJECT")
+    _add_management(kill)
     kill.add_argument("--environment", default=environ.get("FLAGSHIP_ENVIRONMENT", ""), help="FLAGSHIP_ENVIRONMENT")
     kill.set_defaults(run=_kill)
 
@@ -94,7 +87,18 @@ def _parser() -> argparse.ArgumentParser:
     generating.add_argument("--out", type=Path, help="default: print it")
     generating.add_argument("--package", default="flags", help="Go's (flags)")
     generating.set_defaults(run=_generate)
+
+    references.add_commands(commands.add_parser("refs", help="where code refers to flags"), _add_management, _client)
     return parser
+
+
+def _add_management(parser: argparse.ArgumentParser) -> None:
+    environ = os.environ
+    parser.add_argument("--token", default=environ.get("FLAGSHIP_TOKEN", ""), help="FLAGSHIP_TOKEN")
+    parser.add_argument(
+        "--organization", default=environ.get("FLAGSHIP_ORGANIZATION", ""), help="FLAGSHIP_ORGANIZATION"
+    )
+    parser.add_argument("--project", default=environ.get("FLAGSHIP_PROJECT", ""), help="FLAGSHIP_PROJECT")
 
 
 def _client(given: argparse.Namespace) -> FlagShip:
@@ -117,19 +121,15 @@ def _client(given: argparse.Namespace) -> FlagShip:
     return client
 
 
-def _say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - a command talks to the terminal
-
-
 def _list(given: argparse.Namespace) -> None:
     with _client(given) as client:
         documents = client.environment.document()["flags"]
     if given.json:
-        _say(json.dumps(list(documents.values()), indent=2, ensure_ascii=False))
+        say(json.dumps(list(documents.values()), indent=2, ensure_ascii=False))
         return
     for key, document in sorted(documents.items()):
         state = "killed" if document.get("killSwitchVariant") else "on" if document.get("enabled") else "off"
-        _say(f"{key}\t{document.get('type', '?')}\t{state}")
+        say(f"{key}\t{document.get('type', '?')}\t{state}")
 
 
 def _evaluate(given: argparse.Namespace) -> None:
@@ -141,7 +141,7 @@ def _evaluate(given: argparse.Namespace) -> None:
         raise CommandError('--attributes is no object, such as {"country": "DE"}')
     with _client(given) as client:
         answer = client.environment.evaluate(given.flag, Context(given.user, attributes))
-    _say(json.dumps(answer.to_dict(), ensure_ascii=False))
+    say(json.dumps(answer.to_dict(), ensure_ascii=False))
     if answer.error_code is not None:
         raise CommandError(f"{given.flag}: {answer.error_code}")
 
@@ -155,7 +155,7 @@ def _kill(given: argparse.Namespace) -> None:
     if not given.release:
         body["variant"] = given.variant or _off_variant(given, scope)
     answer = _manage(given, "POST", f"{path}?{urlencode(scope)}", body)
-    _say(f"{given.flag}: {'released' if given.release else 'killed'} in version {answer.get('configVersion', '?')}")
+    say(f"{given.flag}: {'released' if given.release else 'killed'} in version {answer.get('configVersion', '?')}")
 
 
 def _off_variant(given: argparse.Namespace, scope: dict[str, str]) -> str:
@@ -166,30 +166,12 @@ def _off_variant(given: argparse.Namespace, scope: dict[str, str]) -> str:
 
 
 def _manage(given: argparse.Namespace, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
-    headers = {"Authorization": f"Bearer {given.token}", "Content-Type": "application/json"}
-    if given.organization:
-        headers["X-Tenant-ID"] = given.organization
-    content = b"" if body is None else json.dumps(body).encode()
-    try:
-        response: Response = perform(
-            request(Endpoint.of(given.url), method, path, headers, content, timeout_seconds=given.wait)
-        )
-    except (OSError, ValueError) as error:
-        raise CommandError(f"{given.url}: {error}") from error
-    if response.status >= 300:
-        raise CommandError(f"the server answered {response.status}: {response.reason or 'no reason given'}")
-    try:
-        answer = json.loads(response.body)
-    except (ValueError, RecursionError):
-        answer = None
-    if not isinstance(answer, dict):
-        raise CommandError(f"{given.url} answered {response.status} without what was asked for: is it FlagShip?")
-    return answer
+    return Server(given.url, given.token, given.organization, given.wait).call(method, path, body)
 
 
 def _watch(given: argparse.Namespace) -> None:
     with _client(given) as client:
-        watch(client, _say, count=given.count)
+        watch(client, say, count=given.count)
 
 
 def watch(client: FlagShip, say: Callable[[str], None], *, count: int = 0) -> None:
@@ -243,7 +225,7 @@ def _save(given: argparse.Namespace) -> None:
         FileStore(given.path).save(body, environment.version)
     except OSError as error:
         raise CommandError(f"{given.path}: {error}") from error
-    _say(f"{given.path}: version {environment.version}, {len(environment.flags)} flags")
+    say(f"{given.path}: version {environment.version}, {len(environment.flags)} flags")
 
 
 def _generate(given: argparse.Namespace) -> None:
@@ -258,7 +240,7 @@ def _generate(given: argparse.Namespace) -> None:
     try:
         text = generate(given.lang, environment.document()["flags"], package=given.package)
         if given.out is None:
-            _say(text.removesuffix("\n"))
+            say(text.removesuffix("\n"))
         else:
             given.out.write_text(text, encoding="utf-8")
     except (GenerateError, OSError, UnicodeError) as error:

@@ -34,6 +34,11 @@ class GenerateError(ValueError):
     """The flags cannot be written as accessors; the message says which and why."""
 
 
+def words_of(key: str) -> tuple[str, ...]:
+    """The words that names in code are made of."""
+    return tuple(_WORD.findall(key)) or ("flag",)
+
+
 def flags_of(documents: Mapping[str, Mapping[str, Any]]) -> list[Flag]:
     """The flags of a snapshot by key. Raises GenerateError for one that has no type or no off variant."""
     found = []
@@ -42,9 +47,8 @@ def flags_of(documents: Mapping[str, Mapping[str, Any]]) -> list[Flag]:
         off = document.get("offVariant", document.get("defaultVariant"))
         if document.get("type") not in {"boolean", "string", "number", "json"} or off not in values:
             raise GenerateError(f"{key}: its type or its off variant cannot be read")
-        words = tuple(_WORD.findall(key)) or ("flag",)
         description = " ".join(str(document.get("description") or "").split())
-        found.append(Flag(key, document["type"], values[off], words, description))
+        found.append(Flag(key, document["type"], values[off], words_of(key), description))
     return found
 
 
@@ -80,6 +84,14 @@ def _camel(flag: Flag) -> str:
     name = _pascal(flag)
     name = name[0].lower() + name[1:]
     return f"{name}_" if name in _TS_WORDS else name
+
+
+_ACCESSORS: Final[dict[str, Callable[[Flag], str]]] = {"py": _snake, "ts": _camel, "go": _pascal}
+
+
+def accessor_of(language: str, key: str) -> str:
+    """The name of a flag's accessor in what is generated for a language."""
+    return _ACCESSORS[language](Flag(key, "", None, words_of(key), ""))
 
 
 def _text(value: object) -> str:

@@ -1,0 +1,56 @@
+"""How a flag is asked for in code, and the stand-in for its answer while the code around it is folded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from openflagship.generate import accessor_of, words_of
+
+# A name that nobody's code has. It becomes the value where nothing around it could be folded.
+KEPT: Final = "openflagship_kept_value__"
+
+# Calls whose first argument is the key and whose result is the value: of our clients and of OpenFeature's.
+PYTHON_CALLS: Final = frozenset({
+    "boolean", "string", "number", "json", "is_enabled", "get_boolean_value", "get_string_value", "get_integer_value",
+    "get_float_value", "get_object_value", "get_boolean_value_async", "get_string_value_async",
+    "get_integer_value_async", "get_float_value_async", "get_object_value_async",
+})  # fmt: skip
+JAVASCRIPT_CALLS: Final = frozenset({
+    "boolean", "string", "number", "json", "isEnabled", "getBooleanValue", "getStringValue", "getNumberValue",
+    "getObjectValue", "useBooleanFlagValue", "useStringFlagValue", "useNumberFlagValue", "useObjectFlagValue",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The flag to take out, the value to keep, names of constants that hold its key, and further calls that ask."""
+
+    key: str
+    value: Any
+    constants: frozenset[str] = frozenset()
+    calls: frozenset[str] = frozenset()
+
+    @property
+    def is_plain_word(self) -> bool:
+        """Whether its accessor is a single word, which other things may be called too."""
+        return len(words_of(self.key)) == 1
+
+    def accessor(self, language: str) -> str:
+        return accessor_of(language, self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class ByHand:
+    """A place that is left to a person, with the reason. The line is that of the code after the diff."""
+
+    line: int
+    why: str
+
+
+@dataclass(slots=True)
+class Cleaned:
+    """A file's text without the flag. It is the same text where nothing could be taken out."""
+
+    text: str
+    by_hand: list[ByHand] = field(default_factory=list)

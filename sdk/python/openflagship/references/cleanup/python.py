@@ -1,0 +1,112 @@
+"""Taking a flag out of Python: each call becomes a stand-in, then one thing around a stand-in is folded at a time."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections import Counter
+from collections.abc import Iterator
+
+from openflagship.references.cleanup.flags import KEPT, PYTHON_CALLS, ByHand, Cleaned, Target
+from openflagship.references.cleanup.python_folding import fold_once
+from openflagship.references.cleanup.python_source import Edit, Source
+
+# Before 3.12 the parser does not know where in an f-string an expression stands.
+_KNOWS_FSTRINGS = sys.version_info >= (3, 12)
+_IN_FSTRING = "the call stands in an f-string, where Python before 3.12 tells no positions"
+
+
+def clean(text: str, target: Target) -> Cleaned:
+    """Take the flag out of a module. What does not parse is left as it is."""
+    try:
+        source = Source(text)
+    except (SyntaxError, ValueError, RecursionError) as error:
+        return Cleaned(text, [ByHand(1, f"it does not parse: {error}")])
+    before = _uses(source.tree)
+    is_skipped = False
+    edits = []
+    for node in _asked(source, target):
+        if source.is_in_fstring(node) and not _KNOWS_FSTRINGS:
+            is_skipped = True
+        else:
+            edits.append(Edit(*source.span(node), KEPT))
+    source = source.edited(edits)
+    while (folded := fold_once(source, target.value)) is not None:
+        source = source.edited(folded)
+    literal = [Edit(*source.span(node), repr(target.value)) for node in source.stand_ins()]
+    source = source.edited(literal)
+    left = [ByHand(1, _IN_FSTRING)] if is_skipped else []
+    return Cleaned(source.text, [*left, *_left(source, target), *_unused_imports(source, before)])
+
+
+def constants_in(text: str, key: str) -> set[str]:
+    """The names that a module gives to the key, such as `NEW_CHECKOUT = "new-checkout"`."""
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError):
+        return set()
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Assign, ast.AnnAssign)) and _is_text(node.value, key):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found |= {target.id for target in targets if isinstance(target, ast.Name)}
+    return found
+
+
+def _asked(source: Source, target: Target) -> Iterator[ast.expr]:
+    """The expressions that ask for the flag, with the `await` before them."""
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Call) and _asks(node, target):
+            parent = source.parent(node)
+            yield parent if isinstance(parent, ast.Await) else node
+
+
+def _asks(call: ast.Call, target: Target) -> bool:
+    name = _last_name(call.func)
+    if isinstance(call.func, ast.Attribute) and name == target.accessor("py"):
+        receiver = _last_name(call.func.value).lower()
+        if not target.is_plain_word or receiver.endswith("flags"):
+            return True
+    if name not in PYTHON_CALLS | target.calls:
+        return False
+    named = [each.value for each in call.keywords if each.arg in {"key", "flag_key", "flag"}]
+    first = call.args[0] if call.args else named[0] if named else None
+    return _is_text(first, target.key) or (first is not None and _last_name(first) in target.constants)
+
+
+def _last_name(node: ast.expr) -> str:
+    """The last part of a dotted name; that of the function, where it is called; else ""."""
+    if isinstance(node, ast.Call):
+        return _last_name(node.func)
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def _is_text(node: ast.expr | None, key: str) -> bool:
+    return isinstance(node, ast.Constant) and node.value == key
+
+
+def _left(source: Source, target: Target) -> Iterator[ByHand]:
+    for node in ast.walk(source.tree):
+        if _is_text(node if isinstance(node, ast.expr) else None, target.key):
+            parent = source.parent(node)
+            is_constant = isinstance(parent, (ast.Assign, ast.AnnAssign))
+            why = (
+                "a constant holds the key" if is_constant else "the key is used in another way than to ask for a value"
+            )
+            yield ByHand(node.lineno, why)  # type: ignore[attr-defined]  # an expression has a line
+        elif isinstance(node, ast.Name) and node.id in target.constants and isinstance(node.ctx, ast.Load):
+            yield ByHand(node.lineno, f"{node.id} is used in another way than to ask for a value")
+
+
+def _uses(tree: ast.AST) -> Counter[str]:
+    return Counter(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
+
+
+def _unused_imports(source: Source, before: Counter[str]) -> Iterator[ByHand]:
+    now = _uses(source.tree)
+    for node in source.tree.body:
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            for each in node.names:
+                name = (each.asname or each.name).partition(".")[0]
+                if before[name] and not now[name]:
+                    yield ByHand(node.lineno, f"nothing uses the import {name} any more")

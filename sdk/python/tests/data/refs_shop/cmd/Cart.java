@@ -1,0 +1,5 @@
+class Cart {
+    boolean isNew(Client client) {
+        return client.getBooleanValue("new-checkout", false);
+    }
+}

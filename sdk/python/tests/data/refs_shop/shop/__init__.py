@@ -1,0 +1,1 @@
+"""A small shop, whose code asks for flags in many ways."""
