@@ -52,7 +52,7 @@ class _BranchSerializer(serializers.Serializer[Any]):
 class ReferencedFlagSerializer(Part):
     key = serializers.CharField(max_length=100)
     count = serializers.IntegerField(min_value=1, max_value=_MOST_COUNT)
-    places = PlaceSerializer(many=True, required=False, max_length=MOST_PLACES)
+    places = serializers.ListField(child=PlaceSerializer(), required=False, max_length=MOST_PLACES)
 
 
 class GoneFlagSerializer(Part):
@@ -66,13 +66,13 @@ class ScanSerializer(_BranchSerializer):
     isLast = TrueOrFalse(
         required=False, help_text="False: more parts follow. Flags in no part are gone after the last."
     )
-    flags = ReferencedFlagSerializer(many=True, max_length=MOST_FLAGS)
-    gone = GoneFlagSerializer(many=True, required=False, max_length=MOST_FLAGS)
+    flags = serializers.ListField(child=ReferencedFlagSerializer(), max_length=MOST_FLAGS)
+    gone = serializers.ListField(child=GoneFlagSerializer(), required=False, max_length=MOST_FLAGS)
 
 
 class FlagScanSerializer(_BranchSerializer):
     count = serializers.IntegerField(min_value=0, max_value=_MOST_COUNT)
-    places = PlaceSerializer(many=True, required=False, max_length=MOST_PLACES)
+    places = serializers.ListField(child=PlaceSerializer(), required=False, max_length=MOST_PLACES)
     goneAt = serializers.DateTimeField(required=False, help_text="With count 0: when the last one was taken out.")
     goneRevision = serializers.CharField(max_length=100, required=False, allow_blank=True)
 
