@@ -74,7 +74,7 @@ NO_PAGE = {
     },
 }  # fmt: skip
 # Templates that no page or state below shows, and where they are looked at.
-_PARTS = ["affected_users", "affected_moves", "move", "preview", "exposures", "usage", "used_by"]
+_PARTS = ["affected_users", "affected_moves", "move", "preview", "exposures", "references", "usage", "used_by"]
 ELSEWHERE = {
     "admin/login.html": "test_pages_in_browser, signed out",
     "console/error_alone.html": "test_error_pages, without a person",

@@ -15,7 +15,7 @@ from openflagship.references.cleanup import javascript, python
 from openflagship.references.cleanup.flags import Target
 from openflagship.references.cleanup.proposal import unified
 from openflagship.references.cleanup.winner import winner_of
-from test_references_scan import git, shop
+from small_checkout import git, shop
 
 __all__ = ["shop"]
 

@@ -10,7 +10,7 @@ from openflagship.references.history import changes, file_diffs, gone_since
 from openflagship.references.repository import Repository, repository_of
 from openflagship.references.scanning import Checkout, matcher_for
 from openflagship.references.settings import Settings
-from test_references_scan import git
+from small_checkout import git
 
 KEYS = ("gone", "gone-by-merge", "never-there", "moved-first")
 

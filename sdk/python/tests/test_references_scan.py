@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +12,9 @@ from openflagship.references.files import files
 from openflagship.references.matching import Matcher
 from openflagship.references.names import names_of
 from openflagship.references.settings import SettingsError, read_settings
+from small_checkout import git, shop
 
-SHOP = Path(__file__).parent / "data" / "refs_shop"
-IDENTITY = ("-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "commit.gpgSign=false")
-
-
-def git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", *IDENTITY, *arguments], cwd=folder, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Path:
-    """A checkout of the example repository, with all of it committed."""
-    folder = tmp_path / "shop"
-    shutil.copytree(SHOP, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    git(folder, "init", "--quiet", "--initial-branch=main")
-    git(folder, "add", ".")
-    git(folder, "commit", "--quiet", "-m", "All of it")
-    return folder
+__all__ = ["shop"]
 
 
 def scanned(folder: Path, capsys: pytest.CaptureFixture[str], *arguments: str, keys: str = "") -> dict[str, Any]:
@@ -123,7 +102,7 @@ def test_scan__left_out_files__are_counted_by_reason(shop: Path, capsys: pytest.
 
 def test_files__without_git__obey_the_same_ignore_files(tmp_path: Path) -> None:
     rules = {
-        ".gitignore": "*.log\n!keep.log\nbuild/\n/top.txt\ndocs/**/draft?.md\n# no rule\n\\#odd\ntrailing\\ \n",
+        ".gitignore": "*.log\n!keep.log\nbuild/\n/top.txt\nnotes/**/draft?.md\n# no rule\n\\#odd\ntrailing\\ \n",
         "sub/.gitignore": "!*.log\nonly-here\n",
         "sub/deep/.gitignore": "*\n!yes.py\n",
     }
@@ -134,8 +113,8 @@ def test_files__without_git__obey_the_same_ignore_files(tmp_path: Path) -> None:
         "sub/build/x.py",
         "top.txt",
         "sub/top.txt",
-        "docs/a/b/draft1.md",
-        "docs/draft.md",
+        "notes/a/b/draft1.md",
+        "notes/draft.md",
         "#odd",
         "sub/b.log",
         "sub/only-here",

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from openflagship.client import FlagShip
 from openflagship.management import CommandError, Server, say
@@ -82,7 +82,7 @@ def _checkout(given: argparse.Namespace) -> Checkout:
         settings = read_settings(root, given.alias)
     except SettingsError as error:
         raise CommandError(str(error)) from error
-    return Checkout(root, relative_paths(root, given.path or [Path.cwd()]), is_git, settings)
+    return Checkout(root, relative_paths(root, given.path), is_git, settings)
 
 
 def _server(given: argparse.Namespace) -> Server:
@@ -220,7 +220,7 @@ def _document(given: argparse.Namespace, client_of: Callable[[argparse.Namespace
     """The flag as the server has it, over the management API, or by a server key."""
     if given.token:
         scope = {name: value for name in ("project", "environment") if (value := getattr(given, name))}
-        return _server(given).call("GET", f"/api/flags/{given.flag}?{urlencode(scope)}")
+        return _server(given).call("GET", f"/api/flags/{quote(given.flag, safe='')}?{urlencode(scope)}")
     with client_of(given) as client:
         flag = client.environment.flags.get(given.flag)
     if flag is None:

@@ -74,7 +74,8 @@ def gone_since(
                 for hit in matcher.hits(b"\n".join(diff.removed), PurePosixPath(diff.path).suffix):
                     if hit.key in missing:
                         missing.discard(hit.key)
-                        found[hit.key] = Gone(datetime.fromisoformat(diff.at), diff.revision)
+                        # Python 3.10 does not read the Z of newer gits.
+                        found[hit.key] = Gone(datetime.fromisoformat(diff.at.replace("Z", "+00:00")), diff.revision)
             if not missing or time.monotonic() > until:
                 break
     return found

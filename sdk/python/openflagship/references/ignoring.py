@@ -22,6 +22,7 @@ class Ignore:
         self._root = root
         self._names = names
         self._specs: dict[str, Any] = {}
+        self._folders: dict[str, bool] = {}
         self._searched: list[Any] = []
         first = list(lines)
         if GIT in names:
@@ -30,7 +31,18 @@ class Ignore:
         self._specs[""] = self._spec("", first)
 
     def __contains__(self, path: str) -> bool:
-        """Whether a file is left out, or a folder, whose path ends with a slash."""
+        """Whether a file is left out, or a folder, whose path ends with a slash. What is in such a folder is too."""
+        end = path.find("/")
+        while 0 <= end < len(path) - 1:
+            folder = path[: end + 1]
+            if folder not in self._folders:
+                self._folders[folder] = self._is_left_out(folder)
+            if self._folders[folder]:
+                return True
+            end = path.find("/", end + 1)
+        return self._is_left_out(path)
+
+    def _is_left_out(self, path: str) -> bool:
         if any(pattern.search(path) for pattern in self._searched):
             return True
         folder, decision = "", self._decides("", path)

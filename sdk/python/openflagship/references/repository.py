@@ -63,7 +63,7 @@ def _local(root: Path) -> Repository:
     remote = _asked(root, "config", "--get", "remote.origin.url")
     match = _REMOTE.match(remote)
     # Without what may be a person's name or password in it.
-    url = f"https://{match['host']}/{match['path']}" if match and "." in match["host"] else ""
+    url = f"https://{match['host']}/{match['path']}" if match and "." in match["host"].strip(".") else ""
     return Repository(
         match["path"] if match and url else root.name,
         _asked(root, "symbolic-ref", "--quiet", "--short", "HEAD"),

@@ -80,9 +80,9 @@ def matcher_for(checkout: Checkout, keys: Iterable[str]) -> Matcher:
             if PurePosixPath(path).match(constants.files):
                 text = _read(checkout, path, Scan()) or b""
                 for match in constants.pattern.finditer(text):
-                    key = match.group("key").decode(errors="replace")
+                    key = match.group(b"key").decode(errors="replace")
                     if key in known:
-                        names.append(alias(key, match.group("alias").decode(errors="replace")))
+                        names.append(alias(key, match.group(b"alias").decode(errors="replace")))
     return Matcher(names)
 
 

@@ -80,7 +80,7 @@ def _constants(document: dict[str, Any]) -> list[Constants]:
             pattern = re2.compile(row["pattern"].encode())
         except re2.error as error:
             raise SettingsError(f"{FILE}: constants: {row['pattern']!r} is no RE2 pattern: {error}") from error
-        if not {"alias", "key"} <= set(pattern.groupindex):
+        if not {b"alias", b"key"} <= set(pattern.groupindex):
             raise SettingsError(f"{FILE}: constants: {row['pattern']!r} lacks the group (?P<alias>…) or (?P<key>…)")
         found.append(Constants(row["files"], pattern))
     return found

@@ -1,0 +1,1 @@
+"""Scanning code for flags: time, and what `git grep` finds."""
