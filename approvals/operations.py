@@ -190,7 +190,8 @@ _ALL: Final = (
     Operation("flag", "create", lambda c: flags.create_flag(**c.where, payload=_keyed(c)), _Flag, True, True, _payload),
     Operation("flag", "update", lambda c: _flag_field(c, is_partial=True), _Flag, True, patch_of=_payload),
     Operation("flag", "replace", lambda c: _flag_field(c, is_partial=False), _Flag, patch_of=_payload),
-    Operation("flag", "archive", lambda c: flags.archive_flag(**c.where, key=c.key, reason=c.reason)),
+    # Whoever reviews the request is the second who is asked about a flag that is still evaluated.
+    Operation("flag", "archive", lambda c: flags.archive_flag(**c.where, key=c.key, reason=c.reason, confirm=c.key)),
     Operation("flag", "restore", lambda c: flags.restore_flag(**c.where, key=c.key, reason=c.reason)),
     Operation(
         "flag",

@@ -15,8 +15,8 @@ class FlagsConfig(AppConfig):
         from analytics.enrichment.known_names import KNOWN_NAMES  # noqa: PLC0415 - apps must be set up first
         from flags.privacy import FlagsPlace, SegmentsPlace, VersionLogPlace  # noqa: PLC0415 - likewise
         from flags.propagation.served_names import served_flags, served_units  # noqa: PLC0415 - likewise
-        from flags.selectors import flag_tags  # noqa: PLC0415 - likewise
-        from integrations.subjects import register_tags  # noqa: PLC0415 - likewise
+        from flags.selectors import flag_owners, flag_tags  # noqa: PLC0415 - likewise
+        from integrations.subjects import register_owners, register_tags  # noqa: PLC0415 - likewise
         from tenancy.privacy.people import register_place  # noqa: PLC0415 - likewise
         from tenancy.signals import credentials_changed, environment_created, exposures_changed  # noqa: PLC0415 - apps must be set up first
 
@@ -26,6 +26,7 @@ class FlagsConfig(AppConfig):
         exposures_changed.connect(_log_other_exposures, dispatch_uid="flags.exposures")
         credentials_changed.connect(_announce_keyring, dispatch_uid="flags.keyring")
         register_tags("flag", flag_tags)
+        register_owners("flag", flag_owners)
         KNOWN_NAMES.flags_from(served_flags, served_units)
 
 

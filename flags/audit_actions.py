@@ -20,6 +20,22 @@ class PurgedFlag(TypedDict):
     name: str
     description: str
     tags: list[str]
+    owner: str | None
+    team: str | None
+    kind: str | None
+    permanent: bool | None
+    expectedEnd: str | None
+    links: list[dict[str, str]]
+
+
+class FlagReminder(TypedDict):
+    """Why whoever looks after a flag is reminded of it. `stage` and `reasons` are those of its lifecycle."""
+
+    stage: str
+    expectedEnd: str | None
+    owner: str | None
+    team: str | None
+    reasons: list[str]
 
 
 class PrunedLog(TypedDict, total=False):
@@ -72,6 +88,14 @@ register(
     Action("flag.copied", "Flag copied", "a flag's configuration was copied from another environment", _FLAG),
     Action("flag.imported", "Flag imported", "a flag came in with an import", _FLAG),
     Action("flag.purged", "Flag deleted for good", "a flag archived long ago was deleted for good", PurgedFlag),
+    Action(
+        "flag.reminded",
+        "Flag wants attention",
+        "a flag is past its expected end or ready to archive; at most once a week a flag",
+        FlagReminder,
+        tone="warning",
+        remedy="Archive it, or say on its page that it is permanent, or give it another expected end.",
+    ),
     Action("segment.created", "Segment created", "a segment was made", _SEGMENT),
     Action("segment.updated", "Segment changed", "a segment changed", _SEGMENT),
     Action("segment.deleted", "Segment deleted", "an unused segment was deleted", _SEGMENT),

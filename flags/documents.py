@@ -40,7 +40,7 @@ def flag_document(config: FlagConfig, rules: Iterable[Rule] | None = None) -> di
 
 def flag_presentation(flag: Flag) -> dict[str, Any]:
     """Return what no evaluator needs, which is stored beside each step of the version log."""
-    return {field.name: getattr(flag, field.column) for field in PRESENTATION_FIELDS}
+    return {field.name: field.read_shared(flag) for field in PRESENTATION_FIELDS}
 
 
 def rule_document(rule: Rule) -> dict[str, Any]:

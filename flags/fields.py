@@ -17,6 +17,7 @@ A field that no evaluator reads has no place in the engine and in the schema.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from enum import Enum
 from typing import Any
 
@@ -60,8 +61,17 @@ class FlagField:
 
     def read(self, config: FlagConfig) -> Any:
         """The column's value."""
-        value = getattr(config.flag if self.is_shared else config, self.column)
-        return None if self.is_null_if_empty and not value else value
+        return self._shown(config.flag if self.is_shared else config)
+
+    def read_shared(self, flag: Flag) -> Any:
+        """The value of a field that all environments share."""
+        return self._shown(flag)
+
+    def _shown(self, row: Flag | FlagConfig) -> Any:
+        value = getattr(row, self.column)
+        if self.is_null_if_empty and not value:
+            return None
+        return value.isoformat() if isinstance(value, date) else value
 
     def write(self, config: FlagConfig, value: Any) -> None:
         value = "" if value is None and self.is_null_if_empty else value
@@ -86,6 +96,11 @@ def _shared(name: str, form: str, **options: Any) -> FlagField:
     return FlagField(name, form, name, is_shared=True, **options)
 
 
+def _about(name: str, form: str, *, column: str = "", **options: Any) -> FlagField:
+    """A field that belongs to the flag in its project and that no evaluator reads."""
+    return FlagField(name, form, column or name, is_shared=True, in_document=False, is_restored=False, **options)
+
+
 def _shown(name: str, form: str) -> FlagField:
     """A field that the API only shows."""
     return FlagField(name, form, editable=Editable.NEVER, in_document=False, is_restored=False)
@@ -99,10 +114,17 @@ def _hidden(name: str, **options: Any) -> FlagField:
 # In the order in which the API shows them.
 FLAG_FIELDS = (
     _shared("key", "key", editable=Editable.ONCE, is_restored=False),
-    _shared("name", "name", in_document=False, is_restored=False, default=_key),
-    _shared("description", "text", in_document=False, is_restored=False, default=lambda _: ""),
+    _about("name", "name", default=_key),
+    _about("description", "text", default=lambda _: ""),
     _shared("type", "type", editable=Editable.ONCE, is_restored=False),
-    _shared("tags", "tags", in_document=False, is_restored=False, default=lambda _: []),
+    _about("tags", "tags", default=lambda _: []),
+    # Whose it is, what it is for and how long it is meant to last: for people and for `flags.lifecycle`.
+    _about("owner", "person", is_null_if_empty=True, default=lambda _: None),
+    _about("team", "team", is_null_if_empty=True, default=lambda _: None),
+    _about("kind", "kind", is_null_if_empty=True, default=lambda _: None),
+    _about("permanent", "boolean_or_null", column="is_permanent", default=lambda _: None),
+    _about("expectedEnd", "day", column="expected_end", default=lambda _: None),
+    _about("links", "links", default=lambda _: []),
     _shared("metadata", "object", default=lambda _: {}),
     _shared("variants", "variants"),
     _shown("status", "shown"),

@@ -11,7 +11,7 @@ from analytics.usage import reading
 from audit.models import Entry
 from flags.models import Flag, FlagConfig, Layer, Rule, Segment
 from tenancy.errors import NotFound
-from tenancy.models import Environment
+from tenancy.models import Environment, Project, User
 
 # A flag is in one of on, off, killed and archived. On means enabled and not killed; active is all but archived.
 _STATES = {
@@ -60,6 +60,9 @@ def search_configs(
     state: str | None = None,
     tag: str | None = None,
     type: str | None = None,  # noqa: A002 - the filter's name in the API
+    kind: str | None = None,
+    owner: str | None = None,
+    team: str | None = None,
     prefix: str | None = None,
     search: str | None = None,
 ) -> QuerySet[FlagConfig]:
@@ -67,8 +70,9 @@ def search_configs(
     found = configs(environment).filter(in_state(state or "active"))
     if tag:
         found = found.filter(flag__tags__contains=[tag])
-    if type:
-        found = found.filter(flag__type=type)
+    for column, value in (("type", type), ("kind", kind), ("owner", owner), ("team", team)):
+        if value:
+            found = found.filter(**{f"flag__{column}": value})
     if prefix:
         found = found.filter(flag__key__startswith=prefix)
     return found.filter(flags_matching(search or ""))
@@ -181,7 +185,32 @@ def unknown_flags(environment: Environment) -> QuerySet[UnknownFlag]:
     return reading.unknown_flags(environment.pk).exclude(flag_key__in=there)
 
 
+def teams_in(project: Project) -> list[str]:
+    """The teams that look after active flags of the project."""
+    return _named_in(project, "team")
+
+
+def owners_in(project: Project) -> list[str]:
+    """The user names of the people who look after active flags of the project."""
+    return _named_in(project, "owner")
+
+
+def _named_in(project: Project, column: str) -> list[str]:
+    rows = Flag.objects.filter(project=project, is_archived=False).exclude(**{column: ""})
+    return list(rows.order_by(column).values_list(column, flat=True).distinct())
+
+
 def flag_tags(entry: Entry) -> list[str]:
     """The present tags of the flag that an audit row is about; none where it is gone."""
+    return _flag_in(entry).values_list("tags", flat=True).first() or []
+
+
+def flag_owners(entry: Entry) -> list[int]:
+    """Who owns the flag that an audit row is about, as ids of users; none where nobody does or the flag is gone."""
+    owners = _flag_in(entry).exclude(owner="").values("owner")
+    return list(User.objects.filter(username__in=owners).values_list("pk", flat=True))
+
+
+def _flag_in(entry: Entry) -> QuerySet[Flag]:
     rows = Flag.objects.filter(project__organization=entry.organization_id, project__key=entry.project)
-    return rows.filter(key=entry.entity_key).values_list("tags", flat=True).first() or []
+    return rows.filter(key=entry.entity_key)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from django.conf import settings
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -13,12 +13,27 @@ from openflagship.engine import BUCKETS, buckets_by_variant
 from analytics import selectors as analytics
 from analytics.usage import reading
 from flags.documents import Ranges
-from flags.models import FlagConfig, Rule
+from flags.models import Flag, FlagConfig, Rule
 from tenancy.models import Environment
 
 _FIRST_LOOK = 100
 # A flag that was asked for in this time is never called unused, however early flags may be stale here.
 ASKED_FOR_DAYS = 7
+
+
+class Serves(Protocol):
+    """The columns that say what a configuration serves."""
+
+    @property
+    def is_enabled(self) -> bool: ...
+    @property
+    def kill_switch_variant(self) -> str: ...
+    @property
+    def off_variant(self) -> str: ...
+    @property
+    def default_variant(self) -> str: ...
+    @property
+    def allocation(self) -> Ranges: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +73,8 @@ def longest_unchanged(environment: Environment, most: int) -> list[int]:
 
 
 def _unchanged(found: QuerySet[FlagConfig], since: datetime) -> QuerySet[FlagConfig, tuple[Any, ...]]:
-    has_rule = Exists(Rule.objects.filter(config=OuterRef("pk")))
-    is_plain = Q(prerequisites=[], targets=[], experiment__isnull=True) & ~has_rule
     rows = found.filter(updated_at__lt=since, flag__updated_at__lt=since, flag__is_archived=False)
-    return rows.annotate(is_plain=is_plain).values_list(
+    return rows.annotate(is_plain=plainness()).values_list(
         "pk",
         "flag__key",
         "is_enabled",
@@ -73,12 +86,18 @@ def _unchanged(found: QuerySet[FlagConfig], since: datetime) -> QuerySet[FlagCon
     )
 
 
+def plainness() -> Q:
+    """The condition that holds for configurations in which nothing but the split decides."""
+    has_rule = Exists(Rule.objects.filter(config=OuterRef("pk")))
+    return Q(prerequisites=[], targets=[], experiment__isnull=True) & ~has_rule
+
+
 def _read(rows: Iterable[tuple[Any, ...]]) -> list[_Unchanged]:
     return [_Unchanged(*row) for row in rows]
 
 
 def _stale_among(environment: Environment, rows: Sequence[_Unchanged]) -> list[int]:
-    deciding = {row.pk for row in rows if _served_to_everybody(row, is_plain=row.is_plain) is None}
+    deciding = {row.pk for row in rows if one_variant_of(row, is_plain=row.is_plain) is None}
     asked = [row.key for row in rows if row.pk in deciding]
     last = last_evaluations(environment, asked)
     return [row.pk for row in rows if row.pk not in deciding or not _is_evaluated(last.get(row.key))]
@@ -92,6 +111,19 @@ def last_evaluations(environment: Environment, keys: Sequence[str]) -> dict[str,
     for key, at in analytics.last_exposures(environment.pk, keys).items():
         last[key] = max(at, last.get(key, at))
     return last
+
+
+def is_asked_for(at: datetime) -> bool:
+    """Whether a flag that was evaluated then counts as evaluated now."""
+    return at >= timezone.now() - timedelta(days=ASKED_FOR_DAYS)
+
+
+def last_use_anywhere(flag: Flag) -> tuple[FlagConfig, reading.LastUse] | None:
+    """The last evaluation of the flag in any of its environments: archiving takes it from all of them."""
+    rows = FlagConfig.objects.filter(flag=flag).select_related("environment", "flag")
+    configs = {row.environment_id: row for row in rows}
+    use = reading.last_uses(list(configs), [flag.key]).get(flag.key)
+    return (configs[use.source.environment_id], use) if use else None
 
 
 def evidence_of(
@@ -120,10 +152,11 @@ def evidence_of(
 def served_to_everybody(config: FlagConfig, rules: list[Rule]) -> str | None:
     """The one variant that every unit gets, whatever its attributes are; None where the flag decides something."""
     is_plain = not (config.prerequisites or config.targets or config.experiment or rules)
-    return _served_to_everybody(config, is_plain=is_plain)
+    return one_variant_of(config, is_plain=is_plain)
 
 
-def _served_to_everybody(config: FlagConfig | _Unchanged, *, is_plain: bool) -> str | None:
+def one_variant_of(config: Serves, *, is_plain: bool) -> str | None:
+    """The one variant that everybody gets, by the columns of a configuration; None where it decides something."""
     if config.kill_switch_variant:
         return None
     if not config.is_enabled:

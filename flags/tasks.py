@@ -5,10 +5,13 @@ from datetime import timedelta
 import structlog
 from celery import shared_task
 from django.conf import settings
+from django.db import DatabaseError
 from django.utils import timezone
 
 from audit.actors import system
 from flags import services
+from flags.lifecycle import debt
+from tenancy.models import Project
 
 log = structlog.get_logger(__name__)
 
@@ -33,3 +36,17 @@ def prune_version_log() -> list[str]:
     pruned = [str(found) for found in services.prune_version_log(actor=system("version log retention"), before=before)]
     log.info("version_log_pruned", environments=pruned)
     return pruned
+
+
+@shared_task(name="flags.look_after_flags")
+def look_after_flags() -> int:
+    """Note each project's flag debt of the day, and remind whoever looks after a flag that waits."""
+    reminded = 0
+    for project in Project.objects.select_related("organization").order_by("pk"):
+        try:
+            reminded += debt.look_after(actor=system("flag debt"), project=project)
+        except DatabaseError:
+            # The store of events may be away. The others are looked after all the same, this one tomorrow.
+            log.exception("flags_not_looked_after", project=project.pk)
+    log.info("flags_looked_after", reminded=reminded)
+    return reminded

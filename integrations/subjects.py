@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterable
 from audit.models import Entry
 
 TagsOf = Callable[[Entry], Iterable[str]]
+OwnersOf = Callable[[Entry], Iterable[int]]
 _tags: dict[str, TagsOf] = {}
+_owners: dict[str, OwnersOf] = {}
 
 
 def register_tags(entity: str, tags_of: TagsOf) -> None:
@@ -33,4 +35,15 @@ def tags_of(entry: Entry) -> set[str]:
     if states:
         return {str(tag) for state in states for tag in state["tags"]}
     find = _tags.get(entry.entity_type)
+    return set(find(entry)) if find is not None else set()
+
+
+def register_owners(entity: str, owners_of: OwnersOf) -> None:
+    """Say how the ids of the people are found who look after such a thing now."""
+    _owners[entity] = owners_of
+
+
+def owners_of(entry: Entry) -> set[int]:
+    """The people who look after the thing that the event is about; none where nobody was named."""
+    find = _owners.get(entry.entity_type)
     return set(find(entry)) if find is not None else set()

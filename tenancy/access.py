@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 
 from tenancy.callers.principals import Principal
 from tenancy.errors import Forbidden, Invalid, OutOfReach
-from tenancy.models import Environment, Membership, Organization, Project
+from tenancy.models import Environment, Membership, Organization, Project, User
 from tenancy.roles import Role
 
 Row = TypeVar("Row", Organization, Project, Environment)
@@ -51,6 +51,13 @@ def environments(principal: Principal) -> QuerySet[Environment]:
         | Q(pk__in=mine.filter(environment__isnull=False).values("environment"))
     )
     return found.filter(project__organization_id=principal.organization_id) if principal.organization_id else found
+
+
+def people_of(project: Project) -> QuerySet[User]:
+    """Return the active persons with any role on the project, on one of its environments or on its organization."""
+    roles = Membership.objects.filter(organization=project.organization_id)
+    roles = roles.filter(Q(project__isnull=True) | Q(project=project))
+    return User.objects.filter(is_active=True, service_of__isnull=True, pk__in=roles.values("user"))
 
 
 def role_on(principal: Principal, thing: Environment | Project | Organization) -> Role | None:

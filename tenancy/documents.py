@@ -15,7 +15,15 @@ def organization_resource(organization: Organization) -> dict[str, Any]:
 
 
 def project_resource(project: Project) -> dict[str, Any]:
-    return {"key": project.key, "name": project.name, "version": project.version, "createdAt": project.created_at}
+    return {
+        "key": project.key,
+        "name": project.name,
+        "flagNewDays": project.flag_new_days,
+        "flagUnchangedDays": project.flag_unchanged_days,
+        "flagUnusedDays": project.flag_unused_days,
+        "version": project.version,
+        "createdAt": project.created_at,
+    }
 
 
 def environment_resource(environment: Environment) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib.auth.models import AbstractUser
-from django.core.validators import RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
 from openflagship.ids import uuid7
@@ -73,12 +73,21 @@ class Organization(models.Model):
         return Place(self.pk)
 
 
+def _days_field(least: int, most: int) -> models.PositiveSmallIntegerField:
+    limits = [MinValueValidator(least), MaxValueValidator(most)]
+    return models.PositiveSmallIntegerField(null=True, blank=True, validators=limits)
+
+
 class Project(models.Model):
     """One product or code base: its flags have the same keys and variants in each of its environments."""
 
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="projects")
     key = models.CharField(max_length=63, validators=[slug_syntax])
     name = models.CharField(max_length=200)
+    # When a flag of the project is in which stage of its life, in days; empty: the default.
+    flag_new_days = _days_field(1, 365)
+    flag_unchanged_days = _days_field(1, 3650)
+    flag_unused_days = _days_field(7, 3650)
     version = models.BigIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -12,6 +12,8 @@ from flags.admin.across import comparison, copying
 from flags.admin.flag import affected_users, archive, edit, exposures, history, preview, suggestions, usage
 from flags.admin.flag.tryout import try_pages
 from flags.admin.killing import kill, kill_all, kill_many, kill_tag
+from flags.admin.lifecycle import debt_page, of_flag
+from flags.admin.lifecycle.filters import KindFilter, OwnerFilter, StageFilter, TeamFilter
 from flags.admin.list import archive_many, copy_many, exchange, switch_many, tag_many
 from flags.admin.list.bulk import visible_flags
 from flags.admin.list.filters import FlagList, StateFilter, TagFilter, TypeFilter
@@ -41,6 +43,8 @@ ROUTES = (
     Route("import/", "import", exchange.import_page, About.ENVIRONMENT, Role.EDITOR, in_project=True),
     Route("kill-tag/", "kill_tag", kill_tag.choose, About.ENVIRONMENT, Role.EDITOR),
     Route("kill-all/", "kill_all", kill_all.kill_all, About.ENVIRONMENT, Role.OWNER),
+    Route("restore-many/", "restore_many", archive_many.restore, About.LIST),
+    Route("debt/", "debt", debt_page.page, About.ENVIRONMENT),
     Route("unknown/", "unknown", usage.unknown, About.ENVIRONMENT),
     Route("new/preview/", "preview_new", preview.of_new, About.ENVIRONMENT, Role.EDITOR, in_project=True),
     Route("<path:object_id>/preview/", "preview", preview.of_change),
@@ -56,6 +60,7 @@ ROUTES = (
     Route("<path:object_id>/exposures/", "exposures", exposures.fragment),
     Route("<path:object_id>/usage/", "usage", usage.fragment),
     Route("<path:object_id>/references/", "references", panel.fragment),
+    Route("<path:object_id>/lifecycle/", "lifecycle", of_flag.fragment),
     Route("<path:object_id>/history/", "history", history.history),
     Route("<path:object_id>/versions/<int:version>/", "rollback", history.rollback, role=Role.EDITOR, in_project=True),
     Route("<path:object_id>/archive/", "archive", archive.archive, role=Role.EDITOR, in_project=True),
@@ -68,8 +73,9 @@ ROUTES = (
 class FlagConfigAdmin(PerEnvironmentAdmin):
     """A flag as one environment sees it."""
 
-    list_display = ["flag_header", "state", "serves", "rule_count", "tags", "evaluated", "updated"]
-    list_filter = [StateFilter, TypeFilter, TagFilter]
+    list_display = ["flag_header", "state", "serves", "rule_count", "tags", "stage", "owner", "evaluated", "updated"]
+    # The stage last: it is worked out of what the others leave.
+    list_filter = [StateFilter, TypeFilter, TagFilter, KindFilter, OwnerFilter, TeamFilter, StageFilter]
     search_fields = ["flag__key"]
     search_help_text = "Search by key, name or tag"
     list_before_template = "flags/list_head.html"
@@ -89,6 +95,7 @@ class FlagConfigAdmin(PerEnvironmentAdmin):
         "tag_selected",
         "copy_selected",
         "archive_selected",
+        "restore_selected",
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[FlagConfig]:
@@ -173,6 +180,17 @@ class FlagConfigAdmin(PerEnvironmentAdmin):
     def tags(self, config: FlagConfig) -> str:
         return ", ".join(config.flag.tags) or "-"
 
+    @display(description="Stage")
+    def stage(self, config: FlagConfig) -> str:
+        known = getattr(config, "known", None)  # The list adds it.
+        if known is None:
+            return "-"
+        return known.found.stage.label + (", past its end" if known.found.is_overdue else "")
+
+    @display(description="Owner", ordering="flag__owner")
+    def owner(self, config: FlagConfig) -> str:
+        return ", ".join(filter(None, [config.flag.owner, config.flag.team])) or "-"
+
     @display(description="Evaluated")
     def evaluated(self, config: FlagConfig) -> str:
         at, by = getattr(config, "used_at", None), getattr(config, "used_by", "")  # The list adds these annotations.
@@ -218,3 +236,7 @@ class FlagConfigAdmin(PerEnvironmentAdmin):
     @admin.action(description="Archive", permissions=["add"])
     def archive_selected(self, request: HttpRequest, queryset: QuerySet[FlagConfig]) -> HttpResponse | None:
         return archive_many.ask(request, queryset)
+
+    @admin.action(description="Restore", permissions=["add"])
+    def restore_selected(self, request: HttpRequest, queryset: QuerySet[FlagConfig]) -> HttpResponse | None:
+        return archive_many.ask_restore(request, queryset)

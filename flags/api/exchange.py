@@ -9,6 +9,7 @@ from rest_framework.response import Response
 
 from flags import services
 from flags.api import serializers
+from flags.api.exchange_serializers import ExportSerializer, ImportSerializer, ReportSerializer
 from flags.documents import flag_resource
 from flags.exchange import export
 from flags.exchange.reading import read_export
@@ -49,7 +50,7 @@ class _OneEnvironmentView(EnvironmentView):
 class ExportView(_OneEnvironmentView):
     """The whole environment as one document, which `import` takes."""
 
-    @extend_schema(parameters=_PROJECT, responses=serializers.ExportSerializer)
+    @extend_schema(parameters=_PROJECT, responses=ExportSerializer)
     def get(self, request: Request, key: str) -> Response:
         environment = self.named(request, key, Role.VIEWER)
         body = export.export_environment(environment)
@@ -62,12 +63,16 @@ class ImportView(_OneEnvironmentView):
 
     max_body_bytes = settings.MAX_IMPORT_BODY_BYTES
 
-    @extend_schema(parameters=_PROJECT, request=serializers.ImportSerializer, responses=serializers.ReportSerializer)
+    @extend_schema(
+        parameters=_PROJECT,
+        request=ImportSerializer,
+        responses=ReportSerializer,
+    )
     def post(self, request: Request, key: str) -> Response:
         """Creates what is missing, changes what differs, deletes nothing; the report says what was left out."""
         environment = self.named(request, key, Role.EDITOR)
         access.require(request.user, environment.project, Role.EDITOR)
-        sent = payload(serializers.ImportSerializer, request)
+        sent = payload(ImportSerializer, request)
         refuse_unknown(sent, ("format", "data", "sourceEnvironment", "dryRun", "keepExisting"))
         data, notes = read_export(sent)
         is_dry_run = sent.get("dryRun", False)

@@ -11,8 +11,12 @@ from rest_framework.response import Response
 from audit.services import is_same
 from flags import selectors, services, staleness
 from flags.api import serializers
+from flags.api.lifecycle import lifecycle_resource, lifecycles_by_config
+from flags.api.lifecycle_serializers import ListedFlagSerializer
 from flags.documents import flag_resource
 from flags.fields import SHARED_FIELDS
+from flags.lifecycle.evidence import Known
+from flags.lifecycle.stages import Stage
 from flags.models import Flag
 from flags.versions import history
 from tenancy import access
@@ -22,6 +26,8 @@ from tenancy.api.views import WHERE, EnvironmentView, choice, created, paginate,
 from tenancy.models import Environment
 from tenancy.refusals import refuse_unknown
 from tenancy.roles import Role
+
+_STAGES = [stage.value for stage in Stage]
 
 
 def with_project_editor(view: EnvironmentView, request: Request) -> Environment:
@@ -39,34 +45,42 @@ class FlagsView(EnvironmentView):
             *WHERE,
             OpenApiParameter("state", str, enum=selectors.STATES),
             OpenApiParameter("type", str, enum=Flag.Type.values),
-            *(OpenApiParameter(name, str) for name in ("tag", "prefix", "search")),
+            OpenApiParameter("kind", str, enum=Flag.Kind.values),
+            *(OpenApiParameter(name, str) for name in ("tag", "owner", "team", "prefix", "search")),
             OpenApiParameter("stale", bool, description="Only stale flags, or only the others; with the evidence."),
+            OpenApiParameter("stage", str, enum=_STAGES, description="Only flags in this stage; with the reasons."),
         ],
-        responses=serializers.ListedFlagSerializer(many=True),
+        responses=ListedFlagSerializer(many=True),
     )
     def get(self, request: Request) -> Response:
         environment = self.environment(request)
         query = request.query_params
+        stage, stale = choice(request, "stage", _STAGES), choice(request, "stale", ("true", "false"))
+        state = choice(request, "state", selectors.STATES)
         found = selectors.search_configs(
             environment,
-            state=choice(request, "state", selectors.STATES),
+            state=state or ("archived" if stage == Stage.ARCHIVED else None),
             type=choice(request, "type", Flag.Type.values),
-            **{name: query.get(name) for name in ("tag", "prefix", "search")},
+            kind=choice(request, "kind", Flag.Kind.values),
+            **{name: query.get(name) for name in ("tag", "owner", "team", "prefix", "search")},
         )
-        wanted = choice(request, "stale", ("true", "false"))
         pks: QuerySet[Any] | list[int] = found.values_list("pk", flat=True)
-        if wanted is not None:
-            stale = staleness.stale_pks(environment, found)
-            pks = [pk for pk in pks if (pk in stale) == (wanted == "true")]
+        known: dict[int, Known] = {}
+        if stage is not None:
+            known = lifecycles_by_config(environment, found.prefetch_related(None))
+            pks = [pk for pk, each in known.items() if each.found.stage == stage]
+        if stale is not None:
+            those = staleness.stale_pks(environment, found)
+            pks = [pk for pk in pks if (pk in those) == (stale == "true")]
         paginator, page = paginate(self, request, pks)
         configs = selectors.configs_of(environment, page)
         shown = [flag_resource(config, rules) for config, rules in configs]
-        if wanted is not None:
-            evidence = staleness.evidence_of(environment, configs)
-            shown = [
-                {**resource, "staleness": evidence[config.pk]}
-                for resource, (config, _) in zip(shown, configs, strict=True)
-            ]
+        evidence = staleness.evidence_of(environment, configs) if stale is not None else {}
+        for resource, (config, _) in zip(shown, configs, strict=True):
+            if config.pk in evidence:
+                resource["staleness"] = evidence[config.pk]
+            if config.pk in known:
+                resource["lifecycle"] = lifecycle_resource(known[config.pk])
         return paginator.get_paginated_response(shown)
 
     @extend_schema(
@@ -102,12 +116,20 @@ class FlagView(EnvironmentView):
     def patch(self, request: Request, key: str) -> Response:
         return self._update(request, key, is_partial=True)
 
-    @extend_schema(parameters=WHERE, request=None, responses={200: serializers.FlagSerializer})
+    @extend_schema(
+        parameters=[
+            *WHERE,
+            OpenApiParameter("confirm", str, description="The flag's key: archive it although it is evaluated."),
+        ],
+        request=None,
+        responses={200: serializers.FlagSerializer},
+    )
     def delete(self, request: Request, key: str) -> Response:
-        """Archives the flag. `restore` brings it back."""
+        """Archives the flag; one that was evaluated in the last 7 days with `confirm` alone. `restore` undoes it."""
         environment = self.environment(request, Role.EDITOR)
         access.require(request.user, environment.project, Role.EDITOR)
-        config = services.archive_flag(actor=request.user.actor, environment=environment, key=key)
+        confirm = request.query_params.get("confirm", "")
+        config = services.archive_flag(actor=request.user.actor, environment=environment, key=key, confirm=confirm)
         return Response(flag_resource(config))
 
     def _update(self, request: Request, key: str, *, is_partial: bool) -> Response:

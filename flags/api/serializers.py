@@ -9,7 +9,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail
 
 from flags.fields import RESOURCE_FIELDS
-from flags.models import MAX_UNIT_NAME_CHARACTERS, Flag
+from flags.models import MAX_LINKS, MAX_UNIT_NAME_CHARACTERS, Flag
 from tenancy.api.serializers import ChoiceField
 from tenancy.models import Exposures
 from tenancy.refusals import unknown_field
@@ -65,6 +65,18 @@ class TargetSerializer(Part):
 class ShareSerializer(Part):
     variant = serializers.CharField(max_length=100)
     percent = PercentField(help_text="0 to 100, at most two decimals.")
+
+
+class LinkSerializer(Part):
+    title = serializers.CharField(max_length=200, default="", allow_blank=True)
+    url = serializers.CharField(max_length=2000, help_text="http or https.")
+
+
+class DayField(serializers.DateField):
+    """A day as text, which documents and the audit log hold."""
+
+    def to_internal_value(self, value: Any) -> Any:
+        return super().to_internal_value(value).isoformat()
 
 
 _CONDITION_SCHEMA = {
@@ -137,6 +149,18 @@ FORMS: dict[str, Callable[[], serializers.Field[Any, Any, Any, Any]]] = {
     "unit_names": partial(UnitNamesField, max_length=MAX_UNIT_NAME_CHARACTERS, required=False),
     "type": partial(ChoiceField, choices=Flag.Type.choices, required=False),
     "tags": lambda: serializers.ListField(child=serializers.CharField(max_length=60), required=False),
+    "person": partial(
+        serializers.CharField,
+        max_length=150,
+        required=False,
+        allow_null=True,
+        help_text="The user name of somebody with a role in the project.",
+    ),
+    "team": partial(serializers.CharField, max_length=60, required=False, allow_null=True),
+    "kind": partial(ChoiceField, choices=Flag.Kind.choices, required=False, allow_null=True),
+    "boolean_or_null": partial(TrueOrFalse, required=False, allow_null=True, help_text="null: as its kind is."),
+    "day": partial(DayField, required=False, allow_null=True),
+    "links": partial(LinkSerializer, many=True, required=False, max_length=MAX_LINKS),
     "object": partial(serializers.DictField, required=False),
     "variants": partial(VariantSerializer, many=True, required=False),
     "boolean": partial(TrueOrFalse, required=False),
@@ -267,79 +291,6 @@ class LayerSerializer(serializers.Serializer[Any]):
 class CopySerializer(serializers.Serializer[Any]):
     to = serializers.CharField(max_length=63, help_text="The key of another environment of the project.")
     reason = serializers.CharField(required=False, allow_blank=True, max_length=2000)
-
-
-class ExportSerializer(serializers.Serializer[Any]):
-    format = serializers.CharField()
-    formatVersion = serializers.IntegerField()
-    exportedAt = serializers.DateTimeField()
-    environment = serializers.DictField()
-    flags = serializers.ListField(child=serializers.DictField())
-    segments = serializers.ListField(child=serializers.DictField())
-    layers = serializers.ListField(child=serializers.DictField())
-
-
-class ImportSerializer(serializers.Serializer[Any]):
-    # A flag with a number that nothing can carry is skipped alone.
-    numbers_unchecked = frozenset({"data"})
-    format = ChoiceField(
-        choices=["flagship", "launchdarkly", "unleash", "flagsmith", "growthbook"],
-        required=False,
-        help_text="flagship by default.",
-    )
-    data = serializers.DictField(help_text="The exported document.")  # type: ignore[assignment]  # fields are no attributes
-    sourceEnvironment = serializers.CharField(
-        max_length=100, required=False, help_text="Which environment of another product's file."
-    )
-    dryRun = serializers.BooleanField(required=False, help_text="Report what would happen, and change nothing.")
-    keepExisting = serializers.BooleanField(required=False, help_text="Leave alone what is there already.")
-
-
-class SkippedSerializer(serializers.Serializer[Any]):
-    entity = serializers.CharField()
-    key = serializers.CharField(allow_null=True)
-    problems = serializers.ListField(child=serializers.DictField())
-
-
-class ImportedChangeSerializer(serializers.Serializer[Any]):
-    entity = serializers.CharField()
-    key = serializers.CharField()
-    changes = serializers.ListField(child=serializers.DictField(), help_text="Field by field: path, before, after.")
-    movedPercent = serializers.FloatField(allow_null=True, help_text="Of the users who get another variant of a flag.")
-    basis = serializers.CharField(allow_null=True, help_text="As in an impact: everyone, or undecided.")
-
-
-class NoteSerializer(serializers.Serializer[Any]):
-    entity = serializers.CharField()
-    key = serializers.CharField(allow_null=True)
-    detail = serializers.CharField()
-
-
-class ReportSerializer(serializers.Serializer[Any]):
-    dryRun = serializers.BooleanField()
-    created = serializers.ListField(child=serializers.CharField())
-    updated = serializers.ListField(child=serializers.CharField())
-    unchanged = serializers.ListField(child=serializers.CharField())
-    kept = serializers.ListField(child=serializers.CharField(), help_text="With keepExisting: what stayed as it is.")
-    changes = ImportedChangeSerializer(many=True, help_text="What is different in each thing of `updated`.")
-    skipped = SkippedSerializer(many=True)
-    notes = NoteSerializer(many=True, help_text="What another product's file says that could not be carried over.")
-
-
-class StaleReasonSerializer(serializers.Serializer[Any]):
-    code = serializers.ChoiceField(choices=["fully_rolled_out", "switched_off", "not_evaluated"])
-    variant = serializers.CharField(allow_null=True)
-    since = serializers.DateTimeField(allow_null=True)
-
-
-class StalenessSerializer(serializers.Serializer[Any]):
-    reasons = StaleReasonSerializer(many=True)
-    lastChangedAt = serializers.DateTimeField()
-    lastEvaluatedAt = serializers.DateTimeField(allow_null=True)
-
-
-class ListedFlagSerializer(FlagSerializer):
-    staleness = StalenessSerializer(required=False, help_text="With ?stale=: the evidence.")
 
 
 _SOURCE = "Who asks; else the credential's name."

@@ -1,6 +1,7 @@
-"""Flags, segments, layers, the version log from which they are served, and where code refers to them."""
+"""Flags, segments, layers, the version log from which they are served, where code refers to them, and flag debt."""
 
 from flags.models.flags import (
+    MAX_LINKS,
     MAX_UNIT_NAME_CHARACTERS,
     Flag,
     FlagConfig,
@@ -11,13 +12,16 @@ from flags.models.flags import (
     UnitNamesField,
     key_syntax,
 )
+from flags.models.lifecycle import DebtDay
 from flags.models.references import CodeReference, ScannedBranch
 from flags.models.version_log import Change, LogFloor, SnapshotSigning
 
 __all__ = [
+    "MAX_LINKS",
     "MAX_UNIT_NAME_CHARACTERS",
     "Change",
     "CodeReference",
+    "DebtDay",
     "Flag",
     "FlagConfig",
     "Layer",

@@ -15,6 +15,7 @@ from psycopg.types.range import Range
 from tenancy.models import Environment, Exposures, Project
 
 MAX_UNIT_NAME_CHARACTERS = 100
+MAX_LINKS = 20
 
 key_syntax = RegexValidator(
     r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z",
@@ -56,12 +57,31 @@ class Flag(models.Model):
         NUMBER = "number", "Number"
         JSON = "json", "JSON"
 
+    class Kind(models.TextChoices):
+        """What the flag is for."""
+
+        RELEASE = "release", "Release"
+        EXPERIMENT = "experiment", "Experiment"
+        OPS = "ops", "Operations"
+        PERMISSION = "permission", "Permission"
+        KILL_SWITCH = "kill_switch", "Kill switch"
+
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="flags")
     key = models.CharField(max_length=100, validators=[key_syntax])
     name = models.CharField(max_length=200)
     description = models.TextField(blank=True)
     type = models.CharField(max_length=10, choices=Type.choices, default=Type.BOOLEAN)
     tags = ArrayField(models.CharField(max_length=60), default=list, blank=True)
+    owner = models.CharField(
+        max_length=150, blank=True, default="", db_default="", help_text="The username of who looks after it."
+    )
+    team = models.CharField(max_length=60, blank=True, default="", db_default="")
+    kind = models.CharField(
+        max_length=12, choices=Kind.choices, blank=True, default="", db_default="", help_text="Empty: nobody has said."
+    )
+    is_permanent = models.BooleanField(null=True, blank=True, help_text="Empty: as its kind is.")
+    expected_end = models.DateField(null=True, blank=True)
+    links = models.JSONField(default=list, db_default=[], blank=True, help_text="[{title, url}, …]")
     metadata = models.JSONField(default=dict, blank=True)
     variants = models.JSONField(default=list, help_text='In the order they are laid out: [{"key": …, "value": …}].')
     is_archived = models.BooleanField(default=False)
@@ -78,6 +98,13 @@ class Flag(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether it is meant to stay: as somebody said, else by its kind. An unknown kind is taken for temporary."""
+        if self.is_permanent is not None:
+            return self.is_permanent
+        return self.kind in {self.Kind.OPS, self.Kind.PERMISSION, self.Kind.KILL_SWITCH}
 
 
 class FlagConfig(models.Model):

@@ -12,20 +12,29 @@ from flags.documents import flag_presentation, flag_resource
 from flags.models import Change, Flag, FlagConfig
 from flags.selectors import get_config
 from flags.services import gate, version_log
+from flags.staleness import is_asked_for, last_use_anywhere
 from tenancy.errors import Conflict, Invalid
 from tenancy.models import Environment
 
 
 @gate.act("flag.archive")
 @transaction.atomic
-def archive_flag(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> FlagConfig:
-    """Stop serving the flag in every environment. It keeps its key, its history and its events."""
+def archive_flag(
+    *, actor: Actor, environment: Environment, key: str, reason: str = "", confirm: str = ""
+) -> FlagConfig:
+    """Stop serving the flag in every environment. It keeps its key, its history and its events.
+
+    Raises Conflict `in_use`; and `still_evaluated` for a flag that was asked for in the last days, unless `confirm` is
+    its key.
+    """
     environments = version_log.lock_project(environment.project)
     config = get_config(environments[environment.pk], key)
     flag = config.flag
     if flag.is_archived:
         return config
     _refuse_in_use(flag)
+    if confirm != flag.key:
+        _refuse_evaluated(flag)
     before = flag_resource(config)
     flag.is_archived, flag.archived_at = True, timezone.now()
     flag.save(update_fields=["is_archived", "archived_at", "updated_at"])
@@ -51,6 +60,20 @@ def archive_flag(*, actor: Actor, environment: Environment, key: str, reason: st
         reason=reason,
     )
     return saved
+
+
+def _refuse_evaluated(flag: Flag) -> None:
+    found = last_use_anywhere(flag)
+    if found is None or not is_asked_for(found[1].at):
+        return
+    where, use = found
+    by = use.source.service or "another service"
+    raise Conflict(
+        f"{flag.key!r} is still evaluated: by {by} in {where.environment.name}, last at {use.at:%Y-%m-%d %H:%M} UTC. "
+        f"Confirm it with the flag's key, {flag.key}: callers then get their own default.",
+        code="still_evaluated",
+        attr="confirm",
+    )
 
 
 def _refuse_in_use(flag: Flag) -> None:

@@ -13,15 +13,19 @@ from openflagship.ids import uuid7
 
 from flags.documents import allocate, flag_document, rollout_of, weights_of
 from flags.fields import PLAIN_FIELDS, RESOURCE_FIELDS, RESTORED_FIELDS
-from flags.models import Flag, FlagConfig, Rule
+from flags.models import MAX_LINKS, Flag, FlagConfig, Rule
 from flags.selectors import get_config
 from flags.services.costs import cost_problems
 from flags.services.prerequisites import prerequisite_problems
+from tenancy import access
 from tenancy.errors import Conflict, Invalid, Problem
 from tenancy.models import Environment
 from tenancy.refusals import refuse_if_any, unknown_fields
 from tenancy.services.rows import camel
 
+_WEB_ADDRESS = re.compile(r"https?://[^\s/?#]+[^\s]*\Z", re.IGNORECASE)
+# What the API calls a column.
+_NAMES = {field.column: field.name for field in PLAIN_FIELDS}
 BOOLEAN_VARIANTS = [{"key": "control", "value": False}, {"key": "treatment", "value": True}]
 
 
@@ -63,6 +67,7 @@ def apply(draft: Draft, payload: Mapping[str, Any]) -> list[Problem]:
     """
     flag, config = draft.flag, draft.config
     problems = unknown_fields(payload, (field.name for field in RESOURCE_FIELDS))
+    problems += _owner_problems(flag, payload.get("owner"))
     for field in PLAIN_FIELDS:
         if field.name in payload:
             field.write(config, payload[field.name])
@@ -77,6 +82,29 @@ def apply(draft: Draft, payload: Mapping[str, Any]) -> list[Problem]:
     if "rules" in payload:
         draft.rules, found = _rules(draft, payload["rules"], variants)
         problems += found
+    return problems
+
+
+def _owner_problems(flag: Flag, owner: Any) -> list[Problem]:
+    """Check a new owner alone: one who has left the project since does not prevent other changes."""
+    if not owner or owner == flag.owner or access.people_of(flag.project).filter(username=owner).exists():
+        return []
+    detail = f"Nobody called {owner!r} has a role in this project. Use a member's user name, or name a team."
+    return [Problem("owner", "unknown_member", detail)]
+
+
+def _link_problems(links: Any) -> list[Problem]:
+    if not isinstance(links, list) or len(links) > MAX_LINKS:
+        return [Problem("links", "invalid", f"Send a list of at most {MAX_LINKS} links, each with a title and a url.")]
+    problems = []
+    for index, link in enumerate(links):
+        url = link.get("url") if isinstance(link, dict) else None
+        if not isinstance(url, str) or len(url) > 2000 or not _WEB_ADDRESS.match(url):
+            detail = "Send an address that begins with https:// or http://, of at most 2,000 characters."
+            problems.append(Problem(f"links[{index}].url", "invalid", detail))
+        elif not isinstance(title := link.get("title", ""), str) or len(title) > 200 or link.keys() - {"title", "url"}:
+            detail = "A link has a url and a title of at most 200 characters, and nothing else."
+            problems.append(Problem(f"links[{index}]", "invalid", detail))
     return problems
 
 
@@ -138,6 +166,7 @@ def check_alone(draft: Draft) -> list[Problem]:
         _as_sent(draft, found.attr or "", found.code, found.detail)
         for found in cost_problems(draft.document["rules"], "rules")
     ]
+    problems += _link_problems(draft.flag.links)
     problems += _column_problems(draft.flag, [field.column for field in PLAIN_FIELDS if field.is_shared])
     problems += _column_problems(draft.config, [field.column for field in PLAIN_FIELDS if not field.is_shared])
     for index, rule in enumerate(draft.rules):
@@ -153,7 +182,7 @@ def _column_problems(row: Model, columns: Collection[str], prefix: str = "") -> 
         row.clean_fields(exclude=others)
     except ValidationError as error:
         return [
-            Problem(prefix + camel(field), found.code or "invalid", " ".join(found.messages))
+            Problem(prefix + _NAMES.get(field, camel(field)), found.code or "invalid", " ".join(found.messages))
             for field, errors in error.error_dict.items()
             for found in errors
         ]

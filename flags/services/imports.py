@@ -20,6 +20,7 @@ from flags.services.flags import insert_draft
 from flags.services.layers import create_layer, update_layer
 from flags.services.segments import create_segment, update_segment
 from flags.versions.loading import load_document
+from tenancy import access
 from tenancy.errors import Conflict, Invalid, ServiceError
 from tenancy.models import Environment
 
@@ -57,6 +58,7 @@ def import_environment(
     """
     lists = {name: _list_of(data, name) for name in ("segments", "layers", "flags")}
     report = ImportReport()
+    lists["flags"] = _with_known_owners(environment, lists["flags"], report)
     with gate.trial() if is_dry_run else transaction.atomic():
         version_log.lock_project(environment.project)
         before = load_document(environment.pk)
@@ -71,6 +73,20 @@ def import_environment(
         if report.updated:
             report.changes = _changes(report.updated, before or {}, load_document(environment.pk) or {})
     return report
+
+
+def _with_known_owners(environment: Environment, flags: list[Any], report: ImportReport) -> list[Any]:
+    """Leave out owners who are nobody here, and say so: the flag is imported all the same."""
+    people = set(access.people_of(environment.project).values_list("username", flat=True))
+    known = []
+    for item in flags:
+        if isinstance(item, dict) and item.get("owner") is not None and str(item["owner"]) not in people:
+            detail = f"Its owner {item['owner']!r} has no role in this project and was left out."
+            report.notes.append({"entity": "flag", "key": str(item.get("key")), "detail": detail})
+            known.append({name: value for name, value in item.items() if name != "owner"})
+        else:
+            known.append(item)
+    return known
 
 
 def _keys_of(environment: Environment, entity: str) -> frozenset[str]:

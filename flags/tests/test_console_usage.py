@@ -9,7 +9,7 @@ from django.utils import timezone
 from analytics.usage import folding
 from analytics.usage.batches import SDK, Counted, Source, UsageBatch
 from flags import services
-from flags.admin.flag.usage import last_use_anywhere
+from flags.staleness import last_use_anywhere
 from tenancy.testing import ALICE
 
 

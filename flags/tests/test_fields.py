@@ -31,6 +31,12 @@ OTHER: dict[str, Any] = {
     "name": "Another name",
     "description": "What it is for.",
     "tags": ["money"],
+    "owner": "editor-of-acme",
+    "team": "checkout",
+    "kind": "kill_switch",
+    "permanent": False,
+    "expectedEnd": "2026-12-24",
+    "links": [{"title": "The plan", "url": "https://example.com/plan"}],
     "metadata": {"team": "growth"},
     "variants": [{"key": "control", "value": False}, {"key": "other", "value": True}],
     "enabled": True,
@@ -138,5 +144,6 @@ def test_restore__document_older_than_a_field__gives_its_default(make_flag):
 
 def test_table__each_restored_field__is_one_that_evaluators_get():
     assert names(RESTORED_FIELDS) <= names(DOCUMENT_FIELDS)
-    assert names(SHARED_FIELDS) == {"name", "description", "tags", "metadata", "variants"}
+    about = {"name", "description", "tags", "owner", "team", "kind", "permanent", "expectedEnd", "links"}
+    assert names(SHARED_FIELDS) == {*about, "metadata", "variants"}
     assert names(field for field in FLAG_FIELDS if field.editable is Editable.ONCE) == {"key", "type"}

@@ -1,6 +1,6 @@
 """What the server evaluates is counted by flag, variant, reason and source, with a unit and without."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.db import DatabaseError
@@ -48,6 +48,28 @@ def test_evaluations__each_surface__are_counted_by_source_without_a_unit_too(env
     assert {row.variant for row in found} == {"control"}
     (unknown,) = reading.unknown_flags(environment.pk)
     assert (unknown.flag_key, unknown.evaluations, unknown.source.service) == ("no-such-flag", 1, name)
+
+
+def test_flag__asked_for_without_a_unit__is_listed_as_used_within_two_minutes(ask, viewer, monkeypatch):
+    assert viewer.get("flags/kill-old-jobs/usage").json()["usedBy"] == []
+    assert ask("/api/evaluate", {"flagKey": "kill-old-jobs"}).status_code == 200
+
+    # A process stores what it counted at its first look after the pause; `POLL_SECONDS` is 60 at most.
+    latest = tally._FLUSH_SECONDS + 60 * max(poller._SPREAD)
+    assert latest <= 120
+    monkeypatch.setattr(USAGE, "_flush_at", USAGE._flush_at - latest)
+    # It would close the connection that this test's transaction stands on.
+    monkeypatch.setattr(poller, "close_old_connections", lambda: None)
+    poller.Poller(RUNTIME).poll()
+
+    used = viewer.get("flags/kill-old-jobs/usage").json()
+    assert [use["service"] for use in used["usedBy"]] == ["a service"]
+    assert timezone.now() - timedelta(minutes=2) <= datetime.fromisoformat(used["lastEvaluatedAt"]) <= timezone.now()
+    reasons = viewer.get("flags/kill-old-jobs/lifecycle").json()["reasons"]
+    assert {
+        "code": "asked_for",
+        "sentence": "It was asked for last less than a day ago, by a service in Production.",
+    } in (reasons)
 
 
 @pytest.mark.parametrize(("days", "is_unused"), [(6, False), (40, True)], ids=["lately", "long-ago"])

@@ -1,4 +1,4 @@
-"""Who is told of an event: whoever made the thing that it is about, and whoever follows it."""
+"""Who is told of an event: whoever owns the thing that it is about, else whoever made it; and whoever follows it."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ from django.db.models import Q
 
 from audit.models import Entry
 from integrations.models import Follow, Notification
-from integrations.subjects import concerned_by, tags_of
+from integrations.subjects import concerned_by, owners_of, tags_of
 from tenancy import access
 from tenancy.callers.principals import principal_of_user
 from tenancy.models import User
@@ -19,7 +19,7 @@ def audience_of(entry: Entry) -> dict[User, str]:
     told: dict[int, str] = {}
     for user_id in _followers(entry):
         told[user_id] = _Why.FOLLOWED
-    for user_id in [*_makers(entry), *concerned_by(entry)]:
+    for user_id in [*(owners_of(entry) or _makers(entry)), *concerned_by(entry)]:
         told[user_id] = _Why.MINE
     if entry.actor_kind == "user":
         told = {user_id: why for user_id, why in told.items() if str(user_id) != entry.actor_id}

@@ -11,7 +11,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+    UnfoldBooleanSwitchWidget,
+)
 
 from audit.models import Entry
 from tenancy import access, services
@@ -124,8 +129,22 @@ class OrganizationAdmin(_Dated):
         return access.organizations(console_context(request).principal)
 
 
+def _days_field(label: str, least: int, most: int, help_text: str) -> forms.IntegerField:
+    return forms.IntegerField(
+        label=label,
+        min_value=least,
+        max_value=most,
+        required=False,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text=f"{help_text} Leave it empty for the default.",
+    )
+
+
 class ProjectChangeForm(forms.Form):
     name = forms.CharField(max_length=200, widget=UnfoldAdminTextInputWidget)
+    flagNewDays = _days_field("A flag is new for, in days", 1, 365, "As long as nobody asks for it.")  # noqa: N815 - as the service calls it
+    flagUnchangedDays = _days_field("A flag may be complete after, in days", 1, 3650, "Without any change of it.")  # noqa: N815 - likewise
+    flagUnusedDays = _days_field("A flag is unused after, in days", 7, 3650, "Without any evaluation of it.")  # noqa: N815 - likewise
     version = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
 

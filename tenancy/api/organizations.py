@@ -99,13 +99,13 @@ class ProjectsView(ManagementView):
 
     @extend_schema(
         parameters=[_ORGANIZATION, TENANT],
-        request=serializers.ProjectSerializer,
+        request=serializers.NewProjectSerializer,
         responses={200: serializers.ProjectSerializer, 201: serializers.ProjectSerializer},
     )
     def post(self, request: Request) -> Response:
         slug = request.query_params.get("organization")
         organization = access.get_organization(request.user, slug, needs=Role.ADMIN)
-        sent = payload(serializers.ProjectSerializer, request)
+        sent = payload(serializers.NewProjectSerializer, request)
         refuse_unknown(sent, ("key", "name"))
         return _made(
             lambda: services.create_project(

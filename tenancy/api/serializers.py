@@ -31,14 +31,29 @@ class OrganizationChangeSerializer(serializers.Serializer[Any]):
     version = serializers.IntegerField(help_text=_VERSION)
 
 
-class ProjectSerializer(serializers.Serializer[Any]):
+def _days(least: int, most: int, what: str) -> serializers.IntegerField:
+    return serializers.IntegerField(
+        min_value=least, max_value=most, required=False, allow_null=True, help_text=f"{what}; null: the default."
+    )
+
+
+class _FlagDaysSerializer(serializers.Serializer[Any]):
+    flagNewDays = _days(1, 365, "A flag is new for so long")
+    flagUnchangedDays = _days(1, 3650, "It may be complete once nobody changed it for so long")
+    flagUnusedDays = _days(7, 3650, "It is unused once nobody asked for it for so long")
+
+
+class NewProjectSerializer(serializers.Serializer[Any]):
     key = serializers.CharField(max_length=63)
     name = serializers.CharField(max_length=200)
+
+
+class ProjectSerializer(_FlagDaysSerializer, NewProjectSerializer):
     version = serializers.IntegerField(required=False, help_text=_VERSION)
     createdAt = serializers.DateTimeField(read_only=True)
 
 
-class ProjectChangeSerializer(OrganizationChangeSerializer):
+class ProjectChangeSerializer(OrganizationChangeSerializer, _FlagDaysSerializer):
     pass
 
 

@@ -86,8 +86,14 @@ def update_project(*, actor: Actor, project: Project, payload: Mapping[str, Any]
     row = Project.objects.select_for_update(of=("self",)).select_related("organization").get(pk=project.pk)
     before = project_resource(row)
     refuse_stale("project", before, version)
-    rows.apply(row, payload, {"name": "name"}, fixed="key")
-    row.save(update_fields=["name", "version"])
+    fields = {
+        "name": "name",
+        "flagNewDays": "flag_new_days",
+        "flagUnchangedDays": "flag_unchanged_days",
+        "flagUnusedDays": "flag_unused_days",
+    }
+    rows.apply(row, payload, fields, fixed="key")
+    row.save(update_fields=[*fields.values(), "version"])
     audit.services.record(
         actor=actor,
         action="project.updated",

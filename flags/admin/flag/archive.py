@@ -1,18 +1,15 @@
 """Archiving one flag, restoring it, and deleting it for good."""
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 from django import forms
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from flags import services
-from flags.admin.flag.usage import last_use_anywhere
 from flags.models import FlagConfig
-from flags.staleness import ASKED_FOR_DAYS
+from flags.staleness import is_asked_for, last_use_anywhere
 from tenancy.console_kit.confirm import ConfirmPage, ReasonForm, RequiredReasonForm
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.pages import list_url, object_url
@@ -32,7 +29,7 @@ class UsedForm(ReasonForm):
 
 def archive(request: HttpRequest, config: FlagConfig) -> HttpResponse:
     found = last_use_anywhere(config.flag)
-    is_used = found is not None and found[1].at >= timezone.now() - timedelta(days=ASKED_FOR_DAYS)
+    is_used = found is not None and is_asked_for(found[1].at)
     act = _acting(request, config, services.archive_flag, f"{config.flag.key} is archived.")
 
     def act_on_used(sent: dict[str, Any]) -> str:
@@ -108,7 +105,14 @@ def _acting(
     def act(sent: dict[str, Any]) -> str:
         context = console_context(request)
         context.require_in_project(Role.EDITOR, config.environment.project)
-        service(actor=context.actor, environment=config.environment, key=config.flag.key, reason=sent["reason"])
+        confirmed = {"confirm": sent["confirm"]} if "confirm" in sent else {}
+        service(
+            actor=context.actor,
+            environment=config.environment,
+            key=config.flag.key,
+            reason=sent["reason"],
+            **confirmed,
+        )
         return done
 
     return act

@@ -18,8 +18,9 @@ from flags.api.serializers import FlagSerializer
 from flags.documents import flag_document, flag_resource
 from flags.fields import SHARED_FIELDS
 from flags.models import Flag, FlagConfig, Segment
-from flags.selectors import search_segments, segments_in
+from flags.selectors import search_segments, segments_in, teams_in
 from flags.services import drafts
+from tenancy import access
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.documents import DocumentEdit
 from tenancy.console_kit.environments import may_edit as is_editor
@@ -154,6 +155,9 @@ def _shown(
         "kinds": conditions.KINDS.items(),
         "blank_condition": condition_fields({"attribute": "", "operator": "equals"}),
         "flag_types": Flag.Type.choices,
+        "flag_kinds": Flag.Kind.choices,
+        "people": access.people_of(environment.project).order_by("username").values_list("username", flat=True)[:500],
+        "teams": teams_in(environment.project),
         "exposures_choices": Exposures.choices,
         "attributes": BUILT_IN,
         "attributes_url": in_environment("admin:flags_flagconfig_attributes", environment),

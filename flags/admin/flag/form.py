@@ -22,6 +22,12 @@ SHAPE = {
     "name": "",
     "description": "",
     "tags": [""],
+    "owner": "",
+    "team": "",
+    "kind": "",
+    "permanent": ANY,
+    "expectedEnd": "",
+    "links": [{"title": "", "url": ""}],
     "enabled": False,
     "defaultVariant": "",
     "offVariant": "",
@@ -37,6 +43,9 @@ SHAPE = {
 _UNITS = ("Attribute", "Where that is absent", "Where both are absent")
 # Only the API sets these fields; the page has no input for them.
 WITHOUT_FIELD = frozenset({"metadata"})
+# Empty rows for more links.
+_MORE_LINKS = 2
+_NO_LINK = {"title": "", "url": ""}
 # These stand for a row's own number in the templates that the page's script copies.
 _BLANK = {"rule": "__rule__", "variant": "__variant__"}
 
@@ -129,6 +138,10 @@ def fields_of(document: Mapping[str, Any], config: FlagConfig | None) -> dict[st
         **flag,
         "units": _unit_fields(flag["bucketBy"]),
         "tags": ", ".join(flag["tags"]),
+        "permanent": as_json(flag["permanent"]) if isinstance(flag["permanent"], bool) else "",
+        "links": [
+            {**link, "ref": str(index)} for index, link in enumerate([*flag["links"], *[_NO_LINK] * _MORE_LINKS])
+        ],
         "variants": variants,
         "rules": [_rule_fields(str(index), rule, variants) for index, rule in enumerate(flag["rules"])],
         "prerequisites": [{**item, "variants": ", ".join(item["variants"])} for item in flag["prerequisites"]],

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from analytics.usage import reading
 from analytics.usage.retention import UNKNOWN_KEPT_DAYS
-from flags.models import Flag, FlagConfig
+from flags.models import FlagConfig
 from flags.selectors import unknown_flags
 from tenancy.console_kit.pages import console_page
 from tenancy.models import Environment
@@ -69,11 +69,3 @@ def usage_chart(config: FlagConfig) -> dict[str, Any] | None:
             ],
         },
     }
-
-
-def last_use_anywhere(flag: Flag) -> tuple[FlagConfig, reading.LastUse] | None:
-    """The last evaluation of the flag in any of its environments: archiving takes it from all of them."""
-    rows = FlagConfig.objects.filter(flag=flag).select_related("environment", "flag")
-    configs = {row.environment_id: row for row in rows}
-    use = reading.last_uses(list(configs), [flag.key]).get(flag.key)
-    return (configs[use.source.environment_id], use) if use else None

@@ -1,4 +1,4 @@
-"""Archiving several flags at once. A page first says where each is served, who evaluates it and what archiving does."""
+"""Archiving several flags at once, and restoring them. A page says first where each is served and who evaluates it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,9 +24,28 @@ def archive(request: HttpRequest) -> HttpResponse:
     return many.run(request, _ARCHIVE)
 
 
-def _archive(request: HttpRequest, config: FlagConfig, sent: Mapping[str, Any]) -> None:
-    services.archive_flag(
+def ask_restore(request: HttpRequest, rows: QuerySet[FlagConfig]) -> HttpResponse:
+    return many.ask(request, rows, _RESTORE)
+
+
+def restore(request: HttpRequest) -> HttpResponse:
+    return many.run(request, _RESTORE)
+
+
+def _restore(request: HttpRequest, config: FlagConfig, sent: Mapping[str, Any]) -> None:
+    services.restore_flag(
         actor=console_context(request).actor, environment=config.environment, key=config.flag.key, reason=sent["reason"]
+    )
+
+
+def _archive(request: HttpRequest, config: FlagConfig, sent: Mapping[str, Any]) -> None:
+    # What is evaluated was named, and how many they are was typed: see `refuse_used`.
+    services.archive_flag(
+        actor=console_context(request).actor,
+        environment=config.environment,
+        key=config.flag.key,
+        reason=sent["reason"],
+        confirm=config.flag.key,
     )
 
 
@@ -63,4 +82,15 @@ _ARCHIVE = many.ManyAct(
     tone="danger",
     form=UsedFlagsForm,
     is_reason_needed=True,
+    undo="restore_many",
+)
+_RESTORE = many.ManyAct(
+    name="restore_many",
+    verb="Restore",
+    doing="Restoring",
+    done="restored",
+    act=_restore,
+    may=may_in_projects,
+    template="flags/restore_many.html",
+    shown=lambda request, chosen: {"rows": _everywhere(chosen)},  # noqa: ARG005 - as each act's
 )

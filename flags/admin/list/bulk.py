@@ -46,6 +46,14 @@ def as_text(pks: Iterable[int]) -> str:
     return ",".join(str(pk) for pk in pks)
 
 
+def numbers_in(text: str) -> list[int] | None:
+    """Return the ids of `as_text`; None for anything else."""
+    parts = [part for part in text.split(",") if part]
+    if not all(part.isascii() and part.isdigit() and len(part) < 19 for part in parts):
+        return None
+    return [int(part) for part in parts]
+
+
 def select(rows: QuerySet[FlagConfig]) -> Selection:
     """Select the rows with three queries, however many there are."""
     pks = list(rows.values_list("pk", flat=True))
@@ -65,10 +73,10 @@ class NumbersField(forms.CharField):
         super().__init__(required=False, widget=forms.HiddenInput)
 
     def clean(self, value: Any) -> list[int]:
-        parts = [part for part in super().clean(value).split(",") if part]
-        if not all(part.isascii() and part.isdigit() and len(part) < 19 for part in parts):
+        numbers = numbers_in(super().clean(value))
+        if numbers is None:
             raise forms.ValidationError("The list of flags cannot be read. Choose them in the list again.")
-        return [int(part) for part in parts]
+        return numbers
 
 
 class SelectionForm(ReasonForm):

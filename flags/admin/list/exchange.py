@@ -12,7 +12,7 @@ from openflagship.wire.errors import RefusedError
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from flags import services
-from flags.api.serializers import ImportSerializer
+from flags.api.exchange_serializers import ImportSerializer
 from flags.exchange import export
 from flags.exchange.formats import FORMATS
 from flags.exchange.reading import read_export

@@ -9,6 +9,7 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 
 from analytics.models import FlagUsage
+from flags.lifecycle.evidence import lifecycles
 from flags.models import Flag, FlagConfig, Rule
 from flags.selectors import STATES, in_state
 from flags.staleness import stale_pks
@@ -32,18 +33,20 @@ class FlagList(EnvironmentList):
         )
 
     def get_results(self, request: HttpRequest) -> None:
-        """Mark the stale ones of the page's rows; none while the store of events is away, which is another server."""
+        """Add the stage to the page's rows, and mark stale ones; none while the store of events is away."""
         super().get_results(request)
         if self.environment is None:
             return
         rows = FlagConfig.objects.filter(pk__in=[row.pk for row in self.result_list])
         try:
             stale = stale_pks(self.environment, rows)
+            known = lifecycles(self.environment.project, [row.flag for row in self.result_list])
         except OperationalError:
             # Flags are killed from this list. The health page says that the store is away.
             return
+        by_flag = {each.flag.pk: each for each in known}
         for row in self.result_list:
-            row.is_stale = row.pk in stale
+            row.is_stale, row.known = row.pk in stale, by_flag[row.flag_id]
 
 
 class StateFilter(SimpleListFilter):

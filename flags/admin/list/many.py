@@ -12,14 +12,26 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
+from django.utils.html import format_html
 
-from flags.admin.list.bulk import ProgressForm, Run, Selection, select, sent_selection
+from flags.admin.list.bulk import (
+    ProgressForm,
+    Run,
+    Selection,
+    as_text,
+    numbers_in,
+    select,
+    sent_selection,
+    visible_flags,
+)
 from flags.admin.reach import Reach, reach_of_many
 from flags.models import FlagConfig
 from tenancy.console_kit.confirm import ConfirmPage
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.formats import counted
 from tenancy.console_kit.pages import console_page, list_url
+
+_MOST_IN_ADDRESS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +54,8 @@ class ManyAct:
     tone: Literal["", "warn", "danger"] = ""
     form: Callable[..., ProgressForm] = ProgressForm
     is_reason_needed: bool = False
+    # The act that takes it back, by the name of its route; its page is offered for a number that an address can name.
+    undo: str = ""
 
     @property
     def url(self) -> str:
@@ -55,7 +69,9 @@ def ask(request: HttpRequest, rows: QuerySet[FlagConfig], act: ManyAct) -> HttpR
 def run(request: HttpRequest, act: ManyAct) -> HttpResponse:
     """Change the confirmed flags: all at once, or a part with each request if there are too many for one."""
     if request.method != "POST":
-        return redirect(list_url(FlagConfig))
+        named = numbers_in(request.GET.get("flags", ""))
+        rows = visible_flags(request).filter(pk__in=named).order_by("flag__key")
+        return ask(request, rows, act) if named and rows.exists() else redirect(list_url(FlagConfig))
     page = _confirm_page(request, sent_selection(request), act)
     # A choice on the page may decide what it has to say first.
     return page.ask(request) if "look" in request.POST else page.answer(request)
@@ -101,13 +117,23 @@ def _run(request: HttpRequest, rows: QuerySet[FlagConfig], act: ManyAct, sent: d
         for _, why in run.failures:
             messages.error(request, why)
         if run.done:
-            messages.success(request, f"{counted(run.done, 'flag')} {act.done}.")
+            messages.success(request, _said(run, act, configs))
         return redirect(url)
     form = act.form(initial={**sent, **run.carried()})
     shown: dict[str, Any] = {"run": run, "form": form, "list_url": url, "act": act}
     if request.headers.get("HX-Request"):
         return render(request, "flags/bulk_part.html", shown)
     return console_page(request, "flags/bulk.html", title=f"{act.doing} {counted(run.total, 'flag')}", **shown)
+
+
+def _said(run: Run, act: ManyAct, configs: Mapping[int, FlagConfig]) -> str:
+    said = f"{counted(run.done, 'flag')} {act.done}."
+    left = {key for key, _ in run.failures}
+    pks = [pk for pk, config in configs.items() if config.flag.key not in left]
+    if not act.undo or len(pks) > _MOST_IN_ADDRESS:
+        return said
+    url = f"{reverse(f'admin:flags_flagconfig_{act.undo}')}?flags={as_text(pks)}"
+    return format_html('{} <a href="{}">Undo…</a>', said, url)
 
 
 def _list_url(configs: list[FlagConfig]) -> str:

@@ -1,0 +1,147 @@
+"""Evidence about flags: what they serve in each environment, who asks for them, what needs them, what names them."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from analytics import selectors as analytics
+from analytics.usage import reading
+from flags.documents import Ranges
+from flags.lifecycle.stages import Evidence, Found, InEnvironment, Thresholds, stage_of
+from flags.models import Flag, FlagConfig
+from flags.references.reading import reference_counts
+from flags.staleness import ASKED_FOR_DAYS, one_variant_of, plainness
+from tenancy.models import Environment, Project
+
+# A project that says nothing has these. A job that runs once a month asks for its flag within them.
+NEW_DAYS = 14
+UNUSED_DAYS = 45
+# Evaluations are counted since this migration.
+_COUNTING = ("analytics", "0024_flag_usage")
+
+
+class _Row(NamedTuple):
+    """A configuration, with what its flag and environment need. The names are those of the columns."""
+
+    flag_id: int
+    environment_id: int
+    is_enabled: bool
+    kill_switch_variant: str
+    off_variant: str
+    default_variant: str
+    allocation: Ranges
+    experiment: Any
+    prerequisites: list[dict[str, Any]]
+    updated_at: datetime
+    is_plain: bool
+
+
+class Known(NamedTuple):
+    """A flag, the evidence and its stage."""
+
+    flag: Flag
+    evidence: Evidence
+    found: Found
+
+
+def thresholds_of(project: Project) -> Thresholds:
+    """The project's own limits, else the defaults."""
+    return Thresholds(
+        new_days=project.flag_new_days or NEW_DAYS,
+        unchanged_days=project.flag_unchanged_days or settings.STALE_FLAG_DAYS,
+        unused_days=max(ASKED_FOR_DAYS, project.flag_unused_days or UNUSED_DAYS),
+    )
+
+
+def lifecycles(project: Project, flags: Iterable[Flag] | None = None, *, now: datetime | None = None) -> list[Known]:
+    """Each flag with its evidence and stage: those given, which are of the project, else all that are not archived.
+
+    The number of queries depends on that of the environments alone.
+    """
+    now = now or timezone.now()
+    listed = list(Flag.objects.filter(project=project, is_archived=False) if flags is None else flags)
+    evidence, limits = _evidence(project, listed, is_all=flags is None), thresholds_of(project)
+    return [Known(flag, evidence[flag.pk], stage_of(evidence[flag.pk], limits, now)) for flag in listed]
+
+
+def _evidence(project: Project, flags: Collection[Flag], *, is_all: bool) -> dict[int, Evidence]:
+    environments = {row.pk: row for row in project.environments.order_by("-is_production", "key")}
+    rows = FlagConfig.objects.filter(flag__project=project.pk)
+    rows = rows.filter(flag__is_archived=False) if is_all else rows.filter(flag__in=[flag.pk for flag in flags])
+    places: defaultdict[int, dict[int, _Row]] = defaultdict(dict)
+    for row in _read(rows):
+        places[row.flag_id][row.environment_id] = row
+    keys = [flag.key for flag in flags]
+    asked = _last_evaluations(list(environments.values()), keys)
+    needed, references, counted = _needed_by(project), reference_counts(flags), _counted_since()
+    found = {}
+    for flag in flags:
+        here = places[flag.pk]
+        asked_at, asked_by = asked.get(flag.key, (None, ""))
+        found[flag.pk] = Evidence(
+            created_at=flag.created_at,
+            changed_at=max([flag.updated_at, *(row.updated_at for row in here.values())]),
+            places=tuple(_place(where, here[pk]) for pk, where in environments.items() if pk in here),
+            kind=flag.kind,
+            is_lasting=flag.is_lasting,
+            expected_end=flag.expected_end,
+            archived_at=(flag.archived_at or flag.updated_at) if flag.is_archived else None,
+            asked_at=asked_at,
+            asked_by=asked_by,
+            counted_since=counted,
+            references=references.get(flag.pk),
+            needed_by=tuple(needed.get(flag.key, ())),
+        )
+    return found
+
+
+def _read(rows: QuerySet[FlagConfig]) -> Iterable[_Row]:
+    columns = rows.annotate(is_plain=plainness()).order_by().values_list(*_Row._fields)
+    return (_Row(*row) for row in columns.iterator())
+
+
+def _place(environment: Environment, row: _Row) -> InEnvironment:
+    return InEnvironment(
+        name=environment.name,
+        is_production=environment.is_production,
+        is_enabled=row.is_enabled,
+        served=one_variant_of(row, is_plain=row.is_plain),
+        is_killed=bool(row.kill_switch_variant),
+        in_experiment=row.experiment is not None,
+    )
+
+
+def _last_evaluations(environments: list[Environment], keys: list[str]) -> dict[str, tuple[datetime, str]]:
+    """When and by whom each flag was evaluated last, in any of the environments: by its usage and its exposures."""
+    names = {row.pk: row.name for row in environments}
+    last: dict[str, tuple[datetime, str]] = {}
+    for key, use in reading.last_uses(list(names), keys).items():
+        by = use.source.service or "a service"
+        last[key] = (use.at, f"{by} in {names[use.source.environment_id]}")
+    for environment in environments:
+        for key, at in analytics.last_exposures(environment.pk, keys).items() if keys else ():
+            if key not in last or at > last[key][0]:
+                last[key] = (at, f"somebody in {environment.name}")
+    return last
+
+
+def _needed_by(project: Project) -> dict[str, list[str]]:
+    """By a flag's key: the active flags with this prerequisite anywhere."""
+    rows = FlagConfig.objects.filter(flag__project=project, flag__is_archived=False).exclude(prerequisites=[])
+    needed: defaultdict[str, set[str]] = defaultdict(set)
+    for key, prerequisites in rows.values_list("flag__key", "prerequisites"):
+        for one in prerequisites:
+            needed[one["flagKey"]].add(key)
+    return {key: sorted(users) for key, users in needed.items()}
+
+
+def _counted_since() -> datetime | None:
+    app, name = _COUNTING
+    found = MigrationRecorder.Migration.objects.filter(app=app, name=name)
+    return found.values_list("applied", flat=True).first()
