@@ -74,7 +74,11 @@ class FlagField:
         return value.isoformat() if isinstance(value, date) else value
 
     def write(self, config: FlagConfig, value: Any) -> None:
-        value = "" if value is None and self.is_null_if_empty else value
+        if value is None and self.is_null_if_empty:
+            value = ""
+        elif value is not None and self.form == "day":
+            # An import may hold anything; the column reads texts.
+            value = str(value)
         setattr(config.flag if self.is_shared else config, self.column, value)
 
     def find(self, document: Mapping[str, Any], flag: Flag) -> Any:

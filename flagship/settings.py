@@ -314,6 +314,8 @@ SPECTACULAR_SETTINGS = {
         "DeliveryKindEnum": "integrations.models.WebhookDelivery.Kind",
         "DeliveryStateEnum": "integrations.models.WebhookDelivery.State",
         "UsageKindEnum": "flags.api.usage.SOURCE_KINDS",
+        "FlagKindEnum": "flags.models.Flag.Kind",
+        "StageReasonEnum": "flags.lifecycle.stages.REASONS",
     },
     "TITLE": "FlagShip",
     "VERSION": "1",

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.urls import reverse
 from django.utils import timezone
 
 from analytics.usage import folding
@@ -15,6 +16,7 @@ from flags.lifecycle import debt
 from flags.lifecycle.evidence import NEW_DAYS, thresholds_of
 from flags.models import DebtDay, Flag, FlagConfig
 from flags.tasks import look_after_flags
+from flags.tests.console_documents import change_url, fields
 from integrations.models import Notification
 from integrations.notifications.fan_out import fan_out
 from tenancy.models import Membership
@@ -174,3 +176,29 @@ def test_reminder__of_a_flag_past_its_end__reaches_its_owner_once_a_week(environ
 
     later = timezone.now() + timedelta(days=7)
     assert debt.look_after(actor=system("flag debt"), project=environment.project, now=later) == 1
+
+
+def test_console__owner_kind_end_and_links__are_saved_and_taken_away(acme, console_editor, make_flag):
+    config = make_flag(where=acme.staging)
+    link = {"title": "", "url": "https://example.com/plan"}
+    about = {"owner": "eddie", "team": "till", "kind": "ops", "permanent": False, "expectedEnd": "2031-02-03"}
+
+    console_editor.post(change_url(config), fields(console_editor, config, **about, links=[link]))
+    config.flag.refresh_from_db()
+    assert (config.flag.owner, config.flag.team, config.flag.kind) == ("eddie", "till", "ops")
+    assert (config.flag.is_permanent, str(config.flag.expected_end), config.flag.links) == (False, "2031-02-03", [link])
+    page = console_editor.get(change_url(config)).text
+    assert 'value="2031-02-03" data-field="expectedEnd"' in page
+    assert (
+        "https://example.com/plan"
+        in console_editor.get(reverse("admin:flags_flagconfig_lifecycle", args=[config.pk])).text
+    )
+
+    console_editor.post(change_url(config), fields(console_editor, config, **dict.fromkeys(about), links=[]))
+    config.flag.refresh_from_db()
+    assert (config.flag.owner, config.flag.is_permanent, config.flag.expected_end, config.flag.links) == (
+        "", None, None, [],
+    )  # fmt: skip
+    refused = console_editor.post(change_url(config), fields(console_editor, config, owner="nobody"))
+    assert refused.status_code == 422
+    assert "has a role in this project" in refused.text

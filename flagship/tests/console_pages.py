@@ -19,6 +19,7 @@ from experiments import services as experiment_services
 from experiments.analysis import window_of
 from experiments.tests.conftest import START, conversion, exposure
 from flags import services
+from flags.models import DebtDay
 from flagship.tests.crawling import Page, opened
 from flagship.tests.pageless_routes import NO_PAGE
 from integrations.models import Notification, WebhookDelivery
@@ -121,13 +122,15 @@ def world(acme, console_owner, console_viewer, console_outsider, person):
     services.update_segment(actor=ALICE, environment=environment, key="beta", payload={"name": "Theirs"}, version=1)
     asks = {"priority": 20, "variant": "treatment", "conditions": [{"operator": "in_segment", "value": ["beta"]}]}
     subjects["flags_flagconfig"] = flag("new-checkout", rules=[rule, asks])
-    subjects["plain"] = flag("plain")
+    subjects["plain"] = flag("plain", expectedEnd="2026-01-31", owner="olga", team="checkout", kind="release")
     needed = {"prerequisites": [{"flagKey": "plain", "variants": ["treatment"]}]}
     subjects["dependent"] = flag("dependent", **needed)
     for key in ("killed", "gone", "tried", "held", "changed"):
         subjects[key] = flag(key)
     services.update_flag(actor=ALICE, environment=environment, key="changed", payload={"name": "Theirs"}, version=1)
     services.kill_flag(actor=ALICE, environment=environment, key="killed", reason="Errors")
+    for day in range(2):
+        DebtDay.objects.create(project=acme.project, day=datetime.now(UTC).date() - timedelta(days=day), complete=day)
     services.archive_flag(actor=ALICE, environment=environment, key="gone", reason="Done")
     subjects["flags_layer"], _ = services.create_layer(actor=ALICE, environment=environment, payload={"key": "till"})
     metric = {"key": "purchase-rate", "type": "binary", "eventName": "purchase"}
@@ -258,6 +261,10 @@ _LARGE_CHANGE = '{"enabled": true, "rollout": [{"variant": "treatment", "percent
 STATES = [
     State("flags of a tag, a view kept", f"{_FLAG}_changelist", query={"tag": "pay"}),
     State("flags archived", f"{_FLAG}_changelist", query={"state": "archived"}),
+    State("flags new", f"{_FLAG}_changelist", query={"stage": "new", "kind": "release", "owner": "olga"}),
+    State("restore chosen flags?", f"{_FLAG}_changelist", query={"state": "archived"},
+          sends=_chosen("restore_selected", "gone")),
+    State("no flag debt", f"{_FLAG}_debt", who="founder"),
     State("no flag found", f"{_FLAG}_changelist", query={"q": "nothing"}),
     State("release chosen flags?", f"{_FLAG}_changelist", sends=_chosen("release_selected", "killed")),
     *(State(f"{act}?", f"{_FLAG}_changelist", sends=_chosen(f"{act}_selected", "plain"))

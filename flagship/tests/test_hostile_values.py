@@ -30,6 +30,11 @@ FLAG = {
     "description": "d",
     "type": "boolean",
     "tags": ["a"],
+    "team": "t",
+    "kind": "ops",
+    "permanent": True,
+    "expectedEnd": "2030-01-01",
+    "links": [{"title": "t", "url": "https://example.com"}],
     "metadata": {"a": 1},
     "variants": [{"key": "control", "value": False}, {"key": "treatment", "value": True}],
     "enabled": True,
@@ -127,7 +132,7 @@ FILLED = {
     "user_id": "u",
 }
 READ = {
-    "flags": ("page", "pageSize", "search", "tag", "state", "type"),
+    "flags": ("page", "pageSize", "search", "tag", "state", "type", "owner", "stage"),
     "flags/a": ("at",),
     "flags/a/exposures": ("window",),
     "flags/a/usage": ("window",),
