@@ -110,6 +110,7 @@ def _flag(
         "name": flag.get("name") or key,
         "description": flag.get("description") or "",
         "type": kind,
+        **({"permanent": not flag["temporary"]} if isinstance(flag.get("temporary"), bool) else {}),
         "tags": [tag[:60] for tag in texts(flag.get("tags"))],
         "variants": [{"key": name, "value": value} for name, value in zip(keys, values, strict=True)],
         "status": "archived" if flag.get("archived") else "active",

@@ -39,6 +39,13 @@ _OTHER = {
     "SEMVER_GT": "semver_greater",
     "SEMVER_LT": "semver_less",
 }
+_KINDS = {
+    "release": "release",
+    "experiment": "experiment",
+    "operational": "ops",
+    "permission": "permission",
+    "kill-switch": "kill_switch",
+}
 _ROLLOUTS = {"flexibleRollout": "rollout", "gradualRolloutUserId": "percentage", "gradualRolloutRandom": "percentage"}
 
 
@@ -197,6 +204,7 @@ class _Feature:
             "key": self.name,
             "name": self.name,
             "description": feature.get("description") or "",
+            **({"kind": _KINDS[of]} if (of := str(feature.get("type"))) in _KINDS else {}),
             "type": kind,
             "variants": variants,
             "status": "archived" if feature.get("archived") else "active",

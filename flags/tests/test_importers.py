@@ -4,6 +4,7 @@ import pytest
 from openflagship.engine import Context
 
 from flags.exchange.formats import convert
+from flags.models import Flag
 from flags.propagation.runtime import load_environment
 from tenancy.errors import Invalid
 
@@ -13,6 +14,7 @@ LAUNCHDARKLY = {
             "key": "checkout",
             "name": "Checkout",
             "kind": "boolean",
+            "temporary": False,
             "tags": ["pay"],
             "variations": [{"value": True}, {"value": False}],
             "environments": {
@@ -197,6 +199,7 @@ def test_launchdarkly__serves_what_it_served(imported):
     assert compiled.flags["checkout"].document["allocation"] == [[0, 2500, "true"], [2500, 10000, "false"]]
     assert _variant(compiled, "colour", "alice") == ("variation-1", "DEFAULT")
     assert compiled.evaluate("colour", Context("alice", {})).value == "blue"
+    assert dict(Flag.objects.values_list("key", "is_permanent")) == {"checkout": True, "colour": None}
 
 
 def test_launchdarkly__what_is_lost__is_noted(imported):
@@ -225,6 +228,8 @@ def test_unleash__serves_what_it_served(imported):
     (rule,) = compiled.flags["banner"].document["rules"]
     assert rule["allocation"] == [[0, 2500, "red"], [2500, 5000, "blue"]]
     assert [item["value"] for item in compiled.flags["banner"].document["variants"]] == ["", "#f00", "blue"]
+    kinds = {"search": "release", "banner": "experiment", "legacy": "release"}
+    assert dict(Flag.objects.values_list("key", "kind")) == kinds
 
 
 def test_unleash__what_cannot_be_said__is_left_out_so_that_nobody_gets_more(imported):
