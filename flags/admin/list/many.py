@@ -69,7 +69,7 @@ def ask(request: HttpRequest, rows: QuerySet[FlagConfig], act: ManyAct) -> HttpR
 def run(request: HttpRequest, act: ManyAct) -> HttpResponse:
     """Change the confirmed flags: all at once, or a part with each request if there are too many for one."""
     if request.method != "POST":
-        named = numbers_in(request.GET.get("flags", ""))
+        named = numbers_in(request.GET.get("flags", "")) or []
         rows = visible_flags(request).filter(pk__in=named).order_by("flag__key")
         return ask(request, rows, act) if named and rows.exists() else redirect(list_url(FlagConfig))
     page = _confirm_page(request, sent_selection(request), act)

@@ -19,6 +19,7 @@ from tenancy.models import Environment
 _UPKEEP: Final = {
     "flags.purge_archived": "Purge archived flags",
     "flags.prune_version_log": "Prune the version log",
+    "flags.look_after_flags": "Work out flag debt, remind owners",
     "analytics.make_partitions": "Create event partitions",
     "analytics.apply_retention": "Remove old events",
     "analytics.aggregate_flags": "Count past days of flags",
