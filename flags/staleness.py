@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from django.conf import settings
 from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.expressions import Combinable
 from django.utils import timezone
 from openflagship.engine import BUCKETS, buckets_by_variant
 
@@ -86,7 +87,7 @@ def _unchanged(found: QuerySet[FlagConfig], since: datetime) -> QuerySet[FlagCon
     )
 
 
-def plainness() -> Q:
+def plainness() -> Combinable:
     """The condition that holds for configurations in which nothing but the split decides."""
     has_rule = Exists(Rule.objects.filter(config=OuterRef("pk")))
     return Q(prerequisites=[], targets=[], experiment__isnull=True) & ~has_rule

@@ -160,7 +160,7 @@ FORMS: dict[str, Callable[[], serializers.Field[Any, Any, Any, Any]]] = {
     "kind": partial(ChoiceField, choices=Flag.Kind.choices, required=False, allow_null=True),
     "boolean_or_null": partial(TrueOrFalse, required=False, allow_null=True, help_text="null: as its kind is."),
     "day": partial(DayField, required=False, allow_null=True),
-    "links": partial(LinkSerializer, many=True, required=False, max_length=MAX_LINKS),
+    "links": partial(LinkSerializer, many=True, required=False, max_length=MAX_LINKS),  # type: ignore[call-arg]  # of a list
     "object": partial(serializers.DictField, required=False),
     "variants": partial(VariantSerializer, many=True, required=False),
     "boolean": partial(TrueOrFalse, required=False),

@@ -12,7 +12,6 @@ from django.utils import timezone
 from flags.lifecycle.evidence import Known, lifecycles, thresholds_of
 from flags.lifecycle.stages import Stage
 from flags.models import DebtDay, Flag, FlagConfig
-from tenancy.console_kit.charts import LineChart
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.pages import console_page, list_url
 from tenancy.models import Environment
@@ -92,7 +91,7 @@ def _groups(title: str, filter_name: str, known: Sequence[Known], of: Callable[[
     for each in known:
         counts[of(each.flag)].update([each.found.stage.value, *(["overdue"] if each.found.is_overdue else [])])
     labels = {"": UNKNOWN if filter_name == "kind" else NOBODY, **dict(Flag.Kind.choices)}
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "value": value,
             "label": labels.get(value, value) if filter_name == "kind" or not value else value,
@@ -108,7 +107,7 @@ def _groups(title: str, filter_name: str, known: Sequence[Known], of: Callable[[
     return {"title": title, "filter": filter_name, "rows": shown, "left_out": len(rows) - len(shown)}
 
 
-def trend_of(project_id: int) -> LineChart | None:
+def trend_of(project_id: int) -> dict[str, Any] | None:
     """Return the line of each kind of debt over the last days; None until there are two days."""
     since = timezone.now().date() - timedelta(days=_TREND_DAYS)
     days = list(DebtDay.objects.filter(project=project_id, day__gt=since))
