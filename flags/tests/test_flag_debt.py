@@ -15,9 +15,12 @@ from django.urls import reverse
 from django.utils import timezone
 
 from analytics.models import FlagUsage, UsageSource
+from flags import services
 from flags.lifecycle import evidence
 from flags.lifecycle.stages import Evidence, InEnvironment, Stage, Thresholds, stage_of
 from flags.models import DebtDay, Flag, FlagConfig
+from tenancy.models import User
+from tenancy.testing import ALICE
 
 LIMITS = Thresholds(new_days=14, unchanged_days=30, unused_days=45)
 LAST = 364
@@ -146,7 +149,7 @@ def test_every_day_of_a_year__no_flag_that_is_asked_for_again__is_called_ready()
     assert late == []
 
 
-def test_page__after_a_year__names_the_right_flags_and_none_that_lives(year, acme, console_editor, editor):
+def test_page__after_a_year__names_the_right_flags_and_none_that_lives(year, acme, console_editor, token):
     ready = {
         life.key
         for life in year
@@ -164,8 +167,9 @@ def test_page__after_a_year__names_the_right_flags_and_none_that_lives(year, acm
     assert "Flags that wait, by day" in page.text
     assert "ago, by till in Production." in page.text
     # The API says the same.
-    editor.query = {"environment": "production"}
-    listed = editor.get("flags", stage="ready_to_archive", pageSize="200").json()["results"]
+    caller = token(User.objects.get(username="eddie"), acme.organization)
+    asked = {"environment": "production", "stage": "ready_to_archive", "pageSize": "200"}
+    listed = caller.get("flags", **asked).json()["results"]
     assert {flag["key"] for flag in listed} == ready
     assert {flag["lifecycle"]["stage"] for flag in listed} == {"ready_to_archive"}
 
@@ -192,9 +196,10 @@ def test_bulk_archive__from_the_page__is_undone_by_one_link(year, acme, console_
     assert archived.count() == 0
 
 
-def test_page__without_debt__says_so_and_offers_a_viewer_no_act(acme, console_viewer, make_flag, environment):
+def test_page__without_debt__says_so_and_offers_a_viewer_no_act(acme, console_viewer):
     assert "No flags here yet" in debt_page(console_viewer, acme.production).text
-    make_flag("new-checkout", where=acme.production, expectedEnd="2020-01-01")
+    content = {"key": "new-checkout", "expectedEnd": "2020-01-01"}
+    services.create_flag(actor=ALICE, environment=acme.production, payload=content)
 
     page = debt_page(console_viewer, acme.production)
 
@@ -203,8 +208,9 @@ def test_page__without_debt__says_so_and_offers_a_viewer_no_act(acme, console_vi
     assert "The trend begins with the second day" in page.text
 
 
-def test_console__store_of_events_away__shows_pages_without_stages(acme, console_editor, make_flag, monkeypatch):
-    config = make_flag("new-checkout", where=acme.production)
+def test_console__store_of_events_away__shows_pages_without_stages(acme, console_editor, monkeypatch):
+    content = {"key": "new-checkout"}
+    config, _ = services.create_flag(actor=ALICE, environment=acme.production, payload=content)
 
     def away(*_):
         raise OperationalError("ClickHouse: away")

@@ -178,8 +178,8 @@ def test_reminder__of_a_flag_past_its_end__reaches_its_owner_once_a_week(environ
     assert debt.look_after(actor=system("flag debt"), project=environment.project, now=later) == 1
 
 
-def test_console__owner_kind_end_and_links__are_saved_and_taken_away(acme, console_editor, make_flag):
-    config = make_flag(where=acme.staging)
+def test_console__owner_kind_end_and_links__are_saved_and_taken_away(acme, console_editor):
+    config, _ = services.create_flag(actor=ALICE, environment=acme.staging, payload={"key": "new-checkout"})
     link = {"title": "", "url": "https://example.com/plan"}
     about = {"owner": "eddie", "team": "till", "kind": "ops", "permanent": False, "expectedEnd": "2031-02-03"}
 
