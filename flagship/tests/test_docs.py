@@ -122,7 +122,13 @@ def test_development__what_is_changed_in_one_place__is_there():
     rows = re.findall(r"^\| ([^|]+) \| (.*`.*) \|$", table[1], re.MULTILINE)
     wanted = {"an operator", "a column in the flags list", "a stream event kind", "how a lift's interval is computed"}
     wanted |= {"a metric type", "a role", "a rate-limit header", "the retention of raw events", "an audit action"}
-    wanted |= {"a store backend", "a broker", "a webhook event", "an SDK in the conformance harness"}
+    wanted |= {
+        "a store backend",
+        "a broker",
+        "a webhook event",
+        "an SDK in the conformance harness",
+        "a stage of a flag's life",
+    }
     assert {what for what, _ in rows} == wanted
     wrong = []
     for what, where in rows:
