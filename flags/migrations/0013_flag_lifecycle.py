@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies: ClassVar = [
         ("flags", "0012_code_references"),
-        ("tenancy", "0010_flag_lifecycle_limits"),
+        ("tenancy", "0011_flag_lifecycle_limits"),
     ]
 
     operations: ClassVar = [

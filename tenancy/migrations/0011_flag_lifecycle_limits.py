@@ -12,7 +12,7 @@ def _days(least: int, most: int) -> models.PositiveSmallIntegerField:
 
 
 class Migration(migrations.Migration):
-    dependencies: ClassVar = [("tenancy", "0009_choose_exposures")]
+    dependencies: ClassVar = [("tenancy", "0010_guard_an_environment")]
 
     operations: ClassVar = [
         migrations.AddField(model_name="project", name="flag_new_days", field=_days(1, 365)),
