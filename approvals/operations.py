@@ -157,9 +157,13 @@ def _restart(call: Call) -> Any:
 
 def _complete(call: Call) -> Any:
     said = call.patch.get("reason") or call.reason
-    parts = {name: call.patch.get(name) for name in ("variant", "to")}
     return experiments.complete_experiment(
-        **call.where, pk=call.key, decision=call.patch.get("decision", ""), reason=said, **parts
+        **call.where,
+        pk=call.key,
+        decision=call.patch.get("decision", ""),
+        variant=call.patch.get("variant"),
+        to=call.patch.get("to"),
+        reason=said,
     )
 
 

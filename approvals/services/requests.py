@@ -41,7 +41,7 @@ def create_request(
     refuse_unknown(payload, _FIELDS)
     request = ChangeRequest(
         environment=environment,
-        author=User.objects.filter(pk=principal.user_id).first(),
+        author=User.objects.filter(pk=principal.user_id or 0).first(),
         author_label=principal.actor.label,
         state=_State.DRAFT if payload.get("draft") else _State.OPEN,
         reverts=reverts,

@@ -45,7 +45,7 @@ def _review(
     principal: Principal, request: ChangeRequest, verdict: Review.Verdict, text: str, content: str | None
 ) -> ChangeRequest:
     row = locked_request(request)
-    user = User.objects.get(pk=principal.user_id)
+    user = User.objects.get(pk=principal.user_id or 0)
     if content is not None and content != row.content:
         raise Conflict(
             "The request has changed since you looked at it; look again at what it would serve now.",

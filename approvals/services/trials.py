@@ -107,4 +107,5 @@ def clashes_of(
         touched = set(change["patch"]) if operation.sets_fields and not operation.makes_new else None
         for clash in rebasing.clashes(base, current, change["patch"], touched=touched):
             found.append({"change": index, "resource": change["resource"], **asdict(clash)})
-    return as_json(found)  # type: ignore[no-any-return]  # a list of objects comes back as one
+    shown: list[dict[str, Any]] = as_json(found)
+    return shown
