@@ -94,7 +94,8 @@ post projects · post service-accounts · post stream/ack · post webhooks
 post webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver · post webhooks/{webhook_id}/redeliver
 post webhooks/{webhook_id}/rotate-secret · post webhooks/{webhook_id}/test
 put credentials/{credential_id}/environments/{project}/{environment} · put environments/{key}/policy
-put notification-settings/{channel} · put webhooks/{webhook_id}
+put notification-settings/{channel} · put webhooks/{webhook_id} · delete references · put references
+put flags/{key}/references
 """
 # Tasks and commands that write flags, and by which acts; the others write none.
 WRITING_TASKS = {
