@@ -13,6 +13,9 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11 py
 TEST_VAR := $(CURDIR)/var/test
 TEST_ENV := FLAGSHIP_VAR_DIR="$(TEST_VAR)"
 
+# Some images set it; each of the many processes would then compile every module again.
+export PYTHONDONTWRITEBYTECODE :=
+
 help:
 	@echo "make run      set up, start everything, load the demo (ARGS=\"--port 9000\" passes options on)"
 	@echo "make test     lint, types, layers, migrations, supply chain and every test (ARGS=\"-k name\" passes options to pytest)"
@@ -49,15 +52,21 @@ $(VENV)/.made:
 	fi
 	@touch $@
 
+# uv installs in a third of pip's time. Where it does not run, or does not reach the index that pip is set up for, pip goes on.
+install = $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r $(1) 2>>$(VENV)/uv.log \
+	|| $(BIN)/python -m pip install $(PIP) --require-hashes -r $(1)
+
 $(VENV)/.run-installed: requirements.txt sdk/python/pyproject.toml | $(VENV)/.made
 	@echo "Installing packages into $(VENV), once (a minute or two)"
-	@$(BIN)/python -m pip install $(PIP) --require-hashes -r requirements.txt
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements-dev.txt >$(VENV)/uv.txt
+	@$(BIN)/python -m pip install $(PIP) --require-hashes -r $(VENV)/uv.txt || echo "There is no uv for this machine; pip does it alone."
+	@$(call install,requirements.txt)
 	@$(BIN)/python -m pip install $(PIP) --no-deps --no-build-isolation -e ./sdk/python
 	@touch $@
 
 $(VENV)/.dev-installed: requirements-dev.txt $(VENV)/.run-installed
 	@echo "Installing what the tests need into $(VENV), once"
-	@$(BIN)/python -m pip install $(PIP) --require-hashes -r requirements-dev.txt
+	@$(call install,requirements-dev.txt)
 	@touch $@
 
 setup: $(VENV)/.dev-installed

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import scipy
 from django.db import transaction
 from openflagship.engine.bucketing import bucket
-from scipy.stats import binom
 
 from analytics import selectors as events
 from analytics.services import deal, resplit_units
@@ -123,7 +123,7 @@ def check_pipeline(
             transaction.set_rollback(True)
     level = 1 - _FALSE_CHECKS / max(1, len(judged))
     return len(units), [
-        Alarms(what, method, counts[what, method, rate], total, rate, int(binom.ppf(level, total, rate)))
+        Alarms(what, method, counts[what, method, rate], total, rate, int(scipy.stats.binom.ppf(level, total, rate)))
         for (what, method, rate), total in judged.items()
     ]
 

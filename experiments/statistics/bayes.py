@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy import optimize, special
+import scipy
 
 from experiments.statistics.distributions import (
     Floats,
@@ -71,33 +71,33 @@ class _Beta:
 
     def nodes(self) -> tuple[Floats, Floats]:
         """Points and probability masses: Gauss-Legendre in the angle of x = sin^2, where the density is tame."""
-        low = math.asin(math.sqrt(float(special.betaincinv(self.a, self.b, SMALLEST_TAIL))))
-        high = math.asin(math.sqrt(float(special.betainccinv(self.a, self.b, SMALLEST_TAIL))))
+        low = math.asin(math.sqrt(float(scipy.special.betaincinv(self.a, self.b, SMALLEST_TAIL))))
+        high = math.asin(math.sqrt(float(scipy.special.betainccinv(self.a, self.b, SMALLEST_TAIL))))
         angles = (low + high) / 2 + (high - low) / 2 * NODES
         sines, cosines = np.sin(angles), np.cos(angles)
         log_density = (
-            (2 * self.a - 1) * np.log(sines) + (2 * self.b - 1) * np.log(cosines) - special.betaln(self.a, self.b)
+            (2 * self.a - 1) * np.log(sines) + (2 * self.b - 1) * np.log(cosines) - scipy.special.betaln(self.a, self.b)
         )
         masses = WEIGHTS * (high - low) * np.exp(log_density)
         return sines**2, masses / masses.sum()
 
     def below(self, x: Floats) -> Floats:
-        result: Floats = special.betainc(self.a, self.b, np.clip(x, 0, 1))
+        result: Floats = scipy.special.betainc(self.a, self.b, np.clip(x, 0, 1))
         return result
 
     def above(self, x: Floats) -> Floats:
         # As the mirrored lower tail: scipy's complement takes four times as long.
-        result: Floats = special.betainc(self.b, self.a, 1 - np.clip(x, 0, 1))
+        result: Floats = scipy.special.betainc(self.b, self.a, 1 - np.clip(x, 0, 1))
         return result
 
     def expected_excess(self, x: Floats) -> Floats:
         """E[(X - x)+] at points of [0, 1]."""
-        result: Floats = self.mean * special.betainc(self.b, self.a + 1, 1 - x) - x * self.above(x)
+        result: Floats = self.mean * scipy.special.betainc(self.b, self.a + 1, 1 - x) - x * self.above(x)
         return np.maximum(result, 0.0)
 
     def expected_shortfall(self, x: Floats) -> Floats:
         """E[(x - X)+] at points of [0, 1]."""
-        result: Floats = x * self.below(x) - self.mean * special.betainc(self.a + 1, self.b, x)
+        result: Floats = x * self.below(x) - self.mean * scipy.special.betainc(self.a + 1, self.b, x)
         return np.maximum(result, 0.0)
 
 
@@ -147,7 +147,7 @@ def proportion_posterior(
         near = max(-1.0, guess - sd / 8), min(1.0, guess + sd / 8)
         is_near = chance_below(near[0]) < tail < chance_below(near[1])
         bracket = near if is_near else (max(-1.0, mean_diff - reach), min(1.0, mean_diff + reach))
-        return float(optimize.brentq(lambda diff: chance_below(diff) - tail, *bracket, xtol=1e-9 * reach))
+        return float(scipy.optimize.brentq(lambda diff: chance_below(diff) - tail, *bracket, xtol=1e-9 * reach))
 
     # Nearly normal with as many users as experiments have, so that few steps lead from the normal's quantiles.
     low = quantile(alpha / 2, mean_diff - normal_critical(alpha) * sd)
@@ -215,4 +215,4 @@ def prior_sd_of_history(lifts: Sequence[float], errors: Sequence[float]) -> floa
 
     if excess(0.0) <= 0:
         return 0.0
-    return math.sqrt(float(optimize.brentq(excess, 0.0, float(squares.sum()))))
+    return math.sqrt(float(scipy.optimize.brentq(excess, 0.0, float(squares.sum()))))

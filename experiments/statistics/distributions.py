@@ -9,17 +9,17 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+import scipy  # It loads a part when that is first used: processes that compute nothing start sooner.
 
 Floats = npt.NDArray[np.float64]
 
 
 def normal_cdf(z: float) -> float:
-    return float(special.ndtr(z))
+    return float(scipy.special.ndtr(z))
 
 
 def normal_sf(z: float) -> float:
-    return float(special.ndtr(-z))
+    return float(scipy.special.ndtr(-z))
 
 
 def normal_pdf(z: float) -> float:
@@ -27,32 +27,32 @@ def normal_pdf(z: float) -> float:
 
 
 def normal_quantile(probability: float) -> float:
-    return float(special.ndtri(probability))
+    return float(scipy.special.ndtri(probability))
 
 
 def normal_critical(alpha: float, sides: int = 2) -> float:
     """z with `alpha` beyond it, shared between both tails when `sides` is 2."""
-    return -float(special.ndtri(alpha / sides))
+    return -float(scipy.special.ndtri(alpha / sides))
 
 
 def normal_two_sided(z: float) -> float:
-    return 2 * float(special.ndtr(-abs(z)))
+    return 2 * float(scipy.special.ndtr(-abs(z)))
 
 
 def t_sf(t: float, df: float) -> float:
-    return float(special.stdtr(df, -t))
+    return float(scipy.special.stdtr(df, -t))
 
 
 def t_two_sided(t: float, df: float) -> float:
-    return 2 * float(special.stdtr(df, -abs(t)))
+    return 2 * float(scipy.special.stdtr(df, -abs(t)))
 
 
 def t_critical(alpha: float, df: float, sides: int = 2) -> float:
-    return -float(special.stdtrit(df, alpha / sides))
+    return -float(scipy.special.stdtrit(df, alpha / sides))
 
 
 def chi2_sf(statistic: float, df: int) -> float:
-    return float(special.chdtrc(df, statistic))
+    return float(scipy.special.chdtrc(df, statistic))
 
 
 def require_alpha(alpha: float) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy import optimize, special
+import scipy
 
 from experiments.statistics.distributions import Floats, normal_critical, normal_sf, require_alpha, require_finite
 from experiments.statistics.spending import spent_alpha
@@ -100,13 +100,13 @@ def _upper_tail(paths: _Paths, bound: float, drift: float = 0.0) -> float:
     """Probability of running until this look and then exceeding +bound (in Z units)."""
     variance = paths.time - paths.previous
     gaps = (paths.nodes + drift * variance - bound * math.sqrt(paths.time)) / math.sqrt(variance)
-    return float(special.ndtr(gaps) @ paths.mass)
+    return float(scipy.special.ndtr(gaps) @ paths.mass)
 
 
 def _lower_tail(paths: _Paths, bound: float, drift: float = 0.0) -> float:
     variance = paths.time - paths.previous
     gaps = (-bound * math.sqrt(paths.time) - paths.nodes - drift * variance) / math.sqrt(variance)
-    return float(special.ndtr(gaps) @ paths.mass)
+    return float(scipy.special.ndtr(gaps) @ paths.mass)
 
 
 def _solve(paths: _Paths, target: float) -> float:
@@ -122,7 +122,7 @@ def _solve(paths: _Paths, target: float) -> float:
     offsets = paths.nodes / math.sqrt(paths.time - paths.previous)
     for _ in range(NEWTON_STEPS):
         gaps = offsets - bound * scale
-        tail = float(special.ndtr(gaps) @ paths.mass)
+        tail = float(scipy.special.ndtr(gaps) @ paths.mass)
         if tail <= SMALLEST_SOLVED**2:
             bound -= 0.5
             continue
@@ -246,7 +246,9 @@ def classical_boundaries(looks: int, alpha: float = 0.05, kind: str = "pocock") 
     def excess(constant: float) -> float:
         return crossing_probabilities([constant * bound for bound in bounds], fractions)[-1] - alpha
 
-    constant = float(optimize.brentq(excess, normal_critical(alpha) - 1e-9, normal_critical(alpha / looks) + 1e-9))
+    constant = float(
+        scipy.optimize.brentq(excess, normal_critical(alpha) - 1e-9, normal_critical(alpha / looks) + 1e-9)
+    )
     return ClassicalBoundaries(constant, _classical(constant, looks, kind))
 
 
@@ -261,7 +263,7 @@ def inflation_of(
     if not alpha < power < 1:
         raise ValueError(f"power must lie between alpha and 1, got {power}")
     fixed = normal_critical(alpha) + normal_critical(1 - power, sides=1)
-    drift = optimize.brentq(
+    drift = scipy.optimize.brentq(
         lambda drift: crossing_probabilities(z_bounds, info_fractions, drift)[-1] - power, 0.0, 4 * fixed + 4
     )
     return float((drift / fixed) ** 2)

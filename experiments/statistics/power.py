@@ -7,7 +7,7 @@ Sizes are real numbers of users (round up); `ratio` is treatment users per contr
 import math
 from dataclasses import dataclass
 
-from scipy import optimize
+import scipy
 
 from experiments.statistics.distributions import normal_cdf, normal_critical, require_alpha, require_finite
 
@@ -111,7 +111,7 @@ def detectable_proportion(
 
     if p_control >= 1 or shortfall(1.0) > 0:
         return DetectableEffect(None, None, "even a rate of 100 % would not reach this power")
-    found = float(optimize.brentq(shortfall, p_control, 1.0, xtol=1e-15, rtol=1e-13)) - p_control
+    found = float(scipy.optimize.brentq(shortfall, p_control, 1.0, xtol=1e-15, rtol=1e-13)) - p_control
     return DetectableEffect(found, found / p_control if p_control > 0 else None)
 
 

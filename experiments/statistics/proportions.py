@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from scipy import optimize
+import scipy
 
 from experiments.statistics.distributions import normal_critical, normal_two_sided, require_alpha
 from experiments.statistics.summaries import NO_USERS, NO_VARIANCE, ZERO_CONTROL, Proportion
@@ -189,8 +189,8 @@ def _koopman_limits(control: Proportion, treatment: Proportion, critical: float)
     middle = math.log(max(x_t, 0.5) / n_t / (x_c / n_c))
     if x_t == 0:
         # The statistic falls to 0 with the ratio, so every smaller one is plausible.
-        return 0.0, math.exp(optimize.brentq(excess, middle - 40, middle + 40))
+        return 0.0, math.exp(scipy.optimize.brentq(excess, middle - 40, middle + 40))
     return (
-        math.exp(optimize.brentq(excess, middle - 40, middle)),
-        math.exp(optimize.brentq(excess, middle, middle + 40)),
+        math.exp(scipy.optimize.brentq(excess, middle - 40, middle)),
+        math.exp(scipy.optimize.brentq(excess, middle, middle + 40)),
     )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+import scipy
 
 from experiments.statistics.distributions import Floats, finite_floats, normal_critical, require_alpha, require_finite
 from experiments.statistics.estimates import Comparison, Estimate, Lift, compare, fieller_lift
@@ -76,11 +76,11 @@ def order_ranks(n: int, q: float, alpha: float = 0.05) -> tuple[int | None, int 
     require_alpha(alpha)
     tail = alpha / 2
     low = high = math.ceil(n * q)
-    while low > 0 and special.bdtr(low - 1, n, q) >= tail:
+    while low > 0 and scipy.special.bdtr(low - 1, n, q) >= tail:
         low -= 1
-    while high > 0 and special.bdtrc(high - 1, n, q) <= tail:
+    while high > 0 and scipy.special.bdtrc(high - 1, n, q) <= tail:
         high -= 1
-    while high < n and special.bdtrc(high, n, q) > tail:
+    while high < n and scipy.special.bdtrc(high, n, q) > tail:
         high += 1
     return (low - 1 if low > 0 else None), (high if high < n else None)
 

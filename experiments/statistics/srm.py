@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+import scipy
 
 from experiments.statistics.distributions import Floats, chi2_sf, finite_floats
 from experiments.statistics.multiplicity import Adjusted, holm
@@ -152,9 +152,11 @@ def log_bayes_factors(running: Floats, shares: Floats, concentration: float) -> 
     prior = concentration * shares
     users = running.sum(axis=-1)
     result: Floats = (
-        special.gammaln(concentration)
-        - special.gammaln(concentration + users)
-        + (special.gammaln(prior + running) - special.gammaln(prior) - running * np.log(shares)).sum(axis=-1)
+        scipy.special.gammaln(concentration)
+        - scipy.special.gammaln(concentration + users)
+        + (scipy.special.gammaln(prior + running) - scipy.special.gammaln(prior) - running * np.log(shares)).sum(
+            axis=-1
+        )
     )
     return result
 

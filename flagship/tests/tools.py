@@ -14,7 +14,10 @@ from functools import cache
 import pytest
 
 TOOLS = {
-    "browser": ("Chromium", ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")),
+    "browser": (
+        "Chromium",
+        ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
+    ),
     "node": ("Node.js with npm", ("npm",)),
     "go": ("Go", ("go",)),
     "pgbouncer": ("PgBouncer", ("pgbouncer",)),
