@@ -55,10 +55,15 @@ func (u *User) read(name, subject string) value {
 		}
 		return textValue(u.ID)
 	}
-	given, isThere := u.Attributes[name]
-	if !isThere {
-		return value{}
+	given := u.Attributes[name]
+	if text, isText := given.(string); isText {
+		// The most frequent type, without a look at the others.
+		return value{kind: textKind, text: text}
 	}
+	return u.taken(given, name, subject)
+}
+
+func (u *User) taken(given any, name, subject string) value {
 	found := valueOf(given)
 	if u.refused != nil && (found.kind == otherKind || found.kind == listKind) {
 		if kind := untaken(found, given); kind != "" {

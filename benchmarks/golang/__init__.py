@@ -1,0 +1,1 @@
+"""The Go SDK beside the bare hash and the SDKs of others."""
