@@ -23,7 +23,7 @@ def evaluate(caller: Caller, key: str, body: Any, size: int = MAX_ATTRIBUTE_BYTE
 
 def send(caller: Caller, found: OfrepBulk, *, exposures: str = EXPOSURES_OF_EXPERIMENTS) -> bytes:
     """Log the exposures that are asked for and return the body, which names the stream that tells of changes."""
-    url = orjson.dumps(url_for(caller.credential))
+    url = orjson.dumps(url_for(caller.credential, found.version))
     return found.send(caller, b',"eventStreams":[{"type":"sse","url":' + url + b"}]", exposures=exposures)
 
 

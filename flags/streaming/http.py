@@ -108,16 +108,18 @@ async def _stream(request: AsgiRequest, send: Send, key: Key, named: str) -> Non
 
 async def _ofrep_stream(request: AsgiRequest, send: Send) -> None:
     """Answer OFREP's event stream: for server and client keys alike, because it tells no rules."""
-    key = ofrep.key_of(request.query)
+    key = ofrep.key_of(request.parameter("token") or "")
     if key is None:
         raise RefusedError(401, credentials.UNKNOWN_EVENT_STREAM)
     limit(key, request.scope)
     admit(key, "")
-    last = sse.last_event_id(request.header(b"last-event-id"))
+    last = sse.last_event_id(request.header(b"last-event-id") or request.parameter("since") or "")
     if last is None:
-        # A caller without a last event has just evaluated.
+        # A caller that names no version has just evaluated.
         last = RUNTIME.environments[key.environment_id or 0].version
-    await _follow(request, send, client_of(request, key), last, ofrep.content_of, (_ANY_ORIGIN,))
+    await _follow(
+        request, send, client_of(request, key), last, ofrep.content_of, (_ANY_ORIGIN,), sse.audible_keep_alive
+    )
 
 
 _ANY_ORIGIN = (b"access-control-allow-origin", b"*")
@@ -134,10 +136,11 @@ async def _follow(  # noqa: PLR0917 - two callers, and each names what it gives
     last: int | None,
     content_of: Callable[[list[StreamEvent]], bytes],
     headers: Iterable[tuple[bytes, bytes]] = (),
+    keep_alive: Callable[[float | None], bytes] = sse.keep_alive,
 ) -> None:
     """Send what `client` is offered after version `last`, for as long as both sides want to."""
     with PLACES.taken(client.key.prefix, address_of(request.scope)):
-        await _send_events(request, send, client, last, content_of, headers)
+        await _send_events(request, send, client, last, content_of, headers, keep_alive)
 
 
 async def _send_events(  # noqa: PLR0917 - as above
@@ -147,6 +150,7 @@ async def _send_events(  # noqa: PLR0917 - as above
     last: int | None,
     content_of: Callable[[list[StreamEvent]], bytes],
     headers: Iterable[tuple[bytes, bytes]],
+    keep_alive: Callable[[float | None], bytes],
 ) -> None:
     try:
         await HUB.join(client, last)
@@ -164,7 +168,7 @@ async def _send_events(  # noqa: PLR0917 - as above
             while not client.is_closed:
                 content = content_of(await client.take())
                 if client.needs_keep_alive:
-                    content += sse.keep_alive(RUNTIME.age_seconds)
+                    content += keep_alive(RUNTIME.age_seconds)
                     client.needs_keep_alive = False
                 if content:
                     await send_part(send, content)

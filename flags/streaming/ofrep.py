@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from urllib.parse import parse_qs
 
 from django.conf import settings
 from django.utils.crypto import salted_hmac
@@ -19,19 +18,21 @@ _made: dict[str, tuple[float, str]] = {}
 on_reset(_made.clear)
 
 
-def url_for(credential: str) -> str:
-    """The stream's address for the caller with this credential (its public prefix). It stands for the credential."""
+def url_for(credential: str, version: int) -> str:
+    """The stream's address for the caller with this credential (its public prefix). It stands for the credential.
+
+    It also names the version that was answered, so that no change between the answer and the stream is missed.
+    """
     now = time.monotonic()
     found = _made.get(credential)
     if found is None or now - found[0] > _RENEW_SECONDS:
         token = ofrep_tokens.make_token(credential, _signing_secret(settings.SECRET_KEY))
         found = _made[credential] = (now, f"{settings.STREAM_URL}{PATH}?token={token}")
-    return found[1]
+    return f"{found[1]}&since={version}"
 
 
-def key_of(query: bytes) -> Key | None:
-    """The live credential for which the token in the query string was made."""
-    token = parse_qs(query.decode("latin-1")).get("token", [""])[0]
+def key_of(token: str) -> Key | None:
+    """The live credential for which the token was made."""
     secrets = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
     if not any(ofrep_tokens.is_valid(token, _signing_secret(secret)) for secret in secrets):
         return None

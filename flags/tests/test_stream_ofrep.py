@@ -98,4 +98,20 @@ def test_stream__credential_revoked__ends_it_and_its_token(issued, listen):
 
 def test_token__of_another_purpose__is_none(issued, settings):
     token = ofrep_tokens.make_token(Credential.objects.get().prefix, settings.SECRET_KEY)
-    assert ofrep.key_of(f"token={token}".encode()) is None
+    assert ofrep.key_of(token) is None
+
+
+def test_stream__change_between_the_answer_and_the_stream__is_told(issued, environment, listen):
+    path = _address(issued.secret)
+    _change(environment, 1)
+    eventually(lambda: RUNTIME.environments[environment.pk].version >= 2)
+
+    assert _told(listen("", path=path)).id == 2
+
+
+def test_stream__silence__is_broken_by_an_event_that_pages_hear(issued, settings, listen):
+    settings.STREAM_KEEP_ALIVE_SECONDS = 0.1
+
+    told = listen("", path=_address(issued.secret)).next_event()
+
+    assert (told.event, told.data) == ("keep-alive", {})

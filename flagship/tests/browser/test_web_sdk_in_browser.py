@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.node]
 
 _PAGE = """<!doctype html><title>shop</title><p id="greeting"></p><script type="module">
 import { FlagShip } from "/openflagship.js";
-const client = new FlagShip("fs_client_test_key", "PLATFORM", { context: { targetingKey: "ada" } });
+const client = window.client = new FlagShip("fs_client_test_key", "PLATFORM", { context: { targetingKey: "ada" } });
 const show = () => { document.getElementById("greeting").textContent = client.getValue("greeting", "default"); };
 client.onChange(show);
 window.source = await client.ready();
@@ -134,6 +134,11 @@ def test_page__of_another_origin__follows_in_every_tab__and_sends_when_it_is_lef
     assert {(event["userId"], event["flagKey"], event["variant"]) for event in sent["events"]} == {
         ("ada", "greeting", "a")
     }
+    context.set_offline(True)
+    second.evaluate("client.identify({ targetingKey: 'bob' })")
+    _shows(second, "default")
+    context.set_offline(False)
+    _shows(second, "good morning")
     platform.is_away = True
     first.goto(platform.page_url)
     _shows(first, "good morning")

@@ -46,6 +46,7 @@ export async function platform(snapshot) {
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
+    server,
     url: `http://127.0.0.1:${server.address().port}`,
     posts,
     events: (kind) => posts.filter(({ path }) => path === `/api/events/${kind}`).flatMap(({ body }) => body.events),
@@ -57,4 +58,13 @@ export async function platform(snapshot) {
       await new Promise((resolve) => server.close(resolve));
     },
   };
+}
+
+/** Waits until it is so. */
+export async function until(check) {
+  for (let turn = 0; turn < 2_000; turn += 1) {
+    if (check()) return;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  throw new Error(`it did not come about: ${check}`);
 }

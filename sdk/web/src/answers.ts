@@ -25,7 +25,11 @@ export function unitOf(context: Context, metadata: Answer["metadata"] = {}): str
   return unit === undefined ? undefined : String(unit);
 }
 
-/** The body of OFREP's bulk answer; what a server-side bootstrap gives as well. */
+/**
+ * The body of OFREP's bulk answer; what a server-side bootstrap gives as well.
+ *
+ * A bootstrap's metadata names its user as `targetingKey`.
+ */
 export interface Bulk {
   readonly flags: readonly Answer[];
   readonly metadata?: Readonly<Record<string, string | number | boolean>>;
@@ -33,6 +37,23 @@ export interface Bulk {
     readonly url?: string;
     readonly endpoint?: { readonly origin?: string; readonly requestUri: string };
   }[];
+}
+
+/** What a server wrote into the page: the answers, or their text with a signature for whoever passed it on. */
+export type Bootstrap = Bulk | { readonly answers: string; readonly signature: string };
+
+/** The answers that a server wrote into the page, where they are this user's. */
+export function writtenFor({ targetingKey = "" }: Context, given: Bootstrap | undefined): Bulk | undefined {
+  if (given === undefined) return undefined;
+  try {
+    const bulk = "answers" in given ? (JSON.parse(given.answers) as Bulk) : given;
+    const { targetingKey: written = targetingKey } = bulk.metadata ?? {};
+    if (written === targetingKey) return bulk;
+  } catch {
+    // It was cut on its way.
+  }
+  console.warn("openflagship: the bootstrap is no answer for this user, and is not served");
+  return undefined;
 }
 
 /** The answers of one user at one version. They are replaced as a whole. */
@@ -54,15 +75,16 @@ export function isLogged(metadata: Answer["metadata"]): boolean {
   return metadata?.exposures !== "experiments" || metadata.experiment !== undefined;
 }
 
-const PREFIX = "openflagship.";
-
-/** Keeps the last answers in the browser's storage, under a hash of key and user: neither can be read from it. */
+/** Keeps the last answers in the browser's storage, under hashes of key and user: neither can be read from it. */
 export class Copies {
   readonly #key: string;
+  // Another key's copies belong to another client of the same origin.
+  readonly #prefix: string;
   readonly #storage: Storage | undefined;
 
   constructor(key: string, isOn: boolean) {
     this.#key = key;
+    this.#prefix = `openflagship.${hashed(key)}.`;
     try {
       // A browser that forbids storage throws when it is looked at.
       this.#storage = isOn ? globalThis.localStorage : undefined;
@@ -87,7 +109,7 @@ export class Copies {
     const name = this.#name(context);
     try {
       for (const other of Object.keys(storage ?? {})) {
-        if (other.startsWith(PREFIX) && other !== name) storage?.removeItem(other);
+        if (other.startsWith(this.#prefix) && other !== name) storage?.removeItem(other);
       }
       storage?.setItem(name, JSON.stringify([{ flags, metadata }, etag]));
     } catch {
@@ -96,7 +118,7 @@ export class Copies {
   }
 
   #name({ targetingKey = "" }: Context): string {
-    return PREFIX + hashed(`${this.#key} ${targetingKey}`);
+    return this.#prefix + hashed(`${this.#key} ${targetingKey}`);
   }
 }
 

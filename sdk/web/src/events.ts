@@ -9,13 +9,18 @@ interface Waiting {
   readonly body: EventMembers;
 }
 
-const MOST_WAITING = 1_000;
+/** What a client's options say of its events. */
+export interface EventOptions {
+  readonly flushMs?: number;
+  readonly mostEvents?: number;
+  readonly firstBackoffMs?: number;
+  readonly mostBackoffMs?: number;
+}
+
 const MOST_IN_REQUEST = 100;
 // All requests that outlive a page may carry 64 KB together; a browser refuses more.
 const MOST_KEPT_BYTES = 60_000;
 const MOST_PAUSE_MS = 600_000;
-const FLUSH_MS = 2_000;
-const AGAIN_MS = 10_000;
 
 /** Sends events to one platform with one key. */
 export class Events {
@@ -24,13 +29,17 @@ export class Events {
   #waiting: Waiting[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   #notBefore = 0;
+  #failures = 0;
   #keptBytes = 0;
   readonly #url: string;
   readonly #key: string;
+  readonly #options: Required<EventOptions>;
 
-  constructor(url: string, key: string) {
+  constructor(url: string, key: string, options: EventOptions = {}) {
     this.#url = url;
     this.#key = key;
+    const { flushMs = 2_000, mostEvents = 1_000, firstBackoffMs = 1_000, mostBackoffMs = 60_000 } = options;
+    this.#options = { flushMs, mostEvents, firstBackoffMs, mostBackoffMs };
     globalThis.addEventListener?.("pagehide", this.#leave);
     globalThis.document?.addEventListener("visibilitychange", this.#leave);
   }
@@ -43,9 +52,9 @@ export class Events {
   add(kind: EventKind, members: EventMembers): void {
     const id = { [kind === "exposure" ? "evaluationId" : "id"]: uuid7() };
     const body = jsonOf({ ...id, timestamp: new Date(), ...members });
-    if (body === undefined || this.#waiting.length >= MOST_WAITING) this.lost += 1;
+    if (body === undefined || this.#waiting.length >= this.#options.mostEvents) this.lost += 1;
     else this.#waiting.push({ kind, body });
-    this.#arm(FLUSH_MS);
+    this.#arm(this.#options.flushMs);
   }
 
   /** Sends what waits; true where nothing waits any more. What cannot be sent waits for the next time. */
@@ -86,7 +95,7 @@ export class Events {
 
   async #send(kind: EventKind, batch: Waiting[]): Promise<void> {
     let status = 0;
-    let pause = AGAIN_MS;
+    let wanted = 0;
     const content = new TextEncoder().encode(JSON.stringify({ events: batch.map(({ body }) => body) }));
     const keepalive = this.#keptBytes + content.length <= MOST_KEPT_BYTES;
     const kept = keepalive ? content.length : 0;
@@ -99,18 +108,32 @@ export class Events {
         body: content,
       });
       status = response.status;
-      pause = Math.min(Number(response.headers.get("Retry-After")) * 1_000 || pause, MOST_PAUSE_MS);
+      wanted = Math.min(Number(response.headers.get("Retry-After")) * 1_000 || 0, MOST_PAUSE_MS);
     } catch {
       // The network is away: they wait.
     }
     this.#keptBytes -= kept;
-    if (status === 202) return;
+    if (status === 202) {
+      this.#failures = 0;
+      return;
+    }
+    if (status === 413 && batch.length > 1) {
+      const half = batch.length >> 1;
+      await Promise.all([this.#send(kind, batch.slice(0, half)), this.#send(kind, batch.slice(half))]);
+      return;
+    }
     if (status >= 400 && status < 500 && status !== 429 && status !== 401 && status !== 403) {
       this.lost += batch.length;
       return;
     }
     // The same ids, so that an event that came through counts once.
-    this.#waiting = [...batch, ...this.#waiting].slice(0, MOST_WAITING);
+    const { mostEvents, firstBackoffMs, mostBackoffMs } = this.#options;
+    const waiting = [...batch, ...this.#waiting];
+    this.#waiting = waiting.slice(0, mostEvents);
+    this.lost += waiting.length - this.#waiting.length;
+    const ceiling = Math.min(firstBackoffMs * 2 ** this.#failures, mostBackoffMs);
+    const pause = Math.max(ceiling * (0.5 + Math.random() / 2), wanted);
+    this.#failures += 1;
     this.#notBefore = Date.now() + pause;
     this.#arm(pause);
   }

@@ -4,17 +4,28 @@
  * Rules stay on the platform: a page has a client key, which gets answers and sends events, and nothing else.
  */
 
-import { type Answer, type Answers, answersOf, type Bulk, type Context, Copies, isLogged, unitOf } from "./answers.js";
+import {
+  type Answer,
+  type Answers,
+  answersOf,
+  type Bootstrap,
+  type Bulk,
+  type Context,
+  Copies,
+  isLogged,
+  unitOf,
+  writtenFor,
+} from "./answers.js";
 import { Events } from "./events.js";
 
-export type { Answer, Bulk, Context } from "./answers.js";
+export type { Answer, Bootstrap, Bulk, Context } from "./answers.js";
 
 /** Times are in milliseconds. */
 export interface Options {
   /** Who is asked for; `identify` changes it. */
   readonly context?: Context;
   /** The answers for this context, as a server wrote them into the page. */
-  readonly bootstrap?: Bulk;
+  readonly bootstrap?: Bootstrap;
   /** Whether the last answers are kept in the browser's storage. On unless said otherwise. */
   readonly isStoring?: boolean;
   /** Whether exposures and events are sent. On unless said otherwise. */
@@ -23,6 +34,17 @@ export interface Options {
   readonly isStreaming?: boolean;
   /** Between questions while there is no stream. */
   readonly pollMs?: number;
+  /** For a whole answer. */
+  readonly answerMs?: number;
+  /** Without a sign of life on a stream whose keep-alives a page can hear. */
+  readonly silenceMs?: number;
+  /** The ceiling of the first pause after a failure; each failure doubles it, up to `mostBackoffMs`. */
+  readonly firstBackoffMs?: number;
+  readonly mostBackoffMs?: number;
+  /** Until events are sent. */
+  readonly flushMs?: number;
+  /** So many events wait at most; more are dropped and counted. */
+  readonly mostEvents?: number;
 }
 
 /** Called with the keys whose values changed. */
@@ -30,14 +52,29 @@ export type ChangeListener = (keys: readonly string[]) => void;
 
 /** What an event may have besides its name. */
 export interface TrackDetails {
+  /** The attribute whose value is the event's unit, as for flags that are split by `deviceId`; `targetingKey` without. */
+  readonly unitBy?: string;
   readonly value?: number;
   readonly properties?: Readonly<Record<string, unknown>>;
 }
 
+/** A client's present state. */
+export interface Status {
+  readonly source: Answers["source"];
+  readonly configVersion: unknown;
+  readonly error: string | undefined;
+  /** They wait to be sent. */
+  readonly eventsPending: number;
+  /** They found no room, or were no use to the server. */
+  readonly eventsLost: number;
+}
+
 const EMPTY: Bulk = { flags: [] };
-const FIRST_PAUSE_MS = 1_000;
-const MOST_PAUSE_MS = 300_000;
+const FIRST_BACKOFF_MS = 1_000;
+const MOST_BACKOFF_MS = 300_000;
 const ANSWER_MS = 10_000;
+// Two missed keep-alives.
+const SILENCE_MS = 35_000;
 // A page that nobody looks at gives its stream back after a while.
 const HIDDEN_MS = 120_000;
 
@@ -61,6 +98,8 @@ export class FlagShip {
   #ending = new AbortController();
   #stream: EventSource | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #silence: ReturnType<typeof setTimeout> | undefined;
+  #isTold = false;
   // In a row, of questions and of streams.
   #failures = 0;
   #streamFailures = 0;
@@ -76,9 +115,10 @@ export class FlagShip {
     this.#options = options;
     this.#context = { ...options.context };
     this.#copies = new Copies(clientKey, options.isStoring !== false);
-    this.#events = new Events(this.#url, clientKey);
-    this.#answers = options.bootstrap
-      ? answersOf(options.bootstrap, this.#context, "bootstrap", null)
+    this.#events = new Events(this.#url, clientKey, options);
+    const bootstrap = writtenFor(this.#context, options.bootstrap);
+    this.#answers = bootstrap
+      ? answersOf(bootstrap, this.#context, "bootstrap", null)
       : (this.#copies.load(this.#context) ?? answersOf(EMPTY, this.#context, "nothing", null));
     globalThis.document?.addEventListener("visibilitychange", this.#look);
     void this.refresh();
@@ -127,9 +167,10 @@ export class FlagShip {
   }
 
   /** Whose answers are served, from where, and at which version of the configuration. */
-  status(): { source: Answers["source"]; configVersion: unknown; error: string | undefined; eventsPending: number } {
-    const { source, version } = this.#answers;
-    return { source, configVersion: version, error: this.error, eventsPending: this.#events.pending };
+  status(): Status {
+    const { source, version: configVersion } = this.#answers;
+    const { pending: eventsPending, lost: eventsLost } = this.#events;
+    return { source, configVersion, error: this.error, eventsPending, eventsLost };
   }
 
   /**
@@ -195,7 +236,8 @@ export class FlagShip {
     if (this.#isClosed) return;
     const context = this.#context;
     const ending = this.#ending;
-    const late = setTimeout(() => ending.abort(), ANSWER_MS);
+    const { answerMs = ANSWER_MS } = this.#options;
+    const late = setTimeout(() => ending.abort(), answerMs);
     // Only a whole answer names the stream.
     const isWhole = this.#answers.context !== context || (this.#isFollowing && this.#stream === undefined);
     const etag = isWhole ? null : this.#answers.etag;
@@ -245,11 +287,11 @@ export class FlagShip {
   #again(leastMs: number): void {
     clearTimeout(this.#timer);
     if (this.#isClosed || (this.#stream !== undefined && this.#failures === 0)) return;
-    const { pollMs = 60_000 } = this.#options;
+    const { pollMs = 60_000, firstBackoffMs = FIRST_BACKOFF_MS, mostBackoffMs = MOST_BACKOFF_MS } = this.#options;
     const failures = this.#failures || this.#streamFailures;
-    const grown = FIRST_PAUSE_MS * 2 ** Math.min(failures - 1, 16);
+    const grown = firstBackoffMs * 2 ** Math.min(failures - 1, 16);
     const ceiling =
-      this.#failures > 0 ? Math.min(grown, MOST_PAUSE_MS) : Math.min(failures > 0 ? grown : pollMs, pollMs);
+      this.#failures > 0 ? Math.min(grown, mostBackoffMs) : Math.min(failures > 0 ? grown : pollMs, pollMs);
     const ask = () => {
       // Nobody looks: `#look` asks once somebody does.
       if (globalThis.document?.visibilityState !== "hidden") void this.refresh();
@@ -273,6 +315,13 @@ export class FlagShip {
     const stream = new EventSource(new URL(address, named?.endpoint?.origin ?? this.#url));
     this.#stream = stream;
     let wasDown = false;
+    const { silenceMs = SILENCE_MS } = this.#options;
+    const heard = () => {
+      clearTimeout(this.#silence);
+      if (stream === this.#stream) this.#silence = setTimeout(() => this.#giveUp(), silenceMs);
+    };
+    // Pages do not hear comments: the stream of an older server is silent, and is judged by nothing.
+    stream.addEventListener("keep-alive", heard);
     stream.onmessage = () => void this.refresh();
     stream.onopen = () => {
       this.#streamFailures = 0;
@@ -282,14 +331,19 @@ export class FlagShip {
     stream.onerror = () => {
       wasDown = true;
       // It connects again by itself, unless it was refused: its token is good for an hour.
-      if (stream.readyState !== EventSource.CLOSED || stream !== this.#stream) return;
-      this.#stream = undefined;
-      this.#streamFailures += 1;
-      this.#again(0);
+      if (stream.readyState === EventSource.CLOSED && stream === this.#stream) this.#giveUp();
     };
   }
 
+  /** Another stream takes its place, with a token of its own. */
+  #giveUp(): void {
+    this.#stopStream();
+    this.#streamFailures += 1;
+    this.#again(0);
+  }
+
   #stopStream(): void {
+    clearTimeout(this.#silence);
     this.#stream?.close();
     this.#stream = undefined;
   }
@@ -315,9 +369,13 @@ export class FlagShip {
     this.#add("exposure", { flagKey, userId, variant, configVersion, experiment: metadata?.experiment });
   }
 
-  #track(kind: "conversion" | "metrics", members: Record<string, unknown>): void {
-    const userId = this.#context.targetingKey;
+  #track(kind: "conversion" | "metrics", { unitBy = "targetingKey", ...members }: Record<string, unknown>): void {
+    const userId = unitOf(this.#context, { bucketBy: String(unitBy) });
     if (userId) this.#add(kind, { userId, ...members });
+    else if (!this.#isTold) {
+      this.#isTold = true;
+      console.warn(`openflagship: an event is not recorded: the context has no ${unitBy} to record it under`);
+    }
   }
 
   #add(kind: "exposure" | "conversion" | "metrics", members: Record<string, unknown>): void {

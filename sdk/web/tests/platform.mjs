@@ -71,6 +71,10 @@ export class FakeEventSource {
     FakeEventSource.all.push(this);
   }
 
+  addEventListener(kind, listener) {
+    this[`on${kind}`] = listener;
+  }
+
   close() {
     this.readyState = 2;
   }

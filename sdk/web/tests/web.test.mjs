@@ -88,6 +88,17 @@ describe("values", () => {
   });
 });
 
+describe("a bootstrap", () => {
+  it("of another user is not served, and one with a signature is read as it was written", (t) => {
+    const warn = t.mock.method(console, "warn", () => undefined);
+    const bulk = { flags: [flag("checkout", true)], metadata: { configVersion: 3, targetingKey: "ada" } };
+    const signed = { answers: JSON.stringify(bulk), signature: "sha256=of-the-servers" };
+    const served = ["ada", "bob"].map((user) => clientOf(user, { bootstrap: signed }).isEnabled("checkout"));
+    assert.deepEqual(served, [true, false]);
+    assert.equal(warn.mock.callCount(), 1);
+  });
+});
+
 describe("identify", () => {
   it("changes all values at once, and records nothing under another's name", async () => {
     const client = clientOf("ada");
@@ -133,6 +144,13 @@ describe("the kept answers", () => {
     assert.equal(await same.ready(), "store");
   });
 
+  it("of another key on the same origin stay", async () => {
+    const other = new FlagShip("fs_client_other", server.url, { context: { targetingKey: "ada" } });
+    clients.push(other);
+    await Promise.all([other.ready(), clientOf("ada").ready()]);
+    await until(() => Object.keys(localStorage).length === 2);
+  });
+
   it("are done without where the browser forbids storage, or it is full", async () => {
     Object.defineProperty(globalThis, "localStorage", {
       configurable: true,
@@ -161,6 +179,15 @@ describe("the stream", () => {
     await until(() => FakeEventSource.all.length === 2);
     assert.equal(server.asked.at(-1).etag, undefined);
   });
+
+  it("that falls silent is given up, once it was heard", async () => {
+    const client = clientOf("ada", { silenceMs: 50, firstBackoffMs: 1 });
+    await client.ready();
+    const [first] = FakeEventSource.all;
+    first["onkeep-alive"]({});
+    await until(() => FakeEventSource.all.length === 2);
+    assert.equal(first.readyState, FakeEventSource.CLOSED);
+  });
 });
 
 describe("events", () => {
@@ -171,6 +198,29 @@ describe("events", () => {
     client.track("purchase");
     assert.equal(await client.flush(), false);
     assert.equal(client.status().eventsPending, 1);
+  });
+
+  it("are sent in halves where a post is too large", async () => {
+    const client = clientOf("ada");
+    await client.ready();
+    server.statuses.push(413);
+    for (let at = 0; at < 5; at += 1) client.track("purchase");
+    assert.equal(await client.flush(), true);
+    const sizes = server.posts.map(({ body }) => body.events.length);
+    assert.deepEqual([sizes[0], sizes.slice(1).sort(), client.status().eventsLost], [5, [2, 3], 0]);
+  });
+
+  it("name the attribute that is asked for, and say once that there is none to name", async (t) => {
+    const warn = t.mock.method(console, "warn", () => undefined);
+    const client = clientOf(undefined, { context: { deviceId: "d-1" } });
+    await client.ready();
+    client.track("purchase", { unitBy: "deviceId" });
+    client.track("purchase");
+    client.trackMetric("latency", { value: 1 });
+    await client.flush();
+    const [{ userId, unitBy }] = server.events("conversion");
+    assert.deepEqual([userId, unitBy, server.events("conversion").length], ["d-1", undefined, 1]);
+    assert.equal(warn.mock.callCount(), 1);
   });
 });
 

@@ -284,7 +284,8 @@ class Edge:
             await self._answer(call, 304, b"", (etag,))
             return
         # Relative to where the caller found this edge, which does not know its own address.
-        url = b'{"requestUri":"%b?token=%b"}' % (routes.OFREP_STREAM.paths[0].encode(), source.ofrep_token().encode())
+        path, token = routes.OFREP_STREAM.paths[0].encode(), source.ofrep_token().encode()
+        url = b'{"requestUri":"%b?token=%b&since=%d"}' % (path, token, bulk.version)
         body = bulk.send(source, b',"eventStreams":[{"type":"sse","endpoint":%b}]' % url, exposures=exposures)
         await self._answer(call, 200, body, (etag,))
 
@@ -325,16 +326,28 @@ class Edge:
             raise RefusedError(401, credentials.UNKNOWN_EVENT_STREAM)
         origin = self._cross_origin.allow(request.headers.get(b"origin"))
         with self._places.taken(""):
-            listener = source.join_ofrep(sse.last_event_id(request.header(b"last-event-id")))
-            await self._follow(request, send, source, listener, origin)
+            last = request.header(b"last-event-id") or request.parameter("since") or ""
+            listener = source.join_ofrep(sse.last_event_id(last))
+            await self._follow(request, send, source, listener, origin, sse.audible_keep_alive)
 
-    async def _follow(
-        self, request: AsgiRequest, send: Send, source: Source, listener: Listener, more: _Headers
+    async def _follow(  # noqa: PLR0917 - two callers, and each names what it gives
+        self,
+        request: AsgiRequest,
+        send: Send,
+        source: Source,
+        listener: Listener,
+        more: _Headers,
+        keep_alive: Callable[[float | None], bytes] = sse.keep_alive,
     ) -> None:
-        seconds = self.settings.keep_alive_seconds
         try:
             await follow(
-                request, send, listener, age=lambda: source.age_seconds, keep_alive_seconds=seconds, headers=more
+                request,
+                send,
+                listener,
+                age=lambda: source.age_seconds,
+                keep_alive_seconds=self.settings.keep_alive_seconds,
+                headers=more,
+                keep_alive=keep_alive,
             )
         finally:
             source.leave(listener)

@@ -45,6 +45,7 @@ async def follow(
     age: Callable[[], float | None],
     keep_alive_seconds: float,
     headers: Iterable[tuple[bytes, bytes]] = (),
+    keep_alive: Callable[[float | None], bytes] = sse.keep_alive,
 ) -> None:
     """Send what the listener is offered, until one of the two sides ends the stream."""
     sent = (*sse.HEADERS, *headers, (b"x-request-id", request.identify().encode()))
@@ -62,7 +63,7 @@ async def follow(
                 if not listener.is_live():
                     break
                 due = time.monotonic() + keep_alive_seconds
-                data += sse.keep_alive(age())
+                data += keep_alive(age())
             if data:
                 await send_part(send, data)
         with suppress(OSError):

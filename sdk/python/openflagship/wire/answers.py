@@ -193,10 +193,10 @@ def _expose(
 class OfrepBulk:
     """Every flag for one context. Whether the caller has this result already is for `is_known` to say."""
 
-    __slots__ = ("_context", "_found", "_version", "etag")
+    __slots__ = ("_context", "_found", "etag", "version")
 
     def __init__(self, version: int, context: Context, found: list[RenderedOfrep | bytes]) -> None:
-        self._version, self._context, self._found = version, context, found
+        self.version, self._context, self._found = version, context, found
         flags = b",".join([each if isinstance(each, bytes) else each.body for each in found])
         # A hash of the result, not of the configuration: web clients keep the ETag when only attributes change.
         self.etag = f'"{hashlib.blake2b(flags, digest_size=16).hexdigest()}"'
@@ -217,7 +217,7 @@ class OfrepBulk:
             if _is_logged(each.answer, exposures):
                 _expose(each, self._context, evaluation_id, unix_ms, recorder, is_prefetched=True)
             parts.append(each.named(evaluation_id))
-        return b'{"flags":[%b],"metadata":{"configVersion":%d}%b}' % (b",".join(parts), self._version, more)
+        return b'{"flags":[%b],"metadata":{"configVersion":%d}%b}' % (b",".join(parts), self.version, more)
 
 
 class Responders:
