@@ -9,7 +9,7 @@ import { FlagShip, MemoryStore } from "openflagship";
 import { settled } from "../dist/esm/client/options.js";
 import { Keeper } from "../dist/esm/keeping/keeper.js";
 import { Summaries } from "../dist/esm/sending/summaries.js";
-import { flag, platform, snapshotOf } from "./platform.mjs";
+import { flag, platform, snapshotOf, until } from "./platform.mjs";
 
 const KEY = "fs_server_test_key";
 const BOOTSTRAP = snapshotOf(flag("checkout"));
@@ -89,6 +89,11 @@ describe("options", () => {
     assert.deepEqual([pollMs, connectMs, staleAfterMs], [2 ** 30, 2 ** 30, Infinity]);
     for (const wrong of [{ hooks: {} }, { beforeSend: "drop" }]) assert.throws(() => settled(wrong), TypeError);
   });
+
+  it("that are misspelt are refused by name, and nothing of their value is said", () => {
+    const wrong = () => settled({ signingsecret: "fs_sign_hidden" });
+    assert.throws(wrong, (error) => /^signingsecret: .*signingSecret/.test(error.message) && !/hidden/.test(error));
+  });
 });
 
 describe("foreign code", () => {
@@ -116,7 +121,39 @@ describe("foreign code", () => {
   });
 });
 
+describe("on demand", () => {
+  it("nothing is left to run between calls: no timer, no socket, no stream", async () => {
+    const server = await platform(snapshotOf(flag("checkout")));
+    const busy = () => process.getActiveResourcesInfo().filter((name) => !/Server|Pipe|TTY|FSReq/.test(name));
+    const before = busy().length;
+    const client = new FlagShip(KEY, server.url, { mode: "on_demand", logger: null });
+    assert.equal(busy().length, before);
+    await client.refresh();
+    assert.equal(client.isEnabled("checkout", "user-1"), true);
+    assert.equal(await client.flush(), true);
+    server.server.closeAllConnections();
+    await until(() => busy().length <= before);
+    await client.close();
+    await server.close();
+  });
+});
+
 describe("events", () => {
+  it("that find no room are warned about at once, and then once a minute", async () => {
+    const warnings = [];
+    const logger = { warn: (message) => warnings.push(message) };
+    const server = await platform(snapshotOf(flag("checkout")));
+    const client = new FlagShip(KEY, server.url, { logger, mode: "on_demand", mostEvents: 1 });
+    for (let time = 0; time < 3; time += 1) {
+      for (const user of ["ada", "bob"]) client.track("purchase", user);
+      await client.flush();
+    }
+    assert.deepEqual(warnings, ["1 events found no room and were dropped"]);
+    assert.equal(client.status().eventsDropped, 3);
+    await client.close();
+    await server.close();
+  });
+
   it("whose text no server takes are refused at the call", async () => {
     const warnings = [];
     const logger = { warn: (message) => warnings.push(message) };

@@ -1,6 +1,7 @@
 /** Evaluation from memory, which services call. Nothing here throws or waits. */
 
 import { failure } from "../engine/answer.js";
+import { blankOf } from "../engine/environment.js";
 import type { Answer, Context, Environment, Outcome } from "../engine/index.js";
 import type { FlagType } from "../engine/model.js";
 import type { Configuration } from "../following/configuration.js";
@@ -117,13 +118,12 @@ export class Evaluation {
       this.#parts.begin?.();
       const { environment } = this.#parts.configuration;
       const user = this.#contexts.of(context);
-      const entries: [string, Answer][] = [];
       const { overrides } = this.#rigging;
-      environment.visitAll(user, keys ?? environment.flags.keys(), (key, outcome) => {
-        entries.push([key, outcome.answer]);
-        if (!overrides.has(key)) this.#count(key, outcome);
+      const answers = keys === undefined ? environment.blank() : blankOf(keys);
+      environment.visitAll(user, keys === undefined ? undefined : Object.keys(answers), (key, outcome) => {
+        answers[key] = outcome.answer;
+        if (overrides.size === 0 || !overrides.has(key)) this.#count(key, outcome);
       });
-      const answers = Object.fromEntries(entries);
       for (const key of overrides.keys()) {
         const isAsked = keys === undefined || Object.hasOwn(answers, key);
         const fixed = isAsked ? this.#overridden(key, user) : undefined;

@@ -97,6 +97,20 @@ const DEFAULTS = {
   closeWaitMs: 5_000,
 };
 
+// Those without a default, each by name, so that the compiler misses one that is left out.
+const OTHERS: Record<Exclude<keyof Options, keyof typeof DEFAULTS>, true> = {
+  streamUrl: true,
+  bootstrap: true,
+  snapshotPath: true,
+  store: true,
+  signingSecret: true,
+  hashKey: true,
+  beforeSend: true,
+  instance: true,
+  caFile: true,
+  proxy: true,
+};
+const NAMES: ReadonlySet<string> = new Set([...Object.keys(DEFAULTS), ...Object.keys(OTHERS)]);
 const MODES: readonly Mode[] = ["stream", "poll", "on_demand", "offline"];
 // A pause of no length would ask without end.
 const POSITIVE = [
@@ -120,6 +134,10 @@ export type Settled = typeof DEFAULTS & Omit<Options, keyof typeof DEFAULTS> & {
 
 /** The options with their defaults. Throws `TypeError` for what cannot work; nothing later on does. */
 export function settled(options: Options): Settled {
+  const unknown = Object.keys(options).find((name) => !NAMES.has(name));
+  if (unknown !== undefined) {
+    throw new TypeError(`${unknown}: There is no such option. Give one of ${[...NAMES].sort().join(", ")}.`);
+  }
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
   const found = { ...DEFAULTS, ...given } as Omit<Settled, "ca">;
   if (!MODES.includes(found.mode)) throw new TypeError(`mode: Give one of ${MODES.join(", ")}.`);

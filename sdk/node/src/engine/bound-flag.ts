@@ -4,6 +4,7 @@ import { type Outcome, Shown, type Stamp, stamped } from "./answer.js";
 import type { FlagCode } from "./compile-flag.js";
 import type { Scope } from "./conditions.js";
 import type { Context } from "./context.js";
+import type { SplitFlag } from "./sheet.js";
 
 /** The flag's code, and an outcome for each of its decisions. */
 export class BoundFlag {
@@ -32,6 +33,19 @@ export class BoundFlag {
     const unit = this.unit(context);
     const outcomes = unit === undefined ? this.#unexposed : this.#outcomes;
     return outcomes[this.#code.decide(context, unit, scope)] as Outcome;
+  }
+
+  /** The flag as a row of a sheet; undefined where more than the user's bucket decides. */
+  asSplit(): SplitFlag | undefined {
+    const { split, served, servedWithoutUnit } = this.#code;
+    if (split === undefined || !this.#isByUserId) return undefined;
+    const outcomeOf = (decision: number) => this.#outcomes[decision] as Outcome;
+    return {
+      prefix: split.hash.prefix,
+      ranges: split.pieces.map(({ start, end, decision }) => ({ start, end, outcome: outcomeOf(decision) })),
+      served: outcomeOf(served),
+      servedWithoutUnit: this.#unexposed[servedWithoutUnit] as Outcome,
+    };
   }
 
   /** What is hashed for this context; undefined where it has none. */

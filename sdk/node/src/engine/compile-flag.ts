@@ -38,9 +38,11 @@ export class FlagCode {
   readonly decisions: readonly Decision[];
   /** The segments that an evaluation may ask for. */
   readonly segmentKeys: ReadonlySet<string>;
+  /** The one split that decides, where the flag has nothing else; undefined where more decides. */
+  readonly split: Split | undefined;
+  readonly served: number;
+  readonly servedWithoutUnit: number;
   readonly #steps: readonly Step[];
-  readonly #served: number;
-  readonly #servedWithoutUnit: number;
 
   constructor(
     readonly definition: FlagDefinition,
@@ -51,8 +53,9 @@ export class FlagCode {
     this.decisions = writer.decisions;
     this.segmentKeys = writer.segmentKeys;
     this.#steps = writer.steps;
-    this.#served = writer.served;
-    this.#servedWithoutUnit = writer.servedWithoutUnit;
+    this.served = writer.served;
+    this.servedWithoutUnit = writer.servedWithoutUnit;
+    this.split = writer.split;
   }
 
   /** Whether nothing but the flag's own switches decides. */
@@ -71,8 +74,14 @@ export class FlagCode {
       const decision = step(context, unit, scope);
       if (decision !== PASS) return decision;
     }
-    return unit === undefined ? this.#servedWithoutUnit : this.#served;
+    return unit === undefined ? this.servedWithoutUnit : this.served;
   }
+}
+
+/** Which decision the hash of a unit gives; another bucket gets what is served. */
+export interface Split {
+  readonly hash: PrefixHash;
+  readonly pieces: readonly Piece[];
 }
 
 class Writer {
@@ -81,6 +90,7 @@ class Writer {
   readonly segmentKeys = new Set<string>();
   served = 0;
   servedWithoutUnit = 0;
+  split: Split | undefined;
   readonly #flag: FlagDefinition;
   readonly #hash: PrefixHash;
   // An unreadable condition is false for everybody and may change every later outcome; the answer says so.
@@ -112,6 +122,7 @@ class Writer {
 
   #serveAll(decision: number): void {
     this.served = this.servedWithoutUnit = decision;
+    if (this.steps.length === 0) this.split = { hash: this.#hash, pieces: [] };
   }
 
   #addPrerequisites(): void {
@@ -186,33 +197,47 @@ class Writer {
     const { allocation, defaultVariant, experiment, targets, rules } = this.#flag;
     const isStatic = experiment === undefined && targets.length + rules.length + allocation.length === 0;
     const servesUnits = experiment === undefined || experiment.allocation !== undefined;
-    const pick = servesUnits ? this.#split(allocation, "ROLLOUT") : undefined;
+    const isAlone = this.steps.length === 0;
+    const pieces = servesUnits ? this.#pieces(allocation, "ROLLOUT") : [];
+    const pick = this.#picker(pieces);
     if (pick !== undefined) this.steps.push((_context, unit) => (unit === undefined ? PASS : pick(unit)));
+    if (isAlone) this.split = { hash: this.#hash, pieces };
     this.served = this.#decide(defaultVariant, "DEFAULT", { isStatic });
     this.servedWithoutUnit = this.#decide(defaultVariant, "DEFAULT", { detail: "no_unit", isStatic });
   }
 
-  /** The function that gives a unit's decision by its bucket; undefined for an allocation without ranges. */
-  #split(allocation: readonly AllocationRange[], reason: "RULE_MATCH" | "EXPERIMENT" | "ROLLOUT", named: Named = {}) {
-    if (allocation.length === 0) return undefined;
+  #split(allocation: readonly AllocationRange[], reason: "RULE_MATCH" | "EXPERIMENT", named: Named) {
+    return this.#picker(this.#pieces(allocation, reason, named));
+  }
+
+  #pieces(
+    allocation: readonly AllocationRange[],
+    reason: "RULE_MATCH" | "EXPERIMENT" | "ROLLOUT",
+    named: Named = {},
+  ): readonly Piece[] {
     const numbers = new Map<string, number>();
     const decisionOf = (variant: string) => {
       const known = numbers.get(variant) ?? this.#decide(variant, reason, { ...named, isSplit: true });
       numbers.set(variant, known);
       return known;
     };
-    const ranges = allocation.map(([start, end, variant]) => ({ start, end, decision: decisionOf(variant) }));
+    return allocation.map(([start, end, variant]) => ({ start, end, decision: decisionOf(variant) }));
+  }
+
+  /** The function that gives a unit's decision by its bucket; undefined for an allocation without ranges. */
+  #picker(pieces: readonly Piece[]) {
     const hash = this.#hash;
-    const [only] = ranges;
-    if (ranges.length === 1 && only !== undefined) {
+    const [only] = pieces;
+    if (only === undefined) return undefined;
+    if (pieces.length === 1) {
       const { start, end, decision } = only;
       return (unit: string) => {
         const bucket = hash.bucket(unit);
         return start <= bucket && bucket < end ? decision : PASS;
       };
     }
-    const find = ranges.length > MOST_SCANNED ? searched : scanned;
-    return (unit: string) => find(ranges, hash.bucket(unit));
+    const find = pieces.length > MOST_SCANNED ? searched : scanned;
+    return (unit: string) => find(pieces, hash.bucket(unit));
   }
 
   #compile(tree: Rule["conditions"]): Test | boolean {

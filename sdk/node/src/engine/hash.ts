@@ -45,7 +45,7 @@ export class PrefixHash {
     let bits = this.#restBits;
     for (let at = 0; at < size; at += 1) {
       const code = text.charCodeAt(at);
-      if (code > 127) return this.#hashBytes(encoder.encode(text));
+      if (code > 127) return hashOf(this.#state, this.#rest, this.#restBits, this.#length, encoder.encode(text));
       rest |= code << bits;
       bits += 8;
       if (bits === 32) {
@@ -62,21 +62,33 @@ export class PrefixHash {
     return this.hash(unit) % BUCKETS;
   }
 
-  #hashBytes(bytes: Uint8Array): number {
-    let state = this.#state;
-    let rest = this.#rest;
-    let bits = this.#restBits;
-    for (const byte of bytes) {
-      rest |= byte << bits;
-      bits += 8;
-      if (bits === 32) {
-        state = mixed(state, rest);
-        rest = 0;
-        bits = 0;
-      }
-    }
-    return finished(state, rest, this.#length + bytes.length);
+  /** What `hashOf` goes on from. */
+  get prefix(): readonly [state: number, rest: number, bits: number, length: number] {
+    return [this.#state, this.#rest, this.#restBits, this.#length];
   }
+}
+
+/** The unsigned hash of a prefix that was read up to here, and these bytes. */
+export function hashOf(
+  before: number,
+  restBefore: number,
+  restBits: number,
+  length: number,
+  bytes: Uint8Array,
+): number {
+  let state = before;
+  let rest = restBefore;
+  let bits = restBits;
+  for (let at = 0; at < bytes.length; at += 1) {
+    rest |= (bytes[at] as number) << bits;
+    bits += 8;
+    if (bits === 32) {
+      state = mixed(state, rest);
+      rest = 0;
+      bits = 0;
+    }
+  }
+  return finished(state, rest, length + bytes.length);
 }
 
 /** The bucket of `salt:unit`, 0 to 9999. The unit must not be empty. */

@@ -44,7 +44,7 @@ export function taken(value: unknown): unknown {
 function takenScalar(value: unknown): unknown {
   if (isPlain(value)) return value;
   if (typeof value === "bigint") return Number(value);
-  if (value instanceof Date && !Number.isNaN(value.getTime())) return value.toISOString();
+  if (value instanceof Date && !Number.isNaN(value.getTime())) return textOf(value);
   throw new UntakenError(nameOfType(value));
 }
 
@@ -64,7 +64,13 @@ export function unitOf(value: unknown): string | undefined {
   if (typeof value === "string") return value !== "" && value.isWellFormed() ? value : undefined;
   if (typeof value === "number") return isExactInteger(value) ? String(value) : undefined;
   if (typeof value === "bigint") return String(value);
-  return value instanceof Date && !Number.isNaN(value.getTime()) ? value.toISOString() : undefined;
+  return value instanceof Date && !Number.isNaN(value.getTime()) ? textOf(value) : undefined;
+}
+
+/** An instant as every SDK writes it: without a fraction where it is 0, else to the microsecond, and with its zone. */
+function textOf(date: Date): string {
+  const [whole, fraction] = date.toISOString().slice(0, -1).split(".");
+  return `${whole}${fraction === "000" ? "" : `.${fraction}000`}+00:00`;
 }
 
 // 2^53 itself is exact; past it two integers share one number.

@@ -23,6 +23,8 @@ const LEAST_PAUSE_MS = 10;
 const REFUSED_FOR_GOOD: ReadonlySet<number> = new Set([400, 413, 422]);
 // After so many failures in a row, one batch is tried after a longer pause.
 const MANY_FAILURES = 5;
+// Between two warnings of events that found no room: while the server is away, each sending finds some.
+const SAY_DROPPED_MS = 60_000;
 const LONG_PAUSE_MS = 30_000;
 
 interface Batch {
@@ -64,6 +66,7 @@ export class Sender {
   #flushesDone = 0;
   #whenFlushed: (() => void)[] = [];
   #droppedSaid = 0;
+  #sayDroppedAt = 0;
   #flushAt: number;
   #retryAt = 0;
   #ackAt = 0;
@@ -182,7 +185,9 @@ export class Sender {
 
   #sayDropped(): void {
     const { dropped } = this.#parts.queue;
-    if (dropped === this.#droppedSaid) return;
+    const now = performance.now();
+    if (dropped === this.#droppedSaid || (now < this.#sayDroppedAt && !this.#isClosing)) return;
+    this.#sayDroppedAt = now + SAY_DROPPED_MS;
     this.#parts.voice.warn(`${dropped - this.#droppedSaid} events found no room and were dropped`);
     this.#droppedSaid = dropped;
   }

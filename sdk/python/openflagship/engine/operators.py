@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator as comparison
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -134,7 +135,14 @@ def _texts(value: Any) -> tuple[str, ...]:
     return tuple(_text(item) for item in value) if isinstance(value, list) else (_text(value),)
 
 
+# What is quoted, and each escape outside of it.
+_ESCAPES = re.compile(r"\\Q.*?(?:\\E|\Z)|\\.", re.DOTALL)
+
+
 def _pattern(value: Any) -> Any:
+    if r"\C" in _ESCAPES.findall(_text(value)):
+        # One byte, which may be half a character: engines of other languages refuse it.
+        raise MalformedValueError(r"Give a regular expression without \C (one byte); . is one character.")
     options = re2.Options()
     options.log_errors = False
     options.never_capture = True
