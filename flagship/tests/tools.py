@@ -1,7 +1,8 @@
 """The pytest plugin for tests that need more than Python: they are skipped aloud where it is missing.
 
-Loaded by `make test`. Chromium (`browser`), Node (`node`), Go (`go`) and PgBouncer (`pgbouncer`) must be there under
-CI. Network namespaces (`namespaces`) need root and a container that allows them, which no installation brings.
+Loaded by `make test`. Chromium (`browser`), Node (`node`), each version of Node that the SDK is held to (`node_20` and
+so on; npm brings them), Go (`go`) and PgBouncer (`pgbouncer`) must be there under CI. Network namespaces
+(`namespaces`) need root and a container that allows them, which no installation brings.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import subprocess
 from functools import cache
 
 import pytest
+
+from sdk.conformance import javascript
 
 TOOLS = {
     "browser": (
@@ -27,7 +30,8 @@ NAMESPACES = "network namespaces"
 
 def missing() -> dict[str, str]:
     """Mark to tool, for every tool that is not on the path."""
-    return {mark: tool for mark, (tool, programs) in TOOLS.items() if not any(map(shutil.which, programs))}
+    found = {mark: tool for mark, (tool, programs) in TOOLS.items() if not any(map(shutil.which, programs))}
+    return found | {f"node_{version}": f"Node {version}" for version in javascript.missing_versions()}
 
 
 @cache

@@ -22,6 +22,7 @@ class Asked:
     """One request, on a connection of its own.
 
     `at` and `ended_at` are of the monotonic clock: when it was read, and when we began to end it, if it was us.
+    A page's request for answers, or for a stream after the version `since`, has the path of what a server asks for.
     """
 
     method: str
@@ -30,6 +31,8 @@ class Asked:
     body: bytes
     at: float
     ended_at: float | None = None
+    is_of_page: bool = False
+    since: str = ""
 
     @property
     def json(self) -> Any:
@@ -79,10 +82,18 @@ class Call:
 
 Answer: TypeAlias = Callable[[Call], None]
 
+# Pages of any origin may read everything here.
+_FOR_PAGES = (
+    "Access-Control-Allow-Origin: *\r\n"
+    "Access-Control-Allow-Headers: authorization, content-type, if-none-match\r\n"
+    "Access-Control-Expose-Headers: etag, retry-after\r\n"
+    "Access-Control-Max-Age: 600\r\n"
+)
+
 
 def head(status: int, headers: Mapping[str, str]) -> bytes:
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return f"HTTP/1.1 {status} Status\r\nConnection: close\r\n{lines}\r\n".encode()
+    return f"HTTP/1.1 {status} Status\r\nConnection: close\r\n{_FOR_PAGES}{lines}\r\n".encode()
 
 
 STREAM_HEAD = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}

@@ -7,7 +7,8 @@ import hmac
 import json
 from typing import Any
 
-SERVER_KEY = "fs_server_conformance"
+# Of no kind: servers and pages come with the same one here.
+SERVER_KEY = "fs_conformance_key"
 
 
 def flag(key: str = "asked", **changes: Any) -> dict[str, Any]:

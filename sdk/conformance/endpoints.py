@@ -17,10 +17,21 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from openflagship.engine import CompiledEnvironment
+from openflagship.wire.answers import Responder
+
 from sdk.conformance.answers import STREAM_HEAD, Answer, Asked, Call, head, status
 from sdk.conformance.documents import SERVER_KEY, signature, sse
 
 SNAPSHOT, STREAM, ACKNOWLEDGE = "/api/snapshot", "/api/stream", "/api/stream/ack"
+# A page asks for one user's answers, and for a stream that only says when to ask again. Cases call them by the names
+# of what a server asks for in their place.
+_ANSWERS, _NEWS = "/ofrep/v1/evaluate/flags", "/ofrep/v1/stream"
+_OF_PAGES = {_ANSWERS: SNAPSHOT, _NEWS: STREAM}
+_ASK_AGAIN = b'data: {"type":"refetchEvaluation"}\n\n'
+# A page hears no comments.
+_AUDIBLE = b"event: keep-alive\ndata: {}\n\n"
+_PAGES_RETRY = b"retry: 50\n\n"
 # A certificate for 127.0.0.1 that signs itself.
 CERTIFICATE = Path(__file__).parents[1] / "python" / "tests" / "data" / "tls.pem"
 _PATIENCE_SECONDS = 60.0
@@ -126,7 +137,7 @@ class Endpoints:
         """Send every stream these very bytes."""
         with self._lock:
             for stream in tuple(self.streams):
-                stream.send(data)
+                stream.send(_for_page(data) if stream.asked.is_of_page else data)
 
     def end_streams(self) -> None:
         with self._lock:
@@ -161,14 +172,21 @@ class Endpoints:
 
     def handle(self, asked: Asked, connection: socket.socket) -> None:
         call = Call(asked, connection, self)
+        if asked.method == "OPTIONS":
+            call.respond(204)
+            return
         with self._lock:
             self.asked.append(asked)
             script = self.scripts[asked.path]
             answer = script.popleft() if script else self.always.get(asked.path)
         if answer is not None:
             answer(call)
+        elif asked.path == STREAM and asked.is_of_page:
+            self._stream(call)
         elif asked.headers.get("authorization") != f"Bearer {self.key}":
             status(401, "The credential is unknown, expired or revoked.")(call)
+        elif asked.path == SNAPSHOT and asked.is_of_page:
+            self._answers(call)
         elif asked.path == SNAPSHOT:
             self._snapshot(call)
         elif asked.path == STREAM:
@@ -196,11 +214,22 @@ class Endpoints:
             body = gzip.compress(body)
         call.respond(200, body, headers)
 
+    def _answers(self, call: Call) -> None:
+        bulk = Responder(CompiledEnvironment.from_document(self.document())).ofrep_all(call.asked.json)
+        headers = {"ETag": bulk.etag}
+        if bulk.is_known(call.asked.headers.get("if-none-match", "")):
+            call.respond(304, b"", headers)
+            return
+        named = f',"eventStreams":[{{"type":"sse","endpoint":{{"requestUri":"{_NEWS}?since={bulk.version}"}}}}]'
+        call.respond(200, bulk.send(_Nobody(), named.encode(), exposures="none"), headers)
+
     def _stream(self, call: Call) -> None:
-        last = int(call.asked.headers.get("last-event-id", "-1"))
+        last = int(call.asked.headers.get("last-event-id") or call.asked.since or "-1")
         with self._lock:
             # Under the lock, so that no change comes between what was missed and what follows.
             missed = b"".join(text for version, text in self._steps if version > last)
+            if call.asked.is_of_page:
+                missed = _PAGES_RETRY + (_ASK_AGAIN if missed else b"")
             call.send(head(200, {**STREAM_HEAD, **self.stream_headers}) + missed)
             streaming = self.streaming(call)
             streaming.__enter__()
@@ -208,6 +237,19 @@ class Endpoints:
             call.wait_until_left()
         finally:
             streaming.__exit__()
+
+
+def _for_page(data: bytes) -> bytes:
+    """What a page's stream says in place of these events, or of a comment."""
+    return _ASK_AGAIN if b"data: " in data else _AUDIBLE
+
+
+class _Nobody:
+    """Counts and records nothing."""
+
+    def count(self, *_: object) -> None: ...
+
+    def expose(self, *_: object) -> None: ...
 
 
 class _Streaming:
@@ -287,7 +329,8 @@ def _read(connection: socket.socket) -> Asked | None:
     at = time.monotonic()
     first, _, rest = data.partition(b"\r\n\r\n")
     lines = first.decode("latin-1").split("\r\n")
-    method, path, _ = lines[0].split(" ", 2)
+    method, target, _ = lines[0].split(" ", 2)
+    path, _, query = target.partition("?")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
     size = int(headers.get("content-length", "0"))
     while len(rest) < size:
@@ -295,4 +338,7 @@ def _read(connection: socket.socket) -> Asked | None:
         if not piece:
             return None
         rest += piece
-    return Asked(method, path, headers, rest, at)
+    if path in _OF_PAGES:
+        since = query.partition("since=")[2]
+        return Asked(method, _OF_PAGES[path], headers, rest, at, is_of_page=True, since=since)
+    return Asked(method, target, headers, rest, at)

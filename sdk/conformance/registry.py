@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from sdk.conformance.documents import SERVER_KEY, flag
 from sdk.conformance.endpoints import Endpoints
-from sdk.conformance.service import Client, Kind, Service
+from sdk.conformance.service import EVALUATES, Client, Kind, Service
 
 _PATIENCE_SECONDS = 60.0
 # Short, so that the whole harness takes a minute. What a case is not about is long, for a busy machine.
@@ -135,11 +135,14 @@ class Case:
 CASES: dict[str, Case] = {}
 
 
-def case(group: str, title: str, *needs: str, is_slow: bool = False) -> Callable[[Play], Play]:
-    """Register the function as a case."""
+def case(
+    group: str, title: str, *needs: str, is_slow: bool = False, is_for_pages: bool = False
+) -> Callable[[Play], Play]:
+    """Register the function as a case; `is_for_pages`: also of an SDK that is given answers and evaluates nothing."""
 
     def register(play: Play) -> Play:
-        made = Case(group, title, play, frozenset(needs), is_slow)
+        needed = frozenset(needs) if is_for_pages else frozenset({*needs, EVALUATES})
+        made = Case(group, title, play, needed, is_slow)
         if made.name in CASES:
             raise ValueError(f"there are two cases {made.name!r}")
         CASES[made.name] = made

@@ -17,8 +17,9 @@ ROOT = Path(__file__).parents[2]
 _PATIENCE_SECONDS = 90
 
 # What a service may be able to do; a case names what it needs.
-EVENTS, STORES, ON_DEMAND, BOOTSTRAP, TLS, PROXY, REFUSES_KEYS, TELLS_SOURCE, RENAMES_NOTHING = (
-    "events", "stores", "on_demand", "bootstrap", "tls", "proxy", "refuses_keys", "tells_source", "own_instance",
+EVALUATES, EVENTS, STORES, ON_DEMAND, BOOTSTRAP, TLS, PROXY, REFUSES_KEYS, TELLS_SOURCE, RENAMES_NOTHING, PAGE = (
+    "evaluates", "events", "stores", "on_demand", "bootstrap", "tls", "proxy", "refuses_keys", "tells_source",
+    "own_instance", "page",
 )  # fmt: skip
 
 
@@ -26,13 +27,13 @@ EVENTS, STORES, ON_DEMAND, BOOTSTRAP, TLS, PROXY, REFUSES_KEYS, TELLS_SOURCE, RE
 class Kind:
     """One test service: how it is started, and what its SDK has. `why_not` says why it lacks the others.
 
-    `tool` is what its machine has to have besides Python, by the name of the test's mark. `prepare` builds it.
+    `tools` are what its machine has to have besides Python, by the names of the tests' marks. `prepare` builds it.
     """
 
     command: tuple[str, ...]
     capabilities: frozenset[str]
     why_not: str = ""
-    tool: str = ""
+    tools: tuple[str, ...] = ()
     prepare: Callable[[], None] | None = None
 
 
@@ -40,16 +41,30 @@ def _python(name: str) -> tuple[str, ...]:
     return (sys.executable, "-m", f"sdk.conformance.services.{name}")
 
 
-_SDK = frozenset({EVENTS, STORES, BOOTSTRAP, TLS, PROXY, REFUSES_KEYS, TELLS_SOURCE, RENAMES_NOTHING})
+def _node(version: int) -> Kind:
+    # The program is found when the service is started: it may have to be fetched.
+    command = (f"node-{version}", "sdk/conformance/services/node.mjs")
+    return Kind(command, _SDK | {ON_DEMAND}, tools=("node", f"node_{version}"), prepare=javascript.build)
+
+
+_SDK = frozenset({EVALUATES, EVENTS, STORES, BOOTSTRAP, TLS, PROXY, REFUSES_KEYS, TELLS_SOURCE, RENAMES_NOTHING})
 # By name. A service of another language is one more line here; it runs where its command can be run.
 KINDS: dict[str, Kind] = {
     "python-threads": Kind(_python("python_threads"), _SDK | {ON_DEMAND}),
     "python-asyncio": Kind(_python("python_asyncio"), _SDK, "a call of an asyncio client may not wait for the network"),
-    "node": Kind(
-        ("node", "sdk/conformance/services/node.mjs"), _SDK | {ON_DEMAND}, tool="node", prepare=javascript.build
+    "node-20": _node(20),
+    "node-22": _node(22),
+    "node-24": _node(24),
+    "browser": Kind(
+        _python("browser"),
+        frozenset({EVENTS, PAGE}),
+        "a page is given one user's answers and no rules; certificates, proxies and files are its browser's, and so is "
+        "when a stream that broke is asked for again",
+        tools=("browser", "node"),
+        prepare=javascript.build,
     ),
-    "go": Kind((str(golang.PROGRAM),), _SDK | {ON_DEMAND}, tool="go", prepare=golang.build),
-    "edge": Kind(_python("edge"), frozenset({STORES, TLS}), "an edge is a server: it has no calls of its own"),
+    "go": Kind((str(golang.PROGRAM),), _SDK | {ON_DEMAND}, tools=("go",), prepare=golang.build),
+    "edge": Kind(_python("edge"), frozenset({EVALUATES, STORES, TLS}), "an edge is a server and has no calls"),
 }
 
 
@@ -65,7 +80,10 @@ class Service:
         self.kind = KINDS[name]
         if self.kind.prepare is not None:
             self.kind.prepare()
-        self._process = subprocess.Popen(self.kind.command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        program, *arguments = self.kind.command
+        if program.startswith("node-"):
+            program = str(javascript.node(int(program.removeprefix("node-"))))
+        self._process = subprocess.Popen([program, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True)
         stdout = self._process.stdout
         url = "" if stdout is None else stdout.readline().strip()
         if not url.startswith("http"):

@@ -3,6 +3,7 @@
 from sdk.conformance.cases import (
     events,
     lifecycle,
+    page,
     poll,
     retry,
     staleness,
@@ -16,6 +17,7 @@ from sdk.conformance.cases import (
 __all__ = [
     "events",
     "lifecycle",
+    "page",
     "poll",
     "retry",
     "staleness",

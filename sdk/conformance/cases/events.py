@@ -18,7 +18,7 @@ _EXPOSURE, _CONVERSION = "/api/events/exposure", "/api/events/conversion"
 _BY_HAND = {"flushSeconds": 3600.0, "flushCount": 100_000}
 
 
-@case("events", "a post has the key, a type, and an id for each event", EVENTS)
+@case("events", "a post has the key, a type, and an id for each event", EVENTS, is_for_pages=True)
 def form(run: Run) -> None:
     server = run.server()
     client = run.following(server, **_BY_HAND)
@@ -33,7 +33,7 @@ def form(run: Run) -> None:
     equal(event["properties"], {"currency": "EUR"})
 
 
-@case("events", "one exposure for each unit, variant and version", EVENTS)
+@case("events", "one exposure for each unit, variant and version", EVENTS, is_for_pages=True)
 def exposures(run: Run) -> None:
     server = run.server()
     client = run.following(server, **_BY_HAND)
@@ -49,7 +49,7 @@ def exposures(run: Run) -> None:
     equal(found, [("user-1", "control"), ("user-1", "treatment"), ("user-2", "treatment")])
 
 
-@case("events", "a failed post is sent again with the same ids", EVENTS)
+@case("events", "a failed post is sent again with the same ids", EVENTS, is_for_pages=True)
 def same_ids(run: Run) -> None:
     server = run.server()
     server.scripts[_EXPOSURE].extend([status(500), status(503)])
@@ -101,7 +101,7 @@ def summary(run: Run) -> None:
     )
 
 
-@case("events", "Retry-After of a refused post is obeyed", EVENTS)
+@case("events", "Retry-After of a refused post is obeyed", EVENTS, is_for_pages=True)
 def retry_after(run: Run) -> None:
     server = run.server()
     server.scripts[_EXPOSURE].append(status(429, Retry_After="1"))
@@ -122,7 +122,7 @@ def packed(run: Run) -> None:
     equal(len(server.events("conversion")), 30)
 
 
-@case("events", "no more than the capacity wait, and the dropped ones are counted", EVENTS)
+@case("events", "no more than the capacity wait, and the dropped ones are counted", EVENTS, is_for_pages=True)
 def capacity(run: Run) -> None:
     server = run.server()
     client = run.following(server, mostEvents=5, **_BY_HAND)
@@ -149,7 +149,7 @@ def rejected(run: Run) -> None:
     equal((found["eventsSent"], found["eventsRejected"]), (1, 1))
 
 
-@case("events", "switched off, nothing is sent", EVENTS)
+@case("events", "switched off, nothing is sent", EVENTS, is_for_pages=True)
 def switched_off(run: Run) -> None:
     server = run.server()
     client = run.following(server, isSendingEvents=False)
@@ -160,7 +160,7 @@ def switched_off(run: Run) -> None:
     equal([one.path for one in server.asked if one.path.startswith("/api/events/")], [])
 
 
-@case("events", "what waits is sent on close", EVENTS)
+@case("events", "what waits is sent on close", EVENTS, is_for_pages=True)
 def on_close(run: Run) -> None:
     server = run.server()
     client = run.following(server, **_BY_HAND)

@@ -11,7 +11,7 @@ from sdk.conformance.registry import Run, case, equal, expect
 from sdk.conformance.service import BOOTSTRAP, EVENTS, ON_DEMAND, REFUSES_KEYS, TELLS_SOURCE, ServiceError
 
 
-@case("lifecycle", "close ends the stream, and leaves no thread, timer or socket")
+@case("lifecycle", "close ends the stream, and leaves no thread, timer or socket", is_for_pages=True)
 def closed(run: Run) -> None:
     server = run.server()
     client = run.following(server)
@@ -22,7 +22,7 @@ def closed(run: Run) -> None:
     equal(len(server.asked), asked, "requests after close")
 
 
-@case("lifecycle", "close while the server says nothing ends soon, and leaves nothing")
+@case("lifecycle", "close while the server says nothing ends soon, and leaves nothing", is_for_pages=True)
 def closed_while_waiting(run: Run) -> None:
     server = run.server()
     server.always[SNAPSHOT] = silent

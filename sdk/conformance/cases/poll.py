@@ -8,7 +8,7 @@ from sdk.conformance.endpoints import SNAPSHOT, STREAM
 from sdk.conformance.registry import Run, case, equal, expect
 
 
-@case("poll", "the snapshot is asked for with its ETag, and no stream")
+@case("poll", "the snapshot is asked for with its ETag, and no stream", is_for_pages=True)
 def etag(run: Run) -> None:
     server = run.server()
     client = run.client(server, mode="poll")
@@ -20,7 +20,7 @@ def etag(run: Run) -> None:
     equal(server.of(STREAM), [])
 
 
-@case("poll", "a changed snapshot is applied whole")
+@case("poll", "a changed snapshot is applied whole", is_for_pages=True)
 def changed(run: Run) -> None:
     server = run.server()
     client = run.client(server, mode="poll")
@@ -52,7 +52,7 @@ def went_back(run: Run) -> None:
     equal(client.value(), False)
 
 
-@case("poll", "after failures the pauses grow, and are normal after two good polls")
+@case("poll", "after failures the pauses grow, and are normal after two good polls", is_for_pages=True)
 def back_to_normal(run: Run) -> None:
     server = run.server()
     server.scripts[SNAPSHOT].extend([status(500)] * 5)
@@ -76,7 +76,7 @@ def back_to_normal(run: Run) -> None:
     expect(pause < pauses[4], f"a failure after good polls is not the first again: {pause} after {pauses}")
 
 
-@case("poll", "a broken connection between two polls costs one poll")
+@case("poll", "a broken connection between two polls costs one poll", is_for_pages=True)
 def broken(run: Run) -> None:
     server = run.server()
     client = run.client(server, mode="poll")

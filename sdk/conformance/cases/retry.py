@@ -28,7 +28,7 @@ def _spaced(server: Endpoints, path: str, least: float = _LEAST_PAUSE) -> None:
     expect(all(pause >= least for pause in pauses), f"connections too close to each other: {pauses}")
 
 
-@case("retry", "an orderly end of the stream: it is asked for again after a pause")
+@case("retry", "an orderly end of the stream: it is asked for again after a pause", is_for_pages=True)
 def orderly(run: Run) -> None:
     server = run.server()
     client = run.following(server)
@@ -38,7 +38,7 @@ def orderly(run: Run) -> None:
     _spaced(server, STREAM)
 
 
-@case("retry", "connections refused: the client serves what it had and comes back")
+@case("retry", "connections refused: the client serves what it had and comes back", is_for_pages=True)
 def refused(run: Run) -> None:
     server = run.server()
     client = run.following(server)
@@ -59,10 +59,10 @@ def stream_reset(run: Run) -> None:
     _spaced(server, STREAM)
 
 
-def _broken(title: str, path: str, *answers: Answer, **options: Any) -> None:
+def _broken(title: str, path: str, *answers: Answer, is_for_pages: bool = True, **options: Any) -> None:
     """At `path` these answers come first, and the client gets over each."""
 
-    @case("retry", title)
+    @case("retry", title, is_for_pages=is_for_pages)
     def play(run: Run) -> None:
         server = run.server()
         server.scripts[path].extend(answers)
@@ -78,9 +78,11 @@ _broken("the snapshot ends in the middle", SNAPSHOT, cut, cut)
 _broken("the snapshot is no JSON, and then no snapshot", SNAPSHOT, whole(b"<html>"), whole(b'{"contract": 99}'))
 _broken("a snapshot that never begins is given up", SNAPSHOT, silent, connectSeconds=0.3)
 _broken("a snapshot that drips is given up", SNAPSHOT, drip(), answerSeconds=0.4)
-_broken("the stream's connection is reset before an answer", STREAM, reset, reset)
-_broken("a stream that never begins is given up", STREAM, silent, connectSeconds=0.3)
-_broken("a stream that drips is given up", STREAM, drip("text/event-stream"), silenceSeconds=0.4)
+# A browser gives up no stream by itself, and waits before it connects again as long as it likes.
+_BY_ITSELF: dict[str, Any] = {"is_for_pages": False}
+_broken("the stream's connection is reset before an answer", STREAM, reset, reset, **_BY_ITSELF)
+_broken("a stream that never begins is given up", STREAM, silent, connectSeconds=0.3, **_BY_ITSELF)
+_broken("a stream that drips is given up", STREAM, drip("text/event-stream"), silenceSeconds=0.4, **_BY_ITSELF)
 _broken("a stream of another content type is none", STREAM, drip("text/html"), whole(b"[]"))
 
 for _code in (401, 403, 404, 500):
@@ -91,7 +93,9 @@ _broken("the snapshot is refused with any other status", SNAPSHOT, *_others, mos
 _broken("the stream is refused with any other status", STREAM, *_others, mostBackoffSeconds=0.1)
 
 
-@case("retry", "a silent stream is given up after two missed keep-alives, and not before", is_slow=True)
+@case(
+    "retry", "a silent stream is given up after two missed keep-alives, and not before", is_slow=True, is_for_pages=True
+)
 def silent_stream(run: Run) -> None:
     server = run.server()
     client = run.following(server, silenceSeconds=2.0)
@@ -145,7 +149,7 @@ def refused_key(run: Run) -> None:
     _comes_back(run, server, client)
 
 
-@case("retry", "Retry-After is obeyed")
+@case("retry", "Retry-After is obeyed", is_for_pages=True)
 def retry_after(run: Run) -> None:
     server = run.server()
     server.scripts[SNAPSHOT].append(status(503, Retry_After="1"))

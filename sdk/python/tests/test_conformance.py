@@ -16,15 +16,16 @@ from sdk.conformance.service import KINDS, Kind, Service
 def _marks(name: str, kind: Kind) -> list[pytest.MarkDecorator]:
     # One worker has all of a service's cases, so that it is started once.
     group = pytest.mark.xdist_group(f"conformance-{name}")
-    return [group, getattr(pytest.mark, kind.tool)] if kind.tool else [group]
+    return [group, *(getattr(pytest.mark, tool) for tool in kind.tools)]
 
 
 # A slow case waits for what the services of one language share: the first one goes through it.
+_FIRST = ("python-threads", "node-20", "browser", "go")
 APPLICABLE = [
     pytest.param(name, one, id=f"{name}: {one.name}", marks=_marks(name, kind))
-    for number, (name, kind) in enumerate(KINDS.items())
+    for name, kind in KINDS.items()
     for one in CASES.values()
-    if one.applies_to(kind) and not (one.is_slow and number and not kind.tool)
+    if one.applies_to(kind) and (name in _FIRST or not one.is_slow)
 ]
 
 
