@@ -1,8 +1,13 @@
 """A whole running platform for tests that look from outside, and waiting for what will come."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -11,6 +16,7 @@ import psycopg
 import pytest
 import urllib3
 
+from flags.testing.cluster import free_port
 from flagship import embedded
 
 
@@ -59,3 +65,26 @@ class Stack:
     def rows(self, query: str, *params: Any) -> list[tuple[Any, ...]]:
         with psycopg.connect(embedded.database_url(self.var_dir)) as connection:
             return connection.execute(query, params).fetchall()
+
+
+@contextmanager
+def running_edge(**variables: str) -> Iterator[str]:
+    """The address of an edge that is ready, in a process of its own."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "openflagship.edge", "--port", str(port)], env={**os.environ, **variables}
+    )
+    try:
+        eventually(lambda: _is_ready(url), what="the edge is ready")
+        yield url
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(120)
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return urllib3.request("GET", url + "/readyz", timeout=30, retries=False).status == 200
+    except urllib3.exceptions.HTTPError:
+        return False

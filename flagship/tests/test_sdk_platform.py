@@ -1,7 +1,6 @@
 """The SDK and the edge against the running platform: kills heard, events stored, versions acknowledged."""
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,8 +13,7 @@ import urllib3
 from openflagship import FlagShip, Status
 from openflagship.engine import Answer
 
-from flags.testing.cluster import free_port
-from flagship.tests.stack import Stack, eventually
+from flagship.tests.stack import Stack, eventually, running_edge
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("stack")]
@@ -37,28 +35,13 @@ def client(stack: Stack) -> Iterator[FlagShip]:
 
 @pytest.fixture
 def edge_url(stack: Stack, tmp_path: Path) -> Iterator[str]:
-    port = free_port()
-    variables = {
-        "FLAGSHIP_EDGE_URL": stack.demo["baseUrl"],
-        "FLAGSHIP_EDGE_STREAM_URL": stack.demo["streamUrl"],
-        "FLAGSHIP_EDGE_KEYS": stack.demo["serverKey"],
-        "FLAGSHIP_EDGE_DATA_DIR": str(tmp_path),
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "openflagship.edge", "--port", str(port)], env={**os.environ, **variables}
-    )
-    url = f"http://127.0.0.1:{port}"
-    eventually(lambda: _is_ready(url), what="the edge is ready")
-    yield url
-    process.send_signal(signal.SIGTERM)
-    process.wait(120)
-
-
-def _is_ready(url: str) -> bool:
-    try:
-        return urllib3.request("GET", url + "/readyz", timeout=30, retries=False).status == 200
-    except urllib3.exceptions.HTTPError:
-        return False
+    with running_edge(
+        FLAGSHIP_EDGE_URL=stack.demo["baseUrl"],
+        FLAGSHIP_EDGE_STREAM_URL=stack.demo["streamUrl"],
+        FLAGSHIP_EDGE_KEYS=stack.demo["serverKey"],
+        FLAGSHIP_EDGE_DATA_DIR=str(tmp_path),
+    ) as url:
+        yield url
 
 
 def _by_one_version(stack: Stack, client: FlagShip, user: str) -> tuple[Answer, dict[str, Any]] | None:

@@ -1,0 +1,1 @@
+"""The browser SDK's size beside those of others."""
