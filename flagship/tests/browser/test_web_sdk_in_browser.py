@@ -134,15 +134,16 @@ def test_page__of_another_origin__follows_in_every_tab__and_sends_when_it_is_lef
     assert {(event["userId"], event["flagKey"], event["variant"]) for event in sent["events"]} == {
         ("ada", "greeting", "a")
     }
+    platform.is_away = True
+    first.goto(platform.page_url)
+    _shows(first, "good morning")
+    assert first.evaluate("source") == "store"
+    platform.is_away = False
     context.set_offline(True)
     second.evaluate("client.identify({ targetingKey: 'bob' })")
     _shows(second, "default")
     context.set_offline(False)
     _shows(second, "good morning")
-    platform.is_away = True
-    first.goto(platform.page_url)
-    _shows(first, "good morning")
-    assert first.evaluate("source") == "store"
     context.close()
 
 

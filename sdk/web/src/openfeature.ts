@@ -52,9 +52,12 @@ export class ExposureHook {
  *
  * Without it, those of running experiments are recorded as prefetched, apart from the hook's.
  */
-export const ofrepFetch: typeof fetch = (input, init) => {
+export const ofrepFetch: typeof fetch = async (input, init) => {
   const request = new Request(input, init);
   const url = new URL(request.url);
   url.searchParams.set("exposures", "none");
-  return fetch(new Request(url, request));
+  const { method, headers, signal } = request;
+  // As text: a request's own body is a stream, which browsers send over HTTP/2 alone.
+  const body = method === "GET" ? undefined : await request.text();
+  return await fetch(url, { method, headers, signal, ...(body === undefined ? {} : { body }) });
 };
