@@ -307,6 +307,8 @@ DRF_STANDARDIZED_ERRORS = {
 }
 SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
+        "RoleEnum": "tenancy.roles.Role",
+        "ChangeRequestStateEnum": "approvals.models.ChangeRequest.State",
         "FlagTypeEnum": "flags.models.Flag.Type",
         "MetricTypeEnum": "experiments.analysis.metric_types.CHOICES",
         "CredentialKindEnum": "tenancy.models.Credential.Kind",
