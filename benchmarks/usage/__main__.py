@@ -8,10 +8,9 @@ from benchmarks.world import ROOT, empty_servers, machine, report
 def main() -> None:
     refuse_another()
     with empty_servers(ROOT / "var" / "bench-usage"):
-        room = storage.lines()
-        cost = evaluation.lines()
-    head = ["## Usage: what counting costs", "", f"`python -m benchmarks.usage`. {machine()}.", ""]
-    report("usage", [*head, "### An evaluation", "", *cost, "", "### A month of 10,000 flags", "", *room])
+        head = [f"`python -m benchmarks.usage`. {machine()}.", ""]
+        report("usage cost", ["## Usage: what counting costs an evaluation", "", *head, *evaluation.lines()])
+        report("usage room", ["## Usage: a month of 10,000 flags", "", *head, *storage.lines()])
 
 
 main()
