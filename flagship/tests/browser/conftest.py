@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.contrib.staticfiles.handlers import StaticFilesHandlerMixin
 from django.core.signals import request_finished, request_started
 from django.test import Client
 from django.test.client import ClientHandler
@@ -64,6 +65,21 @@ class Session:
         if self.under_way:
             self.page.wait_for_load_state("networkidle")
         return self.page
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _files_kept() -> Iterator[None]:
+    """Browsers keep the console's files for a while, as the shipped server lets them."""
+    serve = StaticFilesHandlerMixin.serve
+
+    def kept(handler: Any, request: Any) -> Any:
+        answer = serve(handler, request)
+        answer["Cache-Control"] = "public, max-age=60"
+        return answer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StaticFilesHandlerMixin, "serve", kept)
+        yield
 
 
 @pytest.fixture(scope="module")
