@@ -69,13 +69,14 @@ def generated(folder: Path) -> tuple[list[str], Places]:
     return keys, places
 
 
-def found_by_us(folder: Path, keys: list[str]) -> tuple[Places, int, int, float]:
+def found_by_us(folder: Path, keys: list[str]) -> tuple[Places, int, int, tuple[float, float]]:
+    """The places, files and bytes, and the seconds: those that passed, and those of the processor."""
     checkout = Checkout(folder, [], is_git=True, settings=_SETTINGS)
-    begun = time.perf_counter()
+    begun = time.perf_counter(), time.process_time()
     # By key alone, as git grep looks for them.
     matcher = Matcher(name for key in keys for name in names_of(key) if name.text == key and not name.suffixes)
     result = scan(checkout, matcher)
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - begun[0], time.process_time() - begun[1]
     places = {(key, place.path, place.line) for key, found in result.found.items() for place in found.places}
     return places, result.files, result.bytes, seconds
 
@@ -86,15 +87,13 @@ def found_by_git(folder: Path, keys: list[str]) -> Places:
         listed.write("\n".join(keys) + "\n")
         listed.flush()
         output = git(folder, "grep", "-n", "-I", "-z", "-F", "-f", listed.name, most_status=1)
-    whole = re.compile(
-        rb"(?<![\w-])(" + b"|".join(re.escape(key.encode()) for key in sorted(keys, key=len)[::-1]) + rb")(?![\w-])"
-    )
+    whole = {key: re.compile(rb"(?<![\w-])" + re.escape(key.encode()) + rb"(?![\w-])") for key in keys}
     places: Places = set()
     for line in output.split(b"\n"):
         if line.count(b"\0") >= 2:
             path, number, text = line.split(b"\0", 2)
-            for key in keys_in(whole, text):
-                places.add((key, path.decode(), int(number)))
+            there = (key for key in keys if key.encode() in text and whole[key].search(text))
+            places.update((key, path.decode(), int(number)) for key in there)
     return places
 
 
@@ -106,14 +105,6 @@ def unpacked(repository: Path, folder: Path) -> Path:
     git(folder, "init", "--quiet")
     git(folder, "add", "--all", "--force")
     return folder
-
-
-def keys_in(whole: re.Pattern[bytes], text: bytes) -> set[str]:
-    found, at = set(), 0
-    while match := whole.search(text, at):
-        found.add(match[1].decode())
-        at = match.start() + 1
-    return found
 
 
 def keys_of(folder: Path) -> list[str]:
@@ -139,9 +130,18 @@ def main() -> int:
         tree.mkdir()
         keys, planted = generated(tree)
         places, files, size, seconds = found_by_us(tree, keys)
-        is_kept = places == planted and seconds < _MOST_SECONDS
+        is_kept = places == planted and seconds[0] < _MOST_SECONDS
         rows.append(
-            ("generated", files, size, len(keys), len(places), len(planted - places), len(places - planted), seconds)
+            (
+                "generated",
+                files,
+                size // 10**6,
+                len(keys),
+                len(places),
+                len(planted - places),
+                len(places - planted),
+                seconds,
+            )
         )
         for repository in given.repository:
             folder = unpacked(repository, Path(temporary) / repository.parent.name)
@@ -150,7 +150,16 @@ def main() -> int:
             expected = found_by_git(folder, keys)
             name = repository.parent.name.replace("+", "/")
             rows.append(
-                (name, files, size, len(keys), len(places), len(expected - places), len(places - expected), seconds)
+                (
+                    name,
+                    files,
+                    size // 10**6,
+                    len(keys),
+                    len(places),
+                    len(expected - places),
+                    len(places - expected),
+                    seconds,
+                )
             )
             is_kept = is_kept and places == expected
     lines = [
@@ -160,11 +169,11 @@ def main() -> int:
         "repository are texts of its own code. Missed and too many: against `git grep -n -F`, without lines",
         "that have the key inside a longer word alone.",
         "",
-        "| code | files | MB | keys | places | missed | too many | seconds |",
-        "|---|---|---|---|---|---|---|---|",
+        "| code | files | MB | keys | places | missed | too many | seconds | processor |",
+        "|---|---|---|---|---|---|---|---|---|",
         *(
-            f"| {name} | {files:,} | {size / 1e6:.0f} | {keys:,} | {places:,} | {missed} | {extra} | {seconds:.1f} |"
-            for name, files, size, keys, places, missed, extra, seconds in rows
+            f"| {name} | {files:,} | {size} | {keys:,} | {found:,} | {missed} | {more} | {wall:.1f} | {cpu:.1f} |"
+            for name, files, size, keys, found, missed, more, (wall, cpu) in rows
         ),
     ]
     if given.print:

@@ -179,3 +179,10 @@ def test_settings__that_are_wrong__are_refused_by_field(tmp_path: Path, text: st
 
     with pytest.raises(SettingsError, match=said):
         read_settings(tmp_path)
+
+
+def test_names__of_many_flags_with_the_same_words__are_each_looked_up_by_their_own() -> None:
+    matcher = Matcher(name for number in range(500) for name in names_of(f"team-feature-{number}"))
+
+    # Otherwise each file would be searched for every flag that has a common word.
+    assert max(map(len, matcher._by_rarest.values())) <= 2

@@ -7,7 +7,7 @@ made for the few names that are likely.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -45,13 +45,16 @@ class Matcher:
     """All names of all flags, ready to look at one text after the other."""
 
     def __init__(self, names: Iterable[Name]) -> None:
+        sought = [
+            _Sought(name, text, words)
+            for name in dict.fromkeys(names)
+            if (words := frozenset(_WORD.findall(text := name.text.encode())))
+        ]
+        # Of a name's words the one that fewest names have is looked up, so that a word of many flags costs nothing.
+        names_with = Counter(word for one in sought for word in one.words)
         by_rarest: defaultdict[bytes, list[_Sought]] = defaultdict(list)
-        for name in dict.fromkeys(names):
-            text = name.text.encode()
-            words = frozenset(_WORD.findall(text))
-            # The longest word is the rarest one, most likely.
-            if words:
-                by_rarest[max(words, key=len)].append(_Sought(name, text, words))
+        for one in sought:
+            by_rarest[min(one.words, key=lambda word: (names_with[word], -len(word), word))].append(one)
         self._by_rarest = dict(by_rarest)
         self._rarest = frozenset(by_rarest)
 
