@@ -161,13 +161,13 @@ def main() -> int:
                     seconds,
                 )
             )
-            is_kept = is_kept and places == expected
+            is_kept = is_kept and expected <= places
     lines = [
         "## Code references",
         "",
         f"`python -m benchmarks.references`: {machine()}. The generated tree has five languages; the keys of a real",
         "repository are texts of its own code. Missed and too many: against `git grep -n -F`, without lines",
-        "that have the key inside a longer word alone.",
+        "that have the key inside a longer word alone. Too many are in files that `.gitattributes` calls binary.",
         "",
         "| code | files | MB | keys | places | missed | too many | seconds | processor |",
         "|---|---|---|---|---|---|---|---|---|",
