@@ -336,7 +336,7 @@ def test_console__each_form_of_each_page__changes_nothing_that_is_served(world, 
     assert asked >= {
         "flag.create", "flag.update", "flag.archive", "flag.restore", "flag.rollback", "flag.copy", "flag.release",
         "segment.create", "segment.update", "layer.create", "layer.update", "experiment.start", "experiment.resume",
-        "experiment.restart", "experiment.complete", "environment.update",
+        "experiment.restart", "experiment.complete",
     }  # fmt: skip
 
 
