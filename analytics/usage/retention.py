@@ -2,6 +2,7 @@
 
 The room for 10,000 flags with three variants each: a day's hours take 260 bytes a row and 20 in the index, 8.4 MB for
 30,000 rows. Those of three days, of the days of one month (330 bytes with the index) and the names (200) are 41 MB.
+Dead rows come on top.
 """
 
 from datetime import UTC, date, datetime, timedelta
