@@ -119,6 +119,7 @@ OTHER_TASKS = [
     "experiments.watch",
     "experiments.watch_splits",
     "experiments.watch_splits_of",
+    "flags.look_after_flags",
     "flags.prune_version_log",
     "flags.purge_archived",
     "flagship.clear_sessions",
