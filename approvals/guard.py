@@ -22,7 +22,11 @@ def guard(*, environment: Environment, actor: Actor, pieces: Sequence[gate.Piece
     if not served:
         return
     if not all(gate.is_kill(piece) or gate.is_release(piece) for piece in pieces):
-        refuse_frozen(environment, actor)
+        try:
+            refuse_frozen(environment, actor)
+        except gate.Refused as refusal:
+            # It can be proposed all the same, and published once the freeze ends.
+            raise _with_request(refusal, pieces, touched, act) from None
     policy = Policy.objects.filter(environment=environment).first()
     if policy is None or not policy.is_asking:
         return
@@ -60,10 +64,18 @@ def _approval_required(
     checks = f"{' and ' if ask.approvals else ''}the check {', '.join(sorted(ask.checks))}" if ask.checks else ""
     needed = f"{approvals if ask.approvals else ''}{checks}"
     refusal = gate.Refused(
-        f"{ask.environment} asks for {needed} before this is served ({'; '.join(ask.why)}). Send `changeRequest` to "
-        "POST change-requests.",
+        f"{ask.environment} asks for {needed} before this is served ({'; '.join(ask.why)}). Propose it as a "
+        "change request.",
         code="approval_required",
     )
+    refusal.extra = {"asks": [ask_resource(ask)]}
+    return _with_request(refusal, pieces, touched, act)
+
+
+def _with_request(
+    refusal: gate.Refused, pieces: Sequence[gate.Piece], touched: needs.Touched, act: gate.Act | None
+) -> gate.Refused:
+    """Put the change request that would do the same into the refusal, ready to be sent."""
     versions = {
         part.key: (part.before or {}).get("version")
         for part in touched.parts
@@ -71,9 +83,9 @@ def _approval_required(
     }
     changes = ready_changes(act, versions) if act is not None else []
     place = act.arguments.get("environment") or act.arguments.get("target") if act is not None else None
-    refusal.extra = {
-        "asks": [ask_resource(ask)],
-        "environment": (place or touched.environment).key,
+    refusal.place = place or touched.environment
+    refusal.extra |= {
+        "environment": refusal.place.key,
         "changeRequest": {"title": _title(changes), "changes": changes} if changes else None,
     }
     return refusal

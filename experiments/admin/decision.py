@@ -63,6 +63,7 @@ def page(request: HttpRequest, experiment: Experiment) -> HttpResponse:
         done_url=object_url(experiment, "results"),
         tone="danger" if is_dangerous else "warn",
         reason_label="Why? Required to ship against the results" if is_dangerous else "Why?",
+        serves=experiment.environment,
         form=DecisionForm,
         template="experiments/complete.html",
         shown={"experiment": experiment, "choices": choices, "is_late": bool(users_to_wait_for(experiment)), **said},

@@ -48,6 +48,7 @@ def start(request: HttpRequest, experiment: Experiment) -> HttpResponse:
         form=StartForm,
         template="experiments/start.html",
         is_possible=with_flag_on.may_start,
+        serves=experiment.environment,
         shown={"preflight": preflight, "impact": impact_of_start(experiment, enable_flag=bool(preflight.enabling))},
     ).answer(request)
 
@@ -69,6 +70,7 @@ def resume(request: HttpRequest, experiment: Experiment) -> HttpResponse:
         act=_act(request, experiment, services.resume_experiment, "resumed"),
         cancel_url=object_url(experiment),
         intro="New users are taken into the analysis again.",
+        serves=experiment.environment,
     ).answer(request)
 
 
@@ -81,6 +83,7 @@ def restart(request: HttpRequest, experiment: Experiment) -> HttpResponse:
         intro="A new phase begins and everybody is assigned anew: users may change variant. So may users whom a share "
         "of the flag's rollout or of its rules serves, because the salt is the flag's. The figures so far stay, as a "
         "phase of their own.",
+        serves=experiment.environment,
     ).answer(request)
 
 

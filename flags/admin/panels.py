@@ -1,6 +1,6 @@
 """The registry of panels that apps above show beside a flag. They register when Django loads them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,28 @@ _PANELS: list[Panel] = []
 def register_panel(panel: Panel) -> None:
     if panel not in _PANELS:
         _PANELS.append(panel)
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewPanel:
+    """As a panel, below the preview of an unsaved change: `context` also gets the fields that it changes."""
+
+    template: str
+    context: Callable[[HttpRequest, FlagConfig, Mapping[str, Any]], dict[str, Any] | None]
+
+
+_PREVIEW_PANELS: list[PreviewPanel] = []
+
+
+def register_preview_panel(panel: PreviewPanel) -> None:
+    if panel not in _PREVIEW_PANELS:
+        _PREVIEW_PANELS.append(panel)
+
+
+def preview_panels_for(request: HttpRequest, config: FlagConfig, changed: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return `{template, context}` of each panel that has something to say about the change."""
+    filled = ((panel, panel.context(request, config, changed)) for panel in _PREVIEW_PANELS)
+    return [{"template": panel.template, "context": context} for panel, context in filled if context is not None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,12 @@ EXEMPT: Final[Mapping[str, str]] = {
 
 
 class Refused(Conflict):
-    """The guard refused a write. Whoever collects refusals of many writes lets this one through."""
+    """The guard refused a write. Whoever collects refusals of many writes lets this one through.
+
+    `place` is the environment in which a change request has to be made for it.
+    """
+
+    place: Environment | None = None
 
 
 @dataclass(frozen=True, slots=True)

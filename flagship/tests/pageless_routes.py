@@ -87,4 +87,7 @@ ELSEWHERE = {
     "flags/archive_used.html": "asks before a flag is archived that is evaluated",
     **dict.fromkeys((f"flags/{part}.html" for part in _PARTS), "fetched into a flag's page"),
     "flags/segment_preview.html": "fetched into a segment's page",
+    "approvals/left.html": "fetched into a flag's page; test_console_doors",
+    "console/amendment.html": "in a flag's form, with a request in its address; test_approvals_in_browser",
+    "console/ask_button.html": "where a policy asks; test_approvals_in_browser",
 }

@@ -14,6 +14,7 @@ from tenancy.console_kit import proposals
 from tenancy.console_kit.forms import add_problems
 from tenancy.console_kit.pages import console_page
 from tenancy.errors import Invalid, ServiceError
+from tenancy.models import Environment
 
 
 class ReasonForm(forms.Form):
@@ -36,7 +37,8 @@ class ConfirmPage:
 
     `act` may return a response of its own instead. A template that extends `console/confirm.html` fills its blocks
     `consequences`, `choices` and `buttons` from `shown`. A form with more fields than the reason has them in
-    `choices`. `action_url` is where the form is sent, if not to the page itself.
+    `choices`. `action_url` is where the form is sent, if not to the page itself. `serves` is the environment in which
+    the act changes what is served: the page says beforehand what that asks for.
     """
 
     title: str
@@ -52,6 +54,7 @@ class ConfirmPage:
     template: str = "console/confirm.html"
     action_url: str = ""
     is_possible: bool = True
+    serves: Environment | None = None
     shown: Mapping[str, Any] = field(default_factory=dict)
 
     def answer(self, request: HttpRequest) -> HttpResponse:
@@ -63,7 +66,7 @@ class ConfirmPage:
             return self.ask(request, form, status=422)
         refusal: ServiceError | None = None
         try:
-            outcome = self.act(form.cleaned_data)
+            outcome = proposals.attempted(request, lambda: self.act(form.cleaned_data), self.serves)
         except ServiceError as error:
             refusal = error
         if refusal is not None:
@@ -75,10 +78,7 @@ class ConfirmPage:
 
     def _refused(self, request: HttpRequest, form: forms.Form, refusal: ServiceError) -> HttpResponse:
         """Show the refusal. Where others have to agree, ask them if the person wants that, and offer it otherwise."""
-        try:
-            proposed = proposals.proposed(request, refusal, form.cleaned_data.get("reason"))
-        except ServiceError as error:
-            proposed, refusal = None, error
+        proposed, refusal = proposals.answered(request, refusal, form.cleaned_data.get("reason"))
         if proposed is not None:
             return proposed
         add_problems(form, refusal)

@@ -97,12 +97,9 @@ class DocumentEdit:
 
     def refused(self, request: HttpRequest, error: ServiceError) -> HttpResponse | None:
         """Propose what was refused where the person asked for that, and return the answer; else show what is wrong."""
-        try:
-            made = proposals.proposed(request, error, self.reason)
-        except ServiceError as refusal:
-            made, error = None, refusal
+        made, refusal = proposals.answered(request, error, self.reason)
         if made is None:
-            self.refuse(error)
+            self.refuse(refusal)
         return made
 
     def confirmation(self, request: HttpRequest, changed: dict[str, Any]) -> str:

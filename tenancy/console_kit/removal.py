@@ -18,11 +18,15 @@ Thing = TypeVar("Thing", bound=Model)
 
 @dataclass(frozen=True, slots=True)
 class Removal(Generic[Thing]):
-    """`delete` takes the actor, the object and the reason, and raises ServiceError, whose message is shown."""
+    """`delete` takes the actor, the object and the reason, and raises ServiceError, whose message is shown.
+
+    `is_served` says that what is deleted decides what its environment serves.
+    """
 
     may: Callable[[HttpRequest, Thing], bool]
     consequence: Callable[[Thing], str]
     delete: Callable[[Actor, Thing, str], None]
+    is_served: bool = False
 
     def url(self, request: HttpRequest, thing: Thing) -> str:
         """Return the address of the delete page; it is empty for people who may not delete."""
@@ -44,4 +48,5 @@ class Removal(Generic[Thing]):
             cancel_url=list_url(thing, environment=console_context(request).bound),
             intro=self.consequence(thing),
             tone="danger",
+            serves=getattr(thing, "environment", None) if self.is_served else None,
         ).answer(request)

@@ -32,10 +32,13 @@ for written in (
     register.filter(written.__name__, written)
 
 
-@register.simple_tag
-def asked_in(environment: Any) -> proposals.Asked | None:
-    """Return what the environment asks before a change is served; None: nothing."""
-    return proposals.asked_in(environment)
+@register.simple_tag(takes_context=True)
+def asked_in(context: template.Context, environment: Any, is_proposable: Any = False) -> proposals.Asked | None:
+    """Return what the environment asks before a change is served, and whether the page offers to ask for approval.
+
+    `is_proposable` says that the change was refused, and may be asked for.
+    """
+    return proposals.offered(context["request"], environment or None, is_proposable=bool(is_proposable))
 
 
 @register.filter

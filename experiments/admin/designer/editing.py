@@ -1,5 +1,6 @@
 """Editing an experiment: every field of a draft, and those fields of a started one that no figure depends on."""
 
+from functools import partial
 from typing import Any
 
 from django.contrib import messages
@@ -16,6 +17,7 @@ from experiments.models import Experiment
 from experiments.selectors import get_experiment
 from experiments.services.drafts import FIELDS, LIVE_FIELDS
 from flags.documents import percent_of
+from tenancy.console_kit import proposals
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.documents import DocumentEdit
 from tenancy.console_kit.pages import object_url
@@ -35,13 +37,15 @@ def page(request: HttpRequest, experiment: Experiment) -> HttpResponse:
         changed: dict[str, Any] = {}
         try:
             changed = edit.changes(ExperimentSerializer)
-            services.update_experiment(
+            write = partial(
+                services.update_experiment,
                 actor=console_context(request).actor,
                 environment=experiment.environment,
                 pk=experiment.pk,
                 payload=changed,
                 version=edit.version,
             )
+            proposals.attempted(request, write, experiment.environment)
         except ServiceError as error:
             if error.problems[0].code == "version_conflict":
                 now = get_experiment(experiment.environment, experiment.pk)

@@ -69,6 +69,7 @@ def page(request: HttpRequest, config: FlagConfig) -> HttpResponse:
         act=act,
         cancel_url=object_url(config, "compare"),
         tone="warn",
+        serves=target,
         form=CopyForm,
         initial={"to": target.key},
         template="flags/copy.html",

@@ -45,6 +45,7 @@ def archive(request: HttpRequest, config: FlagConfig) -> HttpResponse:
         act=act_on_used if is_used else act,
         cancel_url=object_url(config),
         tone="danger",
+        serves=config.environment,
         form=UsedForm if is_used else ReasonForm,
         template="flags/archive_used.html" if is_used else "console/confirm.html",
         shown={"used": found[0], "use": found[1]} if found else {},
@@ -58,6 +59,7 @@ def restore(request: HttpRequest, config: FlagConfig) -> HttpResponse:
         intro="It is served again in every environment, as it was configured when it was archived.",
         act=_acting(request, config, services.restore_flag, f"{config.flag.key} is served again."),
         cancel_url=object_url(config),
+        serves=config.environment,
     ).answer(request)
 
 

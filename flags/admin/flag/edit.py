@@ -1,5 +1,6 @@
 """The pages that create and edit one flag. They show what a change does before it is saved."""
 
+from functools import partial
 from typing import Any
 
 from django.contrib import messages
@@ -21,6 +22,7 @@ from flags.models import Flag, FlagConfig, Segment
 from flags.selectors import search_segments, segments_in, teams_in
 from flags.services import drafts
 from tenancy import access
+from tenancy.console_kit import proposals
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.documents import DocumentEdit
 from tenancy.console_kit.environments import may_edit as is_editor
@@ -37,7 +39,11 @@ def create(request: HttpRequest, environment: Environment) -> HttpResponse:
         try:
             payload = edit.checked(FlagSerializer)
             context.require_in_project(Role.EDITOR, environment.project)
-            config, is_new = services.create_flag(actor=context.actor, environment=environment, payload=payload)
+            config, is_new = proposals.attempted(
+                request,
+                lambda: services.create_flag(actor=context.actor, environment=environment, payload=payload),
+                environment,
+            )
         except ServiceError as error:
             if (made := edit.refused(request, error)) is not None:
                 return made
@@ -59,6 +65,10 @@ def edit(request: HttpRequest, config: FlagConfig) -> HttpResponse:
     may_edit = is_editor(request, config) and not config.flag.is_archived
     stored = document_of(flag_resource(config))
     editing = DocumentEdit.opened(stored, config.version)
+    change = proposals.Changed(config.environment, "flag", config.flag.key)
+    amendment = proposals.amended(request, change) if may_edit else None
+    if amendment is not None:
+        editing.document = document_of({**flag_resource(config), **amendment.patch})
     confirm: list[Reach] = []
     confirmed = ""
     if request.method == "POST" and may_edit:
@@ -69,13 +79,18 @@ def edit(request: HttpRequest, config: FlagConfig) -> HttpResponse:
                 messages.info(request, "Nothing was different, so nothing was saved.")
                 return redirect(object_url(config))
             _require_role(request, config, changed)
-            confirm, confirmed = _to_confirm(request, config, editing, changed)
+            if amendment is not None:
+                return proposals.amend(request, change, changed)
+            # What others have to agree to first is served to nobody yet: their page says whom it reaches.
+            if not proposals.is_wanted(request):
+                confirm, confirmed = _to_confirm(request, config, editing, changed)
             if not confirm:
-                _save(request, config, editing, changed)
+                write = partial(_save, request, config, editing, changed)
+                proposals.attempted(request, write, config.environment)
                 messages.success(request, f"Saved. {config.flag.key} serves it within a second.")
                 return redirect(object_url(config))
         except Conflict as error:
-            if error.problems[0].code == "version_conflict":
+            if error.problems[0].code == "version_conflict" and amendment is None:
                 current = error.extra["current"]
                 editing.merge(document_of(current), current["version"], changed, _entries(config))
             elif (made := editing.refused(request, error)) is not None:
@@ -88,6 +103,7 @@ def edit(request: HttpRequest, config: FlagConfig) -> HttpResponse:
         title=config.flag.key,
         status=editing.status,
         confirm=confirm,
+        amendment=amendment,
         begins_phase=any(reach.phases for reach in confirm),
         confirmed=confirmed,
         **{**_shown(request, config.environment, editing, config), **_beside(request, config, may_edit=may_edit)},

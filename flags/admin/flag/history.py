@@ -87,6 +87,7 @@ def rollback(request: HttpRequest, config: FlagConfig, version: int) -> HttpResp
         cancel_url=object_url(config, "history"),
         done_url=object_url(config),
         tone="warn",
+        serves=environment,
         template="flags/rollback.html",
         shown={
             "config": config,

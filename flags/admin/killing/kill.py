@@ -83,6 +83,7 @@ def release(request: HttpRequest, config: FlagConfig) -> HttpResponse:
         done_url=object_url(config, "kill_status"),
         reason_label="What was done about it? (for the audit log)",
         tone="warn",
+        serves=config.environment,
         template="flags/release.html",
         shown={
             "config": config,

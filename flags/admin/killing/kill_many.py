@@ -87,6 +87,7 @@ def _confirm_page(request: HttpRequest, rows: QuerySet[FlagConfig], act: _Act) -
         action_url=reverse(f"admin:flags_flagconfig_{act.name}_many"),
         reason_label="Why?",
         tone="danger" if act is _KILL else "warn",
+        serves=None if act is _KILL else environment,
         form=partial(SelectionForm, is_reason_needed=act is _KILL),
         initial={"flags": chosen.as_text},
         template="flags/kill_many.html",

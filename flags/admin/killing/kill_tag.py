@@ -27,7 +27,7 @@ class SwitchForm(ReasonForm):
 
     def clean(self) -> dict[str, Any]:
         sent = super().clean() or {}
-        sent["is_release"] = "release" in self.data
+        sent["is_release"] = "release" in self.data and "kill" not in self.data
         if not sent["is_release"] and not sent.get("reason"):
             self.add_error("reason", RequiredReasonForm.base_fields["reason"].error_messages["required"])
         return sent

@@ -54,6 +54,7 @@ def create(request: HttpRequest, environment: Environment) -> HttpResponse:
         perform,
         title=f"New layer in {environment}",
         submit="Create layer",
+        serves=environment,
         cancel_url=list_url(Layer, environment=environment),
     )
 
@@ -117,6 +118,7 @@ def edit(request: HttpRequest, layer: Layer) -> HttpResponse:
                 intro=f"{_consequence_of(layer.holdout_buckets, wanted)}{_running_in(layer)}",
                 is_dangerous=wanted < layer.holdout_buckets,
                 cancel_url=object_url(layer),
+                serves=layer.environment,
             )
         services.update_layer(
             actor=console_context(request).actor,
@@ -145,6 +147,7 @@ def edit(request: HttpRequest, layer: Layer) -> HttpResponse:
         ready(LayerChangeForm(sent_data(request), initial=first)),
         perform,
         merge=merge,
+        serves=layer.environment,
         title=title,
         submit="Save",
         names={"holdoutPercent": "holdout"},
@@ -164,6 +167,7 @@ REMOVAL: Removal[Layer] = Removal(
     delete=lambda actor, layer, reason: services.delete_layer(
         actor=actor, environment=layer.environment, key=layer.key, reason=reason
     ),
+    is_served=True,
 )
 
 

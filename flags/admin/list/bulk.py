@@ -4,7 +4,6 @@ Each request does a slice of the work, and the page carries what is left to do. 
 requests, and no proxy waits long. When the page is closed, the other flags stay as they were.
 """
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from time import monotonic
@@ -15,9 +14,12 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from flags.models import FlagConfig
+from tenancy.console_kit import proposals
 from tenancy.console_kit.confirm import ReasonForm, RequiredReasonForm
 from tenancy.console_kit.environments import environment_ids
+from tenancy.console_kit.forms import TypedJSONField
 from tenancy.errors import ServiceError
+from tenancy.models import Environment
 
 # The page lists this many flags and counts the others.
 MOST_SHOWN = 200
@@ -31,6 +33,10 @@ class Selection:
 
     pks: list[int]
     shown: list[FlagConfig]
+
+    @property
+    def place(self) -> Environment | None:
+        return self.shown[0].environment if self.shown else None
 
     @property
     def left_out(self) -> int:
@@ -90,23 +96,8 @@ class SelectionForm(ReasonForm):
             self.fields["reason"] = RequiredReasonForm.base_fields["reason"]
 
 
-class _Decoder(json.JSONDecoder):
-    """Says of a text that is nested too deeply, or has a number too long to read, that it is no JSON."""
-
-    def decode(self, s: str, *given: Any) -> Any:
-        try:
-            return super().decode(s, *given)
-        except json.JSONDecodeError:
-            raise
-        except (RecursionError, ValueError) as error:
-            raise json.JSONDecodeError("It is nested too deeply, or has a number too long to read", s, 0) from error
-
-
-class FailuresField(forms.JSONField):
+class FailuresField(TypedJSONField):
     """Keys of flags, each with the reason why it was left as it is."""
-
-    def __init__(self, **given: Any) -> None:
-        super().__init__(decoder=_Decoder, **given)
 
     def clean(self, value: Any) -> list[tuple[str, str]]:
         pairs = super().clean(value) or []
@@ -137,12 +128,16 @@ def sent_selection(request: HttpRequest) -> QuerySet[FlagConfig]:
 
 @dataclass(slots=True)
 class Run:
-    """The progress of the work. `failures` are `(key, why)`, at most the first 200."""
+    """The progress of the work. `failures` are `(key, why)`, at most the first 200.
+
+    `refused` are the ids of those for which approval can be asked.
+    """
 
     waiting: list[int]
     done: int = 0
     failed: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
+    refused: list[int] = field(default_factory=list)
 
     @classmethod
     def resumed(cls, sent: dict[str, Any], waiting: list[int]) -> "Run":
@@ -163,6 +158,8 @@ class Run:
                 act(config)
             except ServiceError as error:
                 self.failed += 1
+                if proposals.is_proposable(error):
+                    self.refused.append(config.pk)
                 if len(self.failures) < _MOST_FAILURES:
                     self.failures.append((config.flag.key, " ".join(problem.detail for problem in error.problems)))
             else:

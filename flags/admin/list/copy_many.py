@@ -91,5 +91,6 @@ _COPY = many.ManyAct(
     template="flags/copy_many.html",
     shown=_shown,
     form=CopyManyForm,
+    serves=lambda request, chosen: target_named(request, chosen.place) if chosen.place else None,
     tone="warn",
 )

@@ -19,6 +19,7 @@ from flags.exchange.reading import read_export
 from flags.models import FlagConfig
 from flags.services.imports import ImportReport
 from tenancy.api.documents import checked
+from tenancy.console_kit import proposals
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.forms import add_problems, sent_data
 from tenancy.console_kit.pages import console_page, in_environment, list_url
@@ -81,25 +82,44 @@ def import_page(request: HttpRequest, environment: Environment) -> HttpResponse:
     if form.is_bound and form.is_valid():
         is_confirmed = "confirmed" in request.POST
         try:
-            report = _imported(request, environment, form.body(), is_dry_run=not is_confirmed)
-        except ServiceError as error:
-            add_problems(form, error, {"data": "file", "sourceEnvironment": "source_environment"})
-        else:
             if is_confirmed:
-                _say(request, report)
-                return redirect(list_url(FlagConfig, environment=environment))
-            shown = {"report": report, "text": form.cleaned_data["text"]}
+                return proposals.attempted(request, lambda: _import(request, environment, form.body()), environment)
+            shown = _foreseen(request, environment, form)
+        except ServiceError as error:
+            if (made := _refused(request, form, error)) is not None:
+                return made
+            if proposals.is_proposable(error):
+                # The page that it was confirmed on, with the button that asks for approval.
+                shown = {**_foreseen(request, environment, form), "is_proposable": True}
     return console_page(
         request,
         "flags/import.html",
         title=f"Import into {environment}",
-        status=422 if form.errors else 200,
+        status=409 if "is_proposable" in shown else 422 if form.errors else 200,
         form=form,
         place=environment,
         action_url=in_environment("admin:flags_flagconfig_import", environment),
         list_url=list_url(FlagConfig, environment=environment),
         **shown,
     )
+
+
+def _import(request: HttpRequest, environment: Environment, body: Mapping[str, Any]) -> HttpResponse:
+    _say(request, _imported(request, environment, body, is_dry_run=False))
+    return redirect(list_url(FlagConfig, environment=environment))
+
+
+def _foreseen(request: HttpRequest, environment: Environment, form: ImportForm) -> dict[str, Any]:
+    report = _imported(request, environment, form.body(), is_dry_run=True)
+    return {"report": report, "text": form.cleaned_data["text"]}
+
+
+def _refused(request: HttpRequest, form: ImportForm, error: ServiceError) -> HttpResponse | None:
+    """Ask for approval where the person wants that; else put what is wrong beside the fields."""
+    made, refusal = proposals.answered(request, error)
+    if made is None:
+        add_problems(form, refusal, {"data": "file", "sourceEnvironment": "source_environment"})
+    return made
 
 
 def _imported(

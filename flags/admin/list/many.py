@@ -26,10 +26,14 @@ from flags.admin.list.bulk import (
 )
 from flags.admin.reach import Reach, reach_of_many
 from flags.models import FlagConfig
+from tenancy.console_kit import proposals
 from tenancy.console_kit.confirm import ConfirmPage
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.formats import counted
+from tenancy.console_kit.forms import say_problems
 from tenancy.console_kit.pages import console_page, list_url
+from tenancy.errors import Conflict, ServiceError
+from tenancy.models import Environment
 
 _MOST_IN_ADDRESS = 200
 
@@ -39,7 +43,8 @@ class ManyAct:
     """`name` is that of its route. `act` changes one flag by what the form holds, and may raise ServiceError.
 
     `may` says whether the person may do it to all of the flags. `shown` returns what the page's template needs.
-    `check` refuses all of it before the first is changed, by raising ServiceError.
+    `check` refuses all of it before the first is changed, by raising ServiceError. `serves` returns the environment in
+    which it changes what is served.
     """
 
     name: str
@@ -51,6 +56,7 @@ class ManyAct:
     template: str
     shown: Callable[[HttpRequest, Selection], Mapping[str, Any]]
     check: Callable[[list[FlagConfig], Mapping[str, Any]], None] = lambda configs, sent: None  # noqa: ARG005 - as each
+    serves: Callable[[HttpRequest, Selection], Environment | None] = lambda request, chosen: chosen.place  # noqa: ARG005 - as each
     tone: Literal["", "warn", "danger"] = ""
     form: Callable[..., ProgressForm] = ProgressForm
     is_reason_needed: bool = False
@@ -97,6 +103,7 @@ def _confirm_page(request: HttpRequest, rows: QuerySet[FlagConfig], act: ManyAct
         action_url=act.url,
         reason_label="Why?" if act.is_reason_needed else "Reason, for the audit log",
         tone=act.tone,
+        serves=act.serves(request, chosen),
         form=partial(act.form, is_reason_needed=act.is_reason_needed),
         initial={"flags": chosen.as_text, "to": request.POST.get("to", "")},
         template=act.template,
@@ -110,6 +117,8 @@ def _run(request: HttpRequest, rows: QuerySet[FlagConfig], act: ManyAct, sent: d
         raise PermissionDenied
     if sent["done"] is None:
         act.check(list(configs.values()), sent)
+    if proposals.is_wanted(request):
+        return _propose(request, list(configs.values()), act, sent)
     run = Run.resumed(sent, list(configs))
     run.work(configs, lambda config: act.act(request, config, sent))
     url = _list_url(list(configs.values()))
@@ -118,6 +127,10 @@ def _run(request: HttpRequest, rows: QuerySet[FlagConfig], act: ManyAct, sent: d
             messages.error(request, why)
         if run.done:
             messages.success(request, _said(run, act, configs))
+        if run.refused:
+            left = _confirm_page(request, rows.filter(pk__in=run.refused), act)
+            form = left.form(initial={**sent, "flags": as_text(run.refused)})
+            return left.ask(request, form, status=409, is_proposable=True)
         return redirect(url)
     form = act.form(initial={**sent, **run.carried()})
     shown: dict[str, Any] = {"run": run, "form": form, "list_url": url, "act": act}
@@ -134,6 +147,24 @@ def _said(run: Run, act: ManyAct, configs: Mapping[int, FlagConfig]) -> str:
         return said
     url = f"{reverse(f'admin:flags_flagconfig_{act.undo}')}?flags={as_text(pks)}"
     return format_html('{} <a href="{}">Undo…</a>', said, url)
+
+
+def _propose(request: HttpRequest, configs: list[FlagConfig], act: ManyAct, sent: Mapping[str, Any]) -> HttpResponse:
+    """Ask for all of them in one request. What is not refused stays as it is, and the person is told why."""
+    refusals: list[ServiceError] = []
+    others: list[ServiceError] = []
+    for config in configs:
+        try:
+            proposals.attempted(request, partial(act.act, request, config, sent))
+        except ServiceError as error:
+            (refusals if proposals.is_proposable(error) else others).append(error)
+    if not refusals:
+        raise others[0] if others else Conflict("None of these flags is here any more.", code="gone")
+    title = f"{act.verb} {counted(len(refusals), 'flag')}"
+    made = proposals.proposed(request, proposals.together(title, refusals), sent["reason"])
+    for refusal in others:
+        say_problems(request, refusal)
+    return cast(HttpResponse, made)
 
 
 def _list_url(configs: list[FlagConfig]) -> str:

@@ -1,5 +1,6 @@
 """Segments: audiences with a name, put together out of lists and nested groups of conditions."""
 
+from functools import partial
 from typing import Any
 
 from django.contrib import messages
@@ -23,6 +24,7 @@ from flags.documents import segment_document, segment_resource
 from flags.evaluation.impact import phases_begun_by_segment
 from flags.models import Segment
 from flags.selectors import search_segments, segment_users
+from tenancy.console_kit import proposals
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.documents import ANY, DocumentEdit, as_json, shaped
 from tenancy.console_kit.environments import may_edit
@@ -41,7 +43,11 @@ def create(request: HttpRequest, environment: Environment) -> HttpResponse:
         actor = console_context(request).actor
         try:
             payload = editing.checked(SegmentSerializer)
-            segment, _ = services.create_segment(actor=actor, environment=environment, payload=payload)
+            segment, _ = proposals.attempted(
+                request,
+                lambda: services.create_segment(actor=actor, environment=environment, payload=payload),
+                environment,
+            )
         except ServiceError as error:
             if (made := editing.refused(request, error)) is not None:
                 return made
@@ -55,6 +61,10 @@ def edit(request: HttpRequest, segment: Segment) -> HttpResponse:
     is_editor = may_edit(request, segment)
     stored = _document_of(segment_resource(segment))
     editing = DocumentEdit.opened(stored, segment.version)
+    change = proposals.Changed(segment.environment, "segment", segment.key)
+    amendment = proposals.amended(request, change) if is_editor else None
+    if amendment is not None:
+        editing.document = _document_of({**segment_resource(segment), **amendment.patch})
     confirm: Reach | None = None
     fingerprint = ""
     if request.method == "POST":
@@ -64,7 +74,10 @@ def edit(request: HttpRequest, segment: Segment) -> HttpResponse:
         changed: dict[str, Any] = {}
         try:
             changed = editing.changes(SegmentSerializer)
-            fingerprint = editing.confirmation(request, changed)
+            if amendment is not None:
+                return proposals.amend(request, change, changed)
+            # What others have to agree to first is served to nobody yet: their page says whom it reaches.
+            fingerprint = "" if proposals.is_wanted(request) else editing.confirmation(request, changed)
             if fingerprint:
                 before, after = services.check_segment_change(
                     environment=segment.environment, key=segment.key, payload=changed, version=editing.version
@@ -72,7 +85,8 @@ def edit(request: HttpRequest, segment: Segment) -> HttpResponse:
                 foreseen = reach_of_segment(segment, before, after)
                 confirm = foreseen if foreseen.is_asked else None
             if confirm is None:
-                services.update_segment(
+                write = partial(
+                    services.update_segment,
                     actor=console_context(request).actor,
                     environment=segment.environment,
                     key=segment.key,
@@ -80,10 +94,11 @@ def edit(request: HttpRequest, segment: Segment) -> HttpResponse:
                     version=editing.version,
                     reason=editing.reason,
                 )
+                proposals.attempted(request, write, segment.environment)
                 messages.success(request, "Saved. Every rule that asks for it follows within a second.")
                 return redirect(list_url(segment))
         except ServiceError as error:
-            if error.problems[0].code == "version_conflict":
+            if error.problems[0].code == "version_conflict" and amendment is None:
                 current = error.extra["current"]
                 editing.merge(_document_of(current), current["version"], changed, _entries(segment))
             elif (made := editing.refused(request, error)) is not None:
@@ -95,6 +110,7 @@ def edit(request: HttpRequest, segment: Segment) -> HttpResponse:
         title=segment.name,
         confirm=confirm,
         confirmed=fingerprint,
+        amendment=amendment,
         may_edit=is_editor,
         segment=segment,
         users=segment_users(segment),
@@ -147,6 +163,7 @@ REMOVAL: Removal[Segment] = Removal(
     delete=lambda actor, segment, reason: services.delete_segment(
         actor=actor, environment=segment.environment, key=segment.key, reason=reason
     ),
+    is_served=True,
 )
 
 
