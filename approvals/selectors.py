@@ -104,8 +104,3 @@ def open_requests_touching(environment: Environment, kind: str, key: str) -> Que
 def reviews_owed(environments: Iterable[Environment]) -> QuerySet[ChangeRequest]:
     """What was published in an emergency and that nobody has looked at since."""
     return requests_in(environments).filter(is_review_owed=True)
-
-
-def waiting_in(environments: Iterable[Environment]) -> QuerySet[ChangeRequest]:
-    """The open requests, those first that are held."""
-    return requests_in(environments).filter(state=ChangeRequest.State.OPEN).order_by("-due_at", "-id")

@@ -17,9 +17,10 @@ from approvals import services
 from approvals.documents import policy_resource
 from approvals.models import ChangeRequest
 from approvals.selectors import policy_of
+from tenancy.admin.organizations import register_environment_link
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.forms import form_page, sent_data
-from tenancy.console_kit.pages import list_url
+from tenancy.console_kit.pages import in_environment, list_url
 from tenancy.models import Environment
 from tenancy.roles import Role
 
@@ -81,6 +82,15 @@ class PolicyForm(forms.Form):
     checks = NamesField(help_text="Service accounts that have to approve as well, by their client ids.")
     emergency_roles = roles_field(help_text="Who may publish in an emergency, without the approvals.")
     version = forms.IntegerField(widget=forms.HiddenInput)
+
+
+def _link(request: HttpRequest, environment: Environment) -> tuple[str, str] | None:
+    if not console_context(request).may(Role.ADMIN, environment):
+        return None
+    return "What a change asks…", in_environment("admin:approvals_changerequest_policy", environment)
+
+
+register_environment_link(_link)
 
 
 def page(request: HttpRequest, environment: Environment) -> HttpResponse:

@@ -7,7 +7,8 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from unfold.decorators import display
 
-from approvals.admin import freezes, policies, requests
+from approvals.admin import acts, freezes, policies, requests
+from approvals.admin.filters import AuthorFilter, ForMeFilter, RequestList, TouchingFilter
 from approvals.models import ChangeRequest, Freeze
 from approvals.rules.publishing import counted
 from approvals.services.standing import asks_of, standing_of
@@ -22,7 +23,7 @@ from tenancy.roles import Role
 @admin.register(ChangeRequest)
 class ChangeRequestAdmin(PerEnvironmentAdmin):
     list_display = ["title", "state_label", "author_label", "approvals", "when"]
-    list_filter = ["state", "is_review_owed"]
+    list_filter = ["state", ForMeFilter, AuthorFilter, TouchingFilter, "is_review_owed"]
     search_fields = ["title", "author_label"]
     search_help_text = "Search by title or author"
     list_before_template = "approvals/list_head.html"
@@ -35,11 +36,11 @@ class ChangeRequestAdmin(PerEnvironmentAdmin):
         Route("policy/", "policy", policies.page, About.ENVIRONMENT, Role.ADMIN),
         Route("<path:object_id>/review/", "review", requests.review),
         Route("<path:object_id>/edit/", "edit", requests.edit, role=Role.EDITOR),
-        Route("<path:object_id>/publish/", "publish", requests.publish, role=Role.EDITOR),
-        Route("<path:object_id>/emergency/", "emergency", requests.hurry, role=Role.EDITOR),
-        Route("<path:object_id>/cancel/", "cancel", requests.cancel, role=Role.EDITOR),
-        Route("<path:object_id>/rebase/", "rebase", requests.rebase, role=Role.EDITOR),
-        Route("<path:object_id>/revert/", "revert", requests.revert, role=Role.EDITOR),
+        Route("<path:object_id>/publish/", "publish", acts.publish, role=Role.EDITOR),
+        Route("<path:object_id>/emergency/", "emergency", acts.hurry, role=Role.EDITOR),
+        Route("<path:object_id>/cancel/", "cancel", acts.cancel, role=Role.EDITOR),
+        Route("<path:object_id>/rebase/", "rebase", acts.rebase, role=Role.EDITOR),
+        Route("<path:object_id>/revert/", "revert", acts.revert, role=Role.EDITOR),
     )
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -47,6 +48,9 @@ class ChangeRequestAdmin(PerEnvironmentAdmin):
         # The environment is bound by the base class; until then it is the one that is viewed.
         shown = {"may_set_policy": context.may(Role.ADMIN, context.environment)}
         return super().changelist_view(request, {**shown, **(extra_context or {})})
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[RequestList]:  # noqa: ARG002 - Django's signature
+        return RequestList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ChangeRequest]:
         return requests.visible(request, super().get_queryset(request))

@@ -1,8 +1,6 @@
-"""Change requests in the console: the list, one request with what it would serve, its reviews, and its acts."""
+"""One change request in the console: what it would serve, its reviews, its history and the form of its own fields."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from django import forms
 from django.contrib import messages
@@ -10,38 +8,31 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils import timezone
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
 from approvals import people, services
+from approvals.admin.desk import freeze_sentences
+from approvals.admin.parts import parts_of
 from approvals.answers import request_resource
-from approvals.models import ChangeRequest, Review
-from approvals.selectors import policy_of
-from approvals.services.standing import missing_of
-from audit.services import diff
-from flags.admin.flag.sentences import describe
-from flags.admin.reach import Reach, reach_of_flag
-from tenancy.console_kit.changes import BOOKKEEPING
-from tenancy.console_kit.confirm import ConfirmPage, RequiredReasonForm
+from approvals.api.serializers import ChangeRequestBodySerializer
+from approvals.models import ChangeRequest, Policy, Review
+from approvals.rules.rebasing import moved
+from approvals.selectors import policy_of, requests_in
+from approvals.services.trials import bases_of
+from audit.actions import label_of
+from audit.models import Entry
+from tenancy.api.documents import checked
 from tenancy.console_kit.context import console_context
-from tenancy.console_kit.forms import form_page, say_problems, sent_data
+from tenancy.console_kit.forms import TypedJSONField, form_page, sent_data
 from tenancy.console_kit.instants import InstantField, TypedInstant
 from tenancy.console_kit.pages import console_page, object_url
 from tenancy.errors import ServiceError
+from tenancy.models import Environment
 from tenancy.roles import Role
 
 _State, _Verdict = ChangeRequest.State, Review.Verdict
-
-
-@dataclass(frozen=True, slots=True)
-class ShownPart:
-    """One thing that the request changes: field by field, in sentences, and whom it reaches."""
-
-    environment: str
-    kind: str
-    key: str
-    changes: list[dict[str, Any]]
-    sentences: list[str]
-    reach: Reach | None
+_MOST_ENTRIES: Final = 50
 
 
 def show(request: HttpRequest, thing: ChangeRequest) -> HttpResponse:
@@ -50,9 +41,18 @@ def show(request: HttpRequest, thing: ChangeRequest) -> HttpResponse:
     return shown(request, thing)
 
 
-def shown(request: HttpRequest, thing: ChangeRequest, *, status: int = 200, text: str = "") -> HttpResponse:
-    """The request's page. `text` is what somebody typed and could not send."""
+def shown(
+    request: HttpRequest,
+    thing: ChangeRequest,
+    *,
+    status: int = 200,
+    text: str = "",
+    refusal: ServiceError | None = None,
+) -> HttpResponse:
+    """The request's page. `text` is what somebody typed and could not send, and `refusal` why."""
     resource = request_resource(thing)
+    may = _may(request, thing, has_missing=bool(resource["missing"]))
+    is_waiting = thing.state in {_State.DRAFT, _State.OPEN}
     return console_page(
         request,
         "approvals/request.html",
@@ -60,62 +60,68 @@ def shown(request: HttpRequest, thing: ChangeRequest, *, status: int = 200, text
         status=status,
         thing=thing,
         resource=resource,
-        parts=[_part(thing, part) for part in thing.parts],
+        parts=parts_of(thing, may_edit=may["may_edit"]),
+        is_moved=is_waiting and _is_moved(thing),
+        frozen=freeze_sentences(thing.environment, console_context(request).actor) if is_waiting else [],
+        is_due=thing.publish_at is not None and thing.publish_at > timezone.now(),
+        history=_history(thing),
         typed=text,
-        **_may(request, thing),
+        problems=[problem.detail for problem in refusal.problems] if refusal is not None else [],
+        **may,
     )
 
 
-def _part(thing: ChangeRequest, part: Mapping[str, Any]) -> ShownPart:
-    before, after = ({**(part[state] or {}), **part[beside]} for state, beside in _STATES)
-    changes = [change for change in diff(before, after) if change["path"] not in BOOKKEEPING]
-    is_flag = part["entity"] == "flag" and part["after"] is not None
-    is_waiting = thing.state in {_State.DRAFT, _State.OPEN}
-    reach = None
-    if is_flag and part["before"] is not None and is_waiting and part["environment"] == thing.environment.key:
-        reach = reach_of_flag(thing.environment, part["before"], part["after"], is_shown=True)
-        # The page asks for nothing: whoever reads it decides by its figures.
-        reach = replace(reach, phases=()) if reach.is_nothing else reach
-    return ShownPart(
-        part["environment"],
-        part["entity"],
-        part["key"],
-        changes,
-        describe(part["after"]) if is_flag else [],
-        reach,
+def _is_moved(thing: ChangeRequest) -> bool:
+    """Whether what it changes has changed since, under whichever fields."""
+    now = bases_of(thing.environment, thing.changes)
+    return any(moved(base, current) for base, current in zip(thing.bases, now, strict=True))
+
+
+def _history(thing: ChangeRequest) -> list[dict[str, Any]]:
+    entries = Entry.objects.filter(
+        organization_id=thing.environment.project.organization_id,
+        entity_type="change_request",
+        entity_key=str(thing.pk),
     )
+    return [{"entry": entry, "label": label_of(entry.action)} for entry in entries.order_by("-id")[:_MOST_ENTRIES]]
 
 
-_STATES = (("before", "presentation_before"), ("after", "presentation"))
-
-
-def _may(request: HttpRequest, thing: ChangeRequest) -> dict[str, Any]:
+def _may(request: HttpRequest, thing: ChangeRequest, *, has_missing: bool) -> dict[str, Any]:
     """What this person may do with the request as it stands."""
     context = console_context(request)
     user = people.user_of(context.actor)
-    policy = policy_of(thing.environment)
     is_open, is_draft = thing.state == _State.OPEN, thing.state == _State.DRAFT
     is_editor, is_admin = context.may(Role.EDITOR, thing.environment), context.may(Role.ADMIN, thing.environment)
     is_author = thing.author_id is not None and thing.author_id == context.principal.user_id
     is_mine = (is_author and is_editor) or is_admin
     verdicts = [review.verdict for review in thing.reviews.all() if user is not None and review.reviewer_id == user.pk]
     said = [verdict for verdict in verdicts if verdict != _Verdict.COMMENT]
-    may_say = (is_open or thing.is_review_owed) and people.may_object(user, thing.environment, policy)
+    is_reviewed = is_open or thing.is_review_owed
+    places = _places(thing) if is_reviewed else []
+    may_say = any(people.may_object(user, place, policy) for place, policy in places)
+    may_approve = any(
+        people.may_approve(user, place, policy) and (policy.is_own_approval_allowed or not is_author)
+        for place, policy in places
+    )
+    emergency = policy_of(thing.environment).emergency_roles if is_open and is_editor and has_missing else []
     return {
-        "may_approve": (is_open or thing.is_review_owed)
-        and people.may_approve(user, thing.environment, policy)
-        and (policy.is_own_approval_allowed or not is_author),
+        "may_approve": may_approve,
         "may_object": may_say,
         "may_withdraw": may_say and bool(said) and said[-1] == _Verdict.OBJECT,
         "may_publish": is_open and is_editor,
-        "is_ready": is_open and not missing_of(thing),
+        "is_ready": is_open and not has_missing,
         "may_edit": is_mine and (is_open or is_draft),
+        "may_rebase": is_editor and (is_open or is_draft),
         "may_revert": thing.state == _State.PUBLISHED and is_editor,
-        "may_hurry": is_open
-        and is_editor
-        and bool(missing_of(thing))
-        and people.is_among(user, thing.environment, roles=policy.emergency_roles),
+        "may_hurry": bool(emergency) and people.is_among(user, thing.environment, roles=emergency),
     }
+
+
+def _places(thing: ChangeRequest) -> list[tuple[Environment, Policy]]:
+    """Return the environments whose reviewers have a say, each with its policy."""
+    keys = {thing.environment.key, *(ask["environment"] for ask in thing.asks)}
+    found = thing.environment.project.environments.filter(key__in=keys).select_related("project__organization")
+    return [(place, policy_of(place)) for place in found]
 
 
 def review(request: HttpRequest, thing: ChangeRequest) -> HttpResponse:
@@ -132,90 +138,12 @@ def review(request: HttpRequest, thing: ChangeRequest) -> HttpResponse:
             content=request.POST.get("content") or None,
         )
     except ServiceError as error:
-        say_problems(request, error)
-        return shown(request, thing, status=409 if error.status == 409 else 422, text=text)
+        return shown(request, thing, status=409 if error.status == 409 else 422, text=text, refusal=error)
     said = {"approve": "Approved.", "object": "You object.", "withdraw": "Your objection is taken back."}
     messages.success(
         request, "Published." if done.state == _State.PUBLISHED else said.get(verdict, "Your comment is there.")
     )
     return redirect(object_url(thing))
-
-
-# -- Acts -----------------------------------------------------------------------------------------------------------
-
-Act = Callable[[HttpRequest, ChangeRequest, dict[str, Any]], str | HttpResponse]
-
-
-def _act(title: str, submit: str, intro: str, act: Act, **options: Any) -> Callable[..., HttpResponse]:
-    """Make the page before an act on a request."""
-
-    def page(request: HttpRequest, thing: ChangeRequest) -> HttpResponse:
-        return ConfirmPage(
-            title=title.format(thing.title),
-            submit=submit,
-            act=lambda sent: act(request, thing, sent),
-            cancel_url=object_url(thing),
-            intro=intro.format(thing.environment.name),
-            **options,
-        ).answer(request)
-
-    return page
-
-
-def _publish(request: HttpRequest, thing: ChangeRequest, _sent: dict[str, Any]) -> str:
-    services.publish_request(principal=console_context(request).principal, request=thing)
-    return "Published: it is served within a second."
-
-
-def _hurry(request: HttpRequest, thing: ChangeRequest, sent: dict[str, Any]) -> str:
-    services.emergency_publish(principal=console_context(request).principal, request=thing, reason=sent["reason"])
-    return "Published. A review is owed, and everybody concerned is told."
-
-
-def _cancel(request: HttpRequest, thing: ChangeRequest, sent: dict[str, Any]) -> str:
-    services.cancel_request(principal=console_context(request).principal, request=thing, reason=sent["reason"])
-    return "Cancelled: it blocks nothing any more."
-
-
-def _rebase(request: HttpRequest, thing: ChangeRequest, _sent: dict[str, Any]) -> str:
-    services.rebase_request(principal=console_context(request).principal, request=thing, keep=True)
-    return "It is built on what is served now. What others approved was another content."
-
-
-def _revert(request: HttpRequest, thing: ChangeRequest, _sent: dict[str, Any]) -> HttpResponse:
-    made = services.revert_request(principal=console_context(request).principal, request=thing)
-    messages.success(request, "This request undoes the other once it is published.")
-    return redirect(object_url(made))
-
-
-publish = _act(
-    "Publish “{}”?", "Publish", "All of it is served in {} at once, in one transaction.", _publish, tone="warn"
-)
-hurry = _act(
-    "Publish “{}” in an emergency?",
-    "Publish without the approvals",
-    "It is served in {} without the approvals that its policy asks for. Everybody who may approve is told, and a "
-    "review is owed afterwards.",
-    _hurry,
-    tone="danger",
-    form=RequiredReasonForm,
-    reason_label="What is the emergency?",
-)
-cancel = _act("Cancel “{}”?", "Cancel the request", "It is kept with its reviews, and blocks nothing in {}.", _cancel)
-rebase = _act(
-    "Build “{}” on what is there now?",
-    "Let this request's values win",
-    "Somebody has changed the same in {} since. With this, the request's values replace theirs once it is published. "
-    "Approvals of the former content do not count.",
-    _rebase,
-    tone="warn",
-)
-revert = _act(
-    "Undo “{}”?",
-    "Propose to undo it",
-    "A new request brings back what {} served before. It asks for the same.",
-    _revert,
-)
 
 
 class EditForm(forms.Form):
@@ -230,7 +158,7 @@ class EditForm(forms.Form):
         help_text="Publish it by itself as soon as nothing is missing.",
     )
     draft = forms.BooleanField(required=False, widget=UnfoldBooleanSwitchWidget, help_text="Nobody reviews a draft.")
-    changes = forms.JSONField(widget=UnfoldAdminTextareaWidget, help_text="As the API takes them.")
+    changes = TypedJSONField(widget=UnfoldAdminTextareaWidget, help_text="As the API takes them.")
     version = forms.IntegerField(widget=forms.HiddenInput)
 
 
@@ -255,6 +183,7 @@ def edit(request: HttpRequest, thing: ChangeRequest) -> HttpResponse:
             payload["at"] = sent["at"]
         if sent["changes"] != thing.changes:
             payload["changes"] = sent["changes"]
+        payload = checked(ChangeRequestBodySerializer, payload)
         services.update_request(
             principal=console_context(request).principal, request=thing, payload=payload, version=sent["version"]
         )
@@ -273,10 +202,10 @@ def edit(request: HttpRequest, thing: ChangeRequest) -> HttpResponse:
 
 
 def visible(request: HttpRequest, found: QuerySet[ChangeRequest]) -> QuerySet[ChangeRequest]:
-    """Those of the person's environments."""
-    here = [environment.pk for environment in console_context(request).environments]
+    """Those of the person's environments, and those that ask for a review there."""
+    here = requests_in(console_context(request).environments).order_by().values("pk")
     return (
-        found.filter(environment__in=here)
+        found.filter(pk__in=here)
         .select_related("environment__project__organization", "author")
         .prefetch_related("reviews__reviewer")
     )

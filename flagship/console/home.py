@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 
-from approvals.selectors import reviews_owed, waiting_in
+from approvals.attention import waiting_for
 from audit.actions import label_of
 from audit.models import Entry
 from experiments.analysis import results_of
@@ -84,7 +84,11 @@ def fill(request: HttpRequest, shown: dict[str, Any]) -> dict[str, Any]:
         "jobs": timetable.kinds_of_jobs(environment, states),
         "upkeep": upkeep,
         "tiles": _flag_tiles(environment),
-        "tasks": [*_tasks(environment, experiments, latest), *_job_tasks(environment, states, upkeep)],
+        "tasks": [
+            *_reviews(request, environment),
+            *_tasks(environment, experiments, latest),
+            *_job_tasks(environment, states, upkeep),
+        ],
         "experiments": [
             {"experiment": row, "result": latest.get(row.pk), "days": _days(row)} for row in experiments[:_MOST_ROWS]
         ],
@@ -133,19 +137,13 @@ def _tasks(environment: Environment, experiments: list[Experiment], latest: dict
     ]
     for experiment in experiments:
         tasks += _experiment_tasks(experiment, latest.get(experiment.pk))
-    return [*_reviews(environment), *tasks, *_stale_tasks(environment)]
+    return [*tasks, *_stale_tasks(environment)]
 
 
-def _reviews(environment: Environment) -> list[Task]:
-    """Name the reviews that are owed after an emergency, and the requests that wait."""
-    found = []
-    for request in reviews_owed([environment])[:_MOST_ROWS]:
-        why = f"published in an emergency: {request.emergency_reason}"
-        found.append(Task(f"{request.title}: a review is owed", object_url(request), why, "bad"))
-    for request in waiting_in([environment])[:_MOST_ROWS]:
-        why = request.held_because or f"proposed by {request.author_label}: review it"
-        found.append(Task(f"{request.title} waits for approval", object_url(request), why, "info"))
-    return found
+def _reviews(request: HttpRequest, environment: Environment) -> list[Task]:
+    """Name the requests that wait for this person, and the reviews that are owed after an emergency."""
+    found = waiting_for(console_context(request).principal, environment)[:_MOST_ROWS]
+    return [Task(one.request.title, object_url(one.request), one.why, one.tone) for one in found]
 
 
 def _stale_tasks(environment: Environment) -> list[Task]:

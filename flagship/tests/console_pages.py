@@ -179,14 +179,16 @@ def world(acme, console_owner, console_viewer, console_outsider, person):
         user=olga, organization=acme.organization, page="flags_flagconfig", name="Paying",
         query="tag=pay", is_shared=True,
     )  # fmt: skip
-    request = create_request(
-        principal=principal_of_user(User.objects.get(username="olga")),
-        environment=environment,
-        payload={
-            "title": "Off",
-            "changes": [{"resource": {"type": "flag", "key": "plain"}, "patch": {"enabled": False}}],
-        },
-    )
+
+    def proposed(title, key, **patch):
+        payload = {"title": title, "changes": [{"resource": {"type": "flag", "key": key}, "patch": patch}]}
+        principal = principal_of_user(User.objects.get(username="olga"))
+        return create_request(principal=principal, environment=environment, payload=payload)
+
+    request = proposed("Off", "plain", enabled=False)
+    subjects["in conflict"] = proposed("Mine", "changed", description="Mine")
+    theirs = {"description": "Theirs"}
+    services.update_flag(actor=ALICE, environment=environment, key="changed", payload=theirs, version=2)
     far = {"name": "Holidays", "since": datetime(2099, 12, 24, tzinfo=UTC), "until": datetime(2099, 12, 27, tzinfo=UTC)}
     subjects |= {
         "approvals_changerequest": request,
@@ -255,6 +257,7 @@ def _chosen(action: str, *names: str) -> Callable[[World], dict[str, str]]:
 
 
 _FLAG, _EXPERIMENT = "admin:flags_flagconfig", "admin:experiments_experiment"
+_REQUEST = "admin:approvals_changerequest"
 _STALE = {"version": "1"}
 _WRONG_FLAG = '{"variants": [{"key": "", "value": false}]}'
 _LARGE_CHANGE = '{"enabled": true, "rollout": [{"variant": "treatment", "percent": 90}]}'
@@ -359,6 +362,13 @@ STATES = [
           sends=_sent(slack_mine="at_once", slack_url="http://127.1/"), status=422),
     State("a webhook's events again without an instant", "admin:integrations_webhookendpoint_replay",
           sends=_sent(), status=422),
+    *(State(f"in conflict: {page}", f"{_REQUEST}_{page}", "in conflict") for page in ("change", "rebase")),
+    State("a conflict not decided", f"{_REQUEST}_rebase", "in conflict", sends=_sent(), status=422),
+    State("an objection without a reason", f"{_REQUEST}_change", sends=_sent(verdict="object", text=""), status=422),
+    State("requests for me", f"{_REQUEST}_changelist", query={"mine": "review", "touching": "flag:plain"}),
+    State("a policy refused", f"{_REQUEST}_policy", sends=_sent(required_approvals="21"), status=422),
+    State("a freeze refused", "admin:approvals_freeze_add", sends=_sent(name=""), status=422),
+    State("a request for a viewer", f"{_REQUEST}_change", who="viewer"),
     State("a password refused", "console_password", sends=_sent(old_password="a guess")),
     *(
         State(f"no {model} yet", f"admin:{model}_changelist", who="founder")

@@ -10,8 +10,10 @@ from django.urls import resolve
 
 # Leaving, and what a page asks for by itself, are no pages.
 _NO_PAGE = {"logout", "jsi18n", "view_on_site"}
-# What anybody may send: signing out, questions that change nothing, what is kept for oneself, and one's own inbox.
-_HARMLESS = re.compile(r"/logout/|/password_change/|/i18n/|/admin/views/|/integrations/(notification|follow)/")
+# What anybody may send: signing out, questions that change nothing, what is kept for oneself, an inbox, comments.
+_HARMLESS = re.compile(
+    r"/logout/|/password_change/|/i18n/|/admin/views/|/integrations/(notification|follow)/|/changerequest/[^/]+/review/"
+)
 # One of them is like the next.
 _ALIKE = {"audit_entry_change", "flags_flagconfig_rollback"}
 

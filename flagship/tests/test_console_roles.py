@@ -3,17 +3,19 @@
 import pytest
 from django.db import transaction
 
+from approvals.services import create_request
 from experiments import services as experiment_services
 from flags import services
 from flagship.tests.crawling import crawl
 from tenancy.admin.testing import signed_in
+from tenancy.callers.principals import principal_of_user
 from tenancy.roles import Role
 from tenancy.testing import ALICE
 
 
 @pytest.fixture
-def content(environment):
-    """Flags on, killed and archived, experiments of each state, a segment, a layer, a metric, a key."""
+def content(environment, person):
+    """Flags on, killed and archived, experiments of each state, a segment, a layer, a metric, a change request."""
     half = [{"variant": "treatment", "percent": 50}]
     for key in ("new-checkout", "second", "third"):
         services.create_flag(
@@ -36,7 +38,11 @@ def content(environment):
             experiment_services.complete_experiment(
                 actor=ALICE, environment=environment, pk=made.pk, decision="stop", variant=None, reason="Enough"
             )
-    return environment.project.organization
+    organization = environment.project.organization
+    change = {"resource": {"type": "flag", "key": "third"}, "patch": {"enabled": False}}
+    author = principal_of_user(person(Role.EDITOR, organization, "author"))
+    create_request(principal=author, environment=environment, payload={"title": "Off", "changes": [change]})
+    return organization
 
 
 def whole(environment):

@@ -31,6 +31,16 @@ from tenancy.documents import environment_resource, project_resource
 from tenancy.models import Environment, Exposures, Organization, Project
 from tenancy.roles import Role
 
+# A page of an app above about one environment: its title and address, or None for people who may not open it.
+EnvironmentLink = Callable[[HttpRequest, Environment], tuple[str, str] | None]
+_environment_links: list[EnvironmentLink] = []
+
+
+def register_environment_link(link: EnvironmentLink) -> None:
+    """Show a link on the page where an environment is edited."""
+    if link not in _environment_links:
+        _environment_links.append(link)
+
 
 def _document(thing: Project | Environment) -> dict[str, Any]:
     return environment_resource(thing) if isinstance(thing, Environment) else project_resource(thing)
@@ -59,6 +69,7 @@ def _edit_page(
 ) -> HttpResponse:
     """Edit a thing in a form whose fields have the names of its document. `update` raises ServiceError."""
     form = form_class(sent_data(request), initial=_document(thing))
+    environment = thing if isinstance(thing, Environment) else None
 
     def perform(sent: dict[str, Any]) -> HttpResponse:
         update(payload={name: value for name, value in sent.items() if name != "version"}, version=sent["version"])
@@ -81,6 +92,8 @@ def _edit_page(
         cancel_url=list_url(thing),
         intro=intro,
         remove_url=remove_url,
+        serves=environment,
+        links=[found for link in _environment_links if environment and (found := link(request, environment))],
     )
 
 

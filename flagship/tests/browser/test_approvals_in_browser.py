@@ -1,6 +1,5 @@
 """The whole path of a change: propose, object, edit, approve twice, publish at an instant, revert."""
 
-import json
 from datetime import UTC, datetime
 
 import pytest
@@ -34,6 +33,7 @@ def test_change__proposed_objected_edited_approved_twice__is_published_at_its_in
     page.get_by_text("Staging asks for 2 approvals by admins before a change is served.").wait_for()
     page.get_by_role("switch", name="On").check()
     page.get_by_label("Reason for the change").fill("Begin with the new checkout")
+    assert serious(author.settle(), "a flag that asks for approval") == []
     page.get_by_role("button", name="Ask for approval").click()
     page.get_by_role("heading", name="Begin with the new checkout").wait_for()
     page.get_by_text("Switched on.").wait_for()
@@ -47,11 +47,16 @@ def test_change__proposed_objected_edited_approved_twice__is_published_at_its_in
     page.get_by_role("button", name="Object", exact=True).click()
     page.get_by_text("olga objects; settle it").wait_for()
 
-    # Edited: other content, at an instant.
-    changes = [{**request.changes[0], "patch": {"enabled": True, "rollout": [{"variant": "treatment", "percent": 50}]}}]
+    # Edited in the flag's own form: other content. Then, at an instant.
     page = author.visit(address)
+    page.get_by_role("link", name="Edit it in the form of new-checkout").click()
+    page.get_by_text("You edit what the request").wait_for()
+    assert page.get_by_role("switch", name="On").is_checked()
+    page.locator("#rollout [data-percent]").last.fill("50")
+    assert serious(author.settle(), "a request in the flag's form") == []
+    page.get_by_role("button", name="Change the request").click()
+    page.get_by_text("Default rollout: 50 % treatment").wait_for()
     page.get_by_role("link", name="Edit", exact=True).click()
-    page.get_by_label("Changes").fill(json.dumps(changes))
     page.get_by_label("Publish at").fill("2099-01-01T08:00")
     page.get_by_role("button", name="Save").click()
     page.get_by_text("Half of them first").wait_for()
