@@ -86,6 +86,7 @@ ELSEWHERE = {
     "flags/bulk_part.html": "test_long_acts_in_browser",
     "flags/archive_used.html": "asks before a flag is archived that is evaluated",
     **dict.fromkeys((f"flags/{part}.html" for part in _PARTS), "fetched into a flag's page"),
+    "flags/lifecycle.html": "fetched into a flag's page",
     "flags/segment_preview.html": "fetched into a segment's page",
     "approvals/left.html": "fetched into a flag's page; test_console_doors",
     "console/amendment.html": "in a flag's form, with a request in its address; test_approvals_in_browser",

@@ -153,12 +153,15 @@ def _days_field(label: str, least: int, most: int, help_text: str) -> forms.Inte
     )
 
 
-class ProjectChangeForm(forms.Form):
+class _NamedForm(forms.Form):
     name = forms.CharField(max_length=200, widget=UnfoldAdminTextInputWidget)
+    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
+
+
+class ProjectChangeForm(_NamedForm):
     flagNewDays = _days_field("A flag is new for, in days", 1, 365, "As long as nobody asks for it.")  # noqa: N815 - as the service calls it
     flagUnchangedDays = _days_field("A flag may be complete after, in days", 1, 3650, "Without any change of it.")  # noqa: N815 - likewise
     flagUnusedDays = _days_field("A flag is unused after, in days", 7, 3650, "Without any evaluation of it.")  # noqa: N815 - likewise
-    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
 
 def _exposures_field() -> forms.ChoiceField:
@@ -172,7 +175,7 @@ def _exposures_field() -> forms.ChoiceField:
     )
 
 
-class EnvironmentChangeForm(ProjectChangeForm):
+class EnvironmentChangeForm(_NamedForm):
     isProduction = forms.BooleanField(  # noqa: N815 - as the service calls it
         required=False,
         label="Production",
