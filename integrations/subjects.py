@@ -1,6 +1,8 @@
 """What the apps above know of the things that events are about. Each registers its own in `ready()`."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+
+from django.db.models import Q
 
 from audit.models import Entry
 
@@ -34,6 +36,11 @@ def tags_of(entry: Entry) -> set[str]:
     states = [state for state in (entry.before, entry.after) if isinstance(state, dict) and "tags" in state]
     if states:
         return {str(tag) for state in states for tag in state["tags"]}
+    return present_tags_of(entry)
+
+
+def present_tags_of(entry: Entry) -> set[str]:
+    """The tags that the thing has now. It reads none of the event's documents."""
     find = _tags.get(entry.entity_type)
     return set(find(entry)) if find is not None else set()
 
@@ -47,3 +54,15 @@ def owners_of(entry: Entry) -> set[int]:
     """The people who look after the thing that the event is about; none where nobody was named."""
     find = _owners.get(entry.entity_type)
     return set(find(entry)) if find is not None else set()
+
+
+def says_tags(tags: Collection[str]) -> Q:
+    """Rows whose own documents carry one of the tags."""
+    wanted = list(tags)
+    return Q(before__tags__has_any_keys=wanted) | Q(after__tags__has_any_keys=wanted)
+
+
+def says_no_tags() -> Q:
+    """Rows whose documents are silent on tags, of things of which somebody knows them: `present_tags_of` tells."""
+    silent = [Q(**{f"{state}__isnull": True}) | ~Q(**{f"{state}__has_key": "tags"}) for state in ("before", "after")]
+    return Q(entity_type__in=list(_tags)) & silent[0] & silent[1]

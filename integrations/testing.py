@@ -1,7 +1,9 @@
 """A receiver of webhooks on a port of its own, which answers as a test says, and a webhook that reaches it."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -10,11 +12,16 @@ import orjson
 import pytest
 from standardwebhooks.webhooks import Webhook
 
+from audit.actors import Actor
 from integrations import services
 from integrations.models import WebhookEndpoint
 from integrations.services import IssuedWebhook
-from tenancy.models import Environment
+from tenancy.models import Environment, User
 from tenancy.testing import ALICE
+
+
+def acts_as(user: User) -> Actor:
+    return Actor(kind="user", id=str(user.pk), label=user.username)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +32,7 @@ class Received:
     headers: dict[str, str]
     body: bytes
     behaviour: str
+    at: float = field(default_factory=time.time)
 
     @property
     def id(self) -> str:
@@ -80,6 +88,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         elif behaviour == "large":
             self._answer(200, b"\x00\xff" * 100_000)
+        elif behaviour.startswith("retry "):
+            self._answer(503, b"", **{"retry-after": behaviour.removeprefix("retry ")})
         elif behaviour == "redirect":
             self._answer(302, b"", location=f"{receiver.url}/inner")
         else:
@@ -104,17 +114,25 @@ class _Server(ThreadingHTTPServer):
         """A caller that gave up has closed its side."""
 
 
-@pytest.fixture
-def receiver(settings: Any) -> Iterator[Receiver]:
-    settings.WEBHOOK_ALLOWED_NETWORKS = ["127.0.0.0/8"]
-    found = Receiver()
+@contextmanager
+def receiving(found: Receiver) -> Iterator[Receiver]:
+    """Inside it the receiver answers on a port of its own."""
     server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"receiver": found}))
     found.port = server.server_address[1]
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    yield found
-    found.released.set()
-    server.shutdown()
-    server.server_close()
+    try:
+        yield found
+    finally:
+        found.released.set()
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def receiver(settings: Any) -> Iterator[Receiver]:
+    settings.WEBHOOK_ALLOWED_NETWORKS = ["127.0.0.0/8"]
+    with receiving(Receiver()) as found:
+        yield found
 
 
 @pytest.fixture

@@ -17,8 +17,12 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
 
+import structlog
+
 from integrations.outside.addresses import refusal
 from integrations.outside.targets import BadTargetError, Target, read_target
+
+log = structlog.get_logger(__name__)
 
 SECONDS: Final = 5.0
 KEPT_BYTES: Final = 64 * 1024
@@ -75,11 +79,14 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, is_operators: boo
         raise CallError(f"The connection failed: {error.strerror or type(error).__name__}.") from error
 
 
-def check(url: str) -> None:
-    """Raise BadTargetError or ForbiddenAddressError for what `post` would refuse. A name may be unknown as yet."""
+def check(url: str, *, is_operators: bool = False) -> None:
+    """Raise BadTargetError or ForbiddenAddressError for what `post` would refuse. A name may be unknown as yet.
+
+    It asks DNS, so call it before a lock is taken.
+    """
     target = read_target(url)
     try:
-        _resolved(target, _Deadline())
+        _resolved(target, _Deadline(), is_operators)
     except ForbiddenAddressError:
         raise
     except (CallError, TimeoutError):
@@ -110,7 +117,11 @@ def _resolved(target: Target, deadline: _Deadline, is_operators: bool = False) -
     problems = [refusal(address[0], is_operators=is_operators) for *_, address in answer]
     allowed = [row for row, problem in zip(answer, problems, strict=True) if not problem]
     if not allowed:
-        raise ForbiddenAddressError(f"{target.host} is {problems[0]}.")
+        # Whoever entered the name is not told where it leads: that would map the inner network.
+        log.warning("outside_call_refused", host=target.host, why=problems[0])
+        raise ForbiddenAddressError(
+            f"{target.host} has no public address. An operator can allow an inner network by WEBHOOK_ALLOWED_NETWORKS."
+        )
     return allowed
 
 

@@ -9,8 +9,7 @@ from django.utils import timezone
 
 from audit.models import Entry
 from integrations.models import Follow, Notification, NotificationSetting
-from integrations.outside.calls import ForbiddenAddressError, check
-from integrations.outside.targets import BadTargetError
+from integrations.services.addresses import address_problems
 from tenancy.errors import Conflict, Invalid, Problem
 from tenancy.models import Organization, Project, User
 from tenancy.refusals import refuse_if_any, refuse_unknown
@@ -22,7 +21,6 @@ _FIELDS: Final = ("url", "mine", "followed")
 _Channel, _Frequency = NotificationSetting.Channel, NotificationSetting.Frequency
 
 
-@transaction.atomic
 def set_channel(
     *, user: User, organization: Organization, channel: str, payload: Mapping[str, Any]
 ) -> NotificationSetting:
@@ -33,17 +31,30 @@ def set_channel(
     refuse_unknown(payload, _FIELDS)
     if channel not in _Channel.values:
         raise Invalid(f"Use one of: {', '.join(_Channel.values)}.", attr="channel", code="invalid_choice")
+    found = []
+    if channel != _Channel.EMAIL and payload.get("url"):
+        found = address_problems(str(payload["url"]))
+    return _set_channel(user, organization, channel, payload, found)
+
+
+@transaction.atomic
+def _set_channel(
+    user: User, organization: Organization, channel: str, payload: Mapping[str, Any], problems: list[Problem]
+) -> NotificationSetting:
     setting = NotificationSetting.objects.select_for_update().filter(
         user=user, organization=organization, channel=channel
     ).first() or NotificationSetting(user=user, organization=organization, channel=channel)
-    problems = []
+    problems = list(problems)
     for name in ("mine", "followed"):
         value = payload.get(name, getattr(setting, name))
         if value not in _Frequency.values:
             problems.append(Problem(name, "invalid_choice", f"Use one of: {', '.join(_Frequency.values)}."))
         setattr(setting, name, value)
     setting.url = payload.get("url", setting.url)
-    problems += _address_problems(setting)
+    if setting.channel == _Channel.EMAIL and setting.url:
+        problems.append(Problem("url", "invalid", "E-mail goes to your account's address; leave this out."))
+    if setting.channel != _Channel.EMAIL and not setting.url:
+        problems.append(Problem("url", "required", "Send the address of the chat's incoming webhook."))
     refuse_if_any(problems)
     latest = Notification.objects.filter(user=user, organization=organization).order_by("-pk")
     setting.told_at_once = setting.told_daily = latest.values_list("pk", flat=True).first() or 0
@@ -51,21 +62,6 @@ def set_channel(
     clean(setting)
     setting.save()
     return setting
-
-
-def _address_problems(setting: NotificationSetting) -> list[Problem]:
-    if setting.channel == _Channel.EMAIL:
-        detail = "E-mail goes to your account's address; leave this out."
-        return [Problem("url", "invalid", detail)] if setting.url else []
-    if not setting.url:
-        return [Problem("url", "required", "Send the address of the chat's incoming webhook.")]
-    try:
-        check(setting.url)
-    except BadTargetError as error:
-        return [Problem("url", "invalid", str(error))]
-    except ForbiddenAddressError as error:
-        return [Problem("url", "forbidden_address", str(error))]
-    return []
 
 
 def remove_channel(*, setting: NotificationSetting) -> None:

@@ -15,8 +15,7 @@ from audit.models import Entry
 from integrations.documents import audited_webhook, webhook_resource
 from integrations.event_types import pattern_problems
 from integrations.models import WebhookCursor, WebhookDelivery, WebhookEndpoint
-from integrations.outside.calls import ForbiddenAddressError, check
-from integrations.outside.targets import BadTargetError
+from integrations.services.addresses import address_problems
 from integrations.webhooks.dispatch import wake
 from integrations.webhooks.events import TEST_EVENT
 from integrations.webhooks.signing import PREVIOUS_VALID, secret_of
@@ -49,10 +48,16 @@ class IssuedWebhook:
     secret: str
 
 
-@transaction.atomic
 def create_webhook(*, actor: Actor, organization: Organization, payload: Mapping[str, Any]) -> IssuedWebhook:
     """Make a webhook, which is told of what happens from now on. Raises Invalid or Conflict."""
     refuse_unknown(payload, _FIELDS)
+    return _create_webhook(actor, organization, payload, _address_problems(payload))
+
+
+@transaction.atomic
+def _create_webhook(
+    actor: Actor, organization: Organization, payload: Mapping[str, Any], url_problems: list[Problem]
+) -> IssuedWebhook:
     refuse_if_any([
         Problem(name, "required", f"Send the {name}.") for name in ("name", "url", "events") if not payload.get(name)
     ])  # fmt: skip
@@ -65,7 +70,7 @@ def create_webhook(*, actor: Actor, organization: Organization, payload: Mapping
         owner=User.objects.filter(pk=actor.id).first() if actor.kind == "user" else None,
         created_by=actor.label,
     )
-    _set(endpoint, payload)
+    _set(endpoint, payload, url_problems)
     endpoint.save(force_insert=True)
     cursor = WebhookCursor.objects.create(endpoint=endpoint)
     entry = _record(actor, endpoint, "webhook.created", after=audited_webhook(endpoint))
@@ -74,18 +79,28 @@ def create_webhook(*, actor: Actor, organization: Organization, payload: Mapping
     return IssuedWebhook(endpoint, secret_of(endpoint))
 
 
-@transaction.atomic
 def update_webhook(
     *, actor: Actor, endpoint: WebhookEndpoint, payload: Mapping[str, Any], version: int | None
 ) -> WebhookEndpoint:
     """Change a webhook. Switched on again, it goes on with the event at which it stopped. Raises Invalid, Conflict."""
+    return _update_webhook(actor, endpoint, payload, version, _address_problems(payload))
+
+
+@transaction.atomic
+def _update_webhook(
+    actor: Actor,
+    endpoint: WebhookEndpoint,
+    payload: Mapping[str, Any],
+    version: int | None,
+    url_problems: list[Problem],
+) -> WebhookEndpoint:
     locked = _locked(endpoint)
     refuse_unknown(payload, (*_FIELDS, *_SHOWN, "version"))
     current = webhook_resource(locked)
     refuse_stale("webhook", current, version)
     refuse_read_only(payload, current, _SHOWN)
     before, was_enabled, old_url = audited_webhook(locked), locked.enabled, locked.url
-    _set(locked, payload)
+    _set(locked, payload, url_problems)
     if locked.enabled:
         locked.disabled_reason = ""
     elif was_enabled:
@@ -184,7 +199,11 @@ def prune_deliveries(*, before: datetime) -> int:
 
 
 def _locked(endpoint: WebhookEndpoint) -> WebhookEndpoint:
-    """The endpoint, while no worker delivers to it. The cursor's lock comes first, as a worker takes them."""
+    """The endpoint, while no worker delivers to it.
+
+    The organization's lock comes first, as where an organization is deleted; then the cursor's, which workers take.
+    """
+    Organization.objects.select_for_update(no_key=True).get(pk=endpoint.organization_id)
     cursor = WebhookCursor.objects.select_for_update().get(pk=endpoint.pk)
     found = WebhookEndpoint.objects.select_for_update(of=("self",)).select_related("organization").get(pk=endpoint.pk)
     found.cursor = cursor
@@ -202,7 +221,7 @@ def _secret_state(endpoint: WebhookEndpoint) -> dict[str, Any]:
 # -- What was sent --------------------------------------------------------------------------------------------------
 
 
-def _set(endpoint: WebhookEndpoint, payload: Mapping[str, Any]) -> None:
+def _set(endpoint: WebhookEndpoint, payload: Mapping[str, Any], url_problems: list[Problem]) -> None:
     """Put the fields that were sent on the row. Raises Invalid with every problem."""
     problems = [
         Problem(name, "invalid_type", "Send a list of texts.")
@@ -229,15 +248,13 @@ def _set(endpoint: WebhookEndpoint, payload: Mapping[str, Any]) -> None:
         for index, tag in enumerate(endpoint.tags)
         if not 0 < len(tag) <= _MOST_TAG_CHARACTERS
     ]
-    if "url" in payload:
-        try:
-            check(endpoint.url)
-        except BadTargetError as error:
-            problems.append(Problem("url", "invalid", str(error)))
-        except ForbiddenAddressError as error:
-            problems.append(Problem("url", "forbidden_address", str(error)))
-    refuse_if_any(problems)
+    refuse_if_any([*problems, *url_problems])
     clean(endpoint)
+
+
+def _address_problems(payload: Mapping[str, Any]) -> list[Problem]:
+    """What is wrong with the address that was sent. It asks DNS, so no lock is held meanwhile."""
+    return address_problems(str(payload["url"])) if payload.get("url") else []
 
 
 def _unknown_places(endpoint: WebhookEndpoint) -> list[Problem]:

@@ -4,6 +4,7 @@ import socket
 import time
 
 import pytest
+from structlog.testing import capture_logs
 
 from integrations.outside import calls
 from integrations.outside.calls import KEPT_BYTES, CallError, ForbiddenAddressError, check, post
@@ -92,8 +93,18 @@ def test_post__a_name_whose_address_changes_after_the_check__goes_where_it_was_c
     assert post(f"http://rebind.example:{receiver.port}/", b"{}", {}).status == 200
     assert answers == [["10.0.0.1"]]
     assert receiver.received[0].headers["host"] == f"rebind.example:{receiver.port}"
-    with pytest.raises(ForbiddenAddressError, match=r"rebind\.example is 10\.0\.0\.1"):
+    with pytest.raises(ForbiddenAddressError, match=r"rebind\.example has no public address") as refused:
         post(f"http://rebind.example:{receiver.port}/", b"{}", {})
+    assert "10.0.0.1" not in str(refused.value)
+
+
+def test_refusal__of_a_name__tells_the_operator_alone_where_it_leads(names):
+    with capture_logs() as logs, pytest.raises(ForbiddenAddressError) as refused:
+        check("http://metadata.example/")
+
+    assert "169.254" not in str(refused.value)
+    (line,) = [line for line in logs if line["event"] == "outside_call_refused"]
+    assert (line["host"], line["why"][:15]) == ("metadata.example", "169.254.169.254")
 
 
 def test_post__a_name_with_allowed_and_forbidden_addresses__goes_to_the_allowed_one(receiver, names):

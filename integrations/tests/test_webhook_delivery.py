@@ -1,9 +1,13 @@
 """One delivery: what is sent and to whom, how it is signed, what is tried again, and when it ends."""
 
+import json
+import subprocess
 from datetime import timedelta
+from email.utils import format_datetime
 
 import orjson
 import pytest
+from django.conf import settings as project_settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -118,6 +122,24 @@ def test_deliver_next__a_failure__is_tried_again_under_the_same_id(webhook, rece
     assert (webhook.cursor.attempts, webhook.cursor.failing_since) == (0, None)
 
 
+@pytest.mark.parametrize(
+    ("asked", "least", "most"),
+    [("120", 115, 125), ("999999", 3590, 3610), ("soon", 0, 6), ("in the past", 0, 6), ("a date", 50, 65)],
+)
+def test_deliver_next__a_receiver_that_says_when_to_come_again__is_left_alone_until_then(  # noqa: PLR0917 - fixtures
+    webhook, receiver, happen, asked, least, most
+):
+    now = timezone.now()
+    dates = {"in the past": now - timedelta(hours=1), "a date": now + timedelta(seconds=60)}
+    text = format_datetime(dates[asked], usegmt=True) if asked in dates else asked
+    receiver.behave = lambda _number, _path: f"retry {text}"
+    happen("one")
+
+    assert deliver_next(webhook.pk) is Outcome.FAILED
+    webhook.cursor.refresh_from_db()
+    assert least <= (webhook.cursor.due_at - now).total_seconds() <= most
+
+
 def test_pauses__grow_to_an_hour_and_are_spread():
     first, later, late = pause_seconds(1), pause_seconds(5), pause_seconds(60)
 
@@ -165,6 +187,37 @@ def test_deliver_next__while_a_secret_rotates__both_secrets_verify(make_webhook,
     _deliver_all(issued.endpoint)
     assert len(receiver.received[-1].headers["webhook-signature"].split(" ")) == 1
     assert receiver.received[-1].verify(rotated.secret)
+
+
+# What it is handed is verified as a receiver does it; what differs by one byte is refused.
+_IN_NODE = """
+import { Webhook } from "standardwebhooks";
+const { secret, headers, body } = JSON.parse(process.argv[1]);
+const event = new Webhook(secret).verify(body, headers);
+let refused = false;
+try { new Webhook(secret).verify(body + " ", headers); } catch { refused = true; }
+console.log(JSON.stringify({ type: event.type, refused }));
+"""
+
+
+@pytest.mark.node
+def test_deliver_next__a_delivery__verifies_with_the_library_in_javascript(make_webhook, receiver, happen):
+    issued = make_webhook()
+    services.rotate_webhook_secret(actor=ALICE, endpoint=issued.endpoint)
+    happen("one", after={"name": "Größe ✓"})
+    _deliver_all(issued.endpoint)
+    subprocess.run(
+        ["make", "node_modules/.installed"], cwd=project_settings.BASE_DIR, check=True, capture_output=True, timeout=600
+    )
+
+    for sent in receiver.received:
+        given = json.dumps({"secret": issued.secret, "headers": sent.headers, "body": sent.body.decode()})
+        done = subprocess.run(
+            ["node", "--input-type=module", "--eval", _IN_NODE, given], cwd=project_settings.BASE_DIR, check=False,
+            capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout) == {"type": sent.event["type"], "refused": True}
 
 
 def test_deliver_next__after_the_secret_key_changed__receivers_still_verify(make_webhook, receiver, happen, settings):

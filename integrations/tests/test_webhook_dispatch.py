@@ -9,19 +9,24 @@ import time
 import pytest
 from django.conf import settings as project_settings
 from django.db import connection, transaction
+from django.utils import timezone
 from django_redis import get_redis_connection
 
 import audit.services
 from audit.models import Entry
+from integrations import services
 from integrations.models import WebhookCursor, WebhookDelivery
 from integrations.outside import calls
 from integrations.signals import work_waiting
 from integrations.tasks import look_for_webhooks
 from integrations.webhooks import delivery, dispatch
+from tenancy.services import create_organization, delete_organization
 from tenancy.testing import ALICE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 EVENTS = 25
+# `python -m benchmarks.webhooks` does it with 10,000.
+CHANGES = 100
 
 
 @pytest.fixture
@@ -62,7 +67,7 @@ def test_run__receivers_that_do_anything_and_workers_that_die__each_event_comes_
     chance = random.Random(18)
     connection.ensure_connection()
     dispatcher = connection.connection.info.backend_pid
-    ways = ["ok", "ok", "ok", "ok", "500", "redirect", "garbage", "close", "hang", "die"]
+    ways = [*["ok"] * 20, "500", "redirect", "garbage", "close", "hang", "die"]
 
     def behave(_number, path):
         if path == "/good":
@@ -77,13 +82,13 @@ def test_run__receivers_that_do_anything_and_workers_that_die__each_event_comes_
 
     receiver.behave = behave
     hooks = {path: make_webhook(path, events=["organization.*"]) for path in ("/wild", "/good", "/dead")}
-    _write(organization, range(EVENTS))
-    until, head = time.monotonic() + 120, Entry.objects.count()
+    _write(organization, range(CHANGES))
+    until, head = time.monotonic() + 240, Entry.objects.count()
     while WebhookCursor.objects.get(pk=hooks["/wild"].endpoint.pk).position < head and time.monotonic() < until:
         dispatch.run(1)
         WebhookCursor.objects.filter(endpoint=hooks["/dead"].endpoint).update(due_at=None)
 
-    wanted = [f"event-{number}" for number in range(EVENTS)]
+    wanted = [f"event-{number}" for number in range(CHANGES)]
     wild = [one for one in receiver.received if one.path == "/wild"]
     assert _told(receiver.taken("/wild")) == wanted
     # What was tried again is the event that stood first, under its own id and with its own bytes.
@@ -91,7 +96,7 @@ def test_run__receivers_that_do_anything_and_workers_that_die__each_event_comes_
     assert len({one.id for one in wild}) == len({(one.id, one.body) for one in wild})
     for one in wild:
         one.verify(hooks["/wild"].secret)
-    assert [one.event["data"]["key"] for one in receiver.taken("/good")][:EVENTS] == wanted
+    assert _told(receiver.taken("/good")) == wanted
     assert receiver.taken("/dead") == []
     assert {"failed", "delivered"} == set(WebhookDelivery.objects.values_list("state", flat=True))
 
@@ -198,6 +203,44 @@ def test_run__more_backlogs_than_threads__each_gets_its_turn(organization, make_
     paths = [one.path for one in receiver.received]
     assert [paths.count(path) for path in ("/first", "/second")] == [EVENTS, EVENTS]
     assert set(paths[:EVENTS]) == {"/first", "/second"}
+
+
+def test_run__many_endpoints_that_failed__leave_threads_to_the_others(
+    organization, make_webhook, receiver, monkeypatch
+):
+    monkeypatch.setattr(dispatch, "THREADS", 4)
+    receiver.behave = lambda _number, path: "ok" if path == "/good" else "hang"
+    dead = [make_webhook(f"/dead-{number}", events=["organization.*"]).endpoint for number in range(4)]
+    WebhookCursor.objects.filter(endpoint__in=dead).update(failing_since=timezone.now())
+    make_webhook("/good", events=["organization.*"])
+    _write(organization, [1])
+    worker = threading.Thread(target=_work)
+    worker.start()
+    _wait_for(lambda: receiver.taken("/good"))
+    tried = {one.path for one in receiver.received} - {"/good"}
+    receiver.released.set()
+    worker.join(60)
+
+    assert len(tried) <= 1
+
+
+def test_organization__deleted_in_the_midst_of_a_delivery__is_gone_once_it_ended(db, receiver):
+    # Nothing is in it, or it could not be deleted.
+    organization = create_organization(actor=ALICE, slug="empty", name="Empty")
+    payload = {"name": "hook", "url": f"{receiver.url}/", "events": ["*"]}
+    services.create_webhook(actor=ALICE, organization=organization, payload=payload)
+    receiver.behave = lambda _number, _path: "hang"
+    with transaction.atomic():
+        audit.services.record(actor=ALICE, action="organization.updated", at=organization, key="empty")
+    worker = threading.Thread(target=_work)
+    worker.start()
+    _wait_for(lambda: receiver.received)
+    threading.Timer(0.5, receiver.released.set).start()
+    delete_organization(actor=ALICE, organization=organization)
+    worker.join(60)
+
+    assert not WebhookCursor.objects.exists()
+    assert not worker.is_alive()
 
 
 @pytest.mark.processes

@@ -107,7 +107,11 @@ def test_rotate__leaves_no_secret_in_the_log(organization):
 def test_event_types__are_the_audit_actions_with_the_shape_of_their_states():
     found = {one.name: one for one in event_types()}
 
-    assert {"flag.killed", "experiment.alarmed", "member.added", "webhook.disabled"} <= found.keys()
+    assert {
+        "flag.updated", "flag.killed", "segment.updated", "experiment.started", "experiment.alarmed", "metric.created",
+        "member.added", "credential.revoked", "environment.created", "job.failed", "webhook.disabled",
+    } <= found.keys()  # fmt: skip
+    assert "sample ratio mismatch or a harmful guardrail" in found["experiment.alarmed"].documentation
     assert found["flag.updated"].states == {"$ref": "#/components/schemas/Flag"}
     killed = found["flag.killed"].states
     assert set(killed["properties"]) == {"killSwitchVariant", "killedAt", "killReason"}

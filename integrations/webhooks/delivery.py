@@ -2,12 +2,14 @@
 
 The cursor's lock is held for the time of the call. So an endpoint has one delivery at a time, whoever works. The
 cursor moves in the transaction that writes the attempt down. A worker that dies in between leaves both undone, and the
-event is sent again under the same id.
+event is sent again under the same id. While the lock is held, nothing waits for a lock of the organization: whoever
+deletes that waits for this one.
 """
 
 import random
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Final
 from uuid import UUID
@@ -19,10 +21,12 @@ from django.utils import timezone
 import audit.services
 from audit.actors import system
 from audit.models import Entry
+from integrations import prometheus
 from integrations.models import WebhookCursor, WebhookDelivery, WebhookEndpoint
 from integrations.outside.calls import Answer, CallError, post
 from integrations.webhooks.events import body_of_test, event_body, event_id, next_entry
 from integrations.webhooks.signing import signed_headers
+from tenancy.models import Organization
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +35,7 @@ FIRST_PAUSE_SECONDS: Final = 5.0
 LONGEST_PAUSE_SECONDS: Final = 3600.0
 _GONE: Final = 410
 _MOST_ERROR_CHARACTERS: Final = 500
+_MOST_DIGITS: Final = 9
 _State = WebhookDelivery.State
 
 
@@ -48,9 +53,16 @@ def pause_seconds(attempts: int) -> float:
     return longest * random.uniform(0.5, 1)  # noqa: S311 - no secret
 
 
-@transaction.atomic
 def deliver_next(endpoint_id: UUID) -> Outcome:
     """Make one attempt for the endpoint, if one is due. It lasts as long as the call."""
+    outcome = _deliver_next(endpoint_id)
+    if outcome is Outcome.FAILED:
+        _disable_if_lost(endpoint_id)
+    return outcome
+
+
+@transaction.atomic
+def _deliver_next(endpoint_id: UUID) -> Outcome:
     cursor = (
         WebhookCursor.objects.select_for_update(of=("self",), skip_locked=True)
         .select_related("endpoint__organization")
@@ -123,6 +135,8 @@ def _send(delivery: WebhookDelivery, body: bytes) -> None:
         _keep(delivery, answer)
     delivery.duration_ms = round((time.monotonic() - began) * 1000)
     delivery.state = _State.FAILED if delivery.error else _State.DELIVERED
+    prometheus.WEBHOOK_DELIVERIES.labels(delivery.state).inc()
+    prometheus.WEBHOOK_SECONDS.observe(delivery.duration_ms / 1000)
     log.info(
         "webhook_delivery",
         endpoint=str(delivery.endpoint_id),
@@ -158,16 +172,40 @@ def _wait(cursor: WebhookCursor, delivery: WebhookDelivery) -> None:
     now = timezone.now()
     cursor.attempts += 1
     cursor.failing_since = cursor.failing_since or delivery.sent_at or now
-    cursor.due_at = now + timedelta(seconds=pause_seconds(cursor.attempts))
+    pause = max(pause_seconds(cursor.attempts), _asked_seconds(delivery.response_headers, now))
+    cursor.due_at = now + timedelta(seconds=pause)
     cursor.save()
-    if delivery.response_status == _GONE:
-        _disable(cursor, WebhookEndpoint.Disabled.GONE)
-    elif now - cursor.failing_since >= GIVE_UP_AFTER:
-        _disable(cursor, WebhookEndpoint.Disabled.FAILED)
 
 
-def _disable(cursor: WebhookCursor, reason: WebhookEndpoint.Disabled) -> None:
-    """Switch the endpoint off. What was not delivered stays behind the cursor until it is switched on again."""
+def _asked_seconds(headers: dict[str, str], now: datetime) -> float:
+    """How long the receiver asks to be left alone (`Retry-After`), at most an hour; 0 where it asks for nothing."""
+    text = next((value.strip() for name, value in headers.items() if name.lower() == "retry-after"), "")
+    seconds = 0.0
+    if text.isascii() and text.isdigit():
+        seconds = float(text[:_MOST_DIGITS])
+    elif text:
+        try:
+            at = parsedate_to_datetime(text)
+        except ValueError:
+            return 0.0
+        seconds = (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds()
+    return min(max(seconds, 0.0), LONGEST_PAUSE_SECONDS)
+
+
+@transaction.atomic
+def _disable_if_lost(endpoint_id: UUID) -> None:
+    """Switch the endpoint off where it is gone, or failed for a day. What was not delivered stays behind the cursor."""
+    lost = WebhookCursor.objects.filter(pk=endpoint_id, endpoint__enabled=True)
+    reason = _reason_to_disable(lost.first())
+    if reason is None:
+        return
+    # In the order of whoever deletes an organization: it first, then the cursor, then the chain of the log.
+    here = Organization.objects.select_for_update(no_key=True).filter(webhooks=endpoint_id)
+    if here.first() is None:
+        return
+    cursor = lost.select_for_update(of=("self",)).select_related("endpoint__organization").first()
+    if cursor is None or _reason_to_disable(cursor) is not reason:
+        return
     endpoint = cursor.endpoint
     endpoint.enabled, endpoint.disabled_reason = False, reason
     endpoint.version += 1
@@ -185,3 +223,13 @@ def _disable(cursor: WebhookCursor, reason: WebhookEndpoint.Disabled) -> None:
         },
         reason=reason.label,
     )
+
+
+def _reason_to_disable(cursor: WebhookCursor | None) -> WebhookEndpoint.Disabled | None:
+    if cursor is None or cursor.failing_since is None:
+        return None
+    latest = WebhookDelivery.objects.filter(endpoint=cursor.pk, kind=WebhookDelivery.Kind.EVENT).order_by("-id")
+    if latest.values_list("response_status", flat=True).first() == _GONE:
+        return WebhookEndpoint.Disabled.GONE
+    has_failed_for_good = timezone.now() - cursor.failing_since >= GIVE_UP_AFTER
+    return WebhookEndpoint.Disabled.FAILED if has_failed_for_good else None

@@ -10,11 +10,11 @@ from audit.export_formats import json_bytes
 from audit.models import Entry
 from integrations.event_types import ALL
 from integrations.models import WebhookCursor, WebhookEndpoint
-from integrations.subjects import tags_of
+from integrations.subjects import present_tags_of, says_no_tags, says_tags
 
 TEST_EVENT: Final = "webhook.test"
 _HASH_CHARACTERS: Final = 32
-_LOOKED_AT_ONCE: Final = 100
+_HELD_AT_ONCE: Final = 100
 
 
 def event_id(entry: Entry) -> str:
@@ -45,16 +45,25 @@ def next_entry(cursor: WebhookCursor, endpoint: WebhookEndpoint) -> Entry | None
     """
     head = head_of(endpoint.organization_id)
     wanted = _wanted(endpoint).filter(position__gt=cursor.position, position__lte=head).order_by("position")
-    while True:
-        found = list(wanted.filter(position__gt=cursor.position)[: _LOOKED_AT_ONCE if endpoint.tags else 1])
-        for entry in found:
-            if not endpoint.tags or tags_of(entry) & set(endpoint.tags):
-                cursor.position = entry.position - 1
-                return entry
-        if not found or not endpoint.tags:
-            cursor.position = max(cursor.position, head)
-            return None
-        cursor.position = found[-1].position
+    entry = _first_tagged(wanted, set(endpoint.tags)) if endpoint.tags else wanted.first()
+    cursor.position = entry.position - 1 if entry is not None else max(cursor.position, head)
+    return entry
+
+
+def _first_tagged(wanted: QuerySet[Entry], tags: set[str]) -> Entry | None:
+    """The first row on a thing with one of the tags. Documents, which can have megabytes, are looked at by PostgreSQL.
+
+    Only of rows that do not say their tags the present ones are asked for, one after the other.
+    """
+    said = wanted.filter(says_tags(tags)).values_list("position", flat=True).first()
+    silent = wanted.filter(says_no_tags()).defer("before", "after", "changes")
+    if said is not None:
+        silent = silent.filter(position__lt=said)
+    for entry in silent.iterator(chunk_size=_HELD_AT_ONCE):
+        if present_tags_of(entry) & tags:
+            said = entry.position
+            break
+    return wanted.filter(position=said).first() if said is not None else None
 
 
 def head_of(organization_id: int) -> int:
