@@ -10,6 +10,7 @@ from flagship.console import error_pages, events, home, password, saved_views, s
 from flagship.console.health import connected_services, health_page
 from flagship.console.sign_on import SignedOnView, SignOnView
 from flagship.openapi.document import SchemaView
+from integrations.admin.inbox import unread
 
 _api: list[URLPattern | URLResolver] = [
     path("", include("tenancy.api.urls")),
@@ -43,6 +44,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/services/", admin.site.admin_view(connected_services.page), name="console_services"),
     path("admin/session/", session.now, name="console_session"),
     path("admin/session/signed-in/", admin.site.admin_view(session.signed_in), name="console_signed_in"),
+    path("admin/unread/", admin.site.admin_view(unread), name="console_unread"),
     path("admin/search/", admin.site.admin_view(search.find), name="console_search"),
     path("admin/views/", admin.site.admin_view(saved_views.save), name="console_view_save"),
     path("admin/views/<int:pk>/forget/", admin.site.admin_view(saved_views.forget), name="console_view_forget"),

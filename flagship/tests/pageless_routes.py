@@ -13,6 +13,7 @@ NO_PAGE = {
     "admin:view_on_site": "nothing has an address outside the console",
     "console_session": _SCRIPTED,
     "console_search": _SCRIPTED,
+    "console_unread": _SCRIPTED,
     "console_view_save": _FORM,
     "console_view_forget": _FORM,
     "admin:audit_entry_export": _FILE,

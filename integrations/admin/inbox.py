@@ -8,10 +8,11 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.views.decorators.cache import never_cache
 from unfold.decorators import display
 from unfold.views import ChangeList
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
@@ -32,6 +33,8 @@ from tenancy.console_kit.routes import About, Route
 from tenancy.errors import Invalid, Problem
 from tenancy.models import Organization, Project, User
 
+# More than these are "99+".
+MOST_COUNTED = 99
 _Channel = NotificationSetting.Channel
 _ABOUT = {"mine": "what is yours", "followed": "what you follow"}
 
@@ -51,6 +54,7 @@ class SettingsForm(forms.Form):
                     label=f"{channel.label}: address of its incoming webhook",
                     required=False,
                     max_length=2000,
+                    help_text="Empty it to remove the channel.",
                     widget=UnfoldAdminTextInputWidget,
                 )
             for name, about in _ABOUT.items():
@@ -79,7 +83,11 @@ def _settings(request: HttpRequest) -> HttpResponse:
     def perform(sent: dict[str, Any]) -> HttpResponse:
         for channel in _Channel:
             payload = {name: sent[f"{channel}_{name}"] for name in ("url", *_ABOUT) if f"{channel}_{name}" in sent}
-            if payload != {name: initial[f"{channel}_{name}"] for name in payload}:
+            if payload == {name: initial[f"{channel}_{name}"] for name in payload}:
+                continue
+            if channel in rows and payload.get("url") == "":
+                services.remove_channel(setting=rows[channel])
+            else:
                 _set(person, organization, channel, payload)
         messages.success(request, "Saved.")
         return redirect(list_url(Notification))
@@ -122,6 +130,15 @@ def _mark_read(request: HttpRequest) -> HttpResponse:
     latest = Notification.objects.filter(user=_person(request)).order_by("-pk").values_list("pk", flat=True).first()
     services.mark_read(user=_person(request), up_to=latest or 0)
     return redirect(list_url(Notification))
+
+
+@never_cache
+def unread(request: HttpRequest) -> HttpResponse:
+    """The count in every page's header, which asks for it every few seconds while it is looked at."""
+    ids = Notification.objects.filter(user=_person(request)).values_list("pk", flat=True)
+    found = len(ids.filter(read_at__isnull=True)[: MOST_COUNTED + 1])
+    count = f"{MOST_COUNTED}+" if found > MOST_COUNTED else found
+    return render(request, "integrations/unread.html", {"count": count, "newest": ids.first() or 0})
 
 
 class InboxList(ConsoleList):

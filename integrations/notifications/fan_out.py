@@ -4,20 +4,18 @@ from datetime import timedelta
 from typing import Final
 
 import structlog
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import F, OuterRef, Subquery
 from django.utils import timezone
 
 from audit.models import Entry
 from integrations.models import Notification, NotificationCursor
-from integrations.notifications.audience import audience_of
+from integrations.notifications.audience import audiences_of, small
 from tenancy.models import Organization
 
 log = structlog.get_logger(__name__)
 
 _READ_AT_ONCE: Final = 200
-# Rows can have megabytes each.
-_HELD_AT_ONCE: Final = 20
 # An organization that was never read begins with what is this old.
 _FIRST_READ: Final = timedelta(hours=24)
 
@@ -26,7 +24,11 @@ def fan_out() -> int:
     """Read every organization's chain to its end. Return how many notifications were made."""
     known = NotificationCursor.objects.values("organization")
     for organization in Organization.objects.exclude(pk__in=known):
-        _begin(organization)
+        try:
+            _begin(organization)
+        except IntegrityError:
+            # It was deleted meanwhile.
+            log.info("notifications_not_begun", organization=organization.pk)
     rows = Entry.objects.filter(organization_id=OuterRef("pk")).order_by("-position")
     behind = NotificationCursor.objects.annotate(head=Subquery(rows.values("position")[:1])).filter(
         position__lt=F("head")
@@ -51,19 +53,21 @@ def _begin(organization: Organization) -> None:
 @transaction.atomic
 def _read(organization_id: int) -> int | None:
     """Read some rows; None once there is nothing more, or another worker is at it."""
+    # Whoever deletes an organization locks it first, and then what belongs to it.
+    here = Organization.objects.select_for_update(skip_locked=True, no_key=True).filter(pk=organization_id).first()
     cursor = NotificationCursor.objects.select_for_update(skip_locked=True).filter(pk=organization_id).first()
-    if cursor is None:
+    if here is None or cursor is None:
         return None
     rows = Entry.objects.filter(organization_id=organization_id, position__gt=cursor.position)
-    before, made = cursor.position, []
-    for entry in rows.order_by("position")[:_READ_AT_ONCE].iterator(chunk_size=_HELD_AT_ONCE):
-        made += [
-            Notification(user=user, organization_id=organization_id, position=entry.position, why=why)
-            for user, why in audience_of(entry).items()
-        ]
-        cursor.position = entry.position
-    if cursor.position == before:
+    read = list(small(rows).order_by("position")[:_READ_AT_ONCE])
+    if not read:
         return None
+    made = [
+        Notification(user_id=user_id, organization_id=organization_id, position=position, why=why)
+        for position, people in audiences_of(read).items()
+        for user_id, why in people.items()
+    ]
+    cursor.position = read[-1].position
     Notification.objects.bulk_create(made, ignore_conflicts=True)
     cursor.save(update_fields=["position"])
     return len(made)

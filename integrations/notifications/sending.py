@@ -16,6 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from audit.models import Entry
+from integrations import prometheus
 from integrations.models import Notification, NotificationSetting
 from integrations.notifications.channels import MailAwayError, NotSentError, send
 from integrations.notifications.words import line_of
@@ -83,9 +84,11 @@ def _send_one(pk: int) -> tuple[int, NotSentError | None]:
         setting.attempts += 1
         setting.due_at = now + min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(setting.attempts - 1, 20))
         setting.problem = str(error)[:500]
+        prometheus.NOTIFICATIONS.labels(setting.channel, "failed").inc()
         log.warning("notification_not_sent", channel=setting.channel, user=setting.user_id, why=str(error))
     else:
         setting.attempts, setting.due_at, setting.problem = 0, None, ""
+        prometheus.NOTIFICATIONS.labels(setting.channel, "sent").inc(went)
     if _state(setting) != before:
         setting.save(update_fields=_KEPT)
     return went, problem

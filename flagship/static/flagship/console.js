@@ -128,6 +128,8 @@
   };
 
   // Parts that come after the page, and those that are asked for again every so often while the page is looked at.
+  // One that says something else than the last time announces it: other parts of the page may depend on it.
+  const lastSaid = new WeakMap();
   const load = async (element) => {
     const { every, loaded } = element.dataset;
     try {
@@ -139,6 +141,9 @@
         element.innerHTML = text;
         localTimes(element);
         element.dispatchEvent(new Event("flagship:load", { bubbles: true }));
+        if (lastSaid.has(element) && lastSaid.get(element) !== text)
+          element.dispatchEvent(new Event("flagship:news", { bubbles: true }));
+        lastSaid.set(element, text);
         if (loaded) sayLoaded(`${loaded} ${new Intl.DateTimeFormat(undefined, { timeStyle: "short" }).format()}.`);
         if (location.hash) element.querySelector(`[id="${CSS.escape(location.hash.slice(1))}"]`)?.scrollIntoView();
       } else if (!every) {
@@ -149,6 +154,7 @@
     }
     if (every) setTimeout(() => (document.hidden ? whenSeen(element) : load(element)), Number(every));
   };
+  document.addEventListener("htmx:afterSettle", ({ target }) => localTimes(target));
   const sayLoaded = (text) => {
     const status = document.querySelector("[data-load-status]");
     if (status) status.textContent = text;

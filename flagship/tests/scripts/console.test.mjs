@@ -54,6 +54,20 @@ test("a part that comes after the page is put in, and its arrival is told", asyn
   assert.match(page.find("time").textContent, /2026/);
 });
 
+test("a part that is asked for again tells when it says something else", async () => {
+  const said = ["1", "1", "2", "2"];
+  const answers = { "/part": () => said.shift() ?? "2" };
+  const page = await openPage('<div data-load="/part" data-every="1"></div>', ["console.js"], { answers });
+  let news = 0;
+  page.document.addEventListener("flagship:news", () => {
+    news += 1;
+  });
+  while (said.length) await settled(1);
+  await settled(5);
+  assert.equal(news, 1);
+  page.window.close();
+});
+
 test("a part that does not come is said in its place", async () => {
   const page = await openPage('<div data-load="/gone"><i data-waiting></i></div>', ["console.js"]);
   await settled();
