@@ -16,6 +16,7 @@ class FlagsConfig(AppConfig):
         from flags.privacy import FlagsPlace, SegmentsPlace, VersionLogPlace  # noqa: PLC0415 - likewise
         from flags.propagation.served_names import served_flags, served_units  # noqa: PLC0415 - likewise
         from flags.selectors import flag_owners, flag_tags  # noqa: PLC0415 - likewise
+        from flags.signals import snapshots_waiting  # noqa: PLC0415 - likewise
         from integrations.subjects import register_owners, register_tags  # noqa: PLC0415 - likewise
         from tenancy.privacy.people import register_place  # noqa: PLC0415 - likewise
         from tenancy.signals import credentials_changed, environment_created, exposures_changed  # noqa: PLC0415 - apps must be set up first
@@ -25,6 +26,7 @@ class FlagsConfig(AppConfig):
         environment_created.connect(_configure_flags, dispatch_uid="flags.configure")
         exposures_changed.connect(_log_other_exposures, dispatch_uid="flags.exposures")
         credentials_changed.connect(_announce_keyring, dispatch_uid="flags.keyring")
+        snapshots_waiting.connect(_call_worker, dispatch_uid="flags.snapshots")
         register_tags("flag", flag_tags)
         register_owners("flag", flag_owners)
         KNOWN_NAMES.flags_from(served_flags, served_units)
@@ -46,3 +48,9 @@ def _announce_keyring(**_: Any) -> None:
     from flags.propagation.publishing import publish_keyring  # noqa: PLC0415 - likewise
 
     publish_keyring()
+
+
+def _call_worker(**_: Any) -> None:
+    from flags.tasks import publish_snapshots  # noqa: PLC0415 - likewise
+
+    publish_snapshots.apply_async(retry=False)

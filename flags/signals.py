@@ -13,3 +13,5 @@ flag_change_asked = Signal()
 segment_change_asked = Signal()
 # kwargs: segment (saved), actor, before and after (API resources). Sent inside the transaction that changes a segment.
 segment_changed = Signal()
+# No kwargs. A worker may have snapshots to publish in object storage.
+snapshots_waiting = Signal()

@@ -11,6 +11,7 @@ from django.utils import timezone
 from audit.actors import system
 from flags import services
 from flags.lifecycle import debt
+from flags.propagation import published_snapshots
 from tenancy.models import Project
 
 log = structlog.get_logger(__name__)
@@ -25,6 +26,12 @@ def purge_archived() -> int:
     purged, kept = services.purge_flags(actor=system("purge archived flags"), archived_before=before)
     log.info("flags_purged", purged=len(purged), kept=len(kept))
     return len(purged)
+
+
+@shared_task(name="flags.publish_snapshots")
+def publish_snapshots() -> int:
+    """Publish in object storage what is not there yet. Called by commits, and by the schedule."""
+    return published_snapshots.publish_snapshots()
 
 
 @shared_task(name="flags.prune_version_log")

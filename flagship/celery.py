@@ -25,6 +25,14 @@ def _serve_figures(**_about: object) -> None:
     serve_figures()
 
 
+@app.task(name="flagship.export_events")
+def export_events() -> int:
+    """Export the events of each hour that is over to the object storage that the settings name."""
+    from flagship.event_export import export_events_by_hour  # noqa: PLC0415 - once the apps are there
+
+    return export_events_by_hour()
+
+
 @app.task(name="flagship.clear_sessions")
 def clear_sessions() -> None:
     """Delete sessions that have expired; nobody can use them any more."""

@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from flagship import embedded
 from flagship.console.frame import UNFOLD  # noqa: F401 - a setting
 from flagship.console.policy import CONTENT_SECURITY_POLICY  # noqa: F401 - likewise
-from flagship.servers.addresses import checked_networks, checked_redis_url, database_of
+from flagship.servers.addresses import checked_bucket, checked_networks, checked_redis_url, database_of
 from flagship.servers.schedule import CELERY_BEAT_SCHEDULE  # noqa: F401 - likewise
 from flagship.telemetry import logging_config
 from tenancy.group_roles import read_group_roles
@@ -377,10 +377,18 @@ TRUSTED_PROXIES = checked_networks("TRUSTED_PROXIES", env.list("TRUSTED_PROXIES"
 AUDIT_EXPORT_FILE = env.str("AUDIT_EXPORT_FILE", default="")
 AUDIT_EXPORT_URL = env.str("AUDIT_EXPORT_URL", default="")
 AUDIT_EXPORT_TOKEN = env.str("AUDIT_EXPORT_TOKEN", default="")
+# S3-compatible storage: events as Parquet by hour, and snapshots that SDKs and edges begin with; by default nowhere.
+EVENTS_EXPORT_URL = checked_bucket("EVENTS_EXPORT_URL", env.str("EVENTS_EXPORT_URL", default=""))
+SNAPSHOTS_EXPORT_URL = checked_bucket("SNAPSHOTS_EXPORT_URL", env.str("SNAPSHOTS_EXPORT_URL", default=""))
+S3_ENDPOINT = env.str("S3_ENDPOINT", default="")
+S3_REGION = env.str("S3_REGION", default="us-east-1")
+S3_ACCESS_KEY_ID = env.str("S3_ACCESS_KEY_ID", default="")
+S3_SECRET_ACCESS_KEY = env.str("S3_SECRET_ACCESS_KEY", default="")
 # Inner networks that webhooks may reach; by default none.
 WEBHOOK_ALLOWED_NETWORKS = checked_networks(
     "WEBHOOK_ALLOWED_NETWORKS", env.list("WEBHOOK_ALLOWED_NETWORKS", default=[])
 )
+WEBHOOK_THREADS = int(_number("WEBHOOK_THREADS", 8, low=1, high=64))
 # So many proxies, each of which appends an entry to X-Forwarded-For.
 TRUSTED_PROXY_HOPS = int(_number("TRUSTED_PROXY_HOPS", 1, low=1, high=10))
 if TRUST_PROXY_HEADERS:

@@ -215,14 +215,31 @@ class NotificationSetting(models.Model):
 
 
 class ExportCursor(models.Model):
-    """How far a chain was streamed to a target outside: see `integrations.export`."""
+    """How far something was handed to a target outside: see `integrations.export.cursors`.
+
+    A chain of the audit log by its positions, the events by the hours since 1970, a snapshot by its version.
+    """
 
     target = models.CharField(max_length=64, help_text="SHA-256 of the target's name, which may hold a secret.")
-    chain = models.BigIntegerField(help_text="The organization's id; 0 is the platform.")
+    chain = models.BigIntegerField(help_text="The organization's or environment's id; 0 is the platform.")
     position = models.BigIntegerField(default=0)
+    mark = models.CharField(max_length=64, default="", db_default="", help_text="What else it was handed with.")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["target", "chain"], name="export_cursor_once")]
 
     def __str__(self) -> str:
         return f"{self.target[:8]} chain {self.chain} at {self.position}"
+
+
+class ExportTarget(models.Model):
+    """Whether a target outside takes what it is handed. The health page shows it."""
+
+    target = models.CharField(max_length=64, primary_key=True, help_text="As the cursors have it.")
+    kind = models.CharField(max_length=20)
+    taken_at = models.DateTimeField(null=True, help_text="When it last took something, or had all there was.")
+    failing_since = models.DateTimeField(null=True)
+    problem = models.CharField(max_length=500, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.target[:8]}"

@@ -1,6 +1,6 @@
 """Raw events, append-only and partitioned by the time in their ids; what is derived from them; dead letters; usage."""
 
-from analytics.models.events import Conversion, DeadLetter, Exposure
+from analytics.models.events import Conversion, DeadLetter, Exposure, LateHour
 from analytics.models.experiments import (
     CohortChange,
     CohortSize,
@@ -38,6 +38,7 @@ __all__ = [
     "FlagUsage",
     "FlagUsageDay",
     "FlagUsageMonth",
+    "LateHour",
     "SegmentDay",
     "UnitSegment",
     "UnknownFlag",

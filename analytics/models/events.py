@@ -54,6 +54,23 @@ class Conversion(models.Model):
         return f"{self.event_name} of {self.unit_id}"
 
 
+class LateHour(models.Model):
+    """Events were stored of an hour, by when they were received, that was over: it is exported anew.
+
+    Rows are only added and deleted. So neither those who store events nor the export waits for the other.
+    """
+
+    environment_id = models.BigIntegerField()
+    table = models.CharField(max_length=20)
+    hour = models.BigIntegerField(help_text="Since 1970 (UTC).")
+
+    class Meta:
+        db_table = "events_late_hours"
+
+    def __str__(self) -> str:
+        return f"{self.table} of hour {self.hour}"
+
+
 class DeadLetter(models.Model):
     """An event that could not be stored, kept as it came until somebody retries or discards it."""
 

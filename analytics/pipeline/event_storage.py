@@ -4,7 +4,7 @@ from django.db import DatabaseError, DataError, IntegrityError
 
 from analytics import prometheus
 from analytics.event_records import Batch, Unreadable, pack
-from analytics.pipeline import dead_letters
+from analytics.pipeline import dead_letters, late_hours
 from analytics.pipeline.brokers import broker
 from analytics.pipeline.brokers.base import BrokerAwayError, BrokerFullError
 from analytics.stores import store
@@ -58,7 +58,7 @@ def store_events(batch: Batch) -> Stored:
     if not len(batch):
         return Stored(0, 0)
     try:
-        return store().write(batch)
+        stored = store().write(batch)
     except _POISON as error:
         if len(batch) == 1:
             dead_letters.put_aside([Unreadable.of_event(batch, str(error))])
@@ -66,3 +66,5 @@ def store_events(batch: Batch) -> Stored:
         first, second = batch.halves()
         left, right = store_events(first), store_events(second)
         return Stored(left.exposures + right.exposures, left.conversions + right.conversions)
+    late_hours.note(batch)
+    return stored

@@ -67,19 +67,9 @@ def export_events(
     The file appears whole or not at all; memory does not grow with it. It has bots' events, marked as such. Raises
     Unavailable without pyarrow, and OSError of the disk.
     """
-    try:
-        from pyarrow import parquet  # noqa: PLC0415 - 150 MB that nothing else needs
-    except ImportError as error:
-        raise Unavailable("Parquet needs pyarrow: install requirements-parquet.txt.") from error
-    schema = _schema(table)
     partial = path.with_name(f"{path.name}.partial")
-    count = 0
     try:
-        with parquet.ParquetWriter(partial, schema, compression="zstd") as writer:
-            rows = store().raw_rows(table, environment.pk, since, until)
-            for piece in _pieces(rows):
-                writer.write_table(_table(piece, schema))
-                count += len(piece)
+        count = write_parquet(partial, table, store().raw_rows(table, environment.pk, since, until))
         partial.rename(path)
     finally:
         partial.unlink(missing_ok=True)
@@ -95,6 +85,20 @@ def export_events(
                 "until": until.isoformat() if until else None,
             },
         )
+    return count
+
+
+def write_parquet(path: Path, table: str, rows: Iterator[tuple[Any, ...]]) -> int:
+    """Write rows, as the stores yield them, to a file. Return their number. Raises Unavailable, and OSError."""
+    try:
+        from pyarrow import parquet  # noqa: PLC0415 - 150 MB that nothing else needs
+    except ImportError as error:
+        raise Unavailable("Parquet needs pyarrow: install requirements-parquet.txt.") from error
+    schema, count = _schema(table), 0
+    with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+        for piece in _pieces(rows):
+            writer.write_table(_table(piece, schema))
+            count += len(piece)
     return count
 
 

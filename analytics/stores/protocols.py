@@ -219,9 +219,25 @@ class EventEraser(Protocol):
         ...
 
     def raw_rows(
-        self, table: str, environment_id: int, since: datetime | None, until: datetime | None
+        self,
+        table: str,
+        environment_id: int,
+        since: datetime | None,
+        until: datetime | None,
+        *,
+        received: tuple[datetime, datetime] | None = None,
     ) -> Iterator[tuple[Any, ...]]:
-        """Yield stored events, bots' too, in no order: the fields of `analytics.event_records`, then `is_bot`."""
+        """Yield stored events, bots' too, in no order: the fields of `analytics.event_records`, then `is_bot`.
+
+        Those that happened in [since, until), and, where asked for, were received in [first, second) of `received`.
+        """
+        ...
+
+    def received_hours(self, table: str, since: datetime, until: datetime) -> list[tuple[int, int, int]]:
+        """Return (environment id, hour in which it happened, events) of what was received in [since, until).
+
+        Hours are counted from 1970 (UTC).
+        """
         ...
 
 

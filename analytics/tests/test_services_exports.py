@@ -11,7 +11,7 @@ from pyarrow import parquet
 from analytics.event_records import Batch
 from analytics.services import exports, store_events
 from analytics.stores.protocols import EventStore
-from analytics.tests.conftest import NOON, conversion, exposure
+from analytics.tests.conftest import NOON, conversion, exposure, milliseconds
 from audit.models import Entry
 from tenancy.models import Environment
 
@@ -79,6 +79,32 @@ def test_conversions__of_some_days__come_in_groups_with_exact_values(
     assert parquet.ParquetFile(path).num_row_groups == 3
     entry = Entry.objects.get(action="events.exported")
     assert entry.after == {"rows": 5, "since": since.isoformat(), "until": until.isoformat()}
+
+
+def test_received__in_an_hour__is_told_by_the_hours_in_which_it_happened(
+    any_store: EventStore, environment: Environment, other_environment: Environment
+) -> None:
+    hour, late = timedelta(hours=1), milliseconds(NOON)
+    store_events(
+        Batch(
+            [
+                exposure(environment.pk, "now", "control"),
+                exposure(environment.pk, "late", "control", NOON - 2 * hour, received_ms=late),
+                exposure(environment.pk, "next", "control", NOON - 2 * hour, received_ms=late + 3_600_000),
+                exposure(other_environment.pk, "other", "control", NOON + hour / 2),
+            ]
+        )
+    )
+    noon = late // 3_600_000
+    received = (NOON, NOON + hour)
+    assert any_store.received_hours("exposures", *received) == [
+        (environment.pk, noon - 2, 1),
+        (environment.pk, noon, 1),
+        (other_environment.pk, noon, 1),
+    ]
+    assert any_store.received_hours("conversions", *received) == []
+    rows = any_store.raw_rows("exposures", environment.pk, NOON - 2 * hour, NOON - hour, received=received)
+    assert [row[3] for row in rows] == ["late"]
 
 
 def test_export__that_fails_on_the_way__leaves_no_file(

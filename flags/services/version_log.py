@@ -10,6 +10,7 @@ from audit.actors import Actor
 from flags.documents import flag_document, flag_presentation
 from flags.models import Change, FlagConfig
 from flags.propagation import publishing
+from flags.propagation.published_snapshots import ask_to_publish
 from flags.services import gate
 from tenancy.errors import Invalid, NotFound
 from tenancy.models import Environment, Project
@@ -76,6 +77,7 @@ def append_each(*, environment: Environment, actor: Actor, changes: Sequence[Cha
     Change.objects.bulk_create(changes)
     # The change is committed, so an error from here on is only logged. The sweep publishes the steps.
     transaction.on_commit(lambda: publishing.publish_changes(changes), robust=True)
+    transaction.on_commit(ask_to_publish, robust=True)
 
 
 def _piece(environment: Environment, change: Change) -> gate.Piece:

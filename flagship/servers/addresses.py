@@ -67,3 +67,12 @@ def checked_networks(name: str, texts: list[str]) -> list[str]:
     except ValueError as error:
         raise ImproperlyConfigured(f"{name} must name networks, as in 10.0.0.0/8: {error}.") from error
     return texts
+
+
+def checked_bucket(name: str, url: str) -> str:
+    """`s3://bucket` or `s3://bucket/prefix`, or nothing. Raises ImproperlyConfigured for anything else."""
+    parts = urlsplit(url)
+    is_bucket = parts.netloc and not set(parts.netloc) & set(":@")
+    if url and (parts.scheme != "s3" or not is_bucket or parts.query or parts.fragment):
+        raise ImproperlyConfigured(f"{name} is {url!r}; it must be as s3://bucket/prefix. S3_ENDPOINT says where.")
+    return url

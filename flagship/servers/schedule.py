@@ -24,5 +24,7 @@ CELERY_BEAT_SCHEDULE: Final[dict[str, dict[str, Any]]] = {
     "webhooks": {"task": "integrations.look_for_webhooks", "schedule": 5},
     "notifications": {"task": "integrations.notify", "schedule": 30},
     "audit export": {"task": "integrations.stream_audit", "schedule": 30},
+    "snapshots export": {"task": "flags.publish_snapshots", "schedule": 15},
+    "events export": {"task": "flagship.export_events", "schedule": 300},
     "webhooks log": {"task": "integrations.prune", "schedule": crontab(hour="4", minute="35")},
 }

@@ -1,22 +1,12 @@
-"""Streaming every chain of the audit log to each target: in order, at least once, with cursors that survive.
+"""Streaming every chain of the audit log to each target: in order, at least once, with cursors that survive."""
 
-A cursor's lock is held while its target writes, and the cursor moves in the same transaction. A worker that dies in
-between leaves the cursor where it was: the rows are handed over again.
-"""
-
-import hashlib
 import time
 from collections.abc import Iterator
 from typing import Final
 
-import structlog
-from django.db import transaction
-
 from audit.models import Entry
+from integrations.export.cursors import moving, note_failed, note_taken
 from integrations.export.targets import NotTakenError, Target, line_of, targets
-from integrations.models import ExportCursor
-
-log = structlog.get_logger(__name__)
 
 _ROWS_AT_ONCE: Final = 500
 # Rows can have megabytes each. Collectors refuse large bodies, and a call has five seconds.
@@ -36,7 +26,9 @@ def stream_audit() -> int:
                     taken += count
         except NotTakenError as error:
             # The other targets go on; the schedule tries this one again.
-            log.warning("audit_export_failed", target=target.name.partition(":")[0], why=str(error))
+            note_failed(target.kind, target.id, str(error))
+        else:
+            note_taken(target.kind, target.id)
     return taken
 
 
@@ -51,22 +43,19 @@ def _chains() -> Iterator[int | None]:
             yield found
 
 
-@transaction.atomic
 def _next(target: Target, organization_id: int | None) -> int:
-    name, chain = hashlib.sha256(target.name.encode()).hexdigest(), organization_id or 0
-    ExportCursor.objects.get_or_create(target=name, chain=chain)
-    cursor = ExportCursor.objects.select_for_update(skip_locked=True).filter(target=name, chain=chain).first()
-    if cursor is None:
-        return 0
-    rows = Entry.objects.filter(organization_id=organization_id, position__gt=cursor.position).order_by("position")
-    lines, count = bytearray(), 0
-    for entry in rows[:_ROWS_AT_ONCE].iterator(chunk_size=_HELD_AT_ONCE):
-        line = line_of(entry)
-        if count and len(lines) + len(line) > _BYTES_AT_ONCE:
-            break
-        lines += line
-        count, cursor.position = count + 1, entry.position
-    if count:
-        target.write(bytes(lines))
-        cursor.save(update_fields=["position"])
-    return count
+    with moving(target.id, organization_id or 0) as cursor:
+        if cursor is None:
+            return 0
+        rows = Entry.objects.filter(organization_id=organization_id, position__gt=cursor.position).order_by("position")
+        lines, count = bytearray(), 0
+        for entry in rows[:_ROWS_AT_ONCE].iterator(chunk_size=_HELD_AT_ONCE):
+            line = line_of(entry)
+            if count and len(lines) + len(line) > _BYTES_AT_ONCE:
+                break
+            lines += line
+            count, cursor.position = count + 1, entry.position
+        if count:
+            target.write(bytes(lines))
+            cursor.save(update_fields=["position"])
+        return count

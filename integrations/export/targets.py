@@ -10,6 +10,7 @@ from audit.chain import end_of_torn_line
 from audit.documents import entry_resource
 from audit.export_formats import json_bytes
 from audit.models import Entry
+from integrations.export.cursors import AUDIT_COLLECTOR, AUDIT_FILE, named
 from integrations.outside.calls import CallError, post
 
 
@@ -18,10 +19,13 @@ class NotTakenError(Exception):
 
 
 class Target(Protocol):
-    """`name` is what its cursors are known by: another file or another address begins anew."""
+    """`id` is what its cursors are known by: another file or another address begins anew."""
 
     @property
-    def name(self) -> str: ...
+    def kind(self) -> str: ...
+
+    @property
+    def id(self) -> str: ...
 
     def write(self, lines: bytes) -> None:
         """Raises NotTakenError."""
@@ -38,7 +42,8 @@ class FileTarget:
 
     def __init__(self, path: str) -> None:
         self._path = Path(path)
-        self.name: Final = f"file:{path}"
+        self.kind: Final = AUDIT_FILE
+        self.id: Final = named(AUDIT_FILE, path)
 
     def write(self, lines: bytes) -> None:
         try:
@@ -57,11 +62,14 @@ class HttpTarget:
 
     def __init__(self, url: str, token: str) -> None:
         self._url, self._token = url, token
-        self.name: Final = f"http:{url}"
+        self.kind: Final = AUDIT_COLLECTOR
+        self.id: Final = named(AUDIT_COLLECTOR, url)
 
     def write(self, lines: bytes) -> None:
         headers = {"Content-Type": "application/x-ndjson"}
         if self._token:
+            if not self._token.isprintable() or not self._token.isascii():
+                raise NotTakenError("AUDIT_EXPORT_TOKEN has a line break or a character that no header may have.")
             headers["Authorization"] = f"Bearer {self._token}"
         try:
             # Were WEBHOOK_ALLOWED_NETWORKS to list the collector, every tenant could reach what is beside it.

@@ -10,6 +10,7 @@ from audit.models import Entry
 from integrations.export import streaming
 from integrations.export.streaming import stream_audit
 from integrations.export.targets import FileTarget, line_of
+from integrations.models import ExportTarget
 from tenancy.services import create_organization, delete_organization
 from tenancy.testing import ALICE
 
@@ -108,3 +109,12 @@ def test_stream__of_an_organization_that_was_deleted__has_its_end(environment, s
     stream_audit()
 
     assert '"action":"organization.deleted"' in (tmp_path / "audit.jsonl").read_text()
+
+
+def test_stream__a_token_that_no_header_may_have__is_named(happen, receiver, settings):
+    settings.AUDIT_EXPORT_URL, settings.AUDIT_EXPORT_TOKEN = f"{receiver.url}/audit", "one\ntwo"
+    happen("one")
+
+    assert stream_audit() == 0
+    assert receiver.received == []
+    assert "AUDIT_EXPORT_TOKEN has a line break" in ExportTarget.objects.get(kind="http").problem

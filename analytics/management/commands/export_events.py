@@ -1,13 +1,12 @@
 """`manage.py export_events`: one environment's raw events as a Parquet file."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils.dateparse import parse_date, parse_datetime
 
 from analytics import services
+from analytics.management.arguments import moment
 from audit.actors import system
 from tenancy.errors import ServiceError
 from tenancy.models import Environment
@@ -20,8 +19,8 @@ class Command(BaseCommand):
         parser.add_argument("table", choices=["exposures", "conversions"])
         parser.add_argument("file", type=Path)
         parser.add_argument("--environment", required=True, help="organization/project/environment")
-        parser.add_argument("--since", type=_moment, help="From this day or instant (UTC) on, by when it happened.")
-        parser.add_argument("--until", type=_moment, help="Before this day or instant (UTC).")
+        parser.add_argument("--since", type=moment, help="From this day or instant (UTC) on, by when it happened.")
+        parser.add_argument("--until", type=moment, help="Before this day or instant (UTC).")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         try:
@@ -48,14 +47,3 @@ def _environment(path: str) -> Environment:
     if found is None:
         raise CommandError(f"There is no environment {path}.")
     return found
-
-
-def _moment(text: str) -> datetime:
-    """Read an instant. A date is its midnight; without an offset it is UTC."""
-    found = parse_datetime(text)
-    if found is None:
-        day = parse_date(text)
-        if day is None:
-            raise ValueError(text)
-        found = datetime(day.year, day.month, day.day)  # noqa: DTZ001 - the offset comes next
-    return found if found.tzinfo else found.replace(tzinfo=UTC)

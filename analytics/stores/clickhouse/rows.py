@@ -113,14 +113,28 @@ class ClickHouseRows:
         return int(count)
 
     def raw_rows(
-        self, table: str, environment_id: int, since: datetime | None, until: datetime | None
+        self,
+        table: str,
+        environment_id: int,
+        since: datetime | None,
+        until: datetime | None,
+        *,
+        received: tuple[datetime, datetime] | None = None,
     ) -> Iterator[tuple[Any, ...]]:
         parameters = {
             "environment_id": environment_id,
             "since": unix_ms(since) if since else 0,
             "until": unix_ms(until) if until else NO_END_MS,
         }
-        yield from self._stream(sql.RAW[table], parameters)
+        if received is None:
+            yield from self._stream(sql.RAW[table], parameters)
+        else:
+            parameters |= {"received_since": unix_ms(received[0]), "received_until": unix_ms(received[1])}
+            yield from self._stream(f"{sql.RAW[table]} AND {sql.IN_RECEIVED}", parameters)
+
+    def received_hours(self, table: str, since: datetime, until: datetime) -> list[tuple[int, int, int]]:
+        parameters = {"received_since": unix_ms(since), "received_until": unix_ms(until)}
+        return [(row[0], row[1], row[2]) for row in self._rows(sql.RECEIVED_HOURS[table], parameters)]
 
     def last_received(self, period: Period, event_names: Sequence[str], deadline: datetime) -> datetime | None:
         parameters = {**period_of(period), "event_names": list(event_names), "deadline": unix_ms(deadline)}

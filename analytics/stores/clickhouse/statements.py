@@ -265,6 +265,14 @@ _RAW = """
 SELECT {columns} FROM {table} FINAL
 WHERE environment_id = {{environment_id:Int64}} AND occurred_ms >= {{since:Int64}} AND occurred_ms < {{until:Int64}}
 """
+IN_RECEIVED = "received_ms >= {received_since:Int64} AND received_ms < {received_until:Int64}"
+_RECEIVED_HOURS = """
+SELECT environment_id, intDiv(occurred_ms, 3600000) AS hour, count() FROM {table} FINAL
+WHERE {within} GROUP BY environment_id, hour ORDER BY environment_id, hour
+"""
+RECEIVED_HOURS = {
+    table: _RECEIVED_HOURS.format(table=table, within=IN_RECEIVED) for table in ("exposures", "conversions")
+}
 # The columns without those that only ClickHouse stores: the partition and the precedence.
 RAW = {
     table: _RAW.format(table=table, columns=", ".join(columns[2:]))

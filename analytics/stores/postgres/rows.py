@@ -129,6 +129,11 @@ _RAW = {
     WHERE environment_id = %(environment_id)s AND occurred_at >= %(since)s AND occurred_at < %(until)s
     """,
 }
+_IN_RECEIVED = "received_at >= %(received_since)s AND received_at < %(received_until)s"
+_RECEIVED_HOURS = f"""
+SELECT environment_id, (extract(epoch FROM occurred_at) * 1000)::bigint / 3600000, count(*) FROM {{table}}
+WHERE {_IN_RECEIVED} GROUP BY 1, 2 ORDER BY 1, 2
+"""  # noqa: S608 - fixed text put together from fixed parts
 
 
 class PostgresRows:
@@ -197,10 +202,27 @@ class PostgresRows:
             return dict(cursor.fetchall())
 
     def raw_rows(
-        self, table: str, environment_id: int, since: datetime | None, until: datetime | None
+        self,
+        table: str,
+        environment_id: int,
+        since: datetime | None,
+        until: datetime | None,
+        *,
+        received: tuple[datetime, datetime] | None = None,
     ) -> Iterator[tuple[Any, ...]]:
         parameters = {"environment_id": environment_id, "since": since or _BEGINNING, "until": until or _END}
-        yield from _stream(_RAW[table], parameters)
+        if received is None:
+            yield from _stream(_RAW[table], parameters)
+        else:
+            parameters |= {"received_since": received[0], "received_until": received[1]}
+            yield from _stream(f"{_RAW[table]} AND {_IN_RECEIVED}", parameters)
+
+    def received_hours(self, table: str, since: datetime, until: datetime) -> list[tuple[int, int, int]]:
+        statement = _RECEIVED_HOURS.format(table=table)
+        return [
+            (environment_id, hour, count)
+            for environment_id, hour, count in _stream(statement, {"received_since": since, "received_until": until})
+        ]
 
     def last_received(self, period: Period, event_names: Sequence[str], deadline: datetime) -> datetime | None:
         parameters = {**_of(period), "event_names": list(event_names), "deadline": deadline}

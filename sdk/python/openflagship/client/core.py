@@ -23,6 +23,7 @@ from openflagship.client.evaluation import Evaluation
 from openflagship.client.events import EventQueue
 from openflagship.client.keys import check_server_key, fingerprint_of, is_plain
 from openflagship.client.options import MOST_SECONDS, Options
+from openflagship.client.published import PublishedSnapshot
 from openflagship.client.sender import Sender
 from openflagship.client.status import Status
 from openflagship.client.stores import FileStore, SnapshotStore
@@ -85,6 +86,9 @@ class ClientCore(Evaluation):
         self._store: SnapshotStore | None = self.options.store
         if self._store is None and self.options.snapshot_path is not None:
             self._store = FileStore(self.options.snapshot_path)
+        self._published: SnapshotStore | None = None
+        if self.options.snapshot_url is not None:
+            self._published = PublishedSnapshot(self.options.snapshot_url, self._tls, self.options.proxy)
         self.hooks = tuple(self.options.hooks)
         say_anew()
         self._configuration = Configuration(self.options.stale_after_seconds)
@@ -128,7 +132,7 @@ class ClientCore(Evaluation):
             fingerprint=fingerprint_of(self._server_key),
             source=self._source_of_use,
         )
-        if self._configuration.source == "stored":
+        if self._configuration.source == "stored" and self._published is None:
             self._sender.note_stored()
         # Set last: a thread that finds its own process id here uses the objects made above.
         self._pid = pid
@@ -221,11 +225,19 @@ class ClientCore(Evaluation):
             raise ValueError(f"bootstrap: {error}") from error
 
     def _read_stored(self) -> tuple[Copy, float] | None:
-        """What the store holds for this key, and its age in seconds. It may take its time, and never raises."""
-        if self._store is None:
+        """What the store holds for this key, or what was published if that is later, and its age in seconds.
+
+        It may take its time, and never raises.
+        """
+        found = [self._read_from(store) for store in (self._store, self._published)]
+        read = [one for one in found if one is not None]
+        return max(read, key=lambda one: one[0].environment.version, default=None)
+
+    def _read_from(self, store: SnapshotStore | None) -> tuple[Copy, float] | None:
+        if store is None:
             return None
         try:
-            found = self._store.load()
+            found = store.load()
             if found is None:
                 return None
             content, age = found

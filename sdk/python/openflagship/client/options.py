@@ -18,7 +18,7 @@ BeforeSend: TypeAlias = Callable[[dict[str, Any]], dict[str, Any] | None]
 MOST_SECONDS: Final = 1_000_000_000
 _MAY_BE_ZERO: Final = frozenset({"start_wait_seconds", "poll_after_seconds", "close_wait_seconds", "healthy_seconds"})
 _COUNTS: Final = frozenset({"flush_count", "most_events", "most_bytes", "breaker_failures"})
-_TEXTS: Final = frozenset({"stream_url", "proxy", "instance"})
+_TEXTS: Final = frozenset({"stream_url", "snapshot_url", "proxy", "instance"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +30,7 @@ class Options:
     `stream_url`: the stream's address, where it is not the one that the API names. `proxy`: an HTTP proxy's address,
     empty for none; unset, HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the environment count. `bootstrap`: a snapshot, or
     the path of one. `snapshot_path`: where the last good snapshot is kept. `store`: a shared place for it instead.
+    `snapshot_url`: where the platform publishes it in object storage; at the start the later of the two is taken.
     `signing_secret`: accept signed snapshots only. `hash_key`: user ids leave the process as HMAC-SHA256 under this
     key. `before_send` sees each event, and may change it or drop it by returning None. `sink`: where events go in the
     platform's place. `hooks` are called around every evaluation.
@@ -42,6 +43,7 @@ class Options:
     stream_url: str | None = None
     bootstrap: Mapping[str, Any] | str | PathLike[str] | None = field(default=None, repr=False)
     snapshot_path: str | PathLike[str] | None = None
+    snapshot_url: str | None = field(default=None, repr=False)
     store: SnapshotStore | None = None
     mode: Mode = "stream"
     is_offline: bool = False
@@ -139,6 +141,7 @@ class Settings(TypedDict, total=False):
     stream_url: str | None
     bootstrap: Mapping[str, Any] | str | PathLike[str] | None
     snapshot_path: str | PathLike[str] | None
+    snapshot_url: str | None
     store: SnapshotStore | None
     mode: Mode
     is_offline: bool

@@ -154,6 +154,7 @@ class Environments:
             **{
                 "stream_url": settings.stream_url,
                 "store": FileStore(one.snapshot) if one.snapshot else self._store_of(name_of(one.server_key)),
+                "snapshot_url": settings.snapshot_url_of(one),
                 "signing_secret": secret,
                 "flush_seconds": 1.0,
                 # Encoding so many delays every request by about two milliseconds. Smaller batches would need more

@@ -15,6 +15,7 @@ from openflagship.client.stores import RedisStore, SnapshotStore
 
 # The address of an edge without a server. Nothing connects to it; the name is one that never exists.
 NO_SERVER: Final = "http://offline.invalid"
+_NAME: Final = "{name}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +50,8 @@ class EdgeSettings:
     stream_url: str | None = None
     data_dir: Path | None = None
     origins: tuple[str, ...] = ()
+    # Where the platform publishes snapshots in object storage; `{name}` stands for the environment's name.
+    snapshot_url: str | None = None
     signing_secret: str | None = None
     keep_alive_seconds: float = 15.0
     # Requests a minute of one credential; 0 for any number.
@@ -72,6 +75,7 @@ class EdgeSettings:
         names = [one.name for one in self.environments if one.name]
         if len(names) != len(set(names)):
             raise ValueError("Every environment needs a name of its own.")
+        self._check_published()
         if self.is_offline:
             self._check_offline()
         elif any(one.snapshot for one in self.environments):
@@ -83,6 +87,24 @@ class EdgeSettings:
                 "The server signs each environment with a secret of its own. Leave FLAGSHIP_EDGE_SIGNING_SECRET out, "
                 'and give them in FLAGSHIP_EDGE_KEYS: [{"serverKey": "…", "signingSecret": "…"}].'
             )
+
+    def _check_published(self) -> None:
+        """Refuse an address under which one environment would begin as another."""
+        if self.snapshot_url is None:
+            return
+        if self.is_offline:
+            raise ValueError("FLAGSHIP_EDGE_SNAPSHOT_URL: an edge that is offline asks nobody; leave it out.")
+        is_one = len(self.environments) == 1 and self.credential is None
+        if _NAME not in self.snapshot_url and not is_one:
+            raise ValueError(
+                "FLAGSHIP_EDGE_SNAPSHOT_URL: this edge serves several environments. Write {name} for the environment's "
+                "name, as https://bucket.example.com/acme/{name}.json."
+            )
+        if _NAME in self.snapshot_url and not all(one.name for one in self.environments):
+            raise ValueError("FLAGSHIP_EDGE_SNAPSHOT_URL has {name}: give each environment of FLAGSHIP_EDGE_KEYS one.")
+
+    def snapshot_url_of(self, environment: EdgeEnvironment) -> str | None:
+        return self.snapshot_url.replace(_NAME, environment.name) if self.snapshot_url is not None else None
 
     def _check_offline(self) -> None:
         """Refuse a file that is not there, was altered, or was signed by another."""
@@ -123,6 +145,7 @@ class EdgeSettings:
             stream_url=environ.get("FLAGSHIP_EDGE_STREAM_URL") or None,
             environments=_environments(environ.get("FLAGSHIP_EDGE_KEYS", "")),
             data_dir=Path(data_dir) if data_dir else None,
+            snapshot_url=environ.get("FLAGSHIP_EDGE_SNAPSHOT_URL") or None,
             origins=tuple(origin for origin in environ.get("FLAGSHIP_EDGE_ORIGINS", "").split(",") if origin),
             signing_secret=environ.get("FLAGSHIP_EDGE_SIGNING_SECRET") or None,
             credential=environ.get("FLAGSHIP_EDGE_CREDENTIAL", "").strip() or None,
