@@ -380,8 +380,7 @@ AUDIT_EXPORT_TOKEN = env.str("AUDIT_EXPORT_TOKEN", default="")
 # S3-compatible storage: events as Parquet by hour, and snapshots that SDKs and edges begin with; by default nowhere.
 EVENTS_EXPORT_URL = checked_bucket("EVENTS_EXPORT_URL", env.str("EVENTS_EXPORT_URL", default=""))
 SNAPSHOTS_EXPORT_URL = checked_bucket("SNAPSHOTS_EXPORT_URL", env.str("SNAPSHOTS_EXPORT_URL", default=""))
-S3_ENDPOINT = env.str("S3_ENDPOINT", default="")
-S3_REGION = env.str("S3_REGION", default="us-east-1")
+S3_ENDPOINT, S3_REGION = env.str("S3_ENDPOINT", default=""), env.str("S3_REGION", default="us-east-1")
 S3_ACCESS_KEY_ID = env.str("S3_ACCESS_KEY_ID", default="")
 S3_SECRET_ACCESS_KEY = env.str("S3_SECRET_ACCESS_KEY", default="")
 # Inner networks that webhooks may reach; by default none.
