@@ -374,8 +374,7 @@ TRUST_PROXY_HEADERS = env.bool("TRUST_PROXY_HEADERS", default=False)
 _PRIVATE = ["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7"]
 TRUSTED_PROXIES = checked_networks("TRUSTED_PROXIES", env.list("TRUSTED_PROXIES", default=_PRIVATE))
 # Where the audit log is streamed to, as JSON lines: a file for a SIEM, a collector that takes POST; by default nowhere.
-AUDIT_EXPORT_FILE = env.str("AUDIT_EXPORT_FILE", default="")
-AUDIT_EXPORT_URL = env.str("AUDIT_EXPORT_URL", default="")
+AUDIT_EXPORT_FILE, AUDIT_EXPORT_URL = env.str("AUDIT_EXPORT_FILE", default=""), env.str("AUDIT_EXPORT_URL", default="")
 AUDIT_EXPORT_TOKEN = env.str("AUDIT_EXPORT_TOKEN", default="")
 # S3-compatible storage: events as Parquet by hour, and snapshots that SDKs and edges begin with; by default nowhere.
 EVENTS_EXPORT_URL = checked_bucket("EVENTS_EXPORT_URL", env.str("EVENTS_EXPORT_URL", default=""))
@@ -384,9 +383,8 @@ S3_ENDPOINT, S3_REGION = env.str("S3_ENDPOINT", default=""), env.str("S3_REGION"
 S3_ACCESS_KEY_ID = env.str("S3_ACCESS_KEY_ID", default="")
 S3_SECRET_ACCESS_KEY = env.str("S3_SECRET_ACCESS_KEY", default="")
 # Inner networks that webhooks may reach; by default none.
-WEBHOOK_ALLOWED_NETWORKS = checked_networks(
-    "WEBHOOK_ALLOWED_NETWORKS", env.list("WEBHOOK_ALLOWED_NETWORKS", default=[])
-)
+_allowed = env.list("WEBHOOK_ALLOWED_NETWORKS", default=[])
+WEBHOOK_ALLOWED_NETWORKS = checked_networks("WEBHOOK_ALLOWED_NETWORKS", _allowed)
 WEBHOOK_THREADS = int(_number("WEBHOOK_THREADS", 8, low=1, high=64))
 # So many proxies, each of which appends an entry to X-Forwarded-For.
 TRUSTED_PROXY_HOPS = int(_number("TRUSTED_PROXY_HOPS", 1, low=1, high=10))
