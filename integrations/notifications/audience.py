@@ -26,7 +26,7 @@ def audiences_of(entries: Sequence[Entry]) -> dict[int, dict[int, str]]:
     """Return by the row's position the people, by id, and why each is told. The rows are of one organization.
 
     Nobody is told of what they did themselves, or of what they may not see. The queries do not grow with the rows,
-    but for things that a tag may concern and whose rows do not say their tags.
+    but with the things that they are about.
     """
     if not entries:
         return {}

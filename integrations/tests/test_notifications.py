@@ -74,10 +74,10 @@ def _channel(user, environment, channel="email", **payload):
 
 def test_fan_out__many_rows__ask_no_more_than_one(happen, environment, ann, django_assert_max_num_queries):
     services.follow(user=ann, project=environment.project, kind="tag", key="pay")
-    for number in range(30):
-        happen(f"flag-{number}", "flag.created", after={"tags": ["pay"]})
+    for _ in range(30):
+        happen("other", after={"tags": ["pay"]})
         happen("checkout")
-    with django_assert_max_num_queries(24):
+    with django_assert_max_num_queries(26):
         assert fan_out() == 60
 
 
