@@ -92,4 +92,5 @@ ELSEWHERE = {
     "approvals/left.html": "fetched into a flag's page; test_console_doors",
     "console/amendment.html": "in a flag's form, with a request in its address; test_approvals_in_browser",
     "console/ask_button.html": "where a policy asks; test_approvals_in_browser",
+    "integrations/unread.html": "fetched into the header of each page",
 }
