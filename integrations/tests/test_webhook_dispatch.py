@@ -25,7 +25,6 @@ from tenancy.testing import ALICE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 EVENTS = 25
-# `python -m benchmarks.webhooks` does it with 10,000.
 CHANGES = 100
 
 
