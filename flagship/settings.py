@@ -346,9 +346,7 @@ METRICS_PORT = int(_number("METRICS_PORT", 0, low=0, high=65_535))
 # Console.
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
-LANGUAGE_CODE = "en"
-USE_TZ = True
-TIME_ZONE = "UTC"
+LANGUAGE_CODE, TIME_ZONE, USE_TZ = "en", "UTC", True
 STATIC_URL = "/static/"
 STATIC_ROOT = VAR_DIR / "static"
 WHITENOISE_USE_FINDERS = True

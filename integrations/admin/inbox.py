@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -183,6 +184,13 @@ class NotificationAdmin(ConsoleAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:  # noqa: ARG002 - Django's signature
         return InboxList
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """The page, or the list alone where the page asks again: another page's styles carry another page's nonce."""
+        page = super().changelist_view(request, extra_context)
+        if isinstance(page, TemplateResponse) and request.headers.get("HX-Target") == "changelist-form":
+            page.template_name = "integrations/inbox_part.html"
+        return page
 
     def show(self, request: HttpRequest, thing: Notification) -> HttpResponse:  # noqa: ARG002 - a hook
         """The event itself."""

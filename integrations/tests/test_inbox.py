@@ -19,6 +19,16 @@ def test_inbox__lists_ones_own__and_marks_it_read(happen, ann, bob):
     assert Notification.objects.get().read_at is not None
 
 
+def test_inbox__the_page_asks_again__is_answered_with_the_list_alone(happen, ann):
+    happen("checkout", "flag.killed", reason="errors")
+    fan_out()
+    address = reverse("admin:integrations_notification_changelist")
+    part = signed_in(ann).get(address, headers={"HX-Request": "true", "HX-Target": "changelist-form"})
+
+    assert "Flag killed: checkout" in part.text
+    assert not any(tag in part.text for tag in ("<html", "<style", "<script", "<form"))
+
+
 def test_unread__is_counted_for_whoever_asks(happen, ann, bob):
     hers, his = signed_in(ann), signed_in(bob)
     nothing = hers.get(reverse("console_unread")).text
