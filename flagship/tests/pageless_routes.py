@@ -93,4 +93,5 @@ ELSEWHERE = {
     "console/amendment.html": "in a flag's form, with a request in its address; test_approvals_in_browser",
     "console/ask_button.html": "where a policy asks; test_approvals_in_browser",
     "integrations/unread.html": "fetched into the header of each page",
+    "integrations/inbox_part.html": "what the list asks for again; test_inbox_in_browser",
 }
