@@ -19,8 +19,11 @@ from tenancy.models import Environment
 
 _FLAG: Final = str(Change.Entity.FLAG)
 _SEGMENT: Final = str(Change.Entity.SEGMENT)
-# The parts of a flag that decide by attributes: whom a change of them reaches, arithmetic cannot tell.
-_BY_ATTRIBUTES: Final = ("targets", "rules", "prerequisites", "bucketBy")
+# Whom a change of these reaches, arithmetic cannot tell where attributes decide: those that do, and what switches them.
+_BY_ATTRIBUTES: Final = (
+    "targets", "rules", "prerequisites", "bucketBy", "enabled", "killSwitchVariant", "defaultVariant", "offVariant",
+    "experiment",
+)  # fmt: skip
 _EVERYBODY: Final = 100.0
 
 
@@ -108,9 +111,15 @@ def _reasons(policy: Policy, touched: Touched) -> list[str] | None:
 
 def affected_flags(touched: Touched) -> set[str]:
     """Return the changed flags, those that need one of them, and those that ask for a changed segment."""
-    keys = {part.key for part in touched.parts if part.entity == _FLAG}
-    segments = {part.key for part in touched.parts if part.entity == _SEGMENT}
+    return {part.key for part in touched.parts if part.entity == _FLAG} | dependent_flags(touched)
+
+
+def dependent_flags(touched: Touched) -> set[str]:
+    """Return the flags that need a changed flag or ask for a changed segment, whether or not they change themselves."""
+    served = [part for part in touched.parts if part.is_served_changed]
+    segments = {part.key for part in served if part.entity == _SEGMENT}
     compiled = compiled_at(touched.environment, touched.since)
+    keys: set[str] = set()
     if segments:
         graph = {key: segments_in(found.document["conditions"]) for key, found in compiled.segments.items()}
         while more := {key for key, asked in graph.items() if segments & set(asked)} - segments:
@@ -124,7 +133,8 @@ def affected_flags(touched: Touched) -> set[str]:
     needing = {
         key: {item["flagKey"] for item in flag.document["prerequisites"]} for key, flag in compiled.flags.items()
     }
-    while more := {key for key, asked in needing.items() if keys & asked} - keys:
+    changed = {part.key for part in served if part.entity == _FLAG}
+    while more := {key for key, asked in needing.items() if (keys | changed) & asked} - keys:
         keys |= more
     return keys
 
@@ -140,7 +150,8 @@ def most_moved(touched: Touched, keys: Iterable[str]) -> float:
         flags={part.key: part.after for part in touched.parts if part.entity == _FLAG},
         segments={part.key: part.after for part in touched.parts if part.entity == _SEGMENT},
     )
-    own = {part.key: part for part in touched.parts if part.entity == _FLAG}
+    dependent = dependent_flags(touched)
+    own = {part.key: part for part in touched.parts if part.entity == _FLAG and part.key not in dependent}
     return max((_moved(before, after, key, own.get(key)) for key in keys), default=0.0)
 
 
@@ -152,7 +163,7 @@ def _moved(before: CompiledEnvironment, after: CompiledEnvironment, key: str, pa
     found = impact(before, after, key=key)
     if revalued(part.before, part.after):
         return _EVERYBODY
-    if found.basis != EVERYONE and any(part.before[name] != part.after[name] for name in _BY_ATTRIBUTES):
+    if found.basis != EVERYONE and any(part.before.get(name) != part.after.get(name) for name in _BY_ATTRIBUTES):
         return _EVERYBODY
     return round(100 * found.changed, 2)
 

@@ -26,6 +26,7 @@ from flags.services.gate import Act
 from tenancy.documents import environment_resource
 from tenancy.errors import Invalid, NotFound
 from tenancy.models import Environment
+from tenancy.refusals import refuse_unknown
 from tenancy.services import update_environment
 
 Change = dict[str, Any]
@@ -110,6 +111,11 @@ def _keyed(call: Call) -> dict[str, Any]:
 def _copy(call: Call) -> Any:
     source = call.environment.project.environments.select_related("project__organization").get(key=call.patch["from"])
     return flags.copy_flag(actor=call.actor, source=source, target=call.environment, key=call.key, reason=call.reason)
+
+
+def _set_exposures(call: Call) -> None:
+    refuse_unknown(call.patch, {"exposures"})
+    update_environment(**call.where, payload=call.patch, version=None)
 
 
 def _import(call: Call) -> None:
@@ -251,7 +257,7 @@ _ALL: Final = (
     Operation(
         "environment",
         "update",
-        lambda c: update_environment(**c.where, payload=c.patch, version=None),
+        _set_exposures,
         patch_forms.LoggedExposuresSerializer,
         True,
         patch_of=_exposures_patch,

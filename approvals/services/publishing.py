@@ -66,6 +66,10 @@ def publish_by_itself(request: ChangeRequest) -> ChangeRequest:
         return _publish_or_rebase(request, _schedule_for(request))
     except ServiceError as refusal:
         return _hold(request, refusal)
+    except Exception:
+        # One request that cannot be made keeps nobody else's back; it is held, and its author told.
+        log.exception("change_request_broken", request=str(request.pk))
+        return _hold(request, Conflict("It could not be made, and the log says why. Propose it anew.", code="failed"))
 
 
 def publish_due(now: datetime) -> int:
@@ -123,7 +127,8 @@ def _publish(
         row.asks = [ask_resource(ask) for ask in outcome.asks]
         raise _refusal(row, [problem.detail for problem in missing], missing[0].why)
     for one in outcome.touched:
-        if is_emergency:
+        # Where no policy asks, nobody is named for emergencies, and a freeze holds as it does for every change.
+        if is_emergency and policy_of(one.environment).is_asking:
             _require_emergency_right(principal, one.environment)
         elif any(part.is_served_changed for part in one.parts):
             refuse_frozen(one.environment, actor)
@@ -157,8 +162,6 @@ def _require_author(request: ChangeRequest, outcome: Outcome) -> None:
 
 def _require_emergency_right(principal: Principal | None, environment: Environment) -> None:
     policy = policy_of(environment)
-    if not policy.is_asking:
-        return
     user = people.user_of(principal.actor) if principal is not None else None
     if not policy.emergency_roles or not people.is_among(user, environment, roles=policy.emergency_roles):
         named = ", ".join(policy.emergency_roles) or "nobody"

@@ -69,6 +69,8 @@ def update_request(
         row.state = _State.DRAFT if payload["draft"] else _State.OPEN
     if "changes" in payload:
         _propose(principal, row, _changes(payload["changes"]))
+        # Whoever wrote what is there now cannot be the second pair of eyes on it.
+        row.author_id, row.author_label = principal.user_id, principal.actor.label
     return _save(principal.actor, row, "change_request.updated", before)
 
 

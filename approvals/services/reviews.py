@@ -66,7 +66,8 @@ def _review(
         content=row.content,
         bases=[change["baseVersion"] for change in row.changes],
     )
-    if row.is_review_owed and verdict in {_Verdict.APPROVE, _Verdict.OBJECT} and user.pk != row.author_id:
+    is_other = user.pk != row.author_id and principal.actor.label != row.published_by
+    if row.is_review_owed and verdict in {_Verdict.APPROVE, _Verdict.OBJECT} and is_other:
         row.is_review_owed = False
     row.version += 1
     row.save(update_fields=["is_review_owed", "version", "updated_at"])

@@ -65,5 +65,6 @@ def _standing(request: ChangeRequest, review: Review, policies: Sequence[tuple[E
             environment.key for environment, policy in policies if people.may_approve(user, environment, policy)
         ),
         is_objection_valid=any(people.may_object(user, environment, policy) for environment, policy in policies),
-        is_check=any(people.is_check(user, policy) for _, policy in policies),
+        is_check=review.reviewer_id != request.author_id
+        and any(people.is_check(user, policy) for _, policy in policies),
     )

@@ -63,7 +63,7 @@ def make(actor: Actor, environment: Environment, changes: Sequence[Change], reas
             if operation.form is None:
                 refuse_unknown(patch, ())
             else:
-                patch = checked(operation.form, patch, is_partial=True)
+                patch = checked(operation.form, patch, is_partial=operation.sets_fields and not operation.makes_new)
                 if not operation.sets_fields:
                     refuse_unknown(patch, operation.form().fields)
             operation.make(Call(actor, environment, key, patch, reason))
