@@ -229,7 +229,7 @@ export class FlagShip {
     this.#stopStream();
     clearTimeout(this.#timer);
     globalThis.document?.removeEventListener("visibilitychange", this.#look);
-    await this.#events.close();
+    await Promise.all([this.#asking, this.#events.close()]);
   }
 
   async #ask(): Promise<void> {
@@ -256,8 +256,8 @@ export class FlagShip {
       pause = Number(response.headers.get("Retry-After")) * 1_000 || 0;
       if (response.status !== 304 && !response.ok) throw new Error(`the server answered ${response.status}`);
       const bulk = response.ok ? ((await response.json()) as Bulk) : undefined;
-      // Somebody else is asked for by now.
-      if (context !== this.#context) return;
+      // Somebody else is asked for by now, or nobody.
+      if (context !== this.#context || this.#isClosed) return;
       if (bulk === undefined) this.#answers = { ...this.#answers, source: "network" };
       else this.#receive(bulk, response.headers.get("ETag"));
       this.error = undefined;
