@@ -76,14 +76,16 @@ def _with_request(
     refusal: gate.Refused, pieces: Sequence[gate.Piece], touched: needs.Touched, act: gate.Act | None
 ) -> gate.Refused:
     """Put the change request that would do the same into the refusal, ready to be sent."""
+    place = act.arguments.get("environment") or act.arguments.get("target") if act is not None else None
+    refusal.place = place or touched.environment
+    # What another environment refuses is at a version of its own there; the request takes the present one of its place.
+    is_here = refusal.place.pk == touched.environment.pk
     versions = {
-        part.key: (part.before or {}).get("version")
+        part.key: (part.before or {}).get("version") if is_here else None
         for part in touched.parts
         if part.key in {piece.key for piece in pieces}
     }
     changes = ready_changes(act, versions) if act is not None else []
-    place = act.arguments.get("environment") or act.arguments.get("target") if act is not None else None
-    refusal.place = place or touched.environment
     refusal.extra |= {
         "environment": refusal.place.key,
         "changeRequest": {"title": _title(changes), "changes": changes} if changes else None,

@@ -64,6 +64,6 @@ def test_page__what_would_be_refused__is_read_only_with_the_reason(staging_edito
 
     theirs, whole = (client.get(change_url(config)).content.decode() for client in (staging_editor, console_editor))
 
-    assert (theirs.count(reason), whole.count(reason)) == (2, 0)
+    assert (theirs.count(reason), whole.count(reason)) == (3, 0)
     assert 'data-add="variant"' not in theirs
     assert theirs.count(" disabled>") == whole.count(" disabled>") + 1

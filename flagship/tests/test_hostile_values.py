@@ -274,6 +274,8 @@ def is_said_beside(answer, name):
     said = said_in(answer)
     form = (answer.context or {}).get("form")
     if hasattr(form, "errors"):
+        # A moment is one field of the form, and a clock, what it showed, and a zone on the page.
+        name = re.sub(r"_(zone|shown)$", "", name) if name not in form.fields else name
         if name in form.fields and form[name].is_hidden:
             return bool(said)
         return bool(said.get(name)) and all(answer.text.count(escape(message)) > 1 for message in said[name])

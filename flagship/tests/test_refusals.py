@@ -205,7 +205,7 @@ def test_patch__of_what_is_only_shown__is_400_and_names_the_route(editor, make_f
     ("path", "query", "code"),
     [
         ("audit", {"flag_key": "x"}, "unknown_parameter"),
-        ("flags", {"owner": "me"}, "unknown_parameter"),
+        ("flags", {"author": "me"}, "unknown_parameter"),
         ("flags", {"pageSize": "201"}, "out_of_range"),
         ("flags", {"pageSize": "0"}, "out_of_range"),
     ],
