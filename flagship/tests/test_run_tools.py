@@ -42,11 +42,12 @@ def run_suite(tmp_path):
     marks = "".join(f"\n    {mark}" for mark in ("browser", "node", "go", "pgbouncer", "namespaces"))
     (tmp_path / "pytest.ini").write_text(f"[pytest]\nmarkers ={marks}\n")
 
-    def run(*programs: str, ci: str) -> subprocess.CompletedProcess[str]:
+    def run(*programs: str, ci: str, go: str = "1.24.2") -> subprocess.CompletedProcess[str]:
+        says = {"node": "v20.19.0", "go": f"go version go{go} linux/amd64"}
         folder = tmp_path / "programs"
         folder.mkdir()
         for program in programs:
-            (folder / program).write_text("#!/bin/sh\n")
+            (folder / program).write_text(f"#!/bin/sh\necho {says.get(program, '')}\n")
             (folder / program).chmod(0o755)
         command = [sys.executable, "-m", "pytest", "-p", "no:django", "-p", "no:randomly", "-p", "flagship.tests.tools"]
         return subprocess.run(
@@ -63,15 +64,16 @@ def run_suite(tmp_path):
 
 def test_tools__all_there__everything_runs(run_suite):
     # A program called `ip` that does nothing is taken for one that makes namespaces.
-    finished = run_suite("chromium", "npm", "go", "pgbouncer", "ip", ci="true")
+    finished = run_suite("chromium-headless-shell", "node", "npm", "go", "pgbouncer", "ip", ci="true")
     assert "6 passed" in finished.stdout
     assert "NOT RUN" not in finished.stdout
 
 
 def test_tools__missing_on_a_laptop__says_how_many_tests_did_not_run(run_suite):
-    finished = run_suite("npm", "go", "pgbouncer", ci="")
+    finished = run_suite("node", "npm", "go", "pgbouncer", ci="", go="1.22.9")
     assert finished.returncode == 0
-    assert "4 passed, 2 skipped" in finished.stdout
+    assert "3 passed, 3 skipped" in finished.stdout
+    assert "NOT RUN: 1 tests need Go 1.24 or newer, which this machine lacks" in finished.stdout
     assert "NOT RUN: 1 tests need Chromium, which this machine lacks" in finished.stdout
     assert "NOT RUN: 1 tests need network namespaces, which this machine lacks" in finished.stdout
 
@@ -79,5 +81,6 @@ def test_tools__missing_on_a_laptop__says_how_many_tests_did_not_run(run_suite):
 def test_tools__missing_under_ci__fails(run_suite):
     finished = run_suite(ci="true")
     assert finished.returncode != 0
-    assert "Chromium and Node.js with npm and Go and PgBouncer cannot be found" in finished.stderr
+    lacking = "Chromium and Node.js 20 or newer, with npm and Go 1.24 or newer and PgBouncer"
+    assert f"{lacking} cannot be found" in finished.stderr
     assert "passed" not in finished.stdout

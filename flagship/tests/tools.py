@@ -8,30 +8,43 @@ so on; npm brings them), Go (`go`) and PgBouncer (`pgbouncer`) must be there und
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from functools import cache
 
 import pytest
 
-from sdk.conformance import javascript
+from sdk.conformance import chromium, javascript
 
 TOOLS = {
-    "browser": (
-        "Chromium",
-        ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
-    ),
-    "node": ("Node.js with npm", ("npm",)),
-    "go": ("Go", ("go",)),
-    "pgbouncer": ("PgBouncer", ("pgbouncer",)),
+    "browser": "Chromium",
+    "node": "Node.js 20 or newer, with npm",
+    "go": "Go 1.24 or newer",
+    "pgbouncer": "PgBouncer",
 }
 NAMESPACES = "network namespaces"
 
 
 def missing() -> dict[str, str]:
-    """Mark to tool, for every tool that is not on the path."""
-    found = {mark: tool for mark, (tool, programs) in TOOLS.items() if not any(map(shutil.which, programs))}
+    """Mark to tool, for every tool that is not on the path, or too old."""
+    there = {
+        "browser": chromium.path() is not None,
+        "node": shutil.which("npm") is not None and _version(r"v(\d+)", "node", "--version") >= (20,),
+        "go": _version(r"go version go(\d+)\.(\d+)", "go", "version") >= (1, 24),
+        "pgbouncer": shutil.which("pgbouncer") is not None,
+    }
+    found = {mark: tool for mark, tool in TOOLS.items() if not there[mark]}
     return found | {f"node_{version}": f"Node {version}" for version in javascript.missing_versions()}
+
+
+@cache
+def _version(pattern: str, *command: str) -> tuple[int, ...]:
+    """What a program says of its version; nothing where there is none."""
+    if shutil.which(command[0]) is None:
+        return ()
+    found = re.match(pattern, subprocess.run(command, capture_output=True, check=False, text=True).stdout)
+    return tuple(map(int, found.groups())) if found else ()
 
 
 @cache

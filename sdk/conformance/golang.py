@@ -19,7 +19,7 @@ def build() -> None:
     with PROGRAM.with_suffix(".lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         done = subprocess.run(
-            ["go", "build", "-o", str(PROGRAM), "./internal/conformance"],
+            ["go", "build", "-buildvcs=false", "-o", str(PROGRAM), "./internal/conformance"],
             cwd=SDK,
             check=False,
             capture_output=True,

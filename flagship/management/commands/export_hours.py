@@ -1,6 +1,5 @@
 """`manage.py export_hours`: events of past hours to object storage, as the schedule exports those that come."""
 
-import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,8 +11,6 @@ from analytics.services import hourly_exports
 from flagship.event_export import export_again, export_events_by_hour
 from integrations.outside.bucket import BucketError
 from tenancy.errors import ServiceError
-
-_LOOK_SECONDS = 1.0
 
 
 class Command(BaseCommand):
@@ -37,15 +34,9 @@ class Command(BaseCommand):
             end = min(end, hourly_exports.hour_of(options["until"]))
         try:
             for hour in range(hourly_exports.hour_of(options["since"]), end):
-                counts = {table: self._export(table, hour) for table in hourly_exports.TABLES}
+                counts = {table: export_again(table, hour) for table in hourly_exports.TABLES}
                 at = datetime.fromtimestamp(hour * 3600, UTC)
                 told = ", ".join(f"{count:,} {table}" for table, count in counts.items())
                 self.stdout.write(f"{at:%Y-%m-%d %H:00}: {told}")
         except (BucketError, ServiceError, OSError) as error:
             raise CommandError(str(error)) from error
-
-    def _export(self, table: str, hour: int) -> int:
-        while (count := export_again(table, hour)) is None:
-            # A worker exports the same table; of two at once the later could be overwritten by the earlier.
-            time.sleep(_LOOK_SECONDS)
-        return count

@@ -1,7 +1,6 @@
 """`manage.py screenshots`: photograph the console's main pages as the demo's owner sees them, for docs/screenshots/."""
 
 import json
-import os
 import re
 from argparse import ArgumentParser
 from collections.abc import Iterator
@@ -12,16 +11,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-# The browser neither updates itself nor reports anything.
-BROWSER_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+from sdk.conformance import chromium
+
 _SIZES = {"light": (1440, 900), "dark": (1440, 900), "phone": (390, 844)}
 # For each page, a name for the file and what to click on the page before. So addresses are found, not guessed.
 _PAGES: list[tuple[str, str, str | None]] = [
@@ -56,10 +47,10 @@ class Command(BaseCommand):
             raise CommandError(f"{path} is not there; start the demo with `make run`.")
         demo = json.loads(path.read_text())
         output.mkdir(parents=True, exist_ok=True)
-        with browser() as chromium:
+        with browser() as running:
             for size in sizes:
                 width, height = _SIZES[size]
-                context = chromium.new_context(
+                context = running.new_context(
                     viewport={"width": width, "height": height},
                     color_scheme="dark" if size == "dark" else "light",
                     base_url=base_url or demo["baseUrl"],
@@ -97,20 +88,10 @@ class Command(BaseCommand):
             self.stdout.write(f"{name}{suffix}.png")
 
 
-def chromium_path() -> str | None:
-    """Return the path of the system's Chromium: `CHROMIUM`, or one of the usual places; None if there is none.
-
-    The shell without windows comes first: it takes a quarter less of the processor's time.
-    """
-    names = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
-    paths = [os.environ.get("CHROMIUM", ""), *(f"/usr/bin/{name}" for name in names)]
-    return next((path for path in paths if path and Path(path).exists()), None)
-
-
 @contextmanager
 def browser() -> Iterator[Any]:
     """Yield a headless Chromium through Playwright. Raises CommandError if there is none."""
-    executable = chromium_path()
+    executable = chromium.path()
     if executable is None:
         raise CommandError(
             "There is no Chromium here. Install it (on Debian: apt-get install chromium), or set CHROMIUM."
@@ -120,11 +101,11 @@ def browser() -> Iterator[Any]:
     except ImportError as error:
         raise CommandError("Playwright is not installed: pip install -r requirements-dev.txt") from error
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=executable, args=BROWSER_ARGUMENTS)
+        running = playwright.chromium.launch(executable_path=executable, args=list(chromium.ARGUMENTS))
         try:
-            yield chromium
+            yield running
         finally:
-            chromium.close()
+            running.close()
 
 
 def sign_in(page: Any, user: str, password: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
@@ -14,13 +13,12 @@ from typing import Any
 
 from playwright.async_api import Page, async_playwright
 
+from sdk.conformance import chromium
 from sdk.conformance.services.serving import serve
 
 _HERE = Path(__file__).parent
 _FILES = {"/page.mjs": _HERE / "page.mjs", "/openflagship.js": _HERE.parents[1] / "web" / "dist" / "index.js"}
 _PAGE = b'<!doctype html><title>conformance</title><script type="module" src="/page.mjs"></script>'
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 
 
 class _Files(SimpleHTTPRequestHandler):
@@ -62,8 +60,8 @@ class Browser:
         threading.Thread(target=files.serve_forever, args=(0.02,), daemon=True).start()
         try:
             async with async_playwright() as playwright:
-                path = next(filter(None, map(shutil.which, _BROWSERS)))
-                browser = await playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
+                chosen = {"executable_path": chromium.path(), "args": list(chromium.ARGUMENTS)}
+                browser = await playwright.chromium.launch(**chosen)
                 page = await browser.new_page()
                 # Another origin than 127.0.0.1, where the mocked servers are.
                 await page.goto(f"http://localhost:{files.server_port}/")
