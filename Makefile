@@ -1,7 +1,7 @@
 # Needs Python 3.11 or newer, pip and make; everything else arrives in .venv, and all that runs writes under var/.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint lint-scripts types supply suite cover lock format bench clean
+.PHONY: help setup run test lint lint-scripts types supply suite thorough cover lock format bench clean
 SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
@@ -24,6 +24,7 @@ help:
 	@echo "make supply   bill of materials, licences, secrets; with ARGS=--audit known faults of packages too"
 	@echo "make lock     write requirements*.txt, with hashes, from requirements*.in"
 	@echo "make suite    the tests alone"
+	@echo "make thorough the tests with all their generated cases, before a release (hours)"
 	@echo "make cover    the engine's branches, all of them"
 	@echo "make format   rewrite formatting and fix what can be fixed"
 	@echo "make bench    measure, as benchmarks/ describes"
@@ -131,6 +132,9 @@ test: $(VENV)/.dev-installed
 
 suite: $(VENV)/.dev-installed
 	$(BIN)/python -m pytest -p flagship.tests.tools -n $(WORKERS) $(if $(ARGS),$(ARGS),$(addprefix --ignore=,$(ENGINE_TESTS)))
+
+thorough: $(VENV)/.dev-installed
+	@SCHEMA_EXAMPLES=100 HOSTILE_SPARING=1 PROPERTY_SHARE=100 $(MAKE) --no-print-directory suite
 
 # Every version with the hashes of its files, for every platform and Python from 3.11 on. The SDK is installed from here.
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-package openflagship \

@@ -39,7 +39,7 @@ CHECKS = [
     content_type_conformance,
     response_schema_conformance,
 ]
-# Few of each operation at every landing. More, before a release: SCHEMA_EXAMPLES=100.
+# Few of each operation at every landing. More, before a release: `make thorough`.
 _bounded = settings(
     max_examples=int(os.environ.get("SCHEMA_EXAMPLES", "3")),
     deadline=None,

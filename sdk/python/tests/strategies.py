@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +16,12 @@ ATTRIBUTES = ["country", "plan", "age", "version", "since", "tags", "deviceId", 
 # Few values, so that generated attributes and conditions meet.
 TEXTS = ["", "DE", "pro", "1.2.0", "1.10", "2026-01-01T00:00:00Z", "u1", "u2", "u3", "prod", "1"]
 NUMBERS = [0, 1, 2, 1.0, 1.5, -3, 10**9, 2**53, 2**53 + 1, 1_767_225_600_000, 1e300]
+
+
+def share_of(examples: int) -> int:
+    """How many of them are tried: half at every landing, all by `make thorough`."""
+    return examples * int(os.environ.get("PROPERTY_SHARE", "50")) // 100
+
 
 texts = st.sampled_from(TEXTS)
 scalars = st.one_of(texts, st.sampled_from(NUMBERS), st.booleans())

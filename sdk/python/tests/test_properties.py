@@ -22,14 +22,14 @@ from openflagship.engine import (
     environment_problems,
 )
 from openflagship.engine.explain import Walk
-from strategies import contexts, environments, flags, json_values, segments
+from strategies import contexts, environments, flags, json_values, segments, share_of
 
 
 def shown(answer: Answer) -> tuple[Any, ...]:
     return (answer.variant, answer.reason, answer.rule_id, answer.experiment, answer.detail)
 
 
-@settings(max_examples=150)
+@settings(max_examples=share_of(300))
 @given(environments(), contexts())
 def test_evaluate__any_valid_snapshot__agrees_with_the_step_by_step_walk(document: Any, context: Context) -> None:
     environment = CompiledEnvironment.from_document(document)
@@ -51,7 +51,7 @@ def test_evaluate__any_valid_snapshot__agrees_with_the_step_by_step_walk(documen
         json.dumps(environment.explain(key, context).to_dict(), allow_nan=False).encode()
 
 
-@settings(max_examples=40)
+@settings(max_examples=share_of(80))
 @given(environments(), contexts())
 def test_evaluate_all__any_snapshot__gives_what_single_evaluations_give(document: Any, context: Context) -> None:
     environment = CompiledEnvironment.from_document(document)
@@ -60,7 +60,7 @@ def test_evaluate_all__any_snapshot__gives_what_single_evaluations_give(document
     assert environment.evaluate_all(context, list(environment.flags)) == single
 
 
-@settings(max_examples=40)
+@settings(max_examples=share_of(80))
 @given(environments(), environments(), contexts())
 def test_replace__any_change__equals_compiling_the_new_snapshot(before: Any, after: Any, context: Context) -> None:
     after["environment"] = before["environment"]
@@ -74,7 +74,7 @@ def test_replace__any_change__equals_compiling_the_new_snapshot(before: Any, aft
     assert replaced.evaluate_all(context) == fresh.evaluate_all(context)
 
 
-@settings(max_examples=50)
+@settings(max_examples=share_of(100))
 @given(st.dictionaries(st.text(max_size=4), json_values, max_size=5), st.one_of(json_values, st.text()), environments())
 def test_evaluate__any_json_as_attributes__gives_an_answer(attributes: Any, user_id: Any, document: Any) -> None:
     environment = CompiledEnvironment.from_document(document)
@@ -115,7 +115,7 @@ def mutated_flags(draw: st.DrawFn) -> Any:
     return document
 
 
-@settings(max_examples=150)
+@settings(max_examples=share_of(300))
 @given(mutated_flags(), contexts())
 def test_decode_flag__damaged_document__names_the_problem_or_serves_it(document: Any, context: Context) -> None:
     environment = CompiledEnvironment.from_document({"contract": 1, "version": 1, "flags": {"alpha": document}})
@@ -126,7 +126,7 @@ def test_decode_flag__damaged_document__names_the_problem_or_serves_it(document:
     environment.explain("alpha", context)
 
 
-@settings(max_examples=150)
+@settings(max_examples=share_of(300))
 @given(json_values)
 def test_decoders__anything__raise_nothing_but_decode_errors(document: Any) -> None:
     for decode in (decode_flag, decode_segment, decode_tree, CompiledEnvironment.from_document):
@@ -134,14 +134,14 @@ def test_decoders__anything__raise_nothing_but_decode_errors(document: Any) -> N
     environment_problems(document)
 
 
-@settings(max_examples=50)
+@settings(max_examples=share_of(100))
 @given(flags())
 def test_encode_flag__any_flag__decodes_to_an_equal_one(document: Any) -> None:
     flag = decode_flag(document)
     assert decode_flag(json.loads(json.dumps(encode_flag(flag)))) == flag
 
 
-@settings(max_examples=50)
+@settings(max_examples=share_of(100))
 @given(segments("staff"))
 def test_encode_segment__any_segment__decodes_to_an_equal_one(document: Any) -> None:
     segment = decode_segment(document)

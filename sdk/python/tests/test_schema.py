@@ -19,7 +19,7 @@ from openflagship.engine import (
     snapshot_schema,
 )
 from openflagship.engine.operators import OPERATORS
-from strategies import environments
+from strategies import environments, share_of
 
 VALIDATOR = jsonschema.Draft202012Validator(snapshot_schema())
 
@@ -35,7 +35,7 @@ def test_schema__itself__is_valid_and_names_contract_and_operators() -> None:
     assert schema["$defs"]["tree"]["properties"]["operator"]["examples"] == list(OPERATORS)
 
 
-@settings(max_examples=75)
+@settings(max_examples=share_of(150))
 @given(environments())
 def test_schema__any_valid_snapshot__is_accepted_as_written_and_as_encoded(document: dict[str, Any]) -> None:
     VALIDATOR.validate(document)
