@@ -17,7 +17,7 @@ from tenancy import access
 from tenancy.callers.principals import Principal
 from tenancy.errors import Conflict, Forbidden, Invalid
 from tenancy.models import Environment, User
-from tenancy.refusals import refuse_stale, refuse_unknown
+from tenancy.refusals import refuse_read_only, refuse_stale, refuse_unknown
 from tenancy.roles import Role
 from tenancy.services import clean
 
@@ -62,6 +62,7 @@ def update_request(
     before = listed_request(row)
     refuse_stale("change request", before, version)
     refuse_unknown(payload, (*_FIELDS, "state"))
+    refuse_read_only(payload, before, {"state": "Publish, cancel or open it by `draft`."})
     _require_open(row, "changed")
     require_author(principal, row)
     _describe(row, payload)

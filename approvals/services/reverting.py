@@ -8,14 +8,13 @@ from django.db import transaction
 from approvals.models import ChangeRequest
 from approvals.operations import Change, resource_now
 from approvals.services.requests import create_request
+from experiments.definitions import METRIC_COLUMNS
+from flags.services import layers, segments
 from tenancy.callers.principals import Principal
 from tenancy.errors import Conflict
 
-_SEGMENT: Final = ("name", "included", "excluded", "conditions")
-_LAYER: Final = ("name", "holdoutPercent")
-_METRIC: Final = (
-    "name", "type", "eventName", "denominatorEventName", "valueProperty", "quantile", "goal", "windowHours", "cap",
-)  # fmt: skip
+# What a write of each takes; the key stays.
+_FIELDS: Final = {"segment": segments.FIELDS, "layer": layers.FIELDS, "metric": METRIC_COLUMNS.keys()}
 
 
 @transaction.atomic
@@ -52,8 +51,7 @@ def _undo(request: ChangeRequest, part: Mapping[str, Any]) -> list[Change]:
         return _undo_flag(name, part)
     if before is None:
         return [{"resource": name, "action": "delete", "patch": {}}]
-    fields = {"segment": _SEGMENT, "layer": _LAYER, "metric": _METRIC}[kind]
-    patch = {field: before.get(field) for field in fields if field in before}
+    patch = {field: before[field] for field in _FIELDS[kind] if field != "key" and field in before}
     is_there = resource_now(request.environment, kind, part["key"]) is not None
     return [{"resource": name, "action": "update" if is_there else "create", "patch": patch}]
 

@@ -21,7 +21,7 @@ from tenancy.refusals import refuse_read_only, refuse_stale, refuse_unknown
 from tenancy.services import clean
 
 _HELD_OUT = "held out"
-_FIELDS = {"key", "name", "holdoutPercent"}
+FIELDS = {"key", "name", "holdoutPercent"}
 _CHANGED_BY = {
     "salt": "",
     "experiments": "An experiment names its layer: PATCH experiments/{id}.",
@@ -37,7 +37,7 @@ _READ_ONLY_FIELDS = {*_CHANGED_BY, "version"}
 def create_layer(*, actor: Actor, environment: Environment, payload: Mapping[str, Any]) -> tuple[Layer, bool]:
     """Create a layer. A layer that exists with the same name is returned as it is. Raises Invalid, Conflict."""
     locked = version_log.lock_environment(environment)
-    refuse_unknown(payload, _FIELDS | _READ_ONLY_FIELDS)
+    refuse_unknown(payload, FIELDS | _READ_ONLY_FIELDS)
     key = payload.get("key", "")
     name = payload.get("name") or key
     holdout = _buckets_of(payload.get("holdoutPercent", 0))
@@ -75,7 +75,7 @@ def update_layer(
     layer = get_layer(environment, key)
     before = layer_resource(layer)
     refuse_stale("layer", before, version)
-    refuse_unknown(payload, _FIELDS | _READ_ONLY_FIELDS)
+    refuse_unknown(payload, FIELDS | _READ_ONLY_FIELDS)
     refuse_read_only(payload, before, _CHANGED_BY)
     if payload.get("key", key) != key:
         raise Invalid("The key of a layer never changes; create another layer.", attr="key", code="immutable")

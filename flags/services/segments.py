@@ -20,7 +20,7 @@ from tenancy.models import Environment
 from tenancy.refusals import refuse_if_any, refuse_read_only, refuse_stale, refuse_unknown
 from tenancy.services import clean
 
-_FIELDS = ("key", "name", "included", "excluded", "conditions")
+FIELDS = ("key", "name", "included", "excluded", "conditions")
 _READ_ONLY_FIELDS = ("version", "createdAt", "updatedAt")
 
 
@@ -32,13 +32,13 @@ def create_segment(*, actor: Actor, environment: Environment, payload: Mapping[s
     Raises Invalid (code `segment_cycle` for segments that use each other), or Conflict `key_exists`.
     """
     locked = version_log.lock_environment(environment)
-    refuse_unknown(payload, (*_FIELDS, *_READ_ONLY_FIELDS))
+    refuse_unknown(payload, (*FIELDS, *_READ_ONLY_FIELDS))
     segment = Segment(environment=locked, key=payload.get("key", ""), version=1)
     _apply(segment, payload)
     existing = Segment.objects.filter(environment=environment, key=segment.key).first()
     if existing is not None:
         there, wanted = segment_resource(existing), segment_resource(segment)
-        if any(not is_same(there[name], wanted[name]) for name in payload if name in _FIELDS):
+        if any(not is_same(there[name], wanted[name]) for name in payload if name in FIELDS):
             raise Conflict(
                 f"There is already a segment {segment.key!r} with other content.",
                 code="key_exists",
@@ -119,7 +119,7 @@ def _changed(
     segment = get_segment(environment, key)
     before = segment_resource(segment)
     refuse_stale("segment", before, version)
-    refuse_unknown(payload, (*_FIELDS, *_READ_ONLY_FIELDS))
+    refuse_unknown(payload, (*FIELDS, *_READ_ONLY_FIELDS))
     refuse_read_only(payload, before, {"createdAt": "", "updatedAt": ""})
     if payload.get("key", key) != key:
         raise Invalid("The key of a segment never changes; create another segment.", attr="key", code="immutable")
