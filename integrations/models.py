@@ -159,6 +159,7 @@ class Notification(models.Model):
         indexes = [
             models.Index(fields=["user", "-id"], name="notification_by_user"),
             models.Index(fields=["created_at"], name="notification_by_time"),
+            models.Index(fields=["user", "-id"], condition=models.Q(read_at__isnull=True), name="notification_unread"),
         ]
 
     def __str__(self) -> str:

@@ -28,12 +28,15 @@ def named(kind: str, where: str) -> str:
 
 
 @contextmanager
-def moving(target: str, chain: int = 0, *, begin: int = 0) -> Iterator[ExportCursor | None]:
-    """Hold the cursor in a transaction; None while another worker does. A new one begins at `begin`."""
+def moving(target: str, chain: int = 0, *, begin: int = 0, is_waiting: bool = False) -> Iterator[ExportCursor | None]:
+    """Hold the cursor in a transaction; None while another worker does, unless it is waited for.
+
+    A new one begins at `begin`.
+    """
     # Committed by itself: a row that is not would make the other worker wait.
     ExportCursor.objects.get_or_create(target=target, chain=chain, defaults={"position": begin})
     with transaction.atomic():
-        rows = ExportCursor.objects.select_for_update(skip_locked=True)
+        rows = ExportCursor.objects.select_for_update(skip_locked=not is_waiting)
         yield rows.filter(target=target, chain=chain).first()
 
 

@@ -38,8 +38,11 @@ def audiences_of(entries: Sequence[Entry]) -> dict[int, dict[int, str]]:
     # Most rows of a run are on few things.
     things = {_thing(entry): entry for entry in entries}
     mine = {thing: owners_of(entry) or makers.get(thing, set()) for thing, entry in things.items()}
+    # Whom an act concerns is looked up once for a thing and an act: it takes queries for each.
+    acts = {(_thing(entry), entry.action): entry for entry in entries}
+    concern = {act: set(concerned_by(entry)) for act, entry in acts.items()}
     for entry in entries:
-        for user_id in (*mine[_thing(entry)], *concerned_by(entry)):
+        for user_id in (*mine[_thing(entry)], *concern[_thing(entry), entry.action]):
             told[entry.position][user_id] = _Why.MINE
         if entry.actor_kind == "user" and entry.actor_id.isdecimal():
             told[entry.position].pop(int(entry.actor_id), None)

@@ -138,12 +138,15 @@
       // Redirected, it would be the page to sign in on.
       const isThere = response.ok && !response.redirected;
       if (isThere) {
-        element.innerHTML = text;
-        localTimes(element);
-        element.dispatchEvent(new Event("flagship:load", { bubbles: true }));
-        if (lastSaid.has(element) && lastSaid.get(element) !== text)
-          element.dispatchEvent(new Event("flagship:news", { bubbles: true }));
-        lastSaid.set(element, text);
+        const isFirst = !lastSaid.has(element);
+        // A part that is written again is read out again, so what is the same stays.
+        if (isFirst || lastSaid.get(element) !== text) {
+          element.innerHTML = text;
+          localTimes(element);
+          element.dispatchEvent(new Event("flagship:load", { bubbles: true }));
+          if (!isFirst) element.dispatchEvent(new Event("flagship:news", { bubbles: true }));
+          lastSaid.set(element, text);
+        }
         if (loaded) sayLoaded(`${loaded} ${new Intl.DateTimeFormat(undefined, { timeStyle: "short" }).format()}.`);
         if (location.hash) element.querySelector(`[id="${CSS.escape(location.hash.slice(1))}"]`)?.scrollIntoView();
       } else if (!every) {
