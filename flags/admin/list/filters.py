@@ -35,7 +35,8 @@ class FlagList(EnvironmentList):
     def get_results(self, request: HttpRequest) -> None:
         """Add the stage to the page's rows, and mark stale ones; none while the store of events is away."""
         super().get_results(request)
-        if self.environment is None:
+        # A bulk act builds the list without showing it, and may be a kill.
+        if self.environment is None or request.method != "GET":
             return
         rows = FlagConfig.objects.filter(pk__in=[row.pk for row in self.result_list])
         try:
