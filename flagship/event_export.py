@@ -33,11 +33,12 @@ def export_events_by_hour(seconds: float = RUN_SECONDS) -> int:
     return count
 
 
-def export_again(table: str, hour: int) -> int | None:
-    """Export one hour again, whatever the cursor says. None while a worker is at the table."""
-    bucket = Bucket(settings.EVENTS_EXPORT_URL)
-    with moving(named(EVENTS, bucket.name), hourly_exports.TABLES.index(table), begin=_begin()) as cursor:
-        return None if cursor is None else hourly_exports.export_received_hour(bucket, table, hour)
+def export_again(table: str, hour: int) -> int:
+    """Export one hour again, whatever the cursor says, once no worker is at the table."""
+    bucket, number = Bucket(settings.EVENTS_EXPORT_URL), hourly_exports.TABLES.index(table)
+    # Of two at once the later could be overwritten by the earlier.
+    with moving(named(EVENTS, bucket.name), number, begin=_begin(), is_waiting=True):
+        return hourly_exports.export_received_hour(bucket, table, hour)
 
 
 def _begin() -> int:

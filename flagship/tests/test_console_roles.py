@@ -63,6 +63,7 @@ def of_environment(environment):
         # Each role, and each reach; what a role may in a smaller place it may in the whole.
         (Role.VIEWER, whole),
         (Role.OWNER, whole),
+        (Role.ADMIN, whole),
         (Role.ADMIN, of_project),
         (Role.EDITOR, of_environment),
     ],

@@ -40,6 +40,11 @@ SEND = """
 """
 # Whatever is right with a page need not be told.
 WRONG = {"resultTypes": ["violations"]}
+# What is asked of a page as a whole, whatever part of it is looked at.
+OF_PAGES = """axe.run(document, {
+  resultTypes: ["violations"],
+  runOnly: { type: "rule", values: ["document-title", "html-has-lang", "html-lang-valid", "bypass", "meta-viewport"] }
+})"""
 # In the dark only colours are others.
 CONTRAST = """(part) => axe.run(part ?? document, {
   resultTypes: ["violations"], runOnly: { type: "rule", values: ["color-contrast"] }
@@ -69,6 +74,8 @@ def look(session, name, part=None):
     page = session.settle()
     page.evaluate(STAND_STILL)
     wrong = serious(page, name, part)
+    if part is not None:
+        wrong += _problems(page.evaluate(OF_PAGES), name)
     page.evaluate("document.documentElement.classList.add('dark')")
     wrong += _problems(page.evaluate(CONTRAST, part), f"{name} in the dark")
     page.set_viewport_size(PHONE)
