@@ -66,4 +66,5 @@ def test_page__what_would_be_refused__is_read_only_with_the_reason(staging_edito
 
     assert (theirs.count(reason), whole.count(reason)) == (3, 0)
     assert 'data-add="variant"' not in theirs
-    assert theirs.count(" disabled>") == whole.count(" disabled>") + 1
+    # The name, and the lifecycle.
+    assert theirs.count(" disabled>") == whole.count(" disabled>") + 2

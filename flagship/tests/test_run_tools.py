@@ -82,5 +82,5 @@ def test_tools__missing_under_ci__fails(run_suite):
     finished = run_suite(ci="true")
     assert finished.returncode != 0
     lacking = "Chromium and Node.js 20 or newer, with npm and Go 1.24 or newer and PgBouncer"
-    assert f"{lacking} cannot be found" in finished.stderr
+    assert f"{lacking} and Node 20 and Node 22 and Node 24 cannot be found" in finished.stderr
     assert "passed" not in finished.stdout
