@@ -54,6 +54,12 @@ PYTHON = [
     ),
     ("keyword", "if c.is_enabled(key='new-checkout'):\n    a()\n", "a()\n", ""),
     ("accessor", "if my_flags.new_checkout(u):\n    a()\n", "a()\n", ""),
+    (
+        "method-of-that-name",
+        f"def f(self):\n    if {F}:\n        return self.new_checkout(cart)\n    return 2\n",
+        "def f(self):\n    return self.new_checkout(cart)\n",
+        "def f(self):\n    return 2\n",
+    ),
     ("text-of-lines", f'if {F}:\n    x = """\n    in\n  """\n', 'x = """\n    in\n  """\n', ""),
 ]
 
@@ -127,6 +133,26 @@ JAVASCRIPT = [
     ),
     ("exported", f"export const on = {G};\n", "export const on = true;\n", "export const on = false;\n"),
     ("chain", 'if (this.a.b(x)!.c?.isEnabled("new-checkout", u)) w();\n', "w();\n", ""),
+    (
+        "method-of-that-name",
+        f"if ({G}) api.newCheckout(cart);\nelse this.flags!.get().newCheckout(cart);\n",
+        "api.newCheckout(cart);\n",
+        "this.flags!.get().newCheckout(cart);\n",
+    ),
+    ("accessor", "if (this.flags()!.newCheckout(u)) w();\n", "w();\n", ""),
+    (
+        "operator-before-the-line",
+        f"x =\n  isStaff ||\n  {G}\n  ? a : b;\n",
+        "x =\n  isStaff ||\n  true\n  ? a : b;\n",
+        "x =\n  isStaff\n  ? a : b;\n",
+    ),
+    (
+        "operator-after-the-line",
+        f"const on = {G}\n  === other;\nuse(on);\n",
+        "const on = true\n  === other;\nuse(on);\n",
+        "const on = false\n  === other;\nuse(on);\n",
+    ),
+    ("line-without-operator", f"x = y\n{G} ? a() : b()\n", "x = y\na()\n", "x = y\nb()\n"),
     (
         "other-text",
         f"const t = `if (x) {{ ${{`}}`}} `;\nif ({G}) w(/[}}/]'/);\n",

@@ -202,7 +202,7 @@ def _comment(given: argparse.Namespace) -> None:
 def _cleanup(given: argparse.Namespace, client_of: Callable[[argparse.Namespace], FlagShip]) -> None:
     checkout = _checkout(given)
     value = winner_of(given.flag, given.keep, lambda: _document(given, client_of))
-    found = scan(checkout, matcher_for(checkout, [given.flag]))
+    found = scan(checkout, matcher_for(checkout, [given.flag]), is_with_every_place=True)
     proposal = propose(checkout.root, found, Target(given.flag, value, calls=frozenset(given.call)))
     if given.out is None:
         sys.stdout.write(proposal.diff)
@@ -210,7 +210,9 @@ def _cleanup(given: argparse.Namespace, client_of: Callable[[argparse.Namespace]
     else:
         given.out.write_bytes(proposal.diff.encode("utf-8", "surrogateescape"))
     lines = [f"{left.path}:{left.line}: {left.why}" for left in proposal.left]
+    more = len(lines) - _MOST_LEFT
     lines = [f"by hand: {line}" for line in lines[:_MOST_LEFT]]
+    lines += [f"by hand: and {more} more"] if more > 0 else []
     lines.append(f"keeps {json.dumps(value)}: {proposal.files} files changed")
     for line in lines:
         print(f"openflagship: {line}", file=sys.stderr)  # noqa: T201 - a command talks to the terminal

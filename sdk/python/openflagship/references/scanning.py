@@ -86,7 +86,9 @@ def matcher_for(checkout: Checkout, keys: Iterable[str]) -> Matcher:
     return Matcher(names)
 
 
-def scan(checkout: Checkout, matcher: Matcher, *, is_with_text: bool = False) -> Scan:
+def scan(
+    checkout: Checkout, matcher: Matcher, *, is_with_text: bool = False, is_with_every_place: bool = False
+) -> Scan:
     """Look at every file. `is_with_text`: places hold the line too, cut after 200 characters."""
     begun = time.monotonic()
     result = Scan()
@@ -100,7 +102,8 @@ def scan(checkout: Checkout, matcher: Matcher, *, is_with_text: bool = False) ->
         for hit in hits:
             found = result.found.setdefault(hit.key, Found())
             found.count += 1
-            if len(found.places) < MOST_PLACES and len(shown) <= _MOST_PATH_CHARACTERS:
+            is_sent = len(found.places) < MOST_PLACES and len(shown) <= _MOST_PATH_CHARACTERS
+            if is_sent or is_with_every_place:
                 line = _cut(lines[hit.line - 1]) if lines else ""
                 found.places.append(Place(shown, hit.line, hit.alias, line))
     result.seconds = time.monotonic() - begun

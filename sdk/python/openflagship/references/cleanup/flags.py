@@ -24,12 +24,17 @@ JAVASCRIPT_CALLS: Final = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The flag to take out, the value to keep, names of constants that hold its key, and further calls that ask."""
+    """The flag to take out, the value to keep, and further calls that ask.
+
+    `constants` are names that hold its key in the file that is cleaned. `doubtful` ones do so elsewhere, or may hold
+    something else too: what uses them is left to a person.
+    """
 
     key: str
     value: Any
     constants: frozenset[str] = frozenset()
     calls: frozenset[str] = frozenset()
+    doubtful: frozenset[str] = frozenset()
 
     @property
     def is_plain_word(self) -> bool:
@@ -38,6 +43,29 @@ class Target:
 
     def accessor(self, language: str) -> str:
         return accessor_of(language, self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """A name that a file imports, and its name there. The module is one of `places`, which are paths from the root."""
+
+    name: str
+    local: str
+    places: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What a file says about names of a key: `constants` hold nothing else, `others` may, and `imports` are by name."""
+
+    constants: frozenset[str] = frozenset()
+    others: frozenset[str] = frozenset()
+    imports: tuple[Import, ...] = ()
+
+
+def is_of_flags(receiver: str) -> bool:
+    """Whether a name is that of generated accessors. What else has a method of that name is some other thing."""
+    return receiver.lower().endswith("flags")
 
 
 @dataclass(frozen=True, slots=True)

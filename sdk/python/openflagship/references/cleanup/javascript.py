@@ -6,7 +6,8 @@ import json
 import re
 from collections.abc import Iterator
 
-from openflagship.references.cleanup.flags import JAVASCRIPT_CALLS, KEPT, ByHand, Cleaned, Target
+from openflagship.references.cleanup.flags import JAVASCRIPT_CALLS, KEPT, ByHand, Cleaned, Target, is_of_flags
+from openflagship.references.cleanup.javascript_blocks import is_unclear
 from openflagship.references.cleanup.javascript_folding import fold_once
 from openflagship.references.cleanup.javascript_tokens import Tokens, UnreadableError
 
@@ -19,19 +20,16 @@ def clean(text: str, target: Target) -> Cleaned:
     """Take the flag out of a file. What cannot be read as tokens is left as it is."""
     try:
         folded = _folded(text, target)
+        unfolded = list(_unfolded(Tokens(folded)))
+        cleaned = folded.replace(KEPT, json.dumps(target.value, ensure_ascii=False))
+        Tokens(cleaned)
     except (UnreadableError, RecursionError) as error:
         return Cleaned(text, [ByHand(1, f"it cannot be read: {error}")])
-    return Cleaned(folded, list(_left(folded, target)))
-
-
-def constants_in(text: str, key: str) -> set[str]:
-    """The names that a file gives to the key, such as `const NEW_CHECKOUT = "new-checkout"`."""
-    return set(
-        re.findall(rf"\b(?:const|let|var)\s+([\w$]+)\s*(?::\s*string\s*)?=\s*[\"'`]{re.escape(key)}[\"'`]", text)
-    )
+    return Cleaned(cleaned, [*unfolded, *_left(cleaned, target)])
 
 
 def _folded(text: str, target: Target) -> str:
+    """The text with a stand-in wherever the value is to stand."""
     tokens = Tokens(text)
     for first, last in reversed(list(_asked(tokens, target))):
         text = text[: tokens.all[first].start] + KEPT + text[tokens.all[last].end :]
@@ -40,9 +38,19 @@ def _folded(text: str, target: Target) -> str:
         if folded is None:
             break
         text = folded
-    text = text.replace(KEPT, json.dumps(target.value, ensure_ascii=False))
-    Tokens(text)
     return text
+
+
+def _unfolded(tokens: Tokens) -> Iterator[ByHand]:
+    """Each value that stays in a file where something is unclear, around which nothing was folded for that."""
+    if is_unclear(tokens, 0, len(tokens.text)):
+        for token in tokens.all:
+            if token.text == KEPT:
+                line = tokens.text.count("\n", 0, token.start) + 1
+                yield ByHand(
+                    line,
+                    "the value stands here as it is: what holds JSX, or a line that ends with ! or >, is left to you",
+                )
 
 
 def _asked(tokens: Tokens, target: Target) -> Iterator[tuple[int, int]]:
@@ -56,18 +64,22 @@ def _asked(tokens: Tokens, target: Target) -> Iterator[tuple[int, int]]:
 
 def _asks(tokens: Tokens, index: int, target: Target) -> bool:
     name = tokens.all[index].text
-    if name == target.accessor("ts") and tokens.at(index - 1) in {".", "?."}:
-        receiver = tokens.at(index - 2).lower()
-        if not target.is_plain_word or receiver.endswith("flags"):
-            return True
+    if name == target.accessor("ts") and tokens.at(index - 1) in {".", "?."} and is_of_flags(_receiver(tokens, index)):
+        return True
     if name not in JAVASCRIPT_CALLS | target.calls:
         return False
     first = index + 2
     if first < len(tokens) and tokens.all[first].kind in {"text", "template"}:
         return tokens.all[first].text[1:-1] == target.key and tokens.at(first + 1) in {",", ")"}
-    while tokens.at(first + 1) == ".":
-        first += 2
     return tokens.at(first) in target.constants and tokens.at(first + 1) in {",", ")"}
+
+
+def _receiver(tokens: Tokens, index: int) -> str:
+    """The last name of what the method at `index` is of; that of the function, where it is called."""
+    before = index - 2
+    while tokens.at(before) in {"!", *_CLOSE}:
+        before = before - 1 if tokens.at(before) == "!" else tokens.partner[before] - 1
+    return tokens.at(before)
 
 
 def _begin(tokens: Tokens, index: int) -> int:
@@ -89,7 +101,9 @@ def _begin(tokens: Tokens, index: int) -> int:
 
 def _left(text: str, target: Target) -> Iterator[ByHand]:
     key = re.compile(rf"[\"'`]{re.escape(target.key)}[\"'`]")
-    constants = re.compile("|".join(rf"\b{re.escape(name)}\b" for name in sorted(target.constants)) or r"(?!)")
+    names = sorted(target.constants | target.doubtful)
+    constants = re.compile("|".join(rf"\b{re.escape(name)}\b" for name in names) or r"(?!)")
+    accessor = re.compile(r"(?!)" if target.is_plain_word else rf"\.\s*{re.escape(target.accessor('ts'))}\s*\(")
     for number, line in enumerate(text.split("\n"), start=1):
         if key.search(line):
             is_constant = constants.search(line) is not None
@@ -99,3 +113,5 @@ def _left(text: str, target: Target) -> Iterator[ByHand]:
             yield ByHand(number, why)
         elif constants.search(line):
             yield ByHand(number, "a constant for the key is used in another way, or imported")
+        elif accessor.search(line):
+            yield ByHand(number, f"{target.accessor('ts')} is called on what may be another thing than the flags")

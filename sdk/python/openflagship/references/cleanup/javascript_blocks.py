@@ -10,10 +10,13 @@ _HEADS: Final = frozenset({"if", "for", "while", "with"})
 _BODIES: Final = frozenset({"function", "class", "switch", "do", "try", "interface", "enum", "async", "abstract"})
 _OPERATORS: Final = frozenset({
     ".", "?.", "+", "-", "*", "/", "%", "**", "&&", "||", "??", "?", ":", "=", "===", "!==", "==", "!=", "<", ">", "<=",
-    ">=", ",", "=>", "in", "instanceof", "as", "+=", "-=", "(", "[", "!", "return", "await", "typeof", "new", "&", "|",
+    ">=", ",", "=>", "in", "instanceof", "as", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "&&=", "||=", "??=", "(",
+    "[", "!", "return", "await", "typeof", "void", "delete", "new", "&", "|", "^", "~", "...",
 })  # fmt: skip
-_CONTINUES: Final = _OPERATORS - {"!", "return", "await", "typeof", "new"}
+_CONTINUES: Final = _OPERATORS - {"!", "return", "await", "typeof", "void", "delete", "new", "~", "..."}
 _DECLARES: Final = frozenset({"const", "let", "class", "function", "var"})
+_AFTER_VALUE: Final = frozenset({")", "]", "++", "--", "!"})
+_BEFORE_ELEMENT: Final = frozenset({"return", "default", "yield", "case", "else", "await", "of", "in"})
 
 
 def right_end(tokens: Tokens, index: int, stops: frozenset[str]) -> int:
@@ -27,12 +30,48 @@ def right_end(tokens: Tokens, index: int, stops: frozenset[str]) -> int:
             break
         if text in stops and not (text == ":" and choices):
             break
-        is_new = index > begin and tokens.is_on_new_line(index)
-        if is_new and text not in _CONTINUES and tokens.at(index - 1) not in _OPERATORS:
+        if index > begin and ends_statement(tokens, index):
             break
         choices += {"?": 1, ":": -1}.get(text, 0)
         index = tokens.partner[index] + 1 if text in OPEN else index + 1
     return index - 1
+
+
+def ends_statement(tokens: Tokens, index: int) -> bool:
+    """Whether a new line before a token ends the statement: no operator goes on over it."""
+    return ends_line(tokens, index) and tokens.at(index - 1) not in _OPERATORS
+
+
+def ends_line(tokens: Tokens, index: int) -> bool:
+    return tokens.is_on_new_line(index) and tokens.at(index) not in _CONTINUES
+
+
+def is_unclear(tokens: Tokens, first: int, end: int) -> bool:
+    """Whether something from a token on and before a place in the text may be another thing than it seems.
+
+    The text of a JSX element is no code. A line that ends with `!` or `>` may end a statement, or go on.
+    """
+    return any(
+        tokens.all[index].start < end and (_begins_element(tokens, index) or _may_end(tokens, index))
+        for index in range(first, len(tokens))
+    )
+
+
+def _begins_element(tokens: Tokens, index: int) -> bool:
+    after = tokens.at(index + 1)
+    return tokens.at(index) == "<" and (after == ">" or after[:1].isalpha()) and not _ends_value(tokens, index - 1)
+
+
+def _may_end(tokens: Tokens, index: int) -> bool:
+    is_sign = tokens.at(index) == ">" or (tokens.at(index) == "!" and _ends_value(tokens, index - 1))
+    return is_sign and index + 1 < len(tokens) and ends_line(tokens, index + 1)
+
+
+def _ends_value(tokens: Tokens, index: int) -> bool:
+    if index < 0:
+        return False
+    token = tokens.all[index]
+    return token.text in _AFTER_VALUE if token.kind == "sign" else token.text not in _BEFORE_ELEMENT
 
 
 def statement_end(tokens: Tokens, index: int) -> int:
@@ -60,7 +99,7 @@ def _body_end(tokens: Tokens, index: int) -> int:
 
 
 def fold_if(tokens: Tokens, index: int, *, is_true: bool) -> str | None:
-    """The text with one branch of the `if` at `index`; None where it stands in a place that this cannot fold."""
+    """The text with one branch of the `if` at `index`; None where it stands, or has in it, what this cannot fold."""
     begin = tokens.partner[index + 1] + 1
     end = statement_end(tokens, begin)
     branch: tuple[int, int] | None = (begin, end)
@@ -69,6 +108,8 @@ def fold_if(tokens: Tokens, index: int, *, is_true: bool) -> str | None:
         branch, end = (branch if is_true else other), other[1]
     elif not is_true:
         branch = None
+    if is_unclear(tokens, index, tokens.all[end].end):
+        return None
     if tokens.at(index - 1) == "else":
         return _after_else(tokens, index, end, branch)
     if tokens.at(index - 1) == ")" and tokens.at(tokens.partner[index - 1] - 1) in _HEADS:
@@ -79,6 +120,8 @@ def fold_if(tokens: Tokens, index: int, *, is_true: bool) -> str | None:
     text = _branch_text(tokens, index, branch)
     unreachable = _unreachable_end(tokens, index, end, branch)
     if unreachable is not None:
+        if is_unclear(tokens, end, unreachable):
+            return None
         stop = unreachable
     is_line = start < tokens.all[index].start or start == 0 or tokens.text[start - 1] == "\n"
     return tokens.text[:start] + (text if is_line else text.strip()) + tokens.text[stop:]

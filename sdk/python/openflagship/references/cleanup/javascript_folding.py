@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from openflagship.references.cleanup.flags import KEPT
-from openflagship.references.cleanup.javascript_blocks import fold_if, right_end
+from openflagship.references.cleanup.javascript_blocks import ends_statement, fold_if, is_unclear, right_end
 from openflagship.references.cleanup.javascript_tokens import Tokens
 
 _EQUALITY: Final[dict[str, Callable[[Any, Any], bool]]] = {
@@ -57,7 +57,7 @@ def _fold(tokens: Tokens, index: int, value: Any) -> str | None:
         folded = fold_if(tokens, first - 2, is_true=bool(value))
         if folded is not None:
             return folded
-    elif tokens.at(last + 1) == "?" and (tokens.at(first - 1) in _BEFORE_CHOICE or tokens.is_on_new_line(first)):
+    elif tokens.at(last + 1) == "?" and (tokens.at(first - 1) in _BEFORE_CHOICE or ends_statement(tokens, first)):
         return _chosen(tokens, known, is_true=bool(value))
     elif (propagated := _propagated(tokens, known)) is not None:
         return propagated
@@ -86,10 +86,12 @@ def _widened(tokens: Tokens, known: Range, value: Any) -> tuple[Range, Any] | No
         return ((first - 2, last), _is_equal(before, value, other)) if is_known else None
     # What comes after it is never looked at.
     if after == "&&" and not value and before != "&&":
-        return (first, right_end(tokens, last + 2, _END_OF_OPERAND)), value
-    if after == "||" and value and before not in {"&&", "||"}:
-        return (first, right_end(tokens, last + 2, _END_OF_OPERAND - {"||"})), value
-    return None
+        end = right_end(tokens, last + 2, _END_OF_OPERAND)
+    elif after == "||" and value and before not in {"&&", "||"}:
+        end = right_end(tokens, last + 2, _END_OF_OPERAND - {"||"})
+    else:
+        return None
+    return None if is_unclear(tokens, first, tokens.all[end].end) else ((first, end), value)
 
 
 def _is_equal(sign: str, value: Any, other: Any) -> bool:
@@ -147,6 +149,8 @@ def _chosen(tokens: Tokens, known: Range, *, is_true: bool) -> str | None:
     if tokens.at(colon) != ":":
         return None
     end = right_end(tokens, colon + 1, frozenset({",", ";"}))
+    if is_unclear(tokens, begin, tokens.all[end].end):
+        return None
     text = tokens.part(begin, colon - 1) if is_true else tokens.part(colon + 1, end)
     return _replaced(tokens, (known[0], end), text)
 
@@ -161,7 +165,7 @@ def _propagated(tokens: Tokens, known: Range) -> str | None:
         name -= 2
     end = last + 1 if tokens.at(last + 1) == ";" else last
     is_statement = tokens.at(name - 1) == "const" and tokens.at(name - 2) != "export"
-    is_ended = end > last or last + 1 == len(tokens) or tokens.is_on_new_line(last + 1)
+    is_ended = end > last or last + 1 == len(tokens) or ends_statement(tokens, last + 1)
     if not is_statement or not is_ended or tokens.all[name].kind != "word":
         return None
     reads = _reads(tokens, name, end)
@@ -179,6 +183,8 @@ def _reads(tokens: Tokens, name: int, after: int) -> list[int] | None:
     word = tokens.all[name].text
     block = tokens.enclosing(name)
     stop = len(tokens) if block is None else tokens.partner[block]
+    if is_unclear(tokens, after, tokens.all[stop - 1].end):
+        return None
     found = []
     for index, token in enumerate(tokens.all):
         if (

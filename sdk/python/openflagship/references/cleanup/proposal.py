@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from openflagship.references.cleanup import javascript, python
-from openflagship.references.cleanup.flags import Cleaned, Target
+from openflagship.references.cleanup import javascript, javascript_names, python, python_names
+from openflagship.references.cleanup.flags import Cleaned, Import, Names, Target
 from openflagship.references.scanning import Scan
 
 _PYTHON: Final = frozenset({".py", ".pyi"})
@@ -34,12 +34,12 @@ class Proposal:
 
 
 def propose(root: Path, scan: Scan, target: Target) -> Proposal:
-    """Take the flag out of each file that the scan found it in. No file is written."""
+    """Take the flag out of each file that the scan found it in. No file is written. The scan has every place."""
     texts = dict(_texts(root, scan, target.key))
-    target = Target(target.key, target.value, frozenset(_constants(texts, target)), target.calls)
+    names = {path: _names(path, text, target.key) for path, text in texts.items()}
     proposal = Proposal()
     for path, text in texts.items():
-        cleaned = _cleaned(path, text, target)
+        cleaned = _cleaned(path, text, _with_constants(root, target, path, names))
         if cleaned is None:
             places = scan.found[target.key].places
             proposal.left += [Left(path, place.line, _OTHER) for place in places if place.path == path]
@@ -57,14 +57,25 @@ def _texts(root: Path, scan: Scan, key: str) -> Iterable[tuple[str, str]]:
         yield path, (root / path).read_bytes().decode("utf-8", "surrogateescape")
 
 
-def _constants(texts: dict[str, str], target: Target) -> Iterable[str]:
-    yield from target.constants
-    for path, text in texts.items():
-        suffix = PurePosixPath(path).suffix
-        if suffix in _PYTHON:
-            yield from python.constants_in(text, target.key)
-        elif suffix in _JAVASCRIPT:
-            yield from javascript.constants_in(text, target.key)
+def _names(path: str, text: str, key: str) -> Names:
+    suffix = PurePosixPath(path).suffix
+    if suffix in _PYTHON:
+        return python_names.names_in(path, text, key)
+    return javascript_names.names_in(path, text, key) if suffix in _JAVASCRIPT else Names()
+
+
+def _with_constants(root: Path, target: Target, path: str, names: dict[str, Names]) -> Target:
+    """The target with a file's constants: its own, and those that it imports by name from a file that has them."""
+    here = names[path]
+    constants = here.constants | {each.local for each in here.imports if each.name in _constants_of(root, each, names)}
+    anywhere = frozenset[str]().union(*(each.constants for each in names.values()))
+    return replace(target, constants=constants, doubtful=(anywhere | here.others) - constants)
+
+
+def _constants_of(root: Path, imported: Import, names: dict[str, Names]) -> frozenset[str]:
+    """Those of the module; none where two files may be it."""
+    there = [place for place in imported.places if (root / place).is_file()]
+    return names[there[0]].constants if len(there) == 1 and there[0] in names else frozenset()
 
 
 def _cleaned(path: str, text: str, target: Target) -> Cleaned | None:

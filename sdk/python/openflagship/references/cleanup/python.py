@@ -7,8 +7,9 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 
-from openflagship.references.cleanup.flags import KEPT, PYTHON_CALLS, ByHand, Cleaned, Target
+from openflagship.references.cleanup.flags import KEPT, PYTHON_CALLS, ByHand, Cleaned, Target, is_of_flags
 from openflagship.references.cleanup.python_folding import fold_once
+from openflagship.references.cleanup.python_names import is_text
 from openflagship.references.cleanup.python_source import Edit, Source
 
 # Before 3.12 the parser does not know where in an f-string an expression stands.
@@ -39,20 +40,6 @@ def clean(text: str, target: Target) -> Cleaned:
     return Cleaned(source.text, [*left, *_left(source, target), *_unused_imports(source, before)])
 
 
-def constants_in(text: str, key: str) -> set[str]:
-    """The names that a module gives to the key, such as `NEW_CHECKOUT = "new-checkout"`."""
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError):
-        return set()
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Assign, ast.AnnAssign)) and _is_text(node.value, key):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            found |= {target.id for target in targets if isinstance(target, ast.Name)}
-    return found
-
-
 def _asked(source: Source, target: Target) -> Iterator[ast.expr]:
     """The expressions that ask for the flag, with the `await` before them."""
     for node in ast.walk(source.tree):
@@ -63,15 +50,20 @@ def _asked(source: Source, target: Target) -> Iterator[ast.expr]:
 
 def _asks(call: ast.Call, target: Target) -> bool:
     name = _last_name(call.func)
-    if isinstance(call.func, ast.Attribute) and name == target.accessor("py"):
-        receiver = _last_name(call.func.value).lower()
-        if not target.is_plain_word or receiver.endswith("flags"):
-            return True
+    accessor = _accessor(call, target)
+    if accessor is not None and is_of_flags(_last_name(accessor.value)):
+        return True
     if name not in PYTHON_CALLS | target.calls:
         return False
     named = [each.value for each in call.keywords if each.arg in {"key", "flag_key", "flag"}]
     first = call.args[0] if call.args else named[0] if named else None
-    return _is_text(first, target.key) or (first is not None and _last_name(first) in target.constants)
+    return is_text(first, target.key) or (isinstance(first, ast.Name) and first.id in target.constants)
+
+
+def _accessor(node: ast.AST, target: Target) -> ast.Attribute | None:
+    """The method that a call is of, if it has the name of the flag's accessor."""
+    method = node.func if isinstance(node, ast.Call) else None
+    return method if isinstance(method, ast.Attribute) and method.attr == target.accessor("py") else None
 
 
 def _last_name(node: ast.expr) -> str:
@@ -81,21 +73,23 @@ def _last_name(node: ast.expr) -> str:
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
-def _is_text(node: ast.expr | None, key: str) -> bool:
-    return isinstance(node, ast.Constant) and node.value == key
-
-
 def _left(source: Source, target: Target) -> Iterator[ByHand]:
     for node in ast.walk(source.tree):
-        if _is_text(node if isinstance(node, ast.expr) else None, target.key):
+        if is_text(node if isinstance(node, ast.expr) else None, target.key):
             parent = source.parent(node)
             is_constant = isinstance(parent, (ast.Assign, ast.AnnAssign))
             why = (
                 "a constant holds the key" if is_constant else "the key is used in another way than to ask for a value"
             )
             yield ByHand(node.lineno, why)  # type: ignore[attr-defined]  # an expression has a line
-        elif isinstance(node, ast.Name) and node.id in target.constants and isinstance(node.ctx, ast.Load):
-            yield ByHand(node.lineno, f"{node.id} is used in another way than to ask for a value")
+        elif isinstance(node, (ast.Name, ast.Attribute)) and isinstance(node.ctx, ast.Load):
+            name = _last_name(node)
+            if isinstance(node, ast.Name) and name in target.constants:
+                yield ByHand(node.lineno, f"{name} is used in another way than to ask for a value")
+            elif name in target.constants | target.doubtful:
+                yield ByHand(node.lineno, f"{name} may be another thing than the constant that holds the key")
+        elif (accessor := _accessor(node, target)) is not None and not target.is_plain_word:
+            yield ByHand(accessor.lineno, f"{accessor.attr} is called on what may be another thing than the flags")
 
 
 def _uses(tree: ast.AST) -> Counter[str]:

@@ -164,13 +164,13 @@ def _reads_alone(source: Source, function: _Function, name: str) -> list[ast.Nam
                 reads.append(node)
             else:
                 bound += 1
-        elif name in _bound_by(node):
+        elif name in bound_by(node):
             bound += 1
     is_reachable = not any(source.is_in_fstring(read) for read in reads)
     return reads if bound == 1 and is_reachable else None
 
 
-def _bound_by(node: ast.AST) -> list[str]:
+def bound_by(node: ast.AST) -> list[str]:
     """The names that a node binds, or reaches outside for, without being a name itself."""
     if isinstance(node, (ast.Global, ast.Nonlocal)):
         return node.names
