@@ -60,8 +60,8 @@ class Browser:
         threading.Thread(target=files.serve_forever, args=(0.02,), daemon=True).start()
         try:
             async with async_playwright() as playwright:
-                chosen = {"executable_path": chromium.path(), "args": list(chromium.ARGUMENTS)}
-                browser = await playwright.chromium.launch(**chosen)
+                arguments = list(chromium.ARGUMENTS)
+                browser = await playwright.chromium.launch(executable_path=chromium.path(), args=arguments)
                 page = await browser.new_page()
                 # Another origin than 127.0.0.1, where the mocked servers are.
                 await page.goto(f"http://localhost:{files.server_port}/")
