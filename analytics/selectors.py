@@ -53,6 +53,7 @@ __all__ = [
     "exact_flag_exposures",
     "exposure_summary",
     "first_exposures",
+    "flag_arms",
     "flag_exposures",
     "flag_units",
     "last_conversions",
@@ -198,6 +199,13 @@ def variants_seen(environment_id: int, since: datetime) -> list[tuple[str, str, 
 def flag_units(environment_id: int, flag_key: str, since: datetime, until: datetime) -> Iterator[tuple[str, datetime]]:
     """Yield each unit that saw the flag in [since, until) with when it first did, ordered by unit."""
     return store().flag_units(environment_id, flag_key, since, until)
+
+
+def flag_arms(
+    environment_id: int, flag_key: str, since: datetime, until: datetime, rule_id: str = ""
+) -> Iterator[tuple[str, str, datetime]]:
+    """Yield each unit that the rule, or the flag's own rollout, gave one variant alone, with it and the first time."""
+    return store().flag_arms(environment_id, flag_key, since, until, rule_id)
 
 
 def attribute_values(period: Period, name: str) -> Iterator[tuple[str, Any]]:

@@ -23,6 +23,10 @@ from flags.api import serializers as flag_forms
 from flags.documents import flag_resource, layer_resource, segment_resource
 from flags.selectors import get_config, get_layer, get_segment
 from flags.services.gate import Act
+from rollouts import services as rollouts
+from rollouts.api import serializers as rollout_forms
+from rollouts.documents import plan_resource
+from rollouts.selectors import get_plan
 from tenancy.documents import environment_resource
 from tenancy.errors import Invalid, NotFound
 from tenancy.models import Environment
@@ -46,6 +50,7 @@ _READERS: Final[Mapping[str, Callable[[Environment, str], Mapping[str, Any]]]] =
     "layer": lambda environment, key: layer_resource(get_layer(environment, key)),
     "experiment": lambda environment, key: experiment_resource(get_experiment(environment, key)),
     "metric": lambda environment, key: metric_resource(get_metric(environment.project, key)),
+    "rollout_plan": lambda environment, key: plan_resource(get_plan(environment, key)),
     "environment": lambda environment, _: environment_resource(environment),
 }
 RESOURCES: Final = tuple(_READERS)
@@ -252,6 +257,16 @@ _ALL: Final = (
         experiment_forms.DecisionSerializer,
         patch_of=_only("decision", "variant", "to", "reason"),
     ),
+    Operation(
+        "experiment",
+        "release",
+        lambda c: rollouts.release_winner(**c.where, pk=c.key, payload={**c.patch, "reason": c.reason}),
+        rollout_forms.ReleaseSerializer,
+        patch_of=_payload,
+    ),
+    Operation("rollout_plan", "start", lambda c: rollouts.start_plan(**c.where, key=c.key, reason=c.reason)),
+    Operation("rollout_plan", "resume", lambda c: rollouts.resume_plan(**c.where, key=c.key, reason=c.reason)),
+    Operation("rollout_plan", "advance", lambda c: rollouts.advance_plan(**c.where, key=c.key, reason=c.reason)),
     Operation("metric", "update", lambda c: _metric_field(c, is_partial=True), _Metric, True, patch_of=_payload),
     Operation("metric", "replace", lambda c: _metric_field(c, is_partial=False), _Metric, patch_of=_payload),
     Operation(

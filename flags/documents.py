@@ -141,7 +141,7 @@ def weights_of(
                 Problem(f"{attr}[{index}].variant", "duplicate", f"{variant!r} appears twice; give it one share.")
             )
             continue
-        basis_points = _basis_points(percent)
+        basis_points = basis_points_of(percent)
         if basis_points is None:
             problems.append(
                 Problem(
@@ -160,7 +160,8 @@ def weights_of(
     return [(variant, weights[variant]) for variant in variants if weights.get(variant)], problems
 
 
-def _basis_points(percent: Any) -> int | None:
+def basis_points_of(percent: Any) -> int | None:
+    """A percentage of at most two decimals in basis points; None for whatever is none."""
     if isinstance(percent, bool) or not isinstance(percent, (int, float, Decimal)):
         return None
     try:

@@ -15,3 +15,8 @@ segment_change_asked = Signal()
 segment_changed = Signal()
 # No kwargs. A worker may have snapshots to publish in object storage.
 snapshots_waiting = Signal()
+# kwarg: draft (flags.services.drafts.Draft, checked). Sent before a changed flag is stored, inside the transaction;
+# whoever owns what it changes raises a Conflict.
+flag_changes = Signal()
+# kwarg: config. Sent before an experiment's section is put into a flag that has none, inside the transaction.
+experiment_begins = Signal()

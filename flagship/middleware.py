@@ -20,6 +20,7 @@ from tenancy.authentication.devices import SIGNED_IN, remember
 from tenancy.callers.addresses import address_of
 from tenancy.callers.limits import BUCKETS
 from tenancy.callers.request_ids import META_KEY
+from tenancy.credentials import masked
 
 log = structlog.get_logger(__name__)
 
@@ -104,13 +105,13 @@ class UnstorableMiddleware:
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponseBase | None:
         if is_too_slow(error):
-            log.warning("statement_ended", path=request.path)
+            log.warning("statement_ended", path=masked(request.path))
             response = error_page(request, 503, TOO_SLOW)
             response["Retry-After"] = "5"
             return response
         if not is_unstorable(error):
             return None
-        log.warning("value_refused_by_database", path=request.path, error=str(error))
+        log.warning("value_refused_by_database", path=masked(request.path), error=str(error))
         return error_page(request, 400, UNSTORABLE)
 
 

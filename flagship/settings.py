@@ -126,6 +126,7 @@ INSTALLED_APPS = [
     "analytics",
     "flags",
     "experiments",
+    "rollouts",
     "approvals",
 ]
 MIDDLEWARE = [
@@ -235,6 +236,9 @@ STALE_FLAG_DAYS = int(_number("STALE_FLAG_DAYS", 30, low=1, high=3650))
 PURGE_ARCHIVED_MONTHS = int(_number("PURGE_ARCHIVED_MONTHS", 12, low=0, high=1200))
 # Steps of the version log go after so many days (0: never), but for what something still rests on.
 VERSION_LOG_RETENTION_DAYS = int(_number("VERSION_LOG_RETENTION_DAYS", 0, low=0, high=36_500))
+
+# Whether rollout plans and scheduled changes do anything by themselves; a switch stops one organization's.
+ROLLOUTS_ENABLED = env.bool("ROLLOUTS_ENABLED", default=True)
 
 # Propagation: how a change reaches every process.
 POLL_SECONDS = _number("POLL_SECONDS", 5, low=0.1, high=60)

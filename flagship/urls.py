@@ -18,6 +18,7 @@ _api: list[URLPattern | URLResolver] = [
     path("", include("flags.api.urls")),
     path("", include("analytics.api.urls")),
     path("", include("experiments.api.urls")),
+    path("", include("rollouts.api.urls")),
     path("", include("approvals.api.urls")),
 ]
 

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 _FORM = re.compile(r"fs_(server|client|manage|edge)_([A-Za-z0-9]{8})[A-Za-z0-9_-]{43}\Z")
 
 
+_ANYWHERE = re.compile(r"(fs_[a-z]+_[A-Za-z0-9]{8})[A-Za-z0-9_-]{16,}")
+
+
 @dataclass(frozen=True, slots=True)
 class Secret:
     """A new secret: `text` is shown once, `prefix` and `digest` are stored."""
@@ -33,6 +36,11 @@ def prefix_of(text: str) -> str | None:
     """Return the public prefix of a text that has the form of a secret, else None."""
     match = _FORM.match(text)
     return f"fs_{match[1]}_{match[2]}" if match else None
+
+
+def masked(text: str) -> str:
+    """A text without the secret part of whatever secrets stand in it: the addresses of triggers hold one."""
+    return _ANYWHERE.sub(r"\1…", text)
 
 
 def digest(text: str) -> bytes:

@@ -135,6 +135,15 @@ class FlagReader(Protocol):
         """Yield each unit that saw the flag in [since, until) with the time it first did, by unit."""
         ...
 
+    def flag_arms(
+        self, environment_id: int, flag_key: str, since: datetime, until: datetime, rule_id: str
+    ) -> Iterator[tuple[str, str, datetime]]:
+        """Yield each unit that chance gave one variant alone in [since, until), with it and the first time, by unit.
+
+        Of a rule, those that it served; with `rule_id` "" those whom the flag's rollout or its default did.
+        """
+        ...
+
     def converted_units(
         self,
         environment_id: int,

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from analytics import selectors
@@ -79,6 +80,31 @@ def test_flag_units__seen_often__are_one_row_each_with_the_first_time() -> None:
         )
     )
     assert list(selectors.flag_units(ENV, "new-checkout", NOON, END)) == [("alice", NOON), ("bob", NOON + 2 * HOUR)]
+
+
+def test_flag_arms__by_place__are_whom_chance_gave_one_variant() -> None:
+    def seen(unit: str, variant: str, reason: str, rule_id: str | None = None, hours: int = 0) -> ExposureEvent:
+        made = exposure(ENV, unit, variant, NOON + hours * HOUR, experiment=None)
+        return msgspec.structs.replace(made, reason=reason, rule_id=rule_id)
+
+    store_events(
+        Batch(
+            [
+                seen("alice", "treatment", "ROLLOUT", hours=2),
+                seen("alice", "treatment", "ROLLOUT", hours=1),
+                seen("bob", "control", "DEFAULT"),
+                seen("carol", "control", "DEFAULT"),
+                seen("carol", "treatment", "ROLLOUT", hours=1),
+                seen("dora", "treatment", "TARGET_MATCH"),
+                seen("erin", "treatment", "RULE_MATCH", "r1"),
+                seen("finn", "control", "RULE_MATCH", "r2"),
+                seen("bot-1", "control", "DEFAULT"),
+            ]
+        )
+    )
+    arms = selectors.flag_arms(ENV, "new-checkout", NOON, END)
+    assert list(arms) == [("alice", "treatment", NOON + HOUR), ("bob", "control", NOON)]
+    assert list(selectors.flag_arms(ENV, "new-checkout", NOON, END, "r1")) == [("erin", "treatment", NOON)]
 
 
 def test_attribute__is_the_first_exposures_that_had_one() -> None:

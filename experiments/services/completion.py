@@ -40,6 +40,7 @@ def complete_experiment(
     to: str | None = None,
     version: int | None = None,
     reason: str = "",
+    is_in_steps: bool = False,
 ) -> Experiment:
     """End the experiment with a decision. `stop` returns its participants to what everybody else gets.
 
@@ -47,6 +48,7 @@ def complete_experiment(
     results speak against shipping it, the `reason` is required. The flag's targets and rules stay. Events go on
     counting for those who were enrolled, until 7 days after the end; until then its buckets of a shared layer rest, so
     that no user goes from one experiment straight into the next.
+    With `is_in_steps` the caller releases the variant: the flag's rollout stays as it is.
     """
     asked = get_experiment(environment, pk)
     require_status(asked, "complete", *Experiment.SERVED)
@@ -71,6 +73,7 @@ def complete_experiment(
         version=version,
         reason=reason,
         evidence={**found, "objections": against},
+        is_in_steps=is_in_steps,
     )
 
 
@@ -108,6 +111,7 @@ def _complete(
     version: int | None,
     reason: str,
     evidence: Mapping[str, Any],
+    is_in_steps: bool,
 ) -> Experiment:
     # A decision may change the flag in every environment: all are locked at once, in their one order.
     version_log.lock_project(environment.project)
@@ -132,7 +136,7 @@ def _complete(
         actor=actor,
         environment=environment,
         key=experiment.config.flag.key,
-        change=flag_change(experiment, shipped, scope),
+        change=None if is_in_steps else flag_change(experiment, shipped, scope),
         reason=f"Decision of the experiment {experiment.name}: {decision}",
     )
     return finish(actor, experiment, "completed", before, reason, evidence=evidence)

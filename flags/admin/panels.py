@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
 from flags.models import FlagConfig
 
@@ -67,6 +67,32 @@ def rule_acts_for(request: HttpRequest, config: FlagConfig) -> list[dict[str, st
     """Return `{label, url}` of each act that is offered on the flag's rules."""
     found = ((act.label, act.url(request, config)) for act in _RULE_ACTS)
     return [{"label": label, "url": url} for label, url in found if url]
+
+
+@dataclass(frozen=True, slots=True)
+class SaveAct:
+    """A button beside Save: `perform` gets the fields that the person changed, which are not saved."""
+
+    name: str
+    label: str
+    perform: Callable[[HttpRequest, FlagConfig, dict[str, Any]], HttpResponse]
+
+
+_SAVE_ACTS: list[SaveAct] = []
+
+
+def register_save_act(act: SaveAct) -> None:
+    if act not in _SAVE_ACTS:
+        _SAVE_ACTS.append(act)
+
+
+def save_acts() -> list[SaveAct]:
+    return list(_SAVE_ACTS)
+
+
+def chosen_save_act(request: HttpRequest) -> SaveAct | None:
+    """The act whose button sent the form; None: it is to be saved."""
+    return next((act for act in _SAVE_ACTS if act.name == request.POST.get("save_as")), None)
 
 
 def panels_for(request: HttpRequest, config: FlagConfig) -> list[dict[str, Any]]:

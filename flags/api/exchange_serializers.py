@@ -15,6 +15,9 @@ class ExportSerializer(serializers.Serializer[Any]):
     flags = serializers.ListField(child=serializers.DictField())
     segments = serializers.ListField(child=serializers.DictField())
     layers = serializers.ListField(child=serializers.DictField())
+    rolloutPlans = serializers.ListField(
+        child=serializers.DictField(), required=False, help_text="Those that are not at their end."
+    )
 
 
 class ImportSerializer(serializers.Serializer[Any]):

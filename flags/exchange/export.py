@@ -1,5 +1,6 @@
 """A whole environment as one JSON document. It has ranges and salts, so that an import keeps every unit's variant."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.utils import timezone
@@ -10,6 +11,14 @@ from tenancy.models import Environment
 
 FORMAT = "flagship"
 FORMAT_VERSION = 1
+
+
+# What the apps above add to an export, by its name there.
+_parts: dict[str, Callable[[Environment], list[Any]]] = {}
+
+
+def register_part(name: str, find: Callable[[Environment], list[Any]]) -> None:
+    _parts[name] = find
 
 
 def export_environment(environment: Environment) -> dict[str, Any]:
@@ -34,4 +43,5 @@ def export_environment(environment: Environment) -> dict[str, Any]:
             {"key": layer.key, "name": layer.name, "holdoutPercent": percent_of(layer.holdout_buckets)}
             for layer in layers(environment)
         ],
+        **{name: find(environment) for name, find in _parts.items()},
     }

@@ -16,11 +16,12 @@ from flags.services.kill import (
     release_tag,
 )
 from flags.services.layers import create_layer, delete_layer, release_range, reserve_range, update_layer
-from flags.services.rollback import rollback_flag
+from flags.services.rollback import Served, rollback_flag, served_of, set_share
 from flags.services.segments import check_segment_change, create_segment, delete_segment, update_segment
 from flags.services.version_log_retention import prune_version_log
 
 __all__ = [
+    "Served",
     "archive_flag",
     "check_segment_change",
     "copy_flag",
@@ -47,7 +48,9 @@ __all__ = [
     "reserve_range",
     "restore_flag",
     "rollback_flag",
+    "served_of",
     "set_experiment",
+    "set_share",
     "update_flag",
     "update_layer",
     "update_segment",

@@ -15,7 +15,7 @@ from flags.fields import EDITABLE_FIELDS, READ_ONLY_FIELDS, SHARED_FIELDS, defau
 from flags.models import Change, Flag, FlagConfig, Rule
 from flags.selectors import configs, get_config
 from flags.services import drafts, gate, version_log
-from flags.signals import flag_changed_under_experiment
+from flags.signals import experiment_begins, flag_changed_under_experiment, flag_changes
 from tenancy.errors import Conflict, Invalid, Problem
 from tenancy.models import Environment, Project
 from tenancy.privacy.personal_values import personal_variants
@@ -188,10 +188,12 @@ def commit_draft(
 ) -> FlagConfig:
     """Check a changed flag, store it, log it and audit it. `environments` are those of the project, locked.
 
-    A change of the project's fields goes into the logs of the other environments too. Raises Invalid.
+    A change of the project's fields goes into the logs of the other environments too. Raises Invalid, and Conflict
+    `rollout_in_progress` where a running plan owns what changes.
     """
     flag, config = draft.flag, draft.config
     refuse_if_any(drafts.check(draft))
+    flag_changes.send(sender=FlagConfig, draft=draft)
     document_before = flag_document(get_config(config.environment, flag.key)) if config.experiment else None
     shared_changed = any(not is_same(field.read(config), before[field.name]) for field in SHARED_FIELDS)
     if shared_changed:
@@ -265,6 +267,8 @@ def set_experiment(
             code="experiment_conflict",
             attr="flagKey",
         )
+    if section is not None and not config.experiment:
+        experiment_begins.send(sender=FlagConfig, config=config)
     before = flag_resource(config)
     is_switched_on = enable_flag and not config.is_enabled
     config.experiment = section

@@ -41,6 +41,16 @@ class ImportReport:
     notes: list[dict[str, Any]] = field(default_factory=list)
 
 
+Put = Callable[[Actor, Environment, dict[str, Any]], str]
+# What the apps above import, by its name in the document: what each is called, and how one of them is put in.
+_parts: dict[str, tuple[str, Put]] = {}
+
+
+def register_part(name: str, entity: str, put: Put) -> None:
+    """`put` returns `created`, `updated` or `unchanged`. Each item has a `key`; it raises what services raise."""
+    _parts[name] = (entity, put)
+
+
 @gate.act("environment.import")
 def import_environment(
     *,
@@ -56,7 +66,7 @@ def import_environment(
     there stays as it is. The report says of each change what differs, and for which share of the users. Raises Invalid
     if the document is not an export of FlagShip.
     """
-    lists = {name: _list_of(data, name) for name in ("segments", "layers", "flags")}
+    lists = {name: _list_of(data, name) for name in ("segments", "layers", "flags", *_parts)}
     report = ImportReport()
     lists["flags"] = _with_known_owners(environment, lists["flags"], report)
     with gate.trial() if is_dry_run else transaction.atomic():
@@ -70,6 +80,9 @@ def import_environment(
             there = _keys_of(environment, entity) if keeps_existing else frozenset()
             for item in items:
                 _put_one(report, entity, item, partial(put, actor, environment), there)
+        for name, (entity, put) in _parts.items():
+            for item in lists[name]:
+                _put_one(report, entity, item, partial(put, actor, environment), frozenset())
         if report.updated:
             report.changes = _changes(report.updated, before or {}, load_document(environment.pk) or {})
     return report
@@ -105,6 +118,8 @@ def _changes(updated: list[str], before: Mapping[str, Any], after: Mapping[str, 
     found = []
     for name in updated:
         entity, _, key = name.partition(" ")
+        if any(name.startswith(f"{noun} ") for noun, _ in _parts.values()):
+            continue
         was, now = (document.get(f"{entity}s", {}).get(key) for document in (before, after))
         differences = [change for change in diff(was or {}, now or {}) if change["path"] != "version"]
         change: dict[str, Any] = {

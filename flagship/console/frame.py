@@ -33,6 +33,8 @@ SECTIONS: list[dict[str, Any]] = [
         "items": [
             _link("Flags", "flag", "admin:flags_flagconfig_changelist", is_placed=True),
             _link("Segments", "groups", "admin:flags_segment_changelist", is_placed=True),
+            _link("Rollouts", "stairs", "admin:rollouts_rolloutplan_changelist", is_placed=True),
+            _link("What is to come", "calendar_month", "admin:rollouts_rolloutplan_calendar", is_placed=True),
             _link("Experiments", "science", "admin:experiments_experiment_changelist", is_placed=True),
             _link("Metrics", "monitoring", "admin:experiments_metric_changelist", is_placed=True),
             _link("Layers", "layers", "admin:flags_layer_changelist", is_placed=True),
@@ -47,6 +49,8 @@ SECTIONS: list[dict[str, Any]] = [
             _link("Health", "monitor_heart", "console_health", is_placed=True),
             _link("Connected services", "hub", "console_services", is_placed=True),
             _link("Events", "inbox", "console_events", is_placed=True),
+            _link("Scheduled changes", "event", "admin:rollouts_scheduledchange_changelist", is_placed=True),
+            _link("Triggers", "notifications_active", "admin:rollouts_trigger_changelist", is_placed=True),
             _link("Jobs", "schedule", "admin:experiments_experiment_jobs", is_placed=True),
         ],
     },

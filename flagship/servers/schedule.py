@@ -13,6 +13,7 @@ CELERY_BEAT_SCHEDULE: Final[dict[str, dict[str, Any]]] = {
     "flags purge": {"task": "flags.purge_archived", "schedule": crontab(hour="3", minute="5")},
     "flags version log": {"task": "flags.prune_version_log", "schedule": crontab(hour="3", minute="35")},
     "flags debt": {"task": "flags.look_after_flags", "schedule": crontab(hour="5", minute="5")},
+    "rollouts": {"task": "rollouts.work", "schedule": 10},
     "events partitions": {"task": "analytics.make_partitions", "schedule": crontab(hour="1", minute="5")},
     "events retention": {"task": "analytics.apply_retention", "schedule": crontab(hour="2", minute="5")},
     "events flag days": {"task": "analytics.aggregate_flags", "schedule": crontab(minute="20")},

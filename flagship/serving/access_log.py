@@ -11,6 +11,7 @@ from django.utils.functional import empty
 from openflagship.wire import routes
 
 from tenancy.callers.principals import Principal
+from tenancy.credentials import masked
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +50,7 @@ class AccessLogMiddleware:
         if is_error or _SAMPLED.find(path) is None or self._sampler.picks(settings.ACCESS_LOG_SAMPLE):
             ms = round(1000 * (perf_counter() - started), 1)
             # No query string: it may hold what people search for.
-            log.info("request", method=request.method, path=path, status=status, ms=ms, caller=_caller(request))
+            log.info("request", method=request.method, path=masked(path), status=status, ms=ms, caller=_caller(request))
         return response
 
 

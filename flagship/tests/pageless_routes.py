@@ -62,6 +62,11 @@ NO_PAGE = {
     "admin:approvals_changerequest_add": "a change is proposed where it is made",
     "admin:approvals_changerequest_delete": "it is cancelled, and kept",
     "admin:approvals_changerequest_review": _FORM,
+    "admin:rollouts_rolloutplan_add": "begins on a flag's page, which names the flag; states show it",
+    "admin:rollouts_rolloutplan_delete": "a plan is cancelled",
+    "admin:rollouts_scheduledchange_add": "likewise",
+    "admin:rollouts_trigger_secret": "shown once, after it was made",
+    "admin:rollouts_trigger_switch": _FORM,
     "admin:tenancy_organization_add": "whoever runs the installation makes it",
     "admin:tenancy_organization_delete": "whoever runs the installation removes it",
     **{
@@ -70,7 +75,8 @@ NO_PAGE = {
             "approvals_changerequest", "approvals_freeze",
             "audit_entry", "experiments_experiment", "experiments_metric", "flags_layer", "flags_segment",
             "integrations_follow", "integrations_notification", "integrations_webhookdelivery",
-            "integrations_webhookendpoint", "tenancy_credential",
+            "integrations_webhookendpoint", "rollouts_rolloutplan", "rollouts_scheduledchange", "rollouts_trigger",
+            "tenancy_credential",
             "tenancy_environment", "tenancy_membership", "tenancy_organization", "tenancy_privacyjob",
             "tenancy_project", "tenancy_serviceaccount",
         )
@@ -94,4 +100,5 @@ ELSEWHERE = {
     "console/ask_button.html": "where a policy asks; test_approvals_in_browser",
     "integrations/unread.html": "fetched into the header of each page",
     "integrations/inbox_part.html": "what the list asks for again; test_inbox_in_browser",
+    "rollouts/trigger_secret.html": "shown once, after a trigger was made",
 }

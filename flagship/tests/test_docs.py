@@ -13,7 +13,7 @@ from flagship.tests.source_files import ROOT, source_files
 from integrations.event_types import markdown_tables
 
 DOCS = ROOT / "docs"
-APPS = ("audit", "tenancy", "integrations", "analytics", "flags", "experiments", "approvals", "flagship")
+APPS = ("audit", "tenancy", "integrations", "analytics", "flags", "experiments", "rollouts", "approvals", "flagship")
 
 
 def _read(name: str) -> str:

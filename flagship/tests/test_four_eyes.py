@@ -96,12 +96,19 @@ post webhooks/{webhook_id}/rotate-secret · post webhooks/{webhook_id}/test
 put credentials/{credential_id}/environments/{project}/{environment} · put environments/{key}/policy
 put notification-settings/{channel} · put webhooks/{webhook_id} · delete references · put references
 put flags/{key}/references
+delete flags/{key}/rollout-plan · delete rollout-templates/{key} · delete scheduled-changes/{change_id}
+delete triggers/{trigger_id} · patch scheduled-changes/{change_id} · patch triggers/{trigger_id}
+post experiments/{pk}/release · post flags/{key}/rollout-plan/advance · post flags/{key}/rollout-plan/cancel
+post flags/{key}/rollout-plan/hold · post flags/{key}/rollout-plan/resume · post flags/{key}/rollout-plan/rollback
+post flags/{key}/rollout-plan/start · post rollout-templates · post scheduled-changes · post triggers
+post triggers/{token} · put flags/{key}/rollout-plan · put rollout-templates/{key}
 """
 # Tasks and commands that write flags, and by which acts; the others write none.
 WRITING_TASKS = {
     "approvals.publish_due": "the change requests that are due",
     "experiments.keep_schedule": "experiment.start and experiment.pause",
     "experiments.watch_experiment": "flag.kill and experiment.pause",
+    "rollouts.work": "the steps of plans whose start was asked about, and flag.update by scheduled changes",
     "tenancy.run_privacy_jobs": "person.erase",
 }
 OTHER_TASKS = [
@@ -281,7 +288,8 @@ def test_log__nobody_else_writes_it__and_nobody_else_lets_writes_pass():
         "flags/services/version_log_retention.py",  # deletes old steps
         "flags/privacy.py",  # takes a person out of old steps
     }
-    assert letting == {"approvals/services/publishing.py"}
+    # The steps of a plan whose start was asked about.
+    assert letting == {"approvals/services/publishing.py", "rollouts/executor/plans.py"}
 
 
 def test_tasks_and_commands__each__is_known_to_write_flags_or_not():

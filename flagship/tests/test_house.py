@@ -19,6 +19,7 @@ PRODUCT = (
     "analytics",
     "flags",
     "experiments",
+    "rollouts",
     "approvals",
     "flagship",
     "openflagship",
@@ -212,4 +213,4 @@ def test_names__of_modules__say_a_subject():
 def test_layers__every_app__has_a_contract_of_its_own():
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     held = {container for contract in contracts for container in contract.get("containers", ())}
-    assert {"audit", "tenancy", "integrations", "analytics", "flags", "experiments", "approvals"} <= held
+    assert {"audit", "tenancy", "integrations", "analytics", "flags", "experiments", "rollouts", "approvals"} <= held

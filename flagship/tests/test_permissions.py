@@ -127,9 +127,19 @@ def things(environment, staging, owner, make_flag):
     sent = WebhookDelivery.objects.create(endpoint_id=hook["id"], event_type="flag.created", position=1)
     change = {"resource": {"type": "flag", "key": "only-ours"}, "patch": {"enabled": False}}
     asked_for = owner.post("change-requests", {"title": "Off", "changes": [change]}).json()
+    steps = [{"percent": 50}]
+    owner.put("flags/only-ours/rollout-plan", {"variant": "treatment", "steps": steps})
+    owner.post("rollout-templates", {"key": "only-ours", "steps": steps})
+    patch = {"resource": {"type": "flag", "key": "only-ours"}, "patch": {"enabled": False}}
+    version = owner.get("flags/only-ours").json()["version"]
+    scheduled = owner.post("scheduled-changes", {**patch, "baseVersion": version, "at": "2099-01-01T00:00:00Z"}).json()
+    trigger = owner.post("triggers", {"name": "errors", "flagKey": "only-ours", "act": "kill_flag"}).json()
     return {
         "{request_id}": asked_for["id"],
         "{freeze_id}": owner.post("freezes", {"name": "Holidays", "since": "2099-12-24T00:00:00Z"}).json()["id"],
+        "{change_id}": scheduled["id"],
+        "{trigger_id}": trigger["id"],
+        "{token}": trigger["token"],
         "{channel}": "email",
         "{follow_id}": owner.post("follows", {"kind": "flag", "project": "web", "key": "only-ours"}).json()["id"],
         "{webhook_id}": hook["id"],

@@ -10,7 +10,7 @@ from tenancy import process_memory
 from tenancy.authentication.keyring import KEYRING
 from tenancy.callers.limits import BUCKETS
 
-APPS = ("audit", "tenancy", "integrations", "analytics", "flags", "experiments", "approvals", "flagship")
+APPS = ("audit", "tenancy", "integrations", "analytics", "flags", "experiments", "rollouts", "approvals", "flagship")
 
 
 def test_singletons__each_that_can_be_reset__is_registered():

@@ -3,6 +3,7 @@
 Loaded by `make test`. Chromium (`browser`), Node (`node`), each version of Node that the SDK is held to (`node_20` and
 so on; npm brings them), Go (`go`) and PgBouncer (`pgbouncer`) must be there under CI. Network namespaces
 (`namespaces`) need root and a container that allows them, which no installation brings.
+Alertmanager (`alertmanager`) is of a recipe alone, and may be missing everywhere.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ TOOLS = {
     "pgbouncer": "PgBouncer",
 }
 NAMESPACES = "network namespaces"
+ALERTMANAGER = "Alertmanager"
+_ALERTMANAGERS = ("prometheus-alertmanager", "alertmanager")
 
 
 def missing() -> dict[str, str]:
@@ -71,6 +74,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if apart and not can_make_namespaces():
         for item in apart:
             item.add_marker(pytest.mark.skip(reason=f"no {NAMESPACES} here"))
+    if not any(map(shutil.which, _ALERTMANAGERS)):
+        for item in items:
+            if item.get_closest_marker("alertmanager"):
+                item.add_marker(pytest.mark.skip(reason=f"no {ALERTMANAGER} here"))
     for mark, tool in missing().items():
         for item in items:
             if item.get_closest_marker(mark):
@@ -79,8 +86,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reports = terminalreporter.getreports("skipped")
-    for tool in (*missing().values(), NAMESPACES):
+    for tool in (*missing().values(), NAMESPACES, ALERTMANAGER):
         count = sum(f"no {tool} here" in str(report.longrepr) for report in reports)
-        if tool == NAMESPACES and count == 0:
+        if tool in {NAMESPACES, ALERTMANAGER} and count == 0:
             continue
         terminalreporter.section(f"NOT RUN: {count} tests need {tool}, which this machine lacks", yellow=True)

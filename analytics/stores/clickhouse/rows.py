@@ -63,6 +63,14 @@ class ClickHouseRows:
         for unit_id, first_ms in rows:
             yield unit_id, moment_of(first_ms)
 
+    def flag_arms(
+        self, environment_id: int, flag_key: str, since: datetime, until: datetime, rule_id: str
+    ) -> Iterator[tuple[str, str, datetime]]:
+        parameters = {"environment_id": environment_id, "flag_key": flag_key, "rule_id": rule_id}
+        rows = self._rows(sql.ARMS, {**parameters, "since": unix_ms(since), "until": unix_ms(until)})
+        for unit_id, variant, first_ms in rows:
+            yield unit_id, variant, moment_of(first_ms)
+
     def converted_units(
         self,
         environment_id: int,

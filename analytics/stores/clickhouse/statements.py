@@ -204,6 +204,13 @@ WHERE environment_id = {environment_id:Int64} AND flag_key = {flag_key:String} A
   AND occurred_ms >= {since:Int64} AND occurred_ms < {until:Int64}
 GROUP BY unit_id ORDER BY unit_id
 """
+ARMS = """
+SELECT unit_id, min(variant), min(occurred_ms) FROM exposures FINAL
+WHERE environment_id = {environment_id:Int64} AND flag_key = {flag_key:String} AND NOT is_bot
+  AND occurred_ms >= {since:Int64} AND occurred_ms < {until:Int64}
+  AND if({rule_id:String} = '', reason IN ('ROLLOUT', 'DEFAULT'), ifNull(rule_id, '') = {rule_id:String})
+GROUP BY unit_id HAVING uniqExact(variant) = 1 ORDER BY unit_id
+"""
 # Both in one pass by unit.
 CONVERTED = """
 SELECT count(), countIf(arrayExists(at -> at >= first_ms AND at < first_ms + {window:Int64}, done)) FROM (

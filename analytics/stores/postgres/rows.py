@@ -99,6 +99,14 @@ WHERE environment_id = %(environment_id)s AND flag_key = %(flag_key)s AND NOT is
   AND occurred_at >= %(since)s AND occurred_at < %(until)s
 GROUP BY unit_id ORDER BY unit_id
 """
+# Whoever saw two variants is in neither arm. By chance decided whom a rule's split, or the flag's own, gave a variant.
+_ARMS = """
+SELECT unit_id, min(variant), min(occurred_at) FROM exposures
+WHERE environment_id = %(environment_id)s AND flag_key = %(flag_key)s AND NOT is_bot
+  AND occurred_at >= %(since)s AND occurred_at < %(until)s
+  AND CASE WHEN %(rule_id)s = '' THEN reason IN ('ROLLOUT', 'DEFAULT') ELSE rule_id = %(rule_id)s END
+GROUP BY unit_id HAVING count(DISTINCT variant) = 1 ORDER BY unit_id
+"""
 _COUNTS = """
 SELECT count(*), count(DISTINCT unit_id) FROM conversions
 WHERE environment_id = %(environment_id)s AND event_name = %(event_name)s AND NOT is_bot AND occurred_at >= %(since)s
@@ -170,6 +178,12 @@ class PostgresRows:
     ) -> Iterator[tuple[str, datetime]]:
         parameters = {"environment_id": environment_id, "flag_key": flag_key, "since": since, "until": until}
         yield from _stream(_FIRST_SEEN, parameters)
+
+    def flag_arms(
+        self, environment_id: int, flag_key: str, since: datetime, until: datetime, rule_id: str
+    ) -> Iterator[tuple[str, str, datetime]]:
+        parameters = {"environment_id": environment_id, "flag_key": flag_key, "since": since, "until": until}
+        yield from _stream(_ARMS, {**parameters, "rule_id": rule_id})
 
     def recent_attributes(
         self, environment_id: int, flag_key: str, since: datetime, most_exposures: int

@@ -13,7 +13,7 @@ from flags.admin import conditions
 from flags.admin.flag.form import condition_fields, document_of, fields_of, new_document
 from flags.admin.flag.snippets import snippets_for
 from flags.admin.flag.suggestions import BUILT_IN
-from flags.admin.panels import panels_for, rule_acts_for
+from flags.admin.panels import chosen_save_act, panels_for, rule_acts_for, save_acts
 from flags.admin.reach import Reach, dependents_of, reaches_of_flag
 from flags.api.serializers import FlagSerializer
 from flags.documents import flag_document, flag_resource
@@ -81,6 +81,8 @@ def edit(request: HttpRequest, config: FlagConfig) -> HttpResponse:
             _require_role(request, config, changed)
             if amendment is not None:
                 return proposals.amend(request, change, changed)
+            if (act := chosen_save_act(request)) is not None:
+                return act.perform(request, config, changed)
             # What others have to agree to first is served to nobody yet: their page says whom it reaches.
             if not proposals.is_wanted(request):
                 confirm, confirmed = _to_confirm(request, config, editing, changed)
@@ -197,6 +199,7 @@ def _beside(request: HttpRequest, config: FlagConfig, *, may_edit: bool) -> dict
         "asked_segments": _asked_segments(config),
         "panels": panels_for(request, config),
         "rule_acts": rule_acts_for(request, config),
+        "save_acts": save_acts(),
         "affected_users_url": object_url(config, "affected_users"),
         "snippets": snippets_for(config),
     }

@@ -25,6 +25,7 @@ from flagship.console.health import timetable
 from flagship.console.health.cautions import cautions
 from flagship.console.health.line import Line
 from flagship.console.health.reach import Reach, reach_of
+from flagship.console.health.rollouts import rollouts_line
 from flagship.console.health.told import told
 from tenancy.console_kit.context import bind_to_address, console_context
 from tenancy.console_kit.formats import duration
@@ -50,8 +51,9 @@ def lines(environment: Environment) -> list[Line]:
     except (BrokerAwayError, RedisError, OSError):
         redis_is_there = False
         events = ("unknown", "Redis is away", "warn")
-    shown = [_configuration(environment), *reach, _events(*events), _unknown(environment), *cautions(environment)]
-    return [*shown, *told(environment), _postgresql(), _redis(is_there=redis_is_there), *_disk()]
+    shown = [_configuration(environment), *reach, _events(*events), _unknown(environment), rollouts_line(environment)]
+    shown = [*shown, *cautions(environment), *told(environment)]
+    return [*shown, _postgresql(), _redis(is_there=redis_is_there), *_disk()]
 
 
 def page(request: HttpRequest) -> HttpResponse:

@@ -1,0 +1,1 @@
+"""Rollout plans that raise a share step by step, changes at an instant, and triggers that alerts call."""

@@ -1,0 +1,89 @@
+"""The charts of a plan's page: the share over time with what comes next, and the guardrails' intervals."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from rollouts.documents import anchor_share, percent_now
+from rollouts.models import RolloutPart, RolloutPlan
+from rollouts.planner import Outcome
+from rollouts.planning.durations import parse_duration
+from tenancy.console_kit.charts import ForestChart, Interval, LineChart
+from tenancy.console_kit.formats import moment
+
+_CHANGES = frozenset({"started", "step", "rolled_back", "resumed"})
+
+
+def share_over_time(plan: RolloutPlan, part: RolloutPart) -> LineChart | None:
+    """The share that was served, and the steps to come where time alone decides."""
+    if plan.started_at is None:
+        return None
+    before = anchor_share(part) / 100
+    points: list[tuple[datetime, float, str]] = []
+    share = before
+    for line in plan.history:
+        if line["act"] in _CHANGES:
+            share = before if line["act"] in {"started", "rolled_back"} or line["percent"] is None else line["percent"]
+            points.append((datetime.fromisoformat(line["at"]), float(share), line["act"].replace("_", " ")))
+    points.append((timezone.now(), float(percent_now(plan, part)), "now"))
+    ahead = to_come(plan)
+    labels = [moment(at) for at, _, _ in points] + [moment(at) for at, _ in ahead]
+    served: list[float | None] = [percent for _, percent, _ in points] + [None] * len(ahead)
+    planned: list[float | None] = [None] * (len(points) - 1) + [points[-1][1]] + [percent for _, percent in ahead]
+    return {
+        "title": "Share over time",
+        "description": f"{points[-1][1]:g} % now, {len(ahead)} steps to come by time.",
+        "labels": labels,
+        "unit": " %",
+        "series": [{"name": "served", "values": served}, {"name": "to come", "values": planned}],
+        "table": {
+            "head": ["When", "Share", "What"],
+            "rows": [[moment(at), f"{percent:g} %", what] for at, percent, what in points]
+            + [[moment(at), f"{percent:g} %", "to come"] for at, percent in ahead],
+        },
+    }
+
+
+def to_come(plan: RolloutPlan) -> list[tuple[datetime, float]]:
+    """The steps to come and their times, up to the first that waits for something else."""
+    if plan.state != RolloutPlan.State.RUNNING or plan.entered_at is None:
+        return []
+    found, at = [], plan.entered_at
+    for step in plan.steps[plan.current_step :]:
+        if step.get("approval") or step.get("minimumUsers"):
+            break
+        at += parse_duration(step.get("after", "PT0S")) or timedelta()
+        at = max(at, datetime.fromisoformat(step["at"])) if "at" in step else at
+        found.append((max(at, timezone.now()), float(step["percent"])))
+    return found
+
+
+def guardrail_intervals(plan: RolloutPlan) -> ForestChart | None:
+    """The difference of each guardrail with the interval that holds at every look."""
+    rows: list[Interval] = [
+        {
+            "name": f"{line['metric']} ({line['flagKey']})",
+            "estimate": line["difference"],
+            "low": line["interval"][0],
+            "high": line["interval"][1],
+            "css": "is-bad" if line["outcome"] == Outcome.VIOLATED else "",
+        }
+        for line in plan.verdicts
+        if _is_drawn(line)
+    ]
+    if not rows:
+        return None
+    return {
+        "title": "Guardrails",
+        "description": "Difference between the share with the variant and the rest, with intervals.",
+        "rows": rows,
+        "table": {
+            "head": ["Metric", "Difference", "From", "To"],
+            "rows": [[row["name"], *(f"{row[name]:.4g}" for name in ("estimate", "low", "high"))] for row in rows],
+        },
+    }
+
+
+def _is_drawn(line: dict[str, Any]) -> bool:
+    return line.get("interval", [None])[0] is not None and line["interval"][1] is not None

@@ -1,0 +1,1 @@
+"""Plans, templates, scheduled changes and triggers over HTTP."""

@@ -1,0 +1,146 @@
+"""What people and triggers do with a plan: hold, resume, advance, roll back, cancel."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from audit.actors import Actor
+from flags.selectors import get_config
+from flags.services import gate, served_of, version_log
+from rollouts.documents import text_of
+from rollouts.models import RolloutPlan
+from rollouts.planner import Outcome, Passed, State
+from rollouts.selectors import get_plan, plans
+from rollouts.services.conflicts import note, record_events, served_by, stop
+from rollouts.services.stepping import look, put_back, take_steps, write_rung
+from tenancy.errors import Conflict
+from tenancy.models import Environment
+
+_State = RolloutPlan.State
+Locked = Mapping[int, Environment]
+
+
+def _locked(environment: Environment, key: str, act: str, *allowed: RolloutPlan.State) -> tuple[RolloutPlan, Locked]:
+    """The plan with its locks, in one of the states. Raises NotFound, Conflict `rollout_state`."""
+    environments = version_log.lock_project(environment.project)
+    found = get_plan(environment, key)
+    plan = RolloutPlan.objects.select_for_update(of=("self",)).get(pk=found.pk)
+    plan.environment = environments[environment.pk]
+    if plan.state not in allowed:
+        wanted = " or ".join(state.label.lower() for state in allowed)
+        raise Conflict(
+            f"The plan is {plan.get_state_display().lower()}; only one that is {wanted} can {act}.",
+            code="rollout_state",
+            attr="state",
+        )
+    return plan, environments
+
+
+@transaction.atomic
+def hold_plan(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> RolloutPlan:
+    """Stay at the present step: everybody keeps what they have."""
+    plan, _ = _locked(environment, key, "be held", _State.RUNNING, _State.HELD)
+    stop(actor, plan, _State.HELD, reason or f"Held by {actor.label}.")
+    return plans(environment).get(pk=plan.pk)
+
+
+@gate.act("rollout_plan.resume")
+@transaction.atomic
+def resume_plan(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> RolloutPlan:
+    """Go on. After a rollback the same people get the variant again, and the step's time begins anew.
+
+    After a hold the step's time goes on where it stopped. Raises Conflict `flag_killed`, and `share_changed` where
+    somebody gave the share other ranges meanwhile.
+    """
+    plan, environments = _locked(environment, key, "be resumed", _State.HELD, _State.ROLLED_BACK)
+    for part in plan.parts.select_related("config__flag"):
+        config = get_config(plan.environment, part.config.flag.key)
+        part.plan = plan
+        if config.is_killed:
+            raise Conflict(
+                f"{config.flag.key!r} is killed; release the kill switch first.", code="flag_killed", attr="flagKey"
+            )
+        if served_of(config, list(config.rules.all()), part.rule_id) != served_by(part):
+            raise Conflict(
+                f"The share of {config.flag.key!r} was changed while the plan stood still, so the same people could "
+                "not be kept. Cancel the plan, and make another one.",
+                code="share_changed",
+            )
+    now = timezone.now()
+    was_rolled_back = plan.state == _State.ROLLED_BACK
+    if was_rolled_back and plan.current_step:
+        write_rung(actor, plan, environments, plan.current_step, "Rollout plan resumed")
+    if plan.entered_at is not None and plan.stopped_at is not None and not was_rolled_back:
+        plan.entered_at += max(now - plan.stopped_at, timedelta())
+    else:
+        plan.entered_at = now
+    plan.state, plan.stopped_at, plan.written_at, plan.verdicts = _State.RUNNING, None, now, []
+    plan.due_at, plan.waits_for, plan.waits_because = now, "", ""
+    note(plan, "resumed", reason)
+    plan.version += 1
+    plan.save()
+    record_events(actor, plan, "flag.rollout_resumed", reason)
+    look(actor=actor, plan=plan, environments=environments, now=now)
+    return plans(environment).get(pk=plan.pk)
+
+
+@gate.act("rollout_plan.advance")
+@transaction.atomic
+def advance_plan(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> RolloutPlan:
+    """Approve the next step and take it now, whatever it waits for; a violated guardrail alone is never passed.
+
+    Raises Conflict `rollout_state`, `guardrail_violated`.
+    """
+    plan, environments = _locked(environment, key, "be advanced", _State.RUNNING)
+    if any(found.get("outcome") == Outcome.VIOLATED for found in plan.verdicts):
+        raise Conflict("A guardrail is violated; roll the plan back.", code="guardrail_violated")
+    now, number = timezone.now(), plan.current_step + 1
+    plan.approvals = {**plan.approvals, str(number): {"at": text_of(now), "by": actor.label}}
+    note(plan, "advanced", reason, step=number)
+    state = State(number, now, is_complete=number == len(plan.steps), passed=[Passed(number, now)])
+    take_steps(actor=actor, plan=plan, environments=environments, state=state, now=now)
+    if plan.state == _State.RUNNING:
+        look(actor=actor, plan=plan, environments=environments, now=now)
+    return plans(environment).get(pk=plan.pk)
+
+
+@gate.act("rollout_plan.rollback")
+@transaction.atomic
+def rollback_plan(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> RolloutPlan:
+    """Give people back what they had before the plan. A plan that was completed can be rolled back too.
+
+    Raises Conflict `anchor_not_reached`, `share_changed`, `made_permanent`.
+    """
+    states = (_State.RUNNING, _State.HELD, _State.COMPLETED)
+    plan, environments = _locked(environment, key, "be rolled back", *states)
+    if plan.state == _State.COMPLETED:
+        _refuse_overtaken(plan)
+    put_back(actor=actor, plan=plan, environments=environments, reason=reason or f"Rolled back by {actor.label}.")
+    return plans(environment).get(pk=plan.pk)
+
+
+def _refuse_overtaken(plan: RolloutPlan) -> None:
+    if plan.then == RolloutPlan.Then.MAKE_PERMANENT:
+        raise Conflict(
+            "The plan has made the variant permanent. Go back to an earlier version in the flag's history.",
+            code="made_permanent",
+        )
+    for part in plan.parts.select_related("config__flag"):
+        part.plan = plan
+        config = get_config(plan.environment, part.config.flag.key)
+        if served_of(config, list(config.rules.all()), part.rule_id) != served_by(part):
+            raise Conflict(
+                f"The share of {config.flag.key!r} was changed since the plan completed. Go back to an earlier version "
+                "in the flag's history.",
+                code="share_changed",
+            )
+
+
+@transaction.atomic
+def cancel_plan(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> RolloutPlan:
+    """Give the plan up. The share stays as it is, and belongs to people again."""
+    plan, _ = _locked(environment, key, "be cancelled", *(_State(state) for state in RolloutPlan.OPEN))
+    stop(actor, plan, _State.CANCELLED, reason or f"Cancelled by {actor.label}.")
+    return plans(environment).get(pk=plan.pk)

@@ -1,0 +1,175 @@
+"""What a running plan owns: its share, and how users are dealt to it. Others' changes of these are refused."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from django.utils import timezone
+
+import audit.services
+from audit.actors import Actor, system
+from audit.models import Entry
+from flags.documents import basis_points_of
+from flags.models import FlagConfig
+from flags.services import Served, drafts, served_of
+from rollouts.documents import plan_resource, text_of
+from rollouts.models import RolloutPart, RolloutPlan
+from rollouts.planning.ladder import Ranges
+from rollouts.selectors import open_part
+from tenancy.errors import Conflict
+
+_State = RolloutPlan.State
+# The plan that writes at present: it may change what it owns.
+_writing: ContextVar[Any] = ContextVar("writing", default=None)
+_HOLDING = {"flag.killed": "The flag was killed."}
+_ENDING = {"flag.archived": "The flag was archived.", "flag.purged": "The flag was deleted."}
+
+
+@contextmanager
+def writing(plan: RolloutPlan) -> Iterator[None]:
+    """Write what the plan owns."""
+    token = _writing.set(plan.pk)
+    try:
+        yield
+    finally:
+        _writing.reset(token)
+
+
+def refuse_owned_change(draft: drafts.Draft, **_: Any) -> None:
+    """Raise Conflict `rollout_in_progress` where a change of a flag touches what its running plan owns."""
+    part = open_part(draft.config)
+    if part is None or part.plan.state != _State.RUNNING or part.plan_id == _writing.get() or part.anchor is None:
+        return
+    config, expected = draft.config, served_by(part)
+    dealt = (config.bucket_by, config.salt) == (part.anchor["bucketBy"], part.anchor["salt"])
+    if dealt and served_of(config, draft.rules, part.rule_id) == expected:
+        return
+    place = "rollout" if part.rule_id is None else "rules"
+    raise in_progress(part, attr=place if dealt else "bucketBy")
+
+
+def in_progress(part: RolloutPart, *, attr: str | None = None) -> Conflict:
+    """The refusal, with the plan in it."""
+    refusal = Conflict(
+        f"A rollout plan is at work on {part.config.flag.key!r} and owns this share. Hold it or cancel it first.",
+        code="rollout_in_progress",
+        attr=attr,
+    )
+    refusal.extra["plan"] = plan_resource(part.plan, part)
+    return refusal
+
+
+def served_by(part: RolloutPart) -> Served:
+    """What the plan has put in its place: the ranges of its step, else what the anchor has."""
+    plan = part.plan
+    if plan.current_step and plan.state != _State.ROLLED_BACK:
+        return Served(part.rungs[plan.current_step - 1])
+    return anchored(part)
+
+
+def anchored(part: RolloutPart) -> Served:
+    """What was there before the plan."""
+    anchor: dict[str, Any] = part.anchor or {}
+    if part.rule_id is None:
+        ranges: Ranges = anchor["allocation"]
+        return Served(ranges)
+    rule = next(row for row in anchor["rules"] if row["id"] == str(part.rule_id))
+    return Served(rule.get("allocation", []), rule.get("variant", ""))
+
+
+def refuse_experiment(config: FlagConfig, **_: Any) -> None:
+    """Raise Conflict `rollout_conflict` where an experiment would begin on a flag with a plan that was started."""
+    part = open_part(config)
+    if part is None or part.plan.state == _State.DRAFT:
+        return
+    raise Conflict(
+        f"A rollout plan is at work on {config.flag.key!r}; complete it or cancel it before an experiment begins.",
+        code="rollout_conflict",
+        attr="flagKey",
+    )
+
+
+def stop_with_flag(entries: Sequence[Entry], **_: Any) -> None:
+    """Hold the running plans of flags that were killed, and cancel those of flags that are served no more."""
+    for entry in entries:
+        if entry.entity_type != "flag" or entry.action not in {*_HOLDING, *_ENDING}:
+            continue
+        parts = RolloutPart.objects.filter(
+            is_open=True,
+            config__flag__key=entry.entity_key,
+            config__environment__project__key=entry.project,
+            config__environment__project__organization=entry.organization_id,
+        )
+        actor = Actor(entry.actor_kind, entry.actor_id, entry.actor_label, entry.credential, entry.request_id)
+        if entry.action in _HOLDING:
+            parts = parts.filter(config__environment__key=entry.environment, plan__state=_State.RUNNING)
+        for plan in RolloutPlan.objects.filter(parts__in=parts).select_for_update(of=("self",)).order_by("pk"):
+            if entry.action in _HOLDING:
+                stop(actor, plan, _State.HELD, _HOLDING[entry.action])
+            else:
+                stop(actor, plan, _State.CANCELLED, _ENDING[entry.action])
+
+
+def stop(actor: Actor, plan: RolloutPlan, state: RolloutPlan.State, reason: str) -> None:
+    """Hold or cancel a locked plan: nobody's variant changes. One that is there already stays as it is."""
+    if plan.state == state or not plan.is_open:
+        return
+    now = timezone.now()
+    before = plan.state
+    plan.state, plan.due_at, plan.next_step_at = state, None, None
+    plan.waits_for, plan.waits_because = ("person", reason) if state == _State.HELD else ("", "")
+    if state == _State.HELD:
+        plan.stopped_at = now
+    else:
+        plan.finished_at = now
+        plan.parts.update(is_open=False)
+    note(plan, "held" if state == _State.HELD else "cancelled", reason)
+    plan.version += 1
+    plan.save()
+    action = "flag.rollout_held" if state == _State.HELD else "flag.rollout_cancelled"
+    if before != _State.DRAFT:
+        record_events(actor, plan, action, reason)
+
+
+def note(plan: RolloutPlan, act: str, why: str = "", *, step: int | None = None, at: Any = None) -> None:
+    """Add a line to the plan's history, which its page shows."""
+    number = plan.current_step if step is None else step
+    percent = plan.steps[number - 1]["percent"] if number else None
+    moment = text_of(at or timezone.now())
+    plan.history = [*plan.history, {"at": moment, "act": act, "step": number, "percent": percent, "why": why}]
+
+
+def record_events(
+    actor: Actor, plan: RolloutPlan, action: str, reason: str = "", steps: Sequence[tuple[int, Any]] = ()
+) -> None:
+    """Append an event for each flag of the plan; with `steps`, one for each of them and when it was due."""
+    acts = [
+        audit.services.Act(
+            action,
+            part.config.flag.key,
+            after=step_payload(plan, part, number, due_at),
+            reason=reason,
+        )
+        for number, due_at in steps or [(plan.current_step, plan.entered_at)]
+        for part in plan.parts.select_related("config__flag")
+    ]
+    audit.services.record_each(actor=actor, at=plan.environment, acts=acts)
+
+
+def step_payload(plan: RolloutPlan, part: RolloutPart, number: int, due_at: Any) -> dict[str, Any]:
+    share = basis_points_of(plan.steps[number - 1]["percent"]) if number else None
+    return {
+        "plan": str(plan.pk),
+        "variant": part.variant,
+        "ruleId": str(part.rule_id) if part.rule_id else None,
+        "step": number,
+        "steps": len(plan.steps),
+        "percent": None if share is None else share / 100,
+        "state": plan.state,
+        "dueAt": text_of(due_at),
+        "nextDueAt": text_of(plan.next_step_at),
+    }
+
+
+AUTOMATIC = system("rollout plan")

@@ -1,0 +1,284 @@
+"""Bringing a plan to where the planner says it belongs, in one write: steps, a hold, a rollback or a kill.
+
+The callers hold the locks of the project's environments and of the plan's row.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from django.utils import timezone
+
+from audit.actors import Actor
+from audit.services import diff
+from flags.documents import flag_document
+from flags.models import FlagConfig
+from flags.selectors import get_config
+from flags.services import Served, gate, kill_flag, served_of, set_share, update_flag
+from rollouts.documents import text_of
+from rollouts.models import RolloutPart, RolloutPlan
+from rollouts.planner import CHECK_EVERY, Act, Plan, State, Verdicts, Wait, due
+from rollouts.planning.plan_fields import steps_of
+from rollouts.services.conflicts import anchored, note, record_events, stop, writing
+from tenancy.errors import Conflict
+from tenancy.models import Environment
+
+_State = RolloutPlan.State
+NOTHING_KNOWN: Final = Verdicts()
+# Tags of a flag whose code can go, now that everybody gets one variant for good.
+CLEAN_UP_TAG: Final = "clean-up"
+_WORDS: Final = {
+    Wait.TIME: "The next step is due at {at}.",
+    Wait.APPROVAL: "The next step needs an approval: somebody has to advance the plan.",
+    Wait.USERS: "The next step waits until {minimum} users were exposed on this one; {users} were.",
+    Wait.GUARDRAIL: "The next step waits until every guardrail shows that it holds.",
+    Wait.ENVIRONMENT: "The first step waits until everybody in {environment} has had it for {duration}.",
+}
+_KILLED_OR_RETURNED: Final = frozenset({"version", "killSwitchVariant", "experiment", "allocation", "rules"})
+
+
+def look(
+    *,
+    actor: Actor,
+    plan: RolloutPlan,
+    environments: Mapping[int, Environment],
+    now: datetime,
+    verdicts: Verdicts = NOTHING_KNOWN,
+) -> State:
+    """Ask the planner, and write once what it says. Raises what a write to a flag raises; then nothing is written."""
+    state = due(planned(plan), now, approvals_of(plan), verdicts)
+    if state.act is not None:
+        perform(actor=actor, plan=plan, environments=environments, act=state.act, reason=state.reason)
+    elif state.passed and (wait := _standing_in_the_way(plan, now)):
+        plan.waits_for, plan.waits_because, plan.due_at = wait
+        plan.next_step_at = None
+        plan.save()
+    elif state.passed:
+        take_steps(actor=actor, plan=plan, environments=environments, state=state, now=now)
+    else:
+        _wait(plan, state, verdicts)
+        plan.save()
+    return state
+
+
+def planned(plan: RolloutPlan) -> Plan:
+    """The plan as the planner takes it."""
+    steps = steps_of(plan.steps, waits_for_environment=plan.after_environment is not None)
+    return Plan(steps, plan.current_step, plan.entered_at or plan.created_at)
+
+
+def approvals_of(plan: RolloutPlan) -> dict[int, datetime]:
+    return {int(number): datetime.fromisoformat(given["at"]) for number, given in plan.approvals.items()}
+
+
+def _standing_in_the_way(plan: RolloutPlan, now: datetime) -> tuple[str, str, datetime] | None:
+    """What keeps a plan from a step that is due, apart from the step's own conditions: its kind, words, and until when.
+
+    A freeze keeps it from no rollback.
+    """
+    freeze = gate.frozen(plan.environment, now)
+    if freeze is not None:
+        until = freeze["until"]
+        return "freeze", f"The step waits for the end of the freeze {freeze['name']}.", until or now + CHECK_EVERY
+    off = [part.config.flag.key for part in _parts(plan) if not part.config.is_enabled]
+    if off:
+        words = f"The step waits until {', '.join(off)} is switched on: nobody gets a share of a flag that is off."
+        return "flag_off", words, now + CHECK_EVERY
+    return None
+
+
+def _parts(plan: RolloutPlan) -> list[RolloutPart]:
+    return list(plan.parts.select_related("config__flag", "config__environment").order_by("position"))
+
+
+def take_steps(
+    *, actor: Actor, plan: RolloutPlan, environments: Mapping[int, Environment], state: State, now: datetime
+) -> None:
+    """Write the step that is reached in every flag of the plan, and audit each step on the way once."""
+    if state.is_complete and plan.then == RolloutPlan.Then.MAKE_PERMANENT:
+        _make_permanent(actor, plan, environments)
+    else:
+        write_rung(actor, plan, environments, state.step, _why(plan, state.step))
+    plan.current_step, plan.entered_at, plan.written_at = state.step, state.entered_at, now
+    plan.verdicts = []
+    for passed in state.passed:
+        is_passed_through = passed.number != state.step
+        note(plan, "step", "passed through" if is_passed_through else "", step=passed.number, at=now)
+    if state.is_complete:
+        plan.state, plan.finished_at = _State.COMPLETED, now
+        plan.due_at, plan.next_step_at, plan.waits_for, plan.waits_because = None, None, "", ""
+        plan.parts.update(is_open=False)
+        note(plan, "completed")
+    else:
+        _wait(plan, state, NOTHING_KNOWN)
+    plan.version += 1
+    plan.save()
+    record_events(actor, plan, "flag.rollout_progress", steps=[(passed.number, passed.at) for passed in state.passed])
+    if state.is_complete:
+        record_events(actor, plan, "flag.rollout_completed")
+
+
+def _wait(plan: RolloutPlan, state: State, verdicts: Verdicts) -> None:
+    plan.due_at = state.next_due_at
+    plan.next_step_at = _step_time(plan, state)
+    plan.waits_for = state.waits_for or ""
+    plan.waits_because = _words(plan, state, verdicts) if state.waits_for else ""
+
+
+def _step_time(plan: RolloutPlan, state: State) -> datetime | None:
+    """When the next step is due by the clock; what else it asks for is not known before."""
+    if state.waits_for is not Wait.TIME or state.step >= len(plan.steps):
+        return None
+    step = planned(plan).steps[state.step]
+    begins = state.entered_at + (step.after or timedelta())
+    return begins if step.at is None else max(begins, step.at)
+
+
+def _words(plan: RolloutPlan, state: State, verdicts: Verdicts) -> str:
+    step = plan.steps[state.step] if state.step < len(plan.steps) else {}
+    elsewhere = plan.after_environment or {}
+    wait = state.waits_for or Wait.TIME
+    return _WORDS[wait].format(
+        at=text_of(_step_time(plan, state)),
+        minimum=step.get("minimumUsers"),
+        users=verdicts.users,
+        environment=elsewhere.get("environment"),
+        duration=elsewhere.get("for"),
+    )
+
+
+def _why(plan: RolloutPlan, number: int) -> str:
+    return f"Rollout plan, step {number} of {len(plan.steps)}: {plan.steps[number - 1]['percent']:g} %"
+
+
+def write_rung(
+    actor: Actor, plan: RolloutPlan, environments: Mapping[int, Environment], number: int, reason: str
+) -> None:
+    """Give every flag of the plan the ranges of a step, all or none."""
+    with writing(plan):
+        for part in _parts(plan):
+            set_share(
+                actor=actor,
+                environment=part.config.environment,
+                key=part.config.flag.key,
+                rule_id=part.rule_id,
+                served=Served(part.rungs[number - 1]),
+                reason=reason,
+                environments=environments,
+            )
+
+
+def _make_permanent(actor: Actor, plan: RolloutPlan, environments: Mapping[int, Environment]) -> None:
+    """Make the variant the default, or what the rule gives to all, and tag the flag for its clean-up."""
+    reason = f"{_why(plan, len(plan.steps))}, for good"
+    with writing(plan):
+        for part in _parts(plan):
+            config = get_config(environments[part.config.environment_id], part.config.flag.key)
+            tags = list(dict.fromkeys([*config.flag.tags, CLEAN_UP_TAG]))
+            change: dict[str, Any] = {"tags": tags}
+            if part.rule_id is None:
+                change |= {"defaultVariant": part.variant, "rollout": []}
+            else:
+                set_share(
+                    actor=actor,
+                    environment=config.environment,
+                    key=config.flag.key,
+                    rule_id=part.rule_id,
+                    served=Served([], part.variant),
+                    reason=reason,
+                    environments=environments,
+                )
+            update_flag(
+                actor=actor,
+                environment=config.environment,
+                key=config.flag.key,
+                payload=change,
+                version=None,
+                reason=reason,
+            )
+
+
+def perform(*, actor: Actor, plan: RolloutPlan, environments: Mapping[int, Environment], act: Act, reason: str) -> None:
+    """What a guardrail or a trigger asks for. A kill holds the plan by itself."""
+    if act is Act.HOLD:
+        stop(actor, plan, _State.HELD, reason)
+    elif act is Act.ROLLBACK:
+        put_back(actor=actor, plan=plan, environments=environments, reason=reason)
+    else:
+        verdicts = plan.verdicts
+        for part in _parts(plan):
+            kill_flag(actor=actor, environment=part.config.environment, key=part.config.flag.key, reason=reason)
+        plan.refresh_from_db()
+        plan.verdicts = verdicts
+        plan.save(update_fields=["verdicts"])
+
+
+def put_back(*, actor: Actor, plan: RolloutPlan, environments: Mapping[int, Environment], reason: str) -> list[str]:
+    """Give every flag back what it had before the plan. Return what others changed meanwhile, which stays.
+
+    Raises Conflict `anchor_not_reached`, so that nothing is written, where the result is not the anchor's.
+    """
+    changed: list[str] = []
+    with writing(plan):
+        for part in _parts(plan):
+            config = get_config(environments[part.config.environment_id], part.config.flag.key)
+            others = changed_since(part, config)
+            kept = f"; {', '.join(others)} changed meanwhile and stays" if others else ""
+            config = set_share(
+                actor=actor,
+                environment=config.environment,
+                key=config.flag.key,
+                rule_id=part.rule_id,
+                served=anchored(part),
+                reason=f"Rollout plan rolled back to version {part.anchor_version}: {reason}{kept}",
+                action="flag.rolled_back",
+                environments=environments,
+            )
+            _check_returned(part, config, is_whole=not others)
+            changed += others
+    now = timezone.now()
+    plan.state, plan.stopped_at, plan.finished_at = _State.ROLLED_BACK, now, None
+    plan.due_at, plan.next_step_at = None, None
+    plan.waits_for, plan.waits_because = "person", reason
+    plan.parts.update(is_open=True)
+    note(plan, "rolled_back", reason)
+    plan.version += 1
+    plan.save()
+    return changed
+
+
+def changed_since(part: RolloutPart, config: FlagConfig) -> list[str]:
+    """The fields of the flag that differ from the anchor's, apart from what the plan writes."""
+    now, before = flag_document(config), part.anchor or {}
+    found = [name for name in now if name not in _KILLED_OR_RETURNED and now[name] != before.get(name)]
+    if part.rule_id is not None and now["allocation"] != before.get("allocation"):
+        found.append("rollout")
+    if _other_rules(now, part) != _other_rules(before, part):
+        found.append("rules")
+    return sorted(found)
+
+
+def _other_rules(document: Mapping[str, Any], part: RolloutPart) -> list[Any]:
+    """The rules without what the plan writes in its own."""
+    written = {"variant", "allocation"}
+    return [
+        {name: value for name, value in rule.items() if rule["id"] != str(part.rule_id) or name not in written}
+        for rule in document.get("rules", [])
+    ]
+
+
+def _check_returned(part: RolloutPart, config: FlagConfig, *, is_whole: bool) -> None:
+    """A rollback has succeeded if the flag's document is the anchor's: all of it, or the share where others changed."""
+    rules = list(config.rules.all())
+    document, anchor = flag_document(config), part.anchor or {}
+    differing = [
+        change["path"]
+        for change in diff(anchor, document)
+        if change["path"].partition(".")[0] not in {"version", "killSwitchVariant", "experiment"}
+    ]
+    if served_of(config, rules, part.rule_id) != anchored(part) or (is_whole and differing):
+        raise Conflict(
+            f"The rollback of {config.flag.key!r} would not give what version {part.anchor_version} had "
+            f"({', '.join(differing)} differs). Go back to that version in the flag's history.",
+            code="anchor_not_reached",
+        )

@@ -1,0 +1,170 @@
+"""The routes of plans, templates, scheduled changes and triggers."""
+
+from typing import Any
+
+import pytest
+
+from rollouts.api import triggers
+from rollouts.models import Trigger
+from rollouts.tests.conftest import KEY, events
+from tenancy.callers.limits import BUCKETS
+from tenancy.testing import Caller
+
+STEPS = [{"percent": 20}, {"percent": 100, "after": "P1D", "approval": True}]
+PLAN = f"flags/{KEY}/rollout-plan"
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("flag")]
+
+
+def _codes(answer: Any) -> list[tuple[str, str | None]]:
+    return [(error["code"], error["attr"]) for error in answer.json()["errors"]]
+
+
+def test_plan__put_start_hold_resume_advance_rollback_cancel(editor: Caller) -> None:
+    made = editor.put(PLAN, {"variant": "treatment", "steps": STEPS})
+    assert made.status_code == 201, made.content
+    assert made.json()["state"] == "draft"
+    # What was read can be sent back.
+    again = editor.put(PLAN, made.json())
+    assert (again.status_code, again.json()["version"]) == (200, 2)
+    assert _codes(editor.put(PLAN, {**again.json(), "state": "running"})) == [("read_only", "state")]
+    started = editor.post(f"{PLAN}/start").json()
+    assert (started["state"], started["currentStep"], started["percent"]) == ("running", 1, 20)
+    assert (started["anchorVersion"], started["waitingFor"]["kind"]) == (1, "time")
+    assert started["nextDueAt"] == started["nextStepAt"] != None  # noqa: E711 - both, and there
+    refused = editor.patch(f"flags/{KEY}", {"rollout": [], "version": 2})
+    assert (refused.status_code, _codes(refused)) == (409, [("rollout_in_progress", "rollout")])
+    assert refused.json()["plan"]["id"] == started["id"]
+    states = [editor.post(f"{PLAN}/{act}", {"reason": "why"}).json()["state"] for act in ("hold", "resume", "rollback")]
+    assert states == ["held", "running", "rolled_back"]
+    assert editor.post(f"{PLAN}/advance").status_code == 409
+    editor.post(f"{PLAN}/resume")
+    assert editor.post(f"{PLAN}/advance").json()["state"] == "completed"
+    assert _codes(editor.post(f"{PLAN}/cancel")) == [("rollout_state", "state")]
+    assert editor.get("rollout-plans", state="completed").json()["count"] == 1
+
+
+def test_plan__as_yaml__is_what_a_put_takes(editor: Caller) -> None:
+    editor.put(PLAN, {"variant": "treatment", "steps": STEPS, "then": "make_permanent"})
+    text = editor.get(PLAN, **{"as": "yaml"}).content
+    assert text.startswith(b"flagKey: new-checkout\nvariant: treatment\nsteps:\n- percent: 20")
+    assert editor.delete(PLAN).status_code == 204
+    headers = {"Content-Type": "application/yaml"}
+    made = editor._client.put(
+        f"/api/{PLAN}",
+        data=text,
+        content_type="application/yaml",
+        headers={"Authorization": f"Bearer {editor.secret}", "X-Tenant-ID": editor.tenant, **headers},
+    )
+    assert made.status_code == 201, made.content
+    assert made.json()["then"] == "make_permanent"
+
+
+def test_plan__unknown_field_below__is_refused_by_name(editor: Caller) -> None:
+    answer = editor.put(PLAN, {"variant": "treatment", "steps": [{"percent": 20, "users": 5}]})
+    assert (answer.status_code, _codes(answer)) == (400, [("unknown_field", "steps[0].users")])
+
+
+def test_templates__own_beside_built_in(editor: Caller) -> None:
+    made = editor.post("rollout-templates", {"key": "ours", "name": "Ours", "steps": STEPS})
+    assert made.status_code == 201, made.content
+    listed = editor.get("rollout-templates").json()["results"]
+    assert [(row["key"], row["isBuiltIn"]) for row in listed] == [
+        ("daily", True),
+        ("hourly", True),
+        ("careful", True),
+        ("ours", False),
+    ]
+    changed = editor.put("rollout-templates/ours", {**made.json(), "name": "Still ours"})
+    assert changed.json()["version"] == 2
+    assert editor.put(PLAN, {"variant": "treatment", "template": "ours"}).json()["steps"] == made.json()["steps"]
+    assert editor.delete("rollout-templates/daily").status_code == 403
+    assert editor.delete("rollout-templates/ours").status_code == 204
+
+
+def test_scheduled__crud(editor: Caller, viewer: Caller) -> None:
+    body = {"resource": {"type": "flag", "key": KEY}, "patch": {"enabled": False}, "baseVersion": 1}
+    assert viewer.post("scheduled-changes", body).status_code == 403
+    for extra, attr in (
+        ({}, "at"),
+        ({"at": "2020-01-01T00:00:00Z"}, "at"),
+        ({"cron": "* *"}, "cron"),
+        ({"cron": "0 8 * * *", "zone": "Mars"}, "zone"),
+        ({"at": "2099-01-01T00:00:00Z", "patch": {"nope": 1}}, "nope"),
+        ({"at": "2099-01-01T00:00:00Z", "baseVersion": 9}, "version"),
+    ):
+        assert _codes(editor.post("scheduled-changes", {**body, **extra}))[0][1] == attr
+    made = editor.post("scheduled-changes", {**body, "at": "2099-01-01T00:00:00Z"})
+    assert made.status_code == 201, made.content
+    path = f"scheduled-changes/{made.json()['id']}"
+    moved = editor.patch(path, {"at": "2098-01-01T00:00:00Z", "version": 1}).json()
+    assert (moved["nextDueAt"], moved["version"], moved["baseVersion"]) == ("2098-01-01T00:00:00Z", 2, 1)
+    assert editor.get("scheduled-changes", type="flag", key=KEY, state="waiting").json()["count"] == 1
+    assert editor.get(f"flags/{KEY}").json()["enabled"] is True
+    assert editor.delete(path).status_code == 204
+
+
+@pytest.mark.parametrize(
+    "firing",
+    [
+        {
+            "version": "4",
+            "status": "firing",
+            "alerts": [{"status": "firing", "fingerprint": "f", "labels": {"a": "b"}}],
+        },
+        {"state": "alerting", "ruleId": 7, "ruleName": "errors"},
+        {"status": "firing", "fingerprint": "f"},
+    ],
+    ids=["alertmanager", "former-grafana", "plain"],
+)
+def test_trigger__fires_once_an_hour(firing: dict[str, Any], editor: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = editor.post("triggers", {"name": "errors", "flagKey": KEY, "act": "kill_flag"}).json()
+    token, path = made["token"], f"triggers/{made['id']}"
+    assert "token" not in editor.get(path).json()
+    assert bytes(Trigger.objects.get().digest) != token.encode()
+    alert = Caller("none")
+    resolved = {"status": "resolved", "alerts": [{"status": "resolved", "fingerprint": "f"}]}
+    assert alert.post(f"triggers/{token}", resolved).json()["acted"] is False
+    assert alert.post(f"triggers/{token}", firing).json() == {"acted": True, "why": "Kill the flag"}
+    assert alert.post(f"triggers/{token}", firing).json()["acted"] is False
+    assert editor.get(f"flags/{KEY}").json()["killSwitchVariant"] == "control"
+    (row,) = events("flag.killed")
+    assert (row.actor_kind, row.credential) == ("trigger", made["prefix"])
+    assert token not in str([entry.__dict__ for entry in events("trigger.created", "trigger.fired", "flag.killed")])
+    assert alert.post(f"triggers/{token}", {"nothing": 1}).status_code == 400
+    assert alert.post(f"triggers/{token[:-1]}x", firing).status_code == 404
+    assert editor.patch(path, {"act": "hold_plan", "version": 1}).status_code == 400
+    monkeypatch.setattr(triggers, "CALLS_A_MINUTE", 1)
+    BUCKETS.reset()
+    assert [alert.post(f"triggers/{token}", resolved).status_code for _ in range(2)] == [200, 429]
+
+
+def test_trigger__called__leaves_no_token_in_the_log(editor: Caller, caplog: pytest.LogCaptureFixture) -> None:
+    made = editor.post("triggers", {"name": "errors", "flagKey": KEY, "act": "hold_plan"}).json()
+    Caller("none").post(f"triggers/{made['token']}", {"status": "firing"})
+    assert made["prefix"] in caplog.text
+    assert made["token"] not in caplog.text
+
+
+def test_trigger__rolls_a_plan_back(editor: Caller) -> None:
+    made = editor.post("triggers", {"name": "errors", "flagKey": KEY, "act": "roll_back_plan"}).json()
+    assert Caller("none").post(f"triggers/{made['token']}", {"status": "firing"}).json()["acted"] is False
+    editor.put(PLAN, {"variant": "treatment", "steps": STEPS})
+    editor.post(f"{PLAN}/start")
+    answer = Caller("none").post(f"triggers/{made['token']}", {"status": "firing", "fingerprint": "2"})
+    assert answer.json()["acted"] is True
+    assert editor.get(PLAN).json()["state"] == "rolled_back"
+
+
+def test_export__carries_open_plans__and_an_import_saves_them(editor: Caller) -> None:
+    editor.put(PLAN, {"variant": "treatment", "steps": STEPS})
+    exported = editor.get("environments/production/export").json()
+    (plan,) = exported["rolloutPlans"]
+    assert (plan["key"], plan["steps"]) == (KEY, STEPS)
+    body = {"format": "flagship", "data": exported}
+    assert "rollout plan new-checkout" in editor.post("environments/production/import", body).json()["unchanged"]
+    editor.delete(PLAN)
+    assert "rollout plan new-checkout" in editor.post("environments/production/import", body).json()["created"]
+    editor.post(f"{PLAN}/start")
+    body["data"]["rolloutPlans"][0]["steps"] = [{"percent": 90}]
+    (skipped,) = editor.post("environments/production/import", body).json()["skipped"]
+    assert (skipped["key"], skipped["problems"][0]["code"]) == (KEY, "rollout_in_progress")
