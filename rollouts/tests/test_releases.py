@@ -29,10 +29,10 @@ def test_release__ships_in_steps__and_keeps_who_had_it(
     assert answer.status_code == 201, answer.content
     plan = answer.json()
     assert (plan["state"], plan["currentStep"]) == ("running", 0)
-    assert [step["percent"] for step in plan["steps"]] == [25, 50, 100]
+    assert [step["percent"] for step in plan["steps"]] == [100]
     assert treated() == before
     experiment.refresh_from_db()
     assert (experiment.status, experiment.decision, experiment.shipped_variant) == ("completed", "ship", "treatment")
     advanced = editor.post(f"flags/{KEY}/rollout-plan/advance").json()
-    assert (advanced["percent"], share()) == (25, 2500)
+    assert (advanced["state"], share()) == ("completed", 10_000)
     assert before < treated()
