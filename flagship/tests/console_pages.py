@@ -22,10 +22,9 @@ from flags import services
 from flags.models import DebtDay
 from flagship.tests.crawling import Page, opened
 from flagship.tests.pageless_routes import NO_PAGE
+from flagship.tests.rollout_pages import rollout_states, rollout_subjects
 from integrations.models import Notification, WebhookDelivery
 from integrations.services import create_webhook, follow
-from rollouts import selectors as rollout_selectors
-from rollouts import services as rollout_services
 from tenancy import services as tenancy_services
 from tenancy.admin.testing import signed_in
 from tenancy.callers.principals import principal_of_user
@@ -179,36 +178,8 @@ def world(acme, console_owner, console_viewer, console_outsider, person):
         endpoint=hook, state="failed", event_type="flag.created", event_id="evt_1", position=1, response_status=500,
         response_body="Oops", request_headers={"webhook-id": "evt_1"}, duration_ms=12,
     )  # fmt: skip
-    subjects["stepped"] = flag("stepped", rollout=[{"variant": "treatment", "percent": 5}])
-    guardrail = {"metric": "purchase-rate", "marginPercent": 5, "action": "rollback"}
-    steps = [{"percent": 10, "guardrails": [guardrail]}, {"percent": 100, "after": "P1D", "approval": True}]
-    plan = {"variant": "treatment", "steps": steps}
-    rollout_services.save_plan(actor=ALICE, environment=environment, key="stepped", payload=plan)
-    stepped = rollout_services.start_plan(actor=ALICE, environment=environment, key="stepped")
-    line = {
-        "flagKey": "stepped",
-        "metric": "purchase-rate",
-        "outcome": "holds",
-        "detail": "It holds.",
-        "difference": 0.1,
-    }
-    stepped.verdicts = [{**line, "interval": [-0.1, 0.2], "rest": {"users": 9}, "treated": {"users": 1}}]
-    stepped.save()
-    rollout_services.save_plan(
-        actor=ALICE, environment=environment, key="plain", payload={**plan, "steps": [{"percent": 70}]}
-    )
-    later = {"resource": {"type": "flag", "key": "stepped"}, "patch": {"enabled": False}, "cron": "0 8 * * *"}
-    change = rollout_services.schedule_change(
-        principal=principal_of_user(olga), environment=environment, payload={**later, "baseVersion": 2}
-    )
-    wanted = {"name": "errors", "flagKey": "stepped", "act": "hold_plan"}
-    trigger = rollout_services.create_trigger(actor=ALICE, environment=environment, payload=wanted).trigger
-    subjects |= {
-        "rollouts_rolloutplan": stepped,
-        "planned": rollout_selectors.get_plan(environment, "plain"),
-        "rollouts_scheduledchange": change,
-        "rollouts_trigger": trigger,
-    }
+    flag("stepped", rollout=[{"variant": "treatment", "percent": 5}])
+    subjects |= rollout_subjects(environment, olga)
     view = save_view(
         user=olga, organization=acme.organization, page="flags_flagconfig", name="Paying",
         query="tag=pay", is_shared=True,
@@ -413,14 +384,7 @@ STATES = [
             "rollouts_rolloutplan", "rollouts_scheduledchange", "rollouts_trigger",
         )
     ),
-    State("a flag rolled out in steps", "admin:rollouts_rolloutplan_add", query={"flag": "changed"}),
-    State("steps that are not understood", "admin:rollouts_rolloutplan_add", query={"flag": "changed"},
-          sends=_sent(steps="ten percent"), status=422),
-    State("a change made later", "admin:rollouts_scheduledchange_add", query={"flag": "changed"}),
-    State("a flag saved in steps", f"{_FLAG}_change", "dependent",
-          sends=_sent(document='{"rollout": [{"variant": "treatment", "percent": 90}]}', save_as="steps")),
-    State("a flag saved at a time", f"{_FLAG}_change", "dependent",
-          sends=_sent(document='{"offVariant": "treatment"}', save_as="later")),
+    *(State(*one) for one in rollout_states()),
     State("an environment that is not there", f"{_FLAG}_changelist", query={"environment": "999999"}, status=404),
     State("a page for another role", f"{_FLAG}_kill_all", who="viewer", status=403),
     State("no project yet", "admin:tenancy_project_changelist", who="newcomer"),
