@@ -236,8 +236,6 @@ STALE_FLAG_DAYS = int(_number("STALE_FLAG_DAYS", 30, low=1, high=3650))
 PURGE_ARCHIVED_MONTHS = int(_number("PURGE_ARCHIVED_MONTHS", 12, low=0, high=1200))
 # Steps of the version log go after so many days (0: never), but for what something still rests on.
 VERSION_LOG_RETENTION_DAYS = int(_number("VERSION_LOG_RETENTION_DAYS", 0, low=0, high=36_500))
-
-# Whether rollout plans and scheduled changes do anything by themselves; a switch stops one organization's.
 ROLLOUTS_ENABLED = env.bool("ROLLOUTS_ENABLED", default=True)
 
 # Propagation: how a change reaches every process.
@@ -313,6 +311,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "RoleEnum": "tenancy.roles.Role",
         "ChangeRequestStateEnum": "approvals.models.ChangeRequest.State",
+        "TriggerActEnum": "rollouts.models.Trigger.Act",
         "FlagTypeEnum": "flags.models.Flag.Type",
         "MetricTypeEnum": "experiments.analysis.metric_types.CHOICES",
         "CredentialKindEnum": "tenancy.models.Credential.Kind",

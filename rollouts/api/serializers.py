@@ -13,7 +13,7 @@ _DURATION = "An ISO 8601 duration of days, hours, minutes and seconds: P1D, PT90
 _VERSION = "The version that was read; required to change."
 
 
-class GuardrailSerializer(Part):
+class RolloutGuardrailSerializer(Part):
     metric = serializers.CharField(max_length=100, help_text="The metric's key.")
     marginPercent = PercentField(help_text="Harm below it, of the rest's figure, passes.")
     action = ChoiceField(choices=[(each.value, each.value) for each in Act], help_text="What a violation does.")
@@ -23,7 +23,7 @@ class GuardrailSerializer(Part):
     )
 
 
-class StepSerializer(Part):
+class RolloutStepSerializer(Part):
     percent = PercentField(help_text="The share of the variant, with two decimals at the most.")
     after = serializers.CharField(required=False, help_text=f"Since the last step. {_DURATION}")
     at = serializers.DateTimeField(required=False, help_text="Not before this instant.")
@@ -31,7 +31,7 @@ class StepSerializer(Part):
     minimumUsers = serializers.IntegerField(
         required=False, min_value=0, help_text="Not before so many users were exposed to the variant on the last step."
     )
-    guardrails = GuardrailSerializer(many=True, required=False)
+    guardrails = RolloutGuardrailSerializer(many=True, required=False)
 
 
 class PlanFlagSerializer(Part):
@@ -85,7 +85,7 @@ class RolloutPlanSerializer(serializers.Serializer[Any]):
     variant = serializers.CharField(max_length=100, help_text="Whose share is raised.")
     ruleId = serializers.UUIDField(required=False, allow_null=True, help_text="In a rule; empty: the default rollout.")
     flags = PlanFlagSerializer(many=True, required=False, help_text="Further flags, raised in the same steps.")
-    steps = StepSerializer(many=True, required=False, help_text="May be left out where a template is named.")
+    steps = RolloutStepSerializer(many=True, required=False, help_text="May be left out where a template is named.")
     then = ChoiceField(choices=RolloutPlan.Then.choices[1:], required=False, allow_null=True)
     template = serializers.CharField(required=False, allow_null=True, max_length=100)
     afterEnvironment = AfterEnvironmentSerializer(required=False, allow_null=True)
@@ -116,7 +116,7 @@ class PlanActSerializer(serializers.Serializer[Any]):
 
 class ReleaseSerializer(serializers.Serializer[Any]):
     variant = serializers.CharField(max_length=100, help_text="The winner.")
-    steps = StepSerializer(many=True, required=False)
+    steps = RolloutStepSerializer(many=True, required=False)
     template = serializers.CharField(required=False, max_length=100)
     then = ChoiceField(choices=RolloutPlan.Then.choices[1:], required=False, allow_null=True)
     reason = serializers.CharField(required=False, allow_blank=True, max_length=2000)
@@ -126,21 +126,21 @@ class ReleaseSerializer(serializers.Serializer[Any]):
 class RolloutTemplateSerializer(serializers.Serializer[Any]):
     key = serializers.CharField(max_length=100)
     name = serializers.CharField(max_length=200, required=False)
-    steps = StepSerializer(many=True)
+    steps = RolloutStepSerializer(many=True)
     isBuiltIn = serializers.BooleanField(read_only=True)
     version = serializers.IntegerField(required=False, help_text=_VERSION)
     createdAt = serializers.DateTimeField(read_only=True, allow_null=True)
     updatedAt = serializers.DateTimeField(read_only=True, allow_null=True)
 
 
-class ResourceSerializer(Part):
+class ScheduledResourceSerializer(Part):
     type = ChoiceField(choices=ScheduledChange.Resource.choices)
     key = serializers.CharField(max_length=100)
 
 
 class ScheduledChangeSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField(read_only=True)
-    resource = ResourceSerializer()
+    resource = ScheduledResourceSerializer()
     patch = serializers.DictField(help_text="Fields of the resource, as its PATCH takes them, without a version.")
     baseVersion = serializers.IntegerField(help_text="The version that was read.")
     at = serializers.DateTimeField(required=False, allow_null=True, help_text="Once, at this instant.")

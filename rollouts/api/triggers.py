@@ -74,7 +74,12 @@ class TriggerCallView(APIView):
     authentication_classes = []
     permission_classes = [AllowAny]
 
-    @extend_schema(request=serializers.AlertSerializer, responses=serializers.CalledSerializer, auth=[])
+    @extend_schema(
+        operation_id="triggers_call",
+        request=serializers.AlertSerializer,
+        responses=serializers.CalledSerializer,
+        auth=[],
+    )
     def post(self, request: Request, token: str) -> Response:
         """Do what the trigger is for. Takes the payloads of Alertmanager and Grafana, and a plain one."""
         trigger = find_trigger(token)
