@@ -9,6 +9,8 @@ from rest_framework.parsers import BaseParser
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
 
+from experiments.selectors import get_experiment
+from flags.selectors import get_config
 from rollouts import selectors, services
 from rollouts.api import serializers
 from rollouts.documents import plan_file, plan_resource
@@ -99,6 +101,7 @@ class RolloutPlanView(EnvironmentView):
     def put(self, request: Request, key: str) -> Response:
         """Make the plan, or replace the one that is not started, which needs its version. As JSON or YAML."""
         environment = self.environment(request, Role.EDITOR)
+        get_config(environment, key)
         sent = payload(serializers.RolloutPlanSerializer, request)
         plan, is_new = services.save_plan(
             actor=request.user.actor, environment=environment, key=key, payload=sent, version=sent.get("version")
@@ -176,6 +179,7 @@ class ReleaseView(EnvironmentView):
     )
     def post(self, request: Request, pk: str) -> Response:
         environment = self.environment(request, Role.EDITOR)
+        get_experiment(environment, pk)
         sent = payload(serializers.ReleaseSerializer, request)
         refuse_unknown(sent, ("variant", "steps", "template", "then", "reason", "version"))
         plan = services.release_winner(actor=request.user.actor, environment=environment, pk=pk, payload=sent)
