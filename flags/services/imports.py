@@ -80,9 +80,9 @@ def import_environment(
             there = _keys_of(environment, entity) if keeps_existing else frozenset()
             for item in items:
                 _put_one(report, entity, item, partial(put, actor, environment), there)
-        for name, (entity, put) in _parts.items():
+        for name, (entity, put_part) in _parts.items():
             for item in lists[name]:
-                _put_one(report, entity, item, partial(put, actor, environment), frozenset())
+                _put_one(report, entity, item, partial(put_part, actor, environment), frozenset())
         if report.updated:
             report.changes = _changes(report.updated, before or {}, load_document(environment.pk) or {})
     return report

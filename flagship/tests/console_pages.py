@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode, urljoin
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib import admin
@@ -20,7 +20,6 @@ from experiments.analysis import window_of
 from experiments.tests.conftest import START, conversion, exposure
 from flags import services
 from flags.models import DebtDay
-from flagship.tests.crawling import Page, opened
 from flagship.tests.pageless_routes import NO_PAGE
 from flagship.tests.rollout_pages import rollout_states, rollout_subjects
 from integrations.models import Notification, WebhookDelivery
@@ -396,11 +395,3 @@ STATES = [
 def pages() -> list[State]:
     """One for each route that has a page, and then each state."""
     return [State(route, route) for route in routes() if route not in NO_PAGE] + STATES
-
-
-def filled(client: Client, address: str, values: dict[str, str]) -> tuple[str, dict[str, list[str]]]:
-    """The page's form as it would be sent: its address, and its fields with `values` over them."""
-    address, answer = opened(client, address)
-    forms = [form for form in Page(answer.text).forms if form.is_post and "/logout/" not in form.action]
-    form = max(forms, key=lambda one: (len(values.keys() & one.fields.keys()), len(one.fields)))
-    return urljoin(address, form.action), {**form.fields, **{name: [value] for name, value in values.items()}}

@@ -121,3 +121,11 @@ def crawl(client: Client) -> tuple[dict[str, int], list[tuple[str, Form]]]:
         found = [urljoin(address, link) for link in page.links]
         waiting += [link for link in found if urlsplit(link).path.startswith("/admin/")]
     return statuses, posts
+
+
+def filled(client: Client, address: str, values: dict[str, str]) -> tuple[str, dict[str, list[str]]]:
+    """The page's form as it would be sent: its address, and its fields with `values` over them."""
+    address, answer = opened(client, address)
+    forms = [form for form in Page(answer.text).forms if form.is_post and "/logout/" not in form.action]
+    form = max(forms, key=lambda one: (len(values.keys() & one.fields.keys()), len(one.fields)))
+    return urljoin(address, form.action), {**form.fields, **{name: [value] for name, value in values.items()}}

@@ -48,7 +48,7 @@ def release_winner(*, actor: Actor, environment: Environment, pk: str, payload: 
             environment=environment,
             key=key,
             rule_id=None,
-            served=Served(experiment.allocation),
+            served=Served(experiment.allocation or []),
             reason=f"The split of the experiment {experiment.name}",
         )
     there = share_of(get_config(environment, key).allocation, variant)

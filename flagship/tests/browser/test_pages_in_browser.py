@@ -5,7 +5,8 @@ from axe_playwright_python.sync_playwright import Axe
 from django.test import Client
 from django.urls import reverse
 
-from flagship.tests.console_pages import filled, pages
+from flagship.tests.console_pages import pages
+from flagship.tests.crawling import filled
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
