@@ -12,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from flagship import embedded
 from flagship.console.frame import UNFOLD  # noqa: F401 - a setting
 from flagship.console.policy import CONTENT_SECURITY_POLICY  # noqa: F401 - likewise
+from flagship.openapi.enum_names import ENUM_NAMES
 from flagship.servers.addresses import checked_bucket, checked_networks, checked_redis_url, database_of
 from flagship.servers.schedule import CELERY_BEAT_SCHEDULE  # noqa: F401 - likewise
 from flagship.telemetry import logging_config
@@ -308,20 +309,7 @@ DRF_STANDARDIZED_ERRORS = {
     "ENABLE_IN_DEBUG_FOR_UNHANDLED_EXCEPTIONS": True,
 }
 SPECTACULAR_SETTINGS = {
-    "ENUM_NAME_OVERRIDES": {
-        "RoleEnum": "tenancy.roles.Role",
-        "ChangeRequestStateEnum": "approvals.models.ChangeRequest.State",
-        "TriggerActEnum": "rollouts.models.Trigger.Act",
-        "FlagTypeEnum": "flags.models.Flag.Type",
-        "MetricTypeEnum": "experiments.analysis.metric_types.CHOICES",
-        "CredentialKindEnum": "tenancy.models.Credential.Kind",
-        "NotificationFrequencyEnum": "integrations.models.NotificationSetting.Frequency",
-        "DeliveryKindEnum": "integrations.models.WebhookDelivery.Kind",
-        "DeliveryStateEnum": "integrations.models.WebhookDelivery.State",
-        "UsageKindEnum": "flags.api.usage.SOURCE_KINDS",
-        "FlagKindEnum": "flags.models.Flag.Kind",
-        "StageReasonEnum": "flags.lifecycle.stages.REASONS",
-    },
+    "ENUM_NAME_OVERRIDES": ENUM_NAMES,
     "TITLE": "FlagShip",
     "VERSION": "1",
     "OAS_VERSION": "3.1.1",
