@@ -1,5 +1,6 @@
 """Archiving flags and restoring them, and deleting for good what was archived long ago."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from django.db import transaction
@@ -38,7 +39,7 @@ def archive_flag(
     before = flag_resource(config)
     flag.is_archived, flag.archived_at = True, timezone.now()
     flag.save(update_fields=["is_archived", "archived_at", "updated_at"])
-    for row in flag.configs.all():
+    for row in _own_first(environment, flag.configs.all()):
         row.version += 1
         row.save(update_fields=["version", "updated_at"])
         version_log.append(
@@ -91,6 +92,11 @@ def _refuse_in_use(flag: Flag) -> None:
         )
 
 
+def _own_first(environment: Environment, configs: Iterable[FlagConfig]) -> list[FlagConfig]:
+    """Its own environment is asked first: a change request goes there, for the version that the flag has there."""
+    return sorted(configs, key=lambda row: (row.environment_id != environment.pk, row.environment_id))
+
+
 @gate.act("flag.restore")
 @transaction.atomic
 def restore_flag(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> FlagConfig:
@@ -103,7 +109,7 @@ def restore_flag(*, actor: Actor, environment: Environment, key: str, reason: st
     before = flag_resource(config)
     flag.is_archived, flag.archived_at = False, None
     flag.save(update_fields=["is_archived", "archived_at", "updated_at"])
-    for row in flag.configs.select_related("flag", "environment").prefetch_related("rules"):
+    for row in _own_first(environment, flag.configs.select_related("flag", "environment").prefetch_related("rules")):
         row.version += 1
         row.save(update_fields=["version", "updated_at"])
         version_log.append_flag(actor, row, environments[row.environment_id])
