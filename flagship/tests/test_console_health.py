@@ -54,7 +54,7 @@ def test_home__every_health_line__leads_to_its_explanation(console_viewer, acme)
 
     explained = console_viewer.get(reverse("console_health"), follow=True)
     assert explained.status_code == 200
-    assert len(page.context["health"]) == 10
+    assert len(page.context["health"]) == 11
     for line in page.context["health"]:
         path, _, anchor = line.url.partition("#")
         assert path == reverse("console_health")

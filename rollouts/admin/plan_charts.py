@@ -29,13 +29,14 @@ def share_over_time(plan: RolloutPlan, part: RolloutPart) -> LineChart | None:
     points.append((timezone.now(), float(percent_now(plan, part)), "now"))
     ahead = to_come(plan)
     labels = [moment(at) for at, _, _ in points] + [moment(at) for at, _ in ahead]
-    served: list[float | None] = [percent for _, percent, _ in points] + [None] * len(ahead)
-    planned: list[float | None] = [None] * (len(points) - 1) + [points[-1][1]] + [percent for _, percent in ahead]
+    served: list[float | None] = [percent / 100 for _, percent, _ in points] + [None] * len(ahead)
+    planned: list[float | None] = [None] * (len(points) - 1)
+    planned += [percent / 100 for percent in (points[-1][1], *(percent for _, percent in ahead))]
     return {
         "title": "Share over time",
         "description": f"{points[-1][1]:g} % now, {len(ahead)} steps to come by time.",
         "labels": labels,
-        "unit": " %",
+        "unit": "percent",
         "series": [{"name": "served", "values": served}, {"name": "to come", "values": planned}],
         "table": {
             "head": ["When", "Share", "What"],
@@ -77,6 +78,7 @@ def guardrail_intervals(plan: RolloutPlan) -> ForestChart | None:
     return {
         "title": "Guardrails",
         "description": "Difference between the share with the variant and the rest, with intervals.",
+        "unit": "number",
         "rows": rows,
         "table": {
             "head": ["Metric", "Difference", "From", "To"],
