@@ -25,7 +25,7 @@ from flags.selectors import get_config, get_layer, get_segment
 from flags.services.gate import Act
 from rollouts import services as rollouts
 from rollouts.api import serializers as rollout_forms
-from rollouts.documents import plan_resource
+from rollouts.documents import plan_content
 from rollouts.selectors import get_plan
 from tenancy.documents import environment_resource
 from tenancy.errors import Invalid, NotFound
@@ -50,7 +50,7 @@ _READERS: Final[Mapping[str, Callable[[Environment, str], Mapping[str, Any]]]] =
     "layer": lambda environment, key: layer_resource(get_layer(environment, key)),
     "experiment": lambda environment, key: experiment_resource(get_experiment(environment, key)),
     "metric": lambda environment, key: metric_resource(get_metric(environment.project, key)),
-    "rollout_plan": lambda environment, key: plan_resource(get_plan(environment, key)),
+    "rollout_plan": lambda environment, key: plan_content(get_plan(environment, key)),
     "environment": lambda environment, _: environment_resource(environment),
 }
 RESOURCES: Final = tuple(_READERS)

@@ -61,6 +61,12 @@ PLAN_SHOWN = (
 )  # fmt: skip
 
 
+def plan_content(plan: RolloutPlan) -> dict[str, Any]:
+    """What people decide of the plan and where it stands, without what a look of a worker changes."""
+    shown = plan_resource(plan)
+    return {name: shown[name] for name in ("id", *PLAN_FIELDS, "state", "currentStep", "version")}
+
+
 def plan_export(plan: RolloutPlan) -> dict[str, Any]:
     """The plan as a file has it: what a caller may send, for the flag that leads it, which is its `key`."""
     resource = plan_resource(plan)

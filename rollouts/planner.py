@@ -67,8 +67,9 @@ class Plan:
     def needs_evidence(self, number: int) -> bool:
         """Whether step `number` waits for what only the time on the step before it can show."""
         step = self.steps[number - 1]
-        is_watched = number > 1 and self.steps[number - 2].is_guarded
-        return bool(step.minimum_users or step.needs_environment or step.is_guarded or is_watched)
+        # Before the first step nobody has the variant, so there is nothing to watch.
+        is_watched = number > 1 and (step.is_guarded or self.steps[number - 2].is_guarded)
+        return bool(step.minimum_users or step.needs_environment or is_watched)
 
     @property
     def is_watched(self) -> bool:
@@ -120,12 +121,13 @@ class State:
     verdicts: Sequence[Verdict] = field(default=())
 
 
-def due(plan: Plan, now: datetime, approvals: Mapping[int, datetime], verdicts: Verdicts) -> State:
+def due(plan: Plan, now: datetime, approvals: Mapping[int, datetime], verdicts: Verdicts | None) -> State:
     """Return the state that the plan belongs in at `now`, however long nobody looked.
 
-    `approvals` has the instant at which each step was approved, by its number.
+    `approvals` has the instant at which each step was approved, by its number. `verdicts` None: nobody has asked the
+    data, so no step is passed that depends on them.
     """
-    act, reason = _alarm(verdicts)
+    act, reason = _alarm(verdicts) if verdicts is not None else (None, "")
     if act is not None:
         return State(plan.current, plan.entered_at, is_complete=False, act=act, reason=reason)
     step, entered_at = plan.current, plan.entered_at
@@ -167,7 +169,7 @@ def _next(
 ) -> tuple[datetime | None, Wait | None, datetime | None]:
     """When the step after the plan's begins, at or before now; else None, what it waits for, and when to look again.
 
-    `verdicts` None: the plan's step is not written yet, so nothing is known of it.
+    `verdicts` None: nothing is known of the plan's step, as of one that is not written yet.
     """
     number = plan.current + 1
     step = plan.steps[number - 1]
@@ -190,6 +192,8 @@ def _next(
 
 def _missing(step: Step, verdicts: Verdicts | None) -> Wait | None:
     if verdicts is None:
+        if step.needs_environment:
+            return Wait.ENVIRONMENT
         return Wait.USERS if step.minimum_users else Wait.GUARDRAIL
     if step.needs_environment and not verdicts.is_environment_ready:
         return Wait.ENVIRONMENT

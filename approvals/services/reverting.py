@@ -25,6 +25,8 @@ def revert_request(*, principal: Principal, request: ChangeRequest) -> ChangeReq
     """
     if request.state != ChangeRequest.State.PUBLISHED:
         raise Conflict("Only what was published can be reverted.", code="wrong_state", attr="state")
+    if any(change["resource"]["type"] == "rollout_plan" for change in request.changes):
+        raise Conflict("Roll the plan back: people get what they had before it.", code="not_revertible")
     if any(change["resource"]["type"] == "experiment" for change in request.changes):
         raise Conflict(
             "The acts of an experiment cannot be undone: users were counted since. Complete or restart it.",

@@ -23,6 +23,7 @@ from flagship.tests.crawling import Page, opened
 from flagship.tests.source_files import ROOT
 from flagship.tests.test_docs import APPS
 from flagship.tests.test_permissions import BODIES, _served
+from rollouts import services as rollouts
 from tenancy.models import Environment
 from tenancy.testing import ALICE
 
@@ -32,6 +33,7 @@ WHOLE = {
     "version": 2,
     "variants": [{"key": "control", "value": False}, {"key": "treatment", "value": True}],
 }
+RELEASED = {"variant": "treatment", "template": "daily", "reason": "tried"}
 IMPORTED = {"data": {"format": "flagship", "formatVersion": 1, "segments": [{"key": "imported", "included": ["u"]}]}}
 # Each route that changes what is served: what is sent to it, and with which body.
 SERVING = {
@@ -56,6 +58,10 @@ SERVING = {
     ("post", "experiments/{pk}/resume"): ("experiments/paused/resume", {}),
     ("post", "experiments/{pk}/restart"): ("experiments/running/restart", {}),
     ("post", "experiments/{pk}/complete"): ("experiments/running/complete", {"decision": "stop"}),
+    ("post", "experiments/{pk}/release"): ("experiments/running/release", RELEASED),
+    ("post", "flags/{key}/rollout-plan/start"): ("flags/planned/rollout-plan/start", {}),
+    ("post", "flags/{key}/rollout-plan/advance"): ("flags/stepped/rollout-plan/advance", {}),
+    ("post", "flags/{key}/rollout-plan/resume"): ("flags/returned/rollout-plan/resume", {}),
 }  # fmt: skip
 # What decides who is enrolled, and is in no document.
 ENROLLING = {
@@ -70,6 +76,7 @@ EXEMPT = {
     ("post", "flags/{key}/kill"): ("flags/a/kill", {}),
     ("post", "kill"): ("kill", {"tag": "pay"}),
     ("post", "experiments/{pk}/pause"): ("experiments/running/pause", {}),
+    ("post", "flags/{key}/rollout-plan/rollback"): ("flags/stepped/rollout-plan/rollback", {}),
 }
 # Every other route that takes something. Whoever adds one says here, or above, what it is; both are tried.
 UNSERVING = """
@@ -98,10 +105,9 @@ put notification-settings/{channel} · put webhooks/{webhook_id} · delete refer
 put flags/{key}/references
 delete flags/{key}/rollout-plan · delete rollout-templates/{key} · delete scheduled-changes/{change_id}
 delete triggers/{trigger_id} · patch scheduled-changes/{change_id} · patch triggers/{trigger_id}
-post experiments/{pk}/release · post flags/{key}/rollout-plan/advance · post flags/{key}/rollout-plan/cancel
-post flags/{key}/rollout-plan/hold · post flags/{key}/rollout-plan/resume · post flags/{key}/rollout-plan/rollback
-post flags/{key}/rollout-plan/start · post rollout-templates · post scheduled-changes · post triggers
-post triggers/{token} · put flags/{key}/rollout-plan · put rollout-templates/{key}
+post flags/{key}/rollout-plan/cancel · post flags/{key}/rollout-plan/hold · post rollout-templates
+post scheduled-changes · post triggers · post triggers/{token} · put flags/{key}/rollout-plan
+put rollout-templates/{key}
 """
 # Tasks and commands that write flags, and by which acts; the others write none.
 WRITING_TASKS = {
@@ -193,6 +199,13 @@ def made(environment, staging, make_flag):
             experiments.start_experiment(**where, pk=draft.pk)
         if key == "paused":
             experiments.pause_experiment(**where, pk=draft.pk)
+    plan = {"variant": "treatment", "steps": [{"percent": 60}, {"percent": 100, "approval": True}]}
+    for key in ("planned", "stepped", "returned"):
+        make_flag(key, rollout=HALF)
+        rollouts.save_plan(**where, key=key, payload=plan)
+        if key != "planned":
+            rollouts.start_plan(**where, key=key)
+    rollouts.rollback_plan(**where, key="returned")
     return environment
 
 
@@ -339,7 +352,7 @@ def test_console__each_form_of_each_page__changes_nothing_that_is_served(world, 
             continue
         for form in Page(answer.text).forms:
             target = urljoin(address, form.action)
-            if not form.is_post or "/logout/" in target or re.search("/kill|/pause", target) or target in seen:
+            if not form.is_post or "/logout/" in target or re.search(_EXEMPT_PAGES, target) or target in seen:
                 continue
             seen.add(target)
             _press(client, target, _altered(target, form.fields, answer.text), before, wrong)
@@ -350,6 +363,10 @@ def test_console__each_form_of_each_page__changes_nothing_that_is_served(world, 
         "segment.create", "segment.update", "layer.create", "layer.update", "experiment.start", "experiment.resume",
         "experiment.restart", "experiment.complete",
     }  # fmt: skip
+
+
+# The pages of acts that ask nobody: EXEMPT.
+_EXEMPT_PAGES = "/kill|/pause|/rolloutplan/.*/rollback/"
 
 
 def _versions():

@@ -49,7 +49,7 @@ class ScheduleForm(forms.Form):
         max_length=200_000,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 6, "spellcheck": "false"}),
     )
-    base = forms.IntegerField(widget=forms.HiddenInput)
+    base_version = forms.IntegerField(widget=forms.HiddenInput)
 
     def clean_patch(self) -> Any:
         try:
@@ -96,7 +96,7 @@ class ScheduledChangeAdmin(PerEnvironmentAdmin):
         initial = {
             "zone": "UTC",
             "patch": json.dumps(patch or {"enabled": not config.is_enabled}, indent=1, ensure_ascii=False),
-            "base": config.version,
+            "base_version": config.version,
         }
 
         def perform(sent: dict[str, Any]) -> HttpResponse:
@@ -109,7 +109,7 @@ class ScheduledChangeAdmin(PerEnvironmentAdmin):
                 payload={
                     "resource": {"type": "flag", "key": config.flag.key},
                     "patch": sent["patch"],
-                    "baseVersion": sent["base"],
+                    "baseVersion": sent["base_version"],
                     "title": sent["title"],
                     **timing,
                 },
@@ -125,7 +125,7 @@ class ScheduledChangeAdmin(PerEnvironmentAdmin):
             submit="Schedule it",
             cancel_url=list_url(ScheduledChange, environment=environment),
             intro="It is made where nobody has changed these fields meanwhile; else it is held, and you are told.",
-            names={"baseVersion": "base", "version": "base"},
+            names={"baseVersion": "base_version", "version": "base_version"},
         )
 
     def show(self, request: HttpRequest, thing: ScheduledChange) -> HttpResponse:

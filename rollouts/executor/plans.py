@@ -18,7 +18,7 @@ from rollouts.executor.clock import database_now
 from rollouts.executor.evidence import Evidence, gather
 from rollouts.models import RolloutPlan, RolloutStop
 from rollouts.services.conflicts import AUTOMATIC, stop
-from rollouts.services.stepping import NOTHING_KNOWN, look, planned
+from rollouts.services.stepping import look, planned
 from tenancy.errors import ServiceError
 from tenancy.models import Environment, Project
 
@@ -90,7 +90,7 @@ def _look_at(plan: RolloutPlan, environments: Mapping[int, Environment], known: 
     try:
         # The start of the plan was asked about, with all of its steps.
         with gate.permitted(), transaction.atomic():
-            verdicts = NOTHING_KNOWN if known is None else known.verdicts
+            verdicts = None if known is None else known.verdicts
             look(actor=AUTOMATIC, plan=plan, environments=environments, now=now, verdicts=verdicts)
     except ServiceError as error:
         plan.refresh_from_db()

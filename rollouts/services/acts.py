@@ -7,13 +7,15 @@ from django.db import transaction
 from django.utils import timezone
 
 from audit.actors import Actor
+from flags.models import FlagConfig
 from flags.selectors import get_config
 from flags.services import gate, served_of, version_log
 from rollouts.documents import text_of
-from rollouts.models import RolloutPlan
+from rollouts.models import RolloutPart, RolloutPlan
 from rollouts.planner import Outcome, Passed, State
-from rollouts.selectors import get_plan, plans
-from rollouts.services.conflicts import note, record_events, served_by, stop
+from rollouts.selectors import get_plan, open_part, plans
+from rollouts.services.asking import ask_about
+from rollouts.services.conflicts import in_progress, is_dealt_alike, note, record_events, served_by, stop
 from rollouts.services.stepping import look, put_back, take_steps, write_rung
 from tenancy.errors import Conflict
 from tenancy.models import Environment
@@ -55,6 +57,7 @@ def resume_plan(*, actor: Actor, environment: Environment, key: str, reason: str
     somebody gave the share other ranges meanwhile.
     """
     plan, environments = _locked(environment, key, "be resumed", _State.HELD, _State.ROLLED_BACK)
+    since = plan.environment.config_version
     for part in plan.parts.select_related("config__flag"):
         config = get_config(plan.environment, part.config.flag.key)
         part.plan = plan
@@ -62,10 +65,10 @@ def resume_plan(*, actor: Actor, environment: Environment, key: str, reason: str
             raise Conflict(
                 f"{config.flag.key!r} is killed; release the kill switch first.", code="flag_killed", attr="flagKey"
             )
-        if served_of(config, list(config.rules.all()), part.rule_id) != served_by(part):
+        if not (is_dealt_alike(part, config) and _serves(part, config)):
             raise Conflict(
-                f"The share of {config.flag.key!r} was changed while the plan stood still, so the same people could "
-                "not be kept. Cancel the plan, and make another one.",
+                f"The share of {config.flag.key!r}, or how its users are dealt to it, was changed while the plan stood "
+                "still, so the same people could not be kept. Cancel the plan, and make another one.",
                 code="share_changed",
             )
     now = timezone.now()
@@ -83,7 +86,13 @@ def resume_plan(*, actor: Actor, environment: Environment, key: str, reason: str
     plan.save()
     record_events(actor, plan, "flag.rollout_resumed", reason)
     look(actor=actor, plan=plan, environments=environments, now=now)
+    ask_about(actor, plan, since=since)
     return plans(environment).get(pk=plan.pk)
+
+
+def _serves(part: RolloutPart, config: FlagConfig) -> bool:
+    """Whether the flag serves there what the plan has put there."""
+    return served_of(config, list(config.rules.all()), part.rule_id) == served_by(part)
 
 
 @gate.act("rollout_plan.advance")
@@ -130,7 +139,10 @@ def _refuse_overtaken(plan: RolloutPlan) -> None:
     for part in plan.parts.select_related("config__flag"):
         part.plan = plan
         config = get_config(plan.environment, part.config.flag.key)
-        if served_of(config, list(config.rules.all()), part.rule_id) != served_by(part):
+        other = open_part(config)
+        if other is not None:
+            raise in_progress(other, attr="flagKey")
+        if not _serves(part, config):
             raise Conflict(
                 f"The share of {config.flag.key!r} was changed since the plan completed. Go back to an earlier version "
                 "in the flag's history.",

@@ -42,11 +42,17 @@ def refuse_owned_change(draft: drafts.Draft, **_: Any) -> None:
     if part is None or part.plan.state != _State.RUNNING or part.plan_id == _writing.get() or part.anchor is None:
         return
     config, expected = draft.config, served_by(part)
-    dealt = (config.bucket_by, config.salt) == (part.anchor["bucketBy"], part.anchor["salt"])
+    dealt = is_dealt_alike(part, config)
     if dealt and served_of(config, draft.rules, part.rule_id) == expected:
         return
     place = "rollout" if part.rule_id is None else "rules"
     raise in_progress(part, attr=place if dealt else "bucketBy")
+
+
+def is_dealt_alike(part: RolloutPart, config: FlagConfig) -> bool:
+    """Whether users are dealt to the flag's ranges as they were when the plan was started."""
+    anchor: dict[str, Any] = part.anchor or {}
+    return (config.bucket_by, config.salt) == (anchor["bucketBy"], anchor["salt"])
 
 
 def in_progress(part: RolloutPart, *, attr: str | None = None) -> Conflict:
@@ -116,7 +122,6 @@ def stop(actor: Actor, plan: RolloutPlan, state: RolloutPlan.State, reason: str)
     if plan.state == state or not plan.is_open:
         return
     now = timezone.now()
-    before = plan.state
     plan.state, plan.due_at, plan.next_step_at = state, None, None
     plan.waits_for, plan.waits_because = ("person", reason) if state == _State.HELD else ("", "")
     if state == _State.HELD:
@@ -127,9 +132,7 @@ def stop(actor: Actor, plan: RolloutPlan, state: RolloutPlan.State, reason: str)
     note(plan, "held" if state == _State.HELD else "cancelled", reason)
     plan.version += 1
     plan.save()
-    action = "flag.rollout_held" if state == _State.HELD else "flag.rollout_cancelled"
-    if before != _State.DRAFT:
-        record_events(actor, plan, action, reason)
+    record_events(actor, plan, "flag.rollout_held" if state == _State.HELD else "flag.rollout_cancelled", reason)
 
 
 def note(plan: RolloutPlan, act: str, why: str = "", *, step: int | None = None, at: Any = None) -> None:

@@ -20,6 +20,7 @@ from rollouts.planning.durations import parse_duration
 from rollouts.planning.ladder import Ranges, rungs, share_of
 from rollouts.planning.plan_fields import read_steps
 from rollouts.selectors import get_plan, open_part, plans, template_steps
+from rollouts.services.asking import ask_about
 from rollouts.services.conflicts import in_progress, note, record_events
 from rollouts.services.stepping import look
 from tenancy.errors import Conflict, Invalid, Problem
@@ -107,9 +108,7 @@ def start_plan(*, actor: Actor, environment: Environment, key: str, reason: str 
                        code="rollout_in_progress")  # fmt: skip
     now = timezone.now()
     plan.environment = environments[environment.pk]
-    # The plan is asked about as a whole, so its steps are not asked about again.
-    asked_for = {name: value for name, value in plan_resource(plan).items() if name in PLAN_FIELDS}
-    gate.ask(actor=actor, pieces=[gate.Piece(plan.environment, "rollout_plan", key, asked_for)])
+    since = plan.environment.config_version
     for part in plan.parts.select_related("config__flag"):
         config = get_config(plan.environment, part.config.flag.key)
         _refuse_unfit(config)
@@ -124,6 +123,7 @@ def start_plan(*, actor: Actor, environment: Environment, key: str, reason: str 
     plan.save()
     record_events(actor, plan, "flag.rollout_scheduled", reason)
     look(actor=actor, plan=plan, environments=environments, now=now)
+    ask_about(actor, plan, since=since)
     return plans(environment).get(pk=plan.pk)
 
 

@@ -19,14 +19,12 @@ from rollouts.documents import text_of
 from rollouts.models import RolloutPart, RolloutPlan
 from rollouts.planner import CHECK_EVERY, Act, Plan, State, Verdicts, Wait, due
 from rollouts.planning.plan_fields import steps_of
+from rollouts.services.asking import CLEAN_UP_TAG
 from rollouts.services.conflicts import anchored, note, record_events, stop, writing
 from tenancy.errors import Conflict
 from tenancy.models import Environment
 
 _State = RolloutPlan.State
-NOTHING_KNOWN: Final = Verdicts()
-# Tags of a flag whose code can go, now that everybody gets one variant for good.
-CLEAN_UP_TAG: Final = "clean-up"
 _WORDS: Final = {
     Wait.TIME: "The next step is due at {at}.",
     Wait.APPROVAL: "The next step needs an approval: somebody has to advance the plan.",
@@ -43,9 +41,12 @@ def look(
     plan: RolloutPlan,
     environments: Mapping[int, Environment],
     now: datetime,
-    verdicts: Verdicts = NOTHING_KNOWN,
+    verdicts: Verdicts | None = None,
 ) -> State:
-    """Ask the planner, and write once what it says. Raises what a write to a flag raises; then nothing is written."""
+    """Ask the planner, and write once what it says. Raises what a write to a flag raises; then nothing is written.
+
+    Without `verdicts` nobody has asked the data: a plan that waits for them goes on waiting, until a worker has.
+    """
     state = due(planned(plan), now, approvals_of(plan), verdicts)
     if state.act is not None:
         perform(actor=actor, plan=plan, environments=environments, act=state.act, reason=state.reason)
@@ -110,7 +111,7 @@ def take_steps(
         plan.parts.update(is_open=False)
         note(plan, "completed")
     else:
-        _wait(plan, state, NOTHING_KNOWN)
+        _wait(plan, state, None)
     plan.version += 1
     plan.save()
     record_events(actor, plan, "flag.rollout_progress", steps=[(passed.number, passed.at) for passed in state.passed])
@@ -118,7 +119,7 @@ def take_steps(
         record_events(actor, plan, "flag.rollout_completed")
 
 
-def _wait(plan: RolloutPlan, state: State, verdicts: Verdicts) -> None:
+def _wait(plan: RolloutPlan, state: State, verdicts: Verdicts | None) -> None:
     plan.due_at = state.next_due_at
     plan.next_step_at = _step_time(plan, state)
     plan.waits_for = state.waits_for or ""
@@ -134,14 +135,14 @@ def _step_time(plan: RolloutPlan, state: State) -> datetime | None:
     return begins if step.at is None else max(begins, step.at)
 
 
-def _words(plan: RolloutPlan, state: State, verdicts: Verdicts) -> str:
+def _words(plan: RolloutPlan, state: State, verdicts: Verdicts | None) -> str:
     step = plan.steps[state.step] if state.step < len(plan.steps) else {}
     elsewhere = plan.after_environment or {}
     wait = state.waits_for or Wait.TIME
     return _WORDS[wait].format(
         at=text_of(_step_time(plan, state)),
         minimum=step.get("minimumUsers"),
-        users=verdicts.users,
+        users=verdicts.users if verdicts is not None else 0,
         environment=elsewhere.get("environment"),
         duration=elsewhere.get("for"),
     )

@@ -12,6 +12,7 @@ from analytics.event_records import Batch, ConversionEvent, ExposureEvent
 from analytics.services import store_events
 from experiments import services as experiment_services
 from flags.selectors import get_config
+from rollouts import services
 from rollouts.models import RolloutPlan
 from rollouts.tests.conftest import KEY, events
 from tenancy.models import Environment
@@ -97,6 +98,20 @@ def test_guardrail__no_data_for_longer_than_its_grace__holds_and_says_so(
     held = look(plan, days=2, hours=1)
     assert (held.state, share()) == ("held", 2000)
     assert "no verdict after 2 days: no data came" in held.waits_because
+
+
+def test_guardrail__without_a_verdict__is_passed_by_no_act(
+    guarded: Callable[..., RolloutPlan], start: Start, environment: Environment, share: Any
+) -> None:
+    guarded()
+    services.cancel_plan(actor=ALICE, environment=environment, key=KEY)
+    guardrails = [{"metric": "errors", "marginPercent": 5, "action": "hold"}]
+    start([{"percent": 30}, *({"percent": percent, "guardrails": guardrails} for percent in (40, 50, 60))])
+    services.hold_plan(actor=ALICE, environment=environment, key=KEY)
+    services.resume_plan(actor=ALICE, environment=environment, key=KEY)
+    assert share() == 3000
+    advanced = services.advance_plan(actor=ALICE, environment=environment, key=KEY)
+    assert (advanced.current_step, advanced.waits_for, share()) == (2, "guardrail", 4000)
 
 
 def test_minimum_users__are_those_exposed_since_the_step(start: Start, look: Start, environment: Environment) -> None:

@@ -123,6 +123,14 @@ def test_due__guardrails__ask_for_the_strictest_act(found: list[Verdict], act: A
     assert (state.act, state.step, list(state.passed)) == (act, 1, [])
 
 
+def test_due__nobody_has_asked_the_data__passes_no_gate() -> None:
+    guarded = [Step(1000), Step(5000, is_guarded=True), Step(10_000, minimum_users=5)]
+    for current, waits_for in ((1, Wait.GUARDRAIL), (2, Wait.USERS)):
+        state = due(Plan(guarded, current, START), START + DAY, {}, None)
+        assert (state.step, state.waits_for, list(state.passed)) == (current, waits_for, [])
+    assert due(Plan([Step(1000, is_guarded=True), Step(5000, after=DAY)], 0, START), START, {}, None).step == 1
+
+
 def test_due__first_step_waits_for_an_environment__until_it_is_ready() -> None:
     plan = Plan([Step(1000, needs_environment=True), Step(10_000, after=DAY)], 0, START)
     assert due(plan, START, {}, Verdicts()).waits_for is Wait.ENVIRONMENT
