@@ -29,7 +29,7 @@ def firing(body: Any) -> list[str]:
 def _is_firing(alert: Mapping[str, Any], path: str) -> bool:
     # Grafana's former alerting calls it `state`.
     status = alert.get("status", alert.get("state"))
-    if status not in _FIRING | _RECOVERED:
+    if not isinstance(status, str) or status not in _FIRING | _RECOVERED:
         raise Invalid(_KNOWN, attr=path, code="invalid_choice")
     return status in _FIRING
 

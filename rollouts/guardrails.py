@@ -106,13 +106,12 @@ def _harm(metric: Metric, pair: tuple[GuardedArm, GuardedArm] | None, margin: fl
         return (
             Judged(None, f"fewer than {FEWEST_CONVERSIONS} users have such an event") if is_increase else Judged(False)
         )
-    share = treated.users / (rest.users + treated.users)
-    rates = treated.conversions / treated.users, rest.conversions / rest.users
+    # Of those with an event, the part that each share has where the harm is just what the margin lets pass.
     if is_increase:
-        is_beyond = rates[0] < rates[1] * (1 - margin)
-        return Judged(is_beyond and share_is_shown_above(rest.conversions, total, 1 - share, alpha / 2))
-    is_beyond = rates[0] > rates[1] * (1 + margin)
-    return Judged(is_beyond and share_is_shown_above(treated.conversions, total, share, alpha / 2))
+        expected = rest.users / (rest.users + treated.users * max(1 - margin, 0))
+        return Judged(share_is_shown_above(rest.conversions, total, expected, alpha / 2))
+    expected = treated.users * (1 + margin) / (rest.users + treated.users * (1 + margin))
+    return Judged(share_is_shown_above(treated.conversions, total, expected, alpha / 2))
 
 
 def _guarded(

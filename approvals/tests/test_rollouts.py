@@ -51,3 +51,17 @@ def test_plan__in_a_guarded_environment__is_asked_about_once(
     assert (waiting.state, waiting.waits_for, _share(environment)) == ("running", "freeze", 5000)
     executor.run(now + timedelta(days=4))
     assert (get_plan(environment, KEY).state, _share(environment)) == ("completed", 10_000)
+
+
+def test_start__where_a_policy_asks_by_impact__is_asked_about_by_its_last_step(
+    environment: Environment, make_flag: Callable[..., FlagConfig]
+) -> None:
+    make_flag(KEY, rollout=[{"variant": "treatment", "percent": 10}])
+    content: dict[str, Any] = {"variant": "treatment", "steps": [{"percent": 15}, {"percent": 80, "after": "P1D"}]}
+    rollouts.save_plan(actor=ALICE, environment=environment, key=KEY, payload=content)
+    policy = {"requiredApprovals": 1, "when": {"impactPercent": 50}}
+    services.set_policy(actor=ALICE, environment=environment, payload=policy, version=None)
+    environment.refresh_from_db()
+    with pytest.raises(gate.Refused, match="moves up to 70 % of the users"):
+        rollouts.start_plan(actor=ALICE, environment=environment, key=KEY)
+    assert _share(environment) == 1000

@@ -22,7 +22,7 @@ from rollouts.admin.switch import switch_page
 from rollouts.documents import percent_now
 from rollouts.models import RolloutPart, RolloutPlan
 from rollouts.planning.words import in_words
-from rollouts.selectors import open_part
+from rollouts.selectors import get_plan, open_part
 from rollouts.services.conflicts import anchored, served_by
 from tenancy.console_kit.admin import EmptyList
 from tenancy.console_kit.confirm import ConfirmPage
@@ -32,6 +32,7 @@ from tenancy.console_kit.formats import moment
 from tenancy.console_kit.forms import form_page, sent_data
 from tenancy.console_kit.pages import console_page, list_url, object_url
 from tenancy.console_kit.routes import About, Route
+from tenancy.errors import Conflict
 from tenancy.models import Environment
 from tenancy.roles import Role
 
@@ -50,6 +51,11 @@ def _lead(plan: RolloutPlan) -> RolloutPart:
     part = plan.parts.all()[0]
     part.plan = plan
     return part
+
+
+def _is_present(plan: RolloutPlan) -> bool:
+    """Whether its flag has no later plan: acts go by the flag, and so to the plan that it has now."""
+    return get_plan(plan.environment, _lead(plan).config.flag.key).pk == plan.pk
 
 
 def _flag_in(request: HttpRequest, environment: Environment) -> FlagConfig:
@@ -111,6 +117,8 @@ def _act(name: str, act: Callable[..., RolloutPlan], tone: Any, words: str, said
         key = part.config.flag.key
 
         def perform(sent: dict[str, Any]) -> str:
+            if not _is_present(plan):
+                raise Conflict(f"{key!r} has another plan meanwhile; this one is history.", code="rollout_in_progress")
             act(actor=console_context(request).actor, environment=plan.environment, key=key, reason=sent["reason"])
             return said
 
@@ -246,7 +254,7 @@ class RolloutPlanAdmin(PerEnvironmentAdmin):
         acts = [
             {"url": object_url(thing, name), "words": words.partition(" of")[0], "tone": tone}
             for name, (words, _, tone, _, states) in ACTS.items()
-            if thing.state in states
+            if thing.state in states and _is_present(thing)
         ]
         return console_page(
             request,

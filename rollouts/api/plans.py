@@ -33,7 +33,7 @@ class YamlParser(BaseParser):
     media_type = "application/yaml"
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:  # noqa: ARG002 - DRF's signature
-        content = stream.read()
+        content = stream.read(_MOST_YAML_BYTES + 1)
         if len(content) > _MOST_YAML_BYTES:
             raise PayloadTooLarge(f"A plan has at most {_MOST_YAML_BYTES:,} bytes.")
         try:

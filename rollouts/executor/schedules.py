@@ -16,7 +16,6 @@ from rollouts.services.schedules import publish_due
 log = structlog.get_logger(__name__)
 
 _AGAIN: Final = timedelta(minutes=1)
-_MOST_MISSED: Final = 100_000
 
 
 def run(now: datetime | None = None) -> int:
@@ -38,12 +37,18 @@ def run(now: datetime | None = None) -> int:
 def _last_due(change: ScheduledChange, now: datetime) -> datetime:
     """The last time at or before now at which it was due."""
     last = change.due_at or now
-    if change.cron:
-        for _ in range(_MOST_MISSED):
-            following = next_due(change.cron, change.zone, last)
-            if following is None or following > now:
-                break
-            last = following
+    if not change.cron:
+        return last
+    # It may have been due half a million times: begin near now, and go farther back until one is found.
+    near = timedelta(minutes=2)
+    while now - near > last:
+        found = next_due(change.cron, change.zone, now - near)
+        if found is not None and found <= now:
+            last = found
+            break
+        near *= 4
+    while (following := next_due(change.cron, change.zone, last)) is not None and following <= now:
+        last = following
     return last
 
 
@@ -62,5 +67,7 @@ def _publish(change: ScheduledChange, now: datetime) -> int:
     except Exception:
         # One change must not keep all others from their time.
         log.exception("scheduled_change_failed", change=str(change.pk))
-        ScheduledChange.objects.filter(pk=change.pk).update(due_at=now + _AGAIN)
+        # Where somebody gave it another time meanwhile, that one stays.
+        failed = ScheduledChange.objects.filter(pk=change.pk, state=ScheduledChange.State.WAITING, due_at__lte=now)
+        failed.update(due_at=now + _AGAIN)
     return 1

@@ -15,7 +15,7 @@ _PARTS: Final = (
     ("now", re.compile(r"now\b")),
     ("tomorrow", re.compile(r"(?:tomorrow|a day later|the day after)\b")),
     ("after", re.compile(r"after (?P<count>\d{1,5}) (?P<unit>minute|hour|day|week)s?\b")),
-    ("at", re.compile(r"at (?P<instant>\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?(?:Z|[+-]\d\d:?\d\d)?)")),
+    ("at", re.compile(r"at (?P<instant>\d{4}-\d\d-\d\d[t ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:z|[+-]\d\d:?\d\d)?)")),
     ("approval", re.compile(r"with (?:an )?approval\b")),
     ("users", re.compile(r"with (?P<users>\d{1,9}) users?\b")),
 )

@@ -54,7 +54,7 @@ def save_plan(
     steps, template = _steps(environment, payload)
     wanted = _parts(environments[environment.pk], key, payload)
     then = payload.get("then") or ""
-    refuse_if_any(_end_problems(then, steps) + _metric_problems(environment, steps))
+    refuse_if_any(_end_problems(then, steps) + _metric_problems(environment, steps) + _watch_problems(steps))
     plan = existing.plan if existing else RolloutPlan(environment=environments[environment.pk])
     plan.steps, plan.template, plan.then = steps, template, then
     plan.after_environment = _after_environment(environment, payload.get("afterEnvironment"))
@@ -180,6 +180,8 @@ def _served(config: FlagConfig, variant: str, rule_id: UUID | None, path: str = 
 def _steps(environment: Environment, payload: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str]:
     """The steps, and the template they came from. Steps that are sent beside a template stand before its own."""
     template = payload.get("template") or ""
+    if not isinstance(template, str):
+        raise Invalid("Name the template by its key.", attr="template", code="invalid_type")
     found = template_steps(environment.project.organization, template) if template else None
     if template and found is None:
         raise Invalid(f"There is no template {template!r}.", attr="template", code="unknown_template")
@@ -238,6 +240,14 @@ def _end_problems(then: Any, steps: list[dict[str, Any]]) -> list[Problem]:
     if then and (basis_points_of(steps[-1]["percent"]) or 0) < _FULL:
         return [Problem("then", "invalid", "Only a share of 100 % is made permanent; let the last step reach it.")]
     return []
+
+
+def _watch_problems(steps: list[dict[str, Any]]) -> list[Problem]:
+    """A guardrail is read on the step before it and on its own; a plan's only step is its end, so it never is."""
+    if len(steps) > 1 or "guardrails" not in steps[0]:
+        return []
+    remedy = "A plan ends with its last step, so nothing would be watched; put a smaller step before it."
+    return [Problem("steps[0].guardrails", "invalid", remedy)]
 
 
 def _metric_problems(environment: Environment, steps: list[dict[str, Any]]) -> list[Problem]:

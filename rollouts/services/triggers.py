@@ -139,7 +139,9 @@ def call_trigger(*, token: str, body: Any, request_id: str = "", now: datetime |
                       credential=locked.prefix, request_id=request_id)  # fmt: skip
         missing = _perform(actor, locked)
         if missing:
+            # The same alert acts once there is something to act on.
             return Called(has_acted=False, why=missing)
+        TriggerCall.objects.bulk_create(TriggerCall(trigger=locked, fingerprint=each, acted_at=moment) for each in new)
         locked.last_acted_at = moment
         locked.save(update_fields=["last_acted_at"])
         audit.services.record(
@@ -153,12 +155,10 @@ def call_trigger(*, token: str, body: Any, request_id: str = "", now: datetime |
 
 
 def _first_time(trigger: Trigger, fingerprints: list[str], now: datetime) -> list[str]:
-    """Those that did not make this trigger act within the last hour; from now on they have."""
+    """Those that did not make this trigger act within the last hour."""
     trigger.calls.filter(acted_at__lte=now - QUIET).delete()
     known = set(trigger.calls.filter(fingerprint__in=fingerprints).values_list("fingerprint", flat=True))
-    new = [each for each in dict.fromkeys(fingerprints) if each not in known]
-    TriggerCall.objects.bulk_create(TriggerCall(trigger=trigger, fingerprint=each, acted_at=now) for each in new)
-    return new
+    return [each for each in dict.fromkeys(fingerprints) if each not in known]
 
 
 def _perform(actor: Actor, trigger: Trigger) -> str:

@@ -130,7 +130,8 @@ def test_trigger__fires_once_an_hour(firing: dict[str, Any], editor: Caller, mon
     (row,) = events("flag.killed")
     assert (row.actor_kind, row.credential) == ("trigger", made["prefix"])
     assert token not in str([entry.__dict__ for entry in events("trigger.created", "trigger.fired", "flag.killed")])
-    assert alert.post(f"triggers/{token}", {"nothing": 1}).status_code == 400
+    for strange in ({"nothing": 1}, {"status": []}, {"alerts": [{"status": {}}]}):
+        assert alert.post(f"triggers/{token}", strange).status_code == 400
     assert alert.post(f"triggers/{token[:-1]}x", firing).status_code == 404
     assert editor.patch(path, {"act": "hold_plan", "version": 1}).status_code == 400
     monkeypatch.setattr(triggers, "CALLS_A_MINUTE", 1)
@@ -150,7 +151,8 @@ def test_trigger__rolls_a_plan_back(editor: Caller) -> None:
     assert Caller("none").post(f"triggers/{made['token']}", {"status": "firing"}).json()["acted"] is False
     editor.put(PLAN, {"variant": "treatment", "steps": STEPS})
     editor.post(f"{PLAN}/start")
-    answer = Caller("none").post(f"triggers/{made['token']}", {"status": "firing", "fingerprint": "2"})
+    # It is the same alert, which found nothing to act on before.
+    answer = Caller("none").post(f"triggers/{made['token']}", {"status": "firing"})
     assert answer.json()["acted"] is True
     assert editor.get(PLAN).json()["state"] == "rolled_back"
 
@@ -170,3 +172,8 @@ def test_export__carries_open_plans__and_an_import_saves_them(editor: Caller) ->
     # The flag's share belongs to the plan that runs, too.
     assert {row["entity"] for row in skipped} == {"flag", "rollout plan"}
     assert {row["problems"][0]["code"] for row in skipped} == {"rollout_in_progress"}
+    editor.post(f"{PLAN}/cancel")
+    strange = {"key": KEY, "variant": "treatment", "template": ["daily"]}
+    body["data"] |= {"flags": [], "rolloutPlans": [strange, {**strange, "template": None, "steps": 5}]}
+    skipped = editor.post("environments/production/import", body).json()["skipped"]
+    assert [row["problems"][0]["attr"] for row in skipped] == ["template", "steps"]

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from openflagship.engine import CompiledEnvironment, Context
 
+from experiments import services as experiment_services
 from experiments.models import Experiment
 from flags.documents import flag_document
 from flags.models import FlagConfig
@@ -14,6 +15,7 @@ from flags.services import kill_flag, release_flag, update_flag
 from flags.versions.loading import load_document
 from rollouts import services
 from rollouts.models import RolloutPlan
+from rollouts.planning.words import all_in_words, read_words
 from rollouts.tests.conftest import KEY, events
 from tenancy.errors import Conflict, Invalid
 from tenancy.models import Environment
@@ -167,6 +169,24 @@ def test_train__several_flags__all_or_none_per_step(
     assert (held.state, share(), share("second")) == ("held", 2000, 2000)
 
 
+def test_rollback__of_a_completed_plan__whose_flag_has_another__is_refused(
+    start: Start, environment: Environment, make_flag: Callable[..., FlagConfig]
+) -> None:
+    make_flag("second")
+    start([{"percent": 50}], flags=[{"flagKey": "second", "variant": "treatment"}])
+    later = {"variant": "treatment", "steps": [{"percent": 60}]}
+    services.save_plan(actor=ALICE, environment=environment, key="second", payload=later)
+    with pytest.raises(Conflict) as refused:
+        _act(services.rollback_plan, environment)
+    assert refused.value.problems[0].code == "rollout_in_progress"
+
+
+def test_words__of_a_plan__are_read_back() -> None:
+    steps = [{"percent": 2.5}, {"percent": 50, "at": "2027-03-01T08:00:00.5Z", "approval": True}]
+    steps += [{"percent": 100, "after": "P1D", "minimumUsers": 9}]
+    assert read_words(all_in_words(steps)) == (steps, [])
+
+
 def test_rule__with_a_variant__is_raised_in_its_own_rollout(
     make_flag: Callable[..., FlagConfig], start: Start, environment: Environment
 ) -> None:
@@ -196,6 +216,10 @@ def test_rule__with_a_variant__is_raised_in_its_own_rollout(
             {"steps": [{"percent": 20, "guardrails": [{"metric": "no", "marginPercent": 1, "action": "hold"}]}]},
             "steps[0].guardrails[0].metric",
         ),
+        (
+            {"steps": [{"percent": 20, "guardrails": [{"metric": "seen", "marginPercent": 1, "action": "hold"}]}]},
+            "steps[0].guardrails",
+        ),
         ({"variant": "none"}, "variant"),
         ({"ruleId": "01234567-0123-7123-8123-012345678901"}, "ruleId"),
         ({"template": "no", "steps": None}, "template"),
@@ -206,6 +230,8 @@ def test_rule__with_a_variant__is_raised_in_its_own_rollout(
     ids=lambda value: value if isinstance(value, str) else None,
 )
 def test_save__bad_input__names_the_field(payload: dict[str, Any], attr: str, environment: Environment) -> None:
+    metric = {"key": "seen", "type": "binary", "eventName": "seen"}
+    experiment_services.create_metric(actor=ALICE, environment=environment, payload=metric)
     content = {"variant": "treatment", "steps": [{"percent": 20}], **payload}
     with pytest.raises(Invalid) as refused:
         services.save_plan(actor=ALICE, environment=environment, key=KEY, payload=content)
