@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import transaction
 
 from flags.services import gate, version_log
-from rollouts.executor.clock import database_now
+from rollouts.clock import database_now
 from rollouts.executor.evidence import Evidence, gather
 from rollouts.models import RolloutPlan, RolloutStop
 from rollouts.services.conflicts import AUTOMATIC, stop

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import transaction
 
 from flags.services import version_log
-from rollouts.executor.clock import database_now
+from rollouts.clock import database_now
 from rollouts.models import RolloutStop, ScheduledChange
 from rollouts.planning.recurrence import next_due
 from rollouts.services.schedules import publish_due

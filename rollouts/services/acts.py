@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from django.db import transaction
-from django.utils import timezone
 
 from audit.actors import Actor
 from flags.models import FlagConfig
 from flags.selectors import get_config
 from flags.services import gate, served_of, version_log
+from rollouts.clock import database_now
 from rollouts.documents import text_of
 from rollouts.models import RolloutPart, RolloutPlan
 from rollouts.planner import Outcome, Passed, State
@@ -71,7 +71,7 @@ def resume_plan(*, actor: Actor, environment: Environment, key: str, reason: str
                 "still, so the same people could not be kept. Cancel the plan, and make another one.",
                 code="share_changed",
             )
-    now = timezone.now()
+    now = database_now()
     was_rolled_back = plan.state == _State.ROLLED_BACK
     if was_rolled_back and plan.current_step:
         write_rung(actor, plan, environments, plan.current_step, "Rollout plan resumed")
@@ -105,7 +105,7 @@ def advance_plan(*, actor: Actor, environment: Environment, key: str, reason: st
     plan, environments = _locked(environment, key, "be advanced", _State.RUNNING)
     if any(found.get("outcome") == Outcome.VIOLATED for found in plan.verdicts):
         raise Conflict("A guardrail is violated; roll the plan back.", code="guardrail_violated")
-    now, number = timezone.now(), plan.current_step + 1
+    now, number = database_now(), plan.current_step + 1
     plan.approvals = {**plan.approvals, str(number): {"at": text_of(now), "by": actor.label}}
     note(plan, "advanced", reason, step=number)
     state = State(number, now, is_complete=number == len(plan.steps), passed=[Passed(number, now)])

@@ -5,14 +5,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from django.utils import timezone
-
 import audit.services
 from audit.actors import Actor, system
 from audit.models import Entry
 from flags.documents import basis_points_of
 from flags.models import FlagConfig
 from flags.services import Served, drafts, served_of
+from rollouts.clock import database_now
 from rollouts.documents import plan_resource, text_of
 from rollouts.models import RolloutPart, RolloutPlan
 from rollouts.planning.ladder import Ranges
@@ -121,15 +120,15 @@ def stop(actor: Actor, plan: RolloutPlan, state: RolloutPlan.State, reason: str)
     """Hold or cancel a locked plan: nobody's variant changes. One that is there already stays as it is."""
     if plan.state == state or not plan.is_open:
         return
-    now = timezone.now()
+    now = database_now()
     plan.state, plan.due_at, plan.next_step_at = state, None, None
     plan.waits_for, plan.waits_because = ("person", reason) if state == _State.HELD else ("", "")
     if state == _State.HELD:
         plan.stopped_at = now
     else:
-        plan.finished_at = now
+        plan.finished_at = max(now, plan.created_at)
         plan.parts.update(is_open=False)
-    note(plan, "held" if state == _State.HELD else "cancelled", reason)
+    note(plan, "held" if state == _State.HELD else "cancelled", reason, at=now)
     plan.version += 1
     plan.save()
     record_events(actor, plan, "flag.rollout_held" if state == _State.HELD else "flag.rollout_cancelled", reason)
@@ -139,7 +138,7 @@ def note(plan: RolloutPlan, act: str, why: str = "", *, step: int | None = None,
     """Add a line to the plan's history, which its page shows."""
     number = plan.current_step if step is None else step
     percent = plan.steps[number - 1]["percent"] if number else None
-    moment = text_of(at or timezone.now())
+    moment = text_of(at or database_now())
     plan.history = [*plan.history, {"at": moment, "act": act, "step": number, "percent": percent, "why": why}]
 
 

@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 
 import audit.services
 from audit.actors import Actor
@@ -14,6 +13,7 @@ from flags.documents import basis_points_of, flag_document
 from flags.models import FlagConfig
 from flags.selectors import get_config
 from flags.services import Served, gate, served_of, version_log
+from rollouts.clock import database_now
 from rollouts.documents import PLAN_FIELDS, PLAN_SHOWN, plan_resource
 from rollouts.models import RolloutPart, RolloutPlan
 from rollouts.planning.durations import parse_duration
@@ -106,7 +106,7 @@ def start_plan(*, actor: Actor, environment: Environment, key: str, reason: str 
     if plan.state != _State.DRAFT:
         raise Conflict("The plan was started already." if plan.is_open else "The plan is at its end; make another one.",
                        code="rollout_in_progress")  # fmt: skip
-    now = timezone.now()
+    now = database_now()
     plan.environment = environments[environment.pk]
     since = plan.environment.config_version
     for part in plan.parts.select_related("config__flag"):

@@ -104,7 +104,11 @@ def schedule_change(*, principal: Principal, environment: Environment, payload: 
 def update_scheduled(
     *, principal: Principal, change: ScheduledChange, payload: Mapping[str, Any], version: int | None
 ) -> ScheduledChange:
-    """Change its time or patch; one that was held waits again. The author is then whoever changes it."""
+    """Change its time or patch; one that was held waits again. The author is then whoever changes it.
+
+    Another time alone leaves it on the version that it was made for. All else names the version that was read, so that
+    nothing is overwritten which nobody looked at.
+    """
     environments = version_log.lock_project(change.environment.project)
     locked = _locked(change)
     locked.environment = environments[locked.environment_id]
@@ -117,10 +121,11 @@ def update_scheduled(
     if "resource" in payload and _resource(payload["resource"]) != (locked.resource_type, locked.resource_key):
         raise Invalid("It is about another thing; schedule another change.", attr="resource", code="immutable")
     locked.author = _author(principal)
+    is_moved_alone = locked.state == _State.WAITING and not {"patch", "baseVersion"} & payload.keys()
     locked.state, locked.reason = _State.WAITING, ""
     timing = {"at": before["at"], "cron": before["cron"]} if not {"at", "cron"} & payload.keys() else {}
     unchanged = {"patch": locked.patch, "zone": locked.zone, "title": locked.title, **timing}
-    _set(locked, principal, {**unchanged, **payload})
+    _set(locked, principal, {**unchanged, **payload}, keeps_base=is_moved_alone)
     locked.version += 1
     locked.save()
     _record(principal.actor, locked, "updated", before=before, after=scheduled_resource(locked))
@@ -159,7 +164,9 @@ def _resource(sent: Any) -> tuple[str, str]:
     return str(kind), key
 
 
-def _set(change: ScheduledChange, principal: Principal, payload: Mapping[str, Any]) -> None:
+def _set(
+    change: ScheduledChange, principal: Principal, payload: Mapping[str, Any], *, keeps_base: bool = False
+) -> None:
     """Put what was sent on the row, validated as a change that is made now."""
     _set_time(change, payload)
     patch = payload.get("patch")
@@ -170,8 +177,11 @@ def _set(change: ScheduledChange, principal: Principal, payload: Mapping[str, An
         raise Invalid("Give a title of at most 200 characters.", attr="title", code="max_length")
     change.patch, change.title = dict(patch), title
     require_right(principal, change)
+    if keeps_base:
+        _rehearse(principal.actor, change)
+        return
     current = _KINDS[change.resource_type].read(change.environment, change.resource_key)
-    base_version = payload.get("baseVersion", current["version"] if change.pk and change.base_version else None)
+    base_version = payload.get("baseVersion")
     if isinstance(base_version, bool) or not isinstance(base_version, int):
         raise Invalid("Send the version that the change was made for.", attr="baseVersion", code="required")
     refuse_stale(change.resource_type, current, base_version)

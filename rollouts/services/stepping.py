@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from django.utils import timezone
-
 from audit.actors import Actor
 from audit.services import diff
 from flags.documents import flag_document
 from flags.models import FlagConfig
 from flags.selectors import get_config
 from flags.services import Served, gate, kill_flag, served_of, set_share, update_flag
+from rollouts.clock import database_now
 from rollouts.documents import text_of
 from rollouts.models import RolloutPart, RolloutPlan
 from rollouts.planner import CHECK_EVERY, Act, Plan, State, Verdicts, Wait, due
@@ -106,10 +105,10 @@ def take_steps(
         is_passed_through = passed.number != state.step
         note(plan, "step", "passed through" if is_passed_through else "", step=passed.number, at=now)
     if state.is_complete:
-        plan.state, plan.finished_at = _State.COMPLETED, now
+        plan.state, plan.finished_at = _State.COMPLETED, max(now, plan.created_at)
         plan.due_at, plan.next_step_at, plan.waits_for, plan.waits_because = None, None, "", ""
         plan.parts.update(is_open=False)
-        note(plan, "completed")
+        note(plan, "completed", at=now)
     else:
         _wait(plan, state, None)
     plan.version += 1
@@ -237,12 +236,12 @@ def put_back(*, actor: Actor, plan: RolloutPlan, environments: Mapping[int, Envi
             )
             _check_returned(part, config, is_whole=not others)
             changed += others
-    now = timezone.now()
+    now = database_now()
     plan.state, plan.stopped_at, plan.finished_at = _State.ROLLED_BACK, now, None
     plan.due_at, plan.next_step_at = None, None
     plan.waits_for, plan.waits_because = "person", reason
     plan.parts.update(is_open=True)
-    note(plan, "rolled_back", reason)
+    note(plan, "rolled_back", reason, at=now)
     plan.version += 1
     plan.save()
     return changed

@@ -15,6 +15,7 @@ from rollouts.executor import schedules
 from rollouts.models import ScheduledChange
 from rollouts.tests.conftest import KEY, events
 from tenancy.callers.principals import principal_of_user
+from tenancy.errors import Invalid
 from tenancy.models import Environment, Membership, User
 from tenancy.testing import ALICE
 
@@ -68,6 +69,31 @@ def test_due__author_lost_the_role__is_held(schedule: Any, environment: Environm
     assert (change.state, get_config(environment, KEY).is_enabled) == ("held", True)
     assert "role" in change.reason
     assert [row.reason for row in events("scheduled_change.held")] == [change.reason]
+
+
+def test_update__of_its_time__keeps_the_base__and_of_a_held_one_names_it(
+    schedule: Any, environment: Environment, author: User
+) -> None:
+    change, principal = schedule({"offVariant": "treatment"}), principal_of_user(author)
+    _edit(environment, enabled=False)
+    _edit(environment, offVariant="treatment", defaultVariant="treatment")
+    _edit(environment, offVariant="control", description="looked at")
+    change.patch = {"offVariant": "treatment", "defaultVariant": "control"}
+    change.base = {"offVariant": "control", "defaultVariant": "control"}
+    change.save()
+    later: dict[str, Any] = {"at": DUE + timedelta(hours=1)}
+    moved = services.update_scheduled(principal=principal, change=change, payload=later, version=1)
+    assert (moved.base_version, moved.base["defaultVariant"]) == (1, "control")
+    schedules.run(DUE + timedelta(hours=1))
+    moved.refresh_from_db()
+    assert (moved.state, get_config(environment, KEY).default_variant) == ("held", "treatment")
+    with pytest.raises(Invalid) as refused:
+        services.update_scheduled(principal=principal, change=moved, payload=later, version=moved.version)
+    assert refused.value.problems[0].attr == "baseVersion"
+    later["baseVersion"] = get_config(environment, KEY).version
+    services.update_scheduled(principal=principal, change=moved, payload=later, version=moved.version)
+    schedules.run(DUE + timedelta(hours=1))
+    assert get_config(environment, KEY).default_variant == "control"
 
 
 def test_due__random_edits__never_overwrites(schedule: Any, environment: Environment) -> None:

@@ -1,4 +1,4 @@
-"""The one clock of all workers: the database's. So two workers agree, and one whose own clock jumps takes no step."""
+"""The one clock of plans: the database's. So workers and people agree, and no step is taken where a clock jumps."""
 
 from datetime import datetime
 
