@@ -139,6 +139,12 @@ def _refuse_overtaken(plan: RolloutPlan) -> None:
     for part in plan.parts.select_related("config__flag"):
         part.plan = plan
         config = get_config(plan.environment, part.config.flag.key)
+        if config.experiment:
+            raise Conflict(
+                f"An experiment is running on {config.flag.key!r}; complete it first.",
+                code="rollout_conflict",
+                attr="flagKey",
+            )
         other = open_part(config)
         if other is not None:
             raise in_progress(other, attr="flagKey")

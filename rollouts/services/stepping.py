@@ -55,6 +55,11 @@ def look(
         plan.save()
     elif state.passed:
         take_steps(actor=actor, plan=plan, environments=environments, state=state, now=now)
+    elif state.is_complete:
+        # It was rolled back from its end, and resumed.
+        _complete(plan, now)
+        plan.save()
+        record_events(actor, plan, "flag.rollout_completed")
     else:
         _wait(plan, state, verdicts)
         plan.save()
@@ -105,10 +110,7 @@ def take_steps(
         is_passed_through = passed.number != state.step
         note(plan, "step", "passed through" if is_passed_through else "", step=passed.number, at=now)
     if state.is_complete:
-        plan.state, plan.finished_at = _State.COMPLETED, max(now, plan.created_at)
-        plan.due_at, plan.next_step_at, plan.waits_for, plan.waits_because = None, None, "", ""
-        plan.parts.update(is_open=False)
-        note(plan, "completed", at=now)
+        _complete(plan, now)
     else:
         _wait(plan, state, None)
     plan.version += 1
@@ -116,6 +118,13 @@ def take_steps(
     record_events(actor, plan, "flag.rollout_progress", steps=[(passed.number, passed.at) for passed in state.passed])
     if state.is_complete:
         record_events(actor, plan, "flag.rollout_completed")
+
+
+def _complete(plan: RolloutPlan, now: datetime) -> None:
+    plan.state, plan.finished_at = _State.COMPLETED, max(now, plan.created_at)
+    plan.due_at, plan.next_step_at, plan.waits_for, plan.waits_because = None, None, "", ""
+    plan.parts.update(is_open=False)
+    note(plan, "completed", at=now)
 
 
 def _wait(plan: RolloutPlan, state: State, verdicts: Verdicts | None) -> None:

@@ -181,6 +181,16 @@ def test_rollback__of_a_completed_plan__whose_flag_has_another__is_refused(
     assert refused.value.problems[0].code == "rollout_in_progress"
 
 
+def test_resume__after_a_rollback_from_the_end__is_at_the_end_again(
+    start: Start, share: Any, environment: Environment
+) -> None:
+    assert start([{"percent": 50}]).state == "completed"
+    assert (_act(services.rollback_plan, environment).state, share()) == ("rolled_back", 1000)
+    assert (_act(services.resume_plan, environment).state, share()) == ("completed", 5000)
+    # The share belongs to people again.
+    update_flag(actor=ALICE, environment=environment, key=KEY, payload={"rollout": []}, version=None)
+
+
 def test_words__of_a_plan__are_read_back() -> None:
     steps = [{"percent": 2.5}, {"percent": 50, "at": "2027-03-01T08:00:00.5Z", "approval": True}]
     steps += [{"percent": 100, "after": "P1D", "minimumUsers": 9}]
