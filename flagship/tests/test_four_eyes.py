@@ -94,19 +94,17 @@ post change-requests/{request_id}/rebase · post change-requests/{request_id}/re
 post environments · post environments/{environment_key}/signing-keys · post evaluate · post evaluate/preview
 post events/conversion · post events/exposure · post events/metrics · post events/usage · post experiments
 post experiments/power · post experiments/{pk}/impact · post flags/evaluate · post flags/evaluate/all
-post flags/evaluate/preview · post flags/{key}/impact · post flags/{key}/publish · post flags/{key}/purge
-post follows · post freezes · post members · post metrics · post ofrep/v1/evaluate/flags
-post ofrep/v1/evaluate/flags/{key} · post organizations · post orgs · post privacy/erase · post privacy/export
-post projects · post service-accounts · post stream/ack · post webhooks
-post webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver · post webhooks/{webhook_id}/redeliver
-post webhooks/{webhook_id}/rotate-secret · post webhooks/{webhook_id}/test
+post flags/evaluate/preview · post flags/{key}/impact · post flags/{key}/publish · post flags/{key}/purge · post follows
+post freezes · post members · post metrics · post ofrep/v1/evaluate/flags · post ofrep/v1/evaluate/flags/{key}
+post organizations · post orgs · post privacy/erase · post privacy/export · post projects · post service-accounts
+post stream/ack · post webhooks · post webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver
+post webhooks/{webhook_id}/redeliver · post webhooks/{webhook_id}/rotate-secret · post webhooks/{webhook_id}/test
 put credentials/{credential_id}/environments/{project}/{environment} · put environments/{key}/policy
 put notification-settings/{channel} · put webhooks/{webhook_id} · delete references · put references
-put flags/{key}/references
-delete flags/{key}/rollout-plan · delete rollout-templates/{key} · delete scheduled-changes/{change_id}
-delete triggers/{trigger_id} · patch scheduled-changes/{change_id} · patch triggers/{trigger_id}
-post flags/{key}/rollout-plan/cancel · post flags/{key}/rollout-plan/hold · post rollout-templates
-post scheduled-changes · post triggers · post triggers/{token} · put flags/{key}/rollout-plan
+put flags/{key}/references · delete flags/{key}/rollout-plan · delete rollout-templates/{key}
+delete scheduled-changes/{change_id} · delete triggers/{trigger_id} · patch scheduled-changes/{change_id}
+patch triggers/{trigger_id} · post flags/{key}/rollout-plan/cancel · post flags/{key}/rollout-plan/hold
+post rollout-templates · post scheduled-changes · post triggers · post triggers/{token} · put flags/{key}/rollout-plan
 put rollout-templates/{key}
 """
 # Tasks and commands that write flags, and by which acts; the others write none.
