@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import time
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Protocol, TypeAlias
 
 import orjson
 
 from openflagship.engine import Answer, CompiledEnvironment, Context
+from openflagship.engine.answer import TYPE_MISMATCH, failure
 from openflagship.engine.runtime import unit_of
 from openflagship.ids import uuid7_text
 from openflagship.wire.bodies import (
@@ -21,6 +23,9 @@ from openflagship.wire.bodies import (
 )
 from openflagship.wire.conditional import is_known
 from openflagship.wire.rendering import RenderedAnswer, RenderedOfrep, ofrep_failure
+
+# Of a flag's type and a value: why they are not what was asked for; None where they are.
+TypeProblem: TypeAlias = Callable[[str | None, Any], str | None]
 
 _OFREP_STATUS: Final = {"FLAG_NOT_FOUND": 404, "PARSE_ERROR": 400, "GENERAL": 400}
 
@@ -150,6 +155,24 @@ class Responder:
         _expose(rendered, context, evaluation_id, unix_ms, recorder)
         return 200, rendered.named(evaluation_id)
 
+    def resolve(
+        self, key: str, context: Context, recorder: Recorder, problem_of: TypeProblem
+    ) -> tuple[RenderedOfrep | Answer, str]:
+        """One flag without a form: the answer with its metadata, or the failure; and the evaluation's id."""
+        answer = self.environment.evaluate(key, context)
+        if answer.error_code is None:
+            problem = problem_of(self.environment.flags[key].type, answer.value)
+            if problem is not None:
+                answer = failure(None, TYPE_MISMATCH, problem, answer.config_version, answer.stale)
+        recorder.count(key, answer)
+        unix_ms = time.time_ns() // 1_000_000
+        evaluation_id = uuid7_text(unix_ms)
+        if answer.error_code is not None:
+            return answer, evaluation_id
+        rendered = self._ofrep.get(id(answer)) or self._render_ofrep(key, answer)
+        _expose(rendered, context, evaluation_id, unix_ms, recorder)
+        return rendered, evaluation_id
+
     def ofrep_all(self, sent: Any, size: int = MAX_ATTRIBUTE_BYTES) -> OfrepBulk:
         """Every flag in OFREP's form. Raises OfrepError."""
         context = ofrep_context_of(sent, size)
@@ -206,18 +229,26 @@ class OfrepBulk:
 
     def send(self, recorder: Recorder, more: bytes = b"", *, exposures: str = EXPOSURES_OF_EXPERIMENTS) -> bytes:
         """Record the exposures asked for and return the body, with `more` members. Not called for a 304."""
+        parts = [
+            each if isinstance(each, bytes) else each.named(evaluation_id)
+            for each, evaluation_id in self.recorded(recorder, exposures)
+        ]
+        return b'{"flags":[%b],"metadata":{"configVersion":%d}%b}' % (b",".join(parts), self.version, more)
+
+    def recorded(
+        self, recorder: Recorder, exposures: str = EXPOSURES_OF_EXPERIMENTS
+    ) -> Iterator[tuple[RenderedOfrep | bytes, str]]:
+        """Each answer, recorded as it is taken, with its evaluation's id; a failure as JSON, without one."""
         unix_ms = time.time_ns() // 1_000_000
-        parts = []
         for each in self._found:
             if isinstance(each, bytes):
-                parts.append(each)
+                yield each, ""
                 continue
             evaluation_id = uuid7_text(unix_ms)
             recorder.count(each.key, each.answer)
             if _is_logged(each.answer, exposures):
                 _expose(each, self._context, evaluation_id, unix_ms, recorder, is_prefetched=True)
-            parts.append(each.named(evaluation_id))
-        return b'{"flags":[%b],"metadata":{"configVersion":%d}%b}' % (b",".join(parts), self.version, more)
+            yield each, evaluation_id
 
 
 class Responders:

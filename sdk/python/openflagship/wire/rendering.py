@@ -27,14 +27,14 @@ class RenderedAnswer:
 class RenderedOfrep:
     """An answer in OFREP's form, which says nothing about the user."""
 
-    __slots__ = ("_head", "answer", "body", "bucket_by", "key")
+    __slots__ = ("_head", "answer", "body", "bucket_by", "key", "metadata")
 
     def __init__(self, environment: CompiledEnvironment, key: str, answer: Answer) -> None:
         flag = environment.flags[key]
         self.answer = answer
         self.key = key
         self.bucket_by = flag.bucket_by
-        metadata = metadata_of(flag.document, flag.bucket_by, answer)
+        self.metadata = metadata = metadata_of(flag.document, flag.bucket_by, answer)
         # A switched-off flag is a success with reason DISABLED; OFREP has no reason for staleness.
         reason = OPENFEATURE_REASONS[answer.reason] if answer.stale else answer.openfeature_reason
         said = {"key": key, "reason": reason, "variant": answer.variant or "", "value": answer.value}

@@ -1,0 +1,198 @@
+"""flagd's evaluation service, v1 and v2: OpenFeature's flagd providers of every language work in their RPC mode.
+
+Providers keep an answer whose reason is STATIC until its flag is named or the stream breaks. No answer here has that
+reason, so none is kept, and a kill is never hidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final, Protocol
+
+import grpc
+
+from openflagship.engine import Answer
+from openflagship.engine.answer import FLAG_NOT_FOUND, PARSE_ERROR, TYPE_MISMATCH
+from openflagship.rpc.affected import Affected, Changes
+from openflagship.rpc.door import Call, Streaming, Unary
+from openflagship.rpc.generated.flagd.evaluation.v1 import evaluation_pb2 as v1
+from openflagship.rpc.generated.flagd.evaluation.v2 import evaluation_pb2 as v2
+from openflagship.rpc.refusals import EvaluationError
+from openflagship.rpc.structs import fill, plain_of
+from openflagship.wire.answers import Recorder, Responder, TypeProblem
+from openflagship.wire.bodies import OfrepError, ofrep_context_of
+from openflagship.wire.errors import RefusedError
+from openflagship.wire.rendering import RenderedOfrep
+
+VERSIONS: Final = (v1, v2)
+_STATUSES: Final = {
+    FLAG_NOT_FOUND: (404, grpc.StatusCode.NOT_FOUND),
+    TYPE_MISMATCH: (400, grpc.StatusCode.INVALID_ARGUMENT),
+    PARSE_ERROR: (500, grpc.StatusCode.DATA_LOSS),
+}
+# gRPC's UNKNOWN would make the providers ask twice more.
+_OTHERWISE: Final = (500, grpc.StatusCode.INTERNAL)
+
+
+class Desk(Protocol):
+    """One caller's environment: what answers it, and what records that."""
+
+    @property
+    def responder(self) -> Responder:
+        """Raises RefusedError while there is no configuration."""
+
+    @property
+    def recorder(self) -> Recorder: ...
+
+    def changes(self) -> AsyncIterator[Changes]:
+        """What changes from now on; the first item is empty. It ends by raising RefusedError."""
+
+
+class Host(Protocol):
+    """Who may come in."""
+
+    async def enter(self, call: Call) -> Desk:
+        """Check the caller's credential and its limits. Raises RefusedError."""
+
+
+def acts_of(host: Host, version: Any) -> dict[str, Unary | Streaming]:
+    """What answers each method of the service in one of `VERSIONS`."""
+    affected = Affected()
+
+    def resolver(response: Any, problem_of: TypeProblem, put: Callable[[Any, Any], None]) -> Unary:
+        async def resolve(message: Any, call: Call) -> Any:
+            desk = await host.enter(call)
+            context = _context_of(message)
+            found, evaluation_id = desk.responder.resolve(message.flag_key, context, desk.recorder, problem_of)
+            call.request.identify(evaluation_id)
+            if isinstance(found, Answer):
+                raise _failure(message.flag_key, found)
+            said = response(reason=found.answer.openfeature_reason, variant=found.answer.variant)
+            put(said, found.answer.value)
+            _fill_metadata(said.metadata, found, evaluation_id)
+            return said
+
+        return resolve
+
+    async def resolve_all(message: Any, call: Call) -> Any:
+        desk = await host.enter(call)
+        bulk = _or_refused(lambda: desk.responder.ofrep_all({"context": plain_of(message.context)}, message.ByteSize()))
+        said = version.ResolveAllResponse()
+        for found, evaluation_id in bulk.recorded(desk.recorder):
+            if isinstance(found, RenderedOfrep) and _put_any(said.flags, found):
+                _fill_metadata(said.flags[found.key].metadata, found, evaluation_id)
+        said.metadata.update({"configVersion": bulk.version})
+        return said
+
+    async def event_stream(_message: Any, call: Call) -> AsyncIterator[Any]:
+        desk = await host.enter(call)
+        is_first = True
+        async for changes in desk.changes():
+            if is_first:
+                is_first = False
+                yield version.EventStreamResponse(type="provider_ready")
+                continue
+            said = version.EventStreamResponse(type="configuration_change")
+            flags = said.data.fields["flags"].struct_value
+            flags.SetInParent()
+            for key in affected.by(changes, desk.responder.environment):
+                flags.fields[key].struct_value.SetInParent()
+            yield said
+
+    acts: dict[str, Unary | Streaming] = {
+        "ResolveBoolean": resolver(version.ResolveBooleanResponse, _no_boolean, _put),
+        "ResolveString": resolver(version.ResolveStringResponse, _no_string, _put),
+        "ResolveFloat": resolver(version.ResolveFloatResponse, _no_number, _put),
+        "ResolveInt": resolver(version.ResolveIntResponse, _no_whole_number, _put_whole),
+        "ResolveObject": resolver(version.ResolveObjectResponse, _no_object, _put_object),
+        "EventStream": event_stream,
+    }
+    if version is v1:
+        acts["ResolveAll"] = resolve_all
+    return acts
+
+
+def _context_of(message: Any) -> Any:
+    sent = plain_of(message.context)
+    return _or_refused(lambda: ofrep_context_of({"context": sent}, message.ByteSize()))
+
+
+def _or_refused(act: Callable[[], Any]) -> Any:
+    """OFREP's refusals are about the body; here that is an invalid argument."""
+    try:
+        return act()
+    except OfrepError as error:
+        raise RefusedError(400, str(error), code=error.code.lower()) from error
+
+
+def _failure(key: str, answer: Answer) -> EvaluationError:
+    code = answer.error_code or ""
+    status, grpc_code = _STATUSES.get(code, _OTHERWISE)
+    return EvaluationError(status, grpc_code, code, answer.detail or f"There is no flag {key!r} in this environment.")
+
+
+def _fill_metadata(struct: Any, found: RenderedOfrep, evaluation_id: str) -> None:
+    fill(struct, {**found.metadata, "evaluationId": evaluation_id})
+
+
+def _put(said: Any, value: Any) -> None:
+    said.value = value
+
+
+def _put_whole(said: Any, value: Any) -> None:
+    said.value = int(value)
+
+
+def _put_object(said: Any, value: Any) -> None:
+    said.value.SetInParent()
+    fill(said.value, value)
+
+
+def _put_any(flags: Any, found: RenderedOfrep) -> bool:
+    """Whether flagd's protocol has a place for the value: it has none for a list."""
+    value = found.answer.value
+    if isinstance(value, (list, tuple)):
+        return False
+    said = flags[found.key]
+    said.reason, said.variant = found.answer.openfeature_reason, found.answer.variant or ""
+    if isinstance(value, bool):
+        said.bool_value = value
+    elif isinstance(value, str):
+        said.string_value = value
+    elif isinstance(value, (int, float)):
+        said.double_value = value
+    else:
+        said.object_value.SetInParent()
+        fill(said.object_value, value)
+    return True
+
+
+def _mismatch(flag_type: str | None, wanted: str) -> str:
+    return f"The flag's type is {flag_type}, asked for was {wanted}."
+
+
+def _no_boolean(flag_type: str | None, value: Any) -> str | None:
+    return None if isinstance(value, bool) else _mismatch(flag_type, "boolean")
+
+
+def _no_string(flag_type: str | None, value: Any) -> str | None:
+    return None if isinstance(value, str) else _mismatch(flag_type, "string")
+
+
+def _no_number(flag_type: str | None, value: Any) -> str | None:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return None if is_number else _mismatch(flag_type, "number")
+
+
+def _no_whole_number(flag_type: str | None, value: Any) -> str | None:
+    problem = _no_number(flag_type, value)
+    if problem is None and not (float(value).is_integer() and -(2**63) <= value < 2**63):
+        problem = f"The flag's value is {value}, asked for was a whole number of 64 bits."
+    return problem
+
+
+def _no_object(flag_type: str | None, value: Any) -> str | None:
+    if isinstance(value, (list, tuple)):
+        return "The flag's value is a list, for which flagd's protocol has no place; ask over OFREP."
+    is_scalar = value is None or isinstance(value, (bool, str, int, float))
+    return _mismatch(flag_type, "json") if is_scalar else None

@@ -1,0 +1,93 @@
+"""A gRPC server on an event loop: its address, its certificate, health and reflection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+# Providers ping more often than gRPC's own servers put up with.
+_LEAST_PING_MS: Final = 5_000
+# The envelope around a body that is as large as it may be.
+_ENVELOPE_BYTES: Final = 64 * 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tls:
+    """A certificate and its key, and the authority of the clients' certificates, where they must have one."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """Raises OSError for a file that is not there."""
+        pair = (self.key.read_bytes(), self.certificate.read_bytes())
+        root = None if self.client_ca is None else self.client_ca.read_bytes()
+        return grpc.ssl_server_credentials([pair], root, require_client_auth=root is not None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """`most_bytes`: of a message. `most_calls`: at once, open streams among them; 0 for any number."""
+
+    most_bytes: int
+    most_calls: int
+    keep_alive_seconds: float
+
+    def options(self) -> list[tuple[str, Any]]:
+        return [
+            ("grpc.max_receive_message_length", self.most_bytes + _ENVELOPE_BYTES),
+            ("grpc.keepalive_time_ms", int(self.keep_alive_seconds * 1000)),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", _LEAST_PING_MS),
+            ("grpc.http2.max_ping_strikes", 0),
+            # Several edge processes share a port; whoever else would is refused by its owner's check beforehand.
+            ("grpc.so_reuseport", 1),
+        ]
+
+
+class RpcServer:
+    """Serves once `start` returns. `address`: `host:port`, port 0 for any, or `unix:/path`."""
+
+    def __init__(self, address: str, services: Iterable[tuple[ServiceDescriptor, Any]], limits: Limits) -> None:
+        """`services`: the description of each, and what handles its calls."""
+        given = list(services)
+        self._address = address
+        self._server = grpc.aio.server(options=limits.options(), maximum_concurrent_rpcs=limits.most_calls or None)
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._server.add_generic_rpc_handlers([handler for _, handler in given])
+        self._names = [description.full_name for description, _ in given]
+        reflection.enable_server_reflection([*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
+        self.port = 0
+
+    async def start(self, tls: Tls | None = None) -> None:
+        """Raises OSError where the address is taken, or is none."""
+        try:
+            if tls is None:
+                self.port = self._server.add_insecure_port(self._address)
+            else:
+                self.port = self._server.add_secure_port(self._address, tls.credentials())
+        except RuntimeError as error:
+            raise OSError(
+                f"gRPC cannot listen on {self._address}: it is taken, or no address of this machine"
+            ) from error
+        await self._server.start()
+        for name in ["", *self._names]:
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    async def drain(self) -> None:
+        """Say that no further call should come here."""
+        await self._health.enter_graceful_shutdown()
+
+    async def stop(self, grace_seconds: float) -> None:
+        """End the calls that are open, at the latest after so long."""
+        await self.drain()
+        await self._server.stop(grace_seconds)

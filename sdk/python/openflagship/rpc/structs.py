@@ -1,0 +1,68 @@
+"""Between protobuf's `Struct` and the values of JSON."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from google.protobuf.struct_pb2 import Struct, Value
+
+from openflagship.wire.errors import RefusedError
+
+# Above it not every whole number is a double of its own.
+_MOST_EXACT = 2**53
+_MOST_DEPTH = 100
+
+
+def plain_of(struct: Struct) -> dict[str, Any]:
+    """The object, in which a number without a fraction is a whole one again. Raises RefusedError."""
+    return {name: _plain(value, 0) for name, value in struct.fields.items()}
+
+
+def plain_value(value: Value) -> Any:
+    return _plain(value, 0)
+
+
+def _plain(value: Value, depth: int) -> Any:
+    kind = value.WhichOneof("kind")
+    if kind == "string_value":
+        return value.string_value
+    if kind == "number_value":
+        number = value.number_value
+        if not math.isfinite(number):
+            raise RefusedError(400, "A number is infinite or none; JSON has no such number.")
+        return int(number) if number.is_integer() and abs(number) <= _MOST_EXACT else number
+    if kind == "bool_value":
+        return value.bool_value
+    if depth >= _MOST_DEPTH:
+        raise RefusedError(400, f"A value is nested deeper than {_MOST_DEPTH} levels.")
+    if kind == "struct_value":
+        return {name: _plain(member, depth + 1) for name, member in value.struct_value.fields.items()}
+    if kind == "list_value":
+        return [_plain(member, depth + 1) for member in value.list_value.values]
+    return None
+
+
+def fill(struct: Struct, members: dict[str, Any]) -> None:
+    """Put members into a struct."""
+    for name, member in members.items():
+        fill_value(struct.fields[name], member)
+
+
+def fill_value(value: Value, member: Any) -> None:
+    if member is None:
+        value.null_value = 0  # type: ignore[assignment]  # the enum's only member
+    elif isinstance(member, bool):
+        value.bool_value = member
+    elif isinstance(member, (int, float)):
+        value.number_value = member
+    elif isinstance(member, str):
+        value.string_value = member
+    elif isinstance(member, (list, tuple)):
+        # Also where there is nothing in it.
+        value.list_value.SetInParent()
+        for each in member:
+            fill_value(value.list_value.values.add(), each)
+    else:
+        value.struct_value.SetInParent()
+        fill(value.struct_value, member)
