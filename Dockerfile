@@ -30,7 +30,7 @@ WORKDIR /app
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
 USER flagship
-EXPOSE 8000 8001
+EXPOSE 8000 8001 8013
 # The default is the API and the console; other processes have their own commands and checks in docker-compose.yml.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-m", "flagship.runner.probe", "8000"]

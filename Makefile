@@ -1,7 +1,7 @@
 # Needs Python 3.11 or newer, pip and make; everything else arrives in .venv, and all that runs writes under var/.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint lint-scripts types supply suite thorough cover lock format bench clean
+.PHONY: help setup run test proto lint lint-scripts types supply suite thorough cover lock format bench clean
 SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
@@ -23,6 +23,7 @@ help:
 	@echo "make types    mypy alone"
 	@echo "make supply   bill of materials, licences, secrets; with ARGS=--audit known faults of packages too"
 	@echo "make lock     write requirements*.txt, with hashes, from requirements*.in"
+	@echo "make proto    write the code of proto/ anew"
 	@echo "make suite    the tests alone"
 	@echo "make thorough the tests with all their generated cases, before a release (hours)"
 	@echo "make cover    the engine's branches, all of them"
@@ -143,6 +144,11 @@ lock: $(VENV)/.dev-installed
 	$(LOCK) requirements.in -o requirements.txt
 	$(LOCK) requirements-dev.in -c requirements.txt -o requirements-dev.txt
 	$(LOCK) requirements-parquet.in -c requirements-dev.txt -o requirements-parquet.txt
+
+# Python's code for the services in proto/, which is committed. `buf build proto -o proto/published.binpb` on a release.
+proto: $(VENV)/.dev-installed
+	$(BIN)/buf format -w proto
+	PYTHONPATH=sdk/python $(BIN)/python -m openflagship.rpc.generate proto sdk/python/openflagship/rpc/generated
 
 format: $(VENV)/.dev-installed
 	$(BIN)/ruff check --fix .

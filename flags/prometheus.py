@@ -69,6 +69,7 @@ STREAM_CLOSED = Counter(
     "Streams that ended: the client left, was too slow, or was sent away by a deploy.",
     ["why"],
 )
+GRPC_CALLS = Counter("flagship_grpc_calls", "gRPC calls that ended, by method and status.", ["method", "status"])
 
 
 def observe_runtime(age_seconds: float, environments: Mapping[int, CompiledEnvironment]) -> None:

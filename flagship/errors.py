@@ -2,7 +2,7 @@
 
 import re
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from django.core.exceptions import RequestDataTooBig
@@ -80,6 +80,20 @@ class Handler(ExceptionHandler):
 
     def get_headers(self, exc: exceptions.APIException) -> dict[str, str]:
         return exc.headers if isinstance(exc, _Refusal) else super().get_headers(exc)
+
+
+def refused_of(error: Exception) -> RefusedError | None:
+    """The refusal that HTTP would answer with, for other ways to be called; None for what nobody expected."""
+    if isinstance(error, RefusedError):
+        return error
+    known = Handler(error, cast(Any, {})).convert_known_exceptions(error)
+    if isinstance(known, _Refusal):
+        problems = [(each.attr, each.code, each.detail) for each in known.errors]
+        after = int(known.headers.get("Retry-After", 1))
+        return RefusedError(known.status_code, "", *problems, retry_after_seconds=after)
+    if isinstance(known, exceptions.APIException) and not isinstance(known.detail, (dict, list)):
+        return RefusedError(known.status_code, str(known.detail), code=known.detail.code)
+    return None
 
 
 class Formatter(ExceptionFormatter):

@@ -11,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from flagship import embedded
 from flagship.console.frame import UNFOLD  # noqa: F401 - a setting
-from flagship.console.policy import CONTENT_SECURITY_POLICY  # noqa: F401 - likewise
+from flagship.console.policy import AUTH_PASSWORD_VALIDATORS, CONTENT_SECURITY_POLICY  # noqa: F401 - likewise
 from flagship.openapi.enum_names import ENUM_NAMES
 from flagship.servers.addresses import checked_bucket, checked_networks, checked_redis_url, database_of
 from flagship.servers.schedule import CELERY_BEAT_SCHEDULE  # noqa: F401 - likewise
@@ -244,8 +244,12 @@ POLL_SECONDS = _number("POLL_SECONDS", 5, low=0.1, high=60)
 STALE_AFTER_SECONDS = _number("STALE_AFTER_SECONDS", 120, low=1, high=86_400)
 # Threads of a web worker for whatever asks the database; evaluations have the event loop for themselves.
 WEB_THREADS = int(_number("WEB_THREADS", 4, low=1, high=64))
-STREAM_HOST = env.str("STREAM_HOST", default="127.0.0.1")
+STREAM_HOST, GRPC_HOST = env.str("STREAM_HOST", default="127.0.0.1"), env.str("GRPC_HOST", default="127.0.0.1")
 STREAM_PORT = int(_number("STREAM_PORT", 8001, low=1, high=65_535))
+# flagd's own port, so that its providers find it. With a certificate it speaks TLS, with an authority mutual TLS.
+GRPC_PORT = int(_number("GRPC_PORT", 8013, low=1, high=65_535))
+GRPC_TLS_CERTIFICATE, GRPC_TLS_KEY = env.str("GRPC_TLS_CERTIFICATE", default=""), env.str("GRPC_TLS_KEY", default="")
+GRPC_CLIENT_CA = env.str("GRPC_CLIENT_CA", default="")
 STREAM_MAX_CONNECTIONS = int(_number("STREAM_MAX_CONNECTIONS", 20_000, low=1, high=1_000_000))
 STREAM_MAX_PER_KEY = int(_number("STREAM_MAX_PER_KEY", 5_000, low=1, high=1_000_000))
 STREAM_MAX_PER_ADDRESS = int(_number("STREAM_MAX_PER_ADDRESS", 1_000, low=1, high=1_000_000))
@@ -331,7 +335,7 @@ SPECTACULAR_SETTINGS = {
 
 # Where worker processes keep the counts that /metrics sums up; without it this process alone is counted.
 PROMETHEUS_MULTIPROC_DIR = env.str("PROMETHEUS_MULTIPROC_DIR", default="")
-# Where ingest, worker and beat answer scrapes; 0 for nowhere.
+# Where grpc, ingest, worker and beat answer scrapes; 0 for nowhere.
 METRICS_PORT = int(_number("METRICS_PORT", 0, low=0, high=65_535))
 
 # Console.
@@ -341,12 +345,6 @@ LANGUAGE_CODE, TIME_ZONE, USE_TZ = "en", "UTC", True
 STATIC_URL = "/static/"
 STATIC_ROOT = VAR_DIR / "static"
 WHITENOISE_USE_FINDERS = True
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
-    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
-    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
-    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
-]
 # Security.
 _https = BASE_URL.startswith("https://")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 from django.db import DatabaseError
@@ -14,6 +14,7 @@ from openflagship.wire.bodies import NUL_REFUSAL
 from rest_framework.exceptions import ParseError
 from rest_framework.response import Response
 
+from analytics.api.acceptance import Sender
 from analytics.api.parsing import UNREADABLE, code_of
 from analytics.api.views import ACCEPTED, sent_body
 from analytics.enrichment.known_names import KNOWN_NAMES
@@ -80,23 +81,31 @@ class UsageView(DataPlaneView):
         responses={202: ACCEPTED},
     )
     def post(self, request: Request) -> Response:
-        sent = _read(sent_body(request))
-        key = request.META.get("HTTP_IDEMPOTENCY_KEY", "")
-        if not 0 < len(key) <= 255 or not key.isprintable():
-            raise Invalid(
-                "Send an Idempotency-Key of 1 to 255 characters, the same when the summary is sent again.",
-                attr="Idempotency-Key",
-                code="required",
-            )
-        environment_id: Any = request.user.environment_id
-        try:
-            fold(_batch(sent, environment_id, key, request.user.name or "api"))
-        except DatabaseError as error:
-            raise Unavailable(
-                "PostgreSQL does not take usage at present. Send the summary again; what was kept counts once.",
-                retry_after_seconds=_RETRY_AFTER_SECONDS,
-            ) from error
-        return Response({"accepted": len(sent.flags) + len(sent.unknown_flags), "rejected": []}, status=202)
+        sender = Sender(
+            environment_id=cast(int, request.user.environment_id),
+            name=request.user.name or "api",
+            idempotency_key=request.META.get("HTTP_IDEMPOTENCY_KEY", ""),
+        )
+        return Response(take_usage(sent_body(request), sender), status=202)
+
+
+def take_usage(body: bytes, sender: Sender) -> dict[str, Any]:
+    """Return `{accepted, rejected}`. Raises ParseError, Invalid, PayloadTooLarge and Unavailable."""
+    sent, key = _read(body), sender.idempotency_key
+    if not 0 < len(key) <= 255 or not key.isprintable():
+        raise Invalid(
+            "Send an Idempotency-Key of 1 to 255 characters, the same when the summary is sent again.",
+            attr="Idempotency-Key",
+            code="required",
+        )
+    try:
+        fold(_batch(sent, sender.environment_id, key, sender.name))
+    except DatabaseError as error:
+        raise Unavailable(
+            "PostgreSQL does not take usage at present. Send the summary again; what was kept counts once.",
+            retry_after_seconds=_RETRY_AFTER_SECONDS,
+        ) from error
+    return {"accepted": len(sent.flags) + len(sent.unknown_flags), "rejected": []}
 
 
 def _read(body: bytes) -> UsageIn:

@@ -1,6 +1,6 @@
-"""The content security policy of the console: a page loads only our own files and sends forms only to us."""
+"""What the console is strict about: a page loads only our own files and sends forms only to us; passwords are long."""
 
-from typing import Any
+from typing import Any, Final
 
 from csp.constants import NONCE, NONE, SELF
 
@@ -21,3 +21,11 @@ CONTENT_SECURITY_POLICY: dict[str, Any] = {
         "object-src": [NONE],
     }
 }
+
+_VALIDATION: Final = "django.contrib.auth.password_validation"
+AUTH_PASSWORD_VALIDATORS: Final[list[dict[str, Any]]] = [
+    {"NAME": f"{_VALIDATION}.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": f"{_VALIDATION}.CommonPasswordValidator"},
+    {"NAME": f"{_VALIDATION}.NumericPasswordValidator"},
+    {"NAME": f"{_VALIDATION}.UserAttributeSimilarityValidator"},
+]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
+from typing import Final
 
 POLL_SECONDS = 0.5
 REPORT_EVERY_SECONDS = 5.0
@@ -32,6 +34,18 @@ def state(host: str, port: int) -> str:
         return f"HTTP {response.status}"
 
 
+def listening(host: str, port: int) -> str:
+    """`ready` once somebody listens: of a process that listens only when it is ready, and speaks no HTTP/1."""
+    try:
+        socket.create_connection((host, port), REQUEST_SECONDS).close()
+    except OSError as error:
+        return "not listening yet" if isinstance(error, ConnectionRefusedError) else f"no answer: {error}"
+    return "ready"
+
+
+PROBES: Final[Mapping[str, Callable[[str, int], str]]] = {"grpc": listening}
+
+
 def wait_until_ready(
     endpoints: Mapping[str, tuple[str, int]],
     *,
@@ -44,7 +58,7 @@ def wait_until_ready(
     missing = dict.fromkeys(endpoints, "not asked yet")
     while missing and not cancelled.is_set():
         for name in list(missing):
-            missing[name] = state(*endpoints[name])
+            missing[name] = PROBES.get(name, state)(*endpoints[name])
             if missing[name] == "ready":
                 del missing[name]
                 report(f"{name} is ready after {time.monotonic() - started:.1f} s")

@@ -21,7 +21,7 @@ CONNECTION_TIMEOUTS = {
 }
 # The longest statement of a process, in seconds. The web process adds itself with STATEMENT_TIMEOUT_SECONDS
 # (`limit_requests`). Commands and tasks have no limit.
-STATEMENT_SECONDS: dict[str, float] = {"stream": 5, "ingest": 120}
+STATEMENT_SECONDS: dict[str, float] = {"stream": 5, "grpc": 5, "ingest": 120}
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 
 

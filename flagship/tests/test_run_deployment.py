@@ -50,7 +50,7 @@ def test_compose__each_service_of_ours__starts_something_that_exists(name):
     assert_command_exists([str(word) for word in OURS[name]["command"]])
 
 
-@pytest.mark.parametrize("name", ["web", "stream", "ingest", "worker", "beat"])
+@pytest.mark.parametrize("name", ["web", "stream", "grpc", "ingest", "worker", "beat"])
 def test_procfile__each_process__starts_something_that_exists(name):
     command = re.sub(r"\$\{\w+:-(.*?)\}", r"\1", read_procfile(REPOSITORY / "Procfile")[name])
     assert_command_exists(shlex.split(command)[1:])
@@ -141,7 +141,7 @@ def matched_by(matcher: str) -> list[str]:
 
 def test_proxy__upstreams__are_services_on_the_ports_they_listen_on():
     upstreams = re.findall(r"import group (\S+) (\d+)", CADDYFILE)
-    assert dict(upstreams) == {"stream": "8001", "web-data": "8000", "web-control": "8000"}
+    assert dict(upstreams) == {"stream": "8001", "grpc": "8013", "web-data": "8000", "web-control": "8000"}
     for service, port in upstreams:
         assert f"--port={port}" in SERVICES[service]["command"]
 

@@ -30,7 +30,7 @@ from flagship.runner.readiness import wait_until_ready
 from flagship.runner.servers import keep_servers
 
 READY_SECONDS = 120
-DEFAULT_PORTS = {"web": 8000, "stream": 8001}
+DEFAULT_PORTS = {"web": 8000, "stream": 8001, "grpc": 8013}
 
 
 class Command(BaseCommand):
@@ -44,6 +44,7 @@ class Command(BaseCommand):
         parser.add_argument("--host", help="address to listen on (WEB_HOST, 127.0.0.1)")
         parser.add_argument("--port", type=int, help="of the web process (WEB_PORT, 8000)")
         parser.add_argument("--stream-port", type=int, help="of the stream process (STREAM_PORT, 8001)")
+        parser.add_argument("--grpc-port", type=int, help="of the gRPC process (GRPC_PORT, 8013)")
         parser.add_argument("--no-demo", action="store_true", help="leave the demo data out")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -64,7 +65,9 @@ class Command(BaseCommand):
         host = options["host"] or os.environ.get("WEB_HOST", "127.0.0.1")
         web_port = self._port("web", host, options["port"], "--port", "WEB_PORT")
         stream_port = self._port("stream", host, options["stream_port"], "--stream-port", "STREAM_PORT", web_port)
-        environment = _environment(host, web_port, stream_port)
+        taken = (web_port, stream_port)
+        grpc_port = self._port("grpc", host, options["grpc_port"], "--grpc-port", "GRPC_PORT", *taken)
+        environment = _environment(host, web_port, stream_port, grpc_port)
 
         self.stdout.write("Migrating the database ...")
         call_command("migrate", interactive=False, verbosity=0)
@@ -80,7 +83,8 @@ class Command(BaseCommand):
         connections.close_all()  # the relays are forks, and a connection must not be shared
 
         reachable = "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104 - compared with, not bound to
-        endpoints = {"web": (reachable, web_port), "stream": (reachable, stream_port)}
+        ports = {"web": web_port, "stream": stream_port, "grpc": grpc_port}
+        endpoints = {name: (reachable, port) for name, port in ports.items()}
         self._supervise(endpoints, environment, show_demo=not options["no_demo"])
 
     def _port(self, name: str, host: str, option: int | None, flag: str, variable: str, *taken: int) -> int:
@@ -171,7 +175,7 @@ class Command(BaseCommand):
         self.stdout.write("Stopped. The data is kept.")
 
 
-def _environment(host: str, web_port: int, stream_port: int) -> dict[str, str]:
+def _environment(host: str, web_port: int, stream_port: int, grpc_port: int) -> dict[str, str]:
     public = "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104 - compared with, not bound to
     chosen = {
         "DJANGO_SETTINGS_MODULE": "flagship.settings",
@@ -181,6 +185,8 @@ def _environment(host: str, web_port: int, stream_port: int) -> dict[str, str]:
         "WEB_PORT": str(web_port),
         "STREAM_HOST": host,
         "STREAM_PORT": str(stream_port),
+        "GRPC_HOST": host,
+        "GRPC_PORT": str(grpc_port),
         "FLAGSHIP_BASE_URL": os.environ.get("FLAGSHIP_BASE_URL") or f"http://{public}:{web_port}",
         "FLAGSHIP_STREAM_URL": os.environ.get("FLAGSHIP_STREAM_URL") or f"http://{public}:{stream_port}",
         "PROMETHEUS_MULTIPROC_DIR": str(settings.VAR_DIR / "metrics"),
@@ -201,6 +207,7 @@ def _banner(environment: dict[str, str], demo_file: Path | None) -> str:
         f"  console    {base_url}/admin/",
         f"  API        {base_url}/api/docs/",
         f"  stream     {stream_url}/api/stream",
+        f"  gRPC       {environment['GRPC_HOST']}:{environment['GRPC_PORT']}",
     ]
     if demo_file is not None and demo_file.exists():
         demo = json.loads(demo_file.read_text())

@@ -13,7 +13,7 @@ from openflagship.edge.environments import Environments
 from openflagship.edge.forwarding import forward, passed_back
 from openflagship.edge.listeners import Listener
 from openflagship.edge.metrics import Metrics, Series, render
-from openflagship.edge.operations import Call, Operation
+from openflagship.edge.operations import Call, Operation, ofrep_json
 from openflagship.edge.processes import Peers, Place
 from openflagship.edge.settings import EdgeSettings
 from openflagship.edge.source import Source
@@ -63,6 +63,7 @@ class Edge:
         self._find = self.environments.callers.find
         self._is_limited = settings.rate_limit > 0
         self._peers = None if place is None else Peers(place, self.metrics)
+        self.grpc: Any = None
         self._places = Places(settings.most_streams, settings.most_streams_per_key)
         self._most_bytes = min(bodies.MAX_BODY_BYTES, settings.most_body_bytes or bodies.MAX_BODY_BYTES)
         self._buckets = limits.Buckets()
@@ -100,12 +101,21 @@ class Edge:
         if self._peers is not None:
             await self._peers.start()
         await self.environments.start()
+        if self.settings.grpc.addresses:
+            from openflagship.edge.grpc.ports import GrpcPorts, Shared  # noqa: PLC0415 - an extra
+
+            spend = self._spend if self._is_limited else str
+            shared = Shared(self.settings, self.environments, self.metrics, self._places, spend)
+            self.grpc = GrpcPorts(shared, self._most_bytes)
+            await self.grpc.start()
 
     def drain(self) -> None:
         self.environments.drain()
 
     async def stop(self) -> None:
         await self.environments.stop()
+        if self.grpc is not None:
+            await self.grpc.stop()
         if self._peers is not None:
             await self._peers.stop()
 
@@ -263,7 +273,7 @@ class Edge:
     async def _ofrep(self, call: Call) -> None:
         key = call.parameter
         try:
-            sent, size = await _ofrep_json(call.request, self._most_bytes)
+            sent, size = await ofrep_json(call.request, self._most_bytes)
             status, body = call.source.responder.ofrep(key, sent, call.source, size)
         except bodies.OfrepError as error:
             await self._answer(call, 400, error.body(key))
@@ -274,7 +284,7 @@ class Edge:
         source = call.source
         try:
             exposures = ofrep_exposures_asked(call.request.parameter("exposures"))
-            sent, size = await _ofrep_json(call.request, self._most_bytes)
+            sent, size = await ofrep_json(call.request, self._most_bytes)
             bulk = source.responder.ofrep_all(sent, size)
         except bodies.OfrepError as error:
             await self._answer(call, 400, error.body())
@@ -388,11 +398,3 @@ class Edge:
             sent.extend(self._cross_origin.headers(request.path, origin))
         self.metrics.requests[status] += 1
         return send_whole(send, status, sent, content)
-
-
-async def _ofrep_json(request: AsgiRequest, most_bytes: int) -> tuple[Any, int]:
-    """The parsed body and its size. Raises OfrepError for one that is no JSON."""
-    try:
-        return await request.json(most_bytes)
-    except RefusedError as error:
-        raise bodies.OfrepError.of(error) from error

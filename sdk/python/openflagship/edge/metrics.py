@@ -56,6 +56,8 @@ class Metrics:
         # By reason and by status; cheaper to add to than a Counter.
         self.evaluations: defaultdict[str, int] = defaultdict(int)
         self.requests: defaultdict[int, int] = defaultdict(int)
+        # By method and status.
+        self.grpc_calls: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._latencies: dict[str, _Latency] = {}
         self._by_key: dict[tuple[str, str], Series] = {}
 
@@ -72,6 +74,7 @@ class Metrics:
         return {
             "evaluations": list(self.evaluations.items()),
             "requests": [(str(status), count) for status, count in self.requests.items()],
+            "grpc_calls": [(*label, count) for label, count in self.grpc_calls.items()],
             "keys": [(*label, series.requests) for label, series in self._by_key.items()],
             "latencies": [(name, latency.counts, latency.total) for name, latency in self._latencies.items()],
             "environments": [
@@ -98,6 +101,7 @@ class _Told(Collector):
         for member, text, labels in (
             ("evaluations", "Evaluations answered, by reason.", ["reason"]),
             ("requests", "Requests answered, by status.", ["status"]),
+            ("grpc_calls", "gRPC calls that ended, by method and status.", ["method", "status"]),
             ("keys", "Requests answered, by environment and key (its public prefix).", ["environment", "key"]),
         ):
             name = "flagship_edge_key_requests" if member == "keys" else f"flagship_edge_{member}"

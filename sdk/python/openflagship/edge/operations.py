@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from openflagship.edge.callers import Caller
 from openflagship.edge.source import Source
-from openflagship.wire import routes
+from openflagship.wire import bodies, routes
 from openflagship.wire.asgi import AsgiRequest, Headers, Send
+from openflagship.wire.errors import RefusedError
 
 
 @dataclass(slots=True)
@@ -43,3 +45,11 @@ class Operation:
         object.__setattr__(self, "method", self.route.method)
         object.__setattr__(self, "is_guarded", self.handle is None or self.needs_server_key)
         object.__setattr__(self, "is_timed", self.route.process == "data")
+
+
+async def ofrep_json(request: AsgiRequest, most_bytes: int) -> tuple[Any, int]:
+    """The parsed body and its size. Raises OfrepError for one that is no JSON."""
+    try:
+        return await request.json(most_bytes)
+    except RefusedError as error:
+        raise bodies.OfrepError.of(error) from error

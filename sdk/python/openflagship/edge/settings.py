@@ -12,6 +12,7 @@ from openflagship.client.configuration import SnapshotError
 from openflagship.client.copies import read_copy
 from openflagship.client.keys import fingerprint_of
 from openflagship.client.stores import RedisStore, SnapshotStore
+from openflagship.edge.grpc.settings import GrpcSettings
 
 # The address of an edge without a server. Nothing connects to it; the name is one that never exists.
 NO_SERVER: Final = "http://offline.invalid"
@@ -61,6 +62,7 @@ class EdgeSettings:
     most_streams_per_key: int = 0
     most_body_bytes: int = 0
     is_offline: bool = False
+    grpc: GrpcSettings = field(default_factory=GrpcSettings)
     store_of: Callable[[str], SnapshotStore] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -142,6 +144,7 @@ class EdgeSettings:
         return cls(
             url=url or NO_SERVER,
             is_offline=is_offline,
+            grpc=GrpcSettings.from_environ(environ),
             stream_url=environ.get("FLAGSHIP_EDGE_STREAM_URL") or None,
             environments=_environments(environ.get("FLAGSHIP_EDGE_KEYS", "")),
             data_dir=Path(data_dir) if data_dir else None,

@@ -109,10 +109,13 @@ class Source:
         self.listeners: set[Listener] = set()
         # Listeners to OFREP's event stream hear that something has changed, and never what.
         self.ofrep_listeners: set[Listener] = set()
+        # Called with the events of a change; with None where everything may be otherwise, and at the end.
+        self.observers: set[Callable[[list[ServerEvent] | None], None]] = set()
         self._signing_secret = signing_secret
         self._events: deque[tuple[int, bytes]] = deque(maxlen=MOST_EVENTS_KEPT)
         # The buffer holds every event after this version.
         self._kept_from = client.environment.version
+        self.is_closed = False
         self._made: tuple[CompiledEnvironment, bytes, bytes, str] | None = None
         client.pass_changes_to(self)
 
@@ -162,6 +165,8 @@ class Source:
         """Pass on a change of the client's configuration: these events, or None for a whole new one."""
         for listener in tuple(self.ofrep_listeners):
             listener.offer(self._refetch())
+        for observe in tuple(self.observers):
+            observe(events)
         if events is None:
             self._events.clear()
             self._kept_from = self.client.environment.version
@@ -205,6 +210,9 @@ class Source:
         for listener in tuple(self.listeners):
             if not listener.is_live():
                 listener.offer(None)
+        # Whoever listens otherwise looks after its own key.
+        for observe in tuple(self.observers):
+            observe([])
 
     def leave(self, listener: Listener) -> None:
         self.listeners.discard(listener)
@@ -241,9 +249,12 @@ class Source:
         return "sha256=" + hmac.new(self._signing_secret.encode(), body, hashlib.sha256).hexdigest()
 
     def close(self) -> None:
+        self.is_closed = True
         self._broadcast(None)
         for listener in tuple(self.ofrep_listeners):
             listener.offer(None)
+        for observe in tuple(self.observers):
+            observe(None)
 
     @property
     def age_seconds(self) -> float | None:

@@ -28,13 +28,14 @@ _UNEXPECTED: Final = "Something went wrong here. The log says what, under the re
 class Call:
     """One call. `request` has the metadata as headers, so that whoever knows a caller over HTTP knows it here.
 
-    `caller` is the public name of its credential, once that is known.
+    `caller` is the public name of its credential, once that is known; `note` is for whoever observes.
     """
 
     request: AsgiRequest
     method: str
     context: Any
     caller: str = ""
+    note: Any = None
 
 
 # Answers one message, or a stream of them.

@@ -11,12 +11,12 @@ from typing import Any, Final, Protocol
 
 import grpc
 
+import openflagship.rpc.generated.flagd.evaluation.v1.evaluation_pb2 as v1
+import openflagship.rpc.generated.flagd.evaluation.v2.evaluation_pb2 as v2
 from openflagship.engine import Answer
 from openflagship.engine.answer import FLAG_NOT_FOUND, PARSE_ERROR, TYPE_MISMATCH
 from openflagship.rpc.affected import Affected, Changes
 from openflagship.rpc.door import Call, Streaming, Unary
-from openflagship.rpc.generated.flagd.evaluation.v1 import evaluation_pb2 as v1
-from openflagship.rpc.generated.flagd.evaluation.v2 import evaluation_pb2 as v2
 from openflagship.rpc.refusals import EvaluationError
 from openflagship.rpc.structs import fill, plain_of
 from openflagship.wire.answers import Recorder, Responder, TypeProblem
@@ -67,7 +67,7 @@ def acts_of(host: Host, version: Any) -> dict[str, Unary | Streaming]:
             call.request.identify(evaluation_id)
             if isinstance(found, Answer):
                 raise _failure(message.flag_key, found)
-            said = response(reason=found.answer.openfeature_reason, variant=found.answer.variant)
+            said = response(reason=_reason_of(found.answer), variant=found.answer.variant)
             put(said, found.answer.value)
             _fill_metadata(said.metadata, found, evaluation_id)
             return said
@@ -131,6 +131,11 @@ def _failure(key: str, answer: Answer) -> EvaluationError:
     return EvaluationError(status, grpc_code, code, answer.detail or f"There is no flag {key!r} in this environment.")
 
 
+def _reason_of(answer: Answer) -> str:
+    reason = answer.openfeature_reason
+    return "DEFAULT" if reason == "STATIC" else reason
+
+
 def _fill_metadata(struct: Any, found: RenderedOfrep, evaluation_id: str) -> None:
     fill(struct, {**found.metadata, "evaluationId": evaluation_id})
 
@@ -154,7 +159,7 @@ def _put_any(flags: Any, found: RenderedOfrep) -> bool:
     if isinstance(value, (list, tuple)):
         return False
     said = flags[found.key]
-    said.reason, said.variant = found.answer.openfeature_reason, found.answer.variant or ""
+    said.reason, said.variant = _reason_of(found.answer), found.answer.variant or ""
     if isinstance(value, bool):
         said.bool_value = value
     elif isinstance(value, str):

@@ -1,0 +1,183 @@
+"""OpenFeature's flagd providers, unchanged, in their RPC mode: each type, reason and error, kills and cuts."""
+
+import json
+import queue
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from flags import services
+from flags.tests.test_ofrep import FLAGS, ROWS, as_payload
+from flagship.tests.grpc_server import SECONDS, Served
+from tenancy.testing import ALICE
+
+HERE = Path(__file__).parent
+# What flagd's own test bed asks of a provider in RPC mode beyond the evaluation rows: errors, empty values, and a flag
+# that is off, which here has its off variant.
+FURTHER = [
+    ("boolean", "text", True, {"value": True, "reason": "ERROR", "errorCode": "TYPE_MISMATCH"}),
+    ("string", "nobody", "own", {"value": "own", "reason": "ERROR", "errorCode": "FLAG_NOT_FOUND"}),
+    ("string", "empty", "own", {"value": "", "variant": "nothing", "reason": "DEFAULT"}),
+    ("boolean", "false", True, {"value": False, "variant": "nothing", "reason": "DEFAULT"}),
+    ("integer", "zero", 7, {"value": 0, "variant": "nothing", "reason": "DEFAULT"}),
+    ("float", "zero", 7.5, {"value": 0, "variant": "nothing", "reason": "DEFAULT"}),
+    ("object", "blank", {"own": 1}, {"value": {}, "variant": "nothing", "reason": "DEFAULT"}),
+    ("boolean", "off", True, {"value": False, "variant": "control", "reason": "DISABLED"}),
+]
+ASKED = [{"type": kind, "flag": flag, "default": default} for kind, flag, default, _ in FURTHER]
+KILLED = {"type": "boolean", "flag": "cached", "default": True}
+
+
+class Cut:
+    """A way to the server that can be cut: what goes through it ends, and for a while nobody gets through."""
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listening.getsockname()[1]
+        self._pairs: list[socket.socket] = []
+        self._is_open = threading.Event()
+        self._is_open.set()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._listening.accept()
+                if not self._is_open.is_set():
+                    near.close()
+                    continue
+                far = socket.create_connection(("127.0.0.1", self._to))
+                self._pairs += [near, far]
+                for one, other in ((near, far), (far, near)):
+                    threading.Thread(target=self._pump, args=(one, other), daemon=True).start()
+
+    @staticmethod
+    def _pump(one: socket.socket, other: socket.socket) -> None:
+        with suppress(OSError):
+            while data := one.recv(65_536):
+                other.sendall(data)
+            other.shutdown(socket.SHUT_WR)
+
+    def cut(self) -> None:
+        self._is_open.clear()
+        for end in self._pairs:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+        self._pairs.clear()
+
+    def mend(self) -> None:
+        self._is_open.set()
+
+    def close(self) -> None:
+        self.cut()
+        self._listening.close()
+
+
+class Asker:
+    """A provider in a process of its own."""
+
+    def __init__(self, command: list[str], folder: Path, port: int, selector: str) -> None:
+        self._process = subprocess.Popen(
+            command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+        self._said: queue.Queue = queue.Queue()
+        self.events: queue.Queue = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+        self._write({"port": port, "selector": selector})
+        assert self.events.get(timeout=SECONDS) == {"event": "started"}
+
+    def _read(self) -> None:
+        for line in self._process.stdout:
+            said = json.loads(line)
+            (self.events if "event" in said else self._said).put(said)
+
+    def _write(self, members: dict) -> None:
+        self._process.stdin.write(json.dumps(members) + "\n")
+        self._process.stdin.flush()
+
+    def ask(self, *rows: dict) -> list[dict]:
+        self._write({"rows": rows})
+        results = self._said.get(timeout=SECONDS)["results"]
+        return [{name: value for name, value in one.items() if value is not None} for one in results]
+
+    def heard(self, event: str) -> dict:
+        while (found := self.events.get(timeout=SECONDS))["event"] != event:
+            pass
+        return found
+
+    def close(self) -> None:
+        self._process.stdin.close()
+        self._process.wait(SECONDS)
+        self._process.stdout.close()
+
+
+@pytest.fixture(params=["python", pytest.param("node", marks=pytest.mark.node)])
+def asker(request, transactional_db, environment, make_flag, key):
+    for flag in FLAGS:
+        make_flag(**as_payload(flag))
+    for name, kind, value in (
+        ("empty", "string", ""), ("false", "boolean", False), ("zero", "number", 0), ("blank", "json", {}),
+        ("text", "string", "a"), ("cached", "boolean", True),
+    ):  # fmt: skip
+        other = {"string": "b", "boolean": value is False, "number": 1, "json": {"a": 1}}[kind]
+        make_flag(name, type=kind, variants=[{"key": "nothing", "value": value}, {"key": "other", "value": other}])
+    make_flag("off", enabled=False)
+    secret = key("client").secret
+    if request.param == "python":
+        command, folder = [sys.executable, str(HERE / "flagd_client.py")], HERE
+    else:
+        command, folder = ["node", "flagd.mjs"], request.getfixturevalue("packages")
+    with Served() as served:
+        way = Cut(served.port)
+        asker = Asker(command, folder, way.port, secret)
+        yield asker, way
+        asker.close()
+        way.close()
+
+
+def test_provider__every_row_a_kill_and_a_cut__is_answered_by_what_is_served_now(asker, environment):
+    provider, way = asker
+    results = provider.ask(*ROWS)
+    compared = ("value", "variant", "reason", "errorCode")
+    wrong = [
+        (row["scenario"], row["flag"], seen, expected)
+        for row, result in zip(ROWS, results, strict=True)
+        if (seen := {name: result.get(name) for name in row["expected"] if name in compared})
+        != (expected := {name: _told(name, value) for name, value in row["expected"].items() if name in compared})
+    ]
+    assert wrong == []
+    expected = [found for *_, found in FURTHER]
+    assert [
+        {name: one.get(name) for name in found} for one, found in zip(provider.ask(*ASKED), expected, strict=True)
+    ] == expected
+
+    # Twice, so that a provider that keeps answers has this one.
+    assert [one["value"] for one in provider.ask(KILLED, KILLED)] == [True, True]
+    started = time.monotonic()
+    services.kill_flag(actor=ALICE, environment=environment, key="cached", variant="other")
+    assert provider.heard("changed")["flags"] == ["cached"]
+    assert provider.ask(KILLED)[0] == {"value": False, "variant": "other", "reason": "DISABLED"}
+    assert time.monotonic() - started < 1
+
+    services.release_flag(actor=ALICE, environment=environment, key="cached")
+    provider.heard("changed")
+    assert provider.ask(KILLED)[0]["value"] is True
+    way.cut()
+    provider.heard("stale")
+    services.kill_flag(actor=ALICE, environment=environment, key="cached", variant="other")
+    way.mend()
+    # The first question that gets through has the answer of now.
+    assert provider.ask(KILLED)[0] == {"value": False, "variant": "other", "reason": "DISABLED"}
+
+
+def _told(name: str, value: object) -> object:
+    """Over gRPC nothing is static, so that nothing is kept."""
+    return "DEFAULT" if (name, value) == ("reason", "STATIC") else value

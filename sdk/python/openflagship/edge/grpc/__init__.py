@@ -1,0 +1,1 @@
+"""gRPC on an edge: its addresses, and what serves there."""
