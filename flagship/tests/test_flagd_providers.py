@@ -7,10 +7,8 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
-
-import pytest
 
 from flags import services
 from flags.tests.test_ofrep import FLAGS, ROWS, as_payload
@@ -119,32 +117,20 @@ class Asker:
         self._process.stdout.close()
 
 
-@pytest.fixture(params=["python", pytest.param("node", marks=pytest.mark.node)])
-def asker(request, transactional_db, environment, make_flag, key):
-    for flag in FLAGS:
-        make_flag(**as_payload(flag))
+def _further():
+    """Flags of each type whose first variant, the default, is empty; and one that is kept where answers are kept."""
     for name, kind, value in (
         ("empty", "string", ""), ("false", "boolean", False), ("zero", "number", 0), ("blank", "json", {}),
         ("text", "string", "a"), ("cached", "boolean", True),
     ):  # fmt: skip
         other = {"string": "b", "boolean": value is False, "number": 1, "json": {"a": 1}}[kind]
-        make_flag(name, type=kind, variants=[{"key": "nothing", "value": value}, {"key": "other", "value": other}])
-    make_flag("off", enabled=False)
-    secret = key("client").secret
-    if request.param == "python":
-        command, folder = [sys.executable, str(HERE / "flagd_client.py")], HERE
-    else:
-        command, folder = ["node", "flagd.mjs"], request.getfixturevalue("packages")
-    with Served() as served:
-        way = Cut(served.port)
-        asker = Asker(command, folder, way.port, secret)
-        yield asker, way
-        asker.close()
-        way.close()
+        variants = [{"key": "nothing", "value": value}, {"key": "other", "value": other}]
+        yield {"key": name, "type": kind, "variants": variants, "enabled": True}
+    yield {"key": "off", "enabled": False}
 
 
-def test_provider__every_row_a_kill_and_a_cut__is_answered_by_what_is_served_now(asker, environment):
-    provider, way = asker
+def _asks_all(provider, way, kill, release):
+    """The rows, a kill, and a kill while the way to the server is cut."""
     results = provider.ask(*ROWS)
     compared = ("value", "variant", "reason", "errorCode")
     wrong = [
@@ -162,20 +148,44 @@ def test_provider__every_row_a_kill_and_a_cut__is_answered_by_what_is_served_now
     # Twice, so that a provider that keeps answers has this one.
     assert [one["value"] for one in provider.ask(KILLED, KILLED)] == [True, True]
     started = time.monotonic()
-    services.kill_flag(actor=ALICE, environment=environment, key="cached", variant="other")
-    assert provider.heard("changed")["flags"] == ["cached"]
+    kill()
+    assert "cached" in provider.heard("changed")["flags"]
     assert provider.ask(KILLED)[0] == {"value": False, "variant": "other", "reason": "DISABLED"}
     assert time.monotonic() - started < 1
 
-    services.release_flag(actor=ALICE, environment=environment, key="cached")
+    release()
     provider.heard("changed")
     assert provider.ask(KILLED)[0]["value"] is True
     way.cut()
     provider.heard("stale")
-    services.kill_flag(actor=ALICE, environment=environment, key="cached", variant="other")
+    kill()
     way.mend()
-    # The first question that gets through has the answer of now.
-    assert provider.ask(KILLED)[0] == {"value": False, "variant": "other", "reason": "DISABLED"}
+    return provider.ask(KILLED)[0]
+
+
+def test_python_provider__every_row_a_kill_and_a_cut__is_answered_by_what_is_served_now(
+    transactional_db, environment, make_flag, key
+):
+    for flag in (*map(as_payload, FLAGS), *_further()):
+        make_flag(**flag)
+    secret = key("client").secret
+
+    def kill():
+        services.kill_flag(actor=ALICE, environment=environment, key="cached", variant="other")
+
+    def release():
+        services.release_flag(actor=ALICE, environment=environment, key="cached")
+
+    command = [sys.executable, str(HERE / "flagd_client.py")]
+    with (
+        Served() as served,
+        closing(Cut(served.port)) as way,
+        closing(Asker(command, HERE, way.port, secret)) as provider,
+    ):
+        # The first question that gets through has the answer of now.
+        answer = _asks_all(provider, way, kill, release)
+
+    assert answer == {"value": False, "variant": "other", "reason": "DISABLED"}
 
 
 def _told(name: str, value: object) -> object:
