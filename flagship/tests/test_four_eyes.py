@@ -152,6 +152,7 @@ OTHER_COMMANDS = [
     "export_events",
     "export_hours",
     "generate_events",
+    "grpc",
     "ingest",
     "protect_audit",
     "simulate",

@@ -177,6 +177,6 @@ def test_processes__their_output__is_interleaved_under_their_names(start):
 
 def test_procfile__of_the_repository__lists_every_process_and_replaces_the_shell():
     commands = read_procfile(REPOSITORY / "Procfile")
-    assert list(commands) == ["web", "stream", "ingest", "worker", "beat"]
+    assert list(commands) == ["web", "stream", "grpc", "ingest", "worker", "beat"]
     # Without exec the shell would be signalled and the server below it left behind.
     assert all(command.startswith("exec ") for command in commands.values())

@@ -1,0 +1,1 @@
+"""gRPC on an edge under load."""

@@ -1,0 +1,244 @@
+"""flagd's protocol on an edge, `python -m benchmarks.grpc [--rate 2000] [--seconds 20] [--flagd FILE]`.
+
+Calls start when they are due, whether or not earlier ones are back, and a latency counts from when its call was due. So
+a server that falls behind is seen to. With `--flagd`, a binary of flagd serves the same kind of flag in the same run.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import grpc
+from openflagship.rpc.generated.flagd.evaluation.v2 import evaluation_pb2 as v2
+
+from benchmarks import stack
+from benchmarks.world import machine, report
+
+FLAG = "new-checkout"
+METHOD = "/flagd.evaluation.v2.Service/ResolveBoolean"
+CONNECTIONS = 8
+WARM_SECONDS = 3.0
+MOST_SECONDS_TO_START = 60.0
+TARGET_P99_MS = 10.0
+SNAPSHOT = {
+    "contract": 1,
+    "version": 1,
+    "environment": {"organization": "bench", "project": "web", "key": "production", "salt": ""},
+    "segments": {},
+    "flags": {
+        FLAG: {
+            "key": FLAG,
+            "type": "boolean",
+            "enabled": True,
+            "variants": [{"key": "control", "value": False}, {"key": "treatment", "value": True}],
+            "defaultVariant": "control",
+            "offVariant": "control",
+            "allocation": [[0, 5000, "treatment"]],
+        }
+    },
+}
+FLAGD_FLAGS = {
+    "flags": {
+        FLAG: {
+            "state": "ENABLED",
+            "variants": {"control": False, "treatment": True},
+            "defaultVariant": "control",
+            "targeting": {"fractional": [["control", 50], ["treatment", 50]]},
+        }
+    }
+}
+
+
+class _Upstream(BaseHTTPRequestHandler):
+    """Has the snapshot, and takes events."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        found = self.path.endswith("/snapshot")
+        self._say(200 if found else 404, SNAPSHOT if found else {})
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        self._say(202, {"accepted": 1, "rejected": []})
+
+    def _say(self, status: int, body: Any) -> None:
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
+@contextmanager
+def running(command: Sequence[str], port: int, **variables: str) -> Iterator[None]:
+    process = subprocess.Popen(command, env={**os.environ, **variables}, stdout=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + MOST_SECONDS_TO_START
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except OSError:
+                if process.poll() is not None or time.monotonic() > until:
+                    raise SystemExit(f"{command[0]} does not listen on {port}.") from None
+                time.sleep(0.05)
+        yield
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+@contextmanager
+def edge() -> Iterator[int]:
+    upstream = ThreadingHTTPServer(("127.0.0.1", 0), _Upstream)
+    Thread(target=upstream.serve_forever, daemon=True).start()
+    port, http = free_port(), free_port()
+    variables = {
+        "FLAGSHIP_EDGE_URL": f"http://127.0.0.1:{upstream.server_address[1]}",
+        "FLAGSHIP_EDGE_KEYS": "fs_server_benchmark",
+        "FLAGSHIP_EDGE_GRPC": f"127.0.0.1:{port}",
+    }
+    try:
+        with running([sys.executable, "-m", "openflagship.edge", "--port", str(http)], port, **variables):
+            yield port
+    finally:
+        upstream.shutdown()
+
+
+@contextmanager
+def flagd(binary: str, folder: Path) -> Iterator[int]:
+    port, management = free_port(), free_port()
+    flags = folder / "flags.json"
+    flags.write_text(json.dumps(FLAGD_FLAGS))
+    command = [binary, "start", "--uri", f"file:{flags}", "--port", str(port), "--management-port", str(management)]
+    with running(command, port):
+        yield port
+
+
+async def load(port: int, rate: int, seconds: float) -> tuple[list[float], int]:
+    """Latencies in milliseconds, sorted, and how many calls failed."""
+    async with _Channels(port) as channels:
+        calls = [
+            channel.unary_unary(
+                METHOD, v2.ResolveBooleanRequest.SerializeToString, v2.ResolveBooleanResponse.FromString
+            )
+            for channel in channels
+        ]
+        await asyncio.gather(*(call(_question(0), wait_for_ready=True, timeout=30) for call in calls))
+        await _steady(calls, rate, WARM_SECONDS)
+        return await _steady(calls, rate, seconds)
+
+
+class _Channels:
+    def __init__(self, port: int) -> None:
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        self._channels = [grpc.aio.insecure_channel(f"127.0.0.1:{port}", options) for _ in range(CONNECTIONS)]
+
+    async def __aenter__(self) -> list[grpc.aio.Channel]:
+        return self._channels
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.gather(*(channel.close() for channel in self._channels))
+
+
+def _question(number: int) -> v2.ResolveBooleanRequest:
+    question = v2.ResolveBooleanRequest(flag_key=FLAG)
+    question.context.update({"targetingKey": f"user-{number % 10_000}", "country": "DE"})
+    return question
+
+
+async def _steady(calls: Sequence[Any], rate: int, seconds: float) -> tuple[list[float], int]:
+    took: list[float] = []
+    failed = 0
+
+    async def one(number: int, due: float) -> None:
+        nonlocal failed
+        try:
+            await calls[number % len(calls)](_question(number), timeout=10)
+        except grpc.RpcError:
+            failed += 1
+        else:
+            took.append(1000 * (time.perf_counter() - due))
+
+    began = time.perf_counter()
+    waiting: set[asyncio.Task[None]] = set()
+    for number in range(int(rate * seconds)):
+        due = began + number / rate
+        if (pause := due - time.perf_counter()) > 0:
+            await asyncio.sleep(pause)
+        task = asyncio.create_task(one(number, due))
+        waiting.add(task)
+        task.add_done_callback(waiting.discard)
+    await asyncio.gather(*waiting)
+    return sorted(took), failed
+
+
+def _row(name: str, took: list[float], failed: int, seconds: float) -> str:
+    def at(share: float) -> str:
+        return f"{took[min(len(took) - 1, int(share * len(took)))]:.2f}"
+
+    answered = f"{len(took) / seconds:,.0f}"
+    return f"| {name} | {answered} | {failed} | {at(0.5)} | {at(0.99)} | {at(0.999)} |"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rate", type=int, default=2_000, help="calls a second")
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--flagd", help="flagd's binary")
+    options = parser.parse_args()
+    stack.refuse_another()
+    rows, p99 = [], 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        servers = {"edge, one process": edge()}
+        if options.flagd:
+            servers["flagd"] = flagd(options.flagd, Path(folder))
+        for name, server in servers.items():
+            with server as port:
+                took, failed = asyncio.run(load(port, options.rate, options.seconds))
+            rows.append(_row(name, took, failed, options.seconds))
+            print(rows[-1], flush=True)
+            if name.startswith("edge"):
+                p99 = took[int(0.99 * len(took))]
+    beside = "" if options.flagd else " flagd's binary was not at hand."
+    report(
+        "grpc",
+        [
+            "## gRPC",
+            "",
+            f"`python -m benchmarks.grpc --rate {options.rate} --seconds {options.seconds:g}`, {machine()}. Calls of "
+            f"`ResolveBoolean` over {CONNECTIONS} connections, each begun when it is due; the load generator shares "
+            f"the machine. Milliseconds from when a call was due. Wanted: p99 under {TARGET_P99_MS:g} ms.{beside}",
+            "",
+            "| server | answered a second | failed | p50 | p99 | p99.9 |",
+            "|---|---|---|---|---|---|",
+            *rows,
+        ],
+    )
+    return 0 if p99 < TARGET_P99_MS else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
