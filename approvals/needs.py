@@ -1,6 +1,6 @@
 """What the policies ask of a change, from what it would serve: always, or by its impact, experiments or tags."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -36,15 +36,18 @@ class Touched:
     parts: Sequence[Part]
 
 
-def touched_by(pieces: Iterable[Piece]) -> list[Touched]:
-    """Put together what writes change, by environment: each thing once, as it was and as it will be."""
+def touched_by(pieces: Iterable[Piece], dealt: Collection[str] = ()) -> list[Touched]:
+    """Put together what writes change, by environment: each thing once, as it was and as it will be.
+
+    `dealt` are the values that the writes drew themselves.
+    """
     by_environment: dict[int, list[Piece]] = {}
     for piece in pieces:
         by_environment.setdefault(piece.environment.pk, []).append(piece)
-    return [_touched(found) for found in by_environment.values()]
+    return [_touched(found, dealt) for found in by_environment.values()]
 
 
-def _touched(pieces: Sequence[Piece]) -> Touched:
+def _touched(pieces: Sequence[Piece], dealt: Collection[str]) -> Touched:
     environment, since = pieces[0].environment, min(piece.since for piece in pieces)
     first: dict[tuple[str, str], Piece] = {}
     last: dict[tuple[str, str], Piece] = {}
@@ -60,7 +63,9 @@ def _touched(pieces: Sequence[Piece]) -> Touched:
         step = there.get(name)
         before = step.document if step is not None else first[name].before
         presentation = step.presentation if step is not None else {}
-        parts.append(Part(environment.key, *name, before, piece.document, presentation, piece.presentation))
+        is_salt_dealt = (piece.document or {}).get("salt") in dealt
+        shown = presentation, piece.presentation
+        parts.append(Part(environment.key, *name, before, piece.document, *shown, is_salt_dealt))
     return Touched(environment, since, parts)
 
 

@@ -16,6 +16,7 @@ class Part:
     """One thing of an environment before and after a request, as evaluators get it. None: it is not served.
 
     `environment` is `project/environment`. The presentation is what evaluators do not get: name, description, tags.
+    `is_salt_dealt`: the act itself has drawn the salt, and draws another whenever it is made.
     """
 
     environment: str
@@ -25,6 +26,7 @@ class Part:
     after: Mapping[str, Any] | None
     presentation_before: Mapping[str, Any]
     presentation: Mapping[str, Any]
+    is_salt_dealt: bool = False
 
     @property
     def is_changed(self) -> bool:
@@ -41,7 +43,13 @@ def hash_of(parts: Iterable[Part]) -> str:
     """Return the SHA-256 of what the request would leave behind. The order in which it does so plays no part."""
     listed = sorted(
         (
-            [part.environment, part.entity, part.key, plain(part.after, part.before), dict(part.presentation)]
+            [
+                part.environment,
+                part.entity,
+                part.key,
+                plain(part.after, part.before, is_salt_dealt=part.is_salt_dealt),
+                dict(part.presentation),
+            ]
             for part in parts
         ),
         key=lambda row: (row[0], row[1], row[2]),
@@ -49,8 +57,11 @@ def hash_of(parts: Iterable[Part]) -> str:
     return hashlib.sha256(canonical(listed).encode()).hexdigest()
 
 
-def plain(document: Mapping[str, Any] | None, before: Mapping[str, Any] | None) -> Any:
-    """Return the document without what is dealt anew whenever the same change is made: versions, ids, fresh salts."""
+def plain(document: Mapping[str, Any] | None, before: Mapping[str, Any] | None, *, is_salt_dealt: bool = False) -> Any:
+    """Return the document without what is dealt anew whenever the same change is made: versions, ids, a drawn salt.
+
+    Any other salt says who gets which variant, and somebody has chosen it.
+    """
     if document is None:
         return None
     there = before or {}
@@ -61,6 +72,6 @@ def plain(document: Mapping[str, Any] | None, before: Mapping[str, Any] | None) 
             rule if rule.get("id") in known else {**rule, "id": f"new {index}"}
             for index, rule in enumerate(found["rules"])
         ]
-    if "salt" in found and "salt" in there and found["salt"] != there["salt"]:
+    if is_salt_dealt:
         found["salt"] = "new"
     return found

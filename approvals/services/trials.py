@@ -41,7 +41,7 @@ class Outcome:
 
 
 def outcome_of(watch: gate.Watch) -> Outcome:
-    touched = needs.touched_by(watch.pieces)
+    touched = needs.touched_by(watch.pieces, watch.dealt)
     parts = [part for one in touched for part in one.parts]
     return Outcome(touched, hash_of(parts), needs.asks_of(touched))
 

@@ -51,12 +51,15 @@ def test_may_publish__emergency__needs_no_approvals_and_overrules_no_objection()
 
 
 def test_hash__same_change_made_twice__is_the_same_whatever_ids_and_versions_it_got():
-    def part(rule_id, version, salt="s", percent=10):
+    def part(rule_id, version, salt="s", percent=10, **more):
         after = {"version": version, "salt": salt, "rules": [{"id": rule_id, "percent": percent}]}
-        return Part("production", "flag", "a", {"version": 1, "salt": "a", "rules": []}, after, {}, {"name": "A"})
+        before = {"version": 1, "salt": "a", "rules": []}
+        return Part("production", "flag", "a", before, after, {}, {"name": "A"}, **more)
 
-    assert hash_of([part("1", 2)]) == hash_of([part("2", 9, "t")])
+    assert hash_of([part("1", 2)]) == hash_of([part("2", 9)])
     assert hash_of([part("1", 2)]) != hash_of([part("1", 2, percent=11)])
+    assert hash_of([part("1", 2)]) != hash_of([part("1", 2, "t")])
+    assert hash_of([part("1", 2, is_salt_dealt=True)]) == hash_of([part("2", 9, "t", is_salt_dealt=True)])
 
 
 def test_clashes__same_field_to_another_value__is_one_and_other_fields_are_none():

@@ -1,5 +1,6 @@
 """Ways around four eyes that a reviewer tried: each is refused, or asks."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -7,7 +8,9 @@ from django.utils import timezone
 
 from approvals import services
 from approvals.tests.conftest import HALF, ONE, refused
+from experiments import services as experiments
 from flags import services as flags
+from flags.exchange.export import export_environment
 from flags.selectors import get_config
 from tenancy import services as tenancy
 from tenancy.errors import Forbidden
@@ -81,6 +84,41 @@ def test_author__who_wrote_over_another_persons_request__does_not_approve_it(des
     refused(lambda: desk.publish(request, "carl"), "approval_required")
     desk.review(request, "dora")
     assert desk.publish(request, "carl").state == "published"
+
+
+def test_approval__another_salt_meanwhile__does_not_count(desk):
+    desk.policy(**ONE)
+    data = json.loads(json.dumps(export_environment(desk.environment), default=str))
+
+    def imported(salt):
+        return {"data": {**data, "flags": [{**flag, "salt": salt} for flag in data["flags"]]}}
+
+    request = desk.propose(imported("looked-at"), key="production", type="environment", action="import")
+    desk.review(request, "carl")
+    request = services.update_request(
+        principal=desk.principal("ann"),
+        request=request,
+        payload={"changes": [{**request.changes[0], "patch": imported("chosen-later")}]},
+        version=None,
+    )
+
+    refused(lambda: desk.publish(request), "approval_required")
+    desk.review(request, "carl")
+    desk.publish(request)
+    assert get_config(desk.environment, "new-checkout").salt == "chosen-later"
+
+
+def test_approval__of_a_restart__counts_whatever_salt_it_draws(desk):
+    where = {"actor": ALICE, "environment": desk.environment}
+    experiments.create_metric(**where, payload={"key": "paid", "type": "binary", "eventName": "paid"})
+    design = {"key": "e", "name": "E", "flagKey": "new-checkout", "primaryMetric": "paid"}
+    experiments.start_experiment(**where, pk=experiments.create_experiment(**where, payload=design).pk)
+    desk.policy(**ONE)
+    request = desk.propose({}, key="e", type="experiment", action="restart")
+    desk.review(request, "carl")
+
+    assert desk.publish(request).state == "published"
+    assert get_config(desk.environment, "new-checkout").salt != request.parts[0]["after"]["salt"]
 
 
 def test_emergency__freeze_where_no_policy_asks__is_held_by_it(desk):

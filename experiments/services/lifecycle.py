@@ -191,7 +191,7 @@ def restart_experiment(
     plan_all(experiment)
     experiment.status = Experiment.Status.RUNNING
     save_next_version(experiment)
-    config = serve(actor, experiment, salt=f"{flag_key}:{secrets.token_hex(8)}")
+    config = serve(actor, experiment, salt=gate.dealt(f"{flag_key}:{secrets.token_hex(8)}"))
     _open_phase(experiment, config, moment, reason=restarted_because(changes, reason))
     return finish(actor, experiment, "restarted", before, reason)
 

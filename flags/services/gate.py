@@ -77,6 +77,7 @@ class Watch:
 
     is_trial: bool
     pieces: list[Piece] = field(default_factory=list)
+    dealt: set[str] = field(default_factory=set)
 
 
 class Freeze(TypedDict):
@@ -177,6 +178,14 @@ def is_trial() -> bool:
     """Whether what is written now is taken back. What no transaction can take back must not be done then."""
     watch = _watch.get()
     return watch is not None and watch.is_trial
+
+
+def dealt(value: str) -> str:
+    """Return a value that the act has drawn, noted for whoever watches: made again, the same act draws another."""
+    watch = _watch.get()
+    if watch is not None:
+        watch.dealt.add(value)
+    return value
 
 
 def ask(*, actor: Actor, pieces: Sequence[Piece]) -> None:
