@@ -122,8 +122,10 @@ def rebase(request: HttpRequest, thing: ChangeRequest) -> HttpResponse:
 def _without(thing: ChangeRequest, clashes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the changes without what somebody else has decided otherwise. Raises Conflict if nothing is left."""
     left = []
-    for number, change in enumerate(thing.changes):
-        fields = {clash["field"] for clash in clashes if clash["change"] == number}
+    for change in thing.changes:
+        # Of several changes of one thing none may bring back what another of them gives up.
+        is_about = change["action"] != "import"
+        fields = {clash["field"] for clash in clashes if is_about and clash["resource"] == change["resource"]}
         patch = {name: value for name, value in change["patch"].items() if name not in fields}
         is_whole = not get_operation(change["resource"]["type"], change["action"], attr="resource").sets_fields
         if fields and (is_whole or "*" in fields or not patch):

@@ -94,18 +94,33 @@ def bases_of(environment: Environment, changes: Sequence[Change]) -> list[dict[s
 def clashes_of(
     changes: Sequence[Change], bases: Sequence[Mapping[str, Any] | None], now: Sequence[Mapping[str, Any] | None]
 ) -> list[dict[str, Any]]:
-    """Return what somebody else has changed since, and the request changes too; a person decides it."""
+    """Return what somebody else has changed since, and the request changes too; a person decides it.
+
+    Of several changes of one thing each builds on those before: of a field that two of them set, the last value counts.
+    """
     found = []
-    seen: set[tuple[str, str]] = set()
-    for index, (change, base, current) in enumerate(zip(changes, bases, now, strict=True)):
-        name = change["resource"]["type"], change["resource"]["key"]
-        if name in seen or change["action"] == "import":
-            # A later change of the same thing builds on the first.
-            continue
-        seen.add(name)
-        operation = get_operation(name[0], change["action"], attr="resource")
-        touched = set(change["patch"]) if operation.sets_fields and not operation.makes_new else None
-        for clash in rebasing.clashes(base, current, change["patch"], touched=touched):
-            found.append({"change": index, "resource": change["resource"], **asdict(clash)})
+    for indexes in _by_resource(changes):
+        patch: dict[str, Any] = {}
+        setting: dict[str, int] = {}
+        whole: list[int] = []
+        for index in indexes:
+            operation = get_operation(changes[index]["resource"]["type"], changes[index]["action"], attr="resource")
+            patch |= changes[index]["patch"]
+            setting |= dict.fromkeys(changes[index]["patch"], index)
+            if operation.makes_new or not operation.sets_fields:
+                whole.append(index)
+        first = indexes[0]
+        for clash in rebasing.clashes(bases[first], now[first], patch, touched=None if whole else set(patch)):
+            index = setting.get(clash.field, (whole or indexes)[0])
+            found.append({"change": index, "resource": changes[index]["resource"], **asdict(clash)})
     shown: list[dict[str, Any]] = as_json(found)
     return shown
+
+
+def _by_resource(changes: Sequence[Change]) -> list[list[int]]:
+    """Return the indexes of the changes of each thing, in order; of an import none, because it is about many."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for index, change in enumerate(changes):
+        if change["action"] != "import":
+            found.setdefault((change["resource"]["type"], change["resource"]["key"]), []).append(index)
+    return list(found.values())

@@ -4,10 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from approvals.admin.acts import _without
+from approvals.models import ChangeRequest
 from approvals.rules.content import Part, hash_of
 from approvals.rules.publishing import APPROVED, OBJECTED, Ask, Request, Standing, may_publish
 from approvals.rules.rebasing import clashes
 from approvals.rules.windows import Window, holds_until, next_start
+from approvals.services.trials import clashes_of
 
 PRODUCTION = frozenset({"production"})
 
@@ -72,6 +75,32 @@ def test_clashes__same_field_to_another_value__is_one_and_other_fields_are_none(
     assert (found.field, found.base, found.theirs, found.mine) == ("rollout", 10, 20, 50)
     assert [clash.field for clash in clashes(base, {**base, "enabled": False}, {}, touched=None)] == ["enabled"]
     assert [clash.field for clash in clashes(None, base, patch, touched=touched)] == ["*"]
+
+
+def flag_change(action="update", **patch):
+    return {"resource": {"type": "flag", "key": "a"}, "action": action, "patch": patch, "baseVersion": 1}
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ([flag_change(name="A"), flag_change(rollout=50)], [(1, "rollout", 50)]),
+        ([flag_change(rollout=40), flag_change(name="A"), flag_change(rollout=50)], [(2, "rollout", 50)]),
+        ([flag_change(rollout=40), flag_change(rollout=20)], []),
+        ([flag_change(name="A"), flag_change("rollback", version=1)], [(1, "rollout", None)]),
+        ([flag_change(name="A"), flag_change(enabled=False)], []),
+    ],
+    ids=["second", "last", "same", "whole", "none"],
+)
+def test_clashes__several_changes_of_one_thing__are_those_of_all_fields_that_they_set(changes, found):
+    base = {"rollout": 10, "enabled": True, "version": 1}
+    there = [base] * len(changes), [{**base, "rollout": 20, "version": 2}] * len(changes)
+    clashing = clashes_of(changes, *there)
+
+    assert [(clash["change"], clash["field"], clash["mine"]) for clash in clashing] == found
+    if found:
+        left = _without(ChangeRequest(changes=[*changes, flag_change(enabled=False)]), clashing)
+        assert all("rollout" not in change["patch"] and change["action"] == "update" for change in left)
 
 
 def at(text):
