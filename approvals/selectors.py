@@ -72,6 +72,15 @@ def requests_in(environments: Iterable[Environment]) -> QuerySet[ChangeRequest]:
     return found.select_related("environment__project__organization", "author").prefetch_related("reviews__reviewer")
 
 
+def waiting_over(environments: Iterable[Environment]) -> QuerySet[ChangeRequest]:
+    """The requests that are not published and would change something in one of these environments."""
+    reach = Q(pk__in=[])
+    for environment in environments:
+        reach |= Q(environment__project=environment.project_id, parts__contains=[{"environment": environment.key}])
+    found = ChangeRequest.objects.filter(reach, state__in=[ChangeRequest.State.DRAFT, ChangeRequest.State.OPEN])
+    return found.select_related("environment__project__organization", "author")
+
+
 def get_request(environments: QuerySet[Environment], pk: UUID | str) -> ChangeRequest:
     """Return the request, of one of the environments or asking for a review in one. Raises NotFound."""
     found = (

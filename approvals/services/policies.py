@@ -10,6 +10,7 @@ from approvals.documents import policy_resource
 from approvals.models import Policy
 from approvals.selectors import policy_of
 from approvals.services.guarding import mark_guarded
+from approvals.services.waiting import ask_again
 from audit.actors import Actor
 from flags.services import version_log
 from tenancy.errors import Problem
@@ -61,6 +62,7 @@ def set_policy(
     clean(policy)
     policy.save()
     mark_guarded([locked.pk])
+    ask_again(locked)
     audit.services.record(
         actor=actor,
         action="policy.changed",

@@ -12,7 +12,7 @@ _VERDICTS = (Review.Verdict.APPROVE, Review.Verdict.OBJECT, Review.Verdict.WITHD
 
 
 def asks_of(request: ChangeRequest) -> list[Ask]:
-    """Return what the policies asked when the content was worked out."""
+    """Return what the policies ask of the content. Setting a policy works it out anew."""
     return [
         Ask(
             one["environment"],

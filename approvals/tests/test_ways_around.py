@@ -7,6 +7,7 @@ import pytest
 from django.utils import timezone
 
 from approvals import services
+from approvals.selectors import get_request, requests_in
 from approvals.tests.conftest import HALF, ONE, refused
 from experiments import services as experiments
 from flags import services as flags
@@ -14,6 +15,7 @@ from flags.exchange.export import export_environment
 from flags.selectors import get_config
 from tenancy import services as tenancy
 from tenancy.errors import Forbidden
+from tenancy.models import Environment
 from tenancy.roles import Role
 from tenancy.testing import ALICE
 
@@ -119,6 +121,26 @@ def test_approval__of_a_restart__counts_whatever_salt_it_draws(desk):
 
     assert desk.publish(request).state == "published"
     assert get_config(desk.environment, "new-checkout").salt != request.parts[0]["after"]["salt"]
+
+
+def test_policy__set_later__is_asked_of_what_waits(desk, staging, person):
+    request = desk.propose({"metadata": {"owner": "checkout"}})
+    desk.policy(staging, **ONE)
+    organization = desk.environment.project.organization
+    desk.people["sue"] = person("admin", organization, "sue", environment=staging)
+
+    found = get_request(Environment.objects.filter(pk=staging.pk), request.pk)
+    assert [ask["environment"] for ask in found.asks] == ["staging"]
+    assert [one.title for one in requests_in([staging])] == ["A change"]
+    refused(lambda: desk.publish(request), "approval_required")
+    desk.review(request, "sue")
+
+    desk.policy(staging, requiredApprovals=2, approvers={"roles": ["admin"]})
+    refused(lambda: desk.publish(request), "approval_required")
+    desk.policy(staging, **ONE, when={"tags": ["payments"]})
+    request.refresh_from_db()
+    assert request.asks == []
+    assert desk.publish(request).state == "published"
 
 
 def test_emergency__freeze_where_no_policy_asks__is_held_by_it(desk):
