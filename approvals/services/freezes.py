@@ -6,6 +6,7 @@ from typing import Any, Final
 from zoneinfo import available_timezones
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 import audit.services
@@ -13,6 +14,7 @@ from approvals.documents import freeze_resource
 from approvals.models import Freeze
 from approvals.rules.windows import LONGEST, is_cron
 from approvals.services.guarding import environments_in, mark_guarded, reach_of
+from approvals.services.waiting import look_again
 from audit.actors import Actor
 from tenancy.errors import Problem
 from tenancy.models import Environment, Organization, Project
@@ -60,7 +62,9 @@ def update_freeze(*, actor: Actor, freeze: Freeze, payload: Mapping[str, Any], v
     _set(row, payload)
     row.version += 1
     row.save()
-    mark_guarded(reach_of(row))
+    reach = reach_of(row)
+    mark_guarded(reach)
+    look_again(_environments(reach))
     after = freeze_resource(row)
     audit.services.record(actor=actor, action="freeze.updated", at=row, key=str(row.pk), before=before, after=after)
     return row
@@ -73,7 +77,12 @@ def delete_freeze(*, actor: Actor, freeze: Freeze, reason: str = "") -> None:
     before, reach, key = freeze_resource(row), reach_of(row), str(row.pk)
     row.delete()
     mark_guarded(reach)
+    look_again(_environments(reach))
     audit.services.record(actor=actor, action="freeze.deleted", at=row, key=key, before=before, reason=reason)
+
+
+def _environments(reach: list[int]) -> QuerySet[Environment]:
+    return Environment.objects.filter(pk__in=reach)
 
 
 def _locked(freeze: Freeze) -> Freeze:

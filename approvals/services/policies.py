@@ -10,7 +10,7 @@ from approvals.documents import policy_resource
 from approvals.models import Policy
 from approvals.selectors import policy_of
 from approvals.services.guarding import mark_guarded
-from approvals.services.waiting import ask_again
+from approvals.services.waiting import ask_again, look_again
 from audit.actors import Actor
 from flags.services import version_log
 from tenancy.errors import Problem
@@ -63,6 +63,7 @@ def set_policy(
     policy.save()
     mark_guarded([locked.pk])
     ask_again(locked)
+    look_again([locked])
     audit.services.record(
         actor=actor,
         action="policy.changed",

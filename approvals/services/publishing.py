@@ -181,8 +181,11 @@ def _hold(request: ChangeRequest, refusal: ServiceError) -> ChangeRequest:
     if row.state != _State.OPEN:
         return row
     freeze = refusal.extra.get("freeze") if refusal.problems[0].code == "frozen" else None
-    row.due_at = freeze["until"] if freeze else None
-    row.held_because = str(refusal)
+    is_said, why = row.held_because == str(refusal), str(refusal)
+    row.due_at, row.held_because = freeze["until"] if freeze else None, why
+    if is_said:
+        row.save(update_fields=["due_at"])
+        return row
     row.version += 1
     row.save(update_fields=["due_at", "held_because", "version", "updated_at"])
     log.info("change_request_held", request=str(row.pk), why=refusal.problems[0].code)
@@ -191,7 +194,7 @@ def _hold(request: ChangeRequest, refusal: ServiceError) -> ChangeRequest:
         action="change_request.held",
         at=row.environment,
         key=str(row.pk),
-        after={"title": row.title, "why": str(refusal), "until": row.due_at},
-        reason=str(refusal),
+        after={"title": row.title, "why": why, "until": row.due_at},
+        reason=why,
     )
     return row

@@ -10,7 +10,8 @@ from approvals.models import ChangeRequest, Review
 from approvals.selectors import policy_of
 from approvals.services.publishing import publish_by_itself
 from approvals.services.requests import locked_request
-from approvals.services.standing import asks_of
+from approvals.services.standing import asks_of, missing_of
+from approvals.services.waiting import is_its_time
 from tenancy import access
 from tenancy.callers.principals import Principal
 from tenancy.errors import Conflict, Forbidden, Invalid
@@ -31,11 +32,12 @@ def review_request(
 ) -> ChangeRequest:
     """Say something about a request. `content` is the hash that was looked at; another one by now is refused.
 
-    An approval publishes a request that publishes itself, as soon as nothing is missing any more. One of a request
-    that was published in an emergency is the review that was owed. Raises Forbidden, Invalid, Conflict.
+    An approval publishes a request that publishes itself, as soon as nothing is missing any more; one with an instant
+    only after that. One of a request that was published in an emergency is the review that was owed. Raises Forbidden,
+    Invalid, Conflict.
     """
     reviewed = _review(principal, request, _Verdict(verdict), text, content)
-    if reviewed.is_automatic and reviewed.publish_at is None and verdict != _Verdict.COMMENT:
+    if verdict != _Verdict.COMMENT and is_its_time(reviewed) and not missing_of(reviewed):
         return publish_by_itself(reviewed)
     return reviewed
 

@@ -1,10 +1,15 @@
-"""The requests that wait, once a policy has changed: what they are asked now."""
+"""The requests that wait, once a policy or a freeze has changed: what they are asked now, and which are looked at."""
+
+from collections.abc import Iterable
+
+from django.utils import timezone
 
 from approvals import needs
 from approvals.guard import ask_resource
 from approvals.models import ChangeRequest
 from approvals.rules.content import Part
 from approvals.selectors import waiting_over
+from approvals.services.standing import missing_of
 from tenancy.models import Environment
 
 
@@ -17,3 +22,14 @@ def ask_again(environment: Environment) -> None:
         others = [ask for ask in request.asks if ask["environment"] != environment.key]
         asks = [*others, *(ask_resource(ask) for ask in found)]
         ChangeRequest.objects.filter(pk=request.pk).update(asks=asks)
+
+
+def look_again(environments: Iterable[Environment]) -> None:
+    """Have the schedule look at what is to be published by itself here, and misses nothing any more."""
+    waiting = [request.pk for request in waiting_over(environments) if is_its_time(request) and not missing_of(request)]
+    ChangeRequest.objects.filter(pk__in=waiting).update(due_at=timezone.now())
+
+
+def is_its_time(request: ChangeRequest) -> bool:
+    """Whether it publishes itself, and its instant, if it has one, has come."""
+    return request.is_automatic if request.publish_at is None else request.publish_at <= timezone.now()
