@@ -12,7 +12,7 @@ from django.utils import timezone
 import audit.services
 from approvals.documents import freeze_resource
 from approvals.models import Freeze
-from approvals.rules.windows import LONGEST, is_cron
+from approvals.rules.windows import LONGEST, drawn_in, is_cron
 from approvals.services.guarding import environments_in, mark_guarded, reach_of
 from approvals.services.waiting import look_again
 from audit.actors import Actor
@@ -113,7 +113,10 @@ def _problems(freeze: Freeze) -> list[Problem]:
     problems = []
     if freeze.zone not in available_timezones():
         problems.append(Problem("zone", "unknown_zone", "Name a zone of the tz database, as Europe/Berlin."))
-    if freeze.cron and not is_cron(freeze.cron):
+    if drawn := drawn_in(freeze.cron):
+        detail = f"{' and '.join(drawn)} would begin it at random (R and H do); name the minute, hour or day instead."
+        problems.append(Problem("cron", "invalid_cron", detail))
+    elif freeze.cron and not is_cron(freeze.cron):
         problems.append(
             Problem("cron", "invalid_cron", "Give five fields: minute, hour, day, month, weekday; as 0 18 * * 5.")
         )

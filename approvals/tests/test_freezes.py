@@ -48,6 +48,14 @@ def test_freeze__exempt_role__publishes_and_a_schedule_waits_for_its_end(desk):
     assert desk.publish(request, "carl").state == "published"
 
 
+@pytest.mark.parametrize("cron", ["R 18 * * 5", "0 r(8-18) * * *", "0 18 * * H", "R/5 * * * *"])
+def test_freeze__that_would_begin_at_random__is_refused_by_name(desk, cron):
+    error = refused(lambda: freeze(desk, cron=cron, durationMinutes=60), "invalid_cron")
+
+    assert "at random (R and H do)" in error.problems[0].detail
+    assert freeze(desk, cron="0 18 * MAR THU", durationMinutes=60).pk
+
+
 def test_environment__policy_and_freeze_gone__is_guarded_no_more(desk):
     def is_guarded():
         desk.environment.refresh_from_db()
