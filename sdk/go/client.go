@@ -173,8 +173,9 @@ func (c *Client) start(store Store, fingerprint string) {
 		c.demand = &demand{
 			every: c.settings.Poll, context: follow,
 			backoff: transport.Backoff{First: c.settings.FirstPause, Most: c.settings.MostPause},
+			voice:   c.voice,
 			fetch: func(ctx context.Context) bool {
-				<-c.loaded
+				c.waitForLoad(ctx)
 				c.synchroniser.RunOnce(ctx)
 				_, failure, _ := c.synchroniser.State()
 				return failure == ""
@@ -211,6 +212,7 @@ func (c *Client) lasting(ctx context.Context, work func()) {
 	}
 }
 
+// waitForLoad waits for the store, no longer than for a connection: a store may hang.
 func (c *Client) waitForLoad(ctx context.Context) {
 	timer := time.NewTimer(c.settings.Connect)
 	defer timer.Stop()
@@ -230,7 +232,7 @@ func (c *Client) adoptBootstrap(bootstrap []byte) error {
 	if err != nil {
 		return fmt.Errorf("openflagship: Bootstrap: %w", err)
 	}
-	c.configuration.Adopt(copied.Environment, following.Bootstrap, 0, c.settings.Mode == Offline, nil)
+	c.configuration.AdoptBootstrap(copied.Environment, c.settings.Mode == Offline)
 	return nil
 }
 
@@ -269,16 +271,13 @@ func (c *Client) adoptKept(kept *Kept, fingerprint string) error {
 	if err != nil {
 		return err
 	}
-	isOlder := c.configuration.IsHad() && copied.Environment.Version() < c.configuration.Version()
-	if isOlder || c.configuration.Source() == following.Network {
-		return nil
-	}
 	age := kept.Age
 	if !copied.ConfirmedAt.IsZero() {
 		age = max(age, time.Since(copied.ConfirmedAt))
 	}
-	c.configuration.Adopt(copied.Environment, following.Store, age, c.settings.Mode == Offline, copied.Proof)
-	c.keeper.NoteStored()
+	if c.configuration.AdoptKept(copied.Environment, age, c.settings.Mode == Offline, copied.Proof) {
+		c.keeper.NoteStored(copied.Environment.Version(), age)
+	}
 	return nil
 }
 

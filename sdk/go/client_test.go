@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -138,12 +140,14 @@ func TestNew_OfWhatCannotWork_IsRefusedByName(t *testing.T) {
 		"HashKey":       {HashKey: &empty},
 		"CAFile":        {CAFile: "/nowhere"},
 		"proxy":         {Proxy: "http://"},
+		"proxy: give":   {Proxy: "ftp://user:password@proxy.example.com"},
+		"StaleAfter":    {StaleAfter: math.MaxInt64},
 		"Bootstrap":     {Bootstrap: []byte(`{"contract":9}`)},
 		"StreamURL":     {StreamURL: "ftp://flags"},
 		"MostEvents":    {MostEvents: -1},
 	} {
 		if _, err := openflagship.New(serverKey, "https://flags.example.com", options); err == nil ||
-			!strings.Contains(err.Error(), expected) {
+			!strings.Contains(err.Error(), expected) || strings.Contains(err.Error(), "password") {
 			t.Errorf("%v, expected %s", err, expected)
 		}
 	}
@@ -156,6 +160,60 @@ func TestNew_OfWhatCannotWork_IsRefusedByName(t *testing.T) {
 	if _, err := openflagship.New(serverKey, "user:password@flags", openflagship.Options{}); err == nil ||
 		strings.Contains(err.Error(), "password") {
 		t.Error(err)
+	}
+}
+
+// hanging is a store that answers nothing, whatever its context says, until the test ends.
+type hanging struct{ end chan struct{} }
+
+func (h hanging) Load(context.Context) (*openflagship.Kept, error)    { <-h.end; return nil, nil }
+func (h hanging) Save(context.Context, string, int64) (failure error) { <-h.end; return nil }
+
+func TestStore_ThatHangs_HoldsNothingUp(t *testing.T) {
+	for _, mode := range []openflagship.Mode{openflagship.Stream, openflagship.OnDemand} {
+		t.Run(string(mode), func(t *testing.T) {
+			store := hanging{make(chan struct{})}
+			server := newPlatform(t, flag("asked", everybody))
+			client := server.client(t, openflagship.Options{Mode: mode, Store: store, ConnectTimeout: 200 * time.Millisecond})
+			for number := range 2 {
+				client.Track("purchase", alice, openflagship.TrackDetails{})
+				if err := client.Flush(context.Background()); err != nil {
+					t.Errorf("%d: %v", number, err)
+				}
+			}
+			if status := client.Status(); status.EventsSent != 2 {
+				t.Errorf("%+v", status)
+			}
+			close(store.end)
+		})
+	}
+}
+
+// asking is a logger that asks the client for its state, as one may that adds it to each line.
+type asking struct {
+	slog.Handler
+	client chan *openflagship.Client
+	told   chan string
+}
+
+func (a *asking) Handle(_ context.Context, record slog.Record) error {
+	client := <-a.client
+	a.told <- fmt.Sprint(record.Message, client.Status().IsStale)
+	return nil
+}
+
+func TestLogger_ThatAsksTheClient_IsAnswered(t *testing.T) {
+	logger := &asking{slog.NewTextHandler(io.Discard, nil), make(chan *openflagship.Client, 1), make(chan string, 1)}
+	server := newPlatform(t, flag("asked", everybody))
+	client := server.client(t, openflagship.Options{StaleAfter: time.Second, Logger: slog.New(logger)})
+	logger.client <- client
+	select {
+	case said := <-logger.told:
+		if !strings.HasSuffix(said, "true") {
+			t.Error(said)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("it waits for the client, which waits for it")
 	}
 }
 

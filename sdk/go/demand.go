@@ -6,12 +6,14 @@ import (
 	"sync/atomic"
 	"time"
 
+	"openflagship/internal/logs"
 	"openflagship/internal/transport"
 )
 
 // demand is the mode in which nothing runs in the background: a call begins a refresh of what is too old. In other
 // modes there is none.
 type demand struct {
+	voice   *logs.Voice
 	fetch   func(context.Context) bool
 	every   time.Duration
 	context context.Context
@@ -46,7 +48,8 @@ func (d *demand) start(isForced bool) <-chan struct{} {
 	d.refreshing = done
 	go func() {
 		defer close(done)
-		isGood := d.fetch(d.context)
+		isGood := false
+		d.voice.Guard("a bug in openflagship", func() { isGood = d.fetch(d.context) })
 		d.mutex.Lock()
 		defer d.mutex.Unlock()
 		pause := d.every

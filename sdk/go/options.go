@@ -30,6 +30,9 @@ const (
 // Event is an event as it is sent: an exposure, a conversion or a metric's value.
 type Event = map[string]any
 
+// mostDuration is far below what sums of durations can hold.
+const mostDuration = 365 * 24 * time.Hour
+
 // Options are a client's. What is left out has the default that stands beside it.
 type Options struct {
 	// Mode is Stream.
@@ -130,8 +133,8 @@ func (o *Options) settled() (*settings.Settings, error) {
 		{"UsageInterval", &s.Usage, time.Minute},
 		{"CloseWait", &s.CloseWait, 5 * time.Second},
 	} {
-		if *one.given < 0 {
-			return nil, fmt.Errorf("openflagship: %s: give a duration above 0, or leave it out", one.name)
+		if *one.given < 0 || *one.given > mostDuration {
+			return nil, fmt.Errorf("openflagship: %s: give a duration above 0 and up to %v, or leave it out", one.name, mostDuration)
 		}
 		if *one.given == 0 {
 			*one.given = one.otherwise

@@ -53,13 +53,18 @@ func (p *Provider) Init(openfeature.EvaluationContext) error {
 
 // InitWithContext is like Init, and waits no longer than the context.
 func (p *Provider) InitWithContext(ctx context.Context, _ openfeature.EvaluationContext) error {
-	source := p.client.Ready(ctx)
-	status := p.client.Status()
+	p.client.Ready(ctx)
+	return p.begin()
+}
+
+// begin listens, and says what is so by then. The listeners come first: what changes later is told by them.
+func (p *Provider) begin() error {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
-	p.isAnnounced = source != openflagship.FromNothing
-	p.isRefused = status.Connection == "refused" && !p.isAnnounced
 	p.ends = append(p.ends, p.client.OnChange(p.changed), p.client.OnConnection(p.connected))
+	status := p.client.Status()
+	p.isAnnounced = status.Source != openflagship.FromNothing
+	p.isRefused = status.Connection == "refused" && !p.isAnnounced
 	switch {
 	case p.isAnnounced, status.Connection == "offline":
 		return nil
@@ -92,36 +97,21 @@ func (p *Provider) ShutdownWithContext(ctx context.Context) error {
 func (p *Provider) BooleanEvaluation(
 	_ context.Context, key string, otherwise bool, given openfeature.FlattenedContext,
 ) openfeature.BoolResolutionDetail {
-	outcome := p.client.Outcome(engine.Boolean, key, userOf(given), otherwise)
-	found := openfeature.BoolResolutionDetail{Value: otherwise, ProviderResolutionDetail: p.detail(key, &outcome)}
-	if outcome.Decision != nil {
-		found.Value = outcome.Value.(bool)
-	}
-	return found
+	return resolved(p, engine.Boolean, key, otherwise, given)
 }
 
 // StringEvaluation is a string flag's answer.
 func (p *Provider) StringEvaluation(
 	_ context.Context, key string, otherwise string, given openfeature.FlattenedContext,
 ) openfeature.StringResolutionDetail {
-	outcome := p.client.Outcome(engine.String, key, userOf(given), otherwise)
-	found := openfeature.StringResolutionDetail{Value: otherwise, ProviderResolutionDetail: p.detail(key, &outcome)}
-	if outcome.Decision != nil {
-		found.Value = outcome.Value.(string)
-	}
-	return found
+	return resolved(p, engine.String, key, otherwise, given)
 }
 
 // FloatEvaluation is a number flag's answer.
 func (p *Provider) FloatEvaluation(
 	_ context.Context, key string, otherwise float64, given openfeature.FlattenedContext,
 ) openfeature.FloatResolutionDetail {
-	outcome := p.client.Outcome(engine.Number, key, userOf(given), otherwise)
-	found := openfeature.FloatResolutionDetail{Value: otherwise, ProviderResolutionDetail: p.detail(key, &outcome)}
-	if outcome.Decision != nil {
-		found.Value = outcome.Value.(float64)
-	}
-	return found
+	return resolved(p, engine.Number, key, otherwise, given)
 }
 
 // IntEvaluation is a number flag's answer, where that is a whole number.
@@ -143,10 +133,18 @@ func (p *Provider) IntEvaluation(
 func (p *Provider) ObjectEvaluation(
 	_ context.Context, key string, otherwise any, given openfeature.FlattenedContext,
 ) openfeature.InterfaceResolutionDetail {
-	outcome := p.client.Outcome(engine.JSON, key, userOf(given), otherwise)
-	found := openfeature.InterfaceResolutionDetail{Value: otherwise, ProviderResolutionDetail: p.detail(key, &outcome)}
+	return resolved(p, engine.JSON, key, otherwise, given)
+}
+
+// resolved is the answer of a flag of this kind, whose values are of the type of otherwise.
+func resolved[Value any](
+	p *Provider, kind engine.FlagType, key string, otherwise Value, given openfeature.FlattenedContext,
+) openfeature.GenericResolutionDetail[Value] {
+	outcome := p.client.Outcome(kind, key, userOf(given), otherwise)
+	found := openfeature.GenericResolutionDetail[Value]{Value: otherwise, ProviderResolutionDetail: p.detail(key, &outcome)}
 	if outcome.Decision != nil {
-		found.Value = openflagship.Copied(outcome.Value)
+		// JSON's null is no value of any type; its zero value is nil.
+		found.Value, _ = openflagship.Copied(outcome.Value).(Value)
 	}
 	return found
 }

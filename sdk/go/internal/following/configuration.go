@@ -27,7 +27,8 @@ type Change struct {
 	IsAny bool
 }
 
-// Observer is told of what the rest of the client acts upon. It must not wait.
+// Observer is told of what the rest of the client acts upon. It must not wait. Changed must not ask the configuration
+// for anything, whose lock is held; the others may, because a logger is foreign code.
 type Observer struct {
 	Changed     func(Change)
 	BecameStale func(age time.Duration)
@@ -55,6 +56,8 @@ type Configuration struct {
 	// Kills that came before the steps that precede them, by flag.
 	ahead map[string]bool
 	watch *time.Timer
+	// What the observer is told once the lock is given back.
+	said []func()
 }
 
 // NewConfiguration is an empty one, whose answers are stale after so long without news.
@@ -104,12 +107,38 @@ func (c *Configuration) age() (time.Duration, bool) {
 	return time.Since(c.confirmedAt), c.hasConfirmed
 }
 
-// Adopt uses a configuration that did not come from the server. One that is lasting never goes stale.
-func (c *Configuration) Adopt(
+// unlock gives the lock back, and tells the observer what came up under it.
+func (c *Configuration) unlock() {
+	said := c.said
+	c.said = nil
+	c.mutex.Unlock()
+	for _, say := range said {
+		say()
+	}
+}
+
+// AdoptBootstrap uses a configuration that the process was given. One that is lasting never goes stale.
+func (c *Configuration) AdoptBootstrap(environment *engine.Environment, isLasting bool) {
+	c.mutex.Lock()
+	defer c.unlock()
+	c.adopt(environment, Bootstrap, 0, isLasting, nil)
+}
+
+// AdoptKept uses what a store kept, unless the present configuration is the network's or a later one. It says whether
+// it did.
+func (c *Configuration) AdoptKept(environment *engine.Environment, age time.Duration, isLasting bool, proof *Proof) bool {
+	c.mutex.Lock()
+	defer c.unlock()
+	if c.source == Network || (c.IsHad() && environment.Version() < c.Version()) {
+		return false
+	}
+	c.adopt(environment, Store, age, isLasting, proof)
+	return true
+}
+
+func (c *Configuration) adopt(
 	environment *engine.Environment, source Source, age time.Duration, isLasting bool, proof *Proof,
 ) {
-	c.mutex.Lock()
-	defer c.mutex.Unlock()
 	c.isLasting, c.hasConfirmed, c.confirmedAt = isLasting, true, time.Now().Add(-age)
 	c.proof = proof
 	c.swap(environment, source, Change{IsAny: true})
@@ -131,7 +160,7 @@ type taken struct {
 // an older one only there.
 func (c *Configuration) replace(environment *engine.Environment, how taken) {
 	c.mutex.Lock()
-	defer c.mutex.Unlock()
+	defer c.unlock()
 	if how.isFromStream {
 		c.heard, c.olderSince = 0, time.Time{}
 	} else if c.isLagging(environment.Version(), how.age) && environment.Version() < c.Version() {
@@ -145,7 +174,7 @@ func (c *Configuration) replace(environment *engine.Environment, how taken) {
 // confirm notes that a sender holds the configuration for current; it has been without news for so long.
 func (c *Configuration) confirm(age time.Duration) {
 	c.mutex.Lock()
-	defer c.mutex.Unlock()
+	defer c.unlock()
 	if c.heard > c.Version() {
 		return
 	}
@@ -159,7 +188,7 @@ func (c *Configuration) confirm(age time.Duration) {
 // confirmFetched notes that the snapshot which was asked for is the present one.
 func (c *Configuration) confirmFetched(age time.Duration) {
 	c.mutex.Lock()
-	defer c.mutex.Unlock()
+	defer c.unlock()
 	c.isLagging(c.Version(), age)
 }
 
@@ -289,7 +318,7 @@ func (c *Configuration) isLagging(version int64, age time.Duration) bool {
 		if time.Since(c.olderSince) < c.limit {
 			return true
 		}
-		c.observer.WentBack(newest, version)
+		c.said = append(c.said, func() { c.observer.WentBack(newest, version) })
 		c.heard = 0
 	}
 	c.olderSince = time.Time{}
@@ -314,7 +343,7 @@ func (c *Configuration) isPastLimit() bool {
 // CheckStaleness marks the answers stale when it is time.
 func (c *Configuration) CheckStaleness() {
 	c.mutex.Lock()
-	defer c.mutex.Unlock()
+	defer c.unlock()
 	if c.isPastLimit() {
 		c.mark(true)
 	}
@@ -340,7 +369,7 @@ func (c *Configuration) Unwatch() {
 
 func (c *Configuration) look() {
 	c.mutex.Lock()
-	defer c.mutex.Unlock()
+	defer c.unlock()
 	if c.watch == nil {
 		return
 	}
@@ -366,7 +395,7 @@ func (c *Configuration) mark(isStale bool) {
 	c.swap(environment.WithStaleness(isStale), c.source, Change{})
 	if isStale {
 		age, _ := c.age()
-		c.observer.BecameStale(age)
+		c.said = append(c.said, func() { c.observer.BecameStale(age) })
 	}
 }
 

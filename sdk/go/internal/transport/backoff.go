@@ -18,9 +18,9 @@ func (b *Backoff) Reset() { b.Failures = 0 }
 // Next is the next pause. Each failure doubles the ceiling; a pause is random, between half of the ceiling and all of
 // it.
 func (b *Backoff) Next() time.Duration {
-	ceiling := min(b.Most, b.First<<min(b.Failures, 16))
-	if ceiling <= 0 {
-		ceiling = b.Most
+	ceiling := b.Most
+	if doublings := min(b.Failures, 16); 0 < b.First && b.First <= b.Most>>doublings {
+		ceiling = b.First << doublings
 	}
 	b.Failures++
 	return Jittered(ceiling, 0.5, 1)

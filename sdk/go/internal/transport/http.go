@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -30,6 +31,9 @@ type Way struct {
 	connect   time.Duration
 }
 
+// What net/http speaks to a proxy. Another scheme would fail at each request.
+var proxySchemes = []string{"http", "https", "socks5"}
+
 var errProxy = errors.New("proxy: give a proxy's address such as http://proxy.example.com:3128, or direct")
 
 // NewWay is a way with this limit for a connection, and for the head of an answer. Without a proxy's address, those of
@@ -43,7 +47,7 @@ func NewWay(proxy string, authorities *x509.CertPool, connect time.Duration) (*W
 			proxy = "http://" + proxy
 		}
 		address, err := url.Parse(proxy)
-		if err != nil || address.Hostname() == "" {
+		if err != nil || address.Hostname() == "" || !slices.Contains(proxySchemes, address.Scheme) {
 			// Not the address itself: it may hold a password.
 			return nil, errProxy
 		}
