@@ -126,8 +126,8 @@ def test_approval__of_a_restart__counts_whatever_salt_it_draws(desk):
 def test_policy__set_later__is_asked_of_what_waits(desk, staging, person):
     request = desk.propose({"metadata": {"owner": "checkout"}})
     desk.policy(staging, **ONE)
-    organization = desk.environment.project.organization
-    desk.people["sue"] = person("admin", organization, "sue", environment=staging)
+    project = staging.project
+    desk.people["sue"] = person("admin", project.organization, "sue", project=project, environment=staging)
 
     found = get_request(Environment.objects.filter(pk=staging.pk), request.pk)
     assert [ask["environment"] for ask in found.asks] == ["staging"]
