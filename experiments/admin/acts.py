@@ -1,5 +1,7 @@
 """What may be done to an experiment from its pages, and the decision that was made about it."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from django.http import HttpRequest
@@ -19,6 +21,28 @@ _ACTS: Final = {
 def acts_of(request: HttpRequest, experiment: Experiment) -> list[str]:
     """The names of the acts that its status allows; none for those who may not edit."""
     return _ACTS[Experiment.Status(experiment.status)] if may_edit(request, experiment) else []
+
+
+@dataclass(frozen=True, slots=True)
+class ActLink:
+    """A link of an app above, beside the acts; `url` is "" where it is not offered."""
+
+    label: str
+    url: Callable[[HttpRequest, Experiment], str]
+
+
+_LINKS: list[ActLink] = []
+
+
+def register_act_link(link: ActLink) -> None:
+    if link not in _LINKS:
+        _LINKS.append(link)
+
+
+def act_links_for(request: HttpRequest, experiment: Experiment) -> list[dict[str, str]]:
+    """Return `{label, url}` of each link that is offered."""
+    found = ((link.label, link.url(request, experiment)) for link in _LINKS)
+    return [{"label": label, "url": url} for label, url in found if url]
 
 
 def decision_entry(experiment: Experiment) -> Entry | None:

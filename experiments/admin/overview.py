@@ -2,7 +2,7 @@
 
 from django.http import HttpRequest, HttpResponse
 
-from experiments.admin.acts import acts_of, decision_entry
+from experiments.admin.acts import act_links_for, acts_of, decision_entry
 from experiments.admin.lifecycle import REMOVAL
 from experiments.admin.locked import capping, locked, split_shown
 from experiments.analysis.metric_types import metric_type
@@ -26,6 +26,7 @@ def page(request: HttpRequest, experiment: Experiment) -> HttpResponse:
         audience=f"Users for whom {describe_tree(experiment.audience)}" if experiment.audience else "everybody",
         traffic=percent_of(experiment.traffic_bp),
         acts=acts_of(request, experiment),
+        act_links=act_links_for(request, experiment),
         decision_entry=decision_entry(experiment),
         preflight=check_before_start(experiment) if is_draft else None,
         remove_url=REMOVAL.url(request, experiment) if is_draft else "",

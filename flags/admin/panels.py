@@ -49,10 +49,14 @@ def preview_panels_for(request: HttpRequest, config: FlagConfig, changed: Mappin
 
 @dataclass(frozen=True, slots=True)
 class RuleAct:
-    """A link on each stored rule of a flag; the rule's id is appended to `url`, which is "" where it is not offered."""
+    """A link on each stored rule of a flag; the rule's id is appended to `url`, which is "" where it is not offered.
+
+    With `is_of_shares` it stands beside the flag's own rollout too, with nothing appended.
+    """
 
     label: str
     url: Callable[[HttpRequest, FlagConfig], str]
+    is_of_shares: bool = False
 
 
 _RULE_ACTS: list[RuleAct] = []
@@ -63,10 +67,10 @@ def register_rule_act(act: RuleAct) -> None:
         _RULE_ACTS.append(act)
 
 
-def rule_acts_for(request: HttpRequest, config: FlagConfig) -> list[dict[str, str]]:
-    """Return `{label, url}` of each act that is offered on the flag's rules."""
-    found = ((act.label, act.url(request, config)) for act in _RULE_ACTS)
-    return [{"label": label, "url": url} for label, url in found if url]
+def rule_acts_for(request: HttpRequest, config: FlagConfig) -> list[dict[str, Any]]:
+    """Return `{label, url, is_of_shares}` of each act that is offered on the flag's rules."""
+    found = ((act, act.url(request, config)) for act in _RULE_ACTS)
+    return [{"label": act.label, "url": url, "is_of_shares": act.is_of_shares} for act, url in found if url]
 
 
 @dataclass(frozen=True, slots=True)

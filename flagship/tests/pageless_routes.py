@@ -64,6 +64,7 @@ NO_PAGE = {
     "admin:approvals_changerequest_review": _FORM,
     "admin:rollouts_rolloutplan_add": "begins on a flag's page, which names the flag; states show it",
     "admin:rollouts_rolloutplan_delete": "a plan is cancelled",
+    "admin:rollouts_rolloutplan_release": "begins on an experiment's page, which names it; states show it",
     "admin:rollouts_scheduledchange_add": "likewise",
     "admin:rollouts_trigger_secret": "shown once, after it was made",
     "admin:rollouts_trigger_switch": _FORM,

@@ -8,6 +8,7 @@ from tenancy.models import Environment, User
 from tenancy.testing import ALICE
 
 _ADD, _FLAG = "admin:rollouts_rolloutplan_add", "admin:flags_flagconfig_change"
+_RELEASE = "admin:rollouts_rolloutplan_release"
 
 
 def rollout_subjects(environment: Environment, person: User) -> dict[str, Any]:
@@ -41,6 +42,8 @@ def rollout_states() -> list[tuple[Any, ...]]:
     flag = {"flag": "changed"}
     return [
         ("a flag rolled out in steps", _ADD, "", flag),
+        ("steps that are proposed for a share", _ADD, "", {**flag, "propose": "1"}),
+        ("a winner released in steps", _RELEASE, "", {"experiment": "on-held"}),
         ("steps that are not understood", _ADD, "", flag, _sent(steps="ten percent"), 422),
         ("a change made later", "admin:rollouts_scheduledchange_add", "", flag),
         ("a flag saved in steps", _FLAG, "dependent", {}, _sent(document=_MORE, save_as="steps")),

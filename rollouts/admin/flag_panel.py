@@ -17,7 +17,7 @@ from flags.models import FlagConfig
 from rollouts.admin.plan_charts import to_come
 from rollouts.documents import percent_now
 from rollouts.models import ScheduledChange
-from rollouts.planning.words import in_words
+from rollouts.planning.words import in_words, proposed
 from rollouts.selectors import get_plan, part_of, scheduled
 from tenancy.console_kit.environments import may_edit
 
@@ -45,15 +45,15 @@ def _rollout_of(request: HttpRequest, config: FlagConfig) -> dict[str, Any] | No
     }
 
 
-def _rule_url(request: HttpRequest, config: FlagConfig) -> str:
-    """Where a rule's share is raised in steps; the rule's id is appended."""
-    if not may_edit(request, config) or config.flag.is_archived:
+def _share_url(request: HttpRequest, config: FlagConfig) -> str:
+    """Where a share is raised in steps, which are proposed there; a rule's id is appended."""
+    if not may_edit(request, config) or config.flag.is_archived or config.experiment:
         return ""
-    return f"{_address('rolloutplan', config)}&rule="
+    return f"{_address('rolloutplan', config)}&propose=1&rule="
 
 
 register_panel(Panel("rollouts/panel.html", _rollout_of))
-register_rule_act(RuleAct("Roll out in steps", _rule_url))
+register_rule_act(RuleAct("10 % now, 25 % tomorrow, …", _share_url, is_of_shares=True))
 
 
 def _save_later(request: HttpRequest, config: FlagConfig, changed: dict[str, Any]) -> HttpResponse:
@@ -72,10 +72,7 @@ def _save_in_steps(request: HttpRequest, config: FlagConfig, changed: dict[str, 
     growth, variant = max(growing, default=(0, ""))
     if growth <= 0:
         return redirect(_address("rolloutplan", config))
-    begin, target = now.get(variant, 0), wanted[variant]
-    shares = [share for share in (10, 25, 50) if begin < share < target]
-    lines = [f"{share} % {'after 1 day' if index else 'now'}" for index, share in enumerate([*shares, f"{target:g}"])]
-    asked = urlencode({"variant": variant, "steps": "\n".join(lines)})
+    asked = urlencode({"variant": variant, "steps": proposed(now.get(variant, 0), wanted[variant])})
     return redirect(f"{_address('rolloutplan', config)}&{asked}")
 
 

@@ -78,6 +78,8 @@ class PlanForm(forms.Form):
             self.add_error("steps", problem.detail)
         if not steps and not problems and not sent.get("template"):
             self.add_error("steps", "Write the steps, or choose a template.")
+        if steps and sent.get("template"):
+            self.add_error("template", "Choose a template, or write the steps below; not both.")
         sent["read"] = steps
         return sent
 
@@ -86,7 +88,7 @@ class PlanForm(forms.Form):
         sent = self.cleaned_data
         document: dict[str, Any] = {
             "variant": sent["variant"],
-            "ruleId": sent["rule"] or None,
+            "ruleId": sent.get("rule") or None,
             "then": sent["then"] or None,
         }
         if sent["read"]:

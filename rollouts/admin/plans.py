@@ -18,10 +18,12 @@ from rollouts import services
 from rollouts.admin.calendar import calendar_page
 from rollouts.admin.plan_charts import guardrail_intervals, share_over_time
 from rollouts.admin.plan_form import PlanForm, is_told_by_form, opened_with
+from rollouts.admin.releases import release_page
 from rollouts.admin.switch import switch_page
 from rollouts.documents import percent_now
 from rollouts.models import RolloutPart, RolloutPlan
-from rollouts.planning.words import in_words
+from rollouts.planning.ladder import share_of
+from rollouts.planning.words import in_words, proposed
 from rollouts.selectors import get_plan, open_part
 from rollouts.services.conflicts import anchored, served_by
 from tenancy.console_kit.admin import EmptyList
@@ -72,9 +74,19 @@ def _create(request: HttpRequest, environment: Environment) -> HttpResponse:
         return redirect(object_url(existing.plan))
     asked = {name: request.GET.get(name, "") for name in ("variant", "rule", "steps")}
     initial = {"variant": config.flag.variants[-1]["key"], **{name: text for name, text in asked.items() if text}}
+    if request.GET.get("propose"):
+        initial["steps"] = _proposed(config, initial["variant"], asked["rule"])
     form = PlanForm(sent_data(request), initial=initial, config=config)
     cancel_url = list_url(RolloutPlan, environment=environment)
     return _form_page(request, config, form, title=f"Roll {config.flag.key} out in steps", cancel_url=cancel_url)
+
+
+def _proposed(config: FlagConfig, variant: str, rule_id: str) -> str:
+    """Steps from the share that the variant has in the rule, or in the flag's own rollout."""
+    rules = list(config.rules.all())
+    rule = next((row.pk for row in rules if str(row.pk) == rule_id), None)
+    served = served_of(config, rules, rule)
+    return proposed(share_of(_ranges(served), variant) / 100 if served is not None else 0)
 
 
 def _edit(request: HttpRequest, plan: RolloutPlan) -> HttpResponse:
@@ -214,6 +226,7 @@ class RolloutPlanAdmin(PerEnvironmentAdmin):
     routes = (
         Route("calendar/", "calendar", calendar_page, About.ENVIRONMENT),
         Route("switch/", "switch", switch_page, About.ENVIRONMENT),
+        Route("release/", "release", release_page, About.ENVIRONMENT, role=Role.EDITOR),
         Route("<path:object_id>/edit/", "edit", _edit, role=Role.EDITOR),
         *(
             Route(f"<path:object_id>/{name}/", name, _act(name, act, tone, words, said), role=Role.EDITOR)

@@ -66,6 +66,12 @@ def _read_rest(text: str) -> dict[str, Any] | None:
     return step
 
 
+def proposed(begin: float, target: float = 100) -> str:
+    """Steps from the share that is there to the one that is wanted, a day each."""
+    shares = [share for share in (10, 25, 50) if begin < share < target]
+    return "\n".join(f"{share:g} % {'tomorrow' if number else 'now'}" for number, share in enumerate([*shares, target]))
+
+
 def in_words(step: Mapping[str, Any]) -> str:
     """One step as its line."""
     parts = [f"{step['percent']:g} %"]

@@ -1,5 +1,7 @@
 """An experiment's winner goes on as a plan, and whoever had it keeps it."""
 
+import html
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -7,9 +9,14 @@ import pytest
 from openflagship.engine import CompiledEnvironment, Context
 
 from experiments.models import Experiment
+from flags.models import FlagConfig
 from flags.versions.loading import load_document
+from rollouts.models import RolloutPlan
 from rollouts.tests.conftest import KEY
-from tenancy.models import Environment
+from tenancy.admin.testing import signed_in
+from tenancy.console_kit.pages import object_url
+from tenancy.models import Environment, User
+from tenancy.roles import Role
 from tenancy.testing import Caller
 
 
@@ -36,3 +43,30 @@ def test_release__ships_in_steps__and_keeps_who_had_it(
     advanced = editor.post(f"flags/{KEY}/rollout-plan/advance").json()
     assert (advanced["state"], share()) == ("completed", 10_000)
     assert before < treated()
+
+
+@pytest.mark.django_db
+def test_console__proposes_steps_beside_a_share__and_releases_a_winner_by_them(
+    running_on: Callable[[], Experiment], flag: FlagConfig, person: Callable[..., User]
+) -> None:
+    console_editor = signed_in(person(Role.EDITOR, flag.environment.project.organization))
+    page = console_editor.get(object_url(flag)).text
+    (address,) = {html.unescape(link) for link in re.findall(r'href="([^"]*propose=1[^"]*)"', page)}
+    assert "25 % now\n50 % tomorrow\n100 % tomorrow" in console_editor.get(address).text
+    both = {"variant": "treatment", "steps": "25 % now", "template": "daily"}
+    refused = console_editor.post(address, both)
+    assert (refused.status_code, RolloutPlan.objects.count()) == (422, 0)
+    assert "not both" in refused.text
+
+    experiment = running_on()
+    assert "propose=1" not in console_editor.get(object_url(flag)).text
+    (address,) = re.findall(r'href="([^"]*/release/[^"]*)"', console_editor.get(object_url(experiment)).text)
+    release = html.unescape(address)
+    assert ">control</option>" not in console_editor.get(release).text
+    sent = {"variant": "treatment", "steps": "10 % now\n100 % after 1 day with approval", "reason": "It won."}
+    assert console_editor.post(release, sent).status_code == 302
+    plan = RolloutPlan.objects.get()
+    assert (plan.state, [step["percent"] for step in plan.steps]) == ("running", [100])
+    experiment.refresh_from_db()
+    assert (experiment.status, experiment.decision) == ("completed", "ship")
+    assert "/release/" not in console_editor.get(object_url(experiment)).text

@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from analytics.selectors import flag_exposures
-from experiments.admin.acts import acts_of, decision_entry
+from experiments.admin.acts import act_links_for, acts_of, decision_entry
 from experiments.admin.results import charts
 from experiments.admin.results.results_csv import csv_response, figures_by_metric
 from experiments.admin.results.shown_comparisons import has_results, ratio_banner, shown_comparisons
@@ -68,6 +68,7 @@ def page(request: HttpRequest, experiment: Experiment, result_id: UUID | None = 
         "chosen_phase": request.GET.get("phase", ""),
         "phases": list(experiment.phases.all()),
         "acts": acts_of(request, experiment),
+        "act_links": act_links_for(request, experiment),
         "decision_entry": decision_entry(experiment),
         "attributes_url": in_environment("admin:flags_flagconfig_attributes", experiment.environment),
         "export_url": _export_url(request, experiment, stored),
