@@ -74,6 +74,11 @@ class TriggerCallView(APIView):
     authentication_classes = []
     permission_classes = [AllowAny]
 
+    def http_method_not_allowed(self, request: Any, *args: Any, **given: Any) -> Any:
+        """A trigger's settings have an address like this one; what is the address of neither is not there."""
+        find_trigger(given["token"])
+        return super().http_method_not_allowed(request, *args, **given)
+
     @extend_schema(
         operation_id="triggers_call",
         request=serializers.AlertSerializer,

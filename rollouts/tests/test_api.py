@@ -146,6 +146,11 @@ def test_trigger__called__leaves_no_token_in_the_log(editor: Caller, caplog: pyt
     assert made["token"] not in caplog.text
 
 
+def test_trigger__address_of_none__is_not_there_by_any_method(editor: Caller) -> None:
+    bodies = {"get": None, "patch": {}, "delete": None, "post": {}}
+    assert {editor.send(method, "triggers/none", body).status_code for method, body in bodies.items()} == {404}
+
+
 def test_trigger__rolls_a_plan_back(editor: Caller) -> None:
     made = editor.post("triggers", {"name": "errors", "flagKey": KEY, "act": "roll_back_plan"}).json()
     assert Caller("none").post(f"triggers/{made['token']}", {"status": "firing"}).json()["acted"] is False
