@@ -62,7 +62,7 @@ def judge(
         return verdict, {**line, "outcome": verdict.outcome, "detail": verdict.detail}
     pair = _guarded(part, metric, guardrail, arms, since=since, now=now)
     alpha = GUARDRAIL_ALPHA / judgements
-    found = _harm(metric, pair, guardrail["marginPercent"] / 100, alpha)
+    found = harm(metric, pair, guardrail["marginPercent"] / 100, alpha)
     outcome, detail = _outcome(
         key, found, parse_duration(guardrail["grace"]) or GRACE, _silent(part, arms, since, now), now - since
     )
@@ -90,7 +90,7 @@ def _outcome(key: str, found: Judged, grace: timedelta, silent: timedelta, stood
     return Outcome.HOLDS, f"The guardrail {key} holds."
 
 
-def _harm(metric: Metric, pair: tuple[GuardedArm, GuardedArm] | None, margin: float, alpha: float) -> Judged:
+def harm(metric: Metric, pair: tuple[GuardedArm, GuardedArm] | None, margin: float, alpha: float) -> Judged:
     if pair is None:
         return Judged(None, "one of the two shares has no user whose window is over")
     rest, treated = pair
