@@ -16,12 +16,13 @@ from flags.services.kill import (
     release_tag,
 )
 from flags.services.layers import create_layer, delete_layer, release_range, reserve_range, update_layer
-from flags.services.rollback import Served, rollback_flag, served_of, set_share
+from flags.services.rollback import Served, Share, rollback_flag, served_of, set_share, set_shares
 from flags.services.segments import check_segment_change, create_segment, delete_segment, update_segment
 from flags.services.version_log_retention import prune_version_log
 
 __all__ = [
     "Served",
+    "Share",
     "archive_flag",
     "check_segment_change",
     "copy_flag",
@@ -51,6 +52,7 @@ __all__ = [
     "served_of",
     "set_experiment",
     "set_share",
+    "set_shares",
     "update_flag",
     "update_layer",
     "update_segment",

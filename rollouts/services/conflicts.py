@@ -1,6 +1,6 @@
 """What a running plan owns: its share, and how users are dealt to it. Others' changes of these are refused."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -21,6 +21,8 @@ from tenancy.errors import Conflict
 _State = RolloutPlan.State
 # The plan that writes at present: it may change what it owns.
 _writing: ContextVar[Any] = ContextVar("writing", default=None)
+# The flags' configurations whose running plans write together at present.
+_written_together: ContextVar[frozenset[int]] = ContextVar("written_together", default=frozenset())
 _HOLDING = {"flag.killed": "The flag was killed."}
 _ENDING = {"flag.archived": "The flag was archived.", "flag.purged": "The flag was deleted."}
 
@@ -35,8 +37,20 @@ def writing(plan: RolloutPlan) -> Iterator[None]:
         _writing.reset(token)
 
 
+@contextmanager
+def writing_together(parts: Iterable[RolloutPart]) -> Iterator[None]:
+    """Write what running plans own: these are their open parts."""
+    token = _written_together.set(frozenset(part.config_id for part in parts))
+    try:
+        yield
+    finally:
+        _written_together.reset(token)
+
+
 def refuse_owned_change(draft: drafts.Draft, **_: Any) -> None:
     """Raise Conflict `rollout_in_progress` where a change of a flag touches what its running plan owns."""
+    if draft.config.pk in _written_together.get():
+        return
     part = open_part(draft.config)
     if part is None or part.plan.state != _State.RUNNING or part.plan_id == _writing.get() or part.anchor is None:
         return
@@ -146,7 +160,18 @@ def record_events(
     actor: Actor, plan: RolloutPlan, action: str, reason: str = "", steps: Sequence[tuple[int, Any]] = ()
 ) -> None:
     """Append an event for each flag of the plan; with `steps`, one for each of them and when it was due."""
-    acts = [
+    parts = list(plan.parts.select_related("config__flag"))
+    audit.services.record_each(actor=actor, at=plan.environment, acts=events_of(plan, parts, action, reason, steps))
+
+
+def events_of(
+    plan: RolloutPlan,
+    parts: Sequence[RolloutPart],
+    action: str,
+    reason: str = "",
+    steps: Sequence[tuple[int, Any]] = (),
+) -> list[audit.services.Act]:
+    return [
         audit.services.Act(
             action,
             part.config.flag.key,
@@ -154,9 +179,8 @@ def record_events(
             reason=reason,
         )
         for number, due_at in steps or [(plan.current_step, plan.entered_at)]
-        for part in plan.parts.select_related("config__flag")
+        for part in parts
     ]
-    audit.services.record_each(actor=actor, at=plan.environment, acts=acts)
 
 
 def step_payload(plan: RolloutPlan, part: RolloutPart, number: int, due_at: Any) -> dict[str, Any]:

@@ -93,6 +93,7 @@ def _standing_in_the_way(plan: RolloutPlan, now: datetime) -> tuple[str, str, da
 
 
 def _parts(plan: RolloutPlan) -> list[RolloutPart]:
+    """As they are now."""
     return list(plan.parts.select_related("config__flag", "config__environment").order_by("position"))
 
 
@@ -103,7 +104,20 @@ def take_steps(
     if state.is_complete and plan.then == RolloutPlan.Then.MAKE_PERMANENT:
         _make_permanent(actor, plan, environments)
     else:
-        write_rung(actor, plan, environments, state.step, _why(plan, state.step))
+        write_rung(actor, plan, environments, state.step, why(plan, state.step))
+    enter(plan, state, now)
+    plan.save()
+    record_events(actor, plan, "flag.rollout_progress", steps=steps_in(state))
+    if state.is_complete:
+        record_events(actor, plan, "flag.rollout_completed")
+
+
+def steps_in(state: State) -> list[tuple[int, datetime]]:
+    return [(passed.number, passed.at) for passed in state.passed]
+
+
+def enter(plan: RolloutPlan, state: State, now: datetime) -> None:
+    """Put the plan onto the step that is reached; the caller saves it."""
     plan.current_step, plan.entered_at, plan.written_at = state.step, state.entered_at, now
     plan.verdicts = []
     for passed in state.passed:
@@ -114,10 +128,6 @@ def take_steps(
     else:
         _wait(plan, state, None)
     plan.version += 1
-    plan.save()
-    record_events(actor, plan, "flag.rollout_progress", steps=[(passed.number, passed.at) for passed in state.passed])
-    if state.is_complete:
-        record_events(actor, plan, "flag.rollout_completed")
 
 
 def _complete(plan: RolloutPlan, now: datetime) -> None:
@@ -156,7 +166,7 @@ def _words(plan: RolloutPlan, state: State, verdicts: Verdicts | None) -> str:
     )
 
 
-def _why(plan: RolloutPlan, number: int) -> str:
+def why(plan: RolloutPlan, number: int) -> str:
     return f"Rollout plan, step {number} of {len(plan.steps)}: {plan.steps[number - 1]['percent']:g} %"
 
 
@@ -179,7 +189,7 @@ def write_rung(
 
 def _make_permanent(actor: Actor, plan: RolloutPlan, environments: Mapping[int, Environment]) -> None:
     """Make the variant the default, or what the rule gives to all, and tag the flag for its clean-up."""
-    reason = f"{_why(plan, len(plan.steps))}, for good"
+    reason = f"{why(plan, len(plan.steps))}, for good"
     with writing(plan):
         for part in _parts(plan):
             config = get_config(environments[part.config.environment_id], part.config.flag.key)

@@ -1,0 +1,94 @@
+"""Many plans that are due at once are written together, as each would be alone; one that cannot be keeps no other."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from flags.models import Change, FlagConfig
+from flags.selectors import get_config
+from flags.services import served_of
+from rollouts.executor import plans as executor
+from rollouts.models import RolloutPlan
+from rollouts.tests.conftest import DAILY, events
+from tenancy.models import Environment
+
+SHARES = [{"variant": "control", "percent": 90}, {"variant": "treatment", "percent": 10}]
+KEYS = ["one", "two", "three", "four"]
+
+
+@pytest.fixture
+def begun(make_flag: Callable[..., FlagConfig], start: Callable[..., RolloutPlan]) -> datetime:
+    """Four plans that have taken their first step; the last of them is in a rule."""
+    plans = []
+    for key in KEYS:
+        rule = {
+            "conditions": [{"attribute": "plan", "operator": "in", "value": ["pro"]}],
+            "rollout": SHARES,
+            "priority": 10,
+        }
+        config = make_flag(key, rollout=SHARES, rules=[rule] if key == "four" else [])
+        rule_id = str(config.rules.get().pk) if key == "four" else None
+        plans.append(start(DAILY, key=key, ruleId=rule_id))
+    return max(plan.started_at for plan in plans if plan.started_at)
+
+
+def _plan(environment: Environment, key: str) -> RolloutPlan:
+    return RolloutPlan.objects.get(environment=environment, parts__config__flag__key=key)
+
+
+def _said(plan: RolloutPlan) -> tuple[object, ...]:
+    acts = [(line["act"], line["step"], line["percent"], line["why"]) for line in plan.history]
+    wait = (plan.waits_for, plan.waits_because.partition(" at ")[0], plan.verdicts)
+    assert plan.due_at == plan.next_step_at == (plan.entered_at + timedelta(days=1) if plan.entered_at else None)
+    return plan.state, plan.current_step, plan.version, acts, *wait
+
+
+@pytest.mark.django_db
+def test_plans__due_at_once__are_written_together_as_alone(
+    environment: Environment, begun: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor, "_look_at", None)
+    versions = list(Change.objects.filter(environment=environment).values_list("version", flat=True))
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        assert executor.run(begun + timedelta(days=1)) == 4
+    monkeypatch.undo()
+
+    assert len(queries) < 50
+    for key in KEYS:
+        plan, config = _plan(environment, key), get_config(environment, key)
+        part = plan.parts.get()
+        served = served_of(config, list(config.rules.all()), part.rule_id)
+        assert served is not None
+        assert (plan.current_step, served.ranges, config.version) == (2, part.rungs[1], 3)
+    rows = events("flag.rollout_progress")
+    assert [(row.entity_key, row.after["step"]) for row in rows] == [(key, step) for step in (1, 2) for key in KEYS]  # type: ignore[index]  # each has one
+    now = Change.objects.filter(environment=environment).order_by("version").values_list("version", flat=True)
+    assert list(now) == list(range(1, len(versions) + 5))
+    together = _said(_plan(environment, "one"))
+    RolloutPlan.objects.exclude(pk=_plan(environment, "two").pk).update(due_at=None)
+    two = _plan(environment, "two")
+    two.current_step, two.version, two.history = 1, two.version - 1, two.history[:-1]
+    two.entered_at, two.due_at = begun - timedelta(minutes=1), begun
+    two.save()
+    assert executor.run(begun + timedelta(days=1)) == 1
+    assert _said(_plan(environment, "two")) == together
+
+
+@pytest.mark.django_db
+def test_plans__one_of_them_refused__is_held_alone(environment: Environment, begun: datetime) -> None:
+    part = _plan(environment, "two").parts.get()
+    part.rungs = [[[0, 10_000, "unknown"]] for _ in part.rungs]
+    part.save()
+
+    executor.run(begun + timedelta(days=1))
+
+    assert [_plan(environment, key).current_step for key in KEYS] == [2, 1, 2, 2]
+    broken = _plan(environment, "two")
+    assert (broken.state, "could not be written" in broken.waits_because) == ("held", True)
+    steps = [(row.entity_key, row.after["step"]) for row in events("flag.rollout_progress")]  # type: ignore[index]  # each has one
+    assert sorted(steps) == sorted([*((key, 1) for key in KEYS), ("one", 2), ("three", 2), ("four", 2)])
