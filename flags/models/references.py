@@ -1,5 +1,6 @@
 """Where code refers to flags, as the scans of repositories found it."""
 
+from django.contrib.postgres.fields import ArrayField
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
@@ -24,6 +25,9 @@ class ScannedBranch(models.Model):
     link_template = models.CharField(max_length=500, blank=True, validators=[web_address])
     revision = models.CharField(max_length=100, blank=True)
     scan = models.UUIDField(null=True, help_text="The scan that was reported last, whole or in part.")
+    superseded = ArrayField(
+        models.UUIDField(), default=list, db_default=[], help_text="Scans before it, whose parts are refused."
+    )
     scanned_at = models.DateTimeField(null=True)
     reported_at = models.DateTimeField(auto_now=True)
 

@@ -15,7 +15,7 @@ from audit.actors import Actor
 from flags.models import CodeReference, Flag, ScannedBranch
 from flags.references.links import template_of
 from flags.references.reading import OTHER_BRANCHES_DAYS
-from tenancy.errors import Invalid, NotFound
+from tenancy.errors import Conflict, Invalid, NotFound
 from tenancy.models import Project
 from tenancy.refusals import refuse_unknown
 
@@ -23,6 +23,7 @@ BRANCH_FIELDS = ("repository", "branch", "isDefault", "revision", "url", "host",
 SCAN_FIELDS = (*BRANCH_FIELDS, "scan", "isLast", "flags", "gone")
 FLAG_FIELDS = (*BRANCH_FIELDS, "count", "places", "goneAt", "goneRevision")
 _MOST_NAMED = 100
+_MOST_SUPERSEDED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +50,17 @@ def record_scan(*, actor: Actor, project: Project, payload: Mapping[str, Any]) -
     """Replace what is known of a branch by what a scan of it found; the same report twice changes nothing more.
 
     A large scan comes in parts with one id. At the last part, flags that no part named are gone from the branch. Keys
-    that no flag of the project has are passed over and named. Raises Invalid.
+    that no flag of the project has are passed over and named. Raises Invalid, and Conflict once another scan has begun.
     """
     refuse_unknown(payload, SCAN_FIELDS)
     branch, before = _locked_branch(project, payload)
     now, scan = timezone.now(), payload.get("scan") or uuid4()
+    _begin(branch, scan)
     found = {row["key"]: row for row in payload.get("flags", ())}
     gone = {row["key"]: row for row in payload.get("gone", ()) if row["key"] not in found}
     ids = dict(Flag.objects.filter(project=project, key__in=[*found, *gone]).values_list("key", "pk"))
     rows = [_row(branch, ids[key], scan, row, now) for key, row in {**found, **gone}.items() if key in ids]
     _store(rows)
-    branch.scan = scan
     newly_gone: list[str] = []
     if payload.get("isLast", True):
         branch.revision, branch.scanned_at = payload.get("revision", ""), now
@@ -126,6 +127,15 @@ def _locked_branch(project: Project, payload: Mapping[str, Any]) -> tuple[Scanne
     is_new = branch.pk is None
     branch.save()
     return branch, _Before(dict(branch.references.values_list("flag", "count")), is_new)
+
+
+def _begin(branch: ScannedBranch, scan: UUID) -> None:
+    """Make it the branch's scan. Of two whose parts come by turns, the one that began last counts."""
+    if scan in branch.superseded:
+        raise Conflict(f"Another scan of {branch} has begun since, and counts.", code="superseded", attr="scan")
+    if branch.scan not in {None, scan}:
+        branch.superseded = [*branch.superseded, branch.scan][-_MOST_SUPERSEDED:]
+    branch.scan = scan
 
 
 def _row(branch: ScannedBranch, flag_id: int, scan: UUID, sent: Mapping[str, Any], now: datetime) -> CodeReference:

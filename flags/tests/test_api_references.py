@@ -82,6 +82,20 @@ def test_scan__in_parts__forgets_what_no_part_named_at_the_last_one(ci):
     assert (row.count, row.places, row.gone_at, row.gone_revision) == (0, [], at, "fed")
 
 
+def test_parts_of_two_scans__by_turns__leave_what_the_later_one_found(ci):
+    early, late = (f"0190f7a0-0000-7000-8000-00000000000{number}" for number in (1, 2))
+    ci.put("references", scan(found(), scan=early, isLast=False))
+    ci.put("references", scan(found("dark-mode", 5), scan=late, isLast=False))
+
+    refused = ci.put("references", scan(found("dark-mode"), scan=early))
+    last = ci.put("references", scan(scan=late)).json()
+
+    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (409, "superseded")
+    assert (last["references"], last["gone"]) == (5, ["new-checkout"])
+    assert ci.put("references", scan(scan=early)).status_code == 409
+    assert ci.put("references", scan(found("dark-mode", 5), scan=late)).status_code == 200
+
+
 def test_flag__found_nowhere_any_more__is_gone_since_then(ci, viewer):
     ci.put("references", scan(found()))
     assert ci.put("references", scan()).json()["gone"] == ["new-checkout"]

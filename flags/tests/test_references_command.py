@@ -1,10 +1,13 @@
 """`openflagship refs` against the server's own API: keys are asked for, a scan is reported, and what is gone dated."""
 
 import json
+import os
 import subprocess
+from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+import yaml
 from django.test import Client
 from openflagship import management
 from openflagship.cli import main
@@ -148,3 +151,48 @@ def test_comment__on_github__is_written_once_and_changed_later(monkeypatch):
     refused = comment.PullRequest("https://api.github.com", "acme/shop", 7, "other")
     with pytest.raises(management.CommandError, match="403"):
         comment.post(refused, text, wait_seconds=1)
+
+
+def test_upload__with_keys_of_a_file__is_refused(asked, ci, checkout, tmp_path_factory, capsys):
+    keys = tmp_path_factory.mktemp("keys") / "keys"
+    keys.write_text("dark-mode")
+
+    assert run(ci, checkout, "scan", "--upload", "--keys", str(keys)) == 1
+    assert "leave --keys out" in capsys.readouterr().err
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("given", "ran"),
+    [
+        ({}, "refs scan --upload --path a b --default-branch"),
+        (
+            {"EVENT": "pull_request", "HEAD_REPOSITORY": "acme/shop"},
+            "refs comment --post --base origin/main --path a b",
+        ),
+        ({"EVENT": "pull_request", "HEAD_REPOSITORY": "ann/shop"}, "::notice::"),
+        ({"IS_FORK": "true", "FLAGSHIP_SERVER_KEY": ""}, "::notice::"),
+        ({"FLAGSHIP_SERVER_KEY": ""}, "refs scan --upload --path a b --default-branch"),
+    ],
+    ids=["push", "pull-request", "from-a-fork", "push-in-a-fork", "no-key"],
+)
+def test_action__of_github__leaves_forks_out(tmp_path, given, ran):
+    action = yaml.safe_load((Path(__file__).parents[2] / "deploy/ci/github/action.yml").read_text())
+    step = action["runs"]["steps"][-1]
+    tool = tmp_path / "openflagship"
+    tool.write_text('#!/bin/sh\necho "$@"\n')
+    tool.chmod(0o755)
+    known = {"FLAGSHIP_SERVER_KEY": "k", "PATHS": "a b\n", "COMMENT": "true", "EVENT": "push", "IS_FORK": "false"}
+    known |= {"DEFAULT_BRANCH": "main", "GITHUB_REPOSITORY": "acme/shop", "GITHUB_BASE_REF": "main"}
+    known |= {"GITHUB_REF_NAME": "main", "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    unset = dict.fromkeys(step["env"], "")
+
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", step["run"]],
+        env={**unset, **known, **given},
+        check=True,
+        timeout=120,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.startswith(ran)

@@ -143,3 +143,16 @@ def test_places__more_than_are_sent_to_a_server__are_all_cleaned_or_named(
     assert "+++ b/b.py" in said.out
     assert said.err.count("by hand: a.py:") == 200
     assert "by hand: and 1 more" in said.err
+
+
+def test_python__that_would_not_parse_any_more__stays_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(source: python.Source, value: object) -> list[python.Edit]:
+        return [python.Edit(0, 1, "(")]
+
+    monkeypatch.setattr(python, "fold_once", broken)
+    text = 'a()\nc.boolean("new-checkout", u)\n'
+
+    cleaned = python.clean(text, Target(KEY, value=True))
+
+    assert cleaned.text == text
+    assert "does not parse" in cleaned.by_hand[0].why

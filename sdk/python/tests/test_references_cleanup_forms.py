@@ -107,6 +107,24 @@ JAVASCRIPT = [
         "const y = 1;\n{\n  const y = 2;\n  g(y);\n}\n",
         "const y = 1;\n",
     ),
+    (
+        "name-of-a-parameter",
+        f"function f(y): void {{\n  if ({G}) {{\n    let [x, y] = z, w;\n    g(y);\n  }}\n}}\n",
+        "function f(y): void {\n  {\n    let [x, y] = z, w;\n    g(y);\n  }\n}\n",
+        "function f(y): void {\n}\n",
+    ),
+    (
+        "name-of-an-import",
+        f"import {{ y }} from 'y';\nif ({G}) {{\n  let x = 1, y = 2;\n  g(y);\n}}\n",
+        "import { y } from 'y';\n{\n  let x = 1, y = 2;\n  g(y);\n}\n",
+        "import { y } from 'y';\n",
+    ),
+    (
+        "name-elsewhere",
+        f"function f(y) {{}}\nfunction h() {{\n  if ({G}) {{\n    const y = 1;\n    g(y, z.y);\n  }}\n  x.y();\n}}\n",
+        "function f(y) {}\nfunction h() {\n  const y = 1;\n  g(y, z.y);\n  x.y();\n}\n",
+        "function f(y) {}\nfunction h() {\n  x.y();\n}\n",
+    ),
     ("choice", f"const x = {G} ? y ? 1 : 2 : 3;\n", "const x = y ? 1 : 2;\n", "const x = 3;\n"),
     (
         "choice-bound",

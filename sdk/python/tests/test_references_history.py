@@ -58,12 +58,16 @@ def test_gone__is_the_newest_commit_that_took_a_reference_out(
     git(repository, "merge", "--quiet", "--no-ff", "-m", "merge", "feature")
     merge = git(repository, "rev-parse", "HEAD").strip()
     dated(monkeypatch, 6)
-    (repository / "b ö.py").write_text('-- a/trap "moved-first"\n')
+    # Git quotes such a name, whatever its settings are.
+    name = 'b "ö\t\x01.py'
+    (repository / name).write_text('-- a/trap "moved-first"\n')
     commit(repository, 6, '"stays-1"\n')
     dated(monkeypatch, 7)
-    moved = commit(repository, 7, None, "b ö.py")
+    moved = commit(repository, 7, None, name)
 
     checkout = checkout_of(repository)
+    left_out = Checkout(repository, [], is_git=True, settings=Settings(ignore=("b *.py",)))
+    assert gone_since(left_out, matcher_for(left_out, KEYS), KEYS, most_commits=2)["moved-first"].at.day == 6
     found = gone_since(checkout, matcher_for(checkout, KEYS), KEYS)
     assert {key: (gone.revision, gone.at.day) for key, gone in found.items()} == {
         "gone": (removed, 2),

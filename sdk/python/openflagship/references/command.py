@@ -111,6 +111,8 @@ def _scan(given: argparse.Namespace) -> None:
     repository = _named(given, repository_of(checkout.root, os.environ, is_git=checkout.is_git))
     if given.upload and not (repository.name and repository.branch):
         raise CommandError("give --repository and --branch: neither the CI job nor git says them")
+    if given.upload and given.keys is not None:
+        raise CommandError("--upload reports every flag of the project: leave --keys out, or the others would be gone")
     flags = _flags(given, repository)
     matcher = matcher_for(checkout, [flag.key for flag in flags])
     result = scan(checkout, matcher, is_with_text=given.text)

@@ -19,6 +19,8 @@ from openflagship.references.scanning import Checkout, is_generated
 MOST_COMMITS: Final = 5_000
 MOST_SECONDS: Final = 60.0
 _HUNK = re.compile(rb"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
+_ESCAPED = re.compile(rb"\\([0-7]{3}|.)", re.DOTALL)
+_ESCAPES: Final = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 # A line that no diff contains: text there begins with a space, a plus or a minus.
 _COMMIT = b"commit\0"
 
@@ -123,8 +125,8 @@ def file_diffs(lines: Iterable[bytes] | IO[bytes]) -> Iterator[FileDiff]:
             if current:
                 yield current
             current = FileDiff("", revision, at)
-        elif line.startswith((b"--- a/", b"+++ b/")) and current:
-            current.path = _path_of(line[6:])
+        elif line.startswith((b"--- ", b"+++ ")) and current:
+            current.path = _path_of(line[4:]) or current.path
         elif line.startswith(_COMMIT):
             if current:
                 yield current
@@ -135,5 +137,15 @@ def file_diffs(lines: Iterable[bytes] | IO[bytes]) -> Iterator[FileDiff]:
 
 
 def _path_of(name: bytes) -> str:
+    """The path from the root; "" for /dev/null, which stands for a file that is not there."""
     # Git ends a name with a tab where it contains a space.
-    return name.rstrip(b"\r\n").removesuffix(b"\t").decode("utf-8", "surrogateescape")
+    name = name.rstrip(b"\r\n").removesuffix(b"\t")
+    if name.startswith(b'"'):
+        # Quotes, backslashes and control characters in a name are written as C writes them.
+        name = _ESCAPED.sub(_unescaped, name[1:-1])
+    return name[2:].decode("utf-8", "surrogateescape") if name.startswith((b"a/", b"b/")) else ""
+
+
+def _unescaped(found: re.Match[bytes]) -> bytes:
+    text = found[1]
+    return bytes([int(text, 8)]) if text.isdigit() else _ESCAPES.get(text, text)

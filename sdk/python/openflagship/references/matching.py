@@ -19,6 +19,8 @@ _QUOTES: Final = b"\"'`"
 _WORD_BYTES: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")
 # What continues a key, and what continues an identifier.
 _KEY_BYTES: Final = _WORD_BYTES | frozenset(b"-")
+# Every byte that is of no word becomes a space: splitting there takes half the time that a pattern takes.
+_SPACED: Final = bytes(byte if byte in _WORD_BYTES else ord(" ") for byte in range(256))
 _IDENTIFIER_BYTES: Final = _WORD_BYTES | frozenset(b"$")
 _CALLED = re.compile(rb"\s*\(")
 _ON_FLAGS = re.compile(rb"[Ff]lags\s*(?:\(\))?\s*\??\.\s*\Z")
@@ -60,7 +62,7 @@ class Matcher:
 
     def hits(self, text: bytes, suffix: str) -> list[Hit]:
         """Each flag once on each line that refers to it, by line. `suffix`: of the file, such as `.py`."""
-        words = set(_WORD.findall(text))
+        words = set(text.translate(_SPACED).split())
         found: list[tuple[int, Name]] = []
         for word in words.intersection(self._rarest):
             for sought in self._by_rarest[word]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from openflagship.references.cleanup.javascript_tokens import CLOSE, OPEN, Tokens
@@ -14,7 +15,8 @@ _OPERATORS: Final = frozenset({
     "[", "!", "return", "await", "typeof", "void", "delete", "new", "&", "|", "^", "~", "...",
 })  # fmt: skip
 _CONTINUES: Final = _OPERATORS - {"!", "return", "await", "typeof", "void", "delete", "new", "~", "..."}
-_DECLARES: Final = frozenset({"const", "let", "class", "function", "var"})
+_VARIABLES: Final = frozenset({"const", "let", "var"})
+_DECLARES: Final = _VARIABLES | {"class", "function", "enum", "type", "interface"}
 _AFTER_VALUE: Final = frozenset({")", "]", "++", "--", "!"})
 _BEFORE_ELEMENT: Final = frozenset({"return", "default", "yield", "case", "else", "await", "of", "in"})
 
@@ -189,10 +191,46 @@ def _indent_at(text: str, at: int) -> str:
 
 
 def _collides(tokens: Tokens, branch: tuple[int, int]) -> bool:
-    """Whether a name that the branch declares is declared elsewhere in the file too."""
-    names = {index: tokens.at(index + 1) for index in range(len(tokens)) if tokens.at(index) in _DECLARES}
-    inside = {name for index, name in names.items() if branch[0] < index < branch[1]}
-    return any(name in inside for index, name in names.items() if not branch[0] < index < branch[1])
+    """Whether a name that the branch declares means something else around it: a parameter, an import, a variable."""
+    names = set(_declared(tokens, branch))
+    outer = tokens.enclosing(branch[0])
+    first, last = (0, len(tokens) - 1) if outer is None else (_head(tokens, outer), tokens.partner[outer])
+    around = (index for index in range(first, last + 1) if not branch[0] < index < branch[1])
+    return any(tokens.at(index) in names and tokens.at(index - 1) not in {".", "?."} for index in around)
+
+
+def _declared(tokens: Tokens, block: tuple[int, int]) -> Iterator[str]:
+    """The names that a block itself declares. Of a pattern it is every word in it."""
+    index = block[0] + 1
+    while index < block[1]:
+        kind, at = tokens.at(index), index + 1
+        if kind in _DECLARES:
+            at += tokens.at(at) == "*"
+            yield from _bound_at(tokens, at)
+            is_list = kind in _VARIABLES
+            for comma in _commas(tokens, at, block[1]) if is_list else ():
+                yield from _bound_at(tokens, comma + 1)
+        index = tokens.partner[index] + 1 if kind in OPEN else index + 1
+
+
+def _bound_at(tokens: Tokens, at: int) -> Iterator[str]:
+    yield from (tokens.at(each) for each in range(at, tokens.partner.get(at, at) + 1))
+
+
+def _commas(tokens: Tokens, index: int, stop: int) -> Iterator[int]:
+    """The commas between the variables of one declaration."""
+    while index < stop and tokens.at(index) != ";" and tokens.at(index) not in _DECLARES:
+        if tokens.at(index) == ",":
+            yield index
+        index = tokens.partner[index] + 1 if tokens.at(index) in OPEN else index + 1
+
+
+def _head(tokens: Tokens, block: int) -> int:
+    """Where what belongs to a block begins: before its parameters, whatever type stands behind them."""
+    index = block
+    while index > 0 and tokens.at(index - 1) not in {";", "{", "}"}:
+        index = tokens.partner[index - 1] if tokens.at(index - 1) in CLOSE else index - 1
+    return index
 
 
 def _unreachable_end(tokens: Tokens, index: int, end: int, branch: tuple[int, int]) -> int | None:

@@ -23,6 +23,14 @@ def clean(text: str, target: Target) -> Cleaned:
         source = Source(text)
     except (SyntaxError, ValueError, RecursionError) as error:
         return Cleaned(text, [ByHand(1, f"it does not parse: {error}")])
+    try:
+        return _cleaned(source, target)
+    except (SyntaxError, ValueError, RecursionError) as error:
+        # A form that no fold knows. One such file must not keep the others from being cleaned.
+        return Cleaned(text, [ByHand(1, f"what the diff would leave does not parse: {error}")])
+
+
+def _cleaned(source: Source, target: Target) -> Cleaned:
     before = _uses(source.tree)
     is_skipped = False
     edits = []
