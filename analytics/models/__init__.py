@@ -12,7 +12,7 @@ from analytics.models.experiments import (
 from analytics.models.flags import FlagDayRollup, FlagDayStep, FlagExposureHour, FlagHourSketch, FlagUnitDays
 from analytics.models.policies import BotUnit, DerivedRevision, EventPolicy
 from analytics.models.rollups import CohortDistribution, CohortPair, CohortSegment, SegmentDay, UnitSegment
-from analytics.models.usage import FlagUsage, FlagUsageDay, FlagUsageMonth, UnknownFlag, UsageReceipt, UsageSource
+from analytics.models.usage import FlagUsage, FlagUsageHours, FlagUsageMonth, UnknownFlag, UsageReceipt, UsageSource
 
 __all__ = [
     "BotUnit",
@@ -36,7 +36,7 @@ __all__ = [
     "FlagHourSketch",
     "FlagUnitDays",
     "FlagUsage",
-    "FlagUsageDay",
+    "FlagUsageHours",
     "FlagUsageMonth",
     "LateHour",
     "SegmentDay",

@@ -44,16 +44,27 @@ class FlagUsage(models.Model):
         return f"{self.flag_key}={self.variant} ({self.reason})"
 
 
-class FlagUsageDay(models.Model):
-    """The evaluations of a recent UTC day, by its 24 hours."""
+class FlagUsageHours(models.Model):
+    """The evaluations of the last UTC day on which there were any, and of the day before it, by their 48 hours.
 
-    pk = models.CompositePrimaryKey("usage_id", "day")
-    usage = models.ForeignKey(FlagUsage, on_delete=models.CASCADE, db_index=False, related_name="days")
-    day = models.DateField()
-    hours = ArrayField(models.BigIntegerField(), size=24)
+    Every row is as long as the others and changes where it stands, with half of each page free for that. So the table
+    does not grow while rows are counted up, whether or not vacuum comes by.
+    """
+
+    usage = models.OneToOneField(FlagUsage, on_delete=models.CASCADE, primary_key=True, related_name="+")
+    day = models.DateField(help_text="The later one.")
+    hours = ArrayField(models.IntegerField(), size=48, null=True)
+    large_hours = ArrayField(models.BigIntegerField(), size=48, null=True, help_text="Where an hour has over 2³¹.")
 
     class Meta:
-        db_table = "flag_usage_days"
+        db_table = "flag_usage_hours"
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(hours__isnull=True, large_hours__isnull=False)
+                | models.Q(hours__isnull=False, large_hours__isnull=True),
+                name="flag_usage_hours_one",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.usage_id} on {self.day}"

@@ -8,7 +8,7 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 from openflagship.engine import Answer
 
-from analytics.models import FlagUsage, FlagUsageDay, FlagUsageMonth, UnknownFlag, UsageSource
+from analytics.models import FlagUsage, FlagUsageHours, FlagUsageMonth, UnknownFlag, UsageSource
 from analytics.usage import folding, reading, retention, tally
 from analytics.usage.batches import API, SDK, Counted, Source, UsageBatch
 
@@ -79,7 +79,7 @@ def test_retention__hours__become_days_of_their_month_and_keep_their_sums(enviro
     folding.fold(batch("late", {on(source): 100}))
     retention.apply_retention(now=NOON + timedelta(days=4))
 
-    assert FlagUsageDay.objects.count() == 0
+    assert FlagUsageHours.objects.count() == 0
     month = FlagUsageMonth.objects.get()
     assert (month.month, month.days[3], month.days[4], sum(month.days)) == (date(2026, 5, 1), 121, 12, 133)
     found = reading.usage(environment.pk, "new-checkout", NOON, NOON + timedelta(hours=1))
@@ -128,41 +128,65 @@ def test_retention__what_nothing_asks_for__goes_run_by_run(monkeypatch):
     left = []
     for _ in range(2):
         retention.apply_retention(now=NOON)
-        left.append([model.objects.count() for model in (FlagUsage, FlagUsageDay, UnknownFlag, UsageSource)])
+        left.append([model.objects.count() for model in (FlagUsage, FlagUsageHours, UnknownFlag, UsageSource)])
 
     assert left == [[1, 1, 1, 1], [0, 0, 0, 0]]
 
 
 @pytest.mark.django_db
-def test_retention__a_month_of_ten_thousand_flags__stays_under_fifty_megabytes():
-    """A hundredth of it: 100 flags of three variants, each asked for in every hour."""
-    began = datetime(2026, 5, 1, tzinfo=UTC)
+def test_fold__days_that_go_on_and_batches_that_come_late__keep_every_sum():
+    large = 2**31 - 1
+    for number, (day, hour, evaluations) in enumerate([
+        (1, 3, large), (1, 3, 1), (2, 0, 5), (1, 23, 7), (3, 4, 9), (1, 4, 11), (2, 4, 13), (8, 0, 17), (7, 0, 19),
+    ]):  # fmt: skip
+        folding.fold(batch(str(number), {on(): evaluations}, at=datetime(2026, 5, day, hour, tzinfo=UTC)))
+
+    month, hours = FlagUsageMonth.objects.get(), FlagUsageHours.objects.get()
+    assert {day: total for day, total in enumerate(month.days, start=1) if total} == {
+        1: large + 1 + 7 + 11, 2: 5 + 13, 3: 9,
+    }  # fmt: skip
+    assert (hours.day, hours.hours[0], hours.hours[24], hours.large_hours) == (date(2026, 5, 8), 19, 17, None)
+    found = reading.usage(1, "new-checkout", NOON - timedelta(days=9), NOON + timedelta(days=9))
+    assert sum(row.evaluations for row in found) == large + 1 + 5 + 7 + 9 + 11 + 13 + 17 + 19
+
+
+@pytest.mark.django_db
+def test_fold__hour_of_more_than_four_bytes__is_counted_exactly():
+    for number in range(3):
+        folding.fold(batch(str(number), {on(): 2**31 - 1}))
+
+    (row,) = reading.usage(1, "new-checkout", NOON, NOON + timedelta(hours=1))
+    assert row.evaluations == 3 * (2**31 - 1)
+    assert FlagUsageHours.objects.get().hours is None
+
+
+@pytest.mark.django_db
+def test_usage__of_ten_thousand_flags__stays_under_fifty_megabytes():
+    """A hundredth of it: 100 flags of three variants. `benchmarks.usage` measures the whole on the disk."""
     flags = {
-        on(key=f"team-checkout-flag-{number}", variant=variant): 12_345
+        on(key=f"team-checkout-flag-{number:03}", variant=variant): 12_345
         for number in range(100)
         for variant in ("control", "treatment", "other")
     }
-    folding.fold(batch("first", flags, at=began))
+    for day in range(1, 5):
+        folding.fold(batch(str(day), flags, at=datetime(2026, 5, day, tzinfo=UTC)))
     with connection.cursor() as cursor:
-        # The other hours and days at once, as `fold` would have left them.
-        cursor.execute("UPDATE flag_usage_days SET hours = array_fill(12345::bigint, ARRAY[24])")
-        cursor.execute(
-            "INSERT INTO flag_usage_days SELECT usage_id, day + n, hours FROM flag_usage_days, generate_series(1, 29) n"
-        )
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(retention, "_LEFT_OVER", ())
-            retention.apply_retention(now=began + timedelta(days=29, hours=23))
-        # The bytes of live rows and of their entries in each index: what a page holds beside them is a twentieth.
+        # The bytes of live rows twice, since half of each page is free, and once of their entries in each index.
         cursor.execute("""
-            SELECT sum(pg_column_size(each.*) + 28 + 24) FROM flag_usage_days AS each
-            UNION ALL SELECT sum(pg_column_size(each.*) + 28 + 24) FROM flag_usage_months AS each
-            UNION ALL SELECT sum(2 * pg_column_size(each.*) + 28 + 24 + 24) FROM flag_usage AS each
+            SELECT sum(2 * (pg_column_size(each.*) + 4) + 24) FROM flag_usage_hours AS each
+            UNION ALL SELECT sum(2 * (pg_column_size(each.*) + 4) + 24) FROM flag_usage_months AS each
+            UNION ALL SELECT sum(3 * (pg_column_size(each.*) + 4) + 24) FROM flag_usage AS each
         """)
         took = sum(size for (size,) in cursor.fetchall())
+        cursor.execute(
+            "SELECT count(*) FROM pg_class WHERE relname LIKE 'flag_usage%' AND 'fillfactor=50' = ANY(reloptions)"
+        )
+        (with_room,) = cursor.fetchone()
 
-    assert FlagUsageDay.objects.count() == 3 * 300
-    assert sum(FlagUsageMonth.objects.first().days) == 27 * 24 * 12_345
-    assert took * 100 * 1.05 < 50_000_000
+    assert FlagUsageHours.objects.count() == FlagUsageMonth.objects.count() == 300
+    assert sum(FlagUsageMonth.objects.first().days) == 2 * 12_345
+    assert with_room == 3
+    assert took * 100 < 50_000_000
 
 
 def answer_of(variant="treatment", reason="ROLLOUT", error_code=None):
@@ -199,7 +223,7 @@ def test_tally__store_away__waits_and_counts_each_once(monkeypatch):
     counting.flush()
 
     assert counting.by_reason() == {"ROLLOUT": 5, "ERROR": 2}
-    today = {usage.flag_key: sum(usage.days.get().hours) for usage in FlagUsage.objects.all()}
+    today = {row.usage.flag_key: sum(row.hours) for row in FlagUsageHours.objects.select_related("usage")}
     assert today == {"new-checkout": 5, "broken": 1}
     assert [(row.flag_key, row.evaluations) for row in UnknownFlag.objects.all()] == [("typo\ufffd", 1)]
 

@@ -1,7 +1,7 @@
 """Adds a batch of usage to the hours of its day, once.
 
-A row is a day of a flag's variant, reason and source, with its 24 hours in an array: a tenth of the room that a row for
-each hour takes.
+A row is two days of a flag's variant, reason and source, with their 48 hours in an array: a tenth of the room that a
+row for each hour takes. The first batch of a new day lets the older of the two go into its month.
 """
 
 from collections import defaultdict
@@ -11,10 +11,13 @@ from datetime import UTC, datetime
 from django.db import connection, transaction
 
 from analytics.usage.batches import Source, UsageBatch
+from analytics.usage.months import INTO_MONTHS, total_of
 
 # What one environment tells apart. An SDK's version is a source of its own, and each deploy may bring one.
 MOST_SOURCES = 500
 MOST_UNKNOWN_FLAGS = 1_000
+# What an integer of four bytes holds.
+MOST_SMALL = 2**31 - 1
 
 _RECEIPT = """
 INSERT INTO usage_receipts (environment_id, batch, received_at) VALUES (%s, %s, now()) ON CONFLICT DO NOTHING
@@ -40,12 +43,39 @@ ON CONFLICT (environment_id, flag_key, source_id, variant, reason)
 DO UPDATE SET last_at = greatest(known.last_at, excluded.last_at)
 RETURNING id, environment_id, flag_key, source_id, variant, reason
 """
-_HOURS = """
-INSERT INTO flag_usage_days AS known (usage_id, day, hours)
-SELECT usage_id, %s::date, array_fill(0::bigint, ARRAY[%s]) || evaluations || array_fill(0::bigint, ARRAY[%s])
-FROM unnest(%s::bigint[], %s::bigint[]) AS sent (usage_id, evaluations) ORDER BY 1
-ON CONFLICT (usage_id, day) DO UPDATE SET hours[%s] = known.hours[%s] + excluded.hours[%s]
-"""
+# `_USAGE` holds the rows that these belong to, so no other batch changes them meanwhile. A batch that comes days late
+# goes into its month.
+_HOURS = f"""
+WITH sent AS (
+    SELECT usage_id, evaluations, %(day)s::date AS day FROM unnest(%(ids)s::bigint[], %(evaluations)s::bigint[])
+    AS each (usage_id, evaluations)
+), known AS (
+    SELECT usage_id, day, coalesce(large_hours, hours::bigint[]) AS hours FROM flag_usage_hours
+    WHERE usage_id = ANY(%(ids)s::bigint[]) FOR UPDATE
+), totals AS (
+    SELECT usage_id, let_go.day, let_go.total FROM sent JOIN known USING (usage_id), LATERAL (VALUES
+        (known.day - 1, {total_of("known.hours[:24]")}, known.day < sent.day),
+        (known.day, {total_of("known.hours[25:]")}, known.day < sent.day - 1),
+        (sent.day, evaluations, sent.day < known.day - 1)
+    ) AS let_go (day, total, is_old)
+    WHERE known.day NOT IN (sent.day, sent.day + 1) AND is_old AND total > 0
+), months AS ({INTO_MONTHS}),
+moved AS (
+    SELECT usage_id, evaluations, greatest(sent.day, known.day) AS day,
+        (CASE WHEN sent.day < known.day THEN 0 ELSE 24 END) + %(hour)s + 1 AS place,
+        CASE WHEN known.day >= sent.day THEN known.hours
+             WHEN known.day = sent.day - 1 THEN known.hours[25:] || array_fill(0::bigint, ARRAY[24])
+             ELSE array_fill(0::bigint, ARRAY[48]) END AS hours
+    FROM sent LEFT JOIN known USING (usage_id) WHERE known.day IS NULL OR known.day <= sent.day + 1
+), added AS (
+    SELECT usage_id, day, hours[:place - 1] || hours[place] + evaluations || hours[place + 1:] AS hours,
+        hours[place] + evaluations > {MOST_SMALL} OR {MOST_SMALL} < ANY(hours) AS is_large FROM moved
+)
+INSERT INTO flag_usage_hours AS old (usage_id, day, hours, large_hours)
+SELECT usage_id, day, CASE WHEN NOT is_large THEN hours::int[] END, CASE WHEN is_large THEN hours END
+FROM added ORDER BY usage_id
+ON CONFLICT (usage_id) DO UPDATE SET day = excluded.day, hours = excluded.hours, large_hours = excluded.large_hours
+"""  # noqa: S608 - built of constants
 _UNKNOWN = """
 INSERT INTO unknown_flags AS known (environment_id, flag_key, source_id, evaluations, first_at, last_at)
 SELECT *, %s::timestamptz, %s::timestamptz FROM unnest(%s::bigint[], %s::text[], %s::bigint[], %s::bigint[]) AS sent
@@ -87,8 +117,8 @@ def _fold_flags(batch: UsageBatch, sources: dict[Source, int]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_USAGE, [at, *_columns(totals)])
         found = [(row[0], totals[row[1:]]) for row in cursor.fetchall()]
-        place = at.hour + 1
-        cursor.execute(_HOURS, [at.date(), at.hour, 23 - at.hour, *_columns(found), place, place, place])
+        ids, counts = _columns(found)
+        cursor.execute(_HOURS, {"ids": ids, "evaluations": counts, "day": at.date(), "hour": at.hour})
 
 
 def _fold_unknown(batch: UsageBatch, sources: dict[Source, int]) -> None:

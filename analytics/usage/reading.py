@@ -21,17 +21,18 @@ WHERE flag_usage.environment_id = %s AND flag_key = %s GROUP BY kind, service, s
 """
 # Days of a month are as many as it has; its array has 31 places.
 _USAGE = """
-SELECT began, hours, variant, reason, kind, service, sdk, evaluations FROM (
-    SELECT usage_id, (day + make_interval(hours => place::int - 1)) AT TIME ZONE 'UTC' AS began, 1 AS hours, evaluations
-    FROM flag_usage_days, unnest(hours) WITH ORDINALITY AS each (evaluations, place)
-    WHERE usage_id = ANY(%(ids)s) AND evaluations > 0 AND day BETWEEN %(first)s AND %(last)s
+SELECT began, length_hours, variant, reason, kind, service, sdk, evaluations FROM (
+    SELECT usage_id, (day - 1 + make_interval(hours => place::int - 1)) AT TIME ZONE 'UTC' AS began, 1 AS length_hours,
+           evaluations
+    FROM flag_usage_hours, unnest(coalesce(large_hours, hours::bigint[])) WITH ORDINALITY AS each (evaluations, place)
+    WHERE usage_id = ANY(%(ids)s) AND evaluations > 0
     UNION ALL
     SELECT usage_id, (month + make_interval(days => place::int - 1)) AT TIME ZONE 'UTC', 24, evaluations
     FROM flag_usage_months, unnest(days) WITH ORDINALITY AS each (evaluations, place)
     WHERE usage_id = ANY(%(ids)s) AND evaluations > 0
       AND month BETWEEN date_trunc('month', %(first)s::date) AND %(last)s
 ) AS found JOIN flag_usage ON flag_usage.id = usage_id JOIN usage_sources ON usage_sources.id = source_id
-WHERE began < %(until)s AND began + make_interval(hours => hours) > %(since)s
+WHERE began < %(until)s AND began + make_interval(hours => length_hours) > %(since)s
 ORDER BY began, variant, reason, kind, service, sdk
 """
 _IDS = "SELECT id FROM flag_usage WHERE environment_id = %s AND flag_key = %s AND last_at >= %s"

@@ -6,14 +6,10 @@ from typing import Any
 from django.db import connection
 
 FLAGS, VARIANTS, DAYS = 10_000, ("control", "treatment", "other"), 31
-# Days whose every hour goes through `fold`, as processes send them; the days before are written as they then were.
-_FOLDED_DAYS, _ROWS_AT_ONCE = 3, 5_000
-_TABLES = ("flag_usage", "flag_usage_days", "flag_usage_months", "usage_receipts", "usage_sources")
-_ONE_DAY = """
-INSERT INTO flag_usage_days (usage_id, day, hours)
-SELECT id, %s::date, ARRAY(SELECT (random() * 100000)::bigint FROM generate_series(1, 24) WHERE id IS NOT NULL)
-FROM flag_usage ORDER BY id
-"""
+_ROWS_AT_ONCE = 5_000
+# Of the days before the last ones only so many hours come, since each of them is a change of every row.
+_FOLDED_DAYS, _HOURS_BEFORE = 3, (0, 12)
+_TABLES = ("flag_usage", "flag_usage_hours", "flag_usage_months", "usage_receipts", "usage_sources")
 
 
 def lines() -> list[str]:
@@ -22,23 +18,22 @@ def lines() -> list[str]:
 
     source = _source()
     start = datetime(2026, 3, 1, tzinfo=UTC)
-    _fold_hour(source, start)
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER SYSTEM SET autovacuum = off")
+        cursor.execute("SELECT pg_reload_conf()")
     for day in range(DAYS):
         morning = start + timedelta(days=day)
-        if day >= DAYS - _FOLDED_DAYS:
-            for hour in range(24):
-                _fold_hour(source, morning + timedelta(hours=hour))
-        elif day:
-            with connection.cursor() as cursor:
-                cursor.execute(_ONE_DAY, [morning.date()])
+        for hour in range(24) if day >= DAYS - _FOLDED_DAYS else _HOURS_BEFORE:
+            _fold_hour(source, morning + timedelta(hours=hour))
         retention.apply_retention(now=morning + timedelta(hours=23, minutes=50))
     rows, sizes = _measured()
     total = sum(sizes.values())
     listed = ", ".join(f"`{table}` {size / 1e6:.1f} MB" for table, size in sizes.items())
     return [
-        f"{FLAGS:,} flags with {len(VARIANTS)} variants, each asked for in every hour of {DAYS} days, by one source. "
-        f"The last {_FOLDED_DAYS} days come hour by hour through `fold`, and each day ends with the folding of old "
-        "hours. Tables with their indexes, dead rows included. At most 50 MB is promised.",
+        f"{FLAGS:,} flags with {len(VARIANTS)} variants, each asked for on each of {DAYS} days, by one source: "
+        f"in every hour of the last {_FOLDED_DAYS} days, and {len(_HOURS_BEFORE)} times a day before. All comes by "
+        "`fold`, and each day ends with retention. Tables with their indexes and dead rows, while autovacuum is off. "
+        "At most 50 MB is promised.",
         "",
         f"**{total / 1e6:.1f} MB** for {rows:,} rows of usage: {listed}.",
     ]
