@@ -8,11 +8,16 @@ import sys
 import threading
 import time
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
+import pytest
+
 from flags import services
+from flags.testing.cluster import free_port
 from flags.tests.test_ofrep import FLAGS, ROWS, as_payload
 from flagship.tests.grpc_server import SECONDS, Served
+from flagship.tests.stack import Stack, eventually, running_edge
 from tenancy.testing import ALICE
 
 HERE = Path(__file__).parent
@@ -151,7 +156,8 @@ def _asks_all(provider, way, kill, release):
     kill()
     assert "cached" in provider.heard("changed")["flags"]
     assert provider.ask(KILLED)[0] == {"value": False, "variant": "other", "reason": "DISABLED"}
-    assert time.monotonic() - started < 1
+    # It takes a tenth of a second; a busy machine takes longer, and a poll would take five.
+    assert time.monotonic() - started < 4
 
     release()
     provider.heard("changed")
@@ -184,6 +190,41 @@ def test_python_provider__every_row_a_kill_and_a_cut__is_answered_by_what_is_ser
     ):
         # The first question that gets through has the answer of now.
         answer = _asks_all(provider, way, kill, release)
+
+    assert answer == {"value": False, "variant": "other", "reason": "DISABLED"}
+
+
+@pytest.mark.node
+@pytest.mark.processes
+@pytest.mark.xdist_group("stack")
+def test_node_provider__through_an_edge__is_answered_by_what_is_served_now(stack: Stack, packages: Path):
+    for flag in (*map(as_payload, FLAGS), *_further()):
+        created = stack.manage("POST", "/api/flags", flag)
+        assert created.status in {200, 201}, created.data
+    last = [*_further()][-1]["key"]
+    eventually(
+        lambda: all(stack.call("POST", f"/ofrep/v1/evaluate/flags/{last}", {}).status == 200 for _ in range(20)),
+        what="every worker knows the flags",
+    )
+
+    def act(name, body=None):
+        done = stack.manage("POST", f"/api/flags/cached/{name}", body or {})
+        assert done.status in {200, 202}, done.data
+
+    port = free_port()
+    about = {
+        "FLAGSHIP_EDGE_URL": stack.demo["baseUrl"],
+        "FLAGSHIP_EDGE_STREAM_URL": stack.demo["streamUrl"],
+        "FLAGSHIP_EDGE_KEYS": stack.demo["serverKey"],
+        "FLAGSHIP_EDGE_GRPC": f"127.0.0.1:{port}",
+    }
+    with (
+        running_edge(**about),
+        closing(Cut(port)) as way,
+        # This provider's stream carries no key, and on the edge's own machine nobody needs one.
+        closing(Asker(["node", "flagd.mjs"], packages, way.port, "")) as provider,
+    ):
+        answer = _asks_all(provider, way, partial(act, "kill", {"variant": "other"}), partial(act, "kill/release"))
 
     assert answer == {"value": False, "variant": "other", "reason": "DISABLED"}
 

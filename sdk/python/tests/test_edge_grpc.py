@@ -56,7 +56,8 @@ def test_edge__on_a_socket_and_on_loopback__needs_no_key_and_tells_of_a_kill(
         platform.change(treatment(enabled=False))
         assert list(next(events).data["flags"]) == ["asked"]
         assert call(channel, "ResolveBoolean", **ASKED).reason == "DISABLED"
-        assert time.monotonic() - started < 1
+        # It takes milliseconds, but for a busy machine.
+        assert time.monotonic() - started < 4
 
     figures = edge.ask("GET", "/metrics")[1]
     labels = 'method="flagd.evaluation.v2.Service.ResolveBoolean",status="OK"'
