@@ -144,23 +144,10 @@ OTHER_TASKS = [
 ]
 WRITING_COMMANDS = {"rehearse_experiments", "run", "screenshots", "seed_demo", "forget_user"}
 OTHER_COMMANDS = [
-    "audit_actions",
-    "audit_heads",
-    "check_pipeline",
-    "event_types",
-    "events",
-    "export_events",
-    "export_hours",
-    "generate_events",
-    "grpc",
-    "ingest",
-    "protect_audit",
-    "simulate",
-    "simulate_experiment",
-    "stream",
-    "verify_audit",
-    "version_log",
-]
+    "audit_actions", "audit_heads", "check_pipeline", "event_types", "events", "export_events", "export_hours",
+    "generate_events", "grpc", "ingest", "protect_audit", "simulate", "simulate_experiment", "stream",
+    "verify_audit", "version_log",
+]  # fmt: skip
 
 
 def served():
