@@ -225,6 +225,7 @@ class ExportCursor(models.Model):
     chain = models.BigIntegerField(help_text="The organization's or environment's id; 0 is the platform.")
     position = models.BigIntegerField(default=0)
     mark = models.CharField(max_length=64, default="", db_default="", help_text="What else it was handed with.")
+    leased_until = models.DateTimeField(null=True, help_text="Until then the worker that took it is at it.")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["target", "chain"], name="export_cursor_once")]

@@ -6,13 +6,14 @@ object alone, and an event that comes late makes a further object of its hour. T
 
 import tempfile
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Protocol
 
 from django.utils import timezone
 
-from analytics.models import LateHour
+from analytics.models import EventPolicy, LateHour
 from analytics.services.exports import write_parquet
 from analytics.stores import store
 from tenancy.models import Environment
@@ -56,7 +57,8 @@ def export_received_hour(
         for environment_id, happened, _ in store().received_hours(table, *received)
         if environment_ids is None or environment_id in environment_ids
     ]
-    places = _places({environment_id for environment_id, _ in found})
+    environments = {environment_id for environment_id, _ in found}
+    places, kept_since = _places(environments), _kept_since(environments)
     count = 0
     with tempfile.TemporaryDirectory(prefix="flagship-export-") as folder:
         for environment_id, happened in found:
@@ -64,10 +66,20 @@ def export_received_hour(
             rows = store().raw_rows(table, environment_id, begin, begin + _HOUR, received=received)
             path = Path(folder) / "hour.parquet"
             written = write_parquet(path, table, rows)
-            key = f"{table}/{places[environment_id]}/{begin:date=%Y-%m-%d/hour=%H}/received-{since:%Y-%m-%dT%H}.parquet"
+            # What was exported of it before is in the bucket alone, so that object stays. This one has what came since.
+            kept = kept_since.get(environment_id)
+            more = f"-after-{kept:%Y-%m-%d}" if kept is not None and begin < kept else ""
+            folder_of = f"{table}/{places[environment_id]}/{begin:date=%Y-%m-%d/hour=%H}"
+            key = f"{folder_of}/received-{since:%Y-%m-%dT%H}{more}.parquet"
             target.put(key, path, content_type=PARQUET, about={"rows": str(written)})
             count += written
     return count
+
+
+def _kept_since(environment_ids: Collection[int]) -> dict[int, datetime]:
+    """From when on raw events were not dropped, for environments of which some were."""
+    rows = EventPolicy.objects.filter(environment_id__in=environment_ids)
+    return {pk: since for pk, since in rows.values_list("environment_id", "raw_since") if since is not None}
 
 
 def _places(environment_ids: Collection[int]) -> dict[int, str]:
@@ -80,14 +92,25 @@ def _places(environment_ids: Collection[int]) -> dict[int, str]:
     return {pk: known.get(pk, f"organization=_/project=_/environment={pk}") for pk in environment_ids}
 
 
-def late_hours(table: str, before: int) -> dict[int, dict[int, list[int]]]:
-    """Return hours that are to be exported anew, each with environments and the ids of the notes on them."""
-    found: dict[int, dict[int, list[int]]] = {}
-    notes = LateHour.objects.filter(table=table, hour__lt=before).order_by("pk")
-    for pk, environment_id, hour in notes.values_list("pk", "environment_id", "hour")[:_MOST_NOTES]:
-        found.setdefault(hour, {}).setdefault(environment_id, []).append(pk)
-    return found
+@dataclass(frozen=True, slots=True)
+class Late:
+    """An hour that is to be exported anew, of some environments, and the ids of the notes that say so."""
+
+    hour: int
+    environment_ids: frozenset[int]
+    notes: tuple[int, ...]
 
 
-def forget_late(notes: Collection[int]) -> None:
-    LateHour.objects.filter(pk__in=notes).delete()
+def late_hour(table: str, before: int) -> Late | None:
+    """Return the hour that has waited for longest."""
+    notes = LateHour.objects.filter(table=table, hour__lt=before)
+    hour = notes.order_by("pk").values_list("hour", flat=True).first()
+    if hour is None:
+        return None
+    found = list(notes.filter(hour=hour).values_list("pk", "environment_id")[:_MOST_NOTES])
+    return Late(hour, frozenset(environment_id for _, environment_id in found), tuple(pk for pk, _ in found))
+
+
+def forget_late(late: Late) -> None:
+    """Notes that came while the hour was exported stay."""
+    LateHour.objects.filter(pk__in=late.notes).delete()

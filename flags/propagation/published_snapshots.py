@@ -6,6 +6,7 @@ Each environment has one; it is replaced whole after a change, and when a signin
 
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Final
 
 import structlog
@@ -17,7 +18,7 @@ from flags.propagation.signing import SIGNING
 from flags.propagation.snapshots import Snapshot
 from flags.signals import snapshots_waiting
 from flags.versions.loading import current_versions, load_environment
-from integrations.export.cursors import SNAPSHOTS, moving, named, note_failed, note_taken
+from integrations.export.cursors import SNAPSHOTS, LeaseLostError, leased, named, watched
 from integrations.models import ExportCursor
 from integrations.outside.bucket import Bucket, BucketError
 from tenancy.models import Environment
@@ -26,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 # A worker's other tasks wait no longer; what is left goes on in the next task.
 RUN_SECONDS: Final = 20.0
+# Longer than an upload and its repetitions may take.
+_LEASE: Final = timedelta(minutes=3)
 _NOTE: Final = f"{settings.REDIS_PREFIX}:snapshots-awake"
 _NOTE_SECONDS: Final = 10
 
@@ -53,15 +56,11 @@ def publish_snapshots() -> int:
     bucket = Bucket(settings.SNAPSHOTS_EXPORT_URL)
     target, until, count = named(SNAPSHOTS, bucket.name), time.monotonic() + RUN_SECONDS, 0
     SIGNING.refresh()
-    try:
+    with watched(SNAPSHOTS, target, BucketError, LeaseLostError):
         for environment_id in _behind(target):
             if time.monotonic() > until:
                 break
             count += _publish(bucket, target, environment_id)
-    except BucketError as error:
-        note_failed(SNAPSHOTS, target, str(error))
-    else:
-        note_taken(SNAPSHOTS, target)
     return count
 
 
@@ -81,8 +80,8 @@ def _publish(bucket: Bucket, target: str, environment_id: int) -> bool:
     from openflagship.client.configuration import Proof  # noqa: PLC0415 - the client, which no web process needs
     from openflagship.client.copies import write_copy  # noqa: PLC0415 - likewise
 
-    with moving(target, environment_id, begin=-1) as cursor:
-        # Loaded under the lock, so that of two workers none replaces a later snapshot by an earlier one.
+    with leased(target, environment_id, length=_LEASE, begin=-1) as cursor:
+        # Loaded under the lease, so that of two workers none replaces a later snapshot by an earlier one.
         environment = load_environment(environment_id) if cursor is not None else None
         place = Environment.objects.select_related("project__organization").filter(pk=environment_id).first()
         if cursor is None or environment is None or place is None:
@@ -94,7 +93,6 @@ def _publish(bucket: Bucket, target: str, environment_id: int) -> bool:
         key = f"{place.project.organization.slug}/{place.project.key}/{place.key}.json"
         body = write_copy("", proof, "", confirmed_at)
         etag = bucket.put(key, body, content_type="application/json", about=about)
-        cursor.position, cursor.mark = snapshot.version, _mark(environment_id)
-        cursor.save(update_fields=["position", "mark"])
+        cursor.move(snapshot.version, _mark(environment_id))
         log.info("snapshot_published", environment=environment_id, version=snapshot.version, etag=etag)
     return True

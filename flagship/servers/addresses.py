@@ -74,5 +74,6 @@ def checked_bucket(name: str, url: str) -> str:
     parts = urlsplit(url)
     is_bucket = parts.netloc and not set(parts.netloc) & set(":@")
     if url and (parts.scheme != "s3" or not is_bucket or parts.query or parts.fragment):
-        raise ImproperlyConfigured(f"{name} is {url!r}; it must be as s3://bucket/prefix. S3_ENDPOINT says where.")
+        # Without what it is: whoever puts credentials there would read them in a log.
+        raise ImproperlyConfigured(f"{name} must be as s3://bucket/prefix, without a password. S3_ENDPOINT says where.")
     return url

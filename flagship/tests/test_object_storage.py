@@ -8,14 +8,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import urllib3
 from django.core.management import CommandError, call_command
-from django.db import connections
+from django.db import DatabaseError, connection, connections
 from openflagship import FlagShip
 from openflagship.ids import uuid7
 from prometheus_client import REGISTRY
 from pyarrow import parquet
 
 from analytics.event_records import Batch, ExposureEvent
-from analytics.models import LateHour
+from analytics.models import EventPolicy, LateHour
 from analytics.services import hourly_exports, store_events
 from flags import services
 from flags.propagation.published_snapshots import publish_snapshots
@@ -25,7 +25,7 @@ from flagship import event_export
 from flagship.console.health.told import told
 from flagship.event_export import export_events_by_hour
 from flagship.tests.object_storage import running_storage, storage  # noqa: F401 - fixtures
-from integrations.export.cursors import EVENTS, moving, named
+from integrations.export.cursors import EVENTS, Lease, LeaseLostError, leased, named
 from integrations.models import ExportCursor, ExportTarget
 from integrations.outside.bucket import Bucket, BucketError
 from tenancy.testing import ALICE
@@ -49,7 +49,7 @@ def exposure(environment, unit, happened=NOON, received=NOON):
 def at_noon(db, monkeypatch):
     """A cursor that has all up to noon, at one o'clock."""
     monkeypatch.setattr(hourly_exports, "settled_hour", lambda: NUMBER + 1)
-    monkeypatch.setattr(event_export, "_begin", lambda: NUMBER)
+    monkeypatch.setattr(event_export, "_begin", lambda _: NUMBER)
 
 
 @pytest.fixture
@@ -125,12 +125,13 @@ def test_export__broken_off_in_the_middle_and_after_the_last_object__leaves_each
     assert REGISTRY.get_sample_value("flagship_exports_total", {"target": "events", "state": "failed"}) >= 1
     monkeypatch.setattr(Bucket, "put", put)
     # Killed once all was written, before the cursor's move was committed.
-    monkeypatch.setattr(ExportCursor, "save", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(Lease, "move", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         export_events_by_hour()
+    assert ExportTarget.objects.get().problem == "ZeroDivisionError: division by zero"
     monkeypatch.undo()
     monkeypatch.setattr(hourly_exports, "settled_hour", lambda: NUMBER + 1)
-    monkeypatch.setattr(event_export, "_begin", lambda: NUMBER)
+    monkeypatch.setattr(event_export, "_begin", lambda _: NUMBER)
 
     assert export_events_by_hour() == 2
     assert (units(bucket), units(bucket, "staging")) == ({_place(NOON): ["one"]}, {_place(NOON): ["other"]})
@@ -144,7 +145,7 @@ def test_export__while_another_worker_is_at_it__does_nothing(environment, at_noo
     held, go_on = threading.Event(), threading.Event()
 
     def other():
-        with moving(named(EVENTS, bucket.name), 0, begin=NUMBER):
+        with leased(named(EVENTS, bucket.name), 0, length=HOUR, begin=NUMBER):
             held.set()
             go_on.wait(60)
         connections.close_all()
@@ -157,6 +158,61 @@ def test_export__while_another_worker_is_at_it__does_nothing(environment, at_noo
     worker.join(60)
 
     assert (meanwhile, export_events_by_hour(), len(units(bucket))) == (0, 1, 1)
+
+
+def test_lease__that_ran_out__is_lost_to_the_next_worker(db):
+    with leased("t", length=timedelta(0), begin=5) as slow, leased("t", length=HOUR) as next_one:
+        next_one.move(6)
+        with pytest.raises(LeaseLostError):
+            slow.move(7)
+        with leased("t", length=HOUR) as third:
+            assert third is None
+
+    cursor = ExportCursor.objects.get()
+    assert (cursor.position, cursor.leased_until) == (6, None)
+
+
+def test_export__database_that_fails__is_told_on_health(environment, at_noon, bucket, monkeypatch):
+    def fails(*_, **__):
+        raise DatabaseError("no such column")
+
+    monkeypatch.setattr(hourly_exports, "export_received_hour", fails)
+    with pytest.raises(DatabaseError):
+        export_events_by_hour()
+
+    assert ExportTarget.objects.get().problem == "DatabaseError: no such column"
+    assert told(environment)[-1].tone == "bad"
+
+
+def test_export__once_the_endpoint_is_corrected__goes_on_where_it_stood(environment, bucket, settings, monkeypatch):
+    store_events(Batch([exposure(environment, "one")]))
+    LateHour.objects.all().delete()
+    monkeypatch.setattr(hourly_exports, "settled_hour", lambda: NUMBER)
+    right, settings.S3_ENDPOINT = settings.S3_ENDPOINT, "http://169.254.169.254/"
+    export_events_by_hour()
+    monkeypatch.setattr(hourly_exports, "settled_hour", lambda: NUMBER + 2)
+    export_events_by_hour()
+    assert ExportTarget.objects.get().failing_since is not None
+    settings.S3_ENDPOINT = right
+
+    assert export_events_by_hour() == 1
+    assert units(bucket) == {_place(NOON): ["one"]}
+
+
+def test_export__late_events_of_an_hour_that_was_dropped__leave_its_object(environment, at_noon, bucket):
+    store_events(Batch([exposure(environment, "one")]))
+    export_events_by_hour()
+    cut = NOON + timedelta(days=1)
+    EventPolicy.objects.update_or_create(environment=environment, defaults={"raw_since": cut})
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL flagship.rewrite = 'allowed'")
+        cursor.execute("DELETE FROM exposures")
+        cursor.execute("SET LOCAL flagship.rewrite = ''")
+    store_events(Batch([exposure(environment, "two")]))
+
+    assert export_events_by_hour() == 1
+    again = _place(NOON).replace(".parquet", f"-after-{cut:%Y-%m-%d}.parquet")
+    assert units(bucket) == {_place(NOON): ["one"], again: ["two"]}
 
 
 def test_command__exports_past_hours_again(environment, at_noon, bucket, capsys):

@@ -1,10 +1,11 @@
 """For you: what a person is told of, with the settings of how, and what they follow."""
 
+import re
 from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -128,8 +129,12 @@ def _organization(request: HttpRequest) -> Organization:
 def _mark_read(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         raise PermissionDenied
-    latest = Notification.objects.filter(user=_person(request)).order_by("-pk").values_list("pk", flat=True).first()
-    services.mark_read(user=_person(request), up_to=latest or 0)
+    # The newest one that the page showed: what came since was not seen.
+    sent = request.POST.get("up_to", "")
+    # No more digits than an id may have.
+    if not re.fullmatch(r"[0-9]{1,18}", sent):
+        raise BadRequest("Send up_to: the newest notification that the page showed.")
+    services.mark_read(user=_person(request), up_to=int(sent))
     return redirect(list_url(Notification))
 
 

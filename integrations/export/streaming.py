@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from audit.models import Entry
-from integrations.export.cursors import moving, note_failed, note_taken
+from integrations.export.cursors import moving, watched
 from integrations.export.targets import NotTakenError, Target, line_of, targets
 
 _ROWS_AT_ONCE: Final = 500
@@ -19,16 +19,18 @@ RUN_SECONDS: Final = 20.0
 def stream_audit() -> int:
     """Hand each target what it has not taken yet. Return how many rows were taken."""
     taken, until = 0, time.monotonic() + RUN_SECONDS
+    broken: list[Exception] = []
     for target in targets():
+        # Whatever happens, the other targets go on. The schedule tries this one again.
         try:
-            for organization_id in _chains():
-                while time.monotonic() < until and (count := _next(target, organization_id)) > 0:
-                    taken += count
-        except NotTakenError as error:
-            # The other targets go on; the schedule tries this one again.
-            note_failed(target.kind, target.id, str(error))
-        else:
-            note_taken(target.kind, target.id)
+            with watched(target.kind, target.id, NotTakenError):
+                for organization_id in _chains():
+                    while time.monotonic() < until and (count := _next(target, organization_id)) > 0:
+                        taken += count
+        except Exception as error:  # noqa: BLE001 - raised below
+            broken.append(error)
+    if broken:
+        raise broken[0]
     return taken
 
 

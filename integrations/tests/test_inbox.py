@@ -15,8 +15,18 @@ def test_inbox__lists_ones_own__and_marks_it_read(happen, ann, bob):
 
     assert "Flag killed: checkout" in hers.get(address).text
     assert "Flag killed" not in his.get(address).text
-    hers.post(reverse("admin:integrations_notification_read"))
-    assert Notification.objects.get().read_at is not None
+    seen = Notification.objects.get()
+    assert f'name="up_to" value="{seen.pk}"' in hers.get(address).text
+    # One comes while she reads.
+    happen("checkout", "flag.released")
+    fan_out()
+    mark = reverse("admin:integrations_notification_read")
+    assert hers.post(mark).status_code == hers.post(mark, {"up_to": "-1"}).status_code == 400
+    hers.post(mark, {"up_to": seen.pk})
+    assert {row.pk == seen.pk: row.read_at is not None for row in Notification.objects.all()} == {
+        True: True,
+        False: False,
+    }
 
 
 def test_inbox__the_page_asks_again__is_answered_with_the_list_alone(happen, ann):

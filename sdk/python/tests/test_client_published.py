@@ -120,6 +120,18 @@ def test_snapshot_url__that_names_no_object__is_refused() -> None:
             FlagShip(KEY, NOBODY, snapshot_url=url)
 
 
+def test_snapshot_url__that_anybody_on_the_way_may_alter__is_refused() -> None:
+    with pytest.raises(ValueError, match="plain HTTP"):
+        FlagShip(KEY, NOBODY, snapshot_url="http://bucket.example.com/a.json")
+
+
+def test_snapshot_url__of_an_offline_client__is_not_asked(storage: Storage) -> None:
+    storage.objects["/acme/web/production.json"] = published()
+
+    assert begun(storage, signing_secret=SECRET, is_offline=True)[0] == ""
+    assert storage.asked == []
+
+
 def test_edge__with_published_snapshots__begins_each_environment_with_its_own(
     storage: Storage, run_edge: Callable[..., EdgeThread]
 ) -> None:

@@ -87,8 +87,13 @@ class ClientCore(Evaluation):
         if self._store is None and self.options.snapshot_path is not None:
             self._store = FileStore(self.options.snapshot_path)
         self._published: SnapshotStore | None = None
-        if self.options.snapshot_url is not None:
-            self._published = PublishedSnapshot(self.options.snapshot_url, self._tls, self.options.proxy)
+        if self.options.snapshot_url is not None and not self.options.is_offline:
+            self._published = PublishedSnapshot(
+                self.options.snapshot_url,
+                self._tls,
+                self.options.proxy,
+                is_signed=self.options.signing_secret is not None,
+            )
         self.hooks = tuple(self.options.hooks)
         say_anew()
         self._configuration = Configuration(self.options.stale_after_seconds)

@@ -48,7 +48,7 @@ def proxy_for(scheme: str, host: str, port: int, setting: str | None) -> Proxy |
     # It knows CGI's trap too, in which HTTP_PROXY is a header that a visitor sent.
     found = getproxies_environment()
     url = found.get(scheme) or found.get("all")
-    if not url or _is_local(host) or proxy_bypass_environment(f"{host}:{port}", found):
+    if not url or is_local(host) or proxy_bypass_environment(f"{host}:{port}", found):
         return None
     try:
         return Proxy.of(url)
@@ -57,7 +57,7 @@ def proxy_for(scheme: str, host: str, port: int, setting: str | None) -> Proxy |
         return None
 
 
-def _is_local(host: str) -> bool:
+def is_local(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

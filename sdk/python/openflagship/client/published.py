@@ -7,6 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from openflagship.client.effects import Endpoint
 from openflagship.client.http import Response, request
+from openflagship.client.proxies import is_local
 from openflagship.client.threads import perform
 
 # A start waits for it, so it has little time.
@@ -14,15 +15,17 @@ SECONDS = 5.0
 
 
 class PublishedSnapshot:
-    """Read over HTTPS, as a `SnapshotStore` is. Nothing is written: the platform does that."""
+    """Read over HTTP, as a `SnapshotStore` is. Nothing is written: the platform does that."""
 
-    def __init__(self, url: str, tls: ssl.SSLContext | None, proxy: str | None) -> None:
-        """Raises ValueError for what is no address of an object."""
+    def __init__(self, url: str, tls: ssl.SSLContext | None, proxy: str | None, *, is_signed: bool) -> None:
+        """Raises ValueError for what is no address of an object, or one of which anybody on the way may alter it."""
         parts = urlsplit(url)
         if not parts.path.strip("/") or parts.fragment:
             raise ValueError(
                 "snapshot_url must name an object, as https://bucket.example.com/acme/web/production.json."
             )
+        if parts.scheme == "http" and not is_signed and not is_local(parts.hostname or ""):
+            raise ValueError("snapshot_url: use https://, or give signing_secret; plain HTTP can be altered.")
         self._endpoint = Endpoint.of(urlunsplit((parts.scheme, parts.netloc, "", "", "")), proxy)
         # A signed address has its signature in the query.
         self._path = parts.path + (f"?{parts.query}" if parts.query else "")
