@@ -54,8 +54,10 @@ def complete_experiment(
     require_status(asked, "complete", *Experiment.SERVED)
     shipped, _ = decided(asked, decision, variant, to)
     phase = current_phase(asked).number
-    # The results are read before the lock, because other writers would wait for them.
-    results, missing = _results_now(asked)
+    # The results are read before the lock, because other writers would wait for them. A trial is under that lock, and
+    # keeps no evidence: it reads them only where they may refuse, and the act itself reads them in any case.
+    is_needless = gate.is_trial() and bool(reason.strip() or not shipped)
+    results, missing = (None, "This was a trial.") if is_needless else _results_now(asked)
     against = objections_to(asked, results, shipped) if shipped else []
     if against and not reason.strip():
         raise Invalid(
@@ -93,7 +95,9 @@ def act_impact(experiment: Experiment, sent: Mapping[str, Any]) -> dict[str, Any
 def _results_now(experiment: Experiment) -> tuple[Results | None, str]:
     """The results of the present phase, or None and why: an experiment must not run on for want of its figures."""
     try:
-        return read_results(experiment=experiment), ""
+        # A query that was stopped ends the transaction around it, unless it has a savepoint to go back to.
+        with transaction.atomic():
+            return read_results(experiment=experiment), ""
     except Unavailable as error:
         return None, str(error)
     except OperationalError:

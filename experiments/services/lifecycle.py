@@ -56,8 +56,10 @@ def start_experiment(
     """
     asked = get_experiment(environment, pk)
     require_status(asked, "start", Experiment.Status.DRAFT)
-    # The forecast is worked out before the lock, because other writers would wait for it.
-    preflight = check_before_start(asked, enable_flag=enable_flag)
+    # The forecast is worked out before the lock, because other writers would wait for it. A trial is under that lock,
+    # and keeps nothing of the forecast, which refuses nothing either.
+    check = refusals if gate.is_trial() else check_before_start
+    preflight = check(asked, enable_flag=enable_flag)
     started = _start(
         actor=actor,
         environment=environment,

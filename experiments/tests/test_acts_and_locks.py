@@ -1,14 +1,17 @@
 """What acts do before they lock and after: slow reads wait outside, and what was read must still be so."""
 
+from contextlib import nullcontext
+
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from audit.models import Entry
 from experiments import services
 from experiments.design import planning
 from experiments.models import Experiment
-from tenancy.errors import Conflict, Unavailable
+from flags.services import gate
+from tenancy.errors import Conflict, Invalid, Unavailable
 from tenancy.testing import ALICE
 
 SHIP = {"decision": "ship", "variant": "treatment"}
@@ -43,6 +46,42 @@ def test_complete__results_cannot_be_worked_out__stops_without_a_reason(editor, 
     assert (answer.status_code, answer.json()["status"]) == (200, "completed")
     evidence = Entry.objects.get(action="experiment.completed").after["evidence"]
     assert evidence == {"unavailable": "It took longer than 30 s.", "objections": []}
+
+
+def test_complete__in_a_transaction__goes_on_after_a_query_that_was_stopped(environment, running, monkeypatch):
+    monkeypatch.setattr("experiments.analysis.report.RESULTS_SECONDS", 0.0001)
+    monkeypatch.setattr("analytics.stores.postgres.reads.SET_UP", "SELECT pg_sleep(1)")
+
+    with transaction.atomic():
+        services.complete_experiment(actor=ALICE, environment=environment, pk=running.pk, reason="Enough.", **SHIP)
+
+    assert Experiment.objects.get().status == "completed"
+    assert "unavailable" in Entry.objects.get(action="experiment.completed").after["evidence"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "reads"),
+    [({**SHIP, "reason": "Enough."}, 0), ({"decision": "stop"}, 0), (SHIP, 1)],
+    ids=["reason", "stop", "no reason"],
+)
+def test_complete__on_trial__reads_results_only_where_they_may_refuse(environment, running, monkeypatch, asked, reads):
+    found = []
+    monkeypatch.setattr(RESULTS, lambda **_: found.append(1) or _raise(Unavailable("Away.")))
+
+    with gate.trial(), nullcontext() if not reads else pytest.raises(Invalid, match="Say in `reason`"):
+        services.complete_experiment(actor=ALICE, environment=environment, pk=running.pk, **asked)
+
+    assert (len(found), Experiment.objects.get().status) == (reads, "running")
+
+
+def test_start__on_trial__makes_no_forecast(environment, make_experiment, monkeypatch):
+    draft = make_experiment()
+    monkeypatch.setattr(planning, "estimate", lambda _: pytest.fail("A forecast was made."))
+
+    with gate.trial() as watch:
+        services.start_experiment(actor=ALICE, environment=environment, pk=draft.pk)
+
+    assert [piece.document["experiment"]["id"] for piece in watch.pieces] == [draft.key]
 
 
 def test_complete__restarted_meanwhile__is_refused(environment, make_experiment, start, monkeypatch):
