@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from django.utils import timezone
 
 from approvals import needs, people, selectors
-from approvals.models import Freeze, Policy
+from approvals.models import Freeze
 from approvals.operations import ready_changes
 from approvals.rules.publishing import Ask
 from audit.actors import Actor
@@ -18,21 +18,22 @@ _TITLE = 200
 def guard(*, environment: Environment, actor: Actor, pieces: Sequence[gate.Piece], act: gate.Act | None) -> None:
     """Raise Refused `frozen` or `approval_required`, the latter with a change request that is ready to be sent."""
     (touched,) = needs.touched_by(pieces)
-    served = [part for part in touched.parts if part.is_served_changed]
-    if not served:
+    if not any(part.is_served_changed for part in touched.parts):
         return
-    if not all(gate.is_kill(piece) or gate.is_release(piece) for piece in pieces):
+    if not is_out_of_freezes(pieces, environment):
         try:
             refuse_frozen(environment, actor)
         except gate.Refused as refusal:
             # It can be proposed all the same, and published once the freeze ends.
             raise _with_request(refusal, pieces, touched, act) from None
-    policy = Policy.objects.filter(environment=environment).first()
-    if policy is None or not policy.is_asking:
-        return
-    ask = needs.ask_of(policy, needs.Touched(environment, touched.since, served))
-    if ask is not None:
+    for ask in needs.asks_of([touched]):
         raise _approval_required(ask, pieces, touched, act)
+
+
+def is_out_of_freezes(pieces: Sequence[gate.Piece], environment: Environment) -> bool:
+    """Whether nothing but kills and their releases is done to the environment."""
+    here = [piece for piece in pieces if piece.environment.pk == environment.pk]
+    return all(gate.is_kill(piece) or gate.is_release(piece) for piece in here)
 
 
 def refuse_frozen(environment: Environment, actor: Actor) -> None:

@@ -77,13 +77,13 @@ def asks_of(touched: Iterable[Touched]) -> list[Ask]:
         if not served or not one.environment.is_guarded:
             continue
         policy = Policy.objects.filter(environment=one.environment).first()
-        ask = ask_of(policy, one) if policy is not None and policy.is_asking else None
+        ask = _ask_of(policy, Touched(one.environment, one.since, served)) if policy and policy.is_asking else None
         if ask is not None:
             found.append(ask)
     return found
 
 
-def ask_of(policy: Policy, touched: Touched) -> Ask | None:
+def _ask_of(policy: Policy, touched: Touched) -> Ask | None:
     """Return what the policy asks of these parts; None: nothing, since none of its conditions holds."""
     why = _reasons(policy, touched)
     if why is None:
@@ -100,10 +100,12 @@ def ask_of(policy: Policy, touched: Touched) -> Ask | None:
 def _reasons(policy: Policy, touched: Touched) -> list[str] | None:
     if policy.impact_percent is None and not policy.asks_for_experiments and not policy.tags:
         return ["every change"]
-    keys = affected_flags(touched)
+    before = compiled_at(touched.environment, touched.since)
+    dependent = _dependent_flags(touched, before)
+    keys = {part.key for part in touched.parts if part.entity == _FLAG} | dependent
     why = []
     if policy.impact_percent is not None:
-        moved = most_moved(touched, keys)
+        moved = _most_moved(touched, before, keys, dependent)
         if moved >= policy.impact_percent:
             why.append(f"it moves up to {moved:g} % of the users")
     if policy.asks_for_experiments and _touches_experiment(touched, keys):
@@ -114,16 +116,9 @@ def _reasons(policy: Policy, touched: Touched) -> list[str] | None:
     return why or None
 
 
-def affected_flags(touched: Touched) -> set[str]:
-    """Return the changed flags, those that need one of them, and those that ask for a changed segment."""
-    return {part.key for part in touched.parts if part.entity == _FLAG} | dependent_flags(touched)
-
-
-def dependent_flags(touched: Touched) -> set[str]:
+def _dependent_flags(touched: Touched, compiled: CompiledEnvironment) -> set[str]:
     """Return the flags that need a changed flag or ask for a changed segment, whether or not they change themselves."""
-    served = [part for part in touched.parts if part.is_served_changed]
-    segments = {part.key for part in served if part.entity == _SEGMENT}
-    compiled = compiled_at(touched.environment, touched.since)
+    segments = {part.key for part in touched.parts if part.entity == _SEGMENT}
     keys: set[str] = set()
     if segments:
         graph = {key: segments_in(found.document["conditions"]) for key, found in compiled.segments.items()}
@@ -138,24 +133,22 @@ def dependent_flags(touched: Touched) -> set[str]:
     needing = {
         key: {item["flagKey"] for item in flag.document["prerequisites"]} for key, flag in compiled.flags.items()
     }
-    changed = {part.key for part in served if part.entity == _FLAG}
+    changed = {part.key for part in touched.parts if part.entity == _FLAG}
     while more := {key for key, asked in needing.items() if (keys | changed) & asked} - keys:
         keys |= more
     return keys
 
 
-def most_moved(touched: Touched, keys: Iterable[str]) -> float:
+def _most_moved(touched: Touched, before: CompiledEnvironment, keys: set[str], dependent: set[str]) -> float:
     """Return the largest share in percent of users whom the change gives another variant of one flag.
 
     What attributes decide nobody can tell beforehand; it counts as everybody. Layers and metrics move nobody.
     """
-    before = compiled_at(touched.environment, touched.since)
     after = before.replace(
         before.version,
         flags={part.key: part.after for part in touched.parts if part.entity == _FLAG},
         segments={part.key: part.after for part in touched.parts if part.entity == _SEGMENT},
     )
-    dependent = dependent_flags(touched)
     own = {part.key: part for part in touched.parts if part.entity == _FLAG and part.key not in dependent}
     return max((_moved(before, after, key, own.get(key)) for key in keys), default=0.0)
 

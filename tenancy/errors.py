@@ -25,6 +25,8 @@ class ServiceError(Exception):
         self.problems = [Problem(attr, code or self.code, detail)]
         self.extra: dict[str, Any] = {}
         self.retry_after_seconds: int | None = None
+        # Whether what was written before the refusal stays, where the caller has a transaction around it.
+        self.is_work_kept = False
 
 
 class Invalid(ServiceError):

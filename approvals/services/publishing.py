@@ -13,7 +13,7 @@ from django.utils import timezone
 import audit.services
 from approvals import people
 from approvals.documents import listed_request
-from approvals.guard import ask_resource, refuse_frozen
+from approvals.guard import ask_resource, is_out_of_freezes, refuse_frozen
 from approvals.models import ChangeRequest
 from approvals.selectors import policy_of
 from approvals.services.requests import locked_request, rebase_request, refuse_clashes, require_editor, require_reach
@@ -96,7 +96,10 @@ def _publish_or_rebase(
         rebased = rebase_request(principal=principal_of_user(request.author), request=request)
         missing = missing_of(rebased, is_emergency=bool(emergency_reason))
         if missing:
-            raise _refusal(rebased, [problem.detail for problem in missing], missing[0].why) from None
+            refusal = _refusal(rebased, [problem.detail for problem in missing], missing[0].why)
+            # Reviewers see what would be served now, whichever way the publication was asked for.
+            refusal.is_work_kept = True
+            raise refusal from None
         return _publish(rebased, actor, emergency_reason=emergency_reason, principal=principal)
 
 
@@ -118,7 +121,7 @@ def _publish(
     before = listed_request(row)
     with gate.permitted() as watch:
         make(actor, row.environment, row.changes, f"{row.title} (change request)")
-    outcome = outcome_of(watch)
+    outcome = outcome_of(watch, row.changes)
     if outcome.content != row.content:
         raise ContentMovedError
     _require_author(row, outcome)
@@ -130,7 +133,7 @@ def _publish(
         # Where no policy asks, nobody is named for emergencies, and a freeze holds as it does for every change.
         if is_emergency and policy_of(one.environment).is_asking:
             _require_emergency_right(principal, one.environment)
-        elif any(part.is_served_changed for part in one.parts):
+        elif any(part.is_served_changed for part in one.parts) and not is_out_of_freezes(watch.pieces, one.environment):
             refuse_frozen(one.environment, actor)
     row.state, row.published_at, row.published_by = _State.PUBLISHED, timezone.now(), actor.label
     row.environment.refresh_from_db(fields=["config_version"])

@@ -160,6 +160,42 @@ def permitted() -> Iterator[Watch]:
 
 
 @contextmanager
+def together(actor: Actor) -> Iterator[None]:
+    """Ask once, at the end, about all that is written inside: an act of many writes is one change of each environment.
+
+    The caller is in a transaction, which a refusal takes back.
+    """
+    if _watch.get() is not None:
+        yield
+        return
+    watch = Watch(is_trial=False)
+    token = _watch.set(watch)
+    try:
+        yield
+    finally:
+        _watch.reset(token)
+    by_environment: dict[int, list[Piece]] = {}
+    for piece in watch.pieces:
+        by_environment.setdefault(piece.environment.pk, []).append(piece)
+    for pieces in by_environment.values():
+        ask(actor=actor, pieces=pieces)
+
+
+@contextmanager
+def savepoint() -> Iterator[None]:
+    """A transaction in the one around it; of what it takes back nobody is asked."""
+    watch = _watch.get()
+    kept = len(watch.pieces) if watch is not None else 0
+    try:
+        with transaction.atomic():
+            yield
+    except BaseException:
+        if watch is not None:
+            del watch.pieces[kept:]
+        raise
+
+
+@contextmanager
 def _watching(*, is_trial: bool) -> Iterator[Watch]:
     outer = _watch.get()
     if outer is not None:

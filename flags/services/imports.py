@@ -69,7 +69,7 @@ def import_environment(
     lists = {name: _list_of(data, name) for name in ("segments", "layers", "flags", *_parts)}
     report = ImportReport()
     lists["flags"] = _with_known_owners(environment, lists["flags"], report)
-    with gate.trial() if is_dry_run else transaction.atomic():
+    with gate.trial() if is_dry_run else transaction.atomic(), gate.together(actor):
         version_log.lock_project(environment.project)
         before = load_document(environment.pk)
         for entity, items, put in (
@@ -154,11 +154,8 @@ def _put_one(report: ImportReport, entity: str, item: Any, put: Callable[[Any], 
         report.kept.append(f"{entity} {key}")
         return
     try:
-        with transaction.atomic():
+        with gate.savepoint():
             outcome = put(item)
-    except gate.Refused:
-        # What needs an approval is the import as a whole.
-        raise
     except DecodeError as error:
         problems = [_shown(found.path, found.code, found.message) for found in error.problems]
         report.skipped.append({"entity": entity, "key": key, "problems": problems})

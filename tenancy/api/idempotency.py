@@ -35,13 +35,17 @@ def idempotent(post: Callable[..., Response]) -> Callable[..., Response]:
             return post(view, request, *args, **kwargs)
         if not 1 <= len(key) <= 255:
             raise Invalid("Send an Idempotency-Key of 1 to 255 characters.", attr="Idempotency-Key")
-        return _once(request, key, lambda: post(view, request, *args, **kwargs))
+        answer = _once(request, key, lambda: post(view, request, *args, **kwargs))
+        if isinstance(answer, ServiceError):
+            raise answer
+        return answer
 
     return wrapped
 
 
 @transaction.atomic
-def _once(request: Request, key: str, act: Callable[[], Response]) -> Response:
+def _once(request: Request, key: str, act: Callable[[], Response]) -> Response | ServiceError:
+    """Return the answer, or a refusal that is to be raised once its work is committed. No refusal is kept."""
     actor = request.user.actor
     scope = f"{actor.kind}:{actor.id}:{request.user.organization_id or ''}"
     with connection.cursor() as cursor:
@@ -59,7 +63,12 @@ def _once(request: Request, key: str, act: Callable[[], Response]) -> Response:
             )
         _ask_permission(act)
         return Response(stored.body, status=stored.status, headers={"Idempotency-Replayed": "true"})
-    response = act()
+    try:
+        response = act()
+    except ServiceError as refusal:
+        if not refusal.is_work_kept:
+            raise
+        return refusal
     IdempotentRequest.objects.create(
         scope=scope,
         key=key,
