@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from approvals import people, selectors
 from approvals.models import ChangeRequest, Policy, Review
-from approvals.services.standing import missing_of
+from approvals.services.standing import Say, missing_of
 from tenancy.callers.principals import Principal
 from tenancy.models import Environment, User
 
@@ -75,18 +75,19 @@ def waiting_for(principal: Principal, environment: Environment) -> list[Waiting]
     if reviewer is None:
         return found
     open_ones = selectors.requests_in([environment]).filter(state=ChangeRequest.State.OPEN).order_by("id")[:_MOST]
+    say = Say()
     for request in open_ones:
         if request.author_id == reviewer.user.pk:
-            found += _for_author(request)
+            found += _for_author(request, say)
         if reviewer.is_asked(request):
             found.append(Waiting(request, f"proposed by {request.author_label}: review it", "info"))
     return found
 
 
-def _for_author(request: ChangeRequest) -> list[Waiting]:
+def _for_author(request: ChangeRequest, say: Say) -> list[Waiting]:
     if request.held_because:
         return [Waiting(request, f"not published: {request.held_because}", "warn")]
-    missing = missing_of(request)
+    missing = missing_of(request, say=say)
     if any(problem.why == "objected" for problem in missing):
         return [Waiting(request, missing[0].detail, "warn")]
     if not missing and (request.publish_at is None or request.publish_at <= timezone.now()):

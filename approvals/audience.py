@@ -6,7 +6,7 @@ from approvals import people
 from approvals.models import ChangeRequest
 from approvals.selectors import policy_of
 from audit.models import Entry
-from tenancy.models import Environment, Membership, User
+from tenancy.models import Environment
 
 _TO_REVIEWERS = frozenset({
     "change_request.created",
@@ -33,11 +33,8 @@ def concerned(entry: Entry) -> Iterable[int]:
 
 def _approvers(request: ChangeRequest) -> Iterable[int]:
     keys = {request.environment.key, *(ask["environment"] for ask in request.asks)}
-    organization = request.environment.project.organization_id
-    members = User.objects.filter(
-        pk__in=Membership.objects.filter(organization=organization).values("user"), is_active=True
-    )
-    for environment in Environment.objects.filter(project=request.environment.project_id, key__in=keys):
+    found = Environment.objects.filter(project=request.environment.project_id, key__in=keys)
+    for environment in found.select_related("project"):
         policy = policy_of(environment)
         if policy.is_asking:
-            yield from (user.pk for user in members if people.may_approve(user, environment, policy))
+            yield from people.approvers(environment, policy).values_list("pk", flat=True)

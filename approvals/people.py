@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 
+from django.db.models import Q, QuerySet
+
 from approvals.models import Policy
 from audit.actors import Actor
 from tenancy import access
-from tenancy.callers.principals import principal_of_user
 from tenancy.models import Environment, User
 from tenancy.roles import Role
 
@@ -17,28 +18,29 @@ def user_of(actor: Actor) -> User | None:
     return User.objects.filter(pk=int(actor.id), is_active=True).first()
 
 
-def role_of(user: User | None, environment: Environment) -> Role | None:
-    if user is None or not user.is_active:
-        return None
-    return access.role_on(principal_of_user(user), environment)
+def among(environment: Environment, *, roles: Iterable[str], groups: Iterable[str] = ()) -> QuerySet[User]:
+    """Return who has one of the roles there, or a stronger one, or any role and is in one of the groups."""
+    wanted, members = [Role(role) for role in roles], access.memberships_on(environment)
+    covering = [role for role in Role if any(role.covers(one) for one in wanted)]
+    found = Q(pk__in=members.filter(role__in=covering).values("user"))
+    if named := list(groups):
+        groups_of = User.groups.through.objects.filter(group__name__in=named)
+        found |= Q(pk__in=members.values("user")) & Q(pk__in=groups_of.values("user"))
+    return User.objects.filter(found, is_active=True)
 
 
 def is_among(user: User | None, environment: Environment, *, roles: Iterable[str], groups: Iterable[str] = ()) -> bool:
-    """Whether somebody has one of the roles there, or a stronger one, or any role and is in one of the groups."""
-    role = role_of(user, environment)
-    if user is None or role is None:
-        return False
-    if any(role.covers(Role(wanted)) for wanted in roles):
-        return True
-    named = list(groups)
-    return bool(named) and user.groups.filter(name__in=named).exists()
+    return user is not None and among(environment, roles=roles, groups=groups).filter(pk=user.pk).exists()
+
+
+def approvers(environment: Environment, policy: Policy) -> QuerySet[User]:
+    """Return whose approvals count. A service account is nobody's second pair of eyes: it answers as a check."""
+    found = among(environment, roles=policy.approver_roles, groups=policy.approver_groups)
+    return found.filter(service_of__isnull=True)
 
 
 def may_approve(user: User | None, environment: Environment, policy: Policy) -> bool:
-    """Whether somebody's approval counts. A service account is nobody's second pair of eyes: it answers as a check."""
-    if user is not None and user.is_service:
-        return False
-    return is_among(user, environment, roles=policy.approver_roles, groups=policy.approver_groups)
+    return user is not None and approvers(environment, policy).filter(pk=user.pk).exists()
 
 
 def is_check(user: User | None, policy: Policy) -> bool:

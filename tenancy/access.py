@@ -64,6 +64,12 @@ def role_on(principal: Principal, thing: Environment | Project | Organization) -
     """Return the highest of the caller's roles on this thing or on what contains it."""
     if principal.is_key:
         return None
+    mine = memberships_on(thing).filter(user_id=principal.user_id) if principal.user_id else Membership.objects.none()
+    return max((Role(role) for role in mine.values_list("role", flat=True)), key=lambda role: role.rank, default=None)
+
+
+def memberships_on(thing: Environment | Project | Organization) -> QuerySet[Membership]:
+    """Return the roles that hold on this thing: on itself, and on what contains it."""
     match thing:
         case Environment():
             reach = (
@@ -77,8 +83,7 @@ def role_on(principal: Principal, thing: Environment | Project | Organization) -
             )
         case Organization():
             reach = Q(organization=thing, project__isnull=True)
-    roles = [Role(role) for role in memberships(principal).filter(reach).values_list("role", flat=True)]
-    return max(roles, key=lambda role: role.rank, default=None)
+    return Membership.objects.filter(reach)
 
 
 def require(principal: Principal, thing: Environment | Project | Organization, needs: Role | None) -> None:

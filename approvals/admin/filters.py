@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from approvals.attention import reviewer_in
 from approvals.models import ChangeRequest
 from approvals.selectors import requests_in, touching
+from approvals.services.standing import Say
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.environments import EnvironmentList
 from tenancy.models import Environment
@@ -23,6 +24,12 @@ class RequestList(EnvironmentList):
         if environment is None:
             return found.none()
         return found.filter(pk__in=requests_in([environment]).order_by().values("pk"))
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        say = Say()
+        for thing in self.result_list:
+            thing.say = say
 
 
 def _here(request: HttpRequest) -> QuerySet[ChangeRequest]:

@@ -1,6 +1,6 @@
 """What a request changes, thing by thing: in sentences, and whom each reaches."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -44,12 +44,14 @@ def parts_of(thing: ChangeRequest, *, may_edit: bool) -> list[ShownPart]:
     project = thing.environment.project
     places = {row.key: row for row in project.environments.select_related("project__organization")}
     is_waiting = thing.state in {ChangeRequest.State.DRAFT, ChangeRequest.State.OPEN}
+    rows = _rows_of(thing, list(places.values()))
     found = []
     for number, part in enumerate(thing.parts):
         place = places.get(part["environment"])
-        reach = _reach(place, part, is_counted=number < _MOST_COUNTED) if place and is_waiting else None
+        row = rows.get((part["environment"], part["entity"], part["key"]))
+        reach = _reach(place, row, part, is_counted=number < _MOST_COUNTED) if place and is_waiting else None
         before, after = ({**(part[state] or {}), **part[beside]} for state, beside in _STATES)
-        url = _url_of(place, part) if place else ""
+        url = object_url(row) if row is not None else ""
         is_form = may_edit and place == thing.environment and part["entity"] in _FORMS and part["before"] is not None
         is_edited = is_form and _is_updated(thing, part)
         found.append(
@@ -73,13 +75,14 @@ def _is_updated(thing: ChangeRequest, part: Mapping[str, Any]) -> bool:
     return [each["action"] for each in thing.changes if each["resource"] == resource] == ["update"]
 
 
-def _reach(place: Environment, part: Mapping[str, Any], *, is_counted: bool) -> Reach | None:
+def _reach(
+    place: Environment, row: FlagConfig | Segment | None, part: Mapping[str, Any], *, is_counted: bool
+) -> Reach | None:
     before, after = part["before"], part["after"]
     if before is None or after is None:
         return None
     if part["entity"] == "segment":
-        segment = Segment.objects.filter(environment=place, key=part["key"]).first()
-        return reach_of_segment(segment, before, after) if segment is not None and is_counted else None
+        return reach_of_segment(row, before, after) if isinstance(row, Segment) and is_counted else None
     if part["entity"] != "flag":
         return None
     if not is_counted:
@@ -89,11 +92,12 @@ def _reach(place: Environment, part: Mapping[str, Any], *, is_counted: bool) -> 
     return replace(found, phases=()) if found.is_nothing else found
 
 
-def _url_of(place: Environment, part: Mapping[str, Any]) -> str:
-    """The thing's page; "" where it is not there, or has none."""
-    row: FlagConfig | Segment | None = None
-    if part["entity"] == "flag":
-        row = FlagConfig.objects.filter(environment=place, flag__key=part["key"]).first()
-    elif part["entity"] == "segment":
-        row = Segment.objects.filter(environment=place, key=part["key"]).first()
-    return object_url(row) if row is not None else ""
+def _rows_of(thing: ChangeRequest, places: Sequence[Environment]) -> dict[tuple[str, str, str], FlagConfig | Segment]:
+    """The flags and segments of its parts that are there, by environment, kind and key."""
+    keys = {kind: [part["key"] for part in thing.parts if part["entity"] == kind] for kind in _FORMS}
+    flags = FlagConfig.objects.filter(environment__in=places, flag__key__in=keys["flag"])
+    segments = Segment.objects.filter(environment__in=places, key__in=keys["segment"])
+    found: dict[tuple[str, str, str], FlagConfig | Segment] = {
+        (row.environment.key, "flag", row.flag.key): row for row in flags.select_related("environment", "flag")
+    }
+    return found | {(row.environment.key, "segment", row.key): row for row in segments.select_related("environment")}

@@ -74,7 +74,7 @@ class ChangeRequestAdmin(PerEnvironmentAdmin):
         asks = asks_of(thing)
         if not asks:
             return "none asked"
-        standing = standing_of(thing, asks)
+        standing = standing_of(thing, asks, thing.say)
         given = [
             f"{len(counted(ask, standing, thing.content))} of {ask.approvals} in {ask.environment}" for ask in asks
         ]

@@ -135,7 +135,7 @@ def review(request: HttpRequest, thing: ChangeRequest) -> HttpResponse:
             request=thing,
             verdict=verdict,
             text=text[:10_000],
-            content=request.POST.get("content") or None,
+            content=request.POST.get("content", ""),
         )
     except ServiceError as error:
         return shown(request, thing, status=409 if error.status == 409 else 422, text=text, refusal=error)

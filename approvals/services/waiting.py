@@ -9,7 +9,7 @@ from approvals.guard import ask_resource
 from approvals.models import ChangeRequest
 from approvals.rules.content import Part
 from approvals.selectors import waiting_over
-from approvals.services.standing import missing_of
+from approvals.services.standing import Say, missing_of
 from tenancy.models import Environment
 
 
@@ -26,7 +26,9 @@ def ask_again(environment: Environment) -> None:
 
 def look_again(environments: Iterable[Environment]) -> None:
     """Have the schedule look at what is to be published by itself here, and misses nothing any more."""
-    waiting = [request.pk for request in waiting_over(environments) if is_its_time(request) and not missing_of(request)]
+    say = Say()
+    due = [request for request in waiting_over(environments) if is_its_time(request)]
+    waiting = [request.pk for request in due if not missing_of(request, say=say)]
     ChangeRequest.objects.filter(pk__in=waiting).update(due_at=timezone.now())
 
 
