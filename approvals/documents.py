@@ -53,6 +53,7 @@ def review_resource(review: Review, content: str) -> dict[str, Any]:
         "verdict": review.verdict,
         "text": review.text,
         "content": review.content,
+        "baseVersions": review.bases,
         "current": review.content == content,
         "at": review.created_at,
     }

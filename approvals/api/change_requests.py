@@ -1,5 +1,7 @@
 """Change requests over HTTP: proposing, reviewing, publishing."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -64,8 +66,10 @@ class ChangeRequestsView(EnvironmentView):
 
 
 class _OneRequestView(ManagementView):
-    def found(self, request: Request, request_id: UUID) -> ChangeRequest:
-        return selectors.get_request(access.environments(request.user), request_id)
+    def found(self, request: Request, pk: UUID, needs: Role | None = None) -> ChangeRequest:
+        found = selectors.get_request(access.environments(request.user), pk)
+        access.require(request.user, found.environment, needs)
+        return found
 
 
 class ChangeRequestView(_OneRequestView):
@@ -76,107 +80,100 @@ class ChangeRequestView(_OneRequestView):
     @extend_schema(parameters=[TENANT], request=serializers.ChangeRequestBodySerializer, responses=_WHOLE)
     def patch(self, request: Request, request_id: UUID) -> Response:
         """Edit it. Approvals are of one content: other changes are to be approved anew."""
-        found = self.found(request, request_id)
-        access.require(request.user, found.environment, Role.EDITOR)
+        found = self.found(request, request_id, Role.EDITOR)
         sent = payload(serializers.ChangeRequestBodySerializer, request)
-        changed = services.update_request(principal=request.user, request=found, payload=sent, version=version_of(sent))
-        return Response(request_resource(selectors.get_request(access.environments(request.user), changed.pk)))
+        services.update_request(principal=request.user, request=found, payload=sent, version=version_of(sent))
+        return Response(request_resource(self.found(request, request_id)))
 
 
 class _ActView(_OneRequestView):
-    """An act on one request, with a body of a few fields."""
+    """An act on one request: a service that takes the fields of `form`, if there is one, and returns a request."""
 
-    form: ClassVar[type[Any]] = serializers.VerdictSerializer
+    form: ClassVar[type[Any] | None] = None
+    needs: ClassVar[Role | None] = Role.EDITOR
 
-    def answer(self, request: Request, request_id: UUID) -> Response:
-        return Response(request_resource(self.found(request, request_id)))
+    def done(
+        self, request: Request, request_id: UUID, act: Callable[..., ChangeRequest], *, status: int = 200
+    ) -> Response:
+        found, sent = self.found(request, request_id, self.needs), dict[str, Any]()
+        if self.form is not None:
+            sent = payload(self.form, request)
+            refuse_unknown(sent, self.form().fields)
+        after = act(principal=request.user, request=found, **sent)
+        return Response(request_resource(self.found(request, after.pk)), status=status)
 
-    def sent(self, request: Request) -> dict[str, Any]:
-        sent = payload(type(self).form, request)
-        refuse_unknown(sent, type(self).form().fields)
-        return sent
+
+def _described(form: type[Any] | None = None, *, status: int = 200) -> Callable[..., Any]:
+    return extend_schema(parameters=[TENANT], request=form, responses={status: _WHOLE})
 
 
 class ApproveView(_ActView):
-    @extend_schema(parameters=[TENANT], request=serializers.VerdictSerializer, responses=_WHOLE)
+    form, needs = serializers.ApprovalSerializer, None
+
+    @_described(form)
     def post(self, request: Request, request_id: UUID) -> Response:
-        """Approve exactly the content that the request has now."""
-        found, sent = self.found(request, request_id), self.sent(request)
-        services.review_request(principal=request.user, request=found, verdict=Review.Verdict.APPROVE, **sent)
-        return self.answer(request, request_id)
+        """Approve exactly the content that was looked at."""
+        return self.done(request, request_id, partial(services.review_request, verdict=Review.Verdict.APPROVE))
 
 
 class ObjectView(_ActView):
-    form = serializers.ObjectionSerializer
+    form, needs = serializers.ObjectionSerializer, None
 
-    @extend_schema(parameters=[TENANT], request=serializers.ObjectionSerializer, responses=_WHOLE)
+    @_described(form)
     def post(self, request: Request, request_id: UUID) -> Response:
         """Object, which blocks the request until the objection is taken back, or its reviewer approves."""
-        found, sent = self.found(request, request_id), self.sent(request)
-        verdict = Review.Verdict.WITHDRAW if sent.pop("withdraw", False) else Review.Verdict.OBJECT
-        services.review_request(principal=request.user, request=found, verdict=verdict, **sent)
-        return self.answer(request, request_id)
+        return self.done(request, request_id, _object)
 
 
 class CommentView(_ActView):
-    @extend_schema(parameters=[TENANT], request=serializers.VerdictSerializer, responses=_WHOLE)
+    form, needs = serializers.VerdictSerializer, None
+
+    @_described(form)
     def post(self, request: Request, request_id: UUID) -> Response:
         """Say something about it; a comment is no verdict."""
-        found, sent = self.found(request, request_id), self.sent(request)
-        services.review_request(principal=request.user, request=found, verdict=Review.Verdict.COMMENT, **sent)
-        return self.answer(request, request_id)
+        return self.done(request, request_id, partial(services.review_request, verdict=Review.Verdict.COMMENT))
 
 
-class PublishView(_OneRequestView):
-    @extend_schema(parameters=[TENANT], request=None, responses=_WHOLE)
+class PublishView(_ActView):
+    @_described()
     def post(self, request: Request, request_id: UUID) -> Response:
         """Serve it, in one transaction; 409 says what is missing."""
-        services.publish_request(principal=request.user, request=self.found(request, request_id))
-        return Response(request_resource(self.found(request, request_id)))
+        return self.done(request, request_id, services.publish_request)
 
 
 class EmergencyPublishView(_ActView):
     form = serializers.EmergencyPublishSerializer
 
-    @extend_schema(parameters=[TENANT], request=serializers.EmergencyPublishSerializer, responses=_WHOLE)
+    @_described(form)
     def post(self, request: Request, request_id: UUID) -> Response:
         """Serve it without its approvals, by the right that the policy names. A review is owed afterwards."""
-        found = self.found(request, request_id)
-        access.require(request.user, found.environment, Role.EDITOR)
-        reason = self.sent(request).get("reason", "")
-        services.emergency_publish(principal=request.user, request=found, reason=reason)
-        return self.answer(request, request_id)
+        return self.done(request, request_id, services.emergency_publish)
 
 
 class CancelView(_ActView):
     form = serializers.CancelSerializer
 
-    @extend_schema(parameters=[TENANT], request=serializers.CancelSerializer, responses=_WHOLE)
+    @_described(form)
     def post(self, request: Request, request_id: UUID) -> Response:
         """Cancel it; it blocks nothing any more."""
-        found = self.found(request, request_id)
-        access.require(request.user, found.environment, Role.EDITOR)
-        services.cancel_request(principal=request.user, request=found, reason=self.sent(request).get("reason", ""))
-        return self.answer(request, request_id)
+        return self.done(request, request_id, services.cancel_request)
 
 
 class RebaseView(_ActView):
     form = serializers.RebaseSerializer
 
-    @extend_schema(parameters=[TENANT], request=serializers.RebaseSerializer, responses=_WHOLE)
+    @_described(form)
     def post(self, request: Request, request_id: UUID) -> Response:
         """Build it on what is served now. Approvals stay where exactly the same would be served."""
-        found = self.found(request, request_id)
-        access.require(request.user, found.environment, Role.EDITOR)
-        services.rebase_request(principal=request.user, request=found, keep=self.sent(request).get("keep", False))
-        return self.answer(request, request_id)
+        return self.done(request, request_id, services.rebase_request)
 
 
-class RevertView(_OneRequestView):
-    @extend_schema(parameters=[TENANT], request=None, responses={201: _WHOLE})
+class RevertView(_ActView):
+    @_described(status=201)
     def post(self, request: Request, request_id: UUID) -> Response:
         """Propose what undoes it, as a request of its own."""
-        found = self.found(request, request_id)
-        access.require(request.user, found.environment, Role.EDITOR)
-        made = services.revert_request(principal=request.user, request=found)
-        return Response(request_resource(made), status=201)
+        return self.done(request, request_id, services.revert_request, status=201)
+
+
+def _object(*, withdraw: bool = False, **sent: Any) -> ChangeRequest:
+    return services.review_request(verdict=Review.Verdict.WITHDRAW if withdraw else Review.Verdict.OBJECT, **sent)

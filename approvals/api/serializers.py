@@ -162,6 +162,9 @@ class ReviewSerializer(serializers.Serializer[Any]):
     verdict = ChoiceField(choices=Review.Verdict.choices)
     text = serializers.CharField(allow_blank=True)
     content = serializers.CharField()
+    baseVersions = serializers.ListField(
+        child=serializers.IntegerField(allow_null=True), help_text="The versions that each change was built on."
+    )
     current = serializers.BooleanField(help_text="Whether it is about the content that the request has now.")
     at = serializers.DateTimeField()
 
@@ -193,6 +196,12 @@ class VerdictSerializer(serializers.Serializer[Any]):
     text = serializers.CharField(required=False, allow_blank=True, max_length=10_000)
     content = serializers.CharField(
         required=False, max_length=64, help_text="The hash that was looked at; refused where it is another by now."
+    )
+
+
+class ApprovalSerializer(VerdictSerializer):
+    content = serializers.CharField(
+        max_length=64, help_text="The hash that was looked at, as the request has it; another by now is refused."
     )
 
 

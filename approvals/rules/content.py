@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from audit.chain import canonical
 
+# What a document has under another name, as ranges.
+_WORKED_OUT: Final = frozenset({"rollout"})
 # What differs in every step without meaning anything else.
 _BOOKKEEPING: Final = frozenset({"version", "createdAt", "updatedAt"})
 
@@ -39,8 +41,11 @@ class Part:
         return plain(self.before, self.before) != plain(self.after, self.before) or tags[0] != tags[1]
 
 
-def hash_of(parts: Iterable[Part]) -> str:
-    """Return the SHA-256 of what the request would leave behind. The order in which it does so plays no part."""
+def hash_of(parts: Iterable[Part], unseen: Iterable[Any] = ()) -> str:
+    """Return the SHA-256 of what the request would leave behind. The order in which it does so plays no part.
+
+    `unseen` is what it says beside its parts: what they do not show.
+    """
     listed = sorted(
         (
             [
@@ -54,7 +59,23 @@ def hash_of(parts: Iterable[Part]) -> str:
         ),
         key=lambda row: (row[0], row[1], row[2]),
     )
-    return hashlib.sha256(canonical(listed).encode()).hexdigest()
+    content = [listed, said] if (said := list(unseen)) else listed
+    return hashlib.sha256(canonical(content).encode()).hexdigest()
+
+
+def unseen_in(changes: Iterable[Mapping[str, Any]], parts: Iterable[Part]) -> list[Any]:
+    """Return the fields of the changes that no part shows, such as an experiment's name, guardrails and decision."""
+    shown: dict[tuple[str, str], set[str]] = {}
+    for part in parts:
+        shown.setdefault((part.entity, part.key), set()).update(part.after or (), part.presentation, _WORKED_OUT)
+    found = []
+    for change in changes:
+        name = change["resource"]["type"], change["resource"]["key"]
+        hidden = {field: value for field, value in change["patch"].items() if field not in shown.get(name, ())}
+        # An environment's change is of many things, each of which is a part.
+        if hidden and name[0] != "environment":
+            found.append([*name, change["action"], hidden])
+    return sorted(found, key=lambda row: (row[0], row[1]))
 
 
 def plain(document: Mapping[str, Any] | None, before: Mapping[str, Any] | None, *, is_salt_dealt: bool = False) -> Any:

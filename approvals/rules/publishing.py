@@ -23,10 +23,6 @@ class Ask:
     checks: frozenset[str] = frozenset()
     why: tuple[str, ...] = ()
 
-    @property
-    def is_nothing(self) -> bool:
-        return self.approvals <= 0 and not self.checks
-
 
 @dataclass(frozen=True, slots=True)
 class Standing:

@@ -1,6 +1,7 @@
 """Every write to policies, change requests, reviews and freezes."""
 
 from approvals.services.freezes import create_freeze, delete_freeze, update_freeze
+from approvals.services.guarding import unmark_ended
 from approvals.services.policies import set_policy
 from approvals.services.publishing import emergency_publish, publish_by_itself, publish_due, publish_request
 from approvals.services.requests import cancel_request, create_request, rebase_request, update_request
@@ -20,6 +21,7 @@ __all__ = [
     "revert_request",
     "review_request",
     "set_policy",
+    "unmark_ended",
     "update_freeze",
     "update_request",
 ]

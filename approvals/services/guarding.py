@@ -1,8 +1,10 @@
 """Keeps `Environment.is_guarded` true where a policy or a freeze may refuse a change, and false elsewhere."""
 
 from collections.abc import Iterable
+from datetime import datetime
 
-from django.db.models import Q
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from approvals.models import Freeze, Policy
@@ -18,6 +20,24 @@ def mark_guarded(environment_ids: Iterable[int]) -> None:
         is_guarded = (policy is not None and policy.is_asking) or _may_freeze(environment)
         if is_guarded != environment.is_guarded:
             Environment.objects.filter(pk=environment.pk).update(is_guarded=is_guarded)
+
+
+def unmark_ended(now: datetime) -> None:
+    """Take the mark from environments in which no policy asks, and whose freezes have ended by the clock."""
+    holding = Freeze.objects.filter(Q(until__isnull=True) | Q(until__gt=now))
+    frozen = [
+        holding.filter(environment=OuterRef("pk")),
+        holding.filter(project=OuterRef("project"), environment__isnull=True),
+        holding.filter(organization=OuterRef("project__organization"), project__isnull=True),
+    ]
+    asking = Policy.objects.filter(environment=OuterRef("pk")).exclude(required_approvals=0, checks=[])
+    found = Environment.objects.filter(is_guarded=True)
+    for reason in (*frozen, asking):
+        found = found.exclude(Exists(reason))
+    ended = list(found.values_list("pk", flat=True))
+    if ended:
+        with transaction.atomic():
+            mark_guarded(ended)
 
 
 def _may_freeze(environment: Environment) -> bool:

@@ -48,15 +48,15 @@ def _review(
 ) -> ChangeRequest:
     row = locked_request(request)
     user = User.objects.get(pk=principal.user_id or 0)
+    if verdict != _Verdict.COMMENT:
+        _require_say(principal, user, row, verdict)
+        _refuse_closed(row)
     if content is not None and content != row.content:
         raise Conflict(
             "The request has changed since you looked at it; look again at what it would serve now.",
             code="content_changed",
             attr="content",
         )
-    if verdict != _Verdict.COMMENT:
-        _require_say(principal, user, row, verdict)
-        _refuse_closed(row)
     if verdict in {_Verdict.OBJECT, _Verdict.COMMENT} and not text.strip():
         raise Invalid("Say in a sentence what you mean.", attr="text", code="required")
     Review.objects.create(
@@ -69,7 +69,8 @@ def _review(
         bases=[change["baseVersion"] for change in row.changes],
     )
     is_other = user.pk != row.author_id and principal.actor.label != row.published_by
-    if row.is_review_owed and verdict in {_Verdict.APPROVE, _Verdict.OBJECT} and is_other:
+    is_second_look = verdict in {_Verdict.APPROVE, _Verdict.OBJECT} and is_other and not user.is_service
+    if row.is_review_owed and is_second_look:
         row.is_review_owed = False
     row.version += 1
     row.save(update_fields=["is_review_owed", "version", "updated_at"])

@@ -9,12 +9,12 @@ from approvals import needs
 from approvals.guard import ask_resource
 from approvals.operations import Call, Change, as_json, get_operation, resource_now
 from approvals.rules import rebasing
-from approvals.rules.content import Part, hash_of
+from approvals.rules.content import Part, hash_of, unseen_in
 from approvals.rules.publishing import Ask
 from audit.actors import Actor
 from flags.services import gate
 from tenancy.api.documents import checked
-from tenancy.errors import Problem, ServiceError
+from tenancy.errors import Invalid, Problem, ServiceError
 from tenancy.models import Environment
 from tenancy.refusals import refuse_unknown
 
@@ -40,17 +40,17 @@ class Outcome:
         }
 
 
-def outcome_of(watch: gate.Watch) -> Outcome:
+def outcome_of(watch: gate.Watch, changes: Sequence[Change]) -> Outcome:
     touched = needs.touched_by(watch.pieces, watch.dealt)
     parts = [part for one in touched for part in one.parts]
-    return Outcome(touched, hash_of(parts), needs.asks_of(touched))
+    return Outcome(touched, hash_of(parts, unseen_in(as_json(changes), parts)), needs.asks_of(touched))
 
 
 def on_trial(actor: Actor, environment: Environment, changes: Sequence[Change], reason: str) -> Outcome:
     """Make the changes, see what they would serve, and take them back. Raises what the services raise."""
     with gate.trial() as watch:
         make(actor, environment, changes, reason)
-        return outcome_of(watch)
+        return outcome_of(watch, changes)
 
 
 def make(actor: Actor, environment: Environment, changes: Sequence[Change], reason: str) -> None:
@@ -59,6 +59,12 @@ def make(actor: Actor, environment: Environment, changes: Sequence[Change], reas
         kind, key = change["resource"]["type"], change["resource"]["key"]
         with _within(f"changes[{index}]"):
             operation = get_operation(kind, change["action"], attr="resource")
+            if kind == "environment" and key != environment.key:
+                raise Invalid(
+                    f"A request changes its own environment: name {environment.key}, or propose it in {key}.",
+                    attr="resource.key",
+                    code="other_environment",
+                )
             patch = change.get("patch") or {}
             if operation.form is None:
                 refuse_unknown(patch, ())

@@ -50,6 +50,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("post", "freezes"): {"name": "x"},
     ("patch", "freezes/{freeze_id}"): {"name": "x", "version": 1},
     ("patch", "change-requests/{request_id}"): {"title": "x", "version": 1},
+    ("post", "change-requests/{request_id}/approve"): {"content": "x"},
     ("post", "change-requests/{request_id}/object"): {"text": "x"},
     **{
         (method, route): {"version": 1}
