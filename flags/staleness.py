@@ -13,6 +13,7 @@ from openflagship.engine import BUCKETS, buckets_by_variant
 
 from analytics import selectors as analytics
 from analytics.usage import reading
+from analytics.usage.batches import API, Source
 from flags.documents import Ranges
 from flags.models import Flag, FlagConfig, Rule
 from tenancy.models import Environment
@@ -74,7 +75,7 @@ def longest_unchanged(environment: Environment, most: int) -> list[int]:
 
 
 def _unchanged(found: QuerySet[FlagConfig], since: datetime) -> QuerySet[FlagConfig, tuple[Any, ...]]:
-    rows = found.filter(updated_at__lt=since, flag__updated_at__lt=since, flag__is_archived=False)
+    rows = found.filter(updated_at__lt=since, flag__is_archived=False)
     return rows.annotate(is_plain=plainness()).values_list(
         "pk",
         "flag__key",
@@ -120,10 +121,20 @@ def is_asked_for(at: datetime) -> bool:
 
 
 def last_use_anywhere(flag: Flag) -> tuple[FlagConfig, reading.LastUse] | None:
-    """The last evaluation of the flag in any of its environments: archiving takes it from all of them."""
+    """The last evaluation of the flag in any of its environments: archiving takes it from all of them.
+
+    Exposures, which have no service, are looked at where nothing else says that it is asked for.
+    """
     rows = FlagConfig.objects.filter(flag=flag).select_related("environment", "flag")
     configs = {row.environment_id: row for row in rows}
     use = reading.last_uses(list(configs), [flag.key]).get(flag.key)
+    if use is None or not is_asked_for(use.at):
+        seen = (
+            reading.LastUse(at, Source(environment_id, API, ""))
+            for environment_id in configs
+            for at in analytics.last_exposures(environment_id, [flag.key]).values()
+        )
+        use = max([*seen, *([use] if use else [])], key=lambda each: each.at, default=None)
     return (configs[use.source.environment_id], use) if use else None
 
 
@@ -136,7 +147,7 @@ def evidence_of(
     last_change = _last_change()
     found = {}
     for config, rules in listed:
-        changed_at = max(config.updated_at, config.flag.updated_at)
+        changed_at = config.updated_at
         seen_at = last.get(config.flag.key)
         reasons: list[dict[str, Any]] = []
         if changed_at < last_change and not config.flag.is_archived:

@@ -86,7 +86,8 @@ def _evidence(project: Project, flags: Collection[Flag], *, is_all: bool) -> dic
         asked_at, asked_by = asked.get(flag.key, (None, ""))
         found[flag.pk] = Evidence(
             created_at=flag.created_at,
-            changed_at=max([flag.updated_at, *(row.updated_at for row in here.values())]),
+            # Of its configurations alone: a new owner or description changes nothing that is served.
+            changed_at=max((row.updated_at for row in here.values()), default=flag.created_at),
             places=tuple(_place(where, here[pk]) for pk, where in environments.items() if pk in here),
             kind=flag.kind,
             is_lasting=flag.is_lasting,

@@ -126,7 +126,7 @@ def _stage(evidence: Evidence, limits: Thresholds, now: datetime) -> tuple[Stage
     if alive:
         return Stage.LIVE, [*alive, use]
     served, decides = _served(evidence.places)
-    code = _code(evidence)
+    code = _code(evidence, limits)
     if served is None and (not is_unused or evidence.references):
         return Stage.LIVE, [decides, use, code]
     if is_unused and not evidence.references:
@@ -173,7 +173,7 @@ def _served(places: tuple[InEnvironment, ...]) -> tuple[str | None, Reason]:
 
 def _use(evidence: Evidence, limits: Thresholds, now: datetime) -> tuple[Reason, bool]:
     """Return what is known of its evaluations, and whether it counts as unused."""
-    limit = timedelta(days=limits.unused_days)
+    limit = timedelta(days=_unused_days(evidence, limits))
     if evidence.asked_at is not None:
         by = f", by {evidence.asked_by}" if evidence.asked_by else ""
         said = f"It was asked for last {_days(now - evidence.asked_at)} ago{by}."
@@ -190,9 +190,15 @@ def _unchanged(evidence: Evidence, now: datetime) -> Reason:
     return Reason("unchanged", f"Nobody has changed it for {_days(now - evidence.changed_at)}.")
 
 
-def _code(evidence: Evidence) -> Reason:
+def _unused_days(evidence: Evidence, limits: Thresholds) -> int:
+    """Code that nobody has scanned may still name the flag, so its evaluations alone must say so for longer."""
+    return limits.unused_days * (2 if evidence.references is None else 1)
+
+
+def _code(evidence: Evidence, limits: Thresholds) -> Reason:
     if evidence.references is None:
-        return Reason("not_scanned", "No repository has been scanned for it.")
+        days = _unused_days(evidence, limits)
+        return Reason("not_scanned", f"No repository has been scanned for it, so it is unused only after {days} days.")
     if not evidence.references:
         return Reason("not_referenced", "No scanned repository names it.")
     places = "1 place" if evidence.references == 1 else f"{evidence.references:,} places"

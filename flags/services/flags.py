@@ -11,7 +11,7 @@ import audit.services
 from audit.actors import Actor
 from audit.services import is_same
 from flags.documents import flag_document, flag_resource, rule_document
-from flags.fields import EDITABLE_FIELDS, READ_ONLY_FIELDS, SHARED_FIELDS, defaults_of
+from flags.fields import EDITABLE_FIELDS, PRESENTATION_FIELDS, READ_ONLY_FIELDS, SHARED_FIELDS, defaults_of
 from flags.models import Change, Flag, FlagConfig, Rule
 from flags.selectors import configs, get_config
 from flags.services import drafts, gate, version_log
@@ -196,17 +196,18 @@ def commit_draft(
     flag_changes.send(sender=FlagConfig, draft=draft)
     document_before = flag_document(get_config(config.environment, flag.key)) if config.experiment else None
     shared_changed = any(not is_same(field.read(config), before[field.name]) for field in SHARED_FIELDS)
+    is_description = shared_changed and not _changes_what_is_served(draft, before)
     if shared_changed:
         _check_elsewhere(flag, config)
         _warn_of_personal_values(flag)
         flag.save()
-    _save(draft)
+    _save(draft, is_description=is_description)
     saved = get_config(config.environment, flag.key)
     version_log.append_flag(actor, saved, environments[config.environment_id])
     if shared_changed:
         for other in flag.configs.exclude(pk=config.pk).select_related("flag", "environment").prefetch_related("rules"):
             other.version += 1
-            other.save(update_fields=["version", "updated_at"])
+            other.save(update_fields=["version", *([] if is_description else ["updated_at"])])
             version_log.append_flag(actor, other, environments[other.environment_id])
     audit.services.record(
         actor=actor,
@@ -329,11 +330,20 @@ def follow_exposures(*, actor: Actor, environment: Environment) -> None:
     version_log.append_each(environment=locked, actor=actor, changes=changes)
 
 
-def _save(draft: drafts.Draft) -> None:
-    """Store the draft. Of the rules, only those that differ are written."""
+def _changes_what_is_served(draft: drafts.Draft, before: Mapping[str, Any]) -> bool:
+    after = flag_resource(draft.config, draft.rules)
+    fields = (field.name for field in EDITABLE_FIELDS if field not in PRESENTATION_FIELDS)
+    return any(not is_same(after[name], before[name]) for name in fields)
+
+
+def _save(draft: drafts.Draft, *, is_description: bool = False) -> None:
+    """Store the draft. Of the rules, only those that differ are written.
+
+    A configuration's `updated_at` is that of what it serves: a new owner does not make a flag look looked after.
+    """
     config = draft.config
     config.version += 1
-    config.save()
+    config.save(update_fields=["version"] if is_description else None)
     there = {rule.pk: rule_document(rule) for rule in Rule.objects.filter(config=config)}
     for rule in draft.rules:
         rule.config = config

@@ -18,7 +18,7 @@ from analytics.models import FlagUsage, UsageSource
 from flags import services
 from flags.lifecycle import evidence
 from flags.lifecycle.stages import Evidence, InEnvironment, Stage, Thresholds, stage_of
-from flags.models import DebtDay, Flag, FlagConfig
+from flags.models import DebtDay, Flag, FlagConfig, ScannedBranch
 from tenancy.models import User
 from tenancy.testing import ALICE
 
@@ -84,6 +84,7 @@ def evidence_on(life, day, now):
         is_lasting=life.kind in {"kill_switch", "ops"},
         asked_at=None if asked is None else moment(asked),
         counted_since=moment(-100),
+        references=0,
     )
 
 
@@ -111,6 +112,7 @@ def year(acme):
         row.updated_at = now - timedelta(days=LAST - by_key[key].changed_by(LAST))
     Flag.objects.bulk_update(flags, ["created_at", "updated_at"])
     FlagConfig.objects.bulk_update(configs, ["created_at", "updated_at"])
+    ScannedBranch.objects.create(project=acme.project, repository="acme/till", branch="main", scanned_at=now)
     source = UsageSource.objects.create(environment_id=acme.production.pk, kind="sdk", service="till", sdk="")
     used = {"environment_id": acme.production.pk, "source": source, "variant": "", "reason": "STATIC"}
     FlagUsage.objects.bulk_create(

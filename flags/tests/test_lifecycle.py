@@ -6,6 +6,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from analytics.models import FlagExposureHour
 from analytics.usage import folding
 from analytics.usage.batches import SDK, Counted, Source, UsageBatch
 from audit.actors import Actor, system
@@ -132,6 +133,38 @@ def test_archive__flag_that_is_evaluated__is_confirmed_at_every_door(environment
     assert not Flag.objects.get().is_archived
 
     assert editor.delete("flags/new-checkout", confirm="new-checkout").json()["status"] == "archived"
+
+
+def test_archive__flag_of_which_only_exposures_tell__is_confirmed_too(environment, make_flag, editor):
+    make_flag()
+    hour = timezone.now().replace(minute=0, second=0, microsecond=0)
+    FlagExposureHour.objects.create(
+        environment_id=environment.pk,
+        flag_key="new-checkout",
+        hour=hour,
+        variant="x",
+        reason="SPLIT",
+        exposures=1,
+        bots=0,
+    )
+
+    (problem,) = editor.delete("flags/new-checkout").json()["errors"]
+    assert (problem["code"], "by another service in Production" in problem["detail"]) == ("still_evaluated", True)
+
+
+def test_owner__who_is_new__does_not_make_a_flag_look_changed(make_flag, editor):
+    make_flag(kind="release")
+    age("new-checkout", 100)
+    then = editor.get("flags/new-checkout/lifecycle").json()
+    there = editor.get("flags/new-checkout").json()
+
+    saved = editor.patch("flags/new-checkout", {"owner": "editor-of-acme", "version": there["version"]}).json()
+    found = editor.get("flags/new-checkout/lifecycle").json()
+    assert (saved["owner"], saved["updatedAt"] > there["updatedAt"]) == ("editor-of-acme", True)
+    assert (found["stage"], found["reasons"]) == ("complete", then["reasons"])
+
+    editor.patch("flags/new-checkout", {"enabled": False, "team": "till", "version": saved["version"]})
+    assert editor.get("flags/new-checkout/lifecycle").json()["stage"] == "live"
 
 
 def test_archive__flag_that_was_evaluated_long_ago__needs_no_second_word(environment, make_flag, editor):

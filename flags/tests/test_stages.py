@@ -90,7 +90,7 @@ CASES = {
             "Everybody gets on in Production and Staging.",
             "Nobody has asked for it in 200 days.",
             "Nobody has changed it for 60 days.",
-            "No repository has been scanned for it.",
+            "No repository has been scanned for it, so it is unused only after 90 days.",
             "Nobody has said what kind of flag it is, so it counts as temporary.",
         ],
     ),
@@ -101,7 +101,17 @@ CASES = {
             "Everybody gets on in Production and Staging.",
             "Nobody has changed it for 60 days.",
             "Evaluations have been counted for 20 days, and nobody asked for it: too short to say.",
-            "No repository has been scanned for it.",
+            "No repository has been scanned for it, so it is unused only after 90 days.",
+        ],
+    ),
+    "gone-for-so-long-and-never-scanned": (
+        {"asked_at": ago(90), "references": None},
+        "complete",
+        [
+            "Everybody gets on in Production and Staging.",
+            "Nobody has changed it for 60 days.",
+            "It was asked for last 90 days ago, by till in Production.",
+            "No repository has been scanned for it, so it is unused only after 90 days.",
         ],
     ),
     "split-and-asked-for": (
