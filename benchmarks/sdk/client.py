@@ -85,18 +85,19 @@ def serve(pipe: Connection) -> None:
                     time.sleep(15)
 
         def do_POST(self) -> None:
-
             content = self.rfile.read(int(self.headers["Content-Length"]))
             if self.headers.get("Content-Encoding") == "gzip":
                 content = gzip.decompress(content)
             kind = self.path.rpartition("/")[2]
+            events = len(json.loads(content).get("events", ()))
             if kind in counts:
                 with lock:
-                    counts[kind] += len(json.loads(content)["events"])
+                    counts[kind] += events
+            answer = b'{"accepted":%d,"rejected":[]}' % events
             self.send_response(202)
-            self.send_header("Content-Length", "2")
+            self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
-            self.wfile.write(b"{}")
+            self.wfile.write(answer)
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
