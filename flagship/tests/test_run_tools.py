@@ -65,13 +65,13 @@ def run_suite(tmp_path):
 
 def test_tools__all_there__everything_runs(run_suite):
     # A program called `ip` that does nothing is taken for one that makes namespaces.
-    finished = run_suite("chromium-headless-shell", "node", "npm", "go", "pgbouncer", "ip", ci="true")
+    finished = run_suite("chromium-headless-shell", "node", "npm", "go", "pgbouncer", "alertmanager", "ip", ci="true")
     assert "6 passed" in finished.stdout
     assert "NOT RUN" not in finished.stdout
 
 
 def test_tools__missing_on_a_laptop__says_how_many_tests_did_not_run(run_suite):
-    finished = run_suite("node", "npm", "go", "pgbouncer", ci="", go="1.22.9")
+    finished = run_suite("node", "npm", "go", "pgbouncer", "alertmanager", ci="", go="1.22.9")
     assert finished.returncode == 0
     assert "3 passed, 3 skipped" in finished.stdout
     assert "NOT RUN: 1 tests need Go 1.24 or newer, which this machine lacks" in finished.stdout
@@ -82,6 +82,6 @@ def test_tools__missing_on_a_laptop__says_how_many_tests_did_not_run(run_suite):
 def test_tools__missing_under_ci__fails(run_suite):
     finished = run_suite(ci="true")
     assert finished.returncode != 0
-    lacking = "Chromium and Node.js 20 or newer, with npm and Go 1.24 or newer and PgBouncer"
+    lacking = "Chromium and Node.js 20 or newer, with npm and Go 1.24 or newer and PgBouncer and Alertmanager"
     assert f"{lacking} and Node 20 and Node 22 and Node 24 cannot be found" in finished.stderr
     assert "passed" not in finished.stdout

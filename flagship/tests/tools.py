@@ -1,9 +1,8 @@
 """The pytest plugin for tests that need more than Python: they are skipped aloud where it is missing.
 
 Loaded by `make test`. Chromium (`browser`), Node (`node`), each version of Node that the SDK is held to (`node_20` and
-so on; npm brings them), Go (`go`) and PgBouncer (`pgbouncer`) must be there under CI. Network namespaces
-(`namespaces`) need root and a container that allows them, which no installation brings.
-Alertmanager (`alertmanager`) is of a recipe alone, and may be missing everywhere.
+so on; npm brings them), Go (`go`), PgBouncer (`pgbouncer`) and Alertmanager (`alertmanager`) must be there under CI.
+Network namespaces (`namespaces`) need root and a container that allows them, which no installation brings.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ TOOLS = {
     "node": "Node.js 20 or newer, with npm",
     "go": "Go 1.24 or newer",
     "pgbouncer": "PgBouncer",
+    "alertmanager": "Alertmanager",
 }
 NAMESPACES = "network namespaces"
-ALERTMANAGER = "Alertmanager"
 _ALERTMANAGERS = ("prometheus-alertmanager", "alertmanager")
 
 
@@ -36,6 +35,7 @@ def missing() -> dict[str, str]:
         "node": shutil.which("npm") is not None and _version(r"v(\d+)", "node", "--version") >= (20,),
         "go": _version(r"go version go(\d+)\.(\d+)", "go", "version") >= (1, 24),
         "pgbouncer": shutil.which("pgbouncer") is not None,
+        "alertmanager": any(map(shutil.which, _ALERTMANAGERS)),
     }
     found = {mark: tool for mark, tool in TOOLS.items() if not there[mark]}
     return found | {f"node_{version}": f"Node {version}" for version in javascript.missing_versions()}
@@ -74,10 +74,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if apart and not can_make_namespaces():
         for item in apart:
             item.add_marker(pytest.mark.skip(reason=f"no {NAMESPACES} here"))
-    if not any(map(shutil.which, _ALERTMANAGERS)):
-        for item in items:
-            if item.get_closest_marker("alertmanager"):
-                item.add_marker(pytest.mark.skip(reason=f"no {ALERTMANAGER} here"))
     for mark, tool in missing().items():
         for item in items:
             if item.get_closest_marker(mark):
@@ -86,8 +82,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reports = terminalreporter.getreports("skipped")
-    for tool in (*missing().values(), NAMESPACES, ALERTMANAGER):
+    for tool in (*missing().values(), NAMESPACES):
         count = sum(f"no {tool} here" in str(report.longrepr) for report in reports)
-        if tool in {NAMESPACES, ALERTMANAGER} and count == 0:
+        if tool == NAMESPACES and count == 0:
             continue
         terminalreporter.section(f"NOT RUN: {count} tests need {tool}, which this machine lacks", yellow=True)
