@@ -234,7 +234,7 @@ def _put_flag(actor: Actor, environment: Environment, item: dict[str, Any]) -> s
         apply_elsewhere(draft, item, document)
         insert_draft(actor=actor, draft=draft, environments=environments, action="flag.imported")
         if is_archived:
-            _archive(actor, environment, flag.key)
+            archive_flag(actor=actor, environment=environment, key=flag.key, reason="imported as archived")
         return "created"
     if existing.flag.is_archived:
         if is_archived:
@@ -244,14 +244,9 @@ def _put_flag(actor: Actor, environment: Environment, item: dict[str, Any]) -> s
         raise Conflict(f"Its type here is {existing.flag.type}.", code="immutable", attr="type")
     is_changed = overwrite(actor, environments, existing, item, document, reason="imported", action="flag.imported")
     if is_archived:
-        _archive(actor, environment, item["key"])
+        archive_flag(actor=actor, environment=environment, key=item["key"], reason="imported as archived")
         return "updated"
     return "updated" if is_changed else "unchanged"
-
-
-def _archive(actor: Actor, environment: Environment, key: str) -> None:
-    """An import says of each flag what becomes of it: nobody is there to be asked once more."""
-    archive_flag(actor=actor, environment=environment, key=key, reason="imported as archived", confirm=key)
 
 
 def _document_of(item: Mapping[str, Any], existing: FlagConfig | None) -> dict[str, Any]:
