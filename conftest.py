@@ -25,7 +25,7 @@ pytest_plugins = [
     "analytics.testing",
     "flags.testing.factories",
     "flags.testing.streams",
-    "flagship.tests.console_pages",
+    "flagship.tests.console_world",
     "flagship.tests.providers",
 ]
 

@@ -159,9 +159,12 @@ def latest_attributes(
     return store().latest_attributes(environment_id, since, most_exposures, limit)
 
 
-def last_exposures(environment_id: int, flag_keys: Sequence[str]) -> dict[str, datetime]:
-    """The UTC hour of each flag's last exposure; flags that never had one are left out."""
-    return store().last_exposures(environment_id, flag_keys)
+def last_exposures(environment_ids: Sequence[int], flag_keys: Sequence[str]) -> dict[str, tuple[datetime, int]]:
+    """The UTC hour of each flag's last exposure and its environment, of several the one named first.
+
+    Flags that never had one are left out.
+    """
+    return store().last_exposures(environment_ids, flag_keys)
 
 
 def events(

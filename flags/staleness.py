@@ -110,7 +110,7 @@ def last_evaluations(environment: Environment, keys: Sequence[str]) -> dict[str,
     if not keys:
         return {}
     last = {key: use.at for key, use in reading.last_uses([environment.pk], keys).items()}
-    for key, at in analytics.last_exposures(environment.pk, keys).items():
+    for key, (at, _) in analytics.last_exposures([environment.pk], keys).items():
         last[key] = max(at, last.get(key, at))
     return last
 

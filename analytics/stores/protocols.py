@@ -186,8 +186,13 @@ class FlagReader(Protocol):
         """
         ...
 
-    def last_exposures(self, environment_id: int, flag_keys: Sequence[str]) -> dict[str, datetime]:
-        """Return the UTC hour of each flag's last exposure; flags that never had one are left out."""
+    def last_exposures(
+        self, environment_ids: Sequence[int], flag_keys: Sequence[str]
+    ) -> dict[str, tuple[datetime, int]]:
+        """Return the UTC hour of each flag's last exposure and its environment, of several the one named first.
+
+        Flags that never had one are left out.
+        """
         ...
 
 

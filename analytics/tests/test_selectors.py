@@ -241,5 +241,11 @@ def test_recent_attributes__are_those_of_each_units_last_exposure_that_kept_any(
 
 def test_last_exposures__are_full_hours_of_flags_that_had_one() -> None:
     _store(_seen("alice", "control", NOON + timedelta(minutes=20)), _seen("bob", "control", NOON - HOUR))
-    assert selectors.last_exposures(ENV, ["new-checkout", "never-seen"]) == {"new-checkout": NOON}
-    assert selectors.last_exposures(ENV, []) == {}
+    _store(exposure(ENV + 1, "carol", "control", NOON - HOUR, flag_key="old"))
+    keys = ["new-checkout", "old", "never-seen"]
+    assert selectors.last_exposures([ENV], keys) == {"new-checkout": (NOON, ENV)}
+    assert selectors.last_exposures([ENV + 1, ENV], keys) == {
+        "new-checkout": (NOON, ENV),
+        "old": (NOON - HOUR, ENV + 1),
+    }
+    assert selectors.last_exposures([ENV], []) == {}

@@ -62,7 +62,7 @@ def thresholds_of(project: Project) -> Thresholds:
 def lifecycles(project: Project, flags: Iterable[Flag] | None = None, *, now: datetime | None = None) -> list[Known]:
     """Each flag with its evidence and stage: those given, which are of the project, else all that are not archived.
 
-    The number of queries depends on that of the environments alone.
+    The number of queries depends neither on that of the flags nor on that of the environments.
     """
     now = now or timezone.now()
     listed = list(Flag.objects.filter(project=project, is_archived=False) if flags is None else flags)
@@ -125,10 +125,9 @@ def _last_evaluations(environments: list[Environment], keys: list[str]) -> dict[
     for key, use in reading.last_uses(list(names), keys).items():
         by = use.source.service or "a service"
         last[key] = (use.at, f"{by} in {names[use.source.environment_id]}")
-    for environment in environments:
-        for key, at in analytics.last_exposures(environment.pk, keys).items() if keys else ():
-            if key not in last or at > last[key][0]:
-                last[key] = (at, f"somebody in {environment.name}")
+    for key, (at, environment_id) in analytics.last_exposures(list(names), keys).items() if keys else ():
+        if key not in last or at > last[key][0]:
+            last[key] = (at, f"somebody in {names[environment_id]}")
     return last
 
 

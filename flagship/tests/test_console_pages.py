@@ -4,7 +4,8 @@ import pytest
 from django.conf import settings
 from django.test.signals import template_rendered
 
-from flagship.tests.console_pages import STATES, pages, routes
+from flagship.tests.console_pages import STATES, pages
+from flagship.tests.console_world import routes
 from flagship.tests.crawling import filled, opened
 from flagship.tests.pageless_routes import ELSEWHERE, NO_PAGE
 

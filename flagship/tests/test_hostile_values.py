@@ -10,7 +10,8 @@ from django.db import transaction
 from django.utils.html import escape
 
 from flags.propagation.runtime import RUNTIME
-from flagship.tests.console_pages import pages, routes
+from flagship.tests.console_pages import pages
+from flagship.tests.console_world import routes
 from flagship.tests.crawling import Page, opened
 from flagship.tests.hostile import JSON_VALUES, TEXTS, leaves, written
 

@@ -158,8 +158,11 @@ SELECT unit_id, argMin(variant, (-hour, variant)) FROM (
 ) GROUP BY unit_id ORDER BY max(hour) DESC, unit_id LIMIT {limit:Int64}
 """
 LAST = """
-SELECT flag_key, intDiv(max(occurred_ms), 3600000) * 3600000 FROM exposures
-WHERE environment_id = {environment_id:Int64} AND flag_key IN {flag_keys:Array(String)} GROUP BY flag_key
+SELECT flag_key, last_ms, environment_id FROM (
+    SELECT flag_key, environment_id, intDiv(max(occurred_ms), 3600000) * 3600000 AS last_ms FROM exposures
+    WHERE environment_id IN {environment_ids:Array(Int64)} AND flag_key IN {flag_keys:Array(String)}
+    GROUP BY flag_key, environment_id
+) ORDER BY flag_key, last_ms DESC, indexOf({environment_ids:Array(Int64)}, environment_id) LIMIT 1 BY flag_key
 """
 FAST = """
 SELECT environment_id, unit_id, max(exposures) FROM (

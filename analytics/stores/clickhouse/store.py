@@ -134,9 +134,11 @@ class ClickHouseStore(ClickHouseRows, ClickHousePairs, ClickHouseDistributions, 
         parameters = {"environment_id": environment_id, "flag_key": flag_key, "since": unix_ms(since), "limit": limit}
         return [(unit_id, variant) for unit_id, variant in self._rows(sql.RECENT, parameters)]
 
-    def last_exposures(self, environment_id: int, flag_keys: Sequence[str]) -> dict[str, datetime]:
-        parameters = {"environment_id": environment_id, "flag_keys": list(flag_keys)}
-        return {flag_key: moment_of(last_ms) for flag_key, last_ms in self._rows(sql.LAST, parameters)}
+    def last_exposures(
+        self, environment_ids: Sequence[int], flag_keys: Sequence[str]
+    ) -> dict[str, tuple[datetime, int]]:
+        rows = self._rows(sql.LAST, {"environment_ids": list(environment_ids), "flag_keys": list(flag_keys)})
+        return {flag_key: (moment_of(last_ms), environment_id) for flag_key, last_ms, environment_id in rows}
 
     def fast_units(self, since: datetime, exposures_per_hour: int) -> list[tuple[Unit, int]]:
         rows = self._rows(sql.FAST, {"since": unix_ms(since), "limit": exposures_per_hour})

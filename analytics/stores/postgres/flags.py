@@ -32,12 +32,14 @@ SELECT unit_id, (array_agg(variant ORDER BY last_hour DESC, variant))[1] FROM (
      ORDER BY last_hour DESC, unit_id, variant LIMIT 3 * %(limit)s)
 ) AS seen GROUP BY unit_id ORDER BY max(last_hour) DESC, unit_id LIMIT %(limit)s
 """
-# The statement looks into the index once for each flag, however many hours each has.
+# The statement looks into the index once for each flag and environment, however many hours each has.
 _LAST = """
-SELECT wanted.flag_key, last.hour FROM unnest(%(flag_keys)s::text[]) AS wanted (flag_key),
+SELECT DISTINCT ON (wanted.flag_key) wanted.flag_key, place.environment_id, last.hour
+FROM unnest(%(flag_keys)s::text[]) AS wanted (flag_key),
+unnest(%(environment_ids)s::bigint[]) WITH ORDINALITY AS place (environment_id, number),
 LATERAL (SELECT max(hour) AS hour FROM flag_exposure_hours AS known
-         WHERE known.environment_id = %(environment_id)s AND known.flag_key = wanted.flag_key) AS last
-WHERE last.hour IS NOT NULL
+         WHERE known.environment_id = place.environment_id AND known.flag_key = wanted.flag_key) AS last
+WHERE last.hour IS NOT NULL ORDER BY wanted.flag_key, last.hour DESC, place.number
 """
 
 
@@ -133,5 +135,8 @@ class PostgresFlags:
         }
         return [(unit_id, variant) for unit_id, variant in rows_of(_RECENT, parameters)]
 
-    def last_exposures(self, environment_id: int, flag_keys: Sequence[str]) -> dict[str, datetime]:
-        return dict(rows_of(_LAST, {"environment_id": environment_id, "flag_keys": list(flag_keys)}))
+    def last_exposures(
+        self, environment_ids: Sequence[int], flag_keys: Sequence[str]
+    ) -> dict[str, tuple[datetime, int]]:
+        rows = rows_of(_LAST, {"environment_ids": list(environment_ids), "flag_keys": list(flag_keys)})
+        return {flag_key: (hour, environment_id) for flag_key, environment_id, hour in rows}
