@@ -4,6 +4,7 @@ import json
 
 import pytest
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
 from approvals.models import ChangeRequest
@@ -139,7 +140,9 @@ def test_import__policy_asks__is_shown_again_and_asked_for(console_owner, guarde
     exported = f"{reverse('admin:flags_flagconfig_export')}?environment={guarded.pk}"
     document = json.loads(console_owner.get(exported).content)
     document["flags"][0]["enabled"] = True
-    sent = {"environment": guarded.pk, "format": "flagship", "text": json.dumps(document), "confirmed": "1"}
+    file = SimpleUploadedFile("flags.json", json.dumps(document).encode())
+    shown = console_owner.post(address, {"environment": guarded.pk, "format": "flagship", "file": file}).context
+    sent = {"environment": guarded.pk, "format": "flagship", "kept": shown["kept"], "version": shown["version"]}
 
     refused = console_owner.post(address, sent)
 

@@ -21,16 +21,28 @@ from tenancy.models import Environment
 
 @gate.act("flag.copy")
 @transaction.atomic
-def copy_flag(*, actor: Actor, source: Environment, target: Environment, key: str, reason: str = "") -> FlagConfig:
+def copy_flag(
+    *,
+    actor: Actor,
+    source: Environment,
+    target: Environment,
+    key: str,
+    reason: str = "",
+    versions: tuple[int, int] | None = None,
+) -> FlagConfig:
     """Copy the flag's configuration from `source` to `target`, another environment of the project, with its ranges.
 
-    Each keeps its own kill switch and experiment. Where nothing differs, nothing is written. Raises NotFound, Invalid,
-    Conflict `rollout_conflict` or `flag_archived`.
+    Each keeps its own kill switch and experiment. Where nothing differs, nothing is written. `versions` are those of
+    the flag in source and target that somebody looked at, if that is known. Raises NotFound, Invalid, Conflict
+    `rollout_conflict`, `flag_archived` or `version_conflict`.
     """
     if source.project_id != target.project_id or source.pk == target.pk:
         raise Invalid([Problem("to", "other_project", "Copy to another environment of the same project.")])
     environments = version_log.lock_project(source.project)
     from_config, to_config = get_config(source, key), get_config(target, key)
+    if versions not in {None, (from_config.version, to_config.version)}:
+        detail = f"{key!r} was changed since this page was opened. Look at what is copied now, and copy it again."
+        raise Conflict(detail, code="version_conflict")
     if to_config.flag.is_archived:
         raise Conflict(f"{key!r} is archived; restore it before copying it.", code="flag_archived")
     document = flag_document(from_config)

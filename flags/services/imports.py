@@ -59,19 +59,26 @@ def import_environment(
     data: Mapping[str, Any],
     is_dry_run: bool = False,
     keeps_existing: bool = False,
+    version: int | None = None,
+    compared: dict[str, tuple[Any, Any]] | None = None,
 ) -> ImportReport:
     """Import what `export_environment` gave: create what is missing, change what differs, delete nothing.
 
     Each flag, segment and layer is imported as a whole, or skipped with its problems. With `keeps_existing` what is
-    there stays as it is. The report says of each change what differs, and for which share of the users. Raises Invalid
-    if the document is not an export of FlagShip.
+    there stays as it is. The report says of each change what differs, and for which share of the users. `version` is
+    the environment's that somebody looked at, if that is known. `compared` is filled with the documents, before and
+    after, of each flag that changes. Raises Invalid if the document is not an export of FlagShip, or Conflict
+    `version_conflict`.
     """
     lists = {name: _list_of(data, name) for name in ("segments", "layers", "flags", *_parts)}
     report = ImportReport()
     lists["flags"] = _with_known_owners(environment, lists["flags"], report)
     with gate.trial() if is_dry_run else transaction.atomic(), gate.together(actor):
-        version_log.lock_project(environment.project)
+        places = version_log.lock_project(environment.project)
         before = load_document(environment.pk)
+        if version not in {None, places[environment.pk].config_version}:
+            detail = "The environment was changed since this page was opened. Look at what the import changes now."
+            raise Conflict(detail, code="version_conflict")
         for entity, items, put in (
             ("segment", lists["segments"], _put_segment),
             ("layer", lists["layers"], _put_layer),
@@ -84,7 +91,12 @@ def import_environment(
             for item in lists[name]:
                 _put_one(report, entity, item, partial(put_part, actor, environment), frozenset())
         if report.updated:
-            report.changes = _changes(report.updated, before or {}, load_document(environment.pk) or {})
+            after = load_document(environment.pk) or {}
+            report.changes = _changes(report.updated, before or {}, after)
+            if compared is not None:
+                old, new = ((document or {}).get("flags", {}) for document in (before, after))
+                keys = [change["key"] for change in report.changes if change["entity"] == "flag"]
+                compared |= {key: (old[key], new[key]) for key in keys if key in old and key in new}
     return report
 
 

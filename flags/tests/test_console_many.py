@@ -1,5 +1,7 @@
 """Acts on flags chosen in the list, and copies to another environment: shown with their reach, then done."""
 
+import re
+
 import pytest
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.urls import reverse
@@ -104,9 +106,18 @@ def test_copy__of_one__says_whom_it_reaches_there_then_does_it(console_editor, a
 
     asked = console_editor.get(page(configs[0], "copy", to=acme.production.key))
     assert "This changes Production, which is production." in asked.text
-    answer = console_editor.post(
-        page(configs[0], "copy"), {"to": acme.production.key, "environment": acme.staging.pk, "reason": "tried"}
+    seen = asked.context["form"].initial
+    sent = {**seen, "environment": acme.staging.pk, "reason": "tried"}
+    payload = {"description": "Theirs"}
+    services.update_flag(
+        actor=ALICE, environment=acme.production, key="one", payload=payload, version=seen["to_version"]
     )
+
+    refused = console_editor.post(page(configs[0], "copy"), sent)
+    assert refused.status_code == 409
+    assert "was changed since this page was opened" in refused.text
+    again = dict(re.findall(r'name="(from_version|to_version)" value="(\d+)"', refused.text))
+    answer = console_editor.post(page(configs[0], "copy"), {**sent, **again})
 
     assert answer.status_code == 302
     production = there(configs[0], acme.production)

@@ -41,6 +41,7 @@ READER_SECONDS = 30.0
 _PIECES_WAITING = 4
 _MANY_HEADERS = 1_000
 _PLAIN = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
+_CONSOLE_IMPORT = "/admin/flags/flagconfig/import/"
 _EVENT_PATHS = frozenset(path for route in (EXPOSURES, CONVERSIONS, METRICS, USAGE) for path in route.paths)
 
 
@@ -180,6 +181,9 @@ def most_bytes(path: str) -> int:
         return settings.MAX_EVENTS_BODY_BYTES
     if path.startswith(API_PREFIXES) and path.endswith("/import"):
         return settings.MAX_IMPORT_BODY_BYTES
+    if path == _CONSOLE_IMPORT:
+        # The same file, in a form.
+        return settings.MAX_IMPORT_BODY_BYTES + settings.MAX_BODY_BYTES
     return max(settings.MAX_BODY_BYTES, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
 
 

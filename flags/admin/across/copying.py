@@ -22,7 +22,11 @@ from tenancy.roles import Role
 
 
 class CopyForm(ReasonForm):
+    """`from_version` and `to_version` are those that the page shows: no other is copied, nor written over."""
+
     to = forms.CharField(widget=forms.HiddenInput)
+    from_version = forms.IntegerField(widget=forms.HiddenInput)
+    to_version = forms.IntegerField(widget=forms.HiddenInput)
 
 
 def targets_of(request: HttpRequest, source: Environment) -> list[Environment]:
@@ -58,6 +62,7 @@ def page(request: HttpRequest, config: FlagConfig) -> HttpResponse:
             target=target,
             key=config.flag.key,
             reason=sent["reason"],
+            versions=(sent["from_version"], sent["to_version"]),
         )
         return f"{config.flag.key} does in {target.name} what it does in {source.name}."
 
@@ -71,7 +76,7 @@ def page(request: HttpRequest, config: FlagConfig) -> HttpResponse:
         tone="warn",
         serves=target,
         form=CopyForm,
-        initial={"to": target.key},
+        initial={"to": target.key, "from_version": config.version, "to_version": there.version},
         template="flags/copy.html",
         shown={
             "config": config,
