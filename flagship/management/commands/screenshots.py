@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 from sdk.conformance import chromium
 
 _SIZES = {"light": (1440, 900), "dark": (1440, 900), "phone": (390, 844)}
+_PATIENCE_MS = 120_000
 # For each page, a name for the file and what to click on the page before. So addresses are found, not guessed.
 _PAGES: list[tuple[str, str, str | None]] = [
     ("home", "/admin/", None),
@@ -24,6 +25,11 @@ _PAGES: list[tuple[str, str, str | None]] = [
     ("try", "flag", "Try it"),
     ("experiment", "/admin/experiments/experiment/", "tbody th a, tbody td a"),
     ("results", "experiment", "Results"),
+    ("requests", "/admin/approvals/changerequest/", None),
+    ("freezes", "/admin/approvals/freeze/", None),
+    ("webhooks", "/admin/integrations/webhookendpoint/", None),
+    ("inbox", "/admin/integrations/notification/", None),
+    ("health", "/admin/health/", None),
     ("audit", "/admin/audit/entry/", None),
     ("credentials", "/admin/tenancy/credential/", None),
     ("members", "/admin/tenancy/membership/", None),
@@ -57,6 +63,8 @@ class Command(BaseCommand):
                     locale="en-GB",
                     timezone_id="UTC",
                 )
+                # The demo may still be making its events.
+                context.set_default_timeout(_PATIENCE_MS)
                 page = context.new_page()
                 sign_in(page, demo["adminUser"], demo["adminPassword"])
                 self._photograph(page, output, size, set(pages or []))
