@@ -62,11 +62,14 @@ def longest_unchanged(environment: Environment, most: int) -> list[int]:
 
     It reads a small part of the flags first, and more of them only while that has too few stale ones.
     """
-    oldest_first = FlagConfig.objects.filter(environment=environment).order_by("updated_at", "pk")
-    rows = _unchanged(oldest_first, _last_change())
+    since = _last_change()
+    oldest_first = _unchanged(FlagConfig.objects.filter(environment=environment), since).order_by("updated_at", "pk")
     stale: list[int] = []
     start, size = 0, _FIRST_LOOK
-    while part := _read(rows[start : start + size]):
+    # The part is chosen first, so that rules are looked up for it alone.
+    while part := _read(
+        FlagConfig.objects.filter(pk__in=oldest_first.values("pk")[start : start + size]).order_by("updated_at", "pk")
+    ):
         stale += _stale_among(environment, part)
         if len(stale) >= most or len(part) < size:
             break
@@ -74,9 +77,18 @@ def longest_unchanged(environment: Environment, most: int) -> list[int]:
     return stale[:most]
 
 
-def _unchanged(found: QuerySet[FlagConfig], since: datetime) -> QuerySet[FlagConfig, tuple[Any, ...]]:
-    rows = found.filter(updated_at__lt=since, flag__is_archived=False)
-    return rows.annotate(is_plain=plainness()).values_list(
+def _unchanged(found: QuerySet[FlagConfig], since: datetime) -> QuerySet[FlagConfig]:
+    return found.filter(updated_at__lt=since, flag__is_archived=False)
+
+
+def plainness() -> Combinable:
+    """The condition that holds for configurations in which nothing but the split decides."""
+    has_rule = Exists(Rule.objects.filter(config=OuterRef("pk")))
+    return Q(prerequisites=[], targets=[], experiment__isnull=True) & ~has_rule
+
+
+def _read(rows: QuerySet[FlagConfig]) -> list[_Unchanged]:
+    columns = rows.annotate(is_plain=plainness()).values_list(
         "pk",
         "flag__key",
         "is_enabled",
@@ -86,16 +98,7 @@ def _unchanged(found: QuerySet[FlagConfig], since: datetime) -> QuerySet[FlagCon
         "default_variant",
         "allocation",
     )
-
-
-def plainness() -> Combinable:
-    """The condition that holds for configurations in which nothing but the split decides."""
-    has_rule = Exists(Rule.objects.filter(config=OuterRef("pk")))
-    return Q(prerequisites=[], targets=[], experiment__isnull=True) & ~has_rule
-
-
-def _read(rows: Iterable[tuple[Any, ...]]) -> list[_Unchanged]:
-    return [_Unchanged(*row) for row in rows]
+    return [_Unchanged(*row) for row in columns]
 
 
 def _stale_among(environment: Environment, rows: Sequence[_Unchanged]) -> list[int]:

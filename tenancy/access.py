@@ -4,7 +4,8 @@ The answer for another tenant's object is the same as for one that does not exis
 whose role is too low for the act, gets a 403.
 """
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from django.db.models import Q, QuerySet
@@ -84,6 +85,31 @@ def memberships_on(thing: Environment | Project | Organization) -> QuerySet[Memb
         case Organization():
             reach = Q(organization=thing, project__isnull=True)
     return Membership.objects.filter(reach)
+
+
+def roles_on(principal: Principal, environments: Iterable[Environment]) -> dict[int, Role | None]:
+    """Return `role_on` of each environment by its id, from one query. Their projects are loaded."""
+    rows = (
+        [] if principal.is_key else memberships(principal).values_list("environment", "project", "organization", "role")
+    )
+    given: defaultdict[tuple[str, int], list[Role]] = defaultdict(list)
+    for environment, project, organization, role in rows:
+        place = (
+            ("environment", environment)
+            if environment is not None
+            else ("project", project)
+            if project is not None
+            else ("organization", organization)
+        )
+        given[place].append(Role(role))
+    found = {}
+    for row in environments:
+        places = (
+            ("environment", row.pk), ("project", row.project_id), ("organization", row.project.organization_id)
+        )  # fmt: skip
+        roles = [role for place in places for role in given.get(place, ())]
+        found[row.pk] = max(roles, key=lambda role: role.rank, default=None)
+    return found
 
 
 def require(principal: Principal, thing: Environment | Project | Organization, needs: Role | None) -> None:

@@ -1,13 +1,14 @@
 """Evidence about flags: what they serve in each environment, who asks for them, what needs them, what names them."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.conf import settings
+from django.contrib.postgres.aggregates import ArrayAgg
 from django.db.migrations.recorder import MigrationRecorder
-from django.db.models import QuerySet
+from django.db.models import Max, Q, QuerySet
 from django.utils import timezone
 
 from analytics import selectors as analytics
@@ -26,20 +27,36 @@ UNUSED_DAYS = 45
 _COUNTING = ("analytics", "0024_flag_usage")
 
 
-class _Row(NamedTuple):
-    """A configuration, with what its flag and environment need. The names are those of the columns."""
+class _Group(NamedTuple):
+    """What a flag does alike in several environments. The names are those of the columns."""
 
     flag_id: int
-    environment_id: int
     is_enabled: bool
     kill_switch_variant: str
     off_variant: str
     default_variant: str
     allocation: Ranges
-    experiment: Any
-    prerequisites: list[dict[str, Any]]
-    updated_at: datetime
     is_plain: bool
+    in_experiment: bool
+    environments: list[int]
+    changed_at: datetime
+
+    @property
+    def act(self) -> "_Act":
+        served = one_variant_of(self, is_plain=self.is_plain)
+        return _Act(
+            tuple(self.environments), self.is_enabled, served, bool(self.kill_switch_variant), self.in_experiment
+        )
+
+
+class _Act(NamedTuple):
+    """What evidence says of a group. Most flags do the same as others, so each is made into places once."""
+
+    environments: tuple[int, ...]
+    is_enabled: bool
+    served: str | None
+    is_killed: bool
+    in_experiment: bool
 
 
 class Known(NamedTuple):
@@ -74,21 +91,25 @@ def _evidence(project: Project, flags: Collection[Flag], *, is_all: bool) -> dic
     environments = {row.pk: row for row in project.environments.order_by("-is_production", "key")}
     rows = FlagConfig.objects.filter(flag__project=project.pk)
     rows = rows.filter(flag__is_archived=False) if is_all else rows.filter(flag__in=[flag.pk for flag in flags])
-    places: defaultdict[int, dict[int, _Row]] = defaultdict(dict)
-    for row in _read(rows):
-        places[row.flag_id][row.environment_id] = row
+    groups: defaultdict[int, list[_Group]] = defaultdict(list)
+    for group in _read(rows):
+        groups[group.flag_id].append(group)
     keys = [flag.key for flag in flags]
     asked = _last_evaluations(list(environments.values()), keys)
     needed, references, counted = _needed_by(project), reference_counts(flags), _counted_since()
+    places: dict[tuple[_Act, ...], tuple[InEnvironment, ...]] = {}
     found = {}
     for flag in flags:
-        here = places[flag.pk]
+        here = groups[flag.pk]
+        acts = tuple(group.act for group in here)
+        if acts not in places:
+            places[acts] = _places(environments, acts)
         asked_at, asked_by = asked.get(flag.key, (None, ""))
         found[flag.pk] = Evidence(
             created_at=flag.created_at,
             # Of its configurations alone: a new owner or description changes nothing that is served.
-            changed_at=max((row.updated_at for row in here.values()), default=flag.created_at),
-            places=tuple(_place(where, here[pk]) for pk, where in environments.items() if pk in here),
+            changed_at=max((group.changed_at for group in here), default=flag.created_at),
+            places=places[acts],
             kind=flag.kind,
             is_lasting=flag.is_lasting,
             expected_end=flag.expected_end,
@@ -102,19 +123,27 @@ def _evidence(project: Project, flags: Collection[Flag], *, is_all: bool) -> dic
     return found
 
 
-def _read(rows: QuerySet[FlagConfig]) -> Iterable[_Row]:
-    columns = rows.annotate(is_plain=plainness()).order_by().values_list(*_Row._fields)
-    return (_Row(*row) for row in columns.iterator())
+def _read(rows: QuerySet[FlagConfig]) -> Iterable[_Group]:
+    """Group in the database: where a project has many environments, most flags do the same in most of them."""
+    given = rows.annotate(is_plain=plainness(), in_experiment=Q(experiment__isnull=False)).order_by()
+    alike = given.values(*_Group._fields[:-2])
+    grouped = alike.annotate(environments=ArrayAgg("environment", ordering="environment"), changed_at=Max("updated_at"))
+    return (_Group(*row) for row in grouped.values_list(*_Group._fields).iterator())
 
 
-def _place(environment: Environment, row: _Row) -> InEnvironment:
-    return InEnvironment(
-        name=environment.name,
-        is_production=environment.is_production,
-        is_enabled=row.is_enabled,
-        served=one_variant_of(row, is_plain=row.is_plain),
-        is_killed=bool(row.kill_switch_variant),
-        in_experiment=row.experiment is not None,
+def _places(environments: Mapping[int, Environment], acts: Iterable[_Act]) -> tuple[InEnvironment, ...]:
+    by_environment = {pk: act for act in acts for pk in act.environments}
+    return tuple(
+        InEnvironment(
+            name=where.name,
+            is_production=where.is_production,
+            is_enabled=act.is_enabled,
+            served=act.served,
+            is_killed=act.is_killed,
+            in_experiment=act.in_experiment,
+        )
+        for pk, where in environments.items()
+        if (act := by_environment.get(pk)) is not None
     )
 
 

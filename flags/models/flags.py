@@ -146,6 +146,10 @@ class FlagConfig(models.Model):
         verbose_name = "flag"
         ordering = ["flag__key"]
         constraints = [models.UniqueConstraint(fields=["flag", "environment"], name="config_once_per_environment")]
+        indexes = [
+            models.Index(fields=["environment", "updated_at", "id"], name="config_by_last_change"),
+            models.Index(fields=["flag"], condition=~models.Q(prerequisites=[]), name="config_with_prerequisites"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.flag} in {self.environment}"

@@ -9,16 +9,18 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.db.migrations.recorder import MigrationRecorder
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
 from analytics.models import FlagUsage, UsageSource
 from flags import services
-from flags.lifecycle import evidence
+from flags.lifecycle import evidence, overview
 from flags.lifecycle.stages import Evidence, InEnvironment, Stage, Thresholds, stage_of
 from flags.models import DebtDay, Flag, FlagConfig, ScannedBranch
+from tenancy import services as tenancy_services
 from tenancy.models import User
 from tenancy.testing import ALICE
 
@@ -198,6 +200,10 @@ def test_bulk_archive__from_the_page__is_undone_by_one_link(year, acme, console_
     assert archived.count() == 0
 
 
+def named_in_list(answer):
+    return [row.flag.key for row in answer.context["cl"].result_list]
+
+
 def test_page__without_debt__says_so_and_offers_a_viewer_no_act(acme, console_viewer):
     assert "No flags here yet" in debt_page(console_viewer, acme.production).text
     content = {"key": "new-checkout", "expectedEnd": "2020-01-01"}
@@ -208,6 +214,10 @@ def test_page__without_debt__says_so_and_offers_a_viewer_no_act(acme, console_vi
     assert "Its expected end, 2020-01-01, has passed." in page.text
     assert "Archive those chosen" not in page.text
     assert "The trend begins with the second day" in page.text
+    unknown = console_viewer.get(reverse("admin:flags_flagconfig_unknown"), {"environment": acme.production.pk})
+    for shown in (page, unknown):
+        assert "No environment yet" not in shown.text
+        assert f'href="?environment={acme.staging.pk}"' in shown.text
 
 
 def test_console__store_of_events_away__shows_pages_without_stages(acme, console_editor, monkeypatch):
@@ -223,3 +233,31 @@ def test_console__store_of_events_away__shows_pages_without_stages(acme, console
     assert "cannot be reached" in debt_page(console_editor, acme.production).text
     assert "cannot be reached" in console_editor.get(reverse("admin:flags_flagconfig_lifecycle", args=[config.pk])).text
     assert "cannot be reached" in console_editor.get(f"{listed}?environment={acme.production.pk}&stage=live").text
+
+
+def test_console__very_many_flags__stages_are_remembered_until_a_flag_changes(acme, console_editor, monkeypatch):
+    monkeypatch.setattr(overview, "_MANY", 1)
+    services.create_flag(actor=ALICE, environment=acme.production, payload={"key": "one"})
+    assert "kept for ten minutes" in debt_page(console_editor, acme.production).text
+    monkeypatch.setattr(overview, "lifecycles", None)
+    listed = f"{reverse('admin:flags_flagconfig_changelist')}?environment={acme.production.pk}"
+
+    assert named_in_list(console_editor.get(f"{listed}&stage=new")) == ["one"]
+    assert named_in_list(console_editor.get(f"{listed}&stage=live")) == []
+    monkeypatch.undo()
+    monkeypatch.setattr(overview, "_MANY", 1)
+    services.create_flag(actor=ALICE, environment=acme.production, payload={"key": "two"})
+    assert named_in_list(console_editor.get(f"{listed}&stage=new")) == ["one", "two"]
+
+
+def test_list__more_environments__asks_the_database_no_more_often(acme, console_editor, django_assert_num_queries):
+    services.create_flag(actor=ALICE, environment=acme.production, payload={"key": "one"})
+    listed = f"{reverse('admin:flags_flagconfig_changelist')}?environment={acme.production.pk}"
+    console_editor.get(listed)
+    with CaptureQueriesContext(connection) as few:
+        console_editor.get(listed)
+    for number in range(4):
+        tenancy_services.create_environment(actor=ALICE, project=acme.project, key=f"e-{number}", name=f"E {number}")
+
+    with django_assert_num_queries(len(few)):
+        console_editor.get(listed)

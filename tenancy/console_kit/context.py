@@ -67,6 +67,8 @@ class ConsoleContext:
             self._request.session[_SESSION_KEY] = environment.pk
 
     def role_on(self, environment: Environment) -> Role | None:
+        if not self._roles:
+            self._roles = access.roles_on(self.principal, self.environments)
         if environment.pk not in self._roles:
             self._roles[environment.pk] = access.role_on(self.principal, environment)
         return self._roles[environment.pk]

@@ -12,6 +12,7 @@ from analytics.usage import reading
 from analytics.usage.retention import UNKNOWN_KEPT_DAYS
 from flags.models import FlagConfig
 from flags.selectors import unknown_flags
+from tenancy.console_kit.context import console_context
 from tenancy.console_kit.pages import console_page
 from tenancy.models import Environment
 
@@ -37,6 +38,8 @@ def unknown(request: HttpRequest, environment: Environment) -> HttpResponse:
         request,
         "flags/unknown.html",
         title="Flags asked for that do not exist",
+        environments=console_context(request).environments,
+        current_environment=environment,
         rows=found[:_MOST_UNKNOWN],
         more=max(0, found.count() - _MOST_UNKNOWN),
         kept_days=UNKNOWN_KEPT_DAYS,

@@ -8,7 +8,7 @@ from django.db import OperationalError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from flags.lifecycle.evidence import lifecycles
+from flags.lifecycle.overview import overview_of
 from flags.lifecycle.stages import Stage
 from flags.models import Flag, FlagConfig
 from flags.selectors import owners_in, teams_in
@@ -19,7 +19,7 @@ _MOST = 100
 
 
 class StageFilter(SimpleListFilter):
-    """Works out the stage of each flag that the other filters leave. The state filter shows archived ones."""
+    """Asks for the stages of the whole project. The state filter shows archived flags."""
 
     title = "stage"
     parameter_name = "stage"
@@ -31,13 +31,13 @@ class StageFilter(SimpleListFilter):
         project = _project(request)
         if not self.value() or project is None:
             return queryset
-        flags = Flag.objects.filter(pk__in=queryset.order_by().values("flag"), is_archived=False)
         try:
-            known = lifecycles(project, flags)
+            found = overview_of(project).flags
         except OperationalError:
             messages.error(request, "The store of events cannot be reached, so no flag's stage is known at present.")
             return queryset.none()
-        return queryset.filter(flag__in=[each.flag.pk for each in known if each.found.stage == self.value()])
+        # None of them for a stage that is none: all of them would look like an answer.
+        return queryset.filter(flag__in=[pk for stage, pks in found.items() if stage == self.value() for pk in pks])
 
 
 class _ColumnFilter(SimpleListFilter):
