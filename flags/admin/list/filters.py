@@ -4,11 +4,10 @@ from typing import Any
 
 from django.contrib.admin import SimpleListFilter
 from django.db import OperationalError
-from django.db.models import Count, OuterRef, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 
-from analytics.models import FlagUsage
+from analytics.usage.reading import last_uses
 from flags.lifecycle.evidence import lifecycles
 from flags.models import Flag, FlagConfig, Rule
 from flags.selectors import STATES, in_state
@@ -21,24 +20,23 @@ _MOST_TAGS = 100
 
 
 class FlagList(EnvironmentList):
-    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[FlagConfig]:
-        found = super().get_queryset(request, exclude_parameters)
-        rules = Rule.objects.filter(config=OuterRef("pk")).order_by().values("config").annotate(total=Count("pk"))
-        used = FlagUsage.objects.filter(environment_id=OuterRef("environment_id"), flag_key=OuterRef("flag__key"))
-        last = used.order_by("-last_at")[:1]
-        return found.annotate(
-            rules_total=Coalesce(Subquery(rules.values("total")), 0),
-            used_at=Subquery(last.values("last_at")),
-            used_by=Subquery(last.values("source__service")),
-        )
-
     def get_results(self, request: HttpRequest) -> None:
-        """Add the stage to the page's rows, and mark stale ones; none while the store of events is away."""
+        """Add rules, last use and stage to the page's rows, and mark stale ones.
+
+        There are no stages while the store of events is away.
+        """
         super().get_results(request)
         # A bulk act builds the list without showing it, and may be a kill.
         if self.environment is None or request.method != "GET":
             return
-        rows = FlagConfig.objects.filter(pk__in=[row.pk for row in self.result_list])
+        pks = [row.pk for row in self.result_list]
+        rules = Rule.objects.filter(config__in=pks).order_by().values_list("config").annotate(total=Count("pk"))
+        totals, uses = dict(rules), last_uses([self.environment.pk], [row.flag.key for row in self.result_list])
+        for row in self.result_list:
+            use = uses.get(row.flag.key)
+            row.rules_total = totals.get(row.pk, 0)
+            row.used_at, row.used_by = (use.at, use.source.service) if use else (None, "")
+        rows = FlagConfig.objects.filter(pk__in=pks)
         try:
             stale = stale_pks(self.environment, rows)
             known = lifecycles(self.environment.project, [row.flag for row in self.result_list])
