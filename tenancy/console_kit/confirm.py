@@ -84,10 +84,11 @@ class ConfirmPage:
         add_problems(form, refusal)
         if refusal.problems[0].code == "version_conflict":
             # The page now shows the present state, and that is what the next confirmation is about.
-            form.data = form.data.copy()
+            sent = request.POST.copy()
             for bound in form.hidden_fields():
                 if bound.name in self.initial:
-                    form.data[bound.html_name] = str(self.initial[bound.name])
+                    sent[bound.html_name] = str(self.initial[bound.name])
+            form.data = sent
         status = 422 if isinstance(refusal, Invalid) else 409
         return self.ask(request, form, status=status, is_proposable=proposals.is_proposable(refusal))
 
