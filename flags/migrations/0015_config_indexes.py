@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     atomic = False
 
-    dependencies: ClassVar = [("flags", "0013_flag_lifecycle")]
+    dependencies: ClassVar = [("flags", "0014_superseded_scans")]
 
     operations: ClassVar = [
         AddIndexConcurrently(
