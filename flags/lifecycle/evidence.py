@@ -127,7 +127,7 @@ def _read(rows: QuerySet[FlagConfig]) -> Iterable[_Group]:
     """Group in the database: where a project has many environments, most flags do the same in most of them."""
     given = rows.annotate(is_plain=plainness(), in_experiment=Q(experiment__isnull=False)).order_by()
     alike = given.values(*_Group._fields[:-2])
-    grouped = alike.annotate(environments=ArrayAgg("environment", ordering="environment"), changed_at=Max("updated_at"))
+    grouped = alike.annotate(environments=ArrayAgg("environment", order_by="environment"), changed_at=Max("updated_at"))
     return (_Group(*row) for row in grouped.values_list(*_Group._fields).iterator())
 
 
