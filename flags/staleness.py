@@ -134,8 +134,7 @@ def last_use_anywhere(flag: Flag) -> tuple[FlagConfig, reading.LastUse] | None:
     if use is None or not is_asked_for(use.at):
         seen = (
             reading.LastUse(at, Source(environment_id, API, ""))
-            for environment_id in configs
-            for at in analytics.last_exposures(environment_id, [flag.key]).values()
+            for at, environment_id in analytics.last_exposures(list(configs), [flag.key]).values()
         )
         use = max([*seen, *([use] if use else [])], key=lambda each: each.at, default=None)
     return (configs[use.source.environment_id], use) if use else None

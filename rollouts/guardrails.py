@@ -74,8 +74,8 @@ def judge(
 def _silent(part: RolloutPart, arms: Arms, since: datetime, now: datetime) -> timedelta:
     """How long nobody was exposed; of those who had been before, the full hour is known."""
     key = part.config.flag.key
-    hour = events.last_exposures(part.config.environment_id, [key]).get(key)
-    last_at = max([since, *(first_at for _, _, first_at in arms), *([hour + timedelta(hours=1)] if hour else [])])
+    found = events.last_exposures([part.config.environment_id], [key]).get(key)
+    last_at = max([since, *(first_at for _, _, first_at in arms), *([found[0] + timedelta(hours=1)] if found else [])])
     return now - min(last_at, now)
 
 
