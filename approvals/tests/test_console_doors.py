@@ -128,7 +128,10 @@ def test_copies__to_where_a_policy_asks__are_asked_for_there(console_owner, acme
     asked = console_owner.get(page(live[0], "copy", to="staging"))
     assert ASKED in asked.text
 
-    for_one = console_owner.post(page(live[0], "copy", to="staging"), {"to": "staging", "reason": "", **PROPOSE})
+    seen = asked.context["form"].initial
+    for_one = console_owner.post(
+        page(live[0], "copy", to="staging"), {**seen, "to": "staging", "reason": "", **PROPOSE}
+    )
 
     assert for_one.url == object_url(ChangeRequest.objects.get(environment=guarded))
     many = send_many(console_owner, "copy_many", live, to="staging", **PROPOSE)

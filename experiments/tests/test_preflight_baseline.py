@@ -110,7 +110,7 @@ def test_audience__by_ids_that_are_stored_as_pseudonyms__is_not_known(
 def test_audience__of_an_archived_flag__is_not_known(environment, make_experiment, flag_users):
     experiment = make_experiment(audience=GERMANS)
     flag_users(experiment)
-    archive_flag(actor=ALICE, environment=environment, key="new-checkout")
+    archive_flag(actor=ALICE, environment=environment, key="new-checkout", confirm="new-checkout")
     environment.refresh_from_db()
     since = timezone.now() - timedelta(days=7)
     assert recent_audience(environment, "new-checkout", GERMANS, since) == Audience(frozenset(), 0)

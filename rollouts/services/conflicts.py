@@ -1,5 +1,6 @@
 """What a running plan owns: its share, and how users are dealt to it. Others' changes of these are refused."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -111,23 +112,30 @@ def refuse_experiment(config: FlagConfig, **_: Any) -> None:
 
 def stop_with_flag(entries: Sequence[Entry], **_: Any) -> None:
     """Hold the running plans of flags that were killed, and cancel those of flags that are served no more."""
+    stopped: defaultdict[tuple[Any, ...], list[Entry]] = defaultdict(list)
     for entry in entries:
-        if entry.entity_type != "flag" or entry.action not in {*_HOLDING, *_ENDING}:
-            continue
+        if entry.entity_type == "flag" and entry.action in {*_HOLDING, *_ENDING}:
+            # A flag ends in all environments, and is killed in one.
+            where = entry.environment if entry.action in _HOLDING else ""
+            stopped[entry.action, entry.organization_id, entry.project, where].append(entry)
+    for (action, organization, project, where), those in stopped.items():
         parts = RolloutPart.objects.filter(
             is_open=True,
-            config__flag__key=entry.entity_key,
-            config__environment__project__key=entry.project,
-            config__environment__project__organization=entry.organization_id,
+            config__flag__key__in=[entry.entity_key for entry in those],
+            config__environment__project__key=project,
+            config__environment__project__organization=organization,
         )
-        actor = Actor(entry.actor_kind, entry.actor_id, entry.actor_label, entry.credential, entry.request_id)
-        if entry.action in _HOLDING:
-            parts = parts.filter(config__environment__key=entry.environment, plan__state=_State.RUNNING)
-        for plan in RolloutPlan.objects.filter(parts__in=parts).select_for_update(of=("self",)).order_by("pk"):
-            if entry.action in _HOLDING:
-                stop(actor, plan, _State.HELD, _HOLDING[entry.action])
+        if action in _HOLDING:
+            parts = parts.filter(config__environment__key=where, plan__state=_State.RUNNING)
+        first = those[0]
+        actor = Actor(first.actor_kind, first.actor_id, first.actor_label, first.credential, first.request_id)
+        # Once each, of however many flags it is.
+        plans = RolloutPlan.objects.filter(pk__in=parts.values("plan")).order_by("pk")
+        for plan in plans.select_for_update(of=("self",)):
+            if action in _HOLDING:
+                stop(actor, plan, _State.HELD, _HOLDING[action])
             else:
-                stop(actor, plan, _State.CANCELLED, _ENDING[entry.action])
+                stop(actor, plan, _State.CANCELLED, _ENDING[action])
 
 
 def stop(actor: Actor, plan: RolloutPlan, state: RolloutPlan.State, reason: str) -> None:

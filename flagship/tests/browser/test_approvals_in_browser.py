@@ -58,7 +58,7 @@ def test_change__proposed_objected_edited_approved_twice__is_published_at_its_in
     page.get_by_text("Default rollout: 50 % treatment").wait_for()
     page.get_by_role("link", name="Edit", exact=True).click()
     page.get_by_label("Publish at").fill("2099-01-01T08:00")
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     page.get_by_text("Half of them first", exact=True).wait_for()
 
     # Approved twice.

@@ -119,10 +119,10 @@ def test_experiment__running__shows_what_is_locked_and_saves_what_is_not(open_se
     page.get_by_role("link", name="Edit", exact=True).click()
     page.get_by_role("row", name="Primary metric").wait_for()
     page.get_by_label("Share of users").fill("10")
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     page.get_by_role("alert").get_by_text("may grow, not shrink").wait_for()
     page.get_by_label("Share of users").fill("60")
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     page.get_by_text("Saved.").wait_for()
 
     draft.refresh_from_db()

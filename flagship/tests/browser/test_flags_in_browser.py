@@ -78,7 +78,7 @@ def test_rules__moved_by_keyboard__decide_in_the_new_order(open_session, console
 
     second.get_by_label("Move the rule up").focus()
     page.keyboard.press("Enter")
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     page.get_by_text("Saved.").wait_for()
 
     assert [rule.name for rule in config.rules.order_by("priority")] == ["Second", "First"]
@@ -110,7 +110,7 @@ def test_variant__renamed__keeps_its_share_and_rules(open_session, console_edito
     page.get_by_role("button", name="Add a variant").click()
     page.get_by_label("Variant's key").nth(2).fill("green")
     page.get_by_label("Variant's value").nth(2).fill("green")
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     page.get_by_text("Saved.").wait_for()
 
     config.refresh_from_db()
@@ -143,11 +143,11 @@ def test_two_people__edit_at_once__neither_loses_anything(open_session, console_
     first, second = open_session(console_owner), open_session(console_editor)
     mine, theirs = first.visit(change_url(config)), second.visit(change_url(config))
     theirs.locator("#rollout [data-percent]").last.fill("60")
-    theirs.get_by_role("button", name="Save").click()
+    theirs.get_by_role("button", name="Save", exact=True).click()
     theirs.get_by_text("Saved.").wait_for()
 
     add_rule(mine, "Germany", "country", "is", "DE")
-    mine.get_by_role("button", name="Save").click()
+    mine.get_by_role("button", name="Save", exact=True).click()
 
     mine.get_by_text("eddie changed this flag while you were editing").wait_for()
     theirs_shown = mine.locator("#conflict")

@@ -83,20 +83,20 @@ def test_largest_flag__refused_is_seen_at_once__then_saved_whole(open_session, c
     first.locator("[data-percent]").nth(1).fill("many")
     last.locator("[data-percent]").nth(1).fill("95")
 
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     focused = page.locator(":focus[aria-invalid=true]")
     focused.wait_for()
     assert focused.evaluate(IS_IN_VIEW)
     page.get_by_role("alert").get_by_role("link", name=re.compile("many.*is no number")).wait_for()
     focused.fill("10")
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     # Now the server refuses: the shares of the last rule sum to more than everybody.
     page.get_by_role("alert").get_by_role("link").first.wait_for()
     session.settle()
     assert focused.evaluate(IS_IN_VIEW)
 
     page.locator("[data-rule]").last.locator("[data-percent]").nth(1).fill("11")
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     page.get_by_text("Saved.").wait_for()
     rules = list(largest.rules.order_by("priority"))
     assert len(rules) == RULES

@@ -100,7 +100,7 @@ def test_names_of_a_thousand_characters__are_refused_beside_their_field_and_brea
     page.locator("strong", has_text="Name, description, tags").click()
     page.evaluate("document.getElementById('id_name').removeAttribute('maxlength')")
     page.get_by_label("Name", exact=True).fill("n" * 1000)
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     said = page.locator(".fs-field", has=page.locator("#id_name")).locator(".fs-error")
     said.wait_for()
     page.get_by_role("alert").get_by_role("link", name=said.text_content(), exact=True).wait_for()
@@ -110,7 +110,7 @@ def test_names_of_a_thousand_characters__are_refused_beside_their_field_and_brea
 def test_back_after_saving__shows_what_is_there_now_or_merges(open_session, console_owner, acme, config):
     page = open_session(console_owner).visit(of(config, "change"))
     page.locator("#rollout [data-percent]").last.fill("40")
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     page.get_by_text("Saved.").wait_for()
 
     page.go_back()
@@ -142,7 +142,7 @@ def test_without_scripts__a_flag_is_shown_and_says_what_editing_needs(open_sessi
     page.get_by_text("Editing needs JavaScript: this page cannot save without it.").wait_for()
     assert page.locator("#rollout [data-percent]").last.input_value() == "10"
     page.locator("#rollout [data-percent]").last.fill("15.5")
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     page.get_by_text("switch it on and try again").wait_for()
 
     made.refresh_from_db()

@@ -55,7 +55,7 @@ def test_kill__of_a_flag_made_in_the_console__is_confirmed_by_a_connected_sdk(st
 
     page.locator("#rollout [data-percent]").last.fill("40")
     page.locator("#preview").get_by_text("40.00 % from control to treatment").wait_for()
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     page.get_by_role("button", name="Yes, change production").click()
     page.get_by_text("Saved.").wait_for()
     asked = {"flagKey": key, "userId": "anna", "attributes": {"country": "FR"}}

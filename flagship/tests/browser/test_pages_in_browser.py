@@ -127,7 +127,7 @@ def test_signed_out__notice__is_clean(open_session, console_owner, world):
     page = session.visit(world.url("admin:flags_flagconfig_change"))
     session.settle()
     console_owner.logout()
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     page.get_by_role("dialog", name="You were signed out").wait_for()
 
     assert "\n".join(look(session, "signed out")) == ""

@@ -38,7 +38,7 @@ def test_rule__grouped_by_the_keyboard_with_two_units__is_stored_and_comes_back(
     page.get_by_text("Bucket by another attribute than the user").click()
     page.get_by_label("Attribute", exact=True).and_(page.locator("#id_bucket")).fill("deviceId")
     page.get_by_label("Where that is absent").fill("userId")
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     page.get_by_text("Saved.").wait_for()
 
     document = flag_document(get_config(acme.staging, "grouped"))
@@ -47,5 +47,5 @@ def test_rule__grouped_by_the_keyboard_with_two_units__is_stored_and_comes_back(
     assert document["bucketBy"] == ["deviceId", "userId"]
     assert page.get_by_label("Where that is absent").input_value() == "userId"
     assert page.locator("[data-rule]").nth(1).locator(".fs-condition").count() == 2
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     page.get_by_text("Nothing was different").wait_for()

@@ -71,7 +71,7 @@ def test_segment__values_of_every_kind__come_back_exactly_when_another_field_cha
     page = open_session(console_editor).visit(reverse("admin:flags_segment_change", args=[segment.pk]))
     page.get_by_text("Who uses it").wait_for()
     page.get_by_label("Attribute").first.fill("places")
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     page.get_by_text("Saved.").wait_for()
 
     segment.refresh_from_db()

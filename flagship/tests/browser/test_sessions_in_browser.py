@@ -75,14 +75,14 @@ def test_flag__signed_out_before_saving__keeps_every_row_and_saves_it_once_signe
     rule.locator("[data-value]").fill("US")
     console_owner.logout()
 
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     notice(page, OUT)
     config.refresh_from_db()
     assert config.allocation == [[0, 2500, "treatment"]]
     sign_in_beside(page)
     config.refresh_from_db()
     assert config.allocation == [[0, 2500, "treatment"]]
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     page.get_by_text("Saved.").wait_for()
 
     config.refresh_from_db()
@@ -101,7 +101,7 @@ def test_flag__signed_in_again_in_another_tab__is_saved_without_a_word(open_sess
     sign_in(other)
     other.get_by_text("Needs attention").wait_for()
 
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     page.get_by_text("Saved.").wait_for()
 
     config.refresh_from_db()
@@ -136,7 +136,7 @@ def test_flag__somebody_else_signed_in_meanwhile__is_not_saved_as_them(
     cookie = eve.cookies[settings.SESSION_COOKIE_NAME]
     page.context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": session.base_url}])
 
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     said = notice(page, "Somebody else is signed in")
     assert "eve is signed in by now" in said.text_content()
 
@@ -168,10 +168,10 @@ def test_flag__server_not_reached__stays_as_typed(open_session, console_owner, c
     page.wait_for_load_state("networkidle")
     page.context.set_offline(True)
 
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     notice(page, "The server cannot be reached").get_by_role("button", name="Back to the page").click()
     page.context.set_offline(False)
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     page.get_by_text("Saved.").wait_for()
 
     config.refresh_from_db()
@@ -198,14 +198,14 @@ def test_flag__signed_out_under_single_sign_on__is_saved_once_the_provider_let_o
     page.locator("#rollout [data-percent]").last.fill("90")
     page.context.clear_cookies(name=settings.SESSION_COOKIE_NAME)
 
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     with page.expect_popup() as opened:
         notice(page, OUT).get_by_role("link", name="Sign in").click()
     at_the_provider(opened.value)
     # The provider's page cut the tab off from the one that opened it, so a person closes it.
     opened.value.get_by_text("Close this tab").wait_for()
     notice(page, BACK).get_by_role("button", name="Back to the page").click()
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     page.get_by_text("Saved.").wait_for()
 
     config.refresh_from_db()

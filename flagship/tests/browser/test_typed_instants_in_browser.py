@@ -47,7 +47,7 @@ def test_draft__dates__are_shown_typed_and_kept_by_the_viewers_clock(open_sessio
     page.get_by_text("2031-10-26 01:30 UTC: your clock shows this time twice, and the second is meant.").wait_for()
     page.get_by_label(START).fill("2031-01-01T12:00")
     page.get_by_text("2031-01-01 11:00 UTC").wait_for()
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     page.get_by_text("Saved.").wait_for()
 
     assert dates(draft) == ("2031-01-01T11:00:00Z", "2031-10-26T01:30:15Z")
@@ -63,13 +63,13 @@ def test_running__time_that_comes_twice_or_never__is_said_and_refused_beside_its
 
     page.get_by_label(END).fill("2032-03-28T02:30")
     page.get_by_text("Your clock is put forward then, and skips this time.").wait_for()
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     page.get_by_role("alert").get_by_text("There is no 02:30 on 2032-03-28 in Europe/Berlin").wait_for()
     assert page.get_by_label(END).input_value() == "2032-03-28T02:30"
     assert serious(page, "refused") == []
     page.get_by_label(END).fill("2032-10-31T02:30")
     page.get_by_text("2032-10-31 00:30 UTC: your clock shows this time twice, and the first is meant.").wait_for()
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     page.get_by_text("Saved.").wait_for()
 
     assert dates(draft)[1] == "2032-10-31T00:30:00Z"
@@ -81,7 +81,7 @@ def test_date_half_typed__is_not_sent_as_none(open_session, console_editor, draf
     page.get_by_label(START).focus()
     page.keyboard.press("Delete")
     assert page.get_by_label(START).evaluate("field => field.validity.badInput")
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
 
     assert page.evaluate("document.activeElement.name") == "startsAt"
     assert page.url.endswith("/edit/")
@@ -94,7 +94,7 @@ def test_draft__without_scripts__is_in_utc_and_says_that_it_cannot_be_saved(open
     assert page.get_by_label("Start by itself at (UTC)").input_value() == "2031-07-01T10:00"
     assert "Editing needs JavaScript: this page cannot save without it." in page.locator("body").inner_text()
     page.get_by_label("Start by itself at (UTC)").fill("2031-07-01T11:00")
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
 
     page.get_by_role("alert").get_by_text("Editing needs JavaScript: switch it on and try again.").wait_for()
     assert dates(draft) == ("2031-07-01T10:00:00Z", "2031-10-26T01:30:15Z")

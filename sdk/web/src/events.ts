@@ -28,6 +28,7 @@ export class Events {
   lost = 0;
   #waiting: Waiting[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #isClosed = false;
   #notBefore = 0;
   #failures = 0;
   #keptBytes = 0;
@@ -82,6 +83,8 @@ export class Events {
     globalThis.removeEventListener?.("pagehide", this.#leave);
     globalThis.document?.removeEventListener("visibilitychange", this.#leave);
     await this.flush();
+    // What is still under way may fail: nobody tries again.
+    this.#isClosed = true;
     clearTimeout(this.#timer);
   }
 
@@ -90,7 +93,7 @@ export class Events {
   };
 
   #arm(milliseconds: number): void {
-    this.#timer ??= setTimeout(() => void this.flush(), milliseconds);
+    if (!this.#isClosed) this.#timer ??= setTimeout(() => void this.flush(), milliseconds);
   }
 
   async #send(kind: EventKind, batch: Waiting[]): Promise<void> {

@@ -99,6 +99,7 @@ export class FlagShip {
   #stream: EventSource | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #silence: ReturnType<typeof setTimeout> | undefined;
+  #hiding: ReturnType<typeof setTimeout> | undefined;
   #isTold = false;
   // In a row, of questions and of streams.
   #failures = 0;
@@ -228,6 +229,7 @@ export class FlagShip {
     this.#ending.abort();
     this.#stopStream();
     clearTimeout(this.#timer);
+    clearTimeout(this.#hiding);
     globalThis.document?.removeEventListener("visibilitychange", this.#look);
     await Promise.all([this.#asking, this.#events.close()]);
   }
@@ -354,7 +356,8 @@ export class FlagShip {
       if (this.#stream === undefined) void this.refresh();
     } else if (this.#stream !== undefined) {
       const stream = this.#stream;
-      setTimeout(() => {
+      clearTimeout(this.#hiding);
+      this.#hiding = setTimeout(() => {
         if (document.visibilityState !== "visible" && stream === this.#stream) this.#stopStream();
       }, HIDDEN_MS);
     }
