@@ -70,7 +70,7 @@ def test_home__many_flags__asks_the_database_no_more_often(console_viewer, acme,
         services.kill_flag(actor=ALICE, environment=acme.production, key=f"flag-{index}")
     home(console_viewer, acme.production)
 
-    with django_assert_max_num_queries(24):
+    with django_assert_max_num_queries(25):
         home(console_viewer, acme.production)
 
 
