@@ -1,6 +1,6 @@
 """The charts of a plan's page: the share over time with what comes next, and the guardrails' intervals."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -28,7 +28,10 @@ def share_over_time(plan: RolloutPlan, part: RolloutPart) -> LineChart | None:
             points.append((datetime.fromisoformat(line["at"]), float(share), line["act"].replace("_", " ")))
     points.append((timezone.now(), float(percent_now(plan, part)), "now"))
     ahead = to_come(plan)
-    labels = [moment(at) for at, _, _ in points] + [moment(at) for at, _ in ahead]
+    # A picture shows text; the table below it has instants in the reader's zone.
+    labels = [
+        f"{at.astimezone(UTC):%d %b, %H:%M} UTC" for at in (*(at for at, _, _ in points), *(at for at, _ in ahead))
+    ]
     served: list[float | None] = [percent / 100 for _, percent, _ in points] + [None] * len(ahead)
     planned: list[float | None] = [None] * (len(points) - 1)
     planned += [percent / 100 for percent in (points[-1][1], *(percent for _, percent in ahead))]
