@@ -7,6 +7,8 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import orjson
+from channels.consumer import get_handler_name
+from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.routing import URLRouter
 from django.urls import path
@@ -37,6 +39,15 @@ class StreamConsumer(AsyncWebsocketConsumer):
     _writer: asyncio.Task[None] | None = None
     # The key and the address whose place it has.
     _place: tuple[str, str] | None = None
+
+    # Channels closes old connections of the database around each message, in the one thread that everything in the
+    # process shares: whatever is at work there would hold up every connection. Nothing here uses the database on it.
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        await getattr(self, get_handler_name(message))(message)
+
+    async def websocket_disconnect(self, message: dict[str, Any]) -> None:
+        await self.disconnect(message["code"])
+        raise StopConsumer
 
     async def connect(self) -> None:
         request = AsgiRequest(self.scope)

@@ -116,7 +116,7 @@ def test_back_after_saving__shows_what_is_there_now_or_merges(open_session, cons
     page.go_back()
     page.locator("#flag-form").wait_for()
     page.locator("#rollout [data-percent]").last.fill("50")
-    page.get_by_role("button", name=re.compile("Save")).click()
+    page.get_by_role("button", name=re.compile("^Save( mine over theirs)?$")).click()
     page.get_by_text("Saved.").or_(page.locator("#conflict")).first.wait_for()
     if page.locator("#conflict").count():
         page.get_by_role("button", name="Save mine over theirs").click()
