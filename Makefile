@@ -135,7 +135,7 @@ suite: $(VENV)/.dev-installed
 	$(BIN)/python -m pytest -p flagship.tests.tools -n $(WORKERS) $(if $(ARGS),$(ARGS),$(addprefix --ignore=,$(ENGINE_TESTS)))
 
 thorough: $(VENV)/.dev-installed
-	@SCHEMA_EXAMPLES=100 HOSTILE_SPARING=1 PROPERTY_SHARE=100 \
+	@SCHEMA_EXAMPLES=100 HOSTILE_SPARING=1 PAGES_SPARING=1 PROPERTY_SHARE=100 \
 		ROLLOUT_EXAMPLES=10000 ROLLOUT_PLANS=4000 ROLLOUT_EDITS=200 $(MAKE) --no-print-directory suite
 
 # Every version with the hashes of its files, for every platform and Python from 3.11 on. The SDK is installed from here.

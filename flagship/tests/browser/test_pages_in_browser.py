@@ -1,4 +1,6 @@
-"""Every page of the console: nothing serious for axe in light or dark, no complaint, nothing wider than a phone."""
+"""The pages of the console: nothing serious for axe in light or dark, no complaint, nothing wider than a phone."""
+
+import os
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -12,6 +14,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 # Each takes a share of the pages, so that several processes have them at once.
 SHARES = 4
+# Of so many pages one is judged in each look; `make thorough` judges all.
+SPARING = int(os.environ.get("PAGES_SPARING", "2"))
 DESK, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 # What is in the middle of fading would be judged by a colour that nobody reads.
 STAND_STILL = """
@@ -88,7 +92,7 @@ def look(session, name, part=None):
 @pytest.mark.parametrize("share", range(SHARES))
 def test_pages__each__are_clean(open_session, world, share):
     sessions, framed, wrong = {}, set(), []
-    for state in pages()[share::SHARES]:
+    for number, state in enumerate(pages()[share::SHARES]):
         client, address = world.people[state.who], world.url(state.route, state.subject, **state.query)
         if state.who not in sessions:
             sessions[state.who] = open_session(client)
@@ -101,6 +105,10 @@ def test_pages__each__are_clean(open_session, world, share):
             fields["csrfmiddlewaretoken"] = [page.locator("[name=csrfmiddlewaretoken]").first.input_value()]
             with page.expect_navigation():
                 page.evaluate(SEND, [action, list(fields.items())])
+        if number % SPARING:
+            # It is opened all the same: whatever its scripts complain of fails the test.
+            session.settle()
+            continue
         # The frame is the same on a person's other pages: it is judged once.
         is_framed = state.who in framed and page.locator("#main").count() == 1
         wrong += look(session, state.name, part="#main" if is_framed else None)
