@@ -12,9 +12,14 @@ from rollouts.prometheus import ROLLOUT_PROGRESS, ROLLOUT_STEPS, ROLLOUTS, ROLLO
 @shared_task(name="rollouts.work")
 def work() -> int:
     """Take the steps and publish the changes that are due."""
-    looked = plans.run() + schedules.run()
-    ROLLOUT_STEPS.inc(looked)
-    _measure()
+    looked = 0
+    try:
+        looked = plans.run()
+    finally:
+        # What keeps plans from their steps keeps no change from its time.
+        looked += schedules.run()
+        ROLLOUT_STEPS.inc(looked)
+        _measure()
     return looked
 
 

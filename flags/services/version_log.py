@@ -68,16 +68,33 @@ def append_each(*, environment: Environment, actor: Actor, changes: Sequence[Cha
     """
     if not connection.in_atomic_block:
         raise RuntimeError("The log must be appended to inside the transaction of the change it describes.")
+    last = _counted_on(environment, len(changes))
+    environment.config_version = last - len(changes)
     for version, change in enumerate(changes, environment.config_version + 1):
         refuse_unsendable(change.document)
         change.environment, change.version, change.actor_label = environment, version, actor.label
     gate.ask(actor=actor, pieces=[_piece(environment, change) for change in changes])
-    environment.config_version += len(changes)
-    environment.save(update_fields=["config_version"])
+    environment.config_version = last
     Change.objects.bulk_create(changes)
     # The change is committed, so an error from here on is only logged. The sweep publishes the steps.
     transaction.on_commit(lambda: publishing.publish_changes(changes), robust=True)
     transaction.on_commit(ask_to_publish, robust=True)
+
+
+def _counted_on(environment: Environment, steps: int) -> int:
+    """Take the next versions in the database, and return the last of them.
+
+    The row in hand may be behind, where another one of it was written, or ahead, where a savepoint was taken back. A
+    version that is left out would never be published, and nor would any after it.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE tenancy_environment SET config_version = config_version + %s WHERE id = %s "
+            "RETURNING config_version",
+            [steps, environment.pk],
+        )
+        last: int = cursor.fetchone()[0]
+    return last
 
 
 def _piece(environment: Environment, change: Change) -> gate.Piece:

@@ -5,11 +5,12 @@ from functools import partial
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, transaction
 
 from audit.models import Entry
 from flags import services
 from flags.models import Change, FlagConfig
+from flags.services import version_log
 from tenancy.errors import Conflict
 from tenancy.models import Environment
 from tenancy.testing import ALICE
@@ -92,6 +93,27 @@ def test_writes__eight_writers_of_everything__both_logs_hold_until_a_row_is_alte
     with pytest.raises(CommandError):
         call_command("verify_audit")
     assert f"row {victim.pk} (position {victim.position}) is broken" in capsys.readouterr().err
+
+
+@pytest.mark.django_db
+def test_append__row_in_hand_is_behind_or_ahead__log_has_no_gap_and_no_fork(environment):
+    def append(row, key):
+        version_log.append(environment=row, actor=ALICE, kind=Change.Kind.FLAG_UPDATED, key=key, document=None)
+
+    with transaction.atomic():
+        one, two = (version_log.lock_environment(environment) for _ in range(2))
+        append(one, "a")
+        with transaction.atomic():
+            append(one, "taken back")
+            transaction.set_rollback(True)
+        append(one, "after a savepoint")
+        append(two, "by another row")
+        append(one, "last")
+
+    environment.refresh_from_db()
+    steps = Change.objects.filter(environment=environment).order_by("version").values_list("version", "key")
+    assert list(steps) == [(1, "a"), (2, "after a savepoint"), (3, "by another row"), (4, "last")]
+    assert (environment.config_version, one.config_version) == (4, 4)
 
 
 def _write_everything(environment, staging, writer):

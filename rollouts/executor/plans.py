@@ -47,8 +47,8 @@ def run(now: datetime | None = None, *, most: int | None = None) -> int:
         batch = _next_batch(moment, _BATCH if most is None else min(_BATCH, most - seen))
         if not batch:
             break
-        evidence = {plan.pk: gather(plan, moment) for plan in batch if _needs_evidence(plan)}
-        looked = _work(batch, evidence, moment)
+        evidence, unread = _gathered(batch, moment)
+        looked = len(unread) + _work([plan for plan in batch if plan.pk not in unread], evidence, moment)
         seen += looked
         if not looked:
             # Another worker has all of them.
@@ -68,6 +68,23 @@ def _next_batch(now: datetime, size: int) -> list[RolloutPlan]:
     return list(found.prefetch_related("parts__config__flag", "parts__config__environment")[:size])
 
 
+def _gathered(batch: list[RolloutPlan], now: datetime) -> tuple[dict[UUID, Evidence], set[UUID]]:
+    """What the data say of each plan that asks them; and those of which they could not be read."""
+    evidence: dict[UUID, Evidence] = {}
+    unread: set[UUID] = set()
+    for plan in batch:
+        try:
+            if _needs_evidence(plan):
+                evidence[plan.pk] = gather(plan, now)
+        except Exception:
+            # A broken metric stops its own plan alone.
+            log.exception("rollout_evidence_failed", plan=str(plan.pk))
+            due = RolloutPlan.objects.filter(pk=plan.pk, state=RolloutPlan.State.RUNNING, due_at__lte=now)
+            due.update(due_at=now + _AGAIN)
+            unread.add(plan.pk)
+    return evidence, unread
+
+
 def _needs_evidence(plan: RolloutPlan) -> bool:
     asked = planned(plan)
     is_asked = plan.current_step < len(asked.steps) and asked.needs_evidence(plan.current_step + 1)
@@ -75,6 +92,8 @@ def _needs_evidence(plan: RolloutPlan) -> bool:
 
 
 def _work(batch: list[RolloutPlan], evidence: Mapping[UUID, Evidence], now: datetime) -> int:
+    if not batch:
+        return 0
     project = Project.objects.get(pk=batch[0].environment.project_id)
     versions = {plan.pk: plan.version for plan in batch}
     with transaction.atomic():
@@ -100,17 +119,18 @@ def _take_together(plans: list[RolloutPlan], environments: Mapping[int, Environm
         of_it = [plan for plan in plans if plan.environment_id == environment]
         if len(of_it) < _TOGETHER:
             continue
-        locked = copy(environments[environment])
         try:
             with gate.permitted(), transaction.atomic():
                 found = take_together(
-                    actor=AUTOMATIC, environment=locked, plans=[copy(each) for each in of_it], now=now
+                    actor=AUTOMATIC,
+                    environment=environments[environment],
+                    plans=[copy(each) for each in of_it],
+                    now=now,
                 )
         except Exception:
             # One of them is the reason. Each is looked at by itself, and that one says so.
             log.exception("rollouts_not_taken_together", environment=environment)
             continue
-        environments[environment].config_version = locked.config_version
         taken |= {plan.pk for plan in found}
     return taken
 

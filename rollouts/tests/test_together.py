@@ -9,11 +9,12 @@ from django.test.utils import CaptureQueriesContext
 
 from flags.models import Change, FlagConfig
 from flags.selectors import get_config
-from flags.services import served_of
+from flags.services import kill_flag, served_of
 from rollouts.executor import plans as executor
 from rollouts.models import RolloutPlan
 from rollouts.tests.conftest import DAILY, events
 from tenancy.models import Environment
+from tenancy.testing import ALICE
 
 SHARES = [{"variant": "control", "percent": 90}, {"variant": "treatment", "percent": 10}]
 KEYS = ["one", "two", "three", "four"]
@@ -92,3 +93,50 @@ def test_plans__one_of_them_refused__is_held_alone(environment: Environment, beg
     assert (broken.state, "could not be written" in broken.waits_because) == ("held", True)
     steps = [(row.entity_key, row.after["step"]) for row in events("flag.rollout_progress")]  # type: ignore[index]  # each has one
     assert sorted(steps) == sorted([*((key, 1) for key in KEYS), ("one", 2), ("three", 2), ("four", 2)])
+
+
+@pytest.mark.django_db
+def test_train__refused_in_a_batch__leaves_no_gap_in_the_version_log(
+    environment: Environment, begun: datetime, make_flag: Callable[..., FlagConfig], start: Callable[..., RolloutPlan]
+) -> None:
+    for key in ("engine", "wagon"):
+        make_flag(key, rollout=SHARES)
+    train = start(DAILY, key="engine", flags=[{"flagKey": "wagon", "variant": "treatment"}])
+    # The first flag of the train is written, the second is refused, and other plans come after it.
+    broken = train.parts.get(config__flag__key="wagon")
+    broken.rungs = [[[0, 10_000, "unknown"]] for _ in broken.rungs]
+    broken.save()
+    RolloutPlan.objects.filter(pk=train.pk).update(entered_at=begun, due_at=begun)
+
+    executor.run(begun + timedelta(days=1))
+
+    kill_flag(actor=ALICE, environment=environment, key="one")
+    train.refresh_from_db()
+    assert (train.state, _plan(environment, "four").current_step) == ("held", 2)
+    environment.refresh_from_db()
+    versions = Change.objects.filter(environment=environment).order_by("version").values_list("version", flat=True)
+    assert list(versions) == list(range(1, environment.config_version + 1))
+
+
+@pytest.mark.django_db
+def test_plan__whose_data_cannot_be_read__keeps_no_other_from_its_step(
+    environment: Environment,
+    begun: datetime,
+    make_flag: Callable[..., FlagConfig],
+    start: Callable[..., RolloutPlan],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_flag("counted", rollout=SHARES)
+    counted = start([{"percent": 20}, {"percent": 50, "minimumUsers": 5}], key="counted")
+    RolloutPlan.objects.filter(pk=counted.pk).update(due_at=begun)
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("the event store is broken")
+
+    monkeypatch.setattr(executor, "gather", fails)
+    now = begun + timedelta(days=1)
+    assert executor.run(now) == 5
+
+    assert [_plan(environment, key).current_step for key in KEYS] == [2, 2, 2, 2]
+    counted.refresh_from_db()
+    assert (counted.state, counted.current_step, counted.due_at) == ("running", 1, now + timedelta(minutes=1))
