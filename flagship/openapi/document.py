@@ -140,8 +140,22 @@ def finish(result: dict[str, Any], **_: Any) -> dict[str, Any]:
                 operation.setdefault("parameters", []).append({"$ref": "#/components/parameters/IdempotencyKey"})
             for status, response in operation["responses"].items():
                 response.setdefault("headers", {}).update(parts.headers_of(path, method, status))
+    components["responses"] = _share_refusals(result["paths"])
     result["tags"] = [{"name": name, "description": text} for name, text in sorted(used.items())]
     return result
+
+
+def _share_refusals(paths: dict[str, Any]) -> dict[str, Any]:
+    """Describe each refusal that operations have in common once: the document and clients made from it stay small."""
+    shared: dict[str, Any] = {}
+    for item in paths.values():
+        for method in _METHODS & item.keys():
+            responses = item[method]["responses"]
+            for status, response in responses.items():
+                name = f"Refused{status}"
+                if status in _ALWAYS | _WITH_BODY and shared.setdefault(name, response) == response:
+                    responses[status] = {"$ref": f"#/components/responses/{name}"}
+    return shared
 
 
 def add_refusals(result: dict[str, Any], **_: Any) -> dict[str, Any]:

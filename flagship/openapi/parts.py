@@ -133,11 +133,16 @@ def _usage() -> dict[str, Any]:
 
 
 def _renamed(node: Any) -> Any:
-    """Let a contract's references lead to the document's components."""
+    """Let a contract's references lead to the document's components, and a choice of types be one of schemas."""
     if isinstance(node, list):
         return [_renamed(item) for item in node]
     if not isinstance(node, dict):
         return node
+    kinds = node.get("type")
+    if isinstance(kinds, list) and "null" not in kinds:
+        # Generators of clients read one type, or a choice of schemas.
+        rest = {name: value for name, value in node.items() if name != "type"}
+        return {**rest, "anyOf": [{"type": kind} for kind in kinds]}
     return {name: _reference(value) if name == "$ref" else _renamed(value) for name, value in node.items()}
 
 

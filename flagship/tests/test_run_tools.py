@@ -42,7 +42,7 @@ def run_suite(tmp_path):
     marks = "".join(f"\n    {mark}" for mark in ("browser", "node", "go", "pgbouncer", "namespaces"))
     (tmp_path / "pytest.ini").write_text(f"[pytest]\nmarkers ={marks}\n")
 
-    def run(*programs: str, ci: str, go: str = "1.24.2") -> subprocess.CompletedProcess[str]:
+    def run(*programs: str, ci: str, go: str = "1.25.2") -> subprocess.CompletedProcess[str]:
         says = {"node": "v20.19.0", "go": f"go version go{go} linux/amd64"}
         folder = tmp_path / "programs"
         folder.mkdir()
@@ -74,7 +74,7 @@ def test_tools__missing_on_a_laptop__says_how_many_tests_did_not_run(run_suite):
     finished = run_suite("node", "npm", "go", "pgbouncer", "alertmanager", ci="", go="1.22.9")
     assert finished.returncode == 0
     assert "3 passed, 3 skipped" in finished.stdout
-    assert "NOT RUN: 1 tests need Go 1.24 or newer, which this machine lacks" in finished.stdout
+    assert "NOT RUN: 1 tests need Go 1.25 or newer, which this machine lacks" in finished.stdout
     assert "NOT RUN: 1 tests need Chromium, which this machine lacks" in finished.stdout
     assert "NOT RUN: 1 tests need network namespaces, which this machine lacks" in finished.stdout
 
@@ -82,6 +82,6 @@ def test_tools__missing_on_a_laptop__says_how_many_tests_did_not_run(run_suite):
 def test_tools__missing_under_ci__fails(run_suite):
     finished = run_suite(ci="true")
     assert finished.returncode != 0
-    lacking = "Chromium and Node.js 20 or newer, with npm and Go 1.24 or newer and PgBouncer and Alertmanager"
+    lacking = "Chromium and Node.js 20 or newer, with npm and Go 1.25 or newer and PgBouncer and Alertmanager"
     assert f"{lacking} and Node 20 and Node 22 and Node 24 cannot be found" in finished.stderr
     assert "passed" not in finished.stdout

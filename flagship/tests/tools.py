@@ -20,7 +20,7 @@ from sdk.conformance import chromium, javascript
 TOOLS = {
     "browser": "Chromium",
     "node": "Node.js 20 or newer, with npm",
-    "go": "Go 1.24 or newer",
+    "go": "Go 1.25 or newer",
     "pgbouncer": "PgBouncer",
     "alertmanager": "Alertmanager",
 }
@@ -33,7 +33,7 @@ def missing() -> dict[str, str]:
     there = {
         "browser": chromium.path() is not None,
         "node": shutil.which("npm") is not None and _version(r"v(\d+)", "node", "--version") >= (20,),
-        "go": _version(r"go version go(\d+)\.(\d+)", "go", "version") >= (1, 24),
+        "go": _version(r"go version go(\d+)\.(\d+)", "go", "version") >= (1, 25),
         "pgbouncer": shutil.which("pgbouncer") is not None,
         "alertmanager": any(map(shutil.which, _ALERTMANAGERS)),
     }
