@@ -267,6 +267,7 @@ _ALL: Final = (
     ),
     Operation("rollout_plan", "start", lambda c: rollouts.start_plan(**c.where, key=c.key, reason=c.reason)),
     Operation("rollout_plan", "resume", lambda c: rollouts.resume_plan(**c.where, key=c.key, reason=c.reason)),
+    Operation("rollout_plan", "rollback", lambda c: rollouts.rollback_plan(**c.where, key=c.key, reason=c.reason)),
     Operation("rollout_plan", "advance", lambda c: rollouts.advance_plan(**c.where, key=c.key, reason=c.reason)),
     Operation("metric", "update", lambda c: _metric_field(c, is_partial=True), _Metric, True, patch_of=_payload),
     Operation("metric", "replace", lambda c: _metric_field(c, is_partial=False), _Metric, patch_of=_payload),

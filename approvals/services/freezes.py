@@ -16,6 +16,7 @@ from approvals.rules.windows import LONGEST, drawn_in, is_cron
 from approvals.services.guarding import environments_in, mark_guarded, reach_of
 from approvals.services.waiting import look_again
 from audit.actors import Actor
+from rollouts.services import wake_frozen
 from tenancy.errors import Problem
 from tenancy.models import Environment, Organization, Project
 from tenancy.refusals import refuse_if_any, refuse_read_only, refuse_stale, refuse_unknown, unknown_fields
@@ -65,6 +66,7 @@ def update_freeze(*, actor: Actor, freeze: Freeze, payload: Mapping[str, Any], v
     reach = reach_of(row)
     mark_guarded(reach)
     look_again(_environments(reach))
+    wake_frozen(reach)
     after = freeze_resource(row)
     audit.services.record(actor=actor, action="freeze.updated", at=row, key=str(row.pk), before=before, after=after)
     return row
@@ -78,6 +80,7 @@ def delete_freeze(*, actor: Actor, freeze: Freeze, reason: str = "") -> None:
     row.delete()
     mark_guarded(reach)
     look_again(_environments(reach))
+    wake_frozen(reach)
     audit.services.record(actor=actor, action="freeze.deleted", at=row, key=key, before=before, reason=reason)
 
 

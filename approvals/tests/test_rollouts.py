@@ -13,8 +13,11 @@ from flags.selectors import get_config
 from flags.services import gate
 from rollouts import services as rollouts
 from rollouts.executor import plans as executor
+from rollouts.executor import schedules
+from rollouts.models import RolloutPlan, ScheduledChange
 from rollouts.selectors import get_plan
-from tenancy.models import Environment
+from tenancy.callers.principals import principal_of_user
+from tenancy.models import Environment, User
 from tenancy.testing import ALICE
 
 KEY = "new-checkout"
@@ -65,3 +68,57 @@ def test_start__where_a_policy_asks_by_impact__is_asked_about_by_its_last_step(
     with pytest.raises(gate.Refused, match="moves up to 70 % of the users"):
         rollouts.start_plan(actor=ALICE, environment=environment, key=KEY)
     assert _share(environment) == 1000
+
+
+def test_rollback__of_a_plan_at_its_end__is_asked_about_and_of_one_at_work_is_not(
+    environment: Environment, make_flag: Callable[..., FlagConfig]
+) -> None:
+    where: dict[str, Any] = {"actor": ALICE, "environment": environment}
+    for key, steps in ((KEY, STEPS[:1]), ("at-work", STEPS)):
+        make_flag(key, rollout=[{"variant": "treatment", "percent": 10}])
+        rollouts.save_plan(**where, key=key, payload={"variant": "treatment", "steps": steps})
+        rollouts.start_plan(**where, key=key)
+    services.set_policy(actor=ALICE, environment=environment, payload={"requiredApprovals": 1}, version=None)
+    environment.refresh_from_db()
+    with pytest.raises(gate.Refused) as refused:
+        rollouts.rollback_plan(**where, key=KEY)
+    (change,) = refused.value.extra["changeRequest"]["changes"]
+    assert (change["resource"], change["action"]) == ({"type": "rollout_plan", "key": KEY}, "rollback")
+    assert (get_plan(environment, KEY).state, _share(environment)) == ("completed", 5000)
+    assert rollouts.rollback_plan(**where, key="at-work").state == "rolled_back"
+
+
+def test_freeze__deleted__wakes_what_waited_for_its_end(
+    environment: Environment, make_flag: Callable[..., FlagConfig], person: Callable[..., User]
+) -> None:
+    where: dict[str, Any] = {"actor": ALICE, "environment": environment}
+    for key in (KEY, "later"):
+        make_flag(key, rollout=[{"variant": "treatment", "percent": 10}])
+    rollouts.save_plan(**where, key=KEY, payload={"variant": "treatment", "steps": STEPS})
+    rollouts.start_plan(**where, key=KEY)
+    now = timezone.now()
+    content = {
+        "resource": {"type": "flag", "key": "later"},
+        "patch": {"offVariant": "treatment"},
+        "baseVersion": get_config(environment, "later").version,
+        "at": now + timedelta(hours=1),
+    }
+    author = principal_of_user(person("editor", environment.project.organization))
+    rollouts.schedule_change(principal=author, environment=environment, payload=content)
+    freeze = services.create_freeze(
+        actor=ALICE, place=environment, payload={"name": "Holidays", "until": now + timedelta(days=30)}
+    )
+    environment.refresh_from_db()
+    RolloutPlan.objects.update(entered_at=now - timedelta(days=2), due_at=now)
+    ScheduledChange.objects.update(due_at=now)
+    assert (executor.run(), schedules.run()) == (1, 1)
+    assert get_plan(environment, KEY).waits_for == "freeze"
+    assert (executor.run(), schedules.run()) == (0, 0)
+
+    services.delete_freeze(actor=ALICE, freeze=freeze)
+
+    assert (executor.run(), schedules.run()) == (1, 1)
+    assert (get_plan(environment, KEY).state, get_config(environment, "later").off_variant) == (
+        "completed",
+        "treatment",
+    )

@@ -26,7 +26,7 @@ R = TypeVar("R")
 EXEMPT: Final[Mapping[str, str]] = {
     "flag.kill": "An emergency must not wait.",
     "experiment.pause": "It serves nobody anything else, and an alarm has to be able to pause.",
-    "rollout_plan.rollback": "The plan that was asked about says what it returns to, and harm must not wait.",
+    "rollout_plan.rollback_at_work": "The plan that was asked about says what it returns to; harm must not wait.",
     "person.erase": "The law does not wait for a review.",
     "environment.create": "A new environment serves nobody yet.",
 }

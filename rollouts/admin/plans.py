@@ -141,9 +141,15 @@ def _act(name: str, act: Callable[..., RolloutPlan], tone: Any, words: str, said
             cancel_url=object_url(plan),
             tone=tone,
             intro=consequences(plan, name),
+            serves=plan.environment if _is_asked_about(plan, name) else None,
         ).answer(request)
 
     return page
+
+
+def _is_asked_about(plan: RolloutPlan, act: str) -> bool:
+    """Whether others may have to agree first. A rollback of a plan at work waits for nobody."""
+    return act in {"start", "resume", "advance"} or (act == "rollback" and plan.state == _State.COMPLETED)
 
 
 def consequences(plan: RolloutPlan, act: str) -> str:

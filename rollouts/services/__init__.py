@@ -7,6 +7,7 @@ from rollouts.services.schedules import cancel_scheduled, schedule_change, updat
 from rollouts.services.switch import resume_automatic, stop_automatic
 from rollouts.services.templates import create_template, delete_template, update_template
 from rollouts.services.triggers import call_trigger, create_trigger, delete_trigger, update_trigger
+from rollouts.services.waking import wake_frozen
 
 __all__ = [
     "advance_plan",
@@ -30,4 +31,5 @@ __all__ = [
     "update_scheduled",
     "update_template",
     "update_trigger",
+    "wake_frozen",
 ]

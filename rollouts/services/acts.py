@@ -115,23 +115,25 @@ def advance_plan(*, actor: Actor, environment: Environment, key: str, reason: st
     return plans(environment).get(pk=plan.pk)
 
 
-@gate.act("rollout_plan.rollback")
 @transaction.atomic
 def rollback_plan(*, actor: Actor, environment: Environment, key: str, reason: str = "") -> RolloutPlan:
     """Give people back what they had before the plan. A plan that was completed can be rolled back too.
 
-    Raises Conflict `anchor_not_reached`, `share_changed`, `made_permanent`.
+    What others have put in the plan's place meanwhile stays, and nothing is rolled back. Of a plan at its end the gate
+    is asked, as of any change. Raises Refused, Conflict `anchor_not_reached`, `share_changed`, `made_permanent`.
     """
     states = (_State.RUNNING, _State.HELD, _State.COMPLETED)
     plan, environments = _locked(environment, key, "be rolled back", *states)
-    if plan.state == _State.COMPLETED:
-        _refuse_overtaken(plan)
-    put_back(actor=actor, plan=plan, environments=environments, reason=reason or f"Rolled back by {actor.label}.")
+    _refuse_overtaken(plan)
+    name = "rollout_plan.rollback" if plan.state == _State.COMPLETED else "rollout_plan.rollback_at_work"
+    with gate.acting(name, {"environment": environment, "key": key}), gate.together(actor):
+        put_back(actor=actor, plan=plan, environments=environments, reason=reason or f"Rolled back by {actor.label}.")
     return plans(environment).get(pk=plan.pk)
 
 
 def _refuse_overtaken(plan: RolloutPlan) -> None:
-    if plan.then == RolloutPlan.Then.MAKE_PERMANENT:
+    is_over = plan.state == _State.COMPLETED
+    if is_over and plan.then == RolloutPlan.Then.MAKE_PERMANENT:
         raise Conflict(
             "The plan has made the variant permanent. Go back to an earlier version in the flag's history.",
             code="made_permanent",
@@ -146,12 +148,12 @@ def _refuse_overtaken(plan: RolloutPlan) -> None:
                 attr="flagKey",
             )
         other = open_part(config)
-        if other is not None:
+        if other is not None and other.plan_id != plan.pk:
             raise in_progress(other, attr="flagKey")
         if not _serves(part, config):
             raise Conflict(
-                f"The share of {config.flag.key!r} was changed since the plan completed. Go back to an earlier version "
-                "in the flag's history.",
+                f"The share of {config.flag.key!r} was changed since the plan "
+                f"{'completed' if is_over else 'was held'}. Go back to an earlier version in the flag's history.",
                 code="share_changed",
             )
 

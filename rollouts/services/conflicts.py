@@ -6,6 +6,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from django.db.models import F, Value
+from django.db.models.functions import Greatest
+
 import audit.services
 from audit.actors import Actor, system
 from audit.models import Entry
@@ -18,6 +21,7 @@ from rollouts.models import RolloutPart, RolloutPlan
 from rollouts.planning.ladder import Ranges
 from rollouts.selectors import open_part
 from tenancy.errors import Conflict
+from tenancy.models import Environment
 
 _State = RolloutPlan.State
 # The plan that writes at present: it may change what it owns.
@@ -119,41 +123,64 @@ def stop_with_flag(entries: Sequence[Entry], **_: Any) -> None:
             where = entry.environment if entry.action in _HOLDING else ""
             stopped[entry.action, entry.organization_id, entry.project, where].append(entry)
     for (action, organization, project, where), those in stopped.items():
-        parts = RolloutPart.objects.filter(
-            is_open=True,
-            config__flag__key__in=[entry.entity_key for entry in those],
+        keys = [entry.entity_key for entry in those]
+        of_flags = RolloutPart.objects.filter(
+            config__flag__key__in=keys,
             config__environment__project__key=project,
             config__environment__project__organization=organization,
         )
+        parts = of_flags.filter(is_open=True)
         if action in _HOLDING:
             parts = parts.filter(config__environment__key=where, plan__state=_State.RUNNING)
         first = those[0]
         actor = Actor(first.actor_kind, first.actor_id, first.actor_label, first.credential, first.request_id)
         # Once each, of however many flags it is.
         plans = RolloutPlan.objects.filter(pk__in=parts.values("plan")).order_by("pk")
-        for plan in plans.select_for_update(of=("self",)):
-            if action in _HOLDING:
-                stop(actor, plan, _State.HELD, _HOLDING[action])
-            else:
-                stop(actor, plan, _State.CANCELLED, _ENDING[action])
+        found = plans.select_for_update(of=("self",)).select_related("environment__project__organization")
+        state = _State.HELD if action in _HOLDING else _State.CANCELLED
+        stop_each(actor, found, state, {**_HOLDING, **_ENDING}[action])
+        if action == "flag.purged":
+            # The parts go with the flag. A plan of other flags keeps theirs.
+            others = RolloutPart.objects.filter(plan__in=of_flags.values("plan")).exclude(config__flag__key__in=keys)
+            gone = RolloutPlan.objects.filter(pk__in=of_flags.values("plan")).exclude(pk__in=others.values("plan"))
+            gone.delete()
 
 
 def stop(actor: Actor, plan: RolloutPlan, state: RolloutPlan.State, reason: str) -> None:
     """Hold or cancel a locked plan: nobody's variant changes. One that is there already stays as it is."""
-    if plan.state == state or not plan.is_open:
-        return
-    now = database_now()
-    plan.state, plan.due_at, plan.next_step_at = state, None, None
-    plan.waits_for, plan.waits_because = ("person", reason) if state == _State.HELD else ("", "")
-    if state == _State.HELD:
-        plan.stopped_at = now
-    else:
-        plan.finished_at = max(now, plan.created_at)
-        plan.parts.update(is_open=False)
-    note(plan, "held" if state == _State.HELD else "cancelled", reason, at=now)
-    plan.version += 1
-    plan.save()
-    record_events(actor, plan, "flag.rollout_held" if state == _State.HELD else "flag.rollout_cancelled", reason)
+    stop_each(actor, [plan], state, reason)
+
+
+def stop_each(actor: Actor, plans: Iterable[RolloutPlan], state: RolloutPlan.State, reason: str) -> None:
+    """As `stop`, with as many queries for many plans of one environment as for one."""
+    stopped: defaultdict[Environment, list[RolloutPlan]] = defaultdict(list)
+    now, is_held = database_now(), state == _State.HELD
+    waits = ("person", reason) if is_held else ("", "")
+    same: dict[str, Any] = {"state": state, "due_at": None, "next_step_at": None, "updated_at": now}
+    same |= dict(zip(("waits_for", "waits_because"), waits, strict=True)) | ({"stopped_at": now} if is_held else {})
+    for plan in plans:
+        if plan.state == state or not plan.is_open:
+            continue
+        for name, value in same.items():
+            setattr(plan, name, value)
+        if not is_held:
+            plan.finished_at = max(now, plan.created_at)
+        note(plan, "held" if is_held else "cancelled", reason, at=now)
+        plan.version += 1
+        stopped[plan.environment].append(plan)
+    those = [plan for found in stopped.values() for plan in found]
+    ended = {} if is_held else {"finished_at": Greatest("created_at", Value(now))}
+    RolloutPlan.objects.filter(pk__in=[plan.pk for plan in those]).update(**same, **ended, version=F("version") + 1)
+    RolloutPlan.objects.bulk_update(those, ["history", "verdicts"], batch_size=100)
+    parts: defaultdict[Any, list[RolloutPart]] = defaultdict(list)
+    for part in RolloutPart.objects.filter(plan__in=those).select_related("config__flag"):
+        parts[part.plan_id].append(part)
+    if not is_held:
+        RolloutPart.objects.filter(plan__in=those).update(is_open=False)
+    action = "flag.rollout_held" if is_held else "flag.rollout_cancelled"
+    for environment, found in stopped.items():
+        acts = [act for plan in found for act in events_of(plan, parts[plan.pk], action, reason)]
+        audit.services.record_each(actor=actor, at=environment, acts=acts)
 
 
 def note(plan: RolloutPlan, act: str, why: str = "", *, step: int | None = None, at: Any = None) -> None:

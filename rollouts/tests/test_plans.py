@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from openflagship.engine import CompiledEnvironment, Context
 
 from experiments import services as experiment_services
@@ -11,7 +13,7 @@ from experiments.models import Experiment
 from flags.documents import flag_document
 from flags.models import FlagConfig
 from flags.selectors import get_config
-from flags.services import kill_flag, release_flag, update_flag
+from flags.services import archive_flag, kill_flag, kill_flags, purge_flag, release_flag, update_flag
 from flags.versions.loading import load_document
 from rollouts import services
 from rollouts.models import RolloutPlan
@@ -19,7 +21,7 @@ from rollouts.planning.words import all_in_words, read_words
 from rollouts.tests.conftest import KEY, events
 from tenancy.errors import Conflict, Invalid
 from tenancy.models import Environment
-from tenancy.testing import ALICE
+from tenancy.testing import ALICE, Caller
 
 Start = Callable[..., RolloutPlan]
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("flag")]
@@ -120,6 +122,51 @@ def test_kill__holds_the_plan__and_a_release_does_not_resume_it(
     release_flag(actor=ALICE, environment=environment, key=KEY)
     assert look(plan, days=3).state == "held"
     assert [row.reason for row in events("flag.rollout_held")] == ["The flag was killed."]
+
+
+def test_kills__of_many_flags__hold_their_plans_at_once(
+    start: Start, environment: Environment, make_flag: Callable[..., FlagConfig]
+) -> None:
+    def queries_of(count: int, name: str) -> int:
+        keys = [f"{name}-{number}" for number in range(count)]
+        for key in keys:
+            make_flag(key)
+            start(key=key)
+        with CaptureQueriesContext(connection) as queries:
+            kill_flags(actor=ALICE, environment=environment, keys=keys)
+        return len(queries)
+
+    assert queries_of(6, "many") == queries_of(2, "few")
+    assert set(RolloutPlan.objects.values_list("state", "version")) == {("held", 4)}
+    for plan in RolloutPlan.objects.all():
+        assert (plan.due_at, plan.waits_for, plan.waits_because) == (None, "person", "The flag was killed.")
+        assert [line["act"] for line in plan.history] == ["started", "step", "held"]
+    assert [row.after["percent"] for row in events("flag.rollout_held")] == [20] * 8  # type: ignore[index]  # each has one
+
+
+def test_purge__of_a_flag__takes_its_plans_along_and_leaves_a_train_with_the_others(
+    start: Start, environment: Environment, make_flag: Callable[..., FlagConfig], editor: Caller
+) -> None:
+    make_flag("second")
+    start([{"percent": 50}])
+    train = start([{"percent": 60}], flags=[{"flagKey": "second", "variant": "treatment"}])
+    where = {"actor": ALICE, "environment": environment, "key": KEY}
+    archive_flag(**where)
+    purge_flag(**where, confirm=KEY)
+    (listed,) = editor.get("rollout-plans").json()["results"]
+    assert (listed["id"], listed["flagKey"], listed["flags"]) == (str(train.pk), "second", [])
+
+
+def test_rollback__of_a_held_plan__whose_share_others_changed__is_refused(
+    start: Start, share: Any, environment: Environment
+) -> None:
+    start()
+    _act(services.hold_plan, environment)
+    theirs = [{"variant": "treatment", "percent": 35}]
+    update_flag(actor=ALICE, environment=environment, key=KEY, payload={"rollout": theirs}, version=None)
+    with pytest.raises(Conflict) as refused:
+        _act(services.rollback_plan, environment)
+    assert (refused.value.problems[0].code, share()) == ("share_changed", 3500)
 
 
 def test_experiment__and_plan__exclude_each_other(
