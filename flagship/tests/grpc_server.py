@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.json_format import MessageToDict, ParseDict
@@ -18,6 +18,7 @@ from openflagship.rpc.server import Tls
 from flags.streaming.hub import HUB
 from flagship.serving.rpc import process
 
+T = TypeVar("T")
 SECONDS = 90
 SERVICES = {
     "flagd.evaluation.v1": flagd_v1,
@@ -48,6 +49,14 @@ class Served:
             self._loop.call_soon_threadsafe(self._told.set)
         self._thread.join(SECONDS)
         assert not self._thread.is_alive()
+
+    def on_loop(self, act: Callable[[], T]) -> T:
+        """Do something on the server's loop, and wait for it."""
+
+        async def done() -> T:
+            return act()
+
+        return asyncio.run_coroutine_threadsafe(done(), self._loop).result(SECONDS)
 
     async def _serve(self) -> None:
         self._loop, self._told = asyncio.get_running_loop(), asyncio.Event()

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from itertools import islice
 from pathlib import Path
 
 import grpc
@@ -42,6 +43,8 @@ def world(transactional_db, environment, make_flag, key):
     make_flag("count", type="number", variants=_variants(7, 8))
     make_flag("shape", type="json", variants=_variants({"size": 3, "tags": ["a", None], "deep": {"on": True}}, {}))
     make_flag("list", type="json", variants=_variants([1], [2]))
+    make_flag("bare", type="json", variants=_variants(True, "a"))
+    make_flag("null", type="json", variants=_variants(None, {}))
     beta = [{"operator": "in_segment", "value": ["beta"]}]
     make_flag("aimed", rules=[{"priority": 1, "conditions": beta, "variant": "treatment"}])
     make_flag("above", prerequisites=[{"flagKey": "aimed", "variants": ["treatment"]}])
@@ -68,7 +71,7 @@ _RESOLVED = [
           ("ResolveBoolean", "on"), ("ResolveBoolean", "off"), ("ResolveBoolean", "aimed"), ("ResolveBoolean", "above"),
           ("ResolveString", "text"), ("ResolveFloat", "ratio"), ("ResolveFloat", "count"), ("ResolveInt", "count"),
           ("ResolveObject", "shape"), ("ResolveBoolean", "text"), ("ResolveInt", "ratio"), ("ResolveString", "nope"),
-          ("ResolveObject", "list"),
+          ("ResolveObject", "list"), ("ResolveObject", "null"), ("ResolveBoolean", "bare"), ("ResolveObject", "bare"),
       )),
     ("ResolveBoolean", {"flagKey": "on", "context": {"targetingKey": 7}}),
     ("ResolveBoolean", {"flagKey": "aimed"}),
@@ -151,7 +154,8 @@ def test_flagd__a_kill_and_a_segment__are_told_at_once(world, calls, environment
 
 def test_watch__from_a_version__has_what_the_stream_has_and_ends_with_its_key(world, calls, environment):
     caller = calls(world["server"])
-    first = next(caller.call("openflagship.v1.Config.Watch"))
+    # The first message tells the server's age.
+    _, first = islice(caller.call("openflagship.v1.Config.Watch"), 2)
     snapshot = caller.call("openflagship.v1.Config.GetSnapshot")
     assert (first.kind, first.version, first.document) == ("snapshot", snapshot.version, snapshot.document)
     assert list(first.signatures) == list(snapshot.signatures)

@@ -1,8 +1,9 @@
 """Who calls over gRPC: found, limited and refused by what does so for streams over HTTP."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
+import math
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import TypeVar
 
 import orjson
 from openflagship.rpc.affected import Changes
@@ -21,6 +22,7 @@ from flags.streaming.places import PLACES
 from flags.streaming.stream_events import StreamEvent
 from tenancy.authentication.keyring import KEYRING, Key
 
+_Message = TypeVar("_Message")
 _TOO_SLOW = "This stream was read too slowly. Open it again; it goes on from the version that you have."
 
 
@@ -41,33 +43,82 @@ def recorder_of(kind: type[Caller], key: Key, call: Call) -> Caller:
     return kind(key.environment_id or 0, key.name, user_agent, key.prefix)
 
 
+class DrainingError(RefusedError):
+    """The end of a stream whose process is being replaced."""
+
+    def __init__(self, retry_milliseconds: int | None = None) -> None:
+        self.retry_milliseconds = retry_milliseconds
+        super().__init__(503, http.DRAINING, retry_after_seconds=max(1, math.ceil((retry_milliseconds or 0) / 1000)))
+
+
 async def follow(
     key: Key, call: Call, last: int | None, *, instance: str = "", sdk: str = ""
-) -> AsyncIterator[list[StreamEvent]]:
+) -> AsyncGenerator[list[StreamEvent], None]:
     """The events after version `last`, as they come. Nothing comes first, and whenever a keep-alive is due.
 
     Raises RefusedError: before the first item where the stream is refused, and at its end.
     """
     http.admit(key, "")
-    task: Any = asyncio.current_task()
-    client = Client(key, instance=instance[:100], sdk=sdk[:100], abort=task.cancel)
-    with PLACES.taken(key.prefix, http.address_of(call.request.scope)):
-        try:
-            await HUB.join(client, last)
-        except UnknownEnvironmentError as error:
-            raise RefusedError(503, credentials.NOT_READY) from error
-        try:
-            yield []
-            while not client.is_closed:
-                events = await client.take()
-                client.needs_keep_alive = False
-                yield events
-        finally:
-            client.close()
-            HUB.leave(client)
+    too_slow = RefusedError(503, _TOO_SLOW)
+    client = Client(key, instance=instance[:100], sdk=sdk[:100], abort=lambda: call.cut(too_slow))
+    _take_place(key, call)
+    try:
+        await HUB.join(client, last)
+    except UnknownEnvironmentError as error:
+        raise RefusedError(503, credentials.NOT_READY) from error
+    try:
+        yield []
+        while not client.is_closed:
+            events = await client.take()
+            client.needs_keep_alive = False
+            yield events
+    finally:
+        client.close()
+        HUB.leave(client)
     if not KEYRING.holds(key):
         raise RefusedError(401, credentials.UNKNOWN_CREDENTIAL)
-    raise RefusedError(503, _TOO_SLOW if client.is_slow else http.DRAINING)
+    raise too_slow if client.is_slow else DrainingError(client.retry_milliseconds)
+
+
+async def received(messages: AsyncIterator[_Message], key: Key, call: Call) -> AsyncGenerator[_Message, None]:
+    """What a caller sends on its stream, for as long as its key is valid and this process stays. Raises RefusedError.
+
+    A message that was given out is answered before the end.
+    """
+    _take_place(key, call)
+    woken = asyncio.Event()
+    reading: asyncio.Task[_Message | None] | None = None
+    with HUB.waking(woken.set):
+        try:
+            while True:
+                woken.clear()
+                if not KEYRING.holds(key):
+                    raise RefusedError(401, credentials.UNKNOWN_CREDENTIAL)
+                if HUB.is_draining:
+                    raise DrainingError
+                if reading is None:
+                    reading = asyncio.create_task(_next(messages))
+                elif reading.done():
+                    message, reading = reading.result(), None
+                    if message is None:
+                        return
+                    yield message
+                    continue
+                waking = asyncio.create_task(woken.wait())
+                await asyncio.wait((reading, waking), return_when=asyncio.FIRST_COMPLETED)
+                waking.cancel()
+        finally:
+            if reading is not None:
+                reading.cancel()
+
+
+async def _next(messages: AsyncIterator[_Message]) -> _Message | None:
+    return await anext(messages, None)
+
+
+def _take_place(key: Key, call: Call) -> None:
+    """A place among the open streams, until the call is over. Raises RefusedError."""
+    call.held.enter_context(PLACES.taken(key.prefix, http.address_of(call.request.scope)))
 
 
 class FlagdDesk:
@@ -81,7 +132,7 @@ class FlagdDesk:
     def responder(self) -> Responder:
         return responder_of(self.recorder)
 
-    async def changes(self) -> AsyncIterator[Changes]:
+    async def changes(self) -> AsyncGenerator[Changes, None]:
         http.admit(self._key, "")
         version = RUNTIME.environments[self._key.environment_id or 0].version
         is_first = True

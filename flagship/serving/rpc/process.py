@@ -26,12 +26,15 @@ from flagship.errors import refused_of
 from flagship.serving.access_log import Sampler
 from flagship.serving.fast_lane import SAMPLE
 from flagship.serving.rpc.callers import FlagdHost
+from flagship.serving.rpc.intake import INTAKE
 from flagship.serving.rpc.own_services import ACTS
 from tenancy.callers.shared_limits import SHARED_LIMITS
 
 log = structlog.get_logger(__name__)
 
 _GRACE_SECONDS = 3.0
+# The services whose calls, but for a stream, are evaluations.
+_EVALUATING = ("flagd.evaluation.", "openflagship.v1.Evaluation.")
 
 
 class Observed:
@@ -47,8 +50,8 @@ class Observed:
         if counter is None:
             counter = self._counters[label] = GRPC_CALLS.labels(*label)
         counter.inc()
-        is_stream = code is grpc.StatusCode.CANCELLED
-        if not is_stream and self._timed.picks(SAMPLE):
+        is_evaluation = not call.is_stream and call.method.startswith(_EVALUATING)
+        if is_evaluation and self._timed.picks(SAMPLE):
             EVALUATION_SECONDS.observe(seconds)
         # A caller over its limit would fill the log with refusals.
         is_error = code not in {grpc.StatusCode.OK, grpc.StatusCode.CANCELLED, grpc.StatusCode.RESOURCE_EXHAUSTED}
@@ -70,7 +73,8 @@ def server_of(address: str) -> RpcServer:
         most_calls=most_connections(),
         keep_alive_seconds=settings.STREAM_KEEP_ALIVE_SECONDS,
     )
-    return RpcServer(address, [(one, door.handler(one, acts)) for one, acts in services], limits)
+    handled = [(one, door.handler(one, acts)) for one, acts in services]
+    return RpcServer(address, handled, limits, is_ready=lambda: RUNTIME.is_ready)
 
 
 def tls_of_settings() -> Tls | None:
@@ -116,6 +120,7 @@ async def end(server: RpcServer, *, grace_seconds: float) -> None:
     await server.drain()
     HUB.drain()
     await server.stop(grace_seconds)
+    await asyncio.to_thread(INTAKE.stop)
     await HUB.stop()
     await asyncio.to_thread(RUNTIME.stop)
     await asyncio.to_thread(SHARED_LIMITS.stop)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +12,8 @@ import grpc
 import pytest
 from edge_process import CLIENT_KEY, EdgeThread
 from google.protobuf.message_factory import GetMessageClass
-from openflagship.edge import EdgeSettings
+from openflagship.edge import EdgeSettings, processes
+from openflagship.edge.__main__ import main
 from openflagship.edge.grpc.settings import GrpcAddress, GrpcSettings
 from openflagship.rpc.generated.flagd.evaluation.v2 import evaluation_pb2 as v2
 from sdk_fixtures import treatment
@@ -40,11 +43,11 @@ def refused(channel: grpc.Channel, key: str | None = None) -> grpc.StatusCode:
 def test_edge__on_a_socket_and_on_loopback__needs_no_key_and_tells_of_a_kill(
     platform: SmallPlatform, run_edge: Callable[..., EdgeThread], tmp_path: Path
 ) -> None:
-    socket = f"unix:{tmp_path / 'flags.sock'}"
-    edge = run_edge(platform.url, grpc=GrpcSettings(addresses=(GrpcAddress(socket), GrpcAddress("127.0.0.1:0"))))
+    path = f"unix:{tmp_path / 'flags.sock'}"
+    edge = run_edge(platform.url, grpc=GrpcSettings(addresses=(GrpcAddress(path), GrpcAddress("127.0.0.1:0"))))
     eventually(edge.is_ready)
     (_, _), (_, tcp) = edge.edge.grpc.servers
-    with grpc.insecure_channel(socket) as local, grpc.insecure_channel(f"127.0.0.1:{tcp.port}") as channel:
+    with grpc.insecure_channel(path) as local, grpc.insecure_channel(f"127.0.0.1:{tcp.port}") as channel:
         for way, key in ((local, None), (channel, None), (channel, CLIENT_KEY)):
             found = call(way, "ResolveBoolean", key, **ASKED)
             assert (found.value, found.reason) == (True, "SPLIT")
@@ -63,6 +66,49 @@ def test_edge__on_a_socket_and_on_loopback__needs_no_key_and_tells_of_a_kill(
     labels = 'method="flagd.evaluation.v2.Service.ResolveBoolean",status="OK"'
     assert f"flagship_edge_grpc_calls_total{{{labels}}} 4.0".encode() in figures
     assert edge.edge.metrics.evaluations["DISABLED"] == 1
+
+
+def test_edge__told_to_end__sends_what_it_answers_to_the_last(
+    platform: SmallPlatform, run_edge: Callable[..., EdgeThread]
+) -> None:
+    edge = run_edge(
+        platform.url,
+        grpc=GrpcSettings(addresses=(GrpcAddress("127.0.0.1:0"),)),
+        options={"flush_seconds": 60.0, "close_wait_seconds": 60.0},
+    )
+    eventually(edge.is_ready)
+    ports = edge.edge.grpc
+    stop = ports.stop
+
+    async def answer_once_more() -> None:
+        with grpc.insecure_channel(f"127.0.0.1:{ports.servers[0][1].port}") as channel:
+            found = await asyncio.to_thread(call, channel, "ResolveBoolean", **ASKED)
+            assert found.value is True
+        await stop()
+
+    ports.stop = answer_once_more
+    edge.close()
+
+    assert [sent["userId"] for sent in platform.exposures()] == ["user-1"]
+
+
+def test_edge__several_processes_on_an_address_that_is_taken__do_not_start(
+    monkeypatch: pytest.MonkeyPatch, platform: SmallPlatform
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        given = {
+            "URL": platform.url,
+            "KEYS": CLIENT_KEY,
+            "PROCESSES": "2",
+            "GRPC": f"127.0.0.1:{taken.getsockname()[1]}",
+        }
+        for name, text in given.items():
+            monkeypatch.setenv(f"FLAGSHIP_EDGE_{name}", text)
+        monkeypatch.setattr("sys.argv", ["openflagship-edge", "--port", "0"])
+        monkeypatch.setattr(processes, "run", lambda *_: pytest.fail("it would share the address"))
+
+        with pytest.raises(SystemExit, match="in use"):
+            main()
 
 
 def test_edge__over_tls__asks_callers_for_a_certificate_and_a_key(

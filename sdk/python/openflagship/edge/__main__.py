@@ -24,6 +24,8 @@ def main() -> None:
         # Made here too, so that a variable that is wrong is said once, before any process starts.
         count, edge, tls = _processes(), edge_of(), tls_of()
         if count > 1:
+            for host, port in edge.settings.grpc.shared():
+                processes.check_free(host, port)
             del edge
             sys.exit(processes.run(arguments.host, arguments.port, count, serve))
     except (ValueError, OSError) as error:

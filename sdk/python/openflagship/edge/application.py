@@ -106,16 +106,16 @@ class Edge:
 
             spend = self._spend if self._is_limited else str
             shared = Shared(self.settings, self.environments, self.metrics, self._places, spend)
-            self.grpc = GrpcPorts(shared, self._most_bytes)
+            self.grpc = GrpcPorts(shared, self._most_bytes, is_shared=self._peers is not None)
             await self.grpc.start()
 
     def drain(self) -> None:
         self.environments.drain()
 
     async def stop(self) -> None:
-        await self.environments.stop()
         if self.grpc is not None:
             await self.grpc.stop()
+        await self.environments.stop()
         if self._peers is not None:
             await self._peers.stop()
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, aclosing
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 from urllib.parse import unquote
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
 from openflagship.rpc.refusals import metadata_of, status_of
-from openflagship.wire.asgi import AsgiRequest
-from openflagship.wire.errors import RefusedError
+from openflagship.wire.asgi import AsgiRequest, GoneError
+from openflagship.wire.bodies import MAX_BODY_BYTES
+from openflagship.wire.errors import PARSE_ERROR, RefusedError
 
 log = logging.getLogger("openflagship.rpc")
 
@@ -28,19 +32,49 @@ _UNEXPECTED: Final = "Something went wrong here. The log says what, under the re
 class Call:
     """One call. `request` has the metadata as headers, so that whoever knows a caller over HTTP knows it here.
 
-    `caller` is the public name of its credential, once that is known; `note` is for whoever observes.
+    `caller` is the public name of its credential, once that is known; `note` is for whoever observes. What is `held`
+    is given back when all of the call is over.
     """
 
     request: AsgiRequest
     method: str
     context: Any
+    is_stream: bool = False
     caller: str = ""
     note: Any = None
+    held: ExitStack = field(default_factory=ExitStack)
+    _cut: asyncio.Future[RefusedError] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    def cut(self, refused: RefusedError) -> None:
+        """End the stream with a refusal, although its caller takes nothing of what is being sent."""
+        if not self._cut.done():
+            self._cut.set_result(refused)
+
+    async def write(self, content: bytes) -> None:
+        """Send one message of a stream. Raises RefusedError where it is cut, GoneError where the caller is gone."""
+        writing = asyncio.ensure_future(self.context.write(content))
+        writing.add_done_callback(_pass_over)
+        try:
+            await asyncio.wait((writing, self._cut), return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            writing.cancel()
+            raise
+        if not writing.done():
+            # It stays on its way: a caller that reads on gets it before the refusal.
+            raise self._cut.result()
+        if writing.exception() is not None:
+            raise GoneError from writing.exception()
+
+
+def _pass_over(writing: asyncio.Future[None]) -> None:
+    """Take note of a failure that nobody waits for: the caller of a stream that was cut has gone."""
+    if not writing.cancelled():
+        writing.exception()
 
 
 # Answers one message, or a stream of them.
 Unary = Callable[[Any, Call], Awaitable[Any]]
-Streaming = Callable[[Any, Call], AsyncIterator[Any]]
+Streaming = Callable[[Any, Call], AsyncGenerator[Any, None]]
 
 
 class Observer(Protocol):
@@ -55,10 +89,16 @@ class Door:
     """
 
     def __init__(
-        self, observe: Observer, refusal_of: Callable[[Exception], RefusedError | None] = lambda _error: None
+        self,
+        observe: Observer,
+        refusal_of: Callable[[Exception], RefusedError | None] = lambda _error: None,
+        *,
+        most_bytes: int = MAX_BODY_BYTES,
     ) -> None:
+        """`most_bytes`: of the message of a call that sends one. What a stream may bring is for its act to say."""
         self._observe = observe
         self._refusal_of = refusal_of
+        self._most_bytes = most_bytes
 
     def handler(self, service: ServiceDescriptor, acts: dict[str, Unary | Streaming]) -> grpc.GenericRpcHandler:
         """The service's methods, each answered by the act of its name."""
@@ -66,25 +106,22 @@ class Door:
         return grpc.method_handlers_generic_handler(service.full_name, handlers)
 
     def _method(self, method: MethodDescriptor, act: Any) -> grpc.RpcMethodHandler[Any, Any]:
-        name = method.full_name
         kind = {
             (False, False): grpc.unary_unary_rpc_method_handler,
             (False, True): grpc.unary_stream_rpc_method_handler,
             (True, True): grpc.stream_stream_rpc_method_handler,
         }[method.client_streaming, method.server_streaming]
-        behaviour: Any = self._streaming(name, act) if method.server_streaming else self._unary(name, act)
-        return kind(
-            behaviour,
-            request_deserializer=GetMessageClass(method.input_type).FromString,
-            response_serializer=GetMessageClass(method.output_type).SerializeToString,
-        )
+        # Messages come and go as bytes: what cannot be read is refused, counted and named like everything else.
+        return kind(self._streaming(method, act) if method.server_streaming else self._unary(method, act))
 
-    def _unary(self, name: str, act: Unary) -> Any:
-        async def answer(message: Any, context: Any) -> Any:
+    def _unary(self, method: MethodDescriptor, act: Unary) -> Any:
+        read = self._reader(method)
+
+        async def answer(content: bytes, context: Any) -> bytes:
             started = time.perf_counter()
-            call = Call(_request_of(context), name, context)
+            call = Call(_request_of(context), method.full_name, context)
             try:
-                said = await act(message, call)
+                said: bytes = (await act(read(content), call)).SerializeToString()
             except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets a status and the log the rest
                 refused = self._refused(error, call)
                 self._observe(call, status_of(refused), time.perf_counter() - started)
@@ -95,25 +132,49 @@ class Door:
 
         return answer
 
-    def _streaming(self, name: str, act: Streaming) -> Any:
-        async def answer(message: Any, context: Any) -> AsyncIterator[Any]:
+    def _streaming(self, method: MethodDescriptor, act: Streaming) -> Any:
+        read = self._reader(method)
+
+        # Not a generator: only whoever writes himself can end a stream that nobody reads.
+        async def answer(content: Any, context: Any) -> None:
             started = time.perf_counter()
-            call = Call(_request_of(context), name, context)
+            call = Call(_request_of(context), method.full_name, context, is_stream=True)
             code = grpc.StatusCode.CANCELLED
             try:
                 # Before the first message, so that a caller knows that it is heard.
                 await context.send_initial_metadata((("x-request-id", call.request.identify()),))
-                async for said in act(message, call):
-                    yield said
+                message = _each(content, read) if method.client_streaming else read(content)
+                async with aclosing(act(message, call)) as answers:
+                    async for said in answers:
+                        await call.write(said.SerializeToString())
                 code = grpc.StatusCode.OK
+            except GoneError:
+                pass  # nobody is left to hear an answer
             except Exception as error:  # noqa: BLE001 - as above
                 refused = self._refused(error, call)
                 code = status_of(refused)
                 await _abort(call, refused)
             finally:
+                call.held.close()
                 self._observe(call, code, time.perf_counter() - started)
 
         return answer
+
+    def _reader(self, method: MethodDescriptor) -> Callable[[bytes], Any]:
+        """Makes a method's message of bytes, or raises RefusedError."""
+        kind, most_bytes = method.input_type, None if method.client_streaming else self._most_bytes
+        parse: Callable[[bytes], Any] = GetMessageClass(kind).FromString
+
+        def read(content: bytes) -> Any:
+            if most_bytes is not None and len(content) > most_bytes:
+                raise RefusedError(413, f"The message is larger than {most_bytes:,} bytes; send less, or split it.")
+            try:
+                return parse(content)
+            except DecodeError as error:
+                detail = f"These bytes are no {kind.full_name}: {error}. Send one that is made from our .proto file."
+                raise RefusedError(400, detail, code=PARSE_ERROR) from error
+
+        return read
 
     def _refused(self, error: Exception, call: Call) -> RefusedError:
         refused = error if isinstance(error, RefusedError) else self._refusal_of(error)
@@ -121,6 +182,11 @@ class Door:
             log.error("call_failed %s %s", call.method, call.request.identify(), exc_info=error)
             refused = RefusedError(500, _UNEXPECTED)
         return refused
+
+
+async def _each(contents: AsyncIterator[bytes], read: Callable[[bytes], Any]) -> AsyncIterator[Any]:
+    async for content in contents:
+        yield read(content)
 
 
 async def _abort(call: Call, refused: RefusedError) -> None:

@@ -6,32 +6,24 @@ reason, so none is kept, and a kill is never hidden.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, Final, Protocol
-
-import grpc
 
 import openflagship.rpc.generated.flagd.evaluation.v1.evaluation_pb2 as v1
 import openflagship.rpc.generated.flagd.evaluation.v2.evaluation_pb2 as v2
 from openflagship.engine import Answer
-from openflagship.engine.answer import FLAG_NOT_FOUND, PARSE_ERROR, TYPE_MISMATCH
+from openflagship.engine.answer import FLAG_NOT_FOUND, TYPE_MISMATCH
 from openflagship.rpc.affected import Affected, Changes
 from openflagship.rpc.door import Call, Streaming, Unary
-from openflagship.rpc.refusals import EvaluationError
-from openflagship.rpc.structs import fill, plain_of
+from openflagship.rpc.structs import plain_of
 from openflagship.wire.answers import Recorder, Responder, TypeProblem
 from openflagship.wire.bodies import OfrepError, ofrep_context_of
 from openflagship.wire.errors import RefusedError
-from openflagship.wire.rendering import RenderedOfrep
+from openflagship.wire.rendering import RenderedOfrep, ofrep_failure
 
 VERSIONS: Final = (v1, v2)
-_STATUSES: Final = {
-    FLAG_NOT_FOUND: (404, grpc.StatusCode.NOT_FOUND),
-    TYPE_MISMATCH: (400, grpc.StatusCode.INVALID_ARGUMENT),
-    PARSE_ERROR: (500, grpc.StatusCode.DATA_LOSS),
-}
-# gRPC's UNKNOWN would make the providers ask twice more.
-_OTHERWISE: Final = (500, grpc.StatusCode.INTERNAL)
+# Over HTTP. Another code is 500, which is INTERNAL: gRPC's UNKNOWN would make the providers ask twice more.
+_STATUSES: Final = {FLAG_NOT_FOUND: 404, TYPE_MISMATCH: 400}
 
 
 class Desk(Protocol):
@@ -44,7 +36,7 @@ class Desk(Protocol):
     @property
     def recorder(self) -> Recorder: ...
 
-    def changes(self) -> AsyncIterator[Changes]:
+    def changes(self) -> AsyncGenerator[Changes, None]:
         """What changes from now on; the first item is empty. It ends by raising RefusedError."""
 
 
@@ -66,7 +58,7 @@ def acts_of(host: Host, version: Any) -> dict[str, Unary | Streaming]:
             found, evaluation_id = desk.responder.resolve(message.flag_key, context, desk.recorder, problem_of)
             call.request.identify(evaluation_id)
             if isinstance(found, Answer):
-                raise _failure(message.flag_key, found)
+                raise _failure(found)
             said = response(reason=_reason_of(found.answer), variant=found.answer.variant)
             put(said, found.answer.value)
             _fill_metadata(said.metadata, found, evaluation_id)
@@ -84,7 +76,7 @@ def acts_of(host: Host, version: Any) -> dict[str, Unary | Streaming]:
         said.metadata.update({"configVersion": bulk.version})
         return said
 
-    async def event_stream(_message: Any, call: Call) -> AsyncIterator[Any]:
+    async def event_stream(_message: Any, call: Call) -> AsyncGenerator[Any, None]:
         desk = await host.enter(call)
         is_first = True
         async for changes in desk.changes():
@@ -125,10 +117,9 @@ def _or_refused(act: Callable[[], Any]) -> Any:
         raise RefusedError(400, str(error), code=error.code.lower()) from error
 
 
-def _failure(key: str, answer: Answer) -> EvaluationError:
+def _failure(answer: Answer) -> RefusedError:
     code = answer.error_code or ""
-    status, grpc_code = _STATUSES.get(code, _OTHERWISE)
-    return EvaluationError(status, grpc_code, code, answer.detail or f"There is no flag {key!r} in this environment.")
+    return RefusedError(_STATUSES.get(code, 500), str(ofrep_failure(answer)["errorDetails"]), code=code)
 
 
 def _reason_of(answer: Answer) -> str:
@@ -137,7 +128,7 @@ def _reason_of(answer: Answer) -> str:
 
 
 def _fill_metadata(struct: Any, found: RenderedOfrep, evaluation_id: str) -> None:
-    fill(struct, {**found.metadata, "evaluationId": evaluation_id})
+    struct.update({**found.metadata, "evaluationId": evaluation_id})
 
 
 def _put(said: Any, value: Any) -> None:
@@ -150,13 +141,13 @@ def _put_whole(said: Any, value: Any) -> None:
 
 def _put_object(said: Any, value: Any) -> None:
     said.value.SetInParent()
-    fill(said.value, value)
+    said.value.update(value)
 
 
 def _put_any(flags: Any, found: RenderedOfrep) -> bool:
-    """Whether flagd's protocol has a place for the value: it has none for a list."""
+    """Whether flagd's protocol has a place for the value: it has none for a list, nor for JSON's null."""
     value = found.answer.value
-    if isinstance(value, (list, tuple)):
+    if value is None or isinstance(value, (list, tuple)):
         return False
     said = flags[found.key]
     said.reason, said.variant = _reason_of(found.answer), found.answer.variant or ""
@@ -168,25 +159,27 @@ def _put_any(flags: Any, found: RenderedOfrep) -> bool:
         said.double_value = value
     else:
         said.object_value.SetInParent()
-        fill(said.object_value, value)
+        said.object_value.update(value)
     return True
 
 
-def _mismatch(flag_type: str | None, wanted: str) -> str:
+def _mismatch(flag_type: str | None, wanted: str, is_right: bool) -> str | None:
+    """Why a flag is not what was asked for. Its value says it for a flag without a type, of an older configuration."""
+    if flag_type == wanted or (flag_type is None and is_right):
+        return None
     return f"The flag's type is {flag_type}, asked for was {wanted}."
 
 
 def _no_boolean(flag_type: str | None, value: Any) -> str | None:
-    return None if isinstance(value, bool) else _mismatch(flag_type, "boolean")
+    return _mismatch(flag_type, "boolean", isinstance(value, bool))
 
 
 def _no_string(flag_type: str | None, value: Any) -> str | None:
-    return None if isinstance(value, str) else _mismatch(flag_type, "string")
+    return _mismatch(flag_type, "string", isinstance(value, str))
 
 
 def _no_number(flag_type: str | None, value: Any) -> str | None:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return None if is_number else _mismatch(flag_type, "number")
+    return _mismatch(flag_type, "number", isinstance(value, (int, float)) and not isinstance(value, bool))
 
 
 def _no_whole_number(flag_type: str | None, value: Any) -> str | None:
@@ -197,7 +190,8 @@ def _no_whole_number(flag_type: str | None, value: Any) -> str | None:
 
 
 def _no_object(flag_type: str | None, value: Any) -> str | None:
-    if isinstance(value, (list, tuple)):
-        return "The flag's value is a list, for which flagd's protocol has no place; ask over OFREP."
-    is_scalar = value is None or isinstance(value, (bool, str, int, float))
-    return _mismatch(flag_type, "json") if is_scalar else None
+    problem = _mismatch(flag_type, "json", isinstance(value, (dict, list, tuple)))
+    if problem is None and not isinstance(value, dict):
+        kind = "a list" if isinstance(value, (list, tuple)) else "null" if value is None else "no object"
+        problem = f"The flag's value is {kind}, for which flagd's protocol has no place; ask over OFREP."
+    return problem

@@ -8,6 +8,7 @@ import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc.status_pb2 import Status
 
+from openflagship.engine.answer import PARSE_ERROR
 from openflagship.rpc.generated.openflagship.v1.flagship_pb2 import ErrorBody
 from openflagship.wire.errors import RefusedError
 
@@ -29,17 +30,10 @@ _CODES: Final = {
 _DETAILS: Final = "grpc-status-details-bin"
 
 
-class EvaluationError(RefusedError):
-    """A flag that cannot be evaluated as it was asked for: the status by which flagd's providers know why."""
-
-    def __init__(self, status: int, code: grpc.StatusCode, error_code: str, detail: str) -> None:
-        super().__init__(status, detail, code=error_code)
-        self.grpc_code = code
-
-
 def status_of(error: RefusedError) -> grpc.StatusCode:
-    if isinstance(error, EvaluationError):
-        return error.grpc_code
+    if error.problems[0][1] == PARSE_ERROR:
+        # By it flagd's providers know a flag that is not understood.
+        return grpc.StatusCode.DATA_LOSS
     unknown = grpc.StatusCode.INTERNAL if error.status >= 500 else grpc.StatusCode.FAILED_PRECONDITION
     return _CODES.get(error.status, unknown)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +15,10 @@ from grpc_reflection.v1alpha import reflection
 
 # Providers ping more often than gRPC's own servers put up with.
 _LEAST_PING_MS: Final = 5_000
+# Bit 0 alone: messages as they are. Some versions of gRPC unpack a small message to any size before they look at it.
+_UNCOMPRESSED: Final = 1
+# Between two looks at whether a server has become ready.
+_READY_SECONDS: Final = 0.1
 # The envelope around a body that is as large as it may be.
 _ENVELOPE_BYTES: Final = 64 * 1024
 
@@ -35,11 +40,15 @@ class Tls:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """`most_bytes`: of a message. `most_calls`: at once, open streams among them; 0 for any number."""
+    """`most_bytes`: of a message. `most_calls`: at once, open streams among them; 0 for any number.
+
+    `is_shared`: other processes may serve at the address too. Without it a second one is refused.
+    """
 
     most_bytes: int
     most_calls: int
     keep_alive_seconds: float
+    is_shared: bool = False
 
     def options(self) -> list[tuple[str, Any]]:
         return [
@@ -48,18 +57,27 @@ class Limits:
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.min_recv_ping_interval_without_data_ms", _LEAST_PING_MS),
             ("grpc.http2.max_ping_strikes", 0),
-            # Several edge processes share a port; whoever else would is refused by its owner's check beforehand.
-            ("grpc.so_reuseport", 1),
+            ("grpc.compression_enabled_algorithms_bitset", _UNCOMPRESSED),
+            ("grpc.so_reuseport", int(self.is_shared)),
         ]
 
 
 class RpcServer:
     """Serves once `start` returns. `address`: `host:port`, port 0 for any, or `unix:/path`."""
 
-    def __init__(self, address: str, services: Iterable[tuple[ServiceDescriptor, Any]], limits: Limits) -> None:
-        """`services`: the description of each, and what handles its calls."""
+    def __init__(
+        self,
+        address: str,
+        services: Iterable[tuple[ServiceDescriptor, Any]],
+        limits: Limits,
+        *,
+        is_ready: Callable[[], bool],
+    ) -> None:
+        """`services`: the description of each, and what handles its calls. Health says SERVING once `is_ready`."""
         given = list(services)
         self._address = address
+        self._is_ready = is_ready
+        self._telling: asyncio.Task[None] | None = None
         self._server = grpc.aio.server(options=limits.options(), maximum_concurrent_rpcs=limits.most_calls or None)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -79,12 +97,24 @@ class RpcServer:
             raise OSError(
                 f"gRPC cannot listen on {self._address}: it is taken, or no address of this machine"
             ) from error
+        await self._tell(health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._server.start()
+        self._telling = asyncio.create_task(self._tell_when_ready())
+
+    async def _tell_when_ready(self) -> None:
+        # Nothing tells: a configuration may come from a server, a copy or a file.
+        while not self._is_ready():  # noqa: ASYNC110 - as above
+            await asyncio.sleep(_READY_SECONDS)
+        await self._tell(health_pb2.HealthCheckResponse.SERVING)
+
+    async def _tell(self, state: int) -> None:
         for name in ["", *self._names]:
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+            await self._health.set(name, state)
 
     async def drain(self) -> None:
         """Say that no further call should come here."""
+        if self._telling is not None:
+            self._telling.cancel()
         await self._health.enter_graceful_shutdown()
 
     async def stop(self, grace_seconds: float) -> None:

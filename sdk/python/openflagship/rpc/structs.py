@@ -1,4 +1,4 @@
-"""Between protobuf's `Struct` and the values of JSON."""
+"""From protobuf's `Struct` to the values of JSON; the other way is `Struct.update`."""
 
 from __future__ import annotations
 
@@ -41,28 +41,3 @@ def _plain(value: Value, depth: int) -> Any:
     if kind == "list_value":
         return [_plain(member, depth + 1) for member in value.list_value.values]
     return None
-
-
-def fill(struct: Struct, members: dict[str, Any]) -> None:
-    """Put members into a struct."""
-    for name, member in members.items():
-        fill_value(struct.fields[name], member)
-
-
-def fill_value(value: Value, member: Any) -> None:
-    if member is None:
-        value.null_value = 0  # type: ignore[assignment]  # the enum's only member
-    elif isinstance(member, bool):
-        value.bool_value = member
-    elif isinstance(member, (int, float)):
-        value.number_value = member
-    elif isinstance(member, str):
-        value.string_value = member
-    elif isinstance(member, (list, tuple)):
-        # Also where there is nothing in it.
-        value.list_value.SetInParent()
-        for each in member:
-            fill_value(value.list_value.values.add(), each)
-    else:
-        value.struct_value.SetInParent()
-        fill(value.struct_value, member)

@@ -43,7 +43,11 @@ def retry(milliseconds: int) -> bytes:
 
 def first_retry() -> bytes:
     """`retry` with jitter: the clients of a process that ends do not all come back in the same instant."""
-    return retry(random.randint(*_RETRY_MILLISECONDS))  # noqa: S311 - jitter, not a secret
+    return retry(first_retry_milliseconds())
+
+
+def first_retry_milliseconds() -> int:
+    return random.randint(*_RETRY_MILLISECONDS)  # noqa: S311 - jitter, not a secret
 
 
 def age_text(age_seconds: float | None) -> str:

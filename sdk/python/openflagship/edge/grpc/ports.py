@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -50,10 +50,12 @@ class Shared:
 class GrpcPorts:
     """Starts and ends with the edge."""
 
-    def __init__(self, shared: Shared, most_bytes: int) -> None:
-        self._settings = shared.settings.grpc
-        limits = Limits(most_bytes=most_bytes, most_calls=0, keep_alive_seconds=shared.settings.keep_alive_seconds)
-        door = Door(partial(_observe, shared.metrics))
+    def __init__(self, shared: Shared, most_bytes: int, *, is_shared: bool) -> None:
+        """`is_shared`: other processes of this edge serve at the same addresses."""
+        self._settings, self._environments = shared.settings.grpc, shared.environments
+        seconds = shared.settings.keep_alive_seconds
+        limits = Limits(most_bytes=most_bytes, most_calls=0, keep_alive_seconds=seconds, is_shared=is_shared)
+        door = Door(partial(_observe, shared.metrics), most_bytes=most_bytes)
         self.servers: list[tuple[GrpcAddress, RpcServer]] = []
         for address in self._settings.addresses:
             host = _Host(address, shared)
@@ -61,7 +63,8 @@ class GrpcPorts:
             for version in flagd.VERSIONS:
                 service = version.DESCRIPTOR.services_by_name["Service"]
                 services.append((service, door.handler(service, flagd.acts_of(host, version))))
-            self.servers.append((address, RpcServer(address.text, services, limits)))
+            is_ready = partial(_is_ready, shared.environments, address.environment)
+            self.servers.append((address, RpcServer(address.text, services, limits, is_ready=is_ready)))
 
     async def start(self) -> None:
         """Raises OSError."""
@@ -73,7 +76,17 @@ class GrpcPorts:
             await server.start(None if address.is_unix else tls)
 
     async def stop(self) -> None:
+        """Before the environments stop: what is answered meanwhile is among the events that they send at their end."""
+        self._environments.drain()
         await asyncio.gather(*(server.stop(_GRACE_SECONDS) for _, server in self.servers))
+
+
+def _is_ready(environments: Environments, name: str) -> bool:
+    """As `/readyz` has it; `name` of the one environment that is served at an address."""
+    try:
+        return environments.readiness(name or None)["status"] in {"ready", "degraded"}
+    except RefusedError:
+        return False
 
 
 def _observe(metrics: Metrics, call: Call, code: grpc.StatusCode, seconds: float) -> None:
@@ -94,7 +107,7 @@ class _Host:
         caller, source = self._find(call)
         call.caller = source.id if caller is None else caller.name
         self._shared.spend(call.caller)
-        if not call.method.endswith("EventStream"):
+        if not call.is_stream:
             call.note = self._shared.metrics.series(source.name, call.caller)
         is_live = (lambda: True) if caller is None else partial(self._environments.callers.is_live, caller)
         return _Desk(source, is_live, partial(self._shared.places.taken, call.caller), self._shared.settings)
@@ -143,7 +156,7 @@ class _Desk:
             raise RefusedError(503, credentials.NOT_READY)
         return self.recorder.responder
 
-    async def changes(self) -> AsyncIterator[Changes]:
+    async def changes(self) -> AsyncGenerator[Changes, None]:
         source = self.recorder
         news: list[Changes] = []
         woken = asyncio.Event()

@@ -24,11 +24,15 @@ class GrpcAddress:
         return self.text.startswith("unix:")
 
     @property
+    def host(self) -> str:
+        return self.text.rpartition(":")[0].strip("[]")
+
+    @property
     def is_local(self) -> bool:
         """Whether nobody can call it from another machine."""
         if self.is_unix:
             return True
-        host = self.text.rpartition(":")[0].strip("[]")
+        host = self.host
         try:
             return ip_address(host).is_loopback
         except ValueError:
@@ -43,6 +47,10 @@ class GrpcSettings:
     certificate: Path | None = None
     key: Path | None = None
     client_ca: Path | None = None
+
+    def shared(self) -> list[tuple[str, int]]:
+        """Host and port of each address on which several processes of this edge would serve."""
+        return [(one.host, int(one.text.rpartition(":")[2])) for one in self.addresses if not one.is_unix]
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> GrpcSettings:

@@ -32,18 +32,20 @@ class WatchRequest(_message.Message):
     def __init__(self, last_version: _Optional[int] = ..., instance: _Optional[str] = ..., sdk: _Optional[str] = ...) -> None: ...
 
 class WatchResponse(_message.Message):
-    __slots__ = ("version", "kind", "document", "signatures", "age_seconds")
+    __slots__ = ("version", "kind", "document", "signatures", "age_seconds", "retry_milliseconds")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     DOCUMENT_FIELD_NUMBER: _ClassVar[int]
     SIGNATURES_FIELD_NUMBER: _ClassVar[int]
     AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    RETRY_MILLISECONDS_FIELD_NUMBER: _ClassVar[int]
     version: int
     kind: str
     document: bytes
     signatures: _containers.RepeatedScalarFieldContainer[str]
     age_seconds: float
-    def __init__(self, version: _Optional[int] = ..., kind: _Optional[str] = ..., document: _Optional[bytes] = ..., signatures: _Optional[_Iterable[str]] = ..., age_seconds: _Optional[float] = ...) -> None: ...
+    retry_milliseconds: int
+    def __init__(self, version: _Optional[int] = ..., kind: _Optional[str] = ..., document: _Optional[bytes] = ..., signatures: _Optional[_Iterable[str]] = ..., age_seconds: _Optional[float] = ..., retry_milliseconds: _Optional[int] = ...) -> None: ...
 
 class GetSnapshotRequest(_message.Message):
     __slots__ = ("if_none_match",)
