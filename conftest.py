@@ -73,12 +73,12 @@ def _flush_is_quick_and_passes_the_append_only_triggers() -> Iterator[None]:
 
 
 def _tables_with_more_than(rows: int, tables: list[str]) -> list[str]:
+    if not tables:
+        return []
     connection = connections["default"]
     asked = (
         f"SELECT '{name}' WHERE EXISTS (SELECT FROM {connection.ops.quote_name(name)} OFFSET {rows})" for name in tables
     )
-    if not tables:
-        return []
     with connection.cursor() as cursor:
         cursor.execute(" UNION ALL ".join(asked))
         return [name for (name,) in cursor]

@@ -123,12 +123,12 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
         process.wait()
 
 
-def until(condition: Callable[[], bool], *, seconds: float) -> None:
+def until(condition: Callable[[], bool], *, seconds: float, every: float = 0.01) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError("the benchmark's processes did not get there in time")
-        time.sleep(0.01)
+        time.sleep(every)
 
 
 def _is_up(port: int) -> bool:

@@ -9,12 +9,11 @@ import asyncio
 import json
 import os
 import socket
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -24,6 +23,7 @@ import grpc
 from openflagship.rpc.generated.flagd.evaluation.v2 import evaluation_pb2 as v2
 
 from benchmarks import stack
+from benchmarks.processes import start, stop, until
 from benchmarks.world import machine, report
 
 FLAG = "new-checkout"
@@ -93,21 +93,22 @@ def free_port() -> int:
 
 @contextmanager
 def running(command: Sequence[str], port: int, **variables: str) -> Iterator[None]:
-    process = subprocess.Popen(command, env={**os.environ, **variables}, stdout=subprocess.DEVNULL)
+    """Inside it the program listens."""
+    process = start(command, {**os.environ, **variables})
+
+    def listens() -> bool:
+        if process.poll() is not None:
+            raise SystemExit(f"{command[0]} ended with {process.returncode}.")
+        with suppress(OSError):
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return True
+        return False
+
     try:
-        until = time.monotonic() + MOST_SECONDS_TO_START
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                if process.poll() is not None or time.monotonic() > until:
-                    raise SystemExit(f"{command[0]} does not listen on {port}.") from None
-                time.sleep(0.05)
+        until(listens, seconds=MOST_SECONDS_TO_START)
         yield
     finally:
-        process.terminate()
-        process.wait(60)
+        stop(process)
 
 
 @contextmanager

@@ -12,10 +12,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -69,8 +68,9 @@ def _postgres(faked: dict[str, str]) -> Iterator[str]:
     options = [f"-p{port}", "-clisten_addresses=127.0.0.1", f"-cunix_socket_directories={folder}"]
     command = [str(programs / "postgres"), "-D", str(data), *options]
     server = subprocess.Popen(command, env={"PATH": os.defpath, **faked}, cwd=folder, **owner)
+    ready = [str(programs / "pg_isready"), "-h", "127.0.0.1", "-p", str(port)]
     try:
-        time.sleep(3)
+        until(lambda: subprocess.run(ready, capture_output=True, check=False).returncode == 0, seconds=60)
         yield f"postgresql://bench@127.0.0.1:{port}/postgres"
     finally:
         server.send_signal(signal.SIGINT)
@@ -115,18 +115,18 @@ def _drill(variables: dict[str, str], late: dict[str, str]) -> list[str]:
 
         def stands() -> bool:
             nonlocal killed, fatal
-            time.sleep(0.1)
             if time.monotonic() > fatal:
                 running.kill(dice.randrange(2))
                 killed, fatal = killed + 1, float("inf")
             return fatal == float("inf") and RolloutPlan.objects.get(pk=plan.pk).current_step == step
 
-        until(stands, seconds=seconds)
+        until(stands, seconds=seconds, every=0.1)
 
     try:
         highest = 0.0
         for hours in [*HOURS, A_DAY_LATER]:
-            (running.without_beat if hours == A_DAY_LATER else running.meanwhile)(partial(_jump, hours))
+            with running.without_beat() if hours == A_DAY_LATER else nullcontext():
+                _jump(hours)
             elapsed = (database_now() - begun).total_seconds() / 3600
             if abs(elapsed - hours) > 0.2:
                 raise SystemExit(f"The database's clock is {elapsed:.2f} h after the start, not {hours} h.")
@@ -204,13 +204,10 @@ class _Processes:
         self._workers[number].wait()
         self._workers[number] = self._worker(number)
 
-    def meanwhile(self, act: Callable[[], None]) -> None:
-        act()
-
-    def without_beat(self, act: Callable[[], None]) -> None:
+    @contextmanager
+    def without_beat(self) -> Iterator[None]:
         stop(self._beat)
-        act()
-        time.sleep(2)
+        yield
         self._beat = self._start_beat()
 
     def end(self) -> None:

@@ -7,7 +7,6 @@ measured before it on a system at rest, and beside the steps.
 import argparse
 import sys
 import threading
-import time
 from copy import copy
 from datetime import datetime, timedelta
 from typing import Any
@@ -93,7 +92,8 @@ def seed(plans: int, projects: int) -> tuple[str, list[str]]:
 
 def _take(variables: dict[str, str], target: Target, options: Any) -> tuple[Reading, list[float]]:
     """Let all plans be due at once; return what callers saw, and how late each step was, in seconds."""
-    from rollouts.clock import database_now  # noqa: PLC0415 - after setup
+    from flagship.celery import app  # noqa: PLC0415 - after setup
+    from rollouts.clock import database_now  # noqa: PLC0415 - likewise
     from rollouts.models import RolloutPlan  # noqa: PLC0415 - likewise
 
     program = [sys.executable, "-m", "celery", "--quiet", "-A", "flagship"]
@@ -101,12 +101,11 @@ def _take(variables: dict[str, str], target: Target, options: Any) -> tuple[Read
     schedule = VAR_DIR / "beat"
     beat = start([*program, "beat", "--loglevel", "WARNING", "--pidfile=", "--schedule", str(schedule)], variables)
     try:
-        time.sleep(WAKE_SECONDS)
+        until(lambda: bool(app.control.ping(timeout=1)), seconds=120)
         due_at = database_now() + timedelta(seconds=2)
         RolloutPlan.objects.update(due_at=due_at, entered_at=due_at - timedelta(hours=1))
         readings: list[Reading] = []
         callers = threading.Thread(target=lambda: readings.append(offered(target, options.rate, options.seconds)))
-        time.sleep(2)
         callers.start()
         late = _wait_for(due_at, options.plans)
         callers.join()
@@ -121,13 +120,7 @@ def _wait_for(due_at: datetime, plans: int) -> list[float]:
     from rollouts.models import RolloutPlan  # noqa: PLC0415 - after setup
 
     taken = RolloutPlan.objects.filter(current_step=1)
-    deadline = time.monotonic() + 600
-
-    def all_are() -> bool:
-        time.sleep(1)
-        return taken.count() == plans or time.monotonic() > deadline
-
-    until(all_are, seconds=660)
+    until(lambda: taken.count() == plans, seconds=600, every=1)
     return sorted((at - due_at).total_seconds() for at in taken.values_list("updated_at", flat=True))
 
 
