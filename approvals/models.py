@@ -1,7 +1,5 @@
 """Policies of environments, change requests with their reviews, and freezes."""
 
-from typing import Any
-
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -88,9 +86,6 @@ class ChangeRequest(models.Model):
     version = models.BigIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
-
-    # What the rows of a list share, so that each environment is looked up once: `approvals.services.standing.Say`.
-    say: Any = None
 
     class Meta:
         verbose_name = "change request"

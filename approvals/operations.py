@@ -261,7 +261,8 @@ _ALL: Final = (
     Operation(
         "experiment",
         "release",
-        lambda c: rollouts.release_winner(**c.where, pk=c.key, payload={**c.patch, "reason": c.reason}),
+        # As in `_complete`: a title is no reason.
+        lambda c: rollouts.release_winner(**c.where, pk=c.key, payload=c.patch),
         rollout_forms.ReleaseSerializer,
         patch_of=_payload,
     ),

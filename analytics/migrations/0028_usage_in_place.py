@@ -4,6 +4,7 @@ import django.contrib.postgres.fields
 from django.db import migrations, models
 from django.db.models.deletion import CASCADE
 
+_LOCKED = "LOCK TABLE flag_usage, flag_usage_days IN SHARE ROW EXCLUSIVE MODE"
 _DAYS = ", ".join(f"coalesce(sum(total) FILTER (WHERE place = {place}), 0)::bigint" for place in range(1, 32))
 # Of each row of usage the last day and the one before it; what is older goes into its month.
 _FORWARD = f"""
@@ -88,6 +89,8 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        # In the order of whoever folds, who waits: what is folded between the copy and the end would be lost.
+        migrations.RunSQL(_LOCKED, migrations.RunSQL.noop),
         migrations.RunSQL(_ROOM, _NO_ROOM),
         migrations.RunSQL(_FORWARD, _BACKWARD),
         migrations.DeleteModel("FlagUsageDay"),

@@ -74,7 +74,7 @@ class ChangeRequestAdmin(PerEnvironmentAdmin):
         asks = asks_of(thing)
         if not asks:
             return "none asked"
-        standing = standing_of(thing, asks, thing.say)
+        standing = standing_of(thing, asks, getattr(thing, "say", None))  # The list adds it.
         given = [
             f"{len(counted(ask, standing, thing.content))} of {ask.approvals} in {ask.environment}" for ask in asks
         ]

@@ -60,7 +60,8 @@ def publish_by_itself(request: ChangeRequest) -> ChangeRequest:
     In a freeze it waits for the end.
     """
     if missing_of(request) and request.publish_at is None:
-        # It waits for reviews, and says so by what is missing.
+        # It waits for reviews, and says so by what is missing; a review, a policy or a freeze's end wakes it.
+        ChangeRequest.objects.filter(pk=request.pk).update(due_at=None)
         return request
     try:
         return _publish_or_rebase(request, _schedule_for(request))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from django.db.models import Q
 from django.utils import timezone
 
 from approvals import needs
@@ -16,18 +17,23 @@ from tenancy.models import Environment
 def ask_again(environment: Environment) -> None:
     """Work out anew what the environment, which is locked, asks of each request that would change something there."""
     environment.refresh_from_db(fields=["is_guarded"])
+    changed = []
     for request in waiting_over([environment]):
         parts = [Part(**part) for part in request.parts if part["environment"] == environment.key]
         found = needs.asks_of([needs.Touched(environment, environment.config_version, parts)])
         others = [ask for ask in request.asks if ask["environment"] != environment.key]
         asks = [*others, *(ask_resource(ask) for ask in found)]
-        ChangeRequest.objects.filter(pk=request.pk).update(asks=asks)
+        if asks != request.asks:
+            request.asks = asks
+            changed.append(request)
+    ChangeRequest.objects.bulk_update(changed, ["asks"], batch_size=100)
 
 
 def look_again(environments: Iterable[Environment]) -> None:
     """Have the schedule look at what is to be published by itself here, and misses nothing any more."""
     say = Say()
-    due = [request for request in waiting_over(environments) if is_its_time(request)]
+    by_itself = Q(publish_at__lte=timezone.now()) | Q(publish_at=None, is_automatic=True)
+    due = waiting_over(environments).filter(by_itself, state=ChangeRequest.State.OPEN)
     waiting = [request.pk for request in due if not missing_of(request, say=say)]
     ChangeRequest.objects.filter(pk__in=waiting).update(due_at=timezone.now())
 

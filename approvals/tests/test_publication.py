@@ -66,13 +66,19 @@ def test_approval__another_design_of_an_experiment__does_not_count(desk):
     assert desk.publish(request).state == "published"
 
 
-def test_completion__against_the_results__asks_a_request_for_its_reason_too(desk):
+@pytest.mark.parametrize(
+    ("action", "shipped"),
+    [
+        ("complete", {"decision": "ship", "variant": "treatment"}),
+        ("release", {"variant": "treatment", "template": "daily"}),
+    ],
+)
+def test_completion__against_the_results__asks_a_request_for_its_reason_too(desk, action, shipped):
     where = {"actor": ALICE, "environment": desk.environment}
     experiments.create_metric(**where, payload={"key": "paid", "type": "binary", "eventName": "paid"})
     design = {"key": "e", "name": "E", "flagKey": "new-checkout", "primaryMetric": "paid"}
     experiments.start_experiment(**where, pk=experiments.create_experiment(**where, payload=design).pk)
-    asked = {"key": "e", "type": "experiment", "action": "complete"}
-    shipped = {"decision": "ship", "variant": "treatment"}
+    asked = {"key": "e", "type": "experiment", "action": action}
 
     refused(lambda: desk.propose(shipped, **asked), "reason_required")
     assert desk.propose({**shipped, "reason": "Legal asks for it"}, **asked).state == "open"

@@ -167,14 +167,14 @@ class FlagConfigAdmin(PerEnvironmentAdmin):
             return f"everybody {config.off_variant}"
         shares = ", ".join(f"{share['percent']} % {share['variant']}" for share in rollout_of(config.allocation))
         prefix = "experiment: " if config.experiment else ""
-        # The list adds the annotation.
+        # The list adds the count.
         decides = config.experiment or config.targets or getattr(config, "rules_total", 0)
         only = "" if shares or decides else "only its default: "
         return prefix + (shares or f"{only}everybody {config.default_variant}")
 
     @display(description="Rules")
     def rule_count(self, config: FlagConfig) -> int:
-        return getattr(config, "rules_total", 0)  # The list adds this annotation.
+        return getattr(config, "rules_total", 0)  # The list adds it.
 
     @display(description="Tags")
     def tags(self, config: FlagConfig) -> str:
@@ -193,7 +193,7 @@ class FlagConfigAdmin(PerEnvironmentAdmin):
 
     @display(description="Evaluated")
     def evaluated(self, config: FlagConfig) -> str:
-        at, by = getattr(config, "used_at", None), getattr(config, "used_by", "")  # The list adds these annotations.
+        at, by = getattr(config, "used_at", None), getattr(config, "used_by", "")  # The list adds both.
         return format_html("{} by {}", moment(at), by or "another service") if at else moment(at)
 
     @display(description="Changed", ordering="updated_at")

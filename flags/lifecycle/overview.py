@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from django.db.models import Count, Max
 from django.utils import timezone
 from redis.exceptions import RedisError
 
-from flags.lifecycle.evidence import Known, lifecycles
+from flags.lifecycle.evidence import Known, lifecycles, thresholds_of
 from flags.lifecycle.stages import Stage
 from flags.models import Flag
 from tenancy.models import Project
@@ -61,7 +61,8 @@ def overview_of(project: Project) -> Overview:
     now = timezone.now()
     if known["many"] * project.environments.count() < _MANY:
         return _overview(lifecycles(project, now=now), None)
-    name = f"flag overview:{project.pk}:{known['many']}:{known['changed'].timestamp()}:{now.date()}"
+    limits = astuple(thresholds_of(project))
+    name = f"flag overview:{project.pk}:{known['many']}:{known['changed'].timestamp()}:{now.date()}:{limits}"
     try:
         found: Overview | None = cache.get(name)
     except RedisError:

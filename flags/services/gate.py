@@ -33,10 +33,7 @@ EXEMPT: Final[Mapping[str, str]] = {
 
 
 class Refused(Conflict):
-    """The guard refused a write. Whoever collects refusals of many writes lets this one through.
-
-    `place` is the environment in which a change request has to be made for it.
-    """
+    """The guard refused a write. `place` is the environment in which a change request has to be made for it."""
 
     place: Environment | None = None
 

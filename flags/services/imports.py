@@ -13,19 +13,14 @@ from audit.services import diff
 from flags.fields import RESTORED_FIELDS, defaults_of
 from flags.models import Flag, FlagConfig
 from flags.selectors import configs
-from flags.services import drafts, gate, version_log
+from flags.services import drafts, gate, layers, segments, version_log
 from flags.services.archiving import archive_flag
 from flags.services.copying import apply_elsewhere, overwrite, with_ids
 from flags.services.flags import insert_draft
-from flags.services.layers import create_layer, update_layer
-from flags.services.segments import create_segment, update_segment
 from flags.versions.loading import load_document
 from tenancy import access
 from tenancy.errors import Conflict, Invalid, ServiceError
 from tenancy.models import Environment
-
-_SEGMENT_FIELDS: tuple[str, ...] = ("key", "name", "included", "excluded", "conditions")
-_LAYER_FIELDS: tuple[str, ...] = ("key", "name", "holdoutPercent")
 
 
 @dataclass(slots=True)
@@ -41,13 +36,16 @@ class ImportReport:
     notes: list[dict[str, Any]] = field(default_factory=list)
 
 
-Put = Callable[[Actor, Environment, dict[str, Any]], str]
+Put = Callable[..., str]
 # What the apps above import, by its name in the document: what each is called, and how one of them is put in.
 _parts: dict[str, tuple[str, Put]] = {}
 
 
 def register_part(name: str, entity: str, put: Put) -> None:
-    """`put` returns `created`, `updated` or `unchanged`. Each item has a `key`; it raises what services raise."""
+    """`put(actor, environment, item, keeps_existing=…)` returns `created`, `updated`, `unchanged` or `kept`.
+
+    Each item has a `key`. It raises what services raise.
+    """
     _parts[name] = (entity, put)
 
 
@@ -89,7 +87,8 @@ def import_environment(
                 _put_one(report, entity, item, partial(put, actor, environment), there)
         for name, (entity, put_part) in _parts.items():
             for item in lists[name]:
-                _put_one(report, entity, item, partial(put_part, actor, environment), frozenset())
+                put = partial(put_part, actor, environment, keeps_existing=keeps_existing)
+                _put_one(report, entity, item, put, frozenset())
         if report.updated:
             after = load_document(environment.pk) or {}
             report.changes = _changes(report.updated, before or {}, after)
@@ -201,14 +200,14 @@ def _asked_for(item: Mapping[str, Any]) -> set[str]:
 
 def _put_segment(actor: Actor, environment: Environment, item: dict[str, Any]) -> str:
     decode_segment(item)
-    payload: dict[str, Any] = {name: item[name] for name in _SEGMENT_FIELDS if name in item}
+    payload: dict[str, Any] = {name: item[name] for name in segments.FIELDS if name in item}
     try:
-        _, is_new = create_segment(actor=actor, environment=environment, payload=payload)
+        _, is_new = segments.create_segment(actor=actor, environment=environment, payload=payload)
     except Conflict as error:
         current = error.extra.get("current")
         if current is None:
             raise
-        update_segment(
+        segments.update_segment(
             actor=actor,
             environment=environment,
             key=item["key"],
@@ -221,14 +220,16 @@ def _put_segment(actor: Actor, environment: Environment, item: dict[str, Any]) -
 
 
 def _put_layer(actor: Actor, environment: Environment, item: dict[str, Any]) -> str:
-    payload: dict[str, Any] = {name: item[name] for name in _LAYER_FIELDS if name in item}
+    payload: dict[str, Any] = {name: item[name] for name in layers.FIELDS if name in item}
     try:
-        _, is_new = create_layer(actor=actor, environment=environment, payload=payload)
+        _, is_new = layers.create_layer(actor=actor, environment=environment, payload=payload)
     except Conflict as error:
         current = error.extra.get("current")
         if current is None:
             raise
-        update_layer(actor=actor, environment=environment, key=item["key"], payload=payload, version=current["version"])
+        layers.update_layer(
+            actor=actor, environment=environment, key=item["key"], payload=payload, version=current["version"]
+        )
         return "updated"
     return "created" if is_new else "unchanged"
 

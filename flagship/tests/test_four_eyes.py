@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+from datetime import UTC, datetime
 from urllib.parse import urljoin
 
 import pytest
@@ -26,6 +27,8 @@ from flagship.tests.test_docs import APPS
 from flagship.tests.test_permissions import BODIES, _served
 from flagship.tests.writing_routes import ENROLLING, EXEMPT, HALF, SERVING, UNMOVING, UNSERVING
 from rollouts import services as rollouts
+from rollouts.executor import schedules
+from rollouts.models import ScheduledChange
 from tenancy.models import Environment
 from tenancy.testing import ALICE
 
@@ -171,11 +174,17 @@ def test_routes__that_serve__ask_by_their_impact_and_wait_in_a_freeze_without_po
     passing(owner, releases | EXEMPT)
 
 
+_FIRING = {"status": "firing", "alerts": [{"status": "firing", "labels": {"alertname": "Errors"}, "fingerprint": "f"}]}
+
+
 def test_routes__that_serve_nothing__change_nothing_that_is_served(made, staging, owner):
     owner.query = {"environment": "production"}
     change = {"resource": {"type": "flag", "key": "a"}, "patch": {"enabled": False}}
     request = owner.post("change-requests", {"title": "Off", "changes": [change]}).json()
     owner.put("notification-settings/email", {"mine": "daily"})
+    change |= {"baseVersion": 2, "at": "2099-01-01T00:00:00Z"}
+    scheduled = owner.post("scheduled-changes", change).json()
+    trigger = owner.post("triggers", {"name": "errors", "flagKey": "a", "act": "switch_off_flag"}).json()
     guard(made, staging)
     before = served()
     fills = {
@@ -191,13 +200,18 @@ def test_routes__that_serve_nothing__change_nothing_that_is_served(made, staging
         "{channel}": "email",
         "{slug}": "acme",
         "{request_id}": request["id"],
+        "{change_id}": scheduled["id"],
+        "{trigger_id}": trigger["id"],
+        "{token}": trigger["token"],
         "{pk}": "draft",
         "{project}": "web",
     }
     unknown, made_up = [], "0190a1b2-0000-7000-8000-000000000001"
     for line in re.split(r" · |\n", UNSERVING.strip()):
         method, path = line.split(" ", 1)
-        body = None if method == "delete" else json.dumps(BODIES.get((method, path), {}))
+        body = (
+            None if method == "delete" else json.dumps(_FIRING if "{token}" in path else BODIES.get((method, path), {}))
+        )
         for name, value in fills.items():
             path, body = path.replace(name, value), body and body.replace(name, value)
         path = re.sub(r"\{\w+\}", made_up, path)
@@ -207,6 +221,12 @@ def test_routes__that_serve_nothing__change_nothing_that_is_served(made, staging
         if answer.status_code == 404 and made_up not in path and not path.startswith("ofrep/"):
             unknown.append(line)
 
+    # What is due goes the way of a person's write.
+    with transaction.atomic():
+        assert schedules.run(datetime(2100, 1, 1, tzinfo=UTC)) == 1
+        assert served() == before
+        assert ScheduledChange.objects.get().state == ScheduledChange.State.HELD
+        transaction.set_rollback(True)
     # Else a route would prove nothing: what it changes was not there. OFREP's stand beside the API's.
     assert unknown == []
 

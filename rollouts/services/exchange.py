@@ -18,10 +18,12 @@ def exported(environment: Environment) -> list[Any]:
     return [plan_export(plan) for plan in plans(environment).filter(state__in=RolloutPlan.OPEN).order_by("pk")]
 
 
-def put(actor: Actor, environment: Environment, item: dict[str, Any]) -> str:
+def put(actor: Actor, environment: Environment, item: dict[str, Any], *, keeps_existing: bool) -> str:
     """Save the plan of the flag `key`. One that is there already with the same content stays. Raises as `save_plan`."""
     sent = {name: item[name] for name in PLAN_FIELDS if name in item}
     found = plans(environment).filter(parts__config__flag__key=item["key"], parts__is_open=True).first()
+    if found is not None and keeps_existing:
+        return "kept"
     if found is not None:
         there = plan_export(found)
         if there == {"key": item["key"], **sent}:

@@ -169,6 +169,9 @@ def test_export__carries_open_plans__and_an_import_saves_them(editor: Caller) ->
     assert (plan["key"], plan["steps"]) == (KEY, STEPS)
     body = {"format": "flagship", "data": exported}
     assert "rollout plan new-checkout" in editor.post("environments/production/import", body).json()["unchanged"]
+    other = {**body, "keepExisting": True, "data": {**exported, "rolloutPlans": [{**plan, "steps": [{"percent": 90}]}]}}
+    assert "rollout plan new-checkout" in editor.post("environments/production/import", other).json()["kept"]
+    assert editor.get(PLAN).json()["steps"] == STEPS
     editor.delete(PLAN)
     assert "rollout plan new-checkout" in editor.post("environments/production/import", body).json()["created"]
     editor.post(f"{PLAN}/start")

@@ -1,6 +1,7 @@
 """An environment as a file: exported, and imported after a page has said what that changes."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, cast
 
 from django import forms
@@ -15,7 +16,7 @@ from redis.exceptions import RedisError
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from flags import services
-from flags.admin.list.kept_files import keep_file, kept_file
+from flags.admin.list.kept_files import forget_file, keep_file, kept_file
 from flags.admin.reach import reach_of_many, unknown_reach
 from flags.api.exchange_serializers import ImportSerializer
 from flags.exchange import export
@@ -137,6 +138,8 @@ def import_page(request: HttpRequest, environment: Environment) -> HttpResponse:
 def _import(request: HttpRequest, environment: Environment, form: ImportForm) -> HttpResponse:
     version = form.cleaned_data["version"]
     _say(request, _imported(request, environment, form.body(), is_dry_run=False, version=version))
+    with suppress(RedisError):  # It ends by itself.
+        forget_file(cast(User, request.user))
     return redirect(list_url(FlagConfig, environment=environment))
 
 
@@ -145,11 +148,10 @@ def _foreseen(request: HttpRequest, environment: Environment, form: ImportForm) 
     version = Environment.objects.values_list("config_version", flat=True).get(pk=environment.pk)
     compared: dict[str, tuple[Any, Any]] = {}
     report = _imported(request, environment, form.body(), is_dry_run=True, compared=compared)
-    unknown = [
-        (key, said) for key, (was, now) in sorted(compared.items())[:_MOST_SAID] if (said := unknown_reach(was, now))
-    ]
+    unknown = [(key, said) for key, (was, now) in sorted(compared.items()) if (said := unknown_reach(was, now))]
+    shown = {"unknown": unknown[:_MOST_SAID], "unknown_left_out": len(unknown[_MOST_SAID:])}
     reach = reach_of_many(environment, list(compared))
-    return {"report": report, "kept": form.fingerprint, "version": version, "unknown": unknown, "reach": reach}
+    return {"report": report, "kept": form.fingerprint, "version": version, "reach": reach, **shown}
 
 
 def _refused(request: HttpRequest, form: ImportForm, error: ServiceError) -> HttpResponse | None:

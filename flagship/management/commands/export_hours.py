@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from analytics.management.arguments import moment
 from analytics.services import hourly_exports
 from flagship.event_export import export_again, export_events_by_hour
+from integrations.export.cursors import LeaseLostError
 from integrations.outside.bucket import BucketError
 from tenancy.errors import ServiceError
 
@@ -38,5 +39,5 @@ class Command(BaseCommand):
                 at = datetime.fromtimestamp(hour * 3600, UTC)
                 told = ", ".join(f"{count:,} {table}" for table, count in counts.items())
                 self.stdout.write(f"{at:%Y-%m-%d %H:00}: {told}")
-        except (BucketError, ServiceError, OSError) as error:
+        except (BucketError, LeaseLostError, ServiceError, OSError) as error:
             raise CommandError(str(error)) from error
