@@ -123,9 +123,9 @@ cover: $(VENV)/.dev-installed
 	$(BIN)/python -m coverage run -m pytest -q -n 0 $(ENGINE_TESTS)
 	$(BIN)/python -m coverage report --skip-covered
 
-# One process more than there are cores, since tests wait for servers and browsers; no more than the servers'
-# connections and a laptop's memory bear.
-WORKERS = $(shell $(BIN)/python -c 'import os; cores = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count()))(0); print(min(8, len(cores) + 1))')
+# Two processes more than there are cores, since tests wait for servers, browsers and clocks half of their time; no
+# more than the servers' connections and a laptop's memory bear.
+WORKERS = $(shell $(BIN)/python -c 'import os; cores = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count()))(0); print(min(8, len(cores) + 2))')
 # What `cover` has run is not run again, unless certain tests are asked for.
 test: $(VENV)/.dev-installed
 	@$(MAKE) --no-print-directory -j 2 lint cover supply ARGS=

@@ -47,7 +47,8 @@ _NO_ROOM = "".join(
 
 
 class Migration(migrations.Migration):
-    safe_because = {"DeleteModel FlagUsageDay": "only usage is counted there: it waits in its processes until replaced"}
+    _WAITS = "only usage is counted there: it waits in its processes until replaced"
+    safe_because = {"DeleteModel FlagUsageDay": _WAITS, "RunSQL 2": _WAITS}
     dependencies = [("analytics", "0027_late_hours")]
     operations = [
         migrations.CreateModel(

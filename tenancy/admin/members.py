@@ -86,7 +86,8 @@ class MemberForm(PlaceForm):
         sent = super().clean()
         found = User.objects.filter(username=sent.get("user", ""), service_of__isnull=True).first()
         if found is None and not sent.get("password"):
-            self.add_error("user", "Nobody has that name here. Give a first password to make an account.")
+            self.add_error("user", "Nobody has that name here.")
+            self.add_error("password", "Give a first password to make an account for somebody new.")
         elif found is not None and (sent.get("password") or not found.is_active):
             self.add_error("user", "Somebody has that name already; leave the password empty, or choose another name.")
         sent["person"] = found

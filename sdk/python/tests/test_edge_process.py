@@ -136,7 +136,9 @@ def test_edge__tree_of_edges__passes_changes_events_and_acknowledgements(
 
 
 def _last(platform: SmallPlatform, instance: str) -> dict[str, Any]:
-    return next((said for said in reversed(platform.acknowledged) if said["instance"] == instance), {})
+    """What it acknowledged last; a goodbye acknowledges nothing."""
+    said = (one for one in reversed(platform.acknowledged) if one["instance"] == instance and not one.get("goodbye"))
+    return next(said, {})
 
 
 def test_edge__server_away__starts_from_disk_refuses_events_and_recovers(
