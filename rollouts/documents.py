@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from flags.documents import basis_points_of, percent_of
+from flags.services import Served, served_of
 from rollouts.models import RolloutPart, RolloutPlan, RolloutTemplate, ScheduledChange, Trigger
 from rollouts.planning.ladder import share_of
 
@@ -80,10 +81,22 @@ def plan_file(plan: RolloutPlan) -> dict[str, Any]:
 
 
 def percent_now(plan: RolloutPlan, part: RolloutPart) -> int | float:
-    """The share that the plan gives the variant now; before its first step and after a rollback, the anchor's."""
+    """The share that the plan gives the variant now; before its first step and after a rollback, the anchor's.
+
+    Of a plan that is not started it is what the flag serves now.
+    """
+    if plan.state == RolloutPlan.State.DRAFT:
+        rules = list(part.config.rules.all()) if part.rule_id else []
+        return percent_of(_share_in(served_of(part.config, rules, part.rule_id), part.variant))
     if plan.current_step and plan.state != RolloutPlan.State.ROLLED_BACK:
         return percent_of(basis_points_of(plan.steps[plan.current_step - 1]["percent"]) or 0)
     return percent_of(anchor_share(part))
+
+
+def _share_in(served: Served | None, variant: str) -> int:
+    if served is not None and served.variant:
+        return 10_000 if served.variant == variant else 0
+    return share_of(served.ranges, variant) if served is not None else 0
 
 
 def anchor_share(part: RolloutPart) -> int:

@@ -14,9 +14,11 @@ from tenancy.models import Environment, Organization
 
 
 def plans(environment: Environment) -> QuerySet[RolloutPlan]:
-    """The environment's plans with their flags, in two queries however many there are."""
+    """The environment's plans with their flags and rules, in as many queries however many there are."""
     found = RolloutPlan.objects.filter(environment=environment)
-    return found.select_related("environment__project__organization").prefetch_related("parts__config__flag")
+    return found.select_related("environment__project__organization").prefetch_related(
+        "parts__config__flag", "parts__config__rules"
+    )
 
 
 def part_of(environment: Environment, key: str) -> RolloutPart | None:

@@ -1,6 +1,5 @@
 """When a freeze holds: once from an instant to another, or again and again by a cron expression in a zone."""
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -10,8 +9,6 @@ from croniter import croniter
 from croniter.croniter import CroniterBadDateError, CroniterError
 
 LONGEST: Final = timedelta(days=31)
-# What croniter draws by chance, each time anew: R, H, R(0-5), H/2. Names as MAR and THU are others.
-_DRAWN: Final = re.compile(r"(?<![A-Za-z])[RH](?![A-Za-z])", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +20,6 @@ class Window:
     cron: str = ""
     duration: timedelta = timedelta()
     zone: str = "UTC"
-
-
-def is_cron(text: str) -> bool:
-    """Whether it is an expression of five fields."""
-    return len(text.split()) == 5 and croniter.is_valid(text)
-
-
-def drawn_in(text: str) -> list[str]:
-    """Return the fields that stand for an instant drawn by chance, which nobody could tell beforehand."""
-    return [field for field in text.split() if _DRAWN.search(field)]
 
 
 def holds_until(window: Window, now: datetime) -> datetime | None:

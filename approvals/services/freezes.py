@@ -12,10 +12,11 @@ from django.utils import timezone
 import audit.services
 from approvals.documents import freeze_resource
 from approvals.models import Freeze
-from approvals.rules.windows import LONGEST, drawn_in, is_cron
+from approvals.rules.windows import LONGEST
 from approvals.services.guarding import environments_in, mark_guarded, reach_of
 from approvals.services.waiting import look_again
 from audit.actors import Actor
+from rollouts.planning.recurrence import drawn_in, is_cron
 from rollouts.services import wake_frozen
 from tenancy.errors import Problem
 from tenancy.models import Environment, Organization, Project

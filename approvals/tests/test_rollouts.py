@@ -8,6 +8,7 @@ import pytest
 from django.utils import timezone
 
 from approvals import services
+from experiments import services as experiments
 from flags.models import FlagConfig
 from flags.selectors import get_config
 from flags.services import gate
@@ -22,6 +23,7 @@ from tenancy.testing import ALICE
 
 KEY = "new-checkout"
 STEPS = [{"percent": 50}, {"percent": 100, "after": "P1D"}]
+HALVES = [{"variant": "control", "percent": 50}, {"variant": "treatment", "percent": 50}]
 pytestmark = pytest.mark.django_db
 
 
@@ -68,6 +70,27 @@ def test_start__where_a_policy_asks_by_impact__is_asked_about_by_its_last_step(
     with pytest.raises(gate.Refused, match="moves up to 70 % of the users"):
         rollouts.start_plan(actor=ALICE, environment=environment, key=KEY)
     assert _share(environment) == 1000
+
+
+def test_release__of_a_winner__is_asked_about_as_one_change(
+    environment: Environment, make_flag: Callable[..., FlagConfig]
+) -> None:
+    where: dict[str, Any] = {"actor": ALICE, "environment": environment}
+    make_flag(KEY, rollout=[{"variant": "control", "percent": 90}, {"variant": "treatment", "percent": 10}])
+    metric = {"key": "purchase-rate", "type": "binary", "eventName": "purchase"}
+    experiments.create_metric(**where, payload=metric)
+    content = {"name": "Checkout", "flagKey": KEY, "primaryMetric": "purchase-rate", "allocation": HALVES}
+    draft = experiments.create_experiment(**where, payload=content)
+    experiments.start_experiment(**where, pk=draft.pk)
+    # Without the split 40 % of the users would move, and back with it: nobody sees that between.
+    policy = {"requiredApprovals": 1, "when": {"impactPercent": 35}}
+    services.set_policy(actor=ALICE, environment=environment, payload=policy, version=None)
+    environment.refresh_from_db()
+    wanted = {"variant": "treatment", "steps": [{"percent": 90}], "reason": "It won."}
+    with pytest.raises(gate.Refused, match="moves up to 40 % of the users"):
+        rollouts.release_winner(**where, pk=draft.key, payload=wanted)
+    wanted["steps"] = [{"percent": 80}]
+    assert rollouts.release_winner(**where, pk=draft.key, payload=wanted).state == "completed"
 
 
 def test_rollback__of_a_plan_at_its_end__is_asked_about_and_of_one_at_work_is_not(

@@ -75,7 +75,10 @@ def rule_acts_for(request: HttpRequest, config: FlagConfig) -> list[dict[str, An
 
 @dataclass(frozen=True, slots=True)
 class SaveAct:
-    """A button beside Save: `perform` gets the fields that the person changed, which are not saved."""
+    """A button beside Save: `perform` gets the fields that the person changed, which are not saved.
+
+    They were changed in the flag's present version.
+    """
 
     name: str
     label: str

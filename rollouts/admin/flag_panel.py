@@ -58,7 +58,8 @@ register_rule_act(RuleAct("10 % now, 25 % tomorrow, …", _share_url, is_of_shar
 
 def _save_later(request: HttpRequest, config: FlagConfig, changed: dict[str, Any]) -> HttpResponse:
     """Go to the page that asks when; the change travels in the session."""
-    request.session[f"scheduled_patch_{config.pk}"] = json.loads(json_bytes(changed))
+    patch = json.loads(json_bytes(changed))
+    request.session[f"scheduled_patch_{config.pk}"] = {"patch": patch, "version": config.version}
     return redirect(_address("scheduledchange", config))
 
 

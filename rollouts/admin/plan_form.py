@@ -56,6 +56,9 @@ class PlanForm(forms.Form):
         required=False, max_length=500, widget=UnfoldAdminTextInputWidget, help_text="For the audit log."
     )
 
+    # Of the plan that is edited; none where a plan is made.
+    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
+
     def __init__(self, *args: Any, config: FlagConfig, **given: Any) -> None:
         super().__init__(*args, **given)
         organization = config.environment.project.organization
@@ -105,6 +108,7 @@ def opened_with(plan: RolloutPlan) -> dict[str, Any]:
     part = plan.parts.all()[0]
     guardrail: dict[str, Any] = next((item for step in plan.steps for item in step.get("guardrails", ())), {})
     return {
+        "version": plan.version,
         "variant": part.variant,
         "rule": str(part.rule_id or ""),
         "steps": all_in_words(plan.steps),

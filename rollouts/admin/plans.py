@@ -26,6 +26,7 @@ from rollouts.planning.ladder import share_of
 from rollouts.planning.words import in_words, proposed
 from rollouts.selectors import get_plan, open_part
 from rollouts.services.conflicts import anchored, served_by
+from rollouts.services.rights import require_reach
 from tenancy.console_kit.admin import EmptyList
 from tenancy.console_kit.confirm import ConfirmPage
 from tenancy.console_kit.context import console_context
@@ -96,16 +97,21 @@ def _edit(request: HttpRequest, plan: RolloutPlan) -> HttpResponse:
     config = _lead(plan).config
     form = PlanForm(sent_data(request), initial=opened_with(plan), config=config)
     title = f"Edit the plan of {config.flag.key}"
-    return _form_page(request, config, form, title=title, cancel_url=object_url(plan), version=plan.version)
+    return _form_page(request, config, form, title=title, cancel_url=object_url(plan))
 
 
 def _form_page(
-    request: HttpRequest, config: FlagConfig, form: PlanForm, *, title: str, cancel_url: str, version: int | None = None
+    request: HttpRequest, config: FlagConfig, form: PlanForm, *, title: str, cancel_url: str
 ) -> HttpResponse:
-    def perform(_sent: dict[str, Any]) -> HttpResponse:
-        actor = console_context(request).actor
+    def perform(sent: dict[str, Any]) -> HttpResponse:
+        context, payload = console_context(request), form.payload()
+        require_reach(context.principal, config.environment, then=payload["then"])
         saved, _ = services.save_plan(
-            actor=actor, environment=config.environment, key=config.flag.key, payload=form.payload(), version=version
+            actor=context.actor,
+            environment=config.environment,
+            key=config.flag.key,
+            payload=payload,
+            version=sent["version"],
         )
         messages.success(request, "Saved. Look at it, and start it.")
         return redirect(object_url(saved))
@@ -131,6 +137,8 @@ def _act(name: str, act: Callable[..., RolloutPlan], tone: Any, words: str, said
         def perform(sent: dict[str, Any]) -> str:
             if not _is_present(plan):
                 raise Conflict(f"{key!r} has another plan meanwhile; this one is history.", code="rollout_in_progress")
+            if name == "start":
+                require_reach(console_context(request).principal, plan.environment, then=plan.then)
             act(actor=console_context(request).actor, environment=plan.environment, key=key, reason=sent["reason"])
             return said
 

@@ -14,6 +14,7 @@ from experiments.selectors import get_experiment
 from rollouts import services
 from rollouts.admin.plan_form import PlanForm
 from rollouts.planning.words import proposed
+from rollouts.services.rights import require_reach
 from tenancy.console_kit.context import console_context
 from tenancy.console_kit.environments import may_edit
 from tenancy.console_kit.forms import form_page, sent_data
@@ -26,7 +27,7 @@ class ReleaseForm(PlanForm):
 
     def __init__(self, *args: Any, experiment: Experiment, **given: Any) -> None:
         super().__init__(*args, config=experiment.config, **given)
-        del self.fields["rule"]
+        del self.fields["rule"], self.fields["version"]
         variant: Any = self.fields["variant"]
         variant.choices = [choice for choice in variant.choices if choice[0] != experiment.control_variant]
 
@@ -41,8 +42,10 @@ def release_page(request: HttpRequest, environment: Environment) -> HttpResponse
     form = ReleaseForm(sent_data(request), initial={"steps": proposed(0)}, experiment=experiment)
 
     def perform(_sent: dict[str, Any]) -> HttpResponse:
+        context, payload = console_context(request), form.payload()
+        require_reach(context.principal, environment, then=payload["then"])
         plan = services.release_winner(
-            actor=console_context(request).actor, environment=environment, pk=str(experiment.pk), payload=form.payload()
+            actor=context.actor, environment=environment, pk=str(experiment.pk), payload=payload
         )
         messages.success(request, f"{experiment.name} is completed, and the plan has begun.")
         return redirect(object_url(plan))

@@ -92,10 +92,16 @@ class ScheduledChangeAdmin(PerEnvironmentAdmin):
         config = configs(environment).filter(flag__key=request.GET.get("flag", "")).first()
         if config is None:
             raise Http404("Name the flag; its page leads here.")
-        patch = request.session.pop(f"scheduled_patch_{config.pk}", None) if request.method == "GET" else None
+        kept = request.session.pop(f"scheduled_patch_{config.pk}", None) if request.method == "GET" else None
+        if kept is not None and kept["version"] != config.version:
+            messages.warning(
+                request, f"{config.flag.key} was changed meanwhile. Look at it, and make your change anew."
+            )
+            return redirect(object_url(config))
+        patch = kept["patch"] if kept is not None else {"enabled": not config.is_enabled}
         initial = {
             "zone": "UTC",
-            "patch": json.dumps(patch or {"enabled": not config.is_enabled}, indent=1, ensure_ascii=False),
+            "patch": json.dumps(patch, indent=1, ensure_ascii=False),
             "base_version": config.version,
         }
 

@@ -15,6 +15,7 @@ from rollouts import selectors, services
 from rollouts.api import serializers
 from rollouts.documents import plan_file, plan_resource
 from rollouts.models import RolloutPlan
+from rollouts.services.rights import require_reach
 from tenancy.api.request import Request
 from tenancy.api.views import WHERE, EnvironmentView, choice, paginated, payload
 from tenancy.errors import Invalid, PayloadTooLarge
@@ -103,6 +104,7 @@ class RolloutPlanView(EnvironmentView):
         environment = self.environment(request, Role.EDITOR)
         get_config(environment, key)
         sent = payload(serializers.RolloutPlanSerializer, request)
+        require_reach(request.user, environment, then=sent.get("then"))
         plan, is_new = services.save_plan(
             actor=request.user.actor, environment=environment, key=key, payload=sent, version=sent.get("version")
         )
@@ -137,6 +139,8 @@ def _documented(summary: str) -> Callable[[Any], Any]:
 class StartPlanView(_ActView):
     @_documented("Take the anchor and begin. A first step that waits for nothing is taken at once.")
     def post(self, request: Request, key: str) -> Response:
+        environment = self.environment(request, Role.EDITOR)
+        require_reach(request.user, environment, then=selectors.get_plan(environment, key).then)
         return self.perform(request, key, services.start_plan)
 
 
@@ -182,5 +186,6 @@ class ReleaseView(EnvironmentView):
         get_experiment(environment, pk)
         sent = payload(serializers.ReleaseSerializer, request)
         refuse_unknown(sent, ("variant", "steps", "template", "then", "reason", "version"))
+        require_reach(request.user, environment, then=sent.get("then"))
         plan = services.release_winner(actor=request.user.actor, environment=environment, pk=pk, payload=sent)
         return Response(plan_resource(plan), status=201)

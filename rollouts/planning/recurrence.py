@@ -4,6 +4,7 @@ An hour that the clock leaves out: the change is due when the clock goes on. An 
 due once, the first time.
 """
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -14,11 +15,18 @@ from croniter.croniter import CroniterBadDateError
 # Farther back than any clock is set, so that an instant which the clock leaves out is not lost.
 _MOST_SHIFTED: Final = timedelta(hours=3)
 _MOST_TRIES: Final = 1_000
+# What croniter draws by chance, each time anew: R, H, R(0-5), H/2. Names as MAR and THU are others.
+_DRAWN: Final = re.compile(r"(?<![A-Za-z])[RH](?![A-Za-z])", re.IGNORECASE)
 
 
 def is_cron(text: str) -> bool:
     """Whether it is an expression of five fields."""
     return len(text.split()) == 5 and croniter.is_valid(text)
+
+
+def drawn_in(text: str) -> list[str]:
+    """Return the fields that stand for an instant drawn by chance, which nobody could tell beforehand."""
+    return [field for field in text.split() if _DRAWN.search(field)]
 
 
 def next_due(cron: str, zone: str, after: datetime) -> datetime | None:

@@ -71,6 +71,13 @@ def resume_plan(*, actor: Actor, environment: Environment, key: str, reason: str
                 "still, so the same people could not be kept. Cancel the plan, and make another one.",
                 code="share_changed",
             )
+    with gate.together(actor):
+        _go_on(actor, plan, environments, reason)
+        ask_about(actor, plan, since=since)
+    return plans(environment).get(pk=plan.pk)
+
+
+def _go_on(actor: Actor, plan: RolloutPlan, environments: Locked, reason: str) -> None:
     now = database_now()
     was_rolled_back = plan.state == _State.ROLLED_BACK
     if was_rolled_back and plan.current_step:
@@ -86,8 +93,6 @@ def resume_plan(*, actor: Actor, environment: Environment, key: str, reason: str
     plan.save()
     record_events(actor, plan, "flag.rollout_resumed", reason)
     look(actor=actor, plan=plan, environments=environments, now=now)
-    ask_about(actor, plan, since=since)
-    return plans(environment).get(pk=plan.pk)
 
 
 def _serves(part: RolloutPart, config: FlagConfig) -> bool:

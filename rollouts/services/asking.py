@@ -17,8 +17,8 @@ CLEAN_UP_TAG = "clean-up"
 def ask_about(actor: Actor, plan: RolloutPlan, *, since: int) -> None:
     """Ask about the plan as a whole, with what its last step serves; the worker's steps are not asked about again.
 
-    Call it after the writes of the act: what is asked last is what reviewers see. `since` is the environment's version
-    before them. Raises Refused.
+    Call it after the writes of the act, inside `gate.together`: of each thing the last counts. `since` is the
+    environment's version before them. Raises Refused.
     """
     place, resource = plan.environment, plan_resource(plan)
     fields = {name: value for name, value in resource.items() if name in PLAN_FIELDS}

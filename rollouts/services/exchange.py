@@ -32,5 +32,6 @@ def put(actor: Actor, environment: Environment, item: dict[str, Any], *, keeps_e
             raise Conflict(
                 "A plan is at work on this flag here; cancel it first.", code="rollout_in_progress", attr="key"
             )
-    save_plan(actor=actor, environment=environment, key=item["key"], payload=sent)
+    version = found.version if found is not None else None
+    save_plan(actor=actor, environment=environment, key=item["key"], payload=sent, version=version)
     return "created" if found is None else "updated"

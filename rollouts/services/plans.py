@@ -36,7 +36,7 @@ _FULL = 10_000
 def save_plan(
     *, actor: Actor, environment: Environment, key: str, payload: Mapping[str, Any], version: int | None = None
 ) -> tuple[RolloutPlan, bool]:
-    """Make the flag's plan, or replace the one that is not started. Return it and whether it is new.
+    """Make the flag's plan, or replace the one that is not started, by its version. Return it and whether it is new.
 
     Raises Invalid, NotFound, Conflict `rollout_in_progress` where one was started, and `version_conflict`.
     """
@@ -49,8 +49,15 @@ def save_plan(
         if existing.plan.state != _State.DRAFT:
             raise in_progress(existing)
         before = plan_resource(get_plan(environment, key))
+        if version is None:
+            raise Invalid(
+                "There is a plan already. Send the version that you read, so that nobody's change is overwritten.",
+                attr="version",
+                code="required",
+            )
         refuse_stale("rollout plan", before, version)
-    refuse_read_only(payload, before or {}, dict.fromkeys(PLAN_SHOWN, ""))
+    # The share of a plan that is not started is the flag's, which may have changed since it was read.
+    refuse_read_only(payload, before or {}, dict.fromkeys(set(PLAN_SHOWN) - {"percent"}, ""))
     steps, template = _steps(environment, payload)
     wanted = _parts(environments[environment.pk], key, payload)
     then = payload.get("then") or ""
@@ -122,8 +129,9 @@ def start_plan(*, actor: Actor, environment: Environment, key: str, reason: str 
     note(plan, "started", reason)
     plan.save()
     record_events(actor, plan, "flag.rollout_scheduled", reason)
-    look(actor=actor, plan=plan, environments=environments, now=now)
-    ask_about(actor, plan, since=since)
+    with gate.together(actor):
+        look(actor=actor, plan=plan, environments=environments, now=now)
+        ask_about(actor, plan, since=since)
     return plans(environment).get(pk=plan.pk)
 
 

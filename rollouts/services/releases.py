@@ -14,7 +14,7 @@ from flags.selectors import get_config
 from flags.services import Served, gate, set_share
 from rollouts.models import RolloutPlan
 from rollouts.planning.ladder import share_of
-from rollouts.selectors import template_steps
+from rollouts.selectors import open_part, template_steps
 from rollouts.services.plans import save_plan, start_plan
 from tenancy.errors import Conflict
 from tenancy.models import Environment
@@ -27,9 +27,20 @@ _FULL: Final = 10_000
 def release_winner(*, actor: Actor, environment: Environment, pk: str, payload: Mapping[str, Any]) -> RolloutPlan:
     """Complete the experiment with `ship`, and start a plan that raises the variant from where the experiment had it.
 
-    Raises what `complete_experiment`, `save_plan` and `start_plan` raise; then nothing of it is done.
+    It is asked about as one change, from what is served now to what the plan ends with. Raises what
+    `complete_experiment`, `save_plan` and `start_plan` raise, and Conflict `rollout_in_progress` where the flag has a
+    plan that is not started; then nothing of it is done.
     """
     experiment = get_experiment(environment, pk)
+    other = open_part(experiment.config)
+    if other is not None and other.plan.state == RolloutPlan.State.DRAFT:
+        key = experiment.config.flag.key
+        raise Conflict(f"{key!r} has a plan that is not started; delete it first.", code="rollout_in_progress")
+    with gate.together(actor):
+        return _release(actor, environment, experiment, payload)
+
+
+def _release(actor: Actor, environment: Environment, experiment: Experiment, payload: Mapping[str, Any]) -> RolloutPlan:
     key, variant = experiment.config.flag.key, str(payload.get("variant") or "")
     complete_experiment(
         actor=actor,

@@ -28,7 +28,7 @@ from flags.services import gate, update_flag, update_segment, version_log
 from rollouts.documents import scheduled_resource
 from rollouts.models import ScheduledChange
 from rollouts.planning.plan_fields import read_instant
-from rollouts.planning.recurrence import is_cron, next_due
+from rollouts.planning.recurrence import drawn_in, is_cron, next_due
 from tenancy import access
 from tenancy.callers.principals import Principal, principal_of_user
 from tenancy.errors import Conflict, Forbidden, Invalid, NotFound, ServiceError
@@ -203,6 +203,12 @@ def _set_time(change: ScheduledChange, payload: Mapping[str, Any]) -> None:
     now = timezone.now()
     change.zone = zone
     if cron:
+        if isinstance(cron, str) and (drawn := drawn_in(cron)):
+            raise Invalid(
+                f"{' and '.join(drawn)} would be an instant at random (R and H are); name the minute, hour or day.",
+                attr="cron",
+                code="invalid_cron",
+            )
         if not isinstance(cron, str) or not is_cron(cron):
             raise Invalid(
                 "Give a cron expression of five fields, such as 0 8 * * 1-5.", attr="cron", code="invalid_cron"

@@ -8,6 +8,7 @@ from rollouts.api import triggers
 from rollouts.models import Trigger
 from rollouts.tests.conftest import KEY, events
 from tenancy.callers.limits import BUCKETS
+from tenancy.models import Environment
 from tenancy.testing import Caller
 
 STEPS = [{"percent": 20}, {"percent": 100, "after": "P1D", "approval": True}]
@@ -22,7 +23,9 @@ def _codes(answer: Any) -> list[tuple[str, str | None]]:
 def test_plan__put_start_hold_resume_advance_rollback_cancel(editor: Caller) -> None:
     made = editor.put(PLAN, {"variant": "treatment", "steps": STEPS})
     assert made.status_code == 201, made.content
-    assert made.json()["state"] == "draft"
+    # Nothing is raised yet: the flag's own share.
+    assert (made.json()["state"], made.json()["percent"]) == ("draft", 10)
+    assert _codes(editor.put(PLAN, {"variant": "treatment", "steps": STEPS[:1]})) == [("required", "version")]
     # What was read can be sent back.
     again = editor.put(PLAN, made.json())
     assert (again.status_code, again.json()["version"]) == (200, 2)
@@ -41,6 +44,21 @@ def test_plan__put_start_hold_resume_advance_rollback_cancel(editor: Caller) -> 
     assert editor.post(f"{PLAN}/advance").json()["state"] == "completed"
     assert _codes(editor.post(f"{PLAN}/cancel")) == [("rollout_state", "state")]
     assert editor.get("rollout-plans", state="completed").json()["count"] == 1
+
+
+def test_plan__made_permanent__takes_the_role_in_the_project(
+    environment: Environment, person: Any, token: Any, editor: Caller
+) -> None:
+    organization = environment.project.organization
+    here = token(
+        person("editor", organization, "here", project=environment.project, environment=environment), organization
+    )
+    plan = {"variant": "treatment", "steps": STEPS}
+    assert here.put(PLAN, {**plan, "then": "make_permanent"}).status_code == 403
+    made = editor.put(PLAN, {**plan, "then": "make_permanent"}).json()
+    assert here.post(f"{PLAN}/start").status_code == 403
+    assert here.put(PLAN, {**plan, "version": made["version"]}).status_code == 200
+    assert here.post(f"{PLAN}/start").status_code == 200
 
 
 def test_plan__as_yaml__is_what_a_put_takes(editor: Caller) -> None:
@@ -88,6 +106,7 @@ def test_scheduled__crud(editor: Caller, viewer: Caller) -> None:
         ({}, "at"),
         ({"at": "2020-01-01T00:00:00Z"}, "at"),
         ({"cron": "* *"}, "cron"),
+        ({"cron": "R 8 * * *"}, "cron"),
         ({"cron": "0 8 * * *", "zone": "Mars"}, "zone"),
         ({"at": "2099-01-01T00:00:00Z", "patch": {"nope": 1}}, "nope"),
         ({"at": "2099-01-01T00:00:00Z", "baseVersion": 9}, "version"),

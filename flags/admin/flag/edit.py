@@ -29,6 +29,7 @@ from tenancy.console_kit.environments import may_edit as is_editor
 from tenancy.console_kit.pages import console_page, in_environment, list_url, object_url, route_name
 from tenancy.errors import Conflict, ServiceError
 from tenancy.models import Environment, Exposures, Role
+from tenancy.refusals import refuse_stale
 
 
 def create(request: HttpRequest, environment: Environment) -> HttpResponse:
@@ -82,6 +83,8 @@ def edit(request: HttpRequest, config: FlagConfig) -> HttpResponse:
             if amendment is not None:
                 return proposals.amend(request, change, changed)
             if (act := chosen_save_act(request)) is not None:
+                # What somebody saved meanwhile is shown first, as when it is saved now.
+                refuse_stale("flag", flag_resource(config), editing.version)
                 return act.perform(request, config, changed)
             # What others have to agree to first is served to nobody yet: their page says whom it reaches.
             if not proposals.is_wanted(request):
