@@ -37,6 +37,7 @@ def proposed(root: Path, files: Mapping[str, str]) -> Proposal:
         {"a.py": OURS + "from b import *\n" + ASKS},
         {"a.py": OURS, "b.py": OTHER + ASKS},
         {"a.py": OURS, "b.py": "from d import KEY\n" + ASKS},
+        {"keys.py": OURS, "b.py": "from keys import KEY\nfrom d import *\n" + ASKS},
         {"a.py": OURS, "b.py": "import d\nx = c.boolean(d.KEY, u)\n"},
         {"keys.py": OURS, "x/keys.py": OTHER, "x/b.py": "from keys import KEY\n" + ASKS},
         {"a.ts": f'function f() {{\n  const KEY = "new-checkout";\n}}\nconst KEY = "other";\n{ASKS_JS}'},
@@ -48,9 +49,9 @@ def proposed(root: Path, files: Mapping[str, str]) -> Proposal:
         {"a.ts": OURS_JS, "b.ts": "x = c.isEnabled(d.KEY, u);\n"},
     ],
     ids=[
-        "py-function", "py-twice", "py-parameter", "py-star", "py-other-file", "py-other-module", "py-attribute",
-        "py-two-modules", "js-function", "js-twice", "js-parameter", "js-longer", "js-other-file", "js-other-module",
-        "js-attribute",
+        "py-function", "py-twice", "py-parameter", "py-star", "py-other-file", "py-other-module",
+        "py-star-beside-import", "py-attribute", "py-two-modules", "js-function", "js-twice", "js-parameter",
+        "js-longer", "js-other-file", "js-other-module", "js-attribute",
     ],
 )  # fmt: skip
 def test_name__that_may_hold_another_key__is_left_to_a_person(tmp_path: Path, files: dict[str, str]) -> None:

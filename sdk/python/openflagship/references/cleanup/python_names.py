@@ -19,9 +19,9 @@ def names_in(path: str, text: str, key: str) -> Names:
         return Names()
     bound = _bound(tree)
     anywhere = {name for node in ast.walk(tree) for name in _given_to(node, key)}
-    # An import of everything may bind it again.
+    # An import of everything may bind any of them again.
     constants = {name for node in tree.body for name in _given_to(node, key) if bound[name] == 1 and not bound["*"]}
-    imports = tuple(each for each in _imports(path, tree) if bound[each.local] == 1)
+    imports = tuple(each for each in _imports(path, tree) if bound[each.local] == 1 and not bound["*"])
     return Names(frozenset(constants), frozenset(anywhere - constants), imports)
 
 
