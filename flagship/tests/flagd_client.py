@@ -59,6 +59,7 @@ api.set_provider_and_wait(provider)
 client = api.get_client()
 client.add_handler(ProviderEvent.PROVIDER_CONFIGURATION_CHANGED, heard("changed"))
 client.add_handler(ProviderEvent.PROVIDER_STALE, heard("stale"))
+client.add_handler(ProviderEvent.PROVIDER_READY, heard("ready"))
 say(event="started")
 for line in sys.stdin:
     say(results=[asked(client, row) for row in json.loads(line)["rows"]])

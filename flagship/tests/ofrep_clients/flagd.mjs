@@ -24,6 +24,7 @@ const client = OpenFeature.getClient();
 client.addHandler(ProviderEvents.ConfigurationChanged, (details) => say({ event: "changed", flags: details?.flagsChanged }));
 client.addHandler(ProviderEvents.Stale, () => say({ event: "stale" }));
 client.addHandler(ProviderEvents.Error, () => say({ event: "stale" }));
+client.addHandler(ProviderEvents.Ready, () => say({ event: "ready" }));
 say({ event: "started" });
 for await (const line of lines) {
   const results = [];
