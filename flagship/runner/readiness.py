@@ -35,7 +35,7 @@ def state(host: str, port: int) -> str:
 
 
 def listening(host: str, port: int) -> str:
-    """`ready` once somebody listens: of a process that listens only when it is ready, and speaks no HTTP/1."""
+    """`ready` once somebody listens: of a process that speaks no HTTP/1. Its own health service says more."""
     try:
         socket.create_connection((host, port), REQUEST_SECONDS).close()
     except OSError as error:

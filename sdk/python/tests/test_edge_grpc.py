@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
+import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
+from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -66,6 +71,74 @@ def test_edge__on_a_socket_and_on_loopback__needs_no_key_and_tells_of_a_kill(
     labels = 'method="flagd.evaluation.v2.Service.ResolveBoolean",status="OK"'
     assert f"flagship_edge_grpc_calls_total{{{labels}}} 4.0".encode() in figures
     assert edge.edge.metrics.evaluations["DISABLED"] == 1
+
+
+def test_edge__asked_in_connects_protocol__answers_as_over_grpc(
+    platform: SmallPlatform, run_edge: Callable[..., EdgeThread]
+) -> None:
+    address = GrpcAddress("127.0.0.1:0", is_connect=True)
+    edge = run_edge(platform.url, grpc=GrpcSettings(addresses=(address,)))
+    eventually(edge.is_ready)
+    ((_, server),) = edge.edge.grpc.servers
+    question = v2.ResolveBooleanRequest(flag_key="asked")
+    question.context.update({"targetingKey": "user-1"})
+    status, headers, content = connected(server.port, "ResolveBoolean", question.SerializeToString())
+    answer = v2.ResolveBooleanResponse.FromString(content)
+    assert (status, answer.value, answer.reason) == (200, True, "SPLIT")
+    assert headers["x-request-id"] == answer.metadata["evaluationId"]
+    for method, sent, expected in (
+        ("ResolveBoolean", v2.ResolveBooleanRequest(flag_key="nope").SerializeToString(), (404, "not_found")),
+        ("ResolveString", question.SerializeToString(), (400, "invalid_argument")),
+        ("ResolveBoolean", b"\x0a\xff", (400, "invalid_argument")),
+        ("ResolveBoolean", b"\0" * 1_100_000, (429, "resource_exhausted")),
+        ("ResolveNothing", b"", (501, "unimplemented")),
+    ):
+        status, _, content = connected(server.port, method, sent)
+        assert (status, json.loads(content)["code"]) == expected
+    assert connected(server.port, "ResolveBoolean", b"{}", "application/json")[0] == 415
+    assert connected(server.port, "ResolveBoolean", b"", Content_Encoding="gzip")[0] == 501
+    # Any page may have been led to this machine's own address, which asks for no key.
+    assert connected(server.port, "ResolveBoolean", b"", Origin="https://evil.example.com")[0] == 403
+
+    with (
+        closing(HTTPConnection("127.0.0.1", server.port, timeout=60)) as channel,
+        streamed(channel) as stream,
+    ):
+        messages = [enveloped(stream)]
+        platform.change(treatment(enabled=False))
+        messages.append(enveloped(stream))
+        assert [v2.EventStreamResponse.FromString(content).type for _, content in messages] == [
+            "provider_ready", "configuration_change",
+        ]  # fmt: skip
+        ending = threading.Thread(target=edge.close)
+        ending.start()
+        flags, content = enveloped(stream)
+        assert (flags, json.loads(content)["error"]["code"]) == (2, "unavailable")
+    ending.join(60)
+    assert edge.edge.metrics.grpc_calls["flagd.evaluation.v2.Service.EventStream", "UNAVAILABLE"] == 1
+
+
+def connected(
+    port: int, method: str, content: bytes, kind: str = "application/proto", **headers: str
+) -> tuple[int, Any, bytes]:
+    """Status, headers and body of a call in Connect's protocol."""
+    sent = {"Content-Type": kind, **{name.replace("_", "-"): text for name, text in headers.items()}}
+    with closing(HTTPConnection("127.0.0.1", port, timeout=60)) as channel:
+        channel.request("POST", f"/{_SERVICE.full_name}/{method}", content, sent)
+        response = channel.getresponse()
+        return response.status, response.headers, response.read()
+
+
+def streamed(channel: HTTPConnection) -> HTTPResponse:
+    channel.request(
+        "POST", f"/{_SERVICE.full_name}/EventStream", bytes(5), {"Content-Type": "application/connect+proto"}
+    )
+    return channel.getresponse()
+
+
+def enveloped(stream: Any) -> tuple[int, bytes]:
+    head = stream.read(5)
+    return head[0], stream.read(int.from_bytes(head[1:], "big"))
 
 
 def test_edge__told_to_end__sends_what_it_answers_to_the_last(
@@ -130,9 +203,11 @@ def test_edge__over_tls__asks_callers_for_a_certificate_and_a_key(
 
 def test_edge__grpc_in_variables__is_read_or_refused_by_name(tmp_path: Path) -> None:
     environ = {"FLAGSHIP_EDGE_URL": "http://x", "FLAGSHIP_EDGE_KEYS": CLIENT_KEY}
-    given = {**environ, "FLAGSHIP_EDGE_GRPC": "web/production=127.0.0.1:8013, unix:/run/flags.sock"}
-    found = EdgeSettings.from_environ(given).grpc.addresses
-    assert found == (GrpcAddress("127.0.0.1:8013", "web/production"), GrpcAddress("unix:/run/flags.sock"))
+    named = "web/production=127.0.0.1:8013, unix:/run/flags.sock"
+    given = {**environ, "FLAGSHIP_EDGE_GRPC": f"{named}, web/staging=connect:127.0.0.1:8014"}
+    *found, other = EdgeSettings.from_environ(given).grpc.addresses
+    assert found == [GrpcAddress("127.0.0.1:8013", "web/production"), GrpcAddress("unix:/run/flags.sock")]
+    assert other == GrpcAddress("127.0.0.1:8014", "web/staging", is_connect=True)
     assert [address.is_local for address in (*found, GrpcAddress("0.0.0.0:8013"), GrpcAddress("[::1]:1"))] == [
         True, True, False, True,
     ]  # fmt: skip

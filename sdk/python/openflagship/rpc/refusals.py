@@ -27,7 +27,7 @@ _CODES: Final = {
     500: grpc.StatusCode.INTERNAL,
     503: grpc.StatusCode.UNAVAILABLE,
 }
-_DETAILS: Final = "grpc-status-details-bin"
+DETAILS: Final = "grpc-status-details-bin"
 
 
 def status_of(error: RefusedError) -> grpc.StatusCode:
@@ -54,4 +54,4 @@ def metadata_of(error: RefusedError, request_id: str) -> tuple[tuple[str, str | 
     packed.Pack(body_of(error, request_id))
     status = Status(code=status_of(error).value[0], message=str(error), details=[packed])
     headers = [(name.lower(), value) for name, value in error.headers]
-    return ((_DETAILS, status.SerializeToString()), *headers)
+    return ((DETAILS, status.SerializeToString()), *headers)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from openflagship.client.sse import ServerEvent
 from openflagship.edge.callers import Caller
 from openflagship.edge.environments import Environments
+from openflagship.edge.grpc.connect import ConnectServer
 from openflagship.edge.grpc.settings import GrpcAddress
 from openflagship.edge.metrics import Metrics
 from openflagship.edge.settings import EdgeSettings
@@ -20,6 +21,7 @@ from openflagship.edge.source import Source
 from openflagship.edge.streams import Places
 from openflagship.rpc import flagd
 from openflagship.rpc.affected import Changes
+from openflagship.rpc.connect import ConnectApplication
 from openflagship.rpc.door import Call, Door
 from openflagship.rpc.server import Limits, RpcServer, Tls
 from openflagship.stream_kinds import FLAG_KINDS, SEGMENT_KINDS
@@ -56,13 +58,18 @@ class GrpcPorts:
         seconds = shared.settings.keep_alive_seconds
         limits = Limits(most_bytes=most_bytes, most_calls=0, keep_alive_seconds=seconds, is_shared=is_shared)
         door = Door(partial(_observe, shared.metrics), most_bytes=most_bytes)
-        self.servers: list[tuple[GrpcAddress, RpcServer]] = []
+        self.servers: list[tuple[GrpcAddress, RpcServer | ConnectServer]] = []
         for address in self._settings.addresses:
             host = _Host(address, shared)
             services = []
             for version in flagd.VERSIONS:
                 service = version.DESCRIPTOR.services_by_name["Service"]
                 services.append((service, door.handler(service, flagd.acts_of(host, version))))
+            if address.is_connect:
+                application = ConnectApplication(services, most_bytes)
+                other = ConnectServer(address.host, address.port, application, is_shared=is_shared)
+                self.servers.append((address, other))
+                continue
             is_ready = partial(_is_ready, shared.environments, address.environment)
             self.servers.append((address, RpcServer(address.text, services, limits, is_ready=is_ready)))
 

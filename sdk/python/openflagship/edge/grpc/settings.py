@@ -9,15 +9,20 @@ from pathlib import Path
 from typing import Final
 
 _ADDRESSES: Final = "FLAGSHIP_EDGE_GRPC"
+_CONNECT: Final = "connect:"
 _FILES: Final = ("FLAGSHIP_EDGE_TLS_CERTIFICATE", "FLAGSHIP_EDGE_TLS_KEY", "FLAGSHIP_EDGE_GRPC_CLIENT_CA")
 
 
 @dataclass(frozen=True, slots=True)
 class GrpcAddress:
-    """`text` is `host:port` or `unix:/path`. `environment` is the name of the one that is served there, if any."""
+    """`text` is `host:port` or `unix:/path`. `environment` is the name of the one that is served there, if any.
+
+    Where it `is_connect`, the Connect protocol is spoken there in place of gRPC.
+    """
 
     text: str
     environment: str = ""
+    is_connect: bool = False
 
     @property
     def is_unix(self) -> bool:
@@ -26,6 +31,10 @@ class GrpcAddress:
     @property
     def host(self) -> str:
         return self.text.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        return int(self.text.rpartition(":")[2])
 
     @property
     def is_local(self) -> bool:
@@ -50,7 +59,7 @@ class GrpcSettings:
 
     def shared(self) -> list[tuple[str, int]]:
         """Host and port of each address on which several processes of this edge would serve."""
-        return [(one.host, int(one.text.rpartition(":")[2])) for one in self.addresses if not one.is_unix]
+        return [(one.host, one.port) for one in self.addresses if not one.is_unix]
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> GrpcSettings:
@@ -70,12 +79,16 @@ class GrpcSettings:
 
 
 def _address(text: str) -> GrpcAddress:
-    name, mark, address = text.rpartition("=")
+    name, mark, rest = text.rpartition("=")
+    address = rest.removeprefix(_CONNECT)
+    found = GrpcAddress(address, name, is_connect=address != rest)
     port = address.rpartition(":")[2]
     is_right = bool(name) if mark else True
-    if not is_right or not (address.startswith("unix:/") or (":" in address and port.isascii() and port.isdigit())):
+    is_socket = address.startswith("unix:/") and not found.is_connect
+    if not is_right or not (is_socket or (found.host and port.isascii() and port.isdigit())):
         raise ValueError(
-            f"{_ADDRESSES}: {text!r} is no address. Give host:port or unix:/path, by commas, each after the name of "
-            "its environment where there are several: web/production=127.0.0.1:8013."
+            f"{_ADDRESSES}: {text!r} is no address. Give host:port or unix:/path, or connect:host:port for flagd's "
+            "provider for Go; by commas, each after the name of its environment where there are several: "
+            "web/production=127.0.0.1:8013."
         )
-    return GrpcAddress(address, name)
+    return found

@@ -1,0 +1,64 @@
+"""An address of an edge where flagd's service speaks Connect, which is HTTP/1.1, beside the edge's own port."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+
+from openflagship.edge.processes import sharing
+from openflagship.rpc.connect import ConnectApplication
+from openflagship.rpc.server import Tls
+
+_START_SECONDS = 0.01
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Leave the signals to the edge's own server, which ends this one."""
+        yield
+
+
+class ConnectServer:
+    """Starts and ends as the servers of gRPC do."""
+
+    def __init__(self, host: str, port: int, application: ConnectApplication, *, is_shared: bool) -> None:
+        self.host, self.port = host, port
+        self._application = application
+        self._is_shared = is_shared
+        self._serving: asyncio.Task[None] | None = None
+
+    async def start(self, tls: Tls | None = None) -> None:
+        """Raises OSError where the address is taken, or is none."""
+        files: dict[str, Any] = {}
+        if tls is not None:
+            files = {"ssl_certfile": str(tls.certificate), "ssl_keyfile": str(tls.key)}
+            if tls.client_ca is not None:
+                files |= {"ssl_ca_certs": str(tls.client_ca), "ssl_cert_reqs": ssl.CERT_REQUIRED}
+        listening = sharing(self.host, self.port) if self._is_shared else _alone(self.host, self.port)
+        self.port = listening.getsockname()[1]
+        config = uvicorn.Config(
+            self._application, lifespan="off", access_log=False, proxy_headers=False, log_config=None, **files
+        )
+        self._server = _Server(config)
+        self._serving = asyncio.create_task(self._server.serve([listening]))
+        while not self._server.started and not self._serving.done():  # noqa: ASYNC110 - uvicorn tells it in no other way
+            await asyncio.sleep(_START_SECONDS)
+
+    async def stop(self, grace_seconds: float) -> None:
+        """End the calls that are open, at the latest after so long."""
+        if self._serving is not None:
+            self._server.config.timeout_graceful_shutdown = int(grace_seconds)
+            self._server.should_exit = True
+            await self._serving
+
+
+def _alone(host: str, port: int) -> socket.socket:
+    """A socket on the address, which nobody else may have. Raises OSError."""
+    return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)

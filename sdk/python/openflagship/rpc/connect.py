@@ -1,0 +1,168 @@
+"""The Connect protocol over HTTP/1.1, as an ASGI application: flagd's provider for Go speaks it in place of gRPC.
+
+The calls go through the same door as those over gRPC, which sees their headers as metadata.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final
+from urllib.parse import quote
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+from google.rpc.status_pb2 import Status
+
+from openflagship.rpc.refusals import DETAILS
+from openflagship.wire.asgi import (
+    JSON,
+    AsgiRequest,
+    GoneError,
+    Receive,
+    Scope,
+    Send,
+    encoded,
+    send_part,
+    send_whole,
+    watching,
+)
+from openflagship.wire.errors import RefusedError
+
+_UNARY: Final = b"application/proto"
+_STREAM: Final = b"application/connect+proto"
+_STATUSES: Final = {
+    "INVALID_ARGUMENT": 400, "FAILED_PRECONDITION": 400, "UNAUTHENTICATED": 401, "PERMISSION_DENIED": 403,
+    "NOT_FOUND": 404, "ABORTED": 409, "RESOURCE_EXHAUSTED": 429, "UNIMPLEMENTED": 501, "UNAVAILABLE": 503,
+    "DEADLINE_EXCEEDED": 504,
+}  # fmt: skip
+_COMPRESSING: Final = frozenset({b"content-encoding", b"connect-content-encoding"})
+_HEAD_BYTES: Final = 5
+_END_OF_STREAM: Final = 2
+
+
+class ConnectApplication:
+    """Answers each method that takes one message, by its path `/package.Service/Method`."""
+
+    def __init__(self, services: Iterable[tuple[ServiceDescriptor, Any]], most_bytes: int) -> None:
+        """`services`: the description of each, and the door's handler of its calls."""
+        self._most_bytes = most_bytes
+        self._methods: dict[str, tuple[bool, Any]] = {}
+        for service, handler in services:
+            for method in service.methods:
+                path = f"/{service.full_name}/{method.name}"
+                found = handler.service(_Asked(path))
+                self._methods[path] = (method.server_streaming, found.unary_stream or found.unary_unary)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        request = AsgiRequest(scope, receive)
+        is_stream, act = self._methods.get(request.path, (False, None))
+        kind = _STREAM if is_stream else _UNARY
+        if act is None:
+            await _refuse(send, _Ended(grpc.StatusCode.UNIMPLEMENTED, f"There is no {request.path} here."))
+        elif b"origin" in request.headers:
+            # A page of any site could ask an address that needs no key.
+            await _refuse(send, _Ended(grpc.StatusCode.PERMISSION_DENIED, "This address is not for browsers."))
+        elif request.method != "POST" or request.headers.get(b"content-type") != kind:
+            await send_whole(send, 415 if request.method == "POST" else 405, [(b"accept-post", kind)], b"")
+        elif not request.headers.keys().isdisjoint(_COMPRESSING):
+            await _refuse(send, _Ended(grpc.StatusCode.UNIMPLEMENTED, "Send messages as they are, not compressed."))
+        else:
+            with suppress(GoneError):  # nobody is left to hear an answer
+                await (self._stream if is_stream else self._unary)(request, send, act)
+
+    async def _unary(self, request: AsgiRequest, send: Send, act: Any) -> None:
+        context = _Context(request, send)
+        try:
+            said = await act(await request.body(self._most_bytes), context)
+        except RefusedError as error:
+            await _refuse(send, _Ended(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)))
+        except _Ended as ended:
+            await _refuse(send, ended)
+        else:
+            await send_whole(send, 200, [(b"content-type", _UNARY), *encoded(context.trailing)], said)
+
+    async def _stream(self, request: AsgiRequest, send: Send, act: Any) -> None:
+        content = await request.body(self._most_bytes + _HEAD_BYTES)
+        context = _Context(request, send)
+        acting = asyncio.ensure_future(act(content[_HEAD_BYTES:], context))
+        ended: dict[str, Any] = {}
+        async with watching(request, acting.cancel):
+            try:
+                await acting
+            except _Ended as error:
+                ended = {"error": error.body()}
+            except asyncio.CancelledError:
+                acting.cancel()
+                # The caller is gone, and so is the door's act. Whoever cancels this task finds it cancelled.
+                if not acting.cancelled():
+                    raise
+                return
+        await send_part(send, _enveloped(json.dumps(ended).encode(), _END_OF_STREAM), is_last=True)
+
+
+class _Asked:
+    """What gRPC's handlers want to know of a call to find its method."""
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+        self.invocation_metadata = ()
+
+
+class _Ended(Exception):
+    """A call that the door has ended with a status."""
+
+    def __init__(self, code: grpc.StatusCode, message: str, trailing: Sequence[tuple[str, Any]] = ()) -> None:
+        super().__init__(message)
+        self.code = code
+        self.trailing = [(name, value) for name, value in trailing if isinstance(value, str)]
+        self._details = next((value for name, value in trailing if name == DETAILS), b"")
+
+    def body(self) -> Mapping[str, Any]:
+        details = [
+            {"type": one.type_url.rpartition("/")[2], "value": base64.b64encode(one.value).decode().rstrip("=")}
+            for one in Status.FromString(self._details).details
+        ]
+        return {"code": self.code.name.lower(), "message": str(self), "details": details}
+
+
+class _Context:
+    """What the door needs of gRPC's context."""
+
+    def __init__(self, request: AsgiRequest, send: Send) -> None:
+        self._request, self._send = request, send
+        self.trailing: list[tuple[str, str]] = []
+
+    def invocation_metadata(self) -> list[tuple[str, str]]:
+        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self._request.headers.items()]
+
+    def peer(self) -> str:
+        host, port = self._request.scope.get("client") or ("", 0)
+        return f"ipv6:{quote(f'[{host}]')}:{port}" if ":" in host else f"ipv4:{host}:{port}"
+
+    def set_trailing_metadata(self, trailing: Iterable[tuple[str, str]]) -> None:
+        self.trailing = list(trailing)
+
+    async def send_initial_metadata(self, metadata: Iterable[tuple[str, str]]) -> None:
+        headers = [(b"content-type", _STREAM), *encoded(metadata)]
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def write(self, content: bytes) -> None:
+        await send_part(self._send, _enveloped(content))
+
+    async def abort(self, code: grpc.StatusCode, message: str, trailing: Sequence[tuple[str, Any]]) -> None:
+        raise _Ended(code, message, trailing)
+
+
+def _enveloped(content: bytes, flags: int = 0) -> bytes:
+    return bytes([flags]) + len(content).to_bytes(4, "big") + content
+
+
+async def _refuse(send: Send, ended: _Ended) -> None:
+    headers = [(b"content-type", JSON), *encoded(ended.trailing)]
+    await send_whole(send, _STATUSES.get(ended.code.name, 500), headers, json.dumps(ended.body()).encode())
